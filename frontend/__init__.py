@@ -1,0 +1,3 @@
+"""Ingot: PyTorch's vocabulary, compiled ahead of time."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,120 @@
+"""Element types: one frozen object per dtype, shared by the IR and the public API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import ml_dtypes
+import numpy as np
+
+__all__ = ["DType", "ALL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Number", "promote"]
+
+
+@dataclass(frozen=True, eq=False)
+class DType:
+    """An element type. Compared by identity; `str(d)` is its name in IR text (`f32`)."""
+
+    name: str  # in IR text
+    torch_name: str  # in Python
+    kind: str  # "b" bool, "i" signed, "u" unsigned, "f" float
+    bits: int  # of the value; a bool is stored in 8
+    numpy: np.dtype = field(repr=False)
+
+    @property
+    def itemsize(self) -> int:
+        return self.numpy.itemsize
+
+    @property
+    def is_floating_point(self) -> bool:
+        return self.kind == "f"
+
+    @property
+    def is_complex(self) -> bool:
+        return False
+
+    @property
+    def is_signed(self) -> bool:
+        return self.kind in "if"
+
+    @property
+    def is_integer(self) -> bool:
+        return self.kind in "iu"
+
+    def __repr__(self) -> str:
+        return f"ingot.{self.torch_name}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __reduce__(self):
+        return by_name, (self.name,)
+
+
+def _d(name: str, torch_name: str, np_type) -> DType:
+    dt = np.dtype(np_type)
+    kind = "b" if name == "bool" else {"i": "i", "u": "u"}.get(name[0], "f")
+    return DType(name, torch_name, kind, dt.itemsize * 8, dt)
+
+
+bool_ = _d("bool", "bool", np.bool_)
+u8 = _d("u8", "uint8", np.uint8)
+i8 = _d("i8", "int8", np.int8)
+i16 = _d("i16", "int16", np.int16)
+i32 = _d("i32", "int32", np.int32)
+i64 = _d("i64", "int64", np.int64)
+u16 = _d("u16", "uint16", np.uint16)
+u32 = _d("u32", "uint32", np.uint32)
+u64 = _d("u64", "uint64", np.uint64)
+f16 = _d("f16", "float16", np.float16)
+bf16 = _d("bf16", "bfloat16", ml_dtypes.bfloat16)
+f32 = _d("f32", "float32", np.float32)
+f64 = _d("f64", "float64", np.float64)
+
+ALL = (bool_, u8, i8, i16, i32, i64, u16, u32, u64, f16, bf16, f32, f64)
+Bool = frozenset((bool_,))
+Int = frozenset((i8, i16, i32, i64))
+UInt = frozenset((u8, u16, u32, u64))
+Half = frozenset((f16, bf16))
+Float = frozenset((f16, bf16, f32, f64))
+Number = Int | UInt | Float
+
+_BY_NAME = {d.name: d for d in ALL}
+_BY_NUMPY = {d.numpy: d for d in ALL}
+
+
+def by_name(name: str) -> DType:
+    """The dtype written `name` in IR text. KeyError if there is none."""
+    return _BY_NAME[name]
+
+
+def by_numpy(dtype) -> DType:
+    """The dtype of a NumPy dtype. TypeError if Ingot has none for it."""
+    found = _BY_NUMPY.get(np.dtype(dtype).newbyteorder("="))
+    if found is None:
+        raise TypeError(f"no ingot dtype for numpy's {np.dtype(dtype)}; supported: {', '.join(d.torch_name for d in ALL)}")
+    return found
+
+
+_SIGNED_BY_BITS = {8: i8, 16: i16, 32: i32, 64: i64}
+
+
+def promote(a: DType, b: DType) -> DType:
+    """torch.promote_types: the smallest dtype both convert to, as torch defines it."""
+    if a is b:
+        return a
+    if a.kind == "f" or b.kind == "f":
+        if a.kind != "f":
+            return b
+        if b.kind != "f":
+            return a
+        if a.bits == b.bits:  # f16 with bf16
+            return f32
+        return a if a.bits > b.bits else b
+    if a.kind == "b":
+        return b
+    if b.kind == "b":
+        return a
+    if a.kind == b.kind:
+        return a if a.bits > b.bits else b
+    u, s = (a, b) if a.kind == "u" else (b, a)
+    return s if s.bits > u.bits else _SIGNED_BY_BITS[min(64, u.bits * 2)]

@@ -1,0 +1,151 @@
+"""The tensor graph: values, nodes and the immutable Graph.
+
+A Value does not know the node that makes it and a node does not know its users, so graphs hold no reference
+cycles; `Graph.producers` and `Graph.users` are computed when a pass asks for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+from ingot.ir.op import Op
+from ingot.ir.types import TensorType
+
+__all__ = ["Value", "Node", "Graph", "Const", "Location"]
+
+# Where a node was recorded: (code, f_lasti), resolved to file, line and column only when printed. Never a frame.
+Location = tuple[CodeType, int]
+
+
+class Value:
+    """An SSA value: compared by identity, it has only a type."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type: TensorType):
+        self.type = type
+
+    def __repr__(self) -> str:
+        return f"<{self.type}>"
+
+
+class Node:
+    """One application of an op. `attrs` are in the order of `op.attr_names`."""
+
+    __slots__ = ("op", "inputs", "attrs", "outputs", "loc")
+
+    def __init__(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], outputs: tuple[Value, ...], loc: Location | None = None):
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.outputs = outputs
+        self.loc = loc
+
+    def attr(self, name: str) -> Any:
+        return self.attrs[self.op.attr_names.index(name)]
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} -> {', '.join(str(v.type) for v in self.outputs)}>"
+
+
+class Const:
+    """The payload of a `constant` node: a small array, compared by type and bytes (so NaN payloads and -0.0 count)."""
+
+    __slots__ = ("type", "data", "_hash")
+
+    def __init__(self, type: TensorType, data: bytes):
+        if len(data) != type.nbytes:
+            raise ValueError(f"a constant {type} holds {type.nbytes} bytes, not {len(data)}")
+        self.type = type
+        self.data = data
+        self._hash = hash((type, data))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.type == other.type and self.data == other.data
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def array(self):
+        import numpy as np
+
+        return np.frombuffer(self.data, self.type.dtype.numpy).reshape(self.type.shape)
+
+
+class Graph:
+    """An immutable function of tensors: nodes in an order where definitions come before uses.
+
+    `scalars` are the indices of inputs that are passed by value (rank 0: host numbers such as a learning rate,
+    or the seed and offset of a random stream). `input_names` are for people and are part of the text.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Value, ...],
+        nodes: tuple[Node, ...],
+        outputs: tuple[Value, ...],
+        *,
+        input_names: tuple[str, ...] | None = None,
+        scalars: frozenset[int] = frozenset(),
+    ):
+        self.name = name
+        self.inputs = inputs
+        self.nodes = nodes
+        self.outputs = outputs
+        self.input_names = input_names or tuple(f"a{i}" for i in range(len(inputs)))
+        self.scalars = scalars
+
+    @cached_property
+    def producers(self) -> dict[Value, Node]:
+        """Value -> the node that defines it; inputs are absent."""
+        return {v: n for n in self.nodes for v in n.outputs}
+
+    @cached_property
+    def users(self) -> dict[Value, list[Node]]:
+        """Value -> the nodes that read it, in order, once each; unread values are absent."""
+        out: dict[Value, list[Node]] = {}
+        for n in self.nodes:
+            for v in dict.fromkeys(n.inputs):
+                out.setdefault(v, []).append(n)
+        return out
+
+    @property
+    def in_types(self) -> tuple[TensorType, ...]:
+        return tuple(v.type for v in self.inputs)
+
+    @property
+    def out_types(self) -> tuple[TensorType, ...]:
+        return tuple(v.type for v in self.outputs)
+
+    @cached_property
+    def text(self) -> str:
+        """The text without locations: the graph's identity."""
+        from ingot.ir.text import print_graph
+
+        return print_graph(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `text`, hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def replace(self, **changes: Any) -> Graph:
+        """A copy with some of name, inputs, nodes, outputs, input_names, scalars changed."""
+        kw = dict(name=self.name, inputs=self.inputs, nodes=self.nodes, outputs=self.outputs, input_names=self.input_names, scalars=self.scalars)
+        kw.update(changes)
+        return Graph(kw.pop("name"), kw.pop("inputs"), kw.pop("nodes"), kw.pop("outputs"), **kw)
+
+    def __str__(self) -> str:
+        from ingot.ir.text import print_graph
+
+        return print_graph(self, locations=True)
+
+    def __repr__(self) -> str:
+        return f"<Graph @{self.name}: {len(self.inputs)} inputs, {len(self.nodes)} nodes, {len(self.outputs)} outputs>"

@@ -1,0 +1,1 @@
+"""The loop IR: what kernels are made of, for every backend."""

@@ -1,0 +1,265 @@
+"""The loop IR: a kernel is loops around loads, scalar instructions and stores, with its schedule spelled out.
+
+One language for every backend. A kernel reads and writes flat buffers at int64 element offsets. Control flow is
+loops and `If`; scalar instructions are the closed list of `ir/scalar.py`.
+
+What a loop's `kind` means (extent 0 always runs nothing):
+
+    serial     in order
+    parallel   outermost only: iterations are independent chunks, in any order, on any worker. A kernel's body is
+               a list of statements; each top-level `parallel` loop is one phase, all of a phase ends before the
+               next statement starts
+    vector     `width` lanes at once (a multiple of the hardware's width is split by the backend). Everything in the
+               body that depends on the variable is widened, inner serial loops included; their trip counts must not
+               depend on it. The last, partial group runs masked: loads and stores of absent lanes do not happen.
+               `exact=True` promises that width divides the extent
+    unroll     extent is a constant; expanded in place; the variable is a constant in each copy and may index `Acc`
+    grid       CUDA: the thread block's index;   block: the thread's index within it
+
+Accumulators. `Acc` declares mutable scalars (an array of them where `shape` is given, indexed by constants).
+`Reduce` folds values into them. An Acc declared outside a vector loop and reduced inside it keeps one partial per
+lane, which are combined where the loop ends, in a fixed tree order (lane i with lane i + width/2, and so on); an Acc
+declared inside a vector loop is one per lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+from ingot.ir.dtypes import DType
+
+__all__ = [
+    "Index", "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
+    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel", "REDUCTIONS",
+]  # fmt: skip
+
+
+# -- index arithmetic ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An int64 parameter of the kernel: an extent, stride or offset that differs between its launches."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A loop variable."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dyn:
+    """An i64 scalar computed in the kernel (a loaded index), used as an index."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Div:
+    """floor(num / den), num >= 0, den > 0."""
+
+    num: Index
+    den: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mod:
+    """num mod den, num >= 0, den > 0."""
+
+    num: Index
+    den: int
+
+
+Atom = Union[Var, Param, Dyn, Div, Mod]
+Coef = Union[int, Param]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """const + sum of coef * atom, in int64. Build with the helpers of `ir/loop/index.py`, which keep it canonical:
+
+    terms sorted, no atom twice with integer coefficients, no zero coefficient.
+    """
+
+    const: Coef = 0
+    terms: tuple[tuple[Atom, Coef], ...] = ()
+
+
+# -- operands --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A literal operand. Floats compare by bits."""
+
+    value: bool | int | float
+    dtype: DType
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.dtype is other.dtype and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash((repr(self.value), self.dtype.name))
+
+
+Operand = Union[str, Const]  # the name of a scalar, or a literal
+
+
+# -- statements ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Load:
+    """dst = buf[index], only where `mask` (a bool scalar) holds: elsewhere 0. bool buffers hold bytes 0 and 1."""
+
+    dst: str
+    buf: str
+    index: Index
+    mask: Operand | None = None
+
+
+@dataclass(slots=True)
+class Store:
+    """buf[index] = src, where `mask` holds. `streaming`: will not be read soon (non-temporal where aligned)."""
+
+    buf: str
+    index: Index
+    src: Operand
+    mask: Operand | None = None
+    streaming: bool = False
+
+
+@dataclass(slots=True)
+class Let:
+    """dst = op(args): one instruction of ir/scalar.py. `dtype` is the result's."""
+
+    dst: str
+    op: str
+    args: tuple[Operand, ...]
+    dtype: DType
+
+
+@dataclass(slots=True)
+class IndexValue:
+    """dst (i64) = the value of an index expression."""
+
+    dst: str
+    index: Index
+
+
+@dataclass(slots=True)
+class Acc:
+    """Declare an accumulator (or a register array of `shape`), set to `init`."""
+
+    name: str
+    dtype: DType
+    init: Operand
+    shape: tuple[int, ...] = ()
+
+
+# Reduce kinds: number of accumulators and of values. Ties of argmax/argmin keep the smaller index; NaN wins.
+REDUCTIONS = {"sum": (1, 1), "prod": (1, 1), "max": (1, 1), "min": (1, 1), "and": (1, 1), "or": (1, 1), "fma": (1, 2), "argmax": (2, 2), "argmin": (2, 2)}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Reduce:
+    """Fold values into accumulators: `sum`: acc += v; `fma`: acc = fma(v0, v1, acc); `argmax`: (best, position)."""
+
+    accs: tuple[str, ...]
+    kind: str
+    values: tuple[Operand, ...]
+    at: tuple[Index, ...] = ()  # which register of an array Acc; constants after unrolling
+
+
+@dataclass(slots=True)
+class SetAcc:
+    """acc = value (loop-carried state that is not a reduction, as in a cumulative sum)."""
+
+    acc: str
+    value: Operand
+    at: tuple[Index, ...] = ()
+
+
+@dataclass(slots=True)
+class GetAcc:
+    """dst = the accumulator's present value."""
+
+    dst: str
+    acc: str
+    at: tuple[Index, ...] = ()
+
+
+@dataclass(slots=True)
+class For:
+    """for var in 0 .. extent."""
+
+    var: str
+    extent: Index
+    kind: str
+    body: list[Stmt]
+    width: int = 1  # vector: lanes
+    exact: bool = False  # vector: width divides extent
+
+
+@dataclass(slots=True)
+class If:
+    """Run body where cond (a bool scalar, uniform over vector lanes) holds."""
+
+    cond: Operand
+    body: list[Stmt]
+
+
+@dataclass(slots=True)
+class Alloc:
+    """Scratch memory, uninitialised, 64-byte aligned, `size` elements.
+
+    scope "kernel": shared by all phases and workers (top level only; placed in the arena);
+    "worker": private to the running chunk;  "shared": CUDA, per block.
+    """
+
+    name: str
+    dtype: DType
+    size: int
+    scope: str
+
+
+@dataclass(slots=True)
+class Barrier:
+    """All threads of a block arrive before any goes on (CUDA)."""
+
+
+@dataclass(slots=True)
+class Check:
+    """Where cond does not hold, the call fails with `code` (it goes on to its end; results are dropped)."""
+
+    cond: Operand
+    code: int | Param
+
+
+Stmt = Union[Load, Store, Let, IndexValue, Acc, Reduce, SetAcc, GetAcc, For, If, Alloc, Barrier, Check]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A buffer parameter. `noalias`: no other buffer that this kernel writes overlaps it."""
+
+    name: str
+    dtype: DType
+    access: str  # "r", "w" or "rw"
+    noalias: bool = False
+
+
+@dataclass(slots=True)
+class Kernel:
+    """A kernel: buffers and int64 parameters in, loops inside. `schedule` is for people and records the choices."""
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    params: tuple[str, ...]
+    body: list[Stmt]
+    schedule: tuple[tuple[str, object], ...] = field(default=())

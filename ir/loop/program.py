@@ -1,0 +1,70 @@
+"""A program: the kernels of one graph, and the steps that launch them. What a backend turns into an executable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+from ingot.ir.graph import Location
+from ingot.ir.loop.ir import Kernel
+from ingot.ir.types import TensorType
+
+__all__ = ["Ref", "Launch", "Repeat", "Copy", "Step", "Program"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An address: argument slot `arg` (or, where None, the arena) plus `offset` bytes, plus stride * loop variable
+    for each enclosing Repeat named in `strides`. `value`: the slot itself holds the number (a scalar input)."""
+
+    arg: int | None
+    offset: int = 0
+    strides: tuple[tuple[str, int], ...] = ()
+    value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Run a kernel: `bufs` match kernel.buffers, `params` match kernel.params."""
+
+    kernel: str
+    bufs: tuple[Ref, ...]
+    params: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """memmove of `nbytes`."""
+
+    dst: Ref
+    src: Ref
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """for var in 0 .. count: steps (the body of a scan)."""
+
+    var: str
+    count: int
+    steps: tuple[Step, ...]
+
+
+Step = Union[Launch, Copy, Repeat]
+
+
+@dataclass(slots=True)
+class Program:
+    """Argument slots: the graph's inputs, then its outputs; 8 bytes each: an address, or a scalar input's value
+    (in the low bytes). `aliases[output] = input`: this output may be given the input's own buffer (in place).
+    `checks[code]`: message and location of what failed, for the codes (from 1) that the entry returns."""
+
+    name: str
+    in_types: tuple[TensorType, ...]
+    out_types: tuple[TensorType, ...]
+    scalars: frozenset[int]
+    kernels: dict[str, Kernel]
+    steps: tuple[Step, ...]
+    arena_bytes: int
+    aliases: dict[int, int] = field(default_factory=dict)
+    checks: dict[int, tuple[str, Location | None]] = field(default_factory=dict)

@@ -1,0 +1,99 @@
+"""What an op is: one declaration with all its rules. The families in `ir/ops/` build these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingot.ir.types import TensorType
+
+__all__ = ["Op", "Rule", "NO_GRAD", "LATER", "OPS", "register", "infer"]
+
+
+class Rule:
+    """A rule that is absent on purpose. `NO_GRAD`: no derivative exists. `LATER`: owed, and listed by a test."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+NO_GRAD = Rule("NO_GRAD")
+LATER = Rule("LATER")
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """A primitive tensor operation, compared by identity.
+
+    infer(in_types, *attrs) -> tuple of TensorType      raises ShapeError or TypeError
+    ref(*arrays, *attrs) -> array or tuple of arrays    NumPy; the oracle of the tests
+    vjp(cts, ins, outs, *attrs) -> list of Expr | None  one entry per input
+    jvp(tangents, ins, outs, *attrs) -> list of Expr    one entry per output; a zero tangent comes as None
+    batch(ins, batched, *attrs) -> (outs, batched)      Expr with the batch dim leading where `batched` says so
+    scalar(e, *scalars, *attrs) -> scalar               elementwise only: emits one element, see ir/scalar.py
+
+    `attrs` always travel as a tuple in the order of `attr_names`; every value in it is hashable.
+    """
+
+    name: str
+    family: str
+    doc: str
+    attr_names: tuple[str, ...]
+    infer: Callable[..., tuple[TensorType, ...]]
+    ref: Callable[..., Any]
+    vjp: Callable[..., Any] | Rule
+    jvp: Callable[..., Any] | Rule = LATER
+    batch: Callable[..., Any] | Rule = LATER
+    scalar: Callable[..., Any] | None = None
+    samples: Any = None  # inputs for the generated tests
+    source: str = ""  # paper or definition
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        """Emit this op on Exprs: an Expr, or a tuple of them when the op has several outputs."""
+        from ingot.ir.builder import emit
+
+        return emit(self, inputs, attrs)
+
+    def attr_tuple(self, attrs: dict[str, Any]) -> tuple[Any, ...]:
+        """`attrs` by name, in declared order. TypeError names what is missing or unknown."""
+        try:
+            out = tuple(attrs[n] for n in self.attr_names)
+        except KeyError as e:
+            raise TypeError(f"{self.name}: attribute {e} is missing; it takes {', '.join(self.attr_names)}") from None
+        if len(attrs) != len(out):
+            unknown = sorted(set(attrs) - set(self.attr_names))
+            raise TypeError(f"{self.name}: unknown attribute {', '.join(unknown)}; it takes {', '.join(self.attr_names) or 'none'}")
+        return out
+
+
+OPS: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Enter `op` in the table of all ops. ValueError if its name is taken."""
+    if op.name in OPS:
+        raise ValueError(f"op {op.name} is declared twice")
+    OPS[op.name] = op
+    return op
+
+
+_INFERRED: dict[Any, tuple[TensorType, ...]] = {}
+
+
+def infer(op: Op, types: Sequence[TensorType], attrs: tuple[Any, ...]) -> tuple[TensorType, ...]:
+    """Output types of `op`, remembered per signature."""
+    key = (op, tuple(types), attrs)
+    found = _INFERRED.get(key)
+    if found is None:
+        found = op.infer(key[1], *attrs)
+        if len(_INFERRED) > 65536:
+            _INFERRED.clear()
+        _INFERRED[key] = found
+    return found

@@ -1,0 +1,97 @@
+"""Shapes and tensor types. A dimension is an integer or a named symbol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingot.ir.dtypes import DType
+
+__all__ = ["Sym", "Dim", "Shape", "TensorType", "tensor_type", "ShapeError", "broadcast_shapes", "numel"]
+
+
+class ShapeError(RuntimeError):
+    """Shapes that do not fit an operation. A RuntimeError, as in torch."""
+
+
+@dataclass(frozen=True)
+class Sym:
+    """A named dimension whose extent is known only at run time."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Dim = int | Sym
+Shape = tuple[Dim, ...]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """dtype and shape of a value; `str(t)` is its text form, as in `f32[B,10]`."""
+
+    dtype: DType
+    shape: Shape
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def numel(self) -> int:
+        return numel(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return numel(self.shape) * self.dtype.itemsize
+
+    def with_dtype(self, dtype: DType) -> TensorType:
+        return tensor_type(dtype, self.shape)
+
+    def with_shape(self, shape: Shape) -> TensorType:
+        return tensor_type(self.dtype, shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+_INTERNED: dict[tuple[DType, Shape], TensorType] = {}
+
+
+def tensor_type(dtype: DType, shape: Shape) -> TensorType:
+    """The TensorType of (dtype, shape), interned: equal types are mostly one object."""
+    key = (dtype, shape)
+    found = _INTERNED.get(key)
+    if found is None:
+        if len(_INTERNED) > 65536:
+            _INTERNED.clear()
+        found = _INTERNED[key] = TensorType(dtype, shape)
+    return found
+
+
+def numel(shape: Shape) -> int:
+    """Number of elements of a shape of integers. ShapeError if a dim is symbolic."""
+    n = 1
+    for d in shape:
+        if isinstance(d, Sym):
+            raise ShapeError(f"the extent of {d} in {shape_text(shape)} is known only at run time")
+        n *= d
+    return n
+
+
+def shape_text(shape: Shape) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The common shape under trailing-aligned broadcasting. ShapeError if there is none."""
+    rank = max((len(s) for s in shapes), default=0)
+    out: list[Dim] = [1] * rank
+    for s in shapes:
+        for i, d in enumerate(s, rank - len(s)):
+            if d != 1:
+                if out[i] != 1 and out[i] != d:
+                    raise ShapeError("shapes do not broadcast: " + " and ".join(shape_text(t) for t in shapes))
+                out[i] = d
+    return tuple(out)
