@@ -1,0 +1,319 @@
+"""Reading the text form of graphs (`ir/text.py` writes it). Every type is checked against the op's own rule."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ingot.ir.dtypes import DType, by_name
+from ingot.ir.graph import Const, Graph, Node, Value
+from ingot.ir.op import OPS, infer
+from ingot.ir.types import Sym, TensorType, tensor_type
+
+__all__ = ["parse", "ParseError"]
+
+
+class ParseError(ValueError):
+    """Text that is no graph: the message names the line and what was expected."""
+
+
+_TOKEN = re.compile(
+    r"""[ \t\r\n]+ | //[^\n]*
+    | (?P<data>(?:sha256|base64):[A-Za-z0-9+/=]*)
+    | (?P<float>-?(?:0x[0-9a-f]+(?:\.[0-9a-f]*)?p[+-]?\d+ | \d+\.\d*(?:[eE][+-]?\d+)? | \d+[eE][+-]?\d+ | inf\b | nan:0x[0-9a-f]+))
+    | (?P<int>-?\d+)
+    | (?P<value>%[A-Za-z0-9_.]+) | (?P<func>@[A-Za-z0-9_.]+)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<string>"(?:[^"\\\n]|\\.)*")
+    | (?P<punct>->|[(){}\[\]:,=])""",
+    re.X,
+)
+_MAX_DEPTH = 50  # of nested lists and functions
+_DTYPES = {"bool", "u8", "i8", "i16", "i32", "i64", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"}
+
+
+class _Literal:
+    """An attribute's number or list whose meaning waits for the op: a constant reads it by its type."""
+
+    __slots__ = ("kind", "text")
+
+    def __init__(self, kind: str, text: str):
+        self.kind, self.text = kind, text
+
+
+def parse(text: str) -> Graph:
+    """The first function of `text`, with those it refers to. ParseError if it is not a well-formed graph."""
+    return _Parser(text).run()
+
+
+class _Parser:
+    def __init__(self, text: str):
+        self.text = text
+        self.tokens = list(self.tokenize(text))
+        self.at = 0
+        self.starts: dict[str, int] = {}  # function name -> index of the token after it
+        self.graphs: dict[str, Graph | None] = {}  # None while it is being read
+
+    @staticmethod
+    def tokenize(text: str):
+        pos, line = 0, 1
+        while pos < len(text):
+            m = _TOKEN.match(text, pos)
+            if m is None:
+                raise ParseError(f"line {line}: no such character here: {text[pos]!r}")
+            if m.lastgroup:
+                yield m.lastgroup, m.group(), line
+            line += m.group().count("\n")
+            pos = m.end()
+        yield "end", "the end of the text", line
+
+    # -- tokens --
+
+    def fail(self, message: str) -> NoReturn:
+        raise ParseError(f"line {self.tokens[self.at][2]}: {message}")
+
+    def peek(self, text: str) -> bool:
+        kind, found, _ = self.tokens[self.at]
+        return found == text and kind in ("punct", "word")
+
+    def accept(self, text: str) -> bool:
+        if self.peek(text):
+            self.at += 1
+            return True
+        return False
+
+    def expect(self, text: str) -> None:
+        if not self.accept(text):
+            self.fail(f"expected {text!r}, found {self.tokens[self.at][1]!r}")
+
+    def take(self, kind: str) -> str:
+        found, text, _ = self.tokens[self.at]
+        if found != kind:
+            self.fail(f"expected a {kind}, found {text!r}")
+        self.at += 1
+        return text
+
+    def several(self, close: str, item) -> list:
+        """item, item, ... close"""
+        out: list = []
+        if self.accept(close):
+            return out
+        while True:
+            out.append(item())
+            if self.accept(close):
+                return out
+            self.expect(",")
+
+    # -- functions --
+
+    def run(self) -> Graph:
+        first = None
+        for i, (kind, text, _) in enumerate(self.tokens):
+            if kind == "word" and text == "func" and self.tokens[i + 1][0] == "func":
+                name = self.tokens[i + 1][1]
+                if name in self.starts:
+                    self.at = i + 1
+                    self.fail(f"{name} is defined twice")
+                self.starts[name] = i + 2
+                first = first or name
+        if first is None or self.starts[first] != 2:
+            self.fail("expected a function: func @name(...) -> ... { ... }")
+        graph = self.function(first)
+        for name in self.starts:
+            self.function(name)  # those that nothing refers to must be right as well
+        return graph
+
+    def function(self, name: str) -> Graph:
+        if name not in self.starts:
+            self.fail(f"function {name} is not defined")
+        if name in self.graphs:
+            found = self.graphs[name]
+            if found is None:
+                self.fail(f"function {name} refers to itself")
+            return found
+        if sum(g is None for g in self.graphs.values()) > _MAX_DEPTH:
+            self.fail("functions are nested too deep")
+        self.graphs[name] = None
+        back, self.at = self.at, self.starts[name]
+        graph = self.graphs[name] = self.body(name[1:])
+        self.at = back
+        return graph
+
+    def body(self, name: str) -> Graph:
+        values: dict[str, Value] = {}
+        scalars: set[int] = set()
+        self.expect("(")
+        inputs = []
+
+        def one_input() -> None:
+            label = self.take("value")
+            self.expect(":")
+            if self.accept("scalar"):
+                scalars.add(len(inputs))
+            t = self.type()
+            if len(inputs) in scalars and t.rank:
+                self.fail(f"a scalar input has rank 0, not the type {t}")
+            inputs.append(self.define(values, label, t))
+
+        self.several(")", one_input)
+        names = tuple(label[1:] for label in values)
+        self.expect("->")
+        out_types = self.several(")", self.type) if self.accept("(") else [self.type()]
+        self.expect("{")
+        nodes = []
+        while not self.peek("return"):
+            nodes.append(self.node(values))
+        self.expect("return")
+        outputs = [] if self.peek("}") else self.values(values)
+        if [v.type for v in outputs] != out_types:
+            self.fail(f"returns {', '.join(str(v.type) for v in outputs)}, but declares {', '.join(map(str, out_types))}")
+        self.expect("}")
+        kind, text, _ = self.tokens[self.at]
+        if kind != "end" and text != "func":
+            self.fail(f"expected the next function, found {text!r}")
+        return Graph(name, tuple(inputs), tuple(nodes), tuple(outputs), input_names=names, scalars=frozenset(scalars))
+
+    def define(self, values: dict[str, Value], label: str, t: TensorType) -> Value:
+        if label in values:
+            self.fail(f"{label} is defined twice")
+        values[label] = v = Value(t)
+        return v
+
+    def values(self, values: dict[str, Value]) -> list[Value]:
+        out = []
+        while True:
+            label = self.take("value")
+            if label not in values:
+                self.at -= 1
+                self.fail(f"{label} is not defined before this use")
+            out.append(values[label])
+            if not self.accept(","):
+                return out
+
+    def node(self, values: dict[str, Value]) -> Node:
+        line = self.tokens[self.at][2]
+        labels = [self.take("value")]
+        while self.accept(","):
+            labels.append(self.take("value"))
+        self.expect("=")
+        name = self.take("word")
+        op = OPS.get(name)
+        if op is None:
+            self.at -= 1
+            self.fail(f"no op is named {name!r}")
+        inputs = self.values(values) if self.tokens[self.at][0] == "value" else []
+        given: dict[str, Any] = {}
+        if self.accept("{"):
+
+            def one_attr() -> None:
+                key = self.take("word")
+                self.expect("=")
+                if key in given:
+                    self.fail(f"attribute {key} is given twice")
+                given[key] = self.attribute(0)
+
+            self.several("}", one_attr)
+        self.expect(":")
+        types = [self.type()]
+        while self.accept(","):
+            types.append(self.type())
+        try:
+            if name == "constant" and "value" in given:
+                given["value"] = _constant(given["value"], types[0])
+            attrs = op.attr_tuple({k: _plain(v) for k, v in given.items()})
+            inferred = infer(op, tuple(v.type for v in inputs), attrs)
+        except Exception as e:  # a rule may trip over nonsense in any way
+            raise ParseError(f"line {line}: {name}: {e}") from e
+        if inferred != tuple(types) or len(labels) != len(types):
+            raise ParseError(
+                f"line {line}: {name} gives {', '.join(map(str, inferred))}; the text has {len(labels)} values of {', '.join(map(str, types))}"
+            )
+        outputs = tuple(self.define(values, label, t) for label, t in zip(labels, inferred))
+        return Node(op, tuple(inputs), attrs, outputs)
+
+    def type(self) -> TensorType:
+        name = self.take("word")
+        if name not in _DTYPES:
+            self.at -= 1
+            self.fail(f"expected a type such as f32[2,3], found {name!r}")
+        self.expect("[")
+        return tensor_type(by_name(name), tuple(self.several("]", self.dim)))
+
+    def dim(self):
+        kind, text, _ = self.tokens[self.at]
+        if kind == "int" and not text.startswith("-"):
+            self.at += 1
+            return int(text)
+        return Sym(self.take("word"))
+
+    def attribute(self, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            self.fail("lists are nested too deep")
+        kind, text, _ = self.tokens[self.at]
+        self.at += 1
+        if kind in ("int", "float", "data"):
+            return _Literal(kind, text)
+        if kind == "string":
+            return json.loads(text)
+        if kind == "func":
+            return self.function(text)
+        if kind == "word":
+            fixed: dict[str, Any] = {"true": True, "false": False, "none": None}
+            if text in fixed:
+                return fixed[text]
+            return by_name(text) if text in _DTYPES else Sym(text)
+        if text == "[":
+            return tuple(self.several("]", lambda: self.attribute(depth + 1)))
+        self.at -= 1
+        self.fail(f"expected an attribute's value, found {text!r}")
+
+
+def _float(text: str) -> float:
+    if text.startswith("nan:"):
+        return float(np.array([int(text[4:], 16)], np.uint64).view(np.float64)[0])
+    return float.fromhex(text) if "0x" in text else float(text)
+
+
+def _plain(v: Any) -> Any:
+    """An attribute's value where no constant is meant."""
+    if isinstance(v, tuple):
+        return tuple(map(_plain, v))
+    if isinstance(v, _Literal):
+        if v.kind == "data":
+            raise ParseError("a payload stands only in a constant")
+        return int(v.text) if v.kind == "int" else _float(v.text)
+    return v
+
+
+def _constant(v: Any, t: TensorType) -> Const:
+    if isinstance(v, _Literal) and v.kind == "data":
+        kind, _, digits = v.text.partition(":")
+        if kind == "sha256":
+            raise ParseError("the constant is given by its digest alone; print the graph with payloads=True")
+        try:
+            return Const(t, base64.b64decode(digits, validate=True))
+        except binascii.Error as e:
+            raise ParseError(f"bad base64: {e}") from None
+    items = v if isinstance(v, tuple) else (v,)
+    if isinstance(v, tuple) != (t.rank > 0) or len(items) != t.numel:
+        raise ParseError(f"{t} needs {t.numel} elements{'' if t.rank else ', not a list'}; there are {len(items)}")
+    return Const(t, b"".join(_element(x, t.dtype) for x in items))
+
+
+def _element(x: Any, dtype: DType) -> bytes:
+    if dtype.kind == "b":
+        if not isinstance(x, bool):
+            raise ParseError("a bool is true or false")
+        return bytes([x])
+    if not isinstance(x, _Literal) or x.kind == "data" or (dtype.kind != "f" and x.kind != "int"):
+        raise ParseError(f"expected a number of {dtype}")
+    if x.kind == "int" and dtype.kind != "f":
+        return np.array(int(x.text), dtype.numpy).tobytes()  # OverflowError where it does not fit
+    if x.text.startswith("nan:"):
+        return int(x.text[4:], 16).to_bytes(dtype.itemsize, "little")
+    return np.array(_float(x.text)).astype(dtype.numpy).tobytes()
