@@ -230,9 +230,8 @@ class _Parser:
         except Exception as e:  # a rule may trip over nonsense in any way
             raise ParseError(f"line {line}: {name}: {e}") from e
         if inferred != tuple(types) or len(labels) != len(types):
-            raise ParseError(
-                f"line {line}: {name} gives {', '.join(map(str, inferred))}; the text has {len(labels)} values of {', '.join(map(str, types))}"
-            )
+            gives, says = ", ".join(map(str, inferred)), ", ".join(map(str, types))
+            raise ParseError(f"line {line}: {name} gives {gives}; the text has {len(labels)} values of {says}")
         outputs = tuple(self.define(values, label, t) for label, t in zip(labels, inferred))
         return Node(op, tuple(inputs), attrs, outputs)
 
