@@ -203,7 +203,7 @@ def _fma32(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 def _fma64(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """One rounding: the product and the sum are kept as sums of doubles, scaled near 1 (Boldo and Melquiond, 2008)."""
     a, b, c = np.broadcast_arrays(a, b, c)
-    plain = a * b + c
+    plain = np.where((c == 0) & (a != 0) & (b != 0), a * b, a * b + c)  # a product that underflows keeps its sign
     tame = np.isfinite(a) & np.isfinite(b) & np.isfinite(c) & (a != 0) & (b != 0) & (c != 0)
     ma, ea = np.frexp(np.where(tame, a, 1.0))
     mb, eb = np.frexp(np.where(tame, b, 1.0))
