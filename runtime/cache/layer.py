@@ -1,0 +1,232 @@
+"""One folder of entries: reading, writing, setting aside and listing them. No locks anywhere.
+
+    v1/ab/abcd….so      an entry, named by its key, never changed once it has its name
+    v1/ab/.….tmp        an entry being written by a living process (or left by a dead one: swept after an hour)
+    quarantine/         entries that failed their checksum
+    account             sizes and costs, see account.py
+    misses.jsonl, stats.jsonl, toolchain.json
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ingot.runtime.cache import entry as entry_format
+from ingot.runtime.cache.entry import Entry, EntryError
+from ingot.runtime.cache.trust import TrustError, check_folder, open_checked
+
+__all__ = ["Layer", "Found", "Listed"]
+
+_TOUCH_EVERY = 3600.0  # seconds between two records of use
+_STALE_TEMPORARY = 3600.0
+_QUARANTINE_KEEPS = 16
+_SIZE_LIMIT = 1 << 30
+
+
+class Found(NamedTuple):
+    """A verified entry and where it came from. `fd`, where there is one, is open on the very file that was verified."""
+
+    entry: Entry
+    source: str  # "disk", "shared" or "memory"
+    fd: int | None = None
+
+    def close(self) -> None:
+        """Close the descriptor. Safe to call once, after the code is mapped."""
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+class Listed(NamedTuple):
+    """An entry as a folder listing shows it: nothing is opened for it."""
+
+    key: str
+    path: str
+    size: int
+    used: float  # seconds since the epoch, to within an hour
+
+
+class Layer:
+    """A folder of entries. `writable` layers belong to this user; the others are only read.
+
+    `refused` says why the folder is not used at all (None where it is).
+    """
+
+    def __init__(self, folder: str, writable: bool):
+        self.folder = os.path.abspath(folder)
+        self.entries = os.path.join(self.folder, f"v{entry_format.FORMAT}")
+        self.writable = writable
+        self.refused: str | None = None
+        self._checked = False
+
+    def check(self) -> bool:
+        """Whether the folder exists and may be trusted; remembered once it does. Why not is in `refused`."""
+        if self._checked:
+            return True
+        if self.refused is not None:
+            return False
+        try:
+            check_folder(self.folder, own=self.writable)
+            self._checked = True
+        except FileNotFoundError:
+            pass
+        except OSError as e:
+            self.refused = str(e)
+        return self._checked
+
+    def path(self, key: str) -> str:
+        """Where the entry of `key` is, or would be."""
+        return os.path.join(self.entries, key[:2], key + ".so")
+
+    def get(self, key: str) -> Found | str:
+        """The verified entry of `key`, or why there is none: absent, damaged, untrusted or unreadable."""
+        if not self.check():
+            return "untrusted" if self.refused else "absent"
+        path = self.path(key)
+        fd = -1
+        try:
+            if not stat.S_ISDIR(os.lstat(os.path.dirname(path)).st_mode):
+                return "untrusted"
+            fd = open_checked(path)
+            st = os.fstat(fd)
+            if st.st_size > _SIZE_LIMIT:
+                raise EntryError(f"{st.st_size} bytes is more than an entry may have")
+            found = Found(entry_format.parse(_read(fd, st.st_size), key), "disk" if self.writable else "shared", fd)
+            if self.writable and time.time() - st.st_mtime > _TOUCH_EVERY:
+                _touch(fd)
+            fd = -1
+            return found
+        except FileNotFoundError:
+            return "absent"
+        except EntryError as e:
+            from ingot.runtime import log
+
+            self.set_aside(key)
+            log.warn_once(f"damaged {path}", f"cache entry {key[:12]} is damaged ({e}); it is set aside and built again")
+            return "damaged"
+        except TrustError as e:
+            from ingot.runtime import log
+
+            log.warn_once(f"untrusted {path}", f"cache entry {key[:12]} is not used: {e}")
+            return "untrusted"
+        except (OSError, MemoryError):
+            return "unreadable"
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an entry: private temporary in its own folder, fsync, rename. OSError says why it could not be."""
+        self.create()
+        shard = os.path.join(self.entries, key[:2])
+        os.makedirs(shard, 0o700, exist_ok=True)
+        if stat.S_ISLNK(os.lstat(shard).st_mode):
+            raise TrustError(f"{shard} is a symlink")
+        temporary = os.path.join(shard, f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, self.path(key))
+        except BaseException:
+            _unlink(temporary)
+            raise
+
+    def create(self) -> None:
+        """Make the folder, mode 0700, and check it. OSError says why it cannot be used."""
+        if self.check():
+            return
+        if self.refused is None:
+            os.makedirs(self.folder, 0o700, exist_ok=True)
+            if self.check():
+                return
+        raise TrustError(self.refused or f"{self.folder} vanished")
+
+    def remove(self, key: str) -> bool:
+        """Delete the entry of `key`; whether there was one. Code already mapped from it stays valid."""
+        return _unlink(self.path(key))
+
+    def set_aside(self, key: str) -> None:
+        """Move a damaged entry to the quarantine folder, which keeps the last few."""
+        if not self.writable:
+            return
+        folder = os.path.join(self.folder, "quarantine")
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            os.rename(self.path(key), os.path.join(folder, f"{time.time_ns():020d}-{key}.so"))
+            for name in sorted(os.listdir(folder))[:-_QUARANTINE_KEEPS]:
+                _unlink(os.path.join(folder, name))
+        except OSError:
+            _unlink(self.path(key))
+
+    def list(self) -> Iterator[Listed]:
+        """All entries, in the order of their keys. Nothing is read but the folders."""
+        if not self.check():
+            return
+        for shard in _names(self.entries):
+            folder = os.path.join(self.entries, shard)
+            found = []
+            try:
+                with os.scandir(folder) as files:
+                    for f in files:
+                        if f.name.endswith(".so") and len(f.name) == 67:
+                            st = f.stat(follow_symlinks=False)
+                            found.append(Listed(f.name[:-3], f.path, st.st_size, st.st_mtime))
+            except OSError:
+                continue
+            yield from sorted(found)
+
+    def sweep(self, older_than: float = _STALE_TEMPORARY) -> int:
+        """Delete temporaries that dead processes left; how many."""
+        swept = 0
+        for shard in _names(self.entries):
+            folder = os.path.join(self.entries, shard)
+            for name in _names(folder):
+                if name.endswith(".tmp"):
+                    path = os.path.join(folder, name)
+                    try:
+                        if time.time() - os.lstat(path).st_mtime >= older_than:
+                            swept += _unlink(path)
+                    except OSError:
+                        pass
+        return swept
+
+
+def _read(fd: int, size: int) -> bytes:
+    data = os.read(fd, size)
+    while len(data) < size:
+        more = os.read(fd, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _touch(fd: int) -> None:
+    try:
+        os.utime(fd)
+    except OSError:
+        pass
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+        return True
+    except OSError:
+        return False
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

@@ -1,0 +1,184 @@
+"""The cache as the compiler sees it: layers in order, memory where nothing can be written, and counts of all of it.
+
+    found = cache.lookup(key)            # a verified entry, or None
+    cache.put(key, data, compile_ms)     # never raises
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from ingot.runtime import log, switches
+from ingot.runtime.cache import journal
+from ingot.runtime.cache.entry import parse
+from ingot.runtime.cache.layer import Found, Layer
+
+__all__ = ["Cache", "default_folder", "the_cache"]
+
+
+def default_folder() -> str | None:
+    """The folder of the writable layer: INGOT_CACHE_DIR, else under XDG_CACHE_HOME, else under ~/.cache.
+
+    None where there is no home (and entries live in memory only).
+    """
+    named = switches.get("INGOT_CACHE_DIR")
+    if named:
+        return os.path.abspath(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    if not base or not os.path.isabs(base):  # the XDG rule: a relative path is ignored
+        home = os.path.expanduser("~")
+        if not os.path.isabs(home) or home == "/":
+            return None
+        base = os.path.join(home, ".cache")
+    return os.path.join(base, "ingot")
+
+
+class Cache:
+    """Entries by key, in one writable layer and any number that are only read.
+
+    `counts` tells what happened in this process: hit.memory, hit.disk, hit.shared, miss.<reason>, put, evicted,
+    and saved_ms, the compile time that hits saved. Safe to use from any thread.
+    """
+
+    def __init__(self, folder: str | None, shared: tuple[str, ...] = (), max_bytes: int = 2 * 2**30, max_entries: int = 100_000):
+        self.own = Layer(folder, True) if folder else None
+        self.shared = tuple(Layer(p, False) for p in shared)
+        self.max_bytes = max_bytes
+        self.max_entries = max_entries
+        self.counts: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()  # what of `counts` the folder's statistics hold already
+        self._memory: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The folders, in the order they are asked."""
+        return ((self.own,) if self.own else ()) + self.shared
+
+    def lookup(self, key: str) -> Found | None:
+        """The entry of `key`, checksums verified; the caller closes it. None is a miss, whatever went wrong."""
+        start = time.perf_counter()
+        found, reason = self._find(key)
+        with self._lock:
+            if found is None:
+                self.counts[f"miss.{reason}"] += 1
+            else:
+                self.counts[f"hit.{found.source}"] += 1
+                self.counts["saved_ms"] += int(found.entry.manifest.get("compile_ms", 0))
+        if log.enabled("cache"):
+            what = f"hit ({found.source})" if found else f"miss ({reason})"
+            log.log("cache", "%s %s in %.2f ms", what, key[:12], (time.perf_counter() - start) * 1e3)
+        return found
+
+    def _find(self, key: str) -> tuple[Found | None, str]:
+        data = self._memory.get(key)
+        if data is not None:
+            return Found(parse(data, key), "memory"), ""
+        reason = "absent"
+        for layer in self.layers:
+            found = layer.get(key)
+            if not isinstance(found, str):
+                return found, ""
+            if found != "absent" and reason == "absent":
+                reason = found
+        return None, reason
+
+    def put(self, key: str, data: bytes, compile_ms: float) -> None:
+        """Store a packed entry: on disk, or in memory with one warning where that fails. Never raises."""
+        try:
+            if self.own is None:
+                raise OSError("there is no home folder; set INGOT_CACHE_DIR")
+            self.own.put(key, data)
+        except OSError as e:
+            self._memory[key] = data
+            log.warn_once("cache unwritable", f"the compile cache keeps new entries in memory only: {e}")
+            return
+        with self._lock:
+            self.counts["put"] += 1
+        try:
+            from ingot.runtime.cache import account
+
+            evicted = account.added(self.own, key, len(data), compile_ms, self.max_bytes, self.max_entries)
+        except OSError as e:
+            log.log("cache", "accounting failed: %s", e)
+        else:
+            if evicted:
+                self.counts["evicted"] += evicted
+                log.log("cache", "evicted %d entries", evicted)
+
+    def record_miss(self, key: str, provenance: dict[str, Any], reason: str) -> None:
+        """Leave a record of a miss for `ingot cache explain`."""
+        if self.own is not None and self.own.check():
+            journal.append(os.path.join(self.own.folder, "misses.jsonl"), {"key": key, "reason": reason, "time": time.time(), **provenance})
+
+    def note(self, name: str) -> dict[str, Any]:
+        """A small JSON object kept beside the entries, by name; {} where there is none."""
+        for layer in self.layers:
+            if layer.check():
+                records = journal.read(os.path.join(layer.folder, name + ".json"))
+                if records:
+                    return records[-1]
+        return {}
+
+    def set_note(self, name: str, value: dict[str, Any]) -> None:
+        """Keep a small JSON object beside the entries; forgotten where nothing can be written."""
+        if self.own is not None:
+            try:
+                self.own.create()
+            except OSError:
+                return
+            journal.append(os.path.join(self.own.folder, name + ".json"), value, bound=4096)
+
+    def save_counts(self) -> None:
+        """Add what this process counted to the folder's statistics."""
+        with self._lock:
+            fresh = self.counts - self._told
+            self._told = Counter(self.counts)
+        if fresh and self.own is not None and self.own.check():
+            path = os.path.join(self.own.folder, "stats.jsonl")
+            journal.append(path, dict(fresh))
+            if os.path.getsize(path) > journal.BOUND // 2:
+                _fold(path)
+
+
+def _fold(path: str) -> None:
+    """Replace the lines of a statistics file by their sum."""
+    total: Counter[str] = Counter()
+    for record in journal.read(path):
+        total.update({k: v for k, v in record.items() if isinstance(v, int)})
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+    journal.append(path, dict(total))
+
+
+_caches: dict[tuple, Cache] = {}
+
+
+def the_cache() -> Cache:
+    """The cache that the environment asks for; one object per setting, made when first asked."""
+    setting = (
+        default_folder(),
+        switches.get("INGOT_CACHE_PATH"),
+        switches.get("INGOT_CACHE_MAX_BYTES"),
+        switches.get("INGOT_CACHE_MAX_ENTRIES"),
+    )
+    found = _caches.get(setting)
+    if found is None:
+        found = _caches[setting] = Cache(*setting)
+        atexit.register(_save, found, os.getpid())
+    return found
+
+
+def _save(cache: Cache, pid: int) -> None:
+    if os.getpid() == pid:  # a forked child that ends through atexit would count its parent's twice
+        try:
+            cache.save_counts()
+        except OSError:
+            pass
