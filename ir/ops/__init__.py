@@ -1,1 +1,9 @@
-"""ops."""
+"""Every primitive op, by family. Importing this package fills `ingot.ir.op.OPS`.
+
+An op is declared in one place, with all its rules; the families (`family.py`) supply what their members share.
+"""
+
+from ingot.ir.op import OPS
+from ingot.ir.ops import contraction, creation, elementwise, logical, movement, reduction, transcendental
+
+__all__ = ["OPS", "contraction", "creation", "elementwise", "logical", "movement", "reduction", "transcendental"]

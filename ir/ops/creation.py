@@ -1,0 +1,104 @@
+"""Ops without tensor inputs, and random bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ingot.ir.dtypes import Bool, DType, Number, i64, u32
+from ingot.ir.graph import Const
+from ingot.ir.op import NO_GRAD
+from ingot.ir.ops.family import declare, need_axis, need_shape
+from ingot.ir.ops.samples import case
+from ingot.ir.types import Shape, TensorType, tensor_type
+
+__all__ = ["constant", "iota", "random_bits", "philox"]
+
+
+def _no_inputs(name: str, types: tuple[TensorType, ...]) -> None:
+    if types:
+        raise TypeError(f"{name}: takes no inputs, got {len(types)}")
+
+
+def _constant_infer(types: tuple[TensorType, ...], value: Const) -> TensorType:
+    _no_inputs("constant", types)
+    if not isinstance(value, Const):
+        raise TypeError(f"constant: value must be an ir.graph.Const, got {type(value).__name__}")
+    return value.type
+
+
+constant = declare(
+    "constant", "creation", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
+    ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD,
+    samples=[case(value=Const(tensor_type(i64, (2,)), np.array([3, -1]).tobytes()))],
+)  # fmt: skip
+
+
+def _iota_infer(types: tuple[TensorType, ...], dtype: DType, shape: Shape, axis: int) -> TensorType:
+    _no_inputs("iota", types)
+    if dtype in Bool:
+        raise TypeError("iota: counts in a number dtype, got bool")
+    need_shape("iota", shape)
+    need_axis("iota", axis, len(shape))
+    return tensor_type(dtype, shape)
+
+
+def _iota_ref(dtype: DType, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    n = np.arange(shape[axis]).astype(np.float32 if dtype.kind == "f" and dtype.bits == 16 else dtype.numpy).astype(dtype.numpy)
+    return np.broadcast_to(n.reshape((-1,) + (1,) * (len(shape) - 1 - axis)), shape).copy()
+
+
+iota = declare(
+    "iota", "creation", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"),
+    infer=_iota_infer, ref=_iota_ref, vjp=NO_GRAD, jvp=NO_GRAD,
+    samples=[
+        case(dtype=d, shape=s, axis=a)
+        for d in sorted(Number, key=str)
+        for s, a in (((5,), 0), ((2, 3), 0), ((2, 3, 1), 1), ((0, 2), 0))
+    ],
+)  # fmt: skip
+
+
+# -- random bits -----------------------------------------------------------------------------------------------------
+
+# Philox4x32-10: multipliers of the two lanes, and what is added to the key each round
+PHILOX_M = (0xD2511F53, 0xCD9E8D57)
+PHILOX_W = (0x9E3779B9, 0xBB67AE85)
+
+
+def philox(counter: np.ndarray, key: int) -> np.ndarray:
+    """Philox4x32-10: u32[n, 4] for 64-bit block counters u64[n] (the high 64 bits are 0) under a 64-bit key."""
+    mask = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    c = [counter & mask, counter >> shift, np.zeros_like(counter), np.zeros_like(counter)]
+    k0, k1 = key & 0xFFFFFFFF, key >> 32
+    for _ in range(10):
+        p0, p1 = c[0] * np.uint64(PHILOX_M[0]), c[2] * np.uint64(PHILOX_M[1])
+        c = [(p1 >> shift) ^ c[1] ^ np.uint64(k0), p1 & mask, (p0 >> shift) ^ c[3] ^ np.uint64(k1), p0 & mask]
+        k0, k1 = (k0 + PHILOX_W[0]) & 0xFFFFFFFF, (k1 + PHILOX_W[1]) & 0xFFFFFFFF
+    return np.stack(c, axis=1).astype(np.uint32)
+
+
+def _random_bits_infer(types: tuple[TensorType, ...], shape: Shape) -> TensorType:
+    if len(types) != 2 or any(t != tensor_type(i64, ()) for t in types):
+        raise TypeError(f"random_bits: takes seed i64[] and offset i64[], got {', '.join(map(str, types))}")
+    need_shape("random_bits", shape)
+    return tensor_type(u32, shape)
+
+
+def _random_bits_ref(seed: np.ndarray, offset: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    n = int(np.prod(shape, dtype=np.int64))
+    blocks = np.arange(-(-n // 4), dtype=np.uint64) + np.uint64(int(offset) & (1 << 64) - 1)
+    return philox(blocks, int(seed) & (1 << 64) - 1).reshape(-1)[:n].reshape(shape)
+
+
+random_bits = declare(
+    "random_bits", "creation", attrs=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
+    doc="Uniform random u32. Element i (in row-major order) is word i % 4 of Philox block offset + i // 4 under key `seed`.",
+    samples=[
+        case(("i64", (), [seed]), ("i64", (), [offset]), shape=shape)
+        for seed, offset in ((0, 0), (-1, 3), (1 << 40, (1 << 32) - 1))
+        for shape in ((7,), (), (2, 4), (0,))
+    ],
+    source="Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011)",
+)  # fmt: skip
+

@@ -1,0 +1,255 @@
+"""What families of ops share: dtype checks, shapes, exact references, and rules derived once for all members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
+from ingot.ir.op import LATER, NO_GRAD, OPS, Op, Rule, register
+from ingot.ir.ops.samples import Domain, Elementwise
+from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
+
+__all__ = ["elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "static", "widen", "narrow", "same_size"]
+
+Any_ = frozenset(ALL)
+_CLASSES = ((Float, "a floating-point dtype"), (Bool, "bool"), (Number, "a number dtype"), (Int | UInt, "an integer dtype"),
+            (Int | UInt | Bool, "an integer dtype or bool"), (Any_, "any dtype"))  # fmt: skip
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+
+def class_text(dtypes: Collection[DType]) -> str:
+    """How messages name a set of dtypes."""
+    for known, text in _CLASSES:
+        if known == dtypes:
+            return text
+    return " or ".join(sorted(d.name for d in dtypes))
+
+
+def need_dtype(name: str, type: TensorType, dtypes: Collection[DType], what: str = "its input") -> None:
+    """TypeError unless `type` has one of `dtypes`."""
+    if type.dtype not in dtypes:
+        raise TypeError(f"{name}: {what} must have {class_text(dtypes)}, got {type}")
+
+
+def need_same(name: str, types: Sequence[TensorType]) -> DType:
+    """The one dtype of all `types`; TypeError if they differ."""
+    if any(t.dtype is not types[0].dtype for t in types):
+        raise TypeError(f"{name}: all inputs must have one dtype, got {' and '.join(map(str, types))}")
+    return types[0].dtype
+
+
+def need_axis(name: str, axis: int, rank: int) -> None:
+    """ShapeError unless `axis` is in [0, rank)."""
+    if not isinstance(axis, int) or not 0 <= axis < rank:
+        raise ShapeError(f"{name}: axis {axis} is out of range for rank {rank}")
+
+
+def need_axes(name: str, axes: tuple[int, ...], rank: int) -> None:
+    """ShapeError unless `axes` is sorted, without repeats, in [0, rank)."""
+    for a in axes:
+        need_axis(name, a, rank)
+    if any(a >= b for a, b in zip(axes, axes[1:])):
+        raise ShapeError(f"{name}: axes must be in rising order without repeats, got {axes}")
+
+
+def need_shape(name: str, shape: Shape) -> None:
+    """ShapeError unless every dim is a symbol or an integer >= 0."""
+    for d in shape:
+        if not isinstance(d, Sym) and (isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0):
+            raise ShapeError(f"{name}: {d!r} is no extent in {shape_text(shape)}")
+
+
+def static(name: str, dim: Dim, what: str) -> int:
+    """`dim` as an integer; ShapeError if it is a symbol."""
+    if isinstance(dim, Sym):
+        raise ShapeError(f"{name}: {what} must be known, it is the symbol {dim}")
+    return dim
+
+
+def same_size(a: Shape, b: Shape) -> bool:
+    """Whether two shapes surely hold the same number of elements (symbols must appear in both equally often)."""
+
+    def key(shape: Shape) -> tuple[int, list[str]]:
+        n = 1
+        for d in shape:
+            if not isinstance(d, Sym):
+                n *= d
+        return n, sorted(d.name for d in shape if isinstance(d, Sym))
+
+    return key(a) == key(b)
+
+
+# -- references ------------------------------------------------------------------------------------------------------
+
+
+def widen(x: np.ndarray, precise: bool = False) -> np.ndarray:
+    """Half arrays as float32; with `precise`, half and float32 arrays as float64: what a reference computes in."""
+    d = by_numpy(x.dtype)
+    if precise and d in Float:
+        return x.astype(np.float32).astype(np.float64) if d in Half else x.astype(np.float64)
+    return x.astype(np.float32) if d in Half else x
+
+
+def narrow(x: Any, dtype: DType) -> np.ndarray:
+    """`x` rounded to `dtype`, halves by way of float32, as the code generators do."""
+    x = np.asarray(x)
+    if dtype in Half and x.dtype != dtype.numpy:
+        x = x.astype(np.float32)
+    return x.astype(dtype.numpy, copy=False)
+
+
+def quiet(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` without NumPy's floating-point warnings: NaN and infinity are ordinary results here."""
+
+    def ref(*args: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return fn(*args)
+
+    ref.__name__ = getattr(fn, "__name__", "ref")
+    return ref
+
+
+# -- declarations ----------------------------------------------------------------------------------------------------
+
+
+def declare(name: str, family: str, *, doc: str, infer: Callable, ref: Callable, vjp: Any, attrs: tuple[str, ...] = (), **more: Any) -> Op:
+    """Register an op whose rules are spelled out. `infer` may return one TensorType or a tuple."""
+
+    def infer_tuple(types: tuple[TensorType, ...], *a: Any) -> tuple[TensorType, ...]:
+        out = infer(types, *a)
+        return out if isinstance(out, tuple) else (out,)
+
+    return register(Op(name, family, doc, attrs, infer_tuple, quiet(ref), vjp, **more))
+
+
+def linear_jvp(name: str, nonlinear: int = 0) -> Callable:
+    """The JVP of an op linear in its leading inputs: the op itself on their tangents, the last `nonlinear` inputs as they are."""
+
+    def jvp(tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Expr], *attrs: Any) -> list[Expr]:
+        n = len(ins) - nonlinear
+        full = [t if t is not None else x.full(0) for t, x in zip(tangents[:n], ins[:n])]
+        op = OPS[name]
+        return [op(*full, *ins[n:], **dict(zip(op.attr_names, attrs)))]
+
+    return jvp
+
+
+def scale(t: Expr, partial: Any) -> Expr:
+    """The tangent or cotangent `t` through a partial derivative: an Expr, a number, a mask (bool Expr), or a function of t."""
+    if isinstance(partial, Expr):
+        return OPS["select"](partial, t, 0.0) if partial.dtype is bool_ else t * partial
+    if callable(partial):
+        return partial(t)
+    if partial == 1:
+        return t
+    if partial == -1:
+        return -t
+    return t.full(0.0) if partial == 0 else t * partial
+
+
+def partials_vjp(partials: Callable) -> Callable:
+    def vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], *attrs: Any) -> list[Expr | None]:
+        ct = cts[0]
+        return [
+            None if p is None or x.dtype.kind != "f" else scale(ct, p).sum_to(x.shape)
+            for p, x in zip(partials(*ins, outs[0], *attrs), ins)
+        ]
+
+    return vjp
+
+
+def partials_jvp(partials: Callable) -> Callable:
+    def jvp(tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Expr], *attrs: Any) -> list[Expr]:
+        y, total = outs[0], None
+        for t, p in zip(tangents, partials(*ins, y, *attrs)):
+            if t is not None and p is not None:
+                term = scale(t, p)
+                total = term if total is None else total + term
+        return [(y.full(0) if total is None else total).broadcast(y.shape)]
+
+    return jvp
+
+
+def elementwise_batch(name: str) -> Callable:
+    """Batching: the leading batch dims are aligned by extents of 1 behind them."""
+
+    def batch(ins: Sequence[Expr], batched: Sequence[bool], *attrs: Any) -> tuple[list[Expr], list[bool]]:
+        rank = max(x.rank - b for x, b in zip(ins, batched))
+        full = [x.reshape(x.shape[:1] + (1,) * (rank - x.rank + 1) + x.shape[1:]) if b else x for x, b in zip(ins, batched)]
+        op = OPS[name]
+        return [op(*full, **dict(zip(op.attr_names, attrs)))], [True]
+
+    return batch
+
+
+def elementwise(
+    name: str,
+    dtypes: Collection[DType],
+    *,
+    doc: str,
+    ref: Callable,
+    scalar: Callable,
+    partials: Callable | Rule,
+    samples: Domain | tuple[Domain, ...] = Domain(),  # noqa: B008 (frozen)
+    arity: int = 1,
+    result: DType | None = None,
+    attrs: tuple[str, ...] = (),
+    sample_attrs: Iterable[tuple[Any, ...]] = ((),),
+    precise: bool = False,
+    source: str = "",
+) -> Op:
+    """Declare an op that maps elements to elements, its inputs broadcast together and of one dtype out of `dtypes`.
+
+    ref(*arrays, *attrs)     in NumPy; half inputs come as float32 (and, if `precise`, every float as float64), the
+                             result is rounded once
+    scalar(e, *xs, *attrs)   the same over a scalar Emitter; half inputs come as f32
+    partials(*ins, y, *attrs) the derivative by each input: an Expr, a number, a mask (bool Expr: the cotangent passes
+                             there), a function of the cotangent, or None; JVP and VJP follow from it
+    result                   dtype of the result, if not that of the inputs
+    """
+    dtypes = frozenset(dtypes)
+    domains = samples if isinstance(samples, tuple) else (samples,) * arity
+
+    def infer(types: tuple[TensorType, ...], *a: Any) -> tuple[TensorType, ...]:
+        if len(types) != arity:
+            raise TypeError(f"{name}: takes {arity} inputs, got {len(types)}")
+        d = need_same(name, types)
+        need_dtype(name, types[0], dtypes)
+        return (tensor_type(result or d, broadcast_named(name, types)),)
+
+    def reference(*args: Any) -> np.ndarray:
+        arrays, a = args[:arity], args[arity:]
+        d = by_numpy(arrays[0].dtype)
+        out = ref(*(widen(x, precise) for x in arrays), *a)
+        if precise and d in Half and result is None:
+            out = np.asarray(out).astype(np.float32)
+        return narrow(out, result or d)
+
+    order = [d for d in (f32, f64, *ALL) if d in dtypes]
+    rows = tuple((d,) * arity for d in dict.fromkeys(order))
+    rule = isinstance(partials, Rule)
+    return register(
+        Op(
+            name, "elementwise", doc, attrs, infer, quiet(reference),
+            vjp=partials if rule else partials_vjp(partials), jvp=partials if rule else partials_jvp(partials),
+            batch=elementwise_batch(name), scalar=scalar, samples=Elementwise(rows, domains, tuple(sample_attrs)), source=source,
+        )
+    )  # fmt: skip
+
+
+def broadcast_named(name: str, types: Sequence[TensorType]) -> Shape:
+    """The broadcast shape of `types`; the ShapeError names the op."""
+    try:
+        return broadcast_shapes(*(t.shape for t in types))
+    except ShapeError as e:
+        raise ShapeError(f"{name}: {e}") from None
+
+
+# re-exported so that a family file needs one import
+_ = (LATER, NO_GRAD)

@@ -1,0 +1,166 @@
+"""Elementwise comparisons, logic and bits, selection and conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, UInt, bool_, by_name, by_numpy
+from ingot.ir.op import NO_GRAD, OPS, Op, register
+from ingot.ir.ops import scalars as s
+from ingot.ir.ops.family import broadcast_named, elementwise, elementwise_batch, need_dtype, need_same, partials_jvp, partials_vjp, quiet
+from ingot.ir.ops.samples import Domain, Elementwise, floats
+from ingot.ir.types import TensorType, tensor_type
+
+Integers = Int | UInt
+close_ints = floats(-2, 2)  # so that equal values occur
+
+
+def _plain(name: str, dtypes: Collection[DType], doc: str, ref: object, scalar: object, arity: int, result: DType | None = None,
+           samples: Domain | tuple[Domain, ...] = close_ints) -> Op:  # fmt: skip
+    return elementwise(
+        name, dtypes, doc=doc, ref=ref, scalar=scalar, partials=NO_GRAD, arity=arity, result=result, samples=samples
+    )
+
+
+def _compare(name: str, sign: str, ref: object) -> Op:
+    return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_)
+
+
+eq = _compare("eq", "==", np.equal)
+ne = _compare("ne", "!=", np.not_equal)
+lt = _compare("lt", "<", np.less)
+le = _compare("le", "<=", np.less_equal)
+gt = _compare("gt", ">", np.greater)
+ge = _compare("ge", ">=", np.greater_equal)
+
+isnan = _plain("isnan", Float, "Whether x is NaN.", np.isnan, s.is_nan, 1, bool_)
+isinf = _plain("isinf", Float, "Whether x is an infinity.", np.isinf, s.is_inf, 1, bool_)
+isfinite = _plain("isfinite", Float, "Whether x is neither NaN nor an infinity.", np.isfinite, s.is_finite, 1, bool_)
+
+logical_not = _plain("logical_not", Bool, "not x.", np.logical_not, lambda e, x: e.not_(x), 1)
+logical_and = _plain("logical_and", Bool, "a and b.", np.logical_and, lambda e, a, b: e.and_(a, b), 2)
+logical_or = _plain("logical_or", Bool, "a or b.", np.logical_or, lambda e, a, b: e.or_(a, b), 2)
+logical_xor = _plain("logical_xor", Bool, "a differs from b.", np.logical_xor, lambda e, a, b: e.xor(a, b), 2)
+
+bitwise_not = _plain("bitwise_not", Integers | Bool, "Every bit inverted.", np.invert, lambda e, x: e.not_(x), 1)
+bitwise_and = _plain("bitwise_and", Integers | Bool, "Bits set in both.", np.bitwise_and, lambda e, a, b: e.and_(a, b), 2)
+bitwise_or = _plain("bitwise_or", Integers | Bool, "Bits set in either.", np.bitwise_or, lambda e, a, b: e.or_(a, b), 2)
+bitwise_xor = _plain("bitwise_xor", Integers | Bool, "Bits set in one of them.", np.bitwise_xor, lambda e, a, b: e.xor(a, b), 2)
+
+
+def _shift(ref: object) -> object:
+    """NumPy's shift with every count outside [0, bits) as `bits`, as the instruction has it."""
+
+    def shift(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        bits = a.dtype.itemsize * 8
+        return ref(a, np.where((b < 0) | (b > bits), np.array(bits, b.dtype), b))
+
+    return shift
+
+
+_shifts = (floats(-100, 100), floats(0, 9))
+shift_left = _plain("shift_left", Integers, "a shifted left by b bits; 0 when b is no bit position.", _shift(np.left_shift),
+                    lambda e, a, b: e.shl(a, b), 2, samples=_shifts)  # fmt: skip
+shift_right = _plain("shift_right", Integers, "a shifted right by b bits, keeping its sign; 0 or -1 when b is no bit position.",
+                     _shift(np.right_shift), lambda e, a, b: e.shr(a, b), 2, samples=_shifts)  # fmt: skip
+
+
+# -- select ----------------------------------------------------------------------------------------------------------
+
+
+def _select_infer(types: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
+    if len(types) != 3:
+        raise TypeError(f"select: takes 3 inputs, got {len(types)}")
+    need_dtype("select", types[0], Bool, "the condition")
+    return (tensor_type(need_same("select", types[1:]), broadcast_named("select", types)),)
+
+
+def _select_partials(c: Expr, a: Expr, b: Expr, y: Expr) -> list:
+    return [None, c, lambda t: OPS["select"](c, 0.0, t)]
+
+
+select = register(
+    Op(
+        "select", "elementwise", "a where the condition holds, else b.", (), _select_infer, lambda c, a, b: np.where(c, a, b),
+        vjp=partials_vjp(_select_partials), jvp=partials_jvp(_select_partials), batch=elementwise_batch("select"),
+        scalar=lambda e, c, a, b: e.select(c, a, b),
+        samples=Elementwise(tuple((bool_, d, d) for d in sorted(ALL, key=lambda d: d.name != "f32")), (Domain(),) * 3),
+    )
+)  # fmt: skip
+
+
+# -- cast ------------------------------------------------------------------------------------------------------------
+
+
+def _cast_infer(types: tuple[TensorType, ...], dtype: DType) -> tuple[TensorType, ...]:
+    if len(types) != 1:
+        raise TypeError(f"cast: takes 1 input, got {len(types)}")
+    return (types[0].with_dtype(dtype),)
+
+
+def convert(x: np.ndarray, dtype: DType) -> np.ndarray:
+    """`x` as `dtype`: floats truncate towards 0 and saturate, NaN gives 0; integers wrap; halves go through float32."""
+    source = by_numpy(x.dtype)
+    if source is dtype:
+        return x
+    if source in Half:
+        x = x.astype(np.float32)
+    if dtype.kind == "b":
+        return x != 0
+    if dtype.kind in "iu" and source.kind == "f":
+        info, shape = np.iinfo(dtype.numpy), x.shape
+        x = np.atleast_1d(np.trunc(np.where(np.isnan(x), 0, x)).astype(np.float64))
+        high = x >= float(info.max)  # 2**63 - 1 rounds up as a float: at or above it, the greatest integer
+        low = x <= float(info.min)
+        out = np.where(high | low, 0, x).astype(dtype.numpy)
+        out[high], out[low] = info.max, info.min
+        return out.reshape(shape)
+    if dtype in Half:
+        x = x.astype(np.float32)
+    return x.astype(dtype.numpy)
+
+
+def _float_only(x: Expr, dtype: DType) -> bool:
+    return x.dtype.kind == "f" and dtype.kind == "f"
+
+
+def _cast_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], dtype: DType) -> list[Expr | None]:
+    return [cts[0].cast(ins[0].dtype) if _float_only(ins[0], dtype) else None]
+
+
+def _cast_jvp(tangents: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], dtype: DType) -> list[Expr]:
+    return [tangents[0].cast(dtype) if tangents[0] is not None and _float_only(ins[0], dtype) else outs[0].full(0)]
+
+
+cast = register(
+    Op(
+        "cast", "elementwise", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap.",
+        ("dtype",), _cast_infer, quiet(convert), vjp=_cast_vjp, jvp=_cast_jvp, batch=elementwise_batch("cast"),
+        scalar=lambda e, x, dtype: e.cast(x, dtype),
+        samples=Elementwise(tuple((d,) for d in ALL), (floats(-200, 200),), tuple((d,) for d in ALL)),
+    )
+)  # fmt: skip
+
+
+def _bitcast_infer(types: tuple[TensorType, ...], dtype: DType) -> tuple[TensorType, ...]:
+    if len(types) != 1:
+        raise TypeError(f"bitcast: takes 1 input, got {len(types)}")
+    if dtype.itemsize != types[0].dtype.itemsize or (dtype.kind == "b") != (types[0].dtype.kind == "b"):
+        raise TypeError(f"bitcast: {types[0].dtype} and {dtype} differ in width")
+    return (types[0].with_dtype(dtype),)
+
+
+bitcast = register(
+    Op(
+        "bitcast", "elementwise", "The same bits as another dtype of the same width.", ("dtype",), _bitcast_infer,
+        lambda x, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape), vjp=NO_GRAD, jvp=NO_GRAD,
+        batch=elementwise_batch("bitcast"), scalar=lambda e, x, dtype: e.bitcast(x, dtype),
+        samples=Elementwise(
+            tuple((d,) for d in ALL), (Domain(),), tuple((by_name(n),) for n in ("u32", "f32", "i64", "f64", "i16", "f16", "u8"))
+        ),
+    )
+)  # fmt: skip
+

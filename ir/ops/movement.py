@@ -1,0 +1,258 @@
+"""Movement: elements change places, never values. All are linear, so their JVP is the op itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import bool_
+from ingot.ir.op import OPS
+from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size, static
+from ingot.ir.ops.samples import case
+from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
+
+Exprs = Sequence[Expr]
+Ints = tuple[int, ...]
+DTYPES = ("f32", "f64", "bf16", "i64", "u8", "bool")
+
+
+def _one(name: str, types: tuple[TensorType, ...]) -> TensorType:
+    if len(types) != 1:
+        raise TypeError(f"{name}: takes 1 input, got {len(types)}")
+    return types[0]
+
+
+# -- reshape ---------------------------------------------------------------------------------------------------------
+
+
+def _reshape_infer(types: tuple[TensorType, ...], shape: Shape) -> TensorType:
+    x = _one("reshape", types)
+    need_shape("reshape", shape)
+    if not same_size(x.shape, shape):
+        raise ShapeError(f"reshape: {x} cannot become {shape_text(shape)}: the number of elements differs")
+    return x.with_shape(shape)
+
+
+reshape = declare(
+    "reshape", "movement", doc="The same elements, in row-major order, in another shape.", attrs=("shape",), infer=_reshape_infer,
+    ref=lambda x, shape: x.reshape(shape), vjp=lambda cts, ins, outs, shape: [cts[0].reshape(ins[0].shape)], jvp=linear_jvp("reshape"),
+    batch=lambda ins, batched, shape: ([ins[0].reshape(ins[0].shape[:1] + shape)], [True]),
+    samples=[case((d, (2, 6)), shape=(3, 4)) for d in DTYPES]
+    + [case(("f32", a), shape=b) for a, b in (((), (1, 1)), ((0, 3), (3, 0, 2)), ((2, 1, 3), (6,)), ((1,), ()))],
+)  # fmt: skip
+
+
+# -- transpose -------------------------------------------------------------------------------------------------------
+
+
+def _transpose_infer(types: tuple[TensorType, ...], perm: Ints) -> TensorType:
+    x = _one("transpose", types)
+    if sorted(perm) != list(range(x.rank)):
+        raise ShapeError(f"transpose: perm {perm} is no permutation of the {x.rank} dims of {x}")
+    return x.with_shape(tuple(x.shape[p] for p in perm))
+
+
+def inverse(perm: Ints) -> Ints:
+    """The permutation that undoes `perm`."""
+    return tuple(perm.index(i) for i in range(len(perm)))
+
+
+transpose = declare(
+    "transpose", "movement", doc="Dim i of the result is dim perm[i] of the input.", attrs=("perm",), infer=_transpose_infer,
+    ref=lambda x, perm: np.ascontiguousarray(x.transpose(perm)).reshape(tuple(x.shape[p] for p in perm)),
+    vjp=lambda cts, ins, outs, perm: [cts[0].transpose(inverse(perm))],
+    jvp=linear_jvp("transpose"), batch=lambda ins, batched, perm: ([ins[0].transpose((0, *(p + 1 for p in perm)))], [True]),
+    samples=[case((d, (2, 3)), perm=(1, 0)) for d in DTYPES]
+    + [case(("f32", s), perm=p) for s, p in (((), ()), ((2, 3, 4), (2, 0, 1)), ((0, 3), (1, 0)), ((1, 5, 1, 2), (3, 1, 0, 2)))],
+)  # fmt: skip
+
+
+# -- broadcast -------------------------------------------------------------------------------------------------------
+
+
+def _broadcast_infer(types: tuple[TensorType, ...], shape: Shape) -> TensorType:
+    x = _one("broadcast", types)
+    need_shape("broadcast", shape)
+    try:
+        fits = len(shape) >= x.rank and broadcast_shapes(x.shape, shape) == shape
+    except ShapeError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"broadcast: {x} does not broadcast to {shape_text(shape)}")
+    return x.with_shape(shape)
+
+
+def _broadcast_batch(ins: Exprs, batched: Sequence[bool], shape: Shape) -> tuple[list[Expr], list[bool]]:
+    x = ins[0]
+    aligned = x.reshape(x.shape[:1] + (1,) * (len(shape) - x.rank + 1) + x.shape[1:])
+    return [aligned.broadcast(x.shape[:1] + shape)], [True]
+
+
+broadcast = declare(
+    "broadcast", "movement", doc="Repeat along dims of extent 1 and along new leading dims, up to `shape`.", attrs=("shape",),
+    infer=_broadcast_infer, ref=lambda x, shape: np.broadcast_to(x, shape).copy(),
+    vjp=lambda cts, ins, outs, shape: [cts[0].sum_to(ins[0].shape)], jvp=linear_jvp("broadcast"), batch=_broadcast_batch,
+    samples=[case((d, (2, 1)), shape=(4, 2, 3)) for d in DTYPES]
+    + [case(("f32", a), shape=b) for a, b in (((), (2, 2)), ((1, 3), (0, 3)), ((3,), (3,)), ((1,), (5,)))],
+)  # fmt: skip
+
+
+# -- slice -----------------------------------------------------------------------------------------------------------
+
+
+def _slice_infer(types: tuple[TensorType, ...], starts: Ints, stops: Shape, steps: Ints) -> TensorType:
+    x = _one("slice", types)
+    if not len(starts) == len(stops) == len(steps) == x.rank:
+        raise ShapeError(f"slice: needs a start, stop and step for each of the {x.rank} dims of {x}, got {starts}, {stops}, {steps}")
+    shape: list[Dim] = []
+    for d, start, stop, step in zip(x.shape, starts, stops, steps):
+        if isinstance(stop, Sym) and stop == d and start == 0 and step == 1:
+            shape.append(d)
+            continue
+        n = static("slice", d, "a dim that is cut")
+        if step < 1 or not 0 <= start <= stop <= n:
+            raise ShapeError(f"slice: {start}:{stop}:{step} is out of range for a dim of extent {n}; steps are at least 1")
+        shape.append(-((start - stop) // step))
+    return x.with_shape(tuple(shape))
+
+
+def _slice_vjp(cts: Exprs, ins: Exprs, outs: Exprs, starts: Ints, stops: Shape, steps: Ints) -> list[Expr]:
+    high = []
+    for d, n, start, step in zip(ins[0].shape, outs[0].shape, starts, steps):
+        high.append(0 if isinstance(d, Sym) else d - start - (max(0, n - 1) * step + min(n, 1)))
+    return [OPS["pad"](cts[0], 0.0, low=starts, high=tuple(high), interior=tuple(s - 1 for s in steps))]
+
+
+def _slice_batch(ins: Exprs, batched: Sequence[bool], starts: Ints, stops: Shape, steps: Ints) -> tuple[list[Expr], list[bool]]:
+    return [OPS["slice"](ins[0], starts=(0, *starts), stops=(ins[0].shape[0], *stops), steps=(1, *steps))], [True]
+
+
+slice_ = declare(
+    "slice", "movement", doc="Elements start, start + step, ... below stop, in every dim.", attrs=("starts", "stops", "steps"),
+    infer=_slice_infer, ref=lambda x, *a: x[tuple(slice(*b) for b in zip(*a))].copy(), vjp=_slice_vjp, jvp=linear_jvp("slice"),
+    batch=_slice_batch,
+    samples=[case((d, (5, 4)), starts=(1, 0), stops=(5, 4), steps=(2, 1)) for d in DTYPES]
+    + [case(("f32", s), starts=a, stops=b, steps=c) for s, a, b, c in (
+        ((7,), (1,), (6,), (3,)), ((7,), (3,), (3,), (1,)), ((), (), (), ()), ((0, 2), (0, 1), (0, 2), (1, 5)),
+        ((2, 9), (0, 0), (2, 9), (1, 2)))],
+)  # fmt: skip
+
+
+# -- pad -------------------------------------------------------------------------------------------------------------
+
+
+def padded(n: int, low: int, high: int, interior: int) -> int:
+    """The extent of n elements with `interior` between them, `low` before and `high` after."""
+    return low + high + n + max(0, n - 1) * interior
+
+
+def _pad_infer(types: tuple[TensorType, ...], low: Ints, high: Ints, interior: Ints) -> TensorType:
+    if len(types) != 2:
+        raise TypeError(f"pad: takes a tensor and a padding value, got {len(types)} inputs")
+    x, value = types
+    need_same("pad", types)
+    if value.rank:
+        raise ShapeError(f"pad: the padding value must have rank 0, got {value}")
+    if not len(low) == len(high) == len(interior) == x.rank:
+        raise ShapeError(f"pad: needs low, high and interior for each of the {x.rank} dims of {x}, got {low}, {high}, {interior}")
+    if any(p < 0 for p in (*low, *high, *interior)):
+        raise ShapeError(f"pad: amounts must be >= 0, got low {low}, high {high}, interior {interior}")
+    shape: list[Dim] = []
+    for d, lo, hi, inner in zip(x.shape, low, high, interior):
+        shape.append(d if (lo, hi, inner) == (0, 0, 0) else padded(static("pad", d, "a dim that is padded"), lo, hi, inner))
+    return x.with_shape(tuple(shape))
+
+
+def _inside(low: Ints, high: Ints, interior: Ints, shape: Shape) -> dict[str, Any]:
+    """The attributes of the slice that takes the padding off again, from a padded `shape`."""
+    stops = tuple(d if isinstance(d, Sym) else d - hi for d, hi in zip(shape, high))
+    return dict(starts=low, stops=stops, steps=tuple(i + 1 for i in interior))
+
+
+def _pad_ref(x: np.ndarray, value: np.ndarray, low: Ints, high: Ints, interior: Ints) -> np.ndarray:
+    shape = tuple(map(padded, x.shape, low, high, interior))
+    out = np.full(shape, value, x.dtype)
+    out[tuple(slice(lo, n - hi, i + 1) for n, lo, hi, i in zip(shape, low, high, interior))] = x
+    return out
+
+
+def _pad_vjp(cts: Exprs, ins: Exprs, outs: Exprs, low: Ints, high: Ints, interior: Ints) -> list[Expr]:
+    ct, x = cts[0], ins[0]
+    at = _inside(low, high, interior, ct.shape)
+    ones = x.const(True, bool_).broadcast(x.shape)
+    inside = OPS["pad"](ones, x.const(False, bool_), low=low, high=high, interior=interior)
+    return [OPS["slice"](ct, **at), OPS["select"](inside, 0.0, ct).sum_to(())]
+
+
+pad = declare(
+    "pad", "movement", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"),
+    infer=_pad_infer, ref=_pad_ref, vjp=_pad_vjp, jvp=linear_jvp("pad"),
+    samples=[case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
+    + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (
+        ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
+)  # fmt: skip
+
+
+# -- reverse ---------------------------------------------------------------------------------------------------------
+
+
+def _reverse_infer(types: tuple[TensorType, ...], axes: Ints) -> TensorType:
+    x = _one("reverse", types)
+    need_axes("reverse", axes, x.rank)
+    return x
+
+
+reverse = declare(
+    "reverse", "movement", doc="Last element first, along `axes`.", attrs=("axes",), infer=_reverse_infer,
+    ref=lambda x, axes: np.flip(x, axes).copy(), vjp=lambda cts, ins, outs, axes: [OPS["reverse"](cts[0], axes=axes)],
+    jvp=linear_jvp("reverse"), batch=lambda ins, batched, axes: ([OPS["reverse"](ins[0], axes=tuple(a + 1 for a in axes))], [True]),
+    samples=[case((d, (2, 3)), axes=(1,)) for d in DTYPES]
+    + [case(("f32", s), axes=a) for s, a in (((), ()), ((2, 3, 4), (0, 2)), ((0, 3), (0,)), ((1, 17), (1,)))],
+)  # fmt: skip
+
+
+# -- concatenate -----------------------------------------------------------------------------------------------------
+
+
+def _concatenate_infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
+    if not types:
+        raise TypeError("concatenate: needs at least one input")
+    need_same("concatenate", types)
+    first = types[0]
+    need_axis("concatenate", axis, first.rank)
+    rest = [t.shape[:axis] + t.shape[axis + 1 :] for t in types]
+    if any(t.rank != first.rank or r != rest[0] for t, r in zip(types, rest)):
+        raise ShapeError(f"concatenate: shapes must agree outside axis {axis}, got {' and '.join(shape_text(t.shape) for t in types)}")
+    if len(types) == 1:
+        return first
+    n = sum(static("concatenate", t.shape[axis], "the extent along its axis") for t in types)
+    return tensor_type(first.dtype, first.shape[:axis] + (n,) + first.shape[axis + 1 :])
+
+
+def _concatenate_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int) -> list[Expr]:
+    if len(ins) == 1:
+        return [cts[0]]
+    out, at = [], 0
+    for x in ins:
+        starts = tuple(at if i == axis else 0 for i in range(x.rank))
+        at += x.shape[axis]
+        stops = tuple(at if i == axis else d for i, d in enumerate(x.shape))
+        out.append(OPS["slice"](cts[0], starts=starts, stops=stops, steps=(1,) * x.rank))
+    return out
+
+
+def _concatenate_batch(ins: Exprs, batched: Sequence[bool], axis: int) -> tuple[list[Expr], list[bool]]:
+    n = next(x.shape[0] for x, b in zip(ins, batched) if b)
+    full = [x if b else x.broadcast((n, *x.shape)) for x, b in zip(ins, batched)]
+    return [OPS["concatenate"](*full, axis=axis + 1)], [True]
+
+
+concatenate = declare(
+    "concatenate", "movement", doc="The inputs one after another along `axis`.", attrs=("axis",), infer=_concatenate_infer,
+    ref=lambda *a: np.concatenate(a[:-1], a[-1]), vjp=_concatenate_vjp, jvp=linear_jvp("concatenate"), batch=_concatenate_batch,
+    samples=[case((d, (2, 3)), (d, (2, 1)), axis=1) for d in DTYPES]
+    + [case(*(("f32", s) for s in shapes), axis=0) for shapes in (((2,), (0,), (3,)), ((2, 3),), ((0, 3), (4, 3)))],
+)  # fmt: skip

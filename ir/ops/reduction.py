@@ -1,0 +1,146 @@
+"""Reductions: the reduced dims stay, with extent 1."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
+from ingot.ir.op import LATER, NO_GRAD, OPS, Op
+from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
+from ingot.ir.ops.samples import Case, case
+from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
+
+Axes = tuple[int, ...]
+
+_SHAPES: tuple[tuple[Shape, Axes], ...] = (
+    ((3, 4), (1,)), ((3, 4), (0,)), ((2, 3, 4), (0, 2)), ((5,), (0,)), ((2, 3), ()), ((1, 1), (0, 1)), ((0, 3), (1,)), ((3, 33), (1,)),
+)  # fmt: skip
+_EMPTY: tuple[tuple[Shape, Axes], ...] = (((0, 3), (0,)), ((2, 0), (0, 1)))
+
+
+def reduced(shape: Shape, axes: Axes) -> Shape:
+    """`shape` with extent 1 at `axes`."""
+    return tuple(1 if i in axes else d for i, d in enumerate(shape))
+
+
+def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: Any, jvp: Any = LATER, empty: bool, precise: bool = False,
+              values: Any = None) -> Op:  # fmt: skip
+    """Declare a reduction over {axes}. `empty`: reducing no elements has a meaning."""
+
+    def infer(types: tuple[TensorType, ...], axes: Axes) -> TensorType:
+        (x,) = types
+        need_dtype(name, x, dtypes)
+        need_axes(name, axes, x.rank)
+        if not empty and any(x.shape[a] == 0 for a in axes):
+            raise ShapeError(f"{name}: {x} has no elements along axes {axes}, and {name} of nothing has no value")
+        return tensor_type(x.dtype, reduced(x.shape, axes))
+
+    def reference(x: np.ndarray, axes: Axes) -> np.ndarray:
+        return narrow(ref(widen(x, precise), axis=axes, keepdims=True), by_numpy(x.dtype))
+
+    def batch(ins: Sequence[Expr], batched: Sequence[bool], axes: Axes) -> tuple[list[Expr], list[bool]]:
+        return [OPS[name](ins[0], axes=tuple(a + 1 for a in axes))], [True]
+
+    shapes = _SHAPES + (_EMPTY if empty else ())
+    order = sorted(dtypes, key=lambda d: (d is not f32, d.name))
+    spec = () if values is None else (values,)
+    samples: list[Case] = [case((d.name, s, *spec), axes=a) for i, d in enumerate(order) for s, a in (shapes if i == 0 else shapes[:3])]
+    for d in sorted(dtypes & Float, key=str):
+        samples.append(case((d.name, (4, 3), [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]), axes=(1,), grad=False))
+    return declare(name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=batch, samples=samples)
+
+
+def _wrapping(fn: Any) -> Any:
+    """NumPy widens the sums of small integers: keep the dtype, which wraps around to the same bits."""
+    return lambda x, **kw: fn(x, dtype=x.dtype, **kw)
+
+
+reduce_sum = reduction(
+    "reduce_sum", Number, doc="Sum over `axes` in the input's dtype; halves accumulate in f32, integers wrap around.",
+    ref=_wrapping(np.sum), vjp=lambda cts, ins, outs, axes: [cts[0].broadcast(ins[0].shape)], jvp=linear_jvp("reduce_sum"),
+    empty=True, precise=True,
+)  # fmt: skip
+
+
+def _prod_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], axes: Axes) -> list[Expr]:
+    """The derivative by one factor is the product of all the others, which is right when factors are zero too."""
+    x = ins[0]
+    if not axes:
+        return [cts[0]]
+    kept = tuple(i for i in range(x.rank) if i not in axes)
+    perm = kept + axes
+    back = tuple(perm.index(i) for i in range(x.rank))
+    shape = tuple(x.shape[i] for i in perm)
+    n = reduce(lambda a, b: a * b, (x.shape[a] for a in axes), 1)
+    flat = x.transpose(perm).reshape(shape[: len(kept)] + (n,))
+    others = exclusive_prod(flat, False) * exclusive_prod(flat, True)
+    return [cts[0] * others.reshape(shape).transpose(back)]
+
+
+def exclusive_prod(x: Expr, reverse: bool) -> Expr:
+    """The product of what stands before (after, if `reverse`) each element along the last axis."""
+    axis, n = x.rank - 1, x.shape[-1]
+    zeros = (0,) * axis
+    low, high = ((0,), (1,)) if reverse else ((1,), (0,))
+    padded = OPS["pad"](x, 1.0, low=zeros + low, high=zeros + high, interior=zeros + (0,))
+    start = 1 if reverse else 0
+    window = OPS["slice"](padded, starts=zeros + (start,), stops=x.shape[:-1] + (start + n,), steps=(1,) * x.rank)
+    return OPS["cumprod"](window, axis=axis, reverse=reverse)
+
+
+reduce_prod = reduction(
+    "reduce_prod", Number, doc="Product over `axes` in the input's dtype; integers wrap around.", ref=_wrapping(np.prod), vjp=_prod_vjp,
+    empty=True, precise=True,
+)  # fmt: skip
+
+
+def _extremum_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], axes: Axes) -> list[Expr]:
+    """Elements equal to the extremum share the cotangent equally."""
+    ct, x, y = cts[0], ins[0], outs[0]
+    winners = x.eq(y)
+    count = winners.cast(x.dtype).sum(axes)
+    return [OPS["select"](winners, ct / count, 0.0)]
+
+
+reduce_max = reduction(
+    "reduce_max", Number, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
+    ref=np.max, vjp=_extremum_vjp, empty=False, values="distinct",
+)  # fmt: skip
+reduce_min = reduction(
+    "reduce_min", Number, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
+    ref=np.min, vjp=_extremum_vjp, empty=False, values="distinct",
+)  # fmt: skip
+reduce_and = reduction("reduce_and", Bool, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
+reduce_or = reduction("reduce_or", Bool, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
+
+
+# -- positions -------------------------------------------------------------------------------------------------------
+
+
+def _position(name: str, which: str, ref: Any) -> Op:
+    def infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
+        (x,) = types
+        need_axis(name, axis, x.rank)
+        if x.shape[axis] == 0:
+            raise ShapeError(f"{name}: {x} has no elements along axis {axis}")
+        return tensor_type(i64, reduced(x.shape, (axis,)))
+
+    def batch(ins: Sequence[Expr], batched: Sequence[bool], axis: int) -> tuple[list[Expr], list[bool]]:
+        return [OPS[name](ins[0], axis=axis + 1)], [True]
+
+    samples = [case((d, s), axis=a) for d in ("f32", "f64", "bf16", "i32", "u8", "bool") for s, a in (((3, 4), 1), ((5, 2), 0), ((1,), 0))]
+    samples.append(case(("f32", (3, 4), [1, np.nan, 9, np.nan, 5, 5, 5, 5, -np.inf, 0.0, -0.0, -np.inf]), axis=1))
+    return declare(
+        name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
+        attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),
+        vjp=NO_GRAD, jvp=NO_GRAD, batch=batch, samples=samples,
+    )  # fmt: skip
+
+
+argmax = _position("argmax", "greatest", np.argmax)
+argmin = _position("argmin", "least", np.argmin)
