@@ -1,0 +1,362 @@
+"""The store: hits, misses with their reasons, damage, races, layers, bounds, and trust. No failure reaches the caller."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import pytest
+
+from ingot.runtime import log, switches
+from ingot.runtime.cache import Cache, account, journal
+from ingot.runtime.cache.store import default_folder
+from ingot.runtime.cache.trust import TrustError, check_folder, open_checked
+
+
+def read(cache, key):
+    found = cache.lookup(key)
+    if found is None:
+        return None
+    try:
+        return bytes(found.entry.code), found.source
+    finally:
+        found.close()
+
+
+def test_put_then_hit(cache, folder, make_entry):
+    key, data = make_entry(1)
+    assert read(cache, key) is None
+    cache.put(key, data, 5.0)
+    code, source = read(cache, key)
+    assert source == "disk" and data.startswith(code)
+    assert cache.counts == {"miss.absent": 1, "put": 1, "hit.disk": 1, "saved_ms": 5}
+    assert os.stat(folder).st_mode & 0o777 == 0o700
+    assert os.stat(cache.own.path(key)).st_mode & 0o777 == 0o600
+    assert not [n for _, _, names in os.walk(folder) for n in names if n.endswith(".tmp")]
+
+
+def test_a_hit_leaves_no_descriptor_open(cache, make_entry):
+    key, data = make_entry(1)
+    cache.put(key, data, 5.0)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        read(cache, key)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "swap"])
+def test_a_damaged_entry_is_set_aside_with_one_warning(cache, folder, make_entry, damage):
+    key, data = make_entry(1)
+    cache.put(key, data, 5.0)
+    path = cache.own.path(key)
+    bad = {"flip": data[:50] + b"\xff" + data[51:], "truncate": data[:-1], "empty": b"", "swap": make_entry(2)[1]}[damage]
+    with open(path, "wb") as f:
+        f.write(bad)
+    with pytest.warns(log.IngotWarning, match="damaged"):
+        assert read(cache, key) is None
+    assert cache.counts["miss.damaged"] == 1
+    assert not os.path.exists(path) and len(os.listdir(folder / "quarantine")) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read(cache, key) is None  # absent now
+        cache.put(key, data, 5.0)
+        assert read(cache, key)[1] == "disk"
+
+
+def test_the_quarantine_is_bounded(cache, folder, make_entry):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for n in range(20):
+            key, data = make_entry(n)
+            cache.put(key, data[:-1], 1.0)
+            assert read(cache, key) is None
+    assert len(os.listdir(folder / "quarantine")) == 16
+
+
+def test_an_unreadable_entry_is_a_miss(cache, make_entry):
+    key, data = make_entry(1)
+    cache.put(key, data, 5.0)
+    os.unlink(cache.own.path(key))
+    os.mkdir(cache.own.path(key))
+    with pytest.warns(log.IngotWarning):
+        assert read(cache, key) is None
+
+
+def test_links_and_open_modes_are_refused(cache, make_entry):
+    key, data = make_entry(1)
+    cache.put(key, data, 5.0)
+    path = cache.own.path(key)
+    os.link(path, path + ".other")
+    with pytest.warns(log.IngotWarning, match="hard links"):
+        assert read(cache, key) is None
+    os.unlink(path + ".other")
+    os.chmod(path, 0o622)
+    with pytest.raises(TrustError, match="written by others"):
+        open_checked(path)
+    os.chmod(path, 0o600)
+    os.rename(path, path + ".moved")
+    os.symlink(path + ".moved", path)
+    with pytest.raises(TrustError, match="symlink"):
+        open_checked(path)
+    assert cache.counts["miss.untrusted"] == 1
+
+
+def test_folders_that_others_can_write_are_refused(tmp_path, make_entry):
+    top = tmp_path / "open"
+    top.mkdir()
+    os.chmod(top, 0o777)
+    cache = Cache(str(top / "cache"))
+    key, data = make_entry(1)
+    with pytest.warns(log.IngotWarning, match="in memory only.*written by others"):
+        cache.put(key, data, 5.0)
+    assert read(cache, key)[1] == "memory"
+    os.chmod(top, 0o755)
+    check_folder(str(top), own=True)
+    os.symlink(top, tmp_path / "link")
+    with pytest.raises(TrustError, match="symlink"):
+        check_folder(str(tmp_path / "link"), own=True)
+    (top / "below").mkdir()
+    check_folder(str(tmp_path / "link" / "below"), own=True)  # a link of ours above it is fine
+    if os.geteuid() == 0:
+        os.chown(top / "below", 12345, 12345)
+        with pytest.raises(TrustError, match="belongs to user 12345"):
+            check_folder(str(top / "below"), own=True)
+
+
+def test_no_home_keeps_entries_in_memory(make_entry):
+    cache = Cache(None)
+    key, data = make_entry(1)
+    with pytest.warns(log.IngotWarning, match="INGOT_CACHE_DIR") as told:
+        cache.put(key, data, 5.0)
+        cache.put(*make_entry(2), 5.0)
+    assert len(told) == 1
+    assert read(cache, key)[1] == "memory"
+
+
+def test_a_full_disk_keeps_entries_in_memory(cache, make_entry, monkeypatch):
+    def full(fd, data):
+        raise OSError(28, "No space left on device")
+
+    key, data = make_entry(1)
+    with monkeypatch.context() as m, pytest.warns(log.IngotWarning, match="No space left"):
+        m.setattr(os, "write", full)
+        cache.put(key, data, 5.0)
+    assert read(cache, key)[1] == "memory"
+    assert not list(cache.own.list()) and not os.listdir(os.path.dirname(cache.own.path(key)))
+
+
+def test_a_path_that_is_a_file(tmp_path, make_entry):
+    (tmp_path / "file").write_text("")
+    cache = Cache(str(tmp_path / "file" / "cache"))
+    key, data = make_entry(1)
+    assert read(cache, key) is None
+    with pytest.warns(log.IngotWarning, match="in memory only"):
+        cache.put(key, data, 5.0)
+    assert read(cache, key)[1] == "memory"
+
+
+def test_read_only_layers_are_asked_after_the_own_one_and_never_written(tmp_path, make_entry):
+    key, data = make_entry(1)
+    Cache(str(tmp_path / "image")).put(key, data, 5.0)
+    cache = Cache(str(tmp_path / "own"), (str(tmp_path / "nothing"), str(tmp_path / "image")))
+    assert read(cache, key)[1] == "shared"
+    before = {p: os.stat(p).st_mtime_ns for p in (cache.shared[1].path(key),)}
+    key2, data2 = make_entry(2)
+    cache.put(key2, data2, 5.0)
+    assert not os.path.exists(cache.shared[1].path(key2))
+    assert before == {p: os.stat(p).st_mtime_ns for p in before}
+    path = cache.shared[1].path(key)
+    with open(path, "r+b") as f:
+        f.write(b"bad")
+    with pytest.warns(log.IngotWarning, match="damaged"):
+        assert read(cache, key) is None
+    assert os.path.exists(path)
+
+
+def test_the_bounds_hold_and_the_dear_and_recent_stay(folder, make_entry):
+    size = len(make_entry(0)[1])
+    cache = Cache(str(folder), max_bytes=size * 10 + 100)
+    for n in range(10):
+        cache.put(*make_entry(n), 1000.0 if n == 3 else 5.0)
+    for n in range(10):
+        os.utime(cache.own.path(make_entry(n)[0]), (0, time.time() - (0 if n in (3, 4) else 86400)))
+    cache.put(*make_entry(10), 5.0)
+    left = {e.key for e in cache.own.list()}
+    assert len(left) == 9 and cache.counts["evicted"] == 2
+    assert {make_entry(n)[0] for n in (3, 4, 10)} <= left
+    nbytes, entries = account.total(cache.own)
+    assert entries == 9 and nbytes == sum(e.size for e in cache.own.list())
+
+
+def test_the_number_of_entries_is_bounded(folder, make_entry):
+    cache = Cache(str(folder), max_entries=5)
+    for n in range(20):
+        cache.put(*make_entry(n), 5.0)
+        assert len(list(cache.own.list())) <= 5
+
+
+def test_the_account_is_rebuilt_when_lost_or_damaged(cache, folder, make_entry):
+    for n in range(5):
+        cache.put(*make_entry(n), 5.0)
+    os.unlink(folder / "account")
+    cache.put(*make_entry(5), 7.0)
+    assert account.total(cache.own)[1] == 6
+    with open(folder / "account", "ab") as f:
+        f.write(b"half a reco")
+    assert account.total(cache.own)[1] == 6
+
+
+def test_use_is_recorded_at_most_once_an_hour(cache, make_entry):
+    key, data = make_entry(1)
+    cache.put(key, data, 5.0)
+    path = cache.own.path(key)
+    os.utime(path, (1, 1))
+    read(cache, key)
+    touched = os.stat(path).st_mtime
+    assert time.time() - touched < 60
+    read(cache, key)
+    assert os.stat(path).st_mtime == touched
+
+
+def test_temporaries_of_dead_processes_are_swept(cache, make_entry):
+    key, data = make_entry(1)
+    cache.put(key, data, 5.0)
+    old = os.path.join(os.path.dirname(cache.own.path(key)), ".1-dead.tmp")
+    new = os.path.join(os.path.dirname(cache.own.path(key)), ".2-alive.tmp")
+    for path in (old, new):
+        with open(path, "wb"):
+            pass
+    os.utime(old, (0, time.time() - 7200))
+    assert cache.own.sweep() == 1 and not os.path.exists(old) and os.path.exists(new)
+
+
+def test_counts_add_up_over_processes(cache, folder, make_entry):
+    cache.put(*make_entry(1), 5.0)
+    cache.save_counts()
+    cache.save_counts()
+    other = Cache(str(folder))
+    read(other, make_entry(1)[0])
+    other.save_counts()
+    records = journal.read(str(folder / "stats.jsonl"))
+    assert sum(r.get("put", 0) for r in records) == 1 and sum(r.get("hit.disk", 0) for r in records) == 1
+
+
+def test_journals_are_bounded_and_survive_noise(tmp_path):
+    path = str(tmp_path / "j")
+    for i in range(2000):
+        assert journal.append(path, {"i": i, "pad": "x" * 50}, bound=10_000)
+        assert os.path.getsize(path) <= 10_000
+    with open(path, "ab") as f:
+        f.write(b'\xff\xfe{"half":\n[1]\n')
+    records = journal.read(path)
+    assert records[-1]["i"] == 1999 and len(records) > 30
+    assert journal.append(str(tmp_path / "no" / "j"), {}) is False
+    assert journal.read(str(tmp_path / "no")) == []
+
+
+def test_where_the_folder_is(monkeypatch):
+    monkeypatch.delenv("INGOT_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert default_folder() == "/x/ingot"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/h")
+    assert default_folder() == "/h/.cache/ingot"
+    monkeypatch.setenv("HOME", "/")
+    assert default_folder() is None
+    monkeypatch.setenv("INGOT_CACHE_DIR", "/d")
+    assert default_folder() == "/d"
+
+
+def _race(folder, seed, make_entry):
+    random.seed(seed)
+    cache = Cache(folder)
+    for _ in range(10_000):
+        key, data = make_entry(random.randrange(4))
+        found = read(cache, key)
+        if found is None:
+            cache.put(key, data, 5.0)
+        else:
+            assert data.startswith(found[0])
+        if random.random() < 0.05:
+            cache.own.remove(key)
+
+
+def test_processes_race_and_die_without_harm(folder, make_entry):
+    context = multiprocessing.get_context("fork")
+    rng = random.Random(0)
+    os.makedirs(folder, 0o700)
+    workers = [context.Process(target=_race, args=(str(folder), i, make_entry)) for i in range(6)]
+    for w in workers:
+        w.start()
+    end = time.time() + 2.0
+    while time.time() < end:
+        time.sleep(0.02)
+        i = rng.randrange(6)
+        os.kill(workers[i].pid, signal.SIGKILL)
+        workers[i].join()
+        assert workers[i].exitcode in (0, -signal.SIGKILL)
+        workers[i] = context.Process(target=_race, args=(str(folder), rng.random(), make_entry))
+        workers[i].start()
+    for w in workers:
+        w.kill()
+        w.join()
+        assert w.exitcode in (0, -signal.SIGKILL)
+    cache = Cache(str(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for e in cache.own.list():
+            assert read(cache, e.key) is not None
+    assert not os.path.exists(folder / "quarantine")
+
+
+KEY = """
+import sys
+from ingot.runtime.cache import key
+print(key.key_of(key.preimage("graph", "func", {"name": "x"}, {"llvmlite": key.llvmlite_version(), "llvm": "22"}, {})), "llvmlite" in sys.modules)
+"""
+
+
+def test_the_key_knows_no_place_time_or_name(tmp_path):
+    """The package copied elsewhere, every file touched, another HOME, user, host, folder and day: the same key."""
+    import shutil
+
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    here = subprocess.run([sys.executable, "-c", KEY], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    other = tmp_path / "elsewhere"
+    for room, name in (("frontend", ""), ("ir", "ir"), ("backends", "backends"), ("runtime", "runtime")):
+        shutil.copytree(os.path.join(root, room), other / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in other.rglob("*"):
+        os.utime(path, (0, 1_000_000_000))
+    env = {**os.environ, "HOME": "/nowhere", "USER": "somebody", "HOSTNAME": "elsewhere", "TZ": "Asia/Tokyo", "PYTHONPATH": str(other)}
+    code = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '') + repr(f)]\n" + KEY
+    code += f"\nimport ingot; assert ingot.__file__.startswith({str(other)!r}), ingot.__file__"
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=other)
+    assert there.stdout == here, there.stderr
+    assert here.split()[1] == "False"  # and llvmlite was not imported to learn its version
+    with open(other / "ingot" / "ir" / "op.py", "a") as f:
+        f.write("\n")
+    changed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=other).stdout
+    assert changed and changed != here
+
+
+def test_notes(cache):
+    assert cache.note("toolchain") == {}
+    cache.set_note("toolchain", {"1.0": "22"})
+    assert cache.note("toolchain") == {"1.0": "22"}
+
+
+def test_log_tells_hits_and_misses(cache, make_entry, monkeypatch, capsys):
+    monkeypatch.setenv("INGOT_LOG", "cache")
+    key, data = make_entry(1)
+    read(cache, key)
+    cache.put(key, data, 1.0)
+    read(cache, key)
+    err = capsys.readouterr().err
+    assert f"miss (absent) {key[:12]}" in err and f"hit (disk) {key[:12]}" in err
+    json.dumps(dict(cache.counts))
+    assert switches.get("INGOT_LOG") == {"cache"}
