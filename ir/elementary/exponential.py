@@ -1,0 +1,118 @@
+"""exp and its kin. exp(x) = 2**n exp(r) with x = n ln 2 + r; n is rounded by adding a large constant, and its bits
+shifted into the exponent field give 2**n without a conversion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.ir.elementary import tables as t
+from ingot.ir.elementary.core import F32, at_least, at_most, bits, format_of, polynomial, with_sign_of
+
+Scalar = Any
+
+
+def exp_parts(e: Any, x: Scalar) -> tuple[Scalar, Scalar]:
+    """(p, s) with exp(x) = p * s * s, p in [1/2, 2], for |x| within twice the format's exp_limit.
+
+    n is taken even, n = 2 m, and applied as two factors s = 2**m: neither over- nor underflows before exp(x) does, and
+    only the last product rounds where the result is denormal.
+    """
+    f = format_of(e, x)
+    hi, lo = f.ln2
+    shifted = e.fma(x, 0.5 * f.log2e[0], f.magic + f.bias)
+    m = e.sub(shifted, f.magic + f.bias)
+    r = e.fma(m, -2 * lo, e.fma(m, -2 * hi, x))
+    s = e.bitcast(e.shl(bits(e, shifted), f.mantissa), f.dtype)
+    q = polynomial(e, r, t.EXP_F32 if f is F32 else t.EXP_F64)
+    return e.fma(r, e.fma(r, q, 1.0), 1.0), s
+
+
+def exp(e: Any, x: Scalar) -> Scalar:
+    """e**x. 16 instructions for f32."""
+    f = format_of(e, x)
+    p, s = exp_parts(e, at_most(e, at_least(e, x, -f.exp_limit), f.exp_limit))
+    return e.mul(e.mul(p, s), s)
+
+
+def exp_of_negative(e: Any, x: Scalar) -> Scalar:
+    """e**x for x <= 0."""
+    p, s = exp_parts(e, at_least(e, x, -format_of(e, x).exp_limit))
+    return e.mul(e.mul(p, s), s)
+
+
+def exp2(e: Any, x: Scalar) -> Scalar:
+    """2**x. Exact for integers."""
+    f = format_of(e, x)
+    x = at_most(e, at_least(e, x, -1.5 * f.exp_limit), 1.5 * f.exp_limit)
+    shifted = e.fma(x, 0.5, f.magic + f.bias)
+    m = e.sub(shifted, f.magic + f.bias)
+    r = e.fma(m, -2.0, x)
+    s = e.bitcast(e.shl(bits(e, shifted), f.mantissa), f.dtype)
+    p = e.fma(r, polynomial(e, r, t.EXP2_F32 if f is F32 else t.EXP2_F64), 1.0)
+    return e.mul(e.mul(p, s), s)
+
+
+def expm1_inner(e: Any, x: Scalar) -> Scalar:
+    """e**x - 1 without regard for tiny x, for x >= -exp_limit/5 and below overflow.
+
+    2**n (1 + q) - 1 = 2 (s q + (s - 1/2)) with s = 2**(n-1), which stays finite where n is one too large.
+    """
+    f = format_of(e, x)
+    hi, lo = f.ln2
+    shifted = e.fma(x, f.log2e[0], f.magic + (f.bias - 1))
+    n = e.sub(shifted, f.magic + (f.bias - 1))
+    r = e.fma(n, -lo, e.fma(n, -hi, x))
+    s = e.bitcast(e.shl(bits(e, shifted), f.mantissa), f.dtype)
+    q = e.fma(e.mul(r, r), polynomial(e, r, t.EXPM1_F32 if f is F32 else t.EXPM1_F64), r)
+    half = e.fma(s, q, e.sub(s, 0.5))
+    return e.add(half, half)
+
+
+def expm1(e: Any, x: Scalar) -> Scalar:
+    """e**x - 1, precise near 0."""
+    f = format_of(e, x)
+    top = 89.0 if f is F32 else 710.0  # beyond overflow, and 2**(n-1) still finite
+    y = expm1_inner(e, at_most(e, at_least(e, x, -40.0), top))
+    return e.select(e.lt(e.abs(x), f.tiny), x, y)
+
+
+def sigmoid(e: Any, x: Scalar) -> Scalar:
+    """1 / (1 + e**-x), precise (denormals too) where it is close to 0."""
+    z = exp_of_negative(e, e.neg(e.abs(x)))
+    return e.div(e.select(e.lt(x, 0.0), z, 1.0), e.add(z, 1.0))
+
+
+def tanh(e: Any, x: Scalar) -> Scalar:
+    """The hyperbolic tangent: a rational function for f32 (15 instructions), by expm1 for f64."""
+    f = format_of(e, x)
+    if f is F32:
+        x = at_most(e, at_least(e, x, -9.02), 9.02)
+        u = e.mul(x, x)
+        return e.div(e.mul(x, polynomial(e, u, t.TANH_P_F32)), polynomial(e, u, t.TANH_Q_F32))
+    m = expm1_inner(e, e.mul(at_most(e, e.abs(x), 20.0), -2.0))  # in (-1, 0]
+    y = e.div(m, e.sub(e.neg(m), 2.0))
+    return e.select(e.lt(e.abs(x), f.tiny), x, with_sign_of(e, y, x))
+
+
+def _half_exp(e: Any, a: Scalar) -> Scalar:
+    """e**a / 2 for a >= 0: overflows only where sinh and cosh do."""
+    f = format_of(e, a)
+    p, s = exp_parts(e, at_most(e, a, f.exp_limit))
+    return e.mul(e.mul(e.mul(p, 0.5), s), s)
+
+
+def cosh(e: Any, x: Scalar) -> Scalar:
+    """The hyperbolic cosine."""
+    h = _half_exp(e, e.abs(x))
+    return e.add(h, e.div(e.const(0.25, e.dtype(x)), h))
+
+
+def sinh(e: Any, x: Scalar) -> Scalar:
+    """The hyperbolic sine: a polynomial below 1, else from e**x."""
+    f = format_of(e, x)
+    a = e.abs(x)
+    h = _half_exp(e, a)
+    large = e.sub(h, e.div(e.const(0.25, f.dtype), h))
+    u = e.mul(x, x)
+    small = e.fma(e.mul(a, u), polynomial(e, u, t.SINH_F32 if f is F32 else t.SINH_F64), a)
+    return with_sign_of(e, e.select(e.lt(a, 1.0), small, large), x)
