@@ -4,6 +4,23 @@ An op is declared in one place, with all its rules; the families (`family.py`) s
 """
 
 from ingot.ir.op import OPS
-from ingot.ir.ops import contraction, creation, elementwise, logical, movement, reduction, transcendental
+from ingot.ir.ops import (
+    contraction,
+    control,
+    convolution,
+    creation,
+    cumulative,
+    elementwise,
+    indexing,
+    logical,
+    movement,
+    reduction,
+    sort,
+    transcendental,
+    window,
+)
 
-__all__ = ["OPS", "contraction", "creation", "elementwise", "logical", "movement", "reduction", "transcendental"]
+__all__ = [
+    "OPS", "contraction", "control", "convolution", "creation", "cumulative", "elementwise", "indexing", "logical", "movement", "reduction",
+    "sort", "transcendental", "window",
+]  # fmt: skip

@@ -128,11 +128,11 @@ def declare(name: str, family: str, *, doc: str, infer: Callable, ref: Callable,
     return register(Op(name, family, doc, attrs, infer_tuple, quiet(ref), vjp, **more))
 
 
-def linear_jvp(name: str, nonlinear: int = 0) -> Callable:
-    """The JVP of an op linear in its leading inputs: the op itself on their tangents, the last `nonlinear` inputs as they are."""
+def linear_jvp(name: str, linear: int | None = None) -> Callable:
+    """The JVP of an op linear in its first `linear` inputs (default: all): the op on their tangents, the other inputs as they are."""
 
     def jvp(tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Expr], *attrs: Any) -> list[Expr]:
-        n = len(ins) - nonlinear
+        n = len(ins) if linear is None else linear
         full = [t if t is not None else x.full(0) for t, x in zip(tangents[:n], ins[:n])]
         op = OPS[name]
         return [op(*full, *ins[n:], **dict(zip(op.attr_names, attrs)))]

@@ -1,7 +1,7 @@
 """Sample inputs for the tests that are generated from op declarations.
 
 A declaration carries `samples`: for an elementwise op the interval each input is drawn from (`floats(-20, 20)`, or a
-tuple of one per input); for any other op a list of `case(...)`. `cases` turns either into arrays.
+tuple of one per input); for any other op a list of `case(...)`, or a function that makes it. `cases` turns either into arrays.
 
     for arrays, attrs in cases(OPS["tanh"], np.random.default_rng(0)):
         expected = OPS["tanh"].ref(*arrays, *attrs)
@@ -115,9 +115,13 @@ _SHAPES = {  # for elementwise ops, by number of inputs: broadcasting, extents 0
 
 def cases(op: Op, rng: np.random.Generator) -> list[Sample]:
     """Every sample of `op`, drawn with `rng`: (arrays, attrs) with attrs in declared order."""
-    if isinstance(op.samples, (list, tuple)) and (not op.samples or isinstance(op.samples[0], Case)):
-        return [([s.draw(rng) for s in c.ins], op.attr_tuple(c.attrs)) for c in op.samples]
-    return list(_elementwise(op, rng))
+    if isinstance(op.samples, Elementwise):
+        return list(_elementwise(op, rng))
+    return [([s.draw(rng) for s in c.ins], op.attr_tuple(c.attrs)) for c in _listed(op)]
+
+
+def _listed(op: Op) -> Sequence[Case]:
+    return op.samples() if callable(op.samples) else op.samples
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,6 @@ def grad_cases(op: Op, rng: np.random.Generator) -> list[Sample]:
         return out
     return [
         ([s.draw(rng, f64 if s.dtype.kind == "f" else None) for s in c.ins], op.attr_tuple(c.attrs))
-        for c in op.samples
+        for c in _listed(op)
         if c.grad and any(s.dtype.kind == "f" for s in c.ins)
     ]

@@ -1,0 +1,215 @@
+"""Control: `scan`, a loop whose body is a graph, and `call`, a graph used as one op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir import autodiff, interpret
+from ingot.ir.builder import Builder, Expr
+from ingot.ir.dtypes import f32, i64
+from ingot.ir.graph import Graph, Value
+from ingot.ir.op import OPS
+from ingot.ir.ops.family import declare
+from ingot.ir.ops.samples import case
+from ingot.ir.types import Dim, ShapeError, TensorType, tensor_type
+
+Exprs = Sequence[Expr]
+
+# -- scan ------------------------------------------------------------------------------------------------------------
+
+
+def _need_types(what: str, given: Sequence[TensorType], expected: Sequence[TensorType]) -> None:
+    if len(given) != len(expected):
+        raise TypeError(f"{what}: {len(expected)} expected, got {len(given)}")
+    for i, (g, e) in enumerate(zip(given, expected)):
+        if g.dtype is not e.dtype:
+            raise TypeError(f"{what}: number {i} must be {e}, got {g}")
+        if g.shape != e.shape:
+            raise ShapeError(f"{what}: number {i} must be {e}, got {g}")
+
+
+def _stacked(t: TensorType, length: Dim) -> TensorType:
+    return t.with_shape((length, *t.shape))
+
+
+def _scan_infer(
+    types: tuple[TensorType, ...], body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool
+) -> tuple[TensorType, ...]:
+    first_x = n_const + n_carry
+    ins, outs = body.in_types, body.out_types
+    if len(ins) < first_x or len(outs) < n_carry:
+        raise TypeError(f"scan: its body @{body.name} must take {first_x} consts and carries and return {n_carry} carries")
+    _need_types(f"scan: carries returned by @{body.name}", outs[:n_carry], ins[n_const:first_x])
+    _need_types("scan: inputs", types, (*ins[:first_x], *(_stacked(t, length) for t in ins[first_x:])))
+    return (*outs[:n_carry], *(_stacked(t, length) for t in outs[n_carry:]))
+
+
+def _scan_ref(*args: Any) -> tuple[np.ndarray, ...]:
+    *arrays, body, n_const, n_carry, length, reverse = args
+    consts, carries, xs = arrays[:n_const], arrays[n_const : n_const + n_carry], arrays[n_const + n_carry :]
+    kept: list[list[np.ndarray]] = [[None] * length for _ in body.outputs[n_carry:]]
+    for i in reversed(range(length)) if reverse else range(length):
+        out = interpret.run(body, [*consts, *carries, *(x[i] for x in xs)])
+        carries = out[:n_carry]
+        for stack, y in zip(kept, out[n_carry:]):
+            stack[i] = y
+    empty = (np.empty((0, *t.shape), t.dtype.numpy) for t in body.out_types[n_carry:])
+    return (*carries, *(np.stack(s) if s else e for s, e in zip(kept, empty)))
+
+
+def _is_float(t: TensorType) -> bool:
+    return t.dtype.kind == "f"
+
+
+def _scan_vjp(
+    cts: Sequence[Expr | None], ins: Exprs, outs: Exprs, body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool
+) -> list[Expr | None]:
+    """A scan in the other direction, over the carries that the forward scan went through.
+
+    One scan repeats the forward and keeps each step's incoming carries; the backward one computes the step again from
+    them and applies the body's VJP. Its carries are the cotangents of the carries, and the sums of the consts' gradients.
+    """
+    first_x = n_const + n_carry
+    types = body.in_types
+    y_cts = [i for i in range(n_carry, len(outs)) if cts[i] is not None]
+    wrt = tuple(map(_is_float, types))
+    back = autodiff.vjp(body, wrt, tuple(_is_float(t) if i < n_carry else i in y_cts for i, t in enumerate(body.out_types)))
+
+    b = Builder(f"{body.name}_step_vjp")
+    floats = [i for i in range(n_const, first_x) if wrt[i]]  # carries with a cotangent
+    summed = [i for i in back.grads if i < n_const]
+    emitted = [i for i in back.grads if i >= first_x]
+    consts = [b.input(t) for t in types[:n_const]]
+    ct_carries = {i: b.input(types[i]) for i in floats}
+    sums = {i: b.input(types[i]) for i in summed}
+    xs = [b.input(t) for t in types[first_x:]]
+    before = [b.input(t) for t in types[n_const:first_x]]
+    ct_ys = [b.input(body.out_types[i]) for i in y_cts]
+
+    step_ins = (*consts, *before, *xs)
+    step_outs = b.call(body, step_ins) if back.reads_outputs else ()
+    seeds = (*ct_carries.values(), *ct_ys)
+    given = (*(step_ins[i] for i in back.reads_inputs), *(step_outs[i] for i in back.reads_outputs), *seeds)
+    grads = dict(zip(back.grads, b.call(back.graph, given)))
+    new_cts = [grads[i] if i in grads else b.expr(ct_carries[i]).full(0).value for i in floats]
+    new_sums = [(b.expr(sums[i]) + b.expr(grads[i])).value for i in summed]
+    results = (*new_cts, *new_sums, *(grads[i] for i in emitted))
+    nodes = autodiff.live_nodes(b.nodes, results)
+
+    # hand the step only what it reads; stack only the carries that it reads
+    read = {v for n in nodes for v in n.inputs} | set(results)
+    carried = (*ct_carries.values(), *sums.values())
+    used_carries = [n_const + i for i, v in enumerate(before) if v in read]
+    stacks = dict(zip(used_carries, _carries_of(ins, body, n_const, n_carry, length, reverse, used_carries)))
+    const_pairs = [(v, x) for v, x in zip(consts, ins) if v in read]
+    stacked_pairs: list[tuple[Value, Expr]] = [(v, x) for v, x in zip(xs, ins[first_x:]) if v in read]
+    stacked_pairs += [(before[i - n_const], stack) for i, stack in stacks.items()]
+    stacked_pairs += [(v, cts[i]) for v, i in zip(ct_ys, y_cts) if v in read]
+    step = Graph(b.name, (*(v for v, _ in const_pairs), *carried, *(v for v, _ in stacked_pairs)), nodes, results)
+    start = [cts[i - n_const] if cts[i - n_const] is not None else ins[i].full(0) for i in floats] + [ins[i].full(0) for i in summed]
+
+    grads_out: list[Expr | None] = [None] * len(ins)
+    if not carried and not emitted:
+        return grads_out
+    final = OPS["scan"](
+        *(x for _, x in const_pairs), *start, *(x for _, x in stacked_pairs),
+        body=step, n_const=len(const_pairs), n_carry=len(carried), length=length, reverse=not reverse,
+    )  # fmt: skip
+    for i, g in zip((*floats, *summed, *emitted), final if isinstance(final, tuple) else (final,)):
+        grads_out[i] = g
+    return grads_out
+
+
+def _carries_of(
+    ins: Exprs, body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool, which: Sequence[int]
+) -> tuple[Expr, ...]:
+    """The carries (body inputs `which`) as they come into each step, stacked: the forward scan with other outputs."""
+    if not which:
+        return ()
+    outputs = body.outputs[:n_carry] + tuple(body.inputs[i] for i in which)
+    nodes = autodiff.live_nodes(body.nodes, outputs)
+    keeping = Graph(f"{body.name}_carries", body.inputs, nodes, outputs, input_names=body.input_names)
+    out = OPS["scan"](*ins, body=keeping, n_const=n_const, n_carry=n_carry, length=length, reverse=reverse)
+    return out[n_carry:]
+
+
+# -- call ------------------------------------------------------------------------------------------------------------
+
+
+def _call_infer(types: tuple[TensorType, ...], graph: Graph) -> tuple[TensorType, ...]:
+    _need_types(f"call: inputs of @{graph.name}", types, graph.in_types)
+    return graph.out_types
+
+
+def _call_vjp(cts: Sequence[Expr | None], ins: Exprs, outs: Exprs, graph: Graph) -> list[Expr | None]:
+    back = autodiff.vjp(graph, tuple(_is_float(x.type) for x in ins), tuple(c is not None for c in cts))
+    given = [ins[i] for i in back.reads_inputs] + [outs[i] for i in back.reads_outputs] + [c for c in cts if c is not None]
+    b = ins[0].builder
+    grads: list[Expr | None] = [None] * len(ins)
+    for i, v in zip(back.grads, b.call(back.graph, tuple(g.value for g in given))):
+        grads[i] = Expr(b, v)
+    return grads
+
+
+# -- samples ---------------------------------------------------------------------------------------------------------
+
+
+def _rnn_body() -> Graph:
+    """h' = tanh(h w + x), emits h' and counts: a float const, a float and an integer carry, two kinds of ys."""
+    b = Builder("rnn")
+    w, h = b.expr(b.input(tensor_type(f32, (3, 3)), "w")), b.expr(b.input(tensor_type(f32, (2, 3)), "h"))
+    count, x = b.expr(b.input(tensor_type(i64, ()), "count")), b.expr(b.input(tensor_type(f32, (2, 3)), "x"))
+    new = OPS["tanh"](OPS["dot"](h, w, batch=((), ()), contract=((1,), (0,))) + x)
+    return b.freeze((new.value, (count + 1).value, (new * x).value, count.value))
+
+
+def _product_body() -> Graph:
+    """A carry that is read again through a product; no consts."""
+    b = Builder("product")
+    c, x = b.expr(b.input(tensor_type(f32, (2,)), "c")), b.expr(b.input(tensor_type(f32, (2,)), "x"))
+    return b.freeze(((c * x + 1.0).value, c.value))
+
+
+def _as_f64(graph: Graph) -> Graph:
+    """`graph` with float64 for float32, for finite differences."""
+    from ingot.ir.dtypes import f64
+
+    b = Builder(graph.name)
+    here = {v: b.input(v.type.with_dtype(f64) if v.type.dtype is f32 else v.type, n) for v, n in zip(graph.inputs, graph.input_names)}
+    for n in graph.nodes:
+        if n.op.name == "constant":
+            d = n.outputs[0].type.dtype
+            here[n.outputs[0]] = b.constant(n.attrs[0].array(), f64 if d is f32 else d)
+        else:
+            here.update(zip(n.outputs, b.emit(n.op, tuple(here[v] for v in n.inputs), n.attrs)))
+    return b.freeze(tuple(here[v] for v in graph.outputs))
+
+
+def _scan_samples() -> list:
+    rnn, prod, out = _rnn_body(), _product_body(), []
+    for d, grad in (("f32", False), ("f64", True)):
+        r, p = (rnn, prod) if d == "f32" else (_as_f64(rnn), _as_f64(prod))
+        for n, reverse in ((4, False), (3, True), (1, False), (0, False)):
+            rnn_ins = ((d, (3, 3)), (d, (2, 3)), ("i64", ()), (d, (n, 2, 3)))
+            out.append(case(*rnn_ins, body=r, n_const=1, n_carry=2, length=n, reverse=reverse, grad=grad))
+            out.append(case((d, (2,)), (d, (n, 2)), body=p, n_const=0, n_carry=1, length=n, reverse=reverse, grad=grad))
+    return out
+
+
+scan = declare(
+    "scan", "control", attrs=("body", "n_const", "n_carry", "length", "reverse"), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
+    doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
+    "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
+    samples=_scan_samples,
+)  # fmt: skip
+call = declare(
+    "call", "control", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
+    ref=lambda *args: tuple(interpret.run(args[-1], args[:-1])), vjp=_call_vjp,
+    samples=lambda: [
+        case((d, (2,)), (d, (2,)), graph=g, grad=d == "f64")
+        for d, g in (("f32", _product_body()), ("f64", _as_f64(_product_body())))
+    ],
+)  # fmt: skip

@@ -1,0 +1,226 @@
+"""Convolution over 1 to 3 spatial dims, and its two gradients. The derivatives of the three are each other.
+
+Layouts: x is N C spatial..., w is O C/groups kernel..., the result N O spatial.... As everywhere in deep learning this is
+a cross-correlation: the kernel is not flipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import Number, by_numpy
+from ingot.ir.op import OPS
+from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, static, widen
+from ingot.ir.ops.samples import Case, case
+from ingot.ir.types import Dim, Shape, ShapeError, TensorType, shape_text, tensor_type
+
+Ints = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
+Exprs = Sequence[Expr]
+
+
+def window_extents(name: str, sizes: Shape, window: Shape, stride: Ints, padding: Pads, dilation: Ints) -> Ints:
+    """How often a window fits along each dim. ShapeError if it does not fit or an attribute is malformed."""
+    n = len(window)
+    if not len(sizes) == len(stride) == len(padding) == len(dilation) == n:
+        raise ShapeError(f"{name}: needs a stride, padding and dilation for each of {n} spatial dims, got {stride}, {padding}, {dilation}")
+    if any(s < 1 for s in stride) or any(d < 1 for d in dilation) or any(lo < 0 or hi < 0 for lo, hi in padding):
+        raise ShapeError(f"{name}: strides and dilations are at least 1 and paddings at least 0, got {stride}, {dilation}, {padding}")
+    out = []
+    for size, k, s, (lo, hi), d in zip(sizes, window, stride, padding, dilation):
+        size, k = static(name, size, "a spatial extent"), static(name, k, "a window's extent")
+        reach = d * (k - 1) + 1
+        if k < 1 or size + lo + hi < reach:
+            raise ShapeError(f"{name}: a window of {k} (reaching over {reach}) does not fit into {size} padded by {lo} and {hi}")
+        out.append((size + lo + hi - reach) // s + 1)
+    return tuple(out)
+
+
+def _conv_shape(name: str, x: Shape, w: Shape, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> Shape:
+    """The shape of conv(x, w)."""
+    if len(x) != len(w) or not 3 <= len(x) <= 5:
+        raise ShapeError(f"{name}: takes N C and 1 to 3 spatial dims, got input {shape_text(x)} and weight {shape_text(w)}")
+    channels, out_channels = static(name, x[1], "the number of channels"), static(name, w[0], "the number of channels")
+    if groups < 1 or channels != w[1] * groups or out_channels % groups:
+        raise ShapeError(
+            f"{name}: with groups={groups} a weight {shape_text(w)} takes {w[1] * groups} input channels and makes a multiple of "
+            f"{groups}, got input {shape_text(x)}"
+        )
+    return (x[0], out_channels, *window_extents(name, x[2:], w[2:], stride, padding, dilation))
+
+
+def _two(name: str, types: tuple[TensorType, ...]) -> tuple[TensorType, TensorType]:
+    if len(types) != 2:
+        raise TypeError(f"{name}: takes 2 inputs, got {len(types)}")
+    need_same(name, types)
+    need_dtype(name, types[0], Number)
+    return types[0], types[1]
+
+
+def _conv_infer(types: tuple[TensorType, ...], stride: Ints, padding: Pads, dilation: Ints, groups: int) -> TensorType:
+    x, w = _two("conv", types)
+    return x.with_shape(_conv_shape("conv", x.shape, w.shape, stride, padding, dilation, groups))
+
+
+def _input_grad_infer(types: tuple[TensorType, ...], input_shape: Shape, *attrs: Any) -> TensorType:
+    g, w = _two("conv_input_grad", types)
+    _need_result("conv_input_grad", g, _conv_shape("conv_input_grad", input_shape, w.shape, *attrs))
+    return tensor_type(g.dtype, input_shape)
+
+
+def _weight_grad_infer(types: tuple[TensorType, ...], weight_shape: Shape, *attrs: Any) -> TensorType:
+    x, g = _two("conv_weight_grad", types)
+    _need_result("conv_weight_grad", g, _conv_shape("conv_weight_grad", x.shape, weight_shape, *attrs))
+    return tensor_type(g.dtype, weight_shape)
+
+
+def _need_result(name: str, g: TensorType, shape: tuple[Dim, ...]) -> None:
+    if g.shape != shape:
+        raise ShapeError(f"{name}: the cotangent must have shape {shape_text(shape)}, got {g}")
+
+
+# -- references: one product of matrices per tap of the kernel --------------------------------------------------------
+
+
+def taps(window: Ints, out: Ints, stride: Ints, dilation: Ints) -> Iterator[tuple[Ints, tuple[slice, ...]]]:
+    """Each position in the window, in row-major order, with the slices of the padded input that it meets."""
+    for k in product(*map(range, window)):
+        yield k, tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in zip(k, dilation, out, stride))
+
+
+def pad_spatial(x: np.ndarray, padding: Pads, value: Any = 0) -> np.ndarray:
+    """`x` padded along its trailing dims."""
+    return np.pad(x, ((0, 0),) * (x.ndim - len(padding)) + tuple(padding), constant_values=value)
+
+
+def crop_spatial(x: np.ndarray, padding: Pads) -> np.ndarray:
+    """Undo `pad_spatial`."""
+    return x[(..., *(slice(lo, n - hi) for n, (lo, hi) in zip(x.shape[x.ndim - len(padding) :], padding)))]
+
+
+def _grouped(x: np.ndarray, groups: int) -> np.ndarray:
+    """N C ... as N G C/G positions."""
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups, int(np.prod(x.shape[2:], dtype=np.int64)))
+
+
+def _conv_ref(x: np.ndarray, w: np.ndarray, stride: Ints, padding: Pads, dilation: Ints, groups: int) -> np.ndarray:
+    d = by_numpy(x.dtype)
+    x, w = pad_spatial(widen(x, True), padding), widen(w, True)
+    n, o, kernel = x.shape[0], w.shape[0], w.shape[2:]
+    out = window_extents("conv", x.shape[2:], kernel, stride, ((0, 0),) * len(kernel), dilation)
+    total = np.zeros((n, groups, o // groups, int(np.prod(out))), x.dtype)
+    for k, at in taps(kernel, out, stride, dilation):
+        tap = w[(..., *k)].reshape(groups, o // groups, w.shape[1])
+        total += np.matmul(tap, _grouped(x[(..., *at)], groups))
+    return narrow(total.reshape(n, o, *out), d)
+
+
+def _input_grad_ref(
+    g: np.ndarray, w: np.ndarray, input_shape: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int
+) -> np.ndarray:
+    d = by_numpy(g.dtype)
+    g, w = widen(g, True), widen(w, True)
+    total = pad_spatial(np.zeros(input_shape, g.dtype), padding)
+    flat, o = _grouped(g, groups), w.shape[0]
+    for k, at in taps(w.shape[2:], g.shape[2:], stride, dilation):
+        tap = w[(..., *k)].reshape(groups, o // groups, w.shape[1])
+        part = np.matmul(tap.transpose(0, 2, 1), flat)
+        total[(..., *at)] += part.reshape(input_shape[:2] + g.shape[2:])
+    return narrow(crop_spatial(total, padding), d)
+
+
+def _weight_grad_ref(
+    x: np.ndarray, g: np.ndarray, weight_shape: Ints, stride: Ints, padding: Pads, dilation: Ints, groups: int
+) -> np.ndarray:
+    d = by_numpy(g.dtype)
+    x, g = pad_spatial(widen(x, True), padding), _grouped(widen(g, True), groups)
+    out = window_extents("conv", x.shape[2:], weight_shape[2:], stride, ((0, 0),) * len(stride), dilation)
+    total = np.zeros(weight_shape, g.dtype)
+    for k, at in taps(weight_shape[2:], out, stride, dilation):
+        part = np.matmul(g, _grouped(x[(..., *at)], groups).transpose(0, 1, 3, 2)).sum(0, dtype=g.dtype)
+        total[(..., *k)] = part.reshape(weight_shape[:2])
+    return narrow(total, d)
+
+
+# -- declarations ----------------------------------------------------------------------------------------------------
+
+GEOMETRY = ("stride", "padding", "dilation", "groups")
+
+
+def _with(attrs: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(GEOMETRY, attrs))
+
+
+def _conv_vjp(cts: Exprs, ins: Exprs, outs: Exprs, *attrs: Any) -> list[Expr]:
+    (x, w), g = ins, cts[0]
+    return [
+        OPS["conv_input_grad"](g, w, input_shape=x.shape, **_with(attrs)),
+        OPS["conv_weight_grad"](x, g, weight_shape=w.shape, **_with(attrs)),
+    ]
+
+
+def _input_grad_vjp(cts: Exprs, ins: Exprs, outs: Exprs, input_shape: Shape, *attrs: Any) -> list[Expr]:
+    (g, w), ct = ins, cts[0]
+    return [OPS["conv"](ct, w, **_with(attrs)), OPS["conv_weight_grad"](ct, g, weight_shape=w.shape, **_with(attrs))]
+
+
+def _weight_grad_vjp(cts: Exprs, ins: Exprs, outs: Exprs, weight_shape: Shape, *attrs: Any) -> list[Expr]:
+    (x, g), ct = ins, cts[0]
+    return [OPS["conv_input_grad"](g, ct, input_shape=x.shape, **_with(attrs)), OPS["conv"](x, ct, **_with(attrs))]
+
+
+def _bilinear_jvp(name: str) -> Any:
+    def jvp(tangents: Sequence[Expr | None], ins: Exprs, outs: Exprs, *attrs: Any) -> list[Expr]:
+        op = OPS[name]
+        named = dict(zip(op.attr_names, attrs))
+        pairs = ((tangents[0], ins[1]), (ins[0], tangents[1]))
+        terms = [op(a, b, **named) for a, b in pairs if a is not None and b is not None]
+        return [terms[0] + terms[1] if len(terms) == 2 else terms[0]]
+
+    return jvp
+
+
+# x, w, stride, padding, dilation, groups
+_CASES: tuple[tuple[Shape, Shape, Ints, Pads, Ints, int], ...] = (
+    ((2, 3, 5, 6), (4, 3, 3, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((2, 4, 7, 6), (6, 2, 3, 3), (2, 1), ((1, 1), (0, 2)), (1, 2), 2),
+    ((1, 3, 8), (2, 3, 3), (3,), ((2, 1),), (2,), 1),
+    ((2, 2, 3, 4, 3), (2, 1, 2, 2, 2), (1, 2, 1), ((0, 1), (1, 0), (0, 0)), (1, 1, 2), 2),
+    ((1, 4, 5, 5), (4, 1, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 4),
+    ((2, 1, 1, 1), (1, 1, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((0, 2, 4, 4), (3, 2, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((1, 2, 7), (2, 2, 2), (4,), ((0, 0),), (1,), 1),  # the last elements are never read
+)
+_DTYPES = ("f64", "f16", "bf16", "i32")
+
+
+def _samples(kind: str) -> list[Case]:
+    out = []
+    for i, (x, w, *rest) in enumerate(_CASES):
+        y = _conv_shape("conv", x, w, *rest)
+        for d in ("f32", *(_DTYPES if i < 1 else ())):
+            ins = {"conv": (x, w), "conv_input_grad": (y, w), "conv_weight_grad": (x, y)}[kind]
+            more = {"conv": {}, "conv_input_grad": {"input_shape": x}, "conv_weight_grad": {"weight_shape": w}}[kind]
+            out.append(case(*((d, s) for s in ins), **more, **_with(tuple(rest))))
+    return out
+
+
+conv = declare(
+    "conv", "convolution", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
+    doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.", samples=_samples("conv"),
+)  # fmt: skip
+conv_input_grad = declare(
+    "conv_input_grad", "convolution", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
+    jvp=_bilinear_jvp("conv_input_grad"), doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
+    samples=_samples("conv_input_grad"),
+)  # fmt: skip
+conv_weight_grad = declare(
+    "conv_weight_grad", "convolution", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
+    vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), doc="The gradient of conv by its weight, from x and the cotangent.",
+    samples=_samples("conv_weight_grad"),
+)  # fmt: skip

@@ -1,0 +1,278 @@
+"""Reading and writing at computed positions.
+
+An index in [-n, n) is legal, negative ones count from the end; any other fails the call (IndexError). Writes happen in
+the row-major order of the indices, so with mode "set" the last of several writes to one place wins, and sums have one
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import Number, by_numpy, i32, i64
+from ingot.ir.op import OPS
+from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
+from ingot.ir.ops.samples import Case, case, ints
+from ingot.ir.types import Shape, ShapeError, Sym, TensorType, numel, shape_text, tensor_type
+
+Axes = tuple[int, ...]
+Exprs = Sequence[Expr]
+MODES = ("set", "add", "mul", "min", "max")
+INDEX = frozenset((i32, i64))
+
+
+def wrapped(name: str, index: np.ndarray, n: int, axis: int) -> np.ndarray:
+    """`index` as i64 in [0, n), negative ones counted from the end. IndexError if one is out of range."""
+    index = index.astype(np.int64)
+    wrong = (index < -n) | (index >= n)
+    if wrong.any():
+        raise IndexError(f"{name}: index {index[wrong].flat[0]} is out of range for axis {axis} of extent {n}")
+    return np.where(index < 0, index + n, index)
+
+
+def write(x: np.ndarray, flat: np.ndarray, src: np.ndarray, mode: str) -> np.ndarray:
+    """A copy of x after `src` went to the positions `flat`, one after the other."""
+    out = x.reshape(-1).copy()
+    flat, src = flat.reshape(-1), src.reshape(-1)
+    if mode == "set":
+        out[flat] = src
+    else:
+        {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}[mode].at(out, flat, src)
+    return out.reshape(x.shape)
+
+
+def _need_mode(name: str, mode: str, x: TensorType) -> None:
+    if mode not in MODES:
+        raise TypeError(f"{name}: mode must be one of {', '.join(MODES)}, got {mode!r}")
+    if mode != "set":
+        need_dtype(name, x, Number)
+
+
+def write_vjp(ct: Expr, x: Expr, src: Expr, y: Expr, mode: str, read: Callable, put: Callable) -> list[Expr]:
+    """The gradients by x and src of y = put(x, src, mode); read(t) is t at the position of every element of src.
+
+    set: only the write that stays counts. mul: by a factor, the product of the others, also where one of them is zero
+    (by x, and by a single zero in src). min and max: all that equal the result share equally.
+    """
+    if mode == "add":
+        return [ct, read(ct)]
+    if mode == "set":
+        here = Expr(x.builder, x.builder.emit(OPS["iota"], (), (i64, (numel(src.shape),), 0))[0]).reshape(src.shape)
+        winner = read(put(x.const(-1, i64).broadcast(x.shape), here, "set"))
+        return [put(ct, src.full(0), "set"), OPS["select"](winner.eq(here), read(ct), 0.0)]
+    if mode == "mul":
+        factors = put(x.full(1), src, "mul")
+        zeros = src.eq(0.0)
+        only_zero = zeros & read(put(x.full(0), zeros.cast(x.dtype), "add")).eq(1.0)
+        others = put(x, OPS["select"](only_zero, 1.0, src), "mul")
+        by_src = OPS["select"](only_zero, read(ct * others), read(ct * y) / OPS["select"](zeros, 1.0, src))
+        return [ct * factors, by_src]
+    mine, theirs = x.eq(y), src.eq(read(y))
+    count = put(mine.cast(x.dtype), theirs.cast(x.dtype), "add")
+    share = ct / count
+    return [OPS["select"](mine, share, 0.0), OPS["select"](theirs, read(share), 0.0)]
+
+
+# -- gather and scatter along one axis -------------------------------------------------------------------------------
+
+
+def _need_within(name: str, index: TensorType, x: TensorType, axis: int | None, what: str) -> None:
+    """ShapeError unless index's extents are at most x's, `axis` aside."""
+    fits = index.rank == x.rank and all(
+        d == axis or n == m or (not isinstance(n, Sym) and not isinstance(m, Sym) and n <= m)
+        for d, (n, m) in enumerate(zip(index.shape, x.shape))
+    )
+    if not fits:
+        along = "" if axis is None else f" outside axis {axis}"
+        raise ShapeError(f"{name}: the index {index} must have the rank of the {what} {x} and nowhere be larger{along}")
+
+
+def _gather_infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
+    x, index = types
+    need_dtype("gather", index, INDEX, "the index")
+    need_axis("gather", axis, x.rank)
+    _need_within("gather", index, x, axis, "input")
+    return index.with_dtype(x.dtype)
+
+
+def _along(x: np.ndarray, shape: Shape, axis: int) -> tuple[slice, ...]:
+    return tuple(slice(None) if d == axis else slice(0, shape[d]) for d in range(x.ndim))
+
+
+def _gather_ref(x: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+    return np.take_along_axis(x[_along(x, index.shape, axis)], wrapped("gather", index, x.shape[axis], axis), axis)
+
+
+def _gather_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int) -> list[Expr | None]:
+    return [OPS["scatter"](ins[0].full(0), ins[1], cts[0], axis=axis, mode="add"), None]
+
+
+_ALONG = (((3, 4), (3, 2), 1), ((3, 4), (5, 4), 0), ((4,), (6,), 0), ((2, 3, 2), (1, 3, 1), 1), ((3, 4), (0, 4), 0), ((1, 1), (1, 1), 0))
+
+gather = declare(
+    "gather", "indexing", attrs=("axis",), infer=_gather_infer, ref=_gather_ref, vjp=_gather_vjp, jvp=linear_jvp("gather", 1),
+    doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
+    samples=[case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
+    + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
+)  # fmt: skip
+
+
+def _scatter_infer(types: tuple[TensorType, ...], axis: int, mode: str) -> TensorType:
+    x, index, src = types
+    need_dtype("scatter", index, INDEX, "the index")
+    need_same("scatter", (x, src))
+    _need_mode("scatter", mode, x)
+    need_axis("scatter", axis, x.rank)
+    _need_within("scatter", index, x, axis, "input")
+    _need_within("scatter", index, src, None, "source")
+    return x
+
+
+def _scatter_ref(x: np.ndarray, index: np.ndarray, src: np.ndarray, axis: int, mode: str) -> np.ndarray:
+    places = list(np.ogrid[tuple(slice(0, n) for n in index.shape)])
+    places[axis] = wrapped("scatter", index, x.shape[axis], axis)
+    flat = np.zeros(index.shape, np.int64)
+    for place, n in zip(places, x.shape):
+        flat = flat * n + place
+    return write(x, flat, src[tuple(slice(0, n) for n in index.shape)], mode)
+
+
+def _scatter_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, mode: str) -> list[Expr | None]:
+    x, index, src = ins
+    none = (0,) * src.rank
+    used = src
+    if src.shape != index.shape:
+        used = OPS["slice"](src, starts=none, stops=index.shape, steps=(1,) * src.rank)
+    dx, dsrc = write_vjp(
+        cts[0], x, used, outs[0], mode, lambda t: OPS["gather"](t, index, axis=axis),
+        lambda base, s, m: OPS["scatter"](base, index, s, axis=axis, mode=m),
+    )  # fmt: skip
+    if src.shape != index.shape:
+        rest = tuple(n - m for n, m in zip(src.shape, index.shape))
+        dsrc = OPS["pad"](dsrc, 0.0, low=none, high=rest, interior=none)
+    return [dx, None, dsrc]
+
+
+def _scatter_samples() -> list[Case]:
+    out = [
+        case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), ("f32", i), axis=a, mode=m) for m in MODES for s, i, a in _ALONG
+    ]
+    out.append(case(("f32", (3, 4)), ("i64", (2, 3), ints(0, 3)), ("f32", (3, 3)), axis=1, mode="add"))
+    out.append(case(("f32", (3, 4)), ("i64", (2, 3), ints(0, 3)), ("f32", (3, 3)), axis=1, mode="set"))
+    out += [
+        case((d, (3, 4)), ("i32", (3, 5), ints(-4, 3)), (d, (3, 5)), axis=1, mode=m)
+        for d in ("f64", "f16", "bf16", "i64", "u8", "bool") for m in MODES if d != "bool" or m == "set"
+    ]  # fmt: skip
+    nan = [1, np.nan, 3, 0]
+    return out + [case(("f32", (4,)), ("i64", (4,), [0, 1, 2, 2]), ("f32", (4,), nan), axis=0, mode=m, grad=False) for m in MODES]
+
+
+scatter = declare(
+    "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, samples=_scatter_samples(),
+    doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
+)  # fmt: skip
+
+
+# -- indexing by several tensors -------------------------------------------------------------------------------------
+
+
+def _result(name: str, x: TensorType, indices: Sequence[TensorType], axes: Axes) -> Shape:
+    """The shape of x[..., i0, i1, ...]: the common shape of the indices at the first of adjacent axes, else in front."""
+    if len(indices) != len(axes) or not axes:
+        raise TypeError(f"{name}: needs one index for each of axes {axes} and at least one, got {len(indices)}")
+    for t in indices:
+        need_dtype(name, t, INDEX, "an index")
+    need_axes(name, axes, x.rank)
+    common = broadcast_named(name, indices)
+    rest = [d for i, d in enumerate(x.shape) if i not in axes]
+    at = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
+    return (*rest[:at], *common, *rest[at:])
+
+
+def _index_get_infer(types: tuple[TensorType, ...], axes: Axes) -> TensorType:
+    if not types:
+        raise TypeError("index_get: takes a tensor and its indices, got nothing")
+    return types[0].with_shape(_result("index_get", types[0], types[1:], axes))
+
+
+def _selection(name: str, x: np.ndarray, indices: Sequence[np.ndarray], axes: Axes) -> tuple:
+    where: list[slice | np.ndarray] = [slice(None)] * x.ndim
+    for axis, index in zip(axes, np.broadcast_arrays(*indices)):
+        where[axis] = wrapped(name, index, x.shape[axis], axis)
+    return tuple(where)
+
+
+def _index_get_ref(x: np.ndarray, *rest: object) -> np.ndarray:
+    *indices, axes = rest
+    return np.asarray(x[_selection("index_get", x, indices, axes)])
+
+
+def _index_get_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axes: Axes) -> list[Expr | None]:
+    back = OPS["index_put"](ins[0].full(0), cts[0], *ins[1:], axes=axes, mode="add")
+    return [back] + [None] * (len(ins) - 1)
+
+
+_INDEXED: tuple[tuple[Shape, tuple[Shape, ...], Axes], ...] = (
+    ((5, 3), ((4,),), (0,)), ((5, 3), ((2, 2),), (1,)), ((4, 3, 2), ((3,), (3,)), (0, 1)), ((4, 3, 2), ((2, 1), (3,)), (0, 2)),
+    ((2, 4, 3), ((), (2,)), (1, 2)), ((6,), ((),), (0,)), ((5, 3), ((0,),), (0,)), ((1, 4), ((1,),), (0,)), ((3, 0), ((2,),), (0,)),
+    ((2, 3, 2), ((2,), (2,), (2,)), (0, 1, 2)),
+)  # fmt: skip
+
+
+def _index_specs(shape: Shape, indices: tuple[Shape, ...], axes: Axes, dtype: str = "i64") -> list[tuple]:
+    return [(dtype, s, ints(-shape[a], shape[a] - 1)) for s, a in zip(indices, axes)]
+
+
+index_get = declare(
+    "index_get", "indexing", attrs=("axes",), infer=_index_get_infer, ref=_index_get_ref, vjp=_index_get_vjp,
+    jvp=linear_jvp("index_get", 1),
+    doc="x[..., i0, i1, ...]: the indices stand at `axes` (rising) and broadcast together; their shape takes the place of the axes when "
+    "those are adjacent, and the front otherwise.",
+    samples=[case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
+    + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool")],
+)  # fmt: skip
+
+
+def _index_put_infer(types: tuple[TensorType, ...], axes: Axes, mode: str) -> TensorType:
+    if len(types) < 2:
+        raise TypeError(f"index_put: takes a tensor, a source and indices, got {len(types)} inputs")
+    x, src, *indices = types
+    need_same("index_put", (x, src))
+    _need_mode("index_put", mode, x)
+    shape = _result("index_put", x, indices, axes)
+    if src.shape != shape:
+        raise ShapeError(f"index_put: the source must have shape {shape_text(shape)}, got {src}")
+    return x
+
+
+def _index_put_ref(x: np.ndarray, src: np.ndarray, *rest: object) -> np.ndarray:
+    *indices, axes, mode = rest
+    places = np.arange(x.size, dtype=np.int64).reshape(x.shape)
+    return write(x, places[_selection("index_put", x, indices, axes)], src, mode)
+
+
+def _index_put_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axes: Axes, mode: str) -> list[Expr | None]:
+    x, src, *indices = ins
+    grads = write_vjp(
+        cts[0], x, src, outs[0], mode, lambda t: OPS["index_get"](t, *indices, axes=axes),
+        lambda base, s, m: OPS["index_put"](base, s, *indices, axes=axes, mode=m),
+    )  # fmt: skip
+    return [*grads, *[None] * len(indices)]
+
+
+def _index_put_case(dtype: str, shape: Shape, indices: tuple[Shape, ...], axes: Axes, mode: str) -> Case:
+    specs = [tensor_type(i64, i) for i in indices]
+    src = _result("index_put", tensor_type(by_numpy(np.float32), shape), specs, axes)
+    return case((dtype, shape), (dtype, src), *_index_specs(shape, indices, axes), axes=axes, mode=mode)
+
+
+index_put = declare(
+    "index_put", "indexing", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp,
+    doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
+    samples=[_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
+    + [_index_put_case(d, (5, 3), ((4,),), (0,), m) for d in ("f64", "f16", "i32") for m in MODES]
+    + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")],
+)  # fmt: skip

@@ -1,0 +1,203 @@
+"""Window reductions, of which pooling is made: a window moves over the trailing len(window) dims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.builder import Expr
+from ingot.ir.dtypes import DType, Number, by_numpy, i64
+from ingot.ir.op import NO_GRAD, OPS
+from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, window_extents
+from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static, widen
+from ingot.ir.ops.indexing import wrapped
+from ingot.ir.ops.samples import Case, case, ints
+from ingot.ir.types import Shape, ShapeError, TensorType, numel, shape_text, tensor_type
+
+Exprs = Sequence[Expr]
+GEOMETRY = ("window", "stride", "padding", "dilation")
+
+
+def _result(name: str, shape: Shape, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> Shape:
+    lead = len(shape) - len(window)
+    if lead < 0 or not window:
+        raise ShapeError(f"{name}: a window of {len(window)} dims needs an input of at least 1 and as many dims, got {shape_text(shape)}")
+    return shape[:lead] + window_extents(name, shape[lead:], window, stride, padding, dilation)
+
+
+def _need_elements(name: str, shape: Shape, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> None:
+    """ShapeError if some window holds nothing but padding: it would have no greatest element."""
+    sizes = shape[len(shape) - len(window) :]
+    out = window_extents(name, sizes, window, stride, padding, dilation)
+    for n, k, s, (lo, _), d, m in zip(sizes, window, stride, padding, dilation, out):
+        place = np.arange(m)[:, None] * s - lo + np.arange(k)[None, :] * d
+        if not ((place >= 0) & (place < n)).any(1).all():
+            raise ShapeError(f"{name}: with padding {padding} some windows of {window} hold nothing but padding")
+
+
+def _infer(name: str, result: DType | None = None) -> Any:
+    def infer(types: tuple[TensorType, ...], *geometry: Any) -> TensorType:
+        (x,) = types
+        need_dtype(name, x, Number)
+        shape = _result(name, x.shape, *geometry)
+        if name != "window_sum":
+            _need_elements(name, x.shape, *geometry)
+        return tensor_type(result or x.dtype, shape)
+
+    return infer
+
+
+def _lowest(x: np.ndarray) -> Any:
+    return -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+
+
+def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> tuple[np.ndarray, np.ndarray]:
+    """The greatest element of each window, the first of equals, NaN above all; and its flat place in the spatial dims."""
+    sizes = x.shape[x.ndim - len(window) :]
+    out = window_extents("window", sizes, window, stride, padding, dilation)
+    places = pad_spatial(np.arange(int(np.prod(sizes)), dtype=np.int64).reshape(sizes), padding, -1)
+    values = pad_spatial(widen(x), padding, _lowest(widen(x)))
+    best = place = None
+    for _, at in taps(window, out, stride, dilation):
+        v, p = values[(..., *at)], np.broadcast_to(places[at], values[(..., *at)].shape)
+        if best is None:
+            best, place = v.copy(), p.copy()
+            continue
+        # place < 0: so far only padding
+        better = (p >= 0) & ((place < 0) | (v > best) | (np.isnan(v) & ~np.isnan(best)))
+        best, place = np.where(better, v, best), np.where(better, p, place)
+    return best, place
+
+
+# x, window, stride, padding, dilation
+_CASES: tuple[tuple[Shape, Ints, Ints, Pads, Ints], ...] = (
+    ((2, 3, 6, 5), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+    ((2, 7, 6), (3, 2), (2, 1), ((1, 1), (1, 0)), (1, 2)),
+    ((1, 2, 9), (3,), (2,), ((1, 2),), (2,)),
+    ((2, 3, 4, 3), (2, 2, 2), (1, 2, 1), ((0, 1), (1, 0), (0, 0)), (1, 1, 2)),
+    ((4,), (1,), (1,), ((0, 0),), (1,)),
+    ((0, 4, 4), (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    ((3, 7), (2,), (5,), ((0, 0),), (1,)),
+)
+_DTYPES = ("f64", "f16", "bf16", "i32", "u8")
+
+
+def _with(geometry: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(GEOMETRY, geometry))
+
+
+def _samples(values: Any = None) -> list[Case]:
+    more = () if values is None else (values,)
+    out = [case(("f32", x, *more), **_with(tuple(g))) for x, *g in _CASES]
+    x, *g = _CASES[1]
+    return out + [case((d, x), **_with(tuple(g)), grad=False) for d in _DTYPES]
+
+
+_NAN = [1, np.nan, 3, -np.inf, -np.inf, -np.inf, 2, np.inf, np.nan, np.nan]
+_nan_case = case(("f32", (10,), _NAN), window=(2,), stride=(1,), padding=((1, 1),), dilation=(1,), grad=False)
+
+
+def _max_vjp(cts: Exprs, ins: Exprs, outs: Exprs, window: Ints, *rest: Any) -> list[Expr]:
+    x = ins[0]
+    place = OPS["window_argmax"](x, **_with((window, *rest)))
+    return [OPS["window_scatter"](cts[0], place, spatial=x.shape[x.rank - len(window) :])]
+
+
+def _max_jvp(tangents: Exprs, ins: Exprs, outs: Exprs, window: Ints, *rest: Any) -> list[Expr]:
+    return [_read_places(tangents[0], OPS["window_argmax"](ins[0], **_with((window, *rest))), len(window))]
+
+
+def _read_places(x: Expr, place: Expr, spatial: int) -> Expr:
+    """x at flat places of its last `spatial` dims."""
+    lead = x.shape[: x.rank - spatial]
+    flat = x.reshape((*lead, numel(x.shape[len(lead) :])))
+    at = place.reshape((*lead, numel(place.shape[len(lead) :])))
+    return OPS["gather"](flat, at, axis=len(lead)).reshape(place.shape)
+
+
+window_max = declare(
+    "window_max", "window", doc="The greatest element of each window, NaN if it holds one; padding never wins.", attrs=GEOMETRY,
+    infer=_infer("window_max"), ref=lambda x, *g: narrow(_argmax_of(x, *g)[0], by_numpy(x.dtype)), vjp=_max_vjp, jvp=_max_jvp,
+    samples=[*_samples("distinct"), _nan_case],
+)  # fmt: skip
+window_argmax = declare(
+    "window_argmax", "window", attrs=GEOMETRY, infer=_infer("window_argmax", i64), ref=lambda x, *g: _argmax_of(x, *g)[1],
+    doc="The flat place (i64), within the spatial dims, of each window's greatest element: the first of equals, the first NaN.",
+    vjp=NO_GRAD, jvp=NO_GRAD, samples=[*_samples(), _nan_case],
+)  # fmt: skip
+
+
+# -- scatter ---------------------------------------------------------------------------------------------------------
+
+
+def _scatter_infer(types: tuple[TensorType, ...], spatial: Shape) -> TensorType:
+    if len(types) != 2:
+        raise TypeError(f"window_scatter: takes values and their places, got {len(types)} inputs")
+    g, place = types
+    need_dtype("window_scatter", g, Number)
+    need_dtype("window_scatter", place, frozenset((i64,)), "the places")
+    if g.shape != place.shape or len(spatial) > g.rank:
+        raise ShapeError(f"window_scatter: values {g} and places {place} must have one shape, of at least {len(spatial)} dims")
+    for d in spatial:
+        static("window_scatter", d, "a spatial extent")
+    return g.with_shape(g.shape[: g.rank - len(spatial)] + spatial)
+
+
+def _scatter_ref(g: np.ndarray, place: np.ndarray, spatial: Ints) -> np.ndarray:
+    lead = g.shape[: g.ndim - len(spatial)]
+    n, rows = int(np.prod(spatial)), int(np.prod(lead, dtype=np.int64))
+    out = np.zeros((rows, n), g.dtype)
+    flat = wrapped("window_scatter", place, n, g.ndim - len(spatial)).reshape(rows, -1) if rows else np.zeros((0, 1), np.int64)
+    np.add.at(out, (np.arange(rows)[:, None], flat), g.reshape(flat.shape) if rows else np.zeros((0, 1), g.dtype))
+    return out.reshape(lead + spatial)
+
+
+window_scatter = declare(
+    "window_scatter", "window", attrs=("spatial",), infer=_scatter_infer, ref=_scatter_ref, jvp=linear_jvp("window_scatter", 1),
+    doc="Zeros of extents `spatial`, plus g at its flat places there, in row-major order: the transpose of reading them.",
+    vjp=lambda cts, ins, outs, spatial: [_read_places(cts[0], ins[1], len(spatial)), None],
+    samples=[case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
+    + [case(("f32", s), ("i64", s, ints(0, 4)), spatial=(5,)) for s in ((3,), (0, 2), (1, 9))],
+)  # fmt: skip
+
+
+# -- sums ------------------------------------------------------------------------------------------------------------
+
+
+def _sum_ref(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> np.ndarray:
+    wide = pad_spatial(widen(x, True), padding)
+    out = window_extents("window_sum", wide.shape[x.ndim - len(window) :], window, stride, ((0, 0),) * len(window), dilation)
+    return narrow(sum(wide[(..., *at)] for _, at in taps(window, out, stride, dilation)), by_numpy(x.dtype))
+
+
+def _sum_grad_infer(types: tuple[TensorType, ...], input_shape: Shape, *geometry: Any) -> TensorType:
+    (g,) = types
+    need_dtype("window_sum_grad", g, Number)
+    expected = _result("window_sum_grad", input_shape, *geometry)
+    if g.shape != expected:
+        raise ShapeError(f"window_sum_grad: the cotangent must have shape {shape_text(expected)}, got {g}")
+    return g.with_shape(input_shape)
+
+
+def _sum_grad_ref(g: np.ndarray, input_shape: Ints, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> np.ndarray:
+    wide = widen(g, True)
+    total = pad_spatial(np.zeros(input_shape, wide.dtype), padding)
+    for _, at in taps(window, g.shape[g.ndim - len(window) :], stride, dilation):
+        total[(..., *at)] += wide
+    return narrow(crop_spatial(total, padding), by_numpy(g.dtype))
+
+
+window_sum = declare(
+    "window_sum", "window", doc="The sum of each window; padding counts as 0. Halves accumulate in f32.", attrs=GEOMETRY,
+    infer=_infer("window_sum"), ref=_sum_ref, jvp=linear_jvp("window_sum"), samples=_samples(),
+    vjp=lambda cts, ins, outs, *g: [OPS["window_sum_grad"](cts[0], input_shape=ins[0].shape, **_with(g))],
+)  # fmt: skip
+window_sum_grad = declare(
+    "window_sum_grad", "window", attrs=("input_shape", *GEOMETRY), infer=_sum_grad_infer, ref=_sum_grad_ref,
+    jvp=linear_jvp("window_sum_grad"), doc="The transpose of window_sum: each element of g added to every element of its window.",
+    vjp=lambda cts, ins, outs, input_shape, *g: [OPS["window_sum"](cts[0], **_with(g))],
+    samples=[case(("f32", _result("", x, *g)), input_shape=x, **_with(tuple(g))) for x, *g in _CASES]
+    + [case((d, _result("", *_CASES[1])), input_shape=_CASES[1][0], **_with(_CASES[1][1:])) for d in _DTYPES],
+)  # fmt: skip
