@@ -72,8 +72,8 @@ def write_vjp(ct: Expr, x: Expr, src: Expr, y: Expr, mode: str, read: Callable, 
         return [ct * factors, by_src]
     mine, theirs = x.eq(y), src.eq(read(y))
     count = put(mine.cast(x.dtype), theirs.cast(x.dtype), "add")
-    share = ct / count
-    return [OPS["select"](mine, share, 0.0), OPS["select"](theirs, read(share), 0.0)]
+    # a NaN result equals nothing: 0 / 0 is NaN, as in torch
+    return [OPS["select"](mine, ct, 0.0) / count, OPS["select"](theirs, read(ct), 0.0) / read(count)]
 
 
 # -- gather and scatter along one axis -------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def _extremum_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr]
     ct, x, y = cts[0], ins[0], outs[0]
     winners = x.eq(y)
     count = winners.cast(x.dtype).sum(axes)
-    return [OPS["select"](winners, ct / count, 0.0)]
+    return [OPS["select"](winners, ct, 0.0) / count]  # a NaN extremum has no winner: 0 / 0, as in torch
 
 
 reduce_max = reduction(
