@@ -35,9 +35,17 @@ def exp(e: Any, x: Scalar) -> Scalar:
 
 
 def exp_of_negative(e: Any, x: Scalar) -> Scalar:
-    """e**x for x <= 0."""
-    p, s = exp_parts(e, at_least(e, x, -format_of(e, x).exp_limit))
-    return e.mul(e.mul(p, s), s)
+    """e**x for x <= 0, within 1 ulp: only the lower end needs care, so that 2**n can be applied as 2**(n + bias/2) and a constant."""
+    f = format_of(e, x)
+    hi, lo = f.ln2
+    half = f.bias // 2 + 1
+    x = at_least(e, x, -105.0 if f is F32 else -750.0)
+    shifted = e.fma(x, f.log2e[0], f.magic + (f.bias + half))
+    n = e.sub(shifted, f.magic + (f.bias + half))
+    r = e.fma(n, -lo, e.fma(n, -hi, x))
+    s = e.bitcast(e.shl(bits(e, shifted), f.mantissa), f.dtype)
+    p = e.fma(r, e.fma(r, polynomial(e, r, t.EXP_HALF_F32 if f is F32 else t.EXP_HALF_F64), 1.0), 1.0)
+    return e.mul(e.mul(p, s), 2.0**-half)
 
 
 def exp2(e: Any, x: Scalar) -> Scalar:
@@ -83,15 +91,20 @@ def sigmoid(e: Any, x: Scalar) -> Scalar:
 
 
 def tanh(e: Any, x: Scalar) -> Scalar:
-    """The hyperbolic tangent: a rational function for f32 (15 instructions), by expm1 for f64."""
+    """The hyperbolic tangent, from m = e**(-2 |x|) - 1 and z = m + 1: -m / (1 + z), beyond 0.55 as 1 - 2 z / (1 + z)."""
     f = format_of(e, x)
-    if f is F32:
-        x = at_most(e, at_least(e, x, -9.02), 9.02)
-        u = e.mul(x, x)
-        return e.div(e.mul(x, polynomial(e, u, t.TANH_P_F32)), polynomial(e, u, t.TANH_Q_F32))
-    m = expm1_inner(e, e.mul(at_most(e, e.abs(x), 20.0), -2.0))  # in (-1, 0]
-    y = e.div(m, e.sub(e.neg(m), 2.0))
-    return e.select(e.lt(e.abs(x), f.tiny), x, with_sign_of(e, y, x))
+    hi, lo = f.ln2
+    a = at_most(e, e.abs(x), 10.0 if f is F32 else 20.0)
+    shifted = e.fma(a, -2 * f.log2e[0], f.magic + f.bias)
+    n = e.sub(shifted, f.magic + f.bias)
+    r = e.fma(n, -lo, e.fma(n, -hi, e.mul(a, -2.0)))
+    s = e.bitcast(e.shl(bits(e, shifted), f.mantissa), f.dtype)
+    q = e.fma(e.mul(r, r), polynomial(e, r, t.EXPM1_F32 if f is F32 else t.EXPM1_F64), r)
+    m = e.fma(s, q, e.sub(s, 1.0))
+    z = e.fma(s, q, s)
+    small = e.lt(a, 0.55)
+    y = e.div(e.select(small, m, e.add(z, z)), e.add(z, 1.0))
+    return with_sign_of(e, e.select(small, e.abs(y), e.sub(e.const(1.0, f.dtype), y)), x)
 
 
 def _half_exp(e: Any, a: Scalar) -> Scalar:

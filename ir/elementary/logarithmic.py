@@ -9,6 +9,7 @@ from ingot.ir.elementary import tables as t
 from ingot.ir.elementary.core import F32, F64, INF, NAN, Format, at_least, at_most, bits, format_of, in_f64, polynomial, with_sign_of
 
 Scalar = Any
+LN2 = 0.6931471805599453
 
 
 def rsqrt(e: Any, x: Scalar) -> Scalar:
@@ -98,8 +99,8 @@ def asinh(e: Any, x: Scalar) -> Scalar:
     a = e.abs(x)
     large = e.gt(a, 2.0**28)
     small = e.add(a, e.div(e.mul(a, a), e.add(e.sqrt(e.fma(a, a, 1.0)), 1.0)))
-    y = log1p(e, e.select(large, a, small))
-    y = e.add(y, e.select(large, e.const(F64.ln2[0], f64), 0.0))
+    y = log1p(e, e.select(large, e.sub(a, 1.0), small))
+    y = e.add(y, e.select(large, e.const(LN2, f64), 0.0))
     return with_sign_of(e, y, x)
 
 
@@ -108,8 +109,8 @@ def acosh(e: Any, x: Scalar) -> Scalar:
     """The inverse hyperbolic cosine; NaN below 1."""
     large = e.gt(x, 2.0**28)
     v = e.sub(x, 1.0)
-    y = log1p(e, e.select(large, x, e.add(v, e.sqrt(e.fma(v, v, e.add(v, v))))))
-    y = e.add(y, e.select(large, e.const(F64.ln2[0], f64), 0.0))
+    y = log1p(e, e.select(large, v, e.add(v, e.sqrt(e.fma(v, v, e.add(v, v))))))
+    y = e.add(y, e.select(large, e.const(LN2, f64), 0.0))
     return e.select(e.lt(x, 1.0), e.const(NAN, f64), y)
 
 
@@ -119,7 +120,7 @@ def atanh(e: Any, x: Scalar) -> Scalar:
     a = e.abs(x)
     twice = e.add(a, a)
     y = e.mul(log1p(e, e.fma(twice, e.div(a, e.sub(e.const(1.0, f64), a)), twice)), 0.5)
-    return with_sign_of(e, y, x)
+    return with_sign_of(e, e.select(e.gt(a, 1.0), e.const(NAN, f64), y), x)
 
 
 # -- powers ------------------------------------------------------------------------------------------------------------

@@ -42,23 +42,18 @@ def _difference(e: Any, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
     return s, e.sub(e.sub(a, e.sub(s, v)), e.add(b, v))
 
 
-def _reduce32(e: Any, x: Scalar) -> tuple[Scalar, Scalar]:
-    """(r, quadrant) of an f32, reduced in f64: r has all of f32's bits for |x| < 2**50."""
-    w = e.cast(x, f64)
+def _reduce32(e: Any, w: Scalar) -> tuple[Scalar, Any]:
+    """(r, quadrant) of an f32 that was cast to f64: r has all of f32's bits for |w| < 2**50."""
     shifted = e.fma(w, TWO_OVER_PI, F64.magic)
     n = e.sub(shifted, F64.magic)
-    r = e.fma(n, -PIO2_LO, e.fma(n, -PIO2_HI, w))
-    return e.cast(r, f32), e.cast(bits(e, shifted), i32)
+    return e.fma(n, -PIO2_LO, e.fma(n, -PIO2_HI, w)), bits(e, shifted)
 
 
 def _sin_cos(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """(sin r, cos r, quadrant)"""
     if format_of(e, x) is F32:
-        r, quadrant = _reduce32(e, x)
-        u = e.mul(r, r)
-        s = e.fma(e.mul(r, u), polynomial(e, u, t.SIN_F32), r)
-        c = e.fma(e.mul(u, u), polynomial(e, u, t.COS_F32), e.fma(u, -0.5, 1.0))
-        return s, c, quadrant
+        r, quadrant = _reduce32(e, e.cast(x, f64))
+        return *_short_sin_cos(e, e.cast(r, f32)), e.cast(quadrant, i32)
     r, rest, quadrant = _reduce(e, x)
     u = e.mul(r, r)
     s = e.add(r, e.fma(e.mul(r, u), polynomial(e, u, t.SIN_F64), rest))
@@ -67,6 +62,13 @@ def _sin_cos(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     tail = e.sub(e.mul(e.mul(u, u), polynomial(e, u, t.COS_F64)), e.mul(r, rest))
     c = e.add(w, e.add(e.sub(e.sub(e.const(1.0, f64), w), half), tail))
     return s, c, quadrant
+
+
+def _short_sin_cos(e: Any, r: Scalar) -> tuple[Scalar, Scalar]:
+    """sin r and cos r to f32's precision."""
+    u = e.mul(r, r)
+    s = e.fma(e.mul(r, u), polynomial(e, u, t.SIN_F32), r)
+    return s, e.fma(e.mul(u, u), polynomial(e, u, t.COS_F32), e.fma(u, -0.5, 1.0))
 
 
 def _in_quadrant(e: Any, s: Scalar, c: Scalar, quadrant: Any) -> Scalar:
@@ -90,11 +92,16 @@ def cos(e: Any, x: Scalar) -> Scalar:
 
 
 def tan(e: Any, x: Scalar) -> Scalar:
-    """The tangent. Within 2 ulp for |x| < 2**50; beyond, some number."""
-    s, c, quadrant = _sin_cos(e, x)
+    """The tangent. Within 2 ulp (4 for f64) for |x| < 2**50; beyond, some number."""
+    f = format_of(e, x)
+    if f is F32:
+        r, quadrant = _reduce32(e, e.cast(x, f64))
+        s, c = _short_sin_cos(e, r)  # in f64: their quotient is rounded once
+    else:
+        s, c, quadrant = _sin_cos(e, x)
     odd = e.ne(e.and_(quadrant, 1), 0)
     y = e.div(e.select(odd, e.neg(c), s), e.select(odd, s, c))
-    return e.select(e.eq(x, 0.0), x, y)
+    return e.select(e.eq(x, 0.0), x, y if f is F64 else e.cast(y, f32))
 
 
 def _asin_parts(e: Any, a: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
