@@ -56,7 +56,8 @@ Step = Union[Launch, Copy, Repeat]
 @dataclass(slots=True)
 class Program:
     """Argument slots: the graph's inputs, then its outputs; 8 bytes each: an address, or a scalar input's value
-    (in the low bytes). `aliases[output] = input`: this output may be given the input's own buffer (in place).
+    (in the low bytes). `aliases[output] = inputs`: this output may be given the own buffer of one of these
+    inputs (in place).
     `checks[code]`: message and location of what failed, for the codes (from 1) that the entry returns."""
 
     name: str
@@ -66,5 +67,5 @@ class Program:
     kernels: dict[str, Kernel]
     steps: tuple[Step, ...]
     arena_bytes: int
-    aliases: dict[int, int] = field(default_factory=dict)
+    aliases: dict[int, tuple[int, ...]] = field(default_factory=dict)
     checks: dict[int, tuple[str, Location | None]] = field(default_factory=dict)

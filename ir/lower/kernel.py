@@ -1,0 +1,275 @@
+"""Writing one kernel: scopes, names, hoisting, and the Emitter that appends loop IR.
+
+Every statement goes to the outermost scope in which all it depends on is defined, so that what does not change in a
+loop is computed before it: a scope's loop is attached to its parent only when it closes, after everything hoisted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import (
+    Acc, Alloc, Buffer, Check, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Mod, Operand, Reduce, SetAcc, Stmt,
+    Store, Var,
+)  # fmt: skip
+
+__all__ = ["KernelWriter", "Scalar"]
+
+
+class Scalar:
+    """A scalar of the kernel being written: a name or a literal, with its dtype."""
+
+    __slots__ = ("operand", "dtype")
+
+    def __init__(self, operand: Operand, dtype: DType):
+        self.operand = operand
+        self.dtype = dtype
+
+
+class _Scope:
+    __slots__ = ("body", "memo")
+
+    def __init__(self) -> None:
+        self.body: list[Stmt] = []
+        self.memo: dict[Any, Any] = {}
+
+
+class KernelWriter:
+    """Builds a Kernel. It is also the Emitter (ir/scalar.py) that elementwise ops write their code with."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.buffers: dict[str, Buffer] = {}
+        self.ranges: dict[str, int] = {}  # loop variable -> extent, where it is known
+        self.schedule: list[tuple[str, object]] = []
+        self._scopes = [_Scope()]
+        self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
+        self._count = 0
+
+    # -- names and scopes ---------------------------------------------------------------------------------------
+
+    def fresh(self, prefix: str = "%") -> str:
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def buffer(self, name: str, dtype: DType, access: str, noalias: bool = False) -> str:
+        """Declare a buffer parameter, or widen the access of one declared before."""
+        old = self.buffers.get(name)
+        if old is not None and old.access != access:
+            access = "rw"
+        self.buffers[name] = Buffer(name, dtype, access, noalias)
+        return name
+
+    @contextmanager
+    def loop(self, kind: str, extent: Index | int, width: int = 1, exact: bool = False) -> Iterator[Index]:
+        """A loop around what is written inside; yields its variable as an Index."""
+        var = self.fresh({"parallel": "p", "vector": "v", "serial": "i", "unroll": "u"}.get(kind, "i"))
+        if isinstance(extent, int):
+            self.ranges[var] = extent
+            extent = ix.const(extent)
+        self._scopes.append(_Scope())
+        self._depth[var] = len(self._scopes) - 1
+        try:
+            yield ix.var(var)
+        finally:
+            scope = self._scopes.pop()
+        if scope.body:
+            self.scope_of_index(extent)
+            self._scopes[-1].body.append(For(var, extent, kind, scope.body, width, exact))
+
+    @contextmanager
+    def when(self, cond: Scalar) -> Iterator[None]:
+        self._scopes.append(_Scope())
+        try:
+            yield
+        finally:
+            scope = self._scopes.pop()
+        if scope.body:
+            self._scopes[-1].body.append(If(cond.operand, scope.body))
+
+    def depth_of(self, x: Any) -> int:
+        """The scope that defines an operand, Scalar or Index (0: the kernel's top)."""
+        if isinstance(x, Scalar):
+            x = x.operand
+        if isinstance(x, str):
+            return self._depth.get(x, 0)
+        if isinstance(x, Index):
+            return self.scope_of_index(x)
+        return 0
+
+    def scope_of_index(self, index: Index) -> int:
+        deepest = 0
+        for atom, _ in index.terms:
+            if isinstance(atom, (Var, Dyn)):
+                d = self._depth.get(atom.name, 0)
+            elif isinstance(atom, (Div, Mod)):
+                d = self.scope_of_index(atom.num)
+            else:
+                d = 0
+            if d > deepest:
+                deepest = d
+        return deepest
+
+    @property
+    def depth(self) -> int:
+        return len(self._scopes) - 1
+
+    def remembered(self, key: Any) -> Any:
+        for scope in reversed(self._scopes):
+            found = scope.memo.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def remember(self, key: Any, value: Any, depth: int) -> None:
+        self._scopes[depth].memo[key] = value
+
+    def append(self, stmt: Stmt) -> None:
+        """A statement with an effect: it stays where it is written."""
+        self._scopes[-1].body.append(stmt)
+
+    # -- memory and accumulators --------------------------------------------------------------------------------
+
+    def load(self, buf: str, index: Index, dtype: DType, mask: Scalar | None = None, pinned: bool = False) -> Scalar:
+        """Load; `pinned` where the buffer is written inside this kernel, so that the load must not move."""
+        depth = self.depth if pinned else max(self.scope_of_index(index), self.depth_of(mask) if mask else 0)
+        key = ("load", buf, index, mask.operand if mask else None)
+        found = None if pinned else self.remembered(key)
+        if found is None:
+            name = self._new(depth)
+            self._scopes[depth].body.append(Load(name, buf, index, mask.operand if mask else None))
+            found = Scalar(name, dtype)
+            if not pinned:
+                self.remember(key, found, depth)
+        return found
+
+    def store(self, buf: str, index: Index, src: Scalar, mask: Scalar | None = None, streaming: bool = False) -> None:
+        self.append(Store(buf, index, src.operand, mask.operand if mask else None, streaming))
+
+    def scratch(self, dtype: DType, size: int, scope: str) -> str:
+        name = self.fresh("s")
+        self._scopes[0 if scope == "kernel" else self.depth].body.append(Alloc(name, dtype, size, scope))
+        return name
+
+    def acc(self, dtype: DType, init: bool | int | float, shape: tuple[int, ...] = ()) -> str:
+        name = self.fresh("acc")
+        self.append(Acc(name, dtype, Const(init, dtype), shape))
+        self._depth[name] = self.depth
+        return name
+
+    def reduce(self, accs: tuple[str, ...], kind: str, values: tuple[Scalar, ...], at: tuple[Index, ...] = ()) -> None:
+        self.append(Reduce(accs, kind, tuple(v.operand for v in values), at))
+
+    def set_acc(self, acc: str, value: Scalar) -> None:
+        self.append(SetAcc(acc, value.operand))
+
+    def get_acc(self, acc: str, dtype: DType, at: tuple[Index, ...] = ()) -> Scalar:
+        name = self._new(self.depth)
+        self.append(GetAcc(name, acc, at))
+        return Scalar(name, dtype)
+
+    def check(self, cond: Scalar, code: int) -> None:
+        depth = self.depth_of(cond)
+        self._scopes[depth].body.append(Check(cond.operand, code))
+
+    def index_value(self, index: Index) -> Scalar:
+        """An index expression as an i64 scalar."""
+        if not index.terms and isinstance(index.const, int):
+            return Scalar(Const(index.const, dtypes.i64), dtypes.i64)
+        found = self.remembered(("ix", index))
+        if found is None:
+            depth = self.scope_of_index(index)
+            name = self._new(depth)
+            self._scopes[depth].body.append(IndexValue(name, index))
+            found = Scalar(name, dtypes.i64)
+            self.remember(("ix", index), found, depth)
+        return found
+
+    def as_index(self, x: Scalar) -> Index:
+        """An i64 scalar as an index expression."""
+        if isinstance(x.operand, Const):
+            return ix.const(int(x.operand.value))
+        return ix.dyn(x.operand)
+
+    def _new(self, depth: int) -> str:
+        name = self.fresh()
+        self._depth[name] = depth
+        return name
+
+    # -- the Emitter --------------------------------------------------------------------------------------------
+
+    def dtype(self, x: Scalar) -> DType:
+        return x.dtype
+
+    def const(self, value: bool | int | float, dtype: DType) -> Scalar:
+        if dtype.kind == "f":
+            value = float(value)
+        elif dtype.kind == "b":
+            value = bool(value)
+        else:
+            value = int(value)
+        return Scalar(Const(value, dtype), dtype)
+
+    def _let(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Scalar:
+        like = next((a.dtype for a in args if isinstance(a, Scalar) and not (op == "select" and a is args[0])), None)
+        scalars = tuple(a if isinstance(a, Scalar) else self.const(a, like) for a in args)  # type: ignore[arg-type]
+        out = dtype or like
+        assert out is not None
+        operands = tuple(s.operand for s in scalars)
+        key = (op, operands, out)
+        found = self.remembered(key)
+        if found is None:
+            depth = max(map(self.depth_of, scalars))
+            name = self._new(depth)
+            self._scopes[depth].body.append(Let(name, op, operands, out))
+            found = Scalar(name, out)
+            self.remember(key, found, depth)
+        return found
+
+    def add(self, a: Any, b: Any) -> Scalar: return self._let("add", (a, b))
+    def sub(self, a: Any, b: Any) -> Scalar: return self._let("sub", (a, b))
+    def mul(self, a: Any, b: Any) -> Scalar: return self._let("mul", (a, b))
+    def div(self, a: Any, b: Any) -> Scalar: return self._let("div", (a, b))
+    def rem(self, a: Any, b: Any) -> Scalar: return self._let("rem", (a, b))
+    def neg(self, a: Any) -> Scalar: return self._let("neg", (a,))
+    def abs(self, a: Any) -> Scalar: return self._let("abs", (a,))
+    def fma(self, a: Any, b: Any, c: Any) -> Scalar: return self._let("fma", (a, b, c))
+    def sqrt(self, a: Any) -> Scalar: return self._let("sqrt", (a,))
+    def min(self, a: Any, b: Any) -> Scalar: return self._let("min", (a, b))
+    def max(self, a: Any, b: Any) -> Scalar: return self._let("max", (a, b))
+    def rint(self, a: Any) -> Scalar: return self._let("rint", (a,))
+    def floor(self, a: Any) -> Scalar: return self._let("floor", (a,))
+    def ceil(self, a: Any) -> Scalar: return self._let("ceil", (a,))
+    def trunc(self, a: Any) -> Scalar: return self._let("trunc", (a,))
+    def and_(self, a: Any, b: Any) -> Scalar: return self._let("and", (a, b))
+    def or_(self, a: Any, b: Any) -> Scalar: return self._let("or", (a, b))
+    def xor(self, a: Any, b: Any) -> Scalar: return self._let("xor", (a, b))
+    def not_(self, a: Any) -> Scalar: return self._let("not", (a,))
+    def shl(self, a: Any, b: Any) -> Scalar: return self._let("shl", (a, b))
+    def shr(self, a: Any, b: Any) -> Scalar: return self._let("shr", (a, b))
+    def eq(self, a: Any, b: Any) -> Scalar: return self._let("eq", (a, b), dtypes.bool_)
+    def ne(self, a: Any, b: Any) -> Scalar: return self._let("ne", (a, b), dtypes.bool_)
+    def lt(self, a: Any, b: Any) -> Scalar: return self._let("lt", (a, b), dtypes.bool_)
+    def le(self, a: Any, b: Any) -> Scalar: return self._let("le", (a, b), dtypes.bool_)
+    def gt(self, a: Any, b: Any) -> Scalar: return self._let("gt", (a, b), dtypes.bool_)
+    def ge(self, a: Any, b: Any) -> Scalar: return self._let("ge", (a, b), dtypes.bool_)
+
+    def select(self, c: Scalar, a: Any, b: Any) -> Scalar:
+        return self._let("select", (c, a, b))
+
+    def cast(self, a: Scalar, dtype: DType) -> Scalar:
+        return a if a.dtype is dtype else self._let("cast", (a,), dtype)
+
+    def bitcast(self, a: Scalar, dtype: DType) -> Scalar:
+        return a if a.dtype is dtype else self._let("bitcast", (a,), dtype)
+
+    # -- the result ---------------------------------------------------------------------------------------------
+
+    def finish(self) -> Kernel:
+        assert len(self._scopes) == 1, "a loop is still open"
+        return Kernel(self.name, tuple(self.buffers.values()), (), self._scopes[0].body, tuple(self.schedule))

@@ -1,0 +1,84 @@
+"""Constants become parameters, so that kernels of one form and many sizes are one piece of machine code.
+
+Loop extents, strides and offsets turn into int64 parameters in the order they occur. What code generation must know
+stays: strides of 0 and +-1, divisors, extents of unrolled and exact vector loops, sizes of scratch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ingot.ir.loop.ir import (
+    Atom, Check, Coef, Div, For, If, Index, IndexValue, Kernel, Load, Mod, Param, Stmt, Store, Var,
+)  # fmt: skip
+
+__all__ = ["parametrise"]
+
+
+class _Rewriter:
+    def __init__(self) -> None:
+        self.values: list[int] = []
+        self.unrolled: set[str] = set()
+        self.seen: dict[tuple[str, int], Param] = {}
+
+    def param(self, role: str, value: int) -> Param:
+        """One parameter per role and value: an offset and an extent that happen to agree stay apart."""
+        found = self.seen.get((role, value))
+        if found is None:
+            found = self.seen[(role, value)] = Param(f"n{len(self.values)}")
+            self.values.append(value)
+        return found
+
+    def index(self, i: Index) -> Index:
+        terms: list[tuple[Atom, Coef]] = []
+        for atom, c in i.terms:
+            if isinstance(atom, Var) and atom.name in self.unrolled:
+                terms.append((atom, c))
+                continue
+            if isinstance(atom, (Div, Mod)):
+                atom = replace(atom, num=self.index(atom.num))
+            if isinstance(c, int) and c not in (-1, 0, 1):
+                c = self.param(_name(atom), c)
+            terms.append((atom, c))
+        const = i.const
+        if isinstance(const, int) and const != 0 and not any(isinstance(a, Var) and a.name in self.unrolled for a, _ in i.terms):
+            const = self.param("+", const)
+        return Index(const, tuple(terms))
+
+    def body(self, stmts: list[Stmt]) -> list[Stmt]:
+        return [self.stmt(s) for s in stmts]
+
+    def stmt(self, s: Stmt) -> Stmt:
+        if isinstance(s, For):
+            if s.kind == "unroll":
+                self.unrolled.add(s.var)
+                return replace(s, body=self.body(s.body))
+            keep = s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1
+            extent = s.extent
+            if not keep and not extent.terms and isinstance(extent.const, int):
+                extent = Index(self.param(s.var, extent.const), ())
+            elif extent.terms:
+                extent = self.index(extent)
+            return replace(s, extent=extent, body=self.body(s.body))
+        if isinstance(s, If):
+            return replace(s, body=self.body(s.body))
+        if isinstance(s, (Load, Store, IndexValue)):
+            return replace(s, index=self.index(s.index))
+        if isinstance(s, Check) and isinstance(s.code, int):
+            return replace(s, code=self.param("check", s.code))
+        return s
+
+
+def _name(atom: Atom) -> str:
+    if isinstance(atom, (Div, Mod)):
+        return "/" + "".join(_name(a) for a, _ in atom.num.terms)
+    return atom.name
+
+
+def parametrise(kernel: Kernel) -> tuple[Kernel, tuple[int, ...]]:
+    """The kernel with parameters for its constants, and their values for this launch."""
+    r = _Rewriter()
+    body = r.body(kernel.body)
+    return Kernel(kernel.name, kernel.buffers, tuple(f"n{k}" for k in range(len(r.values))), body, kernel.schedule), tuple(r.values)
+
+
