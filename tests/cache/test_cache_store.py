@@ -317,7 +317,8 @@ def test_processes_race_and_die_without_harm(folder, make_entry):
 KEY = """
 import sys
 from ingot.runtime.cache import key
-print(key.key_of(key.preimage("graph", "func", {"name": "x"}, {"llvmlite": key.llvmlite_version(), "llvm": "22"}, {})), "llvmlite" in sys.modules)
+toolchain = {"llvmlite": key.llvmlite_version(), "llvm": "22"}
+print(key.key_of(key.preimage("graph", "func", {"name": "x"}, toolchain, {})), "llvmlite" in sys.modules)
 """
 
 

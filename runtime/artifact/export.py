@@ -1,0 +1,141 @@
+"""Writing an artifact from a graph, its weights and example inputs. The compiling half: loading needs none of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ingot.runtime import compiler, memory
+from ingot.runtime.artifact import container, model, tensors
+from ingot.runtime.executable import Executable
+
+if TYPE_CHECKING:
+    from ingot.backends.cpu.level import Level
+    from ingot.ir.graph import Graph
+
+__all__ = ["write_artifact"]
+
+# golden outputs: what another CPU may differ by, by the least exact dtype that the graph has
+_TOLERANCES = {"bf16": (3e-2, 1e-2), "f16": (5e-3, 1e-3), "f32": (1e-4, 1e-5), "f64": (1e-9, 1e-11)}
+
+
+def write_artifact(
+    path: str | os.PathLike[str],
+    graph: Graph,
+    feed: Sequence[tuple[str, int | str]],
+    weights: Mapping[str, np.ndarray],
+    *,
+    name: str | None = None,
+    in_tree: Any = None,
+    out_tree: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    example: Sequence[np.ndarray] | None = None,
+    levels: Sequence[Level] | None = None,
+) -> None:
+    """Compile `graph` for `levels` (this CPU's where None) and write it with its weights as one file.
+
+    feed: where each input of the graph comes from: ("input", i) is the i-th tensor of the caller, ("weight", name)
+        one of `weights`.
+    in_tree, out_tree: how the caller's tensors are nested (see tree.py); flat by default.
+    example: the caller's tensors, for golden samples; None leaves them out.
+
+    ValueError where feed and graph do not fit; OSError where the file cannot be written (an older one then stays).
+    """
+    if len(feed) != len(graph.inputs):
+        raise ValueError(f"the graph has {len(graph.inputs)} inputs, feed describes {len(feed)}")
+    n_user = 1 + max((w for k, w in feed if k == "input" and isinstance(w, int)), default=-1)
+    types: list[Any] = [None] * n_user
+    names = list(input_names or [f"input{i}" for i in range(n_user)])
+    for (kind, which), t in zip(feed, graph.in_types):
+        if kind == "input":
+            types[which] = t  # type: ignore[index]
+        elif kind != "weight" or which not in weights:
+            raise ValueError(f"feed names {kind} {which!r}, which is not given")
+    if None in types or len(names) != n_user:
+        raise ValueError(f"{n_user} inputs are fed: each needs a type and a name, got {types} and {names}")
+
+    level_list = list(levels or [compiler._level()])
+    parts: dict[str, Any] = {}
+    targets = []
+    for level in level_list:
+        code = compiler.code_of(graph, level, {"name": name or graph.name})
+        target = compiler.target_of(level)
+        parts[f"code/{level.name}"] = code.so
+        parts[f"pool/{level.name}"] = compiler.pool_code(level)
+        executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases")}
+        targets.append(
+            {
+                "arch": target["arch"],
+                "level": level.name,
+                "features": target["features"],
+                "code": f"code/{level.name}",
+                "pool": f"pool/{level.name}",
+                "executable": executable,
+            }
+        )
+    if weights:
+        parts["weights"] = tensors.pack(weights)
+    parts["graph"] = graph.text.encode()
+    manifest: dict[str, Any] = {
+        "name": name or graph.name,
+        "producer": f"ingot {_version()}",
+        "inputs": [{"name": n, "dtype": str(t.dtype), "shape": list(t.shape)} for n, t in zip(names, types)],
+        "outputs": [
+            {"name": n, "dtype": str(t.dtype), "shape": list(t.shape)}
+            for n, t in zip(output_names or _output_names(len(graph.outputs)), graph.out_types)
+        ],
+        "in_tree": in_tree if in_tree is not None else {"tuple": ["*"] * n_user},
+        "out_tree": out_tree if out_tree is not None else ("*" if len(graph.outputs) == 1 else {"tuple": ["*"] * len(graph.outputs)}),
+        "feed": [list(f) for f in feed],
+        "targets": targets,
+    }
+    if example is not None:
+        inputs = [np.ascontiguousarray(a) for a in example]
+        outputs = _run(graph, feed, weights, inputs)
+        rtol, atol = _tolerance(graph)
+        manifest["golden"] = {"rtol": rtol, "atol": atol}
+        parts["golden"] = tensors.pack(
+            {**{f"in.{i}": a for i, a in enumerate(inputs)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
+        )  # fmt: skip
+    container.write(os.fspath(path), manifest, parts)
+    model.load(path)  # what we cannot load ourselves was not exported
+
+
+def _run(graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
+    exe: Executable = compiler.executable(graph)
+    slots: list[Any] = []
+    keep = []
+    for i, (kind, which) in enumerate(feed):
+        array = inputs[which] if kind == "input" else weights[which]
+        t = graph.in_types[i]
+        if array.dtype != t.dtype.numpy or array.shape != t.shape:
+            raise ValueError(f"{kind} {which!r} is {array.dtype}{list(array.shape)}, the graph expects {t}")
+        buffer = memory.from_numpy(array)
+        keep.append(buffer)
+        slots.append(array.item() if i in graph.scalars else buffer.address)
+    outputs = []
+    for t in graph.out_types:
+        buffer = memory.allocate(t.nbytes)
+        slots.append(buffer.address)
+        outputs.append(buffer.array(t.dtype.numpy, t.shape))
+    exe.run(*slots)
+    return outputs
+
+
+def _tolerance(graph: Graph) -> tuple[float, float]:
+    present = {str(v.type.dtype) for n in graph.nodes for v in n.outputs} | {str(t.dtype) for t in graph.in_types}
+    return next((tol for name, tol in _TOLERANCES.items() if name in present), (0.0, 0.0))
+
+
+def _output_names(n: int) -> list[str]:
+    return ["output"] if n == 1 else [f"output{i}" for i in range(n)]
+
+
+def _version() -> str:
+    import ingot
+
+    return ingot.__version__

@@ -1,0 +1,112 @@
+"""Named arrays as a safetensors section: a length, a JSON header, and the data without gaps.
+
+    u64 length | {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...} | data
+
+`pack` writes it and `unpack` makes arrays that share memory with it; both are our own so that loading an artifact
+needs nothing but NumPy. The tensors stand in falling order of their item sizes, so each one is aligned to its dtype;
+the header is padded with spaces so that the data begins on a multiple of 64.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+__all__ = ["pack", "unpack", "TensorsError", "numpy_dtype"]
+
+_HEADER_LIMIT = 100 << 20  # the bound that safetensors itself has
+_NAMES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "BF16": "bfloat16",
+    "I32": "int32", "U32": "uint32", "F32": "float32", "I64": "int64", "U64": "uint64", "F64": "float64",
+}  # fmt: skip
+_CODES = {v: k for k, v in _NAMES.items()}
+
+
+class TensorsError(ValueError):
+    """Bytes that are no valid safetensors section; the message says why."""
+
+
+def numpy_dtype(name: str) -> np.dtype:
+    """NumPy's dtype by name; bfloat16 comes from ml_dtypes, imported when first asked for."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> list[bytes | memoryview]:
+    """The section as pieces to write one after the other; array data is not copied where it is contiguous.
+
+    TypeError for a dtype that safetensors has no name for.
+    """
+    rows: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    data: list[bytes | memoryview] = []
+    at = 0
+    for name in sorted(arrays, key=lambda n: (-arrays[n].dtype.itemsize, n)):
+        a = arrays[name]
+        code = _CODES.get(a.dtype.name)
+        if code is None:
+            raise TypeError(f"safetensors has no dtype for {name!r}, which is {a.dtype.name}")
+        rows[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+        if a.nbytes:
+            data.append(memoryview(np.ascontiguousarray(a).reshape(-1).view(np.uint8)).cast("B"))
+    head = json.dumps(rows, separators=(",", ":")).encode()
+    head += b" " * (-(8 + len(head)) % 64)
+    return [len(head).to_bytes(8, "little") + head, *data]
+
+
+def unpack(section: memoryview) -> dict[str, np.ndarray]:
+    """The arrays of a section, read-only, sharing its memory. TensorsError if it is malformed in any way."""
+    total = len(section)
+    if total < 8:
+        raise TensorsError(f"{total} bytes are too few for a header")
+    length = int.from_bytes(section[:8], "little")
+    if length > min(_HEADER_LIMIT, total - 8):
+        raise TensorsError(f"a header of {length} bytes is more than there is")
+    try:
+        rows = json.loads(bytes(section[8 : 8 + length]), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as e:
+        raise TensorsError(f"the header is no JSON: {e}") from None
+    if not isinstance(rows, dict):
+        raise TensorsError("the header is no JSON object")
+    rows.pop("__metadata__", None)
+    start, end = 8 + length, total - 8 - length
+    extents, out = [], {}
+    for name, row in rows.items():
+        try:
+            code, shape, (begin, stop) = row["dtype"], row["shape"], row["data_offsets"]
+        except (TypeError, KeyError, ValueError):
+            raise TensorsError(f"{name!r} is malformed") from None
+        if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in (*shape, begin, stop))) or code not in _NAMES:
+            raise TensorsError(f"{name!r} is malformed")
+        dtype = numpy_dtype(_NAMES[code])
+        nbytes = dtype.itemsize
+        for n in shape:
+            nbytes *= n
+        if len(shape) > 64 or stop > end or stop - begin != nbytes:
+            raise TensorsError(f"{name!r}: {code}{shape} does not fit bytes {begin} to {stop} of {end}")
+        extents.append((begin, stop))
+        a = np.frombuffer(section, np.uint8, nbytes, start + begin) if nbytes else np.empty(0, np.uint8)
+        try:
+            out[name] = a.view(dtype).reshape(shape)
+        except ValueError as e:  # NumPy's own bounds, as for (0, 2**62)
+            raise TensorsError(f"{name!r}: {code}{shape}: {e}") from None
+    at = 0
+    for begin, stop in sorted(extents):
+        if begin != at:
+            raise TensorsError(f"the data of two tensors overlap, or leave a gap, at byte {begin}")
+        at = stop
+    if at != end:
+        raise TensorsError(f"{end - at} bytes belong to no tensor")
+    return out
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return out
