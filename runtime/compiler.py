@@ -48,6 +48,7 @@ class Code(NamedTuple):
 
 _frozen: contextvars.ContextVar[bool] = contextvars.ContextVar("ingot_frozen", default=False)
 _executables: dict[str, Executable] = {}  # by key; the code stays mapped as long as the process lives
+_pool: list[bool] = []  # not empty once the worker pool's code is loaded
 _busy: dict[str, threading.Lock] = {}  # keys that some thread is looking for
 _lock = threading.Lock()
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
@@ -73,10 +74,6 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
     provenance: what to tell people of it (name, file, line, signature); no part of the key.
     FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing.
     """
-    if switches.get("INGOT_BACKEND") == "interpreter":
-        from ingot.runtime.interpreted import Interpreted
-
-        return Interpreted(graph)  # type: ignore[return-value]  # it runs, that is all it shares
     level = _level()
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
@@ -103,21 +100,23 @@ def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any]
     return _compile(key, preimage, graph, level, provenance)
 
 
-def pool_code(level: Level | None = None) -> bytes:
-    """The shared object of the worker pool, from the cache or compiled."""
-    from ingot.backends.cpu import pool
-
-    level = level or _level()
-    preimage = _preimage("pool", "", level)  # its text is among the sources that the key covers
+def pool_code(arch: str | None = None) -> bytes:
+    """The shared object of the worker pool for `arch` (this machine's where None), from the cache or compiled."""
+    arch = arch or os.uname().machine
+    preimage = keys.preimage("pool", "", {"arch": arch}, _toolchain(), {})  # its text is among the sources that the key covers
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
     if found is not None:
         found.close()
         return bytes(found.entry.code)
     _refuse_if_frozen("the worker pool", key)
+    if _correct_toolchain():
+        return pool_code(arch)
+    from ingot.backends.cpu import pool
+
     times: dict[str, float] = {}
     with log.timed("pool", times):
-        so = pool.build(level)
+        so = pool.build(arch)
     _put(key, so, {}, preimage, {"name": "worker pool"}, times, {})
     return so
 
@@ -145,8 +144,9 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
                 exe = Executable(found.entry.code, manifest)
         finally:
             found.close()
-    if not threads.started():
+    if not _pool:
         threads.start_pool(pool_code())
+        _pool.append(True)
     return exe
 
 
