@@ -1,0 +1,187 @@
+"""Executables: compiled graphs, loaded from a file or from bytes, and called with one foreign call.
+
+    exe = Executable.from_file("/path/entry", manifest)
+    exe.run(x.address, 0.5, y.address)
+
+The manifest is plain data (it is stored as JSON with the code):
+
+    entry          symbol of the entry
+    slots          what each argument slot holds: "address", or the dtype of a scalar passed by value ("f32", "i64", ...)
+    arena_bytes    working memory of one call
+    scratch_bytes  more of it, per worker
+    checks         {code: {"message": ..., "location": ...}} for the codes that the entry may return
+    inputs, outputs   the types as text, for people
+    tiny           the work is so small that releasing Python's lock would cost more than it
+
+Standard library and NumPy only: a process that runs an artifact has no compiler.
+"""
+
+from __future__ import annotations
+
+import _ctypes
+import ctypes
+import itertools
+import os
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ingot.runtime import memory, threads
+
+__all__ = ["CheckError", "Executable", "open_library"]
+
+# The struct format of a slot: 8 bytes, the value in the low ones. Integers are widened, which leaves the low bytes as
+# they are; struct has no bfloat16, so its two bytes are made here.
+_FORMATS = {
+    "address": "Q", "f64": "d", "f32": "f4x", "f16": "e6x", "bf16": "2s6x", "bool": "?7x",
+    "i8": "q", "i16": "q", "i32": "q", "i64": "q", "u8": "Q", "u16": "Q", "u32": "Q", "u64": "Q",
+}  # fmt: skip
+
+
+class CheckError(RuntimeError):
+    """A check in compiled code failed. `code` is what the entry returned, `message` and `location` what it means.
+
+    Nothing that the call would have written to captured state was written.
+    """
+
+    def __init__(self, code: int, message: str, location: Any = None):
+        super().__init__(message if location is None else f"{message}\n  {location}")
+        self.code = code
+        self.message = message
+        self.location = location
+
+
+_unique = itertools.count(1)
+
+
+def open_library(source: str | os.PathLike | int | bytes | memoryview) -> tuple[int, str]:
+    """dlopen a shared object: a path, an open file descriptor (the caller closes it), or its bytes.
+
+    Returns the handle and the name it was opened by. OSError where the system refuses. Bytes are mapped from an
+    anonymous file in memory; nothing is written to any disk.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        fd = _memfd(source)
+        try:
+            return open_library(fd)
+        finally:
+            os.close(fd)
+    if not isinstance(source, int):
+        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return open_library(fd)
+        finally:
+            os.close(fd)
+    # The loader takes a name that it has seen for the library that it has already, but descriptors are used again:
+    # each load gets a spelling of its own ("/./" and "//" mean the same directory).
+    spelling = "".join("/./" if bit == "1" else "//" for bit in f"{next(_unique):b}")
+    name = f"/proc/self/fd{spelling}{source}"
+    return _ctypes.dlopen(name, os.RTLD_NOW | os.RTLD_LOCAL), name
+
+
+def _memfd(data: bytes | bytearray | memoryview) -> int:
+    try:
+        fd = os.memfd_create("ingot", os.MFD_CLOEXEC | 0x10)  # MFD_EXEC, which Linux 6.3 wants to hear
+    except OSError:
+        fd = os.memfd_create("ingot", os.MFD_CLOEXEC)
+    try:
+        rest = memoryview(data)
+        while len(rest):
+            rest = rest[os.write(fd, rest) :]
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _bfloat16(value: float) -> bytes:
+    """`value` as bfloat16, rounded to nearest even."""
+    bits = int(np.float32(value).view(np.uint32))
+    rounded = 0x7FC0 if value != value else (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return rounded.to_bytes(2, "little")
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "f32": lambda value: float(np.float32(value)),
+    "f16": lambda value: float(np.float16(value)),
+    "bf16": _bfloat16,
+}
+
+
+class Executable:
+    """One compiled graph. Calls are re-entrant: any number of threads may `run` it at once."""
+
+    def __init__(self, source: str | os.PathLike | int | bytes | memoryview, manifest: dict[str, Any]):
+        self._handle = 0
+        self.manifest = manifest
+        self.slots: tuple[str, ...] = tuple(manifest["slots"])
+        self.checks: dict[int, dict[str, Any]] = {int(code): check for code, check in manifest.get("checks", {}).items()}
+        self._pack = struct.Struct("<" + "".join(_FORMATS[s] for s in self.slots)).pack
+        self._arena_bytes = -(-int(manifest["arena_bytes"]) // memory.ALIGNMENT) * memory.ALIGNMENT
+        self._scratch_bytes = int(manifest["scratch_bytes"])
+        self._handle, self._name = open_library(source)
+        library = (ctypes.PyDLL if manifest.get("tiny") else ctypes.CDLL)(self._name, handle=self._handle)
+        self._entry = library[manifest["entry"]]
+        self._entry.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
+        self._entry.restype = ctypes.c_int
+        self._bound: tuple[threads.Table | None, int, memory.Bin | None] = (None, 0, None)
+
+    @classmethod
+    def from_file(cls, source: str | os.PathLike | int | bytes | memoryview, manifest: dict[str, Any]) -> Executable:
+        """Load the shared object at a path, in an open file descriptor (the caller closes it) or in bytes.
+
+        OSError where the system refuses to map it; KeyError for a manifest that lacks a field; AttributeError where
+        the entry is not in it.
+        """
+        return cls(source, manifest)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The working memory of one call, with the present number of threads."""
+        return self._arena_bytes + threads.get_num_threads() * self._scratch_bytes
+
+    def run(self, *slots: int | float) -> None:
+        """Call the entry. `slots`: addresses as ints, scalars as numbers, in the manifest's order.
+
+        Outputs are written in place. CheckError where a check in the code failed.
+        """
+        bound = self._bound
+        if bound[0] is not threads.current or bound[0] is None:
+            bound = self._bind()
+        _, table, arena = bound
+        try:
+            packed = self._pack(*slots)
+        except (OverflowError, struct.error, TypeError):
+            packed = self._pack(*self._converted(slots))
+        if arena is None:
+            code = self._entry(packed, table, None)
+        else:
+            address = arena.take()
+            try:
+                code = self._entry(packed, table, address)
+            finally:
+                arena.append(address)
+        if code:
+            check = self.checks.get(code, {"message": f"check {code} failed"})
+            raise CheckError(code, check["message"], check.get("location"))
+
+    def _converted(self, slots: tuple[int | float, ...]) -> list[int | float]:
+        """Scalars that struct does not take as they are: bfloat16, and numbers beyond a float type's range (infinite)."""
+        if len(slots) != len(self.slots):
+            raise TypeError(f"{self.manifest['entry']} takes {len(self.slots)} slots ({', '.join(self.slots)}), got {len(slots)}")
+        with np.errstate(over="ignore"):
+            return [_CONVERT[kind](value) if kind in _CONVERT else value for kind, value in zip(self.slots, slots)]
+
+    def _bind(self) -> tuple[threads.Table | None, int, memory.Bin | None]:
+        """Size the arena for the process's present worker pool. Table and arena are read together, as one tuple."""
+        table = threads.pool_table()
+        nbytes = self._arena_bytes + table.nthreads * self._scratch_bytes
+        self._bound = (table, table.address, memory.bin_for(nbytes) if nbytes else None)
+        return self._bound
+
+    def __del__(self) -> None:
+        if self._handle:
+            _ctypes.dlclose(self._handle)
+            self._handle = 0
