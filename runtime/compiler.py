@@ -14,6 +14,7 @@ import contextlib
 import contextvars
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -117,7 +118,7 @@ def pool_code(arch: str | None = None) -> bytes:
     times: dict[str, float] = {}
     with log.timed("pool", times):
         so = pool.build(arch)
-    _put(key, so, {}, preimage, {"name": "worker pool"}, times, {})
+    _put(key, so, {}, preimage, {"name": "worker pool", "target": arch}, times, {})
     return so
 
 
@@ -151,7 +152,7 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
 
 
 def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code:
-    provenance = {"name": graph.name, **(provenance or {}), "signature": _signature(graph)}
+    provenance = {"name": graph.name, **(provenance or {}), "signature": _signature(graph), "target": level.name}
     _refuse_if_frozen(graph.name, key)
     if _correct_toolchain():
         preimage = _preimage("graph", graph.text, level)
@@ -178,7 +179,13 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
 def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict, times: dict[str, float], texts: dict[str, str]) -> None:
     ms = sum(v for k, v in times.items() if k != "import")
     manifest["compile_ms"] = round(ms, 3)
-    record = {**provenance, "compile_ms": round(ms, 3), "times": {k: round(v, 3) for k, v in times.items()}, "code_bytes": len(so)}
+    record = {
+        **provenance,
+        "compile_ms": round(ms, 3),
+        "times": {k: round(v, 3) for k, v in times.items()},
+        "code_bytes": len(so),
+        "created": round(time.time(), 3),
+    }
     with log.timed("store"):
         the_cache().put(key, entry_format.pack(key, so, manifest, record, preimage, texts), ms)
 

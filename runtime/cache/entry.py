@@ -16,7 +16,7 @@ import struct
 import zlib
 from typing import Any
 
-__all__ = ["Entry", "EntryError", "pack", "parse", "FORMAT"]
+__all__ = ["Entry", "EntryError", "pack", "parse", "peek", "FORMAT"]
 
 FORMAT = 1
 _MAGIC = b"INGOT.SO"
@@ -100,6 +100,26 @@ def parse(data: bytes | memoryview, key: str | None = None) -> Entry:
         parts.append(view[start : start + n])
         start += n
     return Entry(found, parts[0], _object(bytes(parts[1]), "manifest"), len(view), *(bytes(p) for p in parts[2:]))
+
+
+def peek(path: str) -> dict[str, Any]:
+    """The record of the entry at `path`, for listings: two small reads, and nothing but the footer is checked.
+
+    EntryError or OSError where it cannot be had.
+    """
+    with open(path, "rb") as f:
+        size = f.seek(0, 2)
+        if size < _FOOTER.size:
+            raise EntryError(f"truncated: {size} bytes")
+        f.seek(size - _FOOTER.size)
+        footer = f.read(_FOOTER.size)
+        magic, version, _, *lengths, _, own = _FOOTER.unpack(footer)
+        if magic != _MAGIC or version != FORMAT or hashlib.sha256(footer[:-32]).digest() != own:
+            raise EntryError("no entry footer at the end of the file")
+        if sum(lengths) != size - _FOOTER.size:
+            raise EntryError("the lengths of the parts do not make up the file")
+        f.seek(lengths[0] + lengths[1])
+        return _object(f.read(lengths[2]), "record")
 
 
 def _json(value: Any) -> bytes:
