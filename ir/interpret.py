@@ -14,7 +14,7 @@ __all__ = ["run"]
 
 
 def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs of `graph` for `arrays`, one per input.
+    """The outputs of `graph` for `arrays`, one per input: fresh contiguous arrays.
 
     Symbolic dims take the extents of the arrays. Raises TypeError for a wrong number of arrays or a wrong dtype, ShapeError
     for a wrong shape, IndexError for an index out of range.
@@ -40,7 +40,15 @@ def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         for v in set(n.inputs):  # free what nobody reads again
             if last[v] == i and v not in kept:
                 del env[v]
-    return [env[v] for v in graph.outputs]
+    taken = {id(a) for a in arrays}
+    results = []
+    for v in graph.outputs:
+        out = env[v]
+        if id(out) in taken or out.base is not None or not out.flags.c_contiguous:
+            out = out.copy()
+        taken.add(id(out))
+        results.append(out)
+    return results
 
 
 def _bind(what: str, t: TensorType, array: np.ndarray, extents: dict[str, int]) -> None:

@@ -99,9 +99,10 @@ def widen(x: np.ndarray, precise: bool = False) -> np.ndarray:
 def narrow(x: Any, dtype: DType) -> np.ndarray:
     """`x` rounded to `dtype`, halves by way of float32, as the code generators do."""
     x = np.asarray(x)
-    if dtype in Half and x.dtype != dtype.numpy:
-        x = x.astype(np.float32)
-    return x.astype(dtype.numpy, copy=False)
+    with np.errstate(over="ignore"):
+        if dtype in Half and x.dtype != dtype.numpy:
+            x = x.astype(np.float32)
+        return x.astype(dtype.numpy, copy=False)
 
 
 def quiet(fn: Callable[..., Any]) -> Callable[..., Any]:

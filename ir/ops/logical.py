@@ -139,7 +139,7 @@ cast = register(
     Op(
         "cast", "elementwise", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap.",
         ("dtype",), _cast_infer, quiet(convert), vjp=_cast_vjp, jvp=_cast_jvp, batch=elementwise_batch("cast"),
-        scalar=lambda e, x, dtype: e.cast(x, dtype),
+        scalar=s.convert,
         samples=Elementwise(tuple((d,) for d in ALL), (floats(-200, 200),), tuple((d,) for d in ALL)),
     )
 )  # fmt: skip

@@ -136,13 +136,14 @@ class Elementwise:
 def _elementwise(op: Op, rng: np.random.Generator) -> Iterator[Sample]:
     s: Elementwise = op.samples
     for attrs in s.attrs:
-        for row, dtypes in enumerate(s.dtypes):
+        shapes = _SHAPES[len(s.domains)]  # all of them for the first dtypes, one for the others
+        for dtypes in s.dtypes:
             if _result(op, dtypes, attrs) is not None:
-                shapes = _SHAPES[len(dtypes)]
-                for shape in shapes if row == 0 else shapes[:1]:
+                for shape in shapes:
                     yield [d.draw(rng, t, sh) for d, t, sh in zip(s.domains, dtypes, shape)], attrs
                 if any(d.special for d in s.domains):
                     yield _specials(s.domains, dtypes), attrs
+                shapes = shapes[:1]
 
 
 def _specials(domains: tuple[Domain, ...], dtypes: tuple[DType, ...]) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.ir.dtypes import f32, u32, u64
+from ingot.ir.dtypes import DType, Half, f32, u32, u64
 
 Emitter = Any
 Scalar = Any
@@ -22,6 +22,16 @@ def elementary(name: str) -> Any:
 
     scalar.__name__ = name
     return scalar
+
+
+def convert(e: Emitter, x: Scalar, dtype: DType) -> Scalar:
+    """x as dtype; half types convert from and to f32 only."""
+    source = e.dtype(x)
+    if source is dtype:
+        return x
+    if f32 not in (source, dtype) and (source in Half or dtype in Half):
+        x = e.cast(x, f32)
+    return e.cast(x, dtype)
 
 
 def abs_(e: Emitter, x: Scalar) -> Scalar:

@@ -1,0 +1,85 @@
+"""What every declaration owes, and what is still owed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ingot.ir.autodiff import op_graph
+from ingot.ir.interpret import run
+from ingot.ir.op import LATER, NO_GRAD, OPS, infer
+from ingot.ir.ops.samples import cases, grad_cases, types_of
+
+ALL_OPS = sorted(OPS)
+
+# Rules that are owed. A JVP that is owed comes from the VJP meanwhile (ir/autodiff.py), so only speed is missing there.
+LATER_VJP = {"digamma"}
+LATER_JVP = {"cumprod", "digamma", "index_put", "reduce_max", "reduce_min", "reduce_prod", "scan", "scatter", "call"}
+LATER_BATCH = {
+    "dot", "pad", "constant", "iota", "random_bits", "conv", "conv_input_grad", "conv_weight_grad", "window_max", "window_argmax",
+    "window_scatter", "window_sum", "window_sum_grad", "cumsum", "cumprod", "cummax", "cummin", "sort", "gather", "scatter", "index_get",
+    "index_put", "scan", "call",
+}  # fmt: skip
+
+
+def test_rules_that_are_owed():
+    assert {n for n, op in OPS.items() if op.vjp is LATER} == LATER_VJP
+    assert {n for n, op in OPS.items() if op.jvp is LATER} == LATER_JVP
+    assert {n for n, op in OPS.items() if op.batch is LATER} == LATER_BATCH
+
+
+def test_the_op_set_is_whole():
+    assert ALL_OPS == sorted(
+        """
+        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh asinh acosh atanh tanh sigmoid erf erfc lgamma
+        digamma floor ceil round trunc neg abs sign reciprocal logical_not bitwise_not isnan isinf isfinite
+        add sub mul div floor_divide remainder fmod pow maximum minimum atan2 copysign integer_pow eq ne lt le gt ge
+        logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor shift_left shift_right select cast bitcast
+        constant iota random_bits reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or argmax argmin
+        reshape transpose broadcast slice pad reverse concatenate gather scatter index_get index_put dot
+        conv conv_input_grad conv_weight_grad window_max window_sum window_argmax window_scatter window_sum_grad
+        cumsum cumprod cummax cummin sort scan call
+        """.split()
+    )
+
+
+@pytest.mark.parametrize("name", ALL_OPS)
+def test_declaration(name):
+    op = OPS[name]
+    assert op.name == name and op.doc.endswith(".") and op.family
+    assert (op.scalar is not None) == (op.family == "elementwise")
+    for rule in (op.vjp, op.jvp, op.batch):
+        assert callable(rule) or rule in (LATER, NO_GRAD)
+
+
+@pytest.mark.parametrize("name", ALL_OPS)
+def test_reference_keeps_the_promise_of_the_type_rule(name):
+    op = OPS[name]
+    samples = cases(op, np.random.default_rng(0))
+    assert samples
+    for arrays, attrs in samples:
+        hash(attrs)
+        before = [a.copy() for a in arrays]
+        graph = op_graph(op, attrs, types_of(arrays))
+        outs = run(graph, arrays)  # raises where dtype or shape differ from the type rule
+        assert graph.out_types == infer(op, types_of(arrays), attrs)
+        for a, b in zip(arrays, before):
+            assert a.tobytes() == b.tobytes(), "a reference wrote to its input"
+        for out in outs:
+            assert out.flags.c_contiguous and not any(np.shares_memory(out, a) for a in arrays)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL_OPS if callable(OPS[n].vjp) and n not in ("bitcast",)])
+def test_differentiable_ops_have_samples_for_it(name):
+    assert grad_cases(OPS[name], np.random.default_rng(0))
+
+
+def test_extents_zero_and_one_are_among_the_samples():
+    without = {"constant", "random_bits", "reduce_and", "reduce_or", "scan", "call"}
+    for name, op in OPS.items():
+        samples = cases(op, np.random.default_rng(0))
+        shapes = [t.shape for a, attrs in samples for t in (*types_of(a), *infer(op, types_of(a), attrs)) if a]
+        if name not in without and shapes:
+            assert any(1 in s for s in shapes), name
+            if name not in ("argmax", "argmin", "reduce_max", "reduce_min"):
+                assert any(0 in s for s in shapes), name

@@ -1,0 +1,117 @@
+"""The interpreter, symbolic dims in type rules, and batching rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ingot.ir.builder import Builder, Expr
+from ingot.ir.dtypes import bool_, f32, i64
+from ingot.ir.interpret import run
+from ingot.ir.op import OPS
+from ingot.ir.ops.samples import cases, types_of
+from ingot.ir.types import ShapeError, Sym, tensor_type
+
+B, N = Sym("B"), Sym("N")
+
+
+def test_symbols_take_the_extents_of_the_arrays():
+    b = Builder("f")
+    x, y = b.expr(b.input(tensor_type(f32, (B, 3)), "x")), b.expr(b.input(tensor_type(f32, (3,)), "y"))
+    out = (x + y).sum((1,)).broadcast((B, 4)).reshape((4, B)) * x.const(2.0).broadcast((4, B))
+    graph = b.freeze((out.value,))
+    assert graph.out_types == (tensor_type(f32, (4, B)),)
+    for n in (5, 1, 0):
+        x = np.arange(3 * n, dtype=np.float32).reshape(n, 3)
+        (got,) = run(graph, [x, np.ones(3, np.float32)])
+        np.testing.assert_array_equal(got, 2 * np.repeat(x.sum(1) + 3, 4).reshape(4, n))
+
+
+def test_run_names_what_does_not_fit():
+    b = Builder("f")
+    b.input(tensor_type(f32, (B, B)), "x")
+    graph = b.freeze((b.inputs[0],))
+    with pytest.raises(TypeError, match="@f takes 1 inputs, got 0"):
+        run(graph, [])
+    with pytest.raises(TypeError, match=r"@f: input x is f32\[B,B\], got an array of float64"):
+        run(graph, [np.zeros((2, 2))])
+    with pytest.raises(ShapeError, match=r"@f: input x is f32\[B,B\], got an array of shape \[2, 3\]"):
+        run(graph, [np.zeros((2, 3), np.float32)])
+
+
+def test_outputs_are_fresh():
+    b = Builder("same")
+    x = b.input(tensor_type(f32, (2,)))
+    y = (b.expr(x) + 1).value
+    graph = b.freeze((x, y, y))
+    given = np.zeros(2, np.float32)
+    first, second, third = run(graph, [given])
+    assert not np.shares_memory(first, given) and not np.shares_memory(second, third)
+
+
+@pytest.mark.parametrize(
+    "name, types, attrs, result",
+    [
+        ("add", [(B, 3), (1, 3)], {}, (B, 3)),
+        ("add", [(B, 1), (N,)], {}, (B, N)),
+        ("reduce_sum", [(B, 3)], {"axes": (0,)}, (1, 3)),
+        ("reduce_max", [(3, B)], {"axes": (0,)}, (1, B)),
+        ("transpose", [(B, 3)], {"perm": (1, 0)}, (3, B)),
+        ("reshape", [(B, 2, 3)], {"shape": (6, B)}, (6, B)),
+        ("slice", [(B, 5)], dict(starts=(0, 1), stops=(B, 5), steps=(1, 2)), (B, 2)),
+        ("concatenate", [(B, 2), (B, 3)], {"axis": 1}, (B, 5)),
+        ("dot", [(B, 4), (4, 5)], dict(batch=((), ()), contract=((1,), (0,))), (B, 5)),
+        ("dot", [(B, N, 4), (B, 4, N)], dict(batch=((0,), (0,)), contract=((2,), (1,))), (B, N, N)),
+        ("conv", [(B, 3, 8), (4, 3, 3)], dict(stride=(1,), padding=((0, 0),), dilation=(1,), groups=1), (B, 4, 6)),
+        ("cumsum", [(B, 2)], dict(axis=0, reverse=False), (B, 2)),
+        ("window_max", [(B, 4)], dict(window=(2,), stride=(2,), padding=((0, 0),), dilation=(1,)), (B, 2)),
+    ],
+)
+def test_type_rules_take_symbols(name, types, attrs, result):
+    op = OPS[name]
+    assert op.infer(tuple(tensor_type(f32, s) for s in types), *op.attr_tuple(attrs))[0].shape == result
+
+
+def test_different_symbols_do_not_match():
+    with pytest.raises(ShapeError, match=r"add: shapes do not broadcast: \[B\] and \[N\]"):
+        OPS["add"].infer((tensor_type(f32, (B,)), tensor_type(f32, (N,))))
+    with pytest.raises(ShapeError, match="reshape"):
+        OPS["reshape"].infer((tensor_type(f32, (B, 2)),), (N, 2))
+    with pytest.raises(ShapeError, match="slice: a dim that is cut must be known, it is the symbol B"):
+        OPS["slice"].infer((tensor_type(f32, (B,)),), (0,), (3,), (1,))
+
+
+# -- batching --------------------------------------------------------------------------------------------------------
+
+
+def batched_run(name: str, arrays: list[np.ndarray], batched: list[bool], attrs: tuple) -> list[np.ndarray]:
+    b = Builder("batched")
+    ins = [Expr(b, b.input(t)) for t in types_of(arrays)]
+    outs, flags = OPS[name].batch(ins, batched, *attrs)
+    assert all(flags)
+    return run(b.freeze(tuple(o.value for o in outs)), arrays)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, op in OPS.items() if callable(op.batch)))
+def test_batching_is_stacking(name):
+    rng = np.random.default_rng(4)
+    op = OPS[name]
+    for arrays, attrs in cases(op, rng)[:14]:
+        if op.family in ("reduction",) and arrays[0].dtype.kind == "f":
+            arrays = [np.trunc(a.astype(np.float32)).astype(a.dtype) for a in arrays]  # so that the order of sums does not matter
+        choices = {tuple(j <= i for j in range(len(arrays))) for i in range(len(arrays))} | {(False,) * (len(arrays) - 1) + (True,)}
+        for batched in choices:
+            many = [np.stack([a, a[..., ::-1], a]) if f and a.ndim else np.stack([a, a, a]) if f else a for a, f in zip(arrays, batched)]
+            got = batched_run(name, many, list(batched), attrs)
+            for i in range(3):
+                out = op.ref(*(m[i] if f else m for m, f in zip(many, batched)), *attrs)
+                for g, w in zip(got, out if isinstance(out, tuple) else (out,)):
+                    assert np.ascontiguousarray(g[i]).tobytes() == np.ascontiguousarray(w).tobytes() or np.array_equal(
+                        g[i].astype(np.float64), w.astype(np.float64), equal_nan=True
+                    ), (name, attrs)
+
+
+def test_masks_stay_bool():
+    b = Builder("m")
+    x = b.expr(b.input(tensor_type(i64, (3,))))
+    assert (x < 2).dtype is bool_
