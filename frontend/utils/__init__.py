@@ -1,1 +1,5 @@
-"""utils."""
+"""`ingot.utils`: data loading."""
+
+from ingot.utils import data
+
+__all__ = ["data"]

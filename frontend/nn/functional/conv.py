@@ -1,0 +1,170 @@
+"""Convolutions and transposed convolutions in 1 to 3 dimensions, on the ops `conv` and `conv_input_grad`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.composite import composite
+from ingot.dispatch import record
+from ingot.ir.types import ShapeError
+from ingot.nn.functional.padding import pad_zeros
+from ingot.tensor import Tensor
+
+
+def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:
+    """`value` for each of n dimensions: an int is repeated. ShapeError if a sequence has another length."""
+    if isinstance(value, (tuple, list)):
+        if len(value) == 1:
+            return (int(value[0]),) * n
+        if len(value) != n:
+            raise ShapeError(f"{what}: expected one integer or {n}, but got {tuple(value)}")
+        return tuple(int(v) for v in value)
+    return (int(value),) * n
+
+
+def _check_positive(name: str, **values: tuple[int, ...]) -> None:
+    for what, v in values.items():
+        if any(e <= 0 for e in v):
+            raise RuntimeError(f"{name}: {what} must be positive, but got {v}")
+
+
+@composite
+def _conv(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Tensor:
+    out = record("conv", (input, weight), (stride, padding, dilation, groups))
+    return out if bias is None else out + bias.reshape((-1,) + (1,) * len(stride))
+
+
+def _batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:
+    if input.ndim == n + 1:
+        return input.unsqueeze(0), True
+    if input.ndim != n + 2:
+        raise ShapeError(f"{name}: expected {n + 1}D (unbatched) or {n + 2}D (batched) input, but got shape {list(input.shape)}")
+    return input, False
+
+
+def _check_bias(name: str, bias: Tensor | None, channels: int) -> None:
+    if bias is not None and tuple(bias.shape) != (channels,):
+        raise ShapeError(f"{name}: expected a bias of shape [{channels}], but got {list(bias.shape)}")
+
+
+def _conv_nd(name: str, n: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+    input, unbatched = _batched(name, input, n)
+    if weight.ndim != n + 2:
+        raise ShapeError(f"{name}: expected a {n + 2}D weight (out, in / groups, kernel), but got shape {list(weight.shape)}")
+    stride, dilation = ntuple(stride, n, "stride"), ntuple(dilation, n, "dilation")
+    _check_positive(name, stride=stride, dilation=dilation, groups=(groups,))
+    if input.shape[1] != weight.shape[1] * groups:
+        raise ShapeError(
+            f"{name}: weight {list(weight.shape)} with groups={groups} expects {weight.shape[1] * groups} input channels, "
+            f"but the input {list(input.shape)} has {input.shape[1]}"
+        )
+    if weight.shape[0] % groups:
+        raise ShapeError(f"{name}: {weight.shape[0]} output channels are not divisible by groups={groups}")
+    _check_bias(name, bias, weight.shape[0])
+    pads = _padding(name, padding, tuple(weight.shape[2:]), stride, dilation)
+    for i in range(n):
+        reach = dilation[i] * (weight.shape[2 + i] - 1) + 1
+        padded = input.shape[2 + i] + sum(pads[i])
+        if padded < reach:
+            raise ShapeError(f"{name}: the kernel reaches over {reach} elements in dim {i}, but the padded input has {padded}")
+    out = _conv(input, weight, bias, stride, pads, dilation, groups)
+    return out.squeeze(0) if unbatched else out
+
+
+def _padding(name: str, padding: Any, kernel: tuple, stride: tuple, dilation: tuple) -> tuple[tuple[int, int], ...]:
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise RuntimeError("padding='same' is not supported for strided convolutions")
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    if isinstance(padding, str):
+        raise RuntimeError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+    pads = ntuple(padding, len(kernel), "padding")
+    if any(p < 0 for p in pads):
+        raise RuntimeError(f"{name}: negative padding is not supported, but got {pads}")
+    return tuple((p, p) for p in pads)
+
+
+def conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
+    """Cross-correlation: input (N, C, L), weight (O, C / groups, K) -> (N, O, L'). padding: int, "same" or "valid"."""
+    return _conv_nd("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
+    """Cross-correlation: input (N, C, H, W), weight (O, C / groups, KH, KW) -> (N, O, H', W')."""
+    return _conv_nd("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
+    """Cross-correlation: input (N, C, D, H, W), weight (O, C / groups, KD, KH, KW) -> (N, O, D', H', W')."""
+    return _conv_nd("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+@composite
+def _conv_transpose(
+    input: Tensor, weight: Tensor, bias: Tensor | None, spatial: tuple, stride: tuple, pads: tuple, dilation: tuple, groups: int, extra: tuple
+) -> Tensor:
+    shape = (input.shape[0], weight.shape[1] * groups, *spatial)
+    out = record("conv_input_grad", (input, weight), (shape, stride, pads, dilation, groups))
+    if any(extra):
+        out = pad_zeros(out, (0,) * out.ndim, (0, 0, *extra))
+    return out if bias is None else out + bias.reshape((-1,) + (1,) * len(stride))
+
+
+def _conv_transpose_nd(
+    name: str, n: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
+) -> Tensor:
+    input, unbatched = _batched(name, input, n)
+    if weight.ndim != n + 2:
+        raise ShapeError(f"{name}: expected a {n + 2}D weight (in, out / groups, kernel), but got shape {list(weight.shape)}")
+    stride, dilation = ntuple(stride, n, "stride"), ntuple(dilation, n, "dilation")
+    padding, extra = ntuple(padding, n, "padding"), ntuple(output_padding, n, "output_padding")
+    _check_positive(name, stride=stride, dilation=dilation, groups=(groups,))
+    if input.shape[1] != weight.shape[0] or weight.shape[0] % groups:
+        raise ShapeError(f"{name}: input {list(input.shape)} does not fit weight {list(weight.shape)} with groups={groups}")
+    for i in range(n):
+        if not 0 <= extra[i] < max(stride[i], dilation[i]):
+            raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {extra[i]} in dim {i}")
+    _check_bias(name, bias, weight.shape[1] * groups)
+    # output_padding takes back rows that padding cropped, and appends zeros once those are used up
+    zeros = tuple(max(e - p, 0) for e, p in zip(extra, padding))
+    pads = tuple((p, max(p - e, 0)) for e, p in zip(extra, padding))
+    spatial = tuple(
+        (input.shape[2 + i] - 1) * stride[i] - sum(pads[i]) + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in range(n)
+    )
+    if any(s < 0 for s in spatial):
+        raise ShapeError(f"{name}: the output would have the negative extents {spatial}")
+    out = _conv_transpose(input, weight, bias, spatial, stride, pads, dilation, groups, zeros)
+    return out.squeeze(0) if unbatched else out
+
+
+def conv_transpose1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+    groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose (gradient) of conv1d: input (N, C, L), weight (C, O / groups, K) -> (N, O, L')."""
+    return _conv_transpose_nd("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+    groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose (gradient) of conv2d: input (N, C, H, W), weight (C, O / groups, KH, KW) -> (N, O, H', W')."""
+    return _conv_transpose_nd("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+    groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose (gradient) of conv3d: input (N, C, D, H, W), weight (C, O / groups, KD, KH, KW) -> (N, O, D', H', W')."""
+    return _conv_transpose_nd("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)

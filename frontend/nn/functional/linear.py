@@ -1,0 +1,172 @@
+"""linear, bilinear, embedding, one_hot and distances."""
+
+from __future__ import annotations
+
+import ingot
+from ingot.composite import composite
+from ingot.ir.types import ShapeError
+from ingot.tensor import Tensor
+
+
+@composite
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out = ingot.matmul(input, weight.mT if weight.ndim == 2 else weight)
+    return out if bias is None else out + bias
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight.T + bias: input (..., in), weight (out, in), bias (out) -> (..., out). ShapeError if they differ."""
+    if weight.ndim not in (1, 2) or input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
+        raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
+    if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.shape[0] not in (1, weight.shape[0]))):
+        raise ShapeError(f"linear: bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
+    return _linear(input, weight, bias)
+
+
+@composite
+def _bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out = ingot.matmul(ingot.matmul(x1.unsqueeze(-2).unsqueeze(-2), weight), x2.unsqueeze(-2).unsqueeze(-1)).squeeze(-1).squeeze(-1)
+    return out if bias is None else out + bias
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x1 @ weight[k] @ x2 + bias[k] for every output k: weight (out, in1, in2)."""
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(f"bilinear: leading dims differ: {list(input1.shape)} and {list(input2.shape)}")
+    if weight.ndim != 3 or input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
+        raise ShapeError(f"bilinear: inputs {list(input1.shape)} and {list(input2.shape)} do not fit weight {list(weight.shape)}")
+    return _bilinear(input1, input2, weight, bias)
+
+
+# ---- embedding
+
+
+@composite
+def _lookup(weight: Tensor, frozen: Tensor | None, input: Tensor, padding_idx: int | None) -> Tensor:
+    """Rows of weight. `frozen` is weight without gradient: what the padding row is read from."""
+    n = weight.shape[0]
+    safe = ingot.where(input < 0, n, input)  # ops count negative indices from the end; here they are errors
+    out = weight[safe]
+    if frozen is None:
+        return out
+    return ingot.where((input == padding_idx).unsqueeze(-1), frozen[safe], out)
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of weight (n, d) at integer input (...) -> (..., d). IndexError for an index outside [0, n).
+
+    The row `padding_idx` gets no gradient. With `max_norm`, rows read are first scaled down in place to that norm.
+    """
+    if not isinstance(input, Tensor) or input.dtype.kind not in "iu":
+        got = input.dtype if isinstance(input, Tensor) else type(input).__name__
+        raise RuntimeError(f"embedding: indices must be an integer Tensor, but got {got}")
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight must be 2-D, but has shape {list(weight.shape)}")
+    n = weight.shape[0]
+    if padding_idx is not None:
+        if not -n <= padding_idx < n:
+            raise AssertionError(f"Padding_idx must be within num_embeddings: {padding_idx} of {n}")
+        padding_idx %= n
+    if scale_grad_by_freq or sparse:
+        raise ValueError("embedding: scale_grad_by_freq and sparse are not supported; gradients are dense")
+    input = input.long()
+    if max_norm is not None:
+        with ingot.no_grad():
+            rows = weight[input]
+            norms = rows.norm(norm_type, -1, keepdim=True)
+            weight[input] = ingot.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+    if padding_idx is None or not weight.requires_grad:
+        return _lookup(weight, None, input, None)
+    return _lookup(weight, weight.detach(), input, padding_idx)
+
+
+@composite
+def _bag(rows: Tensor, weights: Tensor | None, mode: str) -> Tensor:
+    if weights is not None:
+        rows = rows * weights.unsqueeze(-1)
+    return rows.sum(-2) if mode == "sum" else rows.mean(-2) if mode == "mean" else rows.amax(-2)
+
+
+def embedding_bag(
+    input: Tensor, weight: Tensor, per_sample_weights: Tensor | None = None, mode: str = "mean", padding_idx: int | None = None
+) -> Tensor:
+    """Sum, mean or max of the rows of weight (n, d) at each bag of input (bags, k) -> (bags, d)."""
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError(f"mode has to be one of sum, mean or max, not {mode!r}")
+    if input.ndim != 2:
+        raise ValueError(f"embedding_bag: input must be 2-D (bags, indices), but has shape {list(input.shape)}")
+    if per_sample_weights is not None and mode != "sum":
+        raise ValueError(f"embedding_bag: per_sample_weights is only supported with mode='sum', not {mode!r}")
+    if padding_idx is not None:
+        raise ValueError("embedding_bag: padding_idx is not supported")
+    return _bag(embedding(input, weight), per_sample_weights, mode)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 (...) -> int64 (..., num_classes), 1 at the class. Without num_classes the values are looked at."""
+    if tensor.dtype is not ingot.int64:
+        raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, not {tensor.dtype}")
+    if num_classes == -1:
+        if tensor.numel() == 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        num_classes = int(tensor.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError(f"num_classes should be positive, not {num_classes}")
+    out = ingot.zeros(tuple(tensor.shape) + (num_classes,), dtype=ingot.int64)
+    safe = ingot.where(tensor < 0, num_classes, tensor)
+    return out.scatter(-1, safe.unsqueeze(-1), ingot.ones_like(safe).unsqueeze(-1))
+
+
+# ---- distances
+
+
+@composite
+def _cosine_similarity(x1: Tensor, x2: Tensor, dim: int, eps: float) -> Tensor:
+    def unit(x: Tensor) -> Tensor:
+        square = (x * x).sum(dim, keepdim=True)
+        small = square <= eps * eps
+        return x / ingot.where(small, eps, ingot.sqrt(ingot.where(small, 1.0, square)))
+
+    return (unit(x1) * unit(x2)).sum(dim)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along dim."""
+    return _cosine_similarity(*ingot.broadcast_tensors(x1, x2), dim, eps)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """|x1 - x2 + eps|_p along the last dim."""
+    return vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """x / max(|x|_p, eps) along dim."""
+    result = _normalize(input, p, dim, eps)
+    return result if out is None else out.copy_(result)
+
+
+@composite
+def vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+    """The p-norm along dim; its gradient at 0 is 0."""
+    if p == float("inf"):
+        return x.abs().amax(dim, keepdim=keepdim)
+    if p == 1:
+        return x.abs().sum(dim, keepdim=keepdim)
+    power = (x * x if p == 2 else x.abs() ** p).sum(dim, keepdim=keepdim)
+    zero = power == 0
+    positive = ingot.where(zero, 1.0, power)
+    return ingot.where(zero, 0.0, ingot.sqrt(positive) if p == 2 else positive ** (1.0 / p))
+
+
+@composite
+def _normalize(x: Tensor, p: float, dim: int, eps: float) -> Tensor:
+    return x / vector_norm(x, p, dim, True).clamp_min(eps)

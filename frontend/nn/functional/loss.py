@@ -1,0 +1,482 @@
+"""Losses. Each elementwise part is one composite with its reduction inside, so a loss records one node."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import ingot
+from ingot.composite import composite
+from ingot.ir.types import ShapeError
+from ingot.nn.functional.activation import log1p_exp_neg
+from ingot.nn.functional.linear import cosine_similarity, pairwise_distance
+from ingot.tensor import Tensor
+
+
+def _mode(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
+    """The reduction, checked; the two flags older code passes decide when they are given."""
+    if size_average is not None or reduce is not None:
+        average, reduced = size_average in (None, True), reduce in (None, True)
+        reduction = ("mean" if average else "sum") if reduced else "none"
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.", stacklevel=3)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
+
+
+def _same_size(name: str, input: Tensor, target: Tensor) -> None:
+    if tuple(input.shape) != tuple(target.shape):
+        warnings.warn(
+            f"{name}: using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}). "
+            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            stacklevel=4,
+        )
+
+
+# ---- regression
+
+
+@composite
+def _mse(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    d = x - t
+    if weight is None:
+        return _reduce(d * d, reduction)
+    loss = d * d * weight
+    return loss.sum() / weight.expand(loss.shape).sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """(x - t) ** 2, reduced."""
+    _same_size("mse_loss", input, target)
+    return _mse(input, target, weight, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    d = ingot.abs(x - t)
+    if weight is None:
+        return _reduce(d, reduction)
+    loss = d * weight
+    return loss.sum() / weight.expand(loss.shape).sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """|x - t|, reduced."""
+    _same_size("l1_loss", input, target)
+    return _l1(input, target, weight, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
+    d = ingot.abs(x - t)
+    return _reduce(ingot.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta) if beta else d, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """0.5 * d ** 2 / beta where d = |x - t| < beta, else d - 0.5 * beta, reduced."""
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
+    _same_size("smooth_l1_loss", input, target)
+    return _smooth_l1(input, target, beta, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction: str) -> Tensor:
+    d = ingot.abs(x - t)
+    loss = ingot.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+    if weight is None:
+        return _reduce(loss, reduction)
+    loss = loss * weight
+    return loss.sum() / weight.expand(loss.shape).sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
+    """0.5 * d ** 2 where d = |x - t| <= delta, else delta * (d - 0.5 * delta), reduced."""
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
+    _same_size("huber_loss", input, target)
+    return _huber(input, target, weight, delta, _mode(reduction))
+
+
+# ---- probabilities
+
+
+@composite
+def _bce(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    def clamped_log(v: Tensor) -> Tensor:  # log(v), at least -100, without a NaN in the backward at 0
+        small = v <= 1e-43
+        return ingot.where(small, -100.0, ingot.log(ingot.where(small, 1.0, v)).clamp(min=-100.0))
+
+    loss = -(t * clamped_log(x) + (1.0 - t) * clamped_log(1.0 - x))
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """-(t * log(x) + (1 - t) * log(1 - x)) of probabilities x, logs clamped at -100, reduced."""
+    mode = _mode(reduction, size_average, reduce)
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) is deprecated.")
+    return _bce(input, target, weight, mode)
+
+
+@composite
+def _bce_logits(x: Tensor, t: Tensor, weight: Tensor | None, pos_weight: Tensor | None, reduction: str) -> Tensor:
+    tail = log1p_exp_neg(x)  # softplus(-x)
+    loss = (1.0 - t) * x + (tail if pos_weight is None else (1.0 + (pos_weight - 1.0) * t) * tail)
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Binary cross-entropy of sigmoid(x), without overflow, reduced."""
+    mode = _mode(reduction, size_average, reduce)
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(f"Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)})")
+    return _bce_logits(input, target, weight, pos_weight, mode)
+
+
+@composite
+def _kl_div(x: Tensor, t: Tensor, reduction: str, log_target: bool) -> Tensor:
+    if log_target:
+        loss = ingot.exp(t) * (t - x)
+    else:
+        zero = t == 0
+        loss = ingot.where(zero, 0.0, t * ingot.log(ingot.where(zero, 1.0, t))) - t * x
+    return loss.sum() / x.shape[0] if reduction == "batchmean" else _reduce(loss, reduction)
+
+
+def kl_div(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
+    """t * (log(t) - x) of log-probabilities x, reduced; "batchmean" divides the sum by the batch size."""
+    mode = reduction if reduction == "batchmean" else _mode(reduction, size_average, reduce)
+    if mode == "batchmean" and input.ndim == 0:
+        mode = "sum"
+    return _kl_div(input, target, mode, log_target)
+
+
+@composite
+def _poisson(x: Tensor, t: Tensor, log_input: bool, full: bool, eps: float, reduction: str) -> Tensor:
+    loss = ingot.exp(x) - t * x if log_input else x - t * ingot.log(x + eps)
+    if full:
+        big = t > 1
+        safe = ingot.where(big, t, 1.0)
+        loss = loss + ingot.where(big, safe * ingot.log(safe) - safe + 0.5 * ingot.log(2 * math.pi * safe), 0.0)
+    return _reduce(loss, reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: Any = None,
+    eps: float = 1e-8,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Negative log-likelihood of counts t under Poisson(exp(x)), or Poisson(x) without log_input, reduced."""
+    return _poisson(input, target, log_input, full, eps, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _gaussian(x: Tensor, t: Tensor, var: Tensor, frozen: Tensor, full: bool, eps: float, reduction: str) -> Tensor:
+    # torch clamps the variance without clamping its gradient: add the clamp as a constant
+    var = var + (frozen.clamp(min=eps) - frozen)
+    d = x - t
+    loss = 0.5 * (ingot.log(var) + d * d / var)
+    return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
+    """Negative log-likelihood of t under Normal(x, var), var clamped to at least eps, reduced."""
+    mode = _mode(reduction)
+    if not isinstance(var, Tensor):
+        var = ingot.full_like(input, float(var))
+    if tuple(var.shape) == tuple(input.shape[:-1]) and var.ndim < input.ndim:
+        var = var.unsqueeze(-1)
+    elif var.ndim and tuple(var.shape) != tuple(input.shape) and tuple(var.shape) != (*input.shape[:-1], 1):
+        raise ValueError(f"var is of incorrect size: {list(var.shape)} for input {list(input.shape)}")
+    if bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    return _gaussian(input, target, var, var.detach(), full, eps, mode)
+
+
+# ---- classes
+
+
+@composite
+def _nll(lp: Tensor, target: Tensor, weight: Tensor | None, ignore: int, reduction: str) -> Tensor:
+    """Picks -lp at the class; positions whose target is `ignore` count nothing. Classes are dim 1 (dim 0 without a batch)."""
+    loss, kept = _picked(lp, target, weight, ignore)
+    if reduction == "mean":
+        return loss.sum() / kept.sum()
+    return _reduce(loss, reduction)
+
+
+def _picked(lp: Tensor, target: Tensor, weight: Tensor | None, ignore: int) -> tuple[Tensor, Tensor]:
+    dim = 1 if lp.ndim > 1 else 0
+    classes = lp.shape[dim]
+    valid = target != ignore
+    # a negative class would count from the end; sent out of range instead, it is an error
+    index = ingot.where(valid, ingot.where(target < 0, classes, target), 0)
+    picked = -lp.gather(dim, index.unsqueeze(dim)).squeeze(dim)
+    scale = ingot.where(valid, 1.0 if weight is None else weight[index], 0.0).to(lp.dtype)
+    return ingot.where(valid, picked * scale, 0.0), scale
+
+
+@composite
+def _cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, smoothing: float, reduction: str) -> Tensor:
+    dim = 1 if x.ndim > 1 else 0
+    lp = ingot.log_softmax(x, dim)
+    loss, kept = _picked(lp, target, weight, ignore)
+    total = kept.sum() if reduction == "mean" else None
+    if smoothing:
+        spread = lp if weight is None else lp * weight.reshape((-1,) + (1,) * (lp.ndim - 1 - dim))
+        smooth = ingot.where(target != ignore, -spread.sum(dim), 0.0)
+        loss = (1.0 - smoothing) * loss + (smoothing / x.shape[dim]) * smooth
+    return _reduce(loss, reduction) if total is None else loss.sum() / total
+
+
+@composite
+def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float, reduction: str) -> Tensor:
+    dim = 1 if x.ndim > 1 else 0
+    classes = x.shape[dim]
+    if smoothing:
+        target = target * (1.0 - smoothing) + smoothing / classes
+    lp = ingot.log_softmax(x, dim)
+    if weight is not None:
+        lp = lp * weight.reshape((-1,) + (1,) * (lp.ndim - 1 - dim))
+    loss = -(lp * target).sum(dim)
+    return loss.sum() / max(loss.numel(), 1) if reduction == "mean" else _reduce(loss, reduction)
+
+
+def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> int:
+    if input.ndim == 0:
+        raise RuntimeError(f"{name}: expected an input with a class dimension, but got a 0-D tensor")
+    dim = 1 if input.ndim > 1 else 0
+    expected = tuple(input.shape[:dim]) + tuple(input.shape[dim + 1 :])
+    if tuple(target.shape) != expected:
+        raise ValueError(f"{name}: expected a target of shape {list(expected)} for input {list(input.shape)}, but got {list(target.shape)}")
+    if target.dtype.kind not in "iu":
+        raise RuntimeError(f"{name}: expected class indices of an integer dtype, but got {target.dtype}")
+    _check_weight(name, input.shape[dim], weight)
+    return dim
+
+
+def _check_weight(name: str, classes: int, weight: Tensor | None) -> None:
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise ShapeError(f"{name}: weight must have one entry for each of the {classes} classes, but got shape {list(weight.shape)}")
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-x[class] of log-probabilities (N, C, *) and int64 classes (N, *), reduced. IndexError for a class outside [0, C)."""
+    _check_classes("nll_loss", input, target, weight)
+    return _nll(input, target.long(), weight, ignore_index, _mode(reduction, size_average, reduce))
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of logits (N, C, *) against int64 classes (N, *) or probabilities (N, C, *), reduced.
+
+    >>> F.cross_entropy(ingot.zeros(2, 4), ingot.tensor([0, 3]))
+    tensor(1.3863)
+    """
+    mode = _mode(reduction, size_average, reduce)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if not input.is_floating_point():
+        raise RuntimeError(f"cross_entropy: logits must be of a floating-point dtype, but got {input.dtype}")
+    if target.is_floating_point():
+        if tuple(input.shape) != tuple(target.shape):
+            raise ValueError(f"cross_entropy: probabilities must have the input's shape {list(input.shape)}, but got {list(target.shape)}")
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
+        _check_weight("cross_entropy", input.shape[1 if input.ndim > 1 else 0], weight)
+        return _soft_cross_entropy(input, target, weight, label_smoothing, mode)
+    _check_classes("cross_entropy", input, target, weight)
+    return _cross_entropy(input, target.long(), weight, ignore_index, label_smoothing, mode)
+
+
+@composite
+def _multi_margin(x: Tensor, t: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str) -> Tensor:
+    index = ingot.where(t < 0, x.shape[1], t).unsqueeze(1)
+    gap = ingot.relu(margin - x.gather(1, index) + x)
+    gap = gap if p == 1 else gap * gap
+    if weight is not None:
+        gap = gap * weight[index]
+    own = ingot.arange(x.shape[1]).unsqueeze(0) == index
+    return _reduce(ingot.where(own, 0.0, gap).sum(1) / x.shape[1], reduction)
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """sum over j != t of max(0, margin - x[t] + x[j]) ** p / C, reduced."""
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    mode = _mode(reduction, size_average, reduce)
+    if input.ndim == 1:
+        out = _multi_margin(input.unsqueeze(0), target.reshape((1,)), weight, p, margin, mode)
+        return out.squeeze(0) if mode == "none" else out
+    return _multi_margin(input, target, weight, p, margin, mode)
+
+
+@composite
+def _multilabel_soft_margin(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    loss = t * log1p_exp_neg(x) + (1.0 - t) * (log1p_exp_neg(x) + x)
+    return _reduce((loss if weight is None else loss * weight).mean(-1), reduction)
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """Mean over classes of the binary cross-entropy of logits, reduced over samples."""
+    return _multilabel_soft_margin(input, target, weight, _mode(reduction, size_average, reduce))
+
+
+# ---- pairs and triplets
+
+
+@composite
+def _soft_margin(x: Tensor, t: Tensor, reduction: str) -> Tensor:
+    return _reduce(log1p_exp_neg(t * x), reduction)
+
+
+def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
+    """log(1 + exp(-t * x)) for labels t of -1 and 1, reduced."""
+    return _soft_margin(input, target, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _hinge(x: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
+    return _reduce(ingot.where(t == 1, x, 0.0) + ingot.where(t == -1, ingot.relu(margin - x), 0.0), reduction)
+
+
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """x where t is 1, max(0, margin - x) where t is -1, reduced."""
+    return _hinge(input, target, margin, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _cosine_embedding(cos: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
+    return _reduce(ingot.where(t == 1, 1.0 - cos, 0.0) + ingot.where(t == -1, ingot.relu(cos - margin), 0.0), reduction)
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where t is -1, reduced."""
+    mode = _mode(reduction, size_average, reduce)
+    if input1.ndim not in (1, 2) or target.ndim != input1.ndim - 1:
+        raise RuntimeError(f"cosine_embedding_loss: {target.ndim}D target tensor does not match {input1.ndim}D inputs")
+    return _cosine_embedding(cosine_similarity(input1, input2, -1, 1e-12), target, margin, mode)
+
+
+@composite
+def _margin_ranking(x1: Tensor, x2: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
+    return _reduce(ingot.relu(-t * (x1 - x2) + margin), reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """max(0, -t * (x1 - x2) + margin), reduced."""
+    if input1.ndim != input2.ndim or input1.ndim != target.ndim:
+        raise RuntimeError("margin_ranking_loss: all input tensors should have the same number of dimensions")
+    return _margin_ranking(input1, input2, target, margin, _mode(reduction, size_average, reduce))
+
+
+@composite
+def _triplet(positive: Tensor, negative: Tensor, margin: float, reduction: str) -> Tensor:
+    return _reduce(ingot.relu(positive - negative + margin), reduction)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, |a - p| - |a - n| + margin), reduced; with swap the negative is the closer of |a - n| and |p - n|."""
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return pairwise_distance(a, b, p, eps)
+
+    return triplet_margin_with_distance_loss(
+        anchor, positive, negative, distance_function=distance, margin=margin, swap=swap, reduction=_mode(reduction, size_average, reduce)
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """`triplet_margin_loss` with any distance."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    distance = distance_function or pairwise_distance
+    to_positive, to_negative = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        to_negative = ingot.minimum(to_negative, distance(positive, negative))
+    return _triplet(to_positive, to_negative, margin, _mode(reduction))

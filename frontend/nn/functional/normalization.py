@@ -1,0 +1,205 @@
+"""Normalisations: statistics in float32 for half inputs, running statistics updated in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ingot
+from ingot.composite import composite
+from ingot.ir.types import ShapeError
+from ingot.nn.functional.activation import is_half
+from ingot.tensor import Tensor
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if is_half(x) else x
+
+
+def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> Tensor:
+    """y * weight + bias, with both reshaped to `shape` when given."""
+    if weight is not None:
+        y = y * _wide(weight if shape is None else weight.reshape(shape))
+    if bias is not None:
+        y = y + _wide(bias if shape is None else bias.reshape(shape))
+    return y
+
+
+def _normalized(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
+    centred = x - x.mean(dims, keepdim=True)
+    return centred * ingot.rsqrt((centred * centred).mean(dims, keepdim=True) + eps)
+
+
+def _check_normalized_shape(name: str, input: Tensor, shape: Sequence[int], *params: Tensor | None) -> tuple[int, ...]:
+    dims = (shape,) if isinstance(shape, int) else tuple(int(d) for d in shape)
+    if not dims or tuple(input.shape[input.ndim - len(dims) :]) != dims or len(dims) > input.ndim:
+        raise ShapeError(f"{name}: expected an input of shape [*, {', '.join(map(str, dims))}], but got {list(input.shape)}")
+    for p in params:
+        if p is not None and tuple(p.shape) != dims:
+            raise ShapeError(f"{name}: weight and bias must have normalized_shape {list(dims)}, but got {list(p.shape)}")
+    return dims
+
+
+@composite
+def _layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, eps: float) -> Tensor:
+    return _affine(_normalized(_wide(x), tuple(range(-n, 0)), eps), weight, bias).to(x.dtype)
+
+
+def layer_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Zero mean and unit variance over the trailing dims `normalized_shape`, then weight and bias."""
+    dims = _check_normalized_shape("layer_norm", input, normalized_shape, weight, bias)
+    return _layer_norm(input, weight, bias, len(dims), eps)
+
+
+@composite
+def _rms_norm(x: Tensor, weight: Tensor | None, n: int, eps: float) -> Tensor:
+    wide = _wide(x)
+    return _affine(wide * ingot.rsqrt((wide * wide).mean(tuple(range(-n, 0)), keepdim=True) + eps), weight, None).to(x.dtype)
+
+
+def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """x / sqrt(mean(x * x) + eps) over the trailing dims, then weight. eps defaults to the dtype's epsilon."""
+    dims = _check_normalized_shape("rms_norm", input, normalized_shape, weight)
+    if eps is None:
+        eps = float(ingot.finfo(ingot.float32 if is_half(input) else input.dtype).eps)
+    return _rms_norm(input, weight, len(dims), eps)
+
+
+def _check_channels(name: str, channels: int, **params: Tensor | None) -> None:
+    for what, p in params.items():
+        if p is not None and tuple(p.shape) != (channels,):
+            raise ShapeError(f"{name}: {what} must have shape [{channels}], one entry per channel, but got {list(p.shape)}")
+
+
+@composite
+def _group_norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    grouped = _wide(x).reshape((x.shape[0], groups, -1))
+    shape = (x.shape[1],) + (1,) * (x.ndim - 2)
+    return _affine(_normalized(grouped, (-1,), eps).reshape(x.shape), weight, bias, shape).to(x.dtype)
+
+
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Zero mean and unit variance over each group of channels of each sample of (N, C, *)."""
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got {list(input.shape)} and {num_groups}")
+    _check_channels("group_norm", input.shape[1], weight=weight, bias=bias)
+    return _group_norm(input, num_groups, weight, bias, eps)
+
+
+# ---- batch statistics
+
+
+@composite
+def _batch_norm_train(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised batch, its mean and its variance (biased)."""
+    wide, dims, shape = _wide(x), (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
+    mean = wide.mean(dims, keepdim=True)
+    centred = wide - mean
+    var = (centred * centred).mean(dims, keepdim=True)
+    y = _affine(centred * ingot.rsqrt(var + eps), weight, bias, shape).to(x.dtype)
+    return y, mean.reshape((-1,)), var.reshape((-1,))
+
+
+@composite
+def _batch_norm_eval(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    centred = _wide(x) - _wide(mean).reshape(shape)
+    return _affine(centred * ingot.rsqrt(_wide(var).reshape(shape) + eps), weight, bias, shape).to(x.dtype)
+
+
+@composite
+def _running(mean: Tensor, var: Tensor, batch_mean: Tensor, batch_var: Tensor, momentum: Tensor, unbias: float) -> tuple[Tensor, Tensor]:
+    m = momentum.to(batch_mean.dtype)
+    new_mean = _wide(mean) * (1.0 - m) + batch_mean * m
+    new_var = _wide(var) * (1.0 - m) + (batch_var * unbias) * m
+    return new_mean.to(mean.dtype), new_var.to(var.dtype)
+
+
+def update_running(mean: Tensor | None, var: Tensor | None, batch_mean: Tensor, batch_var: Tensor, momentum: Any, count: int) -> None:
+    """running = (1 - momentum) * running + momentum * batch, in place; the variance is made unbiased over `count`."""
+    if mean is None or var is None:
+        return
+    with ingot.no_grad():
+        m = momentum if isinstance(momentum, Tensor) else ingot.tensor(float(momentum), dtype=batch_mean.dtype)
+        new_mean, new_var = _running(mean, var, batch_mean.detach(), batch_var.detach(), m, count / max(count - 1, 1))
+        mean.copy_(new_mean)
+        var.copy_(new_var)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float | Tensor = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of (N, C, *): by the batch's statistics in training (running ones are updated), else by the running ones."""
+    if input.ndim < 2:
+        raise ShapeError(f"batch_norm: expected an input (N, C, *), but got shape {list(input.shape)}")
+    _check_channels("batch_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+        return _batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    count = input.numel() // max(input.shape[1], 1)
+    if count == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
+    y, mean, var = _batch_norm_train(input, weight, bias, eps)
+    update_running(running_mean, running_var, mean, var, momentum, count)
+    return y
+
+
+@composite
+def _instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    wide, dims, shape = _wide(x), tuple(range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
+    mean = wide.mean(dims, keepdim=True)
+    centred = wide - mean
+    var = (centred * centred).mean(dims, keepdim=True)
+    y = _affine(centred * ingot.rsqrt(var + eps), weight, bias, shape).to(x.dtype)
+    return y, mean.mean(0).reshape((-1,)), var.mean(0).reshape((-1,))
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of each sample of (N, C, *) by its own statistics, or by running ones."""
+    if input.ndim < 3:
+        raise ShapeError(f"instance_norm: expected an input (N, C, *) with spatial dims, but got shape {list(input.shape)}")
+    _check_channels("instance_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats=False")
+        return _batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    count = input.numel() // max(input.shape[0] * input.shape[1], 1)
+    if count == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(input.shape)}")
+    y, mean, var = _instance_norm(input, weight, bias, eps)
+    update_running(running_mean, running_var, mean, var, momentum, count)
+    return y
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x / (k + alpha * mean of squares over `size` neighbouring channels) ** beta."""
+    if input.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+    from ingot.nn.functional.pooling import avg_pool1d
+
+    n, c = input.shape[0], input.shape[1]
+    square = (input * input).reshape((n, c, -1)).transpose(1, 2)
+    padded = ingot.nn.functional.pad(square, (size // 2, (size - 1) // 2))
+    mean = avg_pool1d(padded, size, 1).transpose(1, 2).reshape(input.shape)
+    return input / (mean * alpha + k) ** beta

@@ -1,0 +1,185 @@
+"""Convolution modules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import ingot
+from ingot.nn import functional as F
+from ingot.nn import init
+from ingot.nn.functional.conv import ntuple
+from ingot.nn.modules.module import Module
+from ingot.nn.parameter import Parameter
+from ingot.tensor import Tensor
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+
+
+class _Conv(Module):
+    """What the six share; a subclass says its number of spatial dims and whether it is transposed."""
+
+    dims: int
+    transposed = False
+
+    def _setup(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any,
+        groups: int, bias: bool, padding_mode: str, device: Any, dtype: Any,
+    ) -> None:  # fmt: skip
+        n = self.dims
+        if groups <= 0:
+            raise ValueError("groups must be a positive integer")
+        if in_channels % groups:
+            raise ValueError("in_channels must be divisible by groups")
+        if out_channels % groups:
+            raise ValueError("out_channels must be divisible by groups")
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+            if padding == "same" and any(s != 1 for s in ntuple(stride, n)):
+                raise ValueError("padding='same' is not supported for strided convolutions")
+        if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+            raise ValueError(f"padding_mode must be one of zeros, reflect, replicate, circular, but got padding_mode='{padding_mode}'")
+        if self.transposed and padding_mode != "zeros":
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = ntuple(kernel_size, n, "kernel_size")
+        self.stride = ntuple(stride, n, "stride")
+        self.padding = padding if isinstance(padding, str) else ntuple(padding, n, "padding")
+        self.dilation = ntuple(dilation, n, "dilation")
+        self.output_padding = ntuple(output_padding, n, "output_padding")
+        self.groups = groups
+        self.padding_mode = padding_mode
+        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.weight = Parameter(ingot.empty((first, second // groups, *self.kernel_size), device=device, dtype=dtype))
+        if bias:
+            self.bias = Parameter(ingot.empty((out_channels,), device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias from U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            fan_in, _ = init._calculate_fan_in_and_fan_out(self.weight)
+            if fan_in:
+                bound = 1 / math.sqrt(fan_in)
+                init.uniform_(self.bias, -bound, bound)
+
+    def _pads(self) -> list[int]:
+        """The padding as `F.pad` takes it, last dim first."""
+        if self.padding == "valid":
+            return [0] * (2 * self.dims)
+        out: list[int] = []
+        for i in reversed(range(self.dims)):
+            if self.padding == "same":
+                total = self.dilation[i] * (self.kernel_size[i] - 1)
+                out += [total // 2, total - total // 2]
+            else:
+                out += [self.padding[i]] * 2  # type: ignore[list-item]
+        return out
+
+    def forward(self, input: Tensor) -> Tensor:
+        fn = (F.conv1d, F.conv2d, F.conv3d)[self.dims - 1]
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            input, padding = F.pad(input, self._pads(), mode=self.padding_mode), 0
+        return fn(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        none, one = (0,) * self.dims, (1,) * self.dims
+        if self.padding != none:
+            text += f", padding={self.padding}"
+        if self.dilation != one:
+            text += f", dilation={self.dilation}"
+        if self.output_padding != none:
+            text += f", output_padding={self.output_padding}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode}"
+        return text
+
+
+class _Forward(_Conv):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+    ):  # fmt: skip
+        super().__init__()
+        self._setup(in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode, device, dtype)
+
+
+class Conv1d(_Forward):
+    """Cross-correlation of (N, C, L) or (C, L). padding: int, "same" or "valid"."""
+
+    dims = 1
+
+
+class Conv2d(_Forward):
+    """Cross-correlation of (N, C, H, W) or (C, H, W).
+
+    >>> ingot.nn.Conv2d(3, 8, 3, padding=1)(ingot.randn(2, 3, 32, 32)).shape
+    (2, 8, 32, 32)
+    """
+
+    dims = 2
+
+
+class Conv3d(_Forward):
+    """Cross-correlation of (N, C, D, H, W) or (C, D, H, W)."""
+
+    dims = 3
+
+
+class _Transposed(_Conv):
+    transposed = True
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+        groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
+    ):  # fmt: skip
+        super().__init__()
+        self._setup(
+            in_channels, out_channels, kernel_size, stride, padding, output_padding, dilation, groups, bias, padding_mode, device, dtype
+        )
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        fn = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dims - 1]
+        extra = self.output_padding if output_size is None else self._extra(input, output_size)
+        return fn(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+
+    def _extra(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
+        """The output_padding that gives `output_size`."""
+        wanted = tuple(output_size)[-self.dims :]
+        least = [
+            (input.shape[i - self.dims] - 1) * self.stride[i] - 2 * self.padding[i] + self.dilation[i] * (self.kernel_size[i] - 1) + 1  # type: ignore[operator]
+            for i in range(self.dims)
+        ]
+        extra = tuple(w - m for w, m in zip(wanted, least))
+        if len(wanted) != self.dims or any(not 0 <= e < max(s, d) for e, s, d in zip(extra, self.stride, self.dilation)):
+            raise ValueError(f"requested an output size of {list(output_size)}, but valid sizes start at {least} for an input of {list(input.shape)}")
+        return extra
+
+
+class ConvTranspose1d(_Transposed):
+    """The transpose of Conv1d."""
+
+    dims = 1
+
+
+class ConvTranspose2d(_Transposed):
+    """The transpose of Conv2d."""
+
+    dims = 2
+
+
+class ConvTranspose3d(_Transposed):
+    """The transpose of Conv3d."""
+
+    dims = 3

@@ -1,0 +1,531 @@
+"""Module: parameters, buffers, submodules, modes, hooks and conversion. Loading and saving are in state.py."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from ingot.grad_mode import no_grad
+from ingot.nn.modules import state
+from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
+from ingot.nn.parameter import Buffer, Parameter
+from ingot.runtime import epoch
+from ingot.tensor import Tensor
+
+__all__ = ["Module"]
+
+T = TypeVar("T", bound="Module")
+
+_KINDS = ("_parameters", "_buffers", "_modules")
+
+
+class Module:
+    """Base class of all layers and networks.
+
+    Parameters, buffers and submodules assigned as attributes are found by `parameters()`, `state_dict()`,
+    `to()` and the rest; `forward` says what a call computes.
+
+    >>> class Net(ingot.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = ingot.nn.Linear(784, 10)
+    ...     def forward(self, x):
+    ...         return self.fc(x)
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+
+    def __init__(self) -> None:
+        put = super().__setattr__
+        put("training", True)
+        for kind in _KINDS:
+            put(kind, {})
+        put("_non_persistent_buffers_set", set())
+        put("_forward_pre_hooks", {})
+        put("_forward_hooks", {})
+        put("_backward_hooks", {})
+        put("_backward_pre_hooks", {})
+        put("_state_hooks", state.Hooks())
+        put("_compiled_call", None)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call of the module computes; every subclass defines it."""
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    # ---- calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        compiled = self._compiled_call
+        if compiled is not None:
+            return compiled(*args, **kwargs)
+        return self._call(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks or self._backward_pre_hooks):
+            return self.forward(*args, **kwargs)
+        try:
+            for hook, with_kwargs in list(self._forward_pre_hooks.values()):
+                if with_kwargs:
+                    result = hook(self, args, kwargs)
+                    if result is not None:
+                        if not (isinstance(result, tuple) and len(result) == 2):
+                            raise RuntimeError(f"a forward pre-hook with kwargs returns None or (args, kwargs), but {result} came")
+                        args, kwargs = result
+                else:
+                    result = hook(self, args)
+                    if result is not None:
+                        args = result if isinstance(result, tuple) else (result,)
+            backward = None
+            if self._backward_hooks or self._backward_pre_hooks:
+                backward = BackwardHooks(self, list(self._backward_hooks.values()), list(self._backward_pre_hooks.values()))
+                args = backward.inputs(args)
+            output = self.forward(*args, **kwargs)
+            for hook, with_kwargs, _ in list(self._forward_hooks.values()):
+                result = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+                if result is not None:
+                    output = result
+            return output if backward is None else backward.outputs(output)
+        except BaseException:
+            for hook, with_kwargs, always in list(self._forward_hooks.values()):
+                if always:  # runs even when the call fails; its own failure must not hide the first one
+                    try:
+                        hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
+                    except Exception:
+                        pass
+            raise
+
+    def compile(self, **options: Any) -> None:
+        """Compile the module's calls in place, with `ingot.compile`'s options."""
+        import ingot
+
+        self._compiled_call = ingot.compile(self._call, **options)
+
+    # ---- registration
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter, reachable as an attribute. TypeError or KeyError for a wrong value or name."""
+        self._check_name(name, "parameter", self._parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"cannot assign '{_type_name(param)}' object to parameter '{name}' (ingot.nn.Parameter or None required)")
+        if param is not None and param.grad_fn is not None:
+            raise ValueError(f"cannot assign non-leaf Tensor to parameter '{name}': parameters are leaves, without a grad_fn")
+        self._parameters[name] = param
+        epoch.bump()
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a buffer: a tensor that is state but no parameter. A persistent one is part of `state_dict()`."""
+        self._check_name(name, "buffer", self._buffers)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (ingot.Tensor or None required)")
+        self._buffers[name] = tensor
+        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
+        epoch.bump()
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Add a submodule, reachable as an attribute."""
+        self.add_module(name, module)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a submodule, reachable as an attribute. TypeError or KeyError for a wrong value or name."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{_type_name(module)} is not a Module subclass")
+        self._check_name(name, "module", self._modules)
+        self._modules[name] = module
+        epoch.bump()
+
+    def _check_name(self, name: Any, what: str, table: dict) -> None:
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(f"cannot assign {what} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{what} name should be a string. Got {_type_name(name)}")
+        if "." in name:
+            raise KeyError(f'{what} name can\'t contain ".", got: {name}')
+        if name == "":
+            raise KeyError(f'{what} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in table:
+            raise KeyError(f"attribute '{name}' already exists")
+
+    # ---- attributes
+
+    def __getattr__(self, name: str) -> Any:
+        d = self.__dict__
+        for kind in _KINDS:
+            table = d.get(kind)
+            if table is not None and name in table:
+                return table[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        d = self.__dict__
+        if isinstance(value, Parameter):
+            if "_parameters" not in d:
+                raise AttributeError("cannot assign parameters before Module.__init__() call")
+            self._forget(name, "_parameters")
+            self.register_parameter(name, value)
+            return
+        parameters = d.get("_parameters")
+        if parameters is not None and name in parameters:
+            if value is not None:
+                raise TypeError(f"cannot assign '{_type_name(value)}' as parameter '{name}' (ingot.nn.Parameter or None expected)")
+            self.register_parameter(name, None)
+            return
+        if isinstance(value, Module):
+            if "_modules" not in d:
+                raise AttributeError("cannot assign module before Module.__init__() call")
+            self._forget(name, "_modules")
+            d["_modules"][name] = value
+            epoch.bump()
+            return
+        modules = d.get("_modules")
+        if modules is not None and name in modules:
+            if value is not None:
+                raise TypeError(f"cannot assign '{_type_name(value)}' as child module '{name}' (ingot.nn.Module or None expected)")
+            modules[name] = None
+            epoch.bump()
+            return
+        buffers = d.get("_buffers")
+        if isinstance(value, Buffer) and buffers is not None and name not in buffers:
+            self._forget(name, "_buffers")
+            self.register_buffer(name, value, value.persistent)
+            return
+        if buffers is not None and name in buffers:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(f"cannot assign '{_type_name(value)}' as buffer '{name}' (ingot.nn.Buffer, ingot.Tensor or None expected)")
+            buffers[name] = value
+            epoch.bump()
+            return
+        super().__setattr__(name, value)
+        epoch.bump()
+
+    def _forget(self, name: str, keep: str) -> None:
+        """Drop `name` from everywhere but the table it is about to enter."""
+        self.__dict__.pop(name, None)
+        for kind in _KINDS:
+            if kind != keep:
+                self.__dict__[kind].pop(name, None)
+        if keep != "_buffers":
+            self._non_persistent_buffers_set.discard(name)
+
+    def __delattr__(self, name: str) -> None:
+        for kind in _KINDS:
+            if name in self.__dict__.get(kind, ()):
+                del self.__dict__[kind][name]
+                self._non_persistent_buffers_set.discard(name)
+                break
+        else:
+            super().__delattr__(name)
+        epoch.bump()
+
+    def __dir__(self) -> list[str]:
+        names = set(super().__dir__()).union(*(self.__dict__[kind] for kind in _KINDS))
+        return sorted(n for n in names if not n[0].isdigit())
+
+    # ---- walking
+
+    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """(dotted name, module) of this module and all below it, each module once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (m for _, m in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the direct submodules, each once."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules, each once."""
+        return (m for _, m in self.named_children())
+
+    def _named_members(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+        seen = set()
+        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for owner_name, owner in owners:
+            for name, value in owner.__dict__[kind].items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield (f"{owner_name}.{name}" if owner_name else name), value
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter), each parameter once unless `remove_duplicate` is False."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once: what an optimizer takes."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """(dotted name, buffer), each buffer once unless `remove_duplicate` is False."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The submodule at a dotted path. AttributeError if there is none."""
+        module: Any = self
+        for name in target.split(".") if target else ():
+            if not hasattr(module, name):
+                raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+            module = getattr(module, name)
+            if not isinstance(module, Module):
+                raise AttributeError(f"`{name}` is not an nn.Module")
+        return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at a dotted path; with `strict` there must be one already."""
+        if not target:
+            raise ValueError("cannot set the submodule without a target name")
+        parent_name, _, name = target.rpartition(".")
+        parent = self.get_submodule(parent_name)
+        if strict and name not in parent._modules:
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {_type_name(module)}")
+        setattr(parent, name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path. AttributeError if there is none."""
+        return self._member(target, "_parameters", "an nn.Parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path. AttributeError if there is none."""
+        return self._member(target, "_buffers", "a buffer")
+
+    def _member(self, target: str, kind: str, what: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if not hasattr(owner, name):
+            raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
+        if name not in owner.__dict__[kind]:
+            raise AttributeError(f"`{name}` is not {what}")
+        return owner.__dict__[kind][name]
+
+    # ---- modes and conversion
+
+    def train(self: T, mode: bool = True) -> T:
+        """Set training mode here and below (dropout active, batch statistics used)."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for m in self.modules():
+            m.training = mode
+        return self
+
+    def eval(self: T) -> T:
+        """Set evaluation mode here and below."""
+        return self.train(False)
+
+    def requires_grad_(self: T, requires_grad: bool = True) -> T:
+        """Set `requires_grad` of all parameters."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters (or set them to zero)."""
+        for p in self.parameters():
+            if p.grad is not None:
+                if set_to_none:
+                    p.grad = None
+                else:
+                    p.grad.detach_()
+                    p.grad.zero_()
+
+    def apply(self: T, fn: Callable[[Module], None]) -> T:
+        """Call `fn` on every submodule, then on this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def _apply(self: T, fn: Callable[[Tensor], Tensor]) -> T:
+        """Convert every parameter, gradient and buffer by `fn`; parameters keep their identity."""
+        for child in self.children():
+            child._apply(fn)
+        with no_grad():
+            for p in self._parameters.values():
+                if p is None:
+                    continue
+                grad = p.grad
+                p.data = fn(p.data)
+                if grad is not None:
+                    p.grad = fn(grad.detach()).requires_grad_(grad.requires_grad)
+            for name, b in self._buffers.items():
+                if b is not None:
+                    self._buffers[name] = fn(b)
+        epoch.bump()
+        return self
+
+    def to(self: T, *args: Any, **kwargs: Any) -> T:
+        """Convert in place: `to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`. Integer tensors keep their dtype."""
+        device, dtype, non_blocking = _parse_to(args, kwargs)
+        if dtype is not None and not dtype.is_floating_point:
+            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+
+        def convert(t: Tensor) -> Tensor:
+            return t.to(device if device is not None else t.device, dtype if dtype is not None and t.is_floating_point() else t.dtype, non_blocking)
+
+        return self._apply(convert)
+
+    def cpu(self: T) -> T:
+        """Move everything to the CPU."""
+        return self._apply(lambda t: t.cpu())
+
+    def cuda(self: T, device: Any = None) -> T:
+        """Move everything to a GPU. RuntimeError if there is none."""
+        return self._apply(lambda t: t.cuda(device))
+
+    def type(self: T, dst_type: Any) -> T:
+        """Convert everything to `dst_type`."""
+        return self._apply(lambda t: t.type(dst_type))
+
+    def float(self: T) -> T:
+        """Convert floating-point tensors to float32."""
+        return self._apply(lambda t: t.float() if t.is_floating_point() else t)
+
+    def double(self: T) -> T:
+        """Convert floating-point tensors to float64."""
+        return self._apply(lambda t: t.double() if t.is_floating_point() else t)
+
+    def half(self: T) -> T:
+        """Convert floating-point tensors to float16."""
+        return self._apply(lambda t: t.half() if t.is_floating_point() else t)
+
+    def bfloat16(self: T) -> T:
+        """Convert floating-point tensors to bfloat16."""
+        return self._apply(lambda t: t.bfloat16() if t.is_floating_point() else t)
+
+    # ---- hooks
+
+    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
+        """Call `hook(module, args)` before `forward`; what it returns replaces the arguments."""
+        return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args, output)` after `forward`; what it returns replaces the output."""
+        return RemovableHandle(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known; it may replace them."""
+        return RemovableHandle(self._backward_hooks, hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` before the module's backward; it may replace the gradients."""
+        return RemovableHandle(self._backward_pre_hooks, hook, prepend)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before this module's part of `state_dict()` is made."""
+        return RemovableHandle(self._state_hooks.save_pre, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after this module's part of `state_dict()` is made."""
+        return RemovableHandle(self._state_hooks.save_post, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before loading."""
+        return RemovableHandle(self._state_hooks.load_pre, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may edit the two lists."""
+        return RemovableHandle(self._state_hooks.load_post, hook)
+
+    # ---- state
+
+    def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
+        """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes."""
+        return state.collect(self, destination, prefix, keep_vars)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> state.IncompatibleKeys:
+        """Copy (or with `assign` bind) the tensors of `state_dict` into this module.
+
+        With `strict`, missing or unexpected keys raise RuntimeError; so do wrong shapes in any case. Nothing is
+        changed then: either all tensors are loaded or none.
+        """
+        return state.load(self, state_dict, strict, assign)
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        state.save_own(self, destination, prefix, keep_vars)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool, missing_keys: list, unexpected_keys: list, error_msgs: list
+    ) -> None:
+        state.load_own(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
+    def get_extra_state(self) -> Any:
+        """Extra state for `state_dict()`; a subclass that defines this defines `set_extra_state` too."""
+        raise RuntimeError(f"{type(self).__name__} defines no get_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what `get_extra_state` gave."""
+        raise RuntimeError(f"{type(self).__name__} defines no set_extra_state")
+
+    # ---- text
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """The arguments shown in the module's text."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [f"({name}): " + _indent(repr(m)) for name, m in self._modules.items()]
+        if not children and len(lines) <= 1:
+            return f"{self._get_name()}({extra})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def _type_name(value: Any) -> str:
+    t = type(value)
+    return t.__name__ if t.__module__ == "builtins" else f"{t.__module__}.{t.__name__}"
+
+
+def _parse_to(args: tuple, kwargs: dict) -> tuple[Any, Any, bool]:
+    """(device, dtype, non_blocking) of the forms `Module.to` takes."""
+    from ingot.ir.dtypes import DType
+
+    unknown = set(kwargs) - {"device", "dtype", "tensor", "non_blocking", "memory_format"}
+    if unknown:
+        raise TypeError(f"to() got an unexpected keyword argument '{sorted(unknown)[0]}'")
+    device, dtype, non_blocking = kwargs.get("device"), kwargs.get("dtype"), kwargs.get("non_blocking", False)
+    tensors = [kwargs["tensor"]] if "tensor" in kwargs else []
+    for a in args:
+        if isinstance(a, Tensor):
+            tensors.append(a)
+        elif isinstance(a, DType):
+            dtype = a
+        elif isinstance(a, bool):
+            non_blocking = a
+        elif a is not None:
+            device = a
+    for t in tensors:
+        device, dtype = t.device, t.dtype
+    return device, dtype, non_blocking

@@ -1,0 +1,161 @@
+"""state_dict and load_state_dict: torch's keys, strictness and messages. Loading is all or nothing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ingot.grad_mode import no_grad
+from ingot.tensor import Tensor
+
+__all__ = ["Hooks", "IncompatibleKeys", "collect", "load", "save_own", "load_own"]
+
+EXTRA = "_extra_state"
+
+
+class Hooks:
+    """The four tables of a module's state hooks."""
+
+    def __init__(self) -> None:
+        self.save_pre: dict[int, Any] = {}
+        self.save_post: dict[int, Any] = {}
+        self.load_pre: dict[int, Any] = {}
+        self.load_post: dict[int, Any] = {}
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` found missing and unexpected."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+    __str__ = __repr__
+
+
+def _persistent(module: Any) -> dict[str, Any]:
+    skip = module._non_persistent_buffers_set
+    return {**module._parameters, **{n: b for n, b in module._buffers.items() if n not in skip}}
+
+
+def _has_extra(module: Any, method: str = "get_extra_state") -> bool:
+    from ingot.nn.modules.module import Module
+
+    return getattr(type(module), method) is not getattr(Module, method)
+
+
+def save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> None:
+    """Write the module's own tensors, not its children's, to `destination`."""
+    for name, value in _persistent(module).items():
+        if value is not None:
+            destination[prefix + name] = value if keep_vars else value.detach()
+    if _has_extra(module):
+        destination[prefix + EXTRA] = module.get_extra_state()
+
+
+def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> OrderedDict:
+    out = OrderedDict() if destination is None else destination
+    hooks = module._state_hooks
+    for hook in list(hooks.save_pre.values()):
+        hook(module, prefix, keep_vars)
+    module._save_to_state_dict(out, prefix, keep_vars)
+    for name, child in module._modules.items():
+        if child is not None:
+            child.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+    for hook in list(hooks.save_post.values()):
+        hook(module, out, prefix, {})
+    return out
+
+
+def load_own(
+    module: Any, state_dict: Mapping, prefix: str, meta: dict, strict: bool, missing: list[str], unexpected: list[str], errors: list[str]
+) -> None:
+    """Check the module's own entries of `state_dict`; the copies are noted in `meta["pending"]` and made when all is well."""
+    for hook in list(module._state_hooks.load_pre.values()):
+        hook(module, state_dict, prefix, meta, strict, missing, unexpected, errors)
+    local = _persistent(module)
+    for name, target in local.items():
+        if target is None:
+            continue
+        key = prefix + name
+        if key not in state_dict:
+            if strict:
+                missing.append(key)
+            continue
+        value = state_dict[key]
+        if not isinstance(value, Tensor):
+            errors.append(f'While copying the parameter named "{key}", expected an ingot.Tensor from checkpoint but received {type(value)}')
+        elif tuple(value.shape) != tuple(target.shape):
+            errors.append(
+                f"size mismatch for {key}: copying a param with shape {list(value.shape)} from checkpoint, "
+                f"the shape in current model is {list(target.shape)}."
+            )
+        else:
+            meta["pending"].append((module, name, target, value))
+    key = prefix + EXTRA
+    if _has_extra(module, "set_extra_state"):
+        if key in state_dict:
+            meta["pending"].append((module, EXTRA, None, state_dict[key]))
+        elif strict:
+            missing.append(key)
+    elif strict and key in state_dict:
+        unexpected.append(key)
+    if strict:
+        for key in state_dict:
+            if key.startswith(prefix) and key != prefix + EXTRA:
+                head, _, rest = key[len(prefix) :].partition(".")
+                if head not in (module._modules if rest else local):
+                    unexpected.append(key)
+
+
+def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+    missing: list[str] = []
+    unexpected: list[str] = []
+    errors: list[str] = []
+    pending: list[tuple] = []
+    table = dict(state_dict)
+
+    def walk(m: Any, part: Mapping, prefix: str) -> None:
+        meta = {"assign_to_params_buffers": assign, "pending": pending}
+        m._load_from_state_dict(part, prefix, meta, True, missing, unexpected, errors)
+        for name, child in m._modules.items():
+            if child is not None:
+                below = f"{prefix}{name}."
+                walk(child, {k: v for k, v in part.items() if k.startswith(below)}, below)
+        keys = IncompatibleKeys(missing, unexpected)
+        for hook in list(m._state_hooks.load_post.values()):
+            hook(m, keys)
+
+    walk(module, table, "")
+    if strict:
+        if unexpected:
+            errors.insert(0, "Unexpected key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in unexpected)))
+        if missing:
+            errors.insert(0, "Missing key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in missing)))
+    if errors:
+        raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(module).__name__, "\n\t".join(errors)))
+    _commit(pending, assign)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _commit(pending: list[tuple], assign: bool) -> None:
+    from ingot.nn.parameter import Parameter
+
+    with no_grad():
+        for module, name, target, value in pending:
+            if name == EXTRA:
+                module.set_extra_state(value)
+            elif not assign:
+                target.copy_(value)
+            elif isinstance(target, Parameter):
+                keep = value if isinstance(value, Parameter) else Parameter(value, requires_grad=target.requires_grad)
+                setattr(module, name, keep)
+            else:
+                setattr(module, name, value)

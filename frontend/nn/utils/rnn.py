@@ -1,0 +1,131 @@
+"""Sequences of different lengths: padding and packing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import ingot
+from ingot.tensor import Tensor
+
+__all__ = ["PackedSequence", "pack_padded_sequence", "pad_packed_sequence", "pack_sequence", "pad_sequence", "unpad_sequence"]
+
+
+class PackedSequence(NamedTuple):
+    """Sequences laid end to end by step: first all first elements, then all second ones, and so on.
+
+    `data` is (elements, *), `batch_sizes` (int64, on the CPU) says how many sequences reach each step; the sequences are
+    sorted by length, and the two index tensors say how (None when they came sorted).
+    """
+
+    data: Tensor
+    batch_sizes: Tensor
+    sorted_indices: Tensor | None = None
+    unsorted_indices: Tensor | None = None
+
+    def _positions(self) -> tuple[list[int], list[int], int, int]:
+        """For each packed element its step and its row; the number of steps and of rows."""
+        sizes = self.batch_sizes.tolist()
+        steps = [t for t, n in enumerate(sizes) for _ in range(n)]
+        rows = [r for n in sizes for r in range(n)]
+        return steps, rows, len(sizes), sizes[0]
+
+    def _padded(self) -> tuple[Tensor, Tensor]:
+        """(steps, rows, *) with zeros after each end, and a bool mask (steps, rows, 1) of what is live."""
+        steps, rows, t, n = self._positions()
+        at = [-1] * (t * n)
+        for k, (s, r) in enumerate(zip(steps, rows)):
+            at[s * n + r] = k
+        live = ingot.tensor([k >= 0 for k in at]).reshape((t, n, 1))
+        rest = tuple(self.data.shape[1:])
+        taken = self.data.index_select(0, ingot.tensor([max(k, 0) for k in at])).reshape((t, n, *rest))
+        mask = live.reshape((t, n) + (1,) * len(rest))
+        return ingot.where(mask, taken, ingot.zeros((), dtype=taken.dtype)), live
+
+    def _repacked(self, padded: Tensor) -> PackedSequence:
+        """The packed form of (steps, rows, *) with this one's lengths."""
+        steps, rows, t, n = self._positions()
+        flat = padded.reshape((t * n, *padded.shape[2:]))
+        data = flat.index_select(0, ingot.tensor([s * n + r for s, r in zip(steps, rows)]))
+        return PackedSequence(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
+
+
+def _inverse(order: list[int]) -> list[int]:
+    out = [0] * len(order)
+    for i, o in enumerate(order):
+        out[o] = i
+    return out
+
+
+def pack_padded_sequence(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> PackedSequence:
+    """Pack (T, N, *) (or (N, T, *)) with these lengths; without enforce_sorted they may come in any order."""
+    wanted = [int(v) for v in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
+    x = input.transpose(0, 1) if batch_first else input
+    if len(wanted) != x.shape[1]:
+        raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got {len(wanted)} (batch_size={x.shape[1]})")
+    if any(v <= 0 for v in wanted):
+        raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0")
+    if max(wanted) > x.shape[0]:
+        raise RuntimeError(f"Expected lengths of at most {x.shape[0]} (the padded length), but got {max(wanted)}")
+    order = sorted(range(len(wanted)), key=lambda i: -wanted[i])
+    if enforce_sorted and any(a < b for a, b in zip(wanted, wanted[1:])):
+        raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True.")
+    by_length = wanted if enforce_sorted else [wanted[i] for i in order]
+    sorted_indices = None if enforce_sorted else ingot.tensor(order)
+    if sorted_indices is not None:
+        x = x.index_select(1, sorted_indices)
+    sizes = [sum(v > t for v in by_length) for t in range(by_length[0])]
+    n = len(wanted)
+    flat = x.reshape((x.shape[0] * n, *x.shape[2:]))
+    data = flat.index_select(0, ingot.tensor([t * n + r for t, size in enumerate(sizes) for r in range(size)]))
+    return PackedSequence(data, ingot.tensor(sizes), sorted_indices, None if sorted_indices is None else ingot.tensor(_inverse(order)))
+
+
+def pad_packed_sequence(
+    sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The padded (T, N, *) (or (N, T, *)) of a packed sequence, and the lengths."""
+    padded, live = sequence._padded()
+    sizes = sequence.batch_sizes.tolist()
+    if total_length is not None:
+        if total_length < len(sizes):
+            raise ValueError(f"Expected total_length to be at least the length of the longest sequence, but got {total_length} < {len(sizes)}")
+        pads = [0, 0] * (padded.ndim - 1) + [0, total_length - len(sizes)]
+        padded = ingot.nn.functional.pad(padded, pads)
+        live = ingot.nn.functional.pad(live.long(), [0, 0, 0, 0, 0, total_length - len(sizes)]).bool()
+    if padding_value:
+        mask = live.reshape((live.shape[0], live.shape[1]) + (1,) * (padded.ndim - 2))
+        padded = ingot.where(mask, padded, padding_value)
+    lengths = ingot.tensor([sum(n > r for n in sizes) for r in range(sizes[0])])
+    if sequence.unsorted_indices is not None:
+        padded = padded.index_select(1, sequence.unsorted_indices)
+        lengths = lengths.index_select(0, sequence.unsorted_indices)
+    return (padded.transpose(0, 1) if batch_first else padded), lengths
+
+
+def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right") -> Tensor:
+    """Stack tensors (L_i, *) of different lengths, padded to the longest: (T, N, *), or (N, T, *) with batch_first."""
+    items = list(sequences)
+    if not items:
+        raise RuntimeError("received an empty list of sequences")
+    if padding_side not in ("right", "left"):
+        raise ValueError(f"padding_side must be 'right' or 'left', not {padding_side!r}")
+    longest = max(s.shape[0] for s in items)
+    padded = []
+    for s in items:
+        extra = longest - s.shape[0]
+        padded.append(
+            ingot.nn.functional.pad(s, [0, 0] * (s.ndim - 1) + ([0, extra] if padding_side == "right" else [extra, 0]), value=padding_value)
+        )
+    return ingot.stack(padded, 0 if batch_first else 1)
+
+
+def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list[Tensor]:
+    """The list of (L_i, *) that `pad_sequence` padded."""
+    x = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
+    return [x[i, : int(n)] for i, n in enumerate(lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
+
+
+def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
+    """Pack a list of tensors (L_i, *)."""
+    return pack_padded_sequence(pad_sequence(sequences), [s.shape[0] for s in sequences], enforce_sorted=enforce_sorted)

@@ -1,0 +1,30 @@
+"""Parameters as one vector and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import ingot
+from ingot.tensor import Tensor
+
+__all__ = ["parameters_to_vector", "vector_to_parameters"]
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters flattened and joined."""
+    return ingot.cat([p.reshape(-1) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the slices of `vec` into the parameters. RuntimeError, with nothing changed, if the sizes differ."""
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"expected an ingot.Tensor, but got: {type(vec).__name__}")
+    items = list(parameters)
+    needed = sum(p.numel() for p in items)
+    if vec.numel() != needed:
+        raise RuntimeError(f"vector_to_parameters: the parameters have {needed} elements, but the vector has {vec.numel()}")
+    at = 0
+    with ingot.no_grad():
+        for p in items:
+            p.copy_(vec[at : at + p.numel()].reshape(p.shape))
+            at += p.numel()
