@@ -1,0 +1,231 @@
+"""simplify: one sweep over the graph that applies the rows of `rules.py` to each node as it is rebuilt.
+
+A node's inputs are simplified before it, and what a row puts in its place is offered to the rows again, so one sweep
+is enough. Beside the rows there are a few laws of shape that no pattern of fixed arity can say: see `_LAWS`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.graph import Const, Graph, Node, Value
+from ingot.ir.op import OPS, Op, infer
+from ingot.ir.passes.bodies import with_bodies
+from ingot.ir.passes.cse import COMMUTATIVE
+from ingot.ir.passes.pattern import Apply, Fill, Just, Match, Rule, Splat, Var
+from ingot.ir.passes.rules import RULES
+from ingot.ir.types import TensorType, tensor_type
+
+__all__ = ["simplify", "Simplifier"]
+
+MAX_SPLAT = 1 << 16  # larger constants are not looked through
+
+
+def _index(rules: tuple[Rule, ...]) -> dict[str, list[tuple[Rule, bool]]]:
+    """Rules by the op at their root, those with two different arguments of a commutative op in both orders."""
+    table: dict[str, list[tuple[Rule, bool]]] = defaultdict(list)
+    for r in rules:
+        table[r.pattern.op].append((r, False))
+        if r.pattern.op in COMMUTATIVE and r.pattern.args[0] != r.pattern.args[1]:
+            table[r.pattern.op].append((r, True))
+    return dict(table)
+
+
+_BY_OP = _index(RULES)
+
+
+@with_bodies
+def simplify(graph: Graph) -> Graph:
+    """Apply the algebra of `rules.py`: the same bits (NaN payloads aside), no node more than before in any place."""
+    return Simplifier(graph).run()
+
+
+class Simplifier:
+    """The graph as it is rebuilt; `fired` counts the rules that applied, by name."""
+
+    def __init__(self, graph: Graph, table: dict[str, list[tuple[Rule, bool]]] | None = None):
+        self.graph = graph
+        self.table = _BY_OP if table is None else table
+        self.nodes: list[Node] = []
+        self.made: dict[Value, Node] = {}  # new value -> its node
+        self.splats: dict[Value, Any] = {}  # value -> the number it is everywhere
+        self.fills: dict[tuple[TensorType, bytes], Value] = {}
+        self.fired: dict[str, int] = defaultdict(int)
+        self.loc: Any = None
+
+    def run(self) -> Graph:
+        env: dict[Value, Value] = {}
+        for n in self.graph.nodes:
+            self.loc = n.loc
+            inputs = tuple([env.get(v, v) for v in n.inputs]) if env else n.inputs
+            new = self.rewrite(n.op, inputs, n.attrs, n.outputs[0].type) if len(n.outputs) == 1 else None
+            if new is None:
+                self.append(n if inputs == n.inputs else Node(n.op, inputs, n.attrs, n.outputs, n.loc))
+            else:
+                env[n.outputs[0]] = new
+        if not env:
+            return self.graph
+        return self.graph.replace(nodes=tuple(self.nodes), outputs=tuple([env.get(v, v) for v in self.graph.outputs]))
+
+    # -- building --
+
+    def append(self, n: Node) -> None:
+        self.nodes.append(n)
+        for v in n.outputs:
+            self.made[v] = n
+        if n.op.name == "constant":
+            value = _splat(n.attrs[0])
+            if value is not None:
+                self.splats[n.outputs[0]] = value
+        elif n.op.name == "broadcast" and n.inputs[0] in self.splats:
+            self.splats[n.outputs[0]] = self.splats[n.inputs[0]]
+
+    def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> Value:
+        """The simplified value of an op on new values."""
+        (t,) = infer(op, tuple([v.type for v in inputs]), attrs)
+        new = self.rewrite(op, inputs, attrs, t)
+        if new is not None:
+            return new
+        out = Value(t)
+        self.append(Node(op, inputs, attrs, (out,), self.loc))
+        return out
+
+    def fill(self, value: Any, t: TensorType) -> Value:
+        """`value` everywhere, as a broadcast scalar."""
+        scalar = tensor_type(t.dtype, ())
+        payload = Const(scalar, np.asarray(value).astype(t.dtype.numpy).tobytes())
+        key = (scalar, payload.data)
+        v = self.fills.get(key)
+        if v is None:
+            v = self.fills[key] = Value(scalar)
+            self.append(Node(OPS["constant"], (), (payload,), (v,), self.loc))
+        return v if not t.shape else self.emit(OPS["broadcast"], (v,), (t.shape,))
+
+    def as_type(self, v: Value, t: TensorType) -> Value:
+        """`v` broadcast to `t`, for a law that drops an operand which had made the shape larger."""
+        return v if v.type == t else self.emit(OPS["broadcast"], (v,), (t.shape,))
+
+    # -- rewriting --
+
+    def rewrite(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
+        """What stands for op(inputs), or None where nothing applies."""
+        for rule, swapped in self.table.get(op.name, ()):
+            m = Match(out=out)
+            args = (inputs[1], inputs[0]) if swapped else inputs
+            if self.match_args(rule.pattern, args, attrs, op, m) and rule.when(m):
+                new = self.build(rule.replacement, m)
+                if new.type.dtype is out.dtype:
+                    self.fired[rule.name] += 1
+                    return self.as_type(new, out)
+        law = _LAWS.get(op.name) or (_elementwise if op.family == "elementwise" else None)
+        return law(self, op, inputs, attrs, out) if law else None
+
+    def match_args(self, pattern: Apply, inputs: tuple[Value, ...], attrs: tuple[Any, ...], op: Op, m: Match) -> bool:
+        if len(inputs) != len(pattern.args):
+            return False
+        for arg, v in zip(pattern.args, inputs):
+            kind = type(arg)
+            if kind is Var:
+                if m.setdefault(arg.name, v) is not v:
+                    return False
+            elif kind is Splat:
+                if not arg.matches(self.splats.get(v)):
+                    return False
+            else:
+                n = self.made.get(v)
+                if n is None or n.op.name != arg.op or not self.match_args(arg, n.inputs, n.attrs, n.op, m):
+                    return False
+        for name, want in pattern.attrs.items():
+            have = attrs[op.attr_names.index(name)]
+            if type(want) is Just:
+                if have != want.value:
+                    return False
+            elif m.setdefault(want, have) != have:
+                return False
+        return True
+
+    def build(self, r: Any, m: Match) -> Value:
+        if isinstance(r, Var):
+            return m[r.name]
+        if isinstance(r, Fill):
+            return self.fill(r.value, m.out)
+        args = tuple([self.build(a, m) for a in r.args])
+        return self.emit(OPS[r.op], args, OPS[r.op].attr_tuple({k: f(m) if callable(f) else f for k, f in r.attrs.items()}))
+
+
+def _splat(c: Const) -> Any:
+    """The number that a constant is everywhere, or None."""
+    size = c.type.dtype.itemsize
+    if not c.data or len(c.data) > MAX_SPLAT or c.data != c.data[:size] * (len(c.data) // size):
+        return None
+    x = np.frombuffer(c.data[:size], c.type.dtype.numpy)[0]
+    kind = c.type.dtype.kind
+    return bool(x) if kind == "b" else float(x) if kind == "f" else int(x)
+
+
+# -- laws in code ----------------------------------------------------------------------------------------------------
+
+
+def _elementwise(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
+    """f(broadcast x, y) = f(x, y): operands broadcast anyway; where all are broadcast, f(x) is broadcast in their place."""
+    sources = []
+    for v in inputs:
+        n = s.made.get(v)
+        while n is not None and n.op.name == "broadcast":
+            v = n.inputs[0]
+            n = s.made.get(v)
+        sources.append(v)
+    if tuple(sources) == inputs:
+        return None
+    new = s.emit(op, tuple(sources), attrs)
+    s.fired["elementwise of broadcast"] += 1
+    return s.as_type(new, out)
+
+
+def _constant(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
+    """A constant that is one number everywhere is that number, broadcast."""
+    if not out.shape:
+        return None
+    value = _splat(attrs[0])
+    if value is None:
+        return None
+    scalar = Const(tensor_type(out.dtype, ()), attrs[0].data[: out.dtype.itemsize])
+    s.fired["constant of one number"] += 1
+    return s.as_type(s.emit(op, (), (scalar,)), out)
+
+
+def _concatenate(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
+    """Pieces without elements vanish."""
+    axis = attrs[0]
+    full = tuple([v for v in inputs if v.type.shape[axis] != 0]) or inputs[:1]
+    if len(full) == len(inputs):
+        return None
+    s.fired["concatenate of nothing"] += 1
+    return s.emit(op, full, attrs)
+
+
+def _slice(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
+    """A slice that lies in one piece of a concatenate is a slice of that piece."""
+    n = s.made.get(inputs[0])
+    if n is None or n.op.name != "concatenate":
+        return None
+    axis = n.attrs[0]
+    starts, stops, steps = attrs
+    begin = 0
+    for piece in n.inputs:
+        size = piece.type.shape[axis]
+        if not isinstance(size, int) or not isinstance(stops[axis], int):
+            return None
+        if begin <= starts[axis] and stops[axis] <= begin + size and starts[axis] < stops[axis]:
+            a = (*starts[:axis], starts[axis] - begin, *starts[axis + 1 :])
+            b = (*stops[:axis], stops[axis] - begin, *stops[axis + 1 :])
+            s.fired["slice of concatenate"] += 1
+            return s.emit(op, (piece,), (a, b, steps))
+        begin += size
+    return None
+
+
+_LAWS = {"constant": _constant, "concatenate": _concatenate, "slice": _slice}
