@@ -59,7 +59,7 @@ _unique = itertools.count(1)
 def open_library(source: str | os.PathLike | int | bytes | memoryview) -> tuple[int, str]:
     """dlopen a shared object: a path, an open file descriptor (the caller closes it), or its bytes.
 
-    Returns the handle and the name it was opened by. OSError where the system refuses. Bytes are mapped from an
+    Returns the handle and the name it was opened by. OSError where it is no shared object or the system refuses. Bytes are mapped from an
     anonymous file in memory; nothing is written to any disk.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -74,11 +74,27 @@ def open_library(source: str | os.PathLike | int | bytes | memoryview) -> tuple[
             return open_library(fd)
         finally:
             os.close(fd)
+    _check_whole(source)
     # The loader takes a name that it has seen for the library that it has already, but descriptors are used again:
     # each load gets a spelling of its own ("/./" and "//" mean the same directory).
     spelling = "".join("/./" if bit == "1" else "//" for bit in f"{next(_unique):b}")
     name = f"/proc/self/fd{spelling}{source}"
     return _ctypes.dlopen(name, os.RTLD_NOW | os.RTLD_LOCAL), name
+
+
+def _check_whole(fd: int) -> None:
+    """Refuse what is not ELF or ends before its segments do: the loader would map it and the process end with SIGBUS."""
+    head = os.pread(fd, 4096, 0)
+    if len(head) < 64 or head[:7] != b"\x7fELF\x02\x01\x01":
+        raise OSError(f"not a shared object: it starts with {head[:4]!r}")
+    offset, count = struct.unpack_from("<Q", head, 32)[0], struct.unpack_from("<H", head, 56)[0]
+    size = os.fstat(fd).st_size
+    if offset + 56 * count > len(head):
+        raise OSError("not a shared object of Ingot's: its program headers are not at its start")
+    for i in range(count):
+        start, length = struct.unpack_from("<8xQ16xQ", head, offset + 56 * i)
+        if start + length > size:
+            raise OSError(f"a truncated shared object: {size} bytes, {start + length} expected")
 
 
 def _memfd(data: bytes | bytearray | memoryview) -> int:
@@ -182,6 +198,6 @@ class Executable:
         return self._bound
 
     def __del__(self) -> None:
-        if self._handle:
+        if self._handle and _ctypes is not None:  # None when the interpreter shuts down
             _ctypes.dlclose(self._handle)
             self._handle = 0

@@ -88,7 +88,7 @@ def default_num_threads() -> int:
     except (AttributeError, OSError):
         cpus = os.cpu_count() or 1
     quota = _quota()
-    return max(1, cpus if quota is None else min(cpus, int(quota + 0.5)))
+    return max(1, cpus if quota is None else min(cpus, int(quota)))
 
 
 def get_num_threads() -> int:
@@ -120,20 +120,23 @@ def set_num_threads(n: int) -> None:
 
 
 def pool_object() -> bytes:
-    """The shared object of the worker pool, compiled for this machine."""
-    from ingot.backends.cpu import pool
+    """The shared object of the worker pool for this machine, from the cache or compiled."""
+    from ingot.runtime import compiler
 
-    return pool.build()
+    return compiler.pool_code()
 
 
 def start_pool(so: bytes | memoryview | None = None) -> None:
     """Load the pool's code, from `so` (what an artifact carries) or else from `pool_object()`, unless it is loaded."""
     global _library
+    if _library is not None:
+        return
+    from ingot.runtime import executable
+
+    so = pool_object() if so is None else so
     with _lock:
         if _library is None:
-            from ingot.runtime import executable
-
-            handle, name = executable.open_library(pool_object() if so is None else so)
+            handle, name = executable.open_library(so)
             library = ctypes.CDLL(name, handle=handle)
             library.ingot_pool_create.argtypes = (ctypes.c_int64,)
             library.ingot_pool_create.restype = ctypes.c_void_p
