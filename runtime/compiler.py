@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
 
-__all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "pool_code", "target_of"]
+__all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "host_level", "pool_code", "target_of"]
 
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused
 
@@ -75,7 +75,7 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
     provenance: what to tell people of it (name, file, line, signature); no part of the key.
     FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing.
     """
-    level = _level()
+    level = host_level()
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
     found = _executables.get(key)
@@ -91,7 +91,7 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
 
 def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any] | None = None) -> Code:
     """The machine code of a graph for `level` (this CPU's where None), from the cache or compiled; nothing is loaded."""
-    level = level or _level()
+    level = level or host_level()
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
@@ -123,8 +123,8 @@ def pool_code(arch: str | None = None) -> bytes:
 
 
 def target_of(level: Level) -> dict[str, Any]:
-    """What the code may assume of the machine, for the key and for manifests."""
-    return level.describe()
+    """What the code may assume of the machine: the level's fields, but for what a host must have (`needs`)."""
+    return {field: getattr(level, field) for field in level.__slots__ if field != "needs"}
 
 
 # -- the steps -------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
         from ingot.backends import cpu
         from ingot.ir.lower import lower
     with log.timed("lower", times):
-        program = lower(graph, lanes=level.lanes)
+        program = lower(graph, lanes=level.lanes(32))
     with log.timed("codegen", times):
         built = cpu.build(program, level)
     manifest = _manifest(graph, program, built)
@@ -196,15 +196,21 @@ def _refuse_if_frozen(name: str, key: str) -> None:
         raise FrozenError(f"{name} is not in the cache ({key[:12]}) and compiling is frozen; see: ingot cache explain {name}")
 
 
-def _level() -> Level:
-    from ingot.backends.cpu import level
+def host_level() -> Level:
+    """The level that code is made for: this CPU's best, within INGOT_CPU_LEVEL."""
+    limit = switches.get("INGOT_CPU_LEVEL")
+    found = _levels.get(limit)
+    if found is None:
+        from ingot.backends.cpu import level
 
-    name = switches.get("INGOT_CPU_LEVEL")
-    if name is None:
-        return level.host_level()
-    if name not in level.LEVELS:
-        raise switches.SwitchError(f"INGOT_CPU_LEVEL: expected one of {', '.join(level.LEVELS)}, not {name!r}")
-    return level.LEVELS[name]
+        try:
+            found = _levels[limit] = level.host_level(limit)
+        except ValueError as e:
+            raise switches.SwitchError(f"INGOT_CPU_LEVEL: {e}") from None
+    return found
+
+
+_levels: dict[str | None, Level] = {}
 
 
 def _preimage(kind: str, text: str, level: Level) -> bytes:

@@ -58,22 +58,22 @@ def write_artifact(
     if None in types or len(names) != n_user:
         raise ValueError(f"{n_user} inputs are fed: each needs a type and a name, got {types} and {names}")
 
-    level_list = list(levels or [compiler._level()])
+    level_list = list(levels or [compiler.host_level()])
     parts: dict[str, Any] = {}
     targets = []
     for level in level_list:
         code = compiler.code_of(graph, level, {"name": name or graph.name})
-        target = compiler.target_of(level)
+        arch = level.triple.partition("-")[0]
         parts[f"code/{level.name}"] = code.so
-        parts[f"pool/{level.name}"] = compiler.pool_code(level)
+        parts[f"pool/{arch}"] = compiler.pool_code(arch)
         executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases")}
         targets.append(
             {
-                "arch": target["arch"],
+                "arch": arch,
                 "level": level.name,
-                "features": target["features"],
+                "features": list(level.needs),
                 "code": f"code/{level.name}",
-                "pool": f"pool/{level.name}",
+                "pool": f"pool/{arch}",
                 "executable": executable,
             }
         )

@@ -122,7 +122,7 @@ class Layer:
         """Write an entry: private temporary in its own folder, fsync, rename. OSError says why it could not be."""
         self.create()
         shard = os.path.join(self.entries, key[:2])
-        os.makedirs(shard, 0o700, exist_ok=True)
+        _make(shard)
         if stat.S_ISLNK(os.lstat(shard).st_mode):
             raise TrustError(f"{shard} is a symlink")
         temporary = os.path.join(shard, f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
@@ -145,7 +145,7 @@ class Layer:
         if self.check():
             return
         if self.refused is None:
-            os.makedirs(self.folder, 0o700, exist_ok=True)
+            _make(self.folder)
             if self.check():
                 return
         raise TrustError(self.refused or f"{self.folder} vanished")
@@ -160,7 +160,7 @@ class Layer:
             return
         folder = os.path.join(self.folder, "quarantine")
         try:
-            os.makedirs(folder, 0o700, exist_ok=True)
+            _make(folder)
             os.rename(self.path(key), os.path.join(folder, f"{time.time_ns():020d}-{key}.so"))
             for name in sorted(os.listdir(folder))[:-_QUARANTINE_KEEPS]:
                 _unlink(os.path.join(folder, name))
@@ -198,6 +198,18 @@ class Layer:
                     except OSError:
                         pass
         return swept
+
+
+def _make(folder: str) -> None:
+    """Make a folder and what is missing above it, all with mode 0700 (os.makedirs gives it to the last one only)."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
+    except FileNotFoundError:
+        _make(os.path.dirname(folder))
+        _make(folder)
 
 
 def _read(fd: int, size: int) -> bytes:
