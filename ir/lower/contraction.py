@@ -1,8 +1,508 @@
-"""Tiled contractions."""
+"""Tiled contractions: matrix products and convolutions on packed register tiles.
 
-from ingot.ir.graph import Node
+Both are out[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], where b, m, k (and n) may be several dims. Rows of A are
+read in place and broadcast; B is packed into panels [k][NR] of whole vectors; a tile of MR rows times NR columns stays
+in registers over all of k, and the elementwise ops that follow are applied before it is stored. A convolution is the
+same thing on its input, padded once: the offset of a tap is part of k. Nothing of the size of im2col exists.
+
+Tiles at the end of a dim start early and overlap their neighbour instead of being masked: both write the same values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingot.ir import dtypes
+from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index, Kernel, Load
+from ingot.ir.lower.fuse import Group
+from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear
+
+__all__ = ["tiles", "lower_contraction"]
+
+FLOPS_PER_ITEM = 1 << 21  # of a parallel chunk: some 10 microseconds
+BLOCK_BYTES = 1 << 20  # packed columns that stay in the second cache while rows stream past
+MIN_WORK = 1 << 12
+WANTED_ITEMS = 8
 
 
 def tiles(node: Node) -> bool:
-    """Whether a contraction is lowered to packed register tiles (else to a small loop at each point)."""
-    return False
+    """Whether a contraction is lowered to register tiles (else to a small loop at each point)."""
+    if node.outputs[0].type.dtype.kind != "f":
+        return False
+    f = _form(node)
+    m, n, k = math.prod(f.m), math.prod(f.n), math.prod(f.k)
+    return min(m, n) >= 4 and k >= 1 and m * n * k >= MIN_WORK
+
+
+@dataclass
+class _Form:
+    """A contraction in one shape for all. `stage`: shape and elements of what A is read from when it is not read in place."""
+
+    batch: tuple[int, ...]
+    m: tuple[int, ...]
+    n: tuple[int, ...]
+    k: tuple[int, ...]
+    a: Callable[[Pull, Point, Point, Point], Scalar]  # (batch, m, k)
+    b: Callable[[Pull, Point, Point, Point, Scalar | None], Scalar]  # (batch, k, n, mask)
+    out: Callable[[Point, Point, Point], Point]
+    b_batch: tuple[int, ...] = ()  # which batch dims B depends on
+    stage: tuple[tuple[int, ...], Callable[[Pull, Point], Scalar]] | None = None
+    staged: Callable[[Point, Point, Point], Point] | None = None  # where A's element lies in the stage
+
+
+def _form(node: Node) -> _Form:
+    return {"dot": _dot, "conv": _conv, "conv_input_grad": _conv_input_grad, "conv_weight_grad": _conv_weight_grad}[node.op.name](node)
+
+
+def _dot(node: Node) -> _Form:
+    a, b = node.inputs
+    (batch_a, batch_b), (contract_a, contract_b) = node.attrs
+    free_a = [d for d in range(a.type.rank) if d not in batch_a and d not in contract_a]
+    free_b = [d for d in range(b.type.rank) if d not in batch_b and d not in contract_b]
+
+    def place(rank: int, *parts: tuple[tuple[int, ...] | list[int], Point]) -> Point:
+        where = {d: i for dims, point in parts for d, i in zip(dims, point)}
+        return tuple(where[d] for d in range(rank))
+
+    at, bt = a.type.shape, b.type.shape
+    return _Form(
+        tuple(at[d] for d in batch_a), tuple(at[d] for d in free_a), tuple(bt[d] for d in free_b), tuple(at[d] for d in contract_a),
+        lambda p, q, m, k: p.at(a, place(a.type.rank, (batch_a, q), (free_a, m), (contract_a, k))),
+        lambda p, q, k, n, mask: p.at(b, place(b.type.rank, (batch_b, q), (free_b, n), (contract_b, k)), mask),
+        lambda q, m, n: (*q, *m, *n),
+        tuple(range(len(batch_a))),
+    )  # fmt: skip
+
+
+def _padded(x: Value, low: tuple[int, ...], extent: tuple[int, ...], gap: tuple[int, ...]) -> tuple[tuple[int, ...], Callable[[Pull, Point], Scalar]]:
+    """x with its spatial dims set into zeros: `low` in front, `gap` times further apart, `extent` in all."""
+    shape = (*x.type.shape[:2], *extent)
+
+    def at(p: Pull, point: Point) -> Scalar:
+        w = p.w
+        mask: Scalar | None = None
+        inner: list[Index] = []
+        for i, lo, e, s, d in zip(point[2:], low, extent, gap, x.type.shape[2:]):
+            i = ix.add(i, ix.const(-lo))
+            v = w.index_value(i)
+            conds = []
+            if lo > 0:
+                conds.append(w.ge(v, 0))
+            if s > 1:
+                conds.append(w.eq(w.rem(v, s), 0))
+                v = w.div(v, s)
+                i = w.as_index(v)
+            if (e - lo - 1) // s >= d:
+                conds.append(w.lt(v, d))
+            for c in conds:
+                mask = c if mask is None else w.and_(mask, c)
+            inner.append(i)
+        out = p.at(x, (*point[:2], *inner), mask)
+        return out if mask is None else w.select(mask, out, w.const(0, out.dtype))
+
+    return shape, at
+
+
+def _conv_like(
+    x: Value, batch: int, groups: int, per_in: int, per_out: int, low: tuple[int, ...], high: tuple[int, ...], gap: tuple[int, ...],
+    stride: tuple[int, ...], dilation: tuple[int, ...], taps: tuple[int, ...], spatial: tuple[int, ...],
+    weight: Callable[[Pull, Index, Index, Index, Point, Scalar | None], Scalar],
+) -> _Form:  # fmt: skip
+    """out[n, g*per_out + o, s] = sum over i, t of x'[n, g*per_in + i, s*stride + t*dilation] * weight(g, o, i, t)."""
+    extent = tuple((o - 1) * s + (t - 1) * d + 1 for o, s, t, d in zip(spatial, stride, taps, dilation))
+    shape, at = _padded(x, low, extent, gap)
+
+    def where(q: Point, m: Point, k: Point) -> Point:
+        channel = ix.add(ix.mul(q[1], per_in), k[-1])
+        return (q[0], channel, *(ix.add(ix.mul(o, s), ix.mul(t, d)) for o, s, t, d in zip(m, stride, k[:-1], dilation)))
+
+    plain = all(v == 0 for v in low) and all(g == 1 for g in gap)
+    return _Form(
+        (batch, groups), spatial, (per_out,), (*taps, per_in),
+        lambda p, q, m, k: p.at(x, where(q, m, k)),
+        lambda p, q, k, n, mask: weight(p, q[1], n[0], k[-1], k[:-1], mask),
+        lambda q, m, n: (q[0], ix.add(ix.mul(q[1], per_out), n[0]), *m),
+        (1,),
+        None if plain and all(h >= 0 and e <= d for h, e, d in zip(high, extent, x.type.shape[2:])) else (shape, at),
+        where,
+    )  # fmt: skip
+
+
+def _conv(node: Node) -> _Form:
+    x, k = node.inputs
+    stride, padding, dilation, groups = node.attrs
+    per_in, per_out = k.type.shape[1], k.type.shape[0] // groups
+
+    def weight(p: Pull, g: Index, o: Index, i: Index, t: Point, mask: Scalar | None) -> Scalar:
+        return p.at(k, (ix.add(ix.mul(g, per_out), o), i, *t), mask)
+
+    return _conv_like(
+        x, x.type.shape[0], groups, per_in, per_out, tuple(lo for lo, _ in padding), tuple(hi for _, hi in padding), (1,) * len(stride),
+        stride, dilation, k.type.shape[2:], node.outputs[0].type.shape[2:], weight,
+    )  # fmt: skip
+
+
+def _conv_input_grad(node: Node) -> _Form:
+    """A convolution of g, spread out by the stride, with the kernel turned around."""
+    g, k = node.inputs
+    input_shape, stride, padding, dilation, groups = node.attrs
+    per_in, per_out = k.type.shape[1], k.type.shape[0] // groups
+    taps = k.type.shape[2:]
+    low = tuple((t - 1) * d - lo for t, d, (lo, _) in zip(taps, dilation, padding))
+
+    def weight(p: Pull, q: Index, o: Index, i: Index, t: Point, mask: Scalar | None) -> Scalar:
+        turned = tuple(ix.add(ix.const(n - 1), ix.mul(j, -1)) for j, n in zip(t, taps))
+        return p.at(k, (ix.add(ix.mul(q, per_out), i), o, *turned), mask)
+
+    return _conv_like(
+        g, g.type.shape[0], groups, per_out, per_in, low, low, stride, (1,) * len(stride), dilation, taps, input_shape[2:], weight,
+    )  # fmt: skip
+
+
+def _conv_weight_grad(node: Node) -> _Form:
+    """dw[o, i, t] = sum over n and s of x'[n, i, s*stride + t*dilation] * g[n, o, s]: rows are (i, t), k is (n, s)."""
+    x, g = node.inputs
+    weight_shape, stride, padding, dilation, groups = node.attrs
+    per_in, per_out = weight_shape[1], weight_shape[0] // groups
+    taps, spatial = weight_shape[2:], g.type.shape[2:]
+    extent = tuple((o - 1) * s + (t - 1) * d + 1 for o, s, t, d in zip(spatial, stride, taps, dilation))
+    low = tuple(lo for lo, _ in padding)
+    shape, at = _padded(x, low, extent, (1,) * len(stride))
+
+    def where(q: Point, m: Point, k: Point) -> Point:
+        channel = ix.add(ix.mul(q[0], per_in), m[0])
+        return (k[0], channel, *(ix.add(ix.mul(o, s), ix.mul(t, d)) for o, s, t, d in zip(k[1:], stride, m[1:], dilation)))
+
+    plain = all(v == 0 for v in low) and all(e <= d for e, d in zip(extent, x.type.shape[2:]))
+    return _Form(
+        (groups,), (per_in, *taps), (per_out,), (x.type.shape[0], *spatial),
+        lambda p, q, m, k: p.at(x, where(q, m, k)),
+        lambda p, q, k, n, mask: p.at(g, (k[0], ix.add(ix.mul(q[0], per_out), n[0]), *k[1:]), mask),
+        lambda q, m, n: (ix.add(ix.mul(q[0], per_out), n[0]), *m),
+        (0,), None if plain else (shape, at), where,
+    )  # fmt: skip
+
+
+# -- the kernel ------------------------------------------------------------------------------------------------------
+
+
+def _tile(m: tuple[int, ...], most: int) -> tuple[int, ...]:
+    """Extents of a tile of at most `most` rows, filled from the last dim, with little overlap at the ends."""
+    out = []
+    for d in reversed(m):
+        best = min(range(1, min(d, most) + 1), key=lambda t: (-(-d // t) * (t + 1.5), -t))
+        out.append(best)
+        most //= best
+    return tuple(reversed(out))
+
+
+class _Contraction:
+    def __init__(self, graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int):
+        self.graph = graph
+        self.group = group
+        self.node = group.nodes[0]
+        self.buffer_of = buffer_of
+        self.check = check
+        self.form = f = _form(self.node)
+        self.dtype = dtypes.f64 if self.node.outputs[0].type.dtype is dtypes.f64 else dtypes.f32
+        base = lanes if self.dtype is dtypes.f32 else max(1, lanes // 2)
+        self.n_total = math.prod(f.n)
+        self.k_total = math.prod(f.k)
+        self.nr = 2 * base if self.n_total > base else base
+        rows = 14 if lanes >= 16 else 6 if lanes == 8 else 4
+        self.tile = _tile(f.m, rows)
+        self.panels = -(-self.n_total // self.nr)
+        self.members = set(group.maps)
+
+    def _source(self, v: Value) -> str | None:
+        if v in self.members:
+            return None
+        name = self.buffer_of(v)
+        if name is not None and name not in self.w.buffers:
+            self.w.buffer(name, v.type.dtype, "r")
+        return name
+
+    def _pull(self) -> Pull:
+        return Pull(self.graph, self.w, self._source, self.check)
+
+    def emit(self) -> Kernel:
+        f = self.form
+        self.w = w = KernelWriter("contraction")
+        self.a_load = self._rows()
+        batch = math.prod(f.batch)
+        b_batch = math.prod(f.batch[d] for d in f.b_batch)
+        panel = self.k_total * self.nr
+        self.packed = w.scratch(self.dtype, max(1, b_batch * self.panels * panel), "kernel")
+        self._pack(b_batch)
+
+        counts = [-(-d // t) for d, t in zip(f.m, self.tile)]
+        m_tiles = math.prod(counts)
+        block = max(1, min(self.panels, BLOCK_BYTES // max(1, panel * self.dtype.itemsize)))
+        flops = 2 * math.prod(self.tile) * self.nr * self.k_total
+        while block > 1 and batch * -(-self.panels // block) * m_tiles < WANTED_ITEMS:
+            block = -(-block // 2)
+        group = max(1, min(m_tiles, FLOPS_PER_ITEM // max(1, flops * block)))
+        while group > 1 and batch * -(-self.panels // block) * -(-m_tiles // group) < WANTED_ITEMS and group * flops * block > FLOPS_PER_ITEM // 8:
+            group = -(-group // 2)
+        n_blocks, m_groups = -(-self.panels // block), -(-m_tiles // group)
+        items = batch * n_blocks * m_groups
+        parts, step = 1, f.k[0] if f.k else 1
+        if f.k and items < WANTED_ITEMS and flops * m_tiles * self.panels * batch > 4 * FLOPS_PER_ITEM:
+            want = min(f.k[0], 16)
+            step = -(-f.k[0] // want)
+            parts = -(-f.k[0] // step)
+        total = 2 * batch * math.prod(f.m) * self.n_total * self.k_total
+        w.schedule += [("tile", self.tile), ("NR", self.nr), ("block", block), ("group", group), ("items", items), ("parts", parts), ("overlap", True)]
+        self.parts, self.step = parts, step
+        self.m_flat = math.prod(f.m)
+        self.pitch = self.panels * self.nr
+        self.partial = w.scratch(self.dtype, max(1, parts * batch * self.m_flat * self.pitch), "kernel") if parts > 1 else ""
+
+        def item(i: Index) -> None:
+            part = ix.mod(i, parts, w.ranges) if parts > 1 else ZERO
+            i = ix.div(i, parts, w.ranges) if parts > 1 else i
+            m_group = ix.mod(i, m_groups, w.ranges) if m_groups > 1 else ZERO
+            i = ix.div(i, m_groups, w.ranges) if m_groups > 1 else i
+            n_block = ix.mod(i, n_blocks, w.ranges) if n_blocks > 1 else ZERO
+            q_flat = ix.div(i, n_blocks, w.ranges) if n_blocks > 1 else i
+            q = delinear(q_flat, f.batch, w.ranges) if batch > 1 else (ZERO,) * len(f.batch)
+            with w.loop("serial", self._count(m_group, group, m_tiles)) as t:
+                tile = ix.add(ix.mul(m_group, group), t)
+                corner = self._corner(tile, counts)
+                with w.loop("serial", self._count(n_block, block, self.panels)) as j:
+                    self._micro(q, corner, ix.add(ix.mul(n_block, block), j), part)
+
+        self._parallel(items * parts, item, total)
+        if parts > 1:
+            self._combine(batch)
+        return w.finish()
+
+    def _count(self, i: Index, per: int, total: int) -> Index | int:
+        """How many of `total` the i-th group of `per` holds."""
+        if total % per == 0:
+            return per
+        w = self.w
+        left = w.index_value(ix.add(ix.const(total), ix.mul(i, -per)))
+        return w.as_index(w.min(left, w.const(per, dtypes.i64)))
+
+    def _parallel(self, items: int, body: Callable[[Index], None], flops: int) -> None:
+        w = self.w
+        with w.loop("parallel" if flops >= FLOPS_PER_ITEM // 4 and items > 1 else "serial", items) as i:
+            body(i)
+
+    def _corner(self, tile: Index, counts: list[int]) -> list[Index]:
+        """The first row of a tile in each dim of m: the last tile of a dim starts early."""
+        w = self.w
+        out: list[Index] = []
+        for t, d, size in zip(delinear(tile, tuple(counts), w.ranges), self.form.m, self.tile):
+            start = ix.mul(t, size)
+            if d % size:
+                start = w.as_index(w.min(w.index_value(start), w.const(d - size, dtypes.i64)))
+            out.append(start)
+        return out
+
+    # -- A: rows in memory
+
+    def _rows(self) -> Callable[[Point, Point, Point], Scalar]:
+        """How an element of A is loaded: in place where it lies in memory as it is, else from a staged copy."""
+        f, w = self.form, self.w
+        if f.stage is None and self._in_place():
+            pull = self._pull()
+            return lambda q, m, k: f.a(pull, q, m, k)
+        if f.stage is not None:
+            shape, at = f.stage
+            where = f.staged
+            assert where is not None
+        else:
+            nb, nm = len(f.batch), len(f.m)
+            shape = (*f.batch, *f.m, *f.k)
+
+            def at(p: Pull, point: Point) -> Scalar:
+                return f.a(p, point[:nb], point[nb : nb + nm], point[nb + nm :])
+
+            def where(q: Point, m: Point, k: Point) -> Point:
+                return (*q, *m, *k)
+
+        size = math.prod(shape)
+        stage = w.scratch(self.dtype, max(1, size), "kernel")
+        last = shape[-1] if shape else 1
+        lines = math.prod(shape[:-1])
+        per = max(1, 8192 // max(1, last))
+        width = min(self.nr, 16)
+
+        def line(i: Index) -> None:
+            pull = self._pull()
+            lead = delinear(i, shape[:-1], w.ranges)
+            with w.loop("vector", last, width, last % width == 0) as v:
+                w.store(stage, ix.add(ix.mul(i, last), v), convert(w, at(pull, (*lead, v)), self.dtype))
+
+        chunks = -(-lines // per)
+        if chunks <= 1:
+            with w.loop("serial", lines) as i:
+                line(i)
+        else:
+            with w.loop("parallel", chunks) as c:
+                with w.loop("serial", self._count(c, per, lines)) as i:
+                    line(ix.add(ix.mul(c, per), i))
+        return lambda q, m, k: w.load(stage, linear(where(q, m, k), shape), self.dtype, pinned=True)
+
+    def _in_place(self) -> bool:
+        """Whether A's elements are plain loads of the right dtype at affine offsets."""
+        f = self.form
+        keep, self.w = self.w, KernelWriter("trial")
+        try:
+            points = []
+            for name, dims in (("q", f.batch), ("m", f.m), ("k", f.k)):
+                for j, d in enumerate(dims):
+                    self.w.ranges[f"{name}{j}"] = d
+                points.append(tuple(ix.var(f"{name}{j}") for j in range(len(dims))))
+            out = f.a(self._pull(), *points)
+            body = self.w.finish().body
+        finally:
+            self.w = keep
+        if out.dtype is not self.dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
+            return False
+        index = body[0].index
+        if any(type(atom).__name__ in ("Div", "Mod", "Dyn") for atom, _ in index.terms):
+            return False
+        return True
+
+    # -- B: packed panels
+
+    def _pack(self, b_batch: int) -> None:
+        f, w = self.form, self.w
+        outer = f.k[0] if f.k else 1
+        inner = f.k[1:]
+        work = b_batch * self.panels * self.k_total * self.nr
+
+        def item(i: Index) -> None:
+            pull = self._pull()
+            k0 = ix.mod(i, outer, w.ranges) if outer > 1 else ZERO
+            i = ix.div(i, outer, w.ranges) if outer > 1 else i
+            panel = ix.mod(i, self.panels, w.ranges) if self.panels > 1 else ZERO
+            q_flat = ix.div(i, self.panels, w.ranges) if self.panels > 1 else i
+            q_b = delinear(q_flat, tuple(f.batch[d] for d in f.b_batch), w.ranges) if b_batch > 1 else (ZERO,) * len(f.b_batch)
+            q = [ZERO] * len(f.batch)
+            for d, x in zip(f.b_batch, q_b):
+                q[d] = x
+            base = ix.mul(ix.add(ix.mul(q_flat if b_batch > 1 else ZERO, self.panels), panel), self.k_total * self.nr)
+            with w.loop("vector", self.nr, self.nr, True) as v:
+                n_flat, mask = self._column(panel, v)
+                n = delinear(n_flat, f.n, w.ranges)
+                self._over(inner, (k0,) if f.k else (), lambda k: self._pack_one(pull, tuple(q), k, n, mask, base, v))
+
+        per = max(1, 16384 // max(1, self.nr * math.prod(inner)))
+        items = b_batch * self.panels * outer
+        chunks = -(-items // per)
+        if chunks <= 1 or work < 65536:
+            with w.loop("serial", items) as i:
+                item(i)
+        else:
+            with w.loop("parallel", chunks) as c:
+                with w.loop("serial", self._count(c, per, items)) as i:
+                    item(ix.add(ix.mul(c, per), i))
+
+    def _pack_one(self, pull: Pull, q: Point, k: Point, n: Point, mask: Scalar | None, base: Index, v: Index) -> None:
+        w = self.w
+        x = convert(w, self.form.b(pull, q, k, n, mask), self.dtype)
+        w.store(self.packed, ix.add(ix.add(base, ix.mul(linear(k, self.form.k), self.nr)), v), x)
+
+    def _column(self, panel: Index, v: Index) -> tuple[Index, Scalar | None]:
+        """The column of a lane, and the mask of lanes that are columns (None: all are)."""
+        w = self.w
+        n = ix.add(ix.mul(panel, self.nr), v)
+        if self.n_total % self.nr == 0:
+            return n, None
+        return n, w.lt(w.index_value(n), self.n_total)
+
+    def _over(self, extents: tuple[int, ...], at: Point, body: Callable[[Point], None]) -> None:
+        if not extents:
+            body(at)
+            return
+        with self.w.loop("serial", extents[0]) as i:
+            self._over(extents[1:], (*at, i), body)
+
+    # -- the tile
+
+    def _micro(self, q: Point, corner: list[Index], panel: Index, part: Index) -> None:
+        f, w = self.form, self.w
+        offsets = [delinear(ix.const(r), self.tile, {}) for r in range(math.prod(self.tile))]
+        rows = [tuple(ix.add(c, o) for c, o in zip(corner, off)) for off in offsets]
+        q_b = linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch))
+        base = ix.mul(ix.add(ix.mul(q_b, self.panels), panel), self.k_total * self.nr)
+        with w.loop("vector", self.nr, self.nr, True) as v:
+            accs = [w.acc(self.dtype, 0) for _ in rows]
+
+            def step(k: Point) -> None:
+                b = w.load(self.packed, ix.add(ix.add(base, ix.mul(linear(k, f.k), self.nr)), v), self.dtype, pinned=True)
+                for acc, m in zip(accs, rows):
+                    w.reduce((acc,), "fma", (self.a_load(q, m, k), b))
+
+            if self.parts > 1:
+                first = ix.mul(part, self.step)
+                with w.loop("serial", self._count(part, self.step, f.k[0])) as i:
+                    self._over(f.k[1:], (ix.add(first, i),), step)
+            else:
+                self._over(f.k, (), step)
+            n_flat, mask = self._column(panel, v)
+            for acc, m in zip(accs, rows):
+                x = w.get_acc(acc, self.dtype)
+                if self.parts > 1:
+                    w.store(self.partial, self._partial_at(part, q, m, n_flat), x)
+                else:
+                    self._finish(x, q, m, n_flat, mask)
+
+    def _partial_at(self, part: Index, q: Point, m: Point, n: Index) -> Index:
+        f = self.form
+        row = linear((part, *q, *m), (self.parts, *f.batch, *f.m)) if self.parts > 1 else linear((*q, *m), (*f.batch, *f.m))
+        return ix.add(ix.mul(row, self.pitch), n)
+
+    def _finish(self, x: Scalar, q: Point, m: Point, n_flat: Index, mask: Scalar | None) -> None:
+        """Apply what follows the contraction in its group, and store."""
+        w, f = self.w, self.form
+        pull = self._pull()
+        out = self.node.outputs[0]
+        point = f.out(q, m, delinear(n_flat, f.n, w.ranges))
+        result = convert(w, x, out.type.dtype)
+        pull.known[out] = lambda idx: result
+        for v in self.group.outputs:
+            name = self.buffer_of(v)
+            assert name is not None
+            w.buffer(name, v.type.dtype, "w")
+            idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[v])
+            w.store(name, linear(idx, v.type.shape), pull.at(v, idx, mask), mask)
+
+    def _combine(self, batch: int) -> None:
+        """Sum the parts of a long k, then finish."""
+        f, w = self.form, self.w
+        rows = batch * self.m_flat
+
+        def row(i: Index) -> None:
+            point = delinear(i, (*f.batch, *f.m), w.ranges)
+            q, m = point[: len(f.batch)], point[len(f.batch) :]
+            with w.loop("vector", self.n_total, min(self.nr, 16), self.n_total % min(self.nr, 16) == 0) as v:
+                acc = w.acc(self.dtype, 0)
+                with w.loop("serial", self.parts) as part:
+                    w.reduce((acc,), "sum", (w.load(self.partial, self._partial_at(part, q, m, v), self.dtype, pinned=True),))
+                self._finish(w.get_acc(acc, self.dtype), q, m, v, None)
+
+        per = max(1, 4096 // max(1, self.n_total * self.parts // 4))
+        chunks = -(-rows // per)
+        if chunks <= 1:
+            with w.loop("serial", rows) as i:
+                row(i)
+        else:
+            with w.loop("parallel", chunks) as c:
+                with w.loop("serial", self._count(c, per, rows)) as i:
+                    row(ix.add(ix.mul(c, per), i))
+
+
+def lower_contraction(graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int) -> list[Kernel]:
+    """The kernel of a contraction and the elementwise ops that follow it."""
+    return [_Contraction(graph, group, buffer_of, check, lanes).emit()]
+

@@ -50,6 +50,7 @@ class KernelWriter:
         self._scopes = [_Scope()]
         self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
         self._count = 0
+        self._empty = 0  # open loops that run nothing: loads must not leave them, their buffers may be empty too
 
     # -- names and scopes ---------------------------------------------------------------------------------------
 
@@ -71,6 +72,7 @@ class KernelWriter:
         var = self.fresh({"parallel": "p", "vector": "v", "serial": "i", "unroll": "u"}.get(kind, "i"))
         if isinstance(extent, int):
             self.ranges[var] = extent
+            self._empty += extent == 0
             extent = ix.const(extent)
         self._scopes.append(_Scope())
         self._depth[var] = len(self._scopes) - 1
@@ -78,8 +80,8 @@ class KernelWriter:
             yield ix.var(var)
         finally:
             scope = self._scopes.pop()
+            self._empty -= self.ranges.get(var) == 0
         if scope.body:
-            self.scope_of_index(extent)
             self._scopes[-1].body.append(For(var, extent, kind, scope.body, width, exact))
 
     @contextmanager
@@ -137,7 +139,7 @@ class KernelWriter:
 
     def load(self, buf: str, index: Index, dtype: DType, mask: Scalar | None = None, pinned: bool = False) -> Scalar:
         """Load; `pinned` where the buffer is written inside this kernel, so that the load must not move."""
-        depth = self.depth if pinned else max(self.scope_of_index(index), self.depth_of(mask) if mask else 0)
+        depth = self.depth if pinned or self._empty else max(self.scope_of_index(index), self.depth_of(mask) if mask else 0)
         key = ("load", buf, index, mask.operand if mask else None)
         found = None if pinned else self.remembered(key)
         if found is None:

@@ -40,10 +40,10 @@ def delinear(offset: Index, shape: tuple[int, ...], ranges: dict[str, int]) -> P
     stride = 1
     total = 1
     for d in shape:
-        total *= d
+        total *= max(1, d)
     for k in range(len(shape) - 1, -1, -1):
         d = shape[k]
-        if d == 1:
+        if d <= 1:  # no loop runs over an empty dim
             out.append(ZERO)
             continue
         here = ix.div(offset, stride, ranges)
