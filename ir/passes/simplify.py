@@ -152,6 +152,8 @@ class Simplifier:
             return m[r.name]
         if isinstance(r, Fill):
             return self.fill(r.value, m.out)
+        if isinstance(r, Splat):
+            return self.fill(r.value, tensor_type(m.out.dtype, ()))
         args = tuple([self.build(a, m) for a in r.args])
         return self.emit(OPS[r.op], args, OPS[r.op].attr_tuple({k: f(m) if callable(f) else f for k, f in r.attrs.items()}))
 
