@@ -258,7 +258,8 @@ def _transposed(n: Node, tangents: Sequence[Expr | None], ins: Sequence[Expr], o
     b = ins[0].builder
     args = [ins[i].value for i in back.reads_inputs] + [outs[i].value for i in back.reads_outputs] + [outs[i].full(0).value for i in seeds]
     made = b.call(back.graph, tuple(args)) if again.reads_outputs else ()
-    given = [args[i] for i in again.reads_inputs] + [made[i] for i in again.reads_outputs] + [tangents[i].value for i in back.grads]
+    given = [args[i] for i in again.reads_inputs] + [made[i] for i in again.reads_outputs]
+    given += [t.value for t in (tangents[i] for i in back.grads) if t is not None]
     pushed = b.call(again.graph, tuple(given))
     result: list[Expr | None] = [None] * len(outs)
     for i, v in zip(again.grads, pushed):

@@ -50,7 +50,7 @@ def _scan_infer(
 def _scan_ref(*args: Any) -> tuple[np.ndarray, ...]:
     *arrays, body, n_const, n_carry, length, reverse = args
     consts, carries, xs = arrays[:n_const], arrays[n_const : n_const + n_carry], arrays[n_const + n_carry :]
-    kept: list[list[np.ndarray]] = [[None] * length for _ in body.outputs[n_carry:]]
+    kept: list[list[Any]] = [[None] * length for _ in body.outputs[n_carry:]]
     for i in reversed(range(length)) if reverse else range(length):
         out = interpret.run(body, [*consts, *carries, *(x[i] for x in xs)])
         carries = out[:n_carry]
@@ -107,7 +107,7 @@ def _scan_vjp(
     const_pairs = [(v, x) for v, x in zip(consts, ins) if v in read]
     stacked_pairs: list[tuple[Value, Expr]] = [(v, x) for v, x in zip(xs, ins[first_x:]) if v in read]
     stacked_pairs += [(before[i - n_const], stack) for i, stack in stacks.items()]
-    stacked_pairs += [(v, cts[i]) for v, i in zip(ct_ys, y_cts) if v in read]
+    stacked_pairs += [(v, ct) for v, ct in zip(ct_ys, (cts[i] for i in y_cts)) if v in read and ct is not None]
     step = Graph(b.name, (*(v for v, _ in const_pairs), *carried, *(v for v, _ in stacked_pairs)), nodes, results)
     start = [cts[i - n_const] if cts[i - n_const] is not None else ins[i].full(0) for i in floats] + [ins[i].full(0) for i in summed]
 

@@ -6,7 +6,7 @@ a cross-correlation: the kernel is not flipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -45,10 +45,10 @@ def _conv_shape(name: str, x: Shape, w: Shape, stride: Ints, padding: Pads, dila
     """The shape of conv(x, w)."""
     if len(x) != len(w) or not 3 <= len(x) <= 5:
         raise ShapeError(f"{name}: takes N C and 1 to 3 spatial dims, got input {shape_text(x)} and weight {shape_text(w)}")
-    channels, out_channels = static(name, x[1], "the number of channels"), static(name, w[0], "the number of channels")
-    if groups < 1 or channels != w[1] * groups or out_channels % groups:
+    channels, out_channels, per_group = (static(name, d, "the number of channels") for d in (x[1], w[0], w[1]))
+    if groups < 1 or channels != per_group * groups or out_channels % groups:
         raise ShapeError(
-            f"{name}: with groups={groups} a weight {shape_text(w)} takes {w[1] * groups} input channels and makes a multiple of "
+            f"{name}: with groups={groups} a weight {shape_text(w)} takes {per_group * groups} input channels and makes a multiple of "
             f"{groups}, got input {shape_text(x)}"
         )
     return (x[0], out_channels, *window_extents(name, x[2:], w[2:], stride, padding, dilation))
@@ -98,9 +98,14 @@ def pad_spatial(x: np.ndarray, padding: Pads, value: Any = 0) -> np.ndarray:
     return np.pad(x, ((0, 0),) * (x.ndim - len(padding)) + tuple(padding), constant_values=value)
 
 
+def trailing(at: Iterable[int | slice]) -> Any:
+    """The index that stands for `at` in the trailing dims."""
+    return (Ellipsis, *at)
+
+
 def crop_spatial(x: np.ndarray, padding: Pads) -> np.ndarray:
     """Undo `pad_spatial`."""
-    return x[(..., *(slice(lo, n - hi) for n, (lo, hi) in zip(x.shape[x.ndim - len(padding) :], padding)))]
+    return x[trailing(slice(lo, n - hi) for n, (lo, hi) in zip(x.shape[x.ndim - len(padding) :], padding))]
 
 
 def _grouped(x: np.ndarray, groups: int) -> np.ndarray:
@@ -115,8 +120,8 @@ def _conv_ref(x: np.ndarray, w: np.ndarray, stride: Ints, padding: Pads, dilatio
     out = window_extents("conv", x.shape[2:], kernel, stride, ((0, 0),) * len(kernel), dilation)
     total = np.zeros((n, groups, o // groups, int(np.prod(out))), x.dtype)
     for k, at in taps(kernel, out, stride, dilation):
-        tap = w[(..., *k)].reshape(groups, o // groups, w.shape[1])
-        total += np.matmul(tap, _grouped(x[(..., *at)], groups))
+        tap = w[trailing(k)].reshape(groups, o // groups, w.shape[1])
+        total += np.matmul(tap, _grouped(x[trailing(at)], groups))
     return narrow(total.reshape(n, o, *out), d)
 
 
@@ -128,9 +133,9 @@ def _input_grad_ref(
     total = pad_spatial(np.zeros(input_shape, g.dtype), padding)
     flat, o = _grouped(g, groups), w.shape[0]
     for k, at in taps(w.shape[2:], g.shape[2:], stride, dilation):
-        tap = w[(..., *k)].reshape(groups, o // groups, w.shape[1])
+        tap = w[trailing(k)].reshape(groups, o // groups, w.shape[1])
         part = np.matmul(tap.transpose(0, 2, 1), flat)
-        total[(..., *at)] += part.reshape(input_shape[:2] + g.shape[2:])
+        total[trailing(at)] += part.reshape(input_shape[:2] + g.shape[2:])
     return narrow(crop_spatial(total, padding), d)
 
 
@@ -142,8 +147,8 @@ def _weight_grad_ref(
     out = window_extents("conv", x.shape[2:], weight_shape[2:], stride, ((0, 0),) * len(stride), dilation)
     total = np.zeros(weight_shape, g.dtype)
     for k, at in taps(weight_shape[2:], out, stride, dilation):
-        part = np.matmul(g, _grouped(x[(..., *at)], groups).transpose(0, 1, 3, 2)).sum(0, dtype=g.dtype)
-        total[(..., *k)] = part.reshape(weight_shape[:2])
+        part = np.matmul(g, _grouped(x[trailing(at)], groups).transpose(0, 1, 3, 2)).sum(0, dtype=g.dtype)
+        total[trailing(k)] = part.reshape(weight_shape[:2])
     return narrow(total, d)
 
 
@@ -201,12 +206,12 @@ _DTYPES = ("f64", "f16", "bf16", "i32")
 
 def _samples(kind: str) -> list[Case]:
     out = []
-    for i, (x, w, *rest) in enumerate(_CASES):
-        y = _conv_shape("conv", x, w, *rest)
+    for i, (x, w, stride, padding, dilation, groups) in enumerate(_CASES):
+        y = _conv_shape("conv", x, w, stride, padding, dilation, groups)
         for d in ("f32", *(_DTYPES if i < 1 else ())):
             ins = {"conv": (x, w), "conv_input_grad": (y, w), "conv_weight_grad": (x, y)}[kind]
-            more = {"conv": {}, "conv_input_grad": {"input_shape": x}, "conv_weight_grad": {"weight_shape": w}}[kind]
-            out.append(case(*((d, s) for s in ins), **more, **_with(tuple(rest))))
+            more: dict[str, Any] = {"conv": {}, "conv_input_grad": {"input_shape": x}, "conv_weight_grad": {"weight_shape": w}}[kind]
+            out.append(case(*((d, s) for s in ins), **more, **_with((stride, padding, dilation, groups))))
     return out
 
 

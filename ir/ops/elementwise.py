@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ingot.ir.builder import Expr
@@ -115,10 +117,10 @@ fmod = elementwise(
 )  # fmt: skip
 
 
-def _extremum_partials(wins: str) -> object:
+def _extremum_partials(wins: str) -> Callable:
     """The larger (smaller) input takes the cotangent; equal ones half each, and NaN on either side both, as torch has it."""
 
-    def side(x: Expr, other: Expr) -> object:
+    def side(x: Expr, other: Expr) -> Callable:
         loses = OPS[wins](other, x)
         return lambda t: OPS["select"](x.eq(other), t * 0.5, OPS["select"](loses, 0.0, t))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
-from ingot.ir.op import LATER, NO_GRAD, OPS, Op, Rule, register
+from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.samples import Domain, Elementwise
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
 
@@ -234,12 +234,12 @@ def elementwise(
 
     order = [d for d in (f32, f64, *ALL) if d in dtypes]
     rows = tuple((d,) * arity for d in dict.fromkeys(order))
-    rule = isinstance(partials, Rule)
+    vjp, jvp = (partials, partials) if isinstance(partials, Rule) else (partials_vjp(partials), partials_jvp(partials))
     return register(
         Op(
             name, "elementwise", doc, attrs, infer, quiet(reference),
-            vjp=partials if rule else partials_vjp(partials), jvp=partials if rule else partials_jvp(partials),
-            batch=elementwise_batch(name), scalar=scalar, samples=Elementwise(rows, domains, tuple(sample_attrs)), source=source,
+            vjp=vjp, jvp=jvp, batch=elementwise_batch(name), scalar=scalar, source=source,
+            samples=Elementwise(rows, domains, tuple(sample_attrs)),
         )
     )  # fmt: skip
 
@@ -250,7 +250,3 @@ def broadcast_named(name: str, types: Sequence[TensorType]) -> Shape:
         return broadcast_shapes(*(t.shape for t in types))
     except ShapeError as e:
         raise ShapeError(f"{name}: {e}") from None
-
-
-# re-exported so that a family file needs one import
-_ = (LATER, NO_GRAD)

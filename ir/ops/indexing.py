@@ -8,6 +8,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -205,7 +206,7 @@ def _selection(name: str, x: np.ndarray, indices: Sequence[np.ndarray], axes: Ax
     return tuple(where)
 
 
-def _index_get_ref(x: np.ndarray, *rest: object) -> np.ndarray:
+def _index_get_ref(x: np.ndarray, *rest: Any) -> np.ndarray:
     *indices, axes = rest
     return np.asarray(x[_selection("index_get", x, indices, axes)])
 
@@ -215,14 +216,14 @@ def _index_get_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axes: Axes) -> list[Expr
     return [back] + [None] * (len(ins) - 1)
 
 
-_INDEXED: tuple[tuple[Shape, tuple[Shape, ...], Axes], ...] = (
+_INDEXED: tuple[tuple[tuple[int, ...], tuple[Shape, ...], Axes], ...] = (
     ((5, 3), ((4,),), (0,)), ((5, 3), ((2, 2),), (1,)), ((4, 3, 2), ((3,), (3,)), (0, 1)), ((4, 3, 2), ((2, 1), (3,)), (0, 2)),
     ((2, 4, 3), ((), (2,)), (1, 2)), ((6,), ((),), (0,)), ((5, 3), ((0,),), (0,)), ((1, 4), ((1,),), (0,)), ((3, 0), ((2,),), (0,)),
     ((2, 3, 2), ((2,), (2,), (2,)), (0, 1, 2)),
 )  # fmt: skip
 
 
-def _index_specs(shape: Shape, indices: tuple[Shape, ...], axes: Axes, dtype: str = "i64") -> list[tuple]:
+def _index_specs(shape: tuple[int, ...], indices: tuple[Shape, ...], axes: Axes, dtype: str = "i64") -> list[tuple]:
     return [(dtype, s, ints(-shape[a], shape[a] - 1)) for s, a in zip(indices, axes)]
 
 
@@ -248,7 +249,7 @@ def _index_put_infer(types: tuple[TensorType, ...], axes: Axes, mode: str) -> Te
     return x
 
 
-def _index_put_ref(x: np.ndarray, src: np.ndarray, *rest: object) -> np.ndarray:
+def _index_put_ref(x: np.ndarray, src: np.ndarray, *rest: Any) -> np.ndarray:
     *indices, axes, mode = rest
     places = np.arange(x.size, dtype=np.int64).reshape(x.shape)
     return write(x, places[_selection("index_put", x, indices, axes)], src, mode)
@@ -263,7 +264,7 @@ def _index_put_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axes: Axes, mode: str) -
     return [*grads, *[None] * len(indices)]
 
 
-def _index_put_case(dtype: str, shape: Shape, indices: tuple[Shape, ...], axes: Axes, mode: str) -> Case:
+def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ...], axes: Axes, mode: str) -> Case:
     specs = [tensor_type(i64, i) for i in indices]
     src = _result("index_put", tensor_type(by_numpy(np.float32), shape), specs, axes)
     return case((dtype, shape), (dtype, src), *_index_specs(shape, indices, axes), axes=axes, mode=mode)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -18,14 +18,14 @@ Integers = Int | UInt
 close_ints = floats(-2, 2)  # so that equal values occur
 
 
-def _plain(name: str, dtypes: Collection[DType], doc: str, ref: object, scalar: object, arity: int, result: DType | None = None,
+def _plain(name: str, dtypes: Collection[DType], doc: str, ref: Callable, scalar: Callable, arity: int, result: DType | None = None,
            samples: Domain | tuple[Domain, ...] = close_ints) -> Op:  # fmt: skip
     return elementwise(
         name, dtypes, doc=doc, ref=ref, scalar=scalar, partials=NO_GRAD, arity=arity, result=result, samples=samples
     )
 
 
-def _compare(name: str, sign: str, ref: object) -> Op:
+def _compare(name: str, sign: str, ref: Callable) -> Op:
     return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_)
 
 
@@ -51,7 +51,7 @@ bitwise_or = _plain("bitwise_or", Integers | Bool, "Bits set in either.", np.bit
 bitwise_xor = _plain("bitwise_xor", Integers | Bool, "Bits set in one of them.", np.bitwise_xor, lambda e, a, b: e.xor(a, b), 2)
 
 
-def _shift(ref: object) -> object:
+def _shift(ref: Callable) -> Callable:
     """NumPy's shift with every count outside [0, bits) as `bits`, as the instruction has it."""
 
     def shift(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -112,7 +112,7 @@ def _slice_infer(types: tuple[TensorType, ...], starts: Ints, stops: Shape, step
         if isinstance(stop, Sym) and stop == d and start == 0 and step == 1:
             shape.append(d)
             continue
-        n = static("slice", d, "a dim that is cut")
+        n, stop = static("slice", d, "a dim that is cut"), static("slice", stop, "where a cut ends")
         if step < 1 or not 0 <= start <= stop <= n:
             raise ShapeError(f"slice: {start}:{stop}:{step} is out of range for a dim of extent {n}; steps are at least 1")
         shape.append(-((start - stop) // step))

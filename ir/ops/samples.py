@@ -42,8 +42,8 @@ class Domain:
             return x.astype(np.float32 if dtype.bits == 16 else dtype.numpy).astype(dtype.numpy)
         info = np.iinfo(dtype.numpy)
         lo, hi = max(info.min, int(np.ceil(self.lo))), min(info.max, int(np.floor(self.hi)))
-        x = rng.integers(lo, hi, shape, endpoint=True, dtype=np.int64 if info.min < 0 else np.uint64)
-        return np.where((x == 0) & (self.gap > 0), max(lo, 1), x).astype(dtype.numpy)
+        n = rng.integers(lo, hi, shape, endpoint=True, dtype=np.int64 if info.min < 0 else np.uint64)
+        return np.where((n == 0) & (self.gap > 0), max(lo, 1), n).astype(dtype.numpy)
 
     def specials(self, dtype: DType) -> np.ndarray:
         """The values every implementation gets wrong first."""

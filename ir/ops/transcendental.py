@@ -7,6 +7,8 @@ code is in `ir/elementary.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +23,13 @@ LN2, LN10 = math.log(2), math.log(10)
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 
-def _function(name: str, doc: str, ref: object, partials: object, samples: Domain, source: str = "") -> Op:
+def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, source: str = "") -> Op:
     return elementwise(
         name, Float, doc=doc, ref=ref, partials=partials, scalar=s.elementary(name), samples=samples, precise=True, source=source
     )
 
 
-def _by_element(fn: object, at_pole: float = math.inf) -> object:
+def _by_element(fn: Callable[[float], float], at_pole: float = math.inf) -> Callable:
     """A function of one Python float as a function of arrays; what it refuses (poles, overflow) gives `at_pole`."""
 
     def one(x: float) -> float:

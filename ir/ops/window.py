@@ -10,7 +10,7 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import DType, Number, by_numpy, i64
 from ingot.ir.op import NO_GRAD, OPS
-from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, window_extents
+from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, trailing, window_extents
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static, widen
 from ingot.ir.ops.indexing import wrapped
 from ingot.ir.ops.samples import Case, case, ints
@@ -59,9 +59,10 @@ def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilatio
     out = window_extents("window", sizes, window, stride, padding, dilation)
     places = pad_spatial(np.arange(int(np.prod(sizes)), dtype=np.int64).reshape(sizes), padding, -1)
     values = pad_spatial(widen(x), padding, _lowest(widen(x)))
-    best = place = None
+    best: Any = None
+    place: Any = None
     for _, at in taps(window, out, stride, dilation):
-        v, p = values[(..., *at)], np.broadcast_to(places[at], values[(..., *at)].shape)
+        v, p = values[trailing(at)], np.broadcast_to(places[at], values[trailing(at)].shape)
         if best is None:
             best, place = v.copy(), p.copy()
             continue
@@ -72,7 +73,7 @@ def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilatio
 
 
 # x, window, stride, padding, dilation
-_CASES: tuple[tuple[Shape, Ints, Ints, Pads, Ints], ...] = (
+_CASES: tuple[tuple[Any, ...], ...] = (
     ((2, 3, 6, 5), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
     ((2, 7, 6), (3, 2), (2, 1), ((1, 1), (1, 0)), (1, 2)),
     ((1, 2, 9), (3,), (2,), ((1, 2),), (2,)),
@@ -169,7 +170,7 @@ window_scatter = declare(
 def _sum_ref(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> np.ndarray:
     wide = pad_spatial(widen(x, True), padding)
     out = window_extents("window_sum", wide.shape[x.ndim - len(window) :], window, stride, ((0, 0),) * len(window), dilation)
-    return narrow(sum(wide[(..., *at)] for _, at in taps(window, out, stride, dilation)), by_numpy(x.dtype))
+    return narrow(sum(wide[trailing(at)] for _, at in taps(window, out, stride, dilation)), by_numpy(x.dtype))
 
 
 def _sum_grad_infer(types: tuple[TensorType, ...], input_shape: Shape, *geometry: Any) -> TensorType:
@@ -185,7 +186,7 @@ def _sum_grad_ref(g: np.ndarray, input_shape: Ints, window: Ints, stride: Ints, 
     wide = widen(g, True)
     total = pad_spatial(np.zeros(input_shape, wide.dtype), padding)
     for _, at in taps(window, g.shape[g.ndim - len(window) :], stride, dilation):
-        total[(..., *at)] += wide
+        total[trailing(at)] += wide
     return narrow(crop_spatial(total, padding), by_numpy(g.dtype))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingot.ir.autodiff import op_graph
+from ingot.ir.autodiff import op_graph, vjp
 from ingot.ir.interpret import run
 from ingot.ir.op import LATER, NO_GRAD, OPS, infer
 from ingot.ir.ops.samples import cases, grad_cases, types_of
+from ingot.ir.parse import parse
 
 ALL_OPS = sorted(OPS)
 
@@ -67,6 +68,18 @@ def test_reference_keeps_the_promise_of_the_type_rule(name):
             assert a.tobytes() == b.tobytes(), "a reference wrote to its input"
         for out in outs:
             assert out.flags.c_contiguous and not any(np.shares_memory(out, a) for a in arrays)
+
+
+@pytest.mark.parametrize("name", ALL_OPS)
+def test_text_round_trip(name):
+    """Every op, with every sample's attributes, prints and parses back; so does its backward graph."""
+    op = OPS[name]
+    for arrays, attrs in cases(op, np.random.default_rng(0)):
+        graph = op_graph(op, attrs, types_of(arrays))
+        assert parse(graph.text).text == graph.text
+        if callable(op.vjp):
+            back = vjp(graph, (True,) * len(arrays), (True,) * len(graph.outputs)).graph
+            assert parse(back.text).text == back.text
 
 
 @pytest.mark.parametrize("name", [n for n in ALL_OPS if callable(OPS[n].vjp) and n not in ("bitcast",)])
