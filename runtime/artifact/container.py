@@ -108,8 +108,8 @@ class Container:
         self.close()
 
     def fail(self, why: str) -> ArtifactError:
-        """The error for this file."""
-        return ArtifactError(f"{self.path}: {why}")
+        """The error for this file, in one line of readable length."""
+        return ArtifactError(f"{self.path}: {' '.join(why.split())[:300]}")
 
     def _read_manifest(self) -> dict[str, Any]:
         head = os.pread(self.fd, _HEADER.size, 0)

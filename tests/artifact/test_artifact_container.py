@@ -221,9 +221,10 @@ def test_malformed_tensors(bad):
         tensors.unpack(bad)
 
 
+words = st.sampled_from(["a", "F32", "dtype", "shape", "data_offsets"])
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(["F32", "dtype", "shape", "data_offsets"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "dtype", "shape", "data_offsets"]), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
     max_leaves=12,
 )
 

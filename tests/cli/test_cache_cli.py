@@ -13,10 +13,11 @@ from ingot.runtime.cli.output import CommandError, parse_age, size
 
 
 def make(cache, name, text, ms, target="x86-64-v3"):
-    doc = {"kind": "graph", "text": text, "target": {"name": target}, "sources": "s" * 64, "toolchain": {"llvmlite": "0.50.0"}, "options": {}}
+    doc = {"kind": "graph", "text": text, "target": {"name": target}, "sources": "s" * 64, "toolchain": {"llvmlite": "0.50.0"}}
     preimage = json.dumps(doc, sort_keys=True, separators=(",", ":")).encode()
     key = hashlib.sha256(preimage).hexdigest()
-    record = {"name": name, "target": target, "signature": "(x: f32[2]) -> (f32[2])", "compile_ms": ms, "created": time.time(), "times": {"a": ms}}
+    record = {"name": name, "target": target, "signature": "(x: f32[2]) -> (f32[2])", "compile_ms": ms, "times": {"a": ms}}
+    record["created"] = time.time()
     manifest = {"arena_bytes": 64, "scratch_bytes": 0, "compile_ms": ms}
     cache.put(key, entry.pack(key, b"\x7fELF" + text.encode() * 50, manifest, record, preimage, {"graph": text}), ms)
     return key
@@ -138,9 +139,8 @@ def test_a_damaged_entry_is_listed_found_and_set_aside(capsys, cache, keys):
 
 
 def test_explain(capsys, cache, keys):
-    journal.append(
-        os.path.join(cache.own.folder, "misses.jsonl"), {"key": keys["train2"], "name": "train_step", "reason": "absent", "time": time.time()}
-    )
+    miss = {"key": keys["train2"], "name": "train_step", "reason": "absent", "time": time.time()}
+    journal.append(os.path.join(cache.own.folder, "misses.jsonl"), miss)
     doc = json_of(capsys, "cache", "explain", "train_step")
     assert doc["key"] == keys["train2"] and doc["nearest"] == keys["train"] and doc["miss"]["reason"] == "absent"
     assert doc["differences"] == [{"field": "graph, line 2", "stored": "%0 = add", "wanted": "%0 = mul"}]
