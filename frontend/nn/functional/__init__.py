@@ -1,5 +1,7 @@
 """`ingot.nn.functional`: torch's functionals, by torch's names and signatures."""
 
+# ruff: noqa: I001  (tables of names, packed)
+
 from ingot.nn.functional.activation import (
     celu, celu_, elu, elu_, gelu, glu, gumbel_softmax, hardshrink, hardsigmoid, hardswish, hardtanh, hardtanh_, leaky_relu,
     leaky_relu_, log_softmax, logsigmoid, mish, prelu, relu, relu6, relu_, rrelu, rrelu_, selu, selu_, sigmoid, silu, softmax,

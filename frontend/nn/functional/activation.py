@@ -13,7 +13,7 @@ from typing import Any
 
 import ingot
 from ingot.composite import composite
-from ingot.tensor import Tensor
+from ingot.tensor import Tensor, wrap
 
 _HALF = ("float16", "bfloat16")
 
@@ -41,9 +41,14 @@ def elementwise(fn: Callable) -> Callable:
     return checked
 
 
-def _finish(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
-    """`out`, or `input` overwritten with it."""
-    return input._assign(out) if inplace else out
+def apply(fn: Callable[..., Tensor], input: Tensor, inplace: bool, *args: Any) -> Tensor:
+    """fn(input, *args), or `input` overwritten with it.
+
+    In place, fn reads another handle of the same value: what its backward saves is the value before, which stays as it is.
+    """
+    if not inplace:
+        return fn(input, *args)
+    return input._assign(fn(wrap(input._pair()), *args))
 
 
 # ---- rectifiers
@@ -51,12 +56,12 @@ def _finish(input: Tensor, out: Tensor, inplace: bool) -> Tensor:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0); NaN stays NaN."""
-    return input.relu_() if inplace else ingot.relu(input)
+    return apply(ingot.relu, input, inplace)
 
 
 def relu_(input: Tensor) -> Tensor:
     """`relu` in place."""
-    return input.relu_()
+    return relu(input, inplace=True)
 
 
 @elementwise
@@ -68,7 +73,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """x clamped to [min_val, max_val]; its gradient is 0 at the bounds."""
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val: {min_val} > {max_val}")
-    return _finish(input, _hardtanh(input, min_val, max_val), inplace)
+    return apply(_hardtanh, input, inplace, min_val, max_val)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -83,7 +88,11 @@ def _leaky_relu(x: Tensor, slope: float) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where x > 0, else negative_slope * x."""
-    return _finish(input, _leaky_relu(input, negative_slope), inplace)
+    return apply(_leaky_relu, input, inplace, negative_slope)
+
+
+def _rrelu(x: Tensor, slope: Tensor) -> Tensor:
+    return ingot.where(x >= 0, x, x * slope)
 
 
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
@@ -91,7 +100,7 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = ingot.rand_like(input) * (upper - lower) + lower
-    return _finish(input, ingot.where(input >= 0, input, input * slope), inplace)
+    return apply(_rrelu, input, inplace, slope)
 
 
 @elementwise
@@ -102,19 +111,19 @@ def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha * (exp(x) - 1)."""
-    return _finish(input, _elu(input, alpha, 1.0, 1.0), inplace)
+    return apply(_elu, input, inplace, alpha, 1.0, 1.0)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale * elu(x, alpha) with the constants of self-normalising networks."""
-    return _finish(input, _elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0), inplace)
+    return apply(_elu, input, inplace, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     if alpha == 0:
         raise RuntimeError("celu: alpha cannot be 0")
-    return _finish(input, _elu(input, alpha, 1.0, 1.0 / alpha), inplace)
+    return apply(_elu, input, inplace, alpha, 1.0, 1.0 / alpha)
 
 
 @elementwise
@@ -124,7 +133,7 @@ def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else value."""
-    return _finish(input, _threshold(input, threshold, value), inplace)
+    return apply(_threshold, input, inplace, threshold, value)
 
 
 @composite
@@ -169,7 +178,7 @@ def _silu(x: Tensor) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    return _finish(input, _silu(input), inplace)
+    return apply(_silu, input, inplace)
 
 
 def _soft_plus(x: Tensor, beta: float, limit: float) -> Tensor:
@@ -195,7 +204,7 @@ def _mish(x: Tensor) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
-    return _finish(input, _mish(input), inplace)
+    return apply(_mish, input, inplace)
 
 
 def log1p_exp_neg(x: Tensor) -> Tensor:
@@ -242,7 +251,7 @@ def _hardsigmoid(x: Tensor) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """0 below -3, 1 above 3, x / 6 + 1 / 2 between."""
-    return _finish(input, _hardsigmoid(input), inplace)
+    return apply(_hardsigmoid, input, inplace)
 
 
 @elementwise
@@ -252,7 +261,7 @@ def _hardswish(x: Tensor) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * hardsigmoid(x)."""
-    return _finish(input, _hardswish(input), inplace)
+    return apply(_hardswish, input, inplace)
 
 
 @elementwise

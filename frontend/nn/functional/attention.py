@@ -25,9 +25,7 @@ def _softmax(scores: Tensor, masked: bool) -> Tensor:
 
 
 @composite
-def _sdpa(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, uniform: Tensor | None, p: float, causal: bool, scale: float
-) -> Tensor:
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, uniform: Tensor | None, p: float, causal: bool, scale: float) -> Tensor:
     half = q.dtype.torch_name in ("float16", "bfloat16")
     scores = ingot.matmul(q * scale, k.transpose(-2, -1))
     scores = scores.float() if half else scores
@@ -138,9 +136,7 @@ def multi_head_attention_forward(
     head = width // num_heads
     if use_separate_proj_weight:
         biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-        q, k, v = (
-            linear(t, w, b) for t, w, b in zip((query, key, value), (q_proj_weight, k_proj_weight, v_proj_weight), biases)
-        )
+        q, k, v = (linear(t, w, b) for t, w, b in zip((query, key, value), (q_proj_weight, k_proj_weight, v_proj_weight), biases))
     elif key is query and value is query:
         q, k, v = linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
     else:

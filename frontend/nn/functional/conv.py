@@ -6,6 +6,7 @@ from typing import Any
 
 from ingot.composite import composite
 from ingot.dispatch import record
+from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.padding import pad_zeros
 from ingot.tensor import Tensor
@@ -30,7 +31,7 @@ def _check_positive(name: str, **values: tuple[int, ...]) -> None:
 
 @composite
 def _conv(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> Tensor:
-    out = record("conv", (input, weight), (stride, padding, dilation, groups))
+    out = record(OPS["conv"], (input, weight), (stride, padding, dilation, groups))
     return out if bias is None else out + bias.reshape((-1,) + (1,) * len(stride))
 
 
@@ -110,10 +111,18 @@ def conv3d(
 
 @composite
 def _conv_transpose(
-    input: Tensor, weight: Tensor, bias: Tensor | None, spatial: tuple, stride: tuple, pads: tuple, dilation: tuple, groups: int, extra: tuple
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    spatial: tuple,
+    stride: tuple,
+    pads: tuple,
+    dilation: tuple,
+    groups: int,
+    extra: tuple,
 ) -> Tensor:
     shape = (input.shape[0], weight.shape[1] * groups, *spatial)
-    out = record("conv_input_grad", (input, weight), (shape, stride, pads, dilation, groups))
+    out = record(OPS["conv_input_grad"], (input, weight), (shape, stride, pads, dilation, groups))
     if any(extra):
         out = pad_zeros(out, (0,) * out.ndim, (0, 0, *extra))
     return out if bias is None else out + bias.reshape((-1,) + (1,) * len(stride))
@@ -137,9 +146,7 @@ def _conv_transpose_nd(
     # output_padding takes back rows that padding cropped, and appends zeros once those are used up
     zeros = tuple(max(e - p, 0) for e, p in zip(extra, padding))
     pads = tuple((p, max(p - e, 0)) for e, p in zip(extra, padding))
-    spatial = tuple(
-        (input.shape[2 + i] - 1) * stride[i] - sum(pads[i]) + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in range(n)
-    )
+    spatial = tuple((input.shape[2 + i] - 1) * stride[i] - sum(pads[i]) + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in range(n))
     if any(s < 0 for s in spatial):
         raise ShapeError(f"{name}: the output would have the negative extents {spatial}")
     out = _conv_transpose(input, weight, bias, spatial, stride, pads, dilation, groups, zeros)

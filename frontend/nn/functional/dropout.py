@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ingot
 from ingot.composite import composite
+from ingot.nn.functional.activation import apply
 from ingot.tensor import Tensor
 
 
@@ -17,15 +18,17 @@ def _drop(input: Tensor, uniform: Tensor, p: float) -> Tensor:
     return ingot.where(uniform >= p, input * (1.0 / (1.0 - p)), 0.0)
 
 
+def _zeroed(input: Tensor) -> Tensor:
+    return input * 0.0
+
+
 def _dropout(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: tuple[int, ...]) -> Tensor:
     _check(p)
     if not training or p == 0.0:
         return input
     if p == 1.0:
-        out = input * 0.0
-    else:
-        out = _drop(input, ingot.rand(mask_shape, device=input.device), p)
-    return input._assign(out) if inplace else out
+        return apply(_zeroed, input, inplace)
+    return apply(_drop, input, inplace, ingot.rand(mask_shape, device=input.device), p)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -72,5 +75,6 @@ def _alpha(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: t
     _check(p)
     if not training or p == 0.0:
         return input
-    out = input * 0.0 if p == 1.0 else _alpha_drop(input, ingot.rand(mask_shape, device=input.device), p)
-    return input._assign(out) if inplace else out
+    if p == 1.0:
+        return apply(_zeroed, input, inplace)
+    return apply(_alpha_drop, input, inplace, ingot.rand(mask_shape, device=input.device), p)

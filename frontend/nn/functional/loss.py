@@ -129,7 +129,9 @@ def binary_cross_entropy(
     """-(t * log(x) + (1 - t) * log(1 - x)) of probabilities x, logs clamped at -100, reduced."""
     mode = _mode(reduction, size_average, reduce)
     if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) is deprecated.")
+        raise ValueError(
+            f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) is deprecated."
+        )
     return _bce(input, target, weight, mode)
 
 
@@ -412,7 +414,13 @@ def _cosine_embedding(cos: Tensor, t: Tensor, margin: float, reduction: str) -> 
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where t is -1, reduced."""
     mode = _mode(reduction, size_average, reduce)
@@ -427,7 +435,13 @@ def _margin_ranking(x1: Tensor, x2: Tensor, t: Tensor, margin: float, reduction:
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """max(0, -t * (x1 - x2) + margin), reduced."""
     if input1.ndim != input2.ndim or input1.ndim != target.ndim:

@@ -85,7 +85,9 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     if num_groups < 1 or input.shape[1] % num_groups:
-        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got {list(input.shape)} and {num_groups}")
+        raise RuntimeError(
+            f"Expected number of channels in input to be divisible by num_groups, but got {list(input.shape)} and {num_groups}"
+        )
     _check_channels("group_norm", input.shape[1], weight=weight, bias=bias)
     return _group_norm(input, num_groups, weight, bias, eps)
 

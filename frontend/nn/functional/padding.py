@@ -8,6 +8,7 @@ from typing import Any
 import ingot
 from ingot.composite import composite
 from ingot.dispatch import record
+from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.tensor import Tensor
 
@@ -18,7 +19,7 @@ def pad_zeros(x: Tensor, low: tuple[int, ...], high: tuple[int, ...]) -> Tensor:
 
 
 def _pad(x: Tensor, low: tuple[int, ...], high: tuple[int, ...], value: float) -> Tensor:
-    return record("pad", (x, ingot.full((), value, dtype=x.dtype)), (low, high, (0,) * x.ndim))
+    return record(OPS["pad"], (x, ingot.full((), value, dtype=x.dtype)), (low, high, (0,) * x.ndim))
 
 
 @composite
@@ -196,7 +197,7 @@ def _fold(x: Tensor, size: tuple, kernel: tuple, dilation: tuple, padding: tuple
             low = (0, 0, i * dilation[0], j * dilation[1])
             spread = tuple((counts[a] - 1) * stride[a] + 1 for a in (0, 1))
             high = (0, 0, full[0] - low[2] - spread[0], full[1] - low[3] - spread[1])
-            out = out + record("pad", (x[:, :, i, j], zero), (low, high, (0, 0, stride[0] - 1, stride[1] - 1)))
+            out = out + record(OPS["pad"], (x[:, :, i, j], zero), (low, high, (0, 0, stride[0] - 1, stride[1] - 1)))
     return out.narrow(2, padding[0], size[0]).narrow(3, padding[1], size[1])
 
 
@@ -207,5 +208,7 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     size, kernel, dilation, padding, stride = _pairs(output_size, kernel_size, dilation, padding, stride)
     counts = tuple(_columns(size[i] + 2 * padding[i], kernel[i], stride[i], dilation[i], "fold") for i in (0, 1))
     if input.ndim != 3 or input.shape[1] % (kernel[0] * kernel[1]) or input.shape[2] != counts[0] * counts[1]:
-        raise ShapeError(f"fold: input {list(input.shape)} does not fit output {size}: expected (N, C * {kernel[0] * kernel[1]}, {counts[0] * counts[1]})")
+        raise ShapeError(
+            f"fold: input {list(input.shape)} and output {size} differ; expected (N, C * {kernel[0] * kernel[1]}, {counts[0] * counts[1]})"
+        )
     return _fold(input, size, kernel, dilation, padding, stride, counts)

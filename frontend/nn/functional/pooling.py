@@ -9,6 +9,7 @@ import numpy as np
 import ingot
 from ingot.composite import composite
 from ingot.dispatch import record
+from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.conv import ntuple
 from ingot.tensor import Tensor
@@ -46,12 +47,12 @@ def _pads(name: str, extents: tuple, kernel: tuple, stride: tuple, padding: tupl
 
 @composite
 def _max_pool(x: Tensor, kernel: tuple, stride: tuple, pads: tuple, dilation: tuple) -> Tensor:
-    return record("window_max", (x,), (kernel, stride, pads, dilation))
+    return record(OPS["window_max"], (x,), (kernel, stride, pads, dilation))
 
 
 @composite
 def _max_pool_indices(x: Tensor, kernel: tuple, stride: tuple, pads: tuple, dilation: tuple) -> Tensor:
-    return record("window_argmax", (x,), (kernel, stride, pads, dilation))
+    return record(OPS["window_argmax"], (x,), (kernel, stride, pads, dilation))
 
 
 def _max_pool_nd(
@@ -123,7 +124,7 @@ def _counts(extent: int, kernel: int, stride: int, lo: int, hi: int, include: bo
 @composite
 def _avg_pool(x: Tensor, kernel: tuple, stride: tuple, pads: tuple, divisor: float | None, counts: tuple) -> Tensor:
     dtype, half = x.dtype, x.dtype.torch_name in ("float16", "bfloat16")
-    total = record("window_sum", (x.float() if half else x,), (kernel, stride, pads, (1,) * len(kernel)))
+    total = record(OPS["window_sum"], (x.float() if half else x,), (kernel, stride, pads, (1,) * len(kernel)))
     if divisor is not None:
         out = total / divisor
     else:
@@ -135,7 +136,15 @@ def _avg_pool(x: Tensor, kernel: tuple, stride: tuple, pads: tuple, divisor: flo
 
 
 def _avg_pool_nd(
-    name: str, n: int, input: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool, divisor: int | None = None
+    name: str,
+    n: int,
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    include: bool,
+    divisor: int | None = None,
 ) -> Tensor:
     x, unbatched = _batched(name, input, n)
     kernel = ntuple(kernel_size, n, "kernel_size")
@@ -281,7 +290,9 @@ def _stacked_windows(x: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, np.ndar
     flat = np.broadcast_to(flat, inside.shape).reshape(*sizes, -1)
     inside = inside.reshape(*sizes, -1)
     lead = tuple(x.shape[: x.ndim - n])
-    picked = x.reshape((*lead, -1)).index_select(-1, ingot.tensor(flat.reshape(-1).tolist(), dtype=ingot.int64)).reshape((*lead, *flat.shape))
+    picked = (
+        x.reshape((*lead, -1)).index_select(-1, ingot.tensor(flat.reshape(-1).tolist(), dtype=ingot.int64)).reshape((*lead, *flat.shape))
+    )
     return ingot.where(_along(inside, 0), picked, float("-inf")), flat
 
 

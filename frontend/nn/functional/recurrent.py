@@ -102,11 +102,13 @@ def _layer(
     body = _body(mode, x.dtype, x.shape[1], hidden, out, inner_bias, live is not None)
     consts = [w_hh] + ([w_hr] if w_hr is not None else []) + ([b_hh] if inner_bias else [])
     xs = [gx] + ([live] if live is not None else [])
-    *final, ys = record("scan", (*consts, *states, *xs), (body, len(consts), len(states), x.shape[0], reverse))
+    *final, ys = record(OPS["scan"], (*consts, *states, *xs), (body, len(consts), len(states), x.shape[0], reverse))
     return (ys, *final)
 
 
-def layer(mode: str, x: Tensor, states: tuple[Tensor, ...], weights: dict[str, Any], live: Tensor | None, reverse: bool) -> tuple[Tensor, ...]:
+def layer(
+    mode: str, x: Tensor, states: tuple[Tensor, ...], weights: dict[str, Any], live: Tensor | None, reverse: bool
+) -> tuple[Tensor, ...]:
     """`_layer` with its weights by name."""
     w = weights
     return _layer(x, states, w["w_ih"], w["w_hh"], w["b_ih"], w["b_hh"], w["w_hr"], live, mode, reverse)
@@ -123,7 +125,7 @@ def _cell(
     hidden = w_hh.shape[1]
     body = _body(mode, x.dtype, x.shape[0], hidden, hidden, inner_bias, False)
     inputs = (w_hh, *([b_hh] if inner_bias else []), *states, gx)
-    return tuple(record("call", inputs, (body,))[: len(states)])
+    return tuple(record(OPS["call"], inputs, (body,))[: len(states)])
 
 
 def cell(mode: str, x: Tensor, states: tuple[Tensor, ...], w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any) -> tuple[Tensor, ...]:

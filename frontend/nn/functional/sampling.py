@@ -70,7 +70,14 @@ def _resample(x: Tensor, sizes: tuple, mode: str, scales: tuple, align_corners: 
     return x.to(dtype) if half else x
 
 
-_MODES = {"nearest": "nearest", "nearest-exact": "nearest-exact", "linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+_MODES = {
+    "nearest": "nearest",
+    "nearest-exact": "nearest-exact",
+    "linear": "linear",
+    "bilinear": "linear",
+    "trilinear": "linear",
+    "bicubic": "cubic",
+}
 _DIMS = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4}
 
 
@@ -175,12 +182,16 @@ def _grid_sample(x: Tensor, grid: Tensor, mode: str, padding: str, align_corners
     return top * (1.0 - fy) + bottom * fy
 
 
-def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+) -> Tensor:
     """Sample (N, C, H, W) at grid (N, H', W', 2), x and y in [-1, 1] -> (N, C, H', W')."""
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f"grid_sample: expected mode to be bilinear or nearest, but got {mode!r}")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"grid_sample: expected padding_mode to be zeros, border or reflection, but got {padding_mode!r}")
     if input.ndim != 4 or grid.ndim != 4 or grid.shape[-1] != 2 or input.shape[0] != grid.shape[0]:
-        raise ShapeError(f"grid_sample: expected input (N, C, H, W) and grid (N, H', W', 2), but got {list(input.shape)} and {list(grid.shape)}")
+        raise ShapeError(
+            f"grid_sample: expected input (N, C, H, W) and grid (N, H', W', 2), but got {list(input.shape)} and {list(grid.shape)}"
+        )
     return _grid_sample(input, grid, mode, padding_mode, bool(align_corners))

@@ -1,5 +1,7 @@
 """Layers, containers and losses: `ingot.nn`'s classes."""
 
+# ruff: noqa: I001  (tables of names, packed)
+
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from ingot.nn.modules.linear import (

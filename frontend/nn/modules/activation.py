@@ -8,7 +8,7 @@ import ingot
 from ingot.nn import functional as F
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import new_parameter
 from ingot.tensor import Tensor
 
 __all__ = [
@@ -225,7 +225,7 @@ class PReLU(Module):
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = Parameter(ingot.full((num_parameters,), float(init), device=device, dtype=dtype))
+        self.weight = new_parameter((num_parameters,), device, dtype, float(init))
 
     def reset_parameters(self) -> None:
         """Set every weight to `init`."""

@@ -14,7 +14,7 @@ from ingot.nn.modules.dropout import Dropout
 from ingot.nn.modules.linear import Linear
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.normalization import LayerNorm
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import Parameter, new_parameter
 from ingot.tensor import Tensor
 
 __all__ = [
@@ -59,7 +59,7 @@ class MultiheadAttention(Module):
         self._qkv_same_embed_dim = self.kdim == embed_dim and self.vdim == embed_dim
 
         def matrix(rows: int, cols: int) -> Parameter:
-            return Parameter(ingot.empty((rows, cols), device=device, dtype=dtype))
+            return new_parameter((rows, cols), device, dtype)
 
         if self._qkv_same_embed_dim:
             self.in_proj_weight = matrix(3 * embed_dim, embed_dim)
@@ -70,10 +70,10 @@ class MultiheadAttention(Module):
             self.k_proj_weight = matrix(embed_dim, self.kdim)
             self.v_proj_weight = matrix(embed_dim, self.vdim)
             self.register_parameter("in_proj_weight", None)
-        self.register_parameter("in_proj_bias", Parameter(ingot.empty((3 * embed_dim,), device=device, dtype=dtype)) if bias else None)
+        self.register_parameter("in_proj_bias", new_parameter((3 * embed_dim,), device, dtype) if bias else None)
         self.out_proj = Linear(embed_dim, embed_dim, bias, device, dtype)
-        self.bias_k = Parameter(ingot.empty((1, 1, embed_dim), device=device, dtype=dtype)) if add_bias_kv else None
-        self.bias_v = Parameter(ingot.empty((1, 1, embed_dim), device=device, dtype=dtype)) if add_bias_kv else None
+        self.bias_k = new_parameter((1, 1, embed_dim), device, dtype) if add_bias_kv else None
+        self.bias_v = new_parameter((1, 1, embed_dim), device, dtype) if add_bias_kv else None
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:

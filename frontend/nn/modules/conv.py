@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ingot
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.functional.conv import ntuple
 from ingot.nn.modules.module import Module
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import new_parameter
 from ingot.tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
@@ -52,9 +51,9 @@ class _Conv(Module):
         self.groups = groups
         self.padding_mode = padding_mode
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        self.weight = Parameter(ingot.empty((first, second // groups, *self.kernel_size), device=device, dtype=dtype))
+        self.weight = new_parameter((first, second // groups, *self.kernel_size), device, dtype)
         if bias:
-            self.bias = Parameter(ingot.empty((out_channels,), device=device, dtype=dtype))
+            self.bias = new_parameter((out_channels,), device, dtype)
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -163,7 +162,7 @@ class _Transposed(_Conv):
         ]
         extra = tuple(w - m for w, m in zip(wanted, least))
         if len(wanted) != self.dims or any(not 0 <= e < max(s, d) for e, s, d in zip(extra, self.stride, self.dilation)):
-            raise ValueError(f"requested an output size of {list(output_size)}, but valid sizes start at {least} for an input of {list(input.shape)}")
+            raise ValueError(f"requested output size {list(output_size)}, but sizes start at {least} for an input of {list(input.shape)}")
         return extra
 
 

@@ -9,7 +9,7 @@ import ingot
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.modules.module import Module
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import Parameter, new_parameter
 from ingot.tensor import Tensor
 
 __all__ = [
@@ -38,9 +38,9 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(ingot.empty((out_features, in_features), device=device, dtype=dtype))
+        self.weight = new_parameter((out_features, in_features), device, dtype)
         if bias:
-            self.bias = Parameter(ingot.empty((out_features,), device=device, dtype=dtype))
+            self.bias = new_parameter((out_features,), device, dtype)
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -62,18 +62,16 @@ class Linear(Module):
 class Bilinear(Module):
     """y[k] = x1 @ weight[k] @ x2 + bias[k]."""
 
-    def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ):
+    def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
         super().__init__()
         if in1_features <= 0:
             raise ValueError(f"in1_features must be > 0, but got {in1_features}")
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(ingot.empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
+        self.weight = new_parameter((out_features, in1_features, in2_features), device, dtype)
         if bias:
-            self.bias = Parameter(ingot.empty((out_features,), device=device, dtype=dtype))
+            self.bias = new_parameter((out_features,), device, dtype)
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -161,7 +159,7 @@ class Embedding(Module):
         self.scale_grad_by_freq = scale_grad_by_freq
         self.sparse = sparse
         if _weight is None:
-            self.weight = Parameter(ingot.empty((num_embeddings, embedding_dim), device=device, dtype=dtype), requires_grad=not _freeze)
+            self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype).requires_grad_(not _freeze)
             self.reset_parameters()
         else:
             if tuple(_weight.shape) != (num_embeddings, embedding_dim):
@@ -173,7 +171,7 @@ class Embedding(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with ingot.no_grad():
-                self.weight[self.padding_idx].fill_(0)
+                self.weight[self.padding_idx] = 0
 
     @classmethod
     def from_pretrained(
@@ -222,7 +220,7 @@ class EmbeddingBag(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.mode = mode
-        self.weight = Parameter(ingot.empty((num_embeddings, embedding_dim), device=device, dtype=dtype) if _weight is None else _weight)
+        self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype) if _weight is None else Parameter(_weight)
         if _weight is None:
             self.reset_parameters()
 

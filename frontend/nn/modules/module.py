@@ -383,7 +383,9 @@ class Module:
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
 
         def convert(t: Tensor) -> Tensor:
-            return t.to(device if device is not None else t.device, dtype if dtype is not None and t.is_floating_point() else t.dtype, non_blocking)
+            return t.to(
+                device if device is not None else t.device, dtype if dtype is not None and t.is_floating_point() else t.dtype, non_blocking
+            )
 
         return self._apply(convert)
 

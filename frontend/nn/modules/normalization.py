@@ -10,7 +10,7 @@ from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import new_parameter
 from ingot.tensor import Tensor
 
 __all__ = [
@@ -33,8 +33,8 @@ class _ChannelNorm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         if affine:
-            self.weight = Parameter(ingot.ones((num_features,), device=device, dtype=dtype))
-            self.bias = Parameter(ingot.zeros((num_features,), device=device, dtype=dtype))
+            self.weight = new_parameter((num_features,), device, dtype, 1.0)
+            self.bias = new_parameter((num_features,), device, dtype, 0.0)
         else:
             self.register_parameter("weight", None)
             self.register_parameter("bias", None)
@@ -126,7 +126,9 @@ class _InstanceNorm(_ChannelNorm):
         batched = input.ndim == self.ranks[1]
         x = input if batched else input.unsqueeze(0)
         if x.shape[1] != self.num_features and self.affine:
-            raise ValueError(f"expected input's size at dim={1 if batched else 0} to match num_features ({self.num_features}), got: {x.shape[1]}.")
+            raise ValueError(
+                f"expected input's size at dim={1 if batched else 0} to match num_features ({self.num_features}), got: {x.shape[1]}."
+            )
         own = self.training or not self.track_running_stats
         out = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum or 0.0, self.eps)
         return out if batched else out.squeeze(0)
@@ -165,12 +167,8 @@ class LayerNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.register_parameter(
-            "weight", Parameter(ingot.ones(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
-        )
-        self.register_parameter(
-            "bias", Parameter(ingot.zeros(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine and bias else None
-        )
+        self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype, 1.0) if elementwise_affine else None)
+        self.register_parameter("bias", new_parameter(self.normalized_shape, device, dtype, 0.0) if elementwise_affine and bias else None)
 
     def reset_parameters(self) -> None:
         """weight 1, bias 0."""
@@ -196,9 +194,7 @@ class RMSNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.register_parameter(
-            "weight", Parameter(ingot.ones(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
-        )
+        self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype, 1.0) if elementwise_affine else None)
 
     def reset_parameters(self) -> None:
         """weight 1."""
@@ -215,9 +211,7 @@ class RMSNorm(Module):
 class GroupNorm(Module):
     """Zero mean and unit variance over each of `num_groups` groups of channels of (N, C, *)."""
 
-    def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None
-    ):
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None):
         super().__init__()
         if num_channels % num_groups:
             raise ValueError("num_channels must be divisible by num_groups")
@@ -225,8 +219,8 @@ class GroupNorm(Module):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        self.register_parameter("weight", Parameter(ingot.ones((num_channels,), device=device, dtype=dtype)) if affine else None)
-        self.register_parameter("bias", Parameter(ingot.zeros((num_channels,), device=device, dtype=dtype)) if affine else None)
+        self.register_parameter("weight", new_parameter((num_channels,), device, dtype, 1.0) if affine else None)
+        self.register_parameter("bias", new_parameter((num_channels,), device, dtype, 0.0) if affine else None)
 
     def reset_parameters(self) -> None:
         """weight 1, bias 0."""

@@ -12,7 +12,7 @@ from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.functional import recurrent
 from ingot.nn.modules.module import Module
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import Parameter, new_parameter
 from ingot.nn.utils.rnn import PackedSequence
 from ingot.tensor import Tensor
 
@@ -68,7 +68,7 @@ class RNNBase(Module):
         directions = 2 if bidirectional else 1
 
         def make(name: str, *shape: int) -> None:
-            self.register_parameter(name, Parameter(ingot.empty(shape, device=device, dtype=dtype)))
+            self.register_parameter(name, new_parameter(shape, device, dtype))
 
         for i in range(num_layers):
             for d in range(directions):
@@ -221,7 +221,7 @@ class RNNCellBase(Module):
         gates = recurrent.GATES[self.mode] * hidden_size
 
         def make(*shape: int) -> Parameter:
-            return Parameter(ingot.empty(shape, device=device, dtype=dtype))
+            return new_parameter(shape, device, dtype)
 
         self.weight_ih = make(gates, input_size)
         self.weight_hh = make(gates, hidden_size)

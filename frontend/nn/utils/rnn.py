@@ -89,7 +89,9 @@ def pad_packed_sequence(
     sizes = sequence.batch_sizes.tolist()
     if total_length is not None:
         if total_length < len(sizes):
-            raise ValueError(f"Expected total_length to be at least the length of the longest sequence, but got {total_length} < {len(sizes)}")
+            raise ValueError(
+                f"Expected total_length to be at least the length of the longest sequence, but got {total_length} < {len(sizes)}"
+            )
         pads = [0, 0] * (padded.ndim - 1) + [0, total_length - len(sizes)]
         padded = ingot.nn.functional.pad(padded, pads)
         live = ingot.nn.functional.pad(live.long(), [0, 0, 0, 0, 0, total_length - len(sizes)]).bool()

@@ -1,5 +1,7 @@
 """`ingot.utils.data`: datasets, samplers and the DataLoader."""
 
+# ruff: noqa: I001  (tables of names, packed)
+
 from ingot.utils.data.collate import default_collate, default_convert
 from ingot.utils.data.dataset import (
     ChainDataset, ConcatDataset, Dataset, IterableDataset, StackDataset, Subset, TensorDataset, random_split,

@@ -68,7 +68,9 @@ class StackDataset(Dataset):
 
     def __init__(self, *args: Dataset, **kwargs: Dataset):
         if bool(args) == bool(kwargs):
-            raise ValueError("Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like input/output, not both or none.")
+            raise ValueError(
+                "Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like input/output, not both or none."
+            )
         self.datasets: Any = args or kwargs
         sizes = {len(d) for d in (args or tuple(kwargs.values()))}  # type: ignore[arg-type]
         if len(sizes) != 1:

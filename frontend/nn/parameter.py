@@ -1,0 +1,61 @@
+"""Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ingot
+from ingot.tensor import Tensor, wrap
+
+__all__ = ["Parameter", "Buffer", "new_parameter"]
+
+
+def _sharing(cls: type, data: Tensor) -> Any:
+    """A tensor of class `cls` that shares memory with `data` and has no history."""
+    base = data.detach()
+    out = wrap((base._array, None), cls)
+    out._storage, out._steps, out._generation, out._version_cell = base._storage, base._steps, base._generation, base._version_cell
+    return out
+
+
+class Parameter(Tensor):
+    """A tensor that is learned: assigned to a Module it becomes part of `parameters()`. It shares memory with `data`.
+
+    >>> self.scale = ingot.nn.Parameter(ingot.ones(3))
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+        if data is None:
+            data = ingot.empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"a Parameter is made from a Tensor, not from {type(data).__name__}")
+        out = _sharing(cls, data)
+        return out.requires_grad_() if requires_grad else out
+
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True):
+        pass  # __new__ has done it
+
+    def __repr__(self, **kwargs: Any) -> str:
+        return "Parameter containing:\n" + super().__repr__(**kwargs)
+
+
+def new_parameter(shape: Sequence[int], device: Any = None, dtype: Any = None, value: float | None = None) -> Parameter:
+    """A Parameter filled with `value` (or uninitialised) that shares its memory with nothing: reading it takes the short way."""
+    shape = tuple(shape)
+    data = ingot.empty(shape, device=device, dtype=dtype) if value is None else ingot.full(shape, value, device=device, dtype=dtype)
+    return wrap((data._now(), None), Parameter).requires_grad_()
+
+
+class Buffer(Tensor):
+    """A tensor that is state but not learned: assigned to a Module it becomes part of `buffers()`."""
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+        out = _sharing(cls, ingot.empty(0) if data is None else data)
+        out.persistent = persistent
+        return out
+
+    def __init__(self, data: Tensor | None = None, *, persistent: bool = True):
+        pass  # __new__ has done it
