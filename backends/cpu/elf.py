@@ -16,278 +16,34 @@ result does not disturb it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingot.backends.cpu import elf_object as o
+from ingot.backends.cpu.elf_object import LinkError, Section, Symbol
 
 __all__ = ["IMPORTS", "LinkError", "link"]
 
 # The libc functions that generated code and the worker pool may call.
 IMPORTS = frozenset((
     "memcpy", "memmove", "memset", "memcmp",
-    "aligned_alloc", "free", "clock_gettime", "sched_yield", "syscall",
+    "aligned_alloc", "clock_gettime", "sched_yield", "syscall",
     "pthread_create", "pthread_join", "pthread_sigmask",
 ))  # fmt: skip
 
 
-class LinkError(RuntimeError):
-    """The object holds something the linker refuses, or is malformed."""
+def link(object: bytes, exports: Sequence[str]) -> bytes:
+    """The shared object made of a relocatable `object` of LLVM's, exporting the functions named in `exports`.
 
+    Raises LinkError where the object is malformed, lacks an export, imports a symbol that is not in `IMPORTS`, or
+    holds a relocation or section that is not supported.
 
-# -- ELF constants (System V gABI and the psABI supplements) -----------------------------------------------------------
-
-SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_HASH, SHT_DYNAMIC, SHT_NOBITS, SHT_REL, SHT_DYNSYM = 0, 1, 2, 3, 4, 5, 6, 8, 9, 11
-SHT_X86_64_UNWIND = 0x70000001
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK, SHF_TLS = 1, 2, 4, 0x40, 0x400
-SHN_ABS, SHN_COMMON = 0xFFF1, 0xFFF2
-STB_LOCAL, STB_GLOBAL, STT_NOTYPE, STT_FUNC, STT_TLS, STT_GNU_IFUNC = 0, 1, 0, 2, 6, 10
-PT_LOAD, PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 0x6474E551, 0x6474E552
-PF_X, PF_W, PF_R = 1, 2, 4
-DT_NULL, DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_RELAENT, DT_STRSZ, DT_SYMENT = 0, 1, 4, 5, 6, 7, 8, 9, 10, 11
-DT_FLAGS, DT_RELACOUNT, DT_FLAGS_1 = 30, 0x6FFFFFF9, 0x6FFFFFFB
-
-EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
-PHDR = struct.Struct("<IIQQQQQQ")
-SHDR = struct.Struct("<IIQQQQIIQQ")
-SYM = struct.Struct("<IBBHQQ")
-RELA = struct.Struct("<QQq")
-DYN = struct.Struct("<qQ")
-
-FILE_PAGE = 4096  # segments start at multiples of this in the file
-
-
-# -- relocations: how each changes the bytes at its place --------------------------------------------------------------
-# A rule gets (bytes of the section, offset, value) and patches. `target` says what the value is computed from:
-#   "pc" symbol + addend - place        "call" the same, an imported function being reached through its stub
-#   "got" the symbol's GOT slot + addend - place         "abs" symbol + addend, bound by the loader (writable data only)
-#   "page", "low" 4 KiB page difference and low 12 bits of symbol + addend     "gotpage", "gotlow" of the GOT slot
-
-
-def _signed(bits: int) -> Callable[[bytearray, int, int], None]:
-    size, low, high = bits // 8, -(1 << (bits - 1)), 1 << (bits - 1)
-
-    def patch(data: bytearray, at: int, value: int) -> None:
-        if not low <= value < high:
-            raise LinkError(f"a {bits}-bit relocation does not reach its target ({value:#x})")
-        data[at : at + size] = value.to_bytes(size, "little", signed=True)
-
-    return patch
-
-
-def _field(shift: int, bits: int, scale: int, signed: bool) -> Callable[[bytearray, int, int], None]:
-    """An immediate of a 32-bit instruction: value >> scale in `bits` bits from bit `shift`."""
-    mask = (1 << bits) - 1
-
-    def patch(data: bytearray, at: int, value: int) -> None:
-        if value & ((1 << scale) - 1):
-            raise LinkError(f"a relocation's target is not aligned to {1 << scale} bytes ({value:#x})")
-        if signed and not -(1 << (bits + scale - 1)) <= value < 1 << (bits + scale - 1):
-            raise LinkError(f"a relocation does not reach its target ({value:#x})")
-        word = int.from_bytes(data[at : at + 4], "little") & ~(mask << shift)
-        data[at : at + 4] = (word | ((value >> scale) & mask) << shift).to_bytes(4, "little")
-
-    return patch
-
-
-def _adrp(data: bytearray, at: int, value: int) -> None:
-    pages = value >> 12
-    if not -(1 << 20) <= pages < 1 << 20:
-        raise LinkError(f"an ADRP relocation does not reach its target ({value:#x})")
-    word = int.from_bytes(data[at : at + 4], "little") & 0x9F00001F
-    data[at : at + 4] = (word | (pages & 3) << 29 | ((pages >> 2) & 0x7FFFF) << 5).to_bytes(4, "little")
-
-
-@dataclass(frozen=True)
-class _Rule:
-    name: str
-    target: str
-    size: int  # bytes patched
-    patch: Callable[[bytearray, int, int], None]
-
-
-def _x86_stub(at: int, slot: int) -> bytes:
-    return b"\xff\x25" + struct.pack("<i", slot - at - 6) + b"\xcc" * 10  # jmp *slot(%rip)
-
-
-def _arm_stub(at: int, slot: int) -> bytes:
-    code = bytearray(struct.pack("<4I", 0x90000010, 0xF9400211, 0xD61F0220, 0xD503201F))  # adrp x16; ldr x17, [x16]; br x17; nop
-    _adrp(code, 0, (slot & ~0xFFF) - (at & ~0xFFF))
-    _field(10, 12, 3, False)(code, 4, slot & 0xFFF)
-    return bytes(code)
-
-
-@dataclass(frozen=True)
-class _Machine:
-    name: str
-    number: int
-    page: int  # the largest page the loader may use
-    relative: int  # dynamic relocation types
-    glob_dat: int
-    abs64: int
-    stub: Callable[[int, int], bytes]
-    rules: dict[int, _Rule]
-
-
-_LO12 = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}  # ADD and LDST8..128: how the immediate is scaled
-X86_64 = _Machine("x86-64", 62, 0x1000, 8, 6, 1, _x86_stub, {
-    1: _Rule("R_X86_64_64", "abs", 8, _signed(64)),
-    2: _Rule("R_X86_64_PC32", "pc", 4, _signed(32)),
-    4: _Rule("R_X86_64_PLT32", "call", 4, _signed(32)),
-    9: _Rule("R_X86_64_GOTPCREL", "got", 4, _signed(32)),
-    24: _Rule("R_X86_64_PC64", "pc", 8, _signed(64)),
-    41: _Rule("R_X86_64_GOTPCRELX", "got", 4, _signed(32)),
-    42: _Rule("R_X86_64_REX_GOTPCRELX", "got", 4, _signed(32)),
-})  # fmt: skip
-AARCH64 = _Machine("AArch64", 183, 0x10000, 1027, 1025, 257, _arm_stub, {
-    257: _Rule("R_AARCH64_ABS64", "abs", 8, _signed(64)),
-    260: _Rule("R_AARCH64_PREL64", "pc", 8, _signed(64)),
-    261: _Rule("R_AARCH64_PREL32", "pc", 4, _signed(32)),
-    275: _Rule("R_AARCH64_ADR_PREL_PG_HI21", "page", 4, _adrp),
-    282: _Rule("R_AARCH64_JUMP26", "call", 4, _field(0, 26, 2, True)),
-    283: _Rule("R_AARCH64_CALL26", "call", 4, _field(0, 26, 2, True)),
-    311: _Rule("R_AARCH64_ADR_GOT_PAGE", "gotpage", 4, _adrp),
-    312: _Rule("R_AARCH64_LD64_GOT_LO12_NC", "gotlow", 4, _field(10, 12, 3, False)),
-    **{number: _Rule(f"R_AARCH64 LO12 ({number})", "low", 4, _field(10, 12, scale, False)) for number, scale in _LO12.items()},
-})  # fmt: skip
-_MACHINES = {m.number: m for m in (X86_64, AARCH64)}
-
-
-# -- reading the object ------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Section:
-    name: str
-    type: int
-    flags: int
-    size: int
-    link: int
-    info: int
-    align: int
-    data: bytearray  # empty for .bss
-    address: int | None = None  # where it was placed; None where it is dropped
-
-
-@dataclass(frozen=True)
-class _Symbol:
-    name: str
-    bind: int
-    type: int
-    section: int  # 0: undefined
-    value: int
-    size: int
-
-
-@dataclass
-class _Object:
-    machine: _Machine
-    sections: list[_Section]
-    symbols: list[_Symbol]
-    relocations: list[tuple[_Section, int, _Rule, _Symbol, int]] = field(default_factory=list)  # place, offset, rule, symbol, addend
-
-
-def _slice(data: bytes, offset: int, size: int, what: str) -> bytes:
-    if offset + size > len(data):
-        raise LinkError(f"malformed object: {what} at {offset:#x} + {size:#x} lies outside its {len(data):#x} bytes")
-    return data[offset : offset + size]
-
-
-def _string(table: bytes, offset: int) -> str:
-    end = table.find(b"\0", offset)
-    if offset >= len(table) or end < 0:
-        raise LinkError(f"malformed object: no string at {offset:#x} of a string table of {len(table):#x} bytes")
-    try:
-        return table[offset:end].decode()
-    except UnicodeDecodeError:
-        raise LinkError(f"malformed object: the name at {offset:#x} of a string table is not text") from None
-
-
-def _strings(sections: list[_Section], index: int) -> bytes:
-    if index >= len(sections) or sections[index].type != SHT_STRTAB:
-        raise LinkError(f"malformed object: section {index} is not a string table")
-    return bytes(sections[index].data)
-
-
-def _records(section: _Section, form: struct.Struct) -> list[tuple]:
-    if len(section.data) % form.size:
-        raise LinkError(f"malformed object: {section.name or 'a section'} is not made of whole records")
-    return list(form.iter_unpack(section.data))
-
-
-def _kept(section: _Section) -> bool:
-    """Whether a section belongs to the program: unwind tables, notes and debug information do not."""
-    return bool(section.flags & SHF_ALLOC) and section.type in (SHT_PROGBITS, SHT_NOBITS) and section.name != ".eh_frame"
-
-
-def _read_sections(obj: bytes, offset: int, count: int, entry: int, names: int) -> list[_Section]:
-    if entry != SHDR.size or not 0 < count < 0xFF00:
-        raise LinkError(f"malformed object: {count} section headers of {entry} bytes")
-    headers = list(SHDR.iter_unpack(_slice(obj, offset, count * entry, "section header table")))
-    sections = []
-    for _, kind, flags, _, at, size, link, info, align, _ in headers:
-        data = b"" if kind in (SHT_NULL, SHT_NOBITS) else _slice(obj, at, size, "a section")
-        align = max(align, 1)
-        if align & (align - 1) or align > FILE_PAGE:
-            raise LinkError(f"malformed object: a section alignment of {align} (a power of two up to {FILE_PAGE} is supported)")
-        if size >= 1 << 31:
-            raise LinkError(f"a section of {size} bytes is too large (the limit is 2 GiB)")
-        sections.append(_Section("", kind, flags, size, link, info, align, bytearray(data)))
-    table = _strings(sections, names)
-    for section, header in zip(sections, headers):
-        section.name = _string(table, header[0])
-        if section.flags & SHF_ALLOC and section.size:
-            if section.flags & SHF_TLS:
-                raise LinkError(f"thread-local storage ({section.name}) is not supported")
-            if section.name != ".eh_frame" and not (_kept(section) and section.name.startswith((".text", ".rodata", ".data", ".bss"))):
-                raise LinkError(f"section {section.name} (type {section.type:#x}) is not supported")
-            if section.flags & SHF_WRITE and section.flags & SHF_EXECINSTR:
-                raise LinkError(f"section {section.name} is both writable and executable")
-    return sections
-
-
-def _read(obj: bytes) -> _Object:
-    ident, kind, number, version, _, _, shoff, _, ehsize, _, _, shentsize, shnum, shstrndx = EHDR.unpack(_slice(obj, 0, EHDR.size, "ELF header"))
-    if ident[:7] != b"\x7fELF\x02\x01\x01" or kind != 1 or version != 1 or ehsize != EHDR.size:
-        raise LinkError("not a 64-bit little-endian relocatable ELF object")
-    machine = _MACHINES.get(number)
-    if machine is None:
-        raise LinkError(f"unsupported machine {number} (x86-64 and AArch64 are supported)")
-    sections = _read_sections(obj, shoff, shnum, shentsize, shstrndx)
-    tables = [i for i, s in enumerate(sections) if s.type == SHT_SYMTAB]
-    if len(tables) != 1:
-        raise LinkError(f"malformed object: {len(tables)} symbol tables, 1 expected")
-    symtab = sections[tables[0]]
-    names = _strings(sections, symtab.link)
-    symbols = [_Symbol(_string(names, name), info >> 4, info & 15, shndx, value, size) for name, info, _, shndx, value, size in _records(symtab, SYM)]
-    for symbol in symbols:
-        if symbol.type in (STT_TLS, STT_GNU_IFUNC) or symbol.section == SHN_COMMON:
-            raise LinkError(f"symbol {symbol.name!r}: thread-local, indirect and common symbols are not supported")
-        if symbol.section < 0xFF00 and (symbol.section >= len(sections) or symbol.section and symbol.value > sections[symbol.section].size):
-            raise LinkError(f"malformed object: symbol {symbol.name!r} lies outside its section")
-    out = _Object(machine, sections, symbols)
-    for section in sections:
-        if section.type not in (SHT_RELA, SHT_REL):
-            continue
-        if not section.info < len(sections):
-            raise LinkError(f"malformed object: {section.name} relocates section {section.info}, which is not there")
-        place = sections[section.info]
-        if not _kept(place):
-            continue
-        if section.type == SHT_REL or section.link != tables[0]:
-            raise LinkError(f"malformed object: {section.name} is not a RELA section over the symbol table")
-        for offset, info, addend in _records(section, RELA):
-            rule = machine.rules.get(info & 0xFFFFFFFF)
-            if info >> 32 >= len(symbols):
-                raise LinkError(f"malformed object: {section.name} names symbol {info >> 32}, which is not there")
-            symbol = symbols[info >> 32]
-            if rule is None:
-                raise LinkError(f"relocation type {info & 0xFFFFFFFF} ({machine.name}, against {symbol.name!r}) is not supported")
-            if offset + rule.size > len(place.data):
-                raise LinkError(f"malformed object: {rule.name} at {offset:#x} lies outside {place.name}")
-            out.relocations.append((place, offset, rule, symbol, addend))
-    return out
-
-
-# -- writing the shared object -----------------------------------------------------------------------------------------
+        so = elf.link(machine.emit_object(module), ["ingot_entry"])
+    """
+    linker = _Linker(o.read(bytes(object)), sorted(exports))
+    linker.lay_out()
+    linker.relocate()
+    return linker.assemble()
 
 
 def _align(value: int, to: int) -> int:
@@ -295,6 +51,7 @@ def _align(value: int, to: int) -> int:
 
 
 def _hash(name: str) -> int:
+    """The System V ABI's symbol hash."""
     h = 0
     for byte in name.encode():
         h = (h << 4) + byte
@@ -312,230 +69,259 @@ class _Out:
     offset: int
     address: int
     size: int
-    link: str = ""
-    info: int = 0
-    align: int = 8
-    entry: int = 0
+    link: str
+    info: int
+    align: int
+    entry: int
 
 
-def link(object: bytes, exports: Sequence[str]) -> bytes:
-    """The shared object made of a relocatable `object` of LLVM's, exporting the functions named in `exports`.
+class _Linker:
+    """The state of one link: what is needed, then where it lies, then what it holds."""
 
-    Raises LinkError where the object is malformed, lacks an export, imports a symbol that is not in `IMPORTS`, or
-    holds a relocation or section that is not supported.
+    def __init__(self, source: o.Object, exports: list[str]):
+        self.source = source
+        self.machine = source.machine
+        self.exports = exports
+        self.defined: dict[str, Symbol] = {}
+        for s in source.symbols:
+            if s.bind != o.STB_LOCAL and s.section != 0:
+                if s.name in self.defined:
+                    raise LinkError(f"symbol {s.name!r} is defined twice")
+                self.defined[s.name] = s
+        for a, b in zip(exports, exports[1:]):
+            if a == b:
+                raise LinkError(f"{a!r} is exported twice")
+        for name in exports:
+            s = self.defined.get(name)
+            if s is None or s.section >= 0xFF00 or not o.kept(source.sections[s.section]) or s.value >= source.sections[s.section].size:
+                raise LinkError(f"cannot export {name!r}: the object does not define it")
+        self.imports = sorted({symbol.name for _, _, _, symbol, _ in source.relocations if symbol.section == 0})
+        for name in self.imports:
+            if name not in IMPORTS:
+                raise LinkError(f"the code needs {name or 'a nameless symbol'!r}, which is not one of the functions that it may import")
+        self.index = {name: i + 1 for i, name in enumerate([*self.imports, *exports])}  # in .dynsym
+        # One GOT slot for each symbol that is reached through it: by name for imports, else the symbol itself.
+        self.slots: dict[str | Symbol, int] = {}
+        self.n_addresses = 0  # addresses in data, for the loader to fill in
+        for place, _, rule, symbol, _ in source.relocations:
+            if rule.target.startswith("got") or rule.target == "call" and symbol.section == 0:
+                self.slots.setdefault(symbol.name if symbol.section == 0 else symbol, len(self.slots))
+            elif rule.target == "abs":
+                if not place.flags & o.SHF_WRITE:
+                    what = f"{rule.name} against {symbol.name!r} in {place.name}"
+                    raise LinkError(f"{what}: read-only data cannot hold an address (compile with reloc='pic')")
+                self.n_addresses += 1
+        self.stubs = [s for s in self.slots if isinstance(s, str)]
+        self.strings = bytearray(b"\0")
+        self.string_at = {text: self._string(text) for text in ["libc.so.6", *self.imports, *exports]}
 
-        so = elf.link(machine.emit_object(module), ["ingot_entry"])
-    """
-    source = _read(bytes(object))
-    machine = source.machine
-    defined: dict[str, _Symbol] = {}
-    for s in source.symbols:
-        if s.bind != STB_LOCAL and s.section != 0:
-            if s.name in defined:
-                raise LinkError(f"symbol {s.name!r} is defined twice")
-            defined[s.name] = s
-    names = sorted(exports)
-    for a, b in zip(names, names[1:]):
-        if a == b:
-            raise LinkError(f"{a!r} is exported twice")
-    for name in names:
-        if name not in defined or not defined[name].section < 0xFF00 or not _kept(source.sections[defined[name].section]):
-            raise LinkError(f"cannot export {name!r}: the object does not define it")
-    imports = _imports(source)
+    def _string(self, text: str) -> int:
+        at = len(self.strings)
+        self.strings += text.encode() + b"\0"
+        return at
 
-    # What the GOT and the loader must do, before sizes are known: one slot per symbol that is reached through it.
-    slots: dict[str | _Symbol, int] = {}
-    for place, _, rule, symbol, _ in source.relocations:
-        if rule.target.startswith("got") or rule.target == "call" and symbol.section == 0:
-            slots.setdefault(symbol.name if symbol.section == 0 else symbol, len(slots))
-        if rule.target == "abs" and not place.flags & SHF_WRITE:
-            raise LinkError(f"{rule.name} against {symbol.name!r} in {place.name}: read-only data cannot hold an address (compile with reloc='pic')")
-    stubs = [s for s in slots if isinstance(s, str)]
-    n_dynamic = len(slots) + sum(rule.target == "abs" for _, _, rule, _, _ in source.relocations)
+    # -- where everything lies --
 
-    # Dynamic symbols: imports, then exports.
-    strtab = bytearray(b"\0")
-    offsets = {}
-    for text in ["libc.so.6", *imports, *names]:
-        offsets[text] = len(strtab)
-        strtab += text.encode() + b"\0"
-    index = {name: i + 1 for i, name in enumerate([*imports, *names])}
-    n_symbols = len(index) + 1
-    n_buckets = max(1, len(names))
+    def lay_out(self) -> None:
+        """Give every section of the result, and with it every section of the object, an offset and an address."""
+        sections = [s for s in self.source.sections if o.kept(s)]
+        constants = [s for s in sections if not s.flags & (o.SHF_WRITE | o.SHF_EXECINSTR)]
+        code = [s for s in sections if s.flags & o.SHF_EXECINSTR]
+        data = [s for s in sections if s.flags & o.SHF_WRITE and s.type != o.SHT_NOBITS]
+        zeros = [s for s in sections if s.flags & o.SHF_WRITE and s.type == o.SHT_NOBITS]
+        if any(s.type == o.SHT_NOBITS for s in constants + code):
+            raise LinkError("malformed object: a read-only section without contents")
+        R, RX, RW = o.SHF_ALLOC, o.SHF_ALLOC | o.SHF_EXECINSTR, o.SHF_ALLOC | o.SHF_WRITE
+        self.outs: list[_Out] = []
+        self.at = o.EHDR.size + 6 * o.PHDR.size  # in the file
+        self.bias = 0  # an address less its offset in the file
+        self.n_symbols, self.n_buckets = len(self.index) + 1, max(1, len(self.exports))
+        page = self.machine.page
 
-    # Layout.
-    kept = [s for s in source.sections if _kept(s)]
-    constants = [s for s in kept if not s.flags & (SHF_WRITE | SHF_EXECINSTR)]
-    code = [s for s in kept if s.flags & SHF_EXECINSTR]
-    data = [s for s in kept if s.flags & SHF_WRITE and s.type != SHT_NOBITS]
-    zeros = [s for s in kept if s.flags & SHF_WRITE and s.type == SHT_NOBITS]
-    if any(s.type == SHT_NOBITS for s in constants + code):
-        raise LinkError("malformed object: a read-only section without contents")
-    n_segments = 6
-    outs: list[_Out] = []
-    at, bias = EHDR.size + n_segments * PHDR.size, 0
+        self.hash = self._put(".hash", o.SHT_HASH, R, 4 * (2 + self.n_buckets + self.n_symbols), ".dynsym", entry=4)
+        self.dynsym = self._put(".dynsym", o.SHT_DYNSYM, R, o.SYM.size * self.n_symbols, ".dynstr", info=1, entry=o.SYM.size)
+        self.dynstr = self._put(".dynstr", o.SHT_STRTAB, R, len(self.strings), align=1)
+        n_dynamic = len(self.slots) + self.n_addresses
+        self.rela = self._put(".rela.dyn", o.SHT_RELA, R, o.RELA.size * n_dynamic, ".dynsym", entry=o.RELA.size)
+        self._put_all(".rodata", o.SHT_PROGBITS, R, constants)
+        segments = [(o.PT_LOAD, o.PF_R, 0, 0, self.at, self.at, page)]
 
-    def put(name: str, kind: int, flags: int, size: int, link: str = "", info: int = 0, align: int = 8, entry: int = 0) -> _Out:
-        nonlocal at
-        at = _align(at, align)
-        outs.append(_Out(name, kind, flags, at, at + bias, size, link, info, align, entry))
-        at += 0 if kind == SHT_NOBITS else size
-        return outs[-1]
+        start = self._next_segment()
+        self._put_all(".text", o.SHT_PROGBITS, RX, code)
+        self.plt = self._put(".plt", o.SHT_PROGBITS, RX, 16 * len(self.stubs), align=16)
+        size = self.at - start
+        segments.append((o.PT_LOAD, o.PF_R | o.PF_X, start, start + self.bias, size, size, page))
 
-    def put_all(name: str, kind: int, flags: int, sections: list[_Section]) -> None:
+        start = self._next_segment()
+        self.dynamic = self._put(".dynamic", o.SHT_DYNAMIC, RW, 13 * o.DYN.size, ".dynstr", entry=o.DYN.size)
+        self.got = self._put(".got", o.SHT_PROGBITS, RW, 8 * len(self.slots), entry=8)
+        relro = _align(self.at - start, o.FILE_PAGE)  # made read-only by the loader, so data starts on another page
+        if data or zeros:
+            self.at = start + relro
+            self._put_all(".data", o.SHT_PROGBITS, RW, data)
+        filled = self.at - start
+        self._put_all(".bss", o.SHT_NOBITS, RW, zeros)
+        total = max(relro, self.outs[-1].offset + self.outs[-1].size - start)
+        dynamic = self.dynamic
+        segments += [
+            (o.PT_LOAD, o.PF_R | o.PF_W, start, start + self.bias, filled, total, page),
+            (o.PT_DYNAMIC, o.PF_R | o.PF_W, dynamic.offset, dynamic.address, dynamic.size, dynamic.size, 8),
+            (o.PT_GNU_RELRO, o.PF_R, start, start + self.bias, min(filled, relro), relro, 1),
+            (o.PT_GNU_STACK, o.PF_R | o.PF_W, 0, 0, 0, 0, 16),
+        ]
+        self.segments = segments
+        self.end = start + filled
+        if start + total + self.bias >= 1 << 31:
+            raise LinkError("the program is too large (the limit is 2 GiB)")
+
+    def _put(self, name: str, kind: int, flags: int, size: int, link: str = "", info: int = 0, align: int = 8, entry: int = 0) -> _Out:
+        at = _align(self.at, align)
+        out = _Out(name, kind, flags, at, at + self.bias, size, link, info, align, entry)
+        self.outs.append(out)
+        if kind != o.SHT_NOBITS:
+            self.at = at + size
+        return out
+
+    def _put_all(self, name: str, kind: int, flags: int, sections: list[Section]) -> None:
+        """One section of the result, made of several of the object's."""
         if not sections:
             return
-        size, align = 0, max(s.align for s in sections)
-        places = []
+        size, places = 0, []
         for s in sections:
-            size = _align(size, s.align)
-            places.append(size)
-            size += s.size
-        out = put(name, kind, flags, size, align=align)
+            places.append(_align(size, s.align))
+            size = places[-1] + s.size
+        out = self._put(name, kind, flags, size, align=max(s.align for s in sections))
         for s, place in zip(sections, places):
             s.address = out.address + place
 
-    def next_segment() -> int:
-        """A new page, in the file and in memory: segments of different rights never share one."""
-        nonlocal at, bias
-        at = _align(at, FILE_PAGE)
-        bias += machine.page if at % machine.page else 0
-        return at
+    def _next_segment(self) -> int:
+        """Go to a new page, in the file and in memory: segments of different rights never share one."""
+        self.at = _align(self.at, o.FILE_PAGE)
+        if self.at % self.machine.page:
+            self.bias += self.machine.page
+        return self.at
 
-    hashes = put(".hash", SHT_HASH, SHF_ALLOC, 4 * (2 + n_buckets + n_symbols), ".dynsym", entry=4)
-    dynsym = put(".dynsym", SHT_DYNSYM, SHF_ALLOC, SYM.size * n_symbols, ".dynstr", info=1, entry=SYM.size)
-    dynstr = put(".dynstr", SHT_STRTAB, SHF_ALLOC, len(strtab), align=1)
-    rela = put(".rela.dyn", SHT_RELA, SHF_ALLOC, RELA.size * n_dynamic, ".dynsym", entry=RELA.size)
-    put_all(".rodata", SHT_PROGBITS, SHF_ALLOC, constants)
-    segments = [(PT_LOAD, PF_R, 0, 0, at, at, machine.page)]
-    start = next_segment()
-    put_all(".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, code)
-    plt = put(".plt", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 16 * len(stubs), align=16)
-    segments.append((PT_LOAD, PF_R | PF_X, start, start + bias, at - start, at - start, machine.page))
-    start = next_segment()
-    dynamic = put(".dynamic", SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 13 * DYN.size, ".dynstr", entry=DYN.size)
-    got = put(".got", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8 * len(slots), entry=8)
-    relro = _align(at - start, FILE_PAGE)
-    if data or zeros:
-        at = start + relro
-        put_all(".data", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, data)
-    filled = at - start
-    put_all(".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, zeros)
-    total = max(filled, relro, outs[-1].offset + outs[-1].size - start)
-    segments += [
-        (PT_LOAD, PF_R | PF_W, start, start + bias, filled, total, machine.page),
-        (PT_DYNAMIC, PF_R | PF_W, dynamic.offset, dynamic.address, dynamic.size, dynamic.size, 8),
-        (PT_GNU_RELRO, PF_R, start, start + bias, min(filled, relro), relro, 1),
-        (PT_GNU_STACK, PF_R | PF_W, 0, 0, 0, 0, 16),
-    ]
-    assert len(segments) == n_segments
-    if at + bias + total >= 1 << 31:
-        raise LinkError("the program is too large (the limit is 2 GiB)")
+    # -- what the code and the loader must know of it --
 
-    # Relocate.
-    def slot(symbol: _Symbol) -> int:
-        return got.address + 8 * slots[symbol.name if symbol.section == 0 else symbol]
-
-    def address(symbol: _Symbol) -> int:
-        if symbol.section >= 0xFF00 or (base := source.sections[symbol.section].address) is None:
+    def _address(self, symbol: Symbol) -> int:
+        base = None if symbol.section >= 0xFF00 else self.source.sections[symbol.section].address
+        if base is None:
             raise LinkError(f"symbol {symbol.name!r} lies in a section that is not part of the program")
         return base + symbol.value
 
-    relative: list[tuple[int, int, int]] = []  # records of .rela.dyn: an address within the object itself,
-    symbolic: list[tuple[int, int, int]] = []  # or that of an imported function
-    for owner, i in slots.items():
-        if isinstance(owner, str):
-            symbolic.append((got.address + 8 * i, index[owner] << 32 | machine.glob_dat, 0))
-        else:
-            relative.append((got.address + 8 * i, machine.relative, address(owner)))
-    for place, offset, rule, symbol, addend in source.relocations:
-        assert place.address is not None
-        here = place.address + offset
-        if rule.target == "abs":
+    def _target(self, rule: o.Rule, symbol: Symbol) -> int:
+        """What a relocation points to, before its addend."""
+        if rule.target.startswith("got"):
+            return self.got.address + 8 * self.slots[symbol.name if symbol.section == 0 else symbol]
+        if symbol.section != 0:
+            return self._address(symbol)
+        if rule.target != "call":
+            raise LinkError(f"{rule.name} against the imported {symbol.name!r} is not supported (compile with reloc='pic')")
+        return self.plt.address + 16 * self.stubs.index(symbol.name)
+
+    def relocate(self) -> None:
+        """Patch the object's sections, and collect what is left to the loader."""
+        machine, index = self.machine, self.index
+        self.relative: list[tuple[int, int, int]] = []  # records of .rela.dyn: addresses within the object itself,
+        self.symbolic: list[tuple[int, int, int]] = []  # and those of imported functions
+        for owner, i in self.slots.items():
+            slot = self.got.address + 8 * i
+            if isinstance(owner, str):
+                self.symbolic.append((slot, index[owner] << 32 | machine.glob_dat, 0))
+            else:
+                self.relative.append((slot, machine.relative, self._address(owner)))
+        for place, offset, rule, symbol, addend in self.source.relocations:
+            assert place.address is not None  # all kept sections were placed
+            here = place.address + offset
             if not -(1 << 31) <= addend < 1 << 31:
                 raise LinkError(f"{rule.name} against {symbol.name!r}: an addend of {addend:#x} lies outside any object")
-            if symbol.section == 0:
-                symbolic.append((here, index[symbol.name] << 32 | machine.abs64, addend))
+            if rule.target == "abs":
+                if symbol.section == 0:
+                    self.symbolic.append((here, index[symbol.name] << 32 | machine.abs64, addend))
+                else:
+                    self.relative.append((here, machine.relative, self._address(symbol) + addend))
+                continue
+            target = self._target(rule, symbol) + addend
+            if rule.target in ("page", "gotpage"):
+                value = (target & ~0xFFF) - (here & ~0xFFF)
+            elif rule.target in ("low", "gotlow"):
+                value = target & 0xFFF
             else:
-                relative.append((here, machine.relative, address(symbol) + addend))
-            continue
-        if rule.target.startswith("got"):
-            target = slot(symbol) + addend
-        elif symbol.section == 0:
-            if rule.target != "call":
-                raise LinkError(f"{rule.name} against the imported {symbol.name!r} is not supported (compile with reloc='pic')")
-            target = plt.address + 16 * stubs.index(symbol.name) + addend
-        else:
-            target = address(symbol) + addend
-        if rule.target in ("page", "gotpage"):
-            value = (target & ~0xFFF) - (here & ~0xFFF)
-        elif rule.target in ("low", "gotlow"):
-            value = target & 0xFFF
-        else:
-            value = target - here
-        rule.patch(place.data, offset, value)
+                value = target - here
+            rule.patch(place.data, offset, value)
 
-    # Assemble.
-    shstrtab = bytearray(b"\0")
-    section_names = {}
-    for out in [*outs, _Out(".shstrtab", SHT_STRTAB, 0, 0, 0, 0)]:
-        section_names[out.name] = len(shstrtab)
-        shstrtab += out.name.encode() + b"\0"
-    strings_at = start + filled
-    headers_at = _align(strings_at + len(shstrtab), 8)
-    image = bytearray(headers_at)
-    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
-    EHDR.pack_into(image, 0, ident, 3, machine.number, 1, 0, EHDR.size, headers_at, 0, EHDR.size, PHDR.size, n_segments, SHDR.size, len(outs) + 2, len(outs) + 1)  # fmt: skip
-    for i, (kind, flags, offset, vaddr, filesz, memsz, align) in enumerate(segments):
-        PHDR.pack_into(image, EHDR.size + i * PHDR.size, kind, flags, offset, vaddr, vaddr, filesz, memsz, align)
-    buckets, chains = [0] * n_buckets, [0] * n_symbols
-    for name in reversed(names):
-        bucket = _hash(name) % n_buckets
-        chains[index[name]], buckets[bucket] = buckets[bucket], index[name]
-    struct.pack_into(f"<{2 + n_buckets + n_symbols}I", image, hashes.offset, n_buckets, n_symbols, *buckets, *chains)
-    numbers = {out.name: i + 1 for i, out in enumerate(outs)}
-    for name, i in index.items():
-        if name in defined:
-            s = defined[name]
-            home = numbers[next(o.name for o in outs if o.address <= address(s) < o.address + max(o.size, 1) and o.flags & SHF_ALLOC)]
-            entry = (offsets[name], STB_GLOBAL << 4 | s.type, 0, home, address(s), s.size)
-        else:
-            entry = (offsets[name], STB_GLOBAL << 4 | STT_FUNC, 0, 0, 0, 0)
-        SYM.pack_into(image, dynsym.offset + i * SYM.size, *entry)
-    image[dynstr.offset : dynstr.offset + len(strtab)] = strtab
-    for i, record in enumerate([*sorted(relative), *sorted(symbolic)]):
-        RELA.pack_into(image, rela.offset + i * RELA.size, *record)
-    for section in kept:
-        if section.data:
-            offset = _file_offset(outs, section)
-            image[offset : offset + len(section.data)] = section.data
-    for i, name in enumerate(stubs):
-        image[plt.offset + 16 * i : plt.offset + 16 * (i + 1)] = machine.stub(plt.address + 16 * i, got.address + 8 * slots[name])
-    tags = [
-        (DT_NEEDED, offsets["libc.so.6"]), (DT_HASH, hashes.address), (DT_STRTAB, dynstr.address), (DT_SYMTAB, dynsym.address),
-        (DT_STRSZ, len(strtab)), (DT_SYMENT, SYM.size), (DT_RELA, rela.address), (DT_RELASZ, rela.size), (DT_RELAENT, RELA.size),
-        (DT_RELACOUNT, len(relative)), (DT_FLAGS, 8), (DT_FLAGS_1, 1), (DT_NULL, 0),
-    ]  # fmt: skip
-    for i, tag in enumerate(tags):
-        DYN.pack_into(image, dynamic.offset + i * DYN.size, *tag)
-    image[strings_at : strings_at + len(shstrtab)] = shstrtab
-    image += bytes(SHDR.size)
-    for o in outs:
-        image += SHDR.pack(section_names[o.name], o.type, o.flags, o.address, o.offset, o.size, numbers.get(o.link, 0), o.info, o.align, o.entry)
-    image += SHDR.pack(section_names[".shstrtab"], SHT_STRTAB, 0, 0, strings_at, len(shstrtab), 0, 0, 1, 0)
-    return bytes(image)
+    # -- the bytes --
 
+    def assemble(self) -> bytes:
+        """The file."""
+        outs = self.outs
+        names, section_names = bytearray(b"\0"), {}
+        for name in [*(out.name for out in outs), ".shstrtab"]:
+            section_names[name] = len(names)
+            names += name.encode() + b"\0"
+        headers_at = _align(self.end + len(names), 8)
+        image = bytearray(headers_at)
+        o.EHDR.pack_into(
+            image, 0, b"\x7fELF\x02\x01\x01" + bytes(9), 3, self.machine.number, 1, 0, o.EHDR.size, headers_at, 0,
+            o.EHDR.size, o.PHDR.size, len(self.segments), o.SHDR.size, len(outs) + 2, len(outs) + 1,
+        )  # fmt: skip
+        for i, (kind, flags, offset, address, filled, size, align) in enumerate(self.segments):
+            o.PHDR.pack_into(image, o.EHDR.size + i * o.PHDR.size, kind, flags, offset, address, address, filled, size, align)
+        image[self.dynstr.offset : self.dynstr.offset + len(self.strings)] = self.strings
+        image[self.end : self.end + len(names)] = names
+        numbers = {out.name: i + 1 for i, out in enumerate(outs)}
+        self._write_symbols(image, numbers)
+        for i, record in enumerate([*sorted(self.relative), *sorted(self.symbolic)]):
+            o.RELA.pack_into(image, self.rela.offset + i * o.RELA.size, *record)
+        for section in self.source.sections:
+            if section.address is not None and section.data:
+                out = next(x for x in outs if x.address <= section.address < x.address + x.size)
+                offset = section.address - out.address + out.offset
+                image[offset : offset + len(section.data)] = section.data
+        for i, name in enumerate(self.stubs):
+            stub = self.machine.stub(self.plt.address + 16 * i, self.got.address + 8 * self.slots[name])
+            image[self.plt.offset + 16 * i : self.plt.offset + 16 * (i + 1)] = stub
+        self._write_dynamic(image)
+        image += bytes(o.SHDR.size)
+        for x in outs:
+            link = numbers.get(x.link, 0)
+            image += o.SHDR.pack(section_names[x.name], x.type, x.flags, x.address, x.offset, x.size, link, x.info, x.align, x.entry)
+        image += o.SHDR.pack(section_names[".shstrtab"], o.SHT_STRTAB, 0, 0, self.end, len(names), 0, 0, 1, 0)
+        return bytes(image)
 
-def _imports(source: _Object) -> list[str]:
-    """The undefined symbols that relocations use, sorted; each must be on the list."""
-    used = sorted({symbol.name for _, _, _, symbol, _ in source.relocations if symbol.section == 0})
-    for name in used:
-        if name not in IMPORTS:
-            raise LinkError(f"the code calls {name or 'a nameless symbol'!r}, which is not one of the functions an executable may import")
-    return used
+    def _write_symbols(self, image: bytearray, numbers: dict[str, int]) -> None:
+        buckets, chains = [0] * self.n_buckets, [0] * self.n_symbols
+        for name in reversed(self.exports):
+            bucket = _hash(name) % self.n_buckets
+            chains[self.index[name]], buckets[bucket] = buckets[bucket], self.index[name]
+        form = f"<{2 + self.n_buckets + self.n_symbols}I"
+        struct.pack_into(form, image, self.hash.offset, self.n_buckets, self.n_symbols, *buckets, *chains)
+        for name, i in self.index.items():
+            if name in self.imports:
+                record = (self.string_at[name], o.STB_GLOBAL << 4 | o.STT_FUNC, 0, 0, 0, 0)
+            else:
+                s = self.defined[name]
+                section = self.source.sections[s.section].address
+                assert section is not None  # an export's section is kept
+                home = next(numbers[x.name] for x in self.outs if x.address <= section < x.address + max(x.size, 1))
+                record = (self.string_at[name], o.STB_GLOBAL << 4 | s.type, 0, home, self._address(s), s.size)
+            o.SYM.pack_into(image, self.dynsym.offset + i * o.SYM.size, *record)
 
-
-def _file_offset(outs: list[_Out], section: _Section) -> int:
-    assert section.address is not None
-    out = next(o for o in outs if o.address <= section.address < o.address + max(o.size, 1) and o.type != SHT_NOBITS)
-    return section.address - out.address + out.offset
+    def _write_dynamic(self, image: bytearray) -> None:
+        tags = [
+            (o.DT_NEEDED, self.string_at["libc.so.6"]),
+            (o.DT_HASH, self.hash.address),
+            (o.DT_STRTAB, self.dynstr.address),
+            (o.DT_SYMTAB, self.dynsym.address),
+            (o.DT_STRSZ, len(self.strings)),
+            (o.DT_SYMENT, o.SYM.size),
+            (o.DT_RELA, self.rela.address),
+            (o.DT_RELASZ, self.rela.size),
+            (o.DT_RELAENT, o.RELA.size),
+            (o.DT_RELACOUNT, len(self.relative)),
+            (o.DT_FLAGS, 8),  # DF_BIND_NOW
+            (o.DT_FLAGS_1, 1),  # DF_1_NOW
+            (o.DT_NULL, 0),
+        ]
+        for i, tag in enumerate(tags):
+            o.DYN.pack_into(image, self.dynamic.offset + i * o.DYN.size, *tag)

@@ -14,6 +14,7 @@ from support import TRIPLES, compile_ir, native
 
 from ingot.backends.cpu import elf
 
+
 def load(so: bytes, tmp_path: Path) -> ctypes.CDLL:
     path = tmp_path / f"{len(list(tmp_path.iterdir()))}.so"
     path.write_bytes(so)

@@ -51,7 +51,8 @@ def manifest(*slots: str, **changes) -> dict:
         ("f64", 0.1, struct.pack("<d", 0.1)), ("f32", 0.1, struct.pack("<f", 0.1)), ("f32", 7, struct.pack("<f", 7)),
         ("f32", 1e39, struct.pack("<f", float("inf"))), ("f32", -1e300, struct.pack("<f", float("-inf"))),
         ("f16", 0.1, struct.pack("<e", 0.1)), ("f16", 65520.0, b"\x00\x7c"), ("f32", np.float32(2.5), struct.pack("<f", 2.5)),
-        ("bf16", 1.0, b"\x80\x3f"), ("bf16", float("nan"), b"\xc0\x7f"), ("bf16", 1 + 2**-8, b"\x80\x3f"), ("bf16", 1 + 3 * 2**-8, b"\x82\x3f"),
+        ("bf16", 1.0, b"\x80\x3f"), ("bf16", float("nan"), b"\xc0\x7f"), ("bf16", 1 + 2**-8, b"\x80\x3f"),
+        ("bf16", 1 + 3 * 2**-8, b"\x82\x3f"),
         ("bf16", -1e39, b"\x80\xff"), ("bf16", 3.4e38, b"\x80\x7f"), ("i64", np.int64(3), struct.pack("<q", 3)),
     ],
 )  # fmt: skip

@@ -127,7 +127,8 @@ def test_from_numpy():
     ref = weakref.ref(a)
     del a
     assert ref() is not None, "the buffer keeps the array alive"
-    for other in (np.arange(12.0).reshape(3, 4).T, np.arange(12.0)[::2], np.arange(3, dtype=">f4"), np.zeros(9, np.uint8)[1:].view(np.float64)):
+    odd = np.zeros(9, np.uint8)[1:].view(np.float64)
+    for other in (np.arange(12.0).reshape(3, 4).T, np.arange(12.0)[::2], np.arange(3, dtype=">f4"), odd):
         c = memory.from_numpy(other)
         assert c.owner is None
         np.testing.assert_array_equal(c.array(other.dtype.newbyteorder("="), other.shape), other)
