@@ -1,3 +1,39 @@
-"""Ingot: PyTorch's vocabulary, compiled ahead of time."""
+"""Ingot: PyTorch's vocabulary, compiled ahead of time.
+
+    import ingot
+
+    x = ingot.randn(8, 16)
+    y = ingot.softmax(x @ x.T, dim=-1)
+
+Names are imported when they are first used: `import ingot` costs little more than `import numpy`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from ingot._names import DTYPES, MODULES, NAMES
 
 __version__ = "0.1.0"
+
+if __name__ != "ingot":
+    raise ImportError(f"import this package as ingot, not as {__name__}: run from outside the repository root")
+
+
+def __getattr__(name: str) -> Any:
+    if name in NAMES:
+        value = getattr(importlib.import_module(NAMES[name]), name)
+    elif name in DTYPES:
+        value = getattr(importlib.import_module("ingot.ir.dtypes"), DTYPES[name])
+    elif name in MODULES:
+        value = importlib.import_module(f"ingot.{name}")
+    else:
+        raise AttributeError(f"module 'ingot' has no attribute {name!r}")
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*NAMES, *DTYPES, *MODULES, "__version__"})

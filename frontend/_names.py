@@ -1,0 +1,3 @@
+MODULES = ("autograd", "nn", "optim", "utils", "random")
+DTYPES = {}
+NAMES = {}

@@ -1,0 +1,130 @@
+"""`backward` and `grad`: the engine on Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot._tensor import Tensor, wrap
+from ingot.runtime import tape
+from ingot.runtime.recorder import here
+from ingot.runtime.tape import Edge, Leaf, Pair
+
+__all__ = ["backward", "grad"]
+
+
+def _sequence(x: Any) -> tuple:
+    return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
+
+
+def _roots(tensors: tuple, gradients: tuple, create_graph: bool) -> list[tuple[Edge, Pair]]:
+    if len(gradients) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
+    roots = []
+    for i, (t, g) in enumerate(zip(tensors, gradients)):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"expected a Tensor to differentiate, got {type(t).__name__}")
+        value, edge = t._pair()
+        if edge is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if g is None:
+            if t.numel() != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            roots.append((edge, tape.ones(value.type)))
+            continue
+        if not isinstance(g, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+        if tuple(g.shape) != tuple(t.shape):
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
+            )
+        if g.dtype is not t.dtype:
+            raise RuntimeError(f"Mismatch in dtype: grad_output[{i}] has {g.dtype} and output[{i}] has {t.dtype}.")
+        pair = g._owned()
+        roots.append((edge, pair if create_graph else (pair[0], None)))
+    return roots
+
+
+def backward(
+    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of the leaves, or of `inputs` only.
+
+    `grad_tensors` are the gradients to start from; None (alone or in the sequence) means 1 for tensors of one element.
+    RuntimeError if a tensor requires no gradient, or if the graph was freed by an earlier backward.
+
+    >>> ingot.autograd.backward(loss)
+    """
+    outs = _sequence(tensors)
+    given = _sequence(grad_tensors) if grad_tensors is not None else (None,) * len(outs)
+    keep = create_graph if retain_graph is None else retain_graph
+    roots = _roots(outs, given, create_graph)
+    if inputs is None:
+        tape.engine(roots, retain_graph=keep, create_graph=create_graph)
+    else:
+        leaves = _sequence(inputs)
+        if not leaves:
+            raise RuntimeError("`inputs` argument to `backward` cannot be empty.")
+        edges = _targets(leaves)
+        found = tape.engine(roots, retain_graph=keep, create_graph=create_graph, targets=edges)
+        for t, edge, g in zip(leaves, edges, found):
+            if g is not None:
+                slot = edge[0].slot if isinstance(edge[0], Leaf) else t._grad_slot()
+                tape.frontend.accumulate(slot, g, create_graph)
+    rec = here.recorder
+    if rec.backward_depth == 0 and not rec.tracing:
+        rec.flush()
+
+
+def _targets(tensors: tuple) -> list[Edge]:
+    edges = []
+    for t in tensors:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"inputs must be Tensors, got {type(t).__name__}")
+        edge = t._pair()[1]
+        if edge is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        edges.append(edge)
+    return edges
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`; no `.grad` changes.
+
+    `create_graph`: they can be differentiated again. `allow_unused`: None for an input that the outputs do not depend on
+    (otherwise a RuntimeError); `materialize_grads`: zeros instead.
+
+    >>> (g,) = ingot.autograd.grad(y.sum(), x, create_graph=True)
+    """
+    if is_grads_batched:
+        raise RuntimeError("is_grads_batched is not supported: loop over the gradients, or use autograd.functional")
+    outs, ins = _sequence(outputs), _sequence(inputs)
+    given = _sequence(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True")
+    keep = create_graph if retain_graph is None else retain_graph
+    edges = _targets(ins)
+    found = tape.engine(_roots(outs, given, create_graph), retain_graph=keep, create_graph=create_graph, targets=edges)
+    results: list[Tensor | None] = []
+    for t, g in zip(ins, found):
+        if g is None and not (allow_unused or materialize_grads):
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
+                "desired behavior."
+            )
+        if g is None:
+            results.append(wrap(tape.zeros(t._array.type)) if materialize_grads else None)
+        else:
+            results.append(wrap(g if create_graph else (g[0], None)))
+    return tuple(results)
+
+

@@ -1,0 +1,183 @@
+"""Composites: a functional written in Tensor operations, recorded as one node.
+
+    @composite
+    def softmax(x, dim):
+        e = ingot.exp(x - x.amax(dim, keepdim=True))
+        return e / e.sum(dim, keepdim=True)
+
+The function is traced once per signature. Its derivative comes from its graph, and the compiler's first pass inlines it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ingot.dispatch import record
+from ingot.ir.dtypes import DType
+from ingot.ir.graph import Graph
+from ingot.ir.op import OPS, Op
+from ingot.runtime.array import Array
+from ingot.runtime.recorder import Recorder, here
+from ingot._tensor import Tensor, get_default_dtype, wrap
+
+__all__ = ["composite", "CompositeTrace"]
+
+F = TypeVar("F", bound=Callable)
+
+
+class CompositeTrace(Recorder):
+    """The recorder while a composite is traced: its inputs are placeholders, and nothing else may be read."""
+
+    tracing = True
+    composite = True
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+        self.grad_enabled = False  # the derivative comes from the graph
+
+    def placeholder(self, like: Tensor) -> Tensor:
+        """A Tensor that stands for an argument like `like`."""
+        a = Array(like._array.type, None, -1 - len(self.inputs), self)
+        self.inputs.append(a)
+        self.input_keys.append(id(a.type))
+        out = wrap((a, None))
+        out._weak = like._weak
+        return out
+
+    def capture(self, t: Tensor) -> None:
+        """Refuse a tensor that is no argument."""
+        a = t._array if t._storage is None else t._storage.base
+        if a.source is not self:
+            raise RuntimeError(f"composite {self.name}: a tensor that is not an argument is read; pass it as an argument")
+
+    def input(self, a: Array) -> int | None:
+        raise RuntimeError(f"composite {self.name}: a value that is not an argument is read; pass it as an argument")
+
+    def will_write(self, storage: Any) -> None:
+        """In-place writes inside a composite stay inside."""
+        if storage.base.source is not self:
+            raise RuntimeError(f"composite {self.name}: writes in place to a tensor from outside")
+
+    def need(self, a: Array) -> None:
+        raise RuntimeError(f"composite {self.name}: the value of a tensor is not known while the function is traced")
+
+    def flush(self) -> None:
+        """Nothing runs while a composite is traced."""
+
+    def read_grad(self, slot: Any) -> Any:
+        raise RuntimeError(f"composite {self.name}: .grad is read")
+
+    write_grad = reserve = read_grad
+
+
+class _Traced:
+    """One signature of a composite: what to record, and how to give the results back."""
+
+    __slots__ = ("op", "attrs", "order", "rebuild")
+
+    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any]):
+        self.op: Op = OPS["call"]
+        self.attrs: tuple = (graph,)
+        self.order: tuple[int, ...] | None = None
+        self.rebuild = rebuild
+        if len(graph.nodes) == 1 and graph.nodes[0].outputs == graph.outputs:  # a composite of one op is that op
+            n = graph.nodes[0]
+            self.op, self.attrs = n.op, n.attrs
+            self.order = tuple(graph.inputs.index(v) for v in n.inputs)
+
+
+def _static(v: Any) -> Any:
+    """A key under which `v` is known: 1, 1.0 and True are different, and so are 0.0 and -0.0."""
+    if type(v) is float:
+        return (float, v) if v and v == v else (float, repr(math.copysign(1.0, v)), repr(v))
+    if isinstance(v, (tuple, list)):
+        return (type(v), *map(_static, v))
+    return v if v is None or isinstance(v, (str, DType)) else (type(v), v)
+
+
+def composite(fn: F) -> F:
+    """Make `fn` a composite: Tensor arguments (also inside lists and tuples) are inputs, all others are static.
+
+    `fn` returns a Tensor, or a tuple of Tensors. TypeError for a static argument that is not hashable.
+
+    >>> @composite
+    ... def mish(x):
+    ...     return x * ingot.tanh(ingot.log1p(ingot.exp(x)))
+    """
+    traces: dict[Any, _Traced] = {}
+    name = fn.__name__
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        tensors: list[Tensor] = []
+        key: list[Any] = [get_default_dtype()]
+        for a in args:
+            if isinstance(a, Tensor):
+                tensors.append(a)
+                key.append(a._array.type)
+                if a._weak:
+                    key.append("weak")
+            else:
+                key.append(_flat(a, tensors))
+        for k in sorted(kwargs):
+            key.append(k)
+            key.append(_flat(kwargs[k], tensors))
+        k = tuple(key)
+        try:
+            traced = traces.get(k)
+        except TypeError as e:
+            raise TypeError(f"{name}: a static argument is not hashable ({e})") from None
+        if traced is None:
+            traced = traces[k] = _trace(fn, name, args, kwargs)
+        if traced.order is not None:
+            tensors = [tensors[i] for i in traced.order]
+        return traced.rebuild(record(traced.op, tensors, traced.attrs))
+
+    return functools.wraps(fn)(call)  # type: ignore[return-value]
+
+
+def _flat(a: Any, tensors: list[Tensor]) -> Any:
+    if isinstance(a, Tensor):
+        tensors.append(a)
+        return (Tensor, a._array.type, a._weak)
+    if isinstance(a, (tuple, list)):
+        return (type(a), *[_flat(x, tensors) for x in a])
+    return _static(a)
+
+
+def _trace(fn: Callable, name: str, args: tuple, kwargs: dict) -> _Traced:
+    trace = CompositeTrace(name)
+
+    def stand_in(a: Any) -> Any:
+        if isinstance(a, Tensor):
+            return trace.placeholder(a)
+        if isinstance(a, (tuple, list)):
+            items = [stand_in(x) for x in a]
+            return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
+        return a
+
+    outer = here.recorder
+    here.recorder = trace
+    try:
+        given = [stand_in(a) for a in args]
+        named = {k: stand_in(kwargs[k]) for k in sorted(kwargs)}
+        result = fn(*given, **named)
+        outs = result if isinstance(result, (tuple, list)) else (result,)
+        if not outs or not all(isinstance(t, Tensor) for t in outs):
+            raise TypeError(f"composite {name}: must return a Tensor or a tuple of Tensors, not {type(result).__name__}")
+        live = tuple(t._now().value for t in outs)
+    finally:
+        here.recorder = outer
+    graph = trace.whole_graph(live, name)
+    if isinstance(result, Tensor):
+        return _Traced(graph, _same)
+    if hasattr(result, "_fields"):
+        return _Traced(graph, (lambda r, cls=type(result): cls(*r)) if len(outs) > 1 else (lambda r, cls=type(result): cls(r)))
+    return _Traced(graph, _same if len(outs) > 1 else lambda r: (r,))
+
+
+def _same(r: Any) -> Any:
+    return r

@@ -1,0 +1,253 @@
+"""Recording on Tensors: `record`, and what functions need beside it (scalars, views, in-place writes, conversion)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
+from ingot.ir.dtypes import DType, Half, bool_, by_numpy, f32, i16, i32, i64, promote
+from ingot.ir.graph import Const
+from ingot.ir.op import OPS, Op
+from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
+from ingot.runtime import array as arrays
+from ingot.runtime import memory
+from ingot.runtime.array import host
+from ingot.runtime.recorder import here, user_location
+from ingot.runtime.scalars import host_number, number, rank0
+from ingot.runtime.storage import LeafStep, Movement
+from ingot.runtime.tape import Blank, Leaf, Version, attach, signature
+from ingot._tensor import Tensor, get_default_dtype, wrap
+
+__all__ = ["record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "convert", "promote_operands", "stop_gradient",
+           "wrap"]  # fmt: skip
+
+_new = Tensor.__new__
+_BITS = {16: i16, 32: i32, 64: i64}
+
+
+def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
+    """Record `op` on Tensors: a Tensor, or a tuple of them. With grad mode on it goes on the tape.
+
+    Shape and dtype errors are raised here, at the call.
+
+    >>> record(OPS["tanh"], (x,))
+    """
+    rec = here.recorder
+    if rec.tracing:
+        values = [t._now() for t in tensors]
+        edges = [t._edge for t in tensors]
+    else:
+        values = []
+        edges = []
+        for t in tensors:
+            s = t._storage
+            if s is not None and s.generation != t._generation:
+                t._now()
+            values.append(t._array)
+            edges.append(t._edge)
+    sig = signature(op, attrs, values)
+    loc = user_location()
+    outs = rec.emit(op, values, attrs, sig.out_types, loc)
+    node = None
+    if rec.grad_enabled:
+        for e in edges:
+            if e is not None:
+                pairs, node = attach(sig, values, tuple(edges), outs, loc)
+                break
+    results = []
+    if node is None:
+        for a in outs:
+            t = _new(Tensor)
+            t._array = a
+            t._edge = t._storage = t._version_cell = t._slot = None
+            t._steps = ()
+            t._generation = 0
+            t._weak = False
+            results.append(t)
+    else:
+        results = [wrap(p) for p in pairs]
+        saved = node.saved
+        if saved:
+            versions = []
+            for i in saved:
+                t = tensors[i] if i >= 0 else results[~i]
+                cell = t._version_cell
+                if cell is None:
+                    cell = t._version_cell = Version()
+                versions.append((cell, cell.n, t._array.type))
+            node.versions = versions
+    if rec.run_soon:
+        rec.flush()
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def scalar(value: Any, dtype: DType) -> Tensor:
+    """A Python number as a rank-0 Tensor of `dtype`, passed to compiled code by value. While a composite is traced it is a constant.
+
+    RuntimeError where an integer dtype cannot hold it.
+    """
+    if here.recorder.tracing:
+        return constant(number(value, dtype), dtype)
+    if dtype in Half:
+        x = wrap((host(rank0(f32), number(value, f32)), None))
+        return record(OPS["cast"], (x,), (dtype,))
+    return wrap((host_number(value, dtype), None))
+
+
+def constant(value: Any, dtype: DType) -> Tensor:
+    """A number or small array that is part of the recorded graph itself."""
+    array = np.asarray(value).astype(dtype.numpy)
+    return record(OPS["constant"], (), (Const(tensor_type(dtype, array.shape), array.tobytes()),))
+
+
+def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = False) -> Tensor:
+    """A Tensor of `array`'s values, in `dtype`: a copy, or with `share` on its own memory.
+
+    While something is traced the values become a constant of the graph. TypeError for a dtype that no tensor has.
+    """
+    dtype = dtype or by_numpy(array.dtype)
+    if here.recorder.tracing:
+        return constant(array, dtype)
+    t = tensor_type(dtype, array.shape)
+    if not share:
+        return wrap((arrays.from_numpy(t, array), None))
+    if array.dtype != dtype.numpy:
+        raise TypeError(f"an array of {array.dtype} cannot be shared as {dtype.torch_name}")
+    buffer = memory.from_numpy(array)
+    out = wrap((arrays.from_buffer(t, buffer), None))
+    if buffer.owner is not None:
+        s = out._share()
+        s.share(True)
+        s.writable = buffer.writable
+        out._generation = s.generation
+    return out
+
+
+def stop_gradient(t: Tensor) -> Tensor:
+    """The values of `t`, through which no derivative passes: in the graph of a composite they go through an integer type."""
+    if t.dtype.kind != "f":
+        return t
+    bits = record(OPS["bitcast"], (t,), (_BITS[t.dtype.bits],))
+    return record(OPS["bitcast"], (bits,), (t.dtype,))
+
+
+def convert(t: Tensor, dtype: DType, shape: Shape | None = None) -> Tensor:
+    """`t` in `dtype`, and broadcast to `shape`. ShapeError where it does not fit."""
+    if t._array.type.dtype is not dtype:
+        t = record(OPS["cast"], (t,), (dtype,))
+    if shape is not None and t._array.type.shape != shape:
+        try:
+            t = record(OPS["broadcast"], (t,), (shape,))
+        except ShapeError:
+            raise ShapeError(f"output with shape {list(shape)} doesn't match the broadcast shape of {list(t.shape)}") from None
+    return t
+
+
+def make_view(t: Tensor, *movements: tuple[str, tuple]) -> Tensor:
+    """A view of `t` by movement ops, such as `("transpose", ((1, 0),))`: it shares memory with `t`.
+
+    The ops are reshape, transpose, slice and broadcast. A reshape must be one that strides can express: see `reshaped_view`.
+    """
+    out = t
+    for op, attrs in movements:
+        out = record(OPS[op], (out,), attrs)
+    return t._alias(tuple([Movement(op, attrs) for op, attrs in movements]), (out._array, out._edge))
+
+
+def reshaped_view(t: Tensor, shape: Shape) -> Tensor | None:
+    """`t` as a view of another shape, or None where that needs a copy."""
+    if t._array.type.shape == shape:
+        return make_view(t)
+    if t._storage is not None and t._layout().reshaped(shape) is None:
+        return None
+    return make_view(t, ("reshape", (shape,)))
+
+
+def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
+    """Overwrite `target` with `value`, which has its shape and dtype. Views of the same memory see it. Returns `target`.
+
+    RuntimeError for a leaf that requires gradients (or a view of one) while grad mode is on, and for an expanded view.
+    """
+    new = value._owned()
+    old: TensorType = target._array.type
+    if new[0].type is not old and new[0].type != old:
+        if new[0].type.shape != old.shape:
+            raise ShapeError(f"output with shape {list(old.shape)} doesn't match the broadcast shape {list(new[0].type.shape)}")
+        raise RuntimeError(f"result type {new[0].type.dtype.torch_name} can't be cast to the desired output type {old.dtype.torch_name}")
+    rec = here.recorder
+    grad = rec.grad_enabled
+    if grad:
+        _check_leaf(target)
+    if rec.tracing:
+        rec.will_write(target._share())
+    s = target._storage
+    if s is None:
+        edge = target._edge
+        target._array = new[0]
+        if grad:
+            target._edge = new[1]
+            if edge is not None and new[1] is None:
+                target._edge = (Blank(name, old), 0)
+        cell = target._version_cell
+        if cell is None:
+            cell = target._version_cell = Version()
+        cell.n += 1
+        return target
+    target._now()
+    s.write(target._steps, new, grad)
+    if rec.run_soon:
+        rec.flush()
+    return target
+
+
+def _check_leaf(target: Tensor) -> None:
+    if not target.requires_grad:
+        if target._storage is None:
+            return
+    elif isinstance(target._edge[0], Leaf):  # type: ignore[index]
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    found = False
+    for s in reversed(target._steps):
+        if isinstance(s, LeafStep):
+            found = True
+            break
+        if not isinstance(s, Movement):
+            break
+    if found:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def _category(x: Any) -> tuple[int, DType]:
+    """torch's priority (2 a tensor with dims, 1 a rank-0 tensor, 0 a Python number) and the dtype it brings."""
+    if isinstance(x, Tensor):
+        if x._weak:
+            return 0, x._array.type.dtype
+        return (2 if x._array.type.shape else 1), x._array.type.dtype
+    if isinstance(x, bool):
+        return 0, bool_
+    if isinstance(x, int):
+        return 0, i64
+    if isinstance(x, float):
+        return 0, get_default_dtype()
+    raise TypeError(f"expected a Tensor or a number, got {type(x).__name__}")
+
+
+_KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def promote_operands(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Two operands (at least one a Tensor) in their common dtype, as torch promotes; Python numbers become scalars."""
+    (pa, da), (pb, db) = _category(a), _category(b)
+    if pa == pb:
+        d = promote(da, db)
+    else:
+        high, low = (da, db) if pa > pb else (db, da)
+        d = high if _KIND[high.kind] >= _KIND[low.kind] else low
+    return _as(a, d), _as(b, d)
+
+
+def _as(x: Any, d: DType) -> Tensor:
+    return convert(x, d) if isinstance(x, Tensor) else scalar(x, d)

@@ -1,0 +1,300 @@
+"""The recorder: what a thread has recorded and not run yet, and the flush that runs it.
+
+Recording appends a key `(op, attrs, inputs)` per node, where inputs are numbers: n >= 0 is the n-th value made here,
+-1 - k the k-th input. The list of keys is the identity of what was recorded, so a flush finds its plan by one look-up
+in a table, confirmed by exact comparison; only a plan that is new to the process builds a Graph.
+
+Liveness is exact: the recorder knows the handles of its values by weak references only. A value whose handle is gone
+is not an output of the plan.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+from weakref import ref
+
+from ingot.ir.graph import Graph, Location, Node, Value
+from ingot.ir.op import Op
+from ingot.ir.types import TensorType
+from ingot.runtime import executor, memory
+from ingot.runtime.array import HOST, Array, again, ready
+
+__all__ = ["Recorder", "Plan", "current", "flush", "here", "user_location", "PENDING_LIMIT", "stats"]
+
+PENDING_LIMIT = 1000  # nodes since the last cut
+_PACKAGE = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+_OURS: dict[str, bool] = {}
+
+
+def _is_ours(filename: str) -> bool:
+    parts = (os.path.join(root, room, "") for root in _PACKAGE for room in ("frontend", "runtime", "ir", "ingot"))
+    found = _OURS[filename] = filename.startswith("<frozen") or os.path.abspath(filename).startswith(tuple(parts))
+    return found
+
+
+def user_location(depth: int = 2) -> Location | None:
+    """(code, f_lasti) of the innermost frame that is not Ingot's own, `depth` frames up or higher."""
+    frame = sys._getframe(depth)
+    ours = _OURS
+    while frame is not None:
+        code = frame.f_code
+        name = code.co_filename
+        mine = ours.get(name)
+        if mine is None:
+            mine = _is_ours(name)
+        if not mine:
+            return code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+class Plan:
+    """What runs one recorded list of nodes: the executable, and which inputs it reads."""
+
+    __slots__ = ("graph", "reads", "run", "keep")
+
+    def __init__(self, graph: Graph, reads: tuple[int, ...], keep: Any):
+        self.graph = graph
+        self.reads = reads  # of the recorder's inputs, those that the graph has
+        self.keep = keep  # objects whose ids are part of the plan's key
+        self.run = executor.executable(graph).run
+
+
+_PLANS: dict[Any, Plan] = {}
+_PLANS_LIMIT = 4096
+stats = {"flushes": 0, "plans": 0}
+
+
+class Recorder:
+    """An append-only list of nodes. One per thread for eager work; `capture.Trace` is the kind that becomes a graph."""
+
+    tracing = False  # a trace becomes a graph and never runs by itself
+    composite = False
+
+    def __init__(self) -> None:
+        self.grad_enabled = True
+        self.run_soon = False  # something pending reads memory that others may write to
+        self.lock = threading.RLock()
+        self.inference = 0  # depth of inference_mode
+        self.backward_depth = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything that was recorded."""
+        self.nodes: list[tuple[Op, tuple, tuple[int, ...]]] = []
+        self.locs: list[Location | None] = []
+        self.types: list[TensorType] = []  # of the values made here
+        self.handles: list[ref[Array]] = []
+        self.inputs: list[Array] = []
+        self.input_keys: list[int] = []
+        self.input_index: dict[Array, int] = {}
+
+    # ---- recording
+
+    def emit(self, op: Op, arrays: Any, attrs: tuple, out_types: tuple[TensorType, ...], loc: Location | None) -> list[Array]:
+        """Record `op` on `arrays`: the handles of its outputs, whose types are `out_types`."""
+        if len(self.nodes) >= PENDING_LIMIT and not self.tracing:
+            self.flush()
+        with self.lock:
+            ids = []
+            for a in arrays:
+                if a.source is self:
+                    ids.append(a.value)
+                    continue
+                k = self.input_index.get(a)
+                if k is None:
+                    k = self.input(a)
+                    if k is None:
+                        break
+                ids.append(k)
+            else:
+                self.nodes.append((op, attrs, tuple(ids)))
+                self.locs.append(loc)
+                outs = []
+                types, handles = self.types, self.handles
+                for t in out_types:
+                    a = Array(t, None, len(types), self)
+                    types.append(t)
+                    handles.append(ref(a))
+                    outs.append(a)
+                return outs
+        ready(a)  # pending elsewhere: its owner runs it. Without our lock, for the owner may be waiting for us
+        return self.emit(op, arrays, attrs, out_types, loc)
+
+    def input(self, a: Array) -> int | None:
+        """Make `a`, which has its value elsewhere, an input. None if that value is pending or failed."""
+        scalar = a.buffer is None
+        if scalar and a.source is not HOST:
+            return None
+        k = -1 - len(self.inputs)
+        self.inputs.append(a)
+        self.input_index[a] = k
+        self.input_keys.append(~id(a.type) if scalar else id(a.type))
+        return k
+
+    # ---- running
+
+    def need(self, a: Array) -> None:
+        """Compute the pending value `a`."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Run everything that is pending and live."""
+        self.run_soon = False
+        with self.lock:
+            if not self.nodes:
+                return
+            alive = [(i, a) for i, r in enumerate(self.handles) if (a := r()) is not None]
+            if alive:
+                self._run(alive)
+            self.clear()
+
+    def _run(self, alive: list[tuple[int, Array]]) -> None:
+        outs = [a for _, a in alive]
+        try:
+            plan = self._plan(tuple([i for i, _ in alive]))
+            slots = self._slots(plan)
+            buffers = [memory.allocate(a.type.nbytes) for a in outs]
+            slots += [b.address for b in buffers]
+            plan.run(*slots)
+        except Exception as error:
+            self._failed(alive, error)
+            return
+        except BaseException:  # Ctrl-C: nothing has run, all stays pending
+            raise
+        for a, b in zip(outs, buffers):
+            a.buffer = b
+            a.value = a.source = None
+
+    def _slots(self, plan: Plan) -> list[Any]:
+        inputs, keys = self.inputs, self.input_keys
+        return [inputs[k].value if keys[k] < 0 else inputs[k].buffer.address for k in plan.reads]  # type: ignore[union-attr]
+
+    def _plan(self, live: tuple[int, ...]) -> Plan:
+        key = (tuple(self.nodes), live, tuple(self.input_keys))
+        plan = _PLANS.get(key)
+        if plan is None:
+            graph, reads = self.graph(live)
+            plan = Plan(graph, reads, [a.type for a in self.inputs])
+            if len(_PLANS) >= _PLANS_LIMIT:
+                _PLANS.pop(next(iter(_PLANS)))
+            _PLANS[key] = plan
+            stats["plans"] += 1
+        stats["flushes"] += 1
+        return plan
+
+    def whole_graph(self, live: tuple[int, ...], name: str) -> Graph:
+        """The Graph that computes the values `live` from all the inputs, whether it reads them or not."""
+        return self.graph(live, name, all_inputs=True)[0]
+
+    def graph(self, live: tuple[int, ...], name: str = "eager", all_inputs: bool = False) -> tuple[Graph, tuple[int, ...]]:
+        """The Graph that computes the values `live` (numbers as in a node's inputs), and the inputs it reads, in order."""
+        first = self._first_outputs()
+        needed = set(live)
+        kept = []
+        for n in range(len(self.nodes) - 1, -1, -1):
+            if any(i in needed for i in range(first[n], first[n + 1])):
+                kept.append(n)
+                needed.update(self.nodes[n][2])
+        reads = tuple(k for k in range(len(self.inputs)) if all_inputs or -1 - k in needed)
+        values: dict[int, Value] = {-1 - k: Value(self.inputs[k].type) for k in reads}
+        nodes = []
+        for n in reversed(kept):
+            op, attrs, ins = self.nodes[n]
+            outputs = tuple(Value(self.types[i]) for i in range(first[n], first[n + 1]))
+            nodes.append(Node(op, tuple(values[i] for i in ins), attrs, outputs, self.locs[n]))
+            values.update(zip(range(first[n], first[n + 1]), outputs))
+        scalars = frozenset(i for i, k in enumerate(reads) if self.input_keys[k] < 0)
+        graph = Graph(name, tuple(values[-1 - k] for k in reads), tuple(nodes), tuple(values[i] for i in live), scalars=scalars)
+        return graph, reads
+
+    def _first_outputs(self) -> list[int]:
+        """The number of each node's first output; one more at the end."""
+        first, at = [], 0
+        for op, attrs, ins in self.nodes:
+            first.append(at)
+            at += self._n_outputs(op, attrs, ins)
+        first.append(at)
+        return first
+
+    def _n_outputs(self, op: Op, attrs: tuple, ins: tuple[int, ...]) -> int:
+        from ingot.ir.op import infer
+
+        types = tuple([self.types[i] if i >= 0 else self.inputs[-1 - i].type for i in ins])
+        return len(infer(op, types, attrs))
+
+    # ---- failure
+
+    def _failed(self, alive: list[tuple[int, Array]], error: Exception) -> None:
+        """A run failed. What depends on the failing node keeps the error; everything else is run without it.
+
+        The node is found by running the live values one by one: this is rare, and nothing else may be lost.
+        """
+        bad: Exception | None = None
+        for i, a in alive:
+            if len(alive) > 1:
+                try:
+                    self._run_one(i, a)
+                    continue
+                except Exception as e:
+                    error = e
+            a.source = translate(error)
+            a.value = None
+            bad = bad or a.source
+        if bad is not None:
+            self.clear()
+            raise again(bad)
+
+    def _run_one(self, i: int, a: Array) -> None:
+        plan = self._plan((i,))
+        buffer = memory.allocate(a.type.nbytes)
+        plan.run(*self._slots(plan), buffer.address)
+        a.buffer = buffer
+        a.value = a.source = None
+
+
+def translate(error: Exception) -> Exception:
+    """A failed check as the error that users expect: IndexError for an index out of range, with the user's line."""
+    from ingot.runtime.executable import CheckError
+
+    if isinstance(error, CheckError) and "ind" in error.message and "range" in error.message:
+        return IndexError(str(error))
+    return error
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.recorder: Any = Recorder()
+
+
+here = _Local()
+
+
+def current() -> Any:
+    """This thread's recorder."""
+    return here.recorder
+
+
+def flush() -> None:
+    """Run what this thread has pending: a natural cut, such as the end of an optimizer's step. Nothing while tracing."""
+    rec = here.recorder
+    if not rec.tracing:
+        rec.flush()
+
+
+def _after_fork() -> None:
+    """The child drops what was pending, and gets locks of its own."""
+    rec = here.recorder
+    rec.lock = threading.RLock()
+    lost = RuntimeError("this value was pending when the process forked: compute it before the fork (for example with .numpy())")
+    for r in rec.handles:
+        a = r()
+        if a is not None and a.buffer is None and a.source is rec:
+            a.source, a.value = lost, None
+    rec.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,478 @@
+"""The tape: nodes that know how to carry gradients back, and the engine that runs them.
+
+An *edge* is `(node, index)`: where the gradient of a value goes. Values themselves (Arrays) know no edges, so a node may
+save its own outputs without a reference cycle. A node saves what its rule reads and nothing else.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Optional
+
+import numpy as np
+
+from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
+from ingot.ir.autodiff import Backward, op_vjp
+from ingot.ir.graph import Const, Location
+from ingot.ir.op import OPS, Op, infer
+from ingot.ir.types import TensorType, tensor_type
+from ingot.runtime.array import Array
+from ingot.runtime.recorder import here
+
+__all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Blank", "GradSlot", "Leaf", "emit", "engine",
+           "frontend", "zeros", "ones"]  # fmt: skip
+
+Edge = tuple["Node", int]
+Pair = tuple[Array, Optional[Edge]]  # a value and where its gradient goes
+
+_seq = count(1)
+
+
+class Version:
+    """How often a tensor and its views were written in place."""
+
+    __slots__ = ("n",)
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
+class _Frontend:
+    """What the tape needs of Tensors; `ingot.tensor` fills it in."""
+
+    wrap: Callable[[Pair], Any]  # a Tensor
+    unwrap: Callable[[Any], Pair]
+    accumulate: Callable[[Any, Pair, bool], None]  # (GradSlot, gradient, create_graph)
+
+
+frontend = _Frontend()
+
+
+# ---- signatures
+
+
+class Signature:
+    """An op with its attributes on inputs of certain types: what recording and differentiating it needs, found once."""
+
+    __slots__ = ("op", "attrs", "in_types", "out_types", "_backward", "name")
+
+    def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...]):
+        self.op = op
+        self.attrs = attrs
+        self.in_types = in_types
+        self.out_types = infer(op, in_types, attrs)
+        self._backward: dict[Any, Any] = {}
+        self.name = _node_name(op, attrs)
+
+    def backward(self, wrt: tuple[bool, ...], cts: tuple[bool, ...]) -> Backward | None | Exception:
+        """The VJP for these masks; None if no output can carry a gradient; an error if it is not implemented."""
+        key = (wrt, cts)
+        if key not in self._backward:
+            found: Any = None
+            if any(t.dtype.kind == "f" for t in self.out_types):
+                try:
+                    found = op_vjp(self.op, self.attrs, self.in_types, wrt, cts)
+                except RuntimeError as error:  # no derivative yet: raised where it is asked for
+                    found = error
+            self._backward[key] = found
+        return self._backward[key]
+
+
+_SIGNATURES: dict[Any, Signature] = {}
+
+
+def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
+    """The Signature of `op` on `arrays`. Types are looked up by identity; the Signature keeps them alive."""
+    key = (op, attrs, *[id(a.type) for a in arrays])
+    found = _SIGNATURES.get(key)
+    if found is None:
+        if len(_SIGNATURES) > 16384:
+            _SIGNATURES.clear()
+        found = _SIGNATURES[key] = Signature(op, attrs, tuple([a.type for a in arrays]))
+    return found
+
+
+def _node_name(op: Op, attrs: tuple) -> str:
+    name = attrs[0].name if op.name == "call" else op.name
+    return "".join(p.capitalize() for p in name.strip("_").split("_")) + "Backward0"
+
+
+# ---- nodes
+
+
+class Node:
+    """A step of the tape. `edges[i]` is where the gradient of input i goes."""
+
+    __slots__ = ("seq", "edges", "out_types", "hooks", "pre_hooks", "retained", "loc", "__weakref__")
+
+    def __init__(self, edges: tuple[Edge | None, ...], out_types: tuple[TensorType, ...], loc: Location | None = None):
+        self.seq = next(_seq)
+        self.edges = edges
+        self.out_types = out_types
+        self.hooks: dict[int, Callable] | None = None  # torch's post-hooks: (grad_inputs, grad_outputs)
+        self.pre_hooks: dict[int, tuple[int, Callable]] | None = None  # key -> (output index, hook of a tensor)
+        self.retained: dict[int, GradSlot] | None = None
+        self.loc = loc
+
+    def name(self) -> str:
+        """The node's name as torch spells it, such as `MulBackward0`."""
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes that this one passes gradients to, with the index of the output each continues from."""
+        return tuple((None, 0) if e is None else e for e in self.edges)
+
+    def register_hook(self, hook: Callable) -> Any:
+        """Call `hook(grad_inputs, grad_outputs)` when this node has run; what it returns replaces the gradients."""
+        if self.hooks is None:
+            self.hooks = {}
+        return Handle(self.hooks, hook)
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        """The gradients of the inputs, from those of the outputs."""
+        raise AssertionError("abstract")
+
+    def release(self) -> None:
+        """Drop what was saved."""
+
+    def check(self) -> None:
+        """RuntimeError if this node cannot run (again)."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class Handle:
+    """What `register_*hook` returns: `remove()` takes the hook off again."""
+
+    def __init__(self, table: dict, hook: Any):
+        self._table = table
+        self._key = next(_seq)
+        table[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook off; nothing the second time."""
+        self._table.pop(self._key, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.remove()
+
+
+RELEASED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
+    "you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+def check_versions(name: str, saved: Sequence[tuple[Version, int, TensorType]]) -> None:
+    """RuntimeError if a saved tensor was written in place since it was saved."""
+    for version, n, t in saved:
+        if version.n != n:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[ingot.{t.dtype.torch_name} {list(t.shape)}], read by {name}, is at version {version.n}; expected version {n} instead."
+            )
+
+
+class OpNode(Node):
+    """The gradient of one recorded op."""
+
+    __slots__ = ("sig", "wrt", "saved", "versions", "n_inputs")
+
+    def __init__(self, sig: Signature, wrt: tuple[bool, ...], edges: tuple, saved: Any, n_inputs: int, loc: Location | None):
+        super().__init__(edges, sig.out_types, loc)
+        self.sig = sig
+        self.wrt = wrt
+        self.saved: dict[int, Array] | None = saved  # input i by i, output i by ~i
+        self.versions: Sequence[tuple[Version, int, TensorType]] = ()
+
+    def name(self) -> str:
+        return self.sig.name
+
+    def check(self) -> None:
+        if self.saved is None:
+            raise RuntimeError(RELEASED)
+        if self.versions:
+            check_versions(self.sig.name, self.versions)
+
+    def release(self) -> None:
+        if self.saved:
+            self.saved = None
+            self.versions = ()
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        sig = self.sig
+        saved = self.saved
+        assert saved is not None
+        cts = tuple([g is not None for g in grads])
+        back = sig.backward(self.wrt, cts)
+        if isinstance(back, Backward) and not all(i in saved for i in back.reads_inputs + tuple([~i for i in back.reads_outputs])):
+            cts = tuple([t.dtype.kind == "f" for t in sig.out_types])
+            back = sig.backward(self.wrt, cts)
+            grads = [zeros(t) if g is None and c else g for g, c, t in zip(grads, cts, sig.out_types)]
+        if isinstance(back, Exception):
+            raise type(back)(*back.args)
+        assert back is not None
+        ins: list[Pair] = [(saved[i], self.edges[i]) for i in back.reads_inputs]
+        ins += [(saved[~i], (self, i)) for i in back.reads_outputs]
+        ins += [g for g, c in zip(grads, cts) if c and g is not None]
+        out: list[Pair | None] = [None] * len(self.edges)
+        if back.grads:
+            results = emit_graph(back.graph, ins, self.loc)
+            for i, r in zip(back.grads, results):
+                out[i] = r
+        for i, w in enumerate(self.wrt):
+            if w and out[i] is None:
+                out[i] = zeros(sig.in_types[i])
+        return out
+
+
+class Identity(Node):
+    """A copy, or the sum of several uses: gradients pass as they are."""
+
+    __slots__ = ("label",)
+
+    def __init__(self, label: str, edge: Edge, type: TensorType):
+        super().__init__((edge,), (type,))
+        self.label = label
+
+    def name(self) -> str:
+        return self.label
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        return grads
+
+
+class Blank(Node):
+    """The node of a value that was overwritten with one that needs no gradient: gradients end here."""
+
+    __slots__ = ("label",)
+
+    def __init__(self, label: str, type: TensorType):
+        super().__init__((), (type,))
+        self.label = label
+
+    def name(self) -> str:
+        return self.label
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        return ()
+
+
+class GradSlot:
+    """Where a tensor's `.grad` lives. The tape holds the slot, never the tensor."""
+
+    __slots__ = ("grad", "type", "owner", "post_hooks")
+
+    def __init__(self, type: TensorType):
+        self.grad: Any = None  # a Tensor
+        self.type = type
+        self.owner: Any = None  # weak reference to the tensor
+        self.post_hooks: dict[int, Callable] | None = None
+
+
+class Leaf(Node):
+    """AccumulateGrad: the end of the tape at a leaf, which adds to its slot."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, slot: GradSlot):
+        super().__init__((), (slot.type,))
+        self.seq = 0  # runs last: all contributions are there
+        self.slot = slot
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    @property
+    def variable(self) -> Any:
+        """The leaf tensor, or None if it is gone."""
+        return None if self.slot.owner is None else self.slot.owner()
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        if grads[0] is not None:
+            frontend.accumulate(self.slot, grads[0], create_graph)
+        return ()
+
+
+# ---- recording with the tape
+
+
+def emit(op: Op, pairs: Sequence[Pair], attrs: tuple, loc: Location | None = None) -> list[Pair]:
+    """Record `op` on values with their edges; with grad mode on, the results have edges where an input has one."""
+    rec = here.recorder
+    arrays = [p[0] for p in pairs]
+    sig = signature(op, attrs, arrays)
+    outs = rec.emit(op, arrays, attrs, sig.out_types, loc)
+    if rec.grad_enabled:
+        edges = tuple([p[1] for p in pairs])
+        if any(edges):
+            return attach(sig, arrays, edges, outs, loc)[0]
+    return [(a, None) for a in outs]
+
+
+def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence[Array], loc: Location | None) -> tuple[list[Pair], Any]:
+    """Put a node on the tape: `outs` with their edges, and the node (None if no output can have a gradient)."""
+    wrt = tuple([e is not None for e in edges])
+    out_types = sig.out_types
+    cts = tuple([t.dtype.kind == "f" for t in out_types])
+    back = sig.backward(wrt, cts)
+    if back is None:
+        return [(a, None) for a in outs], None
+    saved: dict[int, Array] = {}
+    if isinstance(back, Backward):
+        for i in back.reads_inputs:
+            saved[i] = arrays[i]
+        for i in back.reads_outputs:
+            saved[~i] = outs[i]
+    node = OpNode(sig, wrt, edges, saved, len(arrays), loc)
+    return [(a, (node, i) if c else None) for i, (a, c) in enumerate(zip(outs, cts))], node
+
+
+def emit_graph(graph: Any, pairs: Sequence[Pair], loc: Location | None) -> list[Pair]:
+    """Record a call of `graph`: as its op itself, where it holds only one."""
+    if len(graph.nodes) == 1 and graph.nodes[0].outputs == graph.outputs:
+        n = graph.nodes[0]
+        at = {v: p for v, p in zip(graph.inputs, pairs)}
+        return emit(n.op, [at[v] for v in n.inputs], n.attrs, loc)
+    return emit(OPS["call"], pairs, (graph,), loc)
+
+
+_filled: dict[tuple[TensorType, float], Const] = {}
+
+
+def _fill(t: TensorType, value: float) -> Pair:
+    key = (t, value)
+    const = _filled.get(key)
+    if const is None:
+        scalar = tensor_type(t.dtype, ())
+        const = _filled[key] = Const(scalar, np.asarray(value).astype(t.dtype.numpy).tobytes())
+    out = emit(OPS["constant"], (), (const,))
+    return emit(OPS["broadcast"], out, (t.shape,))[0] if t.shape else out[0]
+
+
+def zeros(t: TensorType) -> Pair:
+    """Zeros of type `t`."""
+    return _fill(t, 0.0)
+
+
+def ones(t: TensorType) -> Pair:
+    """Ones of type `t`."""
+    return _fill(t, 1.0)
+
+
+# ---- the engine
+
+
+def engine(
+    roots: Sequence[tuple[Edge, Pair]], *, retain_graph: bool, create_graph: bool, targets: Sequence[Edge] | None = None
+) -> list[Pair | None]:
+    """Carry gradients from `roots` back to the leaves, or only to `targets`, whose gradients are returned (then no leaf changes)."""
+    rec = here.recorder
+    was = rec.grad_enabled
+    rec.grad_enabled = create_graph
+    rec.backward_depth += 1
+    try:
+        return _run(roots, retain_graph, create_graph, targets)
+    finally:
+        rec.backward_depth -= 1
+        rec.grad_enabled = was
+
+
+def _run(roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets: Sequence[Edge] | None) -> list[Pair | None]:
+    wanted = _needed(roots, targets)
+    waiting: dict[Node, list[Pair | None]] = {}
+    heap: list[tuple[int, int, Node]] = []
+    results: dict[Edge, Pair] = {}
+    target_set = set(targets or ())
+    target_nodes = {e[0] for e in target_set}
+
+    def deliver(edge: Edge, grad: Pair) -> None:
+        node, i = edge
+        slots = waiting.get(node)
+        if slots is None:
+            slots = waiting[node] = [None] * len(node.out_types)
+            heapq.heappush(heap, (-node.seq, id(node), node))
+        held = slots[i]
+        slots[i] = grad if held is None else emit(OPS["add"], (held, grad), (), node.loc)[0]
+
+    for edge, grad in roots:
+        if wanted is None or edge[0] in wanted:
+            deliver(edge, grad)
+    while heap:
+        node = heapq.heappop(heap)[2]
+        grads = waiting.pop(node)
+        if node.pre_hooks:
+            for i, hook in list(node.pre_hooks.values()):
+                g = grads[i]
+                if g is not None:
+                    grads[i] = _hooked(hook, g)
+        if node.retained:
+            for i, slot in node.retained.items():
+                if grads[i] is not None:
+                    slot.grad = frontend.wrap(grads[i])  # type: ignore[arg-type]
+        if node in target_nodes:
+            for i, g in enumerate(grads):
+                if g is not None and (node, i) in target_set:
+                    results[node, i] = g
+            if wanted is not None and not _feeds(node, wanted):
+                continue
+        if targets is not None and isinstance(node, Leaf):
+            continue
+        node.check()
+        out = node.apply(grads, create)
+        if node.hooks:
+            out = _post_hooked(node, out, grads)
+        if not retain:
+            node.release()
+        for e, g in zip(node.edges, out):
+            if e is not None and g is not None and (wanted is None or e[0] in wanted):
+                deliver(e, g)
+    return [results.get(e) for e in targets or ()]
+
+
+def _feeds(node: Node, wanted: set[Node]) -> bool:
+    return any(e is not None and e[0] in wanted for e in node.edges)
+
+
+def _needed(roots: Sequence[tuple[Edge, Pair]], targets: Sequence[Edge] | None) -> set[Node] | None:
+    """The nodes on a path from a root to a target; None for all."""
+    if targets is None:
+        return None
+    goal = {e[0] for e in targets}
+    seen: set[Node] = set()
+    stack = [e[0] for e, _ in roots]
+    while stack:
+        n = stack.pop()
+        if n not in seen:
+            seen.add(n)
+            stack += [e[0] for e in n.edges if e is not None]
+    needed: set[Node] = set()
+    for n in sorted(seen, key=lambda n: n.seq):  # inputs of a node are older than the node
+        if n in goal or any(e is not None and e[0] in needed for e in n.edges):
+            needed.add(n)
+    return needed
+
+
+def _hooked(hook: Callable, grad: Pair) -> Pair:
+    result = hook(frontend.wrap(grad))
+    return grad if result is None else frontend.unwrap(result)
+
+
+def _post_hooked(node: Node, out: Sequence[Pair | None], grads: Sequence[Pair | None]) -> Sequence[Pair | None]:
+    def tensors(pairs: Sequence[Pair | None]) -> tuple:
+        return tuple(None if p is None else frontend.wrap(p) for p in pairs)
+
+    for hook in list((node.hooks or {}).values()):
+        result = hook(tensors(out), tensors(grads))
+        if result is not None:
+            result = result if isinstance(result, tuple) else (result,)
+            out = [None if r is None else frontend.unwrap(r) for r in result]
+    return out
