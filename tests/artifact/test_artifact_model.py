@@ -131,7 +131,8 @@ CODE = ("targets", 0, "executable")
 @pytest.mark.parametrize(
     "where, value",
     [
-        (("name",), KeyError), (("inputs",), KeyError), (("inputs",), 3), (("inputs", 0, "shape"), [2, -3]), (("inputs", 0, "shape"), [2, 4]),
+        (("name",), KeyError), (("inputs",), KeyError), (("inputs",), 3), (("inputs", 0, "shape"), [2, -3]),
+        (("inputs", 0, "shape"), [2, 4]),
         (("inputs", 0, "shape"), [2**40, 2**40]), (("inputs", 0, "dtype"), "f31"), (("outputs", 0, "shape"), [2, 3, 1]),
         (("outputs",), []), (("in_tree",), {"tuple": ["*"]}), (("in_tree",), 7), (("out_tree",), {"value": 1}),
         (("feed",), [["input", 0]]), (("feed", 1), ["weight", "nobody"]), (("feed", 0), ["input", 2]), (("feed", 0), ["input", -1]),

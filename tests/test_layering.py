@@ -1,0 +1,127 @@
+"""Who may import whom, read from the sources. Imports for type checkers alone do not count."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STANDARD = sys.stdlib_module_names
+
+# room -> packages of ours, and foreign ones, that its modules may import (at the top, or inside functions)
+OURS = {
+    "ir": {"ingot.ir"},
+    "backends": {"ingot.ir", "ingot.backends"},
+    "runtime": {"ingot.ir", "ingot.backends", "ingot.runtime", "ingot"},
+    "frontend": {"ingot"},
+}
+FOREIGN = {
+    "ir": {"numpy", "ml_dtypes"},
+    "backends": {"numpy", "ml_dtypes", "llvmlite", "pycuda"},
+    "runtime": {"numpy", "ml_dtypes", "llvmlite", "rich", "sklearn", "pycuda"},
+    "frontend": {"numpy", "ml_dtypes", "safetensors"},
+}
+LAZY = {"llvmlite", "pycuda", "rich", "safetensors", "sklearn"}  # never at the top of a module outside of these:
+LAZY_ELSEWHERE = {"backends": {"llvmlite", "pycuda"}}  # a backend's own modules are imported when first needed
+
+# the half that a process with nothing but an artifact runs: numpy and the standard library at the top, nothing of
+# ours but itself; inside functions it may reach for the compiling half, which is then missing or not
+LOADING = [
+    "runtime/__init__.py", "runtime/switches.py", "runtime/log.py", "runtime/memory.py", "runtime/threads.py", "runtime/executable.py",
+    "runtime/cache/", "runtime/cli/", "runtime/artifact/",
+]  # fmt: skip
+USERS = {"runtime/cli/__init__.py", "runtime/cli/doctor.py", "runtime/cli/demo.py", "runtime/artifact/export.py"}  # of `ingot` itself
+COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the exceptions in those folders
+
+
+def modules():
+    for room in OURS:
+        for folder, _, names in os.walk(os.path.join(ROOT, room)):
+            for name in sorted(names):
+                if name.endswith(".py"):
+                    yield os.path.relpath(os.path.join(folder, name), ROOT)
+
+
+def imports(path):
+    """(module, whether at the top, line) of every import that runs."""
+    with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+        tree = ast.parse(f.read(), path)
+    found = []
+
+    def visit(node, top):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                visit(child, top)
+            return
+        if isinstance(node, ast.Import):
+            found.extend((a.name, top, node.lineno) for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            if node.module != "__future__":
+                # `from ingot.ir import text` imports ingot.ir.text where that is a module
+                for a in node.names:
+                    name = f"{node.module}.{a.name}"
+                    found.append((name if _is_module(name) else node.module, top, node.lineno))
+        inner = top and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            visit(child, inner)
+
+    visit(tree, True)
+    return found
+
+
+def _is_module(name):
+    first, *rest = name.split(".")
+    if first != "ingot":
+        return False
+    room = rest[0] if rest and rest[0] in ("ir", "backends", "runtime") else "frontend"
+    path = os.path.join(ROOT, room, *(rest[1:] if room != "frontend" else rest))
+    return os.path.isdir(path) or os.path.exists(path + ".py")
+
+
+def within(module, packages):
+    return any(module == p or module.startswith(p + ".") for p in packages)
+
+
+@pytest.mark.parametrize("path", list(modules()))
+def test_imports(path):
+    room = path.split(os.sep)[0]
+    wrong = []
+    for module, top, line in imports(path):
+        first = module.split(".")[0]
+        if first in STANDARD:
+            continue
+        if first == "ingot":
+            ok = within(module, OURS[room]) and not (room == "runtime" and not _runtime_may(module, path))
+        else:
+            ok = first in FOREIGN[room] and not (top and first in LAZY - LAZY_ELSEWHERE.get(room, set()))
+        if not ok:
+            wrong.append(f"{path}:{line}: {module}" + (" at the top" if top else ""))
+    assert not wrong, "not allowed: " + "; ".join(wrong)
+
+
+def _runtime_may(module, path):
+    """The runtime never imports the frontend, which is wrapped around it. Its commands are users like any other."""
+    return within(module, {"ingot.ir", "ingot.backends", "ingot.runtime"}) or path in USERS
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if any(p.startswith(x) for x in LOADING) and p not in COMPILING])
+def test_the_loading_half_needs_numpy_alone(path):
+    wrong = []
+    for module, top, line in imports(path):
+        first = module.split(".")[0]
+        if not top or first in STANDARD or first == "numpy":
+            continue
+        file = module.removeprefix("ingot.").replace(".", "/")
+        if first != "ingot" or not any((file + ".py").startswith(x) or (file + "/").startswith(x) for x in LOADING):
+            wrong.append(f"{path}:{line}: {module}")
+    assert not wrong, "the loading half imports numpy, the standard library and itself: " + "; ".join(wrong)
+
+
+@pytest.mark.parametrize("room", ["ir", "backends", "runtime"])
+def test_rooms_refuse_to_be_imported_under_another_name(room):
+    with open(os.path.join(ROOT, room, "__init__.py"), encoding="utf-8") as f:
+        assert f'__name__ != "ingot.{room}"' in f.read()
