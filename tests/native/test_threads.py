@@ -237,7 +237,10 @@ def test_fork(library, nthreads):
     assert run(library, threads.pool_table(), 100)[0] == [1] * 100
 
 
-@pytest.mark.parametrize("ending", ["", "import os; os._exit(0)", "import sys; sys.exit()", "threading.Thread(target=work, daemon=True).start()"])
+ENDINGS = ["", "import os; os._exit(0)", "import sys; sys.exit()", "threading.Thread(target=work, daemon=True).start()"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_exit(tmp_path, ending):
     script = f"""
 import threading, time
