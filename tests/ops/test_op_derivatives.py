@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import check_derivatives, draw_like, floating, run_jvp, run_vjp
+from finite_differences import check_derivatives, draw_like, floating, run_jvp, run_vjp
 
 from ingot.ir import autodiff
 from ingot.ir.autodiff import op_graph
