@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ingot.ir.graph import Graph, Node, Value
-from ingot.ir.loop.ir import Check, For, If, Kernel, Load, Stmt, Store
+from ingot.ir.loop.ir import Buffer, Check, For, If, Kernel, Load, Stmt, Store
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
+from ingot.ir.lower.contraction import lower_contraction
 from ingot.ir.lower.fuse import Group, fuse
 from ingot.ir.lower.nest import lower_nest
 from ingot.ir.lower.parametrise import parametrise
@@ -28,7 +29,7 @@ def lower(graph: Graph, lanes: int = 16) -> Program:
     for p in SIMPLIFY:
         graph = p(graph)
     shared = _Shared(lanes)
-    steps, arena, aliases = _lower(graph, shared, top=True)
+    _, steps, arena, aliases = _lower(graph, shared)
     return Program(
         graph.name, graph.in_types, graph.out_types, graph.scalars, shared.kernels, tuple(steps), arena, aliases, shared.checks
     )  # fmt: skip
@@ -43,6 +44,12 @@ class _Shared:
         self.names: dict[object, str] = {}
         self.checks: dict[int, tuple] = {}
         self.codes: dict[Node, int] = {}
+        self.loops = 0
+
+    def fresh(self) -> int:
+        """The number of a loop of steps."""
+        self.loops += 1
+        return self.loops
 
     def check(self, node: Node) -> int:
         code = self.codes.get(node)
@@ -83,7 +90,11 @@ class _Launch:
         self.body = body
 
 
-def _lower(graph: Graph, shared: _Shared, top: bool) -> tuple[list[Step], int, dict[int, tuple[int, ...]]]:
+def _lower(graph: Graph, shared: _Shared, invariant: frozenset[Value] = frozenset()) -> tuple[list[Step], list[Step], int, dict[int, tuple[int, ...]]]:
+    """Steps that only need the `invariant` inputs, then the others; the arena they use; which outputs may alias inputs.
+
+    The body of a loop runs the first once: what they make stays where it is, beside the arena of the rest.
+    """
     groups, in_memory = fuse(graph)
     # a reshape of what is in memory is the same memory under another shape
     same: dict[Value, Value] = {}
@@ -116,6 +127,16 @@ def _lower(graph: Graph, shared: _Shared, top: bool) -> tuple[list[Step], int, d
             name, params = shared.kernel(kernel, label)
             pending.append(_Launch(name, values, params, kernel))
 
+    once: set[int] = set()
+    still = set(invariant)
+    if invariant:
+        for at, p in enumerate(pending):
+            if isinstance(p, _Launch) and all(_writes(b) or root(v) in still for b, v in zip(p.body.buffers, p.values)):
+                made = {root(v) for b, v in zip(p.body.buffers, p.values) if _writes(b)}
+                if not made & {root(v) for v in graph.outputs} and not made & still:
+                    once.add(at)
+                    still |= made
+
     # addresses: inputs and outputs are slots, the rest lies in the arena
     where: dict[Value, Ref] = {}
     for k, v in enumerate(graph.inputs):
@@ -137,25 +158,33 @@ def _lower(graph: Graph, shared: _Shared, top: bool) -> tuple[list[Step], int, d
             if r not in where:
                 spans.setdefault(r, [at, at])[1] = at
     arena = Arena()
+    for v in list(spans):  # in use for the whole loop
+        if spans[v][0] in once:
+            where[v] = Ref(None, arena.place(0, len(pending), v.type.nbytes))
+            del spans[v]
     starts: dict[int, list[Value]] = {}
     for v, (first, _) in spans.items():
         starts.setdefault(first, []).append(v)
 
+    before: list[Step] = []
     steps: list[Step] = []
     accesses: list[tuple[int, _Launch | None, set[Value]]] = []
     for at, p in enumerate(pending):
         for v in starts.get(at, ()):
             where[v] = Ref(None, arena.place(at, spans[v][1], v.type.nbytes))
         if isinstance(p, _Launch):
-            steps.append(Launch(p.kernel, tuple(where[root(v)] for v in p.values), p.params))
+            (before if at in once else steps).append(Launch(p.kernel, tuple(where[root(v)] for v in p.values), p.params))
             accesses.append((at, p, {root(v) for v in p.values}))
         else:
-            steps.extend(_scan(p[0], shared, lambda v: where[root(v)], lambda size, at=at: arena.place(at, at, size), f"t{len(steps)}_"))
+            steps.extend(_scan(p[0], shared, lambda v: where[root(v)], lambda size, at=at: arena.place(at, at, size), f"t{shared.fresh()}"))
             accesses.append((at, None, {root(v) for v in (*p[0].inputs, *p[0].outputs)}))
     for r, slot in copies:
         steps.append(Copy(Ref(slot), where[r], r.type.nbytes))
-    aliases = _aliases(graph, accesses, root, copies) if top else {}
-    return steps, arena.size, aliases
+    return before, steps, arena.size, _aliases(graph, accesses, root, copies)
+
+
+def _writes(b: Buffer) -> bool:
+    return b.access != "r"
 
 
 def _kernels(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> list[tuple[Kernel, tuple[Value, ...]]]:
@@ -176,9 +205,7 @@ def _kernels(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> 
         node = g.nodes[0]
         made = SPECIAL_RULES[node.op.name](Special(graph, node, buffer_of, shared.check, shared.lanes))
     elif g.kind == "contraction":
-        from ingot.ir.lower.contraction import lower_contraction  # type: ignore[attr-defined]
-
-        made = lower_contraction(graph, g, buffer_of, shared.check, shared.lanes)
+        made = lower_contraction(graph, g, buffer_of, shared.check, shared.lanes, by_name)
     else:
         made = [lower_nest(graph, g, "nest", buffer_of, shared.check, shared.lanes)]
     return [(k, tuple(by_name[b.name] for b in k.buffers)) for k in made]
@@ -189,7 +216,7 @@ def _scan(node: Node, shared: _Shared, where: Callable[[Value], Ref], place: Cal
     body, n_const, n_carry, length, reverse = node.attrs
     for p in SIMPLIFY:
         body = p(body)
-    inner, size, _ = _lower(body, shared, top=False)
+    before, inner, size, _ = _lower(body, shared, frozenset(body.inputs[:n_const]))
     consts, carries, xs = node.inputs[:n_const], node.inputs[n_const : n_const + n_carry], node.inputs[n_const + n_carry :]
     finals, ys = node.outputs[:n_carry], node.outputs[n_carry:]
 
@@ -210,6 +237,8 @@ def _scan(node: Node, shared: _Shared, where: Callable[[Value], Ref], place: Cal
     args += [along(v, b.type.nbytes) for v, b in zip(xs, body.inputs[n_const + n_carry :])]
     args += fresh + [along(v, b.type.nbytes) for v, b in zip(ys, body.outputs[n_carry:])]
     steps: list[Step] = [Copy(where(f), where(c), f.type.nbytes) for f, c in zip(finals, carries)]
+    if length:
+        steps += [_rebind(s, args, base) for s in before]
     inside = [_rebind(s, args, base) for s in inner]
     inside += [Copy(where(f), new, f.type.nbytes) for f, new in zip(finals, fresh)]
     steps.append(Repeat(var, length, tuple(inside)))

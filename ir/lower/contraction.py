@@ -21,6 +21,7 @@ from ingot.ir.loop.ir import Index, Kernel, Load
 from ingot.ir.lower.fuse import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear
+from ingot.ir.types import tensor_type
 
 __all__ = ["tiles", "lower_contraction"]
 
@@ -28,6 +29,7 @@ FLOPS_PER_ITEM = 1 << 21  # of a parallel chunk: some 10 microseconds
 BLOCK_BYTES = 1 << 20  # packed columns that stay in the second cache while rows stream past
 MIN_WORK = 1 << 12
 WANTED_ITEMS = 8
+PACKED = "packed"  # the buffer of B's panels
 
 
 def tiles(node: Node) -> bool:
@@ -218,6 +220,8 @@ class _Contraction:
         self.tile = _tile(f.m, rows)
         self.panels = -(-self.n_total // self.nr)
         self.members = set(group.maps)
+        self.b_batch = math.prod(f.batch[d] for d in f.b_batch)
+        self.packed_type = tensor_type(self.dtype, (self.b_batch * self.panels * self.k_total * self.nr,))
 
     def _source(self, v: Value) -> str | None:
         if v in self.members:
@@ -230,16 +234,20 @@ class _Contraction:
     def _pull(self) -> Pull:
         return Pull(self.graph, self.w, self._source, self.check)
 
-    def emit(self) -> Kernel:
+    def pack(self) -> Kernel:
+        """The kernel that packs B: apart, so that a loop whose B stays the same packs it once."""
+        self.w = KernelWriter("pack")
+        self.w.buffer(PACKED, self.dtype, "w", noalias=True)
+        self._pack(self.b_batch)
+        return self.w.finish()
+
+    def multiply(self) -> Kernel:
         f = self.form
         self.w = w = KernelWriter("contraction")
+        w.buffer(PACKED, self.dtype, "r")
         self.a_load = self._rows()
         batch = math.prod(f.batch)
-        b_batch = math.prod(f.batch[d] for d in f.b_batch)
         panel = self.k_total * self.nr
-        self.packed = w.scratch(self.dtype, max(1, b_batch * self.panels * panel), "kernel")
-        self._pack(b_batch)
-
         counts = [-(-d // t) for d, t in zip(f.m, self.tile)]
         m_tiles = math.prod(counts)
         block = max(1, min(self.panels, BLOCK_BYTES // max(1, panel * self.dtype.itemsize)))
@@ -410,7 +418,7 @@ class _Contraction:
     def _pack_one(self, pull: Pull, q: Point, k: Point, n: Point, mask: Scalar | None, base: Index, v: Index) -> None:
         w = self.w
         x = convert(w, self.form.b(pull, q, k, n, mask), self.dtype)
-        w.store(self.packed, ix.add(ix.add(base, ix.mul(linear(k, self.form.k), self.nr)), v), x)
+        w.store(PACKED, ix.add(ix.add(base, ix.mul(linear(k, self.form.k), self.nr)), v), x)
 
     def _column(self, panel: Index, v: Index) -> tuple[Index, Scalar | None]:
         """The column of a lane, and the mask of lanes that are columns (None: all are)."""
@@ -439,7 +447,7 @@ class _Contraction:
             accs = [w.acc(self.dtype, 0) for _ in rows]
 
             def step(k: Point) -> None:
-                b = w.load(self.packed, ix.add(ix.add(base, ix.mul(linear(k, f.k), self.nr)), v), self.dtype, pinned=True)
+                b = w.load(PACKED, ix.add(ix.add(base, ix.mul(linear(k, f.k), self.nr)), v), self.dtype)
                 for acc, m in zip(accs, rows):
                     w.reduce((acc,), "fma", (self.a_load(q, m, k), b))
 
@@ -502,7 +510,13 @@ class _Contraction:
                     row(ix.add(ix.mul(c, per), i))
 
 
-def lower_contraction(graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int) -> list[Kernel]:
-    """The kernel of a contraction and the elementwise ops that follow it."""
-    return [_Contraction(graph, group, buffer_of, check, lanes).emit()]
+def lower_contraction(
+    graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int, extra: dict[str, Value]
+) -> list[Kernel]:
+    """The kernels of a contraction and the elementwise ops that follow it: packing, then the product.
 
+    What passes between them is entered in `extra`: buffer name -> a value of its own.
+    """
+    c = _Contraction(graph, group, buffer_of, check, lanes)
+    extra[PACKED] = Value(c.packed_type)
+    return [c.pack(), c.multiply()]

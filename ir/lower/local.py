@@ -148,12 +148,21 @@ def _dot(p: Pull, node: Node, idx: Point) -> Scalar:
     a, b = node.inputs
     (batch_a, batch_b), (contract_a, contract_b) = node.attrs
     d = _accumulator(node)
-    acc = w.acc(d, 0)
     batch = len(batch_a)
+    if not contract_a:  # an outer product
+        free = [k for k in range(a.type.rank) if k not in batch_a]
+        at_a = dict(zip(batch_a, idx[:batch])) | dict(zip(free, idx[batch:]))
+        at_b = dict(zip(batch_b, idx[:batch])) | dict(zip([k for k in range(b.type.rank) if k not in batch_b], idx[batch + len(free) :]))
+        x, y = (w.cast(p.at(v, tuple(at[k] for k in range(v.type.rank))), d) for v, at in ((a, at_a), (b, at_b)))
+        return convert(w, w.mul(x, y), node.outputs[0].type.dtype)
+    acc = w.acc(d, 0)
     free_a = [k for k in range(a.type.rank) if k not in batch_a and k not in contract_a]
     free_b = [k for k in range(b.type.rank) if k not in batch_b and k not in contract_b]
     with ExitStack() as stack:
-        ks = tuple(stack.enter_context(w.loop("serial", a.type.shape[c])) for c in contract_a)
+        *outer, last = contract_a
+        ks = tuple(stack.enter_context(w.loop("serial", a.type.shape[c])) for c in outer)
+        k, width = a.type.shape[last], p.along_k
+        ks += (stack.enter_context(w.loop("vector", k, width, k % width == 0) if width else w.loop("serial", k)),)
         where_a = dict(zip(batch_a, idx[:batch])) | dict(zip(contract_a, ks)) | dict(zip(free_a, idx[batch:]))
         where_b = dict(zip(batch_b, idx[:batch])) | dict(zip(contract_b, ks)) | dict(zip(free_b, idx[batch + len(free_a) :]))
         x = p.at(a, tuple(where_a[k] for k in range(a.type.rank)))

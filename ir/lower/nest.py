@@ -67,6 +67,7 @@ class _Nest:
         self.check = check
         self.lanes = lanes  # of 4 bytes
         self.members = set(group.maps)
+        self.along_k = 0
         self.levels = self._levels()
         self.reductions = [n for n in group.nodes if n.op.name in REDUCTIONS]
         self.passes = 1 + max((self.levels[n.inputs[0]] if n.inputs[0] in self.levels else 0 for n in self.reductions), default=-1)
@@ -89,6 +90,7 @@ class _Nest:
     def start(self) -> None:
         self.w = KernelWriter(self.name)
         self.pull = Pull(self.graph, self.w, self._source, self.check)
+        self.pull.along_k = self.along_k
         for n in self.group.nodes:
             if n.op.name in LOCAL or n.op.name in CONTRACTIONS:
                 rule = LOCAL_RULES[n.op.name]
@@ -180,6 +182,21 @@ class _Nest:
             if s > score:
                 best, score = k, s
         self.vector = best
+        if best is not None and self._inner_products():
+            self.vector = None
+            self.along_k = self.lanes * 4 if self.group.nodes[0].inputs[0].type.dtype.bits < 64 else self.lanes * 2
+
+    def _inner_products(self) -> bool:
+        """Whether the group is a product of few rows whose contracted dim is contiguous in both operands: then the
+        vector runs along it, and each result is one sum over lanes."""
+        n = self.group.nodes[0]
+        if n.op.name != "dot" or self.reductions:
+            return False
+        a, b = n.inputs
+        _, (contract_a, contract_b) = n.attrs
+        if not contract_a or contract_a[-1] != a.type.rank - 1 or contract_b[-1] != b.type.rank - 1:
+            return False
+        return a.type.shape[-1] >= 2 * self.lanes and all(self.buffer_of(v) is not None for v in (a, b))
 
     # -- emission
 

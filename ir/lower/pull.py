@@ -92,6 +92,7 @@ class Pull:
         self.w = writer
         self.source = source
         self.check = check
+        self.along_k = 0  # lanes, where a product at a point runs its vector along the contracted dim
         self.known: dict[Value, Callable[[Point], Scalar | None]] = {}
 
     def at(self, value: Value, idx: Point, mask: Scalar | None = None) -> Scalar:
