@@ -18,7 +18,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ArtifactError", "Container", "write", "SCHEMA"]
+__all__ = ["ArtifactError", "Container", "is_artifact", "write", "SCHEMA"]
 
 SCHEMA = 1
 PAGE = 4096
@@ -30,6 +30,12 @@ _PARTS_LIMIT = 4096
 
 class ArtifactError(RuntimeError):
     """A file that is not a whole, unaltered artifact for this machine; the message says why in one line."""
+
+
+def is_artifact(path: str | os.PathLike[str]) -> bool:
+    """Whether the file begins as an artifact does. OSError where it cannot be read."""
+    with open(path, "rb") as f:
+        return f.read(len(_MAGIC)) == _MAGIC
 
 
 def write(path: str, manifest: dict[str, Any], parts: Mapping[str, bytes | memoryview | list]) -> None:
