@@ -1,0 +1,104 @@
+"""Target levels: the fixed table of instruction sets that code is compiled for. Nothing else of the host matters.
+
+    host_level()            the highest level that this machine runs
+    LEVELS["x86-64-v3"]     a level by name
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Set
+from dataclasses import dataclass
+
+__all__ = ["Level", "LEVELS", "host_level", "host_features", "at_most"]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One target: its triple, CPU name and features for LLVM, and what the code generator decides by it."""
+
+    name: str
+    triple: str
+    cpu: str
+    features: tuple[str, ...]  # what LLVM may use, beyond the CPU name
+    needs: tuple[str, ...]  # what a host must have, in /proc/cpuinfo's words
+    vector_bytes: int
+    masked_bits: tuple[int, ...]  # element sizes with cheap masked loads and stores
+    has_fma: bool = True
+    has_f16: bool = True
+    registers: int = 16  # vector registers
+    is_gpu: bool = False
+
+    @property
+    def is_x86(self) -> bool:
+        return self.triple.startswith("x86_64")
+
+    def lanes(self, bits: int) -> int:
+        """How many elements of `bits` one vector register holds."""
+        return self.vector_bytes * 8 // bits
+
+
+_X86 = "x86_64-unknown-linux-gnu"
+_V2 = ("cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3")
+_V3 = (*_V2, "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe")
+_V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_AMX = (*_V4, "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_int8")
+
+LEVELS: dict[str, Level] = {
+    level.name: level
+    for level in (
+        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, 16, (), has_fma=False, has_f16=False),
+        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, 32, (32, 64)),
+        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, 64, (8, 16, 32, 64), registers=32),
+        Level(
+            "x86-64-amx", _X86, "x86-64-v4",
+            ("avx512bf16", "avx512fp16", "avx512vnni", "amx-tile", "amx-bf16", "amx-int8"),
+            _AMX, 64, (8, 16, 32, 64), registers=32,
+        ),
+        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), 16, (), registers=32),
+    )
+}  # fmt: skip
+
+_ASCENDING = {"x86_64": ("x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-amx"), "aarch64": ("aarch64",)}
+
+
+def host_features() -> Set[str]:
+    """The processor's features in /proc/cpuinfo's words, without llvmlite (which need not be installed to run code)."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+            for line in f:
+                key, _, value = line.partition(":")
+                if key.strip() in ("flags", "Features"):
+                    return frozenset(value.split())
+    except OSError:
+        pass
+    return frozenset()
+
+
+def host_level(limit: str | None = None) -> Level:
+    """The highest level this machine runs; `limit` names one not to go above (the switch INGOT_CPU_LEVEL).
+
+    ValueError where `limit` is no level of this architecture; RuntimeError where the machine runs none.
+    """
+    machine = platform.machine().lower()
+    names = _ASCENDING.get({"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine))
+    if names is None:
+        raise RuntimeError(f"no CPU level for {machine}: supported are x86_64 and aarch64")
+    if limit is not None:
+        if limit not in names:
+            raise ValueError(f"CPU level {limit!r} is not one of {', '.join(names)}")
+        names = names[: names.index(limit) + 1]
+    have = host_features()
+    for name in reversed(names):
+        if have.issuperset(LEVELS[name].needs):
+            return LEVELS[name]
+    missing = [f for f in LEVELS[names[0]].needs if f not in have]
+    raise RuntimeError(f"this processor is below the lowest level, {names[0]}: it lacks {', '.join(missing)}")
+
+
+def at_most(level: Level, host: Level) -> bool:
+    """Whether a host of level `host` runs code compiled for `level`."""
+    for names in _ASCENDING.values():
+        if level.name in names and host.name in names:
+            return names.index(level.name) <= names.index(host.name)
+    return False
