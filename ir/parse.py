@@ -158,7 +158,7 @@ class _Parser:
             t = self.type()
             if len(inputs) in scalars and t.rank:
                 self.fail(f"a scalar input has rank 0, not the type {t}")
-            inputs.append(self.define(values, label, t))
+            inputs.append(self.define(values, label, t, self.tokens[self.at][2]))
 
         self.several(")", one_input)
         names = tuple(label[1:] for label in values)
@@ -178,9 +178,9 @@ class _Parser:
             self.fail(f"expected the next function, found {text!r}")
         return Graph(name, tuple(inputs), tuple(nodes), tuple(outputs), input_names=names, scalars=frozenset(scalars))
 
-    def define(self, values: dict[str, Value], label: str, t: TensorType) -> Value:
+    def define(self, values: dict[str, Value], label: str, t: TensorType, line: int) -> Value:
         if label in values:
-            self.fail(f"{label} is defined twice")
+            raise ParseError(f"line {line}: {label} is defined twice")
         values[label] = v = Value(t)
         return v
 
@@ -232,7 +232,7 @@ class _Parser:
         if inferred != tuple(types) or len(labels) != len(types):
             gives, says = ", ".join(map(str, inferred)), ", ".join(map(str, types))
             raise ParseError(f"line {line}: {name} gives {gives}; the text has {len(labels)} values of {says}")
-        outputs = tuple(self.define(values, label, t) for label, t in zip(labels, inferred))
+        outputs = tuple(self.define(values, label, t, line) for label, t in zip(labels, inferred))
         return Node(op, tuple(inputs), attrs, outputs)
 
     def type(self) -> TensorType:

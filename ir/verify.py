@@ -30,14 +30,14 @@ def _verify(graph: Graph, seen: set[int]) -> None:
     seen.add(id(graph))
     if len(graph.input_names) != len(graph.inputs):
         raise VerifyError(f"@{graph.name}: {len(graph.inputs)} inputs but {len(graph.input_names)} names")
-    for i in graph.scalars:
-        if not 0 <= i < len(graph.inputs) or graph.inputs[i].type.rank:
-            raise VerifyError(f"@{graph.name}: scalar input {i} is not an input of rank 0")
     defined: set[Value] = set()
     for v in graph.inputs:
         if v in defined:
             raise VerifyError(f"@{graph.name}: an input stands twice")
         defined.add(v)
+    for i in graph.scalars:
+        if not 0 <= i < len(graph.inputs) or graph.inputs[i].type.rank:
+            raise VerifyError(f"@{graph.name}: scalar input {i} is not an input of rank 0")
     for i, node in enumerate(graph.nodes):
         problem = _node_problem(node, defined, seen)
         if problem:
