@@ -737,3 +737,4 @@ tape.frontend.accumulate = _accumulate
 
 import ingot.dispatch  # noqa: E402, F401
 import ingot.functions  # noqa: E402, F401  (attaches functions and operators)
+import ingot.random  # noqa: E402, F401  (attaches uniform_, normal_, …)

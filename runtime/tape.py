@@ -16,9 +16,10 @@ import numpy as np
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.autodiff import Backward, op_vjp
 from ingot.ir.graph import Const, Location
+from ingot.ir.location import describe
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.types import TensorType, tensor_type
-from ingot.runtime.array import Array
+from ingot.runtime.array import Array, to_numpy
 from ingot.runtime.recorder import here
 
 __all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Blank", "GradSlot", "Leaf", "emit", "engine",
@@ -28,6 +29,7 @@ Edge = tuple["Node", int]
 Pair = tuple[Array, Optional[Edge]]  # a value and where its gradient goes
 
 _seq = count(1)
+anomaly = [False]  # whether each step's gradients are checked for NaN
 
 
 class Version:
@@ -428,6 +430,8 @@ def _run(roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets
             continue
         node.check()
         out = node.apply(grads, create)
+        if anomaly[0]:
+            _check_nan(node, out)
         if node.hooks:
             out = _post_hooked(node, out, grads)
         if not retain:
@@ -436,6 +440,13 @@ def _run(roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets
             if e is not None and g is not None and (wanted is None or e[0] in wanted):
                 deliver(e, g)
     return [results.get(e) for e in targets or ()]
+
+
+def _check_nan(node: Node, out: Sequence[Pair | None]) -> None:
+    for i, p in enumerate(out):
+        if p is not None and np.isnan(to_numpy(p[0]).astype(np.float64)).any():
+            where = describe(node.loc)
+            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output." + (f"\n{where}" if where else ""))
 
 
 def _feeds(node: Node, wanted: set[Node]) -> bool:

@@ -1,6 +1,11 @@
 """Differentiation: `backward`, `grad`, custom `Function`s, checks against finite differences."""
 
+from ingot.autograd import functional, graph
+from ingot.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from ingot.autograd.engine import backward, grad
+from ingot.autograd.function import Function
+from ingot.autograd.gradcheck import gradcheck, gradgradcheck
 from ingot.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-__all__ = ["backward", "grad", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode"]
+__all__ = ["backward", "grad", "Function", "gradcheck", "gradgradcheck", "functional", "graph", "no_grad", "enable_grad", "set_grad_enabled",
+           "inference_mode", "detect_anomaly", "set_detect_anomaly"]  # fmt: skip

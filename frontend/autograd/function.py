@@ -1,0 +1,252 @@
+"""Custom autograd: a `Function` says what is computed and how gradients go back.
+
+    class Square(ingot.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            return 2 * x * grad
+
+    y = Square.apply(x)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ingot._tensor import Tensor, wrap
+from ingot.grad_mode import no_grad, set_grad_enabled
+from ingot.runtime import tape
+from ingot.runtime.recorder import here, user_location
+from ingot.runtime.tape import RELEASED, Node, Pair, Version, check_versions
+
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+
+
+class FunctionCtx:
+    """What `forward` hands to `backward`: saved tensors, and any attributes."""
+
+    def __init__(self) -> None:
+        self._to_save: tuple = ()
+        self._saved: list | None = None
+        self._non_differentiable: tuple = ()
+        self._dirty: tuple = ()
+        self._materialize = True
+        self.needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors (or None) for `backward`, where `saved_tensors` gives them back. In-place changes to them are noticed."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+        self._to_save = tensors
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Nothing here uses them: forward mode differentiates the operations themselves."""
+
+    @property
+    def saved_tensors(self) -> tuple:
+        """What `save_for_backward` kept. RuntimeError after the graph was freed, or if one was changed in place."""
+        if self._saved is None:
+            raise RuntimeError(RELEASED)
+        out = []
+        for s in self._saved:
+            if s is None:
+                out.append(None)
+            elif isinstance(s, Tensor):
+                out.append(s)
+            else:
+                value, edge, version, n = s
+                check_versions("a custom Function", ((version, n, value.type),))
+                out.append(wrap((value, edge)))
+        return tuple(out)
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Outputs that need no gradient."""
+        self._non_differentiable = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Inputs that `forward` changes in place and returns."""
+        self._dirty = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether `backward` gets zeros (True, the default) or None for outputs that nothing used."""
+        self._materialize = bool(value)
+
+
+class _FunctionNode(Node):
+    """The tape's node of one `apply`."""
+
+    __slots__ = ("cls", "ctx", "which")
+
+    def __init__(self, cls: Any, ctx: FunctionCtx, edges: tuple, which: tuple[int, ...], out_types: tuple, loc: Any):
+        super().__init__(edges, out_types, loc)
+        self.cls = cls
+        self.ctx = ctx
+        self.which = which  # positions of the Tensor arguments
+
+    def name(self) -> str:
+        return f"{self.cls.__name__}Backward"
+
+    def release(self) -> None:
+        self.ctx._saved = None
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        ctx = self.ctx
+        if ctx._materialize:
+            grads = [tape.zeros(t) if g is None and t.dtype.kind == "f" else g for g, t in zip(grads, self.out_types)]
+        given = [None if g is None else wrap(g) for g in grads]
+        with set_grad_enabled(create_graph):
+            result = self.cls.backward(ctx, *given)
+        result = result if isinstance(result, tuple) else (result,)
+        n = len(ctx.needs_input_grad)
+        if len(result) > n and all(r is None for r in result[n:]):
+            result = result[:n]
+        if len(result) != n:
+            raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {n}, got {len(result)})")
+        out: list[Pair | None] = []
+        for k, i in enumerate(self.which):
+            g = result[i]
+            if g is None or self.edges[k] is None:
+                out.append(None)
+                continue
+            if not isinstance(g, Tensor):
+                raise TypeError(f"function {self.name()} returned a gradient of type {type(g).__name__} for input {i}; expected a Tensor")
+            out.append(_fit(g, self.edges[k], f"function {self.name()} returned an invalid gradient at index {i}"))
+        return out
+
+
+def _fit(g: Tensor, edge: Any, what: str) -> Pair:
+    """A gradient in the type that the edge expects: summed over what broadcasting added, cast where the dtype differs."""
+    from ingot.dispatch import convert
+    from ingot.ir.op import OPS
+    from ingot.ir.types import ShapeError, broadcast_shapes
+
+    t = edge[0].out_types[edge[1]]
+    if g._array.type.shape != t.shape:
+        try:
+            fits = broadcast_shapes(t.shape, g._array.type.shape) == g._array.type.shape
+        except ShapeError:
+            fits = False
+        if not fits:
+            raise RuntimeError(f"{what} - got {list(g.shape)} but expected shape compatible with {list(t.shape)}")
+        extra = g.ndim - len(t.shape)
+        axes = tuple(range(extra)) + tuple(i + extra for i, d in enumerate(t.shape) if d == 1 and g.shape[i + extra] != 1)
+        p = tape.emit(OPS["reduce_sum"], (g._pair(),), (axes,))[0]
+        g = wrap(tape.emit(OPS["reshape"], (p,), (t.shape,))[0])
+    return convert(g, t.dtype)._owned()
+
+
+class Function:
+    """Base class of custom operations: `forward(ctx, *args)` and `backward(ctx, *grads)` as static methods, used by `apply`.
+
+    With a static `setup_context(ctx, inputs, output)`, `forward` takes no ctx.
+    """
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """What is computed."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """The gradients of the arguments, in order; None for those that have none."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function to use it.")
+
+    setup_context: Any = None
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Compute `forward` on `args`, and put `backward` on the tape if one of them requires gradients."""
+        which = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
+        edges = tuple(args[i]._pair()[1] for i in which)
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+        on = here.recorder.grad_enabled and any(e is not None for e in edges)
+        with no_grad():
+            if cls.setup_context is not None:
+                result = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, result)
+            else:
+                result = cls.forward(ctx, *args, **kwargs)
+        outs = result if isinstance(result, tuple) else (result,)
+        if not on:
+            ctx._saved = list(ctx._to_save)
+            return result
+        tensors = [t for t in outs if isinstance(t, Tensor)]
+        node = _FunctionNode(cls, ctx, edges, which, tuple(t._array.type for t in tensors), user_location())
+        final, slots = [], 0
+        made: dict[int, Pair] = {}
+        for t in outs:
+            if not isinstance(t, Tensor):
+                final.append(t)
+                continue
+            i, slots = slots, slots + 1
+            quiet = t.dtype.kind != "f" or any(t is m for m in ctx._non_differentiable)
+            edge = None if quiet else (node, i)
+            made[id(t)] = (t._owned()[0], edge)
+            if any(t is d for d in ctx._dirty):
+                t._share().write(t._steps, made[id(t)], True) if t._storage is not None else _rebase(t, edge)
+                final.append(t)
+            else:
+                final.append(wrap(made[id(t)]))
+        ctx._saved = [_save(t, made) for t in ctx._to_save]
+        ctx._to_save = ctx._non_differentiable = ctx._dirty = ()
+        return tuple(final) if isinstance(result, tuple) else final[0]
+
+
+def _rebase(t: Tensor, edge: Any) -> None:
+    if t.requires_grad and t.is_leaf:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    t._edge = edge
+
+
+def _save(t: Tensor | None, made: dict[int, Pair]) -> Any:
+    """What is kept of a saved tensor: never the Tensor itself, which may hold the node that keeps it."""
+    if t is None:
+        return None
+    if id(t) in made:
+        value, edge = made[id(t)]
+    else:
+        value, edge = t._pair()
+    if t._version_cell is None:
+        t._version_cell = Version()
+    return value, edge, t._version_cell, t._version_cell.n
+
+
+def once_differentiable(fn: Callable) -> Callable:
+    """For a `backward` that cannot itself be differentiated: differentiating it is then an error."""
+
+    @functools.wraps(fn)
+    def wrapper(ctx: Any, *grads: Any) -> Any:
+        with no_grad():
+            result = fn(ctx, *grads)
+        needs = here.recorder.grad_enabled and any(isinstance(g, Tensor) and g.requires_grad for g in grads)
+        if not needs:
+            return result
+        outs = result if isinstance(result, tuple) else (result,)
+        marked = tuple(_once(o, grads) if isinstance(o, Tensor) and o.dtype.kind == "f" else o for o in outs)
+        return marked if isinstance(result, tuple) else marked[0]
+
+    return wrapper
+
+
+class _OnceNode(Node):
+    __slots__ = ()
+
+    def name(self) -> str:
+        return "NotDifferentiable"
+
+    def check(self) -> None:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+def _once(t: Tensor, grads: Sequence[Any]) -> Tensor:
+    edges = tuple(g._pair()[1] for g in grads if isinstance(g, Tensor))
+    return wrap((t._owned()[0], (_OnceNode(edges, (t._array.type,)), 0)))

@@ -1,0 +1,521 @@
+"""Random tensors. The streams are Ingot's own, not torch's: the same seed gives the same numbers everywhere Ingot runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot._device import as_device
+from ingot._tensor import Tensor, get_default_dtype, wrap
+from ingot.composite import composite
+from ingot.dispatch import constant, convert, from_array, inplace, record, scalar
+from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i32, i64, u64
+from ingot.ir.op import OPS
+from ingot.ir.types import Shape, broadcast_shapes, numel
+from ingot.runtime.random import Generator, default_generator
+from ingot.runtime.recorder import here
+
+__all__ = [
+    "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "rand", "randn", "randint",
+    "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli", "multinomial",
+]  # fmt: skip
+
+
+# ---- state
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, and return it."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator with a number that nobody can foretell, and return it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The default generator's seed."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's state, a uint8 tensor."""
+    return from_array(default_generator.get_state())
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Go back to a state that `get_rng_state` gave."""
+    default_generator.set_state(new_state._value() if isinstance(new_state, Tensor) else new_state)
+
+
+class fork_rng:
+    """A block after which the default generator is as it was before."""
+
+    def __init__(self, devices: Any = None, enabled: bool = True):
+        self._enabled = enabled
+
+    def __enter__(self) -> None:
+        self._state = default_generator.get_state()
+
+    def __exit__(self, *exc: Any) -> None:
+        if self._enabled:
+            default_generator.set_state(self._state)
+
+
+# ---- building blocks: composites of (seed, offset)
+
+
+def _op(name: str, *tensors: Tensor, attrs: tuple = ()) -> Tensor:
+    return record(OPS[name], tensors, attrs)
+
+
+def _cast(t: Tensor, d: DType) -> Tensor:
+    return convert(t, d)
+
+
+def _shift(t: Tensor, n: int) -> Tensor:
+    return _op("shift_right", t, constant(n, t.dtype))
+
+
+def _bits64(seed: Tensor, offset: Tensor, shape: Shape) -> Tensor:
+    words = _op("random_bits", seed, offset, attrs=((2, *shape),))
+    rank = len(shape)
+    halves = []
+    for i in (0, 1):
+        part = _op("slice", words, attrs=((i,) + (0,) * rank, (i + 1, *shape), (1,) * (rank + 1)))
+        halves.append(_cast(_op("reshape", part, attrs=(shape,)), u64))
+    return _op("bitwise_or", _op("shift_left", halves[0], constant(32, u64)), halves[1])
+
+
+def _unit(seed: Tensor, offset: Tensor, shape: Shape, d: DType) -> Tensor:
+    """Uniform in [0, 1), every value a multiple of the dtype's resolution."""
+    if d is f64:
+        return _op("mul", _cast(_shift(_bits64(seed, offset, shape), 11), f64), constant(2.0**-53, f64))
+    bits = _op("random_bits", seed, offset, attrs=(shape,))
+    keep = {f16: 11, bf16: 8}.get(d, 24)
+    whole = _cast(_cast(_shift(bits, 32 - keep), i32), f32)
+    return _cast(_op("mul", whole, constant(2.0**-keep, f32)), d)
+
+
+@composite
+def _uniform(seed: Tensor, offset: Tensor, low: Tensor, high: Tensor, shape: Shape, d: DType) -> Tensor:
+    u = _cast(_unit(seed, offset, shape, d), low.dtype)
+    return _cast(_op("add", low, _op("mul", u, _op("sub", high, low))), d)
+
+
+@composite
+def _rand(seed: Tensor, offset: Tensor, shape: Shape, d: DType) -> Tensor:
+    return _unit(seed, offset, shape, d)
+
+
+@composite
+def _gauss(seed: Tensor, offset: Tensor, mean: Tensor, std: Tensor, shape: Shape, d: DType) -> Tensor:
+    """Box and Muller's transform, two words per element. The first is never 0, so its logarithm is finite."""
+    wide = f64 if d is f64 else f32
+    rank = len(shape)
+
+    def part(t: Tensor, i: int) -> Tensor:
+        cut = _op("slice", t, attrs=((i,) + (0,) * rank, (i + 1, *shape), (1,) * (rank + 1)))
+        return _op("reshape", cut, attrs=(shape,))
+
+    if wide is f64:
+        u = _unit(seed, offset, (2, *shape), f64)
+        first, turn = _op("sub", constant(1.0, f64), part(u, 0)), part(u, 1)
+    else:
+        words = _op("random_bits", seed, offset, attrs=((2, *shape),))
+        first = _op("add", _op("mul", _cast(part(words, 0), f32), constant(2.0**-32, f32)), constant(2.0**-33, f32))
+        turn = _op("mul", _cast(_cast(_shift(part(words, 1), 8), i32), f32), constant(2.0**-24, f32))
+    radius = _op("sqrt", _op("mul", constant(-2.0, wide), _op("log", first)))
+    z = _op("mul", radius, _op("cos", _op("mul", turn, constant(2 * math.pi, wide))))
+    return _cast(_op("add", _op("mul", z, std), mean), d)
+
+
+@composite
+def _integers(seed: Tensor, offset: Tensor, low: Tensor, span: Tensor, shape: Shape, wide: bool, d: DType) -> Tensor:
+    """low + a number below span: the high word of bits * span, or 64 bits modulo a span that does not fit in 32."""
+    if wide:
+        n = _op("remainder", _bits64(seed, offset, shape), span)
+    else:
+        n = _shift(_op("mul", _cast(_op("random_bits", seed, offset, attrs=(shape,)), u64), span), 32)
+    return _cast(_op("add", _cast(n, i64), low), d)
+
+
+@composite
+def _permutation(seed: Tensor, offset: Tensor, n: int, d: DType) -> Tensor:
+    keys = _cast(_shift(_bits64(seed, offset, (n,)), 1), i64)
+    return _cast(record(OPS["sort"], (keys,), (0, False))[1], d)
+
+
+def _stream(generator: Generator | None, words: int) -> tuple[Tensor, Tensor]:
+    g = default_generator if generator is None else generator
+    if not isinstance(g, Generator):
+        raise TypeError(f"generator must be an ingot.Generator, not {type(g).__name__}")
+    s, at = g.reserve(words)
+    return wrap((s, None)), wrap((at, None))
+
+
+def _words(n: int, d: DType) -> int:
+    return 2 * n if d is f64 else n
+
+
+def _shape(size: Sequence[Any]) -> tuple[int, ...]:
+    from ingot.functions.common import shape_arg
+
+    shape = shape_arg(size)
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+    return shape
+
+
+def _float(name: str, dtype: DType | None) -> DType:
+    d = get_default_dtype() if dtype is None else dtype
+    if not isinstance(d, DType):
+        raise TypeError(f"{name}(): argument 'dtype' must be ingot.dtype, not {type(d).__name__}")
+    if d.kind != "f":
+        raise RuntimeError(f'"{name}" not implemented for \'{d.torch_name}\'')
+    return d
+
+
+def _finish(t: Tensor, out: Tensor | None, requires_grad: bool) -> Tensor:
+    if out is not None:
+        return out.copy_(t)
+    return t.requires_grad_() if requires_grad else t
+
+
+# ---- creation
+
+
+def rand(
+    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Uniform numbers in [0, 1) of shape `size`, in `dtype` (floating; the default one if None).
+
+    >>> ingot.rand(2, 3)
+    """
+    as_device(device)
+    d, shape = _float("rand", dtype), _shape(size)
+    return _finish(_rand(*_stream(generator, _words(numel(shape), d)), shape, d), out, requires_grad)
+
+
+def randn(
+    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Standard normal numbers of shape `size`, in `dtype` (floating; the default one if None).
+
+    >>> ingot.randn(2, 3)
+    """
+    as_device(device)
+    d = _float("randn", dtype)
+    return _finish(_normal(_shape(size), 0.0, 1.0, d, generator), out, requires_grad)
+
+
+def _normal(shape: Shape, mean: Any, std: Any, d: DType, generator: Generator | None) -> Tensor:
+    wide = f64 if d is f64 else f32
+    m, s = [x if isinstance(x, Tensor) else scalar(x, wide) for x in (mean, std)]
+    return _gauss(*_stream(generator, _words(2 * numel(shape), d)), convert(m, wide), convert(s, wide), tuple(shape), d)
+
+
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+    dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Integers from [low, high) of shape `size`, int64 unless `dtype` is given; `randint(high, size)` starts at 0.
+
+    RuntimeError unless low < high. High enough ranges of small dtypes are checked too.
+
+    >>> ingot.randint(10, (3,))
+    """
+    as_device(device)
+    if size is None:
+        if high is None or isinstance(high, int):
+            raise TypeError("randint(): missing the size: randint(high, size) or randint(low, high, size)")
+        low, high, size = 0, low, high
+    if high is None:
+        low, high = 0, low
+    d = i64 if dtype is None else dtype
+    return _finish(_randint(int(low), int(high), _shape((size,) if isinstance(size, int) else (tuple(size),)), d, generator), out, requires_grad)
+
+
+def _randint(low: int, high: int, shape: Shape, d: DType, generator: Generator | None) -> Tensor:
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    if d.kind != "f":
+        bottom, top = (0, 1) if d.kind == "b" else (-(1 << d.bits - 1) if d.kind == "i" else 0, (1 << d.bits - (d.kind == "i")) - 1)
+        if low < bottom or high - 1 > top:
+            raise RuntimeError(f"from={low}, to={high} is out of bounds for {d.torch_name}")
+    wide = high - low > 1 << 32
+    n = numel(shape)
+    stream = _stream(generator, 2 * n if wide else n)
+    return _integers(*stream, scalar(low, i64), scalar(high - low, u64), tuple(shape), wide, d)
+
+
+def randperm(
+    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """The numbers 0 to n - 1 in random order. RuntimeError for a negative n.
+
+    >>> ingot.randperm(4)
+    """
+    as_device(device)
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"randperm(): argument 'n' must be int, not {type(n).__name__}")
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, but got {n}")
+    return _finish(_permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad)
+
+
+def rand_like(
+    input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """`rand` in the shape (and dtype) of `input`."""
+    return rand(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+
+
+def randn_like(
+    input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """`randn` in the shape (and dtype) of `input`."""
+    return randn(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+
+
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, memory_format: Any = None, generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """`randint` in the shape (and dtype) of `input`."""
+    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator) \
+        if high is not None else randint(low, tuple(input.shape), dtype=dtype or input.dtype, device=device, generator=generator)  # fmt: skip
+
+
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+    dtype: DType | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
+    """Normal numbers: `mean` and `std` are numbers or tensors; `size` is needed when both are numbers.
+
+    RuntimeError for a negative std.
+    """
+    as_device(device)
+    tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    if not isinstance(std, Tensor) and std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if tensors and size is None:
+        shape: Shape = broadcast_shapes(*(tuple(t.shape) for t in tensors))
+        d = _float("normal", dtype or tensors[0].dtype)
+    elif size is None:
+        raise TypeError("normal(): size is needed when mean and std are numbers")
+    else:
+        shape, d = _shape((size,) if isinstance(size, int) else (tuple(size),)), _float("normal", dtype)
+    return _finish(_normal(shape, mean, std, d, generator), out, requires_grad)
+
+
+@composite
+def _below(seed: Tensor, offset: Tensor, p: Tensor, shape: Shape, d: DType) -> Tensor:
+    """1 with probability p. A float64 p is compared with 53 random bits, others with 24."""
+    wide = f64 if p.dtype is f64 else f32
+    return _cast(_op("lt", _unit(seed, offset, shape, wide), _cast(p, wide)), d)
+
+
+def _bernoulli(p: Tensor, shape: Shape, d: DType, generator: Generator | None) -> Tensor:
+    return _below(*_stream(generator, _words(numel(shape), p.dtype)), p, tuple(shape), d)
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """1 with the probability that `input` gives for each element, else 0, in the dtype of `input`.
+
+    With `p`, that probability for all elements. RuntimeError for probabilities outside [0, 1].
+    """
+    if p is not None:
+        _check_p(p)
+        return _finish(_bernoulli(scalar(p, f32), tuple(input.shape), input.dtype, generator), out, False)
+    if input.dtype.kind != "f":
+        raise RuntimeError(f'"bernoulli_tensor_cpu_p_" not implemented for \'{input.dtype.torch_name}\'')
+    if not here.recorder.tracing:
+        v = input._value()
+        if not ((v >= 0) & (v <= 1)).all():
+            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    return _finish(_bernoulli(input.detach(), tuple(input.shape), input.dtype, generator), out, False)
+
+
+def _check_p(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+
+
+# ---- drawing by weight
+
+
+@composite
+def _race(seed: Tensor, offset: Tensor, weights: Tensor, n: int) -> Tensor:
+    """n draws without replacement: the n earliest of independent exponential arrivals with the weights as rates."""
+    shape = weights._array.type.shape
+    u = _op("sub", constant(1.0, f64), _unit(seed, offset, shape, f64))
+    arrival = _op("div", _op("neg", _op("log", u)), weights)
+    never = _op("eq", weights, constant(0.0, f64))
+    arrival = _op("select", never, constant(math.inf, f64), arrival)
+    order = record(OPS["sort"], (arrival,), (len(shape) - 1, False))[1]
+    return _op("slice", order, attrs=((0,) * len(shape), (*shape[:-1], n), (1,) * len(shape)))
+
+
+@composite
+def _search(seed: Tensor, offset: Tensor, weights: Tensor, n: int) -> Tensor:
+    """n draws with replacement: where uniform numbers fall among the cumulative weights, by bisection."""
+    shape = weights._array.type.shape
+    k, axis = shape[-1], len(shape) - 1
+    out = (*shape[:-1], n)
+    sums = record(OPS["cumsum"], (weights,), (axis, False))
+    total = _op("slice", sums, attrs=((0,) * axis + (k - 1,), shape, (1,) * len(shape)))
+    goal = _op("mul", _unit(seed, offset, out, f64), total)
+    at = _op("broadcast", constant(0, i64), attrs=(out,))
+    step = 1 << max(k - 1, 0).bit_length()
+    while step:
+        there = _op("add", at, constant(step, i64))
+        fits = _op("le", there, constant(k - 1, i64))
+        index = _op("minimum", _op("sub", there, constant(1, i64)), constant(k - 1, i64))
+        passed = _op("le", record(OPS["gather"], (sums, index), (axis,)), goal)
+        at = _op("select", _op("logical_and", fits, passed), there, at)
+        step >>= 1
+    return at
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
+    """Indices (int64) drawn with the weights in each row of `input` (1-d or 2-d; need not sum to 1).
+
+    RuntimeError for weights that are negative or not finite, rows that sum to 0, or more draws without replacement than weights.
+    """
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.torch_name}")
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    k = input.shape[-1]
+    if not replacement and num_samples > k:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    if not here.recorder.tracing:
+        v = input._value().astype(np.float64)
+        if not (np.isfinite(v).all() and (v >= 0).all()):
+            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+        if not (v.sum(-1) > 0).all():
+            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+        if not replacement and ((v > 0).sum(-1) < num_samples).any():
+            raise RuntimeError("invalid multinomial distribution (with replacement=False, not enough non-negative category to sample)")
+    weights = convert(input.detach(), f64)
+    rows = numel(tuple(input.shape[:-1]))
+    words = 2 * rows * (num_samples if replacement else k)
+    return _finish((_search if replacement else _race)(*_stream(generator, words), weights, num_samples), out, False)
+
+
+# ---- in place
+
+
+def _fill(t: Tensor, value: Tensor) -> Tensor:
+    return inplace(t, value, "RandomBackward0")
+
+
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **named: float) -> Tensor:
+    """Fill with uniform numbers from [from, to)."""
+    low = named.pop("from", from_)
+    d, shape = _float("uniform_", self.dtype), tuple(self.shape)
+    if low > to:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
+    wide = f64 if d is f64 else f32
+    stream = _stream(generator, _words(numel(shape), d))
+    return _fill(self, _uniform(*stream, scalar(low, wide), scalar(to, wide), shape, d))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with normal numbers."""
+    if std < 0:
+        raise RuntimeError(f"normal_ expects std >= 0.0, but found std {std}")
+    return _fill(self, _normal(tuple(self.shape), mean, std, _float("normal_", self.dtype), generator))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fill with 1 with probability `p` (a number or a tensor), else 0."""
+    if isinstance(p, Tensor):
+        prob = convert(p.detach(), p.dtype, tuple(self.shape))
+    else:
+        _check_p(p)
+        prob = scalar(p, f32)
+    return _fill(self, _bernoulli(prob, tuple(self.shape), self.dtype, generator))
+
+
+def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None, **named: int) -> Tensor:
+    """Fill with integers from [from, to): `random_(to)` starts at 0; without bounds, all values that the dtype holds exactly."""
+    low = named.pop("from", from_)
+    if to is None and low is not None:
+        low, to = 0, low
+    d = self.dtype
+    if to is None:
+        to = 2 if d.kind == "b" else 1 << ({f16: 11, bf16: 8, f32: 24, f64: 53}[d] if d.kind == "f" else d.bits - (d.kind == "i"))
+        to = min(to, (1 << 63) - 1)
+    return _fill(self, _randint(int(low or 0), int(to), tuple(self.shape), d, generator))
+
+
+@composite
+def _transform(u: Tensor, a: Tensor, b: Tensor, kind: str, d: DType) -> Tensor:
+    one = constant(1.0, u.dtype)
+    if kind == "exponential":
+        return _cast(_op("div", _op("neg", _op("log", _op("sub", one, u))), a), d)
+    if kind == "cauchy":
+        angle = _op("mul", constant(math.pi, u.dtype), _op("sub", u, constant(0.5, u.dtype)))
+        return _cast(_op("add", a, _op("mul", b, _op("tan", angle))), d)
+    trials = _op("ceil", _op("div", _op("log", _op("sub", one, u)), _op("log", _op("sub", one, a))))
+    return _cast(_op("maximum", trials, one), d)
+
+
+def _from_unit(self: Tensor, kind: str, a: float, b: float, generator: Generator | None) -> Tensor:
+    shape = tuple(self.shape)
+    u = _rand(*_stream(generator, 2 * numel(shape)), shape, f64)
+    return _fill(self, _transform(u, scalar(a, f64), scalar(b, f64), kind, self.dtype))
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with exponential numbers of rate `lambd`."""
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    _float("exponential_", self.dtype)
+    return _from_unit(self, "exponential", lambd, 0.0, generator)
+
+
+def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with Cauchy numbers."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    _float("cauchy_", self.dtype)
+    return _from_unit(self, "cauchy", median, sigma, generator)
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with the number of trials until the first success of probability `p`."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    return _from_unit(self, "geometric", p, 0.0, generator)
+
+
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with numbers whose logarithms are normal."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    d = _float("log_normal_", self.dtype)
+    wide = f64 if d is f64 else f32
+    return _fill(self, convert(_op("exp", _normal(tuple(self.shape), mean, std, wide, generator)), d))
+
+
+_METHODS = (uniform_, normal_, bernoulli_, random_, exponential_, cauchy_, geometric_, log_normal_, bernoulli, multinomial)
+for _method in _METHODS:
+    setattr(Tensor, _method.__name__, _method)
+

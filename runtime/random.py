@@ -1,0 +1,87 @@
+"""Generators: a seed and how many blocks of random numbers were used.
+
+Randomness is counter-based: a random op gets the seed and an offset as run-time scalars, and reserves its blocks when it is
+recorded, even if its result is dropped later. So the numbers depend on the order of the program alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+import numpy as np
+
+from ingot.ir.dtypes import i64
+from ingot.runtime.array import Array, host
+from ingot.runtime.recorder import here
+from ingot.runtime.scalars import rank0, wrap_i64
+
+__all__ = ["Generator", "default_generator"]
+
+DEFAULT_SEED = 67280421310721
+
+
+class Generator:
+    """A stream of random numbers: `Generator().manual_seed(0)`.
+
+    Two generators with one seed give the same numbers. The state is (seed, offset), as `get_state()` shows.
+    """
+
+    __slots__ = ("_seed", "offset", "_lock", "__weakref__")
+
+    def __init__(self, device: object = "cpu"):
+        self._seed = DEFAULT_SEED
+        self.offset = 0
+        self._lock = threading.Lock()
+
+    @property
+    def device(self) -> object:
+        """Where its numbers are made."""
+        from ingot._device import CPU
+
+        return CPU
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of `seed` (an integer of up to 64 bits, negative ones too). Returns the generator."""
+        seed = int(seed)
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise RuntimeError(f"Overflow when unpacking long: the seed {seed} has more than 64 bits")
+        self._seed = seed & (1 << 64) - 1
+        self.offset = 0
+        return self
+
+    def seed(self) -> int:
+        """Start a stream that nobody can foretell; returns its seed."""
+        self.manual_seed(secrets.randbits(63))
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed of the present stream."""
+        return self._seed
+
+    def get_state(self) -> np.ndarray:
+        """Seed and offset, as 16 bytes."""
+        return np.array([self._seed, self.offset], np.uint64).view(np.uint8)
+
+    def set_state(self, state: np.ndarray) -> None:
+        """Go back to a state that `get_state` gave. RuntimeError for anything else."""
+        raw = np.asarray(state)
+        if raw.dtype != np.uint8 or raw.shape != (16,):
+            raise RuntimeError(f"a generator state is 16 bytes (uint8), not {raw.dtype}{list(raw.shape)}")
+        seed, offset = raw.copy().view(np.uint64).tolist()
+        self._seed, self.offset = seed, offset
+
+    def reserve(self, words: int) -> tuple[Array, Array]:
+        """Take the blocks of `words` random 32-bit words: seed and offset, as i64 numbers for `random_bits`."""
+        blocks = -(-words // 4)
+        rec = here.recorder
+        if rec.tracing:
+            return rec.reserve(self, blocks)
+        with self._lock:
+            at = self.offset
+            self.offset = (at + blocks) & (1 << 64) - 1
+        t = rank0(i64)
+        return host(t, wrap_i64(self._seed)), host(t, wrap_i64(at))
+
+
+default_generator = Generator()
