@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import ingot
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = [
     "calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_", "dirac_", "xavier_uniform_",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ingot
-from ingot.tensor import Tensor, wrap
+from ingot._tensor import Tensor, wrap
 
 __all__ = ["Parameter", "Buffer", "new_parameter"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import ingot
 from ingot.composite import composite
-from ingot.tensor import Tensor, wrap
+from ingot._tensor import Tensor, wrap
 
 _HALF = ("float16", "bfloat16")
 

@@ -8,7 +8,7 @@ import ingot
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.linear import linear
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def _mask_to_bias(mask: Tensor, dtype: object) -> Tensor:

@@ -9,7 +9,7 @@ from ingot.dispatch import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.padding import pad_zeros
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:

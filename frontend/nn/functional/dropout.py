@@ -5,7 +5,7 @@ from __future__ import annotations
 import ingot
 from ingot.composite import composite
 from ingot.nn.functional.activation import apply
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def _check(p: float) -> None:

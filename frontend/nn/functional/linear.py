@@ -5,7 +5,7 @@ from __future__ import annotations
 import ingot
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 @composite

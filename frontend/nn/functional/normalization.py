@@ -9,7 +9,7 @@ import ingot
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import is_half
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from ingot.composite import composite
 from ingot.dispatch import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def pad_zeros(x: Tensor, low: tuple[int, ...], high: tuple[int, ...]) -> Tensor:

@@ -12,7 +12,7 @@ from ingot.dispatch import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.conv import ntuple
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def _batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:

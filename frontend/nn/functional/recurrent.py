@@ -19,7 +19,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 

@@ -10,7 +10,7 @@ import numpy as np
 import ingot
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 
 def _source(out: int, extent: int, scale: float | None, align_corners: bool, clamp: bool = True) -> np.ndarray:

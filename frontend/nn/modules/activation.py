@@ -9,7 +9,7 @@ from ingot.nn import functional as F
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 from ingot.nn.parameter import new_parameter
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = [
     "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Hardtanh",

@@ -15,7 +15,7 @@ from ingot.nn.modules.linear import Linear
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.normalization import LayerNorm
 from ingot.nn.parameter import Parameter, new_parameter
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = [
     "MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder", "TransformerDecoderLayer", "TransformerDecoder", "Transformer",

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
 

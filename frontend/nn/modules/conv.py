@@ -10,7 +10,7 @@ from ingot.nn import init
 from ingot.nn.functional.conv import ntuple
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import new_parameter
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ingot.nn import functional as F
 from ingot.nn.modules.simple import Functional
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"]
 

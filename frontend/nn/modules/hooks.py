@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot.autograd import Function
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["RemovableHandle", "BackwardHooks"]
 

@@ -10,7 +10,7 @@ from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter, new_parameter
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = [
     "Identity", "Linear", "Bilinear", "Flatten", "Unflatten", "Embedding", "EmbeddingBag", "CosineSimilarity", "PairwiseDistance",

@@ -7,7 +7,7 @@ from typing import Any
 from ingot.nn import functional as F
 from ingot.nn.functional.loss import _mode
 from ingot.nn.modules.module import Module
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = [
     "L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss", "NLLLoss", "CrossEntropyLoss", "BCELoss", "BCEWithLogitsLoss", "KLDivLoss",

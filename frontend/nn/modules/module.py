@@ -11,7 +11,7 @@ from ingot.nn.modules import state
 from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["Module"]
 

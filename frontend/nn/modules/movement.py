@@ -8,7 +8,7 @@ from ingot.nn import functional as F
 from ingot.nn.functional.conv import ntuple
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = [
     "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ReflectionPad1d", "ReflectionPad2d",

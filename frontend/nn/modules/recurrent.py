@@ -14,7 +14,7 @@ from ingot.nn.functional import recurrent
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter, new_parameter
 from ingot.nn.utils.rnn import PackedSequence
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ingot.grad_mode import no_grad
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["Hooks", "IncompatibleKeys", "collect", "load", "save_own", "load_own"]
 

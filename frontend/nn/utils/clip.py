@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import ingot
-from ingot.tensor import Tensor
+from ingot._tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 

@@ -1,0 +1,290 @@
+"""The base of all optimizers: groups, state, hooks, and a step that either happens whole or not at all."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ingot
+from ingot._tensor import Tensor
+from ingot.dispatch import inplace, record
+from ingot.ir.op import OPS
+from ingot.nn.modules.hooks import RemovableHandle
+from ingot.optim.group import ParamGroup, Scalars
+from ingot.runtime import recorder
+from ingot.runtime.update_rules import RULES, rule_graph
+
+__all__ = ["Optimizer", "RuleOptimizer"]
+
+
+class Optimizer:
+    """Base class. A subclass calls `super().__init__(params, defaults)` and defines `step`.
+
+    `params` are tensors, or dicts with "params" and options of that group, or (name, tensor) pairs.
+    """
+
+    def __init__(self, params: Iterable, defaults: dict[str, Any]):
+        if isinstance(params, Tensor):
+            raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}")
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[ParamGroup] = []
+        self._step_pre_hooks: dict[int, Any] = {}
+        self._step_post_hooks: dict[int, Any] = {}
+        self._state_hooks: dict[str, dict[int, Any]] = {k: {} for k in ("save_pre", "save_post", "load_pre", "load_post")}
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for g in groups:
+            self.add_param_group(g)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group: {"params": ..., options}. TypeError or ValueError for what cannot be optimized."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        group = dict(param_group)
+        given = group["params"]
+        if isinstance(given, set):
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but a set has no order")
+        items = [given] if isinstance(given, Tensor) else list(given)
+        if items and isinstance(items[0], tuple):
+            group["param_names"] = [name for name, _ in items]
+            items = [p for _, p in items]
+        for p in items:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            if not p.is_leaf and not self.defaults.get("differentiable"):
+                raise ValueError("can't optimize a non-leaf Tensor")
+        for name, default in self.defaults.items():
+            if default is _REQUIRED and name not in group:
+                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+            group.setdefault(name, default)
+        if len(set(map(id, items))) != len(items):
+            warnings.warn("optimizer contains a parameter group with duplicate parameters", stacklevel=3)
+            items = list({id(p): p for p in items}.values())
+        known = {id(p) for g in self.param_groups for p in g["params"]}
+        if any(id(p) in known for p in items):
+            raise ValueError("some parameters appear in more than one parameter group")
+        group["params"] = items
+        self.param_groups.append(ParamGroup(group))
+
+    # ---- stepping
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters by their gradients; with a closure, call it first and return its loss."""
+        raise NotImplementedError
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients (or set them to zero)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    if set_to_none:
+                        p.grad = None
+                    else:
+                        p.grad.detach_()
+                        p.grad.zero_()
+
+    def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before every step; it may return new (args, kwargs)."""
+        return RemovableHandle(self._step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after every step."""
+        return RemovableHandle(self._step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` before `state_dict()`."""
+        return RemovableHandle(self._state_hooks["save_pre"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` after `state_dict()`; it may return another one."""
+        return RemovableHandle(self._state_hooks["save_post"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` before loading; it may return another one."""
+        return RemovableHandle(self._state_hooks["load_pre"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` after loading."""
+        return RemovableHandle(self._state_hooks["load_post"], hook, prepend)
+
+    # ---- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"state": {index: {...}}, "param_groups": [...]}: what `ingot.save` takes; parameters are given by index."""
+        for hook in list(self._state_hooks["save_pre"].values()):
+            hook(self)
+        index: dict[int, int] = {}
+        groups = []
+        for g in self.param_groups:
+            for p in g["params"]:
+                index.setdefault(id(p), len(index))
+            groups.append({**{k: v for k, v in g.items() if k != "params"}, "params": [index[id(p)] for p in g["params"]]})
+        state = {(index[id(k)] if isinstance(k, Tensor) else k): v for k, v in self.state.items()}
+        out: Any = {"state": state, "param_groups": groups}
+        for hook in list(self._state_hooks["save_post"].values()):
+            changed = hook(self, out)
+            out = out if changed is None else changed
+        return out
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a `state_dict()`, copied. ValueError, with nothing changed, if its groups do not fit this optimizer's."""
+        for hook in list(self._state_hooks["load_pre"].values()):
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        saved = state_dict["param_groups"]
+        if len(saved) != len(self.param_groups):
+            raise ValueError(f"loaded state dict has a different number of parameter groups: {len(saved)} for {len(self.param_groups)}")
+        if any(len(s["params"]) != len(g["params"]) for s, g in zip(saved, self.param_groups)):
+            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+        by_index = {i: p for s, g in zip(saved, self.param_groups) for i, p in zip(s["params"], g["params"])}
+        state: dict[Any, dict[str, Any]] = defaultdict(dict)
+        for k, v in state_dict["state"].items():
+            p = by_index.get(k)
+            if p is None:
+                state[k] = copy.deepcopy(v)
+            else:
+                state[p] = {name: _fitted(name, x, p) for name, x in v.items()}
+        groups = []
+        for s, g in zip(saved, self.param_groups):
+            groups.append(ParamGroup({**copy.deepcopy({k: v for k, v in s.items() if k != "params"}), "params": g["params"]}))
+        self.__setstate__({"state": state, "param_groups": groups})
+        for hook in list(self._state_hooks["load_post"].values()):
+            hook(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from ingot.runtime import epoch
+
+        self.__dict__.update(state)
+        for group in self.param_groups:
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
+        epoch.bump()
+
+    def __repr__(self) -> str:
+        lines = [type(self).__name__ + " ("]
+        for i, g in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {g[k]}" for k in sorted(g) if k != "params"]
+        return "\n".join(lines) + "\n)"
+
+
+_REQUIRED = object()
+
+
+def _fitted(name: str, value: Any, param: Tensor) -> Any:
+    """A loaded entry of a parameter's state, copied, in the parameter's dtype (step counts keep theirs)."""
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    value = value.detach()
+    if name != "step" and param.is_floating_point():
+        value = value.to(param.dtype)
+    return value.clone()
+
+
+class RuleOptimizer(Optimizer):
+    """An optimizer whose update is a rule of `ingot.runtime.update_rules`.
+
+    A subclass names its `rule`, and says which flags a group sets and where its scalars come from.
+    """
+
+    rule: str
+    scalar_keys: dict[str, tuple[str, int]] = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+
+    def __init__(self, params: Iterable, defaults: dict[str, Any]):
+        if defaults.get("differentiable"):
+            raise ValueError(f"{type(self).__name__}: differentiable=True is not supported")
+        super().__init__(params, defaults)
+
+    def flags(self, group: ParamGroup) -> frozenset[str]:
+        """What of a group changes the code of its update."""
+        return frozenset(f for f in ("maximize", "amsgrad", "nesterov", "centered", "momentum") if group.get(f))
+
+    def _state_value(self, name: str, param: Tensor, group: ParamGroup) -> Tensor:
+        """A state tensor before the first step."""
+        if name == "step":
+            return ingot.zeros((), dtype=ingot.float32)
+        return ingot.zeros(tuple(param.shape), dtype=param.dtype)
+
+    def initialize_state(self) -> None:
+        """Make the state of every parameter now, rather than in its first step: before a step is compiled."""
+        with ingot.no_grad():
+            for group in self.param_groups:
+                flags = self.flags(group)
+                for p in group["params"]:
+                    if p.requires_grad:
+                        self._ready_state(p, group, flags)
+
+    def _ready_state(self, p: Tensor, group: ParamGroup, flags: frozenset[str]) -> dict[str, Any]:
+        state = self.state[p]
+        for name in RULES[self.rule].state(flags):
+            if not isinstance(state.get(name), Tensor):
+                number = state.get(name)
+                made = self._state_value(name, p, group)
+                state[name] = made if number is None else made + float(number)
+        return state
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. If anything fails, parameters and state stay as they were."""
+        args: tuple = () if closure is None else (closure,)
+        kwargs: dict = {}
+        for hook in list(self._step_pre_hooks.values()):
+            result = hook(self, args, kwargs)
+            if result is not None:
+                args, kwargs = result
+                closure = args[0] if args else kwargs.get("closure")
+        loss = None
+        if closure is not None:
+            with ingot.enable_grad():
+                loss = closure()
+        with ingot.no_grad():
+            self._update()
+        for hook in list(self._step_post_hooks.values()):
+            hook(self, args, kwargs)
+        return loss
+
+    def _update(self) -> None:
+        before: list[tuple[Tensor, Any, Any]] = []
+        try:
+            for group in self.param_groups:
+                flags = self.flags(group)
+                scalars = Scalars(group)
+                for p in group["params"]:
+                    grad = p.grad
+                    if grad is not None:
+                        self._update_one(p, grad, group, flags, scalars, before)
+            recorder.flush()  # a natural cut: every step's plan is the same
+        except BaseException:
+            for t, storage, value in reversed(before):
+                _restore(t, storage, value)
+            raise
+
+    def _update_one(self, p: Tensor, grad: Tensor, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
+        rule = RULES[self.rule]
+        state = self._ready_state(p, group, flags)
+        kept = [state[n] for n in rule.state(flags)]
+        inputs = [p, grad, *kept]
+        for name in rule.scalars:
+            inputs.append(scalars.get(*self.scalar_keys.get(name, (name, None))))  # type: ignore[arg-type]
+        types = tuple(t._array.type for t in kept)
+        graph = rule_graph(self.rule, flags, p._array.type, grad.dtype, types)
+        new = record(OPS["call"], inputs, (graph,))
+        for t, value in zip((p, *kept), new if isinstance(new, tuple) else (new,)):
+            before.append((t, t._storage, t._now() if t._storage is None else t._storage.base))
+            inplace(t, value)
+
+
+def _restore(t: Tensor, storage: Any, value: Any) -> None:
+    """Undo an in-place write of a step that failed."""
+    if storage is None:
+        t._set((value, t._edge))
+    elif storage.exposed is None:
+        storage.commit(value, storage.edge, counts=False)
+
+
