@@ -291,11 +291,11 @@ def _manifest(graph: Graph, program: Program, built: Any) -> dict[str, Any]:
     for i, n in enumerate(graph.nodes):
         where.setdefault(n.loc, i)
     ins, outs = program.in_types, program.out_types
-    nbytes = sum(t.nbytes for t in (*ins, *outs)) + program.arena_bytes
+    nbytes = sum(t.nbytes for t in (*ins, *outs)) + built.arena_bytes
     return {
         "entry": built.entry,
         "slots": [str(t.dtype) if i in program.scalars else "address" for i, t in enumerate(ins)] + ["address"] * len(outs),
-        "arena_bytes": program.arena_bytes,
+        "arena_bytes": built.arena_bytes,
         "scratch_bytes": built.scratch_bytes,
         "checks": {
             str(code): {"message": message, **({"node": where[loc]} if loc is not None and loc in where else {})}
@@ -337,8 +337,10 @@ def _signature(graph: Graph) -> str:
 
 
 def _program_text(program: Program) -> str:
-    from ingot.ir.loop.text import print_program
-
+    try:
+        from ingot.ir.loop.text import print_program
+    except ImportError:
+        return ""
     return print_program(program)
 
 

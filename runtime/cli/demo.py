@@ -120,12 +120,10 @@ def _train(images: np.ndarray, labels: np.ndarray, epochs: int) -> Any:
     with _progress(epochs * steps) as advance:
         for _ in range(epochs):
             order = rng.permutation(len(labels))[: steps * BATCH]
-            total = 0.0
             for batch in order.reshape(steps, BATCH):
                 loss = step(ingot.from_numpy(_shifted(images[batch], rng)), ingot.from_numpy(labels[batch]))
                 schedule.step()
-                total += loss.item()
-                advance(total / steps)
+                advance(loss.item())
     model.eval()
     return model
 
@@ -159,12 +157,12 @@ def _serve(path: str, images: np.ndarray, labels: np.ndarray) -> None:
 
 @contextmanager
 def _progress(steps: int) -> Iterator[Any]:
-    """A bar on a terminal, a few lines elsewhere. Call what it gives with the mean loss so far, once per step."""
+    """A bar on a terminal, a few lines elsewhere. Call what it gives with the loss, once per step."""
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"), TimeElapsedColumn())
-        with Progress(*columns) as bar:
+        loss_column = TextColumn("loss {task.fields[loss]:.4f}")
+        with Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), loss_column, TimeElapsedColumn()) as bar:
             task = bar.add_task("training", total=steps, loss=float("nan"))
             yield lambda loss: bar.update(task, advance=1, loss=loss)
         return
