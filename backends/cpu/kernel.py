@@ -25,7 +25,7 @@ class KernelEmitter(FunctionEmitter):
 
     def __init__(self, module: Module, kernel: Kernel):
         super().__init__(module, kernel)
-        self.buffers = {b.name: (f"%b{k}", b.dtype) for k, b in enumerate(kernel.buffers)}
+        self.buffers = {b.name: (f"%buf{k}", b.dtype) for k, b in enumerate(kernel.buffers)}
         self.alone = _alone(kernel.buffers)
         self.phases = 0
         self.arena_bytes = 0
@@ -89,7 +89,7 @@ def emit_kernel(module: Module, kernel: Kernel) -> KernelEmitter:
     e.body(kernel.body)
     if e.streams and e.target.is_x86:  # type: ignore[attr-defined]
         e.call("void", "llvm.x86.sse.sfence")
-    args = [f"ptr {'noalias ' if b.name in e.alone else ''}%b{k}" for k, b in enumerate(kernel.buffers)]
+    args = [f"ptr {'noalias ' if b.name in e.alone else ''}%buf{k}" for k, b in enumerate(kernel.buffers)]
     args += [f"i64 %p.{p}" for p in kernel.params]
     args += ["ptr %rt", "ptr %arena", "ptr %scratch", "ptr %status"]
     head = f'define internal void @"{kernel.name}"({", ".join(args)}) #0 {{\nentry:'
