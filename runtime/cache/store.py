@@ -113,7 +113,8 @@ class Cache:
 
     def record_miss(self, key: str, provenance: dict[str, Any], reason: str) -> None:
         """Leave a record of a miss for `ingot cache explain`."""
-        if self.own is not None and self.own.check():
+        if self._usable():
+            assert self.own is not None
             journal.append(os.path.join(self.own.folder, "misses.jsonl"), {"key": key, "reason": reason, "time": time.time(), **provenance})
 
     def note(self, name: str) -> dict[str, Any]:
@@ -127,12 +128,19 @@ class Cache:
 
     def set_note(self, name: str, value: dict[str, Any]) -> None:
         """Keep a small JSON object beside the entries; forgotten where nothing can be written."""
-        if self.own is not None:
-            try:
-                self.own.create()
-            except OSError:
-                return
+        if self._usable():
+            assert self.own is not None
             journal.append(os.path.join(self.own.folder, name + ".json"), value, bound=4096)
+
+    def _usable(self) -> bool:
+        """Whether there is a folder to write to, made now if need be."""
+        if self.own is None:
+            return False
+        try:
+            self.own.create()
+        except OSError:
+            return False
+        return True
 
     def save_counts(self) -> None:
         """Add what this process counted to the folder's statistics."""

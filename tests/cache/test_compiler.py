@@ -1,0 +1,207 @@
+"""From graph to executable: compiled once, found ever after, refused when frozen, rebuilt when damaged."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import ingot.ir.ops  # noqa: F401  (fills the table of ops)
+from ingot.ir import dtypes as dt
+from ingot.ir.builder import Builder
+from ingot.ir.op import OPS
+from ingot.ir.types import tensor_type
+from ingot.runtime import compiler, log, memory
+from ingot.runtime.cache import journal, the_cache
+
+
+def make_graph(name="f", scale=2.0, n=16):
+    b = Builder(name)
+    x = b.expr(b.input(tensor_type(dt.f32, (n,)), "x"))
+    return b.freeze(((OPS["exp"](x) * scale).value,))
+
+
+def run(exe, n=16):
+    x = np.linspace(-1, 1, n, dtype=np.float32)
+    out = np.empty_like(x)
+    exe.run(memory.from_numpy(x).address, memory.from_numpy(out).address)
+    return x, out
+
+
+@pytest.fixture(autouse=True)
+def private(tmp_path, monkeypatch):
+    """A folder of its own for each test, and a process that remembers nothing."""
+    (tmp_path / "home").mkdir(mode=0o700)
+    monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "home" / "cache"))
+    monkeypatch.setattr(compiler, "_executables", {})
+    monkeypatch.setattr(log, "_warned", set())
+    compiler.counts.clear()
+
+
+def forget(monkeypatch):
+    monkeypatch.setattr(compiler, "_executables", {})
+
+
+def test_compiled_once_then_memory_then_disk(monkeypatch):
+    x, out = run(compiler.executable(make_graph()))
+    np.testing.assert_allclose(out, np.exp(x) * 2, rtol=1e-6)
+    assert compiler.counts == {"compiled": 1}
+    assert compiler.executable(make_graph()) is compiler.executable(make_graph())
+    assert compiler.counts == {"compiled": 1, "memory": 2}
+    forget(monkeypatch)
+    np.testing.assert_array_equal(run(compiler.executable(make_graph()))[1], out)
+    assert compiler.counts == {"compiled": 1, "memory": 2, "cache": 1}
+
+
+def test_another_graph_is_another_entry():
+    compiler.executable(make_graph(scale=2.0))
+    x, out = run(compiler.executable(make_graph(scale=3.0)))
+    np.testing.assert_allclose(out, np.exp(x) * 3, rtol=1e-6)
+    assert compiler.counts["compiled"] == 2
+
+
+def test_the_same_graph_gives_the_same_bytes(monkeypatch):
+    first = compiler.code_of(make_graph())
+    the_cache().own.remove(first.key)
+    assert compiler.code_of(make_graph()).so == first.so
+    assert compiler.counts["compiled"] == 2
+
+
+def test_the_level_is_in_the_key(monkeypatch):
+    one = compiler.code_of(make_graph())
+    monkeypatch.setenv("INGOT_CPU_LEVEL", "x86-64-v2" if "x86" in compiler.host_level().name else "aarch64")
+    two = compiler.code_of(make_graph())
+    assert one.key != two.key or compiler.host_level().name == "aarch64"
+    monkeypatch.setenv("INGOT_CPU_LEVEL", "z80")
+    with pytest.raises(ValueError, match="INGOT_CPU_LEVEL.*z80"):
+        compiler.executable(make_graph())
+
+
+def test_frozen(monkeypatch):
+    compiler.executable(make_graph())
+    forget(monkeypatch)
+    with compiler.frozen():
+        compiler.executable(make_graph())
+        with pytest.raises(compiler.FrozenError, match="g is not in the cache"):
+            compiler.executable(make_graph("g", 3.0))
+        with compiler.frozen(False):
+            compiler.executable(make_graph("g", 3.0))
+    monkeypatch.setenv("INGOT_FROZEN", "1")
+    with pytest.raises(compiler.FrozenError):
+        compiler.executable(make_graph("h", 4.0))
+    assert compiler.counts["refused"] == 2
+
+
+def test_a_damaged_entry_is_rebuilt(monkeypatch):
+    key = compiler.code_of(make_graph()).key
+    path = the_cache().own.path(key)
+    with open(path, "r+b") as f:
+        f.seek(100)
+        f.write(b"damage")
+    with pytest.warns(log.IngotWarning, match="damaged"):
+        x, out = run(compiler.executable(make_graph()))
+    np.testing.assert_allclose(out, np.exp(x) * 2, rtol=1e-6)
+    forget(monkeypatch)
+    run(compiler.executable(make_graph()))
+    assert compiler.counts == {"compiled": 2, "cache": 1}
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.warns(log.IngotWarning, match="in memory only"):
+        x, out = run(compiler.executable(make_graph()))
+    np.testing.assert_allclose(out, np.exp(x) * 2, rtol=1e-6)
+
+
+def test_code_that_may_not_be_mapped_from_its_file(monkeypatch):
+    compiler.executable(make_graph())
+    forget(monkeypatch)
+    real = compiler.Executable
+
+    def refuse(source, manifest):
+        if isinstance(source, int):
+            raise OSError("failed to map segment: operation not permitted")
+        return real(source, manifest)
+
+    monkeypatch.setattr(compiler, "Executable", refuse)
+    x, out = run(compiler.executable(make_graph()))
+    np.testing.assert_allclose(out, np.exp(x) * 2, rtol=1e-6)
+    assert compiler.counts["cache"] == 1
+
+
+def test_threads_compile_a_graph_once():
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(compiler.executable(make_graph()))) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 8 and len(set(map(id, found))) == 1 and compiler.counts["compiled"] == 1
+
+
+def test_misses_are_recorded_with_their_provenance():
+    compiler.executable(make_graph(), {"file": "train.py", "line": 7})
+    cache = the_cache()
+    (miss,) = (m for m in journal.read(os.path.join(cache.own.folder, "misses.jsonl")) if m["name"] == "f")
+    assert miss["file"] == "train.py" and miss["line"] == 7 and miss["signature"] == "(x: f32[16]) -> (f32[16])"
+    record = cache.lookup(miss["key"])
+    assert record.entry.record["file"] == "train.py" and "exp" in record.entry.texts["graph"]
+    record.entry.check_deep()
+    record.close()
+
+
+def test_where_it_came_from_is_not_in_the_key():
+    compiler.executable(make_graph(), {"file": "a.py", "line": 1})
+    assert compiler.code_of(make_graph(), provenance={"file": "b.py"}).key and compiler.counts["compiled"] == 1
+
+
+def test_dump_and_time(monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("INGOT_DUMP", str(tmp_path / "dump"))
+    monkeypatch.setenv("INGOT_TIME", "1")
+    monkeypatch.setenv("INGOT_LOG", "compile")
+    compiler.executable(make_graph())
+    (folder,) = (tmp_path / "dump").iterdir()
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == ["00_graph.ir", "01_program.loop", "02_llvm.ll", "03_code.so"]
+    assert "exp" in (folder / names[0]).read_text() and "define" in (folder / names[2]).read_text()
+    err = capfd.readouterr().err
+    assert "ingot:time: codegen" in err and "ingot:compile: f " in err
+
+
+def test_a_wrong_note_of_llvm_is_corrected(monkeypatch):
+    version = compiler.keys.llvmlite_version()
+    monkeypatch.setattr(compiler, "_llvm", {})
+    the_cache().set_note("toolchain", {version: "1.2.3"})
+    key = compiler.code_of(make_graph()).key
+    assert compiler._toolchain()["llvm"] == compiler._llvm_version() == the_cache().note("toolchain")[version]
+    assert compiler.code_of(make_graph()).key == key and compiler.counts["compiled"] == 1
+
+
+WARM = """
+import sys
+sys.path.insert(0, {here!r})
+import test_compiler
+x, out = test_compiler.run(test_compiler.compiler.executable(test_compiler.make_graph()))
+print(float(out[0]), dict(test_compiler.compiler.counts), [m for m in ("llvmlite", "ingot.ir.lower", "ingot.ir.loop") if m in sys.modules])
+"""
+
+
+def test_a_second_process_compiles_nothing_and_imports_no_compiler(tmp_path):
+    code = WARM.format(here=os.path.dirname(os.path.abspath(__file__)))
+    outs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
+    assert "{'compiled': 1}" in outs[0].stdout, outs[0].stderr
+    value = outs[0].stdout.split()[0]
+    assert outs[1].stdout == f"{value} {{'cache': 1}} []\n", outs[1].stderr
+
+
+def test_a_read_only_layer_serves_without_a_compiler(tmp_path, monkeypatch):
+    compiler.executable(make_graph())
+    monkeypatch.setenv("INGOT_CACHE_PATH", os.environ["INGOT_CACHE_DIR"])
+    monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "home" / "other"))
+    forget(monkeypatch)
+    with compiler.frozen():
+        run(compiler.executable(make_graph()))
+    assert the_cache().counts["hit.shared"] == 1 and not os.path.exists(tmp_path / "home" / "other" / "v1")
