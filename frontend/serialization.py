@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ingot._tensor import Tensor
 
-__all__ = ["save", "load", "SerializationError"]
+__all__ = ["save", "SerializationError"]  # the public `load` also reads artifacts: see ingot/artifacts.py
 
 _KEY = "ingot"
 _VERSION = 1
