@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.ir.dtypes import f32, f64, i32
+from ingot.ir.dtypes import f32, f64, i32, i64, u32, u64
 from ingot.ir.elementary import tables as t
-from ingot.ir.elementary.core import F32, F64, INF, bits, format_of, in_f64, polynomial, with_sign_of
+from ingot.ir.elementary.core import F32, F64, INF, NAN, bits, format_of, in_f64, polynomial, with_sign_of
 
 Scalar = Any
 TWO_OVER_PI = 0.6366197723675814
+HUGE = 2.0**48
 PIO2_HI, PIO2_LO = t.PIO2_F64[0], t.PIO2_F64[1]
 
 
 def _reduce(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """(r, rest, quadrant) of an f64: x = n pi/2 + r + rest, with the low bits of the integer `quadrant` those of n.
 
-    Exact to 2**-100 or so for |x| < 2**50, where n has 50 bits of its own; beyond, r is limited to +-1 and means nothing.
+    Exact to 2**-100 or so for |x| < 2**50, where n still fits below `magic`; NaN beyond.
     """
+    x = e.select(e.lt(e.abs(x), 2.0**50), x, e.const(NAN, f64))
     shifted = e.fma(x, TWO_OVER_PI, F64.magic)
     n = e.sub(shifted, F64.magic)
     p1, p2, p3 = t.PIO2_F64
@@ -42,17 +44,42 @@ def _difference(e: Any, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
     return s, e.sub(e.sub(a, e.sub(s, v)), e.add(b, v))
 
 
-def _reduce32(e: Any, w: Scalar) -> tuple[Scalar, Any]:
-    """(r, quadrant) of an f32 that was cast to f64: r has all of f32's bits for |w| < 2**50."""
+def _reduce32(e: Any, x: Scalar) -> tuple[Scalar, Any]:
+    """(r, quadrant) of an f32, for every x: r is an f64 with more than f32's bits, quadrant an i64."""
+    w = e.cast(x, f64)
     shifted = e.fma(w, TWO_OVER_PI, F64.magic)
     n = e.sub(shifted, F64.magic)
-    return e.fma(n, -PIO2_LO, e.fma(n, -PIO2_HI, w)), bits(e, shifted)
+    r = e.fma(n, -PIO2_LO, e.fma(n, -PIO2_HI, w))
+    a = e.abs(x)
+    huge = e.and_(e.ge(a, HUGE), e.lt(a, INF))
+    far, quadrant = _reduce_huge(e, x)
+    return e.select(huge, far, r), e.select(huge, quadrant, bits(e, shifted))
+
+
+def _reduce_huge(e: Any, x: Scalar) -> tuple[Scalar, Any]:
+    """The same for |x| >= HUGE, after Payne and Hanek: x is an integer m times 2**k, and of m 2**k 2/pi only the part
+    below 4 matters, so that 96 bits of 2/pi, from a place that k tells, are multiplied by m in 64-bit integers."""
+    b = e.cast(e.bitcast(x, u32), u64)
+    m = e.or_(e.and_(b, 0x7FFFFF), 0x800000)
+    start = e.sub(e.and_(e.shr(b, 23), 0xFF), 88)  # in [64, 192): the product has 62 bits below the binary point
+    later = e.ge(start, 128)
+    shift = e.and_(start, 63)
+    words = [e.select(later, e.const(t.TWO_OVER_PI_BITS[i + 1], u64), t.TWO_OVER_PI_BITS[i]) for i in range(3)]
+    back = e.sub(e.const(63, u64), shift)
+    top, low = (e.or_(e.shl(p, shift), e.shr(e.shr(q, 1), back)) for p, q in zip(words, words[1:]))
+    product = e.add(e.mul(m, top), e.shr(e.mul(m, e.shr(low, 32)), 32))  # modulo 2**64, which is 4 quadrants
+    quadrant = e.shr(e.add(product, 1 << 61), 62)
+    rest = e.bitcast(e.sub(product, e.shl(quadrant, 62)), i64)
+    r = e.mul(e.cast(rest, f64), PIO2_HI * 2.0**-62)
+    quadrant = e.bitcast(quadrant, i64)
+    negative = e.lt(x, 0.0)
+    return e.select(negative, e.neg(r), r), e.select(negative, e.neg(quadrant), quadrant)
 
 
 def _sin_cos(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """(sin r, cos r, quadrant)"""
     if format_of(e, x) is F32:
-        r, quadrant = _reduce32(e, e.cast(x, f64))
+        r, quadrant = _reduce32(e, x)
         return *_short_sin_cos(e, e.cast(r, f32)), e.cast(quadrant, i32)
     r, rest, quadrant = _reduce(e, x)
     u = e.mul(r, r)
@@ -80,22 +107,22 @@ def _in_quadrant(e: Any, s: Scalar, c: Scalar, quadrant: Any) -> Scalar:
 
 
 def sin(e: Any, x: Scalar) -> Scalar:
-    """The sine. Within 2 ulp for |x| < 2**50; beyond, a number in [-1, 1]."""
+    """The sine, for every f32, and for f64 below 2**50; NaN beyond, where an f64 is coarser than a quarter turn is long."""
     s, c, quadrant = _sin_cos(e, x)
     return e.select(e.eq(x, 0.0), x, _in_quadrant(e, s, c, quadrant))  # -0
 
 
 def cos(e: Any, x: Scalar) -> Scalar:
-    """The cosine. Within 2 ulp for |x| < 2**50; beyond, a number in [-1, 1]."""
+    """The cosine; its range is that of `sin`."""
     s, c, quadrant = _sin_cos(e, x)
     return _in_quadrant(e, s, c, e.add(quadrant, 1))
 
 
 def tan(e: Any, x: Scalar) -> Scalar:
-    """The tangent. Within 2 ulp (4 for f64) for |x| < 2**50; beyond, some number."""
+    """The tangent, within 2.2 ulp; its range is that of `sin`."""
     f = format_of(e, x)
     if f is F32:
-        r, quadrant = _reduce32(e, e.cast(x, f64))
+        r, quadrant = _reduce32(e, x)
         s, c = _short_sin_cos(e, r)  # in f64: their quotient is rounded once
     else:
         s, c, quadrant = _sin_cos(e, x)
