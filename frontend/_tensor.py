@@ -734,7 +734,3 @@ def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
 tape.frontend.wrap = wrap
 tape.frontend.unwrap = pair
 tape.frontend.accumulate = _accumulate
-
-import ingot.dispatch  # noqa: E402, F401
-import ingot.functions  # noqa: E402, F401  (attaches functions and operators)
-import ingot.random  # noqa: E402, F401  (attaches uniform_, normal_, …)
