@@ -1,0 +1,190 @@
+"""Optimizers over 20 steps and schedulers over 50, against torch, from the same start."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from nn_support import array, close
+
+import ingot
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "maximize": True}),
+    ("Adam", {"lr": 0.01}),
+    ("Adam", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.1, "betas": (0.8, 0.9), "eps": 1e-4}),
+    ("AdamW", {"lr": 0.01}),
+    ("AdamW", {"lr": 0.01, "maximize": True, "amsgrad": True}),
+    ("RMSprop", {"lr": 0.01}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.3}),
+    ("Adadelta", {}),
+    ("Adamax", {"weight_decay": 0.1}),
+]
+
+
+def pair(name: str, kwargs: dict):
+    values = [array((3, 4)), array((5,), 1), array((), 2)]
+    mine = [ingot.nn.Parameter(ingot.tensor(v)) for v in values]
+    theirs = [torch.nn.Parameter(torch.tensor(v)) for v in values]
+    groups = lambda ps: [{"params": ps[:2]}, {"params": ps[2:], "lr": 0.05}]  # noqa: E731
+    return mine, theirs, getattr(ingot.optim, name)(groups(mine), **kwargs), getattr(torch.optim, name)(groups(theirs), **kwargs)
+
+
+def step(mine: list, theirs: list, a, b, seed: int) -> None:
+    for i, (p, q) in enumerate(zip(mine, theirs)):
+        if seed == 3 and i == 1:  # a parameter without a gradient is left alone
+            p.grad = q.grad = None
+            continue
+        g = array(tuple(q.shape), 100 * seed + i)
+        p.grad, q.grad = ingot.tensor(g), torch.tensor(g)
+    a.step()
+    b.step()
+
+
+@pytest.mark.parametrize("name, kwargs", OPTIMIZERS)
+def test_twenty_steps(name: str, kwargs: dict) -> None:
+    mine, theirs, a, b = pair(name, kwargs)
+    for i in range(20):
+        if i == 10:
+            a.param_groups[0]["lr"] = b.param_groups[0]["lr"] = 0.03
+        step(mine, theirs, a, b, i)
+    for p, q in zip(mine, theirs):
+        close(p, q, rtol=2e-5, atol=2e-6)
+    same_state(a.state_dict(), b.state_dict())
+
+
+def same_state(mine: dict, theirs: dict) -> None:
+    assert list(mine["state"]) == list(theirs["state"])
+    for i, state in theirs["state"].items():
+        assert set(mine["state"][i]) == {k for k, v in state.items() if v is not None}, i
+        for k, v in state.items():
+            if v is not None:
+                close(mine["state"][i][k], v, rtol=2e-5, atol=2e-6, what=k)
+    for g, h in zip(mine["param_groups"], theirs["param_groups"], strict=True):
+        assert set(g) == set(h)
+        for k in h:
+            assert g[k] == h[k], k
+
+
+@pytest.mark.parametrize("name, kwargs", OPTIMIZERS)
+def test_state_from_torch_and_back(name: str, kwargs: dict) -> None:
+    mine, theirs, a, b = pair(name, kwargs)
+    for i in range(3):
+        step(mine, theirs, a, b, i + 5)
+
+    def convert(value, make):
+        if isinstance(value, dict):
+            return {k: convert(v, make) for k, v in value.items()}
+        if isinstance(value, (ingot.Tensor, torch.Tensor)):
+            return make(value.detach().numpy())
+        return value
+
+    mine2, theirs2, a2, b2 = pair(name, kwargs)
+    for p, q, x in zip(mine2, theirs2, theirs):
+        p.data = ingot.tensor(x.detach().numpy())
+        q.data = x.detach().clone()
+    a2.load_state_dict(convert(b.state_dict(), ingot.tensor))
+    b2.load_state_dict(convert(a.state_dict(), lambda x: torch.tensor(x)))
+    for i in range(3):
+        step(mine2, theirs2, a2, b2, i + 9)
+    for p, q in zip(mine2, theirs2):
+        close(p, q, rtol=2e-5, atol=4e-6)
+
+
+def test_half_parameters() -> None:
+    p, q = ingot.nn.Parameter(ingot.tensor(array((8,))).bfloat16()), torch.nn.Parameter(torch.tensor(array((8,))).bfloat16())
+    a, b = ingot.optim.AdamW([p], lr=0.01), torch.optim.AdamW([q], lr=0.01)
+    for i in range(5):
+        g = array((8,), i)
+        p.grad, q.grad = ingot.tensor(g).bfloat16(), torch.tensor(g).bfloat16()
+        a.step()
+        b.step()
+    np.testing.assert_allclose(p.detach().float().numpy(), q.detach().float().numpy(), rtol=1.6e-2, atol=1e-2)
+
+
+SCHEDULERS = [
+    ("StepLR", {"step_size": 7, "gamma": 0.5}),
+    ("MultiStepLR", {"milestones": [3, 10, 10, 30]}),
+    ("ConstantLR", {"factor": 0.3, "total_iters": 8}),
+    ("LinearLR", {"start_factor": 0.1, "end_factor": 0.7, "total_iters": 20}),
+    ("ExponentialLR", {"gamma": 0.93}),
+    ("PolynomialLR", {"total_iters": 30, "power": 2.0}),
+    ("CosineAnnealingLR", {"T_max": 12, "eta_min": 0.001}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 5, "T_mult": 2, "eta_min": 0.001}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 6, "step_size_down": 9}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 6, "mode": "triangular2"}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 6, "mode": "exp_range", "gamma": 0.97}),
+    ("OneCycleLR", {"max_lr": 0.1, "total_steps": 60}),
+    ("OneCycleLR", {"max_lr": 0.1, "epochs": 6, "steps_per_epoch": 10, "three_phase": True, "anneal_strategy": "linear"}),
+    ("LambdaLR", {"lr_lambda": lambda n: 0.95**n}),
+    ("MultiplicativeLR", {"lr_lambda": lambda n: 0.95}),
+]
+
+
+def trace(module, scheduler_of, steps: int = 50, resume_at: int | None = None) -> list:
+    values = [module.nn.Parameter(module.zeros(2)), module.nn.Parameter(module.zeros(3))]
+    opt = module.optim.SGD([{"params": values[:1]}, {"params": values[1:], "lr": 0.7}], lr=0.2, momentum=0.9)
+    s = scheduler_of(module.optim.lr_scheduler, opt)
+    out = []
+    for i in range(steps):
+        out.append([(g["lr"], g["momentum"]) for g in opt.param_groups] + list(s.get_last_lr()))
+        opt.step()
+        s.step()
+        if i == resume_at:
+            saved = s.state_dict()
+            rates = [dict(lr=g["lr"], momentum=g["momentum"]) for g in opt.param_groups]
+            s = scheduler_of(module.optim.lr_scheduler, opt)
+            s.load_state_dict(saved)
+            for g, r in zip(opt.param_groups, rates):
+                g.update(r)
+    return out
+
+
+def flat(rows: list) -> np.ndarray:
+    return np.array([[x for v in row for x in (v if isinstance(v, tuple) else (v,))] for row in rows])
+
+
+@pytest.mark.parametrize("name, kwargs", SCHEDULERS)
+@pytest.mark.parametrize("resume_at", [None, 17])
+def test_fifty_steps(name: str, kwargs: dict, resume_at: int | None) -> None:
+    make = lambda m, opt: getattr(m, name)(opt, **kwargs)  # noqa: E731
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_allclose(flat(trace(ingot, make, resume_at=resume_at)), flat(trace(torch, make, resume_at=None)), rtol=1e-9)
+
+
+def test_sequential_and_chained() -> None:
+    def sequential(m, opt):
+        return m.SequentialLR(opt, [m.LinearLR(opt, 0.1, total_iters=10), m.CosineAnnealingLR(opt, 20), m.ConstantLR(opt, 0.5)], [10, 30])
+
+    def chained(m, opt):
+        return m.ChainedScheduler([m.LinearLR(opt, 0.1, total_iters=10), m.ExponentialLR(opt, 0.9)])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for make in (sequential, chained):
+            np.testing.assert_allclose(flat(trace(ingot, make)), flat(trace(torch, make)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"mode": "max", "threshold_mode": "abs", "cooldown": 2, "min_lr": 0.01}, {"factor": 0.5, "patience": 2}])
+def test_plateau(kwargs: dict) -> None:
+    metrics = np.abs(np.sin(np.arange(50) * 0.7)) + 1 / (1 + np.arange(50))
+
+    def run(module):
+        opt = module.optim.SGD([module.nn.Parameter(module.zeros(2))], lr=0.2)
+        s = module.optim.lr_scheduler.ReduceLROnPlateau(opt, **{"patience": 3, **kwargs})
+        out = []
+        for m in metrics:
+            opt.step()
+            s.step(float(m))
+            out.append([opt.param_groups[0]["lr"], s.num_bad_epochs, s.best])
+        return np.array(out)
+
+    np.testing.assert_allclose(run(ingot), run(torch), rtol=1e-9)
