@@ -11,7 +11,7 @@ import numpy as np
 from ingot.runtime import memory, threads
 from ingot.runtime.artifact import host, tensors, tree
 from ingot.runtime.artifact.container import Container
-from ingot.runtime.executable import Executable
+from ingot.runtime.executable import CheckError, Executable
 
 __all__ = ["Model", "TensorSpec", "load"]
 
@@ -162,7 +162,10 @@ class Model:
             buffer = memory.allocate(nbytes)
             slots.append(buffer.address)
             results.append(buffer.array(dtype, shape))
-        self._executable.run(*slots)
+        try:
+            self._executable.run(*slots)
+        except CheckError as e:
+            raise (IndexError if "index out of range" in e.message else RuntimeError)(f"{self.name}: {e}") from None
         return results, tensor
 
     def _positional(self, args: tuple, kwargs: dict[str, Any]) -> tuple:

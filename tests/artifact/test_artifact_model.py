@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from ingot.runtime.artifact import ArtifactError, load, model, tensors
-from ingot.runtime.executable import CheckError
 
 
 def test_call(write, weights):
@@ -54,7 +53,7 @@ def test_the_weights_are_mapped_and_read_only(write):
         ((np.ones((2, 3), np.float32),), {"z": 1}, TypeError, "has no input 'z'"),
         ((np.ones((2, 3), np.float32),), {"x": 1}, TypeError, "given twice"),
         ((), {"x": 1}, TypeError, "input s is missing"),
-        ((np.ones((2, 3), np.float32), 13.0), {}, CheckError, "thirteen"),
+        ((np.ones((2, 3), np.float32), 13.0), {}, RuntimeError, "thirteen"),
     ],
 )
 def test_bad_arguments(write, args, kwargs, error, match):
