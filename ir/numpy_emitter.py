@@ -149,7 +149,11 @@ class NumpyEmitter:
         have = self.dtype(a)
         if dtype is bool_:
             return a != 0
-        if have in Half or dtype in Half:
+        if have is dtype:
+            return a
+        if have in Half:
+            return self.cast(a.astype(np.float32), dtype)
+        if dtype in Half:
             return a.astype(np.float32).astype(dtype.numpy)
         if have.is_floating_point and dtype.is_integer:
             info = np.iinfo(dtype.numpy)
@@ -204,6 +208,7 @@ def _fma64(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """One rounding: the product and the sum are kept as sums of doubles, scaled near 1 (Boldo and Melquiond, 2008)."""
     a, b, c = np.broadcast_arrays(a, b, c)
     plain = np.where((c == 0) & (a != 0) & (b != 0), a * b, a * b + c)  # a product that underflows keeps its sign
+    plain = np.where(np.isfinite(a) & np.isfinite(b) & ~np.isfinite(c), c, plain)  # a product that overflows is still finite
     tame = np.isfinite(a) & np.isfinite(b) & np.isfinite(c) & (a != 0) & (b != 0) & (c != 0)
     ma, ea = np.frexp(np.where(tame, a, 1.0))
     mb, eb = np.frexp(np.where(tame, b, 1.0))

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot.backends.cpu.address import Addresses, Place
-from ingot.backends.cpu.scalars import Value, argument_step, combine, constant, instruction, literal, neutral, type_of
+from ingot.backends.cpu.scalars import Value, argument_step, combine, constant, instruction, literal, type_of
 from ingot.backends.cpu.writer import Module
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import (
     Acc, Alloc, Barrier, Check, Const, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Operand, Reduce, SetAcc, Stmt,
-    Store,
+    Store, neutral,
 )  # fmt: skip
 
 __all__ = ["FunctionEmitter", "memory_type"]

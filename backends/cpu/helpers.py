@@ -121,14 +121,17 @@ entry:
   %zi = icmp uge i64 %za, 9218868437227405312
   %p0 = or i1 %x0, %y0
   %i0 = or i1 %xi, %yi
-  %i1 = or i1 %i0, %zi
-  %plain = or i1 %p0, %i1
+  %plain = or i1 %p0, %i0
   %prod = fmul double %x, %y
   br i1 %plain, label %simple, label %second
 simple:
   %s0 = fadd double %prod, %z
   ret double %s0
 second:
+  br i1 %zi, label %addend, label %third
+addend:
+  ret double %z
+third:
   br i1 %z0, label %product, label %work
 product:
   ret double %prod

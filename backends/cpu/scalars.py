@@ -14,7 +14,7 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
 from ingot.ir.loop.ir import Const
 
-__all__ = ["Value", "Target", "Writer", "TYPES", "type_of", "literal", "instruction", "combine", "neutral", "argument_step"]
+__all__ = ["Value", "Target", "Writer", "TYPES", "type_of", "literal", "instruction", "combine", "argument_step"]
 
 
 HERE = 1 << 30
@@ -456,26 +456,6 @@ def _from_f32(w: Writer, v: Value, to: DType) -> Value:
 
 
 # -- folding -----------------------------------------------------------------------------------------------------------
-
-
-def neutral(kind: str, dtype: DType, which: int = 0) -> bool | int | float:
-    """The value that folding with `kind` leaves unchanged (for argmax/argmin: of the best value, or of its position)."""
-    if kind in ("sum", "fma"):
-        return -0.0 if dtype.kind == "f" else 0
-    if kind == "prod":
-        return 1
-    if kind in ("and", "or"):
-        return kind == "and" if dtype.kind == "b" else (-1 if kind == "and" else 0)
-    if which == 1:
-        return 2**63 - 1
-    largest = kind in ("min", "argmin")
-    if dtype.kind == "f":
-        return math.inf if largest else -math.inf
-    if dtype.kind == "b":
-        return largest
-    if dtype.kind == "u":
-        return 2**dtype.bits - 1 if largest else 0
-    return 2 ** (dtype.bits - 1) - 1 if largest else -(2 ** (dtype.bits - 1))
 
 
 _COMBINE = {"sum": "add", "fma": "add", "prod": "mul", "max": "max", "min": "min", "and": "and", "or": "or"}

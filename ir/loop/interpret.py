@@ -1,0 +1,349 @@
+"""Executes loop IR on NumPy arrays: the oracle for the backends' tests. Slow, and checks every index.
+
+    code = run_kernel(kernel, [x, y, out], params=[n])      # arrays are changed in place
+    code = run_program(program, slots)                      # one array per argument slot (rank 0: by value)
+
+Lanes of a vector loop are NumPy arrays. The threads of a block run one after the other, from barrier to barrier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir import dtypes
+from ingot.ir.loop.ir import (
+    Acc, Alloc, Barrier, Check, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Mod, Operand, Param,
+    Reduce, SetAcc, Stmt, Store, Var, neutral,
+)  # fmt: skip
+from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
+from ingot.ir.numpy_emitter import NumpyEmitter
+
+__all__ = ["run_kernel", "run_program"]
+
+_E = NumpyEmitter()
+_TRAILING = {"and": "and_", "or": "or_", "not": "not_"}
+
+
+def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[int] = ()) -> int:
+    """Run a kernel on flat or contiguous arrays, in place. Returns 0 or the smallest code of the failed checks.
+
+    IndexError where the kernel reads or writes outside a buffer.
+    """
+    if len(arrays) != len(kernel.buffers) or len(params) != len(kernel.params):
+        raise ValueError(f"kernel {kernel.name} takes {len(kernel.buffers)} buffers and {len(kernel.params)} parameters, "
+                         f"not {len(arrays)} and {len(params)}")  # fmt: skip
+    bufs = {b.name: np.reshape(a, -1) for b, a in zip(kernel.buffers, arrays)}
+    for b, flat in zip(kernel.buffers, bufs.values()):
+        if flat.dtype != b.dtype.numpy:
+            raise TypeError(f"kernel {kernel.name}: buffer {b.name} is {b.dtype}, not {flat.dtype}")
+    frame = _Frame(bufs, dict(zip(kernel.params, params)))
+    with np.errstate(all="ignore"):
+        for _ in _run(frame, kernel.body):
+            raise ValueError(f"kernel {kernel.name}: a barrier outside a block")
+    return min(frame.failed, default=0)
+
+
+class _Frame:
+    """What one thread of execution sees."""
+
+    def __init__(self, bufs: dict[str, np.ndarray], params: dict[str, int]):
+        self.bufs = bufs
+        self.params = params
+        self.vars: dict[str, Any] = {}
+        self.names: dict[str, Any] = {}
+        self.accs: dict[str, dict[tuple[int, ...], Any]] = {}
+        self.failed: list[int] = []
+        self.lanes = 0
+        self.mask: np.ndarray | None = None
+
+    def copy(self) -> _Frame:
+        out = _Frame(dict(self.bufs), self.params)
+        out.vars, out.names = dict(self.vars), dict(self.names)
+        out.accs = {k: dict(v) for k, v in self.accs.items()}
+        out.failed = self.failed
+        return out
+
+    def operand(self, x: Operand) -> Any:
+        return _E.const(x.value, x.dtype) if isinstance(x, Const) else self.names[x]
+
+    def coef(self, c: int | Param) -> int:
+        return c if isinstance(c, int) else self.params[c.name]
+
+    def index(self, i: Index) -> Any:
+        total: Any = self.coef(i.const)
+        for atom, c in i.terms:
+            if isinstance(atom, Var):
+                v = self.vars[atom.name]
+            elif isinstance(atom, Param):
+                v = self.params[atom.name]
+            elif isinstance(atom, Dyn):
+                v = self.names[atom.name]
+                v = v if np.ndim(v) else int(v)
+            elif isinstance(atom, Div):
+                v = self.index(atom.num) // atom.den
+            else:
+                v = self.index(atom.num) % atom.den
+            total = total + v * self.coef(c)
+        return total
+
+    def present(self, mask: Operand | None) -> Any:
+        """Which lanes take part: True, a bool, or one bool per lane."""
+        out: Any = True if mask is None else self.operand(mask)
+        return out if self.mask is None else np.logical_and(out, self.mask)
+
+
+def _run(f: _Frame, body: list[Stmt]) -> Iterator[None]:
+    for s in body:
+        if isinstance(s, For):
+            yield from _LOOPS[s.kind](f, s)
+        elif isinstance(s, If):
+            cond = np.asarray(f.operand(s.cond))
+            if cond.ndim:
+                raise ValueError("the condition of an If differs between lanes")
+            if cond:
+                yield from _run(f, s.body)
+        elif isinstance(s, Barrier):
+            yield
+        else:
+            _SIMPLE[type(s)](f, s)
+
+
+# -- loops -----------------------------------------------------------------------------------------------------------
+
+
+def _serial(f: _Frame, s: For) -> Iterator[None]:
+    extent = f.index(s.extent)
+    if np.ndim(extent):
+        raise ValueError(f"the extent of loop {s.var} differs between lanes")
+    for k in range(int(extent)):
+        f.vars[s.var] = k
+        yield from _run(f, s.body)
+
+
+def _vector(f: _Frame, s: For) -> Iterator[None]:
+    extent = int(f.index(s.extent))
+    if f.lanes:
+        raise ValueError(f"vector loop {s.var} stands inside another")
+    if s.width == 1:
+        yield from _serial(f, s)
+        return
+    if s.exact and extent % s.width:
+        raise ValueError(f"vector loop {s.var} is exact, but {s.width} does not divide {extent}")
+    groups = {accs: kind for accs, kind in _reductions(s.body) if accs[0] in f.accs}
+    saved = {name: dict(f.accs[name]) for accs in groups for name in accs}
+    for accs, kind in groups.items():
+        for which, name in enumerate(accs):
+            for at, v in f.accs[name].items():
+                f.accs[name][at] = np.full(s.width, neutral(kind, dtypes.by_numpy(v.dtype), which), v.dtype)
+    f.lanes = s.width
+    for first in range(0, extent, s.width):
+        lanes = np.arange(first, first + s.width)
+        f.vars[s.var] = lanes
+        f.mask = None if first + s.width <= extent else lanes < extent
+        yield from _run(f, s.body)
+    f.lanes, f.mask = 0, None
+    for accs, kind in groups.items():
+        for at in f.accs[accs[0]]:
+            parts = [f.accs[name][at] for name in accs]
+            while len(parts[0]) > 1:
+                half = len(parts[0]) // 2
+                parts = _fold(kind, [p[:half] for p in parts], [p[half:] for p in parts])
+            folded = _fold(kind, [saved[name][at] for name in accs], [p[0] for p in parts])
+            for name, v in zip(accs, folded):
+                f.accs[name][at] = np.asarray(v)
+
+
+def _reductions(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for s in body:
+        if isinstance(s, Reduce):
+            yield s.accs, "sum" if s.kind == "fma" else s.kind
+        elif isinstance(s, (For, If)):
+            yield from _reductions(s.body)
+
+
+def _block(f: _Frame, s: For) -> Iterator[None]:
+    """All threads of nested block loops, from barrier to barrier."""
+    threads = [f.copy()]
+    body = [s]
+    while len(body) == 1 and isinstance(body[0], For) and body[0].kind == "block":
+        loop = body[0]
+        spread: list[_Frame] = []
+        for t in threads:
+            for k in range(int(t.index(loop.extent))):
+                spread.append(t.copy())
+                spread[-1].vars[loop.var] = k
+        threads, body = spread, loop.body  # type: ignore[assignment]
+    running = [_run(t, body) for t in threads]  # type: ignore[arg-type]
+    while running:
+        at_barrier = [r for r in running if next(r, _DONE) is not _DONE]
+        if at_barrier and len(at_barrier) != len(running):
+            raise ValueError("some threads of a block end before a barrier that others wait at")
+        running = at_barrier
+    return
+    yield
+
+
+_DONE = object()
+_LOOPS = {"serial": _serial, "parallel": _serial, "unroll": _serial, "grid": _serial, "vector": _vector, "block": _block}
+
+
+# -- statements ------------------------------------------------------------------------------------------------------
+
+
+def _load(f: _Frame, s: Load) -> None:
+    buf = f.bufs[s.buf]
+    at, present = f.index(s.index), f.present(s.mask)
+    if np.ndim(at) == 0:
+        if not np.any(present):
+            f.names[s.dst] = np.zeros(np.shape(present), buf.dtype)
+            return
+        _bounds(s, at, buf)
+        mask = True if s.mask is None else f.operand(s.mask)
+        f.names[s.dst] = np.where(mask, buf[at], buf.dtype.type(0)).astype(buf.dtype)
+        return
+    present = np.broadcast_to(present, at.shape)
+    _bounds(s, at[present], buf)
+    out = np.zeros(at.shape, buf.dtype)
+    out[present] = buf[at[present]]
+    f.names[s.dst] = out
+
+
+def _store(f: _Frame, s: Store) -> None:
+    buf = f.bufs[s.buf]
+    at, src, present = f.index(s.index), f.operand(s.src), f.present(s.mask)
+    if f.lanes:
+        at, src, present = (np.broadcast_to(x, (f.lanes,)) for x in (at, src, present))
+        at, src = at[present], src[present]
+    elif not present:
+        return
+    _bounds(s, at, buf)
+    for a, v in zip(np.reshape(at, -1), np.reshape(src, -1)):  # in lane order: the last of equal indices stays
+        buf[a] = v
+
+
+def _bounds(s: Load | Store, at: Any, buf: np.ndarray) -> None:
+    if np.size(at) and (np.min(at) < 0 or np.max(at) >= buf.size):
+        raise IndexError(f"{s} is outside the buffer's {buf.size} elements: {at}")
+
+
+def _let(f: _Frame, s: Let) -> None:
+    args = [f.operand(a) for a in s.args]
+    if s.op in ("cast", "bitcast"):
+        out = getattr(_E, s.op)(args[0], s.dtype)
+    else:
+        out = getattr(_E, _TRAILING.get(s.op, s.op))(*args)
+    f.names[s.dst] = np.asarray(out)
+
+
+def _index_value(f: _Frame, s: IndexValue) -> None:
+    f.names[s.dst] = np.asarray(f.index(s.index), np.int64)
+
+
+def _acc(f: _Frame, s: Acc) -> None:
+    v = np.asarray(f.operand(s.init))
+    if f.lanes:
+        v = np.broadcast_to(v, (f.lanes,))
+    f.accs[s.name] = {at: v for at in np.ndindex(*s.shape)}
+
+
+def _at(f: _Frame, at: tuple[Index, ...]) -> tuple[int, ...]:
+    return tuple(int(f.index(i)) for i in at)
+
+
+def _reduce(f: _Frame, s: Reduce) -> None:
+    at = _at(f, s.at)
+    old = [f.accs[a][at] for a in s.accs]
+    values = [f.operand(v) for v in s.values]
+    if s.kind == "fma":
+        new = [_E.fma(values[0], values[1], old[0])]
+    else:
+        new = _fold(s.kind, old, values)
+    for a, o, n in zip(s.accs, old, new):
+        f.accs[a][at] = np.where(f.mask, n, o) if f.mask is not None and np.ndim(o) else np.asarray(n)
+
+
+def _set_acc(f: _Frame, s: SetAcc) -> None:
+    old = f.accs[s.acc][_at(f, s.at)]
+    f.accs[s.acc][_at(f, s.at)] = np.broadcast_to(f.operand(s.value), np.shape(old))
+
+
+def _get_acc(f: _Frame, s: GetAcc) -> None:
+    f.names[s.dst] = f.accs[s.acc][_at(f, s.at)]
+
+
+def _alloc(f: _Frame, s: Alloc) -> None:
+    garbage = np.full(s.size * s.dtype.itemsize, 0x5A if s.dtype.kind != "b" else 1, np.uint8)
+    f.bufs[s.name] = garbage.view(s.dtype.numpy)
+
+
+def _check(f: _Frame, s: Check) -> None:
+    cond = np.asarray(f.operand(s.cond))
+    if not np.all(cond | ~np.asarray(f.present(None))):
+        f.failed.append(f.coef(s.code))
+
+
+_SIMPLE: dict[type, Any] = {
+    Load: _load, Store: _store, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
+    GetAcc: _get_acc, Alloc: _alloc, Check: _check,
+}  # fmt: skip
+
+
+# -- folding ---------------------------------------------------------------------------------------------------------
+
+
+_COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and_", "or": "or_"}
+_COMBINE_BOOL = {**_COMBINE, "sum": "or_", "prod": "and_", "max": "or_", "min": "and_"}
+
+
+def _fold(kind: str, a: list[Any], b: list[Any]) -> list[Any]:
+    if kind in ("argmax", "argmin"):
+        (best, at), (value, position) = a, b
+        take = value > best if kind == "argmax" else value < best
+        same = value == best
+        if np.asarray(best).dtype.kind == "f":
+            take = take | ((value != value) & ~(best != best))
+            same = same | ((value != value) & (best != best))
+        take = take | (same & (position < at))
+        return [np.where(take, value, best), np.where(take, position, at)]
+    table = _COMBINE_BOOL if np.asarray(a[0]).dtype == np.bool_ else _COMBINE
+    return [getattr(_E, table[kind])(a[0], b[0])]
+
+
+# -- programs --------------------------------------------------------------------------------------------------------
+
+
+def run_program(program: Program, slots: Sequence[np.ndarray]) -> int:
+    """Run a program's steps on its argument slots. Returns 0 or the smallest code of the failed checks."""
+    arena = np.full(program.arena_bytes, 0x5A, np.uint8)
+    raw = [np.reshape(a, -1).view(np.uint8) for a in slots]
+    failed: list[int] = []
+    loops: dict[str, int] = {}
+
+    def bytes_at(ref: Ref) -> np.ndarray:
+        base = arena if ref.arg is None else raw[ref.arg]
+        return base[ref.offset + sum(loops[v] * stride for v, stride in ref.strides) :]
+
+    def steps(todo: tuple[Step, ...]) -> None:
+        for s in todo:
+            if isinstance(s, Launch):
+                kernel = program.kernels[s.kernel]
+                arrays = []
+                for b, ref in zip(kernel.buffers, s.bufs):
+                    data = bytes_at(ref)
+                    arrays.append(data[: data.size // b.dtype.itemsize * b.dtype.itemsize].view(b.dtype.numpy))
+                code = run_kernel(kernel, arrays, s.params)
+                if code:
+                    failed.append(code)
+            elif isinstance(s, Copy):
+                bytes_at(s.dst)[: s.nbytes] = bytes_at(s.src)[: s.nbytes].copy()
+            else:
+                assert isinstance(s, Repeat)
+                for k in range(s.count):
+                    loops[s.var] = k
+                    steps(s.steps)
+
+    steps(program.steps)
+    return min(failed, default=0)

@@ -1,0 +1,429 @@
+"""The loop IR's text form, which prints and parses back to the same kernel.
+
+    kernel @scale(x: f32 r noalias, y: f32 w noalias; n0) {
+      parallel p in 0..$n0 {
+        vector v in 0..64 width 32 exact {
+          %1 = load x[64*p + v]
+          %2 = mul(%1, 0x1.8p+0:f32) : f32
+          store y[64*p + v] = %2
+        }
+      }
+    }
+
+In an index a plain name is a loop variable, `$n` a parameter, `dyn(%3)` a computed scalar; `div(i, 8)` and `mod(i, 8)`
+are floor and remainder. Floats are hexadecimal, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType
+from ingot.ir.loop.ir import (
+    Acc, Alloc, Atom, Barrier, Buffer, Check, Coef, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Mod,
+    Operand, Param, Reduce, SetAcc, Stmt, Store, Var,
+)  # fmt: skip
+from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
+
+__all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]
+
+KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")
+
+
+class ParseError(ValueError):
+    """Text that is no loop IR; the message names the line."""
+
+
+# -- printing --------------------------------------------------------------------------------------------------------
+
+
+def print_kernel(k: Kernel) -> str:
+    """The text of a kernel."""
+    buffers = ", ".join(f"{b.name}: {b.dtype} {b.access}{' noalias' if b.noalias else ''}" for b in k.buffers)
+    params = f"; {', '.join(k.params)}" if k.params else ""
+    lines = [f"kernel @{k.name}({buffers}{params}) {{"]
+    lines += [f"  # {name} = {value!r}" for name, value in k.schedule]
+    lines += _body(k.body, "  ")
+    return "\n".join([*lines, "}", ""])
+
+
+def print_index(i: Index) -> str:
+    """The text of an index expression."""
+    parts = [_term(a, c) for a, c in i.terms]
+    if not isinstance(i.const, int):
+        parts.append(f"const({i.const.name})")
+    elif i.const or not parts:
+        parts.append(str(i.const))
+    return " + ".join(parts)
+
+
+def _term(a: Atom, c: Coef) -> str:
+    if isinstance(a, Var):
+        text = a.name
+    elif isinstance(a, Param):
+        text = f"${a.name}"
+    elif isinstance(a, Dyn):
+        text = f"dyn({a.name})"
+    else:
+        text = f"{'div' if isinstance(a, Div) else 'mod'}({print_index(a.num)}, {a.den})"
+    if c == 1:
+        return text
+    return f"{c}*{text}" if isinstance(c, int) else f"${c.name}*{text}"
+
+
+def _operand(x: Operand) -> str:
+    if isinstance(x, str):
+        return x
+    if isinstance(x.value, bool):
+        return f"{'true' if x.value else 'false'}:{x.dtype}"
+    return f"{x.value.hex() if isinstance(x.value, float) else x.value}:{x.dtype}"
+
+
+def _where(mask: Operand | None) -> str:
+    return "" if mask is None else f" if {_operand(mask)}"
+
+
+def _slot(acc: str, at: tuple[Index, ...]) -> str:
+    return f"{acc}[{', '.join(map(print_index, at))}]" if at else acc
+
+
+def _body(body: list[Stmt], pad: str) -> Iterator[str]:
+    for s in body:
+        if isinstance(s, For):
+            width = f" width {s.width}" if s.kind == "vector" else ""
+            yield f"{pad}{s.kind} {s.var} in 0..{print_index(s.extent)}{width}{' exact' if s.exact else ''} {{"
+            yield from _body(s.body, pad + "  ")
+            yield pad + "}"
+        elif isinstance(s, If):
+            yield f"{pad}if {_operand(s.cond)} {{"
+            yield from _body(s.body, pad + "  ")
+            yield pad + "}"
+        else:
+            yield pad + _statement(s)
+
+
+def _statement(s: Stmt) -> str:
+    if isinstance(s, Load):
+        return f"{s.dst} = load {s.buf}[{print_index(s.index)}]{_where(s.mask)}"
+    if isinstance(s, Store):
+        return f"store {s.buf}[{print_index(s.index)}] = {_operand(s.src)}{_where(s.mask)}{' streaming' if s.streaming else ''}"
+    if isinstance(s, Let):
+        return f"{s.dst} = {s.op}({', '.join(map(_operand, s.args))}) : {s.dtype}"
+    if isinstance(s, IndexValue):
+        return f"{s.dst} = index {print_index(s.index)}"
+    if isinstance(s, Acc):
+        shape = f"[{', '.join(map(str, s.shape))}]" if s.shape else ""
+        return f"acc {s.name}: {s.dtype}{shape} = {_operand(s.init)}"
+    if isinstance(s, Reduce):
+        slots = ", ".join(_slot(a, s.at) for a in s.accs)
+        return f"reduce {s.kind} {slots} with {', '.join(map(_operand, s.values))}"
+    if isinstance(s, SetAcc):
+        return f"set {_slot(s.acc, s.at)} = {_operand(s.value)}"
+    if isinstance(s, GetAcc):
+        return f"{s.dst} = get {_slot(s.acc, s.at)}"
+    if isinstance(s, Alloc):
+        return f"alloc {s.name}: {s.dtype}[{s.size}] {s.scope}"
+    if isinstance(s, Check):
+        return f"check {_operand(s.cond)} code {s.code if isinstance(s.code, int) else '$' + s.code.name}"
+    assert isinstance(s, Barrier)
+    return "barrier"
+
+
+def print_program(p: Program) -> str:
+    """Kernels and steps, for people."""
+    lines = [print_kernel(k) for k in p.kernels.values()]
+    lines.append(f"program @{p.name}  # arena {p.arena_bytes} bytes")
+    lines += _steps(p.steps, "  ")
+    return "\n".join([*lines, ""])
+
+
+def _steps(steps: tuple[Step, ...], pad: str) -> Iterator[str]:
+    for s in steps:
+        if isinstance(s, Launch):
+            params = f"; {', '.join(map(str, s.params))}" if s.params else ""
+            yield f"{pad}launch @{s.kernel}({', '.join(map(_ref, s.bufs))}{params})"
+        elif isinstance(s, Copy):
+            yield f"{pad}copy {_ref(s.dst)} = {_ref(s.src)}, {s.nbytes} bytes"
+        else:
+            yield f"{pad}repeat {s.var} in 0..{s.count} {{"
+            yield from _steps(s.steps, pad + "  ")
+            yield pad + "}"
+
+
+def _ref(r: Ref) -> str:
+    base = "arena" if r.arg is None else f"{'value' if r.value else 'arg'}{r.arg}"
+    moves = "".join(f" + {stride}*{var}" for var, stride in r.strides)
+    return f"{base}{f' + {r.offset}' if r.offset else ''}{moves}"
+
+
+# -- parsing ---------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(r"\s*(-?0x[0-9a-f.]+p[+-]?\d+|-?(?:inf|nan)(?=:)|-?\d+(?!\w)|[%$@]?[\w.%]+(?<!\.)|\.\.|[\[\](){}:;,=*+])")
+
+
+class _Line:
+    """The tokens of one line."""
+
+    def __init__(self, text: str, number: int):
+        self.number = number
+        self.tokens: list[str] = []
+        text = text.replace("..", " .. ")
+        at = 0
+        while text[at:].strip():
+            m = _TOKEN.match(text, at)
+            if m is None:
+                raise self.error(f"can't read {text[at:].strip()!r}")
+            self.tokens.append(m.group(1))
+            at = m.end()
+        self.at = 0
+
+    def error(self, what: str) -> ParseError:
+        return ParseError(f"loop IR, line {self.number}: {what}")
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self, expected: str | None = None) -> str:
+        t = self.peek()
+        if not t or (expected is not None and t != expected):
+            raise self.error(f"expected {expected or 'more'!r}, found {t or 'the end of the line'!r}")
+        self.at += 1
+        return t
+
+    def skip(self, t: str) -> bool:
+        if self.peek() == t:
+            self.at += 1
+            return True
+        return False
+
+    def integer(self) -> int:
+        t = self.take()
+        try:
+            return int(t)
+        except ValueError:
+            raise self.error(f"expected an integer, found {t!r}") from None
+
+    def dtype(self) -> DType:
+        t = self.take()
+        try:
+            return dtypes.by_name(t)
+        except KeyError:
+            raise self.error(f"{t!r} is no dtype") from None
+
+    def operand(self) -> Operand:
+        t = self.take()
+        if not self.skip(":"):
+            return t
+        d = self.dtype()
+        try:
+            value: bool | int | float = t == "true" if d.kind == "b" else float.fromhex(t) if d.kind == "f" else int(t)
+        except ValueError:
+            raise self.error(f"{t!r} is no literal of {d}") from None
+        return Const(value, d)
+
+    def operands(self, end: str) -> tuple[Operand, ...]:
+        out: list[Operand] = []
+        while self.peek() not in (end, ""):
+            out.append(self.operand())
+            if not self.skip(","):
+                break
+        return tuple(out)
+
+    def index(self) -> Index:
+        const: Coef = 0
+        terms: list[tuple[Atom, Coef]] = []
+        while True:
+            t = self.take()
+            if t == "const":
+                self.take("(")
+                const = Param(self.take())
+                self.take(")")
+            elif re.fullmatch(r"-?\d+", t):
+                if self.skip("*"):
+                    terms.append((self.atom(self.take()), int(t)))
+                else:
+                    const = int(t)
+            elif t[0] == "$" and self.skip("*"):
+                terms.append((self.atom(self.take()), Param(t[1:])))
+            else:
+                terms.append((self.atom(t), 1))
+            if not self.skip("+"):
+                return Index(const, tuple(terms))
+
+    def atom(self, t: str) -> Atom:
+        if t in ("div", "mod") and self.skip("("):
+            num = self.index()
+            self.take(",")
+            den = self.integer()
+            self.take(")")
+            return Div(num, den) if t == "div" else Mod(num, den)
+        if t == "dyn" and self.skip("("):
+            name = self.take()
+            self.take(")")
+            return Dyn(name)
+        return Param(t[1:]) if t[0] == "$" else Var(t)
+
+    def indices(self) -> tuple[Index, ...]:
+        if not self.skip("["):
+            return ()
+        out = [self.index()]
+        while self.skip(","):
+            out.append(self.index())
+        self.take("]")
+        return tuple(out)
+
+    def place(self) -> tuple[str, Index]:
+        buf = self.take()
+        at = self.indices()
+        if len(at) != 1:
+            raise self.error(f"{buf} takes one index")
+        return buf, at[0]
+
+    def mask(self) -> Operand | None:
+        return self.operand() if self.skip("if") else None
+
+    def end(self) -> None:
+        if self.at < len(self.tokens):
+            raise self.error(f"unexpected {self.peek()!r}")
+
+
+def parse_kernel(text: str) -> Kernel:
+    """The kernel that a text describes. ParseError names the line that is wrong."""
+    schedule: list[tuple[str, object]] = []
+    lines: list[_Line] = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        bare = raw.strip()
+        if bare.startswith("#"):
+            name, _, value = bare[1:].partition("=")
+            try:
+                schedule.append((name.strip(), ast.literal_eval(value.strip())))
+            except (ValueError, SyntaxError):
+                raise ParseError(f"loop IR, line {number}: {value.strip()!r} is no literal") from None
+        elif bare:
+            lines.append(_Line(bare, number))
+    if not lines:
+        raise ParseError("loop IR: no kernel")
+    head = lines[0]
+    head.take("kernel")
+    name = head.take()
+    if name[0] != "@":
+        raise head.error(f"expected the kernel's name, @…, found {name!r}")
+    head.take("(")
+    buffers: list[Buffer] = []
+    while head.peek() not in (";", ")"):
+        buf = head.take()
+        head.take(":")
+        dtype, access = head.dtype(), head.take()
+        buffers.append(Buffer(buf, dtype, access, head.skip("noalias")))
+        head.skip(",")
+    params: list[str] = []
+    if head.skip(";"):
+        while head.peek() != ")":
+            params.append(head.take())
+            head.skip(",")
+    head.take(")")
+    head.take("{")
+    head.end()
+    body, at = _parse_body(lines, 1)
+    if at != len(lines):
+        raise lines[at].error("text after the kernel's end")
+    return Kernel(name[1:], tuple(buffers), tuple(params), body, tuple(schedule))
+
+
+def _parse_body(lines: list[_Line], at: int) -> tuple[list[Stmt], int]:
+    out: list[Stmt] = []
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        t = line.peek()
+        if t == "}":
+            line.take()
+            line.end()
+            return out, at
+        if t in KINDS:
+            kind, var = line.take(), line.take()
+            line.take("in")
+            line.take("0")
+            line.take("..")
+            extent = line.index()
+            width = line.integer() if line.skip("width") else 1
+            exact = line.skip("exact")
+            line.take("{")
+            line.end()
+            body, at = _parse_body(lines, at)
+            out.append(For(var, extent, kind, body, width, exact))
+        elif t == "if":
+            line.take()
+            cond = line.operand()
+            line.take("{")
+            line.end()
+            body, at = _parse_body(lines, at)
+            out.append(If(cond, body))
+        else:
+            out.append(_parse_statement(line))
+            line.end()
+    raise lines[-1].error("a '}' is missing")
+
+
+def _parse_statement(line: _Line) -> Stmt:
+    first = line.take()
+    if first == "store":
+        buf, index = line.place()
+        line.take("=")
+        src = line.operand()
+        mask = line.mask()
+        return Store(buf, index, src, mask, line.skip("streaming"))
+    if first == "acc":
+        name = line.take()
+        line.take(":")
+        dtype = line.dtype()
+        shape = tuple(int(i.const) for i in line.indices())  # type: ignore[arg-type]
+        line.take("=")
+        return Acc(name, dtype, line.operand(), shape)
+    if first == "reduce":
+        kind = line.take()
+        accs: list[str] = []
+        at: tuple[Index, ...] = ()
+        while not accs or line.skip(","):
+            accs.append(line.take())
+            at = line.indices()
+        line.take("with")
+        return Reduce(tuple(accs), kind, line.operands(""), at)
+    if first == "set":
+        acc = line.take()
+        at = line.indices()
+        line.take("=")
+        return SetAcc(acc, line.operand(), at)
+    if first == "alloc":
+        name = line.take()
+        line.take(":")
+        dtype = line.dtype()
+        line.take("[")
+        size = line.integer()
+        line.take("]")
+        return Alloc(name, dtype, size, line.take())
+    if first == "check":
+        cond = line.operand()
+        line.take("code")
+        code = line.peek()
+        return Check(cond, Param(line.take()[1:]) if code[:1] == "$" else line.integer())
+    if first == "barrier":
+        return Barrier()
+    line.take("=")
+    what = line.take()
+    if what == "load":
+        buf, index = line.place()
+        return Load(first, buf, index, line.mask())
+    if what == "index":
+        return IndexValue(first, line.index())
+    if what == "get":
+        acc = line.take()
+        return GetAcc(first, acc, line.indices())
+    line.take("(")
+    args = line.operands(")")
+    line.take(")")
+    line.take(":")
+    return Let(first, what, args, line.dtype())

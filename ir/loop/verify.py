@@ -1,0 +1,294 @@
+"""Checks that a kernel is well formed: what every pass and lowering may rely on, and every backend does."""
+
+from __future__ import annotations
+
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType, Half
+from ingot.ir.loop.ir import (
+    REDUCTIONS, Acc, Alloc, Barrier, Check, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Mod, Operand,
+    Param, Reduce, SetAcc, Stmt, Store, Var,
+)  # fmt: skip
+from ingot.ir.loop.program import Copy, Launch, Program, Step
+from ingot.ir.loop.text import print_kernel
+from ingot.ir.scalar import INSTRUCTIONS
+
+__all__ = ["LoopVerifyError", "verify_kernel", "verify_program"]
+
+_KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")
+_COMPARE = {"eq", "ne", "lt", "le", "gt", "ge"}
+_FLOAT_ONLY = {"fma", "sqrt", "rint", "floor", "ceil", "trunc"}
+_INT_ONLY = {"shl", "shr"}
+
+
+class LoopVerifyError(ValueError):
+    """A kernel that is not well formed."""
+
+
+def verify_kernel(kernel: Kernel) -> None:
+    """Raise LoopVerifyError where something is used that is not defined, or is not legal where it stands."""
+    _Verifier(kernel).run()
+
+
+def verify_program(program: Program) -> None:
+    """Verify every kernel, and that every step fits the kernel it launches."""
+    for k in program.kernels.values():
+        verify_kernel(k)
+    slots = len(program.in_types) + len(program.out_types)
+
+    def check(steps: tuple[Step, ...], loops: frozenset[str]) -> None:
+        for s in steps:
+            if isinstance(s, Launch):
+                k = program.kernels.get(s.kernel)
+                if k is None:
+                    raise LoopVerifyError(f"program {program.name} launches {s.kernel}, which it has not")
+                if len(s.bufs) != len(k.buffers) or len(s.params) != len(k.params):
+                    raise LoopVerifyError(f"launch of {s.kernel}: {len(s.bufs)} buffers and {len(s.params)} parameters, "
+                                          f"but it takes {len(k.buffers)} and {len(k.params)}")  # fmt: skip
+                refs = s.bufs
+            elif isinstance(s, Copy):
+                refs = (s.dst, s.src)
+            else:
+                check(s.steps, loops | {s.var})
+                continue
+            for r in refs:
+                if r.arg is not None and not 0 <= r.arg < slots:
+                    raise LoopVerifyError(f"program {program.name}: argument slot {r.arg} of {slots}")
+                if any(var not in loops for var, _ in r.strides):
+                    raise LoopVerifyError(f"program {program.name}: {r} moves with a loop that is not around it")
+
+    check(program.steps, frozenset())
+
+
+class _Verifier:
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self.buffers: dict[str, tuple[DType, str]] = {}
+        self.params = frozenset(kernel.params)
+        self.vars: dict[str, str] = {}  # -> kind of the loop
+        self.names: dict[str, DType] = {}
+        self.varying: set[str] = set()  # names and variables that differ between lanes
+        self.accs: dict[str, tuple[DType, tuple[int, ...], int]] = {}  # dtype, shape, number of loops around
+        self.loops: list[str] = []  # kinds of the loops around
+        self.inside: Stmt | None = None
+
+    def error(self, what: str) -> LoopVerifyError:
+        return LoopVerifyError(f"kernel {self.kernel.name}: {what}\n{print_kernel(self.kernel)}")
+
+    def run(self) -> None:
+        for b in self.kernel.buffers:
+            if b.name in self.buffers:
+                raise self.error(f"buffer {b.name} is declared twice")
+            if b.access not in ("r", "w", "rw"):
+                raise self.error(f"buffer {b.name} has access {b.access!r}")
+            self.buffers[b.name] = (b.dtype, b.access)
+        self.body(self.kernel.body)
+
+    # -- uses ------------------------------------------------------------------------------------------------------
+
+    def operand(self, x: Operand) -> DType:
+        if isinstance(x, Const):
+            return x.dtype
+        if x not in self.names:
+            raise self.error(f"{x} is used before it is defined")
+        return self.names[x]
+
+    def varies(self, x: Operand | None) -> bool:
+        return isinstance(x, str) and x in self.varying
+
+    def index(self, i: Index) -> bool:
+        """Check an index; whether it differs between lanes."""
+        varies = False
+        if isinstance(i.const, Param):
+            self.param(i.const)
+        for atom, c in i.terms:
+            if isinstance(c, Param):
+                self.param(c)
+            if isinstance(atom, Var):
+                if atom.name not in self.vars:
+                    raise self.error(f"loop variable {atom.name} is used outside its loop")
+                varies |= atom.name in self.varying
+            elif isinstance(atom, Param):
+                self.param(atom)
+            elif isinstance(atom, Dyn):
+                if self.operand(atom.name) is not dtypes.i64:
+                    raise self.error(f"{atom.name} is used as an index and is no i64")
+                varies |= atom.name in self.varying
+            else:
+                if not isinstance(atom, (Div, Mod)) or atom.den <= 0:
+                    raise self.error(f"{atom} is no index")
+                varies |= self.index(atom.num)
+        return varies
+
+    def param(self, p: Param) -> None:
+        if p.name not in self.params:
+            raise self.error(f"parameter {p.name} is not declared")
+
+    def mask(self, m: Operand | None) -> bool:
+        if m is None:
+            return False
+        if self.operand(m) is not dtypes.bool_:
+            raise self.error(f"mask {m} is no bool")
+        return self.varies(m)
+
+    def memory(self, name: str, need: str) -> DType:
+        if name not in self.buffers:
+            raise self.error(f"buffer {name} is not declared")
+        dtype, access = self.buffers[name]
+        if need not in access:
+            raise self.error(f"buffer {name} of access {access!r} is {'written' if need == 'w' else 'read'}")
+        return dtype
+
+    def define(self, name: str, dtype: DType, varies: bool) -> None:
+        self.names[name] = dtype
+        (self.varying.add if varies else self.varying.discard)(name)
+
+    def acc(self, name: str, at: tuple[Index, ...]) -> tuple[DType, int]:
+        if name not in self.accs:
+            raise self.error(f"accumulator {name} is not declared")
+        dtype, shape, depth = self.accs[name]
+        if len(at) != len(shape):
+            raise self.error(f"accumulator {name} of shape {shape} is indexed by {len(at)} indices")
+        for i in at:
+            self.index(i)
+            if not isinstance(i.const, int) or any(not isinstance(a, Var) or self.vars[a.name] != "unroll" for a, _ in i.terms):
+                raise self.error(f"accumulator {name} is indexed by something other than unrolled loops")
+        return dtype, depth
+
+    # -- statements ------------------------------------------------------------------------------------------------
+
+    def body(self, stmts: list[Stmt]) -> None:
+        saved = dict(self.names), set(self.varying), dict(self.accs), dict(self.buffers)
+        for s in stmts:
+            self.statement(s)
+        self.names, self.varying, self.accs, self.buffers = saved
+
+    def statement(self, s: Stmt) -> None:
+        if isinstance(s, Load):
+            dtype = self.memory(s.buf, "r")
+            varies = self.index(s.index)
+            self.define(s.dst, dtype, self.mask(s.mask) or varies)
+        elif isinstance(s, Store):
+            dtype = self.memory(s.buf, "w")
+            self.index(s.index)
+            self.mask(s.mask)
+            if self.operand(s.src) is not dtype:
+                raise self.error(f"{s.src} is stored to {s.buf}, which holds {dtype}")
+        elif isinstance(s, Let):
+            self.let(s)
+        elif isinstance(s, IndexValue):
+            self.define(s.dst, dtypes.i64, self.index(s.index))
+        elif isinstance(s, Acc):
+            if self.operand(s.init) is not s.dtype:
+                raise self.error(f"accumulator {s.name} of {s.dtype} begins with {s.init}")
+            self.accs[s.name] = (s.dtype, s.shape, len(self.loops))
+        elif isinstance(s, Reduce):
+            self.reduce(s)
+        elif isinstance(s, SetAcc):
+            dtype, depth = self.acc(s.acc, s.at)
+            self.crossed(s.acc, depth, ("parallel", "grid", "block", "vector"))
+            if self.operand(s.value) is not dtype:
+                raise self.error(f"{s.value} is put into accumulator {s.acc} of {dtype}")
+        elif isinstance(s, GetAcc):
+            dtype, depth = self.acc(s.acc, s.at)
+            self.define(s.dst, dtype, "vector" in self.loops[:depth])
+        elif isinstance(s, Alloc):
+            if s.scope not in ("kernel", "worker", "shared"):
+                raise self.error(f"scratch {s.name} has scope {s.scope!r}")
+            if s.scope == "kernel" and self.loops:
+                raise self.error(f"scratch {s.name} of the kernel is declared inside a loop")
+            self.buffers[s.name] = (s.dtype, "rw")
+        elif isinstance(s, Check):
+            if self.operand(s.cond) is not dtypes.bool_:
+                raise self.error(f"check of {s.cond}, which is no bool")
+            if isinstance(s.code, Param):
+                self.param(s.code)
+            elif s.code < 1:
+                raise self.error(f"check with code {s.code}")
+        elif isinstance(s, Barrier):
+            if "block" not in self.loops:
+                raise self.error("a barrier outside a block")
+        elif isinstance(s, If):
+            if self.operand(s.cond) is not dtypes.bool_ or self.varies(s.cond):
+                raise self.error(f"the condition {s.cond} of an If is no bool or differs between lanes")
+            self.body(s.body)
+        elif isinstance(s, For):
+            self.loop(s)
+        else:
+            raise self.error(f"{s!r} is no statement")
+
+    def loop(self, s: For) -> None:
+        if s.kind not in _KINDS:
+            raise self.error(f"loop {s.var} is of no kind: {s.kind!r}")
+        if s.var in self.vars:
+            raise self.error(f"loop variable {s.var} is used by a loop around")
+        if self.index(s.extent):
+            raise self.error(f"the extent of loop {s.var} differs between lanes")
+        around = self.loops
+        if s.kind in ("parallel", "grid") and any(k != s.kind or k == "parallel" for k in around):
+            raise self.error(f"{s.kind} loop {s.var} stands inside another loop")
+        if s.kind == "block" and "grid" not in around:
+            raise self.error(f"block loop {s.var} stands outside a grid")
+        if s.kind == "vector":
+            if "vector" in around or "block" in around:
+                raise self.error(f"vector loop {s.var} stands inside a {'vector' if 'vector' in around else 'block'} loop")
+            if s.width < 1 or s.width & (s.width - 1):
+                raise self.error(f"vector loop {s.var} has width {s.width}, which is no power of two")
+        if s.kind == "unroll" and (s.extent.terms or not isinstance(s.extent.const, int)):
+            raise self.error(f"unrolled loop {s.var} has no constant extent")
+        self.vars[s.var] = s.kind
+        self.loops.append(s.kind if s.width > 1 or s.kind != "vector" else "serial")
+        if self.loops[-1] == "vector":
+            self.varying.add(s.var)
+        self.body(s.body)
+        self.varying.discard(s.var)
+        self.loops.pop()
+        del self.vars[s.var]
+
+    def crossed(self, name: str, depth: int, forbidden: tuple[str, ...]) -> None:
+        for kind in self.loops[depth:]:
+            if kind in forbidden:
+                raise self.error(f"accumulator {name} from outside a {kind} loop is changed inside it")
+
+    def reduce(self, s: Reduce) -> None:
+        if s.kind not in REDUCTIONS:
+            raise self.error(f"{s.kind!r} is no kind of reduction")
+        n_accs, n_values = REDUCTIONS[s.kind]
+        if len(s.accs) != n_accs or len(s.values) != n_values:
+            raise self.error(f"reduction {s.kind} takes {n_accs} accumulators and {n_values} values")
+        found = []
+        for a in s.accs:
+            dtype, depth = self.acc(a, s.at)
+            self.crossed(a, depth, ("parallel", "grid", "block"))
+            found.append(dtype)
+        want = found * n_values if n_accs == 1 else found
+        have = [self.operand(v) for v in s.values]
+        if have != want or (n_accs == 2 and found[1] is not dtypes.i64) or found[0] in Half:
+            raise self.error(f"reduction {s.kind} of {', '.join(map(str, have))} into {', '.join(map(str, found))}")
+
+    def let(self, s: Let) -> None:
+        if INSTRUCTIONS.get(s.op) != len(s.args):
+            raise self.error(f"{s.op} of {len(s.args)} operands is no instruction")
+        types = [self.operand(a) for a in s.args]
+        d = types[-1]
+        result = s.dtype
+        if s.op == "select":
+            ok = types[0] is dtypes.bool_ and types[1] is d and result is d
+        elif s.op == "cast":
+            ok = True
+        elif s.op == "bitcast":
+            ok = result.bits == d.bits
+        elif s.op in _COMPARE:
+            ok = types[0] is d and result is dtypes.bool_
+        else:
+            ok = all(t is d for t in types) and result is d and d not in Half
+            if s.op in ("and", "or", "xor", "not"):
+                ok = ok and d.kind != "f"
+            elif s.op in _FLOAT_ONLY:
+                ok = ok and d.kind == "f"
+            elif s.op in _INT_ONLY:
+                ok = ok and d.is_integer
+            else:
+                ok = ok and d.kind != "b"
+        if not ok:
+            raise self.error(f"{s.op} takes no {', '.join(map(str, types))} to {result}")
+        self.define(s.dst, result, any(map(self.varies, s.args)))
