@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from generate import case_text, generate, parse_case, shrink
+from fuzz.generate import case_text, generate, parse_case, shrink
 
 from ingot.ir import interpret
 from ingot.ir.passes import PASSES, SIMPLIFY
