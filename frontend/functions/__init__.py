@@ -1,1 +1,27 @@
-"""functions."""
+"""The functions of the public namespace, one subject a module; importing this package gives Tensor its methods and operators.
+
+Every module lists in `__all__` what it gives to `ingot`.
+"""
+
+from __future__ import annotations
+
+import ingot._tensor
+import ingot.dispatch
+import ingot.functions.binary
+import ingot.functions.creation
+import ingot.functions.cumulative
+import ingot.functions.einsum
+import ingot.functions.index
+import ingot.functions.join
+import ingot.functions.matmul
+import ingot.functions.norm
+import ingot.functions.reduce
+import ingot.functions.search
+import ingot.functions.select
+import ingot.functions.shape
+import ingot.functions.sort
+import ingot.functions.typeinfo
+import ingot.functions.unary
+from ingot.functions.methods import install
+
+install(ingot._tensor.Tensor)

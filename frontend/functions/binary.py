@@ -1,0 +1,390 @@
+"""Elementwise functions of two tensors or numbers: arithmetic, comparison, logic, bits. Shapes broadcast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ingot.composite import composite
+from ingot.functions.common import (
+    Number, Tensor, apply, cast, check_tensor, common_dtype, dtypes, emit_out, float_dtype, is_number, operands, refuse, scalar, upcast,
+)  # fmt: skip
+
+__all__ = [
+    "add", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "heaviside", "hypot", "ldexp", "logaddexp",
+    "logaddexp2", "mul", "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
+]  # fmt: skip
+
+Operand = Tensor | Number
+
+_SUB_BOOLS = (
+    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+)
+_SUB_BOOL = (
+    "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+    "use the `~` or `logical_not()` operator instead."
+)
+
+
+def _scaled(name: str, other: Any, alpha: Number, dtype: dtypes.DType) -> Tensor:
+    """alpha * other in the common dtype; torch's rules on the kind of alpha."""
+    if isinstance(alpha, bool) and dtype.kind != "b":
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and dtype.kind != "f":
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    (b,) = operands(name, other, dtype=dtype)
+    if dtype.kind == "b":
+        return apply("logical_and", b, scalar(bool(alpha), dtype))
+    return apply("mul", b, scalar(alpha, dtype))
+
+
+def _sides(name: str, input: Any, other: Any) -> None:
+    for i, (argument, v) in enumerate((("input", input), ("other", other))):
+        if not isinstance(v, Tensor) and not is_number(v):
+            raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
+
+
+def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+    """input + alpha * other, with broadcasting and type promotion; bool + bool is `or`.
+
+    >>> ingot.add(ingot.ones(2, 3), ingot.arange(3), alpha=2)
+    """
+    if alpha != 1:
+        _sides("add", input, other)
+        dtype = common_dtype(input, other)
+        a, b = operands("add", input, dtype=dtype)[0], _scaled("add", other, alpha, dtype)
+    else:
+        a, b = operands("add", input, other)
+    result = apply("logical_or" if a.dtype.kind == "b" else "add", a, b)
+    return result if out is None else emit_out(result, out)
+
+
+def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+    """input - alpha * other, with broadcasting and type promotion. RuntimeError for bools.
+
+    >>> ingot.sub(ingot.tensor([3, 4]), 1)
+    """
+    bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]
+    if any(bools):
+        raise RuntimeError(_SUB_BOOLS if all(bools) else _SUB_BOOL)
+    if alpha != 1:
+        _sides("sub", input, other)
+        dtype = common_dtype(input, other)
+        a, b = operands("sub", input, dtype=dtype)[0], _scaled("sub", other, alpha, dtype)
+    else:
+        a, b = operands("sub", input, other)
+    result = apply("sub", a, b)
+    return result if out is None else emit_out(result, out)
+
+
+def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
+    """other - alpha * input."""
+    return sub(other, input, alpha=alpha)
+
+
+def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """input * other, with broadcasting and type promotion; bool * bool is `and`.
+
+    >>> ingot.mul(ingot.tensor([1.0, 2.0]), 3)
+    """
+    a, b = operands("mul", input, other)
+    result = apply("logical_and" if a.dtype.kind == "b" else "mul", a, b)
+    return result if out is None else emit_out(result, out)
+
+
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
+    """input / other, with broadcasting; integers divide to the default float dtype.
+
+    rounding_mode="trunc" rounds towards zero and "floor" down; both keep integer dtypes. RuntimeError for another mode.
+
+        >>> ingot.div(ingot.tensor([7, -7]), 2, rounding_mode="floor")
+    """
+    if rounding_mode is None:
+        _sides("div", input, other)
+        dtype = common_dtype(input, other)
+        a, b = operands("div", input, other, dtype=float_dtype(dtype))
+        result = apply("div", a, b)
+        return result if out is None else emit_out(result, out)
+    if rounding_mode == "floor":
+        return floor_divide(input, other, out=out)
+    if rounding_mode != "trunc":
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+    a, b = _no_bool("div_trunc", input, other)
+    _refuse_zero(a.dtype, other)
+    return emit_out(_div_trunc(a, b), out)
+
+
+@composite
+def _div_trunc(a: Tensor, b: Tensor) -> Tensor:
+    if a.dtype.kind == "f":
+        return apply("trunc", apply("div", a, b))
+    return apply("floor_divide", apply("sub", a, apply("fmod", a, b)), b)
+
+
+def _no_bool(name: str, input: Any, other: Any) -> tuple[Tensor, ...]:
+    a, b = operands(name, input, other)
+    if a.dtype.kind == "b":
+        raise refuse(name, a.dtype)
+    return a, b
+
+
+def _refuse_zero(dtype: dtypes.DType, other: Any) -> None:
+    """Integer division by the number 0 is an error at the call."""
+    if dtype.kind in "iu" and not isinstance(other, Tensor) and other == 0:
+        raise RuntimeError("ZeroDivisionError")
+
+
+def floor_divide(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """The largest integer not above input / other; keeps integer dtypes. RuntimeError for bools.
+
+    >>> ingot.floor_divide(ingot.tensor([7, -7]), 2)
+    """
+    a, b = _no_bool("div_floor", input, other)
+    _refuse_zero(a.dtype, other)
+    return emit_out(apply("floor_divide", a, b), out)
+
+
+def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """Python's modulus: the result has the sign of `other`. RuntimeError for bools.
+
+    >>> ingot.remainder(ingot.tensor([-3.0, 4.0]), 2.5)
+    """
+    a, b = _no_bool("remainder", input, other)
+    _refuse_zero(a.dtype, other)
+    return emit_out(apply("remainder", a, b), out)
+
+
+def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """C's fmod: the result has the sign of `input`. RuntimeError for bools.
+
+    >>> ingot.fmod(ingot.tensor([-3.0, 4.0]), 2.5)
+    """
+    a, b = _no_bool("fmod", input, other)
+    _refuse_zero(a.dtype, other)
+    return emit_out(apply("fmod", a, b), out)
+
+
+def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
+    """input to the power of exponent, elementwise. An `int` exponent is part of the compiled code; a float is not.
+
+    RuntimeError for bools, and for integers to a negative `int` power.
+
+        >>> ingot.pow(ingot.tensor([2.0, 3.0]), 2)
+    """
+    if not isinstance(exponent, Tensor) and isinstance(input, Tensor) and is_number(exponent):
+        if isinstance(exponent, int) and not isinstance(exponent, bool):
+            x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
+            if x.dtype.kind != "f" and exponent < 0:
+                raise RuntimeError("Integers to negative integer powers are not allowed.")
+            return emit_out(apply("integer_pow", x, attrs=(exponent,)), out)
+    a, b = _no_bool("pow", input, exponent)
+    return emit_out(apply("pow", a, b), out)
+
+
+def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
+    """input to the power of exponent, computed and returned in float64."""
+    a, b = operands("float_power", input, exponent, dtype=dtypes.f64)
+    return emit_out(apply("pow", a, b), out)
+
+
+class Binary(NamedTuple):
+    """A function of two operands made of one op.
+
+    domain: "number" (bool goes to `bool_op`, or is refused), "float" (integers become the default float dtype),
+    "compare" (any dtype to bool), "logic" (operands as truth values), "bits" (no floats), "shift" (integers only).
+    """
+
+    name: str
+    op: str
+    domain: str
+    doc: str
+    bool_op: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+TABLE = (
+    Binary("maximum", "maximum", "number", "The larger of two elements; NaN if either is.", "logical_or"),
+    Binary("minimum", "minimum", "number", "The smaller of two elements; NaN if either is.", "logical_and"),
+    Binary("atan2", "atan2", "float", "The angle of the point (other, input), in (-pi, pi].", None, ("arctan2",)),
+    Binary("copysign", "copysign", "float", "The magnitude of `input` with the sign of `other`."),
+    Binary("eq", "eq", "compare", "input == other."),
+    Binary("ne", "ne", "compare", "input != other.", None, ("not_equal",)),
+    Binary("lt", "lt", "compare", "input < other.", None, ("less",)),
+    Binary("le", "le", "compare", "input <= other.", None, ("less_equal",)),
+    Binary("gt", "gt", "compare", "input > other.", None, ("greater",)),
+    Binary("ge", "ge", "compare", "input >= other.", None, ("greater_equal",)),
+    Binary("logical_and", "logical_and", "logic", "Both are true (not zero)."),
+    Binary("logical_or", "logical_or", "logic", "At least one is true (not zero)."),
+    Binary("logical_xor", "logical_xor", "logic", "Exactly one is true (not zero)."),
+    Binary("bitwise_and", "bitwise_and", "bits", "Bitwise and; of bools, logical and.", "logical_and"),
+    Binary("bitwise_or", "bitwise_or", "bits", "Bitwise or; of bools, logical or.", "logical_or"),
+    Binary("bitwise_xor", "bitwise_xor", "bits", "Bitwise exclusive or; of bools, logical exclusive or.", "logical_xor"),
+    Binary("bitwise_left_shift", "shift_left", "shift", "The bits of `input` moved left by `other`."),
+    Binary("bitwise_right_shift", "shift_right", "shift", "The bits of `input` moved right by `other`, the sign kept."),
+)
+
+_RESULT = {
+    "number": "The result has the common dtype.", "float": "Integers and bools become the default float dtype.",
+    "compare": "A bool tensor.", "logic": "A bool tensor.", "bits": "RuntimeError for floating dtypes.",
+    "shift": "RuntimeError for dtypes that are not integers.",
+}  # fmt: skip
+
+
+def truth(x: Tensor) -> Tensor:
+    """`x` as a bool tensor: True where it is not zero."""
+    return x if x.dtype.kind == "b" else apply("ne", x, scalar(0, x.dtype))
+
+
+def _make(row: Binary) -> Callable[..., Tensor]:
+    name, op, domain, bool_op = row.name, row.op, row.domain, row.bool_op
+
+    def function(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+        if domain == "logic":
+            _sides(name, input, other)
+            sides = [truth(v) if isinstance(v, Tensor) else scalar(bool(v), dtypes.bool_) for v in (input, other)]
+            return emit_out(apply(op, *sides), out)
+        if domain == "float":
+            _sides(name, input, other)
+            a, b = operands(name, input, other, dtype=float_dtype(common_dtype(input, other)))
+        else:
+            a, b = operands(name, input, other)
+        kind = a.dtype.kind
+        use = op
+        if kind == "b" and domain != "compare":
+            if bool_op is None:
+                raise refuse(name, a.dtype)
+            use = bool_op
+        elif kind == "f" and domain in ("bits", "shift"):
+            raise refuse(name, a.dtype)
+        result = apply(use, a, b)
+        return result if out is None else emit_out(result, out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{row.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n"
+        f"        >>> ingot.{name}(ingot.tensor([1, 4]), 2)\n    "
+    )
+    return function
+
+
+for _row in TABLE:
+    for _name in (_row.name, *_row.aliases):
+        globals()[_name] = globals().get(_row.name) or _make(_row)
+        __all__.append(_name)
+
+
+def fmax(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """The larger of two elements, ignoring a NaN beside a number. Broadcasts; the common dtype."""
+    a, b = operands("fmax", input, other)
+    if a.dtype.kind == "b":
+        return emit_out(apply("logical_or", a, b), out)
+    return emit_out(_ignore_nan(a, b, "maximum") if a.dtype.kind == "f" else apply("maximum", a, b), out)
+
+
+def fmin(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """The smaller of two elements, ignoring a NaN beside a number. Broadcasts; the common dtype."""
+    a, b = operands("fmin", input, other)
+    if a.dtype.kind == "b":
+        return emit_out(apply("logical_and", a, b), out)
+    return emit_out(_ignore_nan(a, b, "minimum") if a.dtype.kind == "f" else apply("minimum", a, b), out)
+
+
+@composite
+def _ignore_nan(a: Tensor, b: Tensor, op: str) -> Tensor:
+    return apply("select", a != a, b, apply("select", b != b, a, apply(op, a, b)))
+
+
+def _floats(name: str, input: Any, other: Any) -> tuple[Tensor, ...]:
+    a, b = operands(name, input, other)
+    if a.dtype.kind != "f":
+        raise refuse(name, a.dtype)
+    return a, b
+
+
+def hypot(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """sqrt(input**2 + other**2) without overflow on the way. Floating dtypes only (RuntimeError)."""
+    return emit_out(_hypot(*_floats("hypot", input, other)), out)
+
+
+@composite
+def _hypot(a: Tensor, b: Tensor) -> Tensor:
+    x, y = apply("abs", upcast(a)), apply("abs", upcast(b))
+    big, small = apply("maximum", x, y), apply("minimum", x, y)
+    one, zero = scalar(1, x.dtype), scalar(0, x.dtype)
+    plain = apply("logical_or", big == 0, big == math.inf)
+    ratio = apply("select", plain, zero, small / apply("select", plain, one, big))
+    infinite = apply("logical_or", x == math.inf, y == math.inf)
+    result = apply("select", infinite, scalar(math.inf, x.dtype), big * apply("sqrt", 1 + ratio * ratio))
+    return cast(result, a.dtype)
+
+
+def logaddexp(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """log(exp(input) + exp(other)), without overflow. Floating dtypes only (RuntimeError).
+
+    >>> ingot.logaddexp(ingot.tensor([0.0]), ingot.tensor([1.0]))
+    """
+    return emit_out(_logaddexp(*_floats("logaddexp", input, other), 1.0), out)
+
+
+def logaddexp2(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """log2(2**input + 2**other), without overflow. Floating dtypes only (RuntimeError)."""
+    return emit_out(_logaddexp(*_floats("logaddexp2", input, other), math.log(2.0)), out)
+
+
+@composite
+def _logaddexp(a: Tensor, b: Tensor, scale: float) -> Tensor:
+    x, y = upcast(a), upcast(b)
+    same = apply("logical_and", x == y, apply("isinf", x))  # inf - inf is not 0
+    gap = apply("select", same, scalar(0, x.dtype), x - y)
+    # max(x, y) as x + relu(y - x) keeps both gradients right where x == y
+    top = apply("select", x >= y, x, y)
+    result = top + apply("log1p", apply("exp", -apply("abs", gap) * scale)) / scale
+    result = apply("select", x == y, x / 2 + y / 2 + math.log(2.0) / scale, result)
+    return cast(result, a.dtype)
+
+
+def xlogy(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+    """input * log(other), and 0 where input is 0 (unless other is NaN). Integers become the default float dtype.
+
+    >>> ingot.xlogy(ingot.tensor([0.0, 2.0]), ingot.tensor([0.0, 3.0]))
+    """
+    _sides("xlogy", input, other)
+    return emit_out(_xlogy(*operands("xlogy", input, other, dtype=float_dtype(common_dtype(input, other)))), out)
+
+
+@composite
+def _xlogy(a: Tensor, b: Tensor) -> Tensor:
+    x, y = upcast(a), upcast(b)
+    zero = apply("logical_and", x == 0, apply("logical_or", y <= 0, y == math.inf))
+    safe = apply("select", zero, scalar(1, x.dtype), y)
+    return cast(apply("select", zero, scalar(0, x.dtype), x * apply("log", safe)), a.dtype)
+
+
+def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """0 where input < 0, 1 where input > 0, `values` where input == 0. Both of one dtype (RuntimeError)."""
+    check_tensor("heaviside", input)
+    check_tensor("heaviside", values, "values", 2)
+    if input.dtype is not values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    if input.dtype.kind == "b":
+        return emit_out(apply("logical_or", input, values), out)
+    return emit_out(_heaviside(input, values), out)
+
+
+@composite
+def _heaviside(x: Tensor, values: Tensor) -> Tensor:
+    step = cast(x > 0, x.dtype)
+    if x.dtype.kind == "f":
+        step = apply("select", x != x, x, step)
+    return apply("select", x == 0, values, step)
+
+
+def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * 2**other. Integers become the default float dtype."""
+    check_tensor("ldexp", input)
+    (two,) = operands("ldexp", other, dtype=float_dtype(common_dtype(input, other)))
+    return mul(input, apply("exp2", two), out=out)
+
+
+multiply, divide, true_divide, subtract = mul, div, div, sub

@@ -1,0 +1,212 @@
+"""What the function modules share: checks, promotion, dims, `out=`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from ingot.dispatch import inplace, record, scalar
+from ingot.dispatch import stop_gradient as frozen
+from ingot.ir import dtypes
+from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
+from ingot.ir.dtypes import DType, promote
+from ingot.ir.op import OPS
+from ingot.ir.types import ShapeError, broadcast_shapes
+from ingot._tensor import Tensor, get_default_dtype
+
+__all__ = [
+    "OPS", "Number", "Tensor", "ShapeError", "apply", "cast", "check_tensor", "common_dtype", "default_dtype", "dim_list", "dtype_name",
+    "emit_out", "float_dtype", "frozen", "is_number", "one_dim", "operands", "python_number", "refuse", "scalar", "shape_arg", "store", "upcast", "broadcast_shapes",
+    "record", "dtypes", "can_cast", "static_int", "same_shape",
+]  # fmt: skip
+
+Number = int | float | bool
+
+# torch's names of the element types in its messages
+_TITLES = {
+    "bool": "Bool", "u8": "Byte", "i8": "Char", "i16": "Short", "i32": "Int", "i64": "Long", "u16": "UInt16", "u32": "UInt32", "u64": "UInt64",
+    "f16": "Half", "bf16": "BFloat16", "f32": "Float", "f64": "Double",
+}  # fmt: skip
+
+
+def dtype_name(dtype: DType) -> str:
+    """The dtype's name as torch's messages write it: `Long` for int64."""
+    return _TITLES[dtype.name]
+
+
+def default_dtype() -> DType:
+    return get_default_dtype()
+
+
+def is_number(x: Any) -> bool:
+    """True for Python and NumPy numbers that may stand as a scalar operand."""
+    return isinstance(x, (bool, int, float)) or (hasattr(x, "dtype") and not isinstance(x, Tensor) and getattr(x, "ndim", 1) == 0)
+
+
+def python_number(x: Any) -> Number:
+    return x if isinstance(x, (bool, int, float)) else x.item()
+
+
+def check_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> None:
+    """TypeError, in torch's words, unless `value` is a Tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(value).__name__}")
+
+
+def refuse(name: str, dtype: DType) -> RuntimeError:
+    """The error of a function that has no meaning for `dtype`."""
+    return RuntimeError(f'"{name}" not implemented for \'{dtype_name(dtype)}\'')
+
+
+def apply(name: str, *tensors: Tensor, attrs: tuple = ()) -> Any:
+    """Record the op called `name`."""
+    return record(OPS[name], tensors, attrs)
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    return x if x.dtype is dtype else record(OPS["cast"], (x,), (dtype,))
+
+
+def float_dtype(dtype: DType) -> DType:
+    """`dtype` where it is floating, else the default dtype: what functions such as exp compute in."""
+    return dtype if dtype.kind == "f" else default_dtype()
+
+
+def upcast(x: Tensor) -> Tensor:
+    """Half values as float32, for compositions that must round only once."""
+    return cast(x, dtypes.f32) if x.dtype in dtypes.Half else x
+
+
+def _number_dtype(x: Any) -> DType:
+    if isinstance(x, bool):
+        return dtypes.bool_
+    if isinstance(x, int):
+        return dtypes.i64
+    if isinstance(x, float):
+        return default_dtype()
+    return _number_dtype(x.item())
+
+
+def _combine(higher: DType | None, lower: DType | None) -> DType | None:
+    """torch's rule between categories: tensors with dims, 0-d tensors, Python numbers, in falling priority."""
+    if higher is None or lower is None:
+        return higher or lower
+    if higher.kind == "f" or (lower.kind != "f" and higher.kind != "b"):
+        return higher
+    return promote(higher, lower)
+
+
+def common_dtype(*values: Any) -> DType:
+    """The dtype torch gives an operation on `values` (Tensors and numbers): `torch.result_type` for any number of operands."""
+    dims = zero = number = None
+    for v in values:
+        if isinstance(v, Tensor) and not v._weak:
+            if v.ndim:
+                dims = v.dtype if dims is None else promote(dims, v.dtype)
+            else:
+                zero = v.dtype if zero is None else promote(zero, v.dtype)
+        else:
+            d = v.dtype if isinstance(v, Tensor) else _number_dtype(v)
+            number = d if number is None else promote(number, d)
+    result = _combine(dims, _combine(zero, number))
+    assert result is not None
+    return result
+
+
+def operands(name: str, *values: Any, dtype: DType | None = None) -> tuple[Tensor, ...]:
+    """`values` as Tensors of one dtype: the common one unless `dtype` is given. Numbers become run-time scalars.
+
+    TypeError, in torch's words, for what is neither a Tensor nor a number.
+    """
+    if dtype is None:
+        if len(values) == 2:
+            a, b = values
+            if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype:
+                return values
+        for i, v in enumerate(values):
+            if not isinstance(v, Tensor) and not is_number(v):
+                argument = ("input", "other", "third")[i]
+                raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
+        dtype = common_dtype(*values)
+    return tuple([cast(v, dtype) if isinstance(v, Tensor) else scalar(python_number(v), dtype) for v in values])
+
+
+def one_dim(dim: Any, rank: int) -> int:
+    """`dim` made non-negative. IndexError outside the range; a 0-d tensor has the dims -1 and 0. TypeError if not an integer."""
+    if type(dim) is not int:
+        dim = static_int(dim, "dim")
+    low, high = (-rank, rank - 1) if rank else (-1, 0)
+    if not low <= dim <= high:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{low}, {high}], but got {dim})")
+    return dim + max(rank, 1) if dim < 0 else dim
+
+
+def static_int(value: Any, what: str) -> int:
+    """`value` as a Python int. TypeError for floats and the like."""
+    if isinstance(value, bool):
+        raise TypeError(f"{what} must be int, not bool")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be int, not {type(value).__name__}") from None
+
+
+def dim_list(dim: Any, rank: int, all_if_empty: bool = True) -> tuple[int, ...]:
+    """Sorted non-negative dims of an argument that may be None (all), an int or a sequence of distinct ints."""
+    if dim is None or (all_if_empty and not isinstance(dim, int) and hasattr(dim, "__len__") and len(dim) == 0):
+        return tuple(range(rank))
+    if isinstance(dim, (tuple, list)):
+        dims = [one_dim(d, rank) for d in dim]
+        for d in dims:
+            if dims.count(d) > 1:
+                raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+        return tuple(sorted(dims)) if rank else ()
+    d = one_dim(dim, rank)
+    return (d,) if rank else ()
+
+
+def shape_arg(size: Sequence[Any], name: str = "size") -> tuple[int, ...]:
+    """The shape given as `f(2, 3)` or `f((2, 3))`."""
+    if len(size) == 1 and not isinstance(size[0], int) and hasattr(size[0], "__iter__"):
+        size = tuple(size[0])
+    return tuple([d if type(d) is int else static_int(d, name) for d in size])
+
+
+def can_cast(source: DType, target: DType) -> bool:
+    """torch.can_cast: False where the value category would be lost (float to int, number to bool)."""
+    order = "biuf"
+    rank = {"b": 0, "u": 1, "i": 1, "f": 2}
+    assert source.kind in order
+    if source.kind == "i" and target.kind == "u":
+        return True
+    return rank[source.kind] <= rank[target.kind]
+
+
+def same_shape(out: Tensor, shape: tuple) -> None:
+    if tuple(out.shape) != tuple(shape):
+        raise ShapeError(f"output with shape {list(out.shape)} doesn't match the broadcast shape {list(shape)}")
+
+
+def store(target: Tensor, value: Tensor) -> Tensor:
+    """Write `value` into `target`, in place: dtype category and shape must fit, as in torch. Returns `target`."""
+    if not can_cast(value.dtype, target.dtype):
+        raise RuntimeError(
+            f"result type {dtype_name(value.dtype)} can't be cast to the desired output type {dtype_name(target.dtype)}"
+        )
+    same_shape(target, value.shape)
+    return inplace(target, cast(value, target.dtype))
+
+
+def emit_out(result: Any, out: Any) -> Any:
+    """`result`, written into `out` where the caller gave one (a Tensor, or a tuple of them for several results)."""
+    if out is None:
+        return result
+    if isinstance(result, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(f"out must be a tuple of {len(result)} Tensors")
+        for r, o in zip(result, out):
+            emit_out(r, o)
+        return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
+    check_tensor("out", out, "out")
+    return store(out, result)

@@ -1,0 +1,469 @@
+"""Making tensors: from data, from NumPy, and filled by rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot._device import as_device
+from ingot.composite import composite
+from ingot.dispatch import from_array
+from ingot.functions.common import (
+    Number, Tensor, apply, cast, check_tensor, default_dtype, dtypes, emit_out, python_number, scalar, shape_arg, static_int,
+)  # fmt: skip
+from ingot.ir.dtypes import DType, by_numpy, promote
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "frombuffer", "full", "full_like", "linspace", "logspace",
+    "ones", "ones_like", "range", "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
+]  # fmt: skip
+
+_range = range
+
+
+def _finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:
+    as_device(device)
+    return x.requires_grad_() if requires_grad else x
+
+
+def _check_dtype(dtype: Any) -> DType | None:
+    if dtype is not None and not isinstance(dtype, DType):
+        if dtype is float or dtype is int or dtype is bool:
+            return {float: dtypes.f64, int: dtypes.i64, bool: dtypes.bool_}[dtype]
+        raise TypeError(f"dtype must be an ingot dtype, not {dtype!r} (complex dtypes are not supported)")
+    return dtype
+
+
+# --- from data --------------------------------------------------------------------------------------------------------
+
+
+def _leaf_dtype(x: Any) -> DType:
+    if isinstance(x, Tensor):
+        return x.dtype
+    if isinstance(x, (np.generic, np.ndarray)):
+        return by_numpy(x.dtype)
+    if isinstance(x, bool):
+        return dtypes.bool_
+    if isinstance(x, int):
+        return dtypes.i64
+    if isinstance(x, float):
+        return default_dtype()
+    if isinstance(x, complex):
+        raise TypeError("complex numbers are not supported")
+    if isinstance(x, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
+
+
+def _is_sequence(x: Any) -> bool:
+    return isinstance(x, (list, tuple, _range)) or (hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(
+        x, (str, bytes, dict, set, Tensor, np.ndarray, np.generic)))  # fmt: skip
+
+
+def _plain(data: Any, leaves: set[type], found: list[DType | None]) -> Any:
+    """Nested sequences with every leaf a number or an array, `found[0]` the dtype of them all so far."""
+    if _is_sequence(data):
+        return [_plain(x, leaves, found) for x in data]
+    if type(data) not in leaves or isinstance(data, (Tensor, np.ndarray)):
+        d = _leaf_dtype(data)
+        found[0] = d if found[0] is None else promote(found[0], d)
+        leaves.add(type(data))
+    if isinstance(data, Tensor):
+        if data.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return data.item()
+    return data
+
+
+def _check_shape(data: Any, shape: tuple[int, ...], dim: int = 0) -> None:
+    """ValueError, in torch's words, where nested sequences are ragged."""
+    if not shape:
+        if _is_sequence(data):
+            raise ValueError(f"expected a number at dim {dim}, got a sequence")
+        return
+    if isinstance(data, np.ndarray):
+        return
+    if not _is_sequence(data):
+        raise TypeError(f"expected a sequence of length {shape[0]} at dim {dim}, got {type(data).__name__}")
+    if len(data) != shape[0]:
+        raise ValueError(f"expected sequence of length {shape[0]} at dim {dim} (got {len(data)})")
+    for x in data:
+        _check_shape(x, shape[1:], dim + 1)
+
+
+def _first_shape(data: Any) -> tuple[int, ...]:
+    shape: list[int] = []
+    while _is_sequence(data):
+        shape.append(len(data))
+        if not len(data):
+            break
+        data = data[0]
+    return (*shape, *(data.shape if isinstance(data, np.ndarray) else ()))
+
+
+def to_array(data: Any, dtype: DType | None = None) -> np.ndarray:
+    """`data` (numbers, nested sequences, arrays) as a new NumPy array, of torch's dtype for it unless one is given.
+
+    ValueError for ragged sequences, RuntimeError for integers that do not fit, TypeError for what is no number.
+    """
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+        return array.astype((dtype or by_numpy(array.dtype)).numpy)
+    found: list[DType | None] = [None]
+    plain = _plain(data, set(), found)
+    shape = _first_shape(plain)
+    target = dtype or found[0] or default_dtype()
+    if found[0] is None:
+        _check_shape(plain, shape)
+        return np.zeros(shape, target.numpy)
+    try:
+        array = np.asarray(plain)
+    except ValueError:
+        _check_shape(plain, shape)
+        raise
+    except OverflowError:
+        raise ValueError("Overflow when unpacking long long") from None
+    if array.dtype.kind == "O" or (array.dtype == np.uint64 and found[0] is dtypes.i64):
+        _check_shape(plain, shape)
+        raise ValueError("Overflow when unpacking long long")
+    if target.kind in "iu" and array.dtype.kind == "i" and array.size:
+        bits = target.bits - (target.kind == "i")
+        low, high = int(array.min()), int(array.max())
+        if high >= 1 << bits or low < -(1 << bits):
+            raise RuntimeError(f"value cannot be converted to type {target.torch_name} without overflow")
+    with np.errstate(all="ignore"):
+        return array.astype(target.numpy)
+
+
+def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A new tensor of `data`: a number, nested sequences of numbers, a NumPy array. Always a copy, always a leaf.
+
+    Python floats get the default dtype, ints int64, bools bool; arrays keep theirs. ValueError for ragged sequences, TypeError for
+    what is no number.
+
+        >>> ingot.tensor([[1.0, 2.0], [3.0, 4.0]])
+    """
+    dtype = _check_dtype(dtype)
+    if isinstance(data, Tensor):
+        x = data.detach().clone()
+        return _finish(x if dtype is None else cast(x, dtype), device, requires_grad)
+    array = to_array(data, dtype)
+    return _finish(from_array(array), device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+    """`data` as a tensor: itself if it is one, sharing memory if it is a NumPy array, else a new one.
+
+    >>> ingot.as_tensor([1, 2])
+    """
+    dtype = _check_dtype(dtype)
+    as_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else cast(data, dtype)
+    if isinstance(data, np.ndarray):
+        x = from_numpy(data) if data.flags.writeable and data.flags.c_contiguous else tensor(data)
+        return x if dtype is None else cast(x, dtype)
+    return tensor(data, dtype=dtype)
+
+
+def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+    """`as_tensor`, with a copy forced by copy=True."""
+    x = tensor(obj, dtype=dtype) if copy else as_tensor(obj, dtype)
+    return _finish(x, device, requires_grad)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on the memory of a NumPy array: a write to one is seen by the other (a copy where the array is not C-contiguous).
+
+    TypeError for what is no array or has a dtype without counterpart, ValueError for negative strides.
+
+        >>> ingot.from_numpy(np.arange(3))
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    dtype = by_numpy(ndarray.dtype)
+    if any(s < 0 for s in ndarray.strides) and ndarray.size:
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
+            "(You can probably work around this by making a copy of your array with array.copy().)"
+        )
+    share = ndarray.flags.c_contiguous and ndarray.dtype == dtype.numpy
+    return from_array(ndarray, dtype, share=share)
+
+
+def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A vector over the bytes of an object with the buffer protocol. ValueError where they do not make whole elements."""
+    array = np.frombuffer(buffer, dtype.numpy, count, offset)
+    x = from_numpy(array) if array.flags.writeable else from_array(array)
+    return _finish(x, None, requires_grad)
+
+
+# --- filled -----------------------------------------------------------------------------------------------------------
+
+
+def _size(name: str, size: Any) -> tuple[int, ...]:
+    if len(size) == 1 and isinstance(size[0], Tensor) and size[0].ndim == 0:
+        size = (int(size[0]),)
+    try:
+        shape = shape_arg(size)
+    except TypeError:
+        bad = size[0] if len(size) == 1 else size
+        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(bad).__name__}") from None
+    if any(d < 0 for d in shape):
+        raise RuntimeError(f"{name}: Dimension size must be non-negative, got {list(shape)}")
+    return shape
+
+
+def filled(shape: tuple[int, ...], value: Number, dtype: DType) -> Tensor:
+    """`value` everywhere."""
+    return apply("broadcast", scalar(value, dtype), attrs=(shape,))
+
+
+def _maker(name: str, value: Number, what: str) -> Any:
+    def function(
+        *size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        pin_memory: bool = False, memory_format: Any = None, **named: Any,
+    ) -> Tensor:  # fmt: skip
+        if named:
+            if set(named) != {"size"} or size:
+                raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
+            size = (named["size"],)
+        x = filled(_size(name, size), value, _check_dtype(dtype) or default_dtype())
+        return emit_out(_finish(x, device, requires_grad), out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"A tensor of {what}, of the shape given as `{name}(2, 3)` or `{name}((2, 3))`; the default float dtype unless `dtype` says otherwise."
+        f"\n\n    RuntimeError for negative sizes, TypeError for sizes that are not ints.\n\n        >>> ingot.{name}(2, 3).shape\n    "
+    )
+    return function
+
+
+zeros = _maker("zeros", 0, "zeros")
+ones = _maker("ones", 1, "ones")
+empty = _maker("empty", 0, "no particular values (zeros)")
+
+
+def full(
+    size: Sequence[int], fill_value: Number | Tensor, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`fill_value` everywhere; its kind decides the dtype unless one is given.
+
+    >>> ingot.full((2,), 1.5)
+    """
+    shape = _size("full", (size,))
+    dtype = _check_dtype(dtype)
+    if isinstance(fill_value, Tensor):
+        x = apply("broadcast", cast(fill_value, dtype or fill_value.dtype), attrs=(shape,))
+    else:
+        if isinstance(fill_value, complex):
+            raise TypeError("complex numbers are not supported")
+        x = filled(shape, python_number(fill_value), dtype or _leaf_dtype(python_number(fill_value)))
+    return emit_out(_finish(x, device, requires_grad), out)
+
+
+def scalar_tensor(s: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A number as a 0-d tensor, of the default float dtype unless `dtype` says otherwise."""
+    return full((), s, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
+
+
+def _liker(name: str, value: Number, what: str) -> Any:
+    def function(
+        input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        memory_format: Any = None, pin_memory: bool = False,
+    ) -> Tensor:  # fmt: skip
+        check_tensor(name, input)
+        return _finish(filled(tuple(input.shape), value, _check_dtype(dtype) or input.dtype), device, requires_grad)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{what} in the shape and dtype of `input` (unless `dtype` is given).\n\n    >>> ingot.{name}(ingot.ones(2))\n    "
+    return function
+
+
+zeros_like = _liker("zeros_like", 0, "Zeros")
+ones_like = _liker("ones_like", 1, "Ones")
+empty_like = _liker("empty_like", 0, "No particular values (zeros)")
+
+
+def full_like(
+    input: Tensor, fill_value: Number, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """`fill_value` in the shape and dtype of `input` (unless `dtype` is given).
+
+    >>> ingot.full_like(ingot.ones(2), 7)
+    """
+    check_tensor("full_like", input)
+    return full(tuple(input.shape), fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+# --- by rule ----------------------------------------------------------------------------------------------------------
+
+
+def arange(
+    *args: Number, start: Number | None = None, end: Number | None = None, step: Number | None = None, out: Tensor | None = None,
+    dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """start, start + step, ... below `end`: `arange(end)`, `arange(start, end)` or `arange(start, end, step)`.
+
+    int64 for ints, else the default float dtype. RuntimeError for step 0 or a step that leads away from `end`.
+
+        >>> ingot.arange(1, 7, 2)
+    """
+    if len(args) == 1 and end is None:
+        end = args[0]
+    elif args:
+        if len(args) > 3:
+            raise TypeError(f"arange() takes at most 3 positional arguments, got {len(args)}")
+        start = args[0]
+        end = args[1] if len(args) > 1 else end
+        step = args[2] if len(args) > 2 else step
+    if end is None:
+        raise TypeError("arange() needs an end")
+    bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in (0 if start is None else start, end, 1 if step is None else step)]
+    whole = all(isinstance(v, int) for v in bounds)
+    first, last, by = bounds
+    if by == 0:
+        raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise RuntimeError(f"unsupported range: {first} -> {last}")
+    if (by > 0 and first > last) or (by < 0 and first < last):
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    n = -((first - last) // by) if whole else math.ceil((last - first) / by)
+    target = _check_dtype(dtype) or (dtypes.i64 if whole else default_dtype())
+    wide = dtypes.i64 if whole or target.kind != "f" else dtypes.f64
+    if wide is dtypes.i64 and not whole:
+        first, by = int(first), int(by)
+    x = _arange(scalar(first, wide), scalar(by, wide), max(0, int(n)), target)
+    return emit_out(_finish(x, device, requires_grad), out)
+
+
+@composite
+def _arange(first: Tensor, by: Tensor, n: int, dtype: DType) -> Tensor:
+    return cast(apply("iota", attrs=(first.dtype, (n,), 0)) * by + first, dtype)
+
+
+def range(start: Number, end: Number, step: Number = 1, *, dtype: DType | None = None) -> Tensor:
+    """start, start + step, ... up to and including `end`, in the default float dtype. Prefer `arange`."""
+    n = int((end - start) / step) + 1
+    return _arange(scalar(start, dtypes.f64), scalar(step, dtypes.f64), n, dtype or default_dtype())
+
+
+def _ends(name: str, start: Any, end: Any, steps: Any) -> tuple[float, float, int]:
+    a, b = (v.item() if isinstance(v, Tensor) else python_number(v) for v in (start, end))
+    n = static_int(steps, f"{name}(): argument 'steps' (position 3)")
+    if n < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    return float(a), float(b), n
+
+
+def linspace(
+    start: Number, end: Number, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`steps` numbers evenly spaced from `start` to `end`, both exact. RuntimeError for negative steps.
+
+    >>> ingot.linspace(0, 1, 5)
+    """
+    a, b, n = _ends("linspace", start, end, steps)
+    x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, _check_dtype(dtype) or default_dtype())
+    return emit_out(_finish(x, device, requires_grad), out)
+
+
+def _spaced(a: Tensor, b: Tensor, n: int) -> Tensor:
+    place = apply("iota", attrs=(dtypes.f64, (n,), 0))
+    step = (b - a) / float(max(n - 1, 1))
+    return apply("select", place < (n + 1) // 2, a + place * step, b - (n - 1 - place) * step)  # from the nearer end: both exact
+
+
+@composite
+def _linspace(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
+    return cast(_spaced(a, b, n), dtype)
+
+
+def logspace(
+    start: Number, end: Number, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`base` to the powers `linspace(start, end, steps)`.
+
+    >>> ingot.logspace(0, 2, 3)
+    """
+    a, b, n = _ends("logspace", start, end, steps)
+    x = _logspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), scalar(base, dtypes.f64), n, _check_dtype(dtype) or default_dtype())
+    return emit_out(_finish(x, device, requires_grad), out)
+
+
+@composite
+def _logspace(a: Tensor, b: Tensor, base: Tensor, n: int, dtype: DType) -> Tensor:
+    return cast(apply("pow", base, _spaced(a, b, n)), dtype)
+
+
+def eye(
+    n: int, m: int | None = None, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Ones on the diagonal of an n x m (n x n) matrix, zeros elsewhere. RuntimeError for negative sizes.
+
+    >>> ingot.eye(2)
+    """
+    rows = static_int(n, "n")
+    columns = rows if m is None else static_int(m, "m")
+    for name, v in (("n", rows), ("m", columns)):
+        if v < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {v}")
+    return emit_out(_finish(_eye((rows, columns), _check_dtype(dtype) or default_dtype()), device, requires_grad), out)
+
+
+def _eye(shape: tuple[int, int], dtype: DType) -> Tensor:
+    return cast(apply("eq", apply("iota", attrs=(dtypes.i64, shape, 0)), apply("iota", attrs=(dtypes.i64, shape, 1))), dtype)
+
+
+def _triangle(name: str, row: int, col: int, offset: int, lower: bool, dtype: DType | None) -> Tensor:
+    if row < 0 or col < 0:
+        raise RuntimeError(f"{name}: row and col must be non-negative, got {row} and {col}")
+    found = np.tril_indices(row, offset, col) if lower else np.triu_indices(row, offset, col)
+    return from_array(np.stack(found).astype((dtype or dtypes.i64).numpy))
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None, layout: Any = None) -> Tensor:
+    """Row and column indices (2, n) of the lower triangle of a row x col matrix, row by row. int64."""
+    as_device(device)
+    return _triangle("tril_indices", row, col, offset, True, _check_dtype(dtype))
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None, layout: Any = None) -> Tensor:
+    """Row and column indices (2, n) of the upper triangle of a row x col matrix, row by row. int64."""
+    as_device(device)
+    return _triangle("triu_indices", row, col, offset, False, _check_dtype(dtype))
+
+
+# --- methods: new_* ---------------------------------------------------------------------------------------------------
+
+
+def _new(name: str) -> Any:
+    make = globals()[name]
+
+    def method(self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, **unused: Any) -> Tensor:
+        return make(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad, **unused)
+
+    method.__name__ = method.__qualname__ = f"new_{name}"
+    method.__doc__ = f"`ingot.{name}` with the dtype of this tensor as default."
+    return method
+
+
+new_zeros, new_ones, new_empty = _new("zeros"), _new("ones"), _new("empty")
+
+
+def new_full(self: Tensor, size: Sequence[int], fill_value: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`ingot.full` with the dtype of this tensor as default."""
+    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+def new_tensor(self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`ingot.tensor` with the dtype of this tensor as default."""
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)

@@ -1,0 +1,424 @@
+"""Reading and writing at indices: gather, scatter and their kin, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ingot.composite import composite
+from ingot.functions.common import (
+    Number, ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtype_name, dtypes, emit_out, is_number, one_dim, scalar,
+    store,
+)  # fmt: skip
+
+__all__ = [
+    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_select", "masked_fill", "masked_scatter", "masked_select",
+    "put", "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
+]  # fmt: skip
+
+
+def need_index(name: str, index: Any, argument: str = "index", position: int = 3, also: tuple = ()) -> Tensor:
+    """`index` as a tensor the index ops take. TypeError unless it is a Tensor, RuntimeError unless int64 or int32."""
+    check_tensor(name, index, argument, position)
+    if index.dtype not in (dtypes.i64, dtypes.i32, *also):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index but got: {dtype_name(index.dtype)}")
+    return index
+
+
+def _lifted(x: Tensor) -> Tensor:
+    return x if x.ndim else apply("reshape", x, attrs=((1,),))
+
+
+def _lowered(x: Tensor, rank: int) -> Tensor:
+    return x if rank else apply("reshape", x, attrs=((),))
+
+
+def _need_same(name: str, x: Tensor, source: Tensor) -> None:
+    if x.dtype is not source.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, but got {dtype_name(x.dtype)} and {dtype_name(source.dtype)}")
+
+
+def _need_rank(name: str, index: Tensor, x: Tensor) -> None:
+    if max(index.ndim, 1) != max(x.ndim, 1):
+        raise ShapeError(f"Index tensor must have the same number of dimensions as input tensor ({name}: {index.ndim} and {x.ndim})")
+
+
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
+    """out[i][j] = input[i][index[i][j]] for dim 1: the result has the shape of `index`, which has the rank of `input`.
+
+    `index` (int64 or int32) may be smaller than `input` outside `dim`. RuntimeError for other shapes and dtypes, IndexError
+    for a value out of range.
+
+        >>> ingot.gather(ingot.tensor([[1, 2], [3, 4]]), 1, ingot.tensor([[0], [1]]))
+    """
+    check_tensor("gather", input)
+    axis = one_dim(dim, input.ndim)
+    need_index("gather", index)
+    _need_rank("gather", index, input)
+    if any(n > m for d, (n, m) in enumerate(zip(index.shape, input.shape)) if d != axis):
+        raise ShapeError(
+            f"Size does not match at dimension {next(d for d, (n, m) in enumerate(zip(index.shape, input.shape)) if d != axis and n > m)} "
+            f"expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension {axis}"
+        )
+    return emit_out(_gather(input, index, axis), out)
+
+
+@composite
+def _gather(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    rank = index.ndim
+    return _lowered(apply("gather", _lifted(x), _lifted(index), attrs=(axis,)), rank)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`gather` with broadcasting outside `dim`; without `dim`, into the flattened input.
+
+    >>> ingot.take_along_dim(ingot.tensor([[3, 1]]), ingot.tensor([[1, 0]]), dim=1)
+    """
+    check_tensor("take_along_dim", input)
+    need_index("take_along_dim", indices, "indices", 2)
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
+    if input.ndim != indices.ndim:
+        raise ShapeError(f"take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} and {indices.ndim}")
+    axis = one_dim(dim, input.ndim)
+    a, b = list(input.shape), list(indices.shape)
+    a[axis] = b[axis] = 1
+    shape = list(broadcast_shapes(tuple(a), tuple(b)))
+    shape[axis] = input.shape[axis]
+    x = apply("broadcast", input, attrs=(tuple(shape),))
+    shape[axis] = indices.shape[axis]
+    return gather(x, axis, apply("broadcast", indices, attrs=(tuple(shape),)), out=out)
+
+
+_REDUCE = {"add": "add", "multiply": "mul"}
+_REDUCTIONS = {"sum": "add", "prod": "mul", "mean": "add", "amax": "max", "amin": "min"}
+
+
+def _scatter_check(name: str, x: Any, axis: int, index: Tensor, src: Tensor) -> None:
+    need_index(name, index)
+    if index.numel():
+        _need_rank(name, index, x)
+        _need_rank(name, index, src)
+    for d, n in enumerate(index.shape):
+        if index.numel() and ((d != axis and d < x.ndim and n > x.shape[d]) or (src.ndim and n > src.shape[d])):
+            raise ShapeError(
+                f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {axis} "
+                f"and to be no larger than src {list(src.shape)}"
+            )
+
+
+@composite
+def _scatter(x: Tensor, index: Tensor, src: Tensor, axis: int, mode: str) -> Tensor:
+    rank = x.ndim
+    if not index.numel():
+        return apply("reshape", x, attrs=(tuple(x.shape),))
+    return _lowered(apply("scatter", _lifted(x), _lifted(index), _lifted(src), attrs=(axis, mode)), rank)
+
+
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Tensor | Number | None = None, *, value: Number | None = None, reduce: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """A copy of `input` with out[i][index[i][j]] = src[i][j] for dim 1; of several writes to one place the last wins.
+
+    `src` is a Tensor no smaller than `index`, or a number; reduce="add" or "multiply" combines. RuntimeError for shapes, dtypes
+    or a reduce that do not fit, IndexError for an index out of range.
+
+        >>> ingot.scatter(ingot.zeros(3), 0, ingot.tensor([2]), 1.0)
+    """
+    check_tensor("scatter", input)
+    source = src if src is not None else value
+    if source is None:
+        raise TypeError("scatter(): src or value must be given")
+    if reduce is not None and reduce not in _REDUCE:
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    axis = one_dim(dim, input.ndim)
+    if not isinstance(source, Tensor):
+        need_index("scatter", index)
+        source = apply("broadcast", scalar(source, input.dtype), attrs=(tuple(index.shape),))
+    _need_same("scatter", input, source)
+    _scatter_check("scatter", input, axis, index, source)
+    return emit_out(_scatter(input, index, source, axis, "set" if reduce is None else _REDUCE[reduce]), out)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with src[i][j] added to out[i][index[i][j]] for dim 1, in index order.
+
+    >>> ingot.scatter_add(ingot.zeros(3), 0, ingot.tensor([1, 1]), ingot.ones(2))
+    """
+    check_tensor("scatter_add", input)
+    check_tensor("scatter_add", src, "src", 4)
+    axis = one_dim(dim, input.ndim)
+    _need_same("scatter_add", input, src)
+    _scatter_check("scatter_add", input, axis, index, src)
+    return emit_out(_scatter(input, index, src, axis, "add"), out)
+
+
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None
+) -> Tensor:
+    """`scatter` that combines by "sum", "prod", "mean", "amax" or "amin"; without `include_self` the places written to start anew.
+
+    RuntimeError for another reduce.
+
+        >>> ingot.scatter_reduce(ingot.zeros(2), 0, ingot.tensor([0, 0, 1]), ingot.tensor([1.0, 2.0, 3.0]), "mean")
+    """
+    check_tensor("scatter_reduce", input)
+    check_tensor("scatter_reduce", src, "src", 4)
+    if reduce not in _REDUCTIONS:
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    axis = one_dim(dim, input.ndim)
+    _need_same("scatter_reduce", input, src)
+    _scatter_check("scatter_reduce", input, axis, index, src)
+    return emit_out(_scatter_reduce(input, index, src, axis, reduce, bool(include_self)), out)
+
+
+@composite
+def _scatter_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: str, include_self: bool) -> Tensor:
+    if not index.numel():
+        return apply("reshape", x, attrs=(tuple(x.shape),))
+    rank = x.ndim
+    x, index, src = _lifted(x), _lifted(index), _lifted(src)
+    kind = x.dtype
+    count_dtype = kind if kind.kind == "f" else dtypes.i64
+    one = apply("broadcast", scalar(1, count_dtype), attrs=(tuple(index.shape),))
+    none = apply("broadcast", scalar(0, count_dtype), attrs=(tuple(x.shape),))
+    hits = apply("scatter", none, index, one, attrs=(axis, "add"))
+    base = x
+    if not include_self:
+        start = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        if start is None:
+            start = _lowest(kind) if reduce == "amax" else _highest(kind)
+        base = apply("select", hits == 0, x, scalar(start, kind))
+    y = apply("scatter", base, index, src, attrs=(axis, _REDUCTIONS[reduce]))
+    if reduce == "mean":
+        n = hits + 1 if include_self else apply("maximum", hits, scalar(1, count_dtype))
+        y = apply("div" if kind.kind == "f" else "floor_divide", y, cast(n, kind))
+    return _lowered(y, rank)
+
+
+def _lowest(dtype: dtypes.DType) -> Number:
+    return float("-inf") if dtype.kind == "f" else 0 if dtype.kind == "u" else -(1 << dtype.bits - 1)
+
+
+def _highest(dtype: dtypes.DType) -> Number:
+    return float("inf") if dtype.kind == "f" else (1 << dtype.bits - (dtype.kind == "i")) - 1
+
+
+# --- whole slices along one dim ---------------------------------------------------------------------------------------
+
+
+def _vector(name: str, index: Any) -> Tensor:
+    need_index(name, index)
+    if index.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector")
+    return index
+
+
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The slices of `input` at the positions in the vector `index` along `dim`. IndexError for a position out of range.
+
+    >>> ingot.index_select(ingot.eye(3), 0, ingot.tensor([2, 0]))
+    """
+    check_tensor("index_select", input)
+    axis = one_dim(dim, input.ndim)
+    return emit_out(_index_select(input, _vector("index_select", index), axis), out)
+
+
+@composite
+def _index_select(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    y = apply("index_get", _lifted(x), _lifted(index), attrs=((axis,),))
+    return _lowered(y, x.ndim)
+
+
+@composite
+def _index_write(x: Tensor, index: Tensor, source: Tensor, axis: int, mode: str) -> Tensor:
+    rank = x.ndim
+    x, index = _lifted(x), _lifted(index)
+    shape = tuple(index.shape[0] if d == axis else n for d, n in enumerate(x.shape))
+    source = apply("reshape", source, attrs=(shape,)) if source.ndim == len(shape) or not rank else apply("broadcast", source, attrs=(shape,))
+    return _lowered(apply("index_put", x, source, index, attrs=((axis,), mode)), rank)
+
+
+def _slices(name: str, input: Any, dim: int, index: Any, source: Any, mode: str) -> Tensor:
+    check_tensor(name, input)
+    check_tensor(name, source, "source", 4)
+    axis = one_dim(dim, input.ndim)
+    _vector(name, index)
+    if input.dtype is not source.dtype:
+        raise RuntimeError(f"{name}(): self ({dtype_name(input.dtype)}) and source ({dtype_name(source.dtype)}) must have the same scalar type")
+    n = index.shape[0] if index.ndim else 1
+    want = tuple(n if d == axis else m for d, m in enumerate(input.shape))
+    if (tuple(source.shape) or (1,)) != (want or (1,)):
+        error = IndexError if mode == "set" and max(source.ndim, 1) != max(input.ndim, 1) else ShapeError
+        raise error(f"{name}(): the source must have shape {list(want)}, but got {list(source.shape)}")
+    return _index_write(input, index, source, axis, mode)
+
+
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with alpha * source[i] added to its slice index[i] along `dim`.
+
+    >>> ingot.index_add(ingot.zeros(3), 0, ingot.tensor([1, 1]), ingot.ones(2))
+    """
+    if alpha != 1:
+        check_tensor("index_add", source, "source", 4)
+        source = apply("mul", source, scalar(alpha, source.dtype))
+    return emit_out(_slices("index_add", input, dim, index, source, "add"), out)
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with source[i] in place of its slice index[i] along `dim`."""
+    return emit_out(_slices("index_copy", input, dim, index, source, "set"), out)
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
+    """A copy of `input` with its slices at `index` along `dim` filled with `value` (a number or a 0-d tensor).
+
+    >>> ingot.index_fill(ingot.zeros(3), 0, ingot.tensor([1]), 5)
+    """
+    check_tensor("index_fill", input)
+    axis = one_dim(dim, input.ndim)
+    _vector("index_fill", index)
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise ShapeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+        filler = cast(value, input.dtype)
+    else:
+        filler = scalar(value, input.dtype)
+    return _index_fill(input, index, filler, axis)
+
+
+@composite
+def _index_fill(x: Tensor, index: Tensor, value: Tensor, axis: int) -> Tensor:
+    n = index.shape[0] if index.ndim else 1
+    shape = tuple(n if d == axis else m for d, m in enumerate(x.shape)) or (1,)
+    return _index_write(x, index, apply("broadcast", value, attrs=(shape,)), axis, "set")
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of the flattened `input` at `index`, in the shape of `index`. IndexError out of range.
+
+    >>> ingot.take(ingot.tensor([[4, 3], [2, 1]]), ingot.tensor([0, 3]))
+    """
+    check_tensor("take", input)
+    return _take(input, need_index("take", index, position=2))
+
+
+@composite
+def _take(x: Tensor, index: Tensor) -> Tensor:
+    return apply("index_get", apply("reshape", x, attrs=((x.numel(),),)), index, attrs=((0,),))
+
+
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy of `input` with `source` at the flattened positions `index` (added there if `accumulate`)."""
+    check_tensor("put", input)
+    need_index("put", index, position=2)
+    _need_same("put", input, source)
+    if index.numel() != source.numel():
+        raise ShapeError(f"put_(): Expected source and index to have the same number of elements, but got {source.numel()} and {index.numel()}")
+    return _put(input, index, source, "add" if accumulate else "set")
+
+
+@composite
+def _put(x: Tensor, index: Tensor, source: Tensor, mode: str) -> Tensor:
+    flat = apply("reshape", x, attrs=((x.numel(),),))
+    y = apply("index_put", flat, apply("reshape", source, attrs=(tuple(index.shape),)), index, attrs=((0,), mode))
+    return apply("reshape", y, attrs=(tuple(x.shape),))
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+def _need_mask(name: str, mask: Any) -> None:
+    check_tensor(name, mask, "mask", 2)
+    if mask.dtype.kind != "b":
+        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {mask.dtype.torch_name}")
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+    """`input` with `value` (a number or 0-d tensor) where `mask` is True; both broadcast. The dtype of `input`.
+
+    RuntimeError unless the mask is bool, or for a value of a higher category.
+
+        >>> ingot.masked_fill(ingot.zeros(2), ingot.tensor([True, False]), 1.0)
+    """
+    check_tensor("masked_fill", input)
+    _need_mask("masked_fill", mask)
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise ShapeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+        filler = cast(value, input.dtype)
+    elif is_number(value):
+        if isinstance(value, float) and input.dtype.kind != "f":
+            raise RuntimeError(f"value cannot be converted to type {input.dtype.torch_name} without overflow or loss: {value}")
+        filler = scalar(value, input.dtype)
+    else:
+        raise TypeError(f"masked_fill(): argument 'value' (position 3) must be Tensor or Number, not {type(value).__name__}")
+    return apply("select", mask, filler, input)
+
+
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements of `input` where `mask` is True, as a vector; both broadcast. Reads the mask's values.
+
+    >>> ingot.masked_select(ingot.tensor([1, 2, 3]), ingot.tensor([True, False, True]))
+    """
+    from ingot.functions.search import flat_nonzero
+
+    check_tensor("masked_select", input)
+    if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+    x = apply("broadcast", input, attrs=(shape,))
+    return emit_out(_take(x, flat_nonzero(apply("broadcast", mask, attrs=(shape,)))), out)
+
+
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the places where `mask` is True filled from the elements of `source`, in order; the mask broadcasts.
+
+    RuntimeError when `source` has too few elements (or another dtype).
+    """
+    check_tensor("masked_scatter", input)
+    _need_mask("masked_scatter", mask)
+    check_tensor("masked_scatter", source, "source", 3)
+    if input.dtype is not source.dtype:
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but got" f"{dtype_name(input.dtype)} and {dtype_name(source.dtype)}")
+    shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+    if not source.numel():
+        if bool(mask.any()):
+            raise ShapeError("masked_scatter: the source has fewer elements than the mask has places")
+        return apply("broadcast", input, attrs=(shape,))
+    return _masked_scatter(apply("broadcast", input, attrs=(shape,)), apply("broadcast", mask, attrs=(shape,)), source)
+
+
+@composite
+def _masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    n = x.numel()
+    flat = apply("reshape", mask, attrs=((n,),))
+    place = apply("cumsum", cast(flat, dtypes.i64), attrs=(0, False)) - 1
+    place = apply("select", flat, place, scalar(0, dtypes.i64))  # out of range where the source is too short: an error at run time
+    taken = apply("index_get", apply("reshape", source, attrs=((source.numel(),),)), place, attrs=((0,),))
+    return apply("select", mask, apply("reshape", taken, attrs=(tuple(x.shape),)), x)
+
+
+def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy of `input` with input[indices] = values, or += in index order if `accumulate`. `values` broadcasts.
+
+    >>> ingot.index_put(ingot.zeros(3), (ingot.tensor([0, 0]),), ingot.ones(2), accumulate=True)
+    """
+    from ingot.indexing import put_at
+
+    check_tensor("index_put", input)
+    check_tensor("index_put", values, "values", 3)
+    if input.dtype is not values.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {dtype_name(input.dtype)} for the destination and "
+            f"{dtype_name(values.dtype)} for the source."
+        )
+    return put_at(input, list(indices), values, "add" if accumulate else "set")
+
+
+def index_put_(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
+    """`index_put`, in place."""
+    return store(input, index_put(input, indices, values, accumulate))
+
+

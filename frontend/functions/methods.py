@@ -1,0 +1,316 @@
+"""Tensor's methods, operators and properties: the functions of this package under their names, and in-place twins.
+
+A method `name` is the function `name` with the tensor as first argument; `name_` writes the function's result into the
+tensor. What differs (shapes given as separate arguments, reflected operators) is spelled out here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ingot import indexing, printing
+from ingot.functions import (
+    binary, creation, cumulative, index, join, matmul, reduce, search, select, shape, sort, typeinfo, unary,
+)  # fmt: skip
+from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtypes, is_number, python_number, scalar, store
+
+__all__: list[str] = []
+
+# functions that are methods as they are
+METHODS: dict[Any, str] = {
+    unary: " ".join(unary.__all__),
+    binary: " ".join(n for n in binary.__all__ if n != "rsub"),
+    select: "addcdiv addcmul allclose clamp clamp_max clamp_min clip equal isclose lerp",
+    reduce: " ".join(n for n in reduce.__all__ if n[0].islower() and n not in ("std_mean", "var_mean")),
+    sort: " ".join(sort.__all__),
+    cumulative: "cummax cummin cumprod cumsum diff logcumsumexp",
+    matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul matrix_power mm mv outer trace vdot",
+    index: "gather index_add index_copy index_fill index_put index_put_ index_select masked_fill masked_scatter masked_select put scatter "
+    "scatter_add scatter_reduce take take_along_dim",
+    search: "argwhere bincount histc nonzero unique unique_consecutive",
+    join: "chunk dsplit hsplit split split_with_sizes tensor_split unbind vsplit",
+    shape: "adjoint as_strided broadcast_to diag diag_embed diagflat diagonal expand fliplr flipud flatten movedim moveaxis narrow ravel repeat "
+    "repeat_interleave roll rot90 select squeeze swapaxes swapdims t transpose tril triu unflatten unfold unsqueeze view",
+    creation: "new_empty new_full new_ones new_tensor new_zeros",
+    typeinfo: "is_nonzero",
+}
+
+# functions with an in-place twin `name_`
+INPLACE: dict[Any, str] = {
+    unary: " ".join(n for n in unary.__all__ if not n.startswith("is") and n not in ("positive", "signbit")),
+    binary: " ".join(n for n in binary.__all__ if n not in ("rsub", "fmax", "fmin", "maximum", "minimum", "logaddexp", "logaddexp2")),
+    select: "addcdiv addcmul clamp clamp_max clamp_min clip lerp",
+    cumulative: "cumprod cumsum",
+    matmul: "addbmm addmm addmv addr baddbmm",
+    index: "index_add index_copy index_fill masked_fill masked_scatter put scatter scatter_add scatter_reduce",
+    shape: "tril triu",
+}
+
+
+def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The method that writes `function`'s result into the tensor: RuntimeError where dtype or shape do not fit."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if "out" in kwargs:
+            raise TypeError(f"{name}_() got an unexpected keyword argument 'out'")
+        return store(self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = f"{name}_"
+    method.__doc__ = f"`{name}`, in place.\n\n    RuntimeError where the result's shape, or the kind of its dtype, does not fit this tensor."
+    return method
+
+
+# --- methods whose arguments differ from the function's ---------------------------------------------------------------
+
+
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor where `condition`, else `other`."""
+    return select.where(condition, self, other)
+
+
+def _reshape(self: Tensor, *shape_: Any) -> Tensor:
+    """The elements in another shape, one dim of which may be -1. A view where strides allow, else a copy."""
+    return shape.reshape(self, shape.shape_arg(shape_, "shape"))
+
+
+def _permute(self: Tensor, *dims: Any) -> Tensor:
+    """The dims in another order. A view."""
+    return shape.permute(self, shape.shape_arg(dims, "dims"))
+
+
+def _flip(self: Tensor, *dims: Any) -> Tensor:
+    """The order of elements reversed along `dims`."""
+    return shape.flip(self, shape.shape_arg(dims, "dims"))
+
+
+def _tile(self: Tensor, *dims: Any) -> Tensor:
+    """The tensor repeated along each dim."""
+    return shape.tile(self, shape.shape_arg(dims, "dims"))
+
+
+def _squeeze_(self: Tensor, dim: Any = None) -> Tensor:
+    """`squeeze`, in place."""
+    return _become(self, shape.squeeze(self, dim))
+
+
+def _unsqueeze_(self: Tensor, dim: int) -> Tensor:
+    """`unsqueeze`, in place."""
+    return _become(self, shape.unsqueeze(self, dim))
+
+
+def _transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
+    """`transpose`, in place."""
+    return _become(self, shape.transpose(self, dim0, dim1))
+
+
+def _t_(self: Tensor) -> Tensor:
+    """`t`, in place."""
+    return _become(self, shape.t(self))
+
+
+def _become(self: Tensor, view: Tensor) -> Tensor:
+    """Turn `self` into a view of what it was."""
+    if self.is_leaf and self.requires_grad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    self._array, self._edge = view._array, view._edge
+    self._storage, self._steps, self._generation, self._version_cell = view._storage, view._steps, view._generation, view._version_cell
+    return self
+
+
+def _expand_as(self: Tensor, other: Tensor) -> Tensor:
+    """`expand` to the shape of `other`."""
+    return shape.expand(self, tuple(other.shape))
+
+
+def _reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """`reshape` to the shape of `other`."""
+    return shape.reshape(self, tuple(other.shape))
+
+
+def _view_as(self: Tensor, other: Tensor) -> Tensor:
+    """`view` in the shape of `other`."""
+    return shape.view(self, tuple(other.shape))
+
+
+def _sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dims that broadcasting from `size` would add. RuntimeError where `size` does not broadcast to the shape."""
+    target = shape.shape_arg(size)
+    extra = self.ndim - len(target)
+    try:
+        fits = extra >= 0 and broadcast_shapes(target, tuple(self.shape)) == tuple(self.shape)
+    except ShapeError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"size {{{list(target)}}} is not expandable to size {{{list(self.shape)}}}.")
+    axes = tuple(range(extra)) + tuple(i + extra for i, d in enumerate(target) if d == 1 and self.shape[i + extra] != 1)
+    return shape.reshape(reduce.sum(self, axes) if axes else self, target)
+
+
+def _norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """The norm over `dim`: see `ingot.norm`."""
+    from ingot.functions.norm import norm
+
+    return norm(self, p, dim, keepdim, dtype=dtype)
+
+
+def _dist(self: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of the difference."""
+    from ingot.functions.norm import dist
+
+    return dist(self, other, p)
+
+
+def _fill_(self: Tensor, value: Any) -> Tensor:
+    """Fill with a number or a 0-d tensor, in place. RuntimeError for a tensor with dims."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+        filler = cast(value, self.dtype)
+    elif is_number(value):
+        filler = scalar(python_number(value), self.dtype)
+    else:
+        raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
+    return store(self, apply("broadcast", filler, attrs=(tuple(self.shape),)))
+
+
+def _zero_(self: Tensor) -> Tensor:
+    """Fill with zeros, in place."""
+    return _fill_(self, 0)
+
+
+def _fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Fill the main diagonal of a matrix, in place; with `wrap`, again after each square of a tall one."""
+    if self.ndim < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    n, m = self.shape[0], self.shape[-1]
+    if self.ndim > 2:
+        if len(set(self.shape)) > 1:
+            raise RuntimeError("all dimensions of input must be of equal length")
+        place = apply("iota", attrs=(dtypes.i64, tuple(self.shape), 0))
+        here = None
+        for d in range(1, self.ndim):
+            same = apply("eq", place, apply("iota", attrs=(dtypes.i64, tuple(self.shape), d)))
+            here = same if here is None else apply("logical_and", here, same)
+    else:
+        flat = apply("iota", attrs=(dtypes.i64, (n * m,), 0))
+        here = apply("eq", apply("remainder", flat, scalar(m + 1, dtypes.i64)), scalar(0, dtypes.i64))
+        if not wrap:
+            here = apply("logical_and", here, apply("lt", flat, scalar(m * m, dtypes.i64)))
+        here = apply("reshape", here, attrs=((n, m),))
+    return store(self, apply("select", here, scalar(fill_value, self.dtype), self))
+
+
+def _contains(self: Tensor, element: Any) -> bool:
+    """Whether any element equals `element`. Reads the values."""
+    if isinstance(element, Tensor) or is_number(element):
+        return bool((self == element).any())
+    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}.")
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+def _operator(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
+    """self <op> other: NotImplemented for what is neither a Tensor nor a number, so that Python tries the other side."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, int, float)) and not is_number(other):
+            return NotImplemented
+        return function(self, other)
+
+    return _named(method, name, f"`ingot.{function.__name__}`.")
+
+
+def _reflected(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, int, float)) and not is_number(other):
+            return NotImplemented
+        return function(other, self)
+
+    return _named(method, name, f"`ingot.{function.__name__}`, the other way round.")
+
+
+def _assigned(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, int, float)) and not is_number(other):
+            return NotImplemented
+        return store(self, function(self, other))
+
+    return _named(method, name, f"`ingot.{function.__name__}`, in place.")
+
+
+def _named(method: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = doc
+    return method
+
+
+def _matmul(self: Tensor, other: Any) -> Any:
+    """`ingot.matmul`."""
+    return matmul.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+
+
+def _equal(self: Tensor, other: Any) -> Any:
+    """Elementwise; False for what is neither a Tensor nor a number."""
+    return binary.eq(self, other) if isinstance(other, (Tensor, int, float)) or is_number(other) else NotImplemented  # type: ignore[attr-defined]
+
+
+def _unequal(self: Tensor, other: Any) -> Any:
+    """Elementwise; True for what is neither a Tensor nor a number."""
+    return binary.ne(self, other) if isinstance(other, (Tensor, int, float)) or is_number(other) else NotImplemented  # type: ignore[attr-defined]
+
+
+OPERATORS = {
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
+    "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift",
+}  # fmt: skip
+
+
+def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
+    def get(self: Tensor) -> Tensor:
+        if order is not None:
+            if self.ndim < 2:
+                raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+            return shape.transpose(self, -2, -1)
+        return shape.permute(self, tuple(reversed(range(self.ndim))))
+
+    return property(get, doc=doc)
+
+
+def install(cls: Any) -> None:
+    """Give `cls` (Tensor) its methods, operators and properties."""
+    for module, names in METHODS.items():
+        for name in names.split():
+            setattr(cls, name, getattr(module, name))
+    for module, names in INPLACE.items():
+        for name in names.split():
+            setattr(cls, f"{name}_", in_place(name, getattr(module, name)))
+    special = dict(
+        where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
+        transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as, view_as=_view_as,
+        sum_to_size=_sum_to_size, norm=_norm, dist=_dist, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
+    )  # fmt: skip
+    for name, method in special.items():
+        setattr(cls, name, _named(method, name, method.__doc__ or ""))
+    for op, name in OPERATORS.items():
+        function = getattr(binary, name)
+        setattr(cls, f"__{op}__", _operator(function, f"__{op}__"))
+        setattr(cls, f"__r{op}__", _reflected(function, f"__r{op}__"))
+        setattr(cls, f"__i{op}__", _assigned(function, f"__i{op}__"))
+    for name in ("lt", "le", "gt", "ge"):
+        setattr(cls, f"__{name}__", _operator(getattr(binary, name), f"__{name}__"))
+    cls.__eq__, cls.__ne__ = _equal, _unequal
+    cls.__hash__ = object.__hash__
+    cls.__matmul__ = _matmul
+    cls.__neg__, cls.__pos__, cls.__abs__, cls.__invert__ = unary.neg, unary.positive, unary.abs, unary.bitwise_not  # type: ignore[attr-defined]
+    cls.__getitem__, cls.__setitem__, cls.__contains__ = indexing.getitem, indexing.setitem, _contains
+    cls.__repr__ = cls.__str__ = printing.tensor_text
+    cls.T = _flipped("T", None, "All dims in reverse order. A view.")
+    cls.H = _flipped("H", (0,), "A matrix transposed. A view.")
+    cls.mT = _flipped("mT", (0,), "The last two dims swapped. A view.")
+    cls.mH = _flipped("mH", (0,), "The last two dims swapped. A view.")
+
+

@@ -1,0 +1,122 @@
+"""Norms and distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ingot.composite import composite
+from ingot.functions.common import (
+    Number, ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dim_list, dtype_name, dtypes, emit_out, operands, scalar, upcast,
+)  # fmt: skip
+from ingot.functions.reduce import reduced
+
+__all__ = ["cdist", "dist", "frobenius_norm", "norm"]
+
+Dims = int | Sequence[int] | None
+
+
+def norm(
+    input: Tensor, p: Number | str | None = "fro", dim: Dims = None, keepdim: bool = False, out: Tensor | None = None,
+    dtype: dtypes.DType | None = None,
+) -> Tensor:  # fmt: skip
+    """The p-norm of all elements, or over `dim`: sum(|x|**p)**(1/p); inf and -inf the largest and smallest |x|, 0 the count.
+
+    "fro" is 2. RuntimeError for integers and for "nuc", which needs singular values.
+
+        >>> ingot.norm(ingot.tensor([3.0, 4.0]))
+    """
+    check_tensor("norm", input)
+    if isinstance(p, str):
+        if p != "fro":
+            raise RuntimeError(f"norm(): p must be a number or 'fro', got {p!r}" + (" (it needs singular values)" if p == "nuc" else ""))
+        p = 2
+    return vector_norm(input, 2 if p is None else p, dim, keepdim, dtype=dtype, out=out)
+
+
+def frobenius_norm(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """`norm` with p = 2."""
+    return norm(input, 2, dim, keepdim)
+
+
+def vector_norm(
+    x: Tensor, ord: Number = 2, dim: Dims = None, keepdim: bool = False, *, dtype: dtypes.DType | None = None, out: Tensor | None = None
+) -> Tensor:
+    """The p-norm over `dim` (all elements when None), of order `ord`. RuntimeError for integers, or for ord < 0 of no elements.
+
+    >>> ingot.linalg.vector_norm(ingot.tensor([3.0, 4.0]))
+    """
+    check_tensor("vector_norm", x, "x")
+    if x.dtype.kind != "f" and dtype is None:
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {dtype_name(x.dtype)}")
+    axes = dim_list(dim, x.ndim)
+    order = float(ord)
+    if (order < 0 or order == math.inf) and any(x.shape[a] == 0 for a in axes):
+        raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity")
+    return emit_out(_vector_norm(x, order, axes, bool(keepdim), dtype or x.dtype), out)
+
+
+@composite
+def _vector_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
+    y = upcast(cast(x, dtype))
+    if p == 2:
+        return cast(safe_root(reduced("reduce_sum", y * y, axes, keepdim)), dtype)
+    if p == 0:
+        return cast(reduced("reduce_sum", cast(y != 0, y.dtype), axes, keepdim), dtype)
+    size = apply("abs", y)
+    if p == 1:
+        return cast(reduced("reduce_sum", size, axes, keepdim), dtype)
+    if p in (math.inf, -math.inf):
+        return cast(reduced("reduce_max" if p > 0 else "reduce_min", size, axes, keepdim), dtype)
+    zero = size == 0
+    base = apply("select", zero, scalar(1, y.dtype), size)
+    powers = apply("select", zero, scalar(0 if p > 0 else math.inf, y.dtype), apply("pow", base, scalar(p, y.dtype)))
+    total = reduced("reduce_sum", powers, axes, keepdim)
+    none = total == 0
+    root = apply("pow", apply("select", none, scalar(1, y.dtype), total), scalar(1 / p, y.dtype))
+    return cast(apply("select", none, scalar(0 if p > 0 else math.inf, y.dtype), root), dtype)
+
+
+def safe_root(x: Tensor) -> Tensor:
+    """sqrt with gradient 0 at 0."""
+    zero = x == 0
+    return apply("select", zero, scalar(0, x.dtype), apply("sqrt", apply("select", zero, scalar(1, x.dtype), x)))
+
+
+def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:
+    """The p-norm of input - other, broadcast. A 0-d tensor."""
+    a, b = operands("dist", input, other)
+    return vector_norm(a - b, p)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """The p-norm distances between the rows of (..., n, m) and (..., k, m): (..., n, k). RuntimeError for other shapes.
+
+    >>> ingot.cdist(ingot.zeros(2, 3), ingot.ones(4, 3)).shape
+    """
+    check_tensor("cdist", x1, "x1")
+    check_tensor("cdist", x2, "x2", 2)
+    for name, x in (("X1", x1), ("X2", x2)):
+        if x.dtype.kind != "f":
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {dtype_name(x.dtype)}")
+        if x.ndim < 2:
+            raise ShapeError(f"cdist only supports at least 2D tensors, {name} got: {x.ndim}D")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ShapeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    broadcast_shapes(tuple(x1.shape[:-2]), tuple(x2.shape[:-2]))
+    a, b = operands("cdist", x1, x2)
+    return _cdist(a, b, float(p))
+
+
+@composite
+def _cdist(a: Tensor, b: Tensor, p: float) -> Tensor:
+    left = apply("reshape", a, attrs=((*a.shape[:-1], 1, a.shape[-1]),))
+    right = apply("reshape", b, attrs=((*b.shape[:-2], 1, *b.shape[-2:]),))
+    gap = upcast(left) - upcast(right)
+    if not gap.shape[-1]:
+        return apply("broadcast", scalar(0, a.dtype), attrs=(tuple(gap.shape[:-1]),))
+    return cast(_vector_norm(gap, p, (gap.ndim - 1,), False, gap.dtype), a.dtype)
+
+

@@ -1,0 +1,275 @@
+"""Searching and counting. What has a shape that depends on values (nonzero, unique) reads them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ingot.composite import composite
+from ingot.dispatch import from_array
+from ingot.functions.binary import truth
+from ingot.functions.common import Number, ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, operands, refuse, scalar
+
+__all__ = [
+    "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "searchsorted", "unique", "unique_consecutive",
+]  # fmt: skip
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:
+    """The indices of the elements that are not zero: int64 of shape (n, rank), or a tuple of one vector per dim.
+
+    Reads the values: the shape depends on them.
+
+        >>> ingot.nonzero(ingot.tensor([0, 3, 4]))
+    """
+    check_tensor("nonzero", input)
+    values = _values(truth(input))
+    if as_tuple:
+        return tuple(from_array(i.astype(np.int64)) for i in np.nonzero(values.reshape(-1) if not values.ndim else values))
+    return emit_out(from_array(np.argwhere(values).astype(np.int64)), out)
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """`nonzero` as one tensor of shape (n, rank)."""
+    return nonzero(input)
+
+
+def flat_nonzero(mask: Tensor) -> Tensor:
+    """The positions of True in the flattened mask, int64."""
+    return from_array(np.flatnonzero(_values(mask)).astype(np.int64))
+
+
+def _values(x: Tensor) -> np.ndarray:
+    return x._value()
+
+
+class UniqueResult(NamedTuple):
+    """What `unique` gives with return_inverse and return_counts."""
+
+    output: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
+
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The distinct elements (or slices along `dim`), sorted; with flags, also the inverse indices and the counts.
+
+    Reads the values: the shape depends on them. No gradient.
+
+        >>> ingot.unique(ingot.tensor([3, 1, 3]))
+    """
+    check_tensor("unique", input)
+    values = _values(input)
+    axis = None if dim is None else one_dim(dim, input.ndim)
+    if axis is None:
+        values = values.reshape(-1)
+    key = values.astype(np.float32) if input.dtype is dtypes.bf16 else values
+    _, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
+    found = values[first] if axis is None else np.take(values, first, axis)
+    inverse = inverse.reshape(tuple(input.shape) if axis is None else -1)
+    return _unique_result(found, inverse, counts, return_inverse, return_counts)
+
+
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """`input` without the repeats of equal neighbours (along `dim`, or flattened). Reads the values.
+
+    >>> ingot.unique_consecutive(ingot.tensor([1, 1, 2, 1]))
+    """
+    check_tensor("unique_consecutive", input)
+    values = _values(input)
+    axis = 0 if dim is None else one_dim(dim, input.ndim)
+    if dim is None:
+        values = values.reshape(-1)
+    rows = np.moveaxis(values, axis, 0)
+    n = rows.shape[0]
+    flat = rows.reshape(n, -1) if rows.size else rows.reshape(n, 0)
+    new = np.ones(n, bool)
+    new[1:] = (flat[1:] != flat[:-1]).any(axis=1)
+    starts = np.flatnonzero(new)
+    counts = np.diff(np.append(starts, n))
+    inverse = np.cumsum(new) - 1
+    if dim is None:
+        inverse = inverse.reshape(tuple(input.shape))
+    return _unique_result(np.take(values, starts, axis), inverse, counts, return_inverse, return_counts)
+
+
+def _unique_result(found: np.ndarray, inverse: np.ndarray, counts: np.ndarray, return_inverse: bool, return_counts: bool) -> Any:
+    parts = [from_array(np.ascontiguousarray(found))]
+    if return_inverse:
+        parts.append(from_array(inverse.astype(np.int64)))
+    if return_counts:
+        parts.append(from_array(counts.astype(np.int64)))
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
+# --- sorted sequences -------------------------------------------------------------------------------------------------
+
+
+def searchsorted(
+    sorted_sequence: Tensor, input: Tensor | Number, *, out_int32: bool = False, right: bool = False, side: str | None = None,
+    sorter: Tensor | None = None, out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Where to insert `input` into each row of `sorted_sequence` (last dim) to keep it sorted: before equals, or after (`right`).
+
+    A 1-D sequence serves all of `input`; otherwise the dims before the last must agree (RuntimeError). int64, or int32.
+
+        >>> ingot.searchsorted(ingot.tensor([1, 3, 5]), ingot.tensor([3, 6]))
+    """
+    check_tensor("searchsorted", sorted_sequence, "sorted_sequence")
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}".replace("torch.", ""))
+    if side == "left" and right:
+        raise RuntimeError("searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+    right = right or side == "right"
+    sequence = sorted_sequence
+    if sorter is not None:
+        from ingot.functions.index import gather
+
+        sequence = gather(sequence, -1, sorter)
+    if not isinstance(input, Tensor):
+        if sequence.ndim != 1:
+            raise ShapeError("searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1")
+    elif sequence.ndim != 1 and tuple(sequence.shape[:-1]) != tuple(input.shape[:-1]):
+        raise ShapeError(
+            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor "
+            f"must match, but we got boundaries tensor {list(sequence.shape)} and input value tensor {list(input.shape)}"
+        )
+    a, b = operands("searchsorted", sequence, input)
+    return emit_out(_search(a, b, right, dtypes.i32 if out_int32 else dtypes.i64), out)
+
+
+@composite
+def _search(sequence: Tensor, values: Tensor, right: bool, dtype: dtypes.DType) -> Tensor:
+    """Bisection, unrolled: in each step the position grows by a power of two while what stands there is still to the left."""
+    n, shape = sequence.shape[-1], tuple(values.shape)
+    zero = scalar(0, dtypes.i64)
+    place = apply("broadcast", zero, attrs=(shape,))
+    if not n or not values.numel():
+        return cast(place, dtype)
+    step = 1 << (n.bit_length() - 1)
+    while step:
+        trial = place + step
+        inside = trial <= n
+        at = apply("select", inside, trial - 1, zero)
+        if sequence.ndim == 1:
+            here = apply("index_get", sequence, at, attrs=((0,),))
+        else:
+            rows = apply("reshape", sequence, attrs=((sequence.numel() // n, n),))
+            wide = apply("reshape", at, attrs=((sequence.numel() // n, shape[-1]),))
+            here = apply("reshape", apply("gather", rows, wide, attrs=(1,)), attrs=(shape,))
+        left = here <= values if right else here < values
+        if sequence.dtype.kind == "f":  # NaN is the largest of all
+            nan = values != values
+            left = apply("logical_or", left, nan if right else apply("logical_and", nan, here == here))
+        place = apply("select", apply("logical_and", inside, left), trial, place)
+        step >>= 1
+    return cast(place, dtype)
+
+
+def bucketize(
+    input: Tensor | Number, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Tensor | None = None
+) -> Tensor:
+    """The index of the bucket each element falls in, between sorted 1-D `boundaries`. int64, or int32.
+
+    >>> ingot.bucketize(ingot.tensor([2, 9]), ingot.tensor([1, 3, 5]))
+    """
+    check_tensor("bucketize", boundaries, "boundaries", 2)
+    if boundaries.ndim != 1:
+        raise ShapeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
+
+
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Whether each of `elements` is among `test_elements`. A bool tensor of the shape of `elements`.
+
+    >>> ingot.isin(ingot.tensor([1, 2]), ingot.tensor([2, 3]))
+    """
+    a, b = operands("isin", elements, test_elements)
+    return _isin(a, b, bool(invert))
+
+
+@composite
+def _isin(a: Tensor, b: Tensor, invert: bool) -> Tensor:
+    column = apply("reshape", a, attrs=((a.numel(), 1),))
+    same = apply("eq", column, apply("reshape", b, attrs=((1, b.numel()),)))
+    found = apply("reshape", apply("reduce_or", same, attrs=((1,),)), attrs=(tuple(a.shape),))
+    return apply("logical_not", found) if invert else found
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each of 0, 1, 2, ... occurs in a vector of non-negative integers (or the sums of their weights).
+
+    Reads the values: the length is the largest plus one, at least `minlength`. RuntimeError for negatives or another rank.
+
+        >>> ingot.bincount(ingot.tensor([0, 2, 2]))
+    """
+    check_tensor("bincount", input)
+    if input.dtype.kind not in "iu":
+        raise refuse("bincount", input.dtype)
+    if input.ndim != 1:
+        raise ShapeError("bincount only supports 1-d non-negative integral inputs.")
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    if weights is not None and tuple(weights.shape) != tuple(input.shape):
+        raise ShapeError("weights should be 1-d and have the same length as input")
+    values = _values(input)
+    if values.size and values.min() < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    n = max(int(values.max()) + 1 if values.size else 0, minlength)
+    if weights is None:
+        dtype = dtypes.i64
+    else:
+        dtype = weights.dtype if weights.dtype in (dtypes.f32, dtypes.f64) else dtypes.f64
+    if not n:
+        return from_array(np.zeros(0, dtype.numpy))
+    source = apply("broadcast", scalar(1, dtype), attrs=(tuple(input.shape),)) if weights is None else cast(weights, dtype)
+    return _count(cast(input, dtypes.i64), source, n)
+
+
+@composite
+def _count(index: Tensor, source: Tensor, n: int) -> Tensor:
+    none = apply("broadcast", scalar(0, source.dtype), attrs=((n,),))
+    return apply("scatter", none, index, source, attrs=(0, "add")) if index.numel() else none
+
+
+def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, out: Tensor | None = None) -> Tensor:
+    """Counts of the elements in `bins` equal bins from `min` to `max` (the data's range when both are equal), the last bin closed.
+
+    Floating dtypes only; elements outside are not counted. RuntimeError for bins <= 0 or max < min.
+
+        >>> ingot.histc(ingot.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+    """
+    check_tensor("histc", input)
+    if input.dtype.kind != "f":
+        raise refuse("histogram", input.dtype)
+    if bins <= 0:
+        raise RuntimeError("bins must be > 0")
+    if max < min:
+        raise RuntimeError("max must be larger than min")
+    if not input.numel():
+        return emit_out(apply("broadcast", scalar(0, input.dtype), attrs=((bins,),)), out)
+    return emit_out(_histc(input, int(bins), None if min == max == 0 or min == max else (float(min), float(max))), out)
+
+
+@composite
+def _histc(x: Tensor, bins: int, limits: tuple[float, float] | None) -> Tensor:
+    wide = dtypes.f32 if x.dtype in dtypes.Half else x.dtype
+    v = apply("reshape", cast(x, wide), attrs=((x.numel(),),))
+    if limits is None:
+        low, high = apply("reduce_min", v, attrs=((0,),)), apply("reduce_max", v, attrs=((0,),))
+        flat = low == high
+        low, high = apply("select", flat, low - 1, low), apply("select", flat, high + 1, high)
+    else:
+        low, high = scalar(limits[0], wide), scalar(limits[1], wide)
+    inside = apply("logical_and", v >= low, v <= high)
+    place = apply("floor", (v - low) * float(bins) / (high - low))
+    place = apply("minimum", apply("select", inside, place, scalar(0, wide)), scalar(bins - 1, wide))
+    return cast(_count(cast(place, dtypes.i64), cast(inside, wide), bins), x.dtype)

@@ -1,0 +1,209 @@
+"""Elementwise functions of three operands: where, clamp, lerp, addcmul, addcdiv; closeness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.composite import composite
+from ingot.functions.common import (
+    Number, Tensor, apply, cast, check_tensor, common_dtype, dtypes, emit_out, is_number, operands, refuse, scalar, upcast,
+)  # fmt: skip
+
+__all__ = [
+    "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip", "equal", "isclose", "lerp", "where",
+]  # fmt: skip
+
+Operand = Tensor | Number
+
+
+def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None, *, out: Tensor | None = None) -> Any:
+    """`input` where `condition`, else `other`; shapes broadcast, dtypes promote.
+
+    With `condition` alone: its nonzero indices, as a tuple of one int64 tensor per dim.
+    RuntimeError unless `condition` is a bool tensor.
+
+        >>> ingot.where(ingot.tensor([True, False]), ingot.ones(2), 0.0)
+    """
+    check_tensor("where", condition, "condition")
+    if input is None and other is None:
+        from ingot.functions.search import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if condition.dtype is not dtypes.bool_:
+        if condition.dtype is not dtypes.u8:
+            from ingot.functions.common import dtype_name
+
+            raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype_name(condition.dtype)}")
+        condition = apply("ne", condition, scalar(0, dtypes.u8))
+    a, b = operands("where", input, other)
+    return emit_out(apply("select", condition, a, b), out)
+
+
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`input` limited to [min, max]; each bound a number, a tensor that broadcasts, or None. Where min > max: max.
+
+    The result has the common dtype; NaN stays. RuntimeError when both bounds are None.
+
+        >>> ingot.clamp(ingot.tensor([-1.0, 0.5, 2.0]), 0, 1)
+    """
+    check_tensor("clamp", input)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None".replace("torch.", ""))
+    bounds = [b for b in (min, max) if b is not None]
+    for b in bounds:
+        if not isinstance(b, Tensor) and not is_number(b):
+            raise TypeError(f"clamp(): bounds must be Tensors or numbers, not {type(b).__name__}")
+    x, *limits = operands("clamp", input, *bounds, dtype=common_dtype(input, *bounds))
+    if x.dtype.kind == "b":
+        raise refuse("clamp", x.dtype)
+    if max is None:
+        return emit_out(_clamp_min(x, limits[0]), out)
+    if min is None:
+        return emit_out(_clamp_max(x, limits[0]), out)
+    return emit_out(_clamp(x, limits[0], limits[1]), out)
+
+
+def _unordered(limit: Tensor, hit: Tensor) -> Tensor:
+    """`hit`, and also where the bound is NaN."""
+    return apply("logical_or", hit, limit != limit) if limit.dtype.kind == "f" else hit
+
+
+# selects, not maximum and minimum: at a bound the gradient goes to the input whole, as in torch
+@composite
+def _clamp_min(x: Tensor, low: Tensor) -> Tensor:
+    return apply("select", _unordered(low, x < low), low, x)
+
+
+@composite
+def _clamp_max(x: Tensor, high: Tensor) -> Tensor:
+    return apply("select", _unordered(high, x > high), high, x)
+
+
+@composite
+def _clamp(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return _clamp_max(_clamp_min(x, low), high)
+
+
+def clamp_min(input: Tensor, min: Operand, *, out: Tensor | None = None) -> Tensor:
+    """`clamp` with a lower bound only."""
+    return clamp(input, min=min, out=out)
+
+
+def clamp_max(input: Tensor, max: Operand, *, out: Tensor | None = None) -> Tensor:
+    """`clamp` with an upper bound only."""
+    return clamp(input, max=max, out=out)
+
+
+clip = clamp
+
+
+def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = None) -> Tensor:
+    """input + weight * (end - input), elementwise with broadcasting. One floating dtype (RuntimeError).
+
+    >>> ingot.lerp(ingot.zeros(2), ingot.ones(2), 0.25)
+    """
+    check_tensor("lerp", input)
+    check_tensor("lerp", end, "end", 2)
+    for name, t in (("end", end), ("weight", weight)):
+        if isinstance(t, Tensor) and t.dtype is not input.dtype:
+            raise RuntimeError(f"expected dtype {input.dtype} for `{name}` but got dtype {t.dtype}")
+    if input.dtype.kind != "f":
+        raise refuse("lerp", input.dtype)
+    w = weight if isinstance(weight, Tensor) else scalar(weight, dtypes.f32 if input.dtype in dtypes.Half else input.dtype)
+    return emit_out(_lerp(input, end, w), out)
+
+
+@composite
+def _lerp(x: Tensor, end: Tensor, weight: Tensor) -> Tensor:
+    a, b, w = upcast(x), upcast(end), upcast(weight)
+    gap = b - a
+    # from the nearer end, so that weight 1 gives `end` exactly
+    return cast(apply("select", apply("abs", w) < 0.5, a + w * gap, b - gap * (1 - w)), x.dtype)
+
+
+def _three(name: str, input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number) -> tuple[Tensor, ...]:
+    for i, (argument, t) in enumerate((("input", input), ("tensor1", tensor1), ("tensor2", tensor2))):
+        check_tensor(name, t, argument, i + 1)
+    dtype = common_dtype(input, tensor1, tensor2)
+    if dtype.kind != "f" and isinstance(value, float):
+        raise RuntimeError(f"For integral input tensors, argument value must not be a floating point number, in {name}")
+    return operands(name, input, tensor1, tensor2, value, dtype=dtype)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None) -> Tensor:
+    """input + value * tensor1 * tensor2, with broadcasting and type promotion.
+
+    >>> ingot.addcmul(ingot.zeros(2), ingot.ones(2), ingot.ones(2), value=0.5)
+    """
+    return emit_out(_addcmul(*_three("addcmul", input, tensor1, tensor2, value)), out)
+
+
+@composite
+def _addcmul(x: Tensor, a: Tensor, b: Tensor, value: Tensor) -> Tensor:
+    return cast(upcast(x) + upcast(value) * upcast(a) * upcast(b), x.dtype)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None) -> Tensor:
+    """input + value * tensor1 / tensor2, with broadcasting. Floating dtypes only (RuntimeError).
+
+    >>> ingot.addcdiv(ingot.zeros(2), ingot.ones(2), ingot.full((2,), 4.0))
+    """
+    x, a, b, v = _three("addcdiv", input, tensor1, tensor2, value)
+    if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
+        raise RuntimeError("Integer division with addcdiv is not supported; cast the divided tensors to a floating dtype first.")
+    return emit_out(_addcdiv(x, a, b, v), out)
+
+
+@composite
+def _addcdiv(x: Tensor, a: Tensor, b: Tensor, value: Tensor) -> Tensor:
+    return cast(upcast(x) + upcast(value) * upcast(a) / upcast(b), x.dtype)
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """|input - other| <= atol + rtol * |other|, elementwise; infinities are close to themselves. A bool tensor.
+
+    RuntimeError when the dtypes differ or a tolerance is negative.
+    """
+    check_tensor("isclose", input)
+    check_tensor("isclose", other, "other", 2)
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"tolerances must be at least zero, but found rtol={rtol} and atol={atol}")
+    return _isclose(input, other, float(rtol), float(atol), bool(equal_nan))
+
+
+@composite
+def _isclose(a: Tensor, b: Tensor, rtol: float, atol: float, equal_nan: bool) -> Tensor:
+    same = apply("eq", a, b)
+    if a.dtype.kind == "f" and equal_nan:
+        same = apply("logical_or", same, apply("logical_and", a != a, b != b))
+    if rtol == 0 and atol == 0:
+        return same
+    wide = dtypes.f32 if a.dtype in dtypes.Half else a.dtype if a.dtype.kind == "f" else dtypes.f64
+    x, y = cast(a, wide), cast(b, wide)
+    error = apply("abs", x - y)
+    near = apply("logical_and", apply("isfinite", error), error <= atol + rtol * apply("abs", y))
+    return apply("logical_or", same, near)
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """True when all elements are close, as `isclose` defines it. Reads the values.
+
+    >>> ingot.allclose(ingot.ones(2), ingot.ones(2) + 1e-9)
+    """
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """True when shapes and all elements are equal. Reads the values.
+
+    >>> ingot.equal(ingot.ones(2), ingot.ones(2))
+    """
+    check_tensor("equal", input)
+    check_tensor("equal", other, "other", 2)
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"Expected all tensors to have the same dtype, but found {input.dtype} and {other.dtype}")
+    if tuple(input.shape) != tuple(other.shape):
+        return False
+    return bool(apply("eq", input, other).all())

@@ -1,0 +1,205 @@
+"""Sorting and order statistics."""
+
+from __future__ import annotations
+
+from ingot.composite import composite
+from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int
+from ingot.functions.reduce import ValuesIndices, kept_shape
+
+__all__ = [
+    "argsort", "kthvalue", "median", "msort", "nanmedian", "quantile", "sort", "topk",
+]  # fmt: skip
+
+
+@composite
+def _sort(x: Tensor, axis: int, descending: bool) -> tuple[Tensor, Tensor]:
+    if not x.ndim:
+        values, indices = apply("sort", apply("reshape", x, attrs=((1,),)), attrs=(0, descending))
+        return apply("reshape", values, attrs=((),)), apply("reshape", indices, attrs=((),))
+    return apply("sort", x, attrs=(axis, descending))
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: tuple | None = None) -> ValuesIndices:
+    """(values, indices) in order along `dim`. Always stable; NaN counts as the largest. int64 indices.
+
+    IndexError for a dim out of range.
+
+        >>> ingot.sort(ingot.tensor([3, 1, 2])).indices
+    """
+    check_tensor("sort", input)
+    return emit_out(ValuesIndices(*_sort(input, one_dim(dim, input.ndim), bool(descending))), out)
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The indices of `sort`.
+
+    >>> ingot.argsort(ingot.tensor([3, 1, 2]))
+    """
+    return sort(input, dim, descending).indices
+
+
+def msort(input: Tensor) -> Tensor:
+    """The values of `sort` along dim 0."""
+    return sort(input, 0).values
+
+
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: tuple | None = None
+) -> ValuesIndices:
+    """The `k` largest (or smallest) elements along `dim`, in order, as (values, indices).
+
+    RuntimeError when k is larger than the dim, or for bool.
+
+        >>> ingot.topk(ingot.tensor([3.0, 1.0, 2.0]), 2).values
+    """
+    check_tensor("topk", input)
+    k = static_int(k, "k")
+    if input.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU")
+    axis = one_dim(dim, input.ndim)
+    if k < 0 or k > (input.shape[axis] if input.ndim else 1):
+        raise RuntimeError("selected index k out of range")
+    return emit_out(ValuesIndices(*_topk(input, k, axis, bool(largest))), out)
+
+
+@composite
+def _topk(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
+    pair = _sort(x, axis, largest)
+    if not x.ndim:
+        return (pair[0], pair[1]) if k else tuple(apply("slice", apply("reshape", p, attrs=((1,),)), attrs=((0,), (0,), (1,))) for p in pair)
+    stops = tuple(k if i == axis else d for i, d in enumerate(x.shape))
+    cut = ((0,) * x.ndim, stops, (1,) * x.ndim)
+    return apply("slice", pair[0], attrs=cut), apply("slice", pair[1], attrs=cut)
+
+
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: tuple | None = None) -> ValuesIndices:
+    """The `k`-th smallest element along `dim` (k counts from 1), as (values, indices). RuntimeError for k out of range."""
+    check_tensor("kthvalue", input)
+    axis = one_dim(dim, input.ndim)
+    n = input.shape[axis] if input.ndim else 1
+    if not 1 <= static_int(k, "k") <= n:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
+    return emit_out(ValuesIndices(*_kth(input, axis, bool(keepdim), k - 1)), out)
+
+
+@composite
+def _kth(x: Tensor, axis: int, keepdim: bool, k: int) -> tuple[Tensor, Tensor]:
+    values, indices = _sort(x, axis, False)
+    if not x.ndim:
+        return values, indices
+    starts = tuple(k if i == axis else 0 for i in range(x.ndim))
+    stops = tuple(k + 1 if i == axis else d for i, d in enumerate(x.shape))
+    shape = kept_shape(x.shape, (axis,), keepdim)
+    cut = (starts, stops, (1,) * x.ndim)
+    v, i = (apply("reshape", apply("slice", t, attrs=cut), attrs=(shape,)) for t in (values, indices))
+    return v, i
+
+
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: tuple | None = None) -> Tensor | ValuesIndices:
+    """The lower median: of all elements, or (values, indices) along `dim`. NaN if any element is.
+
+    >>> ingot.median(ingot.tensor([4.0, 1.0, 3.0, 2.0]))
+    """
+    return _median_of("median", input, dim, keepdim, False, out)
+
+
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: tuple | None = None) -> Tensor | ValuesIndices:
+    """`median` of the elements that are not NaN."""
+    return _median_of("nanmedian", input, dim, keepdim, True, out)
+
+
+def _median_of(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_nan: bool, out: tuple | None) -> Tensor | ValuesIndices:
+    check_tensor(name, input)
+    if dim is None:
+        if not input.numel():
+            if input.dtype.kind == "f":
+                return scalar(float("nan"), input.dtype)
+            raise RuntimeError(f"{name}() of no elements has no value in {input.dtype}")
+        flat = apply("reshape", input, attrs=((input.numel(),),))
+        return _median(flat, 0, False, ignore_nan)[0]
+    axis = one_dim(dim, input.ndim)
+    if input.ndim and not input.shape[axis]:
+        raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
+    if not input.ndim:
+        flat = apply("reshape", input, attrs=((1,),))
+        values, indices = _median(flat, 0, False, ignore_nan)
+        return emit_out(ValuesIndices(values, indices), out)
+    return emit_out(ValuesIndices(*_median(input, axis, bool(keepdim), ignore_nan)), out)
+
+
+@composite
+def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tensor, Tensor]:
+    n = x.shape[axis]
+    if x.dtype.kind != "f":
+        return _kth(x, axis, keepdim, (n - 1) // 2)
+    values, indices = _sort(x, axis, False)
+    good = apply("reduce_sum", cast(x == x, dtypes.i64), attrs=((axis,),))  # NaN sorts last: `good` is where they begin
+    middle = apply("floor_divide", apply("maximum", good, scalar(1, dtypes.i64)) - 1, scalar(2, dtypes.i64))
+    k = middle if ignore_nan else apply("select", good < n, apply("minimum", good, scalar(n - 1, dtypes.i64)), middle)
+    shape = kept_shape(x.shape, (axis,), keepdim)
+    v, i = (apply("reshape", apply("gather", t, k, attrs=(axis,)), attrs=(shape,)) for t in (values, indices))
+    return v, i
+
+
+def quantile(
+    input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:
+    """The `q`-th quantiles along `dim` (of all elements when None); a Tensor `q` puts its dim in front. NaN if any element is.
+
+    interpolation: linear, lower, higher, nearest or midpoint. RuntimeError for q outside [0, 1] or dtypes other than
+    float32 and float64.
+
+        >>> ingot.quantile(ingot.tensor([0.0, 1.0, 2.0]), 0.25)
+    """
+    check_tensor("quantile", input)
+    if input.dtype not in (dtypes.f32, dtypes.f64):
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if interpolation not in ("linear", "lower", "higher", "nearest", "midpoint"):
+        raise RuntimeError(f"quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+    if not input.numel():
+        raise RuntimeError("quantile() input tensor must be non-empty")
+    if isinstance(q, Tensor):
+        if q.dtype is not input.dtype:
+            raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+        if q.ndim > 1:
+            raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+    elif not 0 <= q <= 1:
+        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q}")
+    rank = input.ndim
+    x = input if dim is not None and rank else apply("reshape", input, attrs=((input.numel(),),))
+    axis = one_dim(dim, rank) if dim is not None and rank else 0
+    at = q if isinstance(q, Tensor) else scalar(q, input.dtype)
+    result = _quantile(x, at, axis, interpolation)  # q's dim, then x's without `axis`
+    lead = (at.numel(),) if at.ndim else ()
+    if keepdim:
+        kept = (1,) * rank if dim is None else kept_shape(input.shape, (axis,) if rank else (), True)
+        return apply("reshape", result, attrs=((*lead, *kept),))
+    return apply("reshape", result, attrs=((*lead, *(kept_shape(x.shape, (axis,), False))),))
+
+
+@composite
+def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str) -> Tensor:
+    rest = tuple(i for i in range(x.ndim) if i != axis)
+    n = x.shape[axis]
+    rows = apply("transpose", x, attrs=((axis, *rest),))
+    values = apply("reshape", _sort(rows, 0, False)[0], attrs=((n, rows.numel() // n),))
+    bad = apply("reduce_or", apply("ne", values, values), attrs=((0,),))
+    place = apply("reshape", q, attrs=((q.numel(), 1),)) * float(n - 1)
+    low = apply("floor", place)
+    if interpolation == "nearest":
+        low = apply("round", place)
+    elif interpolation == "higher":
+        low = apply("ceil", place)
+    count = (q.numel(), rows.numel() // n)
+
+    def pick(index: Tensor) -> Tensor:
+        index = apply("broadcast", cast(index, dtypes.i64), attrs=(count,))
+        return apply("gather", apply("broadcast", values, attrs=((n, count[1]),)), index, attrs=(0,))
+
+    result = pick(low)
+    if interpolation in ("linear", "midpoint"):
+        part = place - low
+        weight = part if interpolation == "linear" else apply("select", part > 0, scalar(0.5, x.dtype), scalar(0, x.dtype))
+        upper = pick(apply("minimum", low + 1, scalar(n - 1, x.dtype)))
+        result = result + (upper - result) * weight
+    return apply("select", bad, scalar(float("nan"), x.dtype), result)

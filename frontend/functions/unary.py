@@ -1,0 +1,379 @@
+"""Elementwise functions of one tensor. Most are rows of a table: a name, the op, what it does with integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ingot.composite import composite
+from ingot.functions.common import (
+    Number, Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, refuse, scalar, static_int, upcast,
+)  # fmt: skip
+
+__all__ = [
+    "bitwise_not", "deg2rad", "erfinv", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "logical_not", "logit",
+    "nan_to_num", "neg", "negative", "positive", "rad2deg", "relu", "round", "sgn", "sign", "signbit", "sinc", "square",
+]  # fmt: skip
+
+
+class Unary(NamedTuple):
+    """A function of one tensor made of one op.
+
+    domain: "float" takes integers and bools as the default float dtype; "number" keeps the dtype and refuses bool;
+    "rounding" is the identity on integers and refuses bool; "logic" is spelled out by the op itself.
+    """
+
+    name: str
+    op: str
+    domain: str
+    doc: str
+    aliases: tuple[str, ...] = ()
+
+
+TABLE = (
+    Unary("exp", "exp", "float", "e to the power of each element."),
+    Unary("exp2", "exp2", "float", "2 to the power of each element."),
+    Unary("expm1", "expm1", "float", "exp(x) - 1, accurate near 0."),
+    Unary("log", "log", "float", "Natural logarithm."),
+    Unary("log2", "log2", "float", "Logarithm to base 2."),
+    Unary("log10", "log10", "float", "Logarithm to base 10."),
+    Unary("log1p", "log1p", "float", "log(1 + x), accurate near 0."),
+    Unary("sqrt", "sqrt", "float", "Square root."),
+    Unary("rsqrt", "rsqrt", "float", "Reciprocal of the square root."),
+    Unary("sin", "sin", "float", "Sine."),
+    Unary("cos", "cos", "float", "Cosine."),
+    Unary("tan", "tan", "float", "Tangent."),
+    Unary("asin", "asin", "float", "Arc sine.", ("arcsin",)),
+    Unary("acos", "acos", "float", "Arc cosine.", ("arccos",)),
+    Unary("atan", "atan", "float", "Arc tangent.", ("arctan",)),
+    Unary("sinh", "sinh", "float", "Hyperbolic sine."),
+    Unary("cosh", "cosh", "float", "Hyperbolic cosine."),
+    Unary("tanh", "tanh", "float", "Hyperbolic tangent."),
+    Unary("asinh", "asinh", "float", "Inverse hyperbolic sine.", ("arcsinh",)),
+    Unary("acosh", "acosh", "float", "Inverse hyperbolic cosine.", ("arccosh",)),
+    Unary("atanh", "atanh", "float", "Inverse hyperbolic tangent.", ("arctanh",)),
+    Unary("sigmoid", "sigmoid", "float", "1 / (1 + exp(-x))."),
+    Unary("erf", "erf", "float", "Error function."),
+    Unary("erfc", "erfc", "float", "Complementary error function."),
+    Unary("lgamma", "lgamma", "float", "Logarithm of the absolute value of the gamma function."),
+    Unary("digamma", "digamma", "float", "Derivative of lgamma."),
+    Unary("reciprocal", "reciprocal", "float", "1 / x."),
+    Unary("abs", "abs", "number", "Absolute value.", ("absolute",)),
+    Unary("floor", "floor", "rounding", "The largest integer not above each element."),
+    Unary("ceil", "ceil", "rounding", "The smallest integer not below each element."),
+    Unary("trunc", "trunc", "rounding", "The integer part, towards zero.", ("fix",)),
+)
+
+
+def _make(row: Unary) -> Callable[..., Tensor]:
+    name, op, domain = row.name, row.op, row.domain
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        check_tensor(name, input)
+        kind = input.dtype.kind
+        if kind != "f":
+            if domain == "float":
+                input = cast(input, float_dtype(input.dtype))
+            elif kind == "b":
+                raise refuse(name, input.dtype)
+            elif domain == "rounding":
+                return emit_out(apply("reshape", input, attrs=(tuple(input.shape),)), out)
+        result = apply(op, input)
+        return result if out is None else emit_out(result, out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{row.doc}\n\n    Elementwise, of any shape; the result has the shape of `input`"
+        + (" (integers and bools give the default float dtype)." if domain == "float" else " and its dtype.")
+        + f"\n    RuntimeError for {'a dtype without it' if domain == 'float' else 'bool'}."
+        + f"\n\n        >>> ingot.{name}(ingot.tensor([0.5, 1.0]))\n    "
+    )
+    return function
+
+
+for _row in TABLE:
+    for _name in (_row.name, *_row.aliases):
+        globals()[_name] = globals().get(_row.name) or _make(_row)
+        __all__.append(_name)
+
+
+def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
+    """Round to the nearest integer, halves to even; with `decimals`, to that many digits.
+
+    Same shape and dtype as `input`; integers are unchanged. RuntimeError for bool, or decimals with integers.
+
+        >>> ingot.round(ingot.tensor([0.5, 1.5, 2.345]), decimals=2)
+    """
+    check_tensor("round", input)
+    if input.dtype.kind == "b" or (decimals and input.dtype.kind != "f"):
+        raise refuse("round", input.dtype)
+    if input.dtype.kind != "f":
+        return emit_out(_copy(input), out)
+    if not decimals:
+        return emit_out(apply("round", input), out)
+    return emit_out(_round_to(input, static_int(decimals, "decimals")), out)
+
+
+@composite
+def _round_to(x: Tensor, decimals: int) -> Tensor:
+    ten = 10.0 ** abs_int(decimals)
+    y = upcast(x)
+    y = apply("round", y * ten) / ten if decimals > 0 else apply("round", y / ten) * ten
+    return cast(y, x.dtype)
+
+
+def abs_int(n: int) -> int:
+    return -n if n < 0 else n
+
+
+def _copy(x: Tensor) -> Tensor:
+    return apply("reshape", x, attrs=(tuple(x.shape),))
+
+
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-input, elementwise. RuntimeError for bool.
+
+    >>> ingot.neg(ingot.tensor([1.0, -2.0]))
+    """
+    check_tensor("neg", input)
+    if input.dtype.kind == "b":
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+            "use the `~` or `logical_not()` operator instead."
+        )
+    return emit_out(apply("neg", input), out)
+
+
+negative = neg
+
+
+def positive(input: Tensor) -> Tensor:
+    """`input` itself. RuntimeError for bool."""
+    check_tensor("positive", input)
+    if input.dtype.kind == "b":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-1, 0 or 1 by the sign of each element, in the dtype of `input`; bools are their own sign.
+
+    >>> ingot.sign(ingot.tensor([-3.0, 0.0, 2.0]))
+    """
+    check_tensor("sign", input)
+    return emit_out(_copy(input) if input.dtype.kind == "b" else apply("sign", input), out)
+
+
+sgn = sign
+
+
+def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """True where the sign bit is set (-0.0 included). A bool tensor of the shape of `input`."""
+    check_tensor("signbit", input)
+    if input.dtype.kind == "b":
+        return emit_out(apply("logical_xor", input, input), out)
+    if input.dtype.kind == "f":
+        return emit_out(_signbit(input), out)
+    return emit_out(input < 0, out)
+
+
+@composite
+def _signbit(x: Tensor) -> Tensor:
+    return apply("copysign", scalar(1, x.dtype), x) < 0
+
+
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * input, elementwise (bools as int64).
+
+    >>> ingot.square(ingot.tensor([2.0, -3.0]))
+    """
+    check_tensor("square", input)
+    x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
+    return emit_out(apply("mul", x, x), out)
+
+
+def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The fractional part, with the sign of the element. Floating dtypes only (RuntimeError)."""
+    check_tensor("frac", input)
+    if input.dtype.kind != "f":
+        raise refuse("frac", input.dtype)
+    return emit_out(input - apply("trunc", input), out)
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(input, 0), elementwise; NaN stays NaN, and the gradient at 0 is 0. RuntimeError for bool.
+
+    >>> ingot.relu(ingot.tensor([-1.0, 2.0]))
+    """
+    check_tensor("relu", input)
+    if input.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return _relu(input)
+
+
+@composite
+def _relu(x: Tensor) -> Tensor:
+    return apply("select", x <= 0, scalar(0, x.dtype), x)
+
+
+def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., Tensor]:
+    def function(input: Tensor) -> Tensor:
+        check_tensor(name, input)
+        return apply(op, input) if input.dtype.kind == "f" else apply(of_integers, input, input)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc} A bool tensor of the shape of `input`.\n\n    >>> ingot.{name}(ingot.tensor([1.0, float('nan')]))\n    "
+    return function
+
+
+isnan = _predicate("isnan", "isnan", "ne", "True where an element is NaN.")
+isinf = _predicate("isinf", "isinf", "ne", "True where an element is infinite.")
+isfinite = _predicate("isfinite", "isfinite", "eq", "True where an element is neither NaN nor infinite.")
+
+
+def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """True where an element is +inf. A bool tensor."""
+    check_tensor("isposinf", input)
+    return emit_out(input == math.inf if input.dtype.kind == "f" else apply("ne", input, input), out)
+
+
+def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """True where an element is -inf. A bool tensor."""
+    check_tensor("isneginf", input)
+    return emit_out(input == -math.inf if input.dtype.kind == "f" else apply("ne", input, input), out)
+
+
+def isreal(input: Tensor) -> Tensor:
+    """True everywhere: there are no complex dtypes. A bool tensor."""
+    check_tensor("isreal", input)
+    x = apply("isnan", input) if input.dtype.kind == "f" else input
+    return apply("eq", x, x)
+
+
+def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """True where an element is 0 or False. A bool tensor.
+
+    >>> ingot.logical_not(ingot.tensor([0, 3]))
+    """
+    check_tensor("logical_not", input)
+    return emit_out(apply("logical_not", input) if input.dtype.kind == "b" else input == 0, out)
+
+
+def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Each bit inverted; for bools, logical not. RuntimeError for floating dtypes.
+
+    >>> ~ingot.tensor([0, 5])
+    """
+    check_tensor("bitwise_not", input)
+    if input.dtype.kind == "f":
+        raise refuse("bitwise_not", input.dtype)
+    return emit_out(apply("logical_not" if input.dtype.kind == "b" else "bitwise_not", input), out)
+
+
+def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Degrees to radians; integers give the default float dtype."""
+    check_tensor("deg2rad", input)
+    return emit_out(cast(input, float_dtype(input.dtype)) * (math.pi / 180), out)
+
+
+def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Radians to degrees; integers give the default float dtype."""
+    check_tensor("rad2deg", input)
+    return emit_out(cast(input, float_dtype(input.dtype)) * (180 / math.pi), out)
+
+
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0; integers give the default float dtype."""
+    check_tensor("sinc", input)
+    return emit_out(_sinc(cast(input, float_dtype(input.dtype))), out)
+
+
+@composite
+def _sinc(x: Tensor) -> Tensor:
+    y = upcast(x) * math.pi
+    zero = y == 0
+    safe = apply("select", zero, scalar(1, y.dtype), y)
+    return cast(apply("select", zero, scalar(1, y.dtype), apply("sin", safe) / safe), x.dtype)
+
+
+def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """log(x / (1 - x)); with `eps`, x is first clamped to [eps, 1 - eps]. Integers give the default float dtype.
+
+    >>> ingot.logit(ingot.tensor([0.25, 0.5]))
+    """
+    check_tensor("logit", input)
+    return emit_out(_logit(cast(input, float_dtype(input.dtype)), None if eps is None else float(eps)), out)
+
+
+@composite
+def _logit(x: Tensor, eps: float | None) -> Tensor:
+    y = upcast(x)
+    if eps is not None:
+        low, high = scalar(eps, y.dtype), scalar(1 - eps, y.dtype)
+        y = apply("select", y < low, low, apply("select", y > high, high, y))
+    return cast(apply("log", y / (1 - y)), x.dtype)
+
+
+def nan_to_num(
+    input: Tensor, nan: Number | None = None, posinf: Number | None = None, neginf: Number | None = None, *, out: Tensor | None = None
+) -> Tensor:
+    """Replace NaN by `nan` (0), +inf by `posinf` (the dtype's largest) and -inf by `neginf` (its lowest).
+
+    Same shape and dtype; integers are unchanged.
+
+        >>> ingot.nan_to_num(ingot.tensor([float("nan"), float("inf"), 1.0]))
+    """
+    check_tensor("nan_to_num", input)
+    if input.dtype.kind != "f":
+        return emit_out(_copy(input), out)
+    from ingot.functions.typeinfo import finfo
+
+    limits = finfo(input.dtype)
+    values = (0.0 if nan is None else nan, limits.max if posinf is None else posinf, limits.min if neginf is None else neginf)
+    return emit_out(_nan_to_num(input, *(scalar(v, input.dtype) for v in values)), out)
+
+
+@composite
+def _nan_to_num(x: Tensor, nan: Tensor, posinf: Tensor, neginf: Tensor) -> Tensor:
+    y = apply("select", x == math.inf, posinf, x)
+    y = apply("select", x == -math.inf, neginf, y)
+    return apply("select", x != x, nan, y)
+
+
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of erf on (-1, 1); infinite at the ends, NaN outside. Integers give the default float dtype.
+
+    >>> ingot.erfinv(ingot.tensor([0.0, 0.5]))
+    """
+    check_tensor("erfinv", input)
+    return emit_out(_erfinv(cast(input, float_dtype(input.dtype))), out)
+
+
+# Giles, "Approximating the erfinv function" (2010): polynomials in w = -log((1 - x)(1 + x)), good to about 1e-6;
+# two Newton steps on erf then square the error twice. The tail polynomial is in sqrt(w) - 3.
+_CENTRAL = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
+)  # fmt: skip
+_TAIL = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
+)  # fmt: skip
+
+
+@composite
+def _erfinv(x: Tensor) -> Tensor:
+    v = upcast(x)
+    a = apply("abs", v)
+    inside = a < 1
+    a = apply("select", inside, a, scalar(0, v.dtype))
+    w = -(apply("log1p", -a) + apply("log1p", a))
+    central, tail = w - 2.5, apply("sqrt", apply("maximum", w, scalar(5, v.dtype))) - 3.0
+    p, q = _CENTRAL[0] + central * 0, _TAIL[0] + tail * 0
+    for c, d in zip(_CENTRAL[1:], _TAIL[1:]):
+        p, q = p * central + c, q * tail + d
+    y = apply("select", w < 5, p, q) * a
+    for _ in range(2):  # in erfc, which keeps the tail's digits
+        error = apply("select", a < 0.5, apply("erf", y) - a, (1 - a) - apply("erfc", y))
+        y = y - error * (math.sqrt(math.pi) / 2) * apply("exp", y * y)
+    y = apply("select", inside, y, apply("select", apply("abs", v) == 1, scalar(math.inf, v.dtype), scalar(math.nan, v.dtype)))
+    return cast(apply("copysign", y, v), x.dtype)

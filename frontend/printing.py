@@ -1,0 +1,168 @@
+"""How a tensor prints: like torch's, with precision, scientific notation, summaries of large tensors and a suffix of facts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ingot.ir import dtypes
+
+__all__ = ["set_printoptions", "get_printoptions"]
+
+
+class _Options:
+    precision = 4
+    threshold: float = 1000
+    edgeitems = 3
+    linewidth = 80
+    sci_mode: bool | None = None
+
+
+_PROFILES: dict[str, dict[str, Any]] = {
+    "default": dict(precision=4, threshold=1000, edgeitems=3, linewidth=80),
+    "short": dict(precision=2, threshold=1000, edgeitems=2, linewidth=80),
+    "full": dict(precision=4, threshold=math.inf, edgeitems=3, linewidth=80),
+}
+
+
+def set_printoptions(
+    precision: int | None = None, threshold: float | None = None, edgeitems: int | None = None, linewidth: int | None = None,
+    profile: str | None = None, sci_mode: bool | None = None,
+) -> None:  # fmt: skip
+    """How tensors print: digits after the point, elements before summarising, elements kept at each edge, line width.
+
+    `profile` is "default", "short" or "full"; `sci_mode` forces scientific notation on or off. ValueError for another profile.
+
+        >>> ingot.set_printoptions(precision=2)
+    """
+    if profile is not None:
+        if profile not in _PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(_PROFILES)}, not {profile!r}")
+        for name, value in _PROFILES[profile].items():
+            setattr(_Options, name, value)
+    given = dict(precision=precision, threshold=threshold, edgeitems=edgeitems, linewidth=linewidth)
+    for name, value in given.items():
+        if value is not None:
+            setattr(_Options, name, value)
+    _Options.sci_mode = sci_mode
+
+
+def get_printoptions() -> dict[str, Any]:
+    """The present print options, by name."""
+    return {n: getattr(_Options, n) for n in ("precision", "threshold", "edgeitems", "linewidth", "sci_mode")}
+
+
+class _Format:
+    """How the elements of one tensor are written: all in one width."""
+
+    def __init__(self, values: np.ndarray):
+        self.floating = values.dtype.kind == "f"
+        self.integral = True  # floats that are all whole numbers: `1.`
+        self.scientific = False
+        self.width = 1
+        if not self.floating:
+            self.width = max((len(str(v)) for v in values.reshape(-1).tolist()), default=1)
+            return
+        some = values.reshape(-1)
+        some = some[np.isfinite(some) & (some != 0)].astype(np.float64)
+        if some.size:
+            size = np.abs(some)
+            low, high = float(size.min()), float(size.max())
+            self.integral = bool((some == np.ceil(some)).all())
+            wide = high / low > 1000.0 or high > 1.0e8
+            self.scientific = wide or (not self.integral and low < 1.0e-4)
+        if _Options.sci_mode is not None:
+            self.scientific = _Options.sci_mode
+        self.width = max((len(self._text(v)) for v in some.tolist()), default=1)
+
+    def _text(self, v: Any) -> str:
+        if not self.floating:
+            return str(v)
+        if self.scientific:
+            return f"{v:.{_Options.precision}e}"
+        if self.integral:
+            return f"{v:.0f}." if math.isfinite(v) else f"{v:.0f}"
+        return f"{v:.{_Options.precision}f}"
+
+    def __call__(self, v: Any) -> str:
+        return self._text(v).rjust(self.width)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """The elements that a summary shows."""
+    k = _Options.edgeitems
+    for axis, n in enumerate(values.shape):
+        if n > 2 * k:
+            values = np.take(values, [*range(k), *range(n - k, n)], axis)
+    return values
+
+
+def _vector(values: np.ndarray, indent: int, summary: bool, form: _Format) -> str:
+    k = _Options.edgeitems
+    if summary and values.shape[0] > 2 * k:
+        cells = [form(v) for v in values[:k].tolist()] + [" ..."] + [form(v) for v in values[-k:].tolist()]
+    else:
+        cells = [form(v) for v in values.tolist()]
+    per_line = max(1, (_Options.linewidth - indent) // (form.width + 2))
+    lines = [", ".join(cells[i : i + per_line]) for i in range(0, len(cells), per_line)]
+    return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+
+
+def _nested(values: np.ndarray, indent: int, summary: bool, form: _Format) -> str:
+    if values.ndim == 0:
+        return form(values.item())
+    if values.ndim == 1:
+        return _vector(values, indent, summary, form)
+    k = _Options.edgeitems
+    if summary and values.shape[0] > 2 * k:
+        rows = [_nested(v, indent + 1, summary, form) for v in values[:k]] + ["..."] + [_nested(v, indent + 1, summary, form) for v in values[-k:]]
+    else:
+        rows = [_nested(v, indent + 1, summary, form) for v in values]
+    return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(rows) + "]"
+
+
+def _suffixed(text: str, suffixes: list[str], indent: int) -> str:
+    """`text` with the facts after it, on new lines where a line gets too long."""
+    last = len(text) - text.rfind("\n") + 1
+    for s in suffixes:
+        if last + len(s) + 2 > _Options.linewidth:
+            text += ",\n" + " " * indent + s
+            last = indent + len(s)
+        else:
+            text += ", " + s
+            last += len(s) + 2
+    return text + ")"
+
+
+def tensor_text(x: Any) -> str:
+    """`tensor([...])` with its dtype, device, grad_fn or requires_grad where they are not the default. Reads the values."""
+    from ingot._tensor import get_default_dtype
+
+    prefix = "tensor("
+    suffixes = []
+    if str(x.device) != "cpu":
+        suffixes.append(f"device='{x.device}'")
+    usual = (get_default_dtype(), dtypes.i64, dtypes.bool_)
+    if not x.numel():
+        if x.ndim != 1:
+            suffixes.append(f"size={tuple(x.shape)}")
+        if x.dtype is not usual[0]:
+            suffixes.append(f"dtype={x.dtype!r}")
+        body = "[]"
+    else:
+        if x.dtype not in usual:
+            suffixes.append(f"dtype={x.dtype!r}")
+        values = x._value()
+        if x.dtype in dtypes.Half:
+            values = values.astype(np.float32)
+        summary = values.size > _Options.threshold
+        form = _Format(_edges(values) if summary else values)
+        body = _nested(values, len(prefix), summary, form)
+    if x.grad_fn is not None:
+        suffixes.append(f"grad_fn=<{x.grad_fn.name()}>")
+    elif x.requires_grad:
+        suffixes.append("requires_grad=True")
+    return _suffixed(prefix + body, suffixes, len(prefix))
+
