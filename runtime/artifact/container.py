@@ -44,7 +44,9 @@ def write(path: str, manifest: dict[str, Any], parts: Mapping[str, bytes | memor
     parts: name -> bytes, or a list of bytes that follow each other. `manifest` gets "parts" added. OSError as from
     the file system; the old file of that name stays until the new one is whole.
     """
-    table, pieces, sums = [], [], []
+    pieces: list[list] = []
+    sums: list[tuple[str, int, str]] = []
+    table: list[dict[str, Any]] = []
     for name, part in parts.items():
         chunks = part if isinstance(part, list) else [part]
         h = hashlib.sha256()

@@ -121,7 +121,7 @@ def _run(graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs
     for t in graph.out_types:
         buffer = memory.allocate(t.nbytes)
         slots.append(buffer.address)
-        outputs.append(buffer.array(t.dtype.numpy, t.shape))
+        outputs.append(buffer.array(t.dtype.numpy, t.shape))  # type: ignore[arg-type]  # compiled graphs have no symbols
     exe.run(*slots)
     return outputs
 

@@ -53,7 +53,7 @@ def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = 
         rows[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
         at += a.nbytes
         if a.nbytes:
-            data.append(memoryview(np.ascontiguousarray(a).reshape(-1).view(np.uint8)).cast("B"))
+            data.append(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
     head = json.dumps(rows, separators=(",", ":")).encode()
     head += b" " * (-(8 + len(head)) % 64)
     return [len(head).to_bytes(8, "little") + head, *data]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from ingot.runtime.artifact import host
 from ingot.runtime.artifact.container import ArtifactError, Container
@@ -17,7 +18,7 @@ def inspect(path: str, as_json: bool) -> int:
     """Print the manifest; nothing of the file is executed."""
     with Container(path) as c:
         m = c.manifest
-        parts = [{"name": n, "bytes": length, "sha256": digest} for n, (_, length, digest) in c.parts.items()]
+        parts: list[dict[str, Any]] = [{"name": n, "bytes": length, "sha256": digest} for n, (_, length, digest) in c.parts.items()]
         if as_json:
             output.document("artifact", file=path, bytes=c.size, manifest={k: v for k, v in m.items() if k != "parts"}, parts=parts)
             return EXIT["fine"]

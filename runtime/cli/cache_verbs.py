@@ -111,7 +111,7 @@ def _dir(args: argparse.Namespace) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     cache = Cache(args.dir) if args.dir else the_cache()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for layer in cache.layers:
         usable = layer.check()
         listed = list(layer.list())
@@ -174,12 +174,12 @@ def describe(e: Listed) -> dict[str, Any]:
 def _ls(args: argparse.Namespace) -> int:
     layer = the_layer(args)
     tests = [_filter(f) for f in args.filter]
-    order = {
+    order: Any = {
         "cost": lambda r: -r["compile_ms"], "size": lambda r: -r["bytes"], "used": lambda r: -r["used"],
         "age": lambda r: r["created"], "name": lambda r: r["name"],
     }[args.sort]  # fmt: skip
     if args.quiet and not tests and args.sort == "used":  # no entry need be opened
-        rows = [{"key": e.key, "used": e.used} for e in layer.list()]
+        rows: list[dict[str, Any]] = [{"key": e.key, "used": e.used} for e in layer.list()]
     else:
         rows = [r for r in map(describe, layer.list()) if all(t(r) for t in tests)]
     rows.sort(key=lambda r: (order(r), r["key"]))
