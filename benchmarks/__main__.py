@@ -1,0 +1,99 @@
+"""python -m benchmarks: Ingot beside its peers and the machine's limits."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import logging
+import os
+import platform
+import sys
+import warnings
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Compare Ingot with the peers that are installed. All take turns in one run; what counts is the ratio.",
+        epilog="example: python -m benchmarks mlp_b1 'sgemm_*' --peers 'torch*,onnxruntime' --out benchmarks/results",
+    )
+    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*'); all by default; see --list")
+    p.add_argument("--peers", default="*", help="who takes part: patterns, separated by commas (default: all that can be imported)")
+    p.add_argument("--threads", type=int, default=2, help="threads for everybody (default 2)")
+    p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; start-up: a third of it)")
+    p.add_argument("--seconds", type=float, default=30.0, help="stop a workload's rounds after this long, but not before the third")
+    p.add_argument("--out", help="folder for one .json and one .md per workload (for the committed tables: benchmarks/results)")
+    p.add_argument("--list", action="store_true", help="list workloads and contenders and end")
+    return p.parse_args(argv)
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo") as f:
+            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure what was asked for. Exit status: 0, or 2 where nothing matches."""
+    a = _arguments(argv)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "INGOT_NUM_THREADS"):
+        os.environ[name] = str(a.threads)  # before anything reads them
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: a.threads])  # for those that take no number of threads
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+
+    from rich.console import Console
+
+    from benchmarks import report
+    from benchmarks.contenders import CONTENDERS
+    from benchmarks.harness import measure
+    from benchmarks.starts import STARTS, measure_start
+    from benchmarks.workloads import WORKLOADS
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    items = [i for i in (*WORKLOADS, *STARTS) if not a.names or any(fnmatch.fnmatch(i.name, n) for n in a.names)]
+    patterns = a.peers.split(",")
+    chosen = [c for c in CONTENDERS if any(fnmatch.fnmatch(c.name, p.strip()) for p in patterns)]
+    if a.list:
+        report.show(console, "workloads", ("name", "what"), [(i.name, i.title) for i in (*WORKLOADS, *STARTS)])
+        report.show(console, "contenders", ("name",), [(c.name,) for c in CONTENDERS])
+        return 0
+    if not items or not chosen:
+        print(f"nothing matches {' '.join(a.names) if not items else a.peers}; see --list", file=sys.stderr)
+        return 2
+
+    # This process loads them (for the workloads); start-up is measured in processes of their own.
+    machine: dict = {"cpu": _cpu(), "threads": a.threads, "python": platform.python_version()}
+    ready = []
+    for c in chosen:
+        try:
+            version = c.load(a.threads)
+        except ImportError as e:
+            console.print(f"{c.name} does not take part: {e}")
+            continue
+        ready.append((c, version))
+        machine[c.name.split(".")[0].split()[0]] = version
+    limits = {}
+    if any(getattr(i, "flops", 0) or getattr(i, "nbytes", 0) for i in items):
+        from benchmarks.limits import limits as measure_limits
+
+        limits = measure_limits(a.threads)
+        machine |= {"peak GFLOP/s": limits["gflops"], "copy GB/s": limits["copy"], "non-temporal copy GB/s": limits["copy_nt"]}
+    for item in items:
+        results: list
+        if item in STARTS:
+            results = measure_start(item, {c.name for c, _ in ready}, max(1, a.rounds // 3), a.threads)  # type: ignore[arg-type]
+            heads, rows = report.start_rows(results)
+        else:
+            results = measure(item, ready, a.rounds, a.seconds)  # type: ignore[arg-type]
+            heads, rows = report.workload_rows(item, results, limits)  # type: ignore[arg-type]
+        report.show(console, f"{item.name}: {item.title}", heads, rows)
+        if a.out:
+            report.write(a.out, machine, item, results, heads, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Tables for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import Result
+from benchmarks.starts import Start, StartResult
+from benchmarks.workloads import Workload
+
+Rows = list[tuple[str, ...]]
+
+
+def seconds(value: float) -> str:
+    """A time as people write it: three digits."""
+    unit, scale = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("µs", 0.0)) if value >= s)
+    value /= scale or 1e-6
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
+
+
+def _ratio(value: float, base: float | None) -> str:
+    return f"{value / base:.2f}" if base else ""
+
+
+def workload_rows(w: Workload, results: list[Result], limits: dict[str, float]) -> tuple[tuple[str, ...], Rows]:
+    """(heads, rows): medians, best, ratio to Ingot (above 1: slower than Ingot), the share of the machine's limit reached."""
+    ingot = next((r.median for r in results if r.contender == "ingot" and r.samples), None)
+    floors = []
+    if w.flops and limits.get("gflops"):
+        floors.append(w.flops / limits["gflops"] / 1e9)
+    if w.nbytes and limits.get("copy_nt") and w.nbytes > 64 << 20:  # smaller ones stay in caches
+        floors.append(w.nbytes / max(limits["copy_nt"], limits["copy"]) / 1e9)
+    floor = max(floors, default=0.0)
+    heads = ("", "median", "best", "/ ingot", "of limit", "first call", "difference")
+    rows: Rows = []
+    for r in sorted(results, key=lambda r: r.median if r.samples else float("inf")):
+        if not r.samples:
+            if not r.error.startswith("-"):
+                rows.append((r.contender, r.error, "", "", "", "", ""))
+            continue
+        share = f"{100 * floor / r.median:.0f} %" if floor else ""
+        wrong = r.difference is not None and not r.difference <= w.tolerance
+        difference = "" if r.difference is None else f"{r.difference:.0e}" + (" WRONG" if wrong else "")
+        rows.append((r.contender, seconds(r.median), seconds(r.best), _ratio(r.median, ingot), share, seconds(r.first), difference))
+    return heads, rows
+
+
+def start_rows(results: list[StartResult]) -> tuple[tuple[str, ...], Rows]:
+    """(heads, rows) of a start-up measurement."""
+    medians = {r.contender: statistics.median(r.samples) for r in results if r.samples}
+    heads = ("", "median", "best", "/ ingot", "peak memory")
+    rows: Rows = []
+    for r in sorted(results, key=lambda r: medians.get(r.contender, float("inf"))):
+        if not r.samples:
+            rows.append((r.contender, r.error, "", "", ""))
+            continue
+        m = medians[r.contender]
+        peak = f"{statistics.median(r.peaks) / 1e6:.0f} MB"
+        rows.append((r.contender, seconds(m), seconds(min(r.samples)), _ratio(m, medians.get("ingot")), peak))
+    return heads, rows
+
+
+def show(console: Console, title: str, heads: tuple[str, ...], rows: Rows) -> None:
+    """Print a table."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] == "ingot" else None)
+    console.print(table)
+
+
+def _markdown(title: str, heads: tuple[str, ...], rows: Rows) -> str:
+    lines = [f"## {title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(f"**{cell}**" if row[0] == "ingot" and cell else cell for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: str, machine: dict[str, Any], item: Workload | Start, results: list[Any], heads: tuple[str, ...], rows: Rows) -> None:
+    """Write `<name>.json` (everything) and `<name>.md` (the table) into a folder."""
+    os.makedirs(folder, exist_ok=True)
+    document = {"schema_version": 1, "name": item.name, "title": item.title, "machine": machine, "results": [r.as_dict() for r in results]}
+    with open(os.path.join(folder, item.name + ".json"), "w", encoding="utf-8") as f:
+        json.dump(document, f, indent=1)
+        f.write("\n")
+    about = ", ".join(f"{k} {v:.0f}" if isinstance(v, float) else f"{k} {v}" for k, v in machine.items())
+    with open(os.path.join(folder, item.name + ".md"), "w", encoding="utf-8") as f:
+        f.write(_markdown(item.title, heads, rows) + f"\n{about}\n")
