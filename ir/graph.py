@@ -138,7 +138,8 @@ class Graph:
 
     def replace(self, **changes: Any) -> Graph:
         """A copy with some of name, inputs, nodes, outputs, input_names, scalars changed."""
-        kw: dict[str, Any] = dict(name=self.name, inputs=self.inputs, nodes=self.nodes, outputs=self.outputs, input_names=self.input_names, scalars=self.scalars)
+        kw: dict[str, Any] = dict(name=self.name, inputs=self.inputs, nodes=self.nodes, outputs=self.outputs)
+        kw.update(input_names=self.input_names, scalars=self.scalars)
         kw.update(changes)
         return Graph(kw.pop("name"), kw.pop("inputs"), kw.pop("nodes"), kw.pop("outputs"), **kw)
 
