@@ -132,7 +132,7 @@ class _Fuser:
                 m = _squeezed(v.type.shape, shape, m)
             for d, a in enumerate(m, rank - len(m)):
                 if a is not None:
-                    if axes[d] is not None and axes[d] != a:
+                    if axes[d] is not None and axes[d] != a or shape[d] != g.shape[a]:
                         return None
                     axes[d] = a
         used = {a for a in axes if a is not None}

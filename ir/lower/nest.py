@@ -291,10 +291,10 @@ class _Nest:
 
     def _div(self, i: Index, by: int) -> Index:
         """A quotient as a scalar computed once per item: an opaque index from here on."""
-        return ix.div(i, by, self.w.ranges)
+        return ix.div(i, max(1, by), self.w.ranges)
 
     def _mod(self, i: Index, by: int) -> Index:
-        return ix.mod(i, by, self.w.ranges)
+        return ix.mod(i, max(1, by), self.w.ranges)
 
     def _item(self, item: Index) -> None:
         w = self.w

@@ -57,6 +57,8 @@ def delinear(offset: Index, shape: tuple[int, ...], ranges: dict[str, int]) -> P
 def reshaped(idx: Point, src: tuple[int, ...], dst: tuple[int, ...], ranges: dict[str, int]) -> Point:
     """The point of `src` that a reshape puts at `idx` of `dst`: dims are matched in runs of equal size, so that
     only what is really merged or split costs a division."""
+    if 0 in src:
+        return (ZERO,) * len(src)
     out: list[Index] = []
     i = j = 0
     while i < len(src) or j < len(dst):
