@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             results = measure(item, ready, a.rounds, a.seconds)  # type: ignore[arg-type]
             heads, rows = report.workload_rows(item, results, limits)  # type: ignore[arg-type]
-        report.show(console, f"{item.name}: {item.title}", heads, rows)
+        report.show(console, f"{item.name}: {item.title}", heads, rows, report.failures(results))
         if a.out:
             report.write(a.out, machine, item, results, heads, rows)
     return 0

@@ -72,7 +72,13 @@ class TorchLike(Contender):
         tensors = [T.from_numpy(a.copy()) for a in arrays]
         run = self._training(w, model) if w.training else self._inference(model)
         if self.module == "ingot" and self.variant == "eager":  # which computes when it must
-            return lambda: run(*tensors).detach().numpy()
+
+            def forced() -> Any:
+                result = run(*tensors)
+                result.detach().numpy()
+                return result
+
+            return forced
         return lambda: run(*tensors)
 
     def _inference(self, model: Any) -> Callable[..., Any]:

@@ -41,8 +41,6 @@ def workload_rows(w: Workload, results: list[Result], limits: dict[str, float]) 
     rows: Rows = []
     for r in sorted(results, key=lambda r: r.median if r.samples else float("inf")):
         if not r.samples:
-            if not r.error.startswith("-"):
-                rows.append((r.contender, r.error, "", "", "", "", ""))
             continue
         share = f"{100 * floor / r.median:.0f} %" if floor else ""
         wrong = r.difference is not None and not r.difference <= w.tolerance
@@ -58,7 +56,6 @@ def start_rows(results: list[StartResult]) -> tuple[tuple[str, ...], Rows]:
     rows: Rows = []
     for r in sorted(results, key=lambda r: medians.get(r.contender, float("inf"))):
         if not r.samples:
-            rows.append((r.contender, r.error, "", "", ""))
             continue
         m = medians[r.contender]
         peak = f"{statistics.median(r.peaks) / 1e6:.0f} MB"
@@ -66,14 +63,21 @@ def start_rows(results: list[StartResult]) -> tuple[tuple[str, ...], Rows]:
     return heads, rows
 
 
-def show(console: Console, title: str, heads: tuple[str, ...], rows: Rows) -> None:
-    """Print a table."""
+def failures(results: list[Any]) -> list[str]:
+    """What is to be said of those that should have taken part and could not."""
+    return [f"{r.contender}: {r.error}" for r in results if r.error and not r.error.startswith("-")]
+
+
+def show(console: Console, title: str, heads: tuple[str, ...], rows: Rows, notes: list[str] | None = None) -> None:
+    """Print a table, and notes below it."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, head in enumerate(heads):
         table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i > 0)
     for row in rows:
         table.add_row(*row, style="bold" if row[0] == "ingot" else None)
     console.print(table)
+    for note in notes or ():
+        console.print(note, markup=False, highlight=False)
 
 
 def _markdown(title: str, heads: tuple[str, ...], rows: Rows) -> str:
@@ -91,4 +95,4 @@ def write(folder: str, machine: dict[str, Any], item: Workload | Start, results:
         f.write("\n")
     about = ", ".join(f"{k} {v:.0f}" if isinstance(v, float) else f"{k} {v}" for k, v in machine.items())
     with open(os.path.join(folder, item.name + ".md"), "w", encoding="utf-8") as f:
-        f.write(_markdown(item.title, heads, rows) + f"\n{about}\n")
+        f.write("\n".join([_markdown(item.title, heads, rows), *failures(results), about, ""]))
