@@ -34,7 +34,7 @@ class Value:
 
     @property
     def is_literal(self) -> bool:
-        return self.text[0] != "%"
+        return self.text[0] not in "%s"  # a splat counts as computed
 
 
 class Target(Protocol):

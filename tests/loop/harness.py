@@ -50,18 +50,15 @@ class Loaded:
         self.entry.restype = ctypes.c_int32
         self.entry.argtypes = [ctypes.c_void_p] * 3
 
-    def __call__(self, slots: Sequence[np.ndarray | int | float]) -> int:
-        """Run on argument slots: arrays by address, numbers by value. Returns the entry's code."""
+    def __call__(self, slots: Sequence[np.ndarray | np.generic]) -> int:
+        """Run on argument slots: arrays by address, NumPy scalars by value. Returns the entry's code."""
         args = np.zeros(max(len(slots), 1), np.int64)
         for k, x in enumerate(slots):
-            if isinstance(x, np.ndarray) and x.ndim == 0:
-                args[k : k + 1].view(np.uint8)[: x.itemsize] = x.reshape(1).view(np.uint8)
-            elif isinstance(x, np.ndarray):
+            if isinstance(x, np.ndarray):
                 args[k] = x.ctypes.data
-            elif isinstance(x, float):
-                args[k : k + 1].view(np.float32)[0] = x
             else:
-                args[k] = x
+                value = np.asarray(x)
+                args[k : k + 1].view(np.uint8)[: value.itemsize] = value.reshape(1).view(np.uint8)
         arena = np.zeros(self.built.arena_bytes + self.built.scratch_bytes + 64, np.uint8)
         base = -(-arena.ctypes.data // 64) * 64
         return self.entry(args.ctypes.data, ctypes.addressof(_TABLE), base)
