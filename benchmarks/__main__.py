@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import warnings
+from typing import Any
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -53,11 +54,12 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    items = [i for i in (*WORKLOADS, *STARTS) if not a.names or any(fnmatch.fnmatch(i.name, n) for n in a.names)]
+    everything: list[Any] = [*WORKLOADS, *STARTS]
+    items = [i for i in everything if not a.names or any(fnmatch.fnmatch(i.name, n) for n in a.names)]
     patterns = a.peers.split(",")
     chosen = [c for c in CONTENDERS if any(fnmatch.fnmatch(c.name, p.strip()) for p in patterns)]
     if a.list:
-        report.show(console, "workloads", ("name", "what"), [(i.name, i.title) for i in (*WORKLOADS, *STARTS)])
+        report.show(console, "workloads", ("name", "what"), [(i.name, i.title) for i in everything])
         report.show(console, "contenders", ("name",), [(c.name,) for c in CONTENDERS])
         return 0
     if not items or not chosen:
@@ -84,11 +86,11 @@ def main(argv: list[str] | None = None) -> int:
     for item in items:
         results: list
         if item in STARTS:
-            results = measure_start(item, {c.name for c, _ in ready}, max(1, a.rounds // 3), a.threads)  # type: ignore[arg-type]
+            results = measure_start(item, {c.name for c, _ in ready}, max(1, a.rounds // 3), a.threads)
             heads, rows = report.start_rows(results)
         else:
-            results = measure(item, ready, a.rounds, a.seconds)  # type: ignore[arg-type]
-            heads, rows = report.workload_rows(item, results, limits)  # type: ignore[arg-type]
+            results = measure(item, ready, a.rounds, a.seconds)
+            heads, rows = report.workload_rows(item, results, limits)
         report.show(console, f"{item.name}: {item.title}", heads, rows, report.failures(results))
         if a.out:
             report.write(a.out, machine, item, results, heads, rows)

@@ -85,7 +85,7 @@ def gpt(T: Any, layers: int = 4, width: int = 256, heads: int = 8, length: int =
     """A decoder-only transformer: pre-norm blocks, learned positions, causal attention."""
     nn, F = T.nn, T.nn.functional
 
-    class Block(nn.Module):
+    class Block(T.nn.Module):
         def __init__(self):
             super().__init__()
             self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -99,7 +99,7 @@ def gpt(T: Any, layers: int = 4, width: int = 256, heads: int = 8, length: int =
             x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
             return x + self.down(F.gelu(self.up(self.norm2(x))))
 
-    class GPT(nn.Module):
+    class GPT(T.nn.Module):
         def __init__(self):
             super().__init__()
             self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(length, width)

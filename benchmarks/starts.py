@@ -42,7 +42,7 @@ class StartResult:
 
     def as_dict(self) -> dict:
         """For JSON."""
-        out = {"contender": self.contender, "samples": self.samples, "peak_bytes": self.peaks, "error": self.error}
+        out: dict = {"contender": self.contender, "samples": self.samples, "peak_bytes": self.peaks, "error": self.error}
         if self.samples:
             out["median"] = statistics.median(self.samples)
         return {k: v for k, v in out.items() if v}

@@ -255,7 +255,7 @@ class Buffer:
 
         ValueError where it is too small.
         """
-        memory = _Memory.from_address(self.address)
+        memory: Any = _Memory.from_address(self.address)
         memory.buffer = self
         out: np.ndarray = np.ndarray(shape, dtype, memory)
         if out.nbytes > self.nbytes:

@@ -92,8 +92,8 @@ class _Linker:
             if a == b:
                 raise LinkError(f"{a!r} is exported twice")
         for name in exports:
-            s = self.defined.get(name)
-            if s is None or s.section >= 0xFF00 or not o.kept(source.sections[s.section]) or s.value >= source.sections[s.section].size:
+            e = self.defined.get(name)
+            if e is None or e.section >= 0xFF00 or not o.kept(source.sections[e.section]) or e.value >= source.sections[e.section].size:
                 raise LinkError(f"cannot export {name!r}: the object does not define it")
         self.imports = sorted({symbol.name for _, _, _, symbol, _ in source.relocations if symbol.section == 0})
         for name in self.imports:
