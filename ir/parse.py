@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     re.X,
 )
 _MAX_DEPTH = 50  # of nested lists and functions
+_MAX_DIGITS = 21  # of an integer: 64 bits and a sign fit
 _DTYPES = {"bool", "u8", "i8", "i16", "i32", "i64", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"}
 
 
@@ -66,6 +67,8 @@ class _Parser:
             m = _TOKEN.match(text, pos)
             if m is None:
                 raise ParseError(f"line {line}: no such character here: {text[pos]!r}")
+            if m.lastgroup == "int" and len(m.group()) > _MAX_DIGITS:
+                raise ParseError(f"line {line}: an integer of {len(m.group())} digits")
             if m.lastgroup:
                 yield m.lastgroup, m.group(), line
             line += m.group().count("\n")
@@ -258,7 +261,10 @@ class _Parser:
         if kind in ("int", "float", "data"):
             return _Literal(kind, text)
         if kind == "string":
-            return json.loads(text)
+            try:
+                return json.loads(text)
+            except ValueError as e:
+                self.fail(f"bad string: {e}")
         if kind == "func":
             return self.function(text)
         if kind == "word":

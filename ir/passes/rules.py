@@ -218,10 +218,11 @@ RULES = (
     *(Rule(f"{name} over extents 1", getattr(P, name)(x, axes="a"), x, nothing_to_reduce, d, {"x": (2, 1, 1)}, {"a": (1, 2)})
       for name, d in (("reduce_prod", NUMBERS), ("reduce_max", NUMBERS), ("reduce_min", NUMBERS),
                       ("reduce_and", BOOL), ("reduce_or", BOOL))),
-    Rule("reduce_sum over extents 1 = x", P.reduce_sum(x, axes="a"), x, lambda m: integer(m) and nothing_to_reduce(m), INTS, {"x": (2, 1, 1)},
-         {"a": (1, 2)}),
+    Rule("reduce_sum over extents 1 = x", P.reduce_sum(x, axes="a"), x, lambda m: integer(m) and nothing_to_reduce(m), INTS,
+         {"x": (2, 1, 1)}, {"a": (1, 2)}),
+    # a sum starts from 0.0, which -0.0 does not survive
     Rule("reduce_sum over extents 1 = x + 0.0", P.reduce_sum(x, axes="a"), P.add(x, ZERO), lambda m: floating(m) and nothing_to_reduce(m),
-         FLOATS, {"x": (2, 1, 1)}, {"a": (1, 2)}),  # a sum starts from 0.0, which -0.0 does not survive
+         FLOATS, {"x": (2, 1, 1)}, {"a": (1, 2)}),
     *(Rule(f"{name} of {name}", getattr(P, name)(getattr(P, name)(x, axes="a"), axes="b"), getattr(P, name)(x, axes=union), dtypes=d,
            shapes={"x": (2, 3, 4)}, attrs={"a": (1,), "b": (0, 2)})
       for name, d in (("reduce_max", NUMBERS), ("reduce_min", NUMBERS), ("reduce_and", BOOL), ("reduce_or", BOOL))),

@@ -484,16 +484,17 @@ def composite(g: _Generator) -> Value:
 
 
 def scan(g: _Generator) -> Value:
-    """A recurrence h = tanh(h * w + x) over the first dim of x."""
+    """A recurrence h = tanh(h * f(w) + x) over the first dim of x, with a carry and a stack that may go unread."""
     x = g.choose(lambda v: is_float(v) and v.type.rank in (2, 3) and not_empty(v) and v.type.shape[0] <= 8)
     step = tensor_type(x.type.dtype, x.type.shape[1:])
     b = Builder("cell")
-    w, h, xt = (b.expr(b.input(step, n)) for n in ("w", "h", "x"))
-    new = OPS["tanh"](h * w + xt)
-    body = b.freeze((new.value, (new * 2.0).value))
-    consts = g.input(step.shape, step.dtype), g.input(step.shape, step.dtype)
-    last, ys = g.emit("scan", *consts, x, body=body, n_const=1, n_carry=1, length=x.type.shape[0], reverse=g.chance(0.3))
-    return g.pick((last, ys))
+    w, h, count, xt = (b.expr(b.input(t, n)) for n, t in (("w", step), ("h", step), ("count", tensor_type(x.type.dtype, ())), ("x", step)))
+    weight = OPS["sigmoid"](w) if g.chance(0.5) else w
+    new = OPS["tanh"](h * weight + xt)
+    body = b.freeze((new.value, (count + 0.5).value, (new * 2.0).value, (count * weight).value))
+    consts = g.input(step.shape, step.dtype), g.input(step.shape, step.dtype), g.input((), step.dtype, scalar=g.chance(0.5))
+    outs = g.emit("scan", *consts, x, body=body, n_const=1, n_carry=2, length=x.type.shape[0], reverse=g.chance(0.3))
+    return g.pick(outs)
 
 
 def random(g: _Generator) -> Value:

@@ -168,6 +168,8 @@ HEAD = "func @main(%x: f32[2,3]) -> f32[2,3] {\n"
         ("func @f() -> i8[2] { %0 = constant {value=[1]} : i8[2] return %0 }", "needs 2 elements"),
         ("func @f() -> i8[] { %0 = constant {value=base64:AAAA} : i8[] return %0 }", "holds 1 bytes, not 3"),
         ("func @f(%x: scalar f32[2]) -> f32[2] { return %x }", "scalar input has rank 0"),
+        ("func @f(%x: f32[" + "9" * 5000 + "]) -> f32[1] { return %x }", "an integer of 5000 digits"),
+        (HEAD + '  %0 = neg %x {mode="\\q"} : f32[2,3]\n return %0 }', "line 2: bad string"),
         (HEAD + "  %0 = transpose %x {perm=" + "[" * 999 + "]" * 999 + "} : f32[3,2]\n return %0 }", "nested too deep"),
     ],
 )

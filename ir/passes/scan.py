@@ -1,0 +1,126 @@
+"""Loops: what a scan carries and stacks for nobody, dropped; what does not change from step to step, computed before it."""
+
+from __future__ import annotations
+
+from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.passes.bodies import with_bodies
+
+__all__ = ["prune_scans", "hoist"]
+
+# cheap where they are read, and the lowering folds them into the loop: not worth a buffer
+_STAY = frozenset(("constant", "iota", "broadcast", "reshape", "transpose", "slice", "reverse"))
+_CAN_FAIL = frozenset(("gather", "scatter", "index_get", "index_put", "window_scatter"))
+
+
+@with_bodies
+def prune_scans(graph: Graph) -> Graph:
+    """Drop the stacked results that nobody reads, the carries that only serve themselves, and the inputs no step reads.
+
+    Works backwards, so that loops whose results only a pruned loop read are pruned in turn.
+    """
+    if not any(n.op.name == "scan" for n in graph.nodes):
+        return graph
+    live = set(graph.outputs)
+    nodes: list[Node] = []
+    changed = False
+    for n in reversed(graph.nodes):
+        if n.op.name == "scan" and not live.isdisjoint(n.outputs):
+            smaller = _prune(n, live)
+            changed |= smaller is not n
+            n = smaller
+        if not live.isdisjoint(n.outputs):
+            live.update(n.inputs)
+        nodes.append(n)
+    return graph.replace(nodes=tuple(reversed(nodes))) if changed else graph
+
+
+def _prune(n: Node, live: set[Value]) -> Node:
+    body, n_const, n_carry, length, reverse = n.attrs
+    first_x = n_const + n_carry
+    carries = {i for i in range(n_carry) if n.outputs[i] in live}
+    ys = [i for i in range(n_carry, len(n.outputs)) if n.outputs[i] in live]
+    while True:  # a carry is needed where a needed result of the body reads it
+        needed = _reads(body, [body.outputs[i] for i in (*sorted(carries), *ys)])
+        more = carries | {i for i in range(n_carry) if body.inputs[n_const + i] in needed}
+        if more == carries:
+            break
+        carries = more
+    consts = [i for i in range(n_const) if body.inputs[i] in needed]
+    xs = [i for i in range(first_x, len(n.inputs)) if body.inputs[i] in needed]
+    kept = [*consts, *(n_const + i for i in sorted(carries)), *xs]
+    out = [*sorted(carries), *ys]
+    if len(kept) == len(n.inputs) and len(out) == len(n.outputs):
+        return n
+    smaller = body.replace(
+        inputs=tuple(body.inputs[i] for i in kept),
+        input_names=tuple(body.input_names[i] for i in kept),
+        outputs=tuple(body.outputs[i] for i in out),
+        nodes=tuple(m for m in body.nodes if not needed.isdisjoint(m.outputs)),
+        scalars=frozenset(new for new, old in enumerate(kept) if old in body.scalars),
+    )
+    attrs = (smaller, len(consts), len(carries), length, reverse)
+    return Node(n.op, tuple(n.inputs[i] for i in kept), attrs, tuple(n.outputs[i] for i in out), n.loc)
+
+
+def _reads(body: Graph, outputs: list[Value]) -> set[Value]:
+    """Every value that `outputs` need, themselves included."""
+    needed = set(outputs)
+    for m in reversed(body.nodes):
+        if not needed.isdisjoint(m.outputs):
+            needed.update(m.inputs)
+    return needed
+
+
+@with_bodies
+def hoist(graph: Graph) -> Graph:
+    """Move nodes of a scan's body that read only its consts in front of the scan; their results become consts.
+
+    Views and constants stay, as do operations that can fail, and bodies of loops that may run no step.
+    """
+    nodes: list[Node] = []
+    for n in graph.nodes:
+        if n.op.name == "scan" and isinstance(n.attrs[3], int) and n.attrs[3] > 0:
+            before, n = _hoist(n)
+            nodes += before
+        nodes.append(n)
+    return graph if len(nodes) == len(graph.nodes) else graph.replace(nodes=tuple(nodes))
+
+
+def _hoist(n: Node) -> tuple[list[Node], Node]:
+    body, n_const, n_carry, length, reverse = n.attrs
+    outside = dict(zip(body.inputs[:n_const], n.inputs))  # value of the body -> the same in front of the loop
+    fixed: dict[Value, Node] = {}  # values that do not change, with what makes them
+    for m in body.nodes:
+        if m.op.name not in _CAN_FAIL and all(v in outside or v in fixed for v in m.inputs):
+            fixed.update((v, m) for v in m.outputs)
+    moving = [m for m in body.nodes if m.outputs[0] in fixed and m.op.name not in _STAY]
+    if not moving:
+        return [], n
+    before: list[Node] = []
+
+    def move(m: Node) -> None:
+        """Copy m, and what it reads, in front of the loop."""
+        for v in m.inputs:
+            if v not in outside:
+                move(fixed[v])
+        if m.outputs[0] in outside:
+            return
+        outputs = tuple(Value(v.type) for v in m.outputs)
+        before.append(Node(m.op, tuple(outside[v] for v in m.inputs), m.attrs, outputs, m.loc))
+        outside.update(zip(m.outputs, outputs))
+
+    for m in moving:
+        move(m)
+    gone = set(moving)
+    rest = tuple(m for m in body.nodes if m not in gone)
+    read = {v for m in rest for v in m.inputs} | set(body.outputs)
+    new = tuple(v for m in moving for v in m.outputs if v in read)
+    names = tuple(f"fixed{i}" for i in range(len(new)))
+    changed = body.replace(
+        inputs=body.inputs[:n_const] + new + body.inputs[n_const:],
+        input_names=body.input_names[:n_const] + names + body.input_names[n_const:],
+        nodes=rest,
+        scalars=frozenset(i if i < n_const else i + len(new) for i in body.scalars),
+    )
+    inputs = n.inputs[:n_const] + tuple(outside[v] for v in new) + n.inputs[n_const:]
+    return before, Node(n.op, inputs, (changed, n_const + len(new), n_carry, length, reverse), n.outputs, n.loc)
