@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import ingot
+import ingot.random  # noqa: F401  (gives Tensor its random methods)
 from ingot._tensor import Tensor
 
 __all__ = [

@@ -38,6 +38,13 @@ class Parameter(Tensor):
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True):
         pass  # __new__ has done it
 
+    def __deepcopy__(self, memo: dict) -> Any:
+        """A copy of the values, without the gradient."""
+        if id(self) not in memo:
+            copied = wrap((self._owned()[0], None), type(self))
+            memo[id(self)] = copied.requires_grad_() if self.requires_grad else copied
+        return memo[id(self)]
+
     def __repr__(self, **kwargs: Any) -> str:
         return "Parameter containing:\n" + super().__repr__(**kwargs)
 

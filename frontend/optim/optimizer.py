@@ -222,8 +222,11 @@ class RuleOptimizer(Optimizer):
                         self._ready_state(p, group, flags)
 
     def _ready_state(self, p: Tensor, group: ParamGroup, flags: frozenset[str]) -> dict[str, Any]:
+        names = RULES[self.rule].state(flags)
+        if not names:
+            return {}
         state = self.state[p]
-        for name in RULES[self.rule].state(flags):
+        for name in names:
             if not isinstance(state.get(name), Tensor):
                 number = state.get(name)
                 made = self._state_value(name, p, group)

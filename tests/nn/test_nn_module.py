@@ -90,9 +90,9 @@ def test_more_assignment_rules() -> None:
         Early()
     with pytest.raises(KeyError, match="already exists"):
         m.register_buffer("forward", ingot.zeros(1))
-    with pytest.raises(KeyError, match='can\'t contain "."'):
+    with pytest.raises(KeyError, match="must not contain"):
         m.register_parameter("a.b", None)
-    with pytest.raises(KeyError, match="can't be empty"):
+    with pytest.raises(KeyError, match="must not be empty"):
         m.add_module("", nn.Identity())
     with pytest.raises(TypeError, match="is not a Module subclass"):
         m.add_module("x", 3)  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_modes_and_conversion() -> None:
     assert m.fc.weight.dtype is ingot.float32
     with pytest.raises(TypeError, match="floating point"):
         m.to(ingot.int64)
-    if not ingot.cuda.is_available():
+    if not (hasattr(ingot, "cuda") and ingot.cuda.is_available()):
         with pytest.raises(RuntimeError):
             m.cuda()
     m.requires_grad_(False)
@@ -337,9 +337,9 @@ def test_bad_input_says_what_is_wrong() -> None:
     with pytest.raises(RuntimeError, match="indices must be an integer Tensor"):
         nn.Embedding(3, 2)(ingot.zeros(2))
     with pytest.raises(IndexError):
-        nn.Embedding(3, 2)(ingot.tensor([3])).numpy()
+        nn.Embedding(3, 2)(ingot.tensor([3])).tolist()
     with pytest.raises(IndexError):
-        nn.Embedding(3, 2)(ingot.tensor([-1])).numpy()
+        nn.Embedding(3, 2)(ingot.tensor([-1])).tolist()
     with pytest.raises(IndexError):
         nn.functional.cross_entropy(ingot.zeros(2, 3), ingot.tensor([0, -1])).item()
     with pytest.raises(ValueError, match="expected a target of shape"):

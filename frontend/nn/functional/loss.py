@@ -398,7 +398,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, re
 
 @composite
 def _hinge(x: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
-    return _reduce(ingot.where(t == 1, x, 0.0) + ingot.where(t == -1, ingot.relu(margin - x), 0.0), reduction)
+    return _reduce(ingot.where(t != -1, x, 0.0) + ingot.where(t != 1, (margin - x).clamp_min(0.0), 0.0), reduction)
 
 
 def hinge_embedding_loss(
@@ -410,7 +410,7 @@ def hinge_embedding_loss(
 
 @composite
 def _cosine_embedding(cos: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
-    return _reduce(ingot.where(t == 1, 1.0 - cos, 0.0) + ingot.where(t == -1, ingot.relu(cos - margin), 0.0), reduction)
+    return _reduce(ingot.where(t == 1, 1.0 - cos, 0.0) + ingot.where(t == -1, (cos - margin).clamp_min(0.0), 0.0), reduction)
 
 
 def cosine_embedding_loss(
@@ -431,7 +431,7 @@ def cosine_embedding_loss(
 
 @composite
 def _margin_ranking(x1: Tensor, x2: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
-    return _reduce(ingot.relu(-t * (x1 - x2) + margin), reduction)
+    return _reduce((-t * (x1 - x2) + margin).clamp_min(0.0), reduction)
 
 
 def margin_ranking_loss(
@@ -451,7 +451,7 @@ def margin_ranking_loss(
 
 @composite
 def _triplet(positive: Tensor, negative: Tensor, margin: float, reduction: str) -> Tensor:
-    return _reduce(ingot.relu(positive - negative + margin), reduction)
+    return _reduce((positive - negative + margin).clamp_min(0.0), reduction)
 
 
 def triplet_margin_loss(

@@ -211,12 +211,20 @@ class EmbeddingBag(Module):
         self,
         num_embeddings: int,
         embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
         mode: str = "mean",
+        sparse: bool = False,
         _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
         device: Any = None,
         dtype: Any = None,
     ):
         super().__init__()
+        if max_norm is not None or scale_grad_by_freq or sparse or include_last_offset or padding_idx is not None:
+            raise ValueError("EmbeddingBag: max_norm, scale_grad_by_freq, sparse, include_last_offset and padding_idx are not supported")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.mode = mode
