@@ -113,6 +113,7 @@ def pool_code(arch: str | None = None) -> bytes:
     _refuse_if_frozen("the worker pool", key)
     if _correct_toolchain():
         return pool_code(arch)
+    the_cache().record_miss(key, {"name": "worker pool", "target": arch})
     from ingot.backends.cpu import pool
 
     times: dict[str, float] = {}
@@ -152,12 +153,12 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
 
 
 def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code:
-    provenance = {"name": graph.name, **(provenance or {}), "signature": _signature(graph), "target": level.name}
+    provenance = {"name": graph.name, **_place(graph), **(provenance or {}), "signature": _signature(graph), "target": level.name}
     _refuse_if_frozen(graph.name, key)
     if _correct_toolchain():
         preimage = _preimage("graph", graph.text, level)
         key = keys.key_of(preimage)
-    the_cache().record_miss(key, provenance, "absent")
+    the_cache().record_miss(key, provenance)
     times: dict[str, float] = {}
     with log.timed("import", times):
         from ingot.backends import cpu
@@ -329,6 +330,17 @@ def _at_graph(manifest: dict[str, Any], graph: Graph) -> dict[str, Any]:
         loc = graph.nodes[node].loc if isinstance(node, int) and node < len(graph.nodes) else None
         checks[code] = {"message": check["message"], "location": _Where(loc) if loc is not None else None}
     return {**manifest, "checks": checks}
+
+
+def _place(graph: Graph) -> dict[str, Any]:
+    """Where the graph's first node was recorded, for people."""
+    from ingot.ir.location import resolve
+
+    for n in graph.nodes:
+        if n.loc is not None:
+            source = resolve(n.loc)
+            return {"file": source.file, "line": source.line}
+    return {}
 
 
 def _signature(graph: Graph) -> str:

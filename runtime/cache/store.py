@@ -53,6 +53,7 @@ class Cache:
         self.counts: Counter[str] = Counter()
         self._told: Counter[str] = Counter()  # what of `counts` the folder's statistics hold already
         self._memory: dict[str, bytes] = {}
+        self._reasons: dict[str, str] = {}  # of misses that are not recorded yet
         self._lock = threading.Lock()
 
     @property
@@ -67,6 +68,7 @@ class Cache:
         with self._lock:
             if found is None:
                 self.counts[f"miss.{reason}"] += 1
+                self._reasons[key] = reason
             else:
                 self.counts[f"hit.{found.source}"] += 1
                 self.counts["saved_ms"] += int(found.entry.manifest.get("compile_ms", 0))
@@ -111,8 +113,9 @@ class Cache:
                 self.counts["evicted"] += evicted
                 log.log("cache", "evicted %d entries", evicted)
 
-    def record_miss(self, key: str, provenance: dict[str, Any], reason: str) -> None:
-        """Leave a record of a miss for `ingot cache explain`."""
+    def record_miss(self, key: str, provenance: dict[str, Any]) -> None:
+        """Leave a record of the last miss of `key` for `ingot cache explain`."""
+        reason = self._reasons.pop(key, "absent")
         if self._usable():
             assert self.own is not None
             journal.append(os.path.join(self.own.folder, "misses.jsonl"), {"key": key, "reason": reason, "time": time.time(), **provenance})

@@ -103,6 +103,8 @@ def test_a_damaged_entry_is_rebuilt(monkeypatch):
     with pytest.warns(log.IngotWarning, match="damaged"):
         x, out = run(compiler.executable(make_graph()))
     np.testing.assert_allclose(out, np.exp(x) * 2, rtol=1e-6)
+    reasons = [m["reason"] for m in journal.read(os.path.join(the_cache().own.folder, "misses.jsonl")) if m["key"] == key]
+    assert reasons == ["absent", "damaged"]
     forget(monkeypatch)
     run(compiler.executable(make_graph()))
     assert compiler.counts == {"compiled": 2, "cache": 1}
