@@ -144,11 +144,10 @@ class Addresses(Writer):
                     continue
                 same.append((atom, c))
             elif isinstance(atom, (Div, Mod)) and self.varies(atom.num):
-                if self._block(atom):
+                if self._block(atom) and (isinstance(atom, Div) or isinstance(c, int)):
                     same.append((atom, c))
                     if isinstance(atom, Mod):
-                        inner = ix.coefficient(atom.num, self.lane_var)  # type: ignore[arg-type]
-                        step += inner * c  # type: ignore[operator]
+                        step += ix.coefficient(atom.num, self.lane_var) * c  # type: ignore
                 else:
                     vary.append((atom, c))
             elif isinstance(atom, Dyn) and self.scalar(atom.name).lanes:

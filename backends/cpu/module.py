@@ -63,7 +63,7 @@ def _attributes(level: Level) -> str:
     return f"attributes #0 = {{ {common}{wide} }}\nattributes #1 = {{ {common} }}\nattributes #2 = {{ {common} noinline }}\n!0 = !{{i32 1}}\n"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _machine(level: Level) -> Any:
     import llvmlite.binding as llvm
 

@@ -15,8 +15,29 @@ import numpy as np
 
 from ingot.ir import dtypes
 from ingot.ir.loop.ir import (
-    Acc, Alloc, Barrier, Check, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Mod, Operand, Param,
-    Reduce, SetAcc, Stmt, Store, Var, neutral,
+    Acc,
+    Alloc,
+    Barrier,
+    Check,
+    Const,
+    Div,
+    Dyn,
+    For,
+    GetAcc,
+    If,
+    Index,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Operand,
+    Param,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
+    Var,
+    neutral,
 )  # fmt: skip
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.numpy_emitter import NumpyEmitter

@@ -5,8 +5,30 @@ from __future__ import annotations
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
 from ingot.ir.loop.ir import (
-    REDUCTIONS, Acc, Alloc, Barrier, Check, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Mod, Operand,
-    Param, Reduce, SetAcc, Stmt, Store, Var,
+    REDUCTIONS,
+    Acc,
+    Alloc,
+    Barrier,
+    Check,
+    Const,
+    Div,
+    Dyn,
+    For,
+    GetAcc,
+    If,
+    Index,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Mod,
+    Operand,
+    Param,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
+    Var,
 )  # fmt: skip
 from ingot.ir.loop.program import Copy, Launch, Program, Step
 from ingot.ir.loop.text import print_kernel
