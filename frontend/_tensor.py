@@ -392,6 +392,8 @@ class Tensor:
         on = self.requires_grad
         if bool(requires_grad) == on:
             return self
+        if self._storage is not None:
+            epoch.bump()  # compiled functions may have seen the flag
         if not requires_grad:
             if not isinstance(self._edge[0], Leaf):  # type: ignore[index]
                 raise RuntimeError(

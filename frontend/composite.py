@@ -36,6 +36,7 @@ class CompositeTrace(Recorder):
 
     def __init__(self, name: str):
         super().__init__()
+        self.outer = here.recorder
         self.name = name
         self.grad_enabled = False  # the derivative comes from the graph
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
@@ -188,28 +189,39 @@ class Recorder:
 
     def whole_graph(self, live: tuple[int, ...], name: str) -> Graph:
         """The Graph that computes the values `live` from all the inputs, whether it reads them or not."""
-        return self.graph(live, name, all_inputs=True)[0]
+        return self.subgraph([-1 - k for k in range(len(self.inputs))], live, name)
 
-    def graph(self, live: tuple[int, ...], name: str = "eager", all_inputs: bool = False) -> tuple[Graph, tuple[int, ...]]:
+    def graph(self, live: tuple[int, ...], name: str = "eager") -> tuple[Graph, tuple[int, ...]]:
         """The Graph that computes the values `live` (numbers as in a node's inputs), and the inputs it reads, in order."""
         first = self._first_outputs()
         needed = set(live)
+        for n in range(len(self.nodes) - 1, -1, -1):
+            if any(i in needed for i in range(first[n], first[n + 1])):
+                needed.update(self.nodes[n][2])
+        reads = tuple(k for k in range(len(self.inputs)) if -1 - k in needed)
+        return self.subgraph([-1 - k for k in reads], live, name), reads
+
+    def subgraph(self, inputs: Sequence[int], live: Sequence[int], name: str) -> Graph:
+        """The Graph that computes the values `live` from the values `inputs`."""
+        first = self._first_outputs()
+        values: dict[int, Value] = {i: Value(self.types[i] if i >= 0 else self.inputs[-1 - i].type) for i in inputs}
+        graph_inputs = tuple(values[i] for i in inputs)
+        needed = set(live) - set(values)
         kept = []
         for n in range(len(self.nodes) - 1, -1, -1):
             if any(i in needed for i in range(first[n], first[n + 1])):
                 kept.append(n)
-                needed.update(self.nodes[n][2])
-        reads = tuple(k for k in range(len(self.inputs)) if all_inputs or -1 - k in needed)
-        values: dict[int, Value] = {-1 - k: Value(self.inputs[k].type) for k in reads}
+                needed.update(i for i in self.nodes[n][2] if i not in values)
         nodes = []
         for n in reversed(kept):
             op, attrs, ins = self.nodes[n]
-            outputs = tuple(Value(self.types[i]) for i in range(first[n], first[n + 1]))
+            made = range(first[n], first[n + 1])
+            outputs = tuple(Value(self.types[i]) for i in made)
             nodes.append(Node(op, tuple(values[i] for i in ins), attrs, outputs, self.locs[n]))
-            values.update(zip(range(first[n], first[n + 1]), outputs))
-        scalars = frozenset(i for i, k in enumerate(reads) if self.input_keys[k] < 0)
-        graph = Graph(name, tuple(values[-1 - k] for k in reads), tuple(nodes), tuple(values[i] for i in live), scalars=scalars)
-        return graph, reads
+            for i, v in zip(made, outputs):
+                values.setdefault(i, v)
+        scalars = frozenset(k for k, i in enumerate(inputs) if i < 0 and self.input_keys[-1 - i] < 0)
+        return Graph(name, graph_inputs, tuple(nodes), tuple(values[i] for i in live), scalars=scalars)
 
     def _first_outputs(self) -> list[int]:
         """The number of each node's first output; one more at the end."""

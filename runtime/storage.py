@@ -229,11 +229,15 @@ class Storage:
         if counts:
             self.version.n += 1
 
+    def renew(self) -> None:
+        """Make all views stale."""
+        self.generation = next(_generations)
+
     def detach(self) -> None:
         """Forget the history of the whole."""
         self.edge = None
         if self.generation == self.generation:
-            self.generation = next(_generations)
+            self.renew()
 
     # ---- memory that others see
 

@@ -374,21 +374,24 @@ def ones(t: TensorType) -> Pair:
 
 
 def engine(
-    roots: Sequence[tuple[Edge, Pair]], *, retain_graph: bool, create_graph: bool, targets: Sequence[Edge] | None = None
-) -> list[Pair | None]:
+    roots: Sequence[tuple[Edge, Pair]], *, retain_graph: bool, create_graph: bool, targets: Sequence[Edge] | None = None,
+    leaf_hooks: bool = True,
+) -> list[Pair | None]:  # fmt: skip
     """Carry gradients from `roots` back to the leaves, or only to `targets`, whose gradients are returned (then no leaf changes)."""
     rec = here.recorder
     was = rec.grad_enabled
     rec.grad_enabled = create_graph
     rec.backward_depth += 1
     try:
-        return _run(roots, retain_graph, create_graph, targets)
+        return _run(roots, retain_graph, create_graph, targets, leaf_hooks)
     finally:
         rec.backward_depth -= 1
         rec.grad_enabled = was
 
 
-def _run(roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets: Sequence[Edge] | None) -> list[Pair | None]:
+def _run(
+    roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets: Sequence[Edge] | None, leaf_hooks: bool
+) -> list[Pair | None]:
     wanted = _needed(roots, targets)
     waiting: dict[Node, list[Pair | None]] = {}
     heap: list[tuple[int, int, Node]] = []
@@ -411,7 +414,7 @@ def _run(roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets
     while heap:
         node = heapq.heappop(heap)[2]
         grads = waiting.pop(node)
-        if node.pre_hooks:
+        if node.pre_hooks and (leaf_hooks or not isinstance(node, Leaf)):
             for i, hook in list(node.pre_hooks.values()):
                 g = grads[i]
                 if g is not None:
