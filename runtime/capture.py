@@ -1,0 +1,258 @@
+"""Capture: tracing a function into a graph that has the same effects.
+
+A `Trace` is the recorder while a function is traced. A tensor from outside is captured by reference: its Storage is given a
+placeholder value for the time of the trace, so that everything that reads or writes it, views included, is recorded.
+Afterwards every Storage is as it was; what was written has become an output that is put there after each call.
+Gradient slots, generators and host numbers (`cell`) are captured likewise.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ingot.ir.dtypes import f64, i64
+from ingot.ir.graph import Const
+from ingot.ir.location import describe
+from ingot.ir.op import OPS
+from ingot.ir.types import TensorType
+from ingot.runtime.array import Array
+from ingot.runtime.recorder import Recorder, here, user_location
+from ingot.runtime.scalars import rank0
+from ingot.runtime.storage import LeafStep, Storage
+from ingot.runtime.tape import GradSlot, Leaf, frontend
+
+__all__ = ["Trace", "Source", "CaptureError", "LeakedTensorError", "active", "outside", "TRACING"]
+
+TRACING = threading.RLock()  # one trace at a time: it changes Storages for its duration
+
+
+class CaptureError(RuntimeError):
+    """A function does something that cannot be compiled: the message says what, where, and the alternative."""
+
+
+class LeakedTensorError(CaptureError):
+    """A tensor made while a function was traced was kept somewhere that compiled code cannot write to."""
+
+
+def active() -> bool:
+    """Whether this thread is tracing a function for `ingot.compile`."""
+    rec = here.recorder
+    return rec.tracing and not rec.composite
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """A block that is not traced but runs at once, for state that must exist before it is captured."""
+    rec = here.recorder
+    outer = rec
+    while outer.tracing:
+        outer = outer.outer
+    if outer is rec:
+        yield
+        return
+    here.recorder = outer
+    try:
+        yield
+    finally:
+        here.recorder = rec
+
+
+class Source:
+    """Where the value of one graph input comes from at each call.
+
+    kind: "arg" (index), "storage" (Storage), "slot" (GradSlot), "cell" ((container, key, index)), "seed" or "offset" (Generator),
+    "cotangent" (index)
+    """
+
+    __slots__ = ("kind", "of")
+
+    def __init__(self, kind: str, of: Any):
+        self.kind = kind
+        self.of = of
+
+
+class Captured:
+    """A Storage from outside, and what it held before the trace."""
+
+    __slots__ = ("base", "edge", "generation", "exposed", "placeholder", "stand_in", "tensors")
+
+    def __init__(self, s: Storage, placeholder: Array):
+        self.base, self.edge, self.generation, self.exposed = s.base, s.edge, s.generation, s.exposed
+        self.placeholder = placeholder
+        self.stand_in: Leaf | None = None  # for the history of the base, if it has one
+        self.tensors: list[Any] = []  # weak references to the tensors that were read
+
+
+class SlotState:
+    """A gradient slot during the trace. `was_none` is None where nobody looked before it was written."""
+
+    __slots__ = ("was_none", "held", "given")
+
+    def __init__(self, was_none: bool | None, held: Any):
+        self.was_none = was_none
+        self.held = held  # the Tensor that .grad is now
+        self.given = held  # the stand-in for the gradient from outside
+
+
+def refuse(what: str, instead: str) -> CaptureError:
+    """The error for something that cannot be compiled, with the user's line."""
+    where = describe(user_location(3))
+    return CaptureError(f"{what}\n{where}\n{instead}" if where else f"{what}; {instead}")
+
+
+class Trace(Recorder):
+    """The recorder while a function is traced for `ingot.compile`."""
+
+    tracing = True
+
+    def __init__(self, outer: Any):
+        super().__init__()
+        self.outer = outer
+        self.grad_enabled = outer.grad_enabled
+        self.inference = outer.inference
+        self.sources: list[Source] = []
+        self.captured: dict[Storage, Captured] = {}
+        self.slots: dict[GradSlot, SlotState] = {}
+        self.cells: dict[Any, Any] = {}
+        self.generators: dict[Any, list] = {}
+        self.requires: list[tuple[Any, bool]] = []  # tensors read, and whether they required gradients
+        self.thread = threading.get_ident()
+
+    # ---- inputs
+
+    def placeholder(self, t: TensorType, source: Source, scalar: bool = False) -> Array:
+        """A graph input."""
+        a = Array(t, None, -1 - len(self.inputs), self)
+        self.inputs.append(a)
+        self.input_keys.append(~id(t) if scalar else id(t))
+        self.sources.append(source)
+        return a
+
+    def input(self, a: Array) -> int | None:
+        raise AssertionError(f"{a} was made outside of the trace and not captured")
+
+    def capture(self, t: Any) -> None:
+        """Capture a tensor that is about to be read, unless it was made here."""
+        s = t._storage
+        if s is None:
+            if t._array.source is self:
+                return
+            s = t._share()
+        elif s.base.source is self:
+            found = self.captured.get(s)
+            if found is not None:
+                self._note(found, t)
+            return
+        self._note(self.capture_storage(s), t)
+
+    def _note(self, found: Captured, t: Any) -> None:
+        if not any(r() is t for r in found.tensors):
+            found.tensors.append(weakref.ref(t))
+            edge = any(isinstance(p, LeafStep) for p in t._steps)
+            self.requires.append((t, edge))
+
+    def capture_storage(self, s: Storage) -> Captured:
+        """Replace the value of a Storage from outside by a placeholder."""
+        found = self.captured[s] = Captured(s, self.placeholder(s.base.type, Source("storage", s)))
+        s.base = found.placeholder
+        s.exposed = None
+        if s.edge is not None:
+            found.stand_in = Leaf(GradSlot(s.base.type))
+            s.edge = (found.stand_in, 0)
+        s.renew()
+        return found
+
+    def will_write(self, s: Storage) -> None:
+        """Called before a Storage is written in place."""
+        if s.base.source is not self:
+            self.capture_storage(s)
+
+    def will_rebind(self, t: Any) -> None:
+        """Called before `.data` is assigned."""
+        raise refuse("a compiled function cannot assign .data", "use copy_() under no_grad() instead")
+
+    def read_grad(self, slot: GradSlot) -> Any:
+        """The Tensor that a `.grad` holds now."""
+        state = self.slots.get(slot)
+        if state is None:
+            held = slot.grad
+            if held is not None:
+                if held.requires_grad:
+                    raise refuse("a gradient that itself requires gradients is read", "compile the function without create_graph")
+                held = frontend.wrap((self.placeholder(held._array.type, Source("slot", slot)), None))
+            state = self.slots[slot] = SlotState(held is None, held)
+        return state.held
+
+    def write_grad(self, slot: GradSlot, value: Any) -> None:
+        """Assign a `.grad`."""
+        state = self.slots.get(slot)
+        if state is None:
+            self.slots[slot] = state = SlotState(None, None)
+        state.held = value
+
+    def cell(self, container: Any, key: Any, index: int | None) -> Any:
+        """A float64 scalar that is container[key] (or container[key][index]), read anew at each call."""
+        k = (id(container), key, index)
+        found = self.cells.get(k)
+        if found is None:
+            found = self.cells[k] = frontend.wrap((self.placeholder(rank0(f64), Source("cell", (container, key, index)), scalar=True), None))
+        return found
+
+    def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
+        """Seed and offset for a random op: the offset at the start of the call, plus what was reserved before in the function."""
+        g = self.generators.get(generator)
+        if g is None:
+            t = rank0(i64)
+            seed = self.placeholder(t, Source("seed", generator), scalar=True)
+            g = self.generators[generator] = [seed, self.placeholder(t, Source("offset", generator), scalar=True), 0]
+        seed, offset, before = g
+        g[2] += blocks
+        if before:
+            t = rank0(i64)
+            const = Const(t, before.to_bytes(8, "little", signed=True))
+            (delta,) = self.emit(OPS["constant"], (), (const,), (t,), None)
+            (offset,) = self.emit(OPS["add"], (offset, delta), (), (t,), None)
+        return seed, offset
+
+    # ---- what cannot be done
+
+    def need(self, a: Array) -> None:
+        if threading.get_ident() != self.thread:
+            with TRACING:
+                raise RuntimeError("this tensor was read while another thread traced a function that uses it; read it again")
+        raise refuse(
+            "the value of a tensor is not known while a function is compiled: it cannot be printed, turned into a number or decide a branch",
+            "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function",
+        )
+
+    def flush(self) -> None:
+        """Nothing runs while a function is traced."""
+
+    def type_of(self, i: int) -> TensorType:
+        """The type of value number i."""
+        return self.types[i] if i >= 0 else self.inputs[-1 - i].type
+
+    # ---- the end
+
+    def restore(self) -> None:
+        """Give every captured Storage its own value back. Tensors that were read notice by its generation."""
+        for s, c in self.captured.items():
+            s.base, s.edge, s.exposed = c.base, c.edge, c.exposed
+            if c.exposed is None:
+                s.renew()
+            else:
+                s.share(c.exposed)
+
+
+def run_traced(trace: Trace, fn: Callable[[], Any]) -> Any:
+    """Call `fn` with `trace` as the recorder."""
+    outer = here.recorder
+    here.recorder = trace
+    try:
+        return fn()
+    finally:
+        here.recorder = outer
