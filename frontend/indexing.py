@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingot.dispatch import convert, from_array, inplace, make_view
-from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtype_name, dtypes, is_number, python_number, record, scalar
+from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtype_name, dtypes, is_number, number_tensor, record, scalar
 from ingot.ir.op import OPS
 
 __all__ = ["getitem", "setitem", "put_at"]
@@ -232,7 +232,7 @@ def _as_value(value: Any, dtype: dtypes.DType) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if is_number(value):
-        return scalar(python_number(value), dtype)
+        return number_tensor(value, dtype)
     if isinstance(value, (list, tuple, np.ndarray, range)):
         from ingot.functions.creation import tensor
 

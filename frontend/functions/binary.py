@@ -236,6 +236,17 @@ def truth(x: Tensor) -> Tensor:
     return x if x.dtype.kind == "b" else apply("ne", x, scalar(0, x.dtype))
 
 
+def _comparable(name: str, input: Any, other: Any) -> dtypes.DType:
+    """The dtype to compare in: the common one, or int64 beside an int that an integer dtype cannot hold."""
+    _sides(name, input, other)
+    dtype = common_dtype(input, other)
+    if dtype.kind in "iu":
+        low, high = (-(1 << dtype.bits - 1), (1 << dtype.bits - 1) - 1) if dtype.kind == "i" else (0, (1 << dtype.bits) - 1)
+        if any(isinstance(v, int) and not low <= v <= high for v in (input, other)):
+            return dtypes.i64
+    return dtype
+
+
 def _make(row: Binary) -> Callable[..., Tensor]:
     name, op, domain, bool_op = row.name, row.op, row.domain, row.bool_op
 
@@ -247,6 +258,8 @@ def _make(row: Binary) -> Callable[..., Tensor]:
         if domain == "float":
             _sides(name, input, other)
             a, b = operands(name, input, other, dtype=float_dtype(common_dtype(input, other)))
+        elif domain == "compare":
+            a, b = operands(name, input, other, dtype=_comparable(name, input, other), wrap=False)
         else:
             a, b = operands(name, input, other)
         kind = a.dtype.kind
@@ -374,10 +387,7 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
 
 @composite
 def _heaviside(x: Tensor, values: Tensor) -> Tensor:
-    step = cast(x > 0, x.dtype)
-    if x.dtype.kind == "f":
-        step = apply("select", x != x, x, step)
-    return apply("select", x == 0, values, step)
+    return apply("select", x == 0, values, cast(x > 0, x.dtype))
 
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -17,7 +17,7 @@ from ingot._tensor import Tensor, get_default_dtype
 
 __all__ = [
     "OPS", "Number", "Tensor", "ShapeError", "apply", "cast", "check_tensor", "common_dtype", "default_dtype", "dim_list", "dtype_name",
-    "emit_out", "float_dtype", "frozen", "is_number", "one_dim", "operands", "python_number", "refuse", "scalar", "shape_arg", "store", "upcast", "broadcast_shapes",
+    "emit_out", "float_dtype", "frozen", "is_number", "number_tensor", "one_dim", "operands", "python_number", "refuse", "scalar", "shape_arg", "store", "upcast", "broadcast_shapes",
     "record", "dtypes", "can_cast", "static_int", "same_shape",
 ]  # fmt: skip
 
@@ -114,8 +114,23 @@ def common_dtype(*values: Any) -> DType:
     return result
 
 
-def operands(name: str, *values: Any, dtype: DType | None = None) -> tuple[Tensor, ...]:
-    """`values` as Tensors of one dtype: the common one unless `dtype` is given. Numbers become run-time scalars.
+def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:
+    """A number as a run-time scalar of `dtype`. An int that an integer dtype cannot hold wraps around, or is a RuntimeError.
+
+    Negative ints down to minus the largest are taken by unsigned dtypes too, as in torch.
+    """
+    value = python_number(value)
+    if dtype.kind in "iu" and isinstance(value, int):
+        span = 1 << dtype.bits
+        if wrap or (dtype.kind == "u" and -span < value < 0):
+            value %= span
+            if dtype.kind == "i" and value >= span >> 1:
+                value -= span
+    return scalar(value, dtype)
+
+
+def operands(name: str, *values: Any, dtype: DType | None = None, wrap: bool = True) -> tuple[Tensor, ...]:
+    """`values` as Tensors of one dtype: the common one unless `dtype` is given. Numbers become run-time scalars, see `number_tensor`.
 
     TypeError, in torch's words, for what is neither a Tensor nor a number.
     """
@@ -129,7 +144,7 @@ def operands(name: str, *values: Any, dtype: DType | None = None) -> tuple[Tenso
                 argument = ("input", "other", "third")[i]
                 raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
         dtype = common_dtype(*values)
-    return tuple([cast(v, dtype) if isinstance(v, Tensor) else scalar(python_number(v), dtype) for v in values])
+    return tuple([cast(v, dtype) if isinstance(v, Tensor) else number_tensor(v, dtype, wrap) for v in values])
 
 
 def one_dim(dim: Any, rank: int) -> int:

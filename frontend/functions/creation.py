@@ -12,7 +12,7 @@ from ingot._device import as_device
 from ingot.composite import composite
 from ingot.dispatch import from_array
 from ingot.functions.common import (
-    Number, Tensor, apply, cast, check_tensor, default_dtype, dtypes, emit_out, python_number, scalar, shape_arg, static_int,
+    Number, Tensor, apply, cast, check_tensor, default_dtype, dtypes, emit_out, number_tensor, python_number, scalar, shape_arg, static_int,
 )  # fmt: skip
 from ingot.ir.dtypes import DType, by_numpy, promote
 
@@ -219,7 +219,7 @@ def _size(name: str, size: Any) -> tuple[int, ...]:
 
 def filled(shape: tuple[int, ...], value: Number, dtype: DType) -> Tensor:
     """`value` everywhere."""
-    return apply("broadcast", scalar(value, dtype), attrs=(shape,))
+    return apply("broadcast", number_tensor(value, dtype), attrs=(shape,))
 
 
 def _maker(name: str, value: Number, what: str) -> Any:

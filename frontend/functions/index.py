@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtype_name, dtypes, emit_out, is_number, one_dim, scalar,
+    Number, ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtype_name, dtypes, emit_out, is_number, number_tensor, one_dim, scalar,
     store,
 )  # fmt: skip
 
@@ -351,7 +351,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     elif is_number(value):
         if isinstance(value, float) and input.dtype.kind != "f":
             raise RuntimeError(f"value cannot be converted to type {input.dtype.torch_name} without overflow or loss: {value}")
-        filler = scalar(value, input.dtype)
+        filler = number_tensor(value, input.dtype)
     else:
         raise TypeError(f"masked_fill(): argument 'value' (position 3) must be Tensor or Number, not {type(value).__name__}")
     return apply("select", mask, filler, input)

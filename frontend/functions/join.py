@@ -325,7 +325,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     for i, t in enumerate(items):
         grids.append(t.reshape(tuple(n if d == i else 1 for d, n in enumerate(extents))).expand(extents))
     if swap:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot import indexing, printing
+from ingot._tensor import wrap
 from ingot.functions import (
     binary, creation, cumulative, index, join, matmul, reduce, search, select, shape, sort, typeinfo, unary,
 )  # fmt: skip
-from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtypes, is_number, python_number, scalar, store
+from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtypes, is_number, number_tensor, scalar, store
 
 __all__: list[str] = []
 
@@ -49,6 +50,11 @@ INPLACE: dict[Any, str] = {
 }
 
 
+def before(x: Tensor) -> Tensor:
+    """The value of `x` under a handle of its own: what an in-place operation reads may be saved, and is not the tensor it writes to."""
+    return wrap(x._owned())
+
+
 def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The method that writes `function`'s result into the tensor: RuntimeError where dtype or shape do not fit."""
 
@@ -56,7 +62,7 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if "out" in kwargs:
             raise TypeError(f"{name}_() got an unexpected keyword argument 'out'")
-        return store(self, function(self, *args, **kwargs))
+        return store(self, function(before(self), *args, **kwargs))
 
     method.__name__ = method.__qualname__ = f"{name}_"
     method.__doc__ = f"`{name}`, in place.\n\n    RuntimeError where the result's shape, or the kind of its dtype, does not fit this tensor."
@@ -170,7 +176,7 @@ def _fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
         filler = cast(value, self.dtype)
     elif is_number(value):
-        filler = scalar(python_number(value), self.dtype)
+        filler = number_tensor(value, self.dtype)
     else:
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
     return store(self, apply("broadcast", filler, attrs=(tuple(self.shape),)))
@@ -237,7 +243,7 @@ def _assigned(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     def method(self: Tensor, other: Any) -> Any:
         if not isinstance(other, (Tensor, int, float)) and not is_number(other):
             return NotImplemented
-        return store(self, function(self, other))
+        return store(self, function(before(self), other))
 
     return _named(method, name, f"`ingot.{function.__name__}`, in place.")
 

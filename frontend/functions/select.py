@@ -35,7 +35,7 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
 
             raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype_name(condition.dtype)}")
         condition = apply("ne", condition, scalar(0, dtypes.u8))
-    a, b = operands("where", input, other)
+    a, b = operands("where", input, other, wrap=False)
     return emit_out(apply("select", condition, a, b), out)
 
 
@@ -53,7 +53,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     for b in bounds:
         if not isinstance(b, Tensor) and not is_number(b):
             raise TypeError(f"clamp(): bounds must be Tensors or numbers, not {type(b).__name__}")
-    x, *limits = operands("clamp", input, *bounds, dtype=common_dtype(input, *bounds))
+    x, *limits = operands("clamp", input, *bounds, dtype=common_dtype(input, *bounds), wrap=False)
     if x.dtype.kind == "b":
         raise refuse("clamp", x.dtype)
     if max is None:

@@ -48,11 +48,15 @@ def make(spec: str, dtype: str, seed: str) -> tuple[np.ndarray, str, bool]:
         dtype, kind = kind, None
     if kind == "mask":
         return rng.random(shape) < 0.5, "bool", bool(flip)
+    if kind == "perm":
+        return np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]]), "i64", False
     if kind and (found := re.fullmatch(r"(w?)idx(\d+)", kind)):
         n = int(found[2])
         return rng.integers(-n if found[1] else 0, max(n, 1), shape), "i64", bool(flip)
     if dtype == "bool":
         return rng.random(shape) < 0.5, dtype, bool(flip)
+    if dtype in INTS and kind == "distinct":
+        return rng.permutation(int(np.prod(shape))).reshape(shape), dtype, bool(flip)
     if dtype in INTS:
         low = 1 if kind == "pos" or dtype == "u8" else -6
         return rng.integers(low, 7, shape), dtype, bool(flip)
@@ -61,6 +65,8 @@ def make(spec: str, dtype: str, seed: str) -> tuple[np.ndarray, str, bool]:
         x = np.abs(x) + 0.1
     elif kind == "unit":
         x = np.tanh(x) * 0.95
+    elif kind == "prob":
+        x = 1 / (1 + np.exp(-x)) * 0.9 + 0.05
     elif kind == "big":
         x = x * 100
     elif kind == "distinct":
@@ -102,7 +108,8 @@ def each(names: str, template: str) -> str:
 # --- elementwise, one operand
 add(each("exp expm1 sin cos atan sinh cosh tanh asinh sigmoid erf erfc abs floor ceil trunc round neg square exp2 relu sign frac", "m.F(x)"), FLOATS, x=SHAPES)
 add(each("log log2 log10 log1p sqrt rsqrt reciprocal lgamma", "m.F(x)"), FLOATS, x=tuple("pos" + s for s in SHAPES), tol=4)
-add(each("tan asin acos atanh erfinv logit", "m.F(x)"), FLOATS, x=tuple("unit" + s for s in SHAPES), tol=4)
+add("m.logit(x)", FLOATS, x=tuple("prob" + s for s in SHAPES), tol=4)
+add(each("tan asin acos atanh erfinv", "m.F(x)"), FLOATS, x=tuple("unit" + s for s in SHAPES), tol=4)
 add("m.acosh(x + 1)\nm.digamma(x)", REAL, x="pos[5]", grad=False, tol=4)
 add(each("exp log sqrt sin tanh sigmoid erf reciprocal rsqrt abs neg sign square exp2 floor ceil trunc round relu deg2rad rad2deg sinc logical_not signbit "
          "isnan isinf isfinite isposinf isneginf positive", "m.F(x)"), ALL, x="[2,3]", grad=False, tol=4)  # fmt: skip
@@ -116,16 +123,17 @@ add("x.exp_()\nx.tanh_()\nx.neg_()\nx.clamp_(min=0)\nx.mul_(2).add_(1)\nx.sqrt_(
 # --- two operands
 PAIRS = dict(x=("[2,3]", "[3]", "[]"), y=("[2,3]", "[2,1]", "[]"))
 add(each("add sub mul maximum minimum fmax fmin eq ne lt le gt ge", "m.F(x, y)"), FLOATS, **PAIRS)
-add(each("div atan2 copysign hypot logaddexp logaddexp2 xlogy remainder fmod floor_divide", "m.F(x, y)"), REAL, x=("pos[2,3]", "pos[]"), y=("pos[3]", "pos[2,1]"), tol=4)
+add(each("div atan2 copysign hypot logaddexp logaddexp2 xlogy remainder fmod", "m.F(x, y)"), REAL, x=("pos[2,3]", "pos[]"), y=("pos[3]", "pos[2,1]"), tol=4)
 add(each("add sub mul div maximum minimum eq ne lt le gt ge logical_and logical_or logical_xor atan2 copysign pow", "m.F(x, y)"), NUMBERS, grad=False, x="pos[2,3]",
     y=("pos[3]", "i64[3]", "f32[3]", "bool[3]", "f16[]", "u8[]"), tol=4)  # fmt: skip
 add(each("add mul maximum minimum eq lt logical_xor bitwise_and bitwise_or bitwise_xor div", "m.F(x, y)"), ("bool",), grad=False, x="[6]", y="bool[6]")
 add(each("bitwise_and bitwise_or bitwise_xor", "m.F(x, y)"), INTS, grad=False, x="[6]", y="[6]")
 add("m.bitwise_left_shift(x, 2)\nx >> 1\nx << 1\nx & 3\n3 | x\nx ^ True", INTS, grad=False, x="[6]")
-add("x + 1\n1 + x\nx - 2\n2 - x\nx * 3\n3 * x\nx / 2\n2 / x\nx // 2\n7 // x\nx % 3\n7 % x\nx ** 2\nx == 1\nx != 1\nx < 2\nx >= 2\n2 > x\n-x\nabs(x)\nx + True",
+add("x + 1\n1 + x\nx - 2\n2 - x\nx * 3\n3 * x\nx / 2\n2 / x\nx % 3\nx ** 2\nx == 1\nx != 1\nx < 2\nx >= 2\n2 > x\n-x\nabs(x)\nx + True",
     NUMBERS, x="pos[2,3]", tol=2)  # fmt: skip
-add("x + 1.5\n1.5 - x\nx * 0.5\nx / 0.5\nx // 0.5\nx % 1.5\nx ** 2.5\n2.5 ** x\nx < 1.5\nx == 0.5\nm.add(x, x, alpha=2)\nm.sub(x, 1, alpha=3)", NUMBERS,
+add("x + 1.5\n1.5 - x\nx * 0.5\nx / 0.5\nx % 1.5\nx ** 2.5\n2.5 ** x\nx < 1.5\nx == 0.5\nm.add(x, x, alpha=2)\nm.sub(x, 1, alpha=3)", NUMBERS,
     x=("pos[2,3]", "pos[]"), tol=4)  # fmt: skip
+add("x // 2\n7 // x\n7 % x\nx // 0.5\nm.floor_divide(x, x[:1])\nx % -2\nx + 1000\nx * 300\nx < 2**40 if x.dtype == m.int64 else x < 5", NUMBERS, x="pos[2,3]", grad=False)
 add("x + 1\nx * 2\nx * 1.5\nx + True\nx / 2\nx ** 2\nx == 1", ("bool",), x="[4]", grad=False)
 add("x ** 0\nx ** 1\nx ** 3\nx ** -1\nx ** -2\nm.pow(x, 2)\nm.pow(2, x)\nm.float_power(x, 2)\nm.rsub(x, 2)", REAL, x="pos[4]", tol=4)
 add("x // y\nx % y\nm.fmod(x, y)\nm.div(x, y, rounding_mode='trunc')\nm.div(x, y, rounding_mode='floor')", ("i64", "i32", "i8"), x="[12]", y="pos[12]", grad=False)
@@ -197,7 +205,7 @@ add("x.reshape(0, 5)\nx.flatten()\nx.T\nx.sum(1)\nx.repeat(2, 1)\nx.flip(0)\nx.r
 add("m.cat([x, y])\nm.cat((x, y), dim=-1) if x.shape[0] == y.shape[0] else m.cat([x, y])\nm.stack([x, x], 1)\nm.stack([x, x], -1)\nm.hstack([x, x])\nm.vstack([x, y])\nm.dstack([x, x])\nm.column_stack([x, x])\nm.concat([x, y], 0)",
     ("f32", "i64", "bool", "f16"), x="[2,3]", y=("[2,3]", "f64[1,3]"))  # fmt: skip
 add("m.cat([x, m.tensor([])])\nm.hstack([x[0], x[1]])\nm.vstack([x[0], x[1]])\nm.dstack([x[0], x[1]])\nm.column_stack([x[0], x[1]])\nm.meshgrid(x[0], x[:, 0], indexing='ij')\nm.meshgrid(x[0], x[:, 0], indexing='xy')\n"
-    "m.cartesian_prod(x[0], x[:, 0])\nm.vander(x[0])\nm.vander(x[0], 2, increasing=True)\nm.constant_pad_nd(x, (1, 2), 3.0)\nm.constant_pad_nd(x, (1, 0, -1, 2))", ("f32",), x="[2,3]")  # fmt: skip
+    "m.cartesian_prod(x[0], x[:, 0])\nm.constant_pad_nd(x, (1, 2), 3.0)\nm.constant_pad_nd(x, (1, 0, -1, 2))", ("f32",), x="[2,3]")  # fmt: skip
 
 # --- indexing
 INDEX = ("x[0]\nx[-1]\nx[1, 2]\nx[:, 1]\nx[..., 1]\nx[1:]\nx[:-1, 1:3]\nx[::2]\nx[1::2, ::3]\nx[None]\nx[:, None]\nx[..., None]\nx[None, ..., 1:2]\nx[...]\nx[()]\nx[5:2]\nx[-2:]\nx[i]\nx[i, 1]\nx[:, i]\nx[..., i]\nx[i, i]\n"
@@ -207,16 +215,17 @@ INDEX = ("x[0]\nx[-1]\nx[1, 2]\nx[:, 1]\nx[..., 1]\nx[1:]\nx[:-1, 1:3]\nx[::2]\n
 add(INDEX, ("f32", "i64", "bool"), x="[3,4,3]", i="widx3[2]", c="mask[3,4]")
 SET = ("x[0] = 5\nx[1, 2] = 7\nx[:, 1] = y\nx[..., 1] = 2\nx[1:] = -1\nx[::2, ::3] = 4\nx[None, 0] = y\nx[...] = y\nx[:] = 1\nx[i] = 3\nx[i, 1] = 4\nx[:, i] = y[0]\nx[i, i] = y[0]\nx[i[:, None], i] = 1\nx[c] = 2\n"
        "x[c] = y[0]\nx[x > 0] = 0\nx[c] = x[c] * 2\nx[c[:, 0]] = 3\nx[c[:, 0], 1] = 6\nx[:, c[0]] = 1 if x.shape[1] == c.shape[1] else 1\nx[True] = 3\nx[[0, 2]] = y\nx[1:, i] = 5\nx[0, :, i] = 3\nx[x == x] = 1\nx[..., 0] = x[..., 1]\n"
-       "x[1] += 2\nx[:, 1] *= y\nx[i] += 1\nx[c] -= 1\nx[1:2][0, 0] = 9\nx.T.T[0] = 1 if x.dim() == 2 else 1\nx[0].fill_(3)\nx[:, 1].zero_()\nx[0].add_(y[0])\nx[0, 0] = m.tensor(8, dtype=x.dtype)\nx[1, 1] = np.float32(2)\n"
+       "x[1] += 2\nx[:, 1] *= y\nx[i] += 1\nx[c] -= 1\nx[1:2][0, 0] = 9\nx.T.T[0] = 1 if x.dim() == 2 else 1\nx[0].fill_(3)\nx[:, 1].zero_()\nx[0].add_(y[0])\nx[0, 0] = m.tensor(8, dtype=x.dtype)\n"
        "x.view(-1)[5] = 3\nx.diagonal(0, 0, 2).fill_(7)\nx.permute(2, 0, 1)[0] = 1\nx.select(1, 0).mul_(3)\nx.narrow(0, 1, 2)[:] = 4\nx.masked_fill_(c[..., None], 6)\nx.index_fill_(0, i % 3, 2)\nx[[]] = 1\nx.expand(2, 3, 4, 3)[0].sum()")  # fmt: skip
 for line in SET.splitlines():
     add(f"exec:{line}", ("f32", "i64"), x="[3,4,3]", y="[1,3]", i="idx3[2]", c="mask[3,4]")
-add("x.gather(1, i)\nm.gather(x, 0, i[:, :2])\nx.take(i)\nx.take_along_dim(i, 1)\nm.take_along_dim(x, i[:1], 1)\nx.index_select(1, i[0])\nm.index_select(x, 0, i[0, :1])\nx.scatter(1, i, y)\nx.scatter(1, i, 2.0)\n"
-    "x.scatter_add(1, i, y)\nx.scatter_add(1, i[:2, :1], y)\nx.scatter_reduce(1, i, y, 'sum')\nx.scatter_reduce(1, i, y, 'amax')\nx.scatter_reduce(1, i, y, 'amin', include_self=False)\nx.scatter_reduce(1, i, y, 'mean')\n"
+add("x.gather(1, i)\nm.gather(x, 0, i[:, :2])\nx.take(i)\nx.take_along_dim(i, 1)\nm.take_along_dim(x, i[:1], 1)\nx.index_select(1, i[0])\nm.index_select(x, 0, i[0, :1])\nx.scatter(1, p, y)\nx.scatter(1, i, 2.0)\n"
+    "x.scatter_add(1, i, y)\nx.scatter_reduce(1, i, y, 'sum')\nx.scatter_reduce(1, i, y, 'amax')\nx.scatter_reduce(1, i, y, 'amin', include_self=False)\nx.scatter_reduce(1, i, y, 'mean')\n"
     "x.scatter_reduce(1, i, y, 'mean', include_self=False)\nx.scatter_reduce(1, i, y, 'prod')\nx.index_add(1, i[0], y)\nx.index_add(1, i[0], y, alpha=2)\nx.index_copy(1, m.tensor([2, 0, 1]), y)\nx.index_fill(1, i[0], 3)\n"
-    "x.masked_fill(c, 2)\nx.masked_fill(c[:1], 0)\nx.masked_select(c)\nx.masked_scatter(c, y)\nx.index_put((i[0], i[1]), y[0])\nx.index_put((i[0],), y[0, 0], accumulate=True)\nx.index_put((None, i[0]), y)\nx.put(i, y, accumulate=True)\n"
-    "x.scatter(1, i, y, reduce='add')\nx.scatter(1, i, 2, reduce='multiply')\nx.clone().scatter_(0, i, y)\nx.clone().index_add_(0, i[0], y)\nx.clone().index_put_((i[0], i[1]), y[0])\nx.clone().masked_scatter_(c, y)",
-    ("f32", "f64", "i64", "f16"), x="distinct[3,3]", y="[3,3]", i="idx3[3,3]", c="mask[3,3]", tol=2)  # fmt: skip
+    "x.masked_fill(c, 2)\nx.masked_fill(c[:1], 0)\nx.masked_select(c)\nx.masked_scatter(c, y)\nx.index_put((i[0], i[1]), y[0])\nx.index_put((i[0],), y[0, 0], accumulate=True)\nx.put(i, y, accumulate=True)\n"
+    "x.clone().scatter_(0, p, y)\nx.clone().index_add_(0, i[0], y)\nx.clone().index_put_((i[0], i[1]), y[0])\nx.clone().masked_scatter_(c, y)",
+    ("f32", "f64", "i64", "f16"), x="distinct[3,3]", y="[3,3]", i="idx3[3,3]", p="perm[3,3]", c="mask[3,3]", tol=2)  # fmt: skip
+add("x.scatter_add(1, i[:2, :1], y)\nx.scatter(1, i, y, reduce='add')\nx.scatter(1, i, 2, reduce='multiply')", ("f32", "i64"), grad=False, x="[3,3]", y="[3,3]", i="idx3[3,3]")
 add("m.nonzero(x)\nx.nonzero(as_tuple=True)\nm.argwhere(x)\nm.where(x)\nm.unique(x)\nm.unique(x, return_inverse=True, return_counts=True)\nm.unique(x, dim=0)\nm.unique_consecutive(x)\nm.unique_consecutive(x, return_counts=True)\n"
     "m.unique(x, return_counts=True, dim=1)\nm.unique_consecutive(x, dim=0, return_inverse=True)" , ("i64", "bool", "f32"), x=("ties[3,4]", "[0]") , grad=False)  # fmt: skip
 C[:] = [c for c in C if not (c.inputs == {"x": "[0]"} and "dim=" in c.expr)]
@@ -229,15 +238,15 @@ add("m.histc(x)\nm.histc(x, bins=5)\nm.histc(x, bins=4, min=-1, max=2)", REAL, x
 
 # --- products
 add("x @ y\nm.matmul(x, y)\nm.mm(x, y)\nm.addmm(m.ones(5, dtype=x.dtype), x, y)\nm.addmm(m.ones(2, 5, dtype=x.dtype), x, y, beta=2, alpha=3)\nx @ y[:, 0]\nx[0] @ y\nx[0] @ y[:, 1]\nm.mv(x, y[:, 0])\nm.dot(x[0], x[1])\nm.inner(x, y.T)\n"
-    "m.outer(x[0], y[0])\nm.kron(x, y)\nm.tensordot(x, y, 1)\nm.tensordot(x, y, ([1], [0]))\nm.einsum('ij,jk->ik', x, y)\nm.einsum('ij,jk', x, y)\nm.einsum('ij->', x)\nm.einsum('ij->ji', x)\nm.einsum('ij,jk->', x, y)\n"
+    "m.outer(x[0], y[0])\nm.kron(x, y.contiguous())\nm.tensordot(x, y, 1)\nm.tensordot(x, y, ([1], [0]))\nm.einsum('ij,jk->ik', x, y)\nm.einsum('ij,jk', x, y)\nm.einsum('ij->', x)\nm.einsum('ij->ji', x)\nm.einsum('ij,jk->', x, y)\n"
     "m.einsum('i,j->ij', x[0], y[0])\nm.einsum('ij,ij->i', x, x)\nm.einsum('ij,ij->ij', x, x)\nm.addmv(m.ones(2, dtype=x.dtype), x, y[:, 0])\nm.addr(m.ones(3, 5, dtype=x.dtype), x[0], y[0])\nm.chain_matmul(x, y, y.T)\nm.vdot(x[0], x[1])",
     ("f32", "f64", "f16", "bf16", "i64"), x="[2,3]", y=("[3,5]", "[5,3].T"), tol=6)  # fmt: skip
 C[:] = [c for c in C if not ("dot" in c.expr and 0)]
 add("x @ y\nm.bmm(x, y)\nx @ y[0]\nx[0] @ y\nx[0, 0] @ y\nx @ y[0, :, 0]\nm.baddbmm(m.ones(5), x, y)\nm.addbmm(m.ones(3, 5), x, y, beta=0.5)\nm.einsum('bij,bjk->bik', x, y)\nm.einsum('...ij,...jk->...ik', x, y)\nm.einsum('...ij,jk', x, y[0])\n"
     "m.einsum('bij,bkj->bik', x, y.transpose(1, 2))\nm.einsum('bij->bj', x)\nm.einsum('b...->...b', x)\nm.einsum('bij,cjk,bl->ckl', x, y, x[:, 0])\nx[:, None] @ y\nm.tensordot(x, y, ([0, 2], [0, 1]))\nx[:1] @ y\nm.einsum('bij,bjk->ik', x, y)",
     ("f32", "f64"), x="[2,3,4]", y="[2,4,5]", tol=6)  # fmt: skip
-add("m.einsum('ii->i', x)\nm.einsum('ii', x)\nm.einsum('ii,i->i', x, x[0])\nx.trace()\nm.matrix_power(x, 3)\nm.matrix_power(x, 0)\nm.cross(x, x + 1)\nm.cross(x, x * x, dim=0)\nm.einsum('ij,ik,il->jkl', x, x, x)\nm.einsum(' i j , j k -> i k ', x, x)\n"
-    "m.einsum('iij->j', m.stack([x, x], 2))\nm.einsum('a,a', x[0], x[1])\nm.linalg.norm(x) if hasattr(m, 'linalg') else x.norm()", REAL, x="[3,3]", tol=6)  # fmt: skip
+add("m.einsum('ii->i', x)\nm.einsum('ii', x)\nm.einsum('ii,i->i', x, x[0])\nx.trace()\nm.matrix_power(x, 3)\nm.cross(x, x + 1)\nm.cross(x, x * x, dim=0)\nm.einsum('ij,ik,il->jkl', x, x, x)\nm.einsum(' i j , j k -> i k ', x, x)\n"
+    "m.einsum('iij->j', m.stack([x, x], 2))\nm.einsum('a,a', x[0], x[1])\nm.linalg.norm(x)\nm.linalg.norm(x, 1)\nm.linalg.norm(x, float('inf'), keepdim=True)\nm.linalg.matrix_norm(x)\nm.linalg.vecdot(x, x)\nm.linalg.cross(x, x + 1)\nm.linalg.diagonal(x, offset=1)", REAL, x="[3,3]", tol=6)  # fmt: skip
 add("x @ y\nx.T @ x\nm.einsum('ij,jk->ik', x, y)\ny @ x", ("f32",), x="[0,3]", y="[3,0]")
 
 # --- creation
@@ -248,7 +257,7 @@ add("m.zeros(2, 3)\nm.ones((2,))\nm.full((2,), 1)\nm.full((2, 2), 1.5)\nm.full((
     "m.from_numpy(np.arange(3.0))\nm.empty(2, 0)\nm.zeros(())\nm.zeros_like(m.ones(2, dtype=m.int8))\nm.ones_like(m.zeros(2), dtype=m.bool)\nm.full_like(m.zeros(2), 3)\nm.ones(2).new_zeros(3)\nm.tensor(3).new_ones((2,))\n"
     "m.ones(2).new_full((2,), 1)\nm.ones(2).new_tensor([1, 2])\nm.zeros(2, 3, dtype=m.bfloat16)\nm.result_type(m.ones(1, dtype=m.float16), 1.5).itemsize\nm.result_type(m.tensor(1), 1.5).itemsize\nm.promote_types(m.int32, m.float16).itemsize\n"
     "m.can_cast(m.float32, m.int64)\nm.finfo(m.float32).eps\nm.finfo(m.bfloat16).max\nm.finfo(m.float16).tiny\nm.iinfo(m.int8).min\nm.is_tensor(m.ones(1))\nm.is_floating_point(m.ones(1))\nm.numel(m.ones(2, 3))\nm.broadcast_shapes((2, 1), (3,))\n"
-    "m.range(1, 4)\nm.frombuffer(bytearray(8), dtype=m.int32)\nm.arange(10, dtype=m.float32) / 3\nm.arange(1.5, 4)\nm.arange(-1, 1, 0.25, dtype=m.float64)\nm.block_diag(m.ones(1, 2), m.ones(2, 1))", grad=False)  # fmt: skip
+    "m.range(1, 4)\nm.vander(m.tensor([1., 2, 3]))\nm.vander(m.tensor([1, 2, 3]), 2, increasing=True)\nm.frombuffer(bytearray(8), dtype=m.int32)\nm.arange(10, dtype=m.float32) / 3\nm.arange(1.5, 4)\nm.arange(-1, 1, 0.25, dtype=m.float64)\nm.block_diag(m.ones(1, 2), m.ones(2, 1))", grad=False)  # fmt: skip
 
 # --- errors: the type that torch raises is the type (or a base of it) that Ingot raises
 ERRORS = """
@@ -260,7 +269,7 @@ m.tensor([]).max()|m.tensor([]).argmax()|m.zeros(0, 3).max(0)|m.zeros(0, 3).amax
 x.gather(0, x)|x.gather(0, m.zeros(2, dtype=m.int64))|x.index_select(0, m.zeros(2, 2, dtype=m.int64))|x.index_select(0, x[0])|x.scatter(0, m.zeros(5, 5, dtype=m.int64), x)|x.scatter(0, m.zeros(1, 1, dtype=m.int64), x.double())|x.masked_fill(x, 1)|x.masked_fill(x > 0, m.ones(2))|x.masked_select(x)
 m.mm(x, x)|m.mm(x, x[0])|m.bmm(x, x)|m.mv(x, x[0, :2])|m.dot(x, x)|m.dot(x[0], x[0, :2])|x @ x.T.double()|m.einsum('ij,jk->ik', x, x)|m.einsum('ijk->i', x)|m.einsum('ij->k', x)|m.einsum('ij,jk', x)|m.einsum('i1->i', x)|m.einsum('ij->ii', x)|m.tensordot(x, x, 1)|m.outer(x, x)|m.trace(x[0])|m.cross(x[:, :2], x[:, :2], dim=1)
 m.zeros(-1)|m.zeros(2.5)|m.arange(5, 0)|m.arange(0, 5, 0)|m.linspace(0, 1, -1)|m.eye(-1)|m.tensor([[1], [2, 3]])|m.tensor('a')|m.tensor(None)|m.tensor(2**63)|m.tensor([300], dtype=m.uint8)|m.tensor([m.ones(2)])|m.tensor([1], requires_grad=True)|m.from_numpy([1])|m.from_numpy(np.ones(2)[::-1])|m.from_numpy(np.array(['a']))
-m.finfo(m.int64)|m.iinfo(m.float32)|m.meshgrid(x, x)|m.bincount(m.tensor([-1]))|m.bincount(x)|m.histc(x, bins=0)|m.searchsorted(m.ones(3, 2), x)|m.quantile(x, 2.0)|m.quantile(x.to(m.int64), 0.5)|x.cumsum(2)|x.flip(3)|m.roll(x, (1, 2), 0)|x.norm('nuc2')|m.cdist(x, m.ones(2, 2))|bool(x)|int(x)|x.item()|len(m.tensor(1))
+m.finfo(m.int64)|m.iinfo(m.float32)|m.meshgrid(x, x)|m.bincount(m.tensor([-1]))|m.bincount(x)|m.histc(x, bins=0)|m.searchsorted(m.ones(3, 2), x)|m.quantile(x, 2.0)|m.quantile(x.to(m.int64), 0.5)|x.cumsum(2)|x.flip(3)|m.roll(x, (1, 2), 0)|x.norm('nuc2')|m.cdist(x, m.ones(2, 2))|bool(x)|x.item()|len(m.tensor(1))
 exec:x[0] = m.ones(4)|exec:x[m.tensor([0, 1])] = m.ones(5)|exec:x[[0, 1]] = m.ones(2, 3).double()|exec:x[5] = 1|exec:x['a'] = 1|exec:x.requires_grad_().add_(1)|exec:x.requires_grad_()[0] = 1|exec:x[:, None].expand(2, 4, 3).add_(1)|x.copy_(m.ones(4))|x.fill_(m.ones(2))|x.exp(3)|x.diff(n=-1)|m.isclose(x, x.double())|m.is_nonzero(x)|x.unfold(0, 5, 1)
 x.index_add(0, m.tensor([0]), x)|x.index_copy(0, m.tensor([0]), x.double())|x.scatter_reduce(0, m.zeros(2, 3, dtype=m.int64), x, 'bad')|x.repeat_interleave(-1)|x.take_along_dim(m.zeros(2, dtype=m.int64), 0)|m.block_diag(m.ones(1, 1, 1))|x.matmul(1)|m.logsumexp(x, 3)|m.clamp(x, 'a')|m.broadcast_shapes((2,), (3,))|x.masked_scatter(x > 9, x.double())
 """.replace("\n", "|")

@@ -106,7 +106,9 @@ def test_values_and_gradients(case: Case) -> None:
         total.backward()
         for name, t in b.items():
             if t.is_floating_point() and t.grad is not None:
-                assert a[name].grad is not None, f"no gradient for {name}"
+                if a[name].grad is None:  # no path at all, where torch gives zeros
+                    assert not t.grad.any(), f"no gradient for {name}"
+                    continue
                 compare(a[name].grad, t.grad, 5 * case.tol)
 
 
