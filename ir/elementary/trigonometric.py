@@ -6,20 +6,17 @@ from typing import Any
 
 from ingot.ir.dtypes import f32, f64, i32, i64, u32, u64
 from ingot.ir.elementary import tables as t
-from ingot.ir.elementary.core import F32, F64, INF, NAN, bits, format_of, in_f64, polynomial, with_sign_of
+from ingot.ir.elementary.core import F32, F64, INF, bits, format_of, in_f64, polynomial, with_sign_of
 
 Scalar = Any
 TWO_OVER_PI = 0.6366197723675814
 HUGE = 2.0**48
+LOW = 0xFFFFFFFF
 PIO2_HI, PIO2_LO = t.PIO2_F64[0], t.PIO2_F64[1]
 
 
-def _reduce(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-    """(r, rest, quadrant) of an f64: x = n pi/2 + r + rest, with the low bits of the integer `quadrant` those of n.
-
-    Exact to 2**-100 or so for |x| < 2**50, where n still fits below `magic`; NaN beyond.
-    """
-    x = e.select(e.lt(e.abs(x), 2.0**50), x, e.const(NAN, f64))
+def _reduce(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Any]:
+    """(r, rest, quadrant) of an f64: x = n pi/2 + r + rest, with the low bits of the integer `quadrant` those of n."""
     shifted = e.fma(x, TWO_OVER_PI, F64.magic)
     n = e.sub(shifted, F64.magic)
     p1, p2, p3 = t.PIO2_F64
@@ -34,7 +31,10 @@ def _reduce(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     low = e.sub(e.add(sl, ul), e.fma(n, p3, bl))
     r = e.add(u, low)
     rest = e.add(e.sub(u, r), low)
-    return r, rest, bits(e, shifted)
+    magnitude = e.abs(x)
+    huge = e.and_(e.ge(magnitude, HUGE), e.lt(magnitude, INF))
+    far, far_rest, far_quadrant = _reduce_huge64(e, x)
+    return e.select(huge, far, r), e.select(huge, far_rest, rest), e.select(huge, far_quadrant, bits(e, shifted))
 
 
 def _difference(e: Any, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
@@ -56,24 +56,71 @@ def _reduce32(e: Any, x: Scalar) -> tuple[Scalar, Any]:
     return e.select(huge, far, r), e.select(huge, quadrant, bits(e, shifted))
 
 
+def _window(e: Any, start: Any, words: list[int], count: int) -> list[Any]:
+    """`count` words of 64 bits from bit `start` (u64) of the bit string `words`; bits behind its end may be any."""
+    found: list[Any] = [e.const(w, u64) for w in words]
+    index = e.shr(start, 6)
+    step = 1 << (len(words) - 1).bit_length() - 1
+    while step:  # drop `step` words where that bit of the index is set; keep as many as the rest can reach
+        far = e.ne(e.and_(index, step), 0)
+        keep = min(len(found), count + step)
+        found = [e.select(far, found[i + step], found[i]) if i + step < len(found) else found[i] for i in range(keep)]
+        step //= 2
+    shift = e.and_(start, 63)
+    back = e.sub(e.const(63, u64), shift)
+    return [e.or_(e.shl(p, shift), e.shr(e.shr(q, 1), back)) for p, q in zip(found, found[1:])]
+
+
 def _reduce_huge(e: Any, x: Scalar) -> tuple[Scalar, Any]:
-    """The same for |x| >= HUGE, after Payne and Hanek: x is an integer m times 2**k, and of m 2**k 2/pi only the part
-    below 4 matters, so that 96 bits of 2/pi, from a place that k tells, are multiplied by m in 64-bit integers."""
+    """`_reduce32` for |x| >= HUGE, after Payne and Hanek: x is an integer m times 2**k, and of m 2**k 2/pi only the
+    part below 4 matters, so that 96 bits of 2/pi, from a place that k tells, are multiplied by m modulo 2**64."""
     b = e.cast(e.bitcast(x, u32), u64)
     m = e.or_(e.and_(b, 0x7FFFFF), 0x800000)
-    start = e.sub(e.and_(e.shr(b, 23), 0xFF), 88)  # in [64, 192): the product has 62 bits below the binary point
-    later = e.ge(start, 128)
-    shift = e.and_(start, 63)
-    words = [e.select(later, e.const(t.TWO_OVER_PI_BITS[i + 1], u64), t.TWO_OVER_PI_BITS[i]) for i in range(3)]
-    back = e.sub(e.const(63, u64), shift)
-    top, low = (e.or_(e.shl(p, shift), e.shr(e.shr(q, 1), back)) for p, q in zip(words, words[1:]))
-    product = e.add(e.mul(m, top), e.shr(e.mul(m, e.shr(low, 32)), 32))  # modulo 2**64, which is 4 quadrants
+    start = e.sub(e.and_(e.shr(b, 23), 0xFF), 88 + 64)  # the product has 62 bits below the binary point
+    top, low = _window(e, start, list(t.TWO_OVER_PI_BITS[:4]), 2)
+    product = e.add(e.mul(m, top), e.shr(e.mul(m, e.shr(low, 32)), 32))
     quadrant = e.shr(e.add(product, 1 << 61), 62)
     rest = e.bitcast(e.sub(product, e.shl(quadrant, 62)), i64)
     r = e.mul(e.cast(rest, f64), PIO2_HI * 2.0**-62)
     quadrant = e.bitcast(quadrant, i64)
     negative = e.lt(x, 0.0)
     return e.select(negative, e.neg(r), r), e.select(negative, e.neg(quadrant), quadrant)
+
+
+def _product(e: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """The 128-bit product of two u64, as (high, low); a is below 2**53."""
+    ah, al, bh, bl = e.shr(a, 32), e.and_(a, LOW), e.shr(b, 32), e.and_(b, LOW)
+    first = e.mul(al, bl)
+    middle = e.add(e.mul(ah, bl), e.shr(first, 32))
+    second = e.add(e.mul(al, bh), e.and_(middle, LOW))
+    high = e.add(e.add(e.mul(ah, bh), e.shr(middle, 32)), e.shr(second, 32))
+    return high, e.or_(e.shl(second, 32), e.and_(first, LOW))
+
+
+def _reduce_huge64(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Any]:
+    """`_reduce` for |x| >= HUGE: as `_reduce_huge`, with 192 bits of 2/pi and a product modulo 2**128."""
+    b = e.bitcast(x, u64)
+    m = e.or_(e.and_(b, (1 << 52) - 1), 1 << 52)
+    start = e.sub(e.and_(e.shr(b, 52), 0x7FF), 949 + 64)  # the product has 126 bits below the binary point
+    w0, w1, w2 = _window(e, start, [0, *t.TWO_OVER_PI_BITS], 3)
+    h1, l1 = _product(e, m, w1)
+    h2, _ = _product(e, m, w2)
+    low = e.add(l1, h2)
+    high = e.add(e.add(e.mul(m, w0), h1), e.cast(e.lt(low, l1), u64))
+    quadrant = e.shr(e.add(high, 1 << 61), 62)
+    high = e.bitcast(e.sub(high, e.shl(quadrant, 62)), i64)
+    # the fraction as a pair: what the first conversion leaves of `high`, and `low`
+    a = e.cast(high, f64)
+    c = e.fma(e.cast(low, f64), 2.0**-64, e.cast(e.sub(high, e.cast(a, i64)), f64))
+    s = e.add(a, c)
+    sl = e.mul(e.add(e.sub(a, s), c), 2.0**-62)
+    s = e.mul(s, 2.0**-62)
+    r = e.mul(s, PIO2_HI)
+    rest = e.fma(s, PIO2_HI, e.neg(r))
+    rest = e.fma(sl, PIO2_HI, e.fma(s, PIO2_LO, rest))
+    quadrant = e.bitcast(quadrant, i64)
+    negative = e.lt(x, 0.0)
+    return e.select(negative, e.neg(r), r), e.select(negative, e.neg(rest), rest), e.select(negative, e.neg(quadrant), quadrant)
 
 
 def _sin_cos(e: Any, x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
@@ -107,19 +154,19 @@ def _in_quadrant(e: Any, s: Scalar, c: Scalar, quadrant: Any) -> Scalar:
 
 
 def sin(e: Any, x: Scalar) -> Scalar:
-    """The sine, for every f32, and for f64 below 2**50; NaN beyond, where an f64 is coarser than a quarter turn is long."""
+    """The sine, however large x is."""
     s, c, quadrant = _sin_cos(e, x)
     return e.select(e.eq(x, 0.0), x, _in_quadrant(e, s, c, quadrant))  # -0
 
 
 def cos(e: Any, x: Scalar) -> Scalar:
-    """The cosine; its range is that of `sin`."""
+    """The cosine, however large x is."""
     s, c, quadrant = _sin_cos(e, x)
     return _in_quadrant(e, s, c, e.add(quadrant, 1))
 
 
 def tan(e: Any, x: Scalar) -> Scalar:
-    """The tangent, within 2.2 ulp; its range is that of `sin`."""
+    """The tangent, however large x is; within 2.2 ulp."""
     f = format_of(e, x)
     if f is F32:
         r, quadrant = _reduce32(e, x)
