@@ -1,0 +1,309 @@
+"""`ingot.compile`: a function becomes one native function per signature."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot._guards import is_module
+from ingot._pytree import flatten
+from ingot._specialize import specialize
+from ingot._tensor import Tensor, get_default_dtype
+from ingot.runtime import log, switches
+from ingot.runtime.capture import CaptureError, LeakedTensorError
+from ingot.runtime.compiler import FrozenError
+from ingot.runtime.recorder import here
+from ingot.runtime.specialization import Specialization
+
+__all__ = ["compile", "CompiledFunction", "CompiledModule", "CaptureError", "LeakedTensorError", "FrozenError"]
+
+_LIMIT = 64  # specialisations of one function; the one unused for the longest goes
+_STATIC = (int, bool, str, bytes, type(None))
+
+
+class CompiledFunction:
+    """A function that is traced once per signature and then runs as native code. Made by `ingot.compile`.
+
+    `stats` counts calls by what they did: {"calls": ..., "traces": ..., "recompiles": ...}.
+    """
+
+    def __init__(self, fn: Callable, mode: str | None = None, static: Sequence[str] = (), name: str | None = None):
+        if not callable(fn):
+            raise TypeError(f"ingot.compile takes a function or a Module, not {type(fn).__name__}")
+        if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise TypeError(f"ingot.compile cannot compile {getattr(fn, '__name__', fn)}: generators and coroutines have no single result")
+        if mode not in (None, "default", "frozen"):
+            raise ValueError(f"mode is None or 'frozen', not {mode!r}")
+        functools.update_wrapper(self, fn, updated=())
+        self.__wrapped__ = fn
+        self.mode = mode
+        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.stats = {"calls": 0, "traces": 0, "recompiles": 0}
+        self._static = _static_positions(fn, static)
+        self._specs: dict[Any, list[tuple[Specialization, Any]]] = {}
+        self._bound: dict[int, Any] = {}
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return functools.partial(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}: {sum(map(len, self._specs.values()))} specialisations>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        rec = here.recorder
+        if rec.tracing:
+            return self.__wrapped__(*args, **kwargs)  # inlined into what is being compiled
+        leaves: list[Any] = []
+        structure = flatten((args, kwargs), leaves)
+        numbers, key = self._key(structure, leaves, rec)
+        self.stats["calls"] += 1
+        found = self._specs.get(key)
+        reason = None
+        if found is not None:
+            for entry in found:
+                spec, guards = entry
+                failed = guards.failed()
+                if failed is None:
+                    if "capture" in switches.get("INGOT_CHECK"):
+                        self._check(spec, structure, leaves, numbers)
+                    return spec.call(leaves)
+                reason = reason or failed
+        spec = self._specialize(key, structure, leaves, numbers, reason)
+        return spec.call(leaves)
+
+    # ---- signatures
+
+    def _key(self, structure: Any, leaves: list[Any], rec: Any) -> tuple[tuple[int, ...], Any]:
+        key: list[Any] = [structure, rec.grad_enabled, get_default_dtype()]
+        numbers: list[int] = []
+        tensors: dict[int, int] = {}
+        storages: dict[int, int] = {}
+        for i, x in enumerate(leaves):
+            if isinstance(x, Tensor):
+                x._now()
+                first = tensors.setdefault(id(x), i)
+                shared = None
+                if x._storage is not None:
+                    shared = storages.setdefault(id(x._storage), i)
+                    if shared != i or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves):
+                        shared = x  # shares memory with another argument: known by reference
+                    else:
+                        shared = None
+                slot = x._slot
+                key.append((x._array.type, type(x), x._edge is not None, first, shared, slot is not None and slot.grad is not None))
+            elif type(x) is float or isinstance(x, np.floating):
+                if i in self._static_leaves(structure):
+                    key.append((float, repr(x)))
+                else:
+                    numbers.append(i)
+                    key.append(float)
+            elif isinstance(x, np.ndarray):
+                raise TypeError(f"{self.name}: argument {i} is a NumPy array; pass ingot.from_numpy(...) of it")
+            elif isinstance(x, _STATIC):
+                key.append((type(x), x))
+            else:
+                key.append(_hashable(x))
+        return tuple(numbers), tuple(key)
+
+    def _static_leaves(self, structure: Any) -> frozenset[int]:
+        if not self._static:
+            return frozenset()
+        found: list[int] = []
+        at = 0
+        (_, args, kwargs) = structure
+        for i, s in enumerate(args[1:]):
+            n = _count(s)
+            if i in self._static:
+                found += range(at, at + n)
+            at += n
+        for name, s in zip(kwargs[1], kwargs[2:]):
+            n = _count(s)
+            if name in self._static:
+                found += range(at, at + n)
+            at += n
+        return frozenset(found)
+
+    # ---- compiling
+
+    def _specialize(self, key: Any, structure: Any, leaves: list[Any], numbers: Sequence[int], reason: str | None) -> Specialization:
+        again = bool(self._specs)
+        if again:
+            reason = reason or self._difference(key)
+            if self.mode == "frozen":
+                raise FrozenError(f"{self.name} is frozen and would have to be compiled again: {reason}")
+            self.stats["recompiles"] += 1
+            log.log("recompiles", "%s is compiled again: %s", self.name, reason)
+        spec, guards = specialize(self.name, self.__wrapped__, structure, leaves, numbers)
+        self.stats["traces"] += 1
+        self._specs.setdefault(key, []).insert(0, (spec, guards))
+        total = sum(map(len, self._specs.values()))
+        if total > _LIMIT:
+            oldest = next(iter(self._specs))
+            self._specs[oldest].pop()
+            if not self._specs[oldest]:
+                del self._specs[oldest]
+        return spec
+
+    def _difference(self, key: Any) -> str:
+        """How the arguments differ from those of the latest specialisation."""
+        known = list(self._specs)[-1]
+        if key[0] != known[0]:
+            return "the arguments have another structure"
+        for what, a, b in zip(("", "grad mode", "the default dtype"), key[:3], known[:3]):
+            if what and a != b:
+                return f"{what} is {a}, it was {b}"
+        for i, (a, b) in enumerate(zip(key[3:], known[3:])):
+            if a == b:
+                continue
+            if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:
+                if a[0] != b[0]:
+                    return f"argument {i} is {a[0]}, it was {b[0]}"
+                if a[2] != b[2]:
+                    return f"argument {i} {'requires' if a[2] else 'does not require'} gradients, before it did{' not' if a[2] else ''}"
+                if a[3] != b[3] or a[4] is not b[4]:
+                    return f"argument {i} shares memory with others in another way"
+                return f"argument {i} is a {a[1].__name__} of another kind"
+            return f"argument {i} is {_said(a)}, it was {_said(b)}"
+        return "the arguments differ"
+
+    def _check(self, spec: Specialization, structure: Any, leaves: list[Any], numbers: Sequence[int]) -> None:
+        """INGOT_CHECK=capture: trace again, and compare."""
+        again, _ = specialize(self.name, self.__wrapped__, structure, leaves, numbers)
+        if again.graph.text != spec.graph.text:
+            raise CaptureError(
+                f"{self.name}: the function does something else than when it was compiled, and nothing that is watched has changed "
+                "(INGOT_CHECK=capture). Pass what it depends on as an argument"
+            )
+
+
+def _said(k: Any) -> str:
+    if isinstance(k, tuple) and len(k) == 2:
+        return repr(k[1])
+    return "a float" if k is float else "a Tensor" if isinstance(k, tuple) else repr(k)
+
+
+class _Identity:
+    """Hashes and compares an object by identity, and keeps it alive."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.x is self.x
+
+    def __repr__(self) -> str:
+        return f"{type(self.x).__name__} at {id(self.x):#x}"
+
+
+def _hashable(x: Any) -> Any:
+    from ingot.ir.dtypes import DType
+
+    return x if isinstance(x, (DType, slice)) and not isinstance(x, slice) else _Identity(x) if not isinstance(x, slice) else ("slice", repr(x))
+
+
+def _count(structure: Any) -> int:
+    if structure == "*":
+        return 1
+    return sum(map(_count, structure[2:] if structure[0] is dict or hasattr(structure[0], "popitem") else structure[1:]))
+
+
+def _static_positions(fn: Callable, static: Sequence[str]) -> frozenset[Any]:
+    if isinstance(static, str):
+        static = (static,)
+    if not static:
+        return frozenset()
+    names = list(inspect.signature(fn).parameters)
+    for s in static:
+        if s not in names:
+            raise ValueError(f"static names {s!r}, which is no parameter of {getattr(fn, '__name__', fn)}: {', '.join(names)}")
+    return frozenset(static) | frozenset(names.index(s) for s in static)
+
+
+class CompiledModule:
+    """A Module whose calls are compiled. Everything else (parameters, train(), state_dict(), attributes) is the Module's own."""
+
+    _OWN = ("_orig_mod", "_compiled")
+
+    def __init__(self, module: Any, **options: Any):
+        object.__setattr__(self, "_orig_mod", module)
+        object.__setattr__(self, "_compiled", CompiledFunction(module._call, name=type(module).__name__, **options))
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return type(self._orig_mod)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._compiled(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._orig_mod, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._orig_mod, name)
+
+    def __len__(self) -> int:
+        return len(self._orig_mod)
+
+    def __iter__(self) -> Any:
+        return iter(self._orig_mod)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._orig_mod[i]
+
+    def __dir__(self) -> list[str]:
+        return dir(self._orig_mod)
+
+    def __repr__(self) -> str:
+        return f"Compiled{self._orig_mod!r}"
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """See CompiledFunction."""
+        return self._compiled.stats
+
+
+def compile(fn: Any = None, *, mode: str | None = None, static: Sequence[str] = ()) -> Any:
+    """Compile a function, a bound method or a Module; also a decorator, with or without options.
+
+    The first call with a new signature (structure, shapes and dtypes of the arguments) traces the function and compiles one
+    native function; later calls run it. Tensors that the function reads and that are not arguments are captured by reference:
+    parameters, buffers, gradients and optimizer state are read and written where they are, so a whole training step can be
+    compiled and behaves as it does eagerly. Python floats among the arguments are run-time numbers; ints, bools and strings are
+    static, and so are the parameters named in `static`.
+
+    mode="frozen": after the first compilation another one is an error (FrozenError) that says what differs.
+
+    Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one;
+    LeakedTensorError for a tensor that is kept after the call outside of Modules.
+
+    >>> @ingot.compile
+    ... def step(x, y):
+    ...     optimizer.zero_grad()
+    ...     loss = F.cross_entropy(model(x), y)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    """
+    if fn is None:
+        return functools.partial(compile, mode=mode, static=static)
+    if is_module(fn):
+        if static:
+            raise ValueError("static names parameters of a function; a Module's call has none")
+        return CompiledModule(fn, mode=mode)
+    if isinstance(fn, CompiledFunction):
+        fn = fn.__wrapped__
+    return CompiledFunction(fn, mode, static)

@@ -1,0 +1,329 @@
+"""Guards: what Python would have seen in a call, beside its arguments, and whether it would see the same again.
+
+Found without running anything: the globals and closures of the function and of every user function it can reach, and the
+modules and optimizers among them. What can change only through a Module or a parameter group is looked at again when the
+epoch has moved; the rest is compared at each call, mostly by identity.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.ir.dtypes import DType
+from ingot.runtime.epoch import EPOCH
+from ingot.runtime.recorder import _OURS, _is_ours
+
+__all__ = ["Roots", "Guards", "find_roots"]
+
+PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice)
+_MISSING = object()
+_SMALL = 256  # items of a container that are looked at
+
+
+def _ours(filename: str) -> bool:
+    found = _OURS.get(filename)
+    return _is_ours(filename) if found is None else found
+
+
+def is_module(x: Any) -> bool:
+    """Whether `x` is an nn.Module."""
+    return "_parameters" in getattr(x, "__dict__", ()) and hasattr(x, "named_modules")
+
+
+def is_optimizer(x: Any) -> bool:
+    """Whether `x` is an Optimizer."""
+    return hasattr(x, "param_groups") and hasattr(x, "state") and hasattr(x, "zero_grad")
+
+
+class Roots:
+    """What a function can reach."""
+
+    def __init__(self) -> None:
+        self.functions: list[types.FunctionType] = []
+        self.modules: list[Any] = []
+        self.optimizers: list[Any] = []
+        self.objects: list[Any] = []  # other objects with attributes
+        self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
+        self.cells: list[tuple[Any, str]] = []
+        self._seen: set[int] = set()
+        self._keep: list[Any] = []
+
+    def add(self, x: Any, depth: int = 0) -> None:
+        """Take in a value, and what can be reached from it."""
+        if isinstance(x, (*PLAIN, Tensor, type, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
+            return
+        self._seen.add(id(x))
+        self._keep.append(x)
+        wrapped = getattr(x, "__wrapped__", None) if callable(x) else None
+        if isinstance(wrapped, (types.FunctionType, types.MethodType)):
+            self.add(wrapped, depth)
+        if isinstance(x, types.FunctionType):
+            if not _ours(x.__code__.co_filename):
+                self._function(x, depth)
+        elif isinstance(x, types.MethodType):
+            self.add(x.__func__, depth)
+            self.add(x.__self__, depth)
+        elif is_module(x):
+            self._module(x, depth)
+        elif is_optimizer(x):
+            self.optimizers.append(x)
+            for g in x.param_groups:
+                self._keep.append(g)
+        elif isinstance(x, (tuple, list, set, frozenset)):
+            for item in list(x)[:_SMALL]:
+                self.add(item, depth + 1)
+        elif isinstance(x, dict):
+            for item in list(x.values())[:_SMALL]:
+                self.add(item, depth + 1)
+        elif isinstance(x, types.ModuleType):
+            pass
+        elif hasattr(x, "__dict__") and not _library(type(x)):
+            self.objects.append(x)
+            self._methods(type(x), depth)
+            for item in list(vars(x).values())[:_SMALL]:
+                self.add(item, depth + 1)
+
+    def _module(self, m: Any, depth: int) -> None:
+        self.modules.append(m)
+        self._methods(type(m), depth)
+        for name, item in list(vars(m).items()):
+            if name in ("_parameters", "_buffers"):
+                continue
+            self.add(item, depth if name == "_modules" else depth + 1)
+        for child in list(m._modules.values()):
+            self.add(child, 0)
+
+    def _methods(self, cls: type, depth: int) -> None:
+        if id(cls) in self._seen:
+            return
+        self._seen.add(id(cls))
+        for base in cls.__mro__:
+            for item in vars(base).values():
+                fn = getattr(item, "__func__", item)
+                fn = getattr(fn, "fget", None) or fn
+                if isinstance(fn, types.FunctionType):
+                    self.add(fn, depth)
+
+    def _function(self, f: types.FunctionType, depth: int) -> None:
+        self.functions.append(f)
+        for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            self.add(value, depth + 1)
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+            self.cells.append((cell, name))
+            try:
+                self.add(cell.cell_contents, depth + 1)
+            except ValueError:  # an empty cell
+                pass
+        space = f.__globals__
+        for name in _names(f.__code__):
+            if name not in space:
+                continue
+            value = space[name]
+            self.names.append((space, name, name))
+            if isinstance(value, types.ModuleType):
+                if not _library(value):
+                    inner = vars(value)
+                    for n in _names(f.__code__):
+                        if n in inner:
+                            self.names.append((inner, n, f"{name}.{n}"))
+                            self.add(inner[n], depth + 1)
+            else:
+                self.add(value, depth + 1)
+
+
+def _library(x: Any) -> bool:
+    """Whether a class or module belongs to Ingot, NumPy or Python itself: nothing there is watched."""
+    name = getattr(x, "__module__", None) if isinstance(x, type) else x.__name__
+    top = (name or "").partition(".")[0]
+    if top in ("ingot", "numpy", "builtins", "ml_dtypes"):
+        return True
+    import sys
+
+    return top in getattr(sys, "stdlib_module_names", ()) and top != "__main__"
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """The names that a code object, and the functions defined in it, look up."""
+    found = list(code.co_names)
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            found += _names(c)
+    return found
+
+
+def find_roots(fn: Callable, values: list[Any]) -> Roots:
+    """What `fn`, called with the static arguments `values`, can reach."""
+    roots = Roots()
+    roots.add(fn)
+    for v in values:
+        roots.add(v)
+    return roots
+
+
+# ---- comparing
+
+
+def _describe(x: Any, depth: int = 0) -> Any:
+    """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity."""
+    if isinstance(x, PLAIN):
+        return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
+    if isinstance(x, (list, tuple)) and depth < 3 and len(x) <= _SMALL:
+        return (type(x), *[_describe(i, depth + 1) for i in x])
+    if isinstance(x, dict) and depth < 3 and len(x) <= _SMALL:
+        return (type(x), *[(_describe(k, depth + 1), _describe(v, depth + 1)) for k, v in x.items()])
+    return _Same(x)
+
+
+class _Same:
+    """Equal to the same object only; holds it, so that its id is not used again."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.x is other.x
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self.x).__name__} at {id(self.x):#x}"
+
+
+_MODULE_SKIP = ("_state_hooks", "_compiled_call")
+
+
+def _module_state(m: Any, rebound: frozenset[str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for k, v in vars(m).items():
+        if k in _MODULE_SKIP:
+            continue
+        if k in ("_parameters", "_buffers", "_modules"):
+            for n, t in v.items():
+                out[n] = type(t) if n in rebound else _describe(t)
+        else:
+            out[k] = type(v) if k in rebound else _describe(v)
+    return out
+
+
+def _optimizer_state(o: Any) -> dict[str, Any]:
+    from ingot.optim.group import CELLS, _shape_of
+
+    out: dict[str, Any] = {}
+    for i, g in enumerate(o.param_groups):
+        for k, v in g.items():
+            out[f"param_groups[{i}][{k!r}]"] = _shape_of(v) if k in CELLS else _describe(v)
+        for j, p in enumerate(g["params"]):
+            out[f"state of parameter {j} of group {i}"] = _describe(dict(o.state.get(p) or {}))
+    return out
+
+
+class Guards:
+    """What held when a function was traced. `failed()` says what no longer does."""
+
+    def __init__(self, roots: Roots):
+        self.roots = roots
+        self.rebound: dict[int, frozenset[str]] = {}  # id of a module -> attributes that calls themselves assign
+        self.slots: list[tuple[Any, bool]] = []  # gradient slots, and whether they were None
+        self.requires: list[tuple[Tensor, bool]] = []
+        self.types: list[tuple[Any, str, Any, str]] = []
+        self.epoch = EPOCH[0]
+        self.modules = [(m, type(m).__name__, _module_state(m, frozenset())) for m in roots.modules]
+        self.optimizers = [(o, type(o).__name__, _optimizer_state(o)) for o in roots.optimizers]
+        self.objects = [(o, type(o).__name__, {k: _describe(v) for k, v in vars(o).items()}) for o in roots.objects]
+        self.names = []
+        self.containers = []
+        for space, name, text in roots.names:
+            value = space.get(name, _MISSING)
+            self.names.append((space, name, text, value))
+            if isinstance(value, (list, dict)):
+                self.containers.append((value, text, _describe(value)))
+        self.cells = []
+        for cell, name in roots.cells:
+            value = _content(cell)
+            self.cells.append((cell, name, value))
+            if isinstance(value, (list, dict)):
+                self.containers.append((value, name, _describe(value)))
+
+    def set_rebound(self, rebound: dict[int, set[str]]) -> None:
+        """Attributes that calls assign themselves are compared by type only."""
+        self.rebound = {k: frozenset(v) for k, v in rebound.items()}
+        self.modules = [(m, n, _module_state(m, self.rebound[id(m)]) if id(m) in self.rebound else s) for m, n, s in self.modules]
+
+    def failed(self) -> str | None:
+        """What differs from the trace, in words; None if nothing does."""
+        for space, name, text, value in self.names:
+            now = space.get(name, _MISSING)
+            if now is not value and not _same_plain(now, value):
+                return f"the global {text} is {_text(now)}, it was {_text(value)}"
+        for cell, name, value in self.cells:
+            now = _content(cell)
+            if now is not value and not _same_plain(now, value):
+                return f"{name} of the enclosing function is {_text(now)}, it was {_text(value)}"
+        for slot, was_none in self.slots:
+            if (slot.grad is None) is not was_none:
+                return f"a gradient is {'None' if slot.grad is None else 'a tensor'}, it was {'None' if was_none else 'a tensor'}"
+        for value, text, seen in self.containers:
+            if _describe(value) != seen:
+                return f"{text} has changed"
+        for o, text, seen in self.objects:
+            for k, v in vars(o).items():
+                if k not in seen or _describe(v) != seen[k]:
+                    return f"{text}.{k} is {_text(v)}, it was {seen.get(k, 'not there')}"
+        if EPOCH[0] != self.epoch:
+            now_epoch = EPOCH[0]
+            reason = self._slow()
+            if reason is not None:
+                return reason
+            self.epoch = now_epoch
+        return None
+
+    def _slow(self) -> str | None:
+        for m, text, seen in self.modules:
+            now = _module_state(m, self.rebound.get(id(m), frozenset()))
+            if now != seen:
+                return _difference(text, seen, now)
+        for o, text, seen in self.optimizers:
+            now = _optimizer_state(o)
+            if now != seen:
+                return _difference(text, seen, now)
+        for t, was in self.requires:
+            if t.requires_grad is not was:
+                return f"requires_grad of a captured tensor of shape {list(t.shape)} is {t.requires_grad}, it was {was}"
+        for t, what, s, shape in self.types:
+            if t._storage is not s:
+                return f"the memory of a captured tensor ({what}) was exchanged{shape}"
+        return None
+
+
+def _difference(text: str, before: dict, now: dict) -> str:
+    for k in [*before, *now]:
+        a, b = before.get(k, _MISSING), now.get(k, _MISSING)
+        if a is _MISSING or b is _MISSING or a != b:
+            return f"{text}.{k} is {_said(b)}, it was {_said(a)}"
+    return f"{text} has changed"
+
+
+def _said(d: Any) -> str:
+    if d is _MISSING:
+        return "not there"
+    return repr(d[1]) if isinstance(d, tuple) and len(d) == 2 and isinstance(d[0], type) else repr(d)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _MISSING
+
+
+def _same_plain(a: Any, b: Any) -> bool:
+    return isinstance(a, PLAIN) and _describe(a) == _describe(b)
+
+
+def _text(x: Any) -> str:
+    return "not there" if x is _MISSING else repr(x) if isinstance(x, PLAIN) else f"another {type(x).__name__}"

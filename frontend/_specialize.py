@@ -1,0 +1,350 @@
+"""From a function and the arguments of one call to a Specialization."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ingot._guards import Guards, Roots, find_roots
+from ingot._pytree import flatten, unflatten
+from ingot._tensor import Tensor, wrap
+from ingot.ir.dtypes import f64
+from ingot.ir.location import describe
+from ingot.runtime.capture import TRACING, CaptureError, LeakedTensorError, Source, Trace, run_traced
+from ingot.runtime.recorder import here
+from ingot.runtime.scalars import rank0
+from ingot.runtime.specialization import Backward, Recipe, Specialization, Write, derive_backward
+from ingot.runtime.storage import LeafStep, Storage
+from ingot.runtime.tape import Edge, GradSlot, Leaf
+
+__all__ = ["specialize"]
+
+
+class _Builder:
+    """One trace on its way to a Specialization."""
+
+    def __init__(self, name: str, roots: Roots, leaves: Sequence[Any], numbers: Sequence[int]):
+        self.name = name
+        self.roots = roots
+        self.leaves = leaves
+        self.trace = Trace(here.recorder)
+        self.stand_ins: list[tuple[Tensor, int]] = []
+        self.where: dict[Leaf, Any] = {}  # stand-in leaves -> what they stand for
+        self.slot_of: dict[GradSlot, int] = {}
+        self.outs: dict[int, int] = {}  # value number -> output
+        self.edges: dict[int, Edge] = {}  # output -> edge
+        self.fresh: dict[Storage, int] = {}
+        self.before = [(table, dict(table)) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
+        self.given = self._stand_in(numbers)
+
+    # ---- arguments
+
+    def _stand_in(self, numbers: Sequence[int]) -> list[Any]:
+        given: list[Any] = []
+        seen: dict[int, Tensor] = {}
+        groups: dict[Storage, int] = {}
+        for i, leaf in enumerate(self.leaves):
+            if i in numbers:
+                a = self.trace.placeholder(rank0(f64), Source("number", i), scalar=True)
+                t = wrap((a, None))
+                t._weak = True
+                self.stand_ins.append((t, i))
+                given.append(t)
+            elif not isinstance(leaf, Tensor):
+                given.append(leaf)
+            elif id(leaf) in seen:
+                given.append(seen[id(leaf)])
+            else:
+                leaf._now()
+                if leaf._storage is not None and (leaf._storage in groups or self._shared(leaf)):
+                    given.append(leaf)  # it shares memory with another argument: by reference
+                    seen[id(leaf)] = leaf
+                    continue
+                t = seen[id(leaf)] = self._argument(leaf, i)
+                given.append(t)
+        return given
+
+    def _shared(self, t: Tensor) -> bool:
+        return sum(1 for x in {id(x): x for x in self.leaves if isinstance(x, Tensor)}.values() if x._storage is t._storage) > 1
+
+    def _argument(self, leaf: Tensor, i: int) -> Tensor:
+        t = wrap((self.trace.placeholder(leaf._array.type, Source("arg", i)), None), type(leaf))
+        self.stand_ins.append((t, i))
+        if leaf._edge is not None:
+            slot = t._grad_slot()
+            slot.grad = None if leaf._slot is None else leaf._slot.grad
+            stand_in = Leaf(slot)
+            t._edge = (stand_in, 0)
+            self.where[stand_in] = ("argument", i)
+            self.slot_of[slot] = i
+        elif leaf._slot is not None:
+            slot = t._grad_slot()
+            slot.grad = leaf._slot.grad
+            self.slot_of[slot] = i
+        return t
+
+    # ---- results
+
+    def out(self, a: Any) -> int:
+        """The output that carries the value `a`."""
+        return self.outs.setdefault(a.value, len(self.outs))
+
+    def rooted(self, out: int, edge: Edge | None) -> str:
+        """Note an output's edge: how its history is described."""
+        if edge is None:
+            return "clear"
+        self.edges.setdefault(out, edge)
+        return "new"
+
+    def recipe(self, t: Tensor) -> Recipe:
+        """How a result is made."""
+        for s, i in self.stand_ins:
+            if t is s:
+                return Recipe("argument", i)
+        for i, leaf in enumerate(self.leaves):
+            if t is leaf:
+                return Recipe("argument", i)
+        t._now()
+        s = t._storage
+        if s is not None:
+            if s in self.trace.captured:
+                last = t._steps[-1] if t._steps else None
+                if isinstance(last, LeafStep) and last.leaf.slot.owner is not None and last.leaf.slot.owner() is t:
+                    return Recipe("object", of=t)
+                return Recipe("view", of=s, steps=t._steps)
+            for arg, i in self.stand_ins:
+                if arg._storage is s:
+                    return Recipe("view", of=("argument", i), steps=t._steps[len(arg._steps) :])
+            if not any(isinstance(p, LeafStep) for p in t._steps):
+                return Recipe("view", of=("fresh", self._fresh(s)), steps=t._steps)
+        out = self.out(t._array)
+        edge = t._edge
+        if edge is not None and isinstance(edge[0], Leaf) and edge[0] not in self.where:
+            return Recipe("value", out, leaf=True)
+        self.rooted(out, edge)
+        return Recipe("value", out)
+
+    def _fresh(self, s: Storage) -> int:
+        if s not in self.fresh:
+            self.fresh[s] = len(self.fresh)
+            self.rooted(self.out(s.base), s.edge)
+        return self.fresh[s]
+
+    def writes(self) -> list[Write]:
+        """What the function wrote."""
+        found: list[Write] = []
+        for s, c in self.trace.captured.items():
+            old = None if c.stand_in is None else (c.stand_in, 0)
+            if s.base is c.placeholder and s.edge == old:
+                continue
+            out = self.out(s.base)
+            found.append(Write("storage", s, out, "keep" if s.edge == old else self.rooted(out, s.edge)))
+        for t, i in self.stand_ins:
+            if t._weak:
+                continue
+            a = t._now() if t._storage is None else t._storage.base
+            edge = t._edge if t._storage is None else t._storage.edge
+            if a.value < 0 and self.trace.sources[-1 - a.value].of == i and self.trace.sources[-1 - a.value].kind == "arg":
+                continue
+            if t._storage is not None and any(not isinstance(p, LeafStep) for p in t._steps):
+                raise CaptureError(f"{self.name}: argument {i} was given another memory inside the compiled function")
+            out = self.out(a)
+            keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self.where  # type: ignore[index]
+            found.append(Write("argument", i, out, "keep" if keeps else self.rooted(out, edge)))
+        for slot, state in self.trace.slots.items():
+            held = state.held
+            if held is None:
+                if state.was_none is not True:
+                    found.append(Write("slot_none", slot, 0))
+            elif held is state.given:
+                a = held._now() if held._storage is None else held._storage.base
+                if a.value >= 0 or self.trace.sources[-1 - a.value].kind != "slot":
+                    found.append(Write("slot_value", slot, self.out(a)))
+            else:
+                found.append(Write("slot", slot, 0, recipe=self.recipe(held)))
+        return found
+
+    def attributes(self) -> tuple[list[Write], dict[int, set[str]]]:
+        """Attributes of modules that were assigned tensors made here; they get their old values back for now."""
+        found: list[Write] = []
+        rebound: dict[int, set[str]] = {}
+        owners = [m for m in self.roots.modules for _ in range(3)]
+        for (table, before), owner in zip(self.before, owners):
+            for name, value in list(table.items()):
+                old = before.get(name)
+                if value is old or not isinstance(value, Tensor) or not self._made_here(value):
+                    continue
+                if not isinstance(old, Tensor) or old._array.type != value._array.type:
+                    # the first assignment, or another type: later calls find a tensor there, and are traced anew
+                    pass
+                found.append(Write("attribute", (table, name), 0, recipe=self.recipe(value)))
+                rebound.setdefault(id(owner), set()).add(name)
+                if isinstance(old, Tensor) and old._storage in self.trace.captured:
+                    placeholder = self.trace.captured[old._storage].placeholder
+                    self.trace.sources[-1 - placeholder.value] = Source("attribute", (table, name))
+                if name in before:
+                    table[name] = old
+                else:
+                    del table[name]
+        return found, rebound
+
+    def _made_here(self, t: Tensor) -> bool:
+        s = t._storage
+        return (t._array.source if s is None else s.base.source) is self.trace
+
+    def undo(self) -> None:
+        """Put everything back as it was before the trace."""
+        for table, before in self.before:
+            for name, value in list(table.items()):
+                if isinstance(value, Tensor) and value is not before.get(name) and self._made_here(value):
+                    if name in before:
+                        table[name] = before[name]
+                    else:
+                        del table[name]
+        self.trace.restore()
+        for c in self.trace.captured.values():
+            for r in c.tensors:
+                t = r()
+                if t is not None and t._storage is not None and t._storage.exposed is None:
+                    t._now()
+
+
+def specialize(
+    name: str, fn: Callable, structure: Any, leaves: Sequence[Any], numbers: Sequence[int], roots: Roots | None = None
+) -> tuple[Specialization, Guards]:
+    """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
+
+    What the function did to the world is undone: the caller runs the Specialization next, which does it.
+    """
+    if roots is None:
+        roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
+    for o in roots.optimizers:
+        ready_state = getattr(o, "initialize_state", None)
+        if ready_state is not None:
+            ready_state()
+    with TRACING:
+        b = _Builder(name, roots, leaves, numbers)
+        guards = Guards(roots)
+        spec = None
+        try:
+            args, kwargs = unflatten(structure, b.given)
+            result = run_traced(b.trace, lambda: fn(*args, **kwargs))
+            spec = run_traced(b.trace, lambda: _assemble(b, result, guards))
+        finally:
+            result = args = kwargs = None
+            b.given = []
+            b.undo()
+            stand_ins, b.stand_ins = b.stand_ins, []
+            del stand_ins
+        trace = b.trace
+        for state in trace.slots.values():
+            state.held = state.given = None
+        b.fresh, b.edges, b.where, b.slot_of = {}, {}, {}, {}
+        trace.cells.clear()
+        del b
+        _check_leaks(name, trace)
+    assert spec is not None
+    return spec, guards
+
+
+def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
+    trace = b.trace
+    flat: list[Any] = []
+    shape = flatten(result, flat)
+    recipes = [b.recipe(x) for x in flat if isinstance(x, Tensor) and not x._weak]
+    attribute_writes, rebound = b.attributes()
+    writes = b.writes() + attribute_writes
+    live = list(b.outs)
+    roots = [(live[out], edge) for out, edge in b.edges.items()]
+    for c, s in [(c, s) for s, c in trace.captured.items() if c.stand_in is not None]:
+        b.where[c.stand_in] = s  # type: ignore[index]
+    derived = derive_backward(trace, roots, b.where) if roots else None
+    if derived is not None:
+        for i in derived.saved:
+            if i >= 0 and i not in b.outs:
+                b.outs[i] = len(b.outs)
+        live = list(b.outs)
+    needed = _reads(trace, live)
+    if derived is not None:
+        needed |= {i for i in derived.saved if i < 0}
+    inputs = sorted(needed, reverse=True)
+    graph = trace.subgraph(inputs, live, b.name)
+    spec = Specialization(b.name, graph, [trace.sources[-1 - i] for i in inputs])
+    if derived is not None:
+        at = {i: ("in", k) for k, i in enumerate(inputs)}
+        reads = tuple(at[i] if i < 0 else ("out", b.outs[i]) for i in derived.saved)
+        back = trace.subgraph(derived.saved + derived.cotangents, derived.grads, f"{b.name}_backward").replace(scalars=frozenset())
+        spec.backward = Backward(back, reads, tuple(b.edges), derived.edges, derived.which)
+    spec.recipes = recipes
+    spec.writes = writes
+    spec.fresh = [(b.outs[s.base.value], "new" if b.outs[s.base.value] in b.edges else "clear") for s in b.fresh]
+    spec.generators = [(g, state[2]) for g, state in trace.generators.items()]
+    spec.slot_of = dict(b.slot_of)
+    written = {w.of for w in writes if w.kind == "storage"}
+    for s, c in trace.captured.items():
+        for r in c.tensors:
+            t = r()
+            if t is not None and s in written and all(isinstance(p, LeafStep) for p in t._steps):
+                spec.refresh.append((weakref.ref(t), s))
+    spec.rebuild = _rebuilder(shape, flat)
+    if rebound:
+        guards.set_rebound(rebound)
+    guards.slots = [(slot, state.was_none) for slot, state in trace.slots.items() if state.was_none is not None and slot not in b.slot_of]
+    guards.requires = [(t, was) for t, was in trace.requires]
+    guards.types = [(t, f"{t.dtype.torch_name}{list(t.shape)}", t._storage, "") for t, _ in trace.requires]
+    return spec
+
+
+def _reads(trace: Trace, live: Sequence[int]) -> set[int]:
+    """The inputs (negative numbers) that the values `live` need."""
+    first = trace._first_outputs()
+    needed = set(live)
+    for n in range(len(trace.nodes) - 1, -1, -1):
+        if any(i in needed for i in range(first[n], first[n + 1])):
+            needed.update(trace.nodes[n][2])
+    return {i for i in needed if i < 0}
+
+
+def _rebuilder(shape: Any, flat: list[Any]) -> Callable[[list[Any]], Any]:
+    """Puts result Tensors between what else the function returned."""
+    if len(flat) == 1 and shape == "*" and isinstance(flat[0], Tensor):
+        return _only
+    fixed = [None if isinstance(x, Tensor) else x for x in flat]
+    tensors = [i for i, x in enumerate(flat) if isinstance(x, Tensor)]
+
+    def rebuild(results: list[Any]) -> Any:
+        values = list(fixed)
+        for i, r in zip(tensors, results):
+            values[i] = r
+        return unflatten(shape, values)
+
+    return rebuild
+
+
+def _only(results: list[Any]) -> Any:
+    return results[0]
+
+
+def _check_leaks(name: str, trace: Trace) -> None:
+    """LeakedTensorError if a value of the trace is still held somewhere."""
+    if not any(r() is not None for r in trace.handles):
+        return
+    gc.collect()
+    first = trace._first_outputs()
+    for n, loc in enumerate(trace.locs):
+        for i in range(first[n], first[n + 1]):
+            a = trace.handles[i]()
+            if a is not None:
+                del a
+                trace.clear()
+                raise LeakedTensorError(
+                    f"{name}: a tensor that was made while the function was compiled is kept after it ({trace_text(loc)}). Compiled code "
+                    "cannot put it there at each call: return it, or keep it in a Module's attribute or buffer"
+                )
+
+
+def trace_text(loc: Any) -> str:
+    """Where a leaked tensor was made."""
+    return describe(loc).strip() or "its line is not known"
