@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Union
 
 from ingot.ir.dtypes import DType
 
@@ -76,8 +75,8 @@ class Mod:
     den: int
 
 
-Atom = Union[Var, Param, Dyn, Div, Mod]
-Coef = Union[int, Param]
+Atom = Var | Param | Dyn | Div | Mod
+Coef = int | Param
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class Const:
         return hash((repr(self.value), self.dtype.name))
 
 
-Operand = Union[str, Const]  # the name of a scalar, or a literal
+Operand = str | Const  # the name of a scalar, or a literal
 
 
 # -- statements ------------------------------------------------------------------------------------------------------
@@ -164,7 +163,10 @@ class Acc:
 
 
 # Reduce kinds: number of accumulators and of values. Ties of argmax/argmin keep the smaller index; NaN wins.
-REDUCTIONS = {"sum": (1, 1), "prod": (1, 1), "max": (1, 1), "min": (1, 1), "and": (1, 1), "or": (1, 1), "fma": (1, 2), "argmax": (2, 2), "argmin": (2, 2)}  # fmt: skip
+REDUCTIONS = {
+    "sum": (1, 1), "prod": (1, 1), "max": (1, 1), "min": (1, 1), "and": (1, 1), "or": (1, 1), "fma": (1, 2),
+    "argmax": (2, 2), "argmin": (2, 2),
+}  # fmt: skip
 
 
 def neutral(kind: str, dtype: DType, which: int = 0) -> bool | int | float:
@@ -258,7 +260,7 @@ class Check:
     code: int | Param
 
 
-Stmt = Union[Load, Store, Let, IndexValue, Acc, Reduce, SetAcc, GetAcc, For, If, Alloc, Barrier, Check]
+Stmt = Load | Store | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Check
 
 
 @dataclass(frozen=True, slots=True)

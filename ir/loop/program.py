@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
 from ingot.ir.graph import Location
 from ingot.ir.loop.ir import Kernel
@@ -50,7 +49,7 @@ class Repeat:
     steps: tuple[Step, ...]
 
 
-Step = Union[Launch, Copy, Repeat]
+Step = Launch | Copy | Repeat
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ def _operand(x: Operand) -> str:
         return x
     if isinstance(x.value, bool):
         return f"{'true' if x.value else 'false'}:{x.dtype}"
-    return f"{x.value.hex() if isinstance(x.value, float) else x.value}:{x.dtype}"
+    return f"{float(x.value).hex() if x.dtype.kind == 'f' else x.value}:{x.dtype}"
 
 
 def _where(mask: Operand | None) -> str:
