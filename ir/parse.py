@@ -151,7 +151,7 @@ class _Parser:
         values: dict[str, Value] = {}
         scalars: set[int] = set()
         self.expect("(")
-        inputs = []
+        inputs: list[Value] = []
 
         def one_input() -> None:
             label = self.take("value")

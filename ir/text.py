@@ -16,6 +16,7 @@ import base64
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class _Printer:
         self.functions: list[str] = []
         self.taken: set[str] = set()
         self.types: dict[int, str] = {}  # id(type) -> text
-        self.attr_printers = {
+        self.attr_printers: dict[type, Callable[[Any], str]] = {
             int: str,
             bool: lambda v: "true" if v else "false",
             float: lambda v: float_text(v),
