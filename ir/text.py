@@ -48,6 +48,15 @@ def parse(text: str) -> Graph:
     return read(text)
 
 
+class _Printers(dict):
+    """Printers by type; NumPy's integers print as Python's. TypeError for what has no text form."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        if issubclass(kind, np.integer):
+            return str
+        raise TypeError(f"an attribute of type {kind.__name__} has no text form")
+
+
 class _Printer:
     def __init__(self, human: bool, payloads: bool):
         self.human = human
@@ -57,7 +66,7 @@ class _Printer:
         self.functions: list[str] = []
         self.taken: set[str] = set()
         self.types: dict[int, str] = {}  # id(type) -> text
-        self.attr_printers: dict[type, Callable[[Any], str]] = {
+        self.attr_printers: dict[type, Callable[[Any], str]] = _Printers({
             int: str,
             bool: lambda v: "true" if v else "false",
             float: lambda v: float_text(v),
@@ -69,7 +78,7 @@ class _Printer:
             list: self.tuple_text,
             Const: self.const_text,
             Graph: lambda g: "@" + self.function(g),
-        }
+        })  # fmt: skip
 
     def run(self, graph: Graph) -> str:
         name = clean_name(graph.name, "main") if self.human else "main"

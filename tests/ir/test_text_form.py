@@ -280,3 +280,12 @@ def test_kinds_of_attributes():
     g = b.freeze((m,))
     assert '{axis=0, mode="add"}' in g.text and "{dtype=bool}" in g.text
     assert parse(g.text).nodes[-1].attrs == (bool_,)
+
+
+def test_numpy_integers_print_as_integers_and_other_objects_do_not():
+    b = Builder()
+    x = b.input(tensor_type(f32, (2, 3)))
+    assert "{perm=[1, 0]}" in b.freeze(b.emit(OPS["transpose"], (x,), ((np.int64(1), np.int32(0)),))).text
+    node = Node(OPS["neg"], (x,), (), (Value(x.type),))
+    with pytest.raises(TypeError, match="an attribute of type complex has no text form"):
+        _ = Graph("main", (x,), (Node(OPS["transpose"], (x,), (1j,), node.outputs),), node.outputs).text
