@@ -1,0 +1,150 @@
+"""Kernels of blocks and threads as kernels for the CPU, to run them where there is no GPU.
+
+Blocks become parallel chunks. Between two barriers the threads of a block run one after the other, as a serial loop;
+a loop or branch with a barrier in it is the same for all threads and moves outside that loop. Shared memory is the
+chunk's scratch. What a thread keeps across a barrier (scalars and accumulators) lies in arrays of one element per thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ingot.backends.cuda.rewrite import Rewrite, defined, used, walk
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import (
+    Acc, Alloc, Barrier, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store,
+)  # fmt: skip
+from ingot.ir.loop.program import Program
+
+__all__ = ["emulate"]
+
+
+def emulate(program: Program) -> Program:
+    """The same program with kernels that backends.cpu compiles."""
+    return replace(program, kernels={name: _kernel(k) for name, k in program.kernels.items()})
+
+
+def _kernel(kernel: Kernel) -> Kernel:
+    (grid,) = kernel.body
+    assert isinstance(grid, For) and grid.kind == "grid"
+    *shared, block = grid.body
+    assert isinstance(block, For) and block.kind == "block"
+    b = _Block(kernel, block)
+    body = b.body(block.body)
+    scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in shared if isinstance(s, Alloc)]
+    return replace(kernel, body=[For(grid.var, grid.extent, "parallel", [*scratch, *b.kept.values(), *body])])
+
+
+class _Block:
+    def __init__(self, kernel: Kernel, block: For):
+        self.block = block
+        self.threads = int(block.extent.const)  # type: ignore[arg-type]
+        self.me = ix.var(block.var)
+        self.dtypes: dict[str, DType] = {b.name: b.dtype for b in kernel.buffers}
+        self.dtypes |= {s.name: s.dtype for s in walk(kernel.body) if isinstance(s, (Acc, Alloc))}
+        self.dtypes |= {s.dst: s.dtype for s in walk(block.body) if isinstance(s, Let)}
+        self.dtypes |= {s.dst: dtypes.i64 for s in walk(block.body) if isinstance(s, IndexValue)}
+        self.dtypes |= {s.dst: self.dtypes[s.buf] for s in walk(block.body) if isinstance(s, Load)}
+        self.dtypes |= {s.dst: self.dtypes[s.acc] for s in walk(block.body) if isinstance(s, GetAcc)}
+        self.accs = {s.name for s in walk(block.body) if isinstance(s, Acc)}
+        self.kept: dict[str, Alloc] = {}  # name -> its array
+        self.count = 0
+        self.crossing = self._crossing(block.body)
+
+    def _crossing(self, body: list[Stmt]) -> set[str]:
+        """Names that one region between barriers defines and another reads."""
+        home: dict[str, int] = {}
+        out: set[str] = set()
+        region = 0
+
+        def visit(stmts: list[Stmt]) -> None:
+            nonlocal region
+            for s in stmts:
+                if _splits(s):
+                    region += 1
+                    if isinstance(s, (For, If)):
+                        out.update(_reads([replace(s, body=[])]))
+                        visit(s.body)
+                        region += 1
+                    continue
+                home.update(dict.fromkeys(defined([s]), region))
+                out.update(n for n in _reads([s]) if home[n] != region)
+
+        visit(body)
+        return out
+
+    def body(self, stmts: list[Stmt]) -> list[Stmt]:
+        """Statements outside the loop over threads."""
+        out: list[Stmt] = []
+        region: list[Stmt] = []
+        for s in stmts:
+            if not _splits(s):
+                region.append(s)
+                continue
+            out += self.region(region)
+            region = []
+            if isinstance(s, For):
+                names = {a.name for a in ix.atoms(s.extent) if isinstance(a, Dyn)}
+                r, loads = self.restored(sorted(names), ix.const(0))
+                out += [*loads, For(s.var, r.index(s.extent), s.kind, self.body(s.body))]
+            elif isinstance(s, If):
+                r, loads = self.restored([s.cond] if isinstance(s.cond, str) else [], ix.const(0))
+                out += [*loads, If(r.operand(s.cond), self.body(s.body))]
+        return out + self.region(region)
+
+    def region(self, stmts: list[Stmt]) -> list[Stmt]:
+        """A loop of the threads over statements without a barrier."""
+        if not stmts:
+            return []
+        here = defined(stmts)
+        r, before = self.restored(sorted(_reads(stmts) - here), self.me)
+        body = r.body(stmts)
+        changed = {a for s in walk(stmts) for a in ([s.acc] if isinstance(s, SetAcc) else s.accs if isinstance(s, Reduce) else ())}
+        after: list[Stmt] = []
+        for name in sorted((here | changed) & self.crossing):
+            src = name
+            if name in self.accs:
+                src = self.fresh()
+                after.append(GetAcc(src, r.acc(name)))
+            after.append(Store(self.array(name), self.me, src))
+        return [For(self.block.var, ix.const(self.threads), "serial", [*before, *body, *after])]
+
+    def restored(self, names: list[str], at: Index) -> tuple[Rewrite, list[Stmt]]:
+        """Loads of what other regions have left, and the rewriting that uses them."""
+        loads: list[Stmt] = []
+        scalars: dict[str, str] = {}
+        accs: dict[str, str] = {}
+        for name in names:
+            value = self.fresh()
+            loads.append(Load(value, self.array(name), at))
+            if name in self.accs:
+                accs[name] = self.fresh("acc.e")
+                loads.append(Acc(accs[name], self.dtypes[name], value))
+            else:
+                scalars[name] = value
+        return Rewrite(names=scalars, accs=accs), loads
+
+    def array(self, name: str) -> str:
+        """The array of a name's values, one for each thread."""
+        return self.kept.setdefault(name, Alloc(f"kept_{len(self.kept)}", self.dtypes[name], self.threads, "worker")).name
+
+    def fresh(self, prefix: str = "%e") -> str:
+        self.count += 1
+        return f"{prefix}{self.count}"
+
+
+def _splits(s: Stmt) -> bool:
+    return isinstance(s, Barrier) or isinstance(s, (For, If)) and any(isinstance(x, Barrier) for x in walk(s.body))
+
+
+def _reads(stmts: list[Stmt]) -> set[str]:
+    """Scalars and accumulators that statements use."""
+    out = used(stmts)
+    for s in walk(stmts):
+        if isinstance(s, (GetAcc, SetAcc)):
+            out.add(s.acc)
+        elif isinstance(s, Reduce):
+            out.update(s.accs)
+    return out

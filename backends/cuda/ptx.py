@@ -1,0 +1,131 @@
+"""From kernels of blocks and threads to PTX text.
+
+The statements are emitted by the CPU's emitter, one thread's worth of them; here is what differs: what a block and a
+thread are, shared memory, barriers, masked loads. Each kernel becomes
+
+    .visible .entry NAME(addresses of the kernel's buffers…, its int64 parameters…, address of an int64 status)
+
+where a failed check lowers the status (unsigned, -1 before) to its code. Buffers of scalar inputs hold their value.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from ingot.backends.cpu.address import Place
+from ingot.backends.cpu.emit import FunctionEmitter, _Acc, memory_type
+from ingot.backends.cpu.scalars import Value, literal, type_of
+from ingot.backends.cpu.writer import Module
+from ingot.backends.cuda.schedule import geometry
+from ingot.ir.dtypes import DType
+from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Stmt
+from ingot.ir.loop.program import Program
+
+__all__ = ["TARGETS", "Target", "ptx", "llvm_text"]
+
+TRIPLE = "nvptx64-nvidia-cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A generation of GPUs, by the name that PTX gives it."""
+
+    name: str
+    has_fma: bool = True
+    has_f16: bool = True
+    is_gpu: bool = True
+    is_x86: bool = False
+
+
+TARGETS = {name: Target(name) for name in ("sm_80", "sm_90")}
+
+
+class _Emitter(FunctionEmitter):
+    """The function of one kernel."""
+
+    def __init__(self, module: Module, kernel: Kernel):
+        super().__init__(module, kernel)
+        self.buffers = {b.name: (f"%b.{b.name}", b.dtype) for b in kernel.buffers}
+        self.shared: list[str] = []
+
+    def body(self, stmts: list[Stmt]) -> None:
+        for s in stmts:
+            if isinstance(s, For) and s.kind in ("grid", "block"):
+                self.hardware_loop(s)
+            elif isinstance(s, Alloc):
+                self.alloc(s)
+            elif isinstance(s, Barrier):
+                self.barrier(s)
+            else:
+                super().body([s])
+
+    def hardware_loop(self, s: For) -> None:
+        register = "ctaid" if s.kind == "grid" else "tid"
+        index = self.call("i32", f"llvm.nvvm.read.ptx.sreg.{register}.x")
+        self.vars[s.var] = (self.new(f"zext i32 {index} to i64"), self.depth)
+        self.body(s.body)
+
+    def alloc(self, s: Alloc) -> None:
+        name = f"@{self.kernel.name}.{s.name}"
+        self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
+        self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)
+
+    def barrier(self, s: Barrier) -> None:
+        self.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", "0"))
+
+    def _load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
+        if mask is None:
+            return super()._load_one(where, dtype, mem, None)
+        result = _Acc(dtype, (), [literal(0, dtype)], 0)
+
+        def inside() -> None:
+            result.values = [super(_Emitter, self)._load_one(where, dtype, mem, None).text]
+
+        self.conditional(mask.text, [result], inside)
+        return Value(result.values[0], dtype, 0, self.depth)
+
+
+def _emit(module: Module, kernel: Kernel) -> None:
+    e = _Emitter(module, kernel)
+    e.body(kernel.body)
+    # noalias only of what is read: of a written buffer it would let loads pass the barriers
+    args = [f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}" for b in kernel.buffers]
+    args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
+    attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{geometry(kernel)[1]}"'
+    head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"
+    module.functions.append("\n".join([*e.shared, head, *e.allocas, *e.lines, "  ret void", "}"]))
+
+
+def llvm_text(program: Program, target: Target) -> str:
+    """The module's LLVM IR."""
+    module = Module(target)
+    for kernel in program.kernels.values():
+        _emit(module, kernel)
+    parts = [f'target triple = "{TRIPLE}"', *module.helpers.values(), *module.functions, *module.declared.values()]
+    return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
+
+
+@functools.lru_cache(maxsize=None)
+def _machine(name: str) -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=name, opt=3)
+
+
+def ptx(program: Program, target: str) -> str:
+    """The PTX of a scheduled program's kernels, one module. `target`: "sm_80" or "sm_90"; ValueError for others.
+
+    text = ptx(schedule(lower(graph, lanes=32)), "sm_90")
+    """
+    import llvmlite.binding as llvm
+
+    if target not in TARGETS:
+        raise ValueError(f"cuda: target {target!r} is none of {', '.join(TARGETS)}")
+    machine = _machine(target)
+    module = llvm.parse_assembly(llvm_text(program, TARGETS[target]))
+    module.data_layout = str(machine.target_data)
+    return machine.emit_assembly(module)
