@@ -25,7 +25,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.tape import Blank, Edge, Leaf, Pair, Version, emit
 
-__all__ = ["Storage", "Step", "Movement", "Detach", "DATA", "DETACH", "LeafStep", "Layout", "layout", "walk"]
+__all__ = ["Storage", "Step", "Movement", "Diagonal", "Detach", "DATA", "DETACH", "LeafStep", "Layout", "layout", "walk"]
 
 _generations = count(1)
 NEVER = float("nan")  # a generation that equals no other: exposed storage is read anew each time
@@ -68,6 +68,30 @@ class Movement(Step):
                 "Please clone() the tensor before performing the operation."
             )
         raise AssertionError(self.op)
+
+
+class Diagonal(Movement):
+    """The diagonal of the plane of two dims, as the last dim: `chain` says it in movement ops, which strides could not follow singly.
+
+    attrs: offset, rows, columns.
+    """
+
+    __slots__ = ("chain",)
+
+    def __init__(self, attrs: tuple[int, int, int], chain: Sequence[Movement]):
+        super().__init__("diagonal", attrs)
+        self.chain = tuple(chain)
+
+    def forward(self, p: Pair) -> Pair:
+        return walk(p, self.chain)
+
+    def put_back(self, before: Pair, part: Pair) -> Pair:
+        stages = [before]
+        for m in self.chain[:-1]:
+            stages.append(m.forward(stages[-1]))
+        for m, stage in zip(reversed(self.chain), reversed(stages)):
+            part = m.put_back(stage, part)
+        return part
 
 
 class Detach(Step):
@@ -309,6 +333,10 @@ def _numpy_step(a: np.ndarray, s: Movement) -> np.ndarray:
         return a.transpose(s.attrs[0])
     if s.op == "slice":
         return a[tuple(slice(*b) for b in zip(*s.attrs))]
+    if s.op == "diagonal":
+        out = np.diagonal(a, *s.attrs)
+        out.flags.writeable = a.flags.writeable
+        return out
     return np.broadcast_to(a, s.attrs[0])
 
 
@@ -356,10 +384,20 @@ class Layout:
             shape = tuple(max(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
             offset = self.offset + sum(a * n for a, n in zip(starts, self.strides))
             return Layout(shape, tuple(a * c for a, c in zip(self.strides, steps)), offset)
+        if s.op == "diagonal":
+            return self._diagonal(*s.attrs)
         shape = s.attrs[0]
         extra = len(shape) - len(self.shape)
         strides = tuple(0 if i < extra or self.shape[i - extra] != n else self.strides[i - extra] for i, n in enumerate(shape))
         return Layout(shape, strides, self.offset)
+
+    def _diagonal(self, offset: int, rows: int, columns: int) -> Layout:
+        n, m = self.shape[rows], self.shape[columns]
+        length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))  # type: ignore[operator]
+        rest = [d for d in range(len(self.shape)) if d not in (rows, columns)]
+        start = offset * self.strides[columns] if offset >= 0 else -offset * self.strides[rows]
+        strides = (*(self.strides[d] for d in rest), self.strides[rows] + self.strides[columns])
+        return Layout((*(self.shape[d] for d in rest), length), strides, self.offset + (start if length else 0))
 
 
 def contiguous_strides(shape: Shape) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from ingot.functions.common import (
     ShapeError, Tensor, apply, check_tensor, dim_list, dtypes, one_dim, scalar, shape_arg, static_int,
 )  # fmt: skip
 from ingot.functions.join import pick, piece
-from ingot.runtime.storage import Movement
+from ingot.runtime.storage import Diagonal, Movement
 
 __all__ = [
     "adjoint", "as_strided", "broadcast_to", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal", "flatten", "flip", "fliplr",
@@ -464,21 +464,17 @@ def _two_dims(name: str, dim1: int, dim2: int, rank: int) -> tuple[int, int]:
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of the planes of `dim1` and `dim2`, as the last dim; above the main one for a positive `offset`.
 
-    A view wherever one of the two orders of the plane is dense in memory, else a copy. RuntimeError for equal dims.
+    A view. RuntimeError for equal dims.
 
         >>> ingot.diagonal(ingot.eye(3))
     """
     check_tensor("diagonal", input)
     a, b = _two_dims("diagonal", dim1, dim2, input.ndim)
-    layout = input._layout()
-    for rows, columns, shift in ((a, b, offset), (b, a, -offset)):
-        steps = _diagonal_steps(input, shift, rows, columns)
-        if layout.step(Movement(*steps[0])).reshaped(steps[1][1][0]) is not None:
-            return make_view(input, *steps)
+    steps = _diagonal_steps(input, offset, a, b)
     out = input
     for op, attrs in steps:
         out = apply(op, out, attrs=attrs)
-    return out
+    return input._alias((Diagonal((offset, a, b), [Movement(op, attrs) for op, attrs in steps]),), (out._array, out._edge))
 
 
 def _diagonal_steps(x: Tensor, offset: int, rows: int, columns: int) -> list[tuple[str, tuple]]:
@@ -597,13 +593,12 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     count = (n - size) // step + 1
     if not input.ndim:
         return reshape(piece(x, 0, 0, size), (size,))
-    windows = _windows(x, axis, count, size, step)
-    if size and step == size:
-        whole = piece(x, axis, 0, count * size)
+    if 0 < size <= step and count * step <= n:
         shape = tuple(x.shape)
-        view_ = view(whole, shape[:axis] + (count, size) + shape[axis + 1 :])
-        return movedim(view_, axis + 1, -1)
-    return windows
+        whole = piece(x, axis, 0, count * step)
+        rows = make_view(whole, ("reshape", (shape[:axis] + (count, step) + shape[axis + 1 :],)))
+        return movedim(piece(rows, axis + 1, 0, size), axis + 1, -1)
+    return _windows(x, axis, count, size, step)
 
 
 @composite
