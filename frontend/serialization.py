@@ -94,17 +94,14 @@ def load(f: str | os.PathLike | IO[bytes], map_location: Any = None, *, weights_
 def dumps(obj: Any) -> bytes:
     """The bytes that `save` writes."""
     import numpy as np
-    from safetensors import serialize
+    from safetensors.numpy import save as to_bytes
 
     tensors: dict[str, Tensor] = {}
     seen: dict[int, str] = {}
     tree = _describe(obj, "", tensors, seen, 0)
-    arrays = {}
-    for key, t in tensors.items():
-        array = np.ascontiguousarray(t.detach().numpy())
-        arrays[key] = {"dtype": t.dtype.torch_name, "shape": list(t.shape), "data": array.tobytes()}
+    arrays = {key: np.ascontiguousarray(t.detach().numpy()).reshape(tuple(t.shape)) for key, t in tensors.items()}
     document = json.dumps({"version": _VERSION, "tree": tree}, separators=(",", ":"))
-    return serialize(arrays, {_KEY: document})
+    return to_bytes(arrays, {_KEY: document})
 
 
 def _describe(x: Any, path: str, tensors: dict[str, Tensor], seen: dict[int, str], depth: int) -> Any:

@@ -14,7 +14,7 @@ from ingot.dispatch import inplace, record
 from ingot.ir.op import OPS
 from ingot.nn.modules.hooks import RemovableHandle
 from ingot.optim.group import ParamGroup, Scalars
-from ingot.runtime import recorder
+from ingot.runtime import capture, recorder
 from ingot.runtime.update_rules import RULES, rule_graph
 
 __all__ = ["Optimizer", "RuleOptimizer"]
@@ -83,12 +83,11 @@ class Optimizer:
         """Forget all gradients (or set them to zero)."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    if set_to_none:
-                        p.grad = None
-                    else:
-                        p.grad.detach_()
-                        p.grad.zero_()
+                if set_to_none:  # without looking at it: a compiled step need not know whether there was one
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad.detach_()
+                    p.grad.zero_()
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before every step; it may return new (args, kwargs)."""
@@ -150,11 +149,12 @@ class Optimizer:
             if p is None:
                 state[k] = copy.deepcopy(v)
             else:
-                state[p] = {name: _fitted(name, x, p) for name, x in v.items()}
-        groups = []
-        for s, g in zip(saved, self.param_groups):
-            groups.append(ParamGroup({**copy.deepcopy({k: v for k, v in s.items() if k != "params"}), "params": g["params"]}))
-        self.__setstate__({"state": state, "param_groups": groups})
+                state[p] = {name: _fitted(name, x, p, self.state[p].get(name) if p in self.state else None) for name, x in v.items()}
+        for s, g in zip(saved, self.param_groups):  # the same objects go on: compiled steps read their numbers from them
+            params = g["params"]
+            g.clear()
+            g.update({**copy.deepcopy({k: v for k, v in s.items() if k != "params"}), "params": params})
+        self.__setstate__({"state": state})
         for hook in list(self._state_hooks["load_post"].values()):
             hook(self)
 
@@ -178,13 +178,19 @@ class Optimizer:
 _REQUIRED = object()
 
 
-def _fitted(name: str, value: Any, param: Tensor) -> Any:
-    """A loaded entry of a parameter's state, copied, in the parameter's dtype (step counts keep theirs)."""
+def _fitted(name: str, value: Any, param: Tensor, old: Any) -> Any:
+    """A loaded entry of a parameter's state, copied, in the parameter's dtype (step counts keep theirs).
+
+    It goes into the tensor that is there already, if that fits: compiled steps hold on to it.
+    """
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     value = value.detach()
     if name != "step" and param.is_floating_point():
         value = value.to(param.dtype)
+    if isinstance(old, Tensor) and old.dtype is value.dtype and tuple(old.shape) == tuple(value.shape):
+        with ingot.no_grad():
+            return old.copy_(value)
     return value.clone()
 
 
@@ -228,9 +234,10 @@ class RuleOptimizer(Optimizer):
         state = self.state[p]
         for name in names:
             if not isinstance(state.get(name), Tensor):
-                number = state.get(name)
-                made = self._state_value(name, p, group)
-                state[name] = made if number is None else made + float(number)
+                with capture.outside():  # a compiled step reads and writes it like any other state
+                    number = state.get(name)
+                    made = self._state_value(name, p, group)
+                    state[name] = made if number is None else made + float(number)
         return state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -344,12 +344,11 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or set them to zero)."""
         for p in self.parameters():
-            if p.grad is not None:
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad.detach_()
-                    p.grad.zero_()
+            if set_to_none:  # without looking at it: a compiled step need not know whether there was one
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.detach_()
+                p.grad.zero_()
 
     def apply(self: T, fn: Callable[[Module], None]) -> T:
         """Call `fn` on every submodule, then on this one."""
