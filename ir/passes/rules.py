@@ -58,10 +58,6 @@ def adds_ones(m: Match) -> bool:
     return extra > 0 and m.s[extra:] == m.x.type.shape and all(d == 1 for d in m.s[:extra])
 
 
-def whole(m: Match) -> bool:
-    return m.x.type == m.out and not any(m.a) and all(s == 1 for s in m.s)
-
-
 def slice_starts(m: Match) -> tuple:
     return tuple(a + b * s for a, b, s in zip(m.a, m.b, m.s))
 
@@ -202,7 +198,7 @@ RULES = (
          shapes={"x": (3,)}, attrs={"s": (1, 3), "t": (4, 2, 3)}),
     Rule("broadcast that adds extents 1", P.broadcast(x, shape="s"), P.reshape(x, shape=lambda m: m.s), adds_ones,
          attrs={"s": (1, 1, 2, 3)}),
-    Rule("slice of everything", P.slice(x, starts="a", stops="b", steps="s"), x, whole, attrs={"a": (0, 0), "b": (2, 3), "s": (1, 1)}),
+    Rule("slice of everything", P.slice(x, starts="a", stops="b", steps="s"), x, same_type, attrs={"a": (0, 0), "b": (2, 3), "s": (1, 1)}),
     Rule("slice of slice", P.slice(P.slice(x, starts="a", stops="z", steps="s"), starts="b", stops="w", steps="t"),
          P.slice(x, starts=slice_starts_in_range, stops=slice_stops, steps=slice_steps), shapes={"x": (9, 5)},
          attrs={"a": (1, 0), "z": (9, 4), "s": (2, 1), "b": (1, 2), "w": (4, 2), "t": (2, 3)}),
