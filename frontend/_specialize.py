@@ -15,7 +15,7 @@ from ingot.ir.location import describe
 from ingot.runtime.capture import TRACING, CaptureError, LeakedTensorError, Source, Trace, run_traced
 from ingot.runtime.recorder import here
 from ingot.runtime.scalars import rank0
-from ingot.runtime.specialization import Backward, Recipe, Specialization, Write, derive_backward
+from ingot.runtime.specialization import Backward, Recipe, Released, Specialization, Write, derive_backward, usable
 from ingot.runtime.storage import LeafStep, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf
 
@@ -257,9 +257,12 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     attribute_writes, rebound = b.attributes()
     writes = b.writes() + attribute_writes
     live = list(b.outs)
-    roots = [(live[out], edge) for out, edge in b.edges.items()]
     for c, s in [(c, s) for s, c in trace.captured.items() if c.stand_in is not None]:
         b.where[c.stand_in] = s  # type: ignore[index]
+    freed = {out: (Released((), (trace.type_of(live[out]),)), 0) for out, edge in b.edges.items() if not usable(edge)}
+    for out in freed:
+        del b.edges[out]
+    roots = [(live[out], edge) for out, edge in b.edges.items()]
     derived = derive_backward(trace, roots, b.where) if roots else None
     if derived is not None:
         for i in derived.saved:
@@ -277,9 +280,10 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
         reads = tuple(at[i] if i < 0 else ("out", b.outs[i]) for i in derived.saved)
         back = trace.subgraph(derived.saved + derived.cotangents, derived.grads, f"{b.name}_backward").replace(scalars=frozenset())
         spec.backward = Backward(back, reads, tuple(b.edges), derived.edges, derived.which)
+    spec.fixed = freed
     spec.recipes = recipes
     spec.writes = writes
-    spec.fresh = [(b.outs[s.base.value], "new" if b.outs[s.base.value] in b.edges else "clear") for s in b.fresh]
+    spec.fresh = [(b.outs[s.base.value], "new" if b.outs[s.base.value] in (*b.edges, *freed) else "clear") for s in b.fresh]
     spec.generators = [(g, state[2]) for g, state in trace.generators.items()]
     spec.slot_of = dict(b.slot_of)
     written = {w.of for w in writes if w.kind == "storage"}

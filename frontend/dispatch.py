@@ -150,8 +150,10 @@ def make_view(t: Tensor, *movements: tuple[str, tuple]) -> Tensor:
     """A view of `t` by movement ops, such as `("transpose", ((1, 0),))`: it shares memory with `t`.
 
     The ops are reshape, transpose, slice and broadcast. A reshape must be one that strides can express: see `reshaped_view`.
+    Without any, a view of all of `t`.
     """
     out = t
+    movements = movements or (("reshape", (t._array.type.shape,)),)
     for op, attrs in movements:
         out = record(OPS[op], (out,), attrs)
     return t._alias(tuple([Movement(op, attrs) for op, attrs in movements]), (out._array, out._edge))

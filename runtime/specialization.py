@@ -122,7 +122,7 @@ class Specialization:
         self.refresh: list[tuple[Any, Storage]] = []  # tensors (weakly) whose cached value follows a written storage
         self.slot_of: dict[Any, int] = {}  # stand-in slots of arguments -> leaf
         self.backward: Backward | None = None
-        self.guards: Any = None
+        self.fixed: dict[int, Edge] = {}  # outputs whose graph was freed inside
         self.epoch = -1
         self.calls = 0
 
@@ -183,7 +183,7 @@ class Specialization:
             at = {out: i for i, out in enumerate(self.backward.roots)}
 
         def edge(out: int) -> Edge | None:
-            return None if node is None or out not in at else (node, at[out])
+            return self.fixed.get(out) if node is None or out not in at else (node, at[out])
 
         for g, blocks in self.generators:
             g.offset = (g.offset + blocks) & (1 << 64) - 1
@@ -330,6 +330,35 @@ def _boundary(trace: Trace, grads: Sequence[int], mark: int, made: int, cotangen
         else:
             stack += trace.nodes[maker[i]][2]
     return list(saved)
+
+
+def usable(edge: Edge) -> bool:
+    """Whether a backward from `edge` is possible: its graph was not freed inside the function."""
+    seen: set[Node] = set()
+    stack = [edge[0]]
+    while stack:
+        n = stack.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        try:
+            n.check()
+        except RuntimeError:
+            return False
+        stack += [e[0] for e in n.edges if e is not None]
+    return True
+
+
+class Released(Node):
+    """The history of a result whose graph was freed inside the compiled function."""
+
+    __slots__ = ()
+
+    def name(self) -> str:
+        return "CompiledBackward"
+
+    def check(self) -> None:
+        raise RuntimeError(RELEASED)
 
 
 def _leaves(edges: Sequence[Edge]) -> list[Leaf]:

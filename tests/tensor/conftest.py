@@ -1,0 +1,23 @@
+"""Semantics are tested on the interpreter: nothing to compile, and the numbers are the oracle's."""
+
+import pytest
+
+import ingot
+from ingot.runtime import recorder
+
+
+@pytest.fixture(autouse=True)
+def interpreter(monkeypatch, request):
+    if "compiled" in request.keywords:
+        yield
+        return
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    recorder._PLANS.clear()
+    ingot.manual_seed(0)
+    yield
+    recorder.current().flush()
+    recorder._PLANS.clear()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "compiled: run on machine code rather than on the interpreter")
