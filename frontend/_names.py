@@ -145,6 +145,7 @@ NAMES = {
     "exp": "ingot.functions.unary",
     "exp2": "ingot.functions.unary",
     "expm1": "ingot.functions.unary",
+    "export": "ingot.artifacts",
     "eye": "ingot.functions.creation",
     "finfo": "ingot.functions.typeinfo",
     "fix": "ingot.functions.unary",

@@ -8,12 +8,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import IO, Any
 
 from ingot.runtime.artifact.container import ArtifactError, is_artifact
 from ingot.runtime.artifact.model import load as load_artifact
 
-__all__ = ["ArtifactError", "load"]
+__all__ = ["ArtifactError", "export", "load"]
+
+
+def export(
+    fn_or_module: Any, example_inputs: Any, path: str | os.PathLike[str], *, levels: Sequence[str] | None = None, golden: bool = True
+) -> None:
+    """Compile a function or Module for the shapes of `example_inputs` and write it, with its weights, as one file.
+
+    example_inputs: a tuple of the arguments (or the only one): tensors or NumPy arrays, also nested in tuples, lists and dicts;
+        numbers and strings among them are fixed.
+    levels: CPU levels to compile for, as in ("x86-64-v3", "x86-64-v4"); this CPU's where None. `ingot doctor` lists them.
+    golden: keep the example inputs and their results in the file, for `ingot verify --run`.
+
+    Tensors that are captured (parameters, buffers) become the artifact's weights. The file is replaced as a whole.
+
+    RuntimeError for what an artifact cannot do: draw random numbers or change captured tensors (call `eval()` first);
+    CaptureError, with the user's line, for what cannot be compiled; TypeError for arguments that no file can hold; OSError
+    where the file cannot be written.
+
+    >>> ingot.export(model.eval(), (x,), "model.ingot")
+    >>> ingot.load("model.ingot")(x.numpy())
+    """
+    from ingot import _export
+
+    _export.export(fn_or_module, example_inputs, path, levels=levels, golden=golden)
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None) -> Any:

@@ -15,6 +15,7 @@ from ingot.runtime.executable import Executable
 if TYPE_CHECKING:
     from ingot.backends.cpu.level import Level
     from ingot.ir.graph import Graph
+    from ingot.ir.types import TensorType
 
 __all__ = ["write_artifact"]
 
@@ -31,7 +32,7 @@ def write_artifact(
     name: str | None = None,
     in_tree: Any = None,
     out_tree: Any = None,
-    input_names: Sequence[str] | None = None,
+    inputs: Sequence[tuple[str, TensorType]] | None = None,
     output_names: Sequence[str] | None = None,
     example: Sequence[np.ndarray] | None = None,
     levels: Sequence[Level] | None = None,
@@ -40,6 +41,7 @@ def write_artifact(
 
     feed: where each input of the graph comes from: ("input", i) is the i-th tensor of the caller, ("weight", name)
         one of `weights`.
+    inputs: name and type of each tensor of the caller; by default those that are fed.
     in_tree, out_tree: how the caller's tensors are nested (see tree.py); flat by default.
     example: the caller's tensors, for golden samples; None leaves them out.
 
@@ -47,16 +49,12 @@ def write_artifact(
     """
     if len(feed) != len(graph.inputs):
         raise ValueError(f"the graph has {len(graph.inputs)} inputs, feed describes {len(feed)}")
-    n_user = 1 + max((w for k, w in feed if k == "input" and isinstance(w, int)), default=-1)
-    types: list[Any] = [None] * n_user
-    names = list(input_names or [f"input{i}" for i in range(n_user)])
+    user = list(inputs if inputs is not None else _fed(feed, graph))
     for (kind, which), t in zip(feed, graph.in_types):
-        if kind == "input":
-            types[which] = t  # type: ignore[index]
-        elif kind != "weight" or which not in weights:
-            raise ValueError(f"feed names {kind} {which!r}, which is not given")
-    if None in types or len(names) != n_user:
-        raise ValueError(f"{n_user} inputs are fed: each needs a type and a name, got {types} and {names}")
+        if kind == "weight" and which in weights:
+            continue
+        if kind != "input" or not isinstance(which, int) or not 0 <= which < len(user) or user[which][1] != t:
+            raise ValueError(f"feed names {kind} {which!r}, which is not given, or is no {t}")
 
     level_list = list(levels or [compiler.host_level()])
     parts: dict[str, Any] = {}
@@ -83,26 +81,31 @@ def write_artifact(
     manifest: dict[str, Any] = {
         "name": name or graph.name,
         "producer": f"ingot {_version()}",
-        "inputs": [{"name": n, "dtype": str(t.dtype), "shape": list(t.shape)} for n, t in zip(names, types)],
+        "inputs": [{"name": n, "dtype": str(t.dtype), "shape": list(t.shape)} for n, t in user],
         "outputs": [
             {"name": n, "dtype": str(t.dtype), "shape": list(t.shape)}
             for n, t in zip(output_names or _output_names(len(graph.outputs)), graph.out_types)
         ],
-        "in_tree": in_tree if in_tree is not None else {"tuple": ["*"] * n_user},
+        "in_tree": in_tree if in_tree is not None else {"tuple": ["*"] * len(user)},
         "out_tree": out_tree if out_tree is not None else ("*" if len(graph.outputs) == 1 else {"tuple": ["*"] * len(graph.outputs)}),
         "feed": [list(f) for f in feed],
         "targets": targets,
     }
     if example is not None:
-        inputs = [np.ascontiguousarray(a) for a in example]
-        outputs = _run(graph, feed, weights, inputs)
+        samples = [np.asarray(a, order="C") for a in example]
+        outputs = _run(graph, feed, weights, samples)
         rtol, atol = _tolerance(graph)
         manifest["golden"] = {"rtol": rtol, "atol": atol}
         parts["golden"] = tensors.pack(
-            {**{f"in.{i}": a for i, a in enumerate(inputs)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
+            {**{f"in.{i}": a for i, a in enumerate(samples)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
         )  # fmt: skip
     container.write(os.fspath(path), manifest, parts)
     model.load(path)  # what we cannot load ourselves was not exported
+
+
+def _fed(feed: Sequence[tuple[str, int | str]], graph: Graph) -> list[tuple[str, TensorType]]:
+    types = {which: t for (kind, which), t in zip(feed, graph.in_types) if kind == "input"}
+    return [(f"input{i}", types[i]) for i in range(len(types)) if i in types]
 
 
 def _run(graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -41,7 +41,7 @@ def path(tmp_path):
 
 def test_the_file_computes_what_the_graph_means(path):
     graph = layer()
-    write_artifact(path, graph, FEED, WEIGHTS, input_names=["x"], output_names=["y", "total"], example=[X])
+    write_artifact(path, graph, FEED, WEIGHTS, inputs=[("x", layer().in_types[0])], output_names=["y", "total"], example=[X])
     m = load(path)
     assert m.signature == "(x: float32[4, 8]) -> (y: float32[4, 3], total: float32[])"
     for _ in range(2):
@@ -89,7 +89,7 @@ def test_a_failing_check_names_what_failed(path):
     b = Builder("pick")
     x, i = b.expr(b.input(tensor_type(dt.f32, (5,)), "x")), b.expr(b.input(tensor_type(dt.i64, (2,)), "i"))
     graph = b.freeze((OPS["gather"](x, i, axis=0).value,))
-    write_artifact(path, graph, [("input", 0), ("input", 1)], {}, input_names=["x", "i"])
+    write_artifact(path, graph, [("input", 0), ("input", 1)], {}, inputs=list(zip("xi", graph.in_types)))
     m = load(path)
     x = np.arange(5, dtype=np.float32)
     np.testing.assert_array_equal(m(x, np.array([1, -1])), [1, 4])

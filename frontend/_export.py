@@ -1,0 +1,193 @@
+"""The compiling half of `ingot.export`: from a function or module and example inputs to an artifact."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import ingot
+from ingot._compile import CompiledFunction, CompiledModule
+from ingot._guards import Roots, find_roots, is_module
+from ingot._pytree import flatten
+from ingot._specialize import specialize
+from ingot._tensor import Tensor
+from ingot.runtime.array import to_numpy
+from ingot.runtime.artifact import tree
+from ingot.runtime.artifact.export import write_artifact
+from ingot.runtime.capture import Source
+from ingot.runtime.specialization import Specialization
+
+__all__ = ["export"]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, levels: Sequence[str] | None, golden: bool) -> None:
+    """See `ingot.export`."""
+    fn, name = _callable(target)
+    if isinstance(example_inputs, (Tensor, np.ndarray)):
+        example_inputs = (example_inputs,)
+    if not isinstance(example_inputs, (tuple, list)):
+        raise TypeError(f"export: example_inputs is a tuple of the arguments, not {type(example_inputs).__name__}")
+    # copies: no two inputs share memory, none requires a gradient, and whoever calls the artifact owns what is passed
+    args = tuple(_copied(a) for a in example_inputs)
+    in_tree = _describe(args, "input")
+    spec, result, roots = _trace(fn, name, args)
+    leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
+    feed, weights = _feed(spec, _leaves(args), _names(target, roots), name)
+    example = [np.array(t.numpy()) for t in leaves]
+    write_artifact(
+        path, spec.graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
+        in_tree=in_tree, out_tree=_describe(result, "result"), example=example if golden else None, levels=_levels(levels),
+    )  # fmt: skip
+
+
+def _callable(target: Any) -> tuple[Callable, str]:
+    if isinstance(target, CompiledModule):
+        target = target._orig_mod
+    if isinstance(target, CompiledFunction):
+        return target.__wrapped__, target.name
+    if is_module(target):
+        return target._call, type(target).__name__
+    if callable(target):
+        return target, getattr(target, "__name__", type(target).__name__)
+    raise TypeError(f"export takes a function or a Module, not {type(target).__name__}")
+
+
+def _copied(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return ingot.from_numpy(np.array(x.detach().numpy()))
+    if isinstance(x, np.ndarray):
+        return ingot.from_numpy(np.array(x))
+    if type(x) in (tuple, list):
+        return type(x)(_copied(i) for i in x)
+    if type(x) is dict:
+        return {k: _copied(v) for k, v in x.items()}
+    return x
+
+
+def _describe(value: Any, what: str) -> Any:
+    try:
+        return tree.describe(value, lambda v: isinstance(v, Tensor))
+    except TypeError as e:
+        raise TypeError(f"export: {what}: {e}") from None
+
+
+def _leaves(args: tuple) -> list[Any]:
+    leaves: list[Any] = []
+    flatten(args, leaves)
+    return leaves
+
+
+def _trace(fn: Callable, name: str, args: tuple) -> tuple[Specialization, Any, Roots]:
+    """The function's specialisation on `args`, and what it returned while traced, for its structure."""
+    leaves: list[Any] = []
+    structure = flatten((args, {}), leaves)
+    roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
+    seen: list[Any] = []
+
+    def body(*a: Any) -> Any:
+        result = fn(*a)
+        seen.append(_shape_of(result))
+        flat: list[Any] = []
+        flatten(result, flat)
+        return [x.detach().clone() for x in flat if isinstance(x, Tensor)]
+
+    with ingot.no_grad():
+        spec, _ = specialize(name, body, structure, leaves, (), roots)
+    if spec.generators:
+        raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
+    if spec.writes:
+        raise RuntimeError(f"export: {name} changes tensors outside of it; a module with batch norm wants eval() first")
+    if [r.kind for r in spec.recipes] != ["value"] * len(spec.recipes):
+        raise RuntimeError(f"export: {name} returns something that was not computed in it")
+    order = [r.index for r in spec.recipes]
+    if order != list(range(len(spec.out_types))):  # a value that is returned twice is an output twice
+        outputs = spec.graph.outputs
+        spec.graph = spec.graph.replace(outputs=tuple(outputs[i] for i in order))
+    return spec, seen[-1], roots
+
+
+class _Placeholder(Tensor):
+    """Stands for a tensor in a structure, where the traced one must not be kept."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def _shape_of(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return _Placeholder.__new__(_Placeholder)
+    if isinstance(x, (tuple, list)):
+        return (list if isinstance(x, list) else tuple)(_shape_of(i) for i in x)
+    if isinstance(x, dict):
+        return {k: _shape_of(v) for k, v in x.items()}
+    return x
+
+
+def _feed(spec: Specialization, leaves: list[Any], names: dict[int, str], name: str) -> tuple[list, dict[str, np.ndarray]]:
+    """Where each input of the graph comes from, and the arrays that are captured."""
+    position = {i: n for n, i in enumerate(i for i, x in enumerate(leaves) if isinstance(x, Tensor))}
+    feed: list[tuple[str, int | str]] = []
+    weights: dict[str, np.ndarray] = {}
+    for source, value in zip(spec.sources, spec.gather(leaves)):
+        if source.kind == "arg":
+            feed.append(("input", position[source.of]))
+            continue
+        weight = _weight_name(source, names, len(weights))
+        while weight in weights:
+            weight += "_"
+        by_value = len(feed) in spec.graph.scalars
+        weights[weight] = np.asarray(value.value, value.type.dtype.numpy) if by_value else np.array(to_numpy(value))
+        feed.append(("weight", weight))
+    return feed, weights
+
+
+def _weight_name(source: Source, names: dict[int, str], n: int) -> str:
+    if source.kind == "storage":
+        return names.get(id(source.of), f"captured.{n}")
+    return f"{source.kind}.{n}"
+
+
+def _names(target: Any, roots: Roots) -> dict[int, str]:
+    """The names of captured storages, as in the state dict of the module (or of the modules that a function uses)."""
+    found: dict[int, str] = {}
+    modules = [target] if is_module(target) else roots.modules
+    for m in modules:
+        for name, t in (*m.named_parameters(), *m.named_buffers()):
+            if t._storage is not None:
+                found.setdefault(id(t._storage), name)
+    return found
+
+
+def _input_names(fn: Callable, args: tuple) -> list[str]:
+    """The parameters' names; where one is a structure, its tensors are numbered."""
+    try:
+        target = getattr(fn, "__self__", None)
+        described = target.forward if target is not None and is_module(target) else fn
+        parameters = list(inspect.signature(described).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names: list[str] = []
+    for i, a in enumerate(args):
+        named = i < len(parameters) and parameters[i].kind in _POSITIONAL
+        name = parameters[i].name if named else f"input{i}"
+        tensors = sum(isinstance(x, Tensor) for x in _leaves((a,)))
+        names += [name] if isinstance(a, Tensor) else [f"{name}.{k}" for k in range(tensors)]
+    return names
+
+
+def _levels(levels: Sequence[str] | None) -> list[Any] | None:
+    if levels is None:
+        return None
+    from ingot.backends.cpu import LEVELS
+
+    unknown = [x for x in levels if x not in LEVELS]
+    if unknown or isinstance(levels, str):
+        raise ValueError(f"export: levels are among {', '.join(LEVELS)}; got {levels!r}")
+    # best first, as the loader takes the first one that fits: the table ascends
+    return [LEVELS[x] for x in sorted(set(levels), key=list(LEVELS).index, reverse=True)]
