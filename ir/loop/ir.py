@@ -79,32 +79,53 @@ Atom = Var | Param | Dyn | Div | Mod
 Coef = int | Param
 
 
-@dataclass(frozen=True, slots=True)
 class Index:
     """const + sum of coef * atom, in int64. Build with the helpers of `ir/loop/index.py`, which keep it canonical:
 
-    terms sorted, no atom twice with integer coefficients, no zero coefficient.
+    terms sorted, no atom twice with integer coefficients, no zero coefficient. Immutable; the hash is made once, for
+    the lowering looks indices up all the time.
     """
 
-    const: Coef = 0
-    terms: tuple[tuple[Atom, Coef], ...] = ()
+    __slots__ = ("const", "terms", "_hash")
+
+    def __init__(self, const: Coef = 0, terms: tuple[tuple[Atom, Coef], ...] = ()):
+        self.const = const
+        self.terms = terms
+        self._hash = hash((const, terms))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Index) and self._hash == other._hash and self.const == other.const and self.terms == other.terms
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Index({self.const!r}, {self.terms!r})"
 
 
 # -- operands --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Const:
-    """A literal operand. Floats compare by bits."""
+    """A literal operand. Floats compare by bits. Immutable."""
 
-    value: bool | int | float
-    dtype: DType
+    __slots__ = ("value", "dtype", "_key")
+
+    def __init__(self, value: bool | int | float, dtype: DType):
+        self.value = value
+        self.dtype = dtype
+        self._key = repr(value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Const) and self.dtype is other.dtype and repr(self.value) == repr(other.value)
+        return isinstance(other, Const) and self.dtype is other.dtype and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((repr(self.value), self.dtype.name))
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"Const({self._key}, {self.dtype})"
 
 
 Operand = str | Const  # the name of a scalar, or a literal

@@ -20,6 +20,7 @@ from ingot.ir.lower.parametrise import parametrise
 from ingot.ir.lower.plan import ALIGN, Arena
 from ingot.ir.lower.special import SPECIAL_RULES, Special
 from ingot.ir.passes import SIMPLIFY
+from ingot.ir.types import TensorType
 
 __all__ = ["lower"]
 
@@ -45,6 +46,8 @@ class _Shared:
         self.checks: dict[int, tuple] = {}
         self.codes: dict[Node, int] = {}
         self.loops = 0
+        self.forms: dict[object, list] = {}
+        self.asked = 0  # how often a kernel was given the code of a check
 
     def fresh(self) -> int:
         """The number of a loop of steps."""
@@ -52,6 +55,7 @@ class _Shared:
         return self.loops
 
     def check(self, node: Node) -> int:
+        self.asked += 1
         code = self.codes.get(node)
         if code is None:
             code = self.codes[node] = len(self.codes) + 1
@@ -122,10 +126,7 @@ def _lower(graph: Graph, shared: _Shared, invariant: frozenset[Value] = frozense
         if g.nodes[0].op.name == "scan":
             pending.append((g.nodes[0], len(pending)))
             continue
-        for kernel, values in _kernels(graph, g, in_memory, shared):
-            label = _label(g)
-            name, params = shared.kernel(kernel, label)
-            pending.append(_Launch(name, values, params, kernel))
+        pending.extend(_launches(graph, g, in_memory, shared))
 
     once: set[int] = set()
     still = set(invariant)
@@ -185,6 +186,65 @@ def _lower(graph: Graph, shared: _Shared, invariant: frozenset[Value] = frozense
 
 def _writes(b: Buffer) -> bool:
     return b.access != "r"
+
+
+def _launches(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> list[_Launch]:
+    """The launches of a group; a group of the same form as an earlier one takes its kernels."""
+    form, leaves = _form(graph, g, in_memory)
+    found = shared.forms.get(form)
+    if found is None:
+        number = {v: k for k, v in enumerate(leaves)}
+        found = []
+        codes = shared.asked
+        for kernel, values in _kernels(graph, g, in_memory, shared):
+            name, params = shared.kernel(kernel, _label(g))
+            found.append((name, tuple(number.get(v, v.type) for v in values), params, kernel))
+        if shared.asked == codes:  # the code of a check is the node's own
+            shared.forms[form] = found
+    inner: dict[TensorType, Value] = {}  # what passes between the kernels of one group
+
+    def value(x: int | TensorType) -> Value:
+        return leaves[x] if isinstance(x, int) else inner.setdefault(x, Value(x))
+
+    return [_Launch(name, tuple(map(value, values)), params, kernel) for name, values, params, kernel in found]
+
+
+def _form(graph: Graph, g: Group, in_memory: set[Value]) -> tuple[object, list[Value]]:
+    """What a group computes, without saying on which values; and those values, in the order the form counts them."""
+    number: dict[Value, int] = {}
+    leaves: list[Value] = []
+    parts: list[object] = []
+    producers = graph.producers
+
+    def leaf(v: Value) -> None:
+        number[v] = ~len(leaves)
+        leaves.append(v)
+        parts.append(v.type)
+
+    stack = list(reversed(g.outputs)) + [v for n in g.nodes for v in n.outputs]
+    while stack:
+        v = stack[-1]
+        if v in number:
+            stack.pop()
+            continue
+        node = producers.get(v)
+        if node is None or v in in_memory and v not in g.maps:
+            leaf(v)
+            stack.pop()
+            continue
+        missing = [u for u in node.inputs if u not in number]
+        if missing:
+            stack.extend(missing)
+            continue
+        for u in node.outputs:
+            number[u] = len(number)
+        parts.append((node.op, node.attrs, tuple(number[u] for u in node.inputs), tuple(u.type for u in node.outputs)))
+        stack.pop()
+    for v in g.outputs:
+        leaves.append(v)
+    parts.append((g.kind, g.shape, tuple(sorted(g.reduced)), g.sealed, tuple(number[v] for v in g.outputs)))
+    parts.append(tuple((number[v], m) for v, m in g.maps.items()))
+    return tuple(parts), leaves
 
 
 def _kernels(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> list[tuple[Kernel, tuple[Value, ...]]]:
