@@ -59,6 +59,8 @@ def new_parameter(shape: Sequence[int], device: Any = None, dtype: Any = None, v
 class Buffer(Tensor):
     """A tensor that is state but not learned: assigned to a Module it becomes part of `buffers()`."""
 
+    persistent: bool
+
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         out = _sharing(cls, ingot.empty(0) if data is None else data)
         out.persistent = persistent

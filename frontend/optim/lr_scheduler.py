@@ -286,9 +286,7 @@ class CosineAnnealingLR(LRScheduler):
                 self.eta_min + (base - self.eta_min) * (1 + math.cos(self.last_epoch * math.pi / self.T_max)) / 2 for base in self.base_lrs
             ]
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
-            return [
-                lr + (base - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2 for base, lr in zip(self.base_lrs, self._rates())
-            ]
+            return [lr + (base - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2 for base, lr in zip(self.base_lrs, self._rates())]
         now, before = 1 + math.cos(math.pi * self.last_epoch / self.T_max), 1 + math.cos(math.pi * (self.last_epoch - 1) / self.T_max)
         return [now / before * (lr - self.eta_min) + self.eta_min for lr in self._rates()]
 
@@ -511,7 +509,7 @@ class SequentialLR(LRScheduler):
             if s.optimizer is not optimizer:
                 raise ValueError(f"{type(self).__name__} expects all schedulers to belong to the same optimizer, but index {i} does not")
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError(f"Expected number of milestones to be one less than the schedulers, but got {len(milestones)} for {len(schedulers)}")
+            raise ValueError(f"{len(schedulers)} schedulers need one milestone less than that, but got {len(milestones)}")
         self._schedulers = schedulers
         self._milestones = milestones
         self.last_epoch = last_epoch + 1

@@ -28,7 +28,9 @@ class Optimizer:
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]):
         if isinstance(params, Tensor):
-            raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}")
+            raise TypeError(
+                f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}"
+            )
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[ParamGroup] = []
@@ -296,5 +298,3 @@ def _restore(t: Tensor, storage: Any, value: Any) -> None:
         t._set((value, t._edge))
     elif storage.exposed is None:
         storage.commit(value, storage.edge, counts=False)
-
-

@@ -146,14 +146,16 @@ def test_errors_of_init_and_of_collation() -> None:
     with pytest.raises(TypeError, match="default_collate"):
         next(iter(DataLoader(Items(3, lambda i: object()), num_workers=1)))
     seen = []
-    for b in DataLoader(Items(3, lambda i: os.environ.get("SEEN", "")), num_workers=1, worker_init_fn=lambda w: os.environ.update(SEEN=str(w))):
+    for b in DataLoader(
+        Items(3, lambda i: os.environ.get("SEEN", "")), num_workers=1, worker_init_fn=lambda w: os.environ.update(SEEN=str(w))
+    ):
         seen += b
     assert seen == ["0", "0", "0"]
 
 
 def test_what_cannot_be_sent_is_an_error() -> None:
     with pytest.raises(Exception, match="Caught .* in DataLoader worker process 0"):
-        next(iter(DataLoader(Items(3, lambda i: (lambda: i)), num_workers=1, collate_fn=lambda b: b)))
+        next(iter(DataLoader(Items(3, lambda i: lambda: i), num_workers=1, collate_fn=lambda b: b)))
 
 
 def test_a_killed_worker_is_reported() -> None:

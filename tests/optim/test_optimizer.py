@@ -22,7 +22,8 @@ def backward(m) -> None:
 
 @pytest.mark.parametrize(
     "args, error",
-    [(lambda: ingot.zeros(2), TypeError), (lambda: [], ValueError), (lambda: [3], TypeError), (lambda: [{"params": {ingot.zeros(1)}}], TypeError),
+    [(lambda: ingot.zeros(2), TypeError), (lambda: [], ValueError), (lambda: [3], TypeError),
+     (lambda: [{"params": {ingot.zeros(1)}}], TypeError),
      (lambda: [ingot.zeros(2, requires_grad=True) * 2], ValueError)],
 )  # fmt: skip
 def test_what_cannot_be_optimized(args, error) -> None:

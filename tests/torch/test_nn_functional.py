@@ -212,7 +212,12 @@ def test_norms() -> None:
 def test_batch_norm(shape: tuple) -> None:
     x, w, b = array(shape), array((3,), 1), array((3,), 2)
     mean, var = array((3,), 3), array((3,), 4, 0.5, 2.0)
-    compare(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), lambda x, w, b: TF.batch_norm(x, None, None, w, b, True), (x, w, b), atol=3e-5)
+    compare(
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
+        lambda x, w, b: TF.batch_norm(x, None, None, w, b, True),
+        (x, w, b),
+        atol=3e-5,
+    )
 
     def running(m, make):
         def fn(x, w, b):
@@ -277,7 +282,9 @@ def test_interpolate(shape: tuple, kwargs: dict) -> None:
 @pytest.mark.parametrize("align", [False, True])
 def test_grid_sample(mode: str, padding: str, align: bool) -> None:
     grid = array((2, 3, 4, 2), 1, -1.4, 1.4)
-    compare(F.grid_sample, TF.grid_sample, (array((2, 3, 5, 6)), grid), dict(mode=mode, padding_mode=padding, align_corners=align), atol=1e-4)
+    compare(
+        F.grid_sample, TF.grid_sample, (array((2, 3, 5, 6)), grid), dict(mode=mode, padding_mode=padding, align_corners=align), atol=1e-4
+    )
     compare(F.affine_grid, TF.affine_grid, (array((2, 2, 3)), (2, 1, 3, 4)), {"align_corners": align})
 
 

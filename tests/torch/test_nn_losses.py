@@ -93,7 +93,9 @@ def test_pairs(reduction: str) -> None:
     kw = {"reduction": reduction}
     loss("soft_margin_loss", X * 3, SIGNS, **kw)
     loss("hinge_embedding_loss", X, SIGNS, margin=0.7, **kw)
-    compare(lambda a, b: F.triplet_margin_loss(a, b, a * b, **kw), lambda a, b: TF.triplet_margin_loss(a, b, a * b, **kw), (X, T), atol=3e-5)
+    compare(
+        lambda a, b: F.triplet_margin_loss(a, b, a * b, **kw), lambda a, b: TF.triplet_margin_loss(a, b, a * b, **kw), (X, T), atol=3e-5
+    )
     compare(
         lambda a, b: F.triplet_margin_loss(a, b, a * b, swap=True, margin=3.0, **kw),
         lambda a, b: TF.triplet_margin_loss(a, b, a * b, swap=True, margin=3.0, **kw), (X, T), atol=3e-5,

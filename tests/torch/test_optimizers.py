@@ -173,7 +173,9 @@ def test_sequential_and_chained() -> None:
             np.testing.assert_allclose(flat(trace(ingot, make)), flat(trace(torch, make)), rtol=1e-9)
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"mode": "max", "threshold_mode": "abs", "cooldown": 2, "min_lr": 0.01}, {"factor": 0.5, "patience": 2}])
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"mode": "max", "threshold_mode": "abs", "cooldown": 2, "min_lr": 0.01}, {"factor": 0.5, "patience": 2}]
+)
 def test_plateau(kwargs: dict) -> None:
     metrics = np.abs(np.sin(np.arange(50) * 0.7)) + 1 / (1 + np.arange(50))
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import ingot
-from ingot.composite import composite
 from ingot._tensor import Tensor, wrap
+from ingot.composite import composite
 
 _HALF = ("float16", "bfloat16")
 

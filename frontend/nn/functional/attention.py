@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.linear import linear
-from ingot._tensor import Tensor
 
 
 def _mask_to_bias(mask: Tensor, dtype: object) -> Tensor:

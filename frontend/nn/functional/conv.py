@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.dispatch import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.padding import pad_zeros
-from ingot._tensor import Tensor
 
 
 def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:

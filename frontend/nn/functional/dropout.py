@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.nn.functional.activation import apply
-from ingot._tensor import Tensor
 
 
 def _check(p: float) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.linear import cosine_similarity, pairwise_distance
-from ingot._tensor import Tensor
 
 
 def _mode(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:

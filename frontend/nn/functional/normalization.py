@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import is_half
-from ingot._tensor import Tensor
 
 
 def _wide(x: Tensor) -> Tensor:

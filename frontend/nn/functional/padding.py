@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.dispatch import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
-from ingot._tensor import Tensor
 
 
 def pad_zeros(x: Tensor, low: tuple[int, ...], high: tuple[int, ...]) -> Tensor:

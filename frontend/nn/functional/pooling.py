@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.dispatch import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.conv import ntuple
-from ingot._tensor import Tensor
 
 
 def _batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.dispatch import record
 from ingot.ir.builder import Builder, Expr
@@ -19,7 +20,6 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
-from ingot._tensor import Tensor
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
-from ingot._tensor import Tensor
 
 
 def _source(out: int, extent: int, scale: float | None, align_corners: bool, clamp: bool = True) -> np.ndarray:

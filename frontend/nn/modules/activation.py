@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 from ingot.nn.parameter import new_parameter
-from ingot._tensor import Tensor
 
 __all__ = [
     "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Hardtanh",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.modules.container import ModuleList
@@ -15,7 +16,6 @@ from ingot.nn.modules.linear import Linear
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.normalization import LayerNorm
 from ingot.nn.parameter import Parameter, new_parameter
-from ingot._tensor import Tensor
 
 __all__ = [
     "MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder", "TransformerDecoderLayer", "TransformerDecoder", "Transformer",

@@ -7,15 +7,17 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter
-from ingot._tensor import Tensor
 
 __all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
 
 
 class _Numbered(Module):
     """Submodules named "0", "1", ... : what Sequential and ModuleList share."""
+
+    _modules: dict[str, Module]  # type: ignore[assignment]
 
     def _index(self, idx: Any) -> str:
         n = len(self._modules)

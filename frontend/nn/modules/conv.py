@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.functional.conv import ntuple
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import new_parameter
-from ingot._tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 

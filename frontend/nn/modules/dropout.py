@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn.modules.simple import Functional
-from ingot._tensor import Tensor
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"]
 

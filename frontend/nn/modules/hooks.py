@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from ingot.autograd import Function
 from ingot._tensor import Tensor
+from ingot.autograd import Function
 
 __all__ = ["RemovableHandle", "BackwardHooks"]
 

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter, new_parameter
-from ingot._tensor import Tensor
 
 __all__ = [
     "Identity", "Linear", "Bilinear", "Flatten", "Unflatten", "Embedding", "EmbeddingBag", "CosineSimilarity", "PairwiseDistance",

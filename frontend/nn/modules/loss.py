@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn.functional.loss import _mode
 from ingot.nn.modules.module import Module
-from ingot._tensor import Tensor
 
 __all__ = [
     "L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss", "NLLLoss", "CrossEntropyLoss", "BCELoss", "BCEWithLogitsLoss", "KLDivLoss",

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from ingot._tensor import Tensor
 from ingot.grad_mode import no_grad
 from ingot.nn.modules import state
 from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
-from ingot._tensor import Tensor
 
 __all__ = ["Module"]
 
@@ -143,9 +143,9 @@ class Module:
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {_type_name(name)}")
         if "." in name:
-            raise KeyError(f'{what} name must not contain a dot, got: {name}')
+            raise KeyError(f"{what} name must not contain a dot, got: {name}")
         if name == "":
-            raise KeyError(f'{what} name must not be empty')
+            raise KeyError(f"{what} name must not be empty")
         if hasattr(self, name) and name not in table:
             raise KeyError(f"attribute '{name}' already exists")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn.functional.conv import ntuple
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
-from ingot._tensor import Tensor
 
 __all__ = [
     "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ReflectionPad1d", "ReflectionPad2d",

@@ -6,12 +6,12 @@ import numbers
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 from ingot.nn.parameter import new_parameter
-from ingot._tensor import Tensor
 
 __all__ = [
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
@@ -207,10 +207,19 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class GroupNorm(Module):
+class GroupNorm(Module):  # fmt: skip
     """Zero mean and unit variance over each of `num_groups` groups of channels of (N, C, *)."""
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
     ):
         super().__init__()
         if num_channels % num_groups:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
-from ingot._tensor import Tensor
 
 __all__ = [
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "LPPool1d", "LPPool2d", "AdaptiveAvgPool1d",
@@ -17,6 +17,9 @@ __all__ = [
 
 class _Pool(Functional):
     """A pool whose stride defaults to its kernel."""
+
+    stride: Any
+    kernel_size: Any
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import ingot
+from ingot._tensor import Tensor
 from ingot.ir.types import ShapeError
 from ingot.nn import functional as F
 from ingot.nn import init
@@ -14,7 +15,6 @@ from ingot.nn.functional import recurrent
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter, new_parameter
 from ingot.nn.utils.rnn import PackedSequence
-from ingot._tensor import Tensor
 
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 

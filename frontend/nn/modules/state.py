@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ingot.grad_mode import no_grad
 from ingot._tensor import Tensor
+from ingot.grad_mode import no_grad
 
 __all__ = ["Hooks", "IncompatibleKeys", "collect", "load", "save_own", "load_own"]
 
@@ -34,8 +34,6 @@ class IncompatibleKeys(NamedTuple):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
-
-    __str__ = __repr__
 
 
 def _persistent(module: Any) -> dict[str, Any]:
