@@ -204,6 +204,7 @@ def _ls(args: argparse.Namespace) -> int:
         ]
         output.table(titles, cells, ("compile", "size", "used"))
         total = sum(r["bytes"] for r in rows)
+        sys.stdout.flush()
         print(f"{len(rows)} entries, {output.size(total)}, in {layer.folder}", file=sys.stderr)
     return EXIT["fine"]
 
