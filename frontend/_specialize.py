@@ -253,7 +253,7 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     trace = b.trace
     flat: list[Any] = []
     shape = flatten(result, flat)
-    recipes = [b.recipe(x) for x in flat if isinstance(x, Tensor) and not x._weak]
+    recipes = [b.recipe(x) for x in flat if isinstance(x, Tensor)]
     attribute_writes, rebound = b.attributes()
     writes = b.writes() + attribute_writes
     live = list(b.outs)

@@ -81,6 +81,9 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
             node.versions = versions
     if rec.run_soon:
         rec.flush()
+    elif rec.tracing and tensors and all([t._weak for t in tensors]):
+        for t in results:
+            t._weak = True  # made of Python numbers alone
     return results[0] if len(results) == 1 else tuple(results)
 
 
@@ -90,7 +93,9 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     RuntimeError where an integer dtype cannot hold it.
     """
     if here.recorder.tracing:
-        return constant(number(value, dtype), dtype)
+        made = constant(number(value, dtype), dtype)
+        made._weak = True
+        return made
     if dtype in Half:
         x = wrap((host(rank0(f32), number(value, f32)), None))
         return record(OPS["cast"], (x,), (dtype,))
@@ -226,7 +231,8 @@ def _category(x: Any) -> tuple[int, DType]:
     """torch's priority (2 a tensor with dims, 1 a rank-0 tensor, 0 a Python number) and the dtype it brings."""
     if isinstance(x, Tensor):
         if x._weak:
-            return 0, x._array.type.dtype
+            d = x._array.type.dtype
+            return 0, get_default_dtype() if d.kind == "f" else d
         return (2 if x._array.type.shape else 1), x._array.type.dtype
     if isinstance(x, bool):
         return 0, bool_

@@ -17,7 +17,7 @@ from ingot.runtime.capture import TRACING, Source, Trace, run_traced
 from ingot.runtime.recorder import translate
 from ingot.runtime.scalars import wrap_i64
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import RELEASED, Edge, Leaf, Node, Pair, emit_graph, engine, frontend, zeros
+from ingot.runtime.tape import RELEASED, Edge, Leaf, Node, Pair, Version, emit_graph, engine, frontend, zeros
 
 __all__ = ["Specialization", "Backward", "CompiledNode", "Recipe", "Write", "derive_backward"]
 
@@ -233,8 +233,9 @@ class Specialization:
                 t._array = outs[w.out]
                 if w.history != "keep":
                     t._edge = edge(w.out)
-                if t._version_cell is not None:
-                    t._version_cell.n += 1
+                if t._version_cell is None:
+                    t._version_cell = Version()
+                t._version_cell.n += 1
         elif w.kind == "slot_none":
             self._slot(w.of, leaves).grad = None
         elif w.kind == "slot":
