@@ -12,7 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingot.dispatch import convert, from_array, inplace, make_view
-from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtype_name, dtypes, is_number, number_tensor, record, scalar
+from ingot.functions.common import (
+    ShapeError,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    cast,
+    dtype_name,
+    dtypes,
+    is_number,
+    number_tensor,
+    record,
+    scalar,
+)
 from ingot.ir.op import OPS
 
 __all__ = ["getitem", "setitem", "put_at"]
@@ -109,7 +121,8 @@ def plan(x: Tensor, key: Any) -> Plan:
     if used > rank:
         if not rank:
             raise IndexError(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor "
+                "to a number"
             )
         raise IndexError(f"too many indices for tensor of dimension {rank}")
     if not any(i is Ellipsis for i in items):
@@ -248,7 +261,9 @@ def _fit(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:
     try:
         return convert(value, value.dtype, shape)
     except ShapeError:
-        raise ShapeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to {what} of shape {list(shape)}") from None
+        raise ShapeError(
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to {what} of shape {list(shape)}"
+        ) from None
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:

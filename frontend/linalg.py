@@ -42,7 +42,9 @@ def matrix_norm(
     """
     check_tensor("linalg.matrix_norm", A, "A")
     if A.ndim < 2 or len(dim) != 2:
-        raise ShapeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions, and dim two, got {A.ndim}D and {tuple(dim)}")
+        raise ShapeError(
+            f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions, and dim two, got {A.ndim}D and {tuple(dim)}"
+        )
     x = A if dtype is None else cast(A, dtype)
     if ord == "fro":
         return vector_norm(x, 2, tuple(dim), keepdim)

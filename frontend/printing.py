@@ -73,8 +73,8 @@ class _Format:
             self.integral = bool((some == np.ceil(some)).all())
             wide = high / low > 1000.0 or high > 1.0e8
             self.scientific = wide or (not self.integral and low < 1.0e-4)
-        if _Options.sci_mode is not None:
-            self.scientific = _Options.sci_mode
+            if _Options.sci_mode is not None:
+                self.scientific = _Options.sci_mode
         self.width = max((len(self._text(v)) for v in some.tolist()), default=1)
 
     def _text(self, v: Any) -> str:
@@ -117,7 +117,8 @@ def _nested(values: np.ndarray, indent: int, summary: bool, form: _Format) -> st
         return _vector(values, indent, summary, form)
     k = _Options.edgeitems
     if summary and values.shape[0] > 2 * k:
-        rows = [_nested(v, indent + 1, summary, form) for v in values[:k]] + ["..."] + [_nested(v, indent + 1, summary, form) for v in values[-k:]]
+        first, last = ([_nested(v, indent + 1, summary, form) for v in part] for part in (values[:k], values[-k:]))
+        rows = [*first, "...", *last]
     else:
         rows = [_nested(v, indent + 1, summary, form) for v in values]
     return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(rows) + "]"
@@ -166,3 +167,7 @@ def tensor_text(x: Any) -> str:
         suffixes.append("requires_grad=True")
     return _suffixed(prefix + body, suffixes, len(prefix))
 
+
+def tensor_format(x: Any, spec: str) -> str:
+    """`format(x, spec)`: of the number, for a 0-d tensor; else the text of the tensor, which takes no spec (TypeError)."""
+    return format(x.item(), spec) if not x.ndim else object.__format__(x, spec)

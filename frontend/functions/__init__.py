@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ingot._tensor
 import ingot.dispatch
+import ingot.functions.arrange
 import ingot.functions.binary
 import ingot.functions.creation
 import ingot.functions.cumulative

@@ -8,8 +8,21 @@ from typing import Any, NamedTuple
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, Tensor, apply, cast, check_tensor, common_dtype, dtypes, emit_out, float_dtype, is_number, operands, refuse, scalar, upcast,
-)  # fmt: skip
+    Number,
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    common_dtype,
+    dtypes,
+    emit_out,
+    float_dtype,
+    is_number,
+    operands,
+    refuse,
+    scalar,
+    upcast,
+)
 
 __all__ = [
     "add", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "heaviside", "hypot", "ldexp", "logaddexp",

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from ingot._tensor import Tensor, get_default_dtype
 from ingot.dispatch import inplace, record, scalar
 from ingot.dispatch import stop_gradient as frozen
 from ingot.ir import dtypes
@@ -13,20 +14,19 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError, broadcast_shapes
-from ingot._tensor import Tensor, get_default_dtype
 
 __all__ = [
-    "OPS", "Number", "Tensor", "ShapeError", "apply", "cast", "check_tensor", "common_dtype", "default_dtype", "dim_list", "dtype_name",
-    "emit_out", "float_dtype", "frozen", "is_number", "number_tensor", "one_dim", "operands", "python_number", "refuse", "scalar", "shape_arg", "store", "upcast", "broadcast_shapes",
-    "record", "dtypes", "can_cast", "static_int", "same_shape",
+    "Number", "OPS", "ShapeError", "Tensor", "apply", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
+    "default_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "frozen", "is_number", "number_tensor", "one_dim",
+    "operands", "python_number", "record", "refuse", "same_shape", "scalar", "shape_arg", "static_int", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
 
 # torch's names of the element types in its messages
 _TITLES = {
-    "bool": "Bool", "u8": "Byte", "i8": "Char", "i16": "Short", "i32": "Int", "i64": "Long", "u16": "UInt16", "u32": "UInt32", "u64": "UInt64",
-    "f16": "Half", "bf16": "BFloat16", "f32": "Float", "f64": "Double",
+    "bool": "Bool", "u8": "Byte", "i8": "Char", "i16": "Short", "i32": "Int", "i64": "Long", "u16": "UInt16", "u32": "UInt32",
+    "u64": "UInt64",    "f16": "Half", "bf16": "BFloat16", "f32": "Float", "f64": "Double",
 }  # fmt: skip
 
 
@@ -109,6 +109,8 @@ def common_dtype(*values: Any) -> DType:
         else:
             d = v.dtype if isinstance(v, Tensor) else _number_dtype(v)
             number = d if number is None else promote(number, d)
+    if number is not None and number.kind == "f" and (dims or zero):
+        number = default_dtype()  # the float argument of a compiled function is kept in float64, and counts as a Python number
     result = _combine(dims, _combine(zero, number))
     assert result is not None
     return result

@@ -12,8 +12,20 @@ from ingot._device import as_device
 from ingot.composite import composite
 from ingot.dispatch import from_array
 from ingot.functions.common import (
-    Number, Tensor, apply, cast, check_tensor, default_dtype, dtypes, emit_out, number_tensor, python_number, scalar, shape_arg, static_int,
-)  # fmt: skip
+    Number,
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    default_dtype,
+    dtypes,
+    emit_out,
+    number_tensor,
+    python_number,
+    scalar,
+    shape_arg,
+    static_int,
+)
 from ingot.ir.dtypes import DType, by_numpy, promote
 
 __all__ = [
@@ -224,8 +236,8 @@ def filled(shape: tuple[int, ...], value: Number, dtype: DType) -> Tensor:
 
 def _maker(name: str, value: Number, what: str) -> Any:
     def function(
-        *size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-        pin_memory: bool = False, memory_format: Any = None, **named: Any,
+        *size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+        requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
         if named:
             if set(named) != {"size"} or size:
@@ -236,7 +248,8 @@ def _maker(name: str, value: Number, what: str) -> Any:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"A tensor of {what}, of the shape given as `{name}(2, 3)` or `{name}((2, 3))`; the default float dtype unless `dtype` says otherwise."
+        f"A tensor of {what}, of the shape given as `{name}(2, 3)` or `{name}((2, 3))`; the default float dtype unless `dtype` says "
+        "otherwise."
         f"\n\n    RuntimeError for negative sizes, TypeError for sizes that are not ints.\n\n        >>> ingot.{name}(2, 3).shape\n    "
     )
     return function
@@ -324,7 +337,8 @@ def arange(
         step = args[2] if len(args) > 2 else step
     if end is None:
         raise TypeError("arange() needs an end")
-    bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in (0 if start is None else start, end, 1 if step is None else step)]
+    given = (0 if start is None else start, end, 1 if step is None else step)
+    bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in given]
     whole = all(isinstance(v, int) for v in bounds)
     first, last, by = bounds
     if by == 0:
@@ -362,8 +376,8 @@ def _ends(name: str, start: Any, end: Any, steps: Any) -> tuple[float, float, in
 
 
 def linspace(
-    start: Number, end: Number, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False,
+    start: Number, end: Number, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from `start` to `end`, both exact. RuntimeError for negative steps.
 
@@ -386,8 +400,8 @@ def _linspace(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
 
 
 def logspace(
-    start: Number, end: Number, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False,
+    start: Number, end: Number, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`base` to the powers `linspace(start, end, steps)`.
 
@@ -448,7 +462,9 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
 def _new(name: str) -> Any:
     make = globals()[name]
 
-    def method(self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, **unused: Any) -> Tensor:
+    def method(
+        self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, **unused: Any
+    ) -> Tensor:
         return make(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad, **unused)
 
     method.__name__ = method.__qualname__ = f"new_{name}"
@@ -459,7 +475,9 @@ def _new(name: str) -> Any:
 new_zeros, new_ones, new_empty = _new("zeros"), _new("ones"), _new("empty")
 
 
-def new_full(self: Tensor, size: Sequence[int], fill_value: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_full(
+    self: Tensor, size: Sequence[int], fill_value: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`ingot.full` with the dtype of this tensor as default."""
     return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 

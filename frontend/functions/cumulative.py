@@ -6,8 +6,18 @@ from typing import Any
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, one_dim, scalar, static_int, upcast,
-)  # fmt: skip
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    dtypes,
+    emit_out,
+    float_dtype,
+    one_dim,
+    scalar,
+    static_int,
+    upcast,
+)
 from ingot.functions.reduce import ValuesIndices
 
 __all__ = [

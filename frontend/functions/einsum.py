@@ -75,7 +75,10 @@ def parse(equation: str, ranks: Sequence[int]) -> tuple[tuple[Labels, ...], Labe
     for term, rank in zip(terms, ranks):
         named = len(term) - ("..." in term)
         if named > rank or (named < rank and "..." not in term):
-            raise ShapeError(f"einsum(): the number of subscripts in the equation ({named}) does not match the number of dimensions ({rank}) for an operand")
+            raise ShapeError(
+                f"einsum(): the number of subscripts in the equation ({named}) does not match the number of dimensions ({rank}) for an "
+                "operand"
+            )
         extra = rank - named if "..." in term else 0
         wide = max(wide, extra)
         inputs.append((term, extra))

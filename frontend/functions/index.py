@@ -7,9 +7,22 @@ from typing import Any
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtype_name, dtypes, emit_out, is_number, number_tensor, one_dim, scalar,
+    Number,
+    ShapeError,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    cast,
+    check_tensor,
+    dtype_name,
+    dtypes,
+    emit_out,
+    is_number,
+    number_tensor,
+    one_dim,
+    scalar,
     store,
-)  # fmt: skip
+)
 
 __all__ = [
     "gather", "index_add", "index_copy", "index_fill", "index_put", "index_select", "masked_fill", "masked_scatter", "masked_select",
@@ -35,7 +48,9 @@ def _lowered(x: Tensor, rank: int) -> Tensor:
 
 def _need_same(name: str, x: Tensor, source: Tensor) -> None:
     if x.dtype is not source.dtype:
-        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, but got {dtype_name(x.dtype)} and {dtype_name(source.dtype)}")
+        raise RuntimeError(
+            f"{name}(): Expected self.dtype to be equal to src.dtype, but got {dtype_name(x.dtype)} and {dtype_name(source.dtype)}"
+        )
 
 
 def _need_rank(name: str, index: Tensor, x: Tensor) -> None:
@@ -79,7 +94,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
     if input.ndim != indices.ndim:
-        raise ShapeError(f"take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} and {indices.ndim}")
+        raise ShapeError(
+            f"take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} and {indices.ndim}"
+        )
     axis = one_dim(dim, input.ndim)
     a, b = list(input.shape), list(indices.shape)
     a[axis] = b[axis] = 1
@@ -236,7 +253,7 @@ def _index_write(x: Tensor, index: Tensor, source: Tensor, axis: int, mode: str)
     rank = x.ndim
     x, index = _lifted(x), _lifted(index)
     shape = tuple(index.shape[0] if d == axis else n for d, n in enumerate(x.shape))
-    source = apply("reshape", source, attrs=(shape,)) if source.ndim == len(shape) or not rank else apply("broadcast", source, attrs=(shape,))
+    source = apply("reshape" if source.ndim == len(shape) or not rank else "broadcast", source, attrs=(shape,))
     return _lowered(apply("index_put", x, source, index, attrs=((axis,), mode)), rank)
 
 
@@ -246,7 +263,9 @@ def _slices(name: str, input: Any, dim: int, index: Any, source: Any, mode: str)
     axis = one_dim(dim, input.ndim)
     _vector(name, index)
     if input.dtype is not source.dtype:
-        raise RuntimeError(f"{name}(): self ({dtype_name(input.dtype)}) and source ({dtype_name(source.dtype)}) must have the same scalar type")
+        raise RuntimeError(
+            f"{name}(): self ({dtype_name(input.dtype)}) and source ({dtype_name(source.dtype)}) must have the same scalar type"
+        )
     n = index.shape[0] if index.ndim else 1
     want = tuple(n if d == axis else m for d, m in enumerate(input.shape))
     if (tuple(source.shape) or (1,)) != (want or (1,)):
@@ -315,7 +334,9 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     need_index("put", index, position=2)
     _need_same("put", input, source)
     if index.numel() != source.numel():
-        raise ShapeError(f"put_(): Expected source and index to have the same number of elements, but got {source.numel()} and {index.numel()}")
+        raise ShapeError(
+            f"put_(): Expected source and index to have the same number of elements, but got {source.numel()} and {index.numel()}"
+        )
     return _put(input, index, source, "add" if accumulate else "set")
 
 
@@ -381,7 +402,10 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     _need_mask("masked_scatter", mask)
     check_tensor("masked_scatter", source, "source", 3)
     if input.dtype is not source.dtype:
-        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but got" f"{dtype_name(input.dtype)} and {dtype_name(source.dtype)}")
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got" f"{dtype_name(input.dtype)} and "
+            "{dtype_name(source.dtype)}"
+        )
     shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
     if not source.numel():
         if bool(mask.any()):

@@ -8,8 +8,17 @@ from typing import Any
 from ingot.composite import composite
 from ingot.dispatch import make_view
 from ingot.functions.common import (
-    ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, common_dtype, emit_out, one_dim, static_int,
-)  # fmt: skip
+    ShapeError,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    cast,
+    check_tensor,
+    common_dtype,
+    emit_out,
+    one_dim,
+    static_int,
+)
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cat", "chunk", "column_stack",
@@ -55,7 +64,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         for d, (n, m) in enumerate(zip(first.shape, t.shape)):
             if d != axis and n != m:
                 raise ShapeError(
-                    f"Sizes of tensors must match except in dimension {axis}. Expected size {n} but got size {m} for tensor number {i} in the list."
+                    f"Sizes of tensors must match except in dimension {axis}. Expected size {n} but got size {m} for tensor number {i} "
+                    "in the list."
                 )
     return emit_out(apply("concatenate", *used, attrs=(axis,)), out)
 
@@ -71,7 +81,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     items = _list("stack", tensors)
     for i, t in enumerate(items):
         if tuple(t.shape) != tuple(items[0].shape):
-            raise ShapeError(f"stack expects each tensor to be equal size, but got {list(items[0].shape)} at entry 0 and {list(t.shape)} at entry {i}")
+            raise ShapeError(
+                f"stack expects each tensor to be equal size, but got {list(items[0].shape)} at entry 0 and {list(t.shape)} at entry {i}"
+            )
     return emit_out(_stack(items, one_dim(dim, items[0].ndim + 1)), out)
 
 
@@ -202,7 +214,10 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
     if any(s < 0 for s in sizes):
         raise RuntimeError(f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={sizes}")
     if sum(sizes) != n:
-        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {axis}), but got split_sizes={sizes}")
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {axis}), but got "
+            f"split_sizes={sizes}"
+        )
     at, out = 0, []
     for s in sizes:
         out.append(piece(input, axis, at, at + s))
@@ -254,14 +269,17 @@ def _split_along(name: str, least: int, axis: int) -> Any:
     def function(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         check_tensor(name, input)
         if input.ndim < least:
-            raise ShapeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim}".replace("torch.", ""))
+            raise ShapeError(f"{name} requires a tensor with at least {least} dimension, but got a tensor with {input.ndim}")
         d = 0 if name == "hsplit" and input.ndim == 1 else axis
         if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or input.shape[d] % indices_or_sections):
-            raise RuntimeError(f"{name} attempted to split along dimension {d}, but the size {input.shape[d]} is not divisible by {indices_or_sections}")
+            raise RuntimeError(
+                f"{name} attempted to split along dimension {d}, but the size {input.shape[d]} is not divisible by {indices_or_sections}"
+            )
         return tensor_split(input, indices_or_sections, d)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"`tensor_split` along dim {axis}" + (" (dim 0 of a vector)." if name == "hsplit" else ".") + " Equal parts only (RuntimeError)."
+    where = " (dim 0 of a vector)" if name == "hsplit" else ""
+    function.__doc__ = f"`tensor_split` along dim {axis}{where}. A number of parts must divide the extent (RuntimeError)."
     return function
 
 

@@ -7,8 +7,19 @@ from typing import Any
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtype_name, emit_out, one_dim, operands, refuse, static_int,
-)  # fmt: skip
+    Number,
+    ShapeError,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    check_tensor,
+    dtype_name,
+    emit_out,
+    one_dim,
+    operands,
+    refuse,
+    static_int,
+)
 
 __all__ = [
     "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot", "ger", "inner", "kron", "matmul",
@@ -55,7 +66,9 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         if ra == 1 and rb == 1:
             raise ShapeError(f"inconsistent tensor size, expected tensor [{inner}] and src [{against}] to have the same number of elements")
         if rb == 1:
-            raise ShapeError(f"size mismatch, got input ({_shape(input)}), vec ({against}): matmul's inner dimensions differ ({inner} vs {against})")
+            raise ShapeError(
+                f"size mismatch, got input ({_shape(input)}), vec ({against}): matmul's inner dimensions differ ({inner} vs {against})"
+            )
         raise ShapeError(f"mat1 and mat2 shapes cannot be multiplied ({_shape(input)} and {_shape(other)}): {inner} is not {against}")
     if rb <= 2:  # the rows of `a`, however many dims they have, against one matrix
         return emit_out(dot_general(input, other, contract=((ra - 1,), (0,))), out)
@@ -127,7 +140,9 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     if not input.ndim or not other.ndim:
         return emit_out(input * other, out)
     if input.shape[-1] != other.shape[-1]:
-        raise ShapeError(f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}")
+        raise ShapeError(
+            f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}"
+        )
     return emit_out(dot_general(input, other, contract=((input.ndim - 1,), (other.ndim - 1,))), out)
 
 
@@ -306,7 +321,10 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     else:
         axis = one_dim(dim, rank)
     if a.ndim != b.ndim or a.shape[axis] != 3 or b.shape[axis] != 3:
-        raise ShapeError(f"linalg.cross: inputs dimension {dim if dim is not None else axis} must have length 3. Got {list(a.shape)} and {list(b.shape)}")
+        raise ShapeError(
+            f"linalg.cross: inputs dimension {dim if dim is not None else axis} must have length 3. Got {list(a.shape)} and "
+            f"{list(b.shape)}"
+        )
     return emit_out(_cross(a, b, axis), out)
 
 

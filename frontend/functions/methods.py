@@ -13,8 +13,21 @@ from typing import Any
 from ingot import indexing, printing
 from ingot._tensor import wrap
 from ingot.functions import (
-    binary, creation, cumulative, index, join, matmul, reduce, search, select, shape, sort, typeinfo, unary,
-)  # fmt: skip
+    arrange,
+    binary,
+    creation,
+    cumulative,
+    index,
+    join,
+    matmul,
+    reduce,
+    search,
+    select,
+    shape,
+    sort,
+    typeinfo,
+    unary,
+)
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtypes, is_number, number_tensor, scalar, store
 
 __all__: list[str] = []
@@ -32,8 +45,9 @@ METHODS: dict[Any, str] = {
     "scatter_add scatter_reduce take take_along_dim",
     search: "argwhere bincount histc nonzero unique unique_consecutive",
     join: "chunk dsplit hsplit split split_with_sizes tensor_split unbind vsplit",
-    shape: "adjoint as_strided broadcast_to diag diag_embed diagflat diagonal expand fliplr flipud flatten movedim moveaxis narrow ravel repeat "
-    "repeat_interleave roll rot90 select squeeze swapaxes swapdims t transpose tril triu unflatten unfold unsqueeze view",
+    shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
+    "unflatten unfold unsqueeze view",
+    arrange: "as_strided diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 tril triu",
     creation: "new_empty new_full new_ones new_tensor new_zeros",
     typeinfo: "is_nonzero",
 }
@@ -46,7 +60,7 @@ INPLACE: dict[Any, str] = {
     cumulative: "cumprod cumsum",
     matmul: "addbmm addmm addmv addr baddbmm",
     index: "index_add index_copy index_fill masked_fill masked_scatter put scatter scatter_add scatter_reduce",
-    shape: "tril triu",
+    arrange: "tril triu",
 }
 
 
@@ -65,7 +79,7 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
         return store(self, function(before(self), *args, **kwargs))
 
     method.__name__ = method.__qualname__ = f"{name}_"
-    method.__doc__ = f"`{name}`, in place.\n\n    RuntimeError where the result's shape, or the kind of its dtype, does not fit this tensor."
+    method.__doc__ = f"`{name}`, in place.\n\n    RuntimeError where the result's shape or kind of dtype does not fit this tensor."
     return method
 
 
@@ -89,12 +103,12 @@ def _permute(self: Tensor, *dims: Any) -> Tensor:
 
 def _flip(self: Tensor, *dims: Any) -> Tensor:
     """The order of elements reversed along `dims`."""
-    return shape.flip(self, shape.shape_arg(dims, "dims"))
+    return arrange.flip(self, shape.shape_arg(dims, "dims"))
 
 
 def _tile(self: Tensor, *dims: Any) -> Tensor:
     """The tensor repeated along each dim."""
-    return shape.tile(self, shape.shape_arg(dims, "dims"))
+    return arrange.tile(self, shape.shape_arg(dims, "dims"))
 
 
 def _squeeze_(self: Tensor, dim: Any = None) -> Tensor:
@@ -296,8 +310,8 @@ def install(cls: Any) -> None:
             setattr(cls, f"{name}_", in_place(name, getattr(module, name)))
     special = dict(
         where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
-        transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as, view_as=_view_as,
-        sum_to_size=_sum_to_size, norm=_norm, dist=_dist, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
+        transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
+        view_as=_view_as, sum_to_size=_sum_to_size, norm=_norm, dist=_dist, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
     )  # fmt: skip
     for name, method in special.items():
         setattr(cls, name, _named(method, name, method.__doc__ or ""))
@@ -314,6 +328,7 @@ def install(cls: Any) -> None:
     cls.__neg__, cls.__pos__, cls.__abs__, cls.__invert__ = unary.neg, unary.positive, unary.abs, unary.bitwise_not  # type: ignore[attr-defined]
     cls.__getitem__, cls.__setitem__, cls.__contains__ = indexing.getitem, indexing.setitem, _contains
     cls.__repr__ = cls.__str__ = printing.tensor_text
+    cls.__format__ = printing.tensor_format
     cls.T = _flipped("T", None, "All dims in reverse order. A view.")
     cls.H = _flipped("H", (0,), "A matrix transposed. A view.")
     cls.mT = _flipped("mT", (0,), "The last two dims swapped. A view.")

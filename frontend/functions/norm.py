@@ -7,8 +7,21 @@ from collections.abc import Sequence
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dim_list, dtype_name, dtypes, emit_out, operands, scalar, upcast,
-)  # fmt: skip
+    Number,
+    ShapeError,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    cast,
+    check_tensor,
+    dim_list,
+    dtype_name,
+    dtypes,
+    emit_out,
+    operands,
+    scalar,
+    upcast,
+)
 from ingot.functions.reduce import reduced
 
 __all__ = ["cdist", "dist", "frobenius_norm", "norm"]
@@ -52,7 +65,9 @@ def vector_norm(
     axes = dim_list(dim, x.ndim)
     order = float(ord)
     if (order < 0 or order == math.inf) and any(x.shape[a] == 0 for a in axes):
-        raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity")
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity"
+        )
     return emit_out(_vector_norm(x, order, axes, bool(keepdim), dtype or x.dtype), out)
 
 

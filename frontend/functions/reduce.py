@@ -8,8 +8,23 @@ from typing import Any, NamedTuple
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, Tensor, apply, cast, check_tensor, dim_list, dtype_name, dtypes, emit_out, float_dtype, frozen, is_number, one_dim, refuse, scalar, upcast,
-)  # fmt: skip
+    Number,
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    dim_list,
+    dtype_name,
+    dtypes,
+    emit_out,
+    float_dtype,
+    frozen,
+    is_number,
+    one_dim,
+    refuse,
+    scalar,
+    upcast,
+)
 
 __all__ = [
     "ValuesIndices", "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "log_softmax", "logsumexp", "max",
@@ -107,7 +122,8 @@ def _mean_dtype(name: str, x: Tensor, dtype: dtypes.DType | None) -> dtypes.DTyp
     if result.kind != "f":
         which = "Input" if dtype is None else "Optional"
         raise RuntimeError(
-            f"{name}(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: {dtype_name(result)}"
+            f"{name}(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: "
+            f"{dtype_name(result)}"
         )
     return result
 
@@ -269,7 +285,10 @@ def _nonempty(name: str, x: Tensor, axes: tuple[int, ...], whole: bool, error: t
         return
     if whole:
         if not x.numel():
-            raise error(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+            raise error(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
+                "argument."
+            )
         return
     for a in axes:
         if x.shape[a] == 0:

@@ -9,7 +9,20 @@ import numpy as np
 from ingot.composite import composite
 from ingot.dispatch import from_array
 from ingot.functions.binary import truth
-from ingot.functions.common import Number, ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, operands, refuse, scalar
+from ingot.functions.common import (
+    Number,
+    ShapeError,
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    dtypes,
+    emit_out,
+    one_dim,
+    operands,
+    refuse,
+    scalar,
+)
 
 __all__ = [
     "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "searchsorted", "unique", "unique_consecutive",
@@ -136,7 +149,8 @@ def searchsorted(
             raise ShapeError("searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1")
     elif sequence.ndim != 1 and tuple(sequence.shape[:-1]) != tuple(input.shape[:-1]):
         raise ShapeError(
-            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor "
+            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
+            "tensor "
             f"must match, but we got boundaries tensor {list(sequence.shape)} and input value tensor {list(input.shape)}"
         )
     a, b = operands("searchsorted", sequence, input)

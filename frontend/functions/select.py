@@ -6,8 +6,20 @@ from typing import Any
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, Tensor, apply, cast, check_tensor, common_dtype, dtypes, emit_out, is_number, operands, refuse, scalar, upcast,
-)  # fmt: skip
+    Number,
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    common_dtype,
+    dtypes,
+    emit_out,
+    is_number,
+    operands,
+    refuse,
+    scalar,
+    upcast,
+)
 
 __all__ = [
     "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip", "equal", "isclose", "lerp", "where",
@@ -33,7 +45,9 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
         if condition.dtype is not dtypes.u8:
             from ingot.functions.common import dtype_name
 
-            raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype_name(condition.dtype)}")
+            raise RuntimeError(
+                f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype_name(condition.dtype)}"
+            )
         condition = apply("ne", condition, scalar(0, dtypes.u8))
     a, b = operands("where", input, other, wrap=False)
     return emit_out(apply("select", condition, a, b), out)

@@ -1,4 +1,4 @@
-"""Movement: the same elements in other places and shapes. Views share memory with their input; each says if it is one."""
+"""Shapes and views: the same elements under other dims. Views share memory with their input; each says if it is one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from typing import Any
 from ingot.composite import composite
 from ingot.dispatch import from_array, make_view, reshaped_view
 from ingot.functions.common import (
-    ShapeError, Tensor, apply, check_tensor, dim_list, dtypes, one_dim, scalar, shape_arg, static_int,
-)  # fmt: skip
+    ShapeError,
+    Tensor,
+    apply,
+    check_tensor,
+    dim_list,
+    dtypes,
+    one_dim,
+    scalar,
+    shape_arg,
+    static_int,
+)
 from ingot.functions.join import pick, piece
 from ingot.runtime.storage import Diagonal, Movement
 
 __all__ = [
-    "adjoint", "as_strided", "broadcast_to", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal", "flatten", "flip", "fliplr",
-    "flipud", "movedim", "moveaxis", "narrow", "permute", "ravel", "repeat_interleave", "reshape", "roll", "rot90", "select", "squeeze",
-    "swapaxes", "swapdims", "t", "tile", "transpose", "tril", "triu", "unflatten", "unsqueeze", "broadcast_shapes", "vander",
+    "adjoint", "broadcast_shapes", "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",
+    "select", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze",
 ]  # fmt: skip
 
 
@@ -33,7 +41,10 @@ def resolve_shape(shape: Sequence[Any], n: int) -> tuple[int, ...]:
     if holes:
         if not known:
             if n == 0:
-                raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {dims} because the unspecified dimension size -1 can be any value and is ambiguous")
+                raise RuntimeError(
+                    f"cannot reshape tensor of 0 elements into shape {dims} because the unspecified dimension size -1 can be any value "
+                    "and is ambiguous"
+                )
             raise ShapeError(f"shape '{dims}' is invalid for input of size {n}")
         if n % known:
             raise ShapeError(f"shape '{dims}' is invalid for input of size {n}")
@@ -67,7 +78,8 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     found = reshaped_view(input, dims)
     if found is None:
         raise RuntimeError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). "
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
+            "subspaces). "
             "Use .reshape(...) instead."
         )
     return found
@@ -160,7 +172,8 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     check_tensor("permute", input)
     if len(dims) != input.ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
+            "dimensions "
             f"i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(dims)}".replace("(sparse_coo)", "")
         )
     perm = tuple(one_dim(d, input.ndim) for d in dims)
@@ -209,10 +222,16 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     src = [source] if isinstance(source, int) else list(source)
     dst = [destination] if isinstance(destination, int) else list(destination)
     if len(src) != len(dst):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({src} dims) should contain the same number of dims as destination ({dst} dims)")
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({src} dims) should contain the same number of dims as destination "
+            f"({dst} dims)"
+        )
     a, b = [one_dim(d, input.ndim) for d in src], [one_dim(d, input.ndim) for d in dst]
     if len(set(a)) != len(a) or len(set(b)) != len(b):
-        raise RuntimeError(f"movedim: repeated dim in `{'source' if len(set(a)) != len(a) else 'destination'}` ({src if len(set(a)) != len(a) else dst})")
+        raise RuntimeError(
+            f"movedim: repeated dim in `{'source' if len(set(a)) != len(a) else 'destination'}` "
+            f"({src if len(set(a)) != len(a) else dst})"
+        )
     rest = iter(i for i in range(input.ndim) if i not in a)
     perm = tuple(a[b.index(i)] if i in b else next(rest) for i in range(input.ndim))
     return make_view(input, ("transpose", (perm,)))
@@ -227,7 +246,8 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     extra = len(shape) - input.ndim
     if extra < 0:
         raise RuntimeError(
-            f"expand({list(input.shape)}, size={shape}): the number of sizes provided ({len(shape)}) must be greater or equal to the number of "
+            f"expand({list(input.shape)}, size={shape}): the number of sizes provided ({len(shape)}) must be greater or equal to the "
+            "number of "
             f"dimensions in the tensor ({input.ndim})"
         )
     for i, d in enumerate(shape):
@@ -261,161 +281,6 @@ def broadcast_shapes(*shapes: Sequence[int] | int) -> Any:
     from ingot.ir.types import broadcast_shapes as common
 
     return Size(common(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
-
-
-def repeat(input: Tensor, *sizes: Any) -> Tensor:
-    """The tensor repeated along each dim; more sizes than dims add dims in front. A copy."""
-    counts = shape_arg(sizes, "repeats")
-    if len(counts) < input.ndim:
-        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
-    if any(c < 0 for c in counts):
-        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(counts)}")
-    return _repeat(input, counts)
-
-
-@composite
-def _repeat(x: Tensor, counts: tuple[int, ...]) -> Tensor:
-    shape = (1,) * (len(counts) - x.ndim) + tuple(x.shape)
-    y = apply("reshape", x, attrs=(tuple(n for d in shape for n in (1, d)),))
-    y = apply("broadcast", y, attrs=(tuple(n for c, d in zip(counts, shape) for n in (c, d)),))
-    return apply("reshape", y, attrs=(tuple(c * d for c, d in zip(counts, shape)),))
-
-
-def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
-    """`repeat`, with as many leading 1s added to `dims` as are missing.
-
-    >>> ingot.tile(ingot.tensor([1, 2]), (2,))
-    """
-    check_tensor("tile", input)
-    counts = tuple(dims)
-    return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
-
-
-def repeat_interleave(input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
-    """Each element (or slice along `dim`) repeated in place; `repeats` a number, or a tensor with one for each.
-
-    A tensor of repeats is read, as the shape depends on it; alone, it gives the indices. RuntimeError for negatives.
-
-        >>> ingot.repeat_interleave(ingot.tensor([1, 2]), 2)
-    """
-    check_tensor("repeat_interleave", input)
-    if repeats is None:
-        return _positions(input)
-    x = input if dim is not None else reshape(input, (-1,))
-    axis = one_dim(dim, x.ndim) if dim is not None else 0
-    if not x.ndim:
-        x = reshape(x, (1,))
-    if isinstance(repeats, Tensor) and repeats.numel() != 1:
-        if repeats.ndim != 1 or repeats.shape[0] != x.shape[axis]:
-            raise ShapeError("repeats must have the same size as input along dim")
-        from ingot.functions.index import index_select
-
-        return index_select(x, axis, _positions(repeats))
-    count = int(repeats.item()) if isinstance(repeats, Tensor) else static_int(repeats, "repeats")
-    if count < 0:
-        raise RuntimeError(f"repeats can not be negative, got {count}")
-    return _interleave(x, axis, count)
-
-
-def _positions(repeats: Tensor) -> Tensor:
-    import numpy as np
-
-    if repeats.dtype not in (dtypes.i64, dtypes.i32):
-        raise RuntimeError("repeats has to be Long or Int tensor")
-    if repeats.ndim != 1:
-        raise ShapeError("repeat_interleave only accept 1D vector as repeat")
-    counts = repeats._value()
-    if (counts < 0).any():
-        raise RuntimeError("repeats can not be negative")
-    return from_array(np.repeat(np.arange(counts.size, dtype=np.int64), counts))
-
-
-@composite
-def _interleave(x: Tensor, axis: int, count: int) -> Tensor:
-    shape = tuple(x.shape)
-    y = apply("reshape", x, attrs=(shape[: axis + 1] + (1,) + shape[axis + 1 :],))
-    y = apply("broadcast", y, attrs=(shape[: axis + 1] + (count,) + shape[axis + 1 :],))
-    return apply("reshape", y, attrs=(shape[:axis] + (shape[axis] * count,) + shape[axis + 1 :],))
-
-
-def flip(input: Tensor, dims: int | Sequence[int]) -> Tensor:
-    """The order of elements reversed along `dims`. A copy.
-
-    >>> ingot.flip(ingot.tensor([1, 2, 3]), (0,))
-    """
-    check_tensor("flip", input)
-    return apply("reverse", input, attrs=(dim_list(dims, input.ndim, all_if_empty=False),))
-
-
-def fliplr(input: Tensor) -> Tensor:
-    """`flip` along dim 1."""
-    if input.ndim < 2:
-        raise RuntimeError("Input must be >= 2-d.")
-    return flip(input, (1,))
-
-
-def flipud(input: Tensor) -> Tensor:
-    """`flip` along dim 0."""
-    if input.ndim < 1:
-        raise RuntimeError("Input must be >= 1-d.")
-    return flip(input, (0,))
-
-
-def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-    """The elements moved by `shifts` along `dims`, those that fall off coming back in; without dims, in the flattened tensor.
-
-    >>> ingot.roll(ingot.tensor([1, 2, 3]), 1)
-    """
-    check_tensor("roll", input)
-    by = [shifts] if isinstance(shifts, int) else list(shifts)
-    if not by:
-        raise RuntimeError("`shifts` required")
-    along = [] if dims is None else [dims] if isinstance(dims, int) else list(dims)
-    if not along:
-        if len(by) != 1:
-            raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
-        return reshape(roll(reshape(input, (-1,)), by, (0,)), tuple(input.shape)) if input.ndim != 1 else _roll(input, ((0, by[0]),))
-    if len(along) != len(by):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
-    if not input.ndim:
-        [one_dim(d, 0) for d in along]
-        return input.clone()
-    return _roll(input, tuple((one_dim(d, input.ndim), static_int(s, "shifts")) for d, s in zip(along, by)))
-
-
-@composite
-def _roll(x: Tensor, moves: tuple[tuple[int, int], ...]) -> Tensor:
-    y = apply("reshape", x, attrs=(tuple(x.shape),))
-    for axis, shift in moves:
-        n = x.shape[axis]
-        cut = -shift % n if n else 0
-        if cut:
-            y = apply("concatenate", _part(y, axis, cut, n), _part(y, axis, 0, cut), attrs=(axis,))
-    return y
-
-
-def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    starts = tuple(start if d == axis else 0 for d in range(x.ndim))
-    stops = tuple(stop if d == axis else n for d, n in enumerate(x.shape))
-    return apply("slice", x, attrs=(starts, stops, (1,) * x.ndim))
-
-
-def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """The plane of two `dims` turned by 90 degrees `k` times, from the first towards the second. A copy."""
-    check_tensor("rot90", input)
-    if len(dims) != 2:
-        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
-    if input.ndim < 2:
-        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
-    a, b = (one_dim(d, input.ndim) for d in dims)
-    if a == b:
-        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
-    k %= 4
-    if k == 0:
-        return input.clone()
-    if k == 2:
-        return flip(input, (a, b))
-    return flip(transpose(input, a, b), (a if k == 1 else b,))
 
 
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
@@ -454,7 +319,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     return pick(input, axis, i % n)
 
 
-def _two_dims(name: str, dim1: int, dim2: int, rank: int) -> tuple[int, int]:
+def two_dims(name: str, dim1: int, dim2: int, rank: int) -> tuple[int, int]:
     a, b = one_dim(dim1, rank), one_dim(dim2, rank)
     if a == b:
         raise RuntimeError(f"{name} dimensions cannot be identical {dim1}, {dim2}")
@@ -469,15 +334,15 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         >>> ingot.diagonal(ingot.eye(3))
     """
     check_tensor("diagonal", input)
-    a, b = _two_dims("diagonal", dim1, dim2, input.ndim)
-    steps = _diagonal_steps(input, offset, a, b)
+    a, b = two_dims("diagonal", dim1, dim2, input.ndim)
+    steps = diagonal_steps(input, offset, a, b)
     out = input
     for op, attrs in steps:
         out = apply(op, out, attrs=attrs)
     return input._alias((Diagonal((offset, a, b), [Movement(op, attrs) for op, attrs in steps]),), (out._array, out._edge))
 
 
-def _diagonal_steps(x: Tensor, offset: int, rows: int, columns: int) -> list[tuple[str, tuple]]:
+def diagonal_steps(x: Tensor, offset: int, rows: int, columns: int) -> list[tuple[str, tuple]]:
     """The diagonal as movement ops: every (m + 1)-th element of the flattened n x m plane."""
     lead = tuple(d for d in range(x.ndim) if d not in (rows, columns))
     outer = tuple(x.shape[d] for d in lead)
@@ -492,90 +357,6 @@ def _diagonal_steps(x: Tensor, offset: int, rows: int, columns: int) -> list[tup
         ("reshape", ((*outer, n * m),)),
         ("slice", ((*zeros, start), (*outer, stop), (*(1 for _ in lead), m + 1))),
     ]
-
-
-def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices of zeros with the last dim of `input` on the diagonal, in the plane of `dim1` and `dim2`. A copy.
-
-    >>> ingot.diag_embed(ingot.ones(2, 3)).shape
-    """
-    check_tensor("diag_embed", input)
-    a, b = _two_dims("diag_embed", dim1, dim2, input.ndim + 1)
-    return _diag_embed(input, static_int(offset, "offset"), a, b)
-
-
-@composite
-def _diag_embed(x: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
-    n = x.shape[-1]
-    size = n + (offset if offset >= 0 else -offset)
-    lead = tuple(x.shape[:-1])
-    zero = scalar(0, x.dtype)
-    nothing = (0,) * len(lead)
-    if not n:
-        return apply("broadcast", zero, attrs=((*lead, size, size),)) if size else apply("reshape", x, attrs=((*lead, 0, 0),))
-    # spread the elements size + 1 apart, from the diagonal's first place on, and fold into the plane
-    start = offset if offset >= 0 else -offset * size
-    used = start + n + (n - 1) * size
-    flat = apply("pad", x, zero, attrs=((*nothing, start), (*nothing, size * size - used), (*nothing, size)))
-    plane = apply("reshape", flat, attrs=((*lead, size, size),))
-    rest = iter(range(len(lead)))
-    rank = len(lead) + 2
-    perm = tuple(rank - 2 if d == dim1 else rank - 1 if d == dim2 else next(rest) for d in range(rank))
-    return apply("transpose", plane, attrs=(perm,))
-
-
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """A vector as a square matrix with that diagonal; a matrix's diagonal as a vector. A copy. RuntimeError for other ranks.
-
-    >>> ingot.diag(ingot.tensor([1.0, 2.0]))
-    """
-    check_tensor("diag", input)
-    if input.ndim == 1:
-        return diag_embed(input, diagonal)
-    if input.ndim != 2:
-        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    out = input
-    for op, attrs in _diagonal_steps(input, diagonal, 0, 1):
-        out = apply(op, out, attrs=attrs)
-    return out
-
-
-def diagflat(input: Tensor, offset: int = 0) -> Tensor:
-    """The flattened `input` on the diagonal of a square matrix."""
-    check_tensor("diagflat", input)
-    return diag_embed(reshape(input, (-1,)), offset)
-
-
-def _triangle(name: str, input: Any, diagonal: int, lower: bool) -> Tensor:
-    check_tensor(name, input)
-    if input.ndim < 2:
-        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    return _triangle_of(input, static_int(diagonal, "diagonal"), lower)
-
-
-@composite
-def _triangle_of(x: Tensor, diagonal: int, lower: bool) -> Tensor:
-    plane = tuple(x.shape[-2:])
-    row = apply("iota", attrs=(dtypes.i64, plane, 0))
-    column = apply("iota", attrs=(dtypes.i64, plane, 1))
-    keep = column - row <= diagonal if lower else column - row >= diagonal
-    return apply("select", keep, x, scalar(0, x.dtype))
-
-
-def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The matrices with zeros above `diagonal`. RuntimeError below two dims.
-
-    >>> ingot.tril(ingot.ones(2, 2))
-    """
-    return _triangle("tril", input, diagonal, True)
-
-
-def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The matrices with zeros below `diagonal`. RuntimeError below two dims.
-
-    >>> ingot.triu(ingot.ones(2, 2))
-    """
-    return _triangle("triu", input, diagonal, False)
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
@@ -611,72 +392,3 @@ def _windows(x: Tensor, axis: int, count: int, size: int, step: int) -> Tensor:
     rank = x.ndim + 1
     perm = tuple(d if d <= axis else d + 1 for d in range(rank - 1)) + (axis + 1,)
     return apply("transpose", y, attrs=(perm,))
-
-
-def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """Elements picked from a contiguous tensor's memory by strides and an offset. A copy (torch gives a view).
-
-    RuntimeError unless `input` is contiguous, or beyond its memory.
-    """
-    check_tensor("as_strided", input)
-    shape, strides = tuple(size), tuple(stride)
-    if len(shape) != len(strides):
-        raise RuntimeError("mismatch in length of strides and shape")
-    if not input.is_contiguous() or input.storage_offset():
-        raise RuntimeError("as_strided: the input must be contiguous; call contiguous() first")
-    offset = storage_offset or 0
-    n = input.numel()
-    last = offset + sum((d - 1) * s for d, s in zip(shape, strides))
-    if math.prod(shape) and not (0 <= offset < n and 0 <= last < n):
-        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} are out of bounds for {n} elements")
-    return _as_strided(input, shape, strides, offset)
-
-
-@composite
-def _as_strided(x: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
-    place = apply("broadcast", scalar(offset, dtypes.i64), attrs=(shape,))
-    for d, s in enumerate(strides):
-        place = place + apply("iota", attrs=(dtypes.i64, shape, d)) * s
-    if not math.prod(shape):
-        return apply("broadcast", scalar(0, x.dtype), attrs=(shape,))
-    return apply("index_get", apply("reshape", x, attrs=((x.numel(),),)), place, attrs=((0,),))
-
-
-def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
-    """`input` with `value` around it: pairs (before, after) from the last dim backwards; negative amounts cut. A copy.
-
-    RuntimeError for an odd number of amounts, or more pairs than dims.
-
-        >>> ingot.constant_pad_nd(ingot.ones(2), (1, 1))
-    """
-    check_tensor("constant_pad_nd", input)
-    if len(pad) % 2 or len(pad) // 2 > input.ndim:
-        raise RuntimeError(f"Length of pad must be even and at most twice the number of dimensions of the input, got pad {list(pad)} for {input.ndim}D")
-    before, after = [0] * input.ndim, [0] * input.ndim
-    for i, (low, high) in enumerate(zip(pad[::2], pad[1::2])):
-        before[input.ndim - 1 - i], after[input.ndim - 1 - i] = static_int(low, "pad"), static_int(high, "pad")
-    for d, n in enumerate(input.shape):
-        if n + before[d] + after[d] < 0 or n + min(before[d], 0) + min(after[d], 0) < 0:
-            raise RuntimeError(f"The input size {n}, plus negative padding {before[d]} and {after[d]}, resulted in a negative output size")
-    return _pad(input, scalar(value, input.dtype), tuple(before), tuple(after))
-
-
-@composite
-def _pad(x: Tensor, value: Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> Tensor:
-    starts = tuple(max(0, -b) for b in before)
-    stops = tuple(n - max(0, -a) for n, a in zip(x.shape, after))
-    y = apply("slice", x, attrs=(starts, stops, (1,) * x.ndim))
-    return apply("pad", y, value, attrs=(tuple(max(0, b) for b in before), tuple(max(0, a) for a in after), (0,) * x.ndim))
-
-
-def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
-    """The Vandermonde matrix of a vector: its powers as columns, falling unless `increasing`."""
-    check_tensor("vander", x, "x")
-    if x.ndim != 1:
-        raise RuntimeError("x must be a one-dimensional tensor")
-    from ingot.functions.binary import pow
-    from ingot.functions.join import stack
-
-    n = x.shape[0] if N is None else N
-    powers = [pow(x, i) for i in range(n)]
-    return stack(powers if increasing else powers[::-1], 1) if n else reshape(x, (-1, 1))[:, :0]

@@ -66,7 +66,10 @@ def topk(
 def _topk(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
     pair = _sort(x, axis, largest)
     if not x.ndim:
-        return (pair[0], pair[1]) if k else tuple(apply("slice", apply("reshape", p, attrs=((1,),)), attrs=((0,), (0,), (1,))) for p in pair)
+        if k:
+            return pair
+        values, indices = (apply("slice", apply("reshape", p, attrs=((1,),)), attrs=((0,), (0,), (1,))) for p in pair)
+        return values, indices
     stops = tuple(k if i == axis else d for i, d in enumerate(x.shape))
     cut = ((0,) * x.ndim, stops, (1,) * x.ndim)
     return apply("slice", pair[0], attrs=cut), apply("slice", pair[1], attrs=cut)

@@ -8,8 +8,19 @@ from typing import NamedTuple
 
 from ingot.composite import composite
 from ingot.functions.common import (
-    Number, Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, refuse, scalar, static_int, upcast,
-)  # fmt: skip
+    Number,
+    Tensor,
+    apply,
+    cast,
+    check_tensor,
+    dtypes,
+    emit_out,
+    float_dtype,
+    refuse,
+    scalar,
+    static_int,
+    upcast,
+)
 
 __all__ = [
     "bitwise_not", "deg2rad", "erfinv", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "logical_not", "logit",
@@ -354,10 +365,10 @@ def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 # two Newton steps on erf then square the error twice. The tail polynomial is in sqrt(w) - 3.
 _CENTRAL = (
     2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
-)  # fmt: skip
+)
 _TAIL = (
     -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
-)  # fmt: skip
+)
 
 
 @composite
