@@ -219,6 +219,8 @@ class _Fuser:
             return
         if other.reduced and not g.reduced and not all(g.is_full(v) for v in g.maps):
             return
+        if self._through_view(g, other) or self._through_view(other, g):
+            return
         if self.reaches(other, {self.find(p) for p in g.preds} - {other.index}) or self.reaches(g, {self.find(p) for p in other.preds} - {g.index}):
             return
         self.merged[other.index] = g.index
@@ -231,6 +233,10 @@ class _Fuser:
         g.nodes = sorted(g.nodes + other.nodes, key=position.__getitem__)
         g.first, g.last = min(g.first, other.first), max(g.last, other.last)
         g.preds = {self.find(p) for p in g.preds | other.preds} - {g.index}
+
+    def _through_view(self, g: Group, other: Group) -> bool:
+        """Whether g reads members of `other` at other points than its own."""
+        return any(self.home.get(v) is not other and other.index in self.deps_of(v) for n in g.nodes for v in n.inputs if self.home.get(v) is not g)
 
     def join_reduction(self, node: Node, at: int) -> None:
         (v,) = node.inputs
