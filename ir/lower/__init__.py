@@ -18,16 +18,19 @@ from ingot.ir.lower.fuse import Group, fuse
 from ingot.ir.lower.nest import lower_nest
 from ingot.ir.lower.parametrise import parametrise
 from ingot.ir.lower.plan import ALIGN, Arena
+from ingot.ir.lower.products import swap_products
 from ingot.ir.lower.special import SPECIAL_RULES, Special
 from ingot.ir.passes import SIMPLIFY
 from ingot.ir.types import TensorType
 
 __all__ = ["lower"]
 
+PASSES = (*SIMPLIFY, swap_products)
+
 
 def lower(graph: Graph, lanes: int = 16) -> Program:
     """The program of a graph whose dims are all integers. Argument slots: inputs, then outputs."""
-    for p in SIMPLIFY:
+    for p in PASSES:
         graph = p(graph)
     shared = _Shared(lanes)
     _, steps, arena, aliases = _lower(graph, shared)
@@ -274,7 +277,7 @@ def _kernels(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> 
 def _scan(node: Node, shared: _Shared, where: Callable[[Value], Ref], place: Callable[[int], int], var: str) -> list[Step]:
     """The steps of a scan: its body, lowered like any graph, repeated over slices."""
     body, n_const, n_carry, length, reverse = node.attrs
-    for p in SIMPLIFY:
+    for p in PASSES:
         body = p(body)
     before, inner, size, _ = _lower(body, shared, frozenset(body.inputs[:n_const]))
     consts, carries, xs = node.inputs[:n_const], node.inputs[n_const : n_const + n_carry], node.inputs[n_const + n_carry :]

@@ -165,6 +165,12 @@ def test_equal_kernels_are_one() -> None:
     assert len(program.steps) == 12
 
 
+def test_a_transposed_product_is_made_the_other_way_round() -> None:
+    graph = build([(3, 40, 20), (3, 20, 30)], lambda a, b: dot(a, b, 2, 1, ((0,), (0,))).transpose((0, 2, 1)))
+    assert len(lower(graph).steps) == 2
+    check(graph)
+
+
 def test_updates_may_be_in_place() -> None:
     aliases = lower(build(*CASES["adam"])).aliases
     assert {0, 1, 2} == set(aliases) and all(0 in a and 3 in a for a in aliases.values())
