@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import ingot.ir.ops  # noqa: F401
 from ingot.ir import dtypes as D
 from ingot.ir import interpret
 from ingot.ir.builder import Builder
