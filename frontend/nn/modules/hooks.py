@@ -8,6 +8,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.autograd import Function
+from ingot.runtime import epoch
 
 __all__ = ["RemovableHandle", "BackwardHooks"]
 
@@ -25,6 +26,7 @@ class RemovableHandle:
         self.id = next(_ids)
         self._hooks = hooks
         hooks[self.id] = hook
+        epoch.bump()
         if prepend:
             for key in [k for k in hooks if k != self.id]:
                 hooks[key] = hooks.pop(key)
@@ -32,6 +34,7 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook off. Calling it twice is harmless."""
         self._hooks.pop(self.id, None)
+        epoch.bump()
 
     def __enter__(self) -> RemovableHandle:
         return self
