@@ -9,9 +9,11 @@ import ingot
 
 VIEWS = {
     "x[0]": lambda x: x[0], "x[1:, ::2]": lambda x: x[1:, ::2], "x[:, None]": lambda x: x[:, None], "x.T": lambda x: x.T,
-    "x.permute": lambda x: x.permute(1, 2, 0), "x.view": lambda x: x.view(4, 9), "x.reshape": lambda x: x.reshape(-1), "x.flatten": lambda x: x.flatten(1),
+    "x.permute": lambda x: x.permute(1, 2, 0), "x.view": lambda x: x.view(4, 9), "x.reshape": lambda x: x.reshape(-1),
+    "x.flatten": lambda x: x.flatten(1),
     "x.unsqueeze": lambda x: x.unsqueeze(-1), "x.squeeze": lambda x: x[:1].squeeze(0), "x.narrow": lambda x: x.narrow(1, 1, 2),
-    "x.select": lambda x: x.select(2, 1), "x.split": lambda x: x.split(2, 1)[1], "x.chunk": lambda x: x.chunk(3)[2], "x.unbind": lambda x: x.unbind(1)[3],
+    "x.select": lambda x: x.select(2, 1), "x.split": lambda x: x.split(2, 1)[1], "x.chunk": lambda x: x.chunk(3)[2],
+    "x.unbind": lambda x: x.unbind(1)[3],
     "x.diagonal": lambda x: x.diagonal(0, 0, 2), "x.diagonal(1)": lambda x: x.diagonal(1, 1, 0), "x.T.diagonal": lambda x: x.T.diagonal(-1),
     "x.unfold": lambda x: x.unfold(1, 2, 2), "x.movedim": lambda x: x.movedim(0, -1), "x.tensor_split": lambda x: x.tensor_split(2, 1)[0],
     "x.expand": lambda x: x.expand(3, 4, 3), "x.swapaxes": lambda x: x.swapaxes(0, 1), "x.unflatten": lambda x: x.unflatten(1, (2, 2)),
