@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ingot.runtime import log, switches, threads
+from ingot.runtime import log, observe, switches, threads
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import the_cache
@@ -79,13 +79,15 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
     found = _executables.get(key)
-    if found is None:
+    if found is not None:
+        counts["memory"] += 1
+    else:
         with _alone(key):
             found = _executables.get(key)
             if found is None:
                 found = _executables[key] = _load(key, preimage, graph, level, provenance)
-                return found
-    counts["memory"] += 1
+    if "nan" in switches.get("INGOT_CHECK"):
+        return observe.NanCheck(found, graph)  # type: ignore[return-value]  # it is called alike
     return found
 
 
@@ -163,14 +165,16 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     with log.timed("import", times):
         from ingot.backends import cpu
         from ingot.ir.lower import lower
+    stages = observe.before_lowering(graph)
     with log.timed("lower", times):
         program = lower(graph, lanes=level.lanes(32))
+    observe.after_lowering(program)
     with log.timed("codegen", times):
         built = cpu.build(program, level)
     manifest = _manifest(graph, program, built)
-    texts = {"graph": str(graph), "program": _program_text(program)}
+    texts = {"graph": str(graph), "program": observe.program_text(program)}
     if switches.get("INGOT_DUMP"):
-        _dump(key, graph, {**texts, "llvm": built.llvm}, built.so)
+        observe.dump(key, graph.name, {"graph": texts["graph"], **stages, "program": texts["program"], "llvm": built.llvm}, built.so)
     _put(key, built.so, manifest, preimage, provenance, times, texts)
     counts["compiled"] += 1
     log.log("compile", "%s %s: %s", graph.name, key[:12], ", ".join(f"{k} {v:.1f} ms" for k, v in times.items()))
@@ -346,25 +350,3 @@ def _place(graph: Graph) -> dict[str, Any]:
 def _signature(graph: Graph) -> str:
     args = ", ".join(f"{n}: {t}" for n, t in zip(graph.input_names, graph.in_types))
     return f"({args}) -> ({', '.join(map(str, graph.out_types))})"
-
-
-def _program_text(program: Program) -> str:
-    try:
-        from ingot.ir.loop.text import print_program
-    except ImportError:
-        return ""
-    return print_program(program)
-
-
-def _dump(key: str, graph: Graph, texts: dict[str, str], so: bytes) -> None:
-    folder = os.path.join(switches.get("INGOT_DUMP"), f"{graph.name}-{key[:12]}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        suffix = {"graph": "ir", "program": "loop", "llvm": "ll"}
-        for i, (name, text) in enumerate(texts.items()):
-            with open(os.path.join(folder, f"{i:02d}_{name}.{suffix[name]}"), "w", encoding="utf-8") as f:
-                f.write(text)
-        with open(os.path.join(folder, f"{len(texts):02d}_code.so"), "wb") as b:
-            b.write(so)
-    except OSError as e:
-        log.warn_once("dump", f"INGOT_DUMP: {e}")

@@ -21,7 +21,7 @@ class SwitchError(ValueError):
     """An environment switch holds a value that means nothing. A ValueError."""
 
 
-LOG_CHANNELS = ("cache", "compile", "recompiles", "passes", "fusion", "llvm", "ptx", "threads")
+LOG_CHANNELS = ("cache", "compile", "recompiles", "passes", "fusion")
 CHECKS = ("nan", "capture")
 BACKENDS = ("cpu", "interpreter")
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20,
@@ -121,7 +121,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("INGOT_BACKEND", "one of " + ", ".join(BACKENDS), _one_of(*BACKENDS), "cpu", False,
            "What runs a graph: machine code, or the NumPy interpreter (slow, the oracle of the tests).", "cpu"),
     Switch("INGOT_CHECK", "list of " + ", ".join(CHECKS), _some_of(*CHECKS), frozenset(), False,
-           "`nan`: fail when a graph's result is not finite; `capture`: retrace each call of a compiled function and compare.", "nothing"),
+           "`nan`: fail when a graph computes a NaN; `capture`: retrace each call of a compiled function and compare.", "nothing"),
     Switch("INGOT_FROZEN", "flag", _flag, False, False, "Refuse to compile: what the cache does not hold is an error.", "0"),
     Switch("INGOT_CPU_LEVEL", "name of a CPU level", _name, None, True,
            "Make code for this level instead of the best one that this CPU has (`ingot doctor` lists the levels).", "this CPU's"),

@@ -22,15 +22,15 @@ _FILL = 0.9  # eviction goes down to this part of the bounds
 _REWRITE = 8 << 20  # bytes of account file
 
 
-def added(layer: Layer, key: str, size: int, ms: float, max_bytes: int, max_entries: int) -> int:
-    """Account for a new entry and evict where the layer is over its bounds; how many entries went."""
+def added(layer: Layer, key: str, size: int, ms: float, max_bytes: int, max_entries: int, held: frozenset[str] = frozenset()) -> int:
+    """Account for a new entry and evict where the layer is over its bounds, `held` entries last; how many entries went."""
     if not os.path.exists(_path(layer)):
         _rewrite(layer, list(layer.list()))  # the new one among them
     else:
         _append(layer, key, size, ms)
     nbytes, entries = total(layer)
     if nbytes > max_bytes or entries > max_entries:
-        return len(evict(layer, max_bytes, max_entries, keep=frozenset((key,))))
+        return len(evict(layer, max_bytes, max_entries, held=held | {key}))
     if os.path.getsize(_path(layer)) > _REWRITE:
         _rewrite(layer, list(layer.list()))
     return 0
@@ -60,11 +60,12 @@ def score(size: int, ms: float, idle: float) -> float:
 
 
 def evict(
-    layer: Layer, max_bytes: int, max_entries: int, *, keep: frozenset[str] = frozenset(), fill: float = _FILL, dry_run: bool = False
+    layer: Layer, max_bytes: int, max_entries: int, *, held: frozenset[str] = frozenset(), fill: float = _FILL, dry_run: bool = False
 ) -> list[Listed]:
     """Delete the entries that are worth least until the layer is within `fill` of its bounds; those that went.
 
-    Looks at every entry and rewrites the account. Entries that this process holds (`keep`) stay.
+    Looks at every entry and rewrites the account. Entries that this process has mapped (`held`) go last: their code stays
+    valid without the file, but they are sure to be wanted again.
     """
     listed = list(layer.list())
     nbytes, entries = sum(e.size for e in listed), len(listed)
@@ -72,11 +73,9 @@ def evict(
     if nbytes > max_bytes or entries > max_entries:
         known, now = costs(layer), time.time()
         worth = {e.key: score(e.size, known.get(e.key[:16]) or _cost_of(e), now - e.used) for e in listed}
-        for e in sorted(listed, key=lambda e: (worth[e.key], e.key)):
+        for e in sorted(listed, key=lambda e: (e.key in held, worth[e.key], e.key)):
             if nbytes <= max_bytes * fill and entries <= max_entries * fill:
                 break
-            if e.key in keep:
-                continue
             nbytes, entries = nbytes - e.size, entries - 1
             gone.append(e)
     if not dry_run:

@@ -53,6 +53,7 @@ class Cache:
         self.counts: Counter[str] = Counter()
         self._told: Counter[str] = Counter()  # what of `counts` the folder's statistics hold already
         self._memory: dict[str, bytes] = {}
+        self._held: set[str] = set()  # keys that this process uses: evicted last
         self._reasons: dict[str, str] = {}  # of misses that are not recorded yet
         self._lock = threading.Lock()
 
@@ -71,6 +72,7 @@ class Cache:
                 self._reasons[key] = reason
             else:
                 self.counts[f"hit.{found.source}"] += 1
+                self._held.add(key)
                 self.counts["saved_ms"] += int(found.entry.manifest.get("compile_ms", 0))
         if log.enabled("cache"):
             what = f"hit ({found.source})" if found else f"miss ({reason})"
@@ -102,10 +104,12 @@ class Cache:
             return
         with self._lock:
             self.counts["put"] += 1
+            self._held.add(key)
+            held = frozenset(self._held)
         try:
             from ingot.runtime.cache import account
 
-            evicted = account.added(self.own, key, len(data), compile_ms, self.max_bytes, self.max_entries)
+            evicted = account.added(self.own, key, len(data), compile_ms, self.max_bytes, self.max_entries, held)
         except OSError as e:
             log.log("cache", "accounting failed: %s", e)
         else:
@@ -185,6 +189,15 @@ def the_cache() -> Cache:
         found = _caches[setting] = Cache(*setting)
         atexit.register(_save, found, os.getpid())
     return found
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held a lock."""
+    for cache in _caches.values():
+        cache._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _save(cache: Cache, pid: int) -> None:

@@ -167,10 +167,32 @@ def test_dump_and_time(monkeypatch, tmp_path, capfd):
     compiler.executable(make_graph())
     (folder,) = (tmp_path / "dump").iterdir()
     names = sorted(p.name for p in folder.iterdir())
-    assert names == ["00_graph.ir", "01_program.loop", "02_llvm.ll", "03_code.so"]
-    assert "exp" in (folder / names[0]).read_text() and "define" in (folder / names[2]).read_text()
+    assert names[0] == "00_graph.ir" and names[1] == "01_pass0_inline.ir" and names[-1].endswith("_code.so")
+    assert [n.partition("_")[2] for n in names[-3:]] == ["program.loop", "llvm.ll", "code.so"]
+    assert "exp" in (folder / names[0]).read_text() and "define" in (folder / names[-2]).read_text()
     err = capfd.readouterr().err
     assert "ingot:time: codegen" in err and "ingot:compile: f " in err
+
+
+def test_watching_changes_no_code(monkeypatch, tmp_path, capfd):
+    plain = compiler.code_of(make_graph())
+    the_cache().own.remove(plain.key)
+    monkeypatch.setenv("INGOT_VERIFY", "1")
+    monkeypatch.setenv("INGOT_LOG", "passes,fusion")
+    watched = compiler.code_of(make_graph())
+    assert watched.key == plain.key and watched.so == plain.so
+    err = capfd.readouterr().err
+    assert "ingot:passes: inline: " in err and "ingot:fusion: f: 1 kernels" in err
+
+
+def test_nan_check(monkeypatch):
+    monkeypatch.setenv("INGOT_CHECK", "nan")
+    exe = compiler.executable(make_graph())
+    x = np.array([0.0] * 15 + [np.nan], np.float32)
+    out = np.empty_like(x)
+    with pytest.raises(RuntimeError, match="1 of 16 values of output 0"):
+        exe.run(memory.from_numpy(x).address, memory.from_numpy(out).address)
+    run(exe)
 
 
 def test_a_wrong_note_of_llvm_is_corrected(monkeypatch):
