@@ -14,32 +14,51 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import (
-    Acc, Alloc, Barrier, Dyn, For, GetAcc, If, Index, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store,
+    Acc,
+    Alloc,
+    Barrier,
+    Dyn,
+    For,
+    GetAcc,
+    If,
+    Index,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
 )  # fmt: skip
 from ingot.ir.loop.program import Program
 
 __all__ = ["emulate"]
 
 
-def emulate(program: Program) -> Program:
-    """The same program with kernels that backends.cpu compiles."""
-    return replace(program, kernels={name: _kernel(k) for name, k in program.kernels.items()})
+def emulate(program: Program, backwards: bool = False) -> Program:
+    """The same program with kernels that backends.cpu compiles.
+
+    `backwards`: the threads run from the last to the first. Where that changes a result, a barrier is missing.
+    """
+    return replace(program, kernels={name: _kernel(k, backwards) for name, k in program.kernels.items()})
 
 
-def _kernel(kernel: Kernel) -> Kernel:
+def _kernel(kernel: Kernel, backwards: bool) -> Kernel:
     (grid,) = kernel.body
     assert isinstance(grid, For) and grid.kind == "grid"
     *shared, block = grid.body
     assert isinstance(block, For) and block.kind == "block"
-    b = _Block(kernel, block)
+    b = _Block(kernel, block, backwards)
     body = b.body(block.body)
     scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in shared if isinstance(s, Alloc)]
     return replace(kernel, body=[For(grid.var, grid.extent, "parallel", [*scratch, *b.kept.values(), *body])])
 
 
 class _Block:
-    def __init__(self, kernel: Kernel, block: For):
+    def __init__(self, kernel: Kernel, block: For, backwards: bool):
         self.block = block
+        self.backwards = backwards
         self.threads = int(block.extent.const)  # type: ignore[arg-type]
         self.me = ix.var(block.var)
         self.dtypes: dict[str, DType] = {b.name: b.dtype for b in kernel.buffers}
@@ -109,7 +128,11 @@ class _Block:
                 src = self.fresh()
                 after.append(GetAcc(src, r.acc(name)))
             after.append(Store(self.array(name), self.me, src))
-        return [For(self.block.var, ix.const(self.threads), "serial", [*before, *body, *after])]
+        every = [*before, *body, *after]
+        if self.backwards:
+            last = ix.sub(ix.const(self.threads - 1), self.me)
+            every = Rewrite(vars={self.block.var: last}, ranges={self.block.var: self.threads}).body(every)
+        return [For(self.block.var, ix.const(self.threads), "serial", every)]
 
     def restored(self, names: list[str], at: Index) -> tuple[Rewrite, list[Stmt]]:
         """Loads of what other regions have left, and the rewriting that uses them."""

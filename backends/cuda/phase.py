@@ -18,12 +18,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from ingot.backends.cuda.rewrite import Rewrite, walk
+from ingot.backends.cuda.rewrite import Rewrite, used, walk
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import (
-    Acc, Alloc, Barrier, Check, Const, Dyn, For, GetAcc, If, Index, IndexValue, Let, Load, Reduce, SetAcc, Stmt, Store, neutral,
+    Acc,
+    Alloc,
+    Barrier,
+    Check,
+    Const,
+    Dyn,
+    For,
+    GetAcc,
+    If,
+    Index,
+    IndexValue,
+    Let,
+    Load,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
+    neutral,
 )  # fmt: skip
 
 __all__ = ["Phase", "UnsupportedKernel"]
@@ -92,13 +109,23 @@ class Phase:
                 return chain, stmts
             loop = effects[0]
             n = self.bound(loop.extent)
-            if n is None:
+            if n is None or n > 1 and not self.writes_apart(loop):
                 return chain, stmts
             beside = [s for s in stmts if s is not loop]
             if n == 0:
                 return chain, beside
             chain.append((beside, loop, n))
             stmts = loop.body
+
+    def writes_apart(self, loop: For) -> bool:
+        """Whether where a loop's body stores depends on the iteration, always."""
+        names = {loop.var}
+        for s in walk(loop.body):
+            if isinstance(s, Store) and s.buf not in self.rows and not ix.depends_on(s.index, names):
+                return False
+            if isinstance(s, (Load, IndexValue)) and ix.depends_on(s.index, names) or isinstance(s, (Load, Let)) and used([s]) & names:
+                names.add(s.dst)
+        return True
 
     def bound(self, extent: Index) -> int | None:
         """The largest value of a loop's extent: a constant, or the constant of `min(constant, …)`."""
@@ -264,6 +291,8 @@ class Phase:
 
     def vector(self, s: For) -> list[Stmt]:
         """The iterations of a vector loop, shared out among the threads."""
+        if not self.writes_apart(s):
+            raise self.refused("its threads would write the same element")
         own = {x.name for x in walk(s.body) if isinstance(x, Acc)}
         for x in walk(s.body):
             if isinstance(x, For) and x.kind == "vector":

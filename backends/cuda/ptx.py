@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.backends.cpu.address import Place
-from ingot.backends.cpu.emit import FunctionEmitter, _Acc, memory_type
-from ingot.backends.cpu.scalars import Value, literal, type_of
+from ingot.backends.cpu.emit import Accumulator, FunctionEmitter, memory_type
+from ingot.backends.cpu.scalars import Value, literal
 from ingot.backends.cpu.writer import Module
 from ingot.backends.cuda.schedule import geometry
 from ingot.ir.dtypes import DType
@@ -78,7 +78,7 @@ class _Emitter(FunctionEmitter):
     def _load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
         if mask is None:
             return super()._load_one(where, dtype, mem, None)
-        result = _Acc(dtype, (), [literal(0, dtype)], 0)
+        result = Accumulator(dtype, (), [literal(0, dtype)], 0)
 
         def inside() -> None:
             result.values = [super(_Emitter, self)._load_one(where, dtype, mem, None).text]
@@ -107,7 +107,7 @@ def llvm_text(program: Program, target: Target) -> str:
     return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _machine(name: str) -> Any:
     import llvmlite.binding as llvm
 

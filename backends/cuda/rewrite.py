@@ -7,8 +7,28 @@ from dataclasses import replace
 
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import (
-    Acc, Alloc, Check, Coef, Const, Div, Dyn, For, GetAcc, If, Index, IndexValue, Let, Load, Mod, Operand, Param, Reduce, SetAcc,
-    Stmt, Store, Var,
+    Acc,
+    Alloc,
+    Check,
+    Coef,
+    Const,
+    Div,
+    Dyn,
+    For,
+    GetAcc,
+    If,
+    Index,
+    IndexValue,
+    Let,
+    Load,
+    Mod,
+    Operand,
+    Param,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
+    Var,
 )  # fmt: skip
 
 __all__ = ["Rewrite", "walk", "used", "defined"]

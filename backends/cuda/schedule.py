@@ -91,6 +91,8 @@ class _Phases:
         self.scratch_bytes = 0
         if any(name == "tile" for name, _ in kernel.schedule):
             raise self.refused("products in tiles need a schedule of their own")
+        if any(b.access == "rw" for b in kernel.buffers):
+            raise self.refused("it updates its result in the order of its indices")
 
     def refused(self, why: str) -> UnsupportedKernel:
         what = re.sub(r"^k\d+_", "", self.kernel.name)

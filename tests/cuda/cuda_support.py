@@ -1,5 +1,6 @@
 """Graphs for the CUDA tests: how they are built, and run without a GPU."""
 
+import re
 import shutil
 import subprocess
 
@@ -36,17 +37,18 @@ def outputs(graph):
 
 
 def interpreted(program, graph, arrays):
-    """The results of the scheduled loop IR, run by its interpreter: (code, results)."""
+    """The code and results of blocks and threads, run by the loop IR's interpreter."""
     out = outputs(graph)
-    return run_program(program, [*arrays, *out]), out
+    return run_program(program, [np.asarray(a) for a in (*arrays, *out)]), out
 
 
-def emulated(program, graph, arrays):
-    """The results of the kernels compiled for the CPU."""
-    there = emulate(program)
+def emulated(program, graph, arrays, backwards=False):
+    """The code and results of the kernels compiled for the CPU."""
+    there = emulate(program, backwards)
     verify_program(there)
     out = outputs(graph)
-    return load(there)([*arrays, *out]), out
+    slots = [np.asarray(a) for a in (*arrays, *out)]
+    return load(there)([x[()] if k in graph.scalars else x for k, x in enumerate(slots)]), out
 
 
 def check(function, *arrays, rtol=1e-5, atol=1e-6):
@@ -55,8 +57,10 @@ def check(function, *arrays, rtol=1e-5, atol=1e-6):
     program = scheduled(graph)
     want = interpret.run(graph, list(arrays))
     code, got = emulated(program, graph, arrays)
-    assert code == 0
-    for g, w in zip(got, want):
+    again = emulated(program, graph, arrays, backwards=True)
+    assert code == again[0] == 0
+    for g, w, other in zip(got, want, again[1]):
+        assert g.tobytes() == other.tobytes(), "the order of the threads changes the result"
         assert g.dtype == w.dtype and g.shape == w.shape
         if by_numpy(w.dtype).kind == "f":
             np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=rtol, atol=atol)
@@ -71,15 +75,12 @@ def assemble(program):
     for target in TARGETS:
         text = ptx(program, target)
         assert f".target {target}" in text
-        assemble_text(text, target)
+        called = re.findall(r"\bcall(?:\.uni)?\s+(?:\([^)]*\),\s*)?([\w$.]+)", text)
+        assert all(re.search(rf"\.func\b[^;{{]*?\b{re.escape(f)}\s*\([^;{{]*\)\s*{{", text) for f in called), called
+        if shutil.which("ptxas"):
+            done = subprocess.run(["ptxas", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
+            assert done.returncode == 0, done.stderr[:2000]
     return text
 
 
-def assemble_text(text, target):
-    if shutil.which("ptxas") is None:
-        return
-    done = subprocess.run(["ptxas", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr[:2000]
-
-
-needs_ptxas = pytest.mark.skipif(shutil.which("ptxas") is None, reason="no ptxas on PATH: CUDA's assembler checks the PTX where it is installed")
+needs_ptxas = pytest.mark.skipif(shutil.which("ptxas") is None, reason="no ptxas on PATH, CUDA's assembler of PTX")

@@ -1,0 +1,229 @@
+"""Elementwise chains and reductions in blocks and threads: emulated on the CPU, in both orders of the threads, against the interpreter."""
+
+import numpy as np
+import pytest
+from cuda_support import check, emulated, graph_of, interpreted, outputs, scheduled
+from generate import generate
+
+from ingot.backends.cuda import UnsupportedKernel, geometry
+from ingot.ir import interpret
+from ingot.ir.dtypes import by_name
+from ingot.ir.op import OPS
+
+SHAPES = [(), (1,), (0,), (3,), (257,), (5, 7), (1, 33), (64, 1), (4, 0), (3, 4, 5), (300, 70)]
+
+
+def array(shape, dtype="f32", seed=0):
+    d = by_name(dtype)
+    x = np.random.default_rng(seed).standard_normal(shape) * 3
+    return np.asarray(x > 0 if d.kind == "b" else np.abs(x) if d.kind == "u" else x).astype(d.numpy)
+
+
+def softmax(x, axis=-1):
+    axes = (axis % x.rank,)
+    e = OPS["exp"](x - OPS["reduce_max"](x, axes=axes))
+    return e / OPS["reduce_sum"](e, axes=axes)
+
+
+def variance(x, axes):
+    n = np.prod([x.shape[a] for a in axes])
+    centred = x - x.sum(axes) * (1 / n)
+    return (centred * centred).sum(axes) * (1 / n)
+
+
+def layer_norm(x, w, b):
+    axes = (x.rank - 1,)
+    n = x.shape[-1]
+    centred = x - x.sum(axes) * (1 / n)
+    var = (centred * centred).sum(axes) * (1 / n)
+    return centred * OPS["rsqrt"](var + 1e-5) * w + b
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_chain_of_every_shape(shape):
+    check(lambda x, y: OPS["tanh"](x * y + 1.0) - OPS["exp"](-x * x), array(shape), array(shape, seed=1))
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64", "i8", "u8", "i32", "i64", "u64"])
+def test_arithmetic_of_every_dtype(dtype):
+    half = {"f16": 1e-3, "bf16": 8e-3}.get(dtype, 1e-6)
+    x, y = array((9, 37), dtype), array((9, 37), dtype, 1)
+    check(lambda x, y: (OPS["maximum"](x + y, x) * y, x.cast(by_name("f32")), x < y), x, y, rtol=half)
+
+
+def test_bools():
+    check(lambda a, b: (a & b, OPS["logical_xor"](a, ~b), a.cast(by_name("i64"))), array((11, 13), "bool"), array((11, 13), "bool", 1))
+
+
+def test_integer_division_and_shifts():
+    x = array((500,), "i64")
+    x[:4] = [0, -1, 2**63 - 1, -(2**63)]
+    y = array((500,), "i64", 1)
+    y |= 1
+    check(lambda a, b: (OPS["floor_divide"](a, b), OPS["remainder"](a, b), OPS["shift_right"](a, 3), OPS["bitwise_or"](a, b)), x, y)
+
+
+def test_float_remainder_and_rounding():
+    x, y = array((400,)), array((400,), seed=1)
+    check(lambda a, b: (OPS["fmod"](a, b), OPS["remainder"](a, b), OPS["round"](a), OPS["floor"](a), OPS["sign"](b)), x, y)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sin", "cos", "tanh", "erf", "sigmoid", "log1p", "expm1", "sqrt", "lgamma", "atan"])
+def test_elementary_functions(name):
+    check(OPS[name], np.abs(array((333,))) + np.float32(0.1), rtol=1e-5)
+
+
+def test_broadcasting():
+    check(lambda x, row, column: x * row + column - OPS["broadcast"](row, shape=(30, 50)), array((30, 50)), array((50,)), array((30, 1)))
+
+
+def test_movement_is_folded_in():
+    def f(x, y):
+        t = OPS["transpose"](x, perm=(1, 0))
+        s = OPS["slice"](t, starts=(1, 0), stops=(20, 30), steps=(2, 3))
+        p = OPS["pad"](s, s.const(2.0), low=(1, 0), high=(0, 3), interior=(1, 0))
+        c = OPS["concatenate"](OPS["reverse"](t, axes=(0,)), y, axis=0)
+        return p * 2.0, c + 1.0, OPS["reshape"](t, shape=(4, -(-x.shape[0] * x.shape[1] // 4))) * x.const(0.5)
+
+    program, _ = check(f, array((32, 24)), array((5, 32)))
+    assert all("item', 'thread'" in repr(k.schedule) for k in program.kernels.values())
+
+
+def test_gather_checks_its_indices():
+    def f(x, i):
+        return OPS["gather"](x, i, axis=1)
+
+    x, i = array((6, 9)), np.random.default_rng(0).integers(-9, 9, (6, 4))
+    check(f, x, i)
+    i[3, 2] = 9
+    graph = graph_of(f, [x, i])
+    program = scheduled(graph)
+    assert emulated(program, graph, [x, i])[0] in program.checks
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (5, 300), (70, 1000), (0, 5), (257, 3), (2, 3, 129)], ids=str)
+def test_softmax(shape):
+    check(softmax, array(shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (33, 64), (8, 1500)], ids=str)
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_layer_norm(shape, dtype):
+    check(layer_norm, array(shape, dtype), array(shape[-1:], dtype, 1), array(shape[-1:], dtype, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_too_long_for_shared_memory():
+    program, _ = check(softmax, array((300, 12000)))
+    (kernel,) = program.kernels.values()
+    assert geometry(kernel)[0] < 300 and program.arena_bytes >= geometry(kernel)[0] * 12000 * 4
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 40, 65), (1, 1, 300), (3, 0, 4), (4, 5, 0)], ids=str)
+def test_sums(shape, axes):
+    check(lambda x: x.sum(axes), array(shape), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f64", "i32", "i64", "u8"])
+@pytest.mark.parametrize("name", ["reduce_sum", "reduce_max", "reduce_min", "reduce_prod"])
+def test_reductions_of_every_dtype(name, dtype):
+    x = array((5, 270), dtype) if name != "reduce_prod" else np.ones((5, 270)).astype(by_name(dtype).numpy)
+    check(lambda x: (OPS[name](x, axes=(1,)), OPS[name](x, axes=(0,))), x, rtol={"f16": 2e-3, "bf16": 1e-2}.get(dtype, 1e-9))
+
+
+def test_reductions_of_bools():
+    check(lambda x: (OPS["reduce_and"](x, axes=(1,)), OPS["reduce_or"](x, axes=(0, 1))), array((20, 40), "bool"))
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_arg_reductions_take_the_first_and_nan_wins(name):
+    x = np.round(array((6, 500)))
+    x[1, 77] = x[1, 300] = np.nan
+    check(lambda x: (OPS[name](x, axis=1), OPS[name](x, axis=0)), x)
+
+
+def test_maximum_propagates_nan():
+    x = array((3, 400))
+    x[1, 399] = np.nan
+    check(lambda x: (OPS["reduce_max"](x, axes=(1,)), softmax(x)), x)
+
+
+def test_variance():
+    check(lambda x: (variance(x, (1,)), variance(x, (0,)), variance(x, (0, 1))), array((60, 333)), rtol=1e-4)
+
+
+def test_long_reductions_take_two_launches():
+    program, _ = check(lambda x: (x.sum((0, 1)), x.sum((0,))), array((3000, 130)), rtol=1e-3, atol=1e-2)
+    assert len(program.kernels) > 2 and program.arena_bytes > 0
+
+
+def test_large_chain_is_spread_over_blocks():
+    program, _ = check(lambda x, y: OPS["exp"](x * y) + x, array((1000003,)), array((1000003,), seed=1))
+    (kernel,) = program.kernels.values()
+    assert geometry(kernel)[0] >= 1000003 // 256
+
+
+def test_scan_repeats_its_kernels():
+    body = graph_of(lambda c, x: (OPS["tanh"](c + x), c * x), [array((40,)), array((40,))])
+
+    def f(c, xs):
+        return OPS["scan"](c, xs, body=body, n_const=0, n_carry=1, length=6, reverse=False)
+
+    check(f, array((40,)), array((6, 40)), rtol=1e-4, atol=1e-5)
+
+
+def test_scalars_and_random_bits():
+    from ingot.ir.builder import Builder
+    from ingot.ir.types import tensor_type
+
+    b = Builder("noise")
+    seed, offset = (b.input(tensor_type(by_name("i64"), ()), scalar=True) for _ in range(2))
+    (bits,) = b.emit(OPS["random_bits"], (seed, offset), ((7, 45),))
+    graph = b.freeze((bits,))
+    arrays = [np.array(1234567890123, np.int64), np.array(5, np.int64)]
+    _, (got,) = emulated(scheduled(graph), graph, arrays)
+    np.testing.assert_array_equal(got, interpret.run(graph, arrays)[0])
+
+
+def test_loop_interpreter_agrees_with_the_emulation():
+    graph = graph_of(softmax, [array((3, 70))])
+    program = scheduled(graph)
+    a, b = interpreted(program, graph, [array((3, 70))]), emulated(program, graph, [array((3, 70))])
+    assert a[0] == b[0] == 0
+    assert a[1][0].tobytes() == b[1][0].tobytes()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs(seed):
+    graph, arrays = generate(seed + 5000, 8)
+    try:
+        program = scheduled(graph)
+    except UnsupportedKernel:
+        pytest.skip("the graph holds an op that has no schedule for blocks and threads")
+    want = interpret.run(graph, list(arrays))
+    for backwards in (False, True):
+        code, got = emulated(program, graph, arrays, backwards)
+        assert code == 0
+        for g, w in zip(got, want):
+            tolerance = 1e-2 if w.dtype.itemsize == 2 and w.dtype.kind not in "iu" else 3e-4
+            np.testing.assert_allclose(g.astype(np.float64), np.asarray(w, np.float64), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "name, function, arrays",
+    [
+        ("sort", lambda x: OPS["sort"](x, axis=1, descending=False)[0], [array((4, 50))]),
+        ("scatter", lambda x, i: OPS["scatter"](x, i, x, axis=1, mode="add"), [array((4, 5)), np.zeros((4, 5), np.int64)]),
+        ("dot", lambda a, b: OPS["dot"](a, b, batch=((), ()), contract=((1,), (0,))), [array((256, 256)), array((256, 256))]),
+    ],
+    ids=["sort", "scatter", "dot"],
+)
+def test_what_has_no_schedule_is_refused(name, function, arrays):
+    with pytest.raises(UnsupportedKernel, match=rf"^cuda: .*{name}.* is not supported on this device yet: "):
+        scheduled(graph_of(function, arrays))
+
+
+def test_outputs_keep_away_from_inputs():
+    graph = graph_of(lambda x: x + 1.0, [array((100,))])
+    assert scheduled(graph).aliases == {}
+    assert outputs(graph)[0].shape == (100,)

@@ -1,0 +1,80 @@
+"""PTX text: every scalar instruction for every dtype, what must be in it and what must not."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cuda_support import assemble, graph_of, needs_ptxas, scheduled
+from harness import program_of
+from test_scalars import kernel_of
+
+from ingot.backends.cuda import TARGETS, geometry, ptx
+from ingot.ir.dtypes import ALL
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import For
+from ingot.ir.op import OPS
+
+
+def instructions_of(d):
+    """A program of one kernel that holds every instruction for a dtype, one element to a thread."""
+    _, kernel = kernel_of(d, "serial", 64)
+    (loop,) = kernel.body
+    return program_of(replace(kernel, body=[For("g", ix.const(1), "grid", [For("v", ix.const(64), "block", loop.body)])]))
+
+
+@needs_ptxas
+@pytest.mark.parametrize("d", ALL, ids=str)
+def test_every_instruction_assembles(d):
+    assemble(instructions_of(d))
+
+
+@pytest.mark.parametrize("d", ALL, ids=str)
+def test_instructions_are_exact(d):
+    text = ptx(instructions_of(d), "sm_90")
+    assert not re.search(r"\.(approx|ftz)\b", text)
+    # the one fma that was asked for: no product is fused with a sum by itself
+    assert len(re.findall(r"\bfma\.rn\.f(32|64)", text)) == (1 if d.name in ("f32", "f64") else 0)
+
+
+def softmax():
+    def f(x):
+        e = OPS["exp"](x - OPS["reduce_max"](x, axes=(1,)))
+        return e / OPS["reduce_sum"](e, axes=(1,))
+
+    return scheduled(graph_of(f, [np.zeros((37, 500), np.float32)]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_text_of_a_row_kernel(target):
+    program = softmax()
+    (kernel,) = program.kernels.values()
+    text = ptx(program, target)
+    assert f".target {target}" in text
+    assert f".visible .entry {kernel.name}(" in text
+    assert geometry(kernel)[0] >= 37 and f".reqntid {geometry(kernel)[1]}" in text
+    memory = (r"ld\.global", r"st\.global", r"ld\.shared", r"st\.shared")
+    for pattern in (*memory, r"bar\.sync\s+0", r"%ctaid\.x", r"%tid\.x", r"fma\.rn\.f32", r"max\.NaN\.f32"):
+        assert re.search(pattern, text), pattern
+    assert "call" not in text and not re.search(r"\b(ld|st)\.(f32|b32)", text)  # no generic addresses
+
+
+def test_failed_checks_reach_the_status():
+    graph = graph_of(lambda x, i: OPS["gather"](x, i, axis=0), [np.zeros(9, np.float32), np.zeros(4, np.int64)])
+    assert re.search(r"atom\.\S*min\.u64", ptx(scheduled(graph), "sm_90"))
+
+
+def test_same_program_same_text():
+    assert ptx(softmax(), "sm_90") == ptx(softmax(), "sm_90")
+
+
+def test_unknown_target():
+    with pytest.raises(ValueError, match="sm_80, sm_90"):
+        ptx(softmax(), "sm_20")
+
+
+def test_no_gpu_is_found():
+    import ingot
+
+    assert ingot.cuda.is_available() is False
+    assert ingot.cuda.device_count() == 0
