@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._fastcall import MISS, fast_call
 from ingot._guards import is_module
 from ingot._pytree import flatten
 from ingot._specialize import specialize
@@ -45,7 +46,9 @@ class CompiledFunction:
         self.stats = {"calls": 0, "traces": 0, "recompiles": 0}
         self._static = _static_positions(fn, static)
         self._specs: dict[Any, list[tuple[Specialization, Any]]] = {}
-        self._bound: dict[int, Any] = {}
+        self._latest: Specialization | None = None  # the one that `_fast` serves
+        self._fast: Callable[..., Any] = _miss
+        self._fast_count = -1  # positional arguments that it takes
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -56,6 +59,14 @@ class CompiledFunction:
         return f"<compiled {self.name}: {sum(map(len, self._specs.values()))} specialisations>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and len(args) == self._fast_count:
+            result = self._fast(*args)
+            if result is not MISS:
+                return result
+        return self._long(args, kwargs)
+
+    def _long(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The call, with everything looked at."""
         rec = here.recorder
         if rec.tracing:
             return self.__wrapped__(*args, **kwargs)  # inlined into what is being compiled
@@ -72,10 +83,22 @@ class CompiledFunction:
                 if failed is None:
                     if "capture" in switches.get("INGOT_CHECK"):
                         self._check(spec, structure, leaves, numbers)
+                    elif self._latest is not spec:
+                        self._prepare(spec, guards, args, kwargs, leaves, numbers, rec)
                     return spec.call(leaves)
                 reason = reason or failed
         spec = self._specialize(key, structure, leaves, numbers, reason)
         return spec.call(leaves)
+
+    def _prepare(self, spec: Specialization, guards: Any, args: tuple, kwargs: dict, leaves: list, numbers: Sequence[int], rec: Any) -> None:
+        """From the second call of a specialisation on, calls like it go the short way."""
+        self._latest = spec
+        self._fast, self._fast_count = _miss, -1
+        if kwargs or len(args) != len(leaves):
+            return
+        fast = fast_call(spec, guards, args, numbers, rec.grad_enabled, self.stats)
+        if fast is not None:
+            self._fast, self._fast_count = fast, len(args)
 
     # ---- signatures
 
@@ -180,6 +203,10 @@ class CompiledFunction:
                 f"{self.name}: the function does something else than when it was compiled, and nothing that is watched has changed "
                 "(INGOT_CHECK=capture). Pass what it depends on as an argument"
             )
+
+
+def _miss(*args: Any) -> Any:
+    return MISS
 
 
 def _said(k: Any) -> str:

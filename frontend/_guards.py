@@ -122,7 +122,8 @@ class Roots:
             if name not in space:
                 continue
             value = space[name]
-            self.names.append((space, name, name))
+            if not _library(value):
+                self.names.append((space, name, name))
             if isinstance(value, types.ModuleType):
                 if not _library(value):
                     inner = vars(value)
@@ -136,7 +137,12 @@ class Roots:
 
 def _library(x: Any) -> bool:
     """Whether a class or module belongs to Ingot, NumPy or Python itself: nothing there is watched."""
-    name = getattr(x, "__module__", None) if isinstance(x, type) else x.__name__
+    if isinstance(x, types.ModuleType):
+        name = x.__name__
+    elif isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
+        name = x.__module__
+    else:
+        return False
     top = (name or "").partition(".")[0]
     if top in ("ingot", "numpy", "builtins", "ml_dtypes"):
         return True

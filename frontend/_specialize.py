@@ -315,6 +315,8 @@ def _rebuilder(shape: Any, flat: list[Any]) -> Callable[[list[Any]], Any]:
     """Puts result Tensors between what else the function returned."""
     if len(flat) == 1 and shape == "*" and isinstance(flat[0], Tensor):
         return _only
+    if type(shape) is tuple and shape[0] is tuple and all(s == "*" for s in shape[1:]) and all(isinstance(x, Tensor) for x in flat):
+        return _all
     fixed = [None if isinstance(x, Tensor) else x for x in flat]
     tensors = [i for i, x in enumerate(flat) if isinstance(x, Tensor)]
 
@@ -329,6 +331,10 @@ def _rebuilder(shape: Any, flat: list[Any]) -> Callable[[list[Any]], Any]:
 
 def _only(results: list[Any]) -> Any:
     return results[0]
+
+
+def _all(results: list[Any]) -> Any:
+    return tuple(results)
 
 
 def _check_leaks(name: str, trace: Trace) -> None:
