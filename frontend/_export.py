@@ -50,7 +50,7 @@ def _callable(target: Any) -> tuple[Callable, str]:
     if isinstance(target, CompiledModule):
         target = target._orig_mod
     if isinstance(target, CompiledFunction):
-        return target.__wrapped__, target.name
+        return target.__wrapped__, str(target.name)
     if is_module(target):
         return target._call, type(target).__name__
     if callable(target):
