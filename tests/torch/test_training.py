@@ -122,7 +122,8 @@ MODELS = [
 
 
 @pytest.mark.parametrize("build, xs, ts, optimizer, kwargs", MODELS, ids=[m[0].__name__ for m in MODELS])
-def test_training(build: Any, xs: list, ts: list, optimizer: str, kwargs: dict) -> None:
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_training(build: Any, xs: list, ts: list, optimizer: str, kwargs: dict, compiled: bool) -> None:
     torch.manual_seed(0)
     theirs, mine = build(torch.nn, torch), build(ingot.nn, ingot)
     assert list(mine.state_dict()) == list(theirs.state_dict())
@@ -131,15 +132,23 @@ def test_training(build: Any, xs: list, ts: list, optimizer: str, kwargs: dict) 
     def run(lib: Any, model: Any) -> list:
         opt = getattr(lib.optim, optimizer)(model.parameters(), **kwargs)
         schedule = lib.optim.lr_scheduler.CosineAnnealingLR(opt, 6)
-        losses = []
-        for i in range(6):
+
+        def step(x: Any, t: Any) -> Any:
             opt.zero_grad()
-            loss = lib.nn.functional.cross_entropy(model(lib.tensor(xs[i % 3])), lib.tensor(ts[i % 3]))
+            loss = lib.nn.functional.cross_entropy(model(x), t)
             loss.backward()
             lib.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             opt.step()
+            return loss
+
+        if compiled and lib is ingot:
+            step = ingot.compile(step)
+        losses = []
+        for i in range(6):
+            losses.append(step(lib.tensor(xs[i % 3]), lib.tensor(ts[i % 3])).item())
             schedule.step()
-            losses.append(loss.item())
+        if compiled and lib is ingot:
+            assert step.stats["traces"] <= 2  # gradients are None before the first step only
         return losses
 
     a, b = run(ingot, mine), run(torch, theirs)
@@ -148,4 +157,6 @@ def test_training(build: Any, xs: list, ts: list, optimizer: str, kwargs: dict) 
         close(p, q, rtol=2e-3, atol=3e-4, what=name)
     mine.eval()
     theirs.eval()
+    if compiled:
+        mine = ingot.compile(mine)
     close(mine(ingot.tensor(xs[0])), theirs(torch.tensor(xs[0])), rtol=2e-3, atol=5e-4)
