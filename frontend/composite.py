@@ -69,10 +69,19 @@ class CompositeTrace(Recorder):
     def flush(self) -> None:
         """Nothing runs while a composite is traced."""
 
-    def read_grad(self, slot: Any) -> Any:
-        raise RuntimeError(f"composite {self.name}: .grad is read")
+    def read_grad(self, slot: Any, value: Any = None) -> Any:
+        raise RuntimeError(f"composite {self.name}: .grad is read or written")
 
-    write_grad = reserve = read_grad
+    write_grad = read_grad
+
+    def will_rebind(self, t: Any) -> None:
+        raise RuntimeError(f"composite {self.name}: .data is assigned")
+
+    def reserve(self, generator: Any, blocks: int) -> Any:
+        raise RuntimeError(f"composite {self.name}: random numbers are drawn; draw them outside and pass them as an argument")
+
+    def cell(self, container: Any, key: Any, index: int | None) -> Any:
+        raise RuntimeError(f"composite {self.name}: a host number is read at run time; pass it as an argument")
 
 
 class _Traced:

@@ -1,0 +1,104 @@
+"""Composites: one node, one trace per signature, the derivative from the graph."""
+
+from collections import namedtuple
+
+import pytest
+
+import ingot
+from ingot.composite import composite
+from ingot.runtime.recorder import current
+
+Pair = namedtuple("Pair", "first second")
+
+
+def test_one_node_and_one_trace():
+    traced = []
+
+    @composite
+    def f(x, y, scale, flag=False):
+        traced.append(scale)
+        return ingot.tanh(x * scale) + y if flag else x + y * scale
+
+    a, b = ingot.ones(2), ingot.ones(2)
+    a.tolist(), b.tolist()
+    before = len(current().nodes)
+    out = f(a, b, 2.0)
+    assert len(current().nodes) == before + 1 and out.tolist() == [3, 3]
+    f(b, a, 2.0)
+    assert len(traced) == 1
+    f(a, b, 2), f(a, b, scale=2.0), f(a, b, 2.0, flag=True), f(ingot.ones(3), b[:1], 2.0)
+    assert len(traced) == 5
+    assert f(a, b, -0.0).tolist() == f(a, b, 0.0).tolist() and len(traced) == 7  # -0.0 is another number
+
+
+def test_results_may_be_tuples_and_named_tuples():
+    @composite
+    def f(x):
+        return Pair(x + 1, x * 2)
+
+    p = f(ingot.ones(1))
+    assert isinstance(p, Pair) and p.second.item() == 2
+
+    @composite
+    def g(xs):
+        return xs[0] + xs[1][0]
+
+    assert g([ingot.ones(1), (ingot.ones(1),)]).item() == 2
+
+
+def test_derivatives_and_in_place_inside():
+    @composite
+    def f(x, w):
+        y = x * w
+        y[0] = y[1] * 2
+        y.mul_(w.exp())
+        return y
+
+    x = ingot.tensor([1.0, 2.0], dtype=ingot.float64, requires_grad=True)
+    w = ingot.tensor([0.5, -0.5], dtype=ingot.float64, requires_grad=True)
+    assert ingot.autograd.gradcheck(f, (x, w)) and ingot.autograd.gradgradcheck(f, (x, w))
+    assert f(x, w).grad_fn.name() == "FBackward0"
+
+
+def test_detach_inside_stops_gradients():
+    @composite
+    def f(x):
+        return x * x.detach()
+
+    x = ingot.tensor([3.0], requires_grad=True)
+    f(x).sum().backward()
+    assert x.grad.tolist() == [3]
+
+
+def test_what_a_composite_may_not_do():
+    w = ingot.ones(2)
+
+    @composite
+    def closes_over(x):
+        return x * w
+
+    @composite
+    def writes(x):
+        w.add_(x)
+        return x
+
+    @composite
+    def looks(x):
+        return x if x.sum() > 0 else -x
+
+    @composite
+    def no_tensor(x):
+        return 3
+
+    @composite
+    def draws(x):
+        return x + ingot.rand(2)
+
+    for f, text in ((closes_over, "not an argument"), (writes, "argument|outside"), (looks, "not known"), (draws, "random numbers")):
+        with pytest.raises(RuntimeError, match=text):
+            f(w + 1)
+    with pytest.raises(TypeError, match="must return"):
+        no_tensor(w)
+    with pytest.raises(TypeError, match="hashable"):
+        closes_over({1, 2})
+    assert w.tolist() == [1, 1]
