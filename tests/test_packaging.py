@@ -62,6 +62,14 @@ def test_an_import_is_light(statement, tmp_path):
     assert out == "[]\n"
 
 
+def test_the_example_of_the_readme_runs(tmp_path):
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        code = f.read().split("```python\n")[1].split("```")[0]
+    assert len(code.strip().splitlines()) <= 25
+    loss, digit = run(code, tmp_path).split()
+    assert float(loss) < 2.0 and 0 <= int(digit) < 10  # it starts at log(10)
+
+
 WORK = """
 import os
 import numpy as np

@@ -40,8 +40,9 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[
         from rich.text import Text
 
         t = Table(box=None, header_style="bold", pad_edge=False)
-        for title in titles:
-            t.add_column(title, justify="right" if title in right else "left", overflow="ellipsis", no_wrap=True)
+        for i, title in enumerate(titles):  # the last column gives way where the terminal is narrow
+            width = max(len(str(row[i])) for row in (titles, *rows)) if i < len(titles) - 1 else None
+            t.add_column(title, justify="right" if title in right else "left", overflow="ellipsis", no_wrap=True, min_width=width)
         for row in rows:
             t.add_row(*(Text(str(c)) for c in row))
         Console().print(t)
