@@ -34,6 +34,7 @@ class Addresses(Writer):
 
     lanes: int
     lane_var: str | None
+    vars: dict[str, tuple[str, int] | int]
 
     def variable(self, name: str) -> tuple[str, int] | int: ...  # type: ignore[empty-body]
     def parameter(self, name: str) -> tuple[str, int]: ...  # type: ignore[empty-body]
@@ -51,8 +52,8 @@ class Addresses(Writer):
         if isinstance(atom, Param):
             return self.parameter(atom.name)
         if isinstance(atom, Dyn):
-            v = self.scalar(atom.name)
-            return v.text, v.depth
+            known = self.scalar(atom.name)
+            return known.text, known.depth
         text, depth = self.uniform(atom.num)
         if isinstance(text, int):
             return (text // atom.den if isinstance(atom, Div) else text % atom.den), 0

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Set
 from dataclasses import dataclass
 
 __all__ = ["Level", "LEVELS", "host_level", "host_features", "at_most"]
@@ -62,7 +61,7 @@ LEVELS: dict[str, Level] = {
 _ASCENDING = {"x86_64": ("x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-amx"), "aarch64": ("aarch64",)}
 
 
-def host_features() -> Set[str]:
+def host_features() -> frozenset[str]:
     """The processor's features in /proc/cpuinfo's words, without llvmlite (which need not be installed to run code)."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:

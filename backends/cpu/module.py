@@ -51,7 +51,8 @@ def llvm_text(program: Program, level: Level) -> tuple[str, int, int]:
     emit_entry(module, program, level, arena_bytes, kernel_bytes)
     if "parallel" in module.helpers:
         module.helpers["parallel"] = parallel_helper(scratch_bytes)
-    parts = [f'target triple = "{level.triple}"', *module.helpers.values(), *module.functions, *module.declared.values(), _attributes(level)]
+    head = f'target triple = "{level.triple}"'
+    parts = [head, *module.helpers.values(), *module.functions, *module.declared.values(), _attributes(level)]
     return "\n".join(parts), arena_bytes, scratch_bytes
 
 
@@ -59,8 +60,10 @@ def _attributes(level: Level) -> str:
     common = f'nounwind "target-cpu"="{level.cpu}" "no-trapping-math"="true"'
     if level.features:
         common += f' "target-features"="{",".join("+" + f for f in level.features)}"'
-    wide = f' "prefer-vector-width"="{level.vector_bytes * 8}" "min-legal-vector-width"="{level.vector_bytes * 8}"' if level.is_x86 else ""
-    return f"attributes #0 = {{ {common}{wide} }}\nattributes #1 = {{ {common} }}\nattributes #2 = {{ {common} noinline }}\n!0 = !{{i32 1}}\n"
+    bits = level.vector_bytes * 8
+    wide = f' "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"' if level.is_x86 else ""
+    groups = (common + wide, common, common + " noinline")  # generated code, helpers, calls out of line
+    return "".join(f"attributes #{k} = {{ {g} }}\n" for k, g in enumerate(groups)) + "!0 = !{i32 1}\n"
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
 from ingot.ir.loop.ir import Const
 
-__all__ = ["Value", "Target", "Writer", "TYPES", "type_of", "literal", "instruction", "combine", "argument_step"]
+__all__ = ["Value", "Target", "Writer", "TYPES", "type_of", "literal", "instruction", "combine", "argument_step", "constant", "cast"]
 
 
 HERE = 1 << 30
@@ -40,9 +40,12 @@ class Value:
 class Target(Protocol):
     """What instruction selection asks of a target level."""
 
-    has_fma: bool
-    has_f16: bool  # converts f16 <-> f32 by itself
-    is_gpu: bool
+    @property
+    def has_fma(self) -> bool: ...
+    @property
+    def has_f16(self) -> bool: ...  # converts f16 <-> f32 by itself
+    @property
+    def is_gpu(self) -> bool: ...
 
 
 class Writer(Protocol):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from harness import HOST_LEVELS, load, program_of
 
+from ingot.backends.cpu import LEVELS, build
 from ingot.ir.loop.interpret import run_kernel
 from ingot.ir.loop.text import ParseError, parse_kernel, print_kernel
 from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
@@ -243,7 +244,8 @@ KERNELS = {
         }""",
     "empty": "serial k in 0..0 {\n store s[0] = {O}\n}",
 }
-HEAD = "kernel @k(x: {T} r noalias, y: {T} r noalias, i: i64 rw noalias, p: bool rw noalias, out: {T} rw noalias, s: {T} rw noalias; n, m) {\n"
+HEAD = """kernel @k(x: {T} r noalias, y: {T} r noalias, i: i64 rw noalias, p: bool rw noalias, out: {T} rw noalias, s: {T} rw noalias; n, m) {
+"""
 
 
 def kernel_text(body, dtype):
@@ -261,7 +263,9 @@ def arrays(n, np_dtype, seed):
         out = rng.integers(-50, 50, size)
         return (out / 8).astype(np_dtype) if np.dtype(np_dtype).kind == "f" else out.astype(np_dtype)
 
-    return [some(4 * n + 100), some(4 * n + 100), np.concatenate([rng.permutation(n), [0, 0]]), rng.integers(0, 2, n + 2).astype(bool), some(4 * n + 100), some(8)]
+    order = np.concatenate([rng.permutation(n), [0, 0]])
+    bools = rng.integers(0, 2, n + 2).astype(bool)
+    return [some(4 * n + 100), some(4 * n + 100), order, bools, some(4 * n + 100), some(8)]
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64", "i32", "i64", "u8", "i16"])
@@ -285,6 +289,15 @@ def test_kernel(name, dtype):
             assert load(program, level)(got) == code
             for b, g, w in zip(kernel.buffers, got, want):
                 np.testing.assert_array_equal(g, w, err_msg=f"{level.name}, n={n}, {b.name}")
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "u8"])
+def test_kernels_build_for_other_processors(dtype):
+    """No library call and no relocation that the linker refuses, where the code can't be run."""
+    for level in LEVELS.values():
+        if level not in HOST_LEVELS:
+            for body in KERNELS.values():
+                build(program_of(parse_kernel(kernel_text(body, dtype)), (5, 3)), level)
 
 
 def test_extremes_in_reductions():
@@ -327,7 +340,11 @@ def test_verifier_refuses(message):
         verify_kernel(parse_kernel(kernel_text(WRONG[message], "f32")))
 
 
-@pytest.mark.parametrize("text", ["", "kernel k() {\n}", "kernel @k() {", "kernel @k(x: f99 r) {\n}", "kernel @k() {\n store\n}", "kernel @k() {\n}\n}", "kernel @k() {\n ?\n}"])
+NO_KERNELS = ("", "kernel k() {\n}", "kernel @k() {", "kernel @k(x: f99 r) {\n}", "kernel @k() {\n store\n}", "kernel @k() {\n}\n}",
+              "kernel @k() {\n ?\n}")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_KERNELS)
 def test_parser_refuses(text):
     with pytest.raises(ParseError):
         parse_kernel(text)

@@ -1,0 +1,116 @@
+"""Accumulators: mutable scalars of the loop IR as values in SSA form.
+
+`values` holds the present value of each register of an accumulator; loops make phis of those that they change.
+"""
+
+from __future__ import annotations
+
+from ingot.backends.cpu.memory import Memory
+from ingot.backends.cpu.scalars import Value, argument_step, combine, instruction, type_of
+from ingot.ir.dtypes import DType
+from ingot.ir.loop.ir import Acc, For, GetAcc, If, Index, Kernel, Reduce, SetAcc, Stmt
+
+__all__ = ["Accumulator", "Accumulators"]
+
+
+class Accumulator:
+    """An accumulator's present values; `lanes` where it has one per lane."""
+
+    __slots__ = ("dtype", "shape", "values", "lanes")
+
+    def __init__(self, dtype: DType, shape: tuple[int, ...], values: list[str], lanes: int):
+        self.dtype = dtype
+        self.shape = shape
+        self.values = values
+        self.lanes = lanes
+
+
+class Accumulators(Memory):
+    """A writer that keeps accumulators."""
+
+    kernel: Kernel
+    parent: Accumulators | None
+    accs: dict[str, Accumulator]
+    _changes: dict[int, frozenset[str]]
+
+    def status(self) -> str: ...  # type: ignore[empty-body]
+    def _capture(self, kind: str, name: str, llvm: str, outer: str) -> str: ...  # type: ignore[empty-body]
+
+    def declare(self, s: Acc) -> None:
+        count = 1
+        for d in s.shape:
+            count *= d
+        v = self.operand(s.init)
+        lanes = self.lanes
+        self.accs[s.name] = Accumulator(s.dtype, s.shape, [self.wide(v, lanes) if lanes else v.text] * count, lanes)
+
+    def _slot(self, acc: Accumulator, at: tuple[Index, ...]) -> int:
+        slot = 0
+        for d, index in zip(acc.shape, at):
+            value, _ = self.uniform(index)
+            if not isinstance(value, int) or not 0 <= value < d:
+                raise ValueError(f"kernel {self.kernel.name}: an accumulator is indexed by {value}, which is no constant in 0..{d - 1}")
+            slot = slot * d + value
+        return slot
+
+    def _put(self, acc: Accumulator, slot: int, v: Value) -> None:
+        text = self.wide(v, acc.lanes) if acc.lanes else v.text
+        acc.values[slot] = text
+
+    def _get(self, acc: Accumulator, slot: int) -> Value:
+        return Value(acc.values[slot], acc.dtype, acc.lanes, self.depth)
+
+    def reduce(self, s: Reduce) -> None:
+        accs = [self.accs[a] for a in s.accs]
+        slot = self._slot(accs[0], s.at)
+        old = [self._get(a, slot) for a in accs]
+        values = [self.operand(v) for v in s.values]
+        if s.kind in ("argmax", "argmin"):
+            new = list(argument_step(self, s.kind, old[0], old[1], values[0], values[1]))
+        elif s.kind == "fma":
+            new = [instruction(self, "fma", [values[0], values[1], old[0]], accs[0].dtype)]
+        else:
+            new = [combine(self, s.kind, old[0], values[0])]
+        for acc, before, after in zip(accs, old, new):
+            if self.mask and acc.lanes:  # lanes that are not there fold nothing
+                t = type_of(acc.dtype, acc.lanes)
+                text = self.wide(after, acc.lanes)
+                after = Value(self.new(f"select <{acc.lanes} x i1> {self.mask}, {t} {text}, {t} {before.text}"), acc.dtype, acc.lanes)
+            self._put(acc, slot, after)
+
+    def set_acc(self, s: SetAcc) -> None:
+        acc = self.accs[s.acc]
+        self._put(acc, self._slot(acc, s.at), self.operand(s.value))
+
+    def get_acc(self, s: GetAcc) -> None:
+        acc = self.accs.get(s.acc)
+        if acc is None:  # of the kernel's top level, which a phase only reads
+            assert self.parent is not None
+            outer = self.parent.accs[s.acc]
+            slot = self._slot(outer, s.at)
+            text = self._capture("acc", f"{s.acc}.{slot}", type_of(outer.dtype), outer.values[slot])
+            self.names[s.dst] = Value(text, outer.dtype)
+            return
+        self.names[s.dst] = self._get(acc, self._slot(acc, s.at))
+
+    def changed(self, body: list[Stmt]) -> frozenset[str]:
+        """The accumulators from outside that a body changes."""
+        found = self._changes.get(id(body))
+        if found is None:
+            out: set[str] = set()
+            own: set[str] = set()
+            for s in body:
+                if isinstance(s, Reduce):
+                    out.update(s.accs)
+                elif isinstance(s, SetAcc):
+                    out.add(s.acc)
+                elif isinstance(s, Acc):
+                    own.add(s.name)
+                elif isinstance(s, (For, If)):
+                    out |= self.changed(s.body)
+            found = self._changes[id(body)] = frozenset(out - own)
+        return found
+
+    def _carried(self, body: list[Stmt]) -> list[Accumulator]:
+        changed = self.changed(body)
+        return [acc for name, acc in self.accs.items() if name in changed]

@@ -1,0 +1,281 @@
+"""Control flow: branches, loops, and vector loops with their partial results.
+
+A vector loop is a loop of full groups of lanes, then one masked group for what is left (or, where a level has no cheap
+masks for the element sizes at hand, a loop over the single elements that are left; either way an element folds into
+the partial result of its own lane).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ingot.backends.cpu.accumulators import Accumulator, Accumulators
+from ingot.backends.cpu.scalars import Value, argument_step, combine, literal, type_of
+from ingot.ir.dtypes import DType
+from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store, neutral
+
+__all__ = ["Loops"]
+
+
+class Loops(Accumulators):
+    """A writer of control flow."""
+
+    local_dtypes: dict[str, DType]  # of scratch seen ahead of its declaration
+
+    def body(self, stmts: list[Stmt]) -> None: ...
+
+    def where(self, s: If) -> None:
+        cond = self.operand(s.cond)
+        if cond.is_literal:
+            if cond.text == "true":
+                self.body(s.body)
+            return
+        if cond.lanes:
+            raise ValueError(f"kernel {self.kernel.name}: the condition of an If differs between lanes")
+        self.conditional(cond.text, self._carried(s.body), lambda: self.body(s.body))
+
+    def conditional(self, cond: str, accs: list[Accumulator], inside: Callable[[], None]) -> None:
+        """Code that runs where `cond` holds and may change these accumulators."""
+        before = [list(a.values) for a in accs]
+        start = self.block
+        then, after = self.label(), self.label()
+        self.push()
+        self.block = then
+        inside()
+        end = self.block
+        lines = self.pop()
+        self.line(f"br i1 {cond}, label %{then}, label %{after}")
+        self.lines.append(f"{then}:")
+        self.lines += lines
+        self.line(f"br label %{after}")
+        self.start_block(after)
+        for acc, old in zip(accs, before):
+            t = type_of(acc.dtype, acc.lanes)
+            for k, (o, n) in enumerate(zip(old, acc.values)):
+                if o != n:
+                    acc.values[k] = self.new(f"phi {t} [ {o}, %{start} ], [ {n}, %{end} ]")
+
+    def loop(self, start: str, stop: str, step: int, accs: list[Accumulator], inside: Callable[[str], None]) -> None:
+        """for i in start .. stop by step: inside(i), with these accumulators carried along."""
+        enter, head, after = self.block, self.label(), self.label()
+        guarded = start[0] == "%" or stop[0] == "%" or not int(start) < int(stop)
+        before = [list(a.values) for a in accs]
+        phis: list[list[str]] = []
+        for acc in accs:
+            phis.append([self.fresh() for _ in acc.values])
+            acc.values = list(phis[-1])
+        i = self.fresh()
+        self.push()
+        self.block = head
+        inside(i)
+        following = self.new(f"add nuw nsw i64 {i}, {step}")
+        again = self.new(f"icmp slt i64 {following}, {stop}")
+        end = self.block
+        lines = self.pop()
+        if guarded:
+            first = self.new(f"icmp slt i64 {start}, {stop}")
+            self.line(f"br i1 {first}, label %{head}, label %{after}")
+        else:
+            self.line(f"br label %{head}")
+        self.lines.append(f"{head}:")
+        self.line(f"{i} = phi i64 [ {start}, %{enter} ], [ {following}, %{end} ]")
+        for acc, names, old in zip(accs, phis, before):
+            t = type_of(acc.dtype, acc.lanes)
+            for name, o, n in zip(names, old, acc.values):
+                self.line(f"{name} = phi {t} [ {o}, %{enter} ], [ {n}, %{end} ]")
+        self.lines += lines
+        self.line(f"br i1 {again}, label %{head}, label %{after}")
+        self.start_block(after)
+        if guarded:
+            for acc, old in zip(accs, before):
+                t = type_of(acc.dtype, acc.lanes)
+                acc.values = [self.new(f"phi {t} [ {o}, %{enter} ], [ {n}, %{end} ]") for o, n in zip(old, acc.values)]
+
+    def loop_statement(self, s: For) -> None:
+        if s.kind == "parallel":
+            self.phase(s)
+        elif s.kind == "vector" and s.width > 1:
+            self._vector_loop(s)
+        elif s.kind == "unroll":
+            extent, _ = self.uniform(s.extent)
+            if not isinstance(extent, int):
+                raise ValueError(f"kernel {self.kernel.name}: unrolled loop {s.var} has no constant extent")
+            for k in range(extent):
+                self.vars[s.var] = k
+                self.body(s.body)
+        elif s.kind in ("grid", "block"):
+            raise ValueError(f"kernel {self.kernel.name}: a {s.kind} loop is for a GPU; see backends.cuda.emulate")
+        else:
+            self._serial_loop(s)
+
+    def phase(self, s: For) -> None:
+        raise ValueError(f"kernel {self.kernel.name}: a parallel loop stands inside another")
+
+    def _serial_loop(self, s: For) -> None:
+        stop, _ = self.uniform(s.extent)
+        if isinstance(stop, int) and stop <= 0:
+            return
+        if stop == 1:
+            self.vars[s.var] = 0
+            self.body(s.body)
+            return
+
+        def inside(i: str) -> None:
+            self.vars[s.var] = (i, self.depth)
+            self.body(s.body)
+
+        self.loop("0", str(stop), 1, self._carried(s.body), inside)
+
+    def _vector_loop(self, s: For) -> None:
+        if self.lanes:
+            raise ValueError(f"kernel {self.kernel.name}: a vector loop stands inside another")
+        stop, depth = self.uniform(s.extent)
+        width = s.width
+        if isinstance(stop, int) and stop <= 0:
+            return
+        carried = self._carried(s.body)
+        kinds = self._kinds(s.body)
+        saved = [list(acc.values) for acc in carried]
+        for acc in carried:
+            if id(acc) not in kinds:
+                raise ValueError(f"kernel {self.kernel.name}: SetAcc in vector loop {s.var} of an accumulator from outside it")
+            acc.lanes = width
+            kind, which, _ = kinds[id(acc)]
+            lit = literal(neutral(kind, acc.dtype, which), acc.dtype)
+            acc.values = [f"splat ({type_of(acc.dtype)} {lit})"] * len(acc.values)
+        self.lane_var = s.var
+        if isinstance(stop, int):
+            full = stop - stop % width
+            main, left = str(full), str(stop - full)
+        elif s.exact:
+            main, left = stop, "0"
+        else:
+            main = self.at(depth, f"and i64 {stop}, {-width}")
+            left = self.at(depth, f"sub i64 {stop}, {main}")
+        if main != "0":
+            self._groups(s, main, carried)
+        if left != "0":
+            self._rest(s, main, left, str(stop), depth, carried)
+        self.lane_var = None
+        self._combine_lanes(carried, kinds, saved)
+
+    def _groups(self, s: For, main: str, carried: list[Accumulator]) -> None:
+        def inside(i: str) -> None:
+            self.vars[s.var] = (i, self.depth)
+            self.lanes = s.width
+            self.body(s.body)
+            self.lanes = 0
+
+        self.loop("0", main, s.width, carried, inside)
+
+    def _rest(self, s: For, main: str, left: str, stop: str, depth: int, carried: list[Accumulator]) -> None:
+        if not self._masks_are_cheap(s):
+            self._single_elements(s, main, stop, carried)
+            return
+        width = s.width
+
+        def inside() -> None:
+            self.vars[s.var] = (main, depth)
+            t, bits = ("i32", 32) if width <= 16 else (("i8", 8) if width <= 64 else ("i16", 16))
+            count = left if left[0] != "%" else self.new(f"trunc i64 {left} to {t}")
+            ids = ", ".join(f"{t} {k}" for k in range(width))
+            self.lanes = width
+            many = self.repeat(t, count, self.depth, width)
+            self.mask = self.new(f"icmp ult <{width} x {t}> <{ids}>, {many}")
+            self.last_lane = self.new(f"sub i32 {self._as_i32(left)}, 1")
+            self.body(s.body)
+            self.lanes, self.mask, self.last_lane = 0, None, ""
+
+        if left[0] == "%":
+            some = self.new(f"icmp sgt i64 {left}, 0")
+            self.conditional(some, carried, inside)
+        else:
+            inside()
+
+    def _as_i32(self, text: str) -> str:
+        return text if text[0] != "%" else self.new(f"trunc i64 {text} to i32")
+
+    def _single_elements(self, s: For, main: str, stop: str, carried: list[Accumulator]) -> None:
+        def inside(i: str) -> None:
+            self.vars[s.var] = (i, self.depth)
+            lane = self.new(f"sub i64 {i}, {main}")
+            partial = [acc.values for acc in carried]
+            for acc in carried:
+                t = type_of(acc.dtype, acc.lanes)
+                acc.values = [self.new(f"extractelement {t} {x}, i64 {lane}") for x in acc.values]
+                acc.lanes = 0
+            self.body(s.body)
+            for acc, wide in zip(carried, partial):
+                acc.lanes = s.width
+                t, one = type_of(acc.dtype, acc.lanes), type_of(acc.dtype)
+                acc.values = [self.new(f"insertelement {t} {x}, {one} {v}, i64 {lane}") for x, v in zip(wide, acc.values)]
+
+        self.loop(main, stop, 1, carried, inside)
+
+    def _masks_are_cheap(self, s: For) -> bool:
+        cheap = self.target.masked_bits  # type: ignore[attr-defined]
+        return bool(cheap) and all(d.itemsize * 8 in cheap for d in self._touched(s.body))
+
+    def _touched(self, body: list[Stmt]) -> set[DType]:
+        out: set[DType] = set()
+        for s in body:
+            if isinstance(s, (Load, Store)):
+                out.add(self._dtype_of(s.buf))
+            elif isinstance(s, (For, If)):
+                out |= self._touched(s.body)
+            elif isinstance(s, Alloc):
+                self.local_dtypes[s.name] = s.dtype
+        return out
+
+    def _dtype_of(self, buf: str) -> DType:
+        return self.local_dtypes[buf] if buf in self.local_dtypes else self.buffer(buf)[1]
+
+    def _kinds(self, body: list[Stmt]) -> dict[int, tuple[str, int, tuple[str, ...]]]:
+        """For each accumulator from outside that a vector loop folds into: the kind, which of the kind's
+        accumulators it is, and all of them."""
+        out: dict[int, tuple[str, int, tuple[str, ...]]] = {}
+        for s in body:
+            if isinstance(s, Reduce):
+                for k, a in enumerate(s.accs):
+                    acc = self.accs.get(a)
+                    if acc is not None:
+                        out[id(acc)] = (s.kind, k, s.accs)
+            elif isinstance(s, (For, If)):
+                out.update(self._kinds(s.body))
+        return out
+
+    def _combine_lanes(self, carried: list[Accumulator], kinds: dict[int, Any], saved: list[list[str]]) -> None:
+        """The partial results of all lanes, in a tree (lane i with lane i + half), then folded into what was there."""
+        earlier = {id(acc): values for acc, values in zip(carried, saved)}
+        for acc in carried:
+            kind, which, together = kinds[id(acc)]
+            if which:
+                continue
+            group = [self.accs[a] for a in together]
+            for k in range(len(acc.values)):
+                lanes = acc.lanes if acc is group[0] else 0
+                values = [Value(a.values[k], a.dtype, lanes) for a in group]
+                while lanes > 1:
+                    lanes //= 2
+                    low = [self._part(v, 0, lanes) for v in values]
+                    high = [self._part(v, lanes, lanes) for v in values]
+                    values = self._fold(kind, low, high)
+                old = [Value(earlier[id(a)][k], a.dtype) for a in group]
+                for a, v in zip(group, self._fold(kind, old, values)):
+                    earlier[id(a)][k] = v.text
+        for acc in carried:
+            acc.lanes = 0
+            acc.values = earlier[id(acc)]
+
+    def _fold(self, kind: str, a: list[Value], b: list[Value]) -> list[Value]:
+        if len(a) == 2:
+            return list(argument_step(self, kind, a[0], a[1], b[0], b[1]))
+        return [combine(self, kind, a[0], b[0])]
+
+    def _part(self, v: Value, start: int, lanes: int) -> Value:
+        if lanes == 1:
+            return Value(self.extract(v, str(start)), v.dtype)
+        t = type_of(v.dtype, v.lanes)
+        order = ", ".join(f"i32 {start + k}" for k in range(lanes))
+        return Value(self.new(f"shufflevector {t} {v.text}, {t} poison, <{lanes} x i32> <{order}>"), v.dtype, lanes)
