@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ingot._tensor import Tensor
 from ingot.grad_mode import no_grad
 from ingot.nn.modules import state
+from ingot.nn.modules.arguments import parse_to, type_name
 from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
@@ -110,7 +111,7 @@ class Module:
         """Add a parameter, reachable as an attribute. TypeError or KeyError for a wrong value or name."""
         self._check_name(name, "parameter", self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{_type_name(param)}' object to parameter '{name}' (ingot.nn.Parameter or None required)")
+            raise TypeError(f"cannot assign '{type_name(param)}' object to parameter '{name}' (ingot.nn.Parameter or None required)")
         if param is not None and param.grad_fn is not None:
             raise ValueError(f"cannot assign non-leaf Tensor to parameter '{name}': parameters are leaves, without a grad_fn")
         self._parameters[name] = param
@@ -120,7 +121,7 @@ class Module:
         """Add a buffer: a tensor that is state but no parameter. A persistent one is part of `state_dict()`."""
         self._check_name(name, "buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (ingot.Tensor or None required)")
+            raise TypeError(f"cannot assign '{type_name(tensor)}' object to buffer '{name}' (ingot.Tensor or None required)")
         self._buffers[name] = tensor
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
         epoch.bump()
@@ -132,7 +133,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule, reachable as an attribute. TypeError or KeyError for a wrong value or name."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{_type_name(module)} is not a Module subclass")
+            raise TypeError(f"{type_name(module)} is not a Module subclass")
         self._check_name(name, "module", self._modules)
         self._modules[name] = module
         epoch.bump()
@@ -141,7 +142,7 @@ class Module:
         if "_parameters" not in self.__dict__:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
         if not isinstance(name, str):
-            raise TypeError(f"{what} name should be a string. Got {_type_name(name)}")
+            raise TypeError(f"{what} name should be a string. Got {type_name(name)}")
         if "." in name:
             raise KeyError(f"{what} name must not contain a dot, got: {name}")
         if name == "":
@@ -170,7 +171,7 @@ class Module:
         parameters = d.get("_parameters")
         if parameters is not None and name in parameters:
             if value is not None:
-                raise TypeError(f"cannot assign '{_type_name(value)}' as parameter '{name}' (ingot.nn.Parameter or None expected)")
+                raise TypeError(f"cannot assign '{type_name(value)}' as parameter '{name}' (ingot.nn.Parameter or None expected)")
             self.register_parameter(name, None)
             return
         if isinstance(value, Module):
@@ -183,7 +184,7 @@ class Module:
         modules = d.get("_modules")
         if modules is not None and name in modules:
             if value is not None:
-                raise TypeError(f"cannot assign '{_type_name(value)}' as child module '{name}' (ingot.nn.Module or None expected)")
+                raise TypeError(f"cannot assign '{type_name(value)}' as child module '{name}' (ingot.nn.Module or None expected)")
             modules[name] = None
             epoch.bump()
             return
@@ -194,7 +195,7 @@ class Module:
             return
         if buffers is not None and name in buffers:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{_type_name(value)}' as buffer '{name}' (ingot.nn.Buffer, ingot.Tensor or None expected)")
+                raise TypeError(f"cannot assign '{type_name(value)}' as buffer '{name}' (ingot.nn.Buffer, ingot.Tensor or None expected)")
             buffers[name] = value
             epoch.bump()
             return
@@ -301,7 +302,7 @@ class Module:
         if strict and name not in parent._modules:
             raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
         if not isinstance(module, Module):
-            raise ValueError(f"`module` is not an nn.Module, found {_type_name(module)}")
+            raise ValueError(f"`module` is not an nn.Module, found {type_name(module)}")
         setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
@@ -377,7 +378,7 @@ class Module:
 
     def to(self: T, *args: Any, **kwargs: Any) -> T:
         """Convert in place: `to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`. Integer tensors keep their dtype."""
-        device, dtype, non_blocking = _parse_to(args, kwargs)
+        device, dtype, non_blocking = parse_to(args, kwargs)
         if dtype is not None and not dtype.is_floating_point:
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
 
@@ -494,39 +495,7 @@ class Module:
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [f"({name}): " + _indent(repr(m)) for name, m in self._modules.items()]
+        children = [f"({name}): " + repr(m).replace("\n", "\n  ") for name, m in self._modules.items()]
         if not children and len(lines) <= 1:
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
-
-
-def _indent(text: str) -> str:
-    return text.replace("\n", "\n  ")
-
-
-def _type_name(value: Any) -> str:
-    t = type(value)
-    return t.__name__ if t.__module__ == "builtins" else f"{t.__module__}.{t.__name__}"
-
-
-def _parse_to(args: tuple, kwargs: dict) -> tuple[Any, Any, bool]:
-    """(device, dtype, non_blocking) of the forms `Module.to` takes."""
-    from ingot.ir.dtypes import DType
-
-    unknown = set(kwargs) - {"device", "dtype", "tensor", "non_blocking", "memory_format"}
-    if unknown:
-        raise TypeError(f"to() got an unexpected keyword argument '{sorted(unknown)[0]}'")
-    device, dtype, non_blocking = kwargs.get("device"), kwargs.get("dtype"), kwargs.get("non_blocking", False)
-    tensors = [kwargs["tensor"]] if "tensor" in kwargs else []
-    for a in args:
-        if isinstance(a, Tensor):
-            tensors.append(a)
-        elif isinstance(a, DType):
-            dtype = a
-        elif isinstance(a, bool):
-            non_blocking = a
-        elif a is not None:
-            device = a
-    for t in tensors:
-        device, dtype = t.device, t.dtype
-    return device, dtype, non_blocking
