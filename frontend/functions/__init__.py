@@ -9,6 +9,7 @@ import ingot._tensor
 import ingot.dispatch
 import ingot.functions.arrange
 import ingot.functions.binary
+import ingot.functions.constants
 import ingot.functions.creation
 import ingot.functions.cumulative
 import ingot.functions.einsum

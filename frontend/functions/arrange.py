@@ -23,8 +23,8 @@ from ingot.functions.common import (
 from ingot.functions.shape import diagonal_steps, reshape, transpose, two_dims
 
 __all__ = [
-    "as_strided", "constant_pad_nd", "diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "repeat_interleave", "roll", "rot90",
-    "tile", "tril", "triu", "vander",
+    "as_strided", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal_scatter", "flip", "fliplr", "flipud", "repeat_interleave",
+    "roll", "rot90", "select_scatter", "slice_scatter", "tile", "tril", "triu", "vander",
 ]  # fmt: skip
 
 
@@ -327,6 +327,34 @@ def _pad(x: Tensor, value: Tensor, before: tuple[int, ...], after: tuple[int, ..
     stops = tuple(n - max(0, -a) for n, a in zip(x.shape, after))
     y = apply("slice", x, attrs=(starts, stops, (1,) * x.ndim))
     return apply("pad", y, value, attrs=(tuple(max(0, b) for b in before), tuple(max(0, a) for a in after), (0,) * x.ndim))
+
+
+def _written(input: Tensor, view: Any, src: Tensor) -> Tensor:
+    out = input.clone()
+    part = view(out)
+    if tuple(part.shape) != tuple(src.shape):
+        raise ShapeError(f"expected src to have the size of the slice, {list(part.shape)}, but got {list(src.shape)}")
+    part.copy_(src)
+    return out
+
+
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """A copy of `input` with `src` for its slice `select(dim, index)`. RuntimeError where the shapes differ."""
+    check_tensor("select_scatter", input)
+    return _written(input, lambda x: x.select(dim, index), src)
+
+
+def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    """A copy of `input` with `src` for its slice start:end:step along `dim`. RuntimeError where the shapes differ."""
+    check_tensor("slice_scatter", input)
+    axis = one_dim(dim, input.ndim)
+    return _written(input, lambda x: x[(slice(None),) * axis + (slice(start, end, step),)], src)
+
+
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A copy of `input` with `src` for its diagonal. RuntimeError where the shapes differ."""
+    check_tensor("diagonal_scatter", input)
+    return _written(input, lambda x: x.diagonal(offset, dim1, dim2), src)
 
 
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:

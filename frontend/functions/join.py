@@ -23,7 +23,7 @@ from ingot.functions.common import (
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cat", "chunk", "column_stack",
     "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "meshgrid", "row_stack", "split", "split_with_sizes", "stack",
-    "tensor_split", "unbind", "vsplit", "vstack",
+    "tensor_split", "unbind", "unsafe_chunk", "unsafe_split", "vsplit", "vstack",
 ]  # fmt: skip
 
 
@@ -205,6 +205,9 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     return tuple([piece(input, axis, i, min(i + size, n)) for i in range(0, n, size)])
 
 
+unsafe_split = split
+
+
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of `input` of the given sizes along `dim`. RuntimeError unless they add up to its extent."""
     _no_scalar("split_with_sizes", input)
@@ -238,6 +241,9 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if not n:
         return tuple(piece(input, axis, 0, 0) for _ in range(chunks))
     return split(input, -(-n // chunks), axis)
+
+
+unsafe_chunk = chunk
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:

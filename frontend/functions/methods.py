@@ -15,6 +15,7 @@ from ingot._tensor import wrap
 from ingot.functions import (
     arrange,
     binary,
+    constants,
     creation,
     cumulative,
     index,
@@ -47,7 +48,8 @@ METHODS: dict[Any, str] = {
     join: "chunk dsplit hsplit split split_with_sizes tensor_split unbind vsplit",
     shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
     "unflatten unfold unsqueeze view",
-    arrange: "as_strided diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 tril triu",
+    arrange: "as_strided diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
+    "tril triu diagonal_scatter select_scatter slice_scatter",
     creation: "new_empty new_full new_ones new_tensor new_zeros",
     typeinfo: "is_nonzero",
 }
@@ -283,6 +285,15 @@ def _unequal(self: Tensor, other: Any) -> Any:
     return binary.ne(self, other) if isinstance(other, (Tensor, int, float)) or is_number(other) else NotImplemented  # type: ignore[attr-defined]
 
 
+def _rmatmul(self: Tensor, other: Any) -> Any:
+    """`ingot.matmul`, the other way round."""
+    return matmul.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+
+
+def _imag(self: Tensor) -> Tensor:
+    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
 OPERATORS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
     "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift",
@@ -324,7 +335,7 @@ def install(cls: Any) -> None:
         setattr(cls, f"__{name}__", _operator(getattr(binary, name), f"__{name}__"))
     cls.__eq__, cls.__ne__ = _equal, _unequal
     cls.__hash__ = object.__hash__
-    cls.__matmul__ = _matmul
+    cls.__matmul__, cls.__rmatmul__ = _matmul, _rmatmul
     cls.__neg__, cls.__pos__, cls.__abs__, cls.__invert__ = unary.neg, unary.positive, unary.abs, unary.bitwise_not  # type: ignore[attr-defined]
     cls.__getitem__, cls.__setitem__, cls.__contains__ = indexing.getitem, indexing.setitem, _contains
     cls.__repr__ = cls.__str__ = printing.tensor_text
@@ -332,6 +343,10 @@ def install(cls: Any) -> None:
     cls.T = _flipped("T", None, "All dims in reverse order. A view.")
     cls.H = _flipped("H", (0,), "A matrix transposed. A view.")
     cls.mT = _flipped("mT", (0,), "The last two dims swapped. A view.")
+    cls.real = property(lambda self: self, doc="This tensor: there are no complex dtypes.")
+    cls.imag = property(_imag, doc="RuntimeError: there are no complex dtypes.")
+    cls.layout = property(lambda self: constants.strided, doc="`ingot.strided`.")
+    cls.conj = cls.resolve_conj = cls.resolve_neg = _named(lambda self: self, "conj", "This tensor: there are no complex dtypes.")
     cls.mH = _flipped("mH", (0,), "The last two dims swapped. A view.")
 
 

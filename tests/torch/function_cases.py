@@ -112,7 +112,8 @@ add("m.logit(x)", FLOATS, x=tuple("prob" + s for s in SHAPES), tol=4)
 add(each("tan asin acos atanh erfinv", "m.F(x)"), FLOATS, x=tuple("unit" + s for s in SHAPES), tol=4)
 add("m.acosh(x + 1); m.digamma(x)", REAL, x="pos[5]", grad=False, tol=4)
 add(each("exp log sqrt sin tanh sigmoid erf reciprocal rsqrt abs neg sign square exp2 floor ceil trunc round relu deg2rad "
-         "rad2deg sinc logical_not signbit isnan isinf isfinite isposinf isneginf positive", "m.F(x)"), ALL, x="[2,3]", grad=False, tol=4)  # fmt: skip
+         "rad2deg sinc logical_not signbit isnan isinf isfinite isposinf isneginf positive", "m.F(x)"),
+    ALL, x="[2,3]", grad=False, tol=4)  # fmt: skip
 add(each("exp log sqrt abs neg sign floor isnan isinf isfinite relu nan_to_num signbit isposinf square sigmoid tanh log1p erf isneginf",
     "m.F(x)"), FLOATS,
     x="special[10]", grad=False, tol=4)  # fmt: skip
@@ -392,6 +393,14 @@ add("""
     m.frombuffer(bytearray(8), dtype=m.int32); m.arange(10, dtype=m.float32) / 3; m.arange(1.5, 4);
     m.arange(-1, 1, 0.25, dtype=m.float64); m.block_diag(m.ones(1, 2), m.ones(2, 1))
 """, grad=False)  # fmt: skip
+
+# --- the rest
+add("m.hann_window(6); m.hann_window(5, periodic=False); m.hamming_window(6); m.blackman_window(7); m.bartlett_window(6); "
+    "m.hann_window(1); m.hann_window(0); m.pi; m.inf; m.FloatTensor([1, 2]); m.LongTensor(2).shape; isinstance(m.ones(1), m.FloatTensor); "
+    "isinstance(m.ones(1), m.LongTensor); m.BoolTensor([True])", grad=False)
+add("m.clone(x); m.detach(x); m.fill(x, 3); m.real(x); x.real; x.conj(); m.exp_(x.clone()); m.relu_(x.clone()); m.clamp_(x.clone(), 0, 1); "
+    "m.zero_(x.clone()); m.slice_scatter(x, x[:1] * 2, 0, 1, 2); m.select_scatter(x, x[:, 0] * 2, 1, 2); "
+    "m.diagonal_scatter(x, x[0, :2] * 2); m.is_same_size(x, x); x.layout == m.strided; m.unsafe_chunk(x, 2, 1)", REAL, x="[2,3]")  # fmt: skip
 
 # --- errors: the type that torch raises is the type (or a base of it) that Ingot raises
 ERRORS = """

@@ -1,0 +1,44 @@
+"""Constants: numbers, None under NumPy's name, layouts and memory formats (there is one of each: dense, row-major)."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = [
+    "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "layout", "memory_format", "nan", "newaxis", "pi",
+    "preserve_format", "strided",
+]  # fmt: skip
+
+inf = math.inf
+nan = math.nan
+pi = math.pi
+e = math.e
+newaxis = None
+
+
+class _Name:
+    """A named constant."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"ingot.{self._name}"
+
+    def __reduce__(self) -> str:
+        return self._name
+
+
+class layout(_Name):
+    """How elements lie in memory: `ingot.strided`, the only one."""
+
+
+class memory_format(_Name):
+    """The order of dims in memory. Functions accept one and keep row-major order."""
+
+
+strided = layout("strided")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")

@@ -1,0 +1,100 @@
+"""Functions over methods of Tensor: copies, and the in-place twins under torch's function names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot.functions import binary, matmul, select, unary
+from ingot.functions.common import Tensor, check_tensor
+from ingot.functions.methods import in_place
+
+__all__ = ["clone", "conj", "conj_physical", "detach", "detach_", "fill", "fill_", "imag", "is_conj", "is_neg", "is_same_size", "real",
+           "resolve_conj", "resolve_neg", "zero_"]  # fmt: skip
+
+_TWINS: dict[Any, str] = {
+    unary: "abs acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil cos cosh deg2rad erf erfc exp exp2 "
+    "expm1 fix floor frac log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal relu round rsqrt sigmoid sin sinc sinh "
+    "sqrt square tan tanh trunc",
+    binary: "ldexp xlogy",
+    select: "clamp clamp_max clamp_min clip",
+    matmul: "addmv",
+}
+for _module, _names in _TWINS.items():
+    for _name in _names.split():
+        globals()[f"{_name}_"] = in_place(_name, getattr(_module, _name))
+        __all__.append(f"{_name}_")
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy, through which gradients flow.
+
+    >>> ingot.clone(ingot.ones(2))
+    """
+    check_tensor("clone", input)
+    return input.clone()
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same values and memory, without the history of gradients."""
+    check_tensor("detach", input)
+    return input.detach()
+
+
+def detach_(input: Tensor) -> Tensor:
+    """Forget the history of gradients, in place."""
+    check_tensor("detach_", input)
+    return input.detach_()
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like `input` filled with `value`, a number or a 0-d tensor."""
+    check_tensor("fill", input)
+    return input.clone().fill_(value)  # type: ignore[attr-defined]
+
+
+def fill_(input: Tensor, value: Any) -> Tensor:
+    """Fill `input` with `value`, in place."""
+    check_tensor("fill_", input)
+    return input.fill_(value)  # type: ignore[attr-defined]
+
+
+def zero_(input: Tensor) -> Tensor:
+    """Fill `input` with zeros, in place."""
+    check_tensor("zero_", input)
+    return input.zero_()  # type: ignore[attr-defined]
+
+
+def real(input: Tensor) -> Tensor:
+    """`input` itself: there are no complex dtypes."""
+    check_tensor("real", input)
+    return input
+
+
+conj = resolve_conj = resolve_neg = real
+
+
+def conj_physical(input: Tensor) -> Tensor:
+    """A copy of `input`: there are no complex dtypes."""
+    return clone(input)
+
+
+def imag(input: Tensor) -> Tensor:
+    """RuntimeError: there are no complex dtypes."""
+    check_tensor("imag", input)
+    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
+def is_conj(input: Tensor) -> bool:
+    """False: there are no complex dtypes."""
+    check_tensor("is_conj", input)
+    return False
+
+
+is_neg = is_conj
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether both have the same shape."""
+    check_tensor("is_same_size", input)
+    check_tensor("is_same_size", other, "other", 2)
+    return tuple(input.shape) == tuple(other.shape)

@@ -1,0 +1,47 @@
+"""`FloatTensor` and its kin: the old names of tensors of one dtype, as constructors and for isinstance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.functions.creation import tensor, zeros
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType
+
+__all__ = [
+    "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
+    "ShortTensor",
+]  # fmt: skip
+
+
+class _TensorType(type):
+    """Calling one makes a Tensor of its dtype: from data, or of the given sizes (zeros)."""
+
+    dtype: DType
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, Tensor) and x.dtype is cls.dtype
+
+    def __call__(cls, *args: Any) -> Any:
+        if not args:
+            return zeros(0, dtype=cls.dtype)
+        if len(args) == 1 and not isinstance(args[0], int):
+            return tensor(args[0], dtype=cls.dtype)
+        return zeros(*args, dtype=cls.dtype)
+
+
+def _type(name: str, dtype: DType) -> Any:
+    return _TensorType(name, (), {"dtype": dtype, "__doc__": f"Tensors of {dtype.torch_name}; prefer `ingot.tensor(..., dtype=...)`."})
+
+
+FloatTensor = _type("FloatTensor", dtypes.f32)
+DoubleTensor = _type("DoubleTensor", dtypes.f64)
+HalfTensor = _type("HalfTensor", dtypes.f16)
+BFloat16Tensor = _type("BFloat16Tensor", dtypes.bf16)
+LongTensor = _type("LongTensor", dtypes.i64)
+IntTensor = _type("IntTensor", dtypes.i32)
+ShortTensor = _type("ShortTensor", dtypes.i16)
+CharTensor = _type("CharTensor", dtypes.i8)
+ByteTensor = _type("ByteTensor", dtypes.u8)
+BoolTensor = _type("BoolTensor", dtypes.bool_)

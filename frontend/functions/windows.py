@@ -1,0 +1,72 @@
+"""Window functions, as vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ingot._device import as_device
+from ingot.composite import composite
+from ingot.functions.common import Tensor, apply, cast, default_dtype, dtypes, scalar, static_int
+
+__all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window"]
+
+
+def _window(name: str, n: int, periodic: bool, kind: str, terms: tuple[float, ...], dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    as_device(device)
+    n = static_int(n, "window_length")
+    if n < 0:
+        raise RuntimeError(f"{name} requires non-negative window_length, got window_length={n}")
+    dtype = dtype or default_dtype()
+    if dtype.kind != "f":
+        raise RuntimeError(f"{name} expects floating point dtypes, got: {dtype!r}")
+    out = _make(n, n if periodic else n - 1, kind, terms, dtype)
+    return out.requires_grad_() if requires_grad else out
+
+
+@composite
+def _make(n: int, period: int, kind: str, terms: tuple[float, ...], dtype: dtypes.DType) -> Tensor:
+    if n <= 1:
+        return apply("broadcast", scalar(1, dtype), attrs=((n,),))
+    place = apply("iota", attrs=(dtypes.f64, (n,), 0)) * (1.0 / period)
+    if kind == "triangle":
+        return cast(1.0 - apply("abs", place * 2.0 - 1.0), dtype)
+    total = place * 0.0 + terms[0]
+    for k, weight in enumerate(terms[1:], 1):
+        total = total + apply("cos", place * (2 * math.pi * k)) * weight
+    return cast(total, dtype)
+
+
+def hann_window(
+    window_length: int, periodic: bool = True, *, dtype: dtypes.DType | None = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """0.5 - 0.5 cos(2 pi k / N), N the length (periodic) or the length less one. RuntimeError for a negative length.
+
+    >>> ingot.hann_window(4)
+    """
+    return _window("hann_window", window_length, periodic, "cosine", (0.5, -0.5), dtype, device, requires_grad)
+
+
+def hamming_window(
+    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: dtypes.DType | None = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """alpha - beta cos(2 pi k / N). RuntimeError for a negative length."""
+    return _window("hamming_window", window_length, periodic, "cosine", (float(alpha), -float(beta)), dtype, device, requires_grad)
+
+
+def blackman_window(
+    window_length: int, periodic: bool = True, *, dtype: dtypes.DType | None = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """0.42 - 0.5 cos(2 pi k / N) + 0.08 cos(4 pi k / N). RuntimeError for a negative length."""
+    return _window("blackman_window", window_length, periodic, "cosine", (0.42, -0.5, 0.08), dtype, device, requires_grad)
+
+
+def bartlett_window(
+    window_length: int, periodic: bool = True, *, dtype: dtypes.DType | None = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """A triangle from 0 up to 1 and back. RuntimeError for a negative length."""
+    return _window("bartlett_window", window_length, periodic, "triangle", (), dtype, device, requires_grad)
