@@ -14,6 +14,7 @@ from ingot._guards import is_module
 from ingot._pytree import flatten
 from ingot._specialize import specialize
 from ingot._tensor import Tensor, get_default_dtype
+from ingot.ir.dtypes import DType
 from ingot.runtime import log, switches
 from ingot.runtime.capture import CaptureError, LeakedTensorError
 from ingot.runtime.compiler import FrozenError
@@ -90,7 +91,9 @@ class CompiledFunction:
         spec = self._specialize(key, structure, leaves, numbers, reason)
         return spec.call(leaves)
 
-    def _prepare(self, spec: Specialization, guards: Any, args: tuple, kwargs: dict, leaves: list, numbers: Sequence[int], rec: Any) -> None:
+    def _prepare(
+        self, spec: Specialization, guards: Any, args: tuple, kwargs: dict, leaves: list, numbers: Sequence[int], rec: Any
+    ) -> None:
         """From the second call of a specialisation on, calls like it go the short way."""
         self._latest = spec
         self._fast, self._fast_count = _miss, -1
@@ -234,9 +237,10 @@ class _Identity:
 
 
 def _hashable(x: Any) -> Any:
-    from ingot.ir.dtypes import DType
-
-    return x if isinstance(x, (DType, slice)) and not isinstance(x, slice) else _Identity(x) if not isinstance(x, slice) else ("slice", repr(x))
+    """A key for a static argument: dtypes and slices by value, anything else by identity."""
+    if isinstance(x, DType):
+        return x
+    return ("slice", repr(x)) if isinstance(x, slice) else _Identity(x)
 
 
 def _count(structure: Any) -> int:

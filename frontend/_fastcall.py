@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot._guards import PLAIN, Guards
-from ingot._tensor import Tensor, _default_dtype
+from ingot._guards import _MISSING, PLAIN, Guards
+from ingot._tensor import Tensor
+from ingot._tensor_type import _default_dtype
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.epoch import EPOCH
@@ -60,6 +61,8 @@ def fast_call(
     spec: Specialization, guards: Guards, leaves: Sequence[Any], numbers: Sequence[int], grad_enabled: bool, stats: dict[str, int]
 ) -> Callable[..., Any] | None:
     """The generated function for calls whose positional arguments are like `leaves`; None where only the long way will do."""
+    if any(value is _MISSING for _, _, value in guards.cells):
+        return None
     if guards.containers or guards.objects or any(s.kind == "attribute" for s in spec.sources) or len(leaves) > 64:
         return None
     c = _Source()
@@ -125,11 +128,6 @@ def _guards(c: _Source, guards: Guards) -> None:
     for space, name, _, value in guards.names:
         c.need(f"{c.name(space)}.get({name!r}, MISS) is {c.name(value)}")
     for cell, _, value in guards.cells:
-        try:
-            cell.cell_contents
-        except ValueError:
-            c.need("False")
-            return
         c.need(f"{c.name(cell)}.cell_contents is {c.name(value)}")
     for slot, was_none in guards.slots:
         c.need(f"({c.name(slot)}.grad is None) is {was_none}")

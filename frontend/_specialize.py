@@ -225,28 +225,23 @@ def specialize(
         if ready_state is not None:
             ready_state()
     with TRACING:
-        b = _Builder(name, roots, leaves, numbers)
-        guards = Guards(roots)
-        spec = None
-        try:
-            args, kwargs = unflatten(structure, b.given)
-            result = run_traced(b.trace, lambda: fn(*args, **kwargs))
-            spec = run_traced(b.trace, lambda: _assemble(b, result, guards))
-        finally:
-            result = args = kwargs = None
-            b.given = []
-            b.undo()
-            stand_ins, b.stand_ins = b.stand_ins, []
-            del stand_ins
-        trace = b.trace
+        spec, guards, trace = _traced(_Builder(name, roots, leaves, numbers), fn, structure)
         for state in trace.slots.values():
             state.held = state.given = None
-        b.fresh, b.edges, b.where, b.slot_of = {}, {}, {}, {}
         trace.cells.clear()
-        del b
         _check_leaks(name, trace)
-    assert spec is not None
     return spec, guards
+
+
+def _traced(b: _Builder, fn: Callable, structure: Any) -> tuple[Specialization, Guards, Trace]:
+    """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but the trace."""
+    guards = Guards(b.roots)
+    try:
+        args, kwargs = unflatten(structure, b.given)
+        result = run_traced(b.trace, lambda: fn(*args, **kwargs))
+        return run_traced(b.trace, lambda: _assemble(b, result, guards)), guards, b.trace
+    finally:
+        b.undo()
 
 
 def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:

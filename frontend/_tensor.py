@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ingot._device import CPU, as_device, device
+from ingot._device import as_device, device
+from ingot._tensor_grad import Differentiable
+from ingot._tensor_type import Described, Size, get_default_dtype, set_default_dtype
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
-from ingot.ir.types import Shape, numel, tensor_type
+from ingot.ir.types import numel, tensor_type
 from ingot.runtime import array as arrays
-from ingot.runtime import epoch, tape
+from ingot.runtime import tape
 from ingot.runtime.array import HOST, Array
 from ingot.runtime.recorder import here
-from ingot.runtime.storage import DATA, DETACH, NEVER, Layout, LeafStep, Step, Storage, layout
-from ingot.runtime.tape import Edge, GradSlot, Handle, Leaf, Pair, Version
+from ingot.runtime.storage import NEVER, LeafStep, Step, Storage
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
 
 __all__ = ["Tensor", "Size", "get_default_dtype", "set_default_dtype", "is_tensor", "wrap", "pair"]
-
-
-class Size(tuple):
-    """A shape: a tuple of ints."""
-
-    def numel(self) -> int:
-        """The number of elements of a tensor of this shape."""
-        return numel(tuple(self))
-
-    def __repr__(self) -> str:
-        return f"ingot.Size({list(self)})"
-
-    def __getitem__(self, i: Any) -> Any:
-        out = tuple.__getitem__(self, i)
-        return Size(out) if isinstance(i, slice) else out
-
-    def __add__(self, other: Any) -> Size:
-        return Size(tuple(self) + tuple(other))
-
-
-_default_dtype = [dtypes.f32]
-
-
-def get_default_dtype() -> DType:
-    """The dtype of Python floats: float32 unless `set_default_dtype` says otherwise."""
-    return _default_dtype[0]
-
-
-def set_default_dtype(d: DType) -> None:
-    """Set the dtype that Python floats become. TypeError unless it is a floating-point dtype."""
-    if not isinstance(d, DType) or d.kind != "f":
-        raise TypeError(f"only floating-point types are supported as the default type, not {d!r}")
-    _default_dtype[0] = d
 
 
 def is_tensor(obj: Any) -> bool:
@@ -60,7 +28,7 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-class Tensor:
+class Tensor(Described, Differentiable):
     """A multi-dimensional array that records what is done with it. Make one with `ingot.tensor`, `ingot.zeros`, ….
 
     The shape, dtype and device are known at once; the values are computed when something needs them.
@@ -146,138 +114,6 @@ class Tensor:
         """Become `value`, alone: what was shared stays with the others."""
         self._array, self._edge = value
         self._storage, self._steps, self._generation, self._version_cell = None, (), 0, None
-
-    # ---- what is known without computing
-
-    @property
-    def shape(self) -> Size:
-        """The extents, as a Size."""
-        return Size(self._array.type.shape)
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the extent of `dim`. IndexError if there is no such dim."""
-        if dim is None:
-            return Size(self._array.type.shape)
-        shape = self._array.type.shape
-        if not -len(shape) <= dim < len(shape):
-            n = max(len(shape), 1)
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
-        return shape[dim]
-
-    @property
-    def dtype(self) -> DType:
-        """The element type."""
-        return self._array.type.dtype
-
-    @property
-    def device(self) -> device:
-        """Where the values live."""
-        return CPU
-
-    @property
-    def ndim(self) -> int:
-        """The number of dims."""
-        return len(self._array.type.shape)
-
-    def dim(self) -> int:
-        """The number of dims."""
-        return len(self._array.type.shape)
-
-    ndimension = dim
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return numel(self._array.type.shape)
-
-    nelement = numel
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self._array.type.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self._array.type.nbytes
-
-    def element_size(self) -> int:
-        """Bytes of one element."""
-        return self._array.type.dtype.itemsize
-
-    def is_floating_point(self) -> bool:
-        """Whether the dtype is a floating-point one."""
-        return self._array.type.dtype.kind == "f"
-
-    def is_complex(self) -> bool:
-        """False: there are no complex dtypes."""
-        return False
-
-    def is_signed(self) -> bool:
-        """Whether the dtype has negative numbers."""
-        return self._array.type.dtype.kind in "if"
-
-    is_cuda = False
-    is_sparse = False
-    is_quantized = False
-    is_meta = False
-    is_mkldnn = False
-
-    def is_inference(self) -> bool:
-        """False: tensors made in inference mode are ordinary ones."""
-        return False
-
-    # ---- views: strides are metadata
-
-    def _layout(self) -> Layout:
-        s = self._storage
-        return layout(self._array.type.shape if s is None else s.base.type.shape, () if s is None else self._steps)
-
-    def stride(self, dim: int | None = None) -> Any:
-        """The strides in elements, or that of `dim`."""
-        strides = self._layout().strides
-        if dim is None:
-            return strides
-        self.size(dim)
-        return strides[dim]
-
-    def storage_offset(self) -> int:
-        """Where in its storage a view begins, in elements."""
-        return self._layout().offset
-
-    def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements of this view lie in row-major order in its storage."""
-        return self._storage is None or self._layout().contiguous
-
-    def contiguous(self, memory_format: Any = None) -> Tensor:
-        """This tensor if it is contiguous, else a copy that is."""
-        return self if self.is_contiguous() else self.clone()
-
-    def data_ptr(self) -> int:
-        """The address of the first element; computes the tensor."""
-        s = self._storage
-        if s is None:
-            return arrays.ready(self._array).address
-        return arrays.ready(s.base).address + self._layout().offset * self.itemsize
-
-    @property
-    def _version(self) -> int:
-        return 0 if self._version_cell is None else self._version_cell.n
-
-    @property
-    def _base(self) -> Tensor | None:
-        s = self._storage
-        if s is None or not any(not isinstance(p, LeafStep) for p in self._steps):
-            return None
-        out = wrap((s.base, s.edge))
-        out._storage, out._generation, out._version_cell = s, s.generation, s.version
-        return out
-
-    def is_set_to(self, tensor: Tensor) -> bool:
-        """Whether both show the same memory in the same way."""
-        a, b = self._layout(), tensor._layout()
-        same = self is tensor or (self._storage is not None and self._storage is tensor._storage)
-        return same and (a.shape, a.strides, a.offset) == (b.shape, b.strides, b.offset)
 
     # ---- computing
 
@@ -374,196 +210,6 @@ class Tensor:
         if self.ndim == 0 and spec:
             return format(self.item(), spec)
         return object.__format__(self, spec) if spec else str(self)
-
-    # ---- gradients
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether operations on this tensor are put on the tape. Only leaves can be set."""
-        self._now()
-        return self._edge is not None
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Start (or stop) recording operations on this leaf. RuntimeError for integer tensors and for non-leaves."""
-        on = self.requires_grad
-        if bool(requires_grad) == on:
-            return self
-        if self._storage is not None:
-            epoch.bump()  # compiled functions may have seen the flag
-        if not requires_grad:
-            if not isinstance(self._edge[0], Leaf):  # type: ignore[index]
-                raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
-                    "that doesn't require differentiation use var_no_grad = var.detach()."
-                )
-            self._edge = None
-            if self._storage is not None:
-                self._steps = tuple(s for s in self._steps if not (isinstance(s, LeafStep) and s.leaf.slot is self._slot))
-            return self
-        if self.dtype.kind != "f":
-            raise RuntimeError("only Tensors of floating point dtype can require gradients")
-        leaf = Leaf(self._grad_slot())
-        self._edge = (leaf, 0)
-        if self._storage is not None:
-            self._steps += (LeafStep(leaf),)
-        return self
-
-    def _grad_slot(self) -> GradSlot:
-        slot = self._slot
-        if slot is None:
-            slot = self._slot = GradSlot(self._array.type)
-            slot.owner = weakref.ref(self)
-        return slot
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether the user made this tensor, rather than an operation on tensors that require gradients."""
-        self._now()
-        return self._edge is None or isinstance(self._edge[0], Leaf)
-
-    @property
-    def grad_fn(self) -> Any:
-        """The tape's node that made this tensor, or None for a leaf."""
-        self._now()
-        return None if self._edge is None or isinstance(self._edge[0], Leaf) else self._edge[0]
-
-    @property
-    def output_nr(self) -> int:
-        """Which output of `grad_fn` this is."""
-        self._now()
-        return 0 if self._edge is None else self._edge[1]
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient that `backward()` has accumulated, or None."""
-        slot = self._slot
-        if slot is None:
-            return None
-        rec = here.recorder
-        return rec.read_grad(slot) if rec.tracing else slot.grad
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None:
-            if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value)}")
-            if value is self:
-                raise RuntimeError("can't assign Variable as its own grad")
-            if value._array.type.shape != self._array.type.shape:
-                raise RuntimeError(
-                    f"assigned grad has data of a different size: {list(value.shape)}, the tensor has {list(self.shape)}"
-                )
-            if value.dtype is not self.dtype:
-                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype}, the tensor has {self.dtype}")
-        slot = self._slot
-        if slot is None:
-            if value is None:
-                return
-            slot = self._grad_slot()
-        rec = here.recorder
-        if rec.tracing:
-            rec.write_grad(slot, value)
-        else:
-            slot.grad = value
-
-    @grad.deleter
-    def grad(self) -> None:
-        self.grad = None
-
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
-        """Add the gradients of this tensor to the `.grad` of the leaves (or of `inputs` only).
-
-        `gradient` may be left out for a tensor of one element. RuntimeError if nothing here requires gradients.
-        """
-        from ingot.autograd.engine import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs)
-
-    def detach(self) -> Tensor:
-        """The same memory without its history."""
-        rec = here.recorder
-        if rec.tracing and rec.composite:
-            from ingot.dispatch import stop_gradient
-
-            return stop_gradient(self)
-        return self._alias((DETACH,), (self._now(), None))
-
-    def detach_(self) -> Tensor:
-        """Forget this tensor's history: it becomes a leaf. RuntimeError for a view."""
-        if self._base is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
-        self._now()
-        if self._storage is not None:
-            self._storage.detach()
-            self._steps = ()
-            self._generation = self._storage.generation
-        self._edge = None
-        return self
-
-    @property
-    def data(self) -> Tensor:
-        """The same memory without its history, as `detach()`; in-place writes through it are not seen by autograd."""
-        return self._alias((DATA,), (self._now(), None))
-
-    @data.setter
-    def data(self, value: Tensor) -> None:
-        if not isinstance(value, Tensor):
-            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        rec = here.recorder
-        if self.grad_fn is not None:
-            raise RuntimeError("cannot set the data of a tensor that an operation made")
-        edge = self._edge
-        if rec.tracing:
-            rec.will_rebind(self)
-        src = value.detach()
-        self._array, self._storage, self._steps = src._array, src._storage, src._steps
-        self._generation, self._version_cell = src._generation, None if src._storage is None else src._storage.version
-        self._edge = edge
-        if edge is not None:
-            self._steps += (LeafStep(edge[0]),)  # type: ignore[arg-type]
-        epoch.bump()
-        if self._slot is not None and self._slot.grad is None:
-            self._slot.type = self._array.type
-            if edge is not None:
-                edge[0].out_types = (self._array.type,)
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call `hook(grad)` whenever this tensor's gradient is computed; a Tensor that it returns takes its place."""
-        if not self.requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        node, index = self._edge  # type: ignore[misc]
-        if node.pre_hooks is None:
-            node.pre_hooks = {}
-        return Handle(node.pre_hooks, (index, hook))
-
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
-        """Call `hook(tensor)` after this leaf's `.grad` was added to. RuntimeError for a non-leaf."""
-        if not self.requires_grad or not self.is_leaf:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        slot = self._grad_slot()
-        if slot.post_hooks is None:
-            slot.post_hooks = {}
-        return Handle(slot.post_hooks, hook)
-
-    def retain_grad(self) -> None:
-        """Keep the gradient of this non-leaf in `.grad`."""
-        if not self.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.is_leaf:
-            return
-        node, index = self._edge  # type: ignore[misc]
-        if node.retained is None:
-            node.retained = {}
-        node.retained[index] = self._grad_slot()
-
-    @property
-    def retains_grad(self) -> bool:
-        """Whether this is a non-leaf whose gradient is kept."""
-        return self.grad_fn is not None and bool(self.grad_fn.retained) and self.output_nr in self.grad_fn.retained
 
     # ---- copies
 
@@ -673,8 +319,12 @@ def _rebuild(cls: Any, value: np.ndarray, dtype: str, requires_grad: bool) -> Te
     return out.requires_grad_() if requires_grad else out
 
 
-for _name, _dtype in (("half", dtypes.f16), ("bfloat16", dtypes.bf16), ("float", dtypes.f32), ("double", dtypes.f64), ("char", dtypes.i8),
-                      ("short", dtypes.i16), ("int", dtypes.i32), ("long", dtypes.i64), ("byte", dtypes.u8), ("bool", dtypes.bool_)):  # fmt: skip
+_CONVERSIONS = (
+    ("half", dtypes.f16), ("bfloat16", dtypes.bf16), ("float", dtypes.f32), ("double", dtypes.f64), ("char", dtypes.i8),
+    ("short", dtypes.i16), ("int", dtypes.i32), ("long", dtypes.i64), ("byte", dtypes.u8), ("bool", dtypes.bool_),
+)  # fmt: skip
+
+for _name, _dtype in _CONVERSIONS:
 
     def _convert(self: Tensor, memory_format: Any = None, _dtype: DType = _dtype) -> Tensor:
         return self.to(_dtype)

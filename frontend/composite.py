@@ -15,13 +15,13 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot.dispatch import record
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
 from ingot.runtime.array import Array
 from ingot.runtime.recorder import Recorder, here
-from ingot._tensor import Tensor, get_default_dtype, wrap
 
 __all__ = ["composite", "CompositeTrace"]
 
@@ -185,7 +185,8 @@ def _trace(fn: Callable, name: str, args: tuple, kwargs: dict) -> _Traced:
     if isinstance(result, Tensor):
         return _Traced(graph, _same)
     if hasattr(result, "_fields"):
-        return _Traced(graph, (lambda r, cls=type(result): cls(*r)) if len(outs) > 1 else (lambda r, cls=type(result): cls(r)))
+        cls = type(result)
+        return _Traced(graph, (lambda r: cls(*r)) if len(outs) > 1 else cls)
     return _Traced(graph, _same if len(outs) > 1 else lambda r: (r,))
 
 

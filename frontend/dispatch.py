@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, bool_, by_numpy, f32, i16, i32, i64, promote
 from ingot.ir.graph import Const
@@ -19,10 +20,11 @@ from ingot.runtime.recorder import here, user_location
 from ingot.runtime.scalars import host_number, number, rank0
 from ingot.runtime.storage import LeafStep, Movement
 from ingot.runtime.tape import Blank, Leaf, Version, attach, signature
-from ingot._tensor import Tensor, get_default_dtype, wrap
 
-__all__ = ["record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "convert", "promote_operands", "stop_gradient",
-           "wrap"]  # fmt: skip
+__all__ = [
+    "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "convert", "promote_operands",
+    "stop_gradient", "wrap",
+]  # fmt: skip
 
 _new = Tensor.__new__
 _BITS = {16: i16, 32: i32, 64: i64}

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ingot._device import as_device
+from ingot._streams import below, gauss, integers, op, permutation, race, search, transform, uniform_numbers, unit_numbers
 from ingot._tensor import Tensor, get_default_dtype, wrap
-from ingot.composite import composite
-from ingot.dispatch import constant, convert, from_array, inplace, record, scalar
-from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i32, i64, u64
-from ingot.ir.op import OPS
+from ingot.dispatch import convert, from_array, inplace, scalar
+from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, broadcast_shapes, numel
 from ingot.runtime.random import Generator, default_generator
 from ingot.runtime.recorder import here
 
 __all__ = [
-    "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "rand", "randn", "randint",
-    "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli", "multinomial",
+    "Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state", "fork_rng", "rand", "randn",
+    "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli", "multinomial",
 ]  # fmt: skip
 
 
@@ -66,88 +64,7 @@ class fork_rng:
             default_generator.set_state(self._state)
 
 
-# ---- building blocks: composites of (seed, offset)
-
-
-def _op(name: str, *tensors: Tensor, attrs: tuple = ()) -> Tensor:
-    return record(OPS[name], tensors, attrs)
-
-
-def _cast(t: Tensor, d: DType) -> Tensor:
-    return convert(t, d)
-
-
-def _shift(t: Tensor, n: int) -> Tensor:
-    return _op("shift_right", t, constant(n, t.dtype))
-
-
-def _bits64(seed: Tensor, offset: Tensor, shape: Shape) -> Tensor:
-    words = _op("random_bits", seed, offset, attrs=((2, *shape),))
-    rank = len(shape)
-    halves = []
-    for i in (0, 1):
-        part = _op("slice", words, attrs=((i,) + (0,) * rank, (i + 1, *shape), (1,) * (rank + 1)))
-        halves.append(_cast(_op("reshape", part, attrs=(shape,)), u64))
-    return _op("bitwise_or", _op("shift_left", halves[0], constant(32, u64)), halves[1])
-
-
-def _unit(seed: Tensor, offset: Tensor, shape: Shape, d: DType) -> Tensor:
-    """Uniform in [0, 1), every value a multiple of the dtype's resolution."""
-    if d is f64:
-        return _op("mul", _cast(_shift(_bits64(seed, offset, shape), 11), f64), constant(2.0**-53, f64))
-    bits = _op("random_bits", seed, offset, attrs=(shape,))
-    keep = {f16: 11, bf16: 8}.get(d, 24)
-    whole = _cast(_cast(_shift(bits, 32 - keep), i32), f32)
-    return _cast(_op("mul", whole, constant(2.0**-keep, f32)), d)
-
-
-@composite
-def _uniform(seed: Tensor, offset: Tensor, low: Tensor, high: Tensor, shape: Shape, d: DType) -> Tensor:
-    u = _cast(_unit(seed, offset, shape, d), low.dtype)
-    return _cast(_op("add", low, _op("mul", u, _op("sub", high, low))), d)
-
-
-@composite
-def _rand(seed: Tensor, offset: Tensor, shape: Shape, d: DType) -> Tensor:
-    return _unit(seed, offset, shape, d)
-
-
-@composite
-def _gauss(seed: Tensor, offset: Tensor, mean: Tensor, std: Tensor, shape: Shape, d: DType) -> Tensor:
-    """Box and Muller's transform, two words per element. The first is never 0, so its logarithm is finite."""
-    wide = f64 if d is f64 else f32
-    rank = len(shape)
-
-    def part(t: Tensor, i: int) -> Tensor:
-        cut = _op("slice", t, attrs=((i,) + (0,) * rank, (i + 1, *shape), (1,) * (rank + 1)))
-        return _op("reshape", cut, attrs=(shape,))
-
-    if wide is f64:
-        u = _unit(seed, offset, (2, *shape), f64)
-        first, turn = _op("sub", constant(1.0, f64), part(u, 0)), part(u, 1)
-    else:
-        words = _op("random_bits", seed, offset, attrs=((2, *shape),))
-        first = _op("add", _op("mul", _cast(part(words, 0), f32), constant(2.0**-32, f32)), constant(2.0**-33, f32))
-        turn = _op("mul", _cast(_cast(_shift(part(words, 1), 8), i32), f32), constant(2.0**-24, f32))
-    radius = _op("sqrt", _op("mul", constant(-2.0, wide), _op("log", first)))
-    z = _op("mul", radius, _op("cos", _op("mul", turn, constant(2 * math.pi, wide))))
-    return _cast(_op("add", _op("mul", z, std), mean), d)
-
-
-@composite
-def _integers(seed: Tensor, offset: Tensor, low: Tensor, span: Tensor, shape: Shape, wide: bool, d: DType) -> Tensor:
-    """low + a number below span: the high word of bits * span, or 64 bits modulo a span that does not fit in 32."""
-    if wide:
-        n = _op("remainder", _bits64(seed, offset, shape), span)
-    else:
-        n = _shift(_op("mul", _cast(_op("random_bits", seed, offset, attrs=(shape,)), u64), span), 32)
-    return _cast(_op("add", _cast(n, i64), low), d)
-
-
-@composite
-def _permutation(seed: Tensor, offset: Tensor, n: int, d: DType) -> Tensor:
-    keys = _cast(_shift(_bits64(seed, offset, (n,)), 1), i64)
-    return _cast(record(OPS["sort"], (keys,), (0, False))[1], d)
+# ---- arguments
 
 
 def _stream(generator: Generator | None, words: int) -> tuple[Tensor, Tensor]:
@@ -200,7 +117,7 @@ def rand(
     """
     as_device(device)
     d, shape = _float("rand", dtype), _shape(size)
-    return _finish(_rand(*_stream(generator, _words(numel(shape), d)), shape, d), out, requires_grad)
+    return _finish(unit_numbers(*_stream(generator, _words(numel(shape), d)), shape, d), out, requires_grad)
 
 
 def randn(
@@ -219,7 +136,7 @@ def randn(
 def _normal(shape: Shape, mean: Any, std: Any, d: DType, generator: Generator | None) -> Tensor:
     wide = f64 if d is f64 else f32
     m, s = [x if isinstance(x, Tensor) else scalar(x, wide) for x in (mean, std)]
-    return _gauss(*_stream(generator, _words(2 * numel(shape), d)), convert(m, wide), convert(s, wide), tuple(shape), d)
+    return gauss(*_stream(generator, _words(2 * numel(shape), d)), convert(m, wide), convert(s, wide), tuple(shape), d)
 
 
 def randint(
@@ -240,7 +157,8 @@ def randint(
     if high is None:
         low, high = 0, low
     d = i64 if dtype is None else dtype
-    return _finish(_randint(int(low), int(high), _shape((size,) if isinstance(size, int) else (tuple(size),)), d, generator), out, requires_grad)
+    shape = _shape((size,) if isinstance(size, int) else (tuple(size),))
+    return _finish(_randint(int(low), int(high), shape, d, generator), out, requires_grad)
 
 
 def _randint(low: int, high: int, shape: Shape, d: DType, generator: Generator | None) -> Tensor:
@@ -253,7 +171,7 @@ def _randint(low: int, high: int, shape: Shape, d: DType, generator: Generator |
     wide = high - low > 1 << 32
     n = numel(shape)
     stream = _stream(generator, 2 * n if wide else n)
-    return _integers(*stream, scalar(low, i64), scalar(high - low, u64), tuple(shape), wide, d)
+    return integers(*stream, scalar(low, i64), scalar(high - low, u64), tuple(shape), wide, d)
 
 
 def randperm(
@@ -269,20 +187,20 @@ def randperm(
         raise TypeError(f"randperm(): argument 'n' must be int, not {type(n).__name__}")
     if n < 0:
         raise RuntimeError(f"n must be non-negative, but got {n}")
-    return _finish(_permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad)
+    return _finish(permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad)
 
 
 def rand_like(
-    input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
-    generator: Generator | None = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None, generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """`rand` in the shape (and dtype) of `input`."""
     return rand(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
 
 
 def randn_like(
-    input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
-    generator: Generator | None = None,
+    input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None, generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """`randn` in the shape (and dtype) of `input`."""
     return randn(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
@@ -293,8 +211,9 @@ def randint_like(
     requires_grad: bool = False, memory_format: Any = None, generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """`randint` in the shape (and dtype) of `input`."""
-    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator) \
-        if high is not None else randint(low, tuple(input.shape), dtype=dtype or input.dtype, device=device, generator=generator)  # fmt: skip
+    low, high = (0, low) if high is None else (low, high)
+    d = dtype or input.dtype
+    return randint(low, high, tuple(input.shape), dtype=d, device=device, requires_grad=requires_grad, generator=generator)
 
 
 def normal(
@@ -319,15 +238,8 @@ def normal(
     return _finish(_normal(shape, mean, std, d, generator), out, requires_grad)
 
 
-@composite
-def _below(seed: Tensor, offset: Tensor, p: Tensor, shape: Shape, d: DType) -> Tensor:
-    """1 with probability p. A float64 p is compared with 53 random bits, others with 24."""
-    wide = f64 if p.dtype is f64 else f32
-    return _cast(_op("lt", _unit(seed, offset, shape, wide), _cast(p, wide)), d)
-
-
 def _bernoulli(p: Tensor, shape: Shape, d: DType, generator: Generator | None) -> Tensor:
-    return _below(*_stream(generator, _words(numel(shape), p.dtype)), p, tuple(shape), d)
+    return below(*_stream(generator, _words(numel(shape), p.dtype)), p, tuple(shape), d)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
@@ -353,39 +265,6 @@ def _check_p(p: float) -> None:
 
 
 # ---- drawing by weight
-
-
-@composite
-def _race(seed: Tensor, offset: Tensor, weights: Tensor, n: int) -> Tensor:
-    """n draws without replacement: the n earliest of independent exponential arrivals with the weights as rates."""
-    shape = weights._array.type.shape
-    u = _op("sub", constant(1.0, f64), _unit(seed, offset, shape, f64))
-    arrival = _op("div", _op("neg", _op("log", u)), weights)
-    never = _op("eq", weights, constant(0.0, f64))
-    arrival = _op("select", never, constant(math.inf, f64), arrival)
-    order = record(OPS["sort"], (arrival,), (len(shape) - 1, False))[1]
-    return _op("slice", order, attrs=((0,) * len(shape), (*shape[:-1], n), (1,) * len(shape)))
-
-
-@composite
-def _search(seed: Tensor, offset: Tensor, weights: Tensor, n: int) -> Tensor:
-    """n draws with replacement: where uniform numbers fall among the cumulative weights, by bisection."""
-    shape = weights._array.type.shape
-    k, axis = shape[-1], len(shape) - 1
-    out = (*shape[:-1], n)
-    sums = record(OPS["cumsum"], (weights,), (axis, False))
-    total = _op("slice", sums, attrs=((0,) * axis + (k - 1,), shape, (1,) * len(shape)))
-    goal = _op("mul", _unit(seed, offset, out, f64), total)
-    at = _op("broadcast", constant(0, i64), attrs=(out,))
-    step = 1 << max(k - 1, 0).bit_length()
-    while step:
-        there = _op("add", at, constant(step, i64))
-        fits = _op("le", there, constant(k - 1, i64))
-        index = _op("minimum", _op("sub", there, constant(1, i64)), constant(k - 1, i64))
-        passed = _op("le", record(OPS["gather"], (sums, index), (axis,)), goal)
-        at = _op("select", _op("logical_and", fits, passed), there, at)
-        step >>= 1
-    return at
 
 
 def multinomial(
@@ -415,7 +294,7 @@ def multinomial(
     weights = convert(input.detach(), f64)
     rows = numel(tuple(input.shape[:-1]))
     words = 2 * rows * (num_samples if replacement else k)
-    return _finish((_search if replacement else _race)(*_stream(generator, words), weights, num_samples), out, False)
+    return _finish((search if replacement else race)(*_stream(generator, words), weights, num_samples), out, False)
 
 
 # ---- in place
@@ -433,7 +312,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
     wide = f64 if d is f64 else f32
     stream = _stream(generator, _words(numel(shape), d))
-    return _fill(self, _uniform(*stream, scalar(low, wide), scalar(to, wide), shape, d))
+    return _fill(self, uniform_numbers(*stream, scalar(low, wide), scalar(to, wide), shape, d))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -465,22 +344,10 @@ def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, ge
     return _fill(self, _randint(int(low or 0), int(to), tuple(self.shape), d, generator))
 
 
-@composite
-def _transform(u: Tensor, a: Tensor, b: Tensor, kind: str, d: DType) -> Tensor:
-    one = constant(1.0, u.dtype)
-    if kind == "exponential":
-        return _cast(_op("div", _op("neg", _op("log", _op("sub", one, u))), a), d)
-    if kind == "cauchy":
-        angle = _op("mul", constant(math.pi, u.dtype), _op("sub", u, constant(0.5, u.dtype)))
-        return _cast(_op("add", a, _op("mul", b, _op("tan", angle))), d)
-    trials = _op("ceil", _op("div", _op("log", _op("sub", one, u)), _op("log", _op("sub", one, a))))
-    return _cast(_op("maximum", trials, one), d)
-
-
 def _from_unit(self: Tensor, kind: str, a: float, b: float, generator: Generator | None) -> Tensor:
     shape = tuple(self.shape)
-    u = _rand(*_stream(generator, 2 * numel(shape)), shape, f64)
-    return _fill(self, _transform(u, scalar(a, f64), scalar(b, f64), kind, self.dtype))
+    u = unit_numbers(*_stream(generator, 2 * numel(shape)), shape, f64)
+    return _fill(self, transform(u, scalar(a, f64), scalar(b, f64), kind, self.dtype))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -512,7 +379,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     d = _float("log_normal_", self.dtype)
     wide = f64 if d is f64 else f32
-    return _fill(self, convert(_op("exp", _normal(tuple(self.shape), mean, std, wide, generator)), d))
+    return _fill(self, convert(op("exp", _normal(tuple(self.shape), mean, std, wide, generator)), d))
 
 
 _METHODS = (uniform_, normal_, bernoulli_, random_, exponential_, cauchy_, geometric_, log_normal_, bernoulli, multinomial)

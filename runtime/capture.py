@@ -199,7 +199,8 @@ class Trace(Recorder):
         k = (id(container), key, index)
         found = self.cells.get(k)
         if found is None:
-            found = self.cells[k] = frontend.wrap((self.placeholder(rank0(f64), Source("cell", (container, key, index)), scalar=True), None))
+            a = self.placeholder(rank0(f64), Source("cell", (container, key, index)), scalar=True)
+            found = self.cells[k] = frontend.wrap((a, None))
         return found
 
     def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
@@ -225,7 +226,7 @@ class Trace(Recorder):
             with TRACING:
                 raise RuntimeError("this tensor was read while another thread traced a function that uses it; read it again")
         raise refuse(
-            "the value of a tensor is not known while a function is compiled: it cannot be printed, turned into a number or decide a branch",
+            "the value of a tensor is not known while a function is compiled: it cannot be printed, made a number or decide a branch",
             "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function",
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ __all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode"
            "frontend", "zeros", "ones"]  # fmt: skip
 
 Edge = tuple["Node", int]
-Pair = tuple[Array, Optional[Edge]]  # a value and where its gradient goes
+Pair = tuple[Array, Edge | None]  # a value and where its gradient goes
 
 _seq = count(1)
 anomaly = [False]  # whether each step's gradients are checked for NaN

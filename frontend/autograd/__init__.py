@@ -7,5 +7,7 @@ from ingot.autograd.function import Function
 from ingot.autograd.gradcheck import gradcheck, gradgradcheck
 from ingot.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-__all__ = ["backward", "grad", "Function", "gradcheck", "gradgradcheck", "functional", "graph", "no_grad", "enable_grad", "set_grad_enabled",
-           "inference_mode", "detect_anomaly", "set_detect_anomaly"]  # fmt: skip
+__all__ = [
+    "backward", "grad", "Function", "gradcheck", "gradgradcheck", "functional", "graph", "no_grad", "enable_grad", "set_grad_enabled",
+    "inference_mode", "detect_anomaly", "set_detect_anomaly",
+]  # fmt: skip

@@ -10,7 +10,10 @@ __all__ = ["detect_anomaly", "set_detect_anomaly"]
 
 
 class detect_anomaly:
-    """Within the block, a NaN that a backward step makes is an error which names the operation and its line. Slow: each step runs at once."""
+    """Within the block, a NaN that a backward step makes is an error which names the operation and its line.
+
+    Slow: each step runs at once.
+    """
 
     def __init__(self, check_nan: bool = True):
         self._before = tape.anomaly[0]

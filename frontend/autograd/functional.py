@@ -152,7 +152,8 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
             raise RuntimeError("The Tensor returned by the function given to vhp should contain a single element")
         first = _grads(outs, ins, (None,), True)
         found = _grads(first, ins, _seeds(v, ins, "the inputs"), create_graph)
-    return _shape_like(tuple(_final(o, create_graph) for o in outs), many_out), _shape_like(tuple(_final(g, create_graph) for g in found), many)
+    values = tuple(_final(o, create_graph) for o in outs)
+    return _shape_like(values, many_out), _shape_like(tuple(_final(g, create_graph) for g in found), many)
 
 
 def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:

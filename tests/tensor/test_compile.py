@@ -631,7 +631,7 @@ def test_machine_code_trains_like_the_interpreter():
 
     c, e = ingot.compile(make(model)), make(other)
     first = None
-    for i in range(10):
+    for _ in range(10):
         x, y = data(6, 0)
         a, b = c(x, y).item(), e(x, y).item()
         assert abs(a - b) < 1e-4

@@ -1,0 +1,221 @@
+"""The part of Tensor that deals with gradients."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ingot.runtime import epoch
+from ingot.runtime.array import Array
+from ingot.runtime.recorder import here
+from ingot.runtime.storage import DATA, DETACH, LeafStep, Step, Storage
+from ingot.runtime.tape import Edge, GradSlot, Handle, Leaf, Version
+
+if TYPE_CHECKING:
+    from ingot._tensor import Tensor
+
+__all__ = ["Differentiable"]
+
+
+class Differentiable:
+    """requires_grad, grad, backward, detach, hooks."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _array: Array
+        _edge: Edge | None
+        _storage: Storage | None
+        _steps: tuple[Step, ...]
+        _generation: float
+        _version_cell: Version | None
+        _slot: GradSlot | None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are put on the tape. Only leaves can be set."""
+        self._now()
+        return self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording operations on this leaf. RuntimeError for integer tensors and for non-leaves."""
+        on = self.requires_grad
+        if bool(requires_grad) == on:
+            return self
+        if self._storage is not None:
+            epoch.bump()  # compiled functions may have seen the flag
+        if not requires_grad:
+            if not isinstance(self._edge[0], Leaf):  # type: ignore[index]
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
+                    "that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            self._edge = None
+            if self._storage is not None:
+                self._steps = tuple(s for s in self._steps if not (isinstance(s, LeafStep) and s.leaf.slot is self._slot))
+            return self
+        if self.dtype.kind != "f":
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        leaf = Leaf(self._grad_slot())
+        self._edge = (leaf, 0)
+        if self._storage is not None:
+            self._steps += (LeafStep(leaf),)
+        return self
+
+    def _grad_slot(self) -> GradSlot:
+        slot = self._slot
+        if slot is None:
+            slot = self._slot = GradSlot(self._array.type)
+            slot.owner = weakref.ref(self)
+        return slot
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the user made this tensor, rather than an operation on tensors that require gradients."""
+        self._now()
+        return self._edge is None or isinstance(self._edge[0], Leaf)
+
+    @property
+    def grad_fn(self) -> Any:
+        """The tape's node that made this tensor, or None for a leaf."""
+        self._now()
+        return None if self._edge is None or isinstance(self._edge[0], Leaf) else self._edge[0]
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of `grad_fn` this is."""
+        self._now()
+        return 0 if self._edge is None else self._edge[1]
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward()` has accumulated, or None."""
+        slot = self._slot
+        if slot is None:
+            return None
+        rec = here.recorder
+        return rec.read_grad(slot) if rec.tracing else slot.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Differentiable):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value)}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value._array.type.shape != self._array.type.shape:
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: {list(value.shape)}, the tensor has {list(self.shape)}"
+                )
+            if value.dtype is not self.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype}, the tensor has {self.dtype}")
+        slot = self._slot
+        if slot is None:
+            if value is None:
+                return
+            slot = self._grad_slot()
+        rec = here.recorder
+        if rec.tracing:
+            rec.write_grad(slot, value)
+        else:
+            slot.grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Add the gradients of this tensor to the `.grad` of the leaves (or of `inputs` only).
+
+        `gradient` may be left out for a tensor of one element. RuntimeError if nothing here requires gradients.
+        """
+        from ingot.autograd.engine import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def detach(self) -> Tensor:
+        """The same memory without its history."""
+        rec = here.recorder
+        if rec.tracing and rec.composite:
+            from ingot.dispatch import stop_gradient
+
+            return stop_gradient(self)
+        return self._alias((DETACH,), (self._now(), None))
+
+    def detach_(self) -> Tensor:
+        """Forget this tensor's history: it becomes a leaf. RuntimeError for a view."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._now()
+        if self._storage is not None:
+            self._storage.detach()
+            self._steps = ()
+            self._generation = self._storage.generation
+        self._edge = None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without its history, as `detach()`; in-place writes through it are not seen by autograd."""
+        return self._alias((DATA,), (self._now(), None))
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Differentiable):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        rec = here.recorder
+        if self.grad_fn is not None:
+            raise RuntimeError("cannot set the data of a tensor that an operation made")
+        edge = self._edge
+        if rec.tracing:
+            rec.will_rebind(self)
+        src = value.detach()
+        self._array, self._storage, self._steps = src._array, src._storage, src._steps
+        self._generation, self._version_cell = src._generation, None if src._storage is None else src._storage.version
+        self._edge = edge
+        if edge is not None:
+            self._steps += (LeafStep(edge[0]),)  # type: ignore[arg-type]
+        epoch.bump()
+        if self._slot is not None and self._slot.grad is None:
+            self._slot.type = self._array.type
+            if edge is not None:
+                edge[0].out_types = (self._array.type,)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+        """Call `hook(grad)` whenever this tensor's gradient is computed; a Tensor that it returns takes its place."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        node, index = self._edge  # type: ignore[misc]
+        if node.pre_hooks is None:
+            node.pre_hooks = {}
+        return Handle(node.pre_hooks, (index, hook))
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
+        """Call `hook(tensor)` after this leaf's `.grad` was added to. RuntimeError for a non-leaf."""
+        if not self.requires_grad or not self.is_leaf:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        slot = self._grad_slot()
+        if slot.post_hooks is None:
+            slot.post_hooks = {}
+        return Handle(slot.post_hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf in `.grad`."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.is_leaf:
+            return
+        node, index = self._edge  # type: ignore[misc]
+        if node.retained is None:
+            node.retained = {}
+        node.retained[index] = self._grad_slot()
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this is a non-leaf whose gradient is kept."""
+        return self.grad_fn is not None and bool(self.grad_fn.retained) and self.output_nr in self.grad_fn.retained
