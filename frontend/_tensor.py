@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ingot._device import as_device, device
+from ingot._methods import TensorMethods
 from ingot._tensor_grad import Differentiable
 from ingot._tensor_type import Described, Size, get_default_dtype, set_default_dtype
 from ingot.ir import dtypes
@@ -28,7 +29,7 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-class Tensor(Described, Differentiable):
+class Tensor(Described, Differentiable, TensorMethods):
     """A multi-dimensional array that records what is done with it. Make one with `ingot.tensor`, `ingot.zeros`, ….
 
     The shape, dtype and device are known at once; the values are computed when something needs them.

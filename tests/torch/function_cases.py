@@ -400,7 +400,8 @@ add("m.hann_window(6); m.hann_window(5, periodic=False); m.hamming_window(6); m.
     "isinstance(m.ones(1), m.LongTensor); m.BoolTensor([True])", grad=False)
 add("m.clone(x); m.detach(x); m.fill(x, 3); m.real(x); x.real; x.conj(); m.exp_(x.clone()); m.relu_(x.clone()); m.clamp_(x.clone(), 0, 1); "
     "m.zero_(x.clone()); m.slice_scatter(x, x[:1] * 2, 0, 1, 2); m.select_scatter(x, x[:, 0] * 2, 1, 2); "
-    "m.diagonal_scatter(x, x[0, :2] * 2); m.is_same_size(x, x); x.layout == m.strided; m.unsafe_chunk(x, 2, 1)", REAL, x="[2,3]")  # fmt: skip
+    "m.diagonal_scatter(x, x[0, :2] * 2); m.is_same_size(x, x); x.layout == m.strided; m.unsafe_chunk(x, 2, 1)",
+    REAL, x="[2,3]")  # fmt: skip
 
 # --- errors: the type that torch raises is the type (or a base of it) that Ingot raises
 ERRORS = """

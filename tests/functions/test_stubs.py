@@ -1,0 +1,30 @@
+"""The committed stubs and the table of names are what their generators write."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import ingot
+from ingot import _generate, _stubs
+
+
+@pytest.mark.parametrize("path", _stubs.files(), ids=os.path.basename)
+def test_stubs_are_current(path: str) -> None:
+    with open(path) as f:
+        assert f.read() == _stubs.files()[path], "stale: run `python -m ingot._stubs`"
+
+
+def test_names_are_current() -> None:
+    with open(os.path.join(os.path.dirname(_generate.__file__), "_names.py")) as f:
+        assert f.read() == _generate.source(), "stale: run `python -m ingot._generate`"
+
+
+def test_every_public_function_has_a_docstring() -> None:
+    from ingot._names import NAMES
+
+    missing = [n for n in NAMES if callable(getattr(ingot, n)) and not (getattr(ingot, n).__doc__ or "").strip()]
+    assert not missing
+    methods = [n for n, v in vars(ingot.Tensor).items() if callable(v) and not n.startswith("_") and not (v.__doc__ or "").strip()]
+    assert not methods
