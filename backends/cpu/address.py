@@ -203,7 +203,8 @@ class Addresses(Writer):
         if isinstance(atom, (Div, Mod)):
             return self._lane_division(self.lane_values(atom.num), atom.den, isinstance(atom, Mod))
         assert isinstance(atom, Var)
-        text, depth = self.variable(atom.name)  # type: ignore[misc]
+        known = self.variable(atom.name)
+        text, depth = (known, 0) if isinstance(known, int) else known
         t = f"<{self.lanes} x i64>"
         return self.at(depth, f"add {t} {self._vector(text, depth)}, {self.lane_ids()}")
 

@@ -113,7 +113,7 @@ class Loops(Accumulators):
         raise ValueError(f"kernel {self.kernel.name}: a parallel loop stands inside another")
 
     def _serial_loop(self, s: For) -> None:
-        stop, _ = self.uniform(s.extent)
+        stop, _ = self._extent(s)
         if isinstance(stop, int) and stop <= 0:
             return
         if stop == 1:
@@ -127,10 +127,18 @@ class Loops(Accumulators):
 
         self.loop("0", str(stop), 1, self._carried(s.body), inside)
 
+    def _extent(self, s: For) -> tuple[str | int, int]:
+        """A loop's extent; one that is computed is taken as 0 where it is negative."""
+        stop, depth = self.uniform(s.extent)
+        if isinstance(stop, int) or not s.extent.terms:
+            return stop, depth
+        self.module.declare("i64", "llvm.smax.i64", ("i64", "i64"))
+        return self.at(depth, f"call i64 @llvm.smax.i64(i64 {stop}, i64 0)"), depth
+
     def _vector_loop(self, s: For) -> None:
         if self.lanes:
             raise ValueError(f"kernel {self.kernel.name}: a vector loop stands inside another")
-        stop, depth = self.uniform(s.extent)
+        stop, depth = self._extent(s)
         width = s.width
         if isinstance(stop, int) and stop <= 0:
             return
@@ -145,6 +153,7 @@ class Loops(Accumulators):
             lit = literal(neutral(kind, acc.dtype, which), acc.dtype)
             acc.values = [f"splat ({type_of(acc.dtype)} {lit})"] * len(acc.values)
         self.lane_var = s.var
+        self.vector_depth = self.depth
         if isinstance(stop, int):
             full = stop - stop % width
             main, left = str(full), str(stop - full)
@@ -157,16 +166,19 @@ class Loops(Accumulators):
             self._groups(s, main, carried)
         if left != "0":
             self._rest(s, main, left, str(stop), depth, carried)
-        self.lane_var = None
+        self.lane_var, self.vector_depth = None, 0
         self._combine_lanes(carried, kinds, saved)
 
     def _groups(self, s: For, main: str, carried: list[Accumulator]) -> None:
-        def inside(i: str) -> None:
-            self.vars[s.var] = (i, self.depth)
+        def inside(i: str | int) -> None:
+            self.vars[s.var] = i if isinstance(i, int) else (i, self.depth)
             self.lanes = s.width
             self.body(s.body)
             self.lanes = 0
 
+        if main == str(s.width):
+            inside(0)
+            return
         self.loop("0", main, s.width, carried, inside)
 
     def _rest(self, s: For, main: str, left: str, stop: str, depth: int, carried: list[Accumulator]) -> None:

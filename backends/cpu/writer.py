@@ -57,6 +57,7 @@ class Writer:
         self.count = 0
         self.block = "entry"
         self.allocas: list[str] = []
+        self.vector_depth = 0  # the scope that the vector loop stands in
 
     # -- instructions --------------------------------------------------------------------------------------------
 
@@ -118,9 +119,10 @@ class Writer:
         return self.repeat(t, v.text, v.depth, lanes)
 
     def repeat(self, t: str, text: str, depth: int, lanes: int) -> str:
-        """A single value in every lane."""
+        """A single value in every lane, made before the vector loop but no earlier: a register that long is dear."""
         if text[0] != "%":
             return f"splat ({t} {text})"
+        depth = max(depth, self.vector_depth)
         one = self.at(depth, f"insertelement <{lanes} x {t}> poison, {t} {text}, i32 0")
         return self.at(depth, f"shufflevector <{lanes} x {t}> {one}, <{lanes} x {t}> poison, <{lanes} x i32> zeroinitializer")
 

@@ -244,8 +244,8 @@ KERNELS = {
         }""",
     "empty": "serial k in 0..0 {\n store s[0] = {O}\n}",
 }
-HEAD = """kernel @k(x: {T} r noalias, y: {T} r noalias, i: i64 rw noalias, p: bool rw noalias, out: {T} rw noalias, s: {T} rw noalias; n, m) {
-"""
+BUFFERS = ("x: {T} r", "y: {T} r", "i: i64 rw", "p: bool rw", "out: {T} rw", "s: {T} rw")
+HEAD = f"kernel @k({', '.join(b + ' noalias' for b in BUFFERS)}; n, m) {{\n"
 
 
 def kernel_text(body, dtype):

@@ -1,0 +1,146 @@
+"""Programs: steps, references, the arena, scalars by value, checks, and what the entry promises its caller."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from harness import HOST_LEVELS, load
+
+from ingot.backends.cpu import LEVELS, build, host_level
+from ingot.backends.cpu.level import at_most, host_features
+from ingot.ir import dtypes
+from ingot.ir.loop.interpret import run_program
+from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat
+from ingot.ir.loop.text import parse_kernel, print_program
+from ingot.ir.loop.verify import LoopVerifyError, verify_program
+from ingot.ir.types import tensor_type
+
+SCALE = """kernel @scale(x: f32 r noalias, k: f32 r noalias, y: f32 w noalias; n) {
+  %k = load k[0]
+  parallel p in 0..3 {
+    vector v in 0..$n width 16 {
+      %1 = load x[$n*p + v]
+      %2 = mul(%1, %k) : f32
+      store y[$n*p + v] = %2
+    }
+  }
+}"""
+POSITIVE = """kernel @positive(x: f32 r; n, code) {
+  vector v in 0..$n width 16 {
+    %1 = load x[v]
+    %2 = gt(%1, 0x0p+0:f32) : bool
+    check %2 code $code
+  }
+}"""
+SCRATCH = """kernel @through(x: f32 r; n) {
+  alloc s: f32[1000] kernel
+  parallel p in 0..2 {
+    alloc w: f32[2000] worker
+    vector v in 0..$n width 16 {
+      %1 = load x[v]
+      store w[v + 3] = %1
+    }
+    vector v in 0..$n width 16 {
+      %2 = load w[v + 3]
+      store s[v + 100*p] = %2
+    }
+  }
+  vector v in 0..$n width 16 {
+    %3 = load s[v + 100]
+    store x[v] = %3
+  }
+}""".replace("x: f32 r;", "x: f32 rw;")
+F32 = tensor_type(dtypes.f32, (3, 20))
+
+
+def program(steps, n_in=2, arena=0):
+    kernels = {k.name: k for k in map(parse_kernel, (SCALE, POSITIVE, SCRATCH))}
+    types = (F32,) * n_in
+    return Program("p", types, (F32,), frozenset({1}), kernels, tuple(steps), arena)
+
+
+def both(p, slots):
+    """Interpreter and compiled code agree; returns the code and the slots after it."""
+    verify_program(p)
+    want = [s.copy() if isinstance(s, np.ndarray) else np.asarray(s) for s in slots]
+    code = run_program(p, want)
+    for level in HOST_LEVELS[:3]:
+        got = [s.copy() if isinstance(s, np.ndarray) else s for s in slots]
+        assert load(p, level)(got) == code
+        for g, w in zip(got, want):
+            np.testing.assert_array_equal(g, w)
+    return code, want
+
+
+def test_steps_and_scalars_by_value():
+    steps = [
+        Launch("scale", (Ref(0), Ref(1, value=True), Ref(None, 64)), (20,)),
+        Launch("through", (Ref(None, 64),), (60,)),
+        Copy(Ref(2), Ref(None, 64), 240),
+    ]
+    x = np.arange(60, dtype=np.float32).reshape(3, 20)
+    code, slots = both(program(steps, arena=304), [x, np.float32(2.5), np.zeros((3, 20), np.float32)])
+    assert code == 0
+    np.testing.assert_array_equal(slots[2], x * np.float32(2.5))
+    assert "launch @scale(arg0, value1, arena + 64; 20)" in print_program(program(steps))
+
+
+def test_repeat_moves_references():
+    inner = Repeat("j", 2, (Copy(Ref(2, 0, (("i", 80), ("j", 40))), Ref(0, 40, (("i", 80), ("j", -40))), 40),))
+    x = np.arange(60, dtype=np.float32).reshape(3, 20)
+    _, slots = both(program([Repeat("i", 3, (inner,)), Repeat("i", 0, (inner,))]), [x, np.float32(1), np.zeros((3, 20), np.float32)])
+    np.testing.assert_array_equal(slots[2].reshape(3, 2, 10), x.reshape(3, 2, 10)[:, ::-1])
+
+
+def test_the_smallest_code_of_failed_checks():
+    x = np.ones((3, 20), np.float32)
+    steps = [Launch("positive", (Ref(0),), (60, code)) for code in (7, 3, 9)]
+    assert both(program(steps), [x, np.float32(1), x])[0] == 0
+    x[1, 3] = -1
+    assert both(program(steps), [x, np.float32(1), x])[0] == 3
+
+
+def test_the_floating_point_environment():
+    """Rounding, denormals and exceptions are the entry's own inside, and the caller's again outside."""
+    libm = ctypes.CDLL("libm.so.6")
+    tiny = np.full((3, 20), 1e-40, np.float32)
+    out = np.zeros((3, 20), np.float32)
+    run = load(program([Launch("scale", (Ref(0), Ref(1, value=True), Ref(2)), (20,))]))
+    upward = 0x800
+    before = libm.fegetround()
+    assert libm.fesetround(upward) == 0
+    try:
+        run([tiny, np.float32(0.3), out])
+        assert libm.fegetround() == upward
+    finally:
+        libm.fesetround(before)
+    np.testing.assert_array_equal(out, tiny * np.float32(0.3))
+    assert (out > 0).all()
+
+
+def test_same_program_same_bytes():
+    steps = [Launch("scale", (Ref(0), Ref(1, value=True), Ref(2)), (20,)), Launch("through", (Ref(2),), (60,))]
+    a, b = (build(program(steps), host_level()) for _ in range(2))
+    assert a.object == b.object and a.so == b.so and a.llvm == b.llvm
+    assert a.scratch_bytes >= 8000 and a.arena_bytes >= 4000
+
+
+@pytest.mark.parametrize("step", [
+    Launch("nothing", (), ()),
+    Launch("scale", (Ref(0),), (20,)),
+    Launch("scale", (Ref(0), Ref(1), Ref(5)), (20,)),
+    Copy(Ref(0, 0, (("i", 4),)), Ref(1), 4),
+])  # fmt: skip
+def test_verifier_refuses_steps(step):
+    with pytest.raises(LoopVerifyError):
+        verify_program(program([step]))
+
+
+def test_levels():
+    host = host_level()
+    assert at_most(host, host) and at_most(LEVELS["x86-64-v2"], LEVELS["x86-64-v4"]) and not at_most(LEVELS["aarch64"], LEVELS["x86-64-v4"])
+    assert host_features()
+    if host.is_x86:
+        assert host_level("x86-64-v2").name == "x86-64-v2"
+        with pytest.raises(ValueError, match="x86-64-v9"):
+            host_level("x86-64-v9")
