@@ -116,7 +116,7 @@ def _describe(x: Any, path: str, tensors: dict[str, Tensor], seen: dict[int, str
         return ["float", float.hex(x)] if x == x and abs(x) != float("inf") else ["float", repr(float(x))]
     if isinstance(x, Tensor):
         if x.dtype.name in ("u16", "u32", "u64"):
-            raise SerializationError(f"cannot save a tensor of {x.dtype} at {path or 'the top'}")
+            raise SerializationError(f"cannot save a tensor of {x.dtype!r} at {path or 'the top'}")
         key = seen.get(id(x))
         if key is None:
             key = seen[id(x)] = path or "tensor"

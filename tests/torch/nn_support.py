@@ -88,9 +88,9 @@ def weighted(outs: list) -> Any:
         if not t.requires_grad:
             continue
         w = np.cos(np.arange(t.numel() if isinstance(t, ingot.Tensor) else t.numel(), dtype=np.float64) + 0.3).reshape(tuple(t.shape))
-        w = w.astype(np.float64 if "float64" in str(t.dtype) else np.float32)
+        w = w.astype(np.float64 if "float64" in repr(t.dtype) else np.float32)
         factor = ingot.tensor(w) if isinstance(t, ingot.Tensor) else torch.tensor(w)
-        if "16" in str(t.dtype):
+        if "float16" in repr(t.dtype):
             t = t.float()
         part = (t * factor).sum()
         total = part if total is None else total + part

@@ -35,7 +35,7 @@ def elementwise(fn: Callable) -> Callable:
         if not isinstance(input, Tensor):
             raise TypeError(f"{fn.__name__.strip('_')}: input must be a Tensor, not {type(input).__name__}")
         if not input.is_floating_point():
-            raise RuntimeError(f"{fn.__name__.strip('_')}: input must be of a floating-point dtype, not {input.dtype}")
+            raise RuntimeError(f"{fn.__name__.strip('_')}: input must be of a floating-point dtype, not {input.dtype!r}")
         return compute(input, *args)
 
     return checked

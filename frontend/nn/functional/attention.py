@@ -182,7 +182,7 @@ def _additive(mask: Tensor | None, q: Tensor, heads: int, batch: int, padding: b
     if mask.dtype is ingot.bool:
         mask = ingot.where(mask, float("-inf"), 0.0).to(q.dtype)
     elif not mask.is_floating_point():
-        raise AssertionError(f"only bool and floating types of attention masks are supported, not {mask.dtype}")
+        raise AssertionError(f"only bool and floating types of attention masks are supported, not {mask.dtype!r}")
     if padding:
         return mask.reshape((mask.shape[0], 1, 1, mask.shape[-1]))
     if mask.ndim == 2:

@@ -113,7 +113,7 @@ def embedding_bag(
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 (...) -> int64 (..., num_classes), 1 at the class. Without num_classes the values are looked at."""
     if tensor.dtype is not ingot.int64:
-        raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, not {tensor.dtype}")
+        raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, not {tensor.dtype!r}")
     if num_classes == -1:
         if tensor.numel() == 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")

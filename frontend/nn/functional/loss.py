@@ -284,7 +284,7 @@ def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | No
     if tuple(target.shape) != expected:
         raise ValueError(f"{name}: expected a target of shape {list(expected)} for input {list(input.shape)}, but got {list(target.shape)}")
     if target.dtype.kind not in "iu":
-        raise RuntimeError(f"{name}: expected class indices of an integer dtype, but got {target.dtype}")
+        raise RuntimeError(f"{name}: expected class indices of an integer dtype, but got {target.dtype!r}")
     _check_weight(name, input.shape[dim], weight)
     return dim
 
@@ -327,7 +327,7 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if not input.is_floating_point():
-        raise RuntimeError(f"cross_entropy: logits must be of a floating-point dtype, but got {input.dtype}")
+        raise RuntimeError(f"cross_entropy: logits must be of a floating-point dtype, but got {input.dtype!r}")
     if target.is_floating_point():
         if tuple(input.shape) != tuple(target.shape):
             raise ValueError(f"cross_entropy: probabilities must have the input's shape {list(input.shape)}, but got {list(target.shape)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,7 @@ def _check_channels(name: str, channels: int, **params: Tensor | None) -> None:
 
 @composite
 def _group_norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    grouped = _wide(x).reshape((x.shape[0], groups, -1))
+    grouped = _wide(x).reshape((x.shape[0], groups, x.shape[1] // groups * math.prod(x.shape[2:])))
     shape = (x.shape[1],) + (1,) * (x.ndim - 2)
     return _affine(_normalized(grouped, (-1,), eps).reshape(x.shape), weight, bias, shape).to(x.dtype)
 

@@ -325,5 +325,5 @@ class ParameterDict(Module):
 def _describe(key: Any, value: Any) -> str:
     if isinstance(value, Tensor):
         kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-        return f"({key}): {kind} containing: [{value.dtype} of size {'x'.join(map(str, value.shape))}]"
+        return f"({key}): {kind} containing: [{value.dtype!r} of size {'x'.join(map(str, value.shape))}]"
     return f"({key}): Object of type: {type(value).__name__}"

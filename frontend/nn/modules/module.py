@@ -380,7 +380,7 @@ class Module:
         """Convert in place: `to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`. Integer tensors keep their dtype."""
         device, dtype, non_blocking = parse_to(args, kwargs)
         if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype!r}")
 
         def convert(t: Tensor) -> Tensor:
             return t.to(

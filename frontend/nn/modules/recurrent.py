@@ -139,7 +139,7 @@ class RNNBase(Module):
             raise ShapeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}")
         weight = self._parameters["weight_ih_l0"]
         if weight is not None and x.dtype is not weight.dtype:
-            raise ValueError(f"input must have the type {weight.dtype}, got type {x.dtype}")
+            raise ValueError(f"input must have the type {weight.dtype!r}, got type {x.dtype!r}")
         states = self._states(hx, x, x.shape[1], batched)
         finals: list[list[Tensor]] = [[] for _ in states]
         directions = 2 if self.bidirectional else 1
