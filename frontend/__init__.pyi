@@ -12,6 +12,7 @@ from ingot.functions.common import Number
 from ingot.functions.reduce import ValuesIndices as ValuesIndices
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.random import Generator as Generator
 
 Operand = Tensor | Number
 Dims = _int | Sequence[_int] | None
@@ -36,7 +37,6 @@ from ingot._compile import CompiledModule as CompiledModule
 from ingot.functions.legacy import DoubleTensor as DoubleTensor
 from ingot.functions.legacy import FloatTensor as FloatTensor
 from ingot._compile import FrozenError as FrozenError
-from ingot.random import Generator as Generator
 from ingot.functions.legacy import HalfTensor as HalfTensor
 from ingot.functions.legacy import IntTensor as IntTensor
 from ingot._compile import LeakedTensorError as LeakedTensorError

@@ -28,6 +28,7 @@ from ingot.functions.common import Number
 from ingot.functions.reduce import ValuesIndices as ValuesIndices
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.random import Generator as Generator
 
 Operand = Tensor | Number
 Dims = _int | Sequence[_int] | None
@@ -57,7 +58,7 @@ def parameters(fn: Any, method: bool) -> str:
         if p.kind is p.KEYWORD_ONLY and not star:
             out.append("*")
             star = True
-        prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        prefix = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         star = star or p.kind is p.VAR_POSITIONAL
         default = "" if p.default is p.empty else " = ..."
         out.append(f"{prefix}{p.name}: {annotation(p.annotation)}{default}")
@@ -101,7 +102,7 @@ def init_source() -> str:
 
     lines = head()
     lines += [f"from ingot import {m} as {m}" for m in sorted(MODULES)]
-    done = {"Tensor", "ValuesIndices"}
+    done = {"Generator", "Tensor", "ValuesIndices"}
     imports, defs = [], []
     for name, module in sorted(NAMES.items()):
         value = getattr(importlib.import_module(module), name)

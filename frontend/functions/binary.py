@@ -350,12 +350,14 @@ def logaddexp(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
 
     >>> ingot.logaddexp(ingot.tensor([0.0]), ingot.tensor([1.0]))
     """
-    return emit_out(_logaddexp(*_floats("logaddexp", input, other), 1.0), out)
+    a, b = _floats("logaddexp", input, other)
+    return emit_out(_logaddexp(a, b, 1.0), out)
 
 
 def logaddexp2(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """log2(2**input + 2**other), without overflow. Floating dtypes only (RuntimeError)."""
-    return emit_out(_logaddexp(*_floats("logaddexp2", input, other), math.log(2.0)), out)
+    a, b = _floats("logaddexp2", input, other)
+    return emit_out(_logaddexp(a, b, math.log(2.0)), out)
 
 
 @composite

@@ -33,7 +33,7 @@ __all__ = [
     "ones", "ones_like", "range", "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 ]  # fmt: skip
 
-_range = range
+_range: Any = range
 
 
 def _finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:

@@ -203,7 +203,7 @@ def _scatter_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: st
     hits = apply("scatter", none, index, one, attrs=(axis, "add"))
     base = x
     if not include_self:
-        start = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        start: Number | None = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
         if start is None:
             start = _lowest(kind) if reduce == "amax" else _highest(kind)
         base = apply("select", hits == 0, x, scalar(start, kind))

@@ -212,10 +212,10 @@ def _fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor
         if len(set(self.shape)) > 1:
             raise RuntimeError("all dimensions of input must be of equal length")
         place = apply("iota", attrs=(dtypes.i64, tuple(self.shape), 0))
-        here = None
+        here = apply("eq", place, place)
         for d in range(1, self.ndim):
             same = apply("eq", place, apply("iota", attrs=(dtypes.i64, tuple(self.shape), d)))
-            here = same if here is None else apply("logical_and", here, same)
+            here = apply("logical_and", here, same)
     else:
         flat = apply("iota", attrs=(dtypes.i64, (n * m,), 0))
         here = apply("eq", apply("remainder", flat, scalar(m + 1, dtypes.i64)), scalar(0, dtypes.i64))
@@ -290,6 +290,11 @@ def _rmatmul(self: Tensor, other: Any) -> Any:
     return matmul.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
+def _conj(self: Tensor) -> Tensor:
+    """This tensor: there are no complex dtypes."""
+    return self
+
+
 def _imag(self: Tensor) -> Tensor:
     raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
 
@@ -319,7 +324,7 @@ def install(cls: Any) -> None:
     for module, names in INPLACE.items():
         for name in names.split():
             setattr(cls, f"{name}_", in_place(name, getattr(module, name)))
-    special = dict(
+    special: dict[str, Callable[..., Any]] = dict(
         where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
         transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
         view_as=_view_as, sum_to_size=_sum_to_size, norm=_norm, dist=_dist, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
@@ -346,7 +351,7 @@ def install(cls: Any) -> None:
     cls.real = property(lambda self: self, doc="This tensor: there are no complex dtypes.")
     cls.imag = property(_imag, doc="RuntimeError: there are no complex dtypes.")
     cls.layout = property(lambda self: constants.strided, doc="`ingot.strided`.")
-    cls.conj = cls.resolve_conj = cls.resolve_neg = _named(lambda self: self, "conj", "This tensor: there are no complex dtypes.")
+    cls.conj = cls.resolve_conj = cls.resolve_neg = _conj
     cls.mH = _flipped("mH", (0,), "The last two dims swapped. A view.")
 
 
