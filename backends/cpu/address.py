@@ -206,7 +206,7 @@ class Addresses(Writer):
         known = self.variable(atom.name)
         text, depth = (known, 0) if isinstance(known, int) else known
         t = f"<{self.lanes} x i64>"
-        return self.at(depth, f"add {t} {self._vector(text, depth)}, {self.lane_ids()}")
+        return self.at(max(depth, self.vector_depth), f"add {t} {self._vector(text, depth)}, {self.lane_ids()}")
 
     def lane_values(self, index: Index) -> str:
         """The index in every lane, as a vector of i64."""
@@ -229,7 +229,7 @@ class Addresses(Writer):
         offsets = self._offsets(step, vary)
         if text == 0:
             return offsets
-        return self.at(depth, f"add {t} {base}, {offsets}") if not vary else self.here(f"add {t} {base}, {offsets}")
+        return self.at(max(depth, self.vector_depth), f"add {t} {base}, {offsets}") if not vary else self.here(f"add {t} {base}, {offsets}")
 
     def _lane_division(self, x: str, den: int, mod: bool) -> str:
         """x / den or x mod den for lanes of 0 <= x < 2**52, by doubles: exact after one correction."""

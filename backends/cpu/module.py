@@ -83,5 +83,6 @@ def compile_text(text: str, level: Level, assembly: bool = False) -> Any:
 
     machine = _machine(level)
     module = llvm.parse_assembly(text)
+    module.verify()  # malformed IR must be an exception: the code generator would end the process
     module.data_layout = str(machine.target_data)
     return machine.emit_assembly(module) if assembly else machine.emit_object(module)
