@@ -43,7 +43,7 @@ class CompiledFunction:
         functools.update_wrapper(self, fn, updated=())
         self.__wrapped__ = fn
         self.mode = mode
-        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.name: str = name or getattr(fn, "__name__", None) or type(fn).__name__
         self.stats = {"calls": 0, "traces": 0, "recompiles": 0}
         self._static = _static_positions(fn, static)
         self._specs: dict[Any, list[tuple[Specialization, Any]]] = {}
@@ -114,7 +114,7 @@ class CompiledFunction:
             if isinstance(x, Tensor):
                 x._now()
                 first = tensors.setdefault(id(x), i)
-                shared = None
+                shared: Any = None
                 if x._storage is not None:
                     shared = storages.setdefault(id(x._storage), i)
                     if shared != i or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves):
@@ -270,7 +270,7 @@ class CompiledModule:
         object.__setattr__(self, "_orig_mod", module)
         object.__setattr__(self, "_compiled", CompiledFunction(module._call, name=type(module).__name__, **options))
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override]
         return type(self._orig_mod)
 

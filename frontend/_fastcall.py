@@ -183,9 +183,9 @@ def _outputs(c: _Source, spec: Specialization, n: int, keep: list[str]) -> None:
         c.add(f"return finish(({''.join(f'a{i}, ' for i in range(n))}), [{kept}], [{buffers}])")
         return
     for i, r in enumerate(spec.recipes):
-        fixed = spec.fixed.get(r.index)
-        c.names[f"OT{r.index}"] = spec.out_types[r.index]
-        c.lines.append(_WRAP.format(i=i, o=r.index, edge="None" if fixed is None else c.name(fixed)).lstrip("\n"))
+        fixed = spec.fixed.get(r.out)
+        c.names[f"OT{r.out}"] = spec.out_types[r.out]
+        c.lines.append(_WRAP.format(i=i, o=r.out, edge="None" if fixed is None else c.name(fixed)).lstrip("\n"))
     if spec.rebuild.__name__ == "_only":
         c.add("return t0")
     else:

@@ -100,8 +100,8 @@ class _Builder:
 
     def recipe(self, t: Tensor) -> Recipe:
         """How a result is made."""
-        for s, i in self.stand_ins:
-            if t is s:
+        for stand_in, i in self.stand_ins:
+            if t is stand_in:
                 return Recipe("argument", i)
         for i, leaf in enumerate(self.leaves):
             if t is leaf:
@@ -151,7 +151,7 @@ class _Builder:
             if t._storage is not None and any(not isinstance(p, LeafStep) for p in t._steps):
                 raise CaptureError(f"{self.name}: argument {i} was given another memory inside the compiled function")
             out = self.out(a)
-            keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self.where  # type: ignore[index]
+            keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self.where  # type: ignore[index,operator]
             found.append(Write("argument", i, out, "keep" if keeps else self.rooted(out, edge)))
         for slot, state in self.trace.slots.items():
             held = state.held
@@ -254,7 +254,9 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     live = list(b.outs)
     for c, s in [(c, s) for s, c in trace.captured.items() if c.stand_in is not None]:
         b.where[c.stand_in] = s  # type: ignore[index]
-    freed = {out: (Released((), (trace.type_of(live[out]),)), 0) for out, edge in b.edges.items() if not usable(edge)}
+    freed: dict[int, Edge] = {
+        out: (Released((), (trace.type_of(live[out]),)), 0) for out, edge in b.edges.items() if not usable(edge)
+    }
     for out in freed:
         del b.edges[out]
     roots = [(live[out], edge) for out, edge in b.edges.items()]

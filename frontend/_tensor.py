@@ -295,7 +295,7 @@ class Tensor(Described, Differentiable, TensorMethods):
             return memo[id(self)]
         import copy
 
-        out = wrap((self._owned()[0], None), type(self))
+        out: Any = wrap((self._owned()[0], None), self.__class__)
         memo[id(self)] = out
         if self.requires_grad:
             out.requires_grad_()
@@ -340,7 +340,7 @@ _new = Tensor.__new__
 
 def wrap(value: Pair, cls: type = Tensor) -> Any:
     """A Tensor of a value that it does not share with others."""
-    out = _new(cls)
+    out: Any = _new(cls)
     out._array, out._edge = value
     out._storage = out._version_cell = out._slot = None
     out._steps = ()

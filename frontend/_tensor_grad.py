@@ -21,8 +21,6 @@ __all__ = ["Differentiable"]
 class Differentiable:
     """requires_grad, grad, backward, detach, hooks."""
 
-    __slots__ = ()
-
     if TYPE_CHECKING:
         _array: Array
         _edge: Edge | None
@@ -31,6 +29,13 @@ class Differentiable:
         _generation: float
         _version_cell: Version | None
         _slot: GradSlot | None
+        _now: Callable[[], Array]
+        _alias: Callable[..., Tensor]
+        _base: Any
+        shape: Any
+        dtype: Any
+    else:
+        __slots__ = ()
 
     @property
     def requires_grad(self) -> bool:
@@ -46,7 +51,7 @@ class Differentiable:
         """Start (or stop) recording operations on this leaf. RuntimeError for integer tensors and for non-leaves."""
         on = self.requires_grad
         if bool(requires_grad) == on:
-            return self
+            return self  # type: ignore[return-value]
         if self._storage is not None:
             epoch.bump()  # compiled functions may have seen the flag
         if not requires_grad:
@@ -58,14 +63,14 @@ class Differentiable:
             self._edge = None
             if self._storage is not None:
                 self._steps = tuple(s for s in self._steps if not (isinstance(s, LeafStep) and s.leaf.slot is self._slot))
-            return self
+            return self  # type: ignore[return-value]
         if self.dtype.kind != "f":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         leaf = Leaf(self._grad_slot())
         self._edge = (leaf, 0)
         if self._storage is not None:
             self._steps += (LeafStep(leaf),)
-        return self
+        return self  # type: ignore[return-value]
 
     def _grad_slot(self) -> GradSlot:
         slot = self._slot
@@ -144,7 +149,7 @@ class Differentiable:
         if rec.tracing and rec.composite:
             from ingot.dispatch import stop_gradient
 
-            return stop_gradient(self)
+            return stop_gradient(self)  # type: ignore[arg-type]
         return self._alias((DETACH,), (self._now(), None))
 
     def detach_(self) -> Tensor:
@@ -157,7 +162,7 @@ class Differentiable:
             self._steps = ()
             self._generation = self._storage.generation
         self._edge = None
-        return self
+        return self  # type: ignore[return-value]
 
     @property
     def data(self) -> Tensor:

@@ -167,7 +167,7 @@ class Described:
 
     def contiguous(self, memory_format: Any = None) -> Tensor:
         """This tensor if it is contiguous, else a copy that is."""
-        return self if self.is_contiguous() else self.clone()
+        return self if self.is_contiguous() else self.clone()  # type: ignore[return-value]
 
     def data_ptr(self) -> int:
         """The address of the first element; computes the tensor."""

@@ -132,9 +132,9 @@ def composite(fn: F) -> F:
                     key.append("weak")
             else:
                 key.append(_flat(a, tensors))
-        for k in sorted(kwargs):
-            key.append(k)
-            key.append(_flat(kwargs[k], tensors))
+        for option in sorted(kwargs):
+            key.append(option)
+            key.append(_flat(kwargs[option], tensors))
         k = tuple(key)
         try:
             traced = traces.get(k)

@@ -25,12 +25,12 @@ __all__ = ["Specialization", "Backward", "CompiledNode", "Recipe", "Write", "der
 class Recipe(NamedTuple):
     """How a result Tensor is made at each call.
 
-    kind "argument": leaf `index` itself; "object": `of`; "value": output `index`, a leaf of its own if `leaf`;
+    kind "argument": leaf `out` itself; "object": `of`; "value": output `out`, a leaf of its own if `leaf`;
     "view": of storage `of` (a Storage, ("argument", i) or ("fresh", n)) by `steps`
     """
 
     kind: str
-    index: int = 0
+    out: int = 0
     of: Any = None
     steps: tuple = ()
     cls: Any = None
@@ -202,11 +202,11 @@ class Specialization:
 
     def _result(self, r: Recipe, leaves: Sequence[Any], outs: list[Array], fresh: list[Storage], edge: Callable[[int], Edge | None]) -> Any:
         if r.kind == "argument":
-            return leaves[r.index]
+            return leaves[r.out]
         if r.kind == "object":
             return r.of
         if r.kind == "value":
-            t = frontend.wrap((outs[r.index], edge(r.index)))
+            t = frontend.wrap((outs[r.out], edge(r.out)))
             return t.requires_grad_() if r.leaf else t
         if isinstance(r.of, Storage):
             s, steps = r.of, r.steps

@@ -55,7 +55,7 @@ class FunctionCtx:
         """What `save_for_backward` kept. RuntimeError after the graph was freed, or if one was changed in place."""
         if self._saved is None:
             raise RuntimeError(RELEASED)
-        out = []
+        out: list[Any] = []
         for s in self._saved:
             if s is None:
                 out.append(None)

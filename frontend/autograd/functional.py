@@ -103,6 +103,7 @@ def jacobian(
             [0., 1.]])
     """
     from ingot.functions.join import stack
+    from ingot.functions.shape import reshape
 
     with enable_grad():
         ins, many_in = _prepare(inputs, create_graph)
@@ -110,12 +111,12 @@ def jacobian(
         table = []
         for o in outs:
             rows: list[list[Tensor]] = [[] for _ in ins]
-            flat = o.reshape(-1)
+            flat: Any = reshape(o, (-1,))
             for k in range(o.numel()):
                 for column, g in zip(rows, _grads((flat[k],), ins, (None,), create_graph) if o.requires_grad else map(_zeros, ins)):
                     column.append(g)
             blocks = [
-                (stack(r).reshape(tuple(o.shape) + tuple(i.shape)) if r else wrap(tape.zeros(_product(o, i)))) for r, i in zip(rows, ins)
+                reshape(stack(r), tuple(o.shape) + tuple(i.shape)) if r else wrap(tape.zeros(_product(o, i))) for r, i in zip(rows, ins)
             ]
             table.append(_shape_like(tuple(_final(b, create_graph) for b in blocks), many_in))
     return _shape_like(tuple(table), many_out)
