@@ -42,14 +42,11 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 
 @composite
-def _lookup(weight: Tensor, frozen: Tensor | None, input: Tensor, padding_idx: int | None) -> Tensor:
-    """Rows of weight. `frozen` is weight without gradient: what the padding row is read from."""
-    n = weight.shape[0]
-    safe = ingot.where(input < 0, n, input)  # ops count negative indices from the end; here they are errors
-    out = weight[safe]
-    if frozen is None:
-        return out
-    return ingot.where((input == padding_idx).unsqueeze(-1), frozen[safe], out)
+def _lookup(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
+    """Rows of weight; the padding row gets no gradient."""
+    safe = ingot.where(input < 0, weight.shape[0], input)  # ops count negative indices from the end; here they are errors
+    rows = weight[safe]
+    return rows if padding_idx is None else ingot.where((input == padding_idx).unsqueeze(-1), rows.detach(), rows)
 
 
 def embedding(
@@ -66,7 +63,7 @@ def embedding(
     The row `padding_idx` gets no gradient. With `max_norm`, rows read are first scaled down in place to that norm.
     """
     if not isinstance(input, Tensor) or input.dtype.kind not in "iu":
-        got = input.dtype if isinstance(input, Tensor) else type(input).__name__
+        got = repr(input.dtype) if isinstance(input, Tensor) else type(input).__name__
         raise RuntimeError(f"embedding: indices must be an integer Tensor, but got {got}")
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must be 2-D, but has shape {list(weight.shape)}")
@@ -83,9 +80,7 @@ def embedding(
             rows = weight[input]
             norms = rows.norm(norm_type, -1, keepdim=True)
             weight[input] = ingot.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
-    if padding_idx is None or not weight.requires_grad:
-        return _lookup(weight, None, input, None)
-    return _lookup(weight, weight.detach(), input, padding_idx)
+    return _lookup(weight, input, padding_idx)
 
 
 @composite

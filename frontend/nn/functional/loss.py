@@ -13,6 +13,7 @@ from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.linear import cosine_similarity, pairwise_distance
+from ingot.runtime import capture
 
 
 def _mode(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
@@ -203,9 +204,9 @@ def poisson_nll_loss(
 
 
 @composite
-def _gaussian(x: Tensor, t: Tensor, var: Tensor, frozen: Tensor, full: bool, eps: float, reduction: str) -> Tensor:
+def _gaussian(x: Tensor, t: Tensor, var: Tensor, full: bool, eps: float, reduction: str) -> Tensor:
     # torch clamps the variance without clamping its gradient: add the clamp as a constant
-    var = var + (frozen.clamp(min=eps) - frozen)
+    var = var + (var.clamp(min=eps) - var).detach()
     d = x - t
     loss = 0.5 * (ingot.log(var) + d * d / var)
     return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
@@ -222,9 +223,9 @@ def gaussian_nll_loss(
         var = var.unsqueeze(-1)
     elif var.ndim and tuple(var.shape) != tuple(input.shape) and tuple(var.shape) != (*input.shape[:-1], 1):
         raise ValueError(f"var is of incorrect size: {list(var.shape)} for input {list(input.shape)}")
-    if bool((var < 0).any()):
+    if not capture.active() and bool((var < 0).any()):  # values are not known while a function is compiled
         raise ValueError("var has negative entry/entries")
-    return _gaussian(input, target, var, var.detach(), full, eps, mode)
+    return _gaussian(input, target, var, full, eps, mode)
 
 
 # ---- classes

@@ -9,6 +9,7 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot.composite import composite
+from ingot.dispatch import scalar
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import is_half
 
@@ -127,7 +128,7 @@ def update_running(mean: Tensor | None, var: Tensor | None, batch_mean: Tensor, 
     if mean is None or var is None:
         return
     with ingot.no_grad():
-        m = momentum if isinstance(momentum, Tensor) else ingot.tensor(float(momentum), dtype=batch_mean.dtype)
+        m = momentum if isinstance(momentum, Tensor) else scalar(float(momentum), batch_mean.dtype)
         new_mean, new_var = _running(mean, var, batch_mean.detach(), batch_var.detach(), m, count / max(count - 1, 1))
         mean.copy_(new_mean)
         var.copy_(new_var)

@@ -54,7 +54,7 @@ class TensorDataset(Dataset):
         with samples of its own."""
         import ingot
 
-        if type(self).__getitem__ is not TensorDataset.__getitem__:
+        if type(self).__getitem__ is not TensorDataset.__getitem__ or not all(isinstance(t, ingot.Tensor) for t in self.tensors):
             return None
         at = ingot.tensor([int(i) for i in indices], dtype=ingot.int64)
         return [t[at] for t in self.tensors]
