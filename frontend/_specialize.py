@@ -11,7 +11,6 @@ from ingot._guards import Guards, Roots, find_roots
 from ingot._pytree import flatten, unflatten
 from ingot._tensor import Tensor, wrap
 from ingot.ir.dtypes import f64
-from ingot.ir.location import describe
 from ingot.runtime.capture import TRACING, CaptureError, LeakedTensorError, Source, Trace, run_traced
 from ingot.runtime.recorder import here
 from ingot.runtime.scalars import rank0
@@ -354,4 +353,6 @@ def _check_leaks(name: str, trace: Trace) -> None:
 
 def trace_text(loc: Any) -> str:
     """Where a leaked tensor was made."""
+    from ingot.ir.location import describe
+
     return describe(loc).strip() or "its line is not known"

@@ -16,7 +16,6 @@ from typing import Any
 
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
-from ingot.ir.location import describe
 from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
@@ -100,6 +99,8 @@ class SlotState:
 
 def refuse(what: str, instead: str) -> CaptureError:
     """The error for something that cannot be compiled, with the user's line."""
+    from ingot.ir.location import describe
+
     where = describe(user_location(3))
     return CaptureError(f"{what}\n{where}\n{instead}" if where else f"{what}; {instead}")
 

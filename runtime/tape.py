@@ -9,14 +9,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
-from ingot.ir.autodiff import Backward, op_vjp
 from ingot.ir.graph import Const, Location
-from ingot.ir.location import describe
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime.array import Array, to_numpy
@@ -24,6 +22,9 @@ from ingot.runtime.recorder import here
 
 __all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Blank", "GradSlot", "Leaf", "emit", "engine",
            "frontend", "zeros", "ones"]  # fmt: skip
+
+if TYPE_CHECKING:
+    from ingot.ir.autodiff import Backward
 
 Edge = tuple["Node", int]
 Pair = tuple[Array, Edge | None]  # a value and where its gradient goes
@@ -74,6 +75,8 @@ class Signature:
         if key not in self._backward:
             found: Any = None
             if any(t.dtype.kind == "f" for t in self.out_types):
+                from ingot.ir.autodiff import op_vjp
+
                 try:
                     found = op_vjp(self.op, self.attrs, self.in_types, wrt, cts)
                 except RuntimeError as error:  # no derivative yet: raised where it is asked for
@@ -215,7 +218,7 @@ class OpNode(Node):
         assert saved is not None
         cts = tuple([g is not None for g in grads])
         back = sig.backward(self.wrt, cts)
-        if isinstance(back, Backward) and not all(i in saved for i in back.reads_inputs + tuple([~i for i in back.reads_outputs])):
+        if not isinstance(back, Exception) and not all(i in saved for i in back.reads_inputs + tuple([~i for i in back.reads_outputs])):
             cts = tuple([t.dtype.kind == "f" for t in sig.out_types])
             back = sig.backward(self.wrt, cts)
             grads = [zeros(t) if g is None and c else g for g, c, t in zip(grads, cts, sig.out_types)]
@@ -329,7 +332,7 @@ def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence
     if back is None:
         return [(a, None) for a in outs], None
     saved: dict[int, Array] = {}
-    if isinstance(back, Backward):
+    if not isinstance(back, Exception):
         for i in back.reads_inputs:
             saved[i] = arrays[i]
         for i in back.reads_outputs:
@@ -448,6 +451,8 @@ def _run(
 def _check_nan(node: Node, out: Sequence[Pair | None]) -> None:
     for i, p in enumerate(out):
         if p is not None and np.isnan(to_numpy(p[0]).astype(np.float64)).any():
+            from ingot.ir.location import describe
+
             where = describe(node.loc)
             raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output." + (f"\n{where}" if where else ""))
 
