@@ -78,11 +78,12 @@ def _machine(level: Level) -> Any:
 
 
 def compile_text(text: str, level: Level, assembly: bool = False) -> Any:
-    """LLVM IR to an object (bytes), or to assembly text."""
+    """LLVM IR to an object (bytes), or to assembly text. RuntimeError where the IR is not well formed."""
     import llvmlite.binding as llvm
 
     machine = _machine(level)
     module = llvm.parse_assembly(text)
     module.verify()  # malformed IR must be an exception: the code generator would end the process
+    module.verify()  # LLVM aborts the process on what is not well formed
     module.data_layout = str(machine.target_data)
     return machine.emit_assembly(module) if assembly else machine.emit_object(module)
