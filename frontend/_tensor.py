@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot._device import as_device, device
+from ingot._device import CPU, as_device, device
 from ingot._methods import TensorMethods
 from ingot._tensor_grad import Differentiable
 from ingot._tensor_type import Described, Size, get_default_dtype, set_default_dtype
@@ -387,3 +387,4 @@ def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
 tape.frontend.wrap = wrap
 tape.frontend.unwrap = pair
 tape.frontend.accumulate = _accumulate
+tape.frontend.cpu = CPU

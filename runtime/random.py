@@ -37,9 +37,9 @@ class Generator:
     @property
     def device(self) -> object:
         """Where its numbers are made."""
-        from ingot._device import CPU
+        from ingot.runtime.tape import frontend
 
-        return CPU
+        return frontend.cpu
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` (an integer of up to 64 bits, negative ones too). Returns the generator."""

@@ -26,13 +26,14 @@ from ingot.runtime.array import HOST, Array, again, ready
 __all__ = ["Recorder", "Plan", "current", "flush", "here", "user_location", "PENDING_LIMIT", "stats"]
 
 PENDING_LIMIT = 1000  # nodes since the last cut
-_PACKAGE = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 _OURS: dict[str, bool] = {}
 
 
 def _is_ours(filename: str) -> bool:
-    parts = (os.path.join(root, room, "") for root in _PACKAGE for room in ("frontend", "runtime", "ir", "ingot"))
-    found = _OURS[filename] = filename.startswith("<frozen") or os.path.abspath(filename).startswith(tuple(parts))
+    # installed, the public package holds the others; in a working tree they are folders beside it
+    rooms = (sys.modules.get(name) for name in ("ingot", "ingot.ir", "ingot.runtime", "ingot.backends"))
+    folders = tuple(os.path.join(os.path.abspath(p), "") for room in rooms for p in getattr(room, "__path__", ()))
+    found = _OURS[filename] = filename.startswith("<frozen") or os.path.abspath(filename).startswith(folders)
     return found
 
 

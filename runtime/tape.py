@@ -48,6 +48,7 @@ class _Frontend:
     wrap: Callable[[Pair], Any]  # a Tensor
     unwrap: Callable[[Any], Pair]
     accumulate: Callable[[Any, Pair, bool], None]  # (GradSlot, gradient, create_graph)
+    cpu: Any  # the device of that name
 
 
 frontend = _Frontend()
