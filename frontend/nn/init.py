@@ -139,7 +139,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         tensor.zero_()
         for g in range(groups):
             for d in range(min(per_group, tensor.shape[1])):
-                tensor[(g * per_group + d, d, *(s // 2 for s in tensor.shape[2:]))] = 1.0
+                at = (g * per_group + d, d, *(n // 2 for n in tensor.shape[2:]))
+                tensor[at] = 1.0
     return tensor
 
 

@@ -13,10 +13,10 @@ from ingot.nn.functional.attention import (
 from ingot.nn.functional.conv import (
     conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d,
 )  # fmt: skip
-from ingot.nn.functional.dropout import (
+from ingot.nn.functional.stochastic import (
     alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout,
 )  # fmt: skip
-from ingot.nn.functional.linear import (
+from ingot.nn.functional.dense import (
     bilinear, cosine_similarity, embedding, embedding_bag, linear, normalize, one_hot, pairwise_distance,
 )  # fmt: skip
 from ingot.nn.functional.loss import (

@@ -348,4 +348,5 @@ def _inplace(fn: Callable) -> Callable:
     return in_place
 
 
-celu_, elu_, hardtanh_, leaky_relu_, rrelu_, selu_, threshold_ = map(_inplace, (celu, elu, hardtanh, leaky_relu, rrelu, selu, threshold))
+_IN_PLACE: tuple[Callable[..., Tensor], ...] = (celu, elu, hardtanh, leaky_relu, rrelu, selu, threshold)
+celu_, elu_, hardtanh_, leaky_relu_, rrelu_, selu_, threshold_ = map(_inplace, _IN_PLACE)

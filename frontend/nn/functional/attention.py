@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
-from ingot.nn.functional.linear import linear
+from ingot.nn.functional.dense import linear
 
 
 def _mask_to_bias(mask: Tensor, dtype: object) -> Tensor:
@@ -129,19 +130,20 @@ def multi_head_attention_forward(
     if is_causal and attn_mask is None and (need_weights or key_padding_mask is not None):
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     batched = query.ndim == 3
+    one_product = key is query and value is query and not use_separate_proj_weight
     if not batched:
         query, key, value = (t.unsqueeze(1) for t in (query, key, value))
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     length, batch, width = query.shape
     head = width // num_heads
-    if use_separate_proj_weight:
-        biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-        q, k, v = (linear(t, w, b) for t, w, b in zip((query, key, value), (q_proj_weight, k_proj_weight, v_proj_weight), biases))
-    elif key is query and value is query:
-        q, k, v = linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
+    separate: Any = (q_proj_weight, k_proj_weight, v_proj_weight)
+    joint: Any = in_proj_weight
+    if one_product:
+        q, k, v = linear(query, joint, in_proj_bias).chunk(3, -1)
     else:
+        weights_of = separate if use_separate_proj_weight else joint.chunk(3)
         biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-        q, k, v = (linear(t, w, b) for t, w, b in zip((query, key, value), in_proj_weight.chunk(3), biases))
+        q, k, v = (linear(t, w, b) for t, w, b in zip((query, key, value), weights_of, biases))
     causal_only = is_causal and key_padding_mask is None and not need_weights
     bias = None if causal_only else _additive(attn_mask, q, num_heads, batch)
     padding = _additive(key_padding_mask, q, num_heads, batch, padding=True)

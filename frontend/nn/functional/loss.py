@@ -12,7 +12,7 @@ from ingot._tensor import Tensor
 from ingot.composite import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
-from ingot.nn.functional.linear import cosine_similarity, pairwise_distance
+from ingot.nn.functional.dense import cosine_similarity, pairwise_distance
 from ingot.runtime import capture
 
 

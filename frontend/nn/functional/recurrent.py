@@ -100,7 +100,7 @@ def _layer(
         gx = gx + (b_ih if inner_bias or b_hh is None else b_ih + b_hh)
     out, hidden = w_hh.shape[1], w_hh.shape[0] // GATES[mode]
     body = _body(mode, x.dtype, x.shape[1], hidden, out, inner_bias, live is not None)
-    consts = [w_hh] + ([w_hr] if w_hr is not None else []) + ([b_hh] if inner_bias else [])
+    consts = [t for t in (w_hh, w_hr, b_hh if inner_bias else None) if t is not None]
     xs = [gx] + ([live] if live is not None else [])
     *final, ys = record(OPS["scan"], (*consts, *states, *xs), (body, len(consts), len(states), x.shape[0], reverse))
     return (ys, *final)
@@ -124,7 +124,8 @@ def _cell(
         gx = gx + (b_ih if inner_bias or b_hh is None else b_ih + b_hh)
     hidden = w_hh.shape[1]
     body = _body(mode, x.dtype, x.shape[0], hidden, hidden, inner_bias, False)
-    inputs = (w_hh, *([b_hh] if inner_bias else []), *states, gx)
+    consts = [t for t in (w_hh, b_hh if inner_bias else None) if t is not None]
+    inputs = (*consts, *states, gx)
     return tuple(record(OPS["call"], inputs, (body,))[: len(states)])
 
 

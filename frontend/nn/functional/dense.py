@@ -135,7 +135,8 @@ def _cosine_similarity(x1: Tensor, x2: Tensor, dim: int, eps: float) -> Tensor:
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along dim."""
-    return _cosine_similarity(*ingot.broadcast_tensors(x1, x2), dim, eps)
+    a, b = ingot.broadcast_tensors(x1, x2)
+    return _cosine_similarity(a, b, dim, eps)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
