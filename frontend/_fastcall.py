@@ -73,7 +73,10 @@ def fast_call(
         return None
     _guards(c, guards)
     slots, keep = _inputs(c, spec, numbers)
-    for i, n in enumerate(spec.nbytes):
+    if spec.donations:
+        c.names["buffers"] = spec.buffers
+        c.add(f"{''.join(f'o{i}, ' for i in range(len(spec.nbytes)))} = buffers()")
+    for i, n in enumerate(() if spec.donations else spec.nbytes):
         c.add(f"o{i} = allocate({n})")
     slots += [f"o{i}.address" for i in range(len(spec.nbytes))]
     c.names["run"] = spec.run

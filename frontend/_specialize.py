@@ -289,6 +289,7 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
             if t is not None and s in written and all(isinstance(p, LeafStep) for p in t._steps):
                 spec.refresh.append((weakref.ref(t), s))
     spec.rebuild = _rebuilder(shape, flat)
+    spec.settle()
     if rebound:
         guards.set_rebound(rebound)
     guards.slots = [(slot, state.was_none) for slot, state in trace.slots.items() if state.was_none is not None and slot not in b.slot_of]

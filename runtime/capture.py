@@ -77,10 +77,10 @@ class Source:
 class Captured:
     """A Storage from outside, and what it held before the trace."""
 
-    __slots__ = ("base", "edge", "generation", "exposed", "placeholder", "stand_in", "tensors")
+    __slots__ = ("base", "edge", "exposed", "version", "placeholder", "stand_in", "tensors")
 
     def __init__(self, s: Storage, placeholder: Array):
-        self.base, self.edge, self.generation, self.exposed = s.base, s.edge, s.generation, s.exposed
+        self.base, self.edge, self.exposed, self.version = s.base, s.edge, s.exposed, s.version.n
         self.placeholder = placeholder
         self.stand_in: Leaf | None = None  # for the history of the base, if it has one
         self.tensors: list[Any] = []  # weak references to the tensors that were read
@@ -243,7 +243,7 @@ class Trace(Recorder):
     def restore(self) -> None:
         """Give every captured Storage its own value back. Tensors that were read notice by its generation."""
         for s, c in self.captured.items():
-            s.base, s.edge, s.exposed = c.base, c.edge, c.exposed
+            s.base, s.edge, s.exposed, s.version.n = c.base, c.edge, c.exposed, c.version
             if c.exposed is None:
                 s.renew()
             else:

@@ -6,6 +6,7 @@ put them: results, Storages written in place, gradient slots, attributes. Nothin
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -102,6 +103,26 @@ class CompiledNode(Node):
         return out
 
 
+def _references() -> int:
+    """How many references `sys.getrefcount` counts of an object that one local variable holds."""
+    x = object()
+    return sys.getrefcount(x)
+
+
+_LOCAL = _references()
+
+
+def _own(s: Storage, tensors: list[Any]) -> memory.Buffer | None:
+    """The memory of a Storage, if nothing holds it but the Storage, the `tensors` (weakly) that cache it, and one caller."""
+    a = s.base
+    b = a.buffer
+    if s.exposed is not None or b is None or sys.getrefcount(b) > _LOCAL + 1:
+        return None
+    n = _LOCAL + 2
+    n += sum([t is not None and t._array is a for t in [r() for r in tensors]])
+    return b if sys.getrefcount(a) <= n else None
+
+
 class Specialization:
     """See the module. Built by `ingot._specialize`."""
 
@@ -111,7 +132,11 @@ class Specialization:
         self.sources = list(sources)
         self.in_types = graph.in_types
         self.by_value = [i in graph.scalars for i in range(len(graph.inputs))]
-        self.run = executor.executable(graph).run
+        executable = executor.executable(graph)
+        self.run = executable.run
+        manifest = getattr(executable, "manifest", {})
+        self.aliases = {int(out): tuple(ins) for out, ins in manifest.get("aliases", {}).items()}
+        self.donations: dict[int, tuple[Storage, list[Any]]] = {}  # outputs that may be written over what a Storage holds
         self.out_types: tuple[TensorType, ...] = graph.out_types
         self.nbytes = [t.nbytes for t in self.out_types]
         self.recipes: list[Recipe] = []
@@ -164,7 +189,7 @@ class Specialization:
         """Run with the given argument leaves (Tensors and numbers)."""
         keep = self.gather(leaves)
         slots: list[Any] = [a.value if by_value else ready(a).address for a, by_value in zip(keep, self.by_value)]
-        buffers = [memory.allocate(n) for n in self.nbytes]
+        buffers = self.buffers()
         slots += [b.address for b in buffers]
         try:
             self.run(*slots)
@@ -172,6 +197,34 @@ class Specialization:
             raise translate(error) from None
         self.calls += 1
         return self.finish(leaves, keep, buffers)
+
+    def settle(self) -> None:
+        """Find the outputs that can be written in place. Called when all else is known."""
+        saved = {k for where, k in self.backward.reads if where == "in"} if self.backward is not None else set()
+        used = {r.out for r in self.recipes} | {out for out, _ in self.fresh}
+        if self.backward is not None:
+            used |= {k for where, k in self.backward.reads if where == "out"}
+        taken: set[int] = set()
+        for w in self.writes:
+            if w.kind != "storage" or w.history != "keep" or w.out in used:
+                continue
+            for k in self.aliases.get(w.out, ()):
+                if self.sources[k].kind == "storage" and self.sources[k].of is w.of and k not in saved | taken:
+                    taken.add(k)
+                    self.donations[w.out] = (w.of, [r for r, s in self.refresh if s is w.of])
+                    break
+
+    def buffers(self) -> list[memory.Buffer]:
+        """Memory for the outputs: what is replaced is written over where nobody else can see it. The caller holds each input once."""
+        if not self.donations:
+            return [memory.allocate(n) for n in self.nbytes]
+        found = []
+        for out, n in enumerate(self.nbytes):
+            donation = self.donations.get(out)
+            found.append(_own(*donation) if donation is not None else None)
+            if found[-1] is None:
+                found[-1] = memory.allocate(n)
+        return found  # type: ignore[return-value]
 
     def finish(self, leaves: Sequence[Any], keep: list[Array], buffers: list[memory.Buffer]) -> Any:
         """Put the outputs where they belong."""
@@ -223,6 +276,10 @@ class Specialization:
     def _write(self, w: Write, leaves: Sequence[Any], outs: list[Array], fresh: list[Storage], edge: Callable[[int], Edge | None]) -> None:
         if w.kind == "storage":
             s = w.of
+            if w.out in self.donations and s.base.buffer is outs[w.out].buffer:  # written in place
+                s.version.n += 1
+                s.renew()
+                return
             s.commit(outs[w.out], s.edge if w.history == "keep" else edge(w.out))
         elif w.kind == "argument":
             t = leaves[w.of]
