@@ -16,7 +16,7 @@ from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import memory
 from ingot.runtime.array import host
-from ingot.runtime.recorder import here, user_location
+from ingot.runtime.recorder import Recorder, here, user_location
 from ingot.runtime.scalars import host_number, number, rank0
 from ingot.runtime.storage import LeafStep, Movement
 from ingot.runtime.tape import Blank, Leaf, Version, attach, signature
@@ -50,8 +50,11 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
                 t._now()
             values.append(t._array)
             edges.append(t._edge)
-    sig = signature(op, attrs, values)
     loc = user_location()
+    try:
+        sig = signature(op, attrs, values)
+    except ShapeError as error:
+        raise _explained(error, values, loc) from None
     outs = rec.emit(op, values, attrs, sig.out_types, loc)
     node = None
     if rec.grad_enabled:
@@ -87,6 +90,18 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
         for t in results:
             t._weak = True  # made of Python numbers alone
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _explained(error: ShapeError, values: Sequence[arrays.Array], loc: Any) -> ShapeError:
+    """The error with the user's line, and where its operands were made."""
+    from ingot.ir.location import describe, resolve
+
+    lines = [str(error), describe(loc)] if loc is not None else [str(error)]
+    for i, a in enumerate(values):
+        made = a.source.made_at(a) if isinstance(a.source, Recorder) else None
+        where = f" made at {resolve(made)}" if made is not None else ""
+        lines.append(f"  operand {i} is {a.type}{where}")
+    return ShapeError("\n".join(lines))
 
 
 def scalar(value: Any, dtype: DType) -> Tensor:

@@ -224,6 +224,11 @@ class Recorder:
         scalars = frozenset(k for k, i in enumerate(inputs) if i < 0 and self.input_keys[-1 - i] < 0)
         return Graph(name, graph_inputs, tuple(nodes), tuple(values[i] for i in live), scalars=scalars)
 
+    def made_at(self, a: Array) -> Location | None:
+        """Where the pending value `a` was recorded."""
+        first = self._first_outputs()
+        return next((loc for n, loc in enumerate(self.locs) if first[n] <= a.value < first[n + 1]), None)
+
     def _first_outputs(self) -> list[int]:
         """The number of each node's first output; one more at the end."""
         first, at = [], 0
