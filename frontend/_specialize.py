@@ -206,8 +206,8 @@ class _Builder:
         for c in self.trace.captured.values():
             for r in c.tensors:
                 t = r()
-                if t is not None and t._storage is not None and t._storage.exposed is None:
-                    t._now()
+                if t is not None and t._storage is not None:
+                    t._now()  # of shared memory too: what was read last is a value of the trace
 
 
 def specialize(

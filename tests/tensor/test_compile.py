@@ -701,3 +701,20 @@ def test_saved_values_survive_in_place_steps():
             p.grad = None
         out.sum().backward()  # with the values of its forward: a compiled call saves values, not versions
         assert model[2].bias.grad.tolist() == [6, 6, 6]
+
+
+def test_views_of_shared_memory_read_inside():
+    table = ingot.zeros(3).unsqueeze(0)
+    seen = table.numpy()  # shares the memory
+    m = nn.Linear(3, 3)
+    m.register_buffer("table", table)
+
+    @ingot.compile
+    def f(x):
+        return (x + m.table).sum(), m.table[:, 1:] * 2
+
+    for i in range(3):
+        seen[0, 1] = i
+        total, part = f(ingot.ones(2, 3))
+        assert float(total) == 6 + 2 * i and part.tolist() == [[2.0 * i, 0.0]]
+    assert m.table.tolist() == [[0.0, 2.0, 0.0]]
