@@ -105,7 +105,7 @@ def _trace(fn: Callable, name: str, args: tuple) -> tuple[Specialization, Any, R
         raise RuntimeError(f"export: {name} changes tensors outside of it; a module with batch norm wants eval() first")
     if [r.kind for r in spec.recipes] != ["value"] * len(spec.recipes):
         raise RuntimeError(f"export: {name} returns something that was not computed in it")
-    order = [r.index for r in spec.recipes]
+    order = [r.out for r in spec.recipes]
     if order != list(range(len(spec.out_types))):  # a value that is returned twice is an output twice
         outputs = spec.graph.outputs
         spec.graph = spec.graph.replace(outputs=tuple(outputs[i] for i in order))
