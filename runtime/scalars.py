@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingot.ir.dtypes import DType, f16, f32
+from ingot.ir.dtypes import DType, f16, f32, f64
 from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime.array import Array, host
 
@@ -49,7 +49,7 @@ def number(value: Any, dtype: DType) -> bool | int | float:
 
 def host_number(value: Any, dtype: DType) -> Array:
     """`value` as a rank-0 Array of `dtype`, passed by value to the code that reads it."""
-    return host(rank0(dtype), value if type(value) is float and dtype.bits == 64 else number(value, dtype))
+    return host(rank0(dtype), value if type(value) is float and dtype is f64 else number(value, dtype))
 
 
 def wrap_i64(n: int) -> int:

@@ -152,7 +152,7 @@ def scatter(
     axis = one_dim(dim, input.ndim)
     if not isinstance(source, Tensor):
         need_index("scatter", index)
-        source = apply("broadcast", scalar(source, input.dtype), attrs=(tuple(index.shape),))
+        source = apply("broadcast", number_tensor(source, input.dtype), attrs=(tuple(index.shape),))
     _need_same("scatter", input, source)
     _scatter_check("scatter", input, axis, index, source)
     return emit_out(_scatter(input, index, source, axis, "set" if reduce is None else _REDUCE[reduce]), out)

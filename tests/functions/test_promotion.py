@@ -98,3 +98,10 @@ def test_out() -> None:
     values, indices = ingot.empty(1), ingot.empty(1, dtype=ingot.int64)
     ingot.max(ingot.tensor([[1.0, 3.0]]), 1, out=(values, indices))
     assert (values.item(), indices.item()) == (3.0, 1)
+
+
+def test_a_float_beside_integers_is_truncated_where_the_dtype_is_fixed() -> None:
+    x = ingot.zeros(3, dtype=ingot.int64)
+    assert ingot.scatter(x, 0, ingot.tensor([1]), 2.5).tolist() == [0, 2, 0]
+    x[2] = 1.75
+    assert x.fill_(-1.5).tolist() == [-1, -1, -1]
