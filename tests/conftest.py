@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--bless", action="store_true", help="rewrite the expected output in text tests (tests/**/*.ir) with what comes out now")
+    parser.addoption("--bless", action="store_true", help="rewrite the expected output in text tests (tests/**/*.ir)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

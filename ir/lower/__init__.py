@@ -63,7 +63,9 @@ class _Shared:
         if code is None:
             code = self.codes[node] = len(self.codes) + 1
             axes = node.attrs[0]
-            extent = ", ".join(str(node.inputs[0].type.shape[a]) for a in (axes if isinstance(axes, tuple) else (axes,)) if a < node.inputs[0].type.rank)
+            extent = ", ".join(
+                str(node.inputs[0].type.shape[a]) for a in (axes if isinstance(axes, tuple) else (axes,)) if a < node.inputs[0].type.rank
+            )
             self.checks[code] = (f"{node.op.name}: index out of range for dimension of size {extent}", node.loc)
         return code
 
@@ -97,7 +99,9 @@ class _Launch:
         self.body = body
 
 
-def _lower(graph: Graph, shared: _Shared, invariant: frozenset[Value] = frozenset()) -> tuple[list[Step], list[Step], int, dict[int, tuple[int, ...]]]:
+def _lower(
+    graph: Graph, shared: _Shared, invariant: frozenset[Value] = frozenset()
+) -> tuple[list[Step], list[Step], int, dict[int, tuple[int, ...]]]:
     """Steps that only need the `invariant` inputs, then the others; the arena they use; which outputs may alias inputs.
 
     The body of a loop runs the first once: what they make stays where it is, beside the arena of the rest.

@@ -1,9 +1,10 @@
 """Tiled contractions: matrix products and convolutions on packed register tiles.
 
 Both are out[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], where b, m, k (and n) may be several dims. Rows of A are
-broadcast, from where they lie or, where many columns share them, packed as [k][row]; B is packed into panels [k][NR] of whole vectors; a tile of MR rows times NR columns stays
-in registers over all of k, and the elementwise ops that follow are applied before it is stored. A convolution is the
-same thing on its input, padded once: the offset of a tap is part of k. Nothing of the size of im2col exists.
+broadcast, from where they lie or, where many columns share them, packed as [k][row]; B is packed into panels [k][NR] of
+whole vectors; a tile of MR rows times NR columns stays in registers over all of k, and the elementwise ops that follow
+are applied before it is stored. A convolution is the same thing on its input, padded once: the offset of a tap is part
+of k. Nothing of the size of im2col exists.
 
 Tiles at the end of a dim start early and overlap their neighbour instead of being masked: both write the same values.
 """
@@ -82,7 +83,9 @@ def _dot(node: Node) -> _Form:
     )  # fmt: skip
 
 
-def _padded(x: Value, low: tuple[int, ...], extent: tuple[int, ...], gap: tuple[int, ...]) -> tuple[tuple[int, ...], Callable[[Pull, Point], Scalar]]:
+def _padded(
+    x: Value, low: tuple[int, ...], extent: tuple[int, ...], gap: tuple[int, ...]
+) -> tuple[tuple[int, ...], Callable[[Pull, Point], Scalar]]:
     """x with its spatial dims set into zeros: `low` in front, `gap` times further apart, `extent` in all."""
     shape = (*x.type.shape[:2], *extent)
 
@@ -260,7 +263,11 @@ class _Contraction:
         while block > 1 and batch * -(-self.panels // block) * m_tiles < WANTED_ITEMS:
             block = -(-block // 2)
         group = max(1, min(m_tiles, FLOPS_PER_ITEM // max(1, flops * block)))
-        while group > 1 and batch * -(-self.panels // block) * -(-m_tiles // group) < WANTED_ITEMS and group * flops * block > FLOPS_PER_ITEM // 8:
+        while (
+            group > 1
+            and batch * -(-self.panels // block) * -(-m_tiles // group) < WANTED_ITEMS
+            and group * flops * block > FLOPS_PER_ITEM // 8
+        ):
             group = -(-group // 2)
         n_blocks, m_groups = -(-self.panels // block), -(-m_tiles // group)
         items = batch * n_blocks * m_groups
@@ -270,7 +277,15 @@ class _Contraction:
             step = -(-f.k[0] // want)
             parts = -(-f.k[0] // step)
         total = 2 * batch * math.prod(f.m) * self.n_total * self.k_total
-        w.schedule += [("tile", self.tile), ("NR", self.nr), ("block", block), ("group", group), ("items", items), ("parts", parts), ("overlap", True)]
+        w.schedule += [
+            ("tile", self.tile),
+            ("NR", self.nr),
+            ("block", block),
+            ("group", group),
+            ("items", items),
+            ("parts", parts),
+            ("overlap", True),
+        ]
         self.parts, self.step = parts, step
         self.m_flat = math.prod(f.m)
         self.pitch = self.panels * self.nr
@@ -352,7 +367,6 @@ class _Contraction:
             with w.loop("parallel", -(-items // per)) as c:
                 with w.loop("serial", self._count(c, per, items)) as i:
                     item(ix.add(ix.mul(c, per), i))
-
 
     def _rows(self) -> Callable[[Point, Point, Point], Scalar]:
         """How an element of A is loaded: in place where it lies in memory as it is, else from a staged copy."""

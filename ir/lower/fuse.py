@@ -18,7 +18,9 @@ LOCAL = frozenset(("window_max", "window_sum", "window_argmax", "window_sum_grad
 CONTRACTIONS = frozenset(("dot", "conv", "conv_input_grad", "conv_weight_grad"))
 SPECIAL = frozenset(("scatter", "index_put", "window_scatter", "cumsum", "cumprod", "cummax", "cummin", "sort", "scan"))
 WHOLE_OPERANDS = frozenset(("sort", "scan"))  # these read buffers, not elements
-VIEWS = frozenset(("reshape", "transpose", "broadcast", "slice", "pad", "reverse", "concatenate", "gather", "index_get", "constant", "iota"))
+VIEWS = frozenset(
+    ("reshape", "transpose", "broadcast", "slice", "pad", "reverse", "concatenate", "gather", "index_get", "constant", "iota")
+)
 TRANSCENDENTAL = frozenset((
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh",
     "atanh", "tanh", "sigmoid", "erf", "erfc", "lgamma", "digamma", "pow", "atan2", "random_bits", "fmod", "remainder",
@@ -221,7 +223,9 @@ class _Fuser:
             return
         if self._through_view(g, other) or self._through_view(other, g):
             return
-        if self.reaches(other, {self.find(p) for p in g.preds} - {other.index}) or self.reaches(g, {self.find(p) for p in other.preds} - {g.index}):
+        if self.reaches(other, {self.find(p) for p in g.preds} - {other.index}) or self.reaches(
+            g, {self.find(p) for p in other.preds} - {g.index}
+        ):
             return
         self.merged[other.index] = g.index
         del self.groups[other.index]
@@ -236,7 +240,9 @@ class _Fuser:
 
     def _through_view(self, g: Group, other: Group) -> bool:
         """Whether g reads members of `other` at other points than its own."""
-        return any(self.home.get(v) is not other and other.index in self.deps_of(v) for n in g.nodes for v in n.inputs if self.home.get(v) is not g)
+        return any(
+            self.home.get(v) is not other and other.index in self.deps_of(v) for n in g.nodes for v in n.inputs if self.home.get(v) is not g
+        )
 
     def join_reduction(self, node: Node, at: int) -> None:
         (v,) = node.inputs
@@ -365,9 +371,9 @@ class _Fuser:
 
     def _outside_of_chain(self, v: Value, g: Group) -> bool:
         """Whether g also serves other readers, so that computing v elsewhere would be extra work."""
-        return any(w is not v and w in g.maps and (w in self.graph.outputs or self._outside_users(w, g, self.graph.users)) for w in g.maps) or any(
-            n.op.name in REDUCTIONS for n in g.nodes
-        )
+        return any(
+            w is not v and w in g.maps and (w in self.graph.outputs or self._outside_users(w, g, self.graph.users)) for w in g.maps
+        ) or any(n.op.name in REDUCTIONS for n in g.nodes)
 
     def _cost(self, v: Value, g: Group, in_memory: set[Value], limit: int) -> int | None:
         """Instructions to compute v from memory, None if that is impossible or above `limit`."""

@@ -32,8 +32,8 @@ def both(w: KernelWriter, a: Scalar | None, b: Scalar) -> Scalar:
 
 
 def strided(
-    w: KernelWriter, out: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]], dilation: Sequence[int],
-    extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
+    w: KernelWriter, out: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],    extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
 ) -> tuple[Point, Scalar | None]:  # fmt: skip
     """Input coordinates of a window: o * stride + t * dilation - low, and the mask of those inside (None: all are)."""
     at: list[Index] = []
@@ -234,4 +234,3 @@ LOCAL_RULES: dict[str, Rule] = {
     "window_max": _window_max, "window_sum": _window_sum, "window_argmax": _window_argmax, "window_sum_grad": _window_sum_grad,
     "dot": _dot, "conv": _conv, "conv_input_grad": _conv_input_grad, "conv_weight_grad": _conv_weight_grad,
 }  # fmt: skip
-

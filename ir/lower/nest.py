@@ -59,7 +59,9 @@ class _Axis:
 
 
 class _Nest:
-    def __init__(self, graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int):
+    def __init__(
+        self, graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int
+    ):
         self.graph = graph
         self.group = group
         self.name = name
@@ -222,7 +224,14 @@ class _Nest:
         items = rows * blocks
         item_work = per_point * block * inner
 
-        w.schedule += [("rows", rows), ("block", block), ("blocks", blocks), ("inner", inner), ("width", self.width), ("passes", self.passes)]
+        w.schedule += [
+            ("rows", rows),
+            ("block", block),
+            ("blocks", blocks),
+            ("inner", inner),
+            ("width", self.width),
+            ("passes", self.passes),
+        ]
         self.kept = kept
         self.block = block
         self.blocks = blocks
@@ -566,8 +575,8 @@ def _merges(i: Index, outer: str, inner: str, extent: int) -> bool:
     return a == b * extent
 
 
-def lower_nest(graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int) -> Kernel:
+def lower_nest(
+    graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int
+) -> Kernel:
     """The kernel of a nest group. `buffer_of` names the buffer of a value in memory; `lanes`: f32 lanes of a vector."""
     return _Nest(graph, group, name, buffer_of, check, lanes).emit()
-
-

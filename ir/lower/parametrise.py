@@ -9,7 +9,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ingot.ir.loop.ir import (
-    Atom, Check, Coef, Div, For, If, Index, IndexValue, Kernel, Load, Mod, Param, Stmt, Store, Var,
+    Atom,
+    Check,
+    Coef,
+    Div,
+    For,
+    If,
+    Index,
+    IndexValue,
+    Kernel,
+    Load,
+    Mod,
+    Param,
+    Stmt,
+    Store,
+    Var,
 )  # fmt: skip
 
 __all__ = ["parametrise"]
@@ -85,5 +99,3 @@ def parametrise(kernel: Kernel) -> tuple[Kernel, tuple[int, ...]]:
     r = _Rewriter()
     body = r.body(kernel.body)
     return Kernel(kernel.name, kernel.buffers, tuple(f"n{k}" for k in range(len(r.values))), body, kernel.schedule), tuple(r.values)
-
-

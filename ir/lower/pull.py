@@ -207,7 +207,9 @@ def _slice(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
 def _reverse(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
     (axes,) = node.attrs
     shape = node.outputs[0].type.shape
-    return p.at(node.inputs[0], tuple(ix.add(ix.const(d - 1), ix.mul(i, -1)) if k in axes else i for k, (i, d) in enumerate(zip(idx, shape))), mask)
+    return p.at(
+        node.inputs[0], tuple(ix.add(ix.const(d - 1), ix.mul(i, -1)) if k in axes else i for k, (i, d) in enumerate(zip(idx, shape))), mask
+    )
 
 
 def _both(w: KernelWriter, a: Scalar | None, b: Scalar) -> Scalar:
@@ -215,12 +217,12 @@ def _both(w: KernelWriter, a: Scalar | None, b: Scalar) -> Scalar:
 
 
 def _pad(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
-    low, high, interior = node.attrs
+    low, _, interior = node.attrs
     src, fill = node.inputs
     w = p.w
     cond: Scalar | None = None
     inner: list[Index] = []
-    for i, lo, hi, gap, d, out in zip(idx, low, high, interior, src.type.shape, node.outputs[0].type.shape):
+    for i, lo, gap, d, out in zip(idx, low, interior, src.type.shape, node.outputs[0].type.shape):
         if d == out:  # nothing is added in this dim
             inner.append(i)
             continue
@@ -293,7 +295,9 @@ def index_layout(axes: tuple[int, ...], index_rank: int) -> int:
     return axes[0] if adjacent else 0
 
 
-def index_point(p: Pull, node: Node, src: Value, indices: tuple[Value, ...], axes: tuple[int, ...], idx: Point, mask: Scalar | None) -> Point:
+def index_point(
+    p: Pull, node: Node, src: Value, indices: tuple[Value, ...], axes: tuple[int, ...], idx: Point, mask: Scalar | None
+) -> Point:
     """The point of `src` that advanced indexing reads (or writes) for the point `idx` of its result."""
     rank = max((v.type.rank for v in indices), default=0)
     at = index_layout(axes, rank)

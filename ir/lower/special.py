@@ -248,6 +248,7 @@ def cumulative(s: Special) -> list[Kernel]:
 
     lines = math.prod(others)
     if vector:
+
         def wide(i: Index) -> None:
             with w.loop("vector", shape[-1], s.lanes) as v:
                 line(i, v)
@@ -294,7 +295,9 @@ def sort(s: Special) -> list[Kernel]:
             with w.loop("serial", -(-n // (2 * half))) as pair:
                 base = ix.mul(pair, 2 * half)
                 left_n = w.min(w.index_value(ix.add(ix.const(n), ix.mul(base, -1))), w.const(half, dtypes.i64))
-                right_n = w.max(w.min(w.index_value(ix.add(ix.const(n - half), ix.mul(base, -1))), w.const(half, dtypes.i64)), w.const(0, dtypes.i64))
+                right_n = w.max(
+                    w.min(w.index_value(ix.add(ix.const(n - half), ix.mul(base, -1))), w.const(half, dtypes.i64)), w.const(0, dtypes.i64)
+                )
                 left, right = w.acc(dtypes.i64, 0), w.acc(dtypes.i64, 0)
                 with w.loop("serial", w.as_index(w.add(left_n, right_n))) as k:
                     l, r = w.get_acc(left, dtypes.i64), w.get_acc(right, dtypes.i64)
