@@ -154,6 +154,8 @@ class _Builder:
             found.append(Write("argument", i, out, "keep" if keeps else self.rooted(out, edge)))
         for slot, state in self.trace.slots.items():
             held = state.held
+            if slot in self.trace.inner_slots and slot not in self.slot_of:
+                continue
             if held is None:
                 if state.was_none is not True:
                     found.append(Write("slot_none", slot, 0))
@@ -292,7 +294,8 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     spec.settle()
     if rebound:
         guards.set_rebound(rebound)
-    guards.slots = [(slot, state.was_none) for slot, state in trace.slots.items() if state.was_none is not None and slot not in b.slot_of]
+    inner = trace.inner_slots | set(b.slot_of)
+    guards.slots = [(slot, state.was_none) for slot, state in trace.slots.items() if state.was_none is not None and slot not in inner]
     guards.requires = [(t, was) for t, was in trace.requires]
     guards.types = [(t, f"{t.dtype.torch_name}{list(t.shape)}", t._storage, "") for t, _ in trace.requires]
     return spec

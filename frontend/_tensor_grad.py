@@ -77,6 +77,9 @@ class Differentiable:
         if slot is None:
             slot = self._slot = GradSlot(self._array.type)
             slot.owner = weakref.ref(self)
+            rec = here.recorder
+            if rec.tracing:
+                rec.inner_slots.add(slot)
         return slot
 
     @property

@@ -38,6 +38,7 @@ class CompositeTrace(Recorder):
         super().__init__()
         self.outer = here.recorder
         self.name = name
+        self.inner_slots: set[Any] = set()
         self.grad_enabled = False  # the derivative comes from the graph
 
     def placeholder(self, like: Tensor) -> Tensor:

@@ -107,8 +107,10 @@ def _explained(error: ShapeError, values: Sequence[arrays.Array], loc: Any) -> S
 def scalar(value: Any, dtype: DType) -> Tensor:
     """A Python number as a rank-0 Tensor of `dtype`, passed to compiled code by value. While a composite is traced it is a constant.
 
-    RuntimeError where an integer dtype cannot hold it.
+    A number that a compiled function was called with is converted. RuntimeError where an integer dtype cannot hold it.
     """
+    if isinstance(value, Tensor):
+        return convert(value, dtype)
     if here.recorder.tracing:
         made = constant(number(value, dtype), dtype)
         made._weak = True

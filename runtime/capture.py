@@ -118,6 +118,7 @@ class Trace(Recorder):
         self.sources: list[Source] = []
         self.captured: dict[Storage, Captured] = {}
         self.slots: dict[GradSlot, SlotState] = {}
+        self.inner_slots: set[GradSlot] = set()  # of tensors made here: they end with the trace
         self.cells: dict[Any, Any] = {}
         self.generators: dict[Any, list] = {}
         self.requires: list[tuple[Any, bool]] = []  # tensors read, and whether they required gradients
@@ -228,7 +229,8 @@ class Trace(Recorder):
                 raise RuntimeError("this tensor was read while another thread traced a function that uses it; read it again")
         raise refuse(
             "the value of a tensor is not known while a function is compiled: it cannot be printed, made a number or decide a branch",
-            "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function",
+            "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function; name a float argument "
+            "in compile(static=...) if Python must see its value",
         )
 
     def flush(self) -> None:

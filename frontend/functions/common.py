@@ -121,6 +121,8 @@ def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:
 
     Negative ints down to minus the largest are taken by unsigned dtypes too, as in torch.
     """
+    if isinstance(value, Tensor):
+        return scalar(value, dtype)  # the float argument of a compiled function
     value = python_number(value)
     if dtype.kind in "iu" and isinstance(value, int):
         span = 1 << dtype.bits

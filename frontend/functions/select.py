@@ -119,11 +119,11 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
     check_tensor("lerp", input)
     check_tensor("lerp", end, "end", 2)
     for name, t in (("end", end), ("weight", weight)):
-        if isinstance(t, Tensor) and t.dtype is not input.dtype:
+        if isinstance(t, Tensor) and not t._weak and t.dtype is not input.dtype:
             raise RuntimeError(f"expected dtype {input.dtype} for `{name}` but got dtype {t.dtype}")
     if input.dtype.kind != "f":
         raise refuse("lerp", input.dtype)
-    w = weight if isinstance(weight, Tensor) else scalar(weight, dtypes.f32 if input.dtype in dtypes.Half else input.dtype)
+    w = weight if isinstance(weight, Tensor) and not weight._weak else scalar(weight, dtypes.f32 if input.dtype in dtypes.Half else input.dtype)
     return emit_out(_lerp(input, end, w), out)
 
 

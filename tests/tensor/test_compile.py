@@ -718,3 +718,52 @@ def test_views_of_shared_memory_read_inside():
         total, part = f(ingot.ones(2, 3))
         assert float(total) == 6 + 2 * i and part.tolist() == [[2.0 * i, 0.0]]
     assert m.table.tolist() == [[0.0, 2.0, 0.0]]
+
+
+def test_a_gradient_penalty_inside_a_step():
+    model, other = net(), net()
+
+    def make(m):
+        opt = ingot.optim.SGD(m.parameters(), lr=0.1)
+
+        def f(x):
+            opt.zero_grad()
+            x = x.detach().requires_grad_()
+            y = m(x).sum()
+            (g,) = ingot.autograd.grad(y, x, create_graph=True)
+            loss = (g * g).sum() + y
+            loss.backward()
+            opt.step()
+            return loss, x.grad
+
+        return f
+
+    c, e = ingot.compile(make(model)), make(other)
+    for i in range(3):
+        x, _ = data(6, i)
+        for a, b in zip(c(x), e(x)):
+            close(a.detach(), b, 1e-5) if not b.requires_grad else close(a.detach(), b.detach(), 1e-5)
+    assert c.stats["traces"] == 1
+
+
+def test_averaged_parameters_with_a_run_time_weight():
+    model = net()
+    average = [p.detach().clone() for p in model.parameters()]
+
+    @ingot.compile
+    def update(w):
+        with ingot.no_grad():
+            for a, p in zip(average, model.parameters()):
+                a.lerp_(p, w)
+
+    with ingot.no_grad():
+        for p in model.parameters():
+            p.mul_(3)
+    want = [a.numpy() * 0.5 + p.detach().numpy() * 0.5 for a, p in zip(average, model.parameters())]
+    update(0.5)
+    for a, w in zip(average, want):
+        close(a, w)
+    update(1.0)
+    for a, p in zip(average, model.parameters()):
+        close(a, p.detach())
+    assert update.stats["traces"] == 1
