@@ -267,6 +267,7 @@ NAMES = {
     "index_copy": "ingot.functions.index",
     "index_fill": "ingot.functions.index",
     "index_put": "ingot.functions.index",
+    "index_put_": "ingot.functions.index",
     "index_select": "ingot.functions.index",
     "inf": "ingot.functions.constants",
     "inference_mode": "ingot.grad_mode",

@@ -25,8 +25,8 @@ from ingot.functions.common import (
 )
 
 __all__ = [
-    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_select", "masked_fill", "masked_scatter", "masked_select",
-    "put", "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
+    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_put_", "index_select", "masked_fill", "masked_scatter",
+    "masked_select", "put", "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
 ]  # fmt: skip
 
 
