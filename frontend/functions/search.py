@@ -135,7 +135,7 @@ def searchsorted(
     """
     check_tensor("searchsorted", sorted_sequence, "sorted_sequence")
     if side not in (None, "left", "right"):
-        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}".replace("torch.", ""))
+        raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
         raise RuntimeError("searchsorted(): side and right can't be set to opposites, got side of left while right was True")
     right = right or side == "right"

@@ -62,7 +62,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     """
     check_tensor("clamp", input)
     if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None".replace("torch.", ""))
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     bounds = [b for b in (min, max) if b is not None]
     for b in bounds:
         if not isinstance(b, Tensor) and not is_number(b):
@@ -123,7 +123,8 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
             raise RuntimeError(f"expected dtype {input.dtype} for `{name}` but got dtype {t.dtype}")
     if input.dtype.kind != "f":
         raise refuse("lerp", input.dtype)
-    w = weight if isinstance(weight, Tensor) and not weight._weak else scalar(weight, dtypes.f32 if input.dtype in dtypes.Half else input.dtype)
+    wide = dtypes.f32 if input.dtype in dtypes.Half else input.dtype
+    w = weight if isinstance(weight, Tensor) and not weight._weak else scalar(weight, wide)
     return emit_out(_lerp(input, end, w), out)
 
 

@@ -172,9 +172,8 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     check_tensor("permute", input)
     if len(dims) != input.ndim:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
-            "dimensions "
-            f"i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(dims)}".replace("(sparse_coo)", "")
+            "permute(): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
+            f"i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(dims)}"
         )
     perm = tuple(one_dim(d, input.ndim) for d in dims)
     if len(set(perm)) != len(perm):
