@@ -80,7 +80,7 @@ class CompiledFunction:
         if found is not None:
             for entry in found:
                 spec, guards = entry
-                failed = guards.failed()
+                failed = guards.failed() or guards.aliased(leaves)
                 if failed is None:
                     if "capture" in switches.get("INGOT_CHECK"):
                         self._check(spec, structure, leaves, numbers)
@@ -118,7 +118,7 @@ class CompiledFunction:
                 if x._storage is not None:
                     shared = storages.setdefault(id(x._storage), i)
                     if shared != i or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves):
-                        shared = x  # shares memory with another argument: known by reference
+                        shared = _Identity(x)  # shares memory with another argument: known by reference
                     else:
                         shared = None
                 slot = x._slot
@@ -192,7 +192,7 @@ class CompiledFunction:
                     return f"argument {i} is {a[0]}, it was {b[0]}"
                 if a[2] != b[2]:
                     return f"argument {i} {'requires' if a[2] else 'does not require'} gradients, before it did{' not' if a[2] else ''}"
-                if a[3] != b[3] or a[4] is not b[4]:
+                if a[3] != b[3] or a[4] != b[4]:
                     return f"argument {i} shares memory with others in another way"
                 return f"argument {i} is a {a[1].__name__} of another kind"
             return f"argument {i} is {_said(a)}, it was {_said(b)}"

@@ -8,7 +8,7 @@ epoch has moved; the rest is compared at each call, mostly by identity.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
@@ -237,6 +237,8 @@ class Guards:
         self.slots: list[tuple[Any, bool]] = []  # gradient slots, and whether they were None
         self.requires: list[tuple[Tensor, bool]] = []
         self.types: list[tuple[Any, str, Any, str]] = []
+        self.captured: dict[Any, None] = {}  # Storages
+        self.by_reference: dict[int, Tensor] = {}  # arguments that must be these very tensors, for they are captured too
         self.epoch = EPOCH[0]
         self.modules = [(m, type(m).__name__, _module_state(m, frozenset())) for m in roots.modules]
         self.optimizers = [(o, type(o).__name__, _optimizer_state(o)) for o in roots.optimizers]
@@ -259,6 +261,20 @@ class Guards:
         """Attributes that calls assign themselves are compared by type only."""
         self.rebound = {k: frozenset(v) for k, v in rebound.items()}
         self.modules = [(m, n, _module_state(m, self.rebound[id(m)]) if id(m) in self.rebound else s) for m, n, s in self.modules]
+
+    def aliased(self, leaves: Sequence[Any]) -> str | None:
+        """How arguments share memory with captured tensors in another way than they did; None if they do not."""
+        for i, x in enumerate(leaves):
+            if i in self.by_reference:
+                if x is not self.by_reference[i]:
+                    return f"argument {i} is not the captured tensor that it was"
+            elif isinstance(x, Tensor) and x._storage is not None and x._storage in self.captured:
+                if not any(x is t for t in self.by_reference.values()) and not self._shared(x, leaves):
+                    return f"argument {i} shares memory with a tensor that the function captures"
+        return None
+
+    def _shared(self, x: Tensor, leaves: Sequence[Any]) -> bool:
+        return any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves)
 
     def failed(self) -> str | None:
         """What differs from the trace, in words; None if nothing does."""

@@ -11,7 +11,7 @@ from ingot._guards import Guards, Roots, find_roots
 from ingot._pytree import flatten, unflatten
 from ingot._tensor import Tensor, wrap
 from ingot.ir.dtypes import f64
-from ingot.runtime.capture import TRACING, CaptureError, LeakedTensorError, Source, Trace, run_traced
+from ingot.runtime.capture import TRACING, AliasedArgument, CaptureError, LeakedTensorError, Source, Trace, run_traced
 from ingot.runtime.recorder import here
 from ingot.runtime.scalars import rank0
 from ingot.runtime.specialization import Backward, Recipe, Released, Specialization, Write, derive_backward, usable
@@ -24,7 +24,7 @@ __all__ = ["specialize"]
 class _Builder:
     """One trace on its way to a Specialization."""
 
-    def __init__(self, name: str, roots: Roots, leaves: Sequence[Any], numbers: Sequence[int]):
+    def __init__(self, name: str, roots: Roots, leaves: Sequence[Any], numbers: Sequence[int], by_reference: frozenset[int]):
         self.name = name
         self.roots = roots
         self.leaves = leaves
@@ -36,6 +36,7 @@ class _Builder:
         self.edges: dict[int, Edge] = {}  # output -> edge
         self.fresh: dict[Storage, int] = {}
         self.before = [(table, dict(table)) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
+        self.by_reference = by_reference  # argument tensors that are captured rather than stood in for
         self.given = self._stand_in(numbers)
 
     # ---- arguments
@@ -43,7 +44,6 @@ class _Builder:
     def _stand_in(self, numbers: Sequence[int]) -> list[Any]:
         given: list[Any] = []
         seen: dict[int, Tensor] = {}
-        groups: dict[Storage, int] = {}
         for i, leaf in enumerate(self.leaves):
             if i in numbers:
                 a = self.trace.placeholder(rank0(f64), Source("number", i), scalar=True)
@@ -55,9 +55,12 @@ class _Builder:
                 given.append(leaf)
             elif id(leaf) in seen:
                 given.append(seen[id(leaf)])
+            elif i in self.by_reference:
+                given.append(leaf)
+                seen[id(leaf)] = leaf
             else:
                 leaf._now()
-                if leaf._storage is not None and (leaf._storage in groups or self._shared(leaf)):
+                if leaf._storage is not None and self._shared(leaf):
                     given.append(leaf)  # it shares memory with another argument: by reference
                     seen[id(leaf)] = leaf
                     continue
@@ -71,6 +74,9 @@ class _Builder:
     def _argument(self, leaf: Tensor, i: int) -> Tensor:
         t = wrap((self.trace.placeholder(leaf._array.type, Source("arg", i)), None), type(leaf))
         self.stand_ins.append((t, i))
+        self.trace.arguments[id(leaf)] = i
+        if leaf._storage is not None:
+            self.trace.arguments[leaf._storage] = i
         if leaf._edge is not None:
             slot = t._grad_slot()
             slot.grad = None if leaf._slot is None else leaf._slot.grad
@@ -226,7 +232,13 @@ def specialize(
         if ready_state is not None:
             ready_state()
     with TRACING:
-        spec, guards, trace = _traced(_Builder(name, roots, leaves, numbers), fn, structure)
+        by_reference: frozenset[int] = frozenset()
+        while True:
+            try:
+                spec, guards, trace = _traced(_Builder(name, roots, leaves, numbers, by_reference), fn, structure)
+                break
+            except AliasedArgument as found:
+                by_reference |= {found.index}
         for state in trace.slots.values():
             state.held = state.given = None
         trace.cells.clear()
@@ -292,6 +304,8 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
                 spec.refresh.append((weakref.ref(t), s))
     spec.rebuild = _rebuilder(shape, flat)
     spec.settle()
+    guards.captured = {s: None for s in trace.captured}
+    guards.by_reference = {i: b.leaves[i] for i in b.by_reference}
     if rebound:
         guards.set_rebound(rebound)
     inner = trace.inner_slots | set(b.slot_of)

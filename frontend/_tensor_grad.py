@@ -52,8 +52,8 @@ class Differentiable:
         on = self.requires_grad
         if bool(requires_grad) == on:
             return self  # type: ignore[return-value]
-        if self._storage is not None:
-            epoch.bump()  # compiled functions may have seen the flag
+        if self._storage is not None and self._storage.watched:
+            epoch.bump()  # a compiled function may have seen the flag
         if not requires_grad:
             if not isinstance(self._edge[0], Leaf):  # type: ignore[index]
                 raise RuntimeError(
@@ -182,13 +182,14 @@ class Differentiable:
         edge = self._edge
         if rec.tracing:
             rec.will_rebind(self)
+        if self._storage is not None and self._storage.watched:
+            epoch.bump()
         src = value.detach()
         self._array, self._storage, self._steps = src._array, src._storage, src._steps
         self._generation, self._version_cell = src._generation, None if src._storage is None else src._storage.version
         self._edge = edge
         if edge is not None:
             self._steps += (LeafStep(edge[0]),)  # type: ignore[arg-type]
-        epoch.bump()
         if self._slot is not None and self._slot.grad is None:
             self._slot.type = self._array.type
             if edge is not None:

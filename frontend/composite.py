@@ -28,6 +28,9 @@ __all__ = ["composite", "CompositeTrace"]
 F = TypeVar("F", bound=Callable)
 
 
+_LIMIT = 1024  # signatures kept of one composite
+
+
 class CompositeTrace(Recorder):
     """The recorder while a composite is traced: its inputs are placeholders, and nothing else may be read."""
 
@@ -142,6 +145,8 @@ def composite(fn: F) -> F:
         except TypeError as e:
             raise TypeError(f"{name}: a static argument is not hashable ({e})") from None
         if traced is None:
+            if len(traces) >= _LIMIT:
+                traces.clear()
             traced = traces[k] = _trace(fn, name, args, kwargs)
         if traced.order is not None:
             tensors = [tensors[i] for i in traced.order]

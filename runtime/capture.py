@@ -43,6 +43,14 @@ def active() -> bool:
     return rec.tracing and not rec.composite
 
 
+class AliasedArgument(BaseException):  # not for the function to catch
+    """An argument shares memory with a tensor that is captured: the trace starts again, with it by reference."""
+
+    def __init__(self, index: int):
+        super().__init__(f"argument {index} is captured as well")
+        self.index = index
+
+
 @contextmanager
 def outside() -> Iterator[None]:
     """A block that is not traced but runs at once, for state that must exist before it is captured."""
@@ -123,6 +131,7 @@ class Trace(Recorder):
         self.generators: dict[Any, list] = {}
         self.requires: list[tuple[Any, bool]] = []  # tensors read, and whether they required gradients
         self.thread = threading.get_ident()
+        self.arguments: dict[Any, int] = {}  # argument tensors (by id) and their Storages that have a stand-in
 
     # ---- inputs
 
@@ -143,6 +152,8 @@ class Trace(Recorder):
         if s is None:
             if t._array.source is self:
                 return
+            if id(t) in self.arguments:
+                raise AliasedArgument(self.arguments[id(t)])
             s = t._share()
         elif s.base.source is self:
             found = self.captured.get(s)
@@ -159,6 +170,9 @@ class Trace(Recorder):
 
     def capture_storage(self, s: Storage) -> Captured:
         """Replace the value of a Storage from outside by a placeholder."""
+        if s in self.arguments:
+            raise AliasedArgument(self.arguments[s])
+        s.watched = True
         found = self.captured[s] = Captured(s, self.placeholder(s.base.type, Source("storage", s)))
         s.base = found.placeholder
         s.exposed = None

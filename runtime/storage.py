@@ -178,7 +178,7 @@ def _constant(value: Any, t: TensorType) -> Pair:
 class Storage:
     """What a tensor and its views share: the present value, where its gradient goes, and how often it was written."""
 
-    __slots__ = ("base", "edge", "generation", "version", "exposed", "writable", "__weakref__")
+    __slots__ = ("base", "edge", "generation", "version", "exposed", "writable", "watched", "__weakref__")
 
     def __init__(self, base: Array, edge: Edge | None, version: Version | None):
         self.base = base
@@ -187,6 +187,7 @@ class Storage:
         self.version = version or Version()
         self.exposed: Any = None  # None, True (for as long as it lives), or a weak reference to the NumPy array
         self.writable = True
+        self.watched = False  # a compiled function has captured it
 
     def read(self, steps: Sequence[Step], own: bool = False) -> tuple[Pair, float]:
         """The present value of a view, and the generation it is of.
