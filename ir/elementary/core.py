@@ -21,7 +21,7 @@ class Format:
     values with their remainders."""
 
     dtype: DType
-    int: DType  # of the same width
+    integer: DType  # of the same width
     mantissa: int  # stored bits
     bias: int
     magic: float
@@ -77,7 +77,7 @@ def at_least(e: Any, x: Any, limit: float) -> Any:
 
 
 def bits(e: Any, x: Any) -> Any:
-    return e.bitcast(x, format_of(e, x).int)
+    return e.bitcast(x, format_of(e, x).integer)
 
 
 def with_sign_of(e: Any, magnitude: Any, x: Any) -> Any:

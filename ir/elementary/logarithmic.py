@@ -86,7 +86,7 @@ def log1p(e: Any, x: Scalar) -> Scalar:
     f = format_of(e, x)
     u = e.add(x, 1.0)
     k, rounded, shifted = log_parts(e, u, denormals=False)
-    scale = e.bitcast(e.sub(e.const(f.one, f.int), shifted), f.dtype)
+    scale = e.bitcast(e.sub(e.const(f.one, f.integer), shifted), f.dtype)
     exact = e.fma(x, scale, e.sub(scale, 1.0))
     y = log1p_core(e, e.select(e.gt(x, 2.0 ** (f.mantissa + 2)), rounded, exact))
     y = _ends(e, x, _natural(e, k, y, f), -1.0)

@@ -149,7 +149,7 @@ def _in_quadrant(e: Any, s: Scalar, c: Scalar, quadrant: Any) -> Scalar:
     """sin of r + quadrant * pi/2."""
     f = format_of(e, s)
     odd = e.ne(e.and_(quadrant, 1), 0)
-    flip = e.shl(e.and_(quadrant, 2), f.int.bits - 2)
+    flip = e.shl(e.and_(quadrant, 2), f.integer.bits - 2)
     return e.bitcast(e.xor(bits(e, e.select(odd, c, s)), flip), f.dtype)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop.ir import Buffer, Check, For, If, Kernel, Load, Stmt, Store
@@ -184,7 +185,7 @@ def _lower(
             (before if at in once else steps).append(Launch(p.kernel, tuple(where[root(v)] for v in p.values), p.params))
             accesses.append((at, p, {root(v) for v in p.values}))
         else:
-            steps.extend(_scan(p[0], shared, lambda v: where[root(v)], lambda size, at=at: arena.place(at, at, size), f"t{shared.fresh()}"))
+            steps.extend(_scan(p[0], shared, lambda v: where[root(v)], partial(arena.place, at, at), f"t{shared.fresh()}"))
             accesses.append((at, None, {root(v) for v in (*p[0].inputs, *p[0].outputs)}))
     for r, slot in copies:
         steps.append(Copy(Ref(slot), where[r], r.type.nbytes))
@@ -251,6 +252,7 @@ def _form(graph: Graph, g: Group, in_memory: set[Value]) -> tuple[object, list[V
         leaves.append(v)
     parts.append((g.kind, g.shape, tuple(sorted(g.reduced)), g.sealed, tuple(number[v] for v in g.outputs)))
     parts.append(tuple((number[v], m) for v, m in g.maps.items()))
+    parts.append(tuple((number[n.outputs[0]], m) for n, m in g.opened.items()))
     return tuple(parts), leaves
 
 

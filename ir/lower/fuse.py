@@ -44,6 +44,7 @@ class Group:
         self.reduced: frozenset[int] = frozenset()
         self.nodes: list[Node] = []
         self.maps: dict[Value, tuple[int | None, ...]] = {}
+        self.opened: dict[Node, tuple[int | None, ...]] = {}  # the same for the input, of a reduction whose input is no member
         self.preds: set[int] = set()
         self.first = self.last = 0  # positions in the graph
         self.sealed = False  # a split reduction: no full member may follow
@@ -146,8 +147,9 @@ class _Fuser:
                 if not free:
                     return None
                 want = d + len(g.shape) - rank
-                axes[d] = want if want in free else free[-1]
-                used.add(axes[d])
+                axis = want if want in free else free[-1]
+                axes[d] = axis
+                used.add(axis)
         wide = {a for a, e in enumerate(g.shape) if e != 1}
         kept = wide - g.reduced
         if not kept <= used:
@@ -232,6 +234,8 @@ class _Fuser:
         for v, vm in other.maps.items():
             g.maps[v] = tuple(None if a is None else to.get(a) for a in vm)
             self.home[v] = g
+        for n, m in other.opened.items():
+            g.opened[n] = tuple(None if a is None else to.get(a) for a in m)
         g.reduced = g.reduced or reduced
         position = self.position
         g.nodes = sorted(g.nodes + other.nodes, key=position.__getitem__)
@@ -261,6 +265,7 @@ class _Fuser:
         g = self.new_group("nest", shape, at)
         g.reduced = frozenset(axes)
         g.sealed = self._splits(g.shape, g.reduced)
+        g.opened[node] = tuple(range(len(shape)))
         self.add(g, node, at, [tuple(None if d in axes else d for d in range(len(shape)))])
 
     @staticmethod
@@ -318,17 +323,17 @@ class _Fuser:
                 if n.op.name in WHOLE_OPERANDS:
                     wanted.update(n.inputs)
         users = graph.users
-        # (value, reading group or None) through views; computed once, from the consumers back
         for at, node in enumerate(graph.nodes):
             for v in node.outputs:
-                g = self.home.get(v)
-                if g is None:
+                home = self.home.get(v)
+                if home is None:
                     if v in wanted:  # a view that must be in memory: a copy of its own
                         g = self.new_group("nest", v.type.shape, at)
                         self.add(g, node, at, [tuple(range(v.type.rank))])
                         g.outputs.append(v)
                         in_memory.add(v)
                     continue
+                g = home
                 if g.kind == "special":
                     g.outputs.append(v)
                     in_memory.add(v)

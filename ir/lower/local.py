@@ -33,7 +33,7 @@ def both(w: KernelWriter, a: Scalar | None, b: Scalar) -> Scalar:
 
 def strided(
     w: KernelWriter, out: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int],    extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
+    dilation: Sequence[int], extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
 ) -> tuple[Point, Scalar | None]:  # fmt: skip
     """Input coordinates of a window: o * stride + t * dilation - low, and the mask of those inside (None: all are)."""
     at: list[Index] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -95,8 +96,7 @@ class _Nest:
         self.pull.along_k = self.along_k
         for n in self.group.nodes:
             if n.op.name in LOCAL or n.op.name in CONTRACTIONS:
-                rule = LOCAL_RULES[n.op.name]
-                self.pull.known[n.outputs[0]] = lambda idx, n=n, rule=rule: rule(self.pull, n, idx)
+                self.pull.known[n.outputs[0]] = partial(LOCAL_RULES[n.op.name], self.pull, n)
 
     def _source(self, v: Value) -> str | None:
         if v in self.members:
@@ -115,7 +115,7 @@ class _Nest:
         (v,) = node.inputs
         if v in self.group.maps:
             return self.point(v, at)
-        return tuple(at)  # the reduction opened the group: the space is the input's shape
+        return tuple(ZERO if a is None else at[a] for a in self.group.opened[node])
 
     # -- the trial: which axes merge, which one the vector runs along
 
@@ -127,8 +127,7 @@ class _Nest:
             w.ranges[f"a{a}"] = d
             at.append(ix.var(f"a{a}") if d != 1 else ZERO)
         for n in self.reductions:
-            out = n.outputs[0]
-            self.pull.known[out] = lambda idx, n=n: convert(w, w.const(0, dtypes.f32), n.outputs[0].type.dtype)
+            self.pull.known[n.outputs[0]] = partial(_stand_in, w, n.outputs[0].type.dtype)
         for n in self.reductions:
             self.pull.at(n.inputs[0], self.input_point(n, at))
         stores: list[Index] = []
@@ -336,7 +335,7 @@ class _Nest:
             outputs = [v for v in g.outputs if v in self.full and self.levels[v] == k] if self.reductions else []
             accs = {n: self._declare(n) for n in here}
             if here or outputs or any(c[1] == k for c in self.cached.values()):
-                self._inner_loops(at, list(self.inner), lambda at, k=k, accs=accs, outputs=outputs: self._fold(at, k, accs, outputs))
+                self._inner_loops(at, list(self.inner), partial(self._fold, k, accs, outputs))
             for n in here:
                 self._finish(n, at, tuple(w.get_acc(a, d) for a, d in zip(accs[n], (d for d, _ in reduction_rule(n)[1]))))
         for v in g.outputs:
@@ -350,7 +349,7 @@ class _Nest:
         out = n.outputs[0]
         result = convert(self.w, accs[1] if n.op.name in ("argmax", "argmin") else accs[0], out.type.dtype)
         point = self.point(out, at)
-        self.pull.known[out] = lambda idx: result if idx == point else None
+        self.pull.known[out] = partial(_only_at, point, result)
 
     def _inner_loops(self, at: list[Index], axes: list[_Axis], body: Callable[[list[Index]], None]) -> None:
         w = self.w
@@ -367,7 +366,7 @@ class _Nest:
         else:
             body(at)
 
-    def _fold(self, at: list[Index], k: int, accs: dict[Node, tuple[str, ...]], outputs: list[Value]) -> None:
+    def _fold(self, k: int, accs: dict[Node, tuple[str, ...]], outputs: list[Value], at: list[Index]) -> None:
         w = self.w
         for v, (buf, first) in self.cached.items():
             assert self.vec is not None
@@ -379,7 +378,7 @@ class _Nest:
             elif first < k:
                 x = w.load(buf, i, v.type.dtype, pinned=True)
                 point = self.point(v, at)
-                self.pull.known[v] = lambda idx, x=x, point=point: x if idx == point else None
+                self.pull.known[v] = partial(_only_at, point, x)
         for n, names in accs.items():
             self._accumulate(n, names, at)
         for v in outputs:
@@ -466,7 +465,7 @@ class _Nest:
         w.schedule += [("split", parts), ("step", step)]
         scratch = {n: tuple(w.scratch(d, max(1, parts * rows), "kernel") for d, _ in reduction_rule(n)[1]) for n in self.reductions}
 
-        def partial(item: Index, part: Index) -> None:
+        def fold_part(item: Index, part: Index) -> None:
             at, block = self._place(item)
             base = ix.mul(part, step)
             count = self._rest(part, step, long.extent)
@@ -518,7 +517,7 @@ class _Nest:
             self._across(at, block, row)
 
         with w.loop("parallel", items * parts) as p:
-            partial(self._div(p, parts) if items > 1 else ix.const(0), self._mod(p, parts) if items > 1 else p)
+            fold_part(self._div(p, parts) if items > 1 else ix.const(0), self._mod(p, parts) if items > 1 else p)
         if items == 1:
             combine(ix.const(0))
         else:
@@ -547,6 +546,16 @@ class _Nest:
             if not axis.reduced:
                 out = ix.add(ix.mul(out, axis.extent), at[axis.members[-1]])
         return out
+
+
+def _only_at(point: Point, x: Scalar, idx: Point) -> Scalar | None:
+    """x at its own point; what is asked for elsewhere is unknown."""
+    return x if idx == point else None
+
+
+def _stand_in(w: KernelWriter, dtype: DType, idx: Point) -> Scalar:
+    """Something of the right dtype, while only indices matter."""
+    return convert(w, w.const(0, dtypes.f32), dtype)
 
 
 def _stride(i: Index, var: str) -> int | None:

@@ -76,7 +76,8 @@ P = _Ops()
 class Match(dict):
     """Bindings by name: values for Vars, attribute values, and `out`, the type of the value that is replaced."""
 
-    __getattr__ = dict.__getitem__
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
 
 
 def always(m: Match) -> bool:

@@ -127,11 +127,10 @@ class Simplifier:
         if len(inputs) != len(pattern.args):
             return False
         for arg, v in zip(pattern.args, inputs):
-            kind = type(arg)
-            if kind is Var:
+            if isinstance(arg, Var):
                 if m.setdefault(arg.name, v) is not v:
                     return False
-            elif kind is Splat:
+            elif isinstance(arg, Splat):
                 if not arg.matches(self.splats.get(v)):
                     return False
             else:
