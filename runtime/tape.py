@@ -219,7 +219,8 @@ class OpNode(Node):
         assert saved is not None
         cts = tuple([g is not None for g in grads])
         back = sig.backward(self.wrt, cts)
-        if not isinstance(back, Exception) and not all(i in saved for i in back.reads_inputs + tuple([~i for i in back.reads_outputs])):
+        reads = () if back is None or isinstance(back, Exception) else back.reads_inputs + tuple([~i for i in back.reads_outputs])
+        if not all(i in saved for i in reads):
             cts = tuple([t.dtype.kind == "f" for t in sig.out_types])
             back = sig.backward(self.wrt, cts)
             grads = [zeros(t) if g is None and c else g for g, c, t in zip(grads, cts, sig.out_types)]
