@@ -95,6 +95,11 @@ CASES = {
     "reshape between": ([(12, 10), (120,)], lambda x, y: (O["exp"](x).reshape((120,)) * y).reshape((10, 12)).sum((1,))),
     "output that is an input": ([(3, 4)], lambda x: (x, x + 1.0, x)),
     "output that is a view": ([(3, 4)], lambda x: (x.transpose((1, 0)), (x * 2.0).reshape((12,)), x.const(3.0))),
+    "spaces of unequal rank": (
+        [(2, 4)] * 3,
+        lambda x, a, b: (x.reshape((2, 1, 4)) - mean(x.reshape((2, 1, 4)), (2,))) * (a * b).reshape((2, 1, 4)),
+    ),
+    "reductions of nothing": ([(0, 8), (0, 2)], lambda x, y: mean((x * 2.0).reshape((0, 2, 4)), (2,)).reshape((0, 2)) + y),
     "nothing": ([(0, 4), (4,)], lambda x, y: (x * y, x.sum((0,)), x.sum((1,)))),
 }  # fmt: skip
 
