@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from ingot.ir.graph import Graph, Location, Node, Value
 from ingot.ir.op import Op
@@ -283,9 +283,13 @@ def translate(error: Exception) -> Exception:
     return error
 
 
+_RECORDERS: WeakSet[Recorder] = WeakSet()  # of all threads
+
+
 class _Local(threading.local):
     def __init__(self) -> None:
         self.recorder: Any = Recorder()
+        _RECORDERS.add(self.recorder)
 
 
 here = _Local()
@@ -303,16 +307,26 @@ def flush() -> None:
         rec.flush()
 
 
-def _after_fork() -> None:
-    """The child drops what was pending, and gets locks of its own."""
+def _before_fork() -> None:
+    """Run what the forking thread has pending: parent and child both have the values then."""
     rec = here.recorder
-    rec.lock = threading.RLock()
-    lost = RuntimeError("this value was pending when the process forked: compute it before the fork (for example with .numpy())")
-    for r in rec.handles:
-        a = r()
-        if a is not None and a.buffer is None and a.source is rec:
-            a.source, a.value = lost, None
-    rec.clear()
+    if not rec.tracing:
+        try:
+            rec.flush()
+        except Exception:  # those values keep their error; it is raised where one is read
+            pass
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _after_fork() -> None:
+    """The child has one thread: what others had pending is dropped, and locks that they held are new."""
+    lost = RuntimeError("this value was pending in another thread when the process forked: compute it before the fork, with .numpy()")
+    for rec in list(_RECORDERS):
+        rec.lock = threading.RLock()
+        for r in rec.handles:
+            a = r()
+            if a is not None and a.buffer is None and a.source is rec:
+                a.source, a.value = lost, None
+        rec.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
