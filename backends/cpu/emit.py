@@ -8,7 +8,8 @@ from typing import Any
 from ingot.backends.cpu.accumulators import Accumulator
 from ingot.backends.cpu.loops import Loops
 from ingot.backends.cpu.memory import memory_type
-from ingot.backends.cpu.scalars import Value, constant, instruction, type_of
+from ingot.backends.cpu.rare import Rare, rare_parts
+from ingot.backends.cpu.scalars import Value, constant, instruction, literal, type_of
 from ingot.backends.cpu.writer import Module
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -54,6 +55,7 @@ class FunctionEmitter(Loops):
         self.scratch_bytes = 0
         self.streams = False
         self.local_dtypes: dict[str, DType] = {}  # of scratch seen ahead of its declaration
+        self._rare: dict[int, tuple[list[Stmt], dict[int, list[Rare]]]] = {}
         self._changes: dict[int, frozenset[str]] = {}
 
     # -- what comes from outside -------------------------------------------------------------------------------------
@@ -108,8 +110,42 @@ class FunctionEmitter(Loops):
     # -- statements --------------------------------------------------------------------------------------------------
 
     def body(self, stmts: list[Stmt]) -> None:
+        known = self._rare.get(id(stmts))
+        if known is None:
+            known = self._rare[id(stmts)] = (stmts, rare_parts(stmts))  # the list is kept, so that its id stays its own
+        rare = known[1]
         for s in stmts:
+            if id(s) in rare:
+                parts = rare[id(s)]
+                if not parts:
+                    continue
+                for part in parts:
+                    self.rarely(part)
             _STATEMENTS[type(s)](self, s)
+
+    def rarely(self, part: Rare) -> None:
+        """Run these instructions where some lane needs them; elsewhere their results are 0, which nobody reads."""
+        cond = self.operand(part.cond)
+        if not part.side:
+            cond = instruction(self, "not", [cond], dtypes.bool_)
+        start, then, after = self.block, self.label(), self.label()
+        some = self._any(cond.text, cond.lanes) if cond.lanes else cond.text
+        self.push()
+        self.block = then
+        for s in part.cone:
+            self.let(s)
+        end = self.block
+        lines = self.pop()
+        self.line(f"br i1 {some}, label %{then}, label %{after}")
+        self.lines.append(f"{then}:")
+        self.lines += lines
+        self.line(f"br label %{after}")
+        self.start_block(after)
+        for name in part.results:
+            v = self.names[name]
+            nothing = "zeroinitializer" if v.lanes else literal(0, v.dtype)
+            text = self.new(f"phi {type_of(v.dtype, v.lanes)} [ {nothing}, %{start} ], [ {v.text}, %{end} ]")
+            self.names[name] = Value(text, v.dtype, v.lanes, self.depth)
 
     def let(self, s: Let) -> None:
         v = instruction(self, s.op, [self.operand(a) for a in s.args], s.dtype)

@@ -1,0 +1,74 @@
+"""Walking loop IR: the statements of a body, and what each of them reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ingot.ir.loop.ir import (
+    Acc,
+    Check,
+    Div,
+    Dyn,
+    For,
+    GetAcc,
+    If,
+    Index,
+    IndexValue,
+    Let,
+    Load,
+    Mod,
+    Operand,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
+)
+
+__all__ = ["statements", "operands", "indices", "index_names"]
+
+
+def statements(body: list[Stmt]) -> Iterator[Stmt]:
+    """Every statement, in order, loops before what is inside them."""
+    for s in body:
+        yield s
+        if isinstance(s, (For, If)):
+            yield from statements(s.body)
+
+
+def operands(s: Stmt) -> tuple[Operand, ...]:
+    """The scalars that a statement itself reads (not those in its indices or its body)."""
+    if isinstance(s, Let):
+        return s.args
+    if isinstance(s, Load):
+        return () if s.mask is None else (s.mask,)
+    if isinstance(s, Store):
+        return (s.src,) if s.mask is None else (s.src, s.mask)
+    if isinstance(s, Acc):
+        return (s.init,)
+    if isinstance(s, Reduce):
+        return s.values
+    if isinstance(s, SetAcc):
+        return (s.value,)
+    if isinstance(s, (If, Check)):
+        return (s.cond,)
+    return ()
+
+
+def indices(s: Stmt) -> tuple[Index, ...]:
+    """The index expressions of a statement."""
+    if isinstance(s, (Load, Store, IndexValue)):
+        return (s.index,)
+    if isinstance(s, For):
+        return (s.extent,)
+    if isinstance(s, (Reduce, SetAcc, GetAcc)):
+        return s.at
+    return ()
+
+
+def index_names(i: Index) -> Iterator[str]:
+    """The computed scalars that an index reads."""
+    for atom, _ in i.terms:
+        if isinstance(atom, Dyn):
+            yield atom.name
+        elif isinstance(atom, (Div, Mod)):
+            yield from index_names(atom.num)

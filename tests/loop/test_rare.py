@@ -1,0 +1,51 @@
+"""Code behind one side of a select runs only where some lane takes it, and never changes a result."""
+
+import numpy as np
+import pytest
+from harness import HOST_LEVELS, load, program_of
+
+from ingot.backends.cpu import LEVELS, llvm_text
+from ingot.backends.cpu.rare import rare_parts
+from ingot.ir.loop.interpret import run_kernel
+from ingot.ir.loop.text import parse_kernel
+
+
+def chain(name, start, n=15):
+    lines = [f"%{name}0 = mul({start}, 0x1.8p+0:f32) : f32"]
+    for k in range(1, n):
+        lines.append(f"%{name}{k} = fma(%{name}{k - 1}, {start}, -0x1.0p-3:f32) : f32")
+    return lines, f"%{name}{n - 1}"
+
+
+def kernel(kind, also_stored=False):
+    far, a = chain("a", "%x", 25)
+    other, b = chain("b", a, 3)
+    near, c = chain("c", "%x", 40)
+    lines = ["%x = load x[v]", "%k = gt(%x, 0x1p+1:f32) : bool", *far, *other, *near]
+    lines += [f"%s = select(%k, {a}, {c}) : f32", f"%t = select(%k, {b}, %s) : f32", "%u = add(%s, %t) : f32", "store y[v] = %u"]
+    if also_stored:
+        lines.append(f"store z[v] = {a}")
+    body = "\n".join(lines)
+    width = "width 16" if kind == "vector" else ""
+    return parse_kernel(f"kernel @k(x: f32 r, y: f32 w, z: f32 w; n) {{\n{kind} v in 0..$n {width} {{\n{body}\n}}\n}}")
+
+
+@pytest.mark.parametrize("also_stored", [False, True])
+@pytest.mark.parametrize("kind", ["serial", "vector"])
+def test_results_are_the_same(kind, also_stored):
+    k = kernel(kind, also_stored)
+    sides = [p.side for parts in rare_parts(k.body[0].body).values() for p in parts]
+    assert sides == ([False] if also_stored else [False, True])  # what is stored as well is computed for all
+    if kind == "vector":
+        assert "llvm.vector.reduce.or" in llvm_text(program_of(k, (3,)), LEVELS["x86-64-v3"])[0]
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 16, 100):
+        for high in (1.0, 2.1, 4.0):  # no lane, few lanes, many lanes on the far side
+            x = rng.uniform(-1, high, n + 1).astype(np.float32)
+            want = [x.copy(), np.zeros_like(x), np.zeros_like(x)]
+            run_kernel(k, want, [n])
+            for level in HOST_LEVELS[:3]:
+                got = [x.copy(), np.zeros_like(x), np.zeros_like(x)]
+                load(program_of(k, (n,)), level)(got)
+                np.testing.assert_array_equal(got[1], want[1])
+                np.testing.assert_array_equal(got[2], want[2])
