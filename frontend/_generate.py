@@ -11,7 +11,7 @@ import pkgutil
 
 # Modules whose whole __all__ is public; all modules of ingot.functions are added.
 PUBLIC = ("ingot._tensor", "ingot._device", "ingot.grad_mode", "ingot.random", "ingot._compile", "ingot.serialization", "ingot.printing",
-          "ingot.artifacts")  # fmt: skip
+          "ingot.artifacts", "ingot.machine")  # fmt: skip
 PRIVATE = {"wrap", "pair", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common",)
 MODULES = ("autograd", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
