@@ -122,7 +122,7 @@ def diff(
         raise RuntimeError(f"order must be non-negative but got {n}")
     axis = one_dim(dim, input.ndim)
     x = input
-    if prepend is not None or append is not None:
+    if n and (prepend is not None or append is not None):
         from ingot.functions.join import cat
 
         x = cat([t for t in (prepend, input, append) if t is not None], axis)

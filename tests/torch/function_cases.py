@@ -243,6 +243,7 @@ add("""
 """, REAL, x="[3,5]")  # fmt: skip
 add("""
     x.cumsum(0); x.cumsum(-1); x.cumprod(1); x.cummax(1); x.cummin(0); x.logcumsumexp(1); x.diff(); x.diff(n=2); x.diff(dim=0);
+    x.diff(n=0, prepend=x);
     m.trapezoid(x); m.trapezoid(x, dx=0.5, dim=0)
 """, FLOATS,
     x="distinct[3,4]", tol=6)  # fmt: skip

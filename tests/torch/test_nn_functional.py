@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import torch.nn.functional as TF
 from nn_support import array, compare
 
@@ -88,12 +89,18 @@ def test_embedding() -> None:
 def test_embedding_bag(mode: str) -> None:
     idx = np.array([[0, 3, 2], [5, 1, 0]])
     compare(F.embedding_bag, TF.embedding_bag, (idx, array((6, 4))), {"mode": mode})
+    flat, starts = np.array([0, 3, 2, 5, 1, 1]), np.array([0, 2, 2, 5])  # the second bag is empty
+    compare(F.embedding_bag, TF.embedding_bag, (flat, array((6, 4)), starts), {"mode": mode})
+    compare(F.embedding_bag, TF.embedding_bag, (flat, array((6, 4)), np.array([0, 2, 2, 6])), {"mode": mode, "include_last_offset": True})
+    compare(F.embedding_bag, TF.embedding_bag, (flat, array((6, 4)), starts), {"mode": mode, "padding_idx": 1, "sparse": False})
+    compare(F.embedding_bag, TF.embedding_bag, (idx, array((6, 4))), {"mode": mode, "padding_idx": -6})
 
 
 def test_distances() -> None:
     a, b = array((4, 5)), array((4, 5), 1)
     compare(F.cosine_similarity, TF.cosine_similarity, (a, b))
     compare(F.cosine_similarity, TF.cosine_similarity, (a, b), {"dim": 0, "eps": 1e-3})
+    compare(F.normalize, TF.normalize, (a,), {"p": 0.0, "dim": -1})
     compare(F.pairwise_distance, TF.pairwise_distance, (a, b))
     compare(F.pairwise_distance, TF.pairwise_distance, (a, b), {"p": 1.0, "keepdim": True})
 
@@ -275,6 +282,20 @@ def test_shuffles_and_folds() -> None:
 )
 def test_interpolate(shape: tuple, kwargs: dict) -> None:
     compare(F.interpolate, TF.interpolate, (array(shape),), kwargs, atol=3e-5)
+    x = np.random.default_rng(0).standard_normal(shape)  # float64 weights for a float64 input
+    np.testing.assert_allclose(F.interpolate(ingot.tensor(x), **kwargs).numpy(), TF.interpolate(torch.tensor(x), **kwargs), atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_interpolate_images(mode: str) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (1, 3, 4, 5)).astype(np.uint8)
+    got, want = (m.interpolate(t(x), (7, 9), mode=mode).numpy().astype(int) for m, t in ((F, ingot.tensor), (TF, torch.tensor)))
+    assert np.abs(got - want).max() <= 1  # torch's weights are short integers
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+def test_negative_pads_crop(mode: str) -> None:
+    compare(F.pad, TF.pad, (array((1, 3, 4, 5)), (-1, 2, 1, -2)), {"mode": mode})
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])

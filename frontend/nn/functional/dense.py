@@ -61,6 +61,7 @@ def embedding(
     """Rows of weight (n, d) at integer input (...) -> (..., d). IndexError for an index outside [0, n).
 
     The row `padding_idx` gets no gradient. With `max_norm`, rows read are first scaled down in place to that norm.
+    Gradients are dense, whatever `sparse` says.
     """
     if not isinstance(input, Tensor) or input.dtype.kind not in "iu":
         got = repr(input.dtype) if isinstance(input, Tensor) else type(input).__name__
@@ -72,8 +73,8 @@ def embedding(
         if not -n <= padding_idx < n:
             raise AssertionError(f"Padding_idx must be within num_embeddings: {padding_idx} of {n}")
         padding_idx %= n
-    if scale_grad_by_freq or sparse:
-        raise ValueError("embedding: scale_grad_by_freq and sparse are not supported; gradients are dense")
+    if scale_grad_by_freq:
+        raise ValueError("embedding: scale_grad_by_freq is not supported")
     input = input.long()
     if max_norm is not None:
         with ingot.no_grad():
@@ -84,25 +85,84 @@ def embedding(
 
 
 @composite
-def _bag(rows: Tensor, weights: Tensor | None, mode: str) -> Tensor:
+def _bag(rows: Tensor, weights: Tensor | None, keep: Tensor | None, bags: Tensor | None, count: int, mode: str) -> Tensor:
+    """rows (n, d) by bag numbers (n), or (bags, k, d) without them; `keep` leaves entries out."""
     if weights is not None:
         rows = rows * weights.unsqueeze(-1)
-    return rows.sum(-2) if mode == "sum" else rows.mean(-2) if mode == "mean" else rows.amax(-2)
+    kept = ingot.ones_like(rows[..., 0]) if keep is None else keep.to(rows.dtype)
+    if mode == "max":
+        if keep is not None:
+            rows = ingot.where(keep.unsqueeze(-1), rows, float("-inf"))
+        if bags is None:
+            best, number = rows.amax(-2), kept.sum(-1, keepdim=True)
+        else:
+            lowest = ingot.full((count, rows.shape[-1]), float("-inf"), dtype=rows.dtype)
+            best = lowest.scatter_reduce(0, bags.unsqueeze(-1).expand(rows.shape), rows, "amax")
+            number = ingot.zeros((count,), dtype=rows.dtype).index_add(0, bags, kept).unsqueeze(-1)
+        return ingot.where(number == 0, 0.0, best)
+    if keep is not None:
+        rows = rows * kept.unsqueeze(-1)
+    if bags is None:
+        total = rows.sum(-2)
+    else:
+        total = ingot.zeros((count, rows.shape[-1]), dtype=rows.dtype).index_add(0, bags, rows)
+    if mode == "sum":
+        return total
+    number = kept.sum(-1) if bags is None else ingot.zeros((count,), dtype=rows.dtype).index_add(0, bags, kept)
+    return total / number.clamp_min(1).unsqueeze(-1)
 
 
 def embedding_bag(
-    input: Tensor, weight: Tensor, per_sample_weights: Tensor | None = None, mode: str = "mean", padding_idx: int | None = None
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
 ) -> Tensor:
-    """Sum, mean or max of the rows of weight (n, d) at each bag of input (bags, k) -> (bags, d)."""
+    """Sum, mean or max of the rows of weight (n, d) at each bag of indices -> (bags, d).
+
+    input: (bags, k), or one dim with `offsets` (bags), where each bag begins; `include_last_offset`: a last offset says where
+    the last bag ends. Entries that are `padding_idx` count in no bag; an empty bag gives zeros. `per_sample_weights` scale the
+    rows (mode="sum" only). ValueError for other shapes. Gradients are dense, whatever `sparse` says.
+
+    >>> F.embedding_bag(ingot.tensor([1, 2, 4]), weight, ingot.tensor([0, 2]), mode="sum")
+    """
     if mode not in ("sum", "mean", "max"):
         raise ValueError(f"mode has to be one of sum, mean or max, not {mode!r}")
-    if input.ndim != 2:
-        raise ValueError(f"embedding_bag: input must be 2-D (bags, indices), but has shape {list(input.shape)}")
-    if per_sample_weights is not None and mode != "sum":
-        raise ValueError(f"embedding_bag: per_sample_weights is only supported with mode='sum', not {mode!r}")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(f"embedding_bag: per_sample_weights is only supported with mode='sum', not {mode!r}")
+        if tuple(per_sample_weights.shape) != tuple(input.shape):
+            raise ValueError(f"embedding_bag: per_sample_weights must have the input's shape {list(input.shape)}, "
+                             f"but has {list(per_sample_weights.shape)}")  # fmt: skip
+    if scale_grad_by_freq:
+        raise ValueError("embedding_bag: scale_grad_by_freq is not supported")
+    bags, count = None, 0
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None, as input is treated as a mini-batch of fixed length sequences")
+    elif input.ndim == 1:
+        if offsets is None or offsets.ndim != 1:
+            raise ValueError("embedding_bag: 1-D input needs 1-D offsets, where each bag begins")
+        count = offsets.shape[0] - bool(include_last_offset)
+        if count < 0:
+            raise ValueError("include_last_offset: number of offsets should be at least 1")
+        at = ingot.arange(input.shape[0], dtype=ingot.int64)
+        bags = ingot.searchsorted(offsets[:count].long(), at, right=True) - 1
+    else:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if padding_idx is not None:
-        raise ValueError("embedding_bag: padding_idx is not supported")
-    return _bag(embedding(input, weight), per_sample_weights, mode)
+        if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+            raise RuntimeError(f"padding_idx must be within the number of embeddings, but got {padding_idx} of {weight.shape[0]}")
+        padding_idx %= weight.shape[0]
+    keep = None if padding_idx is None else input != padding_idx
+    return _bag(embedding(input, weight, None, max_norm, norm_type), per_sample_weights, keep, bags, count, mode)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -157,6 +217,8 @@ def vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
         return x.abs().amax(dim, keepdim=keepdim)
     if p == 1:
         return x.abs().sum(dim, keepdim=keepdim)
+    if p == 0:
+        return (x != 0).to(x.dtype).sum(dim, keepdim=keepdim)
     power = (x * x if p == 2 else x.abs() ** p).sum(dim, keepdim=keepdim)
     zero = power == 0
     positive = ingot.where(zero, 1.0, power)

@@ -42,7 +42,8 @@ def _replicate_index(lo: int, n: int, hi: int) -> list[int]:
 
 
 def _circular_index(lo: int, n: int, hi: int) -> list[int]:
-    return [i % n for i in range(-lo, n + hi)]
+    first, kept = max(-lo, 0), n - max(-lo, 0) - max(-hi, 0)  # what negative pads crop does not come round again
+    return [first + i % kept for i in range(-max(lo, 0), kept + max(hi, 0))] if kept > 0 else []
 
 
 _INDEX = {"reflect": _reflect_index, "replicate": _replicate_index, "circular": _circular_index}
@@ -60,7 +61,7 @@ def _indexed(x: Tensor, pads: tuple[tuple[int, int], ...], mode: str) -> Tensor:
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Pad the last dims: `pad` is (left, right) of the last dim, then of the one before, and so on.
 
-    mode: "constant" (with `value`; negative pads crop), "reflect", "replicate" or "circular". RuntimeError for a
+    mode: "constant" (with `value`), "reflect", "replicate" or "circular"; negative pads crop. RuntimeError for a
     pad that does not fit the input.
 
     >>> F.pad(ingot.ones(2, 3), (1, 1)).shape
@@ -87,8 +88,6 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise NotImplementedError(f"padding mode {mode} is for 1 to 3 trailing dims of batched or unbatched input, not {list(input.shape)}")
     for k, (lo, hi) in enumerate(pairs):
         n = input.shape[input.ndim - 1 - k]
-        if lo < 0 or hi < 0:
-            raise RuntimeError(f"padding mode {mode} takes no negative pads, but got {(lo, hi)}")
         if n == 0 or (mode == "reflect" and max(lo, hi) >= n) or (mode == "circular" and max(lo, hi) > n):
             raise RuntimeError(f"padding {(lo, hi)} with mode {mode} does not fit a dim of {n} elements")
     return _indexed(input, pairs, mode)

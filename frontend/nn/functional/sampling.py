@@ -13,18 +13,18 @@ from ingot.composite import composite
 from ingot.ir.types import ShapeError
 
 
-def _source(out: int, extent: int, scale: float | None, align_corners: bool, clamp: bool = True) -> np.ndarray:
-    """Where in the input each of `out` outputs lies, in float32 as torch computes it."""
-    at = np.arange(out, dtype=np.float32)
+def _source(out: int, extent: int, scale: float | None, align_corners: bool, real: Any, clamp: bool = True) -> np.ndarray:
+    """Where in the input each of `out` outputs lies, in the precision `real` that torch computes it in."""
+    at = np.arange(out, dtype=real)
     if align_corners:
-        step = np.float32((extent - 1) / (out - 1)) if out > 1 else np.float32(0)
+        step = real((extent - 1) / (out - 1)) if out > 1 else real(0)
         return at * step
-    step = np.float32(1.0 / scale) if scale else np.float32(extent / out)
-    centre = (at + np.float32(0.5)) * step - np.float32(0.5)
-    return np.maximum(centre, np.float32(0)) if clamp else centre
+    step = real(1.0 / scale) if scale else real(extent / out)
+    centre = (at + real(0.5)) * step - real(0.5)
+    return np.maximum(centre, real(0)) if clamp else centre
 
 
-def _taps(mode: str, out: int, extent: int, scale: float | None, align_corners: bool) -> tuple[list, list]:
+def _taps(mode: str, out: int, extent: int, scale: float | None, align_corners: bool, real: Any) -> tuple[list, list]:
     """(positions, weights) lists: output i is the sum over taps t of weights[t][i] * input[positions[t][i]]."""
     if mode == "nearest":
         step = np.float32(1.0 / scale) if scale else np.float32(extent / out)
@@ -33,14 +33,14 @@ def _taps(mode: str, out: int, extent: int, scale: float | None, align_corners: 
         step = np.float32(1.0 / scale) if scale else np.float32(extent / out)
         return [np.minimum(np.floor((np.arange(out, dtype=np.float32) + np.float32(0.5)) * step).astype(int), extent - 1).tolist()], [None]
     if mode == "linear":
-        at = _source(out, extent, scale, align_corners)
+        at = _source(out, extent, scale, align_corners, real)
         lo = np.minimum(np.floor(at).astype(int), extent - 1)
         frac = np.clip(at - lo, 0, 1)
         return [lo.tolist(), np.minimum(lo + 1, extent - 1).tolist()], [(1 - frac).tolist(), frac.tolist()]
-    at = _source(out, extent, scale, align_corners, clamp=False)  # cubic, with A = -0.75
+    at = _source(out, extent, scale, align_corners, real, clamp=False)  # cubic, with A = -0.75
     lo = np.floor(at)
-    t = np.float32(at - lo)
-    a = np.float32(-0.75)
+    t = at - lo
+    a = real(-0.75)
 
     def near(x: np.ndarray) -> np.ndarray:
         return ((a + 2) * x - (a + 3)) * x * x + 1
@@ -55,19 +55,21 @@ def _taps(mode: str, out: int, extent: int, scale: float | None, align_corners: 
 @composite
 def _resample(x: Tensor, sizes: tuple, mode: str, scales: tuple, align_corners: bool) -> Tensor:
     n, dtype = len(sizes), x.dtype
-    half = dtype.torch_name in ("float16", "bfloat16") and mode in ("linear", "cubic")
-    x = x.float() if half else x
-    for i, size in enumerate(sizes):
-        dim = x.ndim - n + i
-        positions, weights = _taps(mode, size, x.shape[dim], scales[i], align_corners)
+    weighted = mode in ("linear", "cubic")
+    real = np.float64 if dtype is ingot.float64 else np.float32
+    if weighted and dtype not in (ingot.float32, ingot.float64):
+        x = x.float()
+    for i in reversed(range(n)):
+        size, dim = sizes[i], x.ndim - n + i
+        positions, weights = _taps(mode, size, x.shape[dim], scales[i], align_corners, real)
         total: Any = None
         for at, w in zip(positions, weights):
             part = x.index_select(dim, ingot.tensor(at, dtype=ingot.int64))
             if w is not None:
                 part = part * ingot.tensor(w, dtype=x.dtype).reshape((size,) + (1,) * (x.ndim - dim - 1))
             total = part if total is None else total + part
-        x = total
-    return x.to(dtype) if half else x
+        x = total.round().clamp(0, 255) if dtype is ingot.uint8 and weighted else total
+    return x.to(dtype)
 
 
 _MODES = {

@@ -149,8 +149,8 @@ class Embedding(Module):
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise AssertionError("Padding_idx must be within num_embeddings")
             padding_idx %= num_embeddings
-        if scale_grad_by_freq or sparse:
-            raise ValueError("Embedding: scale_grad_by_freq and sparse are not supported; gradients are dense")
+        if scale_grad_by_freq:
+            raise ValueError("Embedding: scale_grad_by_freq is not supported")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
@@ -205,7 +205,7 @@ class Embedding(Module):
 
 
 class EmbeddingBag(Module):
-    """Sum, mean or max of embeddings over bags of indices (bags, k) -> (bags, embedding_dim)."""
+    """Sum, mean or max of embeddings over bags of indices: (bags, k), or one dim and `offsets` -> (bags, embedding_dim)."""
 
     def __init__(
         self,
@@ -223,21 +223,35 @@ class EmbeddingBag(Module):
         dtype: Any = None,
     ):
         super().__init__()
-        if max_norm is not None or scale_grad_by_freq or sparse or include_last_offset or padding_idx is not None:
-            raise ValueError("EmbeddingBag: max_norm, scale_grad_by_freq, sparse, include_last_offset and padding_idx are not supported")
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise AssertionError(f"padding_idx must be within num_embeddings: {padding_idx} of {num_embeddings}")
+            padding_idx %= num_embeddings
+        self.padding_idx = padding_idx
         self.mode = mode
+        self.sparse = sparse
+        self.include_last_offset = include_last_offset
         self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype) if _weight is None else Parameter(_weight)
         if _weight is None:
             self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the table from N(0, 1)."""
+        """Draw the table from N(0, 1); the padding row becomes 0."""
         init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with ingot.no_grad():
+                self.weight[self.padding_idx] = 0.0
 
-    def forward(self, input: Tensor, per_sample_weights: Tensor | None = None) -> Tensor:
-        return F.embedding_bag(input, self.weight, per_sample_weights, self.mode)
+    def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
+        return F.embedding_bag(
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse,
+            per_sample_weights, self.include_last_offset, self.padding_idx,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
