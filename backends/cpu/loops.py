@@ -14,8 +14,11 @@ from ingot.backends.cpu.accumulators import Accumulator, Accumulators
 from ingot.backends.cpu.scalars import Value, argument_step, combine, literal, type_of
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store, neutral
+from ingot.ir.loop.walk import statements
 
 __all__ = ["Loops"]
+
+LONG = 48  # statements
 
 
 class Loops(Accumulators):
@@ -159,6 +162,9 @@ class Loops(Accumulators):
             main, left = str(full), str(stop - full)
         elif s.exact:
             main, left = stop, "0"
+        elif self._one_masked_loop(s):
+            self._masked_groups(s, stop, depth, carried)
+            main = left = "0"
         else:
             main = self.at(depth, f"and i64 {stop}, {-width}")
             left = self.at(depth, f"sub i64 {stop}, {main}")
@@ -181,29 +187,46 @@ class Loops(Accumulators):
             return
         self.loop("0", main, s.width, carried, inside)
 
+    def _one_masked_loop(self, s: For) -> bool:
+        """Whether full groups run masked too: of a long body, a second copy costs more compile time than masks cost."""
+        cheap = self.target.masked_bits  # type: ignore[attr-defined]
+        return 8 in cheap and len(s.body) > LONG and not any(isinstance(x, Store) and x.streaming for x in statements(s.body))
+
+    def _masked_groups(self, s: For, stop: str, depth: int, carried: list[Accumulator]) -> None:
+        def inside(i: str) -> None:
+            self.vars[s.var] = (i, self.depth)
+            left = self.new(f"sub i64 {stop}, {i}")
+            count = self.call("i64", "llvm.umin.i64", ("i64", left), ("i64", str(s.width)))
+            self._masked_body(s, count)
+
+        self.loop("0", stop, s.width, carried, inside)
+
     def _rest(self, s: For, main: str, left: str, stop: str, depth: int, carried: list[Accumulator]) -> None:
         if not self._masks_are_cheap(s):
             self._single_elements(s, main, stop, carried)
             return
-        width = s.width
 
         def inside() -> None:
             self.vars[s.var] = (main, depth)
-            t, bits = ("i32", 32) if width <= 16 else (("i8", 8) if width <= 64 else ("i16", 16))
-            count = left if left[0] != "%" else self.new(f"trunc i64 {left} to {t}")
-            ids = ", ".join(f"{t} {k}" for k in range(width))
-            self.lanes = width
-            many = self.repeat(t, count, self.depth, width)
-            self.mask = self.new(f"icmp ult <{width} x {t}> <{ids}>, {many}")
-            self.last_lane = self.new(f"sub i32 {self._as_i32(left)}, 1")
-            self.body(s.body)
-            self.lanes, self.mask, self.last_lane = 0, None, ""
+            self._masked_body(s, left)
 
         if left[0] == "%":
             some = self.new(f"icmp sgt i64 {left}, 0")
             self.conditional(some, carried, inside)
         else:
             inside()
+
+    def _masked_body(self, s: For, count: str) -> None:
+        """The body for the first `count` lanes of a group."""
+        width = s.width
+        t = "i32" if width <= 16 else "i8" if width <= 64 else "i16"
+        many = self.repeat(t, count if count[0] != "%" else self.new(f"trunc i64 {count} to {t}"), self.depth, width)
+        ids = ", ".join(f"{t} {k}" for k in range(width))
+        self.mask = self.new(f"icmp ult <{width} x {t}> <{ids}>, {many}")
+        self.last_lane = self.new(f"sub i32 {self._as_i32(count)}, 1")
+        self.lanes = width
+        self.body(s.body)
+        self.lanes, self.mask, self.last_lane = 0, None, ""
 
     def _as_i32(self, text: str) -> str:
         return text if text[0] != "%" else self.new(f"trunc i64 {text} to i32")
