@@ -19,7 +19,7 @@ from ingot.runtime.array import host
 from ingot.runtime.recorder import Recorder, here, user_location
 from ingot.runtime.scalars import host_number, number, rank0
 from ingot.runtime.storage import LeafStep, Movement
-from ingot.runtime.tape import Blank, Leaf, Version, attach, signature
+from ingot.runtime.tape import Leaf, Version, attach, overwritten, signature
 
 __all__ = [
     "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "convert", "promote_operands",
@@ -214,9 +214,7 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
         edge = target._edge
         target._array = new[0]
         if grad:
-            target._edge = new[1]
-            if edge is not None and new[1] is None:
-                target._edge = (Blank(name, old), 0)
+            target._edge = overwritten(name, new[1], edge, old)
         cell = target._version_cell
         if cell is None:
             cell = target._version_cell = Version()

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from ingot.ir.dtypes import i64
 from ingot.ir.op import OPS
 from ingot.ir.types import Shape, TensorType, numel, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
-from ingot.runtime.tape import Blank, Edge, Leaf, Pair, Version, emit
+from ingot.runtime.tape import Edge, Leaf, Pair, Version, emit, overwritten
 
 __all__ = ["Storage", "Step", "Movement", "Diagonal", "Detach", "DATA", "DETACH", "LeafStep", "Layout", "layout", "walk"]
 
@@ -60,13 +61,6 @@ class Movement(Step):
             return emit(OPS["transpose"], (part,), (tuple(perm.index(i) for i in range(len(perm))),))[0]
         if self.op == "slice":
             return _put_slice(before, part, *self.attrs)
-        if self.op == "broadcast":
-            if numel(part[0].type.shape) == numel(shape):
-                return emit(OPS["reshape"], (part,), (shape,))[0]
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-                "Please clone() the tensor before performing the operation."
-            )
         raise AssertionError(self.op)
 
 
@@ -126,6 +120,38 @@ def walk(p: Pair, steps: Sequence[Step]) -> Pair:
         else:
             p = (p[0], None)
     return p
+
+
+def _put_back(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
+    """`present` with its view by `steps` replaced by `part`."""
+    chain = [present]
+    for s in steps[: max(len(steps) - 1, 0)]:
+        chain.append(walk(chain[-1], (s,)))
+    for s, before in zip(reversed(steps), reversed(chain)):
+        part = s.put_back(before, part) if isinstance(s, Movement) else (part[0], before[1])
+    return part
+
+
+def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
+    """The same for views that were expanded on the way: by position. RuntimeError where elements of the view share memory."""
+    t = present[0].type
+    if layout(t.shape, steps).overlaps:
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+    history = present[1]
+    detached = any(not isinstance(s, Movement) for s in steps)
+    if detached:
+        present, part = (present[0], None), (part[0], None)
+    n = numel(t.shape)
+    numbers = emit(OPS["iota"], (), (i64, (n,), 0))[0]
+    positions = walk(emit(OPS["reshape"], (numbers,), (t.shape,))[0], [s for s in steps if isinstance(s, Movement)])
+    flat = numel(part[0].type.shape)
+    ins = [emit(OPS["reshape"], (p,), (shape,))[0] for p, shape in ((present, (n,)), (part, (flat,)), (positions, (flat,)))]
+    written = emit(OPS["index_put"], ins, ((0,), "set"))[0]
+    value, edge = emit(OPS["reshape"], (written,), (t.shape,))[0]
+    return value, history if detached else edge
 
 
 def _put_slice(before: Pair, part: Pair, starts: tuple, stops: tuple, steps: tuple) -> Pair:
@@ -216,23 +242,17 @@ class Storage:
         was = rec.grad_enabled
         rec.grad_enabled = grad
         try:
-            chain: list[Pair] = [self._present()]
-            last = len(steps) - 1
-            for s in steps[:last] if steps else ():
-                chain.append(walk(chain[-1], (s,)))
+            present = self._present()
             cur = new if grad else (new[0], None)
-            for s, before in zip(reversed(steps), reversed(chain)):
-                if isinstance(s, Movement):
-                    cur = s.put_back(before, cur)
-                else:
-                    cur = (cur[0], before[1])
+            if any(isinstance(s, Movement) and s.op == "broadcast" for s in steps):
+                cur = _put_expanded(present, steps, cur)
+            else:
+                cur = _put_back(present, steps, cur)
         finally:
             rec.grad_enabled = was
         edge = self.edge
         if grad:
-            edge = cur[1]
-            if edge is None and self.edge is not None:
-                edge = (Blank("CopySlices" if steps else "CopyBackwards", cur[0].type), 0)
+            edge = overwritten("CopySlices" if steps else "CopyBackwards", cur[1], self.edge, cur[0].type)
         counts = not any(s is DATA for s in steps)
         self.commit(cur[0], edge, counts)
 
@@ -364,6 +384,11 @@ class Layout:
                 return False
             want *= n
         return True
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether elements share memory: a dim of more than one element has stride 0."""
+        return any(n > 1 and s == 0 for n, s in zip(self.shape, self.strides)) and 0 not in self.shape  # type: ignore[operator]
 
     def reshaped(self, shape: Shape) -> Layout | None:
         """This view in another shape of as many elements, or None where no strides can say it."""

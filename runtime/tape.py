@@ -20,7 +20,7 @@ from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime.array import Array, to_numpy
 from ingot.runtime.recorder import here
 
-__all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Blank", "GradSlot", "Leaf", "emit", "engine",
+__all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf", "emit", "engine",
            "frontend", "zeros", "ones"]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -257,20 +257,28 @@ class Identity(Node):
         return grads
 
 
-class Blank(Node):
-    """The node of a value that was overwritten with one that needs no gradient: gradients end here."""
+class Overwritten(Node):
+    """The node of a value that took the place of another one in memory: gradients go to the new one, zeros to the old one."""
 
     __slots__ = ("label",)
 
-    def __init__(self, label: str, type: TensorType):
-        super().__init__((), (type,))
+    def __init__(self, label: str, new: Edge | None, old: Edge, type: TensorType):
+        super().__init__((new, old), (type,))
         self.label = label
 
     def name(self) -> str:
         return self.label
 
     def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
-        return ()
+        node, i = self.edges[1]  # type: ignore[misc]
+        return grads[0], zeros(node.out_types[i])
+
+
+def overwritten(label: str, new: Edge | None, old: Edge | None, type: TensorType) -> Edge | None:
+    """The edge of a value that replaces one whose edge is `old`; `new` is its own."""
+    if old is None or (new is not None and old in new[0].edges):  # what was computed from the old value reaches it anyway
+        return new
+    return Overwritten(label, new, old, type), 0
 
 
 class GradSlot:
