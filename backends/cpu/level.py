@@ -25,7 +25,6 @@ class Level:
     masked_bits: tuple[int, ...]  # element sizes with cheap masked loads and stores
     has_fma: bool = True
     has_f16: bool = True
-    registers: int = 16  # vector registers
     is_gpu: bool = False
 
     @property
@@ -48,13 +47,13 @@ LEVELS: dict[str, Level] = {
     for level in (
         Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, 16, (), has_fma=False, has_f16=False),
         Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, 32, (32, 64)),
-        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, 64, (8, 16, 32, 64), registers=32),
+        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, 64, (8, 16, 32, 64)),
         Level(
             "x86-64-amx", _X86, "x86-64-v4",
             ("avx512bf16", "avx512fp16", "avx512vnni", "amx-tile", "amx-bf16", "amx-int8"),
-            _AMX, 64, (8, 16, 32, 64), registers=32,
+            _AMX, 64, (8, 16, 32, 64),
         ),
-        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), 16, (), registers=32),
+        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), 16, ()),
     )
 }  # fmt: skip
 
