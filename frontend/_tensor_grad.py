@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ingot.runtime import epoch
 from ingot.runtime.array import Array
+from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import DATA, DETACH, LeafStep, Step, Storage
-from ingot.runtime.tape import Edge, GradSlot, Handle, Leaf, Version
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Version
 
 if TYPE_CHECKING:
     from ingot._tensor import Tensor

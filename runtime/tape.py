@@ -18,10 +18,13 @@ from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime.array import Array, to_numpy
+from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 
-__all__ = ["Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf", "emit", "engine",
-           "frontend", "zeros", "ones"]  # fmt: skip
+__all__ = [
+    "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf", "emit",
+    "engine", "frontend", "zeros", "ones",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from ingot.ir.autodiff import Backward
@@ -149,25 +152,6 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
-
-
-class Handle:
-    """What `register_*hook` returns: `remove()` takes the hook off again."""
-
-    def __init__(self, table: dict, hook: Any):
-        self._table = table
-        self._key = next(_seq)
-        table[self._key] = hook
-
-    def remove(self) -> None:
-        """Take the hook off; nothing the second time."""
-        self._table.pop(self._key, None)
-
-    def __enter__(self) -> Handle:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self.remove()
 
 
 RELEASED = (
