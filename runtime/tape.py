@@ -22,8 +22,8 @@ from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 
 __all__ = [
-    "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf", "emit",
-    "engine", "frontend", "zeros", "ones",
+    "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf",
+    "emit", "engine", "frontend", "zeros", "ones",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
