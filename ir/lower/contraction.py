@@ -1,10 +1,10 @@
 """Tiled contractions: matrix products and convolutions on packed register tiles.
 
 Both are out[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], where b, m, k (and n) may be several dims. Rows of A are
-broadcast, from where they lie or, where many columns share them, packed as [k][row]; B is packed into panels [k][NR] of
-whole vectors; a tile of MR rows times NR columns stays in registers over all of k, and the elementwise ops that follow
-are applied before it is stored. A convolution is the same thing on its input, padded once: the offset of a tap is part
-of k. Nothing of the size of im2col exists.
+broadcast from where they lie (to pack them as well cost more than it gained); B is packed into panels [k][NR] of whole
+vectors; a tile of MR rows times NR columns stays in registers over all of k, and the elementwise ops that follow are
+applied before it is stored. A convolution is the same thing on its input, padded once: the offset of a tap is part of
+k. Nothing of the size of im2col exists.
 
 Tiles at the end of a dim start early and overlap their neighbour instead of being masked: both write the same values.
 """
@@ -30,7 +30,6 @@ FLOPS_PER_ITEM = 1 << 21  # of a parallel chunk: some 10 microseconds
 BLOCK_BYTES = 1 << 20  # packed columns that stay in the second cache while rows stream past
 MIN_WORK = 1 << 12
 WANTED_ITEMS = 8
-PACK_ROWS = 128  # columns from which on packing the rows too pays
 PACKED = "packed"  # the buffer of B's panels
 
 
@@ -251,13 +250,9 @@ class _Contraction:
         w.buffer(PACKED, self.dtype, "r")
         batch = math.prod(f.batch)
         panel = self.k_total * self.nr
-        self.counts = counts = [-(-d // t) for d, t in zip(f.m, self.tile)]
+        counts = [-(-d // t) for d, t in zip(f.m, self.tile)]
         m_tiles = math.prod(counts)
-        self.rows_packed = self.node.op.name == "dot" and self.n_total >= PACK_ROWS
-        if self.rows_packed:
-            self._pack_rows(batch, m_tiles)
-        else:
-            self.a_load = self._rows()
+        self.a_load = self._rows()
         block = max(1, min(self.panels, BLOCK_BYTES // max(1, panel * self.dtype.itemsize)))
         flops = 2 * math.prod(self.tile) * self.nr * self.k_total
         while block > 1 and batch * -(-self.panels // block) * m_tiles < WANTED_ITEMS:
@@ -302,9 +297,8 @@ class _Contraction:
             with w.loop("serial", self._count(m_group, group, m_tiles)) as t:
                 tile = ix.add(ix.mul(m_group, group), t)
                 corner = self._corner(tile, counts)
-                at = ix.mul(ix.add(ix.mul(q_flat if batch > 1 else ZERO, m_tiles), tile), math.prod(self.tile) * self.k_total)
                 with w.loop("serial", self._count(n_block, block, self.panels)) as j:
-                    self._micro(q, corner, at, ix.add(ix.mul(n_block, block), j), part)
+                    self._micro(q, corner, ix.add(ix.mul(n_block, block), j), part)
 
         self._parallel(items * parts, item, total)
         if parts > 1:
@@ -335,38 +329,7 @@ class _Contraction:
             out.append(start)
         return out
 
-    # -- A: rows packed like B, or in memory
-
-    def _pack_rows(self, batch: int, m_tiles: int) -> None:
-        """Tiles of A as [k][row]: one stream of memory instead of many, that no stride makes collide in the caches."""
-        f, w = self.form, self.w
-        tile = math.prod(self.tile)
-        self.rows = w.scratch(self.dtype, batch * m_tiles * tile * self.k_total, "kernel")
-
-        def item(i: Index) -> None:
-            pull = self._pull()
-            q_flat = ix.div(i, m_tiles, w.ranges) if batch > 1 else ZERO
-            q = delinear(q_flat, f.batch, w.ranges) if batch > 1 else (ZERO,) * len(f.batch)
-            corner = self._corner(ix.mod(i, m_tiles, w.ranges) if batch > 1 else i, self.counts)
-            base = ix.mul(i, tile * self.k_total)
-            rows = [tuple(ix.add(c, o) for c, o in zip(corner, delinear(ix.const(r), self.tile, {}))) for r in range(tile)]
-
-            def step(k: Point) -> None:
-                at = ix.add(base, ix.mul(linear(k, f.k), tile))
-                for r, m in enumerate(rows):
-                    w.store(self.rows, ix.add(at, ix.const(r)), convert(w, f.a(pull, q, m, k), self.dtype))
-
-            self._over(f.k, (), step)
-
-        items = batch * m_tiles
-        per = max(1, 32768 // max(1, tile * self.k_total))
-        if -(-items // per) <= 1:
-            with w.loop("serial", items) as i:
-                item(i)
-        else:
-            with w.loop("parallel", -(-items // per)) as c:
-                with w.loop("serial", self._count(c, per, items)) as i:
-                    item(ix.add(ix.mul(c, per), i))
+    # -- A: rows in memory
 
     def _rows(self) -> Callable[[Point, Point, Point], Scalar]:
         """How an element of A is loaded: in place where it lies in memory as it is, else from a staged copy."""
@@ -489,7 +452,7 @@ class _Contraction:
 
     # -- the tile
 
-    def _micro(self, q: Point, corner: list[Index], at: Index, panel: Index, part: Index) -> None:
+    def _micro(self, q: Point, corner: list[Index], panel: Index, part: Index) -> None:
         f, w = self.form, self.w
         offsets = [delinear(ix.const(r), self.tile, {}) for r in range(math.prod(self.tile))]
         rows = [tuple(ix.add(c, o) for c, o in zip(corner, off)) for off in offsets]
@@ -500,10 +463,8 @@ class _Contraction:
 
             def step(k: Point) -> None:
                 b = w.load(PACKED, ix.add(ix.add(base, ix.mul(linear(k, f.k), self.nr)), v), self.dtype)
-                here = ix.add(at, ix.mul(linear(k, f.k), len(rows)))
-                for r, (acc, m) in enumerate(zip(accs, rows)):
-                    a = w.load(self.rows, ix.add(here, ix.const(r)), self.dtype, pinned=True) if self.rows_packed else self.a_load(q, m, k)
-                    w.reduce((acc,), "fma", (a, b))
+                for acc, m in zip(accs, rows):
+                    w.reduce((acc,), "fma", (self.a_load(q, m, k), b))
 
             if self.parts > 1:
                 first = ix.mul(part, self.step)
