@@ -12,7 +12,7 @@ __all__ = ["DType", "ALL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half",
 
 @dataclass(frozen=True, eq=False)
 class DType:
-    """An element type. Compared by identity; `str(d)` is its name in IR text (`f32`)."""
+    """An element type. Compared by identity; `d.name` is its name in IR text (`f32`), `str(d)` what users see."""
 
     name: str  # in IR text
     torch_name: str  # in Python
@@ -42,9 +42,6 @@ class DType:
 
     def __repr__(self) -> str:
         return f"ingot.{self.torch_name}"
-
-    def __str__(self) -> str:
-        return self.name
 
     def __reduce__(self):
         return by_name, (self.name,)

@@ -316,7 +316,7 @@ def _element(x: Any, dtype: DType) -> bytes:
             raise ParseError("a bool is true or false")
         return bytes([x])
     if not isinstance(x, _Literal) or x.kind == "data" or (dtype.kind != "f" and x.kind != "int"):
-        raise ParseError(f"expected a number of {dtype}")
+        raise ParseError(f"expected a number of {dtype.name}")
     if x.kind == "int" and dtype.kind != "f":
         return np.array(int(x.text), dtype.numpy).tobytes()  # OverflowError where it does not fit
     if x.text.startswith("nan:"):

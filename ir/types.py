@@ -57,7 +57,7 @@ class TensorType:
         return tensor_type(self.dtype, shape)
 
     def __str__(self) -> str:
-        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
 
 
 _INTERNED: dict[tuple[DType, Shape], TensorType] = {}

@@ -299,7 +299,7 @@ def _manifest(graph: Graph, program: Program, built: Any) -> dict[str, Any]:
     nbytes = sum(t.nbytes for t in (*ins, *outs)) + built.arena_bytes
     return {
         "entry": built.entry,
-        "slots": [str(t.dtype) if i in program.scalars else "address" for i, t in enumerate(ins)] + ["address"] * len(outs),
+        "slots": [t.dtype.name if i in program.scalars else "address" for i, t in enumerate(ins)] + ["address"] * len(outs),
         "arena_bytes": built.arena_bytes,
         "scratch_bytes": built.scratch_bytes,
         "checks": {

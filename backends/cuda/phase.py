@@ -350,6 +350,6 @@ class Phase:
 
     def exchange(self, dtype: DType, k: int) -> str:
         """Shared memory of one element for each thread."""
-        name = f"threads_{dtype}_{k}"
+        name = f"threads_{dtype.name}_{k}"
         self.shared.setdefault(name, Alloc(name, dtype, self.threads, "shared"))
         return name

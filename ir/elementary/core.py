@@ -56,7 +56,7 @@ def format_of(e: Any, x: Any) -> Format:
         return F32
     if d is f64:
         return F64
-    raise TypeError(f"elementary functions take f32 or f64, not {d}")
+    raise TypeError(f"elementary functions take f32 or f64, not {d.name}")
 
 
 def polynomial(e: Any, x: Any, coefficients: Sequence[float]) -> Any:

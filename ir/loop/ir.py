@@ -125,7 +125,7 @@ class Const:
         return hash(self._key)
 
     def __repr__(self) -> str:
-        return f"Const({self._key}, {self.dtype})"
+        return f"Const({self._key}, {self.dtype.name})"
 
 
 Operand = str | Const  # the name of a scalar, or a literal

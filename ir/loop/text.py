@@ -66,7 +66,7 @@ class ParseError(ValueError):
 
 def print_kernel(k: Kernel) -> str:
     """The text of a kernel."""
-    buffers = ", ".join(f"{b.name}: {b.dtype} {b.access}{' noalias' if b.noalias else ''}" for b in k.buffers)
+    buffers = ", ".join(f"{b.name}: {b.dtype.name} {b.access}{' noalias' if b.noalias else ''}" for b in k.buffers)
     params = f"; {', '.join(k.params)}" if k.params else ""
     lines = [f"kernel @{k.name}({buffers}{params}) {{"]
     lines += [f"  # {name} = {value!r}" for name, value in k.schedule]
@@ -102,8 +102,8 @@ def _operand(x: Operand) -> str:
     if isinstance(x, str):
         return x
     if isinstance(x.value, bool):
-        return f"{'true' if x.value else 'false'}:{x.dtype}"
-    return f"{float(x.value).hex() if x.dtype.kind == 'f' else x.value}:{x.dtype}"
+        return f"{'true' if x.value else 'false'}:{x.dtype.name}"
+    return f"{float(x.value).hex() if x.dtype.kind == 'f' else x.value}:{x.dtype.name}"
 
 
 def _where(mask: Operand | None) -> str:
@@ -135,12 +135,12 @@ def _statement(s: Stmt) -> str:
     if isinstance(s, Store):
         return f"store {s.buf}[{print_index(s.index)}] = {_operand(s.src)}{_where(s.mask)}{' streaming' if s.streaming else ''}"
     if isinstance(s, Let):
-        return f"{s.dst} = {s.op}({', '.join(map(_operand, s.args))}) : {s.dtype}"
+        return f"{s.dst} = {s.op}({', '.join(map(_operand, s.args))}) : {s.dtype.name}"
     if isinstance(s, IndexValue):
         return f"{s.dst} = index {print_index(s.index)}"
     if isinstance(s, Acc):
         shape = f"[{', '.join(map(str, s.shape))}]" if s.shape else ""
-        return f"acc {s.name}: {s.dtype}{shape} = {_operand(s.init)}"
+        return f"acc {s.name}: {s.dtype.name}{shape} = {_operand(s.init)}"
     if isinstance(s, Reduce):
         slots = ", ".join(_slot(a, s.at) for a in s.accs)
         return f"reduce {s.kind} {slots} with {', '.join(map(_operand, s.values))}"
@@ -149,7 +149,7 @@ def _statement(s: Stmt) -> str:
     if isinstance(s, GetAcc):
         return f"{s.dst} = get {_slot(s.acc, s.at)}"
     if isinstance(s, Alloc):
-        return f"alloc {s.name}: {s.dtype}[{s.size}] {s.scope}"
+        return f"alloc {s.name}: {s.dtype.name}[{s.size}] {s.scope}"
     if isinstance(s, Check):
         return f"check {_operand(s.cond)} code {s.code if isinstance(s.code, int) else '$' + s.code.name}"
     assert isinstance(s, Barrier)

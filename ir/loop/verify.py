@@ -194,14 +194,14 @@ class _Verifier:
             self.index(s.index)
             self.mask(s.mask)
             if self.operand(s.src) is not dtype:
-                raise self.error(f"{s.src} is stored to {s.buf}, which holds {dtype}")
+                raise self.error(f"{s.src} is stored to {s.buf}, which holds {dtype.name}")
         elif isinstance(s, Let):
             self.let(s)
         elif isinstance(s, IndexValue):
             self.define(s.dst, dtypes.i64, self.index(s.index))
         elif isinstance(s, Acc):
             if self.operand(s.init) is not s.dtype:
-                raise self.error(f"accumulator {s.name} of {s.dtype} begins with {s.init}")
+                raise self.error(f"accumulator {s.name} of {s.dtype.name} begins with {s.init}")
             self.accs[s.name] = (s.dtype, s.shape, len(self.loops))
         elif isinstance(s, Reduce):
             self.reduce(s)
@@ -209,7 +209,7 @@ class _Verifier:
             dtype, depth = self.acc(s.acc, s.at)
             self.crossed(s.acc, depth, ("parallel", "grid", "block", "vector"))
             if self.operand(s.value) is not dtype:
-                raise self.error(f"{s.value} is put into accumulator {s.acc} of {dtype}")
+                raise self.error(f"{s.value} is put into accumulator {s.acc} of {dtype.name}")
         elif isinstance(s, GetAcc):
             dtype, depth = self.acc(s.acc, s.at)
             self.define(s.dst, dtype, "vector" in self.loops[:depth])

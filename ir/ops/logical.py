@@ -149,7 +149,7 @@ def _bitcast_infer(types: tuple[TensorType, ...], dtype: DType) -> tuple[TensorT
     if len(types) != 1:
         raise TypeError(f"bitcast: takes 1 input, got {len(types)}")
     if dtype.itemsize != types[0].dtype.itemsize or (dtype.kind == "b") != (types[0].dtype.kind == "b"):
-        raise TypeError(f"bitcast: {types[0].dtype} and {dtype} differ in width")
+        raise TypeError(f"bitcast: {types[0].dtype.name} and {dtype.name} differ in width")
     return (types[0].with_dtype(dtype),)
 
 

@@ -81,9 +81,9 @@ def write_artifact(
     manifest: dict[str, Any] = {
         "name": name or graph.name,
         "producer": f"ingot {_version()}",
-        "inputs": [{"name": n, "dtype": str(t.dtype), "shape": list(t.shape)} for n, t in user],
+        "inputs": [{"name": n, "dtype": t.dtype.name, "shape": list(t.shape)} for n, t in user],
         "outputs": [
-            {"name": n, "dtype": str(t.dtype), "shape": list(t.shape)}
+            {"name": n, "dtype": t.dtype.name, "shape": list(t.shape)}
             for n, t in zip(output_names or _output_names(len(graph.outputs)), graph.out_types)
         ],
         "in_tree": in_tree if in_tree is not None else {"tuple": ["*"] * len(user)},
@@ -130,7 +130,7 @@ def _run(graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs
 
 
 def _tolerance(graph: Graph) -> tuple[float, float]:
-    present = {str(v.type.dtype) for n in graph.nodes for v in n.outputs} | {str(t.dtype) for t in graph.in_types}
+    present = {v.type.dtype.name for n in graph.nodes for v in n.outputs} | {t.dtype.name for t in graph.in_types}
     return next((tol for name, tol in _TOLERANCES.items() if name in present), (0.0, 0.0))
 
 

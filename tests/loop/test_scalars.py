@@ -71,7 +71,7 @@ def kernel_of(d, kind, n):
     for k, (op, args, result) in enumerate(ops):
         buffers.append(Buffer(f"o{k}", result, "w", True))
         body += [Let(f"r{k}", op, args, result), Store(f"o{k}", v, f"r{k}")]
-    return ops, Kernel(f"ops_{d}_{kind}", tuple(buffers), (), [For("v", ix.const(n), kind, body, 16 if kind == "vector" else 1)])
+    return ops, Kernel(f"ops_{d.name}_{kind}", tuple(buffers), (), [For("v", ix.const(n), kind, body, 16 if kind == "vector" else 1)])
 
 
 def same_bits(got, want):

@@ -54,3 +54,9 @@ def test_grad_fn_and_format() -> None:
     assert str(ingot.tensor(2)) == "tensor(2)"
     assert f"{ingot.tensor(2.5)}" == f"{torch.tensor(2.5)}"
     assert f"{ingot.ones(2)}" == f"{torch.ones(2)}"
+
+
+def test_dtypes_as_text():
+    for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"):
+        ours, theirs = getattr(ingot, name), getattr(torch, name)
+        assert str(ours).split(".")[1] == str(theirs).split(".")[1] == f"{ours}".split(".")[-1]
