@@ -339,6 +339,9 @@ def arange(
         raise TypeError("arange() needs an end")
     given = (0 if start is None else start, end, 1 if step is None else step)
     bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in given]
+    target = _check_dtype(dtype)
+    if target is not None and target.kind != "f":
+        bounds = [int(v) if math.isfinite(v) else v for v in bounds]  # as torch: the bounds have the result's dtype
     whole = all(isinstance(v, int) for v in bounds)
     first, last, by = bounds
     if by == 0:
@@ -348,10 +351,8 @@ def arange(
     if (by > 0 and first > last) or (by < 0 and first < last):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     n = -((first - last) // by) if whole else math.ceil((last - first) / by)
-    target = _check_dtype(dtype) or (dtypes.i64 if whole else default_dtype())
-    wide = dtypes.i64 if whole or target.kind != "f" else dtypes.f64
-    if wide is dtypes.i64 and not whole:
-        first, by = int(first), int(by)
+    target = target or (dtypes.i64 if whole else default_dtype())
+    wide = dtypes.i64 if whole else dtypes.f64
     x = _arange(scalar(first, wide), scalar(by, wide), max(0, int(n)), target)
     return emit_out(_finish(x, device, requires_grad), out)
 

@@ -392,7 +392,7 @@ add("""
     m.finfo(m.float16).tiny; m.iinfo(m.int8).min; m.is_tensor(m.ones(1)); m.is_floating_point(m.ones(1)); m.numel(m.ones(2, 3));
     m.broadcast_shapes((2, 1), (3,)); m.range(1, 4); m.vander(m.tensor([1., 2, 3])); m.vander(m.tensor([1, 2, 3]), 2, increasing=True);
     m.frombuffer(bytearray(8), dtype=m.int32); m.arange(10, dtype=m.float32) / 3; m.arange(1.5, 4);
-    m.arange(-1, 1, 0.25, dtype=m.float64); m.block_diag(m.ones(1, 2), m.ones(2, 1))
+    m.arange(-1, 1, 0.25, dtype=m.float64); m.arange(2.1, -2.9, -1.0, dtype=m.int64); m.block_diag(m.ones(1, 2), m.ones(2, 1))
 """, grad=False)  # fmt: skip
 
 # --- the rest
