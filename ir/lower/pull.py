@@ -99,8 +99,6 @@ class Pull:
 
     def at(self, value: Value, idx: Point, mask: Scalar | None = None) -> Scalar:
         w = self.w
-        if 0 in value.type.shape:  # code at a point of nothing never runs; only its dtype counts
-            return convert(w, w.const(0, dtypes.f32), value.type.dtype)
         key = (value, idx, mask.operand if mask else None)
         found = w.remembered(key)
         if found is not None:
@@ -115,6 +113,8 @@ class Pull:
             rule = PULLABLE.get(node.op.name)
             if rule is not None:
                 out = rule(self, node, idx, mask)
+            elif 0 in value.type.shape:  # code at a point of nothing never runs; only its dtype counts
+                out = convert(w, w.const(0, dtypes.f32), value.type.dtype)
             else:
                 out = self._elementwise(node, idx, mask)
         w.remember(key, out, w.depth_of(out))

@@ -100,6 +100,10 @@ CASES = {
         lambda x, a, b: (x.reshape((2, 1, 4)) - mean(x.reshape((2, 1, 4)), (2,))) * (a * b).reshape((2, 1, 4)),
     ),
     "reductions of nothing": ([(0, 8), (0, 2)], lambda x, y: mean((x * 2.0).reshape((0, 2, 4)), (2,)).reshape((0, 2)) + y),
+    "sorted nothing, scattered": (
+        [(0,), (0,)],
+        lambda x, g: O["scatter"](x.const(0.0).broadcast((0,)), O["sort"](x, axis=0, descending=False)[1], g, axis=0, mode="add"),
+    ),
     "nothing": ([(0, 4), (4,)], lambda x, y: (x * y, x.sum((0,)), x.sum((1,)))),
 }  # fmt: skip
 
