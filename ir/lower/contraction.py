@@ -27,7 +27,7 @@ from ingot.ir.types import tensor_type
 __all__ = ["tiles", "lower_contraction"]
 
 FLOPS_PER_ITEM = 1 << 21  # of a parallel chunk: some 10 microseconds
-BLOCK_BYTES = 1 << 20  # packed columns that stay in the second cache while rows stream past
+BLOCK_BYTES = 1 << 19  # packed columns that stay in the second cache while rows stream past
 MIN_WORK = 1 << 12
 WANTED_ITEMS = 8
 PACKED = "packed"  # the buffer of B's panels
@@ -219,7 +219,9 @@ class _Contraction:
         self.n_total = math.prod(f.n)
         self.k_total = math.prod(f.k)
         self.nr = 2 * base if self.n_total > base else base
-        rows = 14 if lanes >= 16 else 6 if lanes == 8 else 4
+        # 32 vector registers hold 14 rows of two; 12 rows of a product still find room in one set of the first cache
+        # where their distance is a multiple of 4 KB
+        rows = (12 if self.node.op.name == "dot" else 14) if lanes >= 16 else 6 if lanes == 8 else 4
         self.tile = _tile(f.m, rows)
         self.panels = -(-self.n_total // self.nr)
         self.members = set(group.maps)
