@@ -19,14 +19,14 @@ from ingot.ir.lower.fuse import Group, fuse
 from ingot.ir.lower.nest import lower_nest
 from ingot.ir.lower.parametrise import parametrise
 from ingot.ir.lower.plan import ALIGN, Arena
-from ingot.ir.lower.products import swap_products
+from ingot.ir.lower.products import absorb_transposes, swap_products
 from ingot.ir.lower.special import SPECIAL_RULES, Special
 from ingot.ir.passes import SIMPLIFY
 from ingot.ir.types import TensorType
 
 __all__ = ["lower"]
 
-PASSES = (*SIMPLIFY, swap_products)
+PASSES = (*SIMPLIFY, swap_products, absorb_transposes)
 
 
 def lower(graph: Graph, lanes: int = 16) -> Program:

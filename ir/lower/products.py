@@ -1,14 +1,15 @@
-"""Products that are transposed at once are made the other way round: (A B)^T is B^T A^T.
+"""Products and transposes: (A B)^T is made as B^T A^T, and a product of a transposed operand names its dims instead.
 
-Gradients of weights come like this from the rule of `dot`. The sums run over k in the same order and x*y is y*x, so no
-bit changes; a pass over memory is saved.
+Gradients of weights come like the first from the rule of `dot`, and a linear layer like the second. The sums run over k
+in the same order and x*y is y*x, so no bit changes; a pass over memory is saved, and the lowering sees how operands lie.
 """
 
 from __future__ import annotations
 
 from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.passes import dce
 
-__all__ = ["swap_products"]
+__all__ = ["absorb_transposes", "swap_products"]
 
 
 def swap_products(graph: Graph) -> Graph:
@@ -44,3 +45,28 @@ def swap_products(graph: Graph) -> Graph:
             n = Node(n.op, tuple(env.get(v, v) for v in n.inputs), n.attrs, n.outputs, n.loc)
         nodes.append(n)
     return graph.replace(nodes=tuple(nodes), outputs=tuple(env.get(v, v) for v in graph.outputs))
+
+
+def absorb_transposes(graph: Graph) -> Graph:
+    """dot(transpose(a), b) -> dot(a, b) with other dims, where the free dims keep their order."""
+    producers = graph.producers
+    nodes = []
+    for n in graph.nodes:
+        if n.op.name == "dot":
+            inputs = list(n.inputs)
+            batch, contract = list(n.attrs[0]), list(n.attrs[1])
+            for side, v in enumerate(n.inputs):
+                t = producers.get(v)
+                if t is None or t.op.name != "transpose":
+                    continue
+                perm = t.attrs[0]
+                taken = {*batch[side], *contract[side]}
+                free = [perm[d] for d in range(len(perm)) if d not in taken]
+                if free == sorted(free):
+                    inputs[side] = t.inputs[0]
+                    batch[side] = tuple(perm[d] for d in batch[side])
+                    contract[side] = tuple(perm[d] for d in contract[side])
+            if inputs != list(n.inputs):
+                n = Node(n.op, tuple(inputs), (tuple(batch), tuple(contract)), n.outputs, n.loc)
+        nodes.append(n)
+    return dce(graph.replace(nodes=tuple(nodes)))

@@ -189,6 +189,17 @@ def test_a_transposed_product_is_made_the_other_way_round() -> None:
     check(graph)
 
 
+def test_a_product_of_a_transposed_operand_reads_it_as_it_lies() -> None:
+    for shape, perm, batch in (((50, 200), (1, 0), ((), ())), ((3, 50, 200), (0, 2, 1), ((0,), (0,)))):
+        lead = shape[:-2]
+        graph = build(
+            [(*lead, 1, 200), shape], lambda a, b, perm=perm, batch=batch: dot(a, b.transpose(perm), a.rank - 1, b.rank - 2, batch)
+        )
+        plain = build([(*lead, 1, 200), shape], lambda a, b, batch=batch: dot(a, b, a.rank - 1, b.rank - 1, batch))
+        assert [repr(k.body) for k in lower(graph).kernels.values()] == [repr(k.body) for k in lower(plain).kernels.values()]
+        check(graph)
+
+
 def test_updates_may_be_in_place() -> None:
     aliases = lower(build(*CASES["adam"])).aliases
     assert {0, 1, 2} == set(aliases) and all(0 in a and 3 in a for a in aliases.values())
