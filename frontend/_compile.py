@@ -19,7 +19,7 @@ from ingot.runtime import log, switches
 from ingot.runtime.capture import CaptureError, LeakedTensorError
 from ingot.runtime.compiler import FrozenError
 from ingot.runtime.recorder import here
-from ingot.runtime.specialization import Specialization
+from ingot.runtime.specialization import Specialization, shared_memory
 
 __all__ = ["compile", "CompiledFunction", "CompiledModule", "CaptureError", "LeakedTensorError", "FrozenError"]
 
@@ -112,7 +112,8 @@ class CompiledFunction:
         storages: dict[int, int] = {}
         for i, x in enumerate(leaves):
             if isinstance(x, Tensor):
-                x._now()
+                if shared_memory(x) is None:
+                    x._now()
                 first = tensors.setdefault(id(x), i)
                 shared: Any = None
                 if x._storage is not None:

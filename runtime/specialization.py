@@ -123,6 +123,14 @@ def _own(s: Storage, tensors: list[Any]) -> memory.Buffer | None:
     return b if sys.getrefcount(a) <= n else None
 
 
+def shared_memory(t: Any) -> Array | None:
+    """The memory that a tensor shares with the outside, where the tensor is all of it; None for any other tensor."""
+    s = t._storage
+    if s is None or s.exposed is None or t._steps or s.base.buffer is None:
+        return None
+    return s.base
+
+
 class Specialization:
     """See the module. Built by `ingot._specialize`."""
 
@@ -159,7 +167,8 @@ class Specialization:
         for source, t in zip(self.sources, self.in_types):
             kind, of = source.kind, source.of
             if kind == "arg":
-                found.append(leaves[of]._now())
+                # memory that others see needs no snapshot where the call reads it at once and keeps nothing
+                found.append((shared_memory(leaves[of]) if self.backward is None else None) or leaves[of]._now())
             elif kind == "storage":
                 if of.base.buffer is None and getattr(of.base.source, "tracing", False):
                     with TRACING:  # another thread is tracing with it
