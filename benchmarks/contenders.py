@@ -69,7 +69,7 @@ class TorchLike(Contender):
             raise Skip("no fused optimizer in it")
         T = self.T
         model = models.initialise(T, w.model(T))
-        tensors = [T.from_numpy(a.copy()) for a in arrays]
+        tensors = [T.tensor(a) for a in arrays]  # memory of their own
         run = self._training(w, model) if w.training else self._inference(model)
         if self.module == "ingot" and self.variant == "eager":  # which computes when it must
 
