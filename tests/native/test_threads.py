@@ -167,15 +167,32 @@ def test_change_while_running(library, nthreads):
     assert run(library, old, 100)[1] == [0] * 100
 
 
+def _tasks(expected: int) -> int:
+    """How many threads the kernel lists, read until it is `expected`: one that was joined is listed a moment longer."""
+    for _ in range(1000):
+        if (found := len(os.listdir("/proc/self/task"))) == expected:
+            break
+        time.sleep(0.01)
+    return found
+
+
+def _count_threads(connection) -> None:
+    found = []
+    for n in (1, 4, 1):  # a child starts with one thread, whatever its parent had
+        threads.set_num_threads(n)
+        threads.pool_table()
+        found.append(_tasks(n))
+    connection.send(found)
+
+
 def test_no_threads_for_one(nthreads):
-    nthreads(1)
-    threads.pool_table()
-    before = len(os.listdir("/proc/self/task"))
-    nthreads(4)
-    threads.pool_table()
-    assert len(os.listdir("/proc/self/task")) == before + 3
-    nthreads(1)
-    assert len(os.listdir("/proc/self/task")) == before
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=_count_threads, args=(theirs,))
+    child.start()
+    assert ours.poll(60), "the child hangs"
+    assert ours.recv() == [1, 4, 1]
+    child.join(30)
+    assert child.exitcode == 0
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads MXCSR")
@@ -221,7 +238,7 @@ def test_floating_point_environment(nthreads):
 
 def _in_child(lib, connection) -> None:
     table = threads.pool_table()
-    connection.send((run(lib, table, 1000, times=20)[0] == [20] * 1000, table.nthreads, len(os.listdir("/proc/self/task"))))
+    connection.send((run(lib, table, 1000, times=20)[0] == [20] * 1000, table.nthreads, _tasks(3)))
 
 
 def test_fork(library, nthreads):
