@@ -1,4 +1,9 @@
-"""Options and fixtures of all tests, and a cache of their own."""
+"""Options and fixtures of all tests, and a cache of their own.
+
+The long form of the tests of races, damage and parsers is one command, about half an hour on two cores::
+
+    python -m pytest --long tests/cache tests/artifact tests/fuzz
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="rewrite the expected output in text tests (tests/**/*.ir)")
+    parser.addoption("--long", action="store_true", help="races, damage and fuzzing in full: python -m pytest --long tests/cache tests/artifact tests/fuzz")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,3 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def bless(request: pytest.FixtureRequest) -> bool:
     """Whether the run rewrites expectations instead of checking them."""
     return request.config.getoption("--bless")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether tests that have a short and a long form take the long one."""
+    return request.config.getoption("--long")
