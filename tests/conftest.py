@@ -16,7 +16,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="rewrite the expected output in text tests (tests/**/*.ir)")
-    parser.addoption("--long", action="store_true", help="races, damage and fuzzing in full: python -m pytest --long tests/cache tests/artifact tests/fuzz")
+    parser.addoption("--long", action="store_true", help="races, damage and fuzzing in full (see tests/conftest.py)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
