@@ -115,7 +115,7 @@ def pool_code(arch: str | None = None) -> bytes:
     _refuse_if_frozen("the worker pool", key)
     if _correct_toolchain():
         return pool_code(arch)
-    the_cache().record_miss(key, {"name": "worker pool", "target": arch})
+    the_cache().record_miss(key, {"name": "worker pool", "target": arch}, preimage)
     from ingot.backends.cpu import pool
 
     times: dict[str, float] = {}
@@ -160,7 +160,7 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     if _correct_toolchain():
         preimage = _preimage("graph", graph.text, level)
         key = keys.key_of(preimage)
-    the_cache().record_miss(key, provenance)
+    the_cache().record_miss(key, provenance, preimage)
     times: dict[str, float] = {}
     with log.timed("import", times):
         from ingot.backends import cpu

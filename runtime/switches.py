@@ -66,6 +66,16 @@ def _count(text: str) -> int:
     return n
 
 
+def _seconds(text: str) -> float:
+    try:
+        n = float(text)
+    except ValueError:
+        n = -1.0
+    if not 0 <= n < 1e9:
+        raise ValueError(f"a number of seconds of at least 0, not {text!r}")
+    return n
+
+
 def _path(text: str) -> str | None:
     return text or None
 
@@ -135,6 +145,8 @@ SWITCHES: tuple[Switch, ...] = (
            "The writable layer is kept below this many bytes.", "2GiB"),
     Switch("INGOT_CACHE_MAX_ENTRIES", "integer from 1", _count, 100_000, False,
            "The writable layer is kept below this many entries.", "100000"),
+    Switch("INGOT_CACHE_WAIT", "seconds", _seconds, 10.0, False,
+           "How long at most to wait for another process that compiles the same code, before compiling it too.", "10"),
 )  # fmt: skip
 
 _BY_NAME = {s.name: s for s in SWITCHES}

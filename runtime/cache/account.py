@@ -2,18 +2,20 @@
 
 A record is (first 8 bytes of the key, bytes, milliseconds); bytes are negative where an entry went. Their sum is the
 layer's size, to within what concurrent writers of one key count twice; `evict` counts anew and rewrites the file. At
-100,000 entries the file has 2.4 MB and is summed in a few milliseconds, and only when something was compiled.
+100,000 entries the file has 2.4 MB; a process sums it once, and later only what was appended since.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from typing import NamedTuple
 
 import numpy as np
 
-from ingot.runtime.cache.entry import EntryError, parse
+from ingot.runtime.cache.entry import EntryError, peek
 from ingot.runtime.cache.layer import Layer, Listed
+from ingot.runtime.cache.mapped import mapped_keys
 
 __all__ = ["added", "removed", "total", "evict", "costs", "score"]
 
@@ -22,15 +24,27 @@ _FILL = 0.9  # eviction goes down to this part of the bounds
 _REWRITE = 8 << 20  # bytes of account file
 
 
-def added(layer: Layer, key: str, size: int, ms: float, max_bytes: int, max_entries: int, held: frozenset[str] = frozenset()) -> int:
-    """Account for a new entry and evict where the layer is over its bounds, `held` entries last; how many entries went."""
-    if not os.path.exists(_path(layer)):
+class _Sum(NamedTuple):
+    """What the records up to `offset` add up to, in the file `inode`."""
+
+    inode: int
+    offset: int
+    bytes: int
+    entries: int
+
+
+_sums: dict[str, _Sum] = {}  # by account file
+
+
+def added(layer: Layer, key: str, size: int, ms: float, max_bytes: int, max_entries: int) -> int:
+    """Account for a new entry and evict where the layer is over its bounds; how many entries went."""
+    if not _whole(layer):
         _rewrite(layer, list(layer.list()))  # the new one among them
     else:
         _append(layer, key, size, ms)
     nbytes, entries = total(layer)
     if nbytes > max_bytes or entries > max_entries:
-        return len(evict(layer, max_bytes, max_entries, held=held | {key}))
+        return len(evict(layer, max_bytes, max_entries, keep=frozenset((key,))))
     if os.path.getsize(_path(layer)) > _REWRITE:
         _rewrite(layer, list(layer.list()))
     return 0
@@ -38,20 +52,38 @@ def added(layer: Layer, key: str, size: int, ms: float, max_bytes: int, max_entr
 
 def removed(layer: Layer, key: str, size: int) -> None:
     """Account for an entry that was deleted."""
-    if os.path.exists(_path(layer)):
+    if _whole(layer):
         _append(layer, key, -size, 0.0)
 
 
 def total(layer: Layer) -> tuple[int, int]:
     """(bytes, entries) of the layer by its account."""
-    records = _load(layer)
-    return int(records["bytes"].sum()), int(np.sign(records["bytes"]).sum())
+    path = _path(layer)
+    try:
+        with open(path, "rb") as f:
+            inode = os.fstat(f.fileno()).st_ino
+            known = _sums.get(path)
+            if known is None or known.inode != inode or f.seek(0, os.SEEK_END) < known.offset:
+                known = _Sum(inode, 0, 0, 0)
+            f.seek(known.offset)
+            records = _records(f.read())
+    except OSError:
+        return 0, 0
+    size, entries = known.bytes + int(records["bytes"].sum()), known.entries + int(np.sign(records["bytes"]).sum())
+    _sums[path] = _Sum(inode, known.offset + records.nbytes, size, entries)
+    return size, entries
 
 
 def costs(layer: Layer) -> dict[str, float]:
     """Compile milliseconds by the first 16 digits of the key, as far as the account knows them."""
-    records = _load(layer)
-    return {k.tobytes().hex(): float(ms) for k, n, ms in zip(records["key"], records["bytes"], records["ms"]) if n > 0 and ms > 0}
+    try:
+        with open(_path(layer), "rb") as f:
+            records = _records(f.read())
+    except OSError:
+        return {}
+    known = records[(records["bytes"] > 0) & (records["ms"] > 0)]
+    digits = known["key"].tobytes().hex()
+    return {digits[16 * i : 16 * i + 16]: ms for i, ms in enumerate(known["ms"].tolist())}
 
 
 def score(size: int, ms: float, idle: float) -> float:
@@ -60,20 +92,21 @@ def score(size: int, ms: float, idle: float) -> float:
 
 
 def evict(
-    layer: Layer, max_bytes: int, max_entries: int, *, held: frozenset[str] = frozenset(), fill: float = _FILL, dry_run: bool = False
+    layer: Layer, max_bytes: int, max_entries: int, *, keep: frozenset[str] = frozenset(), fill: float = _FILL, dry_run: bool = False
 ) -> list[Listed]:
     """Delete the entries that are worth least until the layer is within `fill` of its bounds; those that went.
 
-    Looks at every entry and rewrites the account. Entries that this process has mapped (`held`) go last: their code stays
-    valid without the file, but they are sure to be wanted again.
+    Looks at every entry and rewrites the account. What living processes have mapped stays, as far as that can be known, and
+    so do the keys in `keep`.
     """
     listed = list(layer.list())
     nbytes, entries = sum(e.size for e in listed), len(listed)
     gone: list[Listed] = []
     if nbytes > max_bytes or entries > max_entries:
-        known, now = costs(layer), time.time()
-        worth = {e.key: score(e.size, known.get(e.key[:16]) or _cost_of(e), now - e.used) for e in listed}
-        for e in sorted(listed, key=lambda e: (e.key in held, worth[e.key], e.key)):
+        known, now, keep = costs(layer), time.time(), keep | mapped_keys()
+        free = [e for e in listed if e.key not in keep]
+        worth = {e.key: score(e.size, known.get(e.key[:16]) or _cost_of(e), now - e.used) for e in free}
+        for e in sorted(free, key=lambda e: (worth[e.key], e.key)):
             if nbytes <= max_bytes * fill and entries <= max_entries * fill:
                 break
             nbytes, entries = nbytes - e.size, entries - 1
@@ -90,8 +123,7 @@ def evict(
 def _cost_of(listed: Listed) -> float:
     """Compile milliseconds from the entry itself."""
     try:
-        with open(listed.path, "rb") as f:
-            return float(parse(f.read()).record.get("compile_ms", 1.0))
+        return float(peek(listed.path).get("compile_ms", 1.0))
     except (OSError, EntryError, TypeError, ValueError):
         return 0.0
 
@@ -100,12 +132,15 @@ def _path(layer: Layer) -> str:
     return os.path.join(layer.folder, "account")
 
 
-def _load(layer: Layer) -> np.ndarray:
+def _whole(layer: Layer) -> bool:
+    """Whether there is an account that makes sense: of whole records, and not below zero."""
     try:
-        with open(_path(layer), "rb") as f:
-            data = f.read()
+        return os.path.getsize(_path(layer)) % _RECORD.itemsize == 0 and min(total(layer)) >= 0
     except OSError:
-        data = b""
+        return False
+
+
+def _records(data: bytes) -> np.ndarray:
     return np.frombuffer(data[: len(data) - len(data) % _RECORD.itemsize], _RECORD)
 
 
@@ -124,7 +159,11 @@ def _append(layer: Layer, key: str, size: int, ms: float) -> None:
 def _rewrite(layer: Layer, listed: list[Listed]) -> None:
     known = costs(layer)
     temporary = f"{_path(layer)}.{os.urandom(8).hex()}.tmp"
-    with open(temporary, "xb") as f:
-        for e in listed:
-            f.write(_record(e.key, e.size, known.get(e.key[:16]) or _cost_of(e)))
-    os.replace(temporary, _path(layer))
+    try:
+        with open(temporary, "xb") as f:
+            f.write(b"".join(_record(e.key, e.size, known.get(e.key[:16]) or _cost_of(e)) for e in listed))
+        os.replace(temporary, _path(layer))
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

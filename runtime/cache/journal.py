@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["append", "read"]
 
 BOUND = 256 << 10  # bytes
-_LINE_BOUND = 8 << 10
+_LINE_BOUND = 64 << 10
 
 
 def append(path: str, record: dict[str, Any], bound: int = BOUND) -> bool:
@@ -41,17 +41,22 @@ def _halve(path: str, keep: int) -> None:
         f.readline()  # the rest of a line cut in two
         tail = f.read()
     temporary = f"{path}.{os.urandom(8).hex()}.tmp"
-    with open(temporary, "xb") as f:
-        f.write(tail)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "xb") as f:
+            f.write(tail)
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
 
 
-def read(path: str) -> list[dict[str, Any]]:
+def read(path: str, bound: int = 4 * BOUND) -> list[dict[str, Any]]:
     """The records of the file, oldest first; lines that are no JSON objects are skipped. [] if there is no file."""
     out = []
     try:
         with open(path, "rb") as f:
-            lines = f.read(4 * BOUND).splitlines()
+            lines = f.read(bound).splitlines()
     except OSError:
         return []
     for line in lines:

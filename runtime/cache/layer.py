@@ -2,6 +2,7 @@
 
     v1/ab/abcd….so      an entry, named by its key, never changed once it has its name
     v1/ab/.….tmp        an entry being written by a living process (or left by a dead one: swept after an hour)
+    v1/ab/.….claim      somebody compiles this key, see claim.py
     quarantine/         entries that failed their checksum
     account             sizes and costs, see account.py
     misses.jsonl, stats.jsonl, toolchain.json
@@ -10,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ _TOUCH_EVERY = 3600.0  # seconds between two records of use
 _STALE_TEMPORARY = 3600.0
 _QUARANTINE_KEEPS = 16
 _SIZE_LIMIT = 1 << 30
+_KEY = re.compile(r"[0-9a-f]{64}\.so")
 
 
 class Found(NamedTuple):
@@ -104,7 +107,7 @@ class Layer:
         except EntryError as e:
             from ingot.runtime import log
 
-            self.set_aside(key)
+            self.set_aside(key, fd if fd >= 0 else None)
             log.warn_once(f"damaged {path}", f"cache entry {key[:12]} is damaged ({e}); it is set aside and built again")
             return "damaged"
         except TrustError as e:
@@ -120,12 +123,7 @@ class Layer:
 
     def put(self, key: str, data: bytes) -> None:
         """Write an entry: private temporary in its own folder, fsync, rename. OSError says why it could not be."""
-        self.create()
-        shard = os.path.join(self.entries, key[:2])
-        _make(shard)
-        if stat.S_ISLNK(os.lstat(shard).st_mode):
-            raise TrustError(f"{shard} is a symlink")
-        temporary = os.path.join(shard, f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
+        temporary = os.path.join(self.folder_of(key), f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -139,6 +137,15 @@ class Layer:
         except BaseException:
             _unlink(temporary)
             raise
+
+    def folder_of(self, key: str) -> str:
+        """The folder that the entry of `key` belongs in, made and checked. OSError says why it cannot be used."""
+        self.create()
+        shard = os.path.join(self.entries, key[:2])
+        _make(shard)
+        if stat.S_ISLNK(os.lstat(shard).st_mode):
+            raise TrustError(f"{shard} is a symlink")
+        return shard
 
     def create(self) -> None:
         """Make the folder, mode 0700, and check it. OSError says why it cannot be used."""
@@ -154,43 +161,52 @@ class Layer:
         """Delete the entry of `key`; whether there was one. Code already mapped from it stays valid."""
         return _unlink(self.path(key))
 
-    def set_aside(self, key: str) -> None:
-        """Move a damaged entry to the quarantine folder, which keeps the last few."""
+    def set_aside(self, key: str, fd: int | None = None) -> None:
+        """Move a damaged entry to the quarantine folder, which keeps the last few.
+
+        fd: open on the file that was found damaged; nothing happens if another one has its name by now.
+        """
         if not self.writable:
             return
         folder = os.path.join(self.folder, "quarantine")
         try:
+            if fd is not None and not os.path.samestat(os.fstat(fd), os.lstat(self.path(key))):
+                return
             _make(folder)
             os.rename(self.path(key), os.path.join(folder, f"{time.time_ns():020d}-{key}.so"))
             for name in sorted(os.listdir(folder))[:-_QUARANTINE_KEEPS]:
                 _unlink(os.path.join(folder, name))
+        except FileNotFoundError:  # another process was faster
+            pass
         except OSError:
             _unlink(self.path(key))
 
-    def list(self) -> Iterator[Listed]:
-        """All entries, in the order of their keys. Nothing is read but the folders."""
+    def list(self, prefix: str = "") -> Iterator[Listed]:
+        """All entries whose keys begin with `prefix`, in the order of their keys. Nothing is read but the folders."""
         if not self.check():
             return
-        for shard in _names(self.entries):
+        for shard in [prefix[:2]] if len(prefix) >= 2 else _names(self.entries):
             folder = os.path.join(self.entries, shard)
             found = []
             try:
                 with os.scandir(folder) as files:
                     for f in files:
-                        if f.name.endswith(".so") and len(f.name) == 67:
-                            st = f.stat(follow_symlinks=False)
+                        if _KEY.fullmatch(f.name) and f.name.startswith(prefix):
+                            try:
+                                st = f.stat(follow_symlinks=False)
+                            except FileNotFoundError:  # somebody removed it meanwhile
+                                continue
                             found.append(Listed(f.name[:-3], f.path, st.st_size, st.st_mtime))
             except OSError:
                 continue
             yield from sorted(found)
 
     def sweep(self, older_than: float = _STALE_TEMPORARY) -> int:
-        """Delete temporaries that dead processes left; how many."""
+        """Delete temporaries and claims that dead processes left; how many."""
         swept = 0
-        for shard in _names(self.entries):
-            folder = os.path.join(self.entries, shard)
+        for folder in (self.folder, *(os.path.join(self.entries, shard) for shard in _names(self.entries))):
             for name in _names(folder):
-                if name.endswith(".tmp"):
+                if name.endswith((".tmp", ".claim")):
                     path = os.path.join(folder, name)
                     try:
                         if time.time() - os.lstat(path).st_mtime >= older_than:

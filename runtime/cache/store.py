@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
@@ -53,7 +54,7 @@ class Cache:
         self.counts: Counter[str] = Counter()
         self._told: Counter[str] = Counter()  # what of `counts` the folder's statistics hold already
         self._memory: dict[str, bytes] = {}
-        self._held: set[str] = set()  # keys that this process uses: evicted last
+        self._used: set[str] = set()
         self._reasons: dict[str, str] = {}  # of misses that are not recorded yet
         self._lock = threading.Lock()
 
@@ -72,7 +73,7 @@ class Cache:
                 self._reasons[key] = reason
             else:
                 self.counts[f"hit.{found.source}"] += 1
-                self._held.add(key)
+                self._used.add(key)
                 self.counts["saved_ms"] += int(found.entry.manifest.get("compile_ms", 0))
         if log.enabled("cache"):
             what = f"hit ({found.source})" if found else f"miss ({reason})"
@@ -94,6 +95,8 @@ class Cache:
 
     def put(self, key: str, data: bytes, compile_ms: float) -> None:
         """Store a packed entry: on disk, or in memory with one warning where that fails. Never raises."""
+        with self._lock:
+            self._used.add(key)
         try:
             if self.own is None:
                 raise OSError("there is no home folder; set INGOT_CACHE_DIR")
@@ -104,12 +107,10 @@ class Cache:
             return
         with self._lock:
             self.counts["put"] += 1
-            self._held.add(key)
-            held = frozenset(self._held)
         try:
             from ingot.runtime.cache import account
 
-            evicted = account.added(self.own, key, len(data), compile_ms, self.max_bytes, self.max_entries, held)
+            evicted = account.added(self.own, key, len(data), compile_ms, self.max_bytes, self.max_entries)
         except OSError as e:
             log.log("cache", "accounting failed: %s", e)
         else:
@@ -117,12 +118,28 @@ class Cache:
                 self.counts["evicted"] += evicted
                 log.log("cache", "evicted %d entries", evicted)
 
-    def record_miss(self, key: str, provenance: dict[str, Any]) -> None:
+    @property
+    def used(self) -> frozenset[str]:
+        """The keys of what this process found here or put here."""
+        with self._lock:
+            return frozenset(self._used)
+
+    def claimed(self, key: str) -> contextlib.AbstractContextManager[bool]:
+        """Be the one process that compiles `key`, or wait for it: see claim.py. True: look it up again first."""
+        if self.own is None:
+            return contextlib.nullcontext(False)
+        from ingot.runtime.cache import claim
+
+        return claim.claimed(self.own, key, switches.get("INGOT_CACHE_WAIT"))
+
+    def record_miss(self, key: str, provenance: dict[str, Any], preimage: bytes) -> None:
         """Leave a record of the last miss of `key` for `ingot cache explain`."""
         reason = self._reasons.pop(key, "absent")
         if self._usable():
+            from ingot.runtime.cache import misses
+
             assert self.own is not None
-            journal.append(os.path.join(self.own.folder, "misses.jsonl"), {"key": key, "reason": reason, "time": time.time(), **provenance})
+            misses.record(self.own.folder, key, reason, provenance, preimage)
 
     def note(self, name: str) -> dict[str, Any]:
         """A small JSON object kept beside the entries, by name; {} where there is none."""
