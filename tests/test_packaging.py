@@ -57,7 +57,8 @@ def run(code, tmp_path, **env):
 
 @pytest.mark.parametrize("statement", ["import ingot", "import ingot.runtime.cli", "import ingot; ingot.load"])
 def test_an_import_is_light(statement, tmp_path):
-    heavy = ("llvmlite", "pycuda", "torch", "rich", "safetensors", "sklearn", "multiprocessing", "pydoc", "unittest", "asyncio")
+    heavy = ("llvmlite", "pycuda", "torch", "rich", "safetensors", "sklearn", "multiprocessing", "pydoc", "unittest", "asyncio",
+             "cryptography", "shtab")
     out = run(f"import sys\n{statement}\nprint([m for m in {heavy!r} if m in sys.modules])", tmp_path)
     assert out == "[]\n"
 

@@ -13,11 +13,10 @@ from ingot.runtime.cache import journal
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.store import Cache, default_folder, the_cache
 from ingot.runtime.cli import output
+from ingot.runtime.cli.filters import FILTERS, parse_filter
 from ingot.runtime.cli.output import EXIT, CommandError
 
 __all__ = ["add_to", "describe", "find", "the_layer"]
-
-_FILTERS = "fn=GLOB, target=GLOB, age>3d, size>1MiB or compile>100 (milliseconds)"
 
 
 def add_to(verbs: Any) -> None:
@@ -43,7 +42,7 @@ def add_to(verbs: Any) -> None:
     verb("info", "layers, sizes and bounds", "info", _info)
     verb("config", "each setting with its origin", "config", _config)
     p = verb("ls", "the entries", "ls --sort cost --filter 'fn=train*'", _ls)
-    p.add_argument("--filter", action="append", default=[], metavar="F", help=f"{_FILTERS} (may be given again)")
+    p.add_argument("--filter", action="append", default=[], metavar="F", help=f"{FILTERS} (may be given again)")
     p.add_argument("--sort", choices=("cost", "size", "used", "age", "name"), default="used", help="default: %(default)s")
     p.add_argument("-q", "--quiet", action="store_true", help="only the keys")
     p = verb("show", "one entry", "show 3fa9c1 --ir", _show)
@@ -173,7 +172,7 @@ def describe(e: Listed) -> dict[str, Any]:
 
 def _ls(args: argparse.Namespace) -> int:
     layer = the_layer(args)
-    tests = [_filter(f) for f in args.filter]
+    tests = [parse_filter(f) for f in args.filter]
     order: Any = {
         "cost": lambda r: -r["compile_ms"], "size": lambda r: -r["bytes"], "used": lambda r: -r["used"],
         "age": lambda r: r["created"], "name": lambda r: r["name"],
@@ -211,34 +210,6 @@ def _ls(args: argparse.Namespace) -> int:
 
 def _short(text: str, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _filter(text: str) -> Any:
-    """A test of a listed entry from `fn=GLOB`, `target=GLOB`, `age>3d`, `size>1MiB`, `compile>100` (or with <)."""
-    import time
-    from fnmatch import fnmatchcase
-
-    for i, c in enumerate(text):
-        if c in "=<>":
-            field, sign, value = text[:i].strip(), c, text[i + 1 :].strip()
-            break
-    else:
-        raise CommandError(f"expected a filter: {_FILTERS}; not {text!r}")
-    if sign == "=" and field in ("fn", "target"):
-        name = {"fn": "name", "target": "target"}[field]
-        return lambda r: fnmatchcase(str(r[name]), value)
-    if sign != "=" and field in ("age", "size", "compile"):
-        if field == "age":
-            bound, measure = output.parse_age(value), lambda r: time.time() - r["created"]
-        elif field == "size":
-            bound, measure = float(output.size_argument(value)), lambda r: r["bytes"]
-        else:
-            try:
-                bound, measure = float(value), lambda r: r["compile_ms"]
-            except ValueError:
-                raise CommandError(f"compile{sign} takes milliseconds, not {value!r}") from None
-        return (lambda r: measure(r) > bound) if sign == ">" else (lambda r: measure(r) < bound)
-    raise CommandError(f"expected a filter: {_FILTERS}; not {text!r}")
 
 
 def _show(args: argparse.Namespace) -> int:

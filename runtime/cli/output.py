@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ from typing import Any
 from ingot.runtime.switches import parse_size
 
 __all__ = [
-    "CommandError", "EXIT", "SCHEMA_VERSION", "age", "confirm", "document", "duration", "parse_age", "size", "size_argument", "table",
+    "CommandError", "EXIT", "SCHEMA_VERSION", "age", "confirm", "document", "duration", "parse_age", "parse_duration", "size",
+    "size_argument", "table",
 ]  # fmt: skip
 
 EXIT = {"fine": 0, "finding": 1, "usage": 2, "busy": 3, "trust": 4, "io": 5}
 SCHEMA_VERSION = 1
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE_PART = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([smhdw])", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|)", re.ASCII)
 
 
 class CommandError(Exception):
@@ -78,15 +82,21 @@ def age(when: float) -> str:
 
 
 def parse_age(text: str) -> float:
-    """Seconds from 30s, 10m, 3h, 7d or 2w. CommandError for anything else."""
-    t = text.strip().lower()
-    try:
-        n = float(t[:-1]) * _SECONDS[t[-1:]]
-    except (ValueError, KeyError):
-        n = -1.0
-    if not 0 <= n < 1e12:
-        raise CommandError(f"expected an age such as 30s, 10m, 3h, 7d or 2w, not {text!r}")
+    """Seconds from an age as people write it: 30s, 10m, 3h, 7d, 2w, 3d12h. CommandError for anything else."""
+    t = re.sub(r"\s", "", text.lower())
+    parts = _AGE_PART.findall(t)
+    n = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != t or not n < 1e12:
+        raise CommandError(f"expected an age such as 30s, 10m, 3h, 7d, 2w or 3d12h, not {text!r}")
     return n
+
+
+def parse_duration(text: str) -> float:
+    """Milliseconds from 100, 100ms, 1.5s or 2m. CommandError for anything else."""
+    found = _DURATION.fullmatch(re.sub(r"\s", "", text.lower()))
+    if found is None:
+        raise CommandError(f"expected milliseconds or a duration such as 100ms, 1.5s or 2m, not {text!r}")
+    return float(found[1]) * {"": 1.0, "ms": 1.0, "s": 1e3, "m": 6e4}[found[2]]
 
 
 def size_argument(text: str) -> int:
