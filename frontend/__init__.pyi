@@ -19,6 +19,7 @@ Dims = _int | Sequence[_int] | None
 
 from ingot import autograd as autograd
 from ingot import backends as backends
+from ingot import cache as cache
 from ingot import cuda as cuda
 from ingot import functions as functions
 from ingot import linalg as linalg
@@ -80,6 +81,7 @@ from ingot.artifacts import export as export
 from ingot.nn.functional import feature_alpha_dropout as feature_alpha_dropout
 from ingot.functions.typeinfo import finfo as finfo
 from ingot.random import fork_rng as fork_rng
+from ingot._compile import frozen as frozen
 from ingot._tensor import get_default_dtype as get_default_dtype
 from ingot.machine import get_num_threads as get_num_threads
 from ingot.printing import get_printoptions as get_printoptions

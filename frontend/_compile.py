@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ingot._argnames import leaf_names
 from ingot._fastcall import MISS, fast_call
 from ingot._guards import is_module
 from ingot._pytree import flatten
@@ -17,20 +19,22 @@ from ingot._tensor import Tensor, get_default_dtype
 from ingot.ir.dtypes import DType
 from ingot.runtime import log, switches
 from ingot.runtime.capture import CaptureError, LeakedTensorError
-from ingot.runtime.compiler import FrozenError
+from ingot.runtime.frozen import FrozenError, frozen, frozen_by_default
 from ingot.runtime.recorder import here
 from ingot.runtime.specialization import Specialization, shared_memory
 
-__all__ = ["compile", "CompiledFunction", "CompiledModule", "CaptureError", "LeakedTensorError", "FrozenError"]
+__all__ = ["compile", "CompiledFunction", "CompiledModule", "CaptureError", "LeakedTensorError", "FrozenError", "frozen"]
 
 _LIMIT = 64  # specialisations of one function; the one unused for the longest goes
+RECOMPILES: Counter[str] = Counter()  # of this process, by function
 _STATIC = (int, bool, str, bytes, type(None))
 
 
 class CompiledFunction:
     """A function that is traced once per signature and then runs as native code. Made by `ingot.compile`.
 
-    `stats` counts calls by what they did: {"calls": ..., "traces": ..., "recompiles": ...}.
+    `stats` counts calls by what they did: {"calls": ..., "traces": ..., "recompiles": ...}; `recompiles` counts the latter
+    by reason.
     """
 
     def __init__(self, fn: Callable, mode: str | None = None, static: Sequence[str] = (), name: str | None = None):
@@ -45,6 +49,7 @@ class CompiledFunction:
         self.mode = mode
         self.name: str = name or getattr(fn, "__name__", None) or type(fn).__name__
         self.stats = {"calls": 0, "traces": 0, "recompiles": 0}
+        self.recompiles: Counter[str] = Counter()
         self._static = _static_positions(fn, static)
         self._specs: dict[Any, list[tuple[Specialization, Any]]] = {}
         self._latest: Specialization | None = None  # the one that `_fast` serves
@@ -131,7 +136,8 @@ class CompiledFunction:
                     numbers.append(i)
                     key.append(float)
             elif isinstance(x, np.ndarray):
-                raise TypeError(f"{self.name}: argument {i} is a NumPy array; pass ingot.from_numpy(...) of it")
+                name = leaf_names(self.__wrapped__, structure)[i]
+                raise TypeError(f"{self.name}: argument {name} is a NumPy array; pass ingot.from_numpy(...) of it")
             elif isinstance(x, _STATIC):
                 key.append((type(x), x))
             else:
@@ -160,14 +166,19 @@ class CompiledFunction:
 
     def _specialize(self, key: Any, structure: Any, leaves: list[Any], numbers: Sequence[int], reason: str | None) -> Specialization:
         again = bool(self._specs)
+        names = leaf_names(self.__wrapped__, structure)
         if again:
-            reason = reason or self._difference(key)
-            if self.mode == "frozen":
-                raise FrozenError(f"{self.name} is frozen and would have to be compiled again: {reason}")
-            self.stats["recompiles"] += 1
-            log.log("recompiles", "%s is compiled again: %s", self.name, reason)
-        spec, guards = specialize(self.name, self.__wrapped__, structure, leaves, numbers)
+            reason = reason or self._difference(key, names)
+        try:
+            with frozen_by_default(self.mode == "frozen" and again):
+                spec, guards = specialize(self.name, self.__wrapped__, structure, leaves, numbers, names=names)
+        except FrozenError as e:
+            raise FrozenError(f"{self.name}: {reason}; {e}" if again else str(e), e.key) from None
         self.stats["traces"] += 1
+        if again:
+            self.stats["recompiles"] += 1
+            self._count(str(reason))
+            log.log("recompiles", "%s is compiled again: %s", self.name, reason)
         self._specs.setdefault(key, []).insert(0, (spec, guards))
         total = sum(map(len, self._specs.values()))
         if total > _LIMIT:
@@ -177,7 +188,14 @@ class CompiledFunction:
                 del self._specs[oldest]
         return spec
 
-    def _difference(self, key: Any) -> str:
+    def _count(self, reason: str) -> None:
+        """Count a recompile by its reason; beyond a number of reasons, as one of the others."""
+        if reason not in self.recompiles and len(self.recompiles) >= _LIMIT:
+            reason = "other reasons"
+        self.recompiles[reason] += 1
+        RECOMPILES[self.name] += 1
+
+    def _difference(self, key: Any, names: Sequence[str]) -> str:
         """How the arguments differ from those of the latest specialisation."""
         known = list(self._specs)[-1]
         if key[0] != known[0]:
@@ -190,13 +208,13 @@ class CompiledFunction:
                 continue
             if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:
                 if a[0] != b[0]:
-                    return f"argument {i} is {a[0]}, it was {b[0]}"
+                    return f"argument {names[i]} is {a[0]}, it was {b[0]}"
                 if a[2] != b[2]:
-                    return f"argument {i} {'requires' if a[2] else 'does not require'} gradients, before it did{' not' if a[2] else ''}"
+                    return f"argument {names[i]} {'requires' if a[2] else 'does not require'} gradients, before it did{' not' if a[2] else ''}"
                 if a[3] != b[3] or a[4] != b[4]:
-                    return f"argument {i} shares memory with others in another way"
-                return f"argument {i} is a {a[1].__name__} of another kind"
-            return f"argument {i} is {_said(a)}, it was {_said(b)}"
+                    return f"argument {names[i]} shares memory with others in another way"
+                return f"argument {names[i]} is a {a[1].__name__} of another kind"
+            return f"argument {names[i]} is {_said(a)}, it was {_said(b)}"
         return "the arguments differ"
 
     def _check(self, spec: Specialization, structure: Any, leaves: list[Any], numbers: Sequence[int]) -> None:
@@ -317,7 +335,8 @@ def compile(fn: Any = None, *, mode: str | None = None, static: Sequence[str] = 
     compiled and behaves as it does eagerly. Python floats among the arguments are run-time numbers; ints, bools and strings are
     static, and so are the parameters named in `static`.
 
-    mode="frozen": after the first compilation another one is an error (FrozenError) that says what differs.
+    mode="frozen": after the first signature nothing more is compiled: another one is served if the cache holds its code, else
+    there is a FrozenError that names the argument and the difference. `ingot.frozen()` and INGOT_FROZEN=1 refuse the first too.
 
     Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one;
     LeakedTensorError for a tensor that is kept after the call outside of Modules.

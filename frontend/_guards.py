@@ -238,6 +238,7 @@ class Guards:
         self.requires: list[tuple[Tensor, bool]] = []
         self.types: list[tuple[Any, str, Any, str]] = []
         self.captured: dict[Any, None] = {}  # Storages
+        self.leaf_names: Sequence[str] = ()
         self.by_reference: dict[int, Tensor] = {}  # arguments that must be these very tensors, for they are captured too
         self.epoch = EPOCH[0]
         self.modules = [(m, type(m).__name__, _module_state(m, frozenset())) for m in roots.modules]
@@ -267,10 +268,10 @@ class Guards:
         for i, x in enumerate(leaves):
             if i in self.by_reference:
                 if x is not self.by_reference[i]:
-                    return f"argument {i} is not the captured tensor that it was"
+                    return f"argument {self.leaf_names[i]} is not the captured tensor that it was"
             elif isinstance(x, Tensor) and x._storage is not None and x._storage in self.captured:
                 if not any(x is t for t in self.by_reference.values()) and not self._shared(x, leaves):
-                    return f"argument {i} shares memory with a tensor that the function captures"
+                    return f"argument {self.leaf_names[i]} shares memory with a tensor that the function captures"
         return None
 
     def _shared(self, x: Tensor, leaves: Sequence[Any]) -> bool:

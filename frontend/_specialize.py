@@ -24,8 +24,17 @@ __all__ = ["specialize"]
 class _Builder:
     """One trace on its way to a Specialization."""
 
-    def __init__(self, name: str, roots: Roots, leaves: Sequence[Any], numbers: Sequence[int], by_reference: frozenset[int]):
+    def __init__(
+        self,
+        name: str,
+        roots: Roots,
+        leaves: Sequence[Any],
+        numbers: Sequence[int],
+        by_reference: frozenset[int],
+        names: Sequence[str] | None,
+    ):
         self.name = name
+        self.names = names or [f"argument {i}" for i in range(len(leaves))]
         self.roots = roots
         self.leaves = leaves
         self.trace = Trace(here.recorder)
@@ -89,6 +98,22 @@ class _Builder:
             slot.grad = leaf._slot.grad
             self.slot_of[slot] = i
         return t
+
+    def input_names(self, sources: Sequence[Source]) -> tuple[str, ...]:
+        """What the inputs of the graph are called: arguments, parameters and buffers by their names, the rest by its kind."""
+        captured: dict[int, str] = {}
+        inner: set[int] = set()
+        for m in self.roots.modules:  # a module comes before those inside it
+            if id(m) in inner:
+                continue
+            inner.update(map(id, m.modules()))
+            for name, t in (*m.named_parameters(), *m.named_buffers()):
+                if t._storage is not None:
+                    captured.setdefault(id(t._storage), name)
+        return tuple(
+            self.names[s.of] if s.kind in ("arg", "number") else captured.get(id(s.of), f"captured{i}") if s.kind == "storage" else f"{s.kind}{i}"
+            for i, s in enumerate(sources)
+        )
 
     # ---- results
 
@@ -154,7 +179,7 @@ class _Builder:
             if a.value < 0 and self.trace.sources[-1 - a.value].of == i and self.trace.sources[-1 - a.value].kind == "arg":
                 continue
             if t._storage is not None and any(not isinstance(p, LeafStep) for p in t._steps):
-                raise CaptureError(f"{self.name}: argument {i} was given another memory inside the compiled function")
+                raise CaptureError(f"{self.name}: argument {self.names[i]} was given another memory inside the compiled function")
             out = self.out(a)
             keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self.where  # type: ignore[index,operator]
             found.append(Write("argument", i, out, "keep" if keeps else self.rooted(out, edge)))
@@ -219,9 +244,17 @@ class _Builder:
 
 
 def specialize(
-    name: str, fn: Callable, structure: Any, leaves: Sequence[Any], numbers: Sequence[int], roots: Roots | None = None
+    name: str,
+    fn: Callable,
+    structure: Any,
+    leaves: Sequence[Any],
+    numbers: Sequence[int],
+    roots: Roots | None = None,
+    names: Sequence[str] | None = None,
 ) -> tuple[Specialization, Guards]:
     """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
+
+    names: what the leaves are called.
 
     What the function did to the world is undone: the caller runs the Specialization next, which does it.
     """
@@ -235,7 +268,7 @@ def specialize(
         by_reference: frozenset[int] = frozenset()
         while True:
             try:
-                spec, guards, trace = _traced(_Builder(name, roots, leaves, numbers, by_reference), fn, structure)
+                spec, guards, trace = _traced(_Builder(name, roots, leaves, numbers, by_reference, names), fn, structure)
                 break
             except AliasedArgument as found:
                 by_reference |= {found.index}
@@ -283,8 +316,9 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     if derived is not None:
         needed |= {i for i in derived.saved if i < 0}
     inputs = sorted(needed, reverse=True)
-    graph = trace.subgraph(inputs, live, b.name)
-    spec = Specialization(b.name, graph, [trace.sources[-1 - i] for i in inputs])
+    sources = [trace.sources[-1 - i] for i in inputs]
+    graph = trace.subgraph(inputs, live, b.name).replace(input_names=b.input_names(sources))
+    spec = Specialization(b.name, graph, sources)
     if derived is not None:
         at = {i: ("in", k) for k, i in enumerate(inputs)}
         reads = tuple(at[i] if i < 0 else ("out", b.outs[i]) for i in derived.saved)
@@ -304,6 +338,7 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
                 spec.refresh.append((weakref.ref(t), s))
     spec.rebuild = _rebuilder(shape, flat)
     spec.settle()
+    guards.leaf_names = b.names
     guards.captured = {s: None for s in trace.captured}
     guards.by_reference = {i: b.leaves[i] for i in b.by_reference}
     if rebound:

@@ -11,7 +11,7 @@ written out by `INGOT_DUMP=folder`.
 from __future__ import annotations
 
 import contextlib
-import contextvars
+import json
 import os
 import threading
 import time
@@ -19,11 +19,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ingot.runtime import log, observe, switches, threads
+from ingot.runtime import log, observe, switches, threads, toolchain
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import the_cache
+from ingot.runtime.cache.layer import Found
 from ingot.runtime.executable import Executable
+from ingot.runtime.frozen import FrozenError, frozen, is_frozen
 
 if TYPE_CHECKING:
     from ingot.backends.cpu.level import Level
@@ -35,10 +37,6 @@ __all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused
 
 
-class FrozenError(RuntimeError):
-    """Something would have to be compiled where that was forbidden."""
-
-
 class Code(NamedTuple):
     """Machine code and how to call it. `so` is the whole shared object."""
 
@@ -47,26 +45,12 @@ class Code(NamedTuple):
     manifest: dict[str, Any]
 
 
-_frozen: contextvars.ContextVar[bool] = contextvars.ContextVar("ingot_frozen", default=False)
-_executables: dict[str, Executable] = {}  # by key; the code stays mapped as long as the process lives
+_executables: dict[str, Executable] = {}  # by key, those used last at the end; what falls out is unmapped once nobody has it
+_EXECUTABLES = 4096
 _pool: list[bool] = []  # not empty once the worker pool's code is loaded
 _busy: dict[str, threading.Lock] = {}  # keys that some thread is looking for
 _lock = threading.Lock()
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
-
-
-@contextlib.contextmanager
-def frozen(on: bool = True) -> Iterator[None]:
-    """Refuse to compile within the block: code that the cache does not hold raises FrozenError.
-
-    >>> with compiler.frozen():
-    ...     model(x)
-    """
-    token = _frozen.set(on)
-    try:
-        yield
-    finally:
-        _frozen.reset(token)
 
 
 def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
@@ -81,11 +65,14 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
     found = _executables.get(key)
     if found is not None:
         counts["memory"] += 1
+        _executables[key] = _executables.pop(key, found)
     else:
         with _alone(key):
             found = _executables.get(key)
             if found is None:
                 found = _executables[key] = _load(key, preimage, graph, level, provenance)
+                while len(_executables) > _EXECUTABLES:
+                    _executables.pop(next(iter(_executables)), None)
     if "nan" in switches.get("INGOT_CHECK"):
         return observe.NanCheck(found, graph)  # type: ignore[return-value]  # it is called alike
     return found
@@ -97,23 +84,26 @@ def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any]
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
-    if found is not None:
-        found.close()
-        return Code(key, bytes(found.entry.code), found.entry.manifest)
-    return _compile(key, preimage, graph, level, provenance)
+    if found is None:
+        made = _compile_once(key, preimage, graph, level, provenance)
+        if isinstance(made, Code):
+            return made
+        found = made
+    found.close()
+    return Code(key, bytes(found.entry.code), found.entry.manifest)
 
 
 def pool_code(arch: str | None = None) -> bytes:
     """The shared object of the worker pool for `arch` (this machine's where None), from the cache or compiled."""
     arch = arch or os.uname().machine
-    preimage = keys.preimage("pool", "", {"arch": arch}, _toolchain(), {})  # its text is among the sources that the key covers
+    preimage = keys.preimage("pool", "", {"arch": arch}, toolchain.versions(), {})  # its text is among the sources that the key covers
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
     if found is not None:
         found.close()
         return bytes(found.entry.code)
-    _refuse_if_frozen("the worker pool", key)
-    if _correct_toolchain():
+    _refuse_if_frozen("worker pool", key, preimage)
+    if toolchain.correct():
         return pool_code(arch)
     the_cache().record_miss(key, {"name": "worker pool", "target": arch}, preimage)
     from ingot.backends.cpu import pool
@@ -134,10 +124,9 @@ def target_of(level: Level) -> dict[str, Any]:
 
 
 def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Executable:
-    found = the_cache().lookup(key)
-    if found is None:
-        code = _compile(key, preimage, graph, level, provenance)
-        exe = Executable(code.so, _at_graph(code.manifest, graph))
+    found = the_cache().lookup(key) or _compile_once(key, preimage, graph, level, provenance)
+    if isinstance(found, Code):
+        exe = Executable(found.so, _at_graph(found.manifest, graph))
     else:
         counts["cache"] += 1
         manifest = _at_graph(found.entry.manifest, graph)
@@ -154,13 +143,19 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
     return exe
 
 
-def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code:
+def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code | Found:
+    """Compile what the cache lacks, or find what another process has compiled meanwhile."""
     provenance = {"name": graph.name, **_place(graph), **(provenance or {}), "signature": _signature(graph), "target": level.name}
-    _refuse_if_frozen(graph.name, key)
-    if _correct_toolchain():
+    the_cache().record_miss(key, provenance, preimage)
+    _refuse_if_frozen(graph.name, key, preimage, provenance["signature"])
+    if toolchain.correct():
         preimage = _preimage("graph", graph.text, level)
         key = keys.key_of(preimage)
-    the_cache().record_miss(key, provenance, preimage)
+    with the_cache().claimed(key) as again:
+        return (the_cache().lookup(key) if again else None) or _compile(key, preimage, graph, level, provenance)
+
+
+def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any]) -> Code:
     times: dict[str, float] = {}
     with log.timed("import", times):
         from ingot.backends import cpu
@@ -195,10 +190,18 @@ def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict,
         the_cache().put(key, entry_format.pack(key, so, manifest, record, preimage, texts), ms)
 
 
-def _refuse_if_frozen(name: str, key: str) -> None:
-    if _frozen.get() or switches.get("INGOT_FROZEN"):
-        counts["refused"] += 1
-        raise FrozenError(f"{name} is not in the cache ({key[:12]}) and compiling is frozen; see: ingot cache explain {name}")
+def _refuse_if_frozen(name: str, key: str, preimage: bytes, signature: str = "") -> None:
+    if not is_frozen():
+        return
+    counts["refused"] += 1
+    from ingot.runtime.cache import explain
+
+    why = explain.in_words(the_cache().layers, key, json.loads(preimage), name, signature)
+    raise FrozenError(
+        f"{name} would have to be compiled, and compiling is frozen: {why}. To have it in the cache, run it once without "
+        f"frozen (or `ingot cache warm`); more: ingot cache explain {key[:12]}",
+        key,
+    )
 
 
 def host_level() -> Level:
@@ -219,48 +222,7 @@ _levels: dict[str | None, Level] = {}
 
 
 def _preimage(kind: str, text: str, level: Level) -> bytes:
-    return keys.preimage(kind, text, target_of(level), _toolchain(), switches.code_options())
-
-
-def _toolchain() -> dict[str, str]:
-    """The versions of llvmlite and LLVM.
-
-    Only llvmlite itself knows its LLVM's, and to import it costs more than all the rest of a warm start. So the cache
-    folder notes which LLVM each llvmlite had. A note that is wrong here is harmless: entries are stored under the
-    version that made them, so what is found under another one was made by that one.
-    """
-    version = keys.llvmlite_version()
-    if version is None:
-        return {"llvmlite": "none", "llvm": "none"}
-    found = _llvm.get(version)
-    if found is None:
-        found = the_cache().note("toolchain").get(version)
-        if not isinstance(found, str):
-            found = _llvm_version()
-            the_cache().set_note("toolchain", {**the_cache().note("toolchain"), version: found})
-        _llvm[version] = found
-    return {"llvmlite": version, "llvm": found}
-
-
-_llvm: dict[str, str] = {}  # LLVM's version by llvmlite's
-
-
-def _correct_toolchain() -> bool:
-    """Before anything is compiled: whether the noted LLVM was not the real one (and is corrected now)."""
-    version, actual = keys.llvmlite_version() or "none", _llvm_version()
-    if _llvm.get(version) == actual:
-        return False
-    _llvm[version] = actual
-    the_cache().set_note("toolchain", {**the_cache().note("toolchain"), version: actual})
-    return True
-
-
-def _llvm_version() -> str:
-    try:
-        import llvmlite.binding as llvm
-    except ImportError as e:
-        raise RuntimeError(f"this must be compiled, and llvmlite cannot be imported ({e}); pip install llvmlite") from None
-    return ".".join(map(str, llvm.llvm_version_info))
+    return keys.preimage(kind, text, target_of(level), toolchain.versions(), switches.code_options())
 
 
 @contextlib.contextmanager

@@ -166,6 +166,13 @@ class Cache:
             return False
         return True
 
+    def reset_counts(self) -> None:
+        """Forget what was counted, after it was added to the folder's statistics."""
+        self.save_counts()
+        with self._lock:
+            self.counts.clear()
+            self._told.clear()
+
     def save_counts(self) -> None:
         """Add what this process counted to the folder's statistics."""
         with self._lock:

@@ -3,100 +3,104 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from typing import Any
 
+from ingot.runtime import switches
 from ingot.runtime.cache import entry as entry_format
-from ingot.runtime.cache import journal
+from ingot.runtime.cache import misses
+from ingot.runtime.cache.explain import CONSIDERED, IGNORED, Near, nearest
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT, CommandError
 
-__all__ = ["run", "differences"]
-
-CONSIDERED = "the graph's text, the target level, the sources of the compiler, llvmlite and LLVM versions, options that change code"
-IGNORED = "paths, times, user and host names, the environment, the number of threads"
+__all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """`ingot cache explain KEY|FUNCTION`."""
+    """`ingot cache explain KEY|FUNCTION`: what it was made of, against the nearest stored entry."""
     from ingot.runtime.cli.cache_verbs import the_layer
 
-    layer = the_layer(args)
-    misses = [m for m in journal.read(os.path.join(layer.folder, "misses.jsonl")) if isinstance(m.get("key"), str)]
-    mine = [m for m in misses if m.get("name") == args.what or m["key"].startswith(args.what.lower())]
-    listed = {e.key: e for e in layer.list()}
-    keys = list(dict.fromkeys([m["key"] for m in reversed(mine)] + [k for k, e in listed.items() if _is(e, k, args.what)]))
-    if not keys:
+    layers = [the_layer(args)] + ([] if args.dir else [Layer(p, False) for p in switches.get("INGOT_CACHE_PATH")])
+    mine = [m for m in misses.read(layers[0].folder) if _is(m.get("name"), m["key"], args.what)]
+    stored = _stored(layers, args.what)
+    if not mine and not stored:
         raise CommandError(f"neither an entry nor a recorded miss is called {args.what!r}", "finding")
-    key = keys[0]
-    miss = next((m for m in reversed(mine) if m["key"] == key), None)
-    here = _preimage(layer, key)
-    name = (miss or {}).get("name") or _record(listed.get(key)).get("name", "?")
-    best: tuple[list[dict[str, Any]], str] | None = None
-    for other, e in listed.items():
-        if other != key and _record(e).get("name") == name:
-            found = differences(_preimage(layer, other) or {}, here) if here is not None else []
-            if best is None or (len(found), other) < (len(best[0]), best[1]):
-                best = found, other
+    key = mine[-1]["key"] if mine else next(iter(stored))
+    again = [m for m in mine if m["key"] == key]
+    entry = _entry(layers, key)
+    if entry is not None:
+        preimage, record = entry.preimage, entry.record
+    else:
+        preimage, record = (misses.preimage_of(again[-1]) if again else None) or {}, again[-1] if again else {}
+    name = str(record.get("name", "?"))
+    near = nearest(layers, key, preimage, name, str(record.get("signature", ""))) if preimage else None
     if args.json:
         output.document(
-            "cache.explain", key=key, name=name, miss=miss, nearest=best[1] if best else None, stored=key in listed,
-            differences=best[0] if best else [], considered=CONSIDERED, ignored=IGNORED,
+            "cache.explain", key=key, name=name, stored=entry is not None, miss=again[-1] if again else None, misses=len(again),
+            nearest=near.key if near else None, differences=[d._asdict() for d in near.differences] if near else [],
+            considered=CONSIDERED, ignored=IGNORED,
         )  # fmt: skip
-        return EXIT["fine"]
-    print(f"{name}  {key[:12]}")
-    if miss:
-        print(f"missed {output.age(float(miss.get('time', time.time())))} ago: {miss.get('reason', '?')}, {len(mine)} recorded misses")
-    if here is None:
-        print("its entry is not stored any more, so its key cannot be taken apart")
-    elif best is None:
-        print(f"no other entry of {name} is stored: it was compiled for the first time, or its entries were removed")
     else:
-        print(f"nearest stored entry: {best[1][:12]}, which differs in:")
-        for d in best[0]:
-            print(f"  {d['field']}: {d['stored']} -> {d['wanted']}")
-    print(f"considered: {CONSIDERED}")
-    print(f"ignored: {IGNORED}")
+        _tell(key, name, record, again, entry is not None, bool(preimage), near)
     return EXIT["fine"]
 
 
-def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
-    """Field by field, what two preimages differ in; texts are compared by line."""
-    out: list[dict[str, Any]] = []
-    for field in sorted(stored.keys() | wanted.keys()):
-        a, b = stored.get(field), wanted.get(field)
-        if a == b:
-            continue
-        if isinstance(a, dict) and isinstance(b, dict):
-            out += differences(a, b, f"{prefix}{field}.")
-        elif field == "text" and isinstance(a, str) and isinstance(b, str):
-            x, y = a.splitlines(), b.splitlines()
-            at = next((i for i, (p, q) in enumerate(zip(x, y)) if p != q), min(len(x), len(y)))
-            line = [lines[at].strip() if at < len(lines) else "(its end)" for lines in (x, y)]
-            out.append({"field": f"graph, line {at + 1}", "stored": line[0], "wanted": line[1]})
-        else:
-            out.append({"field": prefix + field, "stored": a, "wanted": b})
-    return out
+def _tell(key: str, name: str, record: dict, again: list[dict], stored: bool, known: bool, near: Near | None) -> None:
+    where = f"  {record['file']}:{record.get('line', '?')}" if "file" in record else ""
+    print(f"{name}  {key[:12]}{where}")
+    if record.get("signature"):
+        print(f"signature: {record['signature']}")
+    if again:
+        last = again[-1]
+        times = "once" if len(again) == 1 else f"{len(again)} times"
+        print(f"missed {times}, last {output.age(_time(last))} ago: {last.get('reason', '?')}; {'stored now' if stored else 'not stored now'}")
+    elif stored:
+        print("stored; no miss of it is on record")
+    if not known:
+        print("the record of its miss says not enough to compare it")
+    elif near is None:
+        print(f"no other entry of {name} is stored: it was compiled for the first time, or its entries were removed")
+    else:
+        print(f"nearest stored entry: {near.key[:12]}, which differs in:")
+        for d in near.differences:
+            print(f"  {d}")
+    print(f"considered: {CONSIDERED}")
+    print(f"ignored: {IGNORED}")
 
 
-def _is(e: Listed, key: str, what: str) -> bool:
-    return key.startswith(what.lower()) or _record(e).get("name") == what
+def _time(miss: dict[str, Any]) -> float:
+    t = miss.get("time")
+    return float(t) if isinstance(t, (int, float)) else time.time()
 
 
-def _record(e: Listed | None) -> dict[str, Any]:
-    if e is None:
-        return {}
+def _is(name: Any, key: str, what: str) -> bool:
+    return name == what or (len(what) >= 4 and key.startswith(what.lower()))
+
+
+def _stored(layers: list[Layer], what: str) -> dict[str, Listed]:
+    """The entries that `what` means, the latest used first."""
+    prefix = what.lower() if len(what) >= 4 and all(c in "0123456789abcdef" for c in what.lower()) else ""
+    found: list[Listed] = []
+    for layer in layers:
+        if prefix:
+            found += layer.list(prefix)
+    if not found:
+        found = [e for layer in layers for e in layer.list() if _name(e) == what]
+    return {e.key: e for e in sorted(found, key=lambda e: (-e.used, e.key))}
+
+
+def _name(e: Listed) -> Any:
     try:
-        return entry_format.peek(e.path)
-    except (OSError, entry_format.EntryError):
-        return {}
-
-
-def _preimage(layer: Layer, key: str) -> dict[str, Any] | None:
-    try:
-        with open(layer.path(key), "rb") as f:
-            return entry_format.parse(f.read(), key).preimage
+        return entry_format.peek(e.path).get("name")
     except (OSError, entry_format.EntryError):
         return None
+
+
+def _entry(layers: list[Layer], key: str) -> entry_format.Entry | None:
+    for layer in layers:
+        found = layer.get(key)
+        if not isinstance(found, str):
+            found.close()
+            return found.entry
+    return None

@@ -13,7 +13,7 @@ from ingot.ir import dtypes as dt
 from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
-from ingot.runtime import compiler, log, memory
+from ingot.runtime import compiler, log, memory, toolchain
 from ingot.runtime.cache import journal, the_cache
 
 
@@ -84,7 +84,7 @@ def test_frozen(monkeypatch):
     forget(monkeypatch)
     with compiler.frozen():
         compiler.executable(make_graph())
-        with pytest.raises(compiler.FrozenError, match="g is not in the cache"):
+        with pytest.raises(compiler.FrozenError, match="g would have to be compiled, and compiling is frozen: the cache holds no code of g"):
             compiler.executable(make_graph("g", 3.0))
         with compiler.frozen(False):
             compiler.executable(make_graph("g", 3.0))
@@ -197,10 +197,10 @@ def test_nan_check(monkeypatch):
 
 def test_a_wrong_note_of_llvm_is_corrected(monkeypatch):
     version = compiler.keys.llvmlite_version()
-    monkeypatch.setattr(compiler, "_llvm", {})
+    monkeypatch.setattr(toolchain, "_llvm", {})
     the_cache().set_note("toolchain", {version: "1.2.3"})
     key = compiler.code_of(make_graph()).key
-    assert compiler._toolchain()["llvm"] == compiler._llvm_version() == the_cache().note("toolchain")[version]
+    assert toolchain.versions()["llvm"] == toolchain._imported() == the_cache().note("toolchain")[version]
     assert compiler.code_of(make_graph()).key == key and compiler.counts["compiled"] == 1
 
 

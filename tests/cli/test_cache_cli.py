@@ -144,9 +144,9 @@ def test_explain(capsys, cache, keys):
     journal.append(os.path.join(cache.own.folder, "misses.jsonl"), miss)
     doc = json_of(capsys, "cache", "explain", "train_step")
     assert doc["key"] == keys["train2"] and doc["nearest"] == keys["train"] and doc["miss"]["reason"] == "absent"
-    assert doc["differences"] == [{"field": "graph, line 2", "stored": "%0 = add", "wanted": "%0 = mul"}]
+    assert doc["differences"] == [{"field": "graph, line 2", "stored": "%0 = add", "wanted": "%0 = mul", "meaning": ""}]
     code, out, _ = run(capsys, "cache", "explain", "train_step")
-    assert code == 0 and "graph, line 2: %0 = add -> %0 = mul" in out and "ignored: paths" in out
+    assert code == 0 and "graph, line 2 is %0 = mul, stored is %0 = add" in out and "paths, times" in out
     assert "for the first time" in run(capsys, "cache", "explain", keys["serve"][:8])[1]
     assert run(capsys, "cache", "explain", "nothing")[0] == 1
 

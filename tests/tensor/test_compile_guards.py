@@ -92,23 +92,66 @@ def test_exchanged_parameters():
     assert c(x).tolist() == [[2, 2]]
 
 
-def test_frozen_says_what_differs(capsys, monkeypatch):
-    f = ingot.compile(lambda x: x * 2, mode="frozen")
+@pytest.mark.compiled
+def test_frozen_by_the_decorator(capsys, monkeypatch):
+    def twice(x):
+        return x * 2
+
+    f = ingot.compile(twice, mode="frozen")
     f(ingot.ones(2))
-    with pytest.raises(FrozenError, match=r"argument 0 is f32\[3\], it was f32\[2\]"):
+    with pytest.raises(FrozenError, match=r"twice: argument x is f32\[3\], it was f32\[2\].*ingot cache explain"):
         f(ingot.ones(3))
     assert f(ingot.ones(2)).tolist() == [2, 2]
-    m = net()
+    ingot.compile(twice)(ingot.ones(3))
+    assert f(ingot.ones(3)).tolist() == [2, 2, 2]  # the cache holds its code by now
+    with ingot.frozen(False):
+        assert f(ingot.ones(4)).tolist() == [2, 2, 2, 2]
+    m = nn.Sequential(nn.Linear(5, 5), nn.Dropout(0.25))
     c = ingot.compile(m, mode="frozen")
-    x, _ = data()
-    c(x)
+    c(ingot.ones(3, 5))
     m.eval()
     with pytest.raises(FrozenError, match="training is False, it was True"):
-        c(x)
+        c(ingot.ones(3, 5))
     monkeypatch.setenv("INGOT_LOG", "recompiles")
-    g = ingot.compile(lambda x: x + 1)
+    g = ingot.compile(lambda x, *more, k=None: x + 1)
     g(ingot.ones(2)), g(ingot.ones(3))
-    assert "is compiled again: argument 0 is f32[3], it was f32[2]" in capsys.readouterr().err
+    assert "is compiled again: argument x is f32[3], it was f32[2]" in capsys.readouterr().err
+    g(ingot.ones(3), [ingot.ones(1)]), g(ingot.ones(3), [ingot.ones(2)])
+    assert "argument more[0][0] is f32[2], it was f32[1]" in capsys.readouterr().err
+    g(ingot.ones(3), k={"a": ingot.ones(1)}), g(ingot.ones(3), k={"a": ingot.ones(2)})
+    assert "argument k['a'] is f32[2], it was f32[1]" in capsys.readouterr().err
+    assert g.recompiles["argument x is f32[3], it was f32[2]"] == 1 and sum(g.recompiles.values()) == g.stats["recompiles"]
+
+
+@pytest.mark.compiled
+def test_frozen_by_a_block_or_the_environment(monkeypatch):
+    def thrice(x, scale):
+        return x * 3 * scale
+
+    with ingot.frozen(), pytest.raises(FrozenError, match="thrice would have to be compiled.*holds no code of thrice"):
+        ingot.compile(thrice)(ingot.ones(5), ingot.ones(1))
+    ingot.compile(thrice)(ingot.ones(5), ingot.ones(1))
+    with ingot.frozen():
+        assert ingot.compile(thrice)(ingot.ones(5), ingot.ones(1)).tolist() == [3] * 5
+        with pytest.raises(FrozenError, match=r"differs: argument x is f32\[6\], stored is f32\[5\]"):
+            ingot.compile(thrice)(ingot.ones(6), ingot.ones(1))
+    monkeypatch.setenv("INGOT_FROZEN", "1")
+    with pytest.raises(FrozenError) as told:
+        ingot.compile(thrice)(ingot.ones(7), ingot.ones(1))
+    assert len(told.value.key) == 64
+    with ingot.frozen(False):
+        ingot.compile(thrice)(ingot.ones(7), ingot.ones(1))
+
+
+@pytest.mark.compiled
+def test_counts_of_the_process():
+    ingot.cache.reset_stats()
+    f = ingot.compile(lambda x: x * 11 - 4)
+    f(ingot.ones(9)), f(ingot.ones(10))
+    told = ingot.cache.stats()
+    assert told["executables"]["compiled"] >= 2 and told["misses"]["absent"] >= 2 and told["recompiles"] == {"<lambda>": 1}
+    ingot.cache.reset_stats()
+    assert ingot.cache.stats()["executables"] == {} and ingot.cache.folder()
 
 
 def test_check_capture_finds_what_guards_cannot_see(monkeypatch):

@@ -1,0 +1,57 @@
+"""What the leaves of a call's arguments are called: `x`, `batch[0]`, `options['lr']`. For people, never for keys."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ingot._guards import is_module
+from ingot._pytree import LEAF
+
+__all__ = ["leaf_names", "parameter_names"]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def parameter_names(fn: Callable) -> tuple[list[str], str | None]:
+    """(names of the positional parameters, name of the one that takes the rest, if any); those of `forward` for a Module's call."""
+    target = getattr(fn, "__self__", None)
+    described = target.forward if target is not None and is_module(target) else fn
+    try:
+        parameters = inspect.signature(described).parameters.values()
+    except (TypeError, ValueError):
+        return [], None
+    rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
+    return [p.name for p in parameters if p.kind in _POSITIONAL], rest
+
+
+def leaf_names(fn: Callable, structure: Any) -> list[str]:
+    """The names of the leaves of `(args, kwargs)`, whose structure is given, in their order.
+
+    >>> leaf_names(lambda x, *more: None, flatten(((1, 2, (3, 4)), {"k": 5}), []))
+    ['x', 'more[0]', 'more[1][0]', 'more[1][1]', 'k']
+    """
+    names, rest = parameter_names(fn)
+    _, args, kwargs = structure
+    found: list[str] = []
+    for i, s in enumerate(args[1:]):
+        name = names[i] if i < len(names) else f"{rest}[{i - len(names)}]" if rest else f"argument {i}"
+        found += _below(name, s)
+    for name, s in zip(kwargs[1], kwargs[2:]):
+        found += _below(str(name), s)
+    return found
+
+
+def _below(name: str, structure: Any) -> Iterator[str]:
+    if structure is LEAF:
+        yield name
+        return
+    kind = structure[0]
+    if issubclass(kind, dict):
+        for key, s in zip(structure[1], structure[2:]):
+            yield from _below(f"{name}[{key!r}]", s)
+        return
+    fields = getattr(kind, "_fields", None)
+    for i, s in enumerate(structure[1:]):
+        yield from _below(f"{name}.{fields[i]}" if fields else f"{name}[{i}]", s)
