@@ -210,7 +210,8 @@ class CompiledFunction:
                 if a[0] != b[0]:
                     return f"argument {names[i]} is {a[0]}, it was {b[0]}"
                 if a[2] != b[2]:
-                    return f"argument {names[i]} {'requires' if a[2] else 'does not require'} gradients, before it did{' not' if a[2] else ''}"
+                    now, before = ("requires", "did not") if a[2] else ("does not require", "did")
+                    return f"argument {names[i]} {now} gradients, before it {before}"
                 if a[3] != b[3] or a[4] != b[4]:
                     return f"argument {names[i]} shares memory with others in another way"
                 return f"argument {names[i]} is a {a[1].__name__} of another kind"

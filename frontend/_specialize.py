@@ -110,10 +110,13 @@ class _Builder:
             for name, t in (*m.named_parameters(), *m.named_buffers()):
                 if t._storage is not None:
                     captured.setdefault(id(t._storage), name)
-        return tuple(
-            self.names[s.of] if s.kind in ("arg", "number") else captured.get(id(s.of), f"captured{i}") if s.kind == "storage" else f"{s.kind}{i}"
-            for i, s in enumerate(sources)
-        )
+
+        def name(i: int, s: Source) -> str:
+            if s.kind in ("arg", "number"):
+                return self.names[s.of]
+            return captured.get(id(s.of), f"captured{i}") if s.kind == "storage" else f"{s.kind}{i}"
+
+        return tuple(name(i, s) for i, s in enumerate(sources))
 
     # ---- results
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +16,8 @@ from ingot.runtime.cache.layer import Layer, Listed
 __all__ = ["CONSIDERED", "IGNORED", "Difference", "Near", "differences", "in_words", "nearest"]
 
 CONSIDERED = (
-    "the graph's text (ops, types, constants), the target level, the sources of the compiler, llvmlite and LLVM versions, options that change code"
+    "the graph's text (ops, types, constants), the target level, the sources of the compiler, llvmlite and LLVM versions, "
+    "options that change code"
 )
 IGNORED = "names, places in the source, paths, times, user and host names, the environment, the number of threads"
 _LOOKED_AT = 256  # entries of one function whose preimages are compared, the latest used first
@@ -149,7 +149,7 @@ def _named(layers: Sequence[Layer], name: str) -> Iterator[tuple[Layer, Listed, 
 
 def _preimage(layer: Layer, e: Listed) -> dict[str, Any] | None:
     try:
-        with open(os.path.join(e.path), "rb") as f:
+        with open(e.path, "rb") as f:
             return entry_format.parse(f.read(), e.key).preimage
     except (OSError, entry_format.EntryError):
         return None

@@ -52,9 +52,9 @@ def _tell(key: str, name: str, record: dict, again: list[dict], stored: bool, kn
     if record.get("signature"):
         print(f"signature: {record['signature']}")
     if again:
-        last = again[-1]
         times = "once" if len(again) == 1 else f"{len(again)} times"
-        print(f"missed {times}, last {output.age(_time(last))} ago: {last.get('reason', '?')}; {'stored now' if stored else 'not stored now'}")
+        state = "stored now" if stored else "not stored now"
+        print(f"missed {times}, last {output.age(_time(again[-1]))} ago: {again[-1].get('reason', '?')}; {state}")
     elif stored:
         print("stored; no miss of it is on record")
     if not known:

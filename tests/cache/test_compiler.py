@@ -84,7 +84,7 @@ def test_frozen(monkeypatch):
     forget(monkeypatch)
     with compiler.frozen():
         compiler.executable(make_graph())
-        with pytest.raises(compiler.FrozenError, match="g would have to be compiled, and compiling is frozen: the cache holds no code of g"):
+        with pytest.raises(compiler.FrozenError, match="g would have to be compiled.*holds no code of g"):
             compiler.executable(make_graph("g", 3.0))
         with compiler.frozen(False):
             compiler.executable(make_graph("g", 3.0))
