@@ -1,10 +1,7 @@
 """The store: hits, misses with their reasons, damage, races, layers, bounds, and trust. No failure reaches the caller."""
 
 import json
-import multiprocessing
 import os
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -270,48 +267,6 @@ def test_where_the_folder_is(monkeypatch):
     assert default_folder() is None
     monkeypatch.setenv("INGOT_CACHE_DIR", "/d")
     assert default_folder() == "/d"
-
-
-def _race(folder, seed, make_entry):
-    random.seed(seed)
-    cache = Cache(folder)
-    for _ in range(10_000):
-        key, data = make_entry(random.randrange(4))
-        found = read(cache, key)
-        if found is None:
-            cache.put(key, data, 5.0)
-        else:
-            assert data.startswith(found[0])
-        if random.random() < 0.05:
-            cache.own.remove(key)
-
-
-def test_processes_race_and_die_without_harm(folder, make_entry):
-    context = multiprocessing.get_context("fork")
-    rng = random.Random(0)
-    os.makedirs(folder, 0o700)
-    workers = [context.Process(target=_race, args=(str(folder), i, make_entry)) for i in range(6)]
-    for w in workers:
-        w.start()
-    end = time.time() + 2.0
-    while time.time() < end:
-        time.sleep(0.02)
-        i = rng.randrange(6)
-        os.kill(workers[i].pid, signal.SIGKILL)
-        workers[i].join()
-        assert workers[i].exitcode in (0, -signal.SIGKILL)
-        workers[i] = context.Process(target=_race, args=(str(folder), rng.random(), make_entry))
-        workers[i].start()
-    for w in workers:
-        w.kill()
-        w.join()
-        assert w.exitcode in (0, -signal.SIGKILL)
-    cache = Cache(str(folder))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for e in cache.own.list():
-            assert read(cache, e.key) is not None
-    assert not os.path.exists(folder / "quarantine")
 
 
 KEY = """
