@@ -21,7 +21,7 @@ __all__ = ["add_to", "describe", "find", "the_layer"]
 
 def add_to(verbs: Any) -> None:
     """Add `cache` and its verbs to the parser."""
-    from ingot.runtime.cli import cache_changes, explain
+    from ingot.runtime.cli import cache_changes, cache_ship, cache_warm, explain
 
     cache = verbs.add_parser("cache", help="what was compiled, what it costs, and why", allow_abbrev=False)
     cache.set_defaults(run=None, parser=cache)
@@ -67,6 +67,8 @@ def add_to(verbs: Any) -> None:
     removal(p)
     p = verb("clear", "remove all entries of the writable layer", "clear --yes", cache_changes.clear)
     removal(p)
+    cache_ship.add_to(verb)
+    cache_warm.add_to(verb)
 
 
 def the_layer(args: argparse.Namespace) -> Layer:
