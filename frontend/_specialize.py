@@ -111,12 +111,12 @@ class _Builder:
                 if t._storage is not None:
                     captured.setdefault(id(t._storage), name)
 
-        def name(i: int, s: Source) -> str:
+        def called(i: int, s: Source) -> str:
             if s.kind in ("arg", "number"):
                 return self.names[s.of]
             return captured.get(id(s.of), f"captured{i}") if s.kind == "storage" else f"{s.kind}{i}"
 
-        return tuple(name(i, s) for i, s in enumerate(sources))
+        return tuple(called(i, s) for i, s in enumerate(sources))
 
     # ---- results
 
