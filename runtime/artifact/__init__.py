@@ -1,6 +1,6 @@
 """Artifacts: a compiled model in one file. See docs/artifact.md.
 
-The loading half (container, tensors, tree, host, model) imports numpy and the standard library only.
+The loading half (all but `export`) imports numpy and the standard library only.
 """
 
 from ingot.runtime.artifact.container import ArtifactError

@@ -10,22 +10,29 @@ allocated. Reading executes nothing.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import mmap
 import os
+import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["ArtifactError", "Container", "is_artifact", "write", "SCHEMA"]
+from ingot.runtime.artifact import strict
+
+__all__ = ["ArtifactError", "Container", "is_artifact", "layout", "write", "HEADER_LIMIT", "SCHEMA"]
 
 SCHEMA = 1
 PAGE = 4096
+HEADER_LIMIT = 8 << 20  # bytes of JSON, of the manifest and of a section of tensors: parsed, they take some twenty times as much
 _MAGIC = b"INGOT\r\n\x1a"
 _HEADER = struct.Struct("<8sI4xQQ32s32s")
-_MANIFEST_LIMIT = 64 << 20
 _PARTS_LIMIT = 4096
+_READ_LIMIT = 1 << 30  # bytes of a part that is read as a whole, as code is
+_CHUNK = 1 << 20
 
 
 class ArtifactError(RuntimeError):
@@ -34,69 +41,102 @@ class ArtifactError(RuntimeError):
 
 def is_artifact(path: str | os.PathLike[str]) -> bool:
     """Whether the file begins as an artifact does. OSError where it cannot be read."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would take bytes from it, or wait for them
+        return False
     with open(path, "rb") as f:
         return f.read(len(_MAGIC)) == _MAGIC
 
 
-def write(path: str, manifest: dict[str, Any], parts: Mapping[str, bytes | memoryview | list]) -> None:
-    """Write an artifact atomically: a private temporary in the same folder, fsync, rename.
+def layout(manifest: dict[str, Any], parts: Iterable[tuple[str, int, str]]) -> tuple[bytes, list[dict[str, Any]], int]:
+    """What stands before the parts (header and manifest), the table of parts, and the length of the file.
 
-    parts: name -> bytes, or a list of bytes that follow each other. `manifest` gets "parts" added. OSError as from
-    the file system; the old file of that name stays until the new one is whole.
+    parts: name, length and SHA-256 of each.
     """
-    pieces: list[list] = []
-    sums: list[tuple[str, int, str]] = []
-    table: list[dict[str, Any]] = []
-    for name, part in parts.items():
-        chunks = part if isinstance(part, list) else [part]
-        h = hashlib.sha256()
-        for c in chunks:
-            h.update(c)
-        pieces.append(chunks)
-        sums.append((name, sum(memoryview(c).nbytes for c in chunks), h.hexdigest()))
+    parts = list(parts)
     # offsets stand in the manifest, whose length moves them: lay out until they stay
+    table: list[dict[str, Any]] = []
     offset, text = 0, b""
     while True:
         start = _round_up(_HEADER.size + len(text))
         if start == offset:
             break
         offset, table, at = start, [], start
-        for name, length, digest in sums:
+        for name, length, digest in parts:
             table.append({"name": name, "offset": at, "length": length, "sha256": digest})
             at = _round_up(at + length)
-        text = json.dumps({**manifest, "parts": table}, sort_keys=True, separators=(",", ":")).encode()
+        text = json.dumps({**manifest, "parts": table}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     end = table[-1]["offset"] + table[-1]["length"] if table else _HEADER.size + len(text)
     head = _HEADER.pack(_MAGIC, SCHEMA, end, len(text), hashlib.sha256(text).digest(), b"")[:-32]
+    return head + hashlib.sha256(head).digest() + text, table, end
 
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(8).hex()}.tmp")
+
+def write(
+    path: str, manifest: dict[str, Any], parts: Mapping[str, bytes | memoryview | list], check: Callable[[Container], object] | None = None
+) -> None:
+    """Write an artifact atomically: a private temporary in the same folder, fsync, rename.
+
+    parts: name -> bytes, or a list of bytes that follow each other. `manifest` gets "parts" added.
+    check: called with the finished file before it gets its name; what it raises stops the export.
+
+    OSError as from the file system. Whatever fails, the old file of that name stays, and no temporary.
+    """
+    pieces = {name: part if isinstance(part, list) else [part] for name, part in parts.items()}
+    sums = []
+    for name, chunks in pieces.items():
+        h = hashlib.sha256()
+        for c in chunks:
+            h.update(c)
+        sums.append((name, sum(memoryview(c).nbytes for c in chunks), h.hexdigest()))
+    head, table, _ = layout(manifest, sums)
+
+    # the name of the temporary is short: that of the artifact may be as long as the file system allows
+    temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ingot-{os.urandom(8).hex()}.tmp")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        with open(fd, "wb") as f:
-            f.write(head + hashlib.sha256(head).digest() + text)
-            for row, chunks in zip(table, pieces):
-                f.write(bytes(row["offset"] - f.tell()))
-                for c in chunks:
-                    f.write(c)
-            f.flush()
-            os.fsync(f.fileno())
+        try:
+            at = _write_all(fd, head)
+            for row in table:
+                at += _write_all(fd, bytes(row["offset"] - at))
+                for c in pieces[row["name"]]:
+                    at += _write_all(fd, c)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if check is not None:
+            with Container(temporary, name=path) as c:
+                check(c)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
+
+
+def _write_all(fd: int, data: bytes | memoryview) -> int:
+    rest = memoryview(data).cast("B")
+    while len(rest):
+        rest = rest[os.write(fd, rest[: 1 << 30]) :]
+    return memoryview(data).nbytes
 
 
 class Container:
     """An open artifact whose header, manifest and table of parts were checked.
 
     ArtifactError says what is wrong with the file, OSError that it cannot be opened. Parts are checked when read.
+    `name` is what to call it in messages instead of its path.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = os.fspath(path)
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None):
+        self.path = os.fsdecode(path if name is None else name)
+        self._whole: memoryview | None = None
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe without a writer would wait for one
         try:
-            self.size = os.fstat(self.fd).st_size
+            status = os.fstat(self.fd)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
+            if not stat.S_ISREG(status.st_mode):
+                raise self.fail("this is no Ingot artifact, but no file at all (a pipe or a device)")
+            self.size = status.st_size
             self.manifest = self._read_manifest()
             self.parts = self._read_table()
         except BaseException:
@@ -117,7 +157,8 @@ class Container:
 
     def fail(self, why: str) -> ArtifactError:
         """The error for this file, in one line of readable length."""
-        return ArtifactError(f"{self.path}: {' '.join(why.split())[:300]}")
+        line = " ".join(why.split())[:300]
+        return ArtifactError(f"{self.path}: {''.join(c if c.isprintable() else '?' for c in line)}")
 
     def _read_manifest(self) -> dict[str, Any]:
         head = os.pread(self.fd, _HEADER.size, 0)
@@ -130,17 +171,21 @@ class Container:
             raise self.fail("the header is damaged (its checksum differs)")
         if schema > SCHEMA:
             raise self.fail(f"schema {schema} is newer than this Ingot reads (up to {SCHEMA}); upgrade ingot")
+        if schema < 1:
+            raise self.fail(f"there is no schema {schema}")
+        self.schema: int = schema
         if size != self.size:
             why = "truncated" if self.size < size else "too long"
             raise self.fail(f"the file is {why}: it has {self.size} bytes, its header says {size}")
-        if length > min(_MANIFEST_LIMIT, self.size - _HEADER.size):
+        if length > self.size - _HEADER.size:
             raise self.fail(f"a manifest of {length} bytes is more than the file holds")
-        text = os.pread(self.fd, length, _HEADER.size)
-        if hashlib.sha256(text).digest() != digest:
+        if length > HEADER_LIMIT:
+            raise self.fail(f"a manifest of {length} bytes is more than any artifact has (up to {HEADER_LIMIT})")
+        if self._digest(_HEADER.size, length) != digest:
             raise self.fail("the manifest is damaged (its checksum differs)")
         try:
-            manifest = json.loads(text)
-        except (ValueError, RecursionError) as e:
+            manifest = strict.parse(os.pread(self.fd, length, _HEADER.size))
+        except ValueError as e:
             raise self.fail(f"the manifest is no JSON: {e}") from None
         if not isinstance(manifest, dict):
             raise self.fail("the manifest is no JSON object")
@@ -160,11 +205,13 @@ class Container:
                 raise self.fail("the table of parts is malformed") from None
             if not (isinstance(name, str) and isinstance(digest, str) and type(offset) is int and type(length) is int and length >= 0):
                 raise self.fail("the table of parts is malformed")
+            if not strict.plain_name(name):
+                raise self.fail(f"a part is called {name[:40]!r}, which is no plain name")
             if name in parts:
                 raise self.fail(f"two parts are called {name!r}")
             if offset != _round_up(end) or offset + length > self.size:
                 raise self.fail(f"part {name!r} overlaps its neighbour or leaves the file")
-            if offset > end and any(os.pread(self.fd, offset - end, end)):
+            if os.pread(self.fd, offset - end, end).strip(b"\0"):
                 raise self.fail(f"the padding before part {name!r} is not zero")
             parts[name] = (offset, length, digest)
             end = offset + length
@@ -178,33 +225,52 @@ class Container:
             raise self.fail(f"there is no part {name!r}")
         return self.parts[name][:2]
 
+    def check(self, name: str) -> None:
+        """Compare a part in the file with its checksum; takes no memory of its size."""
+        self._compare(name, self._digest(*self.extent(name)).hex())
+
     def read(self, name: str) -> bytes:
-        """The bytes of a part, checked."""
+        """The bytes of a part, checked: twice where it is large, so that a false size allocates nothing."""
         offset, length = self.extent(name)
-        data = bytearray(length)
-        view, done = memoryview(data), 0
-        while done < length:
-            n = os.preadv(self.fd, [view[done:]], offset + done)
-            if not n:
-                break
-            done += n
-        self._check(name, view)
-        return bytes(data)
+        if length > _READ_LIMIT:
+            raise self.fail(f"part {name!r} of {length} bytes is more than any artifact has (up to {_READ_LIMIT})")
+        if length > _CHUNK:
+            self.check(name)
+        data = os.pread(self.fd, length, offset)
+        while len(data) < length and (more := os.pread(self.fd, length - len(data), offset + len(data))):
+            data += more
+        self.check_mapped(name, memoryview(data))
+        return data
 
     def map(self, name: str) -> memoryview:
         """A part as read-only memory shared with every process that maps it: not read, and not checked, until used."""
         offset, length = self.extent(name)
-        if not length:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(self.fd, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset))
+        if self._whole is None:
+            try:  # one map of the file for all of its parts: each keeps a descriptor
+                self._whole = memoryview(mmap.mmap(self.fd, self.size, mmap.MAP_SHARED, mmap.PROT_READ))
+            except ValueError:
+                raise self.fail("the file became shorter while it was read") from None
+        return self._whole[offset : offset + length]
 
-    def check(self, name: str, data: memoryview) -> None:
-        """Compare mapped bytes of a part with its checksum."""
-        self._check(name, data)
+    def check_mapped(self, name: str, data: memoryview) -> None:
+        """Compare bytes of a part that are in memory with its checksum."""
+        self._compare(name, hashlib.sha256(data).hexdigest())
 
-    def _check(self, name: str, data: memoryview) -> None:
-        if hashlib.sha256(data).hexdigest() != self.parts[name][2]:
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.parts[name][2]:
             raise self.fail(f"part {name!r} is damaged (its checksum differs)")
+
+    def _digest(self, offset: int, length: int) -> bytes:
+        """SHA-256 of bytes of the file, read through a small buffer; of fewer bytes where it has become shorter."""
+        h = hashlib.sha256()
+        buffer = memoryview(bytearray(min(length, _CHUNK)))
+        while length:
+            n = os.preadv(self.fd, [buffer[:length]], offset)
+            if not n:
+                break
+            h.update(buffer[:n])
+            offset, length = offset + n, length - n
+        return h.digest()
 
 
 def _round_up(n: int) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ingot.runtime import compiler, memory
-from ingot.runtime.artifact import container, model, tensors
+from ingot.runtime.artifact import container, host, model, tensors
+from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.executable import Executable
 
 if TYPE_CHECKING:
@@ -39,13 +40,18 @@ def write_artifact(
 ) -> None:
     """Compile `graph` for `levels` (this CPU's where None) and write it with its weights as one file.
 
+    The file gets its name when it is whole: every part of it was read again and checked, and where one of the levels
+    runs here, loaded.
+
     feed: where each input of the graph comes from: ("input", i) is the i-th tensor of the caller, ("weight", name)
         one of `weights`.
     inputs: name and type of each tensor of the caller; by default those that are fed.
     in_tree, out_tree: how the caller's tensors are nested (see tree.py); flat by default.
-    example: the caller's tensors, for golden samples; None leaves them out.
+    example: the caller's tensors, for golden samples; None leaves them out. They are made by the best of the levels that
+        runs here, or by this CPU's own where none does.
 
-    ValueError where feed and graph do not fit; OSError where the file cannot be written (an older one then stays).
+    ValueError where feed and graph do not fit, or a weight's name is no plain one; OSError where the file cannot be
+    written (an older one then stays).
     """
     if len(feed) != len(graph.inputs):
         raise ValueError(f"the graph has {len(graph.inputs)} inputs, feed describes {len(feed)}")
@@ -57,14 +63,19 @@ def write_artifact(
             raise ValueError(f"feed names {kind} {which!r}, which is not given, or is no {t}")
 
     level_list = list(levels or [compiler.host_level()])
+    user_types = [t for _, t in user]
+    data = sum(a.nbytes for a in weights.values()) + sum(t.nbytes for t in (*user_types, *graph.out_types))
     parts: dict[str, Any] = {}
     targets = []
+    runs_here: tuple[str, Executable] | None = None  # the best of the levels that does
     for level in level_list:
         code = compiler.code_of(graph, level, {"name": name or graph.name})
         arch = level.triple.partition("-")[0]
         parts[f"code/{level.name}"] = code.so
         parts[f"pool/{arch}"] = compiler.pool_code(arch)
         executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases")}
+        if example is not None and runs_here is None and arch == host.architecture() and not host.missing(list(level.needs)):
+            runs_here = level.name, Executable(code.so, code.manifest)
         targets.append(
             {
                 "arch": arch,
@@ -73,6 +84,8 @@ def write_artifact(
                 "code": f"code/{level.name}",
                 "pool": f"pool/{arch}",
                 "executable": executable,
+                "peak_bytes": data + manifests.working_bytes(executable),
+                "worker_bytes": executable["scratch_bytes"],
             }
         )
     if weights:
@@ -80,7 +93,7 @@ def write_artifact(
     parts["graph"] = graph.text.encode()
     manifest: dict[str, Any] = {
         "name": name or graph.name,
-        "producer": f"ingot {_version()}",
+        "producer": _producer(),
         "inputs": [{"name": n, "dtype": t.dtype.name, "shape": list(t.shape)} for n, t in user],
         "outputs": [
             {"name": n, "dtype": t.dtype.name, "shape": list(t.shape)}
@@ -93,14 +106,21 @@ def write_artifact(
     }
     if example is not None:
         samples = [np.asarray(a, order="C") for a in example]
-        outputs = _run(graph, feed, weights, samples)
+        level_name, exe = runs_here or (compiler.host_level().name, compiler.executable(graph))
+        outputs = _run(exe, graph, feed, weights, samples)
         rtol, atol = _tolerance(graph)
-        manifest["golden"] = {"rtol": rtol, "atol": atol}
+        manifest["golden"] = {"rtol": rtol, "atol": atol, "level": level_name}
         parts["golden"] = tensors.pack(
             {**{f"in.{i}": a for i, a in enumerate(samples)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
         )  # fmt: skip
-    container.write(os.fspath(path), manifest, parts)
-    model.load(path)  # what we cannot load ourselves was not exported
+    container.write(os.fsdecode(path), manifest, parts, check=_prove)
+
+
+def _prove(c: container.Container) -> None:
+    """What we cannot read ourselves, and load for each level that this machine runs, was not exported."""
+    for target in model.validate(c).targets:
+        if not target.lacks():
+            model.Model(c, target)
 
 
 def _fed(feed: Sequence[tuple[str, int | str]], graph: Graph) -> list[tuple[str, TensorType]]:
@@ -108,8 +128,9 @@ def _fed(feed: Sequence[tuple[str, int | str]], graph: Graph) -> list[tuple[str,
     return [(f"input{i}", types[i]) for i in range(len(types)) if i in types]
 
 
-def _run(graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
-    exe: Executable = compiler.executable(graph)
+def _run(
+    exe: Executable, graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs: list[np.ndarray]
+) -> list[np.ndarray]:
     slots: list[Any] = []
     keep = []
     for i, (kind, which) in enumerate(feed):
@@ -138,7 +159,11 @@ def _output_names(n: int) -> list[str]:
     return ["output"] if n == 1 else [f"output{i}" for i in range(n)]
 
 
-def _version() -> str:
+def _producer() -> str:
+    """Who made the file, for people: Ingot, and what compiled it."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
     import ingot
 
-    return ingot.__version__
+    return f"ingot {ingot.__version__} (llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))})"

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ingot.runtime import memory, threads
-from ingot.runtime.artifact import host, tensors, tree
+from ingot.runtime.artifact import golden, host, tensors, tree
+from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import Container
+from ingot.runtime.artifact.manifest import Manifest, Target, TensorSpec
 from ingot.runtime.executable import CheckError, Executable
 
-__all__ = ["Model", "TensorSpec", "load"]
+__all__ = ["Model", "TensorSpec", "load", "validate", "weight_bytes"]
 
-_NUMPY = {
-    "bool": "bool", "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "u16": "uint16", "u32": "uint32",
-    "u64": "uint64", "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
-}  # fmt: skip
 _CHECK_AT_LOAD = 16 << 20  # bytes of weights; larger ones are compared with their checksum before the first call
-_SANE = 1 << 46  # bytes; nothing in an artifact is larger
-
-
-class TensorSpec(NamedTuple):
-    """An input or output of an artifact."""
-
-    name: str
-    dtype: str  # NumPy's name
-    shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -48,6 +34,22 @@ def load(path: str | os.PathLike[str]) -> Model:
         return Model(container)
 
 
+def validate(c: Container) -> Manifest:
+    """Check all that can be checked without running anything: every byte, the manifest, and that the parts fit it.
+
+    ArtifactError says what is wrong. Gives the manifest.
+    """
+    for name in c.parts:
+        c.check(name)
+    manifest = manifests.read(c)
+    weights = _open_weights(c)
+    for target in manifest.targets:
+        _check_weights(c, manifest, target, weights)
+    if manifest.golden is not None:
+        _golden_arrays(c, manifest)
+    return manifest
+
+
 class Model:
     """A compiled function with its weights: call it as the one that was exported.
 
@@ -55,46 +57,34 @@ class Model:
     threads at once.
     """
 
-    def __init__(self, container: Container):
+    def __init__(self, container: Container, target: Target | None = None):
+        """`target`: which of the manifest's targets to run; the first that this CPU can where None."""
         self._container = container
-        manifest = container.manifest
+        self._manifest = manifest = manifests.read(container)
+        self._target = target = target or _choose(container, manifest)
+        self.name, self.producer, self.level = manifest.name, manifest.producer, target.level
+        self.inputs, self.outputs = manifest.inputs, manifest.outputs
+        self._in_tree, self._out_tree = manifest.in_tree, manifest.out_tree
+        self._weights_part: memoryview | None = None  # until it is checked
+        if "weights" in container.parts:
+            if container.extent("weights")[1] <= _CHECK_AT_LOAD:
+                container.check("weights")
+            else:
+                self._weights_part = container.map("weights")
+        self.weights = _open_weights(container)
+        _check_weights(container, manifest, target, self.weights)
+        if manifest.golden is not None:
+            container.map("golden")  # so that `verify` reads this file, whatever has its name by then
+        self._feed, self._scalars = self._resolve()
+        machine_code, pool = container.read(target.code), container.read(target.pool)
         try:
-            self.name = str(manifest["name"])
-            self.producer = str(manifest["producer"])
-            self.inputs = tuple(_spec(container, r) for r in manifest["inputs"])
-            self.outputs = tuple(_spec(container, r) for r in manifest["outputs"])
-            self._in_tree, self._out_tree = manifest["in_tree"], manifest["out_tree"]
-            feed = manifest["feed"]
-            target = _choose(container)
-            code = target["executable"]
-            self.level = str(target["level"])
-            slots = [*code["slots"]]
-            types = [_type(container, t) for t in (*code["inputs"], *code["outputs"])]
-            sizes = [code["arena_bytes"], code["scratch_bytes"]]
-            parts = str(target["code"]), str(target["pool"])
-            fed = [(str(kind), which) for kind, which in feed]
-        except (KeyError, TypeError, ValueError) as e:
-            raise container.fail(f"the manifest is malformed ({type(e).__name__}: {e})") from None
-        ok = all(tree.valid(t) for t in (self._in_tree, self._out_tree))
-        ok = ok and tree.count(self._in_tree) == len(self.inputs) and tree.count(self._out_tree) == len(self.outputs)
-        ok = ok and all(type(n) is int and 0 <= n < _SANE for n in sizes)
-        ok = ok and len(types) == len(slots) == len(fed) + len(self.outputs) and isinstance(code.get("entry"), str)
-        ok = ok and all(s == "address" or (i < len(fed) and s == types[i][0] and not types[i][1]) for i, s in enumerate(slots))
-        ok = ok and types[len(fed) :] == [(_ir_name(o.dtype), o.shape) for o in self.outputs]
-        if not ok:
-            raise container.fail("the manifest is malformed (its fields do not fit together)")
-        self._weights_part: memoryview | None = None
-        self.weights = self._map_weights()
-        self._feed, self._scalars = self._resolve(fed, slots, types)
-        machine_code, pool = container.read(parts[0]), container.read(parts[1])
-        try:
-            self._executable = Executable(machine_code, code)
+            self._dtypes = tuple(tensors.numpy_dtype(i.dtype) for i in self.inputs)
+            self._results = tuple((tensors.numpy_dtype(o.dtype), o.shape) for o in self.outputs)
+            self._executable = Executable(machine_code, target.executable)
             threads.start_pool(pool)
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise container.fail(f"its code cannot be loaded ({e})") from None
-        self._dtypes = tuple(tensors.numpy_dtype(i.dtype) for i in self.inputs)
-        self._results = tuple((tensors.numpy_dtype(o.dtype), o.shape) for o in self.outputs)
-        self._nbytes = tuple(d.itemsize * _numel(s) for d, s in self._results)
+        self._nbytes = tuple(map(manifests.nbytes, self.outputs))
         self._flat = self._in_tree == {"tuple": ["*"] * len(self.inputs)}
 
     # -- what people ask --------------------------------------------------------------------------------------------
@@ -106,12 +96,16 @@ class Model:
         >>> model.signature
         '(x: float32[1, 784]) -> (out: float32[1, 10])'
         """
-        return f"({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
+        return self._manifest.signature
 
     @property
     def peak_bytes(self) -> int:
-        """Memory of one call with the present number of threads: weights, working memory and results."""
-        return sum(a.nbytes for a in self.weights.values()) + self._executable.peak_bytes + sum(self._nbytes)
+        """Memory of one call with the present number of threads: weights, inputs, outputs and working memory.
+
+        The manifest has the number for one thread and what each further one adds; `ingot inspect` shows both.
+        """
+        one = self._manifest.peak_bytes(self._target, _size(self.weights))
+        return one + (threads.get_num_threads() - 1) * self._target.worker_bytes
 
     def __repr__(self) -> str:
         return f"<ingot.Model {self.name}{self.signature}, {self.level}, peak {self.peak_bytes} bytes>"
@@ -137,7 +131,7 @@ class Model:
 
     def _run(self, args: tuple) -> tuple[list, Any]:
         if self._weights_part is not None:
-            self._check_weights()
+            self._check_mapped_weights()
         slots: list[Any] = list(self._feed)
         keep, tensor = [], None
         for i, (spec, dtype, scalar) in enumerate(zip(self.inputs, self._dtypes, self._scalars)):
@@ -186,124 +180,107 @@ class Model:
 
     # -- golden samples ---------------------------------------------------------------------------------------------
 
-    def verify(self) -> list[tuple[str, float, float]]:
-        """Run the golden inputs and compare: (output, largest error, what is allowed) for each output.
+    def verify(self) -> list[golden.Agreement]:
+        """Run the golden inputs and compare: (output, error, what is allowed) for each output; see golden.py.
 
         ArtifactError where an output is off, or where the artifact holds no golden samples.
         """
-        c = self._container
-        golden = c.manifest.get("golden")
-        if not isinstance(golden, dict):
+        c, samples = self._container, self._manifest.golden
+        if samples is None:
             raise c.fail("it holds no golden samples")
-        with Container(c.path) as again:
-            arrays = _unpack(c, memoryview(again.read("golden")))
-        try:
-            inputs = [arrays[f"in.{i}"].reshape(s.shape) for i, s in enumerate(self.inputs)]
-            wanted = [arrays[f"out.{i}"].reshape(s.shape) for i, s in enumerate(self.outputs)]
-            rtol, atol = float(golden["rtol"]), float(golden["atol"])
-        except (KeyError, TypeError, ValueError) as e:
-            raise c.fail(f"its golden samples are malformed ({e})") from None
+        inputs, wanted = _golden_arrays(c, self._manifest)
+        exact = samples.level == self.level
         report = []
         for spec, want, got in zip(self.outputs, wanted, self._run(tuple(inputs))[0]):
-            a, b = got.astype(np.float64), want.astype(np.float64)
-            with np.errstate(invalid="ignore"):
-                same = (a == b) | (np.isnan(a) & np.isnan(b))
-                error = float(np.max(np.where(same, 0.0, np.abs(a - b) / (atol + rtol * np.abs(b))), initial=0.0))
-            if not error <= 1.0:
-                raise c.fail(f"output {spec.name} is off by {error:.3g} times what is allowed (rtol {rtol}, atol {atol})")
-            report.append((spec.name, error, 1.0))
+            a = golden.compare(spec.name, got, want, samples.rtol, samples.atol, exact)
+            if a.error > a.allowed:
+                if a.allowed:
+                    why = f"is off by {a.error:.3g} times what is allowed (rtol {samples.rtol}, atol {samples.atol})"
+                else:
+                    why = f"is off in {a.error:.0f} of {want.size} elements, which must agree to the bit"
+                raise c.fail(f"output {spec.name} {why}, at {self.level}")
+            report.append(a)
         return report
 
     # -- weights ----------------------------------------------------------------------------------------------------
 
-    def _map_weights(self) -> dict[str, np.ndarray]:
-        c = self._container
-        if "weights" not in c.parts:
-            return {}
-        section = c.map("weights")
-        if len(section) <= _CHECK_AT_LOAD:
-            c.check("weights", section)
-        else:
-            self._weights_part = section
-        return _unpack(c, section)
+    def _check_mapped_weights(self) -> None:
+        part = self._weights_part
+        if part is not None:
+            self._container.check_mapped("weights", part)
+            self._weights_part = None
 
-    def _check_weights(self) -> None:
-        assert self._weights_part is not None
-        self._container.check("weights", self._weights_part)
-        self._weights_part = None
-
-    def _resolve(self, fed: list[tuple[str, Any]], slots: list[str], types: list) -> tuple[list[Any], list]:
+    def _resolve(self) -> tuple[list[Any], list[list[tuple[int, bool]]]]:
         """What to put in each input's slots: weights' addresses and fixed values now, arguments at each call."""
-        c, out = self._container, []
+        out: list[Any] = []
         scalars: list[list[tuple[int, bool]]] = [[] for _ in self.inputs]
         self._keep = []
-        for at, ((kind, which), slot, (dtype, shape)) in enumerate(zip(fed, slots, types)):
-            if kind == "input" and type(which) is int and 0 <= which < len(self.inputs):
-                spec = self.inputs[which]
-                if (_ir_name(spec.dtype), spec.shape) != (dtype, shape):
-                    raise c.fail(f"input {spec.name} does not have the type that the code expects")
-                scalars[which].append((at, slot != "address"))
+        for at, ((kind, which), slot) in enumerate(zip(self._manifest.feed, self._target.executable["slots"])):
+            if kind == "input":
+                scalars[int(which)].append((at, slot != "address"))
                 out.append(0)
-            elif kind == "weight" and which in self.weights:
-                array = self.weights[which]
-                if (_ir_name(array.dtype.name), array.shape) != (dtype, shape):
-                    raise c.fail(f"weight {which!r} does not have the type that the code expects")
-                if slot == "address":
-                    buffer = memory.from_numpy(array)
-                    self._keep.append(buffer)
-                    out.append(buffer.address)
-                else:
-                    out.append(array.item())
+            elif slot == "address":
+                buffer = memory.from_numpy(self.weights[str(which)])
+                self._keep.append(buffer)
+                out.append(buffer.address)
             else:
-                raise c.fail(f"the code's input {at} comes from nowhere ({kind} {which!r})")
+                out.append(self.weights[str(which)].item())
         return out, scalars
 
 
-def _choose(c: Container) -> dict[str, Any]:
+def _choose(c: Container, manifest: Manifest) -> Target:
     """The first target that this CPU can run: they are listed best first."""
-    targets = c.manifest["targets"]
     lacks = []
-    for t in targets:
-        if t["arch"] != host.architecture():
-            lacks.append(f"{t['level']} is for {t['arch']}")
-            continue
-        missing = host.missing([str(f) for f in t["features"]])
+    for t in manifest.targets:
+        missing = t.lacks()
         if not missing:
             return t
-        lacks.append(f"{t['level']} needs {', '.join(missing[:8])}")
+        lacks.append(f"{t.level} is for {t.arch}" if t.arch != host.architecture() else f"{t.level} needs {', '.join(missing[:8])}")
     raise c.fail(f"it has no code for this CPU ({host.architecture()}): {'; '.join(lacks) or 'no targets'}")
 
 
-def _spec(c: Container, row: dict[str, Any]) -> TensorSpec:
-    dtype, shape = row["dtype"], row["shape"]
-    _check_shape(c, dtype, shape)
-    return TensorSpec(str(row["name"]), _NUMPY[dtype], tuple(shape))
+def weight_bytes(c: Container) -> int:
+    """Bytes of all weights, by the header of their section. ArtifactError where it is malformed."""
+    return _size(_open_weights(c))
 
 
-def _type(c: Container, text: str) -> tuple[str, tuple[int, ...]]:
-    """("f32", (2, 3)) from f32[2,3]."""
-    dtype, _, rest = text.partition("[")
-    shape = [int(n) for n in rest.rstrip("]").split(",") if n]
-    _check_shape(c, dtype, shape)
-    return dtype, tuple(shape)
+def _open_weights(c: Container) -> dict[str, np.ndarray]:
+    return _unpack(c, c.map("weights")) if "weights" in c.parts else {}
 
 
-def _check_shape(c: Container, dtype: str, shape: list) -> None:
-    if dtype not in _NUMPY or not isinstance(shape, list) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise c.fail(f"the manifest is malformed ({dtype}{shape} is no type)")
-    if 8 * _numel(shape) >= _SANE:
-        raise c.fail(f"the manifest is malformed (a shape of {dtype}{shape} is absurd)")
+def _check_weights(c: Container, manifest: Manifest, target: Target, weights: dict[str, np.ndarray]) -> None:
+    """The code must get what it was compiled for: a name, dtype or shape that differs is refused."""
+    for (kind, which), (dtype, shape) in zip(manifest.feed, target.types):
+        if kind != "weight":
+            continue
+        array = weights.get(str(which))
+        if array is None:
+            raise c.fail(f"the code at {target.level} needs weight {which!r}, which the file does not hold")
+        if (array.dtype.name, array.shape) != (manifests.NUMPY[dtype], shape):
+            expected = f"{dtype}{list(shape)} for weight {which!r}"
+            raise c.fail(f"the code at {target.level} expects {expected}, the file holds {array.dtype.name}{list(array.shape)}")
+    if target.peak_bytes is not None and target.peak_bytes < _size(weights):
+        raise c.fail(f"the manifest is malformed: {target.peak_bytes} bytes at most, with {_size(weights)} of weights")
 
 
-def _numel(shape: Any) -> int:
-    n = 1
-    for d in shape:
-        n *= d
-    return n
+def _golden_arrays(c: Container, manifest: Manifest) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The golden inputs and outputs, checked; each of the dtype and shape that the manifest describes."""
+    section = c.map("golden")
+    c.check_mapped("golden", section)
+    arrays = _unpack(c, section)
+    out = []
+    for prefix, specs in (("in", manifest.inputs), ("out", manifest.outputs)):
+        for i, s in enumerate(specs):
+            a = arrays.get(f"{prefix}.{i}")
+            if a is None or (a.dtype.name, a.shape) != (s.dtype, s.shape):
+                got = "missing" if a is None else f"{a.dtype.name}{list(a.shape)}"
+                raise c.fail(f"its golden samples are malformed: {prefix}.{i} is {got}, not {s.dtype}{list(s.shape)}")
+            out.append(a)
+    return out[: len(manifest.inputs)], out[len(manifest.inputs) :]
 
 
-def _ir_name(numpy_name: str) -> str:
-    return next((k for k, v in _NUMPY.items() if v == numpy_name), numpy_name)
+def _size(weights: dict[str, np.ndarray]) -> int:
+    return sum(a.nbytes for a in weights.values())
 
 
 def _unpack(c: Container, section: memoryview) -> dict[str, np.ndarray]:

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ingot.runtime.artifact import strict
+from ingot.runtime.artifact.container import HEADER_LIMIT
+
 __all__ = ["pack", "unpack", "TensorsError", "numpy_dtype"]
 
-_HEADER_LIMIT = 100 << 20  # the bound that safetensors itself has
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "BF16": "bfloat16",
     "I32": "int32", "U32": "uint32", "F32": "float32", "I64": "int64", "U64": "uint64", "F64": "float64",
@@ -29,10 +31,12 @@ class TensorsError(ValueError):
 
 
 def numpy_dtype(name: str) -> np.dtype:
-    """NumPy's dtype by name; bfloat16 comes from ml_dtypes, imported when first asked for."""
+    """NumPy's dtype by name; bfloat16 comes from ml_dtypes, imported when first asked for. TensorsError where it is missing."""
     if name == "bfloat16":
-        import ml_dtypes
-
+        try:
+            import ml_dtypes
+        except ImportError as e:
+            raise TensorsError(f"bfloat16 needs ml_dtypes, which cannot be imported ({e}); pip install ml_dtypes") from None
         return np.dtype(ml_dtypes.bfloat16)
     return np.dtype(name)
 
@@ -40,7 +44,7 @@ def numpy_dtype(name: str) -> np.dtype:
 def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> list[bytes | memoryview]:
     """The section as pieces to write one after the other; array data is not copied where it is contiguous.
 
-    TypeError for a dtype that safetensors has no name for.
+    TypeError for a dtype that safetensors has no name for, ValueError for a name that is none (see strict.plain_name).
     """
     rows: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     data: list[bytes | memoryview] = []
@@ -50,10 +54,13 @@ def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = 
         code = _CODES.get(a.dtype.name)
         if code is None:
             raise TypeError(f"safetensors has no dtype for {name!r}, which is {a.dtype.name}")
+        if not strict.plain_name(name):
+            raise ValueError(f"a tensor cannot be called {name[:40]!r}: names are printable, relative and without '..', as paths are")
         rows[name] = {"dtype": code, "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
         at += a.nbytes
         if a.nbytes:
-            data.append(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
+            native = a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+            data.append(np.ascontiguousarray(native).reshape(-1).view(np.uint8).data)
     head = json.dumps(rows, separators=(",", ":")).encode()
     head += b" " * (-(8 + len(head)) % 64)
     return [len(head).to_bytes(8, "little") + head, *data]
@@ -65,11 +72,11 @@ def unpack(section: memoryview) -> dict[str, np.ndarray]:
     if total < 8:
         raise TensorsError(f"{total} bytes are too few for a header")
     length = int.from_bytes(section[:8], "little")
-    if length > min(_HEADER_LIMIT, total - 8):
-        raise TensorsError(f"a header of {length} bytes is more than there is")
+    if length > min(HEADER_LIMIT, total - 8):
+        raise TensorsError(f"a header of {length} bytes is more than there is, or may be ({HEADER_LIMIT})")
     try:
-        rows = json.loads(bytes(section[8 : 8 + length]), object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as e:
+        rows = strict.parse(bytes(section[8 : 8 + length]))
+    except ValueError as e:
         raise TensorsError(f"the header is no JSON: {e}") from None
     if not isinstance(rows, dict):
         raise TensorsError("the header is no JSON object")
@@ -81,13 +88,17 @@ def unpack(section: memoryview) -> dict[str, np.ndarray]:
             code, shape, (begin, stop) = row["dtype"], row["shape"], row["data_offsets"]
         except (TypeError, KeyError, ValueError):
             raise TensorsError(f"{name!r} is malformed") from None
-        if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in (*shape, begin, stop))) or code not in _NAMES:
+        if not strict.plain_name(name):
+            raise TensorsError(f"{name[:40]!r} is no plain name")
+        if not (isinstance(shape, list) and len(shape) <= 64 and all(type(n) is int and n >= 0 for n in (*shape, begin, stop))):
             raise TensorsError(f"{name!r} is malformed")
+        if not isinstance(code, str) or code not in _NAMES:
+            raise TensorsError(f"{name!r} has no dtype that is known")
         dtype = numpy_dtype(_NAMES[code])
         nbytes = dtype.itemsize
         for n in shape:
             nbytes *= n
-        if len(shape) > 64 or stop > end or stop - begin != nbytes:
+        if stop > end or stop - begin != nbytes:
             raise TensorsError(f"{name!r}: {code}{shape} does not fit bytes {begin} to {stop} of {end}")
         extents.append((begin, stop))
         a = np.frombuffer(section, np.uint8, nbytes, start + begin) if nbytes else np.empty(0, np.uint8)
@@ -102,11 +113,4 @@ def unpack(section: memoryview) -> dict[str, np.ndarray]:
         at = stop
     if at != end:
         raise TensorsError(f"{end - at} bytes belong to no tensor")
-    return out
-
-
-def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        raise ValueError("a name occurs twice")
     return out

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from ingot.runtime.artifact import host
+from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import ArtifactError, Container
-from ingot.runtime.artifact.model import load
+from ingot.runtime.artifact.manifest import Manifest, Target
+from ingot.runtime.artifact.model import Model, validate, weight_bytes
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT
 
@@ -15,47 +17,93 @@ __all__ = ["inspect", "verify"]
 
 
 def inspect(path: str, as_json: bool) -> int:
-    """Print the manifest; nothing of the file is executed."""
+    """Print what a file says of itself; nothing of it is executed, and but for the manifest no checksum is compared.
+
+    ArtifactError with the reason in one line where it is no artifact.
+    """
     with Container(path) as c:
-        m = c.manifest
-        parts: list[dict[str, Any]] = [{"name": n, "bytes": length, "sha256": digest} for n, (_, length, digest) in c.parts.items()]
+        m = manifests.read(c)
+        weights = weight_bytes(c)
         if as_json:
-            output.document("artifact", file=path, bytes=c.size, manifest={k: v for k, v in m.items() if k != "parts"}, parts=parts)
-            return EXIT["fine"]
-        print(f"{path}: {m.get('name')}, {output.size(c.size)}, by {m.get('producer')}")
-        for title, rows in (("input", m.get("inputs", [])), ("output", m.get("outputs", []))):
-            for r in rows:
-                print(f"  {title:<7} {r['name']}: {r['dtype']}{r['shape']}")
-        for t in m.get("targets", []):
-            lacks = host.missing(t["features"]) if t["arch"] == host.architecture() else [t["arch"]]
-            print(f"  target  {t['level']} ({t['arch']}): {'runs here' if not lacks else 'this machine lacks ' + ', '.join(lacks)}")
-            memory = t["executable"]
-            print(f"          {output.size(memory['arena_bytes'])} per call, {output.size(memory['scratch_bytes'])} per worker")
-        if "golden" in m:
-            print(f"  golden  samples, rtol {m['golden']['rtol']}, atol {m['golden']['atol']}")
-        output.table(("part", "size", "sha256"), [(p["name"], output.size(p["bytes"]), p["sha256"][:16]) for p in parts], ("size",))
+            output.document("artifact", **_facts(c, m, weights))
+        else:
+            _show(c, m, weights)
     return EXIT["fine"]
 
 
-def verify(path: str, golden: bool, as_json: bool) -> int:
-    """Check every part's checksum, and with `golden` run the golden inputs. Exit code 1 with the reason if it fails."""
-    report = []
-    try:
-        with Container(path) as c:
-            for name in c.parts:
-                c.check(name, c.map(name))
-            n = len(c.parts)
-        if golden:
-            report = load(path).verify()
-    except ArtifactError as e:
-        if as_json:
-            output.document("artifact.verify", file=path, ok=False, why=str(e))
-        print(f"ingot: {e}", file=sys.stderr)
-        return EXIT["finding"]
+def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
+    return {
+        "file": c.path, "bytes": c.size, "schema": c.schema, "name": m.name, "producer": m.producer, "signature": m.signature,
+        "inputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": manifests.nbytes(s)} for s in m.inputs],
+        "outputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": manifests.nbytes(s)} for s in m.outputs],
+        "weight_bytes": weights,
+        "targets": [
+            {
+                "arch": t.arch, "level": t.level, "features": list(t.features), "lacks": t.lacks(), "runs_here": not t.lacks(),
+                "peak_bytes": m.peak_bytes(t, weights), "worker_bytes": t.worker_bytes, "code": t.code, "pool": t.pool,
+            }
+            for t in m.targets
+        ],
+        "golden": m.golden._asdict() if m.golden is not None else None,
+        "parts": [{"name": n, "offset": at, "bytes": length, "sha256": digest} for n, (at, length, digest) in c.parts.items()],
+        "manifest": {k: v for k, v in c.manifest.items() if k != "parts"},
+    }  # fmt: skip
+
+
+def _show(c: Container, m: Manifest, weights: int) -> None:
+    print(f"{_text(c.path)}: {m.name}, {output.size(c.size)}, schema {c.schema}, by {m.producer}")
+    for title, specs in (("input", m.inputs), ("output", m.outputs)):
+        for spec in specs:
+            print(f"  {title:<7} {spec}")
+    print(f"  weights {output.size(weights)}")
+    for t in m.targets:
+        lacks = t.lacks()
+        print(f"  target  {t.level} ({t.arch}): {'runs here' if not lacks else 'this machine lacks ' + ', '.join(lacks)}")
+        print(f"          needs {', '.join(t.features) or 'no features'}")
+        print(f"          peak {output.size(m.peak_bytes(t, weights))}, {output.size(t.worker_bytes)} for each further thread")
+    if m.golden is not None:
+        print(f"  golden  samples, rtol {m.golden.rtol:g}, atol {m.golden.atol:g}" + (f", made at {m.golden.level}" if m.golden.level else ""))
+    rows = [(n, output.size(length), digest[:16]) for n, (_, length, digest) in c.parts.items()]
+    output.table(("part", "size", "sha256"), rows, ("size",))
+
+
+def verify(files: str | Sequence[str], golden: bool, as_json: bool) -> int:
+    """Check every byte of each file; with `golden` run the golden inputs, for each target that runs here.
+
+    Exit code 1 if one fails, with its reason in one line; 5 if one cannot be read.
+    """
+    reports, code = [], EXIT["fine"]
+    for path in [files] if isinstance(files, str) else files:
+        try:
+            report = _verify(path, golden)
+        except (ArtifactError, OSError) as e:
+            code = max(code, EXIT["finding" if isinstance(e, ArtifactError) else "io"])
+            report = {"file": path, "ok": False, "why": str(e)}
+            print(f"ingot: {e}", file=sys.stderr)
+        reports.append(report)
+        if not as_json and report["ok"]:
+            print(f"{_text(path)}: {report['parts']} parts, every checksum right")
+            for t in report["targets"]:
+                for o in t["outputs"]:
+                    print(f"  {t['level']} {o['name']}: " + (f"at {o['error']:.2f} of what is allowed" if o["allowed"] else "the same bits"))
     if as_json:
-        output.document("artifact.verify", file=path, ok=True, parts=n, outputs=[{"name": r[0], "error": r[1]} for r in report])
-    else:
-        print(f"{path}: {n} parts, every checksum right")
-        for name, error, _ in report:
-            print(f"  {name}: at {error:.2f} of what is allowed")
-    return EXIT["fine"]
+        output.document("artifact.verify", ok=code == EXIT["fine"], files=reports)
+    return code
+
+
+def _verify(path: str, golden: bool) -> dict[str, Any]:
+    with Container(path) as c:
+        m = validate(c)
+        if golden and not any(not t.lacks() for t in m.targets):
+            Model(c)  # says what this machine lacks
+        targets = [_run(c, t) for t in m.targets if golden and not t.lacks()]
+        return {"file": path, "ok": True, "parts": len(c.parts), "targets": targets}
+
+
+def _run(c: Container, target: Target) -> dict[str, Any]:
+    return {"level": target.level, "outputs": [a._asdict() for a in Model(c, target).verify()]}
+
+
+def _text(path: str) -> str:
+    """A path as it can be printed: names of files need not be text."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

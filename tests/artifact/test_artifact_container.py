@@ -1,12 +1,12 @@
 """The file of an artifact: what is damaged, foreign or absurd is refused in one line, before anything is allocated."""
 
-import hashlib
 import json
 import os
 import struct
 
 import numpy as np
 import pytest
+from forging import forge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,15 +28,6 @@ def read_all(path):
         for name in c.parts:
             c.read(name)
         return c.manifest["name"]
-
-
-def forge(path, manifest, tail=b"", schema=1, size=None):
-    """A file with a good header over any manifest."""
-    text = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
-    size = container._HEADER.size + len(text) + len(tail) if size is None else size
-    head = container._HEADER.pack(b"INGOT\r\n\x1a", schema, size, len(text), hashlib.sha256(text).digest(), b"")[:-32]
-    with open(path, "wb") as f:
-        f.write(head + hashlib.sha256(head).digest() + text + tail)
 
 
 def test_round_trip(path):

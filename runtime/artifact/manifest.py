@@ -1,0 +1,281 @@
+"""The manifest of an artifact as its reader wants it: every field checked, for all targets, before anything is done with it.
+
+    manifest = read(container)          # ArtifactError names the field that is wrong
+    manifest.targets[0].peak_bytes
+
+Fields that are not known here are left alone: a later Ingot may add some without a new schema. `peak_bytes` and
+`worker_bytes` of a target, and `level` of the golden samples, came later than the schema and may be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ingot.runtime.artifact import host, strict, tree
+from ingot.runtime.artifact.container import Container
+
+__all__ = ["Golden", "Manifest", "Target", "TensorSpec", "nbytes", "read", "working_bytes"]
+
+NUMPY = {
+    "bool": "bool", "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "u16": "uint16", "u32": "uint32",
+    "u64": "uint64", "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
+}  # fmt: skip
+_ITEM = {
+    "bool": 1, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "u16": 2, "u32": 4, "u64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8,
+}  # fmt: skip
+_IR = {v: k for k, v in NUMPY.items()}
+_SANE = 1 << 46  # bytes; nothing in an artifact is larger
+_RANK = 64
+_ALIGNMENT = 64  # what follows the arena begins on a multiple of it
+
+
+class TensorSpec(NamedTuple):
+    """An input or output of an artifact."""
+
+    name: str
+    dtype: str  # NumPy's name
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Code for one CPU level."""
+
+    arch: str
+    level: str
+    features: tuple[str, ...]  # what the CPU must have, in /proc/cpuinfo's words
+    code: str  # the part with the machine code
+    pool: str  # and that with the worker pool
+    executable: dict[str, Any]  # how to call it: see runtime/executable.py
+    types: tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of the code's inputs, then of its outputs
+    peak_bytes: int | None  # memory of one call with one thread: weights, inputs, outputs, arena, scratch of one worker
+    worker_bytes: int  # what each further thread adds
+
+    def lacks(self) -> list[str]:
+        """What this machine lacks to run it: features, or the architecture; nothing where it runs."""
+        return host.missing(list(self.features)) if self.arch == host.architecture() else [self.arch]
+
+
+class Golden(NamedTuple):
+    """How golden outputs are compared: exactly at the level that made them, within the tolerances elsewhere."""
+
+    rtol: float
+    atol: float
+    level: str | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact says of itself. See docs/artifact.md."""
+
+    name: str
+    producer: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    in_tree: Any
+    out_tree: Any
+    feed: tuple[tuple[str, int | str], ...]
+    targets: tuple[Target, ...]  # best first
+    golden: Golden | None
+
+    @property
+    def signature(self) -> str:
+        """Inputs and outputs as text."""
+        return f"({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
+
+    def peak_bytes(self, target: Target, weights: int) -> int:
+        """Memory of one call with one thread; `weights` are their bytes, for files that do not say it themselves."""
+        if target.peak_bytes is not None:
+            return target.peak_bytes
+        return weights + sum(nbytes(s) for s in (*self.inputs, *self.outputs)) + working_bytes(target.executable)
+
+
+def nbytes(spec: TensorSpec) -> int:
+    """The size of an input or output."""
+    return _ITEM[_IR[spec.dtype]] * _numel(spec.shape)
+
+
+def working_bytes(executable: dict[str, Any]) -> int:
+    """The arena of one call, and the scratch of the one thread that runs it."""
+    return -(-executable["arena_bytes"] // _ALIGNMENT) * _ALIGNMENT + executable["scratch_bytes"]
+
+
+def read(c: Container) -> Manifest:
+    """The manifest of an open artifact. ArtifactError where it is malformed, or does not fit the file's parts."""
+    try:
+        return _manifest(c.manifest, c.parts)
+    except _Malformed as e:
+        raise c.fail(f"the manifest is malformed: {e}") from None
+
+
+class _Malformed(Exception):
+    """Which field is wrong, and what was expected."""
+
+
+def _require(ok: Any, why: str) -> None:
+    if not ok:
+        raise _Malformed(why)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# -- single fields: a rule says what it expects, and whether a value is that -------------------------------------------
+
+_Rule = tuple[str, Callable[[Any], bool]]
+
+
+def _number(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda v: type(v) in (int, float) and low <= v <= high
+
+
+TEXT: _Rule = ("printable text", strict.printable)
+NAME: _Rule = ("a plain name", strict.plain_name)
+LIST: _Rule = ("a list", lambda v: isinstance(v, list))
+OBJECT: _Rule = ("an object", lambda v: isinstance(v, dict))
+BYTES: _Rule = (f"a number of bytes below {_SANE}", lambda v: type(v) is int and 0 <= v < _SANE)
+FLAG: _Rule = ("true or false", lambda v: isinstance(v, bool))
+SYMBOL: _Rule = ("a symbol of Ingot's", lambda v: isinstance(v, str) and re.fullmatch(r"ingot_[a-z0-9_]{1,50}", v) is not None)
+TOLERANCE: _Rule = ("a number from 0 to 1", _number(0, 1))
+TREE: _Rule = ("a tree of tensors", tree.valid)
+DTYPE: _Rule = ("a dtype", lambda v: isinstance(v, str) and v in NUMPY)
+SLOT: _Rule = ("a dtype or 'address'", lambda v: isinstance(v, str) and (v in NUMPY or v == "address"))
+SHAPE: _Rule = (
+    "a shape of a sane size",
+    lambda v: isinstance(v, list) and len(v) <= _RANK and all(type(n) is int and n >= 0 for n in v) and _sane(v),
+)
+CHECK: _Rule = (
+    "checks by their codes",
+    lambda v: isinstance(v, dict) and all(re.fullmatch("[0-9]{1,9}", k) and isinstance(c, dict) and _message(c) for k, c in v.items()),
+)
+
+_MANIFEST = {
+    "name": TEXT, "producer": TEXT, "inputs": LIST, "outputs": LIST, "in_tree": TREE, "out_tree": TREE, "feed": LIST, "targets": LIST,
+}  # fmt: skip
+_SPEC = {"name": TEXT, "dtype": DTYPE, "shape": SHAPE}
+_TARGET = {"arch": TEXT, "level": TEXT, "features": LIST, "code": NAME, "pool": NAME, "executable": OBJECT}
+_EXECUTABLE = {"entry": SYMBOL, "slots": LIST, "inputs": LIST, "outputs": LIST, "arena_bytes": BYTES, "scratch_bytes": BYTES}
+_GOLDEN = {"rtol": TOLERANCE, "atol": TOLERANCE}
+
+
+def _sane(shape: list[int]) -> bool:
+    """Whether an array of that shape would have a sane size, also where a dimension is 0."""
+    return 8 * _numel(d or 1 for d in shape) < _SANE
+
+
+def _message(check: dict[str, Any]) -> bool:
+    return isinstance(check.get("message"), str) and isinstance(check.get("location"), (str, type(None)))
+
+
+def _fields(value: Any, rules: dict[str, _Rule], where: str, optional: bool = False) -> dict[str, Any]:
+    """The fields of an object that `rules` name, each checked. Missing ones are an error unless they are optional."""
+    if not isinstance(value, dict):
+        raise _Malformed(f"{where}: expected an object, got {_shown(value)}")
+    dot = f"{where}." if where else ""
+    out = {}
+    for name, rule in rules.items():
+        if name in value:
+            out[name] = _one(value[name], rule, dot + name)
+        elif not optional:
+            raise _Malformed(f"{dot}{name} is missing")
+    return out
+
+
+def _one(value: Any, rule: _Rule, where: str) -> Any:
+    if not rule[1](value):
+        raise _Malformed(f"{where}: expected {rule[0]}, got {_shown(value)}")
+    return value
+
+
+def _each(values: list, rule: _Rule, where: str) -> list:
+    return [_one(v, rule, f"{where}[{i}]") for i, v in enumerate(values)]
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+
+
+def _manifest(m: dict[str, Any], parts: dict[str, Any]) -> Manifest:
+    f = _fields(m, _MANIFEST, "")
+    inputs = tuple(_spec(r, f"inputs[{i}]") for i, r in enumerate(f["inputs"]))
+    outputs = tuple(_spec(r, f"outputs[{i}]") for i, r in enumerate(f["outputs"]))
+    _require(f["in_tree"] != "*" and "tuple" in f["in_tree"], "in_tree is no tuple of arguments")
+    for tree_name, specs in (("in_tree", inputs), ("out_tree", outputs)):
+        n = tree.count(f[tree_name])
+        _require(n == len(specs), f"{tree_name} holds {n} tensors, {len(specs)} are described")
+    feed = tuple(_source(row, f"feed[{i}]", len(inputs)) for i, row in enumerate(f["feed"]))
+    targets = tuple(_target(t, f"targets[{i}]", feed, inputs, outputs, parts) for i, t in enumerate(f["targets"]))
+    golden = None
+    if m.get("golden") is not None:
+        g = _fields(m["golden"], _GOLDEN, "golden")
+        level = _fields(m["golden"], {"level": TEXT}, "golden", optional=True)
+        _require("golden" in parts, "golden: the part 'golden' is missing")
+        golden = Golden(float(g["rtol"]), float(g["atol"]), level.get("level"))
+    return Manifest(f["name"], f["producer"], inputs, outputs, f["in_tree"], f["out_tree"], feed, targets, golden)
+
+
+def _spec(row: Any, where: str) -> TensorSpec:
+    f = _fields(row, _SPEC, where)
+    return TensorSpec(f["name"], NUMPY[f["dtype"]], tuple(f["shape"]))
+
+
+def _source(row: Any, where: str, n_inputs: int) -> tuple[str, int | str]:
+    ok = isinstance(row, list) and len(row) == 2
+    ok = ok and (row[0] == "input" and type(row[1]) is int and 0 <= row[1] < n_inputs or row[0] == "weight" and strict.plain_name(row[1]))
+    if not ok:
+        raise _Malformed(f"{where}: expected ['input', number] or ['weight', name], got {_shown(row)}")
+    return row[0], row[1]
+
+
+def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, parts: dict[str, Any]) -> Target:
+    f = _fields(row, _TARGET, where)
+    features = tuple(_each(f["features"], TEXT, f"{where}.features"))
+    for part in (f["code"], f["pool"]):
+        _require(part in parts, f"{where}: there is no part {part!r}")
+    at = f"{where}.executable"
+    e = _fields(f["executable"], _EXECUTABLE, at)
+    e |= _fields(f["executable"], {"checks": CHECK, "tiny": FLAG}, at, optional=True)
+    types = tuple(_type(t, f"{at}.{k}[{i}]") for k in ("inputs", "outputs") for i, t in enumerate(e[k]))
+    slots = _each(e["slots"], SLOT, f"{at}.slots")
+    _require(len(e["inputs"]) == len(feed), f"{at}: the code takes {len(e['inputs'])} inputs, {len(feed)} are fed")
+    _require(len(slots) == len(types), f"{at}: {len(slots)} slots for {len(types)} inputs and outputs")
+    for i, (slot, (dtype, shape)) in enumerate(zip(slots, types)):
+        by_value = i < len(feed) and slot == dtype and not shape
+        _require(slot == "address" or by_value, f"{at}.slots[{i}]: a {slot} cannot hold {dtype}{list(shape)}")
+    for i, (kind, which) in enumerate(feed):
+        if kind == "input" and types[i] != _ir_type(inputs[which]):
+            raise _Malformed(f"{at}.inputs[{i}]: the code expects {_shown(e['inputs'][i])}, the input is {inputs[which]}")
+    _require(types[len(feed) :] == tuple(map(_ir_type, outputs)), f"{at}.outputs: the code does not give what is described")
+    memory = _fields(row, {"peak_bytes": BYTES, "worker_bytes": BYTES}, where, optional=True)
+    peak, worker = memory.get("peak_bytes"), memory.get("worker_bytes", e["scratch_bytes"])
+    least = working_bytes(e) + sum(nbytes(s) for s in (*inputs, *outputs))
+    _require(peak is None or peak >= least, f"{where}.peak_bytes: {peak} are fewer than its parts take ({least})")
+    _require(worker >= e["scratch_bytes"], f"{where}.worker_bytes: {worker} are fewer than a worker's scratch ({e['scratch_bytes']})")
+    return Target(f["arch"], f["level"], features, f["code"], f["pool"], e, types, peak, worker)
+
+
+def _type(text: Any, where: str) -> tuple[str, tuple[int, ...]]:
+    """("f32", (2, 3)) from f32[2,3]."""
+    found = re.fullmatch(r"([a-z0-9]{2,4})\[([0-9,]{0,1400})\]", text) if isinstance(text, str) else None
+    if found is None:
+        raise _Malformed(f"{where}: expected a type such as f32[2,3], got {_shown(text)}")
+    shape = [int(n) for n in found[2].split(",") if n]
+    return _one(found[1], DTYPE, where), tuple(_one(shape, SHAPE, where))
+
+
+def _ir_type(spec: TensorSpec) -> tuple[str, tuple[int, ...]]:
+    return _IR[spec.dtype], spec.shape
+
+
+def _numel(shape: Any) -> int:
+    n = 1
+    for d in shape:
+        n *= d
+    return n
