@@ -125,22 +125,38 @@ def target_of(level: Level) -> dict[str, Any]:
 
 def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Executable:
     found = the_cache().lookup(key) or _compile_once(key, preimage, graph, level, provenance)
-    if isinstance(found, Code):
-        exe = Executable(found.so, _at_graph(found.manifest, graph))
+    exe = None
+    if not isinstance(found, Code):
+        exe = _map(found, graph)
+        if exe is None:  # whole by its checksums, and yet no code
+            the_cache().reject(key)
+            found = _compile_once(key, preimage, graph, level, provenance)
+    if exe is None:
+        so, manifest = (found.so, found.manifest) if isinstance(found, Code) else (found.entry.code, found.entry.manifest)
+        exe = Executable(so, _at_graph(manifest, graph))
     else:
         counts["cache"] += 1
-        manifest = _at_graph(found.entry.manifest, graph)
-        try:
-            try:
-                exe = Executable(found.entry.code if found.fd is None else found.fd, manifest)
-            except OSError:  # a file system that does not let code be mapped: map a copy in memory
-                exe = Executable(found.entry.code, manifest)
-        finally:
-            found.close()
     if not _pool:
         threads.start_pool(pool_code())
         _pool.append(True)
     return exe
+
+
+def _map(found: Found, graph: Graph) -> Executable | None:
+    """The executable of a stored entry, mapped from the descriptor it was verified on; None where that is impossible."""
+    try:
+        manifest = _at_graph(found.entry.manifest, graph)
+        if found.fd is not None:
+            try:
+                return Executable(found.fd, manifest)
+            except OSError:  # a file system that does not let code be mapped: map a copy in memory
+                pass
+        return Executable(found.entry.code, manifest)
+    except (OSError, AttributeError, LookupError, TypeError, ValueError) as e:
+        log.log("cache", "%s cannot be loaded: %s: %s", found.entry.key[:12], type(e).__name__, e)
+        return None
+    finally:
+        found.close()
 
 
 def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code | Found:

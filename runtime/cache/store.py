@@ -22,6 +22,9 @@ from ingot.runtime.cache.layer import Found, Layer
 __all__ = ["Cache", "default_folder", "the_cache"]
 
 
+_MEMORY = 1024  # entries that are kept where nothing can be written, the oldest go first
+
+
 def default_folder() -> str | None:
     """The folder of the writable layer: INGOT_CACHE_DIR, else under XDG_CACHE_HOME, else under ~/.cache.
 
@@ -102,7 +105,10 @@ class Cache:
                 raise OSError("there is no home folder; set INGOT_CACHE_DIR")
             self.own.put(key, data)
         except OSError as e:
-            self._memory[key] = data
+            with self._lock:
+                self._memory[key] = data
+                while len(self._memory) > _MEMORY:
+                    del self._memory[next(iter(self._memory))]
             log.warn_once("cache unwritable", f"the compile cache keeps new entries in memory only: {e}")
             return
         with self._lock:
@@ -117,6 +123,16 @@ class Cache:
             if evicted:
                 self.counts["evicted"] += evicted
                 log.log("cache", "evicted %d entries", evicted)
+
+    def reject(self, key: str) -> None:
+        """Set aside an entry that passed its checks and cannot be loaded all the same."""
+        with self._lock:
+            self._memory.pop(key, None)
+            self._reasons[key] = "damaged"
+            self.counts["miss.damaged"] += 1
+        if self.own is not None:
+            self.own.set_aside(key)
+        log.warn_once(f"rejected {key}", f"cache entry {key[:12]} holds no code that can be loaded; it is set aside and built again")
 
     @property
     def used(self) -> frozenset[str]:

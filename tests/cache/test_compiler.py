@@ -1,5 +1,6 @@
 """From graph to executable: compiled once, found ever after, refused when frozen, rebuilt when damaged."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, log, memory, toolchain
-from ingot.runtime.cache import journal, the_cache
+from ingot.runtime.cache import entry, journal, the_cache
 
 
 def make_graph(name="f", scale=2.0, n=16):
@@ -108,6 +109,24 @@ def test_a_damaged_entry_is_rebuilt(monkeypatch):
     forget(monkeypatch)
     run(compiler.executable(make_graph()))
     assert compiler.counts == {"compiled": 2, "cache": 1}
+
+
+@pytest.mark.parametrize("manifest", [{}, {"slots": 3}, {"slots": ["address"], "arena_bytes": "x"}, {"slots": ["nonsense"]}, None])
+def test_an_entry_that_is_whole_and_holds_no_code_is_rebuilt(monkeypatch, manifest):
+    found = compiler.code_of(make_graph())
+    cache = the_cache()
+    stored = cache.lookup(found.key)
+    stored.close()
+    doc = json.dumps(stored.entry.preimage, sort_keys=True, separators=(",", ":")).encode()
+    bad = {**found.manifest, "entry": "absent"} if manifest is None else manifest
+    cache.own.put(found.key, entry.pack(found.key, found.so, bad, {}, doc, {}))
+    forget(monkeypatch)
+    with pytest.warns(log.IngotWarning, match="no code that can be loaded"):
+        run(compiler.executable(make_graph()))
+    forget(monkeypatch)
+    run(compiler.executable(make_graph()))
+    assert compiler.counts == {"compiled": 2, "cache": 1}
+    assert len(os.listdir(os.path.join(cache.own.folder, "quarantine"))) == 1
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
