@@ -24,6 +24,7 @@ class SwitchError(ValueError):
 LOG_CHANNELS = ("cache", "compile", "recompiles", "passes", "fusion")
 CHECKS = ("nan", "capture")
 BACKENDS = ("cpu", "interpreter")
+TRUST = ("own", "digest-list", "signed")
 _UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "kib": 2**10, "m": 10**6, "mb": 10**6, "mib": 2**20,
           "g": 10**9, "gb": 10**9, "gib": 2**30, "t": 10**12, "tb": 10**12, "tib": 2**40}  # fmt: skip
 
@@ -141,6 +142,12 @@ SWITCHES: tuple[Switch, ...] = (
            "The writable layer of the cache.", "`$XDG_CACHE_HOME/ingot` or `~/.cache/ingot`"),
     Switch("INGOT_CACHE_PATH", f"folders, separated by {os.pathsep!r}", _paths, (), False,
            "Layers that are only read, in order, after the writable one: stores of an image or a team.", "none"),
+    Switch("INGOT_CACHE_TRUST", "one of " + ", ".join(TRUST), _one_of(*TRUST), "own", False,
+           "What makes an entry of a read-only layer trusted: who can write it, a list of digests, or a signature (docs/trust.md).", "own"),
+    Switch("INGOT_CACHE_DIGESTS", "file", _path, None, False,
+           "For `digest-list`: the SHA-256 of the trusted entries, as sha256sum writes it.", "none"),
+    Switch("INGOT_CACHE_KEYS", "file or folder", _path, None, False,
+           "For `signed`: the Ed25519 public keys (PEM) of those whose entries are trusted.", "none"),
     Switch("INGOT_CACHE_MAX_BYTES", "size", parse_size, 2 * 2**30, False,
            "The writable layer is kept below this many bytes.", "2GiB"),
     Switch("INGOT_CACHE_MAX_ENTRIES", "integer from 1", _count, 100_000, False,

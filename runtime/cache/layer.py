@@ -1,6 +1,7 @@
 """One folder of entries: reading, writing, setting aside and listing them. No locks anywhere.
 
     v1/ab/abcd….so      an entry, named by its key, never changed once it has its name
+    v1/ab/abcd….sig     its detached signature, where somebody made one, see signing.py
     v1/ab/.….tmp        an entry being written by a living process (or left by a dead one: swept after an hour)
     v1/ab/.….claim      somebody compiles this key, see claim.py
     quarantine/         entries that failed their checksum
@@ -12,14 +13,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache.entry import Entry, EntryError
-from ingot.runtime.cache.trust import TrustError, check_folder, open_checked
+from ingot.runtime.cache.trust import SIGNATURE_BYTES, Policy, TrustError, check_folder, check_inside, open_own, open_regular, policy
 
 __all__ = ["Layer", "Found", "Listed"]
 
@@ -53,7 +53,7 @@ class Listed(NamedTuple):
 
 
 class Layer:
-    """A folder of entries. `writable` layers belong to this user; the others are only read.
+    """A folder of entries. `writable` layers belong to this user; the others are only read, under the rule of trust.policy().
 
     `refused` says why the folder is not used at all (None where it is).
     """
@@ -63,38 +63,57 @@ class Layer:
         self.entries = os.path.join(self.folder, f"v{entry_format.FORMAT}")
         self.writable = writable
         self.refused: str | None = None
-        self._checked = False
+        self._own: bool | str | None = None  # whether it passed the rule `own`, or why not; None: not there yet
 
     def check(self) -> bool:
-        """Whether the folder exists and may be trusted; remembered once it does. Why not is in `refused`."""
-        if self._checked:
-            return True
-        if self.refused is not None:
-            return False
-        try:
-            check_folder(self.folder, own=self.writable)
-            self._checked = True
-        except FileNotFoundError:
-            pass
-        except OSError as e:
-            self.refused = str(e)
-        return self._checked
+        """Whether the folder exists and may be used, under the present rule. Why not is in `refused`."""
+        return self._passes(None if self.writable else policy())
+
+    def _passes(self, rule: Policy | None) -> bool:
+        if rule is not None and rule.by_content:
+            self.refused = rule.problem
+            return rule.problem is None and os.path.isdir(self.entries)
+        passed = self.owned()
+        self.refused = self._own if isinstance(self._own, str) else None
+        return passed
+
+    def owned(self) -> bool:
+        """Whether the folder exists and nobody but this user and root can write it; remembered once it does, or is refused."""
+        if self._own is None:
+            try:
+                check_folder(self.folder, own=self.writable)
+                check_inside(self.entries)
+                self._own = True
+            except FileNotFoundError:
+                pass
+            except OSError as e:
+                self._own = str(e)
+        return self._own is True
 
     def path(self, key: str) -> str:
         """Where the entry of `key` is, or would be."""
         return os.path.join(self.entries, key[:2], key + ".so")
 
+    def signature_path(self, key: str) -> str:
+        """Where the detached signature of `key` is, or would be."""
+        return self.path(key)[: -len(".so")] + ".sig"
+
     def get(self, key: str) -> Found | str:
         """The verified entry of `key`, or why there is none: absent, damaged, untrusted or unreadable."""
-        if not self.check():
+        rule = None if self.writable else policy()
+        if not self._passes(rule):
+            if self.refused and not self.writable:  # for the own one, `put` says so
+                from ingot.runtime import log
+
+                log.warn_once(f"refused {self.refused}", f"shared cache entries are not used: {self.refused}")
             return "untrusted" if self.refused else "absent"
         path = self.path(key)
         fd = -1
         try:
-            if not stat.S_ISDIR(os.lstat(os.path.dirname(path)).st_mode):
-                return "untrusted"
-            fd = open_checked(path)
-            st = os.fstat(fd)
+            if rule is not None and rule.by_content:
+                return self._copied(key, rule)
+            check_inside(os.path.dirname(path))
+            fd, st = open_own(path)
             if st.st_size > _SIZE_LIMIT:
                 raise EntryError(f"{st.st_size} bytes is more than an entry may have")
             found = Found(entry_format.parse(_read(fd, st.st_size), key), "disk" if self.writable else "shared", fd)
@@ -108,7 +127,8 @@ class Layer:
             from ingot.runtime import log
 
             self.set_aside(key, fd if fd >= 0 else None)
-            log.warn_once(f"damaged {path}", f"cache entry {key[:12]} is damaged ({e}); it is set aside and built again")
+            fate = "set aside" if self.writable else "left there"
+            log.warn_once(f"damaged {path}", f"cache entry {key[:12]} is damaged ({e}); it is {fate} and built again")
             return "damaged"
         except TrustError as e:
             from ingot.runtime import log
@@ -120,6 +140,30 @@ class Layer:
         finally:
             if fd >= 0:
                 os.close(fd)
+
+    def _copied(self, key: str, rule: Policy) -> Found:
+        """The entry of `key` from a folder that anybody may write: all that is used of it are the bytes that were checked."""
+        fd, st = open_regular(self.path(key))
+        try:
+            if st.st_size > _SIZE_LIMIT:
+                raise TrustError(f"{self.path(key)} has {st.st_size} bytes, more than an entry may have")
+            signature = self._signature(key) if rule.needs_signature else None
+            data = _read(fd, st.st_size)
+        finally:
+            os.close(fd)
+        rule.check(key, data, signature)
+        return Found(entry_format.parse(data, key), "shared")
+
+    def _signature(self, key: str) -> bytes | None:
+        """What stands in the file KEY.sig, but no more than is wrong for sure."""
+        try:
+            fd, _ = open_regular(self.signature_path(key))
+        except FileNotFoundError:
+            return None
+        try:
+            return _read(fd, SIGNATURE_BYTES + 1)
+        finally:
+            os.close(fd)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an entry: private temporary in its own folder, fsync, rename. OSError says why it could not be."""
@@ -143,8 +187,7 @@ class Layer:
         self.create()
         shard = os.path.join(self.entries, key[:2])
         _make(shard)
-        if stat.S_ISLNK(os.lstat(shard).st_mode):
-            raise TrustError(f"{shard} is a symlink")
+        check_inside(shard)
         return shard
 
     def create(self) -> None:
@@ -152,14 +195,16 @@ class Layer:
         if self.check():
             return
         if self.refused is None:
-            _make(self.folder)
+            _make(self.entries)
             if self.check():
                 return
         raise TrustError(self.refused or f"{self.folder} vanished")
 
     def remove(self, key: str) -> bool:
-        """Delete the entry of `key`; whether there was one. Code already mapped from it stays valid."""
-        return _unlink(self.path(key))
+        """Delete the entry of `key` and its signature; whether there was one. Code already mapped from it stays valid."""
+        removed = _unlink(self.path(key))
+        _unlink(self.signature_path(key))
+        return removed
 
     def set_aside(self, key: str, fd: int | None = None) -> None:
         """Move a damaged entry to the quarantine folder, which keeps the last few.
@@ -180,6 +225,7 @@ class Layer:
             pass
         except OSError:
             _unlink(self.path(key))
+        _unlink(self.signature_path(key))
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """All entries whose keys begin with `prefix`, in the order of their keys. Nothing is read but the folders."""
@@ -202,11 +248,13 @@ class Layer:
             yield from sorted(found)
 
     def sweep(self, older_than: float = _STALE_TEMPORARY) -> int:
-        """Delete temporaries and claims that dead processes left; how many."""
+        """Delete temporaries and claims that dead processes left, and signatures without their entry; how many."""
         swept = 0
         for folder in (self.folder, *(os.path.join(self.entries, shard) for shard in _names(self.entries))):
-            for name in _names(folder):
-                if name.endswith((".tmp", ".claim")):
+            names = _names(folder)
+            entries = {name[:-3] for name in names if _KEY.fullmatch(name)}
+            for name in names:
+                if name.endswith((".tmp", ".claim")) or name.endswith(".sig") and name[:-4] not in entries:
                     path = os.path.join(folder, name)
                     try:
                         if time.time() - os.lstat(path).st_mtime >= older_than:

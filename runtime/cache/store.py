@@ -160,7 +160,7 @@ class Cache:
     def note(self, name: str) -> dict[str, Any]:
         """A small JSON object kept beside the entries, by name; {} where there is none."""
         for layer in self.layers:
-            if layer.check():
+            if layer.check() and layer.owned():  # of a store that anybody may write, only entries are believed
                 records = journal.read(os.path.join(layer.folder, name + ".json"))
                 if records:
                     return records[-1]
