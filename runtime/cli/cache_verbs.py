@@ -21,7 +21,7 @@ __all__ = ["add_to", "describe", "find", "the_layer"]
 
 def add_to(verbs: Any) -> None:
     """Add `cache` and its verbs to the parser."""
-    from ingot.runtime.cli import cache_changes, cache_ship, cache_warm, explain
+    from ingot.runtime.cli import cache_changes, cache_ship, cache_warm, explain, signing_verbs
 
     cache = verbs.add_parser("cache", help="what was compiled, what it costs, and why", allow_abbrev=False)
     cache.set_defaults(run=None, parser=cache)
@@ -69,6 +69,7 @@ def add_to(verbs: Any) -> None:
     removal(p)
     cache_ship.add_to(verb)
     cache_warm.add_to(verb)
+    signing_verbs.add_to(verb)
 
 
 def the_layer(args: argparse.Namespace) -> Layer:
