@@ -9,7 +9,7 @@ from typing import Any
 from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import ArtifactError, Container
 from ingot.runtime.artifact.manifest import Manifest, Target
-from ingot.runtime.artifact.model import Model, validate, weight_bytes
+from ingot.runtime.artifact.model import CHECK_AT_LOAD, Model, validate, weight_bytes
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT
 
@@ -17,12 +17,12 @@ __all__ = ["inspect", "verify"]
 
 
 def inspect(path: str, as_json: bool) -> int:
-    """Print what a file says of itself; nothing of it is executed, and but for the manifest no checksum is compared.
+    """Print what a file says of itself; nothing of it is executed. Checksums are compared as when it is loaded: of all but large parts.
 
-    ArtifactError with the reason in one line where it is no artifact.
+    ArtifactError with the reason in one line where it is no whole artifact; one for another CPU is shown like any other.
     """
     with Container(path) as c:
-        m = manifests.read(c)
+        m = validate(c, CHECK_AT_LOAD)
         weights = weight_bytes(c)
         if as_json:
             output.document("artifact", **_facts(c, m, weights))
@@ -45,7 +45,10 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
             for t in m.targets
         ],
         "golden": m.golden._asdict() if m.golden is not None else None,
-        "parts": [{"name": n, "offset": at, "bytes": length, "sha256": digest} for n, (at, length, digest) in c.parts.items()],
+        "parts": [
+            {"name": n, "offset": at, "bytes": length, "sha256": digest, "checked": length <= CHECK_AT_LOAD}
+            for n, (at, length, digest) in c.parts.items()
+        ],
         "manifest": {k: v for k, v in c.manifest.items() if k != "parts"},
     }  # fmt: skip
 
@@ -62,7 +65,8 @@ def _show(c: Container, m: Manifest, weights: int) -> None:
         print(f"          needs {', '.join(t.features) or 'no features'}")
         print(f"          peak {output.size(m.peak_bytes(t, weights))}, {output.size(t.worker_bytes)} for each further thread")
     if m.golden is not None:
-        print(f"  golden  samples, rtol {m.golden.rtol:g}, atol {m.golden.atol:g}" + (f", made at {m.golden.level}" if m.golden.level else ""))
+        made = f", made at {m.golden.level}" if m.golden.level else ""
+        print(f"  golden  samples, rtol {m.golden.rtol:g}, atol {m.golden.atol:g}{made}")
     rows = [(n, output.size(length), digest[:16]) for n, (_, length, digest) in c.parts.items()]
     output.table(("part", "size", "sha256"), rows, ("size",))
 
@@ -85,7 +89,8 @@ def verify(files: str | Sequence[str], golden: bool, as_json: bool) -> int:
             print(f"{_text(path)}: {report['parts']} parts, every checksum right")
             for t in report["targets"]:
                 for o in t["outputs"]:
-                    print(f"  {t['level']} {o['name']}: " + (f"at {o['error']:.2f} of what is allowed" if o["allowed"] else "the same bits"))
+                    agreement = f"at {o['error']:.2f} of what is allowed" if o["allowed"] else "the same bits"
+                    print(f"  {t['level']} {o['name']}: {agreement}")
     if as_json:
         output.document("artifact.verify", ok=code == EXIT["fine"], files=reports)
     return code

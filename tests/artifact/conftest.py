@@ -101,3 +101,49 @@ def write(tmp_path, machine_code, manifest, weights):
         return path
 
     return write
+
+
+class Real:
+    """An artifact as `ingot.export` writes it: nested values, a fixed one, weights, an index that is checked, three outputs.
+
+    It has code for the lowest level of each architecture.
+    """
+
+    def __init__(self, path):
+        import ingot
+
+        ingot.manual_seed(0)
+        net = ingot.nn.Linear(8, 3)
+
+        def f(batch, index, scale, label):
+            y = ingot.nn.functional.relu(net(batch["x"]))[index] * scale
+            return {"y": y, "more": (y > 0, None), "grid": (y.reshape(-1, 1) * ingot.arange(1 << 12)).sum(1), "label": label}
+
+        x, index, scale = ingot.randn(4, 8), ingot.tensor([0, -1, 2]), ingot.tensor(0.5)
+        ingot.export(f, ({"x": x}, index, scale, "first"), path, levels=("x86-64-v2", "aarch64"))
+        with open(path, "rb") as file:
+            self.data = file.read()
+        self.path = path
+        self.args = ({"x": x.numpy().copy()}, index.numpy().copy(), scale.numpy().copy(), "first")
+        self.results = ingot.load(path)(*self.args)
+
+    def right(self, results):
+        """Whether results are those of the whole artifact, to the bit."""
+        got, want = ((r["y"], r["more"][0], r["grid"]) for r in (results, self.results))
+        return all(np.array_equal(a, b) for a, b in zip(got, want)) and results["label"] == "first" and results["more"][1] is None
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    if host.architecture() not in ("x86_64", "aarch64"):
+        pytest.skip("there is no code for this machine")
+    return Real(str(tmp_path_factory.mktemp("real") / "real.ingot"))
+
+
+@pytest.fixture
+def copy(real, tmp_path):
+    """The path of a copy of the real artifact, to be altered."""
+    path = str(tmp_path / "copy.ingot")
+    with open(path, "wb") as f:
+        f.write(real.data)
+    return path

@@ -109,7 +109,7 @@ def test_altered_weights_never_give_a_number(write, monkeypatch, check_at_load):
     with open(path, "wb") as f:
         f.write(data)
     if not check_at_load:
-        monkeypatch.setattr(model, "_CHECK_AT_LOAD", 0)
+        monkeypatch.setattr(model, "CHECK_AT_LOAD", 0)
     with pytest.raises(ArtifactError, match="'weights' is damaged"):
         load(path)(np.ones((2, 3), np.float32), 1.0)
 

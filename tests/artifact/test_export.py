@@ -130,7 +130,7 @@ def test_large_weights_take_no_private_memory_until_used(path, monkeypatch):
     m = load(path)
     assert m._weights_part is not None and anonymous() - before < 32  # of 128 MB
     np.testing.assert_array_equal(m(), np.ones(4, np.float32))
-    assert model._CHECK_AT_LOAD < m.peak_bytes and anonymous() - before < 32
+    assert model.CHECK_AT_LOAD < m.peak_bytes and anonymous() - before < 32
 
 
 def test_the_level_of_this_machine_is_the_default(path):
