@@ -63,7 +63,8 @@ class Layer:
         self.entries = os.path.join(self.folder, f"v{entry_format.FORMAT}")
         self.writable = writable
         self.refused: str | None = None
-        self._own: bool | str | None = None  # whether it passed the rule `own`, or why not; None: not there yet
+        self._own: bool | None = None  # whether it passed the rule `own`; None: not known yet
+        self._why: str | None = None  # it did not
 
     def check(self) -> bool:
         """Whether the folder exists and may be used, under the present rule. Why not is in `refused`."""
@@ -74,20 +75,23 @@ class Layer:
             self.refused = rule.problem
             return rule.problem is None and os.path.isdir(self.entries)
         passed = self.owned()
-        self.refused = self._own if isinstance(self._own, str) else None
+        self.refused = self._why
         return passed
 
     def owned(self) -> bool:
         """Whether the folder exists and nobody but this user and root can write it; remembered once it does, or is refused."""
         if self._own is None:
+            self._why = None
             try:
                 check_folder(self.folder, own=self.writable)
                 check_inside(self.entries)
                 self._own = True
             except FileNotFoundError:
                 pass
-            except OSError as e:
-                self._own = str(e)
+            except TrustError as e:
+                self._own, self._why = False, str(e)
+            except OSError as e:  # which may pass
+                self._why = str(e)
         return self._own is True
 
     def path(self, key: str) -> str:

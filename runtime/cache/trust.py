@@ -246,23 +246,20 @@ def policy() -> Policy:
     source = os.path.abspath(source)
     identity = _identity(source)
     known = _loaded.get((rule, source))
-    if known is None or known[0] != identity or identity is None:
-        known = _loaded[rule, source] = identity, _load(rule, source)
-    return known[1]
-
-
-def _load(rule: str, source: str) -> Policy:
+    if known is not None and known[0] == identity:
+        return known[1]
     try:
         if rule == "digest-list":
-            return Policy(rule, source, digests=_digests(source))
-        return Policy(rule, source, keys=_keys(source))
+            found = Policy(rule, source, digests=_digests(source))
+        else:
+            found = Policy(rule, source, keys=_keys(source))
     except TrustError as e:
-        why = str(e)
-    except OSError as e:
-        why = f"{e.filename or source}: {e.strerror}"
-    except MemoryError:
-        why = f"{source}: out of memory"
-    return Policy(rule, source, f"{_SOURCES[rule]}: {why}")
+        found = Policy(rule, source, f"{_SOURCES[rule]}: {e}")
+    except (OSError, MemoryError) as e:  # which may pass
+        return Policy(rule, source, f"{_SOURCES[rule]}: {source} cannot be read: {getattr(e, 'strerror', None) or type(e).__name__}")
+    if identity is not None:
+        _loaded[rule, source] = identity, found
+    return found
 
 
 def _identity(source: str) -> Any:

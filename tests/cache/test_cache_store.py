@@ -1,4 +1,4 @@
-"""The store: hits, misses with their reasons, damage, races, layers, bounds, and trust. No failure reaches the caller."""
+"""The store: hits, misses with their reasons, damage, races, layers and bounds. No failure reaches the caller."""
 
 import json
 import os
@@ -12,7 +12,6 @@ import pytest
 from ingot.runtime import log, switches
 from ingot.runtime.cache import Cache, account, journal
 from ingot.runtime.cache.store import default_folder
-from ingot.runtime.cache.trust import TrustError, check_folder, open_checked
 
 
 def read(cache, key):
@@ -82,47 +81,6 @@ def test_an_unreadable_entry_is_a_miss(cache, make_entry):
     os.mkdir(cache.own.path(key))
     with pytest.warns(log.IngotWarning):
         assert read(cache, key) is None
-
-
-def test_links_and_open_modes_are_refused(cache, make_entry):
-    key, data = make_entry(1)
-    cache.put(key, data, 5.0)
-    path = cache.own.path(key)
-    os.link(path, path + ".other")
-    with pytest.warns(log.IngotWarning, match="hard links"):
-        assert read(cache, key) is None
-    os.unlink(path + ".other")
-    os.chmod(path, 0o622)
-    with pytest.raises(TrustError, match="written by others"):
-        open_checked(path)
-    os.chmod(path, 0o600)
-    os.rename(path, path + ".moved")
-    os.symlink(path + ".moved", path)
-    with pytest.raises(TrustError, match="symlink"):
-        open_checked(path)
-    assert cache.counts["miss.untrusted"] == 1
-
-
-def test_folders_that_others_can_write_are_refused(tmp_path, make_entry):
-    top = tmp_path / "open"
-    top.mkdir()
-    os.chmod(top, 0o777)
-    cache = Cache(str(top / "cache"))
-    key, data = make_entry(1)
-    with pytest.warns(log.IngotWarning, match="in memory only.*written by others"):
-        cache.put(key, data, 5.0)
-    assert read(cache, key)[1] == "memory"
-    os.chmod(top, 0o755)
-    check_folder(str(top), own=True)
-    os.symlink(top, tmp_path / "link")
-    with pytest.raises(TrustError, match="symlink"):
-        check_folder(str(tmp_path / "link"), own=True)
-    (top / "below").mkdir()
-    check_folder(str(tmp_path / "link" / "below"), own=True)  # a link of ours above it is fine
-    if os.geteuid() == 0:
-        os.chown(top / "below", 12345, 12345)
-        with pytest.raises(TrustError, match="belongs to user 12345"):
-            check_folder(str(top / "below"), own=True)
 
 
 def test_no_home_keeps_entries_in_memory(make_entry):
