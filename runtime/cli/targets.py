@@ -1,0 +1,53 @@
+"""`--for-target LEVEL`: which entries a command is about, by the level that their code was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ingot.runtime.cache.bundle import target_name
+from ingot.runtime.cli.output import CommandError
+
+__all__ = ["HELP", "arch_of", "check_level", "runs_here", "target_test"]
+
+HELP = "only what is for this CPU level; host: for every level that this CPU runs"
+
+
+def check_level(name: str) -> str:
+    """`name`, if it is a level. CommandError that lists the levels where it is none."""
+    from ingot.backends.cpu.level import LEVELS
+
+    if name not in LEVELS:
+        raise CommandError(f"there is no CPU level {name!r}: expected {', '.join(LEVELS)}")
+    return name
+
+
+def arch_of(name: str) -> str:
+    """The architecture of a level, as `uname -m` says it."""
+    from ingot.backends.cpu.level import LEVELS
+
+    return LEVELS[name].triple.partition("-")[0]
+
+
+def runs_here(name: str) -> bool:
+    """Whether this CPU runs code for the level, whatever INGOT_CPU_LEVEL asks for."""
+    from ingot.backends.cpu.level import LEVELS, at_most, host_level
+
+    try:
+        return at_most(LEVELS[name], host_level())
+    except RuntimeError:  # a machine below every level
+        return False
+
+
+def target_test(name: str | None) -> Callable[[dict[str, Any]], bool]:
+    """The test of a preimage that `--for-target NAME` stands for; everything passes where it is None.
+
+    The code of the worker pool belongs to every level of its architecture. CommandError if there is no such level.
+    """
+    if name is None:
+        return lambda preimage: True
+    from ingot.backends.cpu.level import LEVELS
+
+    levels = {n for n in LEVELS if runs_here(n)} if name == "host" else {check_level(name)}
+    wanted = levels | {arch_of(n) for n in levels}
+    return lambda preimage: target_name(preimage) in wanted
