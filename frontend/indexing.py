@@ -302,6 +302,11 @@ def _put(x: Tensor, indices: list[tuple[int, Tensor]], value: Tensor, mode: str)
     rest = [n for d, n in enumerate(x.shape) if d not in axes]
     at = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
     shape = (*rest[:at], *common, *rest[at:])
+    if x.dtype.kind == "b" and mode != "set":
+        from ingot.functions.index import of_bools
+
+        value = _fit(value, shape, "the indexing result")
+        return of_bools(lambda a, b, m: record(OPS["index_put"], (a, b, *tensors), (axes, m)), x, value, mode)
     return record(OPS["index_put"], (x, _fit(value, shape, "the indexing result"), *tensors), (axes, mode))
 
 

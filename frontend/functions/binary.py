@@ -52,7 +52,18 @@ def _scaled(name: str, other: Any, alpha: Number, dtype: dtypes.DType) -> Tensor
     return apply("mul", b, scalar(alpha, dtype))
 
 
-def _sides(name: str, input: Any, other: Any) -> None:
+def _sides(name: str, input: Any, other: Any, tensors: str = "none") -> None:
+    """TypeError, in torch's words, unless both are Tensors or numbers, and those that torch insists on Tensors.
+
+    tensors: "none", "one" (either), "first" or "both".
+    """
+    if tensors == "first" or tensors == "both":
+        check_tensor(name, input)
+    if tensors == "both":
+        check_tensor(name, other, "other", 2)
+    if tensors == "one" and not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        given = f"({type(input).__name__}, {type(other).__name__})"
+        raise TypeError(f"{name}() received an invalid combination of arguments - got {given}, but expected at least one Tensor")
     for i, (argument, v) in enumerate((("input", input), ("other", other))):
         if not isinstance(v, Tensor) and not is_number(v):
             raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
@@ -163,6 +174,7 @@ def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
 
     >>> ingot.remainder(ingot.tensor([-3.0, 4.0]), 2.5)
     """
+    _sides("remainder", input, other, "one")
     a, b = _no_bool("remainder", input, other)
     _refuse_zero(a.dtype, other)
     return emit_out(apply("remainder", a, b), out)
@@ -173,6 +185,7 @@ def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
 
     >>> ingot.fmod(ingot.tensor([-3.0, 4.0]), 2.5)
     """
+    _sides("fmod", input, other, "first")
     a, b = _no_bool("fmod", input, other)
     _refuse_zero(a.dtype, other)
     return emit_out(apply("fmod", a, b), out)
@@ -191,12 +204,14 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
             if x.dtype.kind != "f" and exponent < 0:
                 raise RuntimeError("Integers to negative integer powers are not allowed.")
             return emit_out(apply("integer_pow", x, attrs=(exponent,)), out)
+    _sides("pow", input, exponent, "one")
     a, b = _no_bool("pow", input, exponent)
     return emit_out(apply("pow", a, b), out)
 
 
 def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
     """input to the power of exponent, computed and returned in float64."""
+    _sides("float_power", input, exponent, "one")
     a, b = operands("float_power", input, exponent, dtype=dtypes.f64)
     return emit_out(apply("pow", a, b), out)
 
@@ -206,6 +221,7 @@ class Binary(NamedTuple):
 
     domain: "number" (bool goes to `bool_op`, or is refused), "float" (integers become the default float dtype),
     "compare" (any dtype to bool), "logic" (operands as truth values), "bits" (no floats), "shift" (integers only).
+    tensors: which operands may not be numbers, see `_sides`.
     """
 
     name: str
@@ -214,22 +230,23 @@ class Binary(NamedTuple):
     doc: str
     bool_op: str | None = None
     aliases: tuple[str, ...] = ()
+    tensors: str = "one"
 
 
 TABLE = (
-    Binary("maximum", "maximum", "number", "The larger of two elements; NaN if either is.", "logical_or"),
-    Binary("minimum", "minimum", "number", "The smaller of two elements; NaN if either is.", "logical_and"),
-    Binary("atan2", "atan2", "float", "The angle of the point (other, input), in (-pi, pi].", None, ("arctan2",)),
-    Binary("copysign", "copysign", "float", "The magnitude of `input` with the sign of `other`."),
-    Binary("eq", "eq", "compare", "input == other."),
-    Binary("ne", "ne", "compare", "input != other.", None, ("not_equal",)),
-    Binary("lt", "lt", "compare", "input < other.", None, ("less",)),
-    Binary("le", "le", "compare", "input <= other.", None, ("less_equal",)),
-    Binary("gt", "gt", "compare", "input > other.", None, ("greater",)),
-    Binary("ge", "ge", "compare", "input >= other.", None, ("greater_equal",)),
-    Binary("logical_and", "logical_and", "logic", "Both are true (not zero)."),
-    Binary("logical_or", "logical_or", "logic", "At least one is true (not zero)."),
-    Binary("logical_xor", "logical_xor", "logic", "Exactly one is true (not zero)."),
+    Binary("maximum", "maximum", "number", "The larger of two elements; NaN if either is.", "logical_or", tensors="both"),
+    Binary("minimum", "minimum", "number", "The smaller of two elements; NaN if either is.", "logical_and", tensors="both"),
+    Binary("atan2", "atan2", "float", "The angle of the point (other, input), in (-pi, pi].", None, ("arctan2",), tensors="both"),
+    Binary("copysign", "copysign", "float", "The magnitude of `input` with the sign of `other`.", tensors="first"),
+    Binary("eq", "eq", "compare", "input == other.", tensors="first"),
+    Binary("ne", "ne", "compare", "input != other.", None, ("not_equal",), tensors="first"),
+    Binary("lt", "lt", "compare", "input < other.", None, ("less",), tensors="first"),
+    Binary("le", "le", "compare", "input <= other.", None, ("less_equal",), tensors="first"),
+    Binary("gt", "gt", "compare", "input > other.", None, ("greater",), tensors="first"),
+    Binary("ge", "ge", "compare", "input >= other.", None, ("greater_equal",), tensors="first"),
+    Binary("logical_and", "logical_and", "logic", "Both are true (not zero).", tensors="both"),
+    Binary("logical_or", "logical_or", "logic", "At least one is true (not zero).", tensors="both"),
+    Binary("logical_xor", "logical_xor", "logic", "Exactly one is true (not zero).", tensors="both"),
     Binary("bitwise_and", "bitwise_and", "bits", "Bitwise and; of bools, logical and.", "logical_and"),
     Binary("bitwise_or", "bitwise_or", "bits", "Bitwise or; of bools, logical or.", "logical_or"),
     Binary("bitwise_xor", "bitwise_xor", "bits", "Bitwise exclusive or; of bools, logical exclusive or.", "logical_xor"),
@@ -251,7 +268,6 @@ def truth(x: Tensor) -> Tensor:
 
 def _comparable(name: str, input: Any, other: Any) -> dtypes.DType:
     """The dtype to compare in: the common one, or int64 beside an int that an integer dtype cannot hold."""
-    _sides(name, input, other)
     dtype = common_dtype(input, other)
     if dtype.kind in "iu":
         low, high = (-(1 << dtype.bits - 1), (1 << dtype.bits - 1) - 1) if dtype.kind == "i" else (0, (1 << dtype.bits) - 1)
@@ -261,15 +277,15 @@ def _comparable(name: str, input: Any, other: Any) -> dtypes.DType:
 
 
 def _make(row: Binary) -> Callable[..., Tensor]:
-    name, op, domain, bool_op = row.name, row.op, row.domain, row.bool_op
+    name, op, domain, bool_op, tensors = row.name, row.op, row.domain, row.bool_op, row.tensors
 
     def function(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor) or not isinstance(other, Tensor):
+            _sides(name, input, other, tensors)
         if domain == "logic":
-            _sides(name, input, other)
             sides = [truth(v) if isinstance(v, Tensor) else scalar(bool(v), dtypes.bool_) for v in (input, other)]
             return emit_out(apply(op, *sides), out)
         if domain == "float":
-            _sides(name, input, other)
             a, b = operands(name, input, other, dtype=float_dtype(common_dtype(input, other)))
         elif domain == "compare":
             a, b = operands(name, input, other, dtype=_comparable(name, input, other), wrap=False)
@@ -289,7 +305,7 @@ def _make(row: Binary) -> Callable[..., Tensor]:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"{row.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n"
-        f"        >>> ingot.{name}(ingot.tensor([1, 4]), 2)\n    "
+        f"        >>> ingot.{name}(ingot.tensor([1, 4]), {'ingot.tensor(2)' if tensors == 'both' else 2})\n    "
     )
     return function
 
@@ -302,6 +318,7 @@ for _row in TABLE:
 
 def fmax(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """The larger of two elements, ignoring a NaN beside a number. Broadcasts; the common dtype."""
+    _sides("fmax", input, other, "both")
     a, b = operands("fmax", input, other)
     if a.dtype.kind == "b":
         return emit_out(apply("logical_or", a, b), out)
@@ -310,6 +327,7 @@ def fmax(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
 
 def fmin(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """The smaller of two elements, ignoring a NaN beside a number. Broadcasts; the common dtype."""
+    _sides("fmin", input, other, "both")
     a, b = operands("fmin", input, other)
     if a.dtype.kind == "b":
         return emit_out(apply("logical_and", a, b), out)
@@ -322,6 +340,7 @@ def _ignore_nan(a: Tensor, b: Tensor, op: str) -> Tensor:
 
 
 def _floats(name: str, input: Any, other: Any) -> tuple[Tensor, ...]:
+    _sides(name, input, other, "both")
     a, b = operands(name, input, other)
     if a.dtype.kind != "f":
         raise refuse(name, a.dtype)
@@ -377,7 +396,7 @@ def xlogy(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tenso
 
     >>> ingot.xlogy(ingot.tensor([0.0, 2.0]), ingot.tensor([0.0, 3.0]))
     """
-    _sides("xlogy", input, other)
+    _sides("xlogy", input, other, "one")
     return emit_out(_xlogy(*operands("xlogy", input, other, dtype=float_dtype(common_dtype(input, other)))), out)
 
 
@@ -407,7 +426,7 @@ def _heaviside(x: Tensor, values: Tensor) -> Tensor:
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2**other. Integers become the default float dtype."""
-    check_tensor("ldexp", input)
+    _sides("ldexp", input, other, "both")
     (two,) = operands("ldexp", other, dtype=float_dtype(common_dtype(input, other)))
     return mul(input, apply("exp2", two), out=out)
 

@@ -380,7 +380,9 @@ def linspace(
     start: Number, end: Number, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """`steps` numbers evenly spaced from `start` to `end`, both exact. RuntimeError for negative steps.
+    """`steps` numbers evenly spaced from `start` to `end`, both exact (in an integer dtype: their integer parts).
+
+    RuntimeError for negative steps.
 
     >>> ingot.linspace(0, 1, 5)
     """
@@ -389,7 +391,9 @@ def linspace(
     return emit_out(_finish(x, device, requires_grad), out)
 
 
-def _spaced(a: Tensor, b: Tensor, n: int) -> Tensor:
+def _spaced(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
+    if dtype.kind != "f":
+        a, b = apply("trunc", a), apply("trunc", b)
     place = apply("iota", attrs=(dtypes.f64, (n,), 0))
     step = (b - a) / float(max(n - 1, 1))
     return apply("select", place < (n + 1) // 2, a + place * step, b - (n - 1 - place) * step)  # from the nearer end: both exact
@@ -397,7 +401,7 @@ def _spaced(a: Tensor, b: Tensor, n: int) -> Tensor:
 
 @composite
 def _linspace(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
-    return cast(_spaced(a, b, n), dtype)
+    return cast(_spaced(a, b, n, dtype), dtype)
 
 
 def logspace(
@@ -415,7 +419,7 @@ def logspace(
 
 @composite
 def _logspace(a: Tensor, b: Tensor, base: Tensor, n: int, dtype: DType) -> Tensor:
-    return cast(apply("pow", base, _spaced(a, b, n)), dtype)
+    return cast(apply("pow", base, _spaced(a, b, n, dtype)), dtype)
 
 
 def eye(

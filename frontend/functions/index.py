@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot.composite import composite
@@ -20,6 +20,7 @@ from ingot.functions.common import (
     is_number,
     number_tensor,
     one_dim,
+    refuse,
     scalar,
     store,
 )
@@ -68,6 +69,10 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     """
     check_tensor("gather", input)
     axis = one_dim(dim, input.ndim)
+    check_tensor("gather", index, "index", 3)
+    if not index.numel():  # torch looks at dtype and rank only where there is an index
+        empty = apply("reshape", apply("slice", input.reshape(-1), attrs=((0,), (0,), (1,))), attrs=(tuple(index.shape),))
+        return emit_out(empty, out)
     need_index("gather", index)
     _need_rank("gather", index, input)
     if any(n > m for d, (n, m) in enumerate(zip(index.shape, input.shape)) if d != axis):
@@ -124,9 +129,20 @@ def _scatter_check(name: str, x: Any, axis: int, index: Tensor, src: Tensor) -> 
             )
 
 
+_BOOL_MODES = {"add": "max", "mul": "min"}
+
+
+def of_bools(write: Callable[[Tensor, Tensor, str], Tensor], x: Tensor, src: Tensor, mode: str) -> Tensor:
+    """write(x, src, mode) for bools, which the ops combine as bytes: add is `or`, mul is `and`."""
+    found = write(cast(x, dtypes.u8), cast(src, dtypes.u8), _BOOL_MODES.get(mode, mode))
+    return apply("ne", found, scalar(0, dtypes.u8))
+
+
 @composite
 def _scatter(x: Tensor, index: Tensor, src: Tensor, axis: int, mode: str) -> Tensor:
     rank = x.ndim
+    if x.dtype.kind == "b" and mode != "set":
+        return of_bools(lambda a, b, m: _scatter(a, index, b, axis, m), x, src, mode)
     if not index.numel():
         return apply("reshape", x, attrs=(tuple(x.shape),))
     return _lowered(apply("scatter", _lifted(x), _lifted(index), _lifted(src), attrs=(axis, mode)), rank)
@@ -187,6 +203,13 @@ def scatter_reduce(
     axis = one_dim(dim, input.ndim)
     _need_same("scatter_reduce", input, src)
     _scatter_check("scatter_reduce", input, axis, index, src)
+    if input.dtype.kind == "b":
+        if reduce == "mean":
+            raise refuse("scatter_reduce(mean)", input.dtype)
+        bools = {"sum": "amax", "prod": "amin"}
+        whole = bool(include_self)
+        by = of_bools(lambda a, b, m: _scatter_reduce(a, index, b, axis, m, whole), input, src, bools.get(reduce, reduce))
+        return emit_out(by, out)
     return emit_out(_scatter_reduce(input, index, src, axis, reduce, bool(include_self)), out)
 
 
@@ -251,6 +274,8 @@ def _index_select(x: Tensor, index: Tensor, axis: int) -> Tensor:
 @composite
 def _index_write(x: Tensor, index: Tensor, source: Tensor, axis: int, mode: str) -> Tensor:
     rank = x.ndim
+    if x.dtype.kind == "b" and mode != "set":
+        return of_bools(lambda a, b, m: _index_write(a, index, b, axis, m), x, source, mode)
     x, index = _lifted(x), _lifted(index)
     shape = tuple(index.shape[0] if d == axis else n for d, n in enumerate(x.shape))
     source = apply("reshape" if source.ndim == len(shape) or not rank else "broadcast", source, attrs=(shape,))
@@ -281,7 +306,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """
     if alpha != 1:
         check_tensor("index_add", source, "source", 4)
-        source = apply("mul", source, scalar(alpha, source.dtype))
+        source = apply("logical_and" if source.dtype.kind == "b" else "mul", source, scalar(alpha, source.dtype))
     return emit_out(_slices("index_add", input, dim, index, source, "add"), out)
 
 
@@ -314,13 +339,13 @@ def _index_fill(x: Tensor, index: Tensor, value: Tensor, axis: int) -> Tensor:
     return _index_write(x, index, apply("broadcast", value, attrs=(shape,)), axis, "set")
 
 
-def take(input: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of the flattened `input` at `index`, in the shape of `index`. IndexError out of range.
 
     >>> ingot.take(ingot.tensor([[4, 3], [2, 1]]), ingot.tensor([0, 3]))
     """
     check_tensor("take", input)
-    return _take(input, need_index("take", index, position=2))
+    return emit_out(_take(input, need_index("take", index, position=2)), out)
 
 
 @composite
@@ -342,6 +367,8 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
 
 @composite
 def _put(x: Tensor, index: Tensor, source: Tensor, mode: str) -> Tensor:
+    if x.dtype.kind == "b" and mode != "set":
+        return of_bools(lambda a, b, m: _put(a, index, b, m), x, source, mode)
     flat = apply("reshape", x, attrs=((x.numel(),),))
     y = apply("index_put", flat, apply("reshape", source, attrs=(tuple(index.shape),)), index, attrs=((0,), mode))
     return apply("reshape", y, attrs=(tuple(x.shape),))

@@ -14,10 +14,12 @@ from ingot.functions.common import (
     broadcast_shapes,
     check_tensor,
     dtype_name,
+    dtypes,
     emit_out,
     one_dim,
     operands,
     refuse,
+    scalar,
     static_int,
 )
 
@@ -160,6 +162,9 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
 ger = outer
 
 
+_TRUNCATING = ("addbmm", "addmv", "baddbmm")  # torch takes their float factors of integers without the fraction
+
+
 def _added(name: str, input: Any, product: Tensor, beta: Number, alpha: Number, out: Any) -> Tensor:
     """beta * input + alpha * product; with beta 0, `input` is not read, so its NaN do not spread."""
     check_tensor(name, input)
@@ -176,7 +181,14 @@ def _added(name: str, input: Any, product: Tensor, beta: Number, alpha: Number, 
             f"{name}: the input of shape {list(input.shape)} cannot be expanded to the shape {list(product.shape)} of the product"
         )
     if product.dtype.kind != "f" and (isinstance(beta, float) or isinstance(alpha, float)):
-        raise RuntimeError(f"{name}: for integral input tensors, beta and alpha must not be floating point numbers")
+        if name not in _TRUNCATING:
+            raise RuntimeError(f"{name}: for integral input tensors, beta and alpha must not be floating point numbers")
+        beta, alpha = int(beta), int(alpha)
+    if product.dtype.kind == "b":
+        product = apply("logical_and", product, scalar(bool(alpha), product.dtype))
+        if beta:
+            product = apply("logical_or", input, product)
+        return emit_out(product, out)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -239,7 +251,8 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     if n == 0:
         from ingot.functions.creation import eye
 
-        return apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
+        one = apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
+        return apply("select", scalar(True, dtypes.bool_), one, input)  # its gradient is zero, not absent
     result, square = None, input
     while True:
         if n & 1:
@@ -254,7 +267,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out: Tensor | None = None) -> Tensor:
     """Sums of products over `dims`: the last n of `a` with the first n of `b`, or two lists of dims.
 
-    RuntimeError where they differ in extent.
+    RuntimeError where they differ in extent (and neither is 1).
 
         >>> ingot.tensordot(ingot.ones(2, 3, 4), ingot.ones(3, 4, 5)).shape
     """
@@ -269,6 +282,9 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out
         left, right = (tuple(one_dim(d, t.ndim) for d in ([side] if isinstance(side, int) else side)) for side, t in zip(dims, (a, b)))
     if len(left) != len(right):
         raise RuntimeError(f"both dimension lists should have same length, got {len(left)} and {len(right)}")
+    for i, j in zip(left, right):  # an extent of 1 stands for any
+        if a.shape[i] != b.shape[j] and 1 in (a.shape[i], b.shape[j]):
+            a, b = (a, b.sum(j, keepdim=True)) if a.shape[i] == 1 else (a.sum(i, keepdim=True), b)
     if any(a.shape[i] != b.shape[j] for i, j in zip(left, right)):
         raise ShapeError(f"contracted dimensions need to match, but {list(a.shape)} over {left} and {list(b.shape)} over {right} do not")
     return emit_out(dot_general(a, b, contract=(left, right)), out)

@@ -168,6 +168,8 @@ def _sum_to_size(self: Tensor, *size: Any) -> Tensor:
     if not fits:
         raise ShapeError(f"size {{{list(target)}}} is not expandable to size {{{list(self.shape)}}}.")
     axes = tuple(range(extra)) + tuple(i + extra for i, d in enumerate(target) if d == 1 and self.shape[i + extra] != 1)
+    if not target:
+        return reduce.sum(self)  # bools count, though over nothing
     return shape.reshape(reduce.sum(self, axes) if axes else self, target)
 
 

@@ -63,7 +63,8 @@ def reduced(op: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
 
 @composite
 def _sum(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
-    return cast(reduced("reduce_sum", cast(x, dtype), axes, keepdim), dtype)
+    op = "reduce_or" if dtype.kind == "b" else "reduce_sum"
+    return cast(reduced(op, cast(x, dtype), axes, keepdim), dtype)
 
 
 def _accumulator(x: Tensor, dtype: dtypes.DType | None) -> dtypes.DType:
@@ -114,6 +115,8 @@ def prod(
 @composite
 def _prod(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
     x = cast(x, dtype)
+    if dtype.kind == "b":
+        return reduced("reduce_and", x, axes, keepdim)
     return cast(reduced("reduce_prod", upcast(x), axes, keepdim), dtype)
 
 

@@ -69,7 +69,9 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
             raise TypeError(f"clamp(): bounds must be Tensors or numbers, not {type(b).__name__}")
     x, *limits = operands("clamp", input, *bounds, dtype=common_dtype(input, *bounds), wrap=False)
     if x.dtype.kind == "b":
-        raise refuse("clamp", x.dtype)
+        if len(bounds) == 2 or not isinstance(bounds[0], Tensor):
+            raise refuse("clamp", x.dtype)
+        return emit_out(apply("logical_or" if max is None else "logical_and", x, limits[0]), out)
     if max is None:
         return emit_out(_clamp_min(x, limits[0]), out)
     if min is None:

@@ -17,7 +17,7 @@ from ingot.ir.dtypes import Number, by_numpy, i32, i64
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
 from ingot.ir.ops.samples import Case, case, ints
-from ingot.ir.types import Shape, ShapeError, Sym, TensorType, numel, shape_text, tensor_type
+from ingot.ir.types import Shape, ShapeError, Sym, TensorType, shape_text, tensor_type
 
 Axes = tuple[int, ...]
 Exprs = Sequence[Expr]
@@ -55,15 +55,14 @@ def _need_mode(name: str, mode: str, x: TensorType) -> None:
 def write_vjp(ct: Expr, x: Expr, src: Expr, y: Expr, mode: str, read: Callable, put: Callable) -> list[Expr]:
     """The gradients by x and src of y = put(x, src, mode); read(t) is t at the position of every element of src.
 
-    set: only the write that stays counts. mul: by a factor, the product of the others, also where one of them is zero
-    (by x, and by a single zero in src). min and max: all that equal the result share equally.
+    set: every write to a place takes its whole gradient, as in torch, though only the last one stays. mul: by a factor, the
+    product of the others, also where one of them is zero (by x, and by a single zero in src). min and max: all that equal the
+    result share equally.
     """
     if mode == "add":
         return [ct, read(ct)]
     if mode == "set":
-        here = Expr(x.builder, x.builder.emit(OPS["iota"], (), (i64, (numel(src.shape),), 0))[0]).reshape(src.shape)
-        winner = read(put(x.const(-1, i64).broadcast(x.shape), here, "set"))
-        return [put(ct, src.full(0), "set"), OPS["select"](winner.eq(here), read(ct), 0.0)]
+        return [put(ct, src.full(0), "set"), read(ct)]
     if mode == "mul":
         factors = put(x.full(1), src, "mul")
         zeros = src.eq(0.0)
@@ -159,12 +158,13 @@ def _scatter_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, mode: str) -> l
 
 def _scatter_samples() -> list[Case]:
     out = [
-        case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), ("f32", i), axis=a, mode=m) for m in MODES for s, i, a in _ALONG
-    ]
+        case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), ("f32", i), axis=a, mode=m, grad=m != "set")
+        for m in MODES for s, i, a in _ALONG
+    ]  # fmt: skip
     out.append(case(("f32", (3, 4)), ("i64", (2, 3), ints(0, 3)), ("f32", (3, 3)), axis=1, mode="add"))
-    out.append(case(("f32", (3, 4)), ("i64", (2, 3), ints(0, 3)), ("f32", (3, 3)), axis=1, mode="set"))
+    out.append(case(("f32", (3, 4)), ("i64", (2, 3), [2, 0, -1, 3, 1, -2]), ("f32", (3, 3)), axis=1, mode="set"))  # no place twice
     out += [
-        case((d, (3, 4)), ("i32", (3, 5), ints(-4, 3)), (d, (3, 5)), axis=1, mode=m)
+        case((d, (3, 4)), ("i32", (3, 5), ints(-4, 3)), (d, (3, 5)), axis=1, mode=m, grad=m != "set")
         for d in ("f64", "f16", "bf16", "i64", "u8", "bool") for m in MODES if d != "bool" or m == "set"
     ]  # fmt: skip
     nan = [1, np.nan, 3, 0]
@@ -267,7 +267,7 @@ def _index_put_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axes: Axes, mode: str) -
 def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ...], axes: Axes, mode: str) -> Case:
     specs = [tensor_type(i64, i) for i in indices]
     src = _result("index_put", tensor_type(by_numpy(np.float32), shape), specs, axes)
-    return case((dtype, shape), (dtype, src), *_index_specs(shape, indices, axes), axes=axes, mode=mode)
+    return case((dtype, shape), (dtype, src), *_index_specs(shape, indices, axes), axes=axes, mode=mode, grad=mode != "set")
 
 
 index_put = declare(
@@ -275,5 +275,7 @@ index_put = declare(
     doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
     samples=[_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
     + [_index_put_case(d, (5, 3), ((4,),), (0,), m) for d in ("f64", "f16", "i32") for m in MODES]
-    + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")],
+    + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
+    + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice
+    + [case(("f32", (4, 3, 2)), ("f32", (3, 3)), ("i64", (3,), [3, 0, 1]), ("i64", (3,), [0, 1, 0]), axes=(0, 2), mode="set")],
 )  # fmt: skip

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Float, Number
-from ingot.ir.op import LATER, OPS, Op
+from ingot.ir.dtypes import Float, Half, Number, f32
+from ingot.ir.op import OPS, Op
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
 from ingot.ir.ops.samples import Domain, floats
@@ -63,6 +63,28 @@ def _digamma(x: np.ndarray) -> np.ndarray:
     return np.where(x == np.inf, np.inf, value)
 
 
+# trigamma(w) ~ 1/w + 1/(2 w**2) + sum of these by w**3, w**5, ...: the Bernoulli numbers B2, B4, ...
+_TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
+def _trigamma(x: Expr) -> Expr:
+    """The derivative of digamma: reflection below 1/2, recurrence by 8, then the asymptotic series."""
+    wide = x.cast(f32) if x.dtype in Half else x
+    low = wide < 0.5
+    z = OPS["select"](low, 1 - wide, wide)
+    total = 1 / (z * z)
+    for k in range(1, 8):
+        total = total + 1 / ((z + float(k)) * (z + float(k)))
+    v = 1 / (z + 8.0)
+    square = v * v
+    series = v.full(0.0)
+    for b in reversed(_TRIGAMMA):
+        series = (series + b) * square
+    total = total + v * (series + 1 + v * 0.5)
+    sine = OPS["sin"]((wide - OPS["round"](wide)) * math.pi)  # sin(pi x)**2 has period 1: this keeps its precision
+    return OPS["select"](low, math.pi**2 / (sine * sine) - total, total).cast(x.dtype)
+
+
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     small = np.exp(-np.abs(x))
     return np.where(x < 0, small / (1 + small), 1 / (1 + small))
@@ -102,7 +124,8 @@ lgamma = _function(
     lambda x, y: [OPS["digamma"](x)], floats(0.2, 20),
 )  # fmt: skip
 digamma = _function(
-    "digamma", "Derivative of lgamma; NaN at the negative integers, -+infinity at +-0.", _digamma, LATER, floats(0.2, 20),
+    "digamma", "Derivative of lgamma; NaN at the negative integers, -+infinity at +-0.", _digamma,
+    lambda x, y: [lambda t: t * _trigamma(x)], floats(0.2, 20),
     source="Abramowitz and Stegun 6.3.5, 6.3.7, 6.3.18",
 )  # fmt: skip
 

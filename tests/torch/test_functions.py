@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+import surface_cases  # noqa: E402, F401  (adds to C and ERROR_CASES)
 from function_cases import ERROR_CASES, C, Case, make  # noqa: E402
 
 import ingot  # noqa: E402

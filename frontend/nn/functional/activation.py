@@ -22,8 +22,11 @@ def is_half(t: Tensor) -> bool:
     return t.dtype.torch_name in _HALF
 
 
-def elementwise(fn: Callable) -> Callable:
-    """A composite of one float tensor (and static parameters) that computes halves in float32."""
+def elementwise(fn: Callable, integers: str = "refuse") -> Callable:
+    """A composite of one float tensor (and static parameters) that computes halves in float32.
+
+    integers: "refuse" (RuntimeError), "float" (as the default dtype), or "keep" (computed in their own dtype).
+    """
 
     @composite
     @functools.wraps(fn)
@@ -35,10 +38,17 @@ def elementwise(fn: Callable) -> Callable:
         if not isinstance(input, Tensor):
             raise TypeError(f"{fn.__name__.strip('_')}: input must be a Tensor, not {type(input).__name__}")
         if not input.is_floating_point():
-            raise RuntimeError(f"{fn.__name__.strip('_')}: input must be of a floating-point dtype, not {input.dtype!r}")
+            if integers == "refuse" or (integers == "keep" and input.dtype == ingot.bool):
+                raise RuntimeError(f"{fn.__name__.strip('_')}: input must be of a floating-point dtype, not {input.dtype!r}")
+            if integers == "float":
+                input = input.to(ingot.get_default_dtype())
         return compute(input, *args)
 
     return checked
+
+
+float_integers = functools.partial(elementwise, integers="float")
+keep_integers = functools.partial(elementwise, integers="keep")
 
 
 def apply(fn: Callable[..., Tensor], input: Tensor, inplace: bool, *args: Any) -> Tensor:
@@ -64,16 +74,21 @@ def relu_(input: Tensor) -> Tensor:
     return relu(input, inplace=True)
 
 
-@elementwise
+@keep_integers
 def _hardtanh(x: Tensor, lo: float, hi: float) -> Tensor:
     return ingot.where(x <= lo, lo, ingot.where(x >= hi, hi, x))
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """x clamped to [min_val, max_val]; its gradient is 0 at the bounds."""
+    """x clamped to [min_val, max_val]; its gradient is 0 at the bounds. Integers stay integers."""
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val: {min_val} > {max_val}")
-    return apply(_hardtanh, input, inplace, min_val, max_val)
+    return apply(_hardtanh, input, inplace, *_in_kind(input, min_val, max_val))
+
+
+def _in_kind(input: Tensor, *values: float) -> tuple[float, ...]:
+    """Parameters beside integers lose their fraction, as in torch."""
+    return values if not isinstance(input, Tensor) or input.is_floating_point() else tuple(int(v) for v in values)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -126,14 +141,14 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return apply(_elu, input, inplace, alpha, 1.0, 1.0 / alpha)
 
 
-@elementwise
+@keep_integers
 def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
     return ingot.where(x <= threshold, value, x)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where x > threshold, else value."""
-    return apply(_threshold, input, inplace, threshold, value)
+    return apply(_threshold, input, inplace, *_in_kind(input, threshold, value))
 
 
 @composite
@@ -219,13 +234,13 @@ def logsigmoid(x: Tensor) -> Tensor:
     return -log1p_exp_neg(x)
 
 
-@elementwise
+@float_integers
 def softsign(x: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return x / (1.0 + ingot.abs(x))
 
 
-@elementwise
+@float_integers
 def tanhshrink(x: Tensor) -> Tensor:
     """x - tanh(x)."""
     return x - ingot.tanh(x)

@@ -202,6 +202,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
     from ingot.nn.functional.pooling import avg_pool1d
 
+    if not input.numel():
+        return input * 1
     n, c = input.shape[0], input.shape[1]
     square = (input * input).reshape((n, c, -1)).transpose(1, 2)
     padded = ingot.nn.functional.pad(square, (size // 2, (size - 1) // 2))

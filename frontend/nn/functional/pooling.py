@@ -125,14 +125,17 @@ def _counts(extent: int, kernel: int, stride: int, lo: int, hi: int, include: bo
 def _avg_pool(x: Tensor, kernel: tuple, stride: tuple, pads: tuple, divisor: float | None, counts: tuple) -> Tensor:
     dtype, half = x.dtype, x.dtype.torch_name in ("float16", "bfloat16")
     total = record(OPS["window_sum"], (x.float() if half else x,), (kernel, stride, pads, (1,) * len(kernel)))
-    if divisor is not None:
-        out = total / divisor
-    else:
-        per = np.ones((), np.int64)
-        for c in counts:
-            per = np.multiply.outer(per, np.asarray(c))
-        out = total / ingot.tensor(per.tolist(), dtype=total.dtype)
+    if dtype.kind != "f":  # torch keeps the integers, rounded towards zero
+        return ingot.div(total, _window_sizes(divisor, counts, dtype), rounding_mode="trunc")
+    out = total / (divisor if divisor is not None else _window_sizes(divisor, counts, total.dtype))
     return out.to(dtype) if half else out
+
+
+def _window_sizes(divisor: float | None, counts: tuple, dtype: ingot.dtype) -> Tensor:
+    per = np.ones((), np.int64) if divisor is None else np.asarray(divisor)
+    for c in counts:
+        per = np.multiply.outer(per, np.asarray(c))
+    return ingot.tensor(per.tolist(), dtype=dtype)
 
 
 def _avg_pool_nd(
@@ -336,16 +339,32 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 def _max_unpool(name: str, n: int, input: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Tensor:
     x, unbatched = _batched(name, input, n)
     kernel = ntuple(kernel_size, n, "kernel_size")
-    stride = kernel if stride is None else ntuple(stride, n, "stride")
+    stride = kernel if stride is None or stride == () or stride == [] else ntuple(stride, n, "stride")
     padding = ntuple(padding, n, "padding")
     spatial = tuple((e - 1) * s - 2 * p + k for e, s, p, k in zip(x.shape[2:], stride, padding, kernel))
     if output_size is not None:
-        spatial = tuple(output_size)[-n:]
+        spatial = _unpool_size(name, spatial, stride, tuple(output_size))
+    if tuple(indices.shape) != tuple(input.shape):
+        raise ShapeError(f"{name}: expected indices of the shape of the input {list(input.shape)}, but got {list(indices.shape)}")
+    if indices.dtype != ingot.int64:
+        raise RuntimeError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
     total = int(np.prod(spatial))
     flat = ingot.zeros((x.shape[0], x.shape[1], total), dtype=x.dtype)
     out = flat.scatter(-1, indices.reshape((x.shape[0], x.shape[1], -1)), x.reshape((x.shape[0], x.shape[1], -1)))
     out = out.reshape((x.shape[0], x.shape[1], *spatial))
     return out.squeeze(0) if unbatched else out
+
+
+def _unpool_size(name: str, usual: tuple, stride: tuple, given: tuple) -> tuple:
+    """The extents asked for. ValueError unless each is less than a stride away from the usual one."""
+    n = len(usual)
+    if len(given) not in (n, n + 2):
+        raise ValueError(f"{name}: output_size should have {n} or {n + 2} elements, but it has {len(given)}")
+    given = given[-n:]
+    for d, (size, want, step) in enumerate(zip(given, usual, stride)):
+        if not want - step < size < want + step:
+            raise ValueError(f"{name}: invalid output_size {given} (dim {d} must be between {want - step} and {want + step})")
+    return given
 
 
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
@@ -356,3 +375,8 @@ def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
     """Put maxima back where `max_pool2d` found them, zeros elsewhere."""
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+    """Put maxima back where `max_pool3d` found them, zeros elsewhere."""
+    return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
