@@ -66,6 +66,7 @@ class Model:
         self.name, self.producer, self.level = manifest.name, manifest.producer, target.level
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         self._in_tree, self._out_tree = manifest.in_tree, manifest.out_tree
+        machine_code, pool = container.read(target.code), container.read(target.pool)
         self._weights_part: memoryview | None = None  # until it is checked
         if "weights" in container.parts:
             if container.extent("weights")[1] <= CHECK_AT_LOAD:
@@ -77,7 +78,6 @@ class Model:
         if manifest.golden is not None:
             container.map("golden")  # so that `verify` reads this file, whatever has its name by then
         self._feed, self._scalars = self._resolve()
-        machine_code, pool = container.read(target.code), container.read(target.pool)
         try:
             self._dtypes = tuple(tensors.numpy_dtype(i.dtype) for i in self.inputs)
             self._results = tuple((tensors.numpy_dtype(o.dtype), o.shape) for o in self.outputs)

@@ -46,27 +46,32 @@ def rewrite(path: str, manifest: dict[str, Any], parts: dict[str, bytes], table:
         f.write(whole)
 
 
-def claim(path: str, manifest: dict[str, Any], parts: dict[str, bytes | tuple[int, str]]) -> None:
-    """A sparse file: parts given by length and SHA-256 instead of bytes are holes, which read as zeros."""
-    sums = [(n, *p) if isinstance(p, tuple) else (n, len(p), hashlib.sha256(p).hexdigest()) for n, p in parts.items()]
+def claim(path: str, manifest: dict[str, Any], parts: dict[str, bytes | tuple[bytes, int] | tuple[bytes, int, str]]) -> None:
+    """A sparse file. A part is bytes, or (its first bytes, how many zeros follow, SHA-256 of all): holes are not written.
+
+    The checksum is made where it is not given.
+    """
+    sums, written = [], []
+    for name, part in parts.items():
+        first, n, *digest = (part, 0) if isinstance(part, bytes) else part
+        sums.append((name, len(first) + n, digest[0] if digest else zeros(n, first)))
+        written.append(first)
     head, rows, end = container.layout(manifest, sums)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         os.ftruncate(fd, end)
         os.pwrite(fd, head, 0)
-        for row in rows:
-            data = parts[row["name"]]
-            if isinstance(data, bytes):
-                os.pwrite(fd, data, row["offset"])
+        for row, first in zip(rows, written):
+            os.pwrite(fd, first, row["offset"])
+        os.fsync(fd)  # pages that were not written out yet count as dirty, whoever maps them
     finally:
         os.close(fd)
 
 
-def zeros(length: int, before: bytes = b"") -> str:
-    """SHA-256 of `before` and as many zeros, without holding them."""
-    h = hashlib.sha256(before)
-    block = bytes(1 << 20)
-    for _ in range(length >> 20):
-        h.update(block)
-    h.update(block[: length & ((1 << 20) - 1)])
+def zeros(n: int, first: bytes = b"") -> str:
+    """SHA-256 of `first` and `n` zeros, without holding them."""
+    h = hashlib.sha256(first)
+    block = memoryview(bytes(1 << 20))
+    for at in range(0, n, len(block)):
+        h.update(block[: n - at])
     return h.hexdigest()

@@ -48,33 +48,6 @@ def test_same_content_same_bytes(path):
     assert open(path, "rb").read() == first
 
 
-def test_every_flipped_byte_is_noticed(path):
-    small(path)
-    data = open(path, "rb").read()
-    quick = [i for i in range(len(data)) if i < 1200 or i % 97 == 0 or i > len(data) - 100 or 0 <= (i % 4096) < 60]
-    for i in quick:
-        bad = bytearray(data)
-        bad[i] ^= 0x41
-        with open(path, "wb") as f:
-            f.write(bad)
-        with pytest.raises(ArtifactError):
-            read_all(path)
-
-
-def test_every_truncation_is_noticed(path):
-    small(path)
-    data = open(path, "rb").read()
-    for n in [*range(0, 1500), *range(1500, len(data), 61), len(data) - 1]:
-        with open(path, "wb") as f:
-            f.write(data[:n])
-        with pytest.raises(ArtifactError):
-            read_all(path)
-    with open(path, "wb") as f:
-        f.write(data + b"\0")
-    with pytest.raises(ArtifactError, match="too long"):
-        read_all(path)
-
-
 def part(name="a", offset=4096, length=1, digest="0" * 64):
     return {"name": name, "offset": offset, "length": length, "sha256": digest}
 

@@ -112,27 +112,6 @@ def test_what_does_not_fit_is_refused(path):
         write_artifact(os.path.join(path, "no", "folder"), graph, FEED, WEIGHTS)
 
 
-def test_large_weights_take_no_private_memory_until_used(path, monkeypatch):
-    from ingot.runtime.artifact import model
-
-    b = Builder("big")
-    w = b.expr(b.input(tensor_type(dt.f32, (32 << 20,)), "w"))
-    graph = b.freeze((OPS["slice"](w, starts=(0,), stops=(4,), steps=(1,)).value,))
-    big = np.ones(32 << 20, np.float32)
-    write_artifact(path, graph, [("weight", "w")], {"w": big})
-    del big
-
-    def anonymous():
-        with open("/proc/self/status") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) >> 10
-
-    before = anonymous()
-    m = load(path)
-    assert m._weights_part is not None and anonymous() - before < 32  # of 128 MB
-    np.testing.assert_array_equal(m(), np.ones(4, np.float32))
-    assert model.CHECK_AT_LOAD < m.peak_bytes and anonymous() - before < 32
-
-
 def test_the_level_of_this_machine_is_the_default(path):
     write_artifact(path, layer(), FEED, WEIGHTS)
     assert load(path).level == compiler.host_level().name
