@@ -25,13 +25,16 @@ def export(
     example_inputs: a tuple of the arguments (or the only one): tensors or NumPy arrays, also nested in tuples, lists and dicts;
         numbers and strings among them are fixed.
     levels: CPU levels to compile for, as in ("x86-64-v3", "x86-64-v4"); this CPU's where None. `ingot doctor` lists them.
+        None of them need run here: an x86-64 machine exports for "aarch64".
     golden: keep the example inputs and their results in the file, for `ingot verify --run`.
 
-    Tensors that are captured (parameters, buffers) become the artifact's weights. The file is replaced as a whole.
+    Tensors that are captured (parameters, buffers) become the artifact's weights. The file gets its name when it is whole
+    and was read again: whatever fails before, the old one of that name stays.
 
     RuntimeError for what an artifact cannot do: draw random numbers or change captured tensors (call `eval()` first);
-    CaptureError, with the user's line, for what cannot be compiled; TypeError for arguments that no file can hold; OSError
-    where the file cannot be written.
+    CaptureError, with the user's line, for what cannot be compiled; TypeError for arguments that no file can hold;
+    ValueError for a level that there is not, or a weight whose name could be taken for another path; OSError where the
+    file cannot be written.
 
     >>> ingot.export(model.eval(), (x,), "model.ingot")
     >>> ingot.load("model.ingot")(x.numpy())
@@ -46,7 +49,8 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
 
     Of an artifact it makes an object to call as the function or module that was exported: it takes NumPy arrays or
     tensors of the shapes and dtypes of its `signature` and returns the like. The weights are mapped from the file, not
-    copied. Neither a compiler nor the model's source is needed. Of a state dict it makes the dict again, see
+    copied; above 16 MB they are compared with their checksum before the first call, which reads all of them. Neither a
+    compiler nor the model's source is needed. Of a state dict it makes the dict again, see
     `ingot.serialization.load`, which the other arguments are for.
 
     ArtifactError says in one line why an artifact is refused: damaged, too new, or for another CPU. OSError where the

@@ -226,7 +226,8 @@ print(len(code))
 
 def test_code_is_mapped_from_memory(real, tmp_path):
     """No temporary folder is needed, nor a home, nor a current one that can be written."""
-    env = {"PATH": os.environ["PATH"], "TMPDIR": "/nonexistent", "HOME": "/nonexistent", "INGOT_NUM_THREADS": "2"}
+    nowhere = {"TMPDIR": "/nonexistent", "HOME": "/nonexistent", "INGOT_CACHE_DIR": "/nonexistent/cache"}
+    env = {**os.environ, **nowhere, "INGOT_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", SERVE, real.path], capture_output=True, text=True, cwd="/proc", env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 2  # the code and the worker pool
