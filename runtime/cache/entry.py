@@ -23,7 +23,7 @@ __all__ = ["Entry", "EntryError", "pack", "parse", "peek", "FORMAT"]
 FORMAT = 1
 _MAGIC = b"INGOT.SO"
 _FOOTER = struct.Struct("<8sI4x32s5Q32s32s")  # magic, format, key, lengths, checksum of the body, checksum of the footer
-_TEXT_LIMIT = 256 << 20  # bytes that a compressed part may unfold to
+_TEXT_LIMIT = 64 << 20  # bytes that a compressed part may unfold to
 
 
 class EntryError(ValueError):
@@ -60,18 +60,27 @@ class Entry:
         return _object(_unfold(self._texts, "texts"), "texts")
 
     def check_deep(self) -> None:
-        """Decode every part and compare the preimage with the key. EntryError where they disagree."""
-        _object(self._record, "record")
-        _object(_unfold(self._texts, "texts"), "texts")
-        if hashlib.sha256(_unfold(self._preimage, "preimage")).hexdigest() != self.key:
+        """Check that every part is what the compiler writes and that the preimage gives the key: see structure.py.
+
+        Nothing is mapped. EntryError with the reason.
+        """
+        from ingot.runtime.cache import structure
+
+        preimage = _unfold(self._preimage, "preimage")
+        if hashlib.sha256(preimage).hexdigest() != self.key:
             raise EntryError("the preimage does not give the key")
-        if bytes(self.code[:4]) != b"\x7fELF":
-            raise EntryError("the code is no ELF file")
+        try:
+            structure.check(self.code, self.manifest, self.record, preimage, self.texts)
+        except ValueError as e:
+            raise EntryError(str(e)) from None
 
 
 def pack(key: str, code: bytes, manifest: dict, record: dict, preimage: bytes, texts: dict[str, str]) -> bytes:
     """The bytes of an entry. `preimage` is the canonical document; `key` its SHA-256, hex."""
-    parts = (code, _json(manifest), _json(record), zlib.compress(preimage, 1), zlib.compress(_json(texts), 1))
+    told = _json(texts)
+    if len(told) > _TEXT_LIMIT:  # they are for people
+        told = b"{}"
+    parts = (code, _json(manifest), _json(record), zlib.compress(preimage, 1), zlib.compress(told, 1))
     body = b"".join(parts)
     head = _FOOTER.pack(_MAGIC, FORMAT, bytes.fromhex(key), *map(len, parts), hashlib.sha256(body).digest(), b"")[:-32]
     return body + head + hashlib.sha256(head).digest()

@@ -7,20 +7,38 @@ import time
 
 import pytest
 
+import ingot.ir.ops  # noqa: F401  (fills the table of ops)
+from ingot.backends.cpu.level import LEVELS
+from ingot.ir import dtypes
+from ingot.ir.builder import Builder
+from ingot.ir.types import tensor_type
+from ingot.runtime import compiler
 from ingot.runtime.cache import Cache, entry, journal
 from ingot.runtime.cli import main
 from ingot.runtime.cli.output import CommandError, parse_age, size
 
 
-def make(cache, name, text, ms, target="x86-64-v3"):
-    doc = {"kind": "graph", "text": text, "target": {"name": target}, "sources": "s" * 64, "toolchain": {"llvmlite": "0.50.0"}}
-    preimage = json.dumps(doc, sort_keys=True, separators=(",", ":")).encode()
-    key = hashlib.sha256(preimage).hexdigest()
-    record = {"name": name, "target": target, "signature": "(x: f32[2]) -> (f32[2])", "compile_ms": ms, "times": {"a": ms}}
-    record["created"] = time.time()
-    manifest = {"arena_bytes": 64, "scratch_bytes": 0, "compile_ms": ms}
-    cache.put(key, entry.pack(key, b"\x7fELF" + text.encode() * 50, manifest, record, preimage, {"graph": text}), ms)
-    return key
+@pytest.fixture(scope="module")
+def make():
+    """Store an entry of real code under a preimage of our own: `make(cache, name, text, ms)` gives its key."""
+    b = Builder("f")
+    x = b.expr(b.input(tensor_type(dtypes.f32, (4,)), "x"))
+    code = compiler.code_of(b.freeze(((x * 2.0).value,)), LEVELS["x86-64-v2"])
+
+    def make(cache, name, text, ms, target="x86-64-v3", **fields):
+        doc = {
+            "schema": 1, "kind": "graph", "text": text, "sources": "5" * 64, "toolchain": {"llvmlite": "0.50.0", "llvm": "22.1.0"},
+            "options": {}, "target": {"name": target, "triple": "x86_64-unknown-linux-gnu", "cpu": target},
+        }  # fmt: skip
+        preimage = json.dumps({**doc, **fields}, sort_keys=True, separators=(",", ":")).encode()
+        key = hashlib.sha256(preimage).hexdigest()
+        record = {"name": name, "target": target, "signature": "(x: f32[4]) -> (f32[4])", "compile_ms": ms, "times": {"a": ms}}
+        record["created"] = time.time()
+        manifest = {**code.manifest, "compile_ms": ms}
+        cache.put(key, entry.pack(key, code.so, manifest, record, preimage, {"graph": text}), ms)
+        return key
+
+    return make
 
 
 @pytest.fixture
@@ -33,7 +51,7 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def keys(cache):
+def keys(cache, make):
     return {
         "train": make(cache, "train_step", "func @a {\n  %0 = add\n}", 500.0),
         "train2": make(cache, "train_step", "func @a {\n  %0 = mul\n}", 900.0),
@@ -119,7 +137,7 @@ def test_show(capsys, cache, keys):
     assert "%0 = add" in run(capsys, "cache", "show", key, "--ir")[1]
     assert "x86-64-v3" in run(capsys, "cache", "show", key, "--preimage")[1]
     doc = json_of(capsys, "cache", "show", key, "--preimage")
-    assert doc["key"] == key and doc["preimage"]["target"] == {"name": "x86-64-v3"}
+    assert doc["key"] == key and doc["preimage"]["target"]["name"] == "x86-64-v3"
 
 
 def test_keys_that_fit_none_or_many(capsys, cache, keys):
