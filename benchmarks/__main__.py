@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import sys
+import tempfile
 import warnings
 from typing import Any
 
@@ -18,14 +19,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Compare Ingot with the peers that are installed. All take turns in one run; what counts is the ratio.",
         epilog="example: python -m benchmarks mlp_b1 'sgemm_*' --peers 'torch*,onnxruntime' --out benchmarks/results",
     )
-    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*'); all by default; see --list")
+    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*') or a group; all by default; see --list")
     p.add_argument("--peers", default="*", help="who takes part: patterns, separated by commas (default: all that can be imported)")
     p.add_argument("--threads", type=int, default=2, help="threads for everybody (default 2)")
-    p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; start-up: a third of it)")
+    p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; of processes a third)")
     p.add_argument("--seconds", type=float, default=30.0, help="stop a workload's rounds after this long, but not before the third")
     p.add_argument("--out", help="folder for one .json and one .md per workload (for the committed tables: benchmarks/results)")
     p.add_argument("--list", action="store_true", help="list workloads and contenders and end")
     return p.parse_args(argv)
+
+
+GROUPS = {"cache": ("cache_*", "load_1gb")}
 
 
 def _cpu() -> str:
@@ -48,18 +52,26 @@ def main(argv: list[str] | None = None) -> int:
     from rich.console import Console
 
     from benchmarks import report
+    from benchmarks.cache import CACHE
     from benchmarks.contenders import CONTENDERS
     from benchmarks.harness import measure
-    from benchmarks.starts import STARTS, measure_start
+    from benchmarks.load import LOADS
+    from benchmarks.processes import Row, measure_row
+    from benchmarks.starts import STARTS
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    everything: list[Any] = [*WORKLOADS, *STARTS]
-    items = [i for i in everything if not a.names or any(fnmatch.fnmatch(i.name, n) for n in a.names)]
-    patterns = a.peers.split(",")
-    chosen = [c for c in CONTENDERS if any(fnmatch.fnmatch(c.name, p.strip()) for p in patterns)]
+    everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS]
+    names = [n for name in a.names for n in GROUPS.get(name, (name,))]
+    items = [i for i in everything if not names or any(fnmatch.fnmatch(i.name, n) for n in names)]
+
+    def wanted(name: str) -> bool:
+        return any(fnmatch.fnmatch(name, p.strip()) for p in a.peers.split(","))
+
+    chosen = [c for c in CONTENDERS if wanted(c.name)]
     if a.list:
         report.show(console, "workloads", ("name", "what"), [(i.name, i.title) for i in everything])
+        report.show(console, "groups", ("name", "workloads"), [(name, " ".join(patterns)) for name, patterns in GROUPS.items()])
         report.show(console, "contenders", ("name",), [(c.name,) for c in CONTENDERS])
         return 0
     if not items or not chosen:
@@ -83,17 +95,23 @@ def main(argv: list[str] | None = None) -> int:
 
         limits = measure_limits(a.threads)
         machine |= {"peak GFLOP/s": limits["gflops"], "copy GB/s": limits["copy"], "non-temporal copy GB/s": limits["copy_nt"]}
-    for item in items:
-        results: list
-        if item in STARTS:
-            results = measure_start(item, {c.name for c, _ in ready}, max(1, a.rounds // 3), a.threads)
-            heads, rows = report.start_rows(results)
-        else:
-            results = measure(item, ready, a.rounds, a.seconds)
-            heads, rows = report.workload_rows(item, results, limits)
-        report.show(console, f"{item.name}: {item.title}", heads, rows, report.failures(results))
-        if a.out:
-            report.write(a.out, machine, item, results, heads, rows)
+
+    def takes_part(name: str) -> bool:
+        """A contender that can be imported; what is none of them (numpy, say, the floor) says itself whether it can run."""
+        return any(c.name == name for c, _ in ready) or (name not in {c.name for c in CONTENDERS} and (name == "numpy" or wanted(name)))
+
+    with tempfile.TemporaryDirectory(prefix="ingot-benchmarks-") as folder:
+        for item in items:
+            results: list
+            if isinstance(item, Row):
+                results = measure_row(item, takes_part, a.rounds, a.threads, folder)
+                heads, rows = report.process_rows(item, results)
+            else:
+                results = measure(item, ready, a.rounds, a.seconds)
+                heads, rows = report.workload_rows(item, results, limits)
+            report.show(console, f"{item.name}: {item.title}", heads, rows, report.failures(results))
+            if a.out:
+                report.write(a.out, machine, item, results, heads, rows)
     return 0
 
 

@@ -43,6 +43,10 @@ class Contender:
         """What must hold around the runs."""
         return contextlib.nullcontext()
 
+    def hit(self) -> bool | None:
+        """Whether its compile cache had all that this process asked for; None where it has none."""
+        return None
+
 
 class TorchLike(Contender):
     """torch or ingot, as they are or compiled. `variant`: "eager", "fused" (torch's fused optimizer) or "compile"."""
@@ -56,10 +60,25 @@ class TorchLike(Contender):
     def load(self, threads: int) -> str:
         self.T = T = importlib.import_module(self.module)
         importlib.import_module("ingot.runtime.threads" if self.module == "ingot" else "torch").set_num_threads(threads)
+        if self.name == "torch.compile":
+            for name in ("torch._inductor.compile_fx", "torch.utils.cpp_extension"):  # else the first call imports them
+                importlib.import_module(name)
         return str(T.__version__)
 
     def mode(self, training: bool) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if training else self.T.no_grad()
+
+    def hit(self) -> bool | None:
+        if self.variant != "compile":
+            return None
+        if self.module == "ingot":
+            counts = importlib.import_module("ingot.runtime.compiler").counts
+            return counts["cache"] > 0 and not counts["compiled"]
+        counters = importlib.import_module("torch._dynamo.utils").counters
+        found, missed = (
+            counters["inductor"]["fxgraph_cache_" + what] + counters["aot_autograd"]["autograd_cache_" + what] for what in ("hit", "miss")
+        )
+        return found > 0 and not missed
 
     def numpy(self, result: Any) -> np.ndarray:
         return result.detach().numpy()
@@ -113,7 +132,13 @@ class Jax(Contender):
 
     def load(self, threads: int) -> str:
         self.jax = importlib.import_module("jax")
+        self.events: list[str] = []
+        self.jax.monitoring.register_event_listener(lambda event, **_: self.events.append(event))
         return str(self.jax.__version__)
+
+    def hit(self) -> bool | None:
+        cache = "/jax/compilation_cache/cache_"
+        return cache + "hits" in self.events and cache + "misses" not in self.events
 
     def prepare(self, w: Workload, arrays: list[np.ndarray]) -> Run:
         from benchmarks import jax_models

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks.models import weights
+from benchmarks.models import MLP, weights
 
 Params = dict[str, Any]
 
@@ -95,9 +95,6 @@ def matmul() -> Callable:
     return jax.jit(jnp.matmul)
 
 
-MLP = {"0.weight": (512, 784), "0.bias": (512,), "2.weight": (512, 512), "2.bias": (512,), "4.weight": (10, 512), "4.bias": (10,)}
-
-
 def _mlp(p: Params, x: Any) -> Any:
     x = jax.nn.relu(_linear(p, "0", x))
     return _linear(p, "4", jax.nn.relu(_linear(p, "2", x)))
@@ -107,6 +104,11 @@ def mlp() -> Callable:
     p = _params(MLP)
     compiled = jax.jit(_mlp)
     return lambda x: compiled(p, x)
+
+
+def mlp_lowered(x: Any) -> Any:
+    """The MLP as JAX would compile it for `x`, weights as arguments: call `.compile()`."""
+    return jax.jit(_mlp).lower(_params(MLP), x)
 
 
 def mlp_train() -> Callable:

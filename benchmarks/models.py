@@ -52,6 +52,9 @@ def tiny(T: Any) -> Any:
     return Tiny()
 
 
+MLP = {"0.weight": (512, 784), "0.bias": (512,), "2.weight": (512, 512), "2.bias": (512,), "4.weight": (10, 512), "4.bias": (10,)}
+
+
 def mlp(T: Any) -> Any:
     nn = T.nn
     return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))

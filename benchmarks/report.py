@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Result
-from benchmarks.starts import Start, StartResult
+from benchmarks.processes import ProcessResult, Row
 from benchmarks.workloads import Workload
 
 Rows = list[tuple[str, ...]]
@@ -49,18 +49,30 @@ def workload_rows(w: Workload, results: list[Result], limits: dict[str, float]) 
     return heads, rows
 
 
-def start_rows(results: list[StartResult]) -> tuple[tuple[str, ...], Rows]:
-    """(heads, rows) of a start-up measurement."""
-    medians = {r.contender: statistics.median(r.samples) for r in results if r.samples}
-    heads = ("", "median", "best", "/ ingot", "peak memory")
+_PICKS = {"median": statistics.median, "ratio": statistics.median, "best": min, "worst": max}
+
+
+def process_rows(row: Row, results: list[ProcessResult]) -> tuple[tuple[str, ...], Rows]:
+    """(heads, rows) of a row of processes, in the order of its cases; a ratio is to Ingot's median (above 1: more than Ingot)."""
     rows: Rows = []
-    for r in sorted(results, key=lambda r: medians.get(r.contender, float("inf"))):
-        if not r.samples:
-            continue
-        m = medians[r.contender]
-        peak = f"{statistics.median(r.peaks) / 1e6:.0f} MB"
-        rows.append((r.contender, seconds(m), seconds(min(r.samples)), _ratio(m, medians.get("ingot")), peak))
-    return heads, rows
+    for r in results:
+        cells = []
+        for c in row.columns:
+            values = r.values(c.key)
+            base = [v for other in results if other.contender == "ingot" for v in other.values(c.key)]
+            if not values or (c.pick == "ratio" and not base):
+                cells.append("")
+                continue
+            value = _PICKS[c.pick](values)
+            unit = _memory if c.unit == "bytes" else seconds
+            cells.append(_ratio(value, statistics.median(base)) if c.pick == "ratio" else unit(value))
+        if r.lines:
+            rows.append((r.contender, *cells))
+    return ("", *(c.head for c in row.columns)), rows
+
+
+def _memory(value: float) -> str:
+    return f"{value / 1e6:.1f} MB" if abs(value) < 1e7 else f"{value / 1e6:.0f} MB"
 
 
 def failures(results: list[Any]) -> list[str]:
@@ -86,7 +98,7 @@ def _markdown(title: str, heads: tuple[str, ...], rows: Rows) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: str, machine: dict[str, Any], item: Workload | Start, results: list[Any], heads: tuple[str, ...], rows: Rows) -> None:
+def write(folder: str, machine: dict[str, Any], item: Workload | Row, results: list[Any], heads: tuple[str, ...], rows: Rows) -> None:
     """Write `<name>.json` (everything) and `<name>.md` (the table) into a folder."""
     os.makedirs(folder, exist_ok=True)
     document = {"schema_version": 1, "name": item.name, "title": item.title, "machine": machine, "results": [r.as_dict() for r in results]}

@@ -71,6 +71,7 @@ def test_command_line(tmp_path):
 
     listing = run("--list")
     assert listing.returncode == 0 and "mlp_train" in listing.stdout and "torch.compile" in listing.stdout
+    assert all(name in listing.stdout for name in ("cache_hit", "cache_ops", "cache_warm", "load_1gb", "cache_* load_1gb"))
     assert run("no_such_workload").returncode == 2
     out = run("tiny_call", "--peers", "ingot eager", "--rounds", "3", "--out", str(tmp_path / "out"))
     assert out.returncode == 0, out.stderr
