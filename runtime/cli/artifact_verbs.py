@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ def inspect(path: str, as_json: bool) -> int:
 
     ArtifactError with the reason in one line where it is no whole artifact; one for another CPU is shown like any other.
     """
+    _print_anything()
     with Container(path) as c:
         m = validate(c, CHECK_AT_LOAD)
         weights = weight_bytes(c)
@@ -54,7 +56,7 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
 
 
 def _show(c: Container, m: Manifest, weights: int) -> None:
-    print(f"{_text(c.path)}: {m.name}, {output.size(c.size)}, schema {c.schema}, by {m.producer}")
+    print(f"{c.path}: {m.name}, {output.size(c.size)}, schema {c.schema}, by {m.producer}")
     for title, specs in (("input", m.inputs), ("output", m.outputs)):
         for spec in specs:
             print(f"  {title:<7} {spec}")
@@ -76,6 +78,7 @@ def verify(files: str | Sequence[str], golden: bool, as_json: bool) -> int:
 
     Exit code 1 if one fails, with its reason in one line; 5 if one cannot be read.
     """
+    _print_anything()
     reports, code = [], EXIT["fine"]
     for path in [files] if isinstance(files, str) else files:
         try:
@@ -86,7 +89,7 @@ def verify(files: str | Sequence[str], golden: bool, as_json: bool) -> int:
             print(f"ingot: {e}", file=sys.stderr)
         reports.append(report)
         if not as_json and report["ok"]:
-            print(f"{_text(path)}: {report['parts']} parts, every checksum right")
+            print(f"{path}: {report['parts']} parts, every checksum right")
             for t in report["targets"]:
                 for o in t["outputs"]:
                     agreement = f"at {o['error']:.2f} of what is allowed" if o["allowed"] else "the same bits"
@@ -109,6 +112,7 @@ def _run(c: Container, target: Target) -> dict[str, Any]:
     return {"level": target.level, "outputs": [a._asdict() for a in Model(c, target).verify()]}
 
 
-def _text(path: str) -> str:
-    """A path as it can be printed: names of files need not be text."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _print_anything() -> None:
+    """Names of files need not be text, nor need a terminal have every letter: what it has not is escaped, as on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

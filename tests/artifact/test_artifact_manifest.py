@@ -3,7 +3,10 @@
 import contextlib
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -255,6 +258,18 @@ def test_inspect_has_everything(real):
     with Container(real.path) as c:
         assert {p["name"]: (p["offset"], p["bytes"], p["sha256"]) for p in d["parts"]} == c.parts
         assert all(p["checked"] for p in d["parts"]) and d["bytes"] == c.size
+
+
+def test_names_that_a_terminal_cannot_show(real, tmp_path):
+    """Letters that the encoding has not, and a file whose name is no text."""
+    whole, parts = contents(real.path)
+    path = os.fsencode(tmp_path) + b"/\xff.ingot"
+    rewrite(path, {**whole, "name": "größe"}, {**parts, "größe": b"data"})
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for command in (["inspect"], ["inspect", "--json"], ["verify", "--run"]):
+        done = subprocess.run([sys.executable, "-m", "ingot.runtime.cli", *command, path], capture_output=True, env=env, timeout=300)
+        assert done.returncode == 0 and not done.stderr and b"\\udcff.ingot" in done.stdout, done.stderr
+        assert command == ["verify", "--run"] or b"gr\\xf6\\xdfe" in done.stdout or b"gr\\u00f6\\u00dfe" in done.stdout
 
 
 def manifest_peak(path, level):

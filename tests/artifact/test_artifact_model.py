@@ -89,6 +89,25 @@ def test_threads_may_call_at_once(write, weights):
     assert not wrong
 
 
+def test_large_weights_are_compared_before_the_first_call_of_any_thread(write, weights, monkeypatch):
+    monkeypatch.setattr(model, "CHECK_AT_LOAD", 0)
+    x = np.ones((2, 3), np.float32)
+    for _ in range(50):
+        m, right = load(write()), []
+        start = threading.Barrier(4)
+
+        def work(m=m, start=start, right=right):
+            start.wait()
+            right.append(np.array_equal(m(x, 1.0), x + weights["w"]))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert right == [True] * 4
+
+
 def test_golden_samples(write):
     (name, error, allowed), = load(write()).verify()
     assert name == "y" and error <= allowed

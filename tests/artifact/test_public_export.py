@@ -1,5 +1,7 @@
 """ingot.export and ingot.load as users see them."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -143,6 +145,13 @@ def test_numpy_examples_and_bfloat16(path):
     x = ingot.randn(8).to(ingot.bfloat16)
     ingot.export(lambda x: x * 2, x, path)
     np.testing.assert_array_equal(ingot.load(path)(x).float().numpy(), (x * 2).float().numpy())
+
+
+def test_bfloat16_without_ml_dtypes(path, monkeypatch):
+    ingot.export(lambda x: x * 2, ingot.ones(8).to(ingot.bfloat16), path)
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ingot.ArtifactError, match="bfloat16 needs ml_dtypes.*pip install ml_dtypes"):
+        ingot.load(path)
 
 
 @pytest.mark.parametrize(
