@@ -261,8 +261,9 @@ def _check_weights(c: Container, manifest: Manifest, target: Target, weights: di
         if (array.dtype.name, array.shape) != (manifests.NUMPY[dtype], shape):
             expected = f"{dtype}{list(shape)} for weight {which!r}"
             raise c.fail(f"the code at {target.level} expects {expected}, the file holds {array.dtype.name}{list(array.shape)}")
-    if target.peak_bytes is not None and target.peak_bytes < _size(weights):
-        raise c.fail(f"the manifest is malformed: {target.peak_bytes} bytes at most, with {_size(weights)} of weights")
+    peak, least = target.peak_bytes, manifest.least_bytes(target, _size(weights))
+    if peak is not None and peak < least:
+        raise c.fail(f"the manifest is malformed: at {target.level} peak_bytes is {peak}, fewer than its parts take ({least})")
 
 
 def _golden_arrays(c: Container, manifest: Manifest) -> tuple[list[np.ndarray], list[np.ndarray]]:

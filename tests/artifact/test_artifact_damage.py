@@ -221,7 +221,7 @@ lie("wider weights", "expects f32[3, 8] for weight")(
 lie("weights transposed", "expects f32[3, 8] for weight")(weights(lambda w: w.update({k: a.T.copy() for k, a in w.items() if a.ndim == 2})))
 lie("fewer weights", "expects f32[3, 8] for weight")(weights(lambda w: w.update({k: a[:2] for k, a in w.items() if a.ndim == 2})))
 lie("weights of another name", "needs weight")(weights(lambda w: [w.update({k + "s": w.pop(k)}) for k in list(w)]))
-lie("more weights than the peak", "of weights")(weights(lambda w: w.update(more=np.zeros(100_000))))
+lie("more weights than the peak", "fewer than its parts take")(weights(lambda w: w.update(more=np.zeros(100_000))))
 
 
 @lie("weights cut short", "tensors are malformed")
