@@ -33,7 +33,9 @@ LOADING = [
     "runtime/__init__.py", "runtime/switches.py", "runtime/log.py", "runtime/memory.py", "runtime/threads.py", "runtime/executable.py",
     "runtime/cache/", "runtime/cli/", "runtime/artifact/",
 ]  # fmt: skip
-USERS = {"runtime/cli/__init__.py", "runtime/cli/doctor.py", "runtime/cli/demo.py", "runtime/artifact/export.py"}  # of `ingot` itself
+USERS = {  # of `ingot` itself
+    "runtime/cli/__init__.py", "runtime/cli/doctor.py", "runtime/cli/demo.py", "runtime/cli/warm_worker.py", "runtime/artifact/export.py",
+}  # fmt: skip
 COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the exceptions in those folders
 
 

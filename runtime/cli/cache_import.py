@@ -17,7 +17,7 @@ from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cli import output, targets
 from ingot.runtime.cli.output import EXIT, CommandError
 
-__all__ = ["run"]
+__all__ = ["merge_note", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,7 +100,7 @@ class _Import:
         """Take the bundle's note, and look for what did not stay."""
         self.refused += [Refused(k, f"{bundle.INDEX} lists it, and it is not there") for k in reader.missing]
         if not self.dry_run and (self.imported or self.present):
-            _merge_note(self.layer, reader.toolchain)
+            merge_note(self.layer, reader.toolchain)
         if self.evicted:
             there = {e.key for e in self.layer.list()}
             lost = [e["key"] for e in self.imported if e["key"] not in there]
@@ -133,7 +133,7 @@ def _is_foreign(preimage: dict[str, Any]) -> bool:
     return preimage.get("sources") != key.sources_digest() or llvmlite != key.llvmlite_version()
 
 
-def _merge_note(layer: Layer, offered: dict[str, str]) -> None:
+def merge_note(layer: Layer, offered: dict[str, str]) -> None:
     """Add to the layer's note what it does not say yet: a note that is there wins."""
     path = os.path.join(layer.folder, bundle.TOOLCHAIN)
     known = (journal.read(path) or [{}])[-1]

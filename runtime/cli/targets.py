@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot.runtime.cache.bundle import target_name
 from ingot.runtime.cli.output import CommandError
 
-__all__ = ["HELP", "arch_of", "check_level", "runs_here", "target_test"]
+__all__ = ["HELP", "arch_of", "check_level", "levels_of", "runs_here", "target_test"]
 
 HELP = "only what is for this CPU level; host: for every level that this CPU runs"
 
@@ -37,6 +37,17 @@ def runs_here(name: str) -> bool:
         return at_most(LEVELS[name], host_level())
     except RuntimeError:  # a machine below every level
         return False
+
+
+def levels_of(names: Sequence[str]) -> list[str]:
+    """The levels that several `--for-target` name; the one that this CPU uses where there are none. CommandError for what is no level."""
+    from ingot.backends.cpu.level import LEVELS
+    from ingot.runtime import compiler
+
+    if not names:
+        return [compiler.host_level().name]
+    wanted = {n for name in names for n in (filter(runs_here, LEVELS) if name == "host" else [check_level(name)])}
+    return [n for n in LEVELS if n in wanted]
 
 
 def target_test(name: str | None) -> Callable[[dict[str, Any]], bool]:

@@ -1,0 +1,135 @@
+"""One call of `ingot cache warm`, in a process of its own: it asks for exactly the code that a fresh process will ask for.
+
+Started by cache_warm.py, as `python -m ingot.runtime.cli.warm_worker FD`: the request is JSON on stdin, the answer goes to the
+descriptor FD. What the user's code prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any
+
+from ingot.runtime.cli import call_spec
+from ingot.runtime.cli.call_spec import CallSpec, Tensor
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Do what stdin asks for."""
+    request = json.load(sys.stdin)
+    fd = int(sys.argv.pop())
+    os.set_inheritable(fd, False)
+    with open(fd, "w", encoding="utf-8") as answer:
+        try:
+            json.dump(_work(call_spec.parse(request["spec"]), **request["options"]), answer)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as e:  # also SystemExit: modules that are scripts
+            json.dump({"error": _in_one_line(e)}, answer)
+
+
+def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None, cache: dict[str, str]) -> dict[str, Any]:
+    """Call it once on zeros: the keys of all code that was asked for, from the start of this process.
+
+    elsewhere: a level that this CPU does not run. The call is then rehearsed with code for this one, and compiled for the other.
+    cache: the environment's settings of the cache that the code goes to, where the rehearsal has another.
+    """
+    import ingot
+    from ingot.runtime import compiler
+    from ingot.runtime.cache import the_cache
+
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    asked: dict[str, tuple[Any, dict[str, Any]]] = {}  # graphs by text
+    real = compiler.executable
+
+    def noting(graph: Any, provenance: dict[str, Any] | None = None) -> Any:
+        asked.setdefault(graph.text, (graph, provenance or {}))
+        return real(graph, provenance)
+
+    setattr(compiler, "executable", noting)  # noqa: B010  (this process does nothing else)
+    with ingot.frozen(False):
+        fn = _compiled(spec)
+        args, kwargs = _filled(spec.args), _filled(spec.kwargs)
+        start = time.perf_counter()
+        with ingot.set_grad_enabled(not no_grad and ingot.is_grad_enabled()):
+            fn(*args, **kwargs)
+        ms = (time.perf_counter() - start) * 1e3
+        if elsewhere is not None:
+            from ingot.backends.cpu.level import LEVELS
+
+            os.environ.update(cache)
+            start = time.perf_counter()
+            for graph, provenance in asked.values():
+                compiler.code_of(graph, LEVELS[elsewhere], provenance)
+            compiler.pool_code(LEVELS[elsewhere].triple.partition("-")[0])
+            ms = (time.perf_counter() - start) * 1e3
+    names = {
+        hashlib.sha256(text.encode()).hexdigest(): [provenance.get("name") or graph.name, _signature(graph)]
+        for text, (graph, provenance) in asked.items()
+    }
+    return {"keys": sorted(the_cache().used), "names": names, "compiled": the_cache().counts["put"], "ms": round(ms, 3)}
+
+
+def _compiled(spec: CallSpec) -> Any:
+    """The compiled function that is called: what the attribute is, or what `ingot.compile` makes of it."""
+    import ingot
+    from ingot._compile import CompiledFunction, CompiledModule
+
+    found: Any = importlib.import_module(spec.module)
+    for i, name in enumerate(spec.attribute.split(".")):
+        if not hasattr(found, name):
+            place = ".".join([spec.module, *spec.attribute.split(".")[:i]])
+            raise AttributeError(f"{place} has no attribute {name}")
+        found = getattr(found, name)
+    if inspect.isclass(found):
+        raise TypeError(f"{spec.attribute} is a class: name an instance of it")
+    if not callable(found):
+        raise TypeError(f"{spec.attribute} is a {type(found).__name__}, which cannot be called")
+    bound = isinstance(found, functools.partial) and isinstance(found.func, CompiledFunction)  # a method of a decorated function
+    return found if bound or isinstance(found, (CompiledFunction, CompiledModule)) else ingot.compile(found)
+
+
+def _filled(value: Any) -> Any:
+    """Arguments with tensors of zeros in their places. They come from NumPy: making them asks for no code."""
+    if isinstance(value, Tensor):
+        import numpy as np
+
+        import ingot
+        from ingot.ir import dtypes
+
+        return ingot.tensor(np.zeros(value.shape, dtypes.by_name(value.dtype).numpy))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_filled(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _filled(v) for k, v in value.items()}
+    return value
+
+
+def _signature(graph: Any) -> str:
+    """As the compiler records it."""
+    args = ", ".join(f"{n}: {t}" for n, t in zip(graph.input_names, graph.in_types))
+    return f"({args}) -> ({', '.join(map(str, graph.out_types))})"
+
+
+def _in_one_line(e: BaseException) -> str:
+    """What went wrong, and where in the user's code."""
+    packages = ("ingot", "ingot.ir", "ingot.backends", "ingot.runtime", "importlib")
+    ours = [sys.modules[m].__path__[0] + os.sep for m in packages if m in sys.modules]
+    theirs = [f for f in traceback.extract_tb(e.__traceback__) if not f.filename.startswith(("<frozen", *ours))]
+    place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+    text = str(e).strip().splitlines()
+    return f"{type(e).__name__}{': ' + text[0].strip() if text else ''}{place}"
+
+
+if __name__ == "__main__":
+    main()
