@@ -93,7 +93,7 @@ class _Import:
                 f.write(offer.signature)
             os.replace(temporary, path)
         ms = entry.manifest.get("compile_ms")
-        cost = float(ms) if isinstance(ms, (int, float)) else 0.0
+        cost = float(ms) if isinstance(ms, (int, float)) and 0 <= ms < 1e9 else 0.0  # it decides what is evicted
         self.evicted += account.added(self.layer, offer.key, len(offer.data), cost, *self.bounds)
 
     def finish(self, reader: Reader) -> None:

@@ -23,6 +23,8 @@ from ingot.runtime.cli.output import EXIT, CommandError
 
 __all__ = ["add_to"]
 
+_PATIENCE = 30.0  # seconds for a process to end after it has answered
+
 
 def add_to(verb: Any) -> None:
     """Add the verbs to the parser; `verb(name, help, example, run)` makes one."""
@@ -145,6 +147,9 @@ def _in_a_process(spec: CallSpec, options: dict[str, Any], environment: dict[str
                     with worker.stdin as request:
                         request.write(json.dumps({"spec": spec.text, "options": options}).encode())
                 answer = answers.read()
+                worker.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:  # threads of the user's that go on for ever
+                worker.kill()
             except BaseException:
                 worker.kill()
                 raise

@@ -14,7 +14,7 @@ from ingot.backends.cpu.level import LEVELS
 from ingot.runtime import compiler
 from ingot.runtime.cache import Cache, deployment, entry
 from ingot.runtime.cache.layer import Layer
-from ingot.runtime.cli import main, targets
+from ingot.runtime.cli import cache_warm, main, targets
 
 MODULE = '''
 import ingot
@@ -55,6 +55,11 @@ def killed(x):
 
 def exits(x):
     raise SystemExit(3)
+
+def lingers(x):
+    import threading, time
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return x + 1
 '''
 SPECS = ("deploy:step(f32[8,4], i64[8])", "deploy:plain(f32[3], where={'mask': bool[3]})", "deploy:holder.method(f32[])")
 LOWEST = next(n for n, level in LEVELS.items() if level.triple.startswith(os.uname().machine))
@@ -172,6 +177,11 @@ def test_failures_are_named_and_the_rest_is_done(capsys, here):
     (call,) = doc["calls"]
     assert call["compiled"] == 2 and {k["key"] for k in call["keys"]} <= keys_of(here / "cache")
     assert not manifest.exists()
+
+
+def test_threads_that_go_on_for_ever_keep_nobody(capsys, here, monkeypatch):
+    monkeypatch.setattr(cache_warm, "_PATIENCE", 0.1)
+    assert json_of(capsys, "cache", "warm", "deploy:lingers(f32[2])")["calls"][0]["compiled"] == 1
 
 
 def test_failures_for_people(capsys, here):
