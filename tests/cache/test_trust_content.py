@@ -622,3 +622,15 @@ def test_eviction_takes_signatures_along(folder, make_entry):
     left = {e.key for e in cache.own.list()}
     signatures = {n[: -len(".sig")] for _, _, names in os.walk(folder) for n in names if n.endswith(".sig")}
     assert signatures == left and len(left) <= 2
+
+
+def test_an_explanation_does_not_wait_for_what_is_no_file(store, entry):
+    from ingot.runtime.cache import explain
+
+    store.approve("digest-list", *entry)
+    shared = store.cache().shared[0]
+    (listed,) = shared.list()
+    assert explain._preimage(shared, listed) == {"n": 1}
+    os.unlink(listed.path)
+    os.mkfifo(listed.path)
+    assert explain._preimage(shared, listed) is None
