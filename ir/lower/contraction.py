@@ -1,10 +1,10 @@
 """Tiled contractions: matrix products and convolutions on packed register tiles.
 
 Both are out[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], where b, m, k (and n) may be several dims. Rows of A are
-broadcast from where they lie (to pack them as well cost more than it gained); B is packed into panels [k][NR] of whole
-vectors; a tile of MR rows times NR columns stays in registers over all of k, and the elementwise ops that follow are
-applied before it is stored. A convolution is the same thing on its input, padded once: the offset of a tap is part of
-k. Nothing of the size of im2col exists.
+broadcast from where they lie (to pack them as well cost more than it gained), but for rows that lie across k: an item
+gathers those of a tile first. B is packed into panels [k][NR] of whole vectors; a tile of MR rows times NR columns stays
+in registers over all of k, and the elementwise ops that follow are applied before it is stored. A convolution is the same
+thing on its input, padded once: the offset of a tap is part of k. Nothing of the size of im2col exists.
 
 Tiles at the end of a dim start early and overlap their neighbour instead of being masked: both write the same values.
 """
@@ -30,6 +30,7 @@ FLOPS_PER_ITEM = 1 << 21  # of a parallel chunk: some 10 microseconds
 BLOCK_BYTES = 1 << 19  # packed columns that stay in the second cache while rows stream past
 MIN_WORK = 1 << 12
 WANTED_ITEMS = 8
+ACROSS = 128  # elements between two steps of k from which on rows are gathered first
 PACKED = "packed"  # the buffer of B's panels
 
 
@@ -287,6 +288,8 @@ class _Contraction:
         self.m_flat = math.prod(f.m)
         self.pitch = self.panels * self.nr
         self.partial = w.scratch(self.dtype, max(1, parts * batch * self.m_flat * self.pitch), "kernel") if parts > 1 else ""
+        tile_bytes = math.prod(self.tile) * self.k_total * self.dtype.itemsize
+        gather = self.across and parts == 1 and block > 1 and math.prod(self.tile[:-1]) == 1 and tile_bytes <= BLOCK_BYTES // 2
 
         def item(i: Index) -> None:
             part = ix.mod(i, parts, w.ranges) if parts > 1 else ZERO
@@ -299,6 +302,8 @@ class _Contraction:
             with w.loop("serial", self._count(m_group, group, m_tiles)) as t:
                 tile = ix.add(ix.mul(m_group, group), t)
                 corner = self._corner(tile, counts)
+                if gather:
+                    self._gather_rows(q, corner)
                 with w.loop("serial", self._count(n_block, block, self.panels)) as j:
                     self._micro(q, corner, ix.add(ix.mul(n_block, block), j), part)
 
@@ -336,6 +341,7 @@ class _Contraction:
     def _rows(self) -> Callable[[Point, Point, Point], Scalar]:
         """How an element of A is loaded: in place where it lies in memory as it is, else from a staged copy."""
         f, w = self.form, self.w
+        self.across = False
         if f.stage is None and self._in_place():
             pull = self._pull()
             return lambda q, m, k: f.a(pull, q, m, k)
@@ -395,7 +401,35 @@ class _Contraction:
         index = body[0].index
         if any(type(atom).__name__ in ("Div", "Mod", "Dyn") for atom, _ in index.terms):
             return False
+        if f.m and f.k:
+            step_m, step_k = (ix.coefficient(index, f"{name}{len(dims) - 1}") for name, dims in (("m", f.m), ("k", f.k)))
+            self.across = step_m == 1 and isinstance(step_k, int) and step_k >= ACROSS
         return True
+
+    def _gather_rows(self, q: Point, corner: list[Index]) -> None:
+        """Copy a tile's rows, which lie across k in memory, to where the item's panels find them together.
+
+        A step of k is a line of memory apart, at worst a page and in one set of the caches: each is read once then, not once
+        for every panel.
+        """
+        f, w = self.form, self.w
+        count = self.tile[-1]
+        rows = w.scratch(self.dtype, count * self.k_total, "worker")
+        width = 1 << (count - 1).bit_length()
+        pull = self._pull()
+
+        def step(k: Point) -> None:
+            with w.loop("vector", count, width, count == width) as v:
+                x = f.a(pull, q, (*corner[:-1], ix.add(corner[-1], v)), k)
+                w.store(rows, ix.add(ix.mul(linear(k, f.k), count), v), x)
+
+        self._over(f.k, (), step)
+
+        def load(q: Point, m: Point, k: Point) -> Scalar:
+            row = ix.sub(m[-1], corner[-1])
+            return w.load(rows, ix.add(ix.mul(linear(k, f.k), count), row), self.dtype, pinned=True)
+
+        self.a_load = load
 
     # -- B: packed panels
 

@@ -70,6 +70,9 @@ CASES = {
     "rows in two dims": ([(2, 5, 20), (40, 20)], lambda a, b: dot(a, b, 2, 1)),
     "attention scores": ([(2, 6, 3, 8), (2, 6, 3, 8)], lambda a, b: softmax(dot(a, b, 3, 3, ((0, 2), (0, 2))))),
     "long k": ([(700, 30), (700, 40)], lambda a, b: dot(a, b, 0, 0)),
+    "rows across k": ([(40, 150), (40, 100), (150, 1)], lambda a, b, c: relu(dot(a, b, 0, 0) + c)),
+    "rows across two dims of k": ([(3, 20, 260), (3, 20, 70)], lambda a, b: O["dot"](a, b, batch=((), ()), contract=((0, 1), (0, 1)))),
+    "rows across k, batched, float64": ([((2, 9, 130), D.f64), ((2, 9, 65), D.f64)], lambda a, b: dot(a, b, 1, 1, ((0,), (0,)))),
     "bfloat16 product": ([((30, 20), D.bf16), ((20, 50), D.bf16)], dot),
     "float64 product": ([((30, 20), D.f64), ((20, 50), D.f64)], dot),
     "integer product": ([((30, 20), D.i32), ((20, 50), D.i32)], dot),
@@ -109,6 +112,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_rows_across_k_are_gathered():
+    graph = build([(40, 150), (40, 100)], lambda a, b: dot(a, b, 0, 0))
+    assert "worker" in str([k for k in lower(graph, 16).kernels.values()][-1])
+
+
 def test_compiled(name: str) -> None:
     check(build(*CASES[name]))
 
