@@ -111,12 +111,12 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
 def test_rows_across_k_are_gathered():
     graph = build([(40, 150), (40, 100)], lambda a, b: dot(a, b, 0, 0))
     assert "worker" in str([k for k in lower(graph, 16).kernels.values()][-1])
 
 
+@pytest.mark.parametrize("name", CASES)
 def test_compiled(name: str) -> None:
     check(build(*CASES[name]))
 
