@@ -116,7 +116,12 @@ class Layer:
         try:
             if rule is not None and rule.by_content:
                 return self._copied(key, rule)
-            check_inside(os.path.dirname(path))
+            try:
+                check_inside(os.path.dirname(path))
+            except TrustError:
+                if self.writable:  # `put` says so here too
+                    return "untrusted"
+                raise
             fd, st = open_own(path)
             if st.st_size > _SIZE_LIMIT:
                 raise EntryError(f"{st.st_size} bytes is more than an entry may have")

@@ -182,9 +182,9 @@ def test_folders_that_others_can_write_are_refused(stored, opened, which, mode):
     at = components(folder, path)[which]
     os.chmod(at, mode)
     cache = opened()
-    if cache.own is None or which == "shard":
+    if cache.own is None:
         assert refused(cache, key, f"{at} can be written by others")
-    else:  # a folder of ours that is not used at all is told when something is put there
+    else:  # a folder of ours that is not used is told when something is put there
         assert read(cache, key) is None and cache.counts == {"miss.untrusted": 1}
         with pytest.warns(log.IngotWarning, match=f"in memory only: {at} can be written by others"):
             cache.put(*_another(key), 5.0)
@@ -192,6 +192,18 @@ def test_folders_that_others_can_write_are_refused(stored, opened, which, mode):
 
 def _another(key):
     return key[:2] + "0" * 62, b""
+
+
+def said(cache, key, told):
+    """The one warning that a refused folder costs: at the lookup of a shared layer, when something is put into ours."""
+    if cache.own is None:
+        assert len(told) == 1
+        return str(told[0].message)
+    assert not told
+    with pytest.warns(log.IngotWarning, match="in memory only") as told:
+        cache.put(*_another(key), 5.0)
+    assert len(told) == 1
+    return str(told[0].message)
 
 
 @as_root
@@ -205,8 +217,7 @@ def test_folders_of_another_user_are_refused(stored, opened, which):
         warnings.simplefilter("always")
         assert read(cache, key) is None
     assert cache.counts == {"miss.untrusted": 1}
-    why = cache.layers[0].refused or str(told[0].message)
-    assert f"{at} belongs to user {OTHER}" in why
+    assert f"{at} belongs to user {OTHER}" in said(cache, key, told)
 
 
 @pytest.mark.parametrize("which", ["cache", "version", "shard"])
@@ -220,7 +231,7 @@ def test_symlinks_in_place_of_folders_are_refused(stored, opened, which):
         warnings.simplefilter("always")
         assert read(cache, key) is None
     assert cache.counts == {"miss.untrusted": 1}
-    assert f"{at} is a symlink" in (cache.layers[0].refused or str(told[0].message))
+    assert f"{at} is a symlink" in said(cache, key, told)
 
 
 def test_symlinks_of_ours_above_the_cache_are_resolved_and_what_they_lead_to_is_checked(stored, tmp_path):
