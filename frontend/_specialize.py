@@ -111,9 +111,19 @@ class _Builder:
                 if t._storage is not None:
                     captured.setdefault(id(t._storage), name)
 
+        for o in self.roots.optimizers:
+            for p, state in o.state.items():
+                of = captured.get(id(p._storage), "state")
+                for k, t in state.items():
+                    if isinstance(t, Tensor) and t._storage is not None:
+                        captured.setdefault(id(t._storage), f"{of}.{k}")
+
         def called(i: int, s: Source) -> str:
             if s.kind in ("arg", "number"):
                 return self.names[s.of]
+            if s.kind == "cell":
+                _, key, index = s.of
+                return str(key) if index is None else f"{key}[{index}]"
             return captured.get(id(s.of), f"captured{i}") if s.kind == "storage" else f"{s.kind}{i}"
 
         return tuple(called(i, s) for i, s in enumerate(sources))

@@ -14,7 +14,7 @@ from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.trust import open_regular
 
-__all__ = ["CONSIDERED", "IGNORED", "Difference", "Near", "differences", "in_words", "nearest"]
+__all__ = ["CONSIDERED", "IGNORED", "Difference", "Near", "differences", "in_words", "nearest", "short"]
 
 CONSIDERED = (
     "the graph's text (ops, types, constants), the target level, the sources of the compiler, llvmlite and LLVM versions, "
@@ -65,7 +65,8 @@ def nearest(layers: Sequence[Layer], key: str, preimage: dict[str, Any], name: s
         stored = _preimage(layer, listed)
         if stored is None:
             continue
-        found = [*_of_signatures(str(record.get("signature", "")), signature), *differences(stored, preimage)]
+        found = _of_signatures(str(record.get("signature", "")), signature)
+        found += [d for d in differences(stored, preimage) if not (found and d.field.startswith("graph"))]  # it follows from them
         rank = (len({d.field.partition(".")[0] for d in found if not d.field.startswith("argument")}), len(found), listed.key)
         if best is None or rank < best[0]:
             best = rank, Near(listed.key, layer.folder, record, found)
@@ -76,7 +77,7 @@ def in_words(layers: Sequence[Layer], key: str, preimage: dict[str, Any], name: 
     """One line: how what was wanted differs from the nearest stored entry."""
     near = nearest(layers, key, preimage, name, signature)
     if near is None:
-        return f"the cache holds no code of {name}{signature and ' ' + _short(signature)}"
+        return f"the cache holds no code of {name}{signature and ' ' + short(signature)}"
     shown = [str(d) for d in near.differences[:3]]
     more = len(near.differences) - len(shown)
     return f"the nearest stored code ({near.key[:12]}) differs: {'; '.join(shown)}" + (f" and {more} more" if more > 0 else "")
@@ -105,7 +106,8 @@ def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
 def _of_texts(a: Any, b: Any, digest: Any) -> list[Difference]:
     if isinstance(a, str) and isinstance(b, str):
         x, y = a.splitlines(), b.splitlines()
-        at = next((i for i, (p, q) in enumerate(zip(x, y)) if p != q), min(len(x), len(y)))
+        differ = [i for i, (p, q) in enumerate(zip(x, y)) if p != q] or [min(len(x), len(y))]
+        at = differ[1] if differ[0] == 0 and len(differ) > 1 else differ[0]  # the first line is long, and changes with any other
         line = [lines[at].strip() if at < len(lines) else "(its end)" for lines in (x, y)]
         return [Difference(f"graph, line {at + 1}", line[0], line[1])]
     import hashlib
@@ -157,8 +159,9 @@ def _preimage(layer: Layer, e: Listed) -> dict[str, Any] | None:
 
 
 def _shown(value: Any) -> str:
-    return "absent" if value is None else _short(str(value))
+    return "absent" if value is None else short(str(value))
 
 
-def _short(text: str, width: int = 100) -> str:
+def short(text: str, width: int = 100) -> str:
+    """The text, cut where it is longer than `width`."""
     return text if len(text) <= width else text[: width - 1] + "…"

@@ -9,7 +9,7 @@ from typing import Any
 from ingot.runtime import switches
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import misses
-from ingot.runtime.cache.explain import CONSIDERED, IGNORED, Near, nearest
+from ingot.runtime.cache.explain import CONSIDERED, IGNORED, Near, nearest, short
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT, CommandError
@@ -50,7 +50,7 @@ def _tell(key: str, name: str, record: dict, again: list[dict], stored: bool, kn
     where = f"  {record['file']}:{record.get('line', '?')}" if "file" in record else ""
     print(f"{name}  {key[:12]}{where}")
     if record.get("signature"):
-        print(f"signature: {record['signature']}")
+        print(f"signature: {short(str(record['signature']), 200)}")
     if again:
         times = "once" if len(again) == 1 else f"{len(again)} times"
         state = "stored now" if stored else "not stored now"
