@@ -158,13 +158,13 @@ class Cache:
             misses.record(self.own.folder, key, reason, provenance, preimage)
 
     def note(self, name: str) -> dict[str, Any]:
-        """A small JSON object kept beside the entries, by name; {} where there is none."""
+        """A small JSON object kept beside the entries, by name: that of all layers, the first one's word first."""
+        found: dict[str, Any] = {}
         for layer in self.layers:
-            if layer.check() and layer.owned():  # of a store that anybody may write, only entries are believed
-                records = journal.read(os.path.join(layer.folder, name + ".json"))
-                if records:
-                    return records[-1]
-        return {}
+            if layer.check():
+                for record in journal.read(os.path.join(layer.folder, name + ".json"))[-1:]:
+                    found = {**record, **found}
+        return found
 
     def set_note(self, name: str, value: dict[str, Any]) -> None:
         """Keep a small JSON object beside the entries; forgotten where nothing can be written."""

@@ -262,6 +262,10 @@ def test_notes(cache):
     assert cache.note("toolchain") == {}
     cache.set_note("toolchain", {"1.0": "22"})
     assert cache.note("toolchain") == {"1.0": "22"}
+    shared = Cache(os.path.join(os.path.dirname(cache.own.folder), "shared"))
+    shared.set_note("toolchain", {"1.0": "21", "2.0": "23"})
+    both = Cache(cache.own.folder, (shared.own.folder,))
+    assert both.note("toolchain") == {"1.0": "22", "2.0": "23"}
 
 
 def test_log_tells_hits_and_misses(cache, make_entry, monkeypatch, capsys):

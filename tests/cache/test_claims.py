@@ -146,11 +146,13 @@ def test_the_nearest_entry_is_the_one_that_differs_least(cache, make_entry):
     assert found.key == near and [d.field for d in found.differences] == ["sources"]
     found = nearest(cache.layers, near, wanted, "f", "(x: f32[4]) -> (f32[1])")
     assert found.key == far
-    assert [d.field for d in found.differences] == ["argument x", "sources", "graph, line 2", "toolchain.llvm"]
+    assert [d.field for d in found.differences] == ["argument x", "sources", "toolchain.llvm"]
     assert str(found.differences[0]) == "argument x is f32[4], stored is f32[3]"
     assert nearest(cache.layers, KEY, wanted, "g") is None
     kept = {"text_sha256": "0" * 64, **{k: v for k, v in doc.items() if k != "text"}}
     assert [d.field for d in differences(doc, kept)] == ["graph"]
+    assert [d.field for d in differences({"text": "func 1\n a\n b"}, {"text": "func 2\n a\n c"})] == ["graph, line 3"]
+    assert [d.field for d in differences({"text": "func 1\n a"}, {"text": "func 2\n a"})] == ["graph, line 1"]
 
 
 def test_two_processes_compile_once(tmp_path):
