@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from benchmarks.workloads import Workload
 __all__ = ["Result", "measure"]
 
 BLOCK = 0.04  # seconds of calls per contender and round, at least one call
-PAUSE = 0.003  # between contenders: the last one's workers go to sleep
+PAUSE = 0.02  # between contenders: the last one's workers stop spinning and go to sleep
 
 
 @dataclass
@@ -99,9 +100,9 @@ def _take_turns(w: Workload, taking_part: list[tuple[Contender, Run, int, Result
     gc.disable()
     try:
         began = time.perf_counter()
+        order = random.Random(0)  # nobody always follows the same one
         for i in range(rounds):
-            for k in range(len(taking_part)):
-                contender, run, count, result = taking_part[(k + i) % len(taking_part)]
+            for contender, run, count, result in order.sample(taking_part, len(taking_part)):
                 with contender.mode(w.training):
                     run()
                     start = time.perf_counter()
