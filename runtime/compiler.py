@@ -30,7 +30,6 @@ from ingot.runtime.frozen import FrozenError, frozen, is_frozen
 if TYPE_CHECKING:
     from ingot.backends.cpu.level import Level
     from ingot.ir.graph import Graph
-    from ingot.ir.loop.program import Program
 
 __all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "host_level", "pool_code", "target_of"]
 
@@ -102,7 +101,7 @@ def pool_code(arch: str | None = None) -> bytes:
     if found is not None:
         found.close()
         return bytes(found.entry.code)
-    _refuse_if_frozen("worker pool", key, preimage)
+    _refuse_if_frozen("worker pool", key, preimage, {})
     if toolchain.correct():
         return pool_code(arch)
     the_cache().record_miss(key, {"name": "worker pool", "target": arch}, preimage)
@@ -163,7 +162,7 @@ def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provena
     """Compile what the cache lacks, or find what another process has compiled meanwhile."""
     provenance = {"name": graph.name, **_place(graph), **(provenance or {}), "signature": _signature(graph), "target": level.name}
     the_cache().record_miss(key, provenance, preimage)
-    _refuse_if_frozen(graph.name, key, preimage, provenance["signature"])
+    _refuse_if_frozen(graph.name, key, preimage, provenance)
     if toolchain.correct():
         preimage = _preimage("graph", graph.text, level)
         key = keys.key_of(preimage)
@@ -172,17 +171,11 @@ def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provena
 
 
 def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any]) -> Code:
+    from ingot.runtime.build import build
+
     times: dict[str, float] = {}
-    with log.timed("import", times):
-        from ingot.backends import cpu
-        from ingot.ir.lower import lower
     stages = observe.before_lowering(graph)
-    with log.timed("lower", times):
-        program = lower(graph, lanes=level.lanes(32))
-    observe.after_lowering(program)
-    with log.timed("codegen", times):
-        built = cpu.build(program, level)
-    manifest = _manifest(graph, program, built)
+    program, built, manifest = build(graph, level, times)
     texts = {"graph": str(graph), "program": observe.program_text(program)}
     if switches.get("INGOT_DUMP"):
         observe.dump(key, graph.name, {"graph": texts["graph"], **stages, "program": texts["program"], "llvm": built.llvm}, built.so)
@@ -206,15 +199,16 @@ def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict,
         the_cache().put(key, entry_format.pack(key, so, manifest, record, preimage, texts), ms)
 
 
-def _refuse_if_frozen(name: str, key: str, preimage: bytes, signature: str = "") -> None:
+def _refuse_if_frozen(name: str, key: str, preimage: bytes, provenance: dict[str, Any]) -> None:
     if not is_frozen():
         return
     counts["refused"] += 1
     from ingot.runtime.cache import explain
 
-    why = explain.in_words(the_cache().layers, key, json.loads(preimage), name, signature)
+    why = explain.in_words(the_cache().layers, key, json.loads(preimage), name, provenance.get("signature", ""))
+    where = f" ({provenance['file']}:{provenance['line']})" if "file" in provenance else ""
     raise FrozenError(
-        f"{name} would have to be compiled, and compiling is frozen: {why}. To have it in the cache, run it once without "
+        f"{name}{where} would have to be compiled, and compiling is frozen: {why}. To have it in the cache, run it once without "
         f"frozen (or `ingot cache warm`); more: ingot cache explain {key[:12]}",
         key,
     )
@@ -266,29 +260,6 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 # -- manifests and texts ---------------------------------------------------------------------------------------------
-
-
-def _manifest(graph: Graph, program: Program, built: Any) -> dict[str, Any]:
-    """How to call the code: see runtime/executable.py. A check's `node` is its place in the graph, `location` comes later."""
-    where: dict[Any, int] = {}
-    for i, n in enumerate(graph.nodes):
-        where.setdefault(n.loc, i)
-    ins, outs = program.in_types, program.out_types
-    nbytes = sum(t.nbytes for t in (*ins, *outs)) + built.arena_bytes
-    return {
-        "entry": built.entry,
-        "slots": [t.dtype.name if i in program.scalars else "address" for i, t in enumerate(ins)] + ["address"] * len(outs),
-        "arena_bytes": built.arena_bytes,
-        "scratch_bytes": built.scratch_bytes,
-        "checks": {
-            str(code): {"message": message, **({"node": where[loc]} if loc is not None and loc in where else {})}
-            for code, (message, loc) in sorted(program.checks.items())
-        },
-        "aliases": {str(o): list(i) for o, i in sorted(program.aliases.items())},
-        "inputs": [str(t) for t in ins],
-        "outputs": [str(t) for t in outs],
-        "tiny": nbytes <= 16 << 10 and all(type(s).__name__ != "Repeat" for s in program.steps),
-    }
 
 
 class _Where:

@@ -22,6 +22,7 @@ from ingot.ir.op import Op
 from ingot.ir.types import TensorType
 from ingot.runtime import executor, memory
 from ingot.runtime.array import HOST, Array, again, ready
+from ingot.runtime.frozen import FrozenError
 
 __all__ = ["Recorder", "Plan", "current", "flush", "here", "user_location", "PENDING_LIMIT", "stats"]
 
@@ -162,10 +163,12 @@ class Recorder:
             buffers = [memory.allocate(a.type.nbytes) for a in outs]
             slots += [b.address for b in buffers]
             plan.run(*slots)
+        except FrozenError:  # nothing has run, all stays pending
+            raise
         except Exception as error:
             self._failed(alive, error)
             return
-        except BaseException:  # Ctrl-C: nothing has run, all stays pending
+        except BaseException:  # Ctrl-C: likewise
             raise
         for a, b in zip(outs, buffers):
             a.buffer = b

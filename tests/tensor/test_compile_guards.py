@@ -128,7 +128,7 @@ def test_frozen_by_a_block_or_the_environment(monkeypatch):
     def thrice(x, scale):
         return x * 3 * scale
 
-    with ingot.frozen(), pytest.raises(FrozenError, match="thrice would have to be compiled.*holds no code of thrice"):
+    with ingot.frozen(), pytest.raises(FrozenError, match=r"thrice \(.*test_compile_guards.py:\d+\) would have to be compiled.*holds no code of thrice"):
         ingot.compile(thrice)(ingot.ones(5), ingot.ones(1))
     ingot.compile(thrice)(ingot.ones(5), ingot.ones(1))
     with ingot.frozen():
@@ -141,6 +141,17 @@ def test_frozen_by_a_block_or_the_environment(monkeypatch):
     assert len(told.value.key) == 64
     with ingot.frozen(False):
         ingot.compile(thrice)(ingot.ones(7), ingot.ones(1))
+
+
+@pytest.mark.compiled
+def test_what_is_eager_stays_pending_when_frozen():
+    x = ingot.ones(3, 7) * 5
+    with ingot.frozen():
+        y = x + 17.5
+        for _ in range(2):
+            with pytest.raises(FrozenError, match=r"eager \(.*test_compile_guards.py:\d+\) would have to be compiled"):
+                y.tolist()
+    assert y.tolist() == [[22.5] * 7] * 3
 
 
 @pytest.mark.compiled
