@@ -63,7 +63,7 @@ def fast_call(
     """The generated function for calls whose positional arguments are like `leaves`; None where only the long way will do."""
     if any(value is _MISSING for _, _, value in guards.cells):
         return None
-    if guards.containers or guards.objects or any(s.kind == "attribute" for s in spec.sources) or len(leaves) > 64:
+    if any(s.kind == "attribute" for s in spec.sources) or len(leaves) > 64:
         return None
     c = _Source()
     c.add("rec = here.recorder")
@@ -134,6 +134,8 @@ def _guards(c: _Source, guards: Guards) -> None:
         c.need(f"{c.name(cell)}.cell_contents is {c.name(value)}")
     for slot, was_none in guards.slots:
         c.need(f"({c.name(slot)}.grad is None) is {was_none}")
+    if guards.containers or guards.objects or guards.classes:
+        c.need(f"{c.name(guards)}.changed() is None")
 
 
 def _inputs(c: _Source, spec: Specialization, numbers: Sequence[int]) -> tuple[list[str], list[str]]:

@@ -1,31 +1,35 @@
 """Guards: what Python would have seen in a call, beside its arguments, and whether it would see the same again.
 
 Found without running anything: the globals and closures of the function and of every user function it can reach, and the
-modules and optimizers among them. What can change only through a Module or a parameter group is looked at again when the
-epoch has moved; the rest is compared at each call, mostly by identity.
+modules and optimizers among them. Of their attributes, those count that the trace looked at (`_reads.py`). What can change
+only through a Module or a parameter group is looked at again when the epoch has moved; the rest is compared at each call,
+mostly by identity.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import types
+from abc import ABCMeta
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from ingot._reads import Reads, ours
 from ingot._tensor import Tensor
 from ingot.ir.dtypes import DType
 from ingot.runtime.epoch import EPOCH
-from ingot.runtime.recorder import _OURS, _is_ours
 
 __all__ = ["Roots", "Guards", "find_roots"]
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice)
 _MISSING = object()
 _SMALL = 256  # items of a container that are looked at
-
-
-def _ours(filename: str) -> bool:
-    found = _OURS.get(filename)
-    return _is_ours(filename) if found is None else found
+_CONTAINERS = (list, dict, set, deque, np.ndarray)  # what can change and stay the same object
+_NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
 
 
 def is_module(x: Any) -> bool:
@@ -35,7 +39,7 @@ def is_module(x: Any) -> bool:
 
 def is_optimizer(x: Any) -> bool:
     """Whether `x` is an Optimizer."""
-    return hasattr(x, "param_groups") and hasattr(x, "state") and hasattr(x, "zero_grad")
+    return not isinstance(x, dict) and all(hasattr(x, name) for name in ("param_groups", "state", "zero_grad"))
 
 
 class Roots:
@@ -46,6 +50,7 @@ class Roots:
         self.modules: list[Any] = []
         self.optimizers: list[Any] = []
         self.objects: list[Any] = []  # other objects with attributes
+        self.classes: list[type] = []  # the user's: of these objects, and those that functions name
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
         self._seen: set[int] = set()
@@ -53,7 +58,11 @@ class Roots:
 
     def add(self, x: Any, depth: int = 0) -> None:
         """Take in a value, and what can be reached from it."""
-        if isinstance(x, (*PLAIN, Tensor, type, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
+        if isinstance(x, (*PLAIN, Tensor, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
+            return
+        if isinstance(x, type):
+            if type(x) in (type, ABCMeta) and not _library(x):
+                self._methods(x, depth)
             return
         self._seen.add(id(x))
         self._keep.append(x)
@@ -61,7 +70,7 @@ class Roots:
         if isinstance(wrapped, (types.FunctionType, types.MethodType)):
             self.add(wrapped, depth)
         if isinstance(x, types.FunctionType):
-            if not _ours(x.__code__.co_filename):
+            if not ours(x.__code__.co_filename):
                 self._function(x, depth)
         elif isinstance(x, types.MethodType):
             self.add(x.__func__, depth)
@@ -80,7 +89,7 @@ class Roots:
                 self.add(item, depth + 1)
         elif isinstance(x, types.ModuleType):
             pass
-        elif hasattr(x, "__dict__") and not _library(type(x)):
+        elif hasattr(x, "__dict__") and (not _library(type(x)) or _namespace(x)):
             self.objects.append(x)
             self._methods(type(x), depth)
             for item in list(vars(x).values())[:_SMALL]:
@@ -100,6 +109,8 @@ class Roots:
         if id(cls) in self._seen:
             return
         self._seen.add(id(cls))
+        self._keep.append(cls)
+        self.classes += [c for c in cls.__mro__ if c not in self.classes and not _library(c)]
         for base in cls.__mro__:
             for item in vars(base).values():
                 fn = getattr(item, "__func__", item)
@@ -146,9 +157,11 @@ def _library(x: Any) -> bool:
     top = (name or "").partition(".")[0]
     if top in ("ingot", "numpy", "builtins", "ml_dtypes"):
         return True
-    import sys
-
     return top in getattr(sys, "stdlib_module_names", ()) and top != "__main__"
+
+
+def _namespace(x: Any) -> bool:
+    return any((base.__module__, base.__qualname__) in _NAMESPACES for base in type(x).__mro__)
 
 
 def _names(code: types.CodeType) -> list[str]:
@@ -158,6 +171,11 @@ def _names(code: types.CodeType) -> list[str]:
         if isinstance(c, types.CodeType):
             found += _names(c)
     return found
+
+
+def _strings(code: types.CodeType) -> list[str]:
+    """The strings in a code object: names for getattr, maybe."""
+    return [s for c in code.co_consts for s in (_strings(c) if isinstance(c, types.CodeType) else [c] if isinstance(c, str) else [])]
 
 
 def find_roots(fn: Callable, values: list[Any]) -> Roots:
@@ -180,7 +198,17 @@ def _describe(x: Any, depth: int = 0) -> Any:
         return (type(x), *[_describe(i, depth + 1) for i in x])
     if isinstance(x, dict) and depth < 3 and len(x) <= _SMALL:
         return (type(x), *[(_describe(k, depth + 1), _describe(v, depth + 1)) for k, v in x.items()])
+    if isinstance(x, (set, frozenset)) and len(x) <= _SMALL:
+        return (type(x), frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in x))
+    if isinstance(x, deque) and depth < 3 and len(x) <= _SMALL:
+        return (deque, *[_describe(i, depth + 1) for i in x])
+    if isinstance(x, np.ndarray) and not x.dtype.hasobject:
+        return (np.ndarray, x.dtype.str, x.shape, _digest(x))
     return _Same(x)
+
+
+def _digest(x: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, digest_size=16).digest()
 
 
 class _Same:
@@ -200,20 +228,40 @@ class _Same:
         return f"{type(self.x).__name__} at {id(self.x):#x}"
 
 
+class _ById(_Same):
+    """The same, in a set."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self.x)
+
+
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
+_TABLES = ("_parameters", "_buffers", "_modules")
 
 
-def _module_state(m: Any, rebound: frozenset[str]) -> dict[str, Any]:
+def _module_state(m: Any, rebound: frozenset[str], watched: set[str] | None) -> dict[str, Any]:
+    """What is watched of a Module: its parameters, buffers and submodules, and the attributes `watched` (None: all)."""
     out: dict[str, Any] = {}
-    for k, v in vars(m).items():
-        if k in _MODULE_SKIP:
-            continue
-        if k in ("_parameters", "_buffers", "_modules"):
-            for n, t in v.items():
-                out[n] = type(t) if n in rebound else _describe(t)
-        else:
-            out[k] = type(v) if k in rebound else _describe(v)
+    d = vars(m)
+    for k in d if watched is None else watched:
+        if k in d and k not in _MODULE_SKIP and k not in _TABLES:
+            out[k] = type(d[k]) if k in rebound else _describe(d[k])
+    for table in _TABLES:
+        for n, t in d[table].items():
+            out[n] = type(t) if n in rebound else _describe(t)
     return out
+
+
+def _object_state(o: Any, watched: set[str] | None) -> dict[str, Any]:
+    d = vars(o)
+    return {k: _describe(d[k]) for k in (d if watched is None else watched) if k in d}
+
+
+def _class_state(c: type, names: set[str]) -> dict[str, Any]:
+    """The settings among the attributes of a class: values, not methods."""
+    return {k: _describe(v) for k, v in vars(c).items() if k in names and k[:2] != "__" and isinstance(v, (*PLAIN, tuple, *_CONTAINERS))}
 
 
 def _optimizer_state(o: Any) -> dict[str, Any]:
@@ -241,27 +289,55 @@ class Guards:
         self.leaf_names: Sequence[str] = ()
         self.by_reference: dict[int, Tensor] = {}  # arguments that must be these very tensors, for they are captured too
         self.epoch = EPOCH[0]
-        self.modules = [(m, type(m).__name__, _module_state(m, frozenset())) for m in roots.modules]
+        self.watched: dict[int, set[str] | None] = {}  # id of a module or object -> its attributes that count
+        self.modules = [(m, type(m).__name__, _module_state(m, frozenset(), None)) for m in roots.modules]
         self.optimizers = [(o, type(o).__name__, _optimizer_state(o)) for o in roots.optimizers]
-        self.objects = [(o, type(o).__name__, {k: _describe(v) for k, v in vars(o).items()}) for o in roots.objects]
+        self.objects = [(o, type(o).__name__, _object_state(o, None)) for o in roots.objects]
+        codes = [f.__code__ for f in roots.functions if f.__name__ != "__init__"]
+        self.class_names = {n for c in codes for n in (*_names(c), *_strings(c))}
+        self.classes = [(c, s) for c, s in ((c, _class_state(c, self.class_names)) for c in roots.classes) if s]
         self.names = []
-        self.containers = []
+        self.containers: list[tuple[Any, str, Any]] = []
         for space, name, text in roots.names:
             value = space.get(name, _MISSING)
             self.names.append((space, name, text, value))
-            if isinstance(value, (list, dict)):
-                self.containers.append((value, text, _describe(value)))
+            self._contain(value, text)
         self.cells = []
         for cell, name in roots.cells:
             value = _content(cell)
             self.cells.append((cell, name, value))
-            if isinstance(value, (list, dict)):
-                self.containers.append((value, name, _describe(value)))
+            self._contain(value, name)
+
+    def _contain(self, value: Any, text: str) -> None:
+        if isinstance(value, _CONTAINERS):
+            self.containers.append((value, text, _describe(value)))
+
+    def narrow(self, reads: Reads) -> None:
+        """Of modules and objects, watch only what the trace looked at: `reads`."""
+        modules, objects = self.modules, self.objects
+        self.modules, self.objects = [], []
+        for m, text, seen in modules:
+            watched = self.watched[id(m)] = reads.of(m)
+            if watched is None:
+                self.modules.append((m, text, seen))
+            elif watched:
+                before = {k: v for k, v in seen.items() if k in watched or any(k in vars(m)[t] for t in _TABLES)}
+                self.modules.append((m, text, before))
+            if not _library(type(m)):  # its lists and dicts may change without an epoch
+                for k, v in vars(m).items():
+                    if k in seen and k[:1] != "_" and (watched is None or k in watched) and isinstance(v, _CONTAINERS):
+                        self.containers.append((v, f"{text}.{k}", seen[k]))
+        for o, text, seen in objects:
+            watched = self.watched[id(o)] = reads.of(o)
+            if watched is None or any(k in vars(o) or not hasattr(type(o), k) for k in watched):
+                self.objects.append((o, text, seen if watched is None else {k: v for k, v in seen.items() if k in watched}))
 
     def set_rebound(self, rebound: dict[int, set[str]]) -> None:
         """Attributes that calls assign themselves are compared by type only."""
         self.rebound = {k: frozenset(v) for k, v in rebound.items()}
-        self.modules = [(m, n, _module_state(m, self.rebound[id(m)]) if id(m) in self.rebound else s) for m, n, s in self.modules]
+        for i, (m, text, _) in enumerate(self.modules):
+            if id(m) in self.rebound:
+                self.modules[i] = (m, text, _module_state(m, self.rebound[id(m)], self.watched.get(id(m))))
 
     def aliased(self, leaves: Sequence[Any]) -> str | None:
         """How arguments share memory with captured tensors in another way than they did; None if they do not."""
@@ -290,13 +366,9 @@ class Guards:
         for slot, was_none in self.slots:
             if (slot.grad is None) is not was_none:
                 return f"a gradient is {'None' if slot.grad is None else 'a tensor'}, it was {'None' if was_none else 'a tensor'}"
-        for value, text, seen in self.containers:
-            if _describe(value) != seen:
-                return f"{text} has changed"
-        for o, text, seen in self.objects:
-            for k, v in vars(o).items():
-                if k not in seen or _describe(v) != seen[k]:
-                    return f"{text}.{k} is {_text(v)}, it was {seen.get(k, 'not there')}"
+        changed = self.changed()
+        if changed is not None:
+            return changed
         if EPOCH[0] != self.epoch:
             now_epoch = EPOCH[0]
             reason = self._slow()
@@ -305,9 +377,24 @@ class Guards:
             self.epoch = now_epoch
         return None
 
+    def changed(self) -> str | None:
+        """What differs in containers, objects and classes, which no epoch watches."""
+        for value, text, seen in self.containers:
+            if _describe(value) != seen:
+                return f"{text} has changed"
+        for o, text, seen in self.objects:
+            now = _object_state(o, self.watched.get(id(o)))
+            if now != seen:
+                return _difference(text, seen, now)
+        for c, seen in self.classes:
+            now = _class_state(c, self.class_names)
+            if now != seen:
+                return _difference(c.__name__, seen, now)
+        return None
+
     def _slow(self) -> str | None:
         for m, text, seen in self.modules:
-            now = _module_state(m, self.rebound.get(id(m), frozenset()))
+            now = _module_state(m, self.rebound.get(id(m), frozenset()), self.watched.get(id(m)))
             if now != seen:
                 return _difference(text, seen, now)
         for o, text, seen in self.optimizers:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ingot._guards import Guards, Roots, find_roots
 from ingot._pytree import flatten, unflatten
+from ingot._reads import Reads
 from ingot._tensor import Tensor, wrap
 from ingot.ir.dtypes import f64
 from ingot.runtime.capture import TRACING, AliasedArgument, CaptureError, LeakedTensorError, Source, Trace, run_traced
@@ -297,7 +298,9 @@ def _traced(b: _Builder, fn: Callable, structure: Any) -> tuple[Specialization, 
     guards = Guards(b.roots)
     try:
         args, kwargs = unflatten(structure, b.given)
-        result = run_traced(b.trace, lambda: fn(*args, **kwargs))
+        with Reads([*b.roots.modules, *b.roots.objects]) as reads:
+            result = run_traced(b.trace, lambda: fn(*args, **kwargs))
+        guards.narrow(reads)
         return run_traced(b.trace, lambda: _assemble(b, result, guards)), guards, b.trace
     finally:
         b.undo()
