@@ -9,11 +9,14 @@ import ingot._tensor
 import ingot.dispatch
 import ingot.functions.arrange
 import ingot.functions.binary
+import ingot.functions.bits
 import ingot.functions.constants
 import ingot.functions.creation
 import ingot.functions.cumulative
 import ingot.functions.einsum
+import ingot.functions.gamma
 import ingot.functions.index
+import ingot.functions.integers
 import ingot.functions.join
 import ingot.functions.matmul
 import ingot.functions.norm
@@ -22,6 +25,7 @@ import ingot.functions.search
 import ingot.functions.select
 import ingot.functions.shape
 import ingot.functions.sort
+import ingot.functions.statistics
 import ingot.functions.typeinfo
 import ingot.functions.unary
 from ingot.functions.methods import install

@@ -12,6 +12,7 @@ from ingot.functions.common import (
     ShapeError,
     Tensor,
     apply,
+    cast,
     check_tensor,
     dim_list,
     dtypes,
@@ -23,8 +24,8 @@ from ingot.functions.common import (
 from ingot.functions.shape import diagonal_steps, reshape, transpose, two_dims
 
 __all__ = [
-    "as_strided", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal_scatter", "flip", "fliplr", "flipud", "repeat_interleave",
-    "roll", "rot90", "select_scatter", "slice_scatter", "tile", "tril", "triu", "vander",
+    "as_strided", "as_strided_scatter", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal_scatter", "flip", "fliplr",
+    "flipud", "repeat_interleave", "roll", "rot90", "select_scatter", "slice_scatter", "tile", "tril", "triu", "vander",
 ]  # fmt: skip
 
 
@@ -275,29 +276,60 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     RuntimeError unless `input` is contiguous, or beyond its memory.
     """
     check_tensor("as_strided", input)
+    if not input.is_contiguous() or input.storage_offset():
+        raise RuntimeError("as_strided: the input must be contiguous; call contiguous() first")
+    return _as_strided(input, *_strided(input.numel(), size, stride, storage_offset))
+
+
+def _strided(n: int, size: Sequence[int], stride: Sequence[int], storage_offset: int | None) -> tuple[tuple, tuple, int]:
+    """Shape, strides and offset. RuntimeError beyond a memory of `n` elements."""
     shape, strides = tuple(size), tuple(stride)
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
-    if not input.is_contiguous() or input.storage_offset():
-        raise RuntimeError("as_strided: the input must be contiguous; call contiguous() first")
     offset = storage_offset or 0
-    n = input.numel()
     last = offset + sum((d - 1) * s for d, s in zip(shape, strides))
     if math.prod(shape) and not (0 <= offset < n and 0 <= last < n):
         raise RuntimeError(
             f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} are out of bounds for {n} elements"
         )
-    return _as_strided(input, shape, strides, offset)
+    return shape, strides, offset
+
+
+def _places(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
+    place = apply("broadcast", scalar(offset, dtypes.i64), attrs=(shape,))
+    for d, s in enumerate(strides):
+        place = place + apply("iota", attrs=(dtypes.i64, shape, d)) * s
+    return place
 
 
 @composite
 def _as_strided(x: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
-    place = apply("broadcast", scalar(offset, dtypes.i64), attrs=(shape,))
-    for d, s in enumerate(strides):
-        place = place + apply("iota", attrs=(dtypes.i64, shape, d)) * s
+    place = _places(shape, strides, offset)
     if not math.prod(shape):
         return apply("broadcast", scalar(0, x.dtype), attrs=(shape,))
     return apply("index_get", apply("reshape", x, attrs=((x.numel(),),)), place, attrs=((0,),))
+
+
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """A copy of `input` with `src` where `as_strided` would read. RuntimeError for a `src` of another shape or beyond the memory."""
+    check_tensor("as_strided_scatter", input)
+    check_tensor("as_strided_scatter", src, "src", 2)
+    shape, strides, offset = _strided(input.numel(), size, stride, storage_offset)
+    if tuple(src.shape) != shape:
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}"
+        )
+    return _as_strided_scatter(input, cast(src, input.dtype), shape, strides, offset)
+
+
+@composite
+def _as_strided_scatter(x: Tensor, src: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
+    if not math.prod(shape):
+        return apply("reshape", x, attrs=(tuple(x.shape),))
+    flat = apply("reshape", x, attrs=((x.numel(),),))
+    return apply("reshape", apply("index_put", flat, src, _places(shape, strides, offset), attrs=((0,), "set")), attrs=(tuple(x.shape),))
 
 
 def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ingot.functions import binary, matmul, select, unary
-from ingot.functions.common import Tensor, check_tensor
+from ingot.functions import arrange, binary, gamma, integers, join, matmul, select, shape, unary
+from ingot.functions.common import Tensor, check_tensor, emit_out
 from ingot.functions.methods import in_place
 
 __all__ = ["clone", "conj", "conj_physical", "detach", "detach_", "fill", "fill_", "imag", "is_conj", "is_neg", "is_same_size", "real",
@@ -18,6 +19,8 @@ _TWINS: dict[Any, str] = {
     binary: "ldexp xlogy",
     select: "clamp clamp_max clamp_min clip",
     matmul: "addmv",
+    integers: "gcd lcm",
+    gamma: "i0",
 }
 for _module, _names in _TWINS.items():
     for _name in _names.split():
@@ -62,6 +65,30 @@ def zero_(input: Tensor) -> Tensor:
     """Fill `input` with zeros, in place."""
     check_tensor("zero_", input)
     return input.zero_()  # type: ignore[attr-defined]
+
+
+def _copied(name: str, view: Callable[..., Any]) -> Callable[..., Any]:
+    def function(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        check_tensor(f"{name}_copy", input)
+        made = view(input, *args, **kwargs)
+        made = tuple(t.clone() for t in made) if isinstance(made, (tuple, list)) else made.clone()
+        return emit_out(made, out)
+
+    function.__name__ = function.__qualname__ = f"{name}_copy"
+    function.__doc__ = f"`{name}`, as a copy instead of a view."
+    return function
+
+
+# views that torch also has as copies
+_COPIES: dict[str, Callable[..., Any]] = {
+    "alias": lambda x: x, "as_strided": arrange.as_strided, "diagonal": shape.diagonal, "expand": shape.expand, "narrow": shape.narrow,
+    "permute": shape.permute, "select": shape.select, "split": join.split, "split_with_sizes": join.split_with_sizes,
+    "squeeze": shape.squeeze, "t": shape.t, "transpose": shape.transpose, "unbind": join.unbind, "unfold": shape.unfold,
+    "unsqueeze": shape.unsqueeze, "view": shape.view,
+}  # fmt: skip
+for _name, _view in _COPIES.items():
+    globals()[f"{_name}_copy"] = _copied(_name, _view)
+    __all__.append(f"{_name}_copy")
 
 
 def real(input: Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ingot.composite import composite
 from ingot.functions.common import (
+    Number,
+    ShapeError,
     Tensor,
     apply,
     cast,
@@ -21,7 +24,7 @@ from ingot.functions.common import (
 from ingot.functions.reduce import ValuesIndices
 
 __all__ = [
-    "cummax", "cummin", "cumprod", "cumsum", "diff", "logcumsumexp", "trapezoid", "trapz",
+    "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "gradient", "logcumsumexp", "trapezoid", "trapz",
 ]  # fmt: skip
 
 
@@ -148,17 +151,33 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -
 
     >>> ingot.trapezoid(ingot.tensor([1.0, 2.0, 3.0]))
     """
-    check_tensor("trapezoid", y, "y")
+    areas, axis = _trapezoids("trapezoid", y, x, dx, dim)
+    return areas.sum(axis)
+
+
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
+    """The running integral of `y` along `dim` by the trapezoid rule: one element fewer than `y`.
+
+    >>> ingot.cumulative_trapezoid(ingot.tensor([1.0, 2.0, 3.0]))
+    """
+    areas, axis = _trapezoids("cumulative_trapezoid", y, x, dx, dim)
+    return areas.cumsum(axis)
+
+
+def _trapezoids(name: str, y: Any, x: Tensor | None, dx: float, dim: int) -> tuple[Tensor, int]:
+    check_tensor(name, y, "y")
     axis = one_dim(dim, y.ndim)
     if y.dtype.kind != "f":
         y = cast(y, float_dtype(y.dtype))
     means = _neighbour_mean(y, axis)
     if x is None:
-        return (means * dx).sum(axis)
+        return means * dx, axis
     if x.ndim == 1:
+        if x.shape[0] != y.shape[axis]:
+            raise ShapeError(f"{name}(): There must be one `x` value for each sample point, got {x.shape[0]} and {y.shape[axis]}")
         x = apply("reshape", x, attrs=((x.shape[0],) + (1,) * (y.ndim - 1 - axis),))
-        return (means * _diff(x, 1, 0)).sum(axis)
-    return (means * _diff(x, 1, one_dim(dim, x.ndim))).sum(axis)
+        return means * _diff(x, 1, 0), axis
+    return means * _diff(x, 1, one_dim(dim, x.ndim)), axis
 
 
 @composite
@@ -172,3 +191,80 @@ def _neighbour_mean(y: Tensor, axis: int) -> Tensor:
 
 
 trapz = trapezoid
+
+
+def gradient(
+    input: Tensor, *, spacing: Number | Sequence[Any] | None = None, dim: int | Sequence[int] | None = None, edge_order: int = 1
+) -> tuple[Tensor, ...]:
+    """The derivative of samples along each of `dim` (all dims when None), by second-order differences; one tensor per dim.
+
+    spacing: the distance of samples (1 when None), one for all dims or a list of one per dim; or a list of vectors with their coordinates.
+    edge_order: the order of the differences at both ends, 1 or 2. RuntimeError where a dim has too few samples.
+
+        >>> ingot.gradient(ingot.tensor([1.0, 4.0, 9.0, 16.0]))
+    """
+    check_tensor("gradient", input)
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    given = range(input.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    axes = [one_dim(d, input.ndim) for d in given]
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"dim {next(d for d in axes if axes.count(d) > 1)} appears multiple times in the list of dims")
+    many = isinstance(spacing, (tuple, list))
+    steps = list(spacing) if many else [1 if spacing is None else spacing] * len(axes)  # type: ignore[arg-type]
+    if len(steps) != len(axes):
+        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of {len(axes)}, got {len(steps)}")
+    x = input if input.dtype.kind == "f" else cast(input, float_dtype(input.dtype))
+    for axis, step in zip(axes, steps):
+        if x.shape[axis] < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+        if isinstance(step, Tensor) and (step.ndim != 1 or step.shape[0] != x.shape[axis]):
+            raise RuntimeError(f"torch.gradient expected the coordinates of dim {axis} to be a vector of {x.shape[axis]} elements")
+    return tuple(
+        _gradient_by(x, step, axis, edge_order) if isinstance(step, Tensor) else _gradient(x, axis, edge_order) / step
+        for axis, step in zip(axes, steps)
+    )
+
+
+def _at(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    starts = tuple(start if i == axis else 0 for i in range(x.ndim))
+    stops = tuple(stop if i == axis else d for i, d in enumerate(x.shape))
+    return apply("slice", x, attrs=(starts, stops, (1,) * x.ndim))
+
+
+@composite
+def _gradient(x: Tensor, axis: int, edge_order: int) -> Tensor:
+    n = x.shape[axis]
+    a, b, y, z = (_at(x, axis, i, i + 1) for i in (0, 1, n - 2, n - 1))
+    first, last = b - a, z - y
+    if edge_order == 2:
+        first = a * -1.5 + b * 2.0 + _at(x, axis, 2, 3) * -0.5
+        last = z * 1.5 + y * -2.0 + _at(x, axis, n - 3, n - 2) * 0.5
+    middle = (_at(x, axis, 2, n) - _at(x, axis, 0, n - 2)) * 0.5
+    return apply("concatenate", first, middle, last, attrs=(axis,))
+
+
+@composite
+def _gradient_by(x: Tensor, coordinates: Tensor, axis: int, edge_order: int) -> Tensor:
+    n = x.shape[axis]
+    h = cast(_diff(coordinates, 1, 0), x.dtype)
+    h = apply("reshape", h, attrs=((n - 1,) + (1,) * (x.ndim - 1 - axis),))
+
+    def gap(i: int) -> Tensor:
+        return _at(h, 0, i, i + 1)
+
+    a, b, y, z = (_at(x, axis, i, i + 1) for i in (0, 1, n - 2, n - 1))
+    first, last = (b - a) / gap(0), (z - y) / gap(n - 2)
+    if edge_order == 2:
+        p, q = gap(0), gap(1)
+        first = -(2.0 * p + q) / (p * (p + q)) * a + (p + q) / (p * q) * b - p / (q * (p + q)) * _at(x, axis, 2, 3)
+        p, q = gap(n - 3), gap(n - 2)
+        last = q / (p * (p + q)) * _at(x, axis, n - 3, n - 2) - (p + q) / (p * q) * y + (2.0 * q + p) / (q * (p + q)) * z
+    left, right = _at(h, 0, 0, n - 2), _at(h, 0, 1, n - 1)
+    total = left + right
+    middle = (
+        _at(x, axis, 0, n - 2) * (-right / (left * total))
+        + _at(x, axis, 1, n - 1) * ((right - left) / (left * right))
+        + _at(x, axis, 2, n) * (left / (right * total))
+    )
+    return apply("concatenate", first, middle, last, attrs=(axis,))

@@ -26,8 +26,8 @@ from ingot.functions.common import (
 )
 
 __all__ = [
-    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_put_", "index_select", "masked_fill", "masked_scatter",
-    "masked_select", "put", "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
+    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_put_", "index_reduce", "index_select", "masked_fill",
+    "masked_scatter", "masked_select", "put", "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
 ]  # fmt: skip
 
 
@@ -313,6 +313,33 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with source[i] in place of its slice index[i] along `dim`."""
     return emit_out(_slices("index_copy", input, dim, index, source, "set"), out)
+
+
+def index_reduce(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None
+) -> Tensor:
+    """A copy of `input` with source[i] combined into its slice index[i] along `dim`: by "prod", "mean", "amax" or "amin".
+
+    Without `include_self` the slices written to start anew. RuntimeError for another reduce.
+
+        >>> ingot.index_reduce(ingot.ones(2), 0, ingot.tensor([0, 0]), ingot.tensor([2.0, 3.0]), "prod")
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}")
+    check_tensor("index_reduce", input)
+    check_tensor("index_reduce", source, "source", 4)
+    axis = one_dim(dim, input.ndim)
+    index = _vector("index_reduce", index)
+    n = index.shape[0] if index.ndim else 1
+    want = tuple(n if d == axis else m for d, m in enumerate(input.shape))
+    if (tuple(source.shape) or (1,)) != (want or (1,)):
+        raise ShapeError(f"index_reduce(): the source must have shape {list(want)}, but got {list(source.shape)}")
+    shape = want or (1,)
+    wide = apply("reshape", index, attrs=(tuple(n if d == axis else 1 for d in range(len(shape))),))
+    places = apply("broadcast", wide, attrs=(shape,))
+    if not input.ndim:
+        places, source = places.reshape(()), source.reshape(())
+    return scatter_reduce(input, dim, places, source, reduce, include_self=include_self, out=out)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:

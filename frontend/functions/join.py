@@ -15,6 +15,7 @@ from ingot.functions.common import (
     cast,
     check_tensor,
     common_dtype,
+    dtypes,
     emit_out,
     one_dim,
     static_int,
@@ -22,8 +23,8 @@ from ingot.functions.common import (
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cat", "chunk", "column_stack",
-    "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "meshgrid", "row_stack", "split", "split_with_sizes", "stack",
-    "tensor_split", "unbind", "unsafe_chunk", "unsafe_split", "vsplit", "vstack",
+    "combinations", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "meshgrid", "row_stack", "split",
+    "split_with_sizes", "stack", "tensor_split", "unbind", "unsafe_chunk", "unsafe_split", "vsplit", "vstack",
 ]  # fmt: skip
 
 
@@ -358,3 +359,26 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     if len(tensors) == 1:
         return tensors[0]
     return stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of `r` elements of a vector in their order, one a row. RuntimeError for other ranks or a negative `r`.
+
+    >>> ingot.combinations(ingot.tensor([1, 2, 3]))
+    """
+    import itertools
+
+    from ingot.functions.creation import tensor
+
+    check_tensor("combinations", input)
+    if input.ndim != 1:
+        raise RuntimeError("Expect a 1D vector, but got shape " + str(list(input.shape)))
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return input.detach()[:0]
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = list(choose(range(input.shape[0]), r))
+    if not rows:
+        return input[:0].reshape(0, r)
+    return input[tensor(rows, dtype=dtypes.i64)]

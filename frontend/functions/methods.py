@@ -15,17 +15,22 @@ from ingot._tensor import wrap
 from ingot.functions import (
     arrange,
     binary,
+    bits,
     constants,
     creation,
     cumulative,
+    gamma,
     index,
+    integers,
     join,
     matmul,
+    norm,
     reduce,
     search,
     select,
     shape,
     sort,
+    statistics,
     typeinfo,
     unary,
 )
@@ -40,15 +45,20 @@ METHODS: dict[Any, str] = {
     select: "addcdiv addcmul allclose clamp clamp_max clamp_min clip equal isclose lerp",
     reduce: " ".join(n for n in reduce.__all__ if n[0].islower() and n not in ("std_mean", "var_mean")),
     sort: " ".join(sort.__all__),
+    statistics: "corrcoef cov histogram mode",
+    bits: "frexp nextafter",
+    integers: "gcd lcm",
+    gamma: "i0 mvlgamma",
+    norm: "renorm",
     cumulative: "cummax cummin cumprod cumsum diff logcumsumexp",
     matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul matrix_power mm mv outer trace vdot",
-    index: "gather index_add index_copy index_fill index_put index_put_ index_select masked_fill masked_scatter masked_select put scatter "
-    "scatter_add scatter_reduce take take_along_dim",
-    search: "argwhere bincount histc nonzero unique unique_consecutive",
+    index: "gather index_add index_copy index_fill index_put index_put_ index_reduce index_select masked_fill masked_scatter "
+    "masked_select put scatter scatter_add scatter_reduce take take_along_dim",
+    search: "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     join: "chunk dsplit hsplit split split_with_sizes tensor_split unbind vsplit",
     shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
     "unflatten unfold unsqueeze view",
-    arrange: "as_strided diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
+    arrange: "as_strided as_strided_scatter diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
     "tril triu diagonal_scatter select_scatter slice_scatter",
     creation: "new_empty new_full new_ones new_tensor new_zeros",
     typeinfo: "is_nonzero",
@@ -61,7 +71,11 @@ INPLACE: dict[Any, str] = {
     select: "addcdiv addcmul clamp clamp_max clamp_min clip lerp",
     cumulative: "cumprod cumsum",
     matmul: "addbmm addmm addmv addr baddbmm",
-    index: "index_add index_copy index_fill masked_fill masked_scatter put scatter scatter_add scatter_reduce",
+    integers: "gcd lcm",
+    bits: "nextafter",
+    gamma: "i0 mvlgamma",
+    norm: "renorm",
+    index: "index_add index_copy index_fill index_reduce masked_fill masked_scatter put scatter scatter_add scatter_reduce",
     arrange: "tril triu",
 }
 
@@ -175,16 +189,22 @@ def _sum_to_size(self: Tensor, *size: Any) -> Tensor:
 
 def _norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """The norm over `dim`: see `ingot.norm`."""
-    from ingot.functions.norm import norm
-
-    return norm(self, p, dim, keepdim, dtype=dtype)
+    return norm.norm(self, p, dim, keepdim, dtype=dtype)
 
 
 def _dist(self: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of the difference."""
-    from ingot.functions.norm import dist
+    return norm.dist(self, other, p)
 
-    return dist(self, other, p)
+
+def _polygamma(self: Tensor, n: int) -> Tensor:
+    """`ingot.polygamma(n, self)`."""
+    return gamma.polygamma(n, self)
+
+
+def _polygamma_(self: Tensor, n: int) -> Tensor:
+    """`polygamma`, in place."""
+    return store(self, gamma.polygamma(n, before(self)))
 
 
 def _fill_(self: Tensor, value: Any) -> Tensor:
@@ -329,7 +349,8 @@ def install(cls: Any) -> None:
     special: dict[str, Callable[..., Any]] = dict(
         where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
         transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
-        view_as=_view_as, sum_to_size=_sum_to_size, norm=_norm, dist=_dist, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
+        view_as=_view_as, sum_to_size=_sum_to_size, norm=_norm, dist=_dist, polygamma=_polygamma,
+        polygamma_=_polygamma_, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
     )  # fmt: skip
     for name, method in special.items():
         setattr(cls, name, _named(method, name, method.__doc__ or ""))

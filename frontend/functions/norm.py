@@ -18,13 +18,14 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
+    one_dim,
     operands,
     scalar,
     upcast,
 )
 from ingot.functions.reduce import reduced
 
-__all__ = ["cdist", "dist", "frobenius_norm", "norm"]
+__all__ = ["cdist", "dist", "frobenius_norm", "norm", "pdist", "renorm"]
 
 Dims = int | Sequence[int] | None
 
@@ -135,3 +136,49 @@ def _cdist(a: Tensor, b: Tensor, p: float) -> Tensor:
     return cast(_vector_norm(gap, p, (gap.ndim - 1,), False, gap.dtype), a.dtype)
 
 
+
+
+def pdist(input: Tensor, p: float = 2) -> Tensor:
+    """The p-norm distances between all pairs of rows of a matrix, as a vector. RuntimeError for other ranks.
+
+    >>> ingot.pdist(ingot.eye(3))
+    """
+    check_tensor("pdist", input)
+    if input.ndim != 2:
+        raise ShapeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if input.dtype.kind != "f":
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    n = input.shape[0]
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    if not pairs:
+        return input.new_zeros(0)
+    from ingot.functions.creation import tensor
+
+    left, right = (input.index_select(0, tensor(list(side), dtype=dtypes.i64)) for side in zip(*pairs))
+    return vector_norm(left - right, p, 1)
+
+
+def renorm(input: Tensor, p: Number, dim: int, maxnorm: Number, *, out: Tensor | None = None) -> Tensor:
+    """`input` with each slice along `dim` whose p-norm is above `maxnorm` scaled down to it. RuntimeError for p <= 0.
+
+    >>> ingot.renorm(ingot.ones(2, 3), 1, 0, 2.0)
+    """
+    check_tensor("renorm", input)
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    if input.ndim < 2:
+        raise RuntimeError("renorm: input needs at least 2 dimensions, got " + f"{input.ndim} dimensions")
+    axis = one_dim(dim, input.ndim)
+    return emit_out(_renorm(input, float(p), axis, float(maxnorm)), out)
+
+
+@composite
+def _renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
+    y = upcast(x)
+    size = _vector_norm(y, p, tuple(d for d in range(x.ndim) if d != axis), True, y.dtype)
+    factor = apply("select", size > maxnorm, maxnorm / (size + 1e-7), scalar(1, y.dtype))
+    return cast(y * factor, x.dtype)

@@ -25,7 +25,8 @@ from ingot.functions.common import (
 )
 
 __all__ = [
-    "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "searchsorted", "unique", "unique_consecutive",
+    "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "nonzero_static", "searchsorted", "unique",
+    "unique_consecutive",
 ]  # fmt: skip
 
 
@@ -287,3 +288,17 @@ def _histc(x: Tensor, bins: int, limits: tuple[float, float] | None) -> Tensor:
     place = apply("floor", (v - low) * float(bins) / (high - low))
     place = apply("minimum", apply("select", inside, place, scalar(0, wide)), scalar(bins - 1, wide))
     return cast(_count(cast(place, dtypes.i64), cast(inside, wide), bins), x.dtype)
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """`nonzero` with exactly `size` rows: cut, or filled up with `fill_value`. Reads the values.
+
+    >>> ingot.nonzero_static(ingot.tensor([0, 3]), size=2)
+    """
+    from ingot.functions.join import cat
+
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+    found = nonzero(input)[:size]
+    missing = size - found.shape[0]
+    return cat([found, found.new_full((missing, input.ndim), fill_value)]) if missing else found

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ingot.composite import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int
 from ingot.functions.reduce import ValuesIndices, kept_shape
+from ingot.functions.select import _lerp
 
 __all__ = [
-    "argsort", "kthvalue", "median", "msort", "nanmedian", "quantile", "sort", "topk",
+    "argsort", "kthvalue", "median", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk",
 ]  # fmt: skip
 
 
@@ -145,8 +146,9 @@ def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tens
 
 
 def quantile(
-    input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
-) -> Tensor:
+    input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The `q`-th quantiles along `dim` (of all elements when None); a Tensor `q` puts its dim in front. NaN if any element is.
 
     interpolation: linear, lower, higher, nearest or midpoint. RuntimeError for q outside [0, 1] or dtypes other than
@@ -154,40 +156,58 @@ def quantile(
 
         >>> ingot.quantile(ingot.tensor([0.0, 1.0, 2.0]), 0.25)
     """
-    check_tensor("quantile", input)
+    return _quantiles("quantile", input, q, dim, keepdim, interpolation, out)
+
+
+def nanquantile(
+    input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """`quantile` of the elements that are not NaN; NaN where there are none."""
+    return _quantiles("nanquantile", input, q, dim, keepdim, interpolation, out)
+
+
+def _quantiles(
+    name: str, input: Tensor, q: float | Tensor, dim: int | None, keepdim: bool, interpolation: str, out: Tensor | None
+) -> Tensor:
+    check_tensor(name, input)
     if input.dtype not in (dtypes.f32, dtypes.f64):
-        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in ("linear", "lower", "higher", "nearest", "midpoint"):
-        raise RuntimeError(f"quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
     if not input.numel():
-        raise RuntimeError("quantile() input tensor must be non-empty")
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
     if isinstance(q, Tensor):
         if q.dtype is not input.dtype:
-            raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+            raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
         if q.ndim > 1:
-            raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+            raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     elif not 0 <= q <= 1:
-        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q}")
+        raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
     rank = input.ndim
     x = input if dim is not None and rank else apply("reshape", input, attrs=((input.numel(),),))
     axis = one_dim(dim, rank) if dim is not None and rank else 0
     at = q if isinstance(q, Tensor) else scalar(q, input.dtype)
-    result = _quantile(x, at, axis, interpolation)  # q's dim, then x's without `axis`
+    result = _quantile(x, at, axis, interpolation, name == "nanquantile")  # q's dim, then x's without `axis`
     lead = (at.numel(),) if at.ndim else ()
     if keepdim:
         kept = (1,) * rank if dim is None else kept_shape(input.shape, (axis,) if rank else (), True)
-        return apply("reshape", result, attrs=((*lead, *kept),))
-    return apply("reshape", result, attrs=((*lead, *(kept_shape(x.shape, (axis,), False))),))
+        return emit_out(apply("reshape", result, attrs=((*lead, *kept),)), out)
+    return emit_out(apply("reshape", result, attrs=((*lead, *(kept_shape(x.shape, (axis,), False))),)), out)
 
 
 @composite
-def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str) -> Tensor:
+def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str, skip_nan: bool) -> Tensor:
     rest = tuple(i for i in range(x.ndim) if i != axis)
     n = x.shape[axis]
     rows = apply("transpose", x, attrs=((axis, *rest),))
     values = apply("reshape", _sort(rows, 0, False)[0], attrs=((n, rows.numel() // n),))
-    bad = apply("reduce_or", apply("ne", values, values), attrs=((0,),))
-    place = apply("reshape", q, attrs=((q.numel(), 1),)) * float(n - 1)
+    wrong = apply("ne", values, values)
+    bad = apply("reduce_and" if skip_nan else "reduce_or", wrong, attrs=((0,),))
+    last = scalar(n - 1, x.dtype)
+    if skip_nan:  # they stand at the end
+        last = apply("maximum", n - 1 - apply("reduce_sum", cast(wrong, x.dtype), attrs=((0,),)), scalar(0, x.dtype))
+    place = apply("reshape", q, attrs=((q.numel(), 1),)) * last
     low = apply("floor", place)
     if interpolation == "nearest":
         low = apply("round", place)
@@ -203,6 +223,6 @@ def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str) -> Tensor:
     if interpolation in ("linear", "midpoint"):
         part = place - low
         weight = part if interpolation == "linear" else apply("select", part > 0, scalar(0.5, x.dtype), scalar(0, x.dtype))
-        upper = pick(apply("minimum", low + 1, scalar(n - 1, x.dtype)))
-        result = result + (upper - result) * weight
+        upper = pick(apply("ceil", place))
+        result = _lerp(result, upper, weight)
     return apply("select", bad, scalar(float("nan"), x.dtype), result)

@@ -9,7 +9,7 @@ from ingot._device import as_device
 from ingot.composite import composite
 from ingot.functions.common import Tensor, apply, cast, default_dtype, dtypes, scalar, static_int
 
-__all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window"]
+__all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
 
 
 def _window(name: str, n: int, periodic: bool, kind: str, terms: tuple[float, ...], dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -29,6 +29,12 @@ def _make(n: int, period: int, kind: str, terms: tuple[float, ...], dtype: dtype
     if n <= 1:
         return apply("broadcast", scalar(1, dtype), attrs=((n,),))
     place = apply("iota", attrs=(dtypes.f64, (n,), 0)) * (1.0 / period)
+    if kind == "kaiser":
+        from ingot.functions.gamma import bessel
+
+        side = 1.0 - (place * 2.0 - 1.0) * (place * 2.0 - 1.0)
+        root = apply("sqrt", apply("maximum", side, scalar(0, dtypes.f64))) * terms[0]
+        return cast(bessel(root, 0, False) / bessel(scalar(terms[0], dtypes.f64), 0, False), dtype)
     if kind == "triangle":
         return cast(1.0 - apply("abs", place * 2.0 - 1.0), dtype)
     total = place * 0.0 + terms[0]
@@ -70,3 +76,11 @@ def bartlett_window(
 ) -> Tensor:  # fmt: skip
     """A triangle from 0 up to 1 and back. RuntimeError for a negative length."""
     return _window("bartlett_window", window_length, periodic, "triangle", (), dtype, device, requires_grad)
+
+
+def kaiser_window(
+    window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: dtypes.DType | None = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """I0(beta sqrt(1 - (2k / N - 1)**2)) / I0(beta), I0 the Bessel function `ingot.i0`. RuntimeError for a negative length."""
+    return _window("kaiser_window", window_length, periodic, "kaiser", (float(beta),), dtype, device, requires_grad)

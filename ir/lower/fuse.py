@@ -46,7 +46,8 @@ class Group:
         self.maps: dict[Value, tuple[int | None, ...]] = {}
         self.opened: dict[Node, tuple[int | None, ...]] = {}  # the same for the input, of a reduction whose input is no member
         self.preds: set[int] = set()
-        self.first = self.last = 0  # positions in the graph
+        self.ancestors = 0  # a bit for every group that this one depends on, at whatever distance
+        self.last = 0  # position in the graph
         self.sealed = False  # a split reduction: no full member may follow
         self.local = False  # holds a contraction or window evaluated at each point
         self.outputs: list[Value] = []
@@ -89,7 +90,7 @@ class _Fuser:
 
     def new_group(self, kind: str, shape: Shape, at: int) -> Group:
         g = Group(self.count, kind, tuple(shape))  # type: ignore[arg-type]
-        g.first = g.last = at
+        g.last = at
         self.count += 1
         self.groups[g.index] = g
         return g
@@ -99,26 +100,28 @@ class _Fuser:
         g.last = max(g.last, at)
         for v in node.inputs:
             g.preds |= self.deps_of(v) - {g.index}
+        self.depend(g, 1 << g.index)
         for v, m in zip(node.outputs, maps):
             g.maps[v] = m
             self.home[v] = g
             self.deps[v] = frozenset((g.index,))
 
-    def reaches(self, source: Group, targets: set[int], skip: int = -1) -> bool:
-        """Whether any of `targets` depends on `source` (`skip`: a group that does not count as an intermediate)."""
-        stack = [t for t in targets if t != source.index]
-        seen = set(stack)
-        while stack:
-            g = self.groups[stack.pop()]
-            if g.last < source.first:
-                continue
-            for p in {self.find(i) for i in g.preds}:
-                if p == source.index:
-                    return True
-                if p not in seen and p != skip:
-                    seen.add(p)
-                    stack.append(p)
-        return False
+    def depend(self, g: Group, bits: int) -> None:
+        """Tell g, and the groups that depend on one of `bits`, what g depends on."""
+        wanted = g.ancestors
+        for p in g.preds:
+            p = self.find(p)
+            wanted |= self.groups[p].ancestors | 1 << p
+        if wanted == g.ancestors and bits == 1 << g.index:
+            return
+        g.ancestors = wanted
+        for h in self.groups.values():
+            if h.ancestors & bits:
+                h.ancestors |= wanted | 1 << g.index
+
+    def reaches(self, source: Group, targets: set[int]) -> bool:
+        """Whether any of `targets` depends on `source`."""
+        return any(self.groups[t].ancestors >> source.index & 1 for t in targets if t != source.index)
 
     # -- joining
 
@@ -239,8 +242,10 @@ class _Fuser:
         g.reduced = g.reduced or reduced
         position = self.position
         g.nodes = sorted(g.nodes + other.nodes, key=position.__getitem__)
-        g.first, g.last = min(g.first, other.first), max(g.last, other.last)
+        g.last = max(g.last, other.last)
         g.preds = {self.find(p) for p in g.preds | other.preds} - {g.index}
+        g.ancestors |= other.ancestors
+        self.depend(g, 1 << g.index | 1 << other.index)
 
     def _through_view(self, g: Group, other: Group) -> bool:
         """Whether g reads members of `other` at other points than its own."""
@@ -446,6 +451,7 @@ class _Fuser:
             preds[g.index] = need - {g.index}
         out: list[Group] = []
         done: set[int] = set()
+        opened: set[int] = set()  # on the way from the start to the top of the stack
         by_index = {g.index: g for g in live}
         for start in sorted(live, key=lambda g: max(position[n] for n in g.nodes)):
             stack = [start.index]
@@ -456,11 +462,13 @@ class _Fuser:
                     continue
                 missing = [p for p in sorted(preds[i]) if p not in done]
                 if missing:
-                    if len(stack) > len(live) + 1:
+                    if i in opened or not opened.isdisjoint(missing):
                         raise AssertionError("fusion made a cycle of kernels")
+                    opened.add(i)
                     stack.extend(missing)
                 else:
                     done.add(i)
+                    opened.discard(i)
                     out.append(by_index[i])
                     stack.pop()
         return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from function_cases import ERROR_CASES, REAL, add, each
+from function_cases import ERROR_CASES, INTS, REAL, add, each
 
 # --- several writes to one place: each takes the gradient, as in torch
 add("""
@@ -46,8 +46,70 @@ add("m.gather(x, 0, i)", REAL, x="[5]", i=("u8[0]", "u8[2,0]"), grad=False)
 add("m.tensordot(x, y, ((0, 1), (2, 0)))", REAL, x="[1,1,1]", y="[2,1,2]")
 add("m.linalg.matrix_power(x, 0); m.linalg.matrix_power(x, 1)", REAL, x="[2,3,3]")
 
-# --- functions of gamma
+# --- functions of gamma, and other special ones
 add("m.digamma(x); x.lgamma()", REAL, x=("pos[5]", "big[5]", "unit[5]"), tol=50)
+add("m.polygamma(0, x); m.polygamma(1, x); m.polygamma(2, x); x.polygamma(4)", REAL, x=("pos[5]", "unit[5]"), tol=200)
+add("m.mvlgamma(x + 2, 2); m.special.multigammaln(x + 3, 3)", REAL, x="pos[5]", tol=50)
+add("m.i0(x); m.special.i0e(x); m.special.i1(x); m.special.i1e(x)", REAL, x=("[7]", "unit[7]"), tol=20)
+add("m.special.i0e(x); m.special.i1e(x)", REAL, x="big[9]", tol=20)
+add("m.special.ndtr(x); m.special.log_ndtr(x); m.special.erfcx(x)", REAL, x=("[7]", "unit[7]"), tol=20)
+add("m.special.log_ndtr(x)", ("f64",), x="big[9]", tol=20)
+add("m.special.entr(x)", REAL, x="pos[7]", tol=20)
+add("m.special.ndtri(x); m.special.ndtri(x * 0.01); m.special.ndtri(x * 1e-20)", REAL, x="prob[7]", tol=20)
+add("m.special.ndtri(x); m.special.entr(x); m.special.ndtr(x); m.special.log_ndtr(x); m.special.i0e(x)", REAL, x="special[10]", grad=False)
+add("m.special.xlog1py(x, y); m.special.xlog1py(2, y); m.special.xlogy(x, y)", REAL, x="[2,3]", y="pos[3]", tol=4)
+add("m.special.expit(x); m.special.gammaln(x); m.special.psi(x); m.special.softmax(x, 0)", REAL, x="pos[3]", tol=50)
+add("m.i0(x); m.special.ndtr(x); m.special.i1e(x); m.polygamma(1, x)", ("i64", "u8"), x="pos[4]", grad=False, tol=20)
+
+# --- integers and bits
+add("m.gcd(x, y); m.lcm(x, y); x.gcd(y); m.gcd(x, y[0])", INTS, x="[2,12]", y="[2,12]", grad=False)
+add("m.gcd(x * 987654321, y * 123456); m.lcm(x * 1001, y * 77)", ("i64",), x="[12]", y="[12]", grad=False)
+add("m.unravel_index(i, (2, 3)); m.unravel_index(i, 7)", i="idx6[5]", grad=False)
+add("m.frexp(x); x.frexp()", ("f32", "f64", "f16", "bf16"), x="big[7]", grad=False)
+add("m.frexp(x * 1e-40); m.frexp(x * 1e-310)", REAL, x="big[7]", grad=False)
+add("m.frexp(x); m.nextafter(x, y)", REAL, x="special[10]", y="special[10]", grad=False)
+add("m.frexp(x)[0]; m.nextafter(x, y)", REAL, x="[6]", y="[6]")
+
+# --- statistics
+add("x.mode(); x.mode(0); x.mode(1, keepdim=True); m.mode(x, -1)[0]", ("f32", "f64", "i64", "bool"), x="ties[4,5]")
+add("x.mode(0)", ("f32",), x="[]")
+add("m.mode(x, 1)", ("f32",), x="special[2,10]", grad=False)
+add("""
+    m.cov(x); m.cov(x[0]); m.cov(x, correction=0); m.corrcoef(x); m.cov(x, fweights=w); m.cov(x, aweights=a);
+    m.cov(x, correction=2, fweights=w, aweights=a); m.corrcoef(x[0])
+""", REAL, x="[3,5]", w="idx4[5]", a="pos[5]", tol=20)  # fmt: skip
+add("""
+    m.histogram(x, 5); m.histogram(x, 4, range=(-2.0, 3.0)); m.histogram(x, m.tensor([-2.0, 0.0, 1.0, 5.0], dtype=x.dtype));
+    m.histogram(x, 3, weight=y, density=True)
+""", REAL, x="[4,5]", y="pos[4,5]", grad=False, tol=4)  # fmt: skip
+add("""
+    m.nanquantile(x, 0.3); m.nanquantile(x, 0.5, dim=1); m.nanquantile(x, m.tensor([0.1, 0.9], dtype=x.dtype), dim=0, keepdim=True);
+    m.nanquantile(x, 0.4, dim=1, interpolation='nearest')
+""", REAL, x="special[3,4]", grad=False)  # fmt: skip
+
+# --- calculus
+add("""
+    m.gradient(x); m.gradient(x, dim=1); m.gradient(x, spacing=0.5, dim=(0,)); m.gradient(x, spacing=[2.0, 0.25], edge_order=2);
+    m.gradient(x, spacing=(s,), dim=1); m.gradient(x, spacing=(s,), dim=1, edge_order=2)
+""", REAL, x="[4,5]", s="sorted[5]", tol=40)  # fmt: skip
+add("m.cumulative_trapezoid(x); m.cumulative_trapezoid(x, dx=0.5, dim=0); m.cumulative_trapezoid(x, x * x)", REAL, x="[3,4]", tol=4)
+
+# --- indexing and rearranging
+add("""
+    x.index_reduce(0, i[0], y, 'prod'); x.index_reduce(1, i[0], y, 'mean'); x.index_reduce(0, i[0], y, 'amax', include_self=False);
+    x.clone().index_reduce_(1, i[0], y, 'amin')
+""", REAL, x="[3,3]", y="[3,3]", i="idx3[3,3]", tol=4)  # fmt: skip
+add("m.as_strided_scatter(x, y, (2, 2), (1, 2)); m.as_strided_scatter(x, y, (2, 2), (3, 1), 1)", REAL, x="[3,3]", y="[2,2]", grad=False)
+add("""
+    m.combinations(x); m.combinations(x, 3); m.combinations(x, 2, with_replacement=True); m.combinations(x, 0); m.combinations(x, 9)
+""", ("f32", "i64"), x="[4]")
+add("m.nonzero_static(x, size=3); m.nonzero_static(x, size=30, fill_value=7)", ("i64", "bool"), x="[3,4]", grad=False)
+add("m.renorm(x, 2, 0, 1.5); m.renorm(x, 1, 1, 2.0); m.pdist(x) if 0 else m.nn.functional.pdist(x)", REAL, x="[3,4]", tol=6)
+add("""
+    m.diagonal_copy(x); m.expand_copy(x, (2, 3, 4)); m.permute_copy(x, (1, 0)); m.t_copy(x); m.unbind_copy(x, 1); m.view_copy(x, (4, 3));
+    m.split_copy(x, 2, 1); m.unfold_copy(x, 1, 2, 1); m.squeeze_copy(x[:1]); m.narrow_copy(x, 1, 1, 2); m.select_copy(x, 0, 1)
+""", ("f32", "i64"), x="[3,4]")  # fmt: skip
+add("m.kaiser_window(6); m.kaiser_window(7, periodic=False, beta=4.0); m.kaiser_window(1)", grad=False, tol=4)
 
 ERROR_CASES += [
     f"m.nn.functional.max_unpool1d({a})" for a in (
@@ -61,3 +123,11 @@ ERROR_CASES += [
 ]  # fmt: skip
 ERROR_CASES += [f"m.{name}({a})" for name in ("eq", "lt", "copysign", "fmod") for a in ("2, x", "2, 3")]
 ERROR_CASES += [f"m.{name}(2, 3)" for name in ("bitwise_and", "bitwise_left_shift", "pow", "remainder", "float_power", "xlogy")]
+ERROR_CASES += [
+    "m.gcd(x, x)", "m.lcm(x.long(), 2)", "m.unravel_index(x, (2,))", "m.frexp(x.long())", "m.mode(x, 3)", "m.cov(x[None])",
+    "m.cov(x, fweights=x[0])", "m.cov(x, aweights=x[0, :2])", "m.histogram(x.long(), 3)", "m.histogram(x, 0)",
+    "m.gradient(x, edge_order=3)", "m.gradient(x, spacing=[1.0, 2.0, 3.0])", "m.gradient(x[:, :1])",
+    "m.gradient(x, dim=(0, 0))", "m.polygamma(-1, x)", "m.mvlgamma(x, 0)",
+    "x.index_reduce(0, x[0].long(), x, 'sum')", "m.combinations(x)", "m.renorm(x, -1, 0, 1.0)", "m.renorm(x[0], 1, 0, 1.0)",
+    "m.nn.functional.pdist(x[0])", "m.kaiser_window(-1)", "m.as_strided_scatter(x, x, (2, 2), (1, 1))", "m.nonzero_static(x, size=-1)",
+]  # fmt: skip

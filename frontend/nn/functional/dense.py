@@ -5,6 +5,8 @@ from __future__ import annotations
 import ingot
 from ingot._tensor import Tensor
 from ingot.composite import composite
+from ingot.dispatch import stop_gradient
+from ingot.functions.norm import pdist as pdist
 from ingot.ir.types import ShapeError
 
 
@@ -60,8 +62,8 @@ def embedding(
 ) -> Tensor:
     """Rows of weight (n, d) at integer input (...) -> (..., d). IndexError for an index outside [0, n).
 
-    The row `padding_idx` gets no gradient. With `max_norm`, rows read are first scaled down in place to that norm.
-    Gradients are dense, whatever `sparse` says.
+    The row `padding_idx` gets no gradient; with `scale_grad_by_freq` a row's is divided by how often it is read.
+    With `max_norm`, rows read are first scaled down in place to that norm. Gradients are dense, whatever `sparse` says.
     """
     if not isinstance(input, Tensor) or input.dtype.kind not in "iu":
         got = repr(input.dtype) if isinstance(input, Tensor) else type(input).__name__
@@ -73,15 +75,23 @@ def embedding(
         if not -n <= padding_idx < n:
             raise AssertionError(f"Padding_idx must be within num_embeddings: {padding_idx} of {n}")
         padding_idx %= n
-    if scale_grad_by_freq:
-        raise ValueError("embedding: scale_grad_by_freq is not supported")
     input = input.long()
     if max_norm is not None:
         with ingot.no_grad():
             rows = weight[input]
             norms = rows.norm(norm_type, -1, keepdim=True)
             weight[input] = ingot.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
-    return _lookup(weight, input, padding_idx)
+    rows = _lookup(weight, input, padding_idx)
+    return _by_frequency(rows, input, n) if scale_grad_by_freq else rows
+
+
+@composite
+def _by_frequency(rows: Tensor, index: Tensor, n: int) -> Tensor:
+    """`rows`, whose gradient is divided by how often their index occurs."""
+    flat = index.reshape(-1)
+    counts = ingot.zeros((n,), dtype=rows.dtype).index_add(0, flat, ingot.ones_like(flat, dtype=rows.dtype))
+    fixed = stop_gradient(rows)
+    return ingot.where(ingot.isfinite(rows), fixed + (rows - fixed) / counts[index].unsqueeze(-1), rows)
 
 
 @composite
@@ -141,8 +151,8 @@ def embedding_bag(
         if tuple(per_sample_weights.shape) != tuple(input.shape):
             raise ValueError(f"embedding_bag: per_sample_weights must have the input's shape {list(input.shape)}, "
                              f"but has {list(per_sample_weights.shape)}")  # fmt: skip
-    if scale_grad_by_freq:
-        raise ValueError("embedding_bag: scale_grad_by_freq is not supported")
+    if scale_grad_by_freq and mode == "max":
+        raise RuntimeError("embedding_bag: scaling gradient by frequency is not supported with mode='max'")
     bags, count = None, 0
     if input.ndim == 2:
         if offsets is not None:
@@ -162,7 +172,7 @@ def embedding_bag(
             raise RuntimeError(f"padding_idx must be within the number of embeddings, but got {padding_idx} of {weight.shape[0]}")
         padding_idx %= weight.shape[0]
     keep = None if padding_idx is None else input != padding_idx
-    return _bag(embedding(input, weight, None, max_norm, norm_type), per_sample_weights, keep, bags, count, mode)
+    return _bag(embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq), per_sample_weights, keep, bags, count, mode)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

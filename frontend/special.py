@@ -1,0 +1,140 @@
+"""`ingot.special`: the special functions of mathematics under torch's names. All are elementwise unless they say otherwise.
+
+Integers become the default float dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.composite import composite
+from ingot.functions import binary as _binary
+from ingot.functions import gamma as _gamma
+from ingot.functions import reduce as _reduce
+from ingot.functions import unary as _unary
+from ingot.functions.common import apply, cast, check_tensor, dtypes, emit_out, float_dtype, scalar, upcast
+from ingot.functions.gamma import polygamma
+from ingot.functions.unary import logit, round, sinc
+
+__all__ = [
+    "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1", "gammaln", "i0", "i0e", "i1", "i1e", "log1p",
+    "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round", "sinc", "softmax",
+    "xlog1py", "xlogy",
+]  # fmt: skip
+
+digamma, erf, erfc, erfinv, exp2, expm1, log1p = (
+    getattr(_unary, n) for n in ("digamma", "erf", "erfc", "erfinv", "exp2", "expm1", "log1p")
+)
+expit, gammaln, psi = _unary.sigmoid, _unary.lgamma, _unary.digamma  # type: ignore[attr-defined]
+multigammaln, xlogy, i0 = _gamma.mvlgamma, _binary.xlogy, _gamma.i0
+logsumexp = _reduce.logsumexp
+
+_ROOT_HALF = math.sqrt(0.5)
+
+
+def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along `dim`: `ingot.softmax`."""
+    return _reduce.softmax(input, dim, dtype=dtype)
+
+
+def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """log(softmax(x)) along `dim`: `ingot.log_softmax`."""
+    return _reduce.log_softmax(input, dim, dtype=dtype)
+
+
+def _function(rule: Callable[[Tensor], Tensor], name: str, doc: str) -> Callable[..., Tensor]:
+    """The public function of `rule`, which is traced on float32 or float64 (halves are widened and rounded once)."""
+
+    @composite
+    def compute(x: Tensor) -> Tensor:
+        return cast(rule(upcast(x)), x.dtype)
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        check_tensor(name, input)
+        return emit_out(compute(cast(input, float_dtype(input.dtype))), out)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc}\n\n        >>> ingot.special.{name}(ingot.tensor([0.25, 0.5]))\n    "
+    return function
+
+
+def _entr(x: Tensor) -> Tensor:
+    safe = apply("select", x > 0, x, scalar(1, x.dtype))
+    inside = apply("select", x > 0, -x * apply("log", safe), x * 0.0)
+    return apply("select", x < 0, scalar(-math.inf, x.dtype), apply("select", x != x, x, inside))
+
+
+def _ndtr(x: Tensor) -> Tensor:
+    return apply("erfc", x * -_ROOT_HALF) * 0.5
+
+
+def _erfcx(x: Tensor) -> Tensor:
+    """In float64: exp(x**2) multiplies the relative error of its argument. Far out by the asymptotic series."""
+    y = cast(x, dtypes.f64)
+    far = y > 8.0
+    near = apply("select", far, scalar(0.0, y.dtype), y)
+    low = apply("exp", near * near) * apply("erfc", near)
+    z = apply("select", far, y, scalar(8.0, y.dtype))
+    v = 1 / (z * z * 2.0)
+    total = scalar(1.0, y.dtype)
+    for k in range(20, 0, -1):  # 1 - v (1 - 3 v (1 - 5 v (...)))
+        total = 1 - v * (2 * k - 1) * total
+    return cast(apply("select", far, total / (z * math.sqrt(math.pi)), low), x.dtype)
+
+
+def _log_ndtr(x: Tensor) -> Tensor:
+    low = x < -1.0
+    left = apply("select", low, x, scalar(-1.0, x.dtype))
+    right = apply("select", low, scalar(0.0, x.dtype), x)
+    tail = apply("log", _erfcx(left * -_ROOT_HALF) * 0.5) - left * left * 0.5
+    return apply("select", low, tail, apply("log1p", apply("erfc", right * _ROOT_HALF) * -0.5))
+
+
+def _ndtri(p: Tensor) -> Tensor:
+    """In the tails by Newton's method on log(ndtr), elsewhere by erfinv."""
+    q = cast(p, dtypes.f64)
+    upper = q > 0.5
+    tail = apply("select", upper, 1 - q, q)
+    deep = tail < 0.1
+    goal = apply("log", apply("select", apply("logical_and", deep, tail > 0), tail, scalar(0.05, q.dtype)))
+    x = -apply("sqrt", goal * -2.0)
+    for _ in range(6):
+        value = _log_ndtr(x)
+        x = x - (value - goal) * apply("exp", value + x * x * 0.5) * math.sqrt(2 * math.pi)
+    x = apply("select", upper, -x, x)
+    middle = _unary.erfinv(apply("select", deep, scalar(0.0, q.dtype), q * 2.0 - 1.0)) * math.sqrt(2.0)
+    out = apply("select", deep, x, middle)
+    out = apply("select", q == 0, scalar(-math.inf, q.dtype), apply("select", q == 1, scalar(math.inf, q.dtype), out))
+    wrong = apply("logical_not", apply("logical_and", q >= 0, q <= 1))
+    return cast(apply("select", wrong, scalar(math.nan, q.dtype), out), p.dtype)
+
+
+entr = _function(_entr, "entr", "-x log(x): 0 at 0, -infinity below.")
+ndtr = _function(_ndtr, "ndtr", "The area under the standard normal density left of x.")
+erfcx = _function(_erfcx, "erfcx", "exp(x**2) erfc(x), without underflow.")
+log_ndtr = _function(_log_ndtr, "log_ndtr", "log(ndtr(x)), without underflow.")
+ndtri = _function(_ndtri, "ndtri", "The inverse of `ndtr`: the argument left of which the area is x; NaN outside [0, 1].")
+i0e = _function(lambda x: _gamma.bessel(x, 0, True), "i0e", "exp(-|x|) i0(x).")
+i1 = _function(lambda x: _gamma.bessel(x, 1, False), "i1", "The modified Bessel function of order 1.")
+i1e = _function(lambda x: _gamma.bessel(x, 1, True), "i1e", "exp(-|x|) i1(x).")
+
+
+def xlog1py(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * log1p(other), and 0 where input is 0 (unless other is NaN); with broadcasting.
+
+    >>> ingot.special.xlog1py(ingot.tensor([0.0, 2.0]), ingot.tensor([-1.0, 3.0]))
+    """
+    _binary._sides("xlog1py", input, other, "one")
+    dtype = float_dtype(_binary.common_dtype(input, other))
+    return emit_out(_xlog1py(*_binary.operands("xlog1py", input, other, dtype=dtype)), out)
+
+
+@composite
+def _xlog1py(a: Tensor, b: Tensor) -> Tensor:
+    x, y = upcast(a), upcast(b)
+    zero = apply("logical_and", x == 0, apply("logical_or", y <= -1, y == math.inf))
+    safe = apply("select", zero, scalar(0, x.dtype), y)
+    return cast(apply("select", zero, scalar(0, x.dtype), x * apply("log1p", safe)), a.dtype)
