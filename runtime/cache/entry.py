@@ -52,7 +52,12 @@ class Entry:
     @property
     def preimage(self) -> dict[str, Any]:
         """The document whose SHA-256 is the key."""
-        return _object(_unfold(self._preimage, "preimage"), "preimage")
+        return _object(self.preimage_bytes, "preimage")
+
+    @property
+    def preimage_bytes(self) -> bytes:
+        """The document itself."""
+        return _unfold(self._preimage, "preimage")
 
     @property
     def texts(self) -> dict[str, str]:
@@ -66,7 +71,7 @@ class Entry:
         """
         from ingot.runtime.cache import structure
 
-        preimage = _unfold(self._preimage, "preimage")
+        preimage = self.preimage_bytes
         if hashlib.sha256(preimage).hexdigest() != self.key:
             raise EntryError("the preimage does not give the key")
         try:

@@ -1,0 +1,199 @@
+"""Compiling a stored entry again, from the document its key was made of, and comparing bytes: same preimage, same bytes.
+
+    outcome = compare(entry)         # Outcome("same"), or "different" and where, or "impossible" and why
+    assembly(entry)                  # the machine code as text
+
+A preimage is data of unknown origin: whatever it says, only RebuildError comes out of reading it. Nothing is loaded or run.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ingot.runtime import switches
+from ingot.runtime.cache import key as keys
+from ingot.runtime.cache import structure
+from ingot.runtime.cache.entry import Entry
+
+if TYPE_CHECKING:
+    from ingot.backends.cpu.level import Level
+    from ingot.ir.graph import Graph
+
+__all__ = ["Outcome", "RebuildError", "Rebuilt", "assembly", "compare", "parts", "rebuild", "section_at"]
+
+
+class RebuildError(ValueError):
+    """An entry that cannot be compiled again here; the message says why."""
+
+
+class Rebuilt(NamedTuple):
+    """Machine code made again, its manifest (without what is measured), and the LLVM IR it was made of."""
+
+    so: bytes
+    manifest: dict[str, Any]
+    llvm: str
+
+
+class Outcome(NamedTuple):
+    """What a comparison gave: "same", "different" or "impossible", and where or why."""
+
+    state: str
+    why: str = ""
+
+
+def compare(entry: Entry) -> Outcome:
+    """Compile what `entry` holds once more and compare code and manifest."""
+    try:
+        made = rebuild(entry)
+    except RebuildError as e:
+        return Outcome("impossible", str(e))
+    at = _first_difference(entry.code, made.so)
+    if at is not None:
+        where = section_at(entry.code, at)
+        sizes = "" if len(entry.code) == len(made.so) else f"; {len(entry.code)} bytes, rebuilt {len(made.so)}"
+        return Outcome("different", f"the code differs from byte {at:#x} on{where and ', in ' + where}{sizes}")
+    stored = {k: v for k, v in entry.manifest.items() if k != "compile_ms"}
+    for name in sorted(stored.keys() | made.manifest.keys()):
+        a, b = stored.get(name), made.manifest.get(name)
+        if a != b:
+            return Outcome("different", f"the manifest's {name} is {a!r:.100}, rebuilt {b!r:.100}")
+    return Outcome("same")
+
+
+def rebuild(entry: Entry) -> Rebuilt:
+    """Compile what `entry` holds once more. RebuildError where that is impossible here."""
+    return _compile(parts(entry))
+
+
+def assembly(entry: Entry) -> str:
+    """The machine code as assembly, with the symbols that the object file does not keep.
+
+    RebuildError where the entry cannot be compiled again here, or where that gives other code than is stored.
+    """
+    graph, level, arch = found = parts(entry)
+    made = _compile(found)
+    if made.so != entry.code:
+        raise RebuildError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
+    from ingot.backends.cpu import module, pool
+
+    return pool.assembly(arch) if level is None else module.compile_text(made.llvm, level, assembly=True)
+
+
+def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:
+    """(graph, level, architecture) that an entry's preimage describes; graph and level are None for the worker pool.
+
+    RebuildError where it was made by another compiler than this one, or is nothing that this one can read.
+    """
+    try:
+        data = entry.preimage_bytes
+        doc = structure.check_preimage(data)
+    except ValueError as e:
+        raise RebuildError(str(e)) from None
+    _same_compiler(doc)
+    if doc["kind"] == "pool":
+        if doc["text"] or doc["target"].keys() != {"arch"}:
+            raise RebuildError("its preimage is not that of a worker pool")
+        return None, None, structure.architecture(doc)
+    return _graph(doc["text"]), _level(doc["target"]), structure.architecture(doc)
+
+
+def _same_compiler(doc: dict[str, Any]) -> None:
+    """RebuildError unless this very Ingot, llvmlite and LLVM made the entry."""
+    if doc["sources"] != keys.sources_digest():
+        raise RebuildError(f"made by another version of Ingot's compiler ({doc['sources'][:12]}, this one is {keys.sources_digest()[:12]})")
+    for name, here in _toolchain().items():
+        if doc["toolchain"][name] != here:
+            raise RebuildError(f"made with {name} {doc['toolchain'][name]}, here is {here}")
+    if doc["options"] != switches.code_options():
+        raise RebuildError(f"made with the options {doc['options']!r:.200}, here are {switches.code_options()!r:.200}")
+
+
+@functools.cache
+def _toolchain() -> dict[str, str]:
+    try:
+        import llvmlite
+        import llvmlite.binding as llvm
+    except ImportError as e:
+        raise RebuildError(f"llvmlite cannot be imported ({e}); pip install llvmlite") from None
+    return {"llvmlite": llvmlite.__version__, "llvm": ".".join(map(str, llvm.llvm_version_info))}
+
+
+def _level(target: dict[str, Any]) -> Level:
+    from ingot.backends.cpu.level import LEVELS
+    from ingot.runtime.compiler import target_of
+
+    level = LEVELS.get(target["name"])
+    if level is None or json.dumps(target_of(level), sort_keys=True) != json.dumps(target, sort_keys=True):
+        raise RebuildError(f"made for the level {target['name']:.60}, which is not one of this Ingot's")
+    return level
+
+
+def _graph(text: str) -> Graph:
+    import ingot.ir.ops  # noqa: F401  (fills the table of ops)
+    from ingot.ir.parse import ParseError, parse
+    from ingot.ir.verify import VerifyError, verify
+
+    try:
+        graph = verify(parse(text))
+        again = graph.text
+    except (ParseError, VerifyError) as e:
+        raise RebuildError(f"its graph cannot be read: {_line(e)}") from None
+    except Exception as e:  # the rule of an op may trip over nonsense in any way
+        raise RebuildError(f"its graph cannot be read: {type(e).__name__}: {_line(e)}") from None
+    if again != text:
+        raise RebuildError("its graph does not print as it stands in the preimage")
+    return graph
+
+
+def _compile(found: tuple[Graph | None, Level | None, str]) -> Rebuilt:
+    graph, level, arch = found
+    try:
+        if graph is None or level is None:
+            from ingot.backends.cpu import pool
+
+            return Rebuilt(pool.build(arch), {}, pool.pool_ir(arch))
+        from ingot.runtime.build import build
+
+        made = build(graph, level)
+    except Exception as e:  # a graph that a compiler never made may trip it in any way
+        raise RebuildError(f"it does not compile: {type(e).__name__}: {_line(e)}") from None
+    return Rebuilt(made.built.so, _plain(made.manifest), made.built.llvm)
+
+
+def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
+    """As it comes out of a file."""
+    return json.loads(json.dumps(manifest))
+
+
+def _line(e: Exception) -> str:
+    return f"{(str(e).splitlines() or [''])[0]:.300}"
+
+
+def _first_difference(a: bytes | memoryview, b: bytes) -> int | None:
+    """The place of the first byte that differs; None where there is none."""
+    if a == b:
+        return None
+    n = min(len(a), len(b))
+    at = 0
+    for step in (1 << 16, 1 << 8, 1):
+        while at + step <= n and a[at : at + step] == b[at : at + step]:
+            at += step
+    return at
+
+
+def section_at(code: bytes | memoryview, offset: int) -> str:
+    """The name of the section of a shared object that the byte at `offset` belongs to; empty where none does."""
+    from ingot.backends.cpu import elf_object as o
+
+    try:
+        *_, shoff, _, _, _, _, _, count, names_at = o.EHDR.unpack_from(code)
+        headers = [o.SHDR.unpack_from(code, shoff + i * o.SHDR.size) for i in range(count)]
+        names = bytes(code[headers[names_at][4] :][: headers[names_at][5]])
+        for name, kind, _, _, start, size, *_ in headers:
+            if kind not in (o.SHT_NULL, o.SHT_NOBITS) and start <= offset < start + size:
+                return names[name:].split(b"\0")[0].decode("ascii", "replace")
+    except (ValueError, IndexError, OverflowError, o.struct.error):
+        pass
+    return ""
