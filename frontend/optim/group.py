@@ -1,7 +1,9 @@
-"""Parameter groups, and the run-time scalars that an update reads from them."""
+"""Parameter groups and state, which tell compiled steps when they change, and the run-time scalars that an update reads."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
@@ -9,7 +11,7 @@ from ingot.ir.dtypes import f64
 from ingot.runtime import epoch, scalars
 from ingot.runtime.recorder import here
 
-__all__ = ["ParamGroup", "Scalars"]
+__all__ = ["ParamGroup", "Scalars", "State", "WatchedDict", "WatchedList"]
 
 # Keys whose numbers are read at every step, by compiled code too: writing them makes nothing out of date.
 CELLS = frozenset(
@@ -24,17 +26,59 @@ def _shape_of(value: Any) -> Any:
     return (type(value), bool(value)) if isinstance(value, (bool, int, float)) else type(value)
 
 
+def _bumping(base: type, names: str) -> Callable[[type], type]:
+    """A class decorator: the methods `names` of `base`, which change it, bump the epoch first."""
+
+    def decorate(cls: type) -> type:
+        for name in names.split():
+            if name not in vars(cls):
+                setattr(cls, name, _bumps(getattr(base, name)))
+        return cls
+
+    return decorate
+
+
+def _bumps(method: Callable) -> Callable:
+    def changing(self: Any, *args: Any, **kwargs: Any) -> Any:
+        epoch.bump()
+        return method(self, *args, **kwargs)
+
+    changing.__name__, changing.__doc__ = method.__name__, method.__doc__
+    return changing
+
+
+_DICT = "__setitem__ __delitem__ __ior__ clear pop popitem setdefault update"
+
+
+@_bumping(list, "__setitem__ __delitem__ __iadd__ __imul__ append clear extend insert pop remove reverse sort")
+class WatchedList(list):
+    """A list of groups or parameters. Changing it tells compiled functions to look again."""
+
+
+@_bumping(dict, _DICT)
+class WatchedDict(dict):
+    """The state of one parameter. Changing what it holds tells compiled functions to look again."""
+
+
+@_bumping(defaultdict, _DICT)
+class State(defaultdict):
+    """The state of all parameters. Dropping or exchanging any tells compiled functions to look again."""
+
+    def __init__(self, *args: Any):
+        super().__init__(WatchedDict, *(dict(a) for a in args if a is not WatchedDict))
+
+    def __reduce__(self) -> Any:
+        return (State, (dict(self),))
+
+
+@_bumping(dict, _DICT)
 class ParamGroup(dict):
     """A dict of one parameter group. Writing anything but a number read at run time tells compiled functions to look again."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in CELLS or key not in self or _shape_of(self[key]) != _shape_of(value):
             epoch.bump()
-        super().__setitem__(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        epoch.bump()
-        super().__delitem__(key)
+        super().__setitem__(key, WatchedList(value) if key == "params" and type(value) is list else value)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         if key not in self:

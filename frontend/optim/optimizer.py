@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,8 +12,8 @@ from ingot._tensor import Tensor
 from ingot.dispatch import inplace, record
 from ingot.ir.op import OPS
 from ingot.nn.modules.hooks import RemovableHandle
-from ingot.optim.group import ParamGroup, Scalars
-from ingot.runtime import capture, recorder
+from ingot.optim.group import ParamGroup, Scalars, State, WatchedDict, WatchedList
+from ingot.runtime import capture, epoch, recorder
 from ingot.runtime.update_rules import RULES, rule_graph
 
 __all__ = ["Optimizer", "RuleOptimizer"]
@@ -32,8 +31,8 @@ class Optimizer:
                 f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}"
             )
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self.param_groups: list[ParamGroup] = []
+        self.state: dict[Tensor, dict[str, Any]] = State()
+        self.param_groups: list[ParamGroup] = WatchedList()
         self._step_pre_hooks: dict[int, Any] = {}
         self._step_post_hooks: dict[int, Any] = {}
         self._state_hooks: dict[str, dict[int, Any]] = {k: {} for k in ("save_pre", "save_post", "load_pre", "load_post")}
@@ -72,8 +71,16 @@ class Optimizer:
         known = {id(p) for g in self.param_groups for p in g["params"]}
         if any(id(p) in known for p in items):
             raise ValueError("some parameters appear in more than one parameter group")
-        group["params"] = items
+        group["params"] = WatchedList(items)
         self.param_groups.append(ParamGroup(group))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "state" and not isinstance(value, State):
+            value = State(value)
+        elif name == "param_groups" and type(value) is list:
+            value = WatchedList(value)
+        super().__setattr__(name, value)
+        epoch.bump()
 
     # ---- stepping
 
@@ -127,7 +134,7 @@ class Optimizer:
             for p in g["params"]:
                 index.setdefault(id(p), len(index))
             groups.append({**{k: v for k, v in g.items() if k != "params"}, "params": [index[id(p)] for p in g["params"]]})
-        state = {(index[id(k)] if isinstance(k, Tensor) else k): v for k, v in self.state.items()}
+        state = {(index[id(k)] if isinstance(k, Tensor) else k): dict(v) for k, v in self.state.items()}
         out: Any = {"state": state, "param_groups": groups}
         for hook in list(self._state_hooks["save_post"].values()):
             changed = hook(self, out)
@@ -145,13 +152,14 @@ class Optimizer:
         if any(len(s["params"]) != len(g["params"]) for s, g in zip(saved, self.param_groups)):
             raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
         by_index = {i: p for s, g in zip(saved, self.param_groups) for i, p in zip(s["params"], g["params"])}
-        state: dict[Any, dict[str, Any]] = defaultdict(dict)
+        state = State()
         for k, v in state_dict["state"].items():
             p = by_index.get(k)
             if p is None:
                 state[k] = copy.deepcopy(v)
             else:
-                state[p] = {name: _fitted(name, x, p, self.state[p].get(name) if p in self.state else None) for name, x in v.items()}
+                old = self.state[p] if p in self.state else {}
+                state[p] = WatchedDict({name: _fitted(name, x, p, old.get(name)) for name, x in v.items()})
         for s, g in zip(saved, self.param_groups):  # the same objects go on: compiled steps read their numbers from them
             params = g["params"]
             g.clear()
@@ -161,13 +169,11 @@ class Optimizer:
             hook(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from ingot.runtime import epoch
-
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         for group in self.param_groups:
             for name, default in self.defaults.items():
                 group.setdefault(name, default)
-        epoch.bump()
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + " ("]
