@@ -73,6 +73,7 @@ from ingot.nn.functional import conv_transpose2d as conv_transpose2d
 from ingot.nn.functional import conv_transpose3d as conv_transpose3d
 from ingot.nn.functional import cosine_embedding_loss as cosine_embedding_loss
 from ingot.nn.functional import cosine_similarity as cosine_similarity
+from ingot.nn.functional import ctc_loss as ctc_loss
 from ingot.random import default_generator as default_generator
 from ingot._device import device as device
 from ingot.nn.functional import dropout as dropout

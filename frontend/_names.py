@@ -180,6 +180,7 @@ NAMES = {
     "count_nonzero": "ingot.functions.reduce",
     "cov": "ingot.functions.statistics",
     "cross": "ingot.functions.matmul",
+    "ctc_loss": "ingot.functions.neural",
     "cummax": "ingot.functions.cumulative",
     "cummin": "ingot.functions.cumulative",
     "cumprod": "ingot.functions.cumulative",

@@ -153,7 +153,7 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     n = input.shape[0]
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     if not pairs:
-        return input.new_zeros(0)
+        return input.reshape(-1)[:0]
     from ingot.functions.creation import tensor
 
     left, right = (input.index_select(0, tensor(list(side), dtype=dtypes.i64)) for side in zip(*pairs))

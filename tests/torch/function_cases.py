@@ -39,7 +39,7 @@ def make(spec: str, dtype: str, seed: str) -> tuple[np.ndarray, str, bool]:
     """The values of an input, its dtype name, and whether it is to be passed as a transposed view.
 
     Kinds: (none) normal numbers; pos > 0; unit in (-1, 1); big with large values; special with NaN and infinities; distinct;
-    mask; idxN in [0, N); widxN in [-N, N); or a dtype name.
+    mask; labels, targets (for losses); idxN in [0, N); widxN in [-N, N); or a dtype name.
     """
     kind, dims, flip = _SPEC.fullmatch(spec).groups()
     shape = tuple(int(d) for d in dims.split(",") if d)
@@ -48,6 +48,11 @@ def make(spec: str, dtype: str, seed: str) -> tuple[np.ndarray, str, bool]:
         dtype, kind = kind, None
     if kind == "mask":
         return rng.random(shape) < 0.5, "bool", bool(flip)
+    if kind == "labels":  # never 0 and never 3, the blanks of the cases
+        return rng.choice([1, 2, 4], shape), "i64", False
+    if kind == "targets":  # the classes of each row, then -1
+        rows = [np.append(rng.permutation(shape[-1])[:k], [-1] * (shape[-1] - k)) for k in rng.integers(0, shape[-1] + 1, shape[0])]
+        return np.array(rows), "i64", False
     if kind == "perm":
         return np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]]), "i64", False
     if kind and (found := re.fullmatch(r"(w?)idx(\d+)", kind)):

@@ -117,6 +117,33 @@ ERROR_CASES += [
     )
 ]  # fmt: skip
 
+# --- functionals
+add("""
+    m.nn.functional.multilabel_margin_loss(x, t); m.nn.functional.multilabel_margin_loss(x, t, reduction='none');
+    m.nn.functional.multilabel_margin_loss(x[0], t[0]); m.nn.MultiLabelMarginLoss(reduction='sum')(x, t)
+""", REAL, x="[3,4]", t="targets[3,4]", tol=4)  # fmt: skip
+add("m.nn.functional.multi_margin_loss(x, i[0]); m.nn.functional.multi_margin_loss(x[0], i[0] * 0)", REAL, x="[3]", i="idx3[2]", tol=4)
+add("""
+    m.nn.functional.upsample_nearest(x, scale_factor=2); m.nn.functional.upsample_bilinear(x, (5, 7));
+    m.nn.functional.lp_pool2d(x, 2, 2); m.nn.functional.adaptive_max_pool2d_with_indices(x, (2, 3))
+""", REAL, x="pos[1,2,4,4]", tol=20)  # fmt: skip
+add("m.nn.functional.lp_pool3d(x, 2, 2); m.nn.LPPool3d(3, 2, 1)(x)", REAL, x="pos[1,2,3,4,4]", tol=20)
+GRID = ";".join(
+    f"m.nn.functional.grid_sample(x, g, mode='{mode}', padding_mode='{pad}', align_corners={corners})"
+    for mode in ("bilinear", "nearest", "bicubic") for pad in ("zeros", "border", "reflection") for corners in (True, False)
+)  # fmt: skip
+add(GRID, ("f64",), x="[2,3,4,5]", g="[2,3,2,2]", tol=100)
+add(";".join(c for c in GRID.split(";") if "bicubic" not in c), ("f64",), x="[2,2,3,4,5]", g="[2,2,3,2,3]", tol=100)
+add("""
+    m.nn.functional.embedding(i, x, scale_grad_by_freq=True); m.nn.functional.embedding(i, x, padding_idx=1, scale_grad_by_freq=True)
+""", ("f32", "f64"), x="[4,3]", i="idx4[3,5]", tol=4)  # fmt: skip
+add(each("none mean sum", "m.nn.functional.ctc_loss(x.log_softmax(-1), t, (7, 6), (3, 2), reduction='F')") + """;
+    m.nn.functional.ctc_loss(x.log_softmax(-1), t, m.tensor([7, 5]), m.tensor([3, 0]), blank=3);
+    m.nn.functional.ctc_loss(x, t, (7, 6), (3, 3)); m.ctc_loss(x[:, 0].log_softmax(-1), t[0], (7,), (3,));
+    m.nn.functional.ctc_loss(x[:3].log_softmax(-1), t * 0 + 1, (3, 3), (3, 1), zero_infinity=True);
+    m.nn.CTCLoss(blank=3, zero_infinity=True)(x.log_softmax(-1), t[:, 0].contiguous(), (7, 7), (1, 1))
+""", REAL, x="[7,2,5]", t="labels[2,3]", tol=20)  # fmt: skip
+
 # --- numbers where torch insists on a Tensor
 ERROR_CASES += [
     f"m.{name}({a})" for name in ("maximum", "fmin", "atan2", "logical_or", "logaddexp", "ldexp", "hypot") for a in ("x, 2", "2, x", "2, 3")
@@ -129,5 +156,8 @@ ERROR_CASES += [
     "m.gradient(x, edge_order=3)", "m.gradient(x, spacing=[1.0, 2.0, 3.0])", "m.gradient(x[:, :1])",
     "m.gradient(x, dim=(0, 0))", "m.polygamma(-1, x)", "m.mvlgamma(x, 0)",
     "x.index_reduce(0, x[0].long(), x, 'sum')", "m.combinations(x)", "m.renorm(x, -1, 0, 1.0)", "m.renorm(x[0], 1, 0, 1.0)",
+    "m.nn.functional.ctc_loss(x, x.long(), (2,), (3,), blank=9)", "m.nn.functional.ctc_loss(x, x, (2,), (3,))",
+    "m.nn.functional.ctc_loss(x, x.long(), (2, 2), (3,))", "m.nn.functional.multilabel_margin_loss(x, x.long()[0])",
+    "m.nn.functional.grid_sample(x, x)", "m.nn.functional.grid_sample(x[None, None], x[None, :, :2, None], 'x')",
     "m.nn.functional.pdist(x[0])", "m.kaiser_window(-1)", "m.as_strided_scatter(x, x, (2, 2), (1, 1))", "m.nonzero_static(x, size=-1)",
 ]  # fmt: skip

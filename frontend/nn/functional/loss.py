@@ -365,10 +365,44 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     mode = _mode(reduction, size_average, reduce)
-    if input.ndim == 1:
-        out = _multi_margin(input.unsqueeze(0), target.reshape((1,)), weight, p, margin, mode)
+    classes = input.shape[-1] if input.ndim else 1
+    if weight is not None and (weight.ndim != 1 or weight.shape[0] != classes):
+        kind = ValueError if weight.ndim != 1 else RuntimeError
+        raise kind(f"multi_margin_loss: weight must be one-dimensional with {classes} elements, but got {list(weight.shape)}")
+    if input.ndim < 2:
+        out = _multi_margin(input.reshape((1, -1)), target.reshape((1,)), weight, p, margin, mode)
         return out.squeeze(0) if mode == "none" else out
     return _multi_margin(input, target, weight, p, margin, mode)
+
+
+@composite
+def _multilabel_margin(x: Tensor, target: Tensor, reduction: str) -> Tensor:
+    classes = x.shape[-1]
+    place = ingot.arange(classes, dtype=ingot.int64)
+    end = ingot.where(target < 0, place, classes).amin(-1, keepdim=True)  # what follows the first -1 does not count
+    counts = place < end
+    safe = ingot.where(counts, target, 0)
+    is_target = ingot.zeros_like(x).scatter_add(-1, safe, counts.to(x.dtype)) > 0
+    goal = x.gather(-1, safe)
+    gap = (1.0 - (goal.unsqueeze(-1) - x.unsqueeze(-2))).clamp_min(0)
+    gap = ingot.where(counts.unsqueeze(-1) & ~is_target.unsqueeze(-2), gap, 0.0)
+    return _reduce(gap.sum((-1, -2)) / classes, reduction)
+
+
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """Hinge loss of every target class against every other class, over the number of classes; reduced over samples.
+
+    input (N, C) or (C); target holds each sample's classes (int64), then -1. RuntimeError for other shapes.
+    """
+    if input.ndim > 2 or tuple(target.shape) != tuple(input.shape) or not (input.ndim == 0 or input.shape[-1]):
+        raise RuntimeError(
+            f"multilabel_margin_loss: expected input (N, C) or (C) and a target of its shape, got {list(input.shape)} and "
+            f"{list(target.shape)}"
+        )
+    shape = input.reshape((1,)) if not input.ndim else input
+    return _multilabel_margin(shape, target.reshape((1,)) if not input.ndim else target, _mode(reduction, size_average, reduce))
 
 
 @composite

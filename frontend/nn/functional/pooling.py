@@ -204,6 +204,11 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """Power means of windows of (N, C, D, H, W): sum(x ** p) ** (1 / p)."""
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
+
+
 # ---- adaptive
 
 
@@ -252,6 +257,8 @@ def _even(input: Tensor, sizes: tuple[int, ...]) -> bool:
 
 
 def _adaptive_avg_nd(name: str, n: int, input: Tensor, output_size: Any) -> Tensor:
+    if input.ndim <= n and isinstance(output_size, (tuple, list)):
+        raise ValueError(f"{name}: input dimension should be at least {n + 1}, but got shape {list(input.shape)}")
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected {n + 1}D or {n + 2}D input, but got shape {list(input.shape)}")
     sizes = _sizes(name, input, output_size, n)
@@ -308,6 +315,8 @@ def _adaptive_max(x: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 
 def _adaptive_max_nd(name: str, n: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
+    if input.ndim <= n and isinstance(output_size, (tuple, list)):
+        raise ValueError(f"{name}: input dimension should be at least {n + 1}, but got shape {list(input.shape)}")
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected {n + 1}D or {n + 2}D input, but got shape {list(input.shape)}")
     sizes = _sizes(name, input, output_size, n)
@@ -331,6 +340,11 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over a grid of windows that covers (N, C, D, H, W)."""
     return _adaptive_max_nd("adaptive_max_pool3d", 3, input, output_size, return_indices)
+
+
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d, "`adaptive_max_pool1d` with return_indices=True.")
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d, "`adaptive_max_pool2d` with return_indices=True.")
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d, "`adaptive_max_pool3d` with return_indices=True.")
 
 
 # ---- unpooling

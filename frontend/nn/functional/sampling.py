@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -132,6 +133,16 @@ def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: st
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode="nearest"."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode="bilinear" and align_corners=True."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
     """The sampling grid of 2-D affine maps: theta (N, 2, 3), size (N, C, H, W) -> (N, H, W, 2) in [-1, 1]."""
     if theta.ndim != 3 or tuple(theta.shape[1:]) != (2, 3) or len(size) != 4:
@@ -147,53 +158,94 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     return ingot.matmul(base.expand(theta.shape[0], h * w, 3), theta.transpose(1, 2)).reshape((theta.shape[0], h, w, 2))
 
 
+def _fold(at: Tensor, extent: int, padding: str, align_corners: bool) -> Tensor:
+    """Positions brought into [0, extent - 1] by the padding; "zeros" leaves them."""
+    if padding == "border":
+        return at.clamp(0, extent - 1)
+    if padding == "reflection":
+        lo, span = (0.0, float(extent - 1)) if align_corners else (-0.5, float(extent))
+        if span == 0:
+            return at * 0.0
+        folded = ingot.abs(at - lo)
+        flips = ingot.floor(folded / span)
+        extra = folded - flips * span
+        return ingot.where(flips - 2.0 * ingot.floor(flips / 2.0) == 0, extra + lo, span - extra + lo).clamp(0, extent - 1)
+    return at
+
+
+def _cubic(f: Tensor) -> list[Tensor]:
+    """The weights of the four neighbours at distance f from the second (Keys' kernel with a = -0.75)."""
+    a = -0.75
+
+    def near(d: Tensor) -> Tensor:
+        return ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+
+    def far(d: Tensor) -> Tensor:
+        return ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
+
+    return [far(f + 1.0), near(f), near(1.0 - f), far(2.0 - f)]
+
+
 @composite
 def _grid_sample(x: Tensor, grid: Tensor, mode: str, padding: str, align_corners: bool) -> Tensor:
-    n, c, h, w = x.shape
-
-    def place(g: Tensor, extent: int) -> Tensor:
+    n, c = x.shape[:2]
+    extents = tuple(x.shape[2:])
+    shape = tuple(grid.shape[1:-1])
+    flat, points = x.reshape((n, c, -1)), math.prod(shape)
+    places = []
+    for d, extent in enumerate(extents):  # the grid's last coordinate belongs to the first spatial dim
+        g = grid[..., len(extents) - 1 - d]
         at = (g + 1.0) * (0.5 * (extent - 1)) if align_corners else ((g + 1.0) * extent - 1.0) * 0.5
-        if padding == "border":
-            return at.clamp(0, extent - 1)
-        if padding == "reflection":
-            lo, span = (0.0, float(extent - 1)) if align_corners else (-0.5, float(extent))
-            if span == 0:
-                return at * 0.0
-            folded = ingot.abs(at - lo)
-            flips = ingot.floor(folded / span)
-            extra = folded - flips * span
-            return ingot.where(flips - 2.0 * ingot.floor(flips / 2.0) == 0, extra + lo, span - extra + lo).clamp(0, extent - 1)
-        return at
+        places.append(at if mode == "bicubic" else _fold(at, extent, padding, align_corners))
 
-    gx, gy = place(grid[..., 0], w), place(grid[..., 1], h)
-    flat = x.reshape((n, c, h * w))
-    out_h, out_w = gx.shape[1], gx.shape[2]
-
-    def pick(ix: Tensor, iy: Tensor) -> Tensor:
-        inside = (ix >= 0) & (ix <= w - 1) & (iy >= 0) & (iy <= h - 1)
-        index = iy.clamp(0, h - 1).long() * w + ix.clamp(0, w - 1).long()
-        taken = flat.gather(2, index.reshape((n, 1, -1)).expand(n, c, out_h * out_w)).reshape((n, c, out_h, out_w))
+    def pick(at: tuple[Tensor, ...]) -> Tensor:
+        if mode == "bicubic":
+            at = tuple(_fold(p, e, padding, align_corners) for p, e in zip(at, extents))
+        inside, index = None, None
+        for p, extent in zip(at, extents):
+            here = (p >= 0) & (p <= extent - 1)
+            inside = here if inside is None else inside & here
+            step = p.clamp(0, extent - 1).long()
+            index = step if index is None else index * extent + step
+        assert index is not None and inside is not None
+        taken = flat.gather(2, index.reshape((n, 1, points)).expand(n, c, points)).reshape((n, c, *shape))
         return ingot.where(inside.unsqueeze(1), taken, 0.0)
 
     if mode == "nearest":
-        return pick(ingot.round(gx), ingot.round(gy))
-    x0, y0 = ingot.floor(gx), ingot.floor(gy)
-    fx, fy = (gx - x0).unsqueeze(1), (gy - y0).unsqueeze(1)
-    top = pick(x0, y0) * (1.0 - fx) + pick(x0 + 1, y0) * fx
-    bottom = pick(x0, y0 + 1) * (1.0 - fx) + pick(x0 + 1, y0 + 1) * fx
-    return top * (1.0 - fy) + bottom * fy
+        return pick(tuple(ingot.round(p) for p in places))
+    lows = [ingot.floor(p) for p in places]
+    parts = [p - low for p, low in zip(places, lows)]
+    first = -1 if mode == "bicubic" else 0
+    weights = [_cubic(f) if mode == "bicubic" else [1.0 - f, f] for f in parts]
+    total = None
+    for steps in itertools.product(range(len(weights[0])), repeat=len(extents)):
+        weight = weights[0][steps[0]]
+        for w, k in zip(weights[1:], steps[1:]):
+            weight = weight * w[k]
+        term = pick(tuple(low + float(k + first) for low, k in zip(lows, steps))) * weight.unsqueeze(1)
+        total = term if total is None else total + term
+    assert total is not None
+    return total
 
 
 def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Tensor:
-    """Sample (N, C, H, W) at grid (N, H', W', 2), x and y in [-1, 1] -> (N, C, H', W')."""
-    if mode not in ("bilinear", "nearest"):
-        raise ValueError(f"grid_sample: expected mode to be bilinear or nearest, but got {mode!r}")
+    """Sample (N, C, H, W) at grid (N, H', W', 2), x and y in [-1, 1] -> (N, C, H', W'); or 5-D at (N, D', H', W', 3), x, y and z.
+
+    mode: bilinear (of 5-D input: trilinear), nearest, or bicubic (4-D only).
+    """
+    if mode not in ("bilinear", "nearest", "bicubic"):
+        raise ValueError(f"grid_sample: expected mode to be bilinear, nearest or bicubic, but got {mode!r}")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"grid_sample: expected padding_mode to be zeros, border or reflection, but got {padding_mode!r}")
-    if input.ndim != 4 or grid.ndim != 4 or grid.shape[-1] != 2 or input.shape[0] != grid.shape[0]:
+    if input.ndim not in (4, 5) or grid.ndim != input.ndim or grid.shape[-1] != input.ndim - 2 or input.shape[0] != grid.shape[0]:
         raise ShapeError(
-            f"grid_sample: expected input (N, C, H, W) and grid (N, H', W', 2), but got {list(input.shape)} and {list(grid.shape)}"
+            "grid_sample: expected input (N, C, H, W) and grid (N, H', W', 2), or (N, C, D, H, W) and (N, D', H', W', 3), "
+            f"but got {list(input.shape)} and {list(grid.shape)}"
         )
+    if mode == "bicubic" and input.ndim == 5:
+        raise RuntimeError("grid_sample: bicubic interpolation only supports 4D input")
+    if 0 in input.shape[2:]:
+        raise RuntimeError(f"grid_sample: expected input to have non-empty spatial dimensions, but got {list(input.shape)}")
     return _grid_sample(input, grid, mode, padding_mode, bool(align_corners))

@@ -10,7 +10,7 @@ from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 
 __all__ = [
-    "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "LPPool1d", "LPPool2d", "AdaptiveAvgPool1d",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "LPPool1d", "LPPool2d", "LPPool3d", "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "MaxUnpool1d", "MaxUnpool2d",
     "MaxUnpool3d",
 ]  # fmt: skip
@@ -95,6 +95,13 @@ class LPPool2d(Functional):
     """Power means of windows of (N, C, H, W)."""
 
     fn = F.lp_pool2d
+    settings = {"norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False}
+
+
+class LPPool3d(Functional):
+    """Power means of windows of (N, C, D, H, W)."""
+
+    fn = F.lp_pool3d
     settings = {"norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False}
 
 
