@@ -8,6 +8,7 @@ mostly by identity.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 import types
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._effects import is_generator
 from ingot._reads import Reads, ours
 from ingot._tensor import Tensor
 from ingot.ir.dtypes import DType
@@ -53,6 +55,8 @@ class Roots:
         self.classes: list[type] = []  # the user's: of these objects, and those that functions name
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
+        self.bound: list[tuple[Any, str]] = []  # values that functions hold, and what they are called
+        self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
         self._keep: list[Any] = []
 
@@ -75,6 +79,12 @@ class Roots:
         elif isinstance(x, types.MethodType):
             self.add(x.__func__, depth)
             self.add(x.__self__, depth)
+        elif isinstance(x, functools.partial):
+            for item in (x.func, *x.args, *x.keywords.values()):
+                self.bound.append((item, "what a partial binds"))
+                self.add(item, depth + 1)
+        elif is_generator(x):
+            self.generators.append(x)
         elif is_module(x):
             self._module(x, depth)
         elif is_optimizer(x):
@@ -121,6 +131,7 @@ class Roots:
     def _function(self, f: types.FunctionType, depth: int) -> None:
         self.functions.append(f)
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            self.bound.append((value, f"a default of {f.__name__}"))
             self.add(value, depth + 1)
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
             self.cells.append((cell, name))
@@ -194,13 +205,13 @@ def _describe(x: Any, depth: int = 0) -> Any:
     """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity."""
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
-    if isinstance(x, (list, tuple)) and depth < 3 and len(x) <= _SMALL:
+    if isinstance(x, (list, tuple)) and depth < 5 and len(x) <= _SMALL:
         return (type(x), *[_describe(i, depth + 1) for i in x])
-    if isinstance(x, dict) and depth < 3 and len(x) <= _SMALL:
+    if isinstance(x, dict) and depth < 5 and len(x) <= _SMALL:
         return (type(x), *[(_describe(k, depth + 1), _describe(v, depth + 1)) for k, v in x.items()])
     if isinstance(x, (set, frozenset)) and len(x) <= _SMALL:
         return (type(x), frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in x))
-    if isinstance(x, deque) and depth < 3 and len(x) <= _SMALL:
+    if isinstance(x, deque) and depth < 5 and len(x) <= _SMALL:
         return (deque, *[_describe(i, depth + 1) for i in x])
     if isinstance(x, np.ndarray) and not x.dtype.hasobject:
         return (np.ndarray, x.dtype.str, x.shape, _digest(x))
@@ -301,6 +312,8 @@ class Guards:
         for space, name, text in roots.names:
             value = space.get(name, _MISSING)
             self.names.append((space, name, text, value))
+            self._contain(value, text)
+        for value, text in roots.bound:
             self._contain(value, text)
         self.cells = []
         for cell, name in roots.cells:

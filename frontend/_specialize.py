@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ingot._effects import Effects
 from ingot._guards import Guards, Roots, find_roots
 from ingot._pytree import flatten, unflatten
 from ingot._reads import Reads
@@ -298,8 +299,10 @@ def _traced(b: _Builder, fn: Callable, structure: Any) -> tuple[Specialization, 
     guards = Guards(b.roots)
     try:
         args, kwargs = unflatten(structure, b.given)
-        with Reads([*b.roots.modules, *b.roots.objects]) as reads:
+        effects = Effects(b.name, b.roots)
+        with Reads([*b.roots.modules, *b.roots.objects]) as reads, effects:
             result = run_traced(b.trace, lambda: fn(*args, **kwargs))
+        effects.check()
         guards.narrow(reads)
         return run_traced(b.trace, lambda: _assemble(b, result, guards)), guards, b.trace
     finally:

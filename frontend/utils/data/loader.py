@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
+from ingot.runtime.capture import active, refuse
 from ingot.utils.data.collate import default_collate, default_convert
 from ingot.utils.data.dataset import Dataset, IterableDataset
 from ingot.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
@@ -112,6 +113,11 @@ class DataLoader(Generic[T]):
         return partial(Fetcher, self.dataset, self.collate_fn, self.batch_sampler is not None, self._iterable, self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
+        if active():
+            raise refuse(
+                "a compiled function cannot go through a DataLoader: each call would use the batches of the first one",
+                "go through it outside, and pass each batch as an argument",
+            )
         seed = draw_seed(self.generator)
         order = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
         if self.num_workers == 0:

@@ -1,0 +1,144 @@
+"""ingot.compile: what later calls would not do again is refused, not done once: random numbers of Python, items of iterators."""
+
+import functools
+import itertools
+import random
+import threading
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot.utils.data import DataLoader, TensorDataset
+
+X = ingot.ones(2)
+OWN = random.Random(3)
+
+
+class Noisy:
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, x):
+        return x + self.rng.normal()
+
+
+DRAWS = {
+    "random": lambda x: x + random.random(),
+    "a branch": lambda x: x * 2 if random.random() < 0.5 else x,
+    "numpy": lambda x: x * float(np.random.rand()),
+    "an array": lambda x: x + ingot.tensor(np.random.randn(2)),
+    "a Random": lambda x: x + OWN.random(),
+    "a Generator": Noisy(),
+}
+
+
+@pytest.mark.parametrize("f", DRAWS.values(), ids=DRAWS)
+def test_random_numbers_of_python(f):
+    with pytest.raises(ingot.CaptureError, match="a compiled function draws from .* each call would use the numbers of the first"):
+        ingot.compile(f)(X)
+    assert f(X).shape == (2,)
+
+
+def test_random_numbers_outside_are_fine():
+    f = ingot.compile(lambda x, scale: x * scale + (ingot.rand(2) >= 0))
+    assert f(X, random.random()).shape == (2,) and random.random() != random.random()
+
+
+def numbers():
+    while True:
+        yield ingot.ones(2)
+
+
+STREAM = iter([ingot.ones(2)] * 9)
+
+
+def advancing():
+    cell, count, zipped = numbers(), itertools.count(), zip([1, 2, 3], [4, 5, 6])
+
+    class Holder:
+        def __init__(self):
+            self.batches = iter([ingot.zeros(2)] * 5)
+
+        def __call__(self, x):
+            return x + next(self.batches)
+
+    return {
+        "generator": lambda x: x + next(cell),
+        "global": lambda x: x + next(STREAM),
+        "count": lambda x: x + next(count),
+        "zip": lambda x: x + sum(a * b for a, b in zipped),
+        "attribute": Holder(),
+        "loader": lambda x: x + next(batches)[0].sum(),
+    }
+
+
+batches = iter(DataLoader(TensorDataset(ingot.ones(4)), batch_size=2))
+
+
+@pytest.mark.parametrize("kind", advancing())
+def test_iterators_that_are_advanced(kind):
+    f = advancing()[kind]
+    with pytest.raises(ingot.CaptureError, match="cannot take the next item of an iterator"):
+        ingot.compile(f)(X)
+    assert f(X).shape == (2,)  # as it was before
+
+
+def test_iterators_that_are_not_advanced():
+    it = iter([1.0, 2.0])
+    f = ingot.compile(lambda x: x if it is None else x * 2)
+    assert f(X).tolist() == [2, 2] and next(it) == 1.0
+    assert f(X).tolist() == [2, 2] and f.stats["traces"] == 1
+
+
+def test_iterators_made_inside():
+    f = ingot.compile(lambda x: sum(a * b for a, b in zip(x, iter([1.0, 2.0]))))
+    assert f(X).item() == 3
+
+
+def test_other_threads_go_on_with_theirs():
+    got = []
+
+    def work():
+        got.append(next(shared))
+
+    def f(x):
+        t = threading.Thread(target=work)
+        t.start()
+        t.join()
+        return x
+
+    shared = iter([5, 6])
+    ingot.compile(f)(X)
+    assert got == [5] and next(shared) == 6
+
+
+def test_loaders():
+    loader = DataLoader(TensorDataset(ingot.ones(4)), batch_size=2)
+    with pytest.raises(ingot.CaptureError, match="cannot go through a DataLoader"):
+        ingot.compile(lambda x: sum(b[0].sum() for b in loader) + x)(X)
+
+
+def test_partials_are_looked_into():
+    scale = 2.0
+
+    def g(x, settings, k=1.0):
+        return x * scale * k + settings["shift"]
+
+    settings = {"shift": 1.0}
+    f = ingot.compile(functools.partial(g, settings=settings, k=3.0))
+    assert f(X).tolist() == [7, 7]
+    scale = 1.0
+    assert f(X).tolist() == [4, 4]
+    settings["shift"] = 0.0
+    assert f(X).tolist() == [3, 3]
+
+
+def test_default_arguments_that_change_in_place():
+    def f(x, settings={"scale": 2}):  # noqa: B006
+        return x * settings["scale"]
+
+    c = ingot.compile(f)
+    assert c(X).tolist() == [2, 2]
+    f.__defaults__[0]["scale"] = 3
+    assert c(X).tolist() == [3, 3]
