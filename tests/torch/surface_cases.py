@@ -139,7 +139,7 @@ add("""
 """, ("f32", "f64"), x="[4,3]", i="idx4[3,5]", tol=4)  # fmt: skip
 add(each("none mean sum", "m.nn.functional.ctc_loss(x.log_softmax(-1), t, (7, 6), (3, 2), reduction='F')") + """;
     m.nn.functional.ctc_loss(x.log_softmax(-1), t, m.tensor([7, 5]), m.tensor([3, 0]), blank=3);
-    m.nn.functional.ctc_loss(x, t, (7, 6), (3, 3)); m.ctc_loss(x[:, 0].log_softmax(-1), t[0], (7,), (3,));
+    m.nn.functional.ctc_loss(x, t, (7, 6), (3, 3)); m.nn.functional.ctc_loss(x[:, 0].log_softmax(-1), t[0], (7,), (3,));
     m.nn.functional.ctc_loss(x[:3].log_softmax(-1), t * 0 + 1, (3, 3), (3, 1), zero_infinity=True);
     m.nn.CTCLoss(blank=3, zero_infinity=True)(x.log_softmax(-1), t[:, 0].contiguous(), (7, 7), (1, 1))
 """, REAL, x="[7,2,5]", t="labels[2,3]", tol=20)  # fmt: skip
