@@ -82,8 +82,7 @@ def compile_text(text: str, level: Level, assembly: bool = False) -> Any:
     import llvmlite.binding as llvm
 
     machine = _machine(level)
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(text, llvm.create_context())  # the process's own context remembers all that went before
     module.verify()  # malformed IR must be an exception: the code generator would end the process
-    module.verify()  # LLVM aborts the process on what is not well formed
     module.data_layout = str(machine.target_data)
     return machine.emit_assembly(module) if assembly else machine.emit_object(module)

@@ -27,10 +27,11 @@ from __future__ import annotations
 
 import platform
 import re
+from typing import Any
 
 from ingot.backends.cpu import elf
 
-__all__ = ["EXPORTS", "build", "pool_ir"]
+__all__ = ["EXPORTS", "assembly", "build", "pool_ir"]
 
 EXPORTS = ("ingot_pool_create", "ingot_pool_parallel", "ingot_pool_destroy")
 
@@ -416,7 +417,18 @@ def build(arch: str | None = None) -> bytes:
 
     RuntimeError for an architecture without a CPU backend.
     """
-    arch = arch or platform.machine()
+    machine, module = _optimised(arch or platform.machine())
+    return elf.link(machine.emit_object(module), EXPORTS)
+
+
+def assembly(arch: str) -> str:
+    """The same code as assembly, for people."""
+    machine, module = _optimised(arch)
+    return machine.emit_assembly(module)
+
+
+def _optimised(arch: str) -> tuple[Any, Any]:
+    """(LLVM's target machine, the pool's module after LLVM's passes)"""
     if arch not in _ARCH:
         raise RuntimeError(f"no worker pool for {arch!r}: the CPU backend supports {', '.join(_ARCH)}")
     import llvmlite.binding as llvm
@@ -429,4 +441,4 @@ def build(arch: str | None = None) -> bytes:
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     llvm.create_pass_builder(machine, options).getModulePassManager().run(module, llvm.create_pass_builder(machine, options))
-    return elf.link(machine.emit_object(module), EXPORTS)
+    return machine, module

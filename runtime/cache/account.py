@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ingot.runtime.cache.entry import EntryError, peek
 from ingot.runtime.cache.layer import Layer, Listed
-from ingot.runtime.cache.mapped import mapped_keys
+from ingot.runtime.cache.mapped import mapped_in
 
 __all__ = ["added", "removed", "total", "evict", "costs", "score"]
 
@@ -100,7 +100,7 @@ def evict(
     nbytes, entries = sum(e.size for e in listed), len(listed)
     gone: list[Listed] = []
     if nbytes > max_bytes or entries > max_entries:
-        known, now, keep = costs(layer), time.time(), keep | mapped_keys()
+        known, now, keep = costs(layer), time.time(), keep | mapped_in(layer).keys()
         free = [e for e in listed if e.key not in keep]
         worth = {e.key: score(e.size, known.get(e.key[:16]) or _cost_of(e), now - e.used) for e in free}
         for e in sorted(free, key=lambda e: (worth[e.key], e.key)):

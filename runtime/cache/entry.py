@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 import zlib
 from typing import Any
 
 from ingot.runtime.cache.trust import open_regular
 
-__all__ = ["Entry", "EntryError", "pack", "parse", "peek", "FORMAT"]
+__all__ = ["Entry", "EntryError", "pack", "parse", "peek", "peek_preimage", "FORMAT"]
 
 FORMAT = 1
 _MAGIC = b"INGOT.SO"
@@ -123,19 +124,30 @@ def peek(path: str) -> dict[str, Any]:
 
     EntryError or OSError where it cannot be had.
     """
-    with open(open_regular(path)[0], "rb") as f:  # in a shared store, it may be anything
-        size = f.seek(0, 2)
-        if size < _FOOTER.size:
-            raise EntryError(f"truncated: {size} bytes")
-        f.seek(size - _FOOTER.size)
-        footer = f.read(_FOOTER.size)
+    return _object(_part(path, 2), "record")
+
+
+def peek_preimage(path: str) -> dict[str, Any]:
+    """The preimage of the entry at `path`, read in the same way."""
+    return _object(_unfold(_part(path, 3), "preimage"), "preimage")
+
+
+def _part(path: str, index: int) -> bytes:
+    fd, st = open_regular(path)  # in a shared store, it may be anything
+    try:
+        if st.st_size < _FOOTER.size:
+            raise EntryError(f"truncated: {st.st_size} bytes")
+        footer = os.pread(fd, _FOOTER.size, st.st_size - _FOOTER.size)
+        if len(footer) < _FOOTER.size:
+            raise EntryError("truncated while it was read")
         magic, version, _, *lengths, _, own = _FOOTER.unpack(footer)
         if magic != _MAGIC or version != FORMAT or hashlib.sha256(footer[:-32]).digest() != own:
             raise EntryError("no entry footer at the end of the file")
-        if sum(lengths) != size - _FOOTER.size:
+        if sum(lengths) != st.st_size - _FOOTER.size:
             raise EntryError("the lengths of the parts do not make up the file")
-        f.seek(lengths[0] + lengths[1])
-        return _object(f.read(lengths[2]), "record")
+        return os.pread(fd, lengths[index], sum(lengths[:index]))
+    finally:
+        os.close(fd)
 
 
 def _json(value: Any) -> bytes:

@@ -1,7 +1,7 @@
 """Which entries living processes have mapped: read from /proc when somebody wants to delete, so that a hit need not register.
 
-An entry is known by its file's name, its key, wherever the folder is mounted. Processes of other users, and those in
-other containers, cannot be seen; what they have mapped stays valid when its file is deleted, it is only compiled again.
+An entry is known by its file's name and inode, wherever its folder is mounted. Processes of other users, and those in other
+containers, cannot be seen; what they have mapped stays valid when its file is deleted, it is only compiled again.
 """
 
 from __future__ import annotations
@@ -9,22 +9,36 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["mapped_keys"]
+from ingot.runtime.cache.layer import Layer
 
-_ENTRY = re.compile(rb"/([0-9a-f]{64})\.so$", re.MULTILINE)  # a deleted file's line ends in " (deleted)"
+__all__ = ["mapped_in"]
+
+_ENTRY = re.compile(rb" (\d+) +/[^\n]*/([0-9a-f]{64})\.so$", re.MULTILINE)  # a deleted file's line ends in " (deleted)"
 
 
-def mapped_keys() -> frozenset[str]:
-    """The keys of the entries that this user's processes have mapped from their files; what cannot be read is left out."""
-    found: set[bytes] = set()
+def mapped_in(layer: Layer) -> dict[str, list[int]]:
+    """The entries of a layer that this user's processes have mapped from their files, each with the processes' numbers.
+
+    What cannot be read is left out.
+    """
+    found: dict[tuple[bytes, bytes], list[int]] = {}
     try:
-        processes = [p for p in os.listdir("/proc") if p.isdigit()]
+        processes = sorted(int(p) for p in os.listdir("/proc") if p.isdigit())
     except OSError:
-        return frozenset()
+        return {}
     for p in processes:
         try:
             with open(f"/proc/{p}/maps", "rb") as f:
-                found.update(_ENTRY.findall(f.read()))
+                mapped = set(_ENTRY.findall(f.read()))
         except OSError:  # another user's, or ended meanwhile
             continue
-    return frozenset(k.decode() for k in found)
+        for one in mapped:
+            found.setdefault(one, []).append(p)
+    return {key.decode(): pids for (inode, key), pids in found.items() if _inode(layer.path(key.decode())) == int(inode)}
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return -1

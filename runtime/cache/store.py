@@ -46,7 +46,7 @@ class Cache:
     """Entries by key, in one writable layer and any number that are only read.
 
     `counts` tells what happened in this process: hit.memory, hit.disk, hit.shared, miss.<reason>, put, evicted,
-    and saved_ms, the compile time that hits saved. Safe to use from any thread.
+    saved_ms, the compile time that hits saved, and spent_ms, that of what was put. Safe to use from any thread.
     """
 
     def __init__(self, folder: str | None, shared: tuple[str, ...] = (), max_bytes: int = 2 * 2**30, max_entries: int = 100_000):
@@ -100,6 +100,7 @@ class Cache:
         """Store a packed entry: on disk, or in memory with one warning where that fails. Never raises."""
         with self._lock:
             self._used.add(key)
+            self.counts["spent_ms"] += int(compile_ms)
         try:
             if self.own is None:
                 raise OSError("there is no home folder; set INGOT_CACHE_DIR")

@@ -3,79 +3,115 @@
     $ ingot cache ls --sort cost
     $ ingot doctor
 
-Exit codes: 0 fine, 1 a finding, 2 usage, 3 busy, 4 refused by trust, 5 input or output failed.
-Text for people goes to stderr with `--json`, whose one document on stdout has a `schema_version`.
+Exit codes: 0 fine, 1 a finding, 2 usage, 3 busy, 4 refused by trust, 5 input or output failed, 130 interrupted.
+Text for people goes to stderr with `--json`, whose one document on stdout has a `schema_version`. docs/cli.md shows every verb.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ingot.runtime.cli.output import EXIT, CommandError
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
+
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process where None); the exit code."""
+    if sys.stderr is None:  # closed, and print would take stdout in its place
+        sys.stderr = open(os.devnull, "w")
+    if sys.stdout is None:
+        return _failed("stdout is closed", EXIT["io"])
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # an encoding that lacks a character
+    try:
+        code = _run(argv)
+        sys.stdout.flush()  # what does not get out must not look like success
+        return code
+    except BrokenPipeError:  # who reads has had enough
+        _drop_stdout()
+        return EXIT["io"]
+    except OSError as e:
+        _drop_stdout()
+        return _failed(e, EXIT["io"])
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from ingot.runtime.artifact.container import ArtifactError
     from ingot.runtime.cache.trust import TrustError
     from ingot.runtime.switches import SwitchError
 
-    parser = _parser()
-    args = parser.parse_args(argv)
-    if args.run is None:
-        (args.parser if hasattr(args, "parser") else parser).print_help(sys.stderr)
-        return EXIT["usage"]
+    top = parser()
     try:
+        args = top.parse_args(argv)
+        if args.run is None:
+            (args.parser if hasattr(args, "parser") else top).print_help(sys.stderr)
+            return EXIT["usage"]
         return args.run(args)
+    except SystemExit as e:  # argparse has said it all
+        return e.code if isinstance(e.code, int) else EXIT["usage"]
     except CommandError as e:
-        print(f"ingot: {e}", file=sys.stderr)
-        return e.code
+        return _failed(e, e.code)
     except SwitchError as e:
-        print(f"ingot: {e}", file=sys.stderr)
-        return EXIT["usage"]
+        return _failed(e, EXIT["usage"])
     except ArtifactError as e:
-        print(f"ingot: {e}", file=sys.stderr)
-        return EXIT["finding"]
+        return _failed(e, EXIT["finding"])
     except TrustError as e:
-        print(f"ingot: {e}", file=sys.stderr)
-        return EXIT["trust"]
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet
-        return EXIT["io"]
-    except OSError as e:
-        print(f"ingot: {e}", file=sys.stderr)
-        return EXIT["io"]
-    except KeyboardInterrupt:
-        return 130
+        return _failed(e, EXIT["trust"])
 
 
-def _parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="ingot", description="Ingot's command line.", allow_abbrev=False)
+def _failed(why: object, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"ingot: {why}", file=sys.stderr, flush=True)
+    return code
+
+
+def _drop_stdout() -> None:
+    """Where stdout takes nothing more, let what is left in its buffer go, so that the interpreter's own flush is quiet."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; each verb's function is its default `run`."""
+    top = argparse.ArgumentParser(prog="ingot", description="Ingot's command line.", epilog="example: ingot doctor", allow_abbrev=False)
     top.add_argument("--version", action="version", version=_version())
     top.set_defaults(run=None)
     verbs = top.add_subparsers(metavar="COMMAND")
 
-    from ingot.runtime.cli import cache_verbs
+    from ingot.runtime.cli import cache_verbs, completion
 
     cache_verbs.add_to(verbs)
-    _add(verbs, "doctor", "what would go wrong on this machine, and the remedy", "ingot doctor", _doctor, json=True)
     p = _add(verbs, "inspect", "what an artifact holds", "ingot inspect model.ingot", _inspect, json=True)
-    p.add_argument("file")
+    p.add_argument("file", metavar="FILE")
     p = _add(verbs, "verify", "check an artifact's every byte", "ingot verify --run model.ingot", _verify, json=True)
-    p.add_argument("file")
+    p.add_argument("files", nargs="+", metavar="FILE")
     p.add_argument("--run", action="store_true", dest="golden", help="also run the golden inputs and compare the results")
+    p = _add(verbs, "doctor", "what would go wrong on this machine, and the remedy", "ingot doctor", _doctor, json=True)
+    p.add_argument("--dir", help="another cache folder than the environment's")
     p = _add(verbs, "demo", "train on real digits, export, serve without a compiler", "ingot demo", _demo)
-    p.add_argument("--output", default="digits.ingot", help="where to write the artifact (default: %(default)s)")
+    p.add_argument("--output", metavar="FILE", default="digits.ingot", help="where to write the artifact (default: %(default)s)")
     p.add_argument("--epochs", type=int, default=None, help="passes over the training digits")
+    completion.add_to(_add, verbs)
     return top
 
 
-def _add(verbs, name: str, help: str, example: str, run, json: bool = False) -> argparse.ArgumentParser:
+def _add(verbs: Any, name: str, help: str, example: str, run: Any, json: bool = False) -> argparse.ArgumentParser:
     p = verbs.add_parser(name, help=help, description=help, epilog=f"example: {example}", allow_abbrev=False)
     p.set_defaults(run=run)
     if json:
@@ -92,7 +128,7 @@ def _version() -> str:
 def _doctor(args: argparse.Namespace) -> int:
     from ingot.runtime.cli import doctor
 
-    return doctor.run(args.json)
+    return doctor.run(args.json, args.dir)
 
 
 def _inspect(args: argparse.Namespace) -> int:
@@ -104,7 +140,7 @@ def _inspect(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     from ingot.runtime.cli import artifact_verbs
 
-    return artifact_verbs.verify(args.file, args.golden, args.json)
+    return artifact_verbs.verify(args.files, args.golden, args.json)
 
 
 def _demo(args: argparse.Namespace) -> int:

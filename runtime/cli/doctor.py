@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def run(as_json: bool) -> int:
+def run(as_json: bool, folder: str | None = None) -> int:
     """Print all findings; exit code 1 if anything fails."""
     found = list(examine())
     if as_json:

@@ -1,18 +1,24 @@
-"""How commands speak: tables for people, one JSON document for programs, sizes and ages as people write them."""
+"""How commands speak: tables for people, one JSON document for programs, sizes and ages as people write them.
+
+What comes out of files is shown as text and nothing else: control characters are spelled out.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ingot.runtime.switches import parse_size
 
 __all__ = [
-    "CommandError", "EXIT", "SCHEMA_VERSION", "age", "confirm", "document", "duration", "parse_age", "parse_duration", "size",
+    "CommandError", "EXIT", "SCHEMA_VERSION", "age", "confirm", "document", "duration", "parse_age", "parse_duration", "plain", "size",
     "size_argument", "table",
 ]  # fmt: skip
 
@@ -21,6 +27,8 @@ SCHEMA_VERSION = 1
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE_PART = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([smhdw])", re.ASCII)
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|)", re.ASCII)
+_MEASURED = 1000  # rows that decide how wide a table's columns are
+_NARROWEST = 12  # cells that a column keeps where the terminal is narrow
 
 
 class CommandError(Exception):
@@ -31,31 +39,109 @@ class CommandError(Exception):
         self.code = EXIT[kind]
 
 
-def document(kind: str, **fields: Any) -> None:
-    """Print the one JSON document of a command."""
-    print(json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **fields}, sort_keys=True, indent=2))
+def document(kind: str, rows: tuple[str, Iterable[dict[str, Any]]] | None = None, **fields: Any) -> None:
+    """Print the one JSON document of a command.
+
+    rows: the name of a field that is a list, and its items, one a line: they are written as they come.
+    """
+    doc = {"schema_version": SCHEMA_VERSION, "kind": kind, **fields, **({rows[0]: []} if rows else {})}
+    text = json.dumps(doc, sort_keys=True, indent=2)
+    if rows is None:
+        print(text)
+        return
+    head, tail = text.split(f'\n  "{rows[0]}": []')
+    print(f'{head}\n  "{rows[0]}": [', end="")
+    comma = ""
+    for row in rows[1]:
+        print(f"{comma}\n    {json.dumps(row, sort_keys=True)}", end="")
+        comma = ","
+    print("\n  ]" + tail if comma else "]" + tail)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[str] = ()) -> None:
-    """A table on stdout: by rich, as wide as the terminal, or plain where stdout is none. `right`: titles aligned right."""
+def plain(value: Any, lines: bool = False) -> str:
+    """`value` as text that a terminal shows as it stands: control characters spelled out, but for line breaks and tabs if `lines`."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or (lines and c in "\n\t") else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
+    """A table on stdout: by rich on a terminal, else plain. `right`: the titles of columns of numbers, aligned right.
+
+    A table that is wider than the terminal (COLUMNS, where that is set) has its longest texts cut, but those of the first column,
+    then its last columns left out. Elsewhere it is as wide as it is. The first thousand rows decide how wide the columns are.
+    """
+    stream = iter(rows)
+    first = [[plain(c) for c in row] for row in itertools.islice(stream, _MEASURED)]
+    widths = _fitted([max(_width(row[i]) for row in (titles, *first)) for i in range(len(titles))], [t in right for t in titles])
+    cells = itertools.chain(first, ([plain(c) for c in row] for row in stream))
     if sys.stdout.isatty():
         from rich.console import Console
-        from rich.table import Table
         from rich.text import Text
 
-        t = Table(box=None, header_style="bold", pad_edge=False)
-        for i, title in enumerate(titles):  # the last column gives way where the terminal is narrow
-            width = max(len(str(row[i])) for row in (titles, *rows)) if i < len(titles) - 1 else None
-            t.add_column(title, justify="right" if title in right else "left", overflow="ellipsis", no_wrap=True, min_width=width)
-        for row in rows:
-            t.add_row(*(Text(str(c)) for c in row))
-        Console().print(t)
-        return
-    cells = [[str(c) for c in row] for row in (titles, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(titles))]
+        head = Text(_line(list(titles), widths, titles, right), style="bold")
+        Console(soft_wrap=True, highlight=False).print(head)
+    else:
+        print(_line(list(titles), widths, titles, right))
     for row in cells:
-        line = "  ".join(c.rjust(w) if t in right else c.ljust(w) for c, w, t in zip(row, widths, titles))
-        print(line.rstrip())
+        print(_line(row, widths, titles, right))
+
+
+def _line(cells: list[str], widths: list[int], titles: Sequence[str], right: Sequence[str]) -> str:
+    out = []
+    for cell, width, title in zip(cells, widths, titles):
+        have = _width(cell)
+        if have > width and _terminal() is not None:
+            cell, have = _cut(cell, width), width
+        pad = " " * max(width - have, 0)
+        out.append(pad + cell if title in right else cell + pad)
+    return "  ".join(out).rstrip()
+
+
+def _terminal() -> int | None:
+    """How many cells a line has; None where there is no terminal."""
+    return max(shutil.get_terminal_size().columns, 10) if sys.stdout.isatty() else None
+
+
+def _fitted(widths: list[int], numbers: list[bool]) -> list[int]:
+    """Widths that fit the terminal: of what is too much, the widest texts lose most; columns that do not fit are left out."""
+    limit = _terminal()
+    if limit is None:
+        return widths
+    while widths:
+        excess = sum(widths) + 2 * (len(widths) - 1) - limit
+        texts = [i for i, w in enumerate(widths) if i and not numbers[i] and w > _NARROWEST]
+        if excess <= 0:
+            break
+        if texts:
+            widest = max(widths[i] for i in texts)
+            longest = [i for i in texts if widths[i] == widest]
+            next_widest = max([widths[i] for i in texts if widths[i] < widest], default=_NARROWEST)
+            step = max(min(widest - next_widest, -(-excess // len(longest))), 1)
+            widths = [w - step if i in longest else w for i, w in enumerate(widths)]
+        elif len(widths) > 1:
+            widths = widths[:-1]
+        else:
+            break
+    return widths
+
+
+def _width(text: str) -> int:
+    """How many cells of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _cut(text: str, width: int) -> str:
+    out, used = [], 1
+    for c in text:
+        used += _width(c)
+        if used > width:
+            break
+        out.append(c)
+    return "".join(out) + "…" + " " * (width - _width("".join(out)) - 1)
 
 
 def size(n: float) -> str:
@@ -68,8 +154,14 @@ def size(n: float) -> str:
 
 
 def duration(ms: float) -> str:
-    """12 ms or 3.4 s."""
-    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+    """12 ms, 3.4 s, 5 m 12 s or 7 h 3 m."""
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    s = ms / 1000
+    if s < 119.95:
+        return f"{s:.1f} s"
+    m, s = divmod(round(s), 60)
+    return f"{m} m {s} s" if m < 120 else f"{m // 60} h {m % 60} m"
 
 
 def age(when: float) -> str:
@@ -100,7 +192,7 @@ def parse_duration(text: str) -> float:
 
 
 def size_argument(text: str) -> int:
-    """Bytes from 64MiB. CommandError for anything else."""
+    """Bytes from 64MiB or 1.5GB. CommandError for anything else."""
     try:
         return parse_size(text)
     except ValueError as e:

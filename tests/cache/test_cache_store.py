@@ -30,7 +30,7 @@ def test_put_then_hit(cache, folder, make_entry):
     cache.put(key, data, 5.0)
     code, source = read(cache, key)
     assert source == "disk" and data.startswith(code)
-    assert cache.counts == {"miss.absent": 1, "put": 1, "hit.disk": 1, "saved_ms": 5}
+    assert cache.counts == {"miss.absent": 1, "put": 1, "hit.disk": 1, "saved_ms": 5, "spent_ms": 5}
     assert os.stat(folder).st_mode & 0o777 == 0o700
     assert os.stat(cache.own.path(key)).st_mode & 0o777 == 0o600
     assert not [n for _, _, names in os.walk(folder) for n in names if n.endswith(".tmp")]

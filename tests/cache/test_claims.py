@@ -13,7 +13,7 @@ import pytest
 from ingot.runtime import compiler, switches
 from ingot.runtime.cache import Cache, account, claim, misses
 from ingot.runtime.cache.explain import differences, nearest
-from ingot.runtime.cache.mapped import mapped_keys
+from ingot.runtime.cache.mapped import mapped_in
 
 KEY = "ab" * 32
 
@@ -103,9 +103,10 @@ def test_what_is_mapped_is_known_and_not_evicted(tmp_path, make_entry):
     with open(cache.own.path(key), "wb") as f:
         f.write(pool)
     os.utime(cache.own.path(key), (0, 0))  # worth least
-    assert key not in mapped_keys()
+    assert key not in mapped_in(cache.own)
     lib = ctypes.CDLL(cache.own.path(key))
-    assert lib is not None and key in mapped_keys()
+    assert lib is not None and mapped_in(cache.own) == {key: [os.getpid()]}
+    assert not mapped_in(Cache(str(tmp_path / "home" / "other")).own)  # the same code of another cache is none of this one's
     for n in range(1, 8):
         cache.put(*make_entry(n), 5.0)
     left = {e.key for e in cache.own.list()}

@@ -95,9 +95,11 @@ def test_info_and_config(capsys, cache, keys):
     (layer,) = doc["layers"]
     assert layer["entries"] == 3 and layer["state"] == "in use" and layer["bytes"] == sum(e.size for e in cache.own.list())
     code, out, _ = run(capsys, "cache", "info")
-    assert code == 0 and cache.own.folder in out and "bounds: 2.0 GiB, 100000 entries" in out
+    assert code == 0 and cache.own.folder in out and "bounds: 2.0 GiB (0 % used), 100000 entries (0 % used)" in out
     rows = {r["name"]: r for r in json_of(capsys, "cache", "config")["settings"]}
-    assert rows["INGOT_CACHE_DIR"] == {"name": "INGOT_CACHE_DIR", "value": cache.own.folder, "origin": "environment"}
+    assert rows["INGOT_CACHE_DIR"] == {
+        "name": "INGOT_CACHE_DIR", "value": cache.own.folder, "origin": "environment", "changes_code": False,
+    }  # fmt: skip
     assert rows["INGOT_TIME"]["origin"] == "default"
     assert run(capsys, "cache", "config")[0] == 0
 
@@ -197,9 +199,10 @@ def test_stats(capsys, cache, keys):
     cache.lookup(keys["train"]).close()
     cache.save_counts()
     doc = json_of(capsys, "cache", "stats")
-    assert doc["counts"] == {"hit.disk": 1, "put": 3} and doc["saved_ms"] == 500
+    assert doc["hits"] == {"disk": 1} and doc["misses"] == {} and doc["stored"] == 3 and doc["hit_percent"] == 100
+    assert doc["saved_ms"] == 500 and doc["spent_ms"] == 1405
     assert "500 ms" in run(capsys, "cache", "stats", "--reset")[1]
-    assert json_of(capsys, "cache", "stats")["counts"] == {}
+    assert json_of(capsys, "cache", "stats")["hits"] == {}
 
 
 def test_a_folder_that_others_can_write(capsys, tmp_path):
