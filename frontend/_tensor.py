@@ -59,12 +59,21 @@ class Tensor(Described, Differentiable, TensorMethods):
     _version_cell: Version | None
     _slot: GradSlot | None
 
-    def __init__(self, data: Any = None):
-        from ingot.functions.creation import tensor
+    def __init__(self, *data: Any):
+        """Of the default dtype: of the given sizes (zeros), or of the numbers in a sequence or array; of a tensor, another handle."""
+        from ingot.functions.creation import tensor, zeros
 
-        made = tensor([] if data is None else data)
-        self._array, self._edge, self._storage = made._array, None, None
-        self._steps, self._generation, self._version_cell, self._slot, self._weak = (), 0, None, None, False
+        self._slot, self._weak = None, False
+        if len(data) == 1 and isinstance(data[0], Tensor):
+            made = data[0].detach()
+        elif len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray)) and not isinstance(data[0], Size):
+            made = tensor(data[0], dtype=get_default_dtype())
+        elif len(data) == 1 and not isinstance(data[0], (int, np.integer, Size)) or data and isinstance(data[0], bool):
+            raise TypeError(f"Tensor(): data must be a sequence or sizes, but got {type(data[0]).__name__}; ingot.tensor() takes a number")
+        else:
+            made = zeros(*data) if data else zeros(0)
+        self._array, self._edge, self._storage = made._array, None, made._storage
+        self._steps, self._generation, self._version_cell = made._steps, made._generation, made._version_cell
 
     # ---- the value behind it
 

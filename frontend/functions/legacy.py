@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot._tensor_type import Size
 from ingot.functions.creation import tensor, zeros
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -26,7 +27,7 @@ class _TensorType(type):
     def __call__(cls, *args: Any) -> Any:
         if not args:
             return zeros(0, dtype=cls.dtype)
-        if len(args) == 1 and not isinstance(args[0], int):
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
             return tensor(args[0], dtype=cls.dtype)
         return zeros(*args, dtype=cls.dtype)
 

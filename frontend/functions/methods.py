@@ -10,8 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ingot import indexing, printing
 from ingot._tensor import wrap
+from ingot.dispatch import from_array, promote_operands
 from ingot.functions import (
     arrange,
     binary,
@@ -55,7 +58,7 @@ METHODS: dict[Any, str] = {
     index: "gather index_add index_copy index_fill index_put index_put_ index_reduce index_select masked_fill masked_scatter "
     "masked_select put scatter scatter_add scatter_reduce take take_along_dim",
     search: "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
-    join: "chunk dsplit hsplit split split_with_sizes tensor_split unbind vsplit",
+    join: "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
     shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
     "unflatten unfold unsqueeze view",
     arrange: "as_strided as_strided_scatter diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
@@ -187,6 +190,11 @@ def _sum_to_size(self: Tensor, *size: Any) -> Tensor:
     return shape.reshape(reduce.sum(self, axes) if axes else self, target)
 
 
+def _split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """`ingot.split`."""
+    return join.split(self, split_size, dim)
+
+
 def _norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """The norm over `dim`: see `ingot.norm`."""
     return norm.norm(self, p, dim, keepdim, dtype=dtype)
@@ -257,31 +265,37 @@ def _contains(self: Tensor, element: Any) -> bool:
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
+def _operand(self: Tensor, other: Any) -> Any:
+    """The other side of an operator, as the function takes it; None for what is neither a Tensor, a number nor a NumPy array."""
+    if isinstance(other, (Tensor, int, float)) or is_number(other):
+        return other
+    if isinstance(other, np.ndarray):
+        return from_array(other.astype(np.result_type(self.dtype.numpy, other.dtype)))
+    return None
+
+
 def _operator(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
-    """self <op> other: NotImplemented for what is neither a Tensor nor a number, so that Python tries the other side."""
+    """self <op> other: NotImplemented for what is no Tensor, number or NumPy array, so that Python tries the other side."""
 
     def method(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, (Tensor, int, float)) and not is_number(other):
-            return NotImplemented
-        return function(self, other)
+        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
+        return NotImplemented if y is None else function(self, y)
 
     return _named(method, name, f"`ingot.{function.__name__}`.")
 
 
 def _reflected(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     def method(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, (Tensor, int, float)) and not is_number(other):
-            return NotImplemented
-        return function(other, self)
+        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
+        return NotImplemented if y is None else function(y, self)
 
     return _named(method, name, f"`ingot.{function.__name__}`, the other way round.")
 
 
 def _assigned(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     def method(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, (Tensor, int, float)) and not is_number(other):
-            return NotImplemented
-        return store(self, function(before(self), other))
+        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
+        return NotImplemented if y is None else store(self, function(before(self), y))
 
     return _named(method, name, f"`ingot.{function.__name__}`, in place.")
 
@@ -294,21 +308,27 @@ def _named(method: Callable[..., Any], name: str, doc: str) -> Callable[..., Any
 
 def _matmul(self: Tensor, other: Any) -> Any:
     """`ingot.matmul`."""
+    if isinstance(other, np.ndarray):
+        return matmul.matmul(*promote_operands(self, _operand(self, other)))
     return matmul.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 def _equal(self: Tensor, other: Any) -> Any:
-    """Elementwise; False for what is neither a Tensor nor a number."""
-    return binary.eq(self, other) if isinstance(other, (Tensor, int, float)) or is_number(other) else NotImplemented  # type: ignore[attr-defined]
+    """Elementwise; False for what is neither a Tensor, a number nor a NumPy array."""
+    y = _operand(self, other)
+    return NotImplemented if y is None else binary.eq(self, y)  # type: ignore[attr-defined]
 
 
 def _unequal(self: Tensor, other: Any) -> Any:
-    """Elementwise; True for what is neither a Tensor nor a number."""
-    return binary.ne(self, other) if isinstance(other, (Tensor, int, float)) or is_number(other) else NotImplemented  # type: ignore[attr-defined]
+    """Elementwise; True for what is neither a Tensor, a number nor a NumPy array."""
+    y = _operand(self, other)
+    return NotImplemented if y is None else binary.ne(self, y)  # type: ignore[attr-defined]
 
 
 def _rmatmul(self: Tensor, other: Any) -> Any:
     """`ingot.matmul`, the other way round."""
+    if isinstance(other, np.ndarray):
+        return matmul.matmul(*promote_operands(_operand(self, other), self))
     return matmul.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
@@ -349,7 +369,7 @@ def install(cls: Any) -> None:
     special: dict[str, Callable[..., Any]] = dict(
         where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
         transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
-        view_as=_view_as, sum_to_size=_sum_to_size, norm=_norm, dist=_dist, polygamma=_polygamma,
+        view_as=_view_as, sum_to_size=_sum_to_size, split=_split, norm=_norm, dist=_dist, polygamma=_polygamma,
         polygamma_=_polygamma_, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
     )  # fmt: skip
     for name, method in special.items():
