@@ -177,6 +177,10 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     stages = observe.before_lowering(graph)
     program, built, manifest = build(graph, level, times)
     texts = {"graph": str(graph), "program": observe.program_text(program)}
+    if "sha256:" in graph.text:  # large constants stand in the preimage by their digests
+        from ingot.ir.text import print_graph
+
+        texts["payloads"] = print_graph(graph, payloads=True)
     if switches.get("INGOT_DUMP"):
         observe.dump(key, graph.name, {"graph": texts["graph"], **stages, "program": texts["program"], "llvm": built.llvm}, built.so)
     _put(key, built.so, manifest, preimage, provenance, times, texts)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ingot.runtime import switches
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import structure
-from ingot.runtime.cache.entry import Entry
+from ingot.runtime.cache.entry import Entry, EntryError
 
 if TYPE_CHECKING:
     from ingot.backends.cpu.level import Level
@@ -96,7 +96,7 @@ def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:
         if doc["text"] or doc["target"].keys() != {"arch"}:
             raise RebuildError("its preimage is not that of a worker pool")
         return None, None, structure.architecture(doc)
-    return _graph(doc["text"]), _level(doc["target"]), structure.architecture(doc)
+    return _graph(entry, doc["text"]), _level(doc["target"]), structure.architecture(doc)
 
 
 def _same_compiler(doc: dict[str, Any]) -> None:
@@ -130,15 +130,17 @@ def _level(target: dict[str, Any]) -> Level:
     return level
 
 
-def _graph(text: str) -> Graph:
+def _graph(entry: Entry, text: str) -> Graph:
+    """The graph of a preimage; where its constants stand there by their digests, from the text that is kept with them."""
     import ingot.ir.ops  # noqa: F401  (fills the table of ops)
     from ingot.ir.parse import ParseError, parse
     from ingot.ir.verify import VerifyError, verify
 
     try:
-        graph = verify(parse(text))
+        whole = entry.texts.get("payloads") if "sha256:" in text else None
+        graph = verify(parse(whole if isinstance(whole, str) else text))
         again = graph.text
-    except (ParseError, VerifyError) as e:
+    except (EntryError, ParseError, VerifyError) as e:
         raise RebuildError(f"its graph cannot be read: {_line(e)}") from None
     except Exception as e:  # the rule of an op may trip over nonsense in any way
         raise RebuildError(f"its graph cannot be read: {type(e).__name__}: {_line(e)}") from None

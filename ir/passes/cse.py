@@ -13,6 +13,23 @@ COMMUTATIVE = frozenset(
     ("add", "mul", "maximum", "minimum", "eq", "ne", "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor")
 )
 
+_WITH_GRAPH = frozenset(("scan", "call"))  # whose first attribute is a graph
+
+
+class _Body:
+    """A graph as an attribute that is compared by what it computes: whether equal graphs are one object is chance."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Body) and (self.graph is other.graph or self.graph.text == other.graph.text)
+
+    def __hash__(self) -> int:
+        return hash((self.graph.in_types, self.graph.out_types, len(self.graph.nodes)))
+
 
 @with_bodies
 def cse(graph: Graph) -> Graph:
@@ -29,7 +46,8 @@ def cse(graph: Graph) -> Graph:
         ids = [number[v] for v in inputs]
         if n.op.name in COMMUTATIVE:
             ids.sort()
-        key = (n.op, tuple(ids), n.attrs)
+        attrs = (_Body(n.attrs[0]), *n.attrs[1:]) if n.op.name in _WITH_GRAPH else n.attrs
+        key = (n.op, tuple(ids), attrs)
         first = seen.get(key)
         if first is not None:
             env.update(zip(n.outputs, first.outputs))

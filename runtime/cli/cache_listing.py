@@ -97,6 +97,8 @@ def show(args: argparse.Namespace) -> int:
         output.document("cache.show", key=e.key, layer=layer.folder, **fields)
     elif args.ir:
         for name, text in e.texts.items():
+            if name == "payloads":  # the graph once more, with its large constants
+                continue
             print(f"# {output.plain(name)}\n{output.plain(text, lines=True).rstrip()}\n")
     elif args.asm:
         print(output.plain(_assembly(e, path), lines=True).rstrip())

@@ -115,6 +115,22 @@ def test_the_assembly_is_that_of_the_code():
     assert "ingot_pool_parallel:" in rebuild.assembly(pool)
 
 
+def test_large_constants_come_from_the_entry():
+    import numpy as np
+
+    b = Builder("table")
+    x = b.expr(b.input(tensor_type(dtypes.f32, (40,)), "x"))
+    table = b.expr(b.constant(np.arange(40, dtype=np.float32), dtypes.f32))
+    code = compiler.code_of(b.freeze(((x * table).value,)), LEVELS["x86-64-v3"])
+    e = stored(code.key)
+    assert "sha256:" in e.preimage["text"] and "base64:" in e.texts["payloads"]
+    e.check_deep()
+    assert rebuild.compare(e) == ("same", "")
+    texts = {**e.texts, "payloads": e.texts["payloads"].replace("base64:AAAA", "base64:AAAB")}
+    other = entry.parse(entry.pack(e.key, bytes(e.code), e.manifest, e.record, e.preimage_bytes, texts), e.key)
+    assert "does not print as it stands" in rebuild.compare(other).why
+
+
 class Changed:
     """A stored entry with some of it changed, checksums and key being right again."""
 
