@@ -68,6 +68,7 @@ class _Raw(io.RawIOBase):
 def watched(folder: str, hook: Hook) -> Iterator[None]:
     """Bring every system call of the block that concerns `folder` to `hook`."""
     ours: set[int] = set()
+    busy: list[str] = []  # a hook's own calls go through
     folder = os.path.abspath(folder)
     real_open = builtins.open
 
@@ -78,9 +79,13 @@ def watched(folder: str, hook: Hook) -> Iterator[None]:
 
     def wrap(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            if not args or not concerns(args[0]):
+            if busy or not args or not concerns(args[0]):
                 return call(*args, **kwargs)
-            result = hook(name, _Call(call, args, kwargs))
+            busy.append(name)
+            try:
+                result = hook(name, _Call(call, args, kwargs))
+            finally:
+                busy.pop()
             if name == "open":
                 ours.add(result)
             elif name == "close":
@@ -90,7 +95,7 @@ def watched(folder: str, hook: Hook) -> Iterator[None]:
         return wrapped
 
     def python_open(file: Any, mode: str = "r", buffering: int = -1, encoding: Any = None, **rest: Any) -> Any:
-        if isinstance(file, int) or not concerns(file):
+        if busy or isinstance(file, int) or not concerns(file):
             return real_open(file, mode, buffering, encoding, **rest)
         flags = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "x": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
                  "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND}[mode.strip("bt+")]  # fmt: skip

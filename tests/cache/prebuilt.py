@@ -103,7 +103,10 @@ def run(exe: Executable, scale: float) -> None:
 def run_found(found: Found, scale: float) -> None:
     """Map the found entry's code from its descriptor, as the compiler does, run it and close the descriptor."""
     try:
-        exe = Executable(found.entry.code if found.fd is None else found.fd, found.entry.manifest)
+        try:
+            exe = Executable(found.entry.code if found.fd is None else found.fd, found.entry.manifest)
+        except OSError:
+            exe = Executable(found.entry.code, found.entry.manifest)
     finally:
         found.close()
     run(exe, scale)

@@ -98,25 +98,28 @@ def one_round(folder: str, entries: list[prebuilt.Prebuilt], processes: int, rng
     os.close(gate[1])
     pause = rng.choice((0.0005, 0.002, 0.01))
     until = time.monotonic() + ROUND_LIMIT
-    while living:
-        time.sleep(rng.random() * pause)
-        if damage and rng.random() < 0.3:
-            spoil(folder, rng.choice(entries), rng)
-        for pid in sorted(living):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if not done:
-                continue
-            living.discard(pid)
-            code = os.waitstatus_to_exitcode(status)
-            if code not in (0, -signal.SIGKILL):
-                raise AssertionError(f"a process failed with exit code {code}")
-        if living and doomed and rng.random() < 0.7:
-            os.kill(rng.choice(sorted(living)), signal.SIGKILL)  # if it has ended: it is not reaped yet, so the number is its own
-            doomed, killed = doomed - 1, killed + 1
-        if time.monotonic() > until:
-            for pid in living:
-                os.kill(pid, signal.SIGKILL)
-            raise AssertionError(f"{len(living)} processes hang")
+    try:
+        while living:
+            time.sleep(rng.random() * pause)
+            if damage and rng.random() < 0.3:
+                spoil(folder, rng.choice(entries), rng)
+            for pid in sorted(living):
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if not done:
+                    continue
+                living.discard(pid)
+                code = os.waitstatus_to_exitcode(status)
+                if code not in (0, -signal.SIGKILL):
+                    raise AssertionError(f"a process failed with exit code {code}")
+            if living and doomed and rng.random() < 0.7:
+                os.kill(rng.choice(sorted(living)), signal.SIGKILL)  # if it has ended: it is not reaped yet, so the number is its own
+                doomed, killed = doomed - 1, killed + 1
+            if time.monotonic() > until:
+                raise AssertionError(f"{len(living)} processes hang")
+    finally:
+        for pid in living:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
     return killed
 
 

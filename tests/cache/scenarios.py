@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 
 import prebuilt
@@ -20,6 +25,27 @@ def step(prepare: Callable[[str], None]) -> Callable[[Callable[[str], None]], Ca
         return work
 
     return enter
+
+
+_unique = itertools.count()
+
+
+@functools.cache
+def _template(name: str) -> str:
+    folder = tempfile.mkdtemp(prefix="ingot-scenario-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    STEPS[name][0](os.path.join(folder, "cache"))
+    return os.path.join(folder, "cache")
+
+
+def prepared(name: str, home: str) -> str:
+    """A new folder in `home` in the state that the step `name` expects; earlier ones are removed."""
+    for old in os.listdir(home):
+        shutil.rmtree(os.path.join(home, old))
+    folder = os.path.join(home, f"cache{next(_unique)}")
+    if os.path.exists(_template(name)):
+        shutil.copytree(_template(name), folder)
+    return folder
 
 
 def put(folder: str, *which: int) -> None:

@@ -26,25 +26,6 @@ def test_same_content_same_bytes(make_entry):
     assert make_entry(3) == make_entry(3)
 
 
-def test_every_flipped_byte_is_noticed(make_entry):
-    key, data = make_entry(code_bytes=40)
-    for i in range(len(data)):
-        for bit in (1, 0x80):
-            bad = bytearray(data)
-            bad[i] ^= bit
-            with pytest.raises(EntryError):
-                entry.parse(bytes(bad), key)
-
-
-def test_every_truncation_is_noticed(make_entry):
-    key, data = make_entry(code_bytes=40)
-    for n in range(len(data)):
-        with pytest.raises(EntryError):
-            entry.parse(data[:n], key)
-    with pytest.raises(EntryError):
-        entry.parse(data + b"\0", key)
-
-
 def test_another_entry_under_this_name(make_entry):
     with pytest.raises(EntryError, match="it is the entry of"):
         entry.parse(make_entry(1)[1], make_entry(2)[0])

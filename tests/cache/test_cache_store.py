@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-import warnings
 
 import pytest
 
@@ -43,44 +42,6 @@ def test_a_hit_leaves_no_descriptor_open(cache, make_entry):
     for _ in range(3):
         read(cache, key)
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "swap"])
-def test_a_damaged_entry_is_set_aside_with_one_warning(cache, folder, make_entry, damage):
-    key, data = make_entry(1)
-    cache.put(key, data, 5.0)
-    path = cache.own.path(key)
-    bad = {"flip": data[:50] + b"\xff" + data[51:], "truncate": data[:-1], "empty": b"", "swap": make_entry(2)[1]}[damage]
-    with open(path, "wb") as f:
-        f.write(bad)
-    with pytest.warns(log.IngotWarning, match="damaged"):
-        assert read(cache, key) is None
-    assert cache.counts["miss.damaged"] == 1
-    assert not os.path.exists(path) and len(os.listdir(folder / "quarantine")) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read(cache, key) is None  # absent now
-        cache.put(key, data, 5.0)
-        assert read(cache, key)[1] == "disk"
-
-
-def test_the_quarantine_is_bounded(cache, folder, make_entry):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for n in range(20):
-            key, data = make_entry(n)
-            cache.put(key, data[:-1], 1.0)
-            assert read(cache, key) is None
-    assert len(os.listdir(folder / "quarantine")) == 16
-
-
-def test_an_unreadable_entry_is_a_miss(cache, make_entry):
-    key, data = make_entry(1)
-    cache.put(key, data, 5.0)
-    os.unlink(cache.own.path(key))
-    os.mkdir(cache.own.path(key))
-    with pytest.warns(log.IngotWarning):
-        assert read(cache, key) is None
 
 
 def test_no_home_keeps_entries_in_memory(make_entry):
