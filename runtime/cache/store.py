@@ -162,7 +162,7 @@ class Cache:
         """A small JSON object kept beside the entries, by name: that of all layers, the first one's word first."""
         found: dict[str, Any] = {}
         for layer in self.layers:
-            if layer.check():
+            if layer.check() and layer.owned():  # of a store that anybody may write, only entries are believed
                 for record in journal.read(os.path.join(layer.folder, name + ".json"))[-1:]:
                     found = {**record, **found}
         return found
