@@ -227,21 +227,6 @@ def test_a_bad_switch_is_a_usage_error(capsys, monkeypatch):
     assert run(capsys, "cache", "info")[0] == 2
 
 
-def test_doctor(capsys, cache, monkeypatch):
-    monkeypatch.setenv("INGOT_LOGG", "cache")
-    monkeypatch.setenv("INGOT_NUM_THREADS", "none")
-    findings = json_of(capsys, "doctor", code=1)["findings"]
-    by_text = {f["text"]: f for f in findings}
-    assert "INGOT_LOGG is set, and no switch has that name" in by_text
-    assert any(f["state"] == "fail" and "INGOT_NUM_THREADS" in f["text"] for f in findings)
-    assert any(f["subject"] == "file system" for f in findings)
-    assert not [n for n in os.listdir(cache.own.folder) if n.startswith(".doctor")]
-    monkeypatch.delenv("INGOT_LOGG")
-    monkeypatch.delenv("INGOT_NUM_THREADS")
-    code, out, _ = run(capsys, "doctor")
-    assert code == 0, out
-
-
 def test_inspect_and_verify_of_files_that_are_none(capsys, tmp_path):
     path = str(tmp_path / "x.ingot")
     for verb in ("inspect", "verify"):
