@@ -100,16 +100,20 @@ def run(exe: Executable, scale: float) -> None:
     assert (y == x * np.float32(scale)).all(), f"wrong numbers: {y} instead of {scale} * {x}"
 
 
-def run_found(found: Found, scale: float) -> None:
-    """Map the found entry's code from its descriptor, as the compiler does, run it and close the descriptor."""
+def mapped(found: Found) -> Executable:
+    """Map the found entry's code from its descriptor, as the compiler does, and close the descriptor."""
     try:
-        try:
-            exe = Executable(found.entry.code if found.fd is None else found.fd, found.entry.manifest)
-        except OSError:
-            exe = Executable(found.entry.code, found.entry.manifest)
+        if found.fd is not None:
+            with contextlib.suppress(OSError):
+                return Executable(found.fd, found.entry.manifest)
+        return Executable(found.entry.code, found.entry.manifest)
     finally:
         found.close()
-    run(exe, scale)
+
+
+def run_found(found: Found, scale: float) -> None:
+    """Map the code, run it and compare."""
+    run(mapped(found), scale)
 
 
 def use(cache: Cache, e: Prebuilt, claim: bool = False) -> bool:
