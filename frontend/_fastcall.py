@@ -134,7 +134,7 @@ def _guards(c: _Source, guards: Guards) -> None:
         c.need(f"{c.name(cell)}.cell_contents is {c.name(value)}")
     for slot, was_none in guards.slots:
         c.need(f"({c.name(slot)}.grad is None) is {was_none}")
-    if guards.containers or guards.objects or guards.classes:
+    if guards.containers or guards.objects or guards.classes or guards.settings:
         c.need(f"{c.name(guards)}.changed() is None")
 
 

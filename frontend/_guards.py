@@ -13,8 +13,9 @@ import hashlib
 import sys
 import types
 from abc import ABCMeta
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ from ingot.runtime.epoch import EPOCH
 __all__ = ["Roots", "Guards", "find_roots"]
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice)
+Rebound = Mapping[int, set[str]]  # id of a module, object or dict -> what of it calls themselves assign
 _MISSING = object()
-_SMALL = 256  # items of a container that are looked at
+_SMALL = 1024  # items of a container that are looked at
 _CONTAINERS = (list, dict, set, deque, np.ndarray)  # what can change and stay the same object
 _NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
 
@@ -55,6 +57,7 @@ class Roots:
         self.classes: list[type] = []  # the user's: of these objects, and those that functions name
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
+        self.dicts: list[dict] = []
         self.bound: list[tuple[Any, str]] = []  # values that functions hold, and what they are called
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
@@ -91,10 +94,14 @@ class Roots:
             self.optimizers.append(x)
             for g in x.param_groups:
                 self._keep.append(g)
+            if not _library(type(x)):
+                self._methods(type(x), depth)
         elif isinstance(x, (tuple, list, set, frozenset)):
             for item in list(x)[:_SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, dict):
+            if type(x) in (dict, OrderedDict, defaultdict):
+                self.dicts.append(x)
             for item in list(x.values())[:_SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, types.ModuleType):
@@ -201,18 +208,22 @@ def find_roots(fn: Callable, values: list[Any]) -> Roots:
 # ---- comparing
 
 
-def _describe(x: Any, depth: int = 0) -> Any:
-    """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity."""
+def _describe(x: Any, depth: int = 0, rebound: Rebound = MappingProxyType({})) -> Any:
+    """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity.
+
+    rebound: of dicts whose entries calls assign themselves, those keys; of these entries only the kind counts.
+    """
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
     if isinstance(x, (list, tuple)) and depth < 5 and len(x) <= _SMALL:
-        return (type(x), *[_describe(i, depth + 1) for i in x])
+        return (type(x), *[_describe(i, depth + 1, rebound) for i in x])
     if isinstance(x, dict) and depth < 5 and len(x) <= _SMALL:
-        return (type(x), *[(_describe(k, depth + 1), _describe(v, depth + 1)) for k, v in x.items()])
+        own = rebound.get(id(x), ())
+        return (type(x), *[(_describe(k, depth + 1), _Kind(v) if k in own else _describe(v, depth + 1, rebound)) for k, v in x.items()])
     if isinstance(x, (set, frozenset)) and len(x) <= _SMALL:
         return (type(x), frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in x))
     if isinstance(x, deque) and depth < 5 and len(x) <= _SMALL:
-        return (deque, *[_describe(i, depth + 1) for i in x])
+        return (deque, *[_describe(i, depth + 1, rebound) for i in x])
     if isinstance(x, np.ndarray) and not x.dtype.hasobject:
         return (np.ndarray, x.dtype.str, x.shape, _digest(x))
     return _Same(x)
@@ -225,18 +236,40 @@ def _digest(x: np.ndarray) -> bytes:
 class _Same:
     """Equal to the same object only; holds it, so that its id is not used again."""
 
-    __slots__ = ("x",)
+    __slots__ = ("x", "kind")
 
     def __init__(self, x: Any):
         self.x = x
+        self.kind = _kind(x) if isinstance(x, Tensor) else None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.x is other.x
+        return NotImplemented if isinstance(other, _Kind) else isinstance(other, _Same) and self.x is other.x
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"{type(self.x).__name__} at {id(self.x):#x}"
+
+
+class _Kind:
+    """Equal to tensors of the same kind, and to the same plain value: what is left of an entry that calls assign themselves."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, x: Any):
+        self.kind = _kind(x)
+
+    def __eq__(self, other: object) -> bool:
+        return self.kind == (other.kind if isinstance(other, (_Same, _Kind)) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"a tensor {self.kind[1]}" if isinstance(self.kind, tuple) and len(self.kind) == 3 else repr(self.kind)
+
+
+def _kind(x: Any) -> Any:
+    return (type(x), x._array.type, x.requires_grad) if isinstance(x, Tensor) else _describe(x)
 
 
 class _ById(_Same):
@@ -252,22 +285,24 @@ _MODULE_SKIP = ("_state_hooks", "_compiled_call")
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
-def _module_state(m: Any, rebound: frozenset[str], watched: set[str] | None) -> dict[str, Any]:
+def _module_state(m: Any, watched: set[str] | None = None, rebound: Rebound = MappingProxyType({})) -> dict[str, Any]:
     """What is watched of a Module: its parameters, buffers and submodules, and the attributes `watched` (None: all)."""
     out: dict[str, Any] = {}
     d = vars(m)
+    own = rebound.get(id(m), ())
     for k in d if watched is None else watched:
         if k in d and k not in _MODULE_SKIP and k not in _TABLES:
-            out[k] = type(d[k]) if k in rebound else _describe(d[k])
+            out[k] = _Kind(d[k]) if k in own else _describe(d[k], 0, rebound)
     for table in _TABLES:
         for n, t in d[table].items():
-            out[n] = type(t) if n in rebound else _describe(t)
+            out[n] = _Kind(t) if n in own else _describe(t)
     return out
 
 
-def _object_state(o: Any, watched: set[str] | None) -> dict[str, Any]:
+def _object_state(o: Any, watched: set[str] | None = None, rebound: Rebound = MappingProxyType({})) -> dict[str, Any]:
     d = vars(o)
-    return {k: _describe(d[k]) for k in (d if watched is None else watched) if k in d}
+    own = rebound.get(id(o), ())
+    return {k: _Kind(d[k]) if k in own else _describe(d[k], 0, rebound) for k in (d if watched is None else watched) if k in d}
 
 
 def _class_state(c: type, names: set[str]) -> dict[str, Any]:
@@ -275,7 +310,7 @@ def _class_state(c: type, names: set[str]) -> dict[str, Any]:
     return {k: _describe(v) for k, v in vars(c).items() if k in names and k[:2] != "__" and isinstance(v, (*PLAIN, tuple, *_CONTAINERS))}
 
 
-def _optimizer_state(o: Any) -> dict[str, Any]:
+def _optimizer_state(o: Any, rebound: Rebound = MappingProxyType({})) -> dict[str, Any]:
     from ingot.optim.group import CELLS, _shape_of
 
     out: dict[str, Any] = {}
@@ -283,7 +318,7 @@ def _optimizer_state(o: Any) -> dict[str, Any]:
         for k, v in g.items():
             out[f"param_groups[{i}][{k!r}]"] = _shape_of(v) if k in CELLS else _describe(v)
         for j, p in enumerate(g["params"]):
-            out[f"state of parameter {j} of group {i}"] = _describe(dict(o.state.get(p) or {}))
+            out[f"state of parameter {j} of group {i}"] = _describe(o.state.get(p) or None, 0, rebound)
     return out
 
 
@@ -291,8 +326,10 @@ class Guards:
     """What held when a function was traced. `failed()` says what no longer does."""
 
     def __init__(self, roots: Roots):
+        from ingot.optim.group import CELLS, WatchedDict
+
         self.roots = roots
-        self.rebound: dict[int, frozenset[str]] = {}  # id of a module -> attributes that calls themselves assign
+        self.rebound: Rebound = {}
         self.slots: list[tuple[Any, bool]] = []  # gradient slots, and whether they were None
         self.requires: list[tuple[Tensor, bool]] = []
         self.types: list[tuple[Any, str, Any, str]] = []
@@ -301,9 +338,14 @@ class Guards:
         self.by_reference: dict[int, Tensor] = {}  # arguments that must be these very tensors, for they are captured too
         self.epoch = EPOCH[0]
         self.watched: dict[int, set[str] | None] = {}  # id of a module or object -> its attributes that count
-        self.modules = [(m, type(m).__name__, _module_state(m, frozenset(), None)) for m in roots.modules]
+        self.modules = [(m, type(m).__name__, _module_state(m)) for m in roots.modules]
         self.optimizers = [(o, type(o).__name__, _optimizer_state(o)) for o in roots.optimizers]
-        self.objects = [(o, type(o).__name__, _object_state(o, None)) for o in roots.objects]
+        self.objects = [(o, type(o).__name__, _object_state(o)) for o in roots.objects]
+        self.settings = [  # what groups hold that is read at run time: it counts where the user's code has read it
+            (g, f"{text}.param_groups[{i}]", {k: _describe(v) for k, v in dict.items(g) if k in CELLS})
+            for o, text, _ in self.optimizers
+            for i, g in enumerate(o.param_groups)
+        ]
         codes = [f.__code__ for f in roots.functions if f.__name__ != "__init__"]
         self.class_names = {n for c in codes for n in (*_names(c), *_strings(c))}
         self.classes = [(c, s) for c, s in ((c, _class_state(c, self.class_names)) for c in roots.classes) if s]
@@ -315,6 +357,10 @@ class Guards:
             self._contain(value, text)
         for value, text in roots.bound:
             self._contain(value, text)
+        for o, text, _ in self.optimizers:
+            for value in o.state.values():
+                if not isinstance(value, WatchedDict):  # put there by the user: nobody hears of what is written to it
+                    self._contain(value, f"{text}.state")
         self.cells = []
         for cell, name in roots.cells:
             value = _content(cell)
@@ -345,12 +391,8 @@ class Guards:
             if watched is None or any(k in vars(o) or not hasattr(type(o), k) for k in watched):
                 self.objects.append((o, text, seen if watched is None else {k: v for k, v in seen.items() if k in watched}))
 
-    def set_rebound(self, rebound: dict[int, set[str]]) -> None:
-        """Attributes that calls assign themselves are compared by type only."""
-        self.rebound = {k: frozenset(v) for k, v in rebound.items()}
-        for i, (m, text, _) in enumerate(self.modules):
-            if id(m) in self.rebound:
-                self.modules[i] = (m, text, _module_state(m, self.rebound[id(m)], self.watched.get(id(m))))
+        self.settings = [(g, text, {k: s for k, s in seen.items() if k in reads.settings(g)}) for g, text, seen in self.settings]
+        self.settings = [entry for entry in self.settings if entry[2]]
 
     def aliased(self, leaves: Sequence[Any]) -> str | None:
         """How arguments share memory with captured tensors in another way than they did; None if they do not."""
@@ -393,10 +435,14 @@ class Guards:
     def changed(self) -> str | None:
         """What differs in containers, objects and classes, which no epoch watches."""
         for value, text, seen in self.containers:
-            if _describe(value) != seen:
+            if _describe(value, 0, self.rebound) != seen:
                 return f"{text} has changed"
+        for g, text, seen in self.settings:
+            now = {k: _describe(g[k]) for k in seen if k in g}
+            if now != seen:
+                return _difference(text, seen, now)
         for o, text, seen in self.objects:
-            now = _object_state(o, self.watched.get(id(o)))
+            now = _object_state(o, self.watched.get(id(o)), self.rebound)
             if now != seen:
                 return _difference(text, seen, now)
         for c, seen in self.classes:
@@ -407,11 +453,11 @@ class Guards:
 
     def _slow(self) -> str | None:
         for m, text, seen in self.modules:
-            now = _module_state(m, self.rebound.get(id(m), frozenset()), self.watched.get(id(m)))
+            now = _module_state(m, self.watched.get(id(m)), self.rebound)
             if now != seen:
                 return _difference(text, seen, now)
         for o, text, seen in self.optimizers:
-            now = _optimizer_state(o)
+            now = _optimizer_state(o, self.rebound)
             if now != seen:
                 return _difference(text, seen, now)
         for t, was in self.requires:

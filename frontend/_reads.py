@@ -1,4 +1,4 @@
-"""What a function looks at while it is traced: the attributes of Modules and of other objects that it reads or writes.
+"""What a function looks at while it is traced: attributes of Modules and of other objects, settings of an optimizer's groups.
 
 A guard on state that a call never looks at would only compile again for nothing: a step counter, a list of losses, the
 metrics of a training loop. So the classes of what a function can reach note every lookup for the time of the trace.
@@ -25,7 +25,7 @@ def ours(filename: str) -> bool:
 
 
 class Reads:
-    """Notes attribute lookups on `objects` inside its `with` block. `of(x)` are the names, None where they cannot be known.
+    """Notes lookups on `objects` and parameter groups in its `with` block. `of(x)` are the names, None where they cannot be known.
 
     >>> with Reads([settings]) as reads:
     ...     settings.width
@@ -50,6 +50,7 @@ class Reads:
             for x in self._objects:
                 if self._watch(_owner(type(x)), watched):
                     self._known.add(id(x))
+            self._watch_groups()
         except BaseException:
             self._restore()
             raise
@@ -80,6 +81,26 @@ class Reads:
             return False
         watched.add(cls)
         return True
+
+    def _watch_groups(self) -> None:
+        """Have parameter groups note what the user reads: an optimizer of Ingot's own reads its numbers at every call."""
+        from ingot.optim.group import ParamGroup
+
+        def noting(method: Callable) -> Callable:
+            def looking(group: Any, *args: Any) -> Any:
+                if not ours(sys._getframe(1).f_code.co_filename):
+                    self.names.setdefault(id(group), set()).add(args[0] if args else EVERYTHING)
+                return method(group, *args)
+
+            return looking
+
+        for name in ("__getitem__", "get", "__iter__", "items", "values", "copy"):
+            self._patch(ParamGroup, name, noting(getattr(ParamGroup, name)))
+
+    def settings(self, group: Any) -> set[str]:
+        """The keys of a parameter group that the user's code has read."""
+        names = self.names.get(id(group), set())
+        return set(dict.keys(group)) if EVERYTHING in names else names
 
     def _patch(self, cls: type, name: str, method: Callable) -> None:
         old = vars(cls).get(name)

@@ -46,7 +46,11 @@ class _Builder:
         self.outs: dict[int, int] = {}  # value number -> output
         self.edges: dict[int, Edge] = {}  # output -> edge
         self.fresh: dict[Storage, int] = {}
-        self.before = [(table, dict(table)) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
+        owned = [(table, m) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
+        owned += [(vars(o), o) for o in roots.objects] + [(d, d) for d in roots.dicts]
+        owned += [(state, state) for o in roots.optimizers for state in o.state.values()]
+        self.before = [(table, dict(table), owner) for table, owner in owned]
+        self.states = [(o, set(o.state)) for o in roots.optimizers]
         self.by_reference = by_reference  # argument tensors that are captured rather than stood in for
         self.given = self._stand_in(numbers)
 
@@ -217,20 +221,21 @@ class _Builder:
         """Attributes of modules that were assigned tensors made here; they get their old values back for now."""
         found: list[Write] = []
         rebound: dict[int, set[str]] = {}
-        owners = [m for m in self.roots.modules for _ in range(3)]
-        for (table, before), owner in zip(self.before, owners):
+        new: list[Any] = [(s, {}, s) for o, known in self.states for p, s in o.state.items() if p not in known]  # empty for now, to be filled
+        self.before += new
+        for table, before, owner in self.before:
             for name, value in list(table.items()):
                 old = before.get(name)
                 if value is old or not isinstance(value, Tensor) or not self._made_here(value):
                     continue
-                if not isinstance(old, Tensor) or old._array.type != value._array.type:
-                    # the first assignment, or another type: later calls find a tensor there, and are traced anew
-                    pass
                 found.append(Write("attribute", (table, name), 0, recipe=self.recipe(value)))
-                rebound.setdefault(id(owner), set()).add(name)
-                if isinstance(old, Tensor) and old._storage in self.trace.captured:
-                    placeholder = self.trace.captured[old._storage].placeholder
-                    self.trace.sources[-1 - placeholder.value] = Source("attribute", (table, name))
+                captured = self.trace.captured.get(old._storage) if isinstance(old, Tensor) and old._storage is not None else None
+                if captured is None:
+                    rebound.setdefault(id(owner), set()).add(name)
+                elif not any(t is not None and t is not old for t in [r() for r in captured.tensors]):
+                    rebound.setdefault(id(owner), set()).add(name)
+                    self.trace.sources[-1 - captured.placeholder.value] = Source("attribute", (table, name))
+                # else its memory is somebody else's too: this holds for one call, then the tensor there is another one
                 if name in before:
                     table[name] = old
                 else:
@@ -241,9 +246,12 @@ class _Builder:
         s = t._storage
         return (t._array.source if s is None else s.base.source) is self.trace
 
-    def undo(self) -> None:
+    def undo(self, failed: bool) -> None:
         """Put everything back as it was before the trace."""
-        for table, before in self.before:
+        for o, known in self.states if failed else ():
+            for p in [p for p in o.state if p not in known]:
+                del o.state[p]
+        for table, before, _ in self.before:
             for name, value in list(table.items()):
                 if isinstance(value, Tensor) and value is not before.get(name) and self._made_here(value):
                     if name in before:
@@ -304,9 +312,12 @@ def _traced(b: _Builder, fn: Callable, structure: Any) -> tuple[Specialization, 
             result = run_traced(b.trace, lambda: fn(*args, **kwargs))
         effects.check()
         guards.narrow(reads)
-        return run_traced(b.trace, lambda: _assemble(b, result, guards)), guards, b.trace
-    finally:
-        b.undo()
+        spec = run_traced(b.trace, lambda: _assemble(b, result, guards))
+    except BaseException:
+        b.undo(failed=True)
+        raise
+    b.undo(failed=False)
+    return spec, guards, b.trace
 
 
 def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
@@ -360,8 +371,7 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     guards.leaf_names = b.names
     guards.captured = {s: None for s in trace.captured}
     guards.by_reference = {i: b.leaves[i] for i in b.by_reference}
-    if rebound:
-        guards.set_rebound(rebound)
+    guards.rebound = rebound
     inner = trace.inner_slots | set(b.slot_of)
     guards.slots = [(slot, state.was_none) for slot, state in trace.slots.items() if state.was_none is not None and slot not in inner]
     guards.requires = [(t, was) for t, was in trace.requires]

@@ -15,6 +15,7 @@ from ingot.ir.types import TensorType
 from ingot.runtime import executor, memory
 from ingot.runtime.array import Array, host, ready
 from ingot.runtime.capture import TRACING, Source, Trace, run_traced
+from ingot.runtime.epoch import bump
 from ingot.runtime.recorder import translate
 from ingot.runtime.scalars import wrap_i64
 from ingot.runtime.storage import Storage
@@ -186,6 +187,8 @@ class Specialization:
             elif kind == "attribute":
                 table, name = of
                 found.append(table[name]._now())
+                if found[-1].type is not t and found[-1].type != t:
+                    raise RuntimeError(f"{self.name}: {name!r} is {found[-1].type} now, it was {t} when the function was compiled")
             else:
                 found.append(self._slot(of, leaves).grad._now())
         return found
@@ -317,7 +320,10 @@ class Specialization:
         else:
             assert w.recipe is not None
             table, name = w.of
-            table[name] = self._result(w.recipe, leaves, outs, fresh, edge)
+            old, new = table.get(name), self._result(w.recipe, leaves, outs, fresh, edge)
+            table[name] = new
+            if type(old) is not type(new) or old._array.type != new._array.type or old.requires_grad is not new.requires_grad:
+                bump()  # another specialisation serves the next call
 
     def _node(self, leaves: Sequence[Any], keep: list[Array], outs: list[Array]) -> CompiledNode:
         back = self.backward

@@ -7,12 +7,20 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.optim.optimizer import Optimizer
+from ingot.runtime.capture import active, refuse
 
 __all__ = ["LRScheduler", "number", "per_group", "set_lr", "set_momentum"]
 
 
+def refuse_capture() -> None:
+    """CaptureError inside a compiled function."""
+    if active():
+        raise refuse("a compiled function cannot make a scheduler's step: later calls would not do it again", "call it outside")
+
+
 def set_lr(group: dict, value: float) -> None:
     """Set a group's rate; a tensor is written in place."""
+    refuse_capture()
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(float(value))
     else:
@@ -76,6 +84,7 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Set the next rates; with `epoch` (deprecated) those of that epoch."""
+        refuse_capture()
         self._step_count += 1
         if epoch is None:
             self.last_epoch += 1
