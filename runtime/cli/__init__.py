@@ -98,9 +98,9 @@ def parser() -> argparse.ArgumentParser:
 
     cache_verbs.add_to(verbs)
     p = _add(verbs, "inspect", "what an artifact holds", "ingot inspect model.ingot", _inspect, json=True)
-    p.add_argument("file", metavar="FILE")
+    p.add_argument("file", metavar="FILE", help="an artifact")
     p = _add(verbs, "verify", "check an artifact's every byte", "ingot verify --run model.ingot", _verify, json=True)
-    p.add_argument("files", nargs="+", metavar="FILE")
+    p.add_argument("files", nargs="+", metavar="FILE", help="artifacts")
     p.add_argument("--run", action="store_true", dest="golden", help="also run the golden inputs and compare the results")
     p = _add(verbs, "doctor", "what would go wrong on this machine, and the remedy", "ingot doctor", _doctor, json=True)
     p.add_argument("--dir", help="another cache folder than the environment's")

@@ -56,7 +56,7 @@ def add_to(verbs: Any) -> None:
     part.add_argument("--asm", action="store_true", help="the machine code as assembly: compiled again, and the same bytes")
     part.add_argument("--preimage", action="store_true", help="what the key was made of")
     p = verb("explain", "why something was compiled", "explain train_step", explain.run)
-    p.add_argument("what", metavar="KEY|FUNCTION")
+    p.add_argument("what", metavar="KEY|FUNCTION", help="an entry or a recorded miss, by its key or the function's name")
     p = verb("stats", "hits, misses by reason, compile time saved and spent", "stats", cache_state.stats)
     p.add_argument("--reset", action="store_true", help="start to count anew")
     p = verb("verify", "check entries; what is damaged is set aside", "verify --deep", cache_verify.verify)

@@ -204,7 +204,8 @@ def test_memory(home, monkeypatch):
 def test_the_memory_limit_of_nested_control_groups(monkeypatch, tmp_path):
     files = {
         "/proc/self/cgroup": "1:cpu:/\n5:memory:/a\n0::/a/b\n",
-        "/sys/fs/cgroup/a/b/memory.max": "max\n", "/sys/fs/cgroup/a/memory.max": "5000\n", "/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "7000\n",
+        "/sys/fs/cgroup/a/b/memory.max": "max\n", "/sys/fs/cgroup/a/memory.max": "5000\n",
+        "/sys/fs/cgroup/memory/a/memory.limit_in_bytes": "7000\n",
     }  # fmt: skip
 
     def opened(path, *args):
