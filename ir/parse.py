@@ -230,10 +230,11 @@ class _Parser:
                 given["value"] = _constant(given["value"], types[0])
             attrs = op.attr_tuple({k: _plain(v) for k, v in given.items()})
             inferred = infer(op, tuple(v.type for v in inputs), attrs)
-        except Exception as e:  # a rule may trip over nonsense in any way
+            gives = ", ".join(map(str, inferred))
+        except Exception as e:  # a rule may trip over nonsense in any way, or give a type that is none
             raise ParseError(f"line {line}: {name}: {e}") from e
         if inferred != tuple(types) or len(labels) != len(types):
-            gives, says = ", ".join(map(str, inferred)), ", ".join(map(str, types))
+            says = ", ".join(map(str, types))
             raise ParseError(f"line {line}: {name} gives {gives}; the text has {len(labels)} values of {says}")
         outputs = tuple(self.define(values, label, t, line) for label, t in zip(labels, inferred))
         return Node(op, tuple(inputs), attrs, outputs)

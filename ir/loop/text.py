@@ -244,7 +244,7 @@ class _Line:
         d = self.dtype()
         try:
             value: bool | int | float = t == "true" if d.kind == "b" else float.fromhex(t) if d.kind == "f" else int(t)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise self.error(f"{t!r} is no literal of {d}") from None
         return Const(value, d)
 

@@ -95,7 +95,7 @@ def test_exchanged_parameters():
 @pytest.mark.compiled
 def test_frozen_by_the_decorator(capsys, monkeypatch):
     def twice(x):
-        return x * 2
+        return x * 2 + 0.0078125 * x - 0.0078125 * x  # no other test compiles this
 
     f = ingot.compile(twice, mode="frozen")
     f(ingot.ones(2))
@@ -106,12 +106,12 @@ def test_frozen_by_the_decorator(capsys, monkeypatch):
     assert f(ingot.ones(3)).tolist() == [2, 2, 2]  # the cache holds its code by now
     with ingot.frozen(False):
         assert f(ingot.ones(4)).tolist() == [2, 2, 2, 2]
-    m = nn.Sequential(nn.Linear(5, 5), nn.Dropout(0.25))
+    m = nn.Sequential(nn.Linear(5, 5), nn.Dropout(0.234567))
     c = ingot.compile(m, mode="frozen")
-    c(ingot.ones(3, 5))
+    c(ingot.ones(13, 5))
     m.eval()
     with pytest.raises(FrozenError, match="training is False, it was True"):
-        c(ingot.ones(3, 5))
+        c(ingot.ones(13, 5))
     monkeypatch.setenv("INGOT_LOG", "recompiles")
     g = ingot.compile(lambda x, *more, k=None: x + 1)
     g(ingot.ones(2)), g(ingot.ones(3))
@@ -128,7 +128,8 @@ def test_frozen_by_a_block_or_the_environment(monkeypatch):
     def thrice(x, scale):
         return x * 3 * scale
 
-    with ingot.frozen(), pytest.raises(FrozenError, match=r"thrice \(.*test_compile_guards.py:\d+\) would have to be compiled.*holds no code of thrice"):
+    told = r"thrice \(.*guards.py:\d+\) would have to be compiled.*holds no code of thrice"
+    with ingot.frozen(), pytest.raises(FrozenError, match=told):
         ingot.compile(thrice)(ingot.ones(5), ingot.ones(1))
     ingot.compile(thrice)(ingot.ones(5), ingot.ones(1))
     with ingot.frozen():

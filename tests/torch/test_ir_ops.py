@@ -196,6 +196,11 @@ def test_gradients_are_torchs(name):
             if t.requires_grad:
                 tol = 1e-4 if arrays[i].dtype == np.float32 else 1e-9
                 expected = np.zeros(t.shape) if t.grad is None else t.grad.numpy()
-                np.testing.assert_allclose(grads.get(i, np.zeros(t.shape)), expected, rtol=tol, atol=tol, err_msg=f"{name} {attrs} by {i}")
+                given = grads.get(i, np.zeros(t.shape))
+                if name == "digamma":  # at its poles the derivative is infinite; torch gives the rounding error of sin(pi x) there
+                    pole = (arrays[i] <= 0) & (arrays[i] == np.floor(arrays[i]))
+                    assert not np.isfinite(given[pole]).any()
+                    given, expected = given[~pole], expected[~pole]
+                np.testing.assert_allclose(given, expected, rtol=tol, atol=tol, err_msg=f"{name} {attrs} by {i}")
                 compared += 1
     assert compared
