@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot._guards import _MISSING, PLAIN, Guards
+from ingot._describe import PLAIN
+from ingot._guards import _MISSING, Guards
 from ingot._tensor import Tensor
 from ingot._tensor_type import _default_dtype
 from ingot.runtime import memory
@@ -176,7 +177,8 @@ def _inputs(c: _Source, spec: Specialization, numbers: Sequence[int]) -> tuple[l
 def _outputs(c: _Source, spec: Specialization, n: int, keep: list[str]) -> None:
     simple = (
         not spec.writes and not spec.fresh and not spec.generators and spec.backward is None
-        and all(r.kind == "value" and not r.leaf for r in spec.recipes) and spec.rebuild.__name__ in ("_only", "_all")
+        and all(r.kind == "value" and not r.leaf for r in spec.recipes)
+        and len(set(map(id, spec.recipes))) == len(spec.recipes) and spec.rebuild.__name__ in ("_only", "_all")
     )  # fmt: skip
     if not simple:
         from ingot.runtime.array import HOST

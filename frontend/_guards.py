@@ -9,29 +9,25 @@ mostly by identity.
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 import types
 from abc import ABCMeta
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from ingot._describe import PLAIN, SMALL, Kind, Rebound, describe
 from ingot._effects import is_generator
 from ingot._reads import Reads, ours
 from ingot._tensor import Tensor
-from ingot.ir.dtypes import DType
 from ingot.runtime.epoch import EPOCH
 
 __all__ = ["Roots", "Guards", "find_roots"]
 
-PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice)
-Rebound = Mapping[int, set[str]]  # id of a module, object or dict -> what of it calls themselves assign
 _MISSING = object()
-_SMALL = 1024  # items of a container that are looked at
 _CONTAINERS = (list, dict, set, deque, np.ndarray)  # what can change and stay the same object
 _NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
 
@@ -58,6 +54,7 @@ class Roots:
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
         self.dicts: list[dict] = []
+        self.tensors: list[Tensor] = []  # one entry for each place that holds one
         self.bound: list[tuple[Any, str]] = []  # values that functions hold, and what they are called
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
@@ -65,7 +62,10 @@ class Roots:
 
     def add(self, x: Any, depth: int = 0) -> None:
         """Take in a value, and what can be reached from it."""
-        if isinstance(x, (*PLAIN, Tensor, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
+        if isinstance(x, Tensor):
+            self.tensors.append(x)
+            return
+        if isinstance(x, (*PLAIN, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
             return
         if isinstance(x, type):
             if type(x) in (type, ABCMeta) and not _library(x):
@@ -94,22 +94,24 @@ class Roots:
             self.optimizers.append(x)
             for g in x.param_groups:
                 self._keep.append(g)
+                self.tensors += g["params"]
+            self.tensors += [t for state in x.state.values() for t in state.values() if isinstance(t, Tensor)]
             if not _library(type(x)):
                 self._methods(type(x), depth)
         elif isinstance(x, (tuple, list, set, frozenset)):
-            for item in list(x)[:_SMALL]:
+            for item in list(x)[:SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, dict):
             if type(x) in (dict, OrderedDict, defaultdict):
                 self.dicts.append(x)
-            for item in list(x.values())[:_SMALL]:
+            for item in list(x.values())[:SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, types.ModuleType):
             pass
         elif hasattr(x, "__dict__") and (not _library(type(x)) or _namespace(x)):
             self.objects.append(x)
             self._methods(type(x), depth)
-            for item in list(vars(x).values())[:_SMALL]:
+            for item in list(vars(x).values())[:SMALL]:
                 self.add(item, depth + 1)
 
     def _module(self, m: Any, depth: int) -> None:
@@ -117,6 +119,7 @@ class Roots:
         self._methods(type(m), depth)
         for name, item in list(vars(m).items()):
             if name in ("_parameters", "_buffers"):
+                self.tensors += [t for t in item.values() if t is not None]
                 continue
             self.add(item, depth if name == "_modules" else depth + 1)
         for child in list(m._modules.values()):
@@ -208,79 +211,6 @@ def find_roots(fn: Callable, values: list[Any]) -> Roots:
 # ---- comparing
 
 
-def _describe(x: Any, depth: int = 0, rebound: Rebound = MappingProxyType({})) -> Any:
-    """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity.
-
-    rebound: of dicts whose entries calls assign themselves, those keys; of these entries only the kind counts.
-    """
-    if isinstance(x, PLAIN):
-        return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
-    if isinstance(x, (list, tuple)) and depth < 5 and len(x) <= _SMALL:
-        return (type(x), *[_describe(i, depth + 1, rebound) for i in x])
-    if isinstance(x, dict) and depth < 5 and len(x) <= _SMALL:
-        own = rebound.get(id(x), ())
-        return (type(x), *[(_describe(k, depth + 1), _Kind(v) if k in own else _describe(v, depth + 1, rebound)) for k, v in x.items()])
-    if isinstance(x, (set, frozenset)) and len(x) <= _SMALL:
-        return (type(x), frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in x))
-    if isinstance(x, deque) and depth < 5 and len(x) <= _SMALL:
-        return (deque, *[_describe(i, depth + 1, rebound) for i in x])
-    if isinstance(x, np.ndarray) and not x.dtype.hasobject:
-        return (np.ndarray, x.dtype.str, x.shape, _digest(x))
-    return _Same(x)
-
-
-def _digest(x: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, digest_size=16).digest()
-
-
-class _Same:
-    """Equal to the same object only; holds it, so that its id is not used again."""
-
-    __slots__ = ("x", "kind")
-
-    def __init__(self, x: Any):
-        self.x = x
-        self.kind = _kind(x) if isinstance(x, Tensor) else None
-
-    def __eq__(self, other: object) -> bool:
-        return NotImplemented if isinstance(other, _Kind) else isinstance(other, _Same) and self.x is other.x
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"{type(self.x).__name__} at {id(self.x):#x}"
-
-
-class _Kind:
-    """Equal to tensors of the same kind, and to the same plain value: what is left of an entry that calls assign themselves."""
-
-    __slots__ = ("kind",)
-
-    def __init__(self, x: Any):
-        self.kind = _kind(x)
-
-    def __eq__(self, other: object) -> bool:
-        return self.kind == (other.kind if isinstance(other, (_Same, _Kind)) else other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"a tensor {self.kind[1]}" if isinstance(self.kind, tuple) and len(self.kind) == 3 else repr(self.kind)
-
-
-def _kind(x: Any) -> Any:
-    return (type(x), x._array.type, x.requires_grad) if isinstance(x, Tensor) else _describe(x)
-
-
-class _ById(_Same):
-    """The same, in a set."""
-
-    __slots__ = ()
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self.x)
-
-
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
 _TABLES = ("_parameters", "_buffers", "_modules")
 
@@ -292,22 +222,22 @@ def _module_state(m: Any, watched: set[str] | None = None, rebound: Rebound = Ma
     own = rebound.get(id(m), ())
     for k in d if watched is None else watched:
         if k in d and k not in _MODULE_SKIP and k not in _TABLES:
-            out[k] = _Kind(d[k]) if k in own else _describe(d[k], 0, rebound)
+            out[k] = Kind(d[k]) if k in own else describe(d[k], 0, rebound)
     for table in _TABLES:
         for n, t in d[table].items():
-            out[n] = _Kind(t) if n in own else _describe(t)
+            out[n] = Kind(t) if n in own else describe(t)
     return out
 
 
 def _object_state(o: Any, watched: set[str] | None = None, rebound: Rebound = MappingProxyType({})) -> dict[str, Any]:
     d = vars(o)
     own = rebound.get(id(o), ())
-    return {k: _Kind(d[k]) if k in own else _describe(d[k], 0, rebound) for k in (d if watched is None else watched) if k in d}
+    return {k: Kind(d[k]) if k in own else describe(d[k], 0, rebound) for k in (d if watched is None else watched) if k in d}
 
 
 def _class_state(c: type, names: set[str]) -> dict[str, Any]:
     """The settings among the attributes of a class: values, not methods."""
-    return {k: _describe(v) for k, v in vars(c).items() if k in names and k[:2] != "__" and isinstance(v, (*PLAIN, tuple, *_CONTAINERS))}
+    return {k: describe(v) for k, v in vars(c).items() if k in names and k[:2] != "__" and isinstance(v, (*PLAIN, tuple, *_CONTAINERS))}
 
 
 def _optimizer_state(o: Any, rebound: Rebound = MappingProxyType({})) -> dict[str, Any]:
@@ -316,9 +246,9 @@ def _optimizer_state(o: Any, rebound: Rebound = MappingProxyType({})) -> dict[st
     out: dict[str, Any] = {}
     for i, g in enumerate(o.param_groups):
         for k, v in g.items():
-            out[f"param_groups[{i}][{k!r}]"] = _shape_of(v) if k in CELLS else _describe(v)
+            out[f"param_groups[{i}][{k!r}]"] = _shape_of(v) if k in CELLS else describe(v)
         for j, p in enumerate(g["params"]):
-            out[f"state of parameter {j} of group {i}"] = _describe(o.state.get(p) or None, 0, rebound)
+            out[f"state of parameter {j} of group {i}"] = describe(o.state.get(p) or None, 0, rebound)
     return out
 
 
@@ -342,7 +272,7 @@ class Guards:
         self.optimizers = [(o, type(o).__name__, _optimizer_state(o)) for o in roots.optimizers]
         self.objects = [(o, type(o).__name__, _object_state(o)) for o in roots.objects]
         self.settings = [  # what groups hold that is read at run time: it counts where the user's code has read it
-            (g, f"{text}.param_groups[{i}]", {k: _describe(v) for k, v in dict.items(g) if k in CELLS})
+            (g, f"{text}.param_groups[{i}]", {k: describe(v) for k, v in dict.items(g) if k in CELLS})
             for o, text, _ in self.optimizers
             for i, g in enumerate(o.param_groups)
         ]
@@ -369,7 +299,7 @@ class Guards:
 
     def _contain(self, value: Any, text: str) -> None:
         if isinstance(value, _CONTAINERS):
-            self.containers.append((value, text, _describe(value)))
+            self.containers.append((value, text, describe(value)))
 
     def narrow(self, reads: Reads) -> None:
         """Of modules and objects, watch only what the trace looked at: `reads`."""
@@ -435,10 +365,10 @@ class Guards:
     def changed(self) -> str | None:
         """What differs in containers, objects and classes, which no epoch watches."""
         for value, text, seen in self.containers:
-            if _describe(value, 0, self.rebound) != seen:
+            if describe(value, 0, self.rebound) != seen:
                 return f"{text} has changed"
         for g, text, seen in self.settings:
-            now = {k: _describe(g[k]) for k in seen if k in g}
+            now = {k: describe(g[k]) for k in seen if k in g}
             if now != seen:
                 return _difference(text, seen, now)
         for o, text, seen in self.objects:
@@ -491,7 +421,7 @@ def _content(cell: Any) -> Any:
 
 
 def _same_plain(a: Any, b: Any) -> bool:
-    return isinstance(a, PLAIN) and _describe(a) == _describe(b)
+    return isinstance(a, PLAIN) and describe(a) == describe(b)
 
 
 def _text(x: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ class _Builder:
         self.outs: dict[int, int] = {}  # value number -> output
         self.edges: dict[int, Edge] = {}  # output -> edge
         self.fresh: dict[Storage, int] = {}
+        self.recipes: dict[int, Recipe] = {}  # by the id of what they make
+        self.keep: list[Tensor] = []
         owned = [(table, m) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
         owned += [(vars(o), o) for o in roots.objects] + [(d, d) for d in roots.dicts]
         owned += [(state, state) for o in roots.optimizers for state in o.state.values()]
@@ -148,7 +151,14 @@ class _Builder:
         return "new"
 
     def recipe(self, t: Tensor) -> Recipe:
-        """How a result is made."""
+        """How a result is made. One recipe for one tensor: what is returned and kept as well is one object after each call, too."""
+        found = self.recipes.get(id(t))
+        if found is None:
+            found = self.recipes[id(t)] = self._recipe(t)
+            self.keep.append(t)
+        return found
+
+    def _recipe(self, t: Tensor) -> Recipe:
         for stand_in, i in self.stand_ins:
             if t is stand_in:
                 return Recipe("argument", i)
@@ -221,8 +231,8 @@ class _Builder:
         """Attributes of modules that were assigned tensors made here; they get their old values back for now."""
         found: list[Write] = []
         rebound: dict[int, set[str]] = {}
-        new: list[Any] = [(s, {}, s) for o, known in self.states for p, s in o.state.items() if p not in known]  # empty for now, to be filled
-        self.before += new
+        self.before += [(s, {}, s) for o, known in self.states for p, s in o.state.items() if p not in known]  # made by the trace
+        held = Counter(id(t._storage) for t in (*self.roots.tensors, *self.leaves) if isinstance(t, Tensor) and t._storage is not None)
         for table, before, owner in self.before:
             for name, value in list(table.items()):
                 old = before.get(name)
@@ -232,7 +242,7 @@ class _Builder:
                 captured = self.trace.captured.get(old._storage) if isinstance(old, Tensor) and old._storage is not None else None
                 if captured is None:
                     rebound.setdefault(id(owner), set()).add(name)
-                elif not any(t is not None and t is not old for t in [r() for r in captured.tensors]):
+                elif held[id(old._storage)] == 1:  # type: ignore[union-attr]
                     rebound.setdefault(id(owner), set()).add(name)
                     self.trace.sources[-1 - captured.placeholder.value] = Source("attribute", (table, name))
                 # else its memory is somebody else's too: this holds for one call, then the tensor there is another one

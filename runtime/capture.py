@@ -165,8 +165,9 @@ class Trace(Recorder):
     def _note(self, found: Captured, t: Any) -> None:
         if not any(r() is t for r in found.tensors):
             found.tensors.append(weakref.ref(t))
-            edge = any(isinstance(p, LeafStep) for p in t._steps)
-            self.requires.append((t, edge))
+            leaf = any(isinstance(p, LeafStep) for p in t._steps)
+            if leaf or found.edge is None:  # what an operation made requires gradients or not, once and for all
+                self.requires.append((t, leaf))
 
     def capture_storage(self, s: Storage) -> Captured:
         """Replace the value of a Storage from outside by a placeholder."""

@@ -255,9 +255,17 @@ class Specialization:
         fresh = []
         for out, history in self.fresh:
             fresh.append(Storage(outs[out], edge(out) if history == "new" else None, None))
-        results = [self._result(r, leaves, outs, fresh, edge) for r in self.recipes]
+        made: dict[int, Any] = {}  # by the id of the recipe
+
+        def result(r: Recipe) -> Any:
+            found = made.get(id(r))
+            if found is None:
+                found = made[id(r)] = self._result(r, leaves, outs, fresh, edge)
+            return found
+
+        results = [result(r) for r in self.recipes]
         for w in self.writes:
-            self._write(w, leaves, outs, fresh, edge)
+            self._write(w, leaves, outs, result, edge)
         for r, s in self.refresh:
             t = r()
             if t is not None and t._storage is s and s.exposed is None:
@@ -285,7 +293,9 @@ class Specialization:
         out._storage, out._steps, out._generation, out._version_cell = s, steps, generation, s.version
         return out
 
-    def _write(self, w: Write, leaves: Sequence[Any], outs: list[Array], fresh: list[Storage], edge: Callable[[int], Edge | None]) -> None:
+    def _write(
+        self, w: Write, leaves: Sequence[Any], outs: list[Array], result: Callable[[Recipe], Any], edge: Callable[[int], Edge | None]
+    ) -> None:
         if w.kind == "storage":
             s = w.of
             if w.out in self.donations and s.base.buffer is outs[w.out].buffer:  # written in place
@@ -309,7 +319,7 @@ class Specialization:
             self._slot(w.of, leaves).grad = None
         elif w.kind == "slot":
             assert w.recipe is not None
-            self._slot(w.of, leaves).grad = self._result(w.recipe, leaves, outs, fresh, edge)
+            self._slot(w.of, leaves).grad = result(w.recipe)
         elif w.kind == "slot_value":
             held = self._slot(w.of, leaves).grad
             if held._storage is not None:
@@ -320,7 +330,7 @@ class Specialization:
         else:
             assert w.recipe is not None
             table, name = w.of
-            old, new = table.get(name), self._result(w.recipe, leaves, outs, fresh, edge)
+            old, new = table.get(name), result(w.recipe)
             table[name] = new
             if type(old) is not type(new) or old._array.type != new._array.type or old.requires_grad is not new.requires_grad:
                 bump()  # another specialisation serves the next call

@@ -267,3 +267,82 @@ def test_schedulers_step_outside():
     with pytest.raises(ingot.CaptureError, match="cannot change a setting of an optimizer, 'lr'"):
         faster(*x(1))
     assert opt.param_groups[0]["lr"] == 0.5
+
+
+class Sharing:
+    def __init__(self, model, share):
+        self.model, self.shadow = model, {"weight": share(model.weight)}
+
+    def __call__(self, x):
+        y = self.model(x)
+        self.shadow["weight"] = self.shadow["weight"].detach() * 0.5 + 1
+        return y + self.shadow["weight"].sum()
+
+
+@pytest.mark.parametrize("share", [lambda p: p.data, lambda p: p, lambda p: p.detach()[:1]], ids=["data", "itself", "view"])
+@pytest.mark.parametrize("in_list", [False, True])
+def test_an_entry_that_shares_memory_with_a_parameter(share, in_list):
+    def make(compile):
+        model = nn.Linear(2, 2)
+        s = Sharing(model, share)
+        if in_list:
+            s.model = Listed([model.weight], model.bias)
+        f = compile(s)
+
+        def state():
+            return [model.weight, s.shadow["weight"]]
+
+        return (lambda x: f(x).detach()), state
+
+    both(make, [x(2)] * 5)
+
+
+class Listed:
+    def __init__(self, weights, bias):
+        self.weights, self.bias = weights, bias
+
+    def __call__(self, x):
+        return x @ self.weights[0] + self.bias
+
+
+def test_a_state_that_is_read_through_aliases_compiles_twice():
+    class Carrying(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.h = nn.GRUCell(2, 3), None
+
+        def forward(self, x):
+            h = ingot.zeros(len(x), 3) if self.h is None else self.h
+            self.h = self.cell(x, h.detach().data)
+            return self.h
+
+    m = Carrying()
+    c = ingot.compile(m)
+    for _ in range(6):
+        kept = c(*x(2))
+    assert c.stats["traces"] <= 3 and kept is m.h
+
+
+def test_one_tensor_in_several_places_stays_one():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.weight = None, nn.Parameter(ingot.ones(2))
+
+        def forward(self, x):
+            self.last = y = x * 2
+            (self.weight * x).sum().backward()
+            return y, [y], self.weight.grad
+
+    m = Keeping()
+    c = ingot.compile(m)
+    for _ in range(4):
+        m.weight.grad = None
+        y, (again,), grad = c(ingot.ones(2))
+        assert y is again is m.last and grad is m.weight.grad
+        y += 1
+        assert m.last.tolist() == [3, 3]
+    f = ingot.compile(lambda x: (x + 1,) * 2)
+    for _ in range(4):
+        a, b = f(ingot.ones(2))
+        assert a is b
