@@ -24,8 +24,11 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor as Tensor
+from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
+from ingot.functions.factor import QR, LegacySVD, SLogDet
 from ingot.functions.reduce import ValuesIndices as ValuesIndices
+from ingot.functions.statistics import Histogram
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.random import Generator as Generator

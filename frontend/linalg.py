@@ -1,24 +1,35 @@
-"""`ingot.linalg`: norms and products under torch's names. (Decompositions are not part of it.)"""
+"""`ingot.linalg`: norms, products, systems and decompositions under torch's names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ingot._tensor import Tensor
 from ingot.functions import matmul as _products
 from ingot.functions.common import Number, ShapeError, cast, check_tensor, dim_list, dtypes, one_dim
+from ingot.functions.factor import LinAlgError, det, eigh, eigvalsh, inv, pinv, slogdet, solve, solve_triangular, svdvals
+from ingot.functions.factor import cholesky_factor as cholesky
+from ingot.functions.factor import matrices as _matrices
+from ingot.functions.factor import qr_factor as qr
+from ingot.functions.factor import svd_factor as svd
+from ingot.functions.factor import tolerance as _tolerance
 from ingot.functions.matmul import matmul, matrix_power
 from ingot.functions.norm import vector_norm
 from ingot.functions.shape import diagonal as _diagonal
 
-__all__ = ["cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "multi_dot", "norm", "vecdot", "vector_norm"]
+__all__ = [
+    "LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm",
+    "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vecdot",
+    "vector_norm",
+]  # fmt: skip
 
 
 def norm(
     A: Tensor, ord: Number | str | None = None, dim: int | Sequence[int] | None = None, keepdim: bool = False, *,
     dtype: dtypes.DType | None = None, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """A vector norm, or with `ord` over two dims a matrix norm. RuntimeError for orders that need singular values.
+    """A vector norm, or with `ord` over two dims a matrix norm.
 
     >>> ingot.linalg.norm(ingot.tensor([3.0, 4.0]))
     """
@@ -36,9 +47,9 @@ def norm(
 def matrix_norm(
     A: Tensor, ord: Number | str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: dtypes.DType | None = None
 ) -> Tensor:
-    """The norm of the matrices in two dims: "fro", or 1, -1, inf, -inf (sums of columns and rows).
+    """The norm of the matrices in two dims: "fro"; 1, -1, inf, -inf (sums of columns and rows); 2, -2, "nuc" (singular values).
 
-    RuntimeError for 2, -2 and "nuc", which need singular values, and for an `ord` that does not exist.
+    RuntimeError for an `ord` that does not exist.
     """
     check_tensor("linalg.matrix_norm", A, "A")
     if A.ndim < 2 or len(dim) != 2:
@@ -48,13 +59,20 @@ def matrix_norm(
     x = A if dtype is None else cast(A, dtype)
     if ord == "fro":
         return vector_norm(x, 2, tuple(dim), keepdim)
+    if ord in (2, -2, "nuc"):
+        first, second = (one_dim(d, x.ndim) for d in dim)
+        s = svdvals(x.movedim((first, second), (-2, -1)))
+        found = s.sum(-1) if ord == "nuc" or (ord == 2 and not s.shape[-1]) else s.amax(-1) if ord == 2 else s.amin(-1)
+        return found.unsqueeze(min(first, second)).unsqueeze(max(first, second)) if keepdim else found
     if ord not in (1, -1, float("inf"), -float("inf")):
-        need = " needs singular values, which are not available" if ord in (2, -2, "nuc") else " does not exist"
-        raise RuntimeError(f"linalg.matrix_norm: order {ord!r}{need}; use 'fro', 1, -1, inf or -inf")
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord!r} not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
     rows, columns = (one_dim(d, x.ndim) for d in dim)
     over, rest = (rows, columns) if abs(ord) == 1 else (columns, rows)  # type: ignore[arg-type]
     sums = x.abs().sum(over, keepdim=True)
-    found = sums.amax(rest, keepdim=True) if ord > 0 else sums.amin(rest, keepdim=True)  # type: ignore[operator]
+    if ord > 0 and not sums.shape[rest]:  # type: ignore[operator]
+        found = sums.sum(rest, keepdim=True)  # over nothing: zero
+    else:
+        found = sums.amax(rest, keepdim=True) if ord > 0 else sums.amin(rest, keepdim=True)  # type: ignore[operator]
     return found if keepdim else found.reshape(tuple(d for i, d in enumerate(found.shape) if i not in dim_list(tuple(dim), x.ndim)))
 
 
@@ -81,3 +99,63 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = N
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The diagonals of the matrices in the last two dims."""
     return _diagonal(A, offset, dim1, dim2)
+
+
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
+    """How many singular values are above max(atol, rtol * the largest), int64; rtol is eps * the longer side by default.
+
+    >>> ingot.linalg.matrix_rank(ingot.ones(2, 2))
+    """
+    a = _matrices("linalg.matrix_rank", A)
+    if not a.numel():
+        return a.new_zeros(a.shape[:-2], dtype=dtypes.i64)
+    s = svdvals(a.detach())
+    limit = _tolerance(a, s, atol if tol is None else tol, rtol if tol is None else 0.0)
+    return (s > limit).sum(-1)
+
+
+def cond(A: Tensor, p: Number | str | None = None) -> Tensor:
+    """The condition number: of the singular values (p None or 2, -2 for its inverse), else |A| |A^-1| in the norm `p`.
+
+    >>> ingot.linalg.cond(ingot.eye(2))
+    """
+    a = _matrices("linalg.cond", A, p not in (None, 2, -2))
+    if p in (None, 2, -2):
+        s = svdvals(a)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return matrix_norm(a, p) * matrix_norm(inv(a), p)  # type: ignore[arg-type]
+
+
+class LstSq(NamedTuple):
+    """What `lstsq` returns."""
+
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
+
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstSq:
+    """The least-squares solution of A X = B, of smallest norm where there are several; sums of squared residuals where m > n.
+
+    driver: LAPACK's name for what else is wanted: "gels" residuals, "gelsy" (the default) the rank, "gelsd" and "gelss" all.
+
+    >>> ingot.linalg.lstsq(ingot.ones(3, 1), ingot.ones(3, 1)).solution
+    """
+    a = _matrices("linalg.lstsq", A)
+    vector = B.ndim == a.ndim - 1
+    b = B.unsqueeze(-1) if vector else _matrices("linalg.lstsq", B, argument="B")
+    if a.shape[-2] != b.shape[-2]:
+        raise ShapeError(f"linalg.lstsq: input.size(-2) should match other.size(-2), got {list(A.shape)} and {list(B.shape)}")
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError(f"linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), got {driver}")
+    x = pinv(a, rtol=rcond) @ b
+    m, n = a.shape[-2:]
+    rank = matrix_rank(a, rtol=rcond)
+    residual = x.reshape(-1)[:0]
+    if m > n and driver not in (None, "gelsy"):
+        gap = a @ x - b
+        residual = (gap * gap).sum(-2)
+    ranked = rank if driver in ("gelsy", "gelsd", "gelss", None) else a.new_empty(0, dtype=dtypes.i64)
+    values = svdvals(a.detach()) if driver in ("gelsd", "gelss") else a.new_empty(0)
+    return LstSq(x.squeeze(-1) if vector else x, residual, ranked, values)

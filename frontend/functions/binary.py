@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ingot.composite import composite
 from ingot.functions.common import (
@@ -24,12 +24,12 @@ from ingot.functions.common import (
     upcast,
 )
 
-__all__ = [
+__all__: list[str] = [
     "add", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "heaviside", "hypot", "ldexp", "logaddexp",
     "logaddexp2", "mul", "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
 ]  # fmt: skip
 
-Operand = Tensor | Number
+Operand: TypeAlias = Tensor | Number
 
 _SUB_BOOLS = (
     "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."

@@ -20,7 +20,7 @@ from ingot.functions.common import (
     upcast,
 )
 
-__all__ = ["Frexp", "frexp", "nextafter"]
+__all__ = ["frexp", "nextafter"]
 
 # dtype -> the integer of its bits, the mantissa's bits, the exponent's bias
 _LAYOUT = {

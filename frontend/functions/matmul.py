@@ -241,13 +241,15 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
 
 
 def matrix_power(input: Tensor, n: int) -> Tensor:
-    """The `n`-th power of square matrices (..., m, m), n >= 0. RuntimeError for other shapes or a negative n."""
+    """The `n`-th power of square matrices (..., m, m); a negative `n` inverts. RuntimeError for other shapes."""
     check_tensor("matrix_power", input)
     n = static_int(n, "n")
     if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
         raise ShapeError(f"linalg.matrix_power: the input must be batches of square matrices, but they are {_shape(input)}")
     if n < 0:
-        raise RuntimeError("matrix_power: negative powers need an inverse, which is not available")
+        from ingot.functions.factor import inv
+
+        return matrix_power(inv(input), -n)
     if n == 0:
         from ingot.functions.creation import eye
 

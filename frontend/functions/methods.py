@@ -22,6 +22,7 @@ from ingot.functions import (
     constants,
     creation,
     cumulative,
+    factor,
     gamma,
     index,
     integers,
@@ -53,6 +54,7 @@ METHODS: dict[Any, str] = {
     integers: "gcd lcm",
     gamma: "i0 mvlgamma",
     norm: "renorm",
+    factor: "cholesky det inverse logdet pinverse qr slogdet svd",
     cumulative: "cummax cummin cumprod cumsum diff logcumsumexp",
     matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul matrix_power mm mv outer trace vdot",
     index: "gather index_add index_copy index_fill index_put index_put_ index_reduce index_select masked_fill masked_scatter "

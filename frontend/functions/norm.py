@@ -36,14 +36,19 @@ def norm(
 ) -> Tensor:  # fmt: skip
     """The p-norm of all elements, or over `dim`: sum(|x|**p)**(1/p); inf and -inf the largest and smallest |x|, 0 the count.
 
-    "fro" is 2. RuntimeError for integers and for "nuc", which needs singular values.
+    "fro" is 2, "nuc" the sum of a matrix's singular values. RuntimeError for integers.
 
         >>> ingot.norm(ingot.tensor([3.0, 4.0]))
     """
     check_tensor("norm", input)
     if isinstance(p, str):
+        if p == "nuc":
+            from ingot.linalg import matrix_norm
+
+            x = input if dtype is None else cast(input, dtype)
+            return emit_out(matrix_norm(x, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim), out)  # type: ignore[arg-type]
         if p != "fro":
-            raise RuntimeError(f"norm(): p must be a number or 'fro', got {p!r}" + (" (it needs singular values)" if p == "nuc" else ""))
+            raise RuntimeError(f"norm(): p must be a number, 'fro' or 'nuc', got {p!r}")
         p = 2
     return vector_norm(input, 2 if p is None else p, dim, keepdim, dtype=dtype, out=out)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from ingot.composite import composite
 from ingot.functions.common import (
@@ -25,7 +25,7 @@ __all__ = [
     "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip", "equal", "isclose", "lerp", "where",
 ]  # fmt: skip
 
-Operand = Tensor | Number
+Operand: TypeAlias = Tensor | Number
 
 
 def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None, *, out: Tensor | None = None) -> Any:

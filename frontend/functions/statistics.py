@@ -9,7 +9,7 @@ from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, em
 from ingot.functions.reduce import ValuesIndices, kept_shape
 from ingot.functions.sort import _sort
 
-__all__ = ["Histogram", "corrcoef", "cov", "histogram", "mode"]
+__all__ = ["corrcoef", "cov", "histogram", "mode"]
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: tuple | None = None) -> ValuesIndices:

@@ -39,7 +39,7 @@ def make(spec: str, dtype: str, seed: str) -> tuple[np.ndarray, str, bool]:
     """The values of an input, its dtype name, and whether it is to be passed as a transposed view.
 
     Kinds: (none) normal numbers; pos > 0; unit in (-1, 1); big with large values; special with NaN and infinities; distinct;
-    mask; labels, targets (for losses); idxN in [0, N); widxN in [-N, N); or a dtype name.
+    mask; solid (well-conditioned matrices); labels, targets (for losses); idxN in [0, N); widxN in [-N, N); or a dtype name.
     """
     kind, dims, flip = _SPEC.fullmatch(spec).groups()
     shape = tuple(int(d) for d in dims.split(",") if d)
@@ -66,6 +66,8 @@ def make(spec: str, dtype: str, seed: str) -> tuple[np.ndarray, str, bool]:
         low = 1 if kind == "pos" or dtype == "u8" else -6
         return rng.integers(low, 7, shape), dtype, bool(flip)
     x = rng.normal(size=shape) * 2
+    if kind == "solid":  # a matrix far from singular
+        x = x + 5 * np.eye(shape[-1])
     if kind == "pos":
         x = np.abs(x) + 0.1
     elif kind == "unit":

@@ -144,6 +144,29 @@ add(each("none mean sum", "m.nn.functional.ctc_loss(x.log_softmax(-1), t, (7, 6)
     m.nn.CTCLoss(blank=3, zero_infinity=True)(x.log_softmax(-1), t[:, 0].contiguous(), (7, 7), (1, 1))
 """, REAL, x="[7,2,5]", t="labels[2,3]", tol=20)  # fmt: skip
 
+# --- linear algebra
+LINALG = """
+    m.linalg.inv(A); m.inverse(A); m.linalg.solve(A, B); m.linalg.solve(A, B[..., 0]); m.linalg.solve(A, B.mT, left=False); m.linalg.det(A);
+    m.linalg.slogdet(A); m.logdet(A @ A.mT); m.linalg.svdvals(A); m.linalg.cond(A); m.linalg.cond(A.detach(), 1); m.linalg.pinv(A);
+    m.linalg.matrix_rank(A); m.linalg.matrix_norm(A, 'nuc'); m.linalg.matrix_norm(A, 2); m.linalg.matrix_norm(A, -2, keepdim=True);
+    m.linalg.matrix_power(A, -2); m.linalg.cholesky(A @ A.mT); m.linalg.cholesky(A @ A.mT, upper=True);
+    m.linalg.solve_triangular(A, B, upper=True); m.linalg.solve_triangular(A, B, upper=False, unitriangular=True);
+    m.linalg.solve_triangular(A, B.mT, upper=True, left=False); m.linalg.eigvalsh(A + A.mT); m.linalg.lstsq(A, B)[0]
+"""
+add(LINALG, ("f64",), A="solid[3,3]", B="[3,2]", tol=500)
+add(LINALG, ("f64",), A="solid[2,4,4]", B="[2,4,3]", tol=500)
+add(LINALG, ("f32",), A="solid[3,3]", B="[3,2]", grad=False, tol=100)
+# columns of U and V, and eigenvectors, are compared where their sign does not show
+add("""
+    (lambda u, s, v: (u * u, s, v * v))(*m.linalg.svd(A, full_matrices=False)); (lambda u, s, v: u * s @ v.mT)(*m.svd(A));
+    (lambda l, v: (l, v * v))(*m.linalg.eigh(A @ A.mT)); m.linalg.svd(A)[1]; m.linalg.qr(A); m.qr(A)[0]
+""", ("f64",), A=("solid[3,3]", "[2,4,3]", "[3,4]"), tol=5000)  # fmt: skip
+add("m.linalg.qr(A, 'complete'); m.linalg.qr(A, 'r')[1]", REAL, A=("[4,3]", "[2,3,3]"), grad=False, tol=20)
+add("m.linalg.pinv(A); m.linalg.matrix_rank(A); m.pinverse(A); m.linalg.lstsq(A, A)[0]", ("f64",), A=("[2,4,3]", "[3,4]"), tol=500)
+add("m.linalg.pinv(A @ A.mT, hermitian=True); m.linalg.pinv(A @ A.mT); m.linalg.matrix_rank(A @ A.mT)", ("f64",), A="[4,2]",
+    grad=False, tol=500)
+add("m.linalg.det(A); m.linalg.inv(A); m.linalg.svdvals(A); m.linalg.qr(A)", REAL, A=("[0,0]", "[0,2,2]"), grad=False)
+
 # --- numbers where torch insists on a Tensor
 ERROR_CASES += [
     f"m.{name}({a})" for name in ("maximum", "fmin", "atan2", "logical_or", "logaddexp", "ldexp", "hypot") for a in ("x, 2", "2, x", "2, 3")
@@ -159,5 +182,8 @@ ERROR_CASES += [
     "m.nn.functional.ctc_loss(x, x.long(), (2,), (3,), blank=9)", "m.nn.functional.ctc_loss(x, x, (2,), (3,))",
     "m.nn.functional.ctc_loss(x, x.long(), (2, 2), (3,))", "m.nn.functional.multilabel_margin_loss(x, x.long()[0])",
     "m.nn.functional.grid_sample(x, x)", "m.nn.functional.grid_sample(x[None, None], x[None, :, :2, None], 'x')",
+    "m.linalg.inv(x)", "m.linalg.inv(m.zeros(2, 2))", "m.linalg.solve(m.ones(2, 2), x)", "m.linalg.cholesky(-m.eye(2))",
+    "m.linalg.det(x[0])", "m.linalg.solve(m.eye(3), x)", "m.linalg.qr(x, 'x')", "m.linalg.svd(x.long())", "m.linalg.eigh(m.eye(2), 'X')",
+    "m.linalg.solve_triangular(m.eye(3), x, upper=True)", "m.linalg.matrix_norm(x, 5)", "m.linalg.lstsq(x, m.ones(3, 2))",
     "m.nn.functional.pdist(x[0])", "m.kaiser_window(-1)", "m.as_strided_scatter(x, x, (2, 2), (1, 1))", "m.nonzero_static(x, size=-1)",
 ]  # fmt: skip

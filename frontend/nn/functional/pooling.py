@@ -131,7 +131,7 @@ def _avg_pool(x: Tensor, kernel: tuple, stride: tuple, pads: tuple, divisor: flo
     return out.to(dtype) if half else out
 
 
-def _window_sizes(divisor: float | None, counts: tuple, dtype: ingot.dtype) -> Tensor:
+def _window_sizes(divisor: float | None, counts: tuple, dtype: Any) -> Tensor:
     per = np.ones((), np.int64) if divisor is None else np.asarray(divisor)
     for c in counts:
         per = np.multiply.outer(per, np.asarray(c))
