@@ -38,6 +38,7 @@ def check(code: memoryview, manifest: dict[str, Any], record: dict[str, Any], pr
     _record(record, len(code))
     _must(all(isinstance(t, str) for t in texts.values()), "its texts are not all text")
     _number(manifest.get("compile_ms"), "the manifest's compile_ms")
+    exports: tuple[str, ...]
     if doc["kind"] == "pool":
         from ingot.backends.cpu.pool import EXPORTS
 

@@ -87,9 +87,15 @@ def _drop_stdout() -> None:
             os.close(null)
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, but an error of writing is not swallowed."""
+        print(message, end="", file=file or sys.stderr)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; each verb's function is its default `run`."""
-    top = argparse.ArgumentParser(prog="ingot", description="Ingot's command line.", epilog="example: ingot doctor", allow_abbrev=False)
+    top = _Parser(prog="ingot", description="Ingot's command line.", epilog="example: ingot doctor", allow_abbrev=False)
     top.add_argument("--version", action="version", version=_version())
     top.set_defaults(run=None)
     verbs = top.add_subparsers(metavar="COMMAND")

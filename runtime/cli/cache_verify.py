@@ -51,7 +51,7 @@ def verify(args: argparse.Namespace) -> int:
         checked += 1
     reasons = [{"why": why, "entries": len(keys), "keys": sorted(keys)} for why, keys in sorted(impossible.items())]
     if args.json:
-        more = {"rebuilt": rebuilt, "impossible": reasons} if rebuild else {}
+        more: dict[str, Any] = {"rebuilt": rebuilt, "impossible": reasons} if rebuild else {}
         output.document("cache.verify", checked=checked, findings=findings, deep=deep, **more)
     else:
         sys.stdout.flush()

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             how = _how(action, shtab)
             if how is not None:
                 action.complete = how  # type: ignore[attr-defined]  # where shtab looks for it
-    print(shtab.complete(top, args.shell, preamble=_PREAMBLE))
+    print(shtab.complete(top, args.shell, preamble=_PREAMBLE))  # type: ignore[arg-type]  # by shell
     return EXIT["fine"]
 
 

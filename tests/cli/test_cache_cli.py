@@ -8,7 +8,7 @@ import time
 import pytest
 
 import ingot.ir.ops  # noqa: F401  (fills the table of ops)
-from ingot.backends.cpu.level import LEVELS
+from ingot.backends.cpu.level import host_level
 from ingot.ir import dtypes
 from ingot.ir.builder import Builder
 from ingot.ir.types import tensor_type
@@ -18,17 +18,22 @@ from ingot.runtime.cli import main
 from ingot.runtime.cli.output import CommandError, parse_age, size
 
 
+def graph_of(name, scale):
+    b = Builder(name)
+    x = b.expr(b.input(tensor_type(dtypes.f32, (4,)), "x"))
+    return b.freeze(((x * scale).value,))
+
+
 @pytest.fixture(scope="module")
 def make():
     """Store an entry of real code under a preimage of our own: `make(cache, name, text, ms)` gives its key."""
-    b = Builder("f")
-    x = b.expr(b.input(tensor_type(dtypes.f32, (4,)), "x"))
-    code = compiler.code_of(b.freeze(((x * 2.0).value,)), LEVELS["x86-64-v2"])
+    level = host_level()
+    code = compiler.code_of(graph_of("f", 2.0), level)
 
     def make(cache, name, text, ms, target="x86-64-v3", **fields):
         doc = {
             "schema": 1, "kind": "graph", "text": text, "sources": "5" * 64, "toolchain": {"llvmlite": "0.50.0", "llvm": "22.1.0"},
-            "options": {}, "target": {"name": target, "triple": "x86_64-unknown-linux-gnu", "cpu": target},
+            "options": {}, "target": {"name": target, "triple": level.triple, "cpu": target},
         }  # fmt: skip
         preimage = json.dumps({**doc, **fields}, sort_keys=True, separators=(",", ":")).encode()
         key = hashlib.sha256(preimage).hexdigest()
