@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingot._guards import is_module
-from ingot._pytree import LEAF
+from ingot._pytree import LEAF, named
 
 __all__ = ["leaf_names", "parameter_names"]
 
@@ -48,9 +48,9 @@ def _below(name: str, structure: Any) -> Iterator[str]:
         yield name
         return
     kind = structure[0]
-    if issubclass(kind, dict):
+    if named(kind):
         for key, s in zip(structure[1], structure[2:]):
-            yield from _below(f"{name}[{key!r}]", s)
+            yield from _below(f"{name}[{key!r}]" if issubclass(kind, dict) else f"{name}.{key}", s)
         return
     fields = getattr(kind, "_fields", None)
     for i, s in enumerate(structure[1:]):

@@ -13,7 +13,7 @@ import numpy as np
 from ingot._argnames import leaf_names
 from ingot._fastcall import MISS, fast_call
 from ingot._guards import is_module
-from ingot._pytree import flatten
+from ingot._pytree import flatten, named
 from ingot._specialize import specialize
 from ingot._tensor import Tensor, get_default_dtype
 from ingot.ir.dtypes import DType
@@ -266,7 +266,7 @@ def _hashable(x: Any) -> Any:
 def _count(structure: Any) -> int:
     if structure == "*":
         return 1
-    return sum(map(_count, structure[2:] if structure[0] is dict or hasattr(structure[0], "popitem") else structure[1:]))
+    return sum(map(_count, structure[2:] if named(structure[0]) else structure[1:]))
 
 
 def _static_positions(fn: Callable, static: Sequence[str]) -> frozenset[Any]:

@@ -122,6 +122,8 @@ class _Placeholder(Tensor):
 def _shape_of(x: Any) -> Any:
     if isinstance(x, Tensor):
         return _Placeholder.__new__(_Placeholder)
+    if hasattr(type(x), "__dataclass_fields__"):
+        raise TypeError(f"export: result: an artifact takes and returns tensors in tuples, lists and dicts, not {type(x).__name__}")
     if isinstance(x, (tuple, list)):
         return (list if isinstance(x, list) else tuple)(_shape_of(i) for i in x)
     if isinstance(x, dict):

@@ -1,4 +1,4 @@
-"""Nested tuples, lists and dicts of values: taken apart into leaves, and put together again."""
+"""Nested tuples, lists, dicts and dataclasses of values: taken apart into leaves, and put together again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["flatten", "unflatten", "LEAF"]
+__all__ = ["flatten", "unflatten", "named", "LEAF"]
 
 LEAF = "*"  # the structure of anything that is not taken apart
 
@@ -20,8 +20,28 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
         return (dict if t is defaultdict else t, tuple(tree), *[flatten(x, leaves) for x in tree.values()])
     if isinstance(tree, tuple) and hasattr(t, "_fields"):
         return (t, *[flatten(x, leaves) for x in tree])
+    if hasattr(t, "__dataclass_fields__") and _holds_tensors(tree):
+        return (t, tuple(vars(tree)), *[flatten(x, leaves) for x in vars(tree).values()])
     leaves.append(tree)
     return LEAF
+
+
+def named(kind: type) -> bool:
+    """Whether a structure of this kind has names: (kind, names, structures...)."""
+    return issubclass(kind, dict) or hasattr(kind, "__dataclass_fields__")
+
+
+def _holds_tensors(tree: Any) -> bool:
+    """Whether a dataclass is one of tensors, and nothing but its fields; others are values like any object."""
+    from ingot._tensor import Tensor
+
+    fields = getattr(tree, "__dict__", None)
+    if fields is None or isinstance(tree, (type, dict, Tensor)) or fields.keys() != type(tree).__dataclass_fields__.keys():
+        return False
+    inner: list[Any] = []
+    for x in fields.values():
+        flatten(x, inner)
+    return any(isinstance(x, Tensor) for x in inner)
 
 
 def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
@@ -34,6 +54,11 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
         t = s[0]
         if t is dict or t is OrderedDict:
             return t(zip(s[1], [build(x) for x in s[2:]]))
+        if hasattr(t, "__dataclass_fields__"):
+            made = object.__new__(t)
+            for name, x in zip(s[1], s[2:]):
+                object.__setattr__(made, name, build(x))
+            return made
         items = [build(x) for x in s[1:]]
         return t(*items) if hasattr(t, "_fields") else t(items)
 

@@ -321,6 +321,7 @@ def _traced(b: _Builder, fn: Callable, structure: Any) -> tuple[Specialization, 
         with Reads([*b.roots.modules, *b.roots.objects]) as reads, effects:
             result = run_traced(b.trace, lambda: fn(*args, **kwargs))
         effects.check()
+        _check_arguments(b, structure, args, kwargs)
         guards.narrow(reads)
         spec = run_traced(b.trace, lambda: _assemble(b, result, guards))
     except BaseException:
@@ -328,6 +329,16 @@ def _traced(b: _Builder, fn: Callable, structure: Any) -> tuple[Specialization, 
         raise
     b.undo(failed=False)
     return spec, guards, b.trace
+
+
+def _check_arguments(b: _Builder, structure: Any, args: Any, kwargs: Any) -> None:
+    """CaptureError if a list, dict or dataclass that was passed holds something else now: the caller's own does not change."""
+    now: list[Any] = []
+    if flatten((args, kwargs), now) != structure:
+        raise CaptureError(f"{b.name}: a compiled function cannot add to a list or dict that it is given, or take from it; return a new one")
+    for x, given, name in zip(now, b.given, b.names):
+        if x is not given and (isinstance(x, Tensor) or isinstance(given, Tensor) or x != given):
+            raise CaptureError(f"{b.name}: a compiled function cannot assign {name}, a part of what it is given; return a new one")
 
 
 def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
