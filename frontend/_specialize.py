@@ -335,7 +335,7 @@ def _check_arguments(b: _Builder, structure: Any, args: Any, kwargs: Any) -> Non
     """CaptureError if a list, dict or dataclass that was passed holds something else now: the caller's own does not change."""
     now: list[Any] = []
     if flatten((args, kwargs), now) != structure:
-        raise CaptureError(f"{b.name}: a compiled function cannot add to a list or dict that it is given, or take from it; return a new one")
+        raise CaptureError(f"{b.name}: a compiled function cannot add to or take from a list or dict that it is given; return a new one")
     for x, given, name in zip(now, b.given, b.names):
         if x is not given and (isinstance(x, Tensor) or isinstance(given, Tensor) or x != given):
             raise CaptureError(f"{b.name}: a compiled function cannot assign {name}, a part of what it is given; return a new one")
