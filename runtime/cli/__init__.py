@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.output import EXIT, CommandError, plain
 
 __all__ = ["main", "parser"]
 
@@ -72,7 +72,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _failed(why: object, code: int) -> int:
     with contextlib.suppress(OSError):
-        print(f"ingot: {why}", file=sys.stderr, flush=True)
+        print(f"ingot: {plain(why, lines=True)}", file=sys.stderr, flush=True)
     return code
 
 

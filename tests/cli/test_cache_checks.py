@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_cache_cli import cache, graph_of, json_of, keys, make, run  # noqa: F401  (fixtures)
+from calling import graph_of, json_of, run
 
 from ingot.backends.cpu.level import host_level
 from ingot.runtime import compiler
@@ -15,7 +15,7 @@ from ingot.runtime.cache import key as keys_module
 
 
 @pytest.fixture
-def real(cache):  # noqa: F811
+def real(cache):
     """Keys of entries that this very compiler made: two graphs and the worker pool."""
     before = {e.key for e in cache.own.list()}
     names = {name: compiler.code_of(graph_of(name, scale)).key for name, scale in (("one", 2.0), ("two", 3.0))}
@@ -24,7 +24,7 @@ def real(cache):  # noqa: F811
     return names
 
 
-def replace(cache, key, **parts):  # noqa: F811
+def replace(cache, key, **parts):
     """Store the entry anew with some parts changed, checksums being right."""
     with open(cache.own.path(key), "rb") as f:
         e = entry.parse(f.read(), key)
@@ -43,7 +43,7 @@ def damage(path, at=-1):
 # -- verify ----------------------------------------------------------------------------------------------------------
 
 
-def test_rebuild_gives_the_same_bytes(capsys, cache, real, keys):  # noqa: F811
+def test_rebuild_gives_the_same_bytes(capsys, cache, real, keys):
     code, out, err = run(capsys, "cache", "verify", "--rebuild")
     assert code == 0 and not out
     assert "6 entries checked, 0 damaged" in err and "3 compiled again, 3 came out the same" in err
@@ -54,7 +54,7 @@ def test_rebuild_gives_the_same_bytes(capsys, cache, real, keys):  # noqa: F811
     assert reason["entries"] == 3 and reason["keys"] == sorted(keys.values())
 
 
-def test_other_bytes_are_a_finding_and_stay(capsys, cache, real):  # noqa: F811
+def test_other_bytes_are_a_finding_and_stay(capsys, cache, real):
     with open(cache.own.path(real["one"]), "rb") as f:
         code = bytearray(entry.parse(f.read()).code)
     at = code.index(b"\xc3", 4096) if "x86" in host_level().name else 4096
@@ -70,7 +70,7 @@ def test_other_bytes_are_a_finding_and_stay(capsys, cache, real):  # noqa: F811
     assert run(capsys, "cache", "show", real["one"], "--asm")[0] == 1
 
 
-def test_verify_is_about_the_keys_that_are_asked_for(capsys, cache, real):  # noqa: F811
+def test_verify_is_about_the_keys_that_are_asked_for(capsys, cache, real):
     damage(cache.own.path(real["one"]))
     assert json_of(capsys, "cache", "verify", real["two"], real["pool"][:10])["checked"] == 2
     assert run(capsys, "cache", "verify", "0" * 10)[0] == 1
@@ -80,7 +80,7 @@ def test_verify_is_about_the_keys_that_are_asked_for(capsys, cache, real):  # no
     assert len(os.listdir(os.path.join(cache.own.folder, "quarantine"))) == 1
 
 
-def test_deep_finds_what_checksums_do_not(capsys, cache, real):  # noqa: F811
+def test_deep_finds_what_checksums_do_not(capsys, cache, real):
     replace(cache, real["one"], manifest={"slots": []})
     assert run(capsys, "cache", "verify")[0] == 0
     code, out, err = run(capsys, "cache", "verify", "--deep")
@@ -88,7 +88,7 @@ def test_deep_finds_what_checksums_do_not(capsys, cache, real):  # noqa: F811
     assert not os.path.exists(cache.own.path(real["one"]))
 
 
-def test_what_is_not_trusted_is_told_apart(capsys, cache, real):  # noqa: F811
+def test_what_is_not_trusted_is_told_apart(capsys, cache, real):
     os.chmod(cache.own.path(real["one"]), 0o666)
     code, out, err = run(capsys, "cache", "verify")
     assert code == 4 and "untrusted:" in out and "3 entries checked, 0 damaged, 1 untrusted" in err
@@ -96,7 +96,7 @@ def test_what_is_not_trusted_is_told_apart(capsys, cache, real):  # noqa: F811
     assert os.path.exists(cache.own.path(real["one"]))
 
 
-def test_looking_is_no_use(capsys, cache, real):  # noqa: F811
+def test_looking_is_no_use(capsys, cache, real):
     """Listings and checks leave the time of last use alone, by which eviction goes."""
     for name in real.values():
         os.utime(cache.own.path(name), (1e9, 1e9))
@@ -108,19 +108,19 @@ def test_looking_is_no_use(capsys, cache, real):  # noqa: F811
 # -- show ------------------------------------------------------------------------------------------------------------
 
 
-def test_assembly(capsys, cache, real):  # noqa: F811
+def test_assembly(capsys, cache, real):
     code, out, _ = run(capsys, "cache", "show", real["one"][:9], "--asm")
     assert code == 0 and "ingot_entry:" in out and "\tret" in out
     assert "ingot_pool_create:" in json_of(capsys, "cache", "show", real["pool"], "--asm")["assembly"]
 
 
-def test_where_there_is_no_assembly(capsys, cache, keys):  # noqa: F811
+def test_where_there_is_no_assembly(capsys, cache, keys):
     code, out, err = run(capsys, "cache", "show", keys["serve"], "--asm")
     assert code == 1 and not out
     assert "another version of Ingot's compiler" in err and f"objdump -d {cache.own.path(keys['serve'])}" in err
 
 
-def test_show_maps_nothing(capsys, cache, real, monkeypatch):  # noqa: F811
+def test_show_maps_nothing(capsys, cache, real, monkeypatch):
     """Whatever is asked of it, no entry's code becomes part of this process."""
     from ingot.runtime import executable
 
@@ -131,7 +131,7 @@ def test_show_maps_nothing(capsys, cache, real, monkeypatch):  # noqa: F811
         assert real["one"] not in f.read()
 
 
-def test_what_a_file_says_cannot_write_to_the_terminal(capsys, cache, real):  # noqa: F811
+def test_what_a_file_says_cannot_write_to_the_terminal(capsys, cache, real):
     evil = "\x1b]0;owned\x07\n\ud800"
     with open(cache.own.path(real["one"]), "rb") as f:
         record = {**entry.parse(f.read()).record, "name": evil, "signature": evil, "file": evil, "times": {evil: 1.0}}
@@ -142,7 +142,7 @@ def test_what_a_file_says_cannot_write_to_the_terminal(capsys, cache, real):  # 
     assert run(capsys, "cache", "ls", "--json")[0] == 0
 
 
-def test_numbers_that_make_no_sense_are_listed_all_the_same(capsys, cache, real):  # noqa: F811
+def test_numbers_that_make_no_sense_are_listed_all_the_same(capsys, cache, real):
     for i, (ms, created) in enumerate([("x", None), (10**400, 1e308), (True, []), (float("inf"), float("nan"))]):
         replace(cache, real["one"], record={"name": i, "compile_ms": ms, "created": created, "line": [], "times": 3, "signature": 7})
         for argv in (["ls", "--sort", "cost"], ["ls", "--sort", "name", "--filter", "compile>=0"], ["show", real["one"]], ["ls", "--json"]):
@@ -154,7 +154,7 @@ def test_numbers_that_make_no_sense_are_listed_all_the_same(capsys, cache, real)
 
 
 @pytest.fixture
-def shared(cache, keys, make, tmp_path, monkeypatch):  # noqa: F811
+def shared(cache, keys, make, tmp_path, monkeypatch):
     """A read-only layer with one entry of its own and one that the writable layer has, too."""
     other = Cache(str(tmp_path / "home" / "shared"))
     key = make(other, "elsewhere", "func @c", 7.0)
@@ -165,7 +165,7 @@ def shared(cache, keys, make, tmp_path, monkeypatch):  # noqa: F811
     return other, key
 
 
-def test_listings_show_all_layers(capsys, cache, keys, shared):  # noqa: F811
+def test_listings_show_all_layers(capsys, cache, keys, shared):
     other, key = shared
     rows = json_of(capsys, "cache", "ls", "--sort", "name")["entries"]
     assert [(r["key"], r["layer"]) for r in rows if r["name"] != "train_step"] == [
@@ -179,7 +179,7 @@ def test_listings_show_all_layers(capsys, cache, keys, shared):  # noqa: F811
     assert len(json_of(capsys, "cache", "ls", "--dir", other.own.folder)["entries"]) == 2
 
 
-def test_a_damaged_entry_of_a_shared_layer_stays_there(capsys, cache, keys, shared):  # noqa: F811
+def test_a_damaged_entry_of_a_shared_layer_stays_there(capsys, cache, keys, shared):
     other, key = shared
     damage(other.own.path(key))
     doc = json_of(capsys, "cache", "verify", code=1)
@@ -188,7 +188,7 @@ def test_a_damaged_entry_of_a_shared_layer_stays_there(capsys, cache, keys, shar
     assert json_of(capsys, "cache", "verify", "--layers", "own")["checked"] == 3
 
 
-def test_keys_of_shared_layers_are_found_and_not_removed(capsys, cache, keys, shared):  # noqa: F811
+def test_keys_of_shared_layers_are_found_and_not_removed(capsys, cache, keys, shared):
     other, key = shared
     assert json_of(capsys, "cache", "show", key[:10])["layer"] == other.own.folder
     assert json_of(capsys, "cache", "show", keys["serve"])["layer"] == cache.own.folder
@@ -196,7 +196,7 @@ def test_keys_of_shared_layers_are_found_and_not_removed(capsys, cache, keys, sh
     assert code == 4 and "only read" in err and os.path.exists(other.own.path(key))
 
 
-def test_shared_layers_without_a_home(capsys, cache, keys, shared, monkeypatch):  # noqa: F811
+def test_shared_layers_without_a_home(capsys, cache, keys, shared, monkeypatch):
     monkeypatch.delenv("INGOT_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/")
@@ -206,7 +206,7 @@ def test_shared_layers_without_a_home(capsys, cache, keys, shared, monkeypatch):
     assert run(capsys, "cache", "clear", "--yes")[0] == 5
 
 
-def test_a_shared_layer_that_is_not_trusted(capsys, cache, keys, shared):  # noqa: F811
+def test_a_shared_layer_that_is_not_trusted(capsys, cache, keys, shared):
     other, _ = shared
     os.chmod(other.own.folder, 0o777)
     code, _, err = run(capsys, "cache", "ls")
@@ -216,7 +216,7 @@ def test_a_shared_layer_that_is_not_trusted(capsys, cache, keys, shared):  # noq
     assert [layer["state"][:7] for layer in doc["layers"]] == ["in use", "refused"]
 
 
-def test_a_key_that_several_entries_begin_with(capsys, cache, keys, monkeypatch):  # noqa: F811
+def test_a_key_that_several_entries_begin_with(capsys, cache, keys, monkeypatch):
     path = cache.own.path(keys["serve"])
     twin = keys["serve"][:-1] + ("0" if keys["serve"][-1] != "0" else "1")
     shutil.copy(path, cache.own.path(twin))
@@ -228,7 +228,7 @@ def test_a_key_that_several_entries_begin_with(capsys, cache, keys, monkeypatch)
 # -- state -----------------------------------------------------------------------------------------------------------
 
 
-def test_info_tells_how_full_and_what_is_left_over(capsys, cache, keys, monkeypatch):  # noqa: F811
+def test_info_tells_how_full_and_what_is_left_over(capsys, cache, keys, monkeypatch):
     monkeypatch.setenv("INGOT_CACHE_MAX_ENTRIES", "4")
     shard = os.path.dirname(cache.own.path(keys["serve"]))
     for name in (".x.claim", ".1-2.tmp"):
@@ -264,7 +264,7 @@ def test_where_the_folder_comes_from(capsys, monkeypatch, environment, folder, o
     assert json_of(capsys, "cache", "config", "--dir", "/q")["folder_origin"] == "--dir"
 
 
-def test_config_names_what_means_nothing(capsys, cache, monkeypatch):  # noqa: F811
+def test_config_names_what_means_nothing(capsys, cache, monkeypatch):
     monkeypatch.setenv("INGOT_NUM_THREADS", "none")
     code, out, err = run(capsys, "cache", "config")
     assert code == 2 and "INGOT_CACHE_DIR" in out and "INGOT_NUM_THREADS: expected an integer" in err
@@ -272,7 +272,7 @@ def test_config_names_what_means_nothing(capsys, cache, monkeypatch):  # noqa: F
     assert row["name"] == "INGOT_NUM_THREADS" and row["value"] == "none"
 
 
-def test_misses_by_reason_and_the_hit_rate(capsys, cache, keys):  # noqa: F811
+def test_misses_by_reason_and_the_hit_rate(capsys, cache, keys):
     damage(cache.own.path(keys["serve"]))
     with pytest.warns(UserWarning, match="damaged"):
         assert cache.lookup(keys["serve"]) is None
@@ -290,7 +290,7 @@ def test_misses_by_reason_and_the_hit_rate(capsys, cache, keys):  # noqa: F811
 # -- pruning ---------------------------------------------------------------------------------------------------------
 
 
-def test_stale_without_a_compiler_goes_by_the_sources_alone(capsys, cache, keys, real, monkeypatch):  # noqa: F811
+def test_stale_without_a_compiler_goes_by_the_sources_alone(capsys, cache, keys, real, monkeypatch):
     monkeypatch.setattr(keys_module, "llvmlite_version", lambda: None)
     doc = json_of(capsys, "cache", "prune", "--stale", "--yes")
     assert {r["key"] for r in doc["removed"]} == set(keys.values())
@@ -298,7 +298,7 @@ def test_stale_without_a_compiler_goes_by_the_sources_alone(capsys, cache, keys,
     assert {r["key"] for r in json_of(capsys, "cache", "prune", "--stale", "--yes")["removed"]} == set(real.values())
 
 
-def test_a_bound_counts_what_age_leaves(capsys, cache, keys):  # noqa: F811
+def test_a_bound_counts_what_age_leaves(capsys, cache, keys):
     os.utime(cache.own.path(keys["train2"]), (1e9, 1e9))  # worth most, and old
     doc = json_of(capsys, "cache", "prune", "--older-than", "1w", "--max-entries", "2", "--yes")
     assert [r["key"] for r in doc["removed"]] == [keys["train2"]]
@@ -306,7 +306,7 @@ def test_a_bound_counts_what_age_leaves(capsys, cache, keys):  # noqa: F811
     assert run(capsys, "cache", "prune", "--max-entries", "-1")[0] == 2
 
 
-def test_many_removals_leave_the_account_right(capsys, cache, make):  # noqa: F811
+def test_many_removals_leave_the_account_right(capsys, cache, make):
     from ingot.runtime.cache import account
 
     made = [make(cache, f"f{i}", f"func {i}", 1.0) for i in range(80)]
@@ -315,7 +315,7 @@ def test_many_removals_leave_the_account_right(capsys, cache, make):  # noqa: F8
     assert account.total(cache.own)[1] == 5 == len(list(cache.own.list())) < len(made)
 
 
-def test_clear_leaves_what_is_being_written(capsys, cache, keys):  # noqa: F811
+def test_clear_leaves_what_is_being_written(capsys, cache, keys):
     shard = os.path.dirname(cache.own.path(keys["serve"]))
     for name, age in ((".new.tmp", 0), (".old.tmp", 1e9)):
         with open(os.path.join(shard, name), "w"):
@@ -342,7 +342,7 @@ def test_completion_is_a_script(capsys, tmp_path, shell):
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
-def test_bash_completes_verbs_files_and_keys(capsys, cache, keys, tmp_path):  # noqa: F811
+def test_bash_completes_verbs_files_and_keys(capsys, cache, keys, tmp_path):
     pytest.importorskip("shtab")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "ingot").write_text(f'#!/bin/sh\nexec {sys.executable} -m ingot "$@"\n')

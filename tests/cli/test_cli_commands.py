@@ -7,7 +7,7 @@ import re
 import shlex
 
 import pytest
-from test_cache_cli import cache, keys, make, run  # noqa: F401  (fixtures)
+from calling import run
 
 from ingot.runtime.cli import parser, reference
 
@@ -59,7 +59,7 @@ def test_the_table_of_calls_is_complete():
 
 
 @pytest.fixture
-def prepared(capsys, tmp_path, cache, keys, monkeypatch):  # noqa: F811
+def prepared(capsys, tmp_path, cache, keys, monkeypatch):
     """What the calls need."""
     os.chmod(tmp_path, 0o700)
     artifact = os.path.join(ROOT, "tests", "artifact", "data", "schema1.ingot")

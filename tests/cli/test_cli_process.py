@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from test_cache_cli import cache, keys, make, run  # noqa: F401  (fixtures)
+from calling import run
 
 from ingot.runtime.cli import main, output
 
@@ -23,13 +23,13 @@ def ingot(*argv, **kw):
     return subprocess.run([*INGOT, *argv], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=120, **kw)
 
 
-def test_python_m_ingot_is_the_command(cache):  # noqa: F811
+def test_python_m_ingot_is_the_command(cache):
     done = ingot("cache", "dir")
     assert (done.returncode, done.stdout, done.stderr) == (0, cache.own.folder + "\n", "")
     assert ingot().returncode == 2 and ingot("--version").stdout.startswith("ingot ")
 
 
-def test_the_exit_codes(cache, keys, tmp_path):  # noqa: F811
+def test_the_exit_codes(cache, keys, tmp_path):
     assert ingot("cache", "verify").returncode == 0
     assert ingot("cache", "show", "0" * 8).returncode == 1
     assert ingot("cache", "show", "xyz").returncode == 2
@@ -42,7 +42,7 @@ def test_the_exit_codes(cache, keys, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("argv", [("cache", "dir"), ("cache", "ls", "--json"), ("cache", "--help"), ("--version",), ("cache", "rm", "zz")])
-def test_stdout_is_full(cache, keys, argv, unbuffered, monkeypatch):  # noqa: F811
+def test_stdout_is_full(cache, keys, argv, unbuffered, monkeypatch):
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with open("/dev/full", "w") as full:
         done = ingot(*argv, stdout=full)
@@ -52,7 +52,7 @@ def test_stdout_is_full(cache, keys, argv, unbuffered, monkeypatch):  # noqa: F8
         assert done.returncode == 5 and done.stderr == "ingot: [Errno 28] No space left on device\n"
 
 
-def test_much_output_into_a_full_stdout(cache, make):  # noqa: F811
+def test_much_output_into_a_full_stdout(cache, make):
     for i in range(60):
         make(cache, f"f{i}", f"func {i}", 1.0)
     with open("/dev/full", "w") as full:
@@ -60,7 +60,7 @@ def test_much_output_into_a_full_stdout(cache, make):  # noqa: F811
     assert done.returncode == 5 and done.stderr == "ingot: [Errno 28] No space left on device\n"
 
 
-def test_stdout_is_closed(cache, keys):  # noqa: F811
+def test_stdout_is_closed(cache, keys):
     for closing, code in ((">&-", 5), ("2>&-", 0), (">&- 2>&-", 5)):
         done = subprocess.run(["sh", "-c", f'exec "$0" -m ingot cache ls -q {closing}', sys.executable], capture_output=True, timeout=120)
         assert done.returncode == code
@@ -69,7 +69,7 @@ def test_stdout_is_closed(cache, keys):  # noqa: F811
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_broken_pipe_is_quiet(cache, make, unbuffered, monkeypatch):  # noqa: F811
+def test_a_broken_pipe_is_quiet(cache, make, unbuffered, monkeypatch):
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     for i in range(60):
         make(cache, f"f{i}", f"func {i}", 1.0)
@@ -81,7 +81,7 @@ def test_a_broken_pipe_is_quiet(cache, make, unbuffered, monkeypatch):  # noqa: 
         assert done.stderr == "" and done.returncode == 5, argv
 
 
-def test_an_encoding_that_lacks_characters(cache, make):  # noqa: F811
+def test_an_encoding_that_lacks_characters(cache, make):
     make(cache, "größe", "func", 1.0)
     done = subprocess.run([*INGOT, "cache", "ls"], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=120)
     assert done.returncode == 0 and rb"gr\xf6\xdfe" in done.stdout
@@ -111,7 +111,7 @@ def ask(argv, answer):
         os.close(master)
 
 
-def test_questions(cache, keys):  # noqa: F811
+def test_questions(cache, keys):
     code, err = ask(["cache", "rm", keys["serve"]], b"n\n")
     assert code == 1 and "remove 1 entries" in err and "nothing was removed" in err and len(list(cache.own.list())) == 3
     assert ask(["cache", "clear"], b"\n")[0] == 1
@@ -121,7 +121,7 @@ def test_questions(cache, keys):  # noqa: F811
     assert not list(cache.own.list())
 
 
-def test_ctrl_c_within(monkeypatch, capsys, cache):  # noqa: F811
+def test_ctrl_c_within(monkeypatch, capsys, cache):
     from ingot.runtime.cli import cache_state
 
     def stopped(args):
@@ -157,7 +157,7 @@ def holder():
         assert child.returncode == 0  # what was mapped stayed valid
 
 
-def test_what_is_mapped_stays(capsys, cache, keys, holder):  # noqa: F811
+def test_what_is_mapped_stays(capsys, cache, keys, holder):
     child = holder(cache.own.path(keys["serve"]))
     code, out, err = run(capsys, "cache", "rm", keys["serve"], "--yes")
     assert code == 3 and "removed 0 entries" in out
@@ -175,13 +175,13 @@ def test_what_is_mapped_stays(capsys, cache, keys, holder):  # noqa: F811
     assert run(capsys, "cache", "clear", "--yes", "--force")[0] == 0 and not list(cache.own.list())
 
 
-def test_pruning_goes_around_what_is_mapped(capsys, cache, keys, holder):  # noqa: F811
+def test_pruning_goes_around_what_is_mapped(capsys, cache, keys, holder):
     holder(cache.own.path(keys["serve"]))  # worth least
     assert run(capsys, "cache", "prune", "--max-entries", "2", "--yes")[0] == 0
     assert {e.key for e in cache.own.list()} == {keys["serve"], keys["train2"]}
 
 
-def test_what_this_process_has_mapped_does_not_matter(capsys, cache, keys):  # noqa: F811
+def test_what_this_process_has_mapped_does_not_matter(capsys, cache, keys):
     held = ctypes.CDLL(cache.own.path(keys["serve"]))
     assert run(capsys, "cache", "rm", keys["serve"], "--yes")[0] == 0
     assert held.ingot_entry
@@ -196,7 +196,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("columns", [30, 60, 90, 300])
-def test_tables_fit_the_terminal(cache, keys, monkeypatch, columns):  # noqa: F811
+def test_tables_fit_the_terminal(cache, keys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys, "stdout", Terminal())

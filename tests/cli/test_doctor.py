@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from test_cache_cli import json_of, make, run  # noqa: F401  (make is a fixture)
+from calling import json_of, run
 
 from ingot.backends.cpu.level import LEVELS, host_level
 from ingot.runtime import threads
@@ -140,7 +140,7 @@ def test_little_room(home, monkeypatch):
     assert "only 5 more files" in found("file system", "warn")[0].text
 
 
-def test_entries(home, make, monkeypatch):  # noqa: F811
+def test_entries(home, make, monkeypatch):
     cache = Cache(str(home / "cache"))
     best = host_level().name
     other = next(n for n, level in LEVELS.items() if level.triple.split("-")[0] != os.uname().machine)
