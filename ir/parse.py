@@ -33,7 +33,7 @@ _TOKEN = re.compile(
     | (?P<punct>->|[(){}\[\]:,=])""",
     re.X,
 )
-_MAX_DEPTH = 50  # of nested lists and functions
+_MAX_DEPTH = 50  # of lists and functions within each other
 _MAX_DIGITS = 21  # of an integer: 64 bits and a sign fit
 _DTYPES = {"bool", "u8", "i8", "i16", "i32", "i64", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"}
 
@@ -57,6 +57,7 @@ class _Parser:
         self.text = text
         self.tokens = list(self.tokenize(text))
         self.at = 0
+        self.depth = 0  # lists and functions that are being read
         self.starts: dict[str, int] = {}  # function name -> index of the token after it
         self.graphs: dict[str, Graph | None] = {}  # None while it is being read
 
@@ -139,13 +140,18 @@ class _Parser:
             if found is None:
                 self.fail(f"function {name} refers to itself")
             return found
-        if sum(g is None for g in self.graphs.values()) > _MAX_DEPTH:
-            self.fail("functions are nested too deep")
         self.graphs[name] = None
         back, self.at = self.at, self.starts[name]
+        self.deeper(1)
         graph = self.graphs[name] = self.body(name[1:])
+        self.deeper(-1)
         self.at = back
         return graph
+
+    def deeper(self, by: int) -> None:
+        self.depth += by
+        if self.depth > _MAX_DEPTH:
+            self.fail("lists and functions are nested too deep")
 
     def body(self, name: str) -> Graph:
         values: dict[str, Value] = {}
@@ -218,7 +224,7 @@ class _Parser:
                 self.expect("=")
                 if key in given:
                     self.fail(f"attribute {key} is given twice")
-                given[key] = self.attribute(0)
+                given[key] = self.attribute()
 
             self.several("}", one_attr)
         self.expect(":")
@@ -254,9 +260,7 @@ class _Parser:
             return int(text)
         return Sym(self.take("word"))
 
-    def attribute(self, depth: int) -> Any:
-        if depth > _MAX_DEPTH:
-            self.fail("lists are nested too deep")
+    def attribute(self) -> Any:
         kind, text, _ = self.tokens[self.at]
         self.at += 1
         if kind in ("int", "float", "data"):
@@ -274,7 +278,10 @@ class _Parser:
                 return fixed[text]
             return by_name(text) if text in _DTYPES else Sym(text)
         if text == "[":
-            return tuple(self.several("]", lambda: self.attribute(depth + 1)))
+            self.deeper(1)
+            items = tuple(self.several("]", self.attribute))
+            self.deeper(-1)
+            return items
         self.at -= 1
         self.fail(f"expected an attribute's value, found {text!r}")
 

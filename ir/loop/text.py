@@ -54,6 +54,8 @@ from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
 
 __all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]
 
+_MAX_DEPTH = 100  # of loops, conditions and index expressions within each other
+_MAX_SCHEDULE = 4096  # characters of one entry
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")
 
 
@@ -203,6 +205,7 @@ class _Line:
             self.tokens.append(m.group(1))
             at = m.end()
         self.at = 0
+        self.depth = 0  # of div and mod that are being read
 
     def error(self, what: str) -> ParseError:
         return ParseError(f"loop IR, line {self.number}: {what}")
@@ -279,7 +282,11 @@ class _Line:
 
     def atom(self, t: str) -> Atom:
         if t in ("div", "mod") and self.skip("("):
+            self.depth += 1
+            if self.depth > _MAX_DEPTH:
+                raise self.error("div and mod are nested too deep")
             num = self.index()
+            self.depth -= 1
             self.take(",")
             den = self.integer()
             self.take(")")
@@ -323,9 +330,11 @@ def parse_kernel(text: str) -> Kernel:
         if bare.startswith("#"):
             name, _, value = bare[1:].partition("=")
             try:
+                if len(value) > _MAX_SCHEDULE:
+                    raise ValueError
                 schedule.append((name.strip(), ast.literal_eval(value.strip())))
-            except (ValueError, SyntaxError):
-                raise ParseError(f"loop IR, line {number}: {value.strip()!r} is no literal") from None
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # the last two of Python's parser, nested too deep
+                raise ParseError(f"loop IR, line {number}: {value.strip()[:80]!r} is no literal") from None
         elif bare:
             lines.append(_Line(bare, number))
     if not lines:
@@ -351,14 +360,16 @@ def parse_kernel(text: str) -> Kernel:
     head.take(")")
     head.take("{")
     head.end()
-    body, at = _parse_body(lines, 1)
+    body, at = _parse_body(lines, 1, 0)
     if at != len(lines):
         raise lines[at].error("text after the kernel's end")
     return Kernel(name[1:], tuple(buffers), tuple(params), body, tuple(schedule))
 
 
-def _parse_body(lines: list[_Line], at: int) -> tuple[list[Stmt], int]:
+def _parse_body(lines: list[_Line], at: int, depth: int) -> tuple[list[Stmt], int]:
     out: list[Stmt] = []
+    if depth > _MAX_DEPTH:
+        raise lines[at - 1].error("loops are nested too deep")
     while at < len(lines):
         line = lines[at]
         at += 1
@@ -377,14 +388,14 @@ def _parse_body(lines: list[_Line], at: int) -> tuple[list[Stmt], int]:
             exact = line.skip("exact")
             line.take("{")
             line.end()
-            body, at = _parse_body(lines, at)
+            body, at = _parse_body(lines, at, depth + 1)
             out.append(For(var, extent, kind, body, width, exact))
         elif t == "if":
             line.take()
             cond = line.operand()
             line.take("{")
             line.end()
-            body, at = _parse_body(lines, at)
+            body, at = _parse_body(lines, at, depth + 1)
             out.append(If(cond, body))
         else:
             out.append(_parse_statement(line))
@@ -404,9 +415,13 @@ def _parse_statement(line: _Line) -> Stmt:
         name = line.take()
         line.take(":")
         dtype = line.dtype()
-        shape = tuple(int(i.const) for i in line.indices())  # type: ignore[arg-type]
+        shape: list[int] = []
+        for i in line.indices():
+            if i.terms or not isinstance(i.const, int) or i.const < 1:
+                raise line.error(f"accumulator {name} has extent {print_index(i)}, expected an integer from 1")
+            shape.append(i.const)
         line.take("=")
-        return Acc(name, dtype, line.operand(), shape)
+        return Acc(name, dtype, line.operand(), tuple(shape))
     if first == "reduce":
         kind = line.take()
         accs: list[str] = []

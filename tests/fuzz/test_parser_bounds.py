@@ -1,0 +1,84 @@
+"""Texts that are made to exhaust a reader: nested too deep, too long, absurd. Refused in one line, or taken, in time."""
+
+from __future__ import annotations
+
+import pytest
+
+import ingot.ir.ops  # noqa: F401
+from ingot.ir.loop import text as loop_text
+from ingot.ir.parse import ParseError, parse
+from ingot.ir.verify import verify
+
+
+def chain(n: int, depth: int = 0) -> str:
+    """Functions that call each other, each through `depth` lists."""
+    calls = [f"  %0 = call %a {{graph={'[' * depth}@f{i + 1}{']' * depth}}} : f32[2]\n  return %0\n" for i in range(n - 1)]
+    return "".join(f"func @f{i}(%a: f32[2]) -> f32[2] {{\n{body}}}\n" for i, body in enumerate([*calls, "  return %a\n"]))
+
+
+def function(line: str, args: str = "%a: f32[2]", result: str = "f32[2]") -> str:
+    return f"func @f({args}) -> {result} {{\n  %0 = {line}\n  return %0\n}}\n"
+
+
+REFUSED = {
+    "a long chain of functions": (chain(60), "nested too deep"),
+    "a very long one": (chain(3000), "nested too deep"),
+    "lists in functions in lists": (chain(30, 45), "nested too deep"),
+    "an integer of many digits": (function("exp %a : f32[2]", f"%a: f32[{'1' * 5000}]"), "5000 digits"),
+    "a float out of range": (function("constant {value=0x1p+99999999999} : f32[]", "", "f32[]"), "too large"),
+    "an attribute of a megabyte": (function('exp %a {k="' + "\\u0000" * 100_000 + '"} : f32[2]'), "unknown attribute"),
+    "blanks": ("func" + " " * 1_000_000, "expected a function"),
+    "comments": ("//\n" * 200_000, "expected a function"),
+    "more elements than there are": (function("constant {value=[1]} : f32[99999999999]", "", "f32[99999999999]"), "needs 99999999999"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    text, match = REFUSED[name]
+    with pytest.raises(ParseError, match=match) as e:
+        parse(text)
+    assert "\n" not in str(e.value)
+
+
+def test_taken():
+    """Large, and yet graphs: read in a time that grows with the text."""
+    assert len(verify(parse(chain(45))).text) > 1000
+    many = "".join(f"func @f{i}(%a: f32[2]) -> f32[2] {{\n  return %a\n}}\n" for i in range(5000))
+    assert verify(parse(many)).inputs[0].type.shape == (2,)
+    huge = parse(function("iota {dtype=f32, shape=[99999999999], axis=0} : f32[99999999999]", "", "f32[99999999999]"))
+    assert verify(huge).outputs[0].type.shape == (99999999999,)
+
+
+def kernel(*lines: str) -> str:
+    return "\n".join(("kernel @f(x: f32 r) {", *lines, "}"))
+
+
+LOOPS_REFUSED = {
+    "conditions": (kernel(*["if true:bool {"] * 3000, *["}"] * 3000), "nested too deep"),
+    "loops": (kernel(*[f"serial i{k} in 0..2 {{" for k in range(3000)], *["}"] * 3000), "nested too deep"),
+    "divisions": (kernel(f"%1 = load x[{'div(' * 3000}1{', 2)' * 3000}]"), "nested too deep"),
+    "signs in a schedule": (kernel("# a = " + "-" * 100_000 + "1"), "no literal"),
+    "signs, fewer": (kernel("# a = " + "-" * 4000 + "1"), "no literal"),
+    "a sum in a schedule": (kernel("# a = " + "1+" * 2000 + "1"), "no literal"),
+    "a literal out of range": (kernel("%1 = neg(0x1p+9999999999:f32) : f32"), "no literal"),
+    "an extent that is a variable": (kernel("acc a: f32[i] = 0x0p+0:f32"), "expected an integer"),
+    "an extent that is a parameter": (kernel("acc a: f32[const(n)] = 0x0p+0:f32"), "expected an integer"),
+    "an extent of nothing": (kernel("acc a: f32[-1] = 0x0p+0:f32"), "expected an integer"),
+    "parentheses": ("kernel @f" + "(" * 100_000, "expected"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS_REFUSED)
+def test_refused_loop_text(name):
+    text, match = LOOPS_REFUSED[name]
+    with pytest.raises(loop_text.ParseError, match=match):
+        loop_text.parse_kernel(text)
+
+
+def test_taken_loop_text():
+    from ingot.ir.loop.verify import verify_kernel
+
+    deep = loop_text.parse_kernel(kernel(*[f"serial i{k} in 0..2 {{" for k in range(90)], *["}"] * 90))
+    verify_kernel(deep)
+    assert loop_text.parse_kernel(loop_text.print_kernel(deep)) == deep
