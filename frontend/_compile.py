@@ -27,6 +27,7 @@ __all__ = ["compile", "CompiledFunction", "CompiledModule", "CaptureError", "Lea
 
 _LIMIT = 64  # specialisations of one function; the one unused for the longest goes
 RECOMPILES: Counter[str] = Counter()  # of this process, by function
+_TORCH_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _STATIC = (int, bool, str, bytes, type(None))
 
 
@@ -42,8 +43,8 @@ class CompiledFunction:
             raise TypeError(f"ingot.compile takes a function or a Module, not {type(fn).__name__}")
         if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
             raise TypeError(f"ingot.compile cannot compile {getattr(fn, '__name__', fn)}: generators and coroutines have no single result")
-        if mode not in (None, "default", "frozen"):
-            raise ValueError(f"mode is None or 'frozen', not {mode!r}")
+        if mode not in (None, "frozen", *_TORCH_MODES):
+            raise ValueError(f"mode is None or 'frozen' (or one of torch's, {', '.join(_TORCH_MODES)}, which change nothing), not {mode!r}")
         functools.update_wrapper(self, fn, updated=())
         self.__wrapped__ = fn
         self.mode = mode
@@ -327,7 +328,17 @@ class CompiledModule:
         return self._compiled.stats
 
 
-def compile(fn: Any = None, *, mode: str | None = None, static: Sequence[str] = ()) -> Any:
+def compile(
+    fn: Any = None,
+    *,
+    mode: str | None = None,
+    static: Sequence[str] = (),
+    fullgraph: bool = True,
+    dynamic: bool | None = None,
+    backend: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
     """Compile a function, a bound method or a Module; also a decorator, with or without options.
 
     The first call with a new signature (structure, shapes and dtypes of the arguments) traces the function and compiles one
@@ -338,6 +349,9 @@ def compile(fn: Any = None, *, mode: str | None = None, static: Sequence[str] = 
 
     mode="frozen": after the first signature nothing more is compiled: another one is served if the cache holds its code, else
     there is a FrozenError that names the argument and the difference. `ingot.frozen()` and INGOT_FROZEN=1 refuse the first too.
+
+    torch's arguments are accepted: `disable=True` gives the function back; `fullgraph`, `dynamic`, torch's modes and the backend
+    "inductor" ask for what is always so here (one graph, compiled once for each shape), or are hints that change no result.
 
     Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one;
     LeakedTensorError for a tensor that is kept after the call outside of Modules.
@@ -350,8 +364,16 @@ def compile(fn: Any = None, *, mode: str | None = None, static: Sequence[str] = 
     ...     optimizer.step()
     ...     return loss
     """
+    if backend not in (None, "inductor"):
+        raise ValueError(f"ingot.compile has no backend {backend!r}: there is one, its own")
+    if options:
+        raise ValueError("ingot.compile takes no options of torch's backends")
     if fn is None:
-        return functools.partial(compile, mode=mode, static=static)
+        return functools.partial(
+            compile, mode=mode, static=static, fullgraph=fullgraph, dynamic=dynamic, backend=backend, disable=disable
+        )
+    if disable:
+        return fn
     if is_module(fn):
         if static:
             raise ValueError("static names parameters of a function; a Module's call has none")

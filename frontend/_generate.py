@@ -14,7 +14,7 @@ PUBLIC = ("ingot._tensor", "ingot._device", "ingot.grad_mode", "ingot.random", "
           "ingot.artifacts", "ingot.machine")  # fmt: skip
 PRIVATE = {"wrap", "pair", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common",)
-MODULES = ("autograd", "cache", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
+MODULES = ("autograd", "cache", "func", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
 DTYPES = {
     "bool": "bool_", "uint8": "u8", "int8": "i8", "int16": "i16", "short": "i16", "int32": "i32", "int": "i32", "int64": "i64",
     "long": "i64", "uint16": "u16", "uint32": "u32", "uint64": "u64", "float16": "f16", "half": "f16", "bfloat16": "bf16",

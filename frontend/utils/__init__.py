@@ -1,5 +1,5 @@
-"""`ingot.utils`: data loading."""
+"""`ingot.utils`: data loading, checkpointing."""
 
-from ingot.utils import data
+from ingot.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

@@ -335,3 +335,22 @@ def test_arguments_that_share_memory_with_captured_tensors():
         for got, want in zip(c(x), f(y)):
             assert got.tolist() == want.tolist()
     assert w.tolist() == e.tolist() == [6, 6, 6]
+
+
+def test_arguments_of_torch_compile():
+    x = ingot.ones(2)
+    for options in (
+        {"fullgraph": True}, {"dynamic": False}, {"dynamic": True}, {"backend": "inductor"}, {"mode": "reduce-overhead"},
+        {"mode": "max-autotune"},
+    ):  # fmt: skip
+        f = ingot.compile(lambda x: x * 2, **options)
+        assert f(x).tolist() == [2, 2] and f.stats["traces"] == 1
+        assert ingot.compile(**options)(lambda x: x * 2)(x).tolist() == [2, 2]
+    g = lambda x: x * 2  # noqa: E731
+    assert ingot.compile(g, disable=True) is g
+    with pytest.raises(ValueError, match="no backend 'aot_eager'"):
+        ingot.compile(g, backend="aot_eager")
+    with pytest.raises(ValueError, match="no options"):
+        ingot.compile(g, options={"triton.cudagraphs": True})
+    with pytest.raises(ValueError, match="mode is None or 'frozen'"):
+        ingot.compile(g, mode="fast")
