@@ -101,7 +101,7 @@ def _trace(fn: Callable, name: str, args: tuple) -> tuple[Specialization, Any, R
         spec, _ = specialize(name, body, structure, leaves, (), roots)
     if spec.generators:
         raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
-    if spec.writes:
+    if any(w.kind not in ("plain", "requires") for w in spec.writes):  # a counter in Python stays behind
         raise RuntimeError(f"export: {name} changes tensors outside of it; a module with batch norm wants eval() first")
     if [r.kind for r in spec.recipes] != ["value"] * len(spec.recipes):
         raise RuntimeError(f"export: {name} returns something that was not computed in it")

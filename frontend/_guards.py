@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+import weakref
 from abc import ABCMeta
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Sequence
@@ -261,7 +262,7 @@ class Guards:
         self.roots = roots
         self.rebound: Rebound = {}
         self.slots: list[tuple[Any, bool]] = []  # gradient slots, and whether they were None
-        self.requires: list[tuple[Tensor, bool]] = []
+        self.requires: list[tuple[weakref.ref[Tensor], bool]] = []
         self.types: list[tuple[Any, str, Any, str]] = []
         self.captured: dict[Any, None] = {}  # Storages
         self.leaf_names: Sequence[str] = ()
@@ -390,11 +391,13 @@ class Guards:
             now = _optimizer_state(o, self.rebound)
             if now != seen:
                 return _difference(text, seen, now)
-        for t, was in self.requires:
-            if t.requires_grad is not was:
+        for r, was in self.requires:
+            t = r()
+            if t is not None and t.requires_grad is not was:
                 return f"requires_grad of a captured tensor of shape {list(t.shape)} is {t.requires_grad}, it was {was}"
-        for t, what, s, shape in self.types:
-            if t._storage is not s:
+        for r, what, s, shape in self.types:
+            t = r()
+            if t is not None and t._storage is not s:
                 return f"the memory of a captured tensor ({what}) was exchanged{shape}"
         return None
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ingot._describe import PLAIN
 from ingot._effects import Effects
 from ingot._guards import Guards, Roots, find_roots
 from ingot._pytree import flatten, unflatten
@@ -236,6 +237,8 @@ class _Builder:
         for table, before, owner in self.before:
             for name, value in list(table.items()):
                 old = before.get(name)
+                if value is not old and isinstance(value, PLAIN) and isinstance(old, PLAIN) and name in before:
+                    found.append(Write("plain", (table, name, value), 0))
                 if value is old or not isinstance(value, Tensor) or not self._made_here(value):
                     continue
                 found.append(Write("attribute", (table, name), 0, recipe=self.recipe(value)))
@@ -348,6 +351,10 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     recipes = [b.recipe(x) for x in flat if isinstance(x, Tensor)]
     attribute_writes, rebound = b.attributes()
     writes = b.writes() + attribute_writes
+    for t, was in trace.requires:
+        leaf = any(isinstance(p, LeafStep) for p in t._steps)
+        if leaf is not was:
+            writes.append(Write("requires", (weakref.ref(t), leaf), 0))
     live = list(b.outs)
     for c, s in [(c, s) for s, c in trace.captured.items() if c.stand_in is not None]:
         b.where[c.stand_in] = s  # type: ignore[index]
@@ -395,8 +402,8 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     guards.rebound = rebound
     inner = trace.inner_slots | set(b.slot_of)
     guards.slots = [(slot, state.was_none) for slot, state in trace.slots.items() if state.was_none is not None and slot not in inner]
-    guards.requires = [(t, was) for t, was in trace.requires]
-    guards.types = [(t, f"{t.dtype.torch_name}{list(t.shape)}", t._storage, "") for t, _ in trace.requires]
+    guards.requires = [(weakref.ref(t), was) for t, was in trace.requires]
+    guards.types = [(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage, "") for t, _ in trace.requires]
     return spec
 
 

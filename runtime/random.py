@@ -21,6 +21,15 @@ __all__ = ["Generator", "default_generator"]
 DEFAULT_SEED = 67280421310721
 
 
+def _outside(what: str) -> None:
+    """CaptureError while a function is compiled: later calls would not do it again."""
+    if here.recorder.tracing:
+        from ingot.runtime.capture import active, refuse
+
+        if active():
+            raise refuse(f"a compiled function cannot {what}: later calls would not do it again", "do it outside")
+
+
 class Generator:
     """A stream of random numbers: `Generator().manual_seed(0)`.
 
@@ -43,6 +52,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` (an integer of up to 64 bits, negative ones too). Returns the generator."""
+        _outside("seed a generator")
         seed = int(seed)
         if not -(1 << 63) <= seed < 1 << 64:
             raise RuntimeError(f"Overflow when unpacking long: the seed {seed} has more than 64 bits")
@@ -61,10 +71,12 @@ class Generator:
 
     def get_state(self) -> np.ndarray:
         """Seed and offset, as 16 bytes."""
+        _outside("read the state of a generator")
         return np.array([self._seed, self.offset], np.uint64).view(np.uint8)
 
     def set_state(self, state: np.ndarray) -> None:
         """Go back to a state that `get_state` gave. RuntimeError for anything else."""
+        _outside("set the state of a generator")
         raw = np.asarray(state)
         if raw.dtype != np.uint8 or raw.shape != (16,):
             raise RuntimeError(f"a generator state is 16 bytes (uint8), not {raw.dtype}{list(raw.shape)}")

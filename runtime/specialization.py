@@ -42,7 +42,9 @@ class Recipe(NamedTuple):
 class Write(NamedTuple):
     """Something that a call overwrites with output `out`.
 
-    kind "storage", "argument" (leaf index), "slot" (assign .grad), "slot_value" (in place), "slot_none", "attribute" ((table, name))
+    kind "storage", "argument" (leaf index), "slot" (assign .grad), "slot_value" (in place), "slot_none", "attribute" ((table, name)),
+        "requires" ((weak reference to a tensor, flag)),
+        "plain" ((table, name, value): the guards held, so the trace would assign the same again)
     history: "keep" what it had, "clear" it, or "new": the call's node
     """
 
@@ -327,6 +329,15 @@ class Specialization:
                 held._storage.write(held._steps, (outs[w.out], None), False)
             else:
                 held._array = outs[w.out]
+        elif w.kind == "requires":
+            t = w.of[0]()
+            if t is not None:
+                t.requires_grad_(w.of[1])
+        elif w.kind == "plain":
+            table, name, value = w.of
+            if table[name] is not value:
+                table[name] = value
+                bump()
         else:
             assert w.recipe is not None
             table, name = w.of

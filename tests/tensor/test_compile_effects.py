@@ -142,3 +142,74 @@ def test_default_arguments_that_change_in_place():
     assert c(X).tolist() == [2, 2]
     f.__defaults__[0]["scale"] = 3
     assert c(X).tolist() == [3, 3]
+
+
+def test_modes_and_plain_attributes_are_set_by_every_call():
+    class Net(ingot.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop, self.phase, self.counts = ingot.nn.Dropout(0.9), "new", {"calls": 0}
+
+        def forward(self, x):
+            self.eval()
+            self.phase, self.counts["calls"] = "called", 1
+            return self.drop(x)
+
+    m = Net()
+    c = ingot.compile(m)
+    for _ in range(4):
+        m.train()
+        m.phase, m.counts["calls"] = "new", 0
+        assert c(X).tolist() == [1, 1]
+        assert not m.training and not m.drop.training and m.phase == "called" and m.counts == {"calls": 1}
+    assert c.stats["traces"] <= 2
+
+
+def test_requires_grad_is_set_by_every_call():
+    layer = ingot.nn.Linear(2, 1)
+
+    @ingot.compile
+    def frozen(x):
+        layer.requires_grad_(False)
+        return layer(x)
+
+    for _ in range(4):
+        layer.requires_grad_(True)
+        assert not frozen(X).requires_grad and not layer.weight.requires_grad and not layer.bias.requires_grad
+
+
+SEEDING = {
+    "manual_seed": lambda x: ingot.manual_seed(3) and x + ingot.rand(2),
+    "a generator": lambda x: x + ingot.rand(2, generator=ingot.Generator().manual_seed(3)),
+    "state": lambda x: ingot.random.default_generator.set_state(STATE) or x,
+    "fork": lambda x: forked(x),
+}
+STATE = ingot.get_rng_state().numpy()
+
+
+def forked(x):
+    with ingot.fork_rng():
+        return x + ingot.rand(2)
+
+
+@pytest.mark.parametrize("f", SEEDING.values(), ids=SEEDING)
+def test_generators_are_seeded_outside(f):
+    with pytest.raises(ingot.CaptureError, match="cannot (seed|read the state of|set the state of) a generator"):
+        ingot.compile(f)(X)
+    assert f(X).shape == (2,)
+
+
+def test_a_module_that_counts_its_calls_is_exported(tmp_path):
+    class Counting(ingot.nn.Module):
+        calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.seen = 0
+
+        def forward(self, x):
+            self.seen += 1
+            return x * 2
+
+    ingot.export(Counting().eval(), (X,), tmp_path / "counting.ingot")
+    assert ingot.load(tmp_path / "counting.ingot")(X).tolist() == [2, 2]
