@@ -34,7 +34,8 @@ LOADING = [
     "runtime/cache/", "runtime/cli/", "runtime/artifact/",
 ]  # fmt: skip
 USERS = {  # of `ingot` itself
-    "runtime/cli/__init__.py", "runtime/cli/doctor_machine.py", "runtime/cli/demo.py", "runtime/cli/warm_worker.py", "runtime/artifact/export.py",
+    "runtime/cli/__init__.py", "runtime/cli/doctor_machine.py", "runtime/cli/demo.py", "runtime/cli/warm_worker.py",
+    "runtime/artifact/export.py",
 }  # fmt: skip
 COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the exceptions in those folders
 
