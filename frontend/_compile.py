@@ -353,8 +353,12 @@ def compile(
     torch's arguments are accepted: `disable=True` gives the function back; `fullgraph`, `dynamic`, torch's modes and the backend
     "inductor" ask for what is always so here (one graph, compiled once for each shape), or are hints that change no result.
 
-    Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one;
-    LeakedTensorError for a tensor that is kept after the call outside of Modules.
+    What the function looks at beside its arguments (attributes, globals, closures, settings) is watched; when it changes, the
+    function is compiled again. What it looks at never does not count.
+
+    Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one; and for what
+    later calls would not do again: drawing Python's or NumPy's random numbers, taking an iterator's next item, seeding a generator,
+    a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside of attributes and dicts.
 
     >>> @ingot.compile
     ... def step(x, y):
