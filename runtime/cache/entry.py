@@ -25,6 +25,7 @@ FORMAT = 1
 _MAGIC = b"INGOT.SO"
 _FOOTER = struct.Struct("<8sI4x32s5Q32s32s")  # magic, format, key, lengths, checksum of the body, checksum of the footer
 _TEXT_LIMIT = 64 << 20  # bytes that a compressed part may unfold to
+_JSON_LIMIT = 8 << 20  # bytes of the manifest, and of the record: parsed, they may take some twenty times as much
 
 
 class EntryError(ValueError):
@@ -107,6 +108,8 @@ def parse(data: bytes | memoryview, key: str | None = None) -> Entry:
         raise EntryError(f"format {version}, this Ingot reads {FORMAT}")
     if sum(lengths) != len(view) - _FOOTER.size:
         raise EntryError("the lengths of the parts do not make up the file")
+    if max(lengths[1:3]) > _JSON_LIMIT:
+        raise EntryError(f"a manifest or record of {max(lengths[1:3])} bytes is more than any entry has (up to {_JSON_LIMIT})")
     if hashlib.sha256(view[: -_FOOTER.size]).digest() != body_sum:
         raise EntryError("the checksum differs")
     found = digest.hex()
@@ -145,6 +148,8 @@ def _part(path: str, index: int) -> bytes:
             raise EntryError("no entry footer at the end of the file")
         if sum(lengths) != st.st_size - _FOOTER.size:
             raise EntryError("the lengths of the parts do not make up the file")
+        if lengths[index] > _JSON_LIMIT:
+            raise EntryError(f"a part of {lengths[index]} bytes is more than any entry has (up to {_JSON_LIMIT})")
         return os.pread(fd, lengths[index], sum(lengths[:index]))
     finally:
         os.close(fd)

@@ -1,6 +1,12 @@
-"""Texts that are made to exhaust a reader: nested too deep, too long, absurd. Refused in one line, or taken, in time."""
+"""Texts that are made to exhaust a reader: nested too deep, too long, absurd. Refused in one line, or taken, in time.
+
+Entries of the cache as well, whose checksums are right.
+"""
 
 from __future__ import annotations
+
+import hashlib
+import zlib
 
 import pytest
 
@@ -8,6 +14,7 @@ import ingot.ir.ops  # noqa: F401
 from ingot.ir.loop import text as loop_text
 from ingot.ir.parse import ParseError, parse
 from ingot.ir.verify import verify
+from ingot.runtime.cache import entry
 
 
 def chain(n: int, depth: int = 0) -> str:
@@ -82,3 +89,38 @@ def test_taken_loop_text():
     deep = loop_text.parse_kernel(kernel(*[f"serial i{k} in 0..2 {{" for k in range(90)], *["}"] * 90))
     verify_kernel(deep)
     assert loop_text.parse_kernel(loop_text.print_kernel(deep)) == deep
+
+
+def packed(manifest=b"{}", record=b"{}", preimage=b"{}", texts=b"{}"):
+    parts = (b"\x7fELF", manifest, record, zlib.compress(preimage), zlib.compress(texts))
+    body, key = b"".join(parts), hashlib.sha256(preimage).digest()
+    head = entry._FOOTER.pack(entry._MAGIC, entry.FORMAT, key, *map(len, parts), hashlib.sha256(body).digest(), b"")[:-32]
+    return body + head + hashlib.sha256(head).digest()
+
+
+LARGE = b" " * (9 << 20) + b"{}"  # JSON all the same
+BOMB = b" " * (65 << 20) + b"{}"  # 65 KB of file
+ENTRIES_REFUSED = {
+    "a manifest of megabytes": (lambda: packed(manifest=LARGE), "is more than any entry has"),
+    "a record of megabytes": (lambda: packed(record=LARGE), "is more than any entry has"),
+    "a nested manifest": (lambda: packed(manifest=b"[" * 100_000), "manifest is no JSON"),
+    "texts that unfold for ever": (lambda: packed(texts=BOMB), "does not decompress to its end"),
+    "a preimage that unfolds for ever": (lambda: packed(preimage=BOMB), "does not decompress to its end"),
+    "nested texts": (lambda: packed(texts=b'{"a":' * 100_000), "no JSON"),
+    "a nested preimage": (lambda: packed(preimage=b"[" * 100_000), "no JSON"),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES_REFUSED)
+def test_refused_entries(name, tmp_path):
+    make, match = ENTRIES_REFUSED[name]
+    data = make()
+    with pytest.raises(entry.EntryError, match=match):
+        entry.parse(data).check_deep()
+    path = tmp_path / "entry"
+    path.write_bytes(data)
+    for peek in (entry.peek, entry.peek_preimage):
+        try:
+            peek(str(path))
+        except entry.EntryError:
+            pass
