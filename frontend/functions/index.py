@@ -361,9 +361,13 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
 
 @composite
 def _index_fill(x: Tensor, index: Tensor, value: Tensor, axis: int) -> Tensor:
-    n = index.shape[0] if index.ndim else 1
-    shape = tuple(n if d == axis else m for d, m in enumerate(x.shape)) or (1,)
-    return _index_write(x, index, apply("broadcast", value, attrs=(shape,)), axis, "set")
+    wide = _lifted(x)
+    n, at = wide.shape[axis], _lifted(index)  # a slice named twice is filled once: so is its gradient
+    none = apply("broadcast", scalar(False, dtypes.bool_), attrs=((n,),))
+    all_ = apply("broadcast", scalar(True, dtypes.bool_), attrs=(tuple(at.shape),))
+    hit = apply("index_put", none, all_, at, attrs=((0,), "set"))
+    hit = apply("reshape", hit, attrs=(tuple(n if d == axis else 1 for d in range(wide.ndim)),))
+    return _lowered(apply("select", hit, value, wide), x.ndim)
 
 
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ add("""
     x.index_put((i[0],), y, accumulate=True)
 """, REAL, x="[3,3]", y="[3,3]", i="idx3[3,3]")  # fmt: skip
 add("x.index_put((i,), y); x.scatter(0, i, y); x.index_copy(0, i, y)", REAL, x="[4]", y="[6]", i="idx4[6]")
+add("x.index_fill(1, i, v); x.index_fill(0, i, v); x.index_fill(-1, i - 3, 2.5)", REAL, x="[3,3]", i="idx3[5]", v="[]")
 add("m.nn.functional.max_unpool1d(x, i, 2, output_size=(7,)); m.nn.functional.max_unpool1d(x, i, 2, 3, 1)", REAL, x="[2,3,4]",
     i="idx6[2,3,4]")
 add("m.nn.functional.max_unpool3d(x, i, 2)", REAL, x="[1,2,1,3,2]", i="idx48[1,2,1,3,2]")
