@@ -6,11 +6,13 @@ Entries of the cache as well, whose checksums are right.
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 
 import pytest
 
 import ingot.ir.ops  # noqa: F401
+from ingot import serialization
 from ingot.ir.loop import text as loop_text
 from ingot.ir.parse import ParseError, parse
 from ingot.ir.verify import verify
@@ -124,3 +126,33 @@ def test_refused_entries(name, tmp_path):
             peek(str(path))
         except entry.EntryError:
             pass
+
+
+def saved(tree=None, tensors=None, data=b""):
+    """A file as `ingot.save` writes it, around any tree."""
+    document = json.dumps({"version": serialization._VERSION, "tree": tree})
+    head = json.dumps({**({} if tree is None else {"__metadata__": {serialization._KEY: document}}), **(tensors or {})}).encode()
+    return len(head).to_bytes(8, "little") + head + data
+
+
+def one(dtype, *shape, nbytes):
+    return {"i": {"dtype": dtype, "shape": list(shape), "data_offsets": [0, nbytes]}}
+
+
+OWED = pytest.mark.xfail(strict=True, reason="ingot.load raises something else than SerializationError")
+STATE_DICTS_REFUSED = [
+    pytest.param(saved(["tensor", "i", True], one("I32", 1, nbytes=4), b"1234"), id="an integer with a gradient", marks=OWED),
+    pytest.param(saved(["float", "0x1p99999"]), id="a float out of range", marks=OWED),
+    pytest.param(saved(None, one("F32", 0, 2**62, 4, nbytes=0)), id="an extent that NumPy has not", marks=OWED),
+    pytest.param(saved(None, one("F32", *[1] * 100, nbytes=4), b"1234"), id="a hundred dims", marks=OWED),
+    pytest.param(saved(["list", 3]), id="a list of nothing"),
+    pytest.param(saved(["dict", [[["list", []], 1]]]), id="a list as a key"),
+    pytest.param(saved(["tensor", ["i"], True], one("F32", 1, nbytes=4), b"1234"), id="a list as a name"),
+    pytest.param(b"\xff" * 8, id="an endless header"),
+]
+
+
+@pytest.mark.parametrize("data", STATE_DICTS_REFUSED)
+def test_refused_state_dicts(data):
+    with pytest.raises(serialization.SerializationError):
+        serialization.loads(data)
