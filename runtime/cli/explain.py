@@ -47,26 +47,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(key: str, name: str, record: dict, again: list[dict], stored: bool, known: bool, near: Near | None) -> None:
+    def say(text: str) -> None:
+        print(output.plain(text))
+
     where = f"  {record['file']}:{record.get('line', '?')}" if "file" in record else ""
-    print(f"{name}  {key[:12]}{where}")
+    say(f"{name}  {key[:12]}{where}")
     if record.get("signature"):
-        print(f"signature: {short(str(record['signature']), 200)}")
+        say(f"signature: {short(str(record['signature']), 200)}")
     if again:
         times = "once" if len(again) == 1 else f"{len(again)} times"
         state = "stored now" if stored else "not stored now"
-        print(f"missed {times}, last {output.age(_time(again[-1]))} ago: {again[-1].get('reason', '?')}; {state}")
+        say(f"missed {times}, last {output.age(_time(again[-1]))} ago: {again[-1].get('reason', '?')}; {state}")
     elif stored:
-        print("stored; no miss of it is on record")
+        say("stored; no miss of it is on record")
     if not known:
-        print("the record of its miss says not enough to compare it")
+        say("the record of its miss says not enough to compare it")
     elif near is None:
-        print(f"no other entry of {name} is stored: it was compiled for the first time, or its entries were removed")
+        say(f"no other entry of {name} is stored: it was compiled for the first time, or its entries were removed")
     else:
-        print(f"nearest stored entry: {near.key[:12]}, which differs in:")
+        say(f"nearest stored entry: {near.key[:12]}, which differs in:")
         for d in near.differences:
-            print(f"  {d}")
-    print(f"considered: {CONSIDERED}")
-    print(f"ignored: {IGNORED}")
+            say(f"  {d}")
+    say(f"considered: {CONSIDERED}")
+    say(f"ignored: {IGNORED}")
 
 
 def _time(miss: dict[str, Any]) -> float:
