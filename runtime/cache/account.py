@@ -1,6 +1,7 @@
 """How much a writable layer holds, without looking: a file of fixed-size records, one appended per change.
 
-A record is (first 8 bytes of the key, bytes, milliseconds); bytes are negative where an entry went. Their sum is the
+A record is (first 8 bytes of the key, bytes, milliseconds); bytes are negative where an entry went. The first record is of no
+entry: it says by chance which file this is, which is rewritten from time to time. The sum of the others is the
 layer's size, to within what concurrent writers of one key count twice; `evict` counts anew and rewrites the file. At
 100,000 entries the file has 2.4 MB; a process sums it once, in some 20 ms, and later only what was appended since.
 """
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ingot.runtime.cache import files
 from ingot.runtime.cache.entry import EntryError, peek
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.mapped import mapped_in
@@ -22,12 +24,13 @@ __all__ = ["added", "removed", "total", "evict", "costs", "score"]
 _RECORD = struct.Struct("<8sqd")
 _FILL = 0.98  # eviction goes down to this part of the bounds: little at once, for somebody waits for it
 _REWRITE = 8 << 20  # bytes of account file
+_LIMIT = 64 << 20  # a longer one is none of ours
 
 
 class _Sum(NamedTuple):
-    """What the records up to `offset` add up to, in the file `inode`."""
+    """What the records up to `offset` add up to, in the file that begins with `first`."""
 
-    inode: int
+    first: bytes
     offset: int
     bytes: int
     entries: int
@@ -60,25 +63,22 @@ def total(layer: Layer) -> tuple[int, int]:
     """(bytes, entries) of the layer by its account."""
     path = _path(layer)
     try:
-        with open(path, "rb") as f:
-            inode = os.fstat(f.fileno()).st_ino
-            known = _sums.get(path)
-            if known is None or known.inode != inode or f.seek(0, os.SEEK_END) < known.offset:
-                known = _Sum(inode, 0, 0, 0)
-            f.seek(known.offset)
-            sizes = [size for _, size, _ in _records(f.read())]
+        first = files.read(path, _RECORD.size)
+        known = _sums.get(path)
+        if known is None or known.first != first or os.path.getsize(path) < known.offset:
+            known = _Sum(first, 0, 0, 0)
+        sizes = [size for _, size, _ in _records(files.read(path, _LIMIT, known.offset))]
     except OSError:
         return 0, 0
-    nbytes, entries = known.bytes + sum(sizes), known.entries + sum(1 if size > 0 else -1 for size in sizes)
-    _sums[path] = _Sum(inode, known.offset + len(sizes) * _RECORD.size, nbytes, entries)
+    nbytes, entries = known.bytes + sum(sizes), known.entries + sum((size > 0) - (size < 0) for size in sizes)
+    _sums[path] = _Sum(first, known.offset + len(sizes) * _RECORD.size, nbytes, entries)
     return nbytes, entries
 
 
 def costs(layer: Layer) -> dict[str, float]:
     """Compile milliseconds by the first 16 digits of the key, as far as the account knows them."""
     try:
-        with open(_path(layer), "rb") as f:
-            return {key.hex(): ms for key, size, ms in _records(f.read()) if size > 0 and ms > 0}
+        return {key.hex(): ms for key, size, ms in _records(files.read(_path(layer), _LIMIT)) if size > 0 and ms > 0}
     except OSError:
         return {}
 
@@ -132,7 +132,8 @@ def _path(layer: Layer) -> str:
 def _whole(layer: Layer) -> bool:
     """Whether there is an account that makes sense: of whole records, and not below zero."""
     try:
-        return os.path.getsize(_path(layer)) % _RECORD.size == 0 and min(total(layer)) >= 0
+        size = os.path.getsize(_path(layer))
+        return size > 0 and size % _RECORD.size == 0 and size <= _LIMIT and min(total(layer)) >= 0
     except OSError:
         return False
 
@@ -146,21 +147,11 @@ def _record(key: str, size: int, ms: float) -> bytes:
 
 
 def _append(layer: Layer, key: str, size: int, ms: float) -> None:
-    fd = os.open(_path(layer), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, _record(key, size, ms))
-    finally:
-        os.close(fd)
+    files.append(_path(layer), _record(key, size, ms))
 
 
 def _rewrite(layer: Layer, listed: list[Listed]) -> None:
     known = costs(layer)
-    temporary = f"{_path(layer)}.{os.urandom(8).hex()}.tmp"
-    try:
-        with open(temporary, "xb") as f:
-            f.write(b"".join(_record(e.key, e.size, known.get(e.key[:16]) or _cost_of(e)) for e in listed))
-        os.replace(temporary, _path(layer))
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    records = [_RECORD.pack(os.urandom(8), 0, 0.0)]
+    records += [_record(e.key, e.size, known.get(e.key[:16]) or _cost_of(e)) for e in listed]
+    files.replace(_path(layer), b"".join(records))

@@ -56,10 +56,14 @@ def _claim(path: str, entry: str, wait: float) -> tuple[bool, bool]:
             pass
         else:
             try:
-                os.write(fd, _identity(os.getpid()))
-            finally:
-                os.close(fd)
-            return True, os.path.exists(entry)
+                try:
+                    os.write(fd, _identity(os.getpid()))
+                finally:
+                    os.close(fd)
+                return True, os.path.exists(entry)
+            except BaseException:
+                os.unlink(path)
+                raise
         if os.path.exists(entry):
             return False, True
         if time.monotonic() >= until or _dead(path):

@@ -7,10 +7,11 @@ They serve people (`ingot cache explain`, `stats`), so losing a line is harmless
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
-__all__ = ["append", "read"]
+from ingot.runtime.cache import files
+
+__all__ = ["append", "read", "replace"]
 
 BOUND = 256 << 10  # bytes
 _LINE_BOUND = 64 << 10
@@ -18,45 +19,33 @@ _LINE_BOUND = 64 << 10
 
 def append(path: str, record: dict[str, Any], bound: int = BOUND) -> bool:
     """Add one line to the file. False if it could not be written: never an exception."""
-    line = json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    line = b"\n" + json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n"  # the line before may have no end
     if len(line) > _LINE_BOUND:
         return False
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, line)
-            size = os.fstat(fd).st_size
-        finally:
-            os.close(fd)
+        size = files.append(path, line)
         if size > bound:
-            _halve(path, bound // 2)
+            _halve(path, size, bound // 2)
     except OSError:
         return False
     return True
 
 
-def _halve(path: str, keep: int) -> None:
-    with open(path, "rb") as f:
-        f.seek(-keep, os.SEEK_END)
-        f.readline()  # the rest of a line cut in two
-        tail = f.read()
-    temporary = f"{path}.{os.urandom(8).hex()}.tmp"
-    try:
-        with open(temporary, "xb") as f:
-            f.write(tail)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+def replace(path: str, records: list[dict[str, Any]]) -> None:
+    """Put other records in the place of those of a file. OSError where that fails: the old ones then stay."""
+    files.replace(path, b"".join(json.dumps(r, sort_keys=True, separators=(",", ":")).encode() + b"\n" for r in records))
+
+
+def _halve(path: str, size: int, keep: int) -> None:
+    tail = files.read(path, keep, max(size - keep, 0))
+    files.replace(path, tail[tail.find(b"\n") + 1 :])  # without the rest of a line cut in two
 
 
 def read(path: str, bound: int = 4 * BOUND) -> list[dict[str, Any]]:
     """The records of the file, oldest first; lines that are no JSON objects are skipped. [] if there is no file."""
     out = []
     try:
-        with open(path, "rb") as f:
-            lines = f.read(bound).splitlines()
+        lines = files.read(path, bound).splitlines()
     except OSError:
         return []
     for line in lines:

@@ -11,13 +11,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ingot.runtime.cache import entry as entry_format
+from ingot.runtime.cache import files
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.trust import SIGNATURE_BYTES, Policy, TrustError, check_folder, check_inside, open_own, open_regular, policy
 
@@ -40,7 +43,7 @@ class Found(NamedTuple):
     def close(self) -> None:
         """Close the descriptor. Safe to call once, after the code is mapped."""
         if self.fd is not None:
-            os.close(self.fd)
+            files.close(self.fd)
 
 
 class Listed(NamedTuple):
@@ -148,7 +151,7 @@ class Layer:
             return "unreadable"
         finally:
             if fd >= 0:
-                os.close(fd)
+                files.close(fd)
 
     def _copied(self, key: str, rule: Policy) -> Found:
         """The entry of `key` from a folder that anybody may write: all that is used of it are the bytes that were checked."""
@@ -159,7 +162,7 @@ class Layer:
             signature = self._signature(key) if rule.needs_signature else None
             data = _read(fd, st.st_size)
         finally:
-            os.close(fd)
+            files.close(fd)
         rule.check(key, data, signature)
         return Found(entry_format.parse(data, key), "shared")
 
@@ -172,7 +175,7 @@ class Layer:
         try:
             return _read(fd, SIGNATURE_BYTES + 1)
         finally:
-            os.close(fd)
+            files.close(fd)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an entry: private temporary in its own folder, fsync, rename. OSError says why it could not be."""
@@ -186,7 +189,11 @@ class Layer:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            os.rename(temporary, self.path(key))
+            try:
+                os.rename(temporary, self.path(key))
+            except IsADirectoryError:  # whoever made a folder there
+                self.set_aside(key)
+                os.rename(temporary, self.path(key))
         except BaseException:
             _unlink(temporary)
             raise
@@ -229,7 +236,8 @@ class Layer:
             _make(folder)
             os.rename(self.path(key), os.path.join(folder, f"{time.time_ns():020d}-{key}.so"))
             for name in sorted(os.listdir(folder))[:-_QUARANTINE_KEEPS]:
-                _unlink(os.path.join(folder, name))
+                if not _unlink(os.path.join(folder, name)):
+                    shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
         except FileNotFoundError:  # another process was faster
             pass
         except OSError:
@@ -281,8 +289,12 @@ def _make(folder: str) -> None:
         if not os.path.isdir(folder):
             raise
     except FileNotFoundError:
-        _make(os.path.dirname(folder))
-        _make(folder)
+        parent = os.path.dirname(folder)
+        if os.path.isdir(parent):  # a file system where no folder can be made
+            raise
+        _make(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
 
 
 def _read(fd: int, size: int) -> bytes:

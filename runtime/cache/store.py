@@ -197,8 +197,7 @@ class Cache:
             self._told = Counter(self.counts)
         if fresh and self.own is not None and self.own.check():
             path = os.path.join(self.own.folder, "stats.jsonl")
-            journal.append(path, dict(fresh))
-            if os.path.getsize(path) > journal.BOUND // 2:
+            if journal.append(path, dict(fresh)) and os.path.getsize(path) > journal.BOUND // 2:
                 _fold(path)
 
 
@@ -207,11 +206,8 @@ def _fold(path: str) -> None:
     total: Counter[str] = Counter()
     for record in journal.read(path):
         total.update({k: v for k, v in record.items() if isinstance(v, int)})
-    try:
-        os.unlink(path)
-    except OSError:
-        return
-    journal.append(path, dict(total))
+    with contextlib.suppress(OSError):
+        journal.replace(path, [dict(total)])
 
 
 _caches: dict[tuple, Cache] = {}

@@ -115,16 +115,7 @@ def assert_whole(folder, damaged=False):
     racing.settle(folder, list(prebuilt.entries()[:3]))
 
 
-def steps(**owed):
-    """All steps; those that are known to fail come with the reason."""
-    return [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=owed[n])) if n in owed else n for n in STEPS]
-
-
-TORN = "a line that was cut short swallows the next one"
-LOST = "folded statistics are deleted before their sum is written"
-
-
-@pytest.mark.parametrize("name", steps(miss_recorded=TORN, statistics_folded=LOST))
+@pytest.mark.parametrize("name", STEPS)
 def test_killed_at_any_system_call(tmp_path, monkeypatch, name, long):
     """kill -9 in place of each call of a step, and in the middle of each write. The short form leaves out calls that only look."""
     monkeypatch.setattr(log, "_warned", set())
@@ -153,7 +144,7 @@ def test_killed_at_any_system_call(tmp_path, monkeypatch, name, long):
             raise
 
 
-@pytest.mark.parametrize("name", steps(claim="a claim that cannot be written stays"))
+@pytest.mark.parametrize("name", STEPS)
 def test_interrupted_at_any_system_call(tmp_path, monkeypatch, name):
     """Ctrl-C in place of each call that changes something: it comes through, and nothing temporary is left."""
     _, work = STEPS[name]
