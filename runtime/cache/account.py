@@ -18,6 +18,7 @@ from ingot.runtime.cache import files
 from ingot.runtime.cache.entry import EntryError, peek
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.mapped import mapped_in
+from ingot.runtime.cache.trust import open_regular
 
 __all__ = ["added", "removed", "total", "evict", "costs", "score"]
 
@@ -63,13 +64,19 @@ def total(layer: Layer) -> tuple[int, int]:
     """(bytes, entries) of the layer by its account."""
     path = _path(layer)
     try:
-        first = files.read(path, _RECORD.size)
-        known = _sums.get(path)
-        if known is None or known.first != first or os.path.getsize(path) < known.offset:
-            known = _Sum(first, 0, 0, 0)
-        sizes = [size for _, size, _ in _records(files.read(path, _LIMIT, known.offset))]
+        fd, st = open_regular(path)
     except OSError:
         return 0, 0
+    try:
+        first = os.pread(fd, _RECORD.size, 0)
+        known = _sums.get(path)
+        if known is None or known.first != first or st.st_size < known.offset:
+            known = _Sum(first, 0, 0, 0)
+        sizes = [size for _, size, _ in _records(os.pread(fd, _LIMIT, known.offset))]
+    except OSError:
+        return 0, 0
+    finally:
+        files.close(fd)
     nbytes, entries = known.bytes + sum(sizes), known.entries + sum((size > 0) - (size < 0) for size in sizes)
     _sums[path] = _Sum(first, known.offset + len(sizes) * _RECORD.size, nbytes, entries)
     return nbytes, entries
