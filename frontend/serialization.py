@@ -173,7 +173,7 @@ def loads(data: bytes, name: str = "<bytes>") -> Any:
         raise SerializationError(f"{name}: written in format {version}, this version of ingot reads {_VERSION}")
     try:
         return _build(tree, tensors, 0)
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as e:
+    except (LookupError, TypeError, ArithmeticError, ValueError, RuntimeError) as e:  # RuntimeError: an integer that wants a gradient
         raise SerializationError(f"{name}: damaged: its structure does not fit its tensors ({type(e).__name__}: {e})") from None
 
 
@@ -202,7 +202,10 @@ def _open(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         if entry["dtype"] not in kinds:
             raise SerializationError(f"{name}: tensor {key} has the dtype {entry['dtype']}, which ingot has not")
         dtype = dtypes.by_name(kinds[entry["dtype"]])
-        array = np.frombuffer(bytes(entry["data"]), dtype.numpy).reshape(entry["shape"])
+        try:
+            array = np.frombuffer(bytes(entry["data"]), dtype.numpy).reshape(entry["shape"])
+        except ValueError as e:  # NumPy's own bounds
+            raise SerializationError(f"{name}: tensor {key}: {e}") from None
         tensors[key] = ingot.tensor(array)
     metadata = header.get("__metadata__") or {}
     return tensors, metadata
