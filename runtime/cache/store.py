@@ -191,14 +191,15 @@ class Cache:
             self._told.clear()
 
     def save_counts(self) -> None:
-        """Add what this process counted to the folder's statistics."""
+        """Add what this process counted to the folder's statistics, if they can be kept. Never raises."""
         with self._lock:
             fresh = self.counts - self._told
             self._told = Counter(self.counts)
         if fresh and self.own is not None and self.own.check():
             path = os.path.join(self.own.folder, "stats.jsonl")
-            if journal.append(path, dict(fresh)) and os.path.getsize(path) > journal.BOUND // 2:
-                _fold(path)
+            with contextlib.suppress(OSError):
+                if journal.append(path, dict(fresh)) and os.path.getsize(path) > journal.BOUND // 2:
+                    _fold(path)
 
 
 def _fold(path: str) -> None:
