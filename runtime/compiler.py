@@ -123,18 +123,17 @@ def target_of(level: Level) -> dict[str, Any]:
 
 
 def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Executable:
-    found = the_cache().lookup(key) or _compile_once(key, preimage, graph, level, provenance)
+    found: Found | Code | None = the_cache().lookup(key)
     exe = None
-    if not isinstance(found, Code):
-        exe = _map(found, graph)
-        if exe is None:  # whole by its checksums, and yet no code
+    while exe is None:
+        found = found or _compile_once(key, preimage, graph, level, provenance)
+        if isinstance(found, Code):
+            exe = Executable(found.so, _at_graph(found.manifest, graph))
+        elif (exe := _map(found, graph)) is not None:
+            counts["cache"] += 1
+        else:  # whole by its checksums, and yet no code: this layer is not asked again
             the_cache().reject(key)
-            found = _compile_once(key, preimage, graph, level, provenance)
-    if exe is None:
-        so, manifest = (found.so, found.manifest) if isinstance(found, Code) else (found.entry.code, found.entry.manifest)
-        exe = Executable(so, _at_graph(manifest, graph))
-    else:
-        counts["cache"] += 1
+            found = None
     if not _pool:
         threads.start_pool(pool_code())
         _pool.append(True)
