@@ -84,8 +84,9 @@ def test_keys_that_fit_none_or_many(capsys, cache, keys):
 def test_a_damaged_entry_is_listed_found_and_set_aside(capsys, cache, keys):
     path = cache.own.path(keys["serve"])
     with open(path, "r+b") as f:
+        last = f.read()[-1]
         f.seek(-1, 2)
-        f.write(b"\0")
+        f.write(bytes([last ^ 1]))
     assert "damaged" in run(capsys, "cache", "ls")[1]
     code, out, err = run(capsys, "cache", "verify")
     assert code == 1 and keys["serve"][:12] in out and "3 entries checked, 1 damaged" in err
