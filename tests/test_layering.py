@@ -1,12 +1,15 @@
-"""Who may import whom, read from the sources. Imports for type checkers alone do not count."""
+"""Who may import whom, and that there are no circles, read from the sources. Imports for type checkers alone do not count."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import sys
 
 import pytest
+
+from ingot._names import DTYPES, NAMES
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STANDARD = sys.stdlib_module_names
@@ -39,6 +42,48 @@ USERS = {  # of `ingot` itself
 }  # fmt: skip
 COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the exceptions in those folders
 
+# the imports that close a circle; without them there is none
+CIRCLES = {
+    ("ingot._tensor", "ingot.dispatch"),
+    ("ingot._tensor", "ingot.functions"),
+    ("ingot._tensor", "ingot.functions.creation"),
+    ("ingot._tensor_grad", "ingot.autograd"),
+    ("ingot._tensor_grad", "ingot.autograd.engine"),
+    ("ingot._tensor_grad", "ingot.dispatch"),
+    ("ingot._tensor_type", "ingot._tensor"),
+    ("ingot.autograd.functional", "ingot.functions"),
+    ("ingot.functions.index", "ingot.functions.search"),
+    ("ingot.functions.index", "ingot.indexing"),
+    ("ingot.functions.matmul", "ingot.functions.factor"),
+    ("ingot.functions.methods", "ingot.indexing"),
+    ("ingot.functions.norm", "ingot.linalg"),
+    ("ingot.ir.graph", "ingot.ir.text"),
+    ("ingot.ir.lower.fuse", "ingot.ir.lower.contraction"),
+    ("ingot.ir.op", "ingot.ir.builder"),
+    ("ingot.nn.functional.attention", "ingot.nn"),
+    ("ingot.nn.functional.normalization", "ingot.nn"),
+    ("ingot.nn.functional.padding", "ingot.nn.functional.conv"),
+    ("ingot.nn.functional.sampling", "ingot.nn"),
+    ("ingot.nn.modules.activation", "ingot.nn"),
+    ("ingot.nn.modules.module", "ingot._compile"),
+    ("ingot.nn.modules.recurrent", "ingot.nn.utils"),
+    ("ingot.nn.modules.state", "ingot.nn.modules.module"),
+    ("ingot.nn.utils.rnn", "ingot.nn"),
+    ("ingot.runtime.cache.trust", "ingot.runtime.cache.signing"),
+    ("ingot.runtime.cli.cache_changes", "ingot.runtime.cli.cache_verbs"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.cache_listing"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.cache_ship"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.cache_state"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.cache_verify"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.cache_warm"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.explain"),
+    ("ingot.runtime.cli.cache_verbs", "ingot.runtime.cli.signing_verbs"),
+    ("ingot.runtime.cli.completion", "ingot.runtime.cli"),
+    ("ingot.runtime.cli.demo", "ingot.runtime.cli"),
+    ("ingot.runtime.threads", "ingot.runtime.compiler"),
+    ("ingot.runtime.threads", "ingot.runtime.executable"),
+}
+
 
 def modules():
     for room in OURS:
@@ -48,8 +93,9 @@ def modules():
                     yield os.path.relpath(os.path.join(folder, name), ROOT)
 
 
+@functools.cache
 def imports(path):
-    """(module, whether at the top, line) of every import that runs."""
+    """(module, whether at the top, line) of every import that runs. A name of the public package stands for the module it lives in."""
     with open(os.path.join(ROOT, path), encoding="utf-8") as f:
         tree = ast.parse(f.read(), path)
     found = []
@@ -67,13 +113,23 @@ def imports(path):
                 # `from ingot.ir import text` imports ingot.ir.text where that is a module
                 for a in node.names:
                     name = f"{node.module}.{a.name}"
-                    found.append((name if _is_module(name) else node.module, top, node.lineno))
+                    home = _home(a.name) if node.module == "ingot" else node.module
+                    found.append((name if _is_module(name) else home, top, node.lineno))
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ingot":
+            found.append((_home(node.attr), top, node.lineno))
         inner = top and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         for child in ast.iter_child_nodes(node):
             visit(child, inner)
 
     visit(tree, True)
     return found
+
+
+def _home(name):
+    """Where a name of the public package lives."""
+    if name in NAMES or name in DTYPES:
+        return NAMES.get(name, "ingot.ir.dtypes")
+    return f"ingot.{name}" if _is_module(f"ingot.{name}") else "ingot"
 
 
 def _is_module(name):
@@ -122,6 +178,49 @@ def test_the_loading_half_needs_numpy_alone(path):
         if first != "ingot" or not any((file + ".py").startswith(x) or (file + "/").startswith(x) for x in LOADING):
             wrong.append(f"{path}:{line}: {module}")
     assert not wrong, "the loading half imports numpy, the standard library and itself: " + "; ".join(wrong)
+
+
+@functools.cache
+def edges():
+    """importer -> {imported: where}, of all our files. With a module its packages' `__init__` run; that of `ingot` does not count."""
+    found = {}
+    for path in modules():
+        room, *rest = os.path.splitext(path)[0].split(os.sep)
+        here = ".".join(["ingot", *([] if room == "frontend" else [room]), *rest]).removesuffix(".__init__")
+        found[here] = {}
+        for module, top, line in imports(path):
+            parts = module.split(".")
+            for n in range(2, len(parts) + 1):
+                package = ".".join(parts[:n])
+                if _is_module(package) and (n == len(parts) or not within(here, {package})) and package != here:
+                    found[here].setdefault(package, f"{path}:{line}" + ("" if top else ", in a function"))
+    del found["ingot"]
+    return found
+
+
+def way(start, end, without):
+    """The shortest chain of imports from one module to another, or back to itself, that does without some; None where there is none."""
+    ways, seen = [[start]], set()
+    for path in ways:
+        for b in edges().get(path[-1], ()):
+            if b not in seen and (path[-1], b) not in without:
+                if b == end:
+                    return [*path, b]
+                seen.add(b)
+                ways.append([*path, b])
+    return None
+
+
+def test_no_circles_of_imports():
+    found = min(filter(None, (way(m, m, CIRCLES) for m in edges())), key=len, default=[])
+    assert not found, "a circle of imports: " + "; ".join(f"{a} -> {b} ({edges()[a][b]})" for a, b in zip(found, found[1:]))
+
+
+@pytest.mark.parametrize("edge", sorted(CIRCLES), ids=" -> ".join)
+def test_named_circles_are_there(edge):
+    importer, imported = edge
+    assert imported in edges().get(importer, ()), "no such import: take it off the list"
+    assert way(imported, importer, CIRCLES), "closes no circle: take it off the list"
 
 
 @pytest.mark.parametrize("room", ["ir", "backends", "runtime"])
