@@ -360,6 +360,8 @@ def compile(
     later calls would not do again: drawing Python's or NumPy's random numbers, taking an iterator's next item, seeding a generator,
     a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside of attributes and dicts.
 
+    >>> model = nn.Linear(4, 3)
+    >>> optimizer = ingot.optim.SGD(model.parameters(), lr=0.1)
     >>> @ingot.compile
     ... def step(x, y):
     ...     optimizer.zero_grad()
@@ -367,6 +369,10 @@ def compile(
     ...     loss.backward()
     ...     optimizer.step()
     ...     return loss
+    >>> x, y = ingot.ones(2, 4), ingot.tensor([0, 2])
+    >>> first = step(x, y).item()
+    >>> step(x, y).item() < first
+    True
     """
     if backend not in (None, "inductor"):
         raise ValueError(f"ingot.compile has no backend {backend!r}: there is one, its own")

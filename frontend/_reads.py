@@ -27,8 +27,10 @@ def ours(filename: str) -> bool:
 class Reads:
     """Notes lookups on `objects` and parameter groups in its `with` block. `of(x)` are the names, None where they cannot be known.
 
+    >>> settings = type("Settings", (), {"width": 8})()
     >>> with Reads([settings]) as reads:
     ...     settings.width
+    8
     >>> reads.of(settings)
     {'width'}
     """

@@ -36,8 +36,10 @@ def export(
     ValueError for a level that there is not, or a weight whose name could be taken for another path; OSError where the
     file cannot be written.
 
+    >>> model, x = nn.Linear(4, 2), ingot.zeros(1, 4)
     >>> ingot.export(model.eval(), (x,), "model.ingot")
-    >>> ingot.load("model.ingot")(x.numpy())
+    >>> ingot.load("model.ingot")(x.numpy()).shape
+    (1, 2)
     """
     from ingot import _export
 
@@ -56,8 +58,12 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
     ArtifactError says in one line why an artifact is refused: damaged, too new, or for another CPU. OSError where the
     file cannot be read.
 
-    >>> model = ingot.load("digits.ingot")
-    >>> model(numpy.zeros((1, 1, 8, 8), numpy.float32)).argmax()
+    >>> ingot.export(ingot.tanh, ingot.zeros(3), "tanh.ingot")
+    >>> model = ingot.load("tanh.ingot")
+    >>> model.signature
+    '(input: float32[3]) -> (output: float32[3])'
+    >>> model(np.zeros(3, np.float32))
+    array([0., 0., 0.], dtype=float32)
     """
     if isinstance(f, (str, os.PathLike)) and is_artifact(f):
         return load_artifact(f)

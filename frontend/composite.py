@@ -121,6 +121,8 @@ def composite(fn: F) -> F:
     >>> @composite
     ... def mish(x):
     ...     return x * ingot.tanh(ingot.log1p(ingot.exp(x)))
+    >>> mish(ingot.ones(2))
+    tensor([0.8651, 0.8651])
     """
     traces: dict[Any, _Traced] = {}
     name = fn.__name__

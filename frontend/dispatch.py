@@ -35,7 +35,9 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
 
     Shape and dtype errors are raised here, at the call.
 
-    >>> record(OPS["tanh"], (x,))
+    >>> from ingot.ir.op import OPS
+    >>> record(OPS["tanh"], (ingot.zeros(2),))
+    tensor([0., 0.])
     """
     rec = here.recorder
     if rec.tracing:

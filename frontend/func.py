@@ -25,8 +25,10 @@ def functional_call(
     With `tie_weights`, a tensor given for one name of a shared parameter stands for all of them; with `strict`, every name must be
     given and known, else RuntimeError. AttributeError for a path through modules that are not there.
 
-    >>> fast = {name: p - 0.1 * g for (name, p), g in zip(model.named_parameters(), grads)}
-    >>> loss = functional_call(model, fast, (x,)).pow(2).mean()
+    >>> model = nn.Linear(3, 2)
+    >>> other = {"weight": ingot.ones(2, 3), "bias": ingot.zeros(2)}
+    >>> ingot.func.functional_call(model, other, ingot.ones(1, 3))
+    tensor([[3., 3.]])
     """
     dicts = [parameter_and_buffer_dicts] if isinstance(parameter_and_buffer_dicts, Mapping) else list(parameter_and_buffer_dicts)
     given: dict[str, Tensor] = {}

@@ -69,8 +69,11 @@ class _Mode:
 class no_grad(_Mode):
     """Inside it nothing is put on the tape, and results need no gradient.
 
+    >>> x = ingot.ones(2, requires_grad=True)
     >>> with ingot.no_grad():
-    ...     y = model(x)
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
     """
 
     _enabled = False

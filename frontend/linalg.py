@@ -32,6 +32,7 @@ def norm(
     """A vector norm, or with `ord` over two dims a matrix norm.
 
     >>> ingot.linalg.norm(ingot.tensor([3.0, 4.0]))
+    tensor(5.)
     """
     check_tensor("linalg.norm", A, "A")
     pair = isinstance(dim, (tuple, list)) and len(dim) == 2
@@ -105,6 +106,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     """How many singular values are above max(atol, rtol * the largest), int64; rtol is eps * the longer side by default.
 
     >>> ingot.linalg.matrix_rank(ingot.ones(2, 2))
+    tensor(1)
     """
     a = _matrices("linalg.matrix_rank", A)
     if not a.numel():
@@ -118,6 +120,7 @@ def cond(A: Tensor, p: Number | str | None = None) -> Tensor:
     """The condition number: of the singular values (p None or 2, -2 for its inverse), else |A| |A^-1| in the norm `p`.
 
     >>> ingot.linalg.cond(ingot.eye(2))
+    tensor(1.)
     """
     a = _matrices("linalg.cond", A, p not in (None, 2, -2))
     if p in (None, 2, -2):
@@ -141,6 +144,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     driver: LAPACK's name for what else is wanted: "gels" residuals, "gelsy" (the default) the rank, "gelsd" and "gelss" all.
 
     >>> ingot.linalg.lstsq(ingot.ones(3, 1), ingot.ones(3, 1)).solution
+    tensor([[1.]])
     """
     a = _matrices("linalg.lstsq", A)
     vector = B.ndim == a.ndim - 1

@@ -36,6 +36,9 @@ def set_printoptions(
     `profile` is "default", "short" or "full"; `sci_mode` forces scientific notation on or off. ValueError for another profile.
 
         >>> ingot.set_printoptions(precision=2)
+        >>> ingot.tensor(0.1234)
+        tensor(0.12)
+        >>> ingot.set_printoptions(profile="default")
     """
     if profile is not None:
         if profile not in _PROFILES:
@@ -50,7 +53,11 @@ def set_printoptions(
 
 
 def get_printoptions() -> dict[str, Any]:
-    """The present print options, by name."""
+    """The present print options, by name.
+
+    >>> ingot.get_printoptions()["precision"]
+    4
+    """
     return {n: getattr(_Options, n) for n in ("precision", "threshold", "edgeitems", "linewidth", "sci_mode")}
 
 
@@ -137,6 +144,12 @@ def _suffixed(text: str, suffixes: list[str], indent: int) -> str:
     return text + ")"
 
 
+def array_text(values: np.ndarray, indent: int) -> str:
+    """The elements of `values` in brackets, as a tensor prints them; lines after the first begin after `indent` spaces."""
+    summary = values.size > _Options.threshold
+    return _nested(values, indent, summary, _Format(_edges(values) if summary else values))
+
+
 def tensor_text(x: Any) -> str:
     """`tensor([...])` with its dtype, device, grad_fn or requires_grad where they are not the default. Reads the values."""
     from ingot._tensor import get_default_dtype
@@ -156,11 +169,7 @@ def tensor_text(x: Any) -> str:
         if x.dtype not in usual:
             suffixes.append(f"dtype={x.dtype!r}")
         values = x._value()
-        if x.dtype in dtypes.Half:
-            values = values.astype(np.float32)
-        summary = values.size > _Options.threshold
-        form = _Format(_edges(values) if summary else values)
-        body = _nested(values, len(prefix), summary, form)
+        body = array_text(values.astype(np.float32) if x.dtype in dtypes.Half else values, len(prefix))
     if x.grad_fn is not None:
         suffixes.append(f"grad_fn=<{x.grad_fn.name()}>")
     elif x.requires_grad:

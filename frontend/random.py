@@ -113,7 +113,8 @@ def rand(
 ) -> Tensor:  # fmt: skip
     """Uniform numbers in [0, 1) of shape `size`, in `dtype` (floating; the default one if None).
 
-    >>> ingot.rand(2, 3)
+    >>> ingot.rand(2, 3).shape
+    ingot.Size([2, 3])
     """
     as_device(device)
     d, shape = _float("rand", dtype), _shape(size)
@@ -126,7 +127,8 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """Standard normal numbers of shape `size`, in `dtype` (floating; the default one if None).
 
-    >>> ingot.randn(2, 3)
+    >>> ingot.randn(2, 3).shape
+    ingot.Size([2, 3])
     """
     as_device(device)
     d = _float("randn", dtype)
@@ -147,7 +149,9 @@ def randint(
 
     RuntimeError unless low < high. High enough ranges of small dtypes are checked too.
 
-    >>> ingot.randint(10, (3,))
+    >>> x = ingot.randint(10, (3,))
+    >>> x.dtype, bool(((x >= 0) & (x < 10)).all())
+    (ingot.int64, True)
     """
     as_device(device)
     if size is None:
@@ -180,7 +184,8 @@ def randperm(
 ) -> Tensor:  # fmt: skip
     """The numbers 0 to n - 1 in random order. RuntimeError for a negative n.
 
-    >>> ingot.randperm(4)
+    >>> ingot.randperm(4).sort().values
+    tensor([0, 1, 2, 3])
     """
     as_device(device)
     if isinstance(n, bool) or not isinstance(n, int):

@@ -31,7 +31,9 @@ def save(obj: Any, f: str | os.PathLike | IO[bytes]) -> None:
     A path is replaced as a whole: after a crash or on a full disk the old file is still there. SerializationError for
     what cannot be saved.
 
-    >>> ingot.save(model.state_dict(), "model.safetensors")
+    >>> ingot.save({"step": 3, "weight": ingot.ones(2)}, "state.safetensors")
+    >>> ingot.load("state.safetensors")
+    {'step': 3, 'weight': tensor([1., 1.])}
     """
     data = dumps(obj)
     if hasattr(f, "write"):

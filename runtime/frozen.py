@@ -35,7 +35,9 @@ def frozen(on: bool = True) -> Iterator[None]:
     `frozen(False)` permits it again, also where the environment or a decorator forbids it.
 
     >>> with ingot.frozen():
-    ...     model(x)
+    ...     ingot.ones(2, 3, 5, 7).sin().numpy()
+    Traceback (most recent call last):
+    ingot.runtime.frozen.FrozenError: ...
     """
     token = _asked.set(on)
     try:

@@ -31,7 +31,7 @@ def enabled(channel: str) -> bool:
 def log(channel: str, message: str, *args: Any) -> None:
     """Print `message % args` on stderr if the channel is on.
 
-    >>> log("cache", "hit %s in %.2f ms", "ab12", 0.4)
+    >>> log("cache", "hit %s in %.2f ms", "ab12", 0.4)  # INGOT_LOG=cache: `ingot:cache: hit ab12 in 0.40 ms`
     """
     if channel in switches.get("INGOT_LOG"):
         print(f"ingot:{channel}: {message % args if args else message}", file=sys.stderr, flush=True)

@@ -196,7 +196,8 @@ def empty_cache() -> None:
 def memory_stats() -> dict[str, int]:
     """Bytes: `mapped` from the system, of which `in_use` by buffers and `kept` for reuse; `keep_limit`.
 
-    >>> memory_stats()["in_use"]
+    >>> sorted(memory_stats())
+    ['in_use', 'keep_limit', 'kept', 'mapped']
     """
     mapped = sum(list(_mapped.values()))
     kept = sum(b.size * len(b.blocks) for b in list(_bins.values()))

@@ -105,6 +105,8 @@ def set_num_threads(n: int) -> None:
     TypeError unless `n` is an int, ValueError unless it is at least 1.
 
     >>> ingot.set_num_threads(1)
+    >>> ingot.get_num_threads()
+    1
     """
     global _num_threads, current
     if isinstance(n, bool) or not isinstance(n, int):

@@ -21,7 +21,7 @@ def versions() -> dict[str, str]:
     """The versions of llvmlite and LLVM, as keys name them.
 
     >>> versions()
-    {'llvmlite': '0.50.0', 'llvm': '22.1.0'}
+    {'llvmlite': '0...', 'llvm': '...'}
     """
     version = keys.llvmlite_version()
     if version is None:

@@ -52,7 +52,10 @@ def backward(
     `grad_tensors` are the gradients to start from; None (alone or in the sequence) means 1 for tensors of one element.
     RuntimeError if a tensor requires no gradient, or if the graph was freed by an earlier backward.
 
-    >>> ingot.autograd.backward(loss)
+    >>> x = ingot.tensor([1.0, 2.0], requires_grad=True)
+    >>> ingot.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
     """
     outs = _sequence(tensors)
     given = _sequence(grad_tensors) if grad_tensors is not None else (None,) * len(outs)
@@ -103,7 +106,10 @@ def grad(
     `create_graph`: they can be differentiated again. `allow_unused`: None for an input that the outputs do not depend on
     (otherwise a RuntimeError); `materialize_grads`: zeros instead.
 
-    >>> (g,) = ingot.autograd.grad(y.sum(), x, create_graph=True)
+    >>> x = ingot.tensor([1.0, 2.0], requires_grad=True)
+    >>> (g,) = ingot.autograd.grad((x**3).sum(), x, create_graph=True)
+    >>> ingot.autograd.grad(g.sum(), x)
+    (tensor([ 6., 12.]),)
     """
     if is_grads_batched:
         raise RuntimeError("is_grads_batched is not supported: loop over the gradients, or use autograd.functional")

@@ -73,6 +73,7 @@ def gradcheck(
     ValueError if no input requires gradients.
 
     >>> ingot.autograd.gradcheck(ingot.tanh, ingot.randn(3, dtype=ingot.float64, requires_grad=True))
+    True
     """
     ins = _tensors(inputs)
     checked = [i for i, t in enumerate(ins) if isinstance(t, Tensor) and t.requires_grad]

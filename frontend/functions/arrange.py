@@ -51,6 +51,7 @@ def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     """`repeat`, with as many leading 1s added to `dims` as are missing.
 
     >>> ingot.tile(ingot.tensor([1, 2]), (2,))
+    tensor([1, 2, 1, 2])
     """
     check_tensor("tile", input)
     counts = tuple(dims)
@@ -65,6 +66,7 @@ def repeat_interleave(
     A tensor of repeats is read, as the shape depends on it; alone, it gives the indices. RuntimeError for negatives.
 
         >>> ingot.repeat_interleave(ingot.tensor([1, 2]), 2)
+        tensor([1, 1, 2, 2])
     """
     check_tensor("repeat_interleave", input)
     if repeats is None:
@@ -110,6 +112,7 @@ def flip(input: Tensor, dims: int | Sequence[int]) -> Tensor:
     """The order of elements reversed along `dims`. A copy.
 
     >>> ingot.flip(ingot.tensor([1, 2, 3]), (0,))
+    tensor([3, 2, 1])
     """
     check_tensor("flip", input)
     return apply("reverse", input, attrs=(dim_list(dims, input.ndim, all_if_empty=False),))
@@ -133,6 +136,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     """The elements moved by `shifts` along `dims`, those that fall off coming back in; without dims, in the flattened tensor.
 
     >>> ingot.roll(ingot.tensor([1, 2, 3]), 1)
+    tensor([3, 1, 2])
     """
     check_tensor("roll", input)
     by = [shifts] if isinstance(shifts, int) else list(shifts)
@@ -190,6 +194,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     """Matrices of zeros with the last dim of `input` on the diagonal, in the plane of `dim1` and `dim2`. A copy.
 
     >>> ingot.diag_embed(ingot.ones(2, 3)).shape
+    ingot.Size([2, 3, 3])
     """
     check_tensor("diag_embed", input)
     a, b = two_dims("diag_embed", dim1, dim2, input.ndim + 1)
@@ -220,6 +225,8 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A vector as a square matrix with that diagonal; a matrix's diagonal as a vector. A copy. RuntimeError for other ranks.
 
     >>> ingot.diag(ingot.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]])
     """
     check_tensor("diag", input)
     if input.ndim == 1:
@@ -258,6 +265,8 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The matrices with zeros above `diagonal`. RuntimeError below two dims.
 
     >>> ingot.tril(ingot.ones(2, 2))
+    tensor([[1., 0.],
+            [1., 1.]])
     """
     return _triangle("tril", input, diagonal, True)
 
@@ -266,6 +275,8 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The matrices with zeros below `diagonal`. RuntimeError below two dims.
 
     >>> ingot.triu(ingot.ones(2, 2))
+    tensor([[1., 1.],
+            [0., 1.]])
     """
     return _triangle("triu", input, diagonal, False)
 
@@ -338,6 +349,7 @@ def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tens
     RuntimeError for an odd number of amounts, or more pairs than dims.
 
         >>> ingot.constant_pad_nd(ingot.ones(2), (1, 1))
+        tensor([0., 1., 1., 0.])
     """
     check_tensor("constant_pad_nd", input)
     if len(pad) % 2 or len(pad) // 2 > input.ndim:

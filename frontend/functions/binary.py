@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from ingot.composite import composite
 from ingot.functions.common import (
     Number,
@@ -16,6 +18,7 @@ from ingot.functions.common import (
     common_dtype,
     dtypes,
     emit_out,
+    example,
     float_dtype,
     is_number,
     operands,
@@ -73,6 +76,8 @@ def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
     """input + alpha * other, with broadcasting and type promotion; bool + bool is `or`.
 
     >>> ingot.add(ingot.ones(2, 3), ingot.arange(3), alpha=2)
+    tensor([[1., 3., 5.],
+            [1., 3., 5.]])
     """
     if alpha != 1:
         _sides("add", input, other)
@@ -88,6 +93,7 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
     """input - alpha * other, with broadcasting and type promotion. RuntimeError for bools.
 
     >>> ingot.sub(ingot.tensor([3, 4]), 1)
+    tensor([2, 3])
     """
     bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]
     if any(bools):
@@ -111,6 +117,7 @@ def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """input * other, with broadcasting and type promotion; bool * bool is `and`.
 
     >>> ingot.mul(ingot.tensor([1.0, 2.0]), 3)
+    tensor([3., 6.])
     """
     a, b = operands("mul", input, other)
     result = apply("logical_and" if a.dtype.kind == "b" else "mul", a, b)
@@ -123,6 +130,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
     rounding_mode="trunc" rounds towards zero and "floor" down; both keep integer dtypes. RuntimeError for another mode.
 
         >>> ingot.div(ingot.tensor([7, -7]), 2, rounding_mode="floor")
+        tensor([ 3, -4])
     """
     if rounding_mode is None:
         _sides("div", input, other)
@@ -163,6 +171,7 @@ def floor_divide(input: Operand, other: Operand, *, out: Tensor | None = None) -
     """The largest integer not above input / other; keeps integer dtypes. RuntimeError for bools.
 
     >>> ingot.floor_divide(ingot.tensor([7, -7]), 2)
+    tensor([ 3, -4])
     """
     a, b = _no_bool("div_floor", input, other)
     _refuse_zero(a.dtype, other)
@@ -173,6 +182,7 @@ def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
     """Python's modulus: the result has the sign of `other`. RuntimeError for bools.
 
     >>> ingot.remainder(ingot.tensor([-3.0, 4.0]), 2.5)
+    tensor([2.0000, 1.5000])
     """
     _sides("remainder", input, other, "one")
     a, b = _no_bool("remainder", input, other)
@@ -184,6 +194,7 @@ def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
     """C's fmod: the result has the sign of `input`. RuntimeError for bools.
 
     >>> ingot.fmod(ingot.tensor([-3.0, 4.0]), 2.5)
+    tensor([-0.5000,  1.5000])
     """
     _sides("fmod", input, other, "first")
     a, b = _no_bool("fmod", input, other)
@@ -197,6 +208,7 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
     RuntimeError for bools, and for integers to a negative `int` power.
 
         >>> ingot.pow(ingot.tensor([2.0, 3.0]), 2)
+        tensor([4., 9.])
     """
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor) and is_number(exponent):
         if isinstance(exponent, int) and not isinstance(exponent, bool):
@@ -303,10 +315,11 @@ def _make(row: Binary) -> Callable[..., Tensor]:
         return result if out is None else emit_out(result, out)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = (
-        f"{row.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n"
-        f"        >>> ingot.{name}(ingot.tensor([1, 4]), {'ingot.tensor(2)' if tensors == 'both' else 2})\n    "
-    )
+    computed = {"float": np.float32, "logic": np.bool_}.get(domain, np.int64)
+    function.__doc__ = f"{row.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n" + example(
+        f"ingot.{name}(ingot.tensor([1, 4]), {'ingot.tensor(2)' if tensors == 'both' else 2})",
+        op, np.array([1, 4], computed), np.array(2, computed), indent=" " * 8,
+    )  # fmt: skip
     return function
 
 
@@ -368,6 +381,7 @@ def logaddexp(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
     """log(exp(input) + exp(other)), without overflow. Floating dtypes only (RuntimeError).
 
     >>> ingot.logaddexp(ingot.tensor([0.0]), ingot.tensor([1.0]))
+    tensor([1.3133])
     """
     a, b = _floats("logaddexp", input, other)
     return emit_out(_logaddexp(a, b, 1.0), out)
@@ -395,6 +409,7 @@ def xlogy(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tenso
     """input * log(other), and 0 where input is 0 (unless other is NaN). Integers become the default float dtype.
 
     >>> ingot.xlogy(ingot.tensor([0.0, 2.0]), ingot.tensor([0.0, 3.0]))
+    tensor([0.0000, 2.1972])
     """
     _sides("xlogy", input, other, "one")
     return emit_out(_xlogy(*operands("xlogy", input, other, dtype=float_dtype(common_dtype(input, other)))), out)

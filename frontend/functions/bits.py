@@ -42,6 +42,7 @@ def frexp(input: Tensor, *, out: tuple | None = None) -> Frexp:
     Zeros, infinities and NaN are their own mantissa, with exponent 0. RuntimeError unless floating.
 
         >>> ingot.frexp(ingot.tensor([8.0, 0.3]))
+        Frexp(mantissa=tensor([0.5000, 0.6000]), exponent=tensor([ 4, -1], dtype=ingot.int32))
     """
     check_tensor("frexp", input)
     if input.dtype.kind != "f":
@@ -75,6 +76,7 @@ def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
     """The next representable number after `input` towards `other`, elementwise. RuntimeError unless floating.
 
     >>> ingot.nextafter(ingot.tensor(1.0), ingot.tensor(2.0)) > 1
+    tensor(True)
     """
     check_tensor("nextafter", input)
     check_tensor("nextafter", other, "other", 2)

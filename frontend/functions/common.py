@@ -6,6 +6,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ingot._tensor import Tensor, get_default_dtype
 from ingot.dispatch import inplace, record, scalar
 from ingot.dispatch import stop_gradient as frozen
@@ -14,11 +16,12 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError, broadcast_shapes
+from ingot.printing import array_text
 
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
-    "default_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "frozen", "is_number", "number_tensor", "one_dim",
-    "operands", "python_number", "record", "refuse", "same_shape", "scalar", "shape_arg", "static_int", "store", "upcast",
+    "default_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "example", "float_dtype", "frozen", "is_number", "number_tensor",
+    "one_dim", "operands", "python_number", "record", "refuse", "same_shape", "scalar", "shape_arg", "static_int", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -37,6 +40,13 @@ def dtype_name(dtype: DType) -> str:
 
 def default_dtype() -> DType:
     return get_default_dtype()
+
+
+def example(call: str, op: str, *values: Any, indent: str = "    ") -> str:
+    """The lines of an example for the docstring of a function that is made of one op: `call`, and what it prints by the op's reference."""
+    with np.errstate(all="ignore"):
+        result = OPS[op].ref(*map(np.asarray, values))
+    return f"{indent}>>> {call}\n{indent}tensor({array_text(result, 7)})\n    "
 
 
 def is_number(x: Any) -> bool:

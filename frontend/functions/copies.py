@@ -32,6 +32,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy, through which gradients flow.
 
     >>> ingot.clone(ingot.ones(2))
+    tensor([1., 1.])
     """
     check_tensor("clone", input)
     return input.clone()

@@ -157,6 +157,8 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     what is no number.
 
         >>> ingot.tensor([[1.0, 2.0], [3.0, 4.0]])
+        tensor([[1., 2.],
+                [3., 4.]])
     """
     dtype = _check_dtype(dtype)
     if isinstance(data, Tensor):
@@ -170,6 +172,7 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     """`data` as a tensor: itself if it is one, sharing memory if it is a NumPy array, else a new one.
 
     >>> ingot.as_tensor([1, 2])
+    tensor([1, 2])
     """
     dtype = _check_dtype(dtype)
     as_device(device)
@@ -193,6 +196,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     TypeError for what is no array or has a dtype without counterpart, ValueError for negative strides.
 
         >>> ingot.from_numpy(np.arange(3))
+        tensor([0, 1, 2])
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
@@ -250,7 +254,8 @@ def _maker(name: str, value: Number, what: str) -> Any:
     function.__doc__ = (
         f"A tensor of {what}, of the shape given as `{name}(2, 3)` or `{name}((2, 3))`; the default float dtype unless `dtype` says "
         "otherwise."
-        f"\n\n    RuntimeError for negative sizes, TypeError for sizes that are not ints.\n\n        >>> ingot.{name}(2, 3).shape\n    "
+        f"\n\n    RuntimeError for negative sizes, TypeError for sizes that are not ints.\n\n        >>> ingot.{name}(2, 3).shape\n"
+        "        ingot.Size([2, 3])\n    "
     )
     return function
 
@@ -267,6 +272,7 @@ def full(
     """`fill_value` everywhere; its kind decides the dtype unless one is given.
 
     >>> ingot.full((2,), 1.5)
+    tensor([1.5000, 1.5000])
     """
     shape = _size("full", (size,))
     dtype = _check_dtype(dtype)
@@ -293,7 +299,10 @@ def _liker(name: str, value: Number, what: str) -> Any:
         return _finish(filled(tuple(input.shape), value, _check_dtype(dtype) or input.dtype), device, requires_grad)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{what} in the shape and dtype of `input` (unless `dtype` is given).\n\n    >>> ingot.{name}(ingot.ones(2))\n    "
+    function.__doc__ = (
+        f"{what} in the shape and dtype of `input` (unless `dtype` is given).\n\n    >>> ingot.{name}(ingot.full((2,), 7.0))\n"
+        f"    tensor([{value}., {value}.])\n    "
+    )
     return function
 
 
@@ -309,6 +318,7 @@ def full_like(
     """`fill_value` in the shape and dtype of `input` (unless `dtype` is given).
 
     >>> ingot.full_like(ingot.ones(2), 7)
+    tensor([7., 7.])
     """
     check_tensor("full_like", input)
     return full(tuple(input.shape), fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
@@ -326,6 +336,7 @@ def arange(
     int64 for ints, else the default float dtype. RuntimeError for step 0 or a step that leads away from `end`.
 
         >>> ingot.arange(1, 7, 2)
+        tensor([1, 3, 5])
     """
     if len(args) == 1 and end is None:
         end = args[0]
@@ -385,6 +396,7 @@ def linspace(
     RuntimeError for negative steps.
 
     >>> ingot.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     a, b, n = _ends("linspace", start, end, steps)
     x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, _check_dtype(dtype) or default_dtype())
@@ -411,6 +423,7 @@ def logspace(
     """`base` to the powers `linspace(start, end, steps)`.
 
     >>> ingot.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
     """
     a, b, n = _ends("logspace", start, end, steps)
     x = _logspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), scalar(base, dtypes.f64), n, _check_dtype(dtype) or default_dtype())
@@ -429,6 +442,8 @@ def eye(
     """Ones on the diagonal of an n x m (n x n) matrix, zeros elsewhere. RuntimeError for negative sizes.
 
     >>> ingot.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
     """
     rows = static_int(n, "n")
     columns = rows if m is None else static_int(m, "m")

@@ -47,6 +47,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: dtypes.DType | None = None, out: T
     """Running sums along `dim`; integers and bools give int64, `dtype` casts first.
 
     >>> ingot.cumsum(ingot.tensor([1, 2, 3]), 0)
+    tensor([1, 3, 6])
     """
     return _running("cumsum", input, dim, dtype, out)
 
@@ -55,6 +56,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtypes.DType | None = None, out: 
     """Running products along `dim`; integers and bools give int64, `dtype` casts first.
 
     >>> ingot.cumprod(ingot.tensor([1, 2, 3]), 0)
+    tensor([1, 2, 6])
     """
     return _running("cumprod", input, dim, dtype, out)
 
@@ -73,6 +75,7 @@ def cummax(input: Tensor, dim: int, *, out: tuple | None = None) -> ValuesIndice
     """Running maxima along `dim`, as (values, indices): the last index of equals; NaN stays.
 
     >>> ingot.cummax(ingot.tensor([1.0, 3.0, 2.0]), 0).values
+    tensor([1., 3., 3.])
     """
     check_tensor("cummax", input)
     return emit_out(ValuesIndices(*_cumextreme(input, "cummax", one_dim(dim, input.ndim))), out)
@@ -116,6 +119,7 @@ def diff(
     """The `n`-th difference of neighbours along `dim`, `prepend` and `append` put around first; bools by exclusive or.
 
     >>> ingot.diff(ingot.tensor([1, 4, 9]))
+    tensor([3, 5])
     """
     check_tensor("diff", input)
     if not input.ndim:
@@ -150,6 +154,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -
     """The integral of `y` along `dim` by the trapezoid rule, with points `x` or the spacing `dx`.
 
     >>> ingot.trapezoid(ingot.tensor([1.0, 2.0, 3.0]))
+    tensor(4.)
     """
     areas, axis = _trapezoids("trapezoid", y, x, dx, dim)
     return areas.sum(axis)
@@ -159,6 +164,7 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, d
     """The running integral of `y` along `dim` by the trapezoid rule: one element fewer than `y`.
 
     >>> ingot.cumulative_trapezoid(ingot.tensor([1.0, 2.0, 3.0]))
+    tensor([1.5000, 4.0000])
     """
     areas, axis = _trapezoids("cumulative_trapezoid", y, x, dx, dim)
     return areas.cumsum(axis)
@@ -202,6 +208,7 @@ def gradient(
     edge_order: the order of the differences at both ends, 1 or 2. RuntimeError where a dim has too few samples.
 
         >>> ingot.gradient(ingot.tensor([1.0, 4.0, 9.0, 16.0]))
+        (tensor([3., 4., 6., 7.]),)
     """
     check_tensor("gradient", input)
     if edge_order not in (1, 2):

@@ -24,6 +24,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     its diagonal. RuntimeError for a malformed equation or extents that differ.
 
         >>> ingot.einsum("ij,jk->ik", ingot.ones(2, 3), ingot.ones(3, 4)).shape
+        ingot.Size([2, 4])
     """
     tensors: Sequence[Any] = operands
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):

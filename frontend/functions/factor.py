@@ -119,6 +119,8 @@ def solve_triangular(
     """X with A X = B (or, not `left`, X A = B), A triangular: only its triangle is read. Batches broadcast.
 
     >>> ingot.linalg.solve_triangular(ingot.eye(2), ingot.ones(2, 1), upper=True)
+    tensor([[1.],
+            [1.]])
     """
     a, b = matrices("linalg.solve_triangular", A, True), matrices("linalg.solve_triangular", B, argument="B")
     if not left:
@@ -152,6 +154,8 @@ def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None
     LinAlgError where A is not positive definite.
 
         >>> ingot.linalg.cholesky(ingot.eye(2) * 4)
+        tensor([[2., 0.],
+                [0., 2.]])
     """
     a = matrices("linalg.cholesky", A, True)
     low = _Cholesky.apply(flat(a))
@@ -195,6 +199,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
     LinAlgError where A is singular.
 
         >>> ingot.linalg.solve(ingot.eye(2) * 2, ingot.ones(2))
+        tensor([0.5000, 0.5000])
     """
     a = matrices("linalg.solve", A, True)
     check_tensor("linalg.solve", B, "B", 2)
@@ -234,6 +239,8 @@ def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of square matrices. LinAlgError where one is singular.
 
     >>> ingot.linalg.inv(ingot.eye(2) * 2)
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.5000]])
     """
     a = matrices("linalg.inv", A, True)
     return emit_out(_Inverse.apply(flat(a)).reshape(tuple(a.shape)), out)
@@ -248,6 +255,7 @@ def det(input: Tensor) -> Tensor:
     """The determinant of square matrices.
 
     >>> ingot.det(ingot.eye(2) * 3)
+    tensor(9.)
     """
     a = matrices("linalg.det", input, True)
     f, _, sign = decompose.lu(flat(a))
@@ -273,6 +281,7 @@ def slogdet(input: Tensor) -> SLogDet:
     """(sign, logabsdet): the determinant's sign and the logarithm of its magnitude, -infinity where it is zero.
 
     >>> ingot.slogdet(ingot.eye(2) * 3).logabsdet
+    tensor(2.1972)
     """
     a = matrices("linalg.slogdet", input, True)
     sign, size = _SLogDet.apply(flat(a))
@@ -317,6 +326,9 @@ def qr_factor(A: Tensor, mode: str = "reduced", *, out: tuple | None = None) -> 
     Gradients flow in mode "reduced", and "complete" of matrices with no more rows than columns. RuntimeError for another mode.
 
         >>> ingot.linalg.qr(ingot.eye(3)).R
+        tensor([[1., 0., 0.],
+                [0., 1., 0.],
+                [0., 0., 1.]])
     """
     a = matrices("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
@@ -369,6 +381,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
     """(eigenvalues, eigenvectors) of symmetric matrices, in rising order; eigenvectors are columns. One triangle is read (`UPLO`).
 
     >>> ingot.linalg.eigh(ingot.eye(2)).eigenvalues
+    tensor([1., 1.])
     """
     a = matrices("linalg.eigh", A, True)
     if UPLO.upper() not in ("L", "U"):
@@ -436,6 +449,7 @@ def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
     Gradients flow by U, S and Vh of the reduced form; by S alone in the full form of matrices that are not square.
 
         >>> ingot.linalg.svd(ingot.eye(2)).S
+        tensor([1., 1.])
     """
     a = matrices("linalg.svd", A)
     lead, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
@@ -451,6 +465,7 @@ def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) 
     """The singular values of matrices, falling.
 
     >>> ingot.linalg.svdvals(ingot.eye(2))
+    tensor([1., 1.])
     """
     return emit_out(svd_factor(A, False).S, out)
 
@@ -505,6 +520,7 @@ def pinv(
     hermitian: the matrices are symmetric, and only their lower triangles are read.
 
         >>> ingot.linalg.pinv(ingot.ones(2, 3)).shape
+        ingot.Size([3, 2])
     """
     a = matrices("linalg.pinv", A, bool(hermitian))
     if not a.numel():

@@ -18,6 +18,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The `n`-th derivative of digamma, elementwise; integers become the default float dtype. RuntimeError for a negative `n`.
 
     >>> ingot.polygamma(1, ingot.tensor([1.0, 0.5]))
+    tensor([1.6449, 4.9348])
     """
     check_tensor("polygamma", input, "input", 2)
     n = static_int(n, "n")
@@ -67,6 +68,7 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension `p`, elementwise. RuntimeError for p < 1.
 
     >>> ingot.mvlgamma(ingot.tensor([3.0, 4.5]), 2)
+    tensor([1.5502, 4.8179])
     """
     check_tensor("mvlgamma", input)
     p = static_int(p, "p")
@@ -136,5 +138,6 @@ def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The modified Bessel function of order 0, elementwise; integers become the default float dtype.
 
     >>> ingot.i0(ingot.tensor([0.0, 1.0]))
+    tensor([1.0000, 1.2661])
     """
     return bessel_of("i0", input, 0, False, out)

@@ -66,6 +66,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     for a value out of range.
 
         >>> ingot.gather(ingot.tensor([[1, 2], [3, 4]]), 1, ingot.tensor([[0], [1]]))
+        tensor([[1],
+                [4]])
     """
     check_tensor("gather", input)
     axis = one_dim(dim, input.ndim)
@@ -93,6 +95,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     """`gather` with broadcasting outside `dim`; without `dim`, into the flattened input.
 
     >>> ingot.take_along_dim(ingot.tensor([[3, 1]]), ingot.tensor([[1, 0]]), dim=1)
+    tensor([[1, 3]])
     """
     check_tensor("take_along_dim", input)
     need_index("take_along_dim", indices, "indices", 2)
@@ -158,6 +161,7 @@ def scatter(
     or a reduce that do not fit, IndexError for an index out of range.
 
         >>> ingot.scatter(ingot.zeros(3), 0, ingot.tensor([2]), 1.0)
+        tensor([0., 0., 1.])
     """
     check_tensor("scatter", input)
     source = src if src is not None else value
@@ -178,6 +182,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Ten
     """A copy of `input` with src[i][j] added to out[i][index[i][j]] for dim 1, in index order.
 
     >>> ingot.scatter_add(ingot.zeros(3), 0, ingot.tensor([1, 1]), ingot.ones(2))
+    tensor([0., 2., 0.])
     """
     check_tensor("scatter_add", input)
     check_tensor("scatter_add", src, "src", 4)
@@ -195,6 +200,7 @@ def scatter_reduce(
     RuntimeError for another reduce.
 
         >>> ingot.scatter_reduce(ingot.zeros(2), 0, ingot.tensor([0, 0, 1]), ingot.tensor([1.0, 2.0, 3.0]), "mean")
+        tensor([1.0000, 1.5000])
     """
     check_tensor("scatter_reduce", input)
     check_tensor("scatter_reduce", src, "src", 4)
@@ -259,6 +265,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     """The slices of `input` at the positions in the vector `index` along `dim`. IndexError for a position out of range.
 
     >>> ingot.index_select(ingot.eye(3), 0, ingot.tensor([2, 0]))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
     """
     check_tensor("index_select", input)
     axis = one_dim(dim, input.ndim)
@@ -303,6 +311,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """A copy of `input` with alpha * source[i] added to its slice index[i] along `dim`.
 
     >>> ingot.index_add(ingot.zeros(3), 0, ingot.tensor([1, 1]), ingot.ones(2))
+    tensor([0., 2., 0.])
     """
     if alpha != 1:
         check_tensor("index_add", source, "source", 4)
@@ -323,6 +332,7 @@ def index_reduce(
     Without `include_self` the slices written to start anew. RuntimeError for another reduce.
 
         >>> ingot.index_reduce(ingot.ones(2), 0, ingot.tensor([0, 0]), ingot.tensor([2.0, 3.0]), "prod")
+        tensor([6., 1.])
     """
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}")
@@ -346,6 +356,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
     """A copy of `input` with its slices at `index` along `dim` filled with `value` (a number or a 0-d tensor).
 
     >>> ingot.index_fill(ingot.zeros(3), 0, ingot.tensor([1]), 5)
+    tensor([0., 5., 0.])
     """
     check_tensor("index_fill", input)
     axis = one_dim(dim, input.ndim)
@@ -374,6 +385,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of the flattened `input` at `index`, in the shape of `index`. IndexError out of range.
 
     >>> ingot.take(ingot.tensor([[4, 3], [2, 1]]), ingot.tensor([0, 3]))
+    tensor([4, 1])
     """
     check_tensor("take", input)
     return emit_out(_take(input, need_index("take", index, position=2)), out)
@@ -420,6 +432,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     RuntimeError unless the mask is bool, or for a value of a higher category.
 
         >>> ingot.masked_fill(ingot.zeros(2), ingot.tensor([True, False]), 1.0)
+        tensor([1., 0.])
     """
     check_tensor("masked_fill", input)
     _need_mask("masked_fill", mask)
@@ -440,6 +453,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     """The elements of `input` where `mask` is True, as a vector; both broadcast. Reads the mask's values.
 
     >>> ingot.masked_select(ingot.tensor([1, 2, 3]), ingot.tensor([True, False, True]))
+    tensor([1, 3])
     """
     from ingot.functions.search import flat_nonzero
 
@@ -486,6 +500,7 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     """A copy of `input` with input[indices] = values, or += in index order if `accumulate`. `values` broadcasts.
 
     >>> ingot.index_put(ingot.zeros(3), (ingot.tensor([0, 0]),), ingot.ones(2), accumulate=True)
+    tensor([2., 0., 0.])
     """
     from ingot.indexing import put_at
 

@@ -41,6 +41,7 @@ def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The greatest common divisor, elementwise and never negative; gcd(0, 0) is 0. RuntimeError unless integers.
 
     >>> ingot.gcd(ingot.tensor([5, 10, 15]), ingot.tensor([3, 4, 5]))
+    tensor([1, 2, 5])
     """
     return emit_out(_gcd(*_integers("gcd", input, other)), out)
 
@@ -56,6 +57,7 @@ def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The least common multiple, elementwise and never negative; 0 beside a 0. RuntimeError unless integers.
 
     >>> ingot.lcm(ingot.tensor([5, 10, 15]), ingot.tensor([3, 4, 5]))
+    tensor([15, 20, 15])
     """
     return emit_out(_lcm(*_integers("lcm", input, other)), out)
 
@@ -65,6 +67,7 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     ValueError for a negative extent.
 
     >>> ingot.unravel_index(ingot.tensor([0, 5]), (2, 3))
+    (tensor([0, 1]), tensor([0, 2]))
     """
     check_tensor("unravel_index", indices, "indices")
     if indices.dtype.kind not in "iu":

@@ -46,6 +46,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     Empty 1-D tensors are skipped. TypeError unless given a list or tuple of Tensors.
 
         >>> ingot.cat([ingot.ones(2, 3), ingot.zeros(1, 3)]).shape
+        ingot.Size([3, 3])
     """
     items = _list("cat", tensors)
     if any(t.ndim == 0 for t in items):
@@ -78,6 +79,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     """The tensors, of one shape, along a new `dim`. RuntimeError where shapes differ.
 
     >>> ingot.stack([ingot.ones(2), ingot.zeros(2)], dim=1).shape
+    ingot.Size([2, 2])
     """
     items = _list("stack", tensors)
     for i, t in enumerate(items):
@@ -191,6 +193,7 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     RuntimeError for sizes that are negative or do not add up.
 
         >>> [t.shape for t in ingot.split(ingot.arange(5), 2)]
+        [ingot.Size([2]), ingot.Size([2]), ingot.Size([1])]
     """
     _no_scalar("split", input)
     axis = one_dim(dim, input.ndim)
@@ -233,6 +236,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size along `dim` (the last may be smaller). RuntimeError for chunks < 1.
 
     >>> [t.shape for t in ingot.chunk(ingot.arange(5), 2)]
+    [ingot.Size([3]), ingot.Size([2])]
     """
     _no_scalar("chunk", input)
     if static_int(chunks, "chunks") < 1:
@@ -251,6 +255,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     """Views of `input` along `dim`: a number of nearly equal parts, or cut at the given indices.
 
     >>> [t.shape for t in ingot.tensor_split(ingot.arange(5), 3)]
+    [ingot.Size([2]), ingot.Size([2]), ingot.Size([1])]
     """
     _no_scalar("tensor_split", input)
     axis = one_dim(dim, input.ndim)
@@ -299,6 +304,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices of `input` along `dim`, as views without that dim.
 
     >>> ingot.unbind(ingot.eye(2))
+    (tensor([1., 0.]), tensor([0., 1.]))
     """
     check_tensor("unbind", input)
     if not input.ndim:
@@ -330,6 +336,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     RuntimeError for another indexing or ranks above 1.
 
         >>> ingot.meshgrid(ingot.arange(2), ingot.arange(3), indexing="ij")[0].shape
+        ingot.Size([2, 3])
     """
     items = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
     if not items:
@@ -365,6 +372,9 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     """All choices of `r` elements of a vector in their order, one a row. RuntimeError for other ranks or a negative `r`.
 
     >>> ingot.combinations(ingot.tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
     """
     import itertools
 

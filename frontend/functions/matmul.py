@@ -58,6 +58,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     Both of one number dtype. RuntimeError where the inner dims differ, or for 0-d operands.
 
         >>> ingot.matmul(ingot.ones(2, 3), ingot.ones(3, 4)).shape
+        ingot.Size([2, 4])
     """
     _pair("matmul", input, other)
     ra, rb = input.ndim, other.ndim
@@ -96,6 +97,7 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices: (n, m) by (m, p). RuntimeError for other shapes.
 
     >>> ingot.mm(ingot.ones(2, 3), ingot.ones(3, 4)).shape
+    ingot.Size([2, 4])
     """
     _pair("mm", input, mat2, ("input", "mat2"))
     _need_rank("mm", input, 2, "input")
@@ -126,6 +128,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inner product of two vectors of one length. RuntimeError for other shapes.
 
     >>> ingot.dot(ingot.tensor([2, 3]), ingot.tensor([2, 1]))
+    tensor(7)
     """
     _pair("dot", input, tensor, ("input", "tensor"))
     if input.ndim != 1 or tensor.ndim != 1:
@@ -202,6 +205,7 @@ def addmm(
     """beta * input + alpha * (mat1 @ mat2), `input` broadcast to the product.
 
     >>> ingot.addmm(ingot.ones(4), ingot.ones(2, 3), ingot.ones(3, 4)).shape
+    ingot.Size([2, 4])
     """
     return _added("addmm", input, mm(mat1, mat2), beta, alpha, out)
 
@@ -272,6 +276,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out
     RuntimeError where they differ in extent (and neither is 1).
 
         >>> ingot.tensordot(ingot.ones(2, 3, 4), ingot.ones(3, 4, 5)).shape
+        ingot.Size([2, 5])
     """
     _pair("tensordot", a, b, ("a", "b"))
     if isinstance(dims, Tensor):
@@ -296,6 +301,7 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Kronecker product; the shorter operand gets leading dims of 1.
 
     >>> ingot.kron(ingot.eye(2), ingot.ones(2, 2)).shape
+    ingot.Size([4, 4])
     """
     a, b = operands("kron", input, other)
     return emit_out(_kron(a, b), out)
@@ -325,6 +331,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     """The cross product along `dim` (the first of extent 3 when None), the other dims broadcast. RuntimeError if there is none.
 
     >>> ingot.cross(ingot.tensor([1.0, 0, 0]), ingot.tensor([0.0, 1, 0]))
+    tensor([0., 0., 1.])
     """
     a, b = operands("cross", input, other)
     if a.dtype.kind == "b":

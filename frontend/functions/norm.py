@@ -39,6 +39,7 @@ def norm(
     "fro" is 2, "nuc" the sum of a matrix's singular values. RuntimeError for integers.
 
         >>> ingot.norm(ingot.tensor([3.0, 4.0]))
+        tensor(5.)
     """
     check_tensor("norm", input)
     if isinstance(p, str):
@@ -64,6 +65,7 @@ def vector_norm(
     """The p-norm over `dim` (all elements when None), of order `ord`. RuntimeError for integers, or for ord < 0 of no elements.
 
     >>> ingot.linalg.vector_norm(ingot.tensor([3.0, 4.0]))
+    tensor(5.)
     """
     check_tensor("vector_norm", x, "x")
     if x.dtype.kind != "f" and dtype is None:
@@ -114,6 +116,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
     """The p-norm distances between the rows of (..., n, m) and (..., k, m): (..., n, k). RuntimeError for other shapes.
 
     >>> ingot.cdist(ingot.zeros(2, 3), ingot.ones(4, 3)).shape
+    ingot.Size([2, 4])
     """
     check_tensor("cdist", x1, "x1")
     check_tensor("cdist", x2, "x2", 2)
@@ -147,6 +150,7 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     """The p-norm distances between all pairs of rows of a matrix, as a vector. RuntimeError for other ranks.
 
     >>> ingot.pdist(ingot.eye(3))
+    tensor([1.4142, 1.4142, 1.4142])
     """
     check_tensor("pdist", input)
     if input.ndim != 2:
@@ -169,6 +173,8 @@ def renorm(input: Tensor, p: Number, dim: int, maxnorm: Number, *, out: Tensor |
     """`input` with each slice along `dim` whose p-norm is above `maxnorm` scaled down to it. RuntimeError for p <= 0.
 
     >>> ingot.renorm(ingot.ones(2, 3), 1, 0, 2.0)
+    tensor([[0.6667, 0.6667, 0.6667],
+            [0.6667, 0.6667, 0.6667]])
     """
     check_tensor("renorm", input)
     if p <= 0:

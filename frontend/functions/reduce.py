@@ -79,6 +79,7 @@ def sum(
     IndexError for a dim out of range, RuntimeError for a repeated one.
 
         >>> ingot.sum(ingot.ones(2, 3), dim=1)
+        tensor([3., 3.])
     """
     check_tensor("sum", input)
     axes = dim_list(dim, input.ndim)
@@ -106,6 +107,7 @@ def prod(
     """Product over one `dim` (all dims when None). Integers and bools give int64; `dtype` casts first.
 
     >>> ingot.prod(ingot.tensor([2.0, 3.0]))
+    tensor(6.)
     """
     check_tensor("prod", input)
     axes = tuple(range(input.ndim)) if dim is None else dim_list(one_dim(dim, input.ndim), input.ndim)
@@ -137,6 +139,7 @@ def mean(
     """Mean over `dim` (all dims when None); NaN over no elements. RuntimeError unless the dtype is floating.
 
     >>> ingot.mean(ingot.ones(2, 3), dim=0)
+    tensor([1., 1., 1.])
     """
     check_tensor("mean", input)
     result = _mean_dtype("mean", input, dtype)
@@ -210,6 +213,7 @@ def var(
     RuntimeError unless `input` is floating.
 
         >>> ingot.var(ingot.tensor([1.0, 2.0, 4.0]))
+        tensor(2.3333)
     """
     axes, c = _moment_arguments("var", input, dim, unbiased, correction)
     return emit_out(_var(input, axes, c, bool(keepdim), False), out)
@@ -222,6 +226,7 @@ def std(
     """Standard deviation: the square root of `var`.
 
     >>> ingot.std(ingot.tensor([1.0, 2.0, 4.0]), correction=0)
+    tensor(1.2472)
     """
     axes, c = _moment_arguments("std", input, dim, unbiased, correction)
     return emit_out(_var(input, axes, c, bool(keepdim), True), out)
@@ -258,6 +263,7 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor |
     """True where any element along `dim` (all dims when None) is true. A bool tensor (uint8 for uint8).
 
     >>> ingot.any(ingot.tensor([False, True]))
+    tensor(True)
     """
     return _truth("any", "reduce_or", input, dim, keepdim, out)
 
@@ -266,6 +272,7 @@ def all(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor |
     """True where all elements along `dim` (all dims when None) are true. A bool tensor (uint8 for uint8).
 
     >>> ingot.all(ingot.tensor([False, True]))
+    tensor(False)
     """
     return _truth("all", "reduce_and", input, dim, keepdim, out)
 
@@ -310,6 +317,7 @@ def amax(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | 
     """The largest element over `dim` (all by default); NaN wins. Ties share the gradient. IndexError over no elements.
 
     >>> ingot.amax(ingot.tensor([[1.0, 5.0], [3.0, 2.0]]), dim=1)
+    tensor([5., 3.])
     """
     return emit_out(_extreme("amax", "reduce_max", input, dim, keepdim), out)
 
@@ -318,6 +326,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | 
     """The smallest element over `dim` (all by default); NaN wins. Ties share the gradient. IndexError over no elements.
 
     >>> ingot.amin(ingot.tensor([[1.0, 5.0], [3.0, 2.0]]), dim=1)
+    tensor([1., 2.])
     """
     return emit_out(_extreme("amin", "reduce_min", input, dim, keepdim), out)
 
@@ -352,6 +361,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     RuntimeError for bool, IndexError over no elements.
 
         >>> ingot.argmax(ingot.tensor([1.0, 5.0, 3.0]))
+        tensor(1)
     """
     return emit_out(_arg("argmax", "argmax", input, dim, keepdim), out)
 
@@ -362,6 +372,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     RuntimeError for bool, IndexError over no elements.
 
         >>> ingot.argmin(ingot.tensor([1.0, 5.0, 3.0]))
+        tensor(0)
     """
     return emit_out(_arg("argmin", "argmin", input, dim, keepdim), out)
 
@@ -397,6 +408,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     RuntimeError over no elements, IndexError for an empty dim.
 
         >>> ingot.max(ingot.tensor([[1.0, 5.0], [3.0, 2.0]]), dim=1).indices
+        tensor([1, 0])
     """
     return _max_or_min("max", input, dim if other is None else other, keepdim, out)
 
@@ -407,6 +419,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
     RuntimeError over no elements, IndexError for an empty dim.
 
         >>> ingot.min(ingot.tensor([[1.0, 5.0], [3.0, 2.0]]), dim=1).values
+        tensor([1., 2.])
     """
     return _max_or_min("min", input, dim if other is None else other, keepdim, out)
 
@@ -424,6 +437,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *,
     """log(sum(exp(input))) over `dim`, without overflow. Integers give the default float dtype.
 
     >>> ingot.logsumexp(ingot.tensor([1000.0, 1000.0]), 0)
+    tensor(1000.6932)
     """
     check_tensor("logsumexp", input)
     x = cast(input, float_dtype(input.dtype))
@@ -456,6 +470,7 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.DType | None
     """exp(input) normalised to sum 1 along `dim`, without overflow. RuntimeError unless floating (or cast by `dtype`).
 
     >>> ingot.softmax(ingot.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([0.0900, 0.2447, 0.6652])
     """
     return emit_out(_softmax(*_soft("softmax", input, dim, dtype)), out)
 
@@ -464,6 +479,7 @@ def log_softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.DType | 
     """log(softmax(input)) along `dim`, computed without the intermediate underflow.
 
     >>> ingot.log_softmax(ingot.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([-2.4076, -1.4076, -0.4076])
     """
     return emit_out(_log_softmax(*_soft("log_softmax", input, dim, dtype)), out)
 

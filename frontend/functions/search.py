@@ -36,6 +36,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     Reads the values: the shape depends on them.
 
         >>> ingot.nonzero(ingot.tensor([0, 3, 4]))
+        tensor([[1],
+                [2]])
     """
     check_tensor("nonzero", input)
     values = _values(truth(input))
@@ -74,6 +76,7 @@ def unique(
     Reads the values: the shape depends on them. No gradient.
 
         >>> ingot.unique(ingot.tensor([3, 1, 3]))
+        tensor([1, 3])
     """
     check_tensor("unique", input)
     values = _values(input)
@@ -93,6 +96,7 @@ def unique_consecutive(
     """`input` without the repeats of equal neighbours (along `dim`, or flattened). Reads the values.
 
     >>> ingot.unique_consecutive(ingot.tensor([1, 1, 2, 1]))
+    tensor([1, 2, 1])
     """
     check_tensor("unique_consecutive", input)
     values = _values(input)
@@ -133,6 +137,7 @@ def searchsorted(
     A 1-D sequence serves all of `input`; otherwise the dims before the last must agree (RuntimeError). int64, or int32.
 
         >>> ingot.searchsorted(ingot.tensor([1, 3, 5]), ingot.tensor([3, 6]))
+        tensor([1, 3])
     """
     check_tensor("searchsorted", sorted_sequence, "sorted_sequence")
     if side not in (None, "left", "right"):
@@ -192,6 +197,7 @@ def bucketize(
     """The index of the bucket each element falls in, between sorted 1-D `boundaries`. int64, or int32.
 
     >>> ingot.bucketize(ingot.tensor([2, 9]), ingot.tensor([1, 3, 5]))
+    tensor([1, 3])
     """
     check_tensor("bucketize", boundaries, "boundaries", 2)
     if boundaries.ndim != 1:
@@ -203,6 +209,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """Whether each of `elements` is among `test_elements`. A bool tensor of the shape of `elements`.
 
     >>> ingot.isin(ingot.tensor([1, 2]), ingot.tensor([2, 3]))
+    tensor([False,  True])
     """
     a, b = operands("isin", elements, test_elements)
     return _isin(a, b, bool(invert))
@@ -225,6 +232,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     Reads the values: the length is the largest plus one, at least `minlength`. RuntimeError for negatives or another rank.
 
         >>> ingot.bincount(ingot.tensor([0, 2, 2]))
+        tensor([1, 0, 2])
     """
     check_tensor("bincount", input)
     if input.dtype.kind not in "iu":
@@ -261,6 +269,7 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
     Floating dtypes only; elements outside are not counted. RuntimeError for bins <= 0 or max < min.
 
         >>> ingot.histc(ingot.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+        tensor([0., 2., 1., 0.])
     """
     check_tensor("histc", input)
     if input.dtype.kind != "f":
@@ -294,6 +303,8 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """`nonzero` with exactly `size` rows: cut, or filled up with `fill_value`. Reads the values.
 
     >>> ingot.nonzero_static(ingot.tensor([0, 3]), size=2)
+    tensor([[ 1],
+            [-1]])
     """
     from ingot.functions.join import cat
 

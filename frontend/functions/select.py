@@ -35,6 +35,7 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
     RuntimeError unless `condition` is a bool tensor.
 
         >>> ingot.where(ingot.tensor([True, False]), ingot.ones(2), 0.0)
+        tensor([1., 0.])
     """
     check_tensor("where", condition, "condition")
     if input is None and other is None:
@@ -59,6 +60,7 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     The result has the common dtype; NaN stays. RuntimeError when both bounds are None.
 
         >>> ingot.clamp(ingot.tensor([-1.0, 0.5, 2.0]), 0, 1)
+        tensor([0.0000, 0.5000, 1.0000])
     """
     check_tensor("clamp", input)
     if min is None and max is None:
@@ -117,6 +119,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
     """input + weight * (end - input), elementwise with broadcasting. One floating dtype (RuntimeError).
 
     >>> ingot.lerp(ingot.zeros(2), ingot.ones(2), 0.25)
+    tensor([0.2500, 0.2500])
     """
     check_tensor("lerp", input)
     check_tensor("lerp", end, "end", 2)
@@ -151,6 +154,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     """input + value * tensor1 * tensor2, with broadcasting and type promotion.
 
     >>> ingot.addcmul(ingot.zeros(2), ingot.ones(2), ingot.ones(2), value=0.5)
+    tensor([0.5000, 0.5000])
     """
     return emit_out(_addcmul(*_three("addcmul", input, tensor1, tensor2, value)), out)
 
@@ -164,6 +168,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     """input + value * tensor1 / tensor2, with broadcasting. Floating dtypes only (RuntimeError).
 
     >>> ingot.addcdiv(ingot.zeros(2), ingot.ones(2), ingot.full((2,), 4.0))
+    tensor([0.2500, 0.2500])
     """
     x, a, b, v = _three("addcdiv", input, tensor1, tensor2, value)
     if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
@@ -208,6 +213,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     """True when all elements are close, as `isclose` defines it. Reads the values.
 
     >>> ingot.allclose(ingot.ones(2), ingot.ones(2) + 1e-9)
+    True
     """
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
@@ -216,6 +222,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     """True when shapes and all elements are equal. Reads the values.
 
     >>> ingot.equal(ingot.ones(2), ingot.ones(2))
+    True
     """
     check_tensor("equal", input)
     check_tensor("equal", other, "other", 2)

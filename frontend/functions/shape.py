@@ -60,6 +60,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     RuntimeError when the number of elements differs.
 
         >>> ingot.reshape(ingot.arange(6), (2, -1)).shape
+        ingot.Size([2, 3])
     """
     check_tensor("reshape", input)
     dims = resolve_shape((shape,) if isinstance(shape, int) else tuple(shape), input.numel())
@@ -110,6 +111,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The dims from `start_dim` to `end_dim` as one. A view where strides allow. RuntimeError for start after end.
 
     >>> ingot.flatten(ingot.ones(2, 3, 4), 1).shape
+    ingot.Size([2, 12])
     """
     check_tensor("flatten", input)
     start, end = one_dim(start_dim, input.ndim), one_dim(end_dim, input.ndim)
@@ -127,6 +129,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dim `dim` as several dims of the given sizes, one of which may be -1. A view. RuntimeError where they do not multiply to it.
 
     >>> ingot.unflatten(ingot.ones(2, 6), 1, (2, 3)).shape
+    ingot.Size([2, 2, 3])
     """
     check_tensor("unflatten", input)
     axis = one_dim(dim, input.ndim)
@@ -146,6 +149,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without the dims of extent 1 (or those of `dim` that have it). A view.
 
     >>> ingot.squeeze(ingot.ones(1, 3, 1)).shape
+    ingot.Size([3])
     """
     check_tensor("squeeze", input)
     axes = dim_list(dim, input.ndim, all_if_empty=False)
@@ -157,6 +161,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a dim of extent 1 at `dim`. A view.
 
     >>> ingot.unsqueeze(ingot.ones(3), -1).shape
+    ingot.Size([3, 1])
     """
     check_tensor("unsqueeze", input)
     axis = one_dim(dim, input.ndim + 1)
@@ -168,6 +173,7 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     """The dims in another order. A view. RuntimeError unless `dims` names each once.
 
     >>> ingot.permute(ingot.ones(2, 3, 4), (2, 0, 1)).shape
+    ingot.Size([4, 2, 3])
     """
     check_tensor("permute", input)
     if len(dims) != input.ndim:
@@ -185,6 +191,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Dims `dim0` and `dim1` swapped. A view.
 
     >>> ingot.transpose(ingot.ones(2, 3), 0, 1).shape
+    ingot.Size([3, 2])
     """
     check_tensor("transpose", input)
     a, b = one_dim(dim0, input.ndim), one_dim(dim1, input.ndim)
@@ -216,6 +223,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     """The dims `source` moved to the places `destination`, the others in order. A view.
 
     >>> ingot.movedim(ingot.ones(2, 3, 4), 0, -1).shape
+    ingot.Size([3, 4, 2])
     """
     check_tensor("movedim", input)
     src = [source] if isinstance(source, int) else list(source)
@@ -275,6 +283,7 @@ def broadcast_shapes(*shapes: Sequence[int] | int) -> Any:
     """The common shape under broadcasting. RuntimeError if there is none.
 
     >>> ingot.broadcast_shapes((2, 1), (3,))
+    ingot.Size([2, 3])
     """
     from ingot._tensor import Size
     from ingot.ir.types import broadcast_shapes as common
@@ -286,6 +295,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """The `length` slices from `start` on along `dim`. A view. RuntimeError or IndexError beyond the extent.
 
     >>> ingot.narrow(ingot.arange(5), 0, 1, 3)
+    tensor([1, 2, 3])
     """
     check_tensor("narrow", input)
     if not input.ndim:
@@ -307,6 +317,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at `index` along `dim`, without that dim. A view. IndexError out of range.
 
     >>> ingot.select(ingot.eye(2), 0, 1)
+    tensor([0., 1.])
     """
     check_tensor("select", input)
     if not input.ndim:
@@ -331,6 +342,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     A view. RuntimeError for equal dims.
 
         >>> ingot.diagonal(ingot.eye(3))
+        tensor([1., 1., 1.])
     """
     check_tensor("diagonal", input)
     a, b = two_dims("diagonal", dim1, dim2, input.ndim)

@@ -26,6 +26,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     IndexError for a dim out of range.
 
         >>> ingot.sort(ingot.tensor([3, 1, 2])).indices
+        tensor([1, 2, 0])
     """
     check_tensor("sort", input)
     return emit_out(ValuesIndices(*_sort(input, one_dim(dim, input.ndim), bool(descending))), out)
@@ -35,6 +36,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     """The indices of `sort`.
 
     >>> ingot.argsort(ingot.tensor([3, 1, 2]))
+    tensor([1, 2, 0])
     """
     return sort(input, dim, descending).indices
 
@@ -52,6 +54,7 @@ def topk(
     RuntimeError when k is larger than the dim, or for bool.
 
         >>> ingot.topk(ingot.tensor([3.0, 1.0, 2.0]), 2).values
+        tensor([3., 2.])
     """
     check_tensor("topk", input)
     k = static_int(k, "k")
@@ -103,6 +106,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     """The lower median: of all elements, or (values, indices) along `dim`. NaN if any element is.
 
     >>> ingot.median(ingot.tensor([4.0, 1.0, 3.0, 2.0]))
+    tensor(2.)
     """
     return _median_of("median", input, dim, keepdim, False, out)
 
@@ -155,6 +159,7 @@ def quantile(
     float32 and float64.
 
         >>> ingot.quantile(ingot.tensor([0.0, 1.0, 2.0]), 0.25)
+        tensor(0.5000)
     """
     return _quantiles("quantile", input, q, dim, keepdim, interpolation, out)
 

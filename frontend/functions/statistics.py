@@ -18,6 +18,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: tuple | No
     IndexError for a dim out of range or of extent 0.
 
         >>> ingot.mode(ingot.tensor([2, 0, 2, 1])).values
+        tensor(2)
     """
     check_tensor("mode", input)
     axis = one_dim(dim, input.ndim)
@@ -56,6 +57,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     fweights: how often each observation counts (integers); aweights: how much it weighs. RuntimeError for other ranks and shapes.
 
         >>> ingot.cov(ingot.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]))
+        tensor([[ 1., -1.],
+                [-1.,  1.]])
     """
     check_tensor("cov", input)
     if input.ndim > 2:
@@ -103,6 +106,8 @@ def corrcoef(input: Tensor) -> Tensor:
     """The matrix of Pearson's correlation coefficients of the variables in the rows of `input`, in [-1, 1].
 
     >>> ingot.corrcoef(ingot.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
     """
     check_tensor("corrcoef", input)
     if input.ndim > 2:
@@ -131,6 +136,7 @@ def histogram(
     or their edges. `density`: the integral is 1. RuntimeError for integers, or edges that are not a vector.
 
         >>> ingot.histogram(ingot.tensor([1.0, 2.0, 1.0]), bins=4, range=(0.0, 3.0)).hist
+        tensor([0., 2., 1., 0.])
     """
     from ingot.functions.creation import linspace
     from ingot.functions.search import searchsorted

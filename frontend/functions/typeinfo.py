@@ -20,6 +20,7 @@ class finfo:
     """The limits of a floating dtype: bits, eps, max, min, tiny, smallest_normal, resolution. TypeError for others.
 
     >>> ingot.finfo(ingot.float32).eps
+    1.1920928955078125e-07
     """
 
     def __init__(self, dtype: DType | None = None):
@@ -46,6 +47,7 @@ class iinfo:
     """The limits of an integer dtype: bits, max, min. TypeError for others.
 
     >>> ingot.iinfo(ingot.int8).max
+    127
     """
 
     def __init__(self, dtype: DType):
@@ -95,6 +97,7 @@ def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype both convert to.
 
     >>> ingot.promote_types(ingot.int32, ingot.float16)
+    ingot.float16
     """
     return promote(type1, type2)
 
@@ -103,5 +106,6 @@ def result_type(tensor1: Any, tensor2: Any) -> DType:
     """The dtype of an operation on two Tensors or numbers: tensors with dims outrank 0-d tensors, and those outrank numbers.
 
     >>> ingot.result_type(ingot.ones(1, dtype=ingot.float16), 1.5)
+    ingot.float16
     """
     return common_dtype(tensor1, tensor2)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from ingot.composite import composite
 from ingot.functions.common import (
     Number,
@@ -15,6 +17,7 @@ from ingot.functions.common import (
     check_tensor,
     dtypes,
     emit_out,
+    example,
     float_dtype,
     refuse,
     scalar,
@@ -98,7 +101,8 @@ def _make(row: Unary) -> Callable[..., Tensor]:
         f"{row.doc}\n\n    Elementwise, of any shape; the result has the shape of `input`"
         + (" (integers and bools give the default float dtype)." if domain == "float" else " and its dtype.")
         + f"\n    RuntimeError for {'a dtype without it' if domain == 'float' else 'bool'}."
-        + f"\n\n        >>> ingot.{name}(ingot.tensor([0.5, 1.0]))\n    "
+        + "\n\n"
+        + example(f"ingot.{name}(ingot.tensor([0.5, 1.0]))", op, np.array([0.5, 1.0], np.float32), indent=" " * 8)
     )
     return function
 
@@ -115,6 +119,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     Same shape and dtype as `input`; integers are unchanged. RuntimeError for bool, or decimals with integers.
 
         >>> ingot.round(ingot.tensor([0.5, 1.5, 2.345]), decimals=2)
+        tensor([0.5000, 1.5000, 2.3400])
     """
     check_tensor("round", input)
     if input.dtype.kind == "b" or (decimals and input.dtype.kind != "f"):
@@ -146,6 +151,7 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-input, elementwise. RuntimeError for bool.
 
     >>> ingot.neg(ingot.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
     """
     check_tensor("neg", input)
     if input.dtype.kind == "b":
@@ -171,6 +177,7 @@ def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-1, 0 or 1 by the sign of each element, in the dtype of `input`; bools are their own sign.
 
     >>> ingot.sign(ingot.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
     """
     check_tensor("sign", input)
     return emit_out(_copy(input) if input.dtype.kind == "b" else apply("sign", input), out)
@@ -198,6 +205,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * input, elementwise (bools as int64).
 
     >>> ingot.square(ingot.tensor([2.0, -3.0]))
+    tensor([4., 9.])
     """
     check_tensor("square", input)
     x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
@@ -216,6 +224,7 @@ def relu(input: Tensor) -> Tensor:
     """max(input, 0), elementwise; NaN stays NaN, and the gradient at 0 is 0. RuntimeError for bool.
 
     >>> ingot.relu(ingot.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
     """
     check_tensor("relu", input)
     if input.dtype.kind == "b":
@@ -234,7 +243,9 @@ def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., 
         return apply(op, input) if input.dtype.kind == "f" else apply(of_integers, input, input)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{doc} A bool tensor of the shape of `input`.\n\n    >>> ingot.{name}(ingot.tensor([1.0, float('nan')]))\n    "
+    function.__doc__ = f"{doc} A bool tensor of the shape of `input`.\n\n" + example(
+        f"ingot.{name}(ingot.tensor([1.0, float('nan')]))", op, np.array([1.0, math.nan], np.float32)
+    )
     return function
 
 
@@ -266,6 +277,7 @@ def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where an element is 0 or False. A bool tensor.
 
     >>> ingot.logical_not(ingot.tensor([0, 3]))
+    tensor([ True, False])
     """
     check_tensor("logical_not", input)
     return emit_out(apply("logical_not", input) if input.dtype.kind == "b" else input == 0, out)
@@ -275,6 +287,7 @@ def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Each bit inverted; for bools, logical not. RuntimeError for floating dtypes.
 
     >>> ~ingot.tensor([0, 5])
+    tensor([-1, -6])
     """
     check_tensor("bitwise_not", input)
     if input.dtype.kind == "f":
@@ -312,6 +325,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     """log(x / (1 - x)); with `eps`, x is first clamped to [eps, 1 - eps]. Integers give the default float dtype.
 
     >>> ingot.logit(ingot.tensor([0.25, 0.5]))
+    tensor([-1.0986,  0.0000])
     """
     check_tensor("logit", input)
     return emit_out(_logit(cast(input, float_dtype(input.dtype)), None if eps is None else float(eps)), out)
@@ -334,6 +348,7 @@ def nan_to_num(
     Same shape and dtype; integers are unchanged.
 
         >>> ingot.nan_to_num(ingot.tensor([float("nan"), float("inf"), 1.0]))
+        tensor([0.0000e+00, 3.4028e+38, 1.0000e+00])
     """
     check_tensor("nan_to_num", input)
     if input.dtype.kind != "f":
@@ -356,6 +371,7 @@ def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of erf on (-1, 1); infinite at the ends, NaN outside. Integers give the default float dtype.
 
     >>> ingot.erfinv(ingot.tensor([0.0, 0.5]))
+    tensor([0.0000, 0.4769])
     """
     check_tensor("erfinv", input)
     return emit_out(_erfinv(cast(input, float_dtype(input.dtype))), out)

@@ -50,6 +50,7 @@ def hann_window(
     """0.5 - 0.5 cos(2 pi k / N), N the length (periodic) or the length less one. RuntimeError for a negative length.
 
     >>> ingot.hann_window(4)
+    tensor([0.0000, 0.5000, 1.0000, 0.5000])
     """
     return _window("hann_window", window_length, periodic, "cosine", (0.5, -0.5), dtype, device, requires_grad)
 

@@ -22,7 +22,10 @@ def _sharing(cls: type, data: Tensor) -> Any:
 class Parameter(Tensor):
     """A tensor that is learned: assigned to a Module it becomes part of `parameters()`. It shares memory with `data`.
 
-    >>> self.scale = ingot.nn.Parameter(ingot.ones(3))
+    >>> module = nn.Module()
+    >>> module.scale = nn.Parameter(ingot.ones(3))
+    >>> [name for name, p in module.named_parameters()]
+    ['scale']
     """
 
     __slots__ = ()

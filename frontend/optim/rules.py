@@ -105,7 +105,7 @@ class Adam(RuleOptimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay.
 
-    >>> optimizer = ingot.optim.AdamW(model.parameters(), lr=3e-4)
+    >>> optimizer = ingot.optim.AdamW(nn.Linear(3, 2).parameters(), lr=3e-4)
     """
 
     def __init__(

@@ -24,7 +24,11 @@ def checkpoint(
     With `preserve_rng_state` the second call draws the same random numbers. `use_reentrant` is accepted, both of its ways are this
     one. Inside a compiled function nothing is computed twice: the compiler plans the memory.
 
-    >>> h = checkpoint(block, h, use_reentrant=False)
+    >>> from ingot.utils.checkpoint import checkpoint
+    >>> x = ingot.ones(3, requires_grad=True)
+    >>> checkpoint(lambda x: ingot.exp(x).tanh(), x, use_reentrant=False).sum().backward()
+    >>> x.grad.shape
+    ingot.Size([3])
     """
     if not callable(function):
         raise TypeError(f"checkpoint expects a function, but got {type(function).__name__}")

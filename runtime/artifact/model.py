@@ -26,9 +26,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     ArtifactError with the reason in one line for a file that is damaged, foreign, too new or for another CPU;
     OSError where it cannot be read.
 
-    >>> model = load("digits.ingot")
-    >>> model(np.zeros((1, 1, 8, 8), np.float32)).shape
-    (1, 10)
+    >>> ingot.export(nn.Linear(4, 2), ingot.zeros(1, 4), "linear.ingot")
+    >>> model = load("linear.ingot")
+    >>> model(np.zeros((1, 4), np.float32)).shape
+    (1, 2)
     """
     with Container(path) as container:
         return Model(container)
@@ -94,8 +95,9 @@ class Model:
     def signature(self) -> str:
         """Inputs and outputs as text.
 
-        >>> model.signature
-        '(x: float32[1, 784]) -> (out: float32[1, 10])'
+        >>> ingot.export(nn.Linear(4, 2), ingot.zeros(1, 4), "linear.ingot")
+        >>> load("linear.ingot").signature
+        '(input: float32[1, 4]) -> (output: float32[1, 2])'
         """
         return self._manifest.signature
 

@@ -204,7 +204,7 @@ class Policy(NamedTuple):
         signature: what stands in KEY.sig, None where there is none. Use this very `data` afterwards and never the file
         again. Under `own` everything passes: there the file is what is checked (see `open_checked`), not its bytes.
 
-        >>> trust.policy().check(key, data, signature)
+        >>> policy().check("ab12", b"the file")
         """
         if not self.by_content:
             return

@@ -141,7 +141,9 @@ def embedding_bag(
     the last bag ends. Entries that are `padding_idx` count in no bag; an empty bag gives zeros. `per_sample_weights` scale the
     rows (mode="sum" only). ValueError for other shapes. Gradients are dense, whatever `sparse` says.
 
-    >>> F.embedding_bag(ingot.tensor([1, 2, 4]), weight, ingot.tensor([0, 2]), mode="sum")
+    >>> F.embedding_bag(ingot.tensor([1, 2, 4]), ingot.eye(5), ingot.tensor([0, 2]), mode="sum")
+    tensor([[0., 1., 1., 0., 0.],
+            [0., 0., 0., 0., 1.]])
     """
     if mode not in ("sum", "mean", "max"):
         raise ValueError(f"mode has to be one of sum, mean or max, not {mode!r}")

@@ -65,7 +65,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     pad that does not fit the input.
 
     >>> F.pad(ingot.ones(2, 3), (1, 1)).shape
-    (2, 5)
+    ingot.Size([2, 5])
     """
     amounts = [int(p) for p in pad]
     if len(amounts) % 2:

@@ -95,6 +95,11 @@ class Sequential(_Numbered):
     """Modules applied one after the other; made from modules or from one OrderedDict of named modules.
 
     >>> ingot.nn.Sequential(ingot.nn.Linear(4, 8), ingot.nn.ReLU(), ingot.nn.Linear(8, 2))
+    Sequential(
+      (0): Linear(in_features=4, out_features=8, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=8, out_features=2, bias=True)
+    )
     """
 
     def __init__(self, *args: Any):

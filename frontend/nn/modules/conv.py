@@ -124,7 +124,7 @@ class Conv2d(_Forward):
     """Cross-correlation of (N, C, H, W) or (C, H, W).
 
     >>> ingot.nn.Conv2d(3, 8, 3, padding=1)(ingot.randn(2, 3, 32, 32)).shape
-    (2, 8, 32, 32)
+    ingot.Size([2, 8, 32, 32])
     """
 
     dims = 2

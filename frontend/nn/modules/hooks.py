@@ -18,7 +18,10 @@ _ids = itertools.count()
 class RemovableHandle:
     """What `register_*_hook` returns: `remove()` takes the hook off again; also a context manager.
 
-    >>> handle = layer.register_forward_hook(print)
+    >>> layer = nn.Linear(2, 3)
+    >>> handle = layer.register_forward_hook(lambda module, args, output: print(output.shape))
+    >>> y = layer(ingot.ones(1, 2))
+    ingot.Size([1, 3])
     >>> handle.remove()
     """
 

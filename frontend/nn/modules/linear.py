@@ -31,7 +31,7 @@ class Linear(Module):
     """y = x @ weight.T + bias; input (..., in_features), output (..., out_features).
 
     >>> ingot.nn.Linear(20, 30)(ingot.randn(128, 20)).shape
-    (128, 30)
+    ingot.Size([128, 30])
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):

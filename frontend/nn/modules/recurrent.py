@@ -194,7 +194,7 @@ class LSTM(RNNBase):
 
     >>> out, (h, c) = ingot.nn.LSTM(10, 20)(ingot.randn(5, 3, 10))
     >>> out.shape
-    (5, 3, 20)
+    ingot.Size([5, 3, 20])
     """
 
     def __init__(self, input_size: int, hidden_size: int, *args: Any, **kwargs: Any):

@@ -42,7 +42,9 @@ def weight_norm(module: Module, name: str = "weight", dim: int = 0) -> Module:
 
     The norm is that of each slice along `dim`, of the whole for None. ValueError where there is no such parameter.
 
-        >>> ingot.nn.utils.parametrizations.weight_norm(ingot.nn.Linear(20, 40))
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(20, 40))
+        >>> [(name, tuple(p.shape)) for name, p in layer.named_parameters()]
+        [('bias', (40,)), ('parametrizations.weight.original0', (40, 1)), ('parametrizations.weight.original1', (40, 20))]
     """
     return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 

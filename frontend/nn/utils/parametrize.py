@@ -96,7 +96,12 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
     for the same name is applied after it. ValueError where there is no such parameter, or for another shape or dtype (unless
     `unsafe`).
 
-        >>> register_parametrization(ingot.nn.Linear(3, 3), "weight", Symmetric())
+        >>> class Symmetric(nn.Module):
+        ...     def forward(self, w):
+        ...         return w.triu() + w.triu(1).T
+        >>> layer = nn.utils.parametrize.register_parametrization(nn.Linear(3, 3), "weight", Symmetric())
+        >>> ingot.equal(layer.weight, layer.weight.T)
+        True
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):

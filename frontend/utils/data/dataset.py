@@ -38,7 +38,9 @@ class IterableDataset(Dataset[T], Iterable[T]):
 class TensorDataset(Dataset):
     """Samples are tuples of the tensors' rows. ValueError if the tensors differ in their first dim.
 
-    >>> TensorDataset(x, y)[0]  # (x[0], y[0])
+    >>> from ingot.utils.data import TensorDataset
+    >>> TensorDataset(ingot.eye(2), ingot.tensor([5, 6]))[0]
+    (tensor([1., 0.]), tensor(5))
     """
 
     def __init__(self, *tensors: Any):

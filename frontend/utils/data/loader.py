@@ -30,8 +30,12 @@ class DataLoader(Generic[T]):
     ahead each, and come in the same order as without. An exception in a worker is raised here with the worker's
     traceback; a worker that dies raises RuntimeError; with `timeout` > 0 so does a batch that takes longer.
 
-    >>> for x, y in DataLoader(TensorDataset(xs, ys), batch_size=64, shuffle=True):
-    ...     train_step(x, y)
+    >>> from ingot.utils.data import DataLoader, TensorDataset
+    >>> for x, y in DataLoader(TensorDataset(ingot.ones(5, 3), ingot.arange(5)), batch_size=2):
+    ...     print(x.shape, y)
+    ingot.Size([2, 3]) tensor([0, 1])
+    ingot.Size([2, 3]) tensor([2, 3])
+    ingot.Size([1, 3]) tensor([4])
     """
 
     def __init__(
