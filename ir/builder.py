@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ingot.ir.graph import Const, Graph, Location, Node, Value
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.types import TensorType, tensor_type
 
-__all__ = ["Builder", "Expr", "emit"]
+__all__ = ["Builder", "Expr", "emit", "op_graph"]
 
 
 class Builder:
@@ -182,3 +183,9 @@ def emit(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     return Expr(first.builder, out[0]) if len(out) == 1 else tuple(Expr(first.builder, v) for v in out)
 
 
+@lru_cache(maxsize=4096)
+def op_graph(op: Op, attrs: tuple[Any, ...], in_types: tuple[TensorType, ...]) -> Graph:
+    """The graph that holds one op, `attrs` in declared order. Remembered."""
+    b = Builder(op.name)
+    ins = tuple(b.input(t) for t in in_types)
+    return b.freeze(b.emit(op, ins, attrs))

@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from ingot.ir.autodiff import Backward
+    from ingot.ir.transforms.vjp import Backward
 
 Edge = tuple["Node", int]
 Pair = tuple[Array, Edge | None]  # a value and where its gradient goes
@@ -79,7 +79,7 @@ class Signature:
         if key not in self._backward:
             found: Any = None
             if any(t.dtype.kind == "f" for t in self.out_types):
-                from ingot.ir.autodiff import op_vjp
+                from ingot.ir.transforms.vjp import op_vjp
 
                 try:
                     found = op_vjp(self.op, self.attrs, self.in_types, wrt, cts)

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ingot.ir import autodiff, interpret
+from ingot.ir import interpret
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import f32, i64
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import declare
 from ingot.ir.ops.samples import case
+from ingot.ir.transforms.replay import live_nodes
+from ingot.ir.transforms.vjp import vjp
 from ingot.ir.types import Dim, ShapeError, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
@@ -76,7 +78,7 @@ def _scan_vjp(
     types = body.in_types
     y_cts = [i for i in range(n_carry, len(outs)) if cts[i] is not None]
     wrt = tuple(map(_is_float, types))
-    back = autodiff.vjp(body, wrt, tuple(_is_float(t) if i < n_carry else i in y_cts for i, t in enumerate(body.out_types)))
+    back = vjp(body, wrt, tuple(_is_float(t) if i < n_carry else i in y_cts for i, t in enumerate(body.out_types)))
 
     b = Builder(f"{body.name}_step_vjp")
     floats = [i for i in range(n_const, first_x) if wrt[i]]  # carries with a cotangent
@@ -97,7 +99,7 @@ def _scan_vjp(
     new_cts = [grads[i] if i in grads else b.expr(ct_carries[i]).full(0).value for i in floats]
     new_sums = [(b.expr(sums[i]) + b.expr(grads[i])).value for i in summed]
     results = (*new_cts, *new_sums, *(grads[i] for i in emitted))
-    nodes = autodiff.live_nodes(b.nodes, results)
+    nodes = live_nodes(b.nodes, results)
 
     # hand the step only what it reads; stack only the carries that it reads
     read = {v for n in nodes for v in n.inputs} | set(results)
@@ -130,7 +132,7 @@ def _carries_of(
     if not which:
         return ()
     outputs = body.outputs[:n_carry] + tuple(body.inputs[i] for i in which)
-    nodes = autodiff.live_nodes(body.nodes, outputs)
+    nodes = live_nodes(body.nodes, outputs)
     keeping = Graph(f"{body.name}_carries", body.inputs, nodes, outputs, input_names=body.input_names)
     out = OPS["scan"](*ins, body=keeping, n_const=n_const, n_carry=n_carry, length=length, reverse=reverse)
     return out[n_carry:]
@@ -145,7 +147,7 @@ def _call_infer(types: tuple[TensorType, ...], graph: Graph) -> tuple[TensorType
 
 
 def _call_vjp(cts: Sequence[Expr | None], ins: Exprs, outs: Exprs, graph: Graph) -> list[Expr | None]:
-    back = autodiff.vjp(graph, tuple(_is_float(x.type) for x in ins), tuple(c is not None for c in cts))
+    back = vjp(graph, tuple(_is_float(x.type) for x in ins), tuple(c is not None for c in cts))
     given = [ins[i] for i in back.reads_inputs] + [outs[i] for i in back.reads_outputs] + [c for c in cts if c is not None]
     b = ins[0].builder
     grads: list[Expr | None] = [None] * len(ins)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from lower.support import arrays_for, build, check, compare, run_compiled, run_loops
 
-from ingot.ir import autodiff
 from ingot.ir import dtypes as D
 from ingot.ir.builder import Builder
 from ingot.ir.lower import lower
 from ingot.ir.op import OPS as O
+from ingot.ir.transforms.vjp import vjp
 from ingot.ir.types import tensor_type
 from ingot.runtime.executable import CheckError
 
@@ -138,7 +138,7 @@ DIFFERENTIATED = (
 def test_backward(name: str) -> None:
     graph = build(*CASES[name])
     wrt = tuple(t.dtype.kind == "f" for t in graph.in_types)
-    check(autodiff.vjp(graph, wrt, (True,) * len(graph.outputs)).graph, scale=10)
+    check(vjp(graph, wrt, (True,) * len(graph.outputs)).graph, scale=10)
 
 
 def lstm(reverse: bool, steps: int = 7, batch: int = 5, hidden: int = 16):
@@ -161,7 +161,7 @@ def lstm(reverse: bool, steps: int = 7, batch: int = 5, hidden: int = 16):
 def test_scan(reverse: bool) -> None:
     graph = lstm(reverse)
     check(graph)
-    check(autodiff.vjp(graph, (True,) * 4, (True,) * 3).graph, scale=10)
+    check(vjp(graph, (True,) * 4, (True,) * 3).graph, scale=10)
 
 
 def test_a_loop_packs_its_weights_once() -> None:

@@ -1,4 +1,4 @@
-"""Derivatives of graphs by finite differences, and running what ir/autodiff.py builds."""
+"""Derivatives of graphs by finite differences, and running what ir/transforms builds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ingot.ir import autodiff
 from ingot.ir.graph import Graph
 from ingot.ir.interpret import run
+from ingot.ir.transforms.jvp import jvp
+from ingot.ir.transforms.vjp import vjp
 
 
 def floating(arrays: Sequence[np.ndarray]) -> tuple[bool, ...]:
@@ -18,7 +19,7 @@ def floating(arrays: Sequence[np.ndarray]) -> tuple[bool, ...]:
 
 def run_vjp(graph: Graph, arrays: Sequence[np.ndarray], cts: Sequence[np.ndarray | None]) -> dict[int, np.ndarray]:
     """Gradients by input, for every float input that gets one. `cts`: one per output, None where there is none."""
-    back = autodiff.vjp(graph, floating(arrays), tuple(c is not None for c in cts))
+    back = vjp(graph, floating(arrays), tuple(c is not None for c in cts))
     outs = run(graph, arrays)
     given = [arrays[i] for i in back.reads_inputs] + [outs[i] for i in back.reads_outputs] + [c for c in cts if c is not None]
     return dict(zip(back.grads, run(back.graph, given)))
@@ -26,7 +27,7 @@ def run_vjp(graph: Graph, arrays: Sequence[np.ndarray], cts: Sequence[np.ndarray
 
 def run_jvp(graph: Graph, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None]) -> dict[int, np.ndarray]:
     """Tangents by output, for the outputs that depend on an input with a tangent."""
-    push = autodiff.jvp(graph, tuple(t is not None for t in tangents))
+    push = jvp(graph, tuple(t is not None for t in tangents))
     results = run(push.graph, [*arrays, *(t for t in tangents if t is not None)])
     return dict(zip(push.tangents, results[len(graph.outputs) :]))
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingot.ir.autodiff import op_graph, vjp
+from ingot.ir.builder import op_graph
 from ingot.ir.interpret import run
 from ingot.ir.op import LATER, NO_GRAD, OPS, infer
 from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.parse import parse
+from ingot.ir.transforms.vjp import vjp
 
 ALL_OPS = sorted(OPS)
 
-# Rules that are owed. A JVP that is owed comes from the VJP meanwhile (ir/autodiff.py), so only speed is missing there.
+# Rules that are owed. A JVP that is owed comes from the VJP meanwhile (ir/transforms/jvp.py), so only speed is missing there.
 LATER_VJP: set[str] = set()
 LATER_JVP = {"cumprod", "index_put", "reduce_max", "reduce_min", "reduce_prod", "scan", "scatter", "call"}
 LATER_BATCH = {

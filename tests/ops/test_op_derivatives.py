@@ -1,4 +1,4 @@
-"""VJPs and JVPs against finite differences in float64, and what ir/autodiff.py promises about backward graphs."""
+"""VJPs and JVPs against finite differences in float64, and what ir/transforms/vjp.py promises about backward graphs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from finite_differences import check_derivatives, draw_like, floating, run_jvp, run_vjp
 
-from ingot.ir import autodiff
-from ingot.ir.autodiff import op_graph
-from ingot.ir.builder import Builder
+from ingot.ir.builder import Builder, op_graph
 from ingot.ir.dtypes import f32, f64, i64
 from ingot.ir.graph import Graph
 from ingot.ir.interpret import run
 from ingot.ir.op import LATER, NO_GRAD, OPS
 from ingot.ir.ops.samples import cases, grad_cases, types_of
+from ingot.ir.transforms.jvp import jvp
+from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import tensor_type
 
 DIFFERENTIABLE = sorted(n for n, op in OPS.items() if callable(op.vjp))
@@ -36,7 +36,7 @@ def backward_as_graph(graph: Graph, arrays: list[np.ndarray]) -> Graph:
     """(forward inputs, cotangents) -> gradients, as one graph."""
     wrt = floating(arrays)
     cts = tuple(t.dtype.kind == "f" for t in graph.out_types)
-    back = autodiff.vjp(graph, wrt, cts)
+    back = vjp(graph, wrt, cts)
     b = Builder(f"{graph.name}_backward")
     ins = [b.input(t) for t in graph.in_types]
     seeds = [b.input(t) for t, c in zip(graph.out_types, cts) if c]
@@ -83,17 +83,17 @@ def test_gradients_keep_dtypes_and_shapes(name):
 # -- what a backward graph reads -------------------------------------------------------------------------------------
 
 
-def back_of(name: str, *types: object, wrt: tuple[bool, ...] | None = None, **attrs: object) -> autodiff.Backward:
+def back_of(name: str, *types: object, wrt: tuple[bool, ...] | None = None, **attrs: object) -> Backward:
     op = OPS[name]
     outs = op.infer(types, *op.attr_tuple(attrs))
-    return autodiff.op_vjp(op, op.attr_tuple(attrs), types, wrt or (True,) * len(types), (True,) * len(outs))
+    return op_vjp(op, op.attr_tuple(attrs), types, wrt or (True,) * len(types), (True,) * len(outs))
 
 
 X = tensor_type(f32, (2, 3))
 
 
 def test_only_what_is_read_is_listed():
-    def reads(b: autodiff.Backward) -> tuple:
+    def reads(b: Backward) -> tuple:
         return b.reads_inputs, b.reads_outputs, b.grads
 
     assert reads(back_of("tanh", X)) == ((), (0,), (0,))
@@ -132,10 +132,10 @@ def draw(graph: Graph, seed: int = 0) -> list[np.ndarray]:
 def test_graph_derivatives():
     graph = chain()
     check_derivatives(graph, draw(graph), np.random.default_rng(1))
-    back = autodiff.vjp(graph, (True, True, True, True), (True, False))
+    back = vjp(graph, (True, True, True, True), (True, False))
     assert back.grads == (0, 1, 2)  # nothing reaches `unused`
     assert back.reads_inputs == (0, 1) and back.reads_outputs == (0,)  # tanh's output is saved, so nothing is computed again
-    assert autodiff.vjp(graph, (True, True, True, True), (True, False)) is back
+    assert vjp(graph, (True, True, True, True), (True, False)) is back
     assert not any(n.op.name == "dot" and n.inputs == back.graph.inputs[:2] for n in back.graph.nodes)
 
 
@@ -143,7 +143,7 @@ def test_intermediates_are_computed_again_from_inputs():
     b = Builder("f")
     x = b.expr(b.input(tensor_type(f64, (3,))))
     graph = b.freeze((OPS["sin"](OPS["exp"](x)).value,))
-    back = autodiff.vjp(graph, (True,), (True,))
+    back = vjp(graph, (True,), (True,))
     assert back.reads_inputs == (0,) and back.reads_outputs == ()
     assert [n.op.name for n in back.graph.nodes] == ["exp", "cos", "mul", "mul"]
     check_derivatives(graph, draw(graph), np.random.default_rng(2))
@@ -157,8 +157,8 @@ def test_calls_are_differentiated_through():
     graph = b.freeze(((b.expr(h) * b.expr(h)).value, total))
     check_derivatives(graph, draw(graph), np.random.default_rng(3))
     arrays = draw(inner)
-    direct = autodiff.vjp(inner, (True,) * 4, (True, True))
-    assert autodiff.op_vjp(OPS["call"], (inner,), inner.in_types, (True,) * 4, (True, True)) is direct
+    direct = vjp(inner, (True,) * 4, (True, True))
+    assert op_vjp(OPS["call"], (inner,), inner.in_types, (True,) * 4, (True, True)) is direct
     outs = run(inner, arrays)
     cts = draw_like(np.random.default_rng(0), outs)
     by_op = run_vjp(op_graph(OPS["call"], (inner,), inner.in_types), arrays, cts)
@@ -183,18 +183,18 @@ def test_scan_stacks_only_what_its_body_reads():
     c, x = b.expr(b.input(tensor_type(f64, (2,)))), b.expr(b.input(tensor_type(f64, (2,))))
     body = b.freeze(((c * 0.5 + x).value,))
     types = (tensor_type(f64, (2,)), tensor_type(f64, (5, 2)))
-    back = autodiff.op_vjp(OPS["scan"], (body, 0, 1, 5, False), types, (True, True), (True,))
+    back = op_vjp(OPS["scan"], (body, 0, 1, 5, False), types, (True, True), (True,))
     assert back.reads_inputs == () and [n.op.name for n in back.graph.nodes if n.op.name == "scan"] == ["scan"]
 
 
 def test_masks_and_missing_derivatives_are_named():
     graph = chain()
     with pytest.raises(ValueError, match="4 inputs and 2 outputs, got 1 wrt and 2 cts"):
-        autodiff.vjp(graph, (True,), (True, True))
+        vjp(graph, (True,), (True, True))
     with pytest.raises(ValueError, match="4 inputs, got 1 tangents"):
-        autodiff.jvp(graph, (True,))
+        jvp(graph, (True,))
     with pytest.raises(RuntimeError, match="the derivative of owed is not implemented"):
-        autodiff.op_vjp(dataclasses.replace(OPS["tanh"], name="owed", vjp=LATER), (), (X,), (True,), (True,))
+        op_vjp(dataclasses.replace(OPS["tanh"], name="owed", vjp=LATER), (), (X,), (True,), (True,))
 
 
 # -- conventions at kinks, as in torch -------------------------------------------------------------------------------

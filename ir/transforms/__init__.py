@@ -1,0 +1,4 @@
+"""Transforms: functions of graphs that give other graphs, from the ops' own rules.
+
+`vjp.py` the backward graph, `jvp.py` the pushforward; `replay.py` what they share. Each remembers its results.
+"""
