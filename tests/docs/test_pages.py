@@ -1,0 +1,89 @@
+"""README.md and docs/*.md hold: their Python runs, page by page in order, and every `ingot …` in them is a command line that parses."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ingot.runtime.cli import parser
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+APPLIED = {"add-an-op.md"}  # its Python is written into files, not run: tests/ops does that
+
+
+def _python(page: str) -> str:
+    """All Python of a page, each line where it stands in the page."""
+    text = PAGES[page]
+    out = [""] * text.count("\n")
+    for block in FENCE.finditer(text):
+        if block[1] == "python":
+            first = text.count("\n", 0, block.start(2))
+            out[first : first + block[2].count("\n")] = block[2].splitlines()
+    return "\n".join(out)
+
+
+def _blocks(text: str) -> str:
+    """What is set as code in blocks: fenced, or indented after an empty line; not Python."""
+    fenced = [m[2] for m in FENCE.finditer(text) if m[1] != "python"]
+    rest = FENCE.sub("", text)
+    indented = [m[0] for m in re.finditer(r"(?<=\n\n)(?:    .*\n|\n(?=    ))+", rest)]
+    return "\n".join(line.removeprefix("    ") for block in (*fenced, *indented) for line in block.splitlines())
+
+
+def _commands(code: str) -> list[list[str]]:
+    """The words after `ingot` of each command line in shell code; a redirection ends one."""
+    found = []
+    for line in code.replace("\\\n", " ").splitlines():
+        if not re.search(r"\bingot [a-z]", line):
+            continue
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, "&&"]:
+            if word[0] in "&|;<>":
+                if "ingot" in words[:-1] and "pip" not in words:
+                    found.append(words[words.index("ingot") + 1 :])
+                words = []
+            else:
+                words.append(word)
+    return found
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p not in APPLIED and "```python" in PAGES[p]])
+def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(_python(page), page, "exec"), {"__name__": "__main__"})
+
+
+COMMANDS = [(page, words) for page, text in PAGES.items() for words in _commands(_blocks(text))]
+
+
+@pytest.mark.parametrize("page, words", COMMANDS, ids=lambda x: x if isinstance(x, str) else " ".join(x))
+def test_command_lines_parse(page: str, words: list[str]) -> None:
+    assert parser().parse_args(words).run is not None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_text_are_there(page: str) -> None:
+    """`ingot cache verify --deep` in a sentence: the verb and the options exist, whatever else is left out."""
+    for span in re.findall(r"`ingot ([^`\n]+)`", FENCE.sub("", PAGES[page])):
+        words = span.split()
+        at: argparse.ArgumentParser | None = parser()
+        while at is not None and words:
+            groups = [a for a in at._actions if isinstance(a, argparse._SubParsersAction)]
+            if not groups or not re.fullmatch("[a-z]+", words[0]):
+                break
+            assert words[0] in groups[0].choices, f"{page}: `ingot {span}`"
+            at = groups[0].choices[words.pop(0)]
+        known = {s for a in at._actions for s in a.option_strings}
+        assert {w for w in words if w.startswith("--")} <= known, f"{page}: `ingot {span}`"
+
+
+def test_something_is_seen() -> None:
+    assert len(COMMANDS) > 30 and "export" in _python("artifact.md") and "compile" in _python("README.md")
