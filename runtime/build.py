@@ -39,7 +39,7 @@ def build(graph: Graph, level: Level, times: dict[str, float] | None = None) -> 
         from ingot.backends import cpu
         from ingot.ir.lower import lower
     with log.timed("lower", times):
-        program = lower(_numbered(graph), lanes=level.lanes(32))
+        program = lower(_numbered(graph), level.machine)
     observe.after_lowering(program)
     with log.timed("codegen", times):
         built = cpu.build(program, level)

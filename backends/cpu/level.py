@@ -9,6 +9,8 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
+from ingot.ir.machine import Machine
+
 __all__ = ["Level", "LEVELS", "host_level", "host_features", "at_most"]
 
 
@@ -34,6 +36,12 @@ class Level:
     def lanes(self, bits: int) -> int:
         """How many elements of `bits` one vector register holds."""
         return self.vector_bytes * 8 // bits
+
+    @property
+    def machine(self) -> Machine:
+        """What schedules may know of this target."""
+        registers = 32 if self.vector_bytes == 64 or not self.is_x86 else 16
+        return Machine(self.vector_bytes, registers, tile_unit="amx" if "amx-tile" in self.features else "")
 
 
 _X86 = "x86_64-unknown-linux-gnu"

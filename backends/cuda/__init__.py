@@ -1,8 +1,8 @@
 """PTX for NVIDIA GPUs, from the loop IR that the CPU's code comes from too. Building needs no GPU and no CUDA.
 
-    from ingot.backends.cuda import geometry, ptx, schedule
-    program = schedule(lower(graph, lanes=32))      # kernels of blocks and threads
-    text = ptx(program, "sm_90")                    # one module; `geometry` says how to launch each kernel
+    from ingot.backends.cuda import TARGETS, geometry, ptx, schedule
+    program = schedule(lower(graph, TARGETS["sm_90"].machine))      # kernels of blocks and threads
+    text = ptx(program, "sm_90")                                    # one module; `geometry` says how to launch each kernel
 """
 
 from __future__ import annotations

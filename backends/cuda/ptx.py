@@ -22,6 +22,7 @@ from ingot.backends.cuda.schedule import geometry
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Stmt
 from ingot.ir.loop.program import Program
+from ingot.ir.machine import Machine
 
 __all__ = ["TARGETS", "Target", "ptx", "llvm_text"]
 
@@ -33,13 +34,19 @@ class Target:
     """A generation of GPUs, by the name that PTX gives it."""
 
     name: str
+    machine: Machine
     has_fma: bool = True
     has_f16: bool = True
     is_gpu: bool = True
     is_x86: bool = False
 
 
-TARGETS = {name: Target(name) for name in ("sm_80", "sm_90")}
+def _machine_of(shared_kib: int, tensor_cores: int) -> Machine:
+    shared = shared_kib << 10
+    return Machine(128, warp=32, block_threads=1024, shared_bytes=shared, thread_registers=255, tensor_cores=tensor_cores)
+
+
+TARGETS = {t.name: t for t in (Target("sm_80", _machine_of(163, 3)), Target("sm_90", _machine_of(227, 4)))}
 
 
 class _Emitter(FunctionEmitter):
@@ -119,7 +126,7 @@ def _machine(name: str) -> Any:
 def ptx(program: Program, target: str) -> str:
     """The PTX of a scheduled program's kernels, one module. `target`: "sm_80" or "sm_90"; ValueError for others.
 
-    text = ptx(schedule(lower(graph, lanes=32)), "sm_90")
+    text = ptx(schedule(lower(graph, TARGETS["sm_90"].machine)), "sm_90")
     """
     import llvmlite.binding as llvm
 

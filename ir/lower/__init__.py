@@ -1,8 +1,8 @@
 """From a tensor graph to a program: simplify, fuse, write kernels, give them the same names where they are equal, plan memory.
 
-    program = lower(graph)          # ir.loop.program.Program, for any backend
+    program = lower(graph, machine)          # ir.loop.program.Program, for any backend
 
-`lanes` is all that a schedule knows of the target: how many f32 one vector register holds.
+All that schedules know of the target is `machine` (ir/machine.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ingot.ir.lower.parametrise import parametrise
 from ingot.ir.lower.plan import ALIGN, Arena
 from ingot.ir.lower.products import absorb_transposes, swap_products
 from ingot.ir.lower.special import SPECIAL_RULES, Special
+from ingot.ir.machine import Machine
 from ingot.ir.passes import SIMPLIFY
 from ingot.ir.types import TensorType
 
@@ -29,11 +30,11 @@ __all__ = ["lower"]
 PASSES = (*SIMPLIFY, swap_products, absorb_transposes)
 
 
-def lower(graph: Graph, lanes: int = 16) -> Program:
+def lower(graph: Graph, machine: Machine) -> Program:
     """The program of a graph whose dims are all integers. Argument slots: inputs, then outputs."""
     for p in PASSES:
         graph = p(graph)
-    shared = _Shared(lanes)
+    shared = _Shared(machine)
     _, steps, arena, aliases = _lower(graph, shared)
     return Program(
         graph.name, graph.in_types, graph.out_types, graph.scalars, shared.kernels, tuple(steps), arena, aliases, shared.checks
@@ -43,8 +44,8 @@ def lower(graph: Graph, lanes: int = 16) -> Program:
 class _Shared:
     """What all kernels of a program share: the table of equal kernels, and the codes of checks."""
 
-    def __init__(self, lanes: int):
-        self.lanes = lanes
+    def __init__(self, machine: Machine):
+        self.machine = machine
         self.kernels: dict[str, Kernel] = {}
         self.names: dict[object, str] = {}
         self.checks: dict[int, tuple] = {}
@@ -272,11 +273,11 @@ def _kernels(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> 
 
     if g.kind == "special":
         node = g.nodes[0]
-        made = SPECIAL_RULES[node.op.name](Special(graph, node, buffer_of, shared.check, shared.lanes))
+        made = SPECIAL_RULES[node.op.name](Special(graph, node, buffer_of, shared.check, shared.machine))
     elif g.kind == "contraction":
-        made = lower_contraction(graph, g, buffer_of, shared.check, shared.lanes, by_name)
+        made = lower_contraction(graph, g, buffer_of, shared.check, shared.machine, by_name)
     else:
-        made = [lower_nest(graph, g, "nest", buffer_of, shared.check, shared.lanes)]
+        made = [lower_nest(graph, g, "nest", buffer_of, shared.check, shared.machine)]
     return [(k, tuple(by_name[b.name] for b in k.buffers)) for k in made]
 
 

@@ -22,14 +22,13 @@ from ingot.ir.loop.ir import Index, Kernel, Load
 from ingot.ir.lower.fuse import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear
+from ingot.ir.machine import Machine
 from ingot.ir.types import tensor_type
 
 __all__ = ["tiles", "lower_contraction"]
 
-FLOPS_PER_ITEM = 1 << 21  # of a parallel chunk: some 10 microseconds
-BLOCK_BYTES = 1 << 19  # packed columns that stay in the second cache while rows stream past
 MIN_WORK = 1 << 12
-WANTED_ITEMS = 8
+ROWS = {16: 4, 32: 6}  # of a tile, by the bytes of a vector register; 14 where there are 64 and more
 ACROSS = 128  # elements between two steps of k from which on rows are gathered first
 PACKED = "packed"  # the buffer of B's panels
 
@@ -208,7 +207,9 @@ def _tile(m: tuple[int, ...], most: int) -> tuple[int, ...]:
 
 
 class _Contraction:
-    def __init__(self, graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int):
+    def __init__(
+        self, graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], machine: Machine
+    ):
         self.graph = graph
         self.group = group
         self.node = group.nodes[0]
@@ -216,13 +217,14 @@ class _Contraction:
         self.check = check
         self.form = f = _form(self.node)
         self.dtype = dtypes.f64 if self.node.outputs[0].type.dtype is dtypes.f64 else dtypes.f32
-        base = lanes if self.dtype is dtypes.f32 else max(1, lanes // 2)
+        self.machine = machine
+        base = machine.lanes(self.dtype.bits)
         self.n_total = math.prod(f.n)
         self.k_total = math.prod(f.k)
         self.nr = 2 * base if self.n_total > base else base
         # 32 vector registers hold 14 rows of two; 12 rows of a product still find room in one set of the first cache
         # where their distance is a multiple of 4 KB
-        rows = (12 if self.node.op.name == "dot" else 14) if lanes >= 16 else 6 if lanes == 8 else 4
+        rows = ROWS.get(machine.vector_bytes, 12 if self.node.op.name == "dot" else 14)
         self.tile = _tile(f.m, rows)
         self.panels = -(-self.n_total // self.nr)
         self.members = set(group.maps)
@@ -256,21 +258,19 @@ class _Contraction:
         counts = [-(-d // t) for d, t in zip(f.m, self.tile)]
         m_tiles = math.prod(counts)
         self.a_load = self._rows()
-        block = max(1, min(self.panels, BLOCK_BYTES // max(1, panel * self.dtype.itemsize)))
+        work, wanted = self.machine.chunk_flops, self.machine.workers
+        columns = self.machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
+        block = max(1, min(self.panels, columns // max(1, panel * self.dtype.itemsize)))
         flops = 2 * math.prod(self.tile) * self.nr * self.k_total
-        while block > 1 and batch * -(-self.panels // block) * m_tiles < WANTED_ITEMS:
+        while block > 1 and batch * -(-self.panels // block) * m_tiles < wanted:
             block = -(-block // 2)
-        group = max(1, min(m_tiles, FLOPS_PER_ITEM // max(1, flops * block)))
-        while (
-            group > 1
-            and batch * -(-self.panels // block) * -(-m_tiles // group) < WANTED_ITEMS
-            and group * flops * block > FLOPS_PER_ITEM // 8
-        ):
+        group = max(1, min(m_tiles, work // max(1, flops * block)))
+        while group > 1 and batch * -(-self.panels // block) * -(-m_tiles // group) < wanted and group * flops * block > work // 8:
             group = -(-group // 2)
         n_blocks, m_groups = -(-self.panels // block), -(-m_tiles // group)
         items = batch * n_blocks * m_groups
         parts, step = 1, f.k[0] if f.k else 1
-        if f.k and items < WANTED_ITEMS and flops * m_tiles * self.panels * batch > 4 * FLOPS_PER_ITEM:
+        if f.k and items < wanted and flops * m_tiles * self.panels * batch > 4 * work:
             want = min(f.k[0], 16)
             step = -(-f.k[0] // want)
             parts = -(-f.k[0] // step)
@@ -289,7 +289,7 @@ class _Contraction:
         self.pitch = self.panels * self.nr
         self.partial = w.scratch(self.dtype, max(1, parts * batch * self.m_flat * self.pitch), "kernel") if parts > 1 else ""
         tile_bytes = math.prod(self.tile) * self.k_total * self.dtype.itemsize
-        gather = self.across and parts == 1 and block > 1 and math.prod(self.tile[:-1]) == 1 and tile_bytes <= BLOCK_BYTES // 2
+        gather = self.across and parts == 1 and block > 1 and math.prod(self.tile[:-1]) == 1 and tile_bytes <= columns // 2
 
         def item(i: Index) -> None:
             part = ix.mod(i, parts, w.ranges) if parts > 1 else ZERO
@@ -322,7 +322,7 @@ class _Contraction:
 
     def _parallel(self, items: int, body: Callable[[Index], None], flops: int) -> None:
         w = self.w
-        with w.loop("parallel" if flops >= FLOPS_PER_ITEM // 4 and items > 1 else "serial", items) as i:
+        with w.loop("parallel" if flops >= self.machine.chunk_flops // 4 and items > 1 else "serial", items) as i:
             body(i)
 
     def _corner(self, tile: Index, counts: list[int]) -> list[Index]:
@@ -562,12 +562,17 @@ class _Contraction:
 
 
 def lower_contraction(
-    graph: Graph, group: Group, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int, extra: dict[str, Value]
+    graph: Graph,
+    group: Group,
+    buffer_of: Callable[[Value], str | None],
+    check: Callable[[Node], int],
+    machine: Machine,
+    extra: dict[str, Value],
 ) -> list[Kernel]:
     """The kernels of a contraction and the elementwise ops that follow it: packing, then the product.
 
     What passes between them is entered in `extra`: buffer name -> a value of its own.
     """
-    c = _Contraction(graph, group, buffer_of, check, lanes)
+    c = _Contraction(graph, group, buffer_of, check, machine)
     extra[PACKED] = Value(c.packed_type)
     return [c.pack(), c.multiply()]

@@ -20,12 +20,10 @@ from ingot.ir.lower.fuse import CONTRACTIONS, LOCAL, REDUCTIONS, TRANSCENDENTAL,
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.local import LOCAL_RULES
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, linear
+from ingot.ir.machine import Machine
 
 __all__ = ["lower_nest", "reduction_rule"]
 
-CHUNK_WORK = 400_000  # lane instructions in one parallel chunk: some microseconds
-ROW_CACHE_BYTES = 1 << 18
-STREAM_BYTES = 1 << 25  # results of this size will have left the caches before they are read
 
 
 def reduction_rule(node: Node) -> tuple[str, tuple[tuple[DType, bool | int | float], ...]]:
@@ -61,14 +59,21 @@ class _Axis:
 
 class _Nest:
     def __init__(
-        self, graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int
+        self,
+        graph: Graph,
+        group: Group,
+        name: str,
+        buffer_of: Callable[[Value], str | None],
+        check: Callable[[Node], int],
+        machine: Machine,
     ):
         self.graph = graph
         self.group = group
         self.name = name
         self.buffer_of = buffer_of
         self.check = check
-        self.lanes = lanes  # of 4 bytes
+        self.machine = machine
+        self.lanes = machine.lanes(32)
         self.members = set(group.maps)
         self.along_k = 0
         self.levels = self._levels()
@@ -217,7 +222,7 @@ class _Nest:
         per_point = max(1, self.instructions)
         block = across
         if across > 1:
-            target = max(self.width, CHUNK_WORK // (per_point * max(1, inner)) // self.width * self.width)
+            target = max(self.width, self.machine.chunk_work // (per_point * max(1, inner)) // self.width * self.width)
             block = min(across, target)
         blocks = -(-across // block) if block else 0
         items = rows * blocks
@@ -238,7 +243,7 @@ class _Nest:
             self._split(items, inner, per_point)
             return w.finish()
         self.cached = self._row_cache()
-        per_chunk = max(1, CHUNK_WORK // max(1, item_work))
+        per_chunk = max(1, self.machine.chunk_work // max(1, item_work))
         chunks = -(-items // per_chunk)
         w.schedule += [("items", items), ("chunk", per_chunk)]
         if chunks <= 1:
@@ -396,7 +401,8 @@ class _Nest:
         assert name is not None
         self.w.buffer(name, v.type.dtype, "w")
         idx = self.point(v, at)
-        self.w.store(name, linear(idx, v.type.shape), self.pull.at(v, idx), streaming=v.type.nbytes >= STREAM_BYTES)
+        streaming = v.type.nbytes >= self.machine.cache_bytes[2]  # it will have left the caches before it is read
+        self.w.store(name, linear(idx, v.type.shape), self.pull.at(v, idx), streaming=streaming)
 
     # -- rows of scratch
 
@@ -424,7 +430,7 @@ class _Nest:
                         chosen[v] = k
                 stack.extend(n.inputs)
         size = vec.extent
-        budget = ROW_CACHE_BYTES
+        budget = self.machine.cache_bytes[1] // 4
         out: dict[Value, tuple[str, int]] = {}
         for v, k in chosen.items():
             budget -= size * v.type.dtype.itemsize
@@ -585,7 +591,7 @@ def _merges(i: Index, outer: str, inner: str, extent: int) -> bool:
 
 
 def lower_nest(
-    graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int
+    graph: Graph, group: Group, name: str, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], machine: Machine
 ) -> Kernel:
-    """The kernel of a nest group. `buffer_of` names the buffer of a value in memory; `lanes`: f32 lanes of a vector."""
-    return _Nest(graph, group, name, buffer_of, check, lanes).emit()
+    """The kernel of a nest group. `buffer_of` names the buffer of a value in memory."""
+    return _Nest(graph, group, name, buffer_of, check, machine).emit()

@@ -12,21 +12,20 @@ from ingot.ir.loop.ir import Index, Kernel
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.nest import extreme
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, index_layout, linear, wrapped
+from ingot.ir.machine import Machine
 
 __all__ = ["SPECIAL_RULES"]
-
-CHUNK = 1 << 14  # elements in a parallel chunk
-
 
 class Special:
     """What a rule needs: a writer and a Pull per kernel, names for buffers, codes for checks."""
 
-    def __init__(self, graph: Graph, node: Node, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], lanes: int):
+    def __init__(self, graph: Graph, node: Node, buffer_of: Callable[[Value], str | None], check: Callable[[Node], int], machine: Machine):
         self.graph = graph
         self.node = node
         self.buffer_of = buffer_of
         self.check = check
-        self.lanes = lanes
+        self.lanes = machine.lanes(32)
+        self.chunk = machine.chunk_elements
         self.outputs = {id(v): f"o{k}" for k, v in enumerate(node.outputs)}
 
     def start(self, name: str) -> tuple[KernelWriter, Pull]:
@@ -54,7 +53,7 @@ def fill(s: Special, value: Callable[[Pull, Point], Scalar]) -> Kernel:
     shape, n = out.type.shape, out.type.numel
     name = s.out(w)
     width = s.lanes
-    blocks = -(-n // CHUNK)
+    blocks = -(-n // s.chunk)
 
     def body(base: Index | None, extent: Index | int) -> None:
         with w.loop("vector", extent, width, isinstance(extent, int) and extent % width == 0) as v:
@@ -65,8 +64,8 @@ def fill(s: Special, value: Callable[[Pull, Point], Scalar]) -> Kernel:
         body(None, n)
     else:
         with w.loop("parallel", blocks) as b:
-            left = w.index_value(ix.add(ix.const(n), ix.mul(b, -CHUNK)))
-            body(ix.mul(b, CHUNK), w.as_index(w.min(left, w.const(CHUNK, dtypes.i64))))
+            left = w.index_value(ix.add(ix.const(n), ix.mul(b, -s.chunk)))
+            body(ix.mul(b, s.chunk), w.as_index(w.min(left, w.const(s.chunk, dtypes.i64))))
     return w.finish()
 
 
@@ -97,7 +96,7 @@ def scatter(s: Special) -> list[Kernel]:
     shape = index.type.shape
     others = tuple(d for a, d in enumerate(shape) if a != axis)
     lines = math.prod(others)
-    per = max(1, CHUNK // max(1, shape[axis] if shape else 1))
+    per = max(1, s.chunk // max(1, shape[axis] if shape else 1))
 
     def line(at: Point) -> None:
         with w.loop("serial", shape[axis] if shape else 1) as k:
@@ -141,7 +140,7 @@ def index_put(s: Special) -> list[Kernel]:
     inner = rest[-1] if last_free else 1
     outer = rest[:-1] if last_free else rest
     # columns are independent of each other, so they may be shared out; the indices keep their order
-    block = max(s.lanes * 4, -(-inner // 8)) if inner * math.prod(index_shape) > CHUNK else max(1, inner)
+    block = max(s.lanes * 4, -(-inner // 8)) if inner * math.prod(index_shape) > s.chunk else max(1, inner)
     block = -(-block // s.lanes) * s.lanes if block > s.lanes else block
     blocks = -(-inner // block) if inner else 0
 
@@ -196,7 +195,7 @@ def window_scatter(s: Special) -> list[Kernel]:
             to = wrapped(p, node, p.at(index, point), plane, None)
             _update(w, name, ix.add(base, to), "add", p.at(g, point))
 
-    _lines(w, math.prod(lead), max(1, CHUNK // max(1, plane + taps)), one)
+    _lines(w, math.prod(lead), max(1, s.chunk // max(1, plane + taps)), one)
     return [w.finish()]
 
 
@@ -253,9 +252,9 @@ def cumulative(s: Special) -> list[Kernel]:
             with w.loop("vector", shape[-1], s.lanes) as v:
                 line(i, v)
 
-        _lines(w, lines, max(1, CHUNK // max(1, shape[axis] * shape[-1])), wide)
+        _lines(w, lines, max(1, s.chunk // max(1, shape[axis] * shape[-1])), wide)
     else:
-        _lines(w, lines, max(1, CHUNK // max(1, shape[axis])), lambda i: line(i, None))
+        _lines(w, lines, max(1, s.chunk // max(1, shape[axis])), lambda i: line(i, None))
     return [w.finish()]
 
 
@@ -319,7 +318,7 @@ def sort(s: Special) -> list[Kernel]:
             w.store(outs[0], offset, w.load(values[last], k, dtype, pinned=True))
             w.store(outs[1], offset, w.load(places[last], k, dtypes.i64, pinned=True))
 
-    _lines(w, math.prod(others), max(1, CHUNK // max(1, n * max(1, levels))), line)
+    _lines(w, math.prod(others), max(1, s.chunk // max(1, n * max(1, levels))), line)
     return [w.finish()]
 
 

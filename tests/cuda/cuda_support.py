@@ -27,7 +27,7 @@ def graph_of(function, arrays, name="main"):
 
 
 def scheduled(graph):
-    program = schedule(lower(graph, lanes=32))
+    program = schedule(lower(graph, TARGETS["sm_90"].machine))
     verify_program(program)
     return program
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lower.support import arrays_for, build, check, compare, run_compiled, run_loops
+from lower.support import WIDE, arrays_for, build, check, compare, run_compiled, run_loops
 
 from ingot.ir import dtypes as D
 from ingot.ir.builder import Builder
@@ -113,7 +113,7 @@ CASES = {
 
 def test_rows_across_k_are_gathered():
     graph = build([(40, 150), (40, 100)], lambda a, b: dot(a, b, 0, 0))
-    assert "worker" in str([k for k in lower(graph, 16).kernels.values()][-1])
+    assert "worker" in str([k for k in lower(graph, WIDE).kernels.values()][-1])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -165,7 +165,7 @@ def test_scan(reverse: bool) -> None:
 
 
 def test_a_loop_packs_its_weights_once() -> None:
-    program = lower(lstm(False))
+    program = lower(lstm(False), WIDE)
     kinds = [type(s).__name__ for s in program.steps]
     at = kinds.index("Repeat")
     assert kinds[:at].count("Launch") == 1  # the packing
@@ -177,7 +177,7 @@ def test_a_loop_packs_its_weights_once() -> None:
     [("softmax, then layer_norm", 1), ("batch_norm", 1), ("adam", 1), ("large elementwise", 1), ("product, transposed, bias, relu", 2)],
 )
 def test_what_fuses(name: str, kernels: int) -> None:
-    assert len(lower(build(*CASES[name])).steps) == kernels
+    assert len(lower(build(*CASES[name]), WIDE).steps) == kernels
 
 
 def test_equal_kernels_are_one() -> None:
@@ -186,14 +186,14 @@ def test_equal_kernels_are_one() -> None:
             x = relu(dot(x, w))
         return x
 
-    program = lower(build([(16, 20)] + [(20, 20)] * 6, steps))
+    program = lower(build([(16, 20)] + [(20, 20)] * 6, steps), WIDE)
     assert len(program.kernels) == 2
     assert len(program.steps) == 12
 
 
 def test_a_transposed_product_is_made_the_other_way_round() -> None:
     graph = build([(3, 40, 20), (3, 20, 30)], lambda a, b: dot(a, b, 2, 1, ((0,), (0,))).transpose((0, 2, 1)))
-    assert len(lower(graph).steps) == 2
+    assert len(lower(graph, WIDE).steps) == 2
     check(graph)
 
 
@@ -204,15 +204,15 @@ def test_a_product_of_a_transposed_operand_reads_it_as_it_lies() -> None:
             [(*lead, 1, 200), shape], lambda a, b, perm=perm, batch=batch: dot(a, b.transpose(perm), a.rank - 1, b.rank - 2, batch)
         )
         plain = build([(*lead, 1, 200), shape], lambda a, b, batch=batch: dot(a, b, a.rank - 1, b.rank - 1, batch))
-        assert [repr(k.body) for k in lower(graph).kernels.values()] == [repr(k.body) for k in lower(plain).kernels.values()]
+        assert [repr(k.body) for k in lower(graph, WIDE).kernels.values()] == [repr(k.body) for k in lower(plain, WIDE).kernels.values()]
         check(graph)
 
 
 def test_updates_may_be_in_place() -> None:
-    aliases = lower(build(*CASES["adam"])).aliases
+    aliases = lower(build(*CASES["adam"]), WIDE).aliases
     assert {0, 1, 2} == set(aliases) and all(0 in a and 3 in a for a in aliases.values())
     graph = build([(8, 8)], lambda x: x + x.transpose((1, 0)))
-    assert lower(graph).aliases == {}
+    assert lower(graph, WIDE).aliases == {}
 
 
 def test_index_out_of_range_fails_the_call() -> None:
