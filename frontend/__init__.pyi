@@ -78,7 +78,7 @@ from ingot.nn.functional import cosine_embedding_loss as cosine_embedding_loss
 from ingot.nn.functional import cosine_similarity as cosine_similarity
 from ingot.nn.functional import ctc_loss as ctc_loss
 from ingot.random import default_generator as default_generator
-from ingot._device import device as device
+from ingot._tensor.devices import device as device
 from ingot.nn.functional import dropout as dropout
 from ingot.nn.functional import embedding as embedding
 from ingot.nn.functional import embedding_bag as embedding_bag

@@ -12,7 +12,7 @@ from typing import Any
 from ingot._describe import PLAIN
 from ingot._guards import _MISSING, Guards
 from ingot._tensor import Tensor
-from ingot._tensor_type import _default_dtype
+from ingot._tensor.metadata import _default_dtype
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.epoch import EPOCH

@@ -10,8 +10,10 @@ import os
 import pkgutil
 
 # Modules whose whole __all__ is public; all modules of ingot.functions are added.
-PUBLIC = ("ingot._tensor", "ingot._device", "ingot.grad_mode", "ingot.random", "ingot._compile", "ingot.serialization", "ingot.printing",
-          "ingot.artifacts", "ingot.machine")  # fmt: skip
+PUBLIC = (
+    "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot._compile", "ingot.serialization",
+    "ingot.printing", "ingot.artifacts", "ingot.machine",
+)  # fmt: skip
 PRIVATE = {"wrap", "pair", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common",)
 MODULES = ("autograd", "cache", "func", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")

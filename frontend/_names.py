@@ -192,7 +192,7 @@ NAMES = {
     "det": "ingot.functions.factor",
     "detach": "ingot.functions.copies",
     "detach_": "ingot.functions.copies",
-    "device": "ingot._device",
+    "device": "ingot._tensor.devices",
     "diag": "ingot.functions.arrange",
     "diag_embed": "ingot.functions.arrange",
     "diagflat": "ingot.functions.arrange",

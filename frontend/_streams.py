@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import constant, convert, record
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import constant, convert, record
 from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i32, i64, u64
 from ingot.ir.op import OPS
 from ingot.ir.types import Shape

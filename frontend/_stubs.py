@@ -1,4 +1,4 @@
-"""Writes the typing stubs `__init__.pyi` (the public names) and `_methods.pyi` (Tensor's methods): `python -m ingot._stubs`.
+"""Writes the typing stubs `__init__.pyi` (the public names) and `_tensor/methods.pyi` (Tensor's methods): `python -m ingot._stubs`.
 
 Functions and methods that are made from tables or attached at import are invisible to type checkers; here they are spelled
 out from their run-time signatures.
@@ -82,7 +82,7 @@ def head() -> list[str]:
 
 
 def methods_source() -> str:
-    """The text of `_methods.pyi`."""
+    """The text of `_tensor/methods.pyi`."""
     from ingot import Tensor, functions  # noqa: F401  (the functions are attached)
 
     lines = [*head(), "class TensorMethods:"]
@@ -131,7 +131,7 @@ def init_source() -> str:
 def files() -> dict[str, str]:
     """Path -> text of every stub."""
     here = os.path.dirname(os.path.abspath(__file__))
-    return {os.path.join(here, "__init__.pyi"): init_source(), os.path.join(here, "_methods.pyi"): methods_source()}
+    return {os.path.join(here, "__init__.pyi"): init_source(), os.path.join(here, "_tensor", "methods.pyi"): methods_source()}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingot.dispatch import convert, from_array, inplace, make_view
+from ingot._tensor.recording import convert, from_array, inplace, make_view
 from ingot.functions.common import (
     ShapeError,
     Tensor,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ingot._device import as_device
 from ingot._streams import below, gauss, integers, op, permutation, race, search, transform, uniform_numbers, unit_numbers
 from ingot._tensor import Tensor, get_default_dtype, wrap
-from ingot.dispatch import convert, from_array, inplace, scalar
+from ingot._tensor.devices import as_device
+from ingot._tensor.recording import convert, from_array, inplace, scalar
 from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, broadcast_shapes, numel
 from ingot.runtime.random import Generator, default_generator

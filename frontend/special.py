@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions import binary as _binary
 from ingot.functions import gamma as _gamma
 from ingot.functions import reduce as _reduce

@@ -44,13 +44,13 @@ COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the excepti
 
 # the imports that close a circle; without them there is none
 CIRCLES = {
-    ("ingot._tensor", "ingot.dispatch"),
-    ("ingot._tensor", "ingot.functions"),
-    ("ingot._tensor", "ingot.functions.creation"),
-    ("ingot._tensor_grad", "ingot.autograd"),
-    ("ingot._tensor_grad", "ingot.autograd.engine"),
-    ("ingot._tensor_grad", "ingot.dispatch"),
-    ("ingot._tensor_type", "ingot._tensor"),
+    ("ingot._tensor.state", "ingot._tensor.recording"),
+    ("ingot._tensor.state", "ingot.functions"),
+    ("ingot._tensor.state", "ingot.functions.creation"),
+    ("ingot._tensor.gradients", "ingot.autograd"),
+    ("ingot._tensor.gradients", "ingot.autograd.engine"),
+    ("ingot._tensor.gradients", "ingot._tensor.recording"),
+    ("ingot._tensor.metadata", "ingot._tensor.state"),
     ("ingot.autograd.functional", "ingot.functions"),
     ("ingot.functions.index", "ingot.functions.search"),
     ("ingot.functions.index", "ingot.indexing"),

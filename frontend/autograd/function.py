@@ -124,7 +124,7 @@ class _FunctionNode(Node):
 
 def _fit(g: Tensor, edge: Any, what: str) -> Pair:
     """A gradient in the type that the edge expects: summed over what broadcasting added, cast where the dtype differs."""
-    from ingot.dispatch import convert
+    from ingot._tensor.recording import convert
     from ingot.ir.op import OPS
     from ingot.ir.types import ShapeError, broadcast_shapes
 

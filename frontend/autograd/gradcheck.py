@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor
+from ingot._tensor.recording import from_array
 from ingot.autograd.engine import grad
-from ingot.dispatch import from_array
 
 __all__ = ["gradcheck", "gradgradcheck", "GradcheckError"]
 

@@ -6,7 +6,7 @@ Every module lists in `__all__` what it gives to `ingot`.
 from __future__ import annotations
 
 import ingot._tensor
-import ingot.dispatch
+import ingot._tensor.recording
 import ingot.functions.arrange
 import ingot.functions.binary
 import ingot.functions.bits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Tensor,
     apply,

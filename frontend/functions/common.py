@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor, get_default_dtype
-from ingot.dispatch import inplace, record, scalar
-from ingot.dispatch import stop_gradient as frozen
+from ingot._tensor.recording import inplace, record, scalar
+from ingot._tensor.recording import stop_gradient as frozen
 from ingot.ir import dtypes
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ingot._device import as_device
-from ingot.composite import composite
-from ingot.dispatch import from_array
+from ingot._tensor.composites import composite
+from ingot._tensor.devices import as_device
+from ingot._tensor.recording import from_array
 from ingot.functions.common import (
     Number,
     Tensor,

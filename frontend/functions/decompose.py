@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingot._tensor import Tensor
-from ingot.composite import CompositeTrace, composite
+from ingot._tensor.composites import CompositeTrace, composite
 from ingot.functions.common import apply, cast, dtypes, record, scalar
 from ingot.functions.matmul import matmul
 from ingot.functions.norm import safe_root

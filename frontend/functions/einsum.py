@@ -6,7 +6,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import ShapeError, Tensor, apply, dtype_name
 from ingot.functions.matmul import dot_general
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, emit_out, float_dtype, scalar, static_int, upcast
 
 __all__ = ["i0", "mvlgamma", "polygamma"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
     ShapeError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.composite import composite
-from ingot.dispatch import make_view
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import make_view
 from ingot.functions.common import (
     ShapeError,
     Tensor,

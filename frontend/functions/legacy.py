@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot._tensor_type import Size
+from ingot._tensor.metadata import Size
 from ingot.functions.creation import tensor, zeros
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType

@@ -14,7 +14,7 @@ import numpy as np
 
 from ingot import indexing, printing
 from ingot._tensor import wrap
-from ingot.dispatch import from_array, promote_operands
+from ingot._tensor.recording import from_array, promote_operands
 from ingot.functions import (
     arrange,
     binary,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
     ShapeError,

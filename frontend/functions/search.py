@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingot.composite import composite
-from ingot.dispatch import from_array
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import from_array
 from ingot.functions.binary import truth
 from ingot.functions.common import (
     Number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
     Tensor,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.composite import composite
-from ingot.dispatch import from_array, make_view, reshaped_view
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import from_array, make_view, reshaped_view
 from ingot.functions.common import (
     ShapeError,
     Tensor,

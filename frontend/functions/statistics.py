@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, one_dim, scalar
 from ingot.functions.reduce import ValuesIndices, kept_shape
 from ingot.functions.sort import _sort

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
     Tensor,

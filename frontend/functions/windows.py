@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingot._device import as_device
-from ingot.composite import composite
+from ingot._tensor.composites import composite
+from ingot._tensor.devices import as_device
 from ingot.functions.common import Tensor, apply, cast, default_dtype, dtypes, scalar, static_int
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.dispatch import inplace, record
+from ingot._tensor.recording import inplace, record
 from ingot.ir.op import OPS
 from ingot.nn.modules.hooks import RemovableHandle
 from ingot.optim.group import ParamGroup, Scalars, State, WatchedDict, WatchedList

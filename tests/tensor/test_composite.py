@@ -5,7 +5,7 @@ from collections import namedtuple
 import pytest
 
 import ingot
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.runtime.recorder import current
 
 Pair = namedtuple("Pair", "first second")

@@ -13,7 +13,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor, wrap
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 
 _HALF = ("float16", "bfloat16")
 

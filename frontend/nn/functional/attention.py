@@ -7,7 +7,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.dense import linear
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import record
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.padding import pad_zeros

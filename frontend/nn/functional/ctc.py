@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import record, stop_gradient
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import record, stop_gradient
 from ingot.ir.builder import Builder
 from ingot.ir.dtypes import DType, bool_, i64
 from ingot.ir.graph import Graph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import stop_gradient
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import stop_gradient
 from ingot.functions.norm import pdist as pdist
 from ingot.ir.types import ShapeError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.dense import cosine_similarity, pairwise_distance

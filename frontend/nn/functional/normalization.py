@@ -8,8 +8,8 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import scalar
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import scalar
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import is_half
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import record
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
-from ingot.dispatch import record
+from ingot._tensor.composites import composite
+from ingot._tensor.recording import record
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph

@@ -10,7 +10,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.ir.types import ShapeError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.composite import composite
+from ingot._tensor.composites import composite
 from ingot.nn.modules.module import Module
 from ingot.nn.utils.parametrize import register_parametrization
 

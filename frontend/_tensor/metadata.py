@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingot._device import CPU, device
+from ingot._tensor.devices import CPU, device
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.types import numel
@@ -14,7 +14,7 @@ from ingot.runtime.storage import Layout, LeafStep, Step, Storage, layout
 from ingot.runtime.tape import Version
 
 if TYPE_CHECKING:
-    from ingot._tensor import Tensor
+    from ingot._tensor.state import Tensor
 
 __all__ = ["Size", "get_default_dtype", "set_default_dtype", "Described"]
 
@@ -185,7 +185,7 @@ class Described:
         s = self._storage
         if s is None or not any(not isinstance(p, LeafStep) for p in self._steps):
             return None
-        from ingot._tensor import wrap
+        from ingot._tensor.state import wrap
 
         out = wrap((s.base, s.edge))
         out._storage, out._generation, out._version_cell = s, s.generation, s.version

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor import Tensor, get_default_dtype, wrap
+from ingot._tensor.metadata import get_default_dtype
+from ingot._tensor.state import Tensor, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, bool_, by_numpy, f32, i16, i32, i64, promote
 from ingot.ir.graph import Const
@@ -23,7 +24,7 @@ from ingot.runtime.tape import Leaf, Version, attach, overwritten, signature
 
 __all__ = [
     "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "convert", "promote_operands",
-    "stop_gradient", "wrap",
+    "stop_gradient",
 ]  # fmt: skip
 
 _new = Tensor.__new__

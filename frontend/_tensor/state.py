@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ingot._device import CPU, as_device, device
-from ingot._methods import TensorMethods
-from ingot._tensor_grad import Differentiable
-from ingot._tensor_type import Described, Size, get_default_dtype, set_default_dtype
+from ingot._tensor.devices import CPU, as_device, device
+from ingot._tensor.gradients import Differentiable
+from ingot._tensor.metadata import Described, Size, get_default_dtype
+from ingot._tensor.methods import TensorMethods
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.types import numel, tensor_type
@@ -21,7 +21,7 @@ from ingot.runtime.recorder import here
 from ingot.runtime.storage import NEVER, LeafStep, Step, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
 
-__all__ = ["Tensor", "Size", "get_default_dtype", "set_default_dtype", "is_tensor", "wrap", "pair"]
+__all__ = ["Tensor", "is_tensor", "wrap", "pair"]
 
 
 def is_tensor(obj: Any) -> bool:
@@ -232,7 +232,7 @@ class Tensor(Described, Differentiable, TensorMethods):
 
     def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
         """Overwrite this tensor with `src`, broadcast to its shape and converted to its dtype."""
-        from ingot.dispatch import convert, inplace
+        from ingot._tensor.recording import convert, inplace
 
         if not isinstance(src, Tensor):
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
@@ -240,7 +240,7 @@ class Tensor(Described, Differentiable, TensorMethods):
 
     def _assign(self, value: Tensor) -> Tensor:
         """Overwrite this tensor with `value`, which has its shape and dtype."""
-        from ingot.dispatch import inplace
+        from ingot._tensor.recording import inplace
 
         return inplace(self, value)
 
@@ -249,7 +249,7 @@ class Tensor(Described, Differentiable, TensorMethods):
 
         Itself where nothing changes, unless `copy=True`.
         """
-        from ingot.dispatch import convert
+        from ingot._tensor.recording import convert
 
         dtype, copy = kwargs.pop("dtype", None), kwargs.pop("copy", False)
         kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
@@ -365,7 +365,7 @@ def pair(t: Tensor) -> Pair:
 
 def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
     """Add `grad` to a slot: in place, so that aliases of `.grad` see it, unless the sum itself must be differentiable."""
-    from ingot.dispatch import inplace
+    from ingot._tensor.recording import inplace
 
     rec = here.recorder
     held = rec.read_grad(slot) if rec.tracing else slot.grad

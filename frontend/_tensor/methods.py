@@ -1,4 +1,4 @@
-"""The base class that stands for what `ingot.functions` gives to Tensor: empty here, spelled out for type checkers in `_methods.pyi`."""
+"""The base class that stands for what `ingot.functions` gives to Tensor: empty here, spelled out for type checkers in `methods.pyi`."""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ingot._tensor import Tensor, get_default_dtype, wrap
-from ingot.dispatch import record
+from ingot._tensor.metadata import get_default_dtype
+from ingot._tensor.recording import record
+from ingot._tensor.state import Tensor, wrap
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op

@@ -14,7 +14,7 @@ from ingot.runtime.storage import DATA, DETACH, LeafStep, Step, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Version
 
 if TYPE_CHECKING:
-    from ingot._tensor import Tensor
+    from ingot._tensor.state import Tensor
 
 __all__ = ["Differentiable"]
 
@@ -151,7 +151,7 @@ class Differentiable:
         """The same memory without its history."""
         rec = here.recorder
         if rec.tracing and rec.composite:
-            from ingot.dispatch import stop_gradient
+            from ingot._tensor.recording import stop_gradient
 
             return stop_gradient(self)  # type: ignore[arg-type]
         return self._alias((DETACH,), (self._now(), None))
