@@ -11,7 +11,7 @@ import pkgutil
 
 # Modules whose whole __all__ is public; all modules of ingot.functions are added.
 PUBLIC = (
-    "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot._compile", "ingot.serialization",
+    "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
     "ingot.printing", "ingot.artifacts", "ingot.machine",
 )  # fmt: skip
 PRIVATE = {"wrap", "pair", "CPU", "as_device"}

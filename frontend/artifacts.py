@@ -41,9 +41,9 @@ def export(
     >>> ingot.load("model.ingot")(x.numpy()).shape
     (1, 2)
     """
-    from ingot import _export
+    from ingot.capture import export
 
-    _export.export(fn_or_module, example_inputs, path, levels=levels, golden=golden)
+    export.export(fn_or_module, example_inputs, path, levels=levels, golden=golden)
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None) -> Any:

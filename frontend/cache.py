@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot._compile import RECOMPILES
+from ingot.capture import RECOMPILES
 from ingot.runtime import compiler
 from ingot.runtime.cache import the_cache
 from ingot.runtime.cache.store import default_folder

@@ -23,11 +23,7 @@ DEFAULT_SEED = 67280421310721
 
 def _outside(what: str) -> None:
     """CaptureError while a function is compiled: later calls would not do it again."""
-    if here.recorder.tracing:
-        from ingot.runtime.capture import active, refuse
-
-        if active():
-            raise refuse(f"a compiled function cannot {what}: later calls would not do it again", "do it outside")
+    here.recorder.only_outside(f"a compiled function cannot {what}: later calls would not do it again", "do it outside")
 
 
 class Generator:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet, ref
 
@@ -24,7 +25,7 @@ from ingot.runtime import executor, memory
 from ingot.runtime.array import HOST, Array, again, ready
 from ingot.runtime.frozen import FrozenError
 
-__all__ = ["Recorder", "Plan", "current", "flush", "here", "user_location", "PENDING_LIMIT", "stats"]
+__all__ = ["Recorder", "Plan", "capturing", "current", "flush", "here", "outside", "user_location", "PENDING_LIMIT", "stats"]
 
 PENDING_LIMIT = 1000  # nodes since the last cut
 _OURS: dict[str, bool] = {}
@@ -72,10 +73,10 @@ stats = {"flushes": 0, "plans": 0}
 
 
 class Recorder:
-    """An append-only list of nodes. One per thread for eager work; `capture.Trace` is the kind that becomes a graph."""
+    """An append-only list of nodes. One per thread for eager work; `ingot.capture.trace.Trace` is the kind that becomes a graph."""
 
     tracing = False  # a trace becomes a graph and never runs by itself
-    composite = False
+    capturing = False  # the trace is that of a function that is compiled; else of a composite
 
     def __init__(self) -> None:
         self.grad_enabled = True
@@ -247,6 +248,11 @@ class Recorder:
         types = tuple([self.types[i] if i >= 0 else self.inputs[-1 - i].type for i in ins])
         return len(infer(op, types, attrs))
 
+    # ---- what a trace forbids
+
+    def only_outside(self, what: str, instead: str) -> None:
+        """Nothing here. While a function is compiled: CaptureError that says `what` cannot be done, and what to do `instead`."""
+
     # ---- failure
 
     def _failed(self, alive: list[tuple[int, Array]], error: Exception) -> None:
@@ -308,6 +314,28 @@ def flush() -> None:
     rec = here.recorder
     if not rec.tracing:
         rec.flush()
+
+
+def capturing() -> bool:
+    """Whether this thread is tracing a function for `ingot.compile`."""
+    return here.recorder.capturing
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """A block that is not traced but runs at once, for state that must exist before it is captured."""
+    rec = here.recorder
+    outer = rec
+    while outer.tracing:
+        outer = outer.outer
+    if outer is rec:
+        yield
+        return
+    here.recorder = outer
+    try:
+        yield
+    finally:
+        here.recorder = rec
 
 
 def _before_fork() -> None:

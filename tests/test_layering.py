@@ -65,7 +65,7 @@ CIRCLES = {
     ("ingot.nn.functional.padding", "ingot.nn.functional.conv"),
     ("ingot.nn.functional.sampling", "ingot.nn"),
     ("ingot.nn.modules.activation", "ingot.nn"),
-    ("ingot.nn.modules.module", "ingot._compile"),
+    ("ingot.nn.modules.module", "ingot.capture"),
     ("ingot.nn.modules.recurrent", "ingot.nn.utils"),
     ("ingot.nn.modules.state", "ingot.nn.modules.module"),
     ("ingot.nn.utils.rnn", "ingot.nn"),

@@ -36,7 +36,6 @@ class CompositeTrace(Recorder):
     """The recorder while a composite is traced: its inputs are placeholders, and nothing else may be read."""
 
     tracing = True
-    composite = True
 
     def __init__(self, name: str):
         super().__init__()

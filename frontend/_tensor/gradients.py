@@ -150,7 +150,7 @@ class Differentiable:
     def detach(self) -> Tensor:
         """The same memory without its history."""
         rec = here.recorder
-        if rec.tracing and rec.composite:
+        if rec.tracing and not rec.capturing:
             from ingot._tensor.recording import stop_gradient
 
             return stop_gradient(self)  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ from typing import Any
 from ingot._tensor import Tensor, wrap
 from ingot.ir.dtypes import f64
 from ingot.runtime import epoch, scalars
-from ingot.runtime.capture import active, refuse
 from ingot.runtime.recorder import here
 
 __all__ = ["ParamGroup", "Scalars", "State", "WatchedDict", "WatchedList"]
@@ -79,8 +78,8 @@ class ParamGroup(dict):
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in CELLS or key not in self or _shape_of(self[key]) != _shape_of(value):
             epoch.bump()
-        if active() and key in CELLS:
-            raise refuse(
+        if key in CELLS:
+            here.recorder.only_outside(
                 f"a compiled function cannot change a setting of an optimizer, {key!r}: later calls would not do it again",
                 "change it outside of the compiled function",
             )

@@ -13,7 +13,7 @@ from ingot._tensor.recording import inplace, record
 from ingot.ir.op import OPS
 from ingot.nn.modules.hooks import RemovableHandle
 from ingot.optim.group import ParamGroup, Scalars, State, WatchedDict, WatchedList
-from ingot.runtime import capture, epoch, recorder
+from ingot.runtime import epoch, recorder
 from ingot.runtime.update_rules import RULES, rule_graph
 
 __all__ = ["Optimizer", "RuleOptimizer"]
@@ -242,7 +242,7 @@ class RuleOptimizer(Optimizer):
         state = self.state[p]
         for name in names:
             if not isinstance(state.get(name), Tensor):
-                with capture.outside():  # a compiled step reads and writes it like any other state
+                with recorder.outside():  # a compiled step reads and writes it like any other state
                     number = state.get(name)
                     made = self._state_value(name, p, group)
                     state[name] = made if number is None else made + float(number)

@@ -9,7 +9,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot.optim.group import ParamGroup
 from ingot.optim.optimizer import RuleOptimizer
-from ingot.runtime import capture
+from ingot.runtime.recorder import capturing
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax"]
 
@@ -60,7 +60,7 @@ class SGD(RuleOptimizer):
     def _update_one(self, p: Tensor, grad: Tensor, group: ParamGroup, flags: frozenset[str], *rest: Any) -> None:
         # torch's first momentum is the gradient itself, undampened; without dampening that is what zeros give
         if group["momentum"] and group["dampening"] and self.state[p].get("momentum_buffer") is None:
-            if capture.active():
+            if capturing():
                 raise RuntimeError("SGD with dampening: take its first step before it is compiled, since that step differs from the others")
             flags = flags | {"first"}
         super()._update_one(p, grad, group, flags, *rest)

@@ -7,15 +7,14 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.optim.optimizer import Optimizer
-from ingot.runtime.capture import active, refuse
+from ingot.runtime.recorder import here
 
 __all__ = ["LRScheduler", "number", "per_group", "set_lr", "set_momentum"]
 
 
 def refuse_capture() -> None:
     """CaptureError inside a compiled function."""
-    if active():
-        raise refuse("a compiled function cannot make a scheduler's step: later calls would not do it again", "call it outside")
+    here.recorder.only_outside("a compiled function cannot make a scheduler's step: later calls would not do it again", "call it outside")
 
 
 def set_lr(group: dict, value: float) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot import random
-from ingot._pytree import flatten, unflatten
 from ingot._tensor import Tensor
 from ingot.autograd.function import Function
+from ingot.capture import flatten, unflatten
 from ingot.grad_mode import enable_grad, is_grad_enabled
-from ingot.runtime.capture import active
+from ingot.runtime.recorder import capturing
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
@@ -32,7 +32,7 @@ def checkpoint(
     """
     if not callable(function):
         raise TypeError(f"checkpoint expects a function, but got {type(function).__name__}")
-    if active() or not is_grad_enabled():
+    if capturing() or not is_grad_enabled():
         return function(*args, **kwargs)
     leaves: list[Any] = []
     structure = flatten((args, kwargs), leaves)

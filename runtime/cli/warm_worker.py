@@ -83,7 +83,7 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None, cache: dict[str,
 def _compiled(spec: CallSpec) -> Any:
     """The compiled function that is called: what the attribute is, or what `ingot.compile` makes of it."""
     import ingot
-    from ingot._compile import CompiledFunction, CompiledModule
+    from ingot.capture import CompiledFunction, CompiledModule
 
     found: Any = importlib.import_module(spec.module)
     for i, name in enumerate(spec.attribute.split(".")):

@@ -8,7 +8,7 @@ from compile_support import close, data, net
 
 import ingot
 from ingot import nn
-from ingot.runtime.capture import CaptureError
+from ingot.capture import CaptureError
 from ingot.runtime.compiler import FrozenError
 
 F = nn.functional

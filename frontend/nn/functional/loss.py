@@ -13,7 +13,7 @@ from ingot._tensor.composites import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.dense import cosine_similarity, pairwise_distance
-from ingot.runtime import capture
+from ingot.runtime.recorder import capturing
 
 
 def _mode(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
@@ -223,7 +223,7 @@ def gaussian_nll_loss(
         var = var.unsqueeze(-1)
     elif var.ndim and tuple(var.shape) != tuple(input.shape) and tuple(var.shape) != (*input.shape[:-1], 1):
         raise ValueError(f"var is of incorrect size: {list(var.shape)} for input {list(input.shape)}")
-    if not capture.active() and bool((var < 0).any()):  # values are not known while a function is compiled
+    if not capturing() and bool((var < 0).any()):  # values are not known while a function is compiled
         raise ValueError("var has negative entry/entries")
     return _gaussian(input, target, var, full, eps, mode)
 

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
-from ingot.runtime.capture import active, refuse
+from ingot.runtime.recorder import flush, here
 from ingot.utils.data.collate import default_collate, default_convert
 from ingot.utils.data.dataset import Dataset, IterableDataset
 from ingot.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
@@ -117,11 +117,10 @@ class DataLoader(Generic[T]):
         return partial(Fetcher, self.dataset, self.collate_fn, self.batch_sampler is not None, self._iterable, self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
-        if active():
-            raise refuse(
-                "a compiled function cannot go through a DataLoader: each call would use the batches of the first one",
-                "go through it outside, and pass each batch as an argument",
-            )
+        here.recorder.only_outside(
+            "a compiled function cannot go through a DataLoader: each call would use the batches of the first one",
+            "go through it outside, and pass each batch as an argument",
+        )
         seed = draw_seed(self.generator)
         order = iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
         if self.num_workers == 0:
@@ -167,9 +166,7 @@ class _Workers:
     """The worker processes of one loader, and the tasks they have."""
 
     def __init__(self, loader: DataLoader, seed: int):
-        from ingot.runtime import recorder
-
-        recorder.flush()  # a forked child drops what is pending
+        flush()  # a forked child drops what is pending
         _register_tensors()
         self.loader = loader
         self.closed = False

@@ -9,10 +9,10 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ingot.runtime.capture import CaptureError, refuse
+from ingot.capture.errors import CaptureError, refuse
 
 if TYPE_CHECKING:
-    from ingot._guards import Roots
+    from ingot.capture.roots import Roots
 
 __all__ = ["Effects", "is_generator"]
 

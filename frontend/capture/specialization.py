@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ingot.capture.trace import TRACING, Source, Trace, run_traced
 from ingot.ir.graph import Graph
 from ingot.ir.types import TensorType
 from ingot.runtime import executor, memory
 from ingot.runtime.array import Array, host, ready
-from ingot.runtime.capture import TRACING, Source, Trace, run_traced
 from ingot.runtime.epoch import bump
 from ingot.runtime.recorder import translate
 from ingot.runtime.scalars import wrap_i64
@@ -135,7 +135,7 @@ def shared_memory(t: Any) -> Array | None:
 
 
 class Specialization:
-    """See the module. Built by `ingot._specialize`."""
+    """See the module. Built by `ingot.capture.specialize`."""
 
     def __init__(self, name: str, graph: Graph, sources: Sequence[Source]):
         self.name = name

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from ingot._argnames import leaf_names
-from ingot._fastcall import MISS, fast_call
-from ingot._guards import is_module
-from ingot._pytree import flatten, named
-from ingot._specialize import specialize
 from ingot._tensor import Tensor, get_default_dtype
+from ingot.capture.argnames import leaf_names
+from ingot.capture.errors import CaptureError
+from ingot.capture.fastcall import MISS, fast_call
+from ingot.capture.pytree import flatten, named
+from ingot.capture.roots import is_module
+from ingot.capture.specialization import Specialization, shared_memory
+from ingot.capture.specialize import specialize
 from ingot.ir.dtypes import DType
 from ingot.runtime import log, switches
-from ingot.runtime.capture import CaptureError, LeakedTensorError
-from ingot.runtime.frozen import FrozenError, frozen, frozen_by_default
+from ingot.runtime.frozen import FrozenError, frozen_by_default
 from ingot.runtime.recorder import here
-from ingot.runtime.specialization import Specialization, shared_memory
 
-__all__ = ["compile", "CompiledFunction", "CompiledModule", "CaptureError", "LeakedTensorError", "FrozenError", "frozen"]
+__all__ = ["CompiledFunction", "CompiledModule", "RECOMPILES", "compile"]
 
 _LIMIT = 64  # specialisations of one function; the one unused for the longest goes
 RECOMPILES: Counter[str] = Counter()  # of this process, by function

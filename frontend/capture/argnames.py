@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ingot._guards import is_module
-from ingot._pytree import LEAF, named
+from ingot.capture.pytree import LEAF, named
+from ingot.capture.roots import is_module
 
 __all__ = ["leaf_names", "parameter_names"]
 

@@ -8,17 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot._describe import PLAIN
-from ingot._effects import Effects
-from ingot._guards import Guards, Roots, find_roots
-from ingot._pytree import flatten, unflatten
-from ingot._reads import Reads
 from ingot._tensor import Tensor, wrap
+from ingot.capture.describe import PLAIN
+from ingot.capture.effects import Effects
+from ingot.capture.errors import CaptureError, LeakedTensorError
+from ingot.capture.guards import Guards
+from ingot.capture.pytree import flatten, unflatten
+from ingot.capture.reads import Reads
+from ingot.capture.roots import Roots, find_roots
+from ingot.capture.specialization import Backward, Recipe, Released, Specialization, Write, derive_backward, usable
+from ingot.capture.trace import TRACING, AliasedArgument, Source, Trace, run_traced
 from ingot.ir.dtypes import f64
-from ingot.runtime.capture import TRACING, AliasedArgument, CaptureError, LeakedTensorError, Source, Trace, run_traced
 from ingot.runtime.recorder import here
 from ingot.runtime.scalars import rank0
-from ingot.runtime.specialization import Backward, Recipe, Released, Specialization, Write, derive_backward, usable
 from ingot.runtime.storage import LeafStep, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf
 

@@ -1,7 +1,7 @@
 """The short way of a hit: one generated Python function per specialisation, which checks and calls without loops.
 
 It serves calls with positional arguments that are Tensors, numbers and static values, and answers MISS for everything it is
-not sure of; the long way in `_compile.py` then decides. It never decides differently, only faster.
+not sure of; the long way in function.py then decides. It never decides differently, only faster.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot._describe import PLAIN
-from ingot._guards import _MISSING, Guards
 from ingot._tensor import Tensor
 from ingot._tensor.metadata import _default_dtype
+from ingot.capture.describe import PLAIN
+from ingot.capture.guards import _MISSING, Guards
+from ingot.capture.specialization import Specialization
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.recorder import here, translate
 from ingot.runtime.scalars import wrap_i64
-from ingot.runtime.specialization import Specialization
 
 __all__ = ["MISS", "fast_call"]
 

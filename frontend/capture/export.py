@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 import ingot
-from ingot._compile import CompiledFunction, CompiledModule
-from ingot._guards import Roots, find_roots, is_module
-from ingot._pytree import flatten
-from ingot._specialize import specialize
 from ingot._tensor import Tensor
+from ingot.capture import CompiledFunction, CompiledModule
+from ingot.capture.pytree import flatten
+from ingot.capture.roots import Roots, find_roots, is_module
+from ingot.capture.specialization import Specialization
+from ingot.capture.specialize import specialize
+from ingot.capture.trace import Source
 from ingot.runtime.array import to_numpy
 from ingot.runtime.artifact import tree
 from ingot.runtime.artifact.export import write_artifact
-from ingot.runtime.capture import Source
-from ingot.runtime.specialization import Specialization
 
 __all__ = ["export"]
 

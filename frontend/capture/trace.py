@@ -10,37 +10,23 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from ingot.capture.errors import refuse
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
-from ingot.runtime.recorder import Recorder, here, user_location
+from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.scalars import rank0
 from ingot.runtime.storage import LeafStep, Storage
 from ingot.runtime.tape import GradSlot, Leaf, frontend
 
-__all__ = ["Trace", "Source", "CaptureError", "LeakedTensorError", "active", "outside", "TRACING"]
+__all__ = ["AliasedArgument", "Source", "TRACING", "Trace", "run_traced"]
 
 TRACING = threading.RLock()  # one trace at a time: it changes Storages for its duration
-
-
-class CaptureError(RuntimeError):
-    """A function does something that cannot be compiled: the message says what, where, and the alternative."""
-
-
-class LeakedTensorError(CaptureError):
-    """A tensor made while a function was traced was kept somewhere that compiled code cannot write to."""
-
-
-def active() -> bool:
-    """Whether this thread is tracing a function for `ingot.compile`."""
-    rec = here.recorder
-    return rec.tracing and not rec.composite
 
 
 class AliasedArgument(BaseException):  # not for the function to catch
@@ -49,23 +35,6 @@ class AliasedArgument(BaseException):  # not for the function to catch
     def __init__(self, index: int):
         super().__init__(f"argument {index} is captured as well")
         self.index = index
-
-
-@contextmanager
-def outside() -> Iterator[None]:
-    """A block that is not traced but runs at once, for state that must exist before it is captured."""
-    rec = here.recorder
-    outer = rec
-    while outer.tracing:
-        outer = outer.outer
-    if outer is rec:
-        yield
-        return
-    here.recorder = outer
-    try:
-        yield
-    finally:
-        here.recorder = rec
 
 
 class Source:
@@ -105,18 +74,11 @@ class SlotState:
         self.given = held  # the stand-in for the gradient from outside
 
 
-def refuse(what: str, instead: str) -> CaptureError:
-    """The error for something that cannot be compiled, with the user's line."""
-    from ingot.ir.location import describe
-
-    where = describe(user_location(3))
-    return CaptureError(f"{what}\n{where}\n{instead}" if where else f"{what}; {instead}")
-
-
 class Trace(Recorder):
     """The recorder while a function is traced for `ingot.compile`."""
 
     tracing = True
+    capturing = True
 
     def __init__(self, outer: Any):
         super().__init__()
@@ -237,6 +199,9 @@ class Trace(Recorder):
         return seed, offset
 
     # ---- what cannot be done
+
+    def only_outside(self, what: str, instead: str) -> None:
+        raise refuse(what, instead)
 
     def need(self, a: Array) -> None:
         if threading.get_ident() != self.thread:

@@ -1,0 +1,200 @@
+"""Roots: what a function can reach, found without running anything.
+
+The globals and closures of the function and of every user function that it can reach, and the modules, optimizers and other
+objects among them.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from abc import ABCMeta
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.capture.describe import PLAIN, SMALL
+from ingot.capture.effects import is_generator
+from ingot.capture.reads import ours
+
+__all__ = ["Roots", "find_roots", "is_module", "is_optimizer", "library", "names_of", "strings_of"]
+
+_NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
+
+
+def is_module(x: Any) -> bool:
+    """Whether `x` is an nn.Module."""
+    return "_parameters" in getattr(x, "__dict__", ()) and hasattr(x, "named_modules")
+
+
+def is_optimizer(x: Any) -> bool:
+    """Whether `x` is an Optimizer."""
+    return not isinstance(x, dict) and all(hasattr(x, name) for name in ("param_groups", "state", "zero_grad"))
+
+
+class Roots:
+    """What a function can reach."""
+
+    def __init__(self) -> None:
+        self.functions: list[types.FunctionType] = []
+        self.modules: list[Any] = []
+        self.optimizers: list[Any] = []
+        self.objects: list[Any] = []  # other objects with attributes
+        self.classes: list[type] = []  # the user's: of these objects, and those that functions name
+        self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
+        self.cells: list[tuple[Any, str]] = []
+        self.dicts: list[dict] = []
+        self.tensors: list[Tensor] = []  # one entry for each place that holds one
+        self.bound: list[tuple[Any, str]] = []  # values that functions hold, and what they are called
+        self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
+        self._seen: set[int] = set()
+        self._keep: list[Any] = []
+
+    def add(self, x: Any, depth: int = 0) -> None:
+        """Take in a value, and what can be reached from it."""
+        if isinstance(x, Tensor):
+            self.tensors.append(x)
+            return
+        if isinstance(x, (*PLAIN, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
+            return
+        if isinstance(x, type):
+            if type(x) in (type, ABCMeta) and not library(x):
+                self._methods(x, depth)
+            return
+        self._seen.add(id(x))
+        self._keep.append(x)
+        wrapped = getattr(x, "__wrapped__", None) if callable(x) else None
+        if isinstance(wrapped, (types.FunctionType, types.MethodType)):
+            self.add(wrapped, depth)
+        if isinstance(x, types.FunctionType):
+            if not ours(x.__code__.co_filename):
+                self._function(x, depth)
+        elif isinstance(x, types.MethodType):
+            self.add(x.__func__, depth)
+            self.add(x.__self__, depth)
+        elif isinstance(x, functools.partial):
+            for item in (x.func, *x.args, *x.keywords.values()):
+                self.bound.append((item, "what a partial binds"))
+                self.add(item, depth + 1)
+        elif is_generator(x):
+            self.generators.append(x)
+        elif is_module(x):
+            self._module(x, depth)
+        elif is_optimizer(x):
+            self.optimizers.append(x)
+            for g in x.param_groups:
+                self._keep.append(g)
+                self.tensors += g["params"]
+            self.tensors += [t for state in x.state.values() for t in state.values() if isinstance(t, Tensor)]
+            if not library(type(x)):
+                self._methods(type(x), depth)
+        elif isinstance(x, (tuple, list, set, frozenset)):
+            for item in list(x)[:SMALL]:
+                self.add(item, depth + 1)
+        elif isinstance(x, dict):
+            if type(x) in (dict, OrderedDict, defaultdict):
+                self.dicts.append(x)
+            for item in list(x.values())[:SMALL]:
+                self.add(item, depth + 1)
+        elif isinstance(x, types.ModuleType):
+            pass
+        elif hasattr(x, "__dict__") and (not library(type(x)) or _namespace(x)):
+            self.objects.append(x)
+            self._methods(type(x), depth)
+            for item in list(vars(x).values())[:SMALL]:
+                self.add(item, depth + 1)
+
+    def _module(self, m: Any, depth: int) -> None:
+        self.modules.append(m)
+        self._methods(type(m), depth)
+        for name, item in list(vars(m).items()):
+            if name in ("_parameters", "_buffers"):
+                self.tensors += [t for t in item.values() if t is not None]
+                continue
+            self.add(item, depth if name == "_modules" else depth + 1)
+        for child in list(m._modules.values()):
+            self.add(child, 0)
+
+    def _methods(self, cls: type, depth: int) -> None:
+        if id(cls) in self._seen:
+            return
+        self._seen.add(id(cls))
+        self._keep.append(cls)
+        self.classes += [c for c in cls.__mro__ if c not in self.classes and not library(c)]
+        for base in cls.__mro__:
+            for item in vars(base).values():
+                fn = getattr(item, "__func__", item)
+                fn = getattr(fn, "fget", None) or fn
+                if isinstance(fn, types.FunctionType):
+                    self.add(fn, depth)
+
+    def _function(self, f: types.FunctionType, depth: int) -> None:
+        self.functions.append(f)
+        for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            self.bound.append((value, f"a default of {f.__name__}"))
+            self.add(value, depth + 1)
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+            self.cells.append((cell, name))
+            try:
+                self.add(cell.cell_contents, depth + 1)
+            except ValueError:  # an empty cell
+                pass
+        space = f.__globals__
+        for name in names_of(f.__code__):
+            if name not in space:
+                continue
+            value = space[name]
+            if not library(value):
+                self.names.append((space, name, name))
+            if isinstance(value, types.ModuleType):
+                if not library(value):
+                    inner = vars(value)
+                    for n in names_of(f.__code__):
+                        if n in inner:
+                            self.names.append((inner, n, f"{name}.{n}"))
+                            self.add(inner[n], depth + 1)
+            else:
+                self.add(value, depth + 1)
+
+
+def library(x: Any) -> bool:
+    """Whether a class or module belongs to Ingot, NumPy or Python itself: nothing there is watched."""
+    if isinstance(x, types.ModuleType):
+        name = x.__name__
+    elif isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType)):
+        name = x.__module__
+    else:
+        return False
+    top = (name or "").partition(".")[0]
+    if top in ("ingot", "numpy", "builtins", "ml_dtypes"):
+        return True
+    return top in getattr(sys, "stdlib_module_names", ()) and top != "__main__"
+
+
+def _namespace(x: Any) -> bool:
+    return any((base.__module__, base.__qualname__) in _NAMESPACES for base in type(x).__mro__)
+
+
+def names_of(code: types.CodeType) -> list[str]:
+    """The names that a code object, and the functions defined in it, look up."""
+    found = list(code.co_names)
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            found += names_of(c)
+    return found
+
+
+def strings_of(code: types.CodeType) -> list[str]:
+    """The strings in a code object: names for getattr, maybe."""
+    return [s for c in code.co_consts for s in (strings_of(c) if isinstance(c, types.CodeType) else [c] if isinstance(c, str) else [])]
+
+
+def find_roots(fn: Callable, values: list[Any]) -> Roots:
+    """What `fn`, called with the static arguments `values`, can reach."""
+    roots = Roots()
+    roots.add(fn)
+    for v in values:
+        roots.add(v)
+    return roots
