@@ -1,0 +1,72 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.ir.builder import Expr
+from ingot.optim.group import ParamGroup
+from ingot.optim.rule import Flags, Rule, Values, like
+from ingot.optim.rule_optimizer import RuleOptimizer, check_at_least_zero
+from ingot.runtime.recorder import capturing
+
+__all__ = ["SGD"]
+
+
+def _state(flags: Flags) -> tuple[str, ...]:
+    return ("momentum_buffer",) if "momentum" in flags else ()
+
+
+def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr, Values]:
+    g = g + p * like(p, c["weight_decay"])
+    new: Values = {}
+    if "momentum" in flags:
+        m = like(p, c["momentum"])
+        if "first" in flags:
+            buf = g
+        else:
+            buf = s["momentum_buffer"] * m + g * like(p, 1.0 - c["dampening"])
+        new["momentum_buffer"] = buf
+        g = g + buf * m if "nesterov" in flags else buf
+    return p - g * like(p, c["lr"]), new
+
+
+class SGD(RuleOptimizer):
+    """Stochastic gradient descent, with momentum (nesterov or not), dampening and weight decay."""
+
+    rule = Rule("sgd", _state, ("lr", "momentum", "dampening", "weight_decay"), _update)
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ):
+        check_at_least_zero(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(
+            params,
+            dict(
+                lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize,
+                foreach=foreach, differentiable=differentiable, fused=fused,
+            ),
+        )  # fmt: skip
+
+    def _update_one(self, p: Tensor, grad: Tensor, group: ParamGroup, flags: frozenset[str], *rest: Any) -> None:
+        # torch's first momentum is the gradient itself, undampened; without dampening that is what zeros give
+        if group["momentum"] and group["dampening"] and self.state[p].get("momentum_buffer") is None:
+            if capturing():
+                raise RuntimeError("SGD with dampening: take its first step before it is compiled, since that step differs from the others")
+            flags = flags | {"first"}
+        super()._update_one(p, grad, group, flags, *rest)
