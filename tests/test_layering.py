@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from ingot._names import DTYPES, NAMES
+from tests.support.processes import ROOT
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STANDARD = sys.stdlib_module_names
 
 # room -> packages of ours, and foreign ones, that its modules may import (at the top, or inside functions)

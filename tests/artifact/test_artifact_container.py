@@ -6,12 +6,12 @@ import struct
 
 import numpy as np
 import pytest
-from forging import forge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.runtime.artifact import container, tensors, tree
 from ingot.runtime.artifact.container import ArtifactError, Container
+from tests.support.forging import forge
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import os
 
 import numpy as np
 import pytest
-from forging import contents, forge, rewrite
 
 from ingot.runtime.artifact import ArtifactError, host, load, model, strict, tensors
 from ingot.runtime.artifact.container import _HEADER as HEADER
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.cli import main
+from tests.support.forging import contents, forge, rewrite
 
 
 def one_line(error):

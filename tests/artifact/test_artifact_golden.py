@@ -5,13 +5,13 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
-from forging import contents, rewrite
 
 import ingot
 from ingot.runtime import threads
 from ingot.runtime.artifact import ArtifactError, golden, host, load, tensors
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.cli import main
+from tests.support.forging import contents, rewrite
 
 F = np.float32
 

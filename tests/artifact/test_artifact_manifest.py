@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 import pytest
-from forging import contents, forge, rewrite
 
 from ingot.runtime.artifact import ArtifactError, container, host, load, manifest, strict
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.cli import artifact_verbs
+from tests.support.forging import contents, forge, rewrite
 
 WEIRD = (
     None, True, False, 0, -1, 7, 1.5, 10**30, -(10**399), "", "x", "\ud800", "\0", "../x", "x" * 5000, [], [[]], ["x"], [0], {}, {"x": 1},

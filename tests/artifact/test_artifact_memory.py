@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from forging import claim, contents
 
 import ingot.ir.ops  # noqa: F401
 from ingot.ir import dtypes as dt
@@ -16,6 +15,7 @@ from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime.artifact import export, load
+from tests.support.forging import claim, contents
 
 MB = 1 << 20
 

@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from forging import contents, rewrite
 
 from ingot.runtime.artifact import host, load
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.artifact.model import validate
 from ingot.runtime.cli import main
+from tests.support.forging import contents, rewrite
 
 PATH = os.path.join(os.path.dirname(__file__), "data", "schema1.ingot")
 LEVELS = {"x86_64": "x86-64-v2", "aarch64": "aarch64"}

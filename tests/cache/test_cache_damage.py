@@ -13,15 +13,15 @@ import socket
 import stat
 import warnings
 
-import prebuilt
 import pytest
-from child import in_child
-from faults import trace, watched
-from scenarios import STEPS, prepared
 
 from ingot.runtime import compiler, log
 from ingot.runtime.cache import Cache, account, entry
 from ingot.runtime.cache.entry import EntryError
+from tests.support import prebuilt
+from tests.support.child import in_child
+from tests.support.faults import trace, watched
+from tests.support.scenarios import STEPS, prepared
 
 MASKS = (0x01, 0x80)
 

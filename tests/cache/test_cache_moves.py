@@ -5,12 +5,10 @@ import shutil
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tests.support.processes import FROM_PATH, ROOT
 
-SCRIPT = """
-import json, os, sys
-# the package beside this script, not one that was installed in editable form
-sys.meta_path = [f for f in sys.meta_path if "editable" not in getattr(f, "__module__", "") + repr(f)]
+SCRIPT = """{from_path}
+import json, os
 {shift}
 import ingot
 from ingot import nn
@@ -42,8 +40,8 @@ time.time = lambda: real() + 10 * 365 * 86400
 def place(folder, shift=""):
     """The package, as a copy of the tree, and the script, in `folder`."""
     for room, name in (("frontend", ""), ("ir", "ir"), ("backends", "backends"), ("runtime", "runtime")):
-        shutil.copytree(os.path.join(ROOT, room), folder / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "script.py").write_text(SCRIPT.format(shift=shift))
+        shutil.copytree(ROOT / room, folder / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "script.py").write_text(SCRIPT.format(from_path=FROM_PATH, shift=shift))
 
 
 def run(folder, home, user, prefix=(), **more):

@@ -12,16 +12,14 @@ import traceback
 import warnings
 
 import numpy as np
-import prebuilt
 import pytest
-import racing
-from faults import trace, watched
-from scenarios import STEPS, prepared
 
 from ingot.runtime import compiler, log
 from ingot.runtime.cache import Cache, account, entry, journal
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+from tests.support import prebuilt, racing
+from tests.support.faults import trace, watched
+from tests.support.processes import ROOT
+from tests.support.scenarios import STEPS, prepared
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +32,9 @@ def source(tmp_path_factory):
 
 def race(folder, source, processes, rounds, seed, *mode):
     """Run racing.py; what it counted."""
-    command = [sys.executable, os.path.join(HERE, "racing.py"), str(folder), source, str(processes), str(rounds), str(seed), *mode]
+    command = [sys.executable, "-m", "tests.support.racing", str(folder), source, str(processes), str(rounds), str(seed), *mode]
     env = {**os.environ, "INGOT_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     print(f"seed {seed}: {told}")

@@ -11,6 +11,7 @@ import pytest
 from ingot.runtime import log, switches
 from ingot.runtime.cache import Cache, account, journal
 from ingot.runtime.cache.store import default_folder
+from tests.support.processes import FROM_PATH, ROOT
 
 
 def read(cache, key):
@@ -200,16 +201,14 @@ def test_the_key_knows_no_place_time_or_name(tmp_path):
     """The package copied elsewhere, every file touched, another HOME, user, host, folder and day: the same key."""
     import shutil
 
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     here = subprocess.run([sys.executable, "-c", KEY], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     other = tmp_path / "elsewhere"
     for room, name in (("frontend", ""), ("ir", "ir"), ("backends", "backends"), ("runtime", "runtime")):
-        shutil.copytree(os.path.join(root, room), other / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, other / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for path in other.rglob("*"):
         os.utime(path, (0, 1_000_000_000))
     env = {**os.environ, "HOME": "/nowhere", "USER": "somebody", "HOSTNAME": "elsewhere", "TZ": "Asia/Tokyo", "PYTHONPATH": str(other)}
-    code = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '') + repr(f)]\n" + KEY
-    code += f"\nimport ingot; assert ingot.__file__.startswith({str(other)!r}), ingot.__file__"
+    code = FROM_PATH + KEY + f"\nimport ingot; assert ingot.__file__.startswith({str(other)!r}), ingot.__file__"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=other)
     assert there.stdout == here, there.stderr
     assert here.split()[1] == "False"  # and llvmlite was not imported to learn its version

@@ -12,13 +12,14 @@ import subprocess
 import sys
 from collections import Counter
 
-import prebuilt
 import pytest
-from traced import MARKER
+
+from tests.support import prebuilt
+from tests.support.processes import with_tests
+from tests.support.traced import MARKER
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 CALL = re.compile(r"(?P<pid>\d+)\s+(?P<name>\w+)\((?P<args>.*)\)\s+=\s+(?P<result>-?\d+|\?|0x[0-9a-f]+)(?P<rest>.*)$")
 KINDS = {
     "open": "opens", "openat": "opens", "read": "reads", "pread64": "reads", "write": "writes", "pwrite64": "writes", "fsync": "fsyncs",
@@ -44,9 +45,9 @@ def phases(tmp_path_factory):
     os.makedirs(top / "prebuilt")
     prebuilt.save(str(top / "prebuilt"))
     folder = str(top / "cache")
-    env = {**os.environ, "INGOT_CACHE_DIR": folder, "INGOT_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    env = with_tests(INGOT_CACHE_DIR=folder, INGOT_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     env.pop("INGOT_CACHE_PATH", None)
-    command = [sys.executable, os.path.join(HERE, "traced.py"), folder, str(top / "prebuilt")]
+    command = [sys.executable, "-m", "tests.support.traced", folder, str(top / "prebuilt")]
     out: dict[str, Counter] = {}
     now = None
     for line in strace(command, top / "trace", top, env, "-y"):

@@ -14,6 +14,7 @@ from ingot.runtime import compiler, switches
 from ingot.runtime.cache import Cache, account, claim, misses
 from ingot.runtime.cache.explain import differences, nearest
 from ingot.runtime.cache.mapped import mapped_in
+from tests.support.processes import with_tests
 
 KEY = "ab" * 32
 
@@ -158,17 +159,16 @@ def test_the_nearest_entry_is_the_one_that_differs_least(cache, make_entry):
 
 def test_two_processes_compile_once(tmp_path):
     """Two fresh processes on one cold key: one compiles, the other waits and finds."""
-    script = f"""
+    script = """
 import os, sys, time
-sys.path.insert(0, {os.path.dirname(__file__)!r})
-import test_compiler
+from tests.cache import test_compiler
 print("ready", flush=True)
 sys.stdin.readline()
 graph = test_compiler.make_graph("f", 2.5, 64)
 test_compiler.run(test_compiler.compiler.executable(graph), 64)
 print(test_compiler.compiler.counts["compiled"], flush=True)
 """
-    env = {**os.environ, "INGOT_CACHE_DIR": str(tmp_path / "cache"), "INGOT_CACHE_WAIT": "300"}
+    env = with_tests(INGOT_CACHE_DIR=str(tmp_path / "cache"), INGOT_CACHE_WAIT="300")
     children = [
         subprocess.Popen([sys.executable, "-c", script], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
         for _ in range(4)

@@ -16,6 +16,7 @@ from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, log, memory, toolchain
 from ingot.runtime.cache import entry, journal, the_cache
+from tests.support.processes import with_tests
 
 
 def make_graph(name="f", scale=2.0, n=16):
@@ -225,16 +226,15 @@ def test_a_wrong_note_of_llvm_is_corrected(monkeypatch):
 
 WARM = """
 import sys
-sys.path.insert(0, {here!r})
-import test_compiler
+from tests.cache import test_compiler
 x, out = test_compiler.run(test_compiler.compiler.executable(test_compiler.make_graph()))
 print(float(out[0]), dict(test_compiler.compiler.counts), [m for m in ("llvmlite", "ingot.ir.lower", "ingot.ir.loop") if m in sys.modules])
 """
 
 
 def test_a_second_process_compiles_nothing_and_imports_no_compiler(tmp_path):
-    code = WARM.format(here=os.path.dirname(os.path.abspath(__file__)))
-    outs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path) for _ in range(2)]
+    command = [sys.executable, "-c", WARM]
+    outs = [subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=with_tests()) for _ in range(2)]
     assert "{'compiled': 1}" in outs[0].stdout, outs[0].stderr
     value = outs[0].stdout.split()[0]
     assert outs[1].stdout == f"{value} {{'cache': 1}} []\n", outs[1].stderr

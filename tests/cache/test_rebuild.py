@@ -9,7 +9,6 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prebuilt import make_graph
 
 import ingot.ir.ops  # noqa: F401  (fills the table of ops)
 from ingot.backends.cpu.level import LEVELS
@@ -21,6 +20,8 @@ from ingot.runtime import compiler, rebuild
 from ingot.runtime.build import build
 from ingot.runtime.cache import entry, the_cache
 from ingot.runtime.rebuild import RebuildError
+from tests.support.prebuilt import make_graph
+from tests.support.processes import with_tests
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +66,7 @@ def test_graphs_and_pools_come_out_the_same_for_every_level():
 
 PROCESS = """
 import hashlib, json, sys
-sys.path[:0] = [{tests!r}]
-import test_rebuild as t
+from tests.cache import test_rebuild as t
 from ingot.backends.cpu.level import LEVELS
 from ingot.runtime.build import build
 graphs = [("a", t.mixed()), ("b", t.mixed("other", 40)), ("c", t.make_graph(2.5)), ("d", t.mixed("third", 7))]
@@ -87,8 +87,8 @@ def test_order_process_folder_and_hash_seed_do_not_matter(tmp_path):
     for seed, reverse in (("0", False), ("1", True), ("4294967295", False)):
         folder = tmp_path / f"at{seed}"
         folder.mkdir()
-        code = PROCESS.format(tests=os.path.dirname(os.path.abspath(__file__)), reverse=reverse)
-        env = {**os.environ, "PYTHONHASHSEED": seed, "HOME": str(folder), "TZ": "Asia/Tokyo" if reverse else "UTC"}
+        code = PROCESS.format(reverse=reverse)
+        env = with_tests(PYTHONHASHSEED=seed, HOME=str(folder), TZ="Asia/Tokyo" if reverse else "UTC")
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=env, timeout=300)
         assert done.returncode == 0, done.stderr
         outputs.append(json.loads(done.stdout))

@@ -8,13 +8,13 @@ import random
 import struct
 
 import pytest
-from prebuilt import make_graph
 
 from ingot.backends.cpu import elf_object as o
 from ingot.backends.cpu.level import LEVELS
 from ingot.runtime import compiler
 from ingot.runtime.cache import entry, the_cache
 from ingot.runtime.cache.entry import EntryError
+from tests.support.prebuilt import make_graph
 
 
 class Parts:

@@ -195,9 +195,8 @@ def test_what_an_attacker_may_put_in_place_of_an_entry(store, entry, rule, kind,
 @pytest.mark.parametrize("after", ["rewritten", "replaced", "truncated", "removed"])
 def test_what_runs_is_what_was_verified_whatever_becomes_of_the_file(store, rule, after, monkeypatch):
     """The file is exchanged the moment it was read, before anything of it is verified or mapped."""
-    import prebuilt
-
     from ingot.runtime.cache.layer import _read
+    from tests.support import prebuilt
 
     good, bad = prebuilt.entries()[:2]
     compiler.executable(prebuilt.make_graph(good.scale))  # for its worker pool
@@ -225,7 +224,7 @@ def test_what_runs_is_what_was_verified_whatever_becomes_of_the_file(store, rule
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_compiler_uses_what_is_approved_and_compiles_what_is_not(store, tmp_path, monkeypatch, rule):
-    import prebuilt
+    from tests.support import prebuilt
 
     (tmp_path / "home").mkdir(mode=0o700)
     monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "home" / "publisher"))

@@ -5,19 +5,18 @@ import json
 import time
 
 import pytest
-from calling import graph_of
 
-import ingot.ir.ops  # noqa: F401  (fills the table of ops)
 from ingot.backends.cpu.level import host_level
 from ingot.runtime import compiler
 from ingot.runtime.cache import Cache, entry
+from tests.support.prebuilt import make_graph
 
 
 @pytest.fixture(scope="module")
 def make():
     """Store an entry of real code under a preimage of our own: `make(cache, name, text, ms)` gives its key."""
     level = host_level()
-    code = compiler.code_of(graph_of("f", 2.0), level)
+    code = compiler.code_of(make_graph(2.0, 4, "f"), level)
 
     def make(cache, name, text, ms, target="x86-64-v3", **fields):
         doc = {

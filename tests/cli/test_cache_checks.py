@@ -6,19 +6,20 @@ import subprocess
 import sys
 
 import pytest
-from calling import graph_of, json_of, run
 
 from ingot.backends.cpu.level import host_level
 from ingot.runtime import compiler
 from ingot.runtime.cache import Cache, entry
 from ingot.runtime.cache import key as keys_module
+from tests.support.cli import json_of, run
+from tests.support.prebuilt import make_graph
 
 
 @pytest.fixture
 def real(cache):
     """Keys of entries that this very compiler made: two graphs and the worker pool."""
     before = {e.key for e in cache.own.list()}
-    names = {name: compiler.code_of(graph_of(name, scale)).key for name, scale in (("one", 2.0), ("two", 3.0))}
+    names = {name: compiler.code_of(make_graph(scale, 4, name)).key for name, scale in (("one", 2.0), ("two", 3.0))}
     compiler.pool_code()
     (names["pool"],) = {e.key for e in cache.own.list()} - before - set(names.values())
     return names

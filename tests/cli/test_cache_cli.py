@@ -4,10 +4,10 @@ import os
 import time
 
 import pytest
-from calling import json_of, run
 
 from ingot.runtime.cache import journal
 from ingot.runtime.cli.output import CommandError, parse_age, size
+from tests.support.cli import json_of, run
 
 
 def test_dir(capsys, cache):

@@ -7,11 +7,10 @@ import re
 import shlex
 
 import pytest
-from calling import run
 
 from ingot.runtime.cli import parser, reference
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tests.support.cli import run
+from tests.support.processes import ROOT
 
 
 def commands(p=None, words=()):

@@ -11,9 +11,9 @@ import subprocess
 import sys
 
 import pytest
-from calling import run
 
 from ingot.runtime.cli import main, output
+from tests.support.cli import run
 
 INGOT = [sys.executable, "-m", "ingot"]
 

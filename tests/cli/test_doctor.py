@@ -8,7 +8,6 @@ import sys
 import time
 
 import pytest
-from calling import json_of, run
 
 from ingot.backends.cpu.level import LEVELS, host_level
 from ingot.runtime import threads
@@ -16,6 +15,7 @@ from ingot.runtime.artifact import host
 from ingot.runtime.cache import Cache
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cli import doctor, doctor_cache, doctor_machine
+from tests.support.cli import json_of, run
 
 
 @pytest.fixture

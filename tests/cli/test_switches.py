@@ -5,8 +5,7 @@ import os
 import pytest
 
 from ingot.runtime import switches
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tests.support.processes import ROOT
 
 
 @pytest.mark.parametrize(

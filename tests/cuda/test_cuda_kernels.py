@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from cuda_support import check, emulated, graph_of, interpreted, outputs, scheduled
-from generate import generate
 
 from ingot.backends.cuda import UnsupportedKernel, geometry
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_name
 from ingot.ir.op import OPS
+from tests.support.calling import outputs, run_loops
+from tests.support.cuda import check, emulated, scheduled
+from tests.support.generate import generate
+from tests.support.graphs import graph_of
 
 SHAPES = [(), (1,), (0,), (3,), (257,), (5, 7), (1, 33), (64, 1), (4, 0), (3, 4, 5), (300, 70)]
 
@@ -96,7 +98,7 @@ def test_gather_checks_its_indices():
     x, i = array((6, 9)), np.random.default_rng(0).integers(-9, 9, (6, 4))
     check(f, x, i)
     i[3, 2] = 9
-    graph = graph_of(f, [x, i])
+    graph = graph_of([x, i], f)
     program = scheduled(graph)
     assert emulated(program, graph, [x, i])[0] in program.checks
 
@@ -164,7 +166,7 @@ def test_large_chain_is_spread_over_blocks():
 
 
 def test_scan_repeats_its_kernels():
-    body = graph_of(lambda c, x: (OPS["tanh"](c + x), c * x), [array((40,)), array((40,))])
+    body = graph_of([(40,), (40,)], lambda c, x: (OPS["tanh"](c + x), c * x))
 
     def f(c, xs):
         return OPS["scan"](c, xs, body=body, n_const=0, n_carry=1, length=6, reverse=False)
@@ -186,11 +188,11 @@ def test_scalars_and_random_bits():
 
 
 def test_loop_interpreter_agrees_with_the_emulation():
-    graph = graph_of(softmax, [array((3, 70))])
+    arrays = [array((3, 70))]
+    graph = graph_of(arrays, softmax)
     program = scheduled(graph)
-    a, b = interpreted(program, graph, [array((3, 70))]), emulated(program, graph, [array((3, 70))])
-    assert a[0] == b[0] == 0
-    assert a[1][0].tobytes() == b[1][0].tobytes()
+    code, got = emulated(program, graph, arrays)
+    assert code == 0 and got[0].tobytes() == run_loops(graph, arrays, program)[0].tobytes()
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -220,10 +222,10 @@ def test_random_graphs(seed):
 )
 def test_what_has_no_schedule_is_refused(name, function, arrays):
     with pytest.raises(UnsupportedKernel, match=rf"^cuda: .*{name}.* is not supported on this device yet: "):
-        scheduled(graph_of(function, arrays))
+        scheduled(graph_of(arrays, function))
 
 
 def test_outputs_keep_away_from_inputs():
-    graph = graph_of(lambda x: x + 1.0, [array((100,))])
+    graph = graph_of([(100,)], lambda x: x + 1.0)
     assert scheduled(graph).aliases == {}
     assert outputs(graph)[0].shape == (100,)

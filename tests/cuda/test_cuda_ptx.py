@@ -3,17 +3,17 @@
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from cuda_support import assemble, graph_of, needs_ptxas, scheduled
-from harness import program_of
-from test_scalars import kernel_of
 
 from ingot.backends.cuda import TARGETS, geometry, ptx
-from ingot.ir.dtypes import ALL
+from ingot.ir.dtypes import ALL, i64
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import For
 from ingot.ir.op import OPS
+from tests.loop.test_scalars import kernel_of
+from tests.support.calling import program_of
+from tests.support.cuda import assemble, needs_ptxas, scheduled
+from tests.support.graphs import graph_of
 
 
 def instructions_of(d):
@@ -42,7 +42,7 @@ def softmax():
         e = OPS["exp"](x - OPS["reduce_max"](x, axes=(1,)))
         return e / OPS["reduce_sum"](e, axes=(1,))
 
-    return scheduled(graph_of(f, [np.zeros((37, 500), np.float32)]))
+    return scheduled(graph_of([(37, 500)], f))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -60,7 +60,7 @@ def test_text_of_a_row_kernel(target):
 
 
 def test_failed_checks_reach_the_status():
-    graph = graph_of(lambda x, i: OPS["gather"](x, i, axis=0), [np.zeros(9, np.float32), np.zeros(4, np.int64)])
+    graph = graph_of([(9,), ((4,), i64)], lambda x, i: OPS["gather"](x, i, axis=0))
     assert re.search(r"atom\.\S*min\.u64", ptx(scheduled(graph), "sm_90"))
 
 

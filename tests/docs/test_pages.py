@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ingot.runtime.cli import parser
+from tests.support.processes import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 APPLIED = {"add-an-op.md"}  # its Python is written into files, not run: tests/ops does that

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from fuzz.generate import case_text, generate, shrink
-from lower.support import check
+
+from tests.support.calling import check
+from tests.support.generate import case_text, generate, shrink
 
 SEED = int(os.environ.get("INGOT_FUZZ_SEED", "0"))
 COUNT = int(os.environ.get("INGOT_FUZZ_COUNT", "120"))

@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from fuzz.generate import generate
-from fuzz.mutate import mutate
+
+from tests.support.generate import generate
+from tests.support.mutate import mutate
 
 MEMORY = 2 << 30
 PATIENCE = 10.0  # seconds for one input

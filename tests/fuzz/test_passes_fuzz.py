@@ -6,12 +6,12 @@ import functools
 
 import numpy as np
 import pytest
-from fuzz.generate import case_text, generate, parse_case, shrink
 
 from ingot.ir import interpret
 from ingot.ir.passes import PASSES, SIMPLIFY
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
+from tests.support.generate import case_text, generate, parse_case, shrink
 
 
 def everything(graph):

@@ -4,12 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from harness import HOST_LEVELS, load, program_of
 
 from ingot.backends.cpu import LEVELS, build
 from ingot.ir.loop.interpret import run_kernel
 from ingot.ir.loop.text import ParseError, parse_kernel, print_kernel
 from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
+from tests.support.calling import HOST_LEVELS, load, program_of
 
 W = 16
 EXTENTS = (0, 1, W - 1, W, W + 1, 3 * W + 5)

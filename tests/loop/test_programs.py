@@ -4,7 +4,6 @@ import ctypes
 
 import numpy as np
 import pytest
-from harness import HOST_LEVELS, load
 
 from ingot.backends.cpu import LEVELS, build, host_level
 from ingot.backends.cpu.level import at_most, host_features
@@ -14,6 +13,7 @@ from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat
 from ingot.ir.loop.text import parse_kernel, print_program
 from ingot.ir.loop.verify import LoopVerifyError, verify_program
 from ingot.ir.types import tensor_type
+from tests.support.calling import HOST_LEVELS, load
 
 SCALE = """kernel @scale(x: f32 r noalias, k: f32 r noalias, y: f32 w noalias; n) {
   %k = load k[0]

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from harness import HOST_LEVELS, run_kernel
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import ALL, Half
@@ -12,6 +11,7 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.interpret import run_kernel as interpret
 from ingot.ir.loop.ir import Buffer, Const, For, Kernel, Let, Load, Store
 from ingot.ir.loop.verify import verify_kernel
+from tests.support.calling import HOST_LEVELS, run_kernel
 
 FLOAT_UNARY = ("neg", "abs", "sqrt", "rint", "floor", "ceil", "trunc")
 BINARY = ("add", "sub", "mul", "div", "rem", "min", "max")

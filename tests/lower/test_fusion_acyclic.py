@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from lower.support import check
-
 from ingot.ir.parse import parse
+from tests.support.calling import check
 
 # The backward of a weighted covariance. Its small kernels grow from both ends of the graph: a kernel depends on another by way
 # of nodes that joined it late, though its own last node stands early.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lower.support import WIDE, arrays_for, build, check, compare, run_compiled, run_loops
 
 from ingot.ir import dtypes as D
 from ingot.ir.builder import Builder
@@ -13,6 +12,8 @@ from ingot.ir.op import OPS as O
 from ingot.ir.transforms.vjp import vjp
 from ingot.ir.types import tensor_type
 from ingot.runtime.executable import CheckError
+from tests.support.calling import WIDE, check, compare, run_compiled, run_loops
+from tests.support.graphs import arrays_for, graph_of
 
 
 def dot(a, b, ca=1, cb=0, batch=((), ())):
@@ -112,18 +113,18 @@ CASES = {
 
 
 def test_rows_across_k_are_gathered():
-    graph = build([(40, 150), (40, 100)], lambda a, b: dot(a, b, 0, 0))
+    graph = graph_of([(40, 150), (40, 100)], lambda a, b: dot(a, b, 0, 0))
     assert "worker" in str([k for k in lower(graph, WIDE).kernels.values()][-1])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_compiled(name: str) -> None:
-    check(build(*CASES[name]))
+    check(graph_of(*CASES[name]))
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if "large" not in n and "long" not in n])
 def test_loops(name: str) -> None:
-    graph = build(*CASES[name])
+    graph = graph_of(*CASES[name])
     arrays = arrays_for(graph)
     compare(graph, arrays, run_loops(graph, arrays))
 
@@ -136,7 +137,7 @@ DIFFERENTIATED = (
 
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_backward(name: str) -> None:
-    graph = build(*CASES[name])
+    graph = graph_of(*CASES[name])
     wrt = tuple(t.dtype.kind == "f" for t in graph.in_types)
     check(vjp(graph, wrt, (True,) * len(graph.outputs)).graph, scale=10)
 
@@ -177,7 +178,7 @@ def test_a_loop_packs_its_weights_once() -> None:
     [("softmax, then layer_norm", 1), ("batch_norm", 1), ("adam", 1), ("large elementwise", 1), ("product, transposed, bias, relu", 2)],
 )
 def test_what_fuses(name: str, kernels: int) -> None:
-    assert len(lower(build(*CASES[name]), WIDE).steps) == kernels
+    assert len(lower(graph_of(*CASES[name]), WIDE).steps) == kernels
 
 
 def test_equal_kernels_are_one() -> None:
@@ -186,13 +187,13 @@ def test_equal_kernels_are_one() -> None:
             x = relu(dot(x, w))
         return x
 
-    program = lower(build([(16, 20)] + [(20, 20)] * 6, steps), WIDE)
+    program = lower(graph_of([(16, 20)] + [(20, 20)] * 6, steps), WIDE)
     assert len(program.kernels) == 2
     assert len(program.steps) == 12
 
 
 def test_a_transposed_product_is_made_the_other_way_round() -> None:
-    graph = build([(3, 40, 20), (3, 20, 30)], lambda a, b: dot(a, b, 2, 1, ((0,), (0,))).transpose((0, 2, 1)))
+    graph = graph_of([(3, 40, 20), (3, 20, 30)], lambda a, b: dot(a, b, 2, 1, ((0,), (0,))).transpose((0, 2, 1)))
     assert len(lower(graph, WIDE).steps) == 2
     check(graph)
 
@@ -200,23 +201,23 @@ def test_a_transposed_product_is_made_the_other_way_round() -> None:
 def test_a_product_of_a_transposed_operand_reads_it_as_it_lies() -> None:
     for shape, perm, batch in (((50, 200), (1, 0), ((), ())), ((3, 50, 200), (0, 2, 1), ((0,), (0,)))):
         lead = shape[:-2]
-        graph = build(
+        graph = graph_of(
             [(*lead, 1, 200), shape], lambda a, b, perm=perm, batch=batch: dot(a, b.transpose(perm), a.rank - 1, b.rank - 2, batch)
         )
-        plain = build([(*lead, 1, 200), shape], lambda a, b, batch=batch: dot(a, b, a.rank - 1, b.rank - 1, batch))
+        plain = graph_of([(*lead, 1, 200), shape], lambda a, b, batch=batch: dot(a, b, a.rank - 1, b.rank - 1, batch))
         assert [repr(k.body) for k in lower(graph, WIDE).kernels.values()] == [repr(k.body) for k in lower(plain, WIDE).kernels.values()]
         check(graph)
 
 
 def test_updates_may_be_in_place() -> None:
-    aliases = lower(build(*CASES["adam"]), WIDE).aliases
+    aliases = lower(graph_of(*CASES["adam"]), WIDE).aliases
     assert {0, 1, 2} == set(aliases) and all(0 in a and 3 in a for a in aliases.values())
-    graph = build([(8, 8)], lambda x: x + x.transpose((1, 0)))
+    graph = graph_of([(8, 8)], lambda x: x + x.transpose((1, 0)))
     assert lower(graph, WIDE).aliases == {}
 
 
 def test_index_out_of_range_fails_the_call() -> None:
-    graph = build(*CASES["embedding"])
+    graph = graph_of(*CASES["embedding"])
     arrays = arrays_for(graph)
     arrays[1][2, 3] = 20
     with pytest.raises(CheckError, match="out of range"):
@@ -226,7 +227,7 @@ def test_index_out_of_range_fails_the_call() -> None:
 
 
 def test_same_graph_same_bits() -> None:
-    graph = build(*CASES["softmax, then layer_norm"])
+    graph = graph_of(*CASES["softmax, then layer_norm"])
     arrays = arrays_for(graph)
     first = run_compiled(graph, arrays)[0].tobytes()
     assert all(run_compiled(graph, arrays)[0].tobytes() == first for _ in range(3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lower.support import compare, run_compiled
 
 import ingot.ir.ops  # noqa: F401
 from ingot.ir import dtypes as D
@@ -12,6 +11,7 @@ from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.ops import samples
 from ingot.ir.types import tensor_type
+from tests.support.calling import compare, run_compiled
 
 
 def _within(name: str, a: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from finite_differences import check_derivatives, draw_like, floating, run_jvp, run_vjp
 
 from ingot.ir.builder import Builder, op_graph
 from ingot.ir.dtypes import f32, f64, i64
@@ -17,6 +16,7 @@ from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.transforms.jvp import jvp
 from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import tensor_type
+from tests.support.finite_differences import check_derivatives, draw_like, floating, run_jvp, run_vjp
 
 DIFFERENTIABLE = sorted(n for n, op in OPS.items() if callable(op.vjp))
 TWICE = """

@@ -22,8 +22,8 @@ from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
 from ingot.ir.ops.samples import cases
 from ingot.ir.types import tensor_type
-from tests.fuzz.generate import generate
 from tests.support import models
+from tests.support.generate import generate
 
 __all__ = ["groups"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from function_cases import ERROR_CASES, INTS, REAL, add, each
+from tests.torch.function_cases import ERROR_CASES, INTS, REAL, add, each
 
 # --- several writes to one place: each takes the gradient, as in torch
 add("""

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from nn_support import array, close
 from torch.func import functional_call as torch_call
 from torch.utils import checkpoint as torch_checkpoint
 
 import ingot
 from ingot.func import functional_call
 from ingot.utils import checkpoint
+from tests.support.against_torch import array, close
 
 
 def build(lib):

@@ -7,13 +7,11 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-
-import surface_cases  # noqa: E402, F401  (adds to C and ERROR_CASES)
-from function_cases import ERROR_CASES, C, Case, make  # noqa: E402
-
-import ingot  # noqa: E402
+import ingot
+import tests.torch.surface_cases  # noqa: F401  (adds to C and ERROR_CASES)
+from tests.torch.function_cases import ERROR_CASES, C, Case, make
 
 TORCH = dict(
     f32=torch.float32, f64=torch.float64, f16=torch.float16, bf16=torch.bfloat16, i64=torch.int64, i32=torch.int32, i16=torch.int16,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nn_support import array, copy_weights, numpy_of, weighted
 
 import ingot
+from tests.support.against_torch import array, copy_weights, numpy_of, weighted
 
 LAYERS: dict[str, tuple] = {
     "linear": (lambda nn: nn.Linear(8, 6), (4, 8)),

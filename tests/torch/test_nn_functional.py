@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as TF
-from nn_support import array, compare
 
 import ingot
 import ingot.nn.functional as F
+from tests.support.against_torch import array, compare
 
 X = array((2, 3, 8))
 ELEMENTWISE = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch.nn.functional as TF
-from nn_support import array, compare
 
 import ingot.nn.functional as F
+from tests.support.against_torch import array, compare
 
 REDUCTIONS = ["none", "mean", "sum"]
 X, T = array((4, 5)), array((4, 5), 1)

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from nn_support import array, close, compare_modules, copy_weights, numpy_of
 
 import ingot
+from tests.support.against_torch import array, close, compare_modules, copy_weights, numpy_of
 
 IDX = np.array([[0, 3, 3], [5, 1, 0]])
 LAYERS = [

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-
-import ingot  # noqa: E402
+import ingot
 
 
 def modules(name: str, *args: int):

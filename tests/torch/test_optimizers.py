@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from nn_support import array, close
 
 import ingot
+from tests.support.against_torch import array, close
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),

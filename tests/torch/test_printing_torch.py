@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-
-import ingot  # noqa: E402
+import ingot
 
 SAMPLES = [
     "m.tensor(1.5)", "m.tensor(3)", "m.tensor(True)", "m.tensor([1., 2., 3.])", "m.tensor([1.5, 2., -3.25])", "m.tensor([1e-5, 1.])",

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nn_support import array, close, copy_weights
 
 import ingot
+from tests.support.against_torch import array, close, copy_weights
 from tests.support.models import cnn, encoder, gpt, lstm, mlp
 
 FLOATS = [array((4, 6), s) for s in range(3)]

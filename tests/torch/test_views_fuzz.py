@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-import ingot  # noqa: E402
+import ingot
 
 
 def random_view(rng, shape):

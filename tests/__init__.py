@@ -1,0 +1,1 @@
+"""The tests of Ingot, in rooms as the house's own; `support` is what they share."""

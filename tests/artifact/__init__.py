@@ -1,0 +1,1 @@
+"""Artifacts: the file, its manifest, what loading refuses and takes."""

@@ -1,0 +1,1 @@
+"""The cache: entries, the store, races, damage, trust, and the compiler in front of it."""

@@ -1,0 +1,1 @@
+"""ingot.compile, and ingot.export of what it traces."""

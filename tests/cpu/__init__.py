@@ -1,0 +1,1 @@
+"""The CPU's machine code: what is not seen from above it."""

@@ -1,0 +1,1 @@
+"""CUDA kernels: PTX, and their emulation on the CPU."""

@@ -1,0 +1,1 @@
+"""ingot.utils.data."""

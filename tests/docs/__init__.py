@@ -1,0 +1,1 @@
+"""What documentation shows: the examples of docstrings, and of pages."""

@@ -1,0 +1,1 @@
+"""The public functions: promotion, indexing, views, printing, stubs."""

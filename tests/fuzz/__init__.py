@@ -1,0 +1,1 @@
+"""Random graphs through passes and code, random bytes through parsers."""

@@ -1,0 +1,1 @@
+"""The loop IR: kernels and programs, interpreted and compiled."""

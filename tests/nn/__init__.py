@@ -1,0 +1,1 @@
+"""Modules, serialization and the examples."""

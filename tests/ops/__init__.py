@@ -1,0 +1,1 @@
+"""Every op's declaration: types, references, derivatives, errors."""

@@ -1,0 +1,67 @@
+"""CUDA programs without a GPU: scheduled, emulated on the CPU, assembled where there is an assembler."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from ingot.backends.cuda import TARGETS, emulate, ptx, schedule
+from ingot.ir import interpret
+from ingot.ir.dtypes import by_numpy
+from ingot.ir.loop.verify import verify_program
+from ingot.ir.lower import lower
+from tests.support.calling import load, outputs
+from tests.support.graphs import graph_of
+
+
+def scheduled(graph):
+    """The verified program of blocks and threads."""
+    program = schedule(lower(graph, TARGETS["sm_90"].machine))
+    verify_program(program)
+    return program
+
+
+def emulated(program, graph, arrays, backwards=False):
+    """The code and results of the kernels compiled for the CPU."""
+    there = emulate(program, backwards)
+    verify_program(there)
+    out = outputs(graph)
+    slots = [np.asarray(a) for a in (*arrays, *out)]
+    return load(there)([x[()] if k in graph.scalars else x for k, x in enumerate(slots)]), out
+
+
+def check(function, *arrays, rtol=1e-5, atol=1e-6):
+    """Blocks and threads, compiled for the CPU, give what the graph means; and the PTX assembles. Returns (program, PTX for sm_90)."""
+    graph = graph_of(arrays, function)
+    program = scheduled(graph)
+    want = interpret.run(graph, list(arrays))
+    code, got = emulated(program, graph, arrays)
+    again = emulated(program, graph, arrays, backwards=True)
+    assert code == again[0] == 0
+    for g, w, other in zip(got, want, again[1]):
+        assert g.tobytes() == other.tobytes(), "the order of the threads changes the result"
+        assert g.dtype == w.dtype and g.shape == w.shape
+        if by_numpy(w.dtype).kind == "f":
+            np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=rtol, atol=atol)
+        else:
+            np.testing.assert_array_equal(g, w)
+    return program, assemble(program)
+
+
+def assemble(program):
+    """PTX for every target, through ptxas where there is one; the last target's text."""
+    text = ""
+    for target in TARGETS:
+        text = ptx(program, target)
+        assert f".target {target}" in text
+        called = re.findall(r"\bcall(?:\.uni)?\s+(?:\([^)]*\),\s*)?([\w$.]+)", text)
+        assert all(re.search(rf"\.func\b[^;{{]*?\b{re.escape(f)}\s*\([^;{{]*\)\s*{{", text) for f in called), called
+        if shutil.which("ptxas"):
+            done = subprocess.run(["ptxas", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
+            assert done.returncode == 0, done.stderr[:2000]
+    return text
+
+
+needs_ptxas = pytest.mark.skipif(shutil.which("ptxas") is None, reason="no ptxas on PATH, CUDA's assembler of PTX")

@@ -1,0 +1,1 @@
+"""The tensor: recording, storage, gradients, random numbers."""
