@@ -54,7 +54,7 @@ class Builder:
         here = dict(zip(graph.inputs, inputs, strict=True))
         for n in graph.nodes:
             args = tuple(here[v] for v in n.inputs)
-            if n.op.name == "constant":
+            if n.op is OPS["constant"]:
                 payload = n.attrs[0]
                 if payload not in self._constants:
                     self._constants[payload] = self.emit(n.op, (), n.attrs)[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ingot.ir.facts import Cost, Foldable, Lowering
 from ingot.ir.types import TensorType
 
 __all__ = ["Op", "Rule", "NO_GRAD", "LATER", "OPS", "register", "infer"]
@@ -34,7 +35,10 @@ class Op:
     vjp(cts, ins, outs, *attrs) -> list of Expr | None  one entry per input
     jvp(tangents, ins, outs, *attrs) -> list of Expr    one entry per output; a zero tangent comes as None
     batch(ins, batched, *attrs) -> (outs, batched)      Expr with the batch dim leading where `batched` says so
-    scalar(e, *scalars, *attrs) -> scalar               elementwise only: emits one element, see ir/scalar.py
+
+    lowering, cost, foldable                            facts, see ir/facts.py
+    commutative                                         its two inputs may be exchanged
+    can_fail                                            it checks values (indices), and fails the call where one is wrong
 
     `attrs` always travel as a tuple in the order of `attr_names`; every value in it is hashable.
     """
@@ -48,7 +52,12 @@ class Op:
     vjp: Callable[..., Any] | Rule
     jvp: Callable[..., Any] | Rule = LATER
     batch: Callable[..., Any] | Rule = LATER
-    scalar: Callable[..., Any] | None = None
+    # `register` refuses an op without these three
+    lowering: Lowering = None  # type: ignore[assignment]
+    cost: Cost = None  # type: ignore[assignment]
+    foldable: Foldable = None  # type: ignore[assignment]
+    commutative: bool = False
+    can_fail: bool = False
     samples: Any = None  # inputs for the generated tests
     source: str = ""  # paper or definition
 
@@ -74,10 +83,14 @@ class Op:
 
 
 OPS: dict[str, Op] = {}
+_FACTS = {"lowering": Lowering, "cost": Cost, "foldable": Foldable}
 
 
 def register(op: Op) -> Op:
-    """Enter `op` in the table of all ops. ValueError if its name is taken."""
+    """Enter `op` in the table of all ops. ValueError if its name is taken, TypeError if it lacks a fact."""
+    missing = [name for name, kind in _FACTS.items() if not isinstance(getattr(op, name), kind)]
+    if missing:
+        raise TypeError(f"op {op.name} is declared without {' and '.join(missing)}: ir/facts.py has what each may be")
     if op.name in OPS:
         raise ValueError(f"op {op.name} is declared twice")
     OPS[op.name] = op

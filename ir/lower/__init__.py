@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from ingot.ir.facts import Contraction, Loop, Reads, Reduction, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop.ir import Buffer, Check, For, If, Kernel, Load, Stmt, Store
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
@@ -84,9 +85,8 @@ class _Shared:
 
 
 def _label(group: Group) -> str:
-    names = [n.op.name for n in group.nodes]
-    main = [n for n in names if n.startswith("reduce_") or n in ("dot", "conv", "softmax")] or names
-    return "_".join(dict.fromkeys(main[:3])).replace("reduce_", "")
+    main = [n for n in group.nodes if isinstance(n.op.lowering, (Reduction, Contraction))] or group.nodes
+    return "_".join(dict.fromkeys(n.op.name for n in main[:3])).replace("reduce_", "")
 
 
 class _Launch:
@@ -109,13 +109,13 @@ def _lower(
     The body of a loop runs the first once: what they make stays where it is, beside the arena of the rest.
     """
     groups, in_memory = fuse(graph)
-    # a reshape of what is in memory is the same memory under another shape
+    # a view of the same elements in the same order is the same memory under another shape
     same: dict[Value, Value] = {}
     outputs = set(graph.outputs)
     kept: list[Group] = []
     for g in groups:
         n = g.nodes[0]
-        if len(g.nodes) == 1 and n.op.name == "reshape" and n.inputs[0] in in_memory:
+        if len(g.nodes) == 1 and isinstance(n.op.lowering, View) and n.op.lowering.reads is Reads.SAME and n.inputs[0] in in_memory:
             source, out = n.inputs[0], n.outputs[0]
             while source in same:
                 source = same[source]
@@ -132,7 +132,7 @@ def _lower(
     # steps with values for addresses
     pending: list[_Launch | tuple[Node, int]] = []
     for g in kept:
-        if g.nodes[0].op.name == "scan":
+        if isinstance(g.nodes[0].op.lowering, Loop):
             pending.append((g.nodes[0], len(pending)))
             continue
         pending.extend(_launches(graph, g, in_memory, shared))

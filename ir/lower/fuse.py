@@ -8,23 +8,12 @@ gathers) belong to no group: they are computed where they are read, by `Pull`.
 
 from __future__ import annotations
 
+from ingot.ir.facts import Contraction, Loop, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.types import Shape, numel
 
-__all__ = ["Group", "fuse", "REDUCTIONS", "LOCAL", "CONTRACTIONS", "SPECIAL"]
+__all__ = ["Group", "fuse"]
 
-REDUCTIONS = frozenset(("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "argmax", "argmin"))
-LOCAL = frozenset(("window_max", "window_sum", "window_argmax", "window_sum_grad"))  # a small loop at each point
-CONTRACTIONS = frozenset(("dot", "conv", "conv_input_grad", "conv_weight_grad"))
-SPECIAL = frozenset(("scatter", "index_put", "window_scatter", "cumsum", "cumprod", "cummax", "cummin", "sort", "scan"))
-WHOLE_OPERANDS = frozenset(("sort", "scan"))  # these read buffers, not elements
-VIEWS = frozenset(
-    ("reshape", "transpose", "broadcast", "slice", "pad", "reverse", "concatenate", "gather", "index_get", "constant", "iota")
-)
-TRANSCENDENTAL = frozenset((
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh",
-    "atanh", "tanh", "sigmoid", "erf", "erfc", "lgamma", "digamma", "pow", "atan2", "random_bits", "fmod", "remainder",
-))  # fmt: skip
 MAX_MEMBERS = 96  # beyond this a kernel's registers and compile time suffer more than memory gains
 FEW_ROWS = 16  # reductions with fewer rows are split over their length, and then end their group's full part
 SPLIT_AT = 1 << 15
@@ -61,6 +50,18 @@ class Group:
 
     def __repr__(self) -> str:
         return f"<Group {self.index} {self.kind} {self.shape} reduced={sorted(self.reduced)} {[n.op.name for n in self.nodes]}>"
+
+
+def _reads(node: Node) -> Reads | None:
+    """How a view reads its input; None for what is no view."""
+    kind = node.op.lowering
+    return kind.reads if isinstance(kind, View) else None
+
+
+def _reads_memory(node: Node) -> bool:
+    """Whether a node reads its operands from memory, not element by element."""
+    kind = node.op.lowering
+    return kind.whole if isinstance(kind, OwnKernels) else isinstance(kind, Loop)
 
 
 def _tiled(node: Node) -> bool:
@@ -134,7 +135,7 @@ class _Fuser:
             if self.home.get(v) is not g:
                 continue
             m = g.maps[v]
-            if node.op.name == "reshape":
+            if _reads(node) is Reads.SAME:
                 m = _squeezed(v.type.shape, shape, m)
             for d, a in enumerate(m, rank - len(m)):
                 if a is not None:
@@ -211,7 +212,7 @@ class _Fuser:
             if self.home.get(v) is not other:
                 continue
             vm = other.maps[v]
-            if node.op.name == "reshape":
+            if _reads(node) is Reads.SAME:
                 return
             for d, a in enumerate(vm, rank - len(vm)):
                 if a is not None:
@@ -285,19 +286,19 @@ class _Fuser:
     def run(self) -> list[Group]:
         self.position = {n: i for i, n in enumerate(self.graph.nodes)}
         for at, node in enumerate(self.graph.nodes):
-            name = node.op.name
-            if name in REDUCTIONS:
+            kind = node.op.lowering
+            if isinstance(kind, Reduction):
                 self.join_reduction(node, at)
-            elif name in CONTRACTIONS or name in LOCAL:
+            elif isinstance(kind, (Contraction, Window)):
                 shape = node.outputs[0].type.shape
-                tiled = name in CONTRACTIONS and _tiled(node)
+                tiled = isinstance(kind, Contraction) and _tiled(node)
                 g = self.new_group("contraction" if tiled else "nest", shape, at)
                 g.local = True
                 self.add(g, node, at, [tuple(range(len(shape)))])
-            elif name in SPECIAL:
+            elif isinstance(kind, (OwnKernels, Loop)):
                 g = self.new_group("special", node.outputs[0].type.shape, at)
                 self.add(g, node, at, [tuple(range(v.type.rank)) for v in node.outputs])
-            elif name in VIEWS and not self._transparent(node):
+            elif isinstance(kind, View) and not node.op.cost.keep and not self._transparent(node):
                 union: set[int] = set()
                 for v in node.inputs:
                     union |= self.deps_of(v)
@@ -312,10 +313,10 @@ class _Fuser:
         if not node.inputs or node.inputs[0] not in self.home or self.home[node.inputs[0]].kind == "special":
             return False
         v = node.inputs[0]
-        if node.op.name == "reshape":
+        if _reads(node) is Reads.SAME:
             return core(v.type.shape) == core(node.outputs[0].type.shape) and self.home[v].kind == "nest"
         g = self.home[v]
-        return node.op.name == "broadcast" and bool(g.reduced) and self.out_map(g, node) is not None and self.legal(g, node)
+        return _reads(node) is Reads.REPEATED and bool(g.reduced) and self.out_map(g, node) is not None and self.legal(g, node)
 
     # -- what lives in memory
 
@@ -325,7 +326,7 @@ class _Fuser:
         wanted: set[Value] = set(graph.outputs)
         for g in self.groups.values():
             for n in g.nodes:
-                if n.op.name in WHOLE_OPERANDS:
+                if _reads_memory(n):
                     wanted.update(n.inputs)
         users = graph.users
         for at, node in enumerate(graph.nodes):
@@ -367,23 +368,23 @@ class _Fuser:
             return False
         n = outside[0]
         while n.outputs[0] not in self.home:  # through views that read each element at most once
-            if n.op.name not in ("reshape", "transpose", "slice", "reverse", "pad"):
+            if _reads(n) not in (Reads.SAME, Reads.ONCE):
                 return False
             readers = self.graph.users.get(n.outputs[0], [])
             if len(readers) != 1 or n.outputs[0] in self.graph.outputs:
                 return False
             n = readers[0]
         reader = self.home[n.outputs[0]]
-        levels = sum(m.op.name in REDUCTIONS for m in reader.nodes)
+        levels = sum(isinstance(m.op.lowering, Reduction) for m in reader.nodes)
         if reader.kind == "special":
-            return n.op.name not in WHOLE_OPERANDS
+            return not _reads_memory(n)
         return reader.kind == "nest" and not reader.local and levels <= 1
 
     def _outside_of_chain(self, v: Value, g: Group) -> bool:
         """Whether g also serves other readers, so that computing v elsewhere would be extra work."""
         return any(
             w is not v and w in g.maps and (w in self.graph.outputs or self._outside_users(w, g, self.graph.users)) for w in g.maps
-        ) or any(n.op.name in REDUCTIONS for n in g.nodes)
+        ) or any(isinstance(n.op.lowering, Reduction) for n in g.nodes)
 
     def _cost(self, v: Value, g: Group, in_memory: set[Value], limit: int) -> int | None:
         """Instructions to compute v from memory, None if that is impossible or above `limit`."""
@@ -396,13 +397,13 @@ class _Fuser:
                 loads += 1
                 continue
             node = producers[u]
-            name = node.op.name
+            instructions = node.op.cost.instructions
             home = self.home.get(u)
-            if name in REDUCTIONS or name in LOCAL or name in CONTRACTIONS or name in SPECIAL:
+            if instructions is None:
                 return None
             if home is not None and home is not g and u in home.outputs:
                 continue
-            total += 20 if name in TRANSCENDENTAL else 8 if name in ("gather", "index_get") else 0 if name in VIEWS else 1
+            total += instructions
             if total > limit:
                 return None
             for w in node.inputs:

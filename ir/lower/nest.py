@@ -13,10 +13,11 @@ from functools import partial
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.ir.facts import Contraction, Reduction, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Alloc, Div, For, If, Index, IndexValue, Kernel, Load, Mod, Stmt, Var
-from ingot.ir.lower.fuse import CONTRACTIONS, LOCAL, REDUCTIONS, TRANSCENDENTAL, Group
+from ingot.ir.lower.fuse import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.local import LOCAL_RULES
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, linear
@@ -77,7 +78,7 @@ class _Nest:
         self.members = set(group.maps)
         self.along_k = 0
         self.levels = self._levels()
-        self.reductions = [n for n in group.nodes if n.op.name in REDUCTIONS]
+        self.reductions = [n for n in group.nodes if isinstance(n.op.lowering, Reduction)]
         self.passes = 1 + max((self.levels[n.inputs[0]] if n.inputs[0] in self.levels else 0 for n in self.reductions), default=-1)
         self.full = {v for v in group.maps if group.is_full(v)}
         if any(v in self.full for v in group.outputs):
@@ -90,7 +91,7 @@ class _Nest:
         for n in self.group.nodes:
             level = max((out[v] for v in n.inputs if v in out), default=0)
             for v in n.outputs:
-                out[v] = level + (n.op.name in REDUCTIONS)
+                out[v] = level + isinstance(n.op.lowering, Reduction)
         return out
 
     # -- setting up a kernel
@@ -100,7 +101,7 @@ class _Nest:
         self.pull = Pull(self.graph, self.w, self._source, self.check)
         self.pull.along_k = self.along_k
         for n in self.group.nodes:
-            if n.op.name in LOCAL or n.op.name in CONTRACTIONS:
+            if isinstance(n.op.lowering, (Window, Contraction)):
                 self.pull.known[n.outputs[0]] = partial(LOCAL_RULES[n.op.name], self.pull, n)
 
     def _source(self, v: Value) -> str | None:
@@ -423,7 +424,7 @@ class _Nest:
                     continue
                 seen.add(v)
                 n = makers[v]
-                if n.op.name in TRANSCENDENTAL or n.op.name in ("div", "sqrt", "rsqrt"):
+                if n.op.cost.keep:
                     if v in chosen:
                         continue
                     if self._needed_after(v, k, makers):
@@ -447,7 +448,7 @@ class _Nest:
                 u = stack.pop()
                 if u is v:
                     return True
-                if u in makers and makers[u].op.name not in REDUCTIONS:
+                if u in makers and not isinstance(makers[u].op.lowering, Reduction):
                     fresh = [x for x in makers[u].inputs if x not in seen]
                     seen.update(fresh)
                     stack.extend(fresh)

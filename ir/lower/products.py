@@ -7,6 +7,8 @@ in the same order and x*y is y*x, so no bit changes; a pass over memory is saved
 from __future__ import annotations
 
 from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.ops.contraction import dot
+from ingot.ir.ops.movement import transpose
 from ingot.ir.passes import dce
 
 __all__ = ["absorb_transposes", "swap_products"]
@@ -18,21 +20,21 @@ def swap_products(graph: Graph) -> Graph:
     swapped: dict[Node, Node] = {}
     dropped: set[Node] = set()
     for n in graph.nodes:
-        if n.op.name != "transpose":
+        if n.op is not transpose:
             continue
-        dot = producers.get(n.inputs[0])
-        if dot is None or dot.op.name != "dot" or n.inputs[0] in outputs or len(users[n.inputs[0]]) != 1:
+        product = producers.get(n.inputs[0])
+        if product is None or product.op is not dot or n.inputs[0] in outputs or len(users[n.inputs[0]]) != 1:
             continue
-        a, b = dot.inputs
-        (batch_a, batch_b), (contract_a, contract_b) = dot.attrs
+        a, b = product.inputs
+        (batch_a, batch_b), (contract_a, contract_b) = product.attrs
         batch = len(batch_a)
         free_a = a.type.rank - batch - len(contract_a)
         free_b = b.type.rank - batch - len(contract_b)
         exchange = (*range(batch), *range(batch + free_a, batch + free_a + free_b), *range(batch, batch + free_a))
         if n.attrs[0] == exchange:
             out = Value(n.outputs[0].type)
-            swapped[n] = Node(dot.op, (b, a), ((batch_b, batch_a), (contract_b, contract_a)), (out,), dot.loc)
-            dropped.add(dot)
+            swapped[n] = Node(dot, (b, a), ((batch_b, batch_a), (contract_b, contract_a)), (out,), product.loc)
+            dropped.add(product)
     if not swapped:
         return graph
     env: dict[Value, Value] = {n.outputs[0]: m.outputs[0] for n, m in swapped.items()}
@@ -52,12 +54,12 @@ def absorb_transposes(graph: Graph) -> Graph:
     producers = graph.producers
     nodes = []
     for n in graph.nodes:
-        if n.op.name == "dot":
+        if n.op is dot:
             inputs = list(n.inputs)
             batch, contract = list(n.attrs[0]), list(n.attrs[1])
             for side, v in enumerate(n.inputs):
                 t = producers.get(v)
-                if t is None or t.op.name != "transpose":
+                if t is None or t.op is not transpose:
                     continue
                 perm = t.attrs[0]
                 taken = {*batch[side], *contract[side]}

@@ -13,6 +13,7 @@ from typing import Any
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.ir.facts import Elementwise
 from ingot.ir.graph import Const as Payload
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
@@ -134,15 +135,11 @@ class Pull:
 def apply(w: KernelWriter, node: Node, args: list[Scalar]) -> Scalar:
     """One elementwise op on scalars; half types compute in f32 and round once."""
     out_dtype = node.outputs[0].type.dtype
-    if node.op.name == "cast":
-        return convert(w, args[0], out_dtype)
-    if node.op.name == "select":
-        return w.select(*args)
-    if node.op.name == "bitcast":
-        return w.bitcast(args[0], out_dtype)
-    assert node.op.scalar is not None, f"{node.op.name} cannot be computed at a point"
-    wide = [w.cast(a, dtypes.f32) if a.dtype in dtypes.Half else a for a in args]
-    out = node.op.scalar(w, *wide, *node.attrs)
+    kind = node.op.lowering
+    assert isinstance(kind, Elementwise), f"{node.op.name} cannot be computed at a point"
+    if not kind.raw:
+        args = [w.cast(a, dtypes.f32) if a.dtype in dtypes.Half else a for a in args]
+    out = kind.scalar(w, *args, *node.attrs)
     if out.dtype is not out_dtype:
         out = convert(w, out, out_dtype)
     return out

@@ -8,6 +8,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
+from ingot.ir.facts import ONCE, Contraction, Foldable
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, widen
 from ingot.ir.ops.samples import Case, case
@@ -102,4 +103,5 @@ dot = declare(
     "dot", "contraction", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, samples=_samples(),
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",
+    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from ingot.ir import interpret
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import f32, i64
+from ingot.ir.facts import ONCE, Foldable, Inline, Loop
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import declare
@@ -182,7 +183,7 @@ def _as_f64(graph: Graph) -> Graph:
     b = Builder(graph.name)
     here = {v: b.input(v.type.with_dtype(f64) if v.type.dtype is f32 else v.type, n) for v, n in zip(graph.inputs, graph.input_names)}
     for n in graph.nodes:
-        if n.op.name == "constant":
+        if n.op is OPS["constant"]:
             d = n.outputs[0].type.dtype
             here[n.outputs[0]] = b.constant(n.attrs[0].array(), f64 if d is f32 else d)
         else:
@@ -206,6 +207,7 @@ scan = declare(
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,
+    lowering=Loop(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 call = declare(
     "call", "control", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
@@ -214,4 +216,5 @@ call = declare(
         case((d, (2,)), (d, (2,)), graph=g, grad=d == "f64")
         for d, g in (("f32", _product_body()), ("f64", _as_f64(_product_body())))
     ],
+    lowering=Inline(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
+from ingot.ir.facts import ONCE, Contraction, Foldable
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, static, widen
 from ingot.ir.ops.samples import Case, case
@@ -218,14 +219,17 @@ def _samples(kind: str) -> list[Case]:
 conv = declare(
     "conv", "convolution", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
     doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.", samples=_samples("conv"),
+    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_input_grad = declare(
     "conv_input_grad", "convolution", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
     jvp=_bilinear_jvp("conv_input_grad"), doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=_samples("conv_input_grad"),
+    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_weight_grad = declare(
     "conv_weight_grad", "convolution", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
     vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=_samples("conv_weight_grad"),
+    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ingot.ir.dtypes import Bool, DType, Number, i64, u32
+from ingot.ir.facts import FREE, FUNCTION, Foldable, View
 from ingot.ir.graph import Const
 from ingot.ir.op import NO_GRAD
 from ingot.ir.ops.family import declare, need_axis, need_shape
@@ -30,6 +31,7 @@ constant = declare(
     "constant", "creation", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
     ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD,
     samples=[case(value=Const(tensor_type(i64, (2,)), np.array([3, -1]).tobytes()))],
+    lowering=View(stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -55,6 +57,7 @@ iota = declare(
         for d in sorted(Number, key=str)
         for s, a in (((5,), 0), ((2, 3), 0), ((2, 3, 1), 1), ((0, 2), 0))
     ],
+    lowering=View(stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -100,5 +103,6 @@ random_bits = declare(
         for shape in ((7,), (), (2, 4), (0,))
     ],
     source="Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011)",
+    lowering=View(), cost=FUNCTION, foldable=Foldable.NEVER,
 )  # fmt: skip
 

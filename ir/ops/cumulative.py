@@ -9,6 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import ALL, DType, Number, by_numpy, i64
+from ingot.ir.facts import ONCE, Foldable, OwnKernels
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
@@ -48,6 +49,7 @@ cumsum = declare(
     "cumsum", "cumulative", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), samples=_both_ways(),
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
+    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -88,6 +90,7 @@ _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", "cumulative", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, samples=_both_ways(),
+    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -123,6 +126,7 @@ def _running_extremum(name: str, which: str, at_least: Callable) -> Op:
     return declare(
         name, "cumulative", doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
         attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, samples=samples,
+        lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Number
+from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
@@ -22,56 +23,62 @@ zero = lambda *_: [0]  # noqa: E731
 # -- unary -----------------------------------------------------------------------------------------------------------
 
 neg = elementwise(
-    "neg", Number, doc="-x; integers wrap around.", ref=np.negative, partials=lambda x, y: [-1], scalar=lambda e, x: e.neg(x)
-)
+    "neg", Number, doc="-x; integers wrap around.", ref=np.negative, partials=lambda x, y: [-1], scalar=lambda e, x: e.neg(x),
+    cost=SIMPLE, foldable=Foldable.ALWAYS,
+)  # fmt: skip
 abs_ = elementwise(
     "abs", Number, doc="Absolute value; the least signed integer stays itself. The derivative at 0 is 0.",
     ref=np.abs, partials=lambda x, y: [OPS["sign"](x)], scalar=s.abs_, samples=floats(-5, 5, gap=0.1),
+    cost=SIMPLE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 sign = elementwise(
     "sign", Number, doc="-1, 0 or 1; 0 for NaN.", ref=lambda x: np.subtract(x > 0, x < 0, dtype=np.int8), partials=zero, scalar=s.sign,
-    samples=floats(-5, 5, gap=0.1),
+    samples=floats(-5, 5, gap=0.1), cost=SIMPLE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 reciprocal = elementwise(
     "reciprocal", Float, doc="1 / x.", ref=lambda x: 1 / x, partials=lambda x, y: [-y * y],
-    scalar=lambda e, x: e.div(e.const(1.0, e.dtype(x)), x), samples=floats(-5, 5, gap=0.5),
+    scalar=lambda e, x: e.div(e.const(1.0, e.dtype(x)), x), samples=floats(-5, 5, gap=0.5), cost=SIMPLE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 sqrt = elementwise(
     "sqrt", Float, doc="Square root, correctly rounded; NaN below 0.", ref=np.sqrt, partials=lambda x, y: [0.5 / y],
-    scalar=lambda e, x: e.sqrt(x), samples=floats(0.1, 50),
+    scalar=lambda e, x: e.sqrt(x), samples=floats(0.1, 50), cost=DIVISION, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 floor = elementwise(
-    "floor", Float, doc="Greatest integer <= x.", ref=np.floor, partials=zero, scalar=lambda e, x: e.floor(x), samples=floats(-20, 20)
-)
+    "floor", Float, doc="Greatest integer <= x.", ref=np.floor, partials=zero, scalar=lambda e, x: e.floor(x), samples=floats(-20, 20),
+    cost=SIMPLE, foldable=Foldable.ALWAYS,
+)  # fmt: skip
 ceil = elementwise(
-    "ceil", Float, doc="Least integer >= x.", ref=np.ceil, partials=zero, scalar=lambda e, x: e.ceil(x), samples=floats(-20, 20)
-)
+    "ceil", Float, doc="Least integer >= x.", ref=np.ceil, partials=zero, scalar=lambda e, x: e.ceil(x), samples=floats(-20, 20),
+    cost=SIMPLE, foldable=Foldable.ALWAYS,
+)  # fmt: skip
 round_ = elementwise(
     "round", Float, doc="Nearest integer, halves to even.", ref=np.rint, partials=zero, scalar=lambda e, x: e.rint(x),
-    samples=floats(-20, 20),
-)
+    samples=floats(-20, 20), cost=SIMPLE, foldable=Foldable.ALWAYS,
+)  # fmt: skip
 trunc = elementwise(
-    "trunc", Float, doc="x without its fraction.", ref=np.trunc, partials=zero, scalar=lambda e, x: e.trunc(x), samples=floats(-20, 20)
-)
+    "trunc", Float, doc="x without its fraction.", ref=np.trunc, partials=zero, scalar=lambda e, x: e.trunc(x), samples=floats(-20, 20),
+    cost=SIMPLE, foldable=Foldable.ALWAYS,
+)  # fmt: skip
 
 
 # -- binary ----------------------------------------------------------------------------------------------------------
 
 add = elementwise(
     "add", Number, arity=2, doc="a + b; integers wrap around.", ref=np.add, partials=lambda a, b, y: [1, 1],
-    scalar=lambda e, a, b: e.add(a, b),
+    scalar=lambda e, a, b: e.add(a, b), cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
 )  # fmt: skip
 sub = elementwise(
     "sub", Number, arity=2, doc="a - b; integers wrap around.", ref=np.subtract, partials=lambda a, b, y: [1, -1],
-    scalar=lambda e, a, b: e.sub(a, b),
+    scalar=lambda e, a, b: e.sub(a, b), cost=SIMPLE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 mul = elementwise(
     "mul", Number, arity=2, doc="a * b; integers wrap around.", ref=np.multiply, partials=lambda a, b, y: [b, a],
-    scalar=lambda e, a, b: e.mul(a, b),
+    scalar=lambda e, a, b: e.mul(a, b), cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
 )  # fmt: skip
 div = elementwise(
     "div", Float, arity=2, doc="a / b.", ref=np.divide, scalar=lambda e, a, b: e.div(a, b),
     partials=lambda a, b, y: [lambda t: t / b, lambda t: -t * (y / b)], samples=(floats(-5, 5), floats(-5, 5, gap=0.5)),
+    cost=DIVISION, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -103,17 +110,17 @@ def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 floor_divide = elementwise(
     "floor_divide", Number, arity=2, doc="floor(a / b) as Python's //; for integers x // 0 is 0 and MIN // -1 is MIN.",
-    ref=_floor_divide, partials=NO_GRAD, scalar=s.floor_divide,
+    ref=_floor_divide, partials=NO_GRAD, scalar=s.floor_divide, cost=SIMPLE, foldable=Foldable.INTEGERS,
 )  # fmt: skip
 remainder = elementwise(
     "remainder", Number, arity=2, doc="a - b * floor(a / b), with the sign of b, as Python's %; for integers x % 0 is 0.",
     ref=_remainder, partials=lambda a, b, y: [1, lambda t: -t * OPS["floor_divide"](a, b)], scalar=s.remainder,
-    samples=(floats(-9, 9), floats(-5, 5, gap=1)),
+    samples=(floats(-9, 9), floats(-5, 5, gap=1)), cost=FUNCTION, foldable=Foldable.INTEGERS,
 )  # fmt: skip
 fmod = elementwise(
     "fmod", Number, arity=2, doc="a - b * trunc(a / b), with the sign of a, as C's fmod; for integers x % 0 is 0.",
     ref=np.fmod, partials=lambda a, b, y: [1, lambda t: -t * OPS["trunc"](a / b)], scalar=lambda e, a, b: e.rem(a, b),
-    samples=(floats(-9, 9), floats(-5, 5, gap=1)),
+    samples=(floats(-9, 9), floats(-5, 5, gap=1)), cost=FUNCTION, foldable=Foldable.INTEGERS,
 )  # fmt: skip
 
 
@@ -130,14 +137,17 @@ def _extremum_partials(wins: str) -> Callable:
 maximum = elementwise(
     "maximum", Number, arity=2, doc="The larger of a and b; NaN if either is. Equal inputs share the derivative.",
     ref=np.maximum, partials=_extremum_partials("gt"), scalar=lambda e, a, b: e.max(a, b),
+    cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
 )  # fmt: skip
 minimum = elementwise(
     "minimum", Number, arity=2, doc="The smaller of a and b; NaN if either is. Equal inputs share the derivative.",
     ref=np.minimum, partials=_extremum_partials("lt"), scalar=lambda e, a, b: e.min(a, b),
+    cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
 )  # fmt: skip
 copysign = elementwise(
     "copysign", Float, arity=2, doc="|a| with the sign of b.", ref=np.copysign, scalar=s.copysign,
     partials=lambda a, b, y: [OPS["select"](a.eq(0.0), 0.0, y / a), 0], samples=(floats(-5, 5, gap=0.1), floats(-5, 5, gap=0.1)),
+    cost=SIMPLE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -162,5 +172,6 @@ integer_pow = elementwise(
     "integer_pow", Number, attrs=("exponent",), doc="x to a static integer power; for integers a negative power is 0 unless |x| is 1.",
     ref=_integer_pow, partials=_integer_pow_partials, scalar=s.integer_pow, precise=True,
     samples=floats(-3, 3, gap=0.5), sample_attrs=[(0,), (1,), (2,), (3,), (-1,), (-2,), (5,), (-3,), (11,)],
+    cost=SIMPLE, foldable=Foldable.INTEGERS,
 )  # fmt: skip
 

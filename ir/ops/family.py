@@ -9,8 +9,9 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
+from ingot.ir.facts import Cost, Elementwise, Foldable
 from ingot.ir.op import OPS, Op, Rule, register
-from ingot.ir.ops.samples import Domain, Elementwise
+from ingot.ir.ops.samples import Combinations, Domain
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
 
 __all__ = ["elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "static", "widen", "narrow", "same_size"]
@@ -120,7 +121,7 @@ def quiet(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def declare(name: str, family: str, *, doc: str, infer: Callable, ref: Callable, vjp: Any, attrs: tuple[str, ...] = (), **more: Any) -> Op:
-    """Register an op whose rules are spelled out. `infer` may return one TensorType or a tuple."""
+    """Register an op whose rules and facts are spelled out. `infer` may return one TensorType or a tuple."""
 
     def infer_tuple(types: tuple[TensorType, ...], *a: Any) -> tuple[TensorType, ...]:
         out = infer(types, *a)
@@ -197,6 +198,9 @@ def elementwise(
     ref: Callable,
     scalar: Callable,
     partials: Callable | Rule,
+    cost: Cost,
+    foldable: Foldable,
+    commutative: bool = False,
     samples: Domain | tuple[Domain, ...] = Domain(),  # noqa: B008 (frozen)
     arity: int = 1,
     result: DType | None = None,
@@ -213,6 +217,7 @@ def elementwise(
     partials(*ins, y, *attrs) the derivative by each input: an Expr, a number, a mask (bool Expr: the cotangent passes
                              there), a function of the cotangent, or None; JVP and VJP follow from it
     result                   dtype of the result, if not that of the inputs
+    cost, foldable           see ir/facts.py
     """
     dtypes = frozenset(dtypes)
     domains = samples if isinstance(samples, tuple) else (samples,) * arity
@@ -238,8 +243,8 @@ def elementwise(
     return register(
         Op(
             name, "elementwise", doc, attrs, infer, quiet(reference),
-            vjp=vjp, jvp=jvp, batch=elementwise_batch(name), scalar=scalar, source=source,
-            samples=Elementwise(rows, domains, tuple(sample_attrs)),
+            vjp=vjp, jvp=jvp, batch=elementwise_batch(name), source=source, samples=Combinations(rows, domains, tuple(sample_attrs)),
+            lowering=Elementwise(scalar), cost=cost, foldable=foldable, commutative=commutative,
         )
     )  # fmt: skip
 

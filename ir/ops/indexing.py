@@ -14,6 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy, i32, i64
+from ingot.ir.facts import GATHER, ONCE, Foldable, OwnKernels, View
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
 from ingot.ir.ops.samples import Case, case, ints
@@ -117,6 +118,7 @@ gather = declare(
     doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
     samples=[case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
     + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
+    lowering=View(), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -174,6 +176,7 @@ def _scatter_samples() -> list[Case]:
 scatter = declare(
     "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, samples=_scatter_samples(),
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
+    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -234,6 +237,7 @@ index_get = declare(
     "those are adjacent, and the front otherwise.",
     samples=[case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
     + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool")],
+    lowering=View(), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -278,4 +282,5 @@ index_put = declare(
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
     + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice
     + [case(("f32", (4, 3, 2)), ("f32", (3, 3)), ("i64", (3,), [3, 0, 1]), ("i64", (3,), [0, 1, 0]), axes=(0, 2), mode="set")],
+    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip

@@ -8,10 +8,11 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, UInt, bool_, by_name, by_numpy
+from ingot.ir.facts import SIMPLE, Elementwise, Foldable
 from ingot.ir.op import NO_GRAD, OPS, Op, register
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import broadcast_named, elementwise, elementwise_batch, need_dtype, need_same, partials_jvp, partials_vjp, quiet
-from ingot.ir.ops.samples import Domain, Elementwise, floats
+from ingot.ir.ops.samples import Combinations, Domain, floats
 from ingot.ir.types import TensorType, tensor_type
 
 Integers = Int | UInt
@@ -19,18 +20,23 @@ close_ints = floats(-2, 2)  # so that equal values occur
 
 
 def _plain(name: str, dtypes: Collection[DType], doc: str, ref: Callable, scalar: Callable, arity: int, result: DType | None = None,
-           samples: Domain | tuple[Domain, ...] = close_ints) -> Op:  # fmt: skip
+           samples: Domain | tuple[Domain, ...] = close_ints, commutative: bool = False) -> Op:  # fmt: skip
     return elementwise(
-        name, dtypes, doc=doc, ref=ref, scalar=scalar, partials=NO_GRAD, arity=arity, result=result, samples=samples
-    )
+        name, dtypes, doc=doc, ref=ref, scalar=scalar, partials=NO_GRAD, arity=arity, result=result, samples=samples,
+        cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=commutative,
+    )  # fmt: skip
 
 
-def _compare(name: str, sign: str, ref: Callable) -> Op:
-    return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_)
+def _compare(name: str, sign: str, ref: Callable, commutative: bool = False) -> Op:
+    return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_, commutative=commutative)
 
 
-eq = _compare("eq", "==", np.equal)
-ne = _compare("ne", "!=", np.not_equal)
+def _combine(name: str, dtypes: Collection[DType], doc: str, ref: Callable, instruction: str) -> Op:
+    return _plain(name, dtypes, doc, ref, lambda e, a, b: getattr(e, instruction)(a, b), 2, commutative=True)
+
+
+eq = _compare("eq", "==", np.equal, commutative=True)
+ne = _compare("ne", "!=", np.not_equal, commutative=True)
 lt = _compare("lt", "<", np.less)
 le = _compare("le", "<=", np.less_equal)
 gt = _compare("gt", ">", np.greater)
@@ -41,14 +47,14 @@ isinf = _plain("isinf", Float, "Whether x is an infinity.", np.isinf, s.is_inf, 
 isfinite = _plain("isfinite", Float, "Whether x is neither NaN nor an infinity.", np.isfinite, s.is_finite, 1, bool_)
 
 logical_not = _plain("logical_not", Bool, "not x.", np.logical_not, lambda e, x: e.not_(x), 1)
-logical_and = _plain("logical_and", Bool, "a and b.", np.logical_and, lambda e, a, b: e.and_(a, b), 2)
-logical_or = _plain("logical_or", Bool, "a or b.", np.logical_or, lambda e, a, b: e.or_(a, b), 2)
-logical_xor = _plain("logical_xor", Bool, "a differs from b.", np.logical_xor, lambda e, a, b: e.xor(a, b), 2)
+logical_and = _combine("logical_and", Bool, "a and b.", np.logical_and, "and_")
+logical_or = _combine("logical_or", Bool, "a or b.", np.logical_or, "or_")
+logical_xor = _combine("logical_xor", Bool, "a differs from b.", np.logical_xor, "xor")
 
 bitwise_not = _plain("bitwise_not", Integers | Bool, "Every bit inverted.", np.invert, lambda e, x: e.not_(x), 1)
-bitwise_and = _plain("bitwise_and", Integers | Bool, "Bits set in both.", np.bitwise_and, lambda e, a, b: e.and_(a, b), 2)
-bitwise_or = _plain("bitwise_or", Integers | Bool, "Bits set in either.", np.bitwise_or, lambda e, a, b: e.or_(a, b), 2)
-bitwise_xor = _plain("bitwise_xor", Integers | Bool, "Bits set in one of them.", np.bitwise_xor, lambda e, a, b: e.xor(a, b), 2)
+bitwise_and = _combine("bitwise_and", Integers | Bool, "Bits set in both.", np.bitwise_and, "and_")
+bitwise_or = _combine("bitwise_or", Integers | Bool, "Bits set in either.", np.bitwise_or, "or_")
+bitwise_xor = _combine("bitwise_xor", Integers | Bool, "Bits set in one of them.", np.bitwise_xor, "xor")
 
 
 def _shift(ref: Callable) -> Callable:
@@ -86,8 +92,8 @@ select = register(
     Op(
         "select", "elementwise", "a where the condition holds, else b.", (), _select_infer, lambda c, a, b: np.where(c, a, b),
         vjp=partials_vjp(_select_partials), jvp=partials_jvp(_select_partials), batch=elementwise_batch("select"),
-        scalar=lambda e, c, a, b: e.select(c, a, b),
-        samples=Elementwise(tuple((bool_, d, d) for d in sorted(ALL, key=lambda d: d.name != "f32")), (Domain(),) * 3),
+        lowering=Elementwise(lambda e, c, a, b: e.select(c, a, b), raw=True), cost=SIMPLE, foldable=Foldable.ALWAYS,
+        samples=Combinations(tuple((bool_, d, d) for d in sorted(ALL, key=lambda d: d.name != "f32")), (Domain(),) * 3),
     )
 )  # fmt: skip
 
@@ -139,8 +145,8 @@ cast = register(
     Op(
         "cast", "elementwise", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap.",
         ("dtype",), _cast_infer, quiet(convert), vjp=_cast_vjp, jvp=_cast_jvp, batch=elementwise_batch("cast"),
-        scalar=s.convert,
-        samples=Elementwise(tuple((d,) for d in ALL), (floats(-200, 200),), tuple((d,) for d in ALL)),
+        lowering=Elementwise(s.convert, raw=True), cost=SIMPLE, foldable=Foldable.ALWAYS,
+        samples=Combinations(tuple((d,) for d in ALL), (floats(-200, 200),), tuple((d,) for d in ALL)),
     )
 )  # fmt: skip
 
@@ -157,8 +163,9 @@ bitcast = register(
     Op(
         "bitcast", "elementwise", "The same bits as another dtype of the same width.", ("dtype",), _bitcast_infer,
         lambda x, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape), vjp=NO_GRAD, jvp=NO_GRAD,
-        batch=elementwise_batch("bitcast"), scalar=lambda e, x, dtype: e.bitcast(x, dtype),
-        samples=Elementwise(
+        batch=elementwise_batch("bitcast"),
+        lowering=Elementwise(lambda e, x, dtype: e.bitcast(x, dtype), raw=True), cost=SIMPLE, foldable=Foldable.ALWAYS,
+        samples=Combinations(
             tuple((d,) for d in ALL), (Domain(),), tuple((by_name(n),) for n in ("u32", "f32", "i64", "f64", "i16", "f16", "u8"))
         ),
     )

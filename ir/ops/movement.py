@@ -9,6 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import bool_
+from ingot.ir.facts import FREE, Foldable, Reads, View
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size, static
 from ingot.ir.ops.samples import case
@@ -42,6 +43,7 @@ reshape = declare(
     batch=lambda ins, batched, shape: ([ins[0].reshape(ins[0].shape[:1] + shape)], [True]),
     samples=[case((d, (2, 6)), shape=(3, 4)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (1, 1)), ((0, 3), (3, 0, 2)), ((2, 1, 3), (6,)), ((1,), ()))],
+    lowering=View(Reads.SAME, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -67,6 +69,7 @@ transpose = declare(
     jvp=linear_jvp("transpose"), batch=lambda ins, batched, perm: ([ins[0].transpose((0, *(p + 1 for p in perm)))], [True]),
     samples=[case((d, (2, 3)), perm=(1, 0)) for d in DTYPES]
     + [case(("f32", s), perm=p) for s, p in (((), ()), ((2, 3, 4), (2, 0, 1)), ((0, 3), (1, 0)), ((1, 5, 1, 2), (3, 1, 0, 2)))],
+    lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -97,6 +100,7 @@ broadcast = declare(
     vjp=lambda cts, ins, outs, shape: [cts[0].sum_to(ins[0].shape)], jvp=linear_jvp("broadcast"), batch=_broadcast_batch,
     samples=[case((d, (2, 1)), shape=(4, 2, 3)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (2, 2)), ((1, 3), (0, 3)), ((3,), (3,)), ((1,), (5,)))],
+    lowering=View(Reads.REPEATED, stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -138,6 +142,7 @@ slice_ = declare(
     + [case(("f32", s), starts=a, stops=b, steps=c) for s, a, b, c in (
         ((7,), (1,), (6,), (3,)), ((7,), (3,), (3,), (1,)), ((), (), (), ()), ((0, 2), (0, 1), (0, 2), (1, 5)),
         ((2, 9), (0, 0), (2, 9), (1, 2)))],
+    lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -193,6 +198,7 @@ pad = declare(
     samples=[case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
     + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (
         ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
+    lowering=View(Reads.ONCE), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -211,6 +217,7 @@ reverse = declare(
     jvp=linear_jvp("reverse"), batch=lambda ins, batched, axes: ([OPS["reverse"](ins[0], axes=tuple(a + 1 for a in axes))], [True]),
     samples=[case((d, (2, 3)), axes=(1,)) for d in DTYPES]
     + [case(("f32", s), axes=a) for s, a in (((), ()), ((2, 3, 4), (0, 2)), ((0, 3), (0,)), ((1, 17), (1,)))],
+    lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -255,4 +262,5 @@ concatenate = declare(
     ref=lambda *a: np.concatenate(a[:-1], a[-1]), vjp=_concatenate_vjp, jvp=linear_jvp("concatenate"), batch=_concatenate_batch,
     samples=[case((d, (2, 3)), (d, (2, 1)), axis=1) for d in DTYPES]
     + [case(*(("f32", s) for s in shapes), axis=0) for shapes in (((2,), (0,), (3,)), ((2, 3),), ((0, 3), (4, 3)))],
+    lowering=View(), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
+from ingot.ir.facts import ONCE, Foldable, Reduction
 from ingot.ir.op import LATER, NO_GRAD, OPS, Op
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
 from ingot.ir.ops.samples import Case, case
@@ -52,7 +53,10 @@ def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: 
     samples: list[Case] = [case((d.name, s, *spec), axes=a) for i, d in enumerate(order) for s, a in (shapes if i == 0 else shapes[:3])]
     for d in sorted(Float.intersection(dtypes), key=str):
         samples.append(case((d.name, (4, 3), [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]), axes=(1,), grad=False))
-    return declare(name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=batch, samples=samples)
+    return declare(
+        name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=batch, samples=samples,
+        lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
+    )  # fmt: skip
 
 
 def _wrapping(fn: Any) -> Any:
@@ -138,7 +142,7 @@ def _position(name: str, which: str, ref: Any) -> Op:
     return declare(
         name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
         attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),
-        vjp=NO_GRAD, jvp=NO_GRAD, batch=batch, samples=samples,
+        vjp=NO_GRAD, jvp=NO_GRAD, batch=batch, samples=samples, lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
     )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ _SHAPES = {  # for elementwise ops, by number of inputs: broadcasting, extents 0
 
 def cases(op: Op, rng: np.random.Generator) -> list[Sample]:
     """Every sample of `op`, drawn with `rng`: (arrays, attrs) with attrs in declared order."""
-    if isinstance(op.samples, Elementwise):
+    if isinstance(op.samples, Combinations):
         return list(_elementwise(op, rng))
     return [([s.draw(rng) for s in c.ins], op.attr_tuple(c.attrs)) for c in _listed(op)]
 
@@ -125,7 +125,7 @@ def _listed(op: Op) -> Sequence[Case]:
 
 
 @dataclass(frozen=True)
-class Elementwise:
+class Combinations:
     """The samples of an elementwise op: a row of dtypes and a domain per input, and the attributes to try."""
 
     dtypes: tuple[tuple[DType, ...], ...]
@@ -134,7 +134,7 @@ class Elementwise:
 
 
 def _elementwise(op: Op, rng: np.random.Generator) -> Iterator[Sample]:
-    s: Elementwise = op.samples
+    s: Combinations = op.samples
     for attrs in s.attrs:
         shapes = _SHAPES[len(s.domains)]  # all of them for the first dtypes, one for the others
         for dtypes in s.dtypes:
@@ -164,7 +164,7 @@ def _result(op: Op, dtypes: Sequence[DType], attrs: tuple[Any, ...]) -> DType | 
 def grad_cases(op: Op, rng: np.random.Generator) -> list[Sample]:
     """Samples at which finite differences are meaningful: small, float64, away from kinks and ties."""
     f64 = by_name("f64")
-    if isinstance(op.samples, Elementwise):
+    if isinstance(op.samples, Combinations):
         out = []
         for attrs in op.samples.attrs:
             for dtypes in dict.fromkeys(tuple(f64 if t.kind == "f" else t for t in row) for row in op.samples.dtypes):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, i64
+from ingot.ir.facts import ONCE, Foldable, OwnKernels
 from ingot.ir.op import OPS
 from ingot.ir.ops.family import declare, need_axis, widen
 from ingot.ir.ops.samples import case
@@ -48,4 +49,5 @@ sort = declare(
     samples=[case(("f32", s, "distinct"), axis=a, descending=d) for s, a in _SHAPES for d in (False, True)]
     + [case((t.name, (3, 5)), axis=1, descending=d, grad=False) for t in ALL for d in (False, True)]
     + [case(("f32", (6,), [1, np.nan, -np.inf, 1, np.nan, 0]), axis=0, descending=d, grad=False) for d in (False, True)],
+    lowering=OwnKernels(whole=True), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

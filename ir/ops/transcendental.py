@@ -14,6 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Half, Number, f32
+from ingot.ir.facts import DIVISION, FUNCTION, Cost, Foldable
 from ingot.ir.op import OPS, Op
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
@@ -23,10 +24,11 @@ LN2, LN10 = math.log(2), math.log(10)
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 
-def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, source: str = "") -> Op:
+def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, source: str = "", cost: Cost = FUNCTION) -> Op:
     return elementwise(
-        name, Float, doc=doc, ref=ref, partials=partials, scalar=s.elementary(name), samples=samples, precise=True, source=source
-    )
+        name, Float, doc=doc, ref=ref, partials=partials, scalar=s.elementary(name), samples=samples, precise=True, source=source,
+        cost=cost, foldable=Foldable.NEVER,
+    )  # fmt: skip
 
 
 def _by_element(fn: Callable[[float], float], at_pole: float = math.inf) -> Callable:
@@ -97,7 +99,7 @@ log = _function("log", "Natural logarithm.", np.log, lambda x, y: [lambda t: t /
 log2 = _function("log2", "Logarithm to base 2.", np.log2, lambda x, y: [lambda t: t / (x * LN2)], floats(0.1, 50))
 log10 = _function("log10", "Logarithm to base 10.", np.log10, lambda x, y: [lambda t: t / (x * LN10)], floats(0.1, 50))
 log1p = _function("log1p", "log(1 + x), exact near 0.", np.log1p, lambda x, y: [lambda t: t / (x + 1)], floats(-0.9, 50))
-rsqrt = _function("rsqrt", "1 / sqrt(x).", lambda x: 1 / np.sqrt(x), lambda x, y: [y * y * y * -0.5], floats(0.1, 50))
+rsqrt = _function("rsqrt", "1 / sqrt(x).", lambda x: 1 / np.sqrt(x), lambda x, y: [y * y * y * -0.5], floats(0.1, 50), cost=DIVISION)
 
 sin = _function("sin", "Sine.", np.sin, lambda x, y: [OPS["cos"](x)], floats(-20, 20))
 cos = _function("cos", "Cosine.", np.cos, lambda x, y: [-OPS["sin"](x)], floats(-20, 20))
@@ -157,6 +159,7 @@ def _pow_partials(a: Expr, b: Expr, y: Expr) -> list:
 pow_ = elementwise(
     "pow", Number, arity=2, precise=True, doc="a ** b; integers wrap around, and a negative integer power is 0 unless |a| is 1.",
     ref=_pow, partials=_pow_partials, scalar=s.power, samples=(floats(0.2, 4), floats(-3, 3)),
+    cost=FUNCTION, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -169,4 +172,5 @@ def _atan2_partials(a: Expr, b: Expr, y: Expr) -> list:
 atan2 = elementwise(
     "atan2", Float, arity=2, precise=True, doc="The angle of the point (b, a); its derivative at the origin is 0.",
     ref=np.arctan2, partials=_atan2_partials, scalar=s.elementary("atan2"), samples=floats(-5, 5, gap=0.1),
+    cost=FUNCTION, foldable=Foldable.NEVER,
 )  # fmt: skip

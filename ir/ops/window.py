@@ -9,6 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import DType, Number, by_numpy, i64
+from ingot.ir.facts import ONCE, Foldable, OwnKernels, Window
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, trailing, window_extents
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static, widen
@@ -122,11 +123,13 @@ window_max = declare(
     "window_max", "window", doc="The greatest element of each window, NaN if it holds one; padding never wins.", attrs=GEOMETRY,
     infer=_infer("window_max"), ref=lambda x, *g: narrow(_argmax_of(x, *g)[0], by_numpy(x.dtype)), vjp=_max_vjp, jvp=_max_jvp,
     samples=[*_samples("distinct"), _nan_case],
+    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 window_argmax = declare(
     "window_argmax", "window", attrs=GEOMETRY, infer=_infer("window_argmax", i64), ref=lambda x, *g: _argmax_of(x, *g)[1],
     doc="The flat place (i64), within the spatial dims, of each window's greatest element: the first of equals, the first NaN.",
     vjp=NO_GRAD, jvp=NO_GRAD, samples=[*_samples(), _nan_case],
+    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -161,6 +164,7 @@ window_scatter = declare(
     vjp=lambda cts, ins, outs, spatial: [_read_places(cts[0], ins[1], len(spatial)), None],
     samples=[case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
     + [case(("f32", s), ("i64", s, ints(0, 4)), spatial=(5,)) for s in ((3,), (0, 2), (1, 9))],
+    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -194,6 +198,7 @@ window_sum = declare(
     "window_sum", "window", doc="The sum of each window; padding counts as 0. Halves accumulate in f32.", attrs=GEOMETRY,
     infer=_infer("window_sum"), ref=_sum_ref, jvp=linear_jvp("window_sum"), samples=_samples(),
     vjp=lambda cts, ins, outs, *g: [OPS["window_sum_grad"](cts[0], input_shape=ins[0].shape, **_with(g))],
+    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 window_sum_grad = declare(
     "window_sum_grad", "window", attrs=("input_shape", *GEOMETRY), infer=_sum_grad_infer, ref=_sum_grad_ref,
@@ -201,4 +206,5 @@ window_sum_grad = declare(
     vjp=lambda cts, ins, outs, input_shape, *g: [OPS["window_sum"](cts[0], **_with(g))],
     samples=[case(("f32", _result("", x, *g)), input_shape=x, **_with(tuple(g))) for x, *g in _CASES]
     + [case((d, _result("", *_CASES[1])), input_shape=_CASES[1][0], **_with(_CASES[1][1:])) for d in _DTYPES],
+    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ingot.ir.facts import Loop
 from ingot.ir.graph import Graph, Node
 
 __all__ = ["with_bodies", "map_bodies"]
@@ -14,7 +15,7 @@ def map_bodies(graph: Graph, run: Callable[[Graph], Graph]) -> Graph:
     done: dict[int, Graph] = {}
     nodes: list[Node] | None = None
     for i, n in enumerate(graph.nodes):
-        if n.op.name != "scan":
+        if not isinstance(n.op.lowering, Loop):
             continue
         body = n.attrs[0]
         new = done.get(id(body))

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot.ir.facts import Inline, Loop
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.passes.bodies import with_bodies
 
-__all__ = ["cse", "COMMUTATIVE"]
-
-COMMUTATIVE = frozenset(
-    ("add", "mul", "maximum", "minimum", "eq", "ne", "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor")
-)
-
-_WITH_GRAPH = frozenset(("scan", "call"))  # whose first attribute is a graph
+__all__ = ["cse"]
 
 
 class _Body:
@@ -44,9 +39,9 @@ def cse(graph: Graph) -> Graph:
     for n in graph.nodes:
         inputs = tuple([env.get(v, v) for v in n.inputs]) if env else n.inputs
         ids = [number[v] for v in inputs]
-        if n.op.name in COMMUTATIVE:
+        if n.op.commutative:
             ids.sort()
-        attrs = (_Body(n.attrs[0]), *n.attrs[1:]) if n.op.name in _WITH_GRAPH else n.attrs
+        attrs = (_Body(n.attrs[0]), *n.attrs[1:]) if isinstance(n.op.lowering, (Loop, Inline)) else n.attrs
         key = (n.op, tuple(ids), attrs)
         first = seen.get(key)
         if first is not None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from ingot.ir.facts import Loop, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.passes.bodies import with_bodies
 
 __all__ = ["prune_scans", "hoist"]
-
-# cheap where they are read, and the lowering folds them into the loop: not worth a buffer
-_STAY = frozenset(("constant", "iota", "broadcast", "reshape", "transpose", "slice", "reverse"))
-_CAN_FAIL = frozenset(("gather", "scatter", "index_get", "index_put", "window_scatter"))
-
 
 @with_bodies
 def prune_scans(graph: Graph) -> Graph:
@@ -18,13 +14,13 @@ def prune_scans(graph: Graph) -> Graph:
 
     Works backwards, so that loops whose results only a pruned loop read are pruned in turn.
     """
-    if not any(n.op.name == "scan" for n in graph.nodes):
+    if not any(isinstance(n.op.lowering, Loop) for n in graph.nodes):
         return graph
     live = set(graph.outputs)
     nodes: list[Node] = []
     changed = False
     for n in reversed(graph.nodes):
-        if n.op.name == "scan" and not live.isdisjoint(n.outputs):
+        if isinstance(n.op.lowering, Loop) and not live.isdisjoint(n.outputs):
             smaller = _prune(n, live)
             changed |= smaller is not n
             n = smaller
@@ -75,15 +71,20 @@ def _reads(body: Graph, outputs: list[Value]) -> set[Value]:
 def hoist(graph: Graph) -> Graph:
     """Move nodes of a scan's body that read only its consts in front of the scan; their results become consts.
 
-    Views and constants stay, as do operations that can fail, and bodies of loops that may run no step.
+    Cheap views stay, as do operations that can fail, and bodies of loops that may run no step.
     """
     nodes: list[Node] = []
     for n in graph.nodes:
-        if n.op.name == "scan" and isinstance(n.attrs[3], int) and n.attrs[3] > 0:
+        if isinstance(n.op.lowering, Loop) and isinstance(n.attrs[3], int) and n.attrs[3] > 0:
             before, n = _hoist(n)
             nodes += before
         nodes.append(n)
     return graph if len(nodes) == len(graph.nodes) else graph.replace(nodes=tuple(nodes))
+
+
+def _stays(m: Node) -> bool:
+    """Whether a node is cheap where it is read: the lowering computes it in the loop, and it is not worth a buffer."""
+    return isinstance(m.op.lowering, View) and m.op.lowering.stays
 
 
 def _hoist(n: Node) -> tuple[list[Node], Node]:
@@ -91,9 +92,9 @@ def _hoist(n: Node) -> tuple[list[Node], Node]:
     outside = dict(zip(body.inputs[:n_const], n.inputs))  # value of the body -> the same in front of the loop
     fixed: dict[Value, Node] = {}  # values that do not change, with what makes them
     for m in body.nodes:
-        if m.op.name not in _CAN_FAIL and all(v in outside or v in fixed for v in m.inputs):
+        if not m.op.can_fail and all(v in outside or v in fixed for v in m.inputs):
             fixed.update((v, m) for v in m.outputs)
-    moving = [m for m in body.nodes if m.outputs[0] in fixed and m.op.name not in _STAY]
+    moving = [m for m in body.nodes if m.outputs[0] in fixed and not _stays(m)]
     if not moving:
         return [], n
     before: list[Node] = []

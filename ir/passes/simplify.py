@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ingot.ir.facts import Elementwise
 from ingot.ir.graph import Const, Graph, Node, Value
-from ingot.ir.op import OPS, Op, infer
+from ingot.ir.op import Op, infer
+from ingot.ir.ops import OPS
+from ingot.ir.ops.creation import constant
+from ingot.ir.ops.movement import broadcast, concatenate, slice_
 from ingot.ir.passes.bodies import with_bodies
-from ingot.ir.passes.cse import COMMUTATIVE
 from ingot.ir.passes.pattern import Apply, Fill, Just, Match, Rule, Splat, Var
 from ingot.ir.passes.rules import RULES
 from ingot.ir.types import TensorType, tensor_type
@@ -24,13 +27,17 @@ __all__ = ["simplify", "Simplifier"]
 MAX_SPLAT = 1 << 16  # larger constants are not looked through
 
 
-def _index(rules: tuple[Rule, ...]) -> dict[str, list[tuple[Rule, bool]]]:
+Table = dict[Op, list[tuple[Rule, bool]]]
+
+
+def _index(rules: tuple[Rule, ...]) -> Table:
     """Rules by the op at their root, those with two different arguments of a commutative op in both orders."""
-    table: dict[str, list[tuple[Rule, bool]]] = defaultdict(list)
+    table: Table = defaultdict(list)
     for r in rules:
-        table[r.pattern.op].append((r, False))
-        if r.pattern.op in COMMUTATIVE and r.pattern.args[0] != r.pattern.args[1]:
-            table[r.pattern.op].append((r, True))
+        op = OPS[r.pattern.op]
+        table[op].append((r, False))
+        if op.commutative and r.pattern.args[0] != r.pattern.args[1]:
+            table[op].append((r, True))
     return dict(table)
 
 
@@ -46,7 +53,7 @@ def simplify(graph: Graph) -> Graph:
 class Simplifier:
     """The graph as it is rebuilt; `fired` counts the rules that applied, by name."""
 
-    def __init__(self, graph: Graph, table: dict[str, list[tuple[Rule, bool]]] | None = None):
+    def __init__(self, graph: Graph, table: Table | None = None):
         self.graph = graph
         self.table = _BY_OP if table is None else table
         self.nodes: list[Node] = []
@@ -76,11 +83,11 @@ class Simplifier:
         self.nodes.append(n)
         for v in n.outputs:
             self.made[v] = n
-        if n.op.name == "constant":
+        if n.op is constant:
             value = _splat(n.attrs[0])
             if value is not None:
                 self.splats[n.outputs[0]] = value
-        elif n.op.name == "broadcast" and n.inputs[0] in self.splats:
+        elif n.op is broadcast and n.inputs[0] in self.splats:
             self.splats[n.outputs[0]] = self.splats[n.inputs[0]]
 
     def emit(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...]) -> Value:
@@ -101,18 +108,18 @@ class Simplifier:
         v = self.fills.get(key)
         if v is None:
             v = self.fills[key] = Value(scalar)
-            self.append(Node(OPS["constant"], (), (payload,), (v,), self.loc))
-        return v if not t.shape else self.emit(OPS["broadcast"], (v,), (t.shape,))
+            self.append(Node(constant, (), (payload,), (v,), self.loc))
+        return v if not t.shape else self.emit(broadcast, (v,), (t.shape,))
 
     def as_type(self, v: Value, t: TensorType) -> Value:
         """`v` broadcast to `t`, for a law that drops an operand which had made the shape larger."""
-        return v if v.type == t else self.emit(OPS["broadcast"], (v,), (t.shape,))
+        return v if v.type == t else self.emit(broadcast, (v,), (t.shape,))
 
     # -- rewriting --
 
     def rewrite(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
         """What stands for op(inputs), or None where nothing applies."""
-        for rule, swapped in self.table.get(op.name, ()):
+        for rule, swapped in self.table.get(op, ()):
             m = Match(out=out)
             args = (inputs[1], inputs[0]) if swapped else inputs
             if self.match_args(rule.pattern, args, attrs, op, m) and rule.when(m):
@@ -120,7 +127,7 @@ class Simplifier:
                 if new.type.dtype is out.dtype:
                     self.fired[rule.name] += 1
                     return self.as_type(new, out)
-        law = _LAWS.get(op.name) or (_elementwise if op.family == "elementwise" else None)
+        law = _LAWS.get(op) or (_elementwise if isinstance(op.lowering, Elementwise) else None)
         return law(self, op, inputs, attrs, out) if law else None
 
     def match_args(self, pattern: Apply, inputs: tuple[Value, ...], attrs: tuple[Any, ...], op: Op, m: Match) -> bool:
@@ -135,7 +142,7 @@ class Simplifier:
                     return False
             else:
                 n = self.made.get(v)
-                if n is None or n.op.name != arg.op or not self.match_args(arg, n.inputs, n.attrs, n.op, m):
+                if n is None or n.op is not OPS[arg.op] or not self.match_args(arg, n.inputs, n.attrs, n.op, m):
                     return False
         for name, want in pattern.attrs.items():
             have = attrs[op.attr_names.index(name)]
@@ -175,7 +182,7 @@ def _elementwise(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[
     sources = []
     for v in inputs:
         n = s.made.get(v)
-        while n is not None and n.op.name == "broadcast":
+        while n is not None and n.op is broadcast:
             v = n.inputs[0]
             n = s.made.get(v)
         sources.append(v)
@@ -211,7 +218,7 @@ def _concatenate(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[
 def _slice(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
     """A slice that lies in one piece of a concatenate is a slice of that piece."""
     n = s.made.get(inputs[0])
-    if n is None or n.op.name != "concatenate":
+    if n is None or n.op is not concatenate:
         return None
     axis = n.attrs[0]
     starts, stops, steps = attrs
@@ -229,4 +236,4 @@ def _slice(s: Simplifier, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, .
     return None
 
 
-_LAWS = {"constant": _constant, "concatenate": _concatenate, "slice": _slice}
+_LAWS = {constant: _constant, concatenate: _concatenate, slice_: _slice}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ingot.ir.builder import Builder
+from ingot.ir.facts import Inline
 from ingot.ir.graph import Graph, Location, Node, Value
+from ingot.ir.op import OPS
 
 __all__ = ["Mask", "inlined", "replay", "live_nodes"]
 
@@ -17,12 +19,12 @@ def inlined(graph: Graph) -> Graph:
 
     The bodies of scans stay as they are.
     """
-    if not any(n.op.name == "call" for n in graph.nodes):
+    if not any(isinstance(n.op.lowering, Inline) for n in graph.nodes):
         return graph
     nodes: list[Node] = []
     env: dict[Value, Value] = {}
     for n in graph.nodes:
-        if n.op.name == "call":
+        if isinstance(n.op.lowering, Inline):
             inputs = tuple([env.get(v, v) for v in n.inputs])
             env.update(zip(n.outputs, _expand(n.attrs[0], inputs, n.loc, nodes)))
         elif any(v in env for v in n.inputs):
@@ -37,7 +39,7 @@ def _expand(graph: Graph, inputs: tuple[Value, ...], loc: Location | None, nodes
     env = dict(zip(graph.inputs, inputs, strict=True))
     for n in graph.nodes:
         args = tuple([env[v] for v in n.inputs])
-        if n.op.name == "call":
+        if isinstance(n.op.lowering, Inline):
             env.update(zip(n.outputs, _expand(n.attrs[0], args, loc or n.loc, nodes)))
             continue
         outputs = tuple([Value(v.type) for v in n.outputs])
@@ -49,7 +51,7 @@ def _expand(graph: Graph, inputs: tuple[Value, ...], loc: Location | None, nodes
 def replay(b: Builder, nodes: Iterable[Node], here: dict[Value, Value], saved: Mapping[Value, Value]) -> None:
     """Compute the values of `nodes` again in `b`, from those in `here`, which takes them in; those in `saved` are taken as they are."""
     for n in nodes:
-        if n.op.name == "constant":
+        if n.op is OPS["constant"]:
             here[n.outputs[0]] = b.constant(n.attrs[0].array(), n.outputs[0].type.dtype)
             continue
         b.loc = n.loc

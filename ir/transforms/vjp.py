@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ingot.ir.builder import Builder, Expr, op_graph
+from ingot.ir.facts import Inline
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import Op, Rule
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
@@ -51,7 +52,7 @@ def vjp(graph: Graph, wrt: Mask, cts: Mask) -> Backward:
 def op_vjp(op: Op, attrs: tuple[Any, ...], in_types: Sequence[TensorType], wrt: Mask, cts: Mask) -> Backward:
     """`vjp` of the graph that holds this one op. What its rule computes of the forward is computed again in the backward
     graph. For `call` it is the VJP of the called graph itself."""
-    if op.name == "call":
+    if isinstance(op.lowering, Inline):
         return vjp(attrs[0], wrt, cts)
     return vjp(op_graph(op, attrs, tuple(in_types)), wrt, cts)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ingot.ir.builder import op_graph
+from ingot.ir.facts import Elementwise
 from ingot.ir.interpret import run
-from ingot.ir.op import LATER, NO_GRAD, OPS, infer
+from ingot.ir.op import LATER, NO_GRAD, OPS, infer, register
 from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.parse import parse
 from ingot.ir.transforms.vjp import vjp
@@ -49,9 +52,21 @@ def test_the_op_set_is_whole():
 def test_declaration(name):
     op = OPS[name]
     assert op.name == name and op.doc.endswith(".") and op.family
-    assert (op.scalar is not None) == (op.family == "elementwise")
+    assert isinstance(op.lowering, Elementwise) == (op.family == "elementwise")
     for rule in (op.vjp, op.jvp, op.batch):
         assert callable(rule) or rule in (LATER, NO_GRAD)
+
+
+@pytest.mark.parametrize("fact", ["lowering", "cost", "foldable"])
+def test_a_declaration_without_a_fact_is_refused(fact):
+    with pytest.raises(TypeError, match=f"^op softsign is declared without {fact}: ir/facts.py has what each may be$"):
+        register(replace(OPS["tanh"], name="softsign", **{fact: None}))
+    assert "softsign" not in OPS
+
+
+def test_an_op_is_declared_once():
+    with pytest.raises(ValueError, match="^op tanh is declared twice$"):
+        register(replace(OPS["tanh"]))
 
 
 @pytest.mark.parametrize("name", ALL_OPS)

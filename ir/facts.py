@@ -1,0 +1,124 @@
+"""Facts that an op's declaration states beside its rules: how it is lowered, what an element costs, where constants fold.
+
+Passes, lowering and backends ask these; none of them keeps a list of op names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+__all__ = [
+    "Lowering", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "Inline",
+    "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable",
+]  # fmt: skip
+
+
+# -- how it is lowered -----------------------------------------------------------------------------------------------
+
+
+class Lowering:
+    """One of the kinds below."""
+
+
+@dataclass(frozen=True)
+class Elementwise(Lowering):
+    """An element from one element of each (broadcast) input: a member of a loop nest.
+
+    scalar(e, *scalars, *attrs) -> scalar    emits one element over ir/scalar.Emitter. Inputs of half dtypes come as f32,
+                                             and the result is rounded once; `raw`: they come as they are
+    """
+
+    scalar: Callable[..., Any]
+    raw: bool = False
+
+
+class Reads(Enum):
+    """How the elements of a view's first input are read."""
+
+    SAME = auto()  # in their row-major order: in memory the view is its input
+    ONCE = auto()  # each at most once
+    REPEATED = auto()  # as operands of elementwise ops are: aligned at the last dim, repeated along dims of extent 1
+    OTHERWISE = auto()  # as inputs or their values decide, or not at all
+
+
+@dataclass(frozen=True)
+class View(Lowering):
+    """An element is one of an input, or follows from its place: computed where it is read, unless it is dear (see Cost.keep).
+
+    stays: cheap enough that a loop over its reader computes it in every step, rather than load it from a buffer
+    """
+
+    reads: Reads = Reads.OTHERWISE
+    stays: bool = False
+
+
+@dataclass(frozen=True)
+class Reduction(Lowering):
+    """A fold over some dims: may end a loop nest, and others may follow in it."""
+
+
+@dataclass(frozen=True)
+class Contraction(Lowering):
+    """Sums of products: register tiles, or a small loop at each point."""
+
+
+@dataclass(frozen=True)
+class Window(Lowering):
+    """A fold over a window of the input: a small loop at each point."""
+
+
+@dataclass(frozen=True)
+class OwnKernels(Lowering):
+    """Kernels of its own, which share nothing with other nodes.
+
+    whole: it reads its operands from memory, not element by element as something makes them
+    """
+
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Loop(Lowering):
+    """Steps that repeat those of a graph, its first attribute. It reads its operands from memory."""
+
+
+@dataclass(frozen=True)
+class Inline(Lowering):
+    """The nodes of a graph, its first attribute, in its place."""
+
+
+# -- what an element costs -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one element.
+
+    instructions: about how many; None: it is never computed a second time where it is read, but loaded
+    keep: what several passes over a row need is worth a row of scratch
+    """
+
+    instructions: int | None
+    keep: bool = False
+
+
+FREE = Cost(0)
+SIMPLE = Cost(1)
+DIVISION = Cost(1, keep=True)  # one instruction that takes long
+GATHER = Cost(8)
+FUNCTION = Cost(20, keep=True)  # an elementary function
+ONCE = Cost(None)
+
+
+# -- constants -------------------------------------------------------------------------------------------------------
+
+
+class Foldable(Enum):
+    """Whether the op's reference may be applied to constants while compiling: only where NumPy's bits are the same everywhere."""
+
+    ALWAYS = auto()  # exact or correctly rounded on every dtype
+    INTEGERS = auto()  # on integers and bools; not on floats, whose bits differ by CPU or by the order of a sum
+    NEVER = auto()
