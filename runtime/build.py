@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ingot.runtime import log, observe
 
 if TYPE_CHECKING:
-    from ingot.backends.cpu.level import Level
     from ingot.backends.cpu.module import Built
+    from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
 

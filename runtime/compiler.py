@@ -28,10 +28,10 @@ from ingot.runtime.executable import Executable
 from ingot.runtime.frozen import FrozenError, frozen, is_frozen
 
 if TYPE_CHECKING:
-    from ingot.backends.cpu.level import Level
+    from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
 
-__all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "host_level", "pool_code", "target_of"]
+__all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "host_level", "pool_code"]
 
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused
 
@@ -112,11 +112,6 @@ def pool_code(arch: str | None = None) -> bytes:
         so = pool.build(arch)
     _put(key, so, {}, preimage, {"name": "worker pool", "target": arch}, times, {})
     return so
-
-
-def target_of(level: Level) -> dict[str, Any]:
-    """What the code may assume of the machine: the level's fields, but for what a host must have (`needs`)."""
-    return {field: getattr(level, field) for field in level.__slots__ if field != "needs"}
 
 
 # -- the steps -------------------------------------------------------------------------------------------------------
@@ -235,7 +230,7 @@ _levels: dict[str | None, Level] = {}
 
 
 def _preimage(kind: str, text: str, level: Level) -> bytes:
-    return keys.preimage(kind, text, target_of(level), toolchain.versions(), switches.code_options())
+    return keys.preimage(kind, text, level.assumptions(), toolchain.versions(), switches.code_options())
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from ingot.runtime.cache import structure
 from ingot.runtime.cache.entry import Entry, EntryError
 
 if TYPE_CHECKING:
-    from ingot.backends.cpu.level import Level
+    from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
 
 __all__ = ["Outcome", "RebuildError", "Rebuilt", "assembly", "compare", "parts", "rebuild", "section_at"]
@@ -122,10 +122,9 @@ def _toolchain() -> dict[str, str]:
 
 def _level(target: dict[str, Any]) -> Level:
     from ingot.backends.cpu.level import LEVELS
-    from ingot.runtime.compiler import target_of
 
     level = LEVELS.get(target["name"])
-    if level is None or json.dumps(target_of(level), sort_keys=True) != json.dumps(target, sort_keys=True):
+    if level is None or json.dumps(level.assumptions(), sort_keys=True) != json.dumps(target, sort_keys=True):
         raise RebuildError(f"made for the level {target['name']:.60}, which is not one of this Ingot's")
     return level
 

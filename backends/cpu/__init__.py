@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingot.backends.cpu.level import LEVELS, Level, at_most, host_level
+from ingot.backends.cpu.level import LEVELS, at_most, host_level
+from ingot.backends.llvm.level import Level
 
 if TYPE_CHECKING:
     from ingot.backends.cpu.module import Built, build, llvm_text

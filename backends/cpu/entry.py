@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-from ingot.backends.cpu.level import Level
-from ingot.backends.cpu.writer import Module
+from ingot.backends.llvm.writer import Module
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
 
 __all__ = ["ENTRY", "emit_entry", "parallel_helper"]
@@ -119,7 +118,7 @@ class _Entry:
         self.block = after
 
 
-def emit_entry(module: Module, program: Program, level: Level, arena_bytes: int, kernel_bytes: int) -> None:
+def emit_entry(module: Module, program: Program, arena_bytes: int, kernel_bytes: int) -> None:
     """Add the entry. The arena: the program's bytes, then `kernel_bytes` for kernels' scratch, then the workers'."""
     e = _Entry(program, module)
     e.steps(program.steps, arena_bytes)
@@ -132,7 +131,7 @@ def emit_entry(module: Module, program: Program, level: Level, arena_bytes: int,
         f"  %scratch = getelementptr i8, ptr %arena, i64 {arena_bytes}",
     ]
     tail = []
-    if level.is_x86:
+    if module.level.arch == "x86_64":
         module.declare("void", "llvm.x86.sse.stmxcsr", ("ptr",))
         module.declare("void", "llvm.x86.sse.ldmxcsr", ("ptr",))
         head += [
@@ -143,7 +142,7 @@ def emit_entry(module: Module, program: Program, level: Level, arena_bytes: int,
             "  call void @llvm.x86.sse.ldmxcsr(ptr %mode)",
         ]
         tail = ["  call void @llvm.x86.sse.ldmxcsr(ptr %saved)"]
-    elif level.triple.startswith("aarch64"):
+    elif module.level.arch == "aarch64":
         module.declare("i64", "llvm.aarch64.get.fpcr", ())
         module.declare("void", "llvm.aarch64.set.fpcr", ("i64",))
         head += ["  %saved = call i64 @llvm.aarch64.get.fpcr()", "  call void @llvm.aarch64.set.fpcr(i64 0)"]

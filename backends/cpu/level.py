@@ -1,4 +1,4 @@
-"""Target levels: the fixed table of instruction sets that code is compiled for. Nothing else of the host matters.
+"""The levels of CPUs: the fixed table of instruction sets that code is compiled for. Nothing else of the host matters.
 
     host_level()            the highest level that this machine runs
     LEVELS["x86-64-v3"]     a level by name
@@ -7,41 +7,11 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 
+from ingot.backends.llvm.level import Level
 from ingot.ir.machine import Machine
 
-__all__ = ["Level", "LEVELS", "host_level", "host_features", "at_most"]
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One target: its triple, CPU name and features for LLVM, and what the code generator decides by it."""
-
-    name: str
-    triple: str
-    cpu: str
-    features: tuple[str, ...]  # what LLVM may use, beyond the CPU name
-    needs: tuple[str, ...]  # what a host must have, in /proc/cpuinfo's words
-    vector_bytes: int
-    masked_bits: tuple[int, ...]  # element sizes with cheap masked loads and stores
-    has_fma: bool = True
-    has_f16: bool = True
-    is_gpu: bool = False
-
-    @property
-    def is_x86(self) -> bool:
-        return self.triple.startswith("x86_64")
-
-    def lanes(self, bits: int) -> int:
-        """How many elements of `bits` one vector register holds."""
-        return self.vector_bytes * 8 // bits
-
-    @property
-    def machine(self) -> Machine:
-        """What schedules may know of this target."""
-        registers = 32 if self.vector_bytes == 64 or not self.is_x86 else 16
-        return Machine(self.vector_bytes, registers, tile_unit="amx" if "amx-tile" in self.features else "")
+__all__ = ["LEVELS", "host_level", "host_features", "at_most"]
 
 
 _X86 = "x86_64-unknown-linux-gnu"
@@ -53,15 +23,15 @@ _AMX = (*_V4, "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_tile", "amx_bf16
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (
-        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, 16, (), has_fma=False, has_f16=False),
-        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, 32, (32, 64)),
-        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, 64, (8, 16, 32, 64)),
+        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, Machine(16, 16), has_fma=False, has_f16=False),
+        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, Machine(32, 16), (32, 64)),
+        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, Machine(64, 32), (8, 16, 32, 64)),
         Level(
             "x86-64-amx", _X86, "x86-64-v4",
             ("avx512bf16", "avx512fp16", "avx512vnni", "amx-tile", "amx-bf16", "amx-int8"),
-            _AMX, 64, (8, 16, 32, 64),
+            _AMX, Machine(64, 32, tile_unit="amx"), (8, 16, 32, 64),
         ),
-        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), 16, ()),
+        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), Machine(16, 32)),
     )
 }  # fmt: skip
 

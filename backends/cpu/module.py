@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.backends.cpu.entry import ENTRY, emit_entry, parallel_helper
-from ingot.backends.cpu.kernel import emit_kernel
-from ingot.backends.cpu.level import Level
-from ingot.backends.cpu.writer import Module
+from ingot.backends.cpu.kernels import emit_kernel
+from ingot.backends.llvm.level import Level
+from ingot.backends.llvm.writer import Module
 from ingot.ir.loop.program import Program
 
 __all__ = ["Built", "build", "llvm_text", "compile_text"]
@@ -48,7 +48,7 @@ def llvm_text(program: Program, level: Level) -> tuple[str, int, int]:
         kernel_bytes = max(kernel_bytes, e.arena_bytes)
         scratch_bytes = max(scratch_bytes, e.worker_bytes)
     arena_bytes = -(-program.arena_bytes // 64) * 64 + kernel_bytes
-    emit_entry(module, program, level, arena_bytes, kernel_bytes)
+    emit_entry(module, program, arena_bytes, kernel_bytes)
     if "parallel" in module.helpers:
         module.helpers["parallel"] = parallel_helper(scratch_bytes)
     head = f'target triple = "{level.triple}"'
@@ -60,8 +60,8 @@ def _attributes(level: Level) -> str:
     common = f'nounwind "target-cpu"="{level.cpu}" "no-trapping-math"="true"'
     if level.features:
         common += f' "target-features"="{",".join("+" + f for f in level.features)}"'
-    bits = level.vector_bytes * 8
-    wide = f' "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"' if level.is_x86 else ""
+    bits = level.machine.vector_bytes * 8
+    wide = f' "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"' if level.arch == "x86_64" else ""
     groups = (common + wide, common, common + " noinline")  # generated code, helpers, calls out of line
     return "".join(f"attributes #{k} = {{ {g} }}\n" for k, g in enumerate(groups)) + "!0 = !{i32 1}\n"
 

@@ -1,7 +1,7 @@
 """From kernels of blocks and threads to PTX text.
 
-The statements are emitted by the CPU's emitter, one thread's worth of them; here is what differs: what a block and a
-thread are, shared memory, barriers, masked loads. Each kernel becomes
+The statements of one thread are emitted as for every target; here is what differs: what a block and a thread are, shared
+memory, barriers, masked loads. Each kernel becomes
 
     .visible .entry NAME(addresses of the kernel's buffers…, its int64 parameters…, address of an int64 status)
 
@@ -11,42 +11,34 @@ where a failed check lowers the status (unsigned, -1 before) to its code. Buffer
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
-from ingot.backends.cpu.address import Place
-from ingot.backends.cpu.emit import Accumulator, FunctionEmitter, memory_type
-from ingot.backends.cpu.scalars import Value, literal
-from ingot.backends.cpu.writer import Module
 from ingot.backends.cuda.schedule import geometry
+from ingot.backends.llvm.accumulators import Accumulator
+from ingot.backends.llvm.address import Place
+from ingot.backends.llvm.function import FunctionEmitter
+from ingot.backends.llvm.level import Level
+from ingot.backends.llvm.memory import memory_type
+from ingot.backends.llvm.rare import Rare
+from ingot.backends.llvm.values import Value, literal
+from ingot.backends.llvm.writer import Module
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Stmt
 from ingot.ir.loop.program import Program
 from ingot.ir.machine import Machine
 
-__all__ = ["TARGETS", "Target", "ptx", "llvm_text"]
+__all__ = ["TARGETS", "ptx", "llvm_text"]
 
-TRIPLE = "nvptx64-nvidia-cuda"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A generation of GPUs, by the name that PTX gives it."""
-
-    name: str
-    machine: Machine
-    has_fma: bool = True
-    has_f16: bool = True
-    is_gpu: bool = True
-    is_x86: bool = False
+_TRIPLE = "nvptx64-nvidia-cuda"
 
 
-def _machine_of(shared_kib: int, tensor_cores: int) -> Machine:
+def _level(name: str, shared_kib: int, tensor_cores: int) -> Level:
     shared = shared_kib << 10
-    return Machine(128, warp=32, block_threads=1024, shared_bytes=shared, thread_registers=255, tensor_cores=tensor_cores)
+    machine = Machine(128, warp=32, block_threads=1024, shared_bytes=shared, thread_registers=255, tensor_cores=tensor_cores)
+    return Level(name, _TRIPLE, name, (), (), machine)
 
 
-TARGETS = {t.name: t for t in (Target("sm_80", _machine_of(163, 3)), Target("sm_90", _machine_of(227, 4)))}
+TARGETS = {level.name: level for level in (_level("sm_80", 163, 3), _level("sm_90", 227, 4))}
 
 
 class _Emitter(FunctionEmitter):
@@ -57,38 +49,35 @@ class _Emitter(FunctionEmitter):
         self.buffers = {b.name: (f"%b.{b.name}", b.dtype) for b in kernel.buffers}
         self.shared: list[str] = []
 
-    def body(self, stmts: list[Stmt]) -> None:
-        for s in stmts:
-            if isinstance(s, For) and s.kind in ("grid", "block"):
-                self.hardware_loop(s)
-            elif isinstance(s, Alloc):
-                self.alloc(s)
-            elif isinstance(s, Barrier):
-                self.barrier(s)
-            else:
-                super().body([s])
+    def rare(self, stmts: list[Stmt]) -> dict[int, list[Rare]]:
+        """None: where the threads of a warp part ways, the warp runs both."""
+        return {}
 
     def hardware_loop(self, s: For) -> None:
+        """The register that tells a thread which block or thread it is."""
         register = "ctaid" if s.kind == "grid" else "tid"
         index = self.call("i32", f"llvm.nvvm.read.ptx.sreg.{register}.x")
         self.vars[s.var] = (self.new(f"zext i32 {index} to i64"), self.depth)
         self.body(s.body)
 
     def alloc(self, s: Alloc) -> None:
+        """Scratch is memory that the threads of a block share."""
         name = f"@{self.kernel.name}.{s.name}"
         self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
         self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)
 
     def barrier(self, s: Barrier) -> None:
+        """Where the threads of a block wait for each other."""
         self.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", "0"))
 
-    def _load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
+    def load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
+        """A load of one element; where the mask says no, it is not made."""
         if mask is None:
-            return super()._load_one(where, dtype, mem, None)
+            return super().load_one(where, dtype, mem, None)
         result = Accumulator(dtype, (), [literal(0, dtype)], 0)
 
         def inside() -> None:
-            result.values = [super(_Emitter, self)._load_one(where, dtype, mem, None).text]
+            result.values = [super(_Emitter, self).load_one(where, dtype, mem, None).text]
 
         self.conditional(mask.text, [result], inside)
         return Value(result.values[0], dtype, 0, self.depth)
@@ -105,12 +94,12 @@ def _emit(module: Module, kernel: Kernel) -> None:
     module.functions.append("\n".join([*e.shared, head, *e.allocas, *e.lines, "  ret void", "}"]))
 
 
-def llvm_text(program: Program, target: Target) -> str:
+def llvm_text(program: Program, level: Level) -> str:
     """The module's LLVM IR."""
-    module = Module(target)
+    module = Module(level)
     for kernel in program.kernels.values():
         _emit(module, kernel)
-    parts = [f'target triple = "{TRIPLE}"', *module.helpers.values(), *module.functions, *module.declared.values()]
+    parts = [f'target triple = "{level.triple}"', *module.helpers.values(), *module.functions, *module.declared.values()]
     return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
 
 
@@ -120,7 +109,7 @@ def _machine(name: str) -> Any:
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    return llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=name, opt=3)
+    return llvm.Target.from_triple(_TRIPLE).create_target_machine(cpu=name, opt=3)
 
 
 def ptx(program: Program, target: str) -> str:

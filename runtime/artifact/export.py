@@ -14,7 +14,7 @@ from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.executable import Executable
 
 if TYPE_CHECKING:
-    from ingot.backends.cpu.level import Level
+    from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
     from ingot.ir.types import TensorType
 

@@ -95,12 +95,12 @@ def _environment_of(args: argparse.Namespace) -> Iterator[None]:
 def _installed(level: str) -> dict[str, Any]:
     """What this Ingot puts into its keys for the level, but for the graph."""
     from ingot.backends.cpu.level import LEVELS
-    from ingot.runtime import compiler, switches, toolchain
+    from ingot.runtime import switches, toolchain
     from ingot.runtime.cache import key
 
     fields = {
         "schema": key.SCHEMA, "sources": key.sources_digest(), "toolchain": toolchain.versions(), "options": switches.code_options(),
-        "target": compiler.target_of(LEVELS[level]),
+        "target": LEVELS[level].assumptions(),
     }  # fmt: skip
     return json.loads(json.dumps(fields))  # tuples are lists in a preimage
 

@@ -224,4 +224,4 @@ def _preimage_of_a_graph():
     from ingot.runtime.cache import key as keys
 
     toolchain = rebuild._toolchain()
-    return keys.preimage("graph", mixed().text, compiler.target_of(LEVELS["x86-64-v3"]), toolchain, {})
+    return keys.preimage("graph", mixed().text, LEVELS["x86-64-v3"].assumptions(), toolchain, {})

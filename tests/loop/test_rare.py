@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ingot.backends.cpu import LEVELS, llvm_text
-from ingot.backends.cpu.rare import rare_parts
+from ingot.backends.llvm.rare import rare_parts
 from ingot.ir.loop.interpret import run_kernel
 from ingot.ir.loop.text import parse_kernel
 from tests.support.calling import HOST_LEVELS, load, program_of

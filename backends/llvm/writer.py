@@ -1,4 +1,4 @@
-"""Writing LLVM IR text: scopes with hoisting, names, blocks. What `emit.py` writes loops and statements with.
+"""Writing LLVM IR text: scopes with hoisting, names, blocks. What `function.py` writes loops and statements with.
 
 A scope is a loop's or branch's body. What is pure and depends on nothing of a scope is written before it: `at(depth,
 expr)` puts an instruction where the scope `depth` is still open and every deeper one has not begun. An expression
@@ -7,7 +7,9 @@ names its operands, so its text is also its key: written once per scope.
 
 from __future__ import annotations
 
-from ingot.backends.cpu.scalars import TYPES, Target, Value, type_of
+from ingot.backends.llvm.helpers import HELPERS
+from ingot.backends.llvm.level import Level
+from ingot.backends.llvm.values import TYPES, Value, type_of
 
 __all__ = ["Module", "Writer"]
 
@@ -15,8 +17,8 @@ __all__ = ["Module", "Writer"]
 class Module:
     """The text of a module: declarations, helpers and functions, each once."""
 
-    def __init__(self, target: Target):
-        self.target = target
+    def __init__(self, level: Level):
+        self.level = level
         self.declared: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.functions: list[str] = []
@@ -27,8 +29,6 @@ class Module:
 
     def helper(self, name: str) -> str:
         """A scalar function of `helpers.py`, added to the module when first used."""
-        from ingot.backends.cpu.helpers import HELPERS
-
         if name not in self.helpers:
             needs, text = HELPERS[name]
             self.helpers[name] = text
@@ -51,7 +51,7 @@ class Writer:
 
     def __init__(self, module: Module):
         self.module = module
-        self.target = module.target
+        self.level = module.level
         self.scopes = [_Scope()]
         self.lines = self.scopes[0].lines
         self.count = 0

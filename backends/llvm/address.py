@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingot.backends.cpu.scalars import Value, literal
-from ingot.backends.cpu.writer import Writer
+from ingot.backends.llvm.values import Value, literal
+from ingot.backends.llvm.writer import Writer
 from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Atom, Coef, Div, Dyn, Index, Mod, Param, Var

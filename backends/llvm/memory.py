@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ingot.backends.cpu.address import Addresses, Place
-from ingot.backends.cpu.scalars import Value, instruction, literal, type_of
+from ingot.backends.llvm.address import Addresses, Place
+from ingot.backends.llvm.instructions import instruction
+from ingot.backends.llvm.values import Value, literal, type_of
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Load, Operand, Store
 
@@ -40,7 +41,7 @@ class Memory(Addresses):
                 return
             mask = None
         if not lanes or (where.step == 0 and where.offsets is None):
-            self.names[s.dst] = self._load_one(where, dtype, mem, mask)
+            self.names[s.dst] = self.load_one(where, dtype, mem, mask)
             return
         if mask is not None and not mask.lanes and where.offsets is None:  # one answer for all lanes: read zeros instead
             if lanes * dtype.itemsize <= ZEROS and where.step in (1, -1):
@@ -93,7 +94,8 @@ class Memory(Addresses):
         text = self.wide(mask, self.lanes)
         return self.new(f"and <{self.lanes} x i1> {text}, {self.mask}") if self.mask else text
 
-    def _load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
+    def load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
+        """A load of one element, or of the same one for all lanes; 0 where the mask says so."""
         pointer = where.pointer
         if mask is not None:
             cond = self._any(self._presence(mask), mask.lanes) if mask.lanes else mask.text  # type: ignore[arg-type]
@@ -171,7 +173,7 @@ class Memory(Addresses):
 
     def _stream(self, full: str, text: str, pointer: str, align: int) -> None:
         """Past the caches where the address allows it (the hardware's streaming stores are aligned ones)."""
-        size = self.target.vector_bytes  # type: ignore[attr-defined]
+        size = self.level.machine.vector_bytes
         if self.lanes * align % size:
             self.line(f"store {full} {text}, ptr {pointer}, align {align}")
             return

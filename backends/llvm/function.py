@@ -1,16 +1,13 @@
-"""From a kernel's statements to one LLVM function."""
+"""From statements of the loop IR to one LLVM function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ingot.backends.cpu.accumulators import Accumulator
-from ingot.backends.cpu.loops import Loops
-from ingot.backends.cpu.memory import memory_type
-from ingot.backends.cpu.rare import Rare, rare_parts
-from ingot.backends.cpu.scalars import Value, constant, instruction, literal, type_of
-from ingot.backends.cpu.writer import Module
+from ingot.backends.llvm.accumulators import Accumulator
+from ingot.backends.llvm.instructions import instruction
+from ingot.backends.llvm.loops import Loops
+from ingot.backends.llvm.rare import Rare, rare_parts
+from ingot.backends.llvm.values import Value, constant, literal, type_of
+from ingot.backends.llvm.writer import Module
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import (
@@ -33,78 +30,53 @@ from ingot.ir.loop.ir import (
     Store,
 )
 
-__all__ = ["Accumulator", "FunctionEmitter", "memory_type"]
+__all__ = ["FunctionEmitter"]
 
 
 class FunctionEmitter(Loops):
-    """Emits statements into one function. `parent`: the function of the kernel's top level, for a phase of it."""
+    """Emits statements into one function. What differs between targets is a method that they override (the last ones here)."""
 
-    def __init__(self, module: Module, kernel: Kernel, parent: FunctionEmitter | None = None):
+    def __init__(self, module: Module, kernel: Kernel):
         super().__init__(module)
         self.kernel = kernel
-        self.parent = parent
         self.names: dict[str, Value] = {}
         self.vars: dict[str, tuple[str, int] | int] = {}
         self.accs: dict[str, Accumulator] = {}
         self.buffers: dict[str, tuple[str, DType]] = {}
-        self.captures: dict[tuple[str, str], tuple[str, str, str]] = {}  # -> (LLVM type, name here, name in the parent)
         self.lanes = 0
         self.lane_var: str | None = None
         self.mask: str | None = None  # the lanes that are there, in a partial group
         self.last_lane = ""  # in a partial group: the last lane that is there
-        self.scratch_bytes = 0
         self.streams = False
         self.local_dtypes: dict[str, DType] = {}  # of scratch seen ahead of its declaration
         self._rare: dict[int, tuple[list[Stmt], dict[int, list[Rare]]]] = {}
         self._changes: dict[int, frozenset[str]] = {}
 
-    # -- what comes from outside -------------------------------------------------------------------------------------
-
-    def _capture(self, kind: str, name: str, llvm: str, outer: str) -> str:
-        found = self.captures.get((kind, name))
-        if found is None:
-            found = (llvm, f"%in{len(self.captures)}", outer)
-            self.captures[(kind, name)] = found
-        return found[1]
+    # -- names -------------------------------------------------------------------------------------------------------
 
     def scalar(self, name: str) -> Value:
+        """The value of a scalar."""
         v = self.names.get(name)
         if v is None:
-            if self.parent is None:
-                raise KeyError(f"kernel {self.kernel.name}: {name} is not defined")
-            outer = self.parent.scalar(name)
-            text = outer.text if outer.is_literal else self._capture("scalar", name, type_of(outer.dtype), outer.text)
-            v = self.names[name] = Value(text, outer.dtype)
+            v = self.names[name] = self.outer_scalar(name)
         return v
 
     def variable(self, name: str) -> tuple[str, int] | int:
+        """A loop variable: a number where its loop is unrolled, else text and the depth that defines it."""
         v = self.vars.get(name)
         if v is None:
-            if self.parent is None:
-                raise KeyError(f"kernel {self.kernel.name}: loop variable {name} is not defined")
-            outer = self.parent.variable(name)
-            v = outer if isinstance(outer, int) else (self._capture("var", name, "i64", outer[0]), 0)
-            self.vars[name] = v
+            v = self.vars[name] = self.outer_variable(name)
         return v
 
-    def parameter(self, name: str) -> tuple[str, int]:
-        if self.parent is None:
-            return f"%p.{name}", 0
-        return self._capture("param", name, "i64", self.parent.parameter(name)[0]), 0
-
     def buffer(self, name: str) -> tuple[str, DType]:
+        """A buffer's address and dtype."""
         found = self.buffers.get(name)
         if found is None:
-            if self.parent is None:
-                raise KeyError(f"kernel {self.kernel.name}: buffer {name} is not declared")
-            outer, dtype = self.parent.buffer(name)
-            found = self.buffers[name] = (self._capture("buffer", name, "ptr", outer), dtype)
+            found = self.buffers[name] = self.outer_buffer(name)
         return found
 
-    def status(self) -> str:
-        return "%status" if self.parent is None else self._capture("status", "", "ptr", self.parent.status())
-
     def operand(self, x: Operand) -> Value:
+        """The value of an operand."""
         return constant(x) if isinstance(x, Const) else self.scalar(x)
 
     # -- statements --------------------------------------------------------------------------------------------------
@@ -112,7 +84,7 @@ class FunctionEmitter(Loops):
     def body(self, stmts: list[Stmt]) -> None:
         known = self._rare.get(id(stmts))
         if known is None:
-            known = self._rare[id(stmts)] = (stmts, rare_parts(stmts))  # the list is kept, so that its id stays its own
+            known = self._rare[id(stmts)] = (stmts, self.rare(stmts))  # the list is kept, so that its id stays its own
         rare = known[1]
         for s in stmts:
             if id(s) in rare:
@@ -121,7 +93,7 @@ class FunctionEmitter(Loops):
                     continue
                 for part in parts:
                     self.rarely(part)
-            _STATEMENTS[type(s)](self, s)
+            getattr(self, _STATEMENTS[type(s)])(s)
 
     def rarely(self, part: Rare) -> None:
         """Run these instructions where some lane needs them; elsewhere their results are 0, which nobody reads."""
@@ -173,31 +145,58 @@ class FunctionEmitter(Loops):
         self.module.helper("fail")
         self.join(branch)
 
+    # -- what targets decide -----------------------------------------------------------------------------------------
+
+    def rare(self, stmts: list[Stmt]) -> dict[int, list[Rare]]:
+        """The parts of a body to run behind a branch."""
+        return rare_parts(stmts)
+
+    def parameter(self, name: str) -> tuple[str, int]:
+        """A parameter's value and the depth that defines it."""
+        return f"%p.{name}", 0
+
+    def status(self) -> str:
+        """The address of the word that a failed check lowers."""
+        return "%status"
+
+    def outer_scalar(self, name: str) -> Value:
+        """A scalar that this function does not define. KeyError where no other does."""
+        raise self.undefined(name)
+
+    def outer_variable(self, name: str) -> tuple[str, int] | int:
+        """A loop variable that this function does not define. KeyError where no other does."""
+        raise self.undefined(f"loop variable {name}")
+
+    def outer_buffer(self, name: str) -> tuple[str, DType]:
+        """A buffer that this function does not declare. KeyError where no other does."""
+        raise self.undefined(f"buffer {name}")
+
+    def outer_accumulator(self, s: GetAcc) -> Value:
+        """The value of an accumulator that this function does not declare. KeyError where no other does."""
+        raise self.undefined(f"accumulator {s.acc}")
+
+    def undefined(self, what: str) -> KeyError:
+        """The error for a name that nobody defines."""
+        return KeyError(f"kernel {self.kernel.name}: {what} is not defined")
 
     def alloc(self, s: Alloc) -> None:
-        if s.scope == "kernel" or self.parent is None:
-            self.buffers[s.name] = (self.kernel_scratch(s), s.dtype)
-            return
-        size = s.size * s.dtype.itemsize
-        if size <= 4096:
-            name = self.fresh()
-            self.allocas.append(f"  {name} = alloca [{max(size, 1)} x i8], align 64")
-        else:
-            name = self.fresh()
-            self.allocas.append(f"  {name} = getelementptr i8, ptr %scratch, i64 {self.scratch_bytes}")
-            self.scratch_bytes += -(-size // 64) * 64
-        self.buffers[s.name] = (name, s.dtype)
+        """Scratch: its place goes to `buffers`."""
+        raise ValueError(f"kernel {self.kernel.name}: scratch {s.name} of scope {s.scope!r} has no place here")
 
-    def kernel_scratch(self, s: Alloc) -> str:
-        raise ValueError(f"kernel {self.kernel.name}: scratch {s.name} of scope {s.scope!r} is declared inside a parallel loop")
+    def phase(self, s: For) -> None:
+        """A parallel loop."""
+        raise ValueError(f"kernel {self.kernel.name}: a parallel loop stands inside another")
+
+    def hardware_loop(self, s: For) -> None:
+        """A loop over the blocks of a grid or the threads of a block."""
+        raise ValueError(f"kernel {self.kernel.name}: a {s.kind} loop is for a GPU; see backends.cuda.emulate")
 
     def barrier(self, s: Barrier) -> None:
+        """Where the threads of a block wait for each other."""
         raise ValueError(f"kernel {self.kernel.name}: a barrier needs a block of threads; see backends.cuda.emulate")
 
 
-_STATEMENTS: dict[type, Callable[[Any, Any], None]] = {
-    Load: FunctionEmitter.load, Store: FunctionEmitter.store, Let: FunctionEmitter.let, IndexValue: FunctionEmitter.index_value,
-    Acc: FunctionEmitter.declare, Reduce: FunctionEmitter.reduce, SetAcc: FunctionEmitter.set_acc, GetAcc: FunctionEmitter.get_acc,
-    For: FunctionEmitter.loop_statement, If: FunctionEmitter.where, Alloc: FunctionEmitter.alloc, Barrier: FunctionEmitter.barrier,
-    Check: FunctionEmitter.check,
+_STATEMENTS: dict[type, str] = {
+    Load: "load", Store: "store", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce", SetAcc: "set_acc",
+    GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Check: "check",
 }  # fmt: skip

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from ingot.backends.cpu.memory import Memory
-from ingot.backends.cpu.scalars import Value, argument_step, combine, instruction, type_of
+from ingot.backends.llvm.folds import argument_step, combine
+from ingot.backends.llvm.instructions import instruction
+from ingot.backends.llvm.memory import Memory
+from ingot.backends.llvm.values import Value, type_of
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Acc, For, GetAcc, If, Index, Kernel, Reduce, SetAcc, Stmt
 
@@ -29,12 +31,10 @@ class Accumulators(Memory):
     """A writer that keeps accumulators."""
 
     kernel: Kernel
-    parent: Accumulators | None
     accs: dict[str, Accumulator]
     _changes: dict[int, frozenset[str]]
 
-    def status(self) -> str: ...  # type: ignore[empty-body]
-    def _capture(self, kind: str, name: str, llvm: str, outer: str) -> str: ...  # type: ignore[empty-body]
+    def outer_accumulator(self, s: GetAcc) -> Value: ...  # type: ignore[empty-body]
 
     def declare(self, s: Acc) -> None:
         count = 1
@@ -44,7 +44,8 @@ class Accumulators(Memory):
         lanes = self.lanes
         self.accs[s.name] = Accumulator(s.dtype, s.shape, [self.wide(v, lanes) if lanes else v.text] * count, lanes)
 
-    def _slot(self, acc: Accumulator, at: tuple[Index, ...]) -> int:
+    def slot(self, acc: Accumulator, at: tuple[Index, ...]) -> int:
+        """Which of an accumulator's registers an index means."""
         slot = 0
         for d, index in zip(acc.shape, at):
             value, _ = self.uniform(index)
@@ -62,7 +63,7 @@ class Accumulators(Memory):
 
     def reduce(self, s: Reduce) -> None:
         accs = [self.accs[a] for a in s.accs]
-        slot = self._slot(accs[0], s.at)
+        slot = self.slot(accs[0], s.at)
         old = [self._get(a, slot) for a in accs]
         values = [self.operand(v) for v in s.values]
         if s.kind in ("argmax", "argmin"):
@@ -80,18 +81,11 @@ class Accumulators(Memory):
 
     def set_acc(self, s: SetAcc) -> None:
         acc = self.accs[s.acc]
-        self._put(acc, self._slot(acc, s.at), self.operand(s.value))
+        self._put(acc, self.slot(acc, s.at), self.operand(s.value))
 
     def get_acc(self, s: GetAcc) -> None:
         acc = self.accs.get(s.acc)
-        if acc is None:  # of the kernel's top level, which a phase only reads
-            assert self.parent is not None
-            outer = self.parent.accs[s.acc]
-            slot = self._slot(outer, s.at)
-            text = self._capture("acc", f"{s.acc}.{slot}", type_of(outer.dtype), outer.values[slot])
-            self.names[s.dst] = Value(text, outer.dtype)
-            return
-        self.names[s.dst] = self._get(acc, self._slot(acc, s.at))
+        self.names[s.dst] = self.outer_accumulator(s) if acc is None else self._get(acc, self.slot(acc, s.at))
 
     def changed(self, body: list[Stmt]) -> frozenset[str]:
         """The accumulators from outside that a body changes."""

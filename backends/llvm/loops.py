@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot.backends.cpu.accumulators import Accumulator, Accumulators
-from ingot.backends.cpu.scalars import Value, argument_step, combine, literal, type_of
+from ingot.backends.llvm.accumulators import Accumulator, Accumulators
+from ingot.backends.llvm.folds import argument_step, combine
+from ingot.backends.llvm.values import Value, literal, type_of
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store, neutral
 from ingot.ir.loop.walk import statements
@@ -27,6 +28,8 @@ class Loops(Accumulators):
     local_dtypes: dict[str, DType]  # of scratch seen ahead of its declaration
 
     def body(self, stmts: list[Stmt]) -> None: ...
+    def phase(self, s: For) -> None: ...
+    def hardware_loop(self, s: For) -> None: ...
 
     def where(self, s: If) -> None:
         cond = self.operand(s.cond)
@@ -108,12 +111,9 @@ class Loops(Accumulators):
                 self.vars[s.var] = k
                 self.body(s.body)
         elif s.kind in ("grid", "block"):
-            raise ValueError(f"kernel {self.kernel.name}: a {s.kind} loop is for a GPU; see backends.cuda.emulate")
+            self.hardware_loop(s)
         else:
             self._serial_loop(s)
-
-    def phase(self, s: For) -> None:
-        raise ValueError(f"kernel {self.kernel.name}: a parallel loop stands inside another")
 
     def _serial_loop(self, s: For) -> None:
         stop, _ = self._extent(s)
@@ -189,7 +189,7 @@ class Loops(Accumulators):
 
     def _one_masked_loop(self, s: For) -> bool:
         """Whether full groups run masked too: of a long body, a second copy costs more compile time than masks cost."""
-        cheap = self.target.masked_bits  # type: ignore[attr-defined]
+        cheap = self.level.masked_bits
         return 8 in cheap and len(s.body) > LONG and not any(isinstance(x, Store) and x.streaming for x in statements(s.body))
 
     def _masked_groups(self, s: For, stop: str, depth: int, carried: list[Accumulator]) -> None:
@@ -249,7 +249,7 @@ class Loops(Accumulators):
         self.loop(main, stop, 1, carried, inside)
 
     def _masks_are_cheap(self, s: For) -> bool:
-        cheap = self.target.masked_bits  # type: ignore[attr-defined]
+        cheap = self.level.masked_bits
         return bool(cheap) and all(d.itemsize * 8 in cheap for d in self._touched(s.body))
 
     def _touched(self, body: list[Stmt]) -> set[DType]:

@@ -294,6 +294,5 @@ HELPERS: dict[str, tuple[Needs, str]] = {
     "fmod.f64": _fmod("fmod.f64", "double", "i64", 64, 52),
     "fma.f64": ((*_I64, ("i64", "llvm.ctlz.i64", ("i64", "i1"))), _FMA64),
     "fail": ((), _FAIL),
-    "parallel": ((), ""),  # its text is written when the scratch size is known (entry.py)
     "zeros": ((), "@ingot.zeros = private constant [1024 x i8] zeroinitializer, align 64\n"),
 }
