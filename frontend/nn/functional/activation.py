@@ -65,12 +65,21 @@ def apply(fn: Callable[..., Tensor], input: Tensor, inplace: bool, *args: Any) -
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0); NaN stays NaN."""
+    """max(x, 0), elementwise: the input's shape and dtype; NaN stays NaN. RuntimeError for bool.
+
+    >>> F.relu(ingot.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
     return apply(ingot.relu, input, inplace)
 
 
 def relu_(input: Tensor) -> Tensor:
-    """`relu` in place."""
+    """`relu` in place.
+
+    >>> x = ingot.tensor([-1.0, 0.0, 2.0])
+    >>> F.relu_(x)
+    tensor([0., 0., 2.])
+    """
     return relu(input, inplace=True)
 
 
@@ -80,7 +89,13 @@ def _hardtanh(x: Tensor, lo: float, hi: float) -> Tensor:
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """x clamped to [min_val, max_val]; its gradient is 0 at the bounds. Integers stay integers."""
+    """x clamped to [min_val, max_val]; its gradient is 0 at the bounds.
+
+    Integers stay integers, and the bounds lose their fraction. ValueError for min_val > max_val.
+
+    >>> F.hardtanh(ingot.tensor([-2.0, 0.5, 2.0]))
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val: {min_val} > {max_val}")
     return apply(_hardtanh, input, inplace, *_in_kind(input, min_val, max_val))
@@ -92,7 +107,11 @@ def _in_kind(input: Tensor, *values: float) -> tuple[float, ...]:
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6). Source: Krizhevsky, Convolutional Deep Belief Networks on CIFAR-10, 2010.
+
+    >>> F.relu6(ingot.tensor([-2.0, 0.5, 8.0]))
+    tensor([0.0000, 0.5000, 6.0000])
+    """
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
@@ -102,7 +121,11 @@ def _leaky_relu(x: Tensor, slope: float) -> Tensor:
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x where x > 0, else negative_slope * x."""
+    """x where x > 0, else negative_slope * x. RuntimeError for integers.
+
+    >>> F.leaky_relu(ingot.tensor([-2.0, 0.5]), 0.1)
+    tensor([-0.2000,  0.5000])
+    """
     return apply(_leaky_relu, input, inplace, negative_slope)
 
 
@@ -111,7 +134,15 @@ def _rrelu(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
-    """leaky_relu with a random slope per element in training, the mean slope otherwise."""
+    """`leaky_relu` whose slope is drawn for each element from [lower, upper) in training, and is their mean otherwise.
+
+    RuntimeError for lower > upper. Source: https://arxiv.org/abs/1505.00853.
+
+    >>> F.rrelu(ingot.tensor([-1.0, 2.0]), lower=0.1, upper=0.3)
+    tensor([-0.2000,  2.0000])
+    """
+    if lower > upper:
+        raise RuntimeError(f"rrelu: lower must not be above upper, but got {lower} and {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = ingot.rand_like(input) * (upper - lower) + lower
@@ -125,17 +156,33 @@ def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha * (exp(x) - 1)."""
+    """x where x > 0, else alpha * (exp(x) - 1). Source: https://arxiv.org/abs/1511.07289.
+
+    >>> F.elu(ingot.tensor([-1.0, 2.0]))
+    tensor([-0.6321,  2.0000])
+    """
     return apply(_elu, input, inplace, alpha, 1.0, 1.0)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """scale * elu(x, alpha) with the constants of self-normalising networks."""
+    """scale * elu(x, alpha) with scale = 1.0507… and alpha = 1.6733…, which keep mean 0 and variance 1 from layer to layer.
+
+    Source: https://arxiv.org/abs/1706.02515.
+
+    >>> F.selu(ingot.tensor([-1.0, 2.0]))
+    tensor([-1.1113,  2.1014])
+    """
     return apply(_elu, input, inplace, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
+    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)): `elu` with a continuous derivative for every alpha.
+
+    RuntimeError for alpha = 0. Source: https://arxiv.org/abs/1704.07483.
+
+    >>> F.celu(ingot.tensor([-1.0, 2.0]), alpha=2.0)
+    tensor([-0.7869,  2.0000])
+    """
     if alpha == 0:
         raise RuntimeError("celu: alpha cannot be 0")
     return apply(_elu, input, inplace, alpha, 1.0, 1.0 / alpha)
@@ -147,7 +194,11 @@ def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x where x > threshold, else value."""
+    """x where x > threshold, else value. Integers stay integers.
+
+    >>> F.threshold(ingot.tensor([0.5, 2.0]), 1.0, -9.0)
+    tensor([-9.,  2.])
+    """
     return apply(_threshold, input, inplace, *_in_kind(input, threshold, value))
 
 
@@ -159,7 +210,13 @@ def _prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where x > 0, else weight * x; weight has one element, or one per channel (dim 1)."""
+    """x where x > 0, else weight * x. Source: https://arxiv.org/abs/1502.01852.
+
+    weight: one element, or one per channel (dim 1 of the input); RuntimeError for another number.
+
+    >>> F.prelu(ingot.tensor([[-1.0, -1.0]]), ingot.tensor([0.1, 0.5]))
+    tensor([[-0.1000, -0.5000]])
+    """
     channels = input.shape[1] if input.ndim > 1 else 1
     if weight.numel() != 1 and weight.numel() != channels:
         raise RuntimeError(f"prelu: expected a weight of 1 or {channels} elements (the channels), but got {weight.numel()}")
@@ -180,7 +237,13 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x * Phi(x), or with approximate="tanh" its tanh approximation."""
+    """x * Phi(x), Phi the distribution function of the standard normal. Source: https://arxiv.org/abs/1606.08415.
+
+    approximate="tanh": 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))). RuntimeError for another name.
+
+    >>> F.gelu(ingot.tensor([-1.0, 2.0]))
+    tensor([-0.1587,  1.9545])
+    """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
     return _gelu(input) if approximate == "none" else _gelu_tanh(input)
@@ -192,7 +255,11 @@ def _silu(x: Tensor) -> Tensor:
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """x * sigmoid(x)."""
+    """x * sigmoid(x), also called swish. Source: https://arxiv.org/abs/1702.03118.
+
+    >>> F.silu(ingot.tensor([-1.0, 2.0]))
+    tensor([-0.2689,  1.7616])
+    """
     return apply(_silu, input, inplace)
 
 
@@ -208,7 +275,11 @@ def _softplus(x: Tensor, beta: float, limit: float) -> Tensor:
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold.
+
+    >>> F.softplus(ingot.tensor([-1.0, 0.0, 30.0]))
+    tensor([ 0.3133,  0.6931, 30.0000])
+    """
     return _softplus(input, beta, threshold)
 
 
@@ -218,7 +289,11 @@ def _mish(x: Tensor) -> Tensor:
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x * tanh(softplus(x))."""
+    """x * tanh(softplus(x)). Source: https://arxiv.org/abs/1908.08681.
+
+    >>> F.mish(ingot.tensor([-1.0, 2.0]))
+    tensor([-0.3034,  1.9440])
+    """
     return apply(_mish, input, inplace)
 
 
@@ -229,30 +304,50 @@ def log1p_exp_neg(x: Tensor) -> Tensor:
 
 
 @elementwise
-def logsigmoid(x: Tensor) -> Tensor:
-    """log(sigmoid(x)), without overflow."""
-    return -log1p_exp_neg(x)
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)), without overflow.
+
+    >>> F.logsigmoid(ingot.tensor([-1000.0, 0.0]))
+    tensor([-1.0000e+03, -6.9315e-01])
+    """
+    return -log1p_exp_neg(input)
 
 
 @float_integers
-def softsign(x: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    return x / (1.0 + ingot.abs(x))
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|). Integers become the default float dtype.
+
+    >>> F.softsign(ingot.tensor([-1.0, 3.0]))
+    tensor([-0.5000,  0.7500])
+    """
+    return input / (1.0 + ingot.abs(input))
 
 
 @float_integers
-def tanhshrink(x: Tensor) -> Tensor:
-    """x - tanh(x)."""
-    return x - ingot.tanh(x)
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh(x). Integers become the default float dtype.
+
+    >>> F.tanhshrink(ingot.tensor([-1.0, 3.0]))
+    tensor([-0.2384,  2.0049])
+    """
+    return input - ingot.tanh(input)
 
 
 def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent. Integers become the default float dtype.
+
+    >>> F.tanh(ingot.tensor([-1.0, 3.0]))
+    tensor([-0.7616,  0.9951])
+    """
     return ingot.tanh(input)
 
 
 def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)). Integers become the default float dtype.
+
+    >>> F.sigmoid(ingot.tensor([-1.0, 0.0]))
+    tensor([0.2689, 0.5000])
+    """
     return ingot.sigmoid(input)
 
 
@@ -265,7 +360,11 @@ def _hardsigmoid(x: Tensor) -> Tensor:
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """0 below -3, 1 above 3, x / 6 + 1 / 2 between."""
+    """0 up to -3, 1 from 3 on, x / 6 + 1 / 2 between.
+
+    >>> F.hardsigmoid(ingot.tensor([-3.0, 0.0, 1.5]))
+    tensor([0.0000, 0.5000, 0.7500])
+    """
     return apply(_hardsigmoid, input, inplace)
 
 
@@ -275,7 +374,11 @@ def _hardswish(x: Tensor) -> Tensor:
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x * hardsigmoid(x)."""
+    """x * hardsigmoid(x). Source: https://arxiv.org/abs/1905.02244.
+
+    >>> F.hardswish(ingot.tensor([-1.5, 1.5, 4.0]))
+    tensor([-0.3750,  1.1250,  4.0000])
+    """
     return apply(_hardswish, input, inplace)
 
 
@@ -285,7 +388,11 @@ def _hardshrink(x: Tensor, lambd: float) -> Tensor:
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x where |x| > lambd, else 0."""
+    """x where |x| > lambd, else 0.
+
+    >>> F.hardshrink(ingot.tensor([-1.0, 0.25, 0.5]))
+    tensor([-1.,  0.,  0.])
+    """
     return _hardshrink(input, lambd)
 
 
@@ -295,7 +402,11 @@ def _softshrink(x: Tensor, lambd: float) -> Tensor:
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x moved towards 0 by lambd, 0 within [-lambd, lambd]."""
+    """x moved towards 0 by lambd; 0 within [-lambd, lambd]. RuntimeError for a negative lambd.
+
+    >>> F.softshrink(ingot.tensor([-1.0, 0.25, 0.75]))
+    tensor([-0.5000,  0.0000,  0.2500])
+    """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}")
     return _softshrink(input, lambd)
@@ -311,7 +422,13 @@ def _glu(input: Tensor, dim: int) -> Tensor:
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """a * sigmoid(b), where a and b are the halves of x along dim. RuntimeError if its extent is odd."""
+    """a * sigmoid(b), where a and b are the halves of x along `dim`, whose extent is halved.
+
+    RuntimeError where that is odd. Source: https://arxiv.org/abs/1612.08083.
+
+    >>> F.glu(ingot.tensor([1.0, 2.0, 0.0, 0.0]))
+    tensor([0.5000, 1.0000])
+    """
     if input.ndim == 0:
         raise RuntimeError("glu does not support 0-dimensional tensors")
     if not -input.ndim <= dim < input.ndim:
@@ -327,22 +444,40 @@ def _implicit_dim(name: str, ndim: int) -> int:
 
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along dim."""
+    """exp(x) / sum(exp(x)) along `dim`, without overflow. `dtype`: what the input is cast to first.
+
+    >>> F.softmax(ingot.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([0.0900, 0.2447, 0.6652])
+    """
     return ingot.softmax(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, dtype=dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """log(softmax(x)) along dim, without overflow."""
+    """log(softmax(x)) along `dim`, without overflow. `dtype`: what the input is cast to first.
+
+    >>> F.log_softmax(ingot.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([-2.4076, -1.4076, -0.4076])
+    """
     return ingot.log_softmax(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype=dtype)
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """softmax(-x) along dim."""
+    """softmax(-x) along `dim`. `dtype`: what the input is cast to first.
+
+    >>> F.softmin(ingot.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([0.6652, 0.2447, 0.0900])
+    """
     return ingot.softmax(-input, _implicit_dim("softmin", input.ndim) if dim is None else dim, dtype=dtype)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
-    """A sample of the Gumbel-softmax distribution; with `hard` one-hot, differentiated as if soft."""
+    """A sample of the Gumbel-softmax distribution: softmax((logits + noise) / tau) along `dim`.
+
+    hard: one-hot instead, with the gradient of the soft sample. Source: https://arxiv.org/abs/1611.01144.
+
+    >>> F.gumbel_softmax(ingot.zeros(4, 3), tau=0.5, hard=True).sum(-1)
+    tensor([1., 1., 1., 1.])
+    """
     uniform = ingot.rand_like(logits)
     gumbels = -ingot.log(-ingot.log(uniform.clamp(min=ingot.finfo(logits.dtype).tiny)))
     soft = softmax((logits + gumbels) / tau, dim)
@@ -353,15 +488,19 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     return one - soft.detach() + soft
 
 
-def _inplace(fn: Callable) -> Callable:
+def _inplace(fn: Callable, required: str = "") -> Callable:
     @functools.wraps(fn)
     def in_place(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return fn(input, *args, inplace=True, **kwargs)
 
     in_place.__name__ = fn.__name__ + "_"
-    in_place.__doc__ = f"`{fn.__name__}` in place."
+    in_place.__doc__ = (
+        f"`{fn.__name__}` in place. Returns the input.\n\n    >>> x = ingot.tensor([-1.0, 2.0])\n"
+        f"    >>> F.{fn.__name__}_(x{required}) is x\n    True\n    "
+    )
     return in_place
 
 
-_IN_PLACE: tuple[Callable[..., Tensor], ...] = (celu, elu, hardtanh, leaky_relu, rrelu, selu, threshold)
-celu_, elu_, hardtanh_, leaky_relu_, rrelu_, selu_, threshold_ = map(_inplace, _IN_PLACE)
+_IN_PLACE: tuple[Callable[..., Tensor], ...] = (celu, elu, hardtanh, leaky_relu, rrelu, selu)
+celu_, elu_, hardtanh_, leaky_relu_, rrelu_, selu_ = map(_inplace, _IN_PLACE)
+threshold_ = _inplace(threshold, ", 1.0, 0.0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
@@ -32,25 +34,70 @@ def _dropout(input: Tensor, p: float, training: bool, inplace: bool, mask_shape:
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Each element is zeroed with probability p in training, the others are scaled by 1 / (1 - p)."""
+    """Each element is zeroed with probability p in training, and the others are scaled by 1 / (1 - p); otherwise the input itself.
+
+    ValueError unless 0 <= p <= 1. Source: https://arxiv.org/abs/1207.0580.
+
+    >>> y = F.dropout(ingot.ones(2, 3), p=0.5)
+    >>> ((y == 0) | (y == 2)).all()
+    tensor(True)
+    """
     return _dropout(input, p, training, inplace, tuple(input.shape))
 
 
-def _feature_dropout(name: str, ranks: tuple[int, int]):
-    def fn(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        if input.ndim not in ranks:
-            raise RuntimeError(f"{name}: expected {ranks[0]}D or {ranks[1]}D input, but received a {input.ndim}D input")
-        lead = input.ndim - (ranks[1] - 2)
-        return _dropout(input, p, training, inplace, tuple(input.shape[:lead]) + (1,) * (input.ndim - lead))
-
-    fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = f"Whole channels are zeroed with probability p in training; input is {ranks[0]}D or {ranks[1]}D."
-    return fn
+def _dropout_of_channels(input: Tensor, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
+    return _dropout(input, p, training, inplace, _one_per_channel(input, batched))
 
 
-dropout1d = _feature_dropout("dropout1d", (2, 3))
-dropout2d = _feature_dropout("dropout2d", (3, 4))
-dropout3d = _feature_dropout("dropout3d", (4, 5))
+def _one_per_channel(input: Tensor, batched: bool) -> tuple[int, ...]:
+    """The shape of a mask for (N, C, *), or (C, *) without a batch."""
+    if input.ndim < 1 + batched:
+        raise RuntimeError(f"dropout of channels: expected an input of at least {1 + batched} dims, but received {list(input.shape)}")
+    kept = 1 + batched
+    return tuple(input.shape[:kept]) + (1,) * (input.ndim - kept)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of (N, C, L) or (C, L). RuntimeError for other ranks.
+
+    >>> y = F.dropout1d(ingot.ones(2, 3, 4), p=0.5)
+    >>> (y == y[:, :, :1]).all()
+    tensor(True)
+    """
+    if input.ndim not in (2, 3):
+        raise RuntimeError(f"dropout1d: expected 2D or 3D input, but received a {input.ndim}D input")
+    return _dropout_of_channels(input, p, training, inplace, input.ndim == 3)
+
+
+def _warn_of_rank(name: str, input: Tensor, spatial: int) -> None:
+    if input.ndim not in (spatial + 1, spatial + 2):
+        warnings.warn(f"{name}: expected a {spatial + 1}D or {spatial + 2}D input, not {input.ndim}D: use dropout instead", stacklevel=3)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of (N, C, H, W). Source: https://arxiv.org/abs/1411.4280.
+
+    As in torch, three dims are taken as (N, C, L), with a warning: not as one sample (C, H, W).
+
+    >>> y = F.dropout2d(ingot.ones(2, 3, 4, 4), p=0.5)
+    >>> (y == y[:, :, :1, :1]).all()
+    tensor(True)
+    """
+    _warn_of_rank("dropout2d", input, 2)
+    if input.ndim == 3:
+        warnings.warn("dropout2d: a 3D input is taken as (N, C, L), not as (C, H, W): use dropout1d to say so", stacklevel=2)
+    return _dropout_of_channels(input, p, training, inplace, True)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> y = F.dropout3d(ingot.ones(2, 3, 2, 2, 2), p=0.5)
+    >>> (y == y[:, :, :1, :1, :1]).all()
+    tensor(True)
+    """
+    _warn_of_rank("dropout3d", input, 3)
+    return _dropout_of_channels(input, p, training, inplace, input.ndim == 5)
 
 
 @composite
@@ -62,13 +109,24 @@ def _alpha_drop(input: Tensor, uniform: Tensor, p: float) -> Tensor:
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps mean and variance of self-normalising activations."""
+    """Dropout for `selu`: zeroed elements become its limit -1.758…, and a linear map keeps mean 0 and variance 1.
+
+    ValueError unless 0 <= p <= 1. Source: https://arxiv.org/abs/1706.02515.
+
+    >>> F.alpha_dropout(ingot.ones(2, 3), p=0.5, training=True).unique().shape[0] <= 2
+    True
+    """
     return _alpha(input, p, training, inplace, tuple(input.shape))
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """`alpha_dropout` of whole channels."""
-    return _alpha(input, p, training, inplace, tuple(input.shape[:2]) + (1,) * (input.ndim - 2))
+    """`alpha_dropout` of whole channels of (N, C, *). RuntimeError for fewer than two dims.
+
+    >>> y = F.feature_alpha_dropout(ingot.ones(2, 3, 4), p=0.5, training=True)
+    >>> (y == y[:, :, :1]).all()
+    tensor(True)
+    """
+    return _alpha(input, p, training, inplace, _one_per_channel(input, True))
 
 
 def _alpha(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: tuple[int, ...]) -> Tensor:
