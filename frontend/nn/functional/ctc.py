@@ -94,6 +94,7 @@ def ctc_loss(
     targets: (N, S) without blanks, or all sequences one after the other (then `target_lengths` are read). Without N: (T, C) and
     (S). "mean" divides by the target lengths first. `zero_infinity`: a target too long for its input gives 0, not infinity.
     RuntimeError for lengths and shapes that do not fit. As torch's, the gradient is the one for normalised log-probabilities.
+    Source: https://doi.org/10.1145/1143844.1143891.
 
     >>> F.ctc_loss(ingot.zeros(5, 1, 3).log_softmax(-1), ingot.tensor([[1, 2]]), [5], [2])
     tensor(0.9689)

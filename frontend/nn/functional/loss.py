@@ -55,7 +55,13 @@ def _mse(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
 def mse_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """(x - t) ** 2, reduced."""
+    """(x - t) ** 2, reduced: "mean", "sum" or "none". `weight` broadcasts; "mean" then divides by its sum.
+
+    Warns where target and input differ in shape, and broadcasts.
+
+    >>> F.mse_loss(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(2.)
+    """
     _same_size("mse_loss", input, target)
     return _mse(input, target, weight, _mode(reduction, size_average, reduce))
 
@@ -72,7 +78,13 @@ def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
 def l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """|x - t|, reduced."""
+    """|x - t|, reduced: "mean", "sum" or "none". `weight` broadcasts; "mean" then divides by its sum.
+
+    Warns where target and input differ in shape, and broadcasts.
+
+    >>> F.l1_loss(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(1.)
+    """
     _same_size("l1_loss", input, target)
     return _l1(input, target, weight, _mode(reduction, size_average, reduce))
 
@@ -86,7 +98,13 @@ def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
-    """0.5 * d ** 2 / beta where d = |x - t| < beta, else d - 0.5 * beta, reduced."""
+    """d ** 2 / (2 * beta) where d = |x - t| < beta, else d - beta / 2, reduced. RuntimeError for a negative beta.
+
+    Source: https://arxiv.org/abs/1504.08083.
+
+    >>> F.smooth_l1_loss(ingot.tensor([0.5, 3.0]), ingot.zeros(2), reduction="none")
+    tensor([0.1250, 2.5000])
+    """
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
     _same_size("smooth_l1_loss", input, target)
@@ -104,7 +122,13 @@ def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction:
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
-    """0.5 * d ** 2 where d = |x - t| <= delta, else delta * (d - 0.5 * delta), reduced."""
+    """d ** 2 / 2 where d = |x - t| <= delta, else delta * (d - delta / 2), reduced. RuntimeError unless delta > 0.
+
+    `weight` broadcasts; "mean" then divides by its sum. Source: https://doi.org/10.1214/aoms/1177703732.
+
+    >>> F.huber_loss(ingot.tensor([0.5, 3.0]), ingot.zeros(2), reduction="none", delta=2.0)
+    tensor([0.1250, 4.0000])
+    """
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
     _same_size("huber_loss", input, target)
@@ -127,7 +151,13 @@ def _bce(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(t * log(x) + (1 - t) * log(1 - x)) of probabilities x, logs clamped at -100, reduced."""
+    """-(t * log(x) + (1 - t) * log(1 - x)) of probabilities x and t in [0, 1], logs at least -100, reduced.
+
+    ValueError where input and target differ in shape; of a trained network's outputs take `binary_cross_entropy_with_logits`.
+
+    >>> F.binary_cross_entropy(ingot.tensor([0.9, 0.5]), ingot.tensor([1.0, 0.0]))
+    tensor(0.3993)
+    """
     mode = _mode(reduction, size_average, reduce)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
@@ -152,7 +182,14 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Binary cross-entropy of sigmoid(x), without overflow, reduced."""
+    """Binary cross-entropy of sigmoid(x) and t in [0, 1], without overflow, reduced.
+
+    weight: scales each element. pos_weight: scales the part of t, as for rare positives. Both broadcast.
+    ValueError where input and target differ in shape.
+
+    >>> F.binary_cross_entropy_with_logits(ingot.tensor([2.0, 0.0]), ingot.tensor([1.0, 0.0]))
+    tensor(0.4100)
+    """
     mode = _mode(reduction, size_average, reduce)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(f"Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)})")
@@ -172,7 +209,14 @@ def _kl_div(x: Tensor, t: Tensor, reduction: str, log_target: bool) -> Tensor:
 def kl_div(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
-    """t * (log(t) - x) of log-probabilities x, reduced; "batchmean" divides the sum by the batch size."""
+    """t * (log(t) - x), reduced: the divergence of log-probabilities x (sic) from probabilities t; 0 where t is 0.
+
+    log_target: t is given as log-probabilities. "batchmean" divides the sum by the batch size, which is the divergence;
+    "mean" divides by the number of elements.
+
+    >>> F.kl_div(ingot.tensor([[0.5, 0.5]]).log(), ingot.tensor([[0.25, 0.75]]), reduction="batchmean")
+    tensor(0.1308)
+    """
     mode = reduction if reduction == "batchmean" else _mode(reduction, size_average, reduce)
     if mode == "batchmean" and input.ndim == 0:
         mode = "sum"
@@ -199,7 +243,13 @@ def poisson_nll_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Negative log-likelihood of counts t under Poisson(exp(x)), or Poisson(x) without log_input, reduced."""
+    """exp(x) - t * x of counts t, reduced: their negative log-likelihood under Poisson(exp(x)), but for log(t!).
+
+    log_input=False: under Poisson(x), x - t * log(x + eps). full: with Stirling's approximation of log(t!) where t > 1.
+
+    >>> F.poisson_nll_loss(ingot.tensor([0.0, 1.0]), ingot.tensor([1.0, 2.0]))
+    tensor(0.8591)
+    """
     return _poisson(input, target, log_input, full, eps, _mode(reduction, size_average, reduce))
 
 
@@ -215,7 +265,14 @@ def _gaussian(x: Tensor, t: Tensor, var: Tensor, full: bool, eps: float, reducti
 def gaussian_nll_loss(
     input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:
-    """Negative log-likelihood of t under Normal(x, var), var clamped to at least eps, reduced."""
+    """(log(var) + (x - t) ** 2 / var) / 2, var at least eps, reduced: the negative log-likelihood under Normal(x, var).
+
+    var: of the input's shape, with a last dim of 1, without it, or a number; ValueError for another shape or a negative entry.
+    full: with log(2 * pi) / 2.
+
+    >>> F.gaussian_nll_loss(ingot.tensor([1.0, 2.0]), ingot.tensor([1.0, 1.0]), ingot.tensor([1.0, 4.0]))
+    tensor(0.4091)
+    """
     mode = _mode(reduction)
     if not isinstance(var, Tensor):
         var = ingot.full_like(input, float(var))
@@ -304,7 +361,13 @@ def nll_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """-x[class] of log-probabilities (N, C, *) and int64 classes (N, *), reduced. IndexError for a class outside [0, C)."""
+    """-x[class] * weight[class] of log-probabilities (N, C, *) and int64 classes (N, *), or (C) and (), reduced.
+
+    "mean" divides by the sum of the weights; targets of `ignore_index` count nothing. IndexError for a class outside [0, C).
+
+    >>> F.nll_loss(ingot.tensor([[0.25, 0.75]]).log(), ingot.tensor([1]))
+    tensor(0.2877)
+    """
     _check_classes("nll_loss", input, target, weight)
     return _nll(input, target.long(), weight, ignore_index, _mode(reduction, size_average, reduce))
 
@@ -319,7 +382,11 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy of logits (N, C, *) against int64 classes (N, *) or probabilities (N, C, *), reduced.
+    """`nll_loss` of log_softmax(x): logits (N, C, *) or (C) against int64 classes (N, *) or (), or probabilities of the input's shape.
+
+    weight (C): of each class; "mean" divides by the sum of the targets' weights. `ignore_index`: a class that counts nothing.
+    label_smoothing: this part of the target is spread over all classes (https://arxiv.org/abs/1512.00567).
+    IndexError for a class outside [0, C), ValueError for shapes that do not fit.
 
     >>> F.cross_entropy(ingot.zeros(2, 4), ingot.tensor([0, 3]))
     tensor(1.3863)
@@ -361,7 +428,13 @@ def multi_margin_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """sum over j != t of max(0, margin - x[t] + x[j]) ** p / C, reduced."""
+    """sum over j != t of max(0, margin - x[t] + x[j]) ** p / C, reduced: (N, C) scores and (N) classes, or (C) and ().
+
+    p: 1 or 2 (ValueError). weight (C): scales each sample's loss by its class's weight (inside the power's sum).
+
+    >>> F.multi_margin_loss(ingot.tensor([[0.1, 0.2, 0.4, 0.8]]), ingot.tensor([3]))
+    tensor(0.3250)
+    """
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     mode = _mode(reduction, size_average, reduce)
@@ -392,9 +465,12 @@ def _multilabel_margin(x: Tensor, target: Tensor, reduction: str) -> Tensor:
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """Hinge loss of every target class against every other class, over the number of classes; reduced over samples.
+    """sum over targets t and other classes j of max(0, 1 - (x[t] - x[j])) / C, reduced over samples.
 
-    input (N, C) or (C); target holds each sample's classes (int64), then -1. RuntimeError for other shapes.
+    input (N, C) or (C); target, of its shape, holds each sample's classes (int64), then -1. RuntimeError for other shapes.
+
+    >>> F.multilabel_margin_loss(ingot.tensor([0.1, 0.2, 0.4, 0.8]), ingot.tensor([3, 0, -1, 1]))
+    tensor(0.8500)
     """
     if input.ndim > 2 or tuple(target.shape) != tuple(input.shape) or not (input.ndim == 0 or input.shape[-1]):
         raise RuntimeError(
@@ -414,7 +490,11 @@ def _multilabel_soft_margin(x: Tensor, t: Tensor, weight: Tensor | None, reducti
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """Mean over classes of the binary cross-entropy of logits, reduced over samples."""
+    """The mean over classes (the last dim) of the binary cross-entropy of logits, reduced over samples. weight (C).
+
+    >>> F.multilabel_soft_margin_loss(ingot.tensor([[2.0, -1.0]]), ingot.tensor([[1.0, 0.0]]))
+    tensor(0.2201)
+    """
     return _multilabel_soft_margin(input, target, weight, _mode(reduction, size_average, reduce))
 
 
@@ -427,7 +507,11 @@ def _soft_margin(x: Tensor, t: Tensor, reduction: str) -> Tensor:
 
 
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
-    """log(1 + exp(-t * x)) for labels t of -1 and 1, reduced."""
+    """log(1 + exp(-t * x)) for labels t of -1 and 1, reduced.
+
+    >>> F.soft_margin_loss(ingot.tensor([2.0, -1.0]), ingot.tensor([1.0, -1.0]))
+    tensor(0.2201)
+    """
     return _soft_margin(input, target, _mode(reduction, size_average, reduce))
 
 
@@ -439,7 +523,11 @@ def _hinge(x: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """x where t is 1, max(0, margin - x) where t is -1, reduced."""
+    """x where t is 1, max(0, margin - x) where t is -1, reduced: for distances x of like and unlike pairs.
+
+    >>> F.hinge_embedding_loss(ingot.tensor([0.5, 0.25]), ingot.tensor([1.0, -1.0]))
+    tensor(0.6250)
+    """
     return _hinge(input, target, margin, _mode(reduction, size_average, reduce))
 
 
@@ -457,7 +545,13 @@ def cosine_embedding_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where t is -1, reduced."""
+    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where t is -1, reduced.
+
+    x1, x2 (N, D) and t (N), or (D) and (): RuntimeError for other ranks.
+
+    >>> F.cosine_embedding_loss(ingot.eye(2), ingot.ones(2, 2), ingot.tensor([1, -1]), reduction="none")
+    tensor([0.2929, 0.7071])
+    """
     mode = _mode(reduction, size_average, reduce)
     if input1.ndim not in (1, 2) or target.ndim != input1.ndim - 1:
         raise RuntimeError(f"cosine_embedding_loss: {target.ndim}D target tensor does not match {input1.ndim}D inputs")
@@ -478,7 +572,13 @@ def margin_ranking_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, -t * (x1 - x2) + margin), reduced."""
+    """max(0, -t * (x1 - x2) + margin), reduced: x1 should rank above x2 where t is 1, below it where t is -1.
+
+    RuntimeError where the three differ in rank.
+
+    >>> F.margin_ranking_loss(ingot.tensor([1.0, 2.0]), ingot.tensor([0.5, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(0.5000)
+    """
     if input1.ndim != input2.ndim or input1.ndim != target.ndim:
         raise RuntimeError("margin_ranking_loss: all input tensors should have the same number of dimensions")
     return _margin_ranking(input1, input2, target, margin, _mode(reduction, size_average, reduce))
@@ -501,7 +601,14 @@ def triplet_margin_loss(
     reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, |a - p| - |a - n| + margin), reduced; with swap the negative is the closer of |a - n| and |p - n|."""
+    """max(0, |a - p| - |a - n| + margin) of (N, D) or (D), reduced: p should be nearer to the anchor a than n.
+
+    The distance is `pairwise_distance` with `p` and `eps`; swap: |p - n| stands for |a - n| where it is smaller.
+    ValueError unless margin > 0. Source: http://www.bmva.org/bmvc/2016/papers/paper119/index.html.
+
+    >>> F.triplet_margin_loss(ingot.zeros(1, 2), ingot.ones(1, 2), ingot.full((1, 2), 2.0))
+    tensor(0.)
+    """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         return pairwise_distance(a, b, p, eps)
@@ -521,7 +628,14 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """`triplet_margin_loss` with any distance."""
+    """`triplet_margin_loss` with another distance: a function of two tensors. ValueError unless margin > 0.
+
+    >>> def city(a, b):
+    ...     return (a - b).abs().sum(-1)
+    >>> a, p, n = ingot.zeros(1, 2), ingot.ones(1, 2), ingot.full((1, 2), 1.25)
+    >>> F.triplet_margin_with_distance_loss(a, p, n, distance_function=city)
+    tensor(0.5000)
+    """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     distance = distance_function or pairwise_distance
