@@ -21,7 +21,7 @@ from ingot.nn import functional as F
 
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 GIVEN = {"ingot": ingot, "nn": nn, "F": F, "np": np}
-INTERNAL = ("ingot._", "ingot._tensor.composites", "ingot._tensor.recording", "ingot.ir", "ingot.backends", "ingot.runtime")
+INTERNAL = ("ingot._", "ingot.capture", "ingot.ir", "ingot.backends", "ingot.runtime")
 MODULES = ["ingot", *sorted({m.name for m in pkgutil.walk_packages(ingot.__path__, "ingot.") if not m.name.endswith("__main__")})]
 
 

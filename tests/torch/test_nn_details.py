@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 
 import ingot
@@ -40,3 +41,38 @@ def test_rrelu_refuses_an_empty_range(training: bool) -> None:
     for m in (ingot, torch):
         with pytest.raises(RuntimeError):
             m.nn.functional.rrelu(m.ones(2), 0.5, 0.25, training=training)
+
+
+def _same(expression: str) -> None:
+    """The expression over `m` (the package) and `F` has the same value, or raises an error of torch's kind, in both."""
+    found = []
+    for m in (torch, ingot):
+        try:
+            found.append(eval(expression, {"m": m, "F": m.nn.functional, "nn": m.nn}))
+        except Exception as e:
+            found.append(e)
+    want, got = found
+    if isinstance(want, Exception):
+        assert isinstance(got, Exception) and isinstance(want, type(got)), f"{got!r} instead of {want!r}"
+    else:
+        assert not isinstance(got, Exception), repr(got)
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=2e-6, atol=1e-6)
+        assert got.numpy().dtype == want.numpy().dtype
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss"])
+def test_weights_of_regression_losses(name: str, reduction: str) -> None:
+    _same(f"F.{name}(m.arange(6.0).reshape(2, 3), m.ones(2, 3), weight=m.arange(6.0).reshape(2, 3) / 4, reduction='{reduction}')")
+    _same(f"F.{name}(m.arange(6.0).reshape(2, 3), m.ones(2, 3), weight=m.ones(3), reduction='{reduction}')")
+
+
+@pytest.mark.parametrize("var", ["2, 3, 2", "2, 3, 1", "2, 1, 2", "1, 3, 2", "2, 3", "1, 1, 2", "2, 2", "3, 2"])
+def test_variances_of_gaussian_nll_loss(var: str) -> None:
+    _same(f"F.gaussian_nll_loss(m.arange(12.0).reshape(2, 3, 2), m.zeros(2, 3, 2), m.full(({var}), 2.0), reduction='none')")
+
+
+@pytest.mark.parametrize("name", ["triplet_margin_loss", "triplet_margin_with_distance_loss"])
+def test_ranks_of_triplet_losses(name: str) -> None:
+    _same(f"F.{name}(m.ones(2, 3), m.ones(3), m.zeros(2, 3))")
+    _same(f"F.{name}(m.ones(2, 3), m.ones(1, 3), m.zeros(2, 3))")

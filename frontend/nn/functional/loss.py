@@ -31,7 +31,9 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
-def _same_size(name: str, input: Tensor, target: Tensor) -> None:
+def _same_size(name: str, input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+    if weight is not None and tuple(weight.shape) != tuple(input.shape):
+        raise ValueError(f"{name}: weight and input must have the same shape, but got {list(weight.shape)} and {list(input.shape)}")
     if tuple(input.shape) != tuple(target.shape):
         warnings.warn(
             f"{name}: using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}). "
@@ -49,20 +51,21 @@ def _mse(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     if weight is None:
         return _reduce(d * d, reduction)
     loss = d * d * weight
-    return loss.sum() / weight.expand(loss.shape).sum() if reduction == "mean" else _reduce(loss, reduction)
+    return loss.sum() / weight.sum() if reduction == "mean" else _reduce(loss, reduction)
 
 
 def mse_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """(x - t) ** 2, reduced: "mean", "sum" or "none". `weight` broadcasts; "mean" then divides by its sum.
+    """(x - t) ** 2, reduced: "mean", "sum" or "none".
 
+    weight: scales each element; "mean" then divides by its sum. ValueError unless it has the input's shape.
     Warns where target and input differ in shape, and broadcasts.
 
     >>> F.mse_loss(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
     tensor(2.)
     """
-    _same_size("mse_loss", input, target)
+    _same_size("mse_loss", input, target, weight)
     return _mse(input, target, weight, _mode(reduction, size_average, reduce))
 
 
@@ -72,20 +75,21 @@ def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     if weight is None:
         return _reduce(d, reduction)
     loss = d * weight
-    return loss.sum() / weight.expand(loss.shape).sum() if reduction == "mean" else _reduce(loss, reduction)
+    return loss.sum() / weight.sum() if reduction == "mean" else _reduce(loss, reduction)
 
 
 def l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """|x - t|, reduced: "mean", "sum" or "none". `weight` broadcasts; "mean" then divides by its sum.
+    """|x - t|, reduced: "mean", "sum" or "none".
 
+    weight: scales each element; "mean" then divides by its sum. ValueError unless it has the input's shape.
     Warns where target and input differ in shape, and broadcasts.
 
     >>> F.l1_loss(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
     tensor(1.)
     """
-    _same_size("l1_loss", input, target)
+    _same_size("l1_loss", input, target, weight)
     return _l1(input, target, weight, _mode(reduction, size_average, reduce))
 
 
@@ -115,23 +119,20 @@ def smooth_l1_loss(
 def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction: str) -> Tensor:
     d = ingot.abs(x - t)
     loss = ingot.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
-    if weight is None:
-        return _reduce(loss, reduction)
-    loss = loss * weight
-    return loss.sum() / weight.expand(loss.shape).sum() if reduction == "mean" else _reduce(loss, reduction)
+    return _reduce(loss if weight is None else loss * weight, reduction)
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
     """d ** 2 / 2 where d = |x - t| <= delta, else delta * (d - delta / 2), reduced. RuntimeError unless delta > 0.
 
-    `weight` broadcasts; "mean" then divides by its sum. Source: https://doi.org/10.1214/aoms/1177703732.
+    weight: scales each element; ValueError unless it has the input's shape. Source: https://doi.org/10.1214/aoms/1177703732.
 
     >>> F.huber_loss(ingot.tensor([0.5, 3.0]), ingot.zeros(2), reduction="none", delta=2.0)
     tensor([0.1250, 4.0000])
     """
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
-    _same_size("huber_loss", input, target)
+    _same_size("huber_loss", input, target, weight)
     return _huber(input, target, weight, delta, _mode(reduction))
 
 
@@ -151,9 +152,10 @@ def _bce(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(t * log(x) + (1 - t) * log(1 - x)) of probabilities x and t in [0, 1], logs at least -100, reduced.
+    """-(t * log(x) + (1 - t) * log(1 - x)) of probabilities x and t, logs at least -100, reduced.
 
-    ValueError where input and target differ in shape; of a trained network's outputs take `binary_cross_entropy_with_logits`.
+    ValueError where input and target differ in shape. That x is in [0, 1] is not checked: it would make every call wait for
+    the values. `binary_cross_entropy_with_logits` takes what comes before a sigmoid, and is more exact.
 
     >>> F.binary_cross_entropy(ingot.tensor([0.9, 0.5]), ingot.tensor([1.0, 0.0]))
     tensor(0.3993)
@@ -267,7 +269,8 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """(log(var) + (x - t) ** 2 / var) / 2, var at least eps, reduced: the negative log-likelihood under Normal(x, var).
 
-    var: of the input's shape, with a last dim of 1, without it, or a number; ValueError for another shape or a negative entry.
+    var: of the input's shape (one dim may be 1), without the last dim, or a number; ValueError for another shape or a
+    negative entry.
     full: with log(2 * pi) / 2.
 
     >>> F.gaussian_nll_loss(ingot.tensor([1.0, 2.0]), ingot.tensor([1.0, 1.0]), ingot.tensor([1.0, 4.0]))
@@ -278,7 +281,7 @@ def gaussian_nll_loss(
         var = ingot.full_like(input, float(var))
     if tuple(var.shape) == tuple(input.shape[:-1]) and var.ndim < input.ndim:
         var = var.unsqueeze(-1)
-    elif var.ndim and tuple(var.shape) != tuple(input.shape) and tuple(var.shape) != (*input.shape[:-1], 1):
+    elif var.ndim and (var.ndim != input.ndim or sum(v for v, x in zip(var.shape, input.shape) if v != x) > 1):
         raise ValueError(f"var is of incorrect size: {list(var.shape)} for input {list(input.shape)}")
     if not capturing() and bool((var < 0).any()):  # values are not known while a function is compiled
         raise ValueError("var has negative entry/entries")
@@ -430,7 +433,7 @@ def multi_margin_loss(
 ) -> Tensor:
     """sum over j != t of max(0, margin - x[t] + x[j]) ** p / C, reduced: (N, C) scores and (N) classes, or (C) and ().
 
-    p: 1 or 2 (ValueError). weight (C): scales each sample's loss by its class's weight (inside the power's sum).
+    p: 1 or 2 (ValueError). weight (C): scales each sample's loss by its class's weight.
 
     >>> F.multi_margin_loss(ingot.tensor([[0.1, 0.2, 0.4, 0.8]]), ingot.tensor([3]))
     tensor(0.3250)
@@ -638,6 +641,9 @@ def triplet_margin_with_distance_loss(
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        ranks = f"{anchor.ndim}, {positive.ndim} and {negative.ndim}"
+        raise RuntimeError(f"anchor, positive and negative must have the same number of dims, but got {ranks}")
     distance = distance_function or pairwise_distance
     to_positive, to_negative = distance(anchor, positive), distance(anchor, negative)
     if swap:
