@@ -29,7 +29,7 @@ def parameter_names(fn: Callable) -> tuple[list[str], str | None]:
 def leaf_names(fn: Callable, structure: Any) -> list[str]:
     """The names of the leaves of `(args, kwargs)`, whose structure is given, in their order.
 
-    >>> from ingot._pytree import flatten
+    >>> from ingot.capture.pytree import flatten
     >>> leaf_names(lambda x, *more: None, flatten(((1, 2, (3, 4)), {"k": 5}), []))
     ['x', 'more[0]', 'more[1][0]', 'more[1][1]', 'k']
     """
