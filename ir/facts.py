@@ -74,9 +74,11 @@ class Window(Lowering):
 class OwnKernels(Lowering):
     """Kernels of its own, which share nothing with other nodes.
 
+    kind: how they are scheduled and written, by its name in the lowering's table: each target has its own
     whole: it reads its operands from memory, not element by element as something makes them
     """
 
+    kind: str
     whole: bool = False
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ingot.ir.facts import Contraction, Loop, Reads, Reduction, View
+from ingot.ir.facts import Contraction, Loop, OwnKernels, Reads, Reduction, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop.ir import Buffer, Check, For, If, Kernel, Load, Stmt, Store
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
@@ -21,7 +21,7 @@ from ingot.ir.lower.nest import lower_nest
 from ingot.ir.lower.parametrise import parametrise
 from ingot.ir.lower.plan import ALIGN, Arena
 from ingot.ir.lower.products import absorb_transposes, swap_products
-from ingot.ir.lower.special import SPECIAL_RULES, Special
+from ingot.ir.lower.special import KINDS, Special
 from ingot.ir.machine import Machine
 from ingot.ir.passes import SIMPLIFY
 from ingot.ir.types import TensorType
@@ -273,7 +273,8 @@ def _kernels(graph: Graph, g: Group, in_memory: set[Value], shared: _Shared) -> 
 
     if g.kind == "special":
         node = g.nodes[0]
-        made = SPECIAL_RULES[node.op.name](Special(graph, node, buffer_of, shared.check, shared.machine))
+        assert isinstance(node.op.lowering, OwnKernels)
+        made = KINDS[node.op.lowering.kind](Special(graph, node, buffer_of, shared.check, shared.machine))
     elif g.kind == "contraction":
         made = lower_contraction(graph, g, buffer_of, shared.check, shared.machine, by_name)
     else:

@@ -14,7 +14,7 @@ from ingot.ir.lower.nest import extreme
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, index_layout, linear, wrapped
 from ingot.ir.machine import Machine
 
-__all__ = ["SPECIAL_RULES"]
+__all__ = ["KINDS"]
 
 class Special:
     """What a rule needs: a writer and a Pull per kernel, names for buffers, codes for checks."""
@@ -322,7 +322,6 @@ def sort(s: Special) -> list[Kernel]:
     return [w.finish()]
 
 
-SPECIAL_RULES: dict[str, Callable[[Special], list[Kernel]]] = {
-    "scatter": scatter, "index_put": index_put, "window_scatter": window_scatter, "sort": sort,
-    "cumsum": cumulative, "cumprod": cumulative, "cummax": cumulative, "cummin": cumulative,
+KINDS: dict[str, Callable[[Special], list[Kernel]]] = {
+    "scatter": scatter, "index_put": index_put, "window_scatter": window_scatter, "sort": sort, "cumulative": cumulative,
 }  # fmt: skip

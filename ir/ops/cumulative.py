@@ -49,7 +49,7 @@ cumsum = declare(
     "cumsum", "cumulative", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), samples=_both_ways(),
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
-    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", "cumulative", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, samples=_both_ways(),
-    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _running_extremum(name: str, which: str, at_least: Callable) -> Op:
     return declare(
         name, "cumulative", doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
         attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, samples=samples,
-        lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER,
+        lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
     )  # fmt: skip
 
 

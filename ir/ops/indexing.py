@@ -176,7 +176,7 @@ def _scatter_samples() -> list[Case]:
 scatter = declare(
     "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, samples=_scatter_samples(),
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
-    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -282,5 +282,5 @@ index_put = declare(
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
     + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice
     + [case(("f32", (4, 3, 2)), ("f32", (3, 3)), ("i64", (3,), [3, 0, 1]), ("i64", (3,), [0, 1, 0]), axes=(0, 2), mode="set")],
-    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("index_put"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip

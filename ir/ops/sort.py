@@ -49,5 +49,5 @@ sort = declare(
     samples=[case(("f32", s, "distinct"), axis=a, descending=d) for s, a in _SHAPES for d in (False, True)]
     + [case((t.name, (3, 5)), axis=1, descending=d, grad=False) for t in ALL for d in (False, True)]
     + [case(("f32", (6,), [1, np.nan, -np.inf, 1, np.nan, 0]), axis=0, descending=d, grad=False) for d in (False, True)],
-    lowering=OwnKernels(whole=True), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("sort", whole=True), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

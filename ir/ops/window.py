@@ -164,7 +164,7 @@ window_scatter = declare(
     vjp=lambda cts, ins, outs, spatial: [_read_places(cts[0], ins[1], len(spatial)), None],
     samples=[case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
     + [case(("f32", s), ("i64", s, ints(0, 4)), spatial=(5,)) for s in ((3,), (0, 2), (1, 9))],
-    lowering=OwnKernels(), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("window_scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
