@@ -76,3 +76,10 @@ def test_variances_of_gaussian_nll_loss(var: str) -> None:
 def test_ranks_of_triplet_losses(name: str) -> None:
     _same(f"F.{name}(m.ones(2, 3), m.ones(3), m.zeros(2, 3))")
     _same(f"F.{name}(m.ones(2, 3), m.ones(1, 3), m.zeros(2, 3))")
+
+
+@pytest.mark.parametrize("sizes", ["(0, 3)", "(None, 0)"])
+def test_adaptive_pooling_to_nothing(sizes: str) -> None:
+    _same(f"F.adaptive_max_pool2d(m.ones(3, 7, 2), {sizes})")
+    _same(f"F.adaptive_max_pool2d(m.ones(3, 7, 2), {sizes}, return_indices=True)[1]")
+    _same(f"F.adaptive_avg_pool2d(m.ones(3, 7, 2), {sizes})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,7 +77,17 @@ def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Maxima of windows of (N, C, L); with return_indices also where they are."""
+    """The largest element of each window of (N, C, L) or (C, L), as (N, C, L'); with `return_indices` also its place in L (int64).
+
+    L' = (L + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1, rounded up with `ceil_mode`; stride None is kernel_size;
+    padding counts as -inf. RuntimeError for a padding of more than half a window, or an empty result.
+
+    >>> x = ingot.tensor([[1.0, 3.0, 2.0, 5.0, 4.0]])
+    >>> F.max_pool1d(x, 3, stride=1)
+    tensor([[3., 5., 5.]])
+    >>> F.max_pool1d(x, 2, return_indices=True)
+    (tensor([[3., 5.]]), tensor([[1, 3]]))
+    """
     return _max_pool_nd("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -83,7 +95,15 @@ def max_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Maxima of windows of (N, C, H, W); with return_indices also their flat positions in H * W."""
+    """The largest element of each window of (N, C, H, W) or (C, H, W); with `return_indices` also its place in H * W (int64).
+
+    Sizes are ints or pairs; extents, defaults and errors as of `max_pool1d`.
+
+    >>> x = ingot.arange(16.0).reshape(1, 1, 4, 4)
+    >>> F.max_pool2d(x, 2)
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]])
+    """
     return _max_pool_nd("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -91,23 +111,34 @@ def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
-    """Maxima of windows of (N, C, D, H, W); with return_indices also their flat positions in D * H * W."""
+    """The largest element of each window of (N, C, D, H, W) or (C, D, H, W); with `return_indices` also its place in D * H * W.
+
+    Sizes are ints or triples; extents, defaults and errors as of `max_pool1d`.
+
+    >>> F.max_pool3d(ingot.ones(1, 2, 4, 4, 6), 2, stride=(2, 2, 3)).shape
+    ingot.Size([1, 2, 2, 2, 2])
+    """
     return _max_pool_nd("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def _with_indices(fn: Any, doc: str) -> Any:
+def _with_indices(fn: Callable, example: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    @functools.wraps(fn)
     def with_indices(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         kwargs["return_indices"] = True
         return fn(*args, **kwargs)
 
-    with_indices.__name__ = fn.__name__ + "_with_indices"
-    with_indices.__doc__ = doc
+    name = fn.__name__ + "_with_indices"
+    with_indices.__name__ = with_indices.__qualname__ = name
+    with_indices.__doc__ = (
+        f"`{fn.__name__}` with return_indices=True: (values, indices).\n\n"
+        f"    >>> values, indices = F.{name}({example})\n    >>> values.shape == indices.shape\n    True\n    "
+    )
     return with_indices
 
 
-max_pool1d_with_indices = _with_indices(max_pool1d, "`max_pool1d` with return_indices=True.")
-max_pool2d_with_indices = _with_indices(max_pool2d, "`max_pool2d` with return_indices=True.")
-max_pool3d_with_indices = _with_indices(max_pool3d, "`max_pool3d` with return_indices=True.")
+max_pool1d_with_indices = _with_indices(max_pool1d, "ingot.ones(1, 2, 6), 2")
+max_pool2d_with_indices = _with_indices(max_pool2d, "ingot.ones(1, 2, 4, 4), 2")
+max_pool3d_with_indices = _with_indices(max_pool3d, "ingot.ones(1, 2, 4, 4, 6), 2")
 
 
 # ---- average
@@ -167,7 +198,13 @@ def _avg_pool_nd(
 def avg_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
 ) -> Tensor:
-    """Means of windows of (N, C, L)."""
+    """The mean of each window of (N, C, L) or (C, L). Integers are rounded towards zero.
+
+    Extents and errors as of `max_pool1d`. Padding counts as zeros, and is left out of the mean without `count_include_pad`.
+
+    >>> F.avg_pool1d(ingot.tensor([[1.0, 3.0, 2.0, 5.0]]), 2, padding=1, count_include_pad=False)
+    tensor([[1.0000, 2.5000, 5.0000]])
+    """
     return _avg_pool_nd("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
@@ -175,7 +212,15 @@ def avg_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Means of windows of (N, C, H, W); divisor_override replaces the number of elements."""
+    """The mean of each window of (N, C, H, W) or (C, H, W). Sizes are ints or pairs.
+
+    Extents and errors as of `max_pool1d`. Padding counts as zeros, and is left out of the mean without `count_include_pad`;
+    divisor_override: divide the sum by this instead. RuntimeError if it is 0.
+
+    >>> F.avg_pool2d(ingot.arange(16.0).reshape(1, 1, 4, 4), 2)
+    tensor([[[[ 2.5000,  4.5000],
+              [10.5000, 12.5000]]]])
+    """
     return _avg_pool_nd("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -183,7 +228,11 @@ def avg_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """Means of windows of (N, C, D, H, W); divisor_override replaces the number of elements."""
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W). Sizes are ints or triples; the rest as of `avg_pool2d`.
+
+    >>> F.avg_pool3d(ingot.ones(1, 2, 4, 4, 6), 2, stride=(2, 2, 3)).shape
+    ingot.Size([1, 2, 2, 2, 2])
+    """
     return _avg_pool_nd("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -195,17 +244,30 @@ def _lp_pool(x: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mo
 
 
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """Power means of windows of (N, C, L): sum(x ** p) ** (1 / p)."""
+    """sum(x ** norm_type) ** (1 / norm_type) of each window of (N, C, L) or (C, L); arguments as of `avg_pool1d`.
+
+    >>> F.lp_pool1d(ingot.tensor([[3.0, 4.0, 6.0, 8.0]]), 2, 2)
+    tensor([[ 5., 10.]])
+    """
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
 
 
 def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """Power means of windows of (N, C, H, W): sum(x ** p) ** (1 / p)."""
+    """sum(x ** norm_type) ** (1 / norm_type) of each window of (N, C, H, W) or (C, H, W); arguments as of `avg_pool2d`.
+
+    >>> F.lp_pool2d(ingot.ones(1, 1, 4, 4), 2, 2)
+    tensor([[[[2., 2.],
+              [2., 2.]]]])
+    """
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
 def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """Power means of windows of (N, C, D, H, W): sum(x ** p) ** (1 / p)."""
+    """sum(x ** norm_type) ** (1 / norm_type) of each window of (N, C, D, H, W) or (C, D, H, W); arguments as of `avg_pool3d`.
+
+    >>> F.lp_pool3d(ingot.ones(1, 1, 2, 2, 2), 3, 2)
+    tensor([[[[[2.]]]]])
+    """
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
@@ -273,17 +335,33 @@ def _adaptive_avg_nd(name: str, n: int, input: Tensor, output_size: Any) -> Tens
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over `output_size` windows that cover (N, C, L)."""
+    """The means of `output_size` windows that cover L of (N, C, L) or (C, L): window i is [i * L // n, ceil((i + 1) * L / n)).
+
+    >>> F.adaptive_avg_pool1d(ingot.arange(5.0).reshape(1, 5), 2)
+    tensor([[1., 3.]])
+    """
     return _adaptive_avg_nd("adaptive_avg_pool1d", 1, input, output_size)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over a grid of windows that covers (N, C, H, W); None keeps an extent."""
+    """The means of a grid of windows that covers (N, C, H, W) or (C, H, W), see `adaptive_avg_pool1d`.
+
+    output_size: (H', W') or one int for both; None keeps an extent. ShapeError (a RuntimeError) for another rank.
+
+    >>> F.adaptive_avg_pool2d(ingot.ones(1, 2, 7, 5), (3, None)).shape
+    ingot.Size([1, 2, 3, 5])
+    """
     return _adaptive_avg_nd("adaptive_avg_pool2d", 2, input, output_size)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over a grid of windows that covers (N, C, D, H, W); None keeps an extent."""
+    """The means of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W), see `adaptive_avg_pool1d`.
+
+    output_size: (D', H', W') or one int for all; None keeps an extent.
+
+    >>> F.adaptive_avg_pool3d(ingot.ones(1, 2, 4, 6, 5), 2).shape
+    ingot.Size([1, 2, 2, 2, 2])
+    """
     return _adaptive_avg_nd("adaptive_avg_pool3d", 3, input, output_size)
 
 
@@ -323,28 +401,49 @@ def _adaptive_max_nd(name: str, n: int, input: Tensor, output_size: Any, return_
     if _even(input, sizes):
         kernel = tuple(e // s for e, s in zip(input.shape[-n:], sizes))
         return _max_pool_nd(name, n, input, kernel, None, 0, 1, False, return_indices)
+    if 0 in sizes:
+        empty = input.new_zeros((*input.shape[:-n], *sizes))
+        return (empty, empty.long()) if return_indices else empty
     out, indices = _adaptive_max(input, sizes)
     return (out, indices) if return_indices else out
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over `output_size` windows that cover (N, C, L)."""
+    """The largest elements of `output_size` windows that cover (N, C, L) or (C, L), see `adaptive_avg_pool1d`.
+
+    With `return_indices` also their places in L (int64).
+
+    >>> F.adaptive_max_pool1d(ingot.arange(5.0).reshape(1, 5), 2)
+    tensor([[2., 4.]])
+    """
     return _adaptive_max_nd("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over a grid of windows that covers (N, C, H, W)."""
+    """The largest elements of a grid of windows that covers (N, C, H, W) or (C, H, W), see `adaptive_avg_pool2d`.
+
+    With `return_indices` also their places in H * W (int64).
+
+    >>> F.adaptive_max_pool2d(ingot.ones(1, 2, 7, 5), (3, None)).shape
+    ingot.Size([1, 2, 3, 5])
+    """
     return _adaptive_max_nd("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over a grid of windows that covers (N, C, D, H, W)."""
+    """The largest elements of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W), see `adaptive_avg_pool3d`.
+
+    With `return_indices` also their places in D * H * W (int64).
+
+    >>> F.adaptive_max_pool3d(ingot.ones(1, 2, 4, 6, 5), 2).shape
+    ingot.Size([1, 2, 2, 2, 2])
+    """
     return _adaptive_max_nd("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
-adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d, "`adaptive_max_pool1d` with return_indices=True.")
-adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d, "`adaptive_max_pool2d` with return_indices=True.")
-adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d, "`adaptive_max_pool3d` with return_indices=True.")
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d, "ingot.ones(1, 2, 6), 2")
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d, "ingot.ones(1, 2, 4, 4), 2")
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d, "ingot.ones(1, 2, 4, 4, 6), 2")
 
 
 # ---- unpooling
@@ -382,15 +481,37 @@ def _unpool_size(name: str, usual: tuple, stride: tuple, given: tuple) -> tuple:
 
 
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
-    """Put maxima back where `max_pool1d` found them, zeros elsewhere."""
+    """The maxima of `max_pool1d` where its `return_indices` says they were, in (N, C, L); zeros elsewhere.
+
+    L = (L' - 1) * stride - 2 * padding + kernel_size, or what `output_size` says, less than a stride away (else ValueError).
+    RuntimeError for indices that are not int64 or not of the input's shape.
+
+    >>> y, at = F.max_pool1d(ingot.tensor([[[1.0, 3.0, 2.0, 5.0]]]), 2, return_indices=True)
+    >>> F.max_unpool1d(y, at, 2)
+    tensor([[[0., 3., 0., 5.]]])
+    """
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
-    """Put maxima back where `max_pool2d` found them, zeros elsewhere."""
+    """The maxima of `max_pool2d` where its `return_indices` says they were, zeros elsewhere; arguments as of `max_unpool1d`.
+
+    >>> y, at = F.max_pool2d(ingot.arange(16.0).reshape(1, 1, 4, 4), 2, return_indices=True)
+    >>> F.max_unpool2d(y, at, 2)[0, 0]
+    tensor([[ 0.,  0.,  0.,  0.],
+            [ 0.,  5.,  0.,  7.],
+            [ 0.,  0.,  0.,  0.],
+            [ 0., 13.,  0., 15.]])
+    """
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
-    """Put maxima back where `max_pool3d` found them, zeros elsewhere."""
+    """The maxima of `max_pool3d` where its `return_indices` says they were, zeros elsewhere; arguments as of `max_unpool1d`.
+
+    >>> y, at = F.max_pool3d(ingot.arange(8.0).reshape(1, 1, 2, 2, 2), 2, return_indices=True)
+    >>> F.max_unpool3d(y, at, 2)[0, 0, 1]
+    tensor([[0., 0.],
+            [0., 7.]])
+    """
     return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
