@@ -76,9 +76,10 @@ def assembly(entry: Entry) -> str:
     made = _compile(found)
     if made.so != entry.code:
         raise RebuildError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
-    from ingot.backends.cpu import module, pool
+    from ingot.backends.cpu import pool
+    from ingot.backends.llvm import codegen
 
-    return pool.assembly(arch) if level is None else module.compile_text(made.llvm, level, assembly=True)
+    return pool.assembly(arch) if level is None else codegen.assembly(made.llvm, level)
 
 
 def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import Any
 
 from ingot.backends.cpu.entry import ENTRY, emit_entry, parallel_helper
 from ingot.backends.cpu.kernels import emit_kernel
+from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.writer import Module
 from ingot.ir.loop.program import Program
 
-__all__ = ["Built", "build", "llvm_text", "compile_text"]
+__all__ = ["Built", "build", "llvm_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def build(program: Program, level: Level) -> Built:
     from ingot.backends.cpu.elf import link
 
     text, arena_bytes, scratch_bytes = llvm_text(program, level)
-    obj = compile_text(text, level)
+    obj = codegen.object_code(text, level)
     return Built(obj, link(obj, [ENTRY]), arena_bytes, scratch_bytes, text)
 
 
@@ -64,25 +63,3 @@ def _attributes(level: Level) -> str:
     wide = f' "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"' if level.arch == "x86_64" else ""
     groups = (common + wide, common, common + " noinline")  # generated code, helpers, calls out of line
     return "".join(f"attributes #{k} = {{ {g} }}\n" for k, g in enumerate(groups)) + "!0 = !{i32 1}\n"
-
-
-@functools.cache
-def _machine(level: Level) -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(level.triple)
-    features = ",".join("+" + f for f in level.features)
-    return target.create_target_machine(cpu=level.cpu, features=features, opt=2, reloc="pic", codemodel="small")
-
-
-def compile_text(text: str, level: Level, assembly: bool = False) -> Any:
-    """LLVM IR to an object (bytes), or to assembly text. RuntimeError where the IR is not well formed."""
-    import llvmlite.binding as llvm
-
-    machine = _machine(level)
-    module = llvm.parse_assembly(text, llvm.create_context())  # the process's own context remembers all that went before
-    module.verify()  # malformed IR must be an exception: the code generator would end the process
-    module.data_layout = str(machine.target_data)
-    return machine.emit_assembly(module) if assembly else machine.emit_object(module)

@@ -27,9 +27,11 @@ from __future__ import annotations
 
 import platform
 import re
-from typing import Any
 
 from ingot.backends.cpu import elf
+from ingot.backends.llvm import codegen
+from ingot.backends.llvm.level import Level
+from ingot.ir.machine import Machine
 
 __all__ = ["EXPORTS", "assembly", "build", "pool_ir"]
 
@@ -52,17 +54,21 @@ _COMMON = {
 }  # fmt: skip
 _ARCH = {
     "x86_64": {
-        "TRIPLE": "x86_64-unknown-linux-gnu", "CPU": "x86-64", "FUTEX": "202",
+        "TRIPLE": "x86_64-unknown-linux-gnu", "FUTEX": "202",
         "DECLARE": "declare void @llvm.x86.sse2.pause()\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)",
         "PAUSE": "call void @llvm.x86.sse2.pause()",
         "SET_FP": "%mxcsr = alloca i32\n  store i32 8064, ptr %mxcsr\n  call void @llvm.x86.sse.ldmxcsr(ptr %mxcsr)",
     },
     "aarch64": {
-        "TRIPLE": "aarch64-unknown-linux-gnu", "CPU": "generic", "FUTEX": "98",
+        "TRIPLE": "aarch64-unknown-linux-gnu", "FUTEX": "98",
         "DECLARE": "declare void @llvm.aarch64.hint(i32)\ndeclare void @llvm.aarch64.set.fpcr(i64)",
         "PAUSE": "call void @llvm.aarch64.hint(i32 1)",
         "SET_FP": "call void @llvm.aarch64.set.fpcr(i64 0)",
     },
+}  # fmt: skip
+_LEVELS = {
+    arch: Level(arch, str(_ARCH[arch]["TRIPLE"]), cpu, (), (), Machine(16))
+    for arch, cpu in (("x86_64", "x86-64"), ("aarch64", "generic"))
 }  # fmt: skip
 
 _TEXT = """
@@ -417,28 +423,17 @@ def build(arch: str | None = None) -> bytes:
 
     RuntimeError for an architecture without a CPU backend.
     """
-    machine, module = _optimised(arch or platform.machine())
-    return elf.link(machine.emit_object(module), EXPORTS)
+    level = _level(arch or platform.machine())
+    return elf.link(codegen.object_code(pool_ir(level.arch), level, optimise=True), EXPORTS)
 
 
 def assembly(arch: str) -> str:
     """The same code as assembly, for people."""
-    machine, module = _optimised(arch)
-    return machine.emit_assembly(module)
+    return codegen.assembly(pool_ir(arch), _level(arch), optimise=True)
 
 
-def _optimised(arch: str) -> tuple[Any, Any]:
-    """(LLVM's target machine, the pool's module after LLVM's passes)"""
-    if arch not in _ARCH:
-        raise RuntimeError(f"no worker pool for {arch!r}: the CPU backend supports {', '.join(_ARCH)}")
-    import llvmlite.binding as llvm
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(_ARCH[arch]["TRIPLE"])
-    machine = target.create_target_machine(cpu=_ARCH[arch]["CPU"], opt=2, reloc="pic", codemodel="small")
-    module = llvm.parse_assembly(pool_ir(arch), llvm.create_context())
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    llvm.create_pass_builder(machine, options).getModulePassManager().run(module, llvm.create_pass_builder(machine, options))
-    return machine, module
+def _level(arch: str) -> Level:
+    """What every processor of an architecture runs: the pool is not worth more than one code for each."""
+    if arch not in _LEVELS:
+        raise RuntimeError(f"no worker pool for {arch!r}: the CPU backend supports {', '.join(_LEVELS)}")
+    return _LEVELS[arch]

@@ -10,10 +10,8 @@ where a failed check lowers the status (unsigned, -1 before) to its code. Buffer
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 from ingot.backends.cuda.schedule import geometry
+from ingot.backends.llvm import codegen
 from ingot.backends.llvm.accumulators import Accumulator
 from ingot.backends.llvm.address import Place
 from ingot.backends.llvm.function import FunctionEmitter
@@ -103,25 +101,12 @@ def llvm_text(program: Program, level: Level) -> str:
     return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
 
 
-@functools.cache
-def _machine(name: str) -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    return llvm.Target.from_triple(_TRIPLE).create_target_machine(cpu=name, opt=3)
-
-
 def ptx(program: Program, target: str) -> str:
     """The PTX of a scheduled program's kernels, one module. `target`: "sm_80" or "sm_90"; ValueError for others.
 
     text = ptx(schedule(lower(graph, TARGETS["sm_90"].machine)), "sm_90")
     """
-    import llvmlite.binding as llvm
-
     if target not in TARGETS:
         raise ValueError(f"cuda: target {target!r} is none of {', '.join(TARGETS)}")
-    machine = _machine(target)
-    module = llvm.parse_assembly(llvm_text(program, TARGETS[target]))
-    module.data_layout = str(machine.target_data)
-    return machine.emit_assembly(module)
+    level = TARGETS[target]
+    return codegen.assembly(llvm_text(program, level), level)

@@ -11,4 +11,5 @@ A function is written by one object whose class is built up in layers, each a fi
 
 beside them `values.py` (types and literals), `instructions.py`, `conversions.py` and `folds.py` (the closed list of scalar
 instructions), `helpers.py` (functions that replace a library), `rare.py`, and `level.py`: what all of this asks of a target.
+`codegen.py` makes objects and assembly of the text.
 """

@@ -1,0 +1,60 @@
+"""From LLVM IR text to objects and assembly: the one place that parses, verifies and emits it, for every target.
+
+LLVM's code generator ends the process on malformed IR, so nothing gets there that its verifier has not passed. The same text
+gives the same code whatever was compiled before: it is parsed in a context of its own, as the process's remembers everything,
+and a code generator is kept only where it remembers nothing (that of PTX numbers all calls of its life).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ingot.backends.llvm.level import Level
+
+__all__ = ["assembly", "object_code"]
+
+_CPU = {"opt": 2, "reloc": "pic", "codemodel": "small"}  # what the linker's list of relocations is for
+_OPTIONS: dict[str, dict[str, Any]] = {"x86_64": _CPU, "aarch64": _CPU, "nvptx64": {"opt": 3}}
+
+
+def object_code(text: str, level: Level, optimise: bool = False) -> bytes:
+    """The relocatable object of a module in LLVM IR. RuntimeError where the IR is not well formed.
+
+    optimise: run LLVM's passes first. Generated kernels need none; text that people wrote does.
+    """
+    machine, module = _module(text, level, optimise)
+    return machine.emit_object(module)
+
+
+def assembly(text: str, level: Level, optimise: bool = False) -> str:
+    """The same code as assembly; for a GPU this is PTX. RuntimeError where the IR is not well formed."""
+    machine, module = _module(text, level, optimise)
+    return machine.emit_assembly(module)
+
+
+def _module(text: str, level: Level, optimise: bool) -> tuple[Any, Any]:
+    """LLVM's target machine, and the module, verified."""
+    import llvmlite.binding as llvm
+
+    machine = _target_machine(level) if level.arch == "nvptx64" else _kept(level)
+    module = llvm.parse_assembly(text, llvm.create_context())
+    module.verify()
+    module.data_layout = str(machine.target_data)
+    if optimise:
+        passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        passes.getModulePassManager().run(module, passes)
+    return machine, module
+
+
+def _target_machine(level: Level) -> Any:
+    """LLVM's code generator for a level."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    features = ",".join("+" + f for f in level.features)
+    return llvm.Target.from_triple(level.triple).create_target_machine(cpu=level.cpu, features=features, **_OPTIONS[level.arch])
+
+
+_kept = functools.cache(_target_machine)

@@ -1,0 +1,53 @@
+"""What stands between LLVM IR text and the code generator, which ends the process where it meets malformed IR."""
+
+import pytest
+
+from ingot.backends.cpu import LEVELS
+from ingot.backends.cuda import TARGETS
+from ingot.backends.llvm import codegen
+
+EVERY = [*LEVELS.values(), *TARGETS.values()]
+
+# it parses; that %x is not there where the branch is not taken, only the verifier sees
+MALFORMED = """target triple = "{triple}"
+define i32 @f(i1 %c, i32 %a) {{
+entry:
+  br i1 %c, label %then, label %after
+then:
+  %x = add i32 %a, 1
+  br label %after
+after:
+  ret i32 %x
+}}
+"""
+
+
+@pytest.mark.parametrize("level", EVERY, ids=lambda level: level.name)
+def test_malformed_ir_is_an_exception(level):
+    with pytest.raises(RuntimeError, match="does not dominate all uses"):
+        codegen.assembly(MALFORMED.format(triple=level.triple), level)
+    with pytest.raises(RuntimeError, match="expected"):
+        codegen.assembly("define nonsense", level)
+    whole = MALFORMED.format(triple=level.triple).replace("%x = add i32 %a, 1", "").replace("ret i32 %x", "ret i32 %a")
+    assert codegen.assembly(whole, level)
+
+
+CALL = """target triple = "{triple}"
+%t = type {{ {type} }}
+define internal void @g(ptr %p) noinline {{
+  store volatile %t zeroinitializer, ptr %p
+  ret void
+}}
+define void @f(ptr %p) {{
+  call void @g(ptr %p)
+  ret void
+}}
+"""
+
+
+@pytest.mark.parametrize("level", EVERY, ids=lambda level: level.name)
+def test_code_does_not_depend_on_what_was_compiled_before(level):
+    text = CALL.format(triple=level.triple, type="i64")
+    first = codegen.assembly(text, level)
+    assert codegen.assembly(CALL.format(triple=level.triple, type="i32"), level) != first
+    assert codegen.assembly(text, level) == first
