@@ -70,7 +70,7 @@ class KernelWriter:
         self._scopes = [_Scope()]
         self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
         self._count = 0
-        self._empty = 0  # open loops that run nothing: loads must not leave them, their buffers may be empty too
+        self._empty = 0  # open loops that run nothing: loads and checks must not leave them
 
     # -- names and scopes ---------------------------------------------------------------------------------------
 
@@ -195,9 +195,11 @@ class KernelWriter:
         self.append(GetAcc(name, acc, at))
         return Scalar(name, dtype)
 
-    def check(self, cond: Scalar, code: int) -> None:
-        depth = self.depth_of(cond)
+    def check(self, cond: Scalar, code: int) -> int:
+        """Fail with `code` unless `cond` holds. The scope it stands in: the outermost that knows `cond`, where that runs at all."""
+        depth = self.depth if self._empty else self.depth_of(cond)
         self._scopes[depth].body.append(Check(cond.operand, code))
+        return depth
 
     def index_value(self, index: Index) -> Scalar:
         """An index expression as an i64 scalar."""

@@ -162,8 +162,8 @@ def convert(w: KernelWriter, x: Scalar, dtype: DType) -> Scalar:
 def _constant(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
     payload: Payload = node.attrs[0]
     array = payload.array()
-    if array.size == 1:
-        return p.w.const(array.reshape(()).item(), payload.type.dtype)
+    if array.size <= 1:  # a point of nothing is never read
+        return p.w.const(array.reshape(()).item() if array.size else 0, payload.type.dtype)
     # a small table: one select per element (large arrays are inputs, not constants)
     at = p.w.index_value(linear(idx, payload.type.shape))
     flat = array.reshape(-1)
@@ -276,8 +276,7 @@ def wrapped(p: Pull, node: Node, i: Scalar, extent: int, mask: Scalar | None) ->
     good = ok if mask is None else w.or_(ok, w.not_(mask))
     key = ("check", node, good.operand)
     if w.remembered(key) is None:
-        w.check(good, p.check(node))
-        w.remember(key, True, w.depth_of(good))
+        w.remember(key, True, w.check(good, p.check(node)))
     return w.as_index(w.select(ok, i, w.const(0, dtypes.i64)))
 
 

@@ -226,6 +226,14 @@ def test_index_out_of_range_fails_the_call() -> None:
     check(graph, arrays)
 
 
+def test_indices_into_nothing_that_are_none_are_not_checked() -> None:
+    """The first index is known before any loop runs, but there is no element to read with it."""
+    graph = graph_of([(0, 4), ((2,), D.i64)], lambda x, i: O["index_get"](x, i.const(np.zeros((0, 1)), D.i64), i, axes=(0, 1)))
+    check(graph)
+    graph = graph_of([(5, 4), ((0,), D.i64)], lambda x, i: O["index_get"](x, i.const([[9]], D.i64), i, axes=(0, 1)))
+    check(graph)
+
+
 def test_same_graph_same_bits() -> None:
     graph = graph_of(*CASES["softmax, then layer_norm"])
     arrays = arrays_for(graph)
