@@ -9,11 +9,12 @@ from typing import Any
 from ingot.ir.facts import Cost, Foldable, Lowering
 from ingot.ir.types import TensorType
 
-__all__ = ["Op", "Rule", "NO_GRAD", "LATER", "OPS", "register", "infer"]
+__all__ = ["Op", "Rule", "NO_GRAD", "NO_INPUTS", "LATER", "OPS", "register", "infer"]
 
 
 class Rule:
-    """A rule that is absent on purpose. `NO_GRAD`: no derivative exists. `LATER`: owed, and listed by a test."""
+    """A rule that is absent on purpose. `NO_GRAD`: no derivative exists. `LATER`: a derivative that is owed, and listed by a test.
+    `NO_INPUTS`: the op reads nothing, so nothing comes in batched."""
 
     def __init__(self, name: str):
         self.name = name
@@ -23,6 +24,7 @@ class Rule:
 
 
 NO_GRAD = Rule("NO_GRAD")
+NO_INPUTS = Rule("NO_INPUTS")
 LATER = Rule("LATER")
 
 
@@ -51,8 +53,8 @@ class Op:
     ref: Callable[..., Any]
     vjp: Callable[..., Any] | Rule
     jvp: Callable[..., Any] | Rule = LATER
-    batch: Callable[..., Any] | Rule = LATER
-    # `register` refuses an op without these three
+    # `register` refuses an op without these four
+    batch: Callable[..., Any] | Rule = None  # type: ignore[assignment]
     lowering: Lowering = None  # type: ignore[assignment]
     cost: Cost = None  # type: ignore[assignment]
     foldable: Foldable = None  # type: ignore[assignment]
@@ -87,10 +89,12 @@ _FACTS = {"lowering": Lowering, "cost": Cost, "foldable": Foldable}
 
 
 def register(op: Op) -> Op:
-    """Enter `op` in the table of all ops. ValueError if its name is taken, TypeError if it lacks a fact."""
+    """Enter `op` in the table of all ops. ValueError if its name is taken, TypeError if it lacks a fact or a batching rule."""
     missing = [name for name, kind in _FACTS.items() if not isinstance(getattr(op, name), kind)]
     if missing:
         raise TypeError(f"op {op.name} is declared without {' and '.join(missing)}: ir/facts.py has what each may be")
+    if not callable(op.batch) and op.batch is not NO_INPUTS:
+        raise TypeError(f"op {op.name} is declared without a batching rule: a function, or NO_INPUTS if it reads nothing")
     if op.name in OPS:
         raise ValueError(f"op {op.name} is declared twice")
     OPS[op.name] = op

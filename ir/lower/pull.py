@@ -319,8 +319,9 @@ def _random_bits(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar
     """Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011)."""
     w = p.w
     u32, u64 = dtypes.u32, dtypes.u64
-    seed, offset = (w.cast(p.at(v, (), mask), u64) for v in node.inputs)
-    at = w.cast(w.index_value(linear(idx, node.outputs[0].type.shape)), u64)
+    lead = node.inputs[0].type.rank  # a stream for each point of the seed
+    seed, offset = (w.cast(p.at(v, idx[:lead], mask), u64) for v in node.inputs)
+    at = w.cast(w.index_value(linear(idx[lead:], node.outputs[0].type.shape[lead:])), u64)
     block = w.add(offset, w.shr(at, w.const(2, u64)))
     low = w.const(32, u64)
     c = [w.cast(block, u32), w.cast(w.shr(block, low), u32), w.const(0, u32), w.const(0, u32)]

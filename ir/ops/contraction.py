@@ -10,6 +10,7 @@ from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
 from ingot.ir.facts import ONCE, Contraction, Foldable
 from ingot.ir.op import OPS
+from ingot.ir.ops.batching import move_dim
 from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, widen
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import ShapeError, TensorType, tensor_type
@@ -76,6 +77,18 @@ def _jvp(tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Ex
     return [terms[0] + terms[1] if len(terms) == 2 else terms[0]]
 
 
+def _batch(ins: Sequence[Expr], batched: Sequence[bool], batch: Pair, contract: Pair) -> tuple[list[Expr], list[bool]]:
+    """Batches of both are one more batch dim. That of one alone is a free dim, which the result has behind the batch dims (and a's)."""
+    (a, b), (on_a, on_b) = ins, batched
+    shifted = [tuple(tuple(d + own for d in dims) for dims, own in zip(pair, batched)) for pair in (batch, contract)]
+    (ba, bb), co = shifted
+    if on_a and on_b:
+        return [OPS["dot"](a, b, batch=((0, *ba), (0, *bb)), contract=co)], [True]
+    y = OPS["dot"](a, b, batch=(ba, bb), contract=co)
+    at = len(ba) if on_a else len(ba) + len(free(a.rank, ba, co[0]))
+    return [move_dim(y, at, 0)], [True]
+
+
 _PATTERNS: list[tuple[tuple[int, ...], tuple[int, ...], Pair, Pair]] = [
     ((3, 4), (4, 5), ((), ()), ((1,), (0,))),
     ((3, 4), (5, 4), ((), ()), ((1,), (1,))),
@@ -100,7 +113,8 @@ def _samples() -> list[Case]:
 
 
 dot = declare(
-    "dot", "contraction", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, samples=_samples(),
+    "dot", "contraction", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=_batch,
+    samples=_samples(),
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",
     lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,

@@ -13,8 +13,10 @@ from ingot.ir.dtypes import f32, i64
 from ingot.ir.facts import ONCE, Foldable, Inline, Loop
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS
+from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare
 from ingot.ir.ops.samples import case
+from ingot.ir.transforms.batch import batch
 from ingot.ir.transforms.replay import live_nodes
 from ingot.ir.transforms.vjp import vjp
 from ingot.ir.types import Dim, ShapeError, TensorType, tensor_type
@@ -139,6 +141,29 @@ def _carries_of(
     return out[n_carry:]
 
 
+def _scan_batch(
+    ins: Exprs, batched: Sequence[bool], body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool
+) -> tuple[list[Expr], Sequence[bool]]:
+    """One loop over the batched body. A carry is batched if it comes in so, or if a step makes it so; xs and ys are stacked in front of
+    the batch dim."""
+    first_x, size = n_const + n_carry, batch_size(ins, batched)
+    carried = tuple(batched[n_const:first_x])
+    none = (False,) * (len(body.outputs) - n_carry)
+    while True:  # what becomes batched stays so: at most n_carry times
+        step = batch(body, (*batched[:n_const], *carried, *batched[first_x:]), size, (*carried, *none))
+        if step.outputs[:n_carry] == carried:
+            break
+        carried = step.outputs[:n_carry]
+    start = [
+        x.broadcast((size, *x.shape)) if now and not before else x
+        for x, before, now in zip(ins[n_const:first_x], batched[n_const:first_x], carried)
+    ]
+    xs = [move_dim(x, 0, 1) if b else x for x, b in zip(ins[first_x:], batched[first_x:])]
+    out = OPS["scan"](*ins[:n_const], *start, *xs, body=step.graph, n_const=n_const, n_carry=n_carry, length=length, reverse=reverse)
+    outs = out if isinstance(out, tuple) else (out,)
+    return [move_dim(y, 1, 0) if b and i >= n_carry else y for i, (y, b) in enumerate(zip(outs, step.outputs))], step.outputs
+
+
 # -- call ------------------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +180,12 @@ def _call_vjp(cts: Sequence[Expr | None], ins: Exprs, outs: Exprs, graph: Graph)
     for i, v in zip(back.grads, b.call(back.graph, tuple(g.value for g in given))):
         grads[i] = Expr(b, v)
     return grads
+
+
+def _call_batch(ins: Exprs, batched: Sequence[bool], graph: Graph) -> tuple[Exprs, Sequence[bool]]:
+    over = batch(graph, tuple(batched), batch_size(ins, batched))
+    outs = OPS["call"](*ins, graph=over.graph)
+    return outs if isinstance(outs, tuple) else (outs,), over.outputs
 
 
 # -- samples ---------------------------------------------------------------------------------------------------------
@@ -204,6 +235,7 @@ def _scan_samples() -> list:
 
 scan = declare(
     "scan", "control", attrs=("body", "n_const", "n_carry", "length", "reverse"), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
+    batch=_scan_batch,
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,
@@ -211,7 +243,7 @@ scan = declare(
 )  # fmt: skip
 call = declare(
     "call", "control", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
-    ref=lambda *args: tuple(interpret.run(args[-1], args[:-1])), vjp=_call_vjp,
+    ref=lambda *args: tuple(interpret.run(args[-1], args[:-1])), vjp=_call_vjp, batch=_call_batch,
     samples=lambda: [
         case((d, (2,)), (d, (2,)), graph=g, grad=d == "f64")
         for d, g in (("f32", _product_body()), ("f64", _as_f64(_product_body())))

@@ -6,7 +6,7 @@ a cross-correlation: the kernel is not flipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
 from ingot.ir.facts import ONCE, Contraction, Foldable
-from ingot.ir.op import OPS
+from ingot.ir.op import OPS, infer
+from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, static, widen
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import Dim, Shape, ShapeError, TensorType, shape_text, tensor_type
@@ -191,6 +192,54 @@ def _bilinear_jvp(name: str) -> Any:
     return jvp
 
 
+# -- batching ---------------------------------------------------------------------------------------------------------
+
+# each op makes one of x, w and y (the result of conv) of the other two: their dims in front of the spatial ones, and which counts groups
+_DIMS = {"x": "NC", "w": "OC", "y": "NO"}
+_GROUPED = {"x": 1, "w": 0, "y": 1}
+
+
+def _merge(x: Expr, dim: int, outer: int) -> Expr:
+    """The batch dim in a sample's `dim`, behind its `outer` leading parts: [B, .., outer * d, ..] as [.., outer * B * d, ..]."""
+    n, shape = x.shape[0], x.shape[1:]
+    parts = x.reshape((n, *shape[:dim], outer, shape[dim] // outer, *shape[dim + 1 :]))
+    return move_dim(parts, 0, dim + 1).reshape((*shape[:dim], n * shape[dim], *shape[dim + 1 :]))
+
+
+def _split(x: Expr, n: int, shape: Shape, dim: int, outer: int) -> Expr:
+    """Undo `_merge`: n samples of `shape`."""
+    parts = x.reshape((*shape[:dim], outer, n, shape[dim] // outer, *shape[dim + 1 :]))
+    return move_dim(parts, dim + 1, 0).reshape((n, *shape))
+
+
+def _batch(name: str, a: str, b: str, result: str) -> Callable:
+    """Batching of the op `name`, which makes `result` of `a` and `b`. A batch of one of them becomes part of the dim (N, C or O) that it
+    shares with the result and not with the other. Batches of both multiply the groups."""
+
+    def batch(ins: Exprs, batched: Sequence[bool], *attrs: Any) -> tuple[list[Expr], list[bool]]:
+        op, n = OPS[name], batch_size(ins, batched)
+        named = dict(zip(op.attr_names, attrs))
+        groups = named["groups"]
+        (sample,) = (t.shape for t in infer(op, tuple(x.type.with_shape(x.shape[own:]) for x, own in zip(ins, batched)), attrs))
+        if n == 0:  # there is no such thing as no groups
+            return [ins[0].const(0).broadcast((0, *sample))], [True]
+        if all(batched):
+            places = {t: (_GROUPED[t], 1) for t in _GROUPED}
+            named["groups"] = n * groups
+        else:
+            mine, other = (a, b) if batched[0] else (b, a)
+            shared = next(d for d in _DIMS[mine] if d in _DIMS[result] and d not in _DIMS[other])
+            at = {t: _DIMS[t].index(shared) for t in (mine, result)}
+            places = {t: (d, groups if d == _GROUPED[t] else 1) for t, d in at.items()}
+        given = [_merge(x, *places[t]) if own else x for t, x, own in zip((a, b), ins, batched)]
+        dim = places[result][0]
+        for shape in named.keys() & {"input_shape", "weight_shape"}:
+            named[shape] = (*sample[:dim], n * sample[dim], *sample[dim + 1 :])
+        return [_split(op(*given, **named), n, sample, *places[result])], [True]
+
+    return batch
+
+
 # x, w, stride, padding, dilation, groups
 _CASES: tuple[tuple[Shape, Shape, Ints, Pads, Ints, int], ...] = (
     ((2, 3, 5, 6), (4, 3, 3, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
@@ -218,18 +267,21 @@ def _samples(kind: str) -> list[Case]:
 
 conv = declare(
     "conv", "convolution", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
+    batch=_batch("conv", "x", "w", "y"),
     doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.", samples=_samples("conv"),
     lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_input_grad = declare(
     "conv_input_grad", "convolution", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
-    jvp=_bilinear_jvp("conv_input_grad"), doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
+    jvp=_bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
+    doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=_samples("conv_input_grad"),
     lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_weight_grad = declare(
     "conv_weight_grad", "convolution", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
-    vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), doc="The gradient of conv by its weight, from x and the cotangent.",
+    vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
+    doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=_samples("conv_weight_grad"),
     lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Number, i64, u32
 from ingot.ir.facts import FREE, FUNCTION, Foldable, View
 from ingot.ir.graph import Const
-from ingot.ir.op import NO_GRAD
+from ingot.ir.op import NO_GRAD, NO_INPUTS, OPS
+from ingot.ir.ops.batching import batch_size, spread
 from ingot.ir.ops.family import declare, need_axis, need_shape
 from ingot.ir.ops.samples import case
-from ingot.ir.types import Shape, TensorType, tensor_type
+from ingot.ir.types import Shape, ShapeError, TensorType, shape_text, tensor_type
 
 __all__ = ["constant", "iota", "random_bits", "philox"]
 
@@ -29,7 +33,7 @@ def _constant_infer(types: tuple[TensorType, ...], value: Const) -> TensorType:
 
 constant = declare(
     "constant", "creation", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
-    ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD,
+    ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
     samples=[case(value=Const(tensor_type(i64, (2,)), np.array([3, -1]).tobytes()))],
     lowering=View(stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
@@ -51,7 +55,7 @@ def _iota_ref(dtype: DType, shape: tuple[int, ...], axis: int) -> np.ndarray:
 
 iota = declare(
     "iota", "creation", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"),
-    infer=_iota_infer, ref=_iota_ref, vjp=NO_GRAD, jvp=NO_GRAD,
+    infer=_iota_infer, ref=_iota_ref, vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
     samples=[
         case(dtype=d, shape=s, axis=a)
         for d in sorted(Number, key=str)
@@ -82,25 +86,43 @@ def philox(counter: np.ndarray, key: int) -> np.ndarray:
 
 
 def _random_bits_infer(types: tuple[TensorType, ...], shape: Shape) -> TensorType:
-    if len(types) != 2 or any(t != tensor_type(i64, ()) for t in types):
-        raise TypeError(f"random_bits: takes seed i64[] and offset i64[], got {', '.join(map(str, types))}")
+    if len(types) != 2 or any(t.dtype is not i64 for t in types) or types[0] != types[1]:
+        raise TypeError(f"random_bits: takes seed and offset, i64 of one shape, got {', '.join(map(str, types))}")
     need_shape("random_bits", shape)
+    if shape[: types[0].rank] != types[0].shape:
+        raise ShapeError(f"random_bits: the shape {shape_text(shape)} must begin with the shape of the seed, {types[0]}")
     return tensor_type(u32, shape)
 
 
 def _random_bits_ref(seed: np.ndarray, offset: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    n = int(np.prod(shape, dtype=np.int64))
-    blocks = np.arange(-(-n // 4), dtype=np.uint64) + np.uint64(int(offset) & (1 << 64) - 1)
-    return philox(blocks, int(seed) & (1 << 64) - 1).reshape(-1)[:n].reshape(shape)
+    n = int(np.prod(shape[seed.ndim :], dtype=np.int64))
+    counters = np.arange(-(-n // 4), dtype=np.uint64)
+    mask = (1 << 64) - 1
+    streams = [
+        philox(counters + np.uint64(int(o) & mask), int(s) & mask).reshape(-1)[:n] for s, o in zip(seed.reshape(-1), offset.reshape(-1))
+    ]
+    return np.array(streams, np.uint32).reshape(shape)
+
+
+def _random_bits_batch(ins: Sequence[Expr], batched: Sequence[bool], shape: Shape) -> tuple[list[Expr], list[bool]]:
+    return [OPS["random_bits"](*spread(ins, batched), shape=(batch_size(ins, batched), *shape))], [True]
 
 
 random_bits = declare(
     "random_bits", "creation", attrs=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
-    doc="Uniform random u32. Element i (in row-major order) is word i % 4 of Philox block offset + i // 4 under key `seed`.",
+    batch=_random_bits_batch,
+    doc="Uniform random u32. Element i (in row-major order) is word i % 4 of Philox block offset + i // 4 under key `seed`. Where seed and "
+    "offset have dims, `shape` begins with them, and each pair makes a stream of its own over the rest.",
     samples=[
         case(("i64", (), [seed]), ("i64", (), [offset]), shape=shape)
         for seed, offset in ((0, 0), (-1, 3), (1 << 40, (1 << 32) - 1))
         for shape in ((7,), (), (2, 4), (0,))
+    ]
+    + [
+        case(("i64", (2,), [7, -7]), ("i64", (2,), [0, 5]), shape=(2, 7)),
+        case(("i64", (2, 1), [7, 8]), ("i64", (2, 1), [0, 0]), shape=(2, 1, 3, 2)),
+        case(("i64", (3,), [1, 2, 3]), ("i64", (3,), [4, 5, 6]), shape=(3,)),
+        case(("i64", (0,)), ("i64", (0,)), shape=(0, 4)),
     ],
     source="Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011)",
     lowering=View(), cost=FUNCTION, foldable=Foldable.NEVER,

@@ -12,6 +12,7 @@ from ingot.ir.dtypes import ALL, DType, Number, by_numpy, i64
 from ingot.ir.facts import ONCE, Foldable, OwnKernels
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
+from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
 from ingot.ir.ops.movement import inverse
 from ingot.ir.ops.samples import case
@@ -47,7 +48,8 @@ def _both_ways() -> list:
 _infer, _ref = _accumulate("cumsum", np.cumsum)
 cumsum = declare(
     "cumsum", "cumulative", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
-    attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), samples=_both_ways(),
+    attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), batch=axis_batch("cumsum"),
+    samples=_both_ways(),
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
     lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
@@ -89,7 +91,7 @@ def _cumprod_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, reverse: bool) 
 _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", "cumulative", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
-    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, samples=_both_ways(),
+    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, batch=axis_batch("cumprod"), samples=_both_ways(),
     lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
@@ -125,7 +127,7 @@ def _running_extremum(name: str, which: str, at_least: Callable) -> Op:
     samples.append(case(("f32", (8,), [1, 1, np.nan, 3, np.nan, np.inf, -np.inf, 1]), axis=0, grad=False))
     return declare(
         name, "cumulative", doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
-        attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, samples=samples,
+        attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
         lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
     )  # fmt: skip
 

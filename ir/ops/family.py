@@ -11,6 +11,7 @@ from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
 from ingot.ir.facts import Cost, Elementwise, Foldable
 from ingot.ir.op import OPS, Op, Rule, register
+from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
 
@@ -176,18 +177,6 @@ def partials_jvp(partials: Callable) -> Callable:
         return [(y.full(0) if total is None else total).broadcast(y.shape)]
 
     return jvp
-
-
-def elementwise_batch(name: str) -> Callable:
-    """Batching: the leading batch dims are aligned by extents of 1 behind them."""
-
-    def batch(ins: Sequence[Expr], batched: Sequence[bool], *attrs: Any) -> tuple[list[Expr], list[bool]]:
-        rank = max(x.rank - b for x, b in zip(ins, batched))
-        full = [x.reshape(x.shape[:1] + (1,) * (rank - x.rank + 1) + x.shape[1:]) if b else x for x, b in zip(ins, batched)]
-        op = OPS[name]
-        return [op(*full, **dict(zip(op.attr_names, attrs)))], [True]
-
-    return batch
 
 
 def elementwise(

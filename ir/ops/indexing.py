@@ -16,7 +16,9 @@ from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy, i32, i64
 from ingot.ir.facts import GATHER, ONCE, Foldable, OwnKernels, View
 from ingot.ir.op import OPS
+from ingot.ir.ops.batching import axis_batch, batch_size
 from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
+from ingot.ir.ops.movement import inverse
 from ingot.ir.ops.samples import Case, case, ints
 from ingot.ir.types import Shape, ShapeError, Sym, TensorType, shape_text, tensor_type
 
@@ -115,6 +117,7 @@ _ALONG = (((3, 4), (3, 2), 1), ((3, 4), (5, 4), 0), ((4,), (6,), 0), ((2, 3, 2),
 
 gather = declare(
     "gather", "indexing", attrs=("axis",), infer=_gather_infer, ref=_gather_ref, vjp=_gather_vjp, jvp=linear_jvp("gather", 1),
+    batch=axis_batch("gather"),
     doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
     samples=[case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
     + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
@@ -174,13 +177,19 @@ def _scatter_samples() -> list[Case]:
 
 
 scatter = declare(
-    "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, samples=_scatter_samples(),
+    "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp,
+    batch=axis_batch("scatter"), samples=_scatter_samples(),
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
     lowering=OwnKernels("scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
 # -- indexing by several tensors -------------------------------------------------------------------------------------
+
+
+def place_of_indices(axes: Axes) -> int:
+    """Where the common shape of the indices at `axes` stands in the result: at the first of adjacent axes, else in front."""
+    return axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
 
 
 def _result(name: str, x: TensorType, indices: Sequence[TensorType], axes: Axes) -> Shape:
@@ -192,7 +201,7 @@ def _result(name: str, x: TensorType, indices: Sequence[TensorType], axes: Axes)
     need_axes(name, axes, x.rank)
     common = broadcast_named(name, indices)
     rest = [d for i, d in enumerate(x.shape) if i not in axes]
-    at = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
+    at = place_of_indices(axes)
     return (*rest[:at], *common, *rest[at:])
 
 
@@ -230,9 +239,44 @@ def _index_specs(shape: tuple[int, ...], indices: tuple[Shape, ...], axes: Axes,
     return [(dtype, s, ints(-shape[a], shape[a] - 1)) for s, a in zip(indices, axes)]
 
 
+def _over_batch(own: bool, rank: int, indices: Exprs, batched: Sequence[bool], axes: Axes) -> tuple[list[Expr], Axes, Axes]:
+    """The indices and axes by which a batch is indexed as each sample is by its own, and the permutation that brings what they select
+    from the layout that the op gives it into the sample's, the batch dim in front. `own`: x has the batch dim; `rank`: of a sample of x.
+    """
+    common = max(i.rank - b for i, b in zip(indices, batched))  # of a sample's indices together
+    at = place_of_indices(axes)
+    total = rank - len(axes) + common
+    if not any(batched):
+        axes = tuple(a + 1 for a in axes)
+        first = 0 if place_of_indices(axes) else common  # where the batch dim comes to stand
+        return list(indices), axes, (first, *(i for i in range(total + 1) if i != first))
+    n = batch_size(indices, batched)
+    full = [i.reshape((n,) + (1,) * (common - i.rank + 1) + i.shape[1:]) if b else i for i, b in zip(indices, batched)]
+    if not own:
+        return full, axes, (at, *(i for i in range(total + 1) if i != at))
+    builder = indices[0].builder
+    samples = builder.expr(builder.emit(OPS["iota"], (), (i64, (n,) + (1,) * common, 0))[0])
+    # the batch dim and the sample's common dims come first
+    perm = (0, *range(1 + common, 1 + common + at), *range(1, 1 + common), *range(1 + common + at, total + 1))
+    return [samples, *full], (0, *(a + 1 for a in axes)), perm
+
+
+def _index_get_batch(ins: Exprs, batched: Sequence[bool], axes: Axes) -> tuple[list[Expr], list[bool]]:
+    x, own = ins[0], batched[0]
+    indices, axes, perm = _over_batch(own, x.rank - own, ins[1:], batched[1:], axes)
+    return [OPS["index_get"](x, *indices, axes=axes).transpose(perm)], [True]
+
+
+def _index_put_batch(ins: Exprs, batched: Sequence[bool], axes: Axes, mode: str) -> tuple[list[Expr], list[bool]]:
+    n = batch_size(ins, batched)
+    x, src = (t if b else t.broadcast((n, *t.shape)) for t, b in zip(ins[:2], batched))
+    indices, axes, perm = _over_batch(True, x.rank - 1, ins[2:], batched[2:], axes)
+    return [OPS["index_put"](x, src.transpose(inverse(perm)), *indices, axes=axes, mode=mode)], [True]
+
+
 index_get = declare(
     "index_get", "indexing", attrs=("axes",), infer=_index_get_infer, ref=_index_get_ref, vjp=_index_get_vjp,
-    jvp=linear_jvp("index_get", 1),
+    jvp=linear_jvp("index_get", 1), batch=_index_get_batch,
     doc="x[..., i0, i1, ...]: the indices stand at `axes` (rising) and broadcast together; their shape takes the place of the axes when "
     "those are adjacent, and the front otherwise.",
     samples=[case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
@@ -276,6 +320,7 @@ def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ..
 
 index_put = declare(
     "index_put", "indexing", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp,
+    batch=_index_put_batch,
     doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
     samples=[_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
     + [_index_put_case(d, (5, 3), ((4,),), (0,), m) for d in ("f64", "f16", "i32") for m in MODES]

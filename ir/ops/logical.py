@@ -11,7 +11,8 @@ from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, UInt, bool_, by_
 from ingot.ir.facts import SIMPLE, Elementwise, Foldable
 from ingot.ir.op import NO_GRAD, OPS, Op, register
 from ingot.ir.ops import scalars as s
-from ingot.ir.ops.family import broadcast_named, elementwise, elementwise_batch, need_dtype, need_same, partials_jvp, partials_vjp, quiet
+from ingot.ir.ops.batching import elementwise_batch
+from ingot.ir.ops.family import broadcast_named, elementwise, need_dtype, need_same, partials_jvp, partials_vjp, quiet
 from ingot.ir.ops.samples import Combinations, Domain, floats
 from ingot.ir.types import TensorType, tensor_type
 

@@ -11,6 +11,7 @@ from ingot.ir.builder import Expr
 from ingot.ir.dtypes import bool_
 from ingot.ir.facts import FREE, Foldable, Reads, View
 from ingot.ir.op import OPS
+from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size, static
 from ingot.ir.ops.samples import case
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
@@ -192,9 +193,22 @@ def _pad_vjp(cts: Exprs, ins: Exprs, outs: Exprs, low: Ints, high: Ints, interio
     return [OPS["slice"](ct, **at), OPS["select"](inside, 0.0, ct).sum_to(())]
 
 
+def _pad_batch(ins: Exprs, batched: Sequence[bool], low: Ints, high: Ints, interior: Ints) -> tuple[list[Expr], list[bool]]:
+    (x, value), (_, own_value) = ins, batched
+    lead = 1 if batched[0] else 0
+    named = dict(zip(("low", "high", "interior"), ((0,) * lead + a for a in (low, high, interior))))
+    if not own_value:
+        return [OPS["pad"](x, value, **named)], [True]
+    # each sample has its own padding value, and an op has one: pad with anything, then put the values where x is not
+    ones = x.const(True, bool_).broadcast(x.shape[lead:])
+    inside = OPS["pad"](ones, x.const(False, bool_), low=low, high=high, interior=interior)
+    padded = OPS["pad"](x, x.const(0), **named)
+    return [OPS["select"](inside, padded, value.reshape(value.shape + (1,) * inside.rank))], [True]
+
+
 pad = declare(
     "pad", "movement", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"),
-    infer=_pad_infer, ref=_pad_ref, vjp=_pad_vjp, jvp=linear_jvp("pad"),
+    infer=_pad_infer, ref=_pad_ref, vjp=_pad_vjp, jvp=linear_jvp("pad"), batch=_pad_batch,
     samples=[case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
     + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (
         ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
@@ -214,7 +228,7 @@ def _reverse_infer(types: tuple[TensorType, ...], axes: Ints) -> TensorType:
 reverse = declare(
     "reverse", "movement", doc="Last element first, along `axes`.", attrs=("axes",), infer=_reverse_infer,
     ref=lambda x, axes: np.flip(x, axes).copy(), vjp=lambda cts, ins, outs, axes: [OPS["reverse"](cts[0], axes=axes)],
-    jvp=linear_jvp("reverse"), batch=lambda ins, batched, axes: ([OPS["reverse"](ins[0], axes=tuple(a + 1 for a in axes))], [True]),
+    jvp=linear_jvp("reverse"), batch=axis_batch("reverse"),
     samples=[case((d, (2, 3)), axes=(1,)) for d in DTYPES]
     + [case(("f32", s), axes=a) for s, a in (((), ()), ((2, 3, 4), (0, 2)), ((0, 3), (0,)), ((1, 17), (1,)))],
     lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
@@ -251,15 +265,10 @@ def _concatenate_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int) -> list[Exp
     return out
 
 
-def _concatenate_batch(ins: Exprs, batched: Sequence[bool], axis: int) -> tuple[list[Expr], list[bool]]:
-    n = next(x.shape[0] for x, b in zip(ins, batched) if b)
-    full = [x if b else x.broadcast((n, *x.shape)) for x, b in zip(ins, batched)]
-    return [OPS["concatenate"](*full, axis=axis + 1)], [True]
-
-
 concatenate = declare(
     "concatenate", "movement", doc="The inputs one after another along `axis`.", attrs=("axis",), infer=_concatenate_infer,
-    ref=lambda *a: np.concatenate(a[:-1], a[-1]), vjp=_concatenate_vjp, jvp=linear_jvp("concatenate"), batch=_concatenate_batch,
+    ref=lambda *a: np.concatenate(a[:-1], a[-1]), vjp=_concatenate_vjp, jvp=linear_jvp("concatenate"),
+    batch=axis_batch("concatenate"),
     samples=[case((d, (2, 3)), (d, (2, 1)), axis=1) for d in DTYPES]
     + [case(*(("f32", s) for s in shapes), axis=0) for shapes in (((2,), (0,), (3,)), ((2, 3),), ((0, 3), (4, 3)))],
     lowering=View(), cost=FREE, foldable=Foldable.ALWAYS,

@@ -12,6 +12,7 @@ from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
 from ingot.ir.facts import ONCE, Foldable, Reduction
 from ingot.ir.op import LATER, NO_GRAD, OPS, Op
+from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
@@ -44,9 +45,6 @@ def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: 
     def reference(x: np.ndarray, axes: Axes) -> np.ndarray:
         return narrow(ref(widen(x, precise), axis=axes, keepdims=True), by_numpy(x.dtype))
 
-    def batch(ins: Sequence[Expr], batched: Sequence[bool], axes: Axes) -> tuple[list[Expr], list[bool]]:
-        return [OPS[name](ins[0], axes=tuple(a + 1 for a in axes))], [True]
-
     shapes = _SHAPES + (_EMPTY if empty else ())
     order = sorted(dtypes, key=lambda d: (d is not f32, d.name))
     spec = () if values is None else (values,)
@@ -54,7 +52,7 @@ def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: 
     for d in sorted(Float.intersection(dtypes), key=str):
         samples.append(case((d.name, (4, 3), [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]), axes=(1,), grad=False))
     return declare(
-        name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=batch, samples=samples,
+        name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
         lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
     )  # fmt: skip
 
@@ -134,15 +132,12 @@ def _position(name: str, which: str, ref: Any) -> Op:
             raise ShapeError(f"{name}: {x} has no elements along axis {axis}")
         return tensor_type(i64, reduced(x.shape, (axis,)))
 
-    def batch(ins: Sequence[Expr], batched: Sequence[bool], axis: int) -> tuple[list[Expr], list[bool]]:
-        return [OPS[name](ins[0], axis=axis + 1)], [True]
-
     samples = [case((d, s), axis=a) for d in ("f32", "f64", "bf16", "i32", "u8", "bool") for s, a in (((3, 4), 1), ((5, 2), 0), ((1,), 0))]
     samples.append(case(("f32", (3, 4), [1, np.nan, 9, np.nan, 5, 5, 5, 5, -np.inf, 0.0, -0.0, -np.inf]), axis=1))
     return declare(
         name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
         attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),
-        vjp=NO_GRAD, jvp=NO_GRAD, batch=batch, samples=samples, lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
+        vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch(name), samples=samples, lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 from ingot.ir.builder import op_graph
 from ingot.ir.facts import Elementwise
 from ingot.ir.interpret import run
-from ingot.ir.op import LATER, NO_GRAD, OPS, infer, register
+from ingot.ir.op import LATER, NO_GRAD, NO_INPUTS, OPS, infer, register
 from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.parse import parse
 from ingot.ir.transforms.vjp import vjp
@@ -20,17 +20,11 @@ ALL_OPS = sorted(OPS)
 # Rules that are owed. A JVP that is owed comes from the VJP meanwhile (ir/transforms/jvp.py), so only speed is missing there.
 LATER_VJP: set[str] = set()
 LATER_JVP = {"cumprod", "index_put", "reduce_max", "reduce_min", "reduce_prod", "scan", "scatter", "call"}
-LATER_BATCH = {
-    "dot", "pad", "constant", "iota", "random_bits", "conv", "conv_input_grad", "conv_weight_grad", "window_max", "window_argmax",
-    "window_scatter", "window_sum", "window_sum_grad", "cumsum", "cumprod", "cummax", "cummin", "sort", "gather", "scatter", "index_get",
-    "index_put", "scan", "call",
-}  # fmt: skip
 
 
 def test_rules_that_are_owed():
     assert {n for n, op in OPS.items() if op.vjp is LATER} == LATER_VJP
     assert {n for n, op in OPS.items() if op.jvp is LATER} == LATER_JVP
-    assert {n for n, op in OPS.items() if op.batch is LATER} == LATER_BATCH
 
 
 def test_the_op_set_is_whole():
@@ -53,14 +47,23 @@ def test_declaration(name):
     op = OPS[name]
     assert op.name == name and op.doc.endswith(".") and op.family
     assert isinstance(op.lowering, Elementwise) == (op.family == "elementwise")
-    for rule in (op.vjp, op.jvp, op.batch):
+    for rule in (op.vjp, op.jvp):
         assert callable(rule) or rule in (LATER, NO_GRAD)
+    reads = any(arrays for arrays, _ in cases(op, np.random.default_rng(0)))
+    assert callable(op.batch) if reads else op.batch is NO_INPUTS
 
 
 @pytest.mark.parametrize("fact", ["lowering", "cost", "foldable"])
 def test_a_declaration_without_a_fact_is_refused(fact):
     with pytest.raises(TypeError, match=f"^op softsign is declared without {fact}: ir/facts.py has what each may be$"):
         register(replace(OPS["tanh"], name="softsign", **{fact: None}))
+    assert "softsign" not in OPS
+
+
+def test_a_declaration_without_a_batching_rule_is_refused():
+    for missing in (None, LATER, NO_GRAD):
+        with pytest.raises(TypeError, match="^op softsign is declared without a batching rule: a function, or NO_INPUTS"):
+            register(replace(OPS["tanh"], name="softsign", batch=missing))
     assert "softsign" not in OPS
 
 

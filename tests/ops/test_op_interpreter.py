@@ -1,15 +1,15 @@
-"""The interpreter, symbolic dims in type rules, and batching rules."""
+"""The interpreter, and symbolic dims in type rules."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from ingot.ir.builder import Builder, Expr
+import ingot.ir.ops  # noqa: F401  (fills the table of ops)
+from ingot.ir.builder import Builder
 from ingot.ir.dtypes import bool_, f32, i64
 from ingot.ir.interpret import run
 from ingot.ir.op import OPS
-from ingot.ir.ops.samples import cases, types_of
 from ingot.ir.types import ShapeError, Sym, tensor_type
 
 B, N = Sym("B"), Sym("N")
@@ -79,36 +79,6 @@ def test_different_symbols_do_not_match():
         OPS["reshape"].infer((tensor_type(f32, (B, 2)),), (N, 2))
     with pytest.raises(ShapeError, match="slice: a dim that is cut must be known, it is the symbol B"):
         OPS["slice"].infer((tensor_type(f32, (B,)),), (0,), (3,), (1,))
-
-
-# -- batching --------------------------------------------------------------------------------------------------------
-
-
-def batched_run(name: str, arrays: list[np.ndarray], batched: list[bool], attrs: tuple) -> list[np.ndarray]:
-    b = Builder("batched")
-    ins = [Expr(b, b.input(t)) for t in types_of(arrays)]
-    outs, flags = OPS[name].batch(ins, batched, *attrs)
-    assert all(flags)
-    return run(b.freeze(tuple(o.value for o in outs)), arrays)
-
-
-@pytest.mark.parametrize("name", sorted(n for n, op in OPS.items() if callable(op.batch)))
-def test_batching_is_stacking(name):
-    rng = np.random.default_rng(4)
-    op = OPS[name]
-    for arrays, attrs in cases(op, rng)[:14]:
-        if op.family in ("reduction",) and arrays[0].dtype.kind == "f":
-            arrays = [np.trunc(a.astype(np.float32)).astype(a.dtype) for a in arrays]  # so that the order of sums does not matter
-        choices = {tuple(j <= i for j in range(len(arrays))) for i in range(len(arrays))} | {(False,) * (len(arrays) - 1) + (True,)}
-        for batched in choices:
-            many = [np.stack([a, a[..., ::-1], a]) if f and a.ndim else np.stack([a, a, a]) if f else a for a, f in zip(arrays, batched)]
-            got = batched_run(name, many, list(batched), attrs)
-            for i in range(3):
-                out = op.ref(*(m[i] if f else m for m, f in zip(many, batched)), *attrs)
-                for g, w in zip(got, out if isinstance(out, tuple) else (out,)):
-                    assert np.ascontiguousarray(g[i]).tobytes() == np.ascontiguousarray(w).tobytes() or np.array_equal(
-                        g[i].astype(np.float64), w.astype(np.float64), equal_nan=True
-                    ), (name, attrs)
 
 
 def test_masks_stay_bool():
