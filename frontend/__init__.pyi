@@ -10,9 +10,10 @@ import numpy as np
 from ingot._tensor import Tensor as Tensor
 from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
-from ingot.functions.factor import QR, LegacySVD, SLogDet
+from ingot.functions.factor import QR, LegacySVD
 from ingot.functions.reduce import ValuesIndices as ValuesIndices
 from ingot.functions.statistics import Histogram
+from ingot.functions.systems import SLogDet
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.random import Generator as Generator
@@ -46,7 +47,7 @@ from ingot.capture import FrozenError as FrozenError
 from ingot.functions.legacy import HalfTensor as HalfTensor
 from ingot.functions.legacy import IntTensor as IntTensor
 from ingot.capture import LeakedTensorError as LeakedTensorError
-from ingot.functions.factor import LinAlgError as LinAlgError
+from ingot.functions.matrices import LinAlgError as LinAlgError
 from ingot.functions.legacy import LongTensor as LongTensor
 from ingot.serialization import SerializationError as SerializationError
 from ingot.functions.legacy import ShortTensor as ShortTensor

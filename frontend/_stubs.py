@@ -26,9 +26,10 @@ import numpy as np
 from ingot._tensor import Tensor as Tensor
 from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
-from ingot.functions.factor import QR, LegacySVD, SLogDet
+from ingot.functions.factor import QR, LegacySVD
 from ingot.functions.reduce import ValuesIndices as ValuesIndices
 from ingot.functions.statistics import Histogram
+from ingot.functions.systems import SLogDet
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.random import Generator as Generator
@@ -36,7 +37,7 @@ from ingot.random import Generator as Generator
 Operand = Tensor | Number
 Dims = _int | Sequence[_int] | None
 '''
-SOURCES = ("ingot.functions", "ingot.indexing", "ingot.printing", "ingot.random")  # what is attached to Tensor comes from these
+SOURCES = ("ingot.functions", "ingot.printing", "ingot.random")  # what is attached to Tensor comes from these
 DUNDERS = ("__eq__", "__ne__")
 
 
@@ -93,8 +94,6 @@ def methods_source() -> str:
                 lines += ["    @property", f"    def {name}(self) -> {'Any' if name == 'layout' else 'Tensor'}: ..."]
         elif inspect.isfunction(value) and (value.__module__ or "").startswith(SOURCES):
             lines.append("    " + function(name, value, method=True))
-        elif inspect.isfunction(value) and value.__name__ == name and value.__code__.co_name == "_convert":
-            lines.append(f"    def {name}(self, memory_format: Any = ...) -> Tensor: ...")
     return "\n".join(lines) + "\n"
 
 

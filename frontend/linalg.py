@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 
 from ingot._tensor import Tensor
 from ingot.functions import matmul as _products
-from ingot.functions.common import Number, ShapeError, cast, check_tensor, dim_list, dtypes, one_dim
-from ingot.functions.factor import LinAlgError, det, eigh, eigvalsh, inv, pinv, slogdet, solve, solve_triangular, svdvals
+from ingot.functions.common import Number, ShapeError, check_tensor, dtypes
 from ingot.functions.factor import cholesky_factor as cholesky
-from ingot.functions.factor import matrices as _matrices
+from ingot.functions.factor import eigh, eigvalsh, pinv, svdvals
 from ingot.functions.factor import qr_factor as qr
 from ingot.functions.factor import svd_factor as svd
 from ingot.functions.factor import tolerance as _tolerance
-from ingot.functions.matmul import matmul, matrix_power
-from ingot.functions.norm import vector_norm
+from ingot.functions.matmul import matmul
+from ingot.functions.matrices import LinAlgError
+from ingot.functions.matrices import matrices as _matrices
+from ingot.functions.norm import matrix_norm, vector_norm
 from ingot.functions.shape import diagonal as _diagonal
+from ingot.functions.systems import det, inv, matrix_power, slogdet, solve, solve_triangular
 
 __all__ = [
     "LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm",
@@ -43,38 +45,6 @@ def norm(
     if ord is not None and dim is None and A.ndim > 2:
         raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D.")
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
-
-
-def matrix_norm(
-    A: Tensor, ord: Number | str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: dtypes.DType | None = None
-) -> Tensor:
-    """The norm of the matrices in two dims: "fro"; 1, -1, inf, -inf (sums of columns and rows); 2, -2, "nuc" (singular values).
-
-    RuntimeError for an `ord` that does not exist.
-    """
-    check_tensor("linalg.matrix_norm", A, "A")
-    if A.ndim < 2 or len(dim) != 2:
-        raise ShapeError(
-            f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions, and dim two, got {A.ndim}D and {tuple(dim)}"
-        )
-    x = A if dtype is None else cast(A, dtype)
-    if ord == "fro":
-        return vector_norm(x, 2, tuple(dim), keepdim)
-    if ord in (2, -2, "nuc"):
-        first, second = (one_dim(d, x.ndim) for d in dim)
-        s = svdvals(x.movedim((first, second), (-2, -1)))
-        found = s.sum(-1) if ord == "nuc" or (ord == 2 and not s.shape[-1]) else s.amax(-1) if ord == 2 else s.amin(-1)
-        return found.unsqueeze(min(first, second)).unsqueeze(max(first, second)) if keepdim else found
-    if ord not in (1, -1, float("inf"), -float("inf")):
-        raise RuntimeError(f"linalg.matrix_norm: Order {ord!r} not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
-    rows, columns = (one_dim(d, x.ndim) for d in dim)
-    over, rest = (rows, columns) if abs(ord) == 1 else (columns, rows)  # type: ignore[arg-type]
-    sums = x.abs().sum(over, keepdim=True)
-    if ord > 0 and not sums.shape[rest]:  # type: ignore[operator]
-        found = sums.sum(rest, keepdim=True)  # over nothing: zero
-    else:
-        found = sums.amax(rest, keepdim=True) if ord > 0 else sums.amin(rest, keepdim=True)  # type: ignore[operator]
-    return found if keepdim else found.reshape(tuple(d for i, d in enumerate(found.shape) if i not in dim_list(tuple(dim), x.ndim)))
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor import get_default_dtype
 from ingot.ir import dtypes
 
 __all__ = ["set_printoptions", "get_printoptions"]
@@ -152,8 +153,6 @@ def array_text(values: np.ndarray, indent: int) -> str:
 
 def tensor_text(x: Any) -> str:
     """`tensor([...])` with its dtype, device, grad_fn or requires_grad where they are not the default. Reads the values."""
-    from ingot._tensor import get_default_dtype
-
     prefix = "tensor("
     suffixes = []
     if str(x.device) != "cpu":

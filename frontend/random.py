@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ingot._streams import below, gauss, integers, op, permutation, race, search, transform, uniform_numbers, unit_numbers
+from ingot._streams import below, gauss, integers, permutation, race, search, transform, uniform_numbers, unit_numbers
 from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.devices import as_device
-from ingot._tensor.recording import convert, from_array, inplace, scalar
+from ingot._tensor.recording import broadcast, cast, from_array, inplace, scalar
+from ingot.functions.common import apply, shape_arg
 from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, broadcast_shapes, numel
 from ingot.runtime.random import Generator, default_generator
@@ -80,8 +81,6 @@ def _words(n: int, d: DType) -> int:
 
 
 def _shape(size: Sequence[Any]) -> tuple[int, ...]:
-    from ingot.functions.common import shape_arg
-
     shape = shape_arg(size)
     for n in shape:
         if n < 0:
@@ -138,7 +137,7 @@ def randn(
 def _normal(shape: Shape, mean: Any, std: Any, d: DType, generator: Generator | None) -> Tensor:
     wide = f64 if d is f64 else f32
     m, s = [x if isinstance(x, Tensor) else scalar(x, wide) for x in (mean, std)]
-    return gauss(*_stream(generator, _words(2 * numel(shape), d)), convert(m, wide), convert(s, wide), tuple(shape), d)
+    return gauss(*_stream(generator, _words(2 * numel(shape), d)), cast(m, wide), cast(s, wide), tuple(shape), d)
 
 
 def randint(
@@ -296,7 +295,7 @@ def multinomial(
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         if not replacement and ((v > 0).sum(-1) < num_samples).any():
             raise RuntimeError("invalid multinomial distribution (with replacement=False, not enough non-negative category to sample)")
-    weights = convert(input.detach(), f64)
+    weights = cast(input.detach(), f64)
     rows = numel(tuple(input.shape[:-1]))
     words = 2 * rows * (num_samples if replacement else k)
     return _finish((search if replacement else race)(*_stream(generator, words), weights, num_samples), out, False)
@@ -330,7 +329,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with 1 with probability `p` (a number or a tensor), else 0."""
     if isinstance(p, Tensor):
-        prob = convert(p.detach(), p.dtype, tuple(self.shape))
+        prob = broadcast(p.detach(), tuple(self.shape))
     else:
         _check_p(p)
         prob = scalar(p, f32)
@@ -384,7 +383,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     d = _float("log_normal_", self.dtype)
     wide = f64 if d is f64 else f32
-    return _fill(self, convert(op("exp", _normal(tuple(self.shape), mean, std, wide, generator)), d))
+    return _fill(self, cast(apply("exp", _normal(tuple(self.shape), mean, std, wide, generator)), d))
 
 
 _METHODS = (uniform_, normal_, bernoulli_, random_, exponential_, cauchy_, geometric_, log_normal_, bernoulli, multinomial)

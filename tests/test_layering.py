@@ -44,19 +44,6 @@ COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the excepti
 
 # the imports that close a circle; without them there is none
 CIRCLES = {
-    ("ingot._tensor.state", "ingot._tensor.recording"),
-    ("ingot._tensor.state", "ingot.functions"),
-    ("ingot._tensor.state", "ingot.functions.creation"),
-    ("ingot._tensor.gradients", "ingot.autograd"),
-    ("ingot._tensor.gradients", "ingot.autograd.engine"),
-    ("ingot._tensor.gradients", "ingot._tensor.recording"),
-    ("ingot._tensor.metadata", "ingot._tensor.state"),
-    ("ingot.autograd.functional", "ingot.functions"),
-    ("ingot.functions.index", "ingot.functions.search"),
-    ("ingot.functions.index", "ingot.indexing"),
-    ("ingot.functions.matmul", "ingot.functions.factor"),
-    ("ingot.functions.methods", "ingot.indexing"),
-    ("ingot.functions.norm", "ingot.linalg"),
     ("ingot.ir.graph", "ingot.ir.text"),
     ("ingot.ir.lower.fuse", "ingot.ir.lower.contraction"),
     ("ingot.ir.op", "ingot.ir.builder"),

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ingot._tensor.metadata import get_default_dtype
-from ingot._tensor.recording import record
+from ingot._tensor.recording import record, stop_gradient
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
@@ -58,6 +58,10 @@ class CompositeTrace(Recorder):
         a = t._array if t._storage is None else t._storage.base
         if a.source is not self:
             raise RuntimeError(f"composite {self.name}: a tensor that is not an argument is read; pass it as an argument")
+
+    def detach(self, t: Tensor) -> Tensor:
+        """`t` without its history: its values go through an integer type, for the derivative comes from the graph."""
+        return stop_gradient(t)
 
     def input(self, a: Array) -> int | None:
         raise RuntimeError(f"composite {self.name}: a value that is not an argument is read; pass it as an argument")

@@ -138,22 +138,11 @@ class Differentiable:
     def grad(self) -> None:
         self.grad = None
 
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
-        """Add the gradients of this tensor to the `.grad` of the leaves (or of `inputs` only).
-
-        `gradient` may be left out for a tensor of one element. RuntimeError if nothing here requires gradients.
-        """
-        from ingot.autograd.engine import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs)
-
     def detach(self) -> Tensor:
         """The same memory without its history."""
         rec = here.recorder
         if rec.tracing and not rec.capturing:
-            from ingot._tensor.recording import stop_gradient
-
-            return stop_gradient(self)  # type: ignore[arg-type]
+            return rec.detach(self)
         return self._alias((DETACH,), (self._now(), None))
 
     def detach_(self) -> Tensor:

@@ -10,7 +10,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.types import numel
 from ingot.runtime import array as arrays
 from ingot.runtime.array import Array
-from ingot.runtime.storage import Layout, LeafStep, Step, Storage, layout
+from ingot.runtime.storage import Layout, Step, Storage, layout
 from ingot.runtime.tape import Version
 
 if TYPE_CHECKING:
@@ -179,17 +179,6 @@ class Described:
     @property
     def _version(self) -> int:
         return 0 if self._version_cell is None else self._version_cell.n
-
-    @property
-    def _base(self) -> Tensor | None:
-        s = self._storage
-        if s is None or not any(not isinstance(p, LeafStep) for p in self._steps):
-            return None
-        from ingot._tensor.state import wrap
-
-        out = wrap((s.base, s.edge))
-        out._storage, out._generation, out._version_cell = s, s.generation, s.version
-        return out
 
     def is_set_to(self, tensor: Tensor) -> bool:
         """Whether both show the same memory in the same way."""

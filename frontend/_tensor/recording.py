@@ -1,4 +1,4 @@
-"""Recording on Tensors: `record`, and what functions need beside it (scalars, views, in-place writes, conversion)."""
+"""Recording on Tensors: `record`, and what functions need beside it (numbers, views, writes in place, casts)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor.metadata import get_default_dtype
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
-from ingot.ir.dtypes import DType, Half, bool_, by_numpy, f32, i16, i32, i64, promote
+from ingot.ir.dtypes import DType, Half, by_numpy, f32, i16, i32, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS, Op
 from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
@@ -23,7 +22,7 @@ from ingot.runtime.storage import LeafStep, Movement
 from ingot.runtime.tape import Leaf, Version, attach, overwritten, signature
 
 __all__ = [
-    "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "convert", "promote_operands",
+    "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "cast", "broadcast",
     "stop_gradient",
 ]  # fmt: skip
 
@@ -113,7 +112,7 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     A number that a compiled function was called with is converted. RuntimeError where an integer dtype cannot hold it.
     """
     if isinstance(value, Tensor):
-        return convert(value, dtype)
+        return cast(value, dtype)
     if here.recorder.tracing:
         made = constant(number(value, dtype), dtype)
         made._weak = True
@@ -161,16 +160,19 @@ def stop_gradient(t: Tensor) -> Tensor:
     return record(OPS["bitcast"], (bits,), (t.dtype,))
 
 
-def convert(t: Tensor, dtype: DType, shape: Shape | None = None) -> Tensor:
-    """`t` in `dtype`, and broadcast to `shape`. ShapeError where it does not fit."""
-    if t._array.type.dtype is not dtype:
-        t = record(OPS["cast"], (t,), (dtype,))
-    if shape is not None and t._array.type.shape != shape:
-        try:
-            t = record(OPS["broadcast"], (t,), (shape,))
-        except ShapeError:
-            raise ShapeError(f"output with shape {list(shape)} doesn't match the broadcast shape of {list(t.shape)}") from None
-    return t
+def cast(t: Tensor, dtype: DType) -> Tensor:
+    """`t` in `dtype`: itself where it has that already."""
+    return t if t._array.type.dtype is dtype else record(OPS["cast"], (t,), (dtype,))
+
+
+def broadcast(t: Tensor, shape: Shape) -> Tensor:
+    """`t` broadcast to `shape`: itself where it has that already. ShapeError where it does not fit."""
+    if t._array.type.shape == shape:
+        return t
+    try:
+        return record(OPS["broadcast"], (t,), (shape,))
+    except ShapeError:
+        raise ShapeError(f"output with shape {list(shape)} doesn't match the broadcast shape of {list(t.shape)}") from None
 
 
 def make_view(t: Tensor, *movements: tuple[str, tuple]) -> Tensor:
@@ -245,37 +247,3 @@ def _check_leaf(target: Tensor) -> None:
             break
     if found:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-
-
-def _category(x: Any) -> tuple[int, DType]:
-    """torch's priority (2 a tensor with dims, 1 a rank-0 tensor, 0 a Python number) and the dtype it brings."""
-    if isinstance(x, Tensor):
-        if x._weak:
-            d = x._array.type.dtype
-            return 0, get_default_dtype() if d.kind == "f" else d
-        return (2 if x._array.type.shape else 1), x._array.type.dtype
-    if isinstance(x, bool):
-        return 0, bool_
-    if isinstance(x, int):
-        return 0, i64
-    if isinstance(x, float):
-        return 0, get_default_dtype()
-    raise TypeError(f"expected a Tensor or a number, got {type(x).__name__}")
-
-
-_KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
-
-
-def promote_operands(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Two operands (at least one a Tensor) in their common dtype, as torch promotes; Python numbers become scalars."""
-    (pa, da), (pb, db) = _category(a), _category(b)
-    if pa == pb:
-        d = promote(da, db)
-    else:
-        high, low = (da, db) if pa > pb else (db, da)
-        d = high if _KIND[high.kind] >= _KIND[low.kind] else low
-    return _as(a, d), _as(b, d)
-
-
-def _as(x: Any, d: DType) -> Tensor:
-    return convert(x, d) if isinstance(x, Tensor) else scalar(x, d)

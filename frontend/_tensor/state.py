@@ -1,4 +1,4 @@
-"""Tensor: the core that everything else builds on. Functions and operators are attached by `ingot.functions`."""
+"""Tensor: its value, the memory it shares with views, and reading it. What records operations is attached by `ingot.functions`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor.devices import CPU, as_device, device
+from ingot._tensor.devices import CPU
 from ingot._tensor.gradients import Differentiable
-from ingot._tensor.metadata import Described, Size, get_default_dtype
+from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
 from ingot.ir import dtypes
-from ingot.ir.dtypes import DType
 from ingot.ir.types import numel, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import tape
@@ -58,22 +57,7 @@ class Tensor(Described, Differentiable, TensorMethods):
     _generation: float
     _version_cell: Version | None
     _slot: GradSlot | None
-
-    def __init__(self, *data: Any):
-        """Of the default dtype: of the given sizes (zeros), or of the numbers in a sequence or array; of a tensor, another handle."""
-        from ingot.functions.creation import tensor, zeros
-
-        self._slot, self._weak = None, False
-        if len(data) == 1 and isinstance(data[0], Tensor):
-            made = data[0].detach()
-        elif len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray)) and not isinstance(data[0], Size):
-            made = tensor(data[0], dtype=get_default_dtype())
-        elif len(data) == 1 and not isinstance(data[0], (int, np.integer, Size)) or data and isinstance(data[0], bool):
-            raise TypeError(f"Tensor(): data must be a sequence or sizes, but got {type(data[0]).__name__}; ingot.tensor() takes a number")
-        else:
-            made = zeros(*data) if data else zeros(0)
-        self._array, self._edge, self._storage = made._array, None, made._storage
-        self._steps, self._generation, self._version_cell = made._steps, made._generation, made._version_cell
+    _weak: bool
 
     # ---- the value behind it
 
@@ -118,6 +102,15 @@ class Tensor(Described, Differentiable, TensorMethods):
         out._steps = self._steps + steps
         out._generation = s.generation
         out._version_cell = s.version
+        return out
+
+    @property
+    def _base(self) -> Tensor | None:
+        s = self._storage
+        if s is None or not any(not isinstance(p, LeafStep) for p in self._steps):
+            return None
+        out = wrap((s.base, s.edge))
+        out._storage, out._generation, out._version_cell = s, s.generation, s.version
         return out
 
     def _set(self, value: Pair) -> None:
@@ -216,11 +209,6 @@ class Tensor(Described, Differentiable, TensorMethods):
             raise TypeError("iteration over a 0-d tensor")
         return iter([self[i] for i in range(len(self))])  # type: ignore[index]
 
-    def __format__(self, spec: str) -> str:
-        if self.ndim == 0 and spec:
-            return format(self.item(), spec)
-        return object.__format__(self, spec) if spec else str(self)
-
     # ---- copies
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
@@ -229,71 +217,6 @@ class Tensor(Described, Differentiable, TensorMethods):
         if edge is not None:
             edge = (tape.Identity("CloneBackward0", edge, value.type), 0) if here.recorder.grad_enabled else None
         return wrap((value, edge))
-
-    def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
-        """Overwrite this tensor with `src`, broadcast to its shape and converted to its dtype."""
-        from ingot._tensor.recording import convert, inplace
-
-        if not isinstance(src, Tensor):
-            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-        return inplace(self, convert(src, self.dtype, self._array.type.shape), "CopyBackwards")
-
-    def _assign(self, value: Tensor) -> Tensor:
-        """Overwrite this tensor with `value`, which has its shape and dtype."""
-        from ingot._tensor.recording import inplace
-
-        return inplace(self, value)
-
-    def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """This tensor with another dtype or device: `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`.
-
-        Itself where nothing changes, unless `copy=True`.
-        """
-        from ingot._tensor.recording import convert
-
-        dtype, copy = kwargs.pop("dtype", None), kwargs.pop("copy", False)
-        kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
-        where = kwargs.pop("device", None)
-        other = kwargs.pop("other", None)
-        if kwargs:
-            raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
-        for a in (*args, other):
-            if isinstance(a, DType):
-                dtype = a
-            elif isinstance(a, Tensor):
-                dtype, where = a.dtype, a.device
-            elif isinstance(a, (str, device)):
-                where = a
-            elif a is not None and not isinstance(a, bool):
-                raise TypeError(f"to() received an invalid argument of type {type(a).__name__}")
-        bools = [a for a in args if isinstance(a, bool)]
-        copy = copy or (len(bools) > 1 and bools[1])
-        as_device(where)
-        if dtype is None or dtype is self.dtype:
-            return self.clone() if copy else self
-        return convert(self, dtype)
-
-    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
-        """The tensor with another dtype; without one, the type's name."""
-        if dtype is None:
-            names = {"f32": "Float", "f64": "Double", "f16": "Half", "bf16": "BFloat16", "i64": "Long", "i32": "Int", "i16": "Short",
-                     "i8": "Char", "u8": "Byte", "bool": "Bool"}  # fmt: skip
-            return f"ingot.{names.get(self.dtype.name, self.dtype.torch_name)}Tensor"
-        if not isinstance(dtype, DType):
-            raise TypeError(f"type(): expected an ingot dtype, got {dtype!r}")
-        return self.to(dtype)
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """This tensor in the dtype of `other`."""
-        return self.to(other.dtype)
-
-    def cpu(self, memory_format: Any = None) -> Tensor:
-        """This tensor on the CPU: itself."""
-        return self
-
-    def cuda(self, device: Any = None, non_blocking: bool = False) -> Tensor:
-        """RuntimeError: there is no CUDA device."""
-        return self.to("cuda" if device is None else device)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
@@ -329,21 +252,6 @@ def _rebuild(cls: Any, value: np.ndarray, dtype: str, requires_grad: bool) -> Te
     return out.requires_grad_() if requires_grad else out
 
 
-_CONVERSIONS = (
-    ("half", dtypes.f16), ("bfloat16", dtypes.bf16), ("float", dtypes.f32), ("double", dtypes.f64), ("char", dtypes.i8),
-    ("short", dtypes.i16), ("int", dtypes.i32), ("long", dtypes.i64), ("byte", dtypes.u8), ("bool", dtypes.bool_),
-)  # fmt: skip
-
-for _name, _dtype in _CONVERSIONS:
-
-    def _convert(self: Tensor, memory_format: Any = None, _dtype: DType = _dtype) -> Tensor:
-        return self.to(_dtype)
-
-    _convert.__name__, _convert.__qualname__ = _name, f"Tensor.{_name}"
-    _convert.__doc__ = f"This tensor as {_dtype.torch_name}."
-    setattr(Tensor, _name, _convert)
-
-
 _new = Tensor.__new__
 
 
@@ -363,37 +271,6 @@ def pair(t: Tensor) -> Pair:
     return t._now(), t._edge
 
 
-def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
-    """Add `grad` to a slot: in place, so that aliases of `.grad` see it, unless the sum itself must be differentiable."""
-    from ingot._tensor.recording import inplace
-
-    rec = here.recorder
-    held = rec.read_grad(slot) if rec.tracing else slot.grad
-    if held is None:
-        new = wrap(grad if create_graph else (grad[0], None))
-        if rec.tracing:
-            rec.write_grad(slot, new)
-        else:
-            slot.grad = new
-    else:
-        from ingot.ir.op import OPS
-
-        total = tape.emit(OPS["add"], (held._pair(), grad), ())[0]
-        if create_graph:
-            new = wrap(total)
-            if rec.tracing:
-                rec.write_grad(slot, new)
-            else:
-                slot.grad = new
-        else:
-            inplace(held, wrap((total[0], None)))
-    if slot.post_hooks and slot.owner is not None:
-        owner = slot.owner()
-        for hook in list(slot.post_hooks.values()) if owner is not None else ():
-            hook(owner)
-
-
 tape.frontend.wrap = wrap
 tape.frontend.unwrap = pair
-tape.frontend.accumulate = _accumulate
 tape.frontend.cpu = CPU

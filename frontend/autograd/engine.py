@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.recording import inplace
+from ingot.ir.op import OPS
 from ingot.runtime import tape
 from ingot.runtime.recorder import here
-from ingot.runtime.tape import Edge, Leaf, Pair
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair
 
 __all__ = ["backward", "grad"]
 
@@ -72,10 +74,39 @@ def backward(
         for t, edge, g in zip(leaves, edges, found):
             if g is not None:
                 slot = edge[0].slot if isinstance(edge[0], Leaf) else t._grad_slot()
-                tape.frontend.accumulate(slot, g, create_graph)
+                _accumulate(slot, g, create_graph)
     rec = here.recorder
     if rec.backward_depth == 0 and not rec.tracing:
         rec.flush()
+
+
+def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
+    """Add `grad` to a slot: in place, so that aliases of `.grad` see it, unless the sum itself must be differentiable."""
+    rec = here.recorder
+    held = rec.read_grad(slot) if rec.tracing else slot.grad
+    if held is None:
+        new = wrap(grad if create_graph else (grad[0], None))
+        if rec.tracing:
+            rec.write_grad(slot, new)
+        else:
+            slot.grad = new
+    else:
+        total = tape.emit(OPS["add"], (held._pair(), grad), ())[0]
+        if create_graph:
+            new = wrap(total)
+            if rec.tracing:
+                rec.write_grad(slot, new)
+            else:
+                slot.grad = new
+        else:
+            inplace(held, wrap((total[0], None)))
+    if slot.post_hooks and slot.owner is not None:
+        owner = slot.owner()
+        for hook in list(slot.post_hooks.values()) if owner is not None else ():
+            hook(owner)
+
+
+tape.frontend.accumulate = _accumulate
 
 
 def _targets(tensors: tuple) -> list[Edge]:

@@ -21,7 +21,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.recording import cast
 from ingot.grad_mode import no_grad, set_grad_enabled
+from ingot.ir.op import OPS
+from ingot.ir.types import ShapeError, broadcast_shapes
 from ingot.runtime import tape
 from ingot.runtime.recorder import here, user_location
 from ingot.runtime.tape import RELEASED, Node, Pair, Version, check_versions
@@ -124,10 +127,6 @@ class _FunctionNode(Node):
 
 def _fit(g: Tensor, edge: Any, what: str) -> Pair:
     """A gradient in the type that the edge expects: summed over what broadcasting added, cast where the dtype differs."""
-    from ingot._tensor.recording import convert
-    from ingot.ir.op import OPS
-    from ingot.ir.types import ShapeError, broadcast_shapes
-
     t = edge[0].out_types[edge[1]]
     if g._array.type.shape != t.shape:
         try:
@@ -140,7 +139,7 @@ def _fit(g: Tensor, edge: Any, what: str) -> Pair:
         axes = tuple(range(extra)) + tuple(i + extra for i, d in enumerate(t.shape) if d == 1 and g.shape[i + extra] != 1)
         p = tape.emit(OPS["reduce_sum"], (g._pair(),), (axes,))[0]
         g = wrap(tape.emit(OPS["reshape"], (p,), (t.shape,))[0])
-    return convert(g, t.dtype)._owned()
+    return cast(g, t.dtype)._owned()
 
 
 class Function:

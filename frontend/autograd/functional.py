@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.recording import record
 from ingot.autograd.engine import grad
 from ingot.grad_mode import enable_grad
+from ingot.ir.op import OPS
+from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime import tape
 
 __all__ = ["vjp", "jvp", "jacobian", "hessian", "hvp", "vhp"]
@@ -102,30 +105,29 @@ def jacobian(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    from ingot.functions.join import stack
-    from ingot.functions.shape import reshape
-
     with enable_grad():
         ins, many_in = _prepare(inputs, create_graph)
         outs, many_out = _call(func, ins)
         table = []
         for o in outs:
             rows: list[list[Tensor]] = [[] for _ in ins]
-            flat: Any = reshape(o, (-1,))
+            flat = o.reshape(-1)
             for k in range(o.numel()):
                 for column, g in zip(rows, _grads((flat[k],), ins, (None,), create_graph) if o.requires_grad else map(_zeros, ins)):
                     column.append(g)
-            blocks = [
-                reshape(stack(r), tuple(o.shape) + tuple(i.shape)) if r else wrap(tape.zeros(_product(o, i))) for r, i in zip(rows, ins)
-            ]
+            blocks = [_stacked(r, _product(o, i)) for r, i in zip(rows, ins)]
             table.append(_shape_like(tuple(_final(b, create_graph) for b in blocks), many_in))
     return _shape_like(tuple(table), many_out)
 
 
-def _product(o: Tensor, i: Tensor) -> Any:
-    from ingot.ir.types import tensor_type
-
+def _product(o: Tensor, i: Tensor) -> TensorType:
     return tensor_type(i.dtype, tuple(o.shape) + tuple(i.shape))
+
+
+def _stacked(rows: list[Tensor], t: TensorType) -> Tensor:
+    if not rows:
+        return wrap(tape.zeros(t))
+    return record(OPS["concatenate"], [r.reshape(-1) for r in rows], (0,)).reshape(t.shape)
 
 
 def hessian(

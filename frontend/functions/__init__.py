@@ -6,7 +6,6 @@ Every module lists in `__all__` what it gives to `ingot`.
 from __future__ import annotations
 
 import ingot._tensor
-import ingot._tensor.recording
 import ingot.functions.arrange
 import ingot.functions.binary
 import ingot.functions.bits
@@ -27,8 +26,10 @@ import ingot.functions.select
 import ingot.functions.shape
 import ingot.functions.sort
 import ingot.functions.statistics
+import ingot.functions.systems
 import ingot.functions.typeinfo
 import ingot.functions.unary
-from ingot.functions.methods import install
+from ingot.functions import methods, operators
 
-install(ingot._tensor.Tensor)
+methods.install(ingot._tensor.Tensor)
+operators.install(ingot._tensor.Tensor)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array
+from ingot.functions.binary import pow
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -21,6 +22,8 @@ from ingot.functions.common import (
     shape_arg,
     static_int,
 )
+from ingot.functions.index import index_select
+from ingot.functions.join import stack
 from ingot.functions.shape import diagonal_steps, reshape, transpose, two_dims
 
 __all__ = [
@@ -78,7 +81,6 @@ def repeat_interleave(
     if isinstance(repeats, Tensor) and repeats.numel() != 1:
         if repeats.ndim != 1 or repeats.shape[0] != x.shape[axis]:
             raise ShapeError("repeats must have the same size as input along dim")
-        from ingot.functions.index import index_select
 
         return index_select(x, axis, _positions(repeats))
     count = int(repeats.item()) if isinstance(repeats, Tensor) else static_int(repeats, "repeats")
@@ -406,8 +408,6 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     check_tensor("vander", x, "x")
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor")
-    from ingot.functions.binary import pow
-    from ingot.functions.join import stack
 
     n = x.shape[0] if N is None else N
     powers = [pow(x, i) for i in range(n)]

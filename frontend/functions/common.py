@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor import Tensor, get_default_dtype
-from ingot._tensor.recording import inplace, record, scalar
+from ingot._tensor import Tensor, get_default_dtype, wrap
+from ingot._tensor.recording import cast, inplace, record, scalar
 from ingot._tensor.recording import stop_gradient as frozen
 from ingot.ir import dtypes
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
@@ -19,9 +19,9 @@ from ingot.ir.types import ShapeError, broadcast_shapes
 from ingot.printing import array_text
 
 __all__ = [
-    "Number", "OPS", "ShapeError", "Tensor", "apply", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
-    "default_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "example", "float_dtype", "frozen", "is_number", "number_tensor",
-    "one_dim", "operands", "python_number", "record", "refuse", "same_shape", "scalar", "shape_arg", "static_int", "store", "upcast",
+    "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
+    "default_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "frozen", "is_number", "number_tensor", "one_dim",
+    "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "shape_arg", "static_int", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -74,10 +74,6 @@ def apply(name: str, *tensors: Tensor, attrs: tuple = ()) -> Any:
     return record(OPS[name], tensors, attrs)
 
 
-def cast(x: Tensor, dtype: DType) -> Tensor:
-    return x if x.dtype is dtype else record(OPS["cast"], (x,), (dtype,))
-
-
 def float_dtype(dtype: DType) -> DType:
     """`dtype` where it is floating, else the default dtype: what functions such as exp compute in."""
     return dtype if dtype.kind == "f" else default_dtype()
@@ -86,6 +82,12 @@ def float_dtype(dtype: DType) -> DType:
 def upcast(x: Tensor) -> Tensor:
     """Half values as float32, for compositions that must round only once."""
     return cast(x, dtypes.f32) if x.dtype in dtypes.Half else x
+
+
+def safe_root(x: Tensor) -> Tensor:
+    """sqrt with gradient 0 at 0."""
+    zero = x == 0
+    return apply("select", zero, scalar(0, x.dtype), apply("sqrt", apply("select", zero, scalar(1, x.dtype), x)))
 
 
 def _number_dtype(x: Any) -> DType:
@@ -225,6 +227,11 @@ def store(target: Tensor, value: Tensor) -> Tensor:
         )
     same_shape(target, value.shape)
     return inplace(target, cast(value, target.dtype))
+
+
+def before(x: Tensor) -> Tensor:
+    """The value of `x` under a handle of its own: what an in-place operation reads may be saved, and is not the tensor it writes to."""
+    return wrap(x._owned())
 
 
 def emit_out(result: Any, out: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor.composites import composite
+from ingot.functions.binary import logaddexp
 from ingot.functions.common import (
     Number,
     ShapeError,
@@ -21,6 +22,7 @@ from ingot.functions.common import (
     static_int,
     upcast,
 )
+from ingot.functions.join import cat
 from ingot.functions.reduce import ValuesIndices
 
 __all__ = [
@@ -97,7 +99,6 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
 
 @composite
 def _logcumsumexp(x: Tensor, axis: int) -> Tensor:
-    from ingot.functions.binary import logaddexp
 
     if not x.ndim:
         return apply("reshape", x, attrs=((),))
@@ -130,7 +131,6 @@ def diff(
     axis = one_dim(dim, input.ndim)
     x = input
     if n and (prepend is not None or append is not None):
-        from ingot.functions.join import cat
 
         x = cat([t for t in (prepend, input, append) if t is not None], axis)
     return emit_out(_diff(x, min(n, x.shape[axis]), axis), out)

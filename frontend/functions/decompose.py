@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from ingot._tensor import Tensor
 from ingot._tensor.composites import CompositeTrace, composite
-from ingot.functions.common import apply, cast, dtypes, record, scalar
+from ingot.functions.common import apply, cast, dtypes, record, safe_root, scalar
 from ingot.functions.matmul import matmul
-from ingot.functions.norm import safe_root
 from ingot.functions.reduce import reduced
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ingot._tensor.composites import composite
+from ingot._tensor.recording import from_array
 from ingot.functions.common import (
     Number,
     ShapeError,
@@ -22,11 +25,10 @@ from ingot.functions.common import (
     one_dim,
     refuse,
     scalar,
-    store,
 )
 
 __all__ = [
-    "gather", "index_add", "index_copy", "index_fill", "index_put", "index_put_", "index_reduce", "index_select", "masked_fill",
+    "gather", "index_add", "index_copy", "index_fill", "index_reduce", "index_select", "masked_fill",
     "masked_scatter", "masked_select", "put", "scatter", "scatter_add", "scatter_reduce", "take", "take_along_dim",
 ]  # fmt: skip
 
@@ -455,14 +457,17 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     >>> ingot.masked_select(ingot.tensor([1, 2, 3]), ingot.tensor([True, False, True]))
     tensor([1, 3])
     """
-    from ingot.functions.search import flat_nonzero
-
     check_tensor("masked_select", input)
     if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
     x = apply("broadcast", input, attrs=(shape,))
-    return emit_out(_take(x, flat_nonzero(apply("broadcast", mask, attrs=(shape,)))), out)
+    return emit_out(_take(x, _positions(apply("broadcast", mask, attrs=(shape,)))), out)
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """The positions of True in the flattened mask, int64."""
+    return from_array(np.flatnonzero(mask._value()).astype(np.int64))
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -494,28 +499,3 @@ def _masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     place = apply("select", flat, place, scalar(0, dtypes.i64))  # out of range where the source is too short: an error at run time
     taken = apply("index_get", apply("reshape", source, attrs=((source.numel(),),)), place, attrs=((0,),))
     return apply("select", mask, apply("reshape", taken, attrs=(tuple(x.shape),)), x)
-
-
-def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
-    """A copy of `input` with input[indices] = values, or += in index order if `accumulate`. `values` broadcasts.
-
-    >>> ingot.index_put(ingot.zeros(3), (ingot.tensor([0, 0]),), ingot.ones(2), accumulate=True)
-    tensor([2., 0., 0.])
-    """
-    from ingot.indexing import put_at
-
-    check_tensor("index_put", input)
-    check_tensor("index_put", values, "values", 3)
-    if input.dtype is not values.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {dtype_name(input.dtype)} for the destination and "
-            f"{dtype_name(values.dtype)} for the source."
-        )
-    return put_at(input, list(indices), values, "add" if accumulate else "set")
-
-
-def index_put_(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
-    """`index_put`, in place."""
-    return store(input, index_put(input, indices, values, accumulate))
-
-

@@ -18,8 +18,10 @@ from ingot.functions.common import (
     dtypes,
     emit_out,
     one_dim,
+    scalar,
     static_int,
 )
+from ingot.functions.creation import tensor
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cat", "chunk", "column_stack",
@@ -160,7 +162,6 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 @composite
 def _block_diag(items: list[Tensor]) -> Tensor:
-    from ingot.functions.common import scalar
 
     width, left, rows = sum(t.shape[1] for t in items), 0, []
     for t in items:
@@ -378,7 +379,6 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     """
     import itertools
 
-    from ingot.functions.creation import tensor
 
     check_tensor("combinations", input)
     if input.ndim != 1:

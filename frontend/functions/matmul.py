@@ -14,18 +14,16 @@ from ingot.functions.common import (
     broadcast_shapes,
     check_tensor,
     dtype_name,
-    dtypes,
     emit_out,
     one_dim,
     operands,
     refuse,
     scalar,
-    static_int,
 )
 
 __all__ = [
     "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot", "ger", "inner", "kron", "matmul",
-    "matrix_power", "mm", "mv", "outer", "tensordot", "trace", "vdot",
+    "mm", "mv", "outer", "tensordot", "trace", "vdot",
 ]  # fmt: skip
 
 
@@ -242,32 +240,6 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     for m in matrices[1:]:
         result = mm(result, m)
     return result
-
-
-def matrix_power(input: Tensor, n: int) -> Tensor:
-    """The `n`-th power of square matrices (..., m, m); a negative `n` inverts. RuntimeError for other shapes."""
-    check_tensor("matrix_power", input)
-    n = static_int(n, "n")
-    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
-        raise ShapeError(f"linalg.matrix_power: the input must be batches of square matrices, but they are {_shape(input)}")
-    if n < 0:
-        from ingot.functions.factor import inv
-
-        return matrix_power(inv(input), -n)
-    if n == 0:
-        from ingot.functions.creation import eye
-
-        one = apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
-        return apply("select", scalar(True, dtypes.bool_), one, input)  # its gradient is zero, not absent
-    result, square = None, input
-    while True:
-        if n & 1:
-            result = square if result is None else matmul(result, square)
-        n >>= 1
-        if not n:
-            assert result is not None
-            return result
-        square = matmul(square, square)
 
 
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out: Tensor | None = None) -> Tensor:

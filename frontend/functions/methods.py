@@ -1,7 +1,7 @@
-"""Tensor's methods, operators and properties: the functions of this package under their names, and in-place twins.
+"""Tensor's methods and properties: the functions of this package under their names, and in-place twins.
 
 A method `name` is the function `name` with the tensor as first argument; `name_` writes the function's result into the
-tensor. What differs (shapes given as separate arguments, reflected operators) is spelled out here.
+tensor. What differs (shapes given as separate arguments) is spelled out here.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ingot import indexing, printing
-from ingot._tensor import wrap
-from ingot._tensor.recording import from_array, promote_operands
+from ingot import printing
+from ingot.autograd import engine
 from ingot.functions import (
     arrange,
     binary,
     bits,
     constants,
+    conversion,
     creation,
     cumulative,
     factor,
     gamma,
     index,
+    indexing,
     integers,
     join,
     matmul,
@@ -35,10 +34,24 @@ from ingot.functions import (
     shape,
     sort,
     statistics,
+    systems,
     typeinfo,
     unary,
 )
-from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, dtypes, is_number, number_tensor, scalar, store
+from ingot.functions.common import (
+    ShapeError,
+    Tensor,
+    apply,
+    before,
+    broadcast_shapes,
+    cast,
+    dtypes,
+    is_number,
+    number_tensor,
+    scalar,
+    store,
+)
+from ingot.functions.operators import named
 
 __all__: list[str] = []
 
@@ -54,11 +67,13 @@ METHODS: dict[Any, str] = {
     integers: "gcd lcm",
     gamma: "i0 mvlgamma",
     norm: "renorm",
-    factor: "cholesky det inverse logdet pinverse qr slogdet svd",
+    factor: "cholesky pinverse qr svd",
+    systems: "det inverse logdet matrix_power slogdet",
     cumulative: "cummax cummin cumprod cumsum diff logcumsumexp",
-    matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul matrix_power mm mv outer trace vdot",
-    index: "gather index_add index_copy index_fill index_put index_put_ index_reduce index_select masked_fill masked_scatter "
+    matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot",
+    index: "gather index_add index_copy index_fill index_reduce index_select masked_fill masked_scatter "
     "masked_select put scatter scatter_add scatter_reduce take take_along_dim",
+    indexing: "index_put index_put_",
     search: "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     join: "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
     shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
@@ -83,11 +98,6 @@ INPLACE: dict[Any, str] = {
     index: "index_add index_copy index_fill index_reduce masked_fill masked_scatter put scatter scatter_add scatter_reduce",
     arrange: "tril triu",
 }
-
-
-def before(x: Tensor) -> Tensor:
-    """The value of `x` under a handle of its own: what an in-place operation reads may be saved, and is not the tensor it writes to."""
-    return wrap(x._owned())
 
 
 def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -257,81 +267,12 @@ def _fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor
     return store(self, apply("select", here, scalar(fill_value, self.dtype), self))
 
 
-def _contains(self: Tensor, element: Any) -> bool:
-    """Whether any element equals `element`. Reads the values."""
-    if isinstance(element, Tensor) or is_number(element):
-        return bool((self == element).any())
-    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}.")
+def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+    """Add the gradients of this tensor to the `.grad` of the leaves (or of `inputs` only).
 
-
-# --- operators --------------------------------------------------------------------------------------------------------
-
-
-def _operand(self: Tensor, other: Any) -> Any:
-    """The other side of an operator, as the function takes it; None for what is neither a Tensor, a number nor a NumPy array."""
-    if isinstance(other, (Tensor, int, float)) or is_number(other):
-        return other
-    if isinstance(other, np.ndarray):
-        return from_array(other.astype(np.result_type(self.dtype.numpy, other.dtype)))
-    return None
-
-
-def _operator(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
-    """self <op> other: NotImplemented for what is no Tensor, number or NumPy array, so that Python tries the other side."""
-
-    def method(self: Tensor, other: Any) -> Any:
-        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
-        return NotImplemented if y is None else function(self, y)
-
-    return _named(method, name, f"`ingot.{function.__name__}`.")
-
-
-def _reflected(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
-    def method(self: Tensor, other: Any) -> Any:
-        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
-        return NotImplemented if y is None else function(y, self)
-
-    return _named(method, name, f"`ingot.{function.__name__}`, the other way round.")
-
-
-def _assigned(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
-    def method(self: Tensor, other: Any) -> Any:
-        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
-        return NotImplemented if y is None else store(self, function(before(self), y))
-
-    return _named(method, name, f"`ingot.{function.__name__}`, in place.")
-
-
-def _named(method: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = doc
-    return method
-
-
-def _matmul(self: Tensor, other: Any) -> Any:
-    """`ingot.matmul`."""
-    if isinstance(other, np.ndarray):
-        return matmul.matmul(*promote_operands(self, _operand(self, other)))
-    return matmul.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-
-
-def _equal(self: Tensor, other: Any) -> Any:
-    """Elementwise; False for what is neither a Tensor, a number nor a NumPy array."""
-    y = _operand(self, other)
-    return NotImplemented if y is None else binary.eq(self, y)  # type: ignore[attr-defined]
-
-
-def _unequal(self: Tensor, other: Any) -> Any:
-    """Elementwise; True for what is neither a Tensor, a number nor a NumPy array."""
-    y = _operand(self, other)
-    return NotImplemented if y is None else binary.ne(self, y)  # type: ignore[attr-defined]
-
-
-def _rmatmul(self: Tensor, other: Any) -> Any:
-    """`ingot.matmul`, the other way round."""
-    if isinstance(other, np.ndarray):
-        return matmul.matmul(*promote_operands(_operand(self, other), self))
-    return matmul.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+    `gradient` may be left out for a tensor of one element. RuntimeError if nothing here requires gradients.
+    """
+    engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
 def _conj(self: Tensor) -> Tensor:
@@ -341,12 +282,6 @@ def _conj(self: Tensor) -> Tensor:
 
 def _imag(self: Tensor) -> Tensor:
     raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-
-
-OPERATORS = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
-    "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift",
-}  # fmt: skip
 
 
 def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
@@ -360,34 +295,25 @@ def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
     return property(get, doc=doc)
 
 
+# methods spelled out above
+SPECIAL: dict[str, Callable[..., Any]] = dict(
+    where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
+    transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
+    view_as=_view_as, sum_to_size=_sum_to_size, split=_split, norm=_norm, dist=_dist, polygamma=_polygamma,
+    polygamma_=_polygamma_, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_, backward=_backward,
+)  # fmt: skip
+
+
 def install(cls: Any) -> None:
-    """Give `cls` (Tensor) its methods, operators and properties."""
+    """Give `cls` (Tensor) its methods and properties."""
     for module, names in METHODS.items():
         for name in names.split():
             setattr(cls, name, getattr(module, name))
     for module, names in INPLACE.items():
         for name in names.split():
             setattr(cls, f"{name}_", in_place(name, getattr(module, name)))
-    special: dict[str, Callable[..., Any]] = dict(
-        where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
-        transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
-        view_as=_view_as, sum_to_size=_sum_to_size, split=_split, norm=_norm, dist=_dist, polygamma=_polygamma,
-        polygamma_=_polygamma_, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_,
-    )  # fmt: skip
-    for name, method in special.items():
-        setattr(cls, name, _named(method, name, method.__doc__ or ""))
-    for op, name in OPERATORS.items():
-        function = getattr(binary, name)
-        setattr(cls, f"__{op}__", _operator(function, f"__{op}__"))
-        setattr(cls, f"__r{op}__", _reflected(function, f"__r{op}__"))
-        setattr(cls, f"__i{op}__", _assigned(function, f"__i{op}__"))
-    for name in ("lt", "le", "gt", "ge"):
-        setattr(cls, f"__{name}__", _operator(getattr(binary, name), f"__{name}__"))
-    cls.__eq__, cls.__ne__ = _equal, _unequal
-    cls.__hash__ = object.__hash__
-    cls.__matmul__, cls.__rmatmul__ = _matmul, _rmatmul
-    cls.__neg__, cls.__pos__, cls.__abs__, cls.__invert__ = unary.neg, unary.positive, unary.abs, unary.bitwise_not  # type: ignore[attr-defined]
-    cls.__getitem__, cls.__setitem__, cls.__contains__ = indexing.getitem, indexing.setitem, _contains
+    for name, method in {**SPECIAL, **conversion.METHODS}.items():
+        setattr(cls, name, named(method, name, method.__doc__ or ""))
     cls.__repr__ = cls.__str__ = printing.tensor_text
     cls.__format__ = printing.tensor_format
     cls.T = _flipped("T", None, "All dims in reverse order. A view.")

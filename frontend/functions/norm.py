@@ -20,9 +20,12 @@ from ingot.functions.common import (
     emit_out,
     one_dim,
     operands,
+    safe_root,
     scalar,
     upcast,
 )
+from ingot.functions.creation import tensor
+from ingot.functions.factor import svdvals
 from ingot.functions.reduce import reduced
 
 __all__ = ["cdist", "dist", "frobenius_norm", "norm", "pdist", "renorm"]
@@ -44,8 +47,6 @@ def norm(
     check_tensor("norm", input)
     if isinstance(p, str):
         if p == "nuc":
-            from ingot.linalg import matrix_norm
-
             x = input if dtype is None else cast(input, dtype)
             return emit_out(matrix_norm(x, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim), out)  # type: ignore[arg-type]
         if p != "fro":
@@ -100,10 +101,36 @@ def _vector_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool, dtyp
     return cast(apply("select", none, scalar(0 if p > 0 else math.inf, y.dtype), root), dtype)
 
 
-def safe_root(x: Tensor) -> Tensor:
-    """sqrt with gradient 0 at 0."""
-    zero = x == 0
-    return apply("select", zero, scalar(0, x.dtype), apply("sqrt", apply("select", zero, scalar(1, x.dtype), x)))
+def matrix_norm(
+    A: Tensor, ord: Number | str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: dtypes.DType | None = None
+) -> Tensor:
+    """The norm of the matrices in two dims: "fro"; 1, -1, inf, -inf (sums of columns and rows); 2, -2, "nuc" (singular values).
+
+    RuntimeError for an `ord` that does not exist.
+    """
+    check_tensor("linalg.matrix_norm", A, "A")
+    if A.ndim < 2 or len(dim) != 2:
+        raise ShapeError(
+            f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions, and dim two, got {A.ndim}D and {tuple(dim)}"
+        )
+    x = A if dtype is None else cast(A, dtype)
+    if ord == "fro":
+        return vector_norm(x, 2, tuple(dim), keepdim)
+    if ord in (2, -2, "nuc"):
+        first, second = (one_dim(d, x.ndim) for d in dim)
+        s = svdvals(x.movedim((first, second), (-2, -1)))
+        found = s.sum(-1) if ord == "nuc" or (ord == 2 and not s.shape[-1]) else s.amax(-1) if ord == 2 else s.amin(-1)
+        return found.unsqueeze(min(first, second)).unsqueeze(max(first, second)) if keepdim else found
+    if ord not in (1, -1, float("inf"), -float("inf")):
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord!r} not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
+    rows, columns = (one_dim(d, x.ndim) for d in dim)
+    over, rest = (rows, columns) if abs(ord) == 1 else (columns, rows)  # type: ignore[arg-type]
+    sums = x.abs().sum(over, keepdim=True)
+    if ord > 0 and not sums.shape[rest]:  # type: ignore[operator]
+        found = sums.sum(rest, keepdim=True)  # over nothing: zero
+    else:
+        found = sums.amax(rest, keepdim=True) if ord > 0 else sums.amin(rest, keepdim=True)  # type: ignore[operator]
+    return found if keepdim else found.reshape(tuple(d for i, d in enumerate(found.shape) if i not in dim_list(tuple(dim), x.ndim)))
 
 
 def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:
@@ -163,8 +190,6 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     if not pairs:
         return input.reshape(-1)[:0]
-    from ingot.functions.creation import tensor
-
     left, right = (input.index_select(0, tensor(list(side), dtype=dtypes.i64)) for side in zip(*pairs))
     return vector_norm(left - right, p, 1)
 

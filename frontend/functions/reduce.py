@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ingot._tensor.composites import composite
+from ingot.functions import binary
+from ingot.functions.binary import truth
 from ingot.functions.common import (
     Number,
     Tensor,
@@ -252,7 +254,6 @@ def std_mean(
 
 
 def _truth(name: str, op: str, input: Any, dim: Any, keepdim: bool, out: Any) -> Tensor:
-    from ingot.functions.binary import truth
 
     check_tensor(name, input)
     result = reduced(op, truth(input), dim_list(dim, input.ndim, all_if_empty=False), bool(keepdim))
@@ -279,7 +280,6 @@ def all(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor |
 
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements along `dim` are not zero. int64."""
-    from ingot.functions.binary import truth
 
     check_tensor("count_nonzero", input)
     return _sum(truth(input), dim_list(dim, input.ndim), False, dtypes.i64)
@@ -394,8 +394,6 @@ def _max_or_min(name: str, input: Any, dim: Any, keepdim: bool, out: Any) -> Any
     if dim is None:
         return emit_out(_extreme(name, f"reduce_{name}", input, None, False), out)
     if isinstance(dim, Tensor) or (is_number(dim) and isinstance(dim, float)):
-        from ingot.functions import binary
-
         return getattr(binary, f"{name}imum")(input, dim, out=out)
     axis = one_dim(dim, input.ndim)
     _nonempty(name, input, (axis,) if input.ndim else (), False)

@@ -23,6 +23,8 @@ from ingot.functions.common import (
     refuse,
     scalar,
 )
+from ingot.functions.index import gather
+from ingot.functions.join import cat
 
 __all__ = [
     "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "nonzero_static", "searchsorted", "unique",
@@ -49,11 +51,6 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
 def argwhere(input: Tensor) -> Tensor:
     """`nonzero` as one tensor of shape (n, rank)."""
     return nonzero(input)
-
-
-def flat_nonzero(mask: Tensor) -> Tensor:
-    """The positions of True in the flattened mask, int64."""
-    return from_array(np.flatnonzero(_values(mask)).astype(np.int64))
 
 
 def _values(x: Tensor) -> np.ndarray:
@@ -147,8 +144,6 @@ def searchsorted(
     right = right or side == "right"
     sequence = sorted_sequence
     if sorter is not None:
-        from ingot.functions.index import gather
-
         sequence = gather(sequence, -1, sorter)
     if not isinstance(input, Tensor):
         if sequence.ndim != 1:
@@ -306,8 +301,6 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     tensor([[ 1],
             [-1]])
     """
-    from ingot.functions.join import cat
-
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
     found = nonzero(input)[:size]

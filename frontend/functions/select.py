@@ -12,6 +12,7 @@ from ingot.functions.common import (
     cast,
     check_tensor,
     common_dtype,
+    dtype_name,
     dtypes,
     emit_out,
     is_number,
@@ -20,6 +21,7 @@ from ingot.functions.common import (
     scalar,
     upcast,
 )
+from ingot.functions.search import nonzero
 
 __all__ = [
     "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip", "equal", "isclose", "lerp", "where",
@@ -39,13 +41,10 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
     """
     check_tensor("where", condition, "condition")
     if input is None and other is None:
-        from ingot.functions.search import nonzero
 
         return nonzero(condition, as_tuple=True)
     if condition.dtype is not dtypes.bool_:
         if condition.dtype is not dtypes.u8:
-            from ingot.functions.common import dtype_name
-
             raise RuntimeError(
                 f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype_name(condition.dtype)}"
             )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ingot._tensor import Size
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array, make_view, reshaped_view
 from ingot.functions.common import (
@@ -21,6 +22,7 @@ from ingot.functions.common import (
     static_int,
 )
 from ingot.functions.join import pick, piece
+from ingot.ir import types
 from ingot.runtime.storage import Diagonal, Movement
 
 __all__ = [
@@ -285,10 +287,7 @@ def broadcast_shapes(*shapes: Sequence[int] | int) -> Any:
     >>> ingot.broadcast_shapes((2, 1), (3,))
     ingot.Size([2, 3])
     """
-    from ingot._tensor import Size
-    from ingot.ir.types import broadcast_shapes as common
-
-    return Size(common(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    return Size(types.broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
 
 
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:

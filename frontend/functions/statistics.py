@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, one_dim, scalar
+from ingot.functions.creation import linspace
 from ingot.functions.reduce import ValuesIndices, kept_shape
+from ingot.functions.search import searchsorted
 from ingot.functions.sort import _sort
 
 __all__ = ["corrcoef", "cov", "histogram", "mode"]
@@ -138,8 +140,6 @@ def histogram(
         >>> ingot.histogram(ingot.tensor([1.0, 2.0, 1.0]), bins=4, range=(0.0, 3.0)).hist
         tensor([0., 2., 1., 0.])
     """
-    from ingot.functions.creation import linspace
-    from ingot.functions.search import searchsorted
 
     check_tensor("histogram", input)
     if input.dtype.kind != "f":

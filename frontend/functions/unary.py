@@ -24,6 +24,7 @@ from ingot.functions.common import (
     static_int,
     upcast,
 )
+from ingot.functions.typeinfo import finfo
 
 __all__ = [
     "bitwise_not", "deg2rad", "erfinv", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "logical_not", "logit",
@@ -353,7 +354,6 @@ def nan_to_num(
     check_tensor("nan_to_num", input)
     if input.dtype.kind != "f":
         return emit_out(_copy(input), out)
-    from ingot.functions.typeinfo import finfo
 
     limits = finfo(input.dtype)
     values = (0.0 if nan is None else nan, limits.max if posinf is None else posinf, limits.min if neginf is None else neginf)

@@ -8,6 +8,7 @@ from typing import Any
 from ingot._tensor.composites import composite
 from ingot._tensor.devices import as_device
 from ingot.functions.common import Tensor, apply, cast, default_dtype, dtypes, scalar, static_int
+from ingot.functions.gamma import bessel
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
 
@@ -30,7 +31,6 @@ def _make(n: int, period: int, kind: str, terms: tuple[float, ...], dtype: dtype
         return apply("broadcast", scalar(1, dtype), attrs=((n,),))
     place = apply("iota", attrs=(dtypes.f64, (n,), 0)) * (1.0 / period)
     if kind == "kaiser":
-        from ingot.functions.gamma import bessel
 
         side = 1.0 - (place * 2.0 - 1.0) * (place * 2.0 - 1.0)
         root = apply("sqrt", apply("maximum", side, scalar(0, dtypes.f64))) * terms[0]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ingot
-from ingot._tensor import Tensor, wrap
+from ingot._tensor import Tensor, recording, wrap
 from ingot._tensor.composites import composite
 
 _HALF = ("float16", "bfloat16")
@@ -58,7 +58,7 @@ def apply(fn: Callable[..., Tensor], input: Tensor, inplace: bool, *args: Any) -
     """
     if not inplace:
         return fn(input, *args)
-    return input._assign(fn(wrap(input._pair()), *args))
+    return recording.inplace(input, fn(wrap(input._pair()), *args))
 
 
 # ---- rectifiers

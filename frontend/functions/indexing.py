@@ -1,4 +1,4 @@
-"""x[...] and x[...] = v.
+"""x[...], x[...] = v and `index_put`.
 
 An index is taken apart in two steps, as in torch: ints, slices, None and Ellipsis make a *view* (a slice and a reshape);
 tensors, lists and masks then index that view. Masks become int64 indices, which reads their values.
@@ -11,23 +11,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ingot._tensor.recording import convert, from_array, inplace, make_view
+from ingot._tensor.recording import broadcast, from_array, inplace, make_view
 from ingot.functions.common import (
     ShapeError,
     Tensor,
     apply,
     broadcast_shapes,
     cast,
+    check_tensor,
     dtype_name,
     dtypes,
     is_number,
     number_tensor,
     record,
     scalar,
+    store,
 )
+from ingot.functions.creation import tensor, to_array
+from ingot.functions.index import of_bools
+from ingot.functions.join import pick
 from ingot.ir.op import OPS
 
-__all__ = ["getitem", "setitem", "put_at"]
+__all__ = ["index_put", "index_put_"]
 
 
 class Plan(NamedTuple):
@@ -61,8 +66,6 @@ def _as_index(item: Any, extent: int | None) -> Tensor:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         return item
     if isinstance(item, (list, tuple, range)):
-        from ingot.functions.creation import to_array
-
         array = to_array(list(item))
         if not array.size and array.dtype.kind == "f":
             array = array.astype(np.int64)
@@ -225,8 +228,6 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     IndexError out of range.
     """
     if type(key) is int and x._array.type.shape:  # the commonest index, without a plan
-        from ingot.functions.join import pick
-
         n = x._array.type.shape[0]
         if not -n <= key < n:
             raise IndexError(f"index {key} is out of bounds for dimension 0 with size {n}")
@@ -247,8 +248,6 @@ def _as_value(value: Any, dtype: dtypes.DType) -> Tensor:
     if is_number(value):
         return number_tensor(value, dtype)
     if isinstance(value, (list, tuple, np.ndarray, range)):
-        from ingot.functions.creation import tensor
-
         return tensor(value, dtype=dtype)
     raise TypeError(f"can't assign a {type(value).__name__} to a {dtype.torch_name} tensor")
 
@@ -259,7 +258,7 @@ def _fit(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:
     if extra > 0 and all(d == 1 for d in value.shape[:extra]):
         value = apply("reshape", value, attrs=(tuple(value.shape[extra:]),))
     try:
-        return convert(value, value.dtype, shape)
+        return broadcast(value, shape)
     except ShapeError:
         raise ShapeError(
             f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to {what} of shape {list(shape)}"
@@ -303,17 +302,33 @@ def _put(x: Tensor, indices: list[tuple[int, Tensor]], value: Tensor, mode: str)
     at = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
     shape = (*rest[:at], *common, *rest[at:])
     if x.dtype.kind == "b" and mode != "set":
-        from ingot.functions.index import of_bools
-
         value = _fit(value, shape, "the indexing result")
         return of_bools(lambda a, b, m: record(OPS["index_put"], (a, b, *tensors), (axes, m)), x, value, mode)
     return record(OPS["index_put"], (x, _fit(value, shape, "the indexing result"), *tensors), (axes, mode))
 
 
-def put_at(x: Tensor, indices: Sequence[Tensor | None], value: Tensor, mode: str) -> Tensor:
-    """`x` with `value` put at `indices`, one for each of the first dims (None for a whole dim; a mask covers several)."""
-    p = plan(x, tuple(slice(None) if i is None else i for i in indices))
+def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy of `input` with input[indices] = values, or += in index order if `accumulate`. `values` broadcasts.
+
+    >>> ingot.index_put(ingot.zeros(3), (ingot.tensor([0, 0]),), ingot.ones(2), accumulate=True)
+    tensor([2., 0., 0.])
+    """
+    check_tensor("index_put", input)
+    check_tensor("index_put", values, "values", 3)
+    if input.dtype is not values.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {dtype_name(input.dtype)} for the destination and "
+            f"{dtype_name(values.dtype)} for the source."
+        )
+    p = plan(input, tuple(slice(None) if i is None else i for i in indices))
     found = _spread(p)
     if not found:
         raise RuntimeError("index_put: at least one index must be given")
-    return _put(x, found, value, mode)
+    return _put(input, found, values, "add" if accumulate else "set")
+
+
+def index_put_(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
+    """`index_put`, in place."""
+    return store(input, index_put(input, indices, values, accumulate))
+
+

@@ -1,0 +1,107 @@
+"""Tensor's constructor, and its methods that give it another dtype or device, or overwrite it with another tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ingot._tensor import Size, Tensor, get_default_dtype
+from ingot._tensor.devices import as_device, device
+from ingot._tensor.recording import broadcast, cast, inplace
+from ingot.functions.common import dtype_name
+from ingot.functions.creation import tensor, zeros
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType
+
+__all__: list[str] = []
+
+
+def _init(self: Tensor, *data: Any) -> None:
+    """Of the default dtype: of the given sizes (zeros), or of the numbers in a sequence or array; of a tensor, another handle."""
+    self._slot, self._weak = None, False
+    if len(data) == 1 and isinstance(data[0], Tensor):
+        made = data[0].detach()
+    elif len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray)) and not isinstance(data[0], Size):
+        made = tensor(data[0], dtype=get_default_dtype())
+    elif len(data) == 1 and not isinstance(data[0], (int, np.integer, Size)) or data and isinstance(data[0], bool):
+        raise TypeError(f"Tensor(): data must be a sequence or sizes, but got {type(data[0]).__name__}; ingot.tensor() takes a number")
+    else:
+        made = zeros(*data) if data else zeros(0)
+    self._array, self._edge, self._storage = made._array, None, made._storage
+    self._steps, self._generation, self._version_cell = made._steps, made._generation, made._version_cell
+
+
+def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Overwrite this tensor with `src`, broadcast to its shape and converted to its dtype."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    return inplace(self, broadcast(cast(src, self.dtype), self._array.type.shape), "CopyBackwards")
+
+
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """This tensor with another dtype or device: `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`.
+
+    Itself where nothing changes, unless `copy=True`.
+    """
+    dtype, copy = kwargs.pop("dtype", None), kwargs.pop("copy", False)
+    kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
+    where = kwargs.pop("device", None)
+    other = kwargs.pop("other", None)
+    if kwargs:
+        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    for a in (*args, other):
+        if isinstance(a, DType):
+            dtype = a
+        elif isinstance(a, Tensor):
+            dtype, where = a.dtype, a.device
+        elif isinstance(a, (str, device)):
+            where = a
+        elif a is not None and not isinstance(a, bool):
+            raise TypeError(f"to() received an invalid argument of type {type(a).__name__}")
+    bools = [a for a in args if isinstance(a, bool)]
+    copy = copy or (len(bools) > 1 and bools[1])
+    as_device(where)
+    if dtype is None or dtype is self.dtype:
+        return self.clone() if copy else self
+    return cast(self, dtype)
+
+
+def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The tensor with another dtype; without one, the type's name."""
+    if dtype is None:
+        return f"ingot.{dtype_name(self.dtype)}Tensor"
+    if not isinstance(dtype, DType):
+        raise TypeError(f"type(): expected an ingot dtype, got {dtype!r}")
+    return self.to(dtype)
+
+
+def _type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor in the dtype of `other`."""
+    return self.to(other.dtype)
+
+
+def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor on the CPU: itself."""
+    return self
+
+
+def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """RuntimeError: there is no CUDA device."""
+    return self.to("cuda" if device is None else device)
+
+
+def _as(dtype: DType) -> Callable[..., Tensor]:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return self.to(dtype)
+
+    method.__doc__ = f"This tensor as {dtype.torch_name}."
+    return method
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "__init__": _init, "copy_": _copy_, "to": _to, "type": _type, "type_as": _type_as, "cpu": _cpu, "cuda": _cuda,
+    "half": _as(dtypes.f16), "bfloat16": _as(dtypes.bf16), "float": _as(dtypes.f32), "double": _as(dtypes.f64), "char": _as(dtypes.i8),
+    "short": _as(dtypes.i16), "int": _as(dtypes.i32), "long": _as(dtypes.i64), "byte": _as(dtypes.u8), "bool": _as(dtypes.bool_),
+}  # fmt: skip

@@ -1,0 +1,51 @@
+"""What the functions of matrices share: their error, checks, batches as one dim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ingot.functions.common import ShapeError, Tensor, check_tensor, dtype_name, dtypes
+from ingot.grad_mode import no_grad
+from ingot.runtime.recorder import here
+
+__all__ = ["LinAlgError"]
+
+
+class LinAlgError(RuntimeError):
+    """A matrix that the operation is not defined for: singular, or not positive definite."""
+
+
+def matrices(name: str, a: Any, square: bool = False, argument: str = "A") -> Tensor:
+    """`a`, if it is a batch of float32 or float64 matrices. RuntimeError in torch's words otherwise."""
+    check_tensor(name, a, argument)
+    if a.ndim < 2:
+        raise ShapeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
+    if square and a.shape[-1] != a.shape[-2]:
+        raise ShapeError(f"{name}: {argument} must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices")
+    if a.dtype not in (dtypes.f32, dtypes.f64):
+        if a.dtype in dtypes.Half:
+            raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype_name(a.dtype)}")
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtype_name(a.dtype)}")
+    return a
+
+
+def flat(a: Tensor) -> Tensor:
+    """(b, m, n)."""
+    n = 1
+    for d in a.shape[:-2]:
+        n *= d
+    return a.reshape((n, *a.shape[-2:]))
+
+
+def require(good: Callable[[], Tensor], message: str) -> None:
+    """LinAlgError unless `good()` holds everywhere; not looked at while something is traced."""
+    if not here.recorder.tracing:
+        with no_grad():
+            if not bool(good().all()):
+                raise LinAlgError(message)
+
+
+def mT(x: Tensor) -> Tensor:
+    """The matrices transposed."""
+    return x.transpose(-2, -1)

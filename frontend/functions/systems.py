@@ -1,0 +1,214 @@
+"""Linear systems, inverses, determinants and powers of matrices, with their derivatives. `ingot.linalg` gives them torch's names.
+
+Checks that need values (a singular matrix) are made outside of compiled functions; inside, such a matrix gives infinities or NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import ingot
+from ingot.autograd.function import Function
+from ingot.functions import decompose
+from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
+from ingot.functions.creation import eye
+from ingot.functions.matmul import matmul
+from ingot.functions.matrices import flat, matrices, mT, require
+
+__all__ = ["det", "inverse", "logdet", "matrix_power", "slogdet"]
+
+
+class SLogDet(NamedTuple):
+    """What `slogdet` returns."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+# -- triangular systems ------------------------------------------------------------------------------------------------
+
+
+class Triangular(Function):
+    """X with A X = B for batches (b, n, n) and (b, n, m), A triangular."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, upper: bool, unit: bool) -> Tensor:
+        x = decompose.triangular(a, b, upper, unit)
+        ctx.save_for_backward(a, x)
+        ctx.upper, ctx.unit = upper, unit
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        a, x = ctx.saved_tensors
+        back = Triangular.apply(mT(a), grad, not ctx.upper, ctx.unit)
+        by_a = -(back @ mT(x))
+        low = 1 if ctx.unit else 0
+        return (by_a.triu(low) if ctx.upper else by_a.tril(-low)), back, None, None
+
+
+def solve_triangular(
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Tensor | None = None
+) -> Tensor:
+    """X with A X = B (or, not `left`, X A = B), A triangular: only its triangle is read. Batches broadcast.
+
+    >>> ingot.linalg.solve_triangular(ingot.eye(2), ingot.ones(2, 1), upper=True)
+    tensor([[1.],
+            [1.]])
+    """
+    a, b = matrices("linalg.solve_triangular", A, True), matrices("linalg.solve_triangular", B, argument="B")
+    if not left:
+        return emit_out(mT(solve_triangular(mT(a), mT(b), upper=not upper, unitriangular=unitriangular)), out)
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"linalg.solve_triangular: Incompatible shapes of A and B for AX = B ({list(a.shape)} and {list(b.shape)})")
+    lead = broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
+    a, b = a.expand(*lead, *a.shape[-2:]), b.expand(*lead, *b.shape[-2:])
+    return emit_out(Triangular.apply(flat(a), flat(b), bool(upper), bool(unitriangular)).reshape(tuple(b.shape)), out)
+
+
+# -- general systems ---------------------------------------------------------------------------------------------------
+
+
+def _factored_solve(f: Tensor, perm: Tensor, b: Tensor) -> Tensor:
+    rows = b.gather(1, perm.unsqueeze(-1).expand(*b.shape))
+    return decompose.triangular(f, decompose.triangular(f, rows, False, True), True, False)
+
+
+class _Solve(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        f, perm, _ = decompose.lu(a)
+        require(lambda: f.diagonal(0, -2, -1) != 0, "linalg.solve: The solver failed because the input matrix is singular.")
+        x = _factored_solve(f, perm, b)
+        ctx.save_for_backward(a, x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        a, x = ctx.saved_tensors
+        back = _Solve.apply(mT(a), grad)
+        return -(back @ mT(x)), back
+
+
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
+    """X with A X = B (or, not `left`, X A = B) for square A; B a matrix, or a vector. Batches broadcast.
+
+    LinAlgError where A is singular.
+
+        >>> ingot.linalg.solve(ingot.eye(2) * 2, ingot.ones(2))
+        tensor([0.5000, 0.5000])
+    """
+    a = matrices("linalg.solve", A, True)
+    check_tensor("linalg.solve", B, "B", 2)
+    if B.dtype is not a.dtype:
+        raise RuntimeError(f"linalg.solve: Expected A and B to have the same dtype, but found A of type {a.dtype} and B of type {B.dtype}")
+    vector = B.ndim == 1 or (B.ndim == a.ndim - 1 and tuple(B.shape) == tuple(a.shape[:-1]))
+    b = B.unsqueeze(-1) if vector else matrices("linalg.solve", B, argument="B")
+    if not left:
+        if vector:
+            raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
+        return emit_out(mT(solve(mT(a), mT(b))), out)
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(a.shape)} and {list(B.shape)})")
+    lead = broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
+    a, b = a.expand(*lead, *a.shape[-2:]), b.expand(*lead, *b.shape[-2:])
+    x = _Solve.apply(flat(a), flat(b)).reshape(tuple(b.shape))
+    return emit_out(x.squeeze(-1) if vector else x, out)
+
+
+class _Inverse(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        f, perm, _ = decompose.lu(a)
+        singular = "linalg.inv: The diagonal element is zero, the inversion could not be completed because the input matrix is singular."
+        require(lambda: f.diagonal(0, -2, -1) != 0, singular)
+        x = _factored_solve(f, perm, ingot.eye(a.shape[-1], dtype=a.dtype).expand(*a.shape))
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return -(mT(x) @ grad @ mT(x))
+
+
+def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of square matrices. LinAlgError where one is singular.
+
+    >>> ingot.linalg.inv(ingot.eye(2) * 2)
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.5000]])
+    """
+    a = matrices("linalg.inv", A, True)
+    return emit_out(_Inverse.apply(flat(a)).reshape(tuple(a.shape)), out)
+
+
+def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`ingot.linalg.inv`."""
+    return inv(input, out=out)
+
+
+def det(input: Tensor) -> Tensor:
+    """The determinant of square matrices.
+
+    >>> ingot.det(ingot.eye(2) * 3)
+    tensor(9.)
+    """
+    a = matrices("linalg.det", input, True)
+    f, _, sign = decompose.lu(flat(a))
+    return (sign * f.diagonal(0, -2, -1).prod(-1)).reshape(tuple(a.shape[:-2]))
+
+
+class _SLogDet(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Any:
+        f, _, sign = decompose.lu(a)
+        d = f.diagonal(0, -2, -1)
+        sign = sign * d.sign().prod(-1)
+        ctx.save_for_backward(a)
+        return sign, d.abs().log().sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, by_sign: Tensor, grad: Tensor) -> Any:  # type: ignore[override]
+        (a,) = ctx.saved_tensors
+        return grad.unsqueeze(-1).unsqueeze(-1) * mT(_Inverse.apply(a))
+
+
+def slogdet(input: Tensor) -> SLogDet:
+    """(sign, logabsdet): the determinant's sign and the logarithm of its magnitude, -infinity where it is zero.
+
+    >>> ingot.slogdet(ingot.eye(2) * 3).logabsdet
+    tensor(2.1972)
+    """
+    a = matrices("linalg.slogdet", input, True)
+    sign, size = _SLogDet.apply(flat(a))
+    return SLogDet(sign.reshape(tuple(a.shape[:-2])), size.reshape(tuple(a.shape[:-2])))
+
+
+def logdet(input: Tensor) -> Tensor:
+    """The logarithm of the determinant; NaN where that is negative."""
+    sign, size = slogdet(matrices("logdet", input, True))
+    return ingot.where(sign < 0, float("nan"), size)
+
+
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    """The `n`-th power of square matrices (..., m, m); a negative `n` inverts. RuntimeError for other shapes."""
+    check_tensor("matrix_power", input)
+    n = static_int(n, "n")
+    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
+        shape = "x".join(map(str, input.shape))
+        raise ShapeError(f"linalg.matrix_power: the input must be batches of square matrices, but they are {shape}")
+    if n < 0:
+        return matrix_power(inv(input), -n)
+    if n == 0:
+        one = apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
+        return apply("select", scalar(True, dtypes.bool_), one, input)  # its gradient is zero, not absent
+    result, square = None, input
+    while True:
+        if n & 1:
+            result = square if result is None else matmul(result, square)
+        n >>= 1
+        if not n:
+            assert result is not None
+            return result
+        square = matmul(square, square)
