@@ -481,7 +481,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if input.dtype is not source.dtype:
         raise RuntimeError(
             "masked_scatter: expected self and source to have same dtypes but got" f"{dtype_name(input.dtype)} and "
-            "{dtype_name(source.dtype)}"
+            f"{dtype_name(source.dtype)}"
         )
     shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
     if not source.numel():

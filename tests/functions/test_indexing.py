@@ -135,3 +135,8 @@ def test_an_index_tensor_out_of_range_fails_when_the_value_is_needed() -> None:
     y = ingot.zeros(3)[ingot.tensor([1, 3])]
     with pytest.raises(IndexError):
         y.tolist()
+
+
+def test_masked_scatter_names_both_dtypes() -> None:
+    with pytest.raises(RuntimeError, match="gotFloat and Double"):  # torch's words
+        ingot.masked_scatter(ingot.zeros(2), ingot.zeros(2) == 0, ingot.zeros(2).double())
