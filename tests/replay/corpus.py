@@ -91,6 +91,7 @@ def _recorded() -> Iterator[dict[str, Graph]]:
     """The graphs that would be compiled inside of the block; the interpreter runs them instead."""
     from ingot.runtime import executor, recorder
 
+    recorder.flush()  # what somebody else has pending would become part of the first graph
     found: dict[str, Graph] = {}
     before, plans = executor.executable, dict(recorder._PLANS)
 
