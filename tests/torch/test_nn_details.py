@@ -83,3 +83,41 @@ def test_adaptive_pooling_to_nothing(sizes: str) -> None:
     _same(f"F.adaptive_max_pool2d(m.ones(3, 7, 2), {sizes})")
     _same(f"F.adaptive_max_pool2d(m.ones(3, 7, 2), {sizes}, return_indices=True)[1]")
     _same(f"F.adaptive_avg_pool2d(m.ones(3, 7, 2), {sizes})")
+
+
+@pytest.mark.parametrize("size", ["(3, 4)", "(7, 9)", "(1, 2)", "(4, 13)"])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "lanczos"])
+def test_antialiased_resizing(mode: str, size: str) -> None:
+    image = "m.sin(m.arange(2.0 * 5 * 6)).reshape(1, 2, 5, 6)"
+    _same(f"F.interpolate({image}, size={size}, mode='{mode}', antialias=True)")
+    _same(f"F.interpolate({image}, size={size}, mode='{mode}', antialias=True, align_corners=True)")
+    _same(f"F.interpolate({image}, scale_factor=(0.4, 1.7), mode='{mode}', antialias=True)")
+    _same(f"F.interpolate({image}[0], size=3, mode='{mode}', antialias=True)")
+    _same(f"F.interpolate({image}, size=3, mode='{mode}')")
+
+
+@pytest.mark.parametrize("corners", [True, False])
+def test_affine_grid(corners: bool) -> None:
+    for size in ("(2, 1, 2, 3)", "(2, 1, 2, 3, 1)", "(2, 1, 0, 3)"):
+        for theta in ("m.arange(12.0).reshape(2, 2, 3)", "m.arange(24.0).reshape(2, 3, 4)", "m.ones(2, 2, 3).long()"):
+            _same(f"F.affine_grid({theta}, {size}, align_corners={corners})")
+
+
+@pytest.mark.parametrize("p", ["m.inf", "-m.inf", "0", "1", "-1", "3"])
+def test_norms_along_a_dim(p: str) -> None:
+    _same(f"F.normalize(m.arange(1.0, 7).reshape(2, 3), p={p})")
+    _same(f"F.pairwise_distance(m.arange(1.0, 7).reshape(2, 3), m.ones(3) * 2.5, p={p})")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "F.group_norm(m.ones(1, 2), 2)",
+        "F.group_norm(m.ones(1, 2, 1), 1)",
+        "F.batch_norm(m.ones(2, 3), m.ones(3), None, training=True)",
+        "F.interpolate(m.ones(1, 1, 3), size=4, recompute_scale_factor=True)",
+        "F.pad(m.ones(2, 3), (1, 1), mode='reflect', value=1)",
+    ],
+)
+def test_what_torch_refuses(expression: str) -> None:
+    _same(expression)

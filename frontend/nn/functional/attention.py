@@ -53,8 +53,15 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """softmax(query @ key.T * scale + mask) @ value over (..., L, E), (..., S, E), (..., S, V) -> (..., L, V).
 
-    attn_mask is boolean (True takes part) or added to the scores; is_causal lets position i see keys up to i. scale
-    defaults to 1 / sqrt(E). With enable_gqa, fewer key and value heads (dim -3) are repeated. ShapeError if shapes differ.
+    attn_mask, which broadcasts to (..., L, S), is boolean (True takes part) or added to the scores; is_causal lets position i
+    see keys up to i. scale defaults to 1 / sqrt(E). dropout_p is applied to the weights, whatever the mode: pass 0 outside of
+    training. With enable_gqa, fewer key and value heads (dim -3) are repeated. ShapeError where shapes do not fit,
+    RuntimeError for a mask beside is_causal. Source: https://arxiv.org/abs/1706.03762.
+
+    >>> q, k, v = ingot.zeros(1, 2, 4), ingot.zeros(1, 2, 4), ingot.tensor([[[1.0], [3.0]]])
+    >>> F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    tensor([[[1.],
+             [2.]]])
     """
     for name, t in (("query", query), ("key", key), ("value", value)):
         if t.ndim < 2:
@@ -117,7 +124,15 @@ def multi_head_attention_forward(
 ) -> tuple[Tensor, Tensor | None]:
     """Multi-head attention over (L, N, E) or (L, E): the output, and the attention weights if they are asked for.
 
-    Boolean masks follow torch: True means "does not take part".
+    What `nn.MultiheadAttention` calls, with all its parameters: `in_proj_weight` (3 * E, E) and `in_proj_bias` (3 * E), or three
+    separate weights. Boolean masks follow torch: True means "does not take part". The weights (N, L, S) are the average of the
+    heads, or (N, heads, L, S). AssertionError for widths that do not fit, ValueError for static_k and static_v.
+
+    >>> x, eye = ingot.eye(3, 4), ingot.eye(4)
+    >>> out, weights = F.multi_head_attention_forward(
+    ...     x, x, x, 4, 2, ingot.cat([eye, eye, eye]), None, None, None, False, 0.0, eye, None)
+    >>> out.shape, weights.shape
+    (ingot.Size([3, 4]), ingot.Size([3, 3]))
     """
     if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
         raise AssertionError(f"query, key and value should all be 2-D (unbatched) or 3-D (batched), but query is {query.ndim}-D")

@@ -91,21 +91,40 @@ def _padding(name: str, padding: Any, kernel: tuple, stride: tuple, dilation: tu
 def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Tensor:
-    """Cross-correlation: input (N, C, L), weight (O, C / groups, K) -> (N, O, L'). padding: int, "same" or "valid"."""
+    """Cross-correlation of (N, C, L) or (C, L) with weight (O, C / groups, K), plus bias (O): (N, O, L').
+
+    L' = (L + 2 * padding - dilation * (K - 1) - 1) // stride + 1; padding may also be "valid" (0) or "same" (L' = L, stride 1).
+    ShapeError where shapes do not fit, RuntimeError for sizes that are not positive.
+
+    >>> F.conv1d(ingot.tensor([[1.0, 2.0, 4.0, 7.0]]), ingot.tensor([[[-1.0, 1.0]]]))
+    tensor([[1., 2., 3.]])
+    """
     return _conv_nd("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Tensor:
-    """Cross-correlation: input (N, C, H, W), weight (O, C / groups, KH, KW) -> (N, O, H', W')."""
+    """Cross-correlation of (N, C, H, W) or (C, H, W) with weight (O, C / groups, KH, KW), plus bias (O): (N, O, H', W').
+
+    stride, padding and dilation are ints or pairs, else as of `conv1d`.
+
+    >>> F.conv2d(ingot.ones(1, 3, 8, 8), ingot.ones(4, 3, 3, 3), padding=1, stride=2).shape
+    ingot.Size([1, 4, 4, 4])
+    """
     return _conv_nd("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Tensor:
-    """Cross-correlation: input (N, C, D, H, W), weight (O, C / groups, KD, KH, KW) -> (N, O, D', H', W')."""
+    """Cross-correlation of (N, C, D, H, W) or (C, D, H, W) with weight (O, C / groups, KD, KH, KW), plus bias (O).
+
+    stride, padding and dilation are ints or triples, else as of `conv1d`.
+
+    >>> F.conv3d(ingot.ones(1, 2, 3, 4, 4), ingot.ones(3, 2, 2, 2, 2)).shape
+    ingot.Size([1, 3, 2, 3, 3])
+    """
     return _conv_nd("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -157,7 +176,14 @@ def conv_transpose1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """The transpose (gradient) of conv1d: input (N, C, L), weight (C, O / groups, K) -> (N, O, L')."""
+    """The gradient of `conv1d` as an operation: (N, C, L) or (C, L), weight (C, O / groups, K), bias (O): (N, O, L').
+
+    L' = (L - 1) * stride - 2 * padding + dilation * (K - 1) + output_padding + 1; output_padding must be less than stride or
+    dilation (RuntimeError). ShapeError where shapes do not fit.
+
+    >>> F.conv_transpose1d(ingot.tensor([[1.0, 2.0]]), ingot.tensor([[[1.0, 10.0]]]), stride=2)
+    tensor([[ 1., 10.,  2., 20.]])
+    """
     return _conv_transpose_nd("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -165,7 +191,13 @@ def conv_transpose2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """The transpose (gradient) of conv2d: input (N, C, H, W), weight (C, O / groups, KH, KW) -> (N, O, H', W')."""
+    """The gradient of `conv2d` as an operation: (N, C, H, W) or (C, H, W), weight (C, O / groups, KH, KW), bias (O).
+
+    Sizes are ints or pairs, else as of `conv_transpose1d`.
+
+    >>> F.conv_transpose2d(ingot.ones(1, 3, 4, 4), ingot.ones(3, 2, 3, 3), stride=2, padding=1, output_padding=1).shape
+    ingot.Size([1, 2, 8, 8])
+    """
     return _conv_transpose_nd("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -173,5 +205,11 @@ def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
     groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
-    """The transpose (gradient) of conv3d: input (N, C, D, H, W), weight (C, O / groups, KD, KH, KW) -> (N, O, D', H', W')."""
+    """The gradient of `conv3d` as an operation: (N, C, D, H, W) or (C, D, H, W), weight (C, O / groups, KD, KH, KW), bias (O).
+
+    Sizes are ints or triples, else as of `conv_transpose1d`.
+
+    >>> F.conv_transpose3d(ingot.ones(1, 2, 2, 2, 2), ingot.ones(2, 3, 2, 2, 2), stride=2).shape
+    ingot.Size([1, 3, 4, 4, 4])
+    """
     return _conv_transpose_nd("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)

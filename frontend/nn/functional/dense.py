@@ -17,7 +17,13 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias: input (..., in), weight (out, in), bias (out) -> (..., out). ShapeError if they differ."""
+    """x @ weight.T + bias: input (..., in), weight (out, in), bias (out) -> (..., out). ShapeError where they do not fit.
+
+    A weight of one dim (in) gives (...).
+
+    >>> F.linear(ingot.tensor([[1.0, 2.0]]), ingot.tensor([[3.0, 4.0], [5.0, 6.0]]), ingot.tensor([0.0, 100.0]))
+    tensor([[ 11., 117.]])
+    """
     if weight.ndim not in (1, 2) or input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
     if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.shape[0] not in (1, weight.shape[0]))):
@@ -32,7 +38,13 @@ def _bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | None) -> Te
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x1 @ weight[k] @ x2 + bias[k] for every output k: weight (out, in1, in2)."""
+    """x1 @ weight[k] @ x2 + bias[k] for every output k: (..., in1), (..., in2), weight (out, in1, in2), bias (out) -> (..., out).
+
+    ShapeError where they do not fit.
+
+    >>> F.bilinear(ingot.tensor([[1.0, 2.0]]), ingot.tensor([[3.0, 4.0]]), ingot.eye(2).reshape(1, 2, 2))
+    tensor([[11.]])
+    """
     if input1.shape[:-1] != input2.shape[:-1]:
         raise ShapeError(f"bilinear: leading dims differ: {list(input1.shape)} and {list(input2.shape)}")
     if weight.ndim != 3 or input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
@@ -64,6 +76,10 @@ def embedding(
 
     The row `padding_idx` gets no gradient; with `scale_grad_by_freq` a row's is divided by how often it is read.
     With `max_norm`, rows read are first scaled down in place to that norm. Gradients are dense, whatever `sparse` says.
+
+    >>> F.embedding(ingot.tensor([2, 0]), ingot.eye(3))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
     """
     if not isinstance(input, Tensor) or input.dtype.kind not in "iu":
         got = repr(input.dtype) if isinstance(input, Tensor) else type(input).__name__
@@ -178,7 +194,15 @@ def embedding_bag(
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 (...) -> int64 (..., num_classes), 1 at the class. Without num_classes the values are looked at."""
+    """int64 classes (...) as int64 (..., num_classes), 1 at the class and 0 elsewhere.
+
+    Without num_classes it is the largest class + 1: the values are read. RuntimeError for other dtypes; a class outside
+    [0, num_classes) is an IndexError.
+
+    >>> F.one_hot(ingot.tensor([2, 0]))
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
     if tensor.dtype is not ingot.int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, not {tensor.dtype!r}")
     if num_classes == -1:
@@ -206,18 +230,31 @@ def _cosine_similarity(x1: Tensor, x2: Tensor, dim: int, eps: float) -> Tensor:
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along dim."""
+    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`, with broadcasting.
+
+    >>> F.cosine_similarity(ingot.tensor([[1.0, 0.0]]), ingot.tensor([[3.0, 4.0], [0.0, 2.0]]))
+    tensor([0.6000, 0.0000])
+    """
     a, b = ingot.broadcast_tensors(x1, x2)
     return _cosine_similarity(a, b, dim, eps)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """|x1 - x2 + eps|_p along the last dim."""
+    """|x1 - x2 + eps|_p along the last dim, with broadcasting; it stays as 1 with `keepdim`.
+
+    >>> F.pairwise_distance(ingot.tensor([[3.0, 4.0]]), ingot.zeros(1, 2))
+    tensor([5.0000])
+    """
     return vector_norm(x1 - x2 + eps, p, -1, keepdim)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
-    """x / max(|x|_p, eps) along dim."""
+    """x / max(|x|_p, eps) along `dim`: the p-norm is 1 but where it was below eps.
+
+    >>> F.normalize(ingot.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
     result = _normalize(input, p, dim, eps)
     return result if out is None else out.copy_(result)
 
@@ -227,6 +264,8 @@ def vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
     """The p-norm along dim; its gradient at 0 is 0."""
     if p == float("inf"):
         return x.abs().amax(dim, keepdim=keepdim)
+    if p == float("-inf"):
+        return x.abs().amin(dim, keepdim=keepdim)
     if p == 1:
         return x.abs().sum(dim, keepdim=keepdim)
     if p == 0:

@@ -50,7 +50,13 @@ def _layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, e
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Zero mean and unit variance over the trailing dims `normalized_shape`, then weight and bias."""
+    """(x - mean) / sqrt(var + eps) * weight + bias, mean and (biased) variance over the trailing dims `normalized_shape`.
+
+    weight, bias: of shape `normalized_shape`. ShapeError where the shapes do not fit. Source: https://arxiv.org/abs/1607.06450.
+
+    >>> F.layer_norm(ingot.tensor([[1.0, 3.0]]), (2,))
+    tensor([[-1.0000,  1.0000]])
+    """
     dims = _check_normalized_shape("layer_norm", input, normalized_shape, weight, bias)
     return _layer_norm(input, weight, bias, len(dims), eps)
 
@@ -62,7 +68,13 @@ def _rms_norm(x: Tensor, weight: Tensor | None, n: int, eps: float) -> Tensor:
 
 
 def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
-    """x / sqrt(mean(x * x) + eps) over the trailing dims, then weight. eps defaults to the dtype's epsilon."""
+    """x / sqrt(mean(x ** 2) + eps) * weight, the mean over the trailing dims `normalized_shape`.
+
+    eps: the input's machine epsilon where None. Source: https://arxiv.org/abs/1910.07467.
+
+    >>> F.rms_norm(ingot.tensor([[1.0, 7.0]]), (2,))
+    tensor([[0.2000, 1.4000]])
+    """
     dims = _check_normalized_shape("rms_norm", input, normalized_shape, weight)
     if eps is None:
         eps = float(ingot.finfo(ingot.float32 if is_half(input) else input.dtype).eps)
@@ -83,13 +95,25 @@ def _group_norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | No
 
 
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """Zero mean and unit variance over each group of channels of each sample of (N, C, *)."""
+    """As `layer_norm`, but over each of `num_groups` groups of channels of each sample of (N, C, *); weight and bias (C).
+
+    RuntimeError unless C is divisible by `num_groups`, ValueError for one group of one element. Source:
+    https://arxiv.org/abs/1803.08494.
+
+    >>> F.group_norm(ingot.arange(8.0).reshape(1, 4, 2), 2)
+    tensor([[[-1.3416, -0.4472],
+             [ 0.4472,  1.3416],
+             [-1.3416, -0.4472],
+             [ 0.4472,  1.3416]]])
+    """
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     if num_groups < 1 or input.shape[1] % num_groups:
         raise RuntimeError(
             f"Expected number of channels in input to be divisible by num_groups, but got {list(input.shape)} and {num_groups}"
         )
+    if input.shape[0] * (input.shape[1] // num_groups) * math.prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     _check_channels("group_norm", input.shape[1], weight=weight, bias=bias)
     return _group_norm(input, num_groups, weight, bias, eps)
 
@@ -144,7 +168,19 @@ def batch_norm(
     momentum: float | Tensor = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalise each channel of (N, C, *): by the batch's statistics in training (running ones are updated), else by the running ones."""
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel of (N, C, *); all parameters and statistics (C).
+
+    training: mean and (biased) variance are the batch's, and the running ones move by `momentum` towards its mean and unbiased
+    variance, in place; otherwise they are the running ones (RuntimeError where they are None). ValueError for one value per
+    channel in training. Source: https://arxiv.org/abs/1502.03167.
+
+    >>> mean, var = ingot.zeros(2), ingot.ones(2)
+    >>> F.batch_norm(ingot.tensor([[1.0, 2.0], [3.0, 6.0]]), mean, var, training=True)
+    tensor([[-1.0000, -1.0000],
+            [ 1.0000,  1.0000]])
+    >>> mean
+    tensor([0.2000, 0.4000])
+    """
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected an input (N, C, *), but got shape {list(input.shape)}")
     _check_channels("batch_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
@@ -152,6 +188,8 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
         return _batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     count = input.numel() // max(input.shape[1], 1)
     if count == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
@@ -180,7 +218,15 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalise each channel of each sample of (N, C, *) by its own statistics, or by running ones."""
+    """As `batch_norm`, but with the mean and variance of each channel of each sample of (N, C, *).
+
+    use_input_stats=False: with the running ones; otherwise they, where given, move towards the batch's average.
+    ShapeError without spatial dims, ValueError for one element in them. Source: https://arxiv.org/abs/1607.08022.
+
+    >>> F.instance_norm(ingot.tensor([[[1.0, 3.0], [2.0, 6.0]]]))
+    tensor([[[-1.0000,  1.0000],
+             [-1.0000,  1.0000]]])
+    """
     if input.ndim < 3:
         raise ShapeError(f"instance_norm: expected an input (N, C, *) with spatial dims, but got shape {list(input.shape)}")
     _check_channels("instance_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
@@ -197,7 +243,15 @@ def instance_norm(
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """x / (k + alpha * mean of squares over `size` neighbouring channels) ** beta."""
+    """x / (k + alpha * mean(x ** 2)) ** beta, the mean over `size` neighbouring channels of (N, C, *), zeros beyond the ends.
+
+    ValueError for fewer than three dims. Source: Krizhevsky et al., ImageNet Classification with Deep CNNs, 2012.
+
+    >>> F.local_response_norm(ingot.ones(1, 3, 1), size=3, alpha=3.0)
+    tensor([[[0.4387],
+             [0.3536],
+             [0.4387]]])
+    """
     if input.ndim < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
     from ingot.nn.functional.pooling import avg_pool1d

@@ -64,8 +64,11 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     mode: "constant" (with `value`), "reflect", "replicate" or "circular"; negative pads crop. RuntimeError for a
     pad that does not fit the input.
 
-    >>> F.pad(ingot.ones(2, 3), (1, 1)).shape
-    ingot.Size([2, 5])
+    >>> x = ingot.tensor([[1.0, 2.0, 3.0]])
+    >>> F.pad(x, (1, 2), value=9.0)
+    tensor([[9., 1., 2., 3., 9., 9.]])
+    >>> F.pad(x, (1, 2), mode="reflect")
+    tensor([[2., 1., 2., 3., 2., 1.]])
     """
     amounts = [int(p) for p in pad]
     if len(amounts) % 2:
@@ -83,7 +86,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode not in _INDEX:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if value is not None:
-        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if not len(pairs) < input.ndim or len(pairs) not in (1, 2, 3) or input.ndim - len(pairs) > 2:
         raise NotImplementedError(f"padding mode {mode} is for 1 to 3 trailing dims of batched or unbatched input, not {list(input.shape)}")
     for k, (lo, hi) in enumerate(pairs):
@@ -105,7 +108,14 @@ def _pixel_shuffle(x: Tensor, r: int) -> Tensor:
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """(..., C * r * r, H, W) -> (..., C, H * r, W * r)."""
+    """(..., C * r * r, H, W) -> (..., C, H * r, W * r): channels become pixels. Source: https://arxiv.org/abs/1609.05158.
+
+    RuntimeError unless r * r divides the channels.
+
+    >>> F.pixel_shuffle(ingot.arange(4.0).reshape(1, 4, 1, 1), 2)
+    tensor([[[[0., 1.],
+              [2., 3.]]]])
+    """
     if input.ndim < 3 or upscale_factor < 1 or input.shape[-3] % upscale_factor**2:
         raise RuntimeError(f"pixel_shuffle: channels of {list(input.shape)} must be divisible by {upscale_factor} squared")
     return _pixel_shuffle(input, upscale_factor)
@@ -120,7 +130,11 @@ def _pixel_unshuffle(x: Tensor, r: int) -> Tensor:
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """(..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
+    """(..., C, H * r, W * r) -> (..., C * r * r, H, W): the inverse of `pixel_shuffle`. RuntimeError unless r divides both.
+
+    >>> F.pixel_unshuffle(ingot.ones(1, 2, 4, 6), 2).shape
+    ingot.Size([1, 8, 2, 3])
+    """
     r = downscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-1] % r or input.shape[-2] % r:
         raise RuntimeError(f"pixel_unshuffle: height and width of {list(input.shape)} must be divisible by {r}")
@@ -134,7 +148,13 @@ def _channel_shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """(N, g * C, ...) with the channels of the g groups interleaved."""
+    """(N, g * C, *) with the channels of the g groups interleaved. Source: https://arxiv.org/abs/1707.01083.
+
+    RuntimeError unless `groups` divides the channels.
+
+    >>> F.channel_shuffle(ingot.arange(4.0).reshape(1, 4, 1), 2).flatten()
+    tensor([0., 2., 1., 3.])
+    """
     if input.ndim < 3 or groups < 1 or input.shape[1] % groups:
         raise RuntimeError(f"channel_shuffle: channels of {list(input.shape)} must be divisible by groups={groups}")
     return _channel_shuffle(input, groups)
@@ -174,7 +194,16 @@ def _pairs(*values: Any) -> list[tuple[int, int]]:
 
 
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
-    """Sliding blocks as columns: (N, C, H, W) -> (N, C * KH * KW, blocks)."""
+    """Sliding blocks as columns: (N, C, H, W) or (C, H, W) -> (N, C * KH * KW, blocks), blocks in row-major order.
+
+    Sizes are ints or pairs. ShapeError where a block does not fit the padded input.
+
+    >>> F.unfold(ingot.arange(9.0).reshape(1, 1, 3, 3), 2)[0]
+    tensor([[0., 1., 3., 4.],
+            [1., 2., 4., 5.],
+            [3., 4., 6., 7.],
+            [4., 5., 7., 8.]])
+    """
     if input.ndim == 3:
         return unfold(input.unsqueeze(0), kernel_size, dilation, padding, stride).squeeze(0)
     if input.ndim != 4:
@@ -201,7 +230,15 @@ def _fold(x: Tensor, size: tuple, kernel: tuple, dilation: tuple, padding: tuple
 
 
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
-    """Sum columns back to where `unfold` took them from: (N, C * KH * KW, blocks) -> (N, C, H, W)."""
+    """Sum columns back to where `unfold` took them from: (N, C * KH * KW, blocks) -> (N, C, H, W) with (H, W) = `output_size`.
+
+    Sizes are ints or pairs. ShapeError where the number of columns does not fit.
+
+    >>> F.fold(F.unfold(ingot.ones(1, 1, 3, 3), 2), 3, 2)[0, 0]
+    tensor([[1., 2., 1.],
+            [2., 4., 2.],
+            [1., 2., 1.]])
+    """
     if input.ndim == 2:
         return fold(input.unsqueeze(0), output_size, kernel_size, dilation, padding, stride).squeeze(0)
     size, kernel, dilation, padding, stride = _pairs(output_size, kernel_size, dilation, padding, stride)

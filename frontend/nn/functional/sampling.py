@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,54 @@ def _taps(mode: str, out: int, extent: int, scale: float | None, align_corners: 
     at = _source(out, extent, scale, align_corners, real, clamp=False)  # cubic, with A = -0.75
     lo = np.floor(at)
     t = at - lo
-    a = real(-0.75)
-
-    def near(x: np.ndarray) -> np.ndarray:
-        return ((a + 2) * x - (a + 3)) * x * x + 1
-
-    def far(x: np.ndarray) -> np.ndarray:
-        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-
     positions = [np.clip(lo + k, 0, extent - 1).astype(int).tolist() for k in (-1, 0, 1, 2)]
-    return positions, [far(t + 1).tolist(), near(t).tolist(), near(1 - t).tolist(), far(2 - t).tolist()]
+    return positions, [w.tolist() for w in _cubic(t, real(-0.75))]
+
+
+def _near(d: Any, a: Any) -> Any:
+    """Keys' cubic kernel at a distance d of at most 1."""
+    return ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+
+
+def _far(d: Any, a: Any) -> Any:
+    """Keys' cubic kernel at a distance d from 1 to 2."""
+    return ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
+
+
+def _cubic(f: Any, a: Any = -0.75) -> list:
+    """The weights of the four neighbours at distance f from the second."""
+    return [_far(f + 1.0, a), _near(f, a), _near(1.0 - f, a), _far(2.0 - f, a)]
+
+
+_KERNELS: dict[str, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {  # how far each reaches, and its value at a distance
+    "linear": (1.0, lambda d: 1.0 - d),
+    "cubic": (2.0, lambda d: np.where(d < 1, _near(d, -0.5), _far(d, -0.5))),
+    "lanczos": (3.0, lambda d: np.sinc(d) * np.sinc(d / 3.0)),
+}
+
+
+def _antialiased(mode: str, out: int, extent: int, scale: float | None, align_corners: bool) -> np.ndarray:
+    """(out, extent) weights: the kernel is as wide as an output pixel where that is wider than an input pixel."""
+    reach, kernel = _KERNELS[mode]
+    step = (extent - 1) / max(out - 1, 1) * (out > 1) if align_corners else 1.0 / scale if scale else extent / out
+    width = max(step, 1.0)
+    centre = step * (np.arange(out)[:, None] + 0.5)
+    at = np.arange(extent)
+    weights = kernel(np.abs((at + 0.5 - centre) / width))
+    first, last = np.floor(centre - reach * width + 0.5), np.floor(centre + reach * width + 0.5)
+    weights = np.where((at >= first) & (at < last), weights, 0.0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+@composite
+def _resample_antialiased(x: Tensor, sizes: tuple, mode: str, scales: tuple, align_corners: bool) -> Tensor:
+    dtype = x.dtype
+    x = x if dtype in (ingot.float32, ingot.float64) else x.float()
+    for i in reversed(range(len(sizes))):
+        dim = x.ndim - len(sizes) + i
+        weights = ingot.tensor(_antialiased(mode, sizes[i], x.shape[dim], scales[i], align_corners).tolist(), dtype=x.dtype)
+        x = ingot.matmul(x.transpose(dim, -1), weights.mT).transpose(dim, -1)
+    return (x.round().clamp(0, 255) if dtype is ingot.uint8 else x).to(dtype)
 
 
 @composite
@@ -80,8 +119,9 @@ _MODES = {
     "bilinear": "linear",
     "trilinear": "linear",
     "bicubic": "cubic",
+    "lanczos": "lanczos",
 }
-_DIMS = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4}
+_DIMS = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4, "lanczos": 4}
 
 
 def interpolate(
@@ -93,15 +133,23 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Resize the spatial dims of (N, C, *): give size or scale_factor.
+    """Resize the spatial dims of (N, C, *), to `size` or by `scale_factor`: one number, or one for each spatial dim.
 
-    mode: nearest, nearest-exact, linear (3-D input), bilinear, bicubic (4-D), trilinear (5-D) or area.
+    mode: nearest, nearest-exact, linear (3-D input), bilinear, bicubic (4-D), trilinear (5-D) or area; with antialias lanczos
+    (4-D), too. align_corners: the corners' centres stay where they are, instead of the corners. recompute_scale_factor: take
+    the factor from the sizes. antialias: in a smaller result all pixels count that it stands for, not the nearest alone.
+    ValueError for arguments that do not go together, NotImplementedError for another mode or rank.
+
+    >>> F.interpolate(ingot.tensor([[[0.0, 4.0]]]), scale_factor=2, mode="linear")
+    tensor([[[0., 1., 3., 4.]]])
     """
     n = input.ndim - 2
     if n not in (1, 2, 3):
         raise NotImplementedError(f"interpolate: expected a 3-D, 4-D or 5-D input (N, C, *), but got shape {list(input.shape)}")
-    if antialias:
-        raise ValueError("interpolate: antialias=True is not supported")
+    if antialias and (mode not in ("bilinear", "bicubic", "lanczos") or n != 2):
+        raise ValueError("Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input")
+    if mode == "lanczos" and (not antialias or align_corners):
+        raise ValueError("interpolate: mode lanczos needs antialias=True, and goes without align_corners")
     if mode != "area" and mode not in _MODES:
         raise NotImplementedError(f"interpolate: unknown mode {mode!r}; modes are area, {', '.join(_MODES)}")
     if _DIMS.get(mode, input.ndim) != input.ndim:
@@ -110,6 +158,8 @@ def interpolate(
         raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
     if (size is None) == (scale_factor is None):
         raise ValueError("only one of size or scale_factor should be defined, and one must be")
+    if size is not None and recompute_scale_factor:
+        raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     scales: tuple[float | None, ...] = (None,) * n
     if size is not None:
         sizes = tuple(int(s) for s in size) if isinstance(size, (tuple, list)) else (int(size),) * n
@@ -125,37 +175,66 @@ def interpolate(
         raise RuntimeError(f"interpolate: input and output sizes should be greater than 0, but got {list(input.shape[2:])} and {sizes}")
     if mode == "area":
         return getattr(ingot.nn.functional, f"adaptive_avg_pool{n}d")(input, sizes)
-    return _resample(input, sizes, _MODES[mode], scales, bool(align_corners))
+    resample = _resample_antialiased if antialias else _resample
+    return resample(input, sizes, _MODES[mode], scales, bool(align_corners))
 
 
 def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:
-    """`interpolate` under its older name."""
+    """`interpolate` under its older name.
+
+    >>> F.upsample(ingot.tensor([[[0.0, 4.0]]]), 4)
+    tensor([[[0., 0., 4., 4.]]])
+    """
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """`interpolate` with mode="nearest"."""
+    """`interpolate` with mode="nearest".
+
+    >>> F.upsample_nearest(ingot.tensor([[[0.0, 4.0]]]), 4)
+    tensor([[[0., 0., 4., 4.]]])
+    """
     return interpolate(input, size, scale_factor, "nearest")
 
 
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """`interpolate` with mode="bilinear" and align_corners=True."""
+    """`interpolate` with mode="bilinear" and align_corners=True.
+
+    >>> F.upsample_bilinear(ingot.tensor([[[[0.0, 3.0]]]]), (1, 4))
+    tensor([[[[0., 1., 2., 3.]]]])
+    """
     return interpolate(input, size, scale_factor, "bilinear", True)
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
-    """The sampling grid of 2-D affine maps: theta (N, 2, 3), size (N, C, H, W) -> (N, H, W, 2) in [-1, 1]."""
-    if theta.ndim != 3 or tuple(theta.shape[1:]) != (2, 3) or len(size) != 4:
-        raise ValueError(f"affine_grid: expected theta (N, 2, 3) and a size (N, C, H, W), but got {list(theta.shape)} and {tuple(size)}")
+    """The grid for `grid_sample` of affine maps theta (N, 2, 3), size (N, C, H, W): (N, H, W, 2), x and y in [-1, 1]; or in 3-D.
 
-    def axis(n: int) -> Tensor:
+    In 3-D theta is (N, 3, 4), size (N, C, D, H, W) and the grid (N, D, H, W, 3). align_corners: -1 and 1 are the centres of the
+    corner pixels, instead of their edges. ValueError for other shapes. Source: https://arxiv.org/abs/1506.02025.
+
+    >>> F.affine_grid(ingot.eye(2, 3).unsqueeze(0), (1, 1, 1, 2), align_corners=True)
+    tensor([[[[-1.,  0.],
+              [ 1.,  0.]]]])
+    """
+    size = tuple(size)
+    n = len(size) - 2
+    if not theta.is_floating_point():
+        raise ValueError(f"affine_grid: expected theta to have a floating-point dtype, but got {theta.dtype!r}")
+    if n not in (2, 3) or tuple(theta.shape) != (size[0], n, n + 1):
+        raise ValueError(
+            "affine_grid: expected theta (N, 2, 3) and a size (N, C, H, W), or theta (N, 3, 4) and a size (N, C, D, H, W), "
+            f"but got {list(theta.shape)} and {size}"
+        )
+    if min(size) <= 0:
+        raise ValueError(f"affine_grid: expected positive sizes, but got {size}")
+
+    def axis(n: int) -> np.ndarray:
         at = np.linspace(-1, 1, n) if n > 1 else np.zeros(n)
-        return ingot.tensor((at if align_corners else at * (n - 1) / n).tolist(), dtype=theta.dtype)
+        return at if align_corners else at * (n - 1) / n
 
-    h, w = size[2], size[3]
-    x, y = axis(w).reshape((1, w)).expand(h, w), axis(h).reshape((h, 1)).expand(h, w)
-    base = ingot.stack([x, y, ingot.ones((h, w), dtype=theta.dtype)], -1).reshape((1, h * w, 3))
-    return ingot.matmul(base.expand(theta.shape[0], h * w, 3), theta.transpose(1, 2)).reshape((theta.shape[0], h, w, 2))
+    places = np.meshgrid(*map(axis, size[2:]), indexing="ij")[::-1]  # x belongs to the last dim
+    base = np.stack([*places, np.ones(size[2:])], -1).reshape(-1, n + 1)
+    return ingot.matmul(ingot.tensor(base.tolist(), dtype=theta.dtype), theta.transpose(1, 2)).reshape((size[0], *size[2:], n))
 
 
 def _fold(at: Tensor, extent: int, padding: str, align_corners: bool) -> Tensor:
@@ -171,19 +250,6 @@ def _fold(at: Tensor, extent: int, padding: str, align_corners: bool) -> Tensor:
         extra = folded - flips * span
         return ingot.where(flips - 2.0 * ingot.floor(flips / 2.0) == 0, extra + lo, span - extra + lo).clamp(0, extent - 1)
     return at
-
-
-def _cubic(f: Tensor) -> list[Tensor]:
-    """The weights of the four neighbours at distance f from the second (Keys' kernel with a = -0.75)."""
-    a = -0.75
-
-    def near(d: Tensor) -> Tensor:
-        return ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
-
-    def far(d: Tensor) -> Tensor:
-        return ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
-
-    return [far(f + 1.0), near(f), near(1.0 - f), far(2.0 - f)]
 
 
 @composite
@@ -233,7 +299,12 @@ def grid_sample(
 ) -> Tensor:
     """Sample (N, C, H, W) at grid (N, H', W', 2), x and y in [-1, 1] -> (N, C, H', W'); or 5-D at (N, D', H', W', 3), x, y and z.
 
-    mode: bilinear (of 5-D input: trilinear), nearest, or bicubic (4-D only).
+    mode: bilinear (of 5-D input: trilinear), nearest, or bicubic (4-D only). padding_mode: what stands outside: zeros, border
+    or reflection. align_corners as of `affine_grid`. ShapeError where the shapes do not fit.
+
+    >>> x = ingot.tensor([[[[0.0, 4.0]]]])
+    >>> F.grid_sample(x, ingot.tensor([[[[-0.5, 0.0], [0.0, 0.0]]]]), align_corners=False)
+    tensor([[[[0., 2.]]]])
     """
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(f"grid_sample: expected mode to be bilinear, nearest or bicubic, but got {mode!r}")
