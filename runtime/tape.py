@@ -392,6 +392,7 @@ def _run(
     wanted = _needed(roots, targets)
     waiting: dict[Node, list[Pair | None]] = {}
     heap: list[tuple[int, int, Node]] = []
+    arrivals = count()
     results: dict[Edge, Pair] = {}
     target_set = set(targets or ())
     target_nodes = {e[0] for e in target_set}
@@ -401,7 +402,7 @@ def _run(
         slots = waiting.get(node)
         if slots is None:
             slots = waiting[node] = [None] * len(node.out_types)
-            heapq.heappush(heap, (-node.seq, id(node), node))
+            heapq.heappush(heap, (-node.seq, next(arrivals), node))  # leaves, whose seq is one, in a fixed order
         held = slots[i]
         slots[i] = grad if held is None else emit(OPS["add"], (held, grad), (), node.loc)[0]
 

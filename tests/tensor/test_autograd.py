@@ -379,3 +379,18 @@ def test_gradients_that_are_zero():
     x = leaf(1.5, -0.5)
     x.floor().sum().backward()
     assert x.grad.tolist() == [0, 0]
+
+
+def test_leaves_get_their_gradients_in_one_order_wherever_they_are_in_memory():
+    orders = []
+    for seed in range(4):
+        made = np.random.default_rng(seed).permutation(8)
+        leaves = {}
+        for i in made:
+            leaves[i] = ingot.ones(1, requires_grad=True)
+        order = []
+        for i, leaf in leaves.items():
+            leaf.register_post_accumulate_grad_hook(lambda t, i=i: order.append(i))
+        sum(leaves[i] * 2 for i in range(8)).sum().backward()
+        orders.append(order)
+    assert len(set(map(tuple, orders))) == 1 and sorted(orders[0]) == list(range(8))
