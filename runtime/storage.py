@@ -237,8 +237,6 @@ class Storage:
         if not self.writable:
             raise RuntimeError("cannot write to a tensor that shares memory with a read-only NumPy array; clone() it first")
         rec = here.recorder
-        if rec.tracing:
-            rec.will_write(self)
         was = rec.grad_enabled
         rec.grad_enabled = grad
         try:

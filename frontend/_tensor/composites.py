@@ -53,11 +53,11 @@ class CompositeTrace(Recorder):
         out._weak = like._weak
         return out
 
-    def capture(self, t: Tensor) -> None:
-        """Refuse a tensor that is no argument."""
-        a = t._array if t._storage is None else t._storage.base
-        if a.source is not self:
-            raise RuntimeError(f"composite {self.name}: a tensor that is not an argument is read; pass it as an argument")
+    def stand_in(self, t: Tensor) -> Tensor:
+        """`t`, which must have been made here: RuntimeError for a tensor that is no argument."""
+        if t._array.source is not self:
+            raise RuntimeError(f"composite {self.name}: a tensor that is not an argument is read or written; pass it as an argument")
+        return t
 
     def detach(self, t: Tensor) -> Tensor:
         """`t` without its history: its values go through an integer type, for the derivative comes from the graph."""
@@ -65,11 +65,6 @@ class CompositeTrace(Recorder):
 
     def input(self, a: Array) -> int | None:
         raise RuntimeError(f"composite {self.name}: a value that is not an argument is read; pass it as an argument")
-
-    def will_write(self, storage: Any) -> None:
-        """In-place writes inside a composite stay inside."""
-        if storage.base.source is not self:
-            raise RuntimeError(f"composite {self.name}: writes in place to a tensor from outside")
 
     def need(self, a: Array) -> None:
         raise RuntimeError(f"composite {self.name}: the value of a tensor is not known while the function is traced")

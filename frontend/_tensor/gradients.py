@@ -31,6 +31,8 @@ class Differentiable:
         _version_cell: Version | None
         _slot: GradSlot | None
         _now: Callable[[], Array]
+        _here: Callable[[], Tensor]
+        _present: Callable[[], Tensor]
         _alias: Callable[..., Tensor]
         _base: Any
         shape: Any
@@ -41,8 +43,7 @@ class Differentiable:
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are put on the tape. Only leaves can be set."""
-        self._now()
-        return self._edge is not None
+        return self._present()._edge is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -50,27 +51,27 @@ class Differentiable:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Start (or stop) recording operations on this leaf. RuntimeError for integer tensors and for non-leaves."""
-        on = self.requires_grad
-        if bool(requires_grad) == on:
+        t = self._present()
+        if bool(requires_grad) is (t._edge is not None):
             return self  # type: ignore[return-value]
-        if self._storage is not None and self._storage.watched:
+        if t._storage is not None and t._storage.watched:
             epoch.bump()  # a compiled function may have seen the flag
         if not requires_grad:
-            if not isinstance(self._edge[0], Leaf):  # type: ignore[index]
+            if not isinstance(t._edge[0], Leaf):  # type: ignore[index]
                 raise RuntimeError(
                     "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
                     "that doesn't require differentiation use var_no_grad = var.detach()."
                 )
-            self._edge = None
-            if self._storage is not None:
-                self._steps = tuple(s for s in self._steps if not (isinstance(s, LeafStep) and s.leaf.slot is self._slot))
+            t._edge = None
+            if t._storage is not None:
+                t._steps = tuple(s for s in t._steps if not (isinstance(s, LeafStep) and s.leaf.slot is self._slot))
             return self  # type: ignore[return-value]
         if self.dtype.kind != "f":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         leaf = Leaf(self._grad_slot())
-        self._edge = (leaf, 0)
-        if self._storage is not None:
-            self._steps += (LeafStep(leaf),)
+        t._edge = (leaf, 0)
+        if t._storage is not None:
+            t._steps += (LeafStep(leaf),)
         return self  # type: ignore[return-value]
 
     def _grad_slot(self) -> GradSlot:
@@ -78,28 +79,27 @@ class Differentiable:
         if slot is None:
             slot = self._slot = GradSlot(self._array.type)
             slot.owner = weakref.ref(self)
-            rec = here.recorder
-            if rec.tracing:
-                rec.inner_slots.add(slot)
+            if here.recorder.tracing and self._here() is self:
+                here.recorder.inner_slots.add(slot)
         return slot
 
     @property
     def is_leaf(self) -> bool:
         """Whether the user made this tensor, rather than an operation on tensors that require gradients."""
-        self._now()
-        return self._edge is None or isinstance(self._edge[0], Leaf)
+        edge = self._present()._edge
+        return edge is None or isinstance(edge[0], Leaf)
 
     @property
     def grad_fn(self) -> Any:
         """The tape's node that made this tensor, or None for a leaf."""
-        self._now()
-        return None if self._edge is None or isinstance(self._edge[0], Leaf) else self._edge[0]
+        edge = self._present()._edge
+        return None if edge is None or isinstance(edge[0], Leaf) else edge[0]
 
     @property
     def output_nr(self) -> int:
         """Which output of `grad_fn` this is."""
-        self._now()
-        return 0 if self._edge is None else self._edge[1]
+        edge = self._present()._edge
+        return 0 if edge is None else edge[1]
 
     @property
     def grad(self) -> Tensor | None:
@@ -149,12 +149,12 @@ class Differentiable:
         """Forget this tensor's history: it becomes a leaf. RuntimeError for a view."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
-        self._now()
-        if self._storage is not None:
-            self._storage.detach()
-            self._steps = ()
-            self._generation = self._storage.generation
-        self._edge = None
+        t = self._present()
+        if t._storage is not None:
+            t._storage.detach()
+            t._steps = ()
+            t._generation = t._storage.generation
+        t._edge = None
         return self  # type: ignore[return-value]
 
     @property
@@ -189,7 +189,7 @@ class Differentiable:
         """Call `hook(grad)` whenever this tensor's gradient is computed; a Tensor that it returns takes its place."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        node, index = self._edge  # type: ignore[misc]
+        node, index = self._present()._edge  # type: ignore[misc]
         if node.pre_hooks is None:
             node.pre_hooks = {}
         return Handle(node.pre_hooks, (index, hook))
@@ -209,7 +209,7 @@ class Differentiable:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf:
             return
-        node, index = self._edge  # type: ignore[misc]
+        node, index = self._present()._edge  # type: ignore[misc]
         if node.retained is None:
             node.retained = {}
         node.retained[index] = self._grad_slot()

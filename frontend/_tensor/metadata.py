@@ -62,6 +62,7 @@ class Described:
         _storage: Storage | None
         _steps: tuple[Step, ...]
         _version_cell: Version | None
+        def _here(self) -> Tensor: ...
 
         def clone(self) -> Tensor: ...
 
@@ -171,9 +172,10 @@ class Described:
 
     def data_ptr(self) -> int:
         """The address of the first element; computes the tensor."""
-        s = self._storage
+        t = self._here()
+        s = t._storage
         if s is None:
-            return arrays.ready(self._array).address
+            return arrays.ready(t._array).address
         return arrays.ready(s.base).address + self._layout().offset * self.itemsize
 
     @property
@@ -183,5 +185,6 @@ class Described:
     def is_set_to(self, tensor: Tensor) -> bool:
         """Whether both show the same memory in the same way."""
         a, b = self._layout(), tensor._layout()
-        same = self is tensor or (self._storage is not None and self._storage is tensor._storage)
+        storage = self._here()._storage
+        same = self is tensor or (storage is not None and storage is tensor._here()._storage)
         return same and (a.shape, a.strides, a.offset) == (b.shape, b.strides, b.offset)

@@ -41,7 +41,8 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
     """
     rec = here.recorder
     if rec.tracing:
-        values = [t._now() for t in tensors]
+        tensors = [t._present() for t in tensors]
+        values = [t._array for t in tensors]
         edges = [t._edge for t in tensors]
     else:
         values = []
@@ -212,31 +213,34 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
     grad = rec.grad_enabled
     if grad:
         _check_leaf(target)
+    t = target
     if rec.tracing:
-        rec.will_write(target._share())
-    s = target._storage
+        t = rec.stand_in(target)
+        t._make_storage()  # so that the end of the trace finds what was written in one place
+    s = t._storage
     if s is None:
-        edge = target._edge
-        target._array = new[0]
+        edge = t._edge
+        t._array = new[0]
         if grad:
-            target._edge = overwritten(name, new[1], edge, old)
-        cell = target._version_cell
+            t._edge = overwritten(name, new[1], edge, old)
+        cell = t._version_cell
         if cell is None:
-            cell = target._version_cell = Version()
+            cell = t._version_cell = Version()
         cell.n += 1
         return target
-    target._now()
-    s.write(target._steps, new, grad)
+    t._now()
+    s.write(t._steps, new, grad)
     if rec.run_soon:
         rec.flush()
     return target
 
 
 def _check_leaf(target: Tensor) -> None:
-    if not target.requires_grad:
+    target = target._present()
+    if target._edge is None:
         if target._storage is None:
             return
-    elif isinstance(target._edge[0], Leaf):  # type: ignore[index]
+    elif isinstance(target._edge[0], Leaf):
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     found = False
     for s in reversed(target._steps):

@@ -61,27 +61,49 @@ class Tensor(Described, Differentiable, TensorMethods):
 
     # ---- the value behind it
 
+    # While a function is traced, a tensor from outside stays as it is: what reads or writes it does so with a stand-in of the trace.
+
+    def _here(self) -> Tensor:
+        """This tensor; while a function is traced, what stands for it there."""
+        rec = here.recorder
+        return rec.stand_in(self) if rec.tracing else self
+
+    def _present(self) -> Tensor:
+        """This tensor, or what stands for it in a trace, with value and edge up to date."""
+        rec = here.recorder
+        t = rec.stand_in(self) if rec.tracing else self
+        s = t._storage
+        if s is not None and s.generation != t._generation:
+            (t._array, t._edge), t._generation = s.read(t._steps)
+        return t
+
     def _now(self) -> Array:
-        """The present value; `_edge` is up to date afterwards."""
+        """The present value."""
         if here.recorder.tracing:
-            here.recorder.capture(self)
+            return self._present()._array
         s = self._storage
         if s is not None and s.generation != self._generation:
             (self._array, self._edge), self._generation = s.read(self._steps)
         return self._array
 
     def _pair(self) -> Pair:
-        return self._now(), self._edge
+        """The present value, and where its gradient goes."""
+        t = self._present()
+        return t._array, t._edge
 
     def _owned(self) -> Pair:
         """The present value, surely not memory that others write to."""
         s = self._storage
         if s is not None and s.exposed is not None and not here.recorder.tracing:
             return s.read(self._steps, own=True)[0]
-        return self._now(), self._edge
+        return self._pair()
 
     def _share(self) -> Storage:
         """The storage, made now if this tensor never shared it."""
+        return self._here()._make_storage()
+
+    def _make_storage(self) -> Storage:
+        """The storage of this very tensor, made now if it has none."""
         s = self._storage
         if s is None:
             if self._slot is not None and self._edge is not None and isinstance(self._edge[0], Leaf):
@@ -96,18 +118,20 @@ class Tensor(Described, Differentiable, TensorMethods):
 
     def _alias(self, steps: tuple[Step, ...], value: Pair) -> Tensor:
         """A view of this tensor: `steps` follow its own, `value` is what they give now."""
-        s = self._share()
+        t = self._here()
+        s = t._make_storage()
         out = wrap(value)
         out._storage = s
-        out._steps = self._steps + steps
+        out._steps = t._steps + steps
         out._generation = s.generation
         out._version_cell = s.version
         return out
 
     @property
     def _base(self) -> Tensor | None:
-        s = self._storage
-        if s is None or not any(not isinstance(p, LeafStep) for p in self._steps):
+        t = self._here()
+        s = t._storage
+        if s is None or not any(not isinstance(p, LeafStep) for p in t._steps):
             return None
         out = wrap((s.base, s.edge))
         out._storage, out._generation, out._version_cell = s, s.generation, s.version
@@ -268,7 +292,7 @@ def wrap(value: Pair, cls: type = Tensor) -> Any:
 
 def pair(t: Tensor) -> Pair:
     """A tensor's present value and where its gradient goes."""
-    return t._now(), t._edge
+    return t._pair()
 
 
 tape.frontend.wrap = wrap

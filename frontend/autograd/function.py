@@ -191,7 +191,8 @@ class Function:
             edge = None if quiet else (node, i)
             made[id(t)] = (t._owned()[0], edge)
             if any(t is d for d in ctx._dirty):
-                t._share().write(t._steps, made[id(t)], True) if t._storage is not None else _rebase(t, edge)
+                inner = t._here()
+                inner._storage.write(inner._steps, made[id(t)], True) if inner._storage is not None else _rebase(inner, edge)
                 final.append(t)
             else:
                 final.append(wrap(made[id(t)]))
@@ -213,7 +214,8 @@ def _save(t: Tensor | None, made: dict[int, Pair]) -> Any:
     if id(t) in made:
         value, edge = made[id(t)]
     else:
-        value, edge = t._pair()
+        t = t._present()
+        value, edge = t._array, t._edge
     if t._version_cell is None:
         t._version_cell = Version()
     return value, edge, t._version_cell, t._version_cell.n

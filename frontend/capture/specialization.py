@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ingot.capture.trace import TRACING, Source, Trace, run_traced
+from ingot.capture.trace import Source, Trace, run_traced
 from ingot.ir.graph import Graph
 from ingot.ir.types import TensorType
 from ingot.runtime import executor, memory
@@ -173,9 +173,6 @@ class Specialization:
                 # memory that others see needs no snapshot where the call reads it at once and keeps nothing
                 found.append((shared_memory(leaves[of]) if self.backward is None else None) or leaves[of]._now())
             elif kind == "storage":
-                if of.base.buffer is None and getattr(of.base.source, "tracing", False):
-                    with TRACING:  # another thread is tracing with it
-                        pass
                 found.append(of.base)
             elif kind == "number":
                 found.append(host(t, float(leaves[of])))

@@ -17,7 +17,7 @@ from ingot.capture.pytree import flatten, unflatten
 from ingot.capture.reads import Reads
 from ingot.capture.roots import Roots, find_roots
 from ingot.capture.specialization import Backward, Recipe, Released, Specialization, Write, derive_backward, usable
-from ingot.capture.trace import TRACING, AliasedArgument, Source, Trace, run_traced
+from ingot.capture.trace import TRACING, AliasedArgument, Source, Trace, is_leaf, run_traced
 from ingot.ir.dtypes import f64
 from ingot.runtime.recorder import here
 from ingot.runtime.scalars import rank0
@@ -168,21 +168,22 @@ class _Builder:
         for i, leaf in enumerate(self.leaves):
             if t is leaf:
                 return Recipe("argument", i)
-        t._now()
-        s = t._storage
+        inner = t._present()
+        s = inner._storage
         if s is not None:
-            if s in self.trace.captured:
-                last = t._steps[-1] if t._steps else None
+            origin = self.trace.origins.get(s)
+            if origin is not None:
+                last = inner._steps[-1] if inner._steps else None
                 if isinstance(last, LeafStep) and last.leaf.slot.owner is not None and last.leaf.slot.owner() is t:
                     return Recipe("object", of=t)
-                return Recipe("view", of=s, steps=t._steps)
+                return Recipe("view", of=origin, steps=inner._steps)
             for arg, i in self.stand_ins:
                 if arg._storage is s:
-                    return Recipe("view", of=("argument", i), steps=t._steps[len(arg._steps) :])
-            if not any(isinstance(p, LeafStep) for p in t._steps):
-                return Recipe("view", of=("fresh", self._fresh(s)), steps=t._steps)
-        out = self.out(t._array)
-        edge = t._edge
+                    return Recipe("view", of=("argument", i), steps=inner._steps[len(arg._steps) :])
+            if not is_leaf(inner):
+                return Recipe("view", of=("fresh", self._fresh(s)), steps=inner._steps)
+        out = self.out(inner._array)
+        edge = inner._edge
         if edge is not None and isinstance(edge[0], Leaf) and edge[0] not in self.where:
             return Recipe("value", out, leaf=True)
         self.rooted(out, edge)
@@ -198,11 +199,11 @@ class _Builder:
         """What the function wrote."""
         found: list[Write] = []
         for s, c in self.trace.captured.items():
-            old = None if c.stand_in is None else (c.stand_in, 0)
-            if s.base is c.placeholder and s.edge == old:
+            base, edge = c.storage.base, c.storage.edge
+            if base is c.placeholder and edge == c.edge:
                 continue
-            out = self.out(s.base)
-            found.append(Write("storage", s, out, "keep" if s.edge == old else self.rooted(out, s.edge)))
+            out = self.out(base)
+            found.append(Write("storage", s, out, "keep" if edge == c.edge else self.rooted(out, edge)))
         for t, i in self.stand_ins:
             if t._weak:
                 continue
@@ -258,8 +259,7 @@ class _Builder:
         return found, rebound
 
     def _made_here(self, t: Tensor) -> bool:
-        s = t._storage
-        return (t._array.source if s is None else s.base.source) is self.trace
+        return t._array.source is self.trace or t._storage in self.trace.captured
 
     def undo(self, failed: bool) -> None:
         """Put everything back as it was before the trace."""
@@ -273,12 +273,6 @@ class _Builder:
                         table[name] = before[name]
                     else:
                         del table[name]
-        self.trace.restore()
-        for c in self.trace.captured.values():
-            for r in c.tensors:
-                t = r()
-                if t is not None and t._storage is not None:
-                    t._now()  # of shared memory too: what was read last is a value of the trace
 
 
 def specialize(
@@ -310,9 +304,7 @@ def specialize(
                 break
             except AliasedArgument as found:
                 by_reference |= {found.index}
-        for state in trace.slots.values():
-            state.held = state.given = None
-        trace.cells.clear()
+        trace.forget()
         _check_leaks(name, trace)
     return spec, guards
 
@@ -354,12 +346,11 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     attribute_writes, rebound = b.attributes()
     writes = b.writes() + attribute_writes
     for t, was in trace.requires:
-        leaf = any(isinstance(p, LeafStep) for p in t._steps)
+        leaf = is_leaf(trace.stand_in(t))
         if leaf is not was:
             writes.append(Write("requires", (weakref.ref(t), leaf), 0))
     live = list(b.outs)
-    for c, s in [(c, s) for s, c in trace.captured.items() if c.stand_in is not None]:
-        b.where[c.stand_in] = s  # type: ignore[index]
+    b.where.update((c.edge[0], s) for s, c in trace.captured.items() if c.edge is not None)  # type: ignore[misc]
     freed: dict[int, Edge] = {
         out: (Released((), (trace.type_of(live[out]),)), 0) for out, edge in b.edges.items() if not usable(edge)
     }
@@ -391,11 +382,9 @@ def _assemble(b: _Builder, result: Any, guards: Guards) -> Specialization:
     spec.generators = [(g, state[2]) for g, state in trace.generators.items()]
     spec.slot_of = dict(b.slot_of)
     written = {w.of for w in writes if w.kind == "storage"}
-    for s, c in trace.captured.items():
-        for r in c.tensors:
-            t = r()
-            if t is not None and s in written and all(isinstance(p, LeafStep) for p in t._steps):
-                spec.refresh.append((weakref.ref(t), s))
+    for t, _ in trace.stand_ins.values():
+        if t._storage in written and all(isinstance(p, LeafStep) for p in t._steps):
+            spec.refresh.append((weakref.ref(t), t._storage))
     spec.rebuild = _rebuilder(shape, flat)
     spec.settle()
     guards.leaf_names = b.names

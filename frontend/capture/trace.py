@@ -1,15 +1,14 @@
-"""Capture: tracing a function into a graph that has the same effects.
+"""The recorder while a function is traced: what is read from outside becomes an input, and nothing outside changes.
 
-A `Trace` is the recorder while a function is traced. A tensor from outside is captured by reference: its Storage is given a
-placeholder value for the time of the trace, so that everything that reads or writes it, views included, is recorded.
-Afterwards every Storage is as it was; what was written has become an output that is put there after each call.
+A tensor from outside is captured by reference: a Storage of the trace stands for its Storage, and a Tensor of the trace for each
+tensor that shares it, so that everything that reads or writes it, views included, is recorded. Other threads go on with the
+tensors themselves meanwhile. What was written to a stand-in becomes an output that is put in its place after each call.
 Gradient slots, generators and host numbers (`cell`) are captured likewise.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +21,11 @@ from ingot.runtime.array import Array
 from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.scalars import rank0
 from ingot.runtime.storage import LeafStep, Storage
-from ingot.runtime.tape import GradSlot, Leaf, frontend
+from ingot.runtime.tape import Edge, GradSlot, Leaf, frontend
 
-__all__ = ["AliasedArgument", "Source", "TRACING", "Trace", "run_traced"]
+__all__ = ["AliasedArgument", "Source", "TRACING", "Trace", "is_leaf", "run_traced"]
 
-TRACING = threading.RLock()  # one trace at a time: it changes Storages for its duration
+TRACING = threading.RLock()  # one trace at a time: classes note what is looked up on their objects, and attributes hold what is traced
 
 
 class AliasedArgument(BaseException):  # not for the function to catch
@@ -52,15 +51,15 @@ class Source:
 
 
 class Captured:
-    """A Storage from outside, and what it held before the trace."""
+    """What stands for a Storage from outside: `storage`, which held `placeholder` and `edge` at first."""
 
-    __slots__ = ("base", "edge", "exposed", "version", "placeholder", "stand_in", "tensors")
+    __slots__ = ("storage", "placeholder", "edge")
 
     def __init__(self, s: Storage, placeholder: Array):
-        self.base, self.edge, self.exposed, self.version = s.base, s.edge, s.exposed, s.version.n
         self.placeholder = placeholder
-        self.stand_in: Leaf | None = None  # for the history of the base, if it has one
-        self.tensors: list[Any] = []  # weak references to the tensors that were read
+        self.edge: Edge | None = None if s.edge is None else (Leaf(GradSlot(placeholder.type)), 0)
+        self.storage = Storage(placeholder, self.edge, None)
+        self.storage.writable = s.writable
 
 
 class SlotState:
@@ -86,7 +85,9 @@ class Trace(Recorder):
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
         self.sources: list[Source] = []
-        self.captured: dict[Storage, Captured] = {}
+        self.captured: dict[Storage, Captured] = {}  # Storages from outside
+        self.origins: dict[Storage, Storage] = {}  # what stands for them -> themselves
+        self.stand_ins: dict[int, tuple[Any, Any]] = {}  # tensors from outside, by id, and what stands for them
         self.slots: dict[GradSlot, SlotState] = {}
         self.inner_slots: set[GradSlot] = set()  # of tensors made here: they end with the trace
         self.cells: dict[Any, Any] = {}
@@ -108,47 +109,33 @@ class Trace(Recorder):
     def input(self, a: Array) -> int | None:
         raise AssertionError(f"{a} was made outside of the trace and not captured")
 
-    def capture(self, t: Any) -> None:
-        """Capture a tensor that is about to be read, unless it was made here."""
-        s = t._storage
-        if s is None:
-            if t._array.source is self:
-                return
-            if id(t) in self.arguments:
-                raise AliasedArgument(self.arguments[id(t)])
-            s = t._share()
-        elif s.base.source is self:
-            found = self.captured.get(s)
-            if found is not None:
-                self._note(found, t)
-            return
-        self._note(self.capture_storage(s), t)
+    def stand_in(self, t: Any) -> Any:
+        """What stands for a tensor in this trace: itself, where it was made here."""
+        if t._array.source is self:
+            return t
+        found = self.stand_ins.get(id(t))
+        if found is not None:
+            return found[1]
+        if id(t) in self.arguments:
+            raise AliasedArgument(self.arguments[id(t)])
+        s = t._make_storage()
+        c = self.captured.get(s) or self._capture(s)
+        pair, generation = c.storage.read(t._steps)
+        out = frontend.wrap(pair)
+        out._storage, out._steps, out._generation, out._version_cell = c.storage, t._steps, generation, c.storage.version
+        self.stand_ins[id(t)] = t, out
+        leaf = is_leaf(t)
+        if leaf or c.edge is None:  # what an operation made requires gradients or not, once and for all
+            self.requires.append((t, leaf))
+        return out
 
-    def _note(self, found: Captured, t: Any) -> None:
-        if not any(r() is t for r in found.tensors):
-            found.tensors.append(weakref.ref(t))
-            leaf = any(isinstance(p, LeafStep) for p in t._steps)
-            if leaf or found.edge is None:  # what an operation made requires gradients or not, once and for all
-                self.requires.append((t, leaf))
-
-    def capture_storage(self, s: Storage) -> Captured:
-        """Replace the value of a Storage from outside by a placeholder."""
+    def _capture(self, s: Storage) -> Captured:
         if s in self.arguments:
             raise AliasedArgument(self.arguments[s])
         s.watched = True
-        found = self.captured[s] = Captured(s, self.placeholder(s.base.type, Source("storage", s)))
-        s.base = found.placeholder
-        s.exposed = None
-        if s.edge is not None:
-            found.stand_in = Leaf(GradSlot(s.base.type))
-            s.edge = (found.stand_in, 0)
-        s.renew()
-        return found
-
-    def will_write(self, s: Storage) -> None:
-        """Called before a Storage is written in place."""
-        if s.base.source is not self:
-            self.capture_storage(s)
+        c = self.captured[s] = Captured(s, self.placeholder(s.base.type, Source("storage", s)))
+        self.origins[c.storage] = s
+        return c
 
     def will_rebind(self, t: Any) -> None:
         """Called before `.data` is assigned."""
@@ -206,7 +193,7 @@ class Trace(Recorder):
     def need(self, a: Array) -> None:
         if threading.get_ident() != self.thread:
             with TRACING:
-                raise RuntimeError("this tensor was read while another thread traced a function that uses it; read it again")
+                raise RuntimeError("this attribute was read while another thread traced a function that assigns it; read it again")
         raise refuse(
             "the value of a tensor is not known while a function is compiled: it cannot be printed, made a number or decide a branch",
             "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function; name a float argument "
@@ -222,14 +209,17 @@ class Trace(Recorder):
 
     # ---- the end
 
-    def restore(self) -> None:
-        """Give every captured Storage its own value back. Tensors that were read notice by its generation."""
-        for s, c in self.captured.items():
-            s.base, s.edge, s.exposed, s.version.n = c.base, c.edge, c.exposed, c.version
-            if c.exposed is None:
-                s.renew()
-            else:
-                s.share(c.exposed)
+    def forget(self) -> None:
+        """Let go of all that the trace held for itself: what is alive of it afterwards was kept by the function."""
+        for state in self.slots.values():
+            state.held = state.given = None
+        for held in (self.cells, self.stand_ins, self.origins, self.captured):
+            held.clear()
+
+
+def is_leaf(t: Any) -> bool:
+    """Whether a tensor that shares a Storage is a leaf of the tape that requires gradients."""
+    return any(isinstance(p, LeafStep) for p in t._steps)
 
 
 def run_traced(trace: Trace, fn: Callable[[], Any]) -> Any:

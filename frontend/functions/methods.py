@@ -52,6 +52,7 @@ from ingot.functions.common import (
     store,
 )
 from ingot.functions.operators import named
+from ingot.runtime.recorder import here
 
 __all__: list[str] = []
 
@@ -166,6 +167,11 @@ def _become(self: Tensor, view: Tensor) -> Tensor:
     """Turn `self` into a view of what it was."""
     if self.is_leaf and self.requires_grad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if self._here() is not self:
+        here.recorder.only_outside(
+            "a compiled function cannot turn a tensor from outside into a view in place: later calls would not do it again",
+            "use the operation without the underscore",
+        )
     self._array, self._edge = view._array, view._edge
     self._storage, self._steps, self._generation, self._version_cell = view._storage, view._steps, view._generation, view._version_cell
     return self

@@ -124,7 +124,8 @@ class RuleOptimizer(Optimizer):
         graph = rule_graph(rule, flags, p._array.type, grad.dtype, types)
         new = record(OPS["call"], inputs, (graph,))
         for t, value in zip((p, *kept), new if isinstance(new, tuple) else (new,)):
-            before.append((t, t._storage, t._now() if t._storage is None else t._storage.base))
+            held = t._here()
+            before.append((held, held._storage, held._now() if held._storage is None else held._storage.base))
             inplace(t, value)
 
 

@@ -167,6 +167,27 @@ def test_captured_tensors_by_reference():
     assert m.tolist() == [0, 12, 24]
 
 
+def test_a_gradient_is_put_where_there_was_no_place_for_one():
+    x = ingot.ones(2)
+
+    @ingot.compile
+    def f(y):
+        x.grad = y * 2
+
+    for i in range(3):
+        f(ingot.full((2,), float(i)))
+        assert x.grad.tolist() == [2 * i] * 2
+        x.grad = None
+
+
+def test_a_tensor_from_outside_cannot_become_a_view_of_itself():
+    w = ingot.arange(6.0).reshape(2, 3)
+    with pytest.raises(CaptureError, match=r"(?s)turn a tensor from outside into a view in place.*w.t_\(\).*without the underscore"):
+        ingot.compile(lambda x: w.t_() + x)(ingot.ones(1))
+    assert w.shape == (2, 3)
+    assert ingot.compile(lambda x: (x * w).t_())(ingot.ones(1)).shape == (3, 2)
+
+
 def test_random_numbers_are_fresh_and_follow_the_seed():
     drop = nn.Dropout(0.5)
 

@@ -1,5 +1,7 @@
 """The tape: accumulation, hooks, versions, in-place, double backward, custom functions."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -390,7 +392,7 @@ def test_leaves_get_their_gradients_in_one_order_wherever_they_are_in_memory():
             leaves[i] = ingot.ones(1, requires_grad=True)
         order = []
         for i, leaf in leaves.items():
-            leaf.register_post_accumulate_grad_hook(lambda t, i=i: order.append(i))
+            leaf.register_post_accumulate_grad_hook(functools.partial(lambda to, i, t: to.append(i), order, i))
         sum(leaves[i] * 2 for i in range(8)).sum().backward()
         orders.append(order)
     assert len(set(map(tuple, orders))) == 1 and sorted(orders[0]) == list(range(8))
