@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.dtypes import DType
-from ingot.ir.graph import Const, Graph, Value
+from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.types import Sym, TensorType
 
-__all__ = ["print_graph", "parse", "INLINE_ELEMENTS"]
+__all__ = ["print_graph", "node_printer", "parse", "INLINE_ELEMENTS"]
 
 INLINE_ELEMENTS = 16  # a constant of at most so many elements is written out
 _NAME = re.compile(r"[^A-Za-z0-9_.]")
@@ -39,6 +39,14 @@ def print_graph(graph: Graph, locations: bool = False, payloads: bool = False) -
     `payloads=True` writes large constants out (base64), so that the text parses back to the whole graph.
     """
     return _Printer(locations, payloads).run(graph)
+
+
+def node_printer(graph: Graph) -> tuple[dict[Value, str], Callable[[Node], str]]:
+    """The names that `print_graph` gives a graph's values for people, and a function that prints one of its nodes by them."""
+    names = {v: "%" + name for v, name in zip(graph.inputs, input_names(graph))}
+    names.update((v, f"%{i}") for i, v in enumerate(v for n in graph.nodes for v in n.outputs))
+    printer = _Printer(True, False)
+    return names, lambda node: printer.line(node, names)
 
 
 def parse(text: str) -> Graph:
@@ -119,31 +127,31 @@ class _Printer:
         results = [type_text(v.type) for v in graph.outputs]
         arrow = results[0] if len(results) == 1 else f"({', '.join(results)})"
         lines = [f"({', '.join(heads)}) -> {arrow} {{"]
-        printers = self.attr_printers
         count = 0
         for node in graph.nodes:
-            op, outs = node.op, node.outputs
-            args = " " + ", ".join([names[v] for v in node.inputs]) if node.inputs else ""
-            attrs = ""
-            if node.attrs:
-                attrs = " {" + ", ".join([f"{k}={printers[type(v)](v)}" for k, v in zip(op.attr_names, node.attrs)]) + "}"
-            if len(outs) == 1:
-                names[outs[0]] = left = f"%{count}"
+            for v in node.outputs:
+                names[v] = f"%{count}"
                 count += 1
-                types = type_text(outs[0].type)
-            else:
-                for v in outs:
-                    names[v] = f"%{count}"
-                    count += 1
-                left = ", ".join([names[v] for v in outs])
-                types = ", ".join([type_text(v.type) for v in outs])
-            line = f"  {left} = {op.name}{args}{attrs} : {types}"
+            line = "  " + self.line(node, names)
             if self.human and node.loc is not None:
                 line = f"{line:<60}  // {self.location(node.loc)}"
             lines.append(line)
         lines.append(("  return " + ", ".join([names[v] for v in graph.outputs])).rstrip())
         lines.append("}\n")
         return "\n".join(lines)
+
+    def line(self, node: Node, names: dict[Value, str]) -> str:
+        """A node, where its inputs and outputs have these names."""
+        outs, printers, type_text = node.outputs, self.attr_printers, self.type_text
+        args = " " + ", ".join([names[v] for v in node.inputs]) if node.inputs else ""
+        attrs = ""
+        if node.attrs:
+            attrs = " {" + ", ".join([f"{k}={printers[type(v)](v)}" for k, v in zip(node.op.attr_names, node.attrs)]) + "}"
+        if len(outs) == 1:
+            left, types = names[outs[0]], type_text(outs[0].type)
+        else:
+            left, types = ", ".join([names[v] for v in outs]), ", ".join([type_text(v.type) for v in outs])
+        return f"{left} = {node.op.name}{args}{attrs} : {types}"
 
     def type_text(self, t: TensorType) -> str:
         found = self.types.get(id(t))

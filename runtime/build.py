@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
+    from ingot.ir.lower import Watcher
 
 __all__ = ["Made", "build"]
 
@@ -30,8 +31,8 @@ class Made(NamedTuple):
     manifest: dict[str, Any]
 
 
-def build(graph: Graph, level: Level, times: dict[str, float] | None = None) -> Made:
-    """Lower and compile a graph for a level; `times` gets the milliseconds of each stage.
+def build(graph: Graph, level: Level, times: dict[str, float] | None = None, watch: Watcher | None = None) -> Made:
+    """Lower and compile a graph for a level; `times` gets the milliseconds of each part, `watch` sees each stage of the lowering.
 
     What lowering and the code generator raise comes through.
     """
@@ -39,8 +40,8 @@ def build(graph: Graph, level: Level, times: dict[str, float] | None = None) -> 
         from ingot.backends import cpu
         from ingot.ir.lower import lower
     with log.timed("lower", times):
-        program = lower(_numbered(graph), level.machine)
-    observe.after_lowering(program)
+        program = lower(_numbered(graph), level.machine, watch)
+    observe.tell_fusion(program)
     with log.timed("codegen", times):
         built = cpu.build(program, level)
     return Made(program, built, _manifest(program, built))

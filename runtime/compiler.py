@@ -168,15 +168,15 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     from ingot.runtime.build import build
 
     times: dict[str, float] = {}
-    stages = observe.before_lowering(graph)
-    program, built, manifest = build(graph, level, times)
+    watch = observe.watch(graph)
+    program, built, manifest = build(graph, level, times, watch)
     texts = {"graph": str(graph), "program": observe.program_text(program)}
     if "sha256:" in graph.text:  # large constants stand in the preimage by their digests
         from ingot.ir.text import print_graph
 
         texts["payloads"] = print_graph(graph, payloads=True)
-    if switches.get("INGOT_DUMP"):
-        observe.dump(key, graph.name, {"graph": texts["graph"], **stages, "program": texts["program"], "llvm": built.llvm}, built.so)
+    if watch is not None and switches.get("INGOT_DUMP"):
+        observe.dump(key, graph.name, watch, built.llvm, built.so)
     _put(key, built.so, manifest, preimage, provenance, times, texts)
     counts["compiled"] += 1
     log.log("compile", "%s %s: %s", graph.name, key[:12], ", ".join(f"{k} {v:.1f} ms" for k, v in times.items()))

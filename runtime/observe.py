@@ -13,42 +13,60 @@ from ingot.runtime.executable import CheckError
 if TYPE_CHECKING:
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
+    from ingot.ir.lower import Stage
 
-__all__ = ["NanCheck", "after_lowering", "before_lowering", "dump", "program_text"]
+__all__ = ["NanCheck", "Watch", "dump", "program_text", "tell_fusion", "watch"]
 
 
-def before_lowering(graph: Graph) -> dict[str, str]:
-    """Run the passes one by one for those who watch: verified, logged, their graphs as text by stage for the dump.
+class Watch:
+    """Sees what every stage of a lowering gives, for those who asked: verified, logged, kept as text for the dump.
 
-    What is compiled does not come from here: watching changes nothing.
+    Watching changes nothing. `graph`: as it was recorded, with the locations that are printed. `texts`: (file name, text).
     """
-    verifying, dumping = switches.get("INGOT_VERIFY"), switches.get("INGOT_DUMP")
-    texts: dict[str, str] = {}
-    if verifying:
-        from ingot.ir.verify import verify
 
-        verify(graph)
-    if not (verifying or dumping or log.enabled("passes")):
-        return texts
-    from ingot.ir.passes import SIMPLIFY
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.verifying, self.dumping = switches.get("INGOT_VERIFY"), switches.get("INGOT_DUMP")
+        self.texts: list[tuple[str, str]] = [("graph.ir", str(graph))]
+        self.nodes = len(graph.nodes)
+        if self.verifying:
+            from ingot.ir.verify import verify
 
-    for i, p in enumerate(SIMPLIFY):
-        before = len(graph.nodes)
-        graph = p(graph)
-        if verifying:
             verify(graph)
-        log.log("passes", "%s: %d nodes -> %d", p.__name__, before, len(graph.nodes))
-        if dumping:
-            texts[f"pass{i}_{p.__name__}"] = str(graph)
-    return texts
+
+    def __call__(self, stage: Stage, value: Any) -> None:
+        from ingot.ir.graph import Graph
+
+        if self.verifying:
+            stage.verify(value)
+        if isinstance(value, Graph):
+            log.log("passes", "%s: %d nodes -> %d", stage.name, self.nodes, len(value.nodes))
+            self.nodes = len(value.nodes)
+            if self.dumping:
+                self.texts.append((f"{stage.name}.ir", str(_located(value, self.graph))))
+        elif self.dumping:
+            self.texts.append((f"{stage.name}.loop", stage.text(value)))
 
 
-def after_lowering(program: Program) -> None:
-    """Verify the program's kernels where that is asked for, and tell what was fused."""
-    if switches.get("INGOT_VERIFY"):
-        from ingot.ir.loop.verify import verify_program
+def _located(graph: Graph, recorded: Graph) -> Graph:
+    """`graph` with the locations of `recorded` instead of numbers of its nodes."""
+    from ingot.ir.graph import Node
 
-        verify_program(program)
+    def where(loc: Any) -> Any:
+        return recorded.nodes[loc[0]].loc if loc is not None and len(loc) == 1 else loc
+
+    return graph.replace(nodes=tuple(Node(n.op, n.inputs, n.attrs, n.outputs, where(n.loc)) for n in graph.nodes))
+
+
+def watch(graph: Graph) -> Watch | None:
+    """What watches the lowering of `graph`; None where nobody asked for it."""
+    if switches.get("INGOT_VERIFY") or switches.get("INGOT_DUMP") or log.enabled("passes"):
+        return Watch(graph)
+    return None
+
+
+def tell_fusion(program: Program) -> None:
+    """Tell what was fused: the kernels, their buffers and schedules."""
     if log.enabled("fusion"):
         log.log("fusion", "%s: %d kernels, arena %d bytes", program.name, len(program.kernels), program.arena_bytes)
         for k in program.kernels.values():
@@ -62,18 +80,15 @@ def program_text(program: Program) -> str:
     return print_program(program)
 
 
-_SUFFIX = {"program": "loop", "llvm": "ll"}
-
-
-def dump(key: str, name: str, texts: dict[str, str], so: bytes) -> None:
+def dump(key: str, name: str, watch: Watch, llvm: str, so: bytes) -> None:
     """Write the stages of one compilation under INGOT_DUMP: a folder per graph, numbered files, the shared object last."""
     folder = os.path.join(switches.get("INGOT_DUMP"), f"{name}-{key[:12]}")
     try:
         os.makedirs(folder, exist_ok=True)
-        for i, (stage, text) in enumerate(texts.items()):
-            with open(os.path.join(folder, f"{i:02d}_{stage}.{_SUFFIX.get(stage, 'ir')}"), "w", encoding="utf-8") as f:
+        for i, (stage, text) in enumerate([*watch.texts, ("llvm.ll", llvm)]):
+            with open(os.path.join(folder, f"{i:02d}_{stage}"), "w", encoding="utf-8") as f:
                 f.write(text)
-        with open(os.path.join(folder, f"{len(texts):02d}_code.so"), "wb") as b:
+        with open(os.path.join(folder, f"{len(watch.texts) + 1:02d}_code.so"), "wb") as b:
             b.write(so)
     except OSError as e:
         log.warn_once("dump", f"INGOT_DUMP: {e}")

@@ -19,7 +19,7 @@ from ingot.ir import dtypes
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index, Kernel, Load
-from ingot.ir.lower.fuse import Group
+from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear
 from ingot.ir.machine import Machine

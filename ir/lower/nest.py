@@ -17,14 +17,13 @@ from ingot.ir.facts import Contraction, Reduction, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Alloc, Div, For, If, Index, IndexValue, Kernel, Load, Mod, Stmt, Var
-from ingot.ir.lower.fuse import Group
+from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.local import LOCAL_RULES
 from ingot.ir.lower.pull import ZERO, Point, Pull, convert, linear
 from ingot.ir.machine import Machine
 
 __all__ = ["lower_nest", "reduction_rule"]
-
 
 
 def reduction_rule(node: Node) -> tuple[str, tuple[tuple[DType, bool | int | float], ...]]:
@@ -240,7 +239,7 @@ class _Nest:
         self.kept = kept
         self.block = block
         self.blocks = blocks
-        if g.sealed:
+        if g.split:
             self._split(items, inner, per_point)
             return w.finish()
         self.cached = self._row_cache()

@@ -16,6 +16,7 @@ from ingot.ir.machine import Machine
 
 __all__ = ["KINDS"]
 
+
 class Special:
     """What a rule needs: a writer and a Pull per kernel, names for buffers, codes for checks."""
 

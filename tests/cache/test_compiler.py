@@ -181,14 +181,18 @@ def test_where_it_came_from_is_not_in_the_key():
 
 
 def test_dump_and_time(monkeypatch, tmp_path, capfd):
+    from ingot.ir.lower import STAGES
+
     monkeypatch.setenv("INGOT_DUMP", str(tmp_path / "dump"))
     monkeypatch.setenv("INGOT_TIME", "1")
     monkeypatch.setenv("INGOT_LOG", "compile")
     compiler.executable(make_graph())
     (folder,) = (tmp_path / "dump").iterdir()
     names = sorted(p.name for p in folder.iterdir())
-    assert names[0] == "00_graph.ir" and names[1] == "01_pass0_inline.ir" and names[-1].endswith("_code.so")
-    assert [n.partition("_")[2] for n in names[-3:]] == ["program.loop", "llvm.ll", "code.so"]
+    assert names[0] == "00_graph.ir" and names[1] == "01_inline.ir" and names[-1].endswith("_code.so")
+    shown = [n.partition("_")[2] for n in names]
+    assert shown[1:-2] == [f"{s.name}.{'loop' if s.name in ('fuse', 'emit', 'memory') else 'ir'}" for s in STAGES]
+    assert shown[-2:] == ["llvm.ll", "code.so"]
     assert "exp" in (folder / names[0]).read_text() and "define" in (folder / names[-2]).read_text()
     err = capfd.readouterr().err
     assert "ingot:time: codegen" in err and "ingot:compile: f " in err

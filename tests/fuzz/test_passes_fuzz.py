@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from ingot.ir import interpret
-from ingot.ir.passes import PASSES, SIMPLIFY
+from ingot.ir.lower import STAGES
+from ingot.ir.passes import PASSES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
 from tests.support.generate import case_text, generate, parse_case, shrink
 
 
 def everything(graph):
-    return functools.reduce(lambda g, p: verify(p(g)), SIMPLIFY, graph)
+    return functools.reduce(lambda g, s: verify(PASSES[s.name](g)), [s for s in STAGES if s.name in PASSES], graph)
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.ops.contraction import dot
 from ingot.ir.ops.movement import transpose
-from ingot.ir.passes import dce
+from ingot.ir.passes.bodies import with_bodies
+from ingot.ir.passes.dce import dce
 
 __all__ = ["absorb_transposes", "swap_products"]
 
 
+@with_bodies
 def swap_products(graph: Graph) -> Graph:
     """transpose(dot(a, b)) that only exchanges the free dims of a and b -> dot(b, a)."""
     users, outputs, producers = graph.users, set(graph.outputs), graph.producers
@@ -49,6 +51,7 @@ def swap_products(graph: Graph) -> Graph:
     return graph.replace(nodes=tuple(nodes), outputs=tuple(env.get(v, v) for v in graph.outputs))
 
 
+@with_bodies
 def absorb_transposes(graph: Graph) -> Graph:
     """dot(transpose(a), b) -> dot(a, b) with other dims, where the free dims keep their order."""
     producers = graph.producers

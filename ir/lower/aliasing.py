@@ -1,0 +1,66 @@
+"""Aliasing: which outputs of a program may be given the memory of one of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ingot.ir.graph import Value
+from ingot.ir.loop.ir import Check, Load, Store
+from ingot.ir.loop.walk import statements
+from ingot.ir.lower.emit import Call, Emitted
+
+__all__ = ["aliases"]
+
+
+def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
+    """Output -> the inputs whose own buffer it may be given.
+
+    Safe where the input is not touched after the kernel that writes the output, that kernel reads the input only at
+    the very element it writes, and no later call can fail.
+    """
+    graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
+    inputs = {root(v): k for k, v in enumerate(graph.inputs) if k not in graph.scalars}
+    first: dict[Value, int] = {}  # the calls that touch a value's memory
+    last: dict[Value, int] = {}
+    last_check = -1
+    for at, c in enumerate(calls):
+        for v in c.values if isinstance(c, Call) else (*c.node.inputs, *c.node.outputs):
+            first.setdefault(root(v), at)
+            last[root(v)] = at
+        if not isinstance(c, Call) or any(isinstance(s, Check) for s in statements(c.body.body)):
+            last_check = at
+    outputs = [root(v) for v in graph.outputs]
+    owned = {root(v) for v in graph.inputs}  # outputs that are an input, or an earlier output, are copied from it
+    copied: set[int] = set()
+    for k, r in enumerate(outputs):
+        if r in owned:
+            copied.add(k)
+        owned.add(r)
+    sources = {outputs[k] for k in copied}
+    out: dict[int, tuple[int, ...]] = {}
+    for k, r in enumerate(outputs):
+        if k in copied or r in sources or r not in first:
+            continue
+        at = first[r]
+        c = calls[at]
+        if not isinstance(c, Call) or at < last_check:
+            continue
+        legal = []
+        for i, slot in inputs.items():
+            if i.type != graph.outputs[k].type or i in sources or last.get(i, -1) > at:
+                continue
+            if last.get(i, -1) < at or _same_points(c, i, r, root):
+                legal.append(slot)
+        if legal:
+            out[k] = tuple(legal)
+    return out
+
+
+def _same_points(call: Call, source: Value, target: Value, root: Callable[[Value], Value]) -> bool:
+    """Whether a kernel reads `source` only at the element of `target` that it writes in the same iteration."""
+    if ("overlap", True) in call.body.schedule:  # some elements are computed twice
+        return False
+    names = {b.name: root(v) for b, v in zip(call.body.buffers, call.values)}
+    loads = {s.index for s in statements(call.body.body) if isinstance(s, Load) and names.get(s.buf) is source}
+    stores = {s.index for s in statements(call.body.body) if isinstance(s, Store) and names.get(s.buf) is target}
+    return loads == stores and len(stores) == 1

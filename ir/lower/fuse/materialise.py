@@ -1,0 +1,103 @@
+"""Materialising: which values get memory, and which are computed again wherever they are read."""
+
+from __future__ import annotations
+
+from ingot.ir.facts import Loop, OwnKernels, Reads, Reduction
+from ingot.ir.graph import Node, Value
+from ingot.ir.lower.fuse.joining import Growing, Joined, reads
+
+__all__ = ["materialise"]
+
+CHEAP = 2  # instructions that are rather repeated than stored and loaded
+DEAR = 60  # instructions that are never repeated
+
+
+def reads_memory(node: Node) -> bool:
+    """Whether a node reads its operands from memory, not element by element."""
+    kind = node.op.lowering
+    return kind.whole if isinstance(kind, OwnKernels) else isinstance(kind, Loop)
+
+
+def materialise(joined: Joined) -> set[Value]:
+    """The values that have buffers. Enters the outputs of every group; a view that must be in memory becomes a copy, a group of its own."""
+    graph, home = joined.graph, joined.home
+    m = _Memory(joined)
+    wanted: set[Value] = set(graph.outputs)
+    for n in graph.nodes:
+        if reads_memory(n):
+            wanted.update(n.inputs)
+    for at, node in enumerate(graph.nodes):
+        for v in node.outputs:
+            if v not in home:
+                if v not in wanted:
+                    continue
+                joined.add(joined.new_group("nest", v.type.shape, at), node, at, [tuple(range(v.type.rank))])
+            g = home[v]
+            if not g.alone and v not in wanted:
+                outside = m.outside_users(v, g)
+                if not outside or m.inlines(v, g, outside):
+                    continue
+            g.outputs.append(v)
+            m.in_memory.add(v)
+    return m.in_memory
+
+
+class _Memory:
+    def __init__(self, joined: Joined):
+        self.graph = joined.graph
+        self.home = joined.home
+        self.in_memory: set[Value] = set(joined.graph.inputs)
+
+    def outside_users(self, v: Value, g: Growing) -> list[Node]:
+        return [n for n in self.graph.users.get(v, ()) if not (n.outputs[0] in self.home and self.home[n.outputs[0]] is g)]
+
+    def inlines(self, v: Value, g: Growing, outside: list[Node]) -> bool:
+        """Whether readers outside g compute v again rather than load it."""
+        cost = self.cost(v)
+        if cost is None:
+            return False
+        if cost <= CHEAP:
+            return True
+        if len(outside) != 1 or self.serves_others(v, g):
+            return False
+        n = outside[0]
+        while n.outputs[0] not in self.home:  # through views that read each element at most once
+            if reads(n) not in (Reads.SAME, Reads.ONCE):
+                return False
+            readers = self.graph.users.get(n.outputs[0], [])
+            if len(readers) != 1 or n.outputs[0] in self.graph.outputs:
+                return False
+            n = readers[0]
+        reader = self.home[n.outputs[0]]
+        levels = sum(isinstance(m.op.lowering, Reduction) for m in reader.nodes)
+        if reader.alone:
+            return not reads_memory(n)
+        return reader.kind == "nest" and not reader.local and levels <= 1
+
+    def serves_others(self, v: Value, g: Growing) -> bool:
+        """Whether g also serves other readers, so that computing v elsewhere would be extra work."""
+        return any(w is not v and w in g.maps and (w in self.graph.outputs or self.outside_users(w, g)) for w in g.maps) or any(
+            isinstance(n.op.lowering, Reduction) for n in g.nodes
+        )
+
+    def cost(self, v: Value) -> int | None:
+        """Instructions to compute v from memory; None if that is impossible or too dear."""
+        total, loads = 0, 0
+        stack, seen = [v], {v}
+        producers = self.graph.producers
+        while stack:
+            u = stack.pop()
+            if u in self.in_memory:
+                loads += 1
+                continue
+            node = producers[u]
+            if node.op.cost.instructions is None:
+                return None
+            total += node.op.cost.instructions
+            if total > DEAR:
+                return None
+            for w in node.inputs:
+                if w not in seen:
+                    seen.add(w)
+                    stack.append(w)
+        return total + max(0, loads - 2) * 2

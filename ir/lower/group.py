@@ -1,0 +1,134 @@
+"""Groups: the nodes of a graph that share a kernel, and the graph in groups, which is what fusion makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.text import clean_name, node_printer
+
+__all__ = ["Group", "Fused", "FusionError", "print_fused", "verify_fused"]
+
+Map = tuple[int | None, ...]
+
+
+class FusionError(RuntimeError):
+    """Groups that cannot be kernels: a defect of fusion."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Group:
+    """Nodes of one kernel, or of a few that are launched in turn.
+
+    graph, in_memory  the graph, and which of its values have buffers
+    kind              how it is scheduled and written, by its name in the target's table; "loop": as steps
+    shape, reduced    its space; the axes that its reductions run over
+    split             its reductions are split over their length, and no member varies over every axis
+    nodes             its members in the graph's order
+    maps              value of a member -> for each of its dims the axis of `shape` that it runs along (None: its extent is 1)
+    opened            the same for the input, of a reduction whose input is no member
+    outputs           the values that it writes
+    body              of a loop
+    """
+
+    graph: Graph
+    in_memory: frozenset[Value]
+    kind: str
+    shape: tuple[int, ...]
+    reduced: frozenset[int]
+    split: bool
+    nodes: tuple[Node, ...]
+    maps: Mapping[Value, Map]
+    opened: Mapping[Node, Map]
+    outputs: tuple[Value, ...]
+    body: Fused | None = None
+
+    def is_full(self, v: Value) -> bool:
+        """Whether a member varies over every axis."""
+        axes = {a for a in self.maps[v] if a is not None}
+        return all(a in axes for a, d in enumerate(self.shape) if d != 1)
+
+    def inside(self) -> set[Node]:
+        """The nodes that are no members and are computed in its kernels, where they are read."""
+        producers = self.graph.producers
+        out: set[Node] = set()
+        stack = [v for n in self.nodes for v in n.inputs]
+        while stack:
+            v = stack.pop()
+            n = producers.get(v)
+            if n is not None and n not in out and v not in self.maps and v not in self.in_memory:
+                out.add(n)
+                stack.extend(n.inputs)
+        return out
+
+    def __repr__(self) -> str:
+        return f"<Group {self.kind} {self.shape} over {sorted(self.reduced)} {[n.op.name for n in self.nodes]}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """A graph in groups, in order of execution.
+
+    in_memory: the values that have a buffer
+    same: value in memory -> another one, whose memory it is under another shape
+    """
+
+    graph: Graph
+    groups: tuple[Group, ...]
+    in_memory: frozenset[Value]
+    same: Mapping[Value, Value]
+
+    def root(self, v: Value) -> Value:
+        """The value whose memory `v` is."""
+        while v in self.same:
+            v = self.same[v]
+        return v
+
+
+def print_fused(fused: Fused) -> str:
+    """The groups of a graph: kind and space, its nodes, and what is computed in it beside them."""
+    return "\n".join([f"groups @{clean_name(fused.graph.name, 'main')}", *_lines(fused, "  "), ""])
+
+
+def _lines(fused: Fused, pad: str) -> Iterator[str]:
+    graph = fused.graph
+    names, line = node_printer(graph)
+    position = {n: i for i, n in enumerate(graph.nodes)}
+    for v, source in fused.same.items():
+        yield f"{pad}{names[v]} is {names[source]}"
+    for g in fused.groups:
+        space = "" if g.body else f" {list(g.shape)}"
+        over = f" {'split ' if g.split else ''}over {sorted(g.reduced)}" if g.reduced else ""
+        yield f"{pad}{g.kind}{space}{over} -> {', '.join(names[v] for v in g.outputs)}"
+        members = set(g.nodes)
+        for n in sorted(members | g.inside(), key=position.__getitem__):
+            yield f"{pad}  {line(n)}" if n in members else f"{pad}  {line(n):<58}  // where it is read"
+        if g.body is not None:
+            yield from _lines(g.body, pad + "    ")
+
+
+def verify_fused(fused: Fused) -> Fused:
+    """`fused` itself, where each value in memory is written once, before it is read, and every other one is computed where it is read.
+
+    FusionError says what is wrong.
+    """
+    name = f"@{fused.graph.name}"
+    written = set(fused.graph.inputs)
+    for g in fused.groups:
+        if not g.nodes or not g.outputs:
+            raise FusionError(f"{name}: {g} has no nodes or no outputs")
+        for v in g.outputs:
+            if v in written or v not in g.maps or v not in fused.in_memory:
+                raise FusionError(f"{name}: {g} writes {v}, which is written already, no member, or has no memory")
+        for n in (*g.nodes, *g.inside()):
+            for v in n.inputs:
+                if v in fused.in_memory and v not in g.maps and fused.root(v) not in written:
+                    raise FusionError(f"{name}: {g} reads {v} before it is written")
+        written.update(g.outputs)
+        if g.body is not None:
+            verify_fused(g.body)
+    for v in (*fused.in_memory, *fused.graph.outputs):
+        if fused.root(v) not in written:
+            raise FusionError(f"{name}: {v} is in memory and never written")
+    return fused

@@ -1,0 +1,71 @@
+"""Memory: calls on values become steps on addresses, and what is neither input nor output gets a place in the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ingot.ir.graph import Value
+from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
+from ingot.ir.lower.aliasing import aliases
+from ingot.ir.lower.arena import Arena
+from ingot.ir.lower.emit import Call, Emitted
+from ingot.ir.lower.loops import Placed, repeat, runs_once
+
+__all__ = ["place"]
+
+
+def place(emitted: Emitted) -> Program:
+    """The program: argument slots are the graph's inputs, then its outputs."""
+    graph = emitted.fused.graph
+    numbers = iter(range(1, 1 << 62))
+    placed = _place(emitted, frozenset(), lambda: f"t{next(numbers)}")
+    return Program(
+        graph.name, graph.in_types, graph.out_types, graph.scalars, emitted.kernels, tuple(placed.steps), placed.arena_bytes,
+        aliases(emitted), emitted.checks,
+    )  # fmt: skip
+
+
+def _place(emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str]) -> Placed:
+    """Give addresses to the calls of a graph. `invariant`: inputs that stay the same while the graph, a body, is repeated."""
+    graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
+    once = runs_once(emitted, invariant)
+    # inputs and outputs are slots, the rest lies in the arena
+    where: dict[Value, Ref] = {v: Ref(k, value=k in graph.scalars) for k, v in enumerate(graph.inputs)}
+    copies: list[tuple[Value, int]] = []
+    for k, v in enumerate(graph.outputs):
+        r = root(v)
+        slot = len(graph.inputs) + k
+        if r in where:
+            copies.append((r, slot))
+        else:
+            where[r] = Ref(slot)
+
+    spans: dict[Value, list[int]] = {}  # the first and the last call that touch it
+    for at, c in enumerate(calls):
+        for v in c.values if isinstance(c, Call) else (*c.node.inputs, *c.node.outputs):
+            r = root(v)
+            if r not in where:
+                spans.setdefault(r, [at, at])[1] = at
+    arena = Arena()
+    for v in list(spans):
+        if spans[v][0] in once:  # in use for the whole loop
+            where[v] = Ref(None, arena.place(0, len(calls), v.type.nbytes))
+            del spans[v]
+    starts: dict[int, list[Value]] = {}
+    for v, (first, _) in spans.items():
+        starts.setdefault(first, []).append(v)
+
+    before: list[Step] = []
+    steps: list[Step] = []
+    for at, c in enumerate(calls):
+        for v in starts.get(at, ()):
+            where[v] = Ref(None, arena.place(at, spans[v][1], v.type.nbytes))
+        if isinstance(c, Call):
+            (before if at in once else steps).append(Launch(c.kernel, tuple(where[root(v)] for v in c.values), c.params))
+        else:
+            var = fresh()
+            body = _place(c.body, frozenset(c.consts), fresh)
+            steps += repeat(c, body, lambda v: where[root(v)], partial(arena.place, at, at), var)
+    steps += [Copy(Ref(slot), where[r], r.type.nbytes) for r, slot in copies]
+    return Placed(before, steps, arena.size)
