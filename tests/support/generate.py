@@ -36,6 +36,15 @@ def generate(seed: int, size: int = 12, dtypes: Sequence[str] = ("f32", "f32", "
     return _Generator(np.random.default_rng(seed), [by_name(d) for d in dtypes], f"fuzz_{seed}").run(size)
 
 
+def redrawn(graph: Graph, arrays: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Other arrays for a generated graph: the same elements in another order, so that indices stay in range; other random seeds."""
+    seeds = {v for n in graph.nodes if n.op.name == "random_bits" for v in n.inputs}
+    return [
+        a + 1 if v in seeds else rng.permutation(a.reshape(-1)).reshape(a.shape) if a.ndim or by_numpy(a.dtype).kind != "f" else -a
+        for v, a in zip(graph.inputs, arrays)
+    ]
+
+
 class _Rejected(Exception):
     """A step that would give a value outside the tame range."""
 
