@@ -79,6 +79,18 @@ def write_vjp(ct: Expr, x: Expr, src: Expr, y: Expr, mode: str, read: Callable, 
     return [OPS["select"](mine, ct, 0.0) / count, OPS["select"](theirs, read(ct), 0.0) / read(count)]
 
 
+def write_jvp(tx: Expr | None, tsrc: Expr | None, x: Expr, src: Expr, y: Expr, mode: str, read: Callable, put: Callable) -> Expr:
+    """The tangent of y = put(x, src, mode), where tx and tsrc are those of x and src (None: zero)."""
+    if tx is None:
+        tx = x.full(0)
+    if tsrc is None:
+        tsrc = src.full(0)
+    if mode in ("set", "add"):  # linear in both together
+        return put(tx, tsrc, mode)
+    by_x, by_src = write_vjp(y.full(1), x, src, y, mode, read, put)  # y at a place depends on x and on each src there
+    return put(tx * by_x, tsrc * by_src, "add")
+
+
 # -- gather and scatter along one axis -------------------------------------------------------------------------------
 
 
@@ -145,20 +157,33 @@ def _scatter_ref(x: np.ndarray, index: np.ndarray, src: np.ndarray, axis: int, m
     return write(x, flat, src[tuple(slice(0, n) for n in index.shape)], mode)
 
 
+def _read_and_put(index: Expr, axis: int) -> tuple[Callable, Callable]:
+    return (
+        lambda t: OPS["gather"](t, index, axis=axis),
+        lambda base, s, m: OPS["scatter"](base, index, s, axis=axis, mode=m),
+    )
+
+
+def _used(src: Expr, index: Expr) -> Expr:
+    """The part of the source that is written."""
+    if src.shape == index.shape:
+        return src
+    return OPS["slice"](src, starts=(0,) * src.rank, stops=index.shape, steps=(1,) * src.rank)
+
+
 def _scatter_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, mode: str) -> list[Expr | None]:
     x, index, src = ins
-    none = (0,) * src.rank
-    used = src
+    dx, dsrc = write_vjp(cts[0], x, _used(src, index), outs[0], mode, *_read_and_put(index, axis))
     if src.shape != index.shape:
-        used = OPS["slice"](src, starts=none, stops=index.shape, steps=(1,) * src.rank)
-    dx, dsrc = write_vjp(
-        cts[0], x, used, outs[0], mode, lambda t: OPS["gather"](t, index, axis=axis),
-        lambda base, s, m: OPS["scatter"](base, index, s, axis=axis, mode=m),
-    )  # fmt: skip
-    if src.shape != index.shape:
-        rest = tuple(n - m for n, m in zip(src.shape, index.shape))
+        rest, none = tuple(n - m for n, m in zip(src.shape, index.shape)), (0,) * src.rank
         dsrc = OPS["pad"](dsrc, 0.0, low=none, high=rest, interior=none)
     return [dx, None, dsrc]
+
+
+def _scatter_jvp(tangents: Sequence[Expr | None], ins: Exprs, outs: Exprs, axis: int, mode: str) -> list[Expr]:
+    (tx, _, tsrc), (x, index, src) = tangents, ins
+    tsrc = None if tsrc is None else _used(tsrc, index)
+    return [write_jvp(tx, tsrc, x, _used(src, index), outs[0], mode, *_read_and_put(index, axis))]
 
 
 def _scatter_samples() -> list[Case]:
@@ -177,7 +202,7 @@ def _scatter_samples() -> list[Case]:
 
 
 scatter = declare(
-    "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp,
+    "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp,
     batch=axis_batch("scatter"), samples=_scatter_samples(),
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
     lowering=OwnKernels("scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
@@ -303,13 +328,21 @@ def _index_put_ref(x: np.ndarray, src: np.ndarray, *rest: Any) -> np.ndarray:
     return write(x, places[_selection("index_put", x, indices, axes)], src, mode)
 
 
+def _get_and_put(indices: Exprs, axes: Axes) -> tuple[Callable, Callable]:
+    return (
+        lambda t: OPS["index_get"](t, *indices, axes=axes),
+        lambda base, s, m: OPS["index_put"](base, s, *indices, axes=axes, mode=m),
+    )
+
+
 def _index_put_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axes: Axes, mode: str) -> list[Expr | None]:
     x, src, *indices = ins
-    grads = write_vjp(
-        cts[0], x, src, outs[0], mode, lambda t: OPS["index_get"](t, *indices, axes=axes),
-        lambda base, s, m: OPS["index_put"](base, s, *indices, axes=axes, mode=m),
-    )  # fmt: skip
-    return [*grads, *[None] * len(indices)]
+    return [*write_vjp(cts[0], x, src, outs[0], mode, *_get_and_put(indices, axes)), *[None] * len(indices)]
+
+
+def _index_put_jvp(tangents: Sequence[Expr | None], ins: Exprs, outs: Exprs, axes: Axes, mode: str) -> list[Expr]:
+    x, src, *indices = ins
+    return [write_jvp(tangents[0], tangents[1], x, src, outs[0], mode, *_get_and_put(indices, axes))]
 
 
 def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ...], axes: Axes, mode: str) -> Case:
@@ -319,7 +352,7 @@ def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ..
 
 
 index_put = declare(
-    "index_put", "indexing", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp,
+    "index_put", "indexing", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp, jvp=_index_put_jvp,
     batch=_index_put_batch,
     doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
     samples=[_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]

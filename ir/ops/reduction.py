@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import reduce
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
 from ingot.ir.facts import ONCE, Foldable, Reduction
-from ingot.ir.op import LATER, NO_GRAD, OPS, Op
+from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
 from ingot.ir.ops.samples import Case, case
@@ -30,7 +30,7 @@ def reduced(shape: Shape, axes: Axes) -> Shape:
     return tuple(1 if i in axes else d for i, d in enumerate(shape))
 
 
-def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: Any, jvp: Any = LATER, empty: bool, precise: bool = False,
+def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool, precise: bool = False,
               values: Any = None) -> Op:  # fmt: skip
     """Declare a reduction over {axes}. `empty`: reducing no elements has a meaning."""
 
@@ -69,6 +69,11 @@ reduce_sum = reduction(
 )  # fmt: skip
 
 
+def _summed_jvp(vjp: Callable) -> Callable:
+    """Of a reduction: every element's tangent by its gradient, summed."""
+    return lambda tangents, ins, outs, axes: [(tangents[0] * vjp([outs[0].full(1)], ins, outs, axes)[0]).sum(axes)]
+
+
 def _prod_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], axes: Axes) -> list[Expr]:
     """The derivative by one factor is the product of all the others, which is right when factors are zero too."""
     x = ins[0]
@@ -97,7 +102,7 @@ def exclusive_prod(x: Expr, reverse: bool) -> Expr:
 
 reduce_prod = reduction(
     "reduce_prod", Number, doc="Product over `axes` in the input's dtype; integers wrap around.", ref=_wrapping(np.prod), vjp=_prod_vjp,
-    empty=True, precise=True,
+    jvp=_summed_jvp(_prod_vjp), empty=True, precise=True,
 )  # fmt: skip
 
 
@@ -111,11 +116,11 @@ def _extremum_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr]
 
 reduce_max = reduction(
     "reduce_max", Number, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
-    ref=np.max, vjp=_extremum_vjp, empty=False, values="distinct",
+    ref=np.max, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
 )  # fmt: skip
 reduce_min = reduction(
     "reduce_min", Number, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
-    ref=np.min, vjp=_extremum_vjp, empty=False, values="distinct",
+    ref=np.min, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
 )  # fmt: skip
 reduce_and = reduction("reduce_and", Bool, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
 reduce_or = reduction("reduce_or", Bool, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)

@@ -16,7 +16,7 @@ from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.transforms.jvp import jvp
 from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import tensor_type
-from tests.support.finite_differences import check_derivatives, draw_like, floating, run_jvp, run_vjp
+from tests.support.finite_differences import check_derivatives, directional, draw_like, floating, run_jvp, run_vjp
 
 DIFFERENTIABLE = sorted(n for n, op in OPS.items() if callable(op.vjp))
 TWICE = """
@@ -234,3 +234,14 @@ def test_every_write_to_a_place_takes_its_gradient():  # as in torch
     grads = run_vjp(graph, [x, index, src], [np.array([1.0, 2.0, 3.0])])
     np.testing.assert_array_equal(grads[0], [0, 0, 3])
     np.testing.assert_array_equal(grads[2], [2, 2, 1])
+
+
+@pytest.mark.parametrize("name", ["scatter", "index_put"])
+def test_the_tangent_of_a_place_is_that_of_its_last_write(name):
+    """What finite differences give; the gradient is torch's, see above, and so no transpose of this."""
+    x, index, src = np.zeros(3), np.array([1, 1, 0]), np.array([5.0, 6.0, 7.0])
+    arrays, attrs = ([x, index, src], (0, "set")) if name == "scatter" else ([x, src, index], ((0,), "set"))
+    graph = op_graph(OPS[name], attrs, types_of(arrays))
+    tangents = [None if a is index else np.array([1.0, 2.0, 4.0]) * (1 if a is x else 10) for a in arrays]
+    np.testing.assert_array_equal(run_jvp(graph, arrays, tangents)[0], [40, 20, 4])
+    np.testing.assert_allclose(directional(graph, arrays, tangents)[0], [40, 20, 4], rtol=1e-6)
