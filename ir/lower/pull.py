@@ -19,6 +19,7 @@ from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
 from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.ops.indexing import place_of_indices
 
 __all__ = ["Pull", "PULLABLE", "linear", "delinear"]
 
@@ -287,18 +288,12 @@ def _gather(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
     return p.at(src, idx[:axis] + (at,) + idx[axis + 1 :], mask)
 
 
-def index_layout(axes: tuple[int, ...], index_rank: int) -> int:
-    """Where the indices' common shape stands in the result: in place of adjacent axes, else in front."""
-    adjacent = all(b == a + 1 for a, b in zip(axes, axes[1:]))
-    return axes[0] if adjacent else 0
-
-
 def index_point(
     p: Pull, node: Node, src: Value, indices: tuple[Value, ...], axes: tuple[int, ...], idx: Point, mask: Scalar | None
 ) -> Point:
     """The point of `src` that advanced indexing reads (or writes) for the point `idx` of its result."""
     rank = max((v.type.rank for v in indices), default=0)
-    at = index_layout(axes, rank)
+    at = place_of_indices(axes)
     inner = idx[at : at + rank]
     rest = iter(idx[:at] + idx[at + rank :])
     loaded = {a: wrapped(p, node, p.operand(v, inner, mask), src.type.shape[a], mask) for a, v in zip(axes, indices)}

@@ -11,8 +11,9 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index, Kernel
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.nest import extreme
-from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, index_layout, linear, wrapped
+from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear, wrapped
 from ingot.ir.machine import Machine
+from ingot.ir.ops.indexing import place_of_indices
 
 __all__ = ["KINDS"]
 
@@ -133,7 +134,7 @@ def index_put(s: Special) -> list[Kernel]:
     w, p = s.start("index_put")
     name = s.out(w, 0, "rw")
     rank = max((v.type.rank for v in indices), default=0)
-    at = index_layout(axes, rank)
+    at = place_of_indices(axes)
     shape = src.type.shape
     index_shape = shape[at : at + rank]
     rest = shape[:at] + shape[at + rank :]
