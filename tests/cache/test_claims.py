@@ -160,13 +160,13 @@ def test_the_nearest_entry_is_the_one_that_differs_least(cache, make_entry):
 def test_two_processes_compile_once(tmp_path):
     """Two fresh processes on one cold key: one compiles, the other waits and finds."""
     script = """
-import os, sys, time
-from tests.cache import test_compiler
+import sys
+from ingot.runtime import compiler
+from tests.support import prebuilt
 print("ready", flush=True)
 sys.stdin.readline()
-graph = test_compiler.make_graph("f", 2.5, 64)
-test_compiler.run(test_compiler.compiler.executable(graph), 64)
-print(test_compiler.compiler.counts["compiled"], flush=True)
+prebuilt.run(compiler.executable(prebuilt.make_graph(2.5)), 2.5)
+print(compiler.counts["compiled"], flush=True)
 """
     env = with_tests(INGOT_CACHE_DIR=str(tmp_path / "cache"), INGOT_CACHE_WAIT="300")
     children = [

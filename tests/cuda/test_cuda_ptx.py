@@ -10,10 +10,10 @@ from ingot.ir.dtypes import ALL, i64
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import For
 from ingot.ir.op import OPS
-from tests.loop.test_scalars import kernel_of
 from tests.support.calling import program_of
 from tests.support.cuda import assemble, needs_ptxas, scheduled
 from tests.support.graphs import graph_of
+from tests.support.instructions import kernel_of
 
 
 def instructions_of(d):
