@@ -37,7 +37,8 @@ def made(tmp_path_factory):
     os.chmod(folder, 0o700)
     patch = pytest.MonkeyPatch()
     patch.setenv("INGOT_CACHE_DIR", str(folder / "cache"))
-    patch.delenv("INGOT_CACHE_PATH", raising=False)
+    for name in ("INGOT_CACHE_PATH", "INGOT_CPU_LEVEL"):
+        patch.delenv(name, raising=False)
     try:
         arch = os.uname().machine
         lowest = next(n for n, level in LEVELS.items() if level.triple.startswith(arch))
