@@ -10,6 +10,8 @@ from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.dense import linear
+from ingot.nn.functional.padding import pad
+from ingot.nn.functional.stochastic import dropout
 
 
 def _mask_to_bias(mask: Tensor, dtype: object) -> Tensor:
@@ -181,7 +183,7 @@ def multi_head_attention_forward(
     if need_weights:
         weights = _attention_weights(q, k, mask, 1.0 / math.sqrt(head))
         if drop:
-            weights = ingot.nn.functional.dropout(weights, drop)
+            weights = dropout(weights, drop)
         attended = ingot.matmul(weights, v)
         weights = weights.mean(1) if average_attn_weights else weights
     else:
@@ -210,4 +212,4 @@ def _additive(mask: Tensor | None, q: Tensor, heads: int, batch: int, padding: b
 
 
 def _extend(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else ingot.nn.functional.pad(mask, (0, 1))
+    return None if mask is None else pad(mask, (0, 1))

@@ -10,17 +10,7 @@ from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.padding import pad_zeros
-
-
-def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:
-    """`value` for each of n dimensions: an int is repeated. ShapeError if a sequence has another length."""
-    if isinstance(value, (tuple, list)):
-        if len(value) == 1:
-            return (int(value[0]),) * n
-        if len(value) != n:
-            raise ShapeError(f"{what}: expected one integer or {n}, but got {tuple(value)}")
-        return tuple(int(v) for v in value)
-    return (int(value),) * n
+from ingot.nn.functional.sizes import ntuple
 
 
 def _check_positive(name: str, **values: tuple[int, ...]) -> None:

@@ -12,6 +12,8 @@ from ingot._tensor.composites import composite
 from ingot._tensor.recording import scalar
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.activation import is_half
+from ingot.nn.functional.padding import pad
+from ingot.nn.functional.pooling import avg_pool1d
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -254,12 +256,10 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """
     if input.ndim < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
-    from ingot.nn.functional.pooling import avg_pool1d
-
     if not input.numel():
         return input * 1
     n, c = input.shape[0], input.shape[1]
     square = (input * input).reshape((n, c, -1)).transpose(1, 2)
-    padded = ingot.nn.functional.pad(square, (size // 2, (size - 1) // 2))
+    padded = pad(square, (size // 2, (size - 1) // 2))
     mean = avg_pool1d(padded, size, 1).transpose(1, 2).reshape(input.shape)
     return input / (mean * alpha + k) ** beta

@@ -11,6 +11,7 @@ from ingot._tensor.composites import composite
 from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
+from ingot.nn.functional.sizes import ntuple
 
 
 def pad_zeros(x: Tensor, low: tuple[int, ...], high: tuple[int, ...]) -> Tensor:
@@ -188,8 +189,6 @@ def _unfold(x: Tensor, kernel: tuple, dilation: tuple, padding: tuple, stride: t
 
 
 def _pairs(*values: Any) -> list[tuple[int, int]]:
-    from ingot.nn.functional.conv import ntuple
-
     return [ntuple(v, 2) for v in values]  # type: ignore[misc]
 
 

@@ -14,7 +14,7 @@ from ingot._tensor.composites import composite
 from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
-from ingot.nn.functional.conv import ntuple
+from ingot.nn.functional.sizes import ntuple
 
 
 def _batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:

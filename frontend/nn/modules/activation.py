@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import ingot
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
+from ingot.nn import init
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 from ingot.nn.parameter import new_parameter
@@ -229,7 +229,7 @@ class PReLU(Module):
 
     def reset_parameters(self) -> None:
         """Set every weight to `init`."""
-        ingot.nn.init.constant_(self.weight, self.init)
+        init.constant_(self.weight, self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)

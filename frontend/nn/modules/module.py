@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ingot._tensor import Tensor
 from ingot.grad_mode import no_grad
-from ingot.nn.modules import state
 from ingot.nn.modules.arguments import parse_to, type_name
 from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
+from ingot.nn.modules.state import Hooks, Stateful
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
 
@@ -21,7 +20,7 @@ T = TypeVar("T", bound="Module")
 _KINDS = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Stateful):
     """Base class of all layers and networks.
 
     Parameters, buffers and submodules assigned as attributes are found by `parameters()`, `state_dict()`,
@@ -50,7 +49,7 @@ class Module:
         put("_forward_hooks", {})
         put("_backward_hooks", {})
         put("_backward_pre_hooks", {})
-        put("_state_hooks", state.Hooks())
+        put("_state_hooks", Hooks())
         put("_compiled_call", None)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -101,9 +100,9 @@ class Module:
 
     def compile(self, **options: Any) -> None:
         """Compile the module's calls in place, with `ingot.compile`'s options."""
-        import ingot
+        from ingot import capture  # not at the top: capture knows Modules
 
-        self._compiled_call = ingot.compile(self._call, **options)
+        self._compiled_call = capture.compile(self._call, **options)
 
     # ---- registration
 
@@ -436,52 +435,6 @@ class Module:
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_output)` before the module's backward; it may replace the gradients."""
         return RemovableHandle(self._backward_pre_hooks, hook, prepend)
-
-    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, prefix, keep_vars)` before this module's part of `state_dict()` is made."""
-        return RemovableHandle(self._state_hooks.save_pre, hook)
-
-    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after this module's part of `state_dict()` is made."""
-        return RemovableHandle(self._state_hooks.save_post, hook)
-
-    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before loading."""
-        return RemovableHandle(self._state_hooks.load_pre, hook)
-
-    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, incompatible_keys)` after loading; it may edit the two lists."""
-        return RemovableHandle(self._state_hooks.load_post, hook)
-
-    # ---- state
-
-    def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
-        """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes."""
-        return state.collect(self, destination, prefix, keep_vars)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> state.IncompatibleKeys:
-        """Copy (or with `assign` bind) the tensors of `state_dict` into this module.
-
-        With `strict`, missing or unexpected keys raise RuntimeError; so do wrong shapes in any case. Nothing is
-        changed then: either all tensors are loaded or none.
-        """
-        return state.load(self, state_dict, strict, assign)
-
-    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
-        state.save_own(self, destination, prefix, keep_vars)
-
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool, missing_keys: list, unexpected_keys: list, error_msgs: list
-    ) -> None:
-        state.load_own(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-
-    def get_extra_state(self) -> Any:
-        """Extra state for `state_dict()`; a subclass that defines this defines `set_extra_state` too."""
-        raise RuntimeError(f"{type(self).__name__} defines no get_extra_state")
-
-    def set_extra_state(self, state: Any) -> None:
-        """Take back what `get_extra_state` gave."""
-        raise RuntimeError(f"{type(self).__name__} defines no set_extra_state")
 
     # ---- text
 

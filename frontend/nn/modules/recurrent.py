@@ -13,8 +13,8 @@ from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.functional import recurrent
 from ingot.nn.modules.module import Module
+from ingot.nn.packed import PackedSequence
 from ingot.nn.parameter import Parameter, new_parameter
-from ingot.nn.utils.rnn import PackedSequence
 
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 

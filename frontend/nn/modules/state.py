@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ingot._tensor import Tensor
 from ingot.grad_mode import no_grad
+from ingot.nn.modules.hooks import RemovableHandle
+from ingot.nn.parameter import Parameter
 
-__all__ = ["Hooks", "IncompatibleKeys", "collect", "load", "save_own", "load_own"]
+__all__ = ["Hooks", "IncompatibleKeys", "Stateful"]
 
 EXTRA = "_extra_state"
 
@@ -42,12 +44,10 @@ def _persistent(module: Any) -> dict[str, Any]:
 
 
 def _has_extra(module: Any, method: str = "get_extra_state") -> bool:
-    from ingot.nn.modules.module import Module
-
-    return getattr(type(module), method) is not getattr(Module, method)
+    return getattr(type(module), method) is not getattr(Stateful, method)
 
 
-def save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> None:
+def _save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> None:
     """Write the module's own tensors, not its children's, to `destination`."""
     for name, value in _persistent(module).items():
         if value is not None:
@@ -56,7 +56,7 @@ def save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> No
         destination[prefix + EXTRA] = module.get_extra_state()
 
 
-def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> OrderedDict:
+def _collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> OrderedDict:
     out = OrderedDict() if destination is None else destination
     hooks = module._state_hooks
     for hook in list(hooks.save_pre.values()):
@@ -70,7 +70,7 @@ def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Orde
     return out
 
 
-def load_own(
+def _load_own(
     module: Any, state_dict: Mapping, prefix: str, meta: dict, strict: bool, missing: list[str], unexpected: list[str], errors: list[str]
 ) -> None:
     """Check the module's own entries of `state_dict`; the copies are noted in `meta["pending"]` and made when all is well."""
@@ -111,7 +111,7 @@ def load_own(
                     unexpected.append(key)
 
 
-def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
     missing: list[str] = []
@@ -144,8 +144,6 @@ def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool)
 
 
 def _commit(pending: list[tuple], assign: bool) -> None:
-    from ingot.nn.parameter import Parameter
-
     with no_grad():
         for module, name, target, value in pending:
             if name == EXTRA:
@@ -157,3 +155,53 @@ def _commit(pending: list[tuple], assign: bool) -> None:
                 setattr(module, name, keep)
             else:
                 setattr(module, name, value)
+
+
+class Stateful:
+    """The part of Module that saves and loads its state."""
+
+    _state_hooks: Hooks
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before this module's part of `state_dict()` is made."""
+        return RemovableHandle(self._state_hooks.save_pre, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after this module's part of `state_dict()` is made."""
+        return RemovableHandle(self._state_hooks.save_post, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before loading."""
+        return RemovableHandle(self._state_hooks.load_pre, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may edit the two lists."""
+        return RemovableHandle(self._state_hooks.load_post, hook)
+
+    def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
+        """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes."""
+        return _collect(self, destination, prefix, keep_vars)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+        """Copy (or with `assign` bind) the tensors of `state_dict` into this module.
+
+        With `strict`, missing or unexpected keys raise RuntimeError; so do wrong shapes in any case. Nothing is
+        changed then: either all tensors are loaded or none.
+        """
+        return _load(self, state_dict, strict, assign)
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        _save_own(self, destination, prefix, keep_vars)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool, missing_keys: list, unexpected_keys: list, error_msgs: list
+    ) -> None:
+        _load_own(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
+    def get_extra_state(self) -> Any:
+        """Extra state for `state_dict()`; a subclass that defines this defines `set_extra_state` too."""
+        raise RuntimeError(f"{type(self).__name__} defines no get_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what `get_extra_state` gave."""
+        raise RuntimeError(f"{type(self).__name__} defines no set_extra_state")

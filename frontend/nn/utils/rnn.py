@@ -3,51 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.nn.functional.padding import pad
+from ingot.nn.packed import PackedSequence
 
 __all__ = ["PackedSequence", "pack_padded_sequence", "pad_packed_sequence", "pack_sequence", "pad_sequence", "unpad_sequence"]
-
-
-class PackedSequence(NamedTuple):
-    """Sequences laid end to end by step: first all first elements, then all second ones, and so on.
-
-    `data` is (elements, *), `batch_sizes` (int64, on the CPU) says how many sequences reach each step; the sequences are
-    sorted by length, and the two index tensors say how (None when they came sorted).
-    """
-
-    data: Tensor
-    batch_sizes: Tensor
-    sorted_indices: Tensor | None = None
-    unsorted_indices: Tensor | None = None
-
-    def _positions(self) -> tuple[list[int], list[int], int, int]:
-        """For each packed element its step and its row; the number of steps and of rows."""
-        sizes = self.batch_sizes.tolist()
-        steps = [t for t, n in enumerate(sizes) for _ in range(n)]
-        rows = [r for n in sizes for r in range(n)]
-        return steps, rows, len(sizes), sizes[0]
-
-    def _padded(self) -> tuple[Tensor, Tensor]:
-        """(steps, rows, *) with zeros after each end, and a bool mask (steps, rows, 1) of what is live."""
-        steps, rows, t, n = self._positions()
-        at = [-1] * (t * n)
-        for k, (s, r) in enumerate(zip(steps, rows)):
-            at[s * n + r] = k
-        live = ingot.tensor([k >= 0 for k in at]).reshape((t, n, 1))
-        rest = tuple(self.data.shape[1:])
-        taken = self.data.index_select(0, ingot.tensor([max(k, 0) for k in at])).reshape((t, n, *rest))
-        mask = live.reshape((t, n) + (1,) * len(rest))
-        return ingot.where(mask, taken, ingot.zeros((), dtype=taken.dtype)), live
-
-    def _repacked(self, padded: Tensor) -> PackedSequence:
-        """The packed form of (steps, rows, *) with this one's lengths."""
-        steps, rows, t, n = self._positions()
-        flat = padded.reshape((t * n, *padded.shape[2:]))
-        data = flat.index_select(0, ingot.tensor([s * n + r for s, r in zip(steps, rows)]))
-        return PackedSequence(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
 
 
 def _inverse(order: list[int]) -> list[int]:
@@ -93,8 +56,8 @@ def pad_packed_sequence(
                 f"Expected total_length to be at least the length of the longest sequence, but got {total_length} < {len(sizes)}"
             )
         pads = [0, 0] * (padded.ndim - 1) + [0, total_length - len(sizes)]
-        padded = ingot.nn.functional.pad(padded, pads)
-        live = ingot.nn.functional.pad(live.long(), [0, 0, 0, 0, 0, total_length - len(sizes)]).bool()
+        padded = pad(padded, pads)
+        live = pad(live.long(), [0, 0, 0, 0, 0, total_length - len(sizes)]).bool()
     if padding_value:
         mask = live.reshape((live.shape[0], live.shape[1]) + (1,) * (padded.ndim - 2))
         padded = ingot.where(mask, padded, padding_value)
@@ -117,7 +80,7 @@ def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding
     for s in items:
         extra = longest - s.shape[0]
         padded.append(
-            ingot.nn.functional.pad(s, [0, 0] * (s.ndim - 1) + ([0, extra] if padding_side == "right" else [extra, 0]), value=padding_value)
+            pad(s, [0, 0] * (s.ndim - 1) + ([0, extra] if padding_side == "right" else [extra, 0]), value=padding_value)
         )
     return ingot.stack(padded, 0 if batch_first else 1)
 
