@@ -18,7 +18,7 @@ from ingot.runtime.cache import files
 from ingot.runtime.cache.entry import EntryError, peek
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.mapped import mapped_in
-from ingot.runtime.cache.trust import open_regular
+from ingot.runtime.cache.ownership import open_regular
 
 __all__ = ["added", "removed", "total", "evict", "costs", "score"]
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ingot.runtime.cache import entry as entry_format
-from ingot.runtime.cache import trust
+from ingot.runtime.cache import ownership, trust
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer
 
@@ -60,7 +60,7 @@ def read_entry(layer: Layer, key: str, deep: bool = True) -> tuple[bytes, Entry,
     rule = trust.Policy("own") if layer.writable else trust.policy()
     path = layer.path(key)
     if not rule.by_content:
-        trust.check_inside(os.path.dirname(path))
+        ownership.check_inside(os.path.dirname(path))
     data = read_file(path, ENTRY_LIMIT, own=not rule.by_content)
     try:
         signature = read_file(layer.signature_path(key), trust.SIGNATURE_BYTES, own=not rule.by_content)
@@ -160,7 +160,7 @@ def target_name(preimage: dict[str, Any]) -> str:
 
 def read_file(path: str, limit: int, own: bool) -> bytes:
     """The bytes of a regular file; `own`: TrustError unless only this user or root can write it. EntryError beyond `limit`."""
-    with open(trust.open_checked(path) if own else trust.open_regular(path)[0], "rb", buffering=0) as f:
+    with open(ownership.open_checked(path) if own else ownership.open_regular(path)[0], "rb", buffering=0) as f:
         size = os.fstat(f.fileno()).st_size
         if size > limit:
             raise EntryError(f"{os.path.basename(path)} has {size} bytes, more than the {limit} that it may have")

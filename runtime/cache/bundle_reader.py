@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from ingot.runtime.cache import bundle, trust
+from ingot.runtime.cache import bundle, ownership, trust
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache.bundle import BLOCK, ENTRY_LIMIT, INDEX, TOOLCHAIN, read_file, read_upto
 from ingot.runtime.cache.entry import EntryError
@@ -153,7 +153,7 @@ def read_folder(folder: str, own: bool = True) -> Iterator[Member]:
     OSError where the folder cannot be read.
     """
     if own:
-        trust.check_folder(folder, own=False)
+        ownership.check_folder(folder, own=False)
     version = f"v{entry_format.FORMAT}"
     for name in (INDEX, TOOLCHAIN):
         if os.path.lexists(os.path.join(folder, name)):
@@ -161,11 +161,11 @@ def read_folder(folder: str, own: bool = True) -> Iterator[Member]:
     if not os.path.lexists(os.path.join(folder, version)):
         return
     if own:
-        trust.check_inside(os.path.join(folder, version))
+        ownership.check_inside(os.path.join(folder, version))
     for shard in sorted(os.listdir(os.path.join(folder, version))):
         try:
             if own:
-                trust.check_inside(os.path.join(folder, version, shard))
+                ownership.check_inside(os.path.join(folder, version, shard))
             files = sorted(os.listdir(os.path.join(folder, version, shard)))
         except OSError as e:
             yield Member(f"{version}/{shard}", None, str(e))

@@ -17,7 +17,7 @@ import struct
 import zlib
 from typing import Any
 
-from ingot.runtime.cache.trust import open_regular
+from ingot.runtime.cache.ownership import open_regular
 
 __all__ = ["Entry", "EntryError", "pack", "parse", "peek", "peek_preimage", "FORMAT"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache.layer import Layer, Listed
-from ingot.runtime.cache.trust import open_regular
+from ingot.runtime.cache.ownership import open_regular
 
 __all__ = ["CONSIDERED", "IGNORED", "Difference", "Near", "differences", "in_words", "nearest", "short"]
 

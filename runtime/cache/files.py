@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ingot.runtime.cache.trust import open_regular
+from ingot.runtime.cache.ownership import open_regular
 
 __all__ = ["append", "close", "read", "replace"]
 

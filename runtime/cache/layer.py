@@ -22,7 +22,8 @@ from typing import NamedTuple
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import files
 from ingot.runtime.cache.entry import Entry, EntryError
-from ingot.runtime.cache.trust import SIGNATURE_BYTES, Policy, TrustError, check_folder, check_inside, open_own, open_regular, policy
+from ingot.runtime.cache.ownership import TrustError, check_folder, check_inside, open_own, open_regular
+from ingot.runtime.cache.trust import SIGNATURE_BYTES, Policy, policy
 
 __all__ = ["Layer", "Found", "Listed"]
 

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.runtime.cache.trust import TrustError, open_regular
+from ingot.runtime.cache.ownership import TrustError, open_regular
 
 __all__ = ["message", "new_key", "private_key", "public_keys", "sign", "verified"]
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     from ingot.runtime.artifact.container import ArtifactError
-    from ingot.runtime.cache.trust import TrustError
+    from ingot.runtime.cache.ownership import TrustError
     from ingot.runtime.switches import SwitchError
 
     top = parser()
@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     p = _add(verbs, "demo", "train on real digits, export, serve without a compiler", "ingot demo", _demo)
     p.add_argument("--output", metavar="FILE", default="digits.ingot", help="where to write the artifact (default: %(default)s)")
     p.add_argument("--epochs", type=int, default=None, help="passes over the training digits")
-    completion.add_to(_add, verbs)
+    completion.add_to(_add, verbs, parser)
     return top
 
 
@@ -152,4 +152,4 @@ def _verify(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from ingot.runtime.cli import demo
 
-    return demo.run(args.output, args.epochs)
+    return demo.run(args.output, args.epochs, main)

@@ -20,6 +20,7 @@ from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.mapped import mapped_in
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import describe, find, the_layer
 
 __all__ = ["clear", "prune", "remove"]
 
@@ -30,8 +31,6 @@ _BEING_WRITTEN = 60.0  # seconds that a temporary may be somebody's
 
 def prune(args: argparse.Namespace) -> int:
     """`ingot cache prune`: by bounds, age, or because this Ingot will never ask for it again."""
-    from ingot.runtime.cli.cache_verbs import the_layer
-
     layer = the_layer(args)
     if args.max_entries is not None and args.max_entries < 0:
         raise CommandError(f"--max-entries takes a number of at least 0, not {args.max_entries}")
@@ -70,8 +69,6 @@ def _over(layer: Layer, rest: list[Listed], nbytes: int, entries: int, busy: dic
 
 
 def _cost_of(e: Listed) -> float:
-    from ingot.runtime.cli.cache_verbs import describe
-
     return float(describe(e)["compile_ms"])
 
 
@@ -91,8 +88,6 @@ def _stale(e: Listed) -> bool:
 
 def remove(args: argparse.Namespace) -> int:
     """`ingot cache rm KEY…`"""
-    from ingot.runtime.cli.cache_verbs import find, the_layer
-
     layer = the_layer(args)
     found = []
     for k in args.keys:
@@ -105,8 +100,6 @@ def remove(args: argparse.Namespace) -> int:
 
 def clear(args: argparse.Namespace) -> int:
     """`ingot cache clear`: entries, quarantine and what dead writers left. Records of misses and statistics stay."""
-    from ingot.runtime.cli.cache_verbs import the_layer
-
     layer = the_layer(args)
     return _remove(args, layer, list(layer.list()), _busy(args, layer), "cache.clear", rest=True)
 

@@ -16,6 +16,7 @@ from ingot.runtime.cache.entry import EntryError
 from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cli import output, targets
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import any_layers
 
 __all__ = ["run"]
 
@@ -36,13 +37,11 @@ class _Finding(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """`ingot cache check MANIFEST…`"""
-    from ingot.runtime.cli.cache_ship import layers_of
-
     try:
         needs = [f for path in args.manifests for f in deployment.load(path).functions]
     except ManifestError as e:
         raise CommandError(str(e)) from None
-    layers = layers_of(args)
+    layers = any_layers(args)
     with _environment_of(args):
         levels = targets.levels_of(args.for_target)
         installed = {level: _installed(level) for level in levels}

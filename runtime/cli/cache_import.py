@@ -10,20 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingot.runtime import switches
-from ingot.runtime.cache import account, bundle, journal, key, trust
+from ingot.runtime.cache import account, bundle, journal, key, ownership, trust
 from ingot.runtime.cache.bundle_reader import BundleError, Offer, Reader, Refused, read_folder, read_tar
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cli import output, targets
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import the_layer
 
 __all__ = ["merge_note", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
     """`ingot cache import SRC`."""
-    from ingot.runtime.cli.cache_verbs import the_layer
-
     rule = trust.policy()
     if rule.problem is not None:
         raise CommandError(rule.problem, "trust")
@@ -70,7 +69,7 @@ class _Import:
         try:
             entry = bundle.verified(offer.key, offer.data, offer.signature, self.rule)
             preimage, name = entry.preimage, entry.record.get("name")
-        except (EntryError, trust.TrustError) as e:
+        except (EntryError, ownership.TrustError) as e:
             self.refused.append(Refused(offer.key, str(e)))
             return
         if not self.keep(preimage):
@@ -120,10 +119,10 @@ def _opened(source: str, own: bool) -> Iterator[Reader]:
         yield Reader(read_tar(sys.stdin.buffer))
     elif os.path.isdir(source):
         if own:
-            trust.check_folder(source, own=False)
+            ownership.check_folder(source, own=False)
         yield Reader(read_folder(source, own))
     else:
-        with open(trust.open_checked(source) if own else trust.open_regular(source)[0], "rb") as f:
+        with open(ownership.open_checked(source) if own else ownership.open_regular(source)[0], "rb") as f:
             yield Reader(read_tar(f))
 
 

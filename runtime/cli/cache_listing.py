@@ -10,11 +10,11 @@ from typing import Any
 from ingot.runtime.cache import bundle
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer, Listed
-from ingot.runtime.cache.trust import TrustError
+from ingot.runtime.cache.ownership import TrustError
 from ingot.runtime.cli import output
-from ingot.runtime.cli.cache_verbs import describe, find, layers_of
 from ingot.runtime.cli.filters import parse_filter
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import describe, find, layers_of
 
 __all__ = ["ls", "show"]
 

@@ -11,18 +11,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ingot.runtime import switches
 from ingot.runtime.cache import bundle
 from ingot.runtime.cache.bundle import Changed, Shipped
 from ingot.runtime.cache.bundle_reader import Refused
 from ingot.runtime.cache.entry import EntryError
 from ingot.runtime.cache.layer import Layer, Listed
-from ingot.runtime.cache.store import default_folder
 from ingot.runtime.cli import cache_import, output, targets
 from ingot.runtime.cli.filters import FILTERS, parse_filter
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import any_layers, describe, find
 
-__all__ = ["add_to", "layers_of"]
+__all__ = ["add_to"]
 
 _COMPRESSED = (".gz", ".tgz", ".xz", ".bz2", ".zst")
 _ATTEMPTS = 5  # at an export whose entries go away while it is written
@@ -41,18 +40,6 @@ def add_to(verb: Any) -> None:
     p.add_argument("source", metavar="SRC", help="a tar file, - for stdin, or a folder")
     p.add_argument("--for-target", metavar="LEVEL", help=targets.HELP)
     p.add_argument("--dry-run", action="store_true", help="only tell what would be imported")
-
-
-def layers_of(args: argparse.Namespace) -> list[Layer]:
-    """The layers that the environment asks for, or the folder that `--dir` names. CommandError where one is refused."""
-    own = args.dir or default_folder()
-    layers = [Layer(own, True)] if own else []
-    if not args.dir:
-        layers += [Layer(p, False) for p in switches.get("INGOT_CACHE_PATH")]
-    for layer in layers:
-        if not layer.check() and layer.refused:
-            raise CommandError(layer.refused, "trust")
-    return layers
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -118,9 +105,7 @@ def _is_exported(path: str) -> bool:
 
 def _chosen(args: argparse.Namespace, keep: Callable[[dict], bool], tests: list) -> tuple[list[Shipped], list[Refused]]:
     """What is exported, in the order of the keys, and what cannot be."""
-    from ingot.runtime.cli.cache_verbs import describe, find
-
-    layers = layers_of(args)
+    layers = any_layers(args)
     found: dict[str, list[tuple[Layer, Listed]]] = {}
     if args.keys:
         for k in args.keys:

@@ -13,8 +13,8 @@ from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cache.mapped import mapped_in
 from ingot.runtime.cache.store import default_folder
 from ingot.runtime.cli import output
-from ingot.runtime.cli.cache_verbs import NO_FOLDER, the_layer
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import NO_FOLDER, the_layer
 
 __all__ = ["config", "folder", "info", "origin_of_folder", "stats"]
 

@@ -12,10 +12,10 @@ from ingot.runtime.cache import bundle
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer, Listed
-from ingot.runtime.cache.trust import TrustError
+from ingot.runtime.cache.ownership import TrustError
 from ingot.runtime.cli import output
-from ingot.runtime.cli.cache_verbs import find, layers_of
 from ingot.runtime.cli.output import EXIT
+from ingot.runtime.cli.selection import find, layers_of
 
 __all__ = ["verify"]
 

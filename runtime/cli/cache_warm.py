@@ -20,6 +20,7 @@ from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cli import cache_check, cache_import, call_spec, output, targets
 from ingot.runtime.cli.call_spec import CallSpec
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import any_layers, the_layer
 
 __all__ = ["add_to"]
 
@@ -62,14 +63,11 @@ class _Warmed(NamedTuple):
 
 
 def _warm(args: argparse.Namespace) -> int:
-    from ingot.runtime.cli.cache_ship import layers_of
-    from ingot.runtime.cli.cache_verbs import the_layer
-
     specs = call_spec.read(args.specs)
     levels = targets.levels_of(args.for_target)
     own = the_layer(args)
     own.create()
-    layers = layers_of(args)
+    layers = any_layers(args)
     warmed: list[_Warmed] = []
     failed: list[_Failed] = []
     for spec in specs:

@@ -6,7 +6,7 @@ It is made by shtab (extra `completion`) from the parsers themselves. Keys are a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingot.runtime.cli.output import EXIT, CommandError
@@ -26,22 +26,19 @@ _PREAMBLE = {
 }
 
 
-def add_to(add: Any, verbs: Any) -> None:
-    """Add the command; `add(verbs, name, help, example, run)` makes a subparser."""
+def add_to(add: Any, verbs: Any, parser: Callable[[], argparse.ArgumentParser]) -> None:
+    """Add the command; `add(verbs, name, help, example, run)` makes a subparser, `parser()` that of the whole command line."""
     example = "ingot completion bash > ~/.local/share/bash-completion/completions/ingot"
-    p = add(verbs, "completion", "a script that completes commands in a shell", example, run)
+    p = add(verbs, "completion", "a script that completes commands in a shell", example, lambda args: run(args, parser()))
     p.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print the script. CommandError where shtab is missing."""
+def run(args: argparse.Namespace, top: argparse.ArgumentParser) -> int:
+    """Print the script that completes what `top` parses. CommandError where shtab is missing."""
     try:
         import shtab
     except ImportError as e:
         raise CommandError(f"completion needs the package shtab ({e}); pip install 'ingot[completion]'", "io") from None
-    from ingot.runtime.cli import parser
-
-    top = parser()
     for p in _parsers(top):
         for action in p._actions:
             how = _how(action, shtab)

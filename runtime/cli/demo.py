@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,8 +47,8 @@ print(f"{right} {len(data['labels'])} {ready * 1e3:.0f} {seconds / len(data['lab
 """
 
 
-def run(path: str, epochs: int | None) -> int:
-    """Run the demo; exit code 1 where the test accuracy misses 98 %."""
+def run(path: str, epochs: int | None, command: Callable[[list[str]], int]) -> int:
+    """Run the demo; `command` runs a command line. Exit code 1 where the test accuracy misses 98 %."""
     epochs = EPOCHS if epochs is None else epochs
     if epochs < 1:
         raise CommandError(f"--epochs takes a number of at least 1, not {epochs}")
@@ -65,10 +65,8 @@ def run(path: str, epochs: int | None) -> int:
     print(f"exported {path}, {size(os.path.getsize(path))}")
     _serve(path, test_images, test_labels)
 
-    from ingot.runtime.cli import main
-
     print("\nwhat the cache holds (ingot cache ls --sort cost):")
-    main(["cache", "ls", "--sort", "cost"])
+    command(["cache", "ls", "--sort", "cost"])
     print(f"\nnext: ingot inspect {path}; ingot verify --run {path}; ingot cache show KEY --ir")
     return EXIT["fine"] if accuracy >= WANTED else EXIT["finding"]
 

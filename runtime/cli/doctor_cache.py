@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ingot.runtime import switches
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
-from ingot.runtime.cache import trust
+from ingot.runtime.cache import ownership, trust
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.store import default_folder
 from ingot.runtime.cli import doctor_machine, output
@@ -63,8 +63,8 @@ def own(folder: str | None) -> Iterator[Finding]:
 def _refusal_above(place: str) -> str | None:
     """Why nothing below the folder `place` will be trusted; None where it will."""
     try:
-        trust.check_folder(place, own=False)
-    except trust.TrustError as e:
+        ownership.check_folder(place, own=False)
+    except ownership.TrustError as e:
         return None if os.stat(place).st_mode & stat.S_ISVTX else str(e)  # others may write a sticky folder, but not into ours
     return None
 

@@ -13,14 +13,13 @@ from ingot.runtime.cache.explain import CONSIDERED, IGNORED, Near, nearest, shor
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import the_layer
 
 __all__ = ["run"]
 
 
 def run(args: argparse.Namespace) -> int:
     """`ingot cache explain KEY|FUNCTION`: what it was made of, against the nearest stored entry."""
-    from ingot.runtime.cli.cache_verbs import the_layer
-
     layers = [the_layer(args)] + ([] if args.dir else [Layer(p, False) for p in switches.get("INGOT_CACHE_PATH")])
     mine = [m for m in misses.read(layers[0].folder) if _is(m.get("name"), m["key"], args.what)]
     stored = _stored(layers, args.what)

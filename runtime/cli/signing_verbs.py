@@ -15,9 +15,10 @@ from typing import Any
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import signing
 from ingot.runtime.cache.layer import Layer
-from ingot.runtime.cache.trust import TrustError, check_inside, open_own
+from ingot.runtime.cache.ownership import TrustError, check_inside, open_own
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT, CommandError
+from ingot.runtime.cli.selection import find, the_layer
 
 __all__ = ["add_to", "digests", "sign"]
 
@@ -92,8 +93,6 @@ def digests(args: argparse.Namespace) -> int:
 
 
 def _layer(args: argparse.Namespace) -> Layer:
-    from ingot.runtime.cli.cache_verbs import the_layer
-
     layer = the_layer(args)
     if not layer.check():
         raise CommandError(f"there is no cache in {layer.folder}", "finding")
@@ -102,8 +101,6 @@ def _layer(args: argparse.Namespace) -> Layer:
 
 def _vouched(args: argparse.Namespace, layer: Layer, refused: list[dict[str, str]]) -> Iterator[tuple[str, bytes]]:
     """Key and SHA-256 of the entries asked for, in order; the others go to `refused`."""
-    from ingot.runtime.cli.cache_verbs import find
-
     if args.keys:
         found = [find(args, k) for k in args.keys]
         for at, e in found:

@@ -15,7 +15,7 @@ from ingot.runtime import log, switches
 from ingot.runtime.cache import Cache, trust
 from ingot.runtime.cache.entry import peek
 from ingot.runtime.cache.layer import Layer
-from ingot.runtime.cache.trust import TrustError, check_folder, check_inside, open_checked
+from ingot.runtime.cache.ownership import TrustError, check_folder, check_inside, open_checked
 
 OTHER = 12345  # a user that is not us
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")

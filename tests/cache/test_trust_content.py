@@ -14,7 +14,7 @@ import pytest
 
 from ingot.runtime import compiler, log
 from ingot.runtime.cache import Cache, layer, signing, trust
-from ingot.runtime.cache.trust import TrustError
+from ingot.runtime.cache.ownership import TrustError
 
 OTHER = 12345  # a user that is not us
 HAVE = importlib.util.find_spec("cryptography") is not None

@@ -198,7 +198,7 @@ def journals() -> Target:
 
 
 def bundles() -> Target:
-    from ingot.runtime.cache import bundle, entry, trust
+    from ingot.runtime.cache import bundle, entry, ownership, trust
     from ingot.runtime.cache.bundle_reader import BundleError, Offer, Reader, read_tar
     from ingot.runtime.cache.layer import Layer
 
@@ -211,7 +211,7 @@ def bundles() -> Target:
             if isinstance(offer, Offer):
                 try:
                     bundle.verified(offer.key, offer.data, offer.signature, trust.policy())
-                except (entry.EntryError, trust.TrustError):
+                except (entry.EntryError, ownership.TrustError):
                     pass
 
     return Target([out.getvalue()], read, (BundleError,))
