@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from ingot.ir.loop.folds import Fold
+
 __all__ = [
     "Lowering", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "Inline",
     "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable",
@@ -59,6 +61,8 @@ class View(Lowering):
 class Reduction(Lowering):
     """A fold over some dims: may end a loop nest, and others may follow in it."""
 
+    fold: Fold
+
 
 @dataclass(frozen=True)
 class Contraction(Lowering):
@@ -67,7 +71,16 @@ class Contraction(Lowering):
 
 @dataclass(frozen=True)
 class Window(Lowering):
-    """A fold over a window of the input: a small loop at each point."""
+    """A fold over a window of the input: a small loop at each point.
+
+    extents(node) -> extents                          of the window
+    place(p, node, point, tap) -> point, mask         which element of the input a place in the window reads for a point of the
+                                                      result; mask: where there is one (None: everywhere)
+    """
+
+    fold: Fold
+    extents: Callable[[Any], tuple[int, ...]]
+    place: Callable[..., tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -76,10 +89,12 @@ class OwnKernels(Lowering):
 
     kind: how they are scheduled and written, by its name in the lowering's table: each target has its own
     whole: it reads its operands from memory, not element by element as something makes them
+    fold: what a running fold folds with
     """
 
     kind: str
     whole: bool = False
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True)

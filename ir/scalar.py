@@ -25,9 +25,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ingot.ir.dtypes import DType
+from ingot.ir.dtypes import DType, bool_
 
-__all__ = ["Emitter", "INSTRUCTIONS"]
+__all__ = ["Emitter", "Instructions", "INSTRUCTIONS"]
 
 # name -> number of scalar operands
 INSTRUCTIONS: dict[str, int] = {
@@ -76,3 +76,53 @@ class Emitter(Protocol):
     def select(self, c: Any, a: Any, b: Any) -> Any: ...
     def cast(self, a: Any, dtype: DType) -> Any: ...
     def bitcast(self, a: Any, dtype: DType) -> Any: ...
+
+
+class Instructions:
+    """An Emitter whose instructions all go through one method, `instruction(op, args, dtype)`.
+
+    args are scalars and numbers; dtype is that of the result, None where it is that of the operands.
+    """
+
+    def dtype(self, x: Any) -> DType:
+        raise NotImplementedError
+
+    def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Any:
+        raise NotImplementedError
+
+    def add(self, a: Any, b: Any) -> Any: return self.instruction("add", (a, b))
+    def sub(self, a: Any, b: Any) -> Any: return self.instruction("sub", (a, b))
+    def mul(self, a: Any, b: Any) -> Any: return self.instruction("mul", (a, b))
+    def div(self, a: Any, b: Any) -> Any: return self.instruction("div", (a, b))
+    def rem(self, a: Any, b: Any) -> Any: return self.instruction("rem", (a, b))
+    def neg(self, a: Any) -> Any: return self.instruction("neg", (a,))
+    def abs(self, a: Any) -> Any: return self.instruction("abs", (a,))
+    def fma(self, a: Any, b: Any, c: Any) -> Any: return self.instruction("fma", (a, b, c))
+    def sqrt(self, a: Any) -> Any: return self.instruction("sqrt", (a,))
+    def min(self, a: Any, b: Any) -> Any: return self.instruction("min", (a, b))
+    def max(self, a: Any, b: Any) -> Any: return self.instruction("max", (a, b))
+    def rint(self, a: Any) -> Any: return self.instruction("rint", (a,))
+    def floor(self, a: Any) -> Any: return self.instruction("floor", (a,))
+    def ceil(self, a: Any) -> Any: return self.instruction("ceil", (a,))
+    def trunc(self, a: Any) -> Any: return self.instruction("trunc", (a,))
+    def and_(self, a: Any, b: Any) -> Any: return self.instruction("and", (a, b))
+    def or_(self, a: Any, b: Any) -> Any: return self.instruction("or", (a, b))
+    def xor(self, a: Any, b: Any) -> Any: return self.instruction("xor", (a, b))
+    def not_(self, a: Any) -> Any: return self.instruction("not", (a,))
+    def shl(self, a: Any, b: Any) -> Any: return self.instruction("shl", (a, b))
+    def shr(self, a: Any, b: Any) -> Any: return self.instruction("shr", (a, b))
+    def eq(self, a: Any, b: Any) -> Any: return self.instruction("eq", (a, b), bool_)
+    def ne(self, a: Any, b: Any) -> Any: return self.instruction("ne", (a, b), bool_)
+    def lt(self, a: Any, b: Any) -> Any: return self.instruction("lt", (a, b), bool_)
+    def le(self, a: Any, b: Any) -> Any: return self.instruction("le", (a, b), bool_)
+    def gt(self, a: Any, b: Any) -> Any: return self.instruction("gt", (a, b), bool_)
+    def ge(self, a: Any, b: Any) -> Any: return self.instruction("ge", (a, b), bool_)
+
+    def select(self, c: Any, a: Any, b: Any) -> Any:
+        return self.instruction("select", (c, a, b))
+
+    def cast(self, a: Any, dtype: DType) -> Any:
+        return a if self.dtype(a) is dtype else self.instruction("cast", (a,), dtype)
+
+    def bitcast(self, a: Any, dtype: DType) -> Any:
+        return a if self.dtype(a) is dtype else self.instruction("bitcast", (a,), dtype)

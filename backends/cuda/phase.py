@@ -22,6 +22,7 @@ from ingot.backends.cuda.rewrite import Rewrite, used, walk
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
+from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
@@ -40,7 +41,6 @@ from ingot.ir.loop.ir import (
     SetAcc,
     Stmt,
     Store,
-    neutral,
 )  # fmt: skip
 
 __all__ = ["Phase", "UnsupportedKernel"]
@@ -252,10 +252,10 @@ class Phase:
         groups = self.folded(s)
         out: list[Stmt] = []
         for accs, kind in groups.items():
-            for which, a in enumerate(accs):
+            for a, value in zip(accs, FOLDS[kind].neutral(self.acc_dtypes[accs[0]])):
                 d = self.acc_dtypes[a]
                 self.partial[a] = f"{a}.t"
-                out.append(Acc(f"{a}.t", d, Const(neutral(kind, d, which), d)))
+                out.append(Acc(f"{a}.t", d, Const(value, d)))
         if s.kind == "vector":
             out += self.vector(s)
         else:
@@ -278,7 +278,7 @@ class Phase:
                 if isinstance(x, (For, If)):
                     look(x.body, vector or isinstance(x, For) and x.kind == "vector")
                 elif isinstance(x, Reduce) and vector:
-                    kind = "sum" if x.kind == "fma" else x.kind
+                    kind = FOLDS[x.kind].across.name
                     if x.at or groups.setdefault(x.accs, kind) != kind:
                         raise self.refused("its threads fold into an array of accumulators")
                 elif isinstance(x, Reduce):

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ingot.backends.llvm.folds import argument_step, combine
-from ingot.backends.llvm.instructions import instruction
+from ingot.backends.llvm.emitter import Emitter
 from ingot.backends.llvm.memory import Memory
 from ingot.backends.llvm.values import Value, type_of
 from ingot.ir.dtypes import DType
+from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import Acc, For, GetAcc, If, Index, Kernel, Reduce, SetAcc, Stmt
 
 __all__ = ["Accumulator", "Accumulators"]
@@ -64,14 +64,8 @@ class Accumulators(Memory):
     def reduce(self, s: Reduce) -> None:
         accs = [self.accs[a] for a in s.accs]
         slot = self.slot(accs[0], s.at)
-        old = [self._get(a, slot) for a in accs]
-        values = [self.operand(v) for v in s.values]
-        if s.kind in ("argmax", "argmin"):
-            new = list(argument_step(self, s.kind, old[0], old[1], values[0], values[1]))
-        elif s.kind == "fma":
-            new = [instruction(self, "fma", [values[0], values[1], old[0]], accs[0].dtype)]
-        else:
-            new = [combine(self, s.kind, old[0], values[0])]
+        old = tuple(self._get(a, slot) for a in accs)
+        new = FOLDS[s.kind].fold_in(Emitter(self), old, tuple(self.operand(v) for v in s.values))
         for acc, before, after in zip(accs, old, new):
             if self.mask and acc.lanes:  # lanes that are not there fold nothing
                 t = type_of(acc.dtype, acc.lanes)

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot.backends.llvm.accumulators import Accumulator, Accumulators
-from ingot.backends.llvm.folds import argument_step, combine
+from ingot.backends.llvm.emitter import Emitter
 from ingot.backends.llvm.values import Value, literal, type_of
 from ingot.ir.dtypes import DType
-from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store, neutral
+from ingot.ir.loop.folds import FOLDS, Fold
+from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store
 from ingot.ir.loop.walk import statements
 
 __all__ = ["Loops"]
@@ -146,14 +147,14 @@ class Loops(Accumulators):
         if isinstance(stop, int) and stop <= 0:
             return
         carried = self._carried(s.body)
-        kinds = self._kinds(s.body)
+        folds = self._folds(s.body)
         saved = [list(acc.values) for acc in carried]
         for acc in carried:
-            if id(acc) not in kinds:
+            if id(acc) not in folds:
                 raise ValueError(f"kernel {self.kernel.name}: SetAcc in vector loop {s.var} of an accumulator from outside it")
             acc.lanes = width
-            kind, which, _ = kinds[id(acc)]
-            lit = literal(neutral(kind, acc.dtype, which), acc.dtype)
+            fold, which, together = folds[id(acc)]
+            lit = literal(fold.neutral(self.accs[together[0]].dtype)[which], acc.dtype)
             acc.values = [f"splat ({type_of(acc.dtype)} {lit})"] * len(acc.values)
         self.lane_var = s.var
         self.vector_depth = self.depth
@@ -173,7 +174,7 @@ class Loops(Accumulators):
         if left != "0":
             self._rest(s, main, left, str(stop), depth, carried)
         self.lane_var, self.vector_depth = None, 0
-        self._combine_lanes(carried, kinds, saved)
+        self._combine_lanes(carried, folds, saved)
 
     def _groups(self, s: For, main: str, carried: list[Accumulator]) -> None:
         def inside(i: str | int) -> None:
@@ -266,47 +267,43 @@ class Loops(Accumulators):
     def _dtype_of(self, buf: str) -> DType:
         return self.local_dtypes[buf] if buf in self.local_dtypes else self.buffer(buf)[1]
 
-    def _kinds(self, body: list[Stmt]) -> dict[int, tuple[str, int, tuple[str, ...]]]:
-        """For each accumulator from outside that a vector loop folds into: the kind, which of the kind's
+    def _folds(self, body: list[Stmt]) -> dict[int, tuple[Fold, int, tuple[str, ...]]]:
+        """For each accumulator from outside that a vector loop folds into: the fold, which of the fold's
         accumulators it is, and all of them."""
-        out: dict[int, tuple[str, int, tuple[str, ...]]] = {}
+        out: dict[int, tuple[Fold, int, tuple[str, ...]]] = {}
         for s in body:
             if isinstance(s, Reduce):
                 for k, a in enumerate(s.accs):
                     acc = self.accs.get(a)
                     if acc is not None:
-                        out[id(acc)] = (s.kind, k, s.accs)
+                        out[id(acc)] = (FOLDS[s.kind], k, s.accs)
             elif isinstance(s, (For, If)):
-                out.update(self._kinds(s.body))
+                out.update(self._folds(s.body))
         return out
 
-    def _combine_lanes(self, carried: list[Accumulator], kinds: dict[int, Any], saved: list[list[str]]) -> None:
+    def _combine_lanes(self, carried: list[Accumulator], folds: dict[int, Any], saved: list[list[str]]) -> None:
         """The partial results of all lanes, in a tree (lane i with lane i + half), then folded into what was there."""
+        e = Emitter(self)
         earlier = {id(acc): values for acc, values in zip(carried, saved)}
         for acc in carried:
-            kind, which, together = kinds[id(acc)]
+            fold, which, together = folds[id(acc)]
             if which:
                 continue
             group = [self.accs[a] for a in together]
             for k in range(len(acc.values)):
                 lanes = acc.lanes if acc is group[0] else 0
-                values = [Value(a.values[k], a.dtype, lanes) for a in group]
+                values = tuple(Value(a.values[k], a.dtype, lanes) for a in group)
                 while lanes > 1:
                     lanes //= 2
-                    low = [self._part(v, 0, lanes) for v in values]
-                    high = [self._part(v, lanes, lanes) for v in values]
-                    values = self._fold(kind, low, high)
-                old = [Value(earlier[id(a)][k], a.dtype) for a in group]
-                for a, v in zip(group, self._fold(kind, old, values)):
+                    low = tuple(self._part(v, 0, lanes) for v in values)
+                    high = tuple(self._part(v, lanes, lanes) for v in values)
+                    values = fold.combine(e, low, high)
+                old = tuple(Value(earlier[id(a)][k], a.dtype) for a in group)
+                for a, v in zip(group, fold.combine(e, old, values)):
                     earlier[id(a)][k] = v.text
         for acc in carried:
             acc.lanes = 0
             acc.values = earlier[id(acc)]
-
-    def _fold(self, kind: str, a: list[Value], b: list[Value]) -> list[Value]:
-        if len(a) == 2:
-            return list(argument_step(self, kind, a[0], a[1], b[0], b[1]))
-        return [combine(self, kind, a[0], b[0])]
 
     def _part(self, v: Value, start: int, lanes: int) -> Value:
         if lanes == 1:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ingot.ir import dtypes
+from ingot.ir.loop.folds import FOLDS, Fold
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
@@ -37,7 +38,6 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Var,
-    neutral,
 )  # fmt: skip
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.numpy_emitter import NumpyEmitter
@@ -153,12 +153,12 @@ def _vector(f: _Frame, s: For) -> Iterator[None]:
         return
     if s.exact and extent % s.width:
         raise ValueError(f"vector loop {s.var} is exact, but {s.width} does not divide {extent}")
-    groups = {accs: kind for accs, kind in _reductions(s.body) if accs[0] in f.accs}
+    groups = {accs: fold for accs, fold in _folds(s.body) if accs[0] in f.accs}
     saved = {name: dict(f.accs[name]) for accs in groups for name in accs}
-    for accs, kind in groups.items():
-        for which, name in enumerate(accs):
-            for at, v in f.accs[name].items():
-                f.accs[name][at] = np.full(s.width, neutral(kind, dtypes.by_numpy(v.dtype), which), v.dtype)
+    for accs, fold in groups.items():
+        for at, first in f.accs[accs[0]].items():
+            for name, neutral in zip(accs, fold.neutral(dtypes.by_numpy(first.dtype))):
+                f.accs[name][at] = np.full(s.width, neutral, saved[name][at].dtype)
     f.lanes = s.width
     for first in range(0, extent, s.width):
         lanes = np.arange(first, first + s.width)
@@ -166,23 +166,24 @@ def _vector(f: _Frame, s: For) -> Iterator[None]:
         f.mask = None if first + s.width <= extent else lanes < extent
         yield from _run(f, s.body)
     f.lanes, f.mask = 0, None
-    for accs, kind in groups.items():
+    for accs, fold in groups.items():
         for at in f.accs[accs[0]]:
-            parts = [f.accs[name][at] for name in accs]
+            parts = tuple(f.accs[name][at] for name in accs)
             while len(parts[0]) > 1:
                 half = len(parts[0]) // 2
-                parts = _fold(kind, [p[:half] for p in parts], [p[half:] for p in parts])
-            folded = _fold(kind, [saved[name][at] for name in accs], [p[0] for p in parts])
+                parts = fold.combine(_E, tuple(p[:half] for p in parts), tuple(p[half:] for p in parts))
+            folded = fold.combine(_E, tuple(saved[name][at] for name in accs), tuple(p[0] for p in parts))
             for name, v in zip(accs, folded):
                 f.accs[name][at] = np.asarray(v)
 
 
-def _reductions(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _folds(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], Fold]]:
+    """What is folded, and how partial results of it are combined."""
     for s in body:
         if isinstance(s, Reduce):
-            yield s.accs, "sum" if s.kind == "fma" else s.kind
+            yield s.accs, FOLDS[s.kind]
         elif isinstance(s, (For, If)):
-            yield from _reductions(s.body)
+            yield from _folds(s.body)
 
 
 def _block(f: _Frame, s: For) -> Iterator[None]:
@@ -276,12 +277,8 @@ def _at(f: _Frame, at: tuple[Index, ...]) -> tuple[int, ...]:
 
 def _reduce(f: _Frame, s: Reduce) -> None:
     at = _at(f, s.at)
-    old = [f.accs[a][at] for a in s.accs]
-    values = [f.operand(v) for v in s.values]
-    if s.kind == "fma":
-        new = [_E.fma(values[0], values[1], old[0])]
-    else:
-        new = _fold(s.kind, old, values)
+    old = tuple(f.accs[a][at] for a in s.accs)
+    new = FOLDS[s.kind].fold_in(_E, old, tuple(map(f.operand, s.values)))
     for a, o, n in zip(s.accs, old, new):
         f.accs[a][at] = np.where(f.mask, n, o) if f.mask is not None and np.ndim(o) else np.asarray(n)
 
@@ -310,27 +307,6 @@ _SIMPLE: dict[type, Any] = {
     Load: _load, Store: _store, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
     GetAcc: _get_acc, Alloc: _alloc, Check: _check,
 }  # fmt: skip
-
-
-# -- folding ---------------------------------------------------------------------------------------------------------
-
-
-_COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and_", "or": "or_"}
-_COMBINE_BOOL = {**_COMBINE, "sum": "or_", "prod": "and_", "max": "or_", "min": "and_"}
-
-
-def _fold(kind: str, a: list[Any], b: list[Any]) -> list[Any]:
-    if kind in ("argmax", "argmin"):
-        (best, at), (value, position) = a, b
-        take = value > best if kind == "argmax" else value < best
-        same = value == best
-        if np.asarray(best).dtype.kind == "f":
-            take = take | ((value != value) & ~(best != best))
-            same = same | ((value != value) & (best != best))
-        take = take | (same & (position < at))
-        return [np.where(take, value, best), np.where(take, position, at)]
-    table = _COMBINE_BOOL if np.asarray(a[0]).dtype == np.bool_ else _COMBINE
-    return [getattr(_E, table[kind])(a[0], b[0])]
 
 
 # -- programs --------------------------------------------------------------------------------------------------------

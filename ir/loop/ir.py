@@ -25,13 +25,12 @@ declared inside a vector loop is one per lane.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
 
 from ingot.ir.dtypes import DType
 
 __all__ = [
     "Index", "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel", "REDUCTIONS", "neutral",
+    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel",
 ]  # fmt: skip
 
 
@@ -183,35 +182,12 @@ class Acc:
     shape: tuple[int, ...] = ()
 
 
-# Reduce kinds: number of accumulators and of values. Ties of argmax/argmin keep the smaller index; NaN wins.
-REDUCTIONS = {
-    "sum": (1, 1), "prod": (1, 1), "max": (1, 1), "min": (1, 1), "and": (1, 1), "or": (1, 1), "fma": (1, 2),
-    "argmax": (2, 2), "argmin": (2, 2),
-}  # fmt: skip
-
-
-def neutral(kind: str, dtype: DType, which: int = 0) -> bool | int | float:
-    """The value that folding with `kind` leaves unchanged (of argmax/argmin: for the best value, for its position)."""
-    if which == 1:
-        return 2**63 - 1
-    if kind in ("sum", "fma", "prod"):
-        return (-0.0 if dtype.kind == "f" else 0) if kind != "prod" else 1
-    if dtype.kind == "b":
-        return kind in ("and", "min", "argmin")
-    if dtype.kind == "f":
-        return inf if kind in ("min", "argmin") else -inf
-    if kind in ("and", "or"):
-        return 0 if kind == "or" else -1 if dtype.kind == "i" else 2**dtype.bits - 1
-    low, high = (0, 2**dtype.bits - 1) if dtype.kind == "u" else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
-    return high if kind in ("min", "argmin") else low
-
-
 @dataclass(slots=True)
 class Reduce:
-    """Fold values into accumulators: `sum`: acc += v; `fma`: acc = fma(v0, v1, acc); `argmax`: (best, position)."""
+    """Fold values into accumulators by a fold of folds.py: `sum`: acc += v; `fma`: acc = fma(v0, v1, acc); `argmax`: (best, position)."""
 
     accs: tuple[str, ...]
-    kind: str
+    kind: str  # the fold's name
     values: tuple[Operand, ...]
     at: tuple[Index, ...] = ()  # which register of an array Acc; constants after unrolling
 

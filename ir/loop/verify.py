@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
+from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import (
-    REDUCTIONS,
     Acc,
     Alloc,
     Barrier,
@@ -272,19 +272,20 @@ class _Verifier:
                 raise self.error(f"accumulator {name} from outside a {kind} loop is changed inside it")
 
     def reduce(self, s: Reduce) -> None:
-        if s.kind not in REDUCTIONS:
-            raise self.error(f"{s.kind!r} is no kind of reduction")
-        n_accs, n_values = REDUCTIONS[s.kind]
-        if len(s.accs) != n_accs or len(s.values) != n_values:
-            raise self.error(f"reduction {s.kind} takes {n_accs} accumulators and {n_values} values")
+        fold = FOLDS.get(s.kind)
+        if fold is None:
+            raise self.error(f"{s.kind!r} is no fold")
+        n_accs = 1 + len(fold.more)
+        if len(s.accs) != n_accs or len(s.values) != fold.values:
+            raise self.error(f"reduction {s.kind} takes {n_accs} accumulators and {fold.values} values")
         found = []
         for a in s.accs:
             dtype, depth = self.acc(a, s.at)
             self.crossed(a, depth, ("parallel", "grid", "block"))
             found.append(dtype)
-        want = found * n_values if n_accs == 1 else found
+        want = found * fold.values if n_accs == 1 else found
         have = [self.operand(v) for v in s.values]
-        if have != want or (n_accs == 2 and found[1] is not dtypes.i64) or found[0] in Half:
+        if have != want or tuple(found[1:]) != fold.more or found[0] in Half:
             raise self.error(f"reduction {s.kind} of {', '.join(map(str, have))} into {', '.join(map(str, found))}")
 
     def let(self, s: Let) -> None:

@@ -21,8 +21,9 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index, Kernel, Load
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear
+from ingot.ir.lower.pull import ZERO, Point, Pull, delinear, linear
 from ingot.ir.machine import Machine
+from ingot.ir.ops.scalars import convert
 from ingot.ir.types import tensor_type
 
 __all__ = ["tiles", "lower_contraction"]

@@ -37,6 +37,7 @@ from ingot.ir.loop.ir import (
     Store,
     Var,
 )  # fmt: skip
+from ingot.ir.scalar import Instructions
 
 __all__ = ["KernelWriter", "Scalar"]
 
@@ -59,7 +60,7 @@ class _Scope:
         self.memo: dict[Any, Any] = {}
 
 
-class KernelWriter:
+class KernelWriter(Instructions):
     """Builds a Kernel. It is also the Emitter (ir/scalar.py) that elementwise ops write their code with."""
 
     def __init__(self, name: str):
@@ -239,7 +240,7 @@ class KernelWriter:
             value = int(value)
         return Scalar(Const(value, dtype), dtype)
 
-    def _let(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Scalar:
+    def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Scalar:
         like = next((a.dtype for a in args if isinstance(a, Scalar) and not (op == "select" and a is args[0])), None)
         scalars = tuple(a if isinstance(a, Scalar) else self.const(a, like) for a in args)  # type: ignore[arg-type]
         out = dtype or like
@@ -254,43 +255,6 @@ class KernelWriter:
             found = Scalar(name, out)
             self.remember(key, found, depth)
         return found
-
-    def add(self, a: Any, b: Any) -> Scalar: return self._let("add", (a, b))
-    def sub(self, a: Any, b: Any) -> Scalar: return self._let("sub", (a, b))
-    def mul(self, a: Any, b: Any) -> Scalar: return self._let("mul", (a, b))
-    def div(self, a: Any, b: Any) -> Scalar: return self._let("div", (a, b))
-    def rem(self, a: Any, b: Any) -> Scalar: return self._let("rem", (a, b))
-    def neg(self, a: Any) -> Scalar: return self._let("neg", (a,))
-    def abs(self, a: Any) -> Scalar: return self._let("abs", (a,))
-    def fma(self, a: Any, b: Any, c: Any) -> Scalar: return self._let("fma", (a, b, c))
-    def sqrt(self, a: Any) -> Scalar: return self._let("sqrt", (a,))
-    def min(self, a: Any, b: Any) -> Scalar: return self._let("min", (a, b))
-    def max(self, a: Any, b: Any) -> Scalar: return self._let("max", (a, b))
-    def rint(self, a: Any) -> Scalar: return self._let("rint", (a,))
-    def floor(self, a: Any) -> Scalar: return self._let("floor", (a,))
-    def ceil(self, a: Any) -> Scalar: return self._let("ceil", (a,))
-    def trunc(self, a: Any) -> Scalar: return self._let("trunc", (a,))
-    def and_(self, a: Any, b: Any) -> Scalar: return self._let("and", (a, b))
-    def or_(self, a: Any, b: Any) -> Scalar: return self._let("or", (a, b))
-    def xor(self, a: Any, b: Any) -> Scalar: return self._let("xor", (a, b))
-    def not_(self, a: Any) -> Scalar: return self._let("not", (a,))
-    def shl(self, a: Any, b: Any) -> Scalar: return self._let("shl", (a, b))
-    def shr(self, a: Any, b: Any) -> Scalar: return self._let("shr", (a, b))
-    def eq(self, a: Any, b: Any) -> Scalar: return self._let("eq", (a, b), dtypes.bool_)
-    def ne(self, a: Any, b: Any) -> Scalar: return self._let("ne", (a, b), dtypes.bool_)
-    def lt(self, a: Any, b: Any) -> Scalar: return self._let("lt", (a, b), dtypes.bool_)
-    def le(self, a: Any, b: Any) -> Scalar: return self._let("le", (a, b), dtypes.bool_)
-    def gt(self, a: Any, b: Any) -> Scalar: return self._let("gt", (a, b), dtypes.bool_)
-    def ge(self, a: Any, b: Any) -> Scalar: return self._let("ge", (a, b), dtypes.bool_)
-
-    def select(self, c: Scalar, a: Any, b: Any) -> Scalar:
-        return self._let("select", (c, a, b))
-
-    def cast(self, a: Scalar, dtype: DType) -> Scalar:
-        return a if a.dtype is dtype else self._let("cast", (a,), dtype)
-
-    def bitcast(self, a: Scalar, dtype: DType) -> Scalar:
-        return a if a.dtype is dtype else self._let("bitcast", (a,), dtype)
 
     # -- the result ---------------------------------------------------------------------------------------------
 

@@ -8,13 +8,16 @@ from contextlib import ExitStack
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.ir.facts import Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.pull import Point, Pull, convert, linear
+from ingot.ir.lower.pull import Point, Pull, linear
+from ingot.ir.ops.scalars import convert
+from ingot.ir.ops.window import strided, unstrided
 
-__all__ = ["LOCAL_RULES", "strided", "unstrided"]
+__all__ = ["at_a_point"]
 
 UNROLL = 16  # windows of up to this many taps are expanded in place
 
@@ -27,104 +30,26 @@ def loops(w: KernelWriter, stack: ExitStack, extents: Sequence[int]) -> tuple[In
     return tuple(stack.enter_context(w.loop(kind, d)) if d != 1 else ix.const(0) for d in extents)
 
 
-def both(w: KernelWriter, a: Scalar | None, b: Scalar) -> Scalar:
-    return b if a is None else w.and_(a, b)
-
-
-def strided(
-    w: KernelWriter, out: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int], extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
-) -> tuple[Point, Scalar | None]:  # fmt: skip
-    """Input coordinates of a window: o * stride + t * dilation - low, and the mask of those inside (None: all are)."""
-    at: list[Index] = []
-    mask: Scalar | None = None
-    for o, t, s, (lo, _), d, n, m, k in zip(out, tap, stride, padding, dilation, extent, out_extent, taps):
-        i = ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo))
-        if lo > 0:
-            mask = both(w, mask, w.ge(w.index_value(i), 0))
-        if (m - 1) * s + (k - 1) * d - lo >= n:
-            mask = both(w, mask, w.lt(w.index_value(i), n))
-        at.append(i)
-    return tuple(at), mask
-
-
-def unstrided(
-    w: KernelWriter, p: Pull, at: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int], extent: Sequence[int], in_extent: Sequence[int], taps: Sequence[int],
-) -> tuple[Point, Scalar | None]:  # fmt: skip
-    """The window o whose tap t reads input coordinate i: (i + low - t * dilation) / stride, where whole and inside."""
-    out: list[Index] = []
-    mask: Scalar | None = None
-    for i, t, s, (lo, _), d, n, m, k in zip(at, tap, stride, padding, dilation, extent, in_extent, taps):
-        num = ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo))
-        v = w.index_value(num)
-        if (k - 1) * d > lo:
-            mask = both(w, mask, w.ge(v, 0))
-        if s != 1:
-            mask = both(w, mask, w.eq(w.rem(v, s), 0))
-            v = w.div(v, s)
-            num = p.w.as_index(v)
-        if (m - 1 + lo) // s >= n:
-            mask = both(w, mask, w.lt(v, n))
-        out.append(num)
-    return tuple(out), mask
-
-
-def _window(p: Pull, node: Node, idx: Point, kind: str, init: bool | int | float) -> Scalar:
-    w = p.w
-    x = node.inputs[0]
-    window, stride, padding, dilation = node.attrs
-    k = len(window)
-    shape, out_shape = x.type.shape, node.outputs[0].type.shape
-    acc_dtype = dtypes.f32 if x.type.dtype in dtypes.Half else x.type.dtype
-    names = (w.acc(acc_dtype, init),) if not kind.startswith("arg") else (w.acc(acc_dtype, init), w.acc(dtypes.i64, 2**63 - 1))
+def window(p: Pull, node: Node, idx: Point) -> Scalar:
+    """An element of a window op: the fold over its window, whose places outside the input count as nothing."""
+    w, kind = p.w, node.op.lowering
+    assert isinstance(kind, Window)
+    fold, x = kind.fold, node.inputs[0]
+    types = fold.accumulators(x.type.dtype)
+    initial = fold.initial(types[0])
+    accs = tuple(w.acc(d, start) for d, start in zip(types, initial))
     with ExitStack() as stack:
-        tap = loops(w, stack, window)
-        at, mask = strided(w, idx[-k:], tap, stride, padding, dilation, shape[-k:], out_shape[-k:], window)
-        v = w.cast(p.at(x, idx[:-k] + at, mask), acc_dtype)
-        if mask is not None:
-            v = w.select(mask, v, w.const(init, acc_dtype))
-        if len(names) == 1:
-            w.reduce(names, kind, (v,))
-        else:
-            position = w.index_value(linear(at, shape[-k:]))
-            if mask is not None:
-                position = w.select(mask, position, w.const(2**63 - 1, dtypes.i64))
-            w.reduce(names, kind, (v, position))
-    out = node.outputs[0].type.dtype
-    return convert(w, w.get_acc(names[-1], acc_dtype if len(names) == 1 else dtypes.i64), out)
+        tap = loops(w, stack, kind.extents(node))
+        at, mask = kind.place(p, node, idx, tap)
 
+        def counted(v: Scalar, nothing: bool | int | float) -> Scalar:
+            return v if mask is None else w.select(mask, v, w.const(nothing, v.dtype))
 
-def _window_max(p: Pull, node: Node, idx: Point) -> Scalar:
-    return _window(p, node, idx, "max", _lowest(node))
-
-
-def _window_argmax(p: Pull, node: Node, idx: Point) -> Scalar:
-    return _window(p, node, idx, "argmax", _lowest(node))
-
-
-def _lowest(node: Node) -> bool | int | float:
-    d = node.inputs[0].type.dtype
-    return -math.inf if d.kind == "f" else 0 if d.kind in "bu" else -(2 ** (d.bits - 1))
-
-
-def _window_sum(p: Pull, node: Node, idx: Point) -> Scalar:
-    return _window(p, node, idx, "sum", 0)
-
-
-def _window_sum_grad(p: Pull, node: Node, idx: Point) -> Scalar:
-    w = p.w
-    g = node.inputs[0]
-    input_shape, window, stride, padding, dilation = node.attrs
-    k = len(window)
-    acc_dtype = dtypes.f32 if g.type.dtype in dtypes.Half else g.type.dtype
-    acc = w.acc(acc_dtype, 0)
-    with ExitStack() as stack:
-        tap = loops(w, stack, window)
-        at, mask = unstrided(w, p, idx[-k:], tap, stride, padding, dilation, g.type.shape[-k:], input_shape[-k:], window)
-        v = w.cast(p.at(g, idx[:-k] + at, mask), acc_dtype)
-        w.reduce((acc,), "sum", (v if mask is None else w.select(mask, v, w.const(0, acc_dtype)),))
-    return convert(w, w.get_acc(acc, acc_dtype), node.outputs[0].type.dtype)
+        values = [counted(w.cast(p.at(x, at, mask), types[0]), initial[0])]
+        if fold.positions:  # within the dims that the window moves over
+            values.append(counted(w.index_value(linear(at[-len(tap) :], x.type.shape[-len(tap) :])), initial[1]))
+        w.reduce(accs, fold.name, tuple(values))
+    return convert(w, w.get_acc(accs[fold.result], types[fold.result]), node.outputs[0].type.dtype)
 
 
 def _multiply_add(w: KernelWriter, acc: str, acc_dtype: DType, a: Scalar, b: Scalar, mask: Scalar | None) -> None:
@@ -204,7 +129,7 @@ def _conv_input_grad(p: Pull, node: Node, idx: Point) -> Scalar:
     with ExitStack() as stack:
         co = stack.enter_context(w.loop("serial", per_out))
         tap = tuple(stack.enter_context(w.loop("serial", t)) if t != 1 else ix.const(0) for t in taps)
-        at, mask = unstrided(w, p, idx[2:], tap, stride, padding, dilation, g.type.shape[2:], input_shape[2:], taps)
+        at, mask = unstrided(w, idx[2:], tap, stride, padding, dilation, g.type.shape[2:], input_shape[2:], taps)
         channel = ix.add(ix.mul(group, per_out), co)
         a = p.at(g, (idx[0], channel) + at, mask)
         _multiply_add(w, acc, d, a, p.at(k, (channel, ci) + tap), mask)
@@ -230,7 +155,11 @@ def _conv_weight_grad(p: Pull, node: Node, idx: Point) -> Scalar:
     return convert(w, w.get_acc(acc, d), node.outputs[0].type.dtype)
 
 
-LOCAL_RULES: dict[str, Rule] = {
-    "window_max": _window_max, "window_sum": _window_sum, "window_argmax": _window_argmax, "window_sum_grad": _window_sum_grad,
+CONTRACTIONS: dict[str, Rule] = {
     "dot": _dot, "conv": _conv, "conv_input_grad": _conv_input_grad, "conv_weight_grad": _conv_weight_grad,
 }  # fmt: skip
+
+
+def at_a_point(p: Pull, node: Node, idx: Point) -> Scalar:
+    """An element of a window op or a contraction, by a small loop."""
+    return (window if isinstance(node.op.lowering, Window) else CONTRACTIONS[node.op.name])(p, node, idx)

@@ -16,36 +16,30 @@ from ingot.ir.dtypes import DType
 from ingot.ir.facts import Contraction, Reduction, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
+from ingot.ir.loop.folds import Fold
 from ingot.ir.loop.ir import Alloc, Div, For, If, Index, IndexValue, Kernel, Load, Mod, Stmt, Var
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.local import LOCAL_RULES
-from ingot.ir.lower.pull import ZERO, Point, Pull, convert, linear
+from ingot.ir.lower.local import at_a_point
+from ingot.ir.lower.pull import ZERO, Point, Pull, linear
 from ingot.ir.machine import Machine
+from ingot.ir.ops.scalars import convert
 
-__all__ = ["lower_nest", "reduction_rule"]
-
-
-def reduction_rule(node: Node) -> tuple[str, tuple[tuple[DType, bool | int | float], ...]]:
-    """The Reduce kind of a reduction node, and its accumulators as (dtype, initial value)."""
-    name, dtype = node.op.name, node.inputs[0].type.dtype
-    acc = dtypes.f32 if dtype in dtypes.Half else dtype
-    if name in ("argmax", "argmin"):
-        return name, ((acc, extreme(acc, name == "argmin")), (dtypes.i64, 2**63 - 1))
-    kind = name.removeprefix("reduce_")
-    init = {"sum": 0, "prod": 1, "max": extreme(acc, False), "min": extreme(acc, True), "and": True, "or": False}[kind]
-    return kind, ((acc, init),)
+__all__ = ["lower_nest"]
 
 
-def extreme(dtype: DType, largest: bool) -> bool | int | float:
-    """The largest (or smallest) value of a dtype."""
-    if dtype.kind == "f":
-        return math.inf if largest else -math.inf
-    if dtype.kind == "b":
-        return largest
-    if dtype.kind == "u":
-        return 2**dtype.bits - 1 if largest else 0
-    return 2 ** (dtype.bits - 1) - 1 if largest else -(2 ** (dtype.bits - 1))
+def fold_of(node: Node) -> Fold:
+    """The fold of a reduction node."""
+    kind = node.op.lowering
+    assert isinstance(kind, Reduction)
+    return kind.fold
+
+
+def accumulators(node: Node) -> tuple[tuple[DType, bool | int | float], ...]:
+    """The accumulators of a reduction node: (dtype, initial value) each."""
+    fold = fold_of(node)
+    types = fold.accumulators(node.inputs[0].type.dtype)
+    return tuple(zip(types, fold.initial(types[0])))
 
 
 class _Axis:
@@ -101,7 +95,7 @@ class _Nest:
         self.pull.along_k = self.along_k
         for n in self.group.nodes:
             if isinstance(n.op.lowering, (Window, Contraction)):
-                self.pull.known[n.outputs[0]] = partial(LOCAL_RULES[n.op.name], self.pull, n)
+                self.pull.known[n.outputs[0]] = partial(at_a_point, self.pull, n)
 
     def _source(self, v: Value) -> str | None:
         if v in self.members:
@@ -167,8 +161,8 @@ class _Nest:
         for axis in axes:
             if merged and merged[-1].reduced == axis.reduced and axis.extent != 0:
                 outer, inner = merged[-1].members[-1], axis.members[0]
-                # argmax's position is the coordinate of one axis, which must stay itself
-                fixed = any(n.op.name in ("argmax", "argmin") for n in self.reductions) and axis.reduced
+                # a position is the coordinate of one axis, which must stay itself
+                fixed = any(fold_of(n).positions for n in self.reductions) and axis.reduced
                 if not fixed and all(_merges(i, f"a{outer}", f"a{inner}", axis.extent) for i in every):
                     merged[-1] = _Axis(merged[-1].extent * axis.extent, merged[-1].members + axis.members, axis.reduced)
                     continue
@@ -342,17 +336,17 @@ class _Nest:
             if here or outputs or any(c[1] == k for c in self.cached.values()):
                 self._inner_loops(at, list(self.inner), partial(self._fold, k, accs, outputs))
             for n in here:
-                self._finish(n, at, tuple(w.get_acc(a, d) for a, d in zip(accs[n], (d for d, _ in reduction_rule(n)[1]))))
+                self._finish(n, at, tuple(w.get_acc(a, d) for a, (d, _) in zip(accs[n], accumulators(n))))
         for v in g.outputs:
             if v not in self.full or not self.reductions:
                 self._store(v, at)
 
     def _declare(self, n: Node) -> tuple[str, ...]:
-        return tuple(self.w.acc(d, init) for d, init in reduction_rule(n)[1])
+        return tuple(self.w.acc(d, init) for d, init in accumulators(n))
 
     def _finish(self, n: Node, at: list[Index], accs: tuple[Scalar, ...]) -> None:
         out = n.outputs[0]
-        result = convert(self.w, accs[1] if n.op.name in ("argmax", "argmin") else accs[0], out.type.dtype)
+        result = convert(self.w, accs[fold_of(n).result], out.type.dtype)
         point = self.point(out, at)
         self.pull.known[out] = partial(_only_at, point, result)
 
@@ -391,10 +385,10 @@ class _Nest:
 
     def _accumulate(self, n: Node, names: tuple[str, ...], at: list[Index]) -> None:
         w = self.w
-        kind, slots = reduction_rule(n)
+        fold = fold_of(n)
         idx = self.input_point(n, at)
-        x = w.cast(self.pull.at(n.inputs[0], idx), slots[0][0])
-        w.reduce(names, kind, (x,) if len(slots) == 1 else (x, w.index_value(idx[n.attrs[0]])))
+        x = w.cast(self.pull.at(n.inputs[0], idx), accumulators(n)[0][0])
+        w.reduce(names, fold.name, (x, w.index_value(idx[n.attrs[0]])) if fold.positions else (x,))
 
     def _store(self, v: Value, at: list[Index]) -> None:
         name = self.buffer_of(v)
@@ -469,7 +463,7 @@ class _Nest:
             step = -(-step // self.width) * self.width
         parts = -(-long.extent // step)
         w.schedule += [("split", parts), ("step", step)]
-        scratch = {n: tuple(w.scratch(d, max(1, parts * rows), "kernel") for d, _ in reduction_rule(n)[1]) for n in self.reductions}
+        scratch = {n: tuple(w.scratch(d, max(1, parts * rows), "kernel") for d, _ in accumulators(n)) for n in self.reductions}
 
         def fold_part(item: Index, part: Index) -> None:
             at, block = self._place(item)
@@ -499,7 +493,7 @@ class _Nest:
                 loops(at, order)
                 slot = ix.add(ix.mul(part, rows), self._row_number(at))
                 for n, names in accs.items():
-                    for s, a, (d, _) in zip(scratch[n], names, reduction_rule(n)[1]):
+                    for s, a, (d, _) in zip(scratch[n], names, accumulators(n)):
                         w.store(s, slot, w.get_acc(a, d))
 
             self._across(at, block, row)
@@ -512,11 +506,10 @@ class _Nest:
                 with w.loop("serial", parts) as part:
                     slot = ix.add(ix.mul(part, rows), self._row_number(at))
                     for n, names in accs.items():
-                        slots = reduction_rule(n)[1]
-                        values = tuple(w.load(s, slot, d, pinned=True) for s, (d, _) in zip(scratch[n], slots))
-                        w.reduce(names, reduction_rule(n)[0], values)
+                        values = tuple(w.load(s, slot, d, pinned=True) for s, (d, _) in zip(scratch[n], accumulators(n)))
+                        w.reduce(names, fold_of(n).across.name, values)
                 for n, names in accs.items():
-                    self._finish(n, at, tuple(w.get_acc(a, d) for a, (d, _) in zip(names, reduction_rule(n)[1])))
+                    self._finish(n, at, tuple(w.get_acc(a, d) for a, (d, _) in zip(names, accumulators(n))))
                 for v in self.group.outputs:
                     self._store(v, at)
 

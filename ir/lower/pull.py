@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot.ir import dtypes
-from ingot.ir.dtypes import DType
 from ingot.ir.facts import Elementwise
 from ingot.ir.graph import Const as Payload
 from ingot.ir.graph import Graph, Node, Value
@@ -20,6 +19,7 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.ops.indexing import place_of_indices
+from ingot.ir.ops.scalars import both, convert
 
 __all__ = ["Pull", "PULLABLE", "linear", "delinear"]
 
@@ -146,17 +146,6 @@ def apply(w: KernelWriter, node: Node, args: list[Scalar]) -> Scalar:
     return out
 
 
-def convert(w: KernelWriter, x: Scalar, dtype: DType) -> Scalar:
-    """A cast between any two dtypes; the half types only know f32."""
-    if x.dtype is dtype:
-        return x
-    if x.dtype in dtypes.Half:
-        x = w.cast(x, dtypes.f32)
-    if dtype in dtypes.Half:
-        return w.cast(w.cast(x, dtypes.f32), dtype)
-    return w.cast(x, dtype)
-
-
 # -- what is not elementwise -----------------------------------------------------------------------------------------
 
 
@@ -212,10 +201,6 @@ def _reverse(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
     )
 
 
-def _both(w: KernelWriter, a: Scalar | None, b: Scalar) -> Scalar:
-    return b if a is None else w.and_(a, b)
-
-
 def _pad(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
     low, _, interior = node.attrs
     src, fill = node.inputs
@@ -230,12 +215,12 @@ def _pad(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
         span = d + (d - 1) * gap if d else 0
         v = w.index_value(at)
         if lo > 0:
-            cond = _both(w, cond, w.ge(v, 0))
+            cond = both(w, cond, w.ge(v, 0))
         if lo + span < out:
-            cond = _both(w, cond, w.lt(v, span))
+            cond = both(w, cond, w.lt(v, span))
         if gap:
             # below 0 the quotient means nothing, but there the mask is false
-            cond = _both(w, cond, w.eq(w.rem(v, gap + 1), 0))
+            cond = both(w, cond, w.eq(w.rem(v, gap + 1), 0))
             at = p.w.as_index(w.div(v, gap + 1))
         inner.append(at)
     outer = p.at(fill, (), mask)
@@ -243,7 +228,7 @@ def _pad(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
         return p.at(src, tuple(inner), mask)
     if src.type.numel == 0:
         return outer
-    return w.select(cond, p.at(src, tuple(inner), _both(w, mask, cond)), outer)
+    return w.select(cond, p.at(src, tuple(inner), both(w, mask, cond)), outer)
 
 
 def _concatenate(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
@@ -261,7 +246,7 @@ def _concatenate(p: Pull, node: Node, idx: Point, mask: Scalar | None) -> Scalar
             below = w.lt(v, start + extent)
             inside = below if inside is None else w.and_(inside, below)
         at = idx[:axis] + (ix.add(idx[axis], ix.const(-start)),) + idx[axis + 1 :]
-        here = p.at(piece, at, mask if inside is None else _both(w, mask, inside))
+        here = p.at(piece, at, mask if inside is None else both(w, mask, inside))
         out = here if out is None else w.select(w.ge(v, start), here, out)
         start += extent
     assert out is not None

@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable
 
 from ingot.ir import dtypes
+from ingot.ir.facts import OwnKernels
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index, Kernel
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.nest import extreme
-from ingot.ir.lower.pull import ZERO, Point, Pull, convert, delinear, linear, wrapped
+from ingot.ir.lower.pull import ZERO, Point, Pull, delinear, linear, wrapped
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
+from ingot.ir.ops.scalars import convert
 
 __all__ = ["KINDS"]
 
@@ -202,50 +203,38 @@ def window_scatter(s: Special) -> list[Kernel]:
 
 
 def cumulative(s: Special) -> list[Kernel]:
-    """A running fold along an axis; lines are independent, and vectors run along the last axis where it is another."""
+    """A running fold along an axis; lines are independent, and vectors run along the last axis where it is another.
+
+    The outputs are the accumulators after each step.
+    """
     node = s.node
+    kind = node.op.lowering
+    assert isinstance(kind, OwnKernels) and kind.fold is not None
+    fold = kind.fold
     (x,) = node.inputs
-    name = node.op.name
     axis = node.attrs[0]
     reverse = len(node.attrs) > 1 and node.attrs[1]
     dtype = x.type.dtype
-    acc_dtype = dtypes.f32 if dtype in dtypes.Half else dtype
-    w, p = s.start(name)
+    types = fold.accumulators(dtype)
+    w, p = s.start("cumulative")
     shape = x.type.shape
     rank = len(shape)
     outs = [s.out(w, k) for k in range(len(node.outputs))]
-    if rank == 0:
-        w.store(outs[0], ZERO, p.at(x, ()))
-        if len(outs) > 1:
-            w.store(outs[1], ZERO, w.const(0, dtypes.i64))
-        return [w.finish()]
     vector = axis != rank - 1
     others = tuple(d for a, d in enumerate(shape) if a != axis and not (vector and a == rank - 1))
 
     def line(i: Index, lane: Index | None) -> None:
         at = delinear(i, others, w.ranges) + ((lane,) if lane is not None else ())
-        arg = name in ("cummax", "cummin")
-        best = extreme(acc_dtype, name == "cummin") if arg else 0 if name == "cumsum" else 1
-        acc = w.acc(acc_dtype, best)
-        where = w.acc(dtypes.i64, 0) if arg else None
+        accs = [w.acc(d, start) for d, start in zip(types, fold.initial(types[0]))]
         with w.loop("serial", shape[axis]) as k:
             step = ix.add(ix.const(shape[axis] - 1), ix.mul(k, -1)) if reverse else k
             point = at[:axis] + (step,) + at[axis:]
-            v = w.cast(p.at(x, point), acc_dtype)
-            old = w.get_acc(acc, acc_dtype)
-            offset = linear(point, shape)
-            if where is not None:
-                # torch keeps the latest of equal values; a NaN, once seen, stays
-                newer = w.ge(v, old) if name == "cummax" else w.le(v, old)
-                if acc_dtype.kind == "f":
-                    newer = w.or_(w.ne(v, v), w.and_(newer, w.eq(old, old)))
-                w.set_acc(where, w.select(newer, w.index_value(step), w.get_acc(where, dtypes.i64)))
-                new = w.select(newer, v, old)
-                w.store(outs[1], offset, w.get_acc(where, dtypes.i64))
-            else:
-                new = w.add(old, v) if name == "cumsum" else w.mul(old, v)
-            w.set_acc(acc, new)
-            w.store(outs[0], offset, convert(w, new, dtype))
+            v = w.cast(p.at(x, point), types[0])
+            old = tuple(w.get_acc(a, d) for a, d in zip(accs, types))
+            new = fold.fold_in(w, old, (v, w.index_value(step)) if fold.positions else (v,))
+            for a, result, out, made in zip(accs, new, outs, node.outputs):
+                w.set_acc(a, result)
+                w.store(out, linear(point, shape), convert(w, result, made.type.dtype))
 
     lines = math.prod(others)
     if vector:

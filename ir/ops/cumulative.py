@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import ALL, DType, Number, by_numpy, i64
 from ingot.ir.facts import ONCE, Foldable, OwnKernels
 from ingot.ir.graph import Graph
+from ingot.ir.loop.folds import PROD, SUM, Fold, Scalars, highest, lowest
 from ingot.ir.op import OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
@@ -51,7 +53,7 @@ cumsum = declare(
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), batch=axis_batch("cumsum"),
     samples=_both_ways(),
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
-    lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=SUM), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -92,14 +94,33 @@ _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", "cumulative", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, batch=axis_batch("cumprod"), samples=_both_ways(),
-    lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=PROD), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
 # -- running extrema -------------------------------------------------------------------------------------------------
 
 
-def _running_extremum(name: str, which: str, at_least: Callable) -> Op:
+def _last(instruction: str, worst: Callable) -> Fold:
+    """The best value and its position: the last of equals, as in torch; NaN is better than all else.
+
+    Its steps have an order, so it is not in the table of folds that a `Reduce` may name.
+    """
+
+    def combine(e: Any, a: Scalars, b: Scalars) -> Scalars:
+        (best, at), (value, position) = a, b
+        newer = getattr(e, instruction)(value, best)
+        if e.dtype(best).kind == "f":
+            newer = e.or_(e.ne(value, value), e.and_(newer, e.eq(best, best)))
+        return e.select(newer, value, best), e.select(newer, position, at)
+
+    def start(dtype: DType) -> tuple:
+        return worst(dtype), 0
+
+    return Fold(f"last_{instruction}", combine, start, start, more=(i64,), positions=True, values=2)
+
+
+def _running_extremum(name: str, which: str, at_least: Callable, fold: Fold) -> Op:
     def infer(types: tuple[TensorType, ...], axis: int) -> tuple[TensorType, ...]:
         (x,) = types
         need_axis(name, axis, x.rank)
@@ -128,9 +149,9 @@ def _running_extremum(name: str, which: str, at_least: Callable) -> Op:
     return declare(
         name, "cumulative", doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
         attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
-        lowering=OwnKernels("cumulative"), cost=ONCE, foldable=Foldable.NEVER,
+        lowering=OwnKernels("cumulative", fold=fold), cost=ONCE, foldable=Foldable.NEVER,
     )  # fmt: skip
 
 
-cummax = _running_extremum("cummax", "greatest", np.greater_equal)
-cummin = _running_extremum("cummin", "least", np.less_equal)
+cummax = _running_extremum("cummax", "greatest", np.greater_equal, _last("ge", lowest))
+cummin = _running_extremum("cummin", "least", np.less_equal, _last("le", highest))

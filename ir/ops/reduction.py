@@ -11,6 +11,7 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
 from ingot.ir.facts import ONCE, Foldable, Reduction
+from ingot.ir.loop.folds import AND, ARGMAX, ARGMIN, MAX, MIN, OR, PROD, SUM, Fold
 from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
@@ -30,9 +31,9 @@ def reduced(shape: Shape, axes: Axes) -> Shape:
     return tuple(1 if i in axes else d for i, d in enumerate(shape))
 
 
-def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool, precise: bool = False,
-              values: Any = None) -> Op:  # fmt: skip
-    """Declare a reduction over {axes}. `empty`: reducing no elements has a meaning."""
+def reduction(name: str, dtypes: Collection[DType], *, fold: Fold, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool,
+              precise: bool = False, values: Any = None) -> Op:  # fmt: skip
+    """Declare a reduction over {axes}. `fold`: see ir/loop/folds.py. `empty`: reducing no elements has a meaning."""
 
     def infer(types: tuple[TensorType, ...], axes: Axes) -> TensorType:
         (x,) = types
@@ -53,7 +54,7 @@ def reduction(name: str, dtypes: Collection[DType], *, doc: str, ref: Any, vjp: 
         samples.append(case((d.name, (4, 3), [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]), axes=(1,), grad=False))
     return declare(
         name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
-        lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
+        lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS,
     )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def _wrapping(fn: Any) -> Any:
 
 
 reduce_sum = reduction(
-    "reduce_sum", Number, doc="Sum over `axes` in the input's dtype; halves accumulate in f32, integers wrap around.",
+    "reduce_sum", Number, fold=SUM, doc="Sum over `axes` in the input's dtype; halves accumulate in f32, integers wrap around.",
     ref=_wrapping(np.sum), vjp=lambda cts, ins, outs, axes: [cts[0].broadcast(ins[0].shape)], jvp=linear_jvp("reduce_sum"),
     empty=True, precise=True,
 )  # fmt: skip
@@ -101,8 +102,8 @@ def exclusive_prod(x: Expr, reverse: bool) -> Expr:
 
 
 reduce_prod = reduction(
-    "reduce_prod", Number, doc="Product over `axes` in the input's dtype; integers wrap around.", ref=_wrapping(np.prod), vjp=_prod_vjp,
-    jvp=_summed_jvp(_prod_vjp), empty=True, precise=True,
+    "reduce_prod", Number, fold=PROD, doc="Product over `axes` in the input's dtype; integers wrap around.",
+    ref=_wrapping(np.prod), vjp=_prod_vjp, jvp=_summed_jvp(_prod_vjp), empty=True, precise=True,
 )  # fmt: skip
 
 
@@ -115,21 +116,21 @@ def _extremum_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr]
 
 
 reduce_max = reduction(
-    "reduce_max", Number, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
+    "reduce_max", Number, fold=MAX, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
     ref=np.max, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
 )  # fmt: skip
 reduce_min = reduction(
-    "reduce_min", Number, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
+    "reduce_min", Number, fold=MIN, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
     ref=np.min, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
 )  # fmt: skip
-reduce_and = reduction("reduce_and", Bool, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
-reduce_or = reduction("reduce_or", Bool, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
+reduce_and = reduction("reduce_and", Bool, fold=AND, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
+reduce_or = reduction("reduce_or", Bool, fold=OR, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
 
 
 # -- positions -------------------------------------------------------------------------------------------------------
 
 
-def _position(name: str, which: str, ref: Any) -> Op:
+def _position(name: str, which: str, ref: Any, fold: Fold) -> Op:
     def infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
         (x,) = types
         need_axis(name, axis, x.rank)
@@ -142,9 +143,9 @@ def _position(name: str, which: str, ref: Any) -> Op:
     return declare(
         name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
         attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),
-        vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch(name), samples=samples, lowering=Reduction(), cost=ONCE, foldable=Foldable.INTEGERS,
+        vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch(name), samples=samples, lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS,
     )  # fmt: skip
 
 
-argmax = _position("argmax", "greatest", np.argmax)
-argmin = _position("argmin", "least", np.argmin)
+argmax = _position("argmax", "greatest", np.argmax, ARGMAX)
+argmin = _position("argmin", "least", np.argmin, ARGMIN)

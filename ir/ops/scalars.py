@@ -34,6 +34,11 @@ def convert(e: Emitter, x: Scalar, dtype: DType) -> Scalar:
     return e.cast(x, dtype)
 
 
+def both(e: Emitter, a: Scalar | None, b: Scalar) -> Scalar:
+    """The mask of what a and b hold for; None: a holds everywhere."""
+    return b if a is None else e.and_(a, b)
+
+
 def abs_(e: Emitter, x: Scalar) -> Scalar:
     return x if e.dtype(x).kind == "u" else e.abs(x)
 

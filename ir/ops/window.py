@@ -10,15 +10,21 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import DType, Number, by_numpy, i64
 from ingot.ir.facts import ONCE, Foldable, OwnKernels, Window
+from ingot.ir.graph import Node
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.folds import ARGMAX, MAX, SUM, Fold
+from ingot.ir.loop.ir import Index
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, trailing, window_extents
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static, widen
 from ingot.ir.ops.indexing import wrapped
 from ingot.ir.ops.samples import Case, case, ints
+from ingot.ir.ops.scalars import both
 from ingot.ir.types import Shape, ShapeError, TensorType, numel, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
+Point = tuple[Index, ...]
 GEOMETRY = ("window", "stride", "padding", "dilation")
 
 
@@ -74,6 +80,66 @@ def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilatio
     return best, place
 
 
+# -- which element of the input a place in a window reads --------------------------------------------------------------
+
+
+def strided(
+    w: Any, out: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int], extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
+) -> tuple[Point, Any]:  # fmt: skip
+    """Input coordinates of a window: o * stride + t * dilation - low, and the mask of those inside (None: all are)."""
+    at: list[Index] = []
+    mask: Any = None
+    for o, t, s, (lo, _), d, n, m, k in zip(out, tap, stride, padding, dilation, extent, out_extent, taps):
+        i = ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo))
+        if lo > 0:
+            mask = both(w, mask, w.ge(w.index_value(i), 0))
+        if (m - 1) * s + (k - 1) * d - lo >= n:
+            mask = both(w, mask, w.lt(w.index_value(i), n))
+        at.append(i)
+    return tuple(at), mask
+
+
+def unstrided(
+    w: Any, at: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int], extent: Sequence[int], in_extent: Sequence[int], taps: Sequence[int],
+) -> tuple[Point, Any]:  # fmt: skip
+    """The window o whose tap t reads input coordinate i: (i + low - t * dilation) / stride, where whole and inside."""
+    out: list[Index] = []
+    mask: Any = None
+    for i, t, s, (lo, _), d, n, m, k in zip(at, tap, stride, padding, dilation, extent, in_extent, taps):
+        num = ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo))
+        v = w.index_value(num)
+        if (k - 1) * d > lo:
+            mask = both(w, mask, w.ge(v, 0))
+        if s != 1:
+            mask = both(w, mask, w.eq(w.rem(v, s), 0))
+            v = w.div(v, s)
+            num = w.as_index(v)
+        if (m - 1 + lo) // s >= n:
+            mask = both(w, mask, w.lt(v, n))
+        out.append(num)
+    return tuple(out), mask
+
+
+def _forward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
+    window, stride, padding, dilation = node.attrs
+    k, x, out = len(window), node.inputs[0].type.shape, node.outputs[0].type.shape
+    at, mask = strided(p.w, idx[-k:], tap, stride, padding, dilation, x[-k:], out[-k:], window)
+    return idx[:-k] + at, mask
+
+
+def _backward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
+    input_shape, window, stride, padding, dilation = node.attrs
+    k, g = len(window), node.inputs[0].type.shape
+    at, mask = unstrided(p.w, idx[-k:], tap, stride, padding, dilation, g[-k:], input_shape[-k:], window)
+    return idx[:-k] + at, mask
+
+
+def _over(fold: Fold) -> Window:
+    return Window(fold, lambda node: node.attr("window"), _forward)
+
+
 # x, window, stride, padding, dilation
 _CASES: tuple[tuple[Any, ...], ...] = (
     ((2, 3, 6, 5), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
@@ -125,13 +191,13 @@ window_max = declare(
     infer=_infer("window_max"), ref=lambda x, *g: narrow(_argmax_of(x, *g)[0], by_numpy(x.dtype)), vjp=_max_vjp, jvp=_max_jvp,
     batch=axis_batch("window_max"),
     samples=[*_samples("distinct"), _nan_case],
-    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=_over(MAX), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 window_argmax = declare(
     "window_argmax", "window", attrs=GEOMETRY, infer=_infer("window_argmax", i64), ref=lambda x, *g: _argmax_of(x, *g)[1],
     doc="The flat place (i64), within the spatial dims, of each window's greatest element: the first of equals, the first NaN.",
     vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch("window_argmax"), samples=[*_samples(), _nan_case],
-    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=_over(ARGMAX), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -207,7 +273,7 @@ window_sum = declare(
     infer=_infer("window_sum"), ref=_sum_ref, jvp=linear_jvp("window_sum"), batch=axis_batch("window_sum"),
     samples=_samples(),
     vjp=lambda cts, ins, outs, *g: [OPS["window_sum_grad"](cts[0], input_shape=ins[0].shape, **_with(g))],
-    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=_over(SUM), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 window_sum_grad = declare(
     "window_sum_grad", "window", attrs=("input_shape", *GEOMETRY), infer=_sum_grad_infer, ref=_sum_grad_ref,
@@ -216,5 +282,5 @@ window_sum_grad = declare(
     vjp=lambda cts, ins, outs, input_shape, *g: [OPS["window_sum"](cts[0], **_with(g))],
     samples=[case(("f32", _result("", x, *g)), input_shape=x, **_with(tuple(g))) for x, *g in _CASES]
     + [case((d, _result("", *_CASES[1])), input_shape=_CASES[1][0], **_with(_CASES[1][1:])) for d in _DTYPES],
-    lowering=Window(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Window(SUM, lambda node: node.attr("window"), _backward), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

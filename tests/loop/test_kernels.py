@@ -323,7 +323,7 @@ WRONG = {
     "stands inside another": "parallel t in 0..2 {\n parallel u in 0..2 {\n store s[u] = {O}\n }\n}",
     "no power of two": "vector v in 0..8 width 6 {\n store out[v] = {O}\n}",
     "is changed inside it": "acc a: {T} = {Z}\nparallel t in 0..2 {\n reduce sum a with {O}\n}",
-    "is no kind of reduction": "acc a: {T} = {Z}\nreduce mean a with {O}",
+    "is no fold": "acc a: {T} = {Z}\nreduce mean a with {O}",
     "has no constant extent": "unroll u in 0..$n {\n store s[u] = {O}\n}",
     "differs between lanes": "vector v in 0..16 width 16 {\n %1 = load p[v]\n if %1 {\n store s[0] = {O}\n }\n}",
     "a barrier outside a block": "barrier",
