@@ -60,7 +60,15 @@ def new_parameter(shape: Sequence[int], device: Any = None, dtype: Any = None, v
 
 
 class Buffer(Tensor):
-    """A tensor that is state but not learned: assigned to a Module it becomes part of `buffers()`."""
+    """A tensor that is state but not learned: assigned to a Module it becomes part of `buffers()`.
+
+    persistent: whether it is part of `state_dict()`.
+
+    >>> module = nn.Module()
+    >>> module.steps = nn.Buffer(ingot.zeros(()))
+    >>> list(module.state_dict())
+    ['steps']
+    """
 
     persistent: bool
 

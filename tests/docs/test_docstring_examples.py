@@ -1,4 +1,4 @@
-"""Every `>>>` of the package runs and prints what it says.
+"""Every `>>>` of the package runs and prints what it says, and every public name of `nn` and `optim` has one.
 
 An example of the public package sees `ingot`, `nn`, `F` and `np` alone, so that a reader can type it; one of an internal module sees
 that module's names too. Each module's examples run in an empty folder, each docstring after the same seed.
@@ -22,6 +22,7 @@ from ingot.nn import functional as F
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 GIVEN = {"ingot": ingot, "nn": nn, "F": F, "np": np}
 INTERNAL = ("ingot._", "ingot.capture", "ingot.ir", "ingot.backends", "ingot.runtime")
+TABLES = ("nn", "nn.functional")  # where every name must have an example
 MODULES = ["ingot", *sorted({m.name for m in pkgutil.walk_packages(ingot.__path__, "ingot.") if not m.name.endswith("__main__")})]
 
 
@@ -55,3 +56,11 @@ def test_examples_print_what_they_say(name: str, settings: None) -> None:
         ingot.manual_seed(0)
         doctest.DocTestRunner(optionflags=OPTIONS, verbose=False).run(test, out=report.append)
     assert not report, "".join(report)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_public_name_has_an_example(table: str) -> None:
+    module = importlib.import_module(f"ingot.{table}")
+    names = {name: getattr(module, name) for name in module.__all__}
+    bare = [n for n, x in names.items() if callable(x) and ">>> " not in (x.__doc__ or "")]
+    assert names and not bare, f"without an example: {', '.join(bare)}"

@@ -23,10 +23,18 @@ __all__ = [
 
 
 class MultiheadAttention(Module):
-    """Attention over several heads: query, key and value (L, N, E), or (N, L, E) with batch_first, or (L, E).
+    """Attention over several heads: query (L, N, embed_dim), key (S, N, kdim) and value (S, N, vdim); N first with batch_first.
 
-    Returns the output and the attention weights (None with need_weights=False). In boolean masks True means "does not
-    take part".
+    A call returns the output (L, N, embed_dim) and the weights (N, L, S), the average of the heads (each with
+    average_attn_weights=False; None with need_weights=False). attn_mask (L, S) or (N * heads, L, S) and key_padding_mask (N, S)
+    are added to the scores, or boolean: True means "does not take part". Without a batch the N is left out.
+    ValueError or AssertionError for widths that do not fit. Source: https://arxiv.org/abs/1706.03762.
+
+    >>> attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    >>> x = ingot.randn(1, 5, 8)
+    >>> out, weights = attention(x, x, x)
+    >>> out.shape, weights.shape
+    (ingot.Size([1, 5, 8]), ingot.Size([1, 5, 5]))
     """
 
     def __init__(
@@ -138,7 +146,15 @@ class _Layer(Module):
 
 
 class TransformerEncoderLayer(_Layer):
-    """Self-attention and a feed-forward network, each with residual, dropout and layer norm."""
+    """Self-attention and a feed-forward network, each with residual, dropout and layer norm (before them with norm_first).
+
+    activation: "relu", "gelu" or a function (else RuntimeError). A call takes (L, N, d_model), or (N, L, d_model) with
+    batch_first, and the masks of `nn.MultiheadAttention`.
+
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    >>> layer(ingot.randn(1, 5, 8)).shape
+    ingot.Size([1, 5, 8])
+    """
 
     def __init__(
         self,
@@ -183,7 +199,12 @@ class TransformerEncoderLayer(_Layer):
 
 
 class TransformerDecoderLayer(_Layer):
-    """Self-attention, attention to the encoder's output, and a feed-forward network."""
+    """Self-attention, attention to the encoder's output, and a feed-forward network; arguments as of `nn.TransformerEncoderLayer`.
+
+    >>> layer = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
+    >>> layer(ingot.randn(1, 3, 8), ingot.randn(1, 5, 8)).shape
+    ingot.Size([1, 3, 8])
+    """
 
     def __init__(
         self,
@@ -252,7 +273,12 @@ def _copies(layer: Module, n: int) -> ModuleList:
 
 
 class TransformerEncoder(Module):
-    """`num_layers` copies of an encoder layer, and a final norm if one is given."""
+    """`num_layers` copies of an encoder layer (with the same parameters at first), and a final `norm` if one is given.
+
+    >>> encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), num_layers=2)
+    >>> encoder(ingot.randn(1, 5, 8)).shape
+    ingot.Size([1, 5, 8])
+    """
 
     def __init__(
         self, encoder_layer: Module, num_layers: int, norm: Module | None = None, enable_nested_tensor: bool = True, mask_check: bool = True
@@ -271,7 +297,12 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """`num_layers` copies of a decoder layer, and a final norm if one is given."""
+    """`num_layers` copies of a decoder layer (with the same parameters at first), and a final `norm` if one is given.
+
+    >>> decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 16, batch_first=True), num_layers=2)
+    >>> decoder(ingot.randn(1, 3, 8), ingot.randn(1, 5, 8)).shape
+    ingot.Size([1, 3, 8])
+    """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None):
         super().__init__()
@@ -299,7 +330,15 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """Encoder and decoder, as in "Attention Is All You Need"."""
+    """Encoder and decoder: source (S, N, d_model) and target (T, N, d_model), N first with batch_first, -> (T, N, d_model).
+
+    custom_encoder, custom_decoder: modules in place of those of the paper. RuntimeError where batch or width do not fit.
+    Source: https://arxiv.org/abs/1706.03762.
+
+    >>> model = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+    >>> model(ingot.randn(1, 5, 8), ingot.randn(1, 3, 8)).shape
+    ingot.Size([1, 3, 8])
+    """
 
     def __init__(
         self,
@@ -348,6 +387,11 @@ class Transformer(Module):
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:
+        batch = 0 if self.batch_first else 1
+        if src.ndim == 3 and src.shape[batch] != tgt.shape[batch]:
+            raise RuntimeError("the batch number of src and tgt must be equal")
+        if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
+            raise RuntimeError("the feature number of src and tgt must be equal to d_model")
         memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
         return self.decoder(
             tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, tgt_is_causal, memory_is_causal
@@ -355,5 +399,10 @@ class Transformer(Module):
 
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
-        """(sz, sz): -inf above the diagonal, 0 elsewhere."""
+        """(sz, sz): -inf above the diagonal, 0 elsewhere: what keeps each position from seeing later ones.
+
+        >>> nn.Transformer.generate_square_subsequent_mask(2)
+        tensor([[0., -inf],
+                [0., 0.]])
+        """
         return ingot.triu(ingot.full((sz, sz), float("-inf"), dtype=dtype, device=device), diagonal=1)

@@ -94,12 +94,17 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules applied one after the other; made from modules or from one OrderedDict of named modules.
 
-    >>> ingot.nn.Sequential(ingot.nn.Linear(4, 8), ingot.nn.ReLU(), ingot.nn.Linear(8, 2))
+    Indexed by number or slice; `append`, `extend`, `insert` and `pop` are those of a list.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> model
     Sequential(
       (0): Linear(in_features=4, out_features=8, bias=True)
       (1): ReLU()
       (2): Linear(in_features=8, out_features=2, bias=True)
     )
+    >>> model[:2](ingot.randn(3, 4)).shape
+    ingot.Size([3, 8])
     """
 
     def __init__(self, *args: Any):
@@ -122,6 +127,13 @@ class Sequential(_Numbered):
             raise ValueError(f"a Sequential is repeated a positive number of times, not {times}")
         return Sequential(*list(self) * times)
 
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        for module in list(self * times)[len(self) :]:
+            self.append(module)
+        return self
+
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():
             input = module(input)  # type: ignore[misc]
@@ -129,7 +141,12 @@ class Sequential(_Numbered):
 
 
 class ModuleList(_Numbered):
-    """A list whose modules are registered; it has no forward of its own."""
+    """A list whose modules are registered; it has no forward of its own.
+
+    >>> layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 2)])
+    >>> [name for name, p in layers.named_parameters()]
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
@@ -158,7 +175,12 @@ class ModuleList(_Numbered):
 
 
 class ModuleDict(Module):
-    """A dict whose modules are registered, in insertion order."""
+    """A dict whose modules are registered, in insertion order.
+
+    >>> heads = nn.ModuleDict({"class": nn.Linear(4, 3), "box": nn.Linear(4, 2)})
+    >>> heads["box"](ingot.randn(1, 4)).shape
+    ingot.Size([1, 2])
+    """
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None):
         super().__init__()
@@ -218,7 +240,12 @@ def _as_parameter(value: Any) -> Any:
 
 
 class ParameterList(Module):
-    """A list whose tensors are registered as parameters."""
+    """A list whose tensors are registered as parameters.
+
+    >>> scales = nn.ParameterList([ingot.ones(2), ingot.zeros(3)])
+    >>> [(name, p.shape) for name, p in scales.named_parameters()]
+    [('0', ingot.Size([2])), ('1', ingot.Size([3]))]
+    """
 
     def __init__(self, values: Iterable[Any] | None = None):
         super().__init__()
@@ -266,7 +293,13 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """A dict whose tensors are registered as parameters, in insertion order."""
+    """A dict whose tensors are registered as parameters, in insertion order; those of a plain dict come sorted, as in torch.
+
+    >>> table = nn.ParameterDict({"scale": ingot.ones(2)})
+    >>> table["shift"] = ingot.zeros(2)
+    >>> list(table)
+    ['scale', 'shift']
+    """
 
     def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None):
         super().__init__()
@@ -296,6 +329,44 @@ class ParameterDict(Module):
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
+    def __or__(self, other: ParameterDict) -> ParameterDict:
+        both = self.copy()
+        both.update(other)
+        return both
+
+    def __ior__(self, other: ParameterDict) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def copy(self) -> ParameterDict:
+        """Another dict of the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A dict of `keys`, all with the value `default`."""
+        return ParameterDict((k, default) for k in keys)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter named `key`, which is `default` where there was none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def clear(self) -> None:
+        """Remove all parameters."""
+        for key in list(self._keys):
+            del self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove and return the last (name, parameter). KeyError where there is none."""
+        if not self._keys:
+            raise KeyError("popitem(): the dict is empty")
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
     def keys(self) -> Any:
         """The names."""
         return self._keys.keys()
@@ -318,9 +389,11 @@ class ParameterDict(Module):
         del self[key]
         return found
 
-    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Add or replace parameters, from a mapping or pairs."""
-        for k, v in parameters.items() if isinstance(parameters, Mapping) else parameters:
+    def update(self, parameters: ParameterDict | Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Add or replace parameters, from pairs or a mapping: sorted by name unless it is an OrderedDict or ParameterDict."""
+        if isinstance(parameters, (OrderedDict, ParameterDict)):
+            parameters = parameters.items()
+        for k, v in sorted(parameters.items()) if isinstance(parameters, Mapping) else parameters:
             self[k] = v
 
     def extra_repr(self) -> str:

@@ -115,23 +115,34 @@ class _Forward(_Conv):
 
 
 class Conv1d(_Forward):
-    """Cross-correlation of (N, C, L) or (C, L). padding: int, "same" or "valid"."""
+    """Cross-correlation of (N, C, L) or (C, L) with a learned weight (out_channels, in_channels / groups, K) and bias: `F.conv1d`.
+
+    padding: int, "same" or "valid"; padding_mode: zeros, reflect, replicate or circular. Both parameters are drawn from
+    U(-b, b) with b = 1 / sqrt(in_channels / groups * K). ValueError for channels that groups do not divide.
+
+    >>> nn.Conv1d(2, 4, 3, padding="same")(ingot.randn(1, 2, 8)).shape
+    ingot.Size([1, 4, 8])
+    """
 
     dims = 1
 
 
 class Conv2d(_Forward):
-    """Cross-correlation of (N, C, H, W) or (C, H, W).
+    """Cross-correlation of (N, C, H, W) or (C, H, W); arguments are those of `nn.Conv1d`, sizes ints or pairs.
 
-    >>> ingot.nn.Conv2d(3, 8, 3, padding=1)(ingot.randn(2, 3, 32, 32)).shape
-    ingot.Size([2, 8, 32, 32])
+    >>> nn.Conv2d(3, 8, 3, stride=2, padding=1)(ingot.randn(1, 3, 8, 8)).shape
+    ingot.Size([1, 8, 4, 4])
     """
 
     dims = 2
 
 
 class Conv3d(_Forward):
-    """Cross-correlation of (N, C, D, H, W) or (C, D, H, W)."""
+    """Cross-correlation of (N, C, D, H, W) or (C, D, H, W); arguments are those of `nn.Conv1d`, sizes ints or triples.
+
+    >>> nn.Conv3d(2, 3, 2)(ingot.randn(1, 2, 3, 4, 4)).shape
+    ingot.Size([1, 3, 2, 3, 3])
+    """
 
     dims = 3
 
@@ -167,18 +178,32 @@ class _Transposed(_Conv):
 
 
 class ConvTranspose1d(_Transposed):
-    """The transpose of Conv1d."""
+    """The gradient of `nn.Conv1d` as a layer, weight (in_channels, out_channels / groups, K): `F.conv_transpose1d`.
+
+    A call also takes an `output_size`, in place of output_padding (ValueError for one that cannot be).
+
+    >>> nn.ConvTranspose1d(4, 2, 3, stride=2)(ingot.randn(1, 4, 5), output_size=(12,)).shape
+    ingot.Size([1, 2, 12])
+    """
 
     dims = 1
 
 
 class ConvTranspose2d(_Transposed):
-    """The transpose of Conv2d."""
+    """The gradient of `nn.Conv2d` as a layer; arguments are those of `nn.ConvTranspose1d`, sizes ints or pairs.
+
+    >>> nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1, output_padding=1)(ingot.randn(1, 3, 4, 4)).shape
+    ingot.Size([1, 2, 8, 8])
+    """
 
     dims = 2
 
 
 class ConvTranspose3d(_Transposed):
-    """The transpose of Conv3d."""
+    """The gradient of `nn.Conv3d` as a layer; arguments are those of `nn.ConvTranspose1d`, sizes ints or triples.
+
+    >>> nn.ConvTranspose3d(2, 3, 2, stride=2)(ingot.randn(1, 2, 2, 2, 2)).shape
+    ingot.Size([1, 3, 4, 4, 4])
+    """
 
     dims = 3

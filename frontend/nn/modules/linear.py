@@ -18,7 +18,11 @@ __all__ = [
 
 
 class Identity(Module):
-    """Returns its input; takes and ignores any arguments."""
+    """Returns its input; its constructor takes and ignores any arguments.
+
+    >>> nn.Identity(54, unused=True)(ingot.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
@@ -28,10 +32,15 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """y = x @ weight.T + bias; input (..., in_features), output (..., out_features).
+    """y = x @ weight.T + bias; input (..., in_features), output (..., out_features), weight (out_features, in_features).
 
-    >>> ingot.nn.Linear(20, 30)(ingot.randn(128, 20)).shape
-    ingot.Size([128, 30])
+    Both are drawn from U(-b, b) with b = 1 / sqrt(in_features). ShapeError for inputs of another width.
+
+    >>> layer = nn.Linear(3, 2)
+    >>> layer(ingot.randn(4, 3)).shape
+    ingot.Size([4, 2])
+    >>> layer.weight.shape, layer.bias.shape
+    (ingot.Size([2, 3]), ingot.Size([2]))
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
@@ -60,7 +69,13 @@ class Linear(Module):
 
 
 class Bilinear(Module):
-    """y[k] = x1 @ weight[k] @ x2 + bias[k]."""
+    """y[k] = x1 @ weight[k] @ x2 + bias[k]: (..., in1_features), (..., in2_features) -> (..., out_features).
+
+    weight (out_features, in1_features, in2_features) and bias are drawn from U(-b, b) with b = 1 / sqrt(in1_features).
+
+    >>> nn.Bilinear(3, 4, 2)(ingot.randn(5, 3), ingot.randn(5, 4)).shape
+    ingot.Size([5, 2])
+    """
 
     def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
         super().__init__()
@@ -94,7 +109,11 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Flattens dims start_dim to end_dim into one."""
+    """Flattens dims start_dim to end_dim into one.
+
+    >>> nn.Flatten()(ingot.zeros(2, 3, 4)).shape
+    ingot.Size([2, 12])
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         super().__init__()
@@ -109,7 +128,11 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits dim `dim` into the shape `unflattened_size`."""
+    """Splits dim `dim` into the shape `unflattened_size`, of which one extent may be -1. TypeError unless they are ints.
+
+    >>> nn.Unflatten(1, (2, 3))(ingot.zeros(2, 6)).shape
+    ingot.Size([2, 2, 3])
+    """
 
     def __init__(self, dim: int, unflattened_size: Any):
         super().__init__()
@@ -128,7 +151,14 @@ class Unflatten(Module):
 
 
 class Embedding(Module):
-    """A table of `num_embeddings` vectors read by index: (...) of integers -> (..., embedding_dim)."""
+    """A table of `num_embeddings` vectors read by index: integers (...) -> (..., embedding_dim). IndexError beyond its ends.
+
+    padding_idx: a row that is 0 at first and never learns. max_norm: rows that are read are first scaled down to it.
+    scale_grad_by_freq: a row's gradient is divided by how often it was read. Drawn from N(0, 1).
+
+    >>> nn.Embedding(10, 3, padding_idx=0)(ingot.tensor([[0, 2]]))[0, 0].detach()
+    tensor([0., 0., 0.])
+    """
 
     def __init__(
         self,
@@ -182,28 +212,45 @@ class Embedding(Module):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
-        """An Embedding with the given (n, d) table, frozen unless freeze=False."""
+        """An Embedding with the given (n, d) table, frozen unless freeze=False. AssertionError for another rank.
+
+        >>> nn.Embedding.from_pretrained(ingot.eye(3))(ingot.tensor([2, 0]))
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+        """
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         rows, cols = embeddings.shape
         return cls(rows, cols, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=embeddings, _freeze=freeze)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type)
+        return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse)
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         if self.padding_idx is not None:
             text += f", padding_idx={self.padding_idx}"
-        if self.max_norm is not None:
-            text += f", max_norm={self.max_norm}"
-        if self.norm_type != 2:
-            text += f", norm_type={self.norm_type}"
-        return text
+        text += _norm_text(self)
+        return text + ", sparse=True" if self.sparse else text
+
+
+def _norm_text(m: Any) -> str:
+    """The settings that both embeddings show where they are not the default."""
+    text = "" if m.max_norm is None else f", max_norm={m.max_norm}"
+    if m.norm_type != 2:
+        text += f", norm_type={m.norm_type}"
+    return text + f", scale_grad_by_freq={m.scale_grad_by_freq}" if m.scale_grad_by_freq else text
 
 
 class EmbeddingBag(Module):
-    """Sum, mean or max of embeddings over bags of indices: (bags, k), or one dim and `offsets` -> (bags, embedding_dim)."""
+    """Sum, mean or max of embeddings over bags of indices: (bags, k), or one dim and `offsets` -> (bags, embedding_dim).
+
+    Arguments as of `nn.Embedding` and `F.embedding_bag`; entries that are `padding_idx` count in no bag.
+
+    >>> bag = nn.EmbeddingBag(10, 3, mode="sum")
+    >>> bag(ingot.tensor([1, 2, 4]), ingot.tensor([0, 2])).shape
+    ingot.Size([2, 3])
+    """
 
     def __init__(
         self,
@@ -234,9 +281,13 @@ class EmbeddingBag(Module):
         self.mode = mode
         self.sparse = sparse
         self.include_last_offset = include_last_offset
-        self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype) if _weight is None else Parameter(_weight)
         if _weight is None:
+            self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype)
             self.reset_parameters()
+        else:
+            if tuple(_weight.shape) != (num_embeddings, embedding_dim):
+                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
+            self.weight = Parameter(_weight)
 
     def reset_parameters(self) -> None:
         """Draw the table from N(0, 1); the padding row becomes 0."""
@@ -245,6 +296,31 @@ class EmbeddingBag(Module):
             with ingot.no_grad():
                 self.weight[self.padding_idx] = 0.0
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+    ) -> EmbeddingBag:
+        """An EmbeddingBag with the given (n, d) table, frozen unless freeze=False. AssertionError for another rank.
+
+        >>> nn.EmbeddingBag.from_pretrained(ingot.eye(3), mode="sum")(ingot.tensor([[2, 0]]))
+        tensor([[1., 0., 1.]])
+        """
+        if embeddings.ndim != 2:
+            raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, cols = embeddings.shape
+        made = cls(rows, cols, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings, include_last_offset, padding_idx)
+        made.weight.requires_grad = not freeze
+        return made
+
     def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
         return F.embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse,
@@ -252,11 +328,16 @@ class EmbeddingBag(Module):
         )  # fmt: skip
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
+        text = f"{self.num_embeddings}, {self.embedding_dim}{_norm_text(self)}, mode={self.mode!r}"
+        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
 
 
 class CosineSimilarity(Module):
-    """cos(x1, x2) along dim."""
+    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`.
+
+    >>> nn.CosineSimilarity()(ingot.tensor([[1.0, 0.0]]), ingot.tensor([[3.0, 4.0]]))
+    tensor([0.6000])
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8):
         super().__init__()
@@ -268,7 +349,11 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """The p-norm of x1 - x2 along the last dim."""
+    """|x1 - x2 + eps|_p along the last dim, which stays as 1 with `keepdim`.
+
+    >>> nn.PairwiseDistance()(ingot.tensor([[3.0, 4.0]]), ingot.zeros(1, 2))
+    tensor([5.0000])
+    """
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False):
         super().__init__()

@@ -30,21 +30,33 @@ class _WeightedLoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """|x - t|."""
+    """|x - t|, reduced: `F.l1_loss` as a module.
+
+    >>> nn.L1Loss()(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(1.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class MSELoss(_Loss):
-    """(x - t) ** 2."""
+    """(x - t) ** 2, reduced: `F.mse_loss` as a module.
+
+    >>> nn.MSELoss(reduction="sum")(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(4.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
-    """Quadratic below beta, linear above."""
+    """Quadratic where |x - t| < beta, linear above, reduced: `F.smooth_l1_loss` as a module.
+
+    >>> nn.SmoothL1Loss(reduction="none")(ingot.tensor([0.5, 3.0]), ingot.zeros(2))
+    tensor([0.1250, 2.5000])
+    """
 
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0):
         super().__init__(size_average, reduce, reduction)
@@ -55,7 +67,11 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Quadratic up to delta, linear above."""
+    """Quadratic where |x - t| <= delta, linear above, reduced: `F.huber_loss` as a module.
+
+    >>> nn.HuberLoss(reduction="none", delta=2.0)(ingot.tensor([0.5, 3.0]), ingot.zeros(2))
+    tensor([0.1250, 4.0000])
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
         super().__init__(reduction=reduction)
@@ -66,7 +82,13 @@ class HuberLoss(_Loss):
 
 
 class NLLLoss(_WeightedLoss):
-    """-x[class] of log-probabilities."""
+    """-x[class] of log-probabilities (N, C, *) and int64 classes (N, *), reduced: `F.nll_loss` as a module.
+
+    weight (C): of each class, a buffer. ignore_index: a class that counts nothing.
+
+    >>> nn.NLLLoss()(ingot.tensor([[0.25, 0.75]]).log(), ingot.tensor([1]))
+    tensor(0.2877)
+    """
 
     def __init__(
         self, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None, reduction: str = "mean"
@@ -79,7 +101,13 @@ class NLLLoss(_WeightedLoss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """Cross-entropy of logits (N, C, *) against classes (N, *) or probabilities (N, C, *)."""
+    """Cross-entropy of logits (N, C, *) and classes (N, *) or probabilities (N, C, *), reduced: `F.cross_entropy` as a module.
+
+    weight (C): of each class, a buffer. ignore_index: a class that counts nothing. label_smoothing: in [0, 1].
+
+    >>> nn.CrossEntropyLoss()(ingot.zeros(2, 4), ingot.tensor([0, 3]))
+    tensor(1.3863)
+    """
 
     def __init__(
         self,
@@ -101,14 +129,22 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class BCELoss(_WeightedLoss):
-    """Binary cross-entropy of probabilities."""
+    """Binary cross-entropy of probabilities, reduced: `F.binary_cross_entropy` as a module.
+
+    >>> nn.BCELoss()(ingot.tensor([0.9, 0.5]), ingot.tensor([1.0, 0.0]))
+    tensor(0.3993)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
-    """Binary cross-entropy of sigmoid(x), without overflow."""
+    """Binary cross-entropy of sigmoid(x), without overflow, reduced: `F.binary_cross_entropy_with_logits` as a module.
+
+    >>> nn.BCEWithLogitsLoss()(ingot.tensor([2.0, 0.0]), ingot.tensor([1.0, 0.0]))
+    tensor(0.4100)
+    """
 
     def __init__(
         self,
@@ -127,7 +163,13 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """t * (log(t) - x) of log-probabilities x."""
+    """t * (log(t) - x) of log-probabilities x and probabilities t, reduced: `F.kl_div` as a module.
+
+    "batchmean" is the divergence per sample. log_target: t is given as log-probabilities.
+
+    >>> nn.KLDivLoss(reduction="batchmean")(ingot.tensor([[0.5, 0.5]]).log(), ingot.tensor([[0.25, 0.75]]))
+    tensor(0.1308)
+    """
 
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False):
         super().__init__(size_average, reduce, reduction)
@@ -138,7 +180,11 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """Negative log-likelihood under a Poisson distribution."""
+    """Negative log-likelihood of counts under Poisson(exp(x)), reduced: `F.poisson_nll_loss` as a module.
+
+    >>> nn.PoissonNLLLoss()(ingot.tensor([0.0, 1.0]), ingot.tensor([1.0, 2.0]))
+    tensor(0.8591)
+    """
 
     def __init__(
         self,
@@ -159,7 +205,11 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """Negative log-likelihood under a normal distribution."""
+    """Negative log-likelihood of t under Normal(x, var), reduced: `F.gaussian_nll_loss` as a module; a call takes (x, t, var).
+
+    >>> nn.GaussianNLLLoss()(ingot.tensor([1.0, 2.0]), ingot.tensor([1.0, 1.0]), ingot.tensor([1.0, 4.0]))
+    tensor(0.4091)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
         super().__init__(reduction=reduction)
@@ -171,7 +221,11 @@ class GaussianNLLLoss(_Loss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """1 - cos where the label is 1, max(0, cos - margin) where it is -1."""
+    """1 - cos(x1, x2) where the label is 1, max(0, cos(x1, x2) - margin) where it is -1, reduced.
+
+    >>> nn.CosineEmbeddingLoss(reduction="none")(ingot.eye(2), ingot.ones(2, 2), ingot.tensor([1, -1]))
+    tensor([0.2929, 0.7071])
+    """
 
     def __init__(self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
         super().__init__(size_average, reduce, reduction)
@@ -182,7 +236,11 @@ class CosineEmbeddingLoss(_Loss):
 
 
 class MarginRankingLoss(_Loss):
-    """max(0, -t * (x1 - x2) + margin)."""
+    """max(0, -t * (x1 - x2) + margin), reduced: x1 should rank above x2 where t is 1, below it where t is -1.
+
+    >>> nn.MarginRankingLoss()(ingot.tensor([1.0, 2.0]), ingot.tensor([0.5, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(0.5000)
+    """
 
     def __init__(self, margin: float = 0.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
         super().__init__(size_average, reduce, reduction)
@@ -193,7 +251,11 @@ class MarginRankingLoss(_Loss):
 
 
 class TripletMarginLoss(_Loss):
-    """max(0, |a - p| - |a - n| + margin)."""
+    """max(0, |a - p| - |a - n| + margin), reduced: `F.triplet_margin_loss` as a module; a call takes (a, p, n).
+
+    >>> nn.TripletMarginLoss()(ingot.zeros(1, 2), ingot.ones(1, 2), ingot.full((1, 2), 2.0))
+    tensor(0.)
+    """
 
     def __init__(
         self,
@@ -216,7 +278,12 @@ class TripletMarginLoss(_Loss):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """TripletMarginLoss with any distance."""
+    """`nn.TripletMarginLoss` with any distance: a function of two tensors; `nn.PairwiseDistance` where None.
+
+    >>> loss = nn.TripletMarginWithDistanceLoss(distance_function=lambda a, b: (a - b).abs().sum(-1))
+    >>> loss(ingot.zeros(1, 2), ingot.ones(1, 2), ingot.full((1, 2), 1.25))
+    tensor(0.5000)
+    """
 
     def __init__(self, *, distance_function: Any = None, margin: float = 1.0, swap: bool = False, reduction: str = "mean"):
         super().__init__(reduction=reduction)
@@ -237,7 +304,11 @@ class TripletMarginWithDistanceLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """x where the label is 1, max(0, margin - x) where it is -1."""
+    """x where the label is 1, max(0, margin - x) where it is -1, reduced.
+
+    >>> nn.HingeEmbeddingLoss()(ingot.tensor([0.5, 0.25]), ingot.tensor([1.0, -1.0]))
+    tensor(0.6250)
+    """
 
     def __init__(self, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
         super().__init__(size_average, reduce, reduction)
@@ -248,14 +319,22 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class SoftMarginLoss(_Loss):
-    """log(1 + exp(-t * x))."""
+    """log(1 + exp(-t * x)) for labels t of -1 and 1, reduced.
+
+    >>> nn.SoftMarginLoss()(ingot.tensor([2.0, -1.0]), ingot.tensor([1.0, -1.0]))
+    tensor(0.2201)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """Hinge loss over all wrong classes."""
+    """Hinge loss over all wrong classes, reduced: `F.multi_margin_loss` as a module. ValueError unless p is 1 or 2.
+
+    >>> nn.MultiMarginLoss()(ingot.tensor([[0.1, 0.2, 0.4, 0.8]]), ingot.tensor([3]))
+    tensor(0.3250)
+    """
 
     def __init__(
         self,
@@ -277,21 +356,33 @@ class MultiMarginLoss(_WeightedLoss):
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """Mean over classes of the binary cross-entropy of logits."""
+    """The mean over classes of the binary cross-entropy of logits (N, C), reduced over samples.
+
+    >>> nn.MultiLabelSoftMarginLoss()(ingot.tensor([[2.0, -1.0]]), ingot.tensor([[1.0, 0.0]]))
+    tensor(0.2201)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
 
 class MultiLabelMarginLoss(_Loss):
-    """Hinge loss of every target class against every other class."""
+    """Hinge loss of every target class against every other class: `F.multilabel_margin_loss` as a module.
+
+    >>> nn.MultiLabelMarginLoss()(ingot.tensor([0.1, 0.2, 0.4, 0.8]), ingot.tensor([3, 0, -1, 1]))
+    tensor(0.8500)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
 class CTCLoss(_Loss):
-    """Connectionist temporal classification: see `ingot.nn.functional.ctc_loss`."""
+    """Connectionist temporal classification: `F.ctc_loss` as a module; a call takes log-probabilities, targets and the lengths of both.
+
+    >>> nn.CTCLoss()(ingot.zeros(5, 1, 3).log_softmax(-1), ingot.tensor([[1, 2]]), [5], [2])
+    tensor(0.9689)
+    """
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
         super().__init__(reduction=reduction)

@@ -26,12 +26,17 @@ class Module(Stateful):
     Parameters, buffers and submodules assigned as attributes are found by `parameters()`, `state_dict()`,
     `to()` and the rest; `forward` says what a call computes.
 
-    >>> class Net(ingot.nn.Module):
+    >>> class Net(nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
-    ...         self.fc = ingot.nn.Linear(784, 10)
+    ...         self.fc = nn.Linear(4, 2)
     ...     def forward(self, x):
     ...         return self.fc(x)
+    >>> net = Net()
+    >>> net(ingot.randn(3, 4)).shape
+    ingot.Size([3, 2])
+    >>> [name for name, p in net.named_parameters()]
+    ['fc.weight', 'fc.bias']
     """
 
     training: bool
@@ -99,7 +104,13 @@ class Module(Stateful):
             raise
 
     def compile(self, **options: Any) -> None:
-        """Compile the module's calls in place, with `ingot.compile`'s options."""
+        """Compile the module's calls in place, with `ingot.compile`'s options.
+
+        >>> layer = nn.Linear(4, 2)
+        >>> layer.compile()
+        >>> layer(ingot.randn(3, 4)).shape
+        ingot.Size([3, 2])
+        """
         from ingot import capture  # not at the top: capture knows Modules
 
         self._compiled_call = capture.compile(self._call, **options)
@@ -107,7 +118,13 @@ class Module(Stateful):
     # ---- registration
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter, reachable as an attribute. TypeError or KeyError for a wrong value or name."""
+        """Add a parameter, reachable as an attribute. TypeError or KeyError for a wrong value or name.
+
+        >>> module = nn.Module()
+        >>> module.register_parameter("scale", nn.Parameter(ingot.ones(3)))
+        >>> module.scale.shape
+        ingot.Size([3])
+        """
         self._check_name(name, "parameter", self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"cannot assign '{type_name(param)}' object to parameter '{name}' (ingot.nn.Parameter or None required)")
@@ -117,7 +134,13 @@ class Module(Stateful):
         epoch.bump()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a buffer: a tensor that is state but no parameter. A persistent one is part of `state_dict()`."""
+        """Add a buffer: a tensor that is state but no parameter. A persistent one is part of `state_dict()`.
+
+        >>> module = nn.Module()
+        >>> module.register_buffer("steps", ingot.zeros(()))
+        >>> list(module.state_dict())
+        ['steps']
+        """
         self._check_name(name, "buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{type_name(tensor)}' object to buffer '{name}' (ingot.Tensor or None required)")
@@ -227,7 +250,11 @@ class Module(Stateful):
     # ---- walking
 
     def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """(dotted name, module) of this module and all below it, each module once."""
+        """(dotted name, module) of this module and all below it, each module once.
+
+        >>> [name for name, m in nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh()).named_modules()]
+        ['', '0', '0.0', '1']
+        """
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -266,11 +293,19 @@ class Module(Stateful):
                 yield (f"{owner_name}.{name}" if owner_name else name), value
 
     def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter), each parameter once unless `remove_duplicate` is False."""
+        """(dotted name, parameter), each parameter once unless `remove_duplicate` is False.
+
+        >>> [(name, p.shape) for name, p in nn.Linear(4, 2).named_parameters()]
+        [('weight', ingot.Size([2, 4])), ('bias', ingot.Size([2]))]
+        """
         return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once: what an optimizer takes."""
+        """All parameters, each once: what an optimizer takes.
+
+        >>> sum(p.numel() for p in nn.Linear(4, 2).parameters())
+        10
+        """
         return (p for _, p in self.named_parameters(recurse=recurse))
 
     def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
@@ -282,7 +317,11 @@ class Module(Stateful):
         return (b for _, b in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """The submodule at a dotted path. AttributeError if there is none."""
+        """The submodule at a dotted path. AttributeError if there is none.
+
+        >>> nn.Sequential(nn.Sequential(nn.ReLU())).get_submodule("0.0")
+        ReLU()
+        """
         module: Any = self
         for name in target.split(".") if target else ():
             if not hasattr(module, name):
@@ -324,7 +363,11 @@ class Module(Stateful):
     # ---- modes and conversion
 
     def train(self: T, mode: bool = True) -> T:
-        """Set training mode here and below (dropout active, batch statistics used)."""
+        """Set training mode here and below (dropout active, batch statistics used). Returns the module.
+
+        >>> nn.Dropout().eval().train().training
+        True
+        """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         for m in self.modules():
@@ -332,11 +375,19 @@ class Module(Stateful):
         return self
 
     def eval(self: T) -> T:
-        """Set evaluation mode here and below."""
+        """Set evaluation mode here and below. Returns the module.
+
+        >>> nn.Sequential(nn.Dropout()).eval()[0].training
+        False
+        """
         return self.train(False)
 
     def requires_grad_(self: T, requires_grad: bool = True) -> T:
-        """Set `requires_grad` of all parameters."""
+        """Set `requires_grad` of all parameters: False freezes them. Returns the module.
+
+        >>> nn.Linear(4, 2).requires_grad_(False).weight.requires_grad
+        False
+        """
         for p in self.parameters():
             p.requires_grad_(requires_grad)
         return self
@@ -351,7 +402,13 @@ class Module(Stateful):
                 p.grad.zero_()
 
     def apply(self: T, fn: Callable[[Module], None]) -> T:
-        """Call `fn` on every submodule, then on this one."""
+        """Call `fn` on every submodule, then on this one. Returns the module.
+
+        >>> model = nn.Sequential(nn.Linear(2, 2)).apply(lambda m: isinstance(m, nn.Linear) and nn.init.ones_(m.weight))
+        >>> model[0].weight.detach()
+        tensor([[1., 1.],
+                [1., 1.]])
+        """
         for child in self.children():
             child.apply(fn)
         fn(self)
@@ -376,7 +433,11 @@ class Module(Stateful):
         return self
 
     def to(self: T, *args: Any, **kwargs: Any) -> T:
-        """Convert in place: `to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`. Integer tensors keep their dtype."""
+        """Convert in place: `to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`. Integer tensors keep their dtype.
+
+        >>> nn.Linear(4, 2).to(ingot.float64).weight.dtype
+        ingot.float64
+        """
         device, dtype, non_blocking = parse_to(args, kwargs)
         if dtype is not None and not dtype.is_floating_point:
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype!r}")
@@ -419,17 +480,39 @@ class Module(Stateful):
     # ---- hooks
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
-        """Call `hook(module, args)` before `forward`; what it returns replaces the arguments."""
+        """Call `hook(module, args)` before `forward`; what it returns replaces the arguments.
+
+        prepend: before the other hooks. with_kwargs: `hook(module, args, kwargs)`, which returns both. Gives a handle to remove it.
+
+        >>> layer = nn.Identity()
+        >>> handle = layer.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
+        >>> layer(ingot.zeros(2))
+        tensor([1., 1.])
+        """
         return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
-        """Call `hook(module, args, output)` after `forward`; what it returns replaces the output."""
+        """Call `hook(module, args, output)` after `forward`; what it returns replaces the output.
+
+        prepend: before the other hooks. with_kwargs: `hook(module, args, kwargs, output)`. Gives a handle to remove it.
+
+        >>> layer = nn.Identity()
+        >>> handle = layer.register_forward_hook(lambda module, args, output: output * 2)
+        >>> layer(ingot.ones(2))
+        tensor([2., 2.])
+        """
         return RemovableHandle(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known; it may replace them."""
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known; it may replace them.
+
+        >>> layer, x = nn.Linear(2, 1), ingot.ones(1, 2, requires_grad=True)
+        >>> handle = layer.register_full_backward_hook(lambda module, grad_input, grad_output: print(grad_output[0]))
+        >>> layer(x).sum().backward()
+        tensor([[1.]])
+        """
         return RemovableHandle(self._backward_hooks, hook, prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:

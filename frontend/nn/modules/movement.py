@@ -43,97 +43,169 @@ class _ConstantPad(_Pad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """Pads the last dim with `value`; padding is an int or (left, right)."""
+    """Pads the last dim with `value`. padding, here and below: an int for all sides, or (left, right, top, bottom, front, back).
+
+    >>> nn.ConstantPad1d((1, 2), 9.0)(ingot.tensor([[1.0, 2.0]]))
+    tensor([[9., 1., 2., 9., 9.]])
+    """
 
     dims = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """Pads the last two dims with `value`; padding is an int or (left, right, top, bottom)."""
+    """Pads the last two dims with `value`.
+
+    >>> nn.ConstantPad2d((1, 0, 0, 1), 9.0)(ingot.tensor([[[1.0, 2.0]]]))
+    tensor([[[9., 1., 2.],
+             [9., 9., 9.]]])
+    """
 
     dims = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """Pads the last three dims with `value`."""
+    """Pads the last three dims with `value`.
+
+    >>> nn.ConstantPad3d(1, 9.0)(ingot.ones(1, 1, 1, 1)).shape
+    ingot.Size([1, 3, 3, 3])
+    """
 
     dims = 3
 
 
 class ZeroPad1d(_Pad):
-    """Pads the last dim with zeros."""
+    """Pads the last dim with zeros.
+
+    >>> nn.ZeroPad1d((1, 2))(ingot.tensor([[1.0, 2.0]]))
+    tensor([[0., 1., 2., 0., 0.]])
+    """
 
     dims = 1
 
 
 class ZeroPad2d(_Pad):
-    """Pads the last two dims with zeros."""
+    """Pads the last two dims with zeros; negative pads crop.
+
+    >>> nn.ZeroPad2d((1, -1, 0, 1))(ingot.tensor([[[1.0, 2.0]]]))
+    tensor([[[0., 1.],
+             [0., 0.]]])
+    """
 
     dims = 2
 
 
 class ZeroPad3d(_Pad):
-    """Pads the last three dims with zeros."""
+    """Pads the last three dims with zeros.
+
+    >>> nn.ZeroPad3d(1)(ingot.ones(1, 1, 1, 1)).shape
+    ingot.Size([1, 3, 3, 3])
+    """
 
     dims = 3
 
 
 class ReflectionPad1d(_Pad):
-    """Pads the last dim with its reflection."""
+    """Pads the last dim with its reflection, without the edge: by less than its extent (RuntimeError).
+
+    >>> nn.ReflectionPad1d(2)(ingot.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[3., 2., 1., 2., 3., 2., 1.]])
+    """
 
     dims, mode = 1, "reflect"
 
 
 class ReflectionPad2d(_Pad):
-    """Pads the last two dims with their reflection."""
+    """Pads the last two dims with their reflection.
+
+    >>> nn.ReflectionPad2d((1, 0, 1, 0))(ingot.arange(4.0).reshape(1, 2, 2))
+    tensor([[[3., 2., 3.],
+             [1., 0., 1.],
+             [3., 2., 3.]]])
+    """
 
     dims, mode = 2, "reflect"
 
 
 class ReflectionPad3d(_Pad):
-    """Pads the last three dims with their reflection."""
+    """Pads the last three dims with their reflection.
+
+    >>> nn.ReflectionPad3d(1)(ingot.ones(1, 2, 2, 2)).shape
+    ingot.Size([1, 4, 4, 4])
+    """
 
     dims, mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
-    """Pads the last dim with its edge."""
+    """Pads the last dim with its edge.
+
+    >>> nn.ReplicationPad1d(2)(ingot.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1., 1., 1., 2., 3., 3., 3.]])
+    """
 
     dims, mode = 1, "replicate"
 
 
 class ReplicationPad2d(_Pad):
-    """Pads the last two dims with their edges."""
+    """Pads the last two dims with their edges.
+
+    >>> nn.ReplicationPad2d((1, 0, 1, 0))(ingot.arange(4.0).reshape(1, 2, 2))
+    tensor([[[0., 0., 1.],
+             [0., 0., 1.],
+             [2., 2., 3.]]])
+    """
 
     dims, mode = 2, "replicate"
 
 
 class ReplicationPad3d(_Pad):
-    """Pads the last three dims with their edges."""
+    """Pads the last three dims with their edges.
+
+    >>> nn.ReplicationPad3d(1)(ingot.ones(1, 2, 2, 2)).shape
+    ingot.Size([1, 4, 4, 4])
+    """
 
     dims, mode = 3, "replicate"
 
 
 class CircularPad1d(_Pad):
-    """Pads the last dim with its other end."""
+    """Pads the last dim with its other end: by no more than its extent (RuntimeError).
+
+    >>> nn.CircularPad1d(2)(ingot.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[2., 3., 1., 2., 3., 1., 2.]])
+    """
 
     dims, mode = 1, "circular"
 
 
 class CircularPad2d(_Pad):
-    """Pads the last two dims with their other ends."""
+    """Pads the last two dims with their other ends.
+
+    >>> nn.CircularPad2d((1, 0, 1, 0))(ingot.arange(4.0).reshape(1, 2, 2))
+    tensor([[[3., 2., 3.],
+             [1., 0., 1.],
+             [3., 2., 3.]]])
+    """
 
     dims, mode = 2, "circular"
 
 
 class CircularPad3d(_Pad):
-    """Pads the last three dims with their other ends."""
+    """Pads the last three dims with their other ends.
+
+    >>> nn.CircularPad3d(1)(ingot.ones(1, 2, 2, 2)).shape
+    ingot.Size([1, 4, 4, 4])
+    """
 
     dims, mode = 3, "circular"
 
 
 class Upsample(Module):
-    """`F.interpolate` as a module."""
+    """Resizes the spatial dims of (N, C, *) to `size` or by `scale_factor`: `F.interpolate` as a module.
+
+    >>> nn.Upsample(scale_factor=2, mode="linear")(ingot.tensor([[[0.0, 4.0]]]))
+    tensor([[[0., 1., 3., 4.]]])
+    """
 
     def __init__(
         self,
@@ -162,49 +234,84 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """Nearest-neighbour Upsample of (N, C, H, W)."""
+    """`nn.Upsample` of (N, C, H, W) with mode="nearest".
+
+    >>> nn.UpsamplingNearest2d(scale_factor=2)(ingot.tensor([[[[0.0, 4.0]]]]))
+    tensor([[[[0., 0., 4., 4.],
+              [0., 0., 4., 4.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None):
         super().__init__(size, scale_factor, "nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Bilinear Upsample of (N, C, H, W) with aligned corners."""
+    """`nn.Upsample` of (N, C, H, W) with mode="bilinear" and align_corners=True.
+
+    >>> nn.UpsamplingBilinear2d((1, 4))(ingot.tensor([[[[0.0, 3.0]]]]))
+    tensor([[[[0., 1., 2., 3.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None):
         super().__init__(size, scale_factor, "bilinear", True)
 
 
 class PixelShuffle(Functional):
-    """(..., C * r * r, H, W) -> (..., C, H * r, W * r)."""
+    """(..., C * r * r, H, W) -> (..., C, H * r, W * r), r = `upscale_factor`.
+
+    >>> nn.PixelShuffle(2)(ingot.arange(4.0).reshape(1, 4, 1, 1))
+    tensor([[[[0., 1.],
+              [2., 3.]]]])
+    """
 
     fn = F.pixel_shuffle
     settings = {"upscale_factor": REQUIRED}
 
 
 class PixelUnshuffle(Functional):
-    """(..., C, H * r, W * r) -> (..., C * r * r, H, W)."""
+    """(..., C, H * r, W * r) -> (..., C * r * r, H, W), r = `downscale_factor`.
+
+    >>> nn.PixelUnshuffle(2)(ingot.ones(1, 2, 4, 6)).shape
+    ingot.Size([1, 8, 2, 3])
+    """
 
     fn = F.pixel_unshuffle
     settings = {"downscale_factor": REQUIRED}
 
 
 class ChannelShuffle(Functional):
-    """Interleaves the channels of `groups` groups."""
+    """(N, g * C, *) with the channels of the g groups interleaved.
+
+    >>> nn.ChannelShuffle(2)(ingot.arange(4.0).reshape(1, 4, 1)).flatten()
+    tensor([0., 2., 1., 3.])
+    """
 
     fn = F.channel_shuffle
     settings = {"groups": REQUIRED}
 
 
 class Unfold(Functional):
-    """Sliding blocks as columns: (N, C, H, W) -> (N, C * KH * KW, blocks)."""
+    """Sliding blocks as columns: (N, C, H, W) -> (N, C * KH * KW, blocks): `F.unfold` as a module.
+
+    >>> nn.Unfold(2)(ingot.arange(9.0).reshape(1, 1, 3, 3))[0]
+    tensor([[0., 1., 3., 4.],
+            [1., 2., 4., 5.],
+            [3., 4., 6., 7.],
+            [4., 5., 7., 8.]])
+    """
 
     fn = F.unfold
     settings = {"kernel_size": REQUIRED, "dilation": 1, "padding": 0, "stride": 1}
 
 
 class Fold(Functional):
-    """Sums columns back to where Unfold took them from."""
+    """Sums columns back to where `nn.Unfold` took them from: `F.fold` as a module.
+
+    >>> nn.Fold(3, 2)(nn.Unfold(2)(ingot.ones(1, 1, 3, 3)))[0, 0]
+    tensor([[1., 2., 1.],
+            [2., 4., 2.],
+            [1., 2., 1.]])
+    """
 
     fn = F.fold
     settings = {"output_size": REQUIRED, "kernel_size": REQUIRED, "dilation": 1, "padding": 0, "stride": 1}

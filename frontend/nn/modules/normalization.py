@@ -94,19 +94,38 @@ class _BatchNorm(_ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of (N, C) or (N, C, L)."""
+    """Batch normalisation of (N, C) or (N, C, L), C = `num_features`: `F.batch_norm` with learned weight and bias (`affine`).
+
+    In training it uses the batch's statistics and moves the running ones by `momentum` towards them (None: their plain average);
+    in `eval()`, the running ones. track_running_stats=False: always the batch's. ValueError for other ranks, here and below.
+
+    >>> norm = nn.BatchNorm1d(2)
+    >>> norm(ingot.tensor([[1.0, 2.0], [3.0, 6.0]])).detach()
+    tensor([[-1.0000, -1.0000],
+            [ 1.0000,  1.0000]])
+    >>> norm.running_mean
+    tensor([0.2000, 0.4000])
+    """
 
     ranks = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of (N, C, H, W)."""
+    """Batch normalisation of (N, C, H, W); arguments and modes are those of `nn.BatchNorm1d`.
+
+    >>> nn.BatchNorm2d(3)(ingot.randn(2, 3, 4, 4)).shape
+    ingot.Size([2, 3, 4, 4])
+    """
 
     ranks = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of (N, C, D, H, W)."""
+    """Batch normalisation of (N, C, D, H, W); arguments and modes are those of `nn.BatchNorm1d`.
+
+    >>> nn.BatchNorm3d(3)(ingot.randn(2, 3, 2, 2, 2)).shape
+    ingot.Size([2, 3, 2, 2, 2])
+    """
 
     ranks = (5,)
 
@@ -133,19 +152,35 @@ class _InstanceNorm(_ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of (N, C, L) or (C, L)."""
+    """Normalisation of each channel of each sample of (N, C, L) or (C, L): `F.instance_norm` as a module.
+
+    affine: learned weight and bias. track_running_stats: keep running statistics, and use them in `eval()`; otherwise the input's
+    own always. ValueError for other ranks, or for channels that are not `num_features` with `affine`.
+
+    >>> nn.InstanceNorm1d(2)(ingot.tensor([[[1.0, 3.0], [2.0, 6.0]]]))
+    tensor([[[-1.0000,  1.0000],
+             [-1.0000,  1.0000]]])
+    """
 
     ranks = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalisation of (N, C, H, W) or (C, H, W)."""
+    """Normalisation of each channel of each sample of (N, C, H, W) or (C, H, W); arguments are those of `nn.InstanceNorm1d`.
+
+    >>> nn.InstanceNorm2d(3)(ingot.randn(2, 3, 4, 4)).shape
+    ingot.Size([2, 3, 4, 4])
+    """
 
     ranks = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W)."""
+    """Normalisation of each channel of each sample of (N, C, D, H, W) or (C, D, H, W); arguments as of `nn.InstanceNorm1d`.
+
+    >>> nn.InstanceNorm3d(3)(ingot.randn(2, 3, 2, 2, 2)).shape
+    ingot.Size([2, 3, 2, 2, 2])
+    """
 
     ranks = (4, 5)
 
@@ -155,7 +190,13 @@ def _shape(normalized_shape: Any) -> tuple[int, ...]:
 
 
 class LayerNorm(Module):
-    """Zero mean and unit variance over the trailing dims `normalized_shape`, then weight and bias."""
+    """Zero mean and unit variance over the trailing dims `normalized_shape` (an int: the last dim), then weight and bias.
+
+    elementwise_affine=False: without both, `bias=False`: without the bias. ShapeError where the input's dims are others.
+
+    >>> nn.LayerNorm(2)(ingot.tensor([[1.0, 3.0]])).detach()
+    tensor([[-1.0000,  1.0000]])
+    """
 
     def __init__(
         self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device: Any = None,
@@ -184,7 +225,11 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """x / sqrt(mean(x * x) + eps) over the trailing dims, then weight. eps=None is the dtype's epsilon."""
+    """x / sqrt(mean(x ** 2) + eps) over the trailing dims `normalized_shape`, then weight. eps=None: the dtype's epsilon.
+
+    >>> nn.RMSNorm(2)(ingot.tensor([[1.0, 7.0]])).detach()
+    tensor([[0.2000, 1.4000]])
+    """
 
     def __init__(
         self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None, dtype: Any = None
@@ -208,7 +253,13 @@ class RMSNorm(Module):
 
 
 class GroupNorm(Module):  # fmt: skip
-    """Zero mean and unit variance over each of `num_groups` groups of channels of (N, C, *)."""
+    """Zero mean and unit variance over each of `num_groups` groups of channels of (N, C, *), then weight and bias (C).
+
+    ValueError unless `num_groups` divides `num_channels`.
+
+    >>> nn.GroupNorm(2, 4)(ingot.randn(2, 4, 3, 3)).shape
+    ingot.Size([2, 4, 3, 3])
+    """
 
     def __init__(
         self,
@@ -246,7 +297,13 @@ class GroupNorm(Module):  # fmt: skip
 
 
 class LocalResponseNorm(Functional):
-    """x / (k + alpha * mean of squares over neighbouring channels) ** beta."""
+    """x / (k + alpha * mean(x ** 2)) ** beta, the mean over `size` neighbouring channels: `F.local_response_norm` as a module.
+
+    >>> nn.LocalResponseNorm(3, alpha=3.0)(ingot.ones(1, 3, 1))
+    tensor([[[0.4387],
+             [0.3536],
+             [0.4387]]])
+    """
 
     fn = F.local_response_norm
     settings = {"size": REQUIRED, "alpha": 1e-4, "beta": 0.75, "k": 1.0}

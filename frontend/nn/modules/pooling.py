@@ -6,6 +6,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
+from ingot.nn.functional.conv import ntuple
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 
@@ -32,7 +33,13 @@ _MAX = {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "r
 
 
 class MaxPool1d(_Pool):
-    """Maxima of windows of (N, C, L)."""
+    """The largest element of each window of (N, C, L) or (C, L): `F.max_pool1d` as a module.
+
+    stride: the kernel's size where None; with `return_indices` a call gives (values, indices), for `nn.MaxUnpool1d`.
+
+    >>> nn.MaxPool1d(2)(ingot.tensor([[1.0, 3.0, 2.0, 5.0]]))
+    tensor([[3., 5.]])
+    """
 
     fn = F.max_pool1d
     settings = _MAX
@@ -40,7 +47,11 @@ class MaxPool1d(_Pool):
 
 
 class MaxPool2d(_Pool):
-    """Maxima of windows of (N, C, H, W)."""
+    """The largest element of each window of (N, C, H, W) or (C, H, W): `F.max_pool2d` as a module.
+
+    >>> nn.MaxPool2d(3, stride=2, padding=1)(ingot.ones(1, 2, 8, 8)).shape
+    ingot.Size([1, 2, 4, 4])
+    """
 
     fn = F.max_pool2d
     settings = _MAX
@@ -48,7 +59,11 @@ class MaxPool2d(_Pool):
 
 
 class MaxPool3d(_Pool):
-    """Maxima of windows of (N, C, D, H, W)."""
+    """The largest element of each window of (N, C, D, H, W) or (C, D, H, W): `F.max_pool3d` as a module.
+
+    >>> nn.MaxPool3d(2)(ingot.ones(1, 2, 4, 4, 6)).shape
+    ingot.Size([1, 2, 2, 2, 3])
+    """
 
     fn = F.max_pool3d
     settings = _MAX
@@ -56,11 +71,20 @@ class MaxPool3d(_Pool):
 
 
 class AvgPool1d(_Pool):
-    """Means of windows of (N, C, L)."""
+    """The mean of each window of (N, C, L) or (C, L): `F.avg_pool1d` as a module.
+
+    >>> nn.AvgPool1d(2)(ingot.tensor([[1.0, 3.0, 2.0, 5.0]]))
+    tensor([[2.0000, 3.5000]])
+    """
 
     fn = F.avg_pool1d
     settings = {"kernel_size": REQUIRED, "stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
     shown = ("kernel_size", "stride", "padding")
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        for name in self.shown:  # tuples, as torch shows them
+            setattr(self, name, ntuple(getattr(self, name), 1, name))
 
 
 _AVG = {
@@ -69,7 +93,11 @@ _AVG = {
 
 
 class AvgPool2d(_Pool):
-    """Means of windows of (N, C, H, W)."""
+    """The mean of each window of (N, C, H, W) or (C, H, W): `F.avg_pool2d` as a module.
+
+    >>> nn.AvgPool2d(2)(ingot.ones(1, 2, 8, 8)).shape
+    ingot.Size([1, 2, 4, 4])
+    """
 
     fn = F.avg_pool2d
     settings = _AVG
@@ -77,7 +105,11 @@ class AvgPool2d(_Pool):
 
 
 class AvgPool3d(_Pool):
-    """Means of windows of (N, C, D, H, W)."""
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W): `F.avg_pool3d` as a module.
+
+    >>> nn.AvgPool3d(2)(ingot.ones(1, 2, 4, 4, 6)).shape
+    ingot.Size([1, 2, 2, 2, 3])
+    """
 
     fn = F.avg_pool3d
     settings = _AVG
@@ -85,49 +117,78 @@ class AvgPool3d(_Pool):
 
 
 class LPPool1d(Functional):
-    """Power means of windows of (N, C, L)."""
+    """sum(x ** norm_type) ** (1 / norm_type) of each window of (N, C, L) or (C, L).
+
+    >>> nn.LPPool1d(2, 2)(ingot.tensor([[3.0, 4.0, 6.0, 8.0]]))
+    tensor([[ 5., 10.]])
+    """
 
     fn = F.lp_pool1d
     settings = {"norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False}
 
 
 class LPPool2d(Functional):
-    """Power means of windows of (N, C, H, W)."""
+    """sum(x ** norm_type) ** (1 / norm_type) of each window of (N, C, H, W) or (C, H, W).
+
+    >>> nn.LPPool2d(2, 2)(ingot.ones(1, 1, 4, 4))
+    tensor([[[[2., 2.],
+              [2., 2.]]]])
+    """
 
     fn = F.lp_pool2d
     settings = {"norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False}
 
 
 class LPPool3d(Functional):
-    """Power means of windows of (N, C, D, H, W)."""
+    """sum(x ** norm_type) ** (1 / norm_type) of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> nn.LPPool3d(3, 2)(ingot.ones(1, 1, 2, 2, 2))
+    tensor([[[[[2.]]]]])
+    """
 
     fn = F.lp_pool3d
     settings = {"norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False}
 
 
 class AdaptiveAvgPool1d(Functional):
-    """Means over `output_size` windows that cover (N, C, L)."""
+    """The means of `output_size` windows that cover (N, C, L) or (C, L): `F.adaptive_avg_pool1d` as a module.
+
+    >>> nn.AdaptiveAvgPool1d(2)(ingot.arange(5.0).reshape(1, 5))
+    tensor([[1., 3.]])
+    """
 
     fn = F.adaptive_avg_pool1d
     settings = {"output_size": REQUIRED}
 
 
 class AdaptiveAvgPool2d(Functional):
-    """Means over a grid of windows that covers (N, C, H, W); None keeps an extent."""
+    """The means of a grid of windows that covers (N, C, H, W) or (C, H, W); None keeps an extent.
+
+    >>> nn.AdaptiveAvgPool2d((3, None))(ingot.ones(1, 2, 7, 5)).shape
+    ingot.Size([1, 2, 3, 5])
+    """
 
     fn = F.adaptive_avg_pool2d
     settings = {"output_size": REQUIRED}
 
 
 class AdaptiveAvgPool3d(Functional):
-    """Means over a grid of windows that covers (N, C, D, H, W); None keeps an extent."""
+    """The means of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W); None keeps an extent.
+
+    >>> nn.AdaptiveAvgPool3d(2)(ingot.ones(1, 2, 4, 6, 5)).shape
+    ingot.Size([1, 2, 2, 2, 2])
+    """
 
     fn = F.adaptive_avg_pool3d
     settings = {"output_size": REQUIRED}
 
 
 class AdaptiveMaxPool1d(Functional):
-    """Maxima over `output_size` windows that cover (N, C, L)."""
+    """The largest elements of `output_size` windows that cover (N, C, L) or (C, L); with `return_indices` also their places.
+
+    >>> nn.AdaptiveMaxPool1d(2)(ingot.arange(5.0).reshape(1, 5))
+    tensor([[2., 4.]])
+    """
 
     fn = F.adaptive_max_pool1d
     settings = {"output_size": REQUIRED, "return_indices": False}
@@ -135,7 +196,11 @@ class AdaptiveMaxPool1d(Functional):
 
 
 class AdaptiveMaxPool2d(Functional):
-    """Maxima over a grid of windows that covers (N, C, H, W)."""
+    """The largest elements of a grid of windows that covers (N, C, H, W) or (C, H, W); with `return_indices` also their places.
+
+    >>> nn.AdaptiveMaxPool2d((3, None))(ingot.ones(1, 2, 7, 5)).shape
+    ingot.Size([1, 2, 3, 5])
+    """
 
     fn = F.adaptive_max_pool2d
     settings = {"output_size": REQUIRED, "return_indices": False}
@@ -143,7 +208,13 @@ class AdaptiveMaxPool2d(Functional):
 
 
 class AdaptiveMaxPool3d(Functional):
-    """Maxima over a grid of windows that covers (N, C, D, H, W)."""
+    """The largest elements of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W).
+
+    With `return_indices` also their places.
+
+    >>> nn.AdaptiveMaxPool3d(2)(ingot.ones(1, 2, 4, 6, 5)).shape
+    ingot.Size([1, 2, 2, 2, 2])
+    """
 
     fn = F.adaptive_max_pool3d
     settings = {"output_size": REQUIRED, "return_indices": False}
@@ -162,21 +233,42 @@ class _Unpool(Module):
 
 
 class MaxUnpool1d(_Unpool):
-    """Puts maxima back where MaxPool1d found them."""
+    """The maxima of `nn.MaxPool1d` where its indices say they were, zeros elsewhere: `F.max_unpool1d` as a module.
+
+    A call takes (values, indices) and, where several sizes are possible, the `output_size`.
+
+    >>> y, at = nn.MaxPool1d(2, return_indices=True)(ingot.tensor([[[1.0, 3.0, 2.0, 5.0]]]))
+    >>> nn.MaxUnpool1d(2)(y, at)
+    tensor([[[0., 3., 0., 5.]]])
+    """
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
         return F.max_unpool1d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
 class MaxUnpool2d(_Unpool):
-    """Puts maxima back where MaxPool2d found them."""
+    """The maxima of `nn.MaxPool2d` where its indices say they were, zeros elsewhere; a call is that of `nn.MaxUnpool1d`.
+
+    >>> y, at = nn.MaxPool2d(2, return_indices=True)(ingot.arange(16.0).reshape(1, 1, 4, 4))
+    >>> nn.MaxUnpool2d(2)(y, at)[0, 0]
+    tensor([[ 0.,  0.,  0.,  0.],
+            [ 0.,  5.,  0.,  7.],
+            [ 0.,  0.,  0.,  0.],
+            [ 0., 13.,  0., 15.]])
+    """
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
         return F.max_unpool2d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
 class MaxUnpool3d(_Unpool):
-    """Puts maxima back where MaxPool3d found them."""
+    """The maxima of `nn.MaxPool3d` where its indices say they were, zeros elsewhere; a call is that of `nn.MaxUnpool1d`.
+
+    >>> y, at = nn.MaxPool3d(2, return_indices=True)(ingot.arange(8.0).reshape(1, 1, 2, 2, 2))
+    >>> nn.MaxUnpool3d(2)(y, at)[0, 0, 1]
+    tensor([[0., 0.],
+            [0., 7.]])
+    """
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
         return F.max_unpool3d(input, indices, self.kernel_size, self.stride, self.padding, output_size)

@@ -20,7 +20,16 @@ __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell"
 
 
 class RNNBase(Module):
-    """What RNN, LSTM and GRU share. Input (T, N, input_size), or (N, T, ...) with batch_first, or (T, input_size)."""
+    """What `nn.RNN`, `nn.LSTM` and `nn.GRU` share: layers, directions, parameters, and a call.
+
+    A call takes (T, N, input_size), (N, T, input_size) with batch_first, (T, input_size), or a PackedSequence, and the first
+    states (num_layers * directions, N, hidden_size), zeros where None. It returns the last layer's outputs
+    (T, N, directions * hidden_size) and the last states. dropout: between layers, in training. proj_size (LSTM): outputs and h
+    are projected to this size. ValueError for arguments that mean nothing, ShapeError for shapes that do not fit.
+
+    >>> isinstance(nn.GRU(2, 3), nn.RNNBase)
+    True
+    """
 
     def __init__(
         self,
@@ -180,7 +189,14 @@ def _permuted(hx: Any, order: Tensor) -> Any:
 
 
 class RNN(RNNBase):
-    """h = tanh(x @ W_ih.T + b_ih + h @ W_hh.T + b_hh), or relu. Returns (outputs, last h)."""
+    """h = tanh(x @ W_ih.T + b_ih + h @ W_hh.T + b_hh), or relu with `nonlinearity`: a call gives (outputs, last h).
+
+    Arguments and shapes are those of `nn.RNNBase`.
+
+    >>> out, h = nn.RNN(4, 3)(ingot.randn(5, 2, 4))
+    >>> out.shape, h.shape
+    (ingot.Size([5, 2, 3]), ingot.Size([1, 2, 3]))
+    """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", *args: Any, **kwargs: Any):
         if nonlinearity not in ("tanh", "relu"):
@@ -190,11 +206,13 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory. Returns (outputs, (last h, last c)).
+    """Long short-term memory: a call gives (outputs, (last h, last c)). Source: https://doi.org/10.1162/neco.1997.9.8.1735.
 
-    >>> out, (h, c) = ingot.nn.LSTM(10, 20)(ingot.randn(5, 3, 10))
-    >>> out.shape
-    ingot.Size([5, 3, 20])
+    Arguments and shapes are those of `nn.RNNBase`; the rows of its weights are the input, forget, cell and output gates.
+
+    >>> out, (h, c) = nn.LSTM(4, 3, num_layers=2, bidirectional=True)(ingot.randn(5, 2, 4))
+    >>> out.shape, h.shape, c.shape
+    (ingot.Size([5, 2, 6]), ingot.Size([4, 2, 3]), ingot.Size([4, 2, 3]))
     """
 
     def __init__(self, input_size: int, hidden_size: int, *args: Any, **kwargs: Any):
@@ -202,14 +220,25 @@ class LSTM(RNNBase):
 
 
 class GRU(RNNBase):
-    """Gated recurrent unit. Returns (outputs, last h)."""
+    """Gated recurrent unit: a call gives (outputs, last h). Source: https://arxiv.org/abs/1406.1078.
+
+    Arguments and shapes are those of `nn.RNNBase`; the rows of its weights are the reset, update and new gates.
+
+    >>> out, h = nn.GRU(4, 3, batch_first=True)(ingot.randn(2, 5, 4))
+    >>> out.shape, h.shape
+    (ingot.Size([2, 5, 3]), ingot.Size([1, 2, 3]))
+    """
 
     def __init__(self, input_size: int, hidden_size: int, *args: Any, **kwargs: Any):
         super().__init__("GRU", input_size, hidden_size, *args, **kwargs)
 
 
 class RNNCellBase(Module):
-    """What the three cells share."""
+    """What the three cells share: weights and the checks of a step.
+
+    >>> isinstance(nn.GRUCell(2, 3), nn.RNNCellBase)
+    True
+    """
 
     mode: str
 
@@ -258,7 +287,11 @@ class RNNCellBase(Module):
 
 
 class RNNCell(RNNCellBase):
-    """One step of an RNN: (N, input_size), h -> h."""
+    """One step of an RNN: (N, input_size) or (input_size), and h, zeros where None, -> h. RuntimeError for another nonlinearity.
+
+    >>> nn.RNNCell(4, 3)(ingot.randn(2, 4)).shape
+    ingot.Size([2, 3])
+    """
 
     mode = "RNN_TANH"
 
@@ -271,12 +304,20 @@ class RNNCell(RNNCellBase):
         self.nonlinearity = nonlinearity
         self.mode = "RNN_TANH" if nonlinearity == "tanh" else "RNN_RELU"
 
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
+
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         return self._step(input, hx, 1)[0]
 
 
 class LSTMCell(RNNCellBase):
-    """One step of an LSTM: (N, input_size), (h, c) -> (h, c)."""
+    """One step of an LSTM: (N, input_size) or (input_size), and (h, c), zeros where None, -> (h, c).
+
+    >>> h, c = nn.LSTMCell(4, 3)(ingot.randn(2, 4))
+    >>> h.shape, c.shape
+    (ingot.Size([2, 3]), ingot.Size([2, 3]))
+    """
 
     mode = "LSTM"
 
@@ -289,7 +330,11 @@ class LSTMCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of a GRU: (N, input_size), h -> h."""
+    """One step of a GRU: (N, input_size) or (input_size), and h, zeros where None, -> h.
+
+    >>> nn.GRUCell(4, 3)(ingot.randn(2, 4)).shape
+    ingot.Size([2, 3])
+    """
 
     mode = "GRU"
 

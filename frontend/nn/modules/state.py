@@ -179,7 +179,11 @@ class Stateful:
         return RemovableHandle(self._state_hooks.load_post, hook)
 
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
-        """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes."""
+        """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes.
+
+        >>> [(name, t.shape) for name, t in nn.Linear(4, 2).state_dict().items()]
+        [('weight', ingot.Size([2, 4])), ('bias', ingot.Size([2]))]
+        """
         return _collect(self, destination, prefix, keep_vars)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
@@ -187,6 +191,12 @@ class Stateful:
 
         With `strict`, missing or unexpected keys raise RuntimeError; so do wrong shapes in any case. Nothing is
         changed then: either all tensors are loaded or none.
+
+        >>> a, b = nn.Linear(4, 2), nn.Linear(4, 2)
+        >>> b.load_state_dict(a.state_dict())
+        <All keys matched successfully>
+        >>> ingot.equal(a.weight, b.weight)
+        True
         """
         return _load(self, state_dict, strict, assign)
 
