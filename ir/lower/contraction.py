@@ -19,9 +19,10 @@ from ingot.ir import dtypes
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index, Kernel, Load
+from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.pull import ZERO, Point, Pull, delinear, linear
+from ingot.ir.lower.pull import Pull
 from ingot.ir.machine import Machine
 from ingot.ir.ops.scalars import convert
 from ingot.ir.types import tensor_type

@@ -12,8 +12,9 @@ from ingot.ir.facts import Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point, linear
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.pull import Point, Pull, linear
+from ingot.ir.lower.pull import Pull
 from ingot.ir.ops.scalars import convert
 from ingot.ir.ops.window import strided, unstrided
 

@@ -18,10 +18,11 @@ from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.folds import Fold
 from ingot.ir.loop.ir import Alloc, Div, For, If, Index, IndexValue, Kernel, Load, Mod, Stmt, Var
+from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.local import at_a_point
-from ingot.ir.lower.pull import ZERO, Point, Pull, linear
+from ingot.ir.lower.pull import Pull
 from ingot.ir.machine import Machine
 from ingot.ir.ops.scalars import convert
 

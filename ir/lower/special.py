@@ -10,8 +10,9 @@ from ingot.ir.facts import OwnKernels
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index, Kernel
+from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.pull import ZERO, Point, Pull, delinear, linear, wrapped
+from ingot.ir.lower.pull import Pull
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
 from ingot.ir.ops.scalars import convert
@@ -104,7 +105,7 @@ def scatter(s: Special) -> list[Kernel]:
     def line(at: Point) -> None:
         with w.loop("serial", shape[axis] if shape else 1) as k:
             point = at[:axis] + (k,) + at[axis:] if shape else ()
-            to = wrapped(p, node, p.at(index, point), x.type.shape[axis] if shape else 1, None)
+            to = p.checked(node, p.at(index, point), x.type.shape[axis] if shape else 1, None)
             target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
             _update(w, name, linear(target, x.type.shape), mode, p.at(src, point))
 
@@ -150,7 +151,7 @@ def index_put(s: Special) -> list[Kernel]:
     def body(base: Index | None, extent: Index | int) -> None:
         with w.loop("serial", math.prod(index_shape)) as k:
             inside = delinear(k, index_shape, w.ranges)
-            where = {a: wrapped(p, node, p.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
+            where = {a: p.checked(node, p.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
             with w.loop("serial", math.prod(outer)) as o:
                 coords = delinear(o, outer, w.ranges)
 
@@ -195,7 +196,7 @@ def window_scatter(s: Special) -> list[Kernel]:
             w.store(name, ix.add(base, v), w.const(0, out.type.dtype))
         with w.loop("serial", taps) as t:
             point = at + delinear(t, window, w.ranges)
-            to = wrapped(p, node, p.at(index, point), plane, None)
+            to = p.checked(node, p.at(index, point), plane, None)
             _update(w, name, ix.add(base, to), "add", p.at(g, point))
 
     _lines(w, math.prod(lead), max(1, s.chunk // max(1, plane + taps)), one)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Bool, DType, Number, i64, u32
+from ingot.ir.dtypes import Bool, DType, Number, i64, u32, u64
 from ingot.ir.facts import FREE, FUNCTION, Foldable, View
-from ingot.ir.graph import Const
+from ingot.ir.graph import Const, Node
+from ingot.ir.loop.points import Point, linear
 from ingot.ir.op import NO_GRAD, NO_INPUTS, OPS
 from ingot.ir.ops.batching import batch_size, spread
 from ingot.ir.ops.family import declare, need_axis, need_shape
 from ingot.ir.ops.samples import case
+from ingot.ir.ops.scalars import convert
 from ingot.ir.types import Shape, ShapeError, TensorType, shape_text, tensor_type
 
 __all__ = ["constant", "iota", "random_bits", "philox"]
@@ -31,11 +34,25 @@ def _constant_infer(types: tuple[TensorType, ...], value: Const) -> TensorType:
     return value.type
 
 
+def _constant_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    payload: Const = node.attrs[0]
+    array = payload.array()
+    if array.size <= 1:  # a point of nothing is never read
+        return p.w.const(array.reshape(()).item() if array.size else 0, payload.type.dtype)
+    # a small table: one select per element (large arrays are inputs, not constants)
+    at = p.w.index_value(linear(idx, payload.type.shape))
+    flat = array.reshape(-1)
+    out = p.w.const(flat[0].item(), payload.type.dtype)
+    for k in range(1, flat.size):
+        out = p.w.select(p.w.eq(at, k), p.w.const(flat[k].item(), payload.type.dtype), out)
+    return out
+
+
 constant = declare(
     "constant", "creation", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
     ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
     samples=[case(value=Const(tensor_type(i64, (2,)), np.array([3, -1]).tobytes()))],
-    lowering=View(stays=True), cost=FREE, foldable=Foldable.NEVER,
+    lowering=View(_constant_element, stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -53,6 +70,11 @@ def _iota_ref(dtype: DType, shape: tuple[int, ...], axis: int) -> np.ndarray:
     return np.broadcast_to(n.reshape((-1,) + (1,) * (len(shape) - 1 - axis)), shape).copy()
 
 
+def _iota_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    dtype, _, axis = node.attrs
+    return convert(p.w, p.w.index_value(idx[axis]), dtype)
+
+
 iota = declare(
     "iota", "creation", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"),
     infer=_iota_infer, ref=_iota_ref, vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
@@ -61,7 +83,7 @@ iota = declare(
         for d in sorted(Number, key=str)
         for s, a in (((5,), 0), ((2, 3), 0), ((2, 3, 1), 1), ((0, 2), 0))
     ],
-    lowering=View(stays=True), cost=FREE, foldable=Foldable.NEVER,
+    lowering=View(_iota_element, stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -108,6 +130,29 @@ def _random_bits_batch(ins: Sequence[Expr], batched: Sequence[bool], shape: Shap
     return [OPS["random_bits"](*spread(ins, batched), shape=(batch_size(ins, batched), *shape))], [True]
 
 
+def _random_bits_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    w = p.w
+    lead = node.inputs[0].type.rank  # a stream for each point of the seed
+    seed, offset = (w.cast(p.at(v, idx[:lead], mask), u64) for v in node.inputs)
+    at = w.cast(w.index_value(linear(idx[lead:], node.outputs[0].type.shape[lead:])), u64)
+    block = w.add(offset, w.shr(at, w.const(2, u64)))
+    low = w.const(32, u64)
+    c = [w.cast(block, u32), w.cast(w.shr(block, low), u32), w.const(0, u32), w.const(0, u32)]
+    k0, k1 = w.cast(seed, u32), w.cast(w.shr(seed, low), u32)
+    for r in range(10):
+        a = w.mul(w.cast(c[0], u64), w.const(PHILOX_M[0], u64))
+        b = w.mul(w.cast(c[2], u64), w.const(PHILOX_M[1], u64))
+        a_hi, b_hi = w.cast(w.shr(a, low), u32), w.cast(w.shr(b, low), u32)
+        c = [w.xor(w.xor(b_hi, c[1]), k0), w.cast(b, u32), w.xor(w.xor(a_hi, c[3]), k1), w.cast(a, u32)]
+        if r < 9:
+            k0, k1 = w.add(k0, w.const(PHILOX_W[0], u32)), w.add(k1, w.const(PHILOX_W[1], u32))
+    word = w.and_(w.cast(at, u32), w.const(3, u32))
+    out = c[3]
+    for k in (2, 1, 0):
+        out = w.select(w.eq(word, w.const(k, u32)), c[k], out)
+    return out
+
+
 random_bits = declare(
     "random_bits", "creation", attrs=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
     batch=_random_bits_batch,
@@ -125,6 +170,6 @@ random_bits = declare(
         case(("i64", (0,)), ("i64", (0,)), shape=(0, 4)),
     ],
     source="Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011)",
-    lowering=View(), cost=FUNCTION, foldable=Foldable.NEVER,
+    lowering=View(_random_bits_element), cost=FUNCTION, foldable=Foldable.NEVER,
 )  # fmt: skip
 

@@ -15,6 +15,8 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy, i32, i64
 from ingot.ir.facts import GATHER, ONCE, Foldable, OwnKernels, View
+from ingot.ir.graph import Node
+from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch, batch_size
 from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
@@ -127,13 +129,20 @@ def _gather_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int) -> list[Expr | N
 
 _ALONG = (((3, 4), (3, 2), 1), ((3, 4), (5, 4), 0), ((4,), (6,), 0), ((2, 3, 2), (1, 3, 1), 1), ((3, 4), (0, 4), 0), ((1, 1), (1, 1), 0))
 
+def _gather_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    (axis,) = node.attrs
+    src, index = node.inputs
+    at = p.checked(node, p.at(index, idx, mask), src.type.shape[axis], mask)
+    return p.at(src, idx[:axis] + (at,) + idx[axis + 1 :], mask)
+
+
 gather = declare(
     "gather", "indexing", attrs=("axis",), infer=_gather_infer, ref=_gather_ref, vjp=_gather_vjp, jvp=linear_jvp("gather", 1),
     batch=axis_batch("gather"),
     doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
     samples=[case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
     + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
-    lowering=View(), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
+    lowering=View(_gather_element), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -299,6 +308,16 @@ def _index_put_batch(ins: Exprs, batched: Sequence[bool], axes: Axes, mode: str)
     return [OPS["index_put"](x, src.transpose(inverse(perm)), *indices, axes=axes, mode=mode)], [True]
 
 
+def _index_get_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    (axes,) = node.attrs
+    src, *indices = node.inputs
+    first, rank = place_of_indices(axes), max(v.type.rank for v in indices)
+    inner = idx[first : first + rank]
+    rest = iter(idx[:first] + idx[first + rank :])
+    at = {a: p.checked(node, p.operand(v, inner, mask), src.type.shape[a], mask) for a, v in zip(axes, indices)}
+    return p.at(src, tuple(at[a] if a in at else next(rest) for a in range(src.type.rank)), mask)
+
+
 index_get = declare(
     "index_get", "indexing", attrs=("axes",), infer=_index_get_infer, ref=_index_get_ref, vjp=_index_get_vjp,
     jvp=linear_jvp("index_get", 1), batch=_index_get_batch,
@@ -306,7 +325,7 @@ index_get = declare(
     "those are adjacent, and the front otherwise.",
     samples=[case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
     + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool")],
-    lowering=View(), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
+    lowering=View(_index_get_element), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 

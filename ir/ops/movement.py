@@ -10,10 +10,15 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import bool_
 from ingot.ir.facts import FREE, Foldable, Reads, View
+from ingot.ir.graph import Node
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point, linear, reshaped
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size, static
 from ingot.ir.ops.samples import case
+from ingot.ir.ops.scalars import both
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
@@ -38,13 +43,21 @@ def _reshape_infer(types: tuple[TensorType, ...], shape: Shape) -> TensorType:
     return x.with_shape(shape)
 
 
+def _reshape_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    src = node.inputs[0]
+    buf = p.stored(src)
+    if buf is not None:  # in memory the offset is the same
+        return p.w.load(buf, linear(idx, node.outputs[0].type.shape), src.type.dtype, mask)
+    return p.at(src, reshaped(idx, src.type.shape, node.outputs[0].type.shape, p.w.ranges), mask)
+
+
 reshape = declare(
     "reshape", "movement", doc="The same elements, in row-major order, in another shape.", attrs=("shape",), infer=_reshape_infer,
     ref=lambda x, shape: x.reshape(shape), vjp=lambda cts, ins, outs, shape: [cts[0].reshape(ins[0].shape)], jvp=linear_jvp("reshape"),
     batch=lambda ins, batched, shape: ([ins[0].reshape(ins[0].shape[:1] + shape)], [True]),
     samples=[case((d, (2, 6)), shape=(3, 4)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (1, 1)), ((0, 3), (3, 0, 2)), ((2, 1, 3), (6,)), ((1,), ()))],
-    lowering=View(Reads.SAME, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_reshape_element, Reads.SAME, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -63,6 +76,14 @@ def inverse(perm: Ints) -> Ints:
     return tuple(perm.index(i) for i in range(len(perm)))
 
 
+def _transpose_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    (perm,) = node.attrs
+    inner: list[Any] = [None] * len(perm)
+    for out_axis, axis in enumerate(perm):
+        inner[axis] = idx[out_axis]
+    return p.at(node.inputs[0], tuple(inner), mask)
+
+
 transpose = declare(
     "transpose", "movement", doc="Dim i of the result is dim perm[i] of the input.", attrs=("perm",), infer=_transpose_infer,
     ref=lambda x, perm: np.ascontiguousarray(x.transpose(perm)).reshape(tuple(x.shape[p] for p in perm)),
@@ -70,7 +91,7 @@ transpose = declare(
     jvp=linear_jvp("transpose"), batch=lambda ins, batched, perm: ([ins[0].transpose((0, *(p + 1 for p in perm)))], [True]),
     samples=[case((d, (2, 3)), perm=(1, 0)) for d in DTYPES]
     + [case(("f32", s), perm=p) for s, p in (((), ()), ((2, 3, 4), (2, 0, 1)), ((0, 3), (1, 0)), ((1, 5, 1, 2), (3, 1, 0, 2)))],
-    lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_transpose_element, Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -95,13 +116,17 @@ def _broadcast_batch(ins: Exprs, batched: Sequence[bool], shape: Shape) -> tuple
     return [aligned.broadcast(x.shape[:1] + shape)], [True]
 
 
+def _broadcast_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    return p.operand(node.inputs[0], idx, mask)
+
+
 broadcast = declare(
     "broadcast", "movement", doc="Repeat along dims of extent 1 and along new leading dims, up to `shape`.", attrs=("shape",),
     infer=_broadcast_infer, ref=lambda x, shape: np.broadcast_to(x, shape).copy(),
     vjp=lambda cts, ins, outs, shape: [cts[0].sum_to(ins[0].shape)], jvp=linear_jvp("broadcast"), batch=_broadcast_batch,
     samples=[case((d, (2, 1)), shape=(4, 2, 3)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (2, 2)), ((1, 3), (0, 3)), ((3,), (3,)), ((1,), (5,)))],
-    lowering=View(Reads.REPEATED, stays=True), cost=FREE, foldable=Foldable.NEVER,
+    lowering=View(_broadcast_element, Reads.REPEATED, stays=True), cost=FREE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -135,6 +160,11 @@ def _slice_batch(ins: Exprs, batched: Sequence[bool], starts: Ints, stops: Shape
     return [OPS["slice"](ins[0], starts=(0, *starts), stops=(ins[0].shape[0], *stops), steps=(1, *steps))], [True]
 
 
+def _slice_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    starts, _, steps = node.attrs
+    return p.at(node.inputs[0], tuple(ix.add(ix.mul(i, s), ix.const(a)) for i, a, s in zip(idx, starts, steps)), mask)
+
+
 slice_ = declare(
     "slice", "movement", doc="Elements start, start + step, ... below stop, in every dim.", attrs=("starts", "stops", "steps"),
     infer=_slice_infer, ref=lambda x, *a: x[tuple(slice(*b) for b in zip(*a))].copy(), vjp=_slice_vjp, jvp=linear_jvp("slice"),
@@ -143,7 +173,7 @@ slice_ = declare(
     + [case(("f32", s), starts=a, stops=b, steps=c) for s, a, b, c in (
         ((7,), (1,), (6,), (3,)), ((7,), (3,), (3,), (1,)), ((), (), (), ()), ((0, 2), (0, 1), (0, 2), (1, 5)),
         ((2, 9), (0, 0), (2, 9), (1, 2)))],
-    lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_slice_element, Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -206,13 +236,43 @@ def _pad_batch(ins: Exprs, batched: Sequence[bool], low: Ints, high: Ints, inter
     return [OPS["select"](inside, padded, value.reshape(value.shape + (1,) * inside.rank))], [True]
 
 
+def _pad_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    low, _, interior = node.attrs
+    src, fill = node.inputs
+    w = p.w
+    cond: Any = None
+    inner: list[Index] = []
+    for i, lo, gap, d, out in zip(idx, low, interior, src.type.shape, node.outputs[0].type.shape):
+        if d == out:  # nothing is added in this dim
+            inner.append(i)
+            continue
+        at = ix.add(i, ix.const(-lo))
+        span = d + (d - 1) * gap if d else 0
+        v = w.index_value(at)
+        if lo > 0:
+            cond = both(w, cond, w.ge(v, 0))
+        if lo + span < out:
+            cond = both(w, cond, w.lt(v, span))
+        if gap:
+            # below 0 the quotient means nothing, but there the mask is false
+            cond = both(w, cond, w.eq(w.rem(v, gap + 1), 0))
+            at = p.w.as_index(w.div(v, gap + 1))
+        inner.append(at)
+    outer = p.at(fill, (), mask)
+    if cond is None:
+        return p.at(src, tuple(inner), mask)
+    if src.type.numel == 0:
+        return outer
+    return w.select(cond, p.at(src, tuple(inner), both(w, mask, cond)), outer)
+
+
 pad = declare(
     "pad", "movement", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"),
     infer=_pad_infer, ref=_pad_ref, vjp=_pad_vjp, jvp=linear_jvp("pad"), batch=_pad_batch,
     samples=[case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
     + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (
         ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
-    lowering=View(Reads.ONCE), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_pad_element, Reads.ONCE), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -225,13 +285,21 @@ def _reverse_infer(types: tuple[TensorType, ...], axes: Ints) -> TensorType:
     return x
 
 
+def _reverse_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    (axes,) = node.attrs
+    shape = node.outputs[0].type.shape
+    return p.at(
+        node.inputs[0], tuple(ix.add(ix.const(d - 1), ix.mul(i, -1)) if k in axes else i for k, (i, d) in enumerate(zip(idx, shape))), mask
+    )
+
+
 reverse = declare(
     "reverse", "movement", doc="Last element first, along `axes`.", attrs=("axes",), infer=_reverse_infer,
     ref=lambda x, axes: np.flip(x, axes).copy(), vjp=lambda cts, ins, outs, axes: [OPS["reverse"](cts[0], axes=axes)],
     jvp=linear_jvp("reverse"), batch=axis_batch("reverse"),
     samples=[case((d, (2, 3)), axes=(1,)) for d in DTYPES]
     + [case(("f32", s), axes=a) for s, a in (((), ()), ((2, 3, 4), (0, 2)), ((0, 3), (0,)), ((1, 17), (1,)))],
-    lowering=View(Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_reverse_element, Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -265,11 +333,33 @@ def _concatenate_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int) -> list[Exp
     return out
 
 
+def _concatenate_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
+    (axis,) = node.attrs
+    w = p.w
+    v = w.index_value(idx[axis])
+    out: Any = None
+    start = 0
+    for piece in node.inputs:
+        extent = piece.type.shape[axis]
+        if extent == 0:
+            continue
+        inside = None if start == 0 else w.ge(v, start)
+        if start + extent < node.outputs[0].type.shape[axis]:
+            below = w.lt(v, start + extent)
+            inside = below if inside is None else w.and_(inside, below)
+        at = idx[:axis] + (ix.add(idx[axis], ix.const(-start)),) + idx[axis + 1 :]
+        here = p.at(piece, at, mask if inside is None else both(w, mask, inside))
+        out = here if out is None else w.select(w.ge(v, start), here, out)
+        start += extent
+    assert out is not None
+    return out
+
+
 concatenate = declare(
     "concatenate", "movement", doc="The inputs one after another along `axis`.", attrs=("axis",), infer=_concatenate_infer,
     ref=lambda *a: np.concatenate(a[:-1], a[-1]), vjp=_concatenate_vjp, jvp=linear_jvp("concatenate"),
     batch=axis_batch("concatenate"),
     samples=[case((d, (2, 3)), (d, (2, 1)), axis=1) for d in DTYPES]
     + [case(*(("f32", s) for s in shapes), axis=0) for shapes in (((2,), (0,), (3,)), ((2, 3),), ((0, 3), (4, 3)))],
-    lowering=View(), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_concatenate_element), cost=FREE, foldable=Foldable.ALWAYS,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.folds import ARGMAX, MAX, SUM, Fold
 from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, trailing, window_extents
@@ -24,7 +25,6 @@ from ingot.ir.ops.scalars import both
 from ingot.ir.types import Shape, ShapeError, TensorType, numel, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
-Point = tuple[Index, ...]
 GEOMETRY = ("window", "stride", "padding", "dilation")
 
 
