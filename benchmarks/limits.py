@@ -81,7 +81,7 @@ def _library(temporal: bool) -> tuple[Any, int]:
     import llvmlite.binding as llvm
 
     from ingot.backends.cpu import elf
-    from ingot.runtime import executable
+    from ingot.runtime.library import open_library
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -90,7 +90,7 @@ def _library(temporal: bool) -> tuple[Any, int]:
     target = llvm.Target.from_triple(llvm.get_process_triple())
     machine = target.create_target_machine(cpu="generic", features=features.flatten(), opt=2, reloc="pic", codemodel="small")
     module = llvm.parse_assembly(_kernel(lanes, temporal), llvm.create_context())
-    handle, name = executable.open_library(elf.link(machine.emit_object(module), ["run"]))
+    handle, name = open_library(elf.link(machine.emit_object(module), ["run"]))
     library = ctypes.CDLL(name, handle=handle)
     library.run.argtypes = (ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p, ctypes.c_int64)
     library.run.restype = None
@@ -102,9 +102,10 @@ def limits(threads: int, nbytes: int = 256 << 20, repeats: int = 5) -> dict[str,
 
     All on `threads` threads, the best of `repeats`.
     """
-    from ingot.runtime import memory
+    from ingot.runtime import compiler, memory
     from ingot.runtime import threads as pool
 
+    pool.start_pool(compiler.pool_code())
     pool.set_num_threads(threads)
     table = pool.pool_table()
     src, dst = memory.allocate(nbytes), memory.allocate(nbytes)

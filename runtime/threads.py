@@ -1,7 +1,7 @@
 """The worker pool of this process, as executables see it, and the number of threads.
 
-There is one pool for all executables. It is compiled code itself (`backends/cpu/pool.py`): it comes out of the cache, or
-out of the artifact that is loaded (`start_pool`), so that a process without a compiler has it too. It starts with the
+There is one pool for all executables. It is compiled code itself (`backends/cpu/pool.py`): the compiler hands it over
+(`start_pool`) or the artifact that is loaded, so that a process without a compiler has it too. It starts with the
 first call of an executable, not with the import, and it is made again after a fork, whose child has no workers.
 """
 
@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingot.runtime import switches
+from ingot.runtime.library import open_library
 
-__all__ = ["Table", "default_num_threads", "get_num_threads", "pool_object", "pool_table", "set_num_threads", "start_pool"]
+__all__ = ["Table", "default_num_threads", "get_num_threads", "pool_table", "set_num_threads", "start_pool"]
 
 ABI_VERSION = 1
 
@@ -121,24 +122,14 @@ def set_num_threads(n: int) -> None:
         _stop()
 
 
-def pool_object() -> bytes:
-    """The shared object of the worker pool for this machine, from the cache or compiled."""
-    from ingot.runtime import compiler
-
-    return compiler.pool_code()
-
-
-def start_pool(so: bytes | memoryview | None = None) -> None:
-    """Load the pool's code, from `so` (what an artifact carries) or else from `pool_object()`, unless it is loaded."""
+def start_pool(so: bytes | memoryview) -> None:
+    """Load the pool's code, unless it is loaded: what an artifact carries, or `compiler.pool_code()`."""
     global _library
     if _library is not None:
         return
-    from ingot.runtime import executable
-
-    so = pool_object() if so is None else so
     with _lock:
         if _library is None:
-            handle, name = executable.open_library(so)
+            handle, name = open_library(so)
             library = ctypes.CDLL(name, handle=handle)
             library.ingot_pool_create.argtypes = (ctypes.c_int64,)
             library.ingot_pool_create.restype = ctypes.c_void_p
@@ -150,12 +141,13 @@ def start_pool(so: bytes | memoryview | None = None) -> None:
 def pool_table() -> Table:
     """The table of the process's worker pool, which is started at the first call.
 
-    RuntimeError where memory has run out.
+    RuntimeError where its code is not loaded, see `start_pool`, or memory has run out.
     """
     global current
     if current is not None:
         return current
-    start_pool()
+    if _library is None:
+        raise RuntimeError("the worker pool's code is not loaded: call start_pool")
     with _lock:
         if current is None:
             pool = _library.ingot_pool_create(get_num_threads())

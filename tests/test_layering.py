@@ -33,7 +33,8 @@ LAZY_ELSEWHERE = {"backends": {"llvmlite", "pycuda"}}  # a backend's own modules
 # the half that a process with nothing but an artifact runs: numpy and the standard library at the top, nothing of
 # ours but itself; inside functions it may reach for the compiling half, which is then missing or not
 LOADING = [
-    "runtime/__init__.py", "runtime/switches.py", "runtime/log.py", "runtime/memory.py", "runtime/threads.py", "runtime/executable.py",
+    "runtime/__init__.py", "runtime/switches.py", "runtime/log.py", "runtime/memory.py", "runtime/library.py", "runtime/threads.py",
+    "runtime/executable.py",
     "runtime/cache/", "runtime/cli/", "runtime/artifact/",
 ]  # fmt: skip
 USERS = {  # of `ingot` itself
@@ -48,8 +49,6 @@ CIRCLES = {
     ("ingot.ir.graph", "ingot.ir.text"),
     ("ingot.ir.op", "ingot.ir.builder"),
     ("ingot.nn.modules.module", "ingot.capture"),
-    ("ingot.runtime.threads", "ingot.runtime.compiler"),
-    ("ingot.runtime.threads", "ingot.runtime.executable"),
 }
 
 

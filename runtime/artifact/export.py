@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingot.runtime import compiler, memory
+from ingot.runtime import compiler, memory, threads
 from ingot.runtime.artifact import container, host, model, tensors
 from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.executable import Executable
@@ -76,6 +76,7 @@ def write_artifact(
         executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases")}
         if example is not None and runs_here is None and arch == host.architecture() and not host.missing(list(level.needs)):
             runs_here = level.name, Executable(code.so, code.manifest)
+            threads.start_pool(parts[f"pool/{arch}"])
         targets.append(
             {
                 "arch": arch,

@@ -125,6 +125,7 @@ def test_show_maps_nothing(capsys, cache, real, monkeypatch):
     """Whatever is asked of it, no entry's code becomes part of this process."""
     from ingot.runtime import executable
 
+
     monkeypatch.setattr(executable, "open_library", lambda *a: pytest.fail("code was loaded"))
     for form in ((), ("--ir",), ("--asm",), ("--preimage",)):
         assert run(capsys, "cache", "show", real["one"], *form)[0] == 0

@@ -1,6 +1,12 @@
 import pytest
 
-from ingot.runtime import threads
+from ingot.runtime import compiler, threads
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pool():
+    """The code of the worker pool is loaded, as the compiler and artifacts do."""
+    threads.start_pool(compiler.pool_code())
 
 
 @pytest.fixture

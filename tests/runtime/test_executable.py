@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from ingot.runtime import memory, threads
+from ingot.runtime import compiler, memory, threads
 from ingot.runtime.executable import CheckError, Executable
 from tests.support.objects import link_ir, native
 
@@ -172,7 +172,7 @@ def test_reentrant(nthreads):
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 def test_no_process_is_started(tmp_path):
     (tmp_path / "x.so").write_bytes(echo(0))
-    (tmp_path / "pool.so").write_bytes(threads.pool_object())
+    (tmp_path / "pool.so").write_bytes(compiler.pool_code())
     script = f"""
 import sys
 from ingot.runtime import memory, threads

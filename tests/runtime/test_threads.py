@@ -12,7 +12,8 @@ import time
 import pytest
 
 from ingot.backends.cpu import pool
-from ingot.runtime import executable, threads
+from ingot.runtime import threads
+from ingot.runtime.library import open_library
 from tests.support.objects import link_ir, native
 
 pytestmark = native
@@ -76,7 +77,7 @@ out:
 
 @pytest.fixture(scope="module")
 def library():
-    handle, name = executable.open_library(link_ir(IR, "run"))
+    handle, name = open_library(link_ir(IR, "run"))
     lib = ctypes.CDLL(name, handle=handle)
     lib.run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     lib.run.restype = None
@@ -217,7 +218,7 @@ def test_floating_point_environment(nthreads):
     out:
       ret void
     }"""
-    handle, name = executable.open_library(link_ir(text, "set", "phase"))
+    handle, name = open_library(link_ir(text, "set", "phase"))
     lib = ctypes.PyDLL(name, handle=handle)
     nthreads(1)
     lib.set(0x9FC0)  # flush to zero, denormals are zero
@@ -261,7 +262,8 @@ ENDINGS = ["", "import os; os._exit(0)", "import sys; sys.exit()", "threading.Th
 def test_exit(tmp_path, ending):
     script = f"""
 import threading, time
-from ingot.runtime import threads
+from ingot.runtime import compiler, threads
+threads.start_pool(compiler.pool_code())
 threads.set_num_threads(4)
 def work():
     while True: threads.pool_table(); time.sleep(0.001)

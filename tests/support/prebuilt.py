@@ -68,8 +68,10 @@ def save(folder: str) -> None:
         with open(os.path.join(folder, e.key), "wb") as f:
             f.write(e.data)
         table.append([e.key, e.scale])
+    from ingot.runtime import compiler
+
     with open(os.path.join(folder, "pool"), "wb") as f:
-        f.write(threads.pool_object())
+        f.write(compiler.pool_code())
     with open(os.path.join(folder, "table.json"), "w") as f:
         json.dump(table, f)
 
