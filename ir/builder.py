@@ -12,7 +12,7 @@ from ingot.ir.graph import Const, Graph, Location, Node, Value
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.types import TensorType, tensor_type
 
-__all__ = ["Builder", "Expr", "emit", "op_graph"]
+__all__ = ["Builder", "Expr", "op_graph"]
 
 
 class Builder:
@@ -107,6 +107,14 @@ class Expr:
     def rank(self) -> int:
         return len(self.value.type.shape)
 
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """`op` on Exprs and Python numbers, in this one's builder: what `op(*inputs, **attrs)` does with the first Expr."""
+        # a number takes the dtype of the first Expr that is not a mask: `select(mask, 0.0, x)` means x's dtype
+        like = next((i for i in inputs if isinstance(i, Expr) and i.dtype.kind != "b"), self)
+        values = tuple(i.value if isinstance(i, Expr) else like.const(i).value for i in inputs)
+        out = self.builder.emit(op, values, op.attr_tuple(attrs))
+        return Expr(self.builder, out[0]) if len(out) == 1 else tuple(Expr(self.builder, v) for v in out)
+
     def const(self, value: Any, dtype: DType | None = None) -> Expr:
         """A constant beside this value, of its dtype unless one is given."""
         return Expr(self.builder, self.builder.constant(value, dtype or self.dtype))
@@ -169,18 +177,6 @@ class Expr:
 
     def __repr__(self) -> str:
         return f"Expr({self.type})"
-
-
-def emit(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-    """`op` on Exprs (and Python numbers beside them) in the builder of the first Expr."""
-    first = next((i for i in inputs if isinstance(i, Expr)), None)
-    if first is None:
-        raise TypeError(f"{op.name}: none of the inputs is an Expr; use Builder.emit for an op without inputs")
-    # a number takes the dtype of the first Expr that is not a mask: `select(mask, 0.0, x)` means x's dtype
-    like = next((i for i in inputs if isinstance(i, Expr) and i.dtype.kind != "b"), first)
-    values = tuple(i.value if isinstance(i, Expr) else like.const(i).value for i in inputs)
-    out = first.builder.emit(op, values, op.attr_tuple(attrs))
-    return Expr(first.builder, out[0]) if len(out) == 1 else tuple(Expr(first.builder, v) for v in out)
 
 
 @lru_cache(maxsize=4096)

@@ -127,7 +127,7 @@ class Graph:
     @cached_property
     def text(self) -> str:
         """The text without locations: the graph's identity."""
-        from ingot.ir.text import print_graph
+        from ingot.ir.text import print_graph  # not at the top: the text form knows graphs
 
         return print_graph(self)
 

@@ -67,10 +67,11 @@ class Op:
         return self.name
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
-        """Emit this op on Exprs: an Expr, or a tuple of them when the op has several outputs."""
-        from ingot.ir.builder import emit
-
-        return emit(self, inputs, attrs)
+        """Emit this op on Exprs, and Python numbers beside them: an Expr, or a tuple of them when the op has several outputs."""
+        for i in inputs:
+            if hasattr(i, "apply"):
+                return i.apply(self, inputs, attrs)
+        raise TypeError(f"{self.name}: none of the inputs is an Expr; use Builder.emit for an op without inputs")
 
     def attr_tuple(self, attrs: dict[str, Any]) -> tuple[Any, ...]:
         """`attrs` by name, in declared order. TypeError names what is missing or unknown."""
