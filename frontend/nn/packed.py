@@ -15,6 +15,10 @@ class PackedSequence(NamedTuple):
 
     `data` is (elements, *), `batch_sizes` (int64, on the CPU) says how many sequences reach each step; the sequences are
     sorted by length, and the two index tensors say how (None when they came sorted).
+
+    >>> packed = nn.utils.rnn.pack_sequence([ingot.tensor([1, 2, 3]), ingot.tensor([4, 5])])
+    >>> packed.data, packed.batch_sizes
+    (tensor([1, 4, 2, 5, 3]), tensor([2, 2, 1]))
     """
 
     data: Tensor

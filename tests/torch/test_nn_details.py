@@ -175,3 +175,12 @@ def test_containers_change_in_place() -> None:
         assert same_table is table and list(table) == ["a", "b"]
         table.clear()
         assert not table and not list(table.parameters())
+
+
+@pytest.mark.parametrize("p", ["0", "0.5", "1", "2", "m.inf", "-m.inf"])
+def test_total_norms(p: str) -> None:
+    _same(f"nn.utils.get_total_norm([m.tensor([3.0, 0, -1]), m.tensor([[2.0], [0.5]]), m.zeros(2)], {p})")
+
+
+def test_pad_sequence_refuses_another_side() -> None:
+    _same("nn.utils.rnn.pad_sequence([m.ones(2)], padding_side='top')")

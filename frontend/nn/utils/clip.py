@@ -16,7 +16,11 @@ def _list(parameters: Any) -> list[Tensor]:
 
 
 def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None) -> Tensor:
-    """The norm of all tensors together, as if they were one vector."""
+    """The p-norm of all tensors together, as if they were one vector. RuntimeError where it is not finite and that is an error.
+
+    >>> nn.utils.get_total_norm([ingot.tensor([3.0]), ingot.tensor([4.0])])
+    tensor(5.)
+    """
     items = _list(tensors)
     p = float(norm_type)
     if not items:
@@ -24,6 +28,8 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_n
     with ingot.no_grad():
         if p == float("inf"):
             total = ingot.stack([t.abs().max() for t in items]).max()
+        elif p in (0.0, float("-inf")):
+            total = ingot.linalg.vector_norm(ingot.stack([ingot.linalg.vector_norm(t, p) for t in items]), p)
         elif p == 2.0:
             total = ingot.sqrt(_sum([(t * t).sum() for t in items]))
         else:
@@ -44,7 +50,14 @@ def _sum(items: list[Tensor]) -> Tensor:
 
 
 def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: Any = None) -> None:
-    """Scale the gradients by max_norm / (total_norm + 1e-6), where that is below 1."""
+    """Scale the gradients by max_norm / (total_norm + 1e-6), where that is below 1.
+
+    >>> w = nn.Parameter(ingot.zeros(2))
+    >>> w.grad = ingot.tensor([3.0, 4.0])
+    >>> nn.utils.clip_grads_with_norm_([w], 1.0, ingot.tensor(5.0))
+    >>> w.grad
+    tensor([0.6000, 0.8000])
+    """
     with ingot.no_grad():
         scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
         for p in _list(parameters):
@@ -55,7 +68,18 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, 
 def clip_grad_norm_(
     parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
 ) -> Tensor:
-    """Scale the gradients so that their norm together is at most max_norm. Returns the norm before."""
+    """Scale the gradients so that their norm together is at most max_norm. Returns the norm before, a 0-d tensor.
+
+    parameters: tensors, or one; those without a gradient are left out. RuntimeError for a norm that is not finite with
+    `error_if_nonfinite`, which waits for the values.
+
+    >>> w = nn.Parameter(ingot.zeros(2))
+    >>> w.grad = ingot.tensor([3.0, 4.0])
+    >>> nn.utils.clip_grad_norm_([w], max_norm=1.0)
+    tensor(5.)
+    >>> w.grad
+    tensor([0.6000, 0.8000])
+    """
     items = _list(parameters)
     total = get_total_norm([p.grad for p in items if p.grad is not None], norm_type, error_if_nonfinite)
     clip_grads_with_norm_(items, max_norm, total)
@@ -63,7 +87,14 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) -> None:
-    """Clamp every gradient to [-clip_value, clip_value]."""
+    """Clamp every gradient to [-clip_value, clip_value].
+
+    >>> w = nn.Parameter(ingot.zeros(2))
+    >>> w.grad = ingot.tensor([3.0, -0.5])
+    >>> nn.utils.clip_grad_value_([w], 1.0)
+    >>> w.grad
+    tensor([ 1.0000, -0.5000])
+    """
     bound = float(clip_value)
     with ingot.no_grad():
         for p in _list(parameters):

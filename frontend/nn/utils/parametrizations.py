@@ -41,10 +41,11 @@ def weight_norm(module: Module, name: str = "weight", dim: int = 0) -> Module:
     """Split the parameter `name` into a magnitude (`original0`) and a direction (`original1`): w = g v / |v|. Returns `module`.
 
     The norm is that of each slice along `dim`, of the whole for None. ValueError where there is no such parameter.
+    Source: https://arxiv.org/abs/1602.07868.
 
-        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(20, 40))
-        >>> [(name, tuple(p.shape)) for name, p in layer.named_parameters()]
-        [('bias', (40,)), ('parametrizations.weight.original0', (40, 1)), ('parametrizations.weight.original1', (40, 20))]
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(20, 40))
+    >>> [(name, tuple(p.shape)) for name, p in layer.named_parameters()]
+    [('bias', (40,)), ('parametrizations.weight.original0', (40, 1)), ('parametrizations.weight.original1', (40, 20))]
     """
     return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
@@ -93,7 +94,11 @@ class _SpectralNorm(Module):
 def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None) -> Module:
     """Divide the parameter `name` by its largest singular value, estimated by power iteration in training. Returns `module`.
 
-    ValueError where there is no such parameter.
+    ValueError where there is no such parameter. Source: https://arxiv.org/abs/1802.05957.
+
+    >>> layer = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2))
+    >>> [name for name, p in layer.named_parameters()]
+    ['bias', 'parametrizations.weight.original']
     """
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):

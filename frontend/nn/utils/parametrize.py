@@ -21,6 +21,10 @@ class ParametrizationList(ModuleList):
     """The original tensors of one parameter, and the modules that it is computed by, in order.
 
     `original` where the first right_inverse gives one tensor, `original0`, `original1`, … where it gives several.
+
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    >>> layer.parametrizations.weight.original0.shape
+    ingot.Size([2, 1])
     """
 
     def __init__(self, modules: list[Module], original: Tensor, unsafe: bool = False):
@@ -63,7 +67,12 @@ class ParametrizationList(ModuleList):
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether `module` (or its parameter `tensor_name`) is parametrized."""
+    """Whether `module` (or its parameter `tensor_name`) is parametrized.
+
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    >>> nn.utils.parametrize.is_parametrized(layer, "bias")
+    False
+    """
     found = module.__dict__.get("_modules", {}).get("parametrizations")
     return found is not None and (len(found) > 0 if tensor_name is None else tensor_name in found)
 
@@ -96,12 +105,12 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
     for the same name is applied after it. ValueError where there is no such parameter, or for another shape or dtype (unless
     `unsafe`).
 
-        >>> class Symmetric(nn.Module):
-        ...     def forward(self, w):
-        ...         return w.triu() + w.triu(1).T
-        >>> layer = nn.utils.parametrize.register_parametrization(nn.Linear(3, 3), "weight", Symmetric())
-        >>> ingot.equal(layer.weight, layer.weight.T)
-        True
+    >>> class Symmetric(nn.Module):
+    ...     def forward(self, w):
+    ...         return w.triu() + w.triu(1).T
+    >>> layer = nn.utils.parametrize.register_parametrization(nn.Linear(3, 3), "weight", Symmetric())
+    >>> ingot.equal(layer.weight, layer.weight.T)
+    True
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
@@ -146,6 +155,11 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     """Make `tensor_name` a plain parameter again: of its present value, or (leave_parametrized=False) the one original tensor.
 
     ValueError where it is not parametrized, or where there are several originals.
+
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    >>> layer = nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    >>> [name for name, p in layer.named_parameters()]
+    ['bias', 'weight']
     """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {type(module).__name__} does not have a parametrization on {tensor_name}")

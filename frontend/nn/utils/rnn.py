@@ -21,7 +21,14 @@ def _inverse(order: list[int]) -> list[int]:
 
 
 def pack_padded_sequence(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> PackedSequence:
-    """Pack (T, N, *) (or (N, T, *)) with these lengths; without enforce_sorted they may come in any order."""
+    """Pack (T, N, *) (or (N, T, *)) with these lengths; without enforce_sorted they may come in any order.
+
+    RuntimeError for lengths that are not N, not positive, longer than T, or not sorted where they should be.
+
+    >>> packed = nn.utils.rnn.pack_padded_sequence(ingot.tensor([[1, 2, 0], [3, 4, 5]]), [2, 3], True, enforce_sorted=False)
+    >>> packed.data, packed.sorted_indices
+    (tensor([3, 1, 4, 2, 5]), tensor([1, 0]))
+    """
     wanted = [int(v) for v in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
     x = input.transpose(0, 1) if batch_first else input
     if len(wanted) != x.shape[1]:
@@ -47,7 +54,15 @@ def pack_padded_sequence(input: Tensor, lengths: Any, batch_first: bool = False,
 def pad_packed_sequence(
     sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The padded (T, N, *) (or (N, T, *)) of a packed sequence, and the lengths."""
+    """The padded (T, N, *) (or (N, T, *)) of a packed sequence, and the lengths.
+
+    total_length: pad to this T; ValueError if a sequence is longer.
+
+    >>> packed = nn.utils.rnn.pack_sequence([ingot.tensor([1, 2, 3]), ingot.tensor([4, 5])])
+    >>> nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+    (tensor([[1, 2, 3],
+            [4, 5, 0]]), tensor([3, 2]))
+    """
     padded, live = sequence._padded()
     sizes = sequence.batch_sizes.tolist()
     if total_length is not None:
@@ -69,12 +84,19 @@ def pad_packed_sequence(
 
 
 def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right") -> Tensor:
-    """Stack tensors (L_i, *) of different lengths, padded to the longest: (T, N, *), or (N, T, *) with batch_first."""
+    """Stack tensors (L_i, *) of different lengths, padded to the longest: (T, N, *), or (N, T, *) with batch_first.
+
+    padding_side: "right" or "left". RuntimeError for another one, or an empty list.
+
+    >>> nn.utils.rnn.pad_sequence([ingot.tensor([1, 2, 3]), ingot.tensor([4])], batch_first=True, padding_value=-1)
+    tensor([[ 1,  2,  3],
+            [ 4, -1, -1]])
+    """
     items = list(sequences)
     if not items:
         raise RuntimeError("received an empty list of sequences")
     if padding_side not in ("right", "left"):
-        raise ValueError(f"padding_side must be 'right' or 'left', not {padding_side!r}")
+        raise RuntimeError(f"padding_side must be 'right' or 'left', not {padding_side!r}")
     longest = max(s.shape[0] for s in items)
     padded = []
     for s in items:
@@ -86,11 +108,19 @@ def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list[Tensor]:
-    """The list of (L_i, *) that `pad_sequence` padded."""
+    """The list of (L_i, *) that `pad_sequence` padded.
+
+    >>> nn.utils.rnn.unpad_sequence(ingot.tensor([[1, 2, 3], [4, 0, 0]]), ingot.tensor([3, 1]), batch_first=True)
+    [tensor([1, 2, 3]), tensor([4])]
+    """
     x = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     return [x[i, : int(n)] for i, n in enumerate(lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
-    """Pack a list of tensors (L_i, *)."""
+    """Pack a list of tensors (L_i, *), longest first, or in any order without enforce_sorted.
+
+    >>> nn.utils.rnn.pack_sequence([ingot.tensor([1.0, 2.0]), ingot.tensor([3.0])]).data
+    tensor([1., 3., 2.])
+    """
     return pack_padded_sequence(pad_sequence(sequences), [s.shape[0] for s in sequences], enforce_sorted=enforce_sorted)

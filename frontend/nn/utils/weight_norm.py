@@ -31,6 +31,10 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     """Replace the parameter `name` by `name_g` and `name_v`, from which it is computed before every call: w = g v / |v|.
 
     The norm is that of each slice along `dim`, of the whole for None. Returns `module`. RuntimeError the second time.
+
+    >>> layer = nn.utils.weight_norm(nn.Linear(4, 2))
+    >>> [(name, p.shape) for name, p in layer.named_parameters()]
+    [('bias', ingot.Size([2])), ('weight_g', ingot.Size([2, 1])), ('weight_v', ingot.Size([2, 4]))]
     """
     if _hooks(module, name):
         raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
@@ -45,7 +49,12 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
-    """Make `name` a plain parameter of its present value again. ValueError where there is no weight norm."""
+    """Make `name` a plain parameter of its present value again. Returns `module`. ValueError where there is no weight norm.
+
+    >>> layer = nn.utils.remove_weight_norm(nn.utils.weight_norm(nn.Linear(4, 2)))
+    >>> [name for name, p in layer.named_parameters()]
+    ['bias', 'weight']
+    """
     for key, hook in _hooks(module, name):
         weight = hook.weight(module).detach()
         del module._forward_pre_hooks[key]
