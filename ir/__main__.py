@@ -22,19 +22,20 @@ from ingot.ir.verify import VerifyError, verify
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 where a stage broke its result, 2 for bad usage or text that is no graph."""
-    from ingot.backends.cpu.level import LEVELS
+    from ingot.backends import backend
 
+    levels = backend("cpu").levels
     parser = argparse.ArgumentParser(prog="python -m ingot.ir", description="Parse IR text, lower it stage by stage, print the result.")
     parser.add_argument("file", help="a file of IR text, or - for standard input")
     parser.add_argument("-p", "--passes", default="", metavar="a,b,c", help=f"passes over the graph, of {', '.join(PASSES)}")
     parser.add_argument("--to", metavar="STAGE", help=f"all stages up to this one, of {', '.join(dict.fromkeys(s.name for s in STAGES))}")
-    parser.add_argument("--target", default="x86-64-v3", metavar="LEVEL", help=f"schedule for this one of {', '.join(LEVELS)}")
+    parser.add_argument("--target", default="x86-64-v3", metavar="LEVEL", help=f"schedule for this one of {', '.join(levels)}")
     parser.add_argument("--print-after-all", action="store_true", help="print what every stage gives, not only the last")
     parser.add_argument("--identity", action="store_true", help="print graphs as their identity: no names that people gave")
     parser.add_argument("--time", action="store_true", help="say on standard error how long each stage took")
     args = parser.parse_args(argv)
-    if args.target not in LEVELS:
-        parser.error(f"there is no level {args.target!r}; levels are {', '.join(LEVELS)}")
+    if args.target not in levels:
+        parser.error(f"there is no level {args.target!r}; levels are {', '.join(levels)}")
     stages = _stages(parser, args)
     try:
         text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for i, stage in enumerate(stages):
         start = time.perf_counter()
-        value = stage.run(value, LEVELS[args.target].machine)
+        value = stage.run(value, levels[args.target].machine)
         if args.time:
             print(f"{stage.name}: {(time.perf_counter() - start) * 1e3:.2f} ms", file=sys.stderr)
         try:

@@ -28,7 +28,7 @@ from ingot.runtime.executable import Executable
 from ingot.runtime.frozen import FrozenError, frozen, is_frozen
 
 if TYPE_CHECKING:
-    from ingot.backends.llvm.level import Level
+    from ingot.backends import Level
     from ingot.ir.graph import Graph
 
 __all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "host_level", "pool_code"]
@@ -105,11 +105,11 @@ def pool_code(arch: str | None = None) -> bytes:
     if toolchain.correct():
         return pool_code(arch)
     the_cache().record_miss(key, {"name": "worker pool", "target": arch}, preimage)
-    from ingot.backends.cpu import pool
+    from ingot.backends import backend
 
     times: dict[str, float] = {}
     with log.timed("pool", times):
-        so = pool.build(arch)
+        so = backend("cpu").build_pool(arch).code
     _put(key, so, {}, preimage, {"name": "worker pool", "target": arch}, times, {})
     return so
 
@@ -165,22 +165,28 @@ def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provena
 
 
 def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any]) -> Code:
-    from ingot.runtime.build import build
-
     times: dict[str, float] = {}
     watch = observe.watch(graph)
-    program, built, manifest = build(graph, level, times, watch)
+    with log.timed("import", times):  # is no part of what compiling the graph costs
+        import ingot.ir.lower  # noqa: F401
+        from ingot.backends import backend
+    cpu = backend("cpu")
+    with log.timed("lower", times):
+        program = cpu.lower(graph, level, watch)
+    observe.tell_fusion(program)
+    with log.timed("codegen", times):
+        built = cpu.build(program, level)
     texts = {"graph": str(graph), "program": observe.program_text(program)}
     if "sha256:" in graph.text:  # large constants stand in the preimage by their digests
         from ingot.ir.text import print_graph
 
         texts["payloads"] = print_graph(graph, payloads=True)
     if watch is not None and switches.get("INGOT_DUMP"):
-        observe.dump(key, graph.name, watch, built.llvm, built.so)
-    _put(key, built.so, manifest, preimage, provenance, times, texts)
+        observe.dump(key, graph.name, watch, built.llvm, built.code)
+    _put(key, built.code, built.manifest, preimage, provenance, times, texts)
     counts["compiled"] += 1
     log.log("compile", "%s %s: %s", graph.name, key[:12], ", ".join(f"{k} {v:.1f} ms" for k, v in times.items()))
-    return Code(key, built.so, manifest)
+    return Code(key, built.code, built.manifest)
 
 
 def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict, times: dict[str, float], texts: dict[str, str]) -> None:
@@ -217,10 +223,10 @@ def host_level() -> Level:
     limit = switches.get("INGOT_CPU_LEVEL")
     found = _levels.get(limit)
     if found is None:
-        from ingot.backends.cpu import level
+        from ingot.backends import backend
 
         try:
-            found = _levels[limit] = level.host_level(limit)
+            found = _levels[limit] = backend("cpu").host_level(limit)
         except ValueError as e:
             raise switches.SwitchError(f"INGOT_CPU_LEVEL: {e}") from None
     return found

@@ -18,22 +18,14 @@ from ingot.runtime.cache import structure
 from ingot.runtime.cache.entry import Entry, EntryError
 
 if TYPE_CHECKING:
-    from ingot.backends.llvm.level import Level
+    from ingot.backends import Built, Cpu, Level
     from ingot.ir.graph import Graph
 
-__all__ = ["Outcome", "RebuildError", "Rebuilt", "assembly", "compare", "parts", "rebuild", "section_at"]
+__all__ = ["Outcome", "RebuildError", "assembly", "compare", "parts", "rebuild"]
 
 
 class RebuildError(ValueError):
     """An entry that cannot be compiled again here; the message says why."""
-
-
-class Rebuilt(NamedTuple):
-    """Machine code made again, its manifest (without what is measured), and the LLVM IR it was made of."""
-
-    so: bytes
-    manifest: dict[str, Any]
-    llvm: str
 
 
 class Outcome(NamedTuple):
@@ -49,20 +41,21 @@ def compare(entry: Entry) -> Outcome:
         made = rebuild(entry)
     except RebuildError as e:
         return Outcome("impossible", str(e))
-    at = _first_difference(entry.code, made.so)
+    at = _first_difference(entry.code, made.code)
     if at is not None:
-        where = section_at(entry.code, at)
-        sizes = "" if len(entry.code) == len(made.so) else f"; {len(entry.code)} bytes, rebuilt {len(made.so)}"
+        where = _cpu().section_at(entry.code, at)
+        sizes = "" if len(entry.code) == len(made.code) else f"; {len(entry.code)} bytes, rebuilt {len(made.code)}"
         return Outcome("different", f"the code differs from byte {at:#x} on{where and ', in ' + where}{sizes}")
     stored = {k: v for k, v in entry.manifest.items() if k != "compile_ms"}
-    for name in sorted(stored.keys() | made.manifest.keys()):
-        a, b = stored.get(name), made.manifest.get(name)
+    manifest = json.loads(json.dumps(made.manifest))  # as it comes out of a file
+    for name in sorted(stored.keys() | manifest.keys()):
+        a, b = stored.get(name), manifest.get(name)
         if a != b:
             return Outcome("different", f"the manifest's {name} is {a!r:.100}, rebuilt {b!r:.100}")
     return Outcome("same")
 
 
-def rebuild(entry: Entry) -> Rebuilt:
+def rebuild(entry: Entry) -> Built:
     """Compile what `entry` holds once more. RebuildError where that is impossible here."""
     return _compile(parts(entry))
 
@@ -74,12 +67,9 @@ def assembly(entry: Entry) -> str:
     """
     graph, level, arch = found = parts(entry)
     made = _compile(found)
-    if made.so != entry.code:
+    if made.code != entry.code:
         raise RebuildError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
-    from ingot.backends.cpu import pool
-    from ingot.backends.llvm import codegen
-
-    return pool.assembly(arch) if level is None else codegen.assembly(made.llvm, level)
+    return _cpu().pool_assembly(arch) if level is None else _cpu().assembly(made.llvm, level)
 
 
 def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:
@@ -122,9 +112,7 @@ def _toolchain() -> dict[str, str]:
 
 
 def _level(target: dict[str, Any]) -> Level:
-    from ingot.backends.cpu.level import LEVELS
-
-    level = LEVELS.get(target["name"])
+    level = _cpu().levels.get(target["name"])
     if level is None or json.dumps(level.assumptions(), sort_keys=True) != json.dumps(target, sort_keys=True):
         raise RebuildError(f"made for the level {target['name']:.60}, which is not one of this Ingot's")
     return level
@@ -149,24 +137,20 @@ def _graph(entry: Entry, text: str) -> Graph:
     return graph
 
 
-def _compile(found: tuple[Graph | None, Level | None, str]) -> Rebuilt:
+def _compile(found: tuple[Graph | None, Level | None, str]) -> Built:
     graph, level, arch = found
     try:
         if graph is None or level is None:
-            from ingot.backends.cpu import pool
-
-            return Rebuilt(pool.build(arch), {}, pool.pool_ir(arch))
-        from ingot.runtime.build import build
-
-        made = build(graph, level)
+            return _cpu().build_pool(arch)
+        return _cpu().build(_cpu().lower(graph, level), level)
     except Exception as e:  # a graph that a compiler never made may trip it in any way
         raise RebuildError(f"it does not compile: {type(e).__name__}: {_line(e)}") from None
-    return Rebuilt(made.built.so, _plain(made.manifest), made.built.llvm)
 
 
-def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
-    """As it comes out of a file."""
-    return json.loads(json.dumps(manifest))
+def _cpu() -> Cpu:
+    from ingot.backends import backend
+
+    return backend("cpu")
 
 
 def _line(e: Exception) -> str:
@@ -183,19 +167,3 @@ def _first_difference(a: bytes | memoryview, b: bytes) -> int | None:
         while at + step <= n and a[at : at + step] == b[at : at + step]:
             at += step
     return at
-
-
-def section_at(code: bytes | memoryview, offset: int) -> str:
-    """The name of the section of a shared object that the byte at `offset` belongs to; empty where none does."""
-    from ingot.backends.cpu import elf_object as o
-
-    try:
-        *_, shoff, _, _, _, _, _, count, names_at = o.EHDR.unpack_from(code)
-        headers = [o.SHDR.unpack_from(code, shoff + i * o.SHDR.size) for i in range(count)]
-        names = bytes(code[headers[names_at][4] :][: headers[names_at][5]])
-        for name, kind, _, _, start, size, *_ in headers:
-            if kind not in (o.SHT_NULL, o.SHT_NOBITS) and start <= offset < start + size:
-                return names[name:].split(b"\0")[0].decode("ascii", "replace")
-    except (ValueError, IndexError, OverflowError, o.struct.error):
-        pass
-    return ""

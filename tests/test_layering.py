@@ -51,8 +51,15 @@ CIRCLES = {
 }
 
 
-def modules():
-    for room in OURS:
+# what a backend is made of is imported there, and by what tests or measures just that; all others come by the door
+BEHIND_THE_DOOR = (
+    "backends/", "tests/backends/", "tests/cpu/", "tests/cuda/", "tests/loop/", "tests/support/", "tests/cache/test_structure.py",
+    "benchmarks/limits.py",
+)  # fmt: skip
+
+
+def modules(rooms=tuple(OURS)):
+    for room in rooms:
         for folder, _, names in os.walk(os.path.join(ROOT, room)):
             for name in sorted(names):
                 if name.endswith(".py"):
@@ -144,6 +151,14 @@ def test_the_loading_half_needs_numpy_alone(path):
         if first != "ingot" or not any((file + ".py").startswith(x) or (file + "/").startswith(x) for x in LOADING):
             wrong.append(f"{path}:{line}: {module}")
     assert not wrong, "the loading half imports numpy, the standard library and itself: " + "; ".join(wrong)
+
+
+def test_backends_are_reached_by_their_door():
+    wrong = []
+    for path in modules((*OURS, "tests", "benchmarks", "examples")):
+        if not path.startswith(BEHIND_THE_DOOR):
+            wrong += [f"{path}:{line}: {m}" for m, _, line in imports(path) if m != "ingot.backends" and within(m, {"ingot.backends"})]
+    assert not wrong, "only `ingot.backends` itself is imported outside of it: " + "; ".join(wrong)
 
 
 @functools.cache

@@ -1,27 +1,84 @@
-"""Machine code for CPUs: LLVM IR text, objects and shared objects for x86-64 and AArch64.
-
-    from ingot.backends.cpu import build, host_level
-    built = build(program, host_level())        # built.so: an ELF shared object with one exported entry
-
-Names are imported when first used: a process that finds its code in the cache needs the levels only.
-"""
+"""Machine code for CPUs: ELF shared objects for x86-64 and AArch64, and the worker pool that their kernels run on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ingot.backends.cpu.level import LEVELS, at_most, host_level
-from ingot.backends.llvm.level import Level
+from ingot.backends.cpu.levels import LEVELS, at_most, host_level
 
 if TYPE_CHECKING:
-    from ingot.backends.cpu.module import Built, build, llvm_text
+    from ingot.backends.built import Built
+    from ingot.backends.llvm.level import Level
+    from ingot.ir.graph import Graph
+    from ingot.ir.loop.program import Program
+    from ingot.ir.lower import Watcher
 
-__all__ = ["Built", "Level", "LEVELS", "at_most", "build", "host_level", "llvm_text"]
+__all__ = ["BACKEND", "Cpu"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("Built", "build", "llvm_text"):
+class Cpu:
+    """The backend of CPUs (see `ingot.backends.Backend`). The host's own code, the worker pool's, is made here as well."""
+
+    name = "cpu"
+    levels = LEVELS
+    architectures = tuple(dict.fromkeys(level.arch for level in LEVELS.values()))  # as `uname -m` says them
+
+    def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
+        """The program of a graph whose dims are all integers."""
+        from ingot.backends.built import numbered
+        from ingot.ir.lower import lower
+
+        return lower(numbered(graph), level.machine, watch)
+
+    def build(self, program: Program, level: Level) -> Built:
+        """The shared object of a program, with one exported entry."""
         from ingot.backends.cpu import module
 
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return module.build(program, level)
+
+    def assembly(self, llvm: str, level: Level) -> str:
+        """The machine code that LLVM IR becomes, as text. RuntimeError where the IR is not well formed."""
+        from ingot.backends.llvm import codegen
+
+        return codegen.assembly(llvm, level)
+
+    def runs(self, level: Level, host: Level) -> bool:
+        """Whether code for `level` runs on a machine whose best level is `host`."""
+        return at_most(level, host)
+
+    def host_level(self, limit: str | None = None) -> Level:
+        """The highest level this machine runs; `limit` names one not to go above (the switch INGOT_CPU_LEVEL).
+
+        ValueError where `limit` is no level of this architecture; RuntimeError where the machine runs none.
+        """
+        return host_level(limit)
+
+    def build_pool(self, arch: str) -> Built:
+        """The worker pool of an architecture; its manifest is empty. RuntimeError where it is none of `architectures`."""
+        from ingot.backends.cpu import pool
+
+        return pool.build(arch)
+
+    def pool_assembly(self, arch: str) -> str:
+        """The worker pool's machine code as text. RuntimeError where `arch` is none of `architectures`."""
+        from ingot.backends.cpu import pool
+
+        return pool.assembly(arch)
+
+    def check(self, code: bytes | memoryview, arch: str, entry: str | None) -> None:
+        """Check that bytes are a shared object as it is built here, without mapping them. ValueError says what is wrong.
+
+        entry: what it exports; None for the worker pool.
+        """
+        from ingot.backends.cpu import elf_check, pool
+
+        elf_check.check(code, arch, pool.EXPORTS if entry is None else (entry,))
+
+    def section_at(self, code: bytes | memoryview, offset: int) -> str:
+        """The name of the section that a byte of a shared object belongs to; empty where none does."""
+        from ingot.backends.cpu import elf_check
+
+        return elf_check.section_at(code, offset)
+
+
+BACKEND = Cpu()

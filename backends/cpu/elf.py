@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from ingot.backends.cpu import elf_object as o
 from ingot.backends.cpu.elf_object import LinkError, Section, Symbol
 
-__all__ = ["IMPORTS", "LinkError", "link"]
+__all__ = ["IMPORTS", "LinkError", "link", "symbol_hash"]
 
 # The libc functions that generated code and the worker pool may call.
 IMPORTS = frozenset((
@@ -50,7 +50,7 @@ def _align(value: int, to: int) -> int:
     return (value + to - 1) & -to
 
 
-def _hash(name: str) -> int:
+def symbol_hash(name: str) -> int:
     """The System V ABI's symbol hash."""
     h = 0
     for byte in name.encode():
@@ -292,7 +292,7 @@ class _Linker:
     def _write_symbols(self, image: bytearray, numbers: dict[str, int]) -> None:
         buckets, chains = [0] * self.n_buckets, [0] * self.n_symbols
         for name in reversed(self.exports):
-            bucket = _hash(name) % self.n_buckets
+            bucket = symbol_hash(name) % self.n_buckets
             chains[self.index[name]], buckets[bucket] = buckets[bucket], self.index[name]
         form = f"<{2 + self.n_buckets + self.n_symbols}I"
         struct.pack_into(form, image, self.hash.offset, self.n_buckets, self.n_symbols, *buckets, *chains)

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ingot.backends.built import Built, manifest_of
+from ingot.backends.cpu import elf
 from ingot.backends.cpu.entry import ENTRY, emit_entry, parallel_helper
 from ingot.backends.cpu.kernels import emit_kernel
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.writer import Module
-from ingot.ir.loop.program import Program
+from ingot.ir.loop.program import Program, Repeat
 
-__all__ = ["Built", "build", "llvm_text"]
+__all__ = ["build", "llvm_text"]
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A program's machine code and what a caller must know to run it."""
-
-    object: bytes
-    so: bytes
-    arena_bytes: int  # the program's arena and the kernels' scratch; the workers' scratch follows
-    scratch_bytes: int  # per worker
-    llvm: str
-    entry: str = ENTRY
+TINY = 16 << 10  # bytes that a call touches
 
 
 def build(program: Program, level: Level) -> Built:
-    """Compile a program for a level.
-
-    build(lower(graph), host_level()).so
-    """
-    from ingot.backends.cpu.elf import link
-
+    """The shared object of a program: one exported entry."""
     text, arena_bytes, scratch_bytes = llvm_text(program, level)
-    obj = codegen.object_code(text, level)
-    return Built(obj, link(obj, [ENTRY]), arena_bytes, scratch_bytes, text)
+    manifest = manifest_of(program, arena_bytes)
+    nbytes = sum(t.nbytes for t in (*program.in_types, *program.out_types)) + arena_bytes
+    manifest["entry"] = ENTRY
+    manifest["scratch_bytes"] = scratch_bytes
+    manifest["tiny"] = nbytes <= TINY and not any(isinstance(s, Repeat) for s in program.steps)
+    return Built(elf.link(codegen.object_code(text, level), [ENTRY]), manifest, text)
 
 
 def llvm_text(program: Program, level: Level) -> tuple[str, int, int]:
-    """The module's LLVM IR, the arena's size and each worker's scratch."""
+    """The module's LLVM IR, the arena's size (the program's and its kernels'), and the scratch of each worker, which follows it."""
     module = Module(level)
     kernel_bytes = scratch_bytes = 0
     for kernel in program.kernels.values():

@@ -1,14 +1,46 @@
-"""PTX for NVIDIA GPUs, from the loop IR that the CPU's code comes from too. Building needs no GPU and no CUDA.
-
-    from ingot.backends.cuda import TARGETS, geometry, ptx, schedule
-    program = schedule(lower(graph, TARGETS["sm_90"].machine))      # kernels of blocks and threads
-    text = ptx(program, "sm_90")                                    # one module; `geometry` says how to launch each kernel
-"""
+"""PTX for NVIDIA GPUs, from the loop IR that the CPU's code comes from too. Building needs no GPU and no CUDA."""
 
 from __future__ import annotations
 
-from ingot.backends.cuda.emulate import emulate
-from ingot.backends.cuda.ptx import TARGETS, ptx
-from ingot.backends.cuda.schedule import UnsupportedKernel, geometry, schedule
+from typing import TYPE_CHECKING
 
-__all__ = ["TARGETS", "UnsupportedKernel", "emulate", "geometry", "ptx", "schedule"]
+from ingot.backends.cuda.levels import LEVELS
+
+if TYPE_CHECKING:
+    from ingot.backends.built import Built
+    from ingot.backends.llvm.level import Level
+    from ingot.ir.graph import Graph
+    from ingot.ir.loop.program import Program
+    from ingot.ir.lower import Watcher
+
+__all__ = ["BACKEND", "Cuda"]
+
+
+class Cuda:
+    """The backend of NVIDIA GPUs (see `ingot.backends.Backend`)."""
+
+    name = "cuda"
+    levels = LEVELS
+
+    def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
+        """The program of a graph, in kernels of blocks and threads. UnsupportedKernel (a RuntimeError) names what has none yet."""
+        from ingot.backends.built import numbered
+        from ingot.backends.cuda.schedule import schedule
+        from ingot.ir.lower import lower
+
+        return schedule(lower(numbered(graph), level.machine, watch))
+
+    def build(self, program: Program, level: Level) -> Built:
+        """The PTX of a program's kernels. Its manifest tells how each is launched: `kernels` has blocks and threads by name."""
+        from ingot.backends.cuda import ptx
+
+        return ptx.build(program, level)
+
+    def assembly(self, llvm: str, level: Level) -> str:
+        """The PTX that LLVM IR becomes. RuntimeError where the IR is not well formed."""
+        from ingot.backends.llvm import codegen
+
+        return codegen.assembly(llvm, level)
+
+
+BACKEND = Cuda()

@@ -10,6 +10,7 @@ where a failed check lowers the status (unsigned, -1 before) to its code. Buffer
 
 from __future__ import annotations
 
+from ingot.backends.built import Built, manifest_of
 from ingot.backends.cuda.schedule import geometry
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.accumulators import Accumulator
@@ -23,20 +24,8 @@ from ingot.backends.llvm.writer import Module
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Stmt
 from ingot.ir.loop.program import Program
-from ingot.ir.machine import Machine
 
-__all__ = ["TARGETS", "ptx", "llvm_text"]
-
-_TRIPLE = "nvptx64-nvidia-cuda"
-
-
-def _level(name: str, shared_kib: int, tensor_cores: int) -> Level:
-    shared = shared_kib << 10
-    machine = Machine(128, warp=32, block_threads=1024, shared_bytes=shared, thread_registers=255, tensor_cores=tensor_cores)
-    return Level(name, _TRIPLE, name, (), (), machine)
-
-
-TARGETS = {level.name: level for level in (_level("sm_80", 163, 3), _level("sm_90", 227, 4))}
+__all__ = ["build", "llvm_text"]
 
 
 class _Emitter(FunctionEmitter):
@@ -101,12 +90,9 @@ def llvm_text(program: Program, level: Level) -> str:
     return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
 
 
-def ptx(program: Program, target: str) -> str:
-    """The PTX of a scheduled program's kernels, one module. `target`: "sm_80" or "sm_90"; ValueError for others.
-
-    text = ptx(schedule(lower(graph, TARGETS["sm_90"].machine)), "sm_90")
-    """
-    if target not in TARGETS:
-        raise ValueError(f"cuda: target {target!r} is none of {', '.join(TARGETS)}")
-    level = TARGETS[target]
-    return codegen.assembly(llvm_text(program, level), level)
+def build(program: Program, level: Level) -> Built:
+    """The PTX of a scheduled program's kernels, one module; in the manifest, the blocks and threads to launch each with."""
+    text = llvm_text(program, level)
+    kernels = {name: list(geometry(kernel)) for name, kernel in program.kernels.items()}
+    manifest = {**manifest_of(program, program.arena_bytes), "kernels": kernels}
+    return Built(codegen.assembly(text, level).encode(), manifest, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ingot.capture.trace import Source
 from ingot.runtime.array import to_numpy
 from ingot.runtime.artifact import tree
 from ingot.runtime.artifact.export import write_artifact
+
+if TYPE_CHECKING:
+    from ingot.backends import Level
 
 __all__ = ["export"]
 
@@ -183,13 +186,13 @@ def _input_names(fn: Callable, args: tuple) -> list[str]:
     return names
 
 
-def _levels(levels: Sequence[str] | None) -> list[Any] | None:
+def _levels(levels: Sequence[str] | None) -> list[Level] | None:
     if levels is None:
         return None
-    from ingot.backends.cpu import LEVELS
+    from ingot.backends import backend
 
-    unknown = [x for x in levels if x not in LEVELS]
-    if unknown or isinstance(levels, str):
-        raise ValueError(f"export: levels are among {', '.join(LEVELS)}; got {levels!r}")
+    known = backend("cpu").levels
+    if isinstance(levels, str) or not set(levels) <= known.keys():
+        raise ValueError(f"export: levels are among {', '.join(known)}; got {levels!r}")
     # best first, as the loader takes the first one that fits: the table ascends
-    return [LEVELS[x] for x in sorted(set(levels), key=list(LEVELS).index, reverse=True)]
+    return [level for name, level in reversed(known.items()) if name in levels]

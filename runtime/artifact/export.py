@@ -14,7 +14,7 @@ from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.executable import Executable
 
 if TYPE_CHECKING:
-    from ingot.backends.llvm.level import Level
+    from ingot.backends import Level
     from ingot.ir.graph import Graph
     from ingot.ir.types import TensorType
 
@@ -70,7 +70,7 @@ def write_artifact(
     runs_here: tuple[str, Executable] | None = None  # the best of the levels that does
     for level in level_list:
         code = compiler.code_of(graph, level, {"name": name or graph.name})
-        arch = level.triple.partition("-")[0]
+        arch = level.arch
         parts[f"code/{level.name}"] = code.so
         parts[f"pool/{arch}"] = compiler.pool_code(arch)
         executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases")}

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingot.runtime.cache import key as keys
-from ingot.runtime.cache import shared_object
+
+if TYPE_CHECKING:
+    from ingot.backends import Cpu
 
 __all__ = ["StructureError", "check", "check_preimage"]
 
@@ -33,19 +35,12 @@ class StructureError(ValueError):
 
 
 def check(code: memoryview, manifest: dict[str, Any], record: dict[str, Any], preimage: bytes, texts: dict[str, Any]) -> None:
-    """Check the parts of one entry against each other. StructureError or SharedObjectError, both ValueErrors, say what is wrong."""
+    """Check the parts of one entry against each other. A ValueError, most often StructureError, says what is wrong."""
     doc = check_preimage(preimage)
     _record(record, len(code))
     _must(all(isinstance(t, str) for t in texts.values()), "its texts are not all text")
     _number(manifest.get("compile_ms"), "the manifest's compile_ms")
-    exports: tuple[str, ...]
-    if doc["kind"] == "pool":
-        from ingot.backends.cpu.pool import EXPORTS
-
-        exports = EXPORTS
-    else:
-        exports = (_manifest(manifest),)
-    shared_object.check(code, architecture(doc), exports)
+    _cpu().check(code, architecture(doc), None if doc["kind"] == "pool" else _manifest(manifest))
 
 
 def architecture(doc: dict[str, Any]) -> str:
@@ -72,7 +67,7 @@ def check_preimage(data: bytes) -> dict[str, Any]:
     _must(isinstance(doc["options"], dict), "the preimage's options are no object")
     fields = ("arch",) if doc["kind"] == "pool" else ("name", "triple", "cpu")
     _must(isinstance(target, dict) and all(isinstance(target.get(f), str) for f in fields), f"the preimage's target lacks {fields[-1]}")
-    _must(architecture(doc) in shared_object.ARCHITECTURES, f"the preimage's target is of the unknown architecture {architecture(doc)!r}")
+    _must(architecture(doc) in _cpu().architectures, f"the preimage's target is of the unknown architecture {architecture(doc)!r}")
     return doc
 
 
@@ -136,3 +131,9 @@ def _number(value: Any, what: str) -> None:
 def _must(ok: Any, otherwise: str) -> None:
     if not ok:
         raise StructureError(otherwise)
+
+
+def _cpu() -> Cpu:
+    from ingot.backends import backend
+
+    return backend("cpu")

@@ -93,13 +93,13 @@ def _environment_of(args: argparse.Namespace) -> Iterator[None]:
 
 def _installed(level: str) -> dict[str, Any]:
     """What this Ingot puts into its keys for the level, but for the graph."""
-    from ingot.backends.cpu.level import LEVELS
+    from ingot.backends import backend
     from ingot.runtime import switches, toolchain
     from ingot.runtime.cache import key
 
     fields = {
         "schema": key.SCHEMA, "sources": key.sources_digest(), "toolchain": toolchain.versions(), "options": switches.code_options(),
-        "target": LEVELS[level].assumptions(),
+        "target": backend("cpu").levels[level].assumptions(),
     }  # fmt: skip
     return json.loads(json.dumps(fields))  # tuples are lists in a preimage
 

@@ -255,17 +255,19 @@ def _targets(listed: list[Listed]) -> tuple[Counter[str], int]:
 
 
 def _levels(targets: Counter[str]) -> Iterator[Finding]:
-    from ingot.backends.cpu import level
+    from ingot.backends import backend
+
+    cpu = backend("cpu")
 
     try:
-        asked, best = level.host_level(switches.get("INGOT_CPU_LEVEL")), level.host_level()
+        asked, best = cpu.host_level(switches.get("INGOT_CPU_LEVEL")), cpu.host_level()
     except (ValueError, RuntimeError):
         return  # told with the CPU
     for name, n in sorted(targets.items()):
-        known = level.LEVELS.get(name)
-        if known is not None and not level.at_most(known, best):
+        known = cpu.levels.get(name)
+        if known is not None and not cpu.runs(known, best):
             yield Finding("entries", "note", f"{n} are for {name}, which this CPU cannot run: they serve other machines")
-    levels = {name: n for name, n in targets.items() if name in level.LEVELS}
+    levels = {name: n for name, n in targets.items() if name in cpu.levels}
     if levels and asked.name not in levels:
         have = ", ".join(f"{n} for {name}" for name, n in sorted(levels.items()))
         yield Finding("entries", "warn", f"none is for {asked.name}, which is asked for here ({have}): everything is compiled again",

@@ -75,22 +75,24 @@ def environment() -> Iterator[Finding]:
 
 def cpu() -> Iterator[Finding]:
     """Which level of code this CPU runs, and which is asked for."""
-    from ingot.backends.cpu import level
+    from ingot.backends import backend
+
+    cpu = backend("cpu")
 
     if not host.features():
         yield Finding("CPU", "warn", "the system does not tell its features", "mount /proc")
         return
     try:
-        best = level.host_level()
+        best = cpu.host_level()
     except RuntimeError as e:
         yield Finding("CPU", "fail", str(e), "Ingot's code does not run on this processor")
         return
-    yield Finding("CPU", "ok", f"{host.architecture()}, level {best.name} (of {', '.join(level.LEVELS)})")
+    yield Finding("CPU", "ok", f"{host.architecture()}, level {best.name} (of {', '.join(cpu.levels)})")
     wanted = switches.get("INGOT_CPU_LEVEL")
     if wanted is None:
         return
     try:
-        asked = level.host_level(wanted)
+        asked = cpu.host_level(wanted)
     except ValueError as e:
         yield Finding("CPU", "fail", f"INGOT_CPU_LEVEL: {e}", "correct or unset INGOT_CPU_LEVEL")
         return

@@ -15,39 +15,42 @@ HELP = "only what is for this CPU level; host: for every level that this CPU run
 
 def check_level(name: str) -> str:
     """`name`, if it is a level. CommandError that lists the levels where it is none."""
-    from ingot.backends.cpu.level import LEVELS
+    from ingot.backends import backend
 
-    if name not in LEVELS:
-        raise CommandError(f"there is no CPU level {name!r}: expected {', '.join(LEVELS)}")
+    levels = backend("cpu").levels
+    if name not in levels:
+        raise CommandError(f"there is no CPU level {name!r}: expected {', '.join(levels)}")
     return name
 
 
 def arch_of(name: str) -> str:
     """The architecture of a level, as `uname -m` says it."""
-    from ingot.backends.cpu.level import LEVELS
+    from ingot.backends import backend
 
-    return LEVELS[name].triple.partition("-")[0]
+    return backend("cpu").levels[name].arch
 
 
 def runs_here(name: str) -> bool:
     """Whether this CPU runs code for the level, whatever INGOT_CPU_LEVEL asks for."""
-    from ingot.backends.cpu.level import LEVELS, at_most, host_level
+    from ingot.backends import backend
 
+    cpu = backend("cpu")
     try:
-        return at_most(LEVELS[name], host_level())
+        return cpu.runs(cpu.levels[name], cpu.host_level())
     except RuntimeError:  # a machine below every level
         return False
 
 
 def levels_of(names: Sequence[str]) -> list[str]:
     """The levels that several `--for-target` name; the one that this CPU uses where there are none. CommandError for what is no level."""
-    from ingot.backends.cpu.level import LEVELS
+    from ingot.backends import backend
     from ingot.runtime import compiler
 
     if not names:
         return [compiler.host_level().name]
-    wanted = {n for name in names for n in (filter(runs_here, LEVELS) if name == "host" else [check_level(name)])}
-    return [n for n in LEVELS if n in wanted]
+    levels = backend("cpu").levels
+    wanted = {n for name in names for n in (filter(runs_here, levels) if name == "host" else [check_level(name)])}
+    return [n for n in levels if n in wanted]
 
 
 def target_test(name: str | None) -> Callable[[dict[str, Any]], bool]:
@@ -57,8 +60,8 @@ def target_test(name: str | None) -> Callable[[dict[str, Any]], bool]:
     """
     if name is None:
         return lambda preimage: True
-    from ingot.backends.cpu.level import LEVELS
+    from ingot.backends import backend
 
-    levels = {n for n in LEVELS if runs_here(n)} if name == "host" else {check_level(name)}
+    levels = {n for n in backend("cpu").levels if runs_here(n)} if name == "host" else {check_level(name)}
     wanted = levels | {arch_of(n) for n in levels}
     return lambda preimage: target_name(preimage) in wanted

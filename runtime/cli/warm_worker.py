@@ -65,13 +65,14 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None, cache: dict[str,
             fn(*args, **kwargs)
         ms = (time.perf_counter() - start) * 1e3
         if elsewhere is not None:
-            from ingot.backends.cpu.level import LEVELS
+            from ingot.backends import backend
 
+            level = backend("cpu").levels[elsewhere]
             os.environ.update(cache)
             start = time.perf_counter()
             for graph, provenance in asked.values():
-                compiler.code_of(graph, LEVELS[elsewhere], provenance)
-            compiler.pool_code(LEVELS[elsewhere].triple.partition("-")[0])
+                compiler.code_of(graph, level, provenance)
+            compiler.pool_code(level.arch)
             ms = (time.perf_counter() - start) * 1e3
     names = {
         hashlib.sha256(text.encode()).hexdigest(): [provenance.get("name") or graph.name, _signature(graph)]

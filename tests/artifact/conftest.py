@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from ingot.backends import backend
 from ingot.runtime.artifact import container, host, tensors
+from tests.support.objects import link_ir
 
 ENTRY = """
 define i32 @ingot_entry(ptr %args, ptr %table, ptr %arena) {
@@ -40,15 +42,7 @@ out:
 @pytest.fixture(scope="session")
 def machine_code():
     """(the shared object of ENTRY, that of the worker pool)"""
-    import llvmlite.binding as llvm
-
-    from ingot.backends.cpu import elf, pool
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_default_triple().create_target_machine(reloc="pic", codemodel="small")
-    module = llvm.parse_assembly(ENTRY, llvm.create_context())
-    return elf.link(target.emit_object(module), ["ingot_entry"]), pool.build()
+    return link_ir(ENTRY, "ingot_entry"), backend("cpu").build_pool(host.architecture()).code
 
 
 @pytest.fixture

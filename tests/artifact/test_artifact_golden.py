@@ -73,11 +73,13 @@ def test_bits_agree_for_any_number_of_threads(tmp_path):
 
 @pytest.mark.skipif(host.architecture() != "x86_64", reason="levels of x86-64")
 def test_every_target_that_runs_here_is_run(tmp_path, capsys):
-    from ingot.backends.cpu import LEVELS
+    from ingot.backends import backend
+
+    levels = backend("cpu").levels
 
     path = str(tmp_path / "m.ingot")
     ingot.manual_seed(0)
-    ingot.export(ingot.nn.Linear(300, 20), ingot.randn(2, 300), path, levels=list(LEVELS))
+    ingot.export(ingot.nn.Linear(300, 20), ingot.randn(2, 300), path, levels=list(levels))
     assert main(["verify", "--run", "--json", path]) == 0
     (file,) = json.loads(capsys.readouterr().out)["files"]
     with Container(path) as c:

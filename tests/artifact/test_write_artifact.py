@@ -74,9 +74,11 @@ def test_same_model_same_bytes(path):
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="levels of x86-64")
 def test_several_levels_in_one_file(path):
-    from ingot.backends.cpu import LEVELS
+    from ingot.backends import backend
 
-    levels = [LEVELS["aarch64"], LEVELS["x86-64-v3"], LEVELS["x86-64-v2"]]
+    levels = backend("cpu").levels
+
+    levels = [levels["aarch64"], levels["x86-64-v3"], levels["x86-64-v2"]]
     write_artifact(path, layer(), FEED, WEIGHTS, levels=levels, example=[X])
     m = load(path)
     assert m.level == "x86-64-v3"

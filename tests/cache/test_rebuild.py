@@ -11,17 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ingot.ir.ops  # noqa: F401  (fills the table of ops)
-from ingot.backends.cpu.level import LEVELS
+from ingot.backends import backend
 from ingot.ir import dtypes
 from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, rebuild
-from ingot.runtime.build import build
 from ingot.runtime.cache import entry, the_cache
 from ingot.runtime.rebuild import RebuildError
 from tests.support.prebuilt import make_graph
 from tests.support.processes import with_tests
+
+CPU = backend("cpu")
+LEVELS = CPU.levels
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,10 @@ def mixed(name="mixed", n=24, locs=None):
     return b.freeze(tuple(out))
 
 
+def built(graph, level):
+    return CPU.build(CPU.lower(graph, level), level)
+
+
 def stored(key):
     with open(the_cache().own.path(key), "rb") as f:
         return entry.parse(f.read(), key)
@@ -67,8 +73,6 @@ def test_graphs_and_pools_come_out_the_same_for_every_level():
 PROCESS = """
 import hashlib, json, sys
 from tests.cache import test_rebuild as t
-from ingot.backends.cpu.level import LEVELS
-from ingot.runtime.build import build
 graphs = [("a", t.mixed()), ("b", t.mixed("other", 40)), ("c", t.make_graph(2.5)), ("d", t.mixed("third", 7))]
 if {reverse}:
     junk = [object() for _ in range(12345)]  # so that addresses differ, too
@@ -76,8 +80,8 @@ if {reverse}:
 out = {{}}
 for name, graph in graphs:
     for level in ("x86-64-v4", "aarch64"):
-        made = build(graph, LEVELS[level])
-        out[name + level] = [hashlib.sha256(made.built.so).hexdigest(), made.manifest, hashlib.sha256(made.built.llvm.encode()).hexdigest()]
+        made = t.built(graph, t.LEVELS[level])
+        out[name + level] = [hashlib.sha256(made.code).hexdigest(), made.manifest, hashlib.sha256(made.llvm.encode()).hexdigest()]
 print(json.dumps(out, sort_keys=True))
 """
 
@@ -100,7 +104,7 @@ def test_where_nodes_were_recorded_is_not_stored():
     """Recorded in a loop, both gathers have one place; unrolled, each its own. The manifest tells them apart either way."""
     code = test_where_nodes_were_recorded_is_not_stored.__code__
     level = LEVELS["x86-64-v3"]
-    manifests = [build(mixed(locs=locs), level).manifest for locs in (None, [(code, 0)] * 2, [(code, 0), (code, 2)])]
+    manifests = [built(mixed(locs=locs), level).manifest for locs in (None, [(code, 0)] * 2, [(code, 0), (code, 2)])]
     assert manifests[0] == manifests[1] == manifests[2]
     nodes = [check["node"] for check in manifests[0]["checks"].values()]
     assert len(nodes) == len(set(nodes)) == 2

@@ -9,12 +9,14 @@ import struct
 
 import pytest
 
+from ingot.backends import backend
 from ingot.backends.cpu import elf_object as o
-from ingot.backends.cpu.level import LEVELS
 from ingot.runtime import compiler
 from ingot.runtime.cache import entry, the_cache
 from ingot.runtime.cache.entry import EntryError
 from tests.support.prebuilt import make_graph
+
+LEVELS = backend("cpu").levels
 
 
 class Parts:

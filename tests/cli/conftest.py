@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ingot.backends.cpu.level import host_level
+from ingot.backends import backend
 from ingot.runtime import compiler
 from ingot.runtime.cache import Cache, entry
 from tests.support.prebuilt import make_graph
@@ -15,7 +15,7 @@ from tests.support.prebuilt import make_graph
 @pytest.fixture(scope="module")
 def make():
     """Store an entry of real code under a preimage of our own: `make(cache, name, text, ms)` gives its key."""
-    level = host_level()
+    level = backend("cpu").host_level()
     code = compiler.code_of(make_graph(2.0, 4, "f"), level)
 
     def make(cache, name, text, ms, target="x86-64-v3", **fields):

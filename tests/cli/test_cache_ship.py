@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 import ingot.ir.ops  # noqa: F401  (fills the table of ops)
-from ingot.backends.cpu.level import LEVELS
+from ingot.backends import backend
 from ingot.ir import dtypes
 from ingot.ir.builder import Builder
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory
 from ingot.runtime.cache import Cache, bundle, bundle_reader, entry, journal, layer
 from ingot.runtime.cli import main
+
+LEVELS = backend("cpu").levels
 
 NAMES = ("double", "triple", "old")  # of which the last is for the lowest level, and there is the pool
 

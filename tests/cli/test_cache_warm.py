@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from ingot.backends.cpu.level import LEVELS, host_level
+from ingot.backends import backend
 from ingot.runtime.cache import Cache, deployment, entry
 from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cli import cache_warm, main, targets
+
+LEVELS = backend("cpu").levels
 
 MODULE = '''
 import ingot
@@ -63,7 +65,7 @@ def lingers(x):
 SPECS = ("deploy:step(f32[8,4], i64[8])", "deploy:plain(f32[3], where={'mask': bool[3]})", "deploy:holder.method(f32[])")
 LOWEST = next(n for n, level in LEVELS.items() if level.triple.startswith(os.uname().machine))
 FOREIGN = next(n for n, level in LEVELS.items() if not level.triple.startswith(os.uname().machine))
-HOST = host_level().name  # the fixtures unset INGOT_CPU_LEVEL
+HOST = backend("cpu").host_level().name  # the fixtures unset INGOT_CPU_LEVEL
 
 
 def run(capsys, *argv):

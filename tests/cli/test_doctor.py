@@ -9,13 +9,15 @@ import time
 
 import pytest
 
-from ingot.backends.cpu.level import LEVELS, host_level
+from ingot.backends import backend
 from ingot.runtime import threads
 from ingot.runtime.artifact import host
 from ingot.runtime.cache import Cache
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cli import doctor, doctor_cache, doctor_machine
 from tests.support.cli import json_of, run
+
+LEVELS = backend("cpu").levels
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def test_little_room(home, monkeypatch):
 
 def test_entries(home, make, monkeypatch):
     cache = Cache(str(home / "cache"))
-    best = host_level().name
+    best = backend("cpu").host_level().name
     other = next(n for n, level in LEVELS.items() if level.triple.split("-")[0] != os.uname().machine)
     make(cache, "f", "func @a", 5.0, other, sources=keys.sources_digest())
     texts = [f.text for f in found("entries")]
@@ -166,17 +168,16 @@ def test_cpu(home, monkeypatch):
     monkeypatch.setenv("INGOT_CPU_LEVEL", "z80")
     assert "'z80' is not one of" in found("CPU", "fail")[0].text
     monkeypatch.delenv("INGOT_CPU_LEVEL")
-    from ingot.backends.cpu import level
-
-    lowest = level._ASCENDING[os.uname().machine][0]
-    monkeypatch.setattr(level, "host_features", lambda: frozenset(LEVELS[lowest].needs))
+    features = "ingot.backends.cpu.levels.host_features"
+    ours = [name for name, level in LEVELS.items() if level.arch == os.uname().machine]
+    lowest, highest = ours[0], ours[-1]
+    monkeypatch.setattr(features, lambda: frozenset(LEVELS[lowest].needs))
     assert f"level {lowest}" in found("CPU", "ok")[0].text
-    highest = level._ASCENDING[os.uname().machine][-1]
     if highest != lowest:
         monkeypatch.setenv("INGOT_CPU_LEVEL", highest)
         assert f"no more than {lowest}" in found("CPU", "warn")[0].text
         monkeypatch.delenv("INGOT_CPU_LEVEL")
-    monkeypatch.setattr(level, "host_features", frozenset)
+    monkeypatch.setattr(features, frozenset)
     assert "below the lowest level" in found("CPU", "fail")[0].text
     monkeypatch.setattr(host, "features", frozenset)
     assert "does not tell" in found("CPU", "warn")[0].text

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ingot.backends.cuda import UnsupportedKernel, geometry
+from ingot.backends.cuda.schedule import UnsupportedKernel, geometry
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_name
 from ingot.ir.op import OPS

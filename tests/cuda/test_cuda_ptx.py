@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from ingot.backends.cuda import TARGETS, geometry, ptx
+from ingot.backends.cuda.schedule import geometry
 from ingot.ir.dtypes import ALL, i64
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import For
 from ingot.ir.op import OPS
 from tests.support.calling import program_of
-from tests.support.cuda import assemble, needs_ptxas, scheduled
+from tests.support.cuda import CUDA, assemble, needs_ptxas, ptx, scheduled
 from tests.support.graphs import graph_of
 from tests.support.instructions import kernel_of
 
@@ -31,7 +31,7 @@ def test_every_instruction_assembles(d):
 
 @pytest.mark.parametrize("d", ALL, ids=str)
 def test_instructions_are_exact(d):
-    text = ptx(instructions_of(d), "sm_90")
+    text = ptx(instructions_of(d))
     assert not re.search(r"\.(approx|ftz)\b", text)
     # the one fma that was asked for: no product is fused with a sum by itself
     assert len(re.findall(r"\bfma\.rn\.f(32|64)", text)) == (1 if d.name in ("f32", "f64") else 0)
@@ -45,7 +45,7 @@ def softmax():
     return scheduled(graph_of([(37, 500)], f))
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", CUDA.levels)
 def test_text_of_a_row_kernel(target):
     program = softmax()
     (kernel,) = program.kernels.values()
@@ -61,16 +61,11 @@ def test_text_of_a_row_kernel(target):
 
 def test_failed_checks_reach_the_status():
     graph = graph_of([(9,), ((4,), i64)], lambda x, i: OPS["gather"](x, i, axis=0))
-    assert re.search(r"atom\.\S*min\.u64", ptx(scheduled(graph), "sm_90"))
+    assert re.search(r"atom\.\S*min\.u64", ptx(scheduled(graph)))
 
 
 def test_same_program_same_text():
-    assert ptx(softmax(), "sm_90") == ptx(softmax(), "sm_90")
-
-
-def test_unknown_target():
-    with pytest.raises(ValueError, match="sm_80, sm_90"):
-        ptx(softmax(), "sm_20")
+    assert ptx(softmax()) == ptx(softmax())
 
 
 def test_no_gpu_is_found():

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from ingot.backends.cpu import LEVELS, build
+from ingot.backends.cpu.levels import LEVELS
+from ingot.backends.cpu.module import build
 from ingot.ir.loop.interpret import run_kernel
 from ingot.ir.loop.text import ParseError, parse_kernel, print_kernel
 from ingot.ir.loop.verify import LoopVerifyError, verify_kernel

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ingot.backends.cpu import LEVELS, llvm_text
+from ingot.backends.cpu.levels import LEVELS
+from ingot.backends.cpu.module import llvm_text
 from ingot.backends.llvm.rare import rare_parts
 from ingot.ir.loop.interpret import run_kernel
 from ingot.ir.loop.text import parse_kernel

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ingot.backends.cpu import LEVELS as BY_NAME
+from ingot.backends import backend
 from ingot.ir.graph import Graph
 from ingot.runtime import toolchain
-from ingot.runtime.build import build
 
 __all__ = ["FILE", "LEVELS", "Row", "compare", "dump", "measure", "parse", "versions"]
 
@@ -34,7 +33,9 @@ def versions() -> str:
 def measure(graphs: Sequence[Graph], levels: Iterable[str]) -> Row:
     """Compile the graphs of a group."""
     text = _digest(g.text.encode() for g in graphs)
-    code = {name: _digest(build(g, BY_NAME[name]).built.so for g in graphs) for name in levels}
+    cpu = backend("cpu")
+    by_name = {name: cpu.levels[name] for name in levels}
+    code = {name: _digest(cpu.build(cpu.lower(g, level), level).code for g in graphs) for name, level in by_name.items()}
     return Row(len(graphs), text, code)
 
 

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ingot.backends.cpu import LEVELS, Built, Level, at_most, build, host_level
+from ingot.backends import backend
+from ingot.backends.built import Built
+from ingot.backends.llvm.level import Level
 from ingot.ir import interpret
 from ingot.ir.graph import Graph
 from ingot.ir.loop.interpret import run_program
@@ -28,7 +30,8 @@ from tests.support.graphs import arrays_for
 WIDE = Machine(64, 32)  # what programs are lowered for where no code is made of them
 TOLERANCE = {2: 2e-2, 4: 2e-4, 8: 1e-9}  # by the size of a float
 
-HOST_LEVELS = [level for level in LEVELS.values() if at_most(level, host_level())]
+CPU = backend("cpu")
+HOST_LEVELS = [level for level in CPU.levels.values() if CPU.runs(level, CPU.host_level())]
 
 _PHASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 _PARALLEL = ctypes.CFUNCTYPE(
@@ -57,10 +60,10 @@ class Loaded:
     def __init__(self, built: Built):
         self.built = built
         with tempfile.NamedTemporaryFile(suffix=".so", delete=False) as f:
-            f.write(built.so)
+            f.write(built.code)
         self.library = ctypes.CDLL(f.name)
         os.unlink(f.name)
-        self.entry = getattr(self.library, built.entry)
+        self.entry = getattr(self.library, built.manifest["entry"])
         self.entry.restype = ctypes.c_int32
         self.entry.argtypes = [ctypes.c_void_p] * 3
 
@@ -73,13 +76,14 @@ class Loaded:
             else:
                 value = np.asarray(x)
                 args[k : k + 1].view(np.uint8)[: value.itemsize] = value.reshape(1).view(np.uint8)
-        arena = np.zeros(self.built.arena_bytes + self.built.scratch_bytes + 64, np.uint8)
+        manifest = self.built.manifest
+        arena = np.zeros(manifest["arena_bytes"] + manifest["scratch_bytes"] + 64, np.uint8)
         base = -(-arena.ctypes.data // 64) * 64
         return self.entry(args.ctypes.data, ctypes.addressof(_TABLE), base)
 
 
 def load(program: Program, level: Level | None = None) -> Loaded:
-    return Loaded(build(program, level or host_level()))
+    return Loaded(CPU.build(program, level or CPU.host_level()))
 
 
 def program_of(kernel: Kernel, params: Sequence[int] = ()) -> Program:

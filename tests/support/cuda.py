@@ -7,18 +7,20 @@ import subprocess
 import numpy as np
 import pytest
 
-from ingot.backends.cuda import TARGETS, emulate, ptx, schedule
+from ingot.backends import backend
+from ingot.backends.cuda.emulate import emulate
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_numpy
 from ingot.ir.loop.verify import verify_program
-from ingot.ir.lower import lower
 from tests.support.calling import load, outputs
 from tests.support.graphs import graph_of
+
+CUDA = backend("cuda")
 
 
 def scheduled(graph):
     """The verified program of blocks and threads."""
-    program = schedule(lower(graph, TARGETS["sm_90"].machine))
+    program = CUDA.lower(graph, CUDA.levels["sm_90"])
     verify_program(program)
     return program
 
@@ -50,10 +52,15 @@ def check(function, *arrays, rtol=1e-5, atol=1e-6):
     return program, assemble(program)
 
 
+def ptx(program, target="sm_90"):
+    """The PTX of a program."""
+    return CUDA.build(program, CUDA.levels[target]).code.decode()
+
+
 def assemble(program):
     """PTX for every target, through ptxas where there is one; the last target's text."""
     text = ""
-    for target in TARGETS:
+    for target in CUDA.levels:
         text = ptx(program, target)
         assert f".target {target}" in text
         called = re.findall(r"\bcall(?:\.uni)?\s+(?:\([^)]*\),\s*)?([\w$.]+)", text)

@@ -1,4 +1,4 @@
-"""Whether bytes are a shared object as Ingot's linker (`backends/cpu/elf.py`) writes them, found out without mapping them.
+"""Whether bytes are a shared object as the linker (`elf.py`) writes them, found out without mapping them.
 
     check(code, "x86_64", ["ingot_entry"])      # SharedObjectError says what is wrong
 
@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from ingot.backends.cpu.elf_object import Machine
+from ingot.backends.cpu import elf_object as o
+from ingot.backends.cpu.elf import IMPORTS, symbol_hash
+from ingot.backends.cpu.elf_object import Machine
 
-__all__ = ["ARCHITECTURES", "SharedObjectError", "check"]
+__all__ = ["SharedObjectError", "check", "section_at"]
 
-ARCHITECTURES = ("x86_64", "aarch64")
 _LIBRARY = "libc.so.6"
 _SYMBOLS = 4096  # more than any executable has
 _END = 1 << 31  # addresses lie below it, as the linker promises
+_MACHINES = {"x86_64": o.X86_64, "aarch64": o.AARCH64}
 
 
 class SharedObjectError(ValueError):
@@ -48,9 +49,7 @@ class _Segment(NamedTuple):
 
 def check(code: bytes | memoryview, architecture: str, exports: Sequence[str]) -> None:
     """Check that `code` is a shared object for `architecture` that exports exactly the functions named in `exports`."""
-    from ingot.backends.cpu import elf_object as o
-
-    machine = {"x86_64": o.X86_64, "aarch64": o.AARCH64}.get(architecture)
+    machine = _MACHINES.get(architecture)
     if machine is None:
         raise SharedObjectError(f"no code for {architecture!r} is known")
     _Check(bytes(code), machine, sorted(exports)).run()
@@ -60,12 +59,9 @@ class _Check:
     """One object under examination: each step relies on what the steps before it have found right."""
 
     def __init__(self, data: bytes, machine: Machine, exports: list[str]):
-        from ingot.backends.cpu import elf_object
-
         self.data = data
         self.machine = machine
         self.exports = exports
-        self.o = elf_object
 
     def run(self) -> None:
         self.header()
@@ -82,7 +78,6 @@ class _Check:
         return form.unpack_from(self.data, offset)
 
     def header(self) -> None:
-        o = self.o
         head = self.at(o.EHDR, 0, "the ELF header")
         ident, kind, number, version, entry, phoff, self.shoff, flags, size, phsize, phnum, shsize, self.shnum, shstrndx = head
         if ident != b"\x7fELF\x02\x01\x01" + bytes(9):
@@ -95,7 +90,6 @@ class _Check:
             raise SharedObjectError("the ELF header is not laid out as Ingot's linker does")
 
     def segments(self) -> None:
-        o = self.o
         found = [_Segment(*self.at(o.PHDR, o.EHDR.size + i * o.PHDR.size, "a program header")) for i in range(6)]
         R, RX, RW = o.PF_R, o.PF_R | o.PF_X, o.PF_R | o.PF_W
         wanted = ((o.PT_LOAD, R), (o.PT_LOAD, RX), (o.PT_LOAD, RW), (o.PT_DYNAMIC, RW), (o.PT_GNU_RELRO, R), (o.PT_GNU_STACK, RW))
@@ -124,7 +118,6 @@ class _Check:
 
     def sections(self) -> None:
         """Nobody needs them but tools such as objdump."""
-        o = self.o
         if self.shoff + self.shnum * o.SHDR.size != len(self.data):
             raise SharedObjectError("the section headers do not end the code")
         for i in range(self.shnum):
@@ -133,7 +126,6 @@ class _Check:
                 raise SharedObjectError(f"section {i} lies outside the code")
 
     def dynamic(self) -> None:
-        o = self.o
         wanted = (
             o.DT_NEEDED, o.DT_HASH, o.DT_STRTAB, o.DT_SYMTAB, o.DT_STRSZ, o.DT_SYMENT, o.DT_RELA, o.DT_RELASZ, o.DT_RELAENT,
             o.DT_RELACOUNT, o.DT_FLAGS, o.DT_FLAGS_1, o.DT_NULL,
@@ -157,7 +149,7 @@ class _Check:
 
     def table(self, tag: int, size: int, align: int, what: str) -> bytes:
         """A table that the loader reads: it must lie behind the headers in the first segment, where addresses are offsets."""
-        start, least = self.tags[tag], self.o.EHDR.size + 6 * self.o.PHDR.size
+        start, least = self.tags[tag], o.EHDR.size + 6 * o.PHDR.size
         if start < least or start % align or not self.read.holds(start, size):
             raise SharedObjectError(f"{what} lies outside the read-only segment")
         return self.data[start : start + size]
@@ -169,9 +161,6 @@ class _Check:
         return self.strings[offset:end].decode("ascii", "backslashreplace")
 
     def symbols(self) -> None:
-        from ingot.backends.cpu.elf import IMPORTS
-
-        o = self.o
         _, count = struct.unpack("<2I", self.table(o.DT_HASH, 8, 4, "the symbols' hash table"))
         if not 1 < count <= _SYMBOLS:
             raise SharedObjectError(f"the code has {count} symbols")
@@ -198,7 +187,6 @@ class _Check:
             raise SharedObjectError(f"the code exports {', '.join(exported)}; expected is {', '.join(self.exports)}")
 
     def hash_table(self) -> None:
-        o = self.o
         buckets, count = struct.unpack("<2I", self.table(o.DT_HASH, 8, 4, "the symbols' hash table"))
         if not 0 < buckets <= count:
             raise SharedObjectError(f"the symbols' hash table has {buckets} buckets for {count} symbols")
@@ -214,11 +202,11 @@ class _Check:
             if i != 0:
                 raise SharedObjectError("the symbols' hash table runs in a circle or out of the symbols")
         for name in self.exports:
-            if (_hash(name) % buckets, name) not in found:
+            if (symbol_hash(name) % buckets, name) not in found:
                 raise SharedObjectError(f"the symbols' hash table does not lead to {name!r}")
 
     def relocations(self) -> None:
-        o, machine = self.o, self.machine
+        machine = self.machine
         size, relative = self.tags[o.DT_RELASZ], self.tags[o.DT_RELACOUNT]
         if size % o.RELA.size or relative > size // o.RELA.size:
             raise SharedObjectError("the relocations are no whole records")
@@ -234,7 +222,15 @@ class _Check:
                 raise SharedObjectError(f"relocation {i} is not of a kind that Ingot's linker writes")
 
 
-def _hash(name: str) -> int:
-    from ingot.backends.cpu import elf
-
-    return elf._hash(name)
+def section_at(code: bytes | memoryview, offset: int) -> str:
+    """The name of the section of a shared object that the byte at `offset` belongs to; empty where none does."""
+    try:
+        *_, shoff, _, _, _, _, _, count, names_at = o.EHDR.unpack_from(code)
+        headers = [o.SHDR.unpack_from(code, shoff + i * o.SHDR.size) for i in range(count)]
+        names = bytes(code[headers[names_at][4] :][: headers[names_at][5]])
+        for name, kind, _, _, start, size, *_ in headers:
+            if kind not in (o.SHT_NULL, o.SHT_NOBITS) and start <= offset < start + size:
+                return names[name:].split(b"\0")[0].decode("ascii", "replace")
+    except (ValueError, IndexError, OverflowError, struct.error):
+        pass
+    return ""

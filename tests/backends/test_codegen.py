@@ -2,11 +2,10 @@
 
 import pytest
 
-from ingot.backends.cpu import LEVELS
-from ingot.backends.cuda import TARGETS
+from ingot.backends import NAMES, backend
 from ingot.backends.llvm import codegen
 
-EVERY = [*LEVELS.values(), *TARGETS.values()]
+EVERY = [level for name in NAMES for level in backend(name).levels.values()]
 
 # it parses; that %x is not there where the branch is not taken, only the verifier sees
 MALFORMED = """target triple = "{triple}"

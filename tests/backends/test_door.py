@@ -1,0 +1,67 @@
+"""The door to the backends: targets by name, what each of them makes, and that it stays shut until something is compiled."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ingot.backends import NAMES, backend
+from ingot.ir.op import OPS
+from tests.support.graphs import graph_of
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_leads_to_its_backend(name):
+    assert backend(name).name == name
+    for level in backend(name).levels:
+        assert backend(level) is backend(name)
+
+
+def test_an_unknown_target():
+    with pytest.raises(ValueError, match="no target 'sm_20': targets are cpu, x86-64-v2, .*, cuda, sm_80"):
+        backend("sm_20")
+
+
+@pytest.mark.parametrize("target", [level for name in NAMES for level in backend(name).levels])
+def test_every_level_builds_and_says_how_to_call_it(target):
+    b, level = backend(target), backend(target).levels[target]
+    x, i = np.zeros((40, 30), np.float32), np.zeros((5, 30), np.int64)
+    graph = graph_of([x, i], lambda x, i: OPS["exp"](OPS["gather"](x, i, axis=0)))
+    built = b.build(b.lower(graph, level), level)
+    assert built == b.build(b.lower(graph, level), level)
+    m = json.loads(json.dumps(built.manifest))
+    assert m == built.manifest  # it is stored as JSON
+    assert m["slots"] == ["address"] * 3 and m["inputs"] == ["f32[40,30]", "i64[5,30]"] and m["outputs"] == ["f32[5,30]"]
+    (check,) = m["checks"].values()
+    assert graph.nodes[check["node"]].op.name == "gather" and check["message"].startswith("gather: ")
+    assert "dso_local" in built.llvm or "ptx_kernel" in built.llvm
+    assert b.assembly(built.llvm, level)
+
+
+def test_a_gpu_s_manifest_says_how_each_kernel_is_launched():
+    cuda = backend("cuda")
+    level = cuda.levels["sm_90"]
+    graph = graph_of([np.zeros((300, 40), np.float32)], lambda x: x.sum((1,)))
+    built = cuda.build(cuda.lower(graph, level), level)
+    assert built.manifest["kernels"] and all(
+        f".entry {name}(" in built.code.decode() and blocks >= 1 and 1 <= threads <= level.machine.block_threads
+        for name, (blocks, threads) in built.manifest["kernels"].items()
+    )
+
+
+LAZY = """
+import sys
+from ingot.backends import backend
+cpu = backend("cpu")
+assert cpu.runs(cpu.host_level(), cpu.host_level()) and cpu.architectures
+backend("sm_90").levels
+dear = ("llvmlite", "numpy", "ingot.ir.lower", "ingot.backends.llvm.codegen")
+print([m for m in sys.modules if m.startswith(dear)])
+"""
+
+
+def test_levels_cost_no_compiler():
+    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
