@@ -15,7 +15,7 @@ from ingot.functions.factor import svd_factor as svd
 from ingot.functions.factor import tolerance as _tolerance
 from ingot.functions.matmul import matmul
 from ingot.functions.matrices import LinAlgError
-from ingot.functions.matrices import matrices as _matrices
+from ingot.functions.matrices import check_matrices as _check_matrices
 from ingot.functions.norm import matrix_norm, vector_norm
 from ingot.functions.shape import diagonal as _diagonal
 from ingot.functions.systems import det, inv, matrix_power, slogdet, solve, solve_triangular
@@ -78,7 +78,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     >>> ingot.linalg.matrix_rank(ingot.ones(2, 2))
     tensor(1)
     """
-    a = _matrices("linalg.matrix_rank", A)
+    a = _check_matrices("linalg.matrix_rank", A)
     if not a.numel():
         return a.new_zeros(a.shape[:-2], dtype=dtypes.i64)
     s = svdvals(a.detach())
@@ -92,7 +92,7 @@ def cond(A: Tensor, p: Number | str | None = None) -> Tensor:
     >>> ingot.linalg.cond(ingot.eye(2))
     tensor(1.)
     """
-    a = _matrices("linalg.cond", A, p not in (None, 2, -2))
+    a = _check_matrices("linalg.cond", A, p not in (None, 2, -2))
     if p in (None, 2, -2):
         s = svdvals(a)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
@@ -116,9 +116,9 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     >>> ingot.linalg.lstsq(ingot.ones(3, 1), ingot.ones(3, 1)).solution
     tensor([[1.]])
     """
-    a = _matrices("linalg.lstsq", A)
+    a = _check_matrices("linalg.lstsq", A)
     vector = B.ndim == a.ndim - 1
-    b = B.unsqueeze(-1) if vector else _matrices("linalg.lstsq", B, argument="B")
+    b = B.unsqueeze(-1) if vector else _check_matrices("linalg.lstsq", B, argument="B")
     if a.shape[-2] != b.shape[-2]:
         raise ShapeError(f"linalg.lstsq: input.size(-2) should match other.size(-2), got {list(A.shape)} and {list(B.shape)}")
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):

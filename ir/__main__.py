@@ -15,7 +15,7 @@ from ingot.ir.loop.verify import LoopVerifyError
 from ingot.ir.lower import STAGES, Stage, graph_stage
 from ingot.ir.lower.group import FusionError
 from ingot.ir.parse import ParseError
-from ingot.ir.passes import PASSES
+from ingot.ir.passes.table import PASSES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import VerifyError, verify
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ingot.ir.dtypes import i64
 from ingot.runtime.array import Array, host
+from ingot.runtime.numbers import rank0, wrap_i64
 from ingot.runtime.recorder import here
-from ingot.runtime.scalars import rank0, wrap_i64
 
 __all__ = ["Generator", "default_generator"]
 

@@ -195,7 +195,7 @@ def _bool() -> Any:
 
 def _constant(value: Any, t: TensorType) -> Pair:
     from ingot.ir.graph import Const
-    from ingot.runtime.scalars import rank0
+    from ingot.runtime.numbers import rank0
 
     payload = Const(rank0(t.dtype), np.asarray(value).astype(t.dtype.numpy).tobytes())
     return emit(OPS["constant"], (), (payload,))[0]

@@ -1,4 +1,4 @@
-"""The tape: nodes that know how to carry gradients back, and the engine that runs them.
+"""The tape: nodes that know how to carry gradients back, and what runs them.
 
 An *edge* is `(node, index)`: where the gradient of a value goes. Values themselves (Arrays) know no edges, so a node may
 save its own outputs without a reference cycle. A node saves what its rule reads and nothing else.
@@ -23,7 +23,7 @@ from ingot.runtime.recorder import here
 
 __all__ = [
     "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf",
-    "emit", "engine", "frontend", "zeros", "ones",
+    "emit", "backpropagate", "frontend", "zeros", "ones",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -367,10 +367,10 @@ def ones(t: TensorType) -> Pair:
     return _fill(t, 1.0)
 
 
-# ---- the engine
+# ---- running it backwards
 
 
-def engine(
+def backpropagate(
     roots: Sequence[tuple[Edge, Pair]], *, retain_graph: bool, create_graph: bool, targets: Sequence[Edge] | None = None,
     leaf_hooks: bool = True,
 ) -> list[Pair | None]:  # fmt: skip

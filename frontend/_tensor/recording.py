@@ -16,8 +16,8 @@ from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import memory
 from ingot.runtime.array import host
+from ingot.runtime.numbers import host_number, number, rank0
 from ingot.runtime.recorder import Recorder, here, user_location
-from ingot.runtime.scalars import host_number, number, rank0
 from ingot.runtime.storage import LeafStep, Movement
 from ingot.runtime.tape import Leaf, Version, attach, overwritten, signature
 

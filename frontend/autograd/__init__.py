@@ -4,7 +4,7 @@ from ingot.autograd import functional, graph
 from ingot.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from ingot.autograd.engine import backward, grad
 from ingot.autograd.function import Function
-from ingot.autograd.gradcheck import gradcheck, gradgradcheck
+from ingot.autograd.numerical import gradcheck, gradgradcheck
 from ingot.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __all__ = [

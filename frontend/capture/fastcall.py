@@ -17,8 +17,8 @@ from ingot.capture.specialization import Specialization
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.epoch import EPOCH
+from ingot.runtime.numbers import wrap_i64
 from ingot.runtime.recorder import here, translate
-from ingot.runtime.scalars import wrap_i64
 
 __all__ = ["MISS", "fast_call"]
 

@@ -16,10 +16,10 @@ from ingot.ir.types import TensorType
 from ingot.runtime import executor, memory
 from ingot.runtime.array import Array, host, ready
 from ingot.runtime.epoch import bump
+from ingot.runtime.numbers import wrap_i64
 from ingot.runtime.recorder import translate
-from ingot.runtime.scalars import wrap_i64
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import RELEASED, Edge, Leaf, Node, Pair, Version, emit_graph, engine, frontend, zeros
+from ingot.runtime.tape import RELEASED, Edge, Leaf, Node, Pair, Version, backpropagate, emit_graph, frontend, zeros
 
 __all__ = ["Specialization", "Backward", "CompiledNode", "Recipe", "Write", "derive_backward"]
 
@@ -381,7 +381,7 @@ def derive_backward(trace: Trace, roots: Sequence[tuple[int, Edge]], where: dict
 
     def backward() -> list[Pair | None]:
         starts: list[tuple[Edge, Pair]] = [(e, (ct, None)) for (_, e), ct in zip(roots, cts)]
-        return engine(starts, retain_graph=True, create_graph=False, targets=[(n, 0) for n in leaves], leaf_hooks=False)
+        return backpropagate(starts, retain_graph=True, create_graph=False, targets=[(n, 0) for n in leaves], leaf_hooks=False)
 
     found = run_traced(trace, backward)
     which = tuple(i for i, g in enumerate(found) if g is not None)

@@ -19,8 +19,8 @@ from ingot.capture.roots import Roots, find_roots
 from ingot.capture.specialization import Backward, Recipe, Released, Specialization, Write, derive_backward, usable
 from ingot.capture.trace import TRACING, AliasedArgument, Source, Trace, is_leaf, run_traced
 from ingot.ir.dtypes import f64
+from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import here
-from ingot.runtime.scalars import rank0
 from ingot.runtime.storage import LeafStep, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf
 

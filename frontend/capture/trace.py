@@ -18,8 +18,8 @@ from ingot.ir.graph import Const
 from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
+from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
-from ingot.runtime.scalars import rank0
 from ingot.runtime.storage import LeafStep, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, frontend
 

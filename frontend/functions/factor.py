@@ -12,7 +12,7 @@ import ingot
 from ingot.autograd.function import Function
 from ingot.functions import decompose
 from ingot.functions.common import Tensor, emit_out
-from ingot.functions.matrices import flat, matrices, mT, require
+from ingot.functions.matrices import check_matrices, flat, mT, require
 from ingot.functions.systems import Triangular
 
 __all__ = ["cholesky", "pinverse", "qr", "svd"]
@@ -68,7 +68,7 @@ def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None
         tensor([[2., 0.],
                 [0., 2.]])
     """
-    a = matrices("linalg.cholesky", A, True)
+    a = check_matrices("linalg.cholesky", A, True)
     low = _Cholesky.apply(flat(a))
     require(lambda: low == low, "linalg.cholesky: The factorization could not be completed because the input is not positive-definite.")
     low = low.reshape(tuple(a.shape))
@@ -116,7 +116,7 @@ def qr_factor(A: Tensor, mode: str = "reduced", *, out: tuple | None = None) -> 
                 [0., 1., 0.],
                 [0., 0., 1.]])
     """
-    a = matrices("linalg.qr", A)
+    a = check_matrices("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     lead, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
@@ -169,7 +169,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
     >>> ingot.linalg.eigh(ingot.eye(2)).eigenvalues
     tensor([1., 1.])
     """
-    a = matrices("linalg.eigh", A, True)
+    a = check_matrices("linalg.eigh", A, True)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     half = (a.detach().tril(-1) if UPLO.upper() == "L" else a.detach().triu(1))
@@ -237,7 +237,7 @@ def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
         >>> ingot.linalg.svd(ingot.eye(2)).S
         tensor([1., 1.])
     """
-    a = matrices("linalg.svd", A)
+    a = check_matrices("linalg.svd", A)
     lead, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
     u, s, vh = _SVD.apply(flat(a))
     if full_matrices and m != n:
@@ -308,7 +308,7 @@ def pinv(
         >>> ingot.linalg.pinv(ingot.ones(2, 3)).shape
         ingot.Size([3, 2])
     """
-    a = matrices("linalg.pinv", A, bool(hermitian))
+    a = check_matrices("linalg.pinv", A, bool(hermitian))
     if not a.numel():
         return emit_out(mT(a) * 1, out)
     return emit_out(_Pinv.apply(a, atol, rtol if rtol is not None else rcond, bool(hermitian)), out)

@@ -16,7 +16,7 @@ class LinAlgError(RuntimeError):
     """A matrix that the operation is not defined for: singular, or not positive definite."""
 
 
-def matrices(name: str, a: Any, square: bool = False, argument: str = "A") -> Tensor:
+def check_matrices(name: str, a: Any, square: bool = False, argument: str = "A") -> Tensor:
     """`a`, if it is a batch of float32 or float64 matrices. RuntimeError in torch's words otherwise."""
     check_tensor(name, a, argument)
     if a.ndim < 2:

@@ -13,7 +13,7 @@ from ingot.functions import decompose
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
 from ingot.functions.creation import eye
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import flat, matrices, mT, require
+from ingot.functions.matrices import check_matrices, flat, mT, require
 
 __all__ = ["det", "inverse", "logdet", "matrix_power", "slogdet"]
 
@@ -56,7 +56,7 @@ def solve_triangular(
     tensor([[1.],
             [1.]])
     """
-    a, b = matrices("linalg.solve_triangular", A, True), matrices("linalg.solve_triangular", B, argument="B")
+    a, b = check_matrices("linalg.solve_triangular", A, True), check_matrices("linalg.solve_triangular", B, argument="B")
     if not left:
         return emit_out(mT(solve_triangular(mT(a), mT(b), upper=not upper, unitriangular=unitriangular)), out)
     if a.shape[-1] != b.shape[-2]:
@@ -98,12 +98,12 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
         >>> ingot.linalg.solve(ingot.eye(2) * 2, ingot.ones(2))
         tensor([0.5000, 0.5000])
     """
-    a = matrices("linalg.solve", A, True)
+    a = check_matrices("linalg.solve", A, True)
     check_tensor("linalg.solve", B, "B", 2)
     if B.dtype is not a.dtype:
         raise RuntimeError(f"linalg.solve: Expected A and B to have the same dtype, but found A of type {a.dtype} and B of type {B.dtype}")
     vector = B.ndim == 1 or (B.ndim == a.ndim - 1 and tuple(B.shape) == tuple(a.shape[:-1]))
-    b = B.unsqueeze(-1) if vector else matrices("linalg.solve", B, argument="B")
+    b = B.unsqueeze(-1) if vector else check_matrices("linalg.solve", B, argument="B")
     if not left:
         if vector:
             raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
@@ -139,7 +139,7 @@ def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    a = matrices("linalg.inv", A, True)
+    a = check_matrices("linalg.inv", A, True)
     return emit_out(_Inverse.apply(flat(a)).reshape(tuple(a.shape)), out)
 
 
@@ -154,7 +154,7 @@ def det(input: Tensor) -> Tensor:
     >>> ingot.det(ingot.eye(2) * 3)
     tensor(9.)
     """
-    a = matrices("linalg.det", input, True)
+    a = check_matrices("linalg.det", input, True)
     f, _, sign = decompose.lu(flat(a))
     return (sign * f.diagonal(0, -2, -1).prod(-1)).reshape(tuple(a.shape[:-2]))
 
@@ -180,14 +180,14 @@ def slogdet(input: Tensor) -> SLogDet:
     >>> ingot.slogdet(ingot.eye(2) * 3).logabsdet
     tensor(2.1972)
     """
-    a = matrices("linalg.slogdet", input, True)
+    a = check_matrices("linalg.slogdet", input, True)
     sign, size = _SLogDet.apply(flat(a))
     return SLogDet(sign.reshape(tuple(a.shape[:-2])), size.reshape(tuple(a.shape[:-2])))
 
 
 def logdet(input: Tensor) -> Tensor:
     """The logarithm of the determinant; NaN where that is negative."""
-    sign, size = slogdet(matrices("logdet", input, True))
+    sign, size = slogdet(check_matrices("logdet", input, True))
     return ingot.where(sign < 0, float("nan"), size)
 
 

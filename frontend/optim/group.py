@@ -8,7 +8,8 @@ from typing import Any
 
 from ingot._tensor import Tensor, wrap
 from ingot.ir.dtypes import f64
-from ingot.runtime import epoch, scalars
+from ingot.runtime import epoch
+from ingot.runtime.numbers import host_number
 from ingot.runtime.recorder import here
 
 __all__ = ["ParamGroup", "Scalars", "State", "WatchedDict", "WatchedList"]
@@ -117,5 +118,5 @@ class Scalars:
         if isinstance(value, Tensor):
             return value.detach().reshape(()).to(f64)
         if here.recorder.tracing:
-            return scalars.cell(self.group, key, index)
-        return wrap((scalars.host_number(float(value), f64), None))
+            return here.recorder.cell(self.group, key, index)
+        return wrap((host_number(float(value), f64), None))

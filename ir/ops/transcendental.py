@@ -1,7 +1,7 @@
 """Elementary functions: exponentials, logarithms, trigonometry, the error and gamma functions, powers.
 
 Their references compute in float64 and round once, so that they are a truth for float32 and the half types. The scalar
-code is in `ir/elementary.py`.
+code is in `ir/elementary/`.
 """
 
 from __future__ import annotations

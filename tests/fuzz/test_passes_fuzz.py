@@ -9,7 +9,7 @@ import pytest
 
 from ingot.ir import interpret
 from ingot.ir.lower import STAGES
-from ingot.ir.passes import PASSES
+from ingot.ir.passes.table import PASSES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
 from tests.support.generate import case_text, generate, parse_case, shrink

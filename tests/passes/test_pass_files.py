@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import ingot.ir.ops  # noqa: F401
-from ingot.ir.passes import PASSES
+from ingot.ir.passes.table import PASSES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
 

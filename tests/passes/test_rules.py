@@ -11,7 +11,7 @@ from ingot.ir.builder import Builder
 from ingot.ir.dtypes import DType, by_name
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS
-from ingot.ir.passes import dce
+from ingot.ir.passes.dce import dce
 from ingot.ir.passes.pattern import Just, Rule, Splat, Var
 from ingot.ir.passes.rules import RULES
 from ingot.ir.passes.simplify import Simplifier, _index

@@ -22,7 +22,7 @@ from ingot.ir.builder import Builder
 from ingot.ir.dtypes import DType, bool_, by_name, by_numpy, f32, f64, i32, i64
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS, infer
-from ingot.ir.passes import dce
+from ingot.ir.passes.dce import dce
 from ingot.ir.text import parse, print_graph
 from ingot.ir.types import ShapeError, broadcast_shapes, tensor_type
 

@@ -3,7 +3,7 @@
 from ingot.nn.utils import parametrizations, parametrize, rnn, stateless
 from ingot.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from ingot.nn.utils.vector import parameters_to_vector, vector_to_parameters
-from ingot.nn.utils.weight_norm import remove_weight_norm, weight_norm
+from ingot.nn.utils.weight_normalization import remove_weight_norm, weight_norm
 
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector", "parametrizations",

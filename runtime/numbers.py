@@ -9,7 +9,7 @@ from ingot.ir.dtypes import DType, f16, f32, f64
 from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime.array import Array, host
 
-__all__ = ["number", "host_number", "wrap_i64", "rank0", "cell"]
+__all__ = ["number", "host_number", "wrap_i64", "rank0"]
 
 _RANK0: dict[DType, TensorType] = {}
 
@@ -56,10 +56,3 @@ def wrap_i64(n: int) -> int:
     """The low 64 bits of `n` as a signed number."""
     n &= (1 << 64) - 1
     return n - (1 << 64) if n >> 63 else n
-
-
-def cell(container: Any, key: Any, index: int | None = None) -> Any:
-    """While a function is compiled: container[key] (or container[key][index]) as a float64 scalar that each call reads anew."""
-    from ingot.runtime.recorder import here
-
-    return here.recorder.cell(container, key, index)
