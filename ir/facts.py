@@ -29,7 +29,7 @@ class Lowering:
 class Elementwise(Lowering):
     """An element from one element of each (broadcast) input: a member of a loop nest.
 
-    scalar(e, *scalars, *attrs) -> scalar    emits one element over ir/scalar.Emitter. Inputs of half dtypes come as f32,
+    scalar(e, *scalars, *attrs) -> scalar    emits one element over ir/instructions.Emitter. Inputs of half dtypes come as f32,
                                              and the result is rounded once; `raw`: they come as they are
     """
 

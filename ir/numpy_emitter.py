@@ -1,6 +1,6 @@
-"""An Emitter (`ir/scalar.py`) that computes with NumPy arrays: how tests evaluate elementwise code without a compiler.
+"""An Emitter (`ir/instructions.py`) that computes with NumPy arrays: how tests evaluate elementwise code without a compiler.
 
-Every instruction gives the bits that `ir/scalar.py` defines, fma included.
+Every instruction gives the bits that `ir/instructions.py` defines, fma included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def evaluate(function: Any, *arrays: Any, attrs: tuple = ()) -> np.ndarray:
 
 
 class NumpyEmitter:
-    """Scalars are NumPy arrays (or NumPy scalars); see `ir.scalar.Emitter` for the instructions."""
+    """Scalars are NumPy arrays (or NumPy scalars); see `ir.instructions.Emitter` for the instructions."""
 
     def dtype(self, x: Any) -> DType:
         return by_numpy(x.dtype)

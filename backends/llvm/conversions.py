@@ -11,7 +11,7 @@ __all__ = ["bitcast", "cast", "to_f32"]
 
 
 def cast(w: Writer, v: Value, to: DType) -> Value:
-    """Convert by value, as ir/scalar.py defines it."""
+    """Convert by value, as ir/instructions.py defines it."""
     d = v.dtype
     if d is to:
         return v

@@ -1,4 +1,4 @@
-"""The scalar instructions as an Emitter (`ir/scalar.py`), for what is written over it: the folds."""
+"""The scalar instructions as an Emitter (`ir/instructions.py`), for what is written over it: the folds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ingot.backends.llvm.instructions import instruction
 from ingot.backends.llvm.values import Value, constant
 from ingot.backends.llvm.writer import Writer
 from ingot.ir.dtypes import DType
+from ingot.ir.instructions import Instructions
 from ingot.ir.loop.ir import Const
-from ingot.ir.scalar import Instructions
 
 __all__ = ["Emitter"]
 

@@ -1,4 +1,4 @@
-"""The scalar instructions of `ir/scalar.py` as LLVM IR text, for single values and for vectors of lanes.
+"""The scalar instructions of `ir/instructions.py` as LLVM IR text, for single values and for vectors of lanes.
 
 Nothing here calls a library: what a level lacks is spelled out in integer arithmetic (`helpers.py`).
 """
@@ -37,7 +37,7 @@ _ROUND = {"rint": "roundeven", "floor": "floor", "ceil": "ceil", "trunc": "trunc
 
 
 def instruction(w: Writer, op: str, args: list[Value], dtype: DType) -> Value:
-    """Emit one instruction of ir/scalar.py on operands of any mix of single and wide values."""
+    """Emit one instruction of ir/instructions.py on operands of any mix of single and wide values."""
     lanes = 0
     for a in args:
         if a.lanes:

@@ -1,4 +1,4 @@
-"""Elementary functions as straight-line scalar code over `ir/scalar.Emitter`: the `scalar=` of the elementwise ops.
+"""Elementary functions as straight-line scalar code over `ir/instructions.Emitter`: the `scalar=` of the elementwise ops.
 
 Every function is `f(e, x)` (or `f(e, x, y)`) for scalars of f32 or f64, branch-free, right at zeros, infinities, NaN
 and denormals, and within 2 ulp unless its docstring says otherwise (`tests/ir/test_elementary.py` measures all of

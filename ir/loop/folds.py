@@ -1,6 +1,6 @@
 """Folds: how values are combined into accumulators. A `Reduce` of the loop IR names one.
 
-A fold is declared once, over the scalar instructions of `ir/scalar.py`, for the interpreter, for every backend and for the
+A fold is declared once, over the scalar instructions of `ir/instructions.py`, for the interpreter, for every backend and for the
 lowering; declaring it enters it in `FOLDS`. The common ones stand here; one that a single op uses stands beside that op.
 
     ABSMAX = fold("absmax", lambda e, a, b: e.max(e.abs(a), e.abs(b)), neutral=lambda dtype: 0)
@@ -20,7 +20,7 @@ __all__ = [
     "SUM", "PROD", "MAX", "MIN", "AND", "OR", "FMA", "ARGMAX", "ARGMIN",
 ]  # fmt: skip
 
-Scalars = tuple[Any, ...]  # of an ir/scalar.Emitter
+Scalars = tuple[Any, ...]  # of an ir/instructions.Emitter
 Number = bool | int | float
 
 
@@ -29,7 +29,7 @@ class Fold:
     """How values are folded into accumulators.
 
     name                           in the loop IR's text
-    combine(e, a, b) -> scalars    the accumulators b folded into a, over ir/scalar.Emitter; in any order
+    combine(e, a, b) -> scalars    the accumulators b folded into a, over ir/instructions.Emitter; in any order
     neutral(dtype) -> numbers      accumulators that leave others unchanged; dtype: that of the first accumulator
     initial(dtype) -> numbers      what a fold starts from, and what it makes of nothing
     more                           dtypes of the accumulators after the first, which has the dtype of the elements

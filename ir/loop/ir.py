@@ -1,7 +1,7 @@
 """The loop IR: a kernel is loops around loads, scalar instructions and stores, with its schedule spelled out.
 
 One language for every backend. A kernel reads and writes flat buffers at int64 element offsets. Control flow is
-loops and `If`; scalar instructions are the closed list of `ir/scalar.py`.
+loops and `If`; scalar instructions are the closed list of `ir/instructions.py`.
 
 What a loop's `kind` means (extent 0 always runs nothing):
 
@@ -156,7 +156,7 @@ class Store:
 
 @dataclass(slots=True)
 class Let:
-    """dst = op(args): one instruction of ir/scalar.py. `dtype` is the result's."""
+    """dst = op(args): one instruction of ir/instructions.py. `dtype` is the result's."""
 
     dst: str
     op: str

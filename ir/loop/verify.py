@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
+from ingot.ir.instructions import INSTRUCTIONS
 from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import (
     Acc,
@@ -32,7 +33,6 @@ from ingot.ir.loop.ir import (
 )  # fmt: skip
 from ingot.ir.loop.program import Copy, Launch, Program, Step
 from ingot.ir.loop.text import print_kernel
-from ingot.ir.scalar import INSTRUCTIONS
 
 __all__ = ["LoopVerifyError", "verify_kernel", "verify_program"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.ir.instructions import Instructions
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import (
     Acc,
@@ -37,7 +38,6 @@ from ingot.ir.loop.ir import (
     Store,
     Var,
 )  # fmt: skip
-from ingot.ir.scalar import Instructions
 
 __all__ = ["KernelWriter", "Scalar"]
 
@@ -61,7 +61,7 @@ class _Scope:
 
 
 class KernelWriter(Instructions):
-    """Builds a Kernel. It is also the Emitter (ir/scalar.py) that elementwise ops write their code with."""
+    """Builds a Kernel. It is also the Emitter (ir/instructions.py) that elementwise ops write their code with."""
 
     def __init__(self, name: str):
         self.name = name

@@ -1,4 +1,4 @@
-"""Scalar code of simple elementwise ops, over `ir/scalar.Emitter`; and the integer powers their references share."""
+"""Scalar code of simple elementwise ops, over `ir/instructions.Emitter`; and the integer powers their references share."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ def test_exact_values():
 
 
 def test_only_the_closed_list_of_instructions():
-    """The functions call nothing on the emitter but what `ir/scalar.py` lists."""
-    from ingot.ir.scalar import INSTRUCTIONS
+    """The functions call nothing on the emitter but what `ir/instructions.py` lists."""
+    from ingot.ir.instructions import INSTRUCTIONS
 
     used = set()
 
