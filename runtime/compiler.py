@@ -1,7 +1,7 @@
 """From a graph to something that runs: memory, then the cache, then the compiler.
 
-    exe = executable(graph)              # runtime.executable.Executable
-    exe.run(*slots)
+    exe = executable(graph)              # compiled, or the interpreter's where INGOT_BACKEND asks for it
+    exe.run(*slots)                      # the addresses of the inputs (numbers, for scalar inputs), then of the outputs
 
 `ingot.ir.lower`, `ingot.backends` and llvmlite are imported only where the cache holds no code. What was asked for,
 found, compiled and refused is counted in `counts`, told by `INGOT_LOG=cache,compile`, timed by `INGOT_TIME=1` and
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ingot.backends import Level
     from ingot.ir.graph import Graph
 
-__all__ = ["Code", "FrozenError", "code_of", "counts", "executable", "frozen", "host_level", "pool_code"]
+__all__ = ["Code", "FrozenError", "code_of", "compiled", "counts", "executable", "frozen", "host_level", "pool_code"]
 
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused
 
@@ -53,6 +53,15 @@ _WAIT = 600.0  # seconds that a thread waits for another one's compile before it
 
 
 def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
+    """What runs a graph: `compiled`, or the interpreter where INGOT_BACKEND asks for it."""
+    if switches.get("INGOT_BACKEND") == "interpreter":
+        from ingot.runtime.interpreted import Interpreted
+
+        return Interpreted(graph)  # type: ignore[return-value]  # it is called alike
+    return compiled(graph, provenance)
+
+
+def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
     """The executable of a graph, compiled if need be. Its argument slots are the graph's inputs, then its outputs.
 
     provenance: what to tell people of it (name, file, line, signature); no part of the key.

@@ -21,7 +21,7 @@ from weakref import WeakSet, ref
 from ingot.ir.graph import Graph, Location, Node, Value
 from ingot.ir.op import Op
 from ingot.ir.types import TensorType
-from ingot.runtime import executor, memory
+from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, again, ready
 from ingot.runtime.frozen import FrozenError
 
@@ -64,7 +64,9 @@ class Plan:
         self.graph = graph
         self.reads = reads  # of the recorder's inputs, those that the graph has
         self.keep = keep  # objects whose ids are part of the plan's key
-        self.run = executor.executable(graph).run
+        from ingot.runtime import compiler  # not before something runs: it brings the cache along
+
+        self.run = compiler.executable(graph).run
 
 
 _PLANS: dict[Any, Plan] = {}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ingot.capture.trace import Source, Trace, run_traced
 from ingot.ir.graph import Graph
 from ingot.ir.types import TensorType
-from ingot.runtime import executor, memory
+from ingot.runtime import memory
 from ingot.runtime.array import Array, host, ready
 from ingot.runtime.epoch import bump
 from ingot.runtime.numbers import wrap_i64
@@ -143,7 +143,9 @@ class Specialization:
         self.sources = list(sources)
         self.in_types = graph.in_types
         self.by_value = [i in graph.scalars for i in range(len(graph.inputs))]
-        executable = executor.executable(graph)
+        from ingot.runtime import compiler
+
+        executable = compiler.executable(graph)
         self.run = executable.run
         manifest = getattr(executable, "manifest", {})
         self.aliases = {int(out): tuple(ins) for out, ins in manifest.get("aliases", {}).items()}

@@ -107,7 +107,7 @@ def write_artifact(
     }
     if example is not None:
         samples = [np.asarray(a, order="C") for a in example]
-        level_name, exe = runs_here or (compiler.host_level().name, compiler.executable(graph))
+        level_name, exe = runs_here or (compiler.host_level().name, compiler.compiled(graph))
         outputs = _run(exe, graph, feed, weights, samples)
         rtol, atol = _tolerance(graph)
         manifest["golden"] = {"rtol": rtol, "atol": atol, "level": level_name}

@@ -137,9 +137,9 @@ def _read(layer: Layer, listed: Listed) -> Entry:
 
 
 def _assembly(e: Entry, path: str) -> str:
-    from ingot.runtime import rebuild
+    from ingot.runtime import reproduce
 
     try:
-        return rebuild.assembly(e)
-    except rebuild.RebuildError as err:
+        return reproduce.assembly(e)
+    except reproduce.ReproduceError as err:
         raise CommandError(f"{e.key[:12]}: {output.plain(err)}; for the stored code as it is: objdump -d {path}", "finding") from None

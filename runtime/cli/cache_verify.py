@@ -93,9 +93,9 @@ def _set_aside(layer: Layer, listed: Listed) -> bool:
 
 
 def _compare(found: Entry) -> tuple[str, str]:
-    from ingot.runtime import rebuild
+    from ingot.runtime import reproduce
 
-    return rebuild.compare(found)
+    return reproduce.compare(found)
 
 
 def _sum_up(checked: int, rebuilt: int | None, findings: list[dict[str, Any]], reasons: list[dict[str, Any]]) -> None:

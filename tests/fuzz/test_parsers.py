@@ -161,7 +161,7 @@ def entry_parts() -> Target:
 
 def preimages() -> Target:
     """What an entry is compiled from again, up to the compiler itself."""
-    from ingot.runtime import rebuild
+    from ingot.runtime import reproduce
     from ingot.runtime.cache import entry
 
     key, data, found = stored()
@@ -169,9 +169,9 @@ def preimages() -> Target:
 
     def read(mutated: bytes) -> None:
         packed = entry.pack(hashlib.sha256(mutated).hexdigest(), bytes(found.code), found.manifest, found.record, mutated, {})
-        rebuild.parts(entry.parse(packed))
+        reproduce.parts(entry.parse(packed))
 
-    return Target([doc], read, (rebuild.RebuildError, entry.EntryError))
+    return Target([doc], read, (reproduce.ReproduceError, entry.EntryError))
 
 
 def journals() -> Target:

@@ -89,22 +89,23 @@ def _trained(make: Callable[[], Any], x: np.ndarray, y: np.ndarray) -> list[Grap
 @contextmanager
 def _recorded() -> Iterator[dict[str, Graph]]:
     """The graphs that would be compiled inside of the block; the interpreter runs them instead."""
-    from ingot.runtime import executor, recorder
+    from ingot.runtime import compiler, recorder
+    from ingot.runtime.interpreted import Interpreted
 
     recorder.flush()  # what somebody else has pending would become part of the first graph
     found: dict[str, Graph] = {}
-    before, plans = executor.executable, dict(recorder._PLANS)
+    before, plans = compiler.executable, dict(recorder._PLANS)
 
     def executable(graph: Graph) -> Any:
         found.setdefault(graph.text, graph)
-        return executor.Interpreted(graph)
+        return Interpreted(graph)
 
-    executor.executable = executable
+    compiler.executable = executable
     recorder._PLANS.clear()  # a plan that is known would not ask again
     try:
         yield found
     finally:
-        executor.executable = before
+        compiler.executable = before
         recorder._PLANS.clear()
         recorder._PLANS.update(plans)
 

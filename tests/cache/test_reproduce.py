@@ -16,9 +16,9 @@ from ingot.ir import dtypes
 from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
-from ingot.runtime import compiler, rebuild
+from ingot.runtime import compiler, reproduce
 from ingot.runtime.cache import entry, the_cache
-from ingot.runtime.rebuild import RebuildError
+from ingot.runtime.reproduce import ReproduceError
 from tests.support.prebuilt import make_graph
 from tests.support.processes import with_tests
 
@@ -63,16 +63,16 @@ def stored(key):
 def test_graphs_and_pools_come_out_the_same_for_every_level():
     for level in LEVELS.values():
         for graph in (make_graph(3.0), mixed()):
-            assert rebuild.compare(stored(compiler.code_of(graph, level).key)) == ("same", "")
+            assert reproduce.compare(stored(compiler.code_of(graph, level).key)) == ("same", "")
     for arch in ("x86_64", "aarch64"):
         compiler.pool_code(arch)
     pools = [e for e in (stored(e.key) for e in the_cache().own.list()) if e.record["name"] == "worker pool"]
-    assert len(pools) == 2 and all(rebuild.compare(e) == ("same", "") for e in pools)
+    assert len(pools) == 2 and all(reproduce.compare(e) == ("same", "") for e in pools)
 
 
 PROCESS = """
 import hashlib, json, sys
-from tests.cache import test_rebuild as t
+from tests.cache import test_reproduce as t
 graphs = [("a", t.mixed()), ("b", t.mixed("other", 40)), ("c", t.make_graph(2.5)), ("d", t.mixed("third", 7))]
 if {reverse}:
     junk = [object() for _ in range(12345)]  # so that addresses differ, too
@@ -112,11 +112,11 @@ def test_where_nodes_were_recorded_is_not_stored():
 
 def test_the_assembly_is_that_of_the_code():
     key = compiler.code_of(mixed(), LEVELS["x86-64-v3"]).key
-    text = rebuild.assembly(stored(key))
+    text = reproduce.assembly(stored(key))
     assert "ingot_entry:" in text and "vfmadd" in text and "dot" in text
     compiler.pool_code("aarch64")
     pool = next(e for e in (stored(e.key) for e in the_cache().own.list()) if e.record["name"] == "worker pool")
-    assert "ingot_pool_parallel:" in rebuild.assembly(pool)
+    assert "ingot_pool_parallel:" in reproduce.assembly(pool)
 
 
 def test_large_constants_come_from_the_entry():
@@ -129,10 +129,10 @@ def test_large_constants_come_from_the_entry():
     e = stored(code.key)
     assert "sha256:" in e.preimage["text"] and "base64:" in e.texts["payloads"]
     e.check_deep()
-    assert rebuild.compare(e) == ("same", "")
+    assert reproduce.compare(e) == ("same", "")
     texts = {**e.texts, "payloads": e.texts["payloads"].replace("base64:AAAA", "base64:AAAB")}
     other = entry.parse(entry.pack(e.key, bytes(e.code), e.manifest, e.record, e.preimage_bytes, texts), e.key)
-    assert "does not print as it stands" in rebuild.compare(other).why
+    assert "does not print as it stands" in reproduce.compare(other).why
 
 
 class Changed:
@@ -156,16 +156,17 @@ def changed():
 def test_a_difference_names_its_place(changed):
     at = changed.code.index(b"\xc3", 4096)  # a return in the code
     changed.code[at] ^= 1
-    outcome = rebuild.compare(changed.entry())
+    outcome = reproduce.compare(changed.entry())
     assert outcome == ("different", f"the code differs from byte {at:#x} on, in .text")
-    with pytest.raises(RebuildError, match="other code than is stored"):
-        rebuild.assembly(changed.entry())
+    with pytest.raises(ReproduceError, match="other code than is stored"):
+        reproduce.assembly(changed.entry())
     changed.code[at] ^= 1
     del changed.code[-1]
-    assert "bytes, rebuilt" in rebuild.compare(changed.entry()).why
+    assert "bytes, rebuilt" in reproduce.compare(changed.entry()).why
     changed.code += b"\0"
     changed.manifest["arena_bytes"] += 64
-    assert rebuild.compare(changed.entry()) == ("different", f"the manifest's arena_bytes is {changed.manifest['arena_bytes']}, rebuilt 0")
+    arena = changed.manifest["arena_bytes"]
+    assert reproduce.compare(changed.entry()) == ("different", f"the manifest's arena_bytes is {arena}, rebuilt 0")
 
 
 IMPOSSIBLE = [
@@ -191,16 +192,16 @@ IMPOSSIBLE = [
 @pytest.mark.parametrize("match, change", IMPOSSIBLE)
 def test_what_cannot_be_rebuilt_says_why(changed, match, change):
     change(changed.doc)
-    outcome = rebuild.compare(changed.entry())
+    outcome = reproduce.compare(changed.entry())
     assert outcome.state == "impossible" and match in outcome.why and "\n" not in outcome.why
-    with pytest.raises(RebuildError):
-        rebuild.assembly(changed.entry())
+    with pytest.raises(ReproduceError):
+        reproduce.assembly(changed.entry())
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_preimage_is_read_or_refused(data):
-    """A document with one field replaced by anything: nothing but RebuildError comes out of reading it."""
+    """A document with one field replaced by anything: nothing but ReproduceError comes out of reading it."""
     doc = json.loads(_preimage_of_a_graph())
     values = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=20), st.lists(st.integers(), max_size=2),
                        st.dictionaries(st.text(max_size=5), st.integers(), max_size=2))  # fmt: skip
@@ -219,13 +220,13 @@ def test_any_preimage_is_read_or_refused(data):
     key = hashlib.sha256(preimage).hexdigest()
     e = entry.parse(entry.pack(key, b"", {}, {}, preimage, {}), key)
     try:
-        rebuild.parts(e)
-    except RebuildError:
+        reproduce.parts(e)
+    except ReproduceError:
         pass
 
 
 def _preimage_of_a_graph():
     from ingot.runtime.cache import key as keys
 
-    toolchain = rebuild._toolchain()
+    toolchain = reproduce._toolchain()
     return keys.preimage("graph", mixed().text, LEVELS["x86-64-v3"].assumptions(), toolchain, {})

@@ -3,7 +3,7 @@
     outcome = compare(entry)         # Outcome("same"), or "different" and where, or "impossible" and why
     assembly(entry)                  # the machine code as text
 
-A preimage is data of unknown origin: whatever it says, only RebuildError comes out of reading it. Nothing is loaded or run.
+A preimage is data of unknown origin: whatever it says, only ReproduceError comes out of reading it. Nothing is loaded or run.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ingot.backends import Built, Cpu, Level
     from ingot.ir.graph import Graph
 
-__all__ = ["Outcome", "RebuildError", "assembly", "compare", "parts", "rebuild"]
+__all__ = ["Outcome", "ReproduceError", "assembly", "compare", "parts", "reproduce"]
 
 
-class RebuildError(ValueError):
+class ReproduceError(ValueError):
     """An entry that cannot be compiled again here; the message says why."""
 
 
@@ -38,8 +38,8 @@ class Outcome(NamedTuple):
 def compare(entry: Entry) -> Outcome:
     """Compile what `entry` holds once more and compare code and manifest."""
     try:
-        made = rebuild(entry)
-    except RebuildError as e:
+        made = reproduce(entry)
+    except ReproduceError as e:
         return Outcome("impossible", str(e))
     at = _first_difference(entry.code, made.code)
     if at is not None:
@@ -55,50 +55,51 @@ def compare(entry: Entry) -> Outcome:
     return Outcome("same")
 
 
-def rebuild(entry: Entry) -> Built:
-    """Compile what `entry` holds once more. RebuildError where that is impossible here."""
+def reproduce(entry: Entry) -> Built:
+    """Compile what `entry` holds once more. ReproduceError where that is impossible here."""
     return _compile(parts(entry))
 
 
 def assembly(entry: Entry) -> str:
     """The machine code as assembly, with the symbols that the object file does not keep.
 
-    RebuildError where the entry cannot be compiled again here, or where that gives other code than is stored.
+    ReproduceError where the entry cannot be compiled again here, or where that gives other code than is stored.
     """
     graph, level, arch = found = parts(entry)
     made = _compile(found)
     if made.code != entry.code:
-        raise RebuildError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
+        raise ReproduceError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
     return _cpu().pool_assembly(arch) if level is None else _cpu().assembly(made.llvm, level)
 
 
 def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:
     """(graph, level, architecture) that an entry's preimage describes; graph and level are None for the worker pool.
 
-    RebuildError where it was made by another compiler than this one, or is nothing that this one can read.
+    ReproduceError where it was made by another compiler than this one, or is nothing that this one can read.
     """
     try:
         data = entry.preimage_bytes
         doc = structure.check_preimage(data)
     except ValueError as e:
-        raise RebuildError(str(e)) from None
+        raise ReproduceError(str(e)) from None
     _same_compiler(doc)
     if doc["kind"] == "pool":
         if doc["text"] or doc["target"].keys() != {"arch"}:
-            raise RebuildError("its preimage is not that of a worker pool")
+            raise ReproduceError("its preimage is not that of a worker pool")
         return None, None, structure.architecture(doc)
     return _graph(entry, doc["text"]), _level(doc["target"]), structure.architecture(doc)
 
 
 def _same_compiler(doc: dict[str, Any]) -> None:
-    """RebuildError unless this very Ingot, llvmlite and LLVM made the entry."""
+    """ReproduceError unless this very Ingot, llvmlite and LLVM made the entry."""
     if doc["sources"] != keys.sources_digest():
-        raise RebuildError(f"made by another version of Ingot's compiler ({doc['sources'][:12]}, this one is {keys.sources_digest()[:12]})")
+        here = keys.sources_digest()
+        raise ReproduceError(f"made by another version of Ingot's compiler ({doc['sources'][:12]}, this one is {here[:12]})")
     for name, here in _toolchain().items():
         if doc["toolchain"][name] != here:
-            raise RebuildError(f"made with {name} {doc['toolchain'][name]}, here is {here}")
+            raise ReproduceError(f"made with {name} {doc['toolchain'][name]}, here is {here}")
     if doc["options"] != switches.code_options():
-        raise RebuildError(f"made with the options {doc['options']!r:.200}, here are {switches.code_options()!r:.200}")
+        raise ReproduceError(f"made with the options {doc['options']!r:.200}, here are {switches.code_options()!r:.200}")
 
 
 @functools.cache
@@ -107,14 +108,14 @@ def _toolchain() -> dict[str, str]:
         import llvmlite
         import llvmlite.binding as llvm
     except ImportError as e:
-        raise RebuildError(f"llvmlite cannot be imported ({e}); pip install llvmlite") from None
+        raise ReproduceError(f"llvmlite cannot be imported ({e}); pip install llvmlite") from None
     return {"llvmlite": llvmlite.__version__, "llvm": ".".join(map(str, llvm.llvm_version_info))}
 
 
 def _level(target: dict[str, Any]) -> Level:
     level = _cpu().levels.get(target["name"])
     if level is None or json.dumps(level.assumptions(), sort_keys=True) != json.dumps(target, sort_keys=True):
-        raise RebuildError(f"made for the level {target['name']:.60}, which is not one of this Ingot's")
+        raise ReproduceError(f"made for the level {target['name']:.60}, which is not one of this Ingot's")
     return level
 
 
@@ -129,11 +130,11 @@ def _graph(entry: Entry, text: str) -> Graph:
         graph = verify(parse(whole if isinstance(whole, str) else text))
         again = graph.text
     except (EntryError, ParseError, VerifyError) as e:
-        raise RebuildError(f"its graph cannot be read: {_line(e)}") from None
+        raise ReproduceError(f"its graph cannot be read: {_line(e)}") from None
     except Exception as e:  # the rule of an op may trip over nonsense in any way
-        raise RebuildError(f"its graph cannot be read: {type(e).__name__}: {_line(e)}") from None
+        raise ReproduceError(f"its graph cannot be read: {type(e).__name__}: {_line(e)}") from None
     if again != text:
-        raise RebuildError("its graph does not print as it stands in the preimage")
+        raise ReproduceError("its graph does not print as it stands in the preimage")
     return graph
 
 
@@ -144,7 +145,7 @@ def _compile(found: tuple[Graph | None, Level | None, str]) -> Built:
             return _cpu().build_pool(arch)
         return _cpu().build(_cpu().lower(graph, level), level)
     except Exception as e:  # a graph that a compiler never made may trip it in any way
-        raise RebuildError(f"it does not compile: {type(e).__name__}: {_line(e)}") from None
+        raise ReproduceError(f"it does not compile: {type(e).__name__}: {_line(e)}") from None
 
 
 def _cpu() -> Cpu:

@@ -1,20 +1,16 @@
-"""From a graph to something that runs it: compiled code, or the interpreter (`INGOT_BACKEND=interpreter`).
-
-Both have one method, `run(*slots)`: the addresses of the inputs (numbers, for scalar inputs), then of the outputs.
-"""
+"""Graphs run by the NumPy interpreter in the place of compiled code (`INGOT_BACKEND=interpreter`)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ingot.ir.graph import Graph
-from ingot.runtime import switches
 
-__all__ = ["executable", "Interpreted"]
+__all__ = ["Interpreted"]
 
 
 class Interpreted:
-    """A graph run by the NumPy interpreter, with the calling convention of compiled code."""
+    """What runs a graph, called as compiled code is: see `Executable.run`."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
@@ -41,12 +37,3 @@ def _at(address: int, t: Any) -> Any:
     from ingot.runtime.memory import Buffer
 
     return Buffer(address, t.nbytes, None).array(t.dtype.numpy, t.shape)
-
-
-def executable(graph: Graph) -> Any:
-    """What runs `graph`: an object with `run(*slots)`, from the cache where it was compiled before."""
-    if switches.get("INGOT_BACKEND") == "interpreter":
-        return Interpreted(graph)
-    from ingot.runtime import compiler
-
-    return compiler.executable(graph)
