@@ -208,3 +208,9 @@ def test_named_circles_are_there(edge):
 def test_rooms_refuse_to_be_imported_under_another_name(room):
     with open(os.path.join(ROOT, room, "__init__.py"), encoding="utf-8") as f:
         assert f'__name__ != "ingot.{room}"' in f.read()
+
+
+def test_no_test_changes_the_path():
+    """Tests are packages of the tree: what they share is imported from tests.support, in this process and in others."""
+    words = ("sys." + "path", "syspath" + "_prepend")
+    assert [str(p) for p in (ROOT / "tests").rglob("*.py") if any(w in p.read_text(encoding="utf-8") for w in words)] == []
