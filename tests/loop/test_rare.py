@@ -40,13 +40,14 @@ def test_results_are_the_same(kind, also_stored):
     if kind == "vector":
         assert "llvm.vector.reduce.or" in llvm_text(program_of(k, (3,)), LEVELS["x86-64-v3"])[0]
     rng = np.random.default_rng(0)
-    for n in (0, 1, 16, 100):
-        for high in (1.0, 2.1, 4.0):  # no lane, few lanes, many lanes on the far side
-            x = rng.uniform(-1, high, n + 1).astype(np.float32)
-            want = [x.copy(), np.zeros_like(x), np.zeros_like(x)]
-            run_kernel(k, want, [n])
-            for level in HOST_LEVELS[:3]:
-                got = [x.copy(), np.zeros_like(x), np.zeros_like(x)]
-                load(program_of(k, (n,)), level)(got)
-                np.testing.assert_array_equal(got[1], want[1])
-                np.testing.assert_array_equal(got[2], want[2])
+    # no lane, few lanes, many lanes on the far side
+    cases = [(n, rng.uniform(-1, high, n + 1).astype(np.float32)) for n in (0, 1, 16, 100) for high in (1.0, 2.1, 4.0)]
+    want = [[x.copy(), np.zeros_like(x), np.zeros_like(x)] for _, x in cases]
+    for (n, _), arrays in zip(cases, want):
+        run_kernel(k, arrays, [n])
+    for level in HOST_LEVELS[:3]:
+        got = [[x.copy(), np.zeros_like(x), np.zeros_like(x)] for _, x in cases]
+        load(program_of(k, *((n,) for n, _ in cases)), level)(sum(got, []))
+        for g, w in zip(got, want):
+            np.testing.assert_array_equal(g[1], w[1])
+            np.testing.assert_array_equal(g[2], w[2])

@@ -86,11 +86,12 @@ def load(program: Program, level: Level | None = None) -> Loaded:
     return Loaded(CPU.build(program, level or CPU.host_level()))
 
 
-def program_of(kernel: Kernel, params: Sequence[int] = ()) -> Program:
-    """One launch of a kernel whose buffers are the argument slots."""
-    refs = tuple(Ref(k) for k in range(len(kernel.buffers)))
-    types = tuple(tensor_type(b.dtype, ()) for b in kernel.buffers)
-    return Program(kernel.name, types, (), frozenset(), {kernel.name: kernel}, (Launch(kernel.name, refs, tuple(params)),), 0)
+def program_of(kernel: Kernel, *params: Sequence[int]) -> Program:
+    """A launch of a kernel for each of `params` (or one), each on argument slots of its own: as many as the kernel has buffers."""
+    n = len(kernel.buffers)
+    launches = [Launch(kernel.name, tuple(Ref(i * n + k) for k in range(n)), tuple(p)) for i, p in enumerate(params or ((),))]
+    types = tuple(tensor_type(b.dtype, ()) for b in kernel.buffers) * len(launches)
+    return Program(kernel.name, types, (), frozenset(), {kernel.name: kernel}, tuple(launches), 0)
 
 
 def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[int] = (), level: Level | None = None) -> int:
