@@ -22,7 +22,17 @@ def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr,
 
 
 class Adadelta(RuleOptimizer):
-    """Adadelta."""
+    """p -= lr * d, d = g * sqrt(u + eps) / sqrt(s + eps), s and u running means (of decay rho) of g ** 2 and d ** 2.
+
+    Source: https://arxiv.org/abs/1212.5701.
+
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> optimizer = ingot.optim.Adadelta([w], lr=1.0)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.9968, 0.9968])
+    """
 
     rule = Rule("adadelta", lambda flags: ("step", "square_avg", "acc_delta"), ("lr", "rho", "eps", "weight_decay"), _update)
 

@@ -24,7 +24,17 @@ def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr,
 
 
 class Adagrad(RuleOptimizer):
-    """Adagrad."""
+    """p -= lr / (1 + t * lr_decay) * g / (sqrt(s) + eps), s the sum of all squared gradients and t the steps before this one.
+
+    s starts at `initial_accumulator_value`. Source: https://jmlr.org/papers/v12/duchi11a.html.
+
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> optimizer = ingot.optim.Adagrad([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.9000, 0.9000])
+    """
 
     rule = Rule("adagrad", lambda flags: ("step", "sum"), ("lr", "lr_decay", "eps", "weight_decay"), _update)
 

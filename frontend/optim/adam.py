@@ -39,7 +39,19 @@ def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr,
 
 
 class Adam(RuleOptimizer):
-    """Adam, with amsgrad; decoupled_weight_decay=True makes it AdamW."""
+    """p -= lr * m / (sqrt(v) + eps), m and v the bias-corrected running means of the gradient and of its square.
+
+    betas: how much of each mean stays at a step. amsgrad: the largest v so far (https://openreview.net/forum?id=ryQu7f-RZ).
+    weight_decay adds weight_decay * p to the gradient, or with decoupled_weight_decay shrinks p itself, as `AdamW` does.
+    Source: https://arxiv.org/abs/1412.6980.
+
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> optimizer = ingot.optim.Adam([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.9000, 0.9000])
+    """
 
     rule = Rule("adam", _state, ("lr", "beta1", "beta2", "eps", "weight_decay"), _update)
 
@@ -75,9 +87,13 @@ class Adam(RuleOptimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay.
+    """`Adam` with decoupled weight decay: p is first multiplied by 1 - lr * weight_decay. Source: https://arxiv.org/abs/1711.05101.
 
-    >>> optimizer = ingot.optim.AdamW(nn.Linear(3, 2).parameters(), lr=3e-4)
+    >>> model = nn.Linear(3, 2)
+    >>> decayed, rest = [model.weight], [model.bias]
+    >>> optimizer = ingot.optim.AdamW([{"params": decayed}, {"params": rest, "weight_decay": 0.0}], lr=3e-4)
+    >>> [group["weight_decay"] for group in optimizer.param_groups]
+    [0.01, 0.0]
     """
 
     def __init__(

@@ -24,7 +24,15 @@ def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr,
 
 
 class Adamax(RuleOptimizer):
-    """Adamax: Adam by the infinity norm."""
+    """`Adam` by the infinity norm: p -= lr * m / u with u = max(beta2 * u, |g| + eps). Source: https://arxiv.org/abs/1412.6980.
+
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> optimizer = ingot.optim.Adamax([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.9000, 0.9000])
+    """
 
     rule = Rule("adamax", lambda flags: ("step", "exp_avg", "exp_inf"), ("lr", "beta1", "beta2", "eps", "weight_decay"), _update)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ingot.optim.optimizer import Optimizer
-from ingot.optim.scheduler_base import LRScheduler, number, per_group, set_lr
+from ingot.optim.scheduler_base import LRScheduler, number, per_group, refuse_capture, set_lr
 from ingot.optim.scheduler_cyclic import CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 
 __all__ = [
@@ -19,7 +19,16 @@ __all__ = [
 
 
 class LambdaLR(LRScheduler):
-    """lr = initial_lr * lr_lambda(epoch); one function, or one per group."""
+    """lr = initial_lr * lr_lambda(epoch); one function, or one per group.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    >>> for _ in range(4):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.5 0.3333 0.25
+    """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1):
         self.lr_lambdas = per_group(optimizer, lr_lambda, "lr_lambdas")
@@ -38,7 +47,16 @@ class LambdaLR(LRScheduler):
 
 
 class MultiplicativeLR(LRScheduler):
-    """lr is multiplied by lr_lambda(epoch) at every step."""
+    """lr is multiplied by lr_lambda(epoch) at every step; one function, or one per group.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+    >>> for _ in range(4):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.5 0.25 0.125
+    """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1):
         self.lr_lambdas = per_group(optimizer, lr_lambda, "lr_lambdas")
@@ -74,7 +92,16 @@ def _load_with_functions(scheduler: Any, state: dict[str, Any]) -> None:
 
 
 class StepLR(LRScheduler):
-    """lr is multiplied by gamma every step_size epochs."""
+    """lr is multiplied by gamma every step_size epochs.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
+    >>> for _ in range(5):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 1.0 0.1 0.1 0.01
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1):
         self.step_size = step_size
@@ -91,7 +118,16 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """lr is multiplied by gamma at each of the milestones."""
+    """lr is multiplied by gamma at each of the milestones, which are epochs.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.1)
+    >>> for _ in range(5):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.1 0.1 0.01 0.01
+    """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
         self.milestones = Counter(milestones)
@@ -109,7 +145,16 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """lr = initial_lr * factor for the first total_iters epochs, then initial_lr."""
+    """lr = initial_lr * factor for the first total_iters epochs, then initial_lr. ValueError unless 0 <= factor <= 1.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> for _ in range(4):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    0.5 0.5 1.0 1.0
+    """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
         if not 0 <= factor <= 1.0:
@@ -130,7 +175,18 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr goes linearly from initial_lr * start_factor to initial_lr * end_factor over total_iters epochs."""
+    """lr goes linearly from initial_lr * start_factor to initial_lr * end_factor over total_iters epochs.
+
+    ValueError unless 0 < start_factor <= 1 and 0 <= end_factor <= 1.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.2, total_iters=4)
+    >>> for _ in range(6):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    0.2 0.4 0.6 0.8 1.0 1.0
+    """
 
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1
@@ -158,7 +214,16 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """lr is multiplied by gamma every epoch."""
+    """lr is multiplied by gamma every epoch.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> for _ in range(4):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.5 0.25 0.125
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1):
         self.gamma = gamma
@@ -174,7 +239,16 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """lr = initial_lr * (1 - epoch / total_iters) ** power."""
+    """lr = initial_lr * (1 - epoch / total_iters) ** power, and 0 from total_iters on.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4)
+    >>> for _ in range(6):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.75 0.5 0.25 0.0 0.0
+    """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
         self.total_iters = total_iters
@@ -192,7 +266,20 @@ class PolynomialLR(LRScheduler):
 
 
 class SequentialLR(LRScheduler):
-    """Schedulers one after the other, changing at the milestones."""
+    """Schedulers one after the other, changing at the milestones, which are epochs.
+
+    ValueError for schedulers of other optimizers, or unless there is one milestone less than schedulers.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> warmup = ingot.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> decay = ingot.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler = ingot.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[2])
+    >>> for _ in range(5):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    0.5 0.75 1.0 0.5 0.25
+    """
 
     def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1):
         if not schedulers:
@@ -210,8 +297,7 @@ class SequentialLR(LRScheduler):
         self.optimizer = optimizer
         for group in optimizer.param_groups:  # the schedulers each took a first step; only the first one's counts
             set_lr(group, group["initial_lr"])
-        for s in schedulers:
-            s.last_epoch -= 1
+        _undo_first_steps(schedulers)
         schedulers[0]._is_initial = True
         schedulers[0].step()
         schedulers[0]._is_initial = False
@@ -223,7 +309,7 @@ class SequentialLR(LRScheduler):
         i = bisect.bisect_right(self._milestones, self.last_epoch)
         current = self._schedulers[i]
         if i > 0 and self._milestones[i - 1] == self.last_epoch:
-            current.step(0)
+            current._advance(0)
         else:
             current.step()
         self._last_lr = current.get_last_lr()
@@ -240,8 +326,27 @@ class SequentialLR(LRScheduler):
             s.load_state_dict(saved)
 
 
+def _undo_first_steps(schedulers: Iterable[LRScheduler]) -> None:
+    for s in schedulers:
+        if hasattr(s, "_schedulers"):
+            _undo_first_steps(s._schedulers)
+        else:
+            s.last_epoch -= 1
+
+
 class ChainedScheduler(LRScheduler):
-    """Steps several schedulers at once, each on the rate that the others left."""
+    """Steps several schedulers at once, each on the rate that the others left. ValueError for schedulers of other optimizers.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> warmup = ingot.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> decay = ingot.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler = ingot.optim.lr_scheduler.ChainedScheduler([warmup, decay])
+    >>> for _ in range(4):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    0.5 0.25 0.25 0.125
+    """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None):
         if not schedulers:
@@ -265,7 +370,18 @@ class ChainedScheduler(LRScheduler):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr is multiplied by factor when the metric given to `step` has not improved for `patience` epochs."""
+    """lr is multiplied by factor when the metric given to `step` has not improved for more than `patience` epochs.
+
+    mode: whether "min" or "max" is better, by more than `threshold`, "rel" or "abs". After a reduction nothing is counted for
+    `cooldown` epochs; min_lr (one, or one per group) is the least rate. ValueError for another mode or factor >= 1.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.0, 2.0, 2.0):
+    ...     scheduler.step(loss)
+    ...     print(scheduler.get_last_lr()[0], end=" ")
+    1.0 1.0 1.0 0.5 0.5
+    """
 
     def __init__(
         self,
@@ -318,6 +434,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at this epoch's metric."""
+        refuse_capture()
         current = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self.is_better(current, self.best):

@@ -19,7 +19,23 @@ __all__ = ["Optimizer"]
 class Optimizer:
     """Base class. A subclass calls `super().__init__(params, defaults)` and defines `step`.
 
-    `params` are tensors, or dicts with "params" and options of that group, or (name, tensor) pairs.
+    `params` are tensors, or dicts with "params" and options of that group, or (name, tensor) pairs. `param_groups` are these
+    dicts, filled with the defaults; a rate or momentum written there holds from the next step on, compiled or not.
+    TypeError or ValueError for what cannot be optimized.
+
+    >>> class Descent(ingot.optim.Optimizer):
+    ...     def __init__(self, params, lr=0.1):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def step(self):
+    ...         with ingot.no_grad():
+    ...             for group in self.param_groups:
+    ...                 for p in group["params"]:
+    ...                     p -= group["lr"] * p.grad
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> (w * w).sum().backward()
+    >>> Descent([w]).step()
+    >>> w.detach()
+    tensor([0.8000, 0.8000])
     """
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]):
@@ -42,7 +58,13 @@ class Optimizer:
             self.add_param_group(g)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group: {"params": ..., options}. TypeError or ValueError for what cannot be optimized."""
+        """Add a group: {"params": ..., options}. TypeError or ValueError for what cannot be optimized.
+
+        >>> optimizer = ingot.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
+        >>> optimizer.add_param_group({"params": nn.Linear(2, 1).parameters(), "lr": 0.01})
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.1, 0.01]
+        """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         group = dict(param_group)
@@ -86,7 +108,14 @@ class Optimizer:
         raise NotImplementedError
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients (or set them to zero)."""
+        """Forget all gradients (or set them to zero).
+
+        >>> w = nn.Parameter(ingot.ones(2))
+        >>> w.sum().backward()
+        >>> ingot.optim.SGD([w]).zero_grad()
+        >>> w.grad is None
+        True
+        """
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:  # without looking at it: a compiled step need not know whether there was one
@@ -122,7 +151,11 @@ class Optimizer:
     # ---- state
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": {index: {...}}, "param_groups": [...]}: what `ingot.save` takes; parameters are given by index."""
+        """{"state": {index: {...}}, "param_groups": [...]}: what `ingot.save` takes; parameters are given by index.
+
+        >>> ingot.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1).state_dict()["param_groups"][0]["params"]
+        [0, 1]
+        """
         for hook in list(self._state_hooks["save_pre"].values()):
             hook(self)
         index: dict[int, int] = {}
@@ -139,7 +172,14 @@ class Optimizer:
         return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a `state_dict()`, copied. ValueError, with nothing changed, if its groups do not fit this optimizer's."""
+        """Take a `state_dict()`, copied. ValueError, with nothing changed, if its groups do not fit this optimizer's.
+
+        >>> optimizer = ingot.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.5)
+        >>> other = ingot.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
+        >>> other.load_state_dict(optimizer.state_dict())
+        >>> other.param_groups[0]["lr"]
+        0.5
+        """
         for hook in list(self._state_hooks["load_pre"].values()):
             changed = hook(self, state_dict)
             state_dict = state_dict if changed is None else changed

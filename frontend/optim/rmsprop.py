@@ -31,7 +31,17 @@ def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr,
 
 
 class RMSprop(RuleOptimizer):
-    """RMSprop, centred or not, with momentum."""
+    """p -= lr * g / (sqrt(s) + eps), s the running mean (of decay alpha) of the squared gradient; with momentum of these steps.
+
+    centered: s is the running variance. Source: https://arxiv.org/abs/1308.0850.
+
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> optimizer = ingot.optim.RMSprop([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([5.9605e-08, 5.9605e-08])
+    """
 
     rule = Rule("rmsprop", _state, ("lr", "alpha", "eps", "weight_decay", "momentum"), _update)
 

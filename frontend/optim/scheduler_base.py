@@ -9,7 +9,7 @@ from ingot._tensor import Tensor
 from ingot.optim.optimizer import Optimizer
 from ingot.runtime.recorder import here
 
-__all__ = ["LRScheduler", "number", "per_group", "set_lr", "set_momentum"]
+__all__ = ["LRScheduler", "number", "per_group", "refuse_capture", "set_lr", "set_momentum"]
 
 
 def refuse_capture() -> None:
@@ -52,7 +52,16 @@ def set_momentum(group: dict, value: float) -> None:
 class LRScheduler:
     """Sets each group's "lr" once per `step()`. A subclass defines `get_lr`, from the group's present rate or from `base_lrs`.
 
-    Call `scheduler.step()` after `optimizer.step()`, mostly once per epoch.
+    Call `scheduler.step()` after `optimizer.step()`, mostly once per epoch; not inside of a compiled function (CaptureError).
+    last_epoch: -1 to start; to resume, the epoch before, with "initial_lr" in the groups (else KeyError).
+
+    >>> class Halved(ingot.optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [base / 2**self.last_epoch for base in self.base_lrs]
+    >>> scheduler = Halved(ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0))
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
     """
 
     _is_initial = False
@@ -83,13 +92,18 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Set the next rates; with `epoch` (deprecated) those of that epoch."""
+        if epoch is not None:
+            warnings.warn("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated.", stacklevel=2)
         refuse_capture()
         self._step_count += 1
+        self._advance(epoch)
+
+    def _advance(self, epoch: int | None) -> None:
+        """Set the rates of the next epoch, or of `epoch`."""
         if epoch is None:
             self.last_epoch += 1
             values = self.get_lr()
         else:
-            warnings.warn("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated.", stacklevel=2)
             self.last_epoch = epoch
             closed = getattr(self, "_get_closed_form_lr", None)
             values = closed() if closed is not None else self.get_lr()

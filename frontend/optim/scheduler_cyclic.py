@@ -7,13 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot.optim.optimizer import Optimizer
-from ingot.optim.scheduler_base import LRScheduler, per_group, set_lr, set_momentum
+from ingot.optim.scheduler_base import LRScheduler, per_group, refuse_capture, set_lr, set_momentum
 
 __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR"]
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr follows half a cosine from initial_lr to eta_min over T_max epochs."""
+    """lr follows half a cosine from initial_lr to eta_min over T_max epochs, and back.
+
+    Source: https://arxiv.org/abs/1608.03983.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+    >>> for _ in range(6):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.8536 0.5 0.1464 0.0 0.1464
+    """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
         self.T_max = T_max
@@ -38,7 +49,18 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that restarts after T_0 epochs, then after T_0 * T_mult, and so on."""
+    """Cosine annealing from initial_lr to eta_min that restarts after T_0 epochs, then after T_0 * T_mult, and so on.
+
+    `step(epoch)` takes fractions of epochs. ValueError for T_0 or T_mult below 1. Source: https://arxiv.org/abs/1608.03983.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
+    >>> scheduler = ingot.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2, T_mult=2)
+    >>> for _ in range(7):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    1.0 0.5 1.0 0.8536 0.5 0.1464 1.0
+    """
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
         if T_0 <= 0 or not isinstance(T_0, int):
@@ -60,6 +82,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def step(self, epoch: float | None = None) -> None:
         """Set the next rates; `epoch` may be fractional, for steps within an epoch."""
+        refuse_capture()
+        self._step_count += 1
+        self._advance(epoch)
+
+    def _advance(self, epoch: float | None) -> None:
         if epoch is None and self.last_epoch < 0:
             epoch = 0
         if epoch is None:
@@ -79,7 +106,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 n = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
                 self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
                 self.T_i = self.T_0 * self.T_mult**n
-        self._step_count += 1
         self.last_epoch = math.floor(epoch)
         for group, lr in zip(self.optimizer.param_groups, self.get_lr()):
             set_lr(group, lr)
@@ -87,7 +113,20 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class CyclicLR(LRScheduler):
-    """lr goes up and down between base_lr and max_lr."""
+    """lr goes up from base_lr to max_lr in step_size_up steps and down in step_size_down, again and again.
+
+    mode: "triangular"; "triangular2" halves the height at every cycle, "exp_range" multiplies it by gamma at every step; or a
+    scale_fn of the cycle or iteration (scale_mode). cycle_momentum: momentum (or beta1) goes the other way; ValueError where the
+    optimizer has none. Source: https://arxiv.org/abs/1506.01186.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0, momentum=0.9)
+    >>> scheduler = ingot.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=0.5, step_size_up=2)
+    >>> for _ in range(7):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    0.1 0.3 0.5 0.3 0.1 0.3 0.5
+    """
 
     def __init__(
         self,
@@ -150,7 +189,20 @@ class CyclicLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """One cycle: lr rises from max_lr / div_factor to max_lr, then falls to a fraction of the start; momentum goes the other way."""
+    """One cycle: lr rises from max_lr / div_factor to max_lr, then falls to a fraction of the start; momentum goes the other way.
+
+    Its length is total_steps, or epochs * steps_per_epoch; pct_start of it is the rise. anneal_strategy: "cos" or "linear";
+    final_div_factor: how far below the start it ends; three_phase: down as long as up, then to the end. ValueError beyond the
+    last step. Source: https://arxiv.org/abs/1708.07120.
+
+    >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0, momentum=0.9)
+    >>> scheduler = ingot.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=5, pct_start=0.4)
+    >>> for _ in range(5):
+    ...     print(round(scheduler.get_last_lr()[0], 4), end=" ")
+    ...     optimizer.step()
+    ...     scheduler.step()
+    0.04 1.0 0.75 0.25 0.0
+    """
 
     def __init__(
         self,

@@ -34,7 +34,19 @@ def _update(p: Expr, g: Expr, s: Values, c: Values, flags: Flags) -> tuple[Expr,
 
 
 class SGD(RuleOptimizer):
-    """Stochastic gradient descent, with momentum (nesterov or not), dampening and weight decay."""
+    """p -= lr * b, b the momentum buffer: b = momentum * b + (1 - dampening) * (g + weight_decay * p); without momentum b is the gradient.
+
+    nesterov: the step is g + momentum * b. maximize: ascend. `foreach` and `fused` are accepted: there is one implementation.
+    ValueError for negative arguments, or nesterov without momentum or with dampening; so for all optimizers.
+    Source: https://proceedings.mlr.press/v28/sutskever13.html.
+
+    >>> w = nn.Parameter(ingot.ones(2))
+    >>> optimizer = ingot.optim.SGD([w], lr=0.1, momentum=0.9)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.8000, 0.8000])
+    """
 
     rule = Rule("sgd", _state, ("lr", "momentum", "dampening", "weight_decay"), _update)
 

@@ -259,6 +259,11 @@ def test_schedulers_step_outside():
     with pytest.raises(ingot.CaptureError, match=r"(?s)scheduler's step.*call it outside"):
         step(*x(1))
 
+    plateau = ingot.optim.lr_scheduler.ReduceLROnPlateau(opt, patience=0)
+    with pytest.raises(ingot.CaptureError, match=r"(?s)scheduler's step.*call it outside"):
+        ingot.compile(lambda t: (t * 2, plateau.step(1.0))[0])(*x(1))
+    assert plateau.last_epoch == 0
+
     @ingot.compile
     def faster(x):
         opt.param_groups[0]["lr"] = 0.7

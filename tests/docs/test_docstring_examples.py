@@ -23,7 +23,8 @@ OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 GIVEN = {"ingot": ingot, "nn": nn, "F": F, "np": np}
 INTERNAL = ("ingot._", "ingot.capture", "ingot.ir", "ingot.backends", "ingot.runtime")
 TABLES = (  # where every name must have an example
-    "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize", "nn.utils.rnn",
+    "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize", "nn.utils.rnn", "optim",
+    "optim.lr_scheduler",
 )  # fmt: skip
 MODULES = ["ingot", *sorted({m.name for m in pkgutil.walk_packages(ingot.__path__, "ingot.") if not m.name.endswith("__main__")})]
 

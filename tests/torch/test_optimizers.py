@@ -167,10 +167,21 @@ def test_sequential_and_chained() -> None:
     def chained(m, opt):
         return m.ChainedScheduler([m.LinearLR(opt, 0.1, total_iters=10), m.ExponentialLR(opt, 0.9)])
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for make in (sequential, chained):
-            np.testing.assert_allclose(flat(trace(ingot, make)), flat(trace(torch, make)), rtol=1e-9)
+    def nested(m, opt):
+        both = m.ChainedScheduler([m.ConstantLR(opt, 0.5, 2), m.LinearLR(opt, 0.5, total_iters=3)])
+        return m.SequentialLR(opt, [both, m.CosineAnnealingWarmRestarts(opt, 3)], [9])
+
+    def twice(m, opt):
+        first = m.SequentialLR(opt, [m.LinearLR(opt, 0.5, total_iters=2), m.StepLR(opt, 2)], [2])
+        return m.SequentialLR(opt, [first, m.CosineAnnealingWarmRestarts(opt, 3)], [9])
+
+    for make in (sequential, chained, nested, twice):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = flat(trace(torch, make))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_allclose(flat(trace(ingot, make)), want, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
