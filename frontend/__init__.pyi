@@ -56,7 +56,7 @@ from ingot.functions.search import UniqueResult as UniqueResult
 from ingot.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ingot.nn.functional import alpha_dropout as alpha_dropout
-from ingot.machine import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from ingot.process import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from ingot.nn.functional import avg_pool1d as avg_pool1d
 from ingot.nn.functional import batch_norm as batch_norm
 from ingot.random import bernoulli as bernoulli
@@ -83,7 +83,7 @@ from ingot._tensor.devices import device as device
 from ingot.nn.functional import dropout as dropout
 from ingot.nn.functional import embedding as embedding
 from ingot.nn.functional import embedding_bag as embedding_bag
-from ingot.machine import empty_cache as empty_cache
+from ingot.process import empty_cache as empty_cache
 from ingot.grad_mode import enable_grad as enable_grad
 from ingot.artifacts import export as export
 from ingot.nn.functional import feature_alpha_dropout as feature_alpha_dropout
@@ -91,7 +91,7 @@ from ingot.functions.typeinfo import finfo as finfo
 from ingot.random import fork_rng as fork_rng
 from ingot.capture import frozen as frozen
 from ingot._tensor import get_default_dtype as get_default_dtype
-from ingot.machine import get_num_threads as get_num_threads
+from ingot.process import get_num_threads as get_num_threads
 from ingot.printing import get_printoptions as get_printoptions
 from ingot.random import get_rng_state as get_rng_state
 from ingot.nn.functional import group_norm as group_norm
@@ -101,7 +101,7 @@ from ingot.functions.typeinfo import iinfo as iinfo
 from ingot.grad_mode import inference_mode as inference_mode
 from ingot.random import initial_seed as initial_seed
 from ingot.nn.functional import instance_norm as instance_norm
-from ingot.machine import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
+from ingot.process import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
 from ingot.grad_mode import is_grad_enabled as is_grad_enabled
 from ingot.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
 from ingot._tensor import is_tensor as is_tensor
@@ -116,7 +116,7 @@ from ingot.nn.functional import max_pool1d_with_indices as max_pool1d_with_indic
 from ingot.nn.functional import max_pool2d as max_pool2d
 from ingot.nn.functional import max_pool3d as max_pool3d
 from ingot.functions.constants import memory_format as memory_format
-from ingot.machine import memory_stats as memory_stats
+from ingot.process import memory_stats as memory_stats
 from ingot.random import multinomial as multinomial
 from ingot.grad_mode import no_grad as no_grad
 from ingot.random import normal as normal
@@ -142,14 +142,14 @@ from ingot.nn.functional import selu as selu
 from ingot.nn.functional import selu_ as selu_
 from ingot._tensor import set_default_dtype as set_default_dtype
 from ingot.grad_mode import set_grad_enabled as set_grad_enabled
-from ingot.machine import set_num_threads as set_num_threads
+from ingot.process import set_num_threads as set_num_threads
 from ingot.printing import set_printoptions as set_printoptions
 from ingot.random import set_rng_state as set_rng_state
 from ingot.functions.constants import strided as strided
 from ingot.nn.functional import threshold as threshold
 from ingot.nn.functional import threshold_ as threshold_
 from ingot.nn.functional import triplet_margin_loss as triplet_margin_loss
-from ingot.machine import use_deterministic_algorithms as use_deterministic_algorithms
+from ingot.process import use_deterministic_algorithms as use_deterministic_algorithms
 
 __version__: _str
 bfloat16: DType

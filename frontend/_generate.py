@@ -12,7 +12,7 @@ import pkgutil
 # Modules whose whole __all__ is public; all modules of ingot.functions are added.
 PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
-    "ingot.printing", "ingot.artifacts", "ingot.machine",
+    "ingot.printing", "ingot.artifacts", "ingot.process",
 )  # fmt: skip
 PRIVATE = {"wrap", "pair", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common",)

@@ -66,7 +66,18 @@ class _Mode:
         return wrapped  # type: ignore[return-value]
 
 
-class no_grad(_Mode):
+class _Fixed(_Mode):
+    """A mode that sets what its class says; without parentheses, a decorator."""
+
+    def __new__(cls, fn: Callable | None = None) -> Any:
+        mode = super().__new__(cls)
+        if fn is None:
+            return mode
+        mode.__init__()  # type: ignore[misc]
+        return mode(fn)
+
+
+class no_grad(_Fixed):
     """Inside it nothing is put on the tape, and results need no gradient.
 
     >>> x = ingot.ones(2, requires_grad=True)
@@ -78,25 +89,11 @@ class no_grad(_Mode):
 
     _enabled = False
 
-    def __new__(cls, fn: Callable | None = None) -> Any:
-        mode = super().__new__(cls)
-        if fn is None:
-            return mode
-        mode.__init__()  # type: ignore[misc]
-        return mode(fn)
 
-
-class enable_grad(_Mode):
+class enable_grad(_Fixed):
     """Turns the tape on again inside a `no_grad`."""
 
     _enabled = True
-
-    def __new__(cls, fn: Callable | None = None) -> Any:
-        mode = super().__new__(cls)
-        if fn is None:
-            return mode
-        mode.__init__()  # type: ignore[misc]
-        return mode(fn)
 
 
 class set_grad_enabled(_Mode):

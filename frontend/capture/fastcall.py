@@ -41,7 +41,7 @@ class _Source:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-            "default_dtype": _default_dtype, "allocate": memory.allocate, "translate": translate, "wrap_i64": wrap_i64,
+            "get_default_dtype": _default_dtype, "allocate": memory.allocate, "translate": translate, "wrap_i64": wrap_i64,
         }  # fmt: skip
 
     def name(self, value: Any, prefix: str = "v") -> str:
@@ -69,7 +69,7 @@ def fast_call(
     c = _Source()
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
-    c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
+    c.need(f"get_default_dtype[0] is {c.name(_default_dtype[0])}")
     if not _arguments(c, spec, leaves, numbers):
         return None
     _guards(c, guards)

@@ -13,10 +13,10 @@ from ingot.functions.common import (
     common_dtype,
     dtypes,
     emit_out,
-    frozen,
     operands,
     refuse,
     scalar,
+    stop_gradient,
     upcast,
 )
 
@@ -95,6 +95,6 @@ def _nextafter(a: Tensor, b: Tensor) -> Tensor:
     first = apply("copysign", apply("bitcast", scalar(1, kind), attrs=(a.dtype,)), b)
     moved = apply("select", a == 0, first, moved)
     wrong = apply("logical_or", a != a, b != b)
-    found = frozen(apply("select", wrong, a + b, apply("select", a == b, b, moved)))
+    found = stop_gradient(apply("select", wrong, a + b, apply("select", a == b, b, moved)))
     smooth = apply("logical_and", apply("logical_and", a != b, found != 0), apply("logical_and", a - a == 0, found - found == 0))
-    return apply("select", smooth, found + (a - frozen(a)), found)  # torch's derivative: that of `input`
+    return apply("select", smooth, found + (a - stop_gradient(a)), found)  # torch's derivative: that of `input`

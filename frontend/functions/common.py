@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor, get_default_dtype, wrap
-from ingot._tensor.recording import cast, inplace, record, scalar
-from ingot._tensor.recording import stop_gradient as frozen
+from ingot._tensor.recording import cast, inplace, record, scalar, stop_gradient
 from ingot.ir import dtypes
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
@@ -20,8 +19,9 @@ from ingot.printing import array_text
 
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
-    "default_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "frozen", "is_number", "number_tensor", "one_dim",
-    "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "shape_arg", "static_int", "store", "upcast",
+    "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "get_default_dtype", "is_number", "number_dtype", "number_tensor",
+    "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "shape_arg", "static_int",
+    "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -36,10 +36,6 @@ _TITLES = {
 def dtype_name(dtype: DType) -> str:
     """The dtype's name as torch's messages write it: `Long` for int64."""
     return _TITLES[dtype.name]
-
-
-def default_dtype() -> DType:
-    return get_default_dtype()
 
 
 def example(call: str, op: str, *values: Any, indent: str = "    ") -> str:
@@ -76,7 +72,7 @@ def apply(name: str, *tensors: Tensor, attrs: tuple = ()) -> Any:
 
 def float_dtype(dtype: DType) -> DType:
     """`dtype` where it is floating, else the default dtype: what functions such as exp compute in."""
-    return dtype if dtype.kind == "f" else default_dtype()
+    return dtype if dtype.kind == "f" else get_default_dtype()
 
 
 def upcast(x: Tensor) -> Tensor:
@@ -90,14 +86,15 @@ def safe_root(x: Tensor) -> Tensor:
     return apply("select", zero, scalar(0, x.dtype), apply("sqrt", apply("select", zero, scalar(1, x.dtype), x)))
 
 
-def _number_dtype(x: Any) -> DType:
+def number_dtype(x: Any) -> DType:
+    """The dtype that a Python or NumPy number brings to a promotion."""
     if isinstance(x, bool):
         return dtypes.bool_
     if isinstance(x, int):
         return dtypes.i64
     if isinstance(x, float):
-        return default_dtype()
-    return _number_dtype(x.item())
+        return get_default_dtype()
+    return number_dtype(x.item())
 
 
 def _combine(higher: DType | None, lower: DType | None) -> DType | None:
@@ -119,10 +116,10 @@ def common_dtype(*values: Any) -> DType:
             else:
                 zero = v.dtype if zero is None else promote(zero, v.dtype)
         else:
-            d = v.dtype if isinstance(v, Tensor) else _number_dtype(v)
+            d = v.dtype if isinstance(v, Tensor) else number_dtype(v)
             number = d if number is None else promote(number, d)
     if number is not None and number.kind == "f" and (dims or zero):
-        number = default_dtype()  # the float argument of a compiled function is kept in float64, and counts as a Python number
+        number = get_default_dtype()  # the float argument of a compiled function is kept in float64, and counts as a Python number
     result = _combine(dims, _combine(zero, number))
     assert result is not None
     return result

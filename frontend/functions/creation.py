@@ -17,9 +17,10 @@ from ingot.functions.common import (
     apply,
     cast,
     check_tensor,
-    default_dtype,
     dtypes,
     emit_out,
+    get_default_dtype,
+    number_dtype,
     number_tensor,
     python_number,
     scalar,
@@ -57,12 +58,8 @@ def _leaf_dtype(x: Any) -> DType:
         return x.dtype
     if isinstance(x, (np.generic, np.ndarray)):
         return by_numpy(x.dtype)
-    if isinstance(x, bool):
-        return dtypes.bool_
-    if isinstance(x, int):
-        return dtypes.i64
-    if isinstance(x, float):
-        return default_dtype()
+    if isinstance(x, (bool, int, float)):
+        return number_dtype(x)
     if isinstance(x, complex):
         raise TypeError("complex numbers are not supported")
     if isinstance(x, str):
@@ -127,7 +124,7 @@ def to_array(data: Any, dtype: DType | None = None) -> np.ndarray:
     found: list[DType | None] = [None]
     plain = _plain(data, set(), found)
     shape = _first_shape(plain)
-    target = dtype or found[0] or default_dtype()
+    target = dtype or found[0] or get_default_dtype()
     if found[0] is None:
         _check_shape(plain, shape)
         return np.zeros(shape, target.numpy)
@@ -247,7 +244,7 @@ def _maker(name: str, value: Number, what: str) -> Any:
             if set(named) != {"size"} or size:
                 raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
             size = (named["size"],)
-        x = filled(_size(name, size), value, _check_dtype(dtype) or default_dtype())
+        x = filled(_size(name, size), value, _check_dtype(dtype) or get_default_dtype())
         return emit_out(_finish(x, device, requires_grad), out)
 
     function.__name__ = function.__qualname__ = name
@@ -287,7 +284,7 @@ def full(
 
 def scalar_tensor(s: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A number as a 0-d tensor, of the default float dtype unless `dtype` says otherwise."""
-    return full((), s, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
+    return full((), s, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
 
 
 def _liker(name: str, value: Number, what: str) -> Any:
@@ -362,7 +359,7 @@ def arange(
     if (by > 0 and first > last) or (by < 0 and first < last):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     n = -((first - last) // by) if whole else math.ceil((last - first) / by)
-    target = target or (dtypes.i64 if whole else default_dtype())
+    target = target or (dtypes.i64 if whole else get_default_dtype())
     wide = dtypes.i64 if whole else dtypes.f64
     x = _arange(scalar(first, wide), scalar(by, wide), max(0, int(n)), target)
     return emit_out(_finish(x, device, requires_grad), out)
@@ -376,7 +373,7 @@ def _arange(first: Tensor, by: Tensor, n: int, dtype: DType) -> Tensor:
 def range(start: Number, end: Number, step: Number = 1, *, dtype: DType | None = None) -> Tensor:
     """start, start + step, ... up to and including `end`, in the default float dtype. Prefer `arange`."""
     n = int((end - start) / step) + 1
-    return _arange(scalar(start, dtypes.f64), scalar(step, dtypes.f64), n, dtype or default_dtype())
+    return _arange(scalar(start, dtypes.f64), scalar(step, dtypes.f64), n, dtype or get_default_dtype())
 
 
 def _ends(name: str, start: Any, end: Any, steps: Any) -> tuple[float, float, int]:
@@ -399,7 +396,7 @@ def linspace(
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     a, b, n = _ends("linspace", start, end, steps)
-    x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, _check_dtype(dtype) or default_dtype())
+    x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, _check_dtype(dtype) or get_default_dtype())
     return emit_out(_finish(x, device, requires_grad), out)
 
 
@@ -426,7 +423,7 @@ def logspace(
     tensor([  1.,  10., 100.])
     """
     a, b, n = _ends("logspace", start, end, steps)
-    x = _logspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), scalar(base, dtypes.f64), n, _check_dtype(dtype) or default_dtype())
+    x = _logspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), scalar(base, dtypes.f64), n, _check_dtype(dtype) or get_default_dtype())
     return emit_out(_finish(x, device, requires_grad), out)
 
 
@@ -450,7 +447,7 @@ def eye(
     for name, v in (("n", rows), ("m", columns)):
         if v < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {v}")
-    return emit_out(_finish(_eye((rows, columns), _check_dtype(dtype) or default_dtype()), device, requires_grad), out)
+    return emit_out(_finish(_eye((rows, columns), _check_dtype(dtype) or get_default_dtype()), device, requires_grad), out)
 
 
 def _eye(shape: tuple[int, int], dtype: DType) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import ingot
 from ingot.autograd.function import Function
-from ingot.functions import decompose
+from ingot.functions import matrix_scans
 from ingot.functions.common import Tensor, emit_out
 from ingot.functions.matrices import check_matrices, flat, mT, require
 from ingot.functions.systems import Triangular
@@ -46,7 +46,7 @@ class SVD(NamedTuple):
 class _Cholesky(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
-        low = decompose.cholesky(a)
+        low = matrix_scans.cholesky(a)
         ctx.save_for_backward(low)
         return low
 
@@ -86,7 +86,7 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
 class _QR(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Any:
-        q, r = decompose.qr(a, min(a.shape[1:]))
+        q, r = matrix_scans.qr(a, min(a.shape[1:]))
         ctx.save_for_backward(a, q, r)
         return q, r
 
@@ -121,7 +121,7 @@ def qr_factor(A: Tensor, mode: str = "reduced", *, out: tuple | None = None) -> 
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     lead, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
     if mode == "complete" and m > n:
-        q, r = decompose.qr(flat(a.detach()), m)
+        q, r = matrix_scans.qr(flat(a.detach()), m)
     else:
         q, r = _QR.apply(flat(a))
     q, r = q.reshape((*lead, *q.shape[1:])), r.reshape((*lead, *r.shape[1:]))
@@ -147,7 +147,7 @@ class _Eigh(Function):
     def forward(ctx: Any, a: Tensor) -> Any:
         n = a.shape[-1]
         shift = a.abs().sum(-1).amax(-1).reshape((-1, 1, 1)) if n else a.new_zeros(a.shape[0], 1, 1)
-        _, v = decompose.rotations(a + shift * ingot.eye(n, dtype=a.dtype))  # no eigenvalue is negative: they are the singular ones
+        _, v = matrix_scans.rotations(a + shift * ingot.eye(n, dtype=a.dtype))  # no eigenvalue is negative: they are the singular ones
         values = (v * (a @ v)).sum(1)
         values, order = values.sort(-1)
         v = v.gather(2, order.unsqueeze(1).expand(*v.shape))
@@ -186,10 +186,10 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor
 def _thin(a: Tensor, full: bool) -> tuple[Tensor, Tensor, Tensor]:
     """U, S, V of (b, m, n) with m >= n."""
     m, n = a.shape[1:]
-    av, v = decompose.rotations(a)
+    av, v = matrix_scans.rotations(a)
     s, order = (av * av).sum(1).sqrt().sort(-1, descending=True)
     av, v = (x.gather(2, order.unsqueeze(1).expand(*x.shape)) for x in (av, v))
-    u, r = decompose.qr(av, m if full else n)
+    u, r = matrix_scans.qr(av, m if full else n)
     sign = ingot.where(r.diagonal(0, -2, -1) < 0, -1.0, 1.0).to(a.dtype)
     if full:
         sign = ingot.cat([sign, sign.new_ones(a.shape[0], m - n)], 1)

@@ -23,7 +23,6 @@ from ingot.functions import (
     factor,
     gamma,
     index,
-    indexing,
     integers,
     join,
     matmul,
@@ -34,6 +33,7 @@ from ingot.functions import (
     shape,
     sort,
     statistics,
+    subscript,
     systems,
     typeinfo,
     unary,
@@ -74,7 +74,7 @@ METHODS: dict[Any, str] = {
     matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot",
     index: "gather index_add index_copy index_fill index_reduce index_select masked_fill masked_scatter "
     "masked_select put scatter scatter_add scatter_reduce take take_along_dim",
-    indexing: "index_put index_put_",
+    subscript: "index_put index_put_",
     search: "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     join: "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
     shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor.recording import from_array
-from ingot.functions import binary, indexing, matmul, unary
+from ingot.functions import binary, matmul, subscript, unary
 from ingot.functions.common import Tensor, before, is_number, operands, store
 
 __all__: list[str] = []
@@ -107,4 +107,4 @@ def install(cls: Any) -> None:
     cls.__hash__ = object.__hash__
     cls.__matmul__, cls.__rmatmul__ = _matmul, _rmatmul
     cls.__neg__, cls.__pos__, cls.__abs__, cls.__invert__ = unary.neg, unary.positive, unary.abs, unary.bitwise_not  # type: ignore[attr-defined]
-    cls.__getitem__, cls.__setitem__, cls.__contains__ = indexing.getitem, indexing.setitem, _contains
+    cls.__getitem__, cls.__setitem__, cls.__contains__ = subscript.getitem, subscript.setitem, _contains

@@ -20,11 +20,11 @@ from ingot.functions.common import (
     dtypes,
     emit_out,
     float_dtype,
-    frozen,
     is_number,
     one_dim,
     refuse,
     scalar,
+    stop_gradient,
     upcast,
 )
 
@@ -427,7 +427,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
 
 def _finite_max(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """The maximum over `axes` (kept), infinite ones as 0, without gradient: shifting by it changes no result."""
-    top = apply("reduce_max", frozen(x), attrs=(axes,))
+    top = apply("reduce_max", stop_gradient(x), attrs=(axes,))
     return apply("select", apply("isinf", top), scalar(0, x.dtype), top)
 
 
@@ -484,7 +484,7 @@ def log_softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.DType | 
 
 def _shifted(x: Tensor, axis: int) -> Tensor:
     y = upcast(x)
-    return y - apply("reduce_max", frozen(y), attrs=((axis,),))
+    return y - apply("reduce_max", stop_gradient(y), attrs=((axis,),))
 
 
 @composite

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import ingot
 from ingot.autograd.function import Function
-from ingot.functions import decompose
+from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
 from ingot.functions.creation import eye
 from ingot.functions.matmul import matmul
@@ -33,7 +33,7 @@ class Triangular(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, upper: bool, unit: bool) -> Tensor:
-        x = decompose.triangular(a, b, upper, unit)
+        x = matrix_scans.triangular(a, b, upper, unit)
         ctx.save_for_backward(a, x)
         ctx.upper, ctx.unit = upper, unit
         return x
@@ -71,13 +71,13 @@ def solve_triangular(
 
 def _factored_solve(f: Tensor, perm: Tensor, b: Tensor) -> Tensor:
     rows = b.gather(1, perm.unsqueeze(-1).expand(*b.shape))
-    return decompose.triangular(f, decompose.triangular(f, rows, False, True), True, False)
+    return matrix_scans.triangular(f, matrix_scans.triangular(f, rows, False, True), True, False)
 
 
 class _Solve(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        f, perm, _ = decompose.lu(a)
+        f, perm, _ = matrix_scans.lu(a)
         require(lambda: f.diagonal(0, -2, -1) != 0, "linalg.solve: The solver failed because the input matrix is singular.")
         x = _factored_solve(f, perm, b)
         ctx.save_for_backward(a, x)
@@ -119,7 +119,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
 class _Inverse(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
-        f, perm, _ = decompose.lu(a)
+        f, perm, _ = matrix_scans.lu(a)
         singular = "linalg.inv: The diagonal element is zero, the inversion could not be completed because the input matrix is singular."
         require(lambda: f.diagonal(0, -2, -1) != 0, singular)
         x = _factored_solve(f, perm, ingot.eye(a.shape[-1], dtype=a.dtype).expand(*a.shape))
@@ -155,14 +155,14 @@ def det(input: Tensor) -> Tensor:
     tensor(9.)
     """
     a = check_matrices("linalg.det", input, True)
-    f, _, sign = decompose.lu(flat(a))
+    f, _, sign = matrix_scans.lu(flat(a))
     return (sign * f.diagonal(0, -2, -1).prod(-1)).reshape(tuple(a.shape[:-2]))
 
 
 class _SLogDet(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Any:
-        f, _, sign = decompose.lu(a)
+        f, _, sign = matrix_scans.lu(a)
         d = f.diagonal(0, -2, -1)
         sign = sign * d.sign().prod(-1)
         ctx.save_for_backward(a)

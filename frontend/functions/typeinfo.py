@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ingot.functions.common import Tensor, can_cast, check_tensor, common_dtype, default_dtype
+from ingot.functions.common import Tensor, can_cast, check_tensor, common_dtype, get_default_dtype
 from ingot.ir.dtypes import DType, promote
 
 __all__ = [
@@ -24,7 +24,7 @@ class finfo:
     """
 
     def __init__(self, dtype: DType | None = None):
-        dtype = dtype or default_dtype()
+        dtype = dtype or get_default_dtype()
         if dtype.kind != "f":
             raise TypeError(f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo to handle integer types")
         info = ml_dtypes.finfo(dtype.numpy)

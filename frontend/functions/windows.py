@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot._tensor.composites import composite
 from ingot._tensor.devices import as_device
-from ingot.functions.common import Tensor, apply, cast, default_dtype, dtypes, scalar, static_int
+from ingot.functions.common import Tensor, apply, cast, dtypes, get_default_dtype, scalar, static_int
 from ingot.functions.gamma import bessel
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
@@ -18,7 +18,7 @@ def _window(name: str, n: int, periodic: bool, kind: str, terms: tuple[float, ..
     n = static_int(n, "window_length")
     if n < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={n}")
-    dtype = dtype or default_dtype()
+    dtype = dtype or get_default_dtype()
     if dtype.kind != "f":
         raise RuntimeError(f"{name} expects floating point dtypes, got: {dtype!r}")
     out = _make(n, n if periodic else n - 1, kind, terms, dtype)

@@ -18,7 +18,23 @@ __all__ = [
 ]  # fmt: skip
 
 
-class LambdaLR(LRScheduler):
+class _ByFunctions(LRScheduler):
+    """Learning rates by functions of the epoch: one, or one per group."""
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1):
+        self.lr_lambdas = per_group(optimizer, lr_lambda, "lr_lambdas")
+        super().__init__(optimizer, last_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer and plain functions; of callable objects their attributes."""
+        return _without_functions(super().state_dict(), self.lr_lambdas)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a `state_dict()`; functions stay as they are."""
+        _load_with_functions(self, state_dict)
+
+
+class LambdaLR(_ByFunctions):
     """lr = initial_lr * lr_lambda(epoch); one function, or one per group.
 
     >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
@@ -30,23 +46,11 @@ class LambdaLR(LRScheduler):
     1.0 0.5 0.3333 0.25
     """
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1):
-        self.lr_lambdas = per_group(optimizer, lr_lambda, "lr_lambdas")
-        super().__init__(optimizer, last_epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer and plain functions; of callable objects their attributes."""
-        return _without_functions(super().state_dict(), self.lr_lambdas)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a `state_dict()`; functions stay as they are."""
-        _load_with_functions(self, state_dict)
-
     def get_lr(self) -> list[float]:
         return [base * fn(self.last_epoch) for fn, base in zip(self.lr_lambdas, self.base_lrs)]
 
 
-class MultiplicativeLR(LRScheduler):
+class MultiplicativeLR(_ByFunctions):
     """lr is multiplied by lr_lambda(epoch) at every step; one function, or one per group.
 
     >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
@@ -57,18 +61,6 @@ class MultiplicativeLR(LRScheduler):
     ...     scheduler.step()
     1.0 0.5 0.25 0.125
     """
-
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1):
-        self.lr_lambdas = per_group(optimizer, lr_lambda, "lr_lambdas")
-        super().__init__(optimizer, last_epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer and plain functions; of callable objects their attributes."""
-        return _without_functions(super().state_dict(), self.lr_lambdas)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a `state_dict()`; functions stay as they are."""
-        _load_with_functions(self, state_dict)
 
     def get_lr(self) -> list[float]:
         if self._is_initial:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import Any, NamedTuple
 
+from ingot.runtime.cache import files
 from ingot.runtime.cache.bundle import target_name
 from ingot.runtime.cache.entry import Entry
 
@@ -76,18 +76,8 @@ def save(path: str, manifest: Manifest) -> None:
         for f in sorted(manifest.functions, key=lambda f: f[:3])
     ]
     doc = {"kind": KIND, "schema_version": SCHEMA_VERSION, **manifest._asdict(), "functions": functions}
-    temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    try:
-        with open(temporary, "x", encoding="utf-8") as f:
-            json.dump(doc, f, sort_keys=True, indent=1)
-            f.write("\n")
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    text = json.dumps(doc, sort_keys=True, indent=1) + "\n"
+    files.replace(path, text.encode(), durable=True)
 
 
 def load(path: str) -> Manifest:

@@ -31,12 +31,18 @@ def append(path: str, data: bytes) -> int:
         close(fd)
 
 
-def replace(path: str, data: bytes) -> None:
-    """Write a file whole, by way of a temporary in the same folder. OSError where that fails: the old one then stays."""
+def replace(path: str, data: bytes, durable: bool = False) -> None:
+    """Write a file whole, by way of a temporary in the same folder. OSError where that fails: the old one then stays.
+
+    durable: it is on the disk when this returns.
+    """
     temporary = f"{path}.{os.urandom(8).hex()}.tmp"
     try:
         with open(temporary, "xb") as f:
             f.write(data)
+            if durable:
+                f.flush()
+                os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.lexists(temporary):

@@ -45,13 +45,18 @@ def _same_size(name: str, input: Tensor, target: Tensor, weight: Tensor | None =
 # ---- regression
 
 
+def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """The losses reduced, each scaled by its weight; "mean" divides by the sum of the weights."""
+    if weight is None:
+        return _reduce(loss, reduction)
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
 @composite
 def _mse(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     d = x - t
-    if weight is None:
-        return _reduce(d * d, reduction)
-    loss = d * d * weight
-    return loss.sum() / weight.sum() if reduction == "mean" else _reduce(loss, reduction)
+    return _weighted(d * d, weight, reduction)
 
 
 def mse_loss(
@@ -72,10 +77,7 @@ def mse_loss(
 @composite
 def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     d = ingot.abs(x - t)
-    if weight is None:
-        return _reduce(d, reduction)
-    loss = d * weight
-    return loss.sum() / weight.sum() if reduction == "mean" else _reduce(loss, reduction)
+    return _weighted(d, weight, reduction)
 
 
 def l1_loss(

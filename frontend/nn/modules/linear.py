@@ -150,7 +150,32 @@ class Unflatten(Module):
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
-class Embedding(Module):
+class _Table(Module):
+    """A table of vectors, `weight`."""
+
+    num_embeddings: int
+    embedding_dim: int
+    padding_idx: int | None
+
+    def _fill(self, given: Tensor | None, freeze: bool, device: Any, dtype: Any) -> None:
+        shape = (self.num_embeddings, self.embedding_dim)
+        if given is None:
+            self.weight = new_parameter(shape, device, dtype).requires_grad_(not freeze)
+            self.reset_parameters()
+        else:
+            if tuple(given.shape) != shape:
+                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
+            self.weight = Parameter(given, requires_grad=not freeze)
+
+    def reset_parameters(self) -> None:
+        """Draw the table from N(0, 1); the padding row is 0."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with ingot.no_grad():
+                self.weight[self.padding_idx] = 0
+
+
+class Embedding(_Table):
     """A table of `num_embeddings` vectors read by index: integers (...) -> (..., embedding_dim). IndexError beyond its ends.
 
     padding_idx: a row that is 0 at first and never learns. max_norm: rows that are read are first scaled down to it.
@@ -186,20 +211,7 @@ class Embedding(Module):
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
         self.sparse = sparse
-        if _weight is None:
-            self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype).requires_grad_(not _freeze)
-            self.reset_parameters()
-        else:
-            if tuple(_weight.shape) != (num_embeddings, embedding_dim):
-                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
-            self.weight = Parameter(_weight, requires_grad=not _freeze)
-
-    def reset_parameters(self) -> None:
-        """Draw the table from N(0, 1); the padding row is zero."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with ingot.no_grad():
-                self.weight[self.padding_idx] = 0
+        self._fill(_weight, _freeze, device, dtype)
 
     @classmethod
     def from_pretrained(
@@ -242,7 +254,7 @@ def _norm_text(m: Any) -> str:
     return text + f", scale_grad_by_freq={m.scale_grad_by_freq}" if m.scale_grad_by_freq else text
 
 
-class EmbeddingBag(Module):
+class EmbeddingBag(_Table):
     """Sum, mean or max of embeddings over bags of indices: (bags, k), or one dim and `offsets` -> (bags, embedding_dim).
 
     Arguments as of `nn.Embedding` and `F.embedding_bag`; entries that are `padding_idx` count in no bag.
@@ -281,20 +293,7 @@ class EmbeddingBag(Module):
         self.mode = mode
         self.sparse = sparse
         self.include_last_offset = include_last_offset
-        if _weight is None:
-            self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype)
-            self.reset_parameters()
-        else:
-            if tuple(_weight.shape) != (num_embeddings, embedding_dim):
-                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
-            self.weight = Parameter(_weight)
-
-    def reset_parameters(self) -> None:
-        """Draw the table from N(0, 1); the padding row becomes 0."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with ingot.no_grad():
-                self.weight[self.padding_idx] = 0.0
+        self._fill(_weight, False, device, dtype)
 
     @classmethod
     def from_pretrained(

@@ -19,7 +19,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _ChannelNorm(Module):
+class _Affine(Module):
+    """A norm with a weight and a bias, each of which may be None."""
+
+    def reset_parameters(self) -> None:
+        """weight 1, bias 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class _ChannelNorm(_Affine):
     """Affine parameters and running statistics of batch and instance norms."""
 
     ranks: tuple[int, ...]
@@ -50,10 +61,7 @@ class _ChannelNorm(Module):
     def reset_parameters(self) -> None:
         """weight 1, bias 0, running statistics forgotten."""
         self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        super().reset_parameters()
 
     def _check_input(self, input: Tensor) -> None:
         if input.ndim not in self.ranks:
@@ -189,7 +197,7 @@ def _shape(normalized_shape: Any) -> tuple[int, ...]:
     return (int(normalized_shape),) if isinstance(normalized_shape, numbers.Integral) else tuple(normalized_shape)
 
 
-class LayerNorm(Module):
+class LayerNorm(_Affine):
     """Zero mean and unit variance over the trailing dims `normalized_shape` (an int: the last dim), then weight and bias.
 
     elementwise_affine=False: without both, `bias=False`: without the bias. ShapeError where the input's dims are others.
@@ -208,13 +216,6 @@ class LayerNorm(Module):
         self.elementwise_affine = elementwise_affine
         self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype, 1.0) if elementwise_affine else None)
         self.register_parameter("bias", new_parameter(self.normalized_shape, device, dtype, 0.0) if elementwise_affine and bias else None)
-
-    def reset_parameters(self) -> None:
-        """weight 1, bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -252,7 +253,7 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class GroupNorm(Module):  # fmt: skip
+class GroupNorm(_Affine):  # fmt: skip
     """Zero mean and unit variance over each of `num_groups` groups of channels of (N, C, *), then weight and bias (C).
 
     ValueError unless `num_groups` divides `num_channels`.
@@ -281,13 +282,6 @@ class GroupNorm(Module):  # fmt: skip
         self.affine = affine
         self.register_parameter("weight", new_parameter((num_channels,), device, dtype, 1.0) if affine else None)
         self.register_parameter("bias", new_parameter((num_channels,), device, dtype, 0.0) if affine and bias else None)
-
-    def reset_parameters(self) -> None:
-        """weight 1, bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

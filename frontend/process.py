@@ -1,4 +1,4 @@
-"""The machine as users may set it: threads, kept memory, determinism."""
+"""What users may set for the process: threads, kept memory, determinism."""
 
 from __future__ import annotations
 
