@@ -26,7 +26,12 @@ TABLES = (  # where every name must have an example
     "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize", "nn.utils.rnn", "optim",
     "optim.lr_scheduler",
 )  # fmt: skip
-MODULES = ["ingot", *sorted({m.name for m in pkgutil.walk_packages(ingot.__path__, "ingot.") if not m.name.endswith("__main__")})]
+MODULES = sorted({
+    name
+    for room in ("ingot", "ingot.ir", "ingot.backends", "ingot.runtime")
+    for name in (room, *(m.name for m in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}.")))
+    if not name.endswith("__main__")
+})  # fmt: skip
 
 
 def _examples(name: str) -> list[doctest.DocTest]:
