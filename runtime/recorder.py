@@ -200,7 +200,7 @@ class Recorder:
 
     def graph(self, live: tuple[int, ...], name: str = "eager") -> tuple[Graph, tuple[int, ...]]:
         """The Graph that computes the values `live` (numbers as in a node's inputs), and the inputs it reads, in order."""
-        first = self._first_outputs()
+        first = self.first_outputs()
         needed = set(live)
         for n in range(len(self.nodes) - 1, -1, -1):
             if any(i in needed for i in range(first[n], first[n + 1])):
@@ -210,7 +210,7 @@ class Recorder:
 
     def subgraph(self, inputs: Sequence[int], live: Sequence[int], name: str) -> Graph:
         """The Graph that computes the values `live` from the values `inputs`."""
-        first = self._first_outputs()
+        first = self.first_outputs()
         values: dict[int, Value] = {i: Value(self.types[i] if i >= 0 else self.inputs[-1 - i].type) for i in inputs}
         graph_inputs = tuple(values[i] for i in inputs)
         needed = set(live) - set(values)
@@ -232,10 +232,10 @@ class Recorder:
 
     def made_at(self, a: Array) -> Location | None:
         """Where the pending value `a` was recorded."""
-        first = self._first_outputs()
+        first = self.first_outputs()
         return next((loc for n, loc in enumerate(self.locs) if first[n] <= a.value < first[n + 1]), None)
 
-    def _first_outputs(self) -> list[int]:
+    def first_outputs(self) -> list[int]:
         """The number of each node's first output; one more at the end."""
         first, at = [], 0
         for op, attrs, ins in self.nodes:

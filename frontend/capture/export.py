@@ -1,4 +1,4 @@
-"""The compiling half of `ingot.export`: from a function or module and example inputs to an artifact."""
+"""The tracing half of `ingot.export`: from a function or module and example inputs to a graph, its weights, and what feeds it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.capture import CompiledFunction, CompiledModule
+from ingot.capture.function import CompiledFunction
+from ingot.capture.module import CompiledModule
 from ingot.capture.pytree import flatten
+from ingot.capture.recipes import Value
 from ingot.capture.roots import Roots, find_roots, is_module
-from ingot.capture.specialization import Specialization
-from ingot.capture.specialize import specialize
-from ingot.capture.trace import Source
+from ingot.capture.traced import Traced
+from ingot.capture.tracing import trace_function
+from ingot.ir.graph import Graph
 from ingot.runtime.array import to_numpy
 from ingot.runtime.artifact import tree
 from ingot.runtime.artifact.export import write_artifact
@@ -39,12 +41,12 @@ def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, le
     # copies: no two inputs share memory, none requires a gradient, and whoever calls the artifact owns what is passed
     args = tuple(_copied(a) for a in example_inputs)
     in_tree = _describe(args, "input")
-    spec, result, roots = _trace(fn, name, args)
+    traced, graph, result, roots = _traced(fn, name, args)
     leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
-    feed, weights = _feed(spec, _leaves(args), _names(target, roots), name)
+    feed, weights = _feed(traced, _leaves(args), _names(target, roots))
     example = [np.array(t.numpy()) for t in leaves]
     write_artifact(
-        path, spec.graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
+        path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
         in_tree=in_tree, out_tree=_describe(result, "result"), example=example if golden else None, levels=_levels(levels),
     )  # fmt: skip
 
@@ -86,8 +88,8 @@ def _leaves(args: tuple) -> list[Any]:
     return leaves
 
 
-def _trace(fn: Callable, name: str, args: tuple) -> tuple[Specialization, Any, Roots]:
-    """The function's specialisation on `args`, and what it returned while traced, for its structure."""
+def _traced(fn: Callable, name: str, args: tuple) -> tuple[Traced, Graph, Any, Roots]:
+    """The function traced on `args`, the graph whose outputs are its results, and what it returned meanwhile, for its structure."""
     leaves: list[Any] = []
     structure = flatten((args, {}), leaves)
     roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
@@ -101,18 +103,17 @@ def _trace(fn: Callable, name: str, args: tuple) -> tuple[Specialization, Any, R
         return [x.detach().clone() for x in flat if isinstance(x, Tensor)]
 
     with ingot.no_grad():
-        spec, _ = specialize(name, body, structure, leaves, (), roots)
-    if spec.generators:
+        traced, _ = trace_function(name, body, structure, leaves, (), roots=roots)
+    if traced.generators:
         raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
-    if any(w.kind not in ("plain", "requires") for w in spec.writes):  # a counter in Python stays behind
+    if any(w.tensors for w in traced.writes):  # a counter in Python stays behind
         raise RuntimeError(f"export: {name} changes tensors outside of it; a module with batch norm wants eval() first")
-    if [r.kind for r in spec.recipes] != ["value"] * len(spec.recipes):
-        raise RuntimeError(f"export: {name} returns something that was not computed in it")
-    order = [r.out for r in spec.recipes]
-    if order != list(range(len(spec.out_types))):  # a value that is returned twice is an output twice
-        outputs = spec.graph.outputs
-        spec.graph = spec.graph.replace(outputs=tuple(outputs[i] for i in order))
-    return spec, seen[-1], roots
+    outputs = []  # a value that is returned twice is an output twice
+    for r in traced.recipes:
+        if not isinstance(r, Value):
+            raise RuntimeError(f"export: {name} returns something that was not computed in it")
+        outputs.append(traced.graph.outputs[r.out])
+    return traced, traced.graph.replace(outputs=tuple(outputs)), seen[-1], roots
 
 
 class _Placeholder(Tensor):
@@ -134,28 +135,22 @@ def _shape_of(x: Any) -> Any:
     return x
 
 
-def _feed(spec: Specialization, leaves: list[Any], names: dict[int, str], name: str) -> tuple[list, dict[str, np.ndarray]]:
+def _feed(traced: Traced, leaves: list[Any], names: dict[int, str]) -> tuple[list[tuple[str, int | str]], dict[str, np.ndarray]]:
     """Where each input of the graph comes from, and the arrays that are captured."""
     position = {i: n for n, i in enumerate(i for i, x in enumerate(leaves) if isinstance(x, Tensor))}
     feed: list[tuple[str, int | str]] = []
     weights: dict[str, np.ndarray] = {}
-    for source, value in zip(spec.sources, spec.gather(leaves)):
-        if source.kind == "arg":
-            feed.append(("input", position[source.of]))
+    for source, value in zip(traced.sources, traced.gather(leaves)):
+        kind, of = source.feed(len(weights), names)
+        if isinstance(of, int):
+            feed.append((kind, position[of]))
             continue
-        weight = _weight_name(source, names, len(weights))
-        while weight in weights:
-            weight += "_"
-        by_value = len(feed) in spec.graph.scalars
-        weights[weight] = np.asarray(value.value, value.type.dtype.numpy) if by_value else np.array(to_numpy(value))
-        feed.append(("weight", weight))
+        while of in weights:
+            of += "_"
+        by_value = len(feed) in traced.graph.scalars
+        weights[of] = np.asarray(value.value, value.type.dtype.numpy) if by_value else np.array(to_numpy(value))
+        feed.append((kind, of))
     return feed, weights
-
-
-def _weight_name(source: Source, names: dict[int, str], n: int) -> str:
-    if source.kind == "storage":
-        return names.get(id(source.of), f"captured.{n}")
-    return f"{source.kind}.{n}"
 
 
 def _names(target: Any, roots: Roots) -> dict[int, str]:

@@ -8,11 +8,13 @@ Gradient slots, generators and host numbers (`cell`) are captured likewise.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ingot.capture.errors import refuse
+from ingot.capture.sources import Captured, Cell, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
@@ -23,9 +25,10 @@ from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.storage import LeafStep, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, frontend
 
-__all__ = ["AliasedArgument", "Source", "TRACING", "Trace", "is_leaf", "run_traced"]
+__all__ = ["AliasedArgument", "TRACING", "Trace", "is_leaf", "run_traced"]
 
 TRACING = threading.RLock()  # one trace at a time: classes note what is looked up on their objects, and attributes hold what is traced
+os.register_at_fork(before=TRACING.acquire, after_in_parent=TRACING.release, after_in_child=TRACING.release)  # no half trace in a child
 
 
 class AliasedArgument(BaseException):  # not for the function to catch
@@ -36,21 +39,7 @@ class AliasedArgument(BaseException):  # not for the function to catch
         self.index = index
 
 
-class Source:
-    """Where the value of one graph input comes from at each call.
-
-    kind: "arg" (index), "storage" (Storage), "slot" (GradSlot), "cell" ((container, key, index)), "seed" or "offset" (Generator),
-    "cotangent" (index)
-    """
-
-    __slots__ = ("kind", "of")
-
-    def __init__(self, kind: str, of: Any):
-        self.kind = kind
-        self.of = of
-
-
-class Captured:
+class StandIn:
     """What stands for a Storage from outside: `storage`, which held `placeholder` and `edge` at first."""
 
     __slots__ = ("storage", "placeholder", "edge")
@@ -84,8 +73,8 @@ class Trace(Recorder):
         self.outer = outer
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
-        self.sources: list[Source] = []
-        self.captured: dict[Storage, Captured] = {}  # Storages from outside
+        self.sources: list[Source | None] = []  # of the inputs; None for what no call gathers
+        self.captured: dict[Storage, StandIn] = {}  # Storages from outside
         self.origins: dict[Storage, Storage] = {}  # what stands for them -> themselves
         self.stand_ins: dict[int, tuple[Any, Any]] = {}  # tensors from outside, by id, and what stands for them
         self.slots: dict[GradSlot, SlotState] = {}
@@ -95,10 +84,11 @@ class Trace(Recorder):
         self.requires: list[tuple[Any, bool]] = []  # tensors read, and whether they required gradients
         self.thread = threading.get_ident()
         self.arguments: dict[Any, int] = {}  # argument tensors (by id) and their Storages that have a stand-in
+        self.argument_slots: dict[GradSlot, int] = {}  # of these stand-ins
 
     # ---- inputs
 
-    def placeholder(self, t: TensorType, source: Source, scalar: bool = False) -> Array:
+    def placeholder(self, t: TensorType, source: Source | None, scalar: bool = False) -> Array:
         """A graph input."""
         a = Array(t, None, -1 - len(self.inputs), self)
         self.inputs.append(a)
@@ -129,17 +119,22 @@ class Trace(Recorder):
             self.requires.append((t, leaf))
         return out
 
-    def _capture(self, s: Storage) -> Captured:
+    def _capture(self, s: Storage) -> StandIn:
         if s in self.arguments:
             raise AliasedArgument(self.arguments[s])
         s.watched = True
-        c = self.captured[s] = Captured(s, self.placeholder(s.base.type, Source("storage", s)))
+        c = self.captured[s] = StandIn(s, self.placeholder(s.base.type, Captured(s)))
         self.origins[c.storage] = s
         return c
 
     def will_rebind(self, t: Any) -> None:
         """Called before `.data` is assigned."""
         raise refuse("a compiled function cannot assign .data", "use copy_() under no_grad() instead")
+
+    def place(self, slot: GradSlot) -> Place:
+        """Where the gradient in `slot` lives at a call."""
+        i = self.argument_slots.get(slot)
+        return Place(slot) if i is None else Place(argument=i)
 
     def read_grad(self, slot: GradSlot) -> Any:
         """The Tensor that a `.grad` holds now."""
@@ -149,7 +144,7 @@ class Trace(Recorder):
             if held is not None:
                 if held.requires_grad:
                     raise refuse("a gradient that itself requires gradients is read", "compile the function without create_graph")
-                held = frontend.wrap((self.placeholder(held._array.type, Source("slot", slot)), None))
+                held = frontend.wrap((self.placeholder(held._array.type, Grad(self.place(slot))), None))
             state = self.slots[slot] = SlotState(held is None, held)
         return state.held
 
@@ -165,7 +160,7 @@ class Trace(Recorder):
         k = (id(container), key, index)
         found = self.cells.get(k)
         if found is None:
-            a = self.placeholder(rank0(f64), Source("cell", (container, key, index)), scalar=True)
+            a = self.placeholder(rank0(f64), Cell(container, key, index), scalar=True)
             found = self.cells[k] = frontend.wrap((a, None))
         return found
 
@@ -174,8 +169,8 @@ class Trace(Recorder):
         g = self.generators.get(generator)
         if g is None:
             t = rank0(i64)
-            seed = self.placeholder(t, Source("seed", generator), scalar=True)
-            g = self.generators[generator] = [seed, self.placeholder(t, Source("offset", generator), scalar=True), 0]
+            seed = self.placeholder(t, Seed(generator), scalar=True)
+            g = self.generators[generator] = [seed, self.placeholder(t, Offset(generator), scalar=True), 0]
         seed, offset, before = g
         g[2] += blocks
         if before:

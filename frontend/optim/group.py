@@ -20,10 +20,10 @@ CELLS = frozenset(
 )
 
 
-def _shape_of(value: Any) -> Any:
+def kind_of(value: Any) -> Any:
     """What code may depend on: whether a number is zero, and kinds; not the number itself."""
     if isinstance(value, (tuple, list)):
-        return tuple(_shape_of(v) for v in value)
+        return tuple(kind_of(v) for v in value)
     return (type(value), bool(value)) if isinstance(value, (bool, int, float)) else type(value)
 
 
@@ -77,7 +77,7 @@ class ParamGroup(dict):
     """A dict of one parameter group. Writing anything but a number read at run time tells compiled functions to look again."""
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key not in CELLS or key not in self or _shape_of(self[key]) != _shape_of(value):
+        if key not in CELLS or key not in self or kind_of(self[key]) != kind_of(value):
             epoch.bump()
         if key in CELLS:
             here.recorder.only_outside(

@@ -179,6 +179,15 @@ def test_a_gradient_is_put_where_there_was_no_place_for_one():
         assert x.grad.tolist() == [2 * i] * 2
         x.grad = None
 
+    @ingot.compile
+    def g(y):
+        y.grad = y * 3
+
+    for _ in range(3):
+        g(x)
+        assert x.grad.tolist() == [3, 3]
+        x.grad = None
+
 
 def test_a_tensor_from_outside_cannot_become_a_view_of_itself():
     w = ingot.arange(6.0).reshape(2, 3)
@@ -339,6 +348,22 @@ def test_writing_in_place_touches_nobody_else():
         if i >= 6:
             assert shown.tolist() == want.tolist()
     assert w._version == 8
+
+
+@pytest.mark.compiled
+def test_every_way_of_a_call_writes_in_place():
+    w, total = ingot.zeros(1000), ingot.zeros(())
+    w.tolist()
+
+    @ingot.compile
+    def f(x):
+        w.add_(x)
+        return w.sum() + total
+
+    x = ingot.ones(1000)
+    at = w.data_ptr()
+    for i in range(5):
+        assert f(x).item() == 1000 * (i + 1) and w.data_ptr() == at
 
 
 def test_arguments_that_share_memory_with_captured_tensors():

@@ -148,6 +148,40 @@ def test_several_results_hooks_and_detach():
         ingot.autograd.grad(c(x, w)[0], x, create_graph=True)
 
 
+class Reversed(ingot.autograd.Function):
+    """The identity, whose gradient has the other sign."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return -g
+
+
+def test_one_value_with_two_histories():
+    f = ingot.compile(lambda x, w: (lambda h: (h, Reversed.apply(h), h.detach().requires_grad_()))(x * w))
+    for _ in range(3):
+        w, grads = ingot.ones(2, requires_grad=True), []
+        h, r, leaf = f(ingot.full((2,), 3.0), w)
+        for t in (h, r, h * 2 + r):
+            w.grad = None
+            t.sum().backward(retain_graph=True)
+            grads.append(w.grad.tolist())
+        assert grads == [[3, 3], [-3, -3], [3, 3]] and leaf.is_leaf and leaf.requires_grad
+
+    def given(x, w):  # the gradient of x is the value of h, without its history
+        h = w * 2
+        x.clone().backward(h)
+        return h, x.grad
+
+    for fn in (given, ingot.compile(given)):
+        x, w = ingot.ones(2, requires_grad=True), ingot.ones(2, requires_grad=True)
+        h, g = fn(x, w)
+        assert h.requires_grad and not g.requires_grad and g is x.grad and g.tolist() == [2, 2]
+
+
 def test_gradients_taken_inside():
     @ingot.compile
     def f(x):

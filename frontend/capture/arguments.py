@@ -1,0 +1,72 @@
+"""What a traced function is given: stand-ins for the tensors and numbers among its argument leaves, the rest as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ingot._tensor import Tensor, wrap
+from ingot.capture.backward import ArgumentEdge
+from ingot.capture.sources import Argument, Number
+from ingot.capture.trace import Trace
+from ingot.ir.dtypes import f64
+from ingot.runtime.numbers import rank0
+from ingot.runtime.tape import Leaf
+
+__all__ = ["Arguments"]
+
+
+class Arguments:
+    """The argument leaves of one trace.
+
+    given: what the function gets for each
+    stand_ins: those tensors of `given` that were made for the trace, with the index of their leaf
+    edges: what the ends of their histories stand for
+
+    numbers: the leaves that are run-time numbers. by_reference: tensors that are captured, like any other tensor from outside;
+    so are those that share memory with another argument.
+    """
+
+    def __init__(self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: frozenset[int]):
+        self.leaves = leaves
+        self.by_reference = {i: leaves[i] for i in by_reference}
+        self.given: list[Any] = []
+        self.stand_ins: list[tuple[Tensor, int]] = []
+        self.edges: dict[Leaf, ArgumentEdge] = {}
+        seen: dict[int, Tensor] = {}
+        for i, leaf in enumerate(leaves):
+            if i in numbers:
+                self.given.append(self._number(trace, i))
+            elif isinstance(leaf, Tensor):
+                if id(leaf) not in seen:
+                    leaf._now()
+                    captured = i in by_reference or (leaf._storage is not None and self._shared(leaf))
+                    seen[id(leaf)] = leaf if captured else self._tensor(trace, leaf, i)
+                self.given.append(seen[id(leaf)])
+            else:
+                self.given.append(leaf)
+
+    def _shared(self, t: Tensor) -> bool:
+        others = {id(x): x for x in self.leaves if isinstance(x, Tensor) and x is not t}
+        return any(x._storage is t._storage for x in others.values())
+
+    def _number(self, trace: Trace, i: int) -> Tensor:
+        t = wrap((trace.placeholder(rank0(f64), Number(i), scalar=True), None))
+        t._weak = True
+        self.stand_ins.append((t, i))
+        return t
+
+    def _tensor(self, trace: Trace, leaf: Tensor, i: int) -> Tensor:
+        t = wrap((trace.placeholder(leaf._array.type, Argument(i)), None), type(leaf))
+        self.stand_ins.append((t, i))
+        trace.arguments[id(leaf)] = i
+        if leaf._storage is not None:
+            trace.arguments[leaf._storage] = i
+        slot = t._grad_slot()
+        slot.grad = None if leaf._slot is None else leaf._slot.grad
+        trace.argument_slots[slot] = i
+        if leaf._edge is not None:
+            stand_in = Leaf(slot)
+            t._edge = (stand_in, 0)
+            self.edges[stand_in] = ArgumentEdge(i)
+        return t

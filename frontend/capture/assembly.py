@@ -1,0 +1,248 @@
+"""From a trace that has ended to the traced value: which values are outputs, and what becomes of each."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.capture.arguments import Arguments
+from ingot.capture.backward import Derived, Destination, StorageEdge, derive_backward
+from ingot.capture.errors import CaptureError
+from ingot.capture.node import Released, usable
+from ingot.capture.pytree import flatten
+from ingot.capture.recipes import Given, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
+from ingot.capture.roots import Roots
+from ingot.capture.sources import Argument, BriefArgument, Grad, Source
+from ingot.capture.tables import Tables
+from ingot.capture.trace import Trace, is_leaf
+from ingot.capture.traced import Backward, Fresh, Traced
+from ingot.capture.writes import ArgumentWrite, GradAssign, GradNone, GradWrite, History, RequiresGrad, StorageWrite, Write
+from ingot.runtime.array import Array
+from ingot.runtime.storage import LeafStep, Storage
+from ingot.runtime.tape import Edge, Leaf
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """The outputs of one trace, as they are found to be needed. `name` and the leaves' `names` are for people."""
+
+    def __init__(self, trace: Trace, arguments: Arguments, name: str, names: Sequence[str]):
+        self.trace = trace
+        self.arguments = arguments
+        self.name = name
+        self.names = names
+        self.live: list[int] = []  # the outputs' value numbers
+        self._outs: dict[int, int] = {}  # value number -> output
+        self._others: dict[tuple[int, Edge], int] = {}  # the same value with another history -> output
+        self._edges: dict[int, Edge] = {}  # output -> history
+        self._fresh: dict[Storage, tuple[int, Fresh]] = {}
+        self._recipes: dict[int, tuple[Tensor, Recipe]] = {}  # by the id of what they make
+        self._where: dict[Leaf, Destination] = dict(arguments.edges)  # what the ends of histories stand for
+
+    # ---- outputs
+
+    def out(self, a: Array) -> int:
+        """The output that carries a value."""
+        found = self._outs.get(a.value)
+        if found is None:
+            found = self._outs[a.value] = len(self.live)
+            self.live.append(a.value)
+        return found
+
+    def rooted(self, a: Array, edge: Edge | None) -> tuple[int, History]:
+        """The output that carries a value with this history, and how the history is described."""
+        out = self.out(a)
+        if edge is None:
+            return out, "clear"
+        if self._edges.setdefault(out, edge) != edge:
+            found = self._others.get((a.value, edge))
+            if found is None:
+                found = self._others[a.value, edge] = len(self.live)
+                self.live.append(a.value)
+                self._edges[found] = edge
+            out = found
+        return out, "new"
+
+    # ---- results
+
+    def recipe(self, t: Tensor) -> Recipe:
+        """How a tensor is made at each call. One recipe for one tensor."""
+        found = self._recipes.get(id(t))
+        if found is None:
+            found = self._recipes[id(t)] = t, self._recipe(t)
+        return found[1]
+
+    def _recipe(self, t: Tensor) -> Recipe:
+        for stand_in, i in self.arguments.stand_ins:
+            if t is stand_in:
+                return Given(i)
+        for i, leaf in enumerate(self.arguments.leaves):
+            if t is leaf:
+                return Given(i)
+        inner = t._present()
+        s = inner._storage
+        if s is not None:
+            origin = self.trace.origins.get(s)
+            if origin is not None:
+                return Object(t) if _owns_leaf(t, inner) else ViewOfCaptured(origin, inner._steps)
+            for arg, i in self.arguments.stand_ins:
+                if arg._storage is s:
+                    return ViewOfArgument(i, inner._steps[len(arg._steps) :])
+            if not is_leaf(inner):
+                return ViewOfFresh(self._number_of(s), inner._steps)
+        edge = inner._edge
+        if edge is not None and isinstance(edge[0], Leaf) and edge[0] not in self._where:
+            return Value(self.out(inner._array), rooted=False, leaf=True)
+        out, history = self.rooted(inner._array, edge)
+        return Value(out, rooted=history == "new")
+
+    def _number_of(self, s: Storage) -> int:
+        if s not in self._fresh:
+            self._fresh[s] = len(self._fresh), Fresh(*self.rooted(s.base, s.edge))
+        return self._fresh[s][0]
+
+    # ---- what was written
+
+    def writes(self) -> list[Write]:
+        """The writes of tensors that are no attributes."""
+        return [*self._storages(), *self._arguments(), *self._gradients()]
+
+    def _storages(self) -> list[Write]:
+        found: list[Write] = []
+        for s, c in self.trace.captured.items():
+            base, edge = c.storage.base, c.storage.edge
+            if edge != c.edge:
+                found.append(StorageWrite(s, *self.rooted(base, edge)))
+            elif base is not c.placeholder:
+                found.append(StorageWrite(s, self.out(base), "keep"))
+        return found
+
+    def _arguments(self) -> list[Write]:
+        found: list[Write] = []
+        for t, i in self.arguments.stand_ins:
+            if t._weak:
+                continue
+            a = t._now() if t._storage is None else t._storage.base
+            edge = t._edge if t._storage is None else t._storage.edge
+            source = self.trace.sources[-1 - a.value] if a.value < 0 else None
+            if isinstance(source, Argument) and source.index == i:
+                continue
+            if t._storage is not None and any(not isinstance(p, LeafStep) for p in t._steps):
+                raise CaptureError(f"{self.name}: argument {self.names[i]} was given another memory inside the compiled function")
+            keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self._where  # type: ignore[index,operator]
+            found.append(ArgumentWrite(i, self.out(a), "keep") if keeps else ArgumentWrite(i, *self.rooted(a, edge)))
+        return found
+
+    def _gradients(self) -> list[Write]:
+        found: list[Write] = []
+        trace = self.trace
+        for slot, state in trace.slots.items():
+            held = state.held
+            if slot in trace.inner_slots:
+                continue
+            if held is None:
+                if state.was_none is not True:
+                    found.append(GradNone(trace.place(slot)))
+            elif held is state.given:
+                a = held._now() if held._storage is None else held._storage.base
+                if a.value >= 0 or not isinstance(trace.sources[-1 - a.value], Grad):
+                    found.append(GradWrite(trace.place(slot), self.out(a)))
+            else:
+                found.append(GradAssign(trace.place(slot), self.recipe(held)))
+        return found
+
+    def _requires(self) -> list[Write]:
+        now = [(t, was, is_leaf(self.trace.stand_in(t))) for t, was in self.trace.requires]
+        return [RequiresGrad(weakref.ref(t), leaf) for t, was, leaf in now if leaf is not was]
+
+    # ---- the whole
+
+    def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, dict[int, set[str]]]:
+        """The traced value of a function that returned `result`, and the names that calls themselves assign, by their owner's id."""
+        trace = self.trace
+        flat: list[Any] = []
+        structure = flatten(result, flat)
+        recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
+        assigned, rebound = tables.writes(self.name, self, self.arguments.leaves)
+        writes = (*self.writes(), *assigned, *self._requires())
+        freed: dict[int, Edge] = {
+            out: (Released((), (trace.type_of(self.live[out]),)), 0) for out, edge in self._edges.items() if not usable(edge)
+        }
+        rooted = {out: edge for out, edge in self._edges.items() if out not in freed}
+        self._where.update((c.edge[0], StorageEdge(s)) for s, c in trace.captured.items() if c.edge is not None)  # type: ignore[misc]
+        derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
+        inputs = self._inputs(derived)
+        sources = [trace.sources[-1 - i] for i in inputs]
+        if derived is None:
+            sources = [BriefArgument(s.index) if type(s) is Argument else s for s in sources]
+        graph = trace.subgraph(inputs, self.live, self.name)
+        graph = graph.replace(input_names=self._input_names(sources, roots))  # type: ignore[arg-type]
+        written = {w.storage for w in writes if isinstance(w, StorageWrite)}
+        shown = [t for t, _ in trace.stand_ins.values() if t._storage in written and all(isinstance(p, LeafStep) for p in t._steps)]
+        made = Traced(
+            name=self.name,
+            graph=graph,
+            sources=tuple(sources),  # type: ignore[arg-type]
+            recipes=recipes,
+            result=Result.of(structure, flat),
+            fresh=tuple(f for _, f in self._fresh.values()),
+            writes=writes,
+            generators=tuple((g, state[2]) for g, state in trace.generators.items()),
+            refresh=tuple((weakref.ref(t), t._storage) for t in shown),
+            freed=freed,
+            backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
+        )
+        return made, rebound
+
+    def _inputs(self, derived: Derived | None) -> list[int]:
+        """The inputs that forward and backward read; what the backward reads beside them becomes an output."""
+        for i in () if derived is None else derived.saved:
+            if i >= 0 and i not in self._outs:
+                self._outs[i] = len(self.live)
+                self.live.append(i)
+        first = self.trace.first_outputs()
+        needed = set(self.live)
+        for n in range(len(self.trace.nodes) - 1, -1, -1):
+            if any(i in needed for i in range(first[n], first[n + 1])):
+                needed.update(self.trace.nodes[n][2])
+        if derived is not None:
+            needed.update(derived.saved)
+        return sorted((i for i in needed if i < 0), reverse=True)
+
+    def _backward(self, derived: Derived, inputs: Sequence[int], roots: tuple[int, ...]) -> Backward:
+        at = {i: ("in", k) for k, i in enumerate(inputs)}
+        reads = tuple(at[i] if i < 0 else ("out", self._outs[i]) for i in derived.saved)
+        graph = self.trace.subgraph(derived.saved + derived.cotangents, derived.grads, f"{self.name}_backward")
+        return Backward(graph.replace(scalars=frozenset()), reads, roots, derived.edges, derived.which)
+
+    def _input_names(self, sources: Sequence[Source], roots: Roots) -> tuple[str, ...]:
+        storages = _names(roots)
+        return tuple(s.called(k, self.names, storages) for k, s in enumerate(sources))
+
+
+def _owns_leaf(t: Tensor, inner: Tensor) -> bool:
+    last = inner._steps[-1] if inner._steps else None
+    return isinstance(last, LeafStep) and last.leaf.slot.owner is not None and last.leaf.slot.owner() is t
+
+
+def _names(roots: Roots) -> Mapping[int, str]:
+    """Names of Storages, by id: parameters, buffers, and an optimizer's state of them."""
+    found: dict[int, str] = {}
+    inner: set[int] = set()
+    for m in roots.modules:  # a module comes before those inside it
+        if id(m) in inner:
+            continue
+        inner.update(map(id, m.modules()))
+        for name, t in (*m.named_parameters(), *m.named_buffers()):
+            if t._storage is not None:
+                found.setdefault(id(t._storage), name)
+    for o in roots.optimizers:
+        for p, state in o.state.items():
+            of = found.get(id(p._storage), "state")
+            for k, t in state.items():
+                if isinstance(t, Tensor) and t._storage is not None:
+                    found.setdefault(id(t._storage), f"{of}.{k}")
+    return found

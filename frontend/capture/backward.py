@@ -1,0 +1,143 @@
+"""The backward of a trace: derived by running the tape on stand-ins for the gradients that will come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingot.capture.trace import Trace, run_traced
+from ingot.ir.facts import View
+from ingot.runtime.storage import Storage
+from ingot.runtime.tape import Edge, Leaf, Node, Pair, backpropagate
+
+__all__ = ["ArgumentEdge", "Derived", "Destination", "LeafEdge", "StorageEdge", "derive_backward"]
+
+
+# ---- where gradients go: one class per kind
+
+
+class Destination:
+    """The base of all kinds."""
+
+    __slots__ = ()
+
+    def edge(self, leaves: Sequence[Any]) -> Edge | None:
+        """Where the gradient goes, for a call with these argument leaves."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArgumentEdge(Destination):
+    """To an argument leaf."""
+
+    index: int
+
+    def edge(self, leaves: Sequence[Any]) -> Edge | None:
+        return leaves[self.index]._pair()[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StorageEdge(Destination):
+    """To what made the value of a Storage from outside."""
+
+    storage: Storage
+
+    def edge(self, leaves: Sequence[Any]) -> Edge | None:
+        return self.storage.edge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeafEdge(Destination):
+    """To a leaf from outside, such as a parameter."""
+
+    leaf: Leaf
+
+    def edge(self, leaves: Sequence[Any]) -> Edge | None:
+        return self.leaf, 0
+
+
+# ---- deriving
+
+
+_SMALL = 1 << 16  # bytes that are made again whatever makes them
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """The backward of a trace, in the trace's numbers of values."""
+
+    grads: list[int]
+    cotangents: list[int]
+    which: tuple[int, ...]  # of `edges`, those that get a gradient
+    edges: tuple[Destination, ...]
+    saved: list[int]
+
+
+def derive_backward(trace: Trace, roots: Sequence[tuple[int, Edge]], where: Mapping[Leaf, Destination]) -> Derived | None:
+    """Trace the backward of what `trace` recorded; None if no gradient leaves the function.
+
+    roots: value numbers of outputs, with their edges. where: what the stand-in Leafs of inputs stand for; other leaves
+    are themselves.
+    """
+    leaves = _leaves([e for _, e in roots])
+    made = len(trace.types)
+    cts = [trace.placeholder(trace.type_of(i), None) for i, _ in roots]
+
+    def backward() -> list[Pair | None]:
+        starts: list[tuple[Edge, Pair]] = [(e, (ct, None)) for (_, e), ct in zip(roots, cts)]
+        return backpropagate(starts, retain_graph=True, create_graph=False, targets=[(n, 0) for n in leaves], leaf_hooks=False)
+
+    found = run_traced(trace, backward)
+    which = tuple(i for i, g in enumerate(found) if g is not None)
+    if not which:
+        return None
+    grads = [g[0].value for g in found if g is not None]
+    edges = tuple(where.get(n) or LeafEdge(n) for n in leaves)
+    ct_ids = [c.value for c in cts]
+    return Derived(grads, ct_ids, which, edges, _boundary(trace, grads, made, set(ct_ids)))
+
+
+def _leaves(edges: Sequence[Edge]) -> list[Leaf]:
+    """The Leafs that gradients from `edges` reach, in a fixed order."""
+    seen: set[Node] = set()
+    found: dict[Leaf, None] = {}
+    stack = [e[0] for e in reversed(edges)]
+    while stack:
+        n = stack.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        if isinstance(n, Leaf):
+            found[n] = None
+        stack += [e[0] for e in reversed(n.edges) if e is not None]
+    return list(found)
+
+
+def _boundary(trace: Trace, grads: Sequence[int], made: int, cotangents: set[int]) -> list[int]:
+    """The values of the forward that the backward reads. What is made of nothing (constants) is made again instead."""
+    first = trace.first_outputs()
+    maker = {i: n for n in range(len(trace.nodes)) for i in range(first[n], first[n + 1])}
+    free: dict[int, bool] = {}
+
+    def is_free(i: int) -> bool:
+        if i < 0:
+            return False
+        if i not in free:
+            op, _, ins = trace.nodes[maker[i]]
+            cheap = trace.types[i].nbytes <= _SMALL or (isinstance(op.lowering, View) and op.lowering.stays)
+            free[i] = cheap and all(is_free(j) for j in ins)
+        return free[i]
+
+    saved: dict[int, None] = {}
+    seen: set[int] = set()
+    stack = list(grads)
+    while stack:
+        i = stack.pop()
+        if i in seen or i in cotangents:
+            continue
+        seen.add(i)
+        if i < 0 or (i < made and not is_free(i)):
+            saved[i] = None
+        else:
+            stack += trace.nodes[maker[i]][2]
+    return list(saved)

@@ -1,0 +1,172 @@
+"""A compiled call: what compiles a traced value for this machine, and runs it.
+
+Inputs are gathered from their sources, one executable runs, and its outputs are put where the function would have put them:
+results, Storages written in place, gradients, attributes. Nothing is written before the run has succeeded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ingot.capture.node import CompiledNode
+from ingot.capture.recipes import Recipe
+from ingot.capture.sources import Captured
+from ingot.capture.traced import Traced
+from ingot.capture.writes import History, StorageWrite
+from ingot.runtime import memory
+from ingot.runtime.array import Array, ready
+from ingot.runtime.recorder import translate
+from ingot.runtime.storage import Storage
+from ingot.runtime.tape import Edge
+
+__all__ = ["CompiledCall", "Done"]
+
+
+class Done:
+    """A call whose code has run: what recipes and writes put in place."""
+
+    __slots__ = ("leaves", "outs", "fresh", "_node", "_roots", "_freed", "_made")
+
+    def __init__(self, traced: Traced, leaves: Sequence[Any], outs: list[Array], node: CompiledNode | None, roots: dict[int, int]):
+        self.leaves = leaves
+        self.outs = outs
+        self._node, self._roots, self._freed = node, roots, traced.freed
+        self._made: dict[Recipe, Any] = {}
+        self.fresh = [Storage(outs[f.out], self.history(f.out, f.history), None) for f in traced.fresh]
+
+    def edge(self, out: int) -> Edge | None:
+        """The history of an output."""
+        root = self._roots.get(out)
+        return self._freed.get(out) if root is None else (self._node, root)  # type: ignore[return-value]
+
+    def history(self, out: int, history: History) -> Edge | None:
+        """The history of what an output overwrites or becomes."""
+        return self.edge(out) if history == "new" else None
+
+    def result(self, recipe: Recipe) -> Any:
+        """The tensor of a recipe: one, however often it is asked for."""
+        found = self._made.get(recipe)
+        if found is None:
+            found = self._made[recipe] = recipe.make(self)
+        return found
+
+
+class CompiledCall:
+    """See the module. What compiling raises comes through: FrozenError, or RuntimeError where llvmlite is needed and missing."""
+
+    def __init__(self, traced: Traced):
+        self.traced = traced
+        graph = traced.graph
+        self.in_types, self.out_types = graph.in_types, graph.out_types
+        self.nbytes = [t.nbytes for t in self.out_types]
+        from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
+
+        executable = compiler.executable(graph)
+        self.run = executable.run
+        aliases = getattr(executable, "manifest", {}).get("aliases", {})
+        self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
+        self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
+        self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
+        self._build = traced.result.builder()
+
+    def call(self, leaves: Sequence[Any]) -> Any:
+        """Run with the given argument leaves (Tensors and numbers)."""
+        keep = self.traced.gather(leaves)
+        slots: list[Any] = [a.value if by_value else ready(a).address for a, by_value in zip(keep, self._by_value)]
+        buffers = self.buffers()
+        slots += [b.address for b in buffers]
+        try:
+            self.run(*slots)
+        except Exception as error:
+            raise translate(error) from None
+        return self.finish(leaves, keep, buffers)
+
+    def buffers(self, holds: int = 0) -> list[memory.Buffer]:
+        """Memory for the outputs: what is replaced is written over where nobody else can see it.
+
+        The caller holds each input once, and its memory `holds` times beside.
+        """
+        if not self.donations:
+            return [memory.allocate(n) for n in self.nbytes]
+        found = []
+        for out, n in enumerate(self.nbytes):
+            donation = self.donations.get(out)
+            found.append(_own(*donation, holds) if donation is not None else None)
+            if found[-1] is None:
+                found[-1] = memory.allocate(n)
+        return found  # type: ignore[return-value]
+
+    def finish(self, leaves: Sequence[Any], keep: list[Array], buffers: list[memory.Buffer]) -> Any:
+        """Put the outputs where they belong."""
+        traced = self.traced
+        outs = [Array(t, b, None, None) for t, b in zip(self.out_types, buffers)]
+        node = None if traced.backward is None else self._node(leaves, keep, outs)
+        for g, blocks in traced.generators:
+            g.offset = (g.offset + blocks) & (1 << 64) - 1
+        done = Done(traced, leaves, outs, node, self._roots)
+        results = [done.result(r) for r in traced.recipes]
+        for w in traced.writes:
+            w.apply(done)
+        for r, s in traced.refresh:
+            t = r()
+            if t is not None and t._storage is s and s.exposed is None:
+                t._array = s.base
+                t._generation = s.generation
+        return self._build(results)
+
+    def _node(self, leaves: Sequence[Any], keep: list[Array], outs: list[Array]) -> CompiledNode:
+        back = self.traced.backward
+        assert back is not None
+        edges = tuple([e.edge(leaves) for e in back.edges])
+        saved = [keep[k] if where == "in" else outs[k] for where, k in back.reads]
+        out_types = tuple([self.out_types[i] for i in back.roots])
+        return CompiledNode(self.traced.name, back, edges, saved, out_types)
+
+
+# ---- writing in place
+
+
+def _donations(traced: Traced, aliases: dict[int, tuple[int, ...]]) -> dict[int, tuple[Storage, list[Any]]]:
+    """Outputs that may be written over what a Storage holds: it, and the tensors (weakly) that cache that.
+
+    aliases: of an output, the inputs whose memory the code may write it to.
+    """
+    used = {out for r in traced.recipes for out in r.outputs} | {f.out for f in traced.fresh}
+    saved: set[int] = set()
+    if traced.backward is not None:
+        used |= {k for where, k in traced.backward.reads if where == "out"}
+        saved = {k for where, k in traced.backward.reads if where == "in"}
+    found: dict[int, tuple[Storage, list[Any]]] = {}
+    taken: set[int] = set()
+    for w in traced.writes:
+        if not isinstance(w, StorageWrite) or w.history != "keep" or w.out in used:
+            continue
+        for k in aliases.get(w.out, ()):
+            source = traced.sources[k]
+            if isinstance(source, Captured) and source.storage is w.storage and k not in saved | taken:
+                taken.add(k)
+                found[w.out] = w.storage, [r for r, s in traced.refresh if s is w.storage]
+                break
+    return found
+
+
+def _references() -> int:
+    """How many references `sys.getrefcount` counts of an object that one local variable holds."""
+    x = object()
+    return sys.getrefcount(x)
+
+
+_LOCAL = _references()
+
+
+def _own(s: Storage, tensors: list[Any], holds: int) -> memory.Buffer | None:
+    """The memory of a Storage, if nothing holds it but the Storage, the `tensors` (weakly) that cache it, and one caller."""
+    a = s.base
+    b = a.buffer
+    if s.exposed is not None or b is None or sys.getrefcount(b) > _LOCAL + 1 + holds:
+        return None
+    n = _LOCAL + 2
+    n += sum([t is not None and t._array is a for t in [r() for r in tensors]])
+    return b if sys.getrefcount(a) <= n else None

@@ -1,0 +1,47 @@
+"""The text of a generated Python function, and the objects that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Lines"]
+
+
+class Lines:
+    """The lines of a function on their way; `names` is its namespace.
+
+    >>> c = Lines({"MISS": None})
+    >>> c.need("a0 is not None")
+    >>> c.add(f"return a0 + {c.name(3)}")
+    >>> c.function("fast", ["a0"], "<example>")(4)
+    7
+    """
+
+    def __init__(self, names: dict[str, Any]):
+        self.names = names
+        self._lines: list[str] = []
+
+    def name(self, value: Any) -> str:
+        """A name for an object."""
+        n = f"v{len(self.names)}"
+        self.names[n] = value
+        return n
+
+    def need(self, condition: str) -> None:
+        """Return MISS unless `condition`."""
+        self._lines.append(f"    if not ({condition}): return MISS")
+
+    def add(self, line: str) -> None:
+        """Add a line."""
+        self._lines.append("    " + line)
+
+    def block(self, text: str) -> None:
+        """Add lines that are indented already."""
+        self._lines.append(text.strip("\n"))
+
+    def function(self, name: str, parameters: list[str], place: str) -> Callable[..., Any]:
+        """The function of these lines; tracebacks say that it stands in the file `place`."""
+        text = f"def {name}({', '.join(parameters)}):\n" + "\n".join(self._lines)
+        exec(compile(text, place, "exec"), self.names)
+        return self.names[name]

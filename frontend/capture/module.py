@@ -1,0 +1,123 @@
+"""`ingot.compile`, and what it makes of a Module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from ingot.capture.function import CompiledFunction
+from ingot.capture.roots import is_module
+
+__all__ = ["CompiledModule", "compile"]
+
+
+class CompiledModule:
+    """A Module whose calls are compiled. Everything else (parameters, train(), state_dict(), attributes) is the Module's own."""
+
+    _OWN = ("_orig_mod", "_compiled")
+
+    def __init__(self, module: Any, **options: Any):
+        object.__setattr__(self, "_orig_mod", module)
+        object.__setattr__(self, "_compiled", CompiledFunction(module._call, name=type(module).__name__, **options))
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        return type(self._orig_mod)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._compiled(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._orig_mod, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._orig_mod, name)
+
+    def __len__(self) -> int:
+        return len(self._orig_mod)
+
+    def __iter__(self) -> Any:
+        return iter(self._orig_mod)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._orig_mod[i]
+
+    def __dir__(self) -> list[str]:
+        return dir(self._orig_mod)
+
+    def __repr__(self) -> str:
+        return f"Compiled{self._orig_mod!r}"
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """See CompiledFunction."""
+        return self._compiled.stats
+
+
+def compile(
+    fn: Any = None,
+    *,
+    mode: str | None = None,
+    static: Sequence[str] = (),
+    fullgraph: bool = True,
+    dynamic: bool | None = None,
+    backend: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
+    """Compile a function, a bound method or a Module; also a decorator, with or without options.
+
+    The first call with a new signature (structure, shapes and dtypes of the arguments) traces the function and compiles one
+    native function; later calls run it. Tensors that the function reads and that are not arguments are captured by reference:
+    parameters, buffers, gradients and optimizer state are read and written where they are, so a whole training step can be
+    compiled and behaves as it does eagerly. Python floats among the arguments are run-time numbers; ints, bools and strings are
+    static, and so are the parameters named in `static`.
+
+    mode="frozen": after the first signature nothing more is compiled: another one is served if the cache holds its code, else
+    there is a FrozenError that names the argument and the difference. `ingot.frozen()` and INGOT_FROZEN=1 refuse the first too.
+
+    torch's arguments are accepted: `disable=True` gives the function back; `fullgraph`, `dynamic`, torch's modes and the backend
+    "inductor" ask for what is always so here (one graph, compiled once for each shape), or are hints that change no result.
+
+    What the function looks at beside its arguments (attributes, globals, closures, settings) is watched; when it changes, the
+    function is compiled again. What it looks at never does not count.
+
+    Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one; and for what
+    later calls would not do again: drawing Python's or NumPy's random numbers, taking an iterator's next item, seeding a generator,
+    a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside of attributes and dicts.
+
+    >>> model = nn.Linear(4, 3)
+    >>> optimizer = ingot.optim.SGD(model.parameters(), lr=0.1)
+    >>> @ingot.compile
+    ... def step(x, y):
+    ...     optimizer.zero_grad()
+    ...     loss = F.cross_entropy(model(x), y)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> x, y = ingot.ones(2, 4), ingot.tensor([0, 2])
+    >>> first = step(x, y).item()
+    >>> step(x, y).item() < first
+    True
+    """
+    if backend not in (None, "inductor"):
+        raise ValueError(f"ingot.compile has no backend {backend!r}: there is one, its own")
+    if options:
+        raise ValueError("ingot.compile takes no options of torch's backends")
+    if fn is None:
+        return functools.partial(
+            compile, mode=mode, static=static, fullgraph=fullgraph, dynamic=dynamic, backend=backend, disable=disable
+        )
+    if disable:
+        return fn
+    if is_module(fn):
+        if static:
+            raise ValueError("static names parameters of a function; a Module's call has none")
+        return CompiledModule(fn, mode=mode)
+    if isinstance(fn, CompiledFunction):
+        fn = fn.__wrapped__
+    return CompiledFunction(fn, mode, static)

@@ -1,0 +1,77 @@
+"""The tape's nodes of a compiled call: the one that runs its backward, and the one that says that there is none any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ingot.capture.traced import Backward
+from ingot.runtime.array import Array
+from ingot.runtime.tape import RELEASED, Edge, Node, Pair, emit_graph, zeros
+
+__all__ = ["CompiledNode", "Released", "usable"]
+
+
+class CompiledNode(Node):
+    """One call of a compiled function. `saved` are the values that its backward reads."""
+
+    __slots__ = ("back", "saved", "label")
+
+    def __init__(self, label: str, back: Backward, edges: tuple[Edge | None, ...], saved: list[Array], out_types: tuple):
+        super().__init__(edges, out_types)
+        self.label = label
+        self.back = back
+        self.saved: list[Array] | None = saved
+
+    def name(self) -> str:
+        return f"{self.label}Backward"
+
+    def check(self) -> None:
+        if self.saved is None:
+            raise RuntimeError(RELEASED)
+
+    def release(self) -> None:
+        self.saved = None
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        if create_graph:
+            raise RuntimeError(
+                f"{self.label}: a compiled call cannot be differentiated twice (create_graph=True); take the first gradient inside the "
+                "compiled function, or call the function that was compiled, `__wrapped__`"
+            )
+        back = self.back
+        assert self.saved is not None
+        cts = [zeros(t) if g is None else g for g, t in zip(grads, self.out_types)]
+        results = emit_graph(back.graph, [(a, None) for a in self.saved] + cts, None)
+        out: list[Pair | None] = [None] * len(self.edges)
+        for i, r in zip(back.grads, results):
+            out[i] = r
+        return out
+
+
+class Released(Node):
+    """The history of a result whose graph was freed inside the compiled function."""
+
+    __slots__ = ()
+
+    def name(self) -> str:
+        return "CompiledBackward"
+
+    def check(self) -> None:
+        raise RuntimeError(RELEASED)
+
+
+def usable(edge: Edge) -> bool:
+    """Whether a backward from `edge` is possible: its graph was not freed inside the function."""
+    seen: set[Node] = set()
+    stack = [edge[0]]
+    while stack:
+        n = stack.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        try:
+            n.check()
+        except RuntimeError:
+            return False
+        stack += [e[0] for e in n.edges if e is not None]
+    return True

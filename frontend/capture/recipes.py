@@ -1,0 +1,153 @@
+"""Recipes: how each tensor of the result is made at a call. One class per kind.
+
+One recipe stands for one tensor: what is returned twice, or returned and kept as well, is one object after each call, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ingot._tensor import Tensor, wrap
+from ingot.capture.pytree import LEAF, unflatten
+from ingot.runtime.storage import Step, Storage
+
+if TYPE_CHECKING:
+    from ingot.capture.call import Done
+
+__all__ = ["Given", "Object", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh"]
+
+
+class Recipe:
+    """The base of all kinds."""
+
+    __slots__ = ()
+    outputs: ClassVar[tuple[int, ...]] = ()  # those that become the tensor's own memory
+
+    def make(self, done: Done) -> Any:
+        """The tensor, for a call whose code has run."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given(Recipe):
+    """An argument leaf itself."""
+
+    index: int
+
+    def make(self, done: Done) -> Any:
+        return done.leaves[self.index]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Object(Recipe):
+    """A tensor from outside itself, such as a parameter."""
+
+    tensor: Any
+
+    def make(self, done: Done) -> Any:
+        return self.tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value(Recipe):
+    """An output: with the call's history if it is `rooted`, and a leaf that requires gradients if it is a `leaf`."""
+
+    out: int
+    rooted: bool = True
+    leaf: bool = False
+
+    @property
+    def outputs(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.out,)
+
+    def make(self, done: Done) -> Any:
+        t = wrap((done.outs[self.out], done.edge(self.out) if self.rooted else None))
+        return t.requires_grad_() if self.leaf else t
+
+
+def _view(s: Storage, steps: tuple[Step, ...]) -> Any:
+    pair, generation = s.read(steps)
+    out = wrap(pair)
+    out._storage, out._steps, out._generation, out._version_cell = s, steps, generation, s.version
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewOfCaptured(Recipe):
+    """A view of a tensor from outside."""
+
+    storage: Storage
+    steps: tuple[Step, ...]
+
+    def make(self, done: Done) -> Any:
+        return _view(self.storage, self.steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewOfArgument(Recipe):
+    """A view of an argument leaf."""
+
+    index: int
+    steps: tuple[Step, ...]
+
+    def make(self, done: Done) -> Any:
+        t = done.leaves[self.index]
+        return _view(t._share(), t._steps + self.steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewOfFresh(Recipe):
+    """A view of memory that the call made, and that other results share."""
+
+    number: int
+    steps: tuple[Step, ...]
+
+    def make(self, done: Done) -> Any:
+        return _view(done.fresh[self.number], self.steps)
+
+
+# ---- what the function returns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What the function returned: its structure, and its leaves, of which the tensors are made anew by each call."""
+
+    structure: Any
+    leaves: tuple[Any, ...]  # None in the place of a tensor
+    tensors: tuple[int, ...]  # their places
+
+    @classmethod
+    def of(cls, structure: Any, leaves: list[Any]) -> Result:
+        """Of what was returned while it was traced."""
+        tensors = tuple(i for i, x in enumerate(leaves) if isinstance(x, Tensor))
+        return cls(structure, tuple(None if isinstance(x, Tensor) else x for x in leaves), tensors)
+
+    @property
+    def one(self) -> bool:
+        """Whether it is a tensor."""
+        return self.structure == LEAF and len(self.tensors) == 1
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is a tuple of tensors."""
+        s = self.structure
+        return type(s) is tuple and s[0] is tuple and all(x == LEAF for x in s[1:]) and len(self.tensors) == len(self.leaves)
+
+    def builder(self) -> Callable[[list[Any]], Any]:
+        """What puts the tensors of a call between what else was returned."""
+        if self.one:
+            return _only
+        return tuple if self.flat else self._nested
+
+    def _nested(self, tensors: list[Any]) -> Any:
+        values = list(self.leaves)
+        for i, t in zip(self.tensors, tensors):
+            values[i] = t
+        return unflatten(self.structure, values)
+
+
+def _only(tensors: list[Any]) -> Any:
+    return tensors[0]

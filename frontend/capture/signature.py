@@ -1,0 +1,146 @@
+"""The signature of a call: what of its arguments decides which code serves it, and how two signatures differ, in words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot._tensor import Tensor, get_default_dtype
+from ingot.capture.argnames import leaf_names
+from ingot.capture.pytree import LEAF, named
+from ingot.capture.sources import shared_memory
+from ingot.ir.dtypes import DType
+
+__all__ = ["Statics", "difference", "signature"]
+
+_STATIC = (int, bool, str, bytes, type(None))
+
+
+class Statics:
+    """The parameters of a function whose floats are static too: `compile(static=...)`. ValueError for a name that is no parameter."""
+
+    def __init__(self, fn: Callable, static: str | Sequence[str]):
+        names = [static] if isinstance(static, str) else list(static)
+        parameters = list(inspect.signature(fn).parameters) if names else []
+        for s in names:
+            if s not in parameters:
+                raise ValueError(f"static names {s!r}, which is no parameter of {getattr(fn, '__name__', fn)}: {', '.join(parameters)}")
+        self._which: frozenset[Any] = frozenset(names) | frozenset(parameters.index(s) for s in names)
+
+    def leaves(self, structure: Any) -> frozenset[int]:
+        """The argument leaves that belong to them."""
+        if not self._which:
+            return frozenset()
+        found: list[int] = []
+        at = 0
+        (_, args, kwargs) = structure
+        for key, s in (*enumerate(args[1:]), *zip(kwargs[1], kwargs[2:])):
+            n = _count(s)
+            if key in self._which:
+                found += range(at, at + n)
+            at += n
+        return frozenset(found)
+
+
+def _count(structure: Any) -> int:
+    if structure == LEAF:
+        return 1
+    return sum(map(_count, structure[2:] if named(structure[0]) else structure[1:]))
+
+
+def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves: list[Any], rec: Any) -> tuple[tuple[int, ...], Any]:
+    """(the leaves that are run-time numbers, the key) of a call of `fn`, which is called `name` where an argument is refused.
+
+    TypeError for an argument that is a NumPy array.
+    """
+    key: list[Any] = [structure, rec.grad_enabled, get_default_dtype()]
+    numbers: list[int] = []
+    tensors: dict[int, int] = {}
+    storages: dict[int, int] = {}
+    static: frozenset[int] | None = None
+    for i, x in enumerate(leaves):
+        if isinstance(x, Tensor):
+            if shared_memory(x) is None:
+                x._now()
+            first = tensors.setdefault(id(x), i)
+            shared: Any = None
+            if x._storage is not None:
+                shared = storages.setdefault(id(x._storage), i)
+                if shared != i or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves):
+                    shared = _Identity(x)  # shares memory with another argument: known by reference
+                else:
+                    shared = None
+            slot = x._slot
+            key.append((x._array.type, type(x), x._edge is not None, first, shared, slot is not None and slot.grad is not None))
+        elif type(x) is float or isinstance(x, np.floating):
+            if static is None:
+                static = statics.leaves(structure)
+            if i in static:
+                key.append((float, repr(x)))
+            else:
+                numbers.append(i)
+                key.append(float)
+        elif isinstance(x, np.ndarray):
+            raise TypeError(f"{name}: argument {leaf_names(fn, structure)[i]} is a NumPy array; pass ingot.from_numpy(...) of it")
+        elif isinstance(x, _STATIC):
+            key.append((type(x), x))
+        else:
+            key.append(_hashable(x))
+    return tuple(numbers), tuple(key)
+
+
+class _Identity:
+    """Hashes and compares an object by identity, and keeps it alive."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.x is self.x
+
+    def __repr__(self) -> str:
+        return f"{type(self.x).__name__} at {id(self.x):#x}"
+
+
+def _hashable(x: Any) -> Any:
+    """A key for a static argument: dtypes and slices by value, anything else by identity."""
+    if isinstance(x, DType):
+        return x
+    return ("slice", repr(x)) if isinstance(x, slice) else _Identity(x)
+
+
+def difference(key: Any, known: Any, names: Sequence[str]) -> str:
+    """How the signature `key`, whose leaves are called `names`, differs from `known`."""
+    if key[0] != known[0]:
+        return "the arguments have another structure"
+    for what, a, b in zip(("grad mode", "the default dtype"), key[1:3], known[1:3]):
+        if a != b:
+            return f"{what} is {a}, it was {b}"
+    for i, (a, b) in enumerate(zip(key[3:], known[3:])):
+        if a == b:
+            continue
+        if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:
+            if a[0] != b[0]:
+                return f"argument {names[i]} is {a[0]}, it was {b[0]}"
+            if a[2] != b[2]:
+                now, before = ("requires", "did not") if a[2] else ("does not require", "did")
+                return f"argument {names[i]} {now} gradients, before it {before}"
+            if a[3] != b[3] or a[4] != b[4]:
+                return f"argument {names[i]} shares memory with others in another way"
+            return f"argument {names[i]} is a {a[1].__name__} of another kind"
+        return f"argument {names[i]} is {_said(a)}, it was {_said(b)}"
+    return "the arguments differ"
+
+
+def _said(k: Any) -> str:
+    if isinstance(k, tuple) and len(k) == 2:
+        return repr(k[1])
+    return "a float" if k is float else "a Tensor" if isinstance(k, tuple) else repr(k)

@@ -1,0 +1,227 @@
+"""Sources: where the value of a graph's input comes from at each call. One class per kind, which knows all rules of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ingot.ir.types import TensorType
+from ingot.runtime.array import Array, host
+from ingot.runtime.numbers import wrap_i64
+from ingot.runtime.storage import Storage
+from ingot.runtime.tape import GradSlot
+
+if TYPE_CHECKING:
+    from ingot.capture.lines import Lines
+
+__all__ = [
+    "Argument", "Attribute", "BriefArgument", "Captured", "Cell", "Grad", "Number", "Offset", "Place", "Seed", "Source", "shared_memory",
+]  # fmt: skip
+
+
+def shared_memory(t: Any) -> Array | None:
+    """The memory that a tensor shares with the outside, where the tensor is all of it; None for any other tensor."""
+    s = t._storage
+    if s is None or s.exposed is None or t._steps or s.base.buffer is None:
+        return None
+    return s.base
+
+
+class Source:
+    """The base of all kinds."""
+
+    __slots__ = ()
+    label: ClassVar[str]  # what inputs without a name of their own are called
+    fast: ClassVar[bool] = True  # whether the generated fast call can gather it
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        """The value, of type `t`, for a call with these argument leaves."""
+        raise NotImplementedError
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        """Add the lines of the fast call that gather input `k`: what is passed for it, and an expression of its Array."""
+        raise NotImplementedError
+
+    def called(self, k: int, arguments: Sequence[str], storages: Mapping[int, str]) -> str:
+        """The name of graph input `k`, given those of argument leaves and of Storages (by id)."""
+        return f"{self.label}{k}"
+
+    def feed(self, n: int, storages: Mapping[int, str]) -> tuple[str, int | str]:
+        """What an artifact feeds: ("input", argument leaf), or ("weight", name) where `n` weights came before."""
+        return "weight", f"{self.label}.{n}"
+
+
+def _number(c: Lines, k: int, t: TensorType, value: str) -> tuple[str, str]:
+    c.add(f"n{k} = {value}")
+    return f"n{k}", f"Array({c.name(t)}, None, n{k}, HOST)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Argument(Source):
+    """A tensor among the argument leaves."""
+
+    label: ClassVar[str] = "arg"
+    index: int
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        return leaves[self.index]._now()
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        c.add(f"x{k} = a{self.index}._array")
+        c.add(f"b{k} = x{k}.buffer")
+        c.add(f"if b{k} is None: b{k} = ready(x{k})")
+        return f"b{k}.address", f"x{k}"
+
+    def called(self, k: int, arguments: Sequence[str], storages: Mapping[int, str]) -> str:
+        return arguments[self.index]
+
+    def feed(self, n: int, storages: Mapping[int, str]) -> tuple[str, int | str]:
+        return "input", self.index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BriefArgument(Argument):
+    """The same where the call keeps no input: memory that others see needs no snapshot, for it is read at once."""
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        leaf = leaves[self.index]
+        return shared_memory(leaf) or leaf._now()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Number(Source):
+    """A Python float among the argument leaves."""
+
+    label: ClassVar[str] = "number"
+    index: int
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        return host(t, float(leaves[self.index]))
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        return _number(c, k, t, f"a{self.index}")
+
+    def called(self, k: int, arguments: Sequence[str], storages: Mapping[int, str]) -> str:
+        return arguments[self.index]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured(Source):
+    """A Storage that is no argument's: a parameter, a buffer, any tensor that the function reads."""
+
+    label: ClassVar[str] = "captured"
+    storage: Storage
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        return self.storage.base
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        c.add(f"x{k} = {c.name(self.storage)}.base")
+        c.add(f"b{k} = x{k}.buffer")
+        c.add(f"if b{k} is None: return MISS")
+        return f"b{k}.address", f"x{k}"
+
+    def called(self, k: int, arguments: Sequence[str], storages: Mapping[int, str]) -> str:
+        return storages.get(id(self.storage), f"captured{k}")
+
+    def feed(self, n: int, storages: Mapping[int, str]) -> tuple[str, int | str]:
+        return "weight", storages.get(id(self.storage), f"captured.{n}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attribute(Source):
+    """A tensor in an attribute or dict entry that calls themselves assign: whatever is there now."""
+
+    label: ClassVar[str] = "attribute"
+    fast: ClassVar[bool] = False
+    table: dict
+    name: str
+    function: str
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        found = self.table[self.name]._now()
+        if found.type is not t and found.type != t:
+            raise RuntimeError(f"{self.function}: {self.name!r} is {found.type} now, it was {t} when the function was compiled")
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """Where a gradient lives: in `slot`, or in that of an argument leaf."""
+
+    slot: GradSlot | None = None
+    argument: int = -1
+
+    def at(self, leaves: Sequence[Any]) -> GradSlot:
+        """The slot, for a call with these argument leaves."""
+        return leaves[self.argument]._grad_slot() if self.slot is None else self.slot
+
+    def expression(self, c: Lines) -> str:
+        """The same in the fast call."""
+        return f"a{self.argument}._grad_slot()" if self.slot is None else c.name(self.slot)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grad(Source):
+    """A gradient that is there before the call."""
+
+    label: ClassVar[str] = "slot"
+    place: Place
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        return self.place.at(leaves).grad._now()
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        c.add(f"x{k} = {self.place.expression(c)}.grad._now()")
+        c.add(f"b{k} = ready(x{k})")
+        return f"b{k}.address", f"x{k}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell(Source):
+    """A setting that is read anew at each call, such as a learning rate: container[key], or container[key][index]."""
+
+    label: ClassVar[str] = "cell"
+    container: Any
+    key: Any
+    index: int | None
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        value = self.container[self.key]
+        return host(t, float(value if self.index is None else value[self.index]))
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        index = "" if self.index is None else f"[{self.index}]"
+        return _number(c, k, t, f"float({c.name(self.container)}[{self.key!r}]{index})")
+
+    def called(self, k: int, arguments: Sequence[str], storages: Mapping[int, str]) -> str:
+        return str(self.key) if self.index is None else f"{self.key}[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seed(Source):
+    """The seed of a Generator."""
+
+    label: ClassVar[str] = "seed"
+    generator: Any
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        return host(t, wrap_i64(self.generator.initial_seed()))
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        return _number(c, k, t, f"wrap_i64({c.name(self.generator)}._seed)")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offset(Source):
+    """How many blocks of a Generator's numbers are used up."""
+
+    label: ClassVar[str] = "offset"
+    generator: Any
+
+    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+        return host(t, wrap_i64(self.generator.offset))
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        return _number(c, k, t, f"wrap_i64({c.name(self.generator)}.offset)")

@@ -1,0 +1,71 @@
+"""What tracing gives: a value that says what a call computes, where its inputs come from and what becomes of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from weakref import ref
+
+from ingot.capture.recipes import Recipe, Result
+from ingot.capture.sources import Source
+from ingot.capture.writes import History, Write
+from ingot.ir.graph import Graph
+from ingot.runtime.array import Array
+from ingot.runtime.storage import Storage
+from ingot.runtime.tape import Edge
+
+__all__ = ["Backward", "Fresh", "Traced"]
+
+
+class Fresh(NamedTuple):
+    """A Storage that a call makes, of output `out`."""
+
+    out: int
+    history: History
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backward:
+    """The backward of a compiled call.
+
+    graph: inputs are the values in `reads` (("in", k): input k of the forward; ("out", k): its output k), then one
+    cotangent per entry of `roots`; outputs are the gradients of `edges[i]` for i in `grads`
+    """
+
+    graph: Graph
+    reads: tuple[tuple[str, int], ...]
+    roots: tuple[int, ...]  # the forward's outputs that can have cotangents
+    edges: tuple[Any, ...]  # where gradients go: see backward.py
+    grads: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """One traced signature of a function. Nothing is compiled for it, and nothing in it knows a machine.
+
+    graph: what a call computes; its inputs come from `sources`, one each
+    recipes, result: how tensors are made of the outputs, and what is returned of them
+    fresh: Storages that a call makes for results that share memory
+    writes: what a call changes, in this order, when the graph has run
+    generators: how many blocks of random numbers it takes of each
+    refresh: tensors that follow a Storage that is written
+    freed: outputs whose history was freed inside: the edges that say so
+    backward: what gradients of the call are computed by, None where it has none
+    """
+
+    name: str
+    graph: Graph
+    sources: tuple[Source, ...]
+    recipes: tuple[Recipe, ...]
+    result: Result
+    fresh: tuple[Fresh, ...]
+    writes: tuple[Write, ...]
+    generators: tuple[tuple[Any, int], ...]
+    refresh: tuple[tuple[ref[Any], Storage], ...]
+    freed: Mapping[int, Edge]
+    backward: Backward | None
+
+    def gather(self, leaves: Sequence[Any]) -> list[Array]:
+        """The values of the inputs, for a call with these argument leaves."""
+        return [source.gather(leaves, t) for source, t in zip(self.sources, self.graph.in_types)]

@@ -1,0 +1,112 @@
+"""From a function and the arguments of one call to a traced value and its guards.
+
+The function runs once, on stand-ins, with a `Trace` as the recorder. What it did to the world is undone: whoever runs the traced
+value does it. Nothing is compiled here, and only one thread traces at a time.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ingot._tensor import Tensor
+from ingot.capture.arguments import Arguments
+from ingot.capture.assembly import Assembly
+from ingot.capture.effects import Effects
+from ingot.capture.errors import CaptureError, LeakedTensorError
+from ingot.capture.guards import Guards, Seen
+from ingot.capture.pytree import flatten, unflatten
+from ingot.capture.reads import Reads
+from ingot.capture.roots import Roots, find_roots
+from ingot.capture.tables import Tables
+from ingot.capture.trace import TRACING, AliasedArgument, Trace, run_traced
+from ingot.capture.traced import Traced
+from ingot.ir.location import describe
+from ingot.runtime.recorder import here
+
+__all__ = ["trace_function"]
+
+
+def trace_function(
+    name: str,
+    fn: Callable,
+    structure: Any,
+    leaves: Sequence[Any],
+    numbers: Sequence[int],
+    *,
+    roots: Roots | None = None,
+    names: Sequence[str] | None = None,
+) -> tuple[Traced, Guards]:
+    """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
+
+    roots: what `fn` can reach, if that is known; names: what the leaves are called.
+
+    CaptureError for what cannot be compiled; what `fn` raises comes through.
+    """
+    if roots is None:
+        roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
+    for o in roots.optimizers:
+        ready_state = getattr(o, "initialize_state", None)
+        if ready_state is not None:
+            ready_state()
+    with TRACING:
+        by_reference: frozenset[int] = frozenset()
+        while True:
+            trace = Trace(here.recorder)
+            arguments = Arguments(trace, leaves, numbers, by_reference)
+            assembly = Assembly(trace, arguments, name, names or [f"argument {i}" for i in range(len(leaves))])
+            try:
+                found = _traced(fn, structure, assembly, roots)
+                break
+            except AliasedArgument as alias:
+                by_reference |= {alias.index}
+        del assembly, arguments
+        trace.forget()
+        _check_leaks(name, trace)
+    return found
+
+
+def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots) -> tuple[Traced, Guards]:
+    """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
+    trace, arguments = assembly.trace, assembly.arguments
+    tables = Tables(roots)
+    seen = Seen(roots)
+    try:
+        args, kwargs = unflatten(structure, arguments.given)
+        effects = Effects(assembly.name, roots)
+        with Reads([*roots.modules, *roots.objects]) as reads, effects:
+            result = run_traced(trace, lambda: fn(*args, **kwargs))
+        effects.check()
+        _check_arguments(assembly, structure, args, kwargs)
+        traced, rebound = run_traced(trace, lambda: assembly.traced(result, tables, roots))
+        return traced, seen.guards(reads, rebound, trace, arguments.by_reference, assembly.names)
+    finally:
+        tables.put_back(trace)
+
+
+def _check_arguments(assembly: Assembly, structure: Any, args: Any, kwargs: Any) -> None:
+    """CaptureError if a list, dict or dataclass that was passed holds something else now: the caller's own does not change."""
+    name, now = assembly.name, list[Any]()
+    if flatten((args, kwargs), now) != structure:
+        raise CaptureError(f"{name}: a compiled function cannot add to or take from a list or dict that it is given; return a new one")
+    for x, given, leaf in zip(now, assembly.arguments.given, assembly.names):
+        if x is not given and (isinstance(x, Tensor) or isinstance(given, Tensor) or x != given):
+            raise CaptureError(f"{name}: a compiled function cannot assign {leaf}, a part of what it is given; return a new one")
+
+
+def _check_leaks(name: str, trace: Trace) -> None:
+    """LeakedTensorError if a value of the trace is still held somewhere."""
+    if not any(r() is not None for r in trace.handles):
+        return
+    gc.collect()
+    first = trace.first_outputs()
+    for n, loc in enumerate(trace.locs):
+        for i in range(first[n], first[n + 1]):
+            if trace.handles[i]() is not None:
+                trace.clear()
+                raise LeakedTensorError(
+                    f"{name}: a tensor that was made while the function was compiled is kept after it "
+                    f"({describe(loc).strip() or 'its line is not known'}). Compiled code cannot put it there at each call: return it, "
+                    "or keep it in a Module's attribute or buffer"
+                )

@@ -1,0 +1,178 @@
+"""Writes: what a call changes outside of itself, when its code has run. One class per kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import ref
+
+from ingot.capture.recipes import Recipe
+from ingot.capture.sources import Place
+from ingot.runtime.epoch import bump
+from ingot.runtime.storage import Storage
+from ingot.runtime.tape import Version
+
+if TYPE_CHECKING:
+    from ingot.capture.call import Done
+
+__all__ = [
+    "AttributeWrite", "ArgumentWrite", "GradAssign", "GradNone", "GradWrite", "History", "NewState", "PlainWrite", "RequiresGrad",
+    "StorageWrite", "Write",
+]  # fmt: skip
+
+History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
+
+
+class Write:
+    """The base of all kinds."""
+
+    __slots__ = ()
+    tensors: ClassVar[bool] = True  # whether it changes tensors; else what Python keeps beside them
+    distinct: ClassVar[bool] = False  # whether it depends on which arguments are one object
+
+    def apply(self, done: Done) -> None:
+        """Do it, for a call whose code has run."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StorageWrite(Write):
+    """A Storage that is no argument's gets an output as its value."""
+
+    storage: Storage
+    out: int
+    history: History
+
+    def apply(self, done: Done) -> None:
+        s, new = self.storage, done.outs[self.out]
+        if s.base.buffer is new.buffer:  # the code wrote it in place
+            s.version.n += 1
+            s.renew()
+        else:
+            s.commit(new, s.edge if self.history == "keep" else done.history(self.out, self.history))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArgumentWrite(Write):
+    """An argument leaf gets an output as its value."""
+
+    distinct: ClassVar[bool] = True
+    index: int
+    out: int
+    history: History
+
+    def apply(self, done: Done) -> None:
+        t = done.leaves[self.index]
+        new, edge = done.outs[self.out], done.history(self.out, self.history)
+        if t._storage is not None:
+            t._now()
+            t._storage.write(t._steps, (new, edge), self.history != "keep")
+            return
+        t._array = new
+        if self.history != "keep":
+            t._edge = edge
+        if t._version_cell is None:
+            t._version_cell = Version()
+        t._version_cell.n += 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradNone(Write):
+    """A gradient is dropped."""
+
+    distinct: ClassVar[bool] = True
+    place: Place
+
+    def apply(self, done: Done) -> None:
+        self.place.at(done.leaves).grad = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradAssign(Write):
+    """Another tensor becomes the gradient."""
+
+    distinct: ClassVar[bool] = True
+    place: Place
+    recipe: Recipe
+
+    def apply(self, done: Done) -> None:
+        self.place.at(done.leaves).grad = done.result(self.recipe)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradWrite(Write):
+    """The gradient that is there gets an output as its value."""
+
+    distinct: ClassVar[bool] = True
+    place: Place
+    out: int
+
+    def apply(self, done: Done) -> None:
+        held, new = self.place.at(done.leaves).grad, done.outs[self.out]
+        if held._storage is None:
+            held._array = new
+        else:
+            held._now()
+            held._storage.write(held._steps, (new, None), False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequiresGrad(Write):
+    """A tensor starts or stops to require gradients."""
+
+    tensors: ClassVar[bool] = False
+    tensor: ref[Any]
+    value: bool
+
+    def apply(self, done: Done) -> None:
+        t = self.tensor()
+        if t is not None:
+            t.requires_grad_(self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlainWrite(Write):
+    """An attribute or dict entry gets a number, a string or the like: the guards held, so the function would assign the same again."""
+
+    tensors: ClassVar[bool] = False
+    table: dict
+    name: str
+    value: Any
+
+    def apply(self, done: Done) -> None:
+        if self.table[self.name] is not self.value:
+            self.table[self.name] = self.value
+            bump()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeWrite(Write):
+    """An attribute or dict entry gets a tensor."""
+
+    table: dict
+    name: str
+    recipe: Recipe
+
+    def apply(self, done: Done) -> None:
+        old: Any = self.table.get(self.name)
+        new = done.result(self.recipe)
+        self.table[self.name] = new
+        if type(old) is not type(new) or old._array.type != new._array.type or old.requires_grad is not new.requires_grad:
+            bump()  # another entry serves the next call
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewState(Write):
+    """An optimizer's state of a parameter that had none is made: `entries` are names with recipes, or with plain values."""
+
+    states: dict
+    key: Any
+    kind: type
+    entries: tuple[tuple[Any, Any], ...]
+
+    def apply(self, done: Done) -> None:
+        state = self.states.get(self.key)
+        if state is None:
+            state = self.states[self.key] = self.kind()
+        for name, value in self.entries:
+            state[name] = done.result(value) if isinstance(value, Recipe) else value
