@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ingot.backends.cuda.rewrite import Rewrite, defined, used, walk
+from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
@@ -32,6 +32,7 @@ from ingot.ir.loop.ir import (
     Store,
 )  # fmt: skip
 from ingot.ir.loop.program import Program
+from ingot.ir.loop.walk import statements
 
 __all__ = ["emulate"]
 
@@ -62,12 +63,12 @@ class _Block:
         self.threads = int(block.extent.const)  # type: ignore[arg-type]
         self.me = ix.var(block.var)
         self.dtypes: dict[str, DType] = {b.name: b.dtype for b in kernel.buffers}
-        self.dtypes |= {s.name: s.dtype for s in walk(kernel.body) if isinstance(s, (Acc, Alloc))}
-        self.dtypes |= {s.dst: s.dtype for s in walk(block.body) if isinstance(s, Let)}
-        self.dtypes |= {s.dst: dtypes.i64 for s in walk(block.body) if isinstance(s, IndexValue)}
-        self.dtypes |= {s.dst: self.dtypes[s.buf] for s in walk(block.body) if isinstance(s, Load)}
-        self.dtypes |= {s.dst: self.dtypes[s.acc] for s in walk(block.body) if isinstance(s, GetAcc)}
-        self.accs = {s.name for s in walk(block.body) if isinstance(s, Acc)}
+        self.dtypes |= {s.name: s.dtype for s in statements(kernel.body) if isinstance(s, (Acc, Alloc))}
+        self.dtypes |= {s.dst: s.dtype for s in statements(block.body) if isinstance(s, Let)}
+        self.dtypes |= {s.dst: dtypes.i64 for s in statements(block.body) if isinstance(s, IndexValue)}
+        self.dtypes |= {s.dst: self.dtypes[s.buf] for s in statements(block.body) if isinstance(s, Load)}
+        self.dtypes |= {s.dst: self.dtypes[s.acc] for s in statements(block.body) if isinstance(s, GetAcc)}
+        self.accs = {s.name for s in statements(block.body) if isinstance(s, Acc)}
         self.kept: dict[str, Alloc] = {}  # name -> its array
         self.count = 0
         self.crossing = self._crossing(block.body)
@@ -120,7 +121,7 @@ class _Block:
         here = defined(stmts)
         r, before = self.restored(sorted(_reads(stmts) - here), self.me)
         body = r.body(stmts)
-        changed = {a for s in walk(stmts) for a in ([s.acc] if isinstance(s, SetAcc) else s.accs if isinstance(s, Reduce) else ())}
+        changed = {a for s in statements(stmts) for a in ([s.acc] if isinstance(s, SetAcc) else s.accs if isinstance(s, Reduce) else ())}
         after: list[Stmt] = []
         for name in sorted((here | changed) & self.crossing):
             src = name
@@ -159,13 +160,13 @@ class _Block:
 
 
 def _splits(s: Stmt) -> bool:
-    return isinstance(s, Barrier) or isinstance(s, (For, If)) and any(isinstance(x, Barrier) for x in walk(s.body))
+    return isinstance(s, Barrier) or isinstance(s, (For, If)) and any(isinstance(x, Barrier) for x in statements(s.body))
 
 
 def _reads(stmts: list[Stmt]) -> set[str]:
     """Scalars and accumulators that statements use."""
     out = used(stmts)
-    for s in walk(stmts):
+    for s in statements(stmts):
         if isinstance(s, (GetAcc, SetAcc)):
             out.add(s.acc)
         elif isinstance(s, Reduce):

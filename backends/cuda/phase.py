@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from ingot.backends.cuda.rewrite import Rewrite, used, walk
+from ingot.backends.cuda.rewrite import Rewrite, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
@@ -42,6 +42,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
 )  # fmt: skip
+from ingot.ir.loop.walk import statements
 
 __all__ = ["Phase", "UnsupportedKernel"]
 
@@ -66,9 +67,9 @@ class Phase:
         self.refused = refused
         self.choices: tuple[tuple[str, object], ...] = ()
         self.global_rows: list[Alloc] = []
-        self.lets = {s.dst: s for s in walk(stmts) if isinstance(s, Let)}
-        self.acc_dtypes = {s.name: s.dtype for s in walk(stmts) if isinstance(s, Acc)}
-        self.rows = {s.name: s for s in walk(stmts) if isinstance(s, Alloc)}
+        self.lets = {s.dst: s for s in statements(stmts) if isinstance(s, Let)}
+        self.acc_dtypes = {s.name: s.dtype for s in statements(stmts) if isinstance(s, Acc)}
+        self.rows = {s.name: s for s in statements(stmts) if isinstance(s, Alloc)}
         self.threads = 1
         self.ranges: dict[str, int] = {}
         self.vars: dict[str, Index] = {}  # loop variables of the items, by block and thread
@@ -79,9 +80,9 @@ class Phase:
     def run(self) -> list[Stmt] | None:
         """The body of the phase's kernel; None where it has no effect."""
         chain, core = self.peel()
-        if not any(isinstance(s, (Store, Check)) for s in walk([*core, *(s for pre, _, _ in chain for s in pre)])):
+        if not any(isinstance(s, (Store, Check)) for s in statements([*core, *(s for pre, _, _ in chain for s in pre)])):
             return None
-        widths = [self.bound(s.extent) for s in walk(core) if isinstance(s, For) and s.kind == "vector"]
+        widths = [self.bound(s.extent) for s in statements(core) if isinstance(s, For) and s.kind == "vector"]
         items = math.prod(n for _, _, n in chain)
         if widths:
             longest = max(THREADS if n is None else n for n in widths)
@@ -120,7 +121,7 @@ class Phase:
     def writes_apart(self, loop: For) -> bool:
         """Whether where a loop's body stores depends on the iteration, always."""
         names = {loop.var}
-        for s in walk(loop.body):
+        for s in statements(loop.body):
             if isinstance(s, Store) and s.buf not in self.rows and not ix.depends_on(s.index, names):
                 return False
             if isinstance(s, (Load, IndexValue)) and ix.depends_on(s.index, names) or isinstance(s, (Load, Let)) and used([s]) & names:
@@ -203,13 +204,16 @@ class Phase:
     # -- small things --------------------------------------------------------------------------------------------------
 
     def fresh(self, prefix: str = "%t") -> str:
+        """A name that nothing has yet."""
         self.count += 1
         return f"{prefix}{self.count}"
 
     def rewrite(self) -> Rewrite:
+        """Loop variables replaced by block and thread, in all that is copied."""
         return Rewrite(vars=self.vars, ranges=self.ranges)
 
     def copy(self, stmts: Iterable[Stmt]) -> list[Stmt]:
+        """Statements as they are, for every thread."""
         return self.rewrite().body(stmts)
 
     def where(self, left: Index, body: list[Stmt]) -> list[Stmt]:
@@ -243,7 +247,8 @@ class Phase:
         return out
 
     def unrolled(self, s: For) -> list[Stmt]:
-        if any(isinstance(x, For) and x.kind == "vector" for x in walk(s.body)):
+        """An unrolled loop without threads in it."""
+        if any(isinstance(x, For) and x.kind == "vector" for x in statements(s.body)):
             raise self.refused("it unrolls a loop around its threads")
         return [For(s.var, s.extent, s.kind, self.uniform(s.body))]
 
@@ -269,7 +274,7 @@ class Phase:
 
     def folded(self, s: For) -> dict[tuple[str, ...], str]:
         """Accumulators from outside a loop that only the vector loops in it touch, by folding into them."""
-        own = {x.name for x in walk(s.body) if isinstance(x, Acc)}
+        own = {x.name for x in statements(s.body) if isinstance(x, Acc)}
         groups: dict[tuple[str, ...], str] = {}
         seen: set[str] = set()
 
@@ -293,8 +298,8 @@ class Phase:
         """The iterations of a vector loop, shared out among the threads."""
         if not self.writes_apart(s):
             raise self.refused("its threads would write the same element")
-        own = {x.name for x in walk(s.body) if isinstance(x, Acc)}
-        for x in walk(s.body):
+        own = {x.name for x in statements(s.body) if isinstance(x, Acc)}
+        for x in statements(s.body):
             if isinstance(x, For) and x.kind == "vector":
                 raise self.refused("its vector loops are nested")
             if isinstance(x, (Reduce, SetAcc)):
@@ -311,7 +316,7 @@ class Phase:
         at = ix.add(ix.mul(ix.var(k), n), T)
         r = Rewrite(vars={**self.vars, s.var: at}, accs=self.partial, ranges=self.ranges)
         out: list[Stmt] = [For(k, turns, "serial", r.body(s.body))]
-        if any(isinstance(x, (Load, Store)) and x.buf in self.rows for x in walk(s.body)):
+        if any(isinstance(x, (Load, Store)) and x.buf in self.rows for x in statements(s.body)):
             out.append(Barrier())
         return out
 

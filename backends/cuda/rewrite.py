@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ingot.ir.loop import index as ix
@@ -13,7 +13,6 @@ from ingot.ir.loop.ir import (
     Coef,
     Const,
     Div,
-    Dyn,
     For,
     GetAcc,
     If,
@@ -30,8 +29,9 @@ from ingot.ir.loop.ir import (
     Store,
     Var,
 )  # fmt: skip
+from ingot.ir.loop.walk import index_names, indices, operands, statements
 
-__all__ = ["Rewrite", "walk", "used", "defined"]
+__all__ = ["Rewrite", "used", "defined"]
 
 
 class Rewrite:
@@ -53,9 +53,11 @@ class Rewrite:
         self.ranges = dict(ranges or {})
 
     def coef(self, c: Coef) -> Coef:
+        """A coefficient, its parameter replaced."""
         return c if isinstance(c, int) else self.params.get(c.name, c)
 
     def index(self, i: Index) -> Index:
+        """An index, its variables and names replaced."""
         out = Index(self.coef(i.const), ())
         for atom, c in i.terms:
             if isinstance(atom, Div):
@@ -72,13 +74,16 @@ class Rewrite:
         return out
 
     def place(self, s: Load | Store) -> Index:
+        """Where a load or store is now."""
         at = self.index(s.index)
         return ix.add(at, self.shift[s.buf]) if s.buf in self.shift else at
 
     def name(self, n: str) -> str:
+        """What a scalar is called now."""
         return self.names.get(n, n)
 
     def operand(self, x: Operand) -> Operand:
+        """An operand, renamed."""
         return x if isinstance(x, Const) else self.name(x)
 
     def _mask(self, x: Operand | None) -> Operand | None:
@@ -88,12 +93,15 @@ class Rewrite:
         return tuple(map(self.index, at))
 
     def acc(self, a: str) -> str:
+        """What an accumulator is called now."""
         return self.accs.get(a, a)
 
     def body(self, stmts: Iterable[Stmt]) -> list[Stmt]:
+        """A copy of statements."""
         return [self.stmt(s) for s in stmts]
 
     def stmt(self, s: Stmt) -> Stmt:
+        """A copy of a statement."""
         if isinstance(s, Load):
             return Load(self.name(s.dst), s.buf, self.place(s), self._mask(s.mask))
         if isinstance(s, Store):
@@ -122,47 +130,18 @@ class Rewrite:
         return s
 
 
-def walk(stmts: Iterable[Stmt]) -> Iterator[Stmt]:
-    """Every statement, outer ones first."""
-    for s in stmts:
-        yield s
-        if isinstance(s, (For, If)):
-            yield from walk(s.body)
-
-
-def _index_names(i: Index) -> set[str]:
-    return {a.name for a in ix.atoms(i) if isinstance(a, Dyn)}
-
-
 def used(stmts: Iterable[Stmt]) -> set[str]:
     """The scalars that statements read (not accumulators)."""
     out: set[str] = set()
-    for s in walk(stmts):
-        operands: tuple[Operand | None, ...] = ()
-        if isinstance(s, Load):
-            operands, out = (s.mask,), out | _index_names(s.index)
-        elif isinstance(s, Store):
-            operands, out = (s.src, s.mask), out | _index_names(s.index)
-        elif isinstance(s, IndexValue):
-            out |= _index_names(s.index)
-        elif isinstance(s, For):
-            out |= _index_names(s.extent)
-        elif isinstance(s, Let):
-            operands = s.args
-        elif isinstance(s, Reduce):
-            operands = s.values
-        elif isinstance(s, Acc):
-            operands = (s.init,)
-        elif isinstance(s, SetAcc):
-            operands = (s.value,)
-        elif isinstance(s, (If, Check)):
-            operands = (s.cond,)
-        out.update(x for x in operands if isinstance(x, str))
+    for s in statements(list(stmts)):
+        out.update(x for x in operands(s) if isinstance(x, str))
+        for index in indices(s):
+            out.update(index_names(index))
     return out
 
 
 def defined(stmts: Iterable[Stmt]) -> set[str]:
     """The scalars and scratch that statements define, and their accumulators."""
-    return {s.dst for s in walk(stmts) if isinstance(s, (Load, Let, IndexValue, GetAcc))} | {
-        s.name for s in walk(stmts) if isinstance(s, (Acc, Alloc))
+    return {s.dst for s in statements(list(stmts)) if isinstance(s, (Load, Let, IndexValue, GetAcc))} | {
+        s.name for s in statements(list(stmts)) if isinstance(s, (Acc, Alloc))
     }  # fmt: skip

@@ -12,10 +12,11 @@ import re
 from dataclasses import replace
 
 from ingot.backends.cuda.phase import Phase, UnsupportedKernel
-from ingot.backends.cuda.rewrite import Rewrite, defined, used, walk
+from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Alloc, Buffer, Dyn, For, GetAcc, IndexValue, Kernel, Let, Load, Stmt, Store
 from ingot.ir.loop.program import Launch, Program, Ref, Repeat, Step
+from ingot.ir.loop.walk import statements
 
 __all__ = ["schedule", "geometry", "UnsupportedKernel"]
 
@@ -107,7 +108,7 @@ class _Phases:
     def run(self) -> list[tuple[Kernel, tuple[int, ...]]]:
         buffers = {b.name: b for b in self.kernel.buffers}
         slots = {b.name: k for k, b in enumerate(self.kernel.buffers)}
-        written = {s.buf for s in walk(self.body) if isinstance(s, Store)}
+        written = {s.buf for s in statements(self.body) if isinstance(s, Store)}
         pure: list[Stmt] = []
         known: set[str] = set()
         phases: list[list[Stmt]] = []
@@ -145,7 +146,7 @@ class _Phases:
             for a in p.global_rows:
                 buffers[a.name] = Buffer(a.name, a.dtype, "rw")
                 slots[a.name] = self.place(a.size * a.dtype.itemsize)
-            touched = {s.buf for s in walk(body) if isinstance(s, (Load, Store))}
+            touched = {s.buf for s in statements(body) if isinstance(s, (Load, Store))}
             mine = [replace(buffers[b], access=_access(body, b)) for b in buffers if b in touched]
             name = self.kernel.name if len(phases) == 1 else f"{self.kernel.name}_{k}"
             out.append((Kernel(name, tuple(mine), (), body, p.choices), tuple(slots[b.name] for b in mine)))
@@ -154,10 +155,10 @@ class _Phases:
     def check_memory(self, phase: list[Stmt], pure: list[Stmt]) -> None:
         """Items of a phase must be independent: they read nothing that the phase writes, and write where no loaded
         value decides."""
-        own = {s.name for s in walk(phase) if isinstance(s, Alloc)}
-        loaded = {s.buf for s in walk(phase) if isinstance(s, Load)}
+        own = {s.name for s in statements(phase) if isinstance(s, Alloc)}
+        loaded = {s.buf for s in statements(phase) if isinstance(s, Load)}
         data: set[str] = set()
-        for s in walk([*pure, *phase]):
+        for s in statements([*pure, *phase]):
             if isinstance(s, (Load, GetAcc)) or isinstance(s, (Let, IndexValue)) and used([s]) & data:
                 data.add(s.dst)
             elif isinstance(s, Store) and s.buf not in own:
@@ -168,6 +169,6 @@ class _Phases:
 
 
 def _access(body: list[Stmt], buf: str) -> str:
-    r = any(isinstance(s, Load) and s.buf == buf for s in walk(body))
-    w = any(isinstance(s, Store) and s.buf == buf for s in walk(body))
+    r = any(isinstance(s, Load) and s.buf == buf for s in statements(body))
+    w = any(isinstance(s, Store) and s.buf == buf for s in statements(body))
     return "rw" if r and w else "w" if w else "r"

@@ -37,6 +37,7 @@ class Accumulators(Memory):
     def outer_accumulator(self, s: GetAcc) -> Value: ...  # type: ignore[empty-body]
 
     def declare(self, s: Acc) -> None:
+        """An accumulator, with its first value in all its registers."""
         count = 1
         for d in s.shape:
             count *= d
@@ -62,6 +63,7 @@ class Accumulators(Memory):
         return Value(acc.values[slot], acc.dtype, acc.lanes, self.depth)
 
     def reduce(self, s: Reduce) -> None:
+        """Fold elements into accumulators."""
         accs = [self.accs[a] for a in s.accs]
         slot = self.slot(accs[0], s.at)
         old = tuple(self._get(a, slot) for a in accs)
@@ -74,10 +76,12 @@ class Accumulators(Memory):
             self._put(acc, slot, after)
 
     def set_acc(self, s: SetAcc) -> None:
+        """Give a register of an accumulator a value."""
         acc = self.accs[s.acc]
         self._put(acc, self.slot(acc, s.at), self.operand(s.value))
 
     def get_acc(self, s: GetAcc) -> None:
+        """Read a register of an accumulator."""
         acc = self.accs.get(s.acc)
         self.names[s.dst] = self.outer_accumulator(s) if acc is None else self._get(acc, self.slot(acc, s.at))
 

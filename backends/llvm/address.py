@@ -178,6 +178,7 @@ class Addresses(Writer):
         return True
 
     def lane_ids(self) -> str:
+        """0, 1, 2 … by lane."""
         return f"<{', '.join(f'i64 {k}' for k in range(self.lanes))}>"
 
     def _vector(self, text: str | int, depth: int) -> str:

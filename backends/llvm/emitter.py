@@ -21,12 +21,15 @@ class Emitter(Instructions):
         self.writer = writer
 
     def dtype(self, x: Value) -> DType:
+        """The dtype of a scalar."""
         return x.dtype
 
     def const(self, value: bool | int | float, dtype: DType) -> Value:
+        """A literal."""
         return constant(Const(value, dtype))
 
     def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Value:
+        """One instruction; numbers beside scalars are literals of their dtype."""
         like = next(a.dtype for a in args[op == "select" :] if isinstance(a, Value))
         operands = [a if isinstance(a, Value) else self.const(a, like) for a in args]
         return instruction(self.writer, op, operands, dtype or like)

@@ -82,6 +82,7 @@ class FunctionEmitter(Loops):
     # -- statements --------------------------------------------------------------------------------------------------
 
     def body(self, stmts: list[Stmt]) -> None:
+        """Emit statements, one after the other."""
         known = self._rare.get(id(stmts))
         if known is None:
             known = self._rare[id(stmts)] = (stmts, self.rare(stmts))  # the list is kept, so that its id stays its own
@@ -120,11 +121,13 @@ class FunctionEmitter(Loops):
             self.names[name] = Value(text, v.dtype, v.lanes, self.depth)
 
     def let(self, s: Let) -> None:
+        """A scalar instruction."""
         v = instruction(self, s.op, [self.operand(a) for a in s.args], s.dtype)
         v.depth = min(v.depth, len(self.scopes) - 1)
         self.names[s.dst] = v
 
     def index_value(self, s: IndexValue) -> None:
+        """An index as a scalar."""
         if self.varies(s.index):
             self.names[s.dst] = Value(self.lane_values(s.index), dtypes.i64, self.lanes)
         else:
@@ -132,6 +135,7 @@ class FunctionEmitter(Loops):
             self.names[s.dst] = Value(str(text), dtypes.i64, 0, depth)
 
     def check(self, s: Check) -> None:
+        """Lower the status where a condition does not hold."""
         cond = self.operand(s.cond)
         bad = instruction(self, "not", [cond], dtypes.bool_)
         text = bad.text

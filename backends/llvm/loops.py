@@ -33,6 +33,7 @@ class Loops(Accumulators):
     def hardware_loop(self, s: For) -> None: ...
 
     def where(self, s: If) -> None:
+        """Code that runs where a condition holds, which is one for all lanes."""
         cond = self.operand(s.cond)
         if cond.is_literal:
             if cond.text == "true":
@@ -100,6 +101,7 @@ class Loops(Accumulators):
                 acc.values = [self.new(f"phi {t} [ {o}, %{enter} ], [ {n}, %{end} ]") for o, n in zip(old, acc.values)]
 
     def loop_statement(self, s: For) -> None:
+        """A loop, by its kind."""
         if s.kind == "parallel":
             self.phase(s)
         elif s.kind == "vector" and s.width > 1:

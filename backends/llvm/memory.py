@@ -30,6 +30,7 @@ class Memory(Addresses):
     def buffer(self, name: str) -> tuple[str, DType]: ...  # type: ignore[empty-body]
 
     def load(self, s: Load) -> None:
+        """Load elements: one, or one for each lane."""
         base, dtype = self.buffer(s.buf)
         mem = memory_type(dtype)
         where = self.place(base, mem, s.index)
@@ -114,6 +115,7 @@ class Memory(Addresses):
         return self.here(f"getelementptr {mem}, ptr {where.pointer}, <{n} x i64> {offsets}")
 
     def store(self, s: Store) -> None:
+        """Store elements: one, or those of all lanes that are there."""
         base, dtype = self.buffer(s.buf)
         mem = memory_type(dtype)
         src = self.operand(s.src)

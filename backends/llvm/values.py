@@ -31,7 +31,8 @@ class Value:
 
     @property
     def is_literal(self) -> bool:
-        return self.text[0] not in "%s"  # a splat counts as computed
+        """Whether it is a number in the text; a splat counts as computed."""
+        return self.text[0] not in "%s"
 
 
 TYPES: dict[DType, str] = {

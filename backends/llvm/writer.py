@@ -24,6 +24,7 @@ class Module:
         self.functions: list[str] = []
 
     def declare(self, result: str, name: str, types: tuple[str, ...]) -> None:
+        """Declare a function, once."""
         if name not in self.declared:
             self.declared[name] = f"declare {result} @{name}({', '.join(types)})"
 
@@ -62,6 +63,7 @@ class Writer:
     # -- instructions --------------------------------------------------------------------------------------------
 
     def fresh(self) -> str:
+        """A name that nothing has yet."""
         self.count += 1
         return f"%x{self.count}"
 
@@ -92,9 +94,11 @@ class Writer:
 
     @property
     def depth(self) -> int:
+        """The depth of the present scope."""
         return len(self.scopes) - 1
 
     def line(self, text: str) -> None:
+        """A line at the present place."""
         self.lines.append("  " + text)
 
     def call(self, result: str, name: str, *args: tuple[str, str]) -> str:
@@ -107,6 +111,7 @@ class Writer:
         return self.new(text)
 
     def helper(self, name: str) -> str:
+        """The name of a helper function, which is added to the module."""
         return self.module.helper(name)
 
     def wide(self, v: Value, lanes: int) -> str:
@@ -129,14 +134,17 @@ class Writer:
     # -- blocks and scopes ---------------------------------------------------------------------------------------
 
     def label(self) -> str:
+        """The name of a new block."""
         self.count += 1
         return f"b{self.count}"
 
     def start_block(self, label: str) -> None:
+        """Begin a block."""
         self.lines.append(f"{label}:")
         self.block = label
 
     def push(self) -> None:
+        """Open a scope."""
         scope = _Scope()
         self.scopes.append(scope)
         self.lines = scope.lines
@@ -156,6 +164,7 @@ class Writer:
         return cond, then, self.label()
 
     def join(self, branch: tuple[str, str, str]) -> None:
+        """End what `branch_where` began."""
         cond, then, after = branch
         lines = self.pop()
         self.line(f"br i1 {cond}, label %{then}, label %{after}")
@@ -165,4 +174,5 @@ class Writer:
         self.start_block(after)
 
     def extract(self, v: Value, lane: str) -> str:
+        """One lane of a wide value."""
         return self.new(f"extractelement {type_of(v.dtype, v.lanes)} {v.text}, i32 {lane}")
