@@ -24,6 +24,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=2, help="threads for everybody (default 2)")
     p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; of processes a third)")
     p.add_argument("--seconds", type=float, default=30.0, help="stop a workload's rounds after this long, but not before the third")
+    p.add_argument("--before", metavar="COMMIT", help="beside Ingot of another commit instead: cold compile, recording, calls")
     p.add_argument("--out", help="folder for one .json and one .md per workload (for the committed tables: benchmarks/results)")
     p.add_argument("--list", action="store_true", help="list workloads and contenders and end")
     return p.parse_args(argv)
@@ -61,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
+    if a.before:
+        a.peers = "ingot"
     everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS]
     names = [n for name in a.names for n in GROUPS.get(name, (name,))]
     items = [i for i in everything if not names or any(fnmatch.fnmatch(i.name, n) for n in names)]
@@ -101,6 +104,10 @@ def main(argv: list[str] | None = None) -> int:
         return any(c.name == name for c, _ in ready) or (name not in {c.name for c in CONTENDERS} and (name == "numpy" or wanted(name)))
 
     with tempfile.TemporaryDirectory(prefix="ingot-benchmarks-") as folder:
+        if a.before:
+            from benchmarks.before import rows
+
+            items = list(rows(a.before, os.path.join(folder, "before")))
         for item in items:
             results: list
             if isinstance(item, Row):
