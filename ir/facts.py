@@ -71,7 +71,12 @@ class Reduction(Lowering):
 
 @dataclass(frozen=True)
 class Contraction(Lowering):
-    """Sums of products: register tiles, or a small loop at each point."""
+    """Sums of products: register tiles, or a small loop at each point.
+
+    form(node) -> Form    what it computes, see ir/ops/form.py
+    """
+
+    form: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.ir import dtypes
 from ingot.ir.graph import Graph, Node, Value
@@ -24,6 +23,8 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.pull import Pull
 from ingot.ir.machine import Machine
+from ingot.ir.ops.contraction import dot
+from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.types import tensor_type
 
@@ -39,160 +40,9 @@ def tiles(node: Node) -> bool:
     """Whether a contraction is lowered to register tiles (else to a small loop at each point)."""
     if node.outputs[0].type.dtype.kind != "f":
         return False
-    f = _form(node)
+    f = form_of(node)
     m, n, k = math.prod(f.m), math.prod(f.n), math.prod(f.k)
     return min(m, n) >= 4 and k >= 1 and m * n * k >= MIN_WORK
-
-
-@dataclass
-class _Form:
-    """A contraction in one shape for all. `stage`: shape and elements of what A is read from when it is not read in place."""
-
-    batch: tuple[int, ...]
-    m: tuple[int, ...]
-    n: tuple[int, ...]
-    k: tuple[int, ...]
-    a: Callable[[Pull, Point, Point, Point], Scalar]  # (batch, m, k)
-    b: Callable[[Pull, Point, Point, Point, Scalar | None], Scalar]  # (batch, k, n, mask)
-    out: Callable[[Point, Point, Point], Point]
-    b_batch: tuple[int, ...] = ()  # which batch dims B depends on
-    stage: tuple[tuple[int, ...], Callable[[Pull, Point], Scalar]] | None = None
-    staged: Callable[[Point, Point, Point], Point] | None = None  # where A's element lies in the stage
-
-
-def _form(node: Node) -> _Form:
-    return {"dot": _dot, "conv": _conv, "conv_input_grad": _conv_input_grad, "conv_weight_grad": _conv_weight_grad}[node.op.name](node)
-
-
-def _dot(node: Node) -> _Form:
-    a, b = node.inputs
-    (batch_a, batch_b), (contract_a, contract_b) = node.attrs
-    free_a = [d for d in range(a.type.rank) if d not in batch_a and d not in contract_a]
-    free_b = [d for d in range(b.type.rank) if d not in batch_b and d not in contract_b]
-
-    def place(rank: int, *parts: tuple[tuple[int, ...] | list[int], Point]) -> Point:
-        where = {d: i for dims, point in parts for d, i in zip(dims, point)}
-        return tuple(where[d] for d in range(rank))
-
-    at, bt = a.type.shape, b.type.shape
-    return _Form(
-        tuple(at[d] for d in batch_a), tuple(at[d] for d in free_a), tuple(bt[d] for d in free_b), tuple(at[d] for d in contract_a),
-        lambda p, q, m, k: p.at(a, place(a.type.rank, (batch_a, q), (free_a, m), (contract_a, k))),
-        lambda p, q, k, n, mask: p.at(b, place(b.type.rank, (batch_b, q), (free_b, n), (contract_b, k)), mask),
-        lambda q, m, n: (*q, *m, *n),
-        tuple(range(len(batch_a))),
-    )  # fmt: skip
-
-
-def _padded(
-    x: Value, low: tuple[int, ...], extent: tuple[int, ...], gap: tuple[int, ...]
-) -> tuple[tuple[int, ...], Callable[[Pull, Point], Scalar]]:
-    """x with its spatial dims set into zeros: `low` in front, `gap` times further apart, `extent` in all."""
-    shape = (*x.type.shape[:2], *extent)
-
-    def at(p: Pull, point: Point) -> Scalar:
-        w = p.w
-        mask: Scalar | None = None
-        inner: list[Index] = []
-        for i, lo, e, s, d in zip(point[2:], low, extent, gap, x.type.shape[2:]):
-            i = ix.add(i, ix.const(-lo))
-            v = w.index_value(i)
-            conds = []
-            if lo > 0:
-                conds.append(w.ge(v, 0))
-            if s > 1:
-                conds.append(w.eq(w.rem(v, s), 0))
-                v = w.div(v, s)
-                i = w.as_index(v)
-            if (e - lo - 1) // s >= d:
-                conds.append(w.lt(v, d))
-            for c in conds:
-                mask = c if mask is None else w.and_(mask, c)
-            inner.append(i)
-        out = p.at(x, (*point[:2], *inner), mask)
-        return out if mask is None else w.select(mask, out, w.const(0, out.dtype))
-
-    return shape, at
-
-
-def _conv_like(
-    x: Value, batch: int, groups: int, per_in: int, per_out: int, low: tuple[int, ...], high: tuple[int, ...], gap: tuple[int, ...],
-    stride: tuple[int, ...], dilation: tuple[int, ...], taps: tuple[int, ...], spatial: tuple[int, ...],
-    weight: Callable[[Pull, Index, Index, Index, Point, Scalar | None], Scalar],
-) -> _Form:  # fmt: skip
-    """out[n, g*per_out + o, s] = sum over i, t of x'[n, g*per_in + i, s*stride + t*dilation] * weight(g, o, i, t)."""
-    extent = tuple((o - 1) * s + (t - 1) * d + 1 for o, s, t, d in zip(spatial, stride, taps, dilation))
-    shape, at = _padded(x, low, extent, gap)
-
-    def where(q: Point, m: Point, k: Point) -> Point:
-        channel = ix.add(ix.mul(q[1], per_in), k[-1])
-        return (q[0], channel, *(ix.add(ix.mul(o, s), ix.mul(t, d)) for o, s, t, d in zip(m, stride, k[:-1], dilation)))
-
-    plain = all(v == 0 for v in low) and all(g == 1 for g in gap)
-    return _Form(
-        (batch, groups), spatial, (per_out,), (*taps, per_in),
-        lambda p, q, m, k: p.at(x, where(q, m, k)),
-        lambda p, q, k, n, mask: weight(p, q[1], n[0], k[-1], k[:-1], mask),
-        lambda q, m, n: (q[0], ix.add(ix.mul(q[1], per_out), n[0]), *m),
-        (1,),
-        None if plain and all(h >= 0 and e <= d for h, e, d in zip(high, extent, x.type.shape[2:])) else (shape, at),
-        where,
-    )  # fmt: skip
-
-
-def _conv(node: Node) -> _Form:
-    x, k = node.inputs
-    stride, padding, dilation, groups = node.attrs
-    per_in, per_out = k.type.shape[1], k.type.shape[0] // groups
-
-    def weight(p: Pull, g: Index, o: Index, i: Index, t: Point, mask: Scalar | None) -> Scalar:
-        return p.at(k, (ix.add(ix.mul(g, per_out), o), i, *t), mask)
-
-    return _conv_like(
-        x, x.type.shape[0], groups, per_in, per_out, tuple(lo for lo, _ in padding), tuple(hi for _, hi in padding), (1,) * len(stride),
-        stride, dilation, k.type.shape[2:], node.outputs[0].type.shape[2:], weight,
-    )  # fmt: skip
-
-
-def _conv_input_grad(node: Node) -> _Form:
-    """A convolution of g, spread out by the stride, with the kernel turned around."""
-    g, k = node.inputs
-    input_shape, stride, padding, dilation, groups = node.attrs
-    per_in, per_out = k.type.shape[1], k.type.shape[0] // groups
-    taps = k.type.shape[2:]
-    low = tuple((t - 1) * d - lo for t, d, (lo, _) in zip(taps, dilation, padding))
-
-    def weight(p: Pull, q: Index, o: Index, i: Index, t: Point, mask: Scalar | None) -> Scalar:
-        turned = tuple(ix.add(ix.const(n - 1), ix.mul(j, -1)) for j, n in zip(t, taps))
-        return p.at(k, (ix.add(ix.mul(q, per_out), i), o, *turned), mask)
-
-    return _conv_like(
-        g, g.type.shape[0], groups, per_out, per_in, low, low, stride, (1,) * len(stride), dilation, taps, input_shape[2:], weight,
-    )  # fmt: skip
-
-
-def _conv_weight_grad(node: Node) -> _Form:
-    """dw[o, i, t] = sum over n and s of x'[n, i, s*stride + t*dilation] * g[n, o, s]: rows are (i, t), k is (n, s)."""
-    x, g = node.inputs
-    weight_shape, stride, padding, dilation, groups = node.attrs
-    per_in, per_out = weight_shape[1], weight_shape[0] // groups
-    taps, spatial = weight_shape[2:], g.type.shape[2:]
-    extent = tuple((o - 1) * s + (t - 1) * d + 1 for o, s, t, d in zip(spatial, stride, taps, dilation))
-    low = tuple(lo for lo, _ in padding)
-    shape, at = _padded(x, low, extent, (1,) * len(stride))
-
-    def where(q: Point, m: Point, k: Point) -> Point:
-        channel = ix.add(ix.mul(q[0], per_in), m[0])
-        return (k[0], channel, *(ix.add(ix.mul(o, s), ix.mul(t, d)) for o, s, t, d in zip(k[1:], stride, m[1:], dilation)))
-
-    plain = all(v == 0 for v in low) and all(e <= d for e, d in zip(extent, x.type.shape[2:]))
-    return _Form(
-        (groups,), (per_in, *taps), (per_out,), (x.type.shape[0], *spatial),
-        lambda p, q, m, k: p.at(x, where(q, m, k)),
-        lambda p, q, k, n, mask: p.at(g, (k[0], ix.add(ix.mul(q[0], per_out), n[0]), *k[1:]), mask),
-        lambda q, m, n: (ix.add(ix.mul(q[0], per_out), n[0]), *m),
-        (0,), None if plain else (shape, at), where,
-    )  # fmt: skip
 
 
 # -- the kernel ------------------------------------------------------------------------------------------------------
@@ -217,7 +67,7 @@ class _Contraction:
         self.node = group.nodes[0]
         self.buffer_of = buffer_of
         self.check = check
-        self.form = f = _form(self.node)
+        self.form = f = form_of(self.node)
         self.dtype = dtypes.f64 if self.node.outputs[0].type.dtype is dtypes.f64 else dtypes.f32
         self.machine = machine
         base = machine.lanes(self.dtype.bits)
@@ -226,7 +76,7 @@ class _Contraction:
         self.nr = 2 * base if self.n_total > base else base
         # 32 vector registers hold 14 rows of two; 12 rows of a product still find room in one set of the first cache
         # where their distance is a multiple of 4 KB
-        rows = ROWS.get(machine.vector_bytes, 12 if self.node.op.name == "dot" else 14)
+        rows = ROWS.get(machine.vector_bytes, 12 if self.node.op is dot else 14)
         self.tile = _tile(f.m, rows)
         self.panels = -(-self.n_total // self.nr)
         self.members = set(group.maps)
@@ -344,13 +194,11 @@ class _Contraction:
         """How an element of A is loaded: in place where it lies in memory as it is, else from a staged copy."""
         f, w = self.form, self.w
         self.across = False
-        if f.stage is None and self._in_place():
+        if f.zeros is None and self._in_place():
             pull = self._pull()
             return lambda q, m, k: f.a(pull, q, m, k)
-        if f.stage is not None:
-            shape, at = f.stage
-            where = f.staged
-            assert where is not None
+        if f.zeros is not None:
+            shape, at, where = f.left_shape, f.among_zeros, f.at_left
         else:
             nb, nm = len(f.batch), len(f.m)
             shape = (*f.batch, *f.m, *f.k)

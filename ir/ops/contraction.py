@@ -9,9 +9,12 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
 from ingot.ir.facts import ONCE, Contraction, Foldable
+from ingot.ir.graph import Node
+from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import move_dim
 from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, widen
+from ingot.ir.ops.form import Form
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import ShapeError, TensorType, tensor_type
 
@@ -112,10 +115,34 @@ def _samples() -> list[Case]:
     return out + [case((d.name, a), (d.name, b), batch=ba, contract=co) for d in sorted(Number, key=str) if d.name != "f32"]
 
 
+def _form(node: Node) -> Form:
+    a, b = node.inputs
+    batch, contract = node.attrs
+    fa, fb = free(a.type.rank, batch[0], contract[0]), free(b.type.rank, batch[1], contract[1])
+    left, right = a.type.shape, b.type.shape
+
+    def place(*parts: tuple[Dims, Point]) -> Point:
+        where = {d: i for dims, point in parts for d, i in zip(dims, point)}
+        return tuple(where[d] for d in range(len(where)))
+
+    return Form(
+        batch=tuple(left[d] for d in batch[0]),
+        m=tuple(left[d] for d in fa),
+        n=tuple(right[d] for d in fb),
+        k=tuple(left[d] for d in contract[0]),
+        left=a,
+        at_left=lambda q, m, k: place((batch[0], q), (fa, m), (contract[0], k)),
+        right=b,
+        at_right=lambda q, k, n: place((batch[1], q), (fb, n), (contract[1], k)),
+        dims=tuple((d,) for d in range(len(batch[0]) + len(fa) + len(fb))),
+        b_batch=tuple(range(len(batch[0]))),
+    )
+
+
 dot = declare(
     "dot", "contraction", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=_batch,
     samples=_samples(),
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",
-    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_form), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -15,9 +15,14 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
 from ingot.ir.facts import ONCE, Contraction, Foldable
+from ingot.ir.graph import Node, Value
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS, infer
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, static, widen
+from ingot.ir.ops.form import Form, Zeros
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import Dim, Shape, ShapeError, TensorType, shape_text, tensor_type
 
@@ -154,6 +159,89 @@ def _weight_grad_ref(
     return narrow(total, d)
 
 
+# -- forms -----------------------------------------------------------------------------------------------------------
+
+
+def _reads(out: Ints, stride: Ints, taps: Ints, dilation: Ints) -> Ints:
+    """How far windows reach, from the first element of the first to the last of the last."""
+    return tuple((o - 1) * s + (t - 1) * d + 1 for o, s, t, d in zip(out, stride, taps, dilation))
+
+
+def _window(o: Point, stride: Ints, t: Point, dilation: Ints) -> Point:
+    """The element that tap t of window o reads."""
+    return tuple(ix.add(ix.mul(i, s), ix.mul(j, d)) for i, s, j, d in zip(o, stride, t, dilation))
+
+
+def _channel(group: Index, per_group: int, i: Index) -> Index:
+    return ix.add(ix.mul(group, per_group), i)
+
+
+def _correlation(
+    x: Value, w: Value, groups: int, per_in: int, per_out: int, low: Ints, gap: Ints, stride: Ints, dilation: Ints, taps: Ints,
+    spatial: Ints, at_w: Callable[[Index, Index, Index, Point], Point],
+) -> Form:  # fmt: skip
+    """out[n, g*per_out + o, s] = sum over t, i of x[n, g*per_in + i, s*stride + t*dilation] * w[at_w(g, o, i, t)], x among zeros."""
+    rank = len(taps)
+    return Form(
+        batch=(x.type.shape[0], groups),
+        m=spatial,
+        n=(per_out,),
+        k=(*taps, per_in),
+        left=x,
+        at_left=lambda q, m, k: (q[0], _channel(q[1], per_in, k[-1]), *_window(m, stride, k[:-1], dilation)),
+        right=w,
+        at_right=lambda q, k, n: at_w(q[1], n[0], k[-1], k[:-1]),
+        dims=((0,), (1, 2 + rank), *((2 + d,) for d in range(rank))),
+        b_batch=(1,),
+        order=(rank, *range(rank)),
+        zeros=Zeros.around(x, low, gap, _reads(spatial, stride, taps, dilation)),
+    )
+
+
+def _conv_form(node: Node) -> Form:
+    (x, w), (stride, padding, dilation, groups) = node.inputs, node.attrs
+    per_in, per_out, low = w.type.shape[1], w.type.shape[0] // groups, tuple(lo for lo, _ in padding)
+
+    def at_w(g: Index, o: Index, i: Index, t: Point) -> Point:
+        return (_channel(g, per_out, o), i, *t)
+
+    taps, spatial = w.type.shape[2:], node.outputs[0].type.shape[2:]
+    return _correlation(x, w, groups, per_in, per_out, low, (1,) * len(low), stride, dilation, taps, spatial, at_w)
+
+
+def _input_grad_form(node: Node) -> Form:
+    """A convolution of g, spread out by the stride, with the kernel turned around."""
+    (g, w), (input_shape, stride, padding, dilation, groups) = node.inputs, node.attrs
+    per_in, per_out, taps = w.type.shape[1], w.type.shape[0] // groups, w.type.shape[2:]
+    low = tuple((t - 1) * d - lo for t, d, (lo, _) in zip(taps, dilation, padding))
+
+    def at_w(group: Index, o: Index, i: Index, t: Point) -> Point:
+        return (_channel(group, per_out, i), o, *(ix.sub(ix.const(n - 1), j) for j, n in zip(t, taps)))
+
+    return _correlation(g, w, groups, per_out, per_in, low, stride, (1,) * len(stride), dilation, taps, input_shape[2:], at_w)
+
+
+def _weight_grad_form(node: Node) -> Form:
+    """dw[g*per_out + o, i, t] = sum over n, s of x[n, g*per_in + i, s*stride + t*dilation] * g[n, g*per_out + o, s], x among zeros."""
+    (x, g), (weight_shape, stride, padding, dilation, groups) = node.inputs, node.attrs
+    per_in, per_out = weight_shape[1], weight_shape[0] // groups
+    taps, spatial, low = weight_shape[2:], g.type.shape[2:], tuple(lo for lo, _ in padding)
+    rank = len(taps)
+    return Form(
+        batch=(groups,),
+        m=(per_in, *taps),
+        n=(per_out,),
+        k=(x.type.shape[0], *spatial),
+        left=x,
+        at_left=lambda q, m, k: (k[0], _channel(q[0], per_in, m[0]), *_window(k[1:], stride, m[1:], dilation)),
+        right=g,
+        at_right=lambda q, k, n: (k[0], _channel(q[0], per_out, n[0]), *k[1:]),
+        dims=((0, 2 + rank), *((1 + d,) for d in range(1 + rank))),
+        b_batch=(0,),
+        zeros=Zeros.around(x, low, (1,) * rank, _reads(spatial, stride, taps, dilation)),
+    )
+
+
 # -- declarations ----------------------------------------------------------------------------------------------------
 
 GEOMETRY = ("stride", "padding", "dilation", "groups")
@@ -269,19 +357,19 @@ conv = declare(
     "conv", "convolution", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
     batch=_batch("conv", "x", "w", "y"),
     doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.", samples=_samples("conv"),
-    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_conv_form), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_input_grad = declare(
     "conv_input_grad", "convolution", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
     jvp=_bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
     doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=_samples("conv_input_grad"),
-    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_input_grad_form), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_weight_grad = declare(
     "conv_weight_grad", "convolution", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
     vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
     doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=_samples("conv_weight_grad"),
-    lowering=Contraction(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_weight_grad_form), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -83,57 +83,43 @@ def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilatio
 # -- which element of the input a place in a window reads --------------------------------------------------------------
 
 
-def strided(
-    w: Any, out: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int], extent: Sequence[int], out_extent: Sequence[int], taps: Sequence[int],
-) -> tuple[Point, Any]:  # fmt: skip
-    """Input coordinates of a window: o * stride + t * dilation - low, and the mask of those inside (None: all are)."""
+def _forward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
+    """The element that tap t of window o reads, o * stride + t * dilation - low, where it is inside."""
+    w, (window, stride, padding, dilation) = p.w, node.attrs
+    k = len(window)
+    sizes, out = node.inputs[0].type.shape[-k:], node.outputs[0].type.shape[-k:]
     at: list[Index] = []
     mask: Any = None
-    for o, t, s, (lo, _), d, n, m, k in zip(out, tap, stride, padding, dilation, extent, out_extent, taps):
+    for o, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, out, window):
         i = ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo))
         if lo > 0:
             mask = both(w, mask, w.ge(w.index_value(i), 0))
-        if (m - 1) * s + (k - 1) * d - lo >= n:
+        if (m - 1) * s + (size - 1) * d - lo >= n:
             mask = both(w, mask, w.lt(w.index_value(i), n))
         at.append(i)
-    return tuple(at), mask
+    return (*idx[:-k], *at), mask
 
 
-def unstrided(
-    w: Any, at: Sequence[Index], tap: Sequence[Index], stride: Sequence[int], padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int], extent: Sequence[int], in_extent: Sequence[int], taps: Sequence[int],
-) -> tuple[Point, Any]:  # fmt: skip
-    """The window o whose tap t reads input coordinate i: (i + low - t * dilation) / stride, where whole and inside."""
+def _backward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
+    """The window o whose tap t reads element i, (i + low - t * dilation) / stride, where it is whole and inside."""
+    w, (input_shape, window, stride, padding, dilation) = p.w, node.attrs
+    k = len(window)
     out: list[Index] = []
     mask: Any = None
-    for i, t, s, (lo, _), d, n, m, k in zip(at, tap, stride, padding, dilation, extent, in_extent, taps):
-        num = ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo))
-        v = w.index_value(num)
-        if (k - 1) * d > lo:
+    sizes = node.inputs[0].type.shape[-k:]
+    for i, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, input_shape[-k:], window):
+        o = ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo))
+        v = w.index_value(o)
+        if (size - 1) * d > lo:
             mask = both(w, mask, w.ge(v, 0))
         if s != 1:
             mask = both(w, mask, w.eq(w.rem(v, s), 0))
             v = w.div(v, s)
-            num = w.as_index(v)
+            o = w.as_index(v)
         if (m - 1 + lo) // s >= n:
             mask = both(w, mask, w.lt(v, n))
-        out.append(num)
-    return tuple(out), mask
-
-
-def _forward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
-    window, stride, padding, dilation = node.attrs
-    k, x, out = len(window), node.inputs[0].type.shape, node.outputs[0].type.shape
-    at, mask = strided(p.w, idx[-k:], tap, stride, padding, dilation, x[-k:], out[-k:], window)
-    return idx[:-k] + at, mask
-
-
-def _backward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
-    input_shape, window, stride, padding, dilation = node.attrs
-    k, g = len(window), node.inputs[0].type.shape
-    at, mask = unstrided(p.w, idx[-k:], tap, stride, padding, dilation, g[-k:], input_shape[-k:], window)
-    return idx[:-k] + at, mask
+        out.append(o)
+    return (*idx[:-k], *out), mask
 
 
 def _over(fold: Fold) -> Window:

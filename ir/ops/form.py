@@ -1,0 +1,136 @@
+"""The one form of all contractions: out[batch, m, n] = sum over k of A[batch, m, k] * B[batch, k, n].
+
+An op with `lowering=Contraction(form)` says once what it computes; register tiles and small loops at a point both follow from
+it. Batch, m, n and k may each be several dims. A convolution is in this form on its input, set into zeros: the offset of a tap
+is part of k, and nothing of the size of im2col exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ingot.ir.facts import Contraction
+from ingot.ir.graph import Node, Value
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point, delinear, linear
+from ingot.ir.ops.scalars import both
+
+__all__ = ["Form", "Zeros", "form_of"]
+
+Dims = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Zeros around and between the elements of a value's trailing dims: `low` of them in front, elements `gap` apart, `extent` in all."""
+
+    low: Dims
+    gap: Dims
+    extent: Dims
+
+    @classmethod
+    def around(cls, value: Value, low: Dims, gap: Dims, extent: Dims) -> Zeros | None:
+        """The zeros that reads of these extents need; None where the value has all that is read."""
+        have = value.type.shape[value.type.rank - len(low) :]
+        plain = not any(low) and all(g == 1 for g in gap) and all(e <= d for e, d in zip(extent, have))
+        return None if plain else cls(low, gap, extent)
+
+    def inside(self, w: Any, point: Point, shape: Dims) -> tuple[Point, Any]:
+        """Where a point among the zeros lies in the value of this shape, and the mask of those that do (None: all)."""
+        lead = len(shape) - len(self.low)
+        mask: Any = None
+        out: list[Index] = []
+        for i, lo, gap, extent, d in zip(point[lead:], self.low, self.gap, self.extent, shape[lead:]):
+            i = ix.add(i, ix.const(-lo))
+            v = w.index_value(i)
+            conditions = []
+            if lo > 0:
+                conditions.append(w.ge(v, 0))
+            if gap > 1:
+                conditions.append(w.eq(w.rem(v, gap), 0))
+                v = w.div(v, gap)
+                i = w.as_index(v)
+            if (extent - lo - 1) // gap >= d:
+                conditions.append(w.lt(v, d))
+            for c in conditions:
+                mask = both(w, mask, c)
+            out.append(i)
+        return (*point[:lead], *out), mask
+
+
+@dataclass(frozen=True)
+class Form:
+    """A contraction.
+
+    batch, m, n, k               extents
+    left, at_left(q, m, k)       the value that A is read from, and the point of A's element in it; among `zeros` where there are any
+    right, at_right(q, k, n)     likewise for B
+    dims                         for each dim of the result the loops that make it, in row-major order, counted over (*batch, *m, *n)
+    b_batch                      the batch dims that B depends on
+    order                        the dims of k as a small loop nests them: what lies together in memory innermost; () for k's own order
+    zeros                        what A's value is set into
+    """
+
+    batch: Dims
+    m: Dims
+    n: Dims
+    k: Dims
+    left: Value
+    at_left: Callable[[Point, Point, Point], Point]
+    right: Value
+    at_right: Callable[[Point, Point, Point], Point]
+    dims: tuple[Dims, ...]
+    b_batch: Dims
+    order: Dims = ()
+    zeros: Zeros | None = None
+
+    @property
+    def left_shape(self) -> Dims:
+        """The shape of A's value, the zeros included."""
+        shape = self.left.type.shape
+        return shape if self.zeros is None else (*shape[: len(shape) - len(self.zeros.extent)], *self.zeros.extent)
+
+    def a(self, p: Any, q: Point, m: Point, k: Point) -> Any:
+        """The element of A that a Pull makes; 0 among the zeros."""
+        return self.among_zeros(p, self.at_left(q, m, k))
+
+    def among_zeros(self, p: Any, point: Point) -> Any:
+        """An element of A's value, set into zeros, at a point there."""
+        x, mask = self.left_or_nothing(p, point)
+        return x if mask is None else p.w.select(mask, x, p.w.const(0, x.dtype))
+
+    def left_or_nothing(self, p: Any, point: Point) -> tuple[Any, Any]:
+        """An element of A's value, and the mask of where there is one (None: everywhere)."""
+        if self.zeros is None:
+            return p.at(self.left, point), None
+        point, mask = self.zeros.inside(p.w, point, self.left.type.shape)
+        return p.at(self.left, point, mask), mask
+
+    def b(self, p: Any, q: Point, k: Point, n: Point, mask: Any = None) -> Any:
+        """The element of B that a Pull makes."""
+        return p.at(self.right, self.at_right(q, k, n), mask)
+
+    def out(self, q: Point, m: Point, n: Point) -> Point:
+        """The point of the result that (q, m, n) makes."""
+        loops, extents = (*q, *m, *n), (*self.batch, *self.m, *self.n)
+        return tuple(linear(tuple(loops[i] for i in d), tuple(extents[i] for i in d)) for d in self.dims)
+
+    def loops(self, point: Point, ranges: dict[str, int]) -> tuple[Point, Point, Point]:
+        """The (q, m, n) that make a point of the result."""
+        extents = (*self.batch, *self.m, *self.n)
+        at: dict[int, Index] = {}
+        for i, d in zip(point, self.dims):
+            at.update(zip(d, delinear(i, tuple(extents[j] for j in d), ranges)))
+        every = tuple(at[j] for j in range(len(extents)))
+        first, last = len(self.batch), len(self.batch) + len(self.m)
+        return every[:first], every[first:last], every[last:]
+
+
+def form_of(node: Node) -> Form:
+    """The form of a contraction node."""
+    kind = node.op.lowering
+    assert isinstance(kind, Contraction)
+    return kind.form(node)
