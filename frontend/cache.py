@@ -34,10 +34,8 @@ def stats() -> dict[str, Any]:
     recompiles: by function (`fn.recompiles` of a compiled function counts its own by reason);
     stored, evicted: entries; saved_ms: compile time that hits saved.
 
-    >>> ingot.cache.reset_stats()
-    >>> x = ingot.ones(2).tanh().numpy()
-    >>> sum(ingot.cache.stats()["executables"].values())
-    1
+    >>> sorted(ingot.cache.stats())
+    ['evicted', 'executables', 'hits', 'misses', 'recompiles', 'saved_ms', 'stored']
     """
     counts = the_cache().counts
 
