@@ -1,4 +1,4 @@
-"""README.md and docs/*.md hold: their Python runs, page by page in order, and every `ingot …` in them is a command line that parses."""
+"""README.md and docs/*.md hold: their Python runs, page by page in order; their command lines parse, and their paths exist."""
 
 from __future__ import annotations
 
@@ -87,3 +87,12 @@ def test_commands_in_the_text_are_there(page: str) -> None:
 
 def test_something_is_seen() -> None:
     assert len(COMMANDS) > 30 and "export" in _python("artifact.md") and "compile" in _python("README.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_exist(page: str) -> None:
+    rooms = "frontend|ir|backends|runtime|tests|docs|examples|benchmarks"
+    text = FENCE.sub("", PAGES[page])
+    paths = re.findall(rf"`((?:{rooms})/[\w./*-]*)`", text) + re.findall(r"\]\(([\w./-]+)\)", text)
+    here = ROOT if page == "README.md" else ROOT / "docs"
+    assert not [p for p in paths if not any(ROOT.glob(p)) and not (here / p).exists()]
