@@ -33,8 +33,8 @@ is not sure it answers MISS, and function.py looks at everything: signature, gua
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.function import RECOMPILES as RECOMPILES
 from ingot.capture.function import CompiledFunction
-from ingot.capture.function import trace_call as trace_call
 from ingot.capture.module import CompiledModule, compile
+from ingot.capture.module import trace_call as trace_call
 from ingot.capture.pytree import flatten as flatten
 from ingot.capture.pytree import unflatten as unflatten
 from ingot.runtime.frozen import FrozenError, frozen

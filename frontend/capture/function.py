@@ -24,7 +24,7 @@ from ingot.runtime import log, switches
 from ingot.runtime.frozen import FrozenError, frozen_by_default
 from ingot.runtime.recorder import here
 
-__all__ = ["CompiledFunction", "RECOMPILES", "trace_call"]
+__all__ = ["CompiledFunction", "RECOMPILES"]
 
 _LIMIT = 64  # entries of one function, and reasons that it counts; of entries the oldest goes
 RECOMPILES: Counter[str] = Counter()  # of this process, by function
@@ -130,6 +130,12 @@ class CompiledFunction:
 
     # ---- a new entry
 
+    def _trace(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
+        """See `ingot.capture.trace_call`."""
+        structure, leaves, numbers, _ = self._signature(args, kwargs)
+        names = leaf_names(self.__wrapped__, structure)
+        return trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)[0], leaves
+
     def _enter(self, key: Any, structure: Any, leaves: list[Any], numbers: Sequence[int], reason: str | None) -> _Entry:
         """Make the entry for a call, or find that another thread has made the same meanwhile."""
         known, again = self._entries.get(key, ()), bool(self._entries)
@@ -175,13 +181,3 @@ class CompiledFunction:
                 f"{self.name}: the function does something else than when it was compiled, and nothing that is watched has changed "
                 "(INGOT_CHECK=capture). Pass what it depends on as an argument"
             )
-
-
-def trace_call(f: CompiledFunction, args: tuple, kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
-    """What a call of `f` would compile, traced and no more, and its argument leaves. Nothing is compiled, run or remembered.
-
-    CaptureError for what cannot be compiled; what the function raises comes through.
-    """
-    structure, leaves, numbers, _ = f._signature(args, kwargs)
-    names = leaf_names(f.__wrapped__, structure)
-    return trace_function(f.name, f.__wrapped__, structure, leaves, numbers, names=names)[0], leaves

@@ -8,14 +8,13 @@ from typing import Any
 
 from ingot.capture.function import CompiledFunction
 from ingot.capture.roots import is_module
+from ingot.capture.traced import Traced
 
-__all__ = ["CompiledModule", "compile"]
+__all__ = ["CompiledModule", "compile", "trace_call"]
 
 
 class CompiledModule:
     """A Module whose calls are compiled. Everything else (parameters, train(), state_dict(), attributes) is the Module's own."""
-
-    _OWN = ("_orig_mod", "_compiled")
 
     def __init__(self, module: Any, **options: Any):
         object.__setattr__(self, "_orig_mod", module)
@@ -121,3 +120,18 @@ def compile(
     if isinstance(fn, CompiledFunction):
         fn = fn.__wrapped__
     return CompiledFunction(fn, mode, static)
+
+
+def trace_call(fn: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
+    """What a call of `fn`, which `compile` has made, would compile, and its argument leaves. Nothing is compiled, run or remembered.
+
+    CaptureError for what cannot be compiled; what the function raises comes through.
+
+    >>> traced, leaves = trace_call(ingot.compile(lambda x: x + 1), (ingot.zeros(3),), {})
+    >>> traced.graph.out_types
+    (f32[3],)
+    """
+    if isinstance(fn, functools.partial):  # a method of a decorated function
+        return trace_call(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})
+    f = fn._compiled if isinstance(fn, CompiledModule) else fn
+    return f._trace(args, kwargs)

@@ -12,6 +12,7 @@ from ingot.runtime import compiler, memory, threads
 from ingot.runtime.artifact import container, host, model, tensors
 from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.executable import Executable
+from ingot.runtime.interpreted import Interpreted
 
 if TYPE_CHECKING:
     from ingot.backends import Level
@@ -48,7 +49,7 @@ def write_artifact(
     inputs: name and type of each tensor of the caller; by default those that are fed.
     in_tree, out_tree: how the caller's tensors are nested (see tree.py); flat by default.
     example: the caller's tensors, for golden samples; None leaves them out. They are made by the best of the levels that
-        runs here, or by this CPU's own where none does.
+        runs here, or by the interpreter where none does: no code is made for this CPU that was not asked for.
 
     ValueError where feed and graph do not fit, or a weight's name is no plain one; OSError where the file cannot be
     written (an older one then stays).
@@ -107,10 +108,9 @@ def write_artifact(
     }
     if example is not None:
         samples = [np.asarray(a, order="C") for a in example]
-        level_name, exe = runs_here or (compiler.host_level().name, compiler.compiled(graph))
-        outputs = _run(exe, graph, feed, weights, samples)
+        outputs = _run(runs_here[1] if runs_here else Interpreted(graph), graph, feed, weights, samples)
         rtol, atol = _tolerance(graph)
-        manifest["golden"] = {"rtol": rtol, "atol": atol, "level": level_name}
+        manifest["golden"] = {"rtol": rtol, "atol": atol, **({"level": runs_here[0]} if runs_here else {})}
         parts["golden"] = tensors.pack(
             {**{f"in.{i}": a for i, a in enumerate(samples)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
         )  # fmt: skip
@@ -130,7 +130,7 @@ def _fed(feed: Sequence[tuple[str, int | str]], graph: Graph) -> list[tuple[str,
 
 
 def _run(
-    exe: Executable, graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs: list[np.ndarray]
+    exe: Executable | Interpreted, graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray], inputs: list[np.ndarray]
 ) -> list[np.ndarray]:
     slots: list[Any] = []
     keep = []

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from typing import Any, NamedTuple
 
 from ingot.runtime import switches
@@ -31,8 +30,9 @@ def add_to(verb: Any) -> None:
     """Add the verbs to the parser; `verb(name, help, example, run)` makes one."""
     p = verb("warm", "build ahead what calls need", "warm 'train:step(f32[32,784], i64[32])' --manifest needs.json", _warm)
     p.description = (
-        "Build ahead all code that calls need. Each SPEC is called once on tensors of zeros, in a process of its own: a training step "
-        "changes parameters, and what it prints or writes it does, in that process only. Functions and Modules that are not "
+        "Build ahead all code that calls need. Each SPEC is called once on tensors of zeros, in a process of its own (for a CPU level that "
+        "does not run here it is traced instead): a training step changes parameters, and what it prints or writes it does, in that "
+        "process only. Functions and Modules that are not "
         "compiled are compiled with ingot.compile. The current folder is on the path, as with python -m."
     )
     p.add_argument("specs", nargs="+", metavar="SPEC", help="MODULE:ATTRIBUTE(f32[32,784], 0.5, name=i64[3]), or a file with one per line")
@@ -119,13 +119,9 @@ def _asked(args: argparse.Namespace, own: Layer, spec: CallSpec, level: str) -> 
     shared = "" if args.dir else os.pathsep.join(switches.get("INGOT_CACHE_PATH"))
     cache = {"INGOT_CACHE_DIR": own.folder, "INGOT_CACHE_PATH": shared}
     environment = {k: v for k, v in os.environ.items() if k not in ("INGOT_FROZEN", "INGOT_BACKEND", "INGOT_CPU_LEVEL")} | cache
-    options: dict[str, Any] = {"no_grad": args.no_grad, "elsewhere": None, "cache": cache}
     if targets.runs_here(level):
-        return _in_a_process(spec, options, environment | {"INGOT_CPU_LEVEL": level})
-    # rehearse with code for this CPU, which is not to be kept: then the same graphs are compiled for the level
-    with tempfile.TemporaryDirectory(prefix="ingot-warm-") as folder:
-        aside = {"INGOT_CACHE_DIR": os.path.join(folder, "cache"), "INGOT_CACHE_PATH": os.pathsep.join(filter(None, (own.folder, shared)))}
-        return _in_a_process(spec, {**options, "elsewhere": level}, environment | aside)
+        return _in_a_process(spec, {"no_grad": args.no_grad, "elsewhere": None}, environment | {"INGOT_CPU_LEVEL": level})
+    return _in_a_process(spec, {"no_grad": args.no_grad, "elsewhere": level}, environment)
 
 
 def _in_a_process(spec: CallSpec, options: dict[str, Any], environment: dict[str, str]) -> dict[str, Any] | str:

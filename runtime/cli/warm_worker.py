@@ -37,15 +37,16 @@ def main() -> None:
             json.dump({"error": _in_one_line(e)}, answer)
 
 
-def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None, cache: dict[str, str]) -> dict[str, Any]:
-    """Call it once on zeros: the keys of all code that was asked for, from the start of this process.
+def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None) -> dict[str, Any]:
+    """Make the call once, on zeros: the keys of all code that was asked for, from the start of this process.
 
-    elsewhere: a level that this CPU does not run. The call is then rehearsed with code for this one, and compiled for the other.
-    cache: the environment's settings of the cache that the code goes to, where the rehearsal has another.
+    elsewhere: a level that this CPU does not run. Then the function is traced and not called, what else runs on the way is
+    interpreted, and the graphs are compiled for that level: none for this CPU.
     """
     import ingot
     from ingot.runtime import compiler
     from ingot.runtime.cache import the_cache
+    from ingot.runtime.interpreted import Interpreted
 
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -54,7 +55,7 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None, cache: dict[str,
 
     def noting(graph: Any, provenance: dict[str, Any] | None = None) -> Any:
         asked.setdefault(graph.text, (graph, provenance or {}))
-        return real(graph, provenance)
+        return real(graph, provenance) if elsewhere is None else Interpreted(graph)
 
     setattr(compiler, "executable", noting)  # noqa: B010  (this process does nothing else)
     with ingot.frozen(False):
@@ -62,23 +63,39 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None, cache: dict[str,
         args, kwargs = _filled(spec.args), _filled(spec.kwargs)
         start = time.perf_counter()
         with ingot.set_grad_enabled(not no_grad and ingot.is_grad_enabled()):
-            fn(*args, **kwargs)
+            if elsewhere is None:
+                fn(*args, **kwargs)
+            else:
+                noting(_graph(fn, args, kwargs))
+                start = time.perf_counter()
+                _compile_for(elsewhere, list(asked.values()))
         ms = (time.perf_counter() - start) * 1e3
-        if elsewhere is not None:
-            from ingot.backends import backend
-
-            level = backend("cpu").levels[elsewhere]
-            os.environ.update(cache)
-            start = time.perf_counter()
-            for graph, provenance in asked.values():
-                compiler.code_of(graph, level, provenance)
-            compiler.pool_code(level.arch)
-            ms = (time.perf_counter() - start) * 1e3
     names = {
         hashlib.sha256(text.encode()).hexdigest(): [provenance.get("name") or graph.name, _signature(graph)]
         for text, (graph, provenance) in asked.items()
     }
     return {"keys": sorted(the_cache().used), "names": names, "compiled": the_cache().counts["put"], "ms": round(ms, 3)}
+
+
+def _graph(fn: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The graph that a call of a compiled function would run, when all that it reads has been computed."""
+    from ingot.capture import trace_call
+    from ingot.runtime.array import ready
+
+    traced, leaves = trace_call(fn, args, kwargs)
+    for a in traced.gather(leaves):
+        ready(a)
+    return traced.graph
+
+
+def _compile_for(name: str, asked: list[tuple[Any, dict[str, Any]]]) -> None:
+    from ingot.backends import backend
+    from ingot.runtime import compiler
+
+    level = backend("cpu").levels[name]
+    for graph, provenance in asked:
+        compiler.code_of(graph, level, provenance)
+    compiler.pool_code(level.arch)
 
 
 def _compiled(spec: CallSpec) -> Any:

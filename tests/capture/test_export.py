@@ -1,5 +1,6 @@
 """ingot.export and ingot.load as users see them."""
 
+import os
 import sys
 
 import numpy as np
@@ -7,7 +8,11 @@ import pytest
 
 import ingot
 from ingot import nn
+from ingot.runtime import compiler
+from ingot.runtime.artifact import tensors
 from ingot.runtime.artifact.container import Container
+from ingot.runtime.cache import the_cache
+from ingot.runtime.cache.layer import Layer
 
 
 @pytest.fixture
@@ -190,6 +195,29 @@ def test_levels(path):
         names = [t["level"] for t in c.manifest["targets"]]
     assert names.index("x86-64-v4") < names.index("x86-64-v2") and "aarch64" in names
     np.testing.assert_array_equal(ingot.load(path)(np.ones(3, np.float32)), [2, 2, 2])
+
+
+@pytest.mark.compiled
+def test_an_export_for_another_cpu_makes_no_code_for_this_one(path, tmp_path, monkeypatch):
+    from ingot.backends import backend
+
+    foreign = next(level for level in backend("cpu").levels.values() if level.arch != os.uname().machine)
+    net = Net().eval()
+    x = ingot.from_numpy(np.linspace(-1, 1, 128, dtype=np.float32).reshape(2, 1, 8, 8))
+    want = net(x).detach().numpy().copy()
+    os.mkdir(tmp_path / "cache", 0o700)
+    monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "cache"))
+    compiled = compiler.counts["compiled"]
+    ingot.export(net, x, path, levels=[foreign.name])
+    assert compiler.counts["compiled"] == compiled + 1
+    made = [the_cache().lookup(e.key).entry.record["target"] for e in Layer(str(tmp_path / "cache"), True).list()]
+    assert sorted(made) == sorted([foreign.name, foreign.arch])  # the code and the worker pool
+    with Container(path) as c:
+        assert [t["level"] for t in c.manifest["targets"]] == [foreign.name] and "level" not in c.manifest["golden"]
+        outputs = tensors.unpack(c.read("golden"))
+    close(outputs["out.0"], ingot.from_numpy(want))
+    ingot.export(net, x, path, levels=[foreign.name, compiler.host_level().name])  # the same graph, and now for both
+    assert ingot.load(path).verify()
 
 
 def test_load_reads_state_dicts_too(tmp_path):

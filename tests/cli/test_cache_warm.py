@@ -219,17 +219,20 @@ def test_for_other_targets(capsys, here, monkeypatch):
     assert by_target.keys() == {FOREIGN, LOWEST}
     for level, call in by_target.items():
         assert {k["target"] for k in call["keys"]} == {level, targets.arch_of(level)} and call["compiled"] == 2
-    assert keys_of(there) == {k["key"] for c in doc["calls"] for k in c["keys"]}  # the rehearsal left nothing
+    assert keys_of(there) == {k["key"] for c in doc["calls"] for k in c["keys"]}  # and no code for this CPU's own level
     for e in Layer(str(there), True).list():
         with open(e.path, "rb") as f:
             entry.parse(f.read(), e.key).check_deep()
     assert Cache(str(there)).note("toolchain")
     for level in by_target:
         assert json_of(capsys, "cache", "check", "--frozen", manifest, "--dir", str(there), "--for-target", level)["findings"] == []
-    # code that was only compiled has the keys of code that was run
+    # code that was only compiled has the keys of code that was run: also of a training step, and of what it computes before
+    (run_here,) = json_of(capsys, "cache", "warm", SPECS[0], "--dir", str(there), "--for-target", LOWEST)["calls"]
     monkeypatch.setattr(targets, "runs_here", lambda name: False)
-    doc2 = json_of(capsys, "cache", "warm", SPECS[2], "--dir", str(here / "third"), "--for-target", LOWEST)
+    calls = (SPECS[2], SPECS[0], "deploy:net(f32[2,4])")
+    doc2 = json_of(capsys, "cache", "warm", *calls, "--dir", str(here / "third"), "--for-target", LOWEST)
     assert doc2["calls"][0]["keys"] == by_target[LOWEST]["keys"] and doc2["calls"][0]["compiled"] == 2
+    assert doc2["calls"][1]["keys"] == run_here["keys"] and len(run_here["keys"]) == 3 and len(doc2["calls"][2]["keys"]) == 3
 
 
 def test_code_for_serving_is_other_code(capsys, here):
