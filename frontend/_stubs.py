@@ -27,7 +27,7 @@ from ingot._tensor import Tensor as Tensor
 from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
-from ingot.functions.reduce import ValuesIndices as ValuesIndices
+from ingot.functions.extrema import ValuesIndices as ValuesIndices
 from ingot.functions.statistics import Histogram
 from ingot.functions.systems import SLogDet
 from ingot.ir import dtypes

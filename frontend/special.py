@@ -12,8 +12,8 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot.functions import binary as _binary
+from ingot.functions import exponentials as _exponentials
 from ingot.functions import gamma as _gamma
-from ingot.functions import reduce as _reduce
 from ingot.functions import unary as _unary
 from ingot.functions.common import apply, cast, check_tensor, dtypes, emit_out, float_dtype, scalar, upcast
 from ingot.functions.gamma import polygamma
@@ -30,19 +30,19 @@ digamma, erf, erfc, erfinv, exp2, expm1, log1p = (
 )
 expit, gammaln, psi = _unary.sigmoid, _unary.lgamma, _unary.digamma  # type: ignore[attr-defined]
 multigammaln, xlogy, i0 = _gamma.mvlgamma, _binary.xlogy, _gamma.i0
-logsumexp = _reduce.logsumexp
+logsumexp = _exponentials.logsumexp
 
 _ROOT_HALF = math.sqrt(0.5)
 
 
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along `dim`: `ingot.softmax`."""
-    return _reduce.softmax(input, dim, dtype=dtype)
+    return _exponentials.softmax(input, dim, dtype=dtype)
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along `dim`: `ingot.log_softmax`."""
-    return _reduce.log_softmax(input, dim, dtype=dtype)
+    return _exponentials.log_softmax(input, dim, dtype=dtype)
 
 
 def _function(rule: Callable[[Tensor], Tensor], name: str, doc: str, shown: str) -> Callable[..., Tensor]:

@@ -11,7 +11,8 @@ from ingot._tensor import Size, Tensor, get_default_dtype
 from ingot._tensor.devices import as_device, device
 from ingot._tensor.recording import broadcast, cast, inplace
 from ingot.functions.common import dtype_name
-from ingot.functions.creation import tensor, zeros
+from ingot.functions.creation import zeros
+from ingot.functions.from_data import tensor
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 

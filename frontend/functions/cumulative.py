@@ -22,8 +22,8 @@ from ingot.functions.common import (
     static_int,
     upcast,
 )
+from ingot.functions.extrema import ValuesIndices
 from ingot.functions.join import cat
-from ingot.functions.reduce import ValuesIndices
 
 __all__ = [
     "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "gradient", "logcumsumexp", "trapezoid", "trapz",

@@ -21,7 +21,7 @@ from ingot.functions.common import (
     scalar,
     static_int,
 )
-from ingot.functions.creation import tensor
+from ingot.functions.from_data import tensor
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cat", "chunk", "column_stack",

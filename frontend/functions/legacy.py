@@ -6,7 +6,8 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.metadata import Size
-from ingot.functions.creation import tensor, zeros
+from ingot.functions.creation import zeros
+from ingot.functions.from_data import tensor
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 

@@ -20,11 +20,15 @@ from ingot.functions import (
     conversion,
     creation,
     cumulative,
+    exponentials,
+    extrema,
     factor,
+    from_data,
     gamma,
     index,
     integers,
     join,
+    masks,
     matmul,
     norm,
     reduce,
@@ -61,7 +65,9 @@ METHODS: dict[Any, str] = {
     unary: " ".join(unary.__all__),
     binary: " ".join(n for n in binary.__all__ if n != "rsub"),
     select: "addcdiv addcmul allclose clamp clamp_max clamp_min clip equal isclose lerp",
-    reduce: " ".join(n for n in reduce.__all__ if n[0].islower() and n not in ("std_mean", "var_mean")),
+    reduce: " ".join(n for n in reduce.__all__ if n not in ("std_mean", "var_mean")),
+    extrema: "amax amin aminmax argmax argmin max min",
+    exponentials: " ".join(exponentials.__all__),
     sort: " ".join(sort.__all__),
     statistics: "corrcoef cov histogram mode",
     bits: "frexp nextafter",
@@ -72,8 +78,8 @@ METHODS: dict[Any, str] = {
     systems: "det inverse logdet matrix_power slogdet",
     cumulative: "cummax cummin cumprod cumsum diff logcumsumexp",
     matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot",
-    index: "gather index_add index_copy index_fill index_reduce index_select masked_fill masked_scatter "
-    "masked_select put scatter scatter_add scatter_reduce take take_along_dim",
+    index: "gather index_add index_copy index_fill index_reduce index_select put scatter scatter_add scatter_reduce take take_along_dim",
+    masks: "masked_fill masked_scatter masked_select",
     subscript: "index_put index_put_",
     search: "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     join: "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
@@ -81,7 +87,8 @@ METHODS: dict[Any, str] = {
     "unflatten unfold unsqueeze view",
     arrange: "as_strided as_strided_scatter diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
     "tril triu diagonal_scatter select_scatter slice_scatter",
-    creation: "new_empty new_full new_ones new_tensor new_zeros",
+    creation: "new_empty new_full new_ones new_zeros",
+    from_data: "new_tensor",
     typeinfo: "is_nonzero",
 }
 
@@ -96,7 +103,8 @@ INPLACE: dict[Any, str] = {
     bits: "nextafter",
     gamma: "i0 mvlgamma",
     norm: "renorm",
-    index: "index_add index_copy index_fill index_reduce masked_fill masked_scatter put scatter scatter_add scatter_reduce",
+    index: "index_add index_copy index_fill index_reduce put scatter scatter_add scatter_reduce",
+    masks: "masked_fill masked_scatter",
     arrange: "tril triu",
 }
 

@@ -24,8 +24,8 @@ from ingot.functions.common import (
     scalar,
     upcast,
 )
-from ingot.functions.creation import tensor
 from ingot.functions.factor import svdvals
+from ingot.functions.from_data import tensor
 from ingot.functions.reduce import reduced
 
 __all__ = ["cdist", "dist", "frobenius_norm", "norm", "pdist", "renorm"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int
-from ingot.functions.reduce import ValuesIndices, kept_shape
+from ingot.functions.extrema import ValuesIndices
+from ingot.functions.reduce import kept_shape
 from ingot.functions.select import _lerp
 
 __all__ = [

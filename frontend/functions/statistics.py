@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, one_dim, scalar
 from ingot.functions.creation import linspace
-from ingot.functions.reduce import ValuesIndices, kept_shape
+from ingot.functions.extrema import ValuesIndices
+from ingot.functions.reduce import kept_shape
 from ingot.functions.search import searchsorted
 from ingot.functions.sort import _sort
 

@@ -27,7 +27,7 @@ from ingot.functions.common import (
     scalar,
     store,
 )
-from ingot.functions.creation import tensor, to_array
+from ingot.functions.from_data import tensor, to_array
 from ingot.functions.index import of_bools
 from ingot.functions.join import pick
 from ingot.ir.op import OPS
