@@ -1,4 +1,4 @@
-"""The tape: nodes that know how to carry gradients back, and what runs them.
+"""The tape: nodes that know how to carry gradients back. What runs them is in backward.py.
 
 An *edge* is `(node, index)`: where the gradient of a value goes. Values themselves (Arrays) know no edges, so a node may
 save its own outputs without a reference cycle. A node saves what its rule reads and nothing else.
@@ -6,7 +6,6 @@ save its own outputs without a reference cycle. A node saves what its rule reads
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,13 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.types import TensorType, tensor_type
-from ingot.runtime.array import Array, to_numpy
+from ingot.runtime.array import Array
 from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 
 __all__ = [
     "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf",
-    "emit", "backpropagate", "frontend", "zeros", "ones",
+    "emit", "frontend", "zeros", "ones",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ Edge = tuple["Node", int]
 Pair = tuple[Array, Edge | None]  # a value and where its gradient goes
 
 _seq = count(1)
-anomaly = [False]  # whether each step's gradients are checked for NaN
 
 
 class Version:
@@ -365,128 +363,3 @@ def zeros(t: TensorType) -> Pair:
 def ones(t: TensorType) -> Pair:
     """Ones of type `t`."""
     return _fill(t, 1.0)
-
-
-# ---- running it backwards
-
-
-def backpropagate(
-    roots: Sequence[tuple[Edge, Pair]], *, retain_graph: bool, create_graph: bool, targets: Sequence[Edge] | None = None,
-    leaf_hooks: bool = True,
-) -> list[Pair | None]:  # fmt: skip
-    """Carry gradients from `roots` back to the leaves, or only to `targets`, whose gradients are returned (then no leaf changes)."""
-    rec = here.recorder
-    was = rec.grad_enabled
-    rec.grad_enabled = create_graph
-    rec.backward_depth += 1
-    try:
-        return _run(roots, retain_graph, create_graph, targets, leaf_hooks)
-    finally:
-        rec.backward_depth -= 1
-        rec.grad_enabled = was
-
-
-def _run(
-    roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets: Sequence[Edge] | None, leaf_hooks: bool
-) -> list[Pair | None]:
-    wanted = _needed(roots, targets)
-    waiting: dict[Node, list[Pair | None]] = {}
-    heap: list[tuple[int, int, Node]] = []
-    arrivals = count()
-    results: dict[Edge, Pair] = {}
-    target_set = set(targets or ())
-    target_nodes = {e[0] for e in target_set}
-
-    def deliver(edge: Edge, grad: Pair) -> None:
-        node, i = edge
-        slots = waiting.get(node)
-        if slots is None:
-            slots = waiting[node] = [None] * len(node.out_types)
-            heapq.heappush(heap, (-node.seq, next(arrivals), node))  # leaves, whose seq is one, in a fixed order
-        held = slots[i]
-        slots[i] = grad if held is None else emit(OPS["add"], (held, grad), (), node.loc)[0]
-
-    for edge, grad in roots:
-        if wanted is None or edge[0] in wanted:
-            deliver(edge, grad)
-    while heap:
-        node = heapq.heappop(heap)[2]
-        grads = waiting.pop(node)
-        if node.pre_hooks and (leaf_hooks or not isinstance(node, Leaf)):
-            for i, hook in list(node.pre_hooks.values()):
-                g = grads[i]
-                if g is not None:
-                    grads[i] = _hooked(hook, g)
-        if node.retained:
-            for i, slot in node.retained.items():
-                if grads[i] is not None:
-                    slot.grad = frontend.wrap(grads[i])  # type: ignore[arg-type]
-        if node in target_nodes:
-            for i, g in enumerate(grads):
-                if g is not None and (node, i) in target_set:
-                    results[node, i] = g
-            if wanted is not None and not _feeds(node, wanted):
-                continue
-        if targets is not None and isinstance(node, Leaf):
-            continue
-        node.check()
-        out = node.apply(grads, create)
-        if anomaly[0]:
-            _check_nan(node, out)
-        if node.hooks:
-            out = _post_hooked(node, out, grads)
-        if not retain:
-            node.release()
-        for e, g in zip(node.edges, out):
-            if e is not None and g is not None and (wanted is None or e[0] in wanted):
-                deliver(e, g)
-    return [results.get(e) for e in targets or ()]
-
-
-def _check_nan(node: Node, out: Sequence[Pair | None]) -> None:
-    for i, p in enumerate(out):
-        if p is not None and np.isnan(to_numpy(p[0]).astype(np.float64)).any():
-            from ingot.ir.location import describe
-
-            where = describe(node.loc)
-            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output." + (f"\n{where}" if where else ""))
-
-
-def _feeds(node: Node, wanted: set[Node]) -> bool:
-    return any(e is not None and e[0] in wanted for e in node.edges)
-
-
-def _needed(roots: Sequence[tuple[Edge, Pair]], targets: Sequence[Edge] | None) -> set[Node] | None:
-    """The nodes on a path from a root to a target; None for all."""
-    if targets is None:
-        return None
-    goal = {e[0] for e in targets}
-    seen: set[Node] = set()
-    stack = [e[0] for e, _ in roots]
-    while stack:
-        n = stack.pop()
-        if n not in seen:
-            seen.add(n)
-            stack += [e[0] for e in n.edges if e is not None]
-    needed: set[Node] = set()
-    for n in sorted(seen, key=lambda n: n.seq):  # inputs of a node are older than the node
-        if n in goal or any(e is not None and e[0] in needed for e in n.edges):
-            needed.add(n)
-    return needed
-
-
-def _hooked(hook: Callable, grad: Pair) -> Pair:
-    result = hook(frontend.wrap(grad))
-    return grad if result is None else frontend.unwrap(result)
-
-
-def _post_hooked(node: Node, out: Sequence[Pair | None], grads: Sequence[Pair | None]) -> Sequence[Pair | None]:
-    def tensors(pairs: Sequence[Pair | None]) -> tuple:
-        return tuple(None if p is None else frontend.wrap(p) for p in pairs)
-
-    for hook in list((node.hooks or {}).values()):
-        result = hook(tensors(out), tensors(grads))
-        if result is not None:
-            result = result if isinstance(result, tuple) else (result,)
-            out = [None if r is None else frontend.unwrap(r) for r in result]
-    return out

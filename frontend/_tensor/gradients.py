@@ -10,8 +10,9 @@ from ingot.runtime import epoch
 from ingot.runtime.array import Array
 from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
-from ingot.runtime.storage import DATA, DETACH, LeafStep, Step, Storage
+from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Version
+from ingot.runtime.views import DATA, DETACH, LeafStep, Step
 
 if TYPE_CHECKING:
     from ingot._tensor.state import Tensor

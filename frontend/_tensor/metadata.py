@@ -10,8 +10,10 @@ from ingot.ir.dtypes import DType
 from ingot.ir.types import numel
 from ingot.runtime import array as arrays
 from ingot.runtime.array import Array
-from ingot.runtime.storage import Layout, Step, Storage, layout
+from ingot.runtime.storage import Storage
+from ingot.runtime.strides import Layout, layout
 from ingot.runtime.tape import Version
+from ingot.runtime.views import Step
 
 if TYPE_CHECKING:
     from ingot._tensor.state import Tensor

@@ -18,8 +18,8 @@ from ingot.runtime import memory
 from ingot.runtime.array import host
 from ingot.runtime.numbers import host_number, number, rank0
 from ingot.runtime.recorder import Recorder, here, user_location
-from ingot.runtime.storage import LeafStep, Movement
 from ingot.runtime.tape import Leaf, Version, attach, overwritten, signature
+from ingot.runtime.views import LeafStep, Movement
 
 __all__ = [
     "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "cast", "broadcast",

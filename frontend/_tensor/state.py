@@ -17,8 +17,9 @@ from ingot.runtime import array as arrays
 from ingot.runtime import tape
 from ingot.runtime.array import HOST, Array
 from ingot.runtime.recorder import here
-from ingot.runtime.storage import NEVER, LeafStep, Step, Storage
+from ingot.runtime.storage import NEVER, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
+from ingot.runtime.views import LeafStep, Step
 
 __all__ = ["Tensor", "is_tensor", "wrap", "pair"]
 

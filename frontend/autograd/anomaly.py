@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.runtime import tape
+from ingot.runtime import backward
 
 __all__ = ["detect_anomaly", "set_detect_anomaly"]
 
@@ -16,15 +16,15 @@ class detect_anomaly:
     """
 
     def __init__(self, check_nan: bool = True):
-        self._before = tape.anomaly[0]
+        self._before = backward.anomaly[0]
         self._mode = check_nan
 
     def __enter__(self) -> None:
-        self._before = tape.anomaly[0]
-        tape.anomaly[0] = self._mode
+        self._before = backward.anomaly[0]
+        backward.anomaly[0] = self._mode
 
     def __exit__(self, *exc: Any) -> None:
-        tape.anomaly[0] = self._before
+        backward.anomaly[0] = self._before
 
 
 class set_detect_anomaly(detect_anomaly):
@@ -32,7 +32,7 @@ class set_detect_anomaly(detect_anomaly):
 
     def __init__(self, mode: bool, check_nan: bool = True):
         super().__init__(mode)
-        tape.anomaly[0] = self._mode
+        backward.anomaly[0] = self._mode
 
     def __enter__(self) -> None:
         pass

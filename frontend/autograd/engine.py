@@ -8,6 +8,7 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.recording import inplace
 from ingot.ir.op import OPS
 from ingot.runtime import tape
+from ingot.runtime.backward import backpropagate
 from ingot.runtime.recorder import here
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair
 
@@ -64,13 +65,13 @@ def backward(
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots(outs, given, create_graph)
     if inputs is None:
-        tape.backpropagate(roots, retain_graph=keep, create_graph=create_graph)
+        backpropagate(roots, retain_graph=keep, create_graph=create_graph)
     else:
         leaves = _sequence(inputs)
         if not leaves:
             raise RuntimeError("`inputs` argument to `backward` cannot be empty.")
         edges = _targets(leaves)
-        found = tape.backpropagate(roots, retain_graph=keep, create_graph=create_graph, targets=edges)
+        found = backpropagate(roots, retain_graph=keep, create_graph=create_graph, targets=edges)
         for t, edge, g in zip(leaves, edges, found):
             if g is not None:
                 slot = edge[0].slot if isinstance(edge[0], Leaf) else t._grad_slot()
@@ -150,7 +151,7 @@ def grad(
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True")
     keep = create_graph if retain_graph is None else retain_graph
     edges = _targets(ins)
-    found = tape.backpropagate(_roots(outs, given, create_graph), retain_graph=keep, create_graph=create_graph, targets=edges)
+    found = backpropagate(_roots(outs, given, create_graph), retain_graph=keep, create_graph=create_graph, targets=edges)
     results: list[Tensor | None] = []
     for t, g in zip(ins, found):
         if g is None and not (allow_unused or materialize_grads):

@@ -20,8 +20,9 @@ from ingot.capture.trace import Trace, is_leaf
 from ingot.capture.traced import Backward, Fresh, Traced
 from ingot.capture.writes import ArgumentWrite, GradAssign, GradNone, GradWrite, History, RequiresGrad, StorageWrite, Write
 from ingot.runtime.array import Array
-from ingot.runtime.storage import LeafStep, Storage
+from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Leaf
+from ingot.runtime.views import LeafStep
 
 __all__ = ["Assembly"]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from ingot.capture.trace import Trace, run_traced
 from ingot.ir.facts import View
+from ingot.runtime.backward import backpropagate
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, Leaf, Node, Pair, backpropagate
+from ingot.runtime.tape import Edge, Leaf, Node, Pair
 
 __all__ = ["ArgumentEdge", "Derived", "Destination", "LeafEdge", "StorageEdge", "derive_backward"]
 

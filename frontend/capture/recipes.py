@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ingot._tensor import Tensor, wrap
 from ingot.capture.pytree import LEAF, unflatten
-from ingot.runtime.storage import Step, Storage
+from ingot.runtime.storage import Storage
+from ingot.runtime.views import Step
 
 if TYPE_CHECKING:
     from ingot.capture.call import Done

@@ -22,8 +22,9 @@ from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
-from ingot.runtime.storage import LeafStep, Storage
+from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, frontend
+from ingot.runtime.views import LeafStep
 
 __all__ = ["AliasedArgument", "TRACING", "Trace", "is_leaf", "run_traced"]
 

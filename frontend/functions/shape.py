@@ -23,7 +23,7 @@ from ingot.functions.common import (
 )
 from ingot.functions.join import pick, piece
 from ingot.ir import types
-from ingot.runtime.storage import Diagonal, Movement
+from ingot.runtime.views import Diagonal, Movement
 
 __all__ = [
     "adjoint", "broadcast_shapes", "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",

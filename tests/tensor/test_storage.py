@@ -100,7 +100,7 @@ def test_view_refuses_what_strides_cannot_say():
 
 
 def test_reshape_strides_agree_with_numpy():
-    from ingot.runtime.storage import Layout, contiguous_strides
+    from ingot.runtime.strides import Layout, contiguous_strides
 
     rng = np.random.default_rng(0)
     checked = 0

@@ -1,0 +1,120 @@
+"""Strides: where the elements of a view lie in its storage. Metadata only, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ingot.ir.types import Shape, numel
+from ingot.runtime.views import Movement, Step
+
+__all__ = ["Layout", "contiguous_strides", "layout"]
+
+
+class Layout:
+    """Strides (in elements) and offset of a view in its storage."""
+
+    __slots__ = ("shape", "strides", "offset")
+
+    def __init__(self, shape: Shape, strides: tuple[int, ...], offset: int):
+        self.shape = shape
+        self.strides = strides
+        self.offset = offset
+
+    @property
+    def contiguous(self) -> bool:
+        want = 1
+        for n, s in zip(reversed(self.shape), reversed(self.strides)):
+            if n == 0:
+                return True
+            if n != 1 and s != want:
+                return False
+            want *= n
+        return True
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether elements share memory: a dim of more than one element has stride 0."""
+        return any(n > 1 and s == 0 for n, s in zip(self.shape, self.strides)) and 0 not in self.shape  # type: ignore[operator]
+
+    def reshaped(self, shape: Shape) -> Layout | None:
+        """This view in another shape of as many elements, or None where no strides can say it."""
+        strides = _reshape_strides(self.shape, self.strides, shape)
+        return None if strides is None else Layout(shape, strides, self.offset)
+
+    def step(self, s: Step) -> Layout:
+        """The layout of a view of this view."""
+        if not isinstance(s, Movement):
+            return self
+        if s.op == "reshape":
+            out = self.reshaped(s.attrs[0])
+            assert out is not None
+            return out
+        if s.op == "transpose":
+            return Layout(tuple(self.shape[p] for p in s.attrs[0]), tuple(self.strides[p] for p in s.attrs[0]), self.offset)
+        if s.op == "slice":
+            starts, stops, steps = s.attrs
+            shape = tuple(max(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
+            offset = self.offset + sum(a * n for a, n in zip(starts, self.strides))
+            return Layout(shape, tuple(a * c for a, c in zip(self.strides, steps)), offset)
+        if s.op == "diagonal":
+            return self._diagonal(*s.attrs)
+        shape = s.attrs[0]
+        extra = len(shape) - len(self.shape)
+        strides = tuple(0 if i < extra or self.shape[i - extra] != n else self.strides[i - extra] for i, n in enumerate(shape))
+        return Layout(shape, strides, self.offset)
+
+    def _diagonal(self, offset: int, rows: int, columns: int) -> Layout:
+        n, m = self.shape[rows], self.shape[columns]
+        length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))  # type: ignore[operator]
+        rest = [d for d in range(len(self.shape)) if d not in (rows, columns)]
+        start = offset * self.strides[columns] if offset >= 0 else -offset * self.strides[rows]
+        strides = (*(self.strides[d] for d in rest), self.strides[rows] + self.strides[columns])
+        return Layout((*(self.shape[d] for d in rest), length), strides, self.offset + (start if length else 0))
+
+
+def contiguous_strides(shape: Shape) -> tuple[int, ...]:
+    """Row-major strides; extents of 0 count as 1, as in torch."""
+    out, n = [], 1
+    for d in reversed(shape):
+        out.append(n)
+        n *= max(d, 1)  # type: ignore[type-var]
+    return tuple(reversed(out))
+
+
+def layout(base: Shape, steps: Sequence[Step]) -> Layout:
+    """The layout of the view by `steps` of a contiguous whole of shape `base`."""
+    at = Layout(base, contiguous_strides(base), 0)
+    for s in steps:
+        at = at.step(s)
+    return at
+
+
+def _reshape_strides(shape: Shape, strides: Sequence[int], new: Shape) -> tuple[int, ...] | None:
+    """Strides of `new` over the same memory, or None: groups of dims that are contiguous among themselves may be regrouped."""
+    if numel(shape) == 0:
+        return tuple(strides) if shape == new else contiguous_strides(new)
+    old = [(n, s) for n, s in zip(shape, strides) if n != 1]
+    out: list[int] = [0] * len(new)
+    j = len(new) - 1
+    i = len(old) - 1
+    while i >= 0:
+        block, stride = old[i]  # a run of dims that are contiguous among themselves: `block` elements, `stride` apart
+        while i > 0 and old[i - 1][1] == old[i][1] * old[i][0]:
+            i -= 1
+            block *= old[i][0]
+        i -= 1
+        while j >= 0 and (block > 1 or new[j] == 1):
+            if block % new[j]:
+                return None
+            out[j] = stride
+            stride *= new[j]
+            block //= new[j]
+            j -= 1
+        if block != 1:
+            return None
+    while j >= 0:
+        if new[j] != 1:
+            return None
+        out[j] = out[j + 1] * new[j + 1] if j + 1 < len(new) else 1
+        j -= 1
+    return tuple(out)

@@ -1,0 +1,154 @@
+"""Views: chains of steps from the whole. Applied forwards they read; put back, they write a part into the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.dtypes import bool_
+from ingot.ir.graph import Const
+from ingot.ir.op import OPS
+from ingot.ir.types import TensorType, numel
+from ingot.runtime.numbers import rank0
+from ingot.runtime.tape import Leaf, Pair, emit
+
+__all__ = ["DATA", "DETACH", "Detach", "Diagonal", "LeafStep", "Movement", "Step", "put_back", "walk"]
+
+
+class Step:
+    """One link of a view's chain."""
+
+    __slots__ = ()
+
+
+class Movement(Step):
+    """A movement op with its attributes."""
+
+    __slots__ = ("op", "attrs")
+
+    def __init__(self, op: str, attrs: tuple):
+        self.op = op
+        self.attrs = attrs
+
+    def forward(self, p: Pair) -> Pair:
+        return emit(OPS[self.op], (p,), self.attrs)[0]
+
+    def put_back(self, before: Pair, part: Pair) -> Pair:
+        """`before` with its view by this step replaced by `part`."""
+        shape = before[0].type.shape
+        if self.op == "reshape":
+            return emit(OPS["reshape"], (part,), (shape,))[0]
+        if self.op == "transpose":
+            perm = self.attrs[0]
+            return emit(OPS["transpose"], (part,), (tuple(perm.index(i) for i in range(len(perm))),))[0]
+        if self.op == "slice":
+            return _put_slice(before, part, *self.attrs)
+        raise AssertionError(self.op)
+
+
+class Diagonal(Movement):
+    """The diagonal of the plane of two dims, as the last dim: `chain` says it in movement ops, which strides could not follow singly.
+
+    attrs: offset, rows, columns.
+    """
+
+    __slots__ = ("chain",)
+
+    def __init__(self, attrs: tuple[int, int, int], chain: Sequence[Movement]):
+        super().__init__("diagonal", attrs)
+        self.chain = tuple(chain)
+
+    def forward(self, p: Pair) -> Pair:
+        return walk(p, self.chain)
+
+    def put_back(self, before: Pair, part: Pair) -> Pair:
+        stages = [before]
+        for m in self.chain[:-1]:
+            stages.append(m.forward(stages[-1]))
+        for m, stage in zip(reversed(self.chain), reversed(stages)):
+            part = m.put_back(stage, part)
+        return part
+
+
+class Detach(Step):
+    """The same values without their history. `data`: writes through it are not counted as in-place versions."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bool = False):
+        self.data = data
+
+
+DETACH = Detach()
+DATA = Detach(True)
+
+
+class LeafStep(Step):
+    """The same values as a leaf of the tape."""
+
+    __slots__ = ("leaf",)
+
+    def __init__(self, leaf: Leaf):
+        self.leaf = leaf
+
+
+def walk(p: Pair, steps: Sequence[Step]) -> Pair:
+    """Apply a view's steps."""
+    for s in steps:
+        if isinstance(s, Movement):
+            p = s.forward(p)
+        elif isinstance(s, LeafStep):
+            p = (p[0], (s.leaf, 0))
+        else:
+            p = (p[0], None)
+    return p
+
+
+def put_back(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
+    """`present` with its view by `steps` replaced by `part`."""
+    chain = [present]
+    for s in steps[: max(len(steps) - 1, 0)]:
+        chain.append(walk(chain[-1], (s,)))
+    for s, before in zip(reversed(steps), reversed(chain)):
+        part = s.put_back(before, part) if isinstance(s, Movement) else (part[0], before[1])
+    return part
+
+
+def _put_slice(before: Pair, part: Pair, starts: tuple, stops: tuple, steps: tuple) -> Pair:
+    """`before` with a slice of it replaced: concatenated along the one dim that is cut, else selected under a mask."""
+    t = before[0].type
+    cut = [d for d in range(t.rank) if not (starts[d] == 0 and steps[d] == 1 and stops[d] == t.shape[d])]
+    if not cut:
+        return part
+    if len(cut) == 1 and steps[cut[0]] == 1:
+        d = cut[0]
+        pieces = []
+        if starts[d] > 0:
+            pieces.append(_slice_dim(before, d, 0, starts[d]))
+        pieces.append(part)
+        if stops[d] < t.shape[d]:
+            pieces.append(_slice_dim(before, d, stops[d], t.shape[d]))
+        return emit(OPS["concatenate"], pieces, (d,))[0]
+    low, interior = starts, tuple(s - 1 for s in steps)
+    high = tuple(n - start - (max(m - 1, 0) * step + min(m, 1)) for n, start, step, m in zip(t.shape, starts, steps, part[0].type.shape))
+    if numel(part[0].type.shape) == 0:
+        return before
+    spread = emit(OPS["pad"], (part, _constant(0, t)), (low, high, interior))[0]
+    true = _constant(True, rank0(bool_))
+    inside = emit(OPS["broadcast"], (true,), (part[0].type.shape,))[0]
+    mask = emit(OPS["pad"], (inside, _constant(False, rank0(bool_))), (low, high, interior))[0]
+    return emit(OPS["select"], (mask, spread, before), ())[0]
+
+
+def _slice_dim(p: Pair, d: int, start: int, stop: int) -> Pair:
+    shape = p[0].type.shape
+    starts = tuple(start if i == d else 0 for i in range(len(shape)))
+    stops = tuple(stop if i == d else n for i, n in enumerate(shape))
+    return emit(OPS["slice"], (p,), (starts, stops, (1,) * len(shape)))[0]
+
+
+def _constant(value: Any, t: TensorType) -> Pair:
+    payload = Const(rank0(t.dtype), np.asarray(value).astype(t.dtype.numpy).tobytes())
+    return emit(OPS["constant"], (), (payload,))[0]
