@@ -7,9 +7,11 @@ The long form of the tests of races, damage and parsers is one command, about ha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +21,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="races, damage and fuzzing in full (see tests/conftest.py)")
 
 
+def _room() -> str:
+    """A new folder in memory, if code can be run from there (thousands of entries are put and synced in a run), else in TMPDIR."""
+    memory = None
+    with contextlib.suppress(OSError):
+        found = os.statvfs("/dev/shm")
+        if os.access("/dev/shm", os.W_OK) and not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > 2 << 30:
+            memory = "/dev/shm"
+    for old in Path(memory or tempfile.gettempdir()).glob("ingot-tests-*-*"):  # of runs that were killed
+        if not os.path.exists(f"/proc/{old.name.split('-')[2]}"):
+            shutil.rmtree(old, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"ingot-tests-{os.getpid()}-", dir=memory)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    folder = tempfile.mkdtemp(prefix="ingot-tests-")
+    folder = _room()
     os.environ["INGOT_CACHE_DIR"] = os.path.join(folder, "cache")  # also for the processes that tests start
     os.environ.pop("INGOT_CACHE_PATH", None)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

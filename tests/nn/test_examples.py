@@ -27,7 +27,7 @@ def test_digits(monkeypatch, tmp_path) -> None:
     assert example("digits", monkeypatch, tmp_path).main() >= 0.98
 
 
-@pytest.mark.parametrize("name, steps", [("char_gpt", 60), ("char_lstm", 40)])
+@pytest.mark.parametrize("name, steps", [("char_gpt", 30), ("char_lstm", 25)])
 def test_language_models_learn(name: str, steps: int, monkeypatch, tmp_path) -> None:
     first, last = example(name, monkeypatch, tmp_path).main(steps)
     assert first > 4.0 and last < first - 1.0
