@@ -40,7 +40,7 @@ def make_graph(scale: float, n: int = N, name: str = "") -> Any:
 
 @functools.cache
 def entries() -> tuple[Prebuilt, ...]:
-    """The entries, as the compiler puts them into a cache."""
+    """The entries, as the compiler puts them into a cache; the pool's code is loaded."""
     from ingot.runtime import compiler
     from ingot.runtime.cache import the_cache
 
@@ -54,6 +54,7 @@ def entries() -> tuple[Prebuilt, ...]:
                 key = compiler.code_of(make_graph(i + 2.0)).key
                 with open(own.path(key), "rb") as f:
                     out.append(Prebuilt(key, f.read(), i + 2.0))
+            threads.start_pool(compiler.pool_code())
         finally:
             del os.environ["INGOT_CACHE_DIR"]
             if before is not None:
