@@ -44,7 +44,7 @@ class Version:
 
 
 class _Frontend:
-    """What the tape needs of Tensors; `ingot.tensor` fills it in."""
+    """What the tape needs of Tensors; `_tensor/state.py` and `autograd/engine.py` fill it in."""
 
     wrap: Callable[[Pair], Any]  # a Tensor
     unwrap: Callable[[Any], Pair]

@@ -4,7 +4,7 @@
     devices.py      where values live
     gradients.py    requires_grad, grad, detach, hooks
     state.py        Tensor: its value, the memory it shares with views, reading it
-    recording.py    operations on Tensors put on record: results, views, writes in place, numbers, conversion
+    recording.py    operations on Tensors put on record: results, views, writes in place, numbers, casts
     composites.py   a function of several operations recorded as one
     methods.py      what `ingot.functions.methods` attaches, spelled out for type checkers
 """
