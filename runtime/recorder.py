@@ -25,7 +25,7 @@ from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, again, ready
 from ingot.runtime.frozen import FrozenError
 
-__all__ = ["Recorder", "Plan", "capturing", "current", "flush", "here", "outside", "user_location", "PENDING_LIMIT", "stats"]
+__all__ = ["Recorder", "Plan", "capturing", "current", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT", "stats"]
 
 PENDING_LIMIT = 1000  # nodes since the last cut
 _OURS: dict[str, bool] = {}
@@ -39,14 +39,20 @@ def _is_ours(filename: str) -> bool:
     return found
 
 
+def ours(filename: str) -> bool:
+    """Whether a source file is Ingot's."""
+    found = _OURS.get(filename)
+    return _is_ours(filename) if found is None else found
+
+
 def user_location(depth: int = 2) -> Location | None:
     """(code, f_lasti) of the innermost frame that is not Ingot's own, `depth` frames up or higher."""
     frame = sys._getframe(depth)
-    ours = _OURS
+    known = _OURS
     while frame is not None:
         code = frame.f_code
         name = code.co_filename
-        mine = ours.get(name)
+        mine = known.get(name)
         if mine is None:
             mine = _is_ours(name)
         if not mine:

@@ -140,6 +140,13 @@ def _runtime_may(module, path):
     return within(module, {"ingot.ir", "ingot.backends", "ingot.runtime"}) or path in USERS
 
 
+def test_capture_is_used_by_its_surface():
+    """What other rooms need of it stands in its `__init__`; but for `export`, which is a room's work by itself."""
+    outside = [p for p in modules() if not p.startswith("frontend/capture/")]
+    inner = [f"{p}:{line}: {m}" for p in outside for m, _, line in imports(p) if within(m, {"ingot.capture"}) and m != "ingot.capture"]
+    assert [x for x in inner if not x.endswith("ingot.capture.export")] == []
+
+
 @pytest.mark.parametrize("path", [p for p in modules() if any(p.startswith(x) for x in LOADING) and p not in COMPILING])
 def test_the_loading_half_needs_numpy_alone(path):
     wrong = []

@@ -128,8 +128,8 @@ def trace_call(fn: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[Traced, li
     CaptureError for what cannot be compiled; what the function raises comes through.
 
     >>> traced, leaves = trace_call(ingot.compile(lambda x: x + 1), (ingot.zeros(3),), {})
-    >>> traced.graph.out_types
-    (f32[3],)
+    >>> print(*traced.graph.input_names, *traced.graph.out_types)
+    x f32[3]
     """
     if isinstance(fn, functools.partial):  # a method of a decorated function
         return trace_call(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs})

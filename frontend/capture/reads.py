@@ -11,17 +11,11 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ingot.runtime.recorder import _OURS, _is_ours
+from ingot.runtime.recorder import ours
 
-__all__ = ["Reads", "EVERYTHING", "ours"]
+__all__ = ["EVERYTHING", "Reads"]
 
 EVERYTHING = "__dict__"  # a lookup of this name reads all attributes
-
-
-def ours(filename: str) -> bool:
-    """Whether a source file is Ingot's."""
-    found = _OURS.get(filename)
-    return _is_ours(filename) if found is None else found
 
 
 class Reads:

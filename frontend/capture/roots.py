@@ -17,7 +17,7 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot.capture.describe import PLAIN, SMALL
 from ingot.capture.effects import is_generator
-from ingot.capture.reads import ours
+from ingot.runtime.recorder import ours
 
 __all__ = ["Roots", "find_roots", "is_module", "is_optimizer", "library", "names_of", "strings_of"]
 
