@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
     from ingot.ir.lower import Watcher
+    from ingot.ir.lower.target import Target
 
 __all__ = ["NAMES", "Backend", "backend"]
 
@@ -43,6 +44,9 @@ class Backend(Protocol):
     @property
     def levels(self) -> Mapping[str, Level]:
         """The levels by name, ascending within an architecture."""
+
+    def target(self, level: Level) -> Target:
+        """What the lowering is told: the level's machine, and how each kind of group is scheduled and written."""
 
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph whose dims are all integers, as this kind of target runs it."""

@@ -14,6 +14,7 @@ from ingot.ir.graph import Graph
 from ingot.ir.loop.verify import LoopVerifyError
 from ingot.ir.lower import STAGES, Stage, graph_stage
 from ingot.ir.lower.group import FusionError
+from ingot.ir.lower.schedule import ScheduleError
 from ingot.ir.parse import ParseError
 from ingot.ir.passes.table import PASSES
 from ingot.ir.text import parse, print_graph
@@ -22,9 +23,9 @@ from ingot.ir.verify import VerifyError, verify
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 where a stage broke its result, 2 for bad usage or text that is no graph."""
-    from ingot.backends import backend
+    from ingot.backends import NAMES, backend
 
-    levels = backend("cpu").levels
+    levels = [level for name in NAMES for level in backend(name).levels]
     parser = argparse.ArgumentParser(prog="python -m ingot.ir", description="Parse IR text, lower it stage by stage, print the result.")
     parser.add_argument("file", help="a file of IR text, or - for standard input")
     parser.add_argument("-p", "--passes", default="", metavar="a,b,c", help=f"passes over the graph, of {', '.join(PASSES)}")
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.target not in levels:
         parser.error(f"there is no level {args.target!r}; levels are {', '.join(levels)}")
     stages = _stages(parser, args)
+    to = backend(args.target)
+    target = to.target(to.levels[args.target])
     try:
         text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
         value: Any = verify(parse(text.partition("\n// expect\n")[0]))  # a text test's expectation is not input
@@ -45,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for i, stage in enumerate(stages):
         start = time.perf_counter()
-        value = stage.run(value, levels[args.target].machine)
+        value = stage.run(value, target)
         if args.time:
             print(f"{stage.name}: {(time.perf_counter() - start) * 1e3:.2f} ms", file=sys.stderr)
         try:
             stage.verify(value)
-        except (VerifyError, FusionError, LoopVerifyError) as e:
+        except (VerifyError, FusionError, ScheduleError, LoopVerifyError) as e:
             print(f"after {stage.name}: {e}", file=sys.stderr)
             return 1
         if args.print_after_all:

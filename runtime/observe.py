@@ -70,7 +70,7 @@ def tell_fusion(program: Program) -> None:
     if log.enabled("fusion"):
         log.log("fusion", "%s: %d kernels, arena %d bytes", program.name, len(program.kernels), program.arena_bytes)
         for k in program.kernels.values():
-            log.log("fusion", "  %s%s: %s", k.name, tuple(b.name for b in k.buffers), dict(k.schedule))
+            log.log("fusion", "  %s%s: %s", k.name, tuple(b.name for b in k.buffers), k.schedule)
 
 
 def program_text(program: Program) -> str:

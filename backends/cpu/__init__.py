@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
     from ingot.ir.lower import Watcher
+    from ingot.ir.lower.target import Target
 
 __all__ = ["BACKEND", "Cpu"]
 
@@ -23,12 +24,18 @@ class Cpu:
     levels = LEVELS
     architectures = tuple(dict.fromkeys(level.arch for level in LEVELS.values()))  # as `uname -m` says them
 
+    def target(self, level: Level) -> Target:
+        """What the lowering is told: the level's machine, and how each kind of group is scheduled and written."""
+        from ingot.ir.lower.cpu import cpu
+
+        return cpu(level.machine)
+
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph whose dims are all integers."""
         from ingot.backends.built import numbered
         from ingot.ir.lower import lower
 
-        return lower(numbered(graph), level.machine, watch)
+        return lower(numbered(graph), self.target(level), watch)
 
     def build(self, program: Program, level: Level) -> Built:
         """The shared object of a program, with one exported entry."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
     from ingot.ir.lower import Watcher
+    from ingot.ir.lower.target import Target
 
 __all__ = ["BACKEND", "Cuda"]
 
@@ -22,13 +23,19 @@ class Cuda:
     name = "cuda"
     levels = LEVELS
 
+    def target(self, level: Level) -> Target:
+        """What the lowering is told: a CPU's loops for the level's machine, which `schedule` turns into blocks and threads."""
+        from ingot.ir.lower.cpu import cpu
+
+        return cpu(level.machine)
+
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph, in kernels of blocks and threads. UnsupportedKernel (a RuntimeError) names what has none yet."""
         from ingot.backends.built import numbered
         from ingot.backends.cuda.schedule import schedule
         from ingot.ir.lower import lower
 
-        return schedule(lower(numbered(graph), level.machine, watch))
+        return schedule(lower(numbered(graph), self.target(level), watch))
 
     def build(self, program: Program, level: Level) -> Built:
         """The PTX of a program's kernels. Its manifest tells how each is launched: `kernels` has blocks and threads by name."""

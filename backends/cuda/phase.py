@@ -65,7 +65,7 @@ class Phase:
     def __init__(self, stmts: list[Stmt], refused: Callable[[str], UnsupportedKernel]):
         self.stmts = stmts
         self.refused = refused
-        self.choices: tuple[tuple[str, object], ...] = ()
+        self.schedule = ""  # its text
         self.global_rows: list[Alloc] = []
         self.lets = {s.dst: s for s in statements(stmts) if isinstance(s, Let)}
         self.acc_dtypes = {s.name: s.dtype for s in statements(stmts) if isinstance(s, Acc)}
@@ -94,7 +94,7 @@ class Phase:
             body, blocks = self.lanes(chain, core, items)
         if blocks > MAX_BLOCKS:
             raise self.refused(f"it would take {blocks} blocks")
-        self.choices = (("items", items), ("item", "block" if widths else "thread"), ("blocks", blocks), ("threads", self.threads))
+        self.schedule = f"Blocks(items={items}, item={'block' if widths else 'thread'!r}, blocks={blocks}, threads={self.threads})"
         block = For("t", ix.const(self.threads), "block", body)
         return [For("g", ix.const(blocks), "grid", [*self.shared.values(), block])]
 

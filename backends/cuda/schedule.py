@@ -90,7 +90,7 @@ class _Phases:
         self.kernel = kernel
         self.body = Rewrite(params=dict(zip(kernel.params, params))).body(kernel.body)
         self.scratch_bytes = 0
-        if any(name == "tile" for name, _ in kernel.schedule):
+        if kernel.schedule.startswith("Tiles("):
             raise self.refused("products in tiles need a schedule of their own")
         if any(b.access == "rw" for b in kernel.buffers):
             raise self.refused("it updates its result in the order of its indices")
@@ -149,7 +149,7 @@ class _Phases:
             touched = {s.buf for s in statements(body) if isinstance(s, (Load, Store))}
             mine = [replace(buffers[b], access=_access(body, b)) for b in buffers if b in touched]
             name = self.kernel.name if len(phases) == 1 else f"{self.kernel.name}_{k}"
-            out.append((Kernel(name, tuple(mine), (), body, p.choices), tuple(slots[b.name] for b in mine)))
+            out.append((Kernel(name, tuple(mine), (), body, p.schedule), tuple(slots[b.name] for b in mine)))
         return out
 
     def check_memory(self, phase: list[Stmt], pure: list[Stmt]) -> None:

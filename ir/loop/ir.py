@@ -24,7 +24,7 @@ declared inside a vector loop is one per lane.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ingot.ir.dtypes import DType
 
@@ -272,10 +272,10 @@ class Buffer:
 
 @dataclass(slots=True)
 class Kernel:
-    """A kernel: buffers and int64 parameters in, loops inside. `schedule` is for people and records the choices."""
+    """A kernel: buffers and int64 parameters in, loops inside. `schedule`: the text of what it was written by."""
 
     name: str
     buffers: tuple[Buffer, ...]
     params: tuple[str, ...]
     body: list[Stmt]
-    schedule: tuple[tuple[str, object], ...] = field(default=())
+    schedule: str = ""

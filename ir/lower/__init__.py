@@ -1,14 +1,16 @@
 """From a traced graph to a program of loops, stage by stage.
 
-    program = lower(graph, machine)          # ir.loop.program.Program, for any backend
+    program = lower(graph, cpu(machine))          # ir.loop.program.Program
 
 `STAGES` is all that happens, in order: passes over the graph, then
 
-    fuse      which nodes share a kernel, which values have memory      Graph   -> Fused
-    emit      each group as kernels of loops, equal ones once           Fused   -> Emitted
-    memory    addresses: the arena, outputs in place of inputs, steps   Emitted -> Program
+    fuse      which nodes share a kernel, which values have memory      Graph     -> Fused
+    schedule  how the kernels of each group run                         Fused     -> Scheduled
+    emit      each group as kernels of loops, equal ones once           Scheduled -> Emitted
+    memory    addresses: the arena, outputs in place of inputs, steps   Emitted   -> Program
 
-Bodies of loops go through the same stages. All that schedules know of the target is `machine` (ir/machine.py).
+Bodies of loops go through the same stages. A target (target.py) is a machine, which is all that schedules know of where code
+will run, and for each kind of group how it is scheduled and written; cpu.py has the CPUs' table.
 `python -m ingot.ir file.ir --to fuse` shows what a stage makes of a text file.
 """
 
@@ -25,8 +27,9 @@ from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower.emit import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
+from ingot.ir.lower.scheduling import print_scheduled, schedule, verify_scheduled
 from ingot.ir.lower.steps import place
-from ingot.ir.machine import Machine
+from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
 from ingot.ir.passes.dce import dce
 from ingot.ir.passes.fold import fold
@@ -43,13 +46,13 @@ __all__ = ["STAGES", "Stage", "Watcher", "graph_stage", "lower", "run"]
 class Stage:
     """A step of the lowering.
 
-    run(value, machine) -> value    what it does
-    text(value)                     what it gives, for people
-    verify(value)                   raises where what it gives is not well formed
+    run(value, target) -> value    what it does
+    text(value)                    what it gives, for people
+    verify(value)                  raises where what it gives is not well formed
     """
 
     name: str
-    run: Callable[[Any, Machine], Any]
+    run: Callable[[Any, Target], Any]
     text: Callable[[Any], str]
     verify: Callable[[Any], Any]
 
@@ -59,26 +62,27 @@ Watcher = Callable[[Stage, Any], None]  # called after each stage with what it g
 
 def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
     """A pass as a stage."""
-    return Stage(p.__name__, lambda graph, machine: p(graph), str, verify)
+    return Stage(p.__name__, lambda graph, target: p(graph), str, verify)
 
 
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, (inline, dce, simplify, fold, cse, hoist, dce, prune_scans, dce, swap_products, absorb_transposes)),
-    Stage("fuse", lambda graph, machine: fuse(graph), print_fused, verify_fused),
+    Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
+    Stage("schedule", schedule, print_scheduled, verify_scheduled),
     Stage("emit", emit, print_emitted, verify_emitted),
-    Stage("memory", lambda emitted, machine: place(emitted), print_program, verify_program),
+    Stage("memory", lambda emitted, target: place(emitted), print_program, verify_program),
 )
 
 
-def run(value: Any, machine: Machine, stages: Sequence[Stage] = STAGES, watch: Watcher | None = None) -> Any:
+def run(value: Any, target: Target, stages: Sequence[Stage] = STAGES, watch: Watcher | None = None) -> Any:
     """Take a value through some of the stages."""
     for stage in stages:
-        value = stage.run(value, machine)
+        value = stage.run(value, target)
         if watch is not None:
             watch(stage, value)
     return value
 
 
-def lower(graph: Graph, machine: Machine, watch: Watcher | None = None) -> Program:
+def lower(graph: Graph, target: Target, watch: Watcher | None = None) -> Program:
     """The program of a graph whose dims are all integers. Argument slots: inputs, then outputs."""
-    return run(graph, machine, watch=watch)
+    return run(graph, target, watch=watch)

@@ -27,7 +27,7 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
         for v in c.values if isinstance(c, Call) else (*c.node.inputs, *c.node.outputs):
             first.setdefault(root(v), at)
             last[root(v)] = at
-        if not isinstance(c, Call) or any(isinstance(s, Check) for s in statements(c.body.body)):
+        if not isinstance(c, Call) or any(isinstance(s, Check) for s in statements(c.written.kernel.body)):
             last_check = at
     outputs = [root(v) for v in graph.outputs]
     owned = {root(v) for v in graph.inputs}  # outputs that are an input, or an earlier output, are copied from it
@@ -58,9 +58,9 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
 
 def _same_points(call: Call, source: Value, target: Value, root: Callable[[Value], Value]) -> bool:
     """Whether a kernel reads `source` only at the element of `target` that it writes in the same iteration."""
-    if ("overlap", True) in call.body.schedule:  # some elements are computed twice
+    if call.written.twice:
         return False
-    names = {b.name: root(v) for b, v in zip(call.body.buffers, call.values)}
-    loads = {s.index for s in statements(call.body.body) if isinstance(s, Load) and names.get(s.buf) is source}
-    stores = {s.index for s in statements(call.body.body) if isinstance(s, Store) and names.get(s.buf) is target}
+    names = {b.name: root(v) for b, v in zip(call.written.kernel.buffers, call.values)}
+    loads = {s.index for s in statements(call.written.kernel.body) if isinstance(s, Load) and names.get(s.buf) is source}
+    stores = {s.index for s in statements(call.written.kernel.body) if isinstance(s, Store) and names.get(s.buf) is target}
     return loads == stores and len(stores) == 1

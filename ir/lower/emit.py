@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ingot.ir.facts import Contraction, OwnKernels, Reduction
+from ingot.ir.facts import Contraction, Reduction
 from ingot.ir.graph import Location, Node, Value
 from ingot.ir.loop.ir import Kernel
 from ingot.ir.loop.text import print_kernel
 from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
-from ingot.ir.lower.contraction import lower_contraction
 from ingot.ir.lower.group import Fused, Group
-from ingot.ir.lower.nest import lower_nest
+from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.parametrise import parametrise
-from ingot.ir.lower.special import KINDS, Special
-from ingot.ir.machine import Machine
+from ingot.ir.lower.schedule import Schedule
+from ingot.ir.lower.scheduling import Scheduled
+from ingot.ir.lower.signature import Signature
+from ingot.ir.lower.target import Target
 from ingot.ir.text import clean_name, node_printer
 from ingot.ir.types import TensorType
 
@@ -24,12 +25,12 @@ __all__ = ["Call", "Repeated", "Emitted", "emit", "print_emitted", "verify_emitt
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """A launch before addresses are known: the values behind the kernel's buffers. `body`: the kernel with its sizes still in it."""
+    """A launch before addresses are known: the values behind the kernel's buffers. `written`: the kernel with its sizes still in it."""
 
     kernel: str
     values: tuple[Value, ...]
     params: tuple[int, ...]
-    body: Kernel
+    written: Written
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,92 +60,69 @@ class Emitted:
     checks: dict[int, tuple[str, Location | None]]
 
 
-def emit(fused: Fused, machine: Machine) -> Emitted:
+def emit(scheduled: Scheduled, target: Target) -> Emitted:
     """Write the kernels of every group."""
-    return _Emission(machine).run(fused)
+    return _Emission(target).run(scheduled)
 
 
 class _Emission:
-    """The tables of one program: equal kernels, groups of equal form, codes of checks."""
+    """The tables of one program: equal kernels, groups of equal signature, codes of checks."""
 
-    def __init__(self, machine: Machine):
-        self.machine = machine
+    def __init__(self, target: Target):
+        self.target = target
         self.kernels: dict[str, Kernel] = {}
         self.names: dict[object, str] = {}
-        self.forms: dict[object, list] = {}
+        self.made: dict[object, list[tuple[str, tuple[int | TensorType, ...], tuple[int, ...], Written]]] = {}
         self.checks: dict[int, tuple[str, Location | None]] = {}
         self.codes: dict[Node, int] = {}
         self.asked = 0  # how often a kernel was given the code of a check
-        self.bodies: dict[int, Emitted] = {}  # by identity of the fused body
+        self.bodies: dict[int, Emitted] = {}  # by identity of the scheduled body
 
-    def run(self, fused: Fused) -> Emitted:
+    def run(self, scheduled: Scheduled) -> Emitted:
         """The graph's own kernels come first in the table, then those of its loops."""
-        calls: list[Call | Group] = []
-        for g in fused.groups:
-            if g.body is None:
-                calls += self.calls(g)
+        calls: list[Call | tuple[Node, Scheduled]] = []
+        for g, s, signature in zip(scheduled.fused.groups, scheduled.schedules, scheduled.signatures):
+            if isinstance(s, Scheduled):
+                calls.append((g.nodes[0], s))
             else:
-                calls.append(g)
-        done = tuple(Repeated(c.nodes[0], self.body(c.body)) if isinstance(c, Group) and c.body else c for c in calls)
-        return Emitted(fused, done, self.kernels, self.checks)  # type: ignore[arg-type]
+                calls += self.calls(g, s, signature)
+        done = tuple(c if isinstance(c, Call) else Repeated(c[0], self.body(c[1])) for c in calls)
+        return Emitted(scheduled.fused, done, self.kernels, self.checks)
 
-    def body(self, fused: Fused) -> Emitted:
-        found = self.bodies.get(id(fused))
+    def body(self, scheduled: Scheduled) -> Emitted:
+        found = self.bodies.get(id(scheduled))
         if found is None:
-            found = self.bodies[id(fused)] = self.run(fused)
+            found = self.bodies[id(scheduled)] = self.run(scheduled)
         return found
 
-    def calls(self, g: Group) -> list[Call]:
-        """The launches of a group; a group of the same form as an earlier one takes its kernels."""
-        form, leaves = form_of(g)
-        found = self.forms.get(form)
+    def calls(self, g: Group, s: Schedule, signature: Signature) -> list[Call]:
+        """The launches of a group; a group like an earlier one takes its kernels."""
+        key = (signature.key, s)
+        found = self.made.get(key)
         if found is None:
-            number = {v: k for k, v in enumerate(leaves)}
+            number = {v: k for k, v in enumerate(signature.values)}
             found = []
             asked = self.asked
-            for kernel, values in self.write(g):
-                name, params = self.enter(kernel, _label(g))
-                found.append((name, tuple(number.get(v, v.type) for v in values), params, kernel))
+            for written in self.target.kinds[g.kind].emit(g, s, self.check):
+                name, params = self.enter(written, _label(g))
+                found.append((name, tuple(number.get(v, v.type) for v in written.values), params, written))
             if self.asked == asked:  # the code of a check is the node's own
-                self.forms[form] = found
+                self.made[key] = found
         inner: dict[TensorType, Value] = {}  # what passes between the kernels of one group
 
         def value(x: int | TensorType) -> Value:
-            return leaves[x] if isinstance(x, int) else inner.setdefault(x, Value(x))
+            return signature.values[x] if isinstance(x, int) else inner.setdefault(x, Value(x))
 
-        return [Call(name, tuple(map(value, values)), params, kernel) for name, values, params, kernel in found]
+        return [Call(name, tuple(map(value, values)), params, written) for name, values, params, written in found]
 
-    def write(self, g: Group) -> list[tuple[Kernel, tuple[Value, ...]]]:
-        """The kernels of a group, each with the values behind its buffers."""
-        by_name: dict[str, Value] = {}
-        names: dict[Value, str] = {}
-
-        def buffer_of(v: Value) -> str | None:
-            if v not in g.in_memory:
-                return None
-            if v not in names:
-                names[v] = f"b{len(names)}"
-                by_name[names[v]] = v
-            return names[v]
-
-        node = g.nodes[0]
-        if isinstance(node.op.lowering, OwnKernels):
-            made = KINDS[node.op.lowering.kind](Special(g.graph, node, buffer_of, self.check, self.machine))
-        elif g.kind == "tiles":
-            made = lower_contraction(g.graph, g, buffer_of, self.check, self.machine, by_name)
-        else:
-            made = [lower_nest(g.graph, g, "nest", buffer_of, self.check, self.machine)]
-        return [(k, tuple(by_name[b.name] for b in k.buffers)) for k in made]
-
-    def enter(self, kernel: Kernel, label: str) -> tuple[str, tuple[int, ...]]:
+    def enter(self, written: Written, label: str) -> tuple[str, tuple[int, ...]]:
         """Enter a kernel in the table, or find its equal: the name to launch, and the parameters' values."""
-        kernel, values = parametrise(kernel)
+        kernel, values = (written.kernel, ()) if written.fixed else parametrise(written.kernel)
         key = (kernel.buffers, kernel.params, repr(kernel.body))
         name = self.names.get(key)
         if name is None:
             name = self.names[key] = f"k{len(self.kernels)}_{label}"
-            kernel.name = name
-            self.kernels[name] = kernel
+            self.kernels[name] = replace(kernel, name=name)
         return name, values
 
     def check(self, node: Node) -> int:
@@ -162,45 +140,6 @@ class _Emission:
 def _label(group: Group) -> str:
     main = [n for n in group.nodes if isinstance(n.op.lowering, (Reduction, Contraction))] or group.nodes
     return "_".join(dict.fromkeys(n.op.name for n in main[:3])).replace("reduce_", "")
-
-
-def form_of(g: Group) -> tuple[object, list[Value]]:
-    """What a group computes, without saying on which values; and those values, in the order the form counts them."""
-    number: dict[Value, int] = {}
-    leaves: list[Value] = []
-    parts: list[object] = []
-    producers = g.graph.producers
-
-    def leaf(v: Value) -> None:
-        number[v] = ~len(leaves)
-        leaves.append(v)
-        parts.append(v.type)
-
-    stack = list(reversed(g.outputs)) + [v for n in g.nodes for v in n.outputs]
-    while stack:
-        v = stack[-1]
-        if v in number:
-            stack.pop()
-            continue
-        node = producers.get(v)
-        if node is None or v in g.in_memory and v not in g.maps:
-            leaf(v)
-            stack.pop()
-            continue
-        missing = [u for u in node.inputs if u not in number]
-        if missing:
-            stack.extend(missing)
-            continue
-        for u in node.outputs:
-            number[u] = len(number)
-        parts.append((node.op, node.attrs, tuple(number[u] for u in node.inputs), tuple(u.type for u in node.outputs)))
-        stack.pop()
-    for v in g.outputs:
-        leaves.append(v)
-    parts.append((g.kind, g.shape, tuple(sorted(g.reduced)), g.split, tuple(number[v] for v in g.outputs)))
-    parts.append(tuple((number[v], m) for v, m in g.maps.items()))
-    parts.append(tuple((number[n.outputs[0]], m) for n, m in g.opened.items()))
-    return tuple(parts), leaves
 
 
 # -- text and verifier -----------------------------------------------------------------------------------------------

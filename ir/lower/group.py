@@ -62,6 +62,12 @@ class Group:
                 stack.extend(n.inputs)
         return out
 
+    def title(self, names: Mapping[Value, str]) -> str:
+        """Kind, space and outputs, for people: `nest [20, 70] over [1] -> %4`."""
+        space = "" if self.body else f" {list(self.shape)}"
+        over = f" {'split ' if self.split else ''}over {sorted(self.reduced)}" if self.reduced else ""
+        return f"{self.kind}{space}{over} -> {', '.join(names[v] for v in self.outputs)}"
+
     def __repr__(self) -> str:
         return f"<Group {self.kind} {self.shape} over {sorted(self.reduced)} {[n.op.name for n in self.nodes]}>"
 
@@ -98,9 +104,7 @@ def _lines(fused: Fused, pad: str) -> Iterator[str]:
     for v, source in fused.same.items():
         yield f"{pad}{names[v]} is {names[source]}"
     for g in fused.groups:
-        space = "" if g.body else f" {list(g.shape)}"
-        over = f" {'split ' if g.split else ''}over {sorted(g.reduced)}" if g.reduced else ""
-        yield f"{pad}{g.kind}{space}{over} -> {', '.join(names[v] for v in g.outputs)}"
+        yield pad + g.title(names)
         members = set(g.nodes)
         for n in sorted(members | g.inside(), key=position.__getitem__):
             yield f"{pad}  {line(n)}" if n in members else f"{pad}  {line(n):<58}  // where it is read"

@@ -6,7 +6,7 @@ loop is computed before it: a scope's loop is attached to its parent only when i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,7 +67,6 @@ class KernelWriter(Instructions):
         self.name = name
         self.buffers: dict[str, Buffer] = {}
         self.ranges: dict[str, int] = {}  # loop variable -> extent, where it is known
-        self.schedule: list[tuple[str, object]] = []
         self._scopes = [_Scope()]
         self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
         self._count = 0
@@ -114,6 +113,23 @@ class KernelWriter(Instructions):
             scope = self._scopes.pop()
         if scope.body:
             self._scopes[-1].body.append(If(cond.operand, scope.body))
+
+    def rest(self, i: Index, per: int, total: int) -> Index | int:
+        """min(per, total - i * per): how many of `total` the i-th chunk of `per` holds."""
+        if total % per == 0:
+            return per
+        left = self.index_value(ix.add(ix.const(total), ix.mul(i, -per)))
+        return self.as_index(self.min(left, self.const(per, dtypes.i64)))
+
+    def chunks(self, n: int, per: int, body: Callable[[Index], None]) -> None:
+        """`body` for each of n items, `per` of them to a parallel chunk; one after the other where that is all of them."""
+        if n <= per:
+            with self.loop("serial", n) as i:
+                body(i)
+            return
+        with self.loop("parallel", -(-n // per)) as c:
+            with self.loop("serial", self.rest(c, per, n)) as i:
+                body(ix.add(ix.mul(c, per), i))
 
     def depth_of(self, x: Any) -> int:
         """The scope that defines an operand, Scalar or Index (0: the kernel's top)."""
@@ -260,4 +276,4 @@ class KernelWriter(Instructions):
 
     def finish(self) -> Kernel:
         assert len(self._scopes) == 1, "a loop is still open"
-        return Kernel(self.name, tuple(self.buffers.values()), (), self._scopes[0].body, tuple(self.schedule))
+        return Kernel(self.name, tuple(self.buffers.values()), (), self._scopes[0].body)

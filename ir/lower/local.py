@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -11,20 +10,18 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.folds import FMA, SUM
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point, linear
-from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.lower.kernel import Scalar
 from ingot.ir.lower.pull import Pull
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 
 __all__ = ["at_a_point"]
 
-UNROLL = 16  # windows of up to this many taps are expanded in place
 
-
-def loops(w: KernelWriter, stack: ExitStack, extents: Sequence[int]) -> tuple[Index, ...]:
-    """Nested loops around what follows in `stack`, expanded where they are few."""
-    kind = "unroll" if 0 < math.prod(extents) <= UNROLL else "serial"
-    return tuple(stack.enter_context(w.loop(kind, d)) if d != 1 else ZERO for d in extents)
+def loops(p: Pull, stack: ExitStack, extents: Sequence[int]) -> tuple[Index, ...]:
+    """Nested loops around what follows in `stack`."""
+    kind = "unroll" if p.unroll else "serial"
+    return tuple(stack.enter_context(p.w.loop(kind, d)) if d != 1 else ZERO for d in extents)
 
 
 def window(p: Pull, node: Node, idx: Point) -> Scalar:
@@ -36,7 +33,7 @@ def window(p: Pull, node: Node, idx: Point) -> Scalar:
     initial = fold.initial(types[0])
     accs = tuple(w.acc(d, start) for d, start in zip(types, initial))
     with ExitStack() as stack:
-        tap = loops(w, stack, kind.extents(node))
+        tap = loops(p, stack, kind.extents(node))
         at, mask = kind.place(p, node, idx, tap)
 
         def counted(v: Scalar, nothing: bool | int | float) -> Scalar:

@@ -34,8 +34,8 @@ def runs_once(emitted: Emitted, invariant: frozenset[Value]) -> set[int]:
     outputs = {root(v) for v in emitted.fused.graph.outputs}
     still = set(invariant)
     for at, c in enumerate(emitted.calls):
-        if isinstance(c, Call) and all(b.access != "r" or root(v) in still for b, v in zip(c.body.buffers, c.values)):
-            made = {root(v) for b, v in zip(c.body.buffers, c.values) if b.access != "r"}
+        if isinstance(c, Call) and all(b.access != "r" or root(v) in still for b, v in zip(c.written.kernel.buffers, c.values)):
+            made = {root(v) for b, v in zip(c.written.kernel.buffers, c.values) if b.access != "r"}
             if not made & outputs and not made & still:
                 once.add(at)
                 still |= made

@@ -90,12 +90,7 @@ def _name(atom: Atom) -> str:
 
 
 def parametrise(kernel: Kernel) -> tuple[Kernel, tuple[int, ...]]:
-    """The kernel with parameters for its constants, and their values for this launch.
-
-    Register tiles keep theirs: the offsets of their rows belong into the instructions, not into registers.
-    """
-    if any(key == "tile" for key, _ in kernel.schedule):
-        return kernel, ()
+    """The kernel with parameters for its constants, and their values for this launch."""
     r = _Rewriter()
     body = r.body(kernel.body)
     return Kernel(kernel.name, kernel.buffers, tuple(f"n{k}" for k in range(len(r.values))), body, kernel.schedule), tuple(r.values)

@@ -20,6 +20,7 @@ from ingot.ir.ops.scalars import convert
 
 __all__ = ["Pull"]
 
+
 class Pull:
     """Pulls elements of the values of `graph` into the kernel that `writer` writes.
 
@@ -34,6 +35,7 @@ class Pull:
         self.source = source
         self.check = check
         self.along_k = 0  # lanes, where a product at a point runs its vector along the contracted dim
+        self.unroll = False  # windows are expanded in place
         self.known: dict[Value, Callable[[Point], Scalar | None]] = {}
 
     def at(self, value: Value, idx: Point, mask: Scalar | None = None) -> Scalar:

@@ -59,9 +59,10 @@ def loop_text() -> Target:
     from ingot.ir.loop.text import ParseError, parse_kernel, print_kernel
     from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
     from ingot.ir.lower import lower
+    from ingot.ir.lower.cpu import cpu
     from ingot.ir.machine import Machine
 
-    seeds = [print_kernel(k).encode() for g in graphs()[:6] for k in lower(g, Machine(64, 32)).kernels.values()]
+    seeds = [print_kernel(k).encode() for g in graphs()[:6] for k in lower(g, cpu(Machine(64, 32))).kernels.values()]
     seeds = [s for s in seeds if len(s) < 20_000]
     return Target(seeds, lambda data: verify_kernel(parse_kernel(data.decode("utf-8", "replace"))), (ParseError, LoopVerifyError))
 

@@ -22,12 +22,13 @@ from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.ir import Kernel
 from ingot.ir.loop.program import Launch, Program, Ref
 from ingot.ir.lower import lower
+from ingot.ir.lower.cpu import cpu
 from ingot.ir.machine import Machine
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory
 from tests.support.graphs import arrays_for
 
-WIDE = Machine(64, 32)  # what programs are lowered for where no code is made of them
+WIDE = cpu(Machine(64, 32))  # what programs are lowered for where no code is made of them
 TOLERANCE = {2: 2e-2, 4: 2e-4, 8: 1e-9}  # by the size of a float
 
 CPU = backend("cpu")

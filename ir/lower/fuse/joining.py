@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ingot.ir.facts import Contraction, Loop, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
-from ingot.ir.lower.contraction import tiles
+from ingot.ir.lower.tiles.shape import is_tiled
 from ingot.ir.types import Shape, numel
 
 __all__ = ["Growing", "Joined", "join"]
@@ -281,7 +281,7 @@ class Joined:
             self.join_reduction(node, at)
         elif isinstance(kind, (Contraction, Window)):
             shape = node.outputs[0].type.shape
-            g = self.new_group("tiles" if isinstance(kind, Contraction) and tiles(node) else "nest", shape, at)
+            g = self.new_group("tiles" if isinstance(kind, Contraction) and is_tiled(node) else "nest", shape, at)
             g.local = True
             self.add(g, node, at, [tuple(range(len(shape)))])
         elif isinstance(kind, (OwnKernels, Loop)):

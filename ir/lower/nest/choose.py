@@ -1,0 +1,146 @@
+"""Choosing the schedule of a nest for a CPU: which axes run as one, which one vectors run along, what makes up a chunk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ingot.ir.facts import Window
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.nest.passes import Passes
+from ingot.ir.lower.nest.schedule import Nest, Split, along_k_fits
+from ingot.ir.lower.nest.trial import Trial
+from ingot.ir.machine import Machine
+
+__all__ = ["choose"]
+
+UNROLL = 16  # windows of up to this many elements are expanded in place
+PART = 8192  # elements from which on a part of a long reduction is worth a chunk
+MOST_PARTS = 64
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A merged axis."""
+
+    members: tuple[int, ...]
+    extent: int
+    reduced: bool
+
+
+def choose(group: Group, machine: Machine) -> Nest:
+    """The schedule of a nest."""
+    passes = Passes(group)
+    unroll = _unroll(group)
+    trial = Trial(group, passes, unroll)
+    axes = _merged(group, trial)
+    vector = _vector(axes, trial, machine)
+    along_k = 0
+    if vector is not None and along_k_fits(group) and group.nodes[0].inputs[0].type.shape[-1] >= 2 * machine.lanes(32):
+        vector, along_k = None, 4 * machine.lanes(max(32, group.nodes[0].inputs[0].type.dtype.bits))
+    vec = None if vector is None else axes[vector]
+    width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial.instructions, machine)
+
+    per_point = max(1, trial.instructions)
+    inner = math.prod(a.extent for a in axes if a.reduced)
+    across = vec.extent if vec is not None and not vec.reduced else 1
+    block = across
+    if across > 1:
+        block = min(across, max(width, machine.chunk_work // (per_point * max(1, inner)) // width * width))
+    chunk = max(1, machine.chunk_work // max(1, per_point * block * inner))
+    return Nest(
+        axes=tuple(a.members for a in axes),
+        vector=vector,
+        width=width,
+        block=block,
+        chunk=1 if group.split else chunk,
+        kept=() if group.split else _kept(group, passes, axes, vec, machine),
+        split=_split(axes, vec, width, inner) if group.split else None,
+        along_k=along_k,
+        unroll=unroll,
+        # what is this large will have left the caches before it is read
+        streaming=tuple(i for i, v in enumerate(group.outputs) if v.type.nbytes >= machine.cache_bytes[2]),
+    )
+
+
+def _unroll(group: Group) -> bool:
+    kind = group.nodes[0].op.lowering
+    return isinstance(kind, Window) and 0 < math.prod(kind.extents(group.nodes[0])) <= UNROLL
+
+
+def _merged(group: Group, trial: Trial) -> list[_Axis]:
+    out: list[_Axis] = []
+    for a, d in enumerate(group.shape):
+        if d == 1:
+            continue
+        reduced = a in group.reduced
+        if out and out[-1].reduced == reduced and trial.merges(out[-1].members[-1], a):
+            out[-1] = _Axis((*out[-1].members, a), out[-1].extent * d, reduced)
+        else:
+            out.append(_Axis((a,), d, reduced))
+    return out
+
+
+def _vector(axes: list[_Axis], trial: Trial, machine: Machine) -> int | None:
+    """The axis that loads and stores like best, inner ones rather than outer, long ones rather than short."""
+    best, most = None, -math.inf
+    for k, axis in enumerate(axes):
+        score = trial.score(axis.members[-1])
+        score += 0.5 * k - (4 if axis.extent < machine.lanes(32) // 2 else 0)
+        if score > most:
+            best, most = k, score
+    return best
+
+
+def _width(group: Group, vec: _Axis, reduces: bool, instructions: int, machine: Machine) -> int:
+    """Lanes: several registers' worth where code is short, so that instructions overlap; no more than the axis is long."""
+    bits = [v.type.dtype.bits for n in group.nodes for v in (*n.inputs, *n.outputs) if v.type.dtype.bits > 8]
+    lanes = machine.lanes(32) // 2 if bits and min(bits) >= 64 else machine.lanes(32)
+    width = lanes * (4 if instructions < 24 and reduces else 2 if instructions < 60 else 1)
+    while width > lanes and width > vec.extent:
+        width //= 2
+    while width > 4 and width // 2 >= vec.extent:
+        width //= 2
+    return width
+
+
+def _kept(group: Group, passes: Passes, axes: list[_Axis], vec: _Axis | None, machine: Machine) -> tuple[tuple[int, int], ...]:
+    """Dear full members that several passes need, as far as the rows fit into a quarter of the second cache."""
+    if passes.count < 2 or vec is None or not vec.reduced or sum(a.reduced for a in axes) > 1:
+        return ()
+    makers = {v: n for n in group.nodes for v in n.outputs}
+    needed = [passes.reads(k) for k in range(passes.count)]
+    chosen: dict[int, int] = {}
+    position = {n: i for i, n in enumerate(group.nodes)}
+    for k in range(passes.count):
+        stack = [n.inputs[0] for n in passes.folds(k)] + passes.writes(k)
+        seen = set()
+        while stack:
+            v = stack.pop()
+            if v in seen or v not in makers or v not in passes.full:
+                continue
+            seen.add(v)
+            n = makers[v]
+            if n.op.cost.keep:
+                if position[n] in chosen:
+                    continue
+                if any(v in needed[later] for later in range(k + 1, passes.count)):
+                    chosen[position[n]] = k
+            stack.extend(n.inputs)
+    budget = machine.cache_bytes[1] // 4
+    out = []
+    for at, k in chosen.items():
+        budget -= vec.extent * group.nodes[at].outputs[0].type.dtype.itemsize
+        if budget >= 0:
+            out.append((at, k))
+    return tuple(out)
+
+
+def _split(axes: list[_Axis], vec: _Axis | None, width: int, inner: int) -> Split:
+    """Parts along the longest reduced axis, of whole vectors where these run along it."""
+    long = max((a for a in axes if a.reduced), key=lambda a: a.extent)
+    rows = math.prod(a.extent for a in axes if not a.reduced)
+    step = -(-long.extent // max(1, min(MOST_PARTS, rows * inner // PART)))
+    if long is vec:
+        step = -(-step // width) * width
+    return Split(axes.index(long), step)

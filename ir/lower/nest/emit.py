@@ -1,0 +1,272 @@
+"""Writing the loops of a nest: chunks of items, and in an item all passes over the reduced axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+from ingot.ir.graph import Node, Value
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Alloc, Index
+from ingot.ir.loop.points import ZERO, Point, linear
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.kernel import Scalar
+from ingot.ir.lower.nest.passes import Passes, accumulators, fold_of
+from ingot.ir.lower.nest.point import input_point, point_of, small_loops
+from ingot.ir.lower.nest.schedule import Nest
+from ingot.ir.ops.scalars import convert
+
+__all__ = ["emit"]
+
+At = list[Index]  # where the axes of the group are; merged axes run by their last one
+
+
+def emit(group: Group, s: Nest, check: Callable[[Node], int]) -> list[Written]:
+    """The kernel of a nest."""
+    e = _Emission(group, s, check)
+    if s.split is None:
+        e.items()
+    else:
+        e.parts()
+    return [e.k.finish(s)]
+
+
+class _Emission:
+    def __init__(self, group: Group, s: Nest, check: Callable[[Node], int]):
+        self.group = group
+        self.s = s
+        self.k = GroupKernel(group, "nest", check)
+        self.w = self.k.w
+        self.elements = self.k.elements()
+        small_loops(group, self.elements, s.unroll, s.along_k)
+        self.passes = Passes(group)
+        axes = range(len(s.axes))
+        self.extent = [s.extent(group, a) for a in axes]
+        self.reduced = [a for a in axes if s.reduced(group, a)]
+        self.kept = [a for a in axes if a not in self.reduced]
+        self.across = s.vector if s.vector in self.kept else None  # the vector axis where it is kept
+        self.outer = [a for a in self.kept if a != self.across]  # the axes that items count
+        self.blocks = 1
+        if self.across is not None:
+            self.blocks = -(-self.extent[self.across] // s.block) if s.block else 0
+        self.n_items = math.prod(self.extent[a] for a in self.outer) * self.blocks
+        nodes = [group.nodes[at] for at, _ in s.kept]
+        self.rows = {n.outputs[0]: (self.w.fresh("row"), k) for n, (_, k) in zip(nodes, s.kept)}
+
+    # -- items -------------------------------------------------------------------------------------------------------
+
+    def items(self) -> None:
+        """All items, in parallel chunks where they are more than one chunk holds."""
+        n, per = self.n_items, self.s.chunk
+        if n <= per:
+            self.run_of_items(n, None)
+            return
+        with self.w.loop("parallel", -(-n // per)) as p:
+            if per == 1:
+                self.item(p)
+            else:
+                self.run_of_items(self.w.rest(p, per, n), ix.mul(p, per))
+
+    def run_of_items(self, count: Index | int, base: Index | None) -> None:
+        """`count` items from `base` on."""
+        if count == 1:
+            self.item(base if base is not None else ix.const(0))
+            return
+        with self.w.loop("serial", count) as i:
+            self.item(i if base is None else ix.add(base, i))
+
+    def item(self, item: Index) -> None:
+        at, block = self.place(item)
+        self.lanes_across(at, block, self.all_passes)
+
+    def place(self, item: Index) -> tuple[At, Index | None]:
+        """Where an item lies: its kept axes, and the block of the vector axis (None: it is one block)."""
+        at = [ZERO] * len(self.group.shape)
+        rows, block = item, None
+        if self.blocks > 1:
+            block, rows = self.mod(item, self.blocks), self.div(item, self.blocks)
+        for k in range(len(self.outer) - 1, -1, -1):
+            axis = self.outer[k]
+            self.put(at, axis, rows if k == 0 else self.mod(rows, self.extent[axis]))
+            if k:
+                rows = self.div(rows, self.extent[axis])
+        return at, block
+
+    def lanes_across(self, at: At, block: Index | None, row: Callable[[At], None]) -> None:
+        """`row` for every lane of a block of the vector axis where that is kept, else once."""
+        axis, s = self.across, self.s
+        if axis is None:
+            row(at)
+            return
+        extent: Index | int = self.extent[axis]
+        base: Index | None = None
+        if block is not None:
+            base = ix.mul(block, s.block)
+            extent = self.w.rest(block, s.block, self.extent[axis])
+        with self.w.loop("vector", extent, s.width, isinstance(extent, int) and extent % s.width == 0) as v:
+            at = list(at)
+            self.put(at, axis, v if base is None else ix.add(base, v))
+            row(at)
+
+    def put(self, at: At, axis: int, i: Index) -> None:
+        at[self.s.axes[axis][-1]] = i
+
+    def div(self, i: Index, by: int) -> Index:
+        return ix.div(i, max(1, by), self.w.ranges)
+
+    def mod(self, i: Index, by: int) -> Index:
+        return ix.mod(i, max(1, by), self.w.ranges)
+
+    # -- passes ------------------------------------------------------------------------------------------------------
+
+    def all_passes(self, at: At) -> None:
+        """All passes for one point of the kept axes."""
+        w, passes = self.w, self.passes
+        for v, (name, _) in self.rows.items():
+            w.append(Alloc(name, v.type.dtype, self.extent[self.reduced[0]], "worker"))
+        for k in range(passes.count):
+            folds, outputs = passes.folds(k), passes.writes(k)
+            accs = {n: self.declare(n) for n in folds}
+            if folds or outputs or any(first == k for _, first in self.rows.values()):
+                self.inner_loops(at, [a for a in self.reduced if a != self.s.vector], partial(self.point, k, accs, outputs))
+            for n in folds:
+                self.finish(n, at, accs[n])
+        for v in self.group.outputs:
+            if v not in passes.full or not passes.reductions:
+                self.store(v, at)
+
+    def inner_loops(self, at: At, axes: list[int], body: Callable[[At], None]) -> None:
+        """Loops over some reduced axes, vectors innermost where they run along one."""
+        vector = self.s.vector
+        if axes:
+            loop = self.w.loop("serial", self.extent[axes[0]])
+        elif vector in self.reduced:
+            loop = self.w.loop("vector", self.extent[vector], self.s.width, self.extent[vector] % self.s.width == 0)
+        else:
+            body(at)
+            return
+        with loop as i:
+            at = list(at)
+            self.put(at, axes[0] if axes else vector, i)  # type: ignore[arg-type]
+            self.inner_loops(at, axes[1:], body) if axes else body(at)
+
+    def point(self, k: int, accs: dict[Node, tuple[str, ...]], outputs: list[Value], at: At) -> None:
+        """What pass k does at one point."""
+        w, known = self.w, self.elements.known
+        for v, (row, first) in self.rows.items():
+            i = at[self.s.axes[self.reduced[0]][-1]]
+            idx = point_of(self.group, v, at)
+            if first == k:
+                known.pop(v, None)
+                w.store(row, i, self.elements.at(v, idx))
+            elif first < k:
+                known[v] = partial(_only_at, idx, w.load(row, i, v.type.dtype, pinned=True))
+        for n, names in accs.items():
+            self.accumulate(n, names, at)
+        for v in outputs:
+            self.store(v, at)
+
+    def declare(self, n: Node) -> tuple[str, ...]:
+        """The accumulators of a reduction."""
+        return tuple(self.w.acc(d, init) for d, init in accumulators(n))
+
+    def accumulate(self, n: Node, names: tuple[str, ...], at: At) -> None:
+        """Fold the element at a point into the accumulators."""
+        w, fold = self.w, fold_of(n)
+        idx = input_point(self.group, n, at)
+        x = w.cast(self.elements.at(n.inputs[0], idx), accumulators(n)[0][0])
+        w.reduce(names, fold.name, (x, w.index_value(idx[n.attrs[0]])) if fold.positions else (x,))
+
+    def finish(self, n: Node, at: At, names: tuple[str, ...]) -> None:
+        """Make the result of a reduction known for the rest of the item."""
+        out, w = n.outputs[0], self.w
+        values = tuple(w.get_acc(a, d) for a, (d, _) in zip(names, accumulators(n)))
+        result = convert(w, values[fold_of(n).result], out.type.dtype)
+        self.elements.known[out] = partial(_only_at, point_of(self.group, out, at), result)
+
+    def store(self, v: Value, at: At) -> None:
+        """Store the element of an output."""
+        name = self.k.buffer(v, "w")
+        idx = point_of(self.group, v, at)
+        streaming = self.group.outputs.index(v) in self.s.streaming
+        self.w.store(name, linear(idx, v.type.shape), self.elements.at(v, idx), streaming=streaming)
+
+    # -- split reductions: partial results of every part, then their combination ---------------------------------------
+
+    def parts(self) -> None:
+        """Every part of every item is a parallel chunk; one thread combines them, in order."""
+        w, split = self.w, self.s.split
+        assert split is not None
+        parts = -(-self.extent[split.axis] // split.step)
+        slots = max(1, parts * math.prod(self.extent[a] for a in self.kept))
+        reductions = self.passes.reductions
+        scratch = {n: tuple(w.scratch(d, slots, "kernel") for d, _ in accumulators(n)) for n in reductions}
+        n = self.n_items
+        with w.loop("parallel", n * parts) as p:
+            item, part = (self.div(p, parts), self.mod(p, parts)) if n > 1 else (ix.const(0), p)
+            at, block = self.place(item)
+            base, count = ix.mul(part, split.step), w.rest(part, split.step, self.extent[split.axis])
+            self.lanes_across(at, block, partial(self.fold_part, scratch, part, base, count))
+        self.each(n, lambda item: self.lanes_across(*self.place(item), partial(self.combine, scratch, parts)))
+
+    def each(self, n: int, body: Callable[[Index], None]) -> None:
+        if n == 1:
+            body(ix.const(0))
+        else:
+            with self.w.loop("serial", n) as i:
+                body(i)
+
+    def fold_part(self, scratch: dict[Node, tuple[str, ...]], part: Index, base: Index, count: Index | int, at: At) -> None:
+        """Fold one part of a row into its slots of scratch."""
+        w, s = self.w, self.s
+        accs = {n: self.declare(n) for n in scratch}
+
+        def loops(at: At, axes: list[int]) -> None:
+            if not axes:
+                for n, names in accs.items():
+                    self.accumulate(n, names, at)
+                return
+            axis = axes[0]
+            assert s.split is not None
+            here = axis == s.split.axis
+            extent = count if here else self.extent[axis]
+            vector = axis == s.vector
+            exact = vector and isinstance(extent, int) and extent % s.width == 0
+            with w.loop("vector" if vector else "serial", extent, s.width if vector else 1, exact) as i:
+                at = list(at)
+                self.put(at, axis, ix.add(base, i) if here else i)
+                loops(at, axes[1:])
+
+        loops(at, [a for a in self.reduced if a != s.vector] + [a for a in self.reduced if a == s.vector])
+        slot = self.slot(part, at)
+        for n, names in accs.items():
+            for buf, a, (d, _) in zip(scratch[n], names, accumulators(n)):
+                w.store(buf, slot, w.get_acc(a, d))
+
+    def combine(self, scratch: dict[Node, tuple[str, ...]], parts: int, at: At) -> None:
+        """Fold the parts of a row, and store what follows from them."""
+        w = self.w
+        accs = {n: self.declare(n) for n in scratch}
+        with w.loop("serial", parts) as part:
+            slot = self.slot(part, at)
+            for n, names in accs.items():
+                values = tuple(w.load(buf, slot, d, pinned=True) for buf, (d, _) in zip(scratch[n], accumulators(n)))
+                w.reduce(names, fold_of(n).across.name, values)
+        for n, names in accs.items():
+            self.finish(n, at, names)
+        for v in self.group.outputs:
+            self.store(v, at)
+
+    def slot(self, part: Index, at: At) -> Index:
+        """Where the partial result of a row lies in scratch."""
+        row = ZERO
+        for axis in self.kept:
+            row = ix.add(ix.mul(row, self.extent[axis]), at[self.s.axes[axis][-1]])
+        return ix.add(ix.mul(part, math.prod(self.extent[a] for a in self.kept)), row)
+
+
+def _only_at(point: Point, x: Scalar, idx: Point) -> Scalar | None:
+    """x at its own point; what is asked for elsewhere is unknown."""
+    return x if idx == point else None

@@ -1,0 +1,38 @@
+"""Where a point of a nest lies in the values it reads and makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ingot.ir.facts import Contraction, Window
+from ingot.ir.graph import Node, Value
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.local import at_a_point
+from ingot.ir.lower.pull import Pull
+
+__all__ = ["point_of", "input_point", "small_loops"]
+
+
+def point_of(group: Group, v: Value, at: Sequence[Index]) -> Point:
+    """The point of a member's value, where the group's axes are at `at`."""
+    return tuple(ZERO if a is None else at[a] for a in group.maps[v])
+
+
+def input_point(group: Group, node: Node, at: Sequence[Index]) -> Point:
+    """The point of a reduction's input: its kept dims are the output's, the reduced ones the group's."""
+    (v,) = node.inputs
+    return tuple(ZERO if a is None else at[a] for a in (group.maps[v] if v in group.maps else group.opened[node]))
+
+
+def small_loops(group: Group, elements: Pull, unroll: bool, along_k: int) -> None:
+    """Let `elements` compute the group's windows and contractions by small loops at a point.
+
+    unroll: expand windows in place;  along_k: lanes of a vector along the contracted dim of a product (0: a serial loop)
+    """
+    elements.unroll, elements.along_k = unroll, along_k
+    for n in group.nodes:
+        if isinstance(n.op.lowering, (Window, Contraction)):
+            elements.known[n.outputs[0]] = partial(at_a_point, elements, n)

@@ -1,0 +1,268 @@
+"""Scatters: kernels that write where an index says, after one that fills the result with what is there before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingot.ir import dtypes
+from ingot.ir.graph import Node
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point, delinear, linear
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.lower.schedule import Schedule, at_least_one, lanes
+from ingot.ir.lower.target import Kind
+from ingot.ir.machine import Machine
+from ingot.ir.ops.indexing import place_of_indices
+from ingot.ir.ops.scalars import convert
+
+__all__ = ["Fill", "Scatter", "IndexPut", "WindowScatter", "SCATTER", "INDEX_PUT", "WINDOW_SCATTER"]
+
+Check = Callable[[Node], int]
+
+
+# -- what is there before --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fill(Schedule):
+    """Copy a value, `chunk` elements at a time, by vectors of `width` lanes."""
+
+    width: int
+    chunk: int
+
+    def verify(self, group: Group) -> None:
+        lanes(self.width)
+        at_least_one(chunk=self.chunk)
+
+
+def _fill(group: Group, s: Fill, check: Check) -> Written:
+    """The first output becomes the first input, element by element."""
+    k = GroupKernel(group, "fill", check)
+    w, elements = k.w, k.elements()
+    (x, *_), (out, *_) = group.nodes[0].inputs, group.nodes[0].outputs
+    name = k.buffer(out, "w")
+    n = out.type.numel
+
+    def body(base: Index | None, extent: Index | int) -> None:
+        with w.loop("vector", extent, s.width, isinstance(extent, int) and extent % s.width == 0) as v:
+            at = v if base is None else ix.add(base, v)
+            w.store(name, at, elements.at(x, delinear(at, out.type.shape, w.ranges)))
+
+    _blocks(w, n, s.chunk, body)
+    return k.finish(s)
+
+
+def _blocks(w: KernelWriter, n: int, per: int, body: Callable[[Index | None, Index | int], None]) -> None:
+    """`body(start, extent)` for each parallel chunk of `per` elements of n; for all of them at once where that is one chunk."""
+    if n <= per:
+        body(None, n)
+        return
+    with w.loop("parallel", -(-n // per)) as b:
+        body(ix.mul(b, per), w.rest(b, per, n))
+
+
+def _update(w: KernelWriter, name: str, at: Index, mode: str, value: Scalar) -> None:
+    """name[at] op= value."""
+    if mode != "set":
+        old = w.load(name, at, value.dtype, pinned=True)
+        half = value.dtype in dtypes.Half
+        a, b = (w.cast(x, dtypes.f32) if half else x for x in (old, value))
+        value = convert(w, {"add": w.add, "mul": w.mul, "min": w.min, "max": w.max}[mode](a, b), value.dtype)
+    w.store(name, at, value)
+
+
+# -- along one axis --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scatter(Schedule):
+    """Lines along the axis in the order of their indices, `chunk` lines at a time: lines apart are independent."""
+
+    fill: Fill
+    chunk: int
+
+    def verify(self, group: Group) -> None:
+        self.fill.verify(group)
+        at_least_one(chunk=self.chunk)
+
+
+def _choose_fill(machine: Machine) -> Fill:
+    return Fill(machine.lanes(32), machine.chunk_elements)
+
+
+def _choose_scatter(group: Group, machine: Machine) -> Scatter:
+    _, index, _ = group.nodes[0].inputs
+    axis, _ = group.nodes[0].attrs
+    length = index.type.shape[axis] if index.type.rank else 1
+    return Scatter(_choose_fill(machine), max(1, machine.chunk_elements // max(1, length)))
+
+
+def _emit_scatter(group: Group, s: Scatter, check: Check) -> list[Written]:
+    """out = x; then out[.., i[..], ..] op= src in index order."""
+    node = group.nodes[0]
+    x, index, src = node.inputs
+    axis, mode = node.attrs
+    k = GroupKernel(group, "scatter", check)
+    w, elements = k.w, k.elements()
+    name = k.buffer(node.outputs[0], "rw")
+    shape = index.type.shape
+    others = tuple(d for a, d in enumerate(shape) if a != axis)
+
+    def line(i: Index) -> None:
+        at = delinear(i, others, w.ranges)
+        with w.loop("serial", shape[axis] if shape else 1) as j:
+            point = at[:axis] + (j,) + at[axis:] if shape else ()
+            to = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
+            target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
+            _update(w, name, linear(target, x.type.shape), mode, elements.at(src, point))
+
+    first = _fill(group, s.fill, check)
+    w.chunks(math.prod(others), s.chunk, line)
+    return [first, k.finish(s)]
+
+
+SCATTER = Kind(_choose_scatter, _emit_scatter)
+
+
+# -- along several axes ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class IndexPut(Schedule):
+    """Indices in their order; the last dim, where no index stands, by vectors of `width` lanes, `block` columns to a chunk."""
+
+    fill: Fill
+    width: int
+    block: int
+
+    def verify(self, group: Group) -> None:
+        self.fill.verify(group)
+        lanes(self.width)
+        at_least_one(block=self.block)
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    """The shapes of an index_put: of its indices, and of what is not indexed, without the last dim (`columns`) where that is free."""
+
+    at: int  # where the indices stand in the point of src
+    indices: tuple[int, ...]
+    outer: tuple[int, ...]
+    columns: int | None
+
+
+def _indexed(node: Node) -> _Indexed:
+    x, src, *indices = node.inputs
+    axes, _ = node.attrs
+    rank = max((v.type.rank for v in indices), default=0)
+    at = place_of_indices(axes)
+    shape = src.type.shape
+    rest = shape[:at] + shape[at + rank :]
+    free = bool(rest) and (x.type.rank - 1) not in axes
+    return _Indexed(at, shape[at : at + rank], rest[:-1] if free else rest, rest[-1] if free else None)
+
+
+def _choose_index_put(group: Group, machine: Machine) -> IndexPut:
+    n = _indexed(group.nodes[0])
+    width = machine.lanes(32)
+    columns = 1 if n.columns is None else n.columns
+    # columns are independent of each other, so they may be shared out
+    large = columns * math.prod(n.indices) > machine.chunk_elements
+    block = max(width * 4, -(-columns // machine.workers)) if large else max(1, columns)
+    return IndexPut(_choose_fill(machine), width, -(-block // width) * width if block > width else block)
+
+
+def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
+    """out = x; then out at the indexed places op= src, in the order of the indices."""
+    node = group.nodes[0]
+    x, src, *indices = node.inputs
+    axes, mode = node.attrs
+    n = _indexed(node)
+    k = GroupKernel(group, "index_put", check)
+    w, elements = k.w, k.elements()
+    name = k.buffer(node.outputs[0], "rw")
+
+    def body(base: Index | None, extent: Index | int) -> None:
+        with w.loop("serial", math.prod(n.indices)) as j:
+            inside = delinear(j, n.indices, w.ranges)
+            where = {a: elements.checked(node, elements.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
+            with w.loop("serial", math.prod(n.outer)) as o:
+                free = delinear(o, n.outer, w.ranges)
+                if n.columns is None:
+                    one(free, inside, where)
+                else:
+                    with w.loop("vector", extent, s.width) as v:
+                        one((*free, v if base is None else ix.add(base, v)), inside, where)
+
+    def one(free: Point, inside: Point, where: dict[int, Index]) -> None:
+        point = free[: n.at] + inside + free[n.at :]
+        rest = iter(free)
+        target = tuple(where[a] if a in where else next(rest) for a in range(x.type.rank))
+        _update(w, name, linear(target, x.type.shape), mode, elements.at(src, point))
+
+    first = _fill(group, s.fill, check)
+    _blocks(w, 1 if n.columns is None else n.columns, s.block, body)
+    return [first, k.finish(s)]
+
+
+INDEX_PUT = Kind(_choose_index_put, _emit_index_put)
+
+
+# -- into planes -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WindowScatter(Schedule):
+    """Planes, `chunk` at a time: each is zeroed by vectors of `width` lanes, then takes its elements in order."""
+
+    width: int
+    chunk: int
+
+    def verify(self, group: Group) -> None:
+        lanes(self.width)
+        at_least_one(chunk=self.chunk)
+
+
+def _planes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """The dims that count planes, those of a window, and those of a plane."""
+    (plane,) = node.attrs
+    shape = node.inputs[0].type.shape
+    return shape[: -len(plane)], shape[-len(plane) :], plane
+
+
+def _choose_window_scatter(group: Group, machine: Machine) -> WindowScatter:
+    _, window, plane = _planes(group.nodes[0])
+    return WindowScatter(machine.lanes(32), max(1, machine.chunk_elements // max(1, math.prod(plane) + math.prod(window))))
+
+
+def _emit_window_scatter(group: Group, s: WindowScatter, check: Check) -> list[Written]:
+    """out = 0; then out[n, c, idx] += g, plane by plane."""
+    node = group.nodes[0]
+    g, index = node.inputs
+    out = node.outputs[0]
+    lead, window, plane = _planes(node)
+    size = math.prod(plane)
+    k = GroupKernel(group, "window_scatter", check)
+    w, elements = k.w, k.elements()
+    name = k.buffer(out, "rw")
+
+    def one(i: Index) -> None:
+        at = delinear(i, lead, w.ranges)
+        base = ix.mul(i, size)
+        with w.loop("vector", size, s.width) as v:
+            w.store(name, ix.add(base, v), w.const(0, out.type.dtype))
+        with w.loop("serial", math.prod(window)) as t:
+            point = at + delinear(t, window, w.ranges)
+            to = elements.checked(node, elements.at(index, point), size, None)
+            _update(w, name, ix.add(base, to), "add", elements.at(g, point))
+
+    w.chunks(math.prod(lead), s.chunk, one)
+    return [k.finish(s)]
+
+
+WINDOW_SCATTER = Kind(_choose_window_scatter, _emit_window_scatter)

@@ -1,0 +1,69 @@
+"""Scheduling: a schedule for every group of a graph, and of the bodies of its loops."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+from ingot.ir.lower.group import Fused
+from ingot.ir.lower.schedule import Schedule, print_schedule
+from ingot.ir.lower.signature import Signature, signature_of
+from ingot.ir.lower.target import Target
+from ingot.ir.text import clean_name, node_printer
+
+__all__ = ["Scheduled", "schedule", "print_scheduled", "verify_scheduled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scheduled:
+    """The groups of a graph with their schedules; that of a loop is its body, scheduled."""
+
+    fused: Fused
+    schedules: tuple[Schedule | Scheduled, ...]
+    signatures: tuple[Signature, ...]
+
+
+def schedule(fused: Fused, target: Target) -> Scheduled:
+    """Choose the schedule of every group; groups of the same signature have the same one."""
+    return _schedule(fused, target, {}, {})
+
+
+def _schedule(fused: Fused, target: Target, chosen: dict[Hashable, Schedule], bodies: dict[int, Scheduled]) -> Scheduled:
+    schedules: list[Schedule | Scheduled] = []
+    signatures = tuple(map(signature_of, fused.groups))
+    for g, signature in zip(fused.groups, signatures):
+        if g.body is not None:
+            if id(g.body) not in bodies:
+                bodies[id(g.body)] = _schedule(g.body, target, chosen, bodies)
+            schedules.append(bodies[id(g.body)])
+            continue
+        found = chosen.get(signature.key)
+        if found is None:
+            found = chosen[signature.key] = target.kinds[g.kind].choose(g, target.machine)
+        schedules.append(found)
+    return Scheduled(fused, tuple(schedules), signatures)
+
+
+def print_scheduled(scheduled: Scheduled) -> str:
+    """The groups of a graph, and the schedule of each."""
+    return "\n".join([f"schedules @{clean_name(scheduled.fused.graph.name, 'main')}", *_lines(scheduled, "  "), ""])
+
+
+def _lines(scheduled: Scheduled, pad: str) -> Iterator[str]:
+    names, _ = node_printer(scheduled.fused.graph)
+    for g, s in zip(scheduled.fused.groups, scheduled.schedules):
+        yield pad + g.title(names)
+        if isinstance(s, Scheduled):
+            yield from _lines(s, pad + "    ")
+        else:
+            yield f"{pad}  {print_schedule(s)}"
+
+
+def verify_scheduled(scheduled: Scheduled) -> Scheduled:
+    """`scheduled` itself, where every schedule fits its group. ScheduleError says what is wrong."""
+    for g, s in zip(scheduled.fused.groups, scheduled.schedules, strict=True):
+        if isinstance(s, Scheduled):
+            verify_scheduled(s)
+        else:
+            s.verify(g)
+    return scheduled

@@ -1,0 +1,33 @@
+"""A target of the lowering: its machine, and how each kind of group is scheduled and written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ingot.ir.graph import Node
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import Written
+from ingot.ir.machine import Machine
+
+__all__ = ["Kind", "Target"]
+
+
+class Kind(NamedTuple):
+    """How groups of one kind become kernels.
+
+    choose(group, machine) -> schedule              decides all there is to decide
+    emit(group, schedule, check) -> kernels         writes the loops; check(node): the code under which a failed check is reported
+    """
+
+    choose: Callable[[Group, Machine], Any]
+    emit: Callable[[Group, Any, Callable[[Node], int]], list[Written]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the stages know of where code will run. `kinds`: by `Group.kind`; loops of steps ("loop") are the same everywhere."""
+
+    machine: Machine
+    kinds: Mapping[str, Kind]

@@ -1,0 +1,14 @@
+"""Tiled contractions: matrix products and convolutions on packed register tiles.
+
+Rows of A are broadcast from where they lie, but for rows that lie across k: an item gathers those of a tile first. B is
+packed into panels [k][columns] of whole vectors; a tile of rows times the columns of a panel stays in registers over all of k,
+and the elementwise ops that follow are applied before it is stored.
+"""
+
+from ingot.ir.lower.target import Kind
+from ingot.ir.lower.tiles.choose import choose
+from ingot.ir.lower.tiles.emit import emit
+
+__all__ = ["TILES"]
+
+TILES = Kind(choose, emit)

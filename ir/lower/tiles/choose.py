@@ -1,0 +1,82 @@
+"""Choosing tiles and blocks for a CPU: what stays in registers, in the second cache, and in one parallel chunk."""
+
+from __future__ import annotations
+
+import math
+
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
+from ingot.ir.lower.tiles.shape import copied, in_place, shape_of
+from ingot.ir.machine import Machine
+from ingot.ir.ops.contraction import dot
+from ingot.ir.ops.form import form_of
+
+__all__ = ["choose"]
+
+# Rows of a tile, of two vectors each, by the bytes of a vector register. 32 registers of 64 bytes hold 14; 12 rows of a product
+# still find room in one set of the first cache where their distance is a multiple of 4 KB.
+ROWS = {16: 4, 32: 6}
+ROWS_WIDE, ROWS_WIDE_DOT = 14, 12
+APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
+MOST_PARTS = 16
+COPY_WIDTH = 16
+PACK_ELEMENTS, COPY_ELEMENTS, COMBINE_ELEMENTS = 16384, 8192, 4096  # of a parallel chunk
+PACK_IN_PARALLEL = 65536  # elements from which on packing is worth other workers
+
+
+def choose(group: Group, machine: Machine) -> Tiles:
+    """The schedule of a tiled contraction."""
+    node = group.nodes[0]
+    f, n = form_of(node), shape_of(node)
+    base = machine.lanes(n.dtype.bits)
+    columns = 2 * base if n.n > base else base
+    panels = -(-n.n // columns)
+    tile = _tile(f.m, ROWS.get(machine.vector_bytes, ROWS_WIDE_DOT if node.op is dot else ROWS_WIDE))
+    tiles = math.prod(-(-d // t) for d, t in zip(f.m, tile))
+    work, wanted = machine.chunk_flops, machine.workers
+    near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
+    flops = 2 * math.prod(tile) * columns * n.k
+
+    block = max(1, min(panels, near // max(1, n.k * columns * n.dtype.itemsize)))
+    while block > 1 and n.batch * -(-panels // block) * tiles < wanted:
+        block = -(-block // 2)
+    per_item = max(1, min(tiles, work // max(1, flops * block)))
+    while per_item > 1 and n.batch * -(-panels // block) * -(-tiles // per_item) < wanted and per_item * flops * block > work // 8:
+        per_item = -(-per_item // 2)
+    items = n.batch * -(-panels // block) * -(-tiles // per_item)
+
+    step, parts = f.k[0] if f.k else 1, 1
+    if f.k and items < wanted and flops * tiles * panels * n.batch > 4 * work:  # too few items: k in parts, and their sums at the end
+        step = -(-f.k[0] // min(f.k[0], MOST_PARTS))
+        parts = -(-f.k[0] // step)
+
+    lies = in_place(group)
+    rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
+    return Tiles(
+        pack=Pack(columns, _pack_chunk(f.k, n.b_batch * panels, columns)),
+        tile=tile,
+        block=block,
+        group=per_item,
+        parallel=2 * n.batch * n.m * n.n * n.k >= work // 4 and items * parts > 1,
+        step=step,
+        copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, (copied(f).shape or (1,))[-1]))),
+        gather=lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2,
+        combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
+    )
+
+
+def _pack_chunk(k: tuple[int, ...], panels: int, columns: int) -> int:
+    """Lines of packing in a chunk; a line is all but the first dim of k of a panel."""
+    line = columns * math.prod(k[1:])
+    lines = panels * (k[0] if k else 1)
+    return max(1, lines if lines * line < PACK_IN_PARALLEL else PACK_ELEMENTS // max(1, line))
+
+
+def _tile(m: tuple[int, ...], most: int) -> tuple[int, ...]:
+    """Extents of a tile of at most `most` rows, filled from the last dim, with little overlap at the ends."""
+    out = []
+    for d in reversed(m):
+        best = min(range(1, min(d, most) + 1), key=lambda t: (-(-d // t) * (t + 1.5), -t))
+        out.append(best)
+        most //= best
+    return tuple(reversed(out))

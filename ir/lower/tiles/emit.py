@@ -1,0 +1,272 @@
+"""Writing a tiled contraction: B into panels, then tiles of rows and columns over all of k, and what follows them in their group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ingot.ir import dtypes
+from ingot.ir.graph import Node, Value
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import ZERO, Point, delinear, linear
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.lower.tiles.schedule import Tiles
+from ingot.ir.lower.tiles.shape import copied, shape_of
+from ingot.ir.ops.form import form_of
+from ingot.ir.ops.scalars import convert
+from ingot.ir.types import tensor_type
+
+__all__ = ["emit"]
+
+Check = Callable[[Node], int]
+LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
+
+
+def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
+    """The kernel that packs B, apart, so that a loop whose B stays the same packs it once; and the one that multiplies."""
+    n = shape_of(group.nodes[0])
+    panels = -(-n.n // s.pack.columns)
+    packed = Value(tensor_type(n.dtype, (n.b_batch * panels * n.k * s.pack.columns,)))
+    return [_Packing(group, s, check, packed).run(), _Product(group, s, check, packed).run()]
+
+
+class _Kernel:
+    """What both kernels need."""
+
+    def __init__(self, name: str, group: Group, s: Tiles, check: Check, packed: Value):
+        self.group = group
+        self.s = s
+        self.packed = packed
+        self.k = GroupKernel(group, name, check)
+        self.w = self.k.w
+        self.form = form_of(group.nodes[0])
+        self.n = shape_of(group.nodes[0])
+        self.panels = -(-self.n.n // s.pack.columns)
+
+    def panel_base(self, batch: Index, panel: Index) -> Index:
+        """Where a panel begins; `batch`: the flat index of B's batch dims."""
+        return ix.mul(ix.add(ix.mul(batch, self.panels), panel), self.n.k * self.s.pack.columns)
+
+    def column(self, panel: Index, v: Index) -> tuple[Index, Scalar | None]:
+        """The column of a lane, and the mask of lanes that are columns (None: all are)."""
+        n = ix.add(ix.mul(panel, self.s.pack.columns), v)
+        if self.n.n % self.s.pack.columns == 0:
+            return n, None
+        return n, self.w.lt(self.w.index_value(n), self.n.n)
+
+
+def _counted(w: KernelWriter, i: Index, counts: tuple[int, ...]) -> list[Index]:
+    """The digits of i, the first count the slowest: row-major, where a count of 1 costs nothing."""
+    out: list[Index] = []
+    for n in reversed(counts[1:]):
+        out.append(ix.mod(i, n, w.ranges) if n > 1 else ZERO)
+        i = ix.div(i, n, w.ranges) if n > 1 else i
+    return [i, *reversed(out)]
+
+
+def _over(w: KernelWriter, extents: tuple[int, ...], at: Point, body: Callable[[Point], None]) -> None:
+    """`body` at every point of some extents, after the coordinates `at`."""
+    if not extents:
+        body(at)
+        return
+    with w.loop("serial", extents[0]) as i:
+        _over(w, extents[1:], (*at, i), body)
+
+
+class _Packing(_Kernel):
+    def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
+        super().__init__("pack", group, s, check, packed)
+        self.name = self.k.buffer(packed, "w", noalias=True)
+
+    def run(self) -> Written:
+        k = self.form.k
+        lines = self.n.b_batch * self.panels * (k[0] if k else 1)
+        self.w.chunks(lines, self.s.pack.chunk, self.line)
+        return self.k.finish(self.s.pack)
+
+    def line(self, i: Index) -> None:
+        """All but the first dim of k of one panel."""
+        f, w, n = self.form, self.w, self.n
+        elements = self.k.elements()
+        batch, panel, k0 = _counted(w, i, (n.b_batch, self.panels, f.k[0] if f.k else 1))
+        q = [ZERO] * len(f.batch)
+        if n.b_batch > 1:
+            for d, x in zip(f.b_batch, delinear(batch, tuple(f.batch[d] for d in f.b_batch), w.ranges)):
+                q[d] = x
+        base = self.panel_base(batch if n.b_batch > 1 else ZERO, panel)
+        columns = self.s.pack.columns
+        with w.loop("vector", columns, columns, True) as v:
+            n_flat, mask = self.column(panel, v)
+            at = delinear(n_flat, f.n, w.ranges)
+
+            def one(k: Point) -> None:
+                x = convert(w, f.b(elements, tuple(q), k, at, mask), n.dtype)
+                w.store(self.name, ix.add(ix.add(base, ix.mul(linear(k, f.k), columns)), v), x)
+
+            _over(w, f.k[1:], (k0,) if f.k else (), one)
+
+
+class _Product(_Kernel):
+    def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
+        super().__init__("contraction", group, s, check, packed)
+        self.name = self.k.buffer(packed, "r")
+        self.counts = tuple(-(-d // t) for d, t in zip(self.form.m, s.tile))  # tiles along each dim of m
+        self.parts = s.parts(group)
+        self.pitch = self.panels * s.pack.columns
+        self.partial = ""
+
+    def run(self) -> Written:
+        s, w, n = self.s, self.w, self.n
+        load = self.copied() if s.copy is not None else self.in_place()
+        if self.parts > 1:
+            self.partial = w.scratch(n.dtype, max(1, self.parts * n.batch * n.m * self.pitch), "kernel")
+        tiles = math.prod(self.counts)
+        items = n.batch * -(-self.panels // s.block) * -(-tiles // s.group)
+        with w.loop("parallel" if s.parallel else "serial", items * self.parts) as i:
+            self.item(i, tiles, load)
+        if self.parts > 1:
+            self.combine()
+        return self.k.finish(s, twice=True, fixed=True)
+
+    def item(self, i: Index, tiles: int, load: LoadA) -> None:
+        """Some tiles of rows, each over a block of panels, over a part of k."""
+        f, s, w, n = self.form, self.s, self.w, self.n
+        counts = (n.batch, -(-self.panels // s.block), -(-tiles // s.group), self.parts)
+        batch, block, rows, part = _counted(w, i, counts)
+        q = delinear(batch, f.batch, w.ranges) if n.batch > 1 else (ZERO,) * len(f.batch)
+        with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
+            corner = self.corner(ix.add(ix.mul(rows, s.group), t))
+            here = self.gathered(q, corner) if s.gather else load
+            with w.loop("serial", w.rest(block, s.block, self.panels)) as j:
+                self.tile(q, corner, ix.add(ix.mul(block, s.block), j), part, here)
+
+    def corner(self, tile: Index) -> Point:
+        """The first row of a tile in each dim of m. The last tile of a dim starts early and overlaps its neighbour instead of being
+        masked: both write the same values."""
+        w = self.w
+        out: list[Index] = []
+        for t, d, size in zip(delinear(tile, self.counts, w.ranges), self.form.m, self.s.tile):
+            start = ix.mul(t, size)
+            if d % size:
+                start = w.as_index(w.min(w.index_value(start), w.const(d - size, dtypes.i64)))
+            out.append(start)
+        return tuple(out)
+
+    # -- rows of A ---------------------------------------------------------------------------------------------------
+
+    def in_place(self) -> LoadA:
+        """A is read where it lies: to pack it as well cost more than it gained."""
+        elements = self.k.elements()
+        return lambda q, m, k: convert(self.w, self.form.a(elements, q, m, k), self.n.dtype)
+
+    def copied(self) -> LoadA:
+        """A is copied to scratch first: it is converted or padded, or made by something else than a load."""
+        w, lines, dtype = self.w, self.s.copy, self.n.dtype
+        assert lines is not None
+        shape, at, where = copied(self.form)
+        scratch = w.scratch(dtype, max(1, math.prod(shape)), "kernel")
+        last = shape[-1] if shape else 1
+
+        def line(i: Index) -> None:
+            elements = self.k.elements()
+            lead = delinear(i, shape[:-1], w.ranges)
+            with w.loop("vector", last, lines.width, last % lines.width == 0) as v:
+                w.store(scratch, ix.add(ix.mul(i, last), v), convert(w, at(elements, (*lead, v)), dtype))
+
+        w.chunks(math.prod(shape[:-1]), lines.chunk, line)
+        return lambda q, m, k: w.load(scratch, linear(where(q, m, k), shape), dtype, pinned=True)
+
+    def gathered(self, q: Point, corner: Point) -> LoadA:
+        """Copy a tile's rows, which lie across k in memory, to where the item's panels find them together.
+
+        A step of k is a line of memory apart, at worst a page and in one set of the caches: each is read once then, not once
+        for every panel.
+        """
+        f, w, dtype = self.form, self.w, self.n.dtype
+        count = self.s.tile[-1]
+        rows = w.scratch(dtype, count * self.n.k, "worker")
+        width = 1 << (count - 1).bit_length()
+        elements = self.k.elements()
+
+        def step(k: Point) -> None:
+            with w.loop("vector", count, width, count == width) as v:
+                x = f.a(elements, q, (*corner[:-1], ix.add(corner[-1], v)), k)
+                w.store(rows, ix.add(ix.mul(linear(k, f.k), count), v), convert(w, x, dtype))
+
+        _over(w, f.k, (), step)
+
+        def load(q: Point, m: Point, k: Point) -> Scalar:
+            row = ix.sub(m[-1], corner[-1])
+            return w.load(rows, ix.add(ix.mul(linear(k, f.k), count), row), dtype, pinned=True)
+
+        return load
+
+    # -- a tile ------------------------------------------------------------------------------------------------------
+
+    def tile(self, q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
+        """A tile of rows times a panel: in registers over a part of k, then finished or kept as a partial sum."""
+        f, s, w = self.form, self.s, self.w
+        offsets = [delinear(ix.const(r), s.tile, {}) for r in range(math.prod(s.tile))]
+        rows = [tuple(ix.add(c, o) for c, o in zip(corner, off)) for off in offsets]
+        base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
+        columns = s.pack.columns
+        with w.loop("vector", columns, columns, True) as v:
+            accs = [w.acc(self.n.dtype, 0) for _ in rows]
+
+            def step(k: Point) -> None:
+                b = w.load(self.name, ix.add(base, ix.add(ix.mul(linear(k, f.k), columns), v)), self.n.dtype)
+                for acc, m in zip(accs, rows):
+                    w.reduce((acc,), "fma", (load(q, m, k), b))
+
+            if self.parts > 1:
+                first = ix.mul(part, s.step)
+                with w.loop("serial", w.rest(part, s.step, f.k[0])) as i:
+                    _over(w, f.k[1:], (ix.add(first, i),), step)
+            else:
+                _over(w, f.k, (), step)
+            n_flat, mask = self.column(panel, v)
+            for acc, m in zip(accs, rows):
+                x = w.get_acc(acc, self.n.dtype)
+                if self.parts > 1:
+                    w.store(self.partial, self.partial_at(part, q, m, n_flat), x)
+                else:
+                    self.finish(x, q, m, n_flat, mask)
+
+    def finish(self, x: Scalar, q: Point, m: Point, n_flat: Index, mask: Scalar | None) -> None:
+        """Apply what follows the contraction in its group, and store."""
+        w, f = self.w, self.form
+        elements = self.k.elements()
+        out = self.group.nodes[0].outputs[0]
+        point = f.out(q, m, delinear(n_flat, f.n, w.ranges))
+        result = convert(w, x, out.type.dtype)
+        elements.known[out] = lambda idx: result
+        for v in self.group.outputs:
+            name = self.k.buffer(v, "w")
+            idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[v])
+            w.store(name, linear(idx, v.type.shape), elements.at(v, idx, mask), mask)
+
+    # -- a long k ----------------------------------------------------------------------------------------------------
+
+    def partial_at(self, part: Index, q: Point, m: Point, n: Index) -> Index:
+        """Where a partial sum lies in scratch."""
+        f = self.form
+        return ix.add(ix.mul(linear((part, *q, *m), (self.parts, *f.batch, *f.m)), self.pitch), n)
+
+    def combine(self) -> None:
+        """Sum the parts, then finish."""
+        f, w, lines = self.form, self.w, self.s.combine
+        assert lines is not None
+
+        def row(i: Index) -> None:
+            point = delinear(i, (*f.batch, *f.m), w.ranges)
+            q, m = point[: len(f.batch)], point[len(f.batch) :]
+            with w.loop("vector", self.n.n, lines.width, self.n.n % lines.width == 0) as v:
+                acc = w.acc(self.n.dtype, 0)
+                with w.loop("serial", self.parts) as part:
+                    w.reduce((acc,), "sum", (w.load(self.partial, self.partial_at(part, q, m, v), self.n.dtype, pinned=True),))
+                self.finish(w.get_acc(acc, self.n.dtype), q, m, v, None)
+
+        w.chunks(self.n.batch * self.n.m, lines.chunk, row)

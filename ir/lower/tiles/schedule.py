@@ -1,0 +1,82 @@
+"""The schedule of a tiled contraction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
+from ingot.ir.ops.form import form_of
+
+__all__ = ["Tiles", "Lines", "Pack"]
+
+
+@dataclass(frozen=True)
+class Lines(Schedule):
+    """Lines by vectors of `width` lanes, `chunk` of them to a parallel chunk."""
+
+    width: int
+    chunk: int
+
+    def verify(self, group: Group) -> None:
+        lanes(self.width)
+        at_least_one(chunk=self.chunk)
+
+
+@dataclass(frozen=True)
+class Pack(Schedule):
+    """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel to a parallel chunk."""
+
+    columns: int
+    chunk: int
+
+    def verify(self, group: Group) -> None:
+        lanes(self.columns)
+        at_least_one(chunk=self.chunk)
+
+
+@dataclass(frozen=True)
+class Tiles(Schedule):
+    """Register tiles over packed panels.
+
+    pack      how B becomes panels; the columns of a tile are those of a panel
+    tile      the rows of a tile, for each dim of m
+    block     panels that an item passes over with each of its tiles
+    group     tiles of an item, one after the other
+    parallel  items are chunks
+    step      of the first dim of k in one part; as long as that dim, or longer: one part
+    copy      A is copied to a scratch of its own first; None: it is read where it lies
+    gather    the rows of a tile are copied next to each other first
+    combine   how the sums of several parts are added up
+    """
+
+    pack: Pack
+    tile: tuple[int, ...]
+    block: int
+    group: int
+    parallel: bool
+    step: int
+    copy: Lines | None = None
+    gather: bool = False
+    combine: Lines | None = None
+
+    def parts(self, group: Group) -> int:
+        """How many parts k falls into."""
+        k = form_of(group.nodes[0]).k
+        return -(-k[0] // self.step) if k else 1
+
+    def verify(self, group: Group) -> None:
+        def need(ok: bool, what: str) -> None:
+            if not ok:
+                raise ScheduleError(f"{self}: {what} ({group})")
+
+        f = form_of(group.nodes[0])
+        self.pack.verify(group)
+        at_least_one(block=self.block, group=self.group, step=self.step)
+        need(len(self.tile) == len(f.m) and all(1 <= t <= d for t, d in zip(self.tile, f.m)), "a tile of other dims, or larger than they")
+        need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
+        need((self.combine is not None) == (self.parts(group) > 1), "parts that are not combined, or nothing to combine")
+        for lines in (self.copy, self.combine):
+            if lines is not None:
+                lines.verify(group)

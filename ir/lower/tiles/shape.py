@@ -1,0 +1,103 @@
+"""What a tiled contraction is, before any decision: its sizes, its dtype, and how A lies in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ingot.ir import dtypes
+from ingot.ir.dtypes import DType
+from ingot.ir.graph import Node
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Div, Dyn, Load, Mod
+from ingot.ir.loop.points import Point
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import GroupKernel, no_code
+from ingot.ir.lower.kernel import Scalar
+from ingot.ir.lower.pull import Pull
+from ingot.ir.ops.form import Form, form_of
+
+__all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "shape_of"]
+
+MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
+
+
+class Shape(NamedTuple):
+    """Sizes over all dims of a kind. `b_batch`: of the batch dims that B depends on. `dtype`: of the accumulators."""
+
+    dtype: DType
+    batch: int
+    b_batch: int
+    m: int
+    n: int
+    k: int
+
+
+def shape_of(node: Node) -> Shape:
+    """The sizes of a contraction."""
+    f = form_of(node)
+    dtype = dtypes.f64 if node.outputs[0].type.dtype is dtypes.f64 else dtypes.f32
+    b_batch = math.prod(f.batch[d] for d in f.b_batch)
+    return Shape(dtype, math.prod(f.batch), b_batch, math.prod(f.m), math.prod(f.n), math.prod(f.k))
+
+
+def is_tiled(node: Node) -> bool:
+    """Whether a contraction becomes register tiles (else a small loop at each point)."""
+    if node.outputs[0].type.dtype.kind != "f":
+        return False
+    n = shape_of(node)
+    return min(n.m, n.n) >= 4 and n.k >= 1 and n.m * n.n * n.k >= MIN_WORK
+
+
+class Copied(NamedTuple):
+    """A copy of A: its shape, its elements, and where the element of (batch, m, k) lies in it."""
+
+    shape: tuple[int, ...]
+    at: Callable[[Pull, Point], Scalar]
+    where: Callable[[Point, Point, Point], Point]
+
+
+def copied(f: Form) -> Copied:
+    """The copy of A where it is not read in place: its value set into zeros, or else as the form counts."""
+    if f.zeros is not None:
+        return Copied(f.left_shape, f.among_zeros, f.at_left)
+    nb, nm = len(f.batch), len(f.m)
+
+    def at(p: Pull, point: Point) -> Scalar:
+        return f.a(p, point[:nb], point[nb : nb + nm], point[nb + nm :])
+
+    return Copied((*f.batch, *f.m, *f.k), at, lambda q, m, k: (*q, *m, *k))
+
+
+class InPlace(NamedTuple):
+    """plain: A's elements are loads of the right dtype at affine offsets. `apart`: elements between two steps of k, where the
+    last dim of m is contiguous; 0 where it is not."""
+
+    plain: bool
+    apart: int = 0
+
+
+def in_place(group: Group) -> InPlace:
+    """How A lies in memory, found by writing the load of one element."""
+    node = group.nodes[0]
+    f = form_of(node)
+    if f.zeros is not None:
+        return InPlace(False)
+    k = GroupKernel(group, "trial", no_code)
+    points = []
+    for name, dims in (("q", f.batch), ("m", f.m), ("k", f.k)):
+        for j, d in enumerate(dims):
+            k.w.ranges[f"{name}{j}"] = d
+        points.append(tuple(ix.var(f"{name}{j}") for j in range(len(dims))))
+    out = f.a(k.elements(), *points)
+    body = k.w.finish().body
+    if out.dtype is not shape_of(node).dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
+        return InPlace(False)
+    index = body[0].index
+    if any(isinstance(atom, (Div, Mod, Dyn)) for atom, _ in index.terms):
+        return InPlace(False)
+    if not f.m or not f.k:
+        return InPlace(True)
+    step_m, step_k = (ix.coefficient(index, f"{name}{len(dims) - 1}") for name, dims in (("m", f.m), ("k", f.k)))
+    return InPlace(True, step_k if step_m == 1 and isinstance(step_k, int) else 0)

@@ -1,0 +1,165 @@
+"""Schedules: their text, and that code is steered by them alone: any schedule that fits gives the same numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ingot.ir import dtypes as D
+from ingot.ir.lower import STAGES, run
+from ingot.ir.lower.cumulative import Cumulative
+from ingot.ir.lower.nest.schedule import Nest, Split
+from ingot.ir.lower.scatter import Fill, IndexPut, Scatter, WindowScatter
+from ingot.ir.lower.schedule import ScheduleError, parse_schedule, print_schedule
+from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
+from ingot.ir.lower.sort import Sort
+from ingot.ir.lower.tiles.schedule import Lines, Tiles
+from ingot.ir.op import OPS as O
+from tests.lower.test_lowered_programs import CASES as GRAPHS
+from tests.lower.test_lowered_programs import conv, dot, layer_norm, softmax
+from tests.support.calling import WIDE, compare, run_loops
+from tests.support.graphs import arrays_for, graph_of
+
+AT = [s.name for s in STAGES].index("schedule") + 1
+
+
+def scheduled(graph) -> Scheduled:
+    return run(graph, WIDE, STAGES[:AT])
+
+
+def window_max(x):
+    return O["window_max"](x, window=(2, 2), stride=(2, 2), padding=((0, 0), (1, 0)), dilation=(1, 1))
+
+
+INDEX = ((5, 12), D.i64)
+CASES = {
+    **{name: GRAPHS[name] for name in (
+        "product", "product, transposed, bias, relu", "product of one row", "batched product", "bfloat16 product",
+        "batch_norm", "column sums", "a long sum", "adam", "transposed sum", "concatenation", "nothing",
+    )},
+    "rows across k": ([(8, 136), (8, 40), (136, 1)], lambda a, b, c: dot(a, b, 0, 0) + c),
+    "convolution": ([(1, 3, 6, 6), (5, 3, 3, 3), (5, 1, 1)], lambda x, w, b: conv(x, w, padding=((1, 1), (1, 1))) + b),
+    "softmax, then layer_norm": ([(6, 40), (40,), (40,)], lambda x, g, b: layer_norm(softmax(x), g, b)),
+    "argmax both ways": ([(9, 40)], lambda x: (O["argmax"](x, axis=1), O["argmax"](x, axis=0))),
+    "window": ([(2, 3, 7, 9)], window_max),
+    "scatter": ([(9, 12), INDEX, (5, 12)], lambda x, i, s: O["scatter"](x, i, s, axis=0, mode="add")),
+    "index_put": ([(9, 12), (4, 12), ((4,), D.i64)], lambda x, s, i: O["index_put"](x, s, i, axes=(0,), mode="add")),
+    "window_scatter": ([(2, 3, 4), ((2, 3, 4), D.i64)], lambda g, i: O["window_scatter"](g, i, spatial=(9,))),
+    "sort": ([(6, 17)], lambda x: O["sort"](x, axis=1, descending=False)),
+    "cumsum": ([(6, 17)], lambda x: (O["cumsum"](x, axis=0, reverse=True), O["cumsum"](x, axis=1, reverse=False))),
+}  # fmt: skip
+
+
+def nest(s: Nest):
+    """Schedules like this one."""
+    yield replace(s, chunk=1)
+    yield replace(s, chunk=3)
+    yield replace(s, kept=())
+    yield replace(s, streaming=(0,))
+    yield apart(s)
+    if s.vector is not None:
+        yield replace(s, width=2 if s.width != 2 else 4)
+        yield replace(s, width=64)
+    if s.block > 1:
+        yield replace(s, block=s.width)
+        yield replace(s, block=s.block // 2 + 1, chunk=2)
+    if s.split is not None:
+        yield replace(s, split=replace(s.split, step=5 * s.width))
+    if s.along_k:
+        yield replace(s, along_k=0)
+        yield replace(s, along_k=8)
+    yield replace(s, unroll=not s.unroll)
+
+
+def apart(s: Nest) -> Nest:
+    """Every axis on its own, without vectors."""
+    split = s.split and Split(sum(len(run) for run in s.axes[: s.split.axis]), s.split.step)
+    axes = tuple((a,) for run in s.axes for a in run)
+    return replace(s, axes=axes, vector=None, width=1, block=1, kept=(), split=split)
+
+
+def tiles(s: Tiles):
+    yield replace(s, tile=tuple(max(1, t - 1) for t in s.tile))
+    yield replace(s, tile=(1,) * len(s.tile), gather=False)
+    yield replace(s, pack=replace(s.pack, columns=4, chunk=1))
+    yield replace(s, block=1, group=1, parallel=True)
+    yield replace(s, block=3, group=2, parallel=False)
+    yield replace(s, gather=not s.gather)
+    yield replace(s, copy=None if s.copy else Lines(8, 3))
+    yield replace(s, step=1, combine=Lines(8, 2))
+    yield replace(s, step=1 << 20, combine=None)
+
+
+def others(s):
+    if isinstance(s, (Scatter, WindowScatter, Sort, Cumulative)):
+        yield replace(s, chunk=1)
+        yield replace(s, chunk=4)
+    if isinstance(s, (Scatter, IndexPut)):
+        yield replace(s, fill=Fill(4, 7))
+    if isinstance(s, IndexPut):
+        yield replace(s, block=5, width=2)
+    if isinstance(s, Cumulative):
+        yield replace(s, width=8 if s.width == 1 else 1)
+
+
+def variants(s):
+    return nest(s) if isinstance(s, Nest) else tiles(s) if isinstance(s, Tiles) else others(s)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_any_schedule_gives_the_same_numbers(name):
+    graph = graph_of(*CASES[name])
+    arrays = arrays_for(graph)
+    whole = scheduled(graph)
+    verify_scheduled(whole)
+    tried = 0
+    for at, s in enumerate(whole.schedules):
+        for other in variants(s):
+            if other == s:
+                continue
+            try:
+                other.verify(whole.fused.groups[at])
+            except ScheduleError:
+                continue
+            tried += 1
+            changed = replace(whole, schedules=(*whole.schedules[:at], other, *whole.schedules[at + 1 :]))
+            program = run(changed, WIDE, STAGES[AT:])
+            assert any(print_schedule(other) == k.schedule for k in program.kernels.values())
+            compare(graph, arrays, run_loops(graph, arrays, program))
+    assert tried >= len(whole.schedules)
+
+
+def schedules(s: Scheduled):
+    for x in s.schedules:
+        yield from schedules(x) if isinstance(x, Scheduled) else [x]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text(name):
+    for s in schedules(scheduled(graph_of(*CASES[name]))):
+        for each in (s, *variants(s)):
+            assert parse_schedule(print_schedule(each)) == each
+
+
+@pytest.mark.parametrize("text", [
+    "", "Nest", "Nest()", "Nest(1)", "Nest(axes=(), vector=None, width=1, wings=2)", "Sort(chunk=__import__('os'))", "Sort(chunk=1)(2)",
+    "os.Sort(chunk=1)", "Sort(**{'chunk': 1})", "{'chunk': 1}", "3", "Sort(chunk=" + "(" * 4000, "Sort(chunk=" + "1" * 5000 + ")",
+])  # fmt: skip
+def test_text_that_is_no_schedule(text):
+    with pytest.raises(ScheduleError):
+        parse_schedule(text)
+
+
+@pytest.mark.parametrize("name, wrong", [
+    ("adam", dict(axes=())), ("adam", dict(width=3)), ("adam", dict(chunk=0)), ("adam", dict(vector=5)), ("adam", dict(block=0)),
+    ("adam", dict(kept=((0, 0),))), ("adam", dict(split=Split(0, 4))), ("adam", dict(along_k=4)), ("adam", dict(unroll=True)),
+    ("transposed sum", dict(axes=((0, 1),), vector=0)), ("softmax, then layer_norm", dict(kept=((0, 0),))),
+    ("a long sum", dict(split=None)), ("product", dict(tile=(31,))), ("product", dict(combine=Lines(4, 4))), ("product", dict(block=0)),
+    ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)), ("scatter", dict(fill=Fill(3, 1))),
+])  # fmt: skip
+def test_schedules_that_do_not_fit_are_refused(name, wrong):
+    whole = scheduled(graph_of(*CASES[name]))
+    s = replace(whole.schedules[0], **wrong)
+    with pytest.raises(ScheduleError):
+        verify_scheduled(replace(whole, schedules=(s, *whole.schedules[1:])))
