@@ -2,7 +2,7 @@
 
     device = "cuda" if ingot.cuda.is_available() else "cpu"
 
-Tensors cannot live on a GPU yet, so there is none to be found; `ingot.backends.cuda` builds PTX without one.
+Tensors cannot live on a GPU yet, so there is none to be found; `ingot.backends.backend("cuda")` builds PTX without one.
 """
 
 from __future__ import annotations
