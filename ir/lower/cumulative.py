@@ -10,15 +10,16 @@ from ingot.ir.facts import OwnKernels
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
-from ingot.ir.loop.points import delinear, linear
+from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.pull import Pull
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.target import Kind
 from ingot.ir.machine import Machine
 from ingot.ir.ops.scalars import convert
 
-__all__ = ["Cumulative", "CUMULATIVE"]
+__all__ = ["Cumulative", "CUMULATIVE", "running_fold"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ def _choose(group: Group, machine: Machine) -> Cumulative:
     return Cumulative(max(1, machine.chunk_elements // max(1, shape[axis] * shape[-1])), machine.lanes(32))
 
 
-def _emit(group: Group, s: Cumulative, check: Callable[[Node], int]) -> list[Written]:
-    """The outputs are the accumulators after each step."""
-    node = group.nodes[0]
+def running_fold(k: GroupKernel, elements: Pull, at: Point) -> None:
+    """Fold the line at a point of all other axes. The outputs are the accumulators after each step."""
+    w, node = k.w, k.group.nodes[0]
     kind = node.op.lowering
     assert isinstance(kind, OwnKernels) and kind.fold is not None
     fold = kind.fold
@@ -52,31 +53,33 @@ def _emit(group: Group, s: Cumulative, check: Callable[[Node], int]) -> list[Wri
     shape, axis = x.type.shape, node.attrs[0]
     reverse = len(node.attrs) > 1 and node.attrs[1]
     types = fold.accumulators(x.type.dtype)
+    outs = [k.buffer(v, "w") for v in node.outputs]
+    accs = [w.acc(d, start) for d, start in zip(types, fold.initial(types[0]))]
+    with w.loop("serial", shape[axis]) as j:
+        step = ix.add(ix.const(shape[axis] - 1), ix.mul(j, -1)) if reverse else j
+        point = at[:axis] + (step,) + at[axis:]
+        v = w.cast(elements.at(x, point), types[0])
+        old = tuple(w.get_acc(a, d) for a, d in zip(accs, types))
+        new = fold.fold_in(w, old, (v, w.index_value(step)) if fold.positions else (v,))
+        for a, result, out, made in zip(accs, new, outs, node.outputs):
+            w.set_acc(a, result)
+            w.store(out, linear(point, shape), convert(w, result, made.type.dtype))
+
+
+def _emit(group: Group, s: Cumulative, check: Callable[[Node], int]) -> list[Written]:
+    node = group.nodes[0]
+    shape, axis = node.inputs[0].type.shape, node.attrs[0]
     k = GroupKernel(group, "cumulative", check)
     w, elements = k.w, k.elements()
-    outs = [k.buffer(v, "w") for v in node.outputs]
     wide = s.width > 1
     others = tuple(d for a, d in enumerate(shape) if a != axis and not (wide and a == len(shape) - 1))
 
-    def line(i: Index, lane: Index | None) -> None:
-        at = delinear(i, others, w.ranges) + ((lane,) if lane is not None else ())
-        accs = [w.acc(d, start) for d, start in zip(types, fold.initial(types[0]))]
-        with w.loop("serial", shape[axis]) as j:
-            step = ix.add(ix.const(shape[axis] - 1), ix.mul(j, -1)) if reverse else j
-            point = at[:axis] + (step,) + at[axis:]
-            v = w.cast(elements.at(x, point), types[0])
-            old = tuple(w.get_acc(a, d) for a, d in zip(accs, types))
-            new = fold.fold_in(w, old, (v, w.index_value(step)) if fold.positions else (v,))
-            for a, result, out, made in zip(accs, new, outs, node.outputs):
-                w.set_acc(a, result)
-                w.store(out, linear(point, shape), convert(w, result, made.type.dtype))
-
     def lines(i: Index) -> None:
         if not wide:
-            line(i, None)
+            running_fold(k, elements, delinear(i, others, w.ranges))
             return
         with w.loop("vector", shape[-1], s.width) as v:
-            line(i, v)
+            running_fold(k, elements, (*delinear(i, others, w.ranges), v))
 
     w.chunks(math.prod(others), s.chunk, lines)
     return [k.finish(s)]

@@ -65,6 +65,9 @@ def emit(scheduled: Scheduled, target: Target) -> Emitted:
     return _Emission(target).run(scheduled)
 
 
+_Between = tuple[int, TensorType]  # what passes between the kernels of one group: which, and of what type
+
+
 class _Emission:
     """The tables of one program: equal kernels, groups of equal signature, codes of checks."""
 
@@ -72,7 +75,7 @@ class _Emission:
         self.target = target
         self.kernels: dict[str, Kernel] = {}
         self.names: dict[object, str] = {}
-        self.made: dict[object, list[tuple[str, tuple[int | TensorType, ...], tuple[int, ...], Written]]] = {}
+        self.made: dict[object, list[tuple[str, tuple[int | _Between, ...], tuple[int, ...], Written]]] = {}
         self.checks: dict[int, tuple[str, Location | None]] = {}
         self.codes: dict[Node, int] = {}
         self.asked = 0  # how often a kernel was given the code of a check
@@ -102,16 +105,18 @@ class _Emission:
         if found is None:
             number = {v: k for k, v in enumerate(signature.values)}
             found = []
+            between: dict[Value, _Between] = {}
             asked = self.asked
-            for written in self.target.kinds[g.kind].emit(g, s, self.check):
+            for written in self.target.kind(g).emit(g, s, self.check):
                 name, params = self.enter(written, _label(g))
-                found.append((name, tuple(number.get(v, v.type) for v in written.values), params, written))
+                values = (number[v] if v in number else between.setdefault(v, (len(between), v.type)) for v in written.values)
+                found.append((name, tuple(values), params, written))
             if self.asked == asked:  # the code of a check is the node's own
                 self.made[key] = found
-        inner: dict[TensorType, Value] = {}  # what passes between the kernels of one group
+        inner: dict[_Between, Value] = {}
 
-        def value(x: int | TensorType) -> Value:
-            return signature.values[x] if isinstance(x, int) else inner.setdefault(x, Value(x))
+        def value(x: int | _Between) -> Value:
+            return signature.values[x] if isinstance(x, int) else inner.setdefault(x, Value(x[1]))
 
         return [Call(name, tuple(map(value, values)), params, written) for name, values, params, written in found]
 

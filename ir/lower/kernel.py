@@ -71,6 +71,7 @@ class KernelWriter(Instructions):
         self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
         self._count = 0
         self._empty = 0  # open loops that run nothing: loads and checks must not leave them
+        self._floor = 0  # the innermost open branch: loads and checks must not leave it
 
     # -- names and scopes ---------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ class KernelWriter(Instructions):
     @contextmanager
     def loop(self, kind: str, extent: Index | int, width: int = 1, exact: bool = False) -> Iterator[Index]:
         """A loop around what is written inside; yields its variable as an Index."""
-        var = self.fresh({"parallel": "p", "vector": "v", "serial": "i", "unroll": "u"}.get(kind, "i"))
+        var = self.fresh({"parallel": "p", "vector": "v", "unroll": "u", "grid": "g", "block": "t"}.get(kind, "i"))
         if isinstance(extent, int):
             self.ranges[var] = extent
             self._empty += extent == 0
@@ -106,11 +107,14 @@ class KernelWriter(Instructions):
 
     @contextmanager
     def when(self, cond: Scalar) -> Iterator[None]:
+        """A branch around what is written inside, taken where `cond` holds."""
         self._scopes.append(_Scope())
+        around, self._floor = self._floor, self.depth
         try:
             yield
         finally:
             scope = self._scopes.pop()
+            self._floor = around
         if scope.body:
             self._scopes[-1].body.append(If(cond.operand, scope.body))
 
@@ -176,7 +180,7 @@ class KernelWriter(Instructions):
 
     def load(self, buf: str, index: Index, dtype: DType, mask: Scalar | None = None, pinned: bool = False) -> Scalar:
         """Load; `pinned` where the buffer is written inside this kernel, so that the load must not move."""
-        depth = self.depth if pinned or self._empty else max(self.scope_of_index(index), self.depth_of(mask) if mask else 0)
+        depth = self.depth if pinned or self._empty else max(self._floor, self.scope_of_index(index), self.depth_of(mask) if mask else 0)
         key = ("load", buf, index, mask.operand if mask else None)
         found = None if pinned else self.remembered(key)
         if found is None:
@@ -214,7 +218,7 @@ class KernelWriter(Instructions):
 
     def check(self, cond: Scalar, code: int) -> int:
         """Fail with `code` unless `cond` holds. The scope it stands in: the outermost that knows `cond`, where that runs at all."""
-        depth = self.depth if self._empty else self.depth_of(cond)
+        depth = self.depth if self._empty else max(self._floor, self.depth_of(cond))
         self._scopes[depth].body.append(Check(cond.operand, code))
         return depth
 

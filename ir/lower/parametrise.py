@@ -1,7 +1,8 @@
 """Constants become parameters, so that kernels of one form and many sizes are one piece of machine code.
 
 Loop extents, strides and offsets turn into int64 parameters in the order they occur. What code generation must know
-stays: strides of 0 and +-1, divisors, extents of unrolled and exact vector loops, sizes of scratch.
+stays: strides of 0 and +-1, divisors, extents of unrolled, exact vector and block loops, sizes of scratch, and what the
+threads of a block share is indexed by: that follows from the schedule.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ingot.ir.loop.ir import (
+    Alloc,
     Atom,
     Check,
     Coef,
@@ -33,6 +35,7 @@ class _Rewriter:
     def __init__(self) -> None:
         self.values: list[int] = []
         self.unrolled: set[str] = set()
+        self.shared: set[str] = set()
         self.seen: dict[tuple[str, int], Param] = {}
 
     def param(self, role: str, value: int) -> Param:
@@ -63,11 +66,14 @@ class _Rewriter:
         return [self.stmt(s) for s in stmts]
 
     def stmt(self, s: Stmt) -> Stmt:
+        if isinstance(s, Alloc) and s.scope == "shared":
+            self.shared.add(s.name)
+            return s
         if isinstance(s, For):
             if s.kind == "unroll":
                 self.unrolled.add(s.var)
                 return replace(s, body=self.body(s.body))
-            keep = s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1
+            keep = s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block"
             extent = s.extent
             if not keep and not extent.terms and isinstance(extent.const, int):
                 extent = Index(self.param(s.var, extent.const), ())
@@ -76,6 +82,8 @@ class _Rewriter:
             return replace(s, extent=extent, body=self.body(s.body))
         if isinstance(s, If):
             return replace(s, body=self.body(s.body))
+        if isinstance(s, (Load, Store)) and s.buf in self.shared:
+            return s
         if isinstance(s, (Load, Store, IndexValue)):
             return replace(s, index=self.index(s.index))
         if isinstance(s, Check) and isinstance(s.code, int):

@@ -14,13 +14,17 @@ from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.lower.pull import Pull
 from ingot.ir.lower.schedule import Schedule, at_least_one, lanes
 from ingot.ir.lower.target import Kind
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
 from ingot.ir.ops.scalars import convert
 
-__all__ = ["Fill", "Scatter", "IndexPut", "WindowScatter", "SCATTER", "INDEX_PUT", "WINDOW_SCATTER"]
+__all__ = [
+    "Fill", "Scatter", "IndexPut", "WindowScatter", "SCATTER", "INDEX_PUT", "WINDOW_SCATTER",
+    "indexed", "places", "planes", "put", "scatter_line", "scatter_lines", "scatter_plane",
+]  # fmt: skip
 
 Check = Callable[[Node], int]
 
@@ -102,27 +106,31 @@ def _choose_scatter(group: Group, machine: Machine) -> Scatter:
     return Scatter(_choose_fill(machine), max(1, machine.chunk_elements // max(1, length)))
 
 
-def _emit_scatter(group: Group, s: Scatter, check: Check) -> list[Written]:
-    """out = x; then out[.., i[..], ..] op= src in index order."""
-    node = group.nodes[0]
+def scatter_lines(node: Node) -> tuple[int, ...]:
+    """The dims of a scatter's index that count lines."""
+    return tuple(d for a, d in enumerate(node.inputs[1].type.shape) if a != node.attrs[0])
+
+
+def scatter_line(k: GroupKernel, elements: Pull, at: Point) -> None:
+    """out[.., i[..], ..] op= src in index order, along the line at a point of all other axes."""
+    w, node = k.w, k.group.nodes[0]
     x, index, src = node.inputs
     axis, mode = node.attrs
-    k = GroupKernel(group, "scatter", check)
-    w, elements = k.w, k.elements()
     name = k.buffer(node.outputs[0], "rw")
     shape = index.type.shape
-    others = tuple(d for a, d in enumerate(shape) if a != axis)
+    with w.loop("serial", shape[axis] if shape else 1) as j:
+        point = at[:axis] + (j,) + at[axis:] if shape else ()
+        to = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
+        target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
+        _update(w, name, linear(target, x.type.shape), mode, elements.at(src, point))
 
-    def line(i: Index) -> None:
-        at = delinear(i, others, w.ranges)
-        with w.loop("serial", shape[axis] if shape else 1) as j:
-            point = at[:axis] + (j,) + at[axis:] if shape else ()
-            to = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
-            target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
-            _update(w, name, linear(target, x.type.shape), mode, elements.at(src, point))
 
+def _emit_scatter(group: Group, s: Scatter, check: Check) -> list[Written]:
+    """out = x; then all lines."""
+    k = GroupKernel(group, "scatter", check)
+    elements, others = k.elements(), scatter_lines(group.nodes[0])
     first = _fill(group, s.fill, check)
-    w.chunks(math.prod(others), s.chunk, line)
+    k.w.chunks(math.prod(others), s.chunk, lambda i: scatter_line(k, elements, delinear(i, others, k.w.ranges)))
     return [first, k.finish(s)]
 
 
@@ -147,7 +155,7 @@ class IndexPut(Schedule):
 
 
 @dataclass(frozen=True)
-class _Indexed:
+class Indexed:
     """The shapes of an index_put: of its indices, and of what is not indexed, without the last dim (`columns`) where that is free."""
 
     at: int  # where the indices stand in the point of src
@@ -156,7 +164,7 @@ class _Indexed:
     columns: int | None
 
 
-def _indexed(node: Node) -> _Indexed:
+def indexed(node: Node) -> Indexed:
     x, src, *indices = node.inputs
     axes, _ = node.attrs
     rank = max((v.type.rank for v in indices), default=0)
@@ -164,11 +172,11 @@ def _indexed(node: Node) -> _Indexed:
     shape = src.type.shape
     rest = shape[:at] + shape[at + rank :]
     free = bool(rest) and (x.type.rank - 1) not in axes
-    return _Indexed(at, shape[at : at + rank], rest[:-1] if free else rest, rest[-1] if free else None)
+    return Indexed(at, shape[at : at + rank], rest[:-1] if free else rest, rest[-1] if free else None)
 
 
 def _choose_index_put(group: Group, machine: Machine) -> IndexPut:
-    n = _indexed(group.nodes[0])
+    n = indexed(group.nodes[0])
     width = machine.lanes(32)
     columns = 1 if n.columns is None else n.columns
     # columns are independent of each other, so they may be shared out
@@ -177,33 +185,42 @@ def _choose_index_put(group: Group, machine: Machine) -> IndexPut:
     return IndexPut(_choose_fill(machine), width, -(-block // width) * width if block > width else block)
 
 
+def places(k: GroupKernel, elements: Pull, inside: Point) -> dict[int, Index]:
+    """Where the indices at a point of theirs say: axis of the result -> index."""
+    node = k.group.nodes[0]
+    x, _, *indices = node.inputs
+    axes, _ = node.attrs
+    return {a: elements.checked(node, elements.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
+
+
+def put(k: GroupKernel, elements: Pull, at: int, free: Point, inside: Point, where: dict[int, Index]) -> None:
+    """out op= src for one element: `free`, its point along what is not indexed; `where`: the places that indices name."""
+    node = k.group.nodes[0]
+    x, src = node.inputs[:2]
+    rest = iter(free)
+    target = tuple(where[a] if a in where else next(rest) for a in range(x.type.rank))
+    value = elements.at(src, free[:at] + inside + free[at:])
+    _update(k.w, k.buffer(node.outputs[0], "rw"), linear(target, x.type.shape), node.attrs[1], value)
+
+
 def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
     """out = x; then out at the indexed places op= src, in the order of the indices."""
-    node = group.nodes[0]
-    x, src, *indices = node.inputs
-    axes, mode = node.attrs
-    n = _indexed(node)
+    n = indexed(group.nodes[0])
     k = GroupKernel(group, "index_put", check)
     w, elements = k.w, k.elements()
-    name = k.buffer(node.outputs[0], "rw")
+    k.buffer(group.nodes[0].outputs[0], "rw")
 
     def body(base: Index | None, extent: Index | int) -> None:
         with w.loop("serial", math.prod(n.indices)) as j:
             inside = delinear(j, n.indices, w.ranges)
-            where = {a: elements.checked(node, elements.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
+            where = places(k, elements, inside)
             with w.loop("serial", math.prod(n.outer)) as o:
                 free = delinear(o, n.outer, w.ranges)
                 if n.columns is None:
-                    one(free, inside, where)
+                    put(k, elements, n.at, free, inside, where)
                 else:
                     with w.loop("vector", extent, s.width) as v:
-                        one((*free, v if base is None else ix.add(base, v)), inside, where)
-
-    def one(free: Point, inside: Point, where: dict[int, Index]) -> None:
-        point = free[: n.at] + inside + free[n.at :]
-        rest = iter(free)
-        target = tuple(where[a] if a in where else next(rest) for a in range(x.type.rank))
-        _update(w, name, linear(target, x.type.shape), mode, elements.at(src, point))
+                        put(k, elements, n.at, (*free, v if base is None else ix.add(base, v)), inside, where)
 
     first = _fill(group, s.fill, check)
     _blocks(w, 1 if n.columns is None else n.columns, s.block, body)
@@ -228,7 +245,7 @@ class WindowScatter(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-def _planes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def planes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """The dims that count planes, those of a window, and those of a plane."""
     (plane,) = node.attrs
     shape = node.inputs[0].type.shape
@@ -236,30 +253,37 @@ def _planes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ..
 
 
 def _choose_window_scatter(group: Group, machine: Machine) -> WindowScatter:
-    _, window, plane = _planes(group.nodes[0])
+    _, window, plane = planes(group.nodes[0])
     return WindowScatter(machine.lanes(32), max(1, machine.chunk_elements // max(1, math.prod(plane) + math.prod(window))))
 
 
-def _emit_window_scatter(group: Group, s: WindowScatter, check: Check) -> list[Written]:
-    """out = 0; then out[n, c, idx] += g, plane by plane."""
-    node = group.nodes[0]
+def scatter_plane(k: GroupKernel, elements: Pull, i: Index) -> None:
+    """out[n, c, idx] += g, in order, for the i-th plane (n, c)."""
+    w, node = k.w, k.group.nodes[0]
     g, index = node.inputs
-    out = node.outputs[0]
-    lead, window, plane = _planes(node)
+    lead, window, plane = planes(node)
+    size = math.prod(plane)
+    at = delinear(i, lead, w.ranges)
+    name = k.buffer(node.outputs[0], "rw")
+    with w.loop("serial", math.prod(window)) as t:
+        point = at + delinear(t, window, w.ranges)
+        to = elements.checked(node, elements.at(index, point), size, None)
+        _update(w, name, ix.add(ix.mul(i, size), to), "add", elements.at(g, point))
+
+
+def _emit_window_scatter(group: Group, s: WindowScatter, check: Check) -> list[Written]:
+    """out = 0; then all planes."""
+    out = group.nodes[0].outputs[0]
+    lead, _, plane = planes(group.nodes[0])
     size = math.prod(plane)
     k = GroupKernel(group, "window_scatter", check)
     w, elements = k.w, k.elements()
     name = k.buffer(out, "rw")
 
     def one(i: Index) -> None:
-        at = delinear(i, lead, w.ranges)
-        base = ix.mul(i, size)
         with w.loop("vector", size, s.width) as v:
-            w.store(name, ix.add(base, v), w.const(0, out.type.dtype))
-        with w.loop("serial", math.prod(window)) as t:
-            point = at + delinear(t, window, w.ranges)
-            to = elements.checked(node, elements.at(index, point), size, None)
-            _update(w, name, ix.add(base, to), "add", elements.at(g, point))
+            w.store(name, ix.add(ix.mul(i, size), v), w.const(0, out.type.dtype))
+        scatter_plane(k, elements, i)
 
     w.chunks(math.prod(lead), s.chunk, one)
     return [k.finish(s)]

@@ -39,7 +39,7 @@ def _schedule(fused: Fused, target: Target, chosen: dict[Hashable, Schedule], bo
             continue
         found = chosen.get(signature.key)
         if found is None:
-            found = chosen[signature.key] = target.kinds[g.kind].choose(g, target.machine)
+            found = chosen[signature.key] = target.kind(g).choose(g, target.machine)
         schedules.append(found)
     return Scheduled(fused, tuple(schedules), signatures)
 

@@ -19,7 +19,7 @@ from ingot.ir.lower.schedule import Schedule, at_least_one
 from ingot.ir.lower.target import Kind
 from ingot.ir.machine import Machine
 
-__all__ = ["Sort", "SORT"]
+__all__ = ["Sort", "SORT", "before", "length", "levels"]
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,22 @@ class Sort(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-def _length(node: Node) -> int:
+def length(node: Node) -> int:
     shape = node.inputs[0].type.shape
     return shape[node.attrs[0]] if shape else 1
 
 
-def _levels(n: int) -> int:
+def levels(n: int) -> int:
     """How many times sorted runs of a line are merged in pairs."""
     return max(0, (n - 1).bit_length())
 
 
 def _choose(group: Group, machine: Machine) -> Sort:
-    n = _length(group.nodes[0])
-    return Sort(max(1, machine.chunk_elements // max(1, n * max(1, _levels(n)))))
+    n = length(group.nodes[0])
+    return Sort(max(1, machine.chunk_elements // max(1, n * max(1, levels(n)))))
 
 
-def _before(w: KernelWriter, dtype: DType, descending: bool, a: Scalar, b: Scalar) -> Scalar:
+def before(w: KernelWriter, dtype: DType, descending: bool, a: Scalar, b: Scalar) -> Scalar:
     """Whether b must come before a, which stands to its left; NaN is the largest value."""
     wide = dtypes.f32 if dtype in dtypes.Half else dtypes.u8 if dtype.kind == "b" else dtype
     a, b = w.cast(a, wide), w.cast(b, wide)
@@ -64,7 +64,7 @@ def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
     (x,) = node.inputs
     axis, descending = node.attrs
     shape, dtype, i64 = x.type.shape, x.type.dtype, dtypes.i64
-    n = _length(node)
+    n = length(node)
     others = tuple(d for a, d in enumerate(shape) if a != axis)
     k = GroupKernel(group, "sort", check)
     w, elements = k.w, k.elements()
@@ -83,7 +83,7 @@ def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
                 at_l, at_r = ix.add(base, w.as_index(l)), ix.add(ix.add(base, ix.const(half)), w.as_index(r))
                 vl = w.load(a[0], at_l, dtype, has_l, pinned=True)
                 vr = w.load(a[0], at_r, dtype, has_r, pinned=True)
-                take_r = w.and_(has_r, w.or_(w.not_(has_l), _before(w, dtype, descending, vl, vr)))
+                take_r = w.and_(has_r, w.or_(w.not_(has_l), before(w, dtype, descending, vl, vr)))
                 pl = w.load(a[1], at_l, i64, has_l, pinned=True)
                 pr = w.load(a[1], at_r, i64, has_r, pinned=True)
                 w.store(b[0], ix.add(base, j), w.select(take_r, vr, vl))
@@ -100,9 +100,9 @@ def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
         with w.loop("serial", n) as j:
             w.store(values[0], j, elements.at(x, at[:axis] + (j,) + at[axis:] if shape else ()))
             w.store(places[0], j, w.index_value(j))
-        for level in range(_levels(n)):
+        for level in range(levels(n)):
             merge(copies[level % 2], copies[1 - level % 2], 1 << level)
-        last = _levels(n) % 2
+        last = levels(n) % 2
         with w.loop("serial", n) as j:
             offset = linear(at[:axis] + (j,) + at[axis:], shape) if shape else ZERO
             w.store(outs[0], offset, w.load(values[last], j, dtype, pinned=True))

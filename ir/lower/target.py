@@ -11,7 +11,11 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.machine import Machine
 
-__all__ = ["Kind", "Target"]
+__all__ = ["Kind", "Target", "UnsupportedKernel"]
+
+
+class UnsupportedKernel(RuntimeError):
+    """A group that a target has no kernels for; the message names the op."""
 
 
 class Kind(NamedTuple):
@@ -31,3 +35,11 @@ class Target:
 
     machine: Machine
     kinds: Mapping[str, Kind]
+
+    def kind(self, group: Group) -> Kind:
+        """How a group becomes kernels. UnsupportedKernel where the target has none of its kind."""
+        found = self.kinds.get(group.kind)
+        if found is None:
+            names = ", ".join(dict.fromkeys(n.op.name for n in group.nodes))
+            raise UnsupportedKernel(f"{names} is not supported on this device yet: it has no kernels of kind {group.kind!r}")
+        return found

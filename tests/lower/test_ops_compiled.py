@@ -14,7 +14,7 @@ from ingot.ir.types import tensor_type
 from tests.support.calling import compare, run_compiled
 
 
-def _within(name: str, a: np.ndarray) -> np.ndarray:
+def within(name: str, a: np.ndarray) -> np.ndarray:
     """The documented range of the functions that have one (ir/elementary)."""
     if name in ("sin", "cos", "tan") and a.dtype == np.float64:
         return np.where(np.abs(a) > 2.0**50, 1.0, a)
@@ -29,7 +29,7 @@ def test_compiled_op(name: str) -> None:
     cases = samples.cases(op, np.random.default_rng(0))
     assert cases, f"{name} has no samples"
     for arrays, attrs in cases:
-        arrays = [_within(name, a) for a in arrays]
+        arrays = [within(name, a) for a in arrays]
         b = Builder()
         ins = tuple(b.input(tensor_type(D.by_numpy(a.dtype), np.shape(a))) for a in arrays)
         graph = b.freeze(b.emit(op, ins, attrs))

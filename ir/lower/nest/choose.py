@@ -12,7 +12,7 @@ from ingot.ir.lower.nest.schedule import Nest, Split, along_k_fits
 from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.machine import Machine
 
-__all__ = ["choose"]
+__all__ = ["choose", "unrolls"]
 
 UNROLL = 16  # windows of up to this many elements are expanded in place
 PART = 8192  # elements from which on a part of a long reduction is worth a chunk
@@ -31,7 +31,7 @@ class _Axis:
 def choose(group: Group, machine: Machine) -> Nest:
     """The schedule of a nest."""
     passes = Passes(group)
-    unroll = _unroll(group)
+    unroll = unrolls(group)
     trial = Trial(group, passes, unroll)
     axes = _merged(group, trial)
     vector = _vector(axes, trial, machine)
@@ -63,7 +63,8 @@ def choose(group: Group, machine: Machine) -> Nest:
     )
 
 
-def _unroll(group: Group) -> bool:
+def unrolls(group: Group) -> bool:
+    """Whether the group is a window so small that it is expanded in place."""
     kind = group.nodes[0].op.lowering
     return isinstance(kind, Window) and 0 < math.prod(kind.extents(group.nodes[0])) <= UNROLL
 
