@@ -24,21 +24,21 @@ class Cuda:
     levels = LEVELS
 
     def target(self, level: Level) -> Target:
-        """What the lowering is told: a CPU's loops for the level's machine, which `schedule` turns into blocks and threads."""
-        from ingot.ir.lower.cpu import cpu
+        """What the lowering is told: the level's machine, and how each kind of group is scheduled and written for it."""
+        from ingot.backends.cuda.kinds import KINDS
+        from ingot.ir.lower.target import Target
 
-        return cpu(level.machine)
+        return Target(level.machine, KINDS)
 
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph, in kernels of blocks and threads. UnsupportedKernel (a RuntimeError) names what has none yet."""
         from ingot.backends.built import numbered
-        from ingot.backends.cuda.schedule import schedule
         from ingot.ir.lower import lower
 
-        return schedule(lower(numbered(graph), self.target(level), watch))
+        return lower(numbered(graph), self.target(level), watch)
 
     def build(self, program: Program, level: Level) -> Built:
-        """The PTX of a program's kernels. Its manifest tells how each is launched: `kernels` has blocks and threads by name."""
+        """The PTX of a program's kernels. Its manifest tells how each is launched, see ptx.build."""
         from ingot.backends.cuda import ptx
 
         return ptx.build(program, level)

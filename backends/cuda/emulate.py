@@ -17,7 +17,6 @@ from ingot.ir.loop.ir import (
     Acc,
     Alloc,
     Barrier,
-    Dyn,
     For,
     GetAcc,
     If,
@@ -32,7 +31,7 @@ from ingot.ir.loop.ir import (
     Store,
 )  # fmt: skip
 from ingot.ir.loop.program import Program
-from ingot.ir.loop.walk import statements
+from ingot.ir.loop.walk import index_names, statements
 
 __all__ = ["emulate"]
 
@@ -85,12 +84,12 @@ class _Block:
                 if _splits(s):
                     region += 1
                     if isinstance(s, (For, If)):
-                        out.update(_reads([replace(s, body=[])]))
+                        out.update(used([replace(s, body=[])]))
                         visit(s.body)
                         region += 1
                     continue
                 home.update(dict.fromkeys(defined([s]), region))
-                out.update(n for n in _reads([s]) if home[n] != region)
+                out.update(n for n in used([s]) if home[n] != region)
 
         visit(body)
         return out
@@ -106,8 +105,7 @@ class _Block:
             out += self.region(region)
             region = []
             if isinstance(s, For):
-                names = {a.name for a in ix.atoms(s.extent) if isinstance(a, Dyn)}
-                r, loads = self.restored(sorted(names), ix.const(0))
+                r, loads = self.restored(sorted(set(index_names(s.extent))), ix.const(0))
                 out += [*loads, For(s.var, r.index(s.extent), s.kind, self.body(s.body))]
             elif isinstance(s, If):
                 r, loads = self.restored([s.cond] if isinstance(s.cond, str) else [], ix.const(0))
@@ -119,7 +117,7 @@ class _Block:
         if not stmts:
             return []
         here = defined(stmts)
-        r, before = self.restored(sorted(_reads(stmts) - here), self.me)
+        r, before = self.restored(sorted(used(stmts) - here), self.me)
         body = r.body(stmts)
         changed = {a for s in statements(stmts) for a in ([s.acc] if isinstance(s, SetAcc) else s.accs if isinstance(s, Reduce) else ())}
         after: list[Stmt] = []
@@ -131,8 +129,9 @@ class _Block:
             after.append(Store(self.array(name), self.me, src))
         every = [*before, *body, *after]
         if self.backwards:
-            last = ix.sub(ix.const(self.threads - 1), self.me)
-            every = Rewrite(vars={self.block.var: last}, ranges={self.block.var: self.threads}).body(every)
+            me = self.fresh()
+            turned = IndexValue(me, ix.sub(ix.const(self.threads - 1), ix.var("turned")))
+            return [For("turned", ix.const(self.threads), "serial", [turned, *Rewrite(vars={self.block.var: me}).body(every)])]
         return [For(self.block.var, ix.const(self.threads), "serial", every)]
 
     def restored(self, names: list[str], at: Index) -> tuple[Rewrite, list[Stmt]]:
@@ -161,14 +160,3 @@ class _Block:
 
 def _splits(s: Stmt) -> bool:
     return isinstance(s, Barrier) or isinstance(s, (For, If)) and any(isinstance(x, Barrier) for x in statements(s.body))
-
-
-def _reads(stmts: list[Stmt]) -> set[str]:
-    """Scalars and accumulators that statements use."""
-    out = used(stmts)
-    for s in statements(stmts):
-        if isinstance(s, (GetAcc, SetAcc)):
-            out.add(s.acc)
-        elif isinstance(s, Reduce):
-            out.update(s.accs)
-    return out

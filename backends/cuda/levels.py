@@ -7,10 +7,14 @@ from ingot.ir.machine import Machine
 
 __all__ = ["LEVELS"]
 
+BLOCKS = 264  # that a kernel should fall into, where it is large enough: two for each multiprocessor of a large GPU
+
 
 def _level(name: str, shared_kib: int, tensor_cores: int) -> Level:
     shared = shared_kib << 10
-    machine = Machine(128, warp=32, block_threads=1024, shared_bytes=shared, thread_registers=255, tensor_cores=tensor_cores)
+    machine = Machine(
+        128, workers=BLOCKS, warp=32, block_threads=1024, shared_bytes=shared, thread_registers=255, tensor_cores=tensor_cores
+    )
     return Level(name, "nvptx64-nvidia-cuda", name, (), (), machine)
 
 

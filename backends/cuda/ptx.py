@@ -11,7 +11,7 @@ where a failed check lowers the status (unsigned, -1 before) to its code. Buffer
 from __future__ import annotations
 
 from ingot.backends.built import Built, manifest_of
-from ingot.backends.cuda.schedule import geometry
+from ingot.backends.cuda.block_kernel import geometry
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.accumulators import Accumulator
 from ingot.backends.llvm.address import Place
@@ -91,8 +91,12 @@ def llvm_text(program: Program, level: Level) -> str:
 
 
 def build(program: Program, level: Level) -> Built:
-    """The PTX of a scheduled program's kernels, one module; in the manifest, the blocks and threads to launch each with."""
+    """The PTX of a program's kernels, one module.
+
+    In the manifest, `kernels` has by name the blocks to launch, as a number or as the name of the parameter that says it, the threads
+    of a block, and the names of the parameters.
+    """
     text = llvm_text(program, level)
-    kernels = {name: list(geometry(kernel)) for name, kernel in program.kernels.items()}
+    kernels = {name: [*geometry(kernel), list(kernel.params)] for name, kernel in program.kernels.items()}
     manifest = {**manifest_of(program, program.arena_bytes), "kernels": kernels}
     return Built(codegen.assembly(text, level).encode(), manifest, text)

@@ -1,4 +1,4 @@
-"""Copying loop IR with changes: parameters and variables replaced, names and accumulators renamed; and asking what it uses."""
+"""Copying loop IR with scalars, accumulators and loop variables under other names; and asking what it defines and uses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
+    Atom,
     Check,
-    Coef,
     Const,
     Div,
+    Dyn,
     For,
     GetAcc,
     If,
@@ -22,7 +23,6 @@ from ingot.ir.loop.ir import (
     Load,
     Mod,
     Operand,
-    Param,
     Reduce,
     SetAcc,
     Stmt,
@@ -35,51 +35,35 @@ __all__ = ["Rewrite", "used", "defined"]
 
 
 class Rewrite:
-    """A copy of statements, with changes.
+    """A copy of statements with other names.
 
-    params: parameter -> its value;  vars: loop variable -> index;  names, accs: renamed where used and where defined
-    shift: buffer -> what is added to the indices it is read and written at
-    ranges: extents of the variables that the new indices read
+    names, accs: renamed where used and where defined;  vars: loop variable -> the scalar to read in its place
     """
 
-    def __init__(self, params: Mapping[str, int] | None = None, vars: Mapping[str, Index] | None = None,
-                 names: Mapping[str, str] | None = None, accs: Mapping[str, str] | None = None,
-                 shift: Mapping[str, Index] | None = None, ranges: Mapping[str, int] | None = None):  # fmt: skip
-        self.params = params or {}
-        self.vars = vars or {}
+    def __init__(
+        self, names: Mapping[str, str] | None = None, accs: Mapping[str, str] | None = None, vars: Mapping[str, str] | None = None
+    ):
         self.names = names or {}
         self.accs = accs or {}
-        self.shift = shift or {}
-        self.ranges = dict(ranges or {})
-
-    def coef(self, c: Coef) -> Coef:
-        """A coefficient, its parameter replaced."""
-        return c if isinstance(c, int) else self.params.get(c.name, c)
+        self.vars = vars or {}
 
     def index(self, i: Index) -> Index:
-        """An index, its variables and names replaced."""
-        out = Index(self.coef(i.const), ())
+        """An index, renamed."""
+        out = Index(i.const, ())
         for atom, c in i.terms:
-            if isinstance(atom, Div):
-                here = ix.div(self.index(atom.num), atom.den, self.ranges)
-            elif isinstance(atom, Mod):
-                here = ix.mod(self.index(atom.num), atom.den, self.ranges)
-            elif isinstance(atom, Var):
-                here = self.vars.get(atom.name) or ix.var(atom.name)
-            elif isinstance(atom, Param):
-                here = Index(self.coef(atom), ()) if atom.name in self.params else ix.param(atom.name)
-            else:
-                here = ix.dyn(self.name(atom.name))
-            out = ix.add(out, ix.mul(here, self.coef(c)))
+            out = ix.add(out, Index(0, ((self.atom(atom), c),)))
         return out
 
-    def place(self, s: Load | Store) -> Index:
-        """Where a load or store is now."""
-        at = self.index(s.index)
-        return ix.add(at, self.shift[s.buf]) if s.buf in self.shift else at
+    def atom(self, a: Atom) -> Atom:
+        """An atom of an index, renamed."""
+        if isinstance(a, (Div, Mod)):
+            return replace(a, num=self.index(a.num))
+        if isinstance(a, Var) and a.name in self.vars:
+            return Dyn(self.vars[a.name])
+        return Dyn(self.name(a.name)) if isinstance(a, Dyn) else a
 
     def name(self, n: str) -> str:
-        """What a scalar is called now."""
+        """The new name of a scalar."""
         return self.names.get(n, n)
 
     def operand(self, x: Operand) -> Operand:
@@ -93,7 +77,7 @@ class Rewrite:
         return tuple(map(self.index, at))
 
     def acc(self, a: str) -> str:
-        """What an accumulator is called now."""
+        """The new name of an accumulator."""
         return self.accs.get(a, a)
 
     def body(self, stmts: Iterable[Stmt]) -> list[Stmt]:
@@ -103,9 +87,9 @@ class Rewrite:
     def stmt(self, s: Stmt) -> Stmt:
         """A copy of a statement."""
         if isinstance(s, Load):
-            return Load(self.name(s.dst), s.buf, self.place(s), self._mask(s.mask))
+            return Load(self.name(s.dst), s.buf, self.index(s.index), self._mask(s.mask))
         if isinstance(s, Store):
-            return Store(s.buf, self.place(s), self.operand(s.src), self._mask(s.mask), s.streaming)
+            return Store(s.buf, self.index(s.index), self.operand(s.src), self._mask(s.mask), s.streaming)
         if isinstance(s, Let):
             return Let(self.name(s.dst), s.op, tuple(map(self.operand, s.args)), s.dtype)
         if isinstance(s, IndexValue):
@@ -119,29 +103,33 @@ class Rewrite:
         if isinstance(s, GetAcc):
             return GetAcc(self.name(s.dst), self.acc(s.acc), self._at(s.at))
         if isinstance(s, For):
-            extent = self.index(s.extent)
-            if ix.is_const(extent):
-                self.ranges[s.var] = extent.const  # type: ignore[assignment]
-            return replace(s, extent=extent, body=self.body(s.body))
+            return replace(s, extent=self.index(s.extent), body=self.body(s.body))
         if isinstance(s, If):
             return If(self.operand(s.cond), self.body(s.body))
         if isinstance(s, Check):
-            return Check(self.operand(s.cond), self.coef(s.code))
+            return Check(self.operand(s.cond), s.code)
         return s
 
 
 def used(stmts: Iterable[Stmt]) -> set[str]:
-    """The scalars that statements read (not accumulators)."""
+    """The scalars that statements read, and the accumulators that they read or change."""
     out: set[str] = set()
     for s in statements(list(stmts)):
         out.update(x for x in operands(s) if isinstance(x, str))
-        for index in indices(s):
-            out.update(index_names(index))
+        out.update(n for i in indices(s) for n in index_names(i))
+        if isinstance(s, (GetAcc, SetAcc)):
+            out.add(s.acc)
+        elif isinstance(s, Reduce):
+            out.update(s.accs)
     return out
 
 
 def defined(stmts: Iterable[Stmt]) -> set[str]:
     """The scalars and scratch that statements define, and their accumulators."""
-    return {s.dst for s in statements(list(stmts)) if isinstance(s, (Load, Let, IndexValue, GetAcc))} | {
-        s.name for s in statements(list(stmts)) if isinstance(s, (Acc, Alloc))
-    }  # fmt: skip
+    out: set[str] = set()
+    for s in statements(list(stmts)):
+        if isinstance(s, (Load, Let, IndexValue, GetAcc)):
+            out.add(s.dst)
+        elif isinstance(s, (Acc, Alloc)):
+            out.add(s.name)
+    return out

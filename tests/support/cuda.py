@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from ingot.backends import backend
+from ingot.backends.cuda.block_kernel import geometry
 from ingot.backends.cuda.emulate import emulate
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_numpy
+from ingot.ir.loop.interpret import run_program
+from ingot.ir.loop.ir import Barrier
+from ingot.ir.loop.program import Launch, Repeat
 from ingot.ir.loop.verify import verify_program
+from ingot.ir.loop.walk import statements
 from tests.support.calling import load, outputs
 from tests.support.graphs import graph_of
 
@@ -23,6 +28,35 @@ def scheduled(graph):
     program = CUDA.lower(graph, CUDA.levels["sm_90"])
     verify_program(program)
     return program
+
+
+def launches(program):
+    """Every launch of a program, in order: (kernel, blocks, threads of a block)."""
+    out, todo = [], list(program.steps)
+    while todo:
+        s = todo.pop(0)
+        if isinstance(s, Repeat):
+            todo = [*s.steps, *todo]
+        elif isinstance(s, Launch):
+            kernel = program.kernels[s.kernel]
+            blocks, threads = geometry(kernel)
+            values = dict(zip(kernel.params, s.params))
+            out.append((kernel, values[blocks] if isinstance(blocks, str) else blocks, threads))
+    return out
+
+
+def waits(program):
+    """Whether threads wait for each other, so that their order could matter within a block."""
+    return any(isinstance(s, Barrier) for k in program.kernels.values() for s in statements(k.body))
+
+
+def interpreted(program, graph, arrays, backwards=False):
+    """Results of the kernels as the CPU would run them, by the loop IR's interpreter, which sees accesses outside of buffers."""
+    there = emulate(program, backwards)
+    verify_program(there)
+    out = outputs(graph)
+    assert run_program(there, [np.ascontiguousarray(a) for a in (*arrays, *out)]) == 0
+    return out
 
 
 def emulated(program, graph, arrays, backwards=False):

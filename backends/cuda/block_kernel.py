@@ -1,0 +1,110 @@
+"""A kernel of thread blocks while it is written: a grid of blocks around the threads of one.
+
+grid g in 0..G { alloc shared …; block t in 0..T { … } }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+
+from ingot.ir.dtypes import DType
+from ingot.ir.graph import Node
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Alloc, Barrier, For, Index, Kernel
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.kernel import Scalar
+from ingot.ir.lower.schedule import Schedule, ScheduleError
+
+__all__ = ["THREADS", "WARP", "BlockKernel", "ceil_div", "geometry", "power_of_two", "threads_for", "verify_threads"]
+
+THREADS = 256  # of a block, at most
+WARP = 32
+
+
+def power_of_two(n: int) -> int:
+    """The least power of two that is not below n."""
+    return 1 << max(0, n - 1).bit_length()
+
+
+def ceil_div(n: int, by: int) -> int:
+    """n / by, rounded up."""
+    return -(-n // by)
+
+
+def threads_for(n: int) -> int:
+    """Threads of a block, where n threads are wanted in all."""
+    return min(THREADS, max(WARP, power_of_two(n)))
+
+
+def verify_threads(**counts: int) -> None:
+    """Raise ScheduleError unless every one is a power of two, and none is too many threads for a block."""
+    for name, n in counts.items():
+        if type(n) is not int or n < 1 or n & (n - 1) or n > 1024:
+            raise ScheduleError(f"a schedule with {name} {n!r}, which is no power of two up to 1024")
+
+
+class BlockKernel(GroupKernel):
+    """Begins a kernel of a group in blocks of threads."""
+
+    def __init__(self, group: Group, name: str, check: Callable[[Node], int]):
+        super().__init__(group, name, check)
+        self.allocs: list[Alloc] = []
+
+    def shared(self, dtype: DType, size: int) -> str:
+        """Memory that the threads of a block share."""
+        self.allocs.append(Alloc(self.w.fresh("s"), dtype, size, "shared"))
+        return self.allocs[-1].name
+
+    @contextmanager
+    def grid(self, blocks: int, threads: int) -> Iterator[tuple[Index, Index]]:
+        """The code of a thread; yields the indices of the block and of the thread in it."""
+        with self.w.loop("grid", blocks) as g, self.w.loop("block", threads) as t:
+            yield g, t
+
+    def each(self, n: int, threads: int, body: Callable[[Index], None]) -> None:
+        """`body` for each of n > 0 items, one to a thread, neighbours side by side."""
+        with self.grid(ceil_div(n, threads), threads) as (g, t):
+            item = ix.add(ix.mul(g, threads), t)
+            with self.below(item, n, n % threads == 0):
+                body(item)
+
+    def below(self, i: Index, n: int, always: bool) -> AbstractContextManager[None]:
+        """Code that runs where i < n."""
+        return nullcontext() if always else self.w.when(self.less(i, n))
+
+    def less(self, i: Index, n: int) -> Scalar:
+        """i < n, with n as part of an index, which may be a parameter."""
+        return self.w.lt(self.w.index_value(ix.sub(i, ix.const(n))), 0)
+
+    def barrier(self) -> None:
+        """Where the threads of a block wait for each other."""
+        self.w.append(Barrier())
+
+    def clamped(self, i: Index, n: int, always: bool) -> tuple[Index, Scalar | None]:
+        """min(i, n - 1), to compute with what nobody stores; and whether that is i (None: always)."""
+        if always:
+            return i, None
+        w = self.w
+        last = ix.const(n - 1)
+        return ix.add(last, w.as_index(w.min(w.index_value(ix.sub(i, last)), 0))), self.less(i, n)
+
+    def finish(self, schedule: Schedule, twice: bool = False, fixed: bool = False) -> Written:
+        """The kernel, with the schedule that it was written by. What is alike for all threads, each computes for itself."""
+        written = super().finish(schedule, twice, fixed)
+        *before, grid = written.kernel.body
+        assert isinstance(grid, For) and grid.kind == "grid"
+        *inside, block = grid.body
+        assert isinstance(block, For) and block.kind == "block"
+        block = replace(block, body=[*before, *inside, *block.body])
+        return replace(written, kernel=replace(written.kernel, body=[replace(grid, body=[*self.allocs, block])]))
+
+
+def geometry(kernel: Kernel) -> tuple[int | str, int]:
+    """(blocks, threads of a block) to launch a kernel with; blocks: a number, or the name of the parameter that says it."""
+    (grid,) = kernel.body
+    assert isinstance(grid, For) and isinstance(grid.body[-1], For) and not grid.extent.terms
+    blocks = grid.extent.const
+    return blocks if isinstance(blocks, int) else blocks.name, ix.evaluate(grid.body[-1].extent, {})

@@ -1,0 +1,39 @@
+"""How groups of each kind are scheduled and written for a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ingot.backends.cuda import fold_rows, points, rows
+from ingot.backends.cuda.lines import CUMULATIVE, INDEX_PUT, SCATTER, WINDOW_SCATTER
+from ingot.backends.cuda.points import Points
+from ingot.backends.cuda.sort import SORT
+from ingot.ir.facts import Reduction
+from ingot.ir.graph import Node
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import Written
+from ingot.ir.lower.target import Kind
+from ingot.ir.machine import Machine
+
+__all__ = ["KINDS"]
+
+
+def _choose_nest(group: Group, machine: Machine) -> Any:
+    reduces = any(isinstance(n.op.lowering, Reduction) for n in group.nodes)
+    return rows.choose(group, machine) if reduces else points.choose(group, machine)
+
+
+def _emit_nest(group: Group, s: Any, check: Callable[[Node], int]) -> list[Written]:
+    return points.emit(group, s, check) if isinstance(s, Points) else fold_rows.emit(group, s, check)
+
+
+KINDS: Mapping[str, Kind] = {
+    "nest": Kind(_choose_nest, _emit_nest),
+    "tiles": Kind(points.choose, points.emit),  # a product is a sum over k in every thread
+    "cumulative": CUMULATIVE,
+    "scatter": SCATTER,
+    "index_put": INDEX_PUT,
+    "window_scatter": WINDOW_SCATTER,
+    "sort": SORT,
+}

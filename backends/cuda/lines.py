@@ -1,0 +1,105 @@
+"""Ops whose steps have an order: running folds and scatters. A thread takes a line (of a window scatter: a plane) from end to end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
+from ingot.ir.graph import Node
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import Point, delinear
+from ingot.ir.lower.cumulative import running_fold
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import Written
+from ingot.ir.lower.kernel import Scalar
+from ingot.ir.lower.pull import Pull
+from ingot.ir.lower.scatter import indexed, places, planes, put, scatter_line, scatter_lines, scatter_plane
+from ingot.ir.lower.schedule import Schedule
+from ingot.ir.lower.target import Kind
+from ingot.ir.machine import Machine
+
+__all__ = ["CUMULATIVE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
+
+Check = Callable[[Node], int]
+
+
+@dataclass(frozen=True)
+class LinePerThread(Schedule):
+    """A line to a thread, neighbours side by side. What a scatter writes into is filled first, an element to a thread.
+
+    threads  of a block
+    fill     the same, of the kernel that fills
+    """
+
+    threads: int
+    fill: int = 0
+
+    def verify(self, group: Group) -> None:
+        verify_threads(threads=self.threads, fill=self.fill or 1)
+
+
+def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel, Pull, Index, Point], None],
+          filled: Callable[[Node, Pull, Point], Scalar] | None = None) -> Kind:  # fmt: skip
+    """Groups of which each line is one thread's.
+
+    lines(node)                      the dims that count them
+    line(k, elements, i, point)      the code of the i-th, at a point of these dims
+    filled(node, elements, point)    what is there before
+    """
+
+    def choose(group: Group, machine: Machine) -> LinePerThread:
+        node = group.nodes[0]
+        return LinePerThread(threads_for(math.prod(lines(node))), threads_for(node.outputs[0].type.numel) if filled else 0)
+
+    def emit(group: Group, s: LinePerThread, check: Check) -> list[Written]:
+        node, written = group.nodes[0], []
+        out = node.outputs[0]
+        if filled is not None and out.type.numel:
+            k = BlockKernel(group, "fill", check)
+            name, elements = k.buffer(out, "w"), k.elements()
+            k.each(out.type.numel, s.fill, lambda i: k.w.store(name, i, filled(node, elements, delinear(i, out.type.shape, k.w.ranges))))
+            written.append(k.finish(s))
+        dims = lines(node)
+        if math.prod(dims):
+            k = BlockKernel(group, "lines", check)
+            elements = k.elements()
+            k.each(math.prod(dims), s.threads, lambda i: line(k, elements, i, delinear(i, dims, k.w.ranges)))
+            written.append(k.finish(s))
+        return written
+
+    return Kind(choose, emit)
+
+
+def _source(node: Node, elements: Pull, point: Point) -> Scalar:
+    """What a scatter updates: its first input."""
+    return elements.at(node.inputs[0], point)
+
+
+def _zero(node: Node, elements: Pull, point: Point) -> Scalar:
+    return elements.w.const(0, node.outputs[0].type.dtype)
+
+
+def _free(node: Node) -> tuple[int, ...]:
+    """The dims of an index_put that are not indexed."""
+    n = indexed(node)
+    return n.outer if n.columns is None else (*n.outer, n.columns)
+
+
+def _put_line(k: BlockKernel, elements: Pull, i: Index, point: Point) -> None:
+    """All indices in their order, at one point of what is not indexed."""
+    n = indexed(k.group.nodes[0])
+    with k.w.loop("serial", math.prod(n.indices)) as j:
+        inside = delinear(j, n.indices, k.w.ranges)
+        put(k, elements, n.at, point, inside, places(k, elements, inside))
+
+
+def _other_axes(node: Node) -> tuple[int, ...]:
+    return tuple(d for a, d in enumerate(node.inputs[0].type.shape) if a != node.attrs[0])
+
+
+CUMULATIVE = _kind(_other_axes, lambda k, elements, i, point: running_fold(k, elements, point))
+SCATTER = _kind(scatter_lines, lambda k, elements, i, point: scatter_line(k, elements, point), _source)
+INDEX_PUT = _kind(_free, _put_line, _source)
+WINDOW_SCATTER = _kind(lambda node: planes(node)[0], lambda k, elements, i, point: scatter_plane(k, elements, i), _zero)

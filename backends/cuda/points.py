@@ -1,0 +1,95 @@
+"""Elements that are independent of each other: one to a thread.
+
+Elementwise ops, views, random bits, windows, and products as a sum over k in every thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingot.backends.cuda.axes import Axes, chosen_axes
+from ingot.backends.cuda.block_kernel import BlockKernel, ceil_div, threads_for, verify_threads
+from ingot.ir.facts import Window
+from ingot.ir.graph import Node
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.ir import Index
+from ingot.ir.loop.points import delinear, linear
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import Written
+from ingot.ir.lower.nest.choose import unrolls
+from ingot.ir.lower.nest.point import point_of, small_loops
+from ingot.ir.lower.schedule import Schedule, ScheduleError
+from ingot.ir.machine import Machine
+
+__all__ = ["Points", "choose", "emit"]
+
+WASTE = 8  # of so many threads at the end of a line one may have nothing to do, where that spares divisions
+
+
+@dataclass(frozen=True)
+class Points(Schedule):
+    """One element to a thread.
+
+    axes     the axes that are not of extent 1, outermost first, those that run as one together; neighbouring threads are neighbours
+             along the last
+    threads  of a block
+    lines    no block crosses the end of the last axis, so that nothing is divided by its extent
+    unroll   expand the group's window in place
+    """
+
+    axes: Axes
+    threads: int
+    lines: bool = False
+    unroll: bool = False
+
+    def verify(self, group: Group) -> None:
+        verify_threads(threads=self.threads)
+        wide = sorted(a for run in self.axes for a in run)
+        if wide != [a for a, d in enumerate(group.shape) if d != 1] or self.lines and not self.axes:
+            raise ScheduleError(f"{self}: axes are not the group's ({group})")
+        if self.unroll and not isinstance(group.nodes[0].op.lowering, Window):
+            raise ScheduleError(f"{self}: nothing to unroll ({group})")
+
+
+def choose(group: Group, machine: Machine) -> Points:
+    """The schedule of a group without reductions."""
+    axes, along = chosen_axes(group)
+    if along is not None:
+        axes = (*axes[:along], *axes[along + 1 :], axes[along])
+    n = math.prod(group.shape)
+    threads = threads_for(n)
+    last = math.prod(group.shape[a] for a in axes[-1]) if axes else 1
+    return Points(axes, threads, len(axes) > 1 and (last % threads == 0 or last >= WASTE * threads), unrolls(group))
+
+
+def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]:
+    """The kernel; none where there are no elements."""
+    extents = tuple(math.prod(group.shape[a] for a in run) for run in s.axes)
+    n = math.prod(extents)
+    if n == 0:
+        return []
+    k = BlockKernel(group, "points", check)
+    w = k.w
+
+    def point(where: tuple[Index, ...]) -> None:
+        elements = k.elements()
+        small_loops(group, elements, s.unroll, 0)
+        at = [ix.const(0)] * len(group.shape)
+        for run, i in zip(s.axes, where):
+            at[run[-1]] = i
+        for v in group.outputs:
+            idx = point_of(group, v, at)
+            w.store(k.buffer(v, "w"), linear(idx, v.type.shape), elements.at(v, idx))
+
+    if s.lines:
+        *outer, last = extents
+        per = ceil_div(last, s.threads)
+        with k.grid(math.prod(outer) * per, s.threads) as (g, t):
+            i = ix.add(ix.mul(ix.mod(g, per, w.ranges), s.threads), t)
+            with k.below(i, last, last % s.threads == 0):
+                point((*delinear(ix.div(g, per, w.ranges), tuple(outer), w.ranges), i))
+    else:
+        k.each(n, s.threads, lambda item: point(delinear(item, extents, w.ranges)))
+    return [k.finish(s)]

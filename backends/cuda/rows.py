@@ -1,0 +1,130 @@
+"""Reductions: the elements of a row over a team of threads, rows over the rest of the block and over blocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ingot.backends.cuda.axes import Axes, chosen_axes
+from ingot.backends.cuda.block_kernel import THREADS, WARP, ceil_div, power_of_two, verify_threads
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.nest.passes import Passes
+from ingot.ir.lower.schedule import Schedule, ScheduleError
+from ingot.ir.machine import Machine
+
+__all__ = ["Rows", "Team", "choose"]
+
+SHORT = 16  # a row of so many elements is folded by one thread
+SHARE = 4  # elements that each thread of a team should have
+COLUMN_SHARE = 8  # the same where the threads of a team are no neighbours
+PART_SHARE = 16  # the same for a part of a split row
+SHARED_ROWS = 40 << 10  # bytes of kept rows in shared memory: a block has 48 KiB without asking for more
+
+
+@dataclass(frozen=True)
+class Team(Schedule):
+    """How a block's threads share its rows. Team and rows are powers of two; their product is the number of threads.
+
+    threads  that share a row
+    rows     of a block
+    columns  neighbouring threads have neighbouring rows, else neighbouring elements of a row
+    """
+
+    threads: int
+    rows: int
+    columns: bool = False
+
+    def verify(self, group: Group) -> None:
+        verify_threads(threads=self.threads, rows=self.rows, block=self.threads * self.rows)
+
+
+@dataclass(frozen=True)
+class Rows(Schedule):
+    """Rows, each folded by a team of threads, in as many passes as reductions follow each other.
+
+    axes     the kept axes that are not of extent 1, outermost first, those that run as one together
+    over     the reduced ones
+    team     the threads of a row
+    kept     dear members that several passes need, in shared memory: (position in the group, the pass that computes it)
+    step     a row is split into parts of so many elements, which other blocks fold; a second kernel combines them
+    combine  the threads of that
+    """
+
+    axes: Axes
+    over: Axes
+    team: Team
+    kept: tuple[tuple[int, int], ...] = ()
+    step: int = 0
+    combine: Team | None = None
+
+    def verify(self, group: Group) -> None:
+        def need(ok: bool, what: str) -> None:
+            if not ok:
+                raise ScheduleError(f"{self}: {what} ({group})")
+
+        wide = [a for a, d in enumerate(group.shape) if d != 1]
+        need(sorted(a for run in self.axes for a in run) == [a for a in wide if a not in group.reduced], "the kept axes are others")
+        need(sorted(a for run in self.over for a in run) == [a for a in wide if a in group.reduced], "the reduced axes are others")
+        self.team.verify(group)
+        passes = Passes(group)
+        for at, k in self.kept:
+            need(0 <= at < len(group.nodes) and 0 <= k < passes.count, "it keeps what is not there")
+            v = group.nodes[at].outputs[0]
+            need(v in passes.full and passes.levels[v] <= k and v in passes.reads(k), "what is kept is computed by a pass that cannot")
+        need((self.combine is not None) == (self.step > 0), "parts that nothing combines, or no parts to combine")
+        if self.combine is not None:
+            need(_splits(passes), "rows that cannot be split")
+            self.combine.verify(group)
+
+
+def choose(group: Group, machine: Machine) -> Rows:
+    """The schedule of a nest with reductions."""
+    runs, along = chosen_axes(group)
+    passes = Passes(group)
+    if along is not None:  # innermost of its kind
+        runs = (*runs[:along], *runs[along + 1 :], runs[along])
+    axes = tuple(run for run in runs if run[0] not in group.reduced)
+    over = tuple(run for run in runs if run[0] in group.reduced)
+    rows, length = (math.prod(group.shape[a] for run in some for a in run) for some in (axes, over))
+    columns = along is not None and runs[-1][0] not in group.reduced
+    team = _team(rows, length, columns, machine)
+    blocks = ceil_div(rows, team.rows)
+    if blocks and _splits(passes):
+        parts = min(machine.workers // blocks, length // (team.threads * PART_SHARE))
+        if parts > 1:
+            step = ceil_div(ceil_div(length, parts), team.threads) * team.threads
+            return Rows(axes, over, team, (), step, _team(rows, ceil_div(length, step), True, machine))
+    return Rows(axes, over, team, _kept(group, passes, team.rows * length, machine))
+
+
+def _splits(passes: Passes) -> bool:
+    """Whether rows may be folded in parts: one pass, which stores nothing."""
+    return passes.count == 1 and not passes.writes(0)
+
+
+def _team(rows: int, length: int, columns: bool, machine: Machine) -> Team:
+    if columns:
+        side = min(WARP, power_of_two(rows))
+        threads = 1
+        while threads * side < THREADS and threads * COLUMN_SHARE <= length and rows * threads < machine.workers * THREADS:
+            threads *= 2
+    elif length <= SHORT:
+        threads = 1
+    else:
+        threads = min(THREADS, max(WARP, power_of_two(ceil_div(length, SHARE))))
+    return Team(threads, min(THREADS // threads, power_of_two(rows)), columns)
+
+
+def _kept(group: Group, passes: Passes, elements: int, machine: Machine) -> tuple[tuple[int, int], ...]:
+    """Dear full members that several passes need, while `elements` of each fit into shared memory; each with the first pass."""
+    budget = min(SHARED_ROWS, machine.shared_bytes)
+    reads = [passes.reads(k) for k in range(passes.count)]
+    out = []
+    for at, n in enumerate(group.nodes):
+        v = n.outputs[0]
+        using = [k for k, values in enumerate(reads) if v in values]
+        size = elements * v.type.dtype.itemsize
+        if n.op.cost.keep and v in passes.full and len(using) > 1 and size <= budget:
+            budget -= size
+            out.append((at, using[0]))
+    return tuple(out)
