@@ -97,7 +97,8 @@ class Tensor(Described, Differentiable, TensorMethods):
         s = self._storage
         if s is not None and s.exposed is not None and not here.recorder.tracing:
             return s.read(self._steps, own=True)[0]
-        return self._pair()
+        t = self._present()
+        return t._array, t._edge
 
     def _share(self) -> Storage:
         """The storage, made now if this tensor never shared it."""

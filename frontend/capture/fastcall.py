@@ -16,7 +16,6 @@ from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
 from ingot.capture.guards import Guards
 from ingot.capture.lines import Lines
-from ingot.capture.recipes import Value
 from ingot.capture.traced import Traced
 from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, ready
@@ -28,15 +27,6 @@ __all__ = ["MISS", "fast_call"]
 
 MISS = object()
 _LEAVES = 64  # more arguments go the long way
-
-_WRAP = """
-    t{i} = new(Tensor)
-    t{i}._array = Array(OT{o}, o{o}, None, None)
-    t{i}._edge = {edge}
-    t{i}._storage = t{i}._version_cell = t{i}._slot = None
-    t{i}._steps = ()
-    t{i}._generation = 0
-    t{i}._weak = False"""
 
 
 def fast_call(
@@ -81,7 +71,9 @@ def fast_call(
     c.add("stats['calls'] += 1")
     arguments = [f"a{i}" for i in range(len(leaves))]
     if _made_here(traced):
-        _results(c, call)
+        for i, r in enumerate(traced.recipes):
+            r.lines(c, i, traced)
+        c.add("return t0" if traced.result.one else f"return ({''.join(f't{i}, ' for i in range(len(traced.recipes)))})")
     else:
         c.names["HOST"] = HOST
         c.names["finish"] = call.finish
@@ -127,20 +119,9 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
 
 
 def _made_here(traced: Traced) -> bool:
-    """Whether there is nothing to finish: a tensor, or a tuple of them, that are made of outputs."""
+    """Whether there is nothing to finish: what is returned is a tensor, or a tuple of them, that the fast call can make."""
     return (
         not traced.writes and not traced.fresh and not traced.generators and traced.backward is None
-        and all(isinstance(r, Value) and not r.leaf for r in traced.recipes)
+        and all(r.fast for r in traced.recipes)
         and len(set(traced.recipes)) == len(traced.recipes) and (traced.result.one or traced.result.flat)
     )  # fmt: skip
-
-
-def _results(c: Lines, call: CompiledCall) -> None:
-    """Add the lines that make them."""
-    for i, r in enumerate(call.traced.recipes):
-        assert isinstance(r, Value)
-        freed = call.traced.freed.get(r.out) if r.rooted else None
-        c.names[f"OT{r.out}"] = call.out_types[r.out]
-        c.block(_WRAP.format(i=i, o=r.out, edge="None" if freed is None else c.name(freed)))
-    names = [f"t{i}" for i in range(len(call.traced.recipes))]
-    c.add("return t0" if call.traced.result.one else f"return ({''.join(f'{n}, ' for n in names)})")

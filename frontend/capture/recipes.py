@@ -16,6 +16,8 @@ from ingot.runtime.views import Step
 
 if TYPE_CHECKING:
     from ingot.capture.call import Done
+    from ingot.capture.lines import Lines
+    from ingot.capture.traced import Traced
 
 __all__ = ["Given", "Object", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh"]
 
@@ -25,9 +27,14 @@ class Recipe:
 
     __slots__ = ()
     outputs: ClassVar[tuple[int, ...]] = ()  # those that become the tensor's own memory
+    fast: ClassVar[bool] = False  # whether the generated fast call can make it
 
     def make(self, done: Done) -> Any:
         """The tensor, for a call whose code has run."""
+        raise NotImplementedError
+
+    def lines(self, c: Lines, i: int, traced: Traced) -> None:
+        """Add the lines of the fast call that make it, as `t{i}`, where there is no backward."""
         raise NotImplementedError
 
 
@@ -51,6 +58,16 @@ class Object(Recipe):
         return self.tensor
 
 
+_WRAP = """
+    t{i} = new(Tensor)
+    t{i}._array = Array(OT{o}, o{o}, None, None)
+    t{i}._edge = {edge}
+    t{i}._storage = t{i}._version_cell = t{i}._slot = None
+    t{i}._steps = ()
+    t{i}._generation = 0
+    t{i}._weak = False"""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Value(Recipe):
     """An output: with the call's history if it is `rooted`, and a leaf that requires gradients if it is a `leaf`."""
@@ -63,9 +80,18 @@ class Value(Recipe):
     def outputs(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.out,)
 
+    @property
+    def fast(self) -> bool:  # type: ignore[override]
+        return not self.leaf
+
     def make(self, done: Done) -> Any:
         t = wrap((done.outs[self.out], done.edge(self.out) if self.rooted else None))
         return t.requires_grad_() if self.leaf else t
+
+    def lines(self, c: Lines, i: int, traced: Traced) -> None:
+        freed = traced.freed.get(self.out) if self.rooted else None
+        c.names[f"OT{self.out}"] = traced.graph.out_types[self.out]
+        c.block(_WRAP.format(i=i, o=self.out, edge="None" if freed is None else c.name(freed)))
 
 
 def _view(s: Storage, steps: tuple[Step, ...]) -> Any:

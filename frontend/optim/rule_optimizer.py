@@ -13,6 +13,7 @@ from ingot.optim.group import ParamGroup, Scalars
 from ingot.optim.optimizer import Optimizer
 from ingot.optim.rule import Rule, rule_graph
 from ingot.runtime import recorder
+from ingot.runtime.recorder import here
 
 __all__ = ["RuleOptimizer", "check_at_least_zero", "check_betas"]
 
@@ -123,8 +124,9 @@ class RuleOptimizer(Optimizer):
         types = tuple(t._array.type for t in kept)
         graph = rule_graph(rule, flags, p._array.type, grad.dtype, types)
         new = record(OPS["call"], inputs, (graph,))
+        traced = here.recorder.tracing
         for t, value in zip((p, *kept), new if isinstance(new, tuple) else (new,)):
-            held = t._here()
+            held = t._here() if traced else t
             before.append((held, held._storage, held._now() if held._storage is None else held._storage.base))
             inplace(t, value)
 
