@@ -90,7 +90,8 @@ def _resample_antialiased(x: Tensor, sizes: tuple, mode: str, scales: tuple, ali
         dim = x.ndim - len(sizes) + i
         weights = ingot.tensor(_antialiased(mode, sizes[i], x.shape[dim], scales[i], align_corners).tolist(), dtype=x.dtype)
         x = ingot.matmul(x.transpose(dim, -1), weights.mT).transpose(dim, -1)
-    return (x.round().clamp(0, 255) if dtype is ingot.uint8 else x).to(dtype)
+        x = x.round().clamp(0, 255) if dtype is ingot.uint8 else x  # after each dim, as torch does
+    return x.to(dtype)
 
 
 @composite
