@@ -51,7 +51,7 @@ class View(Lowering):
     """An element is one of an input, or follows from its place: computed where it is read, unless it is dear (see Cost.keep).
 
     element(p, node, point, mask) -> scalar    emits the element at `point` of the result from those of the inputs,
-                                               `p.at(input, point, mask)`; p: ir/lower/pull.Pull, with the writer `p.w`; where
+                                               `p.at(input, point, mask)`; p: ir/lower/elements.Elements, with the writer `p.w`; where
                                                mask (None: no mask) is false, loads read nothing and the element is not used
     reads    see above
     stays    cheap enough that a loop over its reader computes it in every step, rather than load it from a buffer

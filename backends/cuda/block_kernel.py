@@ -15,8 +15,8 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Alloc, Barrier, For, Index, Kernel
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.kernel import Scalar
 from ingot.ir.lower.schedule import Schedule, ScheduleError
+from ingot.ir.lower.writer import Scalar
 
 __all__ = ["THREADS", "WARP", "BlockKernel", "ceil_div", "geometry", "power_of_two", "threads_for", "verify_threads"]
 

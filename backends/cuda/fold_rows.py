@@ -15,9 +15,9 @@ from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
-from ingot.ir.lower.kernel import Scalar
 from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.nest.point import input_point, point_of
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.scalars import convert
 from ingot.ir.types import tensor_type
 

@@ -11,13 +11,13 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import Point, delinear
 from ingot.ir.lower.cumulative import running_fold
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
-from ingot.ir.lower.kernel import Scalar
-from ingot.ir.lower.pull import Pull
 from ingot.ir.lower.scatter import indexed, places, planes, put, scatter_line, scatter_lines, scatter_plane
 from ingot.ir.lower.schedule import Schedule
 from ingot.ir.lower.target import Kind
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
 
 __all__ = ["CUMULATIVE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
@@ -40,8 +40,8 @@ class LinePerThread(Schedule):
         verify_threads(threads=self.threads, fill=self.fill or 1)
 
 
-def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel, Pull, Index, Point], None],
-          filled: Callable[[Node, Pull, Point], Scalar] | None = None) -> Kind:  # fmt: skip
+def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel, Elements, Index, Point], None],
+          filled: Callable[[Node, Elements, Point], Scalar] | None = None) -> Kind:  # fmt: skip
     """Groups of which each line is one thread's.
 
     lines(node)                      the dims that count them
@@ -72,12 +72,12 @@ def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel,
     return Kind(choose, emit)
 
 
-def _source(node: Node, elements: Pull, point: Point) -> Scalar:
+def _source(node: Node, elements: Elements, point: Point) -> Scalar:
     """What a scatter updates: its first input."""
     return elements.at(node.inputs[0], point)
 
 
-def _zero(node: Node, elements: Pull, point: Point) -> Scalar:
+def _zero(node: Node, elements: Elements, point: Point) -> Scalar:
     return elements.w.const(0, node.outputs[0].type.dtype)
 
 
@@ -87,7 +87,7 @@ def _free(node: Node) -> tuple[int, ...]:
     return n.outer if n.columns is None else (*n.outer, n.columns)
 
 
-def _put_line(k: BlockKernel, elements: Pull, i: Index, point: Point) -> None:
+def _put_line(k: BlockKernel, elements: Elements, i: Index, point: Point) -> None:
     """All indices in their order, at one point of what is not indexed."""
     n = indexed(k.group.nodes[0])
     with k.w.loop("serial", math.prod(n.indices)) as j:

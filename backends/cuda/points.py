@@ -19,7 +19,7 @@ from ingot.ir.loop.points import delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.nest.choose import unrolls
-from ingot.ir.lower.nest.point import point_of, small_loops
+from ingot.ir.lower.nest.point import point_of, with_small_loops
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.machine import Machine
 
@@ -75,7 +75,7 @@ def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]
 
     def point(where: tuple[Index, ...]) -> None:
         elements = k.elements()
-        small_loops(group, elements, s.unroll, 0)
+        with_small_loops(group, elements, s.unroll, 0)
         at = [ix.const(0)] * len(group.shape)
         for run, i in zip(s.axes, where):
             at[run[-1]] = i

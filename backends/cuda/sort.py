@@ -16,10 +16,10 @@ from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
-from ingot.ir.lower.kernel import Scalar
 from ingot.ir.lower.schedule import Schedule
 from ingot.ir.lower.sort import before, length, levels
 from ingot.ir.lower.target import Kind
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.types import tensor_type
 

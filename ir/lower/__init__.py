@@ -24,11 +24,11 @@ from ingot.ir.graph import Graph
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.text import print_program
 from ingot.ir.loop.verify import verify_program
-from ingot.ir.lower.emit import emit, print_emitted, verify_emitted
+from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
+from ingot.ir.lower.placing import place
 from ingot.ir.lower.scheduling import print_scheduled, schedule, verify_scheduled
-from ingot.ir.lower.steps import place
 from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
 from ingot.ir.passes.dce import dce

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ingot.ir.graph import Value
 from ingot.ir.loop.ir import Check, Load, Store
 from ingot.ir.loop.walk import statements
-from ingot.ir.lower.emit import Call, Emitted
+from ingot.ir.lower.emitting import Call, Emitted
 
 __all__ = ["aliases"]
 

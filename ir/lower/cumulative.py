@@ -11,9 +11,9 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import Point, delinear, linear
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.pull import Pull
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.target import Kind
 from ingot.ir.machine import Machine
@@ -43,7 +43,7 @@ def _choose(group: Group, machine: Machine) -> Cumulative:
     return Cumulative(max(1, machine.chunk_elements // max(1, shape[axis] * shape[-1])), machine.lanes(32))
 
 
-def running_fold(k: GroupKernel, elements: Pull, at: Point) -> None:
+def running_fold(k: GroupKernel, elements: Elements, at: Point) -> None:
     """Fold the line at a point of all other axes. The outputs are the accumulators after each step."""
     w, node = k.w, k.group.nodes[0]
     kind = node.op.lowering

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop.ir import Kernel
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.kernel import KernelWriter
-from ingot.ir.lower.pull import Pull
 from ingot.ir.lower.schedule import Schedule, print_schedule
+from ingot.ir.lower.writer import KernelWriter
 
 __all__ = ["GroupKernel", "Written", "no_code"]
 
@@ -52,9 +52,9 @@ class GroupKernel:
         name = self.names.get(v)
         return self.buffer(v, "r") if name is None else name
 
-    def elements(self) -> Pull:
+    def elements(self) -> Elements:
         """The elements of values, by code in this kernel."""
-        return Pull(self.group.graph, self.w, self.source, self.check)
+        return Elements(self.group.graph, self.w, self.source, self.check)
 
     def finish(self, schedule: Schedule, twice: bool = False, fixed: bool = False) -> Written:
         """The kernel, with the schedule that it was written by."""

@@ -11,12 +11,12 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import Point, delinear, linear
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.kernel import KernelWriter, Scalar
-from ingot.ir.lower.pull import Pull
 from ingot.ir.lower.schedule import Schedule, at_least_one, lanes
 from ingot.ir.lower.target import Kind
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
 from ingot.ir.ops.scalars import convert
@@ -111,7 +111,7 @@ def scatter_lines(node: Node) -> tuple[int, ...]:
     return tuple(d for a, d in enumerate(node.inputs[1].type.shape) if a != node.attrs[0])
 
 
-def scatter_line(k: GroupKernel, elements: Pull, at: Point) -> None:
+def scatter_line(k: GroupKernel, elements: Elements, at: Point) -> None:
     """out[.., i[..], ..] op= src in index order, along the line at a point of all other axes."""
     w, node = k.w, k.group.nodes[0]
     x, index, src = node.inputs
@@ -185,7 +185,7 @@ def _choose_index_put(group: Group, machine: Machine) -> IndexPut:
     return IndexPut(_choose_fill(machine), width, -(-block // width) * width if block > width else block)
 
 
-def places(k: GroupKernel, elements: Pull, inside: Point) -> dict[int, Index]:
+def places(k: GroupKernel, elements: Elements, inside: Point) -> dict[int, Index]:
     """Where the indices at a point of theirs say: axis of the result -> index."""
     node = k.group.nodes[0]
     x, _, *indices = node.inputs
@@ -193,7 +193,7 @@ def places(k: GroupKernel, elements: Pull, inside: Point) -> dict[int, Index]:
     return {a: elements.checked(node, elements.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
 
 
-def put(k: GroupKernel, elements: Pull, at: int, free: Point, inside: Point, where: dict[int, Index]) -> None:
+def put(k: GroupKernel, elements: Elements, at: int, free: Point, inside: Point, where: dict[int, Index]) -> None:
     """out op= src for one element: `free`, its point along what is not indexed; `where`: the places that indices name."""
     node = k.group.nodes[0]
     x, src = node.inputs[:2]
@@ -257,7 +257,7 @@ def _choose_window_scatter(group: Group, machine: Machine) -> WindowScatter:
     return WindowScatter(machine.lanes(32), max(1, machine.chunk_elements // max(1, math.prod(plane) + math.prod(window))))
 
 
-def scatter_plane(k: GroupKernel, elements: Pull, i: Index) -> None:
+def scatter_plane(k: GroupKernel, elements: Elements, i: Index) -> None:
     """out[n, c, idx] += g, in order, for the i-th plane (n, c)."""
     w, node = k.w, k.group.nodes[0]
     g, index = node.inputs

@@ -14,9 +14,9 @@ from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.schedule import Schedule, at_least_one
 from ingot.ir.lower.target import Kind
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
 
 __all__ = ["Sort", "SORT", "before", "length", "levels"]

@@ -94,7 +94,7 @@ class Form:
         return shape if self.zeros is None else (*shape[: len(shape) - len(self.zeros.extent)], *self.zeros.extent)
 
     def a(self, p: Any, q: Point, m: Point, k: Point) -> Any:
-        """The element of A that a Pull makes; 0 among the zeros."""
+        """The element of A that `Elements` make; 0 among the zeros."""
         return self.among_zeros(p, self.at_left(q, m, k))
 
     def among_zeros(self, p: Any, point: Point) -> Any:
@@ -110,7 +110,7 @@ class Form:
         return p.at(self.left, point, mask), mask
 
     def b(self, p: Any, q: Point, k: Point, n: Point, mask: Any = None) -> Any:
-        """The element of B that a Pull makes."""
+        """The element of B that `Elements` make."""
         return p.at(self.right, self.at_right(q, k, n), mask)
 
     def out(self, q: Point, m: Point, n: Point) -> Point:

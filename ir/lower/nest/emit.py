@@ -12,10 +12,10 @@ from ingot.ir.loop.ir import Alloc, Index
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.kernel import Scalar
 from ingot.ir.lower.nest.passes import Passes, accumulators, fold_of
-from ingot.ir.lower.nest.point import input_point, point_of, small_loops
+from ingot.ir.lower.nest.point import input_point, point_of, with_small_loops
 from ingot.ir.lower.nest.schedule import Nest
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.scalars import convert
 
 __all__ = ["emit"]
@@ -40,7 +40,7 @@ class _Emission:
         self.k = GroupKernel(group, "nest", check)
         self.w = self.k.w
         self.elements = self.k.elements()
-        small_loops(group, self.elements, s.unroll, s.along_k)
+        with_small_loops(group, self.elements, s.unroll, s.along_k)
         self.passes = Passes(group)
         axes = range(len(s.axes))
         self.extent = [s.extent(group, a) for a in axes]

@@ -9,11 +9,11 @@ from ingot.ir.facts import Contraction, Window
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.local import at_a_point
-from ingot.ir.lower.pull import Pull
+from ingot.ir.lower.small_loops import at_a_point
 
-__all__ = ["point_of", "input_point", "small_loops"]
+__all__ = ["input_point", "point_of", "with_small_loops"]
 
 
 def point_of(group: Group, v: Value, at: Sequence[Index]) -> Point:
@@ -27,7 +27,7 @@ def input_point(group: Group, node: Node, at: Sequence[Index]) -> Point:
     return tuple(ZERO if a is None else at[a] for a in (group.maps[v] if v in group.maps else group.opened[node]))
 
 
-def small_loops(group: Group, elements: Pull, unroll: bool, along_k: int) -> None:
+def with_small_loops(group: Group, elements: Elements, unroll: bool, along_k: int) -> None:
     """Let `elements` compute the group's windows and contractions by small loops at a point.
 
     unroll: expand windows in place;  along_k: lanes of a vector along the contracted dim of a product (0: a serial loop)

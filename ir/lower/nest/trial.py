@@ -11,9 +11,9 @@ from ingot.ir.loop.ir import Div, For, If, Index, IndexValue, Load, Mod, Stmt, V
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
-from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.nest.passes import Passes, fold_of
-from ingot.ir.lower.nest.point import input_point, point_of, small_loops
+from ingot.ir.lower.nest.point import input_point, point_of, with_small_loops
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import convert
 
 __all__ = ["Trial"]
@@ -28,7 +28,7 @@ class Trial:
         self.positions = any(fold_of(n).positions for n in passes.reductions)
         k = GroupKernel(group, "trial", no_code)
         w, elements = k.w, k.elements()
-        small_loops(group, elements, unroll, 0)
+        with_small_loops(group, elements, unroll, 0)
         at = []
         for a, d in enumerate(group.shape):
             w.ranges[f"a{a}"] = d

@@ -12,9 +12,9 @@ from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.kernel import KernelWriter, Scalar
 from ingot.ir.lower.tiles.schedule import Tiles
 from ingot.ir.lower.tiles.shape import copied, shape_of
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.types import tensor_type

@@ -12,10 +12,10 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Div, Dyn, Load, Mod
 from ingot.ir.loop.points import Point
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
-from ingot.ir.lower.kernel import Scalar
-from ingot.ir.lower.pull import Pull
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import Form, form_of
 
 __all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "shape_of"]
@@ -54,7 +54,7 @@ class Copied(NamedTuple):
     """A copy of A: its shape, its elements, and where the element of (batch, m, k) lies in it."""
 
     shape: tuple[int, ...]
-    at: Callable[[Pull, Point], Scalar]
+    at: Callable[[Elements, Point], Scalar]
     where: Callable[[Point, Point, Point], Point]
 
 
@@ -64,7 +64,7 @@ def copied(f: Form) -> Copied:
         return Copied(f.left_shape, f.among_zeros, f.at_left)
     nb, nm = len(f.batch), len(f.m)
 
-    def at(p: Pull, point: Point) -> Scalar:
+    def at(p: Elements, point: Point) -> Scalar:
         return f.a(p, point[:nb], point[nb : nb + nm], point[nb + nm :])
 
     return Copied((*f.batch, *f.m, *f.k), at, lambda q, m, k: (*q, *m, *k))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ingot.ir.graph import Value
 from ingot.ir.loop.program import Copy, Launch, Ref, Repeat, Step
 from ingot.ir.lower.arena import ALIGN
-from ingot.ir.lower.emit import Call, Emitted, Repeated
+from ingot.ir.lower.emitting import Call, Emitted, Repeated
 
 __all__ = ["Placed", "runs_once", "repeat"]
 

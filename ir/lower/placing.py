@@ -9,8 +9,8 @@ from ingot.ir.graph import Value
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
 from ingot.ir.lower.aliasing import aliases
 from ingot.ir.lower.arena import Arena
-from ingot.ir.lower.emit import Call, Emitted
-from ingot.ir.lower.loops import Placed, repeat, runs_once
+from ingot.ir.lower.emitting import Call, Emitted
+from ingot.ir.lower.scans import Placed, repeat, runs_once
 
 __all__ = ["place"]
 

@@ -1,6 +1,6 @@
 """One element of any value, computed where it is wanted.
 
-`Pull.at(value, idx)` writes code for `value[idx]`: a load where the value has a buffer, otherwise the element of the
+`Elements.at(value, idx)` writes code for `value[idx]`: a load where the value has a buffer, otherwise the element of the
 op that makes it, from elements of its inputs. Elementwise ops apply, views rewrite the index, and so any chain of them
 fuses into whatever asks. `mask` travels down with padding and concatenation: a load under a false mask reads
 nothing and gives 0.
@@ -15,18 +15,19 @@ from ingot.ir.facts import Elementwise, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point, linear
-from ingot.ir.lower.kernel import KernelWriter, Scalar
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import convert
 
-__all__ = ["Pull"]
+__all__ = ["Elements"]
 
 
-class Pull:
-    """Pulls elements of the values of `graph` into the kernel that `writer` writes.
+class Elements:
+    """The elements of the values of `graph`, by code in the kernel that `writer` writes.
 
     source(value) -> the buffer's name where the value is in memory, else None
     known: values that the kernel itself has made: value -> function of the point
     check(node) -> the code under which a failed bounds check of this node is reported
+    along_k, unroll: how small loops at a point run, see small_loops.py
     """
 
     def __init__(self, graph: Graph, writer: KernelWriter, source: Callable[[Value], str | None], check: Callable[[Node], int]):
@@ -34,11 +35,12 @@ class Pull:
         self.w = writer
         self.source = source
         self.check = check
-        self.along_k = 0  # lanes, where a product at a point runs its vector along the contracted dim
-        self.unroll = False  # windows are expanded in place
+        self.along_k = 0
+        self.unroll = False
         self.known: dict[Value, Callable[[Point], Scalar | None]] = {}
 
     def at(self, value: Value, idx: Point, mask: Scalar | None = None) -> Scalar:
+        """The element of a value at a point; where mask is false it is not used, and nothing is read."""
         w = self.w
         key = (value, idx, mask.operand if mask else None)
         found = w.remembered(key)

@@ -1,4 +1,7 @@
-"""Small loops at a point: windows, and contractions too small or too odd for tiles."""
+"""Small loops at a point: windows, and contractions too small or too odd for tiles.
+
+`Elements.unroll`: a window is expanded in place. `Elements.along_k`: a product's last loop runs by vectors of so many lanes.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,21 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.folds import FMA, SUM
 from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point, linear
-from ingot.ir.lower.kernel import Scalar
-from ingot.ir.lower.pull import Pull
+from ingot.ir.lower.elements import Elements
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 
 __all__ = ["at_a_point"]
 
 
-def loops(p: Pull, stack: ExitStack, extents: Sequence[int]) -> tuple[Index, ...]:
+def loops(p: Elements, stack: ExitStack, extents: Sequence[int]) -> tuple[Index, ...]:
     """Nested loops around what follows in `stack`."""
     kind = "unroll" if p.unroll else "serial"
     return tuple(stack.enter_context(p.w.loop(kind, d)) if d != 1 else ZERO for d in extents)
 
 
-def window(p: Pull, node: Node, idx: Point) -> Scalar:
+def window(p: Elements, node: Node, idx: Point) -> Scalar:
     """An element of a window op: the fold over its window, whose places outside the input count as nothing."""
     w, kind = p.w, node.op.lowering
     assert isinstance(kind, Window)
@@ -46,7 +49,7 @@ def window(p: Pull, node: Node, idx: Point) -> Scalar:
     return convert(w, w.get_acc(accs[fold.result], types[fold.result]), node.outputs[0].type.dtype)
 
 
-def contraction(p: Pull, node: Node, idx: Point) -> Scalar:
+def contraction(p: Elements, node: Node, idx: Point) -> Scalar:
     """An element of a contraction: one sum over k, whose products with what is not there count as nothing."""
     w, f = p.w, form_of(node)
     out = node.outputs[0].type.dtype
@@ -77,6 +80,6 @@ def contraction(p: Pull, node: Node, idx: Point) -> Scalar:
     return convert(w, w.get_acc(acc, dtype), out)
 
 
-def at_a_point(p: Pull, node: Node, idx: Point) -> Scalar:
+def at_a_point(p: Elements, node: Node, idx: Point) -> Scalar:
     """An element of a window op or a contraction, by a small loop."""
     return (window if isinstance(node.op.lowering, Window) else contraction)(p, node, idx)
