@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.ir.facts import Cost, Foldable, Lowering
+from ingot.ir.public import Public
 from ingot.ir.types import TensorType
 
 __all__ = ["Op", "Rule", "NO_GRAD", "NO_INPUTS", "LATER", "OPS", "register", "infer"]
@@ -41,6 +42,7 @@ class Op:
     lowering, cost, foldable                            facts, see ir/facts.py
     commutative                                         its two inputs may be exchanged
     can_fail                                            it checks values (indices), and fails the call where one is wrong
+    public                                              the function that it is made into, see ir/public.py
 
     `attrs` always travel as a tuple in the order of `attr_names`; every value in it is hashable.
     """
@@ -60,6 +62,7 @@ class Op:
     foldable: Foldable = None  # type: ignore[assignment]
     commutative: bool = False
     can_fail: bool = False
+    public: Public | None = None
     samples: Any = None  # inputs for the generated tests
     source: str = ""  # paper or definition
 

@@ -13,6 +13,7 @@ import ingot.functions.constants
 import ingot.functions.creation
 import ingot.functions.cumulative
 import ingot.functions.einsum
+import ingot.functions.extrema
 import ingot.functions.factor
 import ingot.functions.gamma
 import ingot.functions.index

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
+    OPS,
     Number,
     Tensor,
     apply,
@@ -18,14 +19,17 @@ from ingot.functions.common import (
     common_dtype,
     dtypes,
     emit_out,
-    example,
     float_dtype,
     is_number,
     operands,
+    record,
     refuse,
     scalar,
     upcast,
 )
+from ingot.functions.declared import declared, define, example, reference
+from ingot.ir.op import Op
+from ingot.ir.public import Binary
 
 __all__: list[str] = [
     "add", "div", "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "heaviside", "hypot", "ldexp", "logaddexp",
@@ -228,44 +232,6 @@ def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None)
     return emit_out(apply("pow", a, b), out)
 
 
-class Binary(NamedTuple):
-    """A function of two operands made of one op.
-
-    domain: "number" (bool goes to `bool_op`, or is refused), "float" (integers become the default float dtype),
-    "compare" (any dtype to bool), "logic" (operands as truth values), "bits" (no floats), "shift" (integers only).
-    tensors: which operands may not be numbers, see `_sides`.
-    """
-
-    name: str
-    op: str
-    domain: str
-    doc: str
-    bool_op: str | None = None
-    aliases: tuple[str, ...] = ()
-    tensors: str = "one"
-
-
-TABLE = (
-    Binary("maximum", "maximum", "number", "The larger of two elements; NaN if either is.", "logical_or", tensors="both"),
-    Binary("minimum", "minimum", "number", "The smaller of two elements; NaN if either is.", "logical_and", tensors="both"),
-    Binary("atan2", "atan2", "float", "The angle of the point (other, input), in (-pi, pi].", None, ("arctan2",), tensors="both"),
-    Binary("copysign", "copysign", "float", "The magnitude of `input` with the sign of `other`.", tensors="first"),
-    Binary("eq", "eq", "compare", "input == other.", tensors="first"),
-    Binary("ne", "ne", "compare", "input != other.", None, ("not_equal",), tensors="first"),
-    Binary("lt", "lt", "compare", "input < other.", None, ("less",), tensors="first"),
-    Binary("le", "le", "compare", "input <= other.", None, ("less_equal",), tensors="first"),
-    Binary("gt", "gt", "compare", "input > other.", None, ("greater",), tensors="first"),
-    Binary("ge", "ge", "compare", "input >= other.", None, ("greater_equal",), tensors="first"),
-    Binary("logical_and", "logical_and", "logic", "Both are true (not zero).", tensors="both"),
-    Binary("logical_or", "logical_or", "logic", "At least one is true (not zero).", tensors="both"),
-    Binary("logical_xor", "logical_xor", "logic", "Exactly one is true (not zero).", tensors="both"),
-    Binary("bitwise_and", "bitwise_and", "bits", "Bitwise and; of bools, logical and.", "logical_and"),
-    Binary("bitwise_or", "bitwise_or", "bits", "Bitwise or; of bools, logical or.", "logical_or"),
-    Binary("bitwise_xor", "bitwise_xor", "bits", "Bitwise exclusive or; of bools, logical exclusive or.", "logical_xor"),
-    Binary("bitwise_left_shift", "shift_left", "shift", "The bits of `input` moved left by `other`."),
-    Binary("bitwise_right_shift", "shift_right", "shift", "The bits of `input` moved right by `other`, the sign kept."),
-)
-
 _RESULT = {
     "number": "The result has the common dtype.", "float": "Integers and bools become the default float dtype.",
     "compare": "A bool tensor.", "logic": "A bool tensor.", "bits": "RuntimeError for floating dtypes.",
@@ -288,15 +254,15 @@ def _comparable(name: str, input: Any, other: Any) -> dtypes.DType:
     return dtype
 
 
-def _make(row: Binary) -> Callable[..., Tensor]:
-    name, op, domain, bool_op, tensors = row.name, row.op, row.domain, row.bool_op, row.tensors
+def _make(name: str, op: Op, row: Binary) -> Callable[..., Tensor]:
+    domain, tensors = row.domain, row.tensors
 
     def function(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, Tensor) or not isinstance(other, Tensor):
             _sides(name, input, other, tensors)
         if domain == "logic":
             sides = [truth(v) if isinstance(v, Tensor) else scalar(bool(v), dtypes.bool_) for v in (input, other)]
-            return emit_out(apply(op, *sides), out)
+            return emit_out(record(op, sides), out)
         if domain == "float":
             a, b = operands(name, input, other, dtype=float_dtype(common_dtype(input, other)))
         elif domain == "compare":
@@ -306,27 +272,25 @@ def _make(row: Binary) -> Callable[..., Tensor]:
         kind = a.dtype.kind
         use = op
         if kind == "b" and domain != "compare":
-            if bool_op is None:
+            if not row.bools:
                 raise refuse(name, a.dtype)
-            use = bool_op
+            use = OPS[row.bools]
         elif kind == "f" and domain in ("bits", "shift"):
             raise refuse(name, a.dtype)
-        result = apply(use, a, b)
+        result = record(use, (a, b))
         return result if out is None else emit_out(result, out)
 
     function.__name__ = function.__qualname__ = name
     computed = {"float": np.float32, "logic": np.bool_}.get(domain, np.int64)
-    function.__doc__ = f"{row.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n" + example(
+    function.__doc__ = f"{row.doc or op.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n" + example(
         f"ingot.{name}(ingot.tensor([1, 4]), {'ingot.tensor(2)' if tensors == 'both' else 2})",
-        op, np.array([1, 4], computed), np.array(2, computed), indent=" " * 8,
+        reference(op, np.array([1, 4], computed), np.array(2, computed)), indent=" " * 8,
     )  # fmt: skip
     return function
 
 
-for _row in TABLE:
-    for _name in (_row.name, *_row.aliases):
-        globals()[_name] = globals().get(_row.name) or _make(_row)
-        __all__.append(_name)
+for _name, _op, _row in declared(Binary):
+    define(globals(), _make(_name, _op, _row), _row.aliases)
 
 
 def fmax(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:

@@ -6,8 +6,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.recording import cast, inplace, record, scalar, stop_gradient
 from ingot.ir import dtypes
@@ -15,7 +13,6 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError, broadcast_shapes
-from ingot.printing import array_text
 
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
@@ -36,13 +33,6 @@ _TITLES = {
 def dtype_name(dtype: DType) -> str:
     """The dtype's name as torch's messages write it: `Long` for int64."""
     return _TITLES[dtype.name]
-
-
-def example(call: str, op: str, *values: Any, indent: str = "    ") -> str:
-    """The lines of an example for the docstring of a function that is made of one op: `call`, and what it prints by the op's reference."""
-    with np.errstate(all="ignore"):
-        result = OPS[op].ref(*map(np.asarray, values))
-    return f"{indent}>>> {call}\n{indent}tensor({array_text(result, 7)})\n    "
 
 
 def is_number(x: Any) -> bool:

@@ -66,7 +66,7 @@ METHODS: dict[Any, str] = {
     binary: " ".join(n for n in binary.__all__ if n != "rsub"),
     select: "addcdiv addcmul allclose clamp clamp_max clamp_min clip equal isclose lerp",
     reduce: " ".join(n for n in reduce.__all__ if n not in ("std_mean", "var_mean")),
-    extrema: "amax amin aminmax argmax argmin max min",
+    extrema: "aminmax max min",
     exponentials: " ".join(exponentials.__all__),
     sort: " ".join(sort.__all__),
     statistics: "corrcoef cov histogram mode",

@@ -1,10 +1,12 @@
-"""Reductions over dims: sums, means, moments, truth."""
+"""Reductions over dims. Those of one op are made from its declaration; sums, means and moments are written out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from ingot._tensor.composites import composite
 from ingot.functions.binary import truth
@@ -18,14 +20,17 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
+    float_dtype,
     one_dim,
+    refuse,
     scalar,
     upcast,
 )
+from ingot.functions.declared import declared, define, example, reference
+from ingot.ir.op import Op
+from ingot.ir.public import Reduce
 
-__all__ = [
-    "all", "any", "count_nonzero", "mean", "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean",
-]  # fmt: skip
+__all__ = ["count_nonzero", "mean", "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean"]
 
 Dims = int | Sequence[int] | None
 
@@ -237,36 +242,93 @@ def std_mean(
     return _var_mean(input, axes, c, bool(keepdim), True)
 
 
-# --- truth ------------------------------------------------------------------------------------------------------------
-
-
-def _truth(name: str, op: str, input: Any, dim: Any, keepdim: bool, out: Any) -> Tensor:
-
-    check_tensor(name, input)
-    result = reduced(op, truth(input), dim_list(dim, input.ndim, all_if_empty=False), bool(keepdim))
-    return emit_out(cast(result, dtypes.u8) if input.dtype is dtypes.u8 else result, out)
-
-
-def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """True where any element along `dim` (all dims when None) is true. A bool tensor (uint8 for uint8).
-
-    >>> ingot.any(ingot.tensor([False, True]))
-    tensor(True)
-    """
-    return _truth("any", "reduce_or", input, dim, keepdim, out)
-
-
-def all(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """True where all elements along `dim` (all dims when None) are true. A bool tensor (uint8 for uint8).
-
-    >>> ingot.all(ingot.tensor([False, True]))
-    tensor(False)
-    """
-    return _truth("all", "reduce_and", input, dim, keepdim, out)
-
-
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements along `dim` are not zero. int64."""
 
     check_tensor("count_nonzero", input)
     return _sum(truth(input), dim_list(dim, input.ndim), False, dtypes.i64)
+
+
+# --- of one op ---------------------------------------------------------------------------------------------------------
+
+_OVER = "Over all dims, or over `dim` (one or several), which `keepdim` keeps with extent 1."
+_RESULT = {
+    "number": f"{_OVER} The result has the dtype of `input`.",
+    "float": f"{_OVER} Integers and bools give the default float dtype.",
+    "truth": f"{_OVER} A bool tensor (uint8 for uint8).",
+    "position": "In the flattened tensor, or along one `dim`, which `keepdim` keeps with extent 1. RuntimeError for bool.",
+}
+
+
+def _make(name: str, op: Op, row: Reduce) -> Callable[..., Tensor]:
+    domain = row.domain
+
+    def function(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+        check_tensor(name, input)
+        if domain == "truth":
+            result = reduced(op.name, truth(input), dim_list(dim, input.ndim, all_if_empty=False), bool(keepdim))
+            return emit_out(cast(result, dtypes.u8) if input.dtype is dtypes.u8 else result, out)
+        if domain == "position":
+            if input.dtype.kind == "b":
+                raise RuntimeError(f"{name}(): does not support bool input")
+            dim = None if dim is None else one_dim(dim, input.ndim)
+        axes = dim_list(dim, input.ndim)
+        if not row.empty:
+            need_elements(name, input, axes, dim is None or (isinstance(dim, (tuple, list)) and not dim))
+        if domain == "position":
+            return emit_out(_arg_of(input, op.name, None if dim is None else (axes[0] if axes else 0), bool(keepdim)), out)
+        if domain == "float":
+            input = cast(input, float_dtype(input.dtype))
+        return emit_out(reduced(op_for(name, op, row, input), input, axes, bool(keepdim)), out)
+
+    if domain == "position":
+        function.__annotations__["dim"] = "int | None"
+    function.__name__ = function.__qualname__ = name
+    x = np.array([[0, 5], [3, 2]], np.bool_ if domain == "truth" else np.float32)
+    result = reference(op, x, 1 if domain == "position" else (1,))
+    function.__doc__ = (
+        f"{row.doc or op.doc}\n\n    {_RESULT[domain]}"
+        + ("" if row.empty else "\n    IndexError over no elements.")
+        + "\n\n"
+        + example(f"ingot.{name}(ingot.tensor([[0.0, 5.0], [3.0, 2.0]]), dim=1)", result.reshape(2), indent=" " * 8)
+    )
+    return function
+
+
+def op_for(name: str, op: Op, row: Reduce, x: Tensor) -> str:
+    """The op that reduces `x`: for bools the one that the declaration names."""
+    if x.dtype.kind != "b":
+        return op.name
+    if not row.bools:
+        raise refuse(name, x.dtype)
+    return row.bools
+
+
+def need_elements(name: str, x: Tensor, axes: tuple[int, ...], whole: bool, error: type[Exception] = IndexError) -> None:
+    """IndexError, or `error` where all dims are reduced for want of `dim`, unless there are elements to reduce."""
+    if x.numel() and math.prod(x.shape) or not x.ndim:
+        return
+    if whole:
+        if not x.numel():
+            raise error(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' "
+                "argument."
+            )
+        return
+    for a in axes:
+        if x.shape[a] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {a} to have non-zero size.")
+
+
+@composite
+def _arg_of(x: Tensor, op: str, axis: int | None, keepdim: bool) -> Tensor:
+    rank = x.ndim
+    if axis is None or not rank:
+        y = apply(op, apply("reshape", x, attrs=((x.numel(),),)), attrs=(0,))
+        return apply("reshape", y, attrs=((1,) * rank if keepdim else (),))
+    y = apply(op, x, attrs=(axis,))
+    return apply("reshape", y, attrs=(kept_shape(x.shape, (axis,), keepdim),))
+
+
+for _name, _op, _row in declared(Reduce):
+    define(globals(), _make(_name, _op, _row), _row.aliases)

@@ -1,15 +1,15 @@
-"""Elementwise functions of one tensor. Most are rows of a table: a name, the op, what it does with integers."""
+"""Elementwise functions of one tensor. Most are made from the declarations of their ops; what torch does otherwise is written out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
+    OPS,
     Number,
     Tensor,
     apply,
@@ -17,14 +17,17 @@ from ingot.functions.common import (
     check_tensor,
     dtypes,
     emit_out,
-    example,
     float_dtype,
+    record,
     refuse,
     scalar,
     static_int,
     upcast,
 )
+from ingot.functions.declared import declared, define, example, reference
 from ingot.functions.typeinfo import finfo
+from ingot.ir.op import Op
+from ingot.ir.public import Unary
 
 __all__ = [
     "bitwise_not", "deg2rad", "erfinv", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "logical_not", "logit",
@@ -32,57 +35,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Unary(NamedTuple):
-    """A function of one tensor made of one op.
-
-    domain: "float" takes integers and bools as the default float dtype; "number" keeps the dtype and refuses bool;
-    "rounding" is the identity on integers and refuses bool; "logic" is spelled out by the op itself.
-    """
-
-    name: str
-    op: str
-    domain: str
-    doc: str
-    aliases: tuple[str, ...] = ()
-
-
-TABLE = (
-    Unary("exp", "exp", "float", "e to the power of each element."),
-    Unary("exp2", "exp2", "float", "2 to the power of each element."),
-    Unary("expm1", "expm1", "float", "exp(x) - 1, accurate near 0."),
-    Unary("log", "log", "float", "Natural logarithm."),
-    Unary("log2", "log2", "float", "Logarithm to base 2."),
-    Unary("log10", "log10", "float", "Logarithm to base 10."),
-    Unary("log1p", "log1p", "float", "log(1 + x), accurate near 0."),
-    Unary("sqrt", "sqrt", "float", "Square root."),
-    Unary("rsqrt", "rsqrt", "float", "Reciprocal of the square root."),
-    Unary("sin", "sin", "float", "Sine."),
-    Unary("cos", "cos", "float", "Cosine."),
-    Unary("tan", "tan", "float", "Tangent."),
-    Unary("asin", "asin", "float", "Arc sine.", ("arcsin",)),
-    Unary("acos", "acos", "float", "Arc cosine.", ("arccos",)),
-    Unary("atan", "atan", "float", "Arc tangent.", ("arctan",)),
-    Unary("sinh", "sinh", "float", "Hyperbolic sine."),
-    Unary("cosh", "cosh", "float", "Hyperbolic cosine."),
-    Unary("tanh", "tanh", "float", "Hyperbolic tangent."),
-    Unary("asinh", "asinh", "float", "Inverse hyperbolic sine.", ("arcsinh",)),
-    Unary("acosh", "acosh", "float", "Inverse hyperbolic cosine.", ("arccosh",)),
-    Unary("atanh", "atanh", "float", "Inverse hyperbolic tangent.", ("arctanh",)),
-    Unary("sigmoid", "sigmoid", "float", "1 / (1 + exp(-x))."),
-    Unary("erf", "erf", "float", "Error function."),
-    Unary("erfc", "erfc", "float", "Complementary error function."),
-    Unary("lgamma", "lgamma", "float", "Logarithm of the absolute value of the gamma function."),
-    Unary("digamma", "digamma", "float", "Derivative of lgamma."),
-    Unary("reciprocal", "reciprocal", "float", "1 / x."),
-    Unary("abs", "abs", "number", "Absolute value.", ("absolute",)),
-    Unary("floor", "floor", "rounding", "The largest integer not above each element."),
-    Unary("ceil", "ceil", "rounding", "The smallest integer not below each element."),
-    Unary("trunc", "trunc", "rounding", "The integer part, towards zero.", ("fix",)),
-)
-
-
-def _make(row: Unary) -> Callable[..., Tensor]:
-    name, op, domain = row.name, row.op, row.domain
+def _make(name: str, op: Op, row: Unary) -> Callable[..., Tensor]:
+    domain = row.domain
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         check_tensor(name, input)
@@ -94,24 +48,22 @@ def _make(row: Unary) -> Callable[..., Tensor]:
                 raise refuse(name, input.dtype)
             elif domain == "rounding":
                 return emit_out(apply("reshape", input, attrs=(tuple(input.shape),)), out)
-        result = apply(op, input)
+        result = record(op, (input,))
         return result if out is None else emit_out(result, out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"{row.doc}\n\n    Elementwise, of any shape; the result has the shape of `input`"
+        f"{row.doc or op.doc}\n\n    Elementwise, of any shape; the result has the shape of `input`"
         + (" (integers and bools give the default float dtype)." if domain == "float" else " and its dtype.")
         + f"\n    RuntimeError for {'a dtype without it' if domain == 'float' else 'bool'}."
         + "\n\n"
-        + example(f"ingot.{name}(ingot.tensor([0.5, 1.0]))", op, np.array([0.5, 1.0], np.float32), indent=" " * 8)
+        + example(f"ingot.{name}(ingot.tensor([0.5, 1.0]))", reference(op, np.array([0.5, 1.0], np.float32)), indent=" " * 8)
     )
     return function
 
 
-for _row in TABLE:
-    for _name in (_row.name, *_row.aliases):
-        globals()[_name] = globals().get(_row.name) or _make(_row)
-        __all__.append(_name)
+for _name, _op, _row in declared(Unary):
+    define(globals(), _make(_name, _op, _row), _row.aliases)
 
 
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
@@ -245,7 +197,7 @@ def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., 
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} A bool tensor of the shape of `input`.\n\n" + example(
-        f"ingot.{name}(ingot.tensor([1.0, float('nan')]))", op, np.array([1.0, math.nan], np.float32)
+        f"ingot.{name}(ingot.tensor([1.0, float('nan')]))", reference(OPS[op], np.array([1.0, math.nan], np.float32))
     )
     return function
 

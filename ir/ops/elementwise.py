@@ -13,6 +13,7 @@ from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
 from ingot.ir.ops.samples import floats
+from ingot.ir.public import Binary, Unary
 
 __all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "reciprocal", "sqrt", "floor", "ceil", "round_", "trunc", "floor_divide",
            "remainder", "fmod", "maximum", "minimum", "copysign", "integer_pow"]  # fmt: skip
@@ -30,6 +31,7 @@ abs_ = elementwise(
     "abs", Number, doc="Absolute value; the least signed integer stays itself. The derivative at 0 is 0.",
     ref=np.abs, partials=lambda x, y: [OPS["sign"](x)], scalar=s.abs_, samples=floats(-5, 5, gap=0.1),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
+    public=Unary("number", "Absolute value.", aliases=("absolute",)),
 )  # fmt: skip
 sign = elementwise(
     "sign", Number, doc="-1, 0 or 1; 0 for NaN.", ref=lambda x: np.subtract(x > 0, x < 0, dtype=np.int8), partials=zero, scalar=s.sign,
@@ -38,18 +40,22 @@ sign = elementwise(
 reciprocal = elementwise(
     "reciprocal", Float, doc="1 / x.", ref=lambda x: 1 / x, partials=lambda x, y: [-y * y],
     scalar=lambda e, x: e.div(e.const(1.0, e.dtype(x)), x), samples=floats(-5, 5, gap=0.5), cost=SIMPLE, foldable=Foldable.ALWAYS,
+    public=Unary("float"),
 )  # fmt: skip
 sqrt = elementwise(
     "sqrt", Float, doc="Square root, correctly rounded; NaN below 0.", ref=np.sqrt, partials=lambda x, y: [0.5 / y],
     scalar=lambda e, x: e.sqrt(x), samples=floats(0.1, 50), cost=DIVISION, foldable=Foldable.ALWAYS,
+    public=Unary("float", "Square root."),
 )  # fmt: skip
 floor = elementwise(
     "floor", Float, doc="Greatest integer <= x.", ref=np.floor, partials=zero, scalar=lambda e, x: e.floor(x), samples=floats(-20, 20),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
+    public=Unary("rounding", "The largest integer not above each element."),
 )  # fmt: skip
 ceil = elementwise(
     "ceil", Float, doc="Least integer >= x.", ref=np.ceil, partials=zero, scalar=lambda e, x: e.ceil(x), samples=floats(-20, 20),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
+    public=Unary("rounding", "The smallest integer not below each element."),
 )  # fmt: skip
 round_ = elementwise(
     "round", Float, doc="Nearest integer, halves to even.", ref=np.rint, partials=zero, scalar=lambda e, x: e.rint(x),
@@ -58,6 +64,7 @@ round_ = elementwise(
 trunc = elementwise(
     "trunc", Float, doc="x without its fraction.", ref=np.trunc, partials=zero, scalar=lambda e, x: e.trunc(x), samples=floats(-20, 20),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
+    public=Unary("rounding", "The integer part, towards zero.", aliases=("fix",)),
 )  # fmt: skip
 
 
@@ -138,16 +145,19 @@ maximum = elementwise(
     "maximum", Number, arity=2, doc="The larger of a and b; NaN if either is. Equal inputs share the derivative.",
     ref=np.maximum, partials=_extremum_partials("gt"), scalar=lambda e, a, b: e.max(a, b),
     cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
+    public=Binary("number", "The larger of two elements; NaN if either is.", bools="logical_or", tensors="both"),
 )  # fmt: skip
 minimum = elementwise(
     "minimum", Number, arity=2, doc="The smaller of a and b; NaN if either is. Equal inputs share the derivative.",
     ref=np.minimum, partials=_extremum_partials("lt"), scalar=lambda e, a, b: e.min(a, b),
     cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
+    public=Binary("number", "The smaller of two elements; NaN if either is.", bools="logical_and", tensors="both"),
 )  # fmt: skip
 copysign = elementwise(
     "copysign", Float, arity=2, doc="|a| with the sign of b.", ref=np.copysign, scalar=s.copysign,
     partials=lambda a, b, y: [OPS["select"](a.eq(0.0), 0.0, y / a), 0], samples=(floats(-5, 5, gap=0.1), floats(-5, 5, gap=0.1)),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
+    public=Binary("float", "The magnitude of `input` with the sign of `other`.", tensors="first"),
 )  # fmt: skip
 
 

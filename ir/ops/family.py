@@ -13,6 +13,7 @@ from ingot.ir.facts import Cost, Elementwise, Foldable
 from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
+from ingot.ir.public import Binary, Unary
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
 
 __all__ = ["elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "static", "widen", "narrow", "same_size"]
@@ -190,6 +191,7 @@ def elementwise(
     cost: Cost,
     foldable: Foldable,
     commutative: bool = False,
+    public: Unary | Binary | None = None,
     samples: Domain | tuple[Domain, ...] = Domain(),  # noqa: B008 (frozen)
     arity: int = 1,
     result: DType | None = None,
@@ -207,6 +209,7 @@ def elementwise(
                              there), a function of the cotangent, or None; JVP and VJP follow from it
     result                   dtype of the result, if not that of the inputs
     cost, foldable           see ir/facts.py
+    public                   see ir/public.py
     """
     dtypes = frozenset(dtypes)
     domains = samples if isinstance(samples, tuple) else (samples,) * arity
@@ -233,7 +236,7 @@ def elementwise(
         Op(
             name, "elementwise", doc, attrs, infer, quiet(reference),
             vjp=vjp, jvp=jvp, batch=elementwise_batch(name), source=source, samples=Combinations(rows, domains, tuple(sample_attrs)),
-            lowering=Elementwise(scalar), cost=cost, foldable=foldable, commutative=commutative,
+            lowering=Elementwise(scalar), cost=cost, foldable=foldable, commutative=commutative, public=public,
         )
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from ingot.ir.ops import scalars as s
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.family import broadcast_named, elementwise, need_dtype, need_same, partials_jvp, partials_vjp, quiet
 from ingot.ir.ops.samples import Combinations, Domain, floats
+from ingot.ir.public import Binary
 from ingot.ir.types import TensorType, tensor_type
 
 Integers = Int | UInt
@@ -21,41 +22,54 @@ close_ints = floats(-2, 2)  # so that equal values occur
 
 
 def _plain(name: str, dtypes: Collection[DType], doc: str, ref: Callable, scalar: Callable, arity: int, result: DType | None = None,
-           samples: Domain | tuple[Domain, ...] = close_ints, commutative: bool = False) -> Op:  # fmt: skip
+           samples: Domain | tuple[Domain, ...] = close_ints, commutative: bool = False, public: Binary | None = None) -> Op:  # fmt: skip
     return elementwise(
         name, dtypes, doc=doc, ref=ref, scalar=scalar, partials=NO_GRAD, arity=arity, result=result, samples=samples,
-        cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=commutative,
+        cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=commutative, public=public,
     )  # fmt: skip
 
 
-def _compare(name: str, sign: str, ref: Callable, commutative: bool = False) -> Op:
-    return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_, commutative=commutative)
+def _compare(name: str, sign: str, ref: Callable, aliases: tuple[str, ...] = (), commutative: bool = False) -> Op:
+    public = Binary("compare", f"input {sign} other.", aliases=aliases, tensors="first")
+    return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_, commutative=commutative,
+                  public=public)  # fmt: skip
 
 
-def _combine(name: str, dtypes: Collection[DType], doc: str, ref: Callable, instruction: str) -> Op:
-    return _plain(name, dtypes, doc, ref, lambda e, a, b: getattr(e, instruction)(a, b), 2, commutative=True)
+def _combine(name: str, dtypes: Collection[DType], doc: str, ref: Callable, instruction: str, public: Binary) -> Op:
+    return _plain(name, dtypes, doc, ref, lambda e, a, b: getattr(e, instruction)(a, b), 2, commutative=True, public=public)
+
+
+def _logic(doc: str) -> Binary:
+    return Binary("logic", doc, tensors="both")
+
+
+def _bits(doc: str, bools: str) -> Binary:
+    return Binary("bits", doc, bools=bools)
 
 
 eq = _compare("eq", "==", np.equal, commutative=True)
-ne = _compare("ne", "!=", np.not_equal, commutative=True)
-lt = _compare("lt", "<", np.less)
-le = _compare("le", "<=", np.less_equal)
-gt = _compare("gt", ">", np.greater)
-ge = _compare("ge", ">=", np.greater_equal)
+ne = _compare("ne", "!=", np.not_equal, ("not_equal",), commutative=True)
+lt = _compare("lt", "<", np.less, ("less",))
+le = _compare("le", "<=", np.less_equal, ("less_equal",))
+gt = _compare("gt", ">", np.greater, ("greater",))
+ge = _compare("ge", ">=", np.greater_equal, ("greater_equal",))
 
 isnan = _plain("isnan", Float, "Whether x is NaN.", np.isnan, s.is_nan, 1, bool_)
 isinf = _plain("isinf", Float, "Whether x is an infinity.", np.isinf, s.is_inf, 1, bool_)
 isfinite = _plain("isfinite", Float, "Whether x is neither NaN nor an infinity.", np.isfinite, s.is_finite, 1, bool_)
 
 logical_not = _plain("logical_not", Bool, "not x.", np.logical_not, lambda e, x: e.not_(x), 1)
-logical_and = _combine("logical_and", Bool, "a and b.", np.logical_and, "and_")
-logical_or = _combine("logical_or", Bool, "a or b.", np.logical_or, "or_")
-logical_xor = _combine("logical_xor", Bool, "a differs from b.", np.logical_xor, "xor")
+logical_and = _combine("logical_and", Bool, "a and b.", np.logical_and, "and_", _logic("Both are true (not zero)."))
+logical_or = _combine("logical_or", Bool, "a or b.", np.logical_or, "or_", _logic("At least one is true (not zero)."))
+logical_xor = _combine("logical_xor", Bool, "a differs from b.", np.logical_xor, "xor", _logic("Exactly one is true (not zero)."))
 
 bitwise_not = _plain("bitwise_not", Integers | Bool, "Every bit inverted.", np.invert, lambda e, x: e.not_(x), 1)
-bitwise_and = _combine("bitwise_and", Integers | Bool, "Bits set in both.", np.bitwise_and, "and_")
-bitwise_or = _combine("bitwise_or", Integers | Bool, "Bits set in either.", np.bitwise_or, "or_")
-bitwise_xor = _combine("bitwise_xor", Integers | Bool, "Bits set in one of them.", np.bitwise_xor, "xor")
+bitwise_and = _combine("bitwise_and", Integers | Bool, "Bits set in both.", np.bitwise_and, "and_",
+                       _bits("Bitwise and; of bools, logical and.", "logical_and"))  # fmt: skip
+bitwise_or = _combine("bitwise_or", Integers | Bool, "Bits set in either.", np.bitwise_or, "or_",
+                       _bits("Bitwise or; of bools, logical or.", "logical_or"))  # fmt: skip
+bitwise_xor = _combine("bitwise_xor", Integers | Bool, "Bits set in one of them.", np.bitwise_xor, "xor",
+                       _bits("Bitwise exclusive or; of bools, logical exclusive or.", "logical_xor"))  # fmt: skip
 
 
 def _shift(ref: Callable) -> Callable:
@@ -68,11 +82,17 @@ def _shift(ref: Callable) -> Callable:
     return shift
 
 
+def _bit_shift(side: str, doc: str) -> Binary:
+    return Binary("shift", doc, name=f"bitwise_{side}_shift")
+
+
 _shifts = (floats(-100, 100), floats(0, 9))
 shift_left = _plain("shift_left", Integers, "a shifted left by b bits; 0 when b is no bit position.", _shift(np.left_shift),
-                    lambda e, a, b: e.shl(a, b), 2, samples=_shifts)  # fmt: skip
+                    lambda e, a, b: e.shl(a, b), 2, samples=_shifts,
+                    public=_bit_shift("left", "The bits of `input` moved left by `other`."))  # fmt: skip
 shift_right = _plain("shift_right", Integers, "a shifted right by b bits, keeping its sign; 0 or -1 when b is no bit position.",
-                     _shift(np.right_shift), lambda e, a, b: e.shr(a, b), 2, samples=_shifts)  # fmt: skip
+                     _shift(np.right_shift), lambda e, a, b: e.shr(a, b), 2, samples=_shifts,
+                     public=_bit_shift("right", "The bits of `input` moved right by `other`, the sign kept."))  # fmt: skip
 
 
 # -- select ----------------------------------------------------------------------------------------------------------

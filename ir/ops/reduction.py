@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -16,6 +17,7 @@ from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
 from ingot.ir.ops.samples import Case, case
+from ingot.ir.public import Reduce
 from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
 
 Axes = tuple[int, ...]
@@ -32,7 +34,7 @@ def reduced(shape: Shape, axes: Axes) -> Shape:
 
 
 def reduction(name: str, dtypes: Collection[DType], *, fold: Fold, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool,
-              precise: bool = False, values: Any = None) -> Op:  # fmt: skip
+              precise: bool = False, values: Any = None, public: Reduce | None = None) -> Op:  # fmt: skip
     """Declare a reduction over {axes}. `fold`: see ir/loop/folds.py. `empty`: reducing no elements has a meaning."""
 
     def infer(types: tuple[TensorType, ...], axes: Axes) -> TensorType:
@@ -54,7 +56,7 @@ def reduction(name: str, dtypes: Collection[DType], *, fold: Fold, doc: str, ref
         samples.append(case((d.name, (4, 3), [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]), axes=(1,), grad=False))
     return declare(
         name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
-        lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS,
+        lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS, public=public and replace(public, empty=empty),
     )  # fmt: skip
 
 
@@ -118,13 +120,21 @@ def _extremum_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr]
 reduce_max = reduction(
     "reduce_max", Number, fold=MAX, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
     ref=np.max, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
+    public=Reduce("number", "The largest element; NaN wins. Ties share the gradient.", name="amax", bools="reduce_or"),
 )  # fmt: skip
 reduce_min = reduction(
     "reduce_min", Number, fold=MIN, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
     ref=np.min, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
+    public=Reduce("number", "The smallest element; NaN wins. Ties share the gradient.", name="amin", bools="reduce_and"),
 )  # fmt: skip
-reduce_and = reduction("reduce_and", Bool, fold=AND, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
-reduce_or = reduction("reduce_or", Bool, fold=OR, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True)
+reduce_and = reduction(
+    "reduce_and", Bool, fold=AND, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True,
+    public=Reduce("truth", "True where all elements are true (not zero).", name="all"),
+)  # fmt: skip
+reduce_or = reduction(
+    "reduce_or", Bool, fold=OR, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True,
+    public=Reduce("truth", "True where any element is true (not zero).", name="any"),
+)  # fmt: skip
 
 
 # -- positions -------------------------------------------------------------------------------------------------------
@@ -144,8 +154,9 @@ def _position(name: str, which: str, ref: Any, fold: Fold) -> Op:
         name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
         attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),
         vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch(name), samples=samples, lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS,
+        public=Reduce("position", f"Index of the {which} element. The first of equals; int64.", empty=False),
     )  # fmt: skip
 
 
-argmax = _position("argmax", "greatest", np.argmax, ARGMAX)
-argmin = _position("argmin", "least", np.argmin, ARGMIN)
+argmax = _position("argmax", "largest", np.argmax, ARGMAX)
+argmin = _position("argmin", "smallest", np.argmin, ARGMIN)

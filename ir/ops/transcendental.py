@@ -19,15 +19,18 @@ from ingot.ir.op import OPS, Op
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
 from ingot.ir.ops.samples import Domain, floats
+from ingot.ir.public import Binary, Unary
 
 LN2, LN10 = math.log(2), math.log(10)
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 
-def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, source: str = "", cost: Cost = FUNCTION) -> Op:
+def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, public: str = "", aliases: tuple[str, ...] = (),
+              source: str = "", cost: Cost = FUNCTION) -> Op:  # fmt: skip
+    """An elementary function. `public`: the doc of its public function where it is not `doc`."""
     return elementwise(
         name, Float, doc=doc, ref=ref, partials=partials, scalar=s.elementary(name), samples=samples, precise=True, source=source,
-        cost=cost, foldable=Foldable.NEVER,
+        cost=cost, foldable=Foldable.NEVER, public=Unary("float", public, aliases=aliases),
     )  # fmt: skip
 
 
@@ -92,43 +95,52 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0, small / (1 + small), 1 / (1 + small))
 
 
-exp = _function("exp", "e ** x.", np.exp, lambda x, y: [y], floats(-20, 20))
-exp2 = _function("exp2", "2 ** x.", np.exp2, lambda x, y: [y * LN2], floats(-20, 20))
-expm1 = _function("expm1", "e ** x - 1, exact near 0.", np.expm1, lambda x, y: [y + 1], floats(-10, 10))
+exp = _function("exp", "e to the power of each element.", np.exp, lambda x, y: [y], floats(-20, 20))
+exp2 = _function("exp2", "2 to the power of each element.", np.exp2, lambda x, y: [y * LN2], floats(-20, 20))
+expm1 = _function("expm1", "exp(x) - 1, accurate near 0.", np.expm1, lambda x, y: [y + 1], floats(-10, 10))
 log = _function("log", "Natural logarithm.", np.log, lambda x, y: [lambda t: t / x], floats(0.1, 50))
 log2 = _function("log2", "Logarithm to base 2.", np.log2, lambda x, y: [lambda t: t / (x * LN2)], floats(0.1, 50))
 log10 = _function("log10", "Logarithm to base 10.", np.log10, lambda x, y: [lambda t: t / (x * LN10)], floats(0.1, 50))
-log1p = _function("log1p", "log(1 + x), exact near 0.", np.log1p, lambda x, y: [lambda t: t / (x + 1)], floats(-0.9, 50))
-rsqrt = _function("rsqrt", "1 / sqrt(x).", lambda x: 1 / np.sqrt(x), lambda x, y: [y * y * y * -0.5], floats(0.1, 50), cost=DIVISION)
+log1p = _function("log1p", "log(1 + x), accurate near 0.", np.log1p, lambda x, y: [lambda t: t / (x + 1)], floats(-0.9, 50))
+rsqrt = _function(
+    "rsqrt", "Reciprocal of the square root.", lambda x: 1 / np.sqrt(x), lambda x, y: [y * y * y * -0.5], floats(0.1, 50), cost=DIVISION
+)
 
 sin = _function("sin", "Sine.", np.sin, lambda x, y: [OPS["cos"](x)], floats(-20, 20))
 cos = _function("cos", "Cosine.", np.cos, lambda x, y: [-OPS["sin"](x)], floats(-20, 20))
 tan = _function("tan", "Tangent.", np.tan, lambda x, y: [y * y + 1], floats(-1.4, 1.4))
-asin = _function("asin", "Inverse sine.", np.arcsin, lambda x, y: [OPS["rsqrt"](1 - x * x)], floats(-0.95, 0.95))
-acos = _function("acos", "Inverse cosine.", np.arccos, lambda x, y: [-OPS["rsqrt"](1 - x * x)], floats(-0.95, 0.95))
-atan = _function("atan", "Inverse tangent.", np.arctan, lambda x, y: [lambda t: t / (x * x + 1)], floats(-20, 20))
+asin = _function("asin", "Arc sine.", np.arcsin, lambda x, y: [OPS["rsqrt"](1 - x * x)], floats(-0.95, 0.95), aliases=("arcsin",))
+acos = _function("acos", "Arc cosine.", np.arccos, lambda x, y: [-OPS["rsqrt"](1 - x * x)], floats(-0.95, 0.95), aliases=("arccos",))
+atan = _function("atan", "Arc tangent.", np.arctan, lambda x, y: [lambda t: t / (x * x + 1)], floats(-20, 20), aliases=("arctan",))
 sinh = _function("sinh", "Hyperbolic sine.", np.sinh, lambda x, y: [OPS["cosh"](x)], floats(-10, 10))
 cosh = _function("cosh", "Hyperbolic cosine.", np.cosh, lambda x, y: [OPS["sinh"](x)], floats(-10, 10))
-asinh = _function("asinh", "Inverse hyperbolic sine.", np.arcsinh, lambda x, y: [OPS["rsqrt"](x * x + 1)], floats(-20, 20))
-acosh = _function("acosh", "Inverse hyperbolic cosine.", np.arccosh, lambda x, y: [OPS["rsqrt"](x * x - 1)], floats(1.2, 20))
-atanh = _function("atanh", "Inverse hyperbolic tangent.", np.arctanh, lambda x, y: [lambda t: t / (1 - x * x)], floats(-0.95, 0.95))
+asinh = _function(
+    "asinh", "Inverse hyperbolic sine.", np.arcsinh, lambda x, y: [OPS["rsqrt"](x * x + 1)], floats(-20, 20), aliases=("arcsinh",)
+)
+acosh = _function(
+    "acosh", "Inverse hyperbolic cosine.", np.arccosh, lambda x, y: [OPS["rsqrt"](x * x - 1)], floats(1.2, 20), aliases=("arccosh",)
+)
+atanh = _function(
+    "atanh", "Inverse hyperbolic tangent.", np.arctanh, lambda x, y: [lambda t: t / (1 - x * x)], floats(-0.95, 0.95), aliases=("arctanh",)
+)
 tanh = _function("tanh", "Hyperbolic tangent.", np.tanh, lambda x, y: [1 - y * y], floats(-5, 5))
-sigmoid = _function("sigmoid", "1 / (1 + e ** -x).", _sigmoid, lambda x, y: [y * (1 - y)], floats(-20, 20))
+sigmoid = _function("sigmoid", "1 / (1 + exp(-x)).", _sigmoid, lambda x, y: [y * (1 - y)], floats(-20, 20))
 
 erf = _function(
     "erf", "Error function.", _by_element(math.erf), lambda x, y: [OPS["exp"](-x * x) * TWO_OVER_SQRT_PI], floats(-4, 4)
 )
 erfc = _function(
-    "erfc", "1 - erf(x), exact in its tail.", _by_element(math.erfc), lambda x, y: [OPS["exp"](-x * x) * -TWO_OVER_SQRT_PI], floats(-4, 6)
-)
+    "erfc", "1 - erf(x), exact in its tail.", _by_element(math.erfc), lambda x, y: [OPS["exp"](-x * x) * -TWO_OVER_SQRT_PI], floats(-4, 6),
+    public="Complementary error function.",
+)  # fmt: skip
 lgamma = _function(
     "lgamma", "log |gamma(x)|; infinite at 0 and the negative integers.", _by_element(math.lgamma),
-    lambda x, y: [OPS["digamma"](x)], floats(0.2, 20),
+    lambda x, y: [OPS["digamma"](x)], floats(0.2, 20), public="Logarithm of the absolute value of the gamma function.",
 )  # fmt: skip
 digamma = _function(
     "digamma", "Derivative of lgamma; NaN at the negative integers, -+infinity at +-0.", _digamma,
     lambda x, y: [lambda t: t * _trigamma(x)], floats(0.2, 20),
-    source="Abramowitz and Stegun 6.3.5, 6.3.7, 6.3.18",
+    public="Derivative of lgamma.", source="Abramowitz and Stegun 6.3.5, 6.3.7, 6.3.18",
 )  # fmt: skip
 
 
@@ -172,5 +184,6 @@ def _atan2_partials(a: Expr, b: Expr, y: Expr) -> list:
 atan2 = elementwise(
     "atan2", Float, arity=2, precise=True, doc="The angle of the point (b, a); its derivative at the origin is 0.",
     ref=np.arctan2, partials=_atan2_partials, scalar=s.elementary("atan2"), samples=floats(-5, 5, gap=0.1),
+    public=Binary("float", "The angle of the point (other, input), in (-pi, pi].", aliases=("arctan2",), tensors="both"),
     cost=FUNCTION, foldable=Foldable.NEVER,
 )  # fmt: skip
