@@ -12,7 +12,7 @@ import numpy as np
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
 from ingot.ir.facts import ONCE, Foldable, Reduction
-from ingot.ir.loop.folds import AND, ARGMAX, ARGMIN, MAX, MIN, OR, PROD, SUM, Fold
+from ingot.ir.loop import folds
 from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
@@ -33,7 +33,7 @@ def reduced(shape: Shape, axes: Axes) -> Shape:
     return tuple(1 if i in axes else d for i, d in enumerate(shape))
 
 
-def reduction(name: str, dtypes: Collection[DType], *, fold: Fold, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool,
+def reduction(name: str, dtypes: Collection[DType], *, fold: folds.Fold, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool,
               precise: bool = False, values: Any = None, public: Reduce | None = None) -> Op:  # fmt: skip
     """Declare a reduction over {axes}. `fold`: see ir/loop/folds.py. `empty`: reducing no elements has a meaning."""
 
@@ -66,7 +66,7 @@ def _wrapping(fn: Any) -> Any:
 
 
 reduce_sum = reduction(
-    "reduce_sum", Number, fold=SUM, doc="Sum over `axes` in the input's dtype; halves accumulate in f32, integers wrap around.",
+    "reduce_sum", Number, fold=folds.SUM, doc="Sum over `axes` in the input's dtype; halves accumulate in f32, integers wrap around.",
     ref=_wrapping(np.sum), vjp=lambda cts, ins, outs, axes: [cts[0].broadcast(ins[0].shape)], jvp=linear_jvp("reduce_sum"),
     empty=True, precise=True,
 )  # fmt: skip
@@ -104,7 +104,7 @@ def exclusive_prod(x: Expr, reverse: bool) -> Expr:
 
 
 reduce_prod = reduction(
-    "reduce_prod", Number, fold=PROD, doc="Product over `axes` in the input's dtype; integers wrap around.",
+    "reduce_prod", Number, fold=folds.PROD, doc="Product over `axes` in the input's dtype; integers wrap around.",
     ref=_wrapping(np.prod), vjp=_prod_vjp, jvp=_summed_jvp(_prod_vjp), empty=True, precise=True,
 )  # fmt: skip
 
@@ -118,21 +118,21 @@ def _extremum_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr]
 
 
 reduce_max = reduction(
-    "reduce_max", Number, fold=MAX, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
+    "reduce_max", Number, fold=folds.MAX, doc="Greatest element over `axes`; NaN if there is one. Equal elements share the derivative.",
     ref=np.max, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
     public=Reduce("number", "The largest element; NaN wins. Ties share the gradient.", name="amax", bools="reduce_or"),
 )  # fmt: skip
 reduce_min = reduction(
-    "reduce_min", Number, fold=MIN, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
+    "reduce_min", Number, fold=folds.MIN, doc="Least element over `axes`; NaN if there is one. Equal elements share the derivative.",
     ref=np.min, vjp=_extremum_vjp, jvp=_summed_jvp(_extremum_vjp), empty=False, values="distinct",
     public=Reduce("number", "The smallest element; NaN wins. Ties share the gradient.", name="amin", bools="reduce_and"),
 )  # fmt: skip
 reduce_and = reduction(
-    "reduce_and", Bool, fold=AND, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True,
+    "reduce_and", Bool, fold=folds.AND, doc="Whether all hold.", ref=np.all, vjp=NO_GRAD, jvp=NO_GRAD, empty=True,
     public=Reduce("truth", "True where all elements are true (not zero).", name="all"),
 )  # fmt: skip
 reduce_or = reduction(
-    "reduce_or", Bool, fold=OR, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True,
+    "reduce_or", Bool, fold=folds.OR, doc="Whether any holds.", ref=np.any, vjp=NO_GRAD, jvp=NO_GRAD, empty=True,
     public=Reduce("truth", "True where any element is true (not zero).", name="any"),
 )  # fmt: skip
 
@@ -140,7 +140,7 @@ reduce_or = reduction(
 # -- positions -------------------------------------------------------------------------------------------------------
 
 
-def _position(name: str, which: str, ref: Any, fold: Fold) -> Op:
+def _position(name: str, which: str, ref: Any, fold: folds.Fold) -> Op:
     def infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
         (x,) = types
         need_axis(name, axis, x.rank)
@@ -158,5 +158,5 @@ def _position(name: str, which: str, ref: Any, fold: Fold) -> Op:
     )  # fmt: skip
 
 
-argmax = _position("argmax", "largest", np.argmax, ARGMAX)
-argmin = _position("argmin", "smallest", np.argmin, ARGMIN)
+argmax = _position("argmax", "largest", np.argmax, folds.ARGMAX)
+argmin = _position("argmin", "smallest", np.argmin, folds.ARGMIN)

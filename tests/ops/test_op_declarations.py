@@ -27,8 +27,8 @@ def test_rules_that_are_owed():
     assert {n for n, op in OPS.items() if op.jvp is LATER} == LATER_JVP
 
 
-def test_the_op_set_is_whole():
-    assert ALL_OPS == sorted(
+def test_no_op_is_lost():
+    known = set(
         """
         exp exp2 expm1 log log2 log10 log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh asinh acosh atanh tanh sigmoid erf erfc lgamma
         digamma floor ceil round trunc neg abs sign reciprocal logical_not bitwise_not isnan isinf isfinite
@@ -40,6 +40,7 @@ def test_the_op_set_is_whole():
         cumsum cumprod cummax cummin sort scan call
         """.split()
     )
+    assert known <= set(OPS)
 
 
 @pytest.mark.parametrize("name", ALL_OPS)
