@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.capture.argnames import parameter_names
 from ingot.capture.function import CompiledFunction
 from ingot.capture.module import CompiledModule
 from ingot.capture.pytree import flatten
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ingot.backends import Level
 
 __all__ = ["export"]
-
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, levels: Sequence[str] | None, golden: bool) -> None:
@@ -166,16 +164,10 @@ def _names(target: Any, roots: Roots) -> dict[int, str]:
 
 def _input_names(fn: Callable, args: tuple) -> list[str]:
     """The parameters' names; where one is a structure, its tensors are numbered."""
-    try:
-        target = getattr(fn, "__self__", None)
-        described = target.forward if target is not None and is_module(target) else fn
-        parameters = list(inspect.signature(described).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
+    known, _ = parameter_names(fn)
     names: list[str] = []
     for i, a in enumerate(args):
-        named = i < len(parameters) and parameters[i].kind in _POSITIONAL
-        name = parameters[i].name if named else f"input{i}"
+        name = known[i] if i < len(known) else f"input{i}"
         tensors = sum(isinstance(x, Tensor) for x in _leaves((a,)))
         names += [name] if isinstance(a, Tensor) else [f"{name}.{k}" for k in range(tensors)]
     return names
