@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 import ingot.ir.ops  # noqa: F401
 from ingot.backends.cuda.kinds import KINDS
-from ingot.ir import dtypes as D
-from ingot.ir.builder import Builder
 from ingot.ir.facts import OwnKernels
 from ingot.ir.lower import lower
 from ingot.ir.lower.target import UnsupportedKernel
 from ingot.ir.op import OPS
-from ingot.ir.ops import samples
-from ingot.ir.types import tensor_type
-from tests.lower.test_ops_compiled import within
 from tests.support.calling import compare
 from tests.support.cuda import CUDA, interpreted, scheduled, waits
 from tests.support.graphs import graph_of
+from tests.support.op_cases import cases_of, graph_of_cases
 
 REFUSED: list[str] = []  # kinds of own kernels that have none for blocks and threads
 
@@ -28,11 +23,8 @@ REFUSED: list[str] = []  # kinds of own kernels that have none for blocks and th
 @pytest.mark.parametrize("name", sorted(OPS))
 def test_op_in_blocks_and_threads(name):
     op = OPS[name]
-    for arrays, attrs in samples.cases(op, np.random.default_rng(0)):
-        arrays = [np.asarray(within(name, a)) for a in arrays]
-        b = Builder()
-        ins = tuple(b.input(tensor_type(D.by_numpy(a.dtype), np.shape(a))) for a in arrays)
-        graph = b.freeze(b.emit(op, ins, attrs))
+    for arrays, attrs in cases_of(op):
+        graph = graph_of_cases(op, [(arrays, attrs)])
         program = scheduled(graph)
         got = interpreted(program, graph, arrays)
         try:

@@ -16,10 +16,10 @@ from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
 from ingot.ir.lower.sort import Sort
 from ingot.ir.lower.tiles.schedule import Lines, Tiles
 from ingot.ir.op import OPS as O
-from tests.lower.test_lowered_programs import CASES as GRAPHS
-from tests.lower.test_lowered_programs import conv, dot, layer_norm, softmax
 from tests.support.calling import WIDE, compare, run_loops
 from tests.support.graphs import arrays_for, graph_of
+from tests.support.programs import CASES as GRAPHS
+from tests.support.programs import conv, dot, layer_norm, softmax
 
 AT = [s.name for s in STAGES].index("schedule") + 1
 

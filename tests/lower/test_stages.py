@@ -10,9 +10,9 @@ from ingot.ir.__main__ import main
 from ingot.ir.graph import Value
 from ingot.ir.lower import STAGES, lower, run
 from ingot.ir.lower.group import FusionError, verify_fused
-from tests.lower.test_lowered_programs import CASES, lstm
 from tests.support.calling import WIDE
 from tests.support.graphs import graph_of
+from tests.support.programs import CASES, lstm
 
 TEXT = """
 func @main(%x: f32[20,70], %y: f32[70,20]) -> f32[20,70] {

@@ -1,1 +1,0 @@
-"""The CPU's machine code: what is not seen from above it."""
