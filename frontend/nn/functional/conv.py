@@ -10,7 +10,7 @@ from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError
 from ingot.nn.functional.padding import pad_zeros
-from ingot.nn.functional.sizes import ntuple
+from ingot.nn.functional.sizes import batched, ntuple
 
 
 def _check_positive(name: str, **values: tuple[int, ...]) -> None:
@@ -25,21 +25,13 @@ def _conv(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, pad
     return out if bias is None else out + bias.reshape((-1,) + (1,) * len(stride))
 
 
-def _batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:
-    if input.ndim == n + 1:
-        return input.unsqueeze(0), True
-    if input.ndim != n + 2:
-        raise ShapeError(f"{name}: expected {n + 1}D (unbatched) or {n + 2}D (batched) input, but got shape {list(input.shape)}")
-    return input, False
-
-
 def _check_bias(name: str, bias: Tensor | None, channels: int) -> None:
     if bias is not None and tuple(bias.shape) != (channels,):
         raise ShapeError(f"{name}: expected a bias of shape [{channels}], but got {list(bias.shape)}")
 
 
 def _conv_nd(name: str, n: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
-    input, unbatched = _batched(name, input, n)
+    input, unbatched = batched(name, input, n)
     if weight.ndim != n + 2:
         raise ShapeError(f"{name}: expected a {n + 2}D weight (out, in / groups, kernel), but got shape {list(weight.shape)}")
     stride, dilation = ntuple(stride, n, "stride"), ntuple(dilation, n, "dilation")
@@ -140,7 +132,7 @@ def _conv_transpose(
 def _conv_transpose_nd(
     name: str, n: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
 ) -> Tensor:
-    input, unbatched = _batched(name, input, n)
+    input, unbatched = batched(name, input, n)
     if weight.ndim != n + 2:
         raise ShapeError(f"{name}: expected a {n + 2}D weight (in, out / groups, kernel), but got shape {list(weight.shape)}")
     stride, dilation = ntuple(stride, n, "stride"), ntuple(dilation, n, "dilation")

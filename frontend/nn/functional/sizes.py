@@ -1,12 +1,13 @@
-"""Arguments that are one number, or one for each dimension."""
+"""Arguments that are one number or one for each dimension, and inputs with or without a batch."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.ir.types import ShapeError
 
-__all__ = ["ntuple"]
+__all__ = ["batched", "ntuple"]
 
 
 def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:
@@ -18,3 +19,12 @@ def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:
             raise ShapeError(f"{what}: expected one integer or {n}, but got {tuple(value)}")
         return tuple(int(v) for v in value)
     return (int(value),) * n
+
+
+def batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:
+    """(N, C, *) of n spatial dims from (N, C, *) or (C, *), and whether N was added. ShapeError for another rank."""
+    if input.ndim == n + 1:
+        return input.unsqueeze(0), True
+    if input.ndim != n + 2:
+        raise ShapeError(f"{name}: expected {n + 1}D (unbatched) or {n + 2}D (batched) input, but got shape {list(input.shape)}")
+    return input, False

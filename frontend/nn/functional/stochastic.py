@@ -7,7 +7,7 @@ import warnings
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
-from ingot.nn.functional.activation import apply
+from ingot.nn.functional.elementwise import apply
 
 
 def _check(p: float) -> None:

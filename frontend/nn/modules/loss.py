@@ -6,7 +6,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
-from ingot.nn.functional.loss import _mode
+from ingot.nn.functional.reduction import reduction_mode
 from ingot.nn.modules.module import Module
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
 class _Loss(Module):
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
         super().__init__()
-        self.reduction = reduction if size_average is None and reduce is None else _mode(reduction, size_average, reduce)
+        self.reduction = reduction if size_average is None and reduce is None else reduction_mode(reduction, size_average, reduce)
 
 
 class _WeightedLoss(_Loss):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
-from ingot.nn.functional.conv import ntuple
+from ingot.nn.functional.sizes import ntuple
 from ingot.nn.modules.module import Module
 from ingot.nn.modules.simple import REQUIRED, Functional
 

@@ -1,0 +1,103 @@
+"""Losses of numbers: how far they are from others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ingot
+from ingot._tensor import Tensor
+from ingot._tensor.composites import composite
+from ingot.nn.functional.reduction import check_sizes, reduce_loss, reduction_mode
+
+
+def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """The losses reduced, each scaled by its weight; "mean" divides by the sum of the weights."""
+    if weight is None:
+        return reduce_loss(loss, reduction)
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduce_loss(loss, reduction)
+
+
+@composite
+def _mse(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    d = x - t
+    return _weighted(d * d, weight, reduction)
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """(x - t) ** 2, reduced: "mean", "sum" or "none".
+
+    weight: scales each element; "mean" then divides by its sum. ValueError unless it has the input's shape.
+    Warns where target and input differ in shape, and broadcasts.
+
+    >>> F.mse_loss(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(2.)
+    """
+    check_sizes("mse_loss", input, target, weight)
+    return _mse(input, target, weight, reduction_mode(reduction, size_average, reduce))
+
+
+@composite
+def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    d = ingot.abs(x - t)
+    return _weighted(d, weight, reduction)
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """|x - t|, reduced: "mean", "sum" or "none".
+
+    weight: scales each element; "mean" then divides by its sum. ValueError unless it has the input's shape.
+    Warns where target and input differ in shape, and broadcasts.
+
+    >>> F.l1_loss(ingot.tensor([1.0, 3.0]), ingot.tensor([1.0, 1.0]))
+    tensor(1.)
+    """
+    check_sizes("l1_loss", input, target, weight)
+    return _l1(input, target, weight, reduction_mode(reduction, size_average, reduce))
+
+
+@composite
+def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
+    d = ingot.abs(x - t)
+    return reduce_loss(ingot.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta) if beta else d, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """d ** 2 / (2 * beta) where d = |x - t| < beta, else d - beta / 2, reduced. RuntimeError for a negative beta.
+
+    Source: https://arxiv.org/abs/1504.08083.
+
+    >>> F.smooth_l1_loss(ingot.tensor([0.5, 3.0]), ingot.zeros(2), reduction="none")
+    tensor([0.1250, 2.5000])
+    """
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
+    check_sizes("smooth_l1_loss", input, target)
+    return _smooth_l1(input, target, beta, reduction_mode(reduction, size_average, reduce))
+
+
+@composite
+def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction: str) -> Tensor:
+    d = ingot.abs(x - t)
+    loss = ingot.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+    return reduce_loss(loss if weight is None else loss * weight, reduction)
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
+    """d ** 2 / 2 where d = |x - t| <= delta, else delta * (d - delta / 2), reduced. RuntimeError unless delta > 0.
+
+    weight: scales each element; ValueError unless it has the input's shape. Source: https://doi.org/10.1214/aoms/1177703732.
+
+    >>> F.huber_loss(ingot.tensor([0.5, 3.0]), ingot.zeros(2), reduction="none", delta=2.0)
+    tensor([0.1250, 4.0000])
+    """
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
+    check_sizes("huber_loss", input, target, weight)
+    return _huber(input, target, weight, delta, reduction_mode(reduction))
