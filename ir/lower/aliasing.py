@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingot.ir.graph import Value
-from ingot.ir.loop.ir import Check, Load, Store
+from ingot.ir.loop.ir import Check, Index, Load, Store
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.emitting import Call, Emitted
 
@@ -16,7 +16,7 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
     """Output -> the inputs whose own buffer it may be given.
 
     Safe where the input is not touched after the kernel that writes the output, that kernel reads the input only at
-    the very element it writes, and no later call can fail.
+    the very element it writes and before it does, and no later call can fail.
     """
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
     inputs = {root(v): k for k, v in enumerate(graph.inputs) if k not in graph.scalars}
@@ -57,10 +57,17 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
 
 
 def _same_points(call: Call, source: Value, target: Value, root: Callable[[Value], Value]) -> bool:
-    """Whether a kernel reads `source` only at the element of `target` that it writes in the same iteration."""
+    """Whether a kernel reads `source` only at the element of `target` that it writes in the same iteration, and before that."""
     if call.written.twice:
         return False
     names = {b.name: root(v) for b, v in zip(call.written.kernel.buffers, call.values)}
-    loads = {s.index for s in statements(call.written.kernel.body) if isinstance(s, Load) and names.get(s.buf) is source}
-    stores = {s.index for s in statements(call.written.kernel.body) if isinstance(s, Store) and names.get(s.buf) is target}
+    loads: set[Index] = set()
+    stores: set[Index] = set()
+    for s in statements(call.written.kernel.body):
+        if isinstance(s, Load) and names.get(s.buf) is source:
+            if stores:
+                return False
+            loads.add(s.index)
+        elif isinstance(s, Store) and names.get(s.buf) is target:
+            stores.add(s.index)
     return loads == stores and len(stores) == 1

@@ -15,11 +15,6 @@ from tests.support.graphs import arrays_for, graph_of
 from tests.support.programs import CASES, dot, lstm, relu
 
 
-def test_rows_across_k_are_gathered():
-    graph = graph_of([(40, 150), (40, 100)], lambda a, b: dot(a, b, 0, 0))
-    assert "worker" in str([k for k in lower(graph, WIDE).kernels.values()][-1])
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_compiled(name: str) -> None:
     check(graph_of(*CASES[name]))
@@ -60,14 +55,6 @@ def test_a_loop_packs_its_weights_once() -> None:
     assert [type(s).__name__ for s in program.steps[at].steps].count("Launch") == 2  # the product and the cell
 
 
-@pytest.mark.parametrize(
-    "name, kernels",
-    [("softmax, then layer_norm", 1), ("batch_norm", 1), ("adam", 1), ("large elementwise", 1), ("product, transposed, bias, relu", 2)],
-)
-def test_what_fuses(name: str, kernels: int) -> None:
-    assert len(lower(graph_of(*CASES[name]), WIDE).steps) == kernels
-
-
 def test_equal_kernels_are_one() -> None:
     def steps(x, *ws):
         for w in ws:
@@ -98,7 +85,7 @@ def test_a_product_of_a_transposed_operand_reads_it_as_it_lies() -> None:
 
 def test_updates_may_be_in_place() -> None:
     aliases = lower(graph_of(*CASES["adam"]), WIDE).aliases
-    assert {0, 1, 2} == set(aliases) and all(0 in a and 3 in a for a in aliases.values())
+    assert all(k in aliases[k] for k in range(3))  # p, m and v, each in its own place
     graph = graph_of([(8, 8)], lambda x: x + x.transpose((1, 0)))
     assert lower(graph, WIDE).aliases == {}
 

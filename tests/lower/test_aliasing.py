@@ -1,0 +1,69 @@
+"""An output in the memory of an input, wherever that may be, gives the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot.ir.loop.interpret import run_program
+from ingot.ir.lower import lower
+from tests.lower.test_lowered_programs import CASES as GRAPHS
+from tests.support.calling import WIDE, compare, outputs
+from tests.support.graphs import arrays_for, graph_of
+
+
+def exchanged(p, m, g):
+    t = m + g
+    return t, p - t * 2.0
+
+
+CASES = {
+    **{name: GRAPHS[name] for name in ("adam", "transposed sum", "nothing", "column sums")},
+    "exchanged": ([(40, 30)] * 3, exchanged),
+    "a transpose of itself": ([(8, 8)], lambda x: x + x.transpose((1, 0))),
+    "reads what is written": ([(8, 8)] * 2, lambda x, y: (x + y, (x - y).sum((1,)))),
+    "normed": ([(9, 40)], lambda x: x - x.sum((1,)) * 0.1),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_in_the_memory_of_inputs(name):
+    graph = graph_of(*CASES[name])
+    program = lower(graph, WIDE)
+    arrays = arrays_for(graph)
+    for out, inputs in program.aliases.items():
+        for i in inputs:
+            slots = [np.ascontiguousarray(a).copy() for a in arrays] + outputs(graph)
+            slots[len(arrays) + out] = slots[i]
+            assert run_program(program, slots) == 0
+            compare(graph, arrays, slots[len(arrays) :])
+
+
+def test_what_is_read_after_the_write_keeps_its_memory():
+    aliases = lower(graph_of(*CASES["exchanged"]), WIDE).aliases
+    assert aliases == {0: (1, 2), 1: (0, 1, 2)}  # t is written before p is read
+    assert lower(graph_of(*CASES["a transpose of itself"]), WIDE).aliases == {}
+
+
+def test_states_that_exchange_places():
+    class State:
+        def __init__(self):
+            self.p, self.m = ingot.ones(40, 30), ingot.full((40, 30), 2.0)
+            self.p.sum().item(), self.m.sum().item()
+
+    def steps(compile):
+        s = State()
+
+        def step(g):
+            t = s.m + g
+            n = s.p - t * 2
+            s.p.copy_(t)
+            s.m.copy_(n)
+
+        step = compile(step)
+        for _ in range(3):
+            step(ingot.full((40, 30), 3.0))
+        return s.p[0, 0].item(), s.m[0, 0].item()
+
+    assert steps(ingot.compile) == steps(lambda f: f)
