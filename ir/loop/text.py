@@ -158,10 +158,12 @@ def _statement(s: Stmt) -> str:
 
 
 def print_program(p: Program) -> str:
-    """Kernels and steps, for people."""
+    """Kernels, steps, which inputs an output may take the memory of, and what the codes of checks say, for people."""
     lines = [print_kernel(k) for k in p.kernels.values()]
     lines.append(f"program @{p.name}  # arena {p.arena_bytes} bytes")
     lines += _steps(p.steps, "  ")
+    lines += [f"  output {o} may be {' or '.join(f'arg{i}' for i in inputs)}" for o, inputs in sorted(p.aliases.items())]
+    lines += [f"  code {code}: {message}" for code, (message, _) in sorted(p.checks.items())]
     return "\n".join([*lines, ""])
 
 
