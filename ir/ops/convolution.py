@@ -195,6 +195,7 @@ def _correlation(
         b_batch=(1,),
         order=(rank, *range(rank)),
         zeros=Zeros.around(x, low, gap, _reads(spatial, stride, taps, dilation)),
+        overlapping=True,
     )
 
 
@@ -239,6 +240,7 @@ def _weight_grad_form(node: Node) -> Form:
         dims=((0, 2 + rank), *((1 + d,) for d in range(1 + rank))),
         b_batch=(0,),
         zeros=Zeros.around(x, low, (1,) * rank, _reads(spatial, stride, taps, dilation)),
+        overlapping=True,
     )
 
 

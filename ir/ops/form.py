@@ -72,6 +72,7 @@ class Form:
     b_batch                      the batch dims that B depends on
     order                        the dims of k as a small loop nests them: what lies together in memory innermost; () for k's own order
     zeros                        what A's value is set into
+    overlapping                  neighbouring rows of A share elements, as windows do
     """
 
     batch: Dims
@@ -86,6 +87,7 @@ class Form:
     b_batch: Dims
     order: Dims = ()
     zeros: Zeros | None = None
+    overlapping: bool = False
 
     @property
     def left_shape(self) -> Dims:
@@ -112,6 +114,16 @@ class Form:
     def b(self, p: Any, q: Point, k: Point, n: Point, mask: Any = None) -> Any:
         """The element of B that `Elements` make."""
         return p.at(self.right, self.at_right(q, k, n), mask)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether both operands' elements lie together along the last dim of k."""
+        if not self.k or self.zeros is not None:
+            return False
+        q, m, n, k = (tuple(ix.var(f"{name}{i}") for i in range(len(d))) for name, d in zip("qmnk", (self.batch, self.m, self.n, self.k)))
+        left = linear(self.at_left(q, m, k), self.left.type.shape)
+        right = linear(self.at_right(q, k, n), self.right.type.shape)
+        return all(ix.coefficient(i, f"k{len(k) - 1}") == 1 for i in (left, right))
 
     def out(self, q: Point, m: Point, n: Point) -> Point:
         """The point of the result that (q, m, n) makes."""

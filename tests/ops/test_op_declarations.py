@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ingot.backends import NAMES, backend
 from ingot.ir.builder import op_graph
-from ingot.ir.facts import Elementwise
+from ingot.ir.facts import Elementwise, OwnKernels
 from ingot.ir.interpret import run
 from ingot.ir.op import LATER, NO_GRAD, NO_INPUTS, OPS, infer, register
 from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.parse import parse
+from ingot.ir.public import Unary
 from ingot.ir.transforms.vjp import vjp
 
 ALL_OPS = sorted(OPS)
@@ -66,6 +68,19 @@ def test_a_declaration_without_a_batching_rule_is_refused():
         with pytest.raises(TypeError, match="^op softsign is declared without a batching rule: a function, or NO_INPUTS"):
             register(replace(OPS["tanh"], name="softsign", batch=missing))
     assert "softsign" not in OPS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_target_knows_the_kernels_of_ops(name):
+    target = backend(name)
+    kinds = {op.lowering.kind for op in OPS.values() if isinstance(op.lowering, OwnKernels)}
+    for level in target.levels.values():
+        assert kinds and kinds <= set(target.target(level).kinds)
+
+
+def test_a_public_function_has_a_domain_of_its_kind():
+    with pytest.raises(ValueError, match="^the domain of a public Unary is one of float, number, rounding, not 'floats'$"):
+        Unary("floats")
 
 
 def test_an_op_is_declared_once():

@@ -11,6 +11,7 @@ from ingot.ir.lower.nest.passes import Passes
 from ingot.ir.lower.nest.schedule import Nest, Split, along_k_fits
 from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.machine import Machine
+from ingot.ir.ops.form import form_of
 
 __all__ = ["choose", "unrolls"]
 
@@ -36,7 +37,7 @@ def choose(group: Group, machine: Machine) -> Nest:
     axes = _merged(group, trial)
     vector = _vector(axes, trial, machine)
     along_k = 0
-    if vector is not None and along_k_fits(group) and group.nodes[0].inputs[0].type.shape[-1] >= 2 * machine.lanes(32):
+    if vector is not None and along_k_fits(group) and form_of(group.nodes[0]).k[-1] >= 2 * machine.lanes(32):
         vector, along_k = None, 4 * machine.lanes(max(32, group.nodes[0].inputs[0].type.dtype.bits))
     vec = None if vector is None else axes[vector]
     width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial.instructions, machine)

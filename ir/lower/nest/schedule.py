@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ingot.ir.facts import Window
+from ingot.ir.facts import Contraction, Window
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest.passes import Passes
 from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
-from ingot.ir.ops.contraction import dot
+from ingot.ir.ops.form import form_of
 
 __all__ = ["Nest", "Split", "along_k_fits"]
 
@@ -93,12 +93,9 @@ class Nest(Schedule):
 
 
 def along_k_fits(group: Group) -> bool:
-    """Whether the group is a product whose contracted dim is contiguous in both operands, which lie in memory."""
-    n = group.nodes[0]
-    if n.op is not dot or group.reduced:
+    """Whether the group is a product in which both operands lie in memory with the elements of a sum together."""
+    node = group.nodes[0]
+    if not isinstance(node.op.lowering, Contraction) or group.reduced:
         return False
-    a, b = n.inputs
-    _, (contract_a, contract_b) = n.attrs
-    if not contract_a or contract_a[-1] != a.type.rank - 1 or contract_b[-1] != b.type.rank - 1:
-        return False
-    return all(v in group.in_memory for v in (a, b))
+    f = form_of(node)
+    return not f.overlapping and all(v in group.in_memory for v in (f.left, f.right)) and f.contiguous

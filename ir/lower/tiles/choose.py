@@ -8,15 +8,14 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
 from ingot.ir.lower.tiles.shape import copied, in_place, shape_of
 from ingot.ir.machine import Machine
-from ingot.ir.ops.contraction import dot
 from ingot.ir.ops.form import form_of
 
 __all__ = ["choose"]
 
-# Rows of a tile, of two vectors each, by the bytes of a vector register. 32 registers of 64 bytes hold 14; 12 rows of a product
-# still find room in one set of the first cache where their distance is a multiple of 4 KB.
+# Rows of a tile, of two vectors each, by the bytes of a vector register. 32 registers of 64 bytes hold 14; 12 rows that are
+# apart in memory still find room in one set of the first cache where their distance is a multiple of 4 KB.
 ROWS = {16: 4, 32: 6}
-ROWS_WIDE, ROWS_WIDE_DOT = 14, 12
+ROWS_WIDE, ROWS_WIDE_APART = 14, 12
 APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
 MOST_PARTS = 16
 COPY_WIDTH = 16
@@ -31,7 +30,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     base = machine.lanes(n.dtype.bits)
     columns = 2 * base if n.n > base else base
     panels = -(-n.n // columns)
-    tile = _tile(f.m, ROWS.get(machine.vector_bytes, ROWS_WIDE_DOT if node.op is dot else ROWS_WIDE))
+    tile = _tile(f.m, ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART))
     tiles = math.prod(-(-d // t) for d, t in zip(f.m, tile))
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
