@@ -30,6 +30,7 @@ class Cumulative(Schedule):
     width: int = 1
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         at_least_one(chunk=self.chunk)
         lanes(self.width)
         if self.width > 1 and group.nodes[0].attrs[0] == group.nodes[0].inputs[0].type.rank - 1:

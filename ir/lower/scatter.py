@@ -40,6 +40,7 @@ class Fill(Schedule):
     chunk: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.width)
         at_least_one(chunk=self.chunk)
 
@@ -91,6 +92,7 @@ class Scatter(Schedule):
     chunk: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         self.fill.verify(group)
         at_least_one(chunk=self.chunk)
 
@@ -149,6 +151,7 @@ class IndexPut(Schedule):
     block: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         self.fill.verify(group)
         lanes(self.width)
         at_least_one(block=self.block)
@@ -165,6 +168,7 @@ class Indexed:
 
 
 def indexed(node: Node) -> Indexed:
+    """The shapes of an index_put."""
     x, src, *indices = node.inputs
     axes, _ = node.attrs
     rank = max((v.type.rank for v in indices), default=0)
@@ -241,6 +245,7 @@ class WindowScatter(Schedule):
     chunk: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.width)
         at_least_one(chunk=self.chunk)
 

@@ -29,10 +29,12 @@ class Sort(Schedule):
     chunk: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         at_least_one(chunk=self.chunk)
 
 
 def length(node: Node) -> int:
+    """How many elements a line has."""
     shape = node.inputs[0].type.shape
     return shape[node.attrs[0]] if shape else 1
 

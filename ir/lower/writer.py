@@ -76,6 +76,7 @@ class KernelWriter(Instructions):
     # -- names and scopes ---------------------------------------------------------------------------------------
 
     def fresh(self, prefix: str = "%") -> str:
+        """A name that nothing in the kernel has."""
         self._count += 1
         return f"{prefix}{self._count}"
 
@@ -142,16 +143,16 @@ class KernelWriter(Instructions):
         if isinstance(x, str):
             return self._depth.get(x, 0)
         if isinstance(x, Index):
-            return self.scope_of_index(x)
+            return self._scope_of_index(x)
         return 0
 
-    def scope_of_index(self, index: Index) -> int:
+    def _scope_of_index(self, index: Index) -> int:
         deepest = 0
         for atom, _ in index.terms:
             if isinstance(atom, (Var, Dyn)):
                 d = self._depth.get(atom.name, 0)
             elif isinstance(atom, (Div, Mod)):
-                d = self.scope_of_index(atom.num)
+                d = self._scope_of_index(atom.num)
             else:
                 d = 0
             if d > deepest:
@@ -160,9 +161,11 @@ class KernelWriter(Instructions):
 
     @property
     def depth(self) -> int:
+        """How many loops and branches are open."""
         return len(self._scopes) - 1
 
     def remembered(self, key: Any) -> Any:
+        """What was remembered under a key in a scope that is still open; None where nothing was."""
         for scope in reversed(self._scopes):
             found = scope.memo.get(key)
             if found is not None:
@@ -170,6 +173,7 @@ class KernelWriter(Instructions):
         return None
 
     def remember(self, key: Any, value: Any, depth: int) -> None:
+        """Remember a value under a key for as long as the scope at this depth is open."""
         self._scopes[depth].memo[key] = value
 
     def append(self, stmt: Stmt) -> None:
@@ -180,7 +184,7 @@ class KernelWriter(Instructions):
 
     def load(self, buf: str, index: Index, dtype: DType, mask: Scalar | None = None, pinned: bool = False) -> Scalar:
         """Load; `pinned` where the buffer is written inside this kernel, so that the load must not move."""
-        depth = self.depth if pinned or self._empty else max(self._floor, self.scope_of_index(index), self.depth_of(mask) if mask else 0)
+        depth = self.depth if pinned or self._empty else max(self._floor, self._scope_of_index(index), self.depth_of(mask) if mask else 0)
         key = ("load", buf, index, mask.operand if mask else None)
         found = None if pinned else self.remembered(key)
         if found is None:
@@ -192,26 +196,32 @@ class KernelWriter(Instructions):
         return found
 
     def store(self, buf: str, index: Index, src: Scalar, mask: Scalar | None = None, streaming: bool = False) -> None:
+        """Store a scalar; `streaming`: past the caches."""
         self.append(Store(buf, index, src.operand, mask.operand if mask else None, streaming))
 
     def scratch(self, dtype: DType, size: int, scope: str) -> str:
+        """Scratch memory; that of the whole kernel is declared at its top. See `Alloc`."""
         name = self.fresh("s")
         self._scopes[0 if scope == "kernel" else self.depth].body.append(Alloc(name, dtype, size, scope))
         return name
 
     def acc(self, dtype: DType, init: bool | int | float, shape: tuple[int, ...] = ()) -> str:
+        """Declare an accumulator."""
         name = self.fresh("acc")
         self.append(Acc(name, dtype, Const(init, dtype), shape))
         self._depth[name] = self.depth
         return name
 
     def reduce(self, accs: tuple[str, ...], kind: str, values: tuple[Scalar, ...], at: tuple[Index, ...] = ()) -> None:
+        """Fold values into accumulators."""
         self.append(Reduce(accs, kind, tuple(v.operand for v in values), at))
 
     def set_acc(self, acc: str, value: Scalar) -> None:
+        """Give an accumulator another value."""
         self.append(SetAcc(acc, value.operand))
 
     def get_acc(self, acc: str, dtype: DType, at: tuple[Index, ...] = ()) -> Scalar:
+        """The present value of an accumulator."""
         name = self._new(self.depth)
         self.append(GetAcc(name, acc, at))
         return Scalar(name, dtype)
@@ -228,7 +238,7 @@ class KernelWriter(Instructions):
             return Scalar(Const(index.const, dtypes.i64), dtypes.i64)
         found = self.remembered(("ix", index))
         if found is None:
-            depth = self.scope_of_index(index)
+            depth = self._scope_of_index(index)
             name = self._new(depth)
             self._scopes[depth].body.append(IndexValue(name, index))
             found = Scalar(name, dtypes.i64)
@@ -249,9 +259,11 @@ class KernelWriter(Instructions):
     # -- the Emitter --------------------------------------------------------------------------------------------
 
     def dtype(self, x: Scalar) -> DType:
+        """The dtype of a scalar."""
         return x.dtype
 
     def const(self, value: bool | int | float, dtype: DType) -> Scalar:
+        """A literal."""
         if dtype.kind == "f":
             value = float(value)
         elif dtype.kind == "b":
@@ -261,6 +273,7 @@ class KernelWriter(Instructions):
         return Scalar(Const(value, dtype), dtype)
 
     def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Scalar:
+        """One instruction, computed once where all its operands are known; plain numbers take the dtype of the others."""
         like = next((a.dtype for a in args if isinstance(a, Scalar) and not (op == "select" and a is args[0])), None)
         scalars = tuple(a if isinstance(a, Scalar) else self.const(a, like) for a in args)  # type: ignore[arg-type]
         out = dtype or like
@@ -279,5 +292,6 @@ class KernelWriter(Instructions):
     # -- the result ---------------------------------------------------------------------------------------------
 
     def finish(self) -> Kernel:
+        """The kernel, once every loop is closed."""
         assert len(self._scopes) == 1, "a loop is still open"
         return Kernel(self.name, tuple(self.buffers.values()), (), self._scopes[0].body)

@@ -82,6 +82,14 @@ def test_the_command_shows_every_stage(file, capsys):
     assert "launch @k0_" in out
 
 
+def test_the_command_schedules_for_any_target(file, capsys):
+    seen = set()
+    for target in ("x86-64-v2", "x86-64-v4", "sm_90"):
+        assert main([file, "--target", target, "--to", "schedule"]) == 0
+        seen.add(capsys.readouterr().out)
+    assert len(seen) == 3
+
+
 def test_the_command_runs_passes(file, capsys):
     assert main([file, "-p", "cse,dce", "--print-after-all"]) == 0
     assert capsys.readouterr().out.count("// after ") == 2

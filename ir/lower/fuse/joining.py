@@ -21,6 +21,7 @@ Map = tuple[int | None, ...]
 
 
 def core(shape: Shape) -> tuple:
+    """The extents other than 1."""
     return tuple(d for d in shape if d != 1)
 
 
@@ -54,6 +55,7 @@ class Growing:
         return self.kind not in ("nest", "tiles")
 
     def is_full(self, v: Value) -> bool:
+        """Whether a member varies over every axis."""
         axes = {a for a in self.maps[v] if a is not None}
         return all(a in axes for a, d in enumerate(self.shape) if d != 1)
 
@@ -73,14 +75,17 @@ class Joined:
     # -- bookkeeping
 
     def find(self, index: int) -> int:
+        """The index of the group that a group, which may have been merged into another, is now."""
         while index in self.merged:
             index = self.merged[index]
         return index
 
     def deps_of(self, v: Value) -> set[int]:
+        """The groups that a value is computed from, where it is no member itself."""
         return {self.find(i) for i in self.deps[v]}
 
     def new_group(self, kind: str, shape: Shape, at: int) -> Growing:
+        """Begin a group at a position in the graph."""
         g = Growing(self.count, kind, tuple(shape))  # type: ignore[arg-type]
         g.last = at
         self.count += 1
@@ -88,6 +93,7 @@ class Joined:
         return g
 
     def add(self, g: Growing, node: Node, at: int, maps: list[Map]) -> None:
+        """Make a node a member; `maps`: for each output the axes that its dims run along."""
         g.nodes.append(node)
         g.last = max(g.last, at)
         for v in node.inputs:
@@ -157,6 +163,7 @@ class Joined:
         return tuple(axes)
 
     def legal(self, g: Growing, node: Node) -> bool:
+        """Whether a node may join a group that makes some of its inputs: no other input depends on the group."""
         if len(g.nodes) >= MAX_MEMBERS:
             return False
         outside: set[int] = set()
@@ -170,6 +177,7 @@ class Joined:
         return not self.reaches(g, outside)
 
     def join_elementwise(self, node: Node, at: int) -> None:
+        """Let an elementwise node join the group of an input, the latest first, and merge with it others that feed the node."""
         homes = sorted({self.home[v].index for v in node.inputs if v in self.home and not self.home[v].alone}, reverse=True)
         homes.sort(key=lambda i: self.groups[i].last, reverse=True)
         for i in homes:
@@ -246,6 +254,7 @@ class Joined:
         )
 
     def join_reduction(self, node: Node, at: int) -> None:
+        """Let a reduction join the group that makes its input, or begin one over the input's space."""
         (v,) = node.inputs
         axes = node.attrs[0]
         axes = (axes,) if isinstance(axes, int) else axes

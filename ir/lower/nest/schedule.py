@@ -61,6 +61,8 @@ class Nest(Schedule):
         return self.axes[axis][0] in group.reduced
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
+
         def need(ok: bool, what: str) -> None:
             if not ok:
                 raise ScheduleError(f"{self}: {what} ({group})")

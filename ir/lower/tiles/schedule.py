@@ -20,6 +20,7 @@ class Lines(Schedule):
     chunk: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.width)
         at_least_one(chunk=self.chunk)
 
@@ -32,6 +33,7 @@ class Pack(Schedule):
     chunk: int
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.columns)
         at_least_one(chunk=self.chunk)
 
@@ -67,6 +69,8 @@ class Tiles(Schedule):
         return -(-k[0] // self.step) if k else 1
 
     def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
+
         def need(ok: bool, what: str) -> None:
             if not ok:
                 raise ScheduleError(f"{self}: {what} ({group})")
