@@ -14,13 +14,13 @@ import ingot.ir.ops  # noqa: F401  (fills the table of ops)
 from ingot.backends import backend
 from ingot.ir import dtypes
 from ingot.ir.builder import Builder
-from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, reproduce
 from ingot.runtime.cache import entry, the_cache
 from ingot.runtime.reproduce import ReproduceError
 from tests.support.prebuilt import make_graph
 from tests.support.processes import with_tests
+from tests.support.programs import mixed
 
 CPU = backend("cpu")
 LEVELS = CPU.levels
@@ -31,24 +31,6 @@ def private(tmp_path, monkeypatch):
     os.chmod(tmp_path, 0o700)
     monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("INGOT_CACHE_PATH", raising=False)
-
-
-def mixed(name="mixed", n=24, locs=None):
-    """A product, a softmax, a gather with its check, a sort and a scatter: one kernel of each kind. `locs`: for the gathers."""
-    b = Builder(name)
-    x = b.input(tensor_type(dtypes.f32, (n, 32)), "x")
-    w = b.input(tensor_type(dtypes.f32, (32, 16)), "w")
-    i = b.input(tensor_type(dtypes.i64, (5,)), "i")
-    y = b.expr(b.emit(OPS["dot"], (x, w), (((), ()), ((1,), (0,))))[0])
-    shifted = y - OPS["reduce_max"](y, axes=(1,))
-    e = OPS["exp"](shifted)
-    soft = e / OPS["reduce_sum"](e, axes=(1,))
-    out = [soft.value]
-    for k in range(2):
-        b.loc = locs[k] if locs else None
-        out += b.emit(OPS["index_get"], (out[0] if k == 0 else x, i), ((0,),))
-    b.loc = None
-    return b.freeze(tuple(out))
 
 
 def built(graph, level):
@@ -72,15 +54,18 @@ def test_graphs_and_pools_come_out_the_same_for_every_level():
 
 PROCESS = """
 import hashlib, json, sys
-from tests.cache import test_reproduce as t
-graphs = [("a", t.mixed()), ("b", t.mixed("other", 40)), ("c", t.make_graph(2.5)), ("d", t.mixed("third", 7))]
+from ingot.backends import backend
+from tests.support.prebuilt import make_graph
+from tests.support.programs import mixed
+cpu = backend("cpu")
+graphs = [("a", mixed()), ("b", mixed("other", 40)), ("c", make_graph(2.5)), ("d", mixed("third", 7))]
 if {reverse}:
     junk = [object() for _ in range(12345)]  # so that addresses differ, too
     graphs.reverse()
 out = {{}}
 for name, graph in graphs:
     for level in ("x86-64-v4", "aarch64"):
-        made = t.built(graph, t.LEVELS[level])
+        made = cpu.build(cpu.lower(graph, cpu.levels[level]), cpu.levels[level])
         out[name + level] = [hashlib.sha256(made.code).hexdigest(), made.manifest, hashlib.sha256(made.llvm.encode()).hexdigest()]
 print(json.dumps(out, sort_keys=True))
 """
@@ -104,10 +89,10 @@ def test_where_nodes_were_recorded_is_not_stored():
     """Recorded in a loop, both gathers have one place; unrolled, each its own. The manifest tells them apart either way."""
     code = test_where_nodes_were_recorded_is_not_stored.__code__
     level = LEVELS["x86-64-v3"]
-    manifests = [built(mixed(locs=locs), level).manifest for locs in (None, [(code, 0)] * 2, [(code, 0), (code, 2)])]
+    manifests = [built(mixed(locs=locs), level).manifest for locs in ([None] * 2, [(code, 0)] * 2, [(code, 0), (code, 2)])]
     assert manifests[0] == manifests[1] == manifests[2]
     nodes = [check["node"] for check in manifests[0]["checks"].values()]
-    assert len(nodes) == len(set(nodes)) == 2
+    assert len(nodes) == len(set(nodes)) == 3  # the scatter and the gathers
 
 
 def test_the_assembly_is_that_of_the_code():

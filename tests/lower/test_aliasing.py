@@ -8,9 +8,9 @@ import pytest
 import ingot
 from ingot.ir.loop.interpret import run_program
 from ingot.ir.lower import lower
-from tests.lower.test_lowered_programs import CASES as GRAPHS
 from tests.support.calling import WIDE, compare, outputs
 from tests.support.graphs import arrays_for, graph_of
+from tests.support.programs import CASES as GRAPHS
 
 
 def exchanged(p, m, g):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import ingot.ir.ops  # noqa: F401  (fills the table of ops)
 from ingot.ir import dtypes as D
 from ingot.ir.builder import Builder
-from ingot.ir.graph import Graph
+from ingot.ir.graph import Graph, Location
 from ingot.ir.op import OPS as O
 from ingot.ir.types import tensor_type
 
@@ -120,3 +123,16 @@ def lstm(reverse: bool, steps: int = 7, batch: int = 5, hidden: int = 16) -> Gra
     shapes = ((4 * hidden, hidden), (batch, hidden), (batch, hidden), (steps, batch, 4 * hidden))
     ins = tuple(b.input(tensor_type(D.f32, s)) for s in shapes)
     return b.freeze(b.emit(O["scan"], ins, (body, 1, 2, steps, reverse)))
+
+
+def mixed(name: str = "mixed", n: int = 24, locs: Sequence[Location | None] = (None, None)) -> Graph:
+    """A product, a softmax, a sort, a scatter, and two gathers, with their checks. `locs`: where the gathers were recorded."""
+    b = Builder(name)
+    x, w = b.expr(b.input(tensor_type(D.f32, (n, 32)), "x")), b.expr(b.input(tensor_type(D.f32, (32, 16)), "w"))
+    i = b.expr(b.input(tensor_type(D.i64, (5,)), "i"))
+    soft = softmax(dot(x, w))
+    out = [soft, O["sort"](x, axis=1, descending=False)[0], O["scatter"](soft, i.reshape((5, 1)), soft, axis=0, mode="add")]
+    for source, b.loc in zip((soft, x), locs):
+        out.append(O["index_get"](source, i, axes=(0,)))
+    b.loc = None
+    return b.freeze(tuple(e.value for e in out))
