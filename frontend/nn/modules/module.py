@@ -1,13 +1,13 @@
-"""Module: parameters, buffers, submodules, modes, hooks and conversion. Loading and saving are in state.py."""
+"""Module: calls, registration, attributes, modes and hooks. What is in one: tree.py; conversion.py and state.py do what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ingot._tensor import Tensor
-from ingot.grad_mode import no_grad
-from ingot.nn.modules.arguments import parse_to, type_name
+from ingot.nn.modules.arguments import type_name
+from ingot.nn.modules.conversion import Convertible
 from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
 from ingot.nn.modules.state import Hooks, Stateful
 from ingot.nn.parameter import Buffer, Parameter
@@ -20,7 +20,7 @@ T = TypeVar("T", bound="Module")
 _KINDS = ("_parameters", "_buffers", "_modules")
 
 
-class Module(Stateful):
+class Module(Stateful, Convertible):
     """Base class of all layers and networks.
 
     Parameters, buffers and submodules assigned as attributes are found by `parameters()`, `state_dict()`,
@@ -40,8 +40,6 @@ class Module(Stateful):
     """
 
     training: bool
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
@@ -247,120 +245,7 @@ class Module(Stateful):
         names = set(super().__dir__()).union(*(self.__dict__[kind] for kind in _KINDS))
         return sorted(n for n in names if not n[0].isdigit())
 
-    # ---- walking
-
-    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """(dotted name, module) of this module and all below it, each module once.
-
-        >>> [name for name, m in nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh()).named_modules()]
-        ['', '0', '0.0', '1']
-        """
-        memo = set() if memo is None else memo
-        if self in memo:
-            return
-        if remove_duplicate:
-            memo.add(self)
-        yield prefix, self
-        for name, module in self._modules.items():
-            if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
-
-    def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
-        return (m for _, m in self.named_modules())
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) of the direct submodules, each once."""
-        seen = set()
-        for name, module in self._modules.items():
-            if module is not None and module not in seen:
-                seen.add(module)
-                yield name, module
-
-    def children(self) -> Iterator[Module]:
-        """The direct submodules, each once."""
-        return (m for _, m in self.named_children())
-
-    def _named_members(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
-        seen = set()
-        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
-        for owner_name, owner in owners:
-            for name, value in owner.__dict__[kind].items():
-                if value is None or id(value) in seen:
-                    continue
-                if remove_duplicate:
-                    seen.add(id(value))
-                yield (f"{owner_name}.{name}" if owner_name else name), value
-
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter), each parameter once unless `remove_duplicate` is False.
-
-        >>> [(name, p.shape) for name, p in nn.Linear(4, 2).named_parameters()]
-        [('weight', ingot.Size([2, 4])), ('bias', ingot.Size([2]))]
-        """
-        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once: what an optimizer takes.
-
-        >>> sum(p.numel() for p in nn.Linear(4, 2).parameters())
-        10
-        """
-        return (p for _, p in self.named_parameters(recurse=recurse))
-
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """(dotted name, buffer), each buffer once unless `remove_duplicate` is False."""
-        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """All buffers, each once."""
-        return (b for _, b in self.named_buffers(recurse=recurse))
-
-    def get_submodule(self, target: str) -> Module:
-        """The submodule at a dotted path. AttributeError if there is none.
-
-        >>> nn.Sequential(nn.Sequential(nn.ReLU())).get_submodule("0.0")
-        ReLU()
-        """
-        module: Any = self
-        for name in target.split(".") if target else ():
-            if not hasattr(module, name):
-                raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
-            module = getattr(module, name)
-            if not isinstance(module, Module):
-                raise AttributeError(f"`{name}` is not an nn.Module")
-        return module
-
-    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put `module` at a dotted path; with `strict` there must be one already."""
-        if not target:
-            raise ValueError("cannot set the submodule without a target name")
-        parent_name, _, name = target.rpartition(".")
-        parent = self.get_submodule(parent_name)
-        if strict and name not in parent._modules:
-            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
-        if not isinstance(module, Module):
-            raise ValueError(f"`module` is not an nn.Module, found {type_name(module)}")
-        setattr(parent, name, module)
-
-    def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a dotted path. AttributeError if there is none."""
-        return self._member(target, "_parameters", "an nn.Parameter")
-
-    def get_buffer(self, target: str) -> Tensor:
-        """The buffer at a dotted path. AttributeError if there is none."""
-        return self._member(target, "_buffers", "a buffer")
-
-    def _member(self, target: str, kind: str, what: str) -> Any:
-        path, _, name = target.rpartition(".")
-        owner = self.get_submodule(path)
-        if not hasattr(owner, name):
-            raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
-        if name not in owner.__dict__[kind]:
-            raise AttributeError(f"`{name}` is not {what}")
-        return owner.__dict__[kind][name]
-
-    # ---- modes and conversion
+    # ---- modes
 
     def train(self: T, mode: bool = True) -> T:
         """Set training mode here and below (dropout active, batch statistics used). Returns the module.
@@ -413,69 +298,6 @@ class Module(Stateful):
             child.apply(fn)
         fn(self)
         return self
-
-    def _apply(self: T, fn: Callable[[Tensor], Tensor]) -> T:
-        """Convert every parameter, gradient and buffer by `fn`; parameters keep their identity."""
-        for child in self.children():
-            child._apply(fn)
-        with no_grad():
-            for p in self._parameters.values():
-                if p is None:
-                    continue
-                grad = p.grad
-                p.data = fn(p.data)
-                if grad is not None:
-                    p.grad = fn(grad.detach()).requires_grad_(grad.requires_grad)
-            for name, b in self._buffers.items():
-                if b is not None:
-                    self._buffers[name] = fn(b)
-        epoch.bump()
-        return self
-
-    def to(self: T, *args: Any, **kwargs: Any) -> T:
-        """Convert in place: `to(device)`, `to(dtype)`, `to(device, dtype)` or `to(tensor)`. Integer tensors keep their dtype.
-
-        >>> nn.Linear(4, 2).to(ingot.float64).weight.dtype
-        ingot.float64
-        """
-        device, dtype, non_blocking = parse_to(args, kwargs)
-        if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype!r}")
-
-        def convert(t: Tensor) -> Tensor:
-            return t.to(
-                device if device is not None else t.device, dtype if dtype is not None and t.is_floating_point() else t.dtype, non_blocking
-            )
-
-        return self._apply(convert)
-
-    def cpu(self: T) -> T:
-        """Move everything to the CPU."""
-        return self._apply(lambda t: t.cpu())
-
-    def cuda(self: T, device: Any = None) -> T:
-        """Move everything to a GPU. RuntimeError if there is none."""
-        return self._apply(lambda t: t.cuda(device))
-
-    def type(self: T, dst_type: Any) -> T:
-        """Convert everything to `dst_type`."""
-        return self._apply(lambda t: t.type(dst_type))
-
-    def float(self: T) -> T:
-        """Convert floating-point tensors to float32."""
-        return self._apply(lambda t: t.float() if t.is_floating_point() else t)
-
-    def double(self: T) -> T:
-        """Convert floating-point tensors to float64."""
-        return self._apply(lambda t: t.double() if t.is_floating_point() else t)
-
-    def half(self: T) -> T:
-        """Convert floating-point tensors to float16."""
-        return self._apply(lambda t: t.half() if t.is_floating_point() else t)
-
-    def bfloat16(self: T) -> T:
-        """Convert floating-point tensors to bfloat16."""
-        return self._apply(lambda t: t.bfloat16() if t.is_floating_point() else t)
 
     # ---- hooks
 
