@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import os
 import sys
+import types
 
 import pytest
 
@@ -223,3 +225,13 @@ def test_what_tests_share_is_in_support():
     for path in (ROOT / "tests").rglob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
             assert not (any(w in line for w in wrong[:2]) or "import" in line and any(w in line for w in wrong[2:])), f"{path}: {line}"
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if p.endswith("__init__.py") and os.path.dirname(p) != "frontend"])
+def test_no_name_of_a_package_hides_a_module(path):
+    """`from package.choose import choose` in its `__init__` would make `package.choose` a function."""
+    room, *rest = os.path.dirname(path).split(os.sep)
+    package = importlib.import_module(".".join(["ingot", *([] if room == "frontend" else [room]), *rest]))
+    files = [f.removesuffix(".py") for f in os.listdir(os.path.join(ROOT, os.path.dirname(path))) if f.endswith(".py")]
+    hidden = [f for f in files if not isinstance(vars(package).get(f, package), types.ModuleType)]
+    assert not hidden, f"{path}: {', '.join(hidden)}"

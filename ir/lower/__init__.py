@@ -24,11 +24,11 @@ from ingot.ir.graph import Graph
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.text import print_program
 from ingot.ir.loop.verify import verify_program
+from ingot.ir.lower import scheduling
 from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
 from ingot.ir.lower.placing import place
-from ingot.ir.lower.scheduling import print_scheduled, schedule, verify_scheduled
 from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
 from ingot.ir.passes.dce import dce
@@ -68,7 +68,7 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, (inline, dce, simplify, fold, cse, hoist, dce, prune_scans, dce, swap_products, absorb_transposes)),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
-    Stage("schedule", schedule, print_scheduled, verify_scheduled),
+    Stage("schedule", scheduling.schedule, scheduling.print_scheduled, scheduling.verify_scheduled),
     Stage("emit", emit, print_emitted, verify_emitted),
     Stage("memory", lambda emitted, target: place(emitted), print_program, verify_program),
 )

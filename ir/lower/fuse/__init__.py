@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ingot.ir.facts import Loop, Reads
 from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.lower.fuse import materialise
 from ingot.ir.lower.fuse.joining import Growing, join, reads
-from ingot.ir.lower.fuse.materialise import materialise
 from ingot.ir.lower.fuse.ordering import ordered
 from ingot.ir.lower.group import Fused, Group
 
@@ -20,7 +20,7 @@ __all__ = ["fuse"]
 def fuse(graph: Graph) -> Fused:
     """The groups of a graph, and of the bodies of its loops."""
     joined = join(graph)
-    in_memory = frozenset(materialise(joined))
+    in_memory = frozenset(materialise.materialise(joined))
     same, groups = _aliased(graph, ordered(joined), in_memory)
     bodies: dict[int, Fused] = {}  # by identity: loops often share theirs
     for g in groups:

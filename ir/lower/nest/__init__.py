@@ -5,10 +5,9 @@ it) that parallel chunks are made of. Within an item each *pass* runs over the r
 reductions that need k reductions before them. What is dear and needed in a later pass is kept in a row of scratch.
 """
 
-from ingot.ir.lower.nest.choose import choose
-from ingot.ir.lower.nest.emit import emit
+from ingot.ir.lower.nest import choose, emit
 from ingot.ir.lower.target import Kind
 
 __all__ = ["NEST"]
 
-NEST = Kind(choose, emit)
+NEST = Kind(choose.choose, emit.emit)

@@ -6,9 +6,8 @@ and the elementwise ops that follow are applied before it is stored.
 """
 
 from ingot.ir.lower.target import Kind
-from ingot.ir.lower.tiles.choose import choose
-from ingot.ir.lower.tiles.emit import emit
+from ingot.ir.lower.tiles import choose, emit
 
 __all__ = ["TILES"]
 
-TILES = Kind(choose, emit)
+TILES = Kind(choose.choose, emit.emit)
