@@ -50,7 +50,7 @@ def window(p: Elements, node: Node, idx: Point) -> Scalar:
 
 
 def contraction(p: Elements, node: Node, idx: Point) -> Scalar:
-    """An element of a contraction: one sum over k, whose products with what is not there count as nothing."""
+    """An element of a contraction: one sum over k."""
     w, f = p.w, form_of(node)
     out = node.outputs[0].type.dtype
     (dtype,) = SUM.accumulators(out)
@@ -70,9 +70,10 @@ def contraction(p: Elements, node: Node, idx: Point) -> Scalar:
         a, mask = f.left_or_nothing(p, f.at_left(q, m, tuple(k)))
         b = f.b(p, q, tuple(k), n)
         a, b = w.cast(a, dtype), w.cast(b, dtype)
-        if mask is not None:  # a masked element loads as 0, but 0 * NaN would count
-            zero = w.const(0, dtype)
-            a, b = w.select(mask, a, zero), w.select(mask, b, zero)
+        if mask is not None:
+            assert f.zeros is not None
+            a = w.select(mask, a, w.const(0, dtype))
+            b = b if f.zeros.counted else w.select(mask, b, w.const(0, dtype))  # 0 * infinity would be a term
         if dtype.kind == "f":
             w.reduce((acc,), FMA.name, (a, b))
         else:

@@ -178,7 +178,7 @@ def _channel(group: Index, per_group: int, i: Index) -> Index:
 
 def _correlation(
     x: Value, w: Value, groups: int, per_in: int, per_out: int, low: Ints, gap: Ints, stride: Ints, dilation: Ints, taps: Ints,
-    spatial: Ints, at_w: Callable[[Index, Index, Index, Point], Point],
+    spatial: Ints, at_w: Callable[[Index, Index, Index, Point], Point], counted: bool = True,
 ) -> Form:  # fmt: skip
     """out[n, g*per_out + o, s] = sum over t, i of x[n, g*per_in + i, s*stride + t*dilation] * w[at_w(g, o, i, t)], x among zeros."""
     rank = len(taps)
@@ -194,7 +194,7 @@ def _correlation(
         dims=((0,), (1, 2 + rank), *((2 + d,) for d in range(rank))),
         b_batch=(1,),
         order=(rank, *range(rank)),
-        zeros=Zeros.around(x, low, gap, _reads(spatial, stride, taps, dilation)),
+        zeros=Zeros.around(x, low, gap, _reads(spatial, stride, taps, dilation), counted),
         overlapping=True,
     )
 
@@ -211,7 +211,7 @@ def _conv_form(node: Node) -> Form:
 
 
 def _input_grad_form(node: Node) -> Form:
-    """A convolution of g, spread out by the stride, with the kernel turned around."""
+    """A convolution of g, spread out by the stride, with the kernel turned around; what is not in g makes no terms."""
     (g, w), (input_shape, stride, padding, dilation, groups) = node.inputs, node.attrs
     per_in, per_out, taps = w.type.shape[1], w.type.shape[0] // groups, w.type.shape[2:]
     low = tuple((t - 1) * d - lo for t, d, (lo, _) in zip(taps, dilation, padding))
@@ -219,7 +219,7 @@ def _input_grad_form(node: Node) -> Form:
     def at_w(group: Index, o: Index, i: Index, t: Point) -> Point:
         return (_channel(group, per_out, i), o, *(ix.sub(ix.const(n - 1), j) for j, n in zip(t, taps)))
 
-    return _correlation(g, w, groups, per_out, per_in, low, stride, (1,) * len(stride), dilation, taps, input_shape[2:], at_w)
+    return _correlation(g, w, groups, per_out, per_in, low, stride, (1,) * len(stride), dilation, taps, input_shape[2:], at_w, False)
 
 
 def _weight_grad_form(node: Node) -> Form:

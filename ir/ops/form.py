@@ -25,18 +25,22 @@ Dims = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Zeros:
-    """Zeros around and between the elements of a value's trailing dims: `low` of them in front, elements `gap` apart, `extent` in all."""
+    """Zeros around and between the elements of a value's trailing dims: `low` of them in front, elements `gap` apart, `extent` in all.
+
+    counted: they are values like others, so that a product with infinity is NaN; else they stand for terms that there are not
+    """
 
     low: Dims
     gap: Dims
     extent: Dims
+    counted: bool = True
 
     @classmethod
-    def around(cls, value: Value, low: Dims, gap: Dims, extent: Dims) -> Zeros | None:
+    def around(cls, value: Value, low: Dims, gap: Dims, extent: Dims, counted: bool = True) -> Zeros | None:
         """The zeros that reads of these extents need; None where the value has all that is read."""
         have = value.type.shape[value.type.rank - len(low) :]
         plain = not any(low) and all(g == 1 for g in gap) and all(e <= d for e, d in zip(extent, have))
-        return None if plain else cls(low, gap, extent)
+        return None if plain else cls(low, gap, extent, counted)
 
     def inside(self, w: Any, point: Point, shape: Dims) -> tuple[Point, Any]:
         """Where a point among the zeros lies in the value of this shape, and the mask of those that do (None: all)."""
