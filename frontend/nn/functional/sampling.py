@@ -13,7 +13,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot.ir.types import ShapeError
-from ingot.nn.functional import pooling
+from ingot.nn.functional import adaptive_pooling
 
 
 def _source(out: int, extent: int, scale: float | None, align_corners: bool, real: Any, clamp: bool = True) -> np.ndarray:
@@ -176,7 +176,7 @@ def interpolate(
     if any(s < 1 for s in sizes) or 0 in input.shape[2:]:
         raise RuntimeError(f"interpolate: input and output sizes should be greater than 0, but got {list(input.shape[2:])} and {sizes}")
     if mode == "area":
-        return getattr(pooling, f"adaptive_avg_pool{n}d")(input, sizes)
+        return getattr(adaptive_pooling, f"adaptive_avg_pool{n}d")(input, sizes)
     resample = _resample_antialiased if antialias else _resample
     return resample(input, sizes, _MODES[mode], scales, bool(align_corners))
 
