@@ -290,10 +290,7 @@ def _make(folder: str) -> None:
         if not os.path.isdir(folder):
             raise
     except FileNotFoundError:
-        parent = os.path.dirname(folder)
-        if os.path.isdir(parent):  # a file system where no folder can be made
-            raise
-        _make(parent)
+        _make(os.path.dirname(folder))  # which another process may have made since
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)
 

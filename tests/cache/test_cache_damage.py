@@ -393,6 +393,24 @@ def test_a_folder_that_can_never_be_made():
     assert not endless and len(seen) == 1
 
 
+def test_another_process_makes_the_folder_first(tmp_path, monkeypatch):
+    """Right after this one has found that the folder above is missing."""
+    e = prebuilt.entries()[0]
+    mkdir, above = os.mkdir, tmp_path / "cache"
+
+    def slower(path, mode=0o777):
+        try:
+            mkdir(path, mode)
+        except FileNotFoundError:
+            mkdir(above, 0o700)
+            raise
+
+    monkeypatch.setattr(os, "mkdir", slower)
+    with told() as seen:
+        assert not prebuilt.use(Cache(str(above)), e) and prebuilt.use(Cache(str(above)), e)
+    assert not seen
+
+
 @pytest.mark.parametrize("name", ["hit", "set_aside_and_rebuild"])
 def test_an_error_from_close(tmp_path, name):
     """As FUSE and network file systems may give it, even for files that are only read."""
