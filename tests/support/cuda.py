@@ -12,12 +12,11 @@ from ingot.backends.cuda.block_kernel import geometry
 from ingot.backends.cuda.emulate import emulate
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_numpy
-from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.ir import Barrier
 from ingot.ir.loop.program import Launch, Repeat
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.loop.walk import statements
-from tests.support.calling import load, outputs
+from tests.support.calling import load, outputs, run_loops
 from tests.support.graphs import graph_of
 
 CUDA = backend("cuda")
@@ -54,9 +53,7 @@ def interpreted(program, graph, arrays, backwards=False):
     """Results of the kernels as the CPU would run them, by the loop IR's interpreter, which sees accesses outside of buffers."""
     there = emulate(program, backwards)
     verify_program(there)
-    out = outputs(graph)
-    assert run_program(there, [np.ascontiguousarray(a) for a in (*arrays, *out)]) == 0
-    return out
+    return run_loops(graph, arrays, there)
 
 
 def emulated(program, graph, arrays, backwards=False):
