@@ -9,7 +9,8 @@ import pytest
 
 from ingot.ir.transforms.batch import batch
 from tests.support.calling import check
-from tests.support.generate import case_text, generate, redrawn, shrink
+from tests.support.generate import generate, redrawn
+from tests.support.shrink import case_text, shrink
 
 SEED = int(os.environ.get("INGOT_FUZZ_SEED", "0"))
 COUNT = int(os.environ.get("INGOT_FUZZ_COUNT", "120"))

@@ -12,7 +12,8 @@ from ingot.ir.lower import STAGES
 from ingot.ir.passes.table import PASSES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
-from tests.support.generate import case_text, generate, parse_case, shrink
+from tests.support.generate import generate
+from tests.support.shrink import case_text, parse_case, shrink
 
 
 def everything(graph):

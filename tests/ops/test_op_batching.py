@@ -19,8 +19,9 @@ from ingot.ir.transforms.jvp import jvp
 from ingot.ir.transforms.vjp import vjp
 from ingot.ir.types import tensor_type
 from ingot.ir.verify import verify
-from tests.support.generate import case_text, generate, redrawn
+from tests.support.generate import generate, redrawn
 from tests.support.graphs import arrays_for, graph_of
+from tests.support.shrink import case_text
 
 Arrays = list[np.ndarray]
 Mask = tuple[bool, ...]
