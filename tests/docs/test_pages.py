@@ -14,6 +14,7 @@ from tests.support.processes import ROOT
 
 PAGES = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+ROOMS = ("frontend", "ir", "backends", "runtime", "tests", "docs", "examples", "benchmarks")
 APPLIED = {"add-an-op.md"}  # its Python is written into files, not run: tests/ops does that
 
 
@@ -56,9 +57,16 @@ def _commands(code: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p not in APPLIED and "```python" in PAGES[p]])
-def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(_python(page), page, "exec"), {"__name__": "__main__"})
+    if page == "README.md":
+        loss, digit = capsys.readouterr().out.split()
+        assert float(loss) < 2.0 and 0 <= int(digit) < 10  # it starts at log(10)
+
+
+def test_the_program_of_the_readme_is_short() -> None:
+    assert len(_python("README.md").strip().splitlines()) <= 25
 
 
 COMMANDS = [(page, words) for page, text in PAGES.items() for words in _commands(_blocks(text))]
@@ -91,8 +99,14 @@ def test_something_is_seen() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_paths_exist(page: str) -> None:
-    rooms = "frontend|ir|backends|runtime|tests|docs|examples|benchmarks"
     text = FENCE.sub("", PAGES[page])
-    paths = re.findall(rf"`((?:{rooms})/[\w./*-]*)`", text) + re.findall(r"\]\(([\w./-]+)\)", text)
+    paths = re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w./*-]*)`", text) + re.findall(r"\]\(([\w./-]+)\)", text)
     here = ROOT if page == "README.md" else ROOT / "docs"
     assert not [p for p in paths if not any(ROOT.glob(p)) and not (here / p).exists()]
+
+
+def test_files_on_the_map_exist() -> None:
+    """It names a file by the end of its path, such as `nest/emit.py`, once it was said where that is."""
+    files = [f"/{p.relative_to(ROOT).as_posix()}" for room in ROOMS for p in (ROOT / room).rglob("*.py")]
+    named = re.findall(r"`([\w/]+\.py)`", PAGES["house.md"])
+    assert named and not [n for n in named if not any(f.endswith(f"/{n}") for f in files)]
