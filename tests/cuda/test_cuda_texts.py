@@ -14,7 +14,3 @@ SM_90 = CUDA.target(CUDA.levels["sm_90"])
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_lowered_text(path, bless):
     check_text(path, bless, lambda text: lowered(text, SM_90, ("schedule", "memory")))
-
-
-def test_there_are_files():
-    assert len(FILES) >= 8

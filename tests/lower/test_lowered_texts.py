@@ -23,7 +23,3 @@ def shown(text: str) -> str:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_lowered_text(path, bless):
     check_text(path, bless, shown)
-
-
-def test_there_are_files():
-    assert len(FILES) >= 20

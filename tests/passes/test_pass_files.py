@@ -22,7 +22,3 @@ def passed(text: str) -> str:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_passes(path, bless):
     check_text(path, bless, passed)
-
-
-def test_there_are_files():
-    assert FILES

@@ -27,8 +27,9 @@ def main() -> int:
     else:
         text = digests.FILE.read_text() if digests.FILE.exists() else "#\n#\n"
     toolchain, was = digests.parse(text)
-    if was and toolchain != digests.versions() and not args.bless:
-        print(f"the digests were made with {toolchain}, here is {digests.versions()}: nothing can be compared")
+    if was and toolchain != digests.versions() and (args.only is not None or not args.bless):
+        nothing = "only all of them can be blessed" if args.bless else "nothing can be compared"
+        print(f"the digests were made with {toolchain}, here is {digests.versions()}: {nothing}")
         return 2
     now = {}
     for name, graphs in GROUPS.items():

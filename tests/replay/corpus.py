@@ -14,16 +14,12 @@ from typing import Any
 
 import numpy as np
 
-import ingot.ir.ops  # noqa: F401
 from benchmarks import models as networks
-from ingot.ir.builder import Builder
-from ingot.ir.dtypes import by_numpy
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
-from ingot.ir.ops.samples import cases
-from ingot.ir.types import tensor_type
 from tests.support import models
 from tests.support.generate import generate
+from tests.support.op_cases import cases_of, graph_of_cases
 
 __all__ = ["groups"]
 
@@ -48,10 +44,8 @@ def groups() -> dict[str, Callable[[], list[Graph]]]:
 def _op(name: str) -> list[Graph]:
     """One graph for each signature among an op's samples."""
     found: dict[str, Graph] = {}
-    for arrays, attrs in cases(OPS[name], np.random.default_rng(0)):
-        b = Builder()
-        ins = tuple(b.input(tensor_type(by_numpy(a.dtype), np.shape(a))) for a in arrays)
-        graph = b.freeze(b.emit(OPS[name], ins, attrs))
+    for case in cases_of(OPS[name]):
+        graph = graph_of_cases(OPS[name], [case])
         found.setdefault(graph.text, graph)
     return list(found.values())
 

@@ -26,9 +26,11 @@ MARK = "// expect\n"
 
 
 def files(beside: str) -> list[Path]:
-    """The text tests in the folder of a module, or in its folder texts/."""
+    """The text tests in the folder of a module, or in its folder texts/. There are some."""
     folder = Path(beside).parent
-    return sorted([*folder.glob("*.ir"), *folder.glob("texts/*.ir")])
+    found = sorted([*folder.glob("*.ir"), *folder.glob("texts/*.ir")])
+    assert found, f"no text tests beside {beside}"
+    return found
 
 
 def directive(text: str, name: str, default: str = "") -> list[str]:
@@ -50,6 +52,8 @@ def check_text(path: Path, bless: bool, make: Callable[[str], str]) -> None:
 
 def lowered(text: str, target: Target, stages: Sequence[str]) -> str:
     """What these stages make of the graph of a text; every stage is verified on the way."""
+    unknown = set(stages) - {s.name for s in STAGES}
+    assert not unknown, f"no such stage: {', '.join(sorted(unknown))}"
     texts: list[str] = []
 
     def watch(stage, value):
