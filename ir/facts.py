@@ -1,6 +1,8 @@
 """Facts that an op's declaration states beside its rules: how it is lowered, what an element costs, where constants fold.
 
 Passes, lowering and backends ask these; none of them keeps a list of op names.
+
+Facts are never changed. They are the plainest dataclasses, since every start of Python makes them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class Lowering:
     """One of the kinds below."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Elementwise(Lowering):
     """An element from one element of each (broadcast) input: a member of a loop nest.
 
@@ -46,7 +48,7 @@ class Reads(Enum):
     OTHERWISE = auto()  # as inputs or their values decide, or not at all
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class View(Lowering):
     """An element is one of an input, or follows from its place: computed where it is read, unless it is dear (see Cost.keep).
 
@@ -62,14 +64,14 @@ class View(Lowering):
     stays: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Reduction(Lowering):
     """A fold over some dims: may end a loop nest, and others may follow in it."""
 
     fold: Fold
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Contraction(Lowering):
     """Sums of products: register tiles, or a small loop at each point.
 
@@ -79,7 +81,7 @@ class Contraction(Lowering):
     form: Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Window(Lowering):
     """A fold over a window of the input: a small loop at each point.
 
@@ -93,7 +95,7 @@ class Window(Lowering):
     place: Callable[..., tuple[Any, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class OwnKernels(Lowering):
     """Kernels of its own, which share nothing with other nodes.
 
@@ -107,12 +109,12 @@ class OwnKernels(Lowering):
     fold: Fold | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Loop(Lowering):
     """Steps that repeat those of a graph, its first attribute. It reads its operands from memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Inline(Lowering):
     """The nodes of a graph, its first attribute, in its place."""
 
@@ -120,7 +122,7 @@ class Inline(Lowering):
 # -- what an element costs -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Cost:
     """The cost of one element.
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 __all__ = ["Public", "Unary", "Binary", "Reduce"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Public:
     """One of the kinds below.
 
@@ -33,7 +33,7 @@ class Public:
             raise ValueError(f"the domain of a public {type(self).__name__} is one of {', '.join(self.domains)}, not {self.domain!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Unary(Public):
     """`ingot.NAME(input, *, out=None)`, also in place as `Tensor.NAME_()`.
 
@@ -44,7 +44,7 @@ class Unary(Public):
     domains: ClassVar[tuple[str, ...]] = ("float", "number", "rounding")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Binary(Public):
     """`ingot.NAME(input, other, *, out=None)`, which broadcasts and promotes.
 
@@ -58,7 +58,7 @@ class Binary(Public):
     tensors: str = "one"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Reduce(Public):
     """`ingot.NAME(input, dim=None, keepdim=False, *, out=None)`, over all dims where `dim` is None.
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Alloc, Barrier, For, Index, Kernel
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.schedule import Schedule, ScheduleError

@@ -13,23 +13,8 @@ from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import (
-    Acc,
-    Alloc,
-    Barrier,
-    For,
-    GetAcc,
-    If,
-    Index,
-    IndexValue,
-    Kernel,
-    Let,
-    Load,
-    Reduce,
-    SetAcc,
-    Stmt,
-    Store,
-)  # fmt: skip
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, GetAcc, If, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import index_names, statements
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
@@ -11,7 +12,7 @@ from ingot.backends.cuda.rows import Rows, Team
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
@@ -46,7 +47,7 @@ def _types(n: Node) -> tuple[DType, ...]:
     return fold_of(n).accumulators(n.inputs[0].type.dtype)
 
 
-class _Kernel:
+class _Kernel(ABC):
     """A kernel of teams: each has a row, or (where rows end) computes the last one once more and stores nothing."""
 
     blocks_of_rows = 1  # how many blocks have the same rows
@@ -62,9 +63,9 @@ class _Kernel:
         self.rows, self.length = math.prod(self.extents), math.prod(self.lengths)
         self.exchange: dict[tuple[DType, int], str] = {}  # shared memory of one element for each thread
 
+    @abstractmethod
     def body(self) -> None:
         """What a thread does with the row at `self.at`."""
-        raise NotImplementedError
 
     def written(self) -> Written:
         """The kernel."""

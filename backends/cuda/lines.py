@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
 from ingot.ir.graph import Node
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear
 from ingot.ir.lower.cumulative import running_fold
 from ingot.ir.lower.elements import Elements

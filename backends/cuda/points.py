@@ -14,7 +14,7 @@ from ingot.backends.cuda.block_kernel import BlockKernel, ceil_div, threads_for,
 from ingot.ir.facts import Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written

@@ -6,29 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import (
-    Acc,
-    Alloc,
-    Atom,
-    Check,
-    Const,
-    Div,
-    Dyn,
-    For,
-    GetAcc,
-    If,
-    Index,
-    IndexValue,
-    Let,
-    Load,
-    Mod,
-    Operand,
-    Reduce,
-    SetAcc,
-    Stmt,
-    Store,
-    Var,
-)  # fmt: skip
+from ingot.ir.loop.expression import Atom, Div, Dyn, Index, Mod, Var
+from ingot.ir.loop.ir import Acc, Alloc, Check, Const, For, GetAcc, If, IndexValue, Let, Load, Operand, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.walk import index_names, indices, operands, statements
 
 __all__ = ["Rewrite", "used", "defined"]
@@ -57,7 +36,7 @@ class Rewrite:
     def atom(self, a: Atom) -> Atom:
         """An atom of an index, renamed."""
         if isinstance(a, (Div, Mod)):
-            return replace(a, num=self.index(a.num))
+            return type(a)(self.index(a.num), a.den)
         if isinstance(a, Var) and a.name in self.vars:
             return Dyn(self.vars[a.name])
         return Dyn(self.name(a.name)) if isinstance(a, Dyn) else a

@@ -12,7 +12,7 @@ from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_th
 from ingot.ir import dtypes
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written

@@ -9,8 +9,9 @@ from ingot.backends.llvm.emitter import Emitter
 from ingot.backends.llvm.memory import Memory
 from ingot.backends.llvm.values import Value, type_of
 from ingot.ir.dtypes import DType
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import FOLDS
-from ingot.ir.loop.ir import Acc, For, GetAcc, If, Index, Kernel, Reduce, SetAcc, Stmt
+from ingot.ir.loop.ir import Acc, For, GetAcc, If, Kernel, Reduce, SetAcc, Stmt
 
 __all__ = ["Accumulator", "Accumulators"]
 

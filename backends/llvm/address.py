@@ -12,7 +12,7 @@ from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Writer
 from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
+from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
 
 __all__ = ["Addresses", "Place"]
 

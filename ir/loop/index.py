@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from math import gcd, inf
 
-from ingot.ir.loop.ir import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
+from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
 
 __all__ = [
     "Ranges", "const", "var", "param", "dyn", "add", "sub", "mul", "div", "mod", "coefficient", "substitute", "depends_on",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ingot.ir import dtypes
+from ingot.ir.loop.expression import Div, Dyn, Index, Param, Var
 from ingot.ir.loop.folds import FOLDS, Fold
 from ingot.ir.loop.ir import (
     Acc,
@@ -21,24 +22,19 @@ from ingot.ir.loop.ir import (
     Barrier,
     Check,
     Const,
-    Div,
-    Dyn,
     For,
     GetAcc,
     If,
-    Index,
     IndexValue,
     Kernel,
     Let,
     Load,
     Operand,
-    Param,
     Reduce,
     SetAcc,
     Stmt,
     Store,
-    Var,
-)  # fmt: skip
+)
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.numpy_emitter import NumpyEmitter
 

@@ -27,81 +27,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingot.ir.dtypes import DType
+from ingot.ir.loop.expression import Index, Param
 
 __all__ = [
-    "Index", "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
+    "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
     "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel",
 ]  # fmt: skip
-
-
-# -- index arithmetic ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """An int64 parameter of the kernel: an extent, stride or offset that differs between its launches."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Var:
-    """A loop variable."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dyn:
-    """An i64 scalar computed in the kernel (a loaded index), used as an index."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Div:
-    """floor(num / den), num >= 0, den > 0."""
-
-    num: Index
-    den: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mod:
-    """num mod den, num >= 0, den > 0."""
-
-    num: Index
-    den: int
-
-
-Atom = Var | Param | Dyn | Div | Mod
-Coef = int | Param
-
-
-class Index:
-    """const + sum of coef * atom, in int64. Build with the helpers of `ir/loop/index.py`, which keep it canonical:
-
-    terms sorted, no atom twice with integer coefficients, no zero coefficient. Immutable; the hash is made once, for
-    the lowering looks indices up all the time.
-    """
-
-    __slots__ = ("const", "terms", "_hash")
-
-    def __init__(self, const: Coef = 0, terms: tuple[tuple[Atom, Coef], ...] = ()):
-        self.const = const
-        self.terms = terms
-        self._hash = hash((const, terms))
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (
-            isinstance(other, Index) and self._hash == other._hash and self.const == other.const and self.terms == other.terms
-        )
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __repr__(self) -> str:
-        return f"Index({self.const!r}, {self.terms!r})"
 
 
 # -- operands --------------------------------------------------------------------------------------------------------

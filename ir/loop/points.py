@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 
 __all__ = ["Point", "ZERO", "linear", "delinear", "reshaped"]
 

@@ -21,34 +21,27 @@ from collections.abc import Iterator
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
-    Atom,
     Barrier,
     Buffer,
     Check,
-    Coef,
     Const,
-    Div,
-    Dyn,
     For,
     GetAcc,
     If,
-    Index,
     IndexValue,
     Kernel,
     Let,
     Load,
-    Mod,
     Operand,
-    Param,
     Reduce,
     SetAcc,
     Stmt,
     Store,
-    Var,
-)  # fmt: skip
+)
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
 
 __all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
 from ingot.ir.instructions import INSTRUCTIONS
+from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Param, Var
 from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import (
     Acc,
@@ -12,25 +13,19 @@ from ingot.ir.loop.ir import (
     Barrier,
     Check,
     Const,
-    Div,
-    Dyn,
     For,
     GetAcc,
     If,
-    Index,
     IndexValue,
     Kernel,
     Let,
     Load,
-    Mod,
     Operand,
-    Param,
     Reduce,
     SetAcc,
     Stmt,
     Store,
-    Var,
-)  # fmt: skip
+)
 from ingot.ir.loop.program import Copy, Launch, Program, Step
 from ingot.ir.loop.text import print_kernel
 

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ingot.ir.loop.ir import (
-    Acc,
-    Check,
-    Div,
-    Dyn,
-    For,
-    GetAcc,
-    If,
-    Index,
-    IndexValue,
-    Let,
-    Load,
-    Mod,
-    Operand,
-    Reduce,
-    SetAcc,
-    Stmt,
-    Store,
-)
+from ingot.ir.loop.expression import Div, Dyn, Index, Mod
+from ingot.ir.loop.ir import Acc, Check, For, GetAcc, If, IndexValue, Let, Load, Operand, Reduce, SetAcc, Stmt, Store
 
 __all__ = ["statements", "operands", "indices", "index_names"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingot.ir.graph import Value
-from ingot.ir.loop.ir import Check, Index, Load, Store
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.ir import Check, Load, Store
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.emitting import Call, Emitted
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ingot.ir import dtypes
 from ingot.ir.facts import Elementwise, View
 from ingot.ir.graph import Graph, Node, Value
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import convert

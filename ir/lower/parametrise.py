@@ -9,24 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ingot.ir.loop.ir import (
-    Alloc,
-    Atom,
-    Check,
-    Coef,
-    Div,
-    For,
-    If,
-    Index,
-    IndexValue,
-    Kernel,
-    Load,
-    Mod,
-    Param,
-    Stmt,
-    Store,
-    Var,
-)  # fmt: skip
+from ingot.ir.loop.expression import Atom, Coef, Div, Index, Mod, Param, Var
+from ingot.ir.loop.ir import Alloc, Check, For, If, IndexValue, Kernel, Load, Stmt, Store
 
 __all__ = ["parametrise"]
 
@@ -53,7 +37,7 @@ class _Rewriter:
                 terms.append((atom, c))
                 continue
             if isinstance(atom, (Div, Mod)):
-                atom = replace(atom, num=self.index(atom.num))
+                atom = type(atom)(self.index(atom.num), atom.den)
             if isinstance(c, int) and c not in (-1, 0, 1):
                 c = self.param(_name(atom), c)
             terms.append((atom, c))

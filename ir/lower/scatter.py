@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ingot.ir import dtypes
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 
 from ingot.ir.facts import Window
 from ingot.ir.graph import Node
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import FMA, SUM
-from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.writer import Scalar

@@ -14,30 +14,26 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.instructions import Instructions
 from ingot.ir.loop import index as ix
+from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
     Buffer,
     Check,
     Const,
-    Div,
-    Dyn,
     For,
     GetAcc,
     If,
-    Index,
     IndexValue,
     Kernel,
     Let,
     Load,
-    Mod,
     Operand,
     Reduce,
     SetAcc,
     Stmt,
     Store,
-    Var,
-)  # fmt: skip
+)
 
 __all__ = ["KernelWriter", "Scalar"]
 

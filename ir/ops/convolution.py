@@ -17,7 +17,7 @@ from ingot.ir.dtypes import Number, by_numpy
 from ingot.ir.facts import ONCE, Contraction, Foldable
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS, infer
 from ingot.ir.ops.batching import batch_size, move_dim

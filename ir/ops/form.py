@@ -14,7 +14,7 @@ from typing import Any
 from ingot.ir.facts import Contraction
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.ops.scalars import both
 
@@ -23,7 +23,7 @@ __all__ = ["Form", "Zeros", "form_of"]
 Dims = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Zeros:
     """Zeros around and between the elements of a value's trailing dims: `low` of them in front, elements `gap` apart, `extent` in all.
 
@@ -65,7 +65,7 @@ class Zeros:
         return (*point[:lead], *out), mask
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Form:
     """A contraction.
 

@@ -12,7 +12,7 @@ from ingot.ir.dtypes import bool_
 from ingot.ir.facts import FREE, Foldable, Reads, View
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, linear, reshaped
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch

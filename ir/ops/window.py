@@ -12,8 +12,8 @@ from ingot.ir.dtypes import DType, Number, by_numpy, i64
 from ingot.ir.facts import ONCE, Foldable, OwnKernels, Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import ARGMAX, MAX, SUM, Fold
-from ingot.ir.loop.ir import Index
 from ingot.ir.loop.points import Point
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.batching import axis_batch

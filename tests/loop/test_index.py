@@ -5,7 +5,7 @@ import random
 import pytest
 
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Param
+from ingot.ir.loop.expression import Param
 
 
 def test_simplifications():

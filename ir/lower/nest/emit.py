@@ -8,7 +8,8 @@ from functools import partial
 
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Alloc, Index
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.ir import Alloc
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written

@@ -7,7 +7,7 @@ from functools import partial
 
 from ingot.ir.facts import Contraction, Window
 from ingot.ir.graph import Node, Value
-from ingot.ir.loop.ir import Index
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group

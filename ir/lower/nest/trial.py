@@ -7,7 +7,8 @@ from functools import partial
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Div, For, If, Index, IndexValue, Load, Mod, Stmt, Var
+from ingot.ir.loop.expression import Div, Index, Mod, Var
+from ingot.ir.loop.ir import For, If, IndexValue, Load, Stmt
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code

@@ -10,7 +10,8 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.ir import Div, Dyn, Load, Mod
+from ingot.ir.loop.expression import Div, Dyn, Mod
+from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
