@@ -1,11 +1,13 @@
 """Writes what is generated: `python -m ingot._generate`.
 
-`_names.py` is the table of lazily imported names: every module listed here says in `__all__` which it gives to `ingot`. The typing
-stubs `__init__.pyi` and `_tensor/methods.pyi` spell them out (_stubs.py).
+`_names.py` is the table of lazily imported names: every module listed here says in `__all__` which it gives to `ingot`, and the stubs of
+PACKAGES say which of their modules gives theirs (_lazy.py). The typing stubs `__init__.pyi` and `_tensor/methods.pyi` spell the
+former out (_stubs.py).
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import pkgutil
@@ -18,6 +20,7 @@ PUBLIC = (
 PRIVATE = {"wrap", "pair", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = ("autograd", "cache", "func", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
+PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {
     "bool": "bool_", "uint8": "u8", "int8": "i8", "int16": "i16", "short": "i16", "int32": "i32", "int": "i32", "int64": "i64",
     "long": "i64", "uint16": "u16", "uint32": "u32", "uint64": "u64", "float16": "f16", "half": "f16", "bfloat16": "bf16",
@@ -47,6 +50,25 @@ def names() -> dict[str, str]:
     return table
 
 
+def packages() -> dict[str, dict[str, str]]:
+    """Package -> public name -> the module it lives in (the name's own, for a module), as the packages' stubs say."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    found: dict[str, dict[str, str]] = {}
+    for package in PACKAGES:
+        with open(os.path.join(here, *package.split(".")[1:], "__init__.pyi"), encoding="utf-8") as f:
+            tree = ast.parse(f.read())
+        found[package] = {}
+        for node in tree.body:
+            if not isinstance(node, ast.ImportFrom) or node.module == "__future__":
+                continue
+            for a in node.names:
+                if a.name == "*":
+                    found[package] |= found[str(node.module)]
+                else:
+                    found[package][a.name] = f"{package}.{a.name}" if node.module == package else str(node.module)
+    return found
+
+
 def table(names: dict[str, str]) -> str:
     """The text of `_names.py`."""
     found = [m for m in MODULES if importlib.util.find_spec(f"ingot.{m}") is not None]
@@ -56,6 +78,12 @@ def table(names: dict[str, str]) -> str:
     lines += [f'    "{k}": "{v}",' for k, v in DTYPES.items()]
     lines += ["}", "NAMES = {"]
     lines += [f'    "{k}": "{v}",' for k, v in sorted(names.items())]
+    lines.append("}")
+    lines.append("PACKAGES = {")
+    for package, homes in packages().items():
+        lines.append(f'    "{package}": {{')
+        lines += [f'        "{k}": "{v}",' for k, v in sorted(homes.items())]
+        lines.append("    },")
     lines += ["}", ""]
     return "\n".join(lines)
 

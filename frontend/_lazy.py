@@ -1,0 +1,33 @@
+"""Packages whose names are imported when they are first used: a process pays for the layers and optimizers that it uses.
+
+The stub of such a package, `__init__.pyi`, says which of its modules gives a name, as an ordinary `__init__.py` would; for type checkers
+it is one. `python -m ingot._generate` makes the table `_names.PACKAGES` of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ingot._names import PACKAGES
+
+__all__ = ["names"]
+
+
+def names(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """`__all__`, `__getattr__` and `__dir__` of a package."""
+    homes = PACKAGES[package]
+    public = sorted(homes)
+
+    def get(name: str) -> Any:
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(home)
+        value = module if home == f"{package}.{name}" else getattr(module, name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return public, get, lambda: [*vars(sys.modules[package]), *(n for n in public if n not in vars(sys.modules[package]))]

@@ -1,0 +1,9 @@
+"""`ingot.nn`: modules, functionals, initialisers and helpers, by torch's names."""
+
+from ingot.nn import functional as functional
+from ingot.nn import init as init
+from ingot.nn import modules as modules
+from ingot.nn import utils as utils
+from ingot.nn.modules import *  # noqa: F403  (all of them)
+from ingot.nn.parameter import Buffer as Buffer
+from ingot.nn.parameter import Parameter as Parameter
