@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -22,18 +23,18 @@ class Skip(Exception):
     """This contender has nothing to show for this workload, and why."""
 
 
-class Contender:
+class Contender(ABC):
     """One way to run a workload. `load` imports what it needs (ImportError: it does not take part)."""
 
     name = ""
 
+    @abstractmethod
     def load(self, threads: int) -> str:
         """Import it, on that many threads; returns its version."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, w: Workload, arrays: list[np.ndarray]) -> Run:
         """Build the workload on these inputs. Raises Skip where it does not apply."""
-        raise NotImplementedError
 
     def numpy(self, result: Any) -> np.ndarray:
         """The result of a run as an array."""

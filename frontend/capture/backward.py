@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +19,17 @@ __all__ = ["ArgumentEdge", "Derived", "Destination", "LeafEdge", "StorageEdge", 
 # ---- where gradients go: one class per kind
 
 
-class Destination:
+class Destination(ABC):
     """The base of all kinds."""
 
     __slots__ = ()
 
+    @abstractmethod
     def edge(self, leaves: Sequence[Any]) -> Edge | None:
         """Where the gradient goes, for a call with these argument leaves."""
-        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ArgumentEdge(Destination):
     """To an argument leaf."""
 
@@ -38,7 +39,7 @@ class ArgumentEdge(Destination):
         return leaves[self.index]._pair()[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class StorageEdge(Destination):
     """To what made the value of a Storage from outside."""
 
@@ -48,7 +49,7 @@ class StorageEdge(Destination):
         return self.storage.edge
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class LeafEdge(Destination):
     """To a leaf from outside, such as a parameter."""
 
@@ -63,7 +64,7 @@ class LeafEdge(Destination):
 
 _SMALL = 1 << 16  # bytes that are made again whatever makes them
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Derived:
     """The backward of a trace, in the trace's numbers of values."""
 

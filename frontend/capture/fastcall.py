@@ -34,7 +34,7 @@ def fast_call(
 ) -> Callable[..., Any] | None:
     """The generated function for calls whose positional arguments are like `leaves`; None where only the long way will do."""
     traced = call.traced
-    if len(leaves) > _LEAVES or not all(w.fast for w in guards.inline) or not all(s.fast for s in traced.sources):
+    if len(leaves) > _LEAVES:
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
@@ -45,15 +45,17 @@ def fast_call(
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
     if not _arguments(c, traced, leaves, numbers):
         return None
-    for w in guards.inline:
-        w.lines(c)
+    if not all(w.lines(c) for w in guards.inline):
+        return None
     if guards.deep:
         c.need(f"{c.name(guards)}.changed() is None")
     slots, keep = [], []
     for k, (source, t) in enumerate(zip(traced.sources, call.in_types)):
-        slot, array = source.lines(c, k, t)
-        slots.append(slot)
-        keep.append(array)
+        gathered = source.lines(c, k, t)
+        if gathered is None:
+            return None
+        slots.append(gathered[0])
+        keep.append(gathered[1])
     outs = [f"o{i}" for i in range(len(call.nbytes))]
     if call.donations:
         c.names["buffers"] = functools.partial(call.buffers, 1)
@@ -70,9 +72,10 @@ def fast_call(
     c.names["stats"] = stats
     c.add("stats['calls'] += 1")
     arguments = [f"a{i}" for i in range(len(leaves))]
-    if _made_here(traced):
-        for i, r in enumerate(traced.recipes):
-            r.lines(c, i, traced)
+    made = _made_here(c, traced)
+    if made is not None:
+        for line in made:
+            c.add(line)
         c.add("return t0" if traced.result.one else f"return ({''.join(f't{i}, ' for i in range(len(traced.recipes)))})")
     else:
         c.names["HOST"] = HOST
@@ -118,10 +121,16 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
     return True
 
 
-def _made_here(traced: Traced) -> bool:
-    """Whether there is nothing to finish: what is returned is a tensor, or a tuple of them, that the fast call can make."""
-    return (
-        not traced.writes and not traced.fresh and not traced.generators and traced.backward is None
-        and all(r.fast for r in traced.recipes)
-        and len(set(traced.recipes)) == len(traced.recipes) and (traced.result.one or traced.result.flat)
-    )  # fmt: skip
+def _made_here(c: Lines, traced: Traced) -> list[str] | None:
+    """The lines that make what is returned, a tensor or a tuple of them, where there is nothing to finish; else None."""
+    if traced.writes or traced.fresh or traced.generators or traced.backward is not None:
+        return None
+    if len(set(traced.recipes)) < len(traced.recipes) or not (traced.result.one or traced.result.flat):
+        return None
+    out: list[str] = []
+    for i, r in enumerate(traced.recipes):
+        lines = r.lines(c, i, traced)
+        if lines is None:
+            return None
+        out += lines
+    return out

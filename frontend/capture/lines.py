@@ -36,10 +36,6 @@ class Lines:
         """Add a line."""
         self._lines.append("    " + line)
 
-    def block(self, text: str) -> None:
-        """Add lines that are indented already."""
-        self._lines.append(text.strip("\n"))
-
     def function(self, name: str, parameters: list[str], place: str) -> Callable[..., Any]:
         """The function of these lines; tracebacks say that it stands in the file `place`."""
         text = f"def {name}({', '.join(parameters)}):\n" + "\n".join(self._lines)

@@ -5,6 +5,7 @@ One recipe stands for one tensor: what is returned twice, or returned and kept a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,23 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["Given", "Object", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh"]
 
 
-class Recipe:
+class Recipe(ABC):
     """The base of all kinds."""
 
     __slots__ = ()
     outputs: ClassVar[tuple[int, ...]] = ()  # those that become the tensor's own memory
-    fast: ClassVar[bool] = False  # whether the generated fast call can make it
 
+    @abstractmethod
     def make(self, done: Done) -> Any:
         """The tensor, for a call whose code has run."""
-        raise NotImplementedError
 
-    def lines(self, c: Lines, i: int, traced: Traced) -> None:
-        """Add the lines of the fast call that make it, as `t{i}`, where there is no backward."""
-        raise NotImplementedError
+    def lines(self, c: Lines, i: int, traced: Traced) -> list[str] | None:
+        """The lines of the fast call that make it, as `t{i}`, where there is no backward. None: it cannot."""
+        return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Given(Recipe):
     """An argument leaf itself."""
 
@@ -48,7 +48,7 @@ class Given(Recipe):
         return done.leaves[self.index]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Object(Recipe):
     """A tensor from outside itself, such as a parameter."""
 
@@ -58,17 +58,7 @@ class Object(Recipe):
         return self.tensor
 
 
-_WRAP = """
-    t{i} = new(Tensor)
-    t{i}._array = Array(OT{o}, o{o}, None, None)
-    t{i}._edge = {edge}
-    t{i}._storage = t{i}._version_cell = t{i}._slot = None
-    t{i}._steps = ()
-    t{i}._generation = 0
-    t{i}._weak = False"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Value(Recipe):
     """An output: with the call's history if it is `rooted`, and a leaf that requires gradients if it is a `leaf`."""
 
@@ -80,18 +70,25 @@ class Value(Recipe):
     def outputs(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.out,)
 
-    @property
-    def fast(self) -> bool:  # type: ignore[override]
-        return not self.leaf
-
     def make(self, done: Done) -> Any:
         t = wrap((done.outs[self.out], done.edge(self.out) if self.rooted else None))
         return t.requires_grad_() if self.leaf else t
 
-    def lines(self, c: Lines, i: int, traced: Traced) -> None:
+    def lines(self, c: Lines, i: int, traced: Traced) -> list[str] | None:
+        if self.leaf:
+            return None
         freed = traced.freed.get(self.out) if self.rooted else None
         c.names[f"OT{self.out}"] = traced.graph.out_types[self.out]
-        c.block(_WRAP.format(i=i, o=self.out, edge="None" if freed is None else c.name(freed)))
+        t = f"t{i}"
+        return [
+            f"{t} = new(Tensor)",
+            f"{t}._array = Array(OT{self.out}, o{self.out}, None, None)",
+            f"{t}._edge = {'None' if freed is None else c.name(freed)}",
+            f"{t}._storage = {t}._version_cell = {t}._slot = None",
+            f"{t}._steps = ()",
+            f"{t}._generation = 0",
+            f"{t}._weak = False",
+        ]
 
 
 def _view(s: Storage, steps: tuple[Step, ...]) -> Any:
@@ -101,7 +98,7 @@ def _view(s: Storage, steps: tuple[Step, ...]) -> Any:
     return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ViewOfCaptured(Recipe):
     """A view of a tensor from outside."""
 
@@ -112,7 +109,7 @@ class ViewOfCaptured(Recipe):
         return _view(self.storage, self.steps)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ViewOfArgument(Recipe):
     """A view of an argument leaf."""
 
@@ -124,7 +121,7 @@ class ViewOfArgument(Recipe):
         return _view(t._share(), t._steps + self.steps)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ViewOfFresh(Recipe):
     """A view of memory that the call made, and that other results share."""
 
@@ -138,7 +135,7 @@ class ViewOfFresh(Recipe):
 # ---- what the function returns
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Result:
     """What the function returned: its structure, and its leaves, of which the tensors are made anew by each call."""
 

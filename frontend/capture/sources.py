@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,20 +29,19 @@ def shared_memory(t: Any) -> Array | None:
     return s.base
 
 
-class Source:
+class Source(ABC):
     """The base of all kinds."""
 
     __slots__ = ()
     label: ClassVar[str]  # what inputs without a name of their own are called
-    fast: ClassVar[bool] = True  # whether the generated fast call can gather it
 
+    @abstractmethod
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
         """The value, of type `t`, for a call with these argument leaves."""
-        raise NotImplementedError
 
-    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
-        """Add the lines of the fast call that gather input `k`: what is passed for it, and an expression of its Array."""
-        raise NotImplementedError
+    @abstractmethod
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str] | None:
+        """Add the lines of the fast call that gather input `k`: what is passed for it, and an expression of its Array. None: it cannot."""
 
     def called(self, k: int, arguments: Sequence[str], storages: Mapping[int, str]) -> str:
         """The name of graph input `k`, given those of argument leaves and of Storages (by id)."""
@@ -57,7 +57,7 @@ def _number(c: Lines, k: int, t: TensorType, value: str) -> tuple[str, str]:
     return f"n{k}", f"Array({c.name(t)}, None, n{k}, HOST)"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Argument(Source):
     """A tensor among the argument leaves."""
 
@@ -80,7 +80,7 @@ class Argument(Source):
         return "input", self.index
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class BriefArgument(Argument):
     """The same where the call keeps no input: memory that others see needs no snapshot, for it is read at once."""
 
@@ -89,7 +89,7 @@ class BriefArgument(Argument):
         return shared_memory(leaf) or leaf._now()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Number(Source):
     """A Python float among the argument leaves."""
 
@@ -106,7 +106,7 @@ class Number(Source):
         return arguments[self.index]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Captured(Source):
     """A Storage that is no argument's: a parameter, a buffer, any tensor that the function reads."""
 
@@ -129,12 +129,11 @@ class Captured(Source):
         return "weight", storages.get(id(self.storage), f"captured.{n}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Attribute(Source):
     """A tensor in an attribute or dict entry that calls themselves assign: whatever is there now."""
 
     label: ClassVar[str] = "attribute"
-    fast: ClassVar[bool] = False
     table: dict
     name: str
     function: str
@@ -145,8 +144,11 @@ class Attribute(Source):
             raise RuntimeError(f"{self.function}: {self.name!r} is {found.type} now, it was {t} when the function was compiled")
         return found
 
+    def lines(self, c: Lines, k: int, t: TensorType) -> None:
+        return None
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(eq=False, repr=False)
 class Place:
     """Where a gradient lives: in `slot`, or in that of an argument leaf."""
 
@@ -162,7 +164,7 @@ class Place:
         return f"a{self.argument}._grad_slot()" if self.slot is None else c.name(self.slot)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Grad(Source):
     """A gradient that is there before the call."""
 
@@ -178,7 +180,7 @@ class Grad(Source):
         return f"b{k}.address", f"x{k}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Cell(Source):
     """A setting that is read anew at each call, such as a learning rate: container[key], or container[key][index]."""
 
@@ -199,7 +201,7 @@ class Cell(Source):
         return str(self.key) if self.index is None else f"{self.key}[{self.index}]"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Seed(Source):
     """The seed of a Generator."""
 
@@ -213,7 +215,7 @@ class Seed(Source):
         return _number(c, k, t, f"wrap_i64({c.name(self.generator)}._seed)")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Offset(Source):
     """How many blocks of a Generator's numbers are used up."""
 

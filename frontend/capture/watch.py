@@ -5,6 +5,7 @@ A new kind of Python state is a class here, and a place in `guards.py` where it 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,14 +33,14 @@ TABLES = ("_parameters", "_buffers", "_modules")  # of a Module
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
 
 
-class Watch:
+class Watch(ABC):
     """The base of all kinds."""
 
     __slots__ = ()
 
+    @abstractmethod
     def failed(self) -> str | None:
         """What is another now, in words; None if nothing is."""
-        raise NotImplementedError
 
 
 # ---- compared by identity, in the generated fast call itself
@@ -49,14 +50,13 @@ class InlineWatch(Watch):
     """What the fast call compares by a line of its own."""
 
     __slots__ = ()
-    fast: bool = True  # whether it can
 
-    def lines(self, c: Lines) -> None:
-        """Add that line."""
-        raise NotImplementedError
+    @abstractmethod
+    def lines(self, c: Lines) -> bool:
+        """Add that line. False: it cannot."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class GlobalIs(InlineWatch):
     """A name in a namespace, called `text`."""
 
@@ -69,11 +69,12 @@ class GlobalIs(InlineWatch):
         now = self.space.get(self.name, MISSING)
         return None if _same(now, self.value) else f"the global {self.text} is {_text(now)}, it was {_text(self.value)}"
 
-    def lines(self, c: Lines) -> None:
+    def lines(self, c: Lines) -> bool:
         c.need(f"{c.name(self.space)}.get({self.name!r}, MISS) is {c.name(self.value)}")
+        return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class CellIs(InlineWatch):
     """A variable of an enclosing function."""
 
@@ -81,19 +82,18 @@ class CellIs(InlineWatch):
     name: str
     value: Any
 
-    @property
-    def fast(self) -> bool:  # type: ignore[override]
-        return self.value is not MISSING
-
     def failed(self) -> str | None:
         now = content(self.cell)
         return None if _same(now, self.value) else f"{self.name} of the enclosing function is {_text(now)}, it was {_text(self.value)}"
 
-    def lines(self, c: Lines) -> None:
+    def lines(self, c: Lines) -> bool:
+        if self.value is MISSING:
+            return False
         c.need(f"{c.name(self.cell)}.cell_contents is {c.name(self.value)}")
+        return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class GradIsNone(InlineWatch):
     """Whether a gradient is there."""
 
@@ -106,14 +106,15 @@ class GradIsNone(InlineWatch):
             return None
         return f"a gradient is {'None' if is_none else 'a tensor'}, it was {'None' if self.was_none else 'a tensor'}"
 
-    def lines(self, c: Lines) -> None:
+    def lines(self, c: Lines) -> bool:
         c.need(f"({c.name(self.slot)}.grad is None) is {self.was_none}")
+        return True
 
 
 # ---- looked into at each call: nobody tells when they change
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Container(Watch):
     """A list, dict, set, deque or array, which may change and stay the same object."""
 
@@ -126,7 +127,7 @@ class Container(Watch):
         return None if describe(self.value, 0, self.rebound) == self.seen else f"{self.text} has changed"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class _State(Watch):
     """Names with descriptions of what they hold. `seen` of them count."""
 
@@ -134,16 +135,16 @@ class _State(Watch):
     text: str
     seen: Mapping[str, Any]
 
+    @abstractmethod
     def now(self) -> dict[str, Any]:
         """The present descriptions."""
-        raise NotImplementedError
 
     def failed(self) -> str | None:
         now = self.now()
         return None if now == self.seen else _difference(self.text, self.seen, now)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Settings(_State):
     """Settings of a parameter group that the function has read itself, among those that a step reads at run time."""
 
@@ -151,7 +152,7 @@ class Settings(_State):
         return {k: describe(self.of[k]) for k in self.seen if k in self.of}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ObjectState(_State):
     """Attributes of an object: those named, or all where `names` is None."""
 
@@ -165,7 +166,7 @@ class ObjectState(_State):
         return {k: Kind(d[k]) if k in own else describe(d[k], 0, self.rebound) for k in names if k in d}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ClassState(_State):
     """The settings among the attributes of a class: values, not methods."""
 
@@ -179,7 +180,7 @@ class ClassState(_State):
 # ---- looked at again when the epoch has moved
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ModuleState(_State):
     """A Module's parameters, buffers and submodules, and its attributes: those named, or all where `names` is None."""
 
@@ -199,7 +200,7 @@ class ModuleState(_State):
         return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class OptimizerState(_State):
     """An optimizer's settings (of those read at run time, whether they are zero) and which state it has."""
 
@@ -217,7 +218,7 @@ class OptimizerState(_State):
         return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class RequiresGradIs(Watch):
     """Whether a captured tensor requires gradients."""
 
@@ -231,7 +232,7 @@ class RequiresGradIs(Watch):
         return f"requires_grad of a captured tensor of shape {list(t.shape)} is {t.requires_grad}, it was {self.was}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class SameMemory(Watch):
     """Which Storage a captured tensor has."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
@@ -23,19 +24,19 @@ __all__ = [
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
 
 
-class Write:
+class Write(ABC):
     """The base of all kinds."""
 
     __slots__ = ()
     tensors: ClassVar[bool] = True  # whether it changes tensors; else what Python keeps beside them
     distinct: ClassVar[bool] = False  # whether it depends on which arguments are one object
 
+    @abstractmethod
     def apply(self, done: Done) -> None:
         """Do it, for a call whose code has run."""
-        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class StorageWrite(Write):
     """A Storage that is no argument's gets an output as its value."""
 
@@ -52,7 +53,7 @@ class StorageWrite(Write):
             s.commit(new, s.edge if self.history == "keep" else done.history(self.out, self.history))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class ArgumentWrite(Write):
     """An argument leaf gets an output as its value."""
 
@@ -76,7 +77,7 @@ class ArgumentWrite(Write):
         t._version_cell.n += 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class GradNone(Write):
     """A gradient is dropped."""
 
@@ -87,7 +88,7 @@ class GradNone(Write):
         self.place.at(done.leaves).grad = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class GradAssign(Write):
     """Another tensor becomes the gradient."""
 
@@ -99,7 +100,7 @@ class GradAssign(Write):
         self.place.at(done.leaves).grad = done.result(self.recipe)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class GradWrite(Write):
     """The gradient that is there gets an output as its value."""
 
@@ -116,7 +117,7 @@ class GradWrite(Write):
             held._storage.write(held._steps, (new, None), False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class RequiresGrad(Write):
     """A tensor starts or stops to require gradients."""
 
@@ -130,7 +131,7 @@ class RequiresGrad(Write):
             t.requires_grad_(self.value)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class PlainWrite(Write):
     """An attribute or dict entry gets a number, a string or the like: the guards held, so the function would assign the same again."""
 
@@ -145,7 +146,7 @@ class PlainWrite(Write):
             bump()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class AttributeWrite(Write):
     """An attribute or dict entry gets a tensor."""
 
@@ -161,7 +162,7 @@ class AttributeWrite(Write):
             bump()  # another entry serves the next call
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class NewState(Write):
     """An optimizer's state of a parameter that had none is made: `entries` are names with recipes, or with plain values."""
 

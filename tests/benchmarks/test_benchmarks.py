@@ -14,6 +14,9 @@ def _contender(name, result):
     from benchmarks.contenders import Contender, Skip
 
     class Fake(Contender):
+        def load(self, threads):
+            return "1.0"
+
         def prepare(self, w, arrays):
             if result is None:
                 raise Skip("nothing to show")
@@ -23,7 +26,7 @@ def _contender(name, result):
 
     fake = Fake()
     fake.name = name
-    return fake, "1.0"
+    return fake, fake.load(1)
 
 
 def test_measure_and_report(tmp_path):

@@ -135,10 +135,7 @@ class _Layer(Module):
     norm_first: bool
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self._last_dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
-
-    def _last_dropout(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
     def _self_attention(self, x: Tensor, mask: Tensor | None, padding: Tensor | None, causal: bool) -> Tensor:
         out = self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding, is_causal=causal, need_weights=False)[0]
@@ -182,9 +179,6 @@ class TransformerEncoderLayer(_Layer):
         self.dropout2 = Dropout(dropout)
         self.activation = _activation(activation)
 
-    def _last_dropout(self, x: Tensor) -> Tensor:
-        return self.dropout2(x)
-
     def forward(
         self, src: Tensor, src_mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
@@ -193,9 +187,9 @@ class TransformerEncoderLayer(_Layer):
 
         if self.norm_first:
             src = src + attend(self.norm1(src))
-            return src + self._feed_forward(self.norm2(src))
+            return src + self.dropout2(self._feed_forward(self.norm2(src)))
         src = self.norm1(src + attend(src))
-        return self.norm2(src + self._feed_forward(src))
+        return self.norm2(src + self.dropout2(self._feed_forward(src)))
 
 
 class TransformerDecoderLayer(_Layer):
@@ -235,9 +229,6 @@ class TransformerDecoderLayer(_Layer):
         self.dropout3 = Dropout(dropout)
         self.activation = _activation(activation)
 
-    def _last_dropout(self, x: Tensor) -> Tensor:
-        return self.dropout3(x)
-
     def forward(
         self,
         tgt: Tensor,
@@ -262,10 +253,10 @@ class TransformerDecoderLayer(_Layer):
         if self.norm_first:
             x = x + attend(self.norm1(x))
             x = x + cross(self.norm2(x))
-            return x + self._feed_forward(self.norm3(x))
+            return x + self.dropout3(self._feed_forward(self.norm3(x)))
         x = self.norm1(x + attend(x))
         x = self.norm2(x + cross(x))
-        return self.norm3(x + self._feed_forward(x))
+        return self.norm3(x + self.dropout3(self._feed_forward(x)))
 
 
 def _copies(layer: Module, n: int) -> ModuleList:

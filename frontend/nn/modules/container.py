@@ -33,7 +33,7 @@ class _Numbered(Module):
         return self._modules[self._index(idx)]
 
     def _of(self, items: list[tuple[str, Module]]) -> Any:
-        raise NotImplementedError
+        return type(self)([m for _, m in items])  # type: ignore[call-arg]
 
     def __setitem__(self, idx: int, module: Module) -> None:
         setattr(self, self._index(idx), module)
@@ -152,9 +152,6 @@ class ModuleList(_Numbered):
         super().__init__()
         if modules is not None:
             self.extend(modules)
-
-    def _of(self, items: list[tuple[str, Module]]) -> ModuleList:
-        return type(self)([m for _, m in items])
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
