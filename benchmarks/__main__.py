@@ -42,7 +42,7 @@ def _cpu() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure what was asked for. Exit status: 0, or 2 where nothing matches."""
+    """Measure what was asked for. Exit status: 0, or 2 where nothing matches, or git knows no such commit."""
     a = _arguments(argv)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "INGOT_NUM_THREADS"):
         os.environ[name] = str(a.threads)  # before anything reads them
@@ -62,9 +62,16 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    if a.before:
-        a.peers = "ingot"
     everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS]
+    if a.before:
+        from benchmarks import before
+
+        try:
+            everything = list(before.rows(a.before))
+        except ValueError as e:
+            print(e, file=sys.stderr)
+            return 2
+        a.peers = "ingot"
     names = [n for name in a.names for n in GROUPS.get(name, (name,))]
     items = [i for i in everything if not names or any(fnmatch.fnmatch(i.name, n) for n in names)]
 
@@ -104,10 +111,6 @@ def main(argv: list[str] | None = None) -> int:
         return any(c.name == name for c, _ in ready) or (name not in {c.name for c in CONTENDERS} and (name == "numpy" or wanted(name)))
 
     with tempfile.TemporaryDirectory(prefix="ingot-benchmarks-") as folder:
-        if a.before:
-            from benchmarks.before import rows
-
-            items = list(rows(a.before, os.path.join(folder, "before")))
         for item in items:
             results: list
             if isinstance(item, Row):

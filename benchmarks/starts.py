@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from benchmarks.processes import Case, Column, Line, Place, Row, Sampler, run_process
 
-__all__ = ["STARTS"]
+__all__ = ["STARTS", "run_workload"]
 
 _PEAK = Column("peak memory", "peak", unit="bytes")
 _CALL = (Column("median", "call"), Column("best", "call", "best"), Column("/ ingot", "call", "ratio"), _PEAK)
@@ -30,15 +30,16 @@ with open("/proc/self/status") as f:
 
 
 def _cold(workload: str, contender: str, place: Place) -> Sampler:
-    return lambda i: _run(workload, contender, place.environment(f"{contender}{i}"), cached=False)
+    return lambda i: run_workload(workload, contender, place.environment(f"{contender}{i}"), cached=False)
 
 
 def _warm(workload: str, contender: str, place: Place) -> Sampler:
-    _run(workload, contender, place.environment(), cached=False)
-    return lambda i: _run(workload, contender, place.environment(), cached=True)
+    run_workload(workload, contender, place.environment(), cached=False)
+    return lambda i: run_workload(workload, contender, place.environment(), cached=True)
 
 
-def _run(workload: str, contender: str, environment: dict[str, str], cached: bool) -> Line:
+def run_workload(workload: str, contender: str, environment: dict[str, str], cached: bool) -> Line:
+    """A process that runs a workload. RuntimeError where it fails, or where its cache was hit and should not be, or missed."""
     line = run_process(["-m", "benchmarks.child", workload, contender, "run", ""], environment)
     if line.pop("hit", cached) is not cached:
         raise RuntimeError("its cache missed: it compiled again" if cached else "its cache was not empty")

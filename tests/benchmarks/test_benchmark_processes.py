@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ROOT
+
 
 def _measure(row, tmp_path, *who):
     from benchmarks.processes import measure_row
@@ -109,3 +111,24 @@ def test_warm_row(tmp_path):
     row = next(r for r in STARTS if r.name == "cache_warm")
     (result,) = _measure(row, tmp_path, "ingot").values()
     assert not result.error and 0 < result.values("call")[0] < result.values("seconds")[0]
+
+
+def test_rows_beside_another_commit():
+    from benchmarks.before import rows
+
+    with pytest.raises(ValueError, match="^git knows no commit 'no-such'$"):
+        rows("no-such")
+    if (ROOT / ".git").exists():
+        assert [len(row.cases) for row in rows("HEAD")] == [2] * 6
+
+
+@pytest.mark.parametrize("commit", ["", "HEAD"])
+def test_both_sides_are_laid_out_alike(tmp_path, commit):
+    from benchmarks.before import lay_out
+
+    if commit and not (ROOT / ".git").exists():
+        pytest.skip("needs the history of the tree")
+    package = Path(lay_out(commit, str(tmp_path / "side")), "ingot")
+    sources = {p.relative_to(package) for p in package.rglob("*.py")}
+    assert {Path("__init__.py"), Path("ir", "op.py"), Path("backends", "cpu", "__init__.py"), Path("runtime", "compiler.py")} < sources
+    assert len(list(package.rglob("*.pyc"))) == len(sources)
