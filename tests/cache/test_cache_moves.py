@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 
-from tests.support.processes import FROM_PATH, ROOT
+from tests.support.processes import FROM_PATH, copy_package
 
 SCRIPT = """{from_path}
 import json, os
@@ -38,9 +38,8 @@ time.time = lambda: real() + 10 * 365 * 86400
 
 
 def place(folder, shift=""):
-    """The package, as a copy of the tree, and the script, in `folder`."""
-    for room, name in (("frontend", ""), ("ir", "ir"), ("backends", "backends"), ("runtime", "runtime")):
-        shutil.copytree(ROOT / room, folder / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    """A copy of the package, and the script, in `folder`."""
+    copy_package(folder)
     (folder / "script.py").write_text(SCRIPT.format(from_path=FROM_PATH, shift=shift))
 
 

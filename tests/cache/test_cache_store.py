@@ -11,7 +11,7 @@ import pytest
 from ingot.runtime import log, switches
 from ingot.runtime.cache import Cache, account, journal
 from ingot.runtime.cache.store import default_folder
-from tests.support.processes import FROM_PATH, ROOT
+from tests.support.processes import FROM_PATH, copy_package
 
 
 def read(cache, key):
@@ -199,12 +199,9 @@ print(key.key_of(key.preimage("graph", "func", {"name": "x"}, toolchain, {})), "
 
 def test_the_key_knows_no_place_time_or_name(tmp_path):
     """The package copied elsewhere, every file touched, another HOME, user, host, folder and day: the same key."""
-    import shutil
-
     here = subprocess.run([sys.executable, "-c", KEY], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     other = tmp_path / "elsewhere"
-    for room, name in (("frontend", ""), ("ir", "ir"), ("backends", "backends"), ("runtime", "runtime")):
-        shutil.copytree(ROOT / room, other / "ingot" / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_package(other)
     for path in other.rglob("*"):
         os.utime(path, (0, 1_000_000_000))
     env = {**os.environ, "HOME": "/nowhere", "USER": "somebody", "HOSTNAME": "elsewhere", "TZ": "Asia/Tokyo", "PYTHONPATH": str(other)}

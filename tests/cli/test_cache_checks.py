@@ -123,10 +123,10 @@ def test_where_there_is_no_assembly(capsys, cache, keys):
 
 def test_show_maps_nothing(capsys, cache, real, monkeypatch):
     """Whatever is asked of it, no entry's code becomes part of this process."""
-    from ingot.runtime import executable
+    from ingot.runtime import executable, threads
 
-
-    monkeypatch.setattr(executable, "open_library", lambda *a: pytest.fail("code was loaded"))
+    for module in (executable, threads):
+        monkeypatch.setattr(module, "open_library", lambda *a: pytest.fail("code was loaded"))
     for form in ((), ("--ir",), ("--asm",), ("--preimage",)):
         assert run(capsys, "cache", "show", real["one"], *form)[0] == 0
     with open("/proc/self/maps") as f:

@@ -20,6 +20,7 @@ from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory
 from ingot.runtime.cache import Cache, bundle, bundle_reader, entry, journal, layer
 from ingot.runtime.cli import main
+from tests.support.cli import json_of, run
 
 LEVELS = backend("cpu").levels
 
@@ -95,23 +96,6 @@ def cache(home, data):
 def other(home):
     """The folder of another, empty cache."""
     return layer.Layer(str(home / "other"), True)
-
-
-def run(capsys, *argv):
-    try:
-        code = main(argv)
-    except SystemExit as e:
-        code = e.code
-    out = capsys.readouterr()
-    return code, out.out, out.err
-
-
-def json_of(capsys, *argv, code=0):
-    got, out, err = run(capsys, *argv, "--json")
-    assert got == code, out + err
-    doc = json.loads(out)
-    assert doc["schema_version"] == 1
-    return doc
 
 
 def stored(where):

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 
 from ingot.runtime.cache import Cache, entry, signing
 from ingot.runtime.cli import main
+from tests.support.cli import json_of, run
 
 needs_cryptography = pytest.mark.skipif(
     importlib.util.find_spec("cryptography") is None, reason="signatures need cryptography: pip install 'ingot[sign]'"
@@ -43,23 +43,6 @@ def key_file(cache, tmp_path):
     return signing.new_key(str(tmp_path / "home" / "team"))
 
 
-def run(capsys, *argv):
-    try:
-        code = main(argv)
-    except SystemExit as e:
-        code = e.code
-    out = capsys.readouterr()
-    return code, out.out, out.err
-
-
-def json_of(capsys, *argv, code=0):
-    got, out, _ = run(capsys, "cache", *argv, "--json")
-    assert got == code, out
-    doc = json.loads(out)
-    assert doc["schema_version"] == 1
-    return doc
-
-
 def serves(store, keys):
     """The keys that a process with this store as its read-only layer finds."""
     shared = Cache(None, (store,))
@@ -76,7 +59,7 @@ def test_from_a_new_key_to_a_hit(capsys, cache, keys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, "cache", "sign", "--new-key", name)
     assert code == 0 and f"{name}.pem" in out and f"{name}.pub.pem" in out
     before = contents(cache.own.folder)
-    doc = json_of(capsys, "sign", "--key", name + ".pem")
+    doc = json_of(capsys, "cache", "sign", "--key", name + ".pem")
     assert doc == {
         "schema_version": 1, "kind": "cache.sign", "folder": cache.own.folder, "signed": keys, "already": [], "refused": [],
     }  # fmt: skip
@@ -90,7 +73,7 @@ def test_from_a_new_key_to_a_hit(capsys, cache, keys, tmp_path, monkeypatch):
     monkeypatch.setenv("INGOT_CACHE_TRUST", "signed")
     monkeypatch.setenv("INGOT_CACHE_KEYS", name + ".pub.pem")
     assert serves(store, keys) == keys
-    doc = json_of(capsys, "sign", "--key", name + ".pem")
+    doc = json_of(capsys, "cache", "sign", "--key", name + ".pem")
     assert doc["already"] == keys and doc["signed"] == []
     assert contents(cache.own.folder) == after
 
@@ -102,7 +85,7 @@ def test_some_entries_by_abbreviated_keys_and_another_key_later(capsys, cache, k
     assert [os.path.exists(cache.own.signature_path(k)) for k in keys] == [False, True, False]
     old = open(cache.own.signature_path(keys[1]), "rb").read()
     other, _ = signing.new_key(str(tmp_path / "home" / "other"))
-    assert json_of(capsys, "sign", "--key", other, keys[1])["signed"] == [keys[1]]
+    assert json_of(capsys, "cache", "sign", "--key", other, keys[1])["signed"] == [keys[1]]
     assert open(cache.own.signature_path(keys[1]), "rb").read() != old
     assert run(capsys, "cache", "sign", "--key", other, "0000")[0] == 1
 
@@ -113,7 +96,7 @@ def test_what_cannot_be_vouched_for_is_not_signed(capsys, cache, keys, key_file)
     data = open(path, "rb").read()
     with open(path, "wb") as f:
         f.write(data[:-1])
-    doc = json_of(capsys, "sign", "--key", key_file[0], code=1)
+    doc = json_of(capsys, "cache", "sign", "--key", key_file[0], code=1)
     assert doc["signed"] == keys[1:] and [(r["key"], r["kind"]) for r in doc["refused"]] == [(keys[0], "damaged")]
     os.chmod(cache.own.path(keys[1]), 0o622)
     code, out, _ = run(capsys, "cache", "sign", "--key", key_file[0])
@@ -168,7 +151,7 @@ def test_another_ed25519_tool_makes_the_same_signature(capsys, cache, keys, key_
     argv = ["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key_file[0], "-in", str(tmp_path / "message"), "-out", str(tmp_path / "sig")]
     if subprocess.run(argv, capture_output=True).returncode != 0:
         pytest.skip("this openssl does not sign with Ed25519")
-    assert json_of(capsys, "sign", "--key", key_file[0])["signed"] == keys
+    assert json_of(capsys, "cache", "sign", "--key", key_file[0])["signed"] == keys
     assert open(cache.own.signature_path(keys[0]), "rb").read() == (tmp_path / "sig").read_bytes()
 
 
@@ -193,7 +176,7 @@ def test_digests(capsys, cache, keys, tmp_path, monkeypatch):
     (tmp_path / "home" / "list").write_text(out)
     done = subprocess.run(["sha256sum", "--check", "--strict", str(tmp_path / "home" / "list")], cwd=cache.own.folder, capture_output=True)
     assert done.returncode == 0
-    doc = json_of(capsys, "digests", keys[0][:8])
+    doc = json_of(capsys, "cache", "digests", keys[0][:8])
     assert [(r["key"], r["sha256"]) for r in doc["entries"]] == [(keys[0], out.split()[0])]
     store = str(tmp_path / "open")
     shutil.copytree(cache.own.folder, store)
@@ -209,7 +192,7 @@ def test_digests_of_damaged_entries_are_left_out(capsys, cache, keys):
     code, out, err = run(capsys, "cache", "digests")
     assert code == 1 and len(out.splitlines()) == 2 and keys[0] not in out
     assert keys[0][:12] in err and "left out" in err
-    doc = json_of(capsys, "digests", code=1)
+    doc = json_of(capsys, "cache", "digests", code=1)
     assert [r["key"] for r in doc["refused"]] == [keys[0]] and [r["key"] for r in doc["entries"]] == keys[1:]
 
 

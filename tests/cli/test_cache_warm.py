@@ -14,6 +14,7 @@ from ingot.backends import backend
 from ingot.runtime.cache import Cache, deployment, entry
 from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cli import cache_warm, main, targets
+from tests.support.cli import json_of, run
 
 LEVELS = backend("cpu").levels
 
@@ -66,23 +67,6 @@ SPECS = ("deploy:step(f32[8,4], i64[8])", "deploy:plain(f32[3], where={'mask': b
 LOWEST = next(n for n, level in LEVELS.items() if level.triple.startswith(os.uname().machine))
 FOREIGN = next(n for n, level in LEVELS.items() if not level.triple.startswith(os.uname().machine))
 HOST = backend("cpu").host_level().name  # the fixtures unset INGOT_CPU_LEVEL
-
-
-def run(capsys, *argv):
-    try:
-        code = main(argv)
-    except SystemExit as e:
-        code = e.code
-    out = capsys.readouterr()
-    return code, out.out, out.err
-
-
-def json_of(capsys, *argv, code=0):
-    got, out, err = run(capsys, *argv, "--json")
-    assert got == code, out + err
-    doc = json.loads(out)
-    assert doc["schema_version"] == 1
-    return doc
 
 
 def keys_of(folder):

@@ -1,4 +1,4 @@
-"""Every op on the samples of its declaration, in kernels of blocks and threads, against its NumPy reference; and what is refused."""
+"""Every op on the samples of its declaration, in kernels of blocks and threads, against its NumPy reference; and a refusal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import replace
 import pytest
 
 import ingot.ir.ops  # noqa: F401
-from ingot.backends.cuda.kinds import KINDS
-from ingot.ir.facts import OwnKernels
 from ingot.ir.lower import lower
 from ingot.ir.lower.target import UnsupportedKernel
 from ingot.ir.op import OPS
@@ -16,8 +14,6 @@ from tests.support.calling import compare
 from tests.support.cuda import CUDA, interpreted, scheduled, waits
 from tests.support.graphs import graph_of
 from tests.support.op_cases import cases_of, graph_of_cases
-
-REFUSED: list[str] = []  # kinds of own kernels that have none for blocks and threads
 
 
 @pytest.mark.parametrize("name", sorted(OPS))
@@ -34,11 +30,6 @@ def test_op_in_blocks_and_threads(name):
         if waits(program):
             other = interpreted(program, graph, arrays, backwards=True)
             assert [a.tobytes() for a in got] == [a.tobytes() for a in other], "the order of the threads changes the result"
-
-
-def test_what_is_refused():
-    kinds = {op.lowering.kind for op in OPS.values() if isinstance(op.lowering, OwnKernels)}
-    assert sorted(kinds - set(KINDS)) == REFUSED
 
 
 def test_a_refusal_names_the_op():

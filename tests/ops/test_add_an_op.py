@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import FROM_PATH, ROOT
+from tests.support.processes import FROM_PATH, ROOT, copy_package
 
 BLOCK = re.compile(r"`(ir/ops/\w+\.py)`[^`]*```python\n(.*?)^```$", re.M | re.S)
 GENERATED = {"_names.py", "__init__.pyi", "_tensor/methods.pyi"}
@@ -78,10 +76,7 @@ def run(copy: Path, *command: str, code: str = "") -> None:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package with the page's declarations, generated anew."""
-    to = tmp_path_factory.mktemp("tree") / "ingot"
-    for room in ("ingot", "ingot.ir", "ingot.backends", "ingot.runtime"):
-        source = Path(str(import_module(room).__file__)).parent
-        shutil.copytree(source, to.joinpath(*room.split(".")[1:]), ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    to = copy_package(tmp_path_factory.mktemp("tree"))
     before = {p.relative_to(to).as_posix(): p.read_bytes() for p in to.rglob("*.py*")}
     blocks = BLOCK.findall((ROOT / "docs" / "add-an-op.md").read_text(encoding="utf-8"))
     for path, declaration in blocks:
