@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,9 @@ def _room() -> str:
         if os.access("/dev/shm", os.W_OK) and not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > 2 << 30:
             memory = "/dev/shm"
     for old in Path(memory or tempfile.gettempdir()).glob("ingot-tests-*-*"):  # of runs that were killed
-        if not os.path.exists(f"/proc/{old.name.split('-')[2]}"):
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(OSError):  # their process may be another's by now
+            if not os.path.exists(f"/proc/{old.name.split('-')[2]}") or time.time() - old.stat().st_mtime > 86400:
+                shutil.rmtree(old, ignore_errors=True)
     return tempfile.mkdtemp(prefix=f"ingot-tests-{os.getpid()}-", dir=memory)
 
 

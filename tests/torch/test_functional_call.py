@@ -8,7 +8,7 @@ from torch.utils import checkpoint as torch_checkpoint
 import ingot
 from ingot.func import functional_call
 from ingot.utils import checkpoint
-from tests.support.against_torch import array, close
+from tests.torch.against import array, close
 
 
 def build(lib):

@@ -11,7 +11,7 @@ import torch.nn.functional as TF
 
 import ingot
 import ingot.nn.functional as F
-from tests.support.against_torch import array, copy_weights, tensors_in, weighted
+from tests.torch.against import array, copy_weights, tensors_in, weighted
 
 X = array((2, 3, 8)).astype(np.float64)
 IMAGE, WEIGHT = array((1, 2, 5, 5)).astype(np.float64), array((3, 2, 3, 3), 1).astype(np.float64)

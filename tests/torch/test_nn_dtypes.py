@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ingot
-from tests.support.against_torch import array, copy_weights, numpy_of, weighted
+from tests.torch.against import array, copy_weights, numpy_of, weighted
 
 LAYERS: dict[str, tuple] = {
     "linear": (lambda nn: nn.Linear(8, 6), (4, 8)),

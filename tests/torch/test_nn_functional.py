@@ -9,7 +9,7 @@ import torch.nn.functional as TF
 
 import ingot
 import ingot.nn.functional as F
-from tests.support.against_torch import array, compare
+from tests.torch.against import array, compare
 
 X = array((2, 3, 8))
 ELEMENTWISE = [

@@ -7,7 +7,7 @@ import pytest
 import torch.nn.functional as TF
 
 import ingot.nn.functional as F
-from tests.support.against_torch import array, compare
+from tests.torch.against import array, compare
 
 REDUCTIONS = ["none", "mean", "sum"]
 X, T = array((4, 5)), array((4, 5), 1)

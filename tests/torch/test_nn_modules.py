@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ingot
-from tests.support.against_torch import array, close, compare_modules, copy_weights, numpy_of
+from tests.torch.against import array, close, compare_modules, copy_weights, numpy_of
 
 IDX = np.array([[0, 3, 3], [5, 1, 0]])
 LAYERS = [

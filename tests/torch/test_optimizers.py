@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ingot
-from tests.support.against_torch import array, close
+from tests.torch.against import array, close
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),

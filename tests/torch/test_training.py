@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import ingot
-from tests.support.against_torch import array, close, copy_weights
 from tests.support.models import cnn, encoder, gpt, lstm, mlp
+from tests.torch.against import array, close, copy_weights
 
 FLOATS = [array((4, 6), s) for s in range(3)]
 IMAGES = [array((4, 1, 6, 6), s) for s in range(3)]
