@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot.runtime import epoch
 
 __all__ = ["functional_call"]
 
@@ -76,10 +77,12 @@ def _swapped(module: Any, given: Mapping[str, Tensor], tie_weights: bool, strict
             t = given.get(name, new.get(id(table[key])))
             if t is not None:
                 table[key] = t
+        epoch.bump()  # a compiled module looks again
         yield
     finally:
         for table, key, old in before:
             table[key] = old
+        epoch.bump()
 
 
 def _check_tied(places: Mapping[str, tuple[dict, str]], given: Mapping[str, Tensor], tie_weights: bool) -> None:

@@ -50,7 +50,7 @@ def _run(
         slots = waiting.get(node)
         if slots is None:
             slots = waiting[node] = [None] * len(node.out_types)
-            heapq.heappush(heap, (-node.seq, next(arrivals), node))  # leaves, whose seq is one, in a fixed order
+            heapq.heappush(heap, (-node.seq, next(arrivals), node))  # leaves, whose seq is 0, in a fixed order
         held = slots[i]
         slots[i] = grad if held is None else emit(OPS["add"], (held, grad), (), node.loc)[0]
 
@@ -68,7 +68,7 @@ def _run(
         if node.retained:
             for i, slot in node.retained.items():
                 if grads[i] is not None:
-                    slot.grad = frontend.wrap(grads[i])  # type: ignore[arg-type]
+                    here.recorder.write_grad(slot, frontend.wrap(grads[i]))  # type: ignore[arg-type]
         if node in target_nodes:
             for i, g in enumerate(grads):
                 if g is not None and (node, i) in target_set:

@@ -256,6 +256,16 @@ class Recorder:
         types = tuple([self.types[i] if i >= 0 else self.inputs[-1 - i].type for i in ins])
         return len(infer(op, types, attrs))
 
+    # ---- gradient slots
+
+    def read_grad(self, slot: Any) -> Any:
+        """The Tensor that a GradSlot holds, or None."""
+        return slot.grad
+
+    def write_grad(self, slot: Any, value: Any) -> None:
+        """Have a GradSlot hold `value`, a Tensor or None."""
+        slot.grad = value
+
     # ---- what a trace forbids
 
     def only_outside(self, what: str, instead: str) -> None:

@@ -105,11 +105,13 @@ class Differentiable:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward()` has accumulated, or None."""
+        rec = here.recorder
         slot = self._slot
         if slot is None:
-            return None
-        rec = here.recorder
-        return rec.read_grad(slot) if rec.tracing else slot.grad
+            if not rec.tracing:
+                return None
+            slot = self._grad_slot()  # a trace notes that it was looked at
+        return rec.read_grad(slot)
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -124,16 +126,13 @@ class Differentiable:
                 )
             if value.dtype is not self.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: {value.dtype}, the tensor has {self.dtype}")
+        rec = here.recorder
         slot = self._slot
         if slot is None:
-            if value is None:
+            if value is None and not rec.tracing:
                 return
             slot = self._grad_slot()
-        rec = here.recorder
-        if rec.tracing:
-            rec.write_grad(slot, value)
-        else:
-            slot.grad = value
+        rec.write_grad(slot, value)
 
     @grad.deleter
     def grad(self) -> None:

@@ -84,21 +84,13 @@ def backward(
 def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
     """Add `grad` to a slot: in place, so that aliases of `.grad` see it, unless the sum itself must be differentiable."""
     rec = here.recorder
-    held = rec.read_grad(slot) if rec.tracing else slot.grad
+    held = rec.read_grad(slot)
     if held is None:
-        new = wrap(grad if create_graph else (grad[0], None))
-        if rec.tracing:
-            rec.write_grad(slot, new)
-        else:
-            slot.grad = new
+        rec.write_grad(slot, wrap(grad if create_graph else (grad[0], None)))
     else:
         total = tape.emit(OPS["add"], (held._pair(), grad), ())[0]
         if create_graph:
-            new = wrap(total)
-            if rec.tracing:
-                rec.write_grad(slot, new)
-            else:
-                slot.grad = new
+            rec.write_grad(slot, wrap(total))
         else:
             inplace(held, wrap((total[0], None)))
     if slot.post_hooks and slot.owner is not None:

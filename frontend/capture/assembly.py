@@ -181,7 +181,7 @@ class Assembly:
             sources = [BriefArgument(s.index) if type(s) is Argument else s for s in sources]
         graph = trace.subgraph(inputs, self.live, self.name)
         graph = graph.replace(input_names=self._input_names(sources, roots))  # type: ignore[arg-type]
-        written = {w.storage for w in writes if isinstance(w, StorageWrite)}
+        written = {w.storage for w in writes if isinstance(w, StorageWrite) and w.history == "keep"}
         shown = [t for t, _ in trace.stand_ins.values() if t._storage in written and all(isinstance(p, LeafStep) for p in t._steps)]
         made = Traced(
             name=self.name,

@@ -101,7 +101,8 @@ def _traced(fn: Callable, name: str, args: tuple) -> tuple[Traced, Graph, Any, R
         return [x.detach().clone() for x in flat if isinstance(x, Tensor)]
 
     with ingot.no_grad():
-        traced, _ = trace_function(name, body, structure, leaves, (), roots=roots)
+        traced, _, undo = trace_function(name, body, structure, leaves, (), roots=roots)
+    undo()
     if traced.generators:
         raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
     if any(w.tensors for w in traced.writes):  # a counter in Python stays behind

@@ -134,7 +134,9 @@ class CompiledFunction:
         """See `ingot.capture.trace_call`."""
         structure, leaves, numbers, _ = self._signature(args, kwargs)
         names = leaf_names(self.__wrapped__, structure)
-        return trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)[0], leaves
+        traced, _, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)
+        undo()
+        return traced, leaves
 
     def _enter(self, key: Any, structure: Any, leaves: list[Any], numbers: Sequence[int], reason: str | None) -> _Entry:
         """Make the entry for a call, or find that another thread has made the same meanwhile."""
@@ -144,8 +146,12 @@ class CompiledFunction:
             reason = reason or difference(key, list(self._entries)[-1], names)
         try:
             with frozen_by_default(self.mode == "frozen" and again):
-                traced, guards = trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)
-                made = _Entry(CompiledCall(traced), guards)
+                traced, guards, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)
+                try:
+                    made = _Entry(CompiledCall(traced), guards)
+                except BaseException:
+                    undo()
+                    raise
         except FrozenError as e:
             raise FrozenError(f"{self.name}: {reason}; {e}" if again else str(e), e.key) from None
         self.stats["traces"] += 1
@@ -175,7 +181,8 @@ class CompiledFunction:
 
     def _check(self, entry: _Entry, structure: Any, leaves: list[Any], numbers: Sequence[int]) -> None:
         """INGOT_CHECK=capture: trace again, and compare."""
-        again, _ = trace_function(self.name, self.__wrapped__, structure, leaves, numbers)
+        again, _, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers)
+        undo()
         if again.graph.text != entry.call.traced.graph.text:
             raise CaptureError(
                 f"{self.name}: the function does something else than when it was compiled, and nothing that is watched has changed "

@@ -10,9 +10,11 @@ import functools
 import sys
 import types
 from abc import ABCMeta
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.capture.describe import PLAIN, SMALL
@@ -46,6 +48,7 @@ class Roots:
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
         self.dicts: list[dict] = []
+        self.containers: list[Any] = []  # what else can change and stay the same object: lists, sets, deques, arrays
         self.tensors: list[Tensor] = []  # one entry for each place that holds one
         self.bound: list[tuple[Any, str]] = []  # values that functions hold, and what they are called
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
@@ -90,7 +93,11 @@ class Roots:
             self.tensors += [t for state in x.state.values() for t in state.values() if isinstance(t, Tensor)]
             if not library(type(x)):
                 self._methods(type(x), depth)
-        elif isinstance(x, (tuple, list, set, frozenset)):
+        elif isinstance(x, np.ndarray):
+            self.containers.append(x)
+        elif isinstance(x, (tuple, list, set, frozenset, deque)):
+            if not isinstance(x, (tuple, frozenset)):
+                self.containers.append(x)
             for item in list(x)[:SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, dict):

@@ -1,6 +1,7 @@
 """Attributes and dict entries that a traced function assigns: what each call assigns to them, and how they were before.
 
-While a function is traced they hold what it has assigned, so that it reads its own. Afterwards tensors are taken out again.
+While a function is traced they hold what it has assigned, so that it reads its own. Afterwards tensors are taken out again; everything is
+put back where the function is to run once more.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ingot._tensor import Tensor
 from ingot.capture.describe import PLAIN
 from ingot.capture.roots import Roots
 from ingot.capture.sources import Attribute
 from ingot.capture.trace import Trace
+from ingot.capture.watch import MISSING, content
 from ingot.capture.writes import AttributeWrite, NewState, PlainWrite, Write
+from ingot.runtime.epoch import bump
 
 if TYPE_CHECKING:
     from ingot.capture.assembly import Assembly
@@ -31,6 +36,9 @@ class Tables:
         owned += [(state, state) for o in roots.optimizers for state in o.state.values()]
         self._before = [(table, dict(table), owner) for table, owner in owned]
         self._optimizers = [(o, set(o.state)) for o in roots.optimizers]
+        self._others = [(x, _copy(x)) for x in (*map(vars, roots.optimizers), *roots.containers)]
+        self._names = [(space, name, space.get(name, MISSING)) for space, name, _ in roots.names]
+        self._cells = [(cell, content(cell)) for cell, _ in roots.cells]
         self._tensors = roots.tensors
 
     def writes(self, name: str, assembly: Assembly, leaves: Sequence[Any]) -> tuple[list[Write], dict[int, set[str]]]:
@@ -76,6 +84,56 @@ class Tables:
                         table[key] = before[key]
                     else:
                         del table[key]
+
+    def undo(self) -> None:
+        """Make all of it as it was: the function will run again, or no call follows. Errors of its own undo nothing, as in Python."""
+        for o, known in self._optimizers:
+            for p in [p for p in o.state if p not in known]:
+                del o.state[p]
+        for x, before in (*((table, before) for table, before, _ in self._before), *self._others):
+            _restore(x, before)
+        for space, name, value in self._names:
+            if space.get(name, MISSING) is not value:
+                if value is MISSING:
+                    del space[name]
+                else:
+                    space[name] = value
+        for cell, value in self._cells:
+            if content(cell) is not value:
+                if value is MISSING:
+                    del cell.cell_contents
+                else:
+                    cell.cell_contents = value
+        bump()
+
+
+def _copy(x: Any) -> Any:
+    """What a list, dict, set, deque or array holds now."""
+    if isinstance(x, np.ndarray):
+        return x.copy() if x.flags.writeable else x
+    return dict(x) if isinstance(x, dict) else set(x) if isinstance(x, set) else list(x)
+
+
+def _restore(x: Any, before: Any) -> None:
+    """Have it hold what `_copy` gave, if it holds something else."""
+    if isinstance(x, np.ndarray):
+        if x is not before:
+            x[...] = before
+    elif isinstance(x, dict):
+        if list(x) == list(before):
+            for key, value in before.items():
+                if x[key] is not value:
+                    x[key] = value
+        else:
+            x.clear()
+            x.update(before)
+    elif isinstance(x, set):
+        if x != before:
+            x.clear()
+            x.update(before)
+    elif len(x) != len(before) or any(a is not b for a, b in zip(x, before)):
+        x.clear()
+        x.extend(before)
 
 
 def _of(trace: Trace, t: Tensor) -> bool:

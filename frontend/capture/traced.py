@@ -49,7 +49,7 @@ class Traced:
     fresh: Storages that a call makes for results that share memory
     writes: what a call changes, in this order, when the graph has run
     generators: how many blocks of random numbers it takes of each
-    refresh: tensors that follow a Storage that is written
+    refresh: tensors that follow a Storage whose value is written and whose history stays; others read both when they are asked
     freed: outputs whose history was freed inside: the edges that say so
     backward: what gradients of the call are computed by, None where it has none
     """

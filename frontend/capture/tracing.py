@@ -1,6 +1,6 @@
 """From a function and the arguments of one call to a traced value and its guards.
 
-The function runs once, on stand-ins, with a `Trace` as the recorder. What it did to the world is undone: whoever runs the traced
+The function runs once, on stand-ins, with a `Trace` as the recorder. What it did to tensors is undone: whoever runs the traced
 value does it. Nothing is compiled here, and only one thread traces at a time.
 """
 
@@ -37,12 +37,14 @@ def trace_function(
     *,
     roots: Roots | None = None,
     names: Sequence[str] | None = None,
-) -> tuple[Traced, Guards]:
+) -> tuple[Traced, Guards, Callable[[], None]]:
     """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
 
     roots: what `fn` can reach, if that is known; names: what the leaves are called.
 
-    CaptureError for what cannot be compiled; what `fn` raises comes through.
+    Python's state is left as `fn` has made it, for a call that follows. The third result puts it back as it was, where none does.
+
+    CaptureError for what cannot be compiled, and nothing has changed; what `fn` raises comes through.
     """
     if roots is None:
         roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
@@ -52,25 +54,30 @@ def trace_function(
             ready_state()
     with TRACING:
         by_reference: frozenset[int] = frozenset()
-        while True:
-            trace = Trace(here.recorder)
-            arguments = Arguments(trace, leaves, numbers, by_reference)
-            assembly = Assembly(trace, arguments, name, names or [f"argument {i}" for i in range(len(leaves))])
-            try:
-                found = _traced(fn, structure, assembly, roots)
-                break
-            except AliasedArgument as alias:
-                by_reference |= {alias.index}
-        del assembly, arguments
-        trace.forget()
-        _check_leaks(name, trace)
-    return found
+        tables = Tables(roots)
+        try:
+            while True:
+                trace = Trace(here.recorder)
+                arguments = Arguments(trace, leaves, numbers, by_reference)
+                assembly = Assembly(trace, arguments, name, names or [f"argument {i}" for i in range(len(leaves))])
+                try:
+                    traced, guards = _traced(fn, structure, assembly, roots, tables)
+                    break
+                except AliasedArgument as alias:
+                    tables.undo()
+                    by_reference |= {alias.index}
+            del assembly, arguments
+            trace.forget()
+            _check_leaks(name, trace)
+        except CaptureError:
+            tables.undo()
+            raise
+    return traced, guards, tables.undo
 
 
-def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots) -> tuple[Traced, Guards]:
+def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tables: Tables) -> tuple[Traced, Guards]:
     """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
     trace, arguments = assembly.trace, assembly.arguments
-    tables = Tables(roots)
     seen = Seen(roots)
     try:
         args, kwargs = unflatten(structure, arguments.given)
