@@ -99,7 +99,7 @@ class NanCheck:
 
     def __init__(self, executable: Any, graph: Graph):
         self.executable = executable
-        self.manifest = executable.manifest
+        self.manifest = {**executable.manifest, "aliases": {}}  # what is captured must be there still when a NaN is found
         self.graph = graph
 
     def __getattr__(self, name: str) -> Any:

@@ -199,6 +199,24 @@ def test_generators_are_seeded_outside(f):
     assert f(X).shape == (2,)
 
 
+@pytest.mark.compiled
+def test_a_failed_nan_check_writes_nothing(monkeypatch):
+    monkeypatch.setenv("INGOT_CHECK", "nan")
+    w = ingot.ones(1000)
+    w.tolist()
+
+    @ingot.compile
+    def f(x):
+        w.mul_(x)
+
+    for _ in range(2):
+        f(ingot.from_numpy(np.full(1000, 2.0, np.float32)))
+    with pytest.raises(RuntimeError, match="f: 1000 of 1000 .* NaN"):
+        f(ingot.from_numpy(np.full(1000, np.nan, np.float32)))
+    monkeypatch.delenv("INGOT_CHECK")
+    assert w.tolist() == [4] * 1000
+
+
 def test_a_module_that_counts_its_calls_is_exported(tmp_path):
     class Counting(ingot.nn.Module):
         calls = 0
