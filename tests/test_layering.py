@@ -55,7 +55,7 @@ CIRCLES = {
 
 # what a backend is made of is imported there, and by what tests or measures just that; all others come by the door
 BEHIND_THE_DOOR = (
-    "backends/", "tests/backends/", "tests/cpu/", "tests/cuda/", "tests/loop/", "tests/support/", "tests/cache/test_structure.py",
+    "backends/", "tests/backends/", "tests/cuda/", "tests/loop/", "tests/support/", "tests/cache/test_structure.py",
     "benchmarks/limits.py",
 )  # fmt: skip
 

@@ -460,7 +460,7 @@ def test_sizes_that_a_header_claims_cost_nothing(capsys, home, other, keys):
     for size in (b"%011o\0" % (1 << 30), b"77777777777\0", b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7, b"\xff" * 12, b"not octal!!\0"):
         (home / "x").write_bytes(header(size) + b"abc")
         code, _, err = run(capsys, "cache", "import", str(home / "x"), "--dir", other.folder)
-        assert code == 1 and "refused" not in err or "truncated" in err, (size, err)
+        assert code == 1 and ("refused" not in err or "truncated" in err), (size, err)
     seen = list(bundle_reader.Reader(bundle_reader.read_tar(io.BytesIO(header(b"%011o\0" % 1000, "index.jso") + bytes(1024 + 1024)))))
     assert [r.why for r in seen] == ["has no name that a bundle may hold"]
     assert bundle.ENTRY_LIMIT == layer._SIZE_LIMIT

@@ -36,12 +36,7 @@ MODULES = sorted({
 
 def _examples(name: str) -> list[doctest.DocTest]:
     """The docstrings with examples of a module and of all that it defines."""
-    try:
-        module = importlib.import_module(name)
-    except ImportError as e:
-        if e.name is None or e.name.startswith("ingot"):
-            raise
-        pytest.skip(f"needs {e.name}")
+    module = importlib.import_module(name)
     names = {**vars(module), **GIVEN} if name.startswith(INTERNAL) else GIVEN
     return [t for t in doctest.DocTestFinder().find(module, name, globs=names) if t.examples]
 

@@ -1,4 +1,4 @@
-"""LLVM text to objects and shared objects, for the tests of this folder."""
+"""LLVM text to objects and shared objects."""
 
 import platform
 
