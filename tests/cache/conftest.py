@@ -3,7 +3,8 @@ import hashlib
 import pytest
 
 from ingot.runtime import log
-from ingot.runtime.cache import Cache, entry
+from ingot.runtime.cache import Cache, entry, trust
+from tests.support.stores import Store
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +34,16 @@ def _make_entry(n=0, code_bytes=100):
 @pytest.fixture(scope="session")
 def make_entry():
     return _make_entry
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "_loaded", {})
+    return Store(tmp_path, monkeypatch)
+
+
+@pytest.fixture(name="entry")
+def _entry(store, make_entry):
+    key, data = make_entry(1)
+    store.add(key, data)
+    return key, data

@@ -12,16 +12,7 @@ from ingot.runtime import log, switches
 from ingot.runtime.cache import Cache, account, journal
 from ingot.runtime.cache.store import default_folder
 from tests.support.processes import FROM_PATH, copy_package
-
-
-def read(cache, key):
-    found = cache.lookup(key)
-    if found is None:
-        return None
-    try:
-        return bytes(found.entry.code), found.source
-    finally:
-        found.close()
+from tests.support.stores import publish, read
 
 
 def test_put_then_hit(cache, folder, make_entry):
@@ -235,3 +226,36 @@ def test_log_tells_hits_and_misses(cache, make_entry, monkeypatch, capsys):
     assert f"miss (absent) {key[:12]}" in err and f"hit (disk) {key[:12]}" in err
     json.dumps(dict(cache.counts))
     assert switches.get("INGOT_LOG") == {"cache"}
+
+
+def test_a_signature_goes_with_its_entry(cache, make_entry):
+    own, keys = cache.own, []
+    for n in range(4):
+        key, data = make_entry(n)
+        cache.put(key, data, 5.0)
+        publish(own.signature_path(key), b"s" * 64)
+        keys.append(key)
+    assert [e.key for e in own.list()] == sorted(keys)
+    assert own.remove(keys[0]) and not os.path.exists(own.signature_path(keys[0]))
+    with open(own.path(keys[1]), "wb") as f:
+        f.write(b"damaged")
+    with pytest.warns(log.IngotWarning, match="set aside"):
+        assert read(cache, keys[1]) is None
+    assert not os.path.exists(own.signature_path(keys[1]))
+    os.unlink(own.path(keys[2]))
+    assert own.sweep() == 0  # it may be that its entry is just being written
+    os.utime(own.signature_path(keys[2]), (0, 0))
+    assert own.sweep() == 1 and not os.path.exists(own.signature_path(keys[2]))
+    os.utime(own.signature_path(keys[3]), (0, 0))
+    assert own.sweep() == 0 and os.path.exists(own.signature_path(keys[3]))
+
+
+def test_eviction_takes_signatures_along(folder, make_entry):
+    cache = Cache(str(folder), max_entries=2)
+    for n in range(6):
+        key, data = make_entry(n)
+        cache.put(key, data, 5.0)
+        publish(cache.own.signature_path(key), b"s" * 64)
+    left = {e.key for e in cache.own.list()}
+    signatures = {n[: -len(".sig")] for _, _, names in os.walk(folder) for n in names if n.endswith(".sig")}
+    assert signatures == left and len(left) <= 2

@@ -1,7 +1,7 @@
 """Trust by owner: every component of the chain and every kind of file that somebody else could have written is refused.
 
 Also what the three rules have in common: the environment chooses, a rule that lacks something refuses everything.
-test_trust_content.py has the rules that go by content.
+test_trust_content.py, _digests and _signatures have the rules that go by content.
 """
 
 import os
@@ -16,8 +16,8 @@ from ingot.runtime.cache import Cache, trust
 from ingot.runtime.cache.entry import peek
 from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cache.ownership import TrustError, check_folder, check_inside, open_checked
+from tests.support.stores import OTHER, read
 
-OTHER = 12345  # a user that is not us
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 
 
@@ -25,16 +25,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 def no_rule(monkeypatch):
     for name in ("INGOT_CACHE_TRUST", "INGOT_CACHE_DIGESTS", "INGOT_CACHE_KEYS"):
         monkeypatch.delenv(name, raising=False)
-
-
-def read(cache, key):
-    found = cache.lookup(key)
-    if found is None:
-        return None
-    try:
-        return bytes(found.entry.code), found.source
-    finally:
-        found.close()
 
 
 def refused(cache, key, match):

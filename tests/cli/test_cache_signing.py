@@ -1,7 +1,6 @@
 """`ingot cache sign` and `digests`: what they write is what the rules `signed` and `digest-list` ask for."""
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,10 +10,7 @@ import pytest
 from ingot.runtime.cache import Cache, entry, signing
 from ingot.runtime.cli import main
 from tests.support.cli import json_of, run
-
-needs_cryptography = pytest.mark.skipif(
-    importlib.util.find_spec("cryptography") is None, reason="signatures need cryptography: pip install 'ingot[sign]'"
-)
+from tests.support.stores import needs_cryptography
 
 
 @pytest.fixture
