@@ -99,6 +99,12 @@ def test_adaptive_pooling_to_nothing(sizes: str) -> None:
     _same(f"F.adaptive_avg_pool2d(m.ones(3, 7, 2), {sizes})")
 
 
+@pytest.mark.parametrize("indices", ["", ", return_indices=False", ", return_indices=True", ", False"])
+def test_max_pools_with_indices_ignore_return_indices(indices: str) -> None:
+    _same(f"F.adaptive_max_pool1d_with_indices(m.arange(12.0).reshape(2, 6), 2{indices})[1]")
+    _same(f"F.max_pool1d_with_indices(m.arange(12.0).reshape(2, 6), 2, 1, 0, 1, False{indices})[1]")
+
+
 @pytest.mark.parametrize("size", ["(3, 4)", "(7, 9)", "(1, 2)", "(4, 13)"])
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic", "lanczos"])
 def test_antialiased_resizing(mode: str, size: str) -> None:

@@ -114,11 +114,13 @@ def max_pool3d(
 
 
 def with_indices(fn: Callable, example: str) -> Callable[..., tuple[Tensor, Tensor]]:
-    """A max pool with return_indices=True, under torch's name; `example`: arguments of a call."""
+    """A max pool with return_indices=True, under torch's name, which takes and ignores that argument; `example`: arguments of a call."""
+    place = fn.__code__.co_argcount - 1  # of return_indices
+
     @functools.wraps(fn)
     def pair(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         kwargs["return_indices"] = True
-        return fn(*args, **kwargs)
+        return fn(*args[:place], *args[place + 1 :], **kwargs)
 
     name = fn.__name__ + "_with_indices"
     pair.__name__ = pair.__qualname__ = name

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
 from ingot.nn.modules.arguments import type_name
 from ingot.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from ingot.nn.modules.module import Module
 
 __all__ = ["Tree"]
 
@@ -15,9 +18,9 @@ __all__ = ["Tree"]
 class Tree:
     """The part of Module that finds what is in it."""
 
-    _modules: dict[str, Any]
+    _modules: dict[str, Module | None]
 
-    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """(dotted name, module) of this module and all below it, each module once.
 
         >>> [name for name, m in nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh()).named_modules()]
@@ -28,16 +31,16 @@ class Tree:
             return
         if remove_duplicate:
             memo.add(self)
-        yield prefix, self
+        yield prefix, self  # type: ignore[misc]  # a Tree is a Module
         for name, module in self._modules.items():
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Any]:
+    def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
         return (m for _, m in self.named_modules())
 
-    def named_children(self) -> Iterator[tuple[str, Any]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """(name, module) of the direct submodules, each once."""
         seen = set()
         for name, module in self._modules.items():
@@ -45,7 +48,7 @@ class Tree:
                 seen.add(module)
                 yield name, module
 
-    def children(self) -> Iterator[Any]:
+    def children(self) -> Iterator[Module]:
         """The direct submodules, each once."""
         return (m for _, m in self.named_children())
 
@@ -84,7 +87,7 @@ class Tree:
         """All buffers, each once."""
         return (b for _, b in self.named_buffers(recurse=recurse))
 
-    def get_submodule(self, target: str) -> Any:
+    def get_submodule(self, target: str) -> Module:
         """The submodule at a dotted path. AttributeError if there is none.
 
         >>> nn.Sequential(nn.Sequential(nn.ReLU())).get_submodule("0.0")
@@ -99,7 +102,7 @@ class Tree:
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
-    def set_submodule(self, target: str, module: Any, strict: bool = False) -> None:
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Put `module` at a dotted path; with `strict` there must be one already."""
         if not target:
             raise ValueError("cannot set the submodule without a target name")
