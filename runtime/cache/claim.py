@@ -62,7 +62,8 @@ def _claim(path: str, entry: str, wait: float) -> tuple[bool, bool]:
                     os.close(fd)
                 return True, os.path.exists(entry)
             except BaseException:
-                os.unlink(path)
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
                 raise
         if os.path.exists(entry):
             return False, True

@@ -122,7 +122,8 @@ class Cache:
             log.log("cache", "accounting failed: %s", e)
         else:
             if evicted:
-                self.counts["evicted"] += evicted
+                with self._lock:
+                    self.counts["evicted"] += evicted
                 log.log("cache", "evicted %d entries", evicted)
 
     def reject(self, key: str) -> None:
@@ -224,8 +225,10 @@ def the_cache() -> Cache:
     )
     found = _caches.get(setting)
     if found is None:
-        found = _caches[setting] = Cache(*setting)
-        atexit.register(_save, found, os.getpid())
+        made = Cache(*setting)
+        found = _caches.setdefault(setting, made)
+        if found is made:  # and no other thread was faster
+            atexit.register(_save, found, os.getpid())
     return found
 
 

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ingot.runtime import log, switches
-from ingot.runtime.cache import Cache, account, journal
+from ingot.runtime.cache import Cache, account, journal, store, the_cache
 from ingot.runtime.cache.store import default_folder
 from tests.support.processes import FROM_PATH, copy_package
 from tests.support.stores import publish, read
@@ -259,3 +261,18 @@ def test_eviction_takes_signatures_along(folder, make_entry):
     left = {e.key for e in cache.own.list()}
     signatures = {n[: -len(".sig")] for _, _, names in os.walk(folder) for n in names if n.endswith(".sig")}
     assert signatures == left and len(left) <= 2
+
+
+def test_threads_that_ask_first_together_get_one_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "another"))
+    monkeypatch.setattr(store, "_caches", {})
+    together = threading.Barrier(4)
+
+    class Slow(Cache):
+        def __init__(self, *setting):
+            together.wait(timeout=30)
+            super().__init__(*setting)
+
+    monkeypatch.setattr(store, "Cache", Slow)
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(lambda _: the_cache(), range(4)))) == 1
