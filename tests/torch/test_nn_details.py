@@ -210,3 +210,14 @@ def test_antialiased_bytes_round_after_each_dim(mode: str) -> None:
     want, got = (m.nn.functional.interpolate(m.tensor(image), size=(4, 5), mode=mode, antialias=True).numpy() for m in (torch, ingot))
     apart = np.abs(want.astype(int) - got)
     assert got.dtype == np.uint8 and apart.max() <= 1 and apart.mean() < 0.08  # halves: torch's weights have 16 bits
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [1, 8])
+def test_transposed_convolution_by_an_infinite_weight_has_no_terms_of_zeros(channels: int, stride: int) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.normal(size=s).astype(np.float32) for s in ((1, channels, 5, 5), (channels, channels, 3, 3)))
+    w[0, 0, 0, 0] = np.inf
+    want, got = (m.nn.functional.conv_transpose2d(m.tensor(x), m.tensor(w), None, stride, 1).numpy() for m in (torch, ingot))
+    assert np.isinf(want).any() and not np.isnan(want).any()
+    np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-4)

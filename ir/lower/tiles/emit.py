@@ -23,6 +23,7 @@ __all__ = ["emit"]
 
 Check = Callable[[Node], int]
 LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
+Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is multiplied for (m, k), given the element of B
 
 
 def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
@@ -208,9 +209,33 @@ class _Product(_Kernel):
 
     def tile(self, q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
         """A tile of rows times a panel: in registers over a part of k, then finished or kept as a partial sum."""
+        w, zeros, size = self.w, self.form.zeros, self.s.tile
+        rows = [self.row(corner, ix.const(r)) for r in range(math.prod(size))]
+
+        def factors(m: Point, k: Point, b: Scalar) -> tuple[Scalar, Scalar]:
+            return load(q, m, k), b
+
+        if zeros is None or zeros.counted:
+            self.sums(q, rows, panel, part, factors)
+            return
+        # zeros that stand for no terms: one times infinity shows as NaN, and then the tile is done again without them
+        nan = w.acc(dtypes.bool_, False)
+        self.sums(q, rows, panel, part, factors, nan)
+
+        def present(m: Point, k: Point, b: Scalar) -> tuple[Scalar, Scalar]:
+            _, mask = zeros.inside(w, self.form.at_left(q, m, k), self.form.left.type.shape)
+            return load(q, m, k), b if mask is None else w.select(mask, b, w.const(0, b.dtype))
+
+        with w.when(w.get_acc(nan, dtypes.bool_)), w.loop("serial", len(rows)) as r:
+            self.sums(q, [self.row(corner, r)], panel, part, present)
+
+    def row(self, corner: Point, r: Index) -> Point:
+        """Row r of the tile at a corner."""
+        return tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, self.s.tile, self.w.ranges)))
+
+    def sums(self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None) -> None:
+        """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN."""
         f, s, w = self.form, self.s, self.w
-        offsets = [delinear(ix.const(r), s.tile, {}) for r in range(math.prod(s.tile))]
-        rows = [tuple(ix.add(c, o) for c, o in zip(corner, off)) for off in offsets]
         base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
         columns = s.pack.columns
         with w.loop("vector", columns, columns, True) as v:
@@ -219,7 +244,7 @@ class _Product(_Kernel):
             def step(k: Point) -> None:
                 b = w.load(self.name, ix.add(base, ix.add(ix.mul(linear(k, f.k), columns), v)), self.n.dtype)
                 for acc, m in zip(accs, rows):
-                    w.reduce((acc,), "fma", (load(q, m, k), b))
+                    w.reduce((acc,), "fma", factors(m, k, b))
 
             if self.parts > 1:
                 first = ix.mul(part, s.step)
@@ -230,10 +255,17 @@ class _Product(_Kernel):
             n_flat, mask = self.column(panel, v)
             for acc, m in zip(accs, rows):
                 x = w.get_acc(acc, self.n.dtype)
+                if nan is not None:
+                    w.reduce((nan,), "or", (w.ne(x, x),))
                 if self.parts > 1:
                     w.store(self.partial, self.partial_at(part, q, m, n_flat), x)
                 else:
                     self.finish(x, q, m, n_flat, mask)
+
+    def partial_at(self, part: Index, q: Point, m: Point, n: Index) -> Index:
+        """Where a partial sum lies in scratch."""
+        f = self.form
+        return ix.add(ix.mul(linear((part, *q, *m), (self.parts, *f.batch, *f.m)), self.pitch), n)
 
     def finish(self, x: Scalar, q: Point, m: Point, n_flat: Index, mask: Scalar | None) -> None:
         """Apply what follows the contraction in its group, and store."""
@@ -249,11 +281,6 @@ class _Product(_Kernel):
             w.store(name, linear(idx, v.type.shape), elements.at(v, idx, mask), mask)
 
     # -- a long k ----------------------------------------------------------------------------------------------------
-
-    def partial_at(self, part: Index, q: Point, m: Point, n: Index) -> Index:
-        """Where a partial sum lies in scratch."""
-        f = self.form
-        return ix.add(ix.mul(linear((part, *q, *m), (self.parts, *f.batch, *f.m)), self.pitch), n)
 
     def combine(self) -> None:
         """Sum the parts, then finish."""
