@@ -17,7 +17,7 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
     """Output -> the inputs whose own buffer it may be given.
 
     Safe where the input is not touched after the kernel that writes the output, that kernel reads the input only at
-    the very element it writes and before it does, and no later call can fail.
+    the very element it writes and before it does, and neither that kernel nor a later call can fail.
     """
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
     inputs = {root(v): k for k, v in enumerate(graph.inputs) if k not in graph.scalars}
@@ -44,7 +44,7 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
             continue
         at = first[r]
         c = calls[at]
-        if not isinstance(c, Call) or at < last_check:
+        if not isinstance(c, Call) or at <= last_check:
             continue
         legal = []
         for i, slot in inputs.items():

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import ingot
+from ingot.ir.dtypes import i64
 from ingot.ir.loop.interpret import run_program
 from ingot.ir.lower import lower
+from ingot.ir.op import OPS
 from tests.support.calling import WIDE, compare, outputs
 from tests.support.graphs import arrays_for, graph_of
 from tests.support.programs import CASES as GRAPHS
@@ -52,6 +54,23 @@ def test_what_is_read_after_the_write_keeps_its_memory():
 @pytest.mark.parametrize("name", APART)
 def test_outputs_that_keep_their_own_memory(name):
     assert lower(graph_of(*APART[name]), WIDE).aliases == {}
+
+
+def test_what_may_fail_writes_no_input():
+    def looked_up(x, table, i):
+        return x + OPS["gather"](table, i, axis=0)
+
+    assert lower(graph_of([(4,), (9,), ((4,), i64)], looked_up), WIDE).aliases == {}
+    x, table = ingot.zeros(4), ingot.arange(9.0)
+
+    @ingot.compile
+    def step(i):
+        x.add_(table[i] + 1)
+
+    step(ingot.tensor([0, 1, 2, 3]))
+    with pytest.raises(IndexError):
+        step(ingot.tensor([0, 1, 2, 9]))
+    assert x.tolist() == [1, 2, 3, 4]
 
 
 def test_states_that_exchange_places():
