@@ -19,7 +19,7 @@ from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Va
 
 __all__ = [
     "Ranges", "const", "var", "param", "dyn", "add", "sub", "mul", "div", "mod", "coefficient", "substitute", "depends_on",
-    "atoms", "bounds", "upper_bound", "is_const", "evaluate",
+    "atoms", "bounds", "evaluate",
 ]  # fmt: skip
 
 Ranges = Mapping[str, int]
@@ -49,11 +49,6 @@ def param(name: str) -> Index:
 def dyn(name: str) -> Index:
     """The computed i64 scalar `name`."""
     return Index(0, ((Dyn(name), 1),))
-
-
-def is_const(a: Index) -> bool:
-    """Whether `a` is an integer."""
-    return not a.terms and isinstance(a.const, int)
 
 
 @lru_cache(maxsize=65536)
@@ -192,12 +187,6 @@ def _atom_bounds(atom: Atom, ranges: Ranges) -> tuple[float, float]:
         hi = bounds(atom.num, ranges)[1]
         return 0, min(max(hi, 0), atom.den - 1)
     return -inf, inf
-
-
-def upper_bound(a: Index, ranges: Ranges = _NO_RANGES) -> int | None:
-    """The largest value that `a` may take; None where unknown."""
-    hi = bounds(a, ranges)[1]
-    return None if hi == inf else int(hi)
 
 
 def _split(a: Index, d: int, ranges: Ranges) -> tuple[Index, Index] | None:
