@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+from ingot.runtime.epoch import bump
+
 __all__ = ["Handle"]
 
 _keys = count(1)
@@ -20,7 +22,8 @@ class Handle:
 
     def remove(self) -> None:
         """Take the hook off; nothing the second time."""
-        self._table.pop(self._key, None)
+        if self._table.pop(self._key, None) is not None:
+            bump()  # a compiled function may have called it
 
     def __enter__(self) -> Handle:
         return self

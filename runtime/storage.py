@@ -22,6 +22,7 @@ from ingot.ir.dtypes import i64
 from ingot.ir.op import OPS
 from ingot.ir.types import numel, tensor_type
 from ingot.runtime import array as arrays
+from ingot.runtime import epoch
 from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.strides import layout
@@ -102,7 +103,7 @@ class Storage:
         else:
             self.base = base
             self.generation = next(_generations)
-        self.edge = edge
+        self._follow(edge)
         if counts:
             self.version.n += 1
 
@@ -112,9 +113,14 @@ class Storage:
 
     def detach(self) -> None:
         """Forget the history of the whole."""
-        self.edge = None
+        self._follow(None)
         if self.generation == self.generation:
             self.renew()
+
+    def _follow(self, edge: Edge | None) -> None:
+        if self.watched and (edge is None) is not (self.edge is None):
+            epoch.bump()  # a compiled function may have seen whether there was a history
+        self.edge = edge
 
     # ---- memory that others see
 

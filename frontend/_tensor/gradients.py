@@ -192,6 +192,8 @@ class Differentiable:
         node, index = self._present()._edge  # type: ignore[misc]
         if node.pre_hooks is None:
             node.pre_hooks = {}
+        if isinstance(node, Leaf):
+            epoch.bump()  # a compiled function may have captured the leaf
         return Handle(node.pre_hooks, (index, hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
@@ -201,6 +203,7 @@ class Differentiable:
         slot = self._grad_slot()
         if slot.post_hooks is None:
             slot.post_hooks = {}
+        epoch.bump()
         return Handle(slot.post_hooks, hook)
 
     def retain_grad(self) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
 from ingot.capture.backward import ArgumentEdge
 from ingot.capture.sources import Argument, Number
-from ingot.capture.trace import Trace
+from ingot.capture.trace import Outside, Trace, leaf_of
 from ingot.ir.dtypes import f64
 from ingot.runtime.numbers import rank0
-from ingot.runtime.tape import Leaf
+from ingot.runtime.tape import Leaf, Node
 
 __all__ = ["Arguments"]
 
@@ -27,12 +27,12 @@ class Arguments:
     so are those that share memory with another argument.
     """
 
-    def __init__(self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: frozenset[int]):
+    def __init__(self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: Set[int]):
         self.leaves = leaves
         self.by_reference = {i: leaves[i] for i in by_reference}
         self.given: list[Any] = []
         self.stand_ins: list[tuple[Tensor, int]] = []
-        self.edges: dict[Leaf, ArgumentEdge] = {}
+        self.edges: dict[Node, ArgumentEdge] = {}
         seen: dict[int, Tensor] = {}
         for i, leaf in enumerate(leaves):
             if i in numbers:
@@ -66,7 +66,10 @@ class Arguments:
         slot.grad = None if leaf._slot is None else leaf._slot.grad
         trace.argument_slots[slot] = i
         if leaf._edge is not None:
-            stand_in = Leaf(slot)
-            t._edge = (stand_in, 0)
-            self.edges[stand_in] = ArgumentEdge(i)
+            own = leaf_of(leaf)
+            node = Outside(t._array.type) if own is None else Leaf(slot)
+            if own is not None:
+                node.hooks, node.pre_hooks, slot.post_hooks = own.hooks, own.pre_hooks, own.slot.post_hooks
+            t._edge = (node, 0)
+            self.edges[node] = ArgumentEdge(i)
         return t

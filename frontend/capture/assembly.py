@@ -8,7 +8,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture.arguments import Arguments
-from ingot.capture.backward import Derived, Destination, StorageEdge, derive_backward
+from ingot.capture.backward import Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
 from ingot.capture.node import Released, usable
 from ingot.capture.pytree import flatten
@@ -16,12 +16,24 @@ from ingot.capture.recipes import Given, Object, Recipe, Result, Value, ViewOfAr
 from ingot.capture.roots import Roots
 from ingot.capture.sources import Argument, BriefArgument, Grad, Source
 from ingot.capture.tables import Tables
-from ingot.capture.trace import Trace, is_leaf
+from ingot.capture.trace import Trace, hooks, is_leaf, leaf_of
 from ingot.capture.traced import Backward, Fresh, Traced
-from ingot.capture.writes import ArgumentWrite, GradAssign, GradNone, GradWrite, History, RequiresGrad, StorageWrite, Write
+from ingot.capture.writes import (
+    ArgumentDetach,
+    ArgumentRequiresGrad,
+    ArgumentWrite,
+    GradAssign,
+    GradNone,
+    GradWrite,
+    History,
+    RequiresGrad,
+    ResultGrad,
+    StorageWrite,
+    Write,
+)
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, Leaf
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Node
 from ingot.runtime.views import LeafStep
 
 __all__ = ["Assembly"]
@@ -41,7 +53,7 @@ class Assembly:
         self._edges: dict[int, Edge] = {}  # output -> history
         self._fresh: dict[Storage, tuple[int, Fresh]] = {}
         self._recipes: dict[int, tuple[Tensor, Recipe]] = {}  # by the id of what they make
-        self._where: dict[Leaf, Destination] = dict(arguments.edges)  # what the ends of histories stand for
+        self._where: dict[Node, Destination] = dict(arguments.edges)  # what the ends of histories stand for
 
     # ---- outputs
 
@@ -96,9 +108,11 @@ class Assembly:
                 return ViewOfFresh(self._number_of(s), inner._steps)
         edge = inner._edge
         if edge is not None and isinstance(edge[0], Leaf) and edge[0] not in self._where:
-            return Value(self.out(inner._array), rooted=False, leaf=True)
+            found = Value(self.out(inner._array), type(t), rooted=False, leaf=True)
+            self._where[edge[0]] = ResultEdge(found)
+            return found
         out, history = self.rooted(inner._array, edge)
-        return Value(out, rooted=history == "new")
+        return Value(out, type(t), rooted=history == "new")
 
     def _number_of(self, s: Storage) -> int:
         if s not in self._fresh:
@@ -126,10 +140,18 @@ class Assembly:
         for t, i in self.arguments.stand_ins:
             if t._weak:
                 continue
+            if hooks(leaf_of(t)) != hooks(leaf_of(self.arguments.leaves[i])):
+                raise CaptureError(f"{self.name}: a compiled function cannot register hooks on argument {self.names[i]}; do it outside")
             a = t._now() if t._storage is None else t._storage.base
             edge = t._edge if t._storage is None else t._storage.edge
             source = self.trace.sources[-1 - a.value] if a.value < 0 else None
+            now = t._present()._edge
+            if now is not None and isinstance(now[0], Leaf) and now[0] not in self._where:
+                self._where[now[0]] = NewLeafEdge(i)
+                found.append(ArgumentRequiresGrad(i))
             if isinstance(source, Argument) and source.index == i:
+                if now is None and any(e.index == i for e in self.arguments.edges.values()):
+                    found.append(ArgumentDetach(i))
                 continue
             if t._storage is not None and any(not isinstance(p, LeafStep) for p in t._steps):
                 raise CaptureError(f"{self.name}: argument {self.names[i]} was given another memory inside the compiled function")
@@ -148,6 +170,8 @@ class Assembly:
                 if state.was_none is not True:
                     found.append(GradNone(trace.place(slot)))
             elif held is state.given:
+                if slot in trace.fixed:  # written as what it is: a captured tensor
+                    continue
                 a = held._now() if held._storage is None else held._storage.base
                 if a.value >= 0 or not isinstance(trace.sources[-1 - a.value], Grad):
                     found.append(GradWrite(trace.place(slot), self.out(a)))
@@ -155,9 +179,22 @@ class Assembly:
                 found.append(GradAssign(trace.place(slot), self.recipe(held)))
         return found
 
-    def _requires(self) -> list[Write]:
-        now = [(t, was, is_leaf(self.trace.stand_in(t))) for t, was in self.trace.requires]
-        return [RequiresGrad(weakref.ref(t), leaf) for t, was, leaf in now if leaf is not was]
+    def _requires(self, value: bool) -> list[Write]:
+        """Of the tensors that have become leaves that require gradients, or are none any more."""
+        leaves = [(t, leaf_of(t) is not None, leaf_of(stand_in) is not None) for t, stand_in, _, _ in self.trace.seen]
+        return [RequiresGrad(weakref.ref(t), value) for t, was, now in leaves if now is value and was is not value]
+
+    def _result_gradients(self) -> list[Write]:
+        """Of the results, those gradients that they have already."""
+        found: dict[GradSlot, Write] = {}
+        before = -1
+        while before < len(found):  # a gradient may be a result of its own, with a gradient
+            before = len(found)
+            for slot, state in self.trace.slots.items():
+                made = self._recipes.get(id(slot.owner())) if slot in self.trace.inner_slots and state.held is not None else None
+                if made is not None and slot not in found:
+                    found[slot] = ResultGrad(made[1], self.recipe(state.held))
+        return list(found.values())
 
     # ---- the whole
 
@@ -168,7 +205,8 @@ class Assembly:
         structure = flatten(result, flat)
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
         assigned, rebound = tables.writes(self.name, self, self.arguments.leaves)
-        writes = (*self.writes(), *assigned, *self._requires())
+        tensors = self.writes()
+        writes = (*self._requires(False), *tensors, *assigned, *self._requires(True), *self._result_gradients())
         freed: dict[int, Edge] = {
             out: (Released((), (trace.type_of(self.live[out]),)), 0) for out, edge in self._edges.items() if not usable(edge)
         }

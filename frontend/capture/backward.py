@@ -5,15 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ingot.capture.trace import Trace, run_traced
+from ingot.capture.trace import Outside, Trace, run_traced
 from ingot.ir.facts import View
 from ingot.runtime.backward import backpropagate
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Leaf, Node, Pair
 
-__all__ = ["ArgumentEdge", "Derived", "Destination", "LeafEdge", "StorageEdge", "derive_backward"]
+if TYPE_CHECKING:
+    from ingot.capture.call import Done
+    from ingot.capture.recipes import Recipe
+
+__all__ = ["ArgumentEdge", "Derived", "Destination", "LeafEdge", "NewLeafEdge", "ResultEdge", "StorageEdge", "derive_backward"]
 
 
 # ---- where gradients go: one class per kind
@@ -25,8 +29,8 @@ class Destination(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def edge(self, leaves: Sequence[Any]) -> Edge | None:
-        """Where the gradient goes, for a call with these argument leaves."""
+    def edge(self, done: Done) -> Edge | None:
+        """Where the gradient goes, for a call whose code has run."""
 
 
 @dataclass(eq=False, repr=False)
@@ -35,8 +39,8 @@ class ArgumentEdge(Destination):
 
     index: int
 
-    def edge(self, leaves: Sequence[Any]) -> Edge | None:
-        return leaves[self.index]._pair()[1]
+    def edge(self, done: Done) -> Edge | None:
+        return done.leaves[self.index]._pair()[1]
 
 
 @dataclass(eq=False, repr=False)
@@ -45,7 +49,7 @@ class StorageEdge(Destination):
 
     storage: Storage
 
-    def edge(self, leaves: Sequence[Any]) -> Edge | None:
+    def edge(self, done: Done) -> Edge | None:
         return self.storage.edge
 
 
@@ -55,8 +59,28 @@ class LeafEdge(Destination):
 
     leaf: Leaf
 
-    def edge(self, leaves: Sequence[Any]) -> Edge | None:
+    def edge(self, done: Done) -> Edge | None:
         return self.leaf, 0
+
+
+@dataclass(eq=False, repr=False)
+class NewLeafEdge(Destination):
+    """To an argument leaf that the call makes require gradients."""
+
+    index: int
+
+    def edge(self, done: Done) -> Edge | None:
+        return done.leaves[self.index].requires_grad_()._pair()[1]
+
+
+@dataclass(eq=False, repr=False)
+class ResultEdge(Destination):
+    """To a leaf that the call makes, and that is a result or kept."""
+
+    recipe: Recipe
+
+    def edge(self, done: Done) -> Edge | None:
+        return done.result(self.recipe)._pair()[1]
 
 
 # ---- deriving
@@ -75,41 +99,41 @@ class Derived:
     saved: list[int]
 
 
-def derive_backward(trace: Trace, roots: Sequence[tuple[int, Edge]], where: Mapping[Leaf, Destination]) -> Derived | None:
+def derive_backward(trace: Trace, roots: Sequence[tuple[int, Edge]], where: Mapping[Node, Destination]) -> Derived | None:
     """Trace the backward of what `trace` recorded; None if no gradient leaves the function.
 
-    roots: value numbers of outputs, with their edges. where: what the stand-in Leafs of inputs stand for; other leaves
-    are themselves.
+    roots: value numbers of outputs, with their edges. where: what the ends that were made for the trace stand for;
+    others, leaves, are themselves.
     """
-    leaves = _leaves([e for _, e in roots])
+    ends = _ends([e for _, e in roots])
     made = len(trace.types)
     cts = [trace.placeholder(trace.type_of(i), None) for i, _ in roots]
 
     def backward() -> list[Pair | None]:
         starts: list[tuple[Edge, Pair]] = [(e, (ct, None)) for (_, e), ct in zip(roots, cts)]
-        return backpropagate(starts, retain_graph=True, create_graph=False, targets=[(n, 0) for n in leaves], leaf_hooks=False)
+        return backpropagate(starts, retain_graph=True, create_graph=False, targets=[(n, 0) for n in ends], leaf_hooks=False)
 
     found = run_traced(trace, backward)
     which = tuple(i for i, g in enumerate(found) if g is not None)
     if not which:
         return None
     grads = [g[0].value for g in found if g is not None]
-    edges = tuple(where.get(n) or LeafEdge(n) for n in leaves)
+    edges = tuple(where.get(n) or LeafEdge(n) for n in ends)  # type: ignore[arg-type]
     ct_ids = [c.value for c in cts]
     return Derived(grads, ct_ids, which, edges, _boundary(trace, grads, made, set(ct_ids)))
 
 
-def _leaves(edges: Sequence[Edge]) -> list[Leaf]:
-    """The Leafs that gradients from `edges` reach, in a fixed order."""
+def _ends(edges: Sequence[Edge]) -> list[Node]:
+    """Where gradients from `edges` leave the trace, in a fixed order."""
     seen: set[Node] = set()
-    found: dict[Leaf, None] = {}
+    found: dict[Node, None] = {}
     stack = [e[0] for e in reversed(edges)]
     while stack:
         n = stack.pop()
         if n in seen:
             continue
         seen.add(n)
-        if isinstance(n, Leaf):
+        if isinstance(n, (Leaf, Outside)):
             found[n] = None
         stack += [e[0] for e in reversed(n.edges) if e is not None]
     return list(found)

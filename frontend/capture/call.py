@@ -13,7 +13,7 @@ from typing import Any
 from ingot.capture.node import CompiledNode
 from ingot.capture.recipes import Recipe
 from ingot.capture.sources import Captured
-from ingot.capture.traced import Traced
+from ingot.capture.traced import Fresh, Traced
 from ingot.capture.writes import History, StorageWrite
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
@@ -29,12 +29,17 @@ class Done:
 
     __slots__ = ("leaves", "outs", "fresh", "_node", "_roots", "_freed", "_made")
 
-    def __init__(self, traced: Traced, leaves: Sequence[Any], outs: list[Array], node: CompiledNode | None, roots: dict[int, int]):
+    def __init__(self, traced: Traced, leaves: Sequence[Any], outs: list[Array], roots: dict[int, int]):
         self.leaves = leaves
         self.outs = outs
-        self._node, self._roots, self._freed = node, roots, traced.freed
+        self._node: CompiledNode | None = None
+        self._roots, self._freed = roots, traced.freed
         self._made: dict[Recipe, Any] = {}
-        self.fresh = [Storage(outs[f.out], self.history(f.out, f.history), None) for f in traced.fresh]
+
+    def follow(self, node: CompiledNode | None, fresh: Sequence[Fresh]) -> None:
+        """Give the outputs their history, and those that results share a Storage."""
+        self._node = node
+        self.fresh = [Storage(self.outs[f.out], self.history(f.out, f.history), None) for f in fresh]
 
     def edge(self, out: int) -> Edge | None:
         """The history of an output."""
@@ -102,10 +107,10 @@ class CompiledCall:
         """Put the outputs where they belong."""
         traced = self.traced
         outs = [Array(t, b, None, None) for t, b in zip(self.out_types, buffers)]
-        node = None if traced.backward is None else self._node(leaves, keep, outs)
         for g, blocks in traced.generators:
             g.offset = (g.offset + blocks) & (1 << 64) - 1
-        done = Done(traced, leaves, outs, node, self._roots)
+        done = Done(traced, leaves, outs, self._roots)
+        done.follow(None if traced.backward is None else self._node(done, keep), traced.fresh)
         results = [done.result(r) for r in traced.recipes]
         for w in traced.writes:
             w.apply(done)
@@ -116,11 +121,11 @@ class CompiledCall:
                 t._generation = s.generation
         return self._build(results)
 
-    def _node(self, leaves: Sequence[Any], keep: list[Array], outs: list[Array]) -> CompiledNode:
+    def _node(self, done: Done, keep: list[Array]) -> CompiledNode:
         back = self.traced.backward
         assert back is not None
-        edges = tuple([e.edge(leaves) for e in back.edges])
-        saved = [keep[k] if where == "in" else outs[k] for where, k in back.reads]
+        edges = tuple([e.edge(done) for e in back.edges])
+        saved = [keep[k] if where == "in" else done.outs[k] for where, k in back.reads]
         out_types = tuple([self.out_types[i] for i in back.roots])
         return CompiledNode(self.traced.name, back, edges, saved, out_types)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,7 @@ from ingot.ir.dtypes import DType
 __all__ = ["PLAIN", "SMALL", "Kind", "Rebound", "Same", "describe"]
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice)
-SMALL = 1024  # items of a container that are looked at
+SMALL = 1024  # items of a container that are looked into
 Rebound = Mapping[int, set[str]]  # id of a module, object or dict -> what of it calls themselves assign
 
 
@@ -36,6 +37,8 @@ def describe(x: Any, depth: int = 0, rebound: Rebound = MappingProxyType({})) ->
         return (type(x), frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in x))
     if isinstance(x, deque) and depth < 5 and len(x) <= SMALL:
         return (deque, *[describe(i, depth + 1, rebound) for i in x])
+    if isinstance(x, (list, dict, set, deque)) and len(x) > SMALL:
+        return _Items(x, rebound.get(id(x), ()))
     if isinstance(x, np.ndarray) and not x.dtype.hasobject:
         return (np.ndarray, x.dtype.str, x.shape, _digest(x))
     return Same(x)
@@ -61,6 +64,33 @@ class Same:
 
     def __repr__(self) -> str:
         return f"{type(self.x).__name__} at {id(self.x):#x}"
+
+
+class _Items:
+    """Equal while a large container holds the same objects: what is in them does not count."""
+
+    __slots__ = ("x", "items")
+
+    def __init__(self, x: Any, own: Collection[str]):
+        self.x = x
+        if isinstance(x, dict):
+            self.items: Any = [(k, Kind(v) if k in own else Same(v)) for k, v in x.items()]
+        else:
+            self.items = set(x) if isinstance(x, set) else list(x)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Items) or self.x is not other.x or len(self.items) != len(other.items):
+            return False
+        if isinstance(self.x, set):
+            return self.items == other.items
+        if isinstance(self.x, dict):
+            return all([k is j and v == w for (k, v), (j, w) in zip(self.items, other.items)])
+        return all(map(operator.is_, self.items, other.items))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self.x).__name__} of {len(self.items)}"
 
 
 class Kind:

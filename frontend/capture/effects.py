@@ -51,7 +51,7 @@ class Effects:
         named += [(f"a {type(g).__name__}", g) for g in roots.generators]
         self._generators = [(what, g, _state(g)) for what, g in named]
         self._spaces = [(space, name) for space, name, _ in roots.names]
-        self._spaces += [(vars(o), name) for o in (*roots.modules, *roots.objects) for name in vars(o)]
+        self._spaces += [(vars(o), name) for o in (*roots.modules, *roots.objects) for name in list(vars(o))]
         self._cells = [cell for cell, _ in roots.cells]
         self._undo: list[tuple[Any, str | None, Any, Any]] = []
 

@@ -16,12 +16,14 @@ from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
 from ingot.capture.guards import Guards
 from ingot.capture.lines import Lines
+from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
 from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, ready
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.numbers import wrap_i64
 from ingot.runtime.recorder import here, translate
+from ingot.runtime.tape import GradSlot, Leaf
 
 __all__ = ["MISS", "fast_call"]
 
@@ -38,12 +40,12 @@ def fast_call(
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-        "default_dtype": _default_dtype, "allocate": memory.allocate, "translate": translate, "wrap_i64": wrap_i64,
+        "default_dtype": _default_dtype, "allocate": memory.allocate, "translate": translate, "wrap_i64": wrap_i64, "Leaf": Leaf,
     })  # fmt: skip
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
-    if not _arguments(c, traced, leaves, numbers):
+    if not _arguments(c, traced, leaves, numbers, guards.gradients):
         return None
     if not all(w.lines(c) for w in guards.inline):
         return None
@@ -85,7 +87,7 @@ def fast_call(
     return c.function("fast", arguments, f"<ingot call of {traced.name}>")
 
 
-def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int]) -> bool:
+def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int], gradients: Sequence[GradSlot]) -> bool:
     """Add the lines that check the arguments; False where no line can."""
     tensors = []
     for i, x in enumerate(leaves):
@@ -97,11 +99,22 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
             if x._storage is not None or (x._slot is not None and x._slot.grad is not None):
                 return False
             tensors.append(i)
-            edge = "is not None" if x._edge is not None else "is None"
+            edge = "is None" if x._edge is None else "is not None"
             c.need(
                 f"a{i}.__class__ is {c.name(type(x))} and a{i}._storage is None and a{i}._edge {edge} "
                 f"and a{i}._array.type is {c.name(x._array.type)}"
             )
+            leaf = leaf_of(x)
+            if hooks(leaf):
+                return False
+            if leaf is not None:
+                node = f"a{i}._edge[0]"
+                c.need(f"{node}.__class__ is Leaf and not ({node}.hooks or {node}.pre_hooks or {node}.slot.post_hooks)")
+            elif x._edge is not None:
+                c.need(f"a{i}._edge[0].__class__ is not Leaf")
+            for s in gradients:
+                if s.type == x._array.type:
+                    c.need(f"a{i} is not {c.name(s)}.grad")
             if x._slot is None:
                 c.need(f"a{i}._slot is None")
             else:

@@ -15,8 +15,8 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot.capture.describe import Rebound, describe
 from ingot.capture.reads import Reads
-from ingot.capture.roots import Roots, library, names_of, strings_of
-from ingot.capture.trace import Trace
+from ingot.capture.roots import OPTIMIZER_TABLES, Roots, is_optimizer, library, names_of, strings_of
+from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
     CONTAINERS,
     MISSING,
@@ -26,7 +26,9 @@ from ingot.capture.watch import (
     ClassState,
     Container,
     GlobalIs,
+    GradIs,
     GradIsNone,
+    HooksAre,
     InlineWatch,
     ModuleState,
     ObjectState,
@@ -39,6 +41,7 @@ from ingot.capture.watch import (
 )
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.storage import Storage
+from ingot.runtime.tape import GradSlot
 
 __all__ = ["Guards", "Seen"]
 
@@ -48,8 +51,8 @@ class Guards:
 
     inline: watches that the fast call compares itself; deep: those that it looks into; rare: those that wait for the epoch to move
     epoch: the last one in which all held
-    captured: the Storages that the function reads or writes; by_reference: arguments that must be these very tensors, for they are
-    captured too
+    captured: the Storages that the function reads or writes; gradients: slots whose gradients it takes from there
+    by_reference: arguments that must be these very tensors, for they are captured too
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Guards:
         rare: Sequence[Watch],
         epoch: int,
         captured: frozenset[Storage],
+        gradients: Sequence[GradSlot],
         by_reference: Mapping[int, Tensor],
         names: Sequence[str],
     ):
         self.inline, self.deep, self.rare = tuple(inline), tuple(deep), tuple(rare)
         self.epoch = epoch
         self.captured = captured
+        self.gradients = gradients
         self.by_reference = by_reference
         self.names = names  # of the argument leaves
 
@@ -92,6 +97,8 @@ class Guards:
             if i in self.by_reference:
                 if x is not self.by_reference[i]:
                     return f"argument {self.names[i]} is not the captured tensor that it was"
+            elif isinstance(x, Tensor) and any(_same_memory(x, s.grad) for s in self.gradients):
+                return f"argument {self.names[i]} shares memory with a gradient that the function reads"
             elif isinstance(x, Tensor) and x._storage is not None and x._storage in self.captured:
                 if not any(x is t for t in self.by_reference.values()) and not _shared(x, leaves):
                     return f"argument {self.names[i]} shares memory with a tensor that the function captures"
@@ -104,6 +111,10 @@ def _first(watches: Sequence[Watch]) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def _same_memory(x: Tensor, y: Tensor | None) -> bool:
+    return y is not None and (x is y or (x._storage is not None and x._storage is y._storage))
 
 
 def _shared(x: Tensor, leaves: Sequence[Any]) -> bool:
@@ -119,7 +130,7 @@ class Seen:
         self._epoch = EPOCH[0]
         self._modules = [_with_state(ModuleState(m, type(m).__name__, {}, None, NOTHING)) for m in roots.modules]
         self._optimizers = [_with_state(OptimizerState(o, type(o).__name__, {}, NOTHING)) for o in roots.optimizers]
-        self._objects = [_with_state(ObjectState(o, type(o).__name__, {}, None, NOTHING)) for o in roots.objects]
+        self._objects = [_with_state(ObjectState(o, type(o).__name__, {}, None, NOTHING, _skipped(o))) for o in roots.objects]
         self._settings = [  # what groups hold that is read at run time: it counts where the user's code has read it
             Settings(g, f"{w.text}.param_groups[{i}]", {k: describe(v) for k, v in dict.items(g) if k in CELLS})
             for w in self._optimizers
@@ -147,10 +158,16 @@ class Seen:
         modules = [w for m in self._modules if (w := _module(m, reads.of(m.of), containers)) is not None]
         objects = [x for o in self._objects if (x := _object(o, reads.of(o.of))) is not None]
         settings = [replace(w, seen={k: s for k, s in w.seen.items() if k in reads.settings(w.of)}) for w in self._settings]
-        slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in trace.inner_slots and s not in trace.argument_slots]
-        tensors = [(weakref.ref(t), was, f"{t.dtype.torch_name}{list(t.shape)}", t._storage) for t, was in trace.requires]
+        own = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
+        slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in own]
+        gradients = [s for s, held in trace.gradients.values() if s not in own]
         return Guards(
-            inline=[*self._globals, *self._cells, *(GradIsNone(s, was_none) for s, was_none in slots if was_none is not None)],
+            inline=[
+                *self._globals,
+                *self._cells,
+                *(GradIsNone(s, was_none) for s, was_none in slots if was_none is not None),
+                *(GradIs(s, held) for s, held in trace.fixed.items()),
+            ],
             deep=[
                 *(replace(w, rebound=rebound) for w in containers),
                 *(w for w in settings if w.seen),
@@ -159,14 +176,20 @@ class Seen:
             ],
             rare=[
                 *(replace(w, rebound=rebound) for w in (*modules, *self._optimizers)),
-                *(RequiresGradIs(t, was) for t, was, _, _ in tensors),
-                *(SameMemory(t, text, storage) for t, _, text, storage in tensors),
+                *(RequiresGradIs(weakref.ref(t), was) for t, _, was, _ in trace.seen),
+                *(HooksAre(weakref.ref(t), keys) for t, _, _, keys in trace.seen if leaf_of(t) is not None),
+                *(SameMemory(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage) for t, _, _, _ in trace.seen),
             ],
             epoch=self._epoch,
             captured=frozenset(trace.captured),
+            gradients=list(dict.fromkeys(gradients)),
             by_reference=by_reference,
             names=names,
         )
+
+
+def _skipped(x: Any) -> tuple[str, ...]:
+    return OPTIMIZER_TABLES if is_optimizer(x) else ()
 
 
 def _with_state(w: Any) -> Any:
@@ -178,7 +201,7 @@ def _module(w: ModuleState, watched: set[str] | None, containers: list[Container
     """What counts of a module; None if nothing does. Lists and dicts that may change without an epoch go to `containers`."""
     d = vars(w.of)
     if not library(type(w.of)):
-        for k, v in d.items():
+        for k, v in list(d.items()):
             if k in w.seen and k[:1] != "_" and (watched is None or k in watched) and isinstance(v, CONTAINERS):
                 containers.append(Container(v, f"{w.text}.{k}", w.seen[k], NOTHING))
     if watched is None:
@@ -192,6 +215,7 @@ def _object(w: ObjectState, watched: set[str] | None) -> ObjectState | None:
     """What counts of an object; None if nothing does."""
     if watched is None:
         return w
+    watched = watched.difference(w.skipped)
     if not any(k in vars(w.of) or not hasattr(type(w.of), k) for k in watched):
         return None
     return replace(w, seen={k: v for k, v in w.seen.items() if k in watched}, names=watched)

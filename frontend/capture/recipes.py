@@ -60,9 +60,10 @@ class Object(Recipe):
 
 @dataclass(eq=False, repr=False)
 class Value(Recipe):
-    """An output: with the call's history if it is `rooted`, and a leaf that requires gradients if it is a `leaf`."""
+    """An output, as a tensor of class `cls`: with the call's history if it is `rooted`, a leaf that requires gradients if a `leaf`."""
 
     out: int
+    cls: type = Tensor
     rooted: bool = True
     leaf: bool = False
 
@@ -71,11 +72,11 @@ class Value(Recipe):
         return (self.out,)
 
     def make(self, done: Done) -> Any:
-        t = wrap((done.outs[self.out], done.edge(self.out) if self.rooted else None))
+        t = wrap((done.outs[self.out], done.edge(self.out) if self.rooted else None), self.cls)
         return t.requires_grad_() if self.leaf else t
 
     def lines(self, c: Lines, i: int, traced: Traced) -> list[str] | None:
-        if self.leaf:
+        if self.leaf or self.cls is not Tensor:
             return None
         freed = traced.freed.get(self.out) if self.rooted else None
         c.names[f"OT{self.out}"] = traced.graph.out_types[self.out]

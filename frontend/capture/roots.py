@@ -21,9 +21,12 @@ from ingot.capture.describe import PLAIN, SMALL
 from ingot.capture.effects import is_generator
 from ingot.runtime.recorder import ours
 
-__all__ = ["Roots", "find_roots", "is_module", "is_optimizer", "library", "names_of", "strings_of"]
+__all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "names_of", "strings_of"]
 
 _NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
+
+
+OPTIMIZER_TABLES = ("param_groups", "state")  # attributes of an optimizer that have watches of their own
 
 
 def is_module(x: Any) -> bool:
@@ -71,6 +74,9 @@ class Roots:
         wrapped = getattr(x, "__wrapped__", None) if callable(x) else None
         if isinstance(wrapped, (types.FunctionType, types.MethodType)):
             self.add(wrapped, depth)
+        original = getattr(x, "__dict__", {}).get("_orig_mod")  # of a compiled Module
+        if original is not None:
+            self.add(original, depth)
         if isinstance(x, types.FunctionType):
             if not ours(x.__code__.co_filename):
                 self._function(x, depth)
@@ -92,7 +98,10 @@ class Roots:
                 self.tensors += g["params"]
             self.tensors += [t for state in x.state.values() for t in state.values() if isinstance(t, Tensor)]
             if not library(type(x)):
+                self.objects.append(x)
                 self._methods(type(x), depth)
+                for item in [v for k, v in vars(x).items() if k not in OPTIMIZER_TABLES]:
+                    self.add(item, depth + 1)
         elif isinstance(x, np.ndarray):
             self.containers.append(x)
         elif isinstance(x, (tuple, list, set, frozenset, deque)):

@@ -12,6 +12,7 @@ from ingot._tensor import Tensor, get_default_dtype
 from ingot.capture.argnames import leaf_names
 from ingot.capture.pytree import LEAF, named
 from ingot.capture.sources import shared_memory
+from ingot.capture.trace import hooks, leaf_of
 from ingot.ir.dtypes import DType
 
 __all__ = ["Statics", "difference", "signature"]
@@ -74,7 +75,7 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
                 else:
                     shared = None
             slot = x._slot
-            key.append((x._array.type, type(x), x._edge is not None, first, shared, slot is not None and slot.grad is not None))
+            key.append((x._array.type, type(x), _history(x), first, shared, slot is not None and slot.grad is not None))
         elif type(x) is float or isinstance(x, np.floating):
             if static is None:
                 static = statics.leaves(structure)
@@ -90,6 +91,14 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
         else:
             key.append(_hashable(x))
     return tuple(numbers), tuple(key)
+
+
+def _history(x: Tensor) -> tuple[Any, ...]:
+    """Whether gradients go to a tensor: (), or what they find there."""
+    if x._edge is None:
+        return ()
+    leaf = leaf_of(x)
+    return ("history",) if leaf is None else ("leaf", *hooks(leaf))
 
 
 class _Identity:
@@ -130,6 +139,10 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
         if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:
             if a[0] != b[0]:
                 return f"argument {names[i]} is {a[0]}, it was {b[0]}"
+            if a[2] and b[2] and a[2] != b[2]:
+                if a[2][0] == b[2][0]:
+                    return f"argument {names[i]} has other hooks"
+                return f"argument {names[i]} {'is a leaf' if a[2][0] == 'leaf' else 'has a history'}, it was the other before"
             if a[2] != b[2]:
                 now, before = ("requires", "did not") if a[2] else ("does not require", "did")
                 return f"argument {names[i]} {now} gradients, before it {before}"

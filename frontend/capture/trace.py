@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from ingot.capture.errors import refuse
@@ -21,23 +21,39 @@ from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
-from ingot.runtime.recorder import Recorder, here
+from ingot.runtime.recorder import Recorder, here, outside
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, GradSlot, Leaf, frontend
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, frontend
 from ingot.runtime.views import LeafStep
 
-__all__ = ["AliasedArgument", "TRACING", "Trace", "is_leaf", "run_traced"]
+__all__ = ["Aliased", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
 
 TRACING = threading.RLock()  # one trace at a time: classes note what is looked up on their objects, and attributes hold what is traced
 os.register_at_fork(before=TRACING.acquire, after_in_parent=TRACING.release, after_in_child=TRACING.release)  # no half trace in a child
 
 
-class AliasedArgument(BaseException):  # not for the function to catch
-    """An argument shares memory with a tensor that is captured: the trace starts again, with it by reference."""
+class Aliased(BaseException):  # not for the function to catch
+    """An argument, or the gradient in a slot, shares memory with what is captured: the trace starts again, with it by reference."""
 
-    def __init__(self, index: int):
-        super().__init__(f"argument {index} is captured as well")
-        self.index = index
+    def __init__(self, by: int | GradSlot):
+        super().__init__(f"{by} is captured as well")
+        self.by = by
+
+
+class Outside(Node):
+    """What stands for the history that a tensor from outside has."""
+
+    __slots__ = ()
+
+    def __init__(self, type: TensorType):
+        super().__init__((), (type,))
+        self.seq = 0  # runs last
+
+    def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
+        raise refuse(
+            "a backward inside a compiled function goes on through a tensor that was computed outside of it",
+            "compute that tensor inside, detach() it, or call backward() outside",
+        )
 
 
 class StandIn:
@@ -47,7 +63,7 @@ class StandIn:
 
     def __init__(self, s: Storage, placeholder: Array):
         self.placeholder = placeholder
-        self.edge: Edge | None = None if s.edge is None else (Leaf(GradSlot(placeholder.type)), 0)
+        self.edge: Edge | None = None if s.edge is None else (Outside(placeholder.type), 0)
         self.storage = Storage(placeholder, self.edge, None)
         self.storage.writable = s.writable
 
@@ -69,9 +85,10 @@ class Trace(Recorder):
     tracing = True
     capturing = True
 
-    def __init__(self, outer: Any):
+    def __init__(self, outer: Any, by_reference: Set[GradSlot] = frozenset()):
         super().__init__()
         self.outer = outer
+        self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
         self.sources: list[Source | None] = []  # of the inputs; None for what no call gathers
@@ -79,10 +96,13 @@ class Trace(Recorder):
         self.origins: dict[Storage, Storage] = {}  # what stands for them -> themselves
         self.stand_ins: dict[int, tuple[Any, Any]] = {}  # tensors from outside, by id, and what stands for them
         self.slots: dict[GradSlot, SlotState] = {}
+        self.fixed: dict[GradSlot, Any] = {}  # slots whose gradients were captured so, and these
+        self.gradients: dict[Any, tuple[GradSlot, Any]] = {}  # the others, by id and by Storage
         self.inner_slots: set[GradSlot] = set()  # of tensors made here: they end with the trace
         self.cells: dict[Any, Any] = {}
         self.generators: dict[Any, list] = {}
-        self.requires: list[tuple[Any, bool]] = []  # tensors read, and whether they required gradients
+        self.seen: list[tuple[Any, Any, bool, tuple[int, ...]]] = []  # tensors read, what stands for them; whether they required
+        # gradients, and their hooks
         self.thread = threading.get_ident()
         self.arguments: dict[Any, int] = {}  # argument tensors (by id) and their Storages that have a stand-in
         self.argument_slots: dict[GradSlot, int] = {}  # of these stand-ins
@@ -108,21 +128,22 @@ class Trace(Recorder):
         if found is not None:
             return found[1]
         if id(t) in self.arguments:
-            raise AliasedArgument(self.arguments[id(t)])
+            raise Aliased(self.arguments[id(t)])
+        gradient = self.gradients.get(id(t)) or self.gradients.get(t._storage)
+        if gradient is not None:
+            raise Aliased(self.argument_slots.get(gradient[0], gradient[0]))
         s = t._make_storage()
         c = self.captured.get(s) or self._capture(s)
         pair, generation = c.storage.read(t._steps)
         out = frontend.wrap(pair)
         out._storage, out._steps, out._generation, out._version_cell = c.storage, t._steps, generation, c.storage.version
         self.stand_ins[id(t)] = t, out
-        leaf = is_leaf(t)
-        if leaf or c.edge is None:  # what an operation made requires gradients or not, once and for all
-            self.requires.append((t, leaf))
+        self.seen.append((t, out, out._edge is not None, hooks(leaf_of(t))))
         return out
 
     def _capture(self, s: Storage) -> StandIn:
         if s in self.arguments:
-            raise AliasedArgument(self.arguments[s])
+            raise Aliased(self.arguments[s])
         s.watched = True
         c = self.captured[s] = StandIn(s, self.placeholder(s.base.type, Captured(s)))
         self.origins[c.storage] = s
@@ -143,11 +164,32 @@ class Trace(Recorder):
         if state is None:
             held = slot.grad
             if held is not None:
-                if held.requires_grad:
+                with outside():
+                    requires_grad = held.requires_grad
+                if requires_grad:
                     raise refuse("a gradient that itself requires gradients is read", "compile the function without create_graph")
-                held = frontend.wrap((self.placeholder(held._array.type, Grad(self.place(slot))), None))
+                held = self._gradient(slot, held)
             state = self.slots[slot] = SlotState(held is None, held)
         return state.held
+
+    def _gradient(self, slot: GradSlot, held: Any) -> Any:
+        """What stands for the gradient that a slot holds."""
+        s = held._storage
+        argument = self.arguments.get(id(held), self.arguments.get(s))
+        if argument is not None:
+            raise Aliased(argument)
+        if slot in self.by_reference or id(held) in self.stand_ins or s in self.captured:
+            if slot in self.argument_slots:
+                raise Aliased(self.argument_slots[slot])
+            self.fixed[slot] = held
+            return self.stand_in(held)
+        other = self.gradients.get(id(held)) or self.gradients.get(s)
+        if other is not None:
+            raise Aliased(self.argument_slots.get(other[0], other[0]))
+        self.gradients[id(held)] = slot, held
+        if s is not None:
+            self.gradients[s] = slot, held
+        return frontend.wrap((self.placeholder(held._array.type, Grad(self.place(slot))), None))
 
     def write_grad(self, slot: GradSlot, value: Any) -> None:
         """Assign a `.grad`."""
@@ -209,13 +251,26 @@ class Trace(Recorder):
         """Let go of all that the trace held for itself: what is alive of it afterwards was kept by the function."""
         for state in self.slots.values():
             state.held = state.given = None
-        for held in (self.cells, self.stand_ins, self.origins, self.captured):
+        for held in (self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
 
 
 def is_leaf(t: Any) -> bool:
     """Whether a tensor that shares a Storage is a leaf of the tape that requires gradients."""
     return any(isinstance(p, LeafStep) for p in t._steps)
+
+
+def leaf_of(t: Any) -> Leaf | None:
+    """The end of the tape at a tensor that requires gradients and is a leaf itself, no view of one; None for any other."""
+    if t._storage is None:
+        return t._edge[0] if t._edge is not None and isinstance(t._edge[0], Leaf) else None
+    last = t._steps[-1] if t._steps else None
+    return last.leaf if isinstance(last, LeafStep) else None
+
+
+def hooks(leaf: Leaf | None) -> tuple[int, ...]:
+    """The keys of the hooks at a leaf."""
+    return () if leaf is None else (*(leaf.pre_hooks or ()), *(leaf.hooks or ()), *(leaf.slot.post_hooks or ()))
 
 
 def run_traced(trace: Trace, fn: Callable[[], Any]) -> Any:

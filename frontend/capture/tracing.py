@@ -20,7 +20,7 @@ from ingot.capture.pytree import flatten, unflatten
 from ingot.capture.reads import Reads
 from ingot.capture.roots import Roots, find_roots
 from ingot.capture.tables import Tables
-from ingot.capture.trace import TRACING, AliasedArgument, Trace, run_traced
+from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
 from ingot.capture.traced import Traced
 from ingot.ir.location import describe
 from ingot.runtime.recorder import here
@@ -53,19 +53,19 @@ def trace_function(
         if ready_state is not None:
             ready_state()
     with TRACING:
-        by_reference: frozenset[int] = frozenset()
+        by_reference: set[Any] = set()  # argument leaves, and slots of gradients
         tables = Tables(roots)
         try:
             while True:
-                trace = Trace(here.recorder)
-                arguments = Arguments(trace, leaves, numbers, by_reference)
+                trace = Trace(here.recorder, by_reference)
+                arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)})
                 assembly = Assembly(trace, arguments, name, names or [f"argument {i}" for i in range(len(leaves))])
                 try:
                     traced, guards = _traced(fn, structure, assembly, roots, tables)
                     break
-                except AliasedArgument as alias:
+                except Aliased as alias:
                     tables.undo()
-                    by_reference |= {alias.index}
+                    by_reference.add(alias.by)
             del assembly, arguments
             trace.forget()
             _check_leaks(name, trace)

@@ -16,14 +16,15 @@ from weakref import ref
 import numpy as np
 
 from ingot.capture.describe import PLAIN, Kind, Rebound, describe
+from ingot.capture.trace import hooks, leaf_of
 from ingot.runtime.tape import GradSlot
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "CONTAINERS", "MISSING", "NOTHING", "CellIs", "ClassState", "Container", "GlobalIs", "GradIsNone", "InlineWatch", "ModuleState",
-    "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "TABLES", "Watch", "content",
+    "CONTAINERS", "MISSING", "NOTHING", "CellIs", "ClassState", "Container", "GlobalIs", "GradIs", "GradIsNone", "HooksAre",
+    "InlineWatch", "ModuleState", "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "TABLES", "Watch", "content",
 ]  # fmt: skip
 
 MISSING = object()
@@ -111,6 +112,21 @@ class GradIsNone(InlineWatch):
         return True
 
 
+@dataclass(eq=False, repr=False)
+class GradIs(InlineWatch):
+    """Which tensor a gradient is, where it shares memory with others."""
+
+    slot: GradSlot
+    held: Any
+
+    def failed(self) -> str | None:
+        return None if self.slot.grad is self.held else "a gradient that shared memory with other tensors is another one"
+
+    def lines(self, c: Lines) -> bool:
+        c.need(f"{c.name(self.slot)}.grad is {c.name(self.held)}")
+        return True
+
+
 # ---- looked into at each call: nobody tells when they change
 
 
@@ -154,16 +170,17 @@ class Settings(_State):
 
 @dataclass(eq=False, repr=False)
 class ObjectState(_State):
-    """Attributes of an object: those named, or all where `names` is None."""
+    """Attributes of an object: those named, or all where `names` is None, but the `skipped` ones."""
 
     names: set[str] | None
     rebound: Rebound
+    skipped: tuple[str, ...]
 
     def now(self) -> dict[str, Any]:
         d = vars(self.of)
         own = self.rebound.get(id(self.of), ())
         names = d if self.names is None else self.names
-        return {k: Kind(d[k]) if k in own else describe(d[k], 0, self.rebound) for k in names if k in d}
+        return {k: Kind(d[k]) if k in own else describe(d[k], 0, self.rebound) for k in list(names) if k in d and k not in self.skipped}
 
 
 @dataclass(eq=False, repr=False)
@@ -174,7 +191,7 @@ class ClassState(_State):
 
     def now(self) -> dict[str, Any]:
         settings = (*PLAIN, tuple, *CONTAINERS)
-        return {k: describe(v) for k, v in vars(self.of).items() if k in self.names and k[:2] != "__" and isinstance(v, settings)}
+        return {k: describe(v) for k, v in list(vars(self.of).items()) if k in self.names and k[:2] != "__" and isinstance(v, settings)}
 
 
 # ---- looked at again when the epoch has moved
@@ -191,11 +208,11 @@ class ModuleState(_State):
         out: dict[str, Any] = {}
         d = vars(self.of)
         own = self.rebound.get(id(self.of), ())
-        for k in d if self.names is None else self.names:
+        for k in list(d) if self.names is None else self.names:
             if k in d and k not in _MODULE_SKIP and k not in TABLES:
                 out[k] = Kind(d[k]) if k in own else describe(d[k], 0, self.rebound)
         for table in TABLES:
-            for n, t in d[table].items():
+            for n, t in list(d[table].items()):
                 out[n] = Kind(t) if n in own else describe(t)
         return out
 
@@ -230,6 +247,20 @@ class RequiresGradIs(Watch):
         if t is None or t.requires_grad is self.was:
             return None
         return f"requires_grad of a captured tensor of shape {list(t.shape)} is {t.requires_grad}, it was {self.was}"
+
+
+@dataclass(eq=False, repr=False)
+class HooksAre(Watch):
+    """The hooks at a captured leaf, by their keys."""
+
+    tensor: ref[Any]
+    keys: tuple[int, ...]
+
+    def failed(self) -> str | None:
+        t = self.tensor()
+        if t is None or hooks(leaf_of(t)) == self.keys:
+            return None
+        return f"the hooks of a captured tensor of shape {list(t.shape)} have changed"
 
 
 @dataclass(eq=False, repr=False)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ingot.capture.call import Done
 
 __all__ = [
-    "AttributeWrite", "ArgumentWrite", "GradAssign", "GradNone", "GradWrite", "History", "NewState", "PlainWrite", "RequiresGrad",
-    "StorageWrite", "Write",
+    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentWrite", "AttributeWrite", "GradAssign", "GradNone", "GradWrite",
+    "History", "NewState", "PlainWrite", "RequiresGrad", "ResultGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -78,6 +78,28 @@ class ArgumentWrite(Write):
 
 
 @dataclass(eq=False, repr=False)
+class ArgumentDetach(Write):
+    """An argument leaf forgets its history, or to require gradients."""
+
+    distinct: ClassVar[bool] = True
+    index: int
+
+    def apply(self, done: Done) -> None:
+        done.leaves[self.index].detach_()
+
+
+@dataclass(eq=False, repr=False)
+class ArgumentRequiresGrad(Write):
+    """An argument leaf starts to require gradients."""
+
+    distinct: ClassVar[bool] = True
+    index: int
+
+    def apply(self, done: Done) -> None:
+        done.leaves[self.index].requires_grad_()
+
+
+@dataclass(eq=False, repr=False)
 class GradNone(Write):
     """A gradient is dropped."""
 
@@ -115,6 +137,17 @@ class GradWrite(Write):
         else:
             held._now()
             held._storage.write(held._steps, (new, None), False)
+
+
+@dataclass(eq=False, repr=False)
+class ResultGrad(Write):
+    """A result comes with a gradient."""
+
+    result: Recipe
+    grad: Recipe
+
+    def apply(self, done: Done) -> None:
+        done.result(self.result).grad = done.result(self.grad)
 
 
 @dataclass(eq=False, repr=False)
