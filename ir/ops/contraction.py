@@ -141,7 +141,7 @@ def _form(node: Node) -> Form:
 
 dot = declare(
     "dot", "contraction", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=_batch,
-    samples=_samples(),
+    samples=_samples,
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",
     lowering=Contraction(_form), cost=ONCE, foldable=Foldable.NEVER,

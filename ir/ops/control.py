@@ -15,7 +15,7 @@ from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare
-from ingot.ir.ops.samples import case
+from ingot.ir.ops.samples import Case, case
 from ingot.ir.transforms.batch import batch
 from ingot.ir.transforms.replay import live_nodes
 from ingot.ir.transforms.vjp import vjp
@@ -222,7 +222,7 @@ def _as_f64(graph: Graph) -> Graph:
     return b.freeze(tuple(here[v] for v in graph.outputs))
 
 
-def _scan_samples() -> list:
+def _scan_samples() -> list[Case]:
     rnn, prod, out = _rnn_body(), _product_body(), []
     for d, grad in (("f32", False), ("f64", True)):
         r, p = (rnn, prod) if d == "f32" else (_as_f64(rnn), _as_f64(prod))

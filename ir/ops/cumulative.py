@@ -17,7 +17,7 @@ from ingot.ir.op import OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
 from ingot.ir.ops.movement import inverse
-from ingot.ir.ops.samples import case
+from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import Shape, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
@@ -40,7 +40,7 @@ def _accumulate(name: str, fn: Callable) -> tuple[Callable, Callable]:
     return infer, ref
 
 
-def _both_ways() -> list:
+def _both_ways() -> list[Case]:
     out = [case(("f32", s), axis=a, reverse=r) for s, a in _SHAPES for r in (False, True)]
     out += [case((d.name, (3, 4)), axis=1, reverse=False) for d in sorted(Number, key=str) if d.name != "f32"]
     zeros = [2, 0, 3, 0, 1, 5, 0, 7]
@@ -51,7 +51,7 @@ _infer, _ref = _accumulate("cumsum", np.cumsum)
 cumsum = declare(
     "cumsum", "cumulative", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), batch=axis_batch("cumsum"),
-    samples=_both_ways(),
+    samples=_both_ways,
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
     lowering=OwnKernels("cumulative", fold=SUM), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
@@ -93,7 +93,7 @@ def _cumprod_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, reverse: bool) 
 _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", "cumulative", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
-    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, batch=axis_batch("cumprod"), samples=_both_ways(),
+    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, batch=axis_batch("cumprod"), samples=_both_ways,
     lowering=OwnKernels("cumulative", fold=PROD), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
@@ -143,9 +143,11 @@ def _running_extremum(name: str, which: str, at_least: Callable, fold: Fold) -> 
     def jvp(tangents: Exprs, ins: Exprs, outs: Exprs, axis: int) -> list[Expr | None]:
         return [OPS["gather"](tangents[0], outs[1], axis=axis), None]
 
-    samples = [case(("f32", s, "distinct"), axis=a) for s, a in _SHAPES]
-    samples += [case((d.name, (3, 4)), axis=1, grad=False) for d in ALL]
-    samples.append(case(("f32", (8,), [1, 1, np.nan, 3, np.nan, np.inf, -np.inf, 1]), axis=0, grad=False))
+    def samples() -> list[Case]:
+        out = [case(("f32", s, "distinct"), axis=a) for s, a in _SHAPES]
+        out += [case((d.name, (3, 4)), axis=1, grad=False) for d in ALL]
+        return [*out, case(("f32", (8,), [1, 1, np.nan, 3, np.nan, np.inf, -np.inf, 1]), axis=0, grad=False)]
+
     return declare(
         name, "cumulative", doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
         attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,

@@ -140,7 +140,7 @@ gather = declare(
     "gather", "indexing", attrs=("axis",), infer=_gather_infer, ref=_gather_ref, vjp=_gather_vjp, jvp=linear_jvp("gather", 1),
     batch=axis_batch("gather"),
     doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
-    samples=[case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
+    samples=lambda: [case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
     + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
     lowering=View(_gather_element), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
@@ -212,7 +212,7 @@ def _scatter_samples() -> list[Case]:
 
 scatter = declare(
     "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp,
-    batch=axis_batch("scatter"), samples=_scatter_samples(),
+    batch=axis_batch("scatter"), samples=_scatter_samples,
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
     lowering=OwnKernels("scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
@@ -323,7 +323,7 @@ index_get = declare(
     jvp=linear_jvp("index_get", 1), batch=_index_get_batch,
     doc="x[..., i0, i1, ...]: the indices stand at `axes` (rising) and broadcast together; their shape takes the place of the axes when "
     "those are adjacent, and the front otherwise.",
-    samples=[case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
+    samples=lambda: [case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
     + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool")],
     lowering=View(_index_get_element), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
@@ -374,7 +374,7 @@ index_put = declare(
     "index_put", "indexing", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp, jvp=_index_put_jvp,
     batch=_index_put_batch,
     doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
-    samples=[_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
+    samples=lambda: [_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
     + [_index_put_case(d, (5, 3), ((4,),), (0,), m) for d in ("f64", "f16", "i32") for m in MODES]
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
     + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice

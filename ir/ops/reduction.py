@@ -48,12 +48,14 @@ def reduction(name: str, dtypes: Collection[DType], *, fold: folds.Fold, doc: st
     def reference(x: np.ndarray, axes: Axes) -> np.ndarray:
         return narrow(ref(widen(x, precise), axis=axes, keepdims=True), by_numpy(x.dtype))
 
-    shapes = _SHAPES + (_EMPTY if empty else ())
-    order = sorted(dtypes, key=lambda d: (d is not f32, d.name))
-    spec = () if values is None else (values,)
-    samples: list[Case] = [case((d.name, s, *spec), axes=a) for i, d in enumerate(order) for s, a in (shapes if i == 0 else shapes[:3])]
-    for d in sorted(Float.intersection(dtypes), key=str):
-        samples.append(case((d.name, (4, 3), [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]), axes=(1,), grad=False))
+    def samples() -> list[Case]:
+        shapes = _SHAPES + (_EMPTY if empty else ())
+        order = sorted(dtypes, key=lambda d: (d is not f32, d.name))
+        spec = () if values is None else (values,)
+        out = [case((d.name, s, *spec), axes=a) for i, d in enumerate(order) for s, a in (shapes if i == 0 else shapes[:3])]
+        special = [1, np.nan, 2, np.inf, 5, -np.inf, -0.0, 0, 0, 1, 1, np.inf]
+        return out + [case((d.name, (4, 3), special), axes=(1,), grad=False) for d in sorted(Float.intersection(dtypes), key=str)]
+
     return declare(
         name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
         lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS, public=public and replace(public, empty=empty),
@@ -148,8 +150,12 @@ def _position(name: str, which: str, ref: Any, fold: folds.Fold) -> Op:
             raise ShapeError(f"{name}: {x} has no elements along axis {axis}")
         return tensor_type(i64, reduced(x.shape, (axis,)))
 
-    samples = [case((d, s), axis=a) for d in ("f32", "f64", "bf16", "i32", "u8", "bool") for s, a in (((3, 4), 1), ((5, 2), 0), ((1,), 0))]
-    samples.append(case(("f32", (3, 4), [1, np.nan, 9, np.nan, 5, 5, 5, 5, -np.inf, 0.0, -0.0, -np.inf]), axis=1))
+    def samples() -> list[Case]:
+        shapes = (((3, 4), 1), ((5, 2), 0), ((1,), 0))
+        special = [1, np.nan, 9, np.nan, 5, 5, 5, 5, -np.inf, 0.0, -0.0, -np.inf]
+        out = [case((d, s), axis=a) for d in ("f32", "f64", "bf16", "i32", "u8", "bool") for s, a in shapes]
+        return [*out, case(("f32", (3, 4), special), axis=1)]
+
     return declare(
         name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
         attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),

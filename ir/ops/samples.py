@@ -1,7 +1,8 @@
 """Sample inputs for the tests that are generated from op declarations.
 
 A declaration carries `samples`: for an elementwise op the interval each input is drawn from (`floats(-20, 20)`, or a
-tuple of one per input); for any other op a list of `case(...)`, or a function that makes it. `cases` turns either into arrays.
+tuple of one per input); for any other op a function that makes a list of `case(...)`: no start of Python pays for them. `cases` turns
+either into arrays.
 
     for arrays, attrs in cases(OPS["tanh"], np.random.default_rng(0)):
         expected = OPS["tanh"].ref(*arrays, *attrs)
@@ -117,11 +118,7 @@ def cases(op: Op, rng: np.random.Generator) -> list[Sample]:
     """Every sample of `op`, drawn with `rng`: (arrays, attrs) with attrs in declared order."""
     if isinstance(op.samples, Combinations):
         return list(_elementwise(op, rng))
-    return [([s.draw(rng) for s in c.ins], op.attr_tuple(c.attrs)) for c in _listed(op)]
-
-
-def _listed(op: Op) -> Sequence[Case]:
-    return op.samples() if callable(op.samples) else op.samples
+    return [([s.draw(rng) for s in c.ins], op.attr_tuple(c.attrs)) for c in op.samples()]
 
 
 @dataclass(frozen=True)
@@ -174,6 +171,6 @@ def grad_cases(op: Op, rng: np.random.Generator) -> list[Sample]:
         return out
     return [
         ([s.draw(rng, f64 if s.dtype.kind == "f" else None) for s in c.ins], op.attr_tuple(c.attrs))
-        for c in _listed(op)
+        for c in op.samples()
         if c.grad and any(s.dtype.kind == "f" for s in c.ins)
     ]

@@ -150,8 +150,11 @@ def _samples(values: Any = None) -> list[Case]:
     return out + [case((d, x), **_with(tuple(g)), grad=False) for d in _DTYPES]
 
 
-_NAN = [1, np.nan, 3, -np.inf, -np.inf, -np.inf, 2, np.inf, np.nan, np.nan]
-_nan_case = case(("f32", (10,), _NAN), window=(2,), stride=(1,), padding=((1, 1),), dilation=(1,), grad=False)
+def _extremum_samples(values: Any = None) -> list[Case]:
+    nan = [1, np.nan, 3, -np.inf, -np.inf, -np.inf, 2, np.inf, np.nan, np.nan]
+    return [
+        *_samples(values), case(("f32", (10,), nan), window=(2,), stride=(1,), padding=((1, 1),), dilation=(1,), grad=False)
+    ]  # fmt: skip
 
 
 def _max_vjp(cts: Exprs, ins: Exprs, outs: Exprs, window: Ints, *rest: Any) -> list[Expr]:
@@ -176,13 +179,13 @@ window_max = declare(
     "window_max", "window", doc="The greatest element of each window, NaN if it holds one; padding never wins.", attrs=GEOMETRY,
     infer=_infer("window_max"), ref=lambda x, *g: narrow(_argmax_of(x, *g)[0], by_numpy(x.dtype)), vjp=_max_vjp, jvp=_max_jvp,
     batch=axis_batch("window_max"),
-    samples=[*_samples("distinct"), _nan_case],
+    samples=lambda: _extremum_samples("distinct"),
     lowering=_over(MAX), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 window_argmax = declare(
     "window_argmax", "window", attrs=GEOMETRY, infer=_infer("window_argmax", i64), ref=lambda x, *g: _argmax_of(x, *g)[1],
     doc="The flat place (i64), within the spatial dims, of each window's greatest element: the first of equals, the first NaN.",
-    vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch("window_argmax"), samples=[*_samples(), _nan_case],
+    vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch("window_argmax"), samples=_extremum_samples,
     lowering=_over(ARGMAX), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
 
@@ -217,7 +220,7 @@ window_scatter = declare(
     batch=axis_batch("window_scatter"),
     doc="Zeros of extents `spatial`, plus g at its flat places there, in row-major order: the transpose of reading them.",
     vjp=lambda cts, ins, outs, spatial: [_read_places(cts[0], ins[1], len(spatial)), None],
-    samples=[case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
+    samples=lambda: [case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
     + [case(("f32", s), ("i64", s, ints(0, 4)), spatial=(5,)) for s in ((3,), (0, 2), (1, 9))],
     lowering=OwnKernels("window_scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
@@ -257,7 +260,7 @@ def _sum_grad_batch(ins: Exprs, batched: Sequence[bool], input_shape: Shape, *ge
 window_sum = declare(
     "window_sum", "window", doc="The sum of each window; padding counts as 0. Halves accumulate in f32.", attrs=GEOMETRY,
     infer=_infer("window_sum"), ref=_sum_ref, jvp=linear_jvp("window_sum"), batch=axis_batch("window_sum"),
-    samples=_samples(),
+    samples=_samples,
     vjp=lambda cts, ins, outs, *g: [OPS["window_sum_grad"](cts[0], input_shape=ins[0].shape, **_with(g))],
     lowering=_over(SUM), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
@@ -266,7 +269,7 @@ window_sum_grad = declare(
     jvp=linear_jvp("window_sum_grad"), batch=_sum_grad_batch,
     doc="The transpose of window_sum: each element of g added to every element of its window.",
     vjp=lambda cts, ins, outs, input_shape, *g: [OPS["window_sum"](cts[0], **_with(g))],
-    samples=[case(("f32", _result("", x, *g)), input_shape=x, **_with(tuple(g))) for x, *g in _CASES]
+    samples=lambda: [case(("f32", _result("", x, *g)), input_shape=x, **_with(tuple(g))) for x, *g in _CASES]
     + [case((d, _result("", *_CASES[1])), input_shape=_CASES[1][0], **_with(_CASES[1][1:])) for d in _DTYPES],
     lowering=Window(SUM, lambda node: node.attr("window"), _backward), cost=ONCE, foldable=Foldable.NEVER,
 )  # fmt: skip
