@@ -1,4 +1,4 @@
-"""Facts that an op's declaration states beside its rules: how it is lowered, what an element costs, where constants fold.
+"""Facts that an op's declaration states beside its rules: how it is lowered and what an element costs, where constants fold.
 
 Passes, lowering and backends ask these; none of them keeps a list of op names.
 
@@ -8,7 +8,7 @@ Facts are never changed. They are the plainest dataclasses, since every start of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -20,11 +20,36 @@ __all__ = [
 ]  # fmt: skip
 
 
+# -- what an element costs -------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, repr=False)
+class Cost:
+    """The cost of one element.
+
+    instructions: about how many; None: it is never computed a second time where it is read, but loaded
+    keep: what several passes over a row need is worth a row of scratch
+    """
+
+    instructions: int | None
+    keep: bool = False
+
+
+FREE = Cost(0)
+SIMPLE = Cost(1)
+DIVISION = Cost(1, keep=True)  # one instruction that takes long
+GATHER = Cost(8)
+FUNCTION = Cost(20, keep=True)  # an elementary function
+ONCE = Cost(None)
+
+
 # -- how it is lowered -----------------------------------------------------------------------------------------------
 
 
 class Lowering:
-    """One of the kinds below."""
+    """One of the kinds below. Its elements are made once, unless the kind says what one costs."""
+
+    cost: Cost = ONCE
 
 
 @dataclass(eq=False, repr=False)
@@ -36,6 +61,7 @@ class Elementwise(Lowering):
     """
 
     scalar: Callable[..., Any]
+    cost: Cost = field()
     raw: bool = False
 
 
@@ -60,6 +86,7 @@ class View(Lowering):
     """
 
     element: Callable[..., Any]
+    cost: Cost = field()
     reads: Reads = Reads.OTHERWISE
     stays: bool = False
 
@@ -117,29 +144,6 @@ class Loop(Lowering):
 @dataclass(eq=False, repr=False)
 class Inline(Lowering):
     """The nodes of a graph, its first attribute, in its place."""
-
-
-# -- what an element costs -------------------------------------------------------------------------------------------
-
-
-@dataclass(eq=False, repr=False)
-class Cost:
-    """The cost of one element.
-
-    instructions: about how many; None: it is never computed a second time where it is read, but loaded
-    keep: what several passes over a row need is worth a row of scratch
-    """
-
-    instructions: int | None
-    keep: bool = False
-
-
-FREE = Cost(0)
-SIMPLE = Cost(1)
-DIVISION = Cost(1, keep=True)  # one instruction that takes long
-GATHER = Cost(8)
-FUNCTION = Cost(20, keep=True)  # an elementary function
-ONCE = Cost(None)
 
 
 # -- constants -------------------------------------------------------------------------------------------------------

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ingot.ir.facts import Cost, Foldable, Lowering
+from ingot.ir.facts import Foldable, Lowering
 from ingot.ir.public import Public
 from ingot.ir.types import TensorType
 
-__all__ = ["Op", "Rule", "NO_GRAD", "NO_INPUTS", "LATER", "OPS", "register", "infer"]
+__all__ = ["Op", "Rule", "NO_GRAD", "NO_INPUTS", "INLINED", "LATER", "OPS", "register", "infer"]
 
 
 class Rule:
-    """A rule that is absent on purpose. `NO_GRAD`: no derivative exists. `LATER`: a derivative that is owed, and listed by a test.
-    `NO_INPUTS`: the op reads nothing, so nothing comes in batched."""
+    """A rule that is absent on purpose, compared by identity.
+
+    NO_GRAD      no derivative exists
+    NO_INPUTS    the op reads nothing, so nothing comes in batched
+    INLINED      transforms put the nodes of its graph in its place first
+    LATER        a derivative that is owed, and listed by a test
+    """
 
     def __init__(self, name: str):
         self.name = name
@@ -26,6 +31,7 @@ class Rule:
 
 NO_GRAD = Rule("NO_GRAD")
 NO_INPUTS = Rule("NO_INPUTS")
+INLINED = Rule("INLINED")
 LATER = Rule("LATER")
 
 
@@ -39,32 +45,32 @@ class Op:
     jvp(tangents, ins, outs, *attrs) -> list of Expr    one entry per output; a zero tangent comes as None
     batch(ins, batched, *attrs) -> (outs, batched)      Expr with the batch dim leading where `batched` says so
 
-    lowering, cost, foldable                            facts, see ir/facts.py
+    lowering, foldable                                  facts, see ir/facts.py
     commutative                                         its two inputs may be exchanged
     can_fail                                            it checks values (indices), and fails the call where one is wrong
     public                                              the function that it is made into, see ir/public.py
+    samples                                             inputs for the generated tests, see ir/ops/samples.py
+    source                                              paper or definition
 
     `attrs` always travel as a tuple in the order of `attr_names`; every value in it is hashable.
     """
 
     name: str
-    family: str
     doc: str
     attr_names: tuple[str, ...]
     infer: Callable[..., tuple[TensorType, ...]]
     ref: Callable[..., Any]
+    _: KW_ONLY
     vjp: Callable[..., Any] | Rule
-    jvp: Callable[..., Any] | Rule = LATER
-    # `register` refuses an op without these four
-    batch: Callable[..., Any] | Rule = None  # type: ignore[assignment]
-    lowering: Lowering = None  # type: ignore[assignment]
-    cost: Cost = None  # type: ignore[assignment]
-    foldable: Foldable = None  # type: ignore[assignment]
+    jvp: Callable[..., Any] | Rule
+    batch: Callable[..., Any] | Rule
+    lowering: Lowering
+    foldable: Foldable
+    samples: Any
     commutative: bool = False
     can_fail: bool = False
     public: Public | None = None
-    samples: Any = None  # inputs for the generated tests
-    source: str = ""  # paper or definition
+    source: str = ""
 
     def __repr__(self) -> str:
         return self.name
@@ -89,16 +95,10 @@ class Op:
 
 
 OPS: dict[str, Op] = {}
-_FACTS = {"lowering": Lowering, "cost": Cost, "foldable": Foldable}
 
 
 def register(op: Op) -> Op:
-    """Enter `op` in the table of all ops. ValueError if its name is taken, TypeError if it lacks a fact or a batching rule."""
-    missing = [name for name, kind in _FACTS.items() if not isinstance(getattr(op, name), kind)]
-    if missing:
-        raise TypeError(f"op {op.name} is declared without {' and '.join(missing)}: ir/facts.py has what each may be")
-    if not callable(op.batch) and op.batch is not NO_INPUTS:
-        raise TypeError(f"op {op.name} is declared without a batching rule: a function, or NO_INPUTS if it reads nothing")
+    """Enter `op` in the table of all ops. ValueError if its name is taken."""
     if op.name in OPS:
         raise ValueError(f"op {op.name} is declared twice")
     OPS[op.name] = op

@@ -124,7 +124,7 @@ def _kept(group: Group, passes: Passes, elements: int, machine: Machine) -> tupl
         v = n.outputs[0]
         using = [k for k, values in enumerate(reads) if v in values]
         size = elements * v.type.dtype.itemsize
-        if n.op.cost.keep and v in passes.full and len(using) > 1 and size <= budget:
+        if n.op.lowering.cost.keep and v in passes.full and len(using) > 1 and size <= budget:
             budget -= size
             out.append((at, using[0]))
     return tuple(out)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
-from ingot.ir.facts import ONCE, Contraction, Foldable
+from ingot.ir.facts import Contraction, Foldable
 from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
@@ -140,9 +140,9 @@ def _form(node: Node) -> Form:
 
 
 dot = declare(
-    "dot", "contraction", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=_batch,
+    "dot", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=_batch,
     samples=_samples,
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",
-    lowering=Contraction(_form), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_form), foldable=Foldable.NEVER,
 )  # fmt: skip

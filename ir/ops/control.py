@@ -1,4 +1,7 @@
-"""Control: `scan`, a loop whose body is a graph, and `call`, a graph used as one op."""
+"""Control: `scan`, a loop whose body is a graph, and `call`, a graph used as one op.
+
+Their rules import the transforms and the interpreter where they need them: most processes only record these ops.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ingot.ir import interpret
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import f32, i64
-from ingot.ir.facts import ONCE, Foldable, Inline, Loop
+from ingot.ir.facts import Foldable, Inline, Loop
 from ingot.ir.graph import Graph, Value
-from ingot.ir.op import OPS
+from ingot.ir.op import INLINED, LATER, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.transforms.batch import batch
 from ingot.ir.transforms.replay import live_nodes
-from ingot.ir.transforms.vjp import vjp
 from ingot.ir.types import Dim, ShapeError, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
@@ -53,11 +53,13 @@ def _scan_infer(
 
 
 def _scan_ref(*args: Any) -> tuple[np.ndarray, ...]:
+    from ingot.ir.interpret import run
+
     *arrays, body, n_const, n_carry, length, reverse = args
     consts, carries, xs = arrays[:n_const], arrays[n_const : n_const + n_carry], arrays[n_const + n_carry :]
     kept: list[list[Any]] = [[None] * length for _ in body.outputs[n_carry:]]
     for i in reversed(range(length)) if reverse else range(length):
-        out = interpret.run(body, [*consts, *carries, *(x[i] for x in xs)])
+        out = run(body, [*consts, *carries, *(x[i] for x in xs)])
         carries = out[:n_carry]
         for stack, y in zip(kept, out[n_carry:]):
             stack[i] = y
@@ -77,6 +79,8 @@ def _scan_vjp(
     One scan repeats the forward and keeps each step's incoming carries; the backward one computes the step again from
     them and applies the body's VJP. Its carries are the cotangents of the carries, and the sums of the consts' gradients.
     """
+    from ingot.ir.transforms.vjp import vjp
+
     first_x = n_const + n_carry
     types = body.in_types
     y_cts = [i for i in range(n_carry, len(outs)) if cts[i] is not None]
@@ -146,6 +150,8 @@ def _scan_batch(
 ) -> tuple[list[Expr], Sequence[bool]]:
     """One loop over the batched body. A carry is batched if it comes in so, or if a step makes it so; xs and ys are stacked in front of
     the batch dim."""
+    from ingot.ir.transforms.batch import batch
+
     first_x, size = n_const + n_carry, batch_size(ins, batched)
     carried = tuple(batched[n_const:first_x])
     none = (False,) * (len(body.outputs) - n_carry)
@@ -172,20 +178,11 @@ def _call_infer(types: tuple[TensorType, ...], graph: Graph) -> tuple[TensorType
     return graph.out_types
 
 
-def _call_vjp(cts: Sequence[Expr | None], ins: Exprs, outs: Exprs, graph: Graph) -> list[Expr | None]:
-    back = vjp(graph, tuple(_is_float(x.type) for x in ins), tuple(c is not None for c in cts))
-    given = [ins[i] for i in back.reads_inputs] + [outs[i] for i in back.reads_outputs] + [c for c in cts if c is not None]
-    b = ins[0].builder
-    grads: list[Expr | None] = [None] * len(ins)
-    for i, v in zip(back.grads, b.call(back.graph, tuple(g.value for g in given))):
-        grads[i] = Expr(b, v)
-    return grads
+def _call_ref(*args: Any) -> tuple[np.ndarray, ...]:
+    from ingot.ir.interpret import run
 
-
-def _call_batch(ins: Exprs, batched: Sequence[bool], graph: Graph) -> tuple[Exprs, Sequence[bool]]:
-    over = batch(graph, tuple(batched), batch_size(ins, batched))
-    outs = OPS["call"](*ins, graph=over.graph)
-    return outs if isinstance(outs, tuple) else (outs,), over.outputs
+    *arrays, graph = args
+    return tuple(run(graph, arrays))
 
 
 # -- samples ---------------------------------------------------------------------------------------------------------
@@ -234,19 +231,19 @@ def _scan_samples() -> list[Case]:
 
 
 scan = declare(
-    "scan", "control", attrs=("body", "n_const", "n_carry", "length", "reverse"), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
-    batch=_scan_batch,
+    "scan", attrs=("body", "n_const", "n_carry", "length", "reverse"), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
+    jvp=LATER, batch=_scan_batch,
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,
-    lowering=Loop(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Loop(), foldable=Foldable.NEVER,
 )  # fmt: skip
 call = declare(
-    "call", "control", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
-    ref=lambda *args: tuple(interpret.run(args[-1], args[:-1])), vjp=_call_vjp, batch=_call_batch,
+    "call", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
+    ref=_call_ref, vjp=INLINED, jvp=INLINED, batch=INLINED,
     samples=lambda: [
         case((d, (2,)), (d, (2,)), graph=g, grad=d == "f64")
         for d, g in (("f32", _product_body()), ("f64", _as_f64(_product_body())))
     ],
-    lowering=Inline(), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Inline(), foldable=Foldable.NEVER,
 )  # fmt: skip

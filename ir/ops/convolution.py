@@ -14,7 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy
-from ingot.ir.facts import ONCE, Contraction, Foldable
+from ingot.ir.facts import Contraction, Foldable
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
@@ -356,22 +356,22 @@ def _samples(kind: str) -> list[Case]:
 
 
 conv = declare(
-    "conv", "convolution", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
+    "conv", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
     batch=_batch("conv", "x", "w", "y"),
     doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.", samples=lambda: _samples("conv"),
-    lowering=Contraction(_conv_form), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_conv_form), foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_input_grad = declare(
-    "conv_input_grad", "convolution", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
+    "conv_input_grad", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
     jvp=_bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
     doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=lambda: _samples("conv_input_grad"),
-    lowering=Contraction(_input_grad_form), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_input_grad_form), foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_weight_grad = declare(
-    "conv_weight_grad", "convolution", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
+    "conv_weight_grad", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
     vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
     doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=lambda: _samples("conv_weight_grad"),
-    lowering=Contraction(_weight_grad_form), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Contraction(_weight_grad_form), foldable=Foldable.NEVER,
 )  # fmt: skip

@@ -49,10 +49,10 @@ def _constant_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 constant = declare(
-    "constant", "creation", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
+    "constant", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
     ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
     samples=lambda: [case(value=Const(tensor_type(i64, (2,)), np.array([3, -1]).tobytes()))],
-    lowering=View(_constant_element, stays=True), cost=FREE, foldable=Foldable.NEVER,
+    lowering=View(_constant_element, FREE, stays=True), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -76,14 +76,14 @@ def _iota_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 iota = declare(
-    "iota", "creation", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"),
+    "iota", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"),
     infer=_iota_infer, ref=_iota_ref, vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
     samples=lambda: [
         case(dtype=d, shape=s, axis=a)
         for d in sorted(Number, key=str)
         for s, a in (((5,), 0), ((2, 3), 0), ((2, 3, 1), 1), ((0, 2), 0))
     ],
-    lowering=View(_iota_element, stays=True), cost=FREE, foldable=Foldable.NEVER,
+    lowering=View(_iota_element, FREE, stays=True), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def _random_bits_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 random_bits = declare(
-    "random_bits", "creation", attrs=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
+    "random_bits", attrs=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
     batch=_random_bits_batch,
     doc="Uniform random u32. Element i (in row-major order) is word i % 4 of Philox block offset + i // 4 under key `seed`. Where seed and "
     "offset have dims, `shape` begins with them, and each pair makes a stream of its own over the rest.",
@@ -170,6 +170,6 @@ random_bits = declare(
         case(("i64", (0,)), ("i64", (0,)), shape=(0, 4)),
     ],
     source="Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011)",
-    lowering=View(_random_bits_element), cost=FUNCTION, foldable=Foldable.NEVER,
+    lowering=View(_random_bits_element, FUNCTION), foldable=Foldable.NEVER,
 )  # fmt: skip
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import ALL, DType, Number, by_numpy, i64
-from ingot.ir.facts import ONCE, Foldable, OwnKernels
+from ingot.ir.facts import Foldable, OwnKernels
 from ingot.ir.graph import Graph
 from ingot.ir.loop.folds import PROD, SUM, Fold, Scalars, highest, lowest
-from ingot.ir.op import OPS, Op
+from ingot.ir.op import LATER, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
 from ingot.ir.ops.movement import inverse
@@ -49,11 +49,11 @@ def _both_ways() -> list[Case]:
 
 _infer, _ref = _accumulate("cumsum", np.cumsum)
 cumsum = declare(
-    "cumsum", "cumulative", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
+    "cumsum", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), batch=axis_batch("cumsum"),
     samples=_both_ways,
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
-    lowering=OwnKernels("cumulative", fold=SUM), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=SUM), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -92,9 +92,9 @@ def _cumprod_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, reverse: bool) 
 
 _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
-    "cumprod", "cumulative", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
-    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, batch=axis_batch("cumprod"), samples=_both_ways,
-    lowering=OwnKernels("cumulative", fold=PROD), cost=ONCE, foldable=Foldable.NEVER,
+    "cumprod", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
+    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, jvp=LATER, batch=axis_batch("cumprod"), samples=_both_ways,
+    lowering=OwnKernels("cumulative", fold=PROD), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -149,9 +149,9 @@ def _running_extremum(name: str, which: str, at_least: Callable, fold: Fold) -> 
         return [*out, case(("f32", (8,), [1, 1, np.nan, 3, np.nan, np.inf, -np.inf, 1]), axis=0, grad=False)]
 
     return declare(
-        name, "cumulative", doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
+        name, doc=f"The {which} element so far along `axis`, and its position (i64): the last of equals; NaN wins.",
         attrs=("axis",), infer=infer, ref=ref, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
-        lowering=OwnKernels("cumulative", fold=fold), cost=ONCE, foldable=Foldable.NEVER,
+        lowering=OwnKernels("cumulative", fold=fold), foldable=Foldable.NEVER,
     )  # fmt: skip
 
 

@@ -122,14 +122,14 @@ def quiet(fn: Callable[..., Any]) -> Callable[..., Any]:
 # -- declarations ----------------------------------------------------------------------------------------------------
 
 
-def declare(name: str, family: str, *, doc: str, infer: Callable, ref: Callable, vjp: Any, attrs: tuple[str, ...] = (), **more: Any) -> Op:
+def declare(name: str, *, doc: str, infer: Callable, ref: Callable, attrs: tuple[str, ...] = (), **more: Any) -> Op:
     """Register an op whose rules and facts are spelled out. `infer` may return one TensorType or a tuple."""
 
     def infer_tuple(types: tuple[TensorType, ...], *a: Any) -> tuple[TensorType, ...]:
         out = infer(types, *a)
         return out if isinstance(out, tuple) else (out,)
 
-    return register(Op(name, family, doc, attrs, infer_tuple, quiet(ref), vjp, **more))
+    return register(Op(name, doc, attrs, infer_tuple, quiet(ref), **more))
 
 
 def linear_jvp(name: str, linear: int | None = None) -> Callable:
@@ -234,9 +234,9 @@ def elementwise(
     vjp, jvp = (partials, partials) if isinstance(partials, Rule) else (partials_vjp(partials), partials_jvp(partials))
     return register(
         Op(
-            name, "elementwise", doc, attrs, infer, quiet(reference),
+            name, doc, attrs, infer, quiet(reference),
             vjp=vjp, jvp=jvp, batch=elementwise_batch(name), source=source, samples=Combinations(rows, domains, tuple(sample_attrs)),
-            lowering=Elementwise(scalar), cost=cost, foldable=foldable, commutative=commutative, public=public,
+            lowering=Elementwise(scalar, cost), foldable=foldable, commutative=commutative, public=public,
         )
     )  # fmt: skip
 

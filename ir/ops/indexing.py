@@ -14,7 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Number, by_numpy, i32, i64
-from ingot.ir.facts import GATHER, ONCE, Foldable, OwnKernels, View
+from ingot.ir.facts import GATHER, Foldable, OwnKernels, View
 from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
@@ -137,12 +137,12 @@ def _gather_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 gather = declare(
-    "gather", "indexing", attrs=("axis",), infer=_gather_infer, ref=_gather_ref, vjp=_gather_vjp, jvp=linear_jvp("gather", 1),
+    "gather", attrs=("axis",), infer=_gather_infer, ref=_gather_ref, vjp=_gather_vjp, jvp=linear_jvp("gather", 1),
     batch=axis_batch("gather"),
     doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
     samples=lambda: [case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
     + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
-    lowering=View(_gather_element), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
+    lowering=View(_gather_element, GATHER), foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -211,10 +211,10 @@ def _scatter_samples() -> list[Case]:
 
 
 scatter = declare(
-    "scatter", "indexing", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp,
+    "scatter", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp,
     batch=axis_batch("scatter"), samples=_scatter_samples,
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
-    lowering=OwnKernels("scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("scatter"), foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -319,13 +319,13 @@ def _index_get_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 index_get = declare(
-    "index_get", "indexing", attrs=("axes",), infer=_index_get_infer, ref=_index_get_ref, vjp=_index_get_vjp,
+    "index_get", attrs=("axes",), infer=_index_get_infer, ref=_index_get_ref, vjp=_index_get_vjp,
     jvp=linear_jvp("index_get", 1), batch=_index_get_batch,
     doc="x[..., i0, i1, ...]: the indices stand at `axes` (rising) and broadcast together; their shape takes the place of the axes when "
     "those are adjacent, and the front otherwise.",
     samples=lambda: [case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
     + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool")],
-    lowering=View(_index_get_element), cost=GATHER, foldable=Foldable.NEVER, can_fail=True,
+    lowering=View(_index_get_element, GATHER), foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -371,7 +371,7 @@ def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ..
 
 
 index_put = declare(
-    "index_put", "indexing", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp, jvp=_index_put_jvp,
+    "index_put", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp, jvp=_index_put_jvp,
     batch=_index_put_batch,
     doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
     samples=lambda: [_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
@@ -379,5 +379,5 @@ index_put = declare(
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
     + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice
     + [case(("f32", (4, 3, 2)), ("f32", (3, 3)), ("i64", (3,), [3, 0, 1]), ("i64", (3,), [0, 1, 0]), axes=(0, 2), mode="set")],
-    lowering=OwnKernels("index_put"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("index_put"), foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip

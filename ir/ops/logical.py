@@ -111,9 +111,9 @@ def _select_partials(c: Expr, a: Expr, b: Expr, y: Expr) -> list:
 
 select = register(
     Op(
-        "select", "elementwise", "a where the condition holds, else b.", (), _select_infer, lambda c, a, b: np.where(c, a, b),
+        "select", "a where the condition holds, else b.", (), _select_infer, lambda c, a, b: np.where(c, a, b),
         vjp=partials_vjp(_select_partials), jvp=partials_jvp(_select_partials), batch=elementwise_batch("select"),
-        lowering=Elementwise(lambda e, c, a, b: e.select(c, a, b), raw=True), cost=SIMPLE, foldable=Foldable.ALWAYS,
+        lowering=Elementwise(lambda e, c, a, b: e.select(c, a, b), SIMPLE, raw=True), foldable=Foldable.ALWAYS,
         samples=Combinations(tuple((bool_, d, d) for d in sorted(ALL, key=lambda d: d.name != "f32")), (Domain(),) * 3),
     )
 )  # fmt: skip
@@ -164,9 +164,9 @@ def _cast_jvp(tangents: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr
 
 cast = register(
     Op(
-        "cast", "elementwise", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap.",
+        "cast", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap.",
         ("dtype",), _cast_infer, quiet(convert), vjp=_cast_vjp, jvp=_cast_jvp, batch=elementwise_batch("cast"),
-        lowering=Elementwise(s.convert, raw=True), cost=SIMPLE, foldable=Foldable.ALWAYS,
+        lowering=Elementwise(s.convert, SIMPLE, raw=True), foldable=Foldable.ALWAYS,
         samples=Combinations(tuple((d,) for d in ALL), (floats(-200, 200),), tuple((d,) for d in ALL)),
     )
 )  # fmt: skip
@@ -182,10 +182,10 @@ def _bitcast_infer(types: tuple[TensorType, ...], dtype: DType) -> tuple[TensorT
 
 bitcast = register(
     Op(
-        "bitcast", "elementwise", "The same bits as another dtype of the same width.", ("dtype",), _bitcast_infer,
+        "bitcast", "The same bits as another dtype of the same width.", ("dtype",), _bitcast_infer,
         lambda x, dtype: np.ascontiguousarray(x).view(dtype.numpy).reshape(x.shape), vjp=NO_GRAD, jvp=NO_GRAD,
         batch=elementwise_batch("bitcast"),
-        lowering=Elementwise(lambda e, x, dtype: e.bitcast(x, dtype), raw=True), cost=SIMPLE, foldable=Foldable.ALWAYS,
+        lowering=Elementwise(lambda e, x, dtype: e.bitcast(x, dtype), SIMPLE, raw=True), foldable=Foldable.ALWAYS,
         samples=Combinations(
             tuple((d,) for d in ALL), (Domain(),), tuple((by_name(n),) for n in ("u32", "f32", "i64", "f64", "i16", "f16", "u8"))
         ),

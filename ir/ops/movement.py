@@ -52,12 +52,12 @@ def _reshape_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 reshape = declare(
-    "reshape", "movement", doc="The same elements, in row-major order, in another shape.", attrs=("shape",), infer=_reshape_infer,
+    "reshape", doc="The same elements, in row-major order, in another shape.", attrs=("shape",), infer=_reshape_infer,
     ref=lambda x, shape: x.reshape(shape), vjp=lambda cts, ins, outs, shape: [cts[0].reshape(ins[0].shape)], jvp=linear_jvp("reshape"),
     batch=lambda ins, batched, shape: ([ins[0].reshape(ins[0].shape[:1] + shape)], [True]),
     samples=lambda: [case((d, (2, 6)), shape=(3, 4)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (1, 1)), ((0, 3), (3, 0, 2)), ((2, 1, 3), (6,)), ((1,), ()))],
-    lowering=View(_reshape_element, Reads.SAME, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_reshape_element, FREE, Reads.SAME, stays=True), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -85,13 +85,13 @@ def _transpose_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 transpose = declare(
-    "transpose", "movement", doc="Dim i of the result is dim perm[i] of the input.", attrs=("perm",), infer=_transpose_infer,
+    "transpose", doc="Dim i of the result is dim perm[i] of the input.", attrs=("perm",), infer=_transpose_infer,
     ref=lambda x, perm: np.ascontiguousarray(x.transpose(perm)).reshape(tuple(x.shape[p] for p in perm)),
     vjp=lambda cts, ins, outs, perm: [cts[0].transpose(inverse(perm))],
     jvp=linear_jvp("transpose"), batch=lambda ins, batched, perm: ([ins[0].transpose((0, *(p + 1 for p in perm)))], [True]),
     samples=lambda: [case((d, (2, 3)), perm=(1, 0)) for d in DTYPES]
     + [case(("f32", s), perm=p) for s, p in (((), ()), ((2, 3, 4), (2, 0, 1)), ((0, 3), (1, 0)), ((1, 5, 1, 2), (3, 1, 0, 2)))],
-    lowering=View(_transpose_element, Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_transpose_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -121,12 +121,12 @@ def _broadcast_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 broadcast = declare(
-    "broadcast", "movement", doc="Repeat along dims of extent 1 and along new leading dims, up to `shape`.", attrs=("shape",),
+    "broadcast", doc="Repeat along dims of extent 1 and along new leading dims, up to `shape`.", attrs=("shape",),
     infer=_broadcast_infer, ref=lambda x, shape: np.broadcast_to(x, shape).copy(),
     vjp=lambda cts, ins, outs, shape: [cts[0].sum_to(ins[0].shape)], jvp=linear_jvp("broadcast"), batch=_broadcast_batch,
     samples=lambda: [case((d, (2, 1)), shape=(4, 2, 3)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (2, 2)), ((1, 3), (0, 3)), ((3,), (3,)), ((1,), (5,)))],
-    lowering=View(_broadcast_element, Reads.REPEATED, stays=True), cost=FREE, foldable=Foldable.NEVER,
+    lowering=View(_broadcast_element, FREE, Reads.REPEATED, stays=True), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -166,14 +166,14 @@ def _slice_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 slice_ = declare(
-    "slice", "movement", doc="Elements start, start + step, ... below stop, in every dim.", attrs=("starts", "stops", "steps"),
+    "slice", doc="Elements start, start + step, ... below stop, in every dim.", attrs=("starts", "stops", "steps"),
     infer=_slice_infer, ref=lambda x, *a: x[tuple(slice(*b) for b in zip(*a))].copy(), vjp=_slice_vjp, jvp=linear_jvp("slice"),
     batch=_slice_batch,
     samples=lambda: [case((d, (5, 4)), starts=(1, 0), stops=(5, 4), steps=(2, 1)) for d in DTYPES]
     + [case(("f32", s), starts=a, stops=b, steps=c) for s, a, b, c in (
         ((7,), (1,), (6,), (3,)), ((7,), (3,), (3,), (1,)), ((), (), (), ()), ((0, 2), (0, 1), (0, 2), (1, 5)),
         ((2, 9), (0, 0), (2, 9), (1, 2)))],
-    lowering=View(_slice_element, Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_slice_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -267,12 +267,12 @@ def _pad_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 pad = declare(
-    "pad", "movement", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"),
+    "pad", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"),
     infer=_pad_infer, ref=_pad_ref, vjp=_pad_vjp, jvp=linear_jvp("pad"), batch=_pad_batch,
     samples=lambda: [case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
     + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (
         ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
-    lowering=View(_pad_element, Reads.ONCE), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_pad_element, FREE, Reads.ONCE), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -294,12 +294,12 @@ def _reverse_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 reverse = declare(
-    "reverse", "movement", doc="Last element first, along `axes`.", attrs=("axes",), infer=_reverse_infer,
+    "reverse", doc="Last element first, along `axes`.", attrs=("axes",), infer=_reverse_infer,
     ref=lambda x, axes: np.flip(x, axes).copy(), vjp=lambda cts, ins, outs, axes: [OPS["reverse"](cts[0], axes=axes)],
     jvp=linear_jvp("reverse"), batch=axis_batch("reverse"),
     samples=lambda: [case((d, (2, 3)), axes=(1,)) for d in DTYPES]
     + [case(("f32", s), axes=a) for s, a in (((), ()), ((2, 3, 4), (0, 2)), ((0, 3), (0,)), ((1, 17), (1,)))],
-    lowering=View(_reverse_element, Reads.ONCE, stays=True), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_reverse_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 
 
@@ -356,10 +356,10 @@ def _concatenate_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 concatenate = declare(
-    "concatenate", "movement", doc="The inputs one after another along `axis`.", attrs=("axis",), infer=_concatenate_infer,
+    "concatenate", doc="The inputs one after another along `axis`.", attrs=("axis",), infer=_concatenate_infer,
     ref=lambda *a: np.concatenate(a[:-1], a[-1]), vjp=_concatenate_vjp, jvp=linear_jvp("concatenate"),
     batch=axis_batch("concatenate"),
     samples=lambda: [case((d, (2, 3)), (d, (2, 1)), axis=1) for d in DTYPES]
     + [case(*(("f32", s) for s in shapes), axis=0) for shapes in (((2,), (0,), (3,)), ((2, 3),), ((0, 3), (4, 3)))],
-    lowering=View(_concatenate_element), cost=FREE, foldable=Foldable.ALWAYS,
+    lowering=View(_concatenate_element, FREE), foldable=Foldable.ALWAYS,
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
-from ingot.ir.facts import ONCE, Foldable, Reduction
+from ingot.ir.facts import Foldable, Reduction
 from ingot.ir.loop import folds
 from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
@@ -57,8 +57,8 @@ def reduction(name: str, dtypes: Collection[DType], *, fold: folds.Fold, doc: st
         return out + [case((d.name, (4, 3), special), axes=(1,), grad=False) for d in sorted(Float.intersection(dtypes), key=str)]
 
     return declare(
-        name, "reduction", doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
-        lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS, public=public and replace(public, empty=empty),
+        name, doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
+        lowering=Reduction(fold), foldable=Foldable.INTEGERS, public=public and replace(public, empty=empty),
     )  # fmt: skip
 
 
@@ -157,9 +157,9 @@ def _position(name: str, which: str, ref: Any, fold: folds.Fold) -> Op:
         return [*out, case(("f32", (3, 4), special), axis=1)]
 
     return declare(
-        name, "reduction", doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
+        name, doc=f"Position (i64) of the {which} element along `axis`: the first if several, the first NaN if there is one.",
         attrs=("axis",), infer=infer, ref=lambda x, axis: np.expand_dims(ref(widen(x), axis), axis).astype(np.int64),
-        vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch(name), samples=samples, lowering=Reduction(fold), cost=ONCE, foldable=Foldable.INTEGERS,
+        vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch(name), samples=samples, lowering=Reduction(fold), foldable=Foldable.INTEGERS,
         public=Reduce("position", f"Index of the {which} element. The first of equals; int64.", empty=False),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, i64
-from ingot.ir.facts import ONCE, Foldable, OwnKernels
+from ingot.ir.facts import Foldable, OwnKernels
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, need_axis, widen
@@ -45,10 +45,10 @@ def _jvp(tangents: Exprs, ins: Exprs, outs: Exprs, axis: int, descending: bool) 
 _SHAPES = (((3, 4), 1), ((5, 2), 0), ((7,), 0), ((0, 3), 0), ((2, 0), 0), ((1,), 0), ((2, 40), 1))
 
 sort = declare(
-    "sort", "sort", attrs=("axis", "descending"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=axis_batch("sort"),
+    "sort", attrs=("axis", "descending"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=axis_batch("sort"),
     doc="The elements along `axis` in order, and where they stood (i64). Stable both ways; NaN counts as greater than all else.",
     samples=lambda: [case(("f32", s, "distinct"), axis=a, descending=d) for s, a in _SHAPES for d in (False, True)]
     + [case((t.name, (3, 5)), axis=1, descending=d, grad=False) for t in ALL for d in (False, True)]
     + [case(("f32", (6,), [1, np.nan, -np.inf, 1, np.nan, 0]), axis=0, descending=d, grad=False) for d in (False, True)],
-    lowering=OwnKernels("sort", whole=True), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=OwnKernels("sort", whole=True), foldable=Foldable.NEVER,
 )  # fmt: skip

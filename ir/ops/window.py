@@ -9,7 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import DType, Number, by_numpy, i64
-from ingot.ir.facts import ONCE, Foldable, OwnKernels, Window
+from ingot.ir.facts import Foldable, OwnKernels, Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
@@ -176,17 +176,17 @@ def _read_places(x: Expr, place: Expr, spatial: int) -> Expr:
 
 
 window_max = declare(
-    "window_max", "window", doc="The greatest element of each window, NaN if it holds one; padding never wins.", attrs=GEOMETRY,
+    "window_max", doc="The greatest element of each window, NaN if it holds one; padding never wins.", attrs=GEOMETRY,
     infer=_infer("window_max"), ref=lambda x, *g: narrow(_argmax_of(x, *g)[0], by_numpy(x.dtype)), vjp=_max_vjp, jvp=_max_jvp,
     batch=axis_batch("window_max"),
     samples=lambda: _extremum_samples("distinct"),
-    lowering=_over(MAX), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=_over(MAX), foldable=Foldable.NEVER,
 )  # fmt: skip
 window_argmax = declare(
-    "window_argmax", "window", attrs=GEOMETRY, infer=_infer("window_argmax", i64), ref=lambda x, *g: _argmax_of(x, *g)[1],
+    "window_argmax", attrs=GEOMETRY, infer=_infer("window_argmax", i64), ref=lambda x, *g: _argmax_of(x, *g)[1],
     doc="The flat place (i64), within the spatial dims, of each window's greatest element: the first of equals, the first NaN.",
     vjp=NO_GRAD, jvp=NO_GRAD, batch=axis_batch("window_argmax"), samples=_extremum_samples,
-    lowering=_over(ARGMAX), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=_over(ARGMAX), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -216,13 +216,13 @@ def _scatter_ref(g: np.ndarray, place: np.ndarray, spatial: Ints) -> np.ndarray:
 
 
 window_scatter = declare(
-    "window_scatter", "window", attrs=("spatial",), infer=_scatter_infer, ref=_scatter_ref, jvp=linear_jvp("window_scatter", 1),
+    "window_scatter", attrs=("spatial",), infer=_scatter_infer, ref=_scatter_ref, jvp=linear_jvp("window_scatter", 1),
     batch=axis_batch("window_scatter"),
     doc="Zeros of extents `spatial`, plus g at its flat places there, in row-major order: the transpose of reading them.",
     vjp=lambda cts, ins, outs, spatial: [_read_places(cts[0], ins[1], len(spatial)), None],
     samples=lambda: [case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
     + [case(("f32", s), ("i64", s, ints(0, 4)), spatial=(5,)) for s in ((3,), (0, 2), (1, 9))],
-    lowering=OwnKernels("window_scatter"), cost=ONCE, foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("window_scatter"), foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
 
@@ -258,18 +258,18 @@ def _sum_grad_batch(ins: Exprs, batched: Sequence[bool], input_shape: Shape, *ge
 
 
 window_sum = declare(
-    "window_sum", "window", doc="The sum of each window; padding counts as 0. Halves accumulate in f32.", attrs=GEOMETRY,
+    "window_sum", doc="The sum of each window; padding counts as 0. Halves accumulate in f32.", attrs=GEOMETRY,
     infer=_infer("window_sum"), ref=_sum_ref, jvp=linear_jvp("window_sum"), batch=axis_batch("window_sum"),
     samples=_samples,
     vjp=lambda cts, ins, outs, *g: [OPS["window_sum_grad"](cts[0], input_shape=ins[0].shape, **_with(g))],
-    lowering=_over(SUM), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=_over(SUM), foldable=Foldable.NEVER,
 )  # fmt: skip
 window_sum_grad = declare(
-    "window_sum_grad", "window", attrs=("input_shape", *GEOMETRY), infer=_sum_grad_infer, ref=_sum_grad_ref,
+    "window_sum_grad", attrs=("input_shape", *GEOMETRY), infer=_sum_grad_infer, ref=_sum_grad_ref,
     jvp=linear_jvp("window_sum_grad"), batch=_sum_grad_batch,
     doc="The transpose of window_sum: each element of g added to every element of its window.",
     vjp=lambda cts, ins, outs, input_shape, *g: [OPS["window_sum"](cts[0], **_with(g))],
     samples=lambda: [case(("f32", _result("", x, *g)), input_shape=x, **_with(tuple(g))) for x, *g in _CASES]
     + [case((d, _result("", *_CASES[1])), input_shape=_CASES[1][0], **_with(_CASES[1][1:])) for d in _DTYPES],
-    lowering=Window(SUM, lambda node: node.attr("window"), _backward), cost=ONCE, foldable=Foldable.NEVER,
+    lowering=Window(SUM, lambda node: node.attr("window"), _backward), foldable=Foldable.NEVER,
 )  # fmt: skip

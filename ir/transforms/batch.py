@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ingot.ir.builder import Builder
 from ingot.ir.graph import Graph, Value
-from ingot.ir.transforms.replay import Mask, live_nodes, replay
+from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import Dim, TensorType
 
 __all__ = ["Batched", "batch"]
@@ -48,14 +48,15 @@ def _with_batch(t: TensorType, size: Dim) -> TensorType:
 
 @lru_cache(maxsize=2048)
 def _batch(graph: Graph, which: Mask, size: Dim, outputs: Mask) -> Batched:
+    flat = inlined(graph)
     b = Builder(f"{graph.name}_batch")
     here: dict[Value, Value] = {}  # value of a sample -> the value here
     batched: set[Value] = set()  # those that have the batch dim here
-    for i, (v, name, has) in enumerate(zip(graph.inputs, graph.input_names, which)):
-        here[v] = b.input(_with_batch(v.type, size) if has else v.type, name, scalar=i in graph.scalars and not has)
+    for i, (v, name, has) in enumerate(zip(flat.inputs, flat.input_names, which)):
+        here[v] = b.input(_with_batch(v.type, size) if has else v.type, name, scalar=i in flat.scalars and not has)
         if has:
             batched.add(v)
-    for n in graph.nodes:
+    for n in flat.nodes:
         if batched.isdisjoint(n.inputs):
             replay(b, (n,), here, {})
             continue
@@ -72,8 +73,8 @@ def _batch(graph: Graph, which: Mask, size: Dim, outputs: Mask) -> Batched:
                 batched.add(v)
     b.loc = None
     results = []
-    for v, wanted in zip(graph.outputs, outputs):
+    for v, wanted in zip(flat.outputs, outputs):
         out = b.expr(here[v])
         results.append(out.broadcast((size, *out.shape)).value if wanted and v not in batched else out.value)
     g = b.freeze(tuple(results))
-    return Batched(g.replace(nodes=live_nodes(g.nodes, results)), tuple(w or v in batched for v, w in zip(graph.outputs, outputs)))
+    return Batched(g.replace(nodes=live_nodes(g.nodes, results)), tuple(w or v in batched for v, w in zip(flat.outputs, outputs)))

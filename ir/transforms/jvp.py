@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.graph import Graph, Node, Value
-from ingot.ir.op import Rule
+from ingot.ir.op import NO_GRAD, Rule
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.transforms.vjp import op_vjp, vjp
 
@@ -67,7 +67,7 @@ def _push(n: Node, tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: S
     rule = n.op.jvp
     if not isinstance(rule, Rule):
         return rule(tangents, ins, outs, *n.attrs)
-    if rule.name == "NO_GRAD":
+    if rule is NO_GRAD:
         return [None] * len(outs)
     return _transposed(n, tangents, ins, outs)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ingot.ir.builder import Builder, Expr, op_graph
 from ingot.ir.facts import Inline
 from ingot.ir.graph import Graph, Node, Value
-from ingot.ir.op import Op, Rule
+from ingot.ir.op import LATER, Op, Rule
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import TensorType
 
@@ -106,7 +106,7 @@ def _pull(b: Builder, nodes: Sequence[Node], here: dict[Value, Value], cotangent
             continue
         rule = n.op.vjp
         if isinstance(rule, Rule):
-            if rule.name == "LATER":
+            if rule is LATER:
                 raise RuntimeError(f"the derivative of {n.op.name} is not implemented")
             continue
         b.loc = n.loc

@@ -296,7 +296,7 @@ class Joined:
         elif isinstance(kind, (OwnKernels, Loop)):
             g = self.new_group(kind.kind if isinstance(kind, OwnKernels) else "loop", node.outputs[0].type.shape, at)
             self.add(g, node, at, [tuple(range(v.type.rank)) for v in node.outputs])
-        elif isinstance(kind, View) and not node.op.cost.keep and not self._transparent(node):
+        elif isinstance(kind, View) and not node.op.lowering.cost.keep and not self._transparent(node):
             union: set[int] = set()
             for v in node.inputs:
                 union |= self.deps_of(v)

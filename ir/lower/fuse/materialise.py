@@ -91,9 +91,9 @@ class _Memory:
                 loads += 1
                 continue
             node = producers[u]
-            if node.op.cost.instructions is None:
+            if node.op.lowering.cost.instructions is None:
                 return None
-            total += node.op.cost.instructions
+            total += node.op.lowering.cost.instructions
             if total > DEAR:
                 return None
             for w in node.inputs:

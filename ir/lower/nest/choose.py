@@ -123,7 +123,7 @@ def _kept(group: Group, passes: Passes, axes: list[_Axis], vec: _Axis | None, ma
                 continue
             seen.add(v)
             n = makers[v]
-            if n.op.cost.keep:
+            if n.op.lowering.cost.keep:
                 if position[n] in chosen:
                     continue
                 if any(v in needed[later] for later in range(k + 1, passes.count)):
