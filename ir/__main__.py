@@ -12,17 +12,17 @@ from typing import Any
 import ingot.ir.ops  # noqa: F401  fills the table of ops
 from ingot.ir.graph import Graph
 from ingot.ir.loop.verify import LoopVerifyError
-from ingot.ir.lower import STAGES, Stage, graph_stage
+from ingot.ir.lower import PASSES, STAGES, Stage, graph_stage
 from ingot.ir.lower.group import FusionError
 from ingot.ir.lower.schedule import ScheduleError
 from ingot.ir.parse import ParseError
-from ingot.ir.passes.table import PASSES
 from ingot.ir.text import parse, print_graph
+from ingot.ir.types import ShapeError
 from ingot.ir.verify import VerifyError, verify
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0; 1 where a stage broke its result, 2 for bad usage or text that is no graph."""
+    """Exit status 0; 1 where a stage broke its result, 2 for bad usage, or text that is no graph or one that a stage does not take."""
     from ingot.backends import NAMES, backend
 
     levels = [level for name in NAMES for level in backend(name).levels]
@@ -48,11 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for i, stage in enumerate(stages):
         start = time.perf_counter()
-        value = stage.run(value, target)
-        if args.time:
-            print(f"{stage.name}: {(time.perf_counter() - start) * 1e3:.2f} ms", file=sys.stderr)
         try:
+            if isinstance(value, Graph) and stage.name not in PASSES:  # the lowering is for graphs whose dims are all integers
+                [t.numel for t in value.in_types]
+            value = stage.run(value, target)
+            if args.time:
+                print(f"{stage.name}: {(time.perf_counter() - start) * 1e3:.2f} ms", file=sys.stderr)
             stage.verify(value)
+        except ShapeError as e:
+            print(f"{args.file}: {stage.name}: {e}", file=sys.stderr)
+            return 2
         except (VerifyError, FusionError, ScheduleError, LoopVerifyError) as e:
             print(f"after {stage.name}: {e}", file=sys.stderr)
             return 1

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Graph, Location, Node, Value
 from ingot.ir.op import OPS, Op, infer
-from ingot.ir.types import TensorType, tensor_type
+from ingot.ir.types import TensorType
 
 __all__ = ["Builder", "Expr", "op_graph"]
 
@@ -42,8 +40,10 @@ class Builder:
 
     def constant(self, value: Any, dtype: DType) -> Value:
         """A constant of `dtype`: `value` is a number or an array."""
-        array = np.asarray(value).astype(dtype.numpy)
-        payload = Const(tensor_type(dtype, array.shape), array.tobytes())
+        return self.payload(Const.of(value, dtype))
+
+    def payload(self, payload: Const) -> Value:
+        """The constant that holds `payload`."""
         found = self._constants.get(payload)
         if found is None:
             found = self._constants[payload] = self.emit(OPS["constant"], (), (payload,))[0]
@@ -55,10 +55,7 @@ class Builder:
         for n in graph.nodes:
             args = tuple(here[v] for v in n.inputs)
             if n.op is OPS["constant"]:
-                payload = n.attrs[0]
-                if payload not in self._constants:
-                    self._constants[payload] = self.emit(n.op, (), n.attrs)[0]
-                here[n.outputs[0]] = self._constants[payload]
+                here[n.outputs[0]] = self.payload(n.attrs[0])
                 continue
             outputs = tuple(Value(v.type) for v in n.outputs)
             self.nodes.append(Node(n.op, args, n.attrs, outputs, self.loc or n.loc))

@@ -11,8 +11,11 @@ from functools import cached_property
 from types import CodeType
 from typing import Any
 
+import numpy as np
+
+from ingot.ir.dtypes import DType
 from ingot.ir.op import Op
-from ingot.ir.types import TensorType
+from ingot.ir.types import TensorType, tensor_type
 
 __all__ = ["Value", "Node", "Graph", "Const", "Location"]
 
@@ -63,6 +66,12 @@ class Const:
         self.data = data
         self._hash = hash((type, data))
 
+    @classmethod
+    def of(cls, value: Any, dtype: DType) -> Const:
+        """A number or an array, converted to `dtype`."""
+        array = np.asarray(value).astype(dtype.numpy)
+        return cls(tensor_type(dtype, array.shape), array.tobytes())
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Const) and self.type == other.type and self.data == other.data
 
@@ -72,9 +81,7 @@ class Const:
     def digest(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
 
-    def array(self):
-        import numpy as np
-
+    def array(self) -> np.ndarray:
         return np.frombuffer(self.data, self.type.dtype.numpy).reshape(self.type.shape)
 
 

@@ -23,6 +23,7 @@ the tests' emitter computes with NumPy. Every instruction is defined here to the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from ingot.ir.dtypes import DType, bool_
@@ -78,17 +79,19 @@ class Emitter(Protocol):
     def bitcast(self, a: Any, dtype: DType) -> Any: ...
 
 
-class Instructions:
+class Instructions(ABC):
     """An Emitter whose instructions all go through one method, `instruction(op, args, dtype)`.
 
     args are scalars and numbers; dtype is that of the result, None where it is that of the operands.
     """
 
-    def dtype(self, x: Any) -> DType:
-        raise NotImplementedError
+    @abstractmethod
+    def dtype(self, x: Any) -> DType: ...
+    @abstractmethod
+    def const(self, value: bool | int | float, dtype: DType) -> Any: ...
+    @abstractmethod
+    def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Any: ...
 
-    def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Any:
-        raise NotImplementedError
 
     def add(self, a: Any, b: Any) -> Any: return self.instruction("add", (a, b))
     def sub(self, a: Any, b: Any) -> Any: return self.instruction("sub", (a, b))

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ingot.ir.dtypes import DType, by_name
+from ingot.ir.dtypes import ALL, DType, by_name
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.op import OPS, infer
 from ingot.ir.types import Sym, TensorType, tensor_type
@@ -35,7 +35,7 @@ _TOKEN = re.compile(
 )
 _MAX_DEPTH = 50  # of lists and functions within each other
 _MAX_DIGITS = 21  # of an integer: 64 bits and a sign fit
-_DTYPES = {"bool", "u8", "i8", "i16", "i32", "i64", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"}
+_DTYPES = {d.name for d in ALL}
 
 
 class _Literal:

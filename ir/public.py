@@ -50,23 +50,28 @@ class Binary(Public):
 
     domain: "number" (bools go to the op `bools`, or are refused), "float" (integers and bools become the default float dtype),
     "compare" (any dtype to bool), "logic" (operands as truth values), "bits" (no floats), "shift" (integers only)
-    tensors: which operands may not be numbers: "none", "one" (either), "first" or "both" must be Tensors
+    tensors: which operands must be Tensors: "one" (either), "first" or "both"
     """
 
     domains: ClassVar[tuple[str, ...]] = ("number", "float", "compare", "logic", "bits", "shift")
     bools: str = ""
     tensors: str = "one"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tensors not in ("one", "first", "both"):
+            raise ValueError(f"the tensors of a public Binary are one, first or both, not {self.tensors!r}")
+
 
 @dataclass(eq=False, repr=False)
 class Reduce(Public):
     """`ingot.NAME(input, dim=None, keepdim=False, *, out=None)`, over all dims where `dim` is None.
 
-    domain: "number" keeps the dtype (bools go to the op `bools`, or are refused), "float" takes integers and bools as the default
-    float dtype, "truth" takes elements as truth values, "position" counts along one dim, or in the flattened tensor
+    domain: "number" keeps the dtype (bools go to the op `bools`, or are refused), "truth" takes elements as truth values,
+    "position" counts along one dim, or in the flattened tensor
     empty: over no elements it has a value; else that is an error
     """
 
-    domains: ClassVar[tuple[str, ...]] = ("number", "float", "truth", "position")
+    domains: ClassVar[tuple[str, ...]] = ("number", "truth", "position")
     bools: str = ""
     empty: bool = True

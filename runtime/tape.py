@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
-from ingot.ir.types import TensorType, tensor_type
+from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
@@ -349,8 +347,7 @@ def _fill(t: TensorType, value: float) -> Pair:
     key = (t, value)
     const = _filled.get(key)
     if const is None:
-        scalar = tensor_type(t.dtype, ())
-        const = _filled[key] = Const(scalar, np.asarray(value).astype(t.dtype.numpy).tobytes())
+        const = _filled[key] = Const.of(value, t.dtype)
     out = emit(OPS["constant"], (), (const,))
     return emit(OPS["broadcast"], out, (t.shape,))[0] if t.shape else out[0]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ingot.ir.dtypes import bool_
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
@@ -150,5 +148,4 @@ def _slice_dim(p: Pair, d: int, start: int, stop: int) -> Pair:
 
 
 def _constant(value: Any, t: TensorType) -> Pair:
-    payload = Const(rank0(t.dtype), np.asarray(value).astype(t.dtype.numpy).tobytes())
-    return emit(OPS["constant"], (), (payload,))[0]
+    return emit(OPS["constant"], (), (Const.of(value, t.dtype),))[0]

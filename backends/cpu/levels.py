@@ -23,15 +23,15 @@ _AMX = (*_V4, "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_tile", "amx_bf16
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (
-        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, Machine(16, 16), has_fma=False, has_f16=False),
-        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, Machine(32, 16), (32, 64)),
-        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, Machine(64, 32), (8, 16, 32, 64)),
+        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, Machine(16), has_fma=False, has_f16=False),
+        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, Machine(32), (32, 64)),
+        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, Machine(64), (8, 16, 32, 64)),
         Level(
             "x86-64-amx", _X86, "x86-64-v4",
             ("avx512bf16", "avx512fp16", "avx512vnni", "amx-tile", "amx-bf16", "amx-int8"),
-            _AMX, Machine(64, 32, tile_unit="amx"), (8, 16, 32, 64),
+            _AMX, Machine(64), (8, 16, 32, 64),
         ),
-        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), Machine(16, 32)),
+        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), Machine(16)),
     )
 }  # fmt: skip
 

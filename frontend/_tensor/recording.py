@@ -126,8 +126,7 @@ def scalar(value: Any, dtype: DType) -> Tensor:
 
 def constant(value: Any, dtype: DType) -> Tensor:
     """A number or small array that is part of the recorded graph itself."""
-    array = np.asarray(value).astype(dtype.numpy)
-    return record(OPS["constant"], (), (Const(tensor_type(dtype, array.shape), array.tobytes()),))
+    return record(OPS["constant"], (), (Const.of(value, dtype),))
 
 
 def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = False) -> Tensor:

@@ -218,8 +218,7 @@ class Trace(Recorder):
         g[2] += blocks
         if before:
             t = rank0(i64)
-            const = Const(t, before.to_bytes(8, "little", signed=True))
-            (delta,) = self.emit(OPS["constant"], (), (const,), (t,), None)
+            (delta,) = self.emit(OPS["constant"], (), (Const.of(before, i64),), (t,), None)
             (offset,) = self.emit(OPS["add"], (offset, delta), (), (t,), None)
         return seed, offset
 

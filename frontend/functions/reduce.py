@@ -20,7 +20,6 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
-    float_dtype,
     one_dim,
     refuse,
     scalar,
@@ -254,7 +253,6 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
 _OVER = "Over all dims, or over `dim` (one or several), which `keepdim` keeps with extent 1."
 _RESULT = {
     "number": f"{_OVER} The result has the dtype of `input`.",
-    "float": f"{_OVER} Integers and bools give the default float dtype.",
     "truth": f"{_OVER} A bool tensor (uint8 for uint8).",
     "position": "In the flattened tensor, or along one `dim`, which `keepdim` keeps with extent 1. RuntimeError for bool.",
 }
@@ -277,8 +275,6 @@ def _make(name: str, op: Op, row: Reduce) -> Callable[..., Tensor]:
             need_elements(name, input, axes, dim is None or (isinstance(dim, (tuple, list)) and not dim))
         if domain == "position":
             return emit_out(_arg_of(input, op.name, None if dim is None else (axes[0] if axes else 0), bool(keepdim)), out)
-        if domain == "float":
-            input = cast(input, float_dtype(input.dtype))
         return emit_out(reduced(op_for(name, op, row, input), input, axes, bool(keepdim)), out)
 
     if domain == "position":

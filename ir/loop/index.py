@@ -18,8 +18,7 @@ from math import gcd, inf
 from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
 
 __all__ = [
-    "Ranges", "const", "var", "param", "dyn", "add", "sub", "mul", "div", "mod", "coefficient", "substitute", "depends_on",
-    "atoms", "bounds", "evaluate",
+    "Ranges", "const", "var", "dyn", "add", "sub", "mul", "div", "mod", "coefficient", "depends_on", "bounds", "evaluate",
 ]  # fmt: skip
 
 Ranges = Mapping[str, int]
@@ -37,12 +36,6 @@ def const(value: int) -> Index:
 def var(name: str) -> Index:
     """The loop variable `name`."""
     return Index(0, ((Var(name), 1),))
-
-
-@lru_cache(maxsize=4096)
-def param(name: str) -> Index:
-    """The kernel parameter `name`."""
-    return Index(0, ((Param(name), 1),))
 
 
 @lru_cache(maxsize=4096)
@@ -288,39 +281,6 @@ def depends_on(a: Index, names: Iterable[str]) -> bool:
         elif not isinstance(atom, Param) and atom.name in names:
             return True
     return False
-
-
-def atoms(a: Index) -> set[Atom]:
-    """Every Var, Dyn and Param that `a` reads, coefficients included."""
-    out: set[Atom] = set()
-    if isinstance(a.const, Param):
-        out.add(a.const)
-    for atom, c in a.terms:
-        if isinstance(c, Param):
-            out.add(c)
-        if isinstance(atom, (Div, Mod)):
-            out |= atoms(atom.num)
-        else:
-            out.add(atom)
-    return out
-
-
-def substitute(a: Index, values: Mapping[str, Index], ranges: Ranges = _NO_RANGES) -> Index:
-    """`a` with loop variables and Dyns replaced by name."""
-    if not depends_on(a, values):
-        return a
-    out = _plain(Index(a.const, ()))
-    for atom, c in a.terms:
-        if isinstance(atom, Div):
-            here = div(substitute(atom.num, values, ranges), atom.den, ranges)
-        elif isinstance(atom, Mod):
-            here = mod(substitute(atom.num, values, ranges), atom.den, ranges)
-        elif not isinstance(atom, Param) and atom.name in values:
-            here = values[atom.name]
-        else:
-            here = Index(0, ((atom, 1),))
-        out = add(out, mul(here, c))
-    return out
 
 
 def evaluate(a: Index, values: Mapping[str, int]) -> int:

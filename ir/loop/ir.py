@@ -31,8 +31,10 @@ from ingot.ir.loop.expression import Index, Param
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel",
+    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel", "KINDS",
 ]  # fmt: skip
+
+KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
 
 
 # -- operands --------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
 from ingot.ir.loop.ir import (
+    KINDS,
     Acc,
     Alloc,
     Barrier,
@@ -47,7 +48,6 @@ from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
 __all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]
 
 _MAX_DEPTH = 100  # of loops, conditions and index expressions within each other
-KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")
 
 
 class ParseError(ValueError):

@@ -8,6 +8,7 @@ from ingot.ir.instructions import INSTRUCTIONS
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Param, Var
 from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import (
+    KINDS,
     Acc,
     Alloc,
     Barrier,
@@ -31,7 +32,6 @@ from ingot.ir.loop.text import print_kernel
 
 __all__ = ["LoopVerifyError", "verify_kernel", "verify_program"]
 
-_KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")
 _COMPARE = {"eq", "ne", "lt", "le", "gt", "ge"}
 _FLOAT_ONLY = {"fma", "sqrt", "rint", "floor", "ceil", "trunc"}
 _INT_ONLY = {"shl", "shr"}
@@ -234,7 +234,7 @@ class _Verifier:
             raise self.error(f"{s!r} is no statement")
 
     def loop(self, s: For) -> None:
-        if s.kind not in _KINDS:
+        if s.kind not in KINDS:
             raise self.error(f"loop {s.var} is of no kind: {s.kind!r}")
         if s.var in self.vars:
             raise self.error(f"loop variable {s.var} is used by a loop around")

@@ -39,7 +39,7 @@ from ingot.ir.passes.scan import hoist, prune_scans
 from ingot.ir.passes.simplify import simplify
 from ingot.ir.verify import verify
 
-__all__ = ["STAGES", "Stage", "Watcher", "graph_stage", "lower", "run"]
+__all__ = ["PASSES", "STAGES", "Stage", "Watcher", "graph_stage", "lower", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,10 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
     return Stage(p.__name__, lambda graph, target: p(graph), str, verify)
 
 
+_PASSES = (inline, dce, simplify, fold, cse, hoist, dce, prune_scans, dce, swap_products, absorb_transposes, dce)
+PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
-    *map(graph_stage, (inline, dce, simplify, fold, cse, hoist, dce, prune_scans, dce, swap_products, absorb_transposes)),
+    *map(graph_stage, _PASSES),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
     Stage("schedule", scheduling.schedule, scheduling.print_scheduled, scheduling.verify_scheduled),
     Stage("emit", emit, print_emitted, verify_emitted),

@@ -12,15 +12,14 @@ from ingot.ir.types import Dim
 __all__ = ["batch_size", "spread", "move_dim", "elementwise_batch", "axis_batch"]
 
 Exprs = Sequence[Expr]
-Mask = Sequence[bool]
 
 
-def batch_size(ins: Exprs, batched: Mask) -> Dim:
+def batch_size(ins: Exprs, batched: Sequence[bool]) -> Dim:
     """The extent of the batch dim."""
     return next(x.shape[0] for x, b in zip(ins, batched) if b)
 
 
-def spread(ins: Exprs, batched: Mask) -> list[Expr]:
+def spread(ins: Exprs, batched: Sequence[bool]) -> list[Expr]:
     """`ins` with the batch dim each: those without it are repeated along it."""
     n = batch_size(ins, batched)
     return [x if b else x.broadcast((n, *x.shape)) for x, b in zip(ins, batched)]
@@ -36,7 +35,7 @@ def move_dim(x: Expr, source: int, to: int) -> Expr:
 def elementwise_batch(name: str) -> Callable:
     """Of an op that broadcasts: the leading batch dims are aligned by extents of 1 behind them."""
 
-    def batch(ins: Exprs, batched: Mask, *attrs: Any) -> tuple[list[Expr], list[bool]]:
+    def batch(ins: Exprs, batched: Sequence[bool], *attrs: Any) -> tuple[list[Expr], list[bool]]:
         rank = max(x.rank - b for x, b in zip(ins, batched))
         full = [x.reshape(x.shape[:1] + (1,) * (rank - x.rank + 1) + x.shape[1:]) if b else x for x, b in zip(ins, batched)]
         op = OPS[name]
@@ -48,7 +47,7 @@ def elementwise_batch(name: str) -> Callable:
 def axis_batch(name: str) -> Callable:
     """Of an op along `axis` or `axes`, or along its trailing dims: all inputs batched, the axes one place further."""
 
-    def batch(ins: Exprs, batched: Mask, *attrs: Any) -> tuple[Exprs, list[bool]]:
+    def batch(ins: Exprs, batched: Sequence[bool], *attrs: Any) -> tuple[Exprs, list[bool]]:
         op = OPS[name]
         named = dict(zip(op.attr_names, attrs))
         if "axis" in named:

@@ -13,7 +13,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import move_dim
-from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, widen
+from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, widen
 from ingot.ir.ops.form import Form
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import ShapeError, TensorType, tensor_type
@@ -72,12 +72,6 @@ def _vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], batch: 
     db = OPS["dot"](a, ct, batch=(batch[0], lead), contract=(fa, rows))
     order = batch[1] + tuple(contract[1][contract[0].index(i)] for i in sorted(contract[0])) + fb
     return [da, db.transpose(tuple(order.index(j) for j in range(b.rank)))]
-
-
-def _jvp(tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Expr], batch: Pair, contract: Pair) -> list[Expr]:
-    (ta, tb), (a, b) = tangents, ins
-    terms = [OPS["dot"](x, y, batch=batch, contract=contract) for x, y in ((ta, b), (a, tb)) if x is not None and y is not None]
-    return [terms[0] + terms[1] if len(terms) == 2 else terms[0]]
 
 
 def _batch(ins: Sequence[Expr], batched: Sequence[bool], batch: Pair, contract: Pair) -> tuple[list[Expr], list[bool]]:
@@ -140,7 +134,7 @@ def _form(node: Node) -> Form:
 
 
 dot = declare(
-    "dot", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=_jvp, batch=_batch,
+    "dot", attrs=("batch", "contract"), infer=_infer, ref=_ref, vjp=_vjp, jvp=bilinear_jvp("dot"), batch=_batch,
     samples=_samples,
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",

@@ -21,7 +21,7 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS, infer
 from ingot.ir.ops.batching import batch_size, move_dim
-from ingot.ir.ops.family import declare, narrow, need_dtype, need_same, static, widen
+from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, static, widen
 from ingot.ir.ops.form import Form, Zeros
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import Dim, Shape, ShapeError, TensorType, shape_text, tensor_type
@@ -271,17 +271,6 @@ def _weight_grad_vjp(cts: Exprs, ins: Exprs, outs: Exprs, weight_shape: Shape, *
     return [OPS["conv_input_grad"](g, ct, input_shape=x.shape, **_with(attrs)), OPS["conv"](x, ct, **_with(attrs))]
 
 
-def _bilinear_jvp(name: str) -> Any:
-    def jvp(tangents: Sequence[Expr | None], ins: Exprs, outs: Exprs, *attrs: Any) -> list[Expr]:
-        op = OPS[name]
-        named = dict(zip(op.attr_names, attrs))
-        pairs = ((tangents[0], ins[1]), (ins[0], tangents[1]))
-        terms = [op(a, b, **named) for a, b in pairs if a is not None and b is not None]
-        return [terms[0] + terms[1] if len(terms) == 2 else terms[0]]
-
-    return jvp
-
-
 # -- batching ---------------------------------------------------------------------------------------------------------
 
 # each op makes one of x, w and y (the result of conv) of the other two: their dims in front of the spatial ones, and which counts groups
@@ -356,21 +345,22 @@ def _samples(kind: str) -> list[Case]:
 
 
 conv = declare(
-    "conv", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=_bilinear_jvp("conv"),
+    "conv", attrs=GEOMETRY, infer=_conv_infer, ref=_conv_ref, vjp=_conv_vjp, jvp=bilinear_jvp("conv"),
     batch=_batch("conv", "x", "w", "y"),
-    doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.", samples=lambda: _samples("conv"),
+    doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.",
+    samples=lambda: _samples("conv"),
     lowering=Contraction(_conv_form), foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_input_grad = declare(
     "conv_input_grad", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
-    jvp=_bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
+    jvp=bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
     doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=lambda: _samples("conv_input_grad"),
     lowering=Contraction(_input_grad_form), foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_weight_grad = declare(
     "conv_weight_grad", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
-    vjp=_weight_grad_vjp, jvp=_bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
+    vjp=_weight_grad_vjp, jvp=bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
     doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=lambda: _samples("conv_weight_grad"),
     lowering=Contraction(_weight_grad_form), foldable=Foldable.NEVER,

@@ -51,7 +51,7 @@ def _constant_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 constant = declare(
     "constant", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
     ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
-    samples=lambda: [case(value=Const(tensor_type(i64, (2,)), np.array([3, -1]).tobytes()))],
+    samples=lambda: [case(value=Const.of([3, -1], i64))],
     lowering=View(_constant_element, FREE, stays=True), foldable=Foldable.NEVER,
 )  # fmt: skip
 

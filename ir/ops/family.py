@@ -144,6 +144,19 @@ def linear_jvp(name: str, linear: int | None = None) -> Callable:
     return jvp
 
 
+def bilinear_jvp(name: str) -> Callable:
+    """The JVP of an op linear in each of its two inputs: the op on one's tangent and the other, both ways, added."""
+
+    def jvp(tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Expr], *attrs: Any) -> list[Expr]:
+        op = OPS[name]
+        named = dict(zip(op.attr_names, attrs))
+        pairs = ((tangents[0], ins[1]), (ins[0], tangents[1]))
+        terms = [op(a, b, **named) for a, b in pairs if a is not None and b is not None]
+        return [terms[0] + terms[1] if len(terms) == 2 else terms[0]]
+
+    return jvp
+
+
 def scale(t: Expr, partial: Any) -> Expr:
     """The tangent or cotangent `t` through a partial derivative: an Expr, a number, a mask (bool Expr), or a function of t."""
     if isinstance(partial, Expr):

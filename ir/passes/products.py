@@ -10,7 +10,6 @@ from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.ops.contraction import dot
 from ingot.ir.ops.movement import transpose
 from ingot.ir.passes.bodies import with_bodies
-from ingot.ir.passes.dce import dce
 
 __all__ = ["absorb_transposes", "swap_products"]
 
@@ -53,9 +52,10 @@ def swap_products(graph: Graph) -> Graph:
 
 @with_bodies
 def absorb_transposes(graph: Graph) -> Graph:
-    """dot(transpose(a), b) -> dot(a, b) with other dims, where the free dims keep their order."""
+    """dot(transpose(a), b) -> dot(a, b) with other dims, where the free dims keep their order. The transpose stays for others."""
     producers = graph.producers
     nodes = []
+    changed = False
     for n in graph.nodes:
         if n.op is dot:
             inputs = list(n.inputs)
@@ -73,5 +73,6 @@ def absorb_transposes(graph: Graph) -> Graph:
                     contract[side] = tuple(perm[d] for d in contract[side])
             if inputs != list(n.inputs):
                 n = Node(n.op, tuple(inputs), (tuple(batch), tuple(contract)), n.outputs, n.loc)
+                changed = True
         nodes.append(n)
-    return dce(graph.replace(nodes=tuple(nodes)))
+    return graph.replace(nodes=tuple(nodes)) if changed else graph

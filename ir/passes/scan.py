@@ -5,6 +5,7 @@ from __future__ import annotations
 from ingot.ir.facts import Loop, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.passes.bodies import with_bodies
+from ingot.ir.transforms.replay import live_nodes
 
 __all__ = ["prune_scans", "hoist"]
 
@@ -36,7 +37,9 @@ def _prune(n: Node, live: set[Value]) -> Node:
     carries = {i for i in range(n_carry) if n.outputs[i] in live}
     ys = [i for i in range(n_carry, len(n.outputs)) if n.outputs[i] in live]
     while True:  # a carry is needed where a needed result of the body reads it
-        needed = _reads(body, [body.outputs[i] for i in (*sorted(carries), *ys)])
+        wanted = [body.outputs[i] for i in (*sorted(carries), *ys)]
+        inner = live_nodes(body.nodes, wanted)
+        needed = {v for m in inner for v in m.inputs}.union(wanted)
         more = carries | {i for i in range(n_carry) if body.inputs[n_const + i] in needed}
         if more == carries:
             break
@@ -51,20 +54,11 @@ def _prune(n: Node, live: set[Value]) -> Node:
         inputs=tuple(body.inputs[i] for i in kept),
         input_names=tuple(body.input_names[i] for i in kept),
         outputs=tuple(body.outputs[i] for i in out),
-        nodes=tuple(m for m in body.nodes if not needed.isdisjoint(m.outputs)),
+        nodes=inner,
         scalars=frozenset(new for new, old in enumerate(kept) if old in body.scalars),
     )
     attrs = (smaller, len(consts), len(carries), length, reverse)
     return Node(n.op, tuple(n.inputs[i] for i in kept), attrs, tuple(n.outputs[i] for i in out), n.loc)
-
-
-def _reads(body: Graph, outputs: list[Value]) -> set[Value]:
-    """Every value that `outputs` need, themselves included."""
-    needed = set(outputs)
-    for m in reversed(body.nodes):
-        if not needed.isdisjoint(m.outputs):
-            needed.update(m.inputs)
-    return needed
 
 
 @with_bodies
@@ -75,7 +69,7 @@ def hoist(graph: Graph) -> Graph:
     """
     nodes: list[Node] = []
     for n in graph.nodes:
-        if isinstance(n.op.lowering, Loop) and isinstance(n.attrs[3], int) and n.attrs[3] > 0:
+        if isinstance(n.op.lowering, Loop) and isinstance(n.attr("length"), int) and n.attr("length") > 0:
             before, n = _hoist(n)
             nodes += before
         nodes.append(n)

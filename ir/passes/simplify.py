@@ -59,7 +59,7 @@ class Simplifier:
         self.nodes: list[Node] = []
         self.made: dict[Value, Node] = {}  # new value -> its node
         self.splats: dict[Value, Any] = {}  # value -> the number it is everywhere
-        self.fills: dict[tuple[TensorType, bytes], Value] = {}
+        self.fills: dict[Const, Value] = {}
         self.fired: dict[str, int] = defaultdict(int)
         self.loc: Any = None
 
@@ -102,12 +102,10 @@ class Simplifier:
 
     def fill(self, value: Any, t: TensorType) -> Value:
         """`value` everywhere, as a broadcast scalar."""
-        scalar = tensor_type(t.dtype, ())
-        payload = Const(scalar, np.asarray(value).astype(t.dtype.numpy).tobytes())
-        key = (scalar, payload.data)
-        v = self.fills.get(key)
+        payload = Const.of(value, t.dtype)
+        v = self.fills.get(payload)
         if v is None:
-            v = self.fills[key] = Value(scalar)
+            v = self.fills[payload] = Value(payload.type)
             self.append(Node(constant, (), (payload,), (v,), self.loc))
         return v if not t.shape else self.emit(broadcast, (v,), (t.shape,))
 

@@ -52,7 +52,7 @@ def replay(b: Builder, nodes: Iterable[Node], here: dict[Value, Value], saved: M
     """Compute the values of `nodes` again in `b`, from those in `here`, which takes them in; those in `saved` are taken as they are."""
     for n in nodes:
         if n.op is OPS["constant"]:
-            here[n.outputs[0]] = b.constant(n.attrs[0].array(), n.outputs[0].type.dtype)
+            here[n.outputs[0]] = b.payload(n.attrs[0])
             continue
         b.loc = n.loc
         if not all(v in saved for v in n.outputs):

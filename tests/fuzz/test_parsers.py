@@ -62,7 +62,7 @@ def loop_text() -> Target:
     from ingot.ir.lower.cpu import cpu
     from ingot.ir.machine import Machine
 
-    seeds = [print_kernel(k).encode() for g in graphs()[:6] for k in lower(g, cpu(Machine(64, 32))).kernels.values()]
+    seeds = [print_kernel(k).encode() for g in graphs()[:6] for k in lower(g, cpu(Machine(64))).kernels.values()]
     seeds = [s for s in seeds if len(s) < 20_000]
     return Target(seeds, lambda data: verify_kernel(parse_kernel(data.decode("utf-8", "replace"))), (ParseError, LoopVerifyError))
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from ingot.ir import interpret
-from ingot.ir.lower import STAGES
-from ingot.ir.passes.table import PASSES
+from ingot.ir.lower import PASSES, STAGES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
 from tests.support.generate import generate

@@ -15,7 +15,7 @@ from ingot.ir.op import INLINED, LATER, NO_GRAD, NO_INPUTS, OPS, infer, register
 from ingot.ir.ops.family import declare
 from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.parse import parse
-from ingot.ir.public import Unary
+from ingot.ir.public import Binary, Unary
 from ingot.ir.transforms.vjp import vjp
 
 ALL_OPS = sorted(OPS)
@@ -83,9 +83,11 @@ def test_every_target_knows_the_kernels_of_ops(name):
         assert kinds and kinds <= set(target.target(level).kinds)
 
 
-def test_a_public_function_has_a_domain_of_its_kind():
+def test_a_public_function_has_a_domain_and_tensors_of_its_kind():
     with pytest.raises(ValueError, match="^the domain of a public Unary is one of float, number, rounding, not 'floats'$"):
         Unary("floats")
+    with pytest.raises(ValueError, match="^the tensors of a public Binary are one, first or both, not 'second'$"):
+        Binary("number", tensors="second")
 
 
 def test_an_op_is_declared_once():

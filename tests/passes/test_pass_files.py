@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingot.ir.passes.table import PASSES
+from ingot.ir.lower import PASSES
 from ingot.ir.text import parse, print_graph
 from ingot.ir.verify import verify
 from tests.support.texts import check_text, directive, files

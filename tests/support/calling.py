@@ -28,7 +28,7 @@ from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory
 from tests.support.graphs import arrays_for
 
-WIDE = cpu(Machine(64, 32))  # what programs are lowered for where no code is made of them
+WIDE = cpu(Machine(64))  # what programs are lowered for where no code is made of them
 TOLERANCE = {2: 2e-2, 4: 2e-4, 8: 1e-9}  # by the size of a float
 
 CPU = backend("cpu")
