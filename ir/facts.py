@@ -113,7 +113,7 @@ class Window(Lowering):
     """A fold over a window of the input: a small loop at each point.
 
     extents(node) -> extents                          of the window
-    place(p, node, point, tap) -> point, mask         which element of the input a place in the window reads for a point of the
+    place(w, node, point, tap) -> point, mask         which element of the input a place in the window reads for a point of the
                                                       result; mask: where there is one (None: everywhere)
     """
 

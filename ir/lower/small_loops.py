@@ -37,7 +37,7 @@ def window(p: Elements, node: Node, idx: Point) -> Scalar:
     accs = tuple(w.acc(d, start) for d, start in zip(types, initial))
     with ExitStack() as stack:
         tap = loops(p, stack, kind.extents(node))
-        at, mask = kind.place(p, node, idx, tap)
+        at, mask = kind.place(w, node, idx, tap)
 
         def counted(v: Scalar, nothing: bool | int | float) -> Scalar:
             return v if mask is None else w.select(mask, v, w.const(nothing, v.dtype))

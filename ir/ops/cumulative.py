@@ -16,7 +16,7 @@ from ingot.ir.loop.folds import PROD, SUM, Fold, Scalars, highest, lowest
 from ingot.ir.op import LATER, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
-from ingot.ir.ops.movement import inverse
+from ingot.ir.ops.movement import inverse, shifted
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.types import Shape, TensorType, tensor_type
 
@@ -80,14 +80,7 @@ def _cumprod_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, reverse: bool) 
         first, g.transpose(perm), x.transpose(perm),
         body=_recurrence(x.dtype, rest), n_const=0, n_carry=1, length=n, reverse=not reverse,
     )  # fmt: skip
-    one_end = tuple(1 if i == axis else 0 for i in range(x.rank))
-    none = (0,) * x.rank
-    low, high = (none, one_end) if reverse else (one_end, none)
-    stops = tuple(d + (1 if reverse and i == axis else 0) for i, d in enumerate(x.shape))
-    before = OPS["slice"](
-        OPS["pad"](y, 1.0, low=low, high=high, interior=none), starts=one_end if reverse else none, stops=stops, steps=(1,) * x.rank
-    )
-    return [before * c.transpose(inverse(perm))]
+    return [shifted(y, axis, reverse) * c.transpose(inverse(perm))]
 
 
 _infer, _ref = _accumulate("cumprod", np.cumprod)

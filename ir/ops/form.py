@@ -16,7 +16,7 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
-from ingot.ir.ops.scalars import both
+from ingot.ir.ops.scalars import within
 
 __all__ = ["Form", "Zeros", "form_of"]
 
@@ -45,24 +45,11 @@ class Zeros:
     def inside(self, w: Any, point: Point, shape: Dims) -> tuple[Point, Any]:
         """Where a point among the zeros lies in the value of this shape, and the mask of those that do (None: all)."""
         lead = len(shape) - len(self.low)
-        mask: Any = None
-        out: list[Index] = []
-        for i, lo, gap, extent, d in zip(point[lead:], self.low, self.gap, self.extent, shape[lead:]):
-            i = ix.add(i, ix.const(-lo))
-            v = w.index_value(i)
-            conditions = []
-            if lo > 0:
-                conditions.append(w.ge(v, 0))
-            if gap > 1:
-                conditions.append(w.eq(w.rem(v, gap), 0))
-                v = w.div(v, gap)
-                i = w.as_index(v)
-            if (extent - lo - 1) // gap >= d:
-                conditions.append(w.lt(v, d))
-            for c in conditions:
-                mask = both(w, mask, c)
-            out.append(i)
-        return (*point[:lead], *out), mask
+        at, mask = within(w, (
+            (ix.add(i, ix.const(-lo)), gap, d, lo > 0, (extent - lo - 1) // gap >= d)
+            for i, lo, gap, extent, d in zip(point[lead:], self.low, self.gap, self.extent, shape[lead:])
+        ))  # fmt: skip
+        return (*point[:lead], *at), mask
 
 
 @dataclass(eq=False, repr=False)

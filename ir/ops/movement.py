@@ -12,13 +12,12 @@ from ingot.ir.dtypes import bool_
 from ingot.ir.facts import FREE, Foldable, Reads, View
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, linear, reshaped
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size, static
 from ingot.ir.ops.samples import case
-from ingot.ir.ops.scalars import both
+from ingot.ir.ops.scalars import both, within
 from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
@@ -237,33 +236,18 @@ def _pad_batch(ins: Exprs, batched: Sequence[bool], low: Ints, high: Ints, inter
 
 
 def _pad_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
-    low, _, interior = node.attrs
+    low, high, interior = node.attrs
     src, fill = node.inputs
-    w = p.w
-    cond: Any = None
-    inner: list[Index] = []
-    for i, lo, gap, d, out in zip(idx, low, interior, src.type.shape, node.outputs[0].type.shape):
-        if d == out:  # nothing is added in this dim
-            inner.append(i)
-            continue
-        at = ix.add(i, ix.const(-lo))
-        span = d + (d - 1) * gap if d else 0
-        v = w.index_value(at)
-        if lo > 0:
-            cond = both(w, cond, w.ge(v, 0))
-        if lo + span < out:
-            cond = both(w, cond, w.lt(v, span))
-        if gap:
-            # below 0 the quotient means nothing, but there the mask is false
-            cond = both(w, cond, w.eq(w.rem(v, gap + 1), 0))
-            at = p.w.as_index(w.div(v, gap + 1))
-        inner.append(at)
+    inner, inside = within(p.w, (
+        (ix.add(i, ix.const(-lo)), gap + 1 if d > 1 else 1, d, lo > 0, hi > 0)
+        for i, lo, hi, gap, d in zip(idx, low, high, interior, src.type.shape)
+    ))  # fmt: skip
     outer = p.at(fill, (), mask)
-    if cond is None:
-        return p.at(src, tuple(inner), mask)
+    if inside is None:
+        return p.at(src, inner, mask)
     if src.type.numel == 0:
         return outer
-    return w.select(cond, p.at(src, tuple(inner), both(w, mask, cond)), outer)
+    return p.w.select(inside, p.at(src, inner, both(p.w, mask, inside)), outer)
 
 
 pad = declare(
@@ -274,6 +258,14 @@ pad = declare(
         ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
     lowering=View(_pad_element, FREE, Reads.ONCE), foldable=Foldable.ALWAYS,
 )  # fmt: skip
+
+
+def shifted(x: Expr, axis: int, reverse: bool) -> Expr:
+    """`x` one place later along `axis` (one earlier if `reverse`), with 1 in the place that becomes free."""
+    none, one = (0,) * x.rank, tuple(int(i == axis) for i in range(x.rank))
+    low, high, starts = (none, one, one) if reverse else (one, none, none)
+    padded = OPS["pad"](x, 1.0, low=low, high=high, interior=none)
+    return OPS["slice"](padded, starts=starts, stops=tuple(d + s for d, s in zip(x.shape, starts)), steps=(1,) * x.rank)
 
 
 # -- reverse ---------------------------------------------------------------------------------------------------------

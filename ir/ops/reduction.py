@@ -16,6 +16,7 @@ from ingot.ir.loop import folds
 from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axis, need_dtype, widen
+from ingot.ir.ops.movement import inverse, shifted
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.public import Reduce
 from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
@@ -86,23 +87,13 @@ def _prod_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], ax
         return [cts[0]]
     kept = tuple(i for i in range(x.rank) if i not in axes)
     perm = kept + axes
-    back = tuple(perm.index(i) for i in range(x.rank))
     shape = tuple(x.shape[i] for i in perm)
     n = reduce(lambda a, b: a * b, (x.shape[a] for a in axes), 1)
     flat = x.transpose(perm).reshape(shape[: len(kept)] + (n,))
-    others = exclusive_prod(flat, False) * exclusive_prod(flat, True)
-    return [cts[0] * others.reshape(shape).transpose(back)]
-
-
-def exclusive_prod(x: Expr, reverse: bool) -> Expr:
-    """The product of what stands before (after, if `reverse`) each element along the last axis."""
-    axis, n = x.rank - 1, x.shape[-1]
-    zeros = (0,) * axis
-    low, high = ((0,), (1,)) if reverse else ((1,), (0,))
-    padded = OPS["pad"](x, 1.0, low=zeros + low, high=zeros + high, interior=zeros + (0,))
-    start = 1 if reverse else 0
-    window = OPS["slice"](padded, starts=zeros + (start,), stops=x.shape[:-1] + (start + n,), steps=(1,) * x.rank)
-    return OPS["cumprod"](window, axis=axis, reverse=reverse)
+    axis = len(kept)
+    before, after = (OPS["cumprod"](shifted(flat, axis, reverse), axis=axis, reverse=reverse) for reverse in (False, True))
+    others = before * after
+    return [cts[0] * others.reshape(shape).transpose(inverse(perm))]
 
 
 reduce_prod = reduction(

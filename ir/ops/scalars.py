@@ -1,12 +1,15 @@
-"""Scalar code of simple elementwise ops, over `ir/instructions.Emitter`; and the integer powers their references share."""
+"""Scalar code of simple ops, over `ir/instructions.Emitter` and the lowering's writer; and the integer powers their references share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ingot.ir.dtypes import DType, Half, f32, u32, u64
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.points import Point
 
 Emitter = Any
 Scalar = Any
@@ -37,6 +40,29 @@ def convert(e: Emitter, x: Scalar, dtype: DType) -> Scalar:
 def both(e: Emitter, a: Scalar | None, b: Scalar) -> Scalar:
     """The mask of what a and b hold for; None: a holds everywhere."""
     return b if a is None else e.and_(a, b)
+
+
+def within(w: Emitter, dims: Iterable[tuple[Index, int, int, bool, bool]]) -> tuple[Point, Scalar | None]:
+    """The elements at places, a dim each, and the mask of where there is one in all dims (None: everywhere).
+
+    A dim is (place, gap, size, below, above): which of `size` elements, `gap` apart, stands at `place`; below, above: whether the
+    place may be in front of the first, behind the last.
+    """
+    mask = None
+    point = []
+    for place, gap, size, below, above in dims:
+        v = w.index_value(place) if below or above or gap != 1 else None
+        if below:
+            mask = both(w, mask, w.ge(v, 0))
+        if gap != 1:
+            # below 0 the quotient means nothing, but there the mask is false
+            mask = both(w, mask, w.eq(w.rem(v, gap), 0))
+            v = w.div(v, gap)
+            place = w.as_index(v)
+        if above:
+            mask = both(w, mask, w.lt(v, size))
+        point.append(place)
+    return tuple(point), mask
 
 
 def abs_(e: Emitter, x: Scalar) -> Scalar:

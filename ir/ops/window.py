@@ -12,8 +12,7 @@ from ingot.ir.dtypes import DType, Number, by_numpy, i64
 from ingot.ir.facts import Foldable, OwnKernels, Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.expression import Index
-from ingot.ir.loop.folds import ARGMAX, MAX, SUM, Fold
+from ingot.ir.loop.folds import ARGMAX, MAX, SUM, Fold, lowest
 from ingot.ir.loop.points import Point
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.batching import axis_batch
@@ -21,7 +20,7 @@ from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static, widen
 from ingot.ir.ops.indexing import wrapped
 from ingot.ir.ops.samples import Case, case, ints
-from ingot.ir.ops.scalars import both
+from ingot.ir.ops.scalars import within
 from ingot.ir.types import Shape, ShapeError, TensorType, numel, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
@@ -57,16 +56,12 @@ def _infer(name: str, result: DType | None = None) -> Any:
     return infer
 
 
-def _lowest(x: np.ndarray) -> Any:
-    return -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-
-
 def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilation: Ints) -> tuple[np.ndarray, np.ndarray]:
     """The greatest element of each window, the first of equals, NaN above all; and its flat place in the spatial dims."""
     sizes = x.shape[x.ndim - len(window) :]
     out = window_extents("window", sizes, window, stride, padding, dilation)
     places = pad_spatial(np.arange(int(np.prod(sizes)), dtype=np.int64).reshape(sizes), padding, -1)
-    values = pad_spatial(widen(x), padding, _lowest(widen(x)))
+    values = pad_spatial(widen(x), padding, lowest(by_numpy(x.dtype)))
     best: Any = None
     place: Any = None
     for _, at in taps(window, out, stride, dilation):
@@ -83,43 +78,28 @@ def _argmax_of(x: np.ndarray, window: Ints, stride: Ints, padding: Pads, dilatio
 # -- which element of the input a place in a window reads --------------------------------------------------------------
 
 
-def _forward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
+def _forward(w: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
     """The element that tap t of window o reads, o * stride + t * dilation - low, where it is inside."""
-    w, (window, stride, padding, dilation) = p.w, node.attrs
+    window, stride, padding, dilation = node.attrs
     k = len(window)
     sizes, out = node.inputs[0].type.shape[-k:], node.outputs[0].type.shape[-k:]
-    at: list[Index] = []
-    mask: Any = None
-    for o, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, out, window):
-        i = ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo))
-        if lo > 0:
-            mask = both(w, mask, w.ge(w.index_value(i), 0))
-        if (m - 1) * s + (size - 1) * d - lo >= n:
-            mask = both(w, mask, w.lt(w.index_value(i), n))
-        at.append(i)
+    at, mask = within(w, (
+        (ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo)), 1, n, lo > 0, (m - 1) * s + (size - 1) * d - lo >= n)
+        for o, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, out, window)
+    ))  # fmt: skip
     return (*idx[:-k], *at), mask
 
 
-def _backward(p: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
+def _backward(w: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
     """The window o whose tap t reads element i, (i + low - t * dilation) / stride, where it is whole and inside."""
-    w, (input_shape, window, stride, padding, dilation) = p.w, node.attrs
+    input_shape, window, stride, padding, dilation = node.attrs
     k = len(window)
-    out: list[Index] = []
-    mask: Any = None
     sizes = node.inputs[0].type.shape[-k:]
-    for i, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, input_shape[-k:], window):
-        o = ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo))
-        v = w.index_value(o)
-        if (size - 1) * d > lo:
-            mask = both(w, mask, w.ge(v, 0))
-        if s != 1:
-            mask = both(w, mask, w.eq(w.rem(v, s), 0))
-            v = w.div(v, s)
-            o = w.as_index(v)
-        if (m - 1 + lo) // s >= n:
-            mask = both(w, mask, w.lt(v, n))
-        out.append(o)
-    return (*idx[:-k], *out), mask
+    at, mask = within(w, (
+        (ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo)), s, n, (size - 1) * d > lo, (m - 1 + lo) // s >= n)
+        for i, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, input_shape[-k:], window)
+    ))  # fmt: skip
+    return (*idx[:-k], *at), mask
 
 
 def _over(fold: Fold) -> Window:
