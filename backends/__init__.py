@@ -48,6 +48,9 @@ class Backend(Protocol):
     def target(self, level: Level) -> Target:
         """What the lowering is told: the level's machine, and how each kind of group is scheduled and written."""
 
+    def load(self) -> None:
+        """Import what `lower` and `build` need, which they do otherwise when they are first called."""
+
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph whose dims are all integers, as this kind of target runs it."""
 

@@ -3,7 +3,7 @@
     exe = executable(graph)              # compiled, or the interpreter's where INGOT_BACKEND asks for it
     exe.run(*slots)                      # the addresses of the inputs (numbers, for scalar inputs), then of the outputs
 
-`ingot.ir.lower`, `ingot.backends` and llvmlite are imported only where the cache holds no code. What was asked for,
+Where the cache holds the code, the backend's levels are imported, and neither what lowers and builds nor llvmlite. What was asked for,
 found, compiled and refused is counted in `counts`, told by `INGOT_LOG=cache,compile`, timed by `INGOT_TIME=1` and
 written out by `INGOT_DUMP=folder`.
 """
@@ -25,13 +25,13 @@ from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import the_cache
 from ingot.runtime.cache.layer import Found
 from ingot.runtime.executable import Executable
-from ingot.runtime.frozen import FrozenError, frozen, is_frozen
+from ingot.runtime.frozen import FrozenError, is_frozen
 
 if TYPE_CHECKING:
     from ingot.backends import Level
     from ingot.ir.graph import Graph
 
-__all__ = ["Code", "FrozenError", "code_of", "compiled", "counts", "executable", "frozen", "host_level", "pool_code"]
+__all__ = ["Code", "code_of", "compiled", "counts", "executable", "host_level", "pool_code"]
 
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused
 
@@ -46,7 +46,6 @@ class Code(NamedTuple):
 
 _executables: dict[str, Executable] = {}  # by key, those used last at the end; what falls out is unmapped once nobody has it
 _EXECUTABLES = 4096
-_pool: list[bool] = []  # not empty once the worker pool's code is loaded
 _busy: dict[str, threading.Lock] = {}  # keys that some thread is looking for
 _lock = threading.Lock()
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
@@ -138,9 +137,8 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
         else:  # whole by its checksums, and yet no code: this layer is not asked again
             the_cache().reject(key)
             found = None
-    if not _pool:
+    if not threads.pool_loaded():
         threads.start_pool(pool_code())
-        _pool.append(True)
     return exe
 
 
@@ -177,9 +175,10 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     times: dict[str, float] = {}
     watch = observe.watch(graph)
     with log.timed("import", times):  # is no part of what compiling the graph costs
-        import ingot.ir.lower  # noqa: F401
         from ingot.backends import backend
-    cpu = backend("cpu")
+
+        cpu = backend("cpu")
+        cpu.load()
     with log.timed("lower", times):
         program = cpu.lower(graph, level, watch)
     observe.tell_fusion(program)

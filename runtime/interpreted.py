@@ -14,6 +14,7 @@ class Interpreted:
 
     def __init__(self, graph: Graph):
         self.graph = graph
+        self.manifest: dict[str, Any] = {}
 
     def run(self, *slots: Any) -> None:
         """Run on the memory at the given addresses; outputs are written last. IndexError for an index out of range."""

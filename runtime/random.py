@@ -85,11 +85,15 @@ class Generator:
         rec = here.recorder
         if rec.tracing:
             return rec.reserve(self, blocks)
+        t = rank0(i64)
+        return host(t, wrap_i64(self._seed)), host(t, self.take(blocks))
+
+    def take(self, blocks: int) -> int:
+        """Use up so many blocks: the offset of the first, as an i64. No other thread gets the same."""
         with self._lock:
             at = self.offset
             self.offset = (at + blocks) & (1 << 64) - 1
-        t = rank0(i64)
-        return host(t, wrap_i64(self._seed)), host(t, wrap_i64(at))
+        return wrap_i64(at)
 
 
 default_generator = Generator()

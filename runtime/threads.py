@@ -17,7 +17,7 @@ from typing import Any
 from ingot.runtime import switches
 from ingot.runtime.library import open_library
 
-__all__ = ["Table", "default_num_threads", "get_num_threads", "pool_table", "set_num_threads", "start_pool"]
+__all__ = ["Table", "default_num_threads", "get_num_threads", "pool_loaded", "pool_table", "set_num_threads", "start_pool"]
 
 ABI_VERSION = 1
 
@@ -136,6 +136,11 @@ def start_pool(so: bytes | memoryview) -> None:
             library.ingot_pool_destroy.argtypes = (ctypes.c_void_p,)
             library.ingot_pool_destroy.restype = None
             _library = library
+
+
+def pool_loaded() -> bool:
+    """Whether the pool's code is loaded."""
+    return _library is not None
 
 
 def pool_table() -> Table:

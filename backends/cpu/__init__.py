@@ -30,6 +30,12 @@ class Cpu:
 
         return cpu(level.machine)
 
+    def load(self) -> None:
+        """Import what `lower` and `build` need."""
+        import ingot.backends.built
+        import ingot.backends.cpu.module
+        import ingot.ir.lower.cpu  # noqa: F401
+
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph whose dims are all integers."""
         from ingot.backends.built import numbered

@@ -30,6 +30,12 @@ class Cuda:
 
         return Target(level.machine, KINDS)
 
+    def load(self) -> None:
+        """Import what `lower` and `build` need."""
+        import ingot.backends.built
+        import ingot.backends.cuda.kinds
+        import ingot.backends.cuda.ptx  # noqa: F401
+
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph, in kernels of blocks and threads. UnsupportedKernel (a RuntimeError) names what has none yet."""
         from ingot.backends.built import numbered

@@ -182,7 +182,8 @@ class Described:
 
     @property
     def _version(self) -> int:
-        return 0 if self._version_cell is None else self._version_cell.n
+        cell = self._here()._version_cell
+        return 0 if cell is None else cell.n
 
     def is_set_to(self, tensor: Tensor) -> bool:
         """Whether both show the same memory in the same way."""

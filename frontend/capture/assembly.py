@@ -229,7 +229,6 @@ class Assembly:
             result=Result.of(structure, flat),
             fresh=tuple(f for _, f in self._fresh.values()),
             writes=writes,
-            generators=tuple((g, state[2]) for g, state in trace.generators.items()),
             refresh=tuple((weakref.ref(t), t._storage) for t in shown),
             freed=freed,
             backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
@@ -249,6 +248,7 @@ class Assembly:
                 needed.update(self.trace.nodes[n][2])
         if derived is not None:
             needed.update(derived.saved)
+        needed.update(offset.value for _, offset, _ in self.trace.generators.values())  # what a function draws is used up
         return sorted((i for i in needed if i < 0), reverse=True)
 
     def _backward(self, derived: Derived, inputs: Sequence[int], roots: tuple[int, ...]) -> Backward:

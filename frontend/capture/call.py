@@ -70,7 +70,7 @@ class CompiledCall:
 
         executable = compiler.executable(graph)
         self.run = executable.run
-        aliases = getattr(executable, "manifest", {}).get("aliases", {})
+        aliases = executable.manifest.get("aliases", {})
         self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
         self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
@@ -107,8 +107,6 @@ class CompiledCall:
         """Put the outputs where they belong."""
         traced = self.traced
         outs = [Array(t, b, None, None) for t, b in zip(self.out_types, buffers)]
-        for g, blocks in traced.generators:
-            g.offset = (g.offset + blocks) & (1 << 64) - 1
         done = Done(traced, leaves, outs, self._roots)
         done.follow(None if traced.backward is None else self._node(done, keep), traced.fresh)
         results = [done.result(r) for r in traced.recipes]

@@ -16,6 +16,7 @@ from ingot.capture.module import CompiledModule
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Value
 from ingot.capture.roots import Roots, find_roots, is_module
+from ingot.capture.sources import Offset
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.graph import Graph
@@ -103,7 +104,7 @@ def _traced(fn: Callable, name: str, args: tuple) -> tuple[Traced, Graph, Any, R
     with ingot.no_grad():
         traced, _, undo = trace_function(name, body, structure, leaves, (), roots=roots)
     undo()
-    if traced.generators:
+    if any(isinstance(s, Offset) for s in traced.sources):
         raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
     if any(w.tensors for w in traced.writes):  # a counter in Python stays behind
         raise RuntimeError(f"export: {name} changes tensors outside of it; a module with batch norm wants eval() first")

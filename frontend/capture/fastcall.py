@@ -51,13 +51,12 @@ def fast_call(
         return None
     if guards.deep:
         c.need(f"{c.name(guards)}.changed() is None")
-    slots, keep = [], []
-    for k, (source, t) in enumerate(zip(traced.sources, call.in_types)):
-        gathered = source.lines(c, k, t)
+    slots, keep = [""] * len(traced.sources), [""] * len(traced.sources)
+    for k, source in sorted(enumerate(traced.sources), key=lambda p: p[1].last):
+        gathered = source.lines(c, k, call.in_types[k])
         if gathered is None:
             return None
-        slots.append(gathered[0])
-        keep.append(gathered[1])
+        slots[k], keep[k] = gathered
     outs = [f"o{i}" for i in range(len(call.nbytes))]
     if call.donations:
         c.names["buffers"] = functools.partial(call.buffers, 1)
@@ -136,7 +135,7 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
 
 def _made_here(c: Lines, traced: Traced) -> list[str] | None:
     """The lines that make what is returned, a tensor or a tuple of them, where there is nothing to finish; else None."""
-    if traced.writes or traced.fresh or traced.generators or traced.backward is not None:
+    if traced.writes or traced.fresh or traced.backward is not None:
         return None
     if len(set(traced.recipes)) < len(traced.recipes) or not (traced.result.one or traced.result.flat):
         return None

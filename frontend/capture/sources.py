@@ -34,6 +34,7 @@ class Source(ABC):
 
     __slots__ = ()
     label: ClassVar[str]  # what inputs without a name of their own are called
+    last: ClassVar[bool] = False  # gathering changes something: the fast call does it when nothing can miss any more
 
     @abstractmethod
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
@@ -217,13 +218,15 @@ class Seed(Source):
 
 @dataclass(eq=False, repr=False)
 class Offset(Source):
-    """How many blocks of a Generator's numbers are used up."""
+    """How many blocks of a Generator's numbers are used up. The call takes `blocks` more."""
 
     label: ClassVar[str] = "offset"
+    last: ClassVar[bool] = True
     generator: Any
+    blocks: int = 0
 
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
-        return host(t, wrap_i64(self.generator.offset))
+        return host(t, self.generator.take(self.blocks))
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
-        return _number(c, k, t, f"wrap_i64({c.name(self.generator)}.offset)")
+        return _number(c, k, t, f"{c.name(self.generator)}.take({self.blocks})")

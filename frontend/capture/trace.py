@@ -100,7 +100,7 @@ class Trace(Recorder):
         self.gradients: dict[Any, tuple[GradSlot, Any]] = {}  # the others, by id and by Storage
         self.inner_slots: set[GradSlot] = set()  # of tensors made here: they end with the trace
         self.cells: dict[Any, Any] = {}
-        self.generators: dict[Any, list] = {}
+        self.generators: dict[Any, tuple[Array, Array, Offset]] = {}  # seed, and the offset at the start of the call
         self.seen: list[tuple[Any, Any, bool, tuple[int, ...]]] = []  # tensors read, what stands for them; whether they required
         # gradients, and their hooks
         self.thread = threading.get_ident()
@@ -209,15 +209,16 @@ class Trace(Recorder):
 
     def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
         """Seed and offset for a random op: the offset at the start of the call, plus what was reserved before in the function."""
+        t = rank0(i64)
         g = self.generators.get(generator)
         if g is None:
-            t = rank0(i64)
+            source = Offset(generator)
             seed = self.placeholder(t, Seed(generator), scalar=True)
-            g = self.generators[generator] = [seed, self.placeholder(t, Offset(generator), scalar=True), 0]
-        seed, offset, before = g
-        g[2] += blocks
+            g = self.generators[generator] = seed, self.placeholder(t, source, scalar=True), source
+        seed, offset, source = g
+        before = source.blocks
+        source.blocks += blocks
         if before:
-            t = rank0(i64)
             (delta,) = self.emit(OPS["constant"], (), (Const.of(before, i64),), (t,), None)
             (offset,) = self.emit(OPS["add"], (offset, delta), (), (t,), None)
         return seed, offset

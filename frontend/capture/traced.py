@@ -48,7 +48,6 @@ class Traced:
     recipes, result: how tensors are made of the outputs, and what is returned of them
     fresh: Storages that a call makes for results that share memory
     writes: what a call changes, in this order, when the graph has run
-    generators: how many blocks of random numbers it takes of each
     refresh: tensors that follow a Storage whose value is written and whose history stays; others read both when they are asked
     freed: outputs whose history was freed inside: the edges that say so
     backward: what gradients of the call are computed by, None where it has none
@@ -61,7 +60,6 @@ class Traced:
     result: Result
     fresh: tuple[Fresh, ...]
     writes: tuple[Write, ...]
-    generators: tuple[tuple[Any, int], ...]
     refresh: tuple[tuple[ref[Any], Storage], ...]
     freed: Mapping[int, Edge]
     backward: Backward | None

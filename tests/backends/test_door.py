@@ -62,6 +62,27 @@ print([m for m in sys.modules if m.startswith(dear)])
 """
 
 
+LOADED = """
+import sys
+from ingot.backends import backend
+import ingot.ir.ops
+from ingot.ir.text import parse
+target = sys.argv[1]
+b = backend(target)
+graph = parse("func @f(%x: f32[4,8]) -> f32[4,8] {\\n %0 = mul %x, %x : f32[4,8]\\n return %0\\n}")
+b.load()
+before = set(sys.modules)
+b.build(b.lower(graph, b.levels[target]), b.levels[target])
+print([m for m in sys.modules if m.startswith("ingot") and m not in before])
+"""
+
+
+@pytest.mark.parametrize("target", ["x86-64-v3", "sm_90"])
+def test_what_is_loaded_need_not_be_imported_while_compiling(target):
+    done = subprocess.run([sys.executable, "-c", LOADED, target], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
 def test_levels_cost_no_compiler():
     done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -8,7 +8,7 @@ import pytest
 import ingot
 from ingot import nn
 from ingot.capture import CaptureError
-from ingot.runtime.compiler import FrozenError
+from ingot.runtime.frozen import FrozenError
 from tests.support.small_net import close, data, net
 
 F = nn.functional

@@ -13,6 +13,7 @@ import pytest
 import ingot
 from ingot import nn
 from ingot.runtime import compiler
+from ingot.runtime.interpreted import Interpreted
 
 PATIENCE = 60.0  # seconds: only a failure waits so long
 
@@ -217,6 +218,21 @@ def test_threads_with_one_new_signature_share_its_entry(compiling):
     go_on["f"].set()
     assert joined(threads, results) == [[3, 3]] * 3
     assert repr(f) == "<compiled f: 2 specialisations>" and f.stats == {"calls": 4, "traces": 4, "recompiles": 1}
+
+
+def test_threads_draw_different_numbers(monkeypatch):
+    together = threading.Barrier(2)
+    run = Interpreted.run
+
+    def slow(self, *slots):
+        together.wait(PATIENCE)  # both have gathered their inputs
+        run(self, *slots)
+
+    with monkeypatch.context() as m:
+        m.setattr(Interpreted, "run", slow)
+        f = ingot.compile(lambda: ingot.rand(4))
+        a, b = joined(*started(f, f))
+    assert a.tolist() != b.tolist() and ingot.random.default_generator.offset == 2
 
 
 def test_a_fork_waits_for_the_trace_of_another_thread():
