@@ -184,7 +184,9 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     observe.tell_fusion(program)
     with log.timed("codegen", times):
         built = cpu.build(program, level)
-    texts = {"graph": str(graph), "program": observe.program_text(program)}
+    from ingot.ir.loop.text import print_program
+
+    texts = {"graph": str(graph), "program": print_program(program)}
     if "sha256:" in graph.text:  # large constants stand in the preimage by their digests
         from ingot.ir.text import print_graph
 

@@ -5,7 +5,7 @@ A compiled function whose guards were checked in the present epoch need not chec
 
 from __future__ import annotations
 
-__all__ = ["EPOCH", "bump", "current"]
+__all__ = ["EPOCH", "bump"]
 
 EPOCH = [0]  # a list, so that readers can hold on to it
 
@@ -13,8 +13,3 @@ EPOCH = [0]  # a list, so that readers can hold on to it
 def bump() -> None:
     """Something that compiled functions may have looked at has changed."""
     EPOCH[0] += 1
-
-
-def current() -> int:
-    """The present epoch."""
-    return EPOCH[0]

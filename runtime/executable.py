@@ -1,6 +1,6 @@
 """Executables: compiled graphs, loaded from a file or from bytes, and called with one foreign call.
 
-    exe = Executable.from_file("/path/entry", manifest)
+    exe = Executable("/path/entry", manifest)
     exe.run(x.address, 0.5, y.address)
 
 The manifest is plain data (it is stored as JSON with the code):
@@ -68,7 +68,12 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
 
 
 class Executable:
-    """One compiled graph. Calls are re-entrant: any number of threads may `run` it at once."""
+    """One compiled graph, loaded: `source` is a path, an open file descriptor (the caller closes it) or the bytes.
+
+    Calls are re-entrant: any number of threads may `run` it at once.
+
+    OSError where the system refuses to map it; KeyError for a manifest that lacks a field; AttributeError where the entry is not in it.
+    """
 
     def __init__(self, source: str | os.PathLike | int | bytes | memoryview, manifest: dict[str, Any]):
         self._handle = 0
@@ -84,15 +89,6 @@ class Executable:
         self._entry.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
         self._entry.restype = ctypes.c_int
         self._bound: tuple[threads.Table | None, int, memory.Bin | None] = (None, 0, None)
-
-    @classmethod
-    def from_file(cls, source: str | os.PathLike | int | bytes | memoryview, manifest: dict[str, Any]) -> Executable:
-        """Load the shared object at a path, in an open file descriptor (the caller closes it) or in bytes.
-
-        OSError where the system refuses to map it; KeyError for a manifest that lacks a field; AttributeError where
-        the entry is not in it.
-        """
-        return cls(source, manifest)
 
     @property
     def peak_bytes(self) -> int:

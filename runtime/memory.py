@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "ALIGNMENT", "Bin", "Buffer", "allocate", "bin_for", "empty_cache", "from_numpy", "keep_limit", "lease", "memory_stats",
+    "ALIGNMENT", "Bin", "Buffer", "allocate", "bin_for", "empty_cache", "from_numpy", "keep_limit", "memory_stats",
     "set_keep_limit",
 ]  # fmt: skip
 
@@ -296,11 +296,6 @@ def allocate(nbytes: int) -> Buffer:
     except IndexError:
         address = b._new()
     return Buffer(address, nbytes, b.append)
-
-
-def lease(nbytes: int) -> Buffer:
-    """An arena: a buffer that an executable works in during one call. The one used last comes first (it is in cache)."""
-    return allocate(nbytes)
 
 
 def from_numpy(array: np.ndarray) -> Buffer:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ingot.ir.loop.program import Program
     from ingot.ir.lower import Stage
 
-__all__ = ["NanCheck", "Watch", "dump", "program_text", "tell_fusion", "watch"]
+__all__ = ["NanCheck", "Watch", "dump", "tell_fusion", "watch"]
 
 
 class Watch:
@@ -71,13 +71,6 @@ def tell_fusion(program: Program) -> None:
         log.log("fusion", "%s: %d kernels, arena %d bytes", program.name, len(program.kernels), program.arena_bytes)
         for k in program.kernels.values():
             log.log("fusion", "  %s%s: %s", k.name, tuple(b.name for b in k.buffers), k.schedule)
-
-
-def program_text(program: Program) -> str:
-    """The program as text, for people."""
-    from ingot.ir.loop.text import print_program
-
-    return print_program(program)
 
 
 def dump(key: str, name: str, watch: Watch, llvm: str, so: bytes) -> None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet, ref
@@ -25,7 +26,7 @@ from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, again, ready
 from ingot.runtime.frozen import FrozenError
 
-__all__ = ["Recorder", "Plan", "capturing", "current", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT", "stats"]
+__all__ = ["Recorder", "Plan", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT", "stats"]
 
 PENDING_LIMIT = 1000  # nodes since the last cut
 _OURS: dict[str, bool] = {}
@@ -98,6 +99,7 @@ class Recorder:
         """Forget everything that was recorded."""
         self.nodes: list[tuple[Op, tuple, tuple[int, ...]]] = []
         self.locs: list[Location | None] = []
+        self.firsts: list[int] = []  # the number of each node's first output
         self.types: list[TensorType] = []  # of the values made here
         self.handles: list[ref[Array]] = []
         self.inputs: list[Array] = []
@@ -127,6 +129,7 @@ class Recorder:
                 self.locs.append(loc)
                 outs = []
                 types, handles = self.types, self.handles
+                self.firsts.append(len(types))
                 for t in out_types:
                     a = Array(t, None, len(types), self)
                     types.append(t)
@@ -172,13 +175,11 @@ class Recorder:
             buffers = [memory.allocate(a.type.nbytes) for a in outs]
             slots += [b.address for b in buffers]
             plan.run(*slots)
-        except FrozenError:  # nothing has run, all stays pending
+        except FrozenError:  # nothing has run, all stays pending; so it does after a Ctrl-C
             raise
         except Exception as error:
             self._failed(alive, error)
             return
-        except BaseException:  # Ctrl-C: likewise
-            raise
         for a, b in zip(outs, buffers):
             a.buffer = b
             a.value = a.source = None
@@ -206,29 +207,35 @@ class Recorder:
 
     def graph(self, live: tuple[int, ...], name: str = "eager") -> tuple[Graph, tuple[int, ...]]:
         """The Graph that computes the values `live` (numbers as in a node's inputs), and the inputs it reads, in order."""
-        first = self.first_outputs()
-        needed = set(live)
-        for n in range(len(self.nodes) - 1, -1, -1):
-            if any(i in needed for i in range(first[n], first[n + 1])):
-                needed.update(self.nodes[n][2])
+        needed = self.needed(live)[1]
         reads = tuple(k for k in range(len(self.inputs)) if -1 - k in needed)
         return self.subgraph([-1 - k for k in reads], live, name), reads
 
+    def needed(self, live: Iterable[int], given: Container[int] = ()) -> tuple[list[int], set[int]]:
+        """The nodes that compute the values `live` where those `given` are known, the last one first, and the values that they read."""
+        values = {i for i in live if i not in given}
+        nodes = []
+        end = len(self.types)
+        for n in range(len(self.nodes) - 1, -1, -1):
+            first = self.firsts[n]
+            if any(i in values for i in range(first, end)):
+                nodes.append(n)
+                values.update(i for i in self.nodes[n][2] if i not in given)
+            end = first
+        return nodes, values
+
+    def type_of(self, i: int) -> TensorType:
+        """The type of value number i."""
+        return self.types[i] if i >= 0 else self.inputs[-1 - i].type
+
     def subgraph(self, inputs: Sequence[int], live: Sequence[int], name: str) -> Graph:
         """The Graph that computes the values `live` from the values `inputs`."""
-        first = self.first_outputs()
-        values: dict[int, Value] = {i: Value(self.types[i] if i >= 0 else self.inputs[-1 - i].type) for i in inputs}
+        values: dict[int, Value] = {i: Value(self.type_of(i)) for i in inputs}
         graph_inputs = tuple(values[i] for i in inputs)
-        needed = set(live) - set(values)
-        kept = []
-        for n in range(len(self.nodes) - 1, -1, -1):
-            if any(i in needed for i in range(first[n], first[n + 1])):
-                kept.append(n)
-                needed.update(i for i in self.nodes[n][2] if i not in values)
         nodes = []
-        for n in reversed(kept):
+        for n in reversed(self.needed(live, values)[0]):
             op, attrs, ins = self.nodes[n]
-            made = range(first[n], first[n + 1])
+            made = self.outputs_of(n)
             outputs = tuple(Value(self.types[i]) for i in made)
             nodes.append(Node(op, tuple(values[i] for i in ins), attrs, outputs, self.locs[n]))
             for i, v in zip(made, outputs):
@@ -238,23 +245,15 @@ class Recorder:
 
     def made_at(self, a: Array) -> Location | None:
         """Where the pending value `a` was recorded."""
-        first = self.first_outputs()
-        return next((loc for n, loc in enumerate(self.locs) if first[n] <= a.value < first[n + 1]), None)
+        return None if a.value < 0 else self.locs[self.maker(a.value)]
 
-    def first_outputs(self) -> list[int]:
-        """The number of each node's first output; one more at the end."""
-        first, at = [], 0
-        for op, attrs, ins in self.nodes:
-            first.append(at)
-            at += self._n_outputs(op, attrs, ins)
-        first.append(at)
-        return first
+    def outputs_of(self, n: int) -> range:
+        """The numbers of the outputs of node n."""
+        return range(self.firsts[n], self.firsts[n + 1] if n + 1 < len(self.firsts) else len(self.types))
 
-    def _n_outputs(self, op: Op, attrs: tuple, ins: tuple[int, ...]) -> int:
-        from ingot.ir.op import infer
-
-        types = tuple([self.types[i] if i >= 0 else self.inputs[-1 - i].type for i in ins])
-        return len(infer(op, types, attrs))
+    def maker(self, i: int) -> int:
+        """The node that makes value i."""
+        return bisect_right(self.firsts, i) - 1
 
     # ---- gradient slots
 
@@ -320,11 +319,6 @@ class _Local(threading.local):
 
 
 here = _Local()
-
-
-def current() -> Any:
-    """This thread's recorder."""
-    return here.recorder
 
 
 def flush() -> None:

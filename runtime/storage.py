@@ -1,7 +1,7 @@
 """Storage: what a tensor and its views share. Views and in-place operations are turned into values here.
 
-A Storage holds the present value of the whole, `base`. A view is a chain of *steps* from it: movement ops (reshape,
-transpose, slice, broadcast), `Detach` and `LeafStep`. Reading a stale view applies its steps again; writing to a view
+A Storage holds the present value of the whole, `base`. A view is a chain of *steps* from it (views.py): movement ops (reshape,
+transpose, slice, broadcast), diagonals, `Detach` and `LeafStep`. Reading a stale view applies its steps again; writing to a view
 goes through them backwards: each step puts the new part back into the value before it. All of that is recorded like
 anything else, so gradients through views and in-place writes are right without rules of their own.
 
@@ -180,7 +180,7 @@ class Storage:
 
 
 def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
-    """The same for views that were expanded on the way: by position. RuntimeError where elements of the view share memory."""
+    """What `put_back` does, for views that were expanded on the way: by position. RuntimeError where its elements share memory."""
     t = present[0].type
     if layout(t.shape, steps).overlaps:
         raise RuntimeError(

@@ -22,6 +22,7 @@ class Layout:
 
     @property
     def contiguous(self) -> bool:
+        """Whether the elements lie in row-major order, without gaps."""
         want = 1
         for n, s in zip(reversed(self.shape), reversed(self.strides)):
             if n == 0:

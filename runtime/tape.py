@@ -19,8 +19,8 @@ from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 
 __all__ = [
-    "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "overwritten", "GradSlot", "Leaf",
-    "emit", "frontend", "zeros", "ones",
+    "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "Refusing", "overwritten", "GradSlot",
+    "Leaf", "emit", "frontend", "zeros", "ones",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -170,9 +170,9 @@ def check_versions(name: str, saved: Sequence[tuple[Version, int, TensorType]]) 
 class OpNode(Node):
     """The gradient of one recorded op."""
 
-    __slots__ = ("sig", "wrt", "saved", "versions", "n_inputs")
+    __slots__ = ("sig", "wrt", "saved", "versions")
 
-    def __init__(self, sig: Signature, wrt: tuple[bool, ...], edges: tuple, saved: Any, n_inputs: int, loc: Location | None):
+    def __init__(self, sig: Signature, wrt: tuple[bool, ...], edges: tuple, saved: Any, loc: Location | None):
         super().__init__(edges, sig.out_types, loc)
         self.sig = sig
         self.wrt = wrt
@@ -254,6 +254,23 @@ class Overwritten(Node):
         return grads[0], zeros(node.out_types[i])
 
 
+class Refusing(Node):
+    """A history through which no gradient can go; `why` says a backward that meets it."""
+
+    __slots__ = ("label", "why")
+
+    def __init__(self, label: str, why: str, edges: tuple[Edge | None, ...], out_types: tuple[TensorType, ...]):
+        super().__init__(edges, out_types)
+        self.label = label
+        self.why = why
+
+    def name(self) -> str:
+        return self.label
+
+    def check(self) -> None:
+        raise RuntimeError(self.why)
+
+
 def overwritten(label: str, new: Edge | None, old: Edge | None, type: TensorType) -> Edge | None:
     """The edge of a value that replaces one whose edge is `old`; `new` is its own."""
     if old is None or (new is not None and old in new[0].edges):  # what was computed from the old value reaches it anyway
@@ -327,7 +344,7 @@ def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence
             saved[i] = arrays[i]
         for i in back.reads_outputs:
             saved[~i] = outs[i]
-    node = OpNode(sig, wrt, edges, saved, len(arrays), loc)
+    node = OpNode(sig, wrt, edges, saved, loc)
     return [(a, (node, i) if c else None) for i, (a, c) in enumerate(zip(outs, cts))], node
 
 

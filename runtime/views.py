@@ -31,6 +31,7 @@ class Movement(Step):
         self.attrs = attrs
 
     def forward(self, p: Pair) -> Pair:
+        """The view by this step of a value."""
         return emit(OPS[self.op], (p,), self.attrs)[0]
 
     def put_back(self, before: Pair, part: Pair) -> Pair:

@@ -21,7 +21,7 @@ from ingot.runtime.storage import NEVER, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
 from ingot.runtime.views import LeafStep, Step
 
-__all__ = ["Tensor", "is_tensor", "wrap", "pair"]
+__all__ = ["Tensor", "is_tensor", "view", "wrap"]
 
 
 def is_tensor(obj: Any) -> bool:
@@ -292,11 +292,14 @@ def wrap(value: Pair, cls: type = Tensor) -> Any:
     return out
 
 
-def pair(t: Tensor) -> Pair:
-    """A tensor's present value and where its gradient goes."""
-    return t._pair()
+def view(s: Storage, steps: tuple[Step, ...]) -> Any:
+    """The Tensor that shows a Storage by `steps`."""
+    value, generation = s.read(steps)
+    out = wrap(value)
+    out._storage, out._steps, out._generation, out._version_cell = s, steps, generation, s.version
+    return out
 
 
 tape.frontend.wrap = wrap
-tape.frontend.unwrap = pair
+tape.frontend.unwrap = Tensor._pair
 tape.frontend.cpu = CPU

@@ -27,7 +27,7 @@ from ingot.ir.op import OPS
 from ingot.ir.types import ShapeError, broadcast_shapes
 from ingot.runtime import tape
 from ingot.runtime.recorder import here, user_location
-from ingot.runtime.tape import RELEASED, Node, Pair, Version, check_versions
+from ingot.runtime.tape import RELEASED, Node, Pair, Refusing, Version, check_versions
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -238,16 +238,7 @@ def once_differentiable(fn: Callable) -> Callable:
     return wrapper
 
 
-class _OnceNode(Node):
-    __slots__ = ()
-
-    def name(self) -> str:
-        return "NotDifferentiable"
-
-    def check(self) -> None:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-
 def _once(t: Tensor, grads: Sequence[Any]) -> Tensor:
     edges = tuple(g._pair()[1] for g in grads if isinstance(g, Tensor))
-    return wrap((t._owned()[0], (_OnceNode(edges, (t._array.type,)), 0)))
+    why = "trying to differentiate twice a function that was marked with @once_differentiable"
+    return wrap((t._owned()[0], (Refusing("NotDifferentiable", why, edges, (t._array.type,)), 0)))

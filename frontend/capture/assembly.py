@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
-from ingot.capture.node import Released, usable
+from ingot.capture.node import usable
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Given, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
 from ingot.capture.roots import Roots
@@ -33,7 +33,7 @@ from ingot.capture.writes import (
 )
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, GradSlot, Leaf, Node
+from ingot.runtime.tape import RELEASED, Edge, GradSlot, Leaf, Node, Refusing
 from ingot.runtime.views import LeafStep
 
 __all__ = ["Assembly"]
@@ -208,7 +208,9 @@ class Assembly:
         tensors = self.writes()
         writes = (*self._requires(False), *tensors, *assigned, *self._requires(True), *self._result_gradients())
         freed: dict[int, Edge] = {
-            out: (Released((), (trace.type_of(self.live[out]),)), 0) for out, edge in self._edges.items() if not usable(edge)
+            out: (Refusing("CompiledBackward", RELEASED, (), (trace.type_of(self.live[out]),)), 0)
+            for out, edge in self._edges.items()
+            if not usable(edge)
         }
         rooted = {out: edge for out, edge in self._edges.items() if out not in freed}
         self._where.update((c.edge[0], StorageEdge(s)) for s, c in trace.captured.items() if c.edge is not None)  # type: ignore[misc]
@@ -241,11 +243,7 @@ class Assembly:
             if i >= 0 and i not in self._outs:
                 self._outs[i] = len(self.live)
                 self.live.append(i)
-        first = self.trace.first_outputs()
-        needed = set(self.live)
-        for n in range(len(self.trace.nodes) - 1, -1, -1):
-            if any(i in needed for i in range(first[n], first[n + 1])):
-                needed.update(self.trace.nodes[n][2])
+        needed = self.trace.needed(self.live)[1]
         if derived is not None:
             needed.update(derived.saved)
         needed.update(offset.value for _, offset, _ in self.trace.generators.values())  # what a function draws is used up
@@ -258,30 +256,10 @@ class Assembly:
         return Backward(graph.replace(scalars=frozenset()), reads, roots, derived.edges, derived.which)
 
     def _input_names(self, sources: Sequence[Source], roots: Roots) -> tuple[str, ...]:
-        storages = _names(roots)
+        storages = roots.storage_names()
         return tuple(s.called(k, self.names, storages) for k, s in enumerate(sources))
 
 
 def _owns_leaf(t: Tensor, inner: Tensor) -> bool:
     last = inner._steps[-1] if inner._steps else None
     return isinstance(last, LeafStep) and last.leaf.slot.owner is not None and last.leaf.slot.owner() is t
-
-
-def _names(roots: Roots) -> Mapping[int, str]:
-    """Names of Storages, by id: parameters, buffers, and an optimizer's state of them."""
-    found: dict[int, str] = {}
-    inner: set[int] = set()
-    for m in roots.modules:  # a module comes before those inside it
-        if id(m) in inner:
-            continue
-        inner.update(map(id, m.modules()))
-        for name, t in (*m.named_parameters(), *m.named_buffers()):
-            if t._storage is not None:
-                found.setdefault(id(t._storage), name)
-    for o in roots.optimizers:
-        for p, state in o.state.items():
-            of = found.get(id(p._storage), "state")
-            for k, t in state.items():
-                if isinstance(t, Tensor) and t._storage is not None:
-                    found.setdefault(id(t._storage), f"{of}.{k}")
-    return found

@@ -141,15 +141,13 @@ def _ends(edges: Sequence[Edge]) -> list[Node]:
 
 def _boundary(trace: Trace, grads: Sequence[int], made: int, cotangents: set[int]) -> list[int]:
     """The values of the forward that the backward reads. What is made of nothing (constants) is made again instead."""
-    first = trace.first_outputs()
-    maker = {i: n for n in range(len(trace.nodes)) for i in range(first[n], first[n + 1])}
     free: dict[int, bool] = {}
 
     def is_free(i: int) -> bool:
         if i < 0:
             return False
         if i not in free:
-            op, _, ins = trace.nodes[maker[i]]
+            op, _, ins = trace.nodes[trace.maker(i)]
             cheap = trace.types[i].nbytes <= _SMALL or (isinstance(op.lowering, View) and op.lowering.stays)
             free[i] = cheap and all(is_free(j) for j in ins)
         return free[i]
@@ -165,5 +163,5 @@ def _boundary(trace: Trace, grads: Sequence[int], made: int, cotangents: set[int
         if i < 0 or (i < made and not is_free(i)):
             saved[i] = None
         else:
-            stack += trace.nodes[maker[i]][2]
+            stack += trace.nodes[trace.maker(i)][2]
     return list(saved)

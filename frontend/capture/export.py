@@ -42,7 +42,7 @@ def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, le
     in_tree = _describe(args, "input")
     traced, graph, result, roots = _traced(fn, name, args)
     leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
-    feed, weights = _feed(traced, _leaves(args), _names(target, roots))
+    feed, weights = _feed(traced, _leaves(args), roots.storage_names())
     example = [np.array(t.numpy()) for t in leaves]
     write_artifact(
         path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
@@ -151,17 +151,6 @@ def _feed(traced: Traced, leaves: list[Any], names: dict[int, str]) -> tuple[lis
         weights[of] = np.asarray(value.value, value.type.dtype.numpy) if by_value else np.array(to_numpy(value))
         feed.append((kind, of))
     return feed, weights
-
-
-def _names(target: Any, roots: Roots) -> dict[int, str]:
-    """The names of captured storages, as in the state dict of the module (or of the modules that a function uses)."""
-    found: dict[int, str] = {}
-    modules = [target] if is_module(target) else roots.modules
-    for m in modules:
-        for name, t in (*m.named_parameters(), *m.named_buffers()):
-            if t._storage is not None:
-                found.setdefault(id(t._storage), name)
-    return found
 
 
 def _input_names(fn: Callable, args: tuple) -> list[str]:

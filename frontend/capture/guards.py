@@ -15,7 +15,7 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot.capture.describe import Rebound, describe
 from ingot.capture.reads import Reads
-from ingot.capture.roots import OPTIMIZER_TABLES, Roots, is_optimizer, library, names_of, strings_of
+from ingot.capture.roots import OPTIMIZER_TABLES, Roots, is_optimizer, library, strings_of
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
     CONTAINERS,
@@ -137,7 +137,7 @@ class Seen:
             for i, g in enumerate(w.of.param_groups)
         ]
         codes = [f.__code__ for f in roots.functions if f.__name__ != "__init__"]
-        names = {n for c in codes for n in (*names_of(c), *strings_of(c))}
+        names = {n for c in codes for n in (*roots.looked_up[c], *strings_of(c))}
         self._classes = [w for w in (_with_state(ClassState(c, c.__name__, {}, names)) for c in roots.classes) if w.seen]
         self._globals = [GlobalIs(space, name, text, space.get(name, MISSING)) for space, name, text in roots.names]
         self._cells = [CellIs(cell, name, content(cell)) for cell, name in roots.cells]

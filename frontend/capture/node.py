@@ -1,4 +1,4 @@
-"""The tape's nodes of a compiled call: the one that runs its backward, and the one that says that there is none any more."""
+"""The tape's node of a compiled call, which runs its backward."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ingot.capture.traced import Backward
 from ingot.runtime.array import Array
 from ingot.runtime.tape import RELEASED, Edge, Node, Pair, emit_graph, zeros
 
-__all__ = ["CompiledNode", "Released", "usable"]
+__all__ = ["CompiledNode", "usable"]
 
 
 class CompiledNode(Node):
@@ -46,18 +46,6 @@ class CompiledNode(Node):
         for i, r in zip(back.grads, results):
             out[i] = r
         return out
-
-
-class Released(Node):
-    """The history of a result whose graph was freed inside the compiled function."""
-
-    __slots__ = ()
-
-    def name(self) -> str:
-        return "CompiledBackward"
-
-    def check(self) -> None:
-        raise RuntimeError(RELEASED)
 
 
 def usable(edge: Edge) -> bool:

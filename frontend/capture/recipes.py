@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ingot._tensor import Tensor, wrap
+from ingot._tensor import Tensor, view, wrap
 from ingot.capture.pytree import LEAF, unflatten
 from ingot.runtime.storage import Storage
 from ingot.runtime.views import Step
@@ -92,13 +92,6 @@ class Value(Recipe):
         ]
 
 
-def _view(s: Storage, steps: tuple[Step, ...]) -> Any:
-    pair, generation = s.read(steps)
-    out = wrap(pair)
-    out._storage, out._steps, out._generation, out._version_cell = s, steps, generation, s.version
-    return out
-
-
 @dataclass(eq=False, repr=False)
 class ViewOfCaptured(Recipe):
     """A view of a tensor from outside."""
@@ -107,7 +100,7 @@ class ViewOfCaptured(Recipe):
     steps: tuple[Step, ...]
 
     def make(self, done: Done) -> Any:
-        return _view(self.storage, self.steps)
+        return view(self.storage, self.steps)
 
 
 @dataclass(eq=False, repr=False)
@@ -119,7 +112,7 @@ class ViewOfArgument(Recipe):
 
     def make(self, done: Done) -> Any:
         t = done.leaves[self.index]
-        return _view(t._share(), t._steps + self.steps)
+        return view(t._share(), t._steps + self.steps)
 
 
 @dataclass(eq=False, repr=False)
@@ -130,7 +123,7 @@ class ViewOfFresh(Recipe):
     steps: tuple[Step, ...]
 
     def make(self, done: Done) -> Any:
-        return _view(done.fresh[self.number], self.steps)
+        return view(done.fresh[self.number], self.steps)
 
 
 # ---- what the function returns

@@ -21,7 +21,7 @@ from ingot.capture.describe import PLAIN, SMALL
 from ingot.capture.effects import is_generator
 from ingot.runtime.recorder import ours
 
-__all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "names_of", "strings_of"]
+__all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "strings_of"]
 
 _NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
 
@@ -44,6 +44,7 @@ class Roots:
 
     def __init__(self) -> None:
         self.functions: list[types.FunctionType] = []
+        self.looked_up: dict[types.CodeType, list[str]] = {}  # the names that their code looks up
         self.modules: list[Any] = []
         self.optimizers: list[Any] = []
         self.objects: list[Any] = []  # other objects with attributes
@@ -122,6 +123,25 @@ class Roots:
             for item in list(vars(x).values())[:SMALL]:
                 self.add(item, depth + 1)
 
+    def storage_names(self) -> dict[int, str]:
+        """Names of Storages, by id: parameters, buffers, and an optimizer's state of them."""
+        found: dict[int, str] = {}
+        inner: set[int] = set()
+        for m in self.modules:  # a module comes before those inside it
+            if id(m) in inner:
+                continue
+            inner.update(map(id, m.modules()))
+            for name, t in (*m.named_parameters(), *m.named_buffers()):
+                if t._storage is not None:
+                    found.setdefault(id(t._storage), name)
+        for o in self.optimizers:
+            for p, state in o.state.items():
+                of = found.get(id(p._storage), "state")
+                for k, t in state.items():
+                    if isinstance(t, Tensor) and t._storage is not None:
+                        found.setdefault(id(t._storage), f"{of}.{k}")
+        return found
+
     def _module(self, m: Any, depth: int) -> None:
         self.modules.append(m)
         self._methods(type(m), depth)
@@ -148,6 +168,7 @@ class Roots:
 
     def _function(self, f: types.FunctionType, depth: int) -> None:
         self.functions.append(f)
+        names = self.looked_up[f.__code__] = _names_of(f.__code__)
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self.bound.append((value, f"a default of {f.__name__}"))
             self.add(value, depth + 1)
@@ -158,7 +179,7 @@ class Roots:
             except ValueError:  # an empty cell
                 pass
         space = f.__globals__
-        for name in names_of(f.__code__):
+        for name in names:
             if name not in space:
                 continue
             value = space[name]
@@ -167,7 +188,7 @@ class Roots:
             if isinstance(value, types.ModuleType):
                 if not library(value):
                     inner = vars(value)
-                    for n in names_of(f.__code__):
+                    for n in names:
                         if n in inner:
                             self.names.append((inner, n, f"{name}.{n}"))
                             self.add(inner[n], depth + 1)
@@ -193,12 +214,12 @@ def _namespace(x: Any) -> bool:
     return any((base.__module__, base.__qualname__) in _NAMESPACES for base in type(x).__mro__)
 
 
-def names_of(code: types.CodeType) -> list[str]:
+def _names_of(code: types.CodeType) -> list[str]:
     """The names that a code object, and the functions defined in it, look up."""
     found = list(code.co_names)
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
-            found += names_of(c)
+            found += _names_of(c)
     return found
 
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
+from ingot._tensor import view
 from ingot.capture.errors import refuse
 from ingot.capture.sources import Captured, Cell, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import f64, i64
@@ -134,9 +135,7 @@ class Trace(Recorder):
             raise Aliased(self.argument_slots.get(gradient[0], gradient[0]))
         s = t._make_storage()
         c = self.captured.get(s) or self._capture(s)
-        pair, generation = c.storage.read(t._steps)
-        out = frontend.wrap(pair)
-        out._storage, out._steps, out._generation, out._version_cell = c.storage, t._steps, generation, c.storage.version
+        out = view(c.storage, t._steps)
         self.stand_ins[id(t)] = t, out
         self.seen.append((t, out, out._edge is not None, hooks(leaf_of(t))))
         return out
@@ -240,10 +239,6 @@ class Trace(Recorder):
 
     def flush(self) -> None:
         """Nothing runs while a function is traced."""
-
-    def type_of(self, i: int) -> TensorType:
-        """The type of value number i."""
-        return self.types[i] if i >= 0 else self.inputs[-1 - i].type
 
     # ---- the end
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from ingot.capture.recipes import Recipe, Result
@@ -14,6 +14,9 @@ from ingot.ir.graph import Graph
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge
+
+if TYPE_CHECKING:
+    from ingot.capture.backward import Destination
 
 __all__ = ["Backward", "Fresh", "Traced"]
 
@@ -36,7 +39,7 @@ class Backward:
     graph: Graph
     reads: tuple[tuple[str, int], ...]
     roots: tuple[int, ...]  # the forward's outputs that can have cotangents
-    edges: tuple[Any, ...]  # where gradients go: see backward.py
+    edges: tuple[Destination, ...]  # where gradients go
     grads: tuple[int, ...]
 
 

@@ -107,13 +107,12 @@ def _check_leaks(name: str, trace: Trace) -> None:
     if not any(r() is not None for r in trace.handles):
         return
     gc.collect()
-    first = trace.first_outputs()
-    for n, loc in enumerate(trace.locs):
-        for i in range(first[n], first[n + 1]):
-            if trace.handles[i]() is not None:
-                trace.clear()
-                raise LeakedTensorError(
-                    f"{name}: a tensor that was made while the function was compiled is kept after it "
-                    f"({describe(loc).strip() or 'its line is not known'}). Compiled code cannot put it there at each call: return it, "
-                    "or keep it in a Module's attribute or buffer"
-                )
+    for i, r in enumerate(trace.handles):
+        if r() is not None:
+            loc = trace.locs[trace.maker(i)]
+            trace.clear()
+            raise LeakedTensorError(
+                f"{name}: a tensor that was made while the function was compiled is kept after it "
+                f"({describe(loc).strip() or 'its line is not known'}). Compiled code cannot put it there at each call: return it, "
+                "or keep it in a Module's attribute or buffer"
+            )

@@ -57,7 +57,7 @@ def manifest(*slots: str, **changes) -> dict:
     ],
 )  # fmt: skip
 def test_slots(kind, value, low_bytes, tiny):
-    exe = Executable.from_file(echo(2), manifest("address", kind, "address", tiny=tiny))
+    exe = Executable(echo(2), manifest("address", kind, "address", tiny=tiny))
     out = memory.allocate(64)
     exe.run(out.address, value, out.address)
     got = out.array(np.uint8, (64,)).tobytes()

@@ -18,5 +18,5 @@ def interpreter(monkeypatch, request):
     recorder._PLANS.clear()
     ingot.manual_seed(0)
     yield
-    recorder.current().flush()
+    recorder.flush()
     recorder._PLANS.clear()

@@ -6,7 +6,7 @@ import pytest
 
 import ingot
 from ingot._tensor.composites import composite
-from ingot.runtime.recorder import current
+from ingot.runtime.recorder import here
 
 Pair = namedtuple("Pair", "first second")
 
@@ -21,9 +21,9 @@ def test_one_node_and_one_trace():
 
     a, b = ingot.ones(2), ingot.ones(2)
     a.tolist(), b.tolist()
-    before = len(current().nodes)
+    before = len(here.recorder.nodes)
     out = f(a, b, 2.0)
-    assert len(current().nodes) == before + 1 and out.tolist() == [3, 3]
+    assert len(here.recorder.nodes) == before + 1 and out.tolist() == [3, 3]
     f(b, a, 2.0)
     assert len(traced) == 1
     f(a, b, 2), f(a, b, scale=2.0), f(a, b, 2.0, flag=True), f(ingot.ones(3), b[:1], 2.0)

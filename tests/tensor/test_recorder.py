@@ -10,11 +10,11 @@ import pytest
 
 import ingot
 from ingot.runtime import recorder
-from ingot.runtime.recorder import current, stats
+from ingot.runtime.recorder import here, stats
 
 
 def pending():
-    return len(current().nodes)
+    return len(here.recorder.nodes)
 
 
 def test_nothing_runs_until_a_value_is_needed():
