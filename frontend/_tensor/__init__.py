@@ -10,6 +10,6 @@
 """
 
 from ingot._tensor.metadata import Size, get_default_dtype, set_default_dtype
-from ingot._tensor.state import Tensor, is_tensor, view, wrap
+from ingot._tensor.state import Tensor, is_tensor, wrap
 
-__all__ = ["Tensor", "Size", "get_default_dtype", "set_default_dtype", "is_tensor", "view", "wrap"]
+__all__ = ["Tensor", "Size", "get_default_dtype", "set_default_dtype", "is_tensor", "wrap"]

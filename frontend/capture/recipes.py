@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ingot._tensor import Tensor, view, wrap
+from ingot._tensor import Tensor, wrap
+from ingot._tensor.state import view
 from ingot.capture.pytree import LEAF, unflatten
 from ingot.runtime.storage import Storage
 from ingot.runtime.views import Step

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-from ingot._tensor import view
+from ingot._tensor.state import view
 from ingot.capture.errors import refuse
 from ingot.capture.sources import Captured, Cell, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import f64, i64
