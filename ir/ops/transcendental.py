@@ -97,7 +97,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 exp = _function("exp", "e to the power of each element.", np.exp, lambda x, y: [y], floats(-20, 20))
 exp2 = _function("exp2", "2 to the power of each element.", np.exp2, lambda x, y: [y * LN2], floats(-20, 20))
-expm1 = _function("expm1", "exp(x) - 1, accurate near 0.", np.expm1, lambda x, y: [y + 1], floats(-10, 10))
+expm1 = _function("expm1", "exp(x) - 1, accurate near 0.", np.expm1, lambda x, y: [OPS["exp"](x)], floats(-10, 10))
 log = _function("log", "Natural logarithm.", np.log, lambda x, y: [lambda t: t / x], floats(0.1, 50))
 log2 = _function("log2", "Logarithm to base 2.", np.log2, lambda x, y: [lambda t: t / (x * LN2)], floats(0.1, 50))
 log10 = _function("log10", "Logarithm to base 10.", np.log10, lambda x, y: [lambda t: t / (x * LN10)], floats(0.1, 50))
