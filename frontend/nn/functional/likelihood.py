@@ -8,18 +8,30 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
+from ingot.functions.common import cast, upcast
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
 from ingot.runtime.recorder import capturing
 
+_EDGE = 1e-12  # of x (1 - x): nearer to 0 and 1 the derivative of binary cross-entropy is bounded
+
 
 @composite
-def _bce(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+def _bce(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    x, t = upcast(input), upcast(target)
+
     def clamped_log(v: Tensor) -> Tensor:  # log(v), at least -100, without a NaN in the backward at 0
         small = v <= 1e-43
         return ingot.where(small, -100.0, ingot.log(ingot.where(small, 1.0, v)).clamp(min=-100.0))
 
-    loss = -(t * clamped_log(x) + (1.0 - t) * clamped_log(1.0 - x))
+    def cross_entropy(v: Tensor) -> Tensor:
+        return -(t * clamped_log(v) + (1.0 - t) * clamped_log(1.0 - v))
+
+    # the derivative by x is (x - t) / max(x (1 - x), 1e-12), as torch's: near 0 and 1 that of a parabola
+    edge = x * (1.0 - x) < _EDGE
+    gap = ingot.where(edge, x - t.detach(), 0.0)
+    parabola = gap * gap * (0.5 / _EDGE)
+    loss = cast(cross_entropy(ingot.where(edge, x.detach(), x)) + (parabola - parabola.detach()), input.dtype)
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
