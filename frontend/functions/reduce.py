@@ -22,6 +22,7 @@ from ingot.functions.common import (
     emit_out,
     one_dim,
     refuse,
+    safe_root,
     scalar,
     upcast,
 )
@@ -187,7 +188,7 @@ def _var_mean(x: Tensor, axes: tuple[int, ...], correction: float, keepdim: bool
     gap = y - mean
     # two passes: sum of squared gaps to the mean. At or below zero degrees of freedom the divisor is 0, as in torch.
     var = reduced("reduce_sum", gap * gap, axes, keepdim) / (n - correction if n > correction else 0.0)
-    spread = apply("sqrt", var) if root else var
+    spread = safe_root(var) if root else var
     shape = kept_shape(x.shape, axes, keepdim)
     return cast(spread, x.dtype), cast(apply("reshape", mean, attrs=(shape,)), x.dtype)
 
