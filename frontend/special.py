@@ -15,7 +15,7 @@ from ingot.functions import binary as _binary
 from ingot.functions import exponentials as _exponentials
 from ingot.functions import gamma as _gamma
 from ingot.functions import unary as _unary
-from ingot.functions.common import apply, cast, check_tensor, dtypes, emit_out, float_dtype, scalar, upcast
+from ingot.functions.common import apply, cast, check_tensor, dtypes, emit_out, float_dtype, inside, scalar, upcast
 from ingot.functions.gamma import polygamma
 from ingot.functions.unary import logit, round, sinc
 
@@ -98,21 +98,21 @@ def _log_ndtr(x: Tensor) -> Tensor:
 
 def _ndtri(p: Tensor) -> Tensor:
     """In the tails by Newton's method on log(ndtr), elsewhere by erfinv."""
-    q = cast(p, dtypes.f64)
+    return cast(inside(cast(p, dtypes.f64), 0, 1, _ndtri_inside), p.dtype)
+
+
+def _ndtri_inside(q: Tensor) -> Tensor:
     upper = q > 0.5
     tail = apply("select", upper, 1 - q, q)
     deep = tail < 0.1
-    goal = apply("log", apply("select", apply("logical_and", deep, tail > 0), tail, scalar(0.05, q.dtype)))
+    goal = apply("log", apply("select", deep, tail, scalar(0.05, q.dtype)))
     x = -apply("sqrt", goal * -2.0)
     for _ in range(6):
         value = _log_ndtr(x)
         x = x - (value - goal) * apply("exp", value + x * x * 0.5) * math.sqrt(2 * math.pi)
     x = apply("select", upper, -x, x)
     middle = _unary.erfinv(apply("select", deep, scalar(0.0, q.dtype), q * 2.0 - 1.0)) * math.sqrt(2.0)
-    out = apply("select", deep, x, middle)
-    out = apply("select", q == 0, scalar(-math.inf, q.dtype), apply("select", q == 1, scalar(math.inf, q.dtype), out))
-    wrong = apply("logical_not", apply("logical_and", q >= 0, q <= 1))
-    return cast(apply("select", wrong, scalar(math.nan, q.dtype), out), p.dtype)
+    return apply("select", deep, x, middle)
 
 
 entr = _function(_entr, "entr", "-x log(x): 0 at 0, -infinity below.", "0.3466, 0.3466")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor, get_default_dtype, wrap
@@ -16,9 +17,9 @@ from ingot.ir.types import ShapeError, broadcast_shapes
 
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
-    "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "get_default_dtype", "is_number", "number_dtype", "number_tensor",
-    "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "shape_arg", "static_int",
-    "stop_gradient", "store", "upcast",
+    "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "get_default_dtype", "inside", "is_number", "number_dtype",
+    "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "shape_arg",
+    "static_int", "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -74,6 +75,15 @@ def safe_root(x: Tensor) -> Tensor:
     """sqrt with gradient 0 at 0."""
     zero = x == 0
     return apply("select", zero, scalar(0, x.dtype), apply("sqrt", apply("select", zero, scalar(1, x.dtype), x)))
+
+
+def inside(x: Tensor, low: float, high: float, rule: Callable[[Tensor], Tensor]) -> Tensor:
+    """rule(x) in the open interval; at its ends -+infinity with an infinite gradient, and beyond them NaN with a NaN gradient."""
+    within = apply("logical_and", x > low, x < high)
+    middle = scalar((low + high) / 2, x.dtype)
+    end = apply("logical_or", x == low, x == high)
+    slope = apply("select", within, scalar(1, x.dtype), apply("select", end, scalar(math.inf, x.dtype), scalar(math.nan, x.dtype)))
+    return apply("select", within, rule(apply("select", within, x, middle)), (x - middle) * slope)
 
 
 def number_dtype(x: Any) -> DType:

@@ -55,7 +55,8 @@ def _polygamma(x: Tensor, n: int) -> Tensor:
         power = v * v if k == 1 else power * v * v
         rest = rest + power * (b * rising)
     total = (total + rest * apply("integer_pow", v, attrs=(n,))) * ((-1.0) ** (n + 1) * math.factorial(n))
-    cot = 1 / apply("tan", (y - apply("round", y)) * math.pi)
+    below = apply("select", low, y, scalar(0.25, y.dtype))  # a finite gradient where the reflection is not taken
+    cot = 1 / apply("tan", (below - apply("round", below)) * math.pi)
     coefficients = _cotangent_derivative(n)
     series = scalar(float(coefficients[-1]), y.dtype)
     for c in reversed(coefficients[:-1]):

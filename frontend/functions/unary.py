@@ -18,6 +18,7 @@ from ingot.functions.common import (
     dtypes,
     emit_out,
     float_dtype,
+    inside,
     record,
     refuse,
     scalar,
@@ -290,7 +291,7 @@ def _logit(x: Tensor, eps: float | None) -> Tensor:
     if eps is not None:
         low, high = scalar(eps, y.dtype), scalar(1 - eps, y.dtype)
         y = apply("select", y < low, low, apply("select", y > high, high, y))
-    return cast(apply("log", y / (1 - y)), x.dtype)
+    return cast(inside(y, 0, 1, lambda y: apply("log", y / (1 - y))), x.dtype)
 
 
 def nan_to_num(
@@ -341,18 +342,18 @@ _TAIL = (
 
 @composite
 def _erfinv(x: Tensor) -> Tensor:
-    v = upcast(x)
-    a = apply("abs", v)
-    inside = a < 1
-    a = apply("select", inside, a, scalar(0, v.dtype))
-    w = -(apply("log1p", -a) + apply("log1p", a))
+    return cast(inside(upcast(x), -1, 1, _erfinv_inside), x.dtype)
+
+
+def _erfinv_inside(v: Tensor) -> Tensor:
+    w = -(apply("log1p", -v) + apply("log1p", v))
     central, tail = w - 2.5, apply("sqrt", apply("maximum", w, scalar(5, v.dtype))) - 3.0
     p, q = _CENTRAL[0] + central * 0, _TAIL[0] + tail * 0
     for c, d in zip(_CENTRAL[1:], _TAIL[1:]):
         p, q = p * central + c, q * tail + d
-    y = apply("select", w < 5, p, q) * a
+    y = apply("select", w < 5, p, q) * v
+    a = apply("abs", v)
     for _ in range(2):  # in erfc, which keeps the tail's digits
-        error = apply("select", a < 0.5, apply("erf", y) - a, (1 - a) - apply("erfc", y))
-        y = y - error * (math.sqrt(math.pi) / 2) * apply("exp", y * y)
-    y = apply("select", inside, y, apply("select", apply("abs", v) == 1, scalar(math.inf, v.dtype), scalar(math.nan, v.dtype)))
-    return cast(apply("copysign", y, v), x.dtype)
+        tail = ((1 - a) - apply("erfc", apply("abs", y))) * apply("sign", v)
+        y = y - apply("select", a < 0.5, apply("erf", y) - v, tail) * (math.sqrt(math.pi) / 2) * apply("exp", y * y)
+    return y
