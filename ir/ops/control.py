@@ -18,7 +18,6 @@ from ingot.ir.op import INLINED, LATER, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.transforms.replay import live_nodes
 from ingot.ir.types import Dim, ShapeError, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
@@ -79,6 +78,7 @@ def _scan_vjp(
     One scan repeats the forward and keeps each step's incoming carries; the backward one computes the step again from
     them and applies the body's VJP. Its carries are the cotangents of the carries, and the sums of the consts' gradients.
     """
+    from ingot.ir.transforms.replay import live_nodes
     from ingot.ir.transforms.vjp import vjp
 
     first_x = n_const + n_carry
@@ -136,6 +136,8 @@ def _carries_of(
     ins: Exprs, body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool, which: Sequence[int]
 ) -> tuple[Expr, ...]:
     """The carries (body inputs `which`) as they come into each step, stacked: the forward scan with other outputs."""
+    from ingot.ir.transforms.replay import live_nodes
+
     if not which:
         return ()
     outputs = body.outputs[:n_carry] + tuple(body.inputs[i] for i in which)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
@@ -127,6 +129,11 @@ def test_text_round_trip(name):
 @pytest.mark.parametrize("name", [n for n in ALL_OPS if callable(OPS[n].vjp) and n not in ("bitcast",)])
 def test_differentiable_ops_have_samples_for_it(name):
     assert grad_cases(OPS[name], np.random.default_rng(0))
+
+
+def test_declaring_ops_loads_no_transform_and_no_interpreter():
+    code = "import sys, ingot.ir.ops; print(*(m for m in sys.modules if m.startswith(('ingot.ir.transforms', 'ingot.ir.interpret'))))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 
 def test_extents_zero_and_one_are_among_the_samples():

@@ -59,3 +59,28 @@ def test_a_form_means_what_the_reference_computes(name: str) -> None:
         summed(f, *arrays, out)
         np.testing.assert_allclose(out, OPS[name].ref(*arrays, *attrs), rtol=1e-5, atol=1e-5)
         assert f.order == () or sorted(f.order) == list(range(len(f.k)))
+
+
+def flat(point, shape: tuple[int, ...]) -> int:
+    return int(np.ravel_multi_index(numbers(point), shape))
+
+
+@pytest.mark.parametrize("name", CONTRACTIONS)
+def test_contiguous_operands_lie_together_along_the_last_dim_of_k(name: str) -> None:
+    seen = set()
+    for arrays, attrs in cases(OPS[name], np.random.default_rng(0)):
+        (node,) = op_graph(OPS[name], attrs, types_of(arrays)).nodes
+        f = form_of(node)
+        if f.zeros is not None or not f.k or f.k[-1] < 2 or 0 in (*f.batch, *f.m, *f.n, *f.k):
+            assert not (f.contiguous and f.zeros)
+            continue
+        left, right = f.left.type.shape, f.right.type.shape
+        steps = set()
+        for q, m, n, k in product(points(f.batch), points(f.m), points(f.n), points((*f.k[:-1], f.k[-1] - 1))):
+            after = (*k[:-1], ix.add(k[-1], ix.const(1)))
+            steps.add(flat(f.at_left(q, m, after), left) - flat(f.at_left(q, m, k), left))
+            steps.add(flat(f.at_right(q, after, n), right) - flat(f.at_right(q, k, n), right))
+        assert f.contiguous == (steps == {1})
+        seen.add(f.contiguous)
+    if name == "dot":
+        assert seen == {True, False}
