@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -31,21 +32,21 @@ def append(path: str, data: bytes) -> int:
         close(fd)
 
 
-def replace(path: str, data: bytes, durable: bool = False) -> None:
+def replace(path: str, data: bytes, mode: int = 0o666, durable: bool = False) -> None:
     """Write a file whole, by way of a temporary in the same folder. OSError where that fails: the old one then stays.
 
-    durable: it is on the disk when this returns.
+    mode: of the new file, less the umask;  durable: it is on the disk when this returns
     """
     temporary = f"{path}.{os.urandom(8).hex()}.tmp"
     try:
-        with open(temporary, "xb") as f:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as f:
             f.write(data)
             if durable:
                 f.flush()
                 os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        if os.path.lexists(temporary):
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
 

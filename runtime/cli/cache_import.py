@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingot.runtime import switches
-from ingot.runtime.cache import account, bundle, journal, key, ownership, trust
+from ingot.runtime.cache import account, bundle, files, journal, key, ownership, trust
 from ingot.runtime.cache.bundle_reader import BundleError, Offer, Reader, Refused, read_folder, read_tar
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer
@@ -86,11 +86,7 @@ class _Import:
     def _put(self, offer: Offer, entry: Entry) -> None:
         self.layer.put(offer.key, offer.data)
         if offer.signature is not None:
-            path = self.layer.signature_path(offer.key)
-            temporary = f"{path}.{os.urandom(8).hex()}.tmp"
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as f:
-                f.write(offer.signature)
-            os.replace(temporary, path)
+            files.replace(self.layer.signature_path(offer.key), offer.signature, mode=0o600)
         ms = entry.manifest.get("compile_ms")
         cost = float(ms) if isinstance(ms, (int, float)) and 0 <= ms < 1e9 else 0.0  # it decides what is evicted
         self.evicted += account.added(self.layer, offer.key, len(offer.data), cost, *self.bounds)

@@ -161,7 +161,7 @@ def _write(out: str, kind: str, shipped: list[Shipped], force: bool) -> str | No
     try:
         if kind == "folder":
             bundle.write_folder(temporary, parts)
-            _replace_folder(temporary, out)
+            _rename_folder(temporary, out, force)
             return None
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as f:
             hashing = _Hashing(f)
@@ -191,13 +191,21 @@ def _rename_new(temporary: str, out: str) -> None:
         os.rename(temporary, out)
 
 
-def _replace_folder(new: str, out: str) -> None:
+def _rename_folder(new: str, out: str, force: bool) -> None:
+    """Rename, also over an empty folder, and with `force` over an exported one, which stays where that fails."""
     try:
-        os.rename(new, out)  # also over an empty folder
+        os.rename(new, out)
+        return
     except OSError:
         if not _is_exported(out):
             raise
-        old = new + ".old"
-        os.rename(out, old)
+    if not force:
+        raise CommandError(f"{out} is there already; --force replaces it")
+    old = new + ".old"
+    os.rename(out, old)
+    try:
         os.rename(new, out)
-        shutil.rmtree(old)
+    except OSError:
+        os.rename(old, out)
+        raise
+    shutil.rmtree(old)

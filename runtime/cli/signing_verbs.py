@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingot.runtime.cache import entry as entry_format
-from ingot.runtime.cache import signing
+from ingot.runtime.cache import files, signing
 from ingot.runtime.cache.layer import Layer
 from ingot.runtime.cache.ownership import TrustError, check_inside, open_own
 from ingot.runtime.cli import output
@@ -48,7 +48,7 @@ def sign(args: argparse.Namespace) -> int:
         if _stands(layer.signature_path(key), signature):
             already.append(key)
         else:
-            _write(layer.signature_path(key), signature)
+            files.replace(layer.signature_path(key), signature, mode=0o644, durable=True)
             signed.append(key)
     if args.json:
         output.document("cache.sign", folder=layer.folder, signed=signed, already=already, refused=refused)
@@ -137,21 +137,6 @@ def _stands(path: str, signature: bytes) -> bool:
             return f.read(len(signature) + 1) == signature
     except OSError:
         return False
-
-
-def _write(path: str, data: bytes) -> None:
-    """Write a file that readers see whole or not at all. Its temporary has the name that `Layer.sweep` looks for."""
-    temporary = os.path.join(os.path.dirname(path), f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        with open(fd, "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _code(refused: list[dict[str, str]]) -> int:

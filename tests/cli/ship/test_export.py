@@ -125,6 +125,35 @@ def test_what_is_there_is_not_replaced_unasked(capsys, cache, home):
     assert [n for n in os.listdir(home) if n.startswith(".")] == []
 
 
+def test_a_folder_that_another_export_made_meanwhile_stays(capsys, cache, home, monkeypatch):
+    folder, write = home / "folder", bundle.write_folder
+
+    def slowly(temporary, parts):
+        write(temporary, parts)
+        write(str(folder), [(bundle.INDEX, b"theirs")])
+
+    monkeypatch.setattr(bundle, "write_folder", slowly)
+    code, _, err = run(capsys, "cache", "export", str(folder), "--folder")
+    assert code == 2 and "--force" in err and (folder / bundle.INDEX).read_bytes() == b"theirs"
+    assert [n for n in os.listdir(home) if n.startswith(".")] == []
+
+
+def test_a_folder_that_cannot_be_replaced_stays(capsys, cache, home, monkeypatch):
+    folder, rename = home / "folder", os.rename
+    assert run(capsys, "cache", "export", str(folder), "--folder")[0] == 0
+    before = (folder / bundle.INDEX).read_bytes()
+
+    def once_gone(a, b):
+        if b == str(folder) and not a.endswith(".old"):
+            raise OSError(28, "No space left on device", b)
+        rename(a, b)
+
+    monkeypatch.setattr(os, "rename", once_gone)
+    assert run(capsys, "cache", "export", str(folder), "--force", "--filter", "fn=double")[0] == 5
+    assert (folder / bundle.INDEX).read_bytes() == before
+    assert [n for n in os.listdir(home) if n.startswith(".")] == []
+
+
 def test_usage_of_export(capsys, cache, home):
     assert run(capsys, "cache", "export", "-", "--json")[0] == 2
     assert run(capsys, "cache", "export", "-", "--folder")[0] == 2
