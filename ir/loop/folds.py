@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from ingot.ir.dtypes import DType, Half, f32, i64
+from ingot.ir.dtypes import DType, Half, f32, f64, i64
 
 __all__ = [
     "Fold", "FOLDS", "fold", "register", "lowest", "highest",
@@ -38,6 +38,7 @@ class Fold:
     step(e, accs, values)          folds in an element; None: like `combine`
     values                         how many values that is
     parts                          the fold that partial results are combined by; None: this one
+    wide                           float32 accumulates in float64: for chains so long that roundings would add up
     """
 
     name: str
@@ -50,13 +51,14 @@ class Fold:
     step: Callable[[Any, Scalars, Scalars], Scalars] | None = None
     values: int = 1
     parts: Fold | None = None
+    wide: bool = False
 
     def __repr__(self) -> str:
         return self.name
 
     def accumulators(self, dtype: DType) -> tuple[DType, ...]:
         """The dtypes of the accumulators for elements of `dtype`: halves accumulate in f32."""
-        return (f32 if dtype in Half else dtype, *self.more)
+        return (f32 if dtype in Half else f64 if self.wide and dtype is f32 else dtype, *self.more)
 
     @property
     def across(self) -> Fold:

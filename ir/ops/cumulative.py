@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -49,11 +50,11 @@ def _both_ways() -> list[Case]:
 
 _infer, _ref = _accumulate("cumsum", np.cumsum)
 cumsum = declare(
-    "cumsum", doc="Running sum along `axis`, from the end if `reverse`. Integers keep their dtype and wrap around.",
+    "cumsum", doc="Running sum along `axis`, from the end if `reverse`; f32 sums in f64. Integers keep their dtype and wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), batch=axis_batch("cumsum"),
     samples=_both_ways,
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
-    lowering=OwnKernels("cumulative", fold=SUM), foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=replace(SUM, wide=True)), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 
@@ -85,9 +86,9 @@ def _cumprod_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, reverse: bool) 
 
 _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
-    "cumprod", doc="Running product along `axis`, from the end if `reverse`. Integers wrap around.",
+    "cumprod", doc="Running product along `axis`, from the end if `reverse`; f32 multiplies in f64. Integers wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, jvp=LATER, batch=axis_batch("cumprod"), samples=_both_ways,
-    lowering=OwnKernels("cumulative", fold=PROD), foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=replace(PROD, wide=True)), foldable=Foldable.NEVER,
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def choose(group: Group, machine: Machine) -> Nest:
     axes = _merged(group, trial)
     vector = _vector(axes, trial, machine)
     along_k = 0
-    if vector is not None and along_k_fits(group) and form_of(group.nodes[0]).k[-1] >= 2 * machine.lanes(32):
+    if along_k_fits(group) and form_of(group.nodes[0]).k[-1] >= 2 * machine.lanes(32):
         vector, along_k = None, 4 * machine.lanes(max(32, group.nodes[0].inputs[0].type.dtype.bits))
     vec = None if vector is None else axes[vector]
     width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial.instructions, machine)

@@ -89,15 +89,18 @@ class Nest(Schedule):
             need(0 <= self.split.axis < len(self.axes) and self.reduced(group, self.split.axis), "the split axis is not reduced")
             need(self.split.step >= 1, "parts of nothing")
         lanes(self.along_k or 1)
-        need(not self.along_k or (self.vector is None and along_k_fits(group)), "no product whose operands lie along k")
+        need(not self.along_k or (self.vector is None and along_k_fits(group)), "no product whose vectors may run along k")
         need(not self.unroll or isinstance(group.nodes[0].op.lowering, Window), "nothing to unroll")
         need(all(0 <= i < len(group.outputs) for i in self.streaming), "there is no such output")
 
 
 def along_k_fits(group: Group) -> bool:
-    """Whether the group is a product in which both operands lie in memory with the elements of a sum together."""
+    """Whether vectors may run along the last contracted dim of the group's product: both operands lie in memory with the elements of
+    a sum together, or there is no other axis for them."""
     node = group.nodes[0]
     if not isinstance(node.op.lowering, Contraction) or group.reduced:
         return False
     f = form_of(node)
-    return not f.overlapping and all(v in group.in_memory for v in (f.left, f.right)) and f.contiguous
+    if f.overlapping or not f.k:
+        return False
+    return all(d == 1 for d in group.shape) or all(v in group.in_memory for v in (f.left, f.right)) and f.contiguous
