@@ -114,7 +114,10 @@ class _Frame:
 
 def _run(f: _Frame, body: list[Stmt]) -> Iterator[None]:
     for s in body:
-        if isinstance(s, For):
+        simple = _SIMPLE.get(type(s))
+        if simple is not None:
+            simple(f, s)
+        elif isinstance(s, For):
             yield from _LOOPS[s.kind](f, s)
         elif isinstance(s, If):
             cond = np.asarray(f.operand(s.cond))
@@ -122,10 +125,9 @@ def _run(f: _Frame, body: list[Stmt]) -> Iterator[None]:
                 raise ValueError("the condition of an If differs between lanes")
             if cond:
                 yield from _run(f, s.body)
-        elif isinstance(s, Barrier):
-            yield
         else:
-            _SIMPLE[type(s)](f, s)
+            assert isinstance(s, Barrier)
+            yield
 
 
 # -- loops -----------------------------------------------------------------------------------------------------------
@@ -214,6 +216,10 @@ _LOOPS = {"serial": _serial, "parallel": _serial, "unroll": _serial, "grid": _se
 def _load(f: _Frame, s: Load) -> None:
     buf = f.bufs[s.buf]
     at, present = f.index(s.index), f.present(s.mask)
+    if present is True and isinstance(at, int):
+        _bounds(s, at, buf)
+        f.names[s.dst] = np.array(buf[at])
+        return
     if np.ndim(at) == 0:
         if not np.any(present):
             f.names[s.dst] = np.zeros(np.shape(present), buf.dtype)
@@ -238,12 +244,15 @@ def _store(f: _Frame, s: Store) -> None:
     elif not present:
         return
     _bounds(s, at, buf)
+    if isinstance(at, int) and not f.lanes:
+        buf[at] = src
+        return
     for a, v in zip(np.reshape(at, -1), np.reshape(src, -1)):  # in lane order: the last of equal indices stays
         buf[a] = v
 
 
 def _bounds(s: Load | Store, at: Any, buf: np.ndarray) -> None:
-    if np.size(at) and (np.min(at) < 0 or np.max(at) >= buf.size):
+    if not 0 <= at < buf.size if isinstance(at, int) else np.size(at) and (np.min(at) < 0 or np.max(at) >= buf.size):
         raise IndexError(f"{s} is outside the buffer's {buf.size} elements: {at}")
 
 

@@ -206,3 +206,19 @@ def test_fma_rounds_once():
         tiny = np.finfo(d.numpy).smallest_subnormal
         assert e.fma(np.array([tiny]), np.array([t(0.5)]), np.array([tiny]))[0] == tiny * 2  # 1.5 rounds to even
         assert np.signbit(e.fma(np.array([-tiny]), np.array([tiny]), np.array([t(0)])))[0]
+
+
+
+def test_fma_of_arrays_is_that_of_numbers():
+    """Which is by integers: bit for bit, where products and sums overflow, underflow or cancel."""
+    e, rng = NumpyEmitter(), np.random.default_rng(0)
+    edge = np.array([0.0, -0.0, 1.0, np.inf, np.nan, 5e-324, 2.0**-1022, 1.7e308, -1.7e308, 1e-160, -1e160, 1 / 3, 2.0**-537, 1 + 2.0**-52])
+    draws = [rng.standard_normal((3, 1000)) * 2.0 ** rng.integers(-p, p, (3, 1000)) for p in (3, 30, 300, 1000)]
+    a, b, c = np.concatenate([np.array(np.meshgrid(edge, edge, edge)).reshape(3, -1), *draws], 1)
+    with np.errstate(all="ignore"):
+        for x, y, z in ((a, b, c), (a, b, -a * b)):
+            both = e.fma(x, y, z), np.array([e.fma(*map(np.asarray, t)) for t in zip(x, y, z)])
+            same = (both[0].view(np.int64) == both[1].view(np.int64)) | np.isnan(both[0]) & np.isnan(both[1])
+            assert same.all(), [[v.hex() for v in t] for t in np.stack([x, y, z, *both], 1)[~same].tolist()]
+    small = (float.fromhex(v) for v in ("-0x1.643598801d915p-569", "0x1.375831e990cf3p-452", "0x1.b137d423506c7p-1021"))
+    assert e.fma(*(np.array([v]) for v in small))[0] == -5e-324  # the rest of a product that cancels is negative
