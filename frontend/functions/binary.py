@@ -313,7 +313,8 @@ def fmin(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
 
 @composite
 def _ignore_nan(a: Tensor, b: Tensor, op: str) -> Tensor:
-    return apply("select", a != a, b, apply("select", b != b, a, apply(op, a, b)))
+    first = a >= b if op == "maximum" else a <= b  # of equals, which takes the whole gradient, as in torch
+    return apply("select", apply("logical_or", first, b != b), a, b)
 
 
 def _floats(name: str, input: Any, other: Any) -> tuple[Tensor, ...]:

@@ -76,3 +76,17 @@ def test_binary_cross_entropy_of_certainties(dtype):
         found.append([v.detach().to(m.float64).numpy() for v in (y, by_x)])
     for a, b in zip(*found):
         np.testing.assert_allclose(b, a, rtol=2e-2 if dtype == "bfloat16" else 1e-5)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
+def test_ties_and_nan_of_extrema(name):
+    values = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan]
+    found = []
+    for m in (torch, ingot):
+        a = m.tensor([values] * len(values), requires_grad=True)
+        b = m.tensor([[v] for v in values], requires_grad=True)
+        y = getattr(m, name)(a, b)
+        y.sum().backward()
+        found.append([v.detach().numpy() for v in (y, a.grad, b.grad)])
+    for want, got in zip(*found):
+        np.testing.assert_array_equal(got, want)
