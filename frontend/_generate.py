@@ -17,7 +17,7 @@ PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
     "ingot.printing", "ingot.artifacts", "ingot.process",
 )  # fmt: skip
-PRIVATE = {"wrap", "pair", "CPU", "as_device"}
+PRIVATE = {"wrap", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = ("autograd", "cache", "func", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of

@@ -8,13 +8,14 @@
 1. pytree.py takes the arguments apart into structure and leaves; signature.py makes the key of what decides which code serves them
    (shapes, dtypes, aliases, static values); function.py finds no entry for it, or none whose guards hold. argnames.py says what
    differs, by the parameters' names.
-2. tracing.py has the function traced, by one thread at a time. roots.py finds what the function can reach, and guards.py what of it
-   Python sees (describe.py says a value in a form that can be compared). While the function runs, reads.py notes what it looks at,
-   and effects.py refuses what later calls would not do again. errors.py has the words.
+2. tracing.py has the function traced, by one thread at a time. roots.py finds what the function can reach (slots.py: what is in no
+   `__dict__`), and guards.py what of it Python sees (describe.py says a value in a form that can be compared). While the function
+   runs, reads.py notes what it looks at, and effects.py refuses what later calls would not do again. errors.py has the words.
 3. arguments.py gives it stand-ins for tensors and numbers; trace.py is the recorder meanwhile. What is read from outside becomes an
    input, each with a source (sources.py) that says where later calls find it. Nothing outside changes, other threads go on.
 4. assembly.py puts together what was recorded: results are recipes (recipes.py), changes of the world are writes (writes.py);
-   tables.py knows those of attributes and dict entries, and takes the trace's tensors out of them again. backward.py runs the tape
+   tables.py knows those of attributes and dict entries, and takes the trace's tensors out of them again; where the function must run
+   once more, or is refused, it puts back all that Python's state was. backward.py runs the tape
    for the backward graph.
 5. The outcome is a `Traced` (traced.py), a frozen value in which there is no code and no machine, and its `Guards` (guards.py), which
    are watches (watch.py). export.py makes an artifact of a `Traced`; `trace_call` gives it to others, who compile it for where they like.

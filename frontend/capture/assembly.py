@@ -8,15 +8,15 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture.arguments import Arguments
-from ingot.capture.backward import Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
+from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
-from ingot.capture.node import usable
+from ingot.capture.node import ancestors, usable
 from ingot.capture.pytree import flatten
-from ingot.capture.recipes import Given, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
+from ingot.capture.recipes import Given, Gradient, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
 from ingot.capture.roots import Roots
-from ingot.capture.sources import Argument, BriefArgument, Grad, Source
+from ingot.capture.sources import Argument, Attribute, BriefArgument, Grad, Source
 from ingot.capture.tables import Tables
-from ingot.capture.trace import Trace, hooks, is_leaf, leaf_of
+from ingot.capture.trace import Outside, Trace, hooks, is_leaf, leaf_of
 from ingot.capture.traced import Backward, Fresh, Traced
 from ingot.capture.writes import (
     ArgumentDetach,
@@ -28,6 +28,7 @@ from ingot.capture.writes import (
     History,
     RequiresGrad,
     ResultGrad,
+    RetainGrad,
     StorageWrite,
     Write,
 )
@@ -95,12 +96,16 @@ class Assembly:
         for i, leaf in enumerate(self.arguments.leaves):
             if t is leaf:
                 return Given(i)
+        for slot, state in self.trace.slots.items():
+            if t is state.given and slot not in self.trace.inner_slots and slot not in self.trace.fixed:
+                return Gradient(self.trace.place(slot))
         inner = t._present()
         s = inner._storage
         if s is not None:
             origin = self.trace.origins.get(s)
             if origin is not None:
-                return Object(t) if _owns_leaf(t, inner) else ViewOfCaptured(origin, inner._steps)
+                outside = [x for x, stand_in, _, _ in self.trace.seen if t is x or t is stand_in]
+                return Object(outside[0]) if outside else ViewOfCaptured(origin, inner._steps)
             for arg, i in self.arguments.stand_ins:
                 if arg._storage is s:
                     return ViewOfArgument(i, inner._steps[len(arg._steps) :])
@@ -196,6 +201,21 @@ class Assembly:
                     found[slot] = ResultGrad(made[1], self.recipe(state.held))
         return list(found.values())
 
+    def _retained(self) -> list[Write]:
+        """Of arguments, captured tensors and results, those whose gradient is kept from now on."""
+        tensors = [t for t, _ in self.arguments.stand_ins] + [t for t, _, _, _ in self.trace.seen] + [t for t, _ in self._recipes.values()]
+        found: dict[int, Write] = {}
+        for t in tensors:
+            edge = t._present()._edge
+            if edge is not None and edge[0].retained is not None and edge[0].retained.get(edge[1]) is t._slot is not None:
+                if not isinstance(edge[0], Outside) and any(edge[0] in ancestors(e) for e in self._edges.values() if e[0] is not edge[0]):
+                    raise CaptureError(
+                        f"{self.name}: the gradient of a result is retained, and other results are computed from it: a backward outside "
+                        "runs through all of the compiled function at once. Call backward() inside, or split the function there"
+                    )
+                found[id(t)] = RetainGrad(self.recipe(t))
+        return list(found.values())
+
     # ---- the whole
 
     def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, dict[int, set[str]]]:
@@ -206,14 +226,17 @@ class Assembly:
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
         assigned, rebound = tables.writes(self.name, self, self.arguments.leaves)
         tensors = self.writes()
-        writes = (*self._requires(False), *tensors, *assigned, *self._requires(True), *self._result_gradients())
+        writes = (*self._requires(False), *tensors, *assigned, *self._requires(True), *self._result_gradients(), *self._retained())
         freed: dict[int, Edge] = {
             out: (Refusing("CompiledBackward", RELEASED, (), (trace.type_of(self.live[out]),)), 0)
             for out, edge in self._edges.items()
             if not usable(edge)
         }
         rooted = {out: edge for out, edge in self._edges.items() if out not in freed}
-        self._where.update((c.edge[0], StorageEdge(s)) for s, c in trace.captured.items() if c.edge is not None)  # type: ignore[misc]
+        for s, c in trace.captured.items():
+            if c.edge is not None:
+                source = trace.sources[-1 - c.placeholder.value]
+                self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
         inputs = self._inputs(derived)
         sources = [trace.sources[-1 - i] for i in inputs]
@@ -230,6 +253,7 @@ class Assembly:
             recipes=recipes,
             result=Result.of(structure, flat),
             fresh=tuple(f for _, f in self._fresh.values()),
+            early=tuple(r for _, r in self._recipes.values() if isinstance(r, Gradient)),
             writes=writes,
             refresh=tuple((weakref.ref(t), t._storage) for t in shown),
             freed=freed,
@@ -258,8 +282,3 @@ class Assembly:
     def _input_names(self, sources: Sequence[Source], roots: Roots) -> tuple[str, ...]:
         storages = roots.storage_names()
         return tuple(s.called(k, self.names, storages) for k, s in enumerate(sources))
-
-
-def _owns_leaf(t: Tensor, inner: Tensor) -> bool:
-    last = inner._steps[-1] if inner._steps else None
-    return isinstance(last, LeafStep) and last.leaf.slot.owner is not None and last.leaf.slot.owner() is t

@@ -16,8 +16,11 @@ from ingot.runtime.tape import Edge, Leaf, Node, Pair
 if TYPE_CHECKING:
     from ingot.capture.call import Done
     from ingot.capture.recipes import Recipe
+    from ingot.capture.sources import Attribute
 
-__all__ = ["ArgumentEdge", "Derived", "Destination", "LeafEdge", "NewLeafEdge", "ResultEdge", "StorageEdge", "derive_backward"]
+__all__ = [
+    "ArgumentEdge", "AttributeEdge", "Derived", "Destination", "LeafEdge", "NewLeafEdge", "ResultEdge", "StorageEdge", "derive_backward",
+]  # fmt: skip
 
 
 # ---- where gradients go: one class per kind
@@ -51,6 +54,16 @@ class StorageEdge(Destination):
 
     def edge(self, done: Done) -> Edge | None:
         return self.storage.edge
+
+
+@dataclass(eq=False, repr=False)
+class AttributeEdge(Destination):
+    """To what made the tensor in an attribute or dict entry that calls themselves assign."""
+
+    source: Attribute
+
+    def edge(self, done: Done) -> Edge | None:
+        return self.source.table[self.source.name]._pair()[1]
 
 
 @dataclass(eq=False, repr=False)

@@ -110,10 +110,12 @@ class CompiledCall:
         done = Done(traced, leaves, outs, self._roots)
         done.follow(None if traced.backward is None else self._node(done, keep), traced.fresh)
         results = [done.result(r) for r in traced.recipes]
+        for r in traced.early:
+            done.result(r)
         for w in traced.writes:
             w.apply(done)
-        for r, s in traced.refresh:
-            t = r()
+        for t_ref, s in traced.refresh:
+            t = t_ref()
             if t is not None and t._storage is s and s.exposed is None:
                 t._array = s.base
                 t._generation = s.generation

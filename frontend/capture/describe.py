@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from array import array
 from collections import deque
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
@@ -41,6 +42,8 @@ def describe(x: Any, depth: int = 0, rebound: Rebound = MappingProxyType({})) ->
         return _Items(x, rebound.get(id(x), ()))
     if isinstance(x, np.ndarray) and not x.dtype.hasobject:
         return (np.ndarray, x.dtype.str, x.shape, _digest(x))
+    if isinstance(x, (bytearray, array)):
+        return (type(x), bytes(x))
     return Same(x)
 
 

@@ -50,8 +50,9 @@ class Effects:
             named.append(("numpy.random", np_random.mtrand._rand))
         named += [(f"a {type(g).__name__}", g) for g in roots.generators]
         self._generators = [(what, g, _state(g)) for what, g in named]
-        self._spaces = [(space, name) for space, name, _ in roots.names]
-        self._spaces += [(vars(o), name) for o in (*roots.modules, *roots.objects) for name in list(vars(o))]
+        self._spaces: list[tuple[Any, str]] = [(space, name) for space, name, _ in roots.names]
+        tables = [*map(vars, roots.modules), *(table for _, table in roots.objects)]
+        self._spaces += [(table, name) for table in tables for name in list(table)]
         self._cells = [cell for cell, _ in roots.cells]
         self._undo: list[tuple[Any, str | None, Any, Any]] = []
 

@@ -88,7 +88,8 @@ def fast_call(
 
 def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int], gradients: Sequence[GradSlot]) -> bool:
     """Add the lines that check the arguments; False where no line can."""
-    tensors = []
+    tensors: list[int] = []
+    first: dict[int, int] = {}
     for i, x in enumerate(leaves):
         if i in numbers:
             if type(x) is not float:
@@ -97,6 +98,9 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
         elif isinstance(x, Tensor):
             if x._storage is not None or (x._slot is not None and x._slot.grad is not None):
                 return False
+            if first.setdefault(id(x), i) != i:
+                c.need(f"a{i} is a{first[id(x)]}")
+                continue
             tensors.append(i)
             edge = "is None" if x._edge is None else "is not None"
             c.need(

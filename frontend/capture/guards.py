@@ -130,7 +130,13 @@ class Seen:
         self._epoch = EPOCH[0]
         self._modules = [_with_state(ModuleState(m, type(m).__name__, {}, None, NOTHING)) for m in roots.modules]
         self._optimizers = [_with_state(OptimizerState(o, type(o).__name__, {}, NOTHING)) for o in roots.optimizers]
-        self._objects = [_with_state(ObjectState(o, type(o).__name__, {}, None, NOTHING, _skipped(o))) for o in roots.objects]
+        self._objects = [
+            _with_state(ObjectState(o, type(o).__name__, {}, table, None, NOTHING, _skipped(o))) for o, table in roots.objects
+        ]
+        self._tensors = [
+            _with_state(ObjectState(t, f"an attribute of a tensor of shape {list(t.shape)}", {}, vars(t), None, NOTHING, ()))
+            for t in {id(t): t for t in roots.tensors}.values()
+        ]
         self._settings = [  # what groups hold that is read at run time: it counts where the user's code has read it
             Settings(g, f"{w.text}.param_groups[{i}]", {k: describe(v) for k, v in dict.items(g) if k in CELLS})
             for w in self._optimizers
@@ -172,6 +178,7 @@ class Seen:
                 *(replace(w, rebound=rebound) for w in containers),
                 *(w for w in settings if w.seen),
                 *(replace(x, rebound=rebound) for x in objects),
+                *(replace(x, rebound=rebound) for x in self._tensors if x.seen or x.table),  # few have attributes of their own
                 *self._classes,
             ],
             rare=[
@@ -216,6 +223,6 @@ def _object(w: ObjectState, watched: set[str] | None) -> ObjectState | None:
     if watched is None:
         return w
     watched = watched.difference(w.skipped)
-    if not any(k in vars(w.of) or not hasattr(type(w.of), k) for k in watched):
+    if not any(k in w.table or not hasattr(type(w.of), k) for k in watched):
         return None
     return replace(w, seen={k: v for k, v in w.seen.items() if k in watched}, names=watched)

@@ -8,7 +8,7 @@ from ingot.capture.traced import Backward
 from ingot.runtime.array import Array
 from ingot.runtime.tape import RELEASED, Edge, Node, Pair, emit_graph, zeros
 
-__all__ = ["CompiledNode", "usable"]
+__all__ = ["CompiledNode", "ancestors", "usable"]
 
 
 class CompiledNode(Node):
@@ -48,18 +48,23 @@ class CompiledNode(Node):
         return out
 
 
-def usable(edge: Edge) -> bool:
-    """Whether a backward from `edge` is possible: its graph was not freed inside the function."""
+def ancestors(edge: Edge) -> set[Node]:
+    """The nodes that a gradient which starts at `edge` reaches."""
     seen: set[Node] = set()
     stack = [edge[0]]
     while stack:
         n = stack.pop()
-        if n in seen:
-            continue
-        seen.add(n)
+        if n not in seen:
+            seen.add(n)
+            stack += [e[0] for e in n.edges if e is not None]
+    return seen
+
+
+def usable(edge: Edge) -> bool:
+    """Whether a backward from `edge` is possible: its graph was not freed inside the function."""
+    for n in ancestors(edge):
         try:
             n.check()
         except RuntimeError:
             return False
-        stack += [e[0] for e in n.edges if e is not None]
     return True

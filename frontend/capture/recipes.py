@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ingot._tensor import Tensor, wrap
 from ingot._tensor.state import view
 from ingot.capture.pytree import LEAF, unflatten
+from ingot.capture.sources import Place
 from ingot.runtime.storage import Storage
 from ingot.runtime.views import Step
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
     from ingot.capture.traced import Traced
 
-__all__ = ["Given", "Object", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh"]
+__all__ = ["Given", "Gradient", "Object", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh"]
 
 
 class Recipe(ABC):
@@ -47,6 +48,16 @@ class Given(Recipe):
 
     def make(self, done: Done) -> Any:
         return done.leaves[self.index]
+
+
+@dataclass(eq=False, repr=False)
+class Gradient(Recipe):
+    """The gradient that was there before the call."""
+
+    place: Place
+
+    def make(self, done: Done) -> Any:
+        return self.place.at(done.leaves).grad
 
 
 @dataclass(eq=False, repr=False)

@@ -10,8 +10,9 @@ import functools
 import sys
 import types
 from abc import ABCMeta
+from array import array
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ import numpy as np
 from ingot._tensor import Tensor
 from ingot.capture.describe import PLAIN, SMALL
 from ingot.capture.effects import is_generator
+from ingot.capture.slots import Slots
+from ingot.capture.trace import leaf_of
 from ingot.runtime.recorder import ours
 
 __all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "strings_of"]
@@ -47,7 +50,7 @@ class Roots:
         self.looked_up: dict[types.CodeType, list[str]] = {}  # the names that their code looks up
         self.modules: list[Any] = []
         self.optimizers: list[Any] = []
-        self.objects: list[Any] = []  # other objects with attributes
+        self.objects: list[tuple[Any, MutableMapping]] = []  # other objects with attributes, and the tables of these
         self.classes: list[type] = []  # the user's: of these objects, and those that functions name
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
@@ -62,7 +65,7 @@ class Roots:
     def add(self, x: Any, depth: int = 0) -> None:
         """Take in a value, and what can be reached from it."""
         if isinstance(x, Tensor):
-            self.tensors.append(x)
+            self._tensor(x, depth)
             return
         if isinstance(x, (*PLAIN, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
             return
@@ -96,14 +99,18 @@ class Roots:
             self.optimizers.append(x)
             for g in x.param_groups:
                 self._keep.append(g)
-                self.tensors += g["params"]
-            self.tensors += [t for state in x.state.values() for t in state.values() if isinstance(t, Tensor)]
+                for t in g["params"]:
+                    self._tensor(t, depth)
+            for state in x.state.values():
+                for t in state.values():
+                    if isinstance(t, Tensor):
+                        self._tensor(t, depth)
             if not library(type(x)):
-                self.objects.append(x)
+                self.objects.append((x, vars(x)))
                 self._methods(type(x), depth)
                 for item in [v for k, v in vars(x).items() if k not in OPTIMIZER_TABLES]:
                     self.add(item, depth + 1)
-        elif isinstance(x, np.ndarray):
+        elif isinstance(x, (np.ndarray, bytearray, array)):
             self.containers.append(x)
         elif isinstance(x, (tuple, list, set, frozenset, deque)):
             if not isinstance(x, (tuple, frozenset)):
@@ -117,11 +124,16 @@ class Roots:
                 self.add(item, depth + 1)
         elif isinstance(x, types.ModuleType):
             pass
-        elif hasattr(x, "__dict__") and (not library(type(x)) or _namespace(x)):
-            self.objects.append(x)
+        elif not library(type(x)) or _namespace(x):
+            tables: list[MutableMapping] = [vars(x)] if hasattr(x, "__dict__") else []
+            slots = Slots(x, [c for c in type(x).__mro__ if not library(c)])
+            if slots.names:
+                tables.append(slots)
+            for table in tables:
+                self.objects.append((x, table))
+                for item in list(table.values())[:SMALL]:
+                    self.add(item, depth + 1)
             self._methods(type(x), depth)
-            for item in list(vars(x).values())[:SMALL]:
-                self.add(item, depth + 1)
 
     def storage_names(self) -> dict[int, str]:
         """Names of Storages, by id: parameters, buffers, and an optimizer's state of them."""
@@ -142,12 +154,31 @@ class Roots:
                         found.setdefault(id(t._storage), f"{of}.{k}")
         return found
 
+    def _tensor(self, t: Tensor, depth: int) -> None:
+        self.tensors.append(t)
+        if id(t) in self._seen:
+            return
+        self._seen.add(id(t))
+        self._keep.append(t)
+        self.hooks(t, depth)
+        for item in list(vars(t).values())[:SMALL]:
+            self.add(item, depth + 1)
+
+    def hooks(self, t: Tensor, depth: int = 0) -> None:
+        """Take in what the hooks of a leaf are."""
+        leaf = leaf_of(t)
+        if leaf is not None:
+            for hook in (*(leaf.pre_hooks or {}).values(), *(leaf.hooks or {}).values(), *(leaf.slot.post_hooks or {}).values()):
+                self.add(hook, depth + 1)
+
     def _module(self, m: Any, depth: int) -> None:
         self.modules.append(m)
         self._methods(type(m), depth)
         for name, item in list(vars(m).items()):
             if name in ("_parameters", "_buffers"):
-                self.tensors += [t for t in item.values() if t is not None]
+                for t in item.values():
+                    if t is not None:
+                        self._tensor(t, depth)
                 continue
             self.add(item, depth if name == "_modules" else depth + 1)
         for child in list(m._modules.values()):

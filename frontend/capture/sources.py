@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -135,7 +135,7 @@ class Attribute(Source):
     """A tensor in an attribute or dict entry that calls themselves assign: whatever is there now."""
 
     label: ClassVar[str] = "attribute"
-    table: dict
+    table: MutableMapping
     name: str
     function: str
 

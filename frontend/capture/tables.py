@@ -6,14 +6,16 @@ put back where the function is to run once more.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.capture.describe import PLAIN
+from ingot.capture.recipes import Object
 from ingot.capture.roots import Roots
 from ingot.capture.sources import Attribute
 from ingot.capture.trace import Trace
@@ -32,7 +34,8 @@ class Tables:
 
     def __init__(self, roots: Roots):
         owned = [(table, m) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
-        owned += [(vars(o), o) for o in roots.objects] + [(d, d) for d in roots.dicts]
+        owned += [(table, o) for o, table in roots.objects] + [(d, d) for d in roots.dicts]
+        owned += [(vars(t), t) for t in {id(t): t for t in roots.tensors}.values()]
         owned += [(state, state) for o in roots.optimizers for state in o.state.values()]
         self._before = [(table, dict(table), owner) for table, owner in owned]
         self._optimizers = [(o, set(o.state)) for o in roots.optimizers]
@@ -57,7 +60,10 @@ class Tables:
                     found.append(PlainWrite(table, key, value))
                 if value is old or not isinstance(value, Tensor) or not _of(trace, value):
                     continue
-                found.append(AttributeWrite(table, key, assembly.recipe(value)))
+                recipe = assembly.recipe(value)
+                found.append(AttributeWrite(table, key, recipe))
+                if isinstance(recipe, Object):  # this very tensor: it must be the same one that is there at each call
+                    continue
                 captured = trace.captured.get(old._storage) if isinstance(old, Tensor) and old._storage is not None else None
                 if captured is None:
                     rebound.setdefault(id(owner), set()).add(key)
@@ -111,7 +117,9 @@ def _copy(x: Any) -> Any:
     """What a list, dict, set, deque or array holds now."""
     if isinstance(x, np.ndarray):
         return x.copy() if x.flags.writeable else x
-    return dict(x) if isinstance(x, dict) else set(x) if isinstance(x, set) else list(x)
+    if isinstance(x, (bytearray, array)):
+        return x[:]
+    return dict(x) if isinstance(x, MutableMapping) else set(x) if isinstance(x, set) else list(x)
 
 
 def _restore(x: Any, before: Any) -> None:
@@ -119,7 +127,9 @@ def _restore(x: Any, before: Any) -> None:
     if isinstance(x, np.ndarray):
         if x is not before:
             x[...] = before
-    elif isinstance(x, dict):
+    elif isinstance(x, (bytearray, array)):
+        x[:] = before  # type: ignore[assignment]
+    elif isinstance(x, MutableMapping):
         if list(x) == list(before):
             for key, value in before.items():
                 if x[key] is not value:

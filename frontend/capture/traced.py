@@ -50,6 +50,7 @@ class Traced:
     graph: what a call computes; its inputs come from `sources`, one each
     recipes, result: how tensors are made of the outputs, and what is returned of them
     fresh: Storages that a call makes for results that share memory
+    early: recipes that must be made before anything is written
     writes: what a call changes, in this order, when the graph has run
     refresh: tensors that follow a Storage whose value is written and whose history stays; others read both when they are asked
     freed: outputs whose history was freed inside: the edges that say so
@@ -62,6 +63,7 @@ class Traced:
     recipes: tuple[Recipe, ...]
     result: Result
     fresh: tuple[Fresh, ...]
+    early: tuple[Recipe, ...]
     writes: tuple[Write, ...]
     refresh: tuple[tuple[ref[Any], Storage], ...]
     freed: Mapping[int, Edge]

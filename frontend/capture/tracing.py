@@ -48,6 +48,9 @@ def trace_function(
     """
     if roots is None:
         roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
+        for x in leaves:
+            if isinstance(x, Tensor):
+                roots.hooks(x)
     for o in roots.optimizers:
         ready_state = getattr(o, "initialize_state", None)
         if ready_state is not None:
@@ -82,7 +85,7 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
     try:
         args, kwargs = unflatten(structure, arguments.given)
         effects = Effects(assembly.name, roots)
-        with Reads([*roots.modules, *roots.objects]) as reads, effects:
+        with Reads([*roots.modules, *(o for o, _ in roots.objects)]) as reads, effects:
             result = run_traced(trace, lambda: fn(*args, **kwargs))
         effects.check()
         _check_arguments(assembly, structure, args, kwargs)

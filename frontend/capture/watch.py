@@ -6,6 +6,7 @@ A new kind of Python state is a class here, and a place in `guards.py` where it 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ __all__ = [
 
 MISSING = object()
 NOTHING: Rebound = MappingProxyType({})
-CONTAINERS = (list, dict, set, deque, np.ndarray)  # what can change and stay the same object
+CONTAINERS = (list, dict, set, deque, np.ndarray, bytearray, array)  # what can change and stay the same object
 TABLES = ("_parameters", "_buffers", "_modules")  # of a Module
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
 
@@ -170,14 +171,15 @@ class Settings(_State):
 
 @dataclass(eq=False, repr=False)
 class ObjectState(_State):
-    """Attributes of an object: those named, or all where `names` is None, but the `skipped` ones."""
+    """Attributes of an object, as `table` holds them: those named, or all where `names` is None, but the `skipped` ones."""
 
+    table: Mapping[str, Any]
     names: set[str] | None
     rebound: Rebound
     skipped: tuple[str, ...]
 
     def now(self) -> dict[str, Any]:
-        d = vars(self.of)
+        d = self.table
         own = self.rebound.get(id(self.of), ())
         names = d if self.names is None else self.names
         return {k: Kind(d[k]) if k in own else describe(d[k], 0, self.rebound) for k in list(names) if k in d and k not in self.skipped}

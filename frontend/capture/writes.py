@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentWrite", "AttributeWrite", "GradAssign", "GradNone", "GradWrite",
-    "History", "NewState", "PlainWrite", "RequiresGrad", "ResultGrad", "StorageWrite", "Write",
+    "History", "NewState", "PlainWrite", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -151,6 +152,16 @@ class ResultGrad(Write):
 
 
 @dataclass(eq=False, repr=False)
+class RetainGrad(Write):
+    """A tensor that is no leaf will keep its gradient."""
+
+    tensor: Recipe
+
+    def apply(self, done: Done) -> None:
+        done.result(self.tensor).retain_grad()
+
+
+@dataclass(eq=False, repr=False)
 class RequiresGrad(Write):
     """A tensor starts or stops to require gradients."""
 
@@ -169,7 +180,7 @@ class PlainWrite(Write):
     """An attribute or dict entry gets a number, a string or the like: the guards held, so the function would assign the same again."""
 
     tensors: ClassVar[bool] = False
-    table: dict
+    table: MutableMapping
     name: str
     value: Any
 
@@ -183,7 +194,7 @@ class PlainWrite(Write):
 class AttributeWrite(Write):
     """An attribute or dict entry gets a tensor."""
 
-    table: dict
+    table: MutableMapping
     name: str
     recipe: Recipe
 

@@ -1,5 +1,6 @@
 """ingot.compile: what makes it compile again, and what does not."""
 
+import ctypes
 import gc
 import threading
 
@@ -167,17 +168,13 @@ def test_counts_of_the_process():
 
 
 def test_check_capture_finds_what_guards_cannot_see(monkeypatch):
-    class Hidden:
-        __slots__ = ("n",)
-
-    hidden = Hidden()
-    hidden.n = 1
-    f = ingot.compile(lambda x: x * hidden.n)
+    hidden = ctypes.c_int(1)
+    f = ingot.compile(lambda x: x * hidden.value)
     x = ingot.ones(2)
     f(x)
     monkeypatch.setenv("INGOT_CHECK", "capture")
     assert f(x).tolist() == [1, 1]
-    hidden.n = 2
+    hidden.value = 2
     with pytest.raises(CaptureError, match="INGOT_CHECK=capture"):
         f(x)
 

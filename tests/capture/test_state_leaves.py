@@ -248,6 +248,83 @@ def history_that_comes_between_calls(compile):
     return call, state, w
 
 
+@program
+def a_hook_that_counts(compile):
+    w, log = tensor(True), []
+    w.register_hook(lambda g: log.append(len(log)))
+    f = compile(lambda x: (w * x).sum().backward())
+    return lambda: (f(tensor()), list(log)), w
+
+
+@program
+def a_hook_whose_closure_changes(compile):
+    w, scale = tensor(True), [1]
+    w.register_hook(lambda g: g * scale[0])
+    f = compile(lambda x: (w * x).sum().backward())
+
+    def call():
+        f(tensor())
+        scale[0] += 1
+
+    return call, w
+
+
+@program
+def a_gradient_of_an_argument_is_retained(compile):
+    w = tensor(True)
+
+    def f(h):
+        h.retain_grad()
+        return h * 3
+
+    f = compile(f)
+
+    def call():
+        h = w * 2
+        f(h).sum().backward()
+        return h
+
+    return call, w
+
+
+@program
+def a_gradient_of_a_captured_tensor_is_retained(compile):
+    w = tensor(True)
+    made = [w * 2]
+
+    def f(x):
+        made[0].retain_grad()
+        return made[0] * x
+
+    f = compile(f)
+
+    def call():
+        made[0] = w * 2
+        f(tensor()).sum().backward()
+        return made[0]
+
+    return call, w
+
+
+@program
+def a_gradient_of_the_only_result_is_retained(compile):
+    w = tensor(True)
+
+    def f(x):
+        h = w * x
+        h.retain_grad()
+        return h
+
+    f = compile(f)
+
+    def call():
+        h = f(tensor())
+        (h * h).sum().backward()
+        return h
+
+    return call, w
+
+
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
 def test_programs(make):
     check(make)
@@ -277,3 +354,15 @@ def test_hooks_are_registered_on_arguments_outside():
     f = ingot.compile(lambda w: w.register_hook(lambda g: g * 2) and w * 2)
     with pytest.raises(ingot.CaptureError, match="register hooks on argument w"):
         f(tensor(True))
+
+
+def test_a_retained_gradient_between_two_results_is_refused():
+    w = tensor(True)
+
+    def f(x):
+        h = w * x
+        h.retain_grad()
+        return h, (h * h).sum()
+
+    with pytest.raises(ingot.CaptureError, match="split the function there"):
+        ingot.compile(f)(tensor())

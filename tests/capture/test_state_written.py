@@ -164,6 +164,73 @@ def copied_from_what_has_history(compile):
     return lambda: f(x), s, x
 
 
+@program
+def a_state_that_grows_with_its_history(compile):
+    w = tensor(True)
+
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.h = ingot.zeros(3)
+
+        def forward(self, x):
+            self.h = self.h * w + x
+            return self.h * 2
+
+    m = Growing()
+    f, calls = compile(m), []
+
+    def call():
+        out = f(tensor())
+        calls.append(out)
+        if len(calls) == 3:
+            out.sum().backward()
+        return out
+
+    return call, m, w
+
+
+@program
+def one_argument_twice_and_two_arguments(compile):
+    def f(a, b):
+        a.add_(1)
+        return a * b
+
+    f, g = compile(f), compile(lambda a, b: a * b)
+
+    def call():
+        x = tensor()
+        return f(x, x), f(x, tensor()), g(x, x), g(x, tensor()), x
+
+    return (call,)
+
+
+@program
+def memory_that_numpy_writes(compile):
+    w = tensor()
+    f = compile(lambda x: w * x)
+
+    def call():
+        out = f(tensor())
+        w.numpy()[0] += 1
+        return out
+
+    return call, w
+
+
+@program
+def what_is_detached_inside_is_written(compile):
+    w = nn.Parameter(tensor())
+
+    def f(x):
+        w.detach().add_(x)
+        w.data.mul_(2)
+        return w * 1
+
+    f = compile(f)
+    return lambda: f(tensor()), w
+
+
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
 def test_programs(make):
     check(make)
