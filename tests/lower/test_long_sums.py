@@ -31,6 +31,15 @@ def test_running_sums_and_products(shape: tuple[int, ...], axis: int, reverse: b
         near(got, np.flip(want, axis) if reverse else want)
 
 
+@pytest.mark.parametrize("shape, axes", [((3000, 1030), 0), ((3, 4000, 300), 1), ((40, 16, 70, 100), (0, 2)), ((2000, 40, 64), (0, 2))])
+def test_sums_over_rows(shape: tuple[int, ...], axes: int | tuple[int, ...]) -> None:
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    x = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+    total, most = run_compiled(graph_of([x], lambda x: (OPS["reduce_sum"](x, axes=axes), OPS["reduce_max"](x, axes=axes))), [x])
+    near(total, x.sum(axes, dtype=np.float64, keepdims=True))
+    assert (most == x.max(axes, keepdims=True)).all()
+
+
 def dot(a, b, *axes: int):
     return OPS["dot"](a, b, batch=((), ()), contract=(axes, axes))
 

@@ -58,6 +58,9 @@ def nest(s: Nest):
     yield replace(s, kept=())
     yield replace(s, streaming=(0,))
     yield apart(s)
+    yield replace(apart(s), run=2)
+    yield replace(s, run=1)
+    yield replace(s, run=7)
     if s.vector is not None:
         yield replace(s, width=2 if s.width != 2 else 4)
         yield replace(s, width=64)

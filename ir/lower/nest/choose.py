@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from ingot.ir.facts import Window
+from ingot.ir.loop.folds import SUM
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.nest.passes import Passes
+from ingot.ir.lower.nest.passes import Passes, accumulators, fold_of
 from ingot.ir.lower.nest.schedule import Nest, Split, along_k_fits
 from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.machine import Machine
@@ -18,6 +19,8 @@ __all__ = ["choose", "unrolls"]
 UNROLL = 16  # windows of up to this many elements are expanded in place
 PART = 8192  # elements from which on a part of a long reduction is worth a chunk
 MOST_PARTS = 64
+LONG = 512  # additions in a row from which on a sum is made of shorter ones
+RUN = 128  # additions in one of these, at least
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,20 @@ def choose(group: Group, machine: Machine) -> Nest:
         chunk=1 if group.split else chunk,
         kept=() if group.split else _kept(group, passes, axes, vec, machine),
         split=_split(axes, vec, width, inner) if group.split else None,
+        run=0 if group.split else _run(passes, [a.extent for a in axes if a.reduced and a is not vec]),
         along_k=along_k,
         unroll=unroll,
         # what is this large will have left the caches before it is read
         streaming=tuple(i for i, v in enumerate(group.outputs) if v.type.nbytes >= machine.cache_bytes[2]),
     )
+
+
+def _run(passes: Passes, extents: list[int]) -> int:
+    """How many steps of the first of these loops are a run: about as many additions in a row as there are runs."""
+    steps = math.prod(extents)
+    if steps <= LONG or not any(fold_of(n) is SUM and accumulators(n)[0][0].kind == "f" for n in passes.reductions):
+        return 0
+    return max(1, max(RUN, math.isqrt(steps)) // math.prod(extents[1:]))
 
 
 def unrolls(group: Group) -> bool:

@@ -22,6 +22,7 @@ from ingot.ir.ops.scalars import convert
 __all__ = ["emit"]
 
 At = list[Index]  # where the axes of the group are; merged axes run by their last one
+Accs = dict[Node, tuple[str, ...]]  # the accumulators of each reduction
 
 
 def emit(group: Group, s: Nest, check: Callable[[Node], int]) -> list[Written]:
@@ -131,12 +132,28 @@ class _Emission:
             folds, outputs = passes.folds(k), passes.writes(k)
             accs = {n: self.declare(n) for n in folds}
             if folds or outputs or any(first == k for _, first in self.rows.values()):
-                self.inner_loops(at, [a for a in self.reduced if a != self.s.vector], partial(self.point, k, accs, outputs))
+                self.runs(at, [a for a in self.reduced if a != self.s.vector], accs, partial(self.point, k, outputs))
             for n in folds:
                 self.finish(n, at, accs[n])
         for v in self.group.outputs:
             if v not in passes.full or not passes.reductions:
                 self.store(v, at)
+
+    def runs(self, at: At, axes: list[int], accs: Accs, body: Callable[[Accs, At], None]) -> None:
+        """Loops over some reduced axes: a run of steps of the first at a time, where the schedule says so."""
+        w, per = self.w, self.s.run
+        if not per or not accs:
+            self.inner_loops(at, axes, partial(body, accs))
+            return
+        axis, *others = axes
+        with w.loop("serial", -(-self.extent[axis] // per)) as r:
+            run = {n: self.declare(n) for n in accs}
+            with w.loop("serial", w.rest(r, per, self.extent[axis])) as i:
+                at = list(at)
+                self.put(at, axis, ix.add(ix.mul(r, per), i))
+                self.inner_loops(at, others, partial(body, run))
+            for n, names in run.items():
+                w.reduce(accs[n], fold_of(n).across.name, self.values(n, names))
 
     def inner_loops(self, at: At, axes: list[int], body: Callable[[At], None]) -> None:
         """Loops over some reduced axes, vectors innermost where they run along one."""
@@ -153,7 +170,7 @@ class _Emission:
             self.put(at, axes[0] if axes else vector, i)  # type: ignore[arg-type]
             self.inner_loops(at, axes[1:], body) if axes else body(at)
 
-    def point(self, k: int, accs: dict[Node, tuple[str, ...]], outputs: list[Value], at: At) -> None:
+    def point(self, k: int, outputs: list[Value], accs: Accs, at: At) -> None:
         """What pass k does at one point."""
         w, known = self.w, self.elements.known
         for v, (row, first) in self.rows.items():
@@ -180,11 +197,14 @@ class _Emission:
         x = w.cast(self.elements.at(n.inputs[0], idx), accumulators(n)[0][0])
         w.reduce(names, fold.name, (x, w.index_value(idx[n.attrs[0]])) if fold.positions else (x,))
 
+    def values(self, n: Node, names: tuple[str, ...]) -> tuple[Scalar, ...]:
+        """What the accumulators of a reduction hold."""
+        return tuple(self.w.get_acc(a, d) for a, (d, _) in zip(names, accumulators(n)))
+
     def finish(self, n: Node, at: At, names: tuple[str, ...]) -> None:
         """Make the result of a reduction known for the rest of the item."""
         out, w = n.outputs[0], self.w
-        values = tuple(w.get_acc(a, d) for a, (d, _) in zip(names, accumulators(n)))
-        result = convert(w, values[fold_of(n).result], out.type.dtype)
+        result = convert(w, self.values(n, names)[fold_of(n).result], out.type.dtype)
         self.elements.known[out] = partial(_only_at, point_of(self.group, out, at), result)
 
     def store(self, v: Value, at: At) -> None:
@@ -219,7 +239,7 @@ class _Emission:
             with self.w.loop("serial", n) as i:
                 body(i)
 
-    def fold_part(self, scratch: dict[Node, tuple[str, ...]], part: Index, base: Index, count: Index | int, at: At) -> None:
+    def fold_part(self, scratch: Accs, part: Index, base: Index, count: Index | int, at: At) -> None:
         """Fold one part of a row into its slots of scratch."""
         w, s = self.w, self.s
         accs = {n: self.declare(n) for n in scratch}
@@ -246,7 +266,7 @@ class _Emission:
             for buf, a, (d, _) in zip(scratch[n], names, accumulators(n)):
                 w.store(buf, slot, w.get_acc(a, d))
 
-    def combine(self, scratch: dict[Node, tuple[str, ...]], parts: int, at: At) -> None:
+    def combine(self, scratch: Accs, parts: int, at: At) -> None:
         """Fold the parts of a row, and store what follows from them."""
         w = self.w
         accs = {n: self.declare(n) for n in scratch}

@@ -36,6 +36,7 @@ class Nest(Schedule):
     chunk      items in a parallel chunk; as many as there are, or more: no parallel loop
     kept       dear members that several passes need, in rows of scratch: (position in the group, the pass that computes it)
     split      instead of items that make all passes
+    run        steps of the first reduced axis that are folded on their own, and then with the others: roundings of a sum add up less
     along_k    lanes of a vector along the contracted dim of the group's product
     unroll     expand the group's window in place
     streaming  which outputs are stored past the caches
@@ -48,6 +49,7 @@ class Nest(Schedule):
     chunk: int = 1
     kept: tuple[tuple[int, int], ...] = ()
     split: Split | None = None
+    run: int = 0
     along_k: int = 0
     unroll: bool = False
     streaming: tuple[int, ...] = ()
@@ -88,6 +90,8 @@ class Nest(Schedule):
         if self.split is not None:
             need(0 <= self.split.axis < len(self.axes) and self.reduced(group, self.split.axis), "the split axis is not reduced")
             need(self.split.step >= 1, "parts of nothing")
+        serial = any(self.reduced(group, a) and a != self.vector for a in range(len(self.axes)))
+        need(self.run == 0 or (self.run > 0 and serial and self.split is None), "runs of what is no loop")
         lanes(self.along_k or 1)
         need(not self.along_k or (self.vector is None and along_k_fits(group)), "no product whose vectors may run along k")
         need(not self.unroll or isinstance(group.nodes[0].op.lowering, Window), "nothing to unroll")
