@@ -17,15 +17,18 @@ __all__ = ["names"]
 
 
 def names(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
-    """`__all__`, `__getattr__` and `__dir__` of a package."""
+    """`__all__`, `__getattr__` and `__dir__` of a package. Its modules are attributes too, as those that an `__init__.py` imports are."""
     homes = PACKAGES[package]
     public = sorted(homes)
 
     def get(name: str) -> Any:
-        home = homes.get(name)
-        if home is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(home)
+        home = homes.get(name, f"{package}.{name}")
+        try:
+            module = importlib.import_module(home)
+        except ModuleNotFoundError as e:
+            if name in homes or e.name != home:
+                raise
+            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
         value = module if home == f"{package}.{name}" else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value

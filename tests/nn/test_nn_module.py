@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -354,3 +356,15 @@ def test_bad_input_says_what_is_wrong() -> None:
         nn.LSTM(3, 4)(ingot.zeros(5, 2, 7))
     with pytest.raises(RuntimeError, match="expected an input of shape"):
         nn.LayerNorm(4)(ingot.zeros(2, 3))
+
+
+MODULES = ["nn.parameter.Parameter", "nn.modules.module.Module", "nn.modules.conv.Conv2d", "optim.optimizer.Optimizer"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_of_packages_are_their_attributes(name: str) -> None:
+    """In a fresh process, by `import ingot` alone, as torch's are."""
+    seen = subprocess.run([sys.executable, "-c", f"import ingot; ingot.{name}"], capture_output=True, text=True)
+    assert seen.returncode == 0, seen.stderr
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = nn.nonsense
