@@ -91,7 +91,7 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
         rec.flush()
     elif rec.tracing and tensors and all([t._weak for t in tensors]):
         for t in results:
-            t._weak = True  # made of Python numbers alone
+            t._weak = not t._array.type.shape  # made of Python numbers alone, and a number still
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -292,10 +292,10 @@ def wrap(value: Pair, cls: type = Tensor) -> Any:
     return out
 
 
-def view(s: Storage, steps: tuple[Step, ...]) -> Any:
-    """The Tensor that shows a Storage by `steps`."""
+def view(s: Storage, steps: tuple[Step, ...], cls: type = Tensor) -> Any:
+    """A Tensor that shows a Storage by `steps`."""
     value, generation = s.read(steps)
-    out = wrap(value)
+    out = wrap(value, cls)
     out._storage, out._steps, out._generation, out._version_cell = s, steps, generation, s.version
     return out
 

@@ -105,12 +105,12 @@ class Assembly:
             origin = self.trace.origins.get(s)
             if origin is not None:
                 outside = [x for x, stand_in, _, _ in self.trace.seen if t is x or t is stand_in]
-                return Object(outside[0]) if outside else ViewOfCaptured(origin, inner._steps)
+                return Object(outside[0]) if outside else ViewOfCaptured(origin, inner._steps, type(t))
             for arg, i in self.arguments.stand_ins:
                 if arg._storage is s:
-                    return ViewOfArgument(i, inner._steps[len(arg._steps) :])
+                    return ViewOfArgument(i, inner._steps[len(arg._steps) :], type(t))
             if not is_leaf(inner):
-                return ViewOfFresh(self._number_of(s), inner._steps)
+                return ViewOfFresh(self._number_of(s), inner._steps, type(t))
         edge = inner._edge
         if edge is not None and isinstance(edge[0], Leaf) and edge[0] not in self._where:
             found = Value(self.out(inner._array), type(t), rooted=False, leaf=True)

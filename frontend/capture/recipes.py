@@ -110,9 +110,10 @@ class ViewOfCaptured(Recipe):
 
     storage: Storage
     steps: tuple[Step, ...]
+    cls: type
 
     def make(self, done: Done) -> Any:
-        return view(self.storage, self.steps)
+        return view(self.storage, self.steps, self.cls)
 
 
 @dataclass(eq=False, repr=False)
@@ -121,10 +122,11 @@ class ViewOfArgument(Recipe):
 
     index: int
     steps: tuple[Step, ...]
+    cls: type
 
     def make(self, done: Done) -> Any:
         t = done.leaves[self.index]
-        return view(t._share(), t._steps + self.steps)
+        return view(t._share(), t._steps + self.steps, self.cls)
 
 
 @dataclass(eq=False, repr=False)
@@ -133,9 +135,10 @@ class ViewOfFresh(Recipe):
 
     number: int
     steps: tuple[Step, ...]
+    cls: type
 
     def make(self, done: Done) -> Any:
-        return view(done.fresh[self.number], self.steps)
+        return view(done.fresh[self.number], self.steps, self.cls)
 
 
 # ---- what the function returns

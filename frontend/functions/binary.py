@@ -83,7 +83,7 @@ def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
     tensor([[1., 3., 5.],
             [1., 3., 5.]])
     """
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         _sides("add", input, other)
         dtype = common_dtype(input, other)
         a, b = operands("add", input, dtype=dtype)[0], _scaled("add", other, alpha, dtype)
@@ -102,7 +102,7 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
     bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]
     if any(bools):
         raise RuntimeError(_SUB_BOOLS if all(bools) else _SUB_BOOL)
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         _sides("sub", input, other)
         dtype = common_dtype(input, other)
         a, b = operands("sub", input, dtype=dtype)[0], _scaled("sub", other, alpha, dtype)

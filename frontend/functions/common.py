@@ -18,8 +18,8 @@ from ingot.ir.types import ShapeError, broadcast_shapes
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
     "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "get_default_dtype", "inside", "is_number", "number_dtype",
-    "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "shape_arg",
-    "static_int", "stop_gradient", "store", "upcast",
+    "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "settled",
+    "shape_arg", "static_int", "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -123,6 +123,14 @@ def common_dtype(*values: Any) -> DType:
     result = _combine(dims, _combine(zero, number))
     assert result is not None
     return result
+
+
+def settled(x: Any) -> Any:
+    """What is made of a number is a tensor: the float argument of a compiled function in the default dtype; anything else as it is."""
+    if not isinstance(x, Tensor) or not x._weak:
+        return x
+    x = cast(x, get_default_dtype())
+    return wrap((x._array, x._edge))
 
 
 def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:

@@ -24,6 +24,7 @@ from ingot.functions.common import (
     number_tensor,
     python_number,
     scalar,
+    settled,
     shape_arg,
     static_int,
 )
@@ -98,7 +99,8 @@ def full(
     shape = _size("full", (size,))
     dtype = check_dtype(dtype)
     if isinstance(fill_value, Tensor):
-        x = apply("broadcast", cast(fill_value, dtype or fill_value.dtype), attrs=(shape,))
+        value = settled(fill_value)
+        x = apply("broadcast", cast(value, dtype or value.dtype), attrs=(shape,))
     else:
         if isinstance(fill_value, complex):
             raise TypeError("complex numbers are not supported")

@@ -14,6 +14,7 @@ from ingot.functions.common import (
     dtypes,
     get_default_dtype,
     number_dtype,
+    settled,
 )
 from ingot.ir.dtypes import DType, by_numpy, promote
 
@@ -25,6 +26,7 @@ _range: Any = range
 def finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:
     """`x` as its maker was asked for it. RuntimeError for a device that is not there."""
     as_device(device)
+    x._weak = False
     return x.requires_grad_() if requires_grad else x
 
 
@@ -143,7 +145,7 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     """
     dtype = check_dtype(dtype)
     if isinstance(data, Tensor):
-        x = data.detach().clone()
+        x = settled(data).detach().clone()
         return finish(x if dtype is None else cast(x, dtype), device, requires_grad)
     array = to_array(data, dtype)
     return finish(from_array(array), device, requires_grad)
@@ -158,6 +160,7 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     dtype = check_dtype(dtype)
     as_device(device)
     if isinstance(data, Tensor):
+        data = settled(data)
         return data if dtype is None else cast(data, dtype)
     if isinstance(data, np.ndarray):
         x = from_numpy(data) if data.flags.writeable and data.flags.c_contiguous else tensor(data)

@@ -168,7 +168,7 @@ def scatter(
     if reduce is not None and reduce not in _REDUCE:
         raise RuntimeError("reduce argument must be either add or multiply.")
     axis = one_dim(dim, input.ndim)
-    if not isinstance(source, Tensor):
+    if not isinstance(source, Tensor) or source._weak:
         need_index("scatter", index)
         source = apply("broadcast", number_tensor(source, input.dtype), attrs=(tuple(index.shape),))
     _need_same("scatter", input, source)

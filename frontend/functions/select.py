@@ -19,6 +19,7 @@ from ingot.functions.common import (
     operands,
     refuse,
     scalar,
+    settled,
     upcast,
 )
 from ingot.functions.search import nonzero
@@ -49,6 +50,8 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
                 f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype_name(condition.dtype)}"
             )
         condition = apply("ne", condition, scalar(0, dtypes.u8))
+    if not any(isinstance(v, Tensor) and not v._weak for v in (input, other)):
+        input, other = settled(input), settled(other)
     a, b = operands("where", input, other, wrap=False)
     return emit_out(apply("select", condition, a, b), out)
 

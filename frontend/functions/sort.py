@@ -183,6 +183,8 @@ def _quantiles(
         raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
     if not input.numel():
         raise RuntimeError(f"{name}() input tensor must be non-empty")
+    if isinstance(q, Tensor) and q._weak:
+        q = cast(q, input.dtype)  # the float argument of a compiled function
     if isinstance(q, Tensor):
         if q.dtype is not input.dtype:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")

@@ -1,5 +1,7 @@
 """ingot.compile: modules that share, exchange and make state, nested and in functional calls, behave as they do uncompiled."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import ingot
@@ -205,6 +207,49 @@ def functional(tied):
 
 program(functional(False))
 program(functional(True))
+
+
+@program
+def parameters_that_are_made_anew(compile):
+    class Renewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(tensor(), requires_grad=False)
+            self.v = nn.Parameter(tensor())
+
+        def forward(self, x):
+            self.w = nn.Parameter(self.w + x, requires_grad=False)
+            self.v = nn.Parameter(self.v.detach() * 2)
+            return (self.w * self.v).sum()
+
+    m = Renewing()
+    f = compile(m)
+
+    def call():
+        f(tensor()).backward()
+
+    return call, m
+
+
+@program
+def threads_with_models_of_their_own(compile):
+    models = [Counting() for _ in range(2)]
+
+    def step(m, x):
+        m.zero_grad()
+        loss = m(x).sum()
+        loss.backward()
+        with ingot.no_grad():
+            m.w.sub_(m.w.grad * 0.01)
+        return loss.detach()
+
+    f = compile(step)
+
+    def call():
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda m: f(m, tensor()), models))
+
+    return call, *models
 
 
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
