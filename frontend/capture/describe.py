@@ -70,25 +70,28 @@ class Same:
 
 
 class _Items:
-    """Equal while a large container holds the same objects: what is in them does not count."""
+    """Equal while a large container holds the same objects: what is in them does not count. Of entries named in `own`, the kind does."""
 
-    __slots__ = ("x", "items")
+    __slots__ = ("x", "items", "values", "own")
 
     def __init__(self, x: Any, own: Collection[str]):
         self.x = x
-        if isinstance(x, dict):
-            self.items: Any = [(k, Kind(v) if k in own else Same(v)) for k, v in x.items()]
-        else:
-            self.items = set(x) if isinstance(x, set) else list(x)
+        self.items: Any = set(x) if isinstance(x, set) else list(x)
+        self.values = list(x.values()) if isinstance(x, dict) else []
+        self.own = own
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Items) or self.x is not other.x or len(self.items) != len(other.items):
             return False
         if isinstance(self.x, set):
             return self.items == other.items
-        if isinstance(self.x, dict):
-            return all([k is j and v == w for (k, v), (j, w) in zip(self.items, other.items)])
-        return all(map(operator.is_, self.items, other.items))
+        if not all(map(operator.is_, self.items, other.items)):
+            return False
+        own = self.own or other.own
+        if not own:
+            return all(map(operator.is_, self.values, other.values))
+        entries = zip(self.items, self.values, other.values)
+        return all([v is w or (k in own and Kind(v) == Kind(w)) for k, v, w in entries])
 
     __hash__ = None  # type: ignore[assignment]
 

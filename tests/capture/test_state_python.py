@@ -156,6 +156,20 @@ def a_queue_of_losses(compile):
     return (lambda: (f(tensor()), list(last), sorted(seen)),)
 
 
+@program
+def a_dict_of_many(compile):
+    many = {str(i): i for i in range(2000)}
+    averages = {str(i): ingot.zeros(3) for i in range(1100)}
+
+    def f(x):
+        many["7"] += 1
+        averages["9"] = averages["9"] * 0.5 + x
+        return x * many["7"] + averages["9"]
+
+    f = compile(f)
+    return (lambda: (f(tensor()), many["7"], averages["9"], len(many)),)
+
+
 COUNT = 0
 
 

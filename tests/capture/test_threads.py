@@ -228,11 +228,12 @@ def test_threads_draw_different_numbers(monkeypatch):
         together.wait(PATIENCE)  # both have gathered their inputs
         run(self, *slots)
 
+    g = ingot.Generator()
     with monkeypatch.context() as m:
         m.setattr(Interpreted, "run", slow)
-        f = ingot.compile(lambda: ingot.rand(4))
+        f = ingot.compile(lambda: ingot.rand(4, generator=g))
         a, b = joined(*started(f, f))
-    assert a.tolist() != b.tolist() and ingot.random.default_generator.offset == 2
+    assert a.tolist() != b.tolist() and g.offset == 2
 
 
 def test_a_fork_waits_for_the_trace_of_another_thread():
