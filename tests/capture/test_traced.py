@@ -113,3 +113,10 @@ def test_a_new_kind_of_source_is_one_class(grad):
             assert x.grad.tolist() == [i, i]
     assert isinstance(f, CompiledFunction) and f._fast[0] == 1
     assert "asked" in trace_call(f, (x,), {})[0].graph.input_names[1]
+
+
+def test_a_gradient_that_is_read_is_an_input_and_no_captured_tensor():
+    w = ingot.ones(2, requires_grad=True)
+    w.grad = ingot.ones(2)
+    traced, _ = trace_call(ingot.compile(lambda x: x * w.grad), (ingot.ones(2),), {})
+    assert [s.label for s in traced.sources] == ["arg", "slot"] and w.grad._storage is None
