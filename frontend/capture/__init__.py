@@ -8,9 +8,10 @@
 1. pytree.py takes the arguments apart into structure and leaves; signature.py makes the key of what decides which code serves them
    (shapes, dtypes, aliases, static values); function.py finds no entry for it, or none whose guards hold. argnames.py says what
    differs, by the parameters' names.
-2. tracing.py has the function traced, by one thread at a time. roots.py finds what the function can reach (slots.py: what is in no
-   `__dict__`), and guards.py what of it Python sees (describe.py says a value in a form that can be compared). While the function
-   runs, reads.py notes what it looks at, and effects.py refuses what later calls would not do again. errors.py has the words.
+2. tracing.py has the function traced, by one thread at a time. roots.py finds what the function may change. While it runs, witness.py
+   sees what it looks at, helped by reads.py (attributes), codes.py (names in bytecode) and impure.py (the clock, files: refused); notes.py
+   notes it as watches (watch.py, inline.py), with describe.py, which says a value in a form that can be compared. effects.py refuses what
+   later calls would not do again. errors.py has the words.
 3. arguments.py gives it stand-ins for tensors and numbers; trace.py is the recorder meanwhile. What is read from outside becomes an
    input, each with a source (sources.py) that says where later calls find it. Nothing outside changes, other threads go on.
 4. assembly.py puts together what was recorded: results are recipes (recipes.py), changes of the world are writes (writes.py);

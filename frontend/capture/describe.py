@@ -3,52 +3,119 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from array import array
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
+from weakref import ReferenceType
 
 import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.ir.dtypes import DType
 
-__all__ = ["PLAIN", "SMALL", "Kind", "Rebound", "Same", "describe"]
+__all__ = ["CONTAINERS", "PLAIN", "SMALL", "Kind", "Rebound", "Same", "describe", "items_of", "plain"]
 
-PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice)
-SMALL = 1024  # items of a container that are looked into
+PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice, range)
+SMALL = 1024  # items of a container that roots are looked for in
 Rebound = Mapping[int, set[str]]  # id of a module, object or dict -> what of it calls themselves assign
 
+_PLAIN = frozenset(PLAIN)
+_VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()), MappingProxyType)
+_BYTES = (bytearray, memoryview, array)
+# what can change and stay the same object
+CONTAINERS = (list, dict, set, deque, np.ndarray, ReferenceType, *_VIEWS, *_BYTES)
 
-def describe(x: Any, depth: int = 0, rebound: Rebound = MappingProxyType({})) -> Any:
+
+def plain(x: Any) -> bool:
+    """Whether a value is a number, a string or the like: it never changes, and nothing can be reached from it."""
+    return type(x) in _PLAIN
+
+
+def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int, ...] = ()) -> Any:
     """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity.
 
     rebound: of dicts whose entries calls assign themselves, those keys; of these entries only the kind counts.
+    inside: the ids of the containers that `x` is an item of.
     """
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
-    if isinstance(x, (list, tuple)) and depth < 5 and len(x) <= SMALL:
-        return (type(x), *[describe(i, depth + 1, rebound) for i in x])
-    if isinstance(x, dict) and depth < 5 and len(x) <= SMALL:
-        own = rebound.get(id(x), ())
-        return (type(x), *[(describe(k, depth + 1), Kind(v) if k in own else describe(v, depth + 1, rebound)) for k, v in x.items()])
-    if isinstance(x, (set, frozenset)) and len(x) <= SMALL:
-        return (type(x), frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in x))
-    if isinstance(x, deque) and depth < 5 and len(x) <= SMALL:
-        return (deque, *[describe(i, depth + 1, rebound) for i in x])
-    if isinstance(x, (list, dict, set, deque)) and len(x) > SMALL:
-        return _Items(x, rebound.get(id(x), ()))
-    if isinstance(x, np.ndarray) and not x.dtype.hasobject:
-        return (np.ndarray, x.dtype.str, x.shape, _digest(x))
-    if isinstance(x, (bytearray, array)):
-        return (type(x), bytes(x))
-    return Same(x)
+    found = _BY_TYPE.get(type(x)) or next((make for kind, make in _RULES if isinstance(x, kind)), None)
+    if found is None or id(x) in inside:
+        return Same(x)
+    inside = (*inside, id(x))
+    return (type(x), *found(x, lambda i: describe(i, rebound, inside), rebound))
 
 
-def _digest(x: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, digest_size=16).digest()
+def items_of(x: Any) -> list[Any]:
+    """What a container holds, keys of dicts included; [] for what is none."""
+    if isinstance(x, (dict, MappingProxyType)):
+        return [*x.keys(), *x.values()]
+    if isinstance(x, (list, tuple, set, frozenset, deque, *_VIEWS)):
+        return [*x]  # type: ignore[misc]
+    if isinstance(x, np.ndarray):
+        return x.ravel().tolist() if x.dtype.hasobject else []
+    return [x()] if isinstance(x, ReferenceType) else []
+
+
+def _sequence(x: Any, of: Callable, rebound: Rebound) -> Any:
+    if len(x) > SMALL and not _nested(x):
+        return (_Many(tuple(x)),)
+    return map(of, tuple(x))
+
+
+def _dict(x: Any, of: Callable, rebound: Rebound) -> Any:
+    own = rebound.get(id(x), ())
+    if len(x) > SMALL and not own and not _nested(x.values()):
+        return (_Many((*x, *x.values())),)
+    return ((of(k), Kind(v) if k in own else of(v)) for k, v in tuple(x.items()))
+
+
+def _nested(items: Any) -> bool:
+    """Whether there are containers among the items."""
+    return any(issubclass(kind, (*CONTAINERS, tuple, frozenset)) for kind in set(map(type, items)))
+
+
+def _set(x: Any, of: Callable, rebound: Rebound) -> Any:
+    return (frozenset(i if isinstance(i, PLAIN) and not isinstance(i, slice) else _ById(i) for i in tuple(x)),)
+
+
+def _bytes(x: Any, of: Callable, rebound: Rebound) -> Any:
+    return bytes(x) if isinstance(x, bytearray) else x.tobytes(), getattr(x, "typecode", ""), getattr(x, "format", "")
+
+
+def _array(x: np.ndarray, of: Callable, rebound: Rebound) -> Any:
+    if x.dtype.hasobject:
+        return x.dtype.str, x.shape, *map(of, x.ravel().tolist())
+    return x.dtype.str, x.shape, hashlib.blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, digest_size=16).digest()
+
+
+def _reference(x: Any, of: Callable, rebound: Rebound) -> Any:
+    return (id(x()),)  # held by the id: a reference that keeps nothing alive
+
+
+_RULES: tuple[tuple[Any, Callable], ...] = (
+    ((list, tuple, deque, *_VIEWS[:3]), _sequence), ((dict, MappingProxyType), _dict), ((set, frozenset), _set), (_BYTES, _bytes),
+    (np.ndarray, _array), (ReferenceType, _reference),
+)  # fmt: skip
+_BY_TYPE: dict[type, Callable] = {list: _sequence, tuple: _sequence, dict: _dict}
+
+
+class _Many:
+    """Many items, none of which is a container, compared by identity first."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple):
+        self.items = items
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Many) or len(self.items) != len(other.items):
+            return False
+        return all(a is b or describe(a) == describe(b) for a, b in zip(self.items, other.items))
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Same:
@@ -67,36 +134,6 @@ class Same:
 
     def __repr__(self) -> str:
         return f"{type(self.x).__name__} at {id(self.x):#x}"
-
-
-class _Items:
-    """Equal while a large container holds the same objects: what is in them does not count. Of entries named in `own`, the kind does."""
-
-    __slots__ = ("x", "items", "values", "own")
-
-    def __init__(self, x: Any, own: Collection[str]):
-        self.x = x
-        self.items: Any = set(x) if isinstance(x, set) else list(x)
-        self.values = list(x.values()) if isinstance(x, dict) else []
-        self.own = own
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Items) or self.x is not other.x or len(self.items) != len(other.items):
-            return False
-        if isinstance(self.x, set):
-            return self.items == other.items
-        if not all(map(operator.is_, self.items, other.items)):
-            return False
-        own = self.own or other.own
-        if not own:
-            return all(map(operator.is_, self.values, other.values))
-        entries = zip(self.items, self.values, other.values)
-        return all([v is w or (k in own and Kind(v) == Kind(w)) for k, v, w in entries])
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"{type(self.x).__name__} of {len(self.items)}"
 
 
 class Kind:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import sys
 import threading
 import types
-from collections.abc import Iterator
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from ingot.capture.describe import describe
 from ingot.capture.errors import CaptureError, refuse
+from ingot.capture.reads import lookup, vars_of
 
 if TYPE_CHECKING:
     from ingot.capture.roots import Roots
 
-__all__ = ["Effects", "is_generator"]
+__all__ = ["Effects", "is_generator", "is_iterator", "itself", "position"]
 
 _INSTEAD = "each call would use the numbers of the first one. Pass what is drawn as an argument, or draw it with ingot.rand and its kin"
+
+_UNUSED = 624  # the position of a Mersenne Twister that was seeded and has drawn nothing
 
 
 def _numpy_random() -> Any:
@@ -48,6 +53,7 @@ class Effects:
         named = [("Python's random", random._inst)]  # type: ignore[attr-defined]
         if np_random is not None:
             named.append(("numpy.random", np_random.mtrand._rand))
+        self._numpy_is_new = np_random is None
         named += [(f"a {type(g).__name__}", g) for g in roots.generators]
         self._generators = [(what, g, _state(g)) for what, g in named]
         self._spaces: list[tuple[Any, str]] = [(space, name) for space, name, _ in roots.names]
@@ -61,11 +67,16 @@ class Effects:
         for what, g, before in self._generators:
             if _state(g) != before:
                 raise CaptureError(f"{self.name}: a compiled function draws from {what}; {_INSTEAD}")
+        np_random = _numpy_random()
+        if self._numpy_is_new and np_random is not None:  # NumPy has imported it meanwhile
+            state = np_random.mtrand._rand.get_state(legacy=False)
+            if state["state"]["pos"] != _UNUSED or state["has_gauss"]:
+                raise CaptureError(f"{self.name}: a compiled function draws from numpy.random; {_INSTEAD}")
 
     def __enter__(self) -> Effects:
         for space, name in self._spaces:
             value = space.get(name)
-            if _is_iterator(value):
+            if is_iterator(value):
                 space[name] = _Held(value)
                 self._undo.append((space, name, value, space[name]))
         for cell in self._cells:
@@ -73,7 +84,7 @@ class Effects:
                 value = cell.cell_contents
             except ValueError:  # an empty cell
                 continue
-            if _is_iterator(value):
+            if is_iterator(value):
                 cell.cell_contents = _Held(value)
                 self._undo.append((cell, None, value, cell.cell_contents))
         return self
@@ -87,9 +98,35 @@ class Effects:
                 place[name] = value
 
 
-def _is_iterator(x: Any) -> bool:
+def is_iterator(x: Any) -> bool:
     """Whether `x` advances in a way that nobody can see: not an object of the user's, whose attributes are watched."""
-    return isinstance(x, Iterator) and (isinstance(x, types.GeneratorType) or not hasattr(x, "__dict__"))
+    if isinstance(x, types.GeneratorType):
+        return True
+    return vars_of(x) is None and lookup(type(x), "__next__")[0] is not None and lookup(type(x), "__iter__")[0] is not None
+
+
+def position(x: Any) -> Any:
+    """How far an iterator has come, as far as it tells."""
+    if isinstance(x, types.GeneratorType):
+        return None if x.gi_frame is None else (x.gi_frame.f_lasti, [_told(v) for v in x.gi_frame.f_locals.values()])
+    left = operator.length_hint(x, -1)
+    if left >= 0:
+        return left
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from 3.12 on the iterators of itertools warn
+        try:
+            return [_told(v) for v in x.__reduce__()]
+        except TypeError:
+            return None
+
+
+def _told(x: Any) -> Any:
+    return position(x) if is_iterator(x) else [_told(i) for i in x] if isinstance(x, tuple) else describe(x)
+
+
+def itself(x: Any) -> Any:
+    """An iterator for which a stand-in is held, and any other value."""
+    return x._iterator if type(x) is _Held else x
 
 
 class _Held:

@@ -49,6 +49,7 @@ def fast_call(
         return None
     if not all(w.lines(c) for w in guards.inline):
         return None
+    c.settle()
     if guards.deep:
         c.need(f"{c.name(guards)}.changed() is None")
     slots, keep = [""] * len(traced.sources), [""] * len(traced.sources)

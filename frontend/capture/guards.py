@@ -1,6 +1,6 @@
 """Guards: what Python would have seen in a call, beside its arguments, and whether it would see the same again.
 
-Of what a function can reach (roots.py), globals and closures count, and the attributes that the trace looked at (reads.py). What
+What Python looked at during the trace counts (witness.py). What
 can change only through a Module or a parameter group is looked at again when the epoch has moved; the rest is compared at each call,
 mostly by identity.
 """
@@ -13,21 +13,16 @@ from dataclasses import replace
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.capture.describe import Rebound, describe
-from ingot.capture.reads import Reads
-from ingot.capture.roots import OPTIMIZER_TABLES, Roots, is_optimizer, library, strings_of
+from ingot.capture.describe import CONTAINERS, Kind, Rebound, describe
+from ingot.capture.inline import AttributeIs, GradIs, GradIsNone
+from ingot.capture.reads import EVERYTHING
+from ingot.capture.roots import Roots, library
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
-    CONTAINERS,
-    MISSING,
     NOTHING,
     TABLES,
-    CellIs,
-    ClassState,
+    AttributeHolds,
     Container,
-    GlobalIs,
-    GradIs,
-    GradIsNone,
     HooksAre,
     InlineWatch,
     ModuleState,
@@ -37,8 +32,8 @@ from ingot.capture.watch import (
     SameMemory,
     Settings,
     Watch,
-    content,
 )
+from ingot.capture.witness import Witness
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import GradSlot
@@ -122,67 +117,56 @@ def _shared(x: Tensor, leaves: Sequence[Any]) -> bool:
 
 
 class Seen:
-    """What Python sees before a function is traced, all of it; `guards()`, afterwards, keeps what counts."""
+    """What Python sees when a function is traced: what the witness tells, and the state of optimizers."""
 
-    def __init__(self, roots: Roots):
+    def __init__(self, roots: Roots, witness: Witness):
         from ingot.optim.group import CELLS, WatchedDict
 
         self._epoch = EPOCH[0]
-        self._modules = [_with_state(ModuleState(m, type(m).__name__, {}, None, NOTHING)) for m in roots.modules]
-        self._optimizers = [_with_state(OptimizerState(o, type(o).__name__, {}, NOTHING)) for o in roots.optimizers]
-        self._objects = [
-            _with_state(ObjectState(o, type(o).__name__, {}, table, None, NOTHING, _skipped(o))) for o, table in roots.objects
-        ]
-        self._tensors = [
-            _with_state(ObjectState(t, f"an attribute of a tensor of shape {list(t.shape)}", {}, vars(t), None, NOTHING, ()))
-            for t in {id(t): t for t in roots.tensors}.values()
-        ]
+        self._witness = witness
+        self._optimizers = [OptimizerState(o, type(o).__name__, {}, NOTHING) for o in roots.optimizers]
+        for w in self._optimizers:
+            w.seen = w.now()
         self._settings = [  # what groups hold that is read at run time: it counts where the user's code has read it
             Settings(g, f"{w.text}.param_groups[{i}]", {k: describe(v) for k, v in dict.items(g) if k in CELLS})
             for w in self._optimizers
             for i, g in enumerate(w.of.param_groups)
         ]
-        codes = [f.__code__ for f in roots.functions if f.__name__ != "__init__"]
-        names = {n for c in codes for n in (*roots.looked_up[c], *strings_of(c))}
-        self._classes = [w for w in (_with_state(ClassState(c, c.__name__, {}, names)) for c in roots.classes) if w.seen]
-        self._globals = [GlobalIs(space, name, text, space.get(name, MISSING)) for space, name, text in roots.names]
-        self._cells = [CellIs(cell, name, content(cell)) for cell, name in roots.cells]
-        held = [(w.value, w.text) for w in self._globals] + roots.bound
-        for w in self._optimizers:  # put there by the user: nobody hears of what is written to it
-            held += [(value, f"{w.text}.state") for value in w.of.state.values() if not isinstance(value, WatchedDict)]
-        held += [(w.value, w.name) for w in self._cells]
-        self._containers = [Container(value, text, describe(value), NOTHING) for value, text in held if isinstance(value, CONTAINERS)]
+        self._containers = [  # put there by the user: nobody hears of what is written to it
+            Container(value, f"{w.text}.state", describe(value), NOTHING)
+            for w in self._optimizers
+            for value in w.of.state.values()
+            if isinstance(value, CONTAINERS) and not isinstance(value, WatchedDict)
+        ]
 
-    def guards(
-        self, reads: Reads, rebound: Rebound, trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]
-    ) -> Guards:
-        """The guards of a trace. Of modules and objects they watch only what it looked at: `reads`.
+    def guards(self, rebound: Rebound, trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]) -> Guards:
+        """The guards of a trace.
 
         rebound: names that calls themselves assign; of what they hold only the kind counts.
         """
-        containers = list(self._containers)
-        modules = [w for m in self._modules if (w := _module(m, reads.of(m.of), containers)) is not None]
-        objects = [x for o in self._objects if (x := _object(o, reads.of(o.of))) is not None]
-        settings = [replace(w, seen={k: s for k, s in w.seen.items() if k in reads.settings(w.of)}) for w in self._settings]
+        w = self._witness
+        seen, looked_into = w.watches()
+        deep: list[Watch] = [*self._containers, *looked_into]
+        inline: list[InlineWatch] = []
+        for x in seen:
+            if isinstance(x, AttributeIs) and x.name in rebound.get(id(x.of), ()):
+                deep.append(AttributeHolds(x.of, x.name, x.text, Kind(x.value), rebound, True))
+            else:
+                inline.append(x)
+        modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep) for i, m in w.modules.items()) if m is not None]
+        settings = [replace(s, seen={k: v for k, v in s.seen.items() if k in w.reads.settings.get(id(s.of), ())}) for s in self._settings]
         own = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
         slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in own]
         gradients = [s for s, held in trace.gradients.values() if s not in own]
         return Guards(
             inline=[
-                *self._globals,
-                *self._cells,
+                *inline,
                 *(GradIsNone(s, was_none) for s, was_none in slots if was_none is not None),
                 *(GradIs(s, held) for s, held in trace.fixed.items()),
             ],
-            deep=[
-                *(replace(w, rebound=rebound) for w in containers),
-                *(w for w in settings if w.seen),
-                *(replace(x, rebound=rebound) for x in objects),
-                *(replace(x, rebound=rebound) for x in self._tensors if x.seen or x.table),  # few have attributes of their own
-                *self._classes,
-            ],
+            deep=[*(_rebound(d, rebound) for d in deep), *(s for s in settings if s.seen)],
             rare=[
-                *(replace(w, rebound=rebound) for w in (*modules, *self._optimizers)),
+                *(_rebound(r, rebound) for r in (*modules, *self._optimizers)),
                 *(RequiresGradIs(weakref.ref(t), was) for t, _, was, _ in trace.seen),
                 *(HooksAre(weakref.ref(t), keys) for t, _, _, keys in trace.seen if leaf_of(t) is not None),
                 *(SameMemory(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage) for t, _, _, _ in trace.seen),
@@ -195,34 +179,23 @@ class Seen:
         )
 
 
-def _skipped(x: Any) -> tuple[str, ...]:
-    return OPTIMIZER_TABLES if is_optimizer(x) else ()
+def _rebound(w: Watch, rebound: Rebound) -> Watch:
+    """A watch that knows which names calls themselves assign."""
+    if isinstance(w, AttributeHolds):
+        return replace(w, rebound=rebound, own=w.own or w.name in rebound.get(id(w.of), ()))
+    return replace(w, rebound=rebound) if isinstance(w, (Container, ObjectState, ModuleState, OptimizerState)) else w
 
 
-def _with_state(w: Any) -> Any:
-    """A watch that has seen the present state."""
-    return replace(w, seen=w.now())
-
-
-def _module(w: ModuleState, watched: set[str] | None, containers: list[Container]) -> ModuleState | None:
-    """What counts of a module; None if nothing does. Lists and dicts that may change without an epoch go to `containers`."""
+def _module(w: ModuleState, watched: set[str], deep: list[Watch]) -> ModuleState | None:
+    """What counts of a module; None if nothing does. Lists and dicts that may change without an epoch go to `deep`."""
     d = vars(w.of)
+    all_of_it = EVERYTHING in watched
     if not library(type(w.of)):
         for k, v in list(d.items()):
-            if k in w.seen and k[:1] != "_" and (watched is None or k in watched) and isinstance(v, CONTAINERS):
-                containers.append(Container(v, f"{w.text}.{k}", w.seen[k], NOTHING))
-    if watched is None:
+            if k in w.seen and k[:1] != "_" and (all_of_it or k in watched) and isinstance(v, CONTAINERS):
+                deep.append(Container(v, f"{w.text}.{k}", w.seen[k], NOTHING))
+    if all_of_it:
         return w
     if not watched:
         return None
     return replace(w, seen={k: v for k, v in w.seen.items() if k in watched or any(k in d[t] for t in TABLES)}, names=watched)
-
-
-def _object(w: ObjectState, watched: set[str] | None) -> ObjectState | None:
-    """What counts of an object; None if nothing does."""
-    if watched is None:
-        return w
-    watched = watched.difference(w.skipped)
-    if not any(k in w.table or not hasattr(type(w.of), k) for k in watched):
-        return None
-    return replace(w, seen={k: v for k, v in w.seen.items() if k in watched}, names=watched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from keyword import iskeyword
 from typing import Any
 
 __all__ = ["Lines"]
@@ -21,6 +22,7 @@ class Lines:
     def __init__(self, names: dict[str, Any]):
         self.names = names
         self._lines: list[str] = []
+        self._attributes: list[str] = []
 
     def name(self, value: Any) -> str:
         """A name for an object."""
@@ -31,6 +33,19 @@ class Lines:
     def need(self, condition: str) -> None:
         """Return MISS unless `condition`."""
         self._lines.append(f"    if not ({condition}): return MISS")
+
+    def need_attribute(self, of: str, name: str, value: str) -> None:
+        """Return MISS unless an attribute, which may be gone, is `value`. The line comes with the next `settle`."""
+        plain = name.isidentifier() and not iskeyword(name)
+        self._attributes.append(f"{of}.{name} is {value}" if plain else f"getattr({of}, {name!r}) is {value}")
+
+    def settle(self) -> None:
+        """Add the lines for the attributes that are needed."""
+        if self._attributes:
+            self._lines.append("    try:")
+            self._lines += [f"        if not ({a}): return MISS" for a in self._attributes]
+            self._lines.append("    except Exception: return MISS")
+            self._attributes = []
 
     def add(self, line: str) -> None:
         """Add a line."""

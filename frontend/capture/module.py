@@ -82,12 +82,16 @@ def compile(
     torch's arguments are accepted: `disable=True` gives the function back; `fullgraph`, `dynamic`, torch's modes and the backend
     "inductor" ask for what is always so here (one graph, compiled once for each shape), or are hints that change no result.
 
-    What the function looks at beside its arguments (attributes, globals, closures, settings) is watched; when it changes, the
-    function is compiled again. What it looks at never does not count.
+    Whatever Python state the function reads beside its arguments (globals, closures, defaults, attributes of objects, classes and
+    modules, lists and dicts, methods and the code of functions, context variables, the environment) is watched; when it changes, the
+    function is compiled again. What it never looks at does not count. Not seen is what the standard library and modules in C keep for
+    themselves, such as the present thread's name or decimal's context, and what is replaced within Ingot and NumPy;
+    INGOT_CHECK=capture traces at every call and compares.
 
     Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one; and for what
-    later calls would not do again: drawing Python's or NumPy's random numbers, taking an iterator's next item, seeding a generator,
-    a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside of attributes and dicts.
+    later calls would not do again: reading the clock, a file or the machine's state, drawing Python's or NumPy's random numbers, taking
+    an iterator's next item, seeding a generator, a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside
+    of attributes and dicts.
 
     >>> model = nn.Linear(4, 3)
     >>> optimizer = ingot.optim.SGD(model.parameters(), lr=0.1)

@@ -1,115 +1,128 @@
-"""What a function looks at while it is traced: attributes of Modules and of other objects, settings of an optimizer's groups.
-
-A guard on state that a call never looks at would only compile again for nothing: a step counter, a list of losses, the
-metrics of a training loop. So the classes of what a function can reach note every lookup for the time of the trace.
-"""
+"""Lookups of attributes while a function is traced: the classes of watched objects tell them."""
 
 from __future__ import annotations
 
 import sys
-from abc import ABCMeta
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from types import FunctionType, MemberDescriptorType
 from typing import Any
 
-from ingot.runtime.recorder import ours
+from ingot.runtime.recorder import ours, outside
 
-__all__ = ["EVERYTHING", "Reads"]
+__all__ = ["EVERYTHING", "PATCHED", "Reads", "function_of", "lookup", "slots_of", "vars_of"]
 
+PATCHED = ("__getattribute__", "__setattr__", "__delattr__")
 EVERYTHING = "__dict__"  # a lookup of this name reads all attributes
 
 
 class Reads:
-    """Notes lookups on `objects` and parameter groups in its `with` block. `of(x)` are the names, None where they cannot be known.
+    """Tells `note(object, name)` of every lookup, and of every assignment before it is made, on the objects given to `watch`.
 
     >>> settings = type("Settings", (), {"width": 8})()
-    >>> with Reads([settings]) as reads:
-    ...     settings.width
+    >>> reads = Reads(lambda x, name: print("read", name))
+    >>> reads.watch(settings)
+    True
+    >>> settings.width
+    read width
     8
-    >>> reads.of(settings)
-    {'width'}
+    >>> reads.stop()
     """
 
-    def __init__(self, objects: Iterable[Any]):
-        self.names: dict[int, set[str]] = {}
-        self._objects = list(objects)
+    def __init__(self, note: Callable[[Any, str], None]):
+        self._note = note
         self._known: set[int] = set()
+        self._kept: list[Any] = []  # an id is an object's as long as it lives
+        self._thread = threading.get_ident()
+        self._busy = False
         self._patched: list[tuple[type, str, Any]] = []
+        self._classes: dict[type, bool] = {}
+        self._ways: list[Any] = []  # the methods put in
+        self.settings: dict[int, set[str]] = {}  # the keys of parameter groups that the user's code has read, by the group's id
+        self._watch_groups()
 
-    def of(self, x: Any) -> set[str] | None:
-        """The names looked up on `x`; None if any may have been."""
-        names = self.names.get(id(x), set())
-        return names if id(x) in self._known and EVERYTHING not in names else None
+    def watch(self, x: Any) -> bool:
+        """Have lookups on an object told; False if its class has a way of its own, or cannot be changed."""
+        cls = type(x)
+        told = self._classes.get(cls)
+        if told is None:
+            told = self._classes[cls] = self._watch_class(_owner(cls))
+        if told:
+            self._known.add(id(x))
+            self._kept.append(x)
+        return told
 
-    def __enter__(self) -> Reads:
-        watched: set[type] = set()
-        try:
-            for x in self._objects:
-                if self._watch(_owner(type(x)), watched):
-                    self._known.add(id(x))
-            self._watch_groups()
-        except BaseException:
-            self._restore()
-            raise
-        return self
+    def stop(self) -> None:
+        """Have nothing told any more; the classes are as they were."""
+        while self._patched:
+            cls, name, old = self._patched.pop()
+            if old is None:
+                type.__delattr__(cls, name)
+            else:
+                type.__setattr__(cls, name, old)
+        for held in (self._kept, self._known, self._ways, self._classes):
+            held.clear()  # type: ignore[attr-defined]
 
-    def __exit__(self, *exc: Any) -> None:
-        self._restore()
+    def _tell(self, x: Any, name: str) -> None:
+        if id(x) in self._known and not self._busy and threading.get_ident() == self._thread:
+            self._busy = True
+            try:
+                with outside():
+                    self._note(x, name)
+            finally:
+                self._busy = False
 
-    def _watch(self, cls: type, watched: set[type]) -> bool:
-        """Have `cls` note lookups; False if it has a way of its own."""
-        if any(base in watched for base in cls.__mro__):
-            return all("__getattribute__" not in vars(b) or b in watched for b in cls.__mro__[:-1])
-        if type(cls) not in (type, ABCMeta) or cls.__getattribute__ is not object.__getattribute__:
+    def _watch_class(self, cls: type) -> bool:
+        if cls.__getattribute__ in self._ways:
+            return True
+        if cls.__getattribute__ is not object.__getattribute__:
             return False
-        names, mark = self.names, len(self._patched)
+        tell = self._tell
 
-        def get(self: Any, name: str) -> Any:
+        def get(x: Any, name: str) -> Any:
             if name != EVERYTHING or not ours(sys._getframe(1).f_code.co_filename):
-                names.setdefault(id(self), set()).add(name)
-            return object.__getattribute__(self, name)
+                tell(x, name)
+            return object.__getattribute__(x, name)
+
+        def noting(method: Callable) -> Callable:
+            def changing(x: Any, name: str, *value: Any) -> None:
+                tell(x, name)
+                method(x, name, *value)
+
+            return changing
 
         try:
             self._patch(cls, "__getattribute__", get)
-            self._patch(cls, "__setattr__", _noting(names, cls.__setattr__))
-            self._patch(cls, "__delattr__", _noting(names, cls.__delattr__))
         except (TypeError, AttributeError):  # a class that cannot be changed
-            self._restore(mark)
             return False
-        watched.add(cls)
+        self._ways.append(get)
+        self._patch(cls, "__setattr__", noting(cls.__setattr__))
+        self._patch(cls, "__delattr__", noting(cls.__delattr__))
         return True
 
     def _watch_groups(self) -> None:
         """Have parameter groups note what the user reads: an optimizer of Ingot's own reads its numbers at every call."""
-        from ingot.optim.group import ParamGroup
+        group = sys.modules.get("ingot.optim.group")
+        if group is None:
+            return
+        cls = group.ParamGroup
 
         def noting(method: Callable) -> Callable:
             def looking(group: Any, *args: Any) -> Any:
                 if not ours(sys._getframe(1).f_code.co_filename):
-                    self.names.setdefault(id(group), set()).add(args[0] if args else EVERYTHING)
+                    self.settings.setdefault(id(group), set()).update(args[:1] or dict.keys(group))
                 return method(group, *args)
 
             return looking
 
         for name in ("__getitem__", "get", "__iter__", "items", "values", "copy"):
-            self._patch(ParamGroup, name, noting(getattr(ParamGroup, name)))
+            self._patch(cls, name, noting(getattr(cls, name)))
 
-    def settings(self, group: Any) -> set[str]:
-        """The keys of a parameter group that the user's code has read."""
-        names = self.names.get(id(group), set())
-        return set(dict.keys(group)) if EVERYTHING in names else names
-
-    def _patch(self, cls: type, name: str, method: Callable) -> None:
+    def _patch(self, cls: type, name: str, method: Any) -> None:
         old = vars(cls).get(name)
-        setattr(cls, name, method)
+        type.__setattr__(cls, name, method)
         self._patched.append((cls, name, old))
-
-    def _restore(self, down_to: int = 0) -> None:
-        while len(self._patched) > down_to:
-            cls, name, old = self._patched.pop()
-            if old is None:
-                delattr(cls, name)
-            else:
-                setattr(cls, name, old)
 
 
 def _owner(cls: type) -> type:
@@ -119,11 +132,38 @@ def _owner(cls: type) -> type:
     return Module if issubclass(cls, Module) and cls.__getattribute__ is Module.__getattribute__ else cls
 
 
-def _noting(names: dict[int, set[str]], method: Callable) -> Callable:
-    """`__setattr__` or `__delattr__` that notes the name first: what a call writes must be looked at too."""
+def lookup(cls: type, name: str) -> tuple[type | None, Any]:
+    """The class among the bases of `cls` that has an attribute, and what it holds, as it is stored; (None, None) where none has.
 
-    def noting(self: Any, name: str, *value: Any) -> None:
-        names.setdefault(id(self), set()).add(name)
-        method(self, name, *value)
+    >>> lookup(bool, "real")[0]
+    <class 'int'>
+    """
+    for base in cls.__mro__:
+        if name in vars(base):
+            return base, vars(base)[name]
+    return None, None
 
-    return noting
+
+def function_of(item: Any) -> FunctionType | None:
+    """The function that a method, a static or class method or a property in the table of a class is made of."""
+    if isinstance(item, (staticmethod, classmethod)):
+        item = item.__func__
+    elif isinstance(item, property):
+        item = item.fget
+    elif isinstance(item, cached_property):
+        item = item.func
+    return item if isinstance(item, FunctionType) else None
+
+
+def vars_of(x: Any) -> dict[str, Any] | None:
+    """The attributes that an object holds itself, without asking its class; None where it has no such table."""
+    try:
+        found = x.__dict__ if type(x) is threading.local else object.__getattribute__(x, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def slots_of(cls: type) -> list[str]:
+    """The names of the slots of a class."""
+    return [n for base in cls.__mro__ for n, v in vars(base).items() if isinstance(v, MemberDescriptorType)]

@@ -18,46 +18,42 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor
+from ingot.capture.codes import names_of
 from ingot.capture.describe import PLAIN, SMALL
 from ingot.capture.effects import is_generator
+from ingot.capture.reads import function_of, lookup, vars_of
 from ingot.capture.slots import Slots
 from ingot.capture.trace import leaf_of
 from ingot.runtime.recorder import ours
 
-__all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "strings_of"]
+__all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "namespace"]
 
 _NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
-
-
 OPTIMIZER_TABLES = ("param_groups", "state")  # attributes of an optimizer that have watches of their own
 
 
 def is_module(x: Any) -> bool:
     """Whether `x` is an nn.Module."""
-    return "_parameters" in getattr(x, "__dict__", ()) and hasattr(x, "named_modules")
+    return "_parameters" in (vars_of(x) or ()) and lookup(type(x), "named_modules")[0] is not None
 
 
 def is_optimizer(x: Any) -> bool:
     """Whether `x` is an Optimizer."""
-    return not isinstance(x, dict) and all(hasattr(x, name) for name in ("param_groups", "state", "zero_grad"))
+    return {"param_groups", "state"} <= (vars_of(x) or {}).keys() and lookup(type(x), "zero_grad")[0] is not None
 
 
 class Roots:
     """What a function can reach."""
 
     def __init__(self) -> None:
-        self.functions: list[types.FunctionType] = []
-        self.looked_up: dict[types.CodeType, list[str]] = {}  # the names that their code looks up
         self.modules: list[Any] = []
         self.optimizers: list[Any] = []
         self.objects: list[tuple[Any, MutableMapping]] = []  # other objects with attributes, and the tables of these
-        self.classes: list[type] = []  # the user's: of these objects, and those that functions name
         self.names: list[tuple[dict, str, str]] = []  # (namespace, name, what it is called) that functions read
         self.cells: list[tuple[Any, str]] = []
         self.dicts: list[dict] = []
         self.containers: list[Any] = []  # what else can change and stay the same object: lists, sets, deques, arrays
         self.tensors: list[Tensor] = []  # one entry for each place that holds one
-        self.bound: list[tuple[Any, str]] = []  # values that functions hold, and what they are called
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
         self._keep: list[Any] = []
@@ -75,10 +71,11 @@ class Roots:
             return
         self._seen.add(id(x))
         self._keep.append(x)
-        wrapped = getattr(x, "__wrapped__", None) if callable(x) else None
+        held = vars_of(x) or {}
+        wrapped = held.get("__wrapped__")
         if isinstance(wrapped, (types.FunctionType, types.MethodType)):
             self.add(wrapped, depth)
-        original = getattr(x, "__dict__", {}).get("_orig_mod")  # of a compiled Module
+        original = held.get("_orig_mod")  # of a compiled Module
         if original is not None:
             self.add(original, depth)
         if isinstance(x, types.FunctionType):
@@ -89,7 +86,6 @@ class Roots:
             self.add(x.__self__, depth)
         elif isinstance(x, functools.partial):
             for item in (x.func, *x.args, *x.keywords.values()):
-                self.bound.append((item, "what a partial binds"))
                 self.add(item, depth + 1)
         elif is_generator(x):
             self.generators.append(x)
@@ -124,8 +120,8 @@ class Roots:
                 self.add(item, depth + 1)
         elif isinstance(x, types.ModuleType):
             pass
-        elif not library(type(x)) or _namespace(x):
-            tables: list[MutableMapping] = [vars(x)] if hasattr(x, "__dict__") else []
+        elif not library(type(x)) or namespace(x):
+            tables: list[MutableMapping] = [] if vars_of(x) is None else [held]
             slots = Slots(x, [c for c in type(x).__mro__ if not library(c)])
             if slots.names:
                 tables.append(slots)
@@ -189,19 +185,15 @@ class Roots:
             return
         self._seen.add(id(cls))
         self._keep.append(cls)
-        self.classes += [c for c in cls.__mro__ if c not in self.classes and not library(c)]
         for base in cls.__mro__:
             for item in vars(base).values():
-                fn = getattr(item, "__func__", item)
-                fn = getattr(fn, "fget", None) or fn
-                if isinstance(fn, types.FunctionType):
+                fn = function_of(item)
+                if fn is not None:
                     self.add(fn, depth)
 
     def _function(self, f: types.FunctionType, depth: int) -> None:
-        self.functions.append(f)
-        names = self.looked_up[f.__code__] = _names_of(f.__code__)
+        names = names_of(f.__code__)
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
-            self.bound.append((value, f"a default of {f.__name__}"))
             self.add(value, depth + 1)
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
             self.cells.append((cell, name))
@@ -235,28 +227,15 @@ def library(x: Any) -> bool:
         name = x.__module__
     else:
         return False
-    top = (name or "").partition(".")[0]
+    top = name.partition(".")[0] if isinstance(name, str) else ""
     if top in ("ingot", "numpy", "builtins", "ml_dtypes"):
         return True
     return top in getattr(sys, "stdlib_module_names", ()) and top != "__main__"
 
 
-def _namespace(x: Any) -> bool:
+def namespace(x: Any) -> bool:
+    """Whether an object is a plain holder of attributes from the standard library."""
     return any((base.__module__, base.__qualname__) in _NAMESPACES for base in type(x).__mro__)
-
-
-def _names_of(code: types.CodeType) -> list[str]:
-    """The names that a code object, and the functions defined in it, look up."""
-    found = list(code.co_names)
-    for c in code.co_consts:
-        if isinstance(c, types.CodeType):
-            found += _names_of(c)
-    return found
-
-
-def strings_of(code: types.CodeType) -> list[str]:
-    """The strings in a code object: names for getattr, maybe."""
-    return [s for c in code.co_consts for s in (strings_of(c) if isinstance(c, types.CodeType) else [c] if isinstance(c, str) else [])]
 
 
 def find_roots(fn: Callable, values: list[Any]) -> Roots:

@@ -17,11 +17,11 @@ from ingot.capture.effects import Effects
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.guards import Guards, Seen
 from ingot.capture.pytree import flatten, unflatten
-from ingot.capture.reads import Reads
 from ingot.capture.roots import Roots, find_roots
 from ingot.capture.tables import Tables
 from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
 from ingot.capture.traced import Traced
+from ingot.capture.witness import Witness
 from ingot.ir.location import describe
 from ingot.runtime.recorder import here
 
@@ -81,18 +81,21 @@ def trace_function(
 def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tables: Tables) -> tuple[Traced, Guards]:
     """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
     trace, arguments = assembly.trace, assembly.arguments
-    seen = Seen(roots)
+    witness = Witness(assembly.name, fn, [x for x in arguments.leaves if not isinstance(x, Tensor)])
+    seen = Seen(roots, witness)
     try:
         args, kwargs = unflatten(structure, arguments.given)
         effects = Effects(assembly.name, roots)
-        with Reads([*roots.modules, *(o for o, _ in roots.objects)]) as reads, effects:
+        with effects, witness:
             result = run_traced(trace, lambda: fn(*args, **kwargs))
+        witness.check()
         effects.check()
         _check_arguments(assembly, structure, args, kwargs)
         traced, rebound = run_traced(trace, lambda: assembly.traced(result, tables, roots))
-        return traced, seen.guards(reads, rebound, trace, arguments.by_reference, assembly.names)
+        return traced, seen.guards(rebound, trace, arguments.by_reference, assembly.names)
     finally:
         tables.put_back(trace)
+        witness.forget()
 
 
 def _check_arguments(assembly: Assembly, structure: Any, args: Any, kwargs: Any) -> None:

@@ -5,32 +5,29 @@ A new kind of Python state is a class here, and a place in `guards.py` where it 
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from array import array
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-import numpy as np
-
 from ingot.capture.describe import PLAIN, Kind, Rebound, describe
+from ingot.capture.reads import lookup, vars_of
 from ingot.capture.trace import hooks, leaf_of
-from ingot.runtime.tape import GradSlot
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "CONTAINERS", "MISSING", "NOTHING", "CellIs", "ClassState", "Container", "GlobalIs", "GradIs", "GradIsNone", "HooksAre",
-    "InlineWatch", "ModuleState", "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "TABLES", "Watch", "content",
+    "MISSING", "NOTHING", "TABLES", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch", "ModuleState", "NoAttribute",
+    "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute", "content", "in_words",
+    "is_same",
 ]  # fmt: skip
 
 MISSING = object()
 NOTHING: Rebound = MappingProxyType({})
-CONTAINERS = (list, dict, set, deque, np.ndarray, bytearray, array)  # what can change and stay the same object
 TABLES = ("_parameters", "_buffers", "_modules")  # of a Module
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
 
@@ -45,9 +42,6 @@ class Watch(ABC):
         """What is another now, in words; None if nothing is."""
 
 
-# ---- compared by identity, in the generated fast call itself
-
-
 class InlineWatch(Watch):
     """What the fast call compares by a line of its own."""
 
@@ -56,76 +50,6 @@ class InlineWatch(Watch):
     @abstractmethod
     def lines(self, c: Lines) -> bool:
         """Add that line. False: it cannot."""
-
-
-@dataclass(eq=False, repr=False)
-class GlobalIs(InlineWatch):
-    """A name in a namespace, called `text`."""
-
-    space: dict
-    name: str
-    text: str
-    value: Any
-
-    def failed(self) -> str | None:
-        now = self.space.get(self.name, MISSING)
-        return None if _same(now, self.value) else f"the global {self.text} is {_text(now)}, it was {_text(self.value)}"
-
-    def lines(self, c: Lines) -> bool:
-        c.need(f"{c.name(self.space)}.get({self.name!r}, MISS) is {c.name(self.value)}")
-        return True
-
-
-@dataclass(eq=False, repr=False)
-class CellIs(InlineWatch):
-    """A variable of an enclosing function."""
-
-    cell: Any
-    name: str
-    value: Any
-
-    def failed(self) -> str | None:
-        now = content(self.cell)
-        return None if _same(now, self.value) else f"{self.name} of the enclosing function is {_text(now)}, it was {_text(self.value)}"
-
-    def lines(self, c: Lines) -> bool:
-        if self.value is MISSING:
-            return False
-        c.need(f"{c.name(self.cell)}.cell_contents is {c.name(self.value)}")
-        return True
-
-
-@dataclass(eq=False, repr=False)
-class GradIsNone(InlineWatch):
-    """Whether a gradient is there."""
-
-    slot: GradSlot
-    was_none: bool
-
-    def failed(self) -> str | None:
-        is_none = self.slot.grad is None
-        if is_none is self.was_none:
-            return None
-        return f"a gradient is {'None' if is_none else 'a tensor'}, it was {'None' if self.was_none else 'a tensor'}"
-
-    def lines(self, c: Lines) -> bool:
-        c.need(f"({c.name(self.slot)}.grad is None) is {self.was_none}")
-        return True
-
-
-@dataclass(eq=False, repr=False)
-class GradIs(InlineWatch):
-    """Which tensor a gradient is, where it shares memory with others."""
-
-    slot: GradSlot
-    held: Any
-
-    def failed(self) -> str | None:
-        return None if self.slot.grad is self.held else "a gradient that shared memory with other tensors is another one"
-
-    def lines(self, c: Lines) -> bool:
-        c.need(f"{c.name(self.slot)}.grad is {c.name(self.held)}")
-        return True
 
 
 # ---- looked into at each call: nobody tells when they change
@@ -141,7 +65,7 @@ class Container(Watch):
     rebound: Rebound
 
     def failed(self) -> str | None:
-        return None if describe(self.value, 0, self.rebound) == self.seen else f"{self.text} has changed"
+        return None if describe(self.value, self.rebound) == self.seen else f"{self.text} has changed"
 
 
 @dataclass(eq=False, repr=False)
@@ -171,29 +95,78 @@ class Settings(_State):
 
 @dataclass(eq=False, repr=False)
 class ObjectState(_State):
-    """Attributes of an object, as `table` holds them: those named, or all where `names` is None, but the `skipped` ones."""
+    """All that an object holds itself."""
 
-    table: Mapping[str, Any]
-    names: set[str] | None
     rebound: Rebound
-    skipped: tuple[str, ...]
 
     def now(self) -> dict[str, Any]:
-        d = self.table
+        d = vars_of(self.of) or {}
         own = self.rebound.get(id(self.of), ())
-        names = d if self.names is None else self.names
-        return {k: Kind(d[k]) if k in own else describe(d[k], 0, self.rebound) for k in list(names) if k in d and k not in self.skipped}
+        return {k: Kind(v) if k in own else describe(v, self.rebound) for k, v in list(d.items())}
 
 
 @dataclass(eq=False, repr=False)
-class ClassState(_State):
-    """The settings among the attributes of a class: values, not methods."""
+class AttributeHolds(Watch):
+    """The content of an attribute: a list, dict, set or the like; or, where calls assign it themselves (`own`), its kind."""
 
-    names: set[str]
+    of: Any
+    name: str
+    text: str
+    seen: Any
+    rebound: Rebound
+    own: bool
 
-    def now(self) -> dict[str, Any]:
-        settings = (*PLAIN, tuple, *CONTAINERS)
-        return {k: describe(v) for k, v in list(vars(self.of).items()) if k in self.names and k[:2] != "__" and isinstance(v, settings)}
+    def failed(self) -> str | None:
+        value = attribute(self.of, self.name)
+        now = MISSING if value is MISSING else Kind(value) if self.own else describe(value, self.rebound)
+        return None if _equal(self.seen, now) else f"{self.text} {_changed(self.seen, now)}"
+
+
+@dataclass(eq=False, repr=False)
+class NoAttribute(Watch):
+    """That an object or class has no attribute of this name, neither itself nor by its class."""
+
+    of: Any
+    name: str
+    text: str
+
+    def failed(self) -> str | None:
+        table, kind = (vars(self.of), self.of) if isinstance(self.of, type) else (vars_of(self.of) or (), type(self.of))
+        return f"{self.text} is there now" if self.name in table or lookup(kind, self.name)[0] is not None else None
+
+
+@dataclass(eq=False, repr=False)
+class Environment(Watch):
+    """A variable of the environment; all of them where `name` is None."""
+
+    name: str | None
+    value: Any
+
+    def now(self) -> Any:
+        """The present value."""
+        return dict(os.environ) if self.name is None else os.environ.get(self.name)
+
+    def failed(self) -> str | None:
+        if self.now() == self.value:
+            return None
+        return "the environment has changed" if self.name is None else f"the environment's {self.name} has changed"
+
+
+@dataclass(eq=False, repr=False)
+class Weakly(Watch):
+    """Another watch, which needs its object `of`, as long as that lives."""
+
+    of: ref[Any]
+    watch: Any
+
+    @classmethod
+    def on(cls, watch: Any) -> Weakly:
+        """`watch` without its object."""
+        return cls(ref(watch.of), replace(watch, of=None))
+
+    def failed(self) -> str | None:
+        x = self.of()
+        return None if x is None else replace(self.watch, of=x).failed()
 
 
 # ---- looked at again when the epoch has moved
@@ -212,7 +185,7 @@ class ModuleState(_State):
         own = self.rebound.get(id(self.of), ())
         for k in list(d) if self.names is None else self.names:
             if k in d and k not in _MODULE_SKIP and k not in TABLES:
-                out[k] = Kind(d[k]) if k in own else describe(d[k], 0, self.rebound)
+                out[k] = Kind(d[k]) if k in own else describe(d[k], self.rebound)
         for table in TABLES:
             for n, t in list(d[table].items()):
                 out[n] = Kind(t) if n in own else describe(t)
@@ -233,7 +206,7 @@ class OptimizerState(_State):
             for k, v in g.items():
                 out[f"param_groups[{i}][{k!r}]"] = kind_of(v) if k in CELLS else describe(v)
             for j, p in enumerate(g["params"]):
-                out[f"state of parameter {j} of group {i}"] = describe(self.of.state.get(p) or None, 0, self.rebound)
+                out[f"state of parameter {j} of group {i}"] = describe(self.of.state.get(p) or None, self.rebound)
         return out
 
 
@@ -281,6 +254,14 @@ class SameMemory(Watch):
 # ---- words
 
 
+def attribute(x: Any, name: str) -> Any:
+    """An attribute; MISSING where there is none, or asking for it fails."""
+    try:
+        return getattr(x, name)
+    except Exception:
+        return MISSING
+
+
 def content(cell: Any) -> Any:
     """What a cell holds; MISSING where it is empty."""
     try:
@@ -289,11 +270,27 @@ def content(cell: Any) -> Any:
         return MISSING
 
 
-def _same(a: Any, b: Any) -> bool:
+def is_same(a: Any, b: Any) -> bool:
+    """Whether a value is what it was: itself, or an equal number, string or the like."""
     return a is b or (isinstance(a, PLAIN) and describe(a) == describe(b))
 
 
-def _text(x: Any) -> str:
+def _equal(a: Any, b: Any) -> bool:
+    return a is b if a is MISSING or b is MISSING else bool(a == b)
+
+
+def _changed(before: Any, now: Any) -> str:
+    if MISSING in (before, now) or not (_plain(before) or isinstance(before, Kind)):
+        return "is not there any more" if now is MISSING else "is there now" if before is MISSING else "has changed"
+    return f"is {_said(now)}, it was {_said(before)}"
+
+
+def _plain(d: Any) -> bool:
+    return isinstance(d, tuple) and len(d) == 2 and isinstance(d[0], type)
+
+
+def in_words(x: Any) -> str:
+    """A value in a sentence."""
     return "not there" if x is MISSING else repr(x) if isinstance(x, PLAIN) else f"another {type(x).__name__}"
 
 
@@ -308,4 +305,4 @@ def _difference(text: str, before: Mapping[str, Any], now: Mapping[str, Any]) ->
 def _said(d: Any) -> str:
     if d is MISSING:
         return "not there"
-    return repr(d[1]) if isinstance(d, tuple) and len(d) == 2 and isinstance(d[0], type) else repr(d)
+    return repr(d[1]) if _plain(d) else repr(d)

@@ -1,0 +1,171 @@
+"""Watches that the generated fast call compares itself, by a line of its own each. One class per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from ingot.capture.watch import MISSING, InlineWatch, attribute, content, in_words, is_same
+from ingot.runtime.tape import GradSlot
+
+if TYPE_CHECKING:
+    from ingot.capture.lines import Lines
+
+__all__ = ["AttributeIs", "CellIs", "ContextIs", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TypeIs"]
+
+
+@dataclass(eq=False, repr=False)
+class ItemIs(InlineWatch):
+    """What a name stands for in a namespace: globals, builtins, the loaded modules, a class's own table."""
+
+    space: Mapping[str, Any]
+    name: str
+    text: str
+    value: Any
+
+    def failed(self) -> str | None:
+        now = self.space.get(self.name, MISSING)
+        return None if is_same(now, self.value) else f"{self.text} is {in_words(now)}, it was {in_words(self.value)}"
+
+    def lines(self, c: Lines) -> bool:
+        if self.value is MISSING:
+            c.need(f"{self.name!r} not in {c.name(self.space)}")
+        else:
+            c.need(f"{c.name(self.space)}.get({self.name!r}, MISS) is {c.name(self.value)}")
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class AttributeIs(InlineWatch):
+    """What an attribute of an object, a class or a module is, wherever Python finds it."""
+
+    of: Any
+    name: str
+    text: str
+    value: Any
+
+    def failed(self) -> str | None:
+        now = attribute(self.of, self.name)
+        return None if is_same(now, self.value) else f"{self.text} is {in_words(now)}, it was {in_words(self.value)}"
+
+    def lines(self, c: Lines) -> bool:
+        if self.value is MISSING:
+            return False
+        c.need_attribute(c.name(self.of), self.name, c.name(self.value))
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class TypeIs(InlineWatch):
+    """The class of an object."""
+
+    of: Any
+    kind: type
+
+    def failed(self) -> str | None:
+        now = type(self.of)
+        return None if now is self.kind else f"a {self.kind.__name__} is a {now.__name__} now"
+
+    def lines(self, c: Lines) -> bool:
+        c.need(f"type({c.name(self.of)}) is {c.name(self.kind)}")
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class FunctionIs(InlineWatch):
+    """The code and the defaults of a function."""
+
+    of: FunctionType
+    code: CodeType
+    defaults: tuple | None
+    keywords: dict | None
+
+    def failed(self) -> str | None:
+        f = self.of
+        if f.__code__ is self.code and f.__defaults__ is self.defaults and f.__kwdefaults__ is self.keywords:
+            return None
+        return f"the function {f.__name__} has other {'defaults' if f.__code__ is self.code else 'code'} than it had"
+
+    def lines(self, c: Lines) -> bool:
+        f = c.name(self.of)
+        c.need(f"{f}.__code__ is {c.name(self.code)} and {f}.__defaults__ is {c.name(self.defaults)}")
+        if self.keywords is not None or self.code.co_kwonlyargcount:
+            c.need(f"{f}.__kwdefaults__ is {c.name(self.keywords)}")
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class ContextIs(InlineWatch):
+    """The value of a context variable."""
+
+    of: ContextVar
+    value: Any
+
+    def failed(self) -> str | None:
+        now = self.of.get(MISSING)
+        if is_same(now, self.value):
+            return None
+        return f"the context variable {self.of.name} is {in_words(now)}, it was {in_words(self.value)}"
+
+    def lines(self, c: Lines) -> bool:
+        if self.value is MISSING:
+            return False
+        c.need(f"{c.name(self.of)}.get(MISS) is {c.name(self.value)}")
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class CellIs(InlineWatch):
+    """A variable of an enclosing function."""
+
+    cell: Any
+    name: str
+    value: Any
+
+    def failed(self) -> str | None:
+        now = content(self.cell)
+        if is_same(now, self.value):
+            return None
+        return f"{self.name} of the enclosing function is {in_words(now)}, it was {in_words(self.value)}"
+
+    def lines(self, c: Lines) -> bool:
+        if self.value is MISSING:
+            return False
+        c.need(f"{c.name(self.cell)}.cell_contents is {c.name(self.value)}")
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class GradIsNone(InlineWatch):
+    """Whether a gradient is there."""
+
+    slot: GradSlot
+    was_none: bool
+
+    def failed(self) -> str | None:
+        is_none = self.slot.grad is None
+        if is_none is self.was_none:
+            return None
+        return f"a gradient is {'None' if is_none else 'a tensor'}, it was {'None' if self.was_none else 'a tensor'}"
+
+    def lines(self, c: Lines) -> bool:
+        c.need(f"({c.name(self.slot)}.grad is None) is {self.was_none}")
+        return True
+
+
+@dataclass(eq=False, repr=False)
+class GradIs(InlineWatch):
+    """Which tensor a gradient is, where it shares memory with others."""
+
+    slot: GradSlot
+    held: Any
+
+    def failed(self) -> str | None:
+        return None if self.slot.grad is self.held else "a gradient that shared memory with other tensors is another one"
+
+    def lines(self, c: Lines) -> bool:
+        c.need(f"{c.name(self.slot)}.grad is {c.name(self.held)}")
+        return True

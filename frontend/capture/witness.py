@@ -1,0 +1,149 @@
+"""The witness of a trace: sees what Python code looks at while the function runs, and takes notes of it (notes.py).
+
+Nothing is foreseen: a profile hook tells which functions run, and of those the globals, closures and defaults are noted. What cannot be
+watched, the clock, files and the like (impure.py), is refused with the user's line.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import types
+from collections.abc import Iterable
+from typing import Any
+
+from ingot.capture.effects import position
+from ingot.capture.errors import CaptureError, refuse
+from ingot.capture.impure import calls_for, importing, of_ingot, standard_library
+from ingot.capture.notes import Notes
+from ingot.capture.reads import Reads
+from ingot.capture.watch import Environment
+from ingot.runtime.recorder import outside
+
+__all__ = ["Witness"]
+
+_ASKING = (getattr, hasattr, vars, dir, globals)  # by names that no code shows
+
+
+class Witness(Notes):
+    """Sees the trace of a function in its `with` block.
+
+    values: the static arguments.
+    """
+
+    def __init__(self, name: str, fn: Any, values: Iterable[Any]):
+        super().__init__()
+        self.name = name
+        self._thread = threading.get_ident()
+        self._roots = [(fn, name), *((v, "an argument") for v in values)]
+        self._passed: set[types.CodeType] = set()  # code of Ingot's own: what it calls does not count
+        self._refused: CaptureError | None = None
+
+    # ---- while the function runs
+
+    def __enter__(self) -> Witness:
+        self.reads = Reads(self._read)
+        self._environment: Any = type(os.environ)
+        self._environment_was = {n: vars(self._environment)[n] for n in ("__getitem__", "__iter__", "__len__")}
+        for n, method in self._environment_was.items():
+            setattr(self._environment, n, self._noting(method))
+        self._outer: Any = sys.getprofile()
+        try:
+            for x, text in self._roots:
+                self.follow(x, text)
+            sys.setprofile(self._profile)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, kind: Any, *exc: Any) -> None:
+        sys.setprofile(None)
+        try:
+            if kind is None:
+                self._read_libraries()
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        sys.setprofile(None)
+        if hasattr(self._outer, "enable"):  # a profiler in C
+            self._outer.enable()
+        elif self._outer is not None:
+            sys.setprofile(self._outer)
+        self.reads.stop()
+        for n, method in self._environment_was.items():
+            setattr(self._environment, n, method)
+
+    def check(self) -> None:
+        """CaptureError if the function read what cannot be watched, and went on."""
+        if self._refused is not None:
+            raise self._refused
+        for x, text, before in self._iterators:
+            if position(x) != before:
+                raise CaptureError(
+                    f"{self.name}: a compiled function cannot take the next item of an iterator ({text}): each call would use the item of "
+                    "the first one. Take it outside, and pass it as an argument"
+                )
+
+    def _profile(self, frame: types.FrameType, event: str, arg: Any) -> None:
+        code = frame.f_code
+        if event == "call":
+            if code not in self._entered:
+                self._entered.add(code)
+                with outside():  # looking at a tensor would capture it
+                    self._enter(code, frame)
+        elif event == "c_call" and code not in self._passed:
+            self._called(frame, arg)
+
+    def _enter(self, code: types.CodeType, frame: types.FrameType) -> None:
+        """Note what a function has to look at, before its first line."""
+        name = str(frame.f_globals.get("__name__"))
+        if of_ingot(code) or name.partition(".")[0] == "ingot":  # a dataclass's methods have no file
+            self._passed.add(code)
+            return
+        if standard_library(name) or name.startswith("namedtuple_") or code.co_name == "<module>" or importing(frame):
+            return
+        if code not in self._functions:  # nobody has led to it: a method that Python itself calls, or something kept in C
+            self._functions[code] = [f for f in gc.get_referrers(code) if isinstance(f, types.FunctionType) and f.__code__ is code]
+        for f in list(self._functions[code]):
+            self._function(f)
+        self._code(code, frame.f_globals)
+        for base, n in self._owners.get(code, ()):
+            self._place(base, n, base.__name__)
+
+    def _called(self, frame: types.FrameType, f: Any) -> None:
+        """Note a call of a function in C."""
+        if f in _ASKING and not standard_library(frame.f_globals.get("__name__")):
+            with outside():
+                if f is globals:
+                    self._space(frame.f_globals, "the global", None)
+                self._look_for_any()
+            return
+        what = calls_for(f, frame)
+        if what is not None:
+            self._refused = refuse(
+                f"{self.name}: a compiled function cannot read {what} ({f.__name__}): each call would use what the first one has read",
+                "read it outside, and pass it as an argument",
+            )
+            raise self._refused
+
+    def _noting(self, method: Any) -> Any:
+        """A method of the environment that notes what the user reads."""
+
+        def noting(environment: Any, *key: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return method(environment, *key)
+            at: types.FrameType | None = sys._getframe(1)
+            while at is not None and standard_library(at.f_globals.get("__name__")):
+                at = at.f_back
+            name = key[0] if key and isinstance(key[0], str) else None
+            if at is not None and not of_ingot(at.f_code) and self._first(environment, str(name)):
+                data = {k: environment.decodevalue(v) for k, v in environment._data.items()}
+                value = data.get(environment.encodekey(name)) if name else {environment.decodekey(k): v for k, v in data.items()}
+                self.deep.append(Environment(name, value))
+            return method(environment, *key)
+
+        return noting
