@@ -2,17 +2,17 @@
 
 Passes, lowering and backends ask these; none of them keeps a list of op names.
 
-Facts are never changed. They are the plainest dataclasses, since every start of Python makes them.
+Facts are never changed. They are structs, which cost little to define, since every start of Python does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from ingot.ir.loop.folds import Fold
+from ingot.ir.struct import struct
 
 __all__ = [
     "Lowering", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "Inline",
@@ -23,7 +23,7 @@ __all__ = [
 # -- what an element costs -------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Cost:
     """The cost of one element.
 
@@ -52,7 +52,7 @@ class Lowering:
     cost: Cost = ONCE
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Elementwise(Lowering):
     """An element from one element of each (broadcast) input: a member of a loop nest.
 
@@ -61,7 +61,7 @@ class Elementwise(Lowering):
     """
 
     scalar: Callable[..., Any]
-    cost: Cost = field()
+    cost: Cost
     raw: bool = False
 
 
@@ -74,7 +74,7 @@ class Reads(Enum):
     OTHERWISE = auto()  # as inputs or their values decide, or not at all
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class View(Lowering):
     """An element is one of an input, or follows from its place: computed where it is read, unless it is dear (see Cost.keep).
 
@@ -86,19 +86,19 @@ class View(Lowering):
     """
 
     element: Callable[..., Any]
-    cost: Cost = field()
+    cost: Cost
     reads: Reads = Reads.OTHERWISE
     stays: bool = False
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Reduction(Lowering):
     """A fold over some dims: may end a loop nest, and others may follow in it."""
 
     fold: Fold
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Contraction(Lowering):
     """Sums of products: register tiles, or a small loop at each point.
 
@@ -108,7 +108,7 @@ class Contraction(Lowering):
     form: Callable[[Any], Any]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Window(Lowering):
     """A fold over a window of the input: a small loop at each point.
 
@@ -122,7 +122,7 @@ class Window(Lowering):
     place: Callable[..., tuple[Any, Any]]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class OwnKernels(Lowering):
     """Kernels of its own, which share nothing with other nodes.
 
@@ -136,12 +136,12 @@ class OwnKernels(Lowering):
     fold: Fold | None = None
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Loop(Lowering):
     """Steps that repeat those of a graph, its first attribute. It reads its operands from memory."""
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Inline(Lowering):
     """The nodes of a graph, its first attribute, in its place."""
 

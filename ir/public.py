@@ -6,13 +6,14 @@ binary.py and reduce.py), the table of lazy names and the typing stubs. What tor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from ingot.ir.struct import struct
 
 __all__ = ["Public", "Unary", "Binary", "Reduce"]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Public:
     """One of the kinds below.
 
@@ -33,7 +34,7 @@ class Public:
             raise ValueError(f"the domain of a public {type(self).__name__} is one of {', '.join(self.domains)}, not {self.domain!r}")
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Unary(Public):
     """`ingot.NAME(input, *, out=None)`, also in place as `Tensor.NAME_()`.
 
@@ -44,7 +45,7 @@ class Unary(Public):
     domains: ClassVar[tuple[str, ...]] = ("float", "number", "rounding")
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Binary(Public):
     """`ingot.NAME(input, other, *, out=None)`, which broadcasts and promotes.
 
@@ -63,7 +64,7 @@ class Binary(Public):
             raise ValueError(f"the tensors of a public Binary are one, first or both, not {self.tensors!r}")
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Reduce(Public):
     """`ingot.NAME(input, dim=None, keepdim=False, *, out=None)`, over all dims where `dim` is None.
 

@@ -27,8 +27,8 @@
 checks types, guards and the epoch, passes addresses to the code, and wraps the results or hands them to `CompiledCall.finish`. Where it
 is not sure it answers MISS, and function.py looks at everything: signature, guards, `CompiledCall.call`.
 
-**A new kind** of source, recipe, write, watch or end of a gradient is one class beside its like, and the line that makes it. They are the
-plainest dataclasses: freezing, slots and a repr would make each cost three times as much, at every start of Python.
+**A new kind** of source, recipe, write, watch or end of a gradient is one class beside its like, and the line that makes it. They are
+structs (ir/struct.py), since every start of Python defines them.
 
 `__all__` is what users see as `ingot.…`; the other names here are for other rooms.
 """

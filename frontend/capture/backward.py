@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingot.capture.trace import Outside, Trace, run_traced
 from ingot.ir.facts import View
+from ingot.ir.struct import struct
 from ingot.runtime.backward import backpropagate
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Leaf, Node, Pair
@@ -36,7 +36,7 @@ class Destination(ABC):
         """Where the gradient goes, for a call whose code has run."""
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ArgumentEdge(Destination):
     """To an argument leaf."""
 
@@ -46,7 +46,7 @@ class ArgumentEdge(Destination):
         return done.leaves[self.index]._pair()[1]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class StorageEdge(Destination):
     """To what made the value of a Storage from outside."""
 
@@ -56,7 +56,7 @@ class StorageEdge(Destination):
         return self.storage.edge
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class AttributeEdge(Destination):
     """To what made the tensor in an attribute or dict entry that calls themselves assign."""
 
@@ -66,7 +66,7 @@ class AttributeEdge(Destination):
         return self.source.table[self.source.name]._pair()[1]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class LeafEdge(Destination):
     """To a leaf from outside, such as a parameter."""
 
@@ -76,7 +76,7 @@ class LeafEdge(Destination):
         return self.leaf, 0
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class NewLeafEdge(Destination):
     """To an argument leaf that the call makes require gradients."""
 
@@ -86,7 +86,7 @@ class NewLeafEdge(Destination):
         return done.leaves[self.index].requires_grad_()._pair()[1]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ResultEdge(Destination):
     """To a leaf that the call makes, and that is a result or kept."""
 
@@ -101,7 +101,7 @@ class ResultEdge(Destination):
 
 _SMALL = 1 << 16  # bytes that are made again whatever makes them
 
-@dataclass(eq=False, repr=False)
+@struct
 class Derived:
     """The backward of a trace, in the trace's numbers of values."""
 

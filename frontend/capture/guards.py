@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ingot._tensor import Tensor
@@ -34,6 +33,7 @@ from ingot.capture.watch import (
     Watch,
 )
 from ingot.capture.witness import Witness
+from ingot.ir.struct import replace
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import GradSlot

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from ingot.capture.watch import MISSING, InlineWatch, attribute, content, in_words, is_same
+from ingot.ir.struct import struct
 from ingot.runtime.tape import GradSlot
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AttributeIs", "CellIs", "ContextIs", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TypeIs"]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ItemIs(InlineWatch):
     """What a name stands for in a namespace: globals, builtins, the loaded modules, a class's own table."""
 
@@ -38,7 +38,7 @@ class ItemIs(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class AttributeIs(InlineWatch):
     """What an attribute of an object, a class or a module is, wherever Python finds it."""
 
@@ -58,7 +58,7 @@ class AttributeIs(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class TypeIs(InlineWatch):
     """The class of an object."""
 
@@ -74,11 +74,11 @@ class TypeIs(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class FunctionIs(InlineWatch):
     """The code and the defaults of a function."""
 
-    of: FunctionType
+    of: Any
     code: CodeType
     defaults: tuple | None
     keywords: dict | None
@@ -97,7 +97,7 @@ class FunctionIs(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ContextIs(InlineWatch):
     """The value of a context variable."""
 
@@ -117,7 +117,7 @@ class ContextIs(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class CellIs(InlineWatch):
     """A variable of an enclosing function."""
 
@@ -138,7 +138,7 @@ class CellIs(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class GradIsNone(InlineWatch):
     """Whether a gradient is there."""
 
@@ -156,7 +156,7 @@ class GradIsNone(InlineWatch):
         return True
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class GradIs(InlineWatch):
     """Which tensor a gradient is, where it shares memory with others."""
 

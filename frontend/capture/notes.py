@@ -306,21 +306,19 @@ class Notes:
 
     def _follow_class(self, cls: type) -> None:
         for base in cls.__mro__:
-            if self._first(base, "__mro__"):
+            if self._first(base, "__mro__") and not library(base):
                 self._methods(base)
         if not library(type(cls)):
             self.follow(type(cls), type(cls).__name__)
 
     def _methods(self, base: type) -> None:
-        """Know the methods of a class by their code, and have its table looked into if it is the user's."""
-        mine = library(base)
+        """Know the methods of a user's class by their code, and have its table looked into."""
         for n, item in list(vars(base).items()):
             f = function_of(item)
             if f is not None and not of_ingot(f.__code__):
                 self._functions.setdefault(f.__code__, []).append(f)
                 self._owners.setdefault(f.__code__, []).append((base, n))
-        if not mine:
-            self._add_space(base, base.__name__)
+        self._add_space(base, base.__name__)
 
     def _follow_object(self, x: Any, text: str, described: bool) -> None:
         if isinstance(x, weakref.ReferenceType) and id(x()) not in self._followed:

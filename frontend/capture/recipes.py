@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ingot._tensor import Tensor, wrap
 from ingot._tensor.state import view
 from ingot.capture.pytree import LEAF, unflatten
 from ingot.capture.sources import Place
+from ingot.ir.struct import struct
 from ingot.runtime.storage import Storage
 from ingot.runtime.views import Step
 
@@ -40,7 +40,7 @@ class Recipe(ABC):
         return None
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Given(Recipe):
     """An argument leaf itself."""
 
@@ -50,7 +50,7 @@ class Given(Recipe):
         return done.leaves[self.index]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Gradient(Recipe):
     """The gradient that was there before the call."""
 
@@ -60,7 +60,7 @@ class Gradient(Recipe):
         return self.place.at(done.leaves).grad
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Object(Recipe):
     """A tensor from outside itself, such as a parameter."""
 
@@ -70,7 +70,7 @@ class Object(Recipe):
         return self.tensor
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Value(Recipe):
     """An output, as a tensor of class `cls`: with the call's history if it is `rooted`, a leaf that requires gradients if a `leaf`."""
 
@@ -104,7 +104,7 @@ class Value(Recipe):
         ]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ViewOfCaptured(Recipe):
     """A view of a tensor from outside."""
 
@@ -116,7 +116,7 @@ class ViewOfCaptured(Recipe):
         return view(self.storage, self.steps, self.cls)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ViewOfArgument(Recipe):
     """A view of an argument leaf."""
 
@@ -129,7 +129,7 @@ class ViewOfArgument(Recipe):
         return view(t._share(), t._steps + self.steps, self.cls)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ViewOfFresh(Recipe):
     """A view of memory that the call made, and that other results share."""
 
@@ -144,7 +144,7 @@ class ViewOfFresh(Recipe):
 # ---- what the function returns
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Result:
     """What the function returned: its structure, and its leaves, of which the tensors are made anew by each call."""
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.capture.codes import names_of
-from ingot.capture.describe import PLAIN, SMALL
+from ingot.capture.describe import PLAIN, SMALL, plain
 from ingot.capture.effects import is_generator
 from ingot.capture.reads import function_of, lookup, vars_of
 from ingot.capture.slots import Slots
@@ -63,7 +63,7 @@ class Roots:
         if isinstance(x, Tensor):
             self._tensor(x, depth)
             return
-        if isinstance(x, (*PLAIN, types.BuiltinFunctionType)) or id(x) in self._seen or depth > 6:
+        if plain(x) or id(x) in self._seen or depth > 6 or isinstance(x, (*PLAIN, types.BuiltinFunctionType)):
             return
         if isinstance(x, type):
             if type(x) in (type, ABCMeta) and not library(x):

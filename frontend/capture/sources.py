@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ingot.ir.struct import struct
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array, host
 from ingot.runtime.numbers import wrap_i64
@@ -58,7 +58,7 @@ def _number(c: Lines, k: int, t: TensorType, value: str) -> tuple[str, str]:
     return f"n{k}", f"Array({c.name(t)}, None, n{k}, HOST)"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Argument(Source):
     """A tensor among the argument leaves."""
 
@@ -81,7 +81,7 @@ class Argument(Source):
         return "input", self.index
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class BriefArgument(Argument):
     """The same where the call keeps no input: memory that others see needs no snapshot, for it is read at once."""
 
@@ -90,7 +90,7 @@ class BriefArgument(Argument):
         return shared_memory(leaf) or leaf._now()
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Number(Source):
     """A Python float among the argument leaves."""
 
@@ -107,7 +107,7 @@ class Number(Source):
         return arguments[self.index]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Captured(Source):
     """A Storage that is no argument's: a parameter, a buffer, any tensor that the function reads."""
 
@@ -130,7 +130,7 @@ class Captured(Source):
         return "weight", storages.get(id(self.storage), f"captured.{n}")
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Attribute(Source):
     """A tensor in an attribute or dict entry that calls themselves assign: whatever is there now."""
 
@@ -149,7 +149,7 @@ class Attribute(Source):
         return None
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Place:
     """Where a gradient lives: in `slot`, or in that of an argument leaf."""
 
@@ -165,7 +165,7 @@ class Place:
         return f"a{self.argument}._grad_slot()" if self.slot is None else c.name(self.slot)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Grad(Source):
     """A gradient that is there before the call."""
 
@@ -181,7 +181,7 @@ class Grad(Source):
         return f"b{k}.address", f"x{k}"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Cell(Source):
     """A setting that is read anew at each call, such as a learning rate: container[key], or container[key][index]."""
 
@@ -202,7 +202,7 @@ class Cell(Source):
         return str(self.key) if self.index is None else f"{self.key}[{self.index}]"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Seed(Source):
     """The seed of a Generator."""
 
@@ -216,7 +216,7 @@ class Seed(Source):
         return _number(c, k, t, f"wrap_i64({c.name(self.generator)}._seed)")
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Offset(Source):
     """How many blocks of a Generator's numbers are used up. The call takes `blocks` more."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -16,6 +15,7 @@ from weakref import ref
 from ingot.capture.describe import PLAIN, Kind, Rebound, describe
 from ingot.capture.reads import lookup, vars_of
 from ingot.capture.trace import hooks, leaf_of
+from ingot.ir.struct import replace, struct
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
@@ -55,7 +55,7 @@ class InlineWatch(Watch):
 # ---- looked into at each call: nobody tells when they change
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Container(Watch):
     """A list, dict, set, deque or array, which may change and stay the same object."""
 
@@ -68,7 +68,7 @@ class Container(Watch):
         return None if describe(self.value, self.rebound) == self.seen else f"{self.text} has changed"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class _State(Watch):
     """Names with descriptions of what they hold. `seen` of them count."""
 
@@ -85,7 +85,7 @@ class _State(Watch):
         return None if now == self.seen else _difference(self.text, self.seen, now)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Settings(_State):
     """Settings of a parameter group that the function has read itself, among those that a step reads at run time."""
 
@@ -93,7 +93,7 @@ class Settings(_State):
         return {k: describe(self.of[k]) for k in self.seen if k in self.of}
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ObjectState(_State):
     """All that an object holds itself."""
 
@@ -105,7 +105,7 @@ class ObjectState(_State):
         return {k: Kind(v) if k in own else describe(v, self.rebound) for k, v in list(d.items())}
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class AttributeHolds(Watch):
     """The content of an attribute: a list, dict, set or the like; or, where calls assign it themselves (`own`), its kind."""
 
@@ -122,7 +122,7 @@ class AttributeHolds(Watch):
         return None if _equal(self.seen, now) else f"{self.text} {_changed(self.seen, now)}"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class NoAttribute(Watch):
     """That an object or class has no attribute of this name, neither itself nor by its class."""
 
@@ -135,7 +135,7 @@ class NoAttribute(Watch):
         return f"{self.text} is there now" if self.name in table or lookup(kind, self.name)[0] is not None else None
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Environment(Watch):
     """A variable of the environment; all of them where `name` is None."""
 
@@ -152,7 +152,7 @@ class Environment(Watch):
         return "the environment has changed" if self.name is None else f"the environment's {self.name} has changed"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Weakly(Watch):
     """Another watch, which needs its object `of`, as long as that lives."""
 
@@ -172,7 +172,7 @@ class Weakly(Watch):
 # ---- looked at again when the epoch has moved
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ModuleState(_State):
     """A Module's parameters, buffers and submodules, and its attributes: those named, or all where `names` is None."""
 
@@ -192,7 +192,7 @@ class ModuleState(_State):
         return out
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class OptimizerState(_State):
     """An optimizer's settings (of those read at run time, whether they are zero) and which state it has."""
 
@@ -210,7 +210,7 @@ class OptimizerState(_State):
         return out
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class RequiresGradIs(Watch):
     """Whether a captured tensor requires gradients."""
 
@@ -224,7 +224,7 @@ class RequiresGradIs(Watch):
         return f"requires_grad of a captured tensor of shape {list(t.shape)} is {t.requires_grad}, it was {self.was}"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class HooksAre(Watch):
     """The hooks at a captured leaf, by their keys."""
 
@@ -238,7 +238,7 @@ class HooksAre(Watch):
         return f"the hooks of a captured tensor of shape {list(t.shape)} have changed"
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class SameMemory(Watch):
     """Which Storage a captured tensor has."""
 

@@ -77,6 +77,13 @@ class Witness(Notes):
         for n, method in self._environment_was.items():
             setattr(self._environment, n, method)
 
+    def _read(self, x: Any, name: str) -> None:
+        sys.setprofile(None)  # what is done to take notes is of no interest
+        try:
+            super()._read(x, name)
+        finally:
+            sys.setprofile(self._profile)
+
     def check(self) -> None:
         """CaptureError if the function read what cannot be watched, and went on."""
         if self._refused is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
 from ingot.capture.recipes import Recipe
 from ingot.capture.sources import Place
+from ingot.ir.struct import struct
 from ingot.runtime.epoch import bump
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Version
@@ -37,7 +37,7 @@ class Write(ABC):
         """Do it, for a call whose code has run."""
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class StorageWrite(Write):
     """A Storage that is no argument's gets an output as its value."""
 
@@ -54,7 +54,7 @@ class StorageWrite(Write):
             s.commit(new, s.edge if self.history == "keep" else done.history(self.out, self.history))
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ArgumentWrite(Write):
     """An argument leaf gets an output as its value."""
 
@@ -78,7 +78,7 @@ class ArgumentWrite(Write):
         t._version_cell.n += 1
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ArgumentDetach(Write):
     """An argument leaf forgets its history, or to require gradients."""
 
@@ -89,7 +89,7 @@ class ArgumentDetach(Write):
         done.leaves[self.index].detach_()
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ArgumentRequiresGrad(Write):
     """An argument leaf starts to require gradients."""
 
@@ -100,7 +100,7 @@ class ArgumentRequiresGrad(Write):
         done.leaves[self.index].requires_grad_()
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class GradNone(Write):
     """A gradient is dropped."""
 
@@ -111,7 +111,7 @@ class GradNone(Write):
         self.place.at(done.leaves).grad = None
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class GradAssign(Write):
     """Another tensor becomes the gradient."""
 
@@ -123,7 +123,7 @@ class GradAssign(Write):
         self.place.at(done.leaves).grad = done.result(self.recipe)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class GradWrite(Write):
     """The gradient that is there gets an output as its value."""
 
@@ -140,7 +140,7 @@ class GradWrite(Write):
             held._storage.write(held._steps, (new, None), False)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class ResultGrad(Write):
     """A result comes with a gradient."""
 
@@ -151,7 +151,7 @@ class ResultGrad(Write):
         done.result(self.result).grad = done.result(self.grad)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class RetainGrad(Write):
     """A tensor that is no leaf will keep its gradient."""
 
@@ -161,7 +161,7 @@ class RetainGrad(Write):
         done.result(self.tensor).retain_grad()
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class RequiresGrad(Write):
     """A tensor starts or stops to require gradients."""
 
@@ -175,7 +175,7 @@ class RequiresGrad(Write):
             t.requires_grad_(self.value)
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class PlainWrite(Write):
     """An attribute or dict entry gets a number, a string or the like: the guards held, so the function would assign the same again."""
 
@@ -190,7 +190,7 @@ class PlainWrite(Write):
             bump()
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class AttributeWrite(Write):
     """An attribute or dict entry gets a tensor."""
 
@@ -206,7 +206,7 @@ class AttributeWrite(Write):
             bump()  # another entry serves the next call
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class NewState(Write):
     """An optimizer's state of a parameter that had none is made: `entries` are names with recipes, or with plain values."""
 

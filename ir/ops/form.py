@@ -8,7 +8,6 @@ is part of k, and nothing of the size of im2col exists.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ingot.ir.facts import Contraction
@@ -17,13 +16,14 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.ops.scalars import within
+from ingot.ir.struct import struct
 
 __all__ = ["Form", "Zeros", "form_of"]
 
 Dims = tuple[int, ...]
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Zeros:
     """Zeros around and between the elements of a value's trailing dims: `low` of them in front, elements `gap` apart, `extent` in all.
 
@@ -52,7 +52,7 @@ class Zeros:
         return (*point[:lead], *at), mask
 
 
-@dataclass(eq=False, repr=False)
+@struct
 class Form:
     """A contraction.
 

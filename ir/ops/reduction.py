@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -19,6 +18,7 @@ from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axi
 from ingot.ir.ops.movement import inverse, shifted
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.public import Reduce
+from ingot.ir.struct import replace
 from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
 
 Axes = tuple[int, ...]

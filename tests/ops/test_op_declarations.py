@@ -72,7 +72,7 @@ def test_a_declaration_without_a_rule_or_a_fact_is_refused(missing):
 
 @pytest.mark.parametrize("kind", [Elementwise, View])
 def test_what_may_be_computed_twice_says_what_it_costs(kind):
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'cost'$"):
+    with pytest.raises(TypeError, match="misses cost$"):
         kind(lambda *args: None)
     assert OPS["sort"].lowering.cost is ONCE
 
