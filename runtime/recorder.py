@@ -270,6 +270,9 @@ class Recorder:
     def only_outside(self, what: str, instead: str) -> None:
         """Nothing here. While a function is compiled: CaptureError that says `what` cannot be done, and what to do `instead`."""
 
+    def becomes(self, t: Any) -> None:
+        """Told before a tensor that was made here turns into a view of itself."""
+
     # ---- failure
 
     def _failed(self, alive: list[tuple[int, Array]], error: Exception) -> None:

@@ -146,6 +146,10 @@ class Node:
     def check(self) -> None:
         """RuntimeError if this node cannot run (again)."""
 
+    def released(self) -> bool:
+        """Whether what it saved was dropped."""
+        return False
+
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 

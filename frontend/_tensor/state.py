@@ -100,6 +100,12 @@ class Tensor(Described, Differentiable, TensorMethods):
         t = self._present()
         return t._array, t._edge
 
+    def _writes(self) -> Version:
+        """What counts the writes in place to this very tensor and its views."""
+        if self._version_cell is None:
+            self._version_cell = Version()
+        return self._version_cell
+
     def _share(self) -> Storage:
         """The storage, made now if this tensor never shared it."""
         return self._here()._make_storage()

@@ -98,7 +98,11 @@ class _FunctionNode(Node):
         return f"{self.cls.__name__}Backward"
 
     def release(self) -> None:
-        self.ctx._saved = None
+        if self.ctx._saved:
+            self.ctx._saved = None
+
+    def released(self) -> bool:
+        return self.ctx._saved is None
 
     def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
         ctx = self.ctx

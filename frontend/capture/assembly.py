@@ -10,7 +10,7 @@ from ingot._tensor import Tensor
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
-from ingot.capture.node import ancestors, usable
+from ingot.capture.node import ancestors, refusal
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Given, Gradient, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
 from ingot.capture.roots import Roots
@@ -21,6 +21,7 @@ from ingot.capture.traced import Backward, Fresh, Traced
 from ingot.capture.writes import (
     ArgumentDetach,
     ArgumentRequiresGrad,
+    ArgumentView,
     ArgumentWrite,
     GradAssign,
     GradNone,
@@ -34,8 +35,8 @@ from ingot.capture.writes import (
 )
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import RELEASED, Edge, GradSlot, Leaf, Node, Refusing
-from ingot.runtime.views import LeafStep
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Refusing
+from ingot.runtime.views import LeafStep, Movement, Step
 
 __all__ = ["Assembly"]
 
@@ -108,7 +109,7 @@ class Assembly:
                 return Object(outside[0]) if outside else ViewOfCaptured(origin, inner._steps, type(t))
             for arg, i in self.arguments.stand_ins:
                 if arg._storage is s:
-                    return ViewOfArgument(i, inner._steps[len(arg._steps) :], type(t))
+                    return ViewOfArgument(i, inner._steps[len(self._first_steps(arg)) :], type(t))
             if not is_leaf(inner):
                 return ViewOfFresh(self._number_of(s), inner._steps, type(t))
         edge = inner._edge
@@ -118,6 +119,10 @@ class Assembly:
             return found
         out, history = self.rooted(inner._array, edge)
         return Value(out, type(t), rooted=history == "new")
+
+    def _first_steps(self, argument: Tensor) -> tuple[Step, ...]:
+        """The steps that an argument began with, where it has turned into a view of itself."""
+        return self.trace.became.get(id(argument), (None, argument._steps))[1]
 
     def _number_of(self, s: Storage) -> int:
         if s not in self._fresh:
@@ -158,10 +163,24 @@ class Assembly:
                 if now is None and any(e.index == i for e in self.arguments.edges.values()):
                     found.append(ArgumentDetach(i))
                 continue
-            if t._storage is not None and any(not isinstance(p, LeafStep) for p in t._steps):
+            if t._storage is not None and any(not isinstance(p, LeafStep) for p in self._first_steps(t)):
                 raise CaptureError(f"{self.name}: argument {self.names[i]} was given another memory inside the compiled function")
             keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self._where  # type: ignore[index,operator]
             found.append(ArgumentWrite(i, self.out(a), "keep") if keeps else ArgumentWrite(i, *self.rooted(a, edge)))
+        return found
+
+    def _views(self) -> list[Write]:
+        """Of arguments that turn into views of themselves."""
+        found: list[Write] = []
+        for t, i in self.arguments.stand_ins:
+            if id(t) in self.trace.became:
+                steps = t._steps[len(self._first_steps(t)) :]
+                if not all(isinstance(p, Movement) for p in steps):
+                    raise CaptureError(
+                        f"{self.name}: a compiled function cannot have argument {self.names[i]} require gradients, or forget its history, "
+                        "once it has turned it into a view in place; use the operation without the underscore"
+                    )
+                found.append(ArgumentView(i, steps))
         return found
 
     def _gradients(self) -> list[Write]:
@@ -226,11 +245,12 @@ class Assembly:
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
         assigned, rebound = tables.writes(self.name, self, self.arguments.leaves)
         tensors = self.writes()
-        writes = (*self._requires(False), *tensors, *assigned, *self._requires(True), *self._result_gradients(), *self._retained())
+        after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views())
+        writes = (*self._requires(False), *tensors, *assigned, *after)
         freed: dict[int, Edge] = {
-            out: (Refusing("CompiledBackward", RELEASED, (), (trace.type_of(self.live[out]),)), 0)
+            out: (Refusing("CompiledBackward", why, (), (trace.type_of(self.live[out]),)), 0)
             for out, edge in self._edges.items()
-            if not usable(edge)
+            if (why := refusal(edge)) is not None
         }
         rooted = {out: edge for out, edge in self._edges.items() if out not in freed}
         for s, c in trace.captured.items():

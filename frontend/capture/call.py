@@ -7,19 +7,20 @@ results, Storages written in place, gradients, attributes. Nothing is written be
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ingot.capture.node import CompiledNode
-from ingot.capture.recipes import Recipe
+from ingot.capture.recipes import Recipe, Value
 from ingot.capture.sources import Captured
 from ingot.capture.traced import Fresh, Traced
-from ingot.capture.writes import History, StorageWrite
+from ingot.capture.writes import ArgumentWrite, History, StorageWrite
+from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.recorder import translate
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge
+from ingot.runtime.tape import Edge, Version
 
 __all__ = ["CompiledCall", "Done"]
 
@@ -74,6 +75,9 @@ class CompiledCall:
         self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
         self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
+        reads = () if traced.backward is None else traced.backward.reads
+        self._saved_inputs = [(traced.sources[k], self.in_types[k]) for where, k in reads if where == "in"]
+        self._outputs_read = {k for where, k in reads if where == "out"}
         self._build = traced.result.builder()
 
     def call(self, leaves: Sequence[Any]) -> Any:
@@ -108,7 +112,9 @@ class CompiledCall:
         traced = self.traced
         outs = [Array(t, b, None, None) for t, b in zip(self.out_types, buffers)]
         done = Done(traced, leaves, outs, self._roots)
-        done.follow(None if traced.backward is None else self._node(done, keep), traced.fresh)
+        node = None if traced.backward is None else self._node(done, keep)
+        done.follow(node, traced.fresh)
+        read = [] if node is None else [(s.version(leaves), t) for s, t in self._saved_inputs]
         results = [done.result(r) for r in traced.recipes]
         for r in traced.early:
             done.result(r)
@@ -119,7 +125,26 @@ class CompiledCall:
             if t is not None and t._storage is s and s.exposed is None:
                 t._array = s.base
                 t._generation = s.generation
+        if node is not None:  # from here on nothing of this may be written in place before the backward
+            node.versions = [(v, v.n, t) for v, t in (*read, *self._saved_outputs(done)) if v is not None]
         return self._build(results)
+
+    def _saved_outputs(self, done: Done) -> Iterator[tuple[Version, TensorType]]:
+        """What counts the writes to those outputs that the backward reads, and that somebody else sees."""
+        saved = self._outputs_read
+        if not saved:
+            return
+        for recipe, t in done._made.items():
+            if type(recipe) is Value and recipe.out in saved:
+                yield t._writes(), self.out_types[recipe.out]
+        for f, s in zip(self.traced.fresh, done.fresh):
+            if f.out in saved:
+                yield s.version, self.out_types[f.out]
+        for w in self.traced.writes:
+            if isinstance(w, StorageWrite) and w.out in saved:
+                yield w.storage.version, self.out_types[w.out]
+            elif isinstance(w, ArgumentWrite) and w.out in saved:
+                yield done.leaves[w.index]._writes(), self.out_types[w.out]
 
     def _node(self, done: Done, keep: list[Array]) -> CompiledNode:
         back = self.traced.backward

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingot.capture.traced import Backward
+from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
-from ingot.runtime.tape import RELEASED, Edge, Node, Pair, emit_graph, zeros
+from ingot.runtime.tape import RELEASED, Edge, Node, Pair, Version, check_versions, emit_graph, zeros
 
-__all__ = ["CompiledNode", "ancestors", "usable"]
+__all__ = ["CompiledNode", "ancestors", "refusal"]
 
 
 class CompiledNode(Node):
-    """One call of a compiled function. `saved` are the values that its backward reads."""
+    """One call of a compiled function. `saved` are the values that its backward reads, `versions` of what they were taken from."""
 
-    __slots__ = ("back", "saved", "label")
+    __slots__ = ("back", "saved", "label", "versions")
 
     def __init__(self, label: str, back: Backward, edges: tuple[Edge | None, ...], saved: list[Array], out_types: tuple):
         super().__init__(edges, out_types)
         self.label = label
         self.back = back
         self.saved: list[Array] | None = saved
+        self.versions: Sequence[tuple[Version, int, TensorType]] = ()
 
     def name(self) -> str:
         return f"{self.label}Backward"
@@ -28,9 +30,11 @@ class CompiledNode(Node):
     def check(self) -> None:
         if self.saved is None:
             raise RuntimeError(RELEASED)
+        check_versions(self.name(), self.versions)
 
     def release(self) -> None:
         self.saved = None
+        self.versions = ()
 
     def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
         if create_graph:
@@ -60,11 +64,13 @@ def ancestors(edge: Edge) -> set[Node]:
     return seen
 
 
-def usable(edge: Edge) -> bool:
-    """Whether a backward from `edge` is possible: its graph was not freed inside the function."""
+def refusal(edge: Edge) -> str | None:
+    """Why no backward from `edge` is possible after the function, such as that its graph was freed inside; None if one is."""
     for n in ancestors(edge):
         try:
             n.check()
-        except RuntimeError:
-            return False
-    return True
+        except RuntimeError as error:
+            return str(error)
+        if n.released():
+            return RELEASED
+    return None

@@ -11,7 +11,7 @@ from ingot.ir.types import TensorType
 from ingot.runtime.array import Array, host
 from ingot.runtime.numbers import wrap_i64
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import GradSlot
+from ingot.runtime.tape import GradSlot, Version
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
@@ -40,6 +40,10 @@ class Source(ABC):
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
         """The value, of type `t`, for a call with these argument leaves."""
 
+    def version(self, leaves: Sequence[Any]) -> Version | None:
+        """What counts the writes to the tensor that it gathers from; None where there is none."""
+        return None
+
     @abstractmethod
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str] | None:
         """Add the lines of the fast call that gather input `k`: what is passed for it, and an expression of its Array. None: it cannot."""
@@ -67,6 +71,9 @@ class Argument(Source):
 
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
         return leaves[self.index]._now()
+
+    def version(self, leaves: Sequence[Any]) -> Version:
+        return leaves[self.index]._writes()
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
         c.add(f"x{k} = a{self.index}._array")
@@ -117,6 +124,9 @@ class Captured(Source):
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
         return self.storage.base
 
+    def version(self, leaves: Sequence[Any]) -> Version:
+        return self.storage.version
+
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
         c.add(f"x{k} = {c.name(self.storage)}.base")
         c.add(f"b{k} = x{k}.buffer")
@@ -144,6 +154,9 @@ class Attribute(Source):
         if found.type is not t and found.type != t:
             raise RuntimeError(f"{self.function}: {self.name!r} is {found.type} now, it was {t} when the function was compiled")
         return found
+
+    def version(self, leaves: Sequence[Any]) -> Version:
+        return self.table[self.name]._writes()
 
     def lines(self, c: Lines, k: int, t: TensorType) -> None:
         return None
@@ -174,6 +187,9 @@ class Grad(Source):
 
     def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
         return self.place.at(leaves).grad._now()
+
+    def version(self, leaves: Sequence[Any]) -> Version:
+        return self.place.at(leaves).grad._writes()
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
         c.add(f"x{k} = {self.place.expression(c)}.grad._now()")

@@ -20,12 +20,13 @@ from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
+from ingot.runtime import memory
 from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here, outside
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, frontend
-from ingot.runtime.views import LeafStep
+from ingot.runtime.views import LeafStep, Step
 
 __all__ = ["Aliased", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
 
@@ -105,6 +106,7 @@ class Trace(Recorder):
         self.seen: list[tuple[Any, Any, bool, tuple[int, ...]]] = []  # tensors read, what stands for them; whether they required
         # gradients, and their hooks
         self.thread = threading.get_ident()
+        self.became: dict[int, tuple[Any, tuple[Step, ...]]] = {}  # tensors that turned into views of themselves, and how they began
         self.arguments: dict[Any, int] = {}  # argument tensors (by id) and their Storages that have a stand-in
         self.argument_slots: dict[GradSlot, int] = {}  # of these stand-ins
 
@@ -222,6 +224,9 @@ class Trace(Recorder):
             (offset,) = self.emit(OPS["add"], (offset, delta), (), (t,), None)
         return seed, offset
 
+    def becomes(self, t: Any) -> None:
+        self.became.setdefault(id(t), (t, t._steps))
+
     # ---- what cannot be done
 
     def only_outside(self, what: str, instead: str) -> None:
@@ -231,11 +236,29 @@ class Trace(Recorder):
         if threading.get_ident() != self.thread:
             with TRACING:
                 raise RuntimeError("this attribute was read while another thread traced a function that assigns it; read it again")
+        if self._constant(a):
+            return
         raise refuse(
             "the value of a tensor is not known while a function is compiled: it cannot be printed, made a number or decide a branch",
             "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function; name a float argument "
             "in compile(static=...) if Python must see its value",
         )
+
+    def _constant(self, a: Array) -> bool:
+        """Compute a value that no input reaches; it stays part of the trace as well. False where one does."""
+        nodes, values = self.needed([a.value])
+        if any(i < 0 for i in values):
+            return False
+        op, attrs, _ = self.nodes[nodes[0]]
+        buffer = memory.allocate(a.type.nbytes)
+        if op is OPS["constant"]:
+            buffer.array(a.type.dtype.numpy, a.type.shape)[...] = attrs[0].array()
+        else:
+            from ingot.runtime import compiler  # not before something runs: it brings the cache along
+
+            compiler.executable(self.subgraph((), (a.value,), "constant")).run(buffer.address)
+        a.buffer = buffer
+        return True
 
     def flush(self) -> None:
         """Nothing runs while a function is traced."""
@@ -246,7 +269,7 @@ class Trace(Recorder):
         """Let go of all that the trace held for itself: what is alive of it afterwards was kept by the function."""
         for state in self.slots.values():
             state.held = state.given = None
-        for held in (self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
+        for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
 
 

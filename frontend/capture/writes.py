@@ -13,12 +13,13 @@ from ingot.ir.struct import struct
 from ingot.runtime.epoch import bump
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Version
+from ingot.runtime.views import Step
 
 if TYPE_CHECKING:
     from ingot.capture.call import Done
 
 __all__ = [
-    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentWrite", "AttributeWrite", "GradAssign", "GradNone", "GradWrite",
+    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "AttributeWrite", "GradAssign", "GradNone", "GradWrite",
     "History", "NewState", "PlainWrite", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
@@ -98,6 +99,21 @@ class ArgumentRequiresGrad(Write):
 
     def apply(self, done: Done) -> None:
         done.leaves[self.index].requires_grad_()
+
+
+@struct
+class ArgumentView(Write):
+    """An argument leaf turns into a view of itself."""
+
+    distinct: ClassVar[bool] = True
+    index: int
+    steps: tuple[Step, ...]
+
+    def apply(self, done: Done) -> None:
+        t = done.leaves[self.index]
+        s = t._share()
+        t._steps += self.steps
+        (t._array, t._edge), t._generation = s.read(t._steps)
 
 
 @struct

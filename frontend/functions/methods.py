@@ -180,6 +180,7 @@ def _become(self: Tensor, view: Tensor) -> Tensor:
             "a compiled function cannot turn a tensor from outside into a view in place: later calls would not do it again",
             "use the operation without the underscore",
         )
+    here.recorder.becomes(self)
     self._array, self._edge = view._array, view._edge
     self._storage, self._steps, self._generation, self._version_cell = view._storage, view._steps, view._generation, view._version_cell
     return self

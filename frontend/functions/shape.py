@@ -8,11 +8,12 @@ from typing import Any
 
 from ingot._tensor import Size
 from ingot._tensor.composites import composite
-from ingot._tensor.recording import from_array, make_view, reshaped_view
+from ingot._tensor.recording import make_view, reshaped_view
 from ingot.functions.common import (
     ShapeError,
     Tensor,
     apply,
+    cast,
     check_tensor,
     dim_list,
     dtypes,
@@ -89,18 +90,58 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 
 
 def _view_dtype(x: Tensor, dtype: dtypes.DType) -> Tensor:
-    """The bits as another dtype. Of one size: by op; else the last dim shrinks or grows, by reading the values."""
+    """The bits as another dtype; where its size is another one, the last dim shrinks or grows."""
     if x.dtype is dtype:
         return make_view(x)
-    if x.dtype.itemsize == dtype.itemsize and "b" not in (x.dtype.kind, dtype.kind):
+    if dtype is dtypes.bool_:
+        return _view_dtype(x, dtypes.u8) != 0
+    if x.dtype is dtypes.bool_:
+        return _view_dtype(cast(x, dtypes.u8), dtype)
+    if x.dtype.itemsize == dtype.itemsize:
         return apply("bitcast", x, attrs=(dtype,))
-    try:
-        return from_array(x._value().view(dtype.numpy))
-    except ValueError:
+    if not x.ndim:
         raise RuntimeError(
-            f"self.size(-1) must be divisible by {dtype.itemsize / x.dtype.itemsize:g} to view {x.dtype.torch_name} as {dtype.torch_name} "
-            f"(different element sizes), but got {list(x.shape)}"
-        ) from None
+            f"self.dim() cannot be 0 to view {x.dtype.torch_name} as {dtype.torch_name} (different element sizes)"
+        )
+    if x.dtype.itemsize > dtype.itemsize:
+        return _narrow_bits(x, dtype)
+    if x.shape[-1] * x.dtype.itemsize % dtype.itemsize:
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {dtype.itemsize // x.dtype.itemsize} to view {x.dtype.torch_name} as {dtype.torch_name} "
+            f"(different element sizes), but got {x.shape[-1]}"
+        )
+    return _widen_bits(x, dtype)
+
+
+_OF_SIZE = {1: dtypes.u8, 2: dtypes.u16, 4: dtypes.u32, 8: dtypes.i64}
+
+
+def _as(x: Tensor, dtype: dtypes.DType) -> Tensor:
+    return x if x.dtype is dtype else apply("bitcast", x, attrs=(dtype,))
+
+
+@composite
+def _narrow_bits(x: Tensor, dtype: dtypes.DType) -> Tensor:
+    """Each element as several of a smaller dtype, the lowest bits first."""
+    bits = cast(_as(x, _OF_SIZE[x.dtype.itemsize]), dtypes.i64)
+    part = _OF_SIZE[dtype.itemsize]
+    pieces = [
+        apply("reshape", cast(apply("shift_right", bits, scalar(i, dtypes.i64)), part), attrs=((*x.shape, 1),))
+        for i in range(0, x.dtype.bits, dtype.bits)
+    ]
+    joined = apply("concatenate", *pieces, attrs=(x.ndim,))
+    return _as(apply("reshape", joined, attrs=((*x.shape[:-1], x.shape[-1] * len(pieces)),)), dtype)
+
+
+@composite
+def _widen_bits(x: Tensor, dtype: dtypes.DType) -> Tensor:
+    """Several elements as one of a larger dtype, the lowest bits first."""
+    k = dtype.itemsize // x.dtype.itemsize
+    parts = apply("reshape", cast(_as(x, _OF_SIZE[x.dtype.itemsize]), dtypes.i64), attrs=((*x.shape[:-1], x.shape[-1] // k, k),))
+    places = apply("iota", attrs=(dtypes.i64, (k,), 0)) * x.dtype.bits
+    bits = apply("reduce_sum", apply("shift_left", parts, places), attrs=((x.ndim,),))
+    bits = apply("reshape", bits, attrs=(tuple(parts.shape[:-1]),))
+    return _as(cast(bits, _OF_SIZE[dtype.itemsize]), dtype)
 
 
 def ravel(input: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from ingot.ir.builder import Expr
 from ingot.optim.group import ParamGroup
 from ingot.optim.rule import Flags, Rule, Values, like
 from ingot.optim.rule_optimizer import RuleOptimizer, check_at_least_zero
-from ingot.runtime.recorder import capturing
 
 __all__ = ["SGD"]
 
@@ -75,10 +74,15 @@ class SGD(RuleOptimizer):
             ),
         )  # fmt: skip
 
+    def _ready_state(self, p: Tensor, group: ParamGroup, flags: frozenset[str]) -> dict[str, Any]:
+        if not (group["momentum"] and group["dampening"]):
+            return super()._ready_state(p, group, flags)
+        if "first" in flags:
+            self.state[p]["momentum_buffer"] = self._state_value("momentum_buffer", p, group)
+        return self.state.get(p, {})
+
     def _update_one(self, p: Tensor, grad: Tensor, group: ParamGroup, flags: frozenset[str], *rest: Any) -> None:
         # torch's first momentum is the gradient itself, undampened; without dampening that is what zeros give
-        if group["momentum"] and group["dampening"] and self.state[p].get("momentum_buffer") is None:
-            if capturing():
-                raise RuntimeError("SGD with dampening: take its first step before it is compiled, since that step differs from the others")
+        if group["momentum"] and group["dampening"] and self.state.get(p, {}).get("momentum_buffer") is None:
             flags = flags | {"first"}
         super()._update_one(p, grad, group, flags, *rest)
