@@ -141,6 +141,11 @@ class Notes:
         """Note that an attribute of a watched object is read, or is about to be assigned."""
         if name in PATCHED or not self._first(x, name) or (name in OPTIMIZER_TABLES and id(x) in self._optimizers):
             return
+        if name == "_cache" and _is_of_logging(x, "Logger"):  # what it keeps of the levels, for messages that decide nothing
+            while x is not None:
+                self._read(x, "level")
+                x = x.parent
+            return
         cls, text = type(x), f"{type(x).__name__}.{name}"
         table = vars_of(x)
         if id(x) in self.modules:
@@ -335,6 +340,8 @@ class Notes:
         if inner is not None:
             self.follow(inner, text)
         cls, table = type(x), vars_of(x)
+        if _is_of_logging(x, "Handler"):
+            return
         if is_module(x):
             self._module(x)
         elif is_optimizer(x):
@@ -375,6 +382,12 @@ class Notes:
                         self._item(value, full, f"the module {full}")
                 elif not plain(value) or not n.startswith("__"):
                     self._place(m, n, m.__name__)
+
+
+def _is_of_logging(x: Any, name: str) -> bool:
+    """Whether an object is an instance of this class of the logging module."""
+    logging = sys.modules.get("logging")
+    return logging is not None and issubclass(type(x), getattr(logging, name, ()))
 
 
 def _of_python(cls: type) -> bool:

@@ -1,6 +1,8 @@
 """ingot.compile: what makes it compile again, and what does not."""
 
+import cProfile
 import gc
+import logging
 import threading
 
 import pytest
@@ -177,6 +179,35 @@ def test_check_capture_finds_what_guards_cannot_see(monkeypatch):
     monkeypatch.setattr(threading.current_thread(), "name", "ab")
     with pytest.raises(CaptureError, match="INGOT_CHECK=capture"):
         f(x)
+
+
+def test_messages_and_profilers_change_nothing(capsys):
+    class Kept(logging.Handler):
+        def __init__(self):
+            super().__init__()
+            self.records = []
+
+        def emit(self, record):
+            self.records.append(record)
+
+    log = logging.getLogger("ingot.tests.messages")
+    log.setLevel(logging.INFO)
+    log.addHandler(Kept())
+
+    @ingot.compile
+    def f(x):
+        log.info("called with %s", x.shape)
+        print("called")
+        return x * (2 if log.isEnabledFor(logging.DEBUG) else 1)
+
+    profiler = cProfile.Profile()
+    with profiler:
+        for _ in range(3):
+            assert f(ingot.ones(2)).tolist() == [1, 1]
+    assert f.stats["traces"] == 1 and len(log.handlers[0].records) == 1 and capsys.readouterr().out == "called\n"
+    assert any("__call__" in str(entry.code) for entry in profiler.getstats())
+    log.setLevel(logging.DEBUG)
+    assert f(ingot.ones(2)).tolist() == [2, 2]
 
 
 def test_methods_and_memory():
