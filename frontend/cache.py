@@ -30,7 +30,8 @@ def stats() -> dict[str, Any]:
     """Counts of this process, as plain data.
 
     hits: by layer ("disk", "shared", "memory"); misses: by reason ("absent", "damaged", "untrusted", "unreadable");
-    executables: where those that were asked for came from ("memory", "cache", "compiled") or "refused" because of frozen;
+    executables: where those that were asked for came from ("memory", "cache", "compiled") or "refused" because of frozen,
+        and which of the latter were "interpreted";
     recompiles: by function (`fn.recompiles` of a compiled function counts its own by reason);
     stored, evicted: entries; saved_ms: compile time that hits saved.
 

@@ -29,11 +29,11 @@ from ingot.runtime.frozen import FrozenError, is_frozen
 
 if TYPE_CHECKING:
     from ingot.backends import Level
-    from ingot.ir.graph import Graph
+    from ingot.ir.graph import Graph, Node
 
-__all__ = ["Code", "code_of", "compiled", "counts", "executable", "host_level", "pool_code"]
+__all__ = ["Code", "code_of", "compiled", "counts", "eager", "executable", "host_level", "pool_code"]
 
-counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused
+counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused, interpreted
 
 
 class Code(NamedTuple):
@@ -48,6 +48,7 @@ _executables: dict[str, Executable] = {}  # by key, those used last at the end; 
 _EXECUTABLES = 4096
 _busy: dict[str, threading.Lock] = {}  # keys that some thread is looking for
 _lock = threading.Lock()
+EAGER = "eager"  # the name of graphs of what is computed outside of compiled functions
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
 
 
@@ -58,6 +59,25 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
 
         return Interpreted(graph)  # type: ignore[return-value]  # it is called alike
     return compiled(graph, provenance)
+
+
+def eager(graph: Graph) -> Executable:
+    """What runs operations that stand outside of compiled functions: `executable`; where compiling is refused the interpreter, if
+    NumPy gives the result that code would. FrozenError, with the line of what it does not compute alike, where it would not.
+    """
+    if not is_frozen():
+        return executable(graph)
+    from ingot.runtime.interpreted import UntilThawed, inexact
+
+    decisive = inexact(graph)
+    try:
+        return executable(graph, None if decisive is None else _place(decisive))
+    except FrozenError:
+        if decisive is not None:
+            raise
+        counts["interpreted"] += 1
+        log.log("cache", "%s is interpreted, since compiling is frozen", graph.name)
+        return UntilThawed(graph, executable)  # type: ignore[return-value]  # it is called alike
 
 
 def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
@@ -161,7 +181,7 @@ def _map(found: Found, graph: Graph) -> Executable | None:
 
 def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code | Found:
     """Compile what the cache lacks, or find what another process has compiled meanwhile."""
-    provenance = {"name": graph.name, **_place(graph), **(provenance or {}), "signature": _signature(graph), "target": level.name}
+    provenance = {"name": graph.name, **_place(*graph.nodes), **(provenance or {}), "signature": _signature(graph), "target": level.name}
     the_cache().record_miss(key, provenance, preimage)
     _refuse_if_frozen(graph.name, key, preimage, provenance)
     if toolchain.correct():
@@ -221,8 +241,12 @@ def _refuse_if_frozen(name: str, key: str, preimage: bytes, provenance: dict[str
 
     why = explain.in_words(the_cache().layers, key, json.loads(preimage), name, provenance.get("signature", ""))
     where = f" ({provenance['file']}:{provenance['line']})" if "file" in provenance else ""
+    what = f"{name}{where}"
+    if name == EAGER:
+        what = f"What is computed outside of compiled functions{where}"
+        why = f"{why}. It is other code than that of a function that was warmed: compute it within one"
     raise FrozenError(
-        f"{name}{where} would have to be compiled, and compiling is frozen: {why}. To have it in the cache, run it once without "
+        f"{what} would have to be compiled, and compiling is frozen: {why}. To have it in the cache, run it once without "
         f"frozen (or `ingot cache warm`); more: ingot cache explain {key[:12]}",
         key,
     )
@@ -299,11 +323,11 @@ def _at_graph(manifest: dict[str, Any], graph: Graph) -> dict[str, Any]:
     return {**manifest, "checks": checks}
 
 
-def _place(graph: Graph) -> dict[str, Any]:
-    """Where the graph's first node was recorded, for people."""
+def _place(*nodes: Node) -> dict[str, Any]:
+    """Where the first of the nodes was recorded, for people."""
     from ingot.ir.location import resolve
 
-    for n in graph.nodes:
+    for n in nodes:
         if n.loc is not None:
             source = resolve(n.loc)
             return {"file": source.file, "line": source.line}

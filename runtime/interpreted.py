@@ -1,12 +1,16 @@
-"""Graphs run by the NumPy interpreter in the place of compiled code (`INGOT_BACKEND=interpreter`)."""
+"""Graphs run by the NumPy interpreter in the place of compiled code: where `INGOT_BACKEND=interpreter` asks for it, or in a frozen
+process for the little that NumPy computes alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ingot.ir.graph import Graph
+from ingot.ir.graph import Graph, Node
+from ingot.runtime.frozen import is_frozen
 
-__all__ = ["Interpreted"]
+__all__ = ["Interpreted", "UntilThawed", "inexact"]
 
 
 class Interpreted:
@@ -32,6 +36,42 @@ class Interpreted:
         outs = interpret.run(g, ins)
         for v, slot, out in zip(g.outputs, slots[len(ins) :], outs):
             _at(slot, v.type)[...] = out
+
+
+class UntilThawed(Interpreted):
+    """Interpreted while compiling is frozen; at the first run after that what `compile` makes of the graph."""
+
+    def __init__(self, graph: Graph, compile: Callable[[Graph], Any]):
+        super().__init__(graph)
+        self._compile = compile
+        self._code: Any = None
+
+    def run(self, *slots: Any) -> None:
+        """See `Interpreted.run`."""
+        if self._code is None and not is_frozen():
+            self._code = self._compile(self.graph).run
+        if self._code is None:
+            super().run(*slots)
+        else:
+            self._code(*slots)
+
+
+def inexact(graph: Graph) -> Node | None:
+    """The first node whose result NumPy does not compute as code does: the others create, move or convert values, or round correctly.
+
+    They are what may be folded into constants, too: + - * / sqrt, comparisons, selections, integers. A product and a sum are rounded
+    twice, where code may round them once.
+    """
+    from ingot.ir.facts import FREE, Foldable, View
+    from ingot.ir.passes.inline import inline
+
+    def plain(n: Any) -> bool:
+        lowering = n.op.lowering
+        if n.op.foldable is Foldable.ALWAYS or isinstance(lowering, View) and lowering.cost is FREE:
+            return True
+        return n.op.foldable is Foldable.INTEGERS and all(v.type.dtype.kind != "f" for v in (*n.inputs, *n.outputs))
+
+    return next((n for n in inline(graph).nodes if not plain(n)), None)
 
 
 def _at(address: int, t: Any) -> Any:

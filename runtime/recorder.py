@@ -73,7 +73,7 @@ class Plan:
         self.keep = keep  # objects whose ids are part of the plan's key
         from ingot.runtime import compiler  # not before something runs: it brings the cache along
 
-        self.run = compiler.executable(graph).run
+        self.run = compiler.eager(graph).run
 
 
 _PLANS: dict[Any, Plan] = {}
@@ -155,6 +155,15 @@ class Recorder:
     def need(self, a: Array) -> None:
         """Compute the pending value `a`."""
         self.flush()
+
+    def cut(self) -> None:
+        """Run what is pending, so that it shares no graph with what follows; nothing where this is a trace.
+
+        Compiled calls, `ingot.compile` and the construction of a Module begin and end with one: which code the initialisation of a
+        model asks for does not depend on what its user computes besides.
+        """
+        if self.nodes and not self.tracing:
+            self.flush()
 
     def flush(self) -> None:
         """Run everything that is pending and live."""
@@ -326,9 +335,7 @@ here = _Local()
 
 def flush() -> None:
     """Run what this thread has pending: a natural cut, such as the end of an optimizer's step. Nothing while tracing."""
-    rec = here.recorder
-    if not rec.tracing:
-        rec.flush()
+    here.recorder.cut()
 
 
 def capturing() -> bool:

@@ -52,6 +52,7 @@ def fast_call(
     c.settle()
     if guards.deep:
         c.need(f"{c.name(guards)}.changed() is None")
+    c.add("if rec.nodes: rec.cut()")
     slots, keep = [""] * len(traced.sources), [""] * len(traced.sources)
     for k, source in sorted(enumerate(traced.sources), key=lambda p: p[1].last):
         gathered = source.lines(c, k, call.in_types[k])

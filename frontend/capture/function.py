@@ -98,6 +98,7 @@ class CompiledFunction:
         rec = here.recorder
         if rec.tracing:
             return self.__wrapped__(*args, **kwargs)  # inlined into what is being compiled
+        rec.cut()
         structure, leaves, numbers, key = self._signature(args, kwargs)
         self.stats["calls"] += 1
         reason = None

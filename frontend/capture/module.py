@@ -9,6 +9,7 @@ from typing import Any
 from ingot.capture.function import CompiledFunction
 from ingot.capture.roots import is_module
 from ingot.capture.traced import Traced
+from ingot.runtime.recorder import here
 
 __all__ = ["CompiledModule", "compile", "trace_call"]
 
@@ -117,6 +118,7 @@ def compile(
         )
     if disable:
         return fn
+    here.recorder.cut()
     if is_module(fn):
         if static:
             raise ValueError("static names parameters of a function; a Module's call has none")

@@ -6,7 +6,7 @@
     v1/ab/.….claim      somebody compiles this key, see claim.py
     quarantine/         entries that failed their checksum
     account             sizes and costs, see account.py
-    misses.jsonl, stats.jsonl, toolchain.json
+    misses.jsonl, stats.jsonl, toolchain.json, warmed.jsonl
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ingot.runtime import switches
 from ingot.runtime.cache import bundle, deployment
+from ingot.runtime.cache import warmed as names
 from ingot.runtime.cache.deployment import Manifest, Needed, Needs
 from ingot.runtime.cache.entry import EntryError
 from ingot.runtime.cache.layer import Layer
@@ -79,6 +80,7 @@ def _warm(args: argparse.Namespace) -> int:
                 print(f"{spec.text}: {level}: {done}", file=sys.stderr)
             else:
                 warmed.append(done)
+                names.record(own.folder, spec.text, (k.name for k in done.needs.keys if k.name not in ("eager", "worker pool")))
     keys = [k for w in warmed for k in w.needs.keys]
     cache_import.merge_note(own, _llvm_versions(keys))
     if args.manifest and not failed:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Container
 from typing import Any
 
 from ingot.runtime import switches
 from ingot.runtime.cache import entry as entry_format
-from ingot.runtime.cache import misses
+from ingot.runtime.cache import misses, warmed
 from ingot.runtime.cache.explain import CONSIDERED, IGNORED, Near, nearest, short
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cli import output
@@ -21,8 +22,9 @@ __all__ = ["run"]
 def run(args: argparse.Namespace) -> int:
     """`ingot cache explain KEY|FUNCTION`: what it was made of, against the nearest stored entry."""
     layers = [the_layer(args)] + ([] if args.dir else [Layer(p, False) for p in switches.get("INGOT_CACHE_PATH")])
-    mine = [m for m in misses.read(layers[0].folder) if _is(m.get("name"), m["key"], args.what)]
-    stored = _stored(layers, args.what)
+    names = {args.what} | {name for layer in layers for name in warmed.names(layer.folder, args.what)}
+    mine = [m for m in misses.read(layers[0].folder) if _is(m.get("name"), m["key"], args.what, names)]
+    stored = _stored(layers, args.what, names)
     if not mine and not stored:
         raise CommandError(f"neither an entry nor a recorded miss is called {args.what!r}", "finding")
     key = mine[-1]["key"] if mine else next(iter(stored))
@@ -76,11 +78,11 @@ def _time(miss: dict[str, Any]) -> float:
     return float(t) if isinstance(t, (int, float)) else time.time()
 
 
-def _is(name: Any, key: str, what: str) -> bool:
-    return name == what or (len(what) >= 4 and key.startswith(what.lower()))
+def _is(name: Any, key: str, what: str, names: Container[str]) -> bool:
+    return isinstance(name, str) and name in names or (len(what) >= 4 and key.startswith(what.lower()))
 
 
-def _stored(layers: list[Layer], what: str) -> dict[str, Listed]:
+def _stored(layers: list[Layer], what: str, names: Container[str]) -> dict[str, Listed]:
     """The entries that `what` means, the latest used first."""
     prefix = what.lower() if len(what) >= 4 and all(c in "0123456789abcdef" for c in what.lower()) else ""
     found: list[Listed] = []
@@ -88,15 +90,15 @@ def _stored(layers: list[Layer], what: str) -> dict[str, Listed]:
         if prefix:
             found += layer.list(prefix)
     if not found:
-        found = [e for layer in layers for e in layer.list() if _name(e) == what]
+        found = [e for layer in layers for e in layer.list() if _name(e) in names]
     return {e.key: e for e in sorted(found, key=lambda e: (-e.used, e.key))}
 
 
-def _name(e: Listed) -> Any:
+def _name(e: Listed) -> str:
     try:
-        return entry_format.peek(e.path).get("name")
+        return str(entry_format.peek(e.path).get("name"))
     except (OSError, entry_format.EntryError):
-        return None
+        return ""
 
 
 def _entry(layers: list[Layer], key: str) -> entry_format.Entry | None:

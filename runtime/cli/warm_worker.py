@@ -81,7 +81,9 @@ def _graph(fn: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The graph that a call of a compiled function would run, when all that it reads has been computed."""
     from ingot.capture import trace_call
     from ingot.runtime.array import ready
+    from ingot.runtime.recorder import flush
 
+    flush()  # as a call does
     traced, leaves = trace_call(fn, args, kwargs)
     for a in traced.gather(leaves):
         ready(a)

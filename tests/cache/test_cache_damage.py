@@ -270,7 +270,7 @@ def home(lived, tmp_path, monkeypatch):
 
 
 ENTRY = "v1/SHARD/ENTRY"
-BESIDE = ("account", "misses.jsonl", "stats.jsonl", "toolchain.json", "quarantine", "v1/SHARD/CLAIM")
+BESIDE = ("account", "misses.jsonl", "stats.jsonl", "toolchain.json", "warmed.jsonl", "quarantine", "v1/SHARD/CLAIM")
 AROUND = ("v1", "v1/SHARD")
 
 

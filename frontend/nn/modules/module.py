@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,12 +14,38 @@ from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
 from ingot.nn.modules.state import Hooks, Stateful
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
+from ingot.runtime.recorder import flush
 
 __all__ = ["Module"]
 
 T = TypeVar("T", bound="Module")
 
 _KINDS = ("_parameters", "_buffers", "_modules")
+
+
+class _Building(threading.local):
+    depth = 0  # constructors of Modules that are running
+
+
+_building = _Building()
+
+
+def _whole(init: Callable) -> Callable:
+    """A constructor that shares no graph with what its caller computes before or after: initialisation has code of its own."""
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if _building.depth:  # a part of another
+            return init(self, *args, **kwargs)
+        flush()
+        _building.depth += 1
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            _building.depth -= 1
+        flush()
+
+    return __init__
 
 
 class Module(Stateful, Convertible):
@@ -41,6 +69,11 @@ class Module(Stateful, Convertible):
 
     training: bool
     _modules: dict[str, Module | None]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            setattr(cls, "__init__", _whole(cls.__dict__["__init__"]))  # noqa: B010  (mypy refuses the assignment)
 
     def __init__(self) -> None:
         put = super().__setattr__
