@@ -90,7 +90,10 @@ def test_an_encoding_that_lacks_characters(cache, make):
 def ask(argv, answer):
     """Run the command with a terminal for its questions, and answer the first one: (exit code, stderr)."""
     master, slave = pty.openpty()
-    child = subprocess.Popen([*INGOT, *argv], stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [*INGOT, *argv], stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
+    )  # fmt: skip
     os.close(slave)
     try:
         asked = b""
