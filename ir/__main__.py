@@ -16,8 +16,8 @@ from ingot.ir.lower import PASSES, STAGES, Stage, graph_stage
 from ingot.ir.lower.group import FusionError
 from ingot.ir.lower.schedule import ScheduleError
 from ingot.ir.parse import ParseError
+from ingot.ir.size import ShapeError
 from ingot.ir.text import parse, print_graph
-from ingot.ir.types import ShapeError
 from ingot.ir.verify import VerifyError, verify
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.graph import Graph
-from ingot.ir.types import ShapeError, Sym, TensorType
+from ingot.ir.size import ShapeError, Size, as_symbol, evaluate
+from ingot.ir.types import TensorType
 
 __all__ = ["run"]
 
@@ -16,7 +17,7 @@ __all__ = ["run"]
 def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The outputs of `graph` for `arrays`, one per input: fresh contiguous arrays.
 
-    Symbolic dims take the extents of the arrays. Raises TypeError for a wrong number of arrays or a wrong dtype, ShapeError
+    Symbols take the extents of the arrays. Raises TypeError for a wrong number of arrays or a wrong dtype, ShapeError
     for a wrong shape, IndexError for an index out of range.
 
         from ingot.ir.interpret import run
@@ -24,12 +25,9 @@ def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     if len(arrays) != len(graph.inputs):
         raise TypeError(f"@{graph.name} takes {len(graph.inputs)} inputs, got {len(arrays)}")
-    extents: dict[str, int] = {}
-    env = {}
-    for v, name, given in zip(graph.inputs, graph.input_names, arrays):
-        array = np.asarray(given)
-        _bind(f"@{graph.name}: input {name}", v.type, array, extents)
-        env[v] = array
+    given = [np.asarray(a) for a in arrays]
+    extents = _extents(graph, given)
+    env = dict(zip(graph.inputs, given))
     last = {v: i for i, n in enumerate(graph.nodes) for v in n.inputs}
     kept = set(graph.outputs)
     for i, n in enumerate(graph.nodes):
@@ -51,26 +49,33 @@ def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return results
 
 
-def _bind(what: str, t: TensorType, array: np.ndarray, extents: dict[str, int]) -> None:
-    if array.dtype != t.dtype.numpy:
-        raise TypeError(f"{what} is {t}, got an array of {array.dtype}")
-    fits = array.ndim == t.rank
-    for d, n in zip(t.shape, array.shape):
-        fits = fits and (extents.setdefault(d.name, n) if isinstance(d, Sym) else d) == n
-    if not fits:
-        raise ShapeError(f"{what} is {t}, got an array of shape {list(array.shape)}")
+def _extents(graph: Graph, arrays: Sequence[np.ndarray]) -> dict[str, int]:
+    """The extents of the symbols, from the arrays: where a dim of an input is a symbol, its extent is that. All others must fit."""
+    named = [(f"@{graph.name}: input {name} is {v.type}", v.type, a) for v, name, a in zip(graph.inputs, graph.input_names, arrays)]
+    extents: dict[str, int] = {}
+    for what, t, array in named:
+        if array.dtype != t.dtype.numpy:
+            raise TypeError(f"{what}, got an array of {array.dtype}")
+        for d, n in zip(t.shape, array.shape):
+            s = as_symbol(d)
+            if s is not None and not s.min <= extents.setdefault(s.name, n) <= s.max:
+                raise ShapeError(f"{what} with {s.bounds_text}, got an array of shape {list(array.shape)}")
+    for what, t, array in named:
+        if array.shape != tuple(evaluate(d, extents) for d in t.shape):
+            raise ShapeError(f"{what}, got an array of shape {list(array.shape)}")
+    return extents
 
 
 def _substitute(attr: Any, extents: dict[str, int]) -> Any:
-    """`attr` with the extents of symbols in place of the symbols."""
-    if isinstance(attr, Sym):
-        return extents[attr.name]
+    """`attr` with the extents of sizes in place of the sizes."""
+    if isinstance(attr, Size):
+        return evaluate(attr, extents)
     return tuple(_substitute(a, extents) for a in attr) if isinstance(attr, tuple) else attr
 
 
 def _checked(name: str, t: TensorType, array: np.ndarray, extents: dict[str, int]) -> np.ndarray:
     """`array`, which a reference made: it must be what the type rule promised."""
-    shape = tuple(extents.get(d.name, d) if isinstance(d, Sym) else d for d in t.shape)
+    shape = tuple(evaluate(d, extents) for d in t.shape)
     if array.dtype != t.dtype.numpy or array.shape != shape:
         raise AssertionError(f"the reference of {name} made {array.dtype}{list(array.shape)} where its type rule says {t}")
     return array

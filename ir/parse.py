@@ -6,6 +6,8 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Collection
+from math import inf
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,7 +15,8 @@ import numpy as np
 from ingot.ir.dtypes import ALL, DType, by_name
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.op import OPS, infer
-from ingot.ir.types import Sym, TensorType, tensor_type
+from ingot.ir.size import ShapeError, at_most, larger, smaller, symbol
+from ingot.ir.types import Dim, TensorType, tensor_type
 
 __all__ = ["parse", "ParseError"]
 
@@ -30,7 +33,7 @@ _TOKEN = re.compile(
     | (?P<value>%[A-Za-z0-9_.]+) | (?P<func>@[A-Za-z0-9_.]+)
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<string>"(?:[^"\\\n]|\\.)*")
-    | (?P<punct>->|[(){}\[\]:,=])""",
+    | (?P<punct>->|<=|[(){}\[\]:,=+*/-])""",
     re.X,
 )
 _MAX_DEPTH = 50  # of lists and functions within each other
@@ -57,7 +60,8 @@ class _Parser:
         self.text = text
         self.tokens = list(self.tokenize(text))
         self.at = 0
-        self.depth = 0  # lists and functions that are being read
+        self.depth = 0  # lists, sizes and functions that are being read
+        self.bounds: dict[str, tuple[int, float]] = {}  # of the symbols of the function that is being read
         self.starts: dict[str, int] = {}  # function name -> index of the token after it
         self.graphs: dict[str, Graph | None] = {}  # None while it is being read
 
@@ -156,6 +160,7 @@ class _Parser:
     def body(self, name: str) -> Graph:
         values: dict[str, Value] = {}
         scalars: set[int] = set()
+        outer, self.bounds = self.bounds, self.where()
         self.expect("(")
         inputs: list[Value] = []
 
@@ -173,7 +178,10 @@ class _Parser:
         names = tuple(label[1:] for label in values)
         self.expect("->")
         out_types = self.several(")", self.type) if self.accept("(") else [self.type()]
-        self.expect("{")
+        if self.accept("where"):
+            self.several("{", self.bound)
+        else:
+            self.expect("{")
         nodes = []
         while not self.peek("return"):
             nodes.append(self.node(values))
@@ -185,6 +193,7 @@ class _Parser:
         kind, text, _ = self.tokens[self.at]
         if kind != "end" and text != "func":
             self.fail(f"expected the next function, found {text!r}")
+        self.bounds = outer
         return Graph(name, tuple(inputs), tuple(nodes), tuple(outputs), input_names=names, scalars=frozenset(scalars))
 
     def define(self, values: dict[str, Value], label: str, t: TensorType, line: int) -> Value:
@@ -253,15 +262,93 @@ class _Parser:
         self.expect("[")
         return tensor_type(by_name(name), tuple(self.several("]", self.dim)))
 
-    def dim(self):
+    def dim(self) -> Dim:
+        d = self.size()
+        if at_most(0, d) is not True:
+            self.fail(f"a dim is at least 0, {d} may be less")
+        return d
+
+    # -- sizes --
+
+    def size(self) -> Dim:
+        """A sum of terms."""
+        self.deeper(1)
+        try:
+            total = self.term()
+            while True:
+                kind, text, _ = self.tokens[self.at]
+                if self.accept("+") or (kind == "int" and text.startswith("-")):
+                    total = total + self.term()
+                elif self.accept("-"):
+                    total = total - self.term()
+                else:
+                    break
+        except ShapeError as e:
+            self.fail(str(e))
+        self.deeper(-1)
+        return total
+
+    def term(self) -> Dim:
+        x = self.factor()
+        while True:
+            if self.accept("*"):
+                x = x * self.factor()
+            elif self.accept("/"):
+                x = x // self.factor()
+            else:
+                return x
+
+    def factor(self) -> Dim:
         kind, text, _ = self.tokens[self.at]
-        if kind == "int" and not text.startswith("-"):
+        if kind == "int":
             self.at += 1
             return int(text)
-        return Sym(self.take("word"))
+        if self.accept("-"):
+            self.deeper(1)
+            x = -self.factor()
+            self.deeper(-1)
+            return x
+        if self.accept("("):
+            x = self.size()
+            self.expect(")")
+            return x
+        name = self.take("word")
+        if name in ("min", "max"):
+            self.expect("(")
+            a = self.size()
+            self.expect(",")
+            b = self.size()
+            self.expect(")")
+            return smaller(a, b) if name == "min" else larger(a, b)
+        return symbol(name, *self.bounds.get(name, ()))
+
+    def where(self) -> dict[str, tuple[int, float]]:
+        """The bounds of the symbols of a function whose text begins here: `where 1 <= B <= 64, T <= 512` before its body."""
+        back, found = self.at, dict[str, tuple[int, float]]()
+        while self.tokens[self.at][0] != "end" and not self.peek("{") and not self.peek("where"):
+            self.at += 1
+        if self.accept("where"):
+            self.several("{", lambda: found.update([self.bound()]))
+        self.at = back
+        return found
+
+    def bound(self) -> tuple[str, tuple[int, float]]:
+        low, high = 0, inf
+        if self.tokens[self.at][0] == "int":
+            low = int(self.take("int"))
+            self.expect("<=")
+        name = self.take("word")
+        if self.accept("<="):
+            high = int(self.take("int"))
+        if low < 0 or high < low:
+            self.fail(f"no extent is at least {low} and at most {high}")
+        return name, (low, high)
 
     def attribute(self) -> Any:
         kind, text, _ = self.tokens[self.at]
+        fixed: dict[str, Any] = {"true": True, "false": False, "none": None}
+        if self.begins_size(fixed):
+            return self.size()
         self.at += 1
         if kind in ("int", "float", "data"):
             return _Literal(kind, text)
@@ -273,10 +360,7 @@ class _Parser:
         if kind == "func":
             return self.function(text)
         if kind == "word":
-            fixed: dict[str, Any] = {"true": True, "false": False, "none": None}
-            if text in fixed:
-                return fixed[text]
-            return by_name(text) if text in _DTYPES else Sym(text)
+            return fixed[text] if text in fixed else by_name(text)
         if text == "[":
             self.deeper(1)
             items = tuple(self.several("]", self.attribute))
@@ -284,6 +368,14 @@ class _Parser:
             return items
         self.at -= 1
         self.fail(f"expected an attribute's value, found {text!r}")
+
+    def begins_size(self, fixed: Collection[str]) -> bool:
+        """Whether a size with symbols stands here, and no other value."""
+        kind, text, _ = self.tokens[self.at]
+        if kind == "int":
+            kind, text, _ = self.tokens[self.at + 1]
+            return kind == "punct" and text in "+-*/" or kind == "int" and text.startswith("-")
+        return kind == "word" and text not in fixed and text not in _DTYPES or kind == "punct" and text in "(-"
 
 
 def _float(text: str) -> float:

@@ -23,7 +23,8 @@ import numpy as np
 
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Graph, Node, Value
-from ingot.ir.types import Sym, TensorType
+from ingot.ir.size import Size, symbols
+from ingot.ir.types import TensorType
 
 __all__ = ["print_graph", "node_printer", "parse", "INLINE_ELEMENTS"]
 
@@ -74,6 +75,8 @@ class _Printer:
         self.functions: list[str] = []
         self.taken: set[str] = set()
         self.types: dict[int, str] = {}  # id(type) -> text
+        self.sized: dict[int, list[Size]] = {}  # id(type) -> its dims that have symbols
+        self.bounded: dict[str, None] = {}  # the bounds of the symbols of the function that is being printed
         self.attr_printers: dict[type, Callable[[Any], str]] = _Printers({
             int: str,
             bool: lambda v: "true" if v else "false",
@@ -81,7 +84,7 @@ class _Printer:
             str: json.dumps,
             type(None): lambda v: "none",
             DType: lambda v: v.name,
-            Sym: lambda v: v.name,
+            Size: self.size_text,
             tuple: self.tuple_text,
             list: self.tuple_text,
             Const: self.const_text,
@@ -120,13 +123,14 @@ class _Printer:
         names: dict[Value, str] = {}
         given = input_names(graph) if self.human else [f"a{i}" for i in range(len(graph.inputs))]
         heads = []
+        outer, self.bounded = self.bounded, {}
         type_text = self.type_text
         for i, (v, name) in enumerate(zip(graph.inputs, given)):
             names[v] = "%" + name
             heads.append(f"%{name}: {'scalar ' if i in graph.scalars else ''}{type_text(v.type)}")
         results = [type_text(v.type) for v in graph.outputs]
         arrow = results[0] if len(results) == 1 else f"({', '.join(results)})"
-        lines = [f"({', '.join(heads)}) -> {arrow} {{"]
+        lines = [""]
         count = 0
         for node in graph.nodes:
             for v in node.outputs:
@@ -138,6 +142,9 @@ class _Printer:
             lines.append(line)
         lines.append(("  return " + ", ".join([names[v] for v in graph.outputs])).rstrip())
         lines.append("}\n")
+        where = f" where {', '.join(sorted(self.bounded))}" if self.bounded else ""
+        lines[0] = f"({', '.join(heads)}) -> {arrow}{where} {{"
+        self.bounded = outer
         return "\n".join(lines)
 
     def line(self, node: Node, names: dict[Value, str]) -> str:
@@ -157,7 +164,20 @@ class _Printer:
         found = self.types.get(id(t))
         if found is None:
             found = self.types[id(t)] = str(t)
+            for d in t.shape:
+                if isinstance(d, Size):
+                    self.sized.setdefault(id(t), []).append(d)
+        if id(t) in self.sized:
+            for d in self.sized[id(t)]:
+                self.size_text(d)
         return found
+
+    def size_text(self, d: Size) -> str:
+        """A size; the bounds of its symbols will stand in the function's head."""
+        for s in symbols(d):
+            if s.bounds_text != s.name:
+                self.bounded[s.bounds_text] = None
+        return str(d)
 
     def tuple_text(self, values: tuple) -> str:
         printers = self.attr_printers

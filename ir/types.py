@@ -1,4 +1,4 @@
-"""Shapes and tensor types. A dimension is an integer or a named symbol."""
+"""Shapes and tensor types. A dimension is an integer, or a size with symbols in it (ir/size.py)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir.dtypes import DType
+from ingot.ir.size import ShapeError, Size
 
-__all__ = ["Sym", "Dim", "Shape", "TensorType", "tensor_type", "ShapeError", "broadcast_shapes", "numel"]
-
-
-class ShapeError(RuntimeError):
-    """Shapes that do not fit an operation. A RuntimeError, as in torch."""
-
-
-@dataclass(frozen=True)
-class Sym:
-    """A named dimension whose extent is known only at run time."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
+__all__ = ["Dim", "Shape", "TensorType", "broadcast_shapes", "numel", "shape_text", "tensor_type"]
 
 
 if TYPE_CHECKING:
     Dim = Any  # most code computes with the dims of graphs that have no symbols; checkers would ask for a test at each
 else:
-    Dim = int | Sym
+    Dim = int | Size
 Shape = tuple[Dim, ...]
 
 
@@ -78,7 +65,7 @@ def numel(shape: Shape) -> int:
     """Number of elements of a shape of integers. ShapeError if a dim is symbolic."""
     n = 1
     for d in shape:
-        if isinstance(d, Sym):
+        if isinstance(d, Size):
             raise ShapeError(f"the extent of {d} in {shape_text(shape)} is known only at run time")
         n *= d
     return n

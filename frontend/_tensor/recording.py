@@ -12,7 +12,8 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, by_numpy, f32, i16, i32, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS, Op
-from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import Shape, TensorType, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import memory
 from ingot.runtime.array import host

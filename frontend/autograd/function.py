@@ -24,7 +24,8 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.recording import cast
 from ingot.grad_mode import no_grad, set_grad_enabled
 from ingot.ir.op import OPS
-from ingot.ir.types import ShapeError, broadcast_shapes
+from ingot.ir.size import ShapeError
+from ingot.ir.types import broadcast_shapes
 from ingot.runtime import tape
 from ingot.runtime.recorder import here, user_location
 from ingot.runtime.tape import RELEASED, Node, Pair, Refusing, Version, check_versions

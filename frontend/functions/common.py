@@ -13,7 +13,8 @@ from ingot.ir import dtypes
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
 from ingot.ir.op import OPS
-from ingot.ir.types import ShapeError, broadcast_shapes
+from ingot.ir.size import ShapeError
+from ingot.ir.types import broadcast_shapes
 
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",

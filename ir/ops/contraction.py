@@ -16,7 +16,8 @@ from ingot.ir.ops.batching import move_dim
 from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, widen
 from ingot.ir.ops.form import Form
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.types import ShapeError, TensorType, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import TensorType, tensor_type
 
 Dims = tuple[int, ...]
 Pair = tuple[Dims, Dims]

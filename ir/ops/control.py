@@ -18,7 +18,8 @@ from ingot.ir.op import INLINED, LATER, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.types import Dim, ShapeError, TensorType, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import Dim, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
 

@@ -24,7 +24,8 @@ from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, static, widen
 from ingot.ir.ops.form import Form, Zeros
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.types import Dim, Shape, ShapeError, TensorType, shape_text, tensor_type
+from ingot.ir.size import ShapeError, at_most
+from ingot.ir.types import Dim, Shape, TensorType, shape_text, tensor_type
 
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -40,9 +41,12 @@ def window_extents(name: str, sizes: Shape, window: Shape, stride: Ints, padding
         raise ShapeError(f"{name}: strides and dilations are at least 1 and paddings at least 0, got {stride}, {dilation}, {padding}")
     out = []
     for size, k, s, (lo, hi), d in zip(sizes, window, stride, padding, dilation):
-        size, k = static(name, size, "a spatial extent"), static(name, k, "a window's extent")
+        k = static(name, k, "a window's extent")
         reach = d * (k - 1) + 1
-        if k < 1 or size + lo + hi < reach:
+        fits = at_most(reach, size + lo + hi)
+        if fits is None:
+            raise ShapeError(f"{name}: whether a window that reaches over {reach} fits into {size} is known only at run time")
+        if k < 1 or not fits:
             raise ShapeError(f"{name}: a window of {k} (reaching over {reach}) does not fit into {size} padded by {lo} and {hi}")
         out.append((size + lo + hi - reach) // s + 1)
     return tuple(out)

@@ -17,7 +17,8 @@ from ingot.ir.ops.batching import batch_size, spread
 from ingot.ir.ops.family import declare, need_axis, need_shape
 from ingot.ir.ops.samples import case
 from ingot.ir.ops.scalars import convert
-from ingot.ir.types import Shape, ShapeError, TensorType, shape_text, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import Shape, TensorType, shape_text, tensor_type
 
 __all__ = ["constant", "iota", "random_bits", "philox"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
 from ingot.ir.public import Binary, Unary
-from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
+from ingot.ir.size import ShapeError, Size, at_most, equal
+from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text, tensor_type
 
 __all__ = ["elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "static", "widen", "narrow", "same_size"]
 
@@ -62,30 +64,25 @@ def need_axes(name: str, axes: tuple[int, ...], rank: int) -> None:
 
 
 def need_shape(name: str, shape: Shape) -> None:
-    """ShapeError unless every dim is a symbol or an integer >= 0."""
+    """ShapeError unless every dim is at least 0."""
     for d in shape:
-        if not isinstance(d, Sym) and (isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0):
+        if isinstance(d, Size):
+            if at_most(0, d) is not True:
+                raise ShapeError(f"{name}: {d} may be less than 0 in {shape_text(shape)}")
+        elif (isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0):
             raise ShapeError(f"{name}: {d!r} is no extent in {shape_text(shape)}")
 
 
 def static(name: str, dim: Dim, what: str) -> int:
-    """`dim` as an integer; ShapeError if it is a symbol."""
-    if isinstance(dim, Sym):
-        raise ShapeError(f"{name}: {what} must be known, it is the symbol {dim}")
+    """`dim` as an integer; ShapeError if it is known only at run time."""
+    if isinstance(dim, Size):
+        raise ShapeError(f"{name}: {what} must be known, it is {dim}")
     return dim
 
 
 def same_size(a: Shape, b: Shape) -> bool:
-    """Whether two shapes surely hold the same number of elements (symbols must appear in both equally often)."""
-
-    def key(shape: Shape) -> tuple[int, list[str]]:
-        n = 1
-        for d in shape:
-            if not isinstance(d, Sym):
-                n *= d
-        return n, sorted(d.name for d in shape if isinstance(d, Sym))
-
-    return key(a) == key(b)
+    """Whether two shapes hold the same number of elements, whatever the symbols are."""
+    return equal(prod(a), prod(b)) is True
 
 
 # -- references ------------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from ingot.ir.ops.batching import axis_batch, batch_size
 from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
 from ingot.ir.ops.movement import inverse
 from ingot.ir.ops.samples import Case, case, ints
-from ingot.ir.types import Shape, ShapeError, Sym, TensorType, shape_text, tensor_type
+from ingot.ir.size import ShapeError, at_most
+from ingot.ir.types import Shape, TensorType, shape_text, tensor_type
 
 Axes = tuple[int, ...]
 Exprs = Sequence[Expr]
@@ -99,7 +100,7 @@ def write_jvp(tx: Expr | None, tsrc: Expr | None, x: Expr, src: Expr, y: Expr, m
 def _need_within(name: str, index: TensorType, x: TensorType, axis: int | None, what: str) -> None:
     """ShapeError unless index's extents are at most x's, `axis` aside."""
     fits = index.rank == x.rank and all(
-        d == axis or n == m or (not isinstance(n, Sym) and not isinstance(m, Sym) and n <= m)
+        d == axis or at_most(n, m)
         for d, (n, m) in enumerate(zip(index.shape, x.shape))
     )
     if not fits:

@@ -15,10 +15,11 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.points import Point, linear, reshaped
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch
-from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size, static
+from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size
 from ingot.ir.ops.samples import case
 from ingot.ir.ops.scalars import both, within
-from ingot.ir.types import Dim, Shape, ShapeError, Sym, TensorType, broadcast_shapes, shape_text, tensor_type
+from ingot.ir.size import ShapeError, at_most, larger, smaller
+from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
 Ints = tuple[int, ...]
@@ -138,20 +139,20 @@ def _slice_infer(types: tuple[TensorType, ...], starts: Ints, stops: Shape, step
         raise ShapeError(f"slice: needs a start, stop and step for each of the {x.rank} dims of {x}, got {starts}, {stops}, {steps}")
     shape: list[Dim] = []
     for d, start, stop, step in zip(x.shape, starts, stops, steps):
-        if isinstance(stop, Sym) and stop == d and start == 0 and step == 1:
-            shape.append(d)
-            continue
-        n, stop = static("slice", d, "a dim that is cut"), static("slice", stop, "where a cut ends")
-        if step < 1 or not 0 <= start <= stop <= n:
-            raise ShapeError(f"slice: {start}:{stop}:{step} is out of range for a dim of extent {n}; steps are at least 1")
-        shape.append(-((start - stop) // step))
+        fits = [at_most(0, start), at_most(start, stop), at_most(stop, d)]
+        if step < 1 or False in fits:
+            raise ShapeError(f"slice: {start}:{stop}:{step} is out of range for a dim of extent {d}; steps are at least 1")
+        if None in fits:
+            raise ShapeError(f"slice: whether {start}:{stop} is within a dim of extent {d} is known only at run time")
+        shape.append((stop - start + step - 1) // step)
     return x.with_shape(tuple(shape))
 
 
 def _slice_vjp(cts: Exprs, ins: Exprs, outs: Exprs, starts: Ints, stops: Shape, steps: Ints) -> list[Expr]:
     high = []
     for d, n, start, step in zip(ins[0].shape, outs[0].shape, starts, steps):
-        high.append(0 if isinstance(d, Sym) else d - start - (max(0, n - 1) * step + min(n, 1)))
+        reach = n if step == 1 else larger(0, n - 1) * step + smaller(n, 1)
+        high.append(d - start - reach)
     return [OPS["pad"](cts[0], 0.0, low=starts, high=tuple(high), interior=tuple(s - 1 for s in steps))]
 
 
@@ -179,9 +180,9 @@ slice_ = declare(
 # -- pad -------------------------------------------------------------------------------------------------------------
 
 
-def padded(n: int, low: int, high: int, interior: int) -> int:
+def padded(n: Dim, low: Dim, high: Dim, interior: int) -> Dim:
     """The extent of n elements with `interior` between them, `low` before and `high` after."""
-    return low + high + n + max(0, n - 1) * interior
+    return low + high + n + (larger(0, n - 1) * interior if interior else 0)
 
 
 def _pad_infer(types: tuple[TensorType, ...], low: Ints, high: Ints, interior: Ints) -> TensorType:
@@ -193,17 +194,14 @@ def _pad_infer(types: tuple[TensorType, ...], low: Ints, high: Ints, interior: I
         raise ShapeError(f"pad: the padding value must have rank 0, got {value}")
     if not len(low) == len(high) == len(interior) == x.rank:
         raise ShapeError(f"pad: needs low, high and interior for each of the {x.rank} dims of {x}, got {low}, {high}, {interior}")
-    if any(p < 0 for p in (*low, *high, *interior)):
+    if not all(at_most(0, p) for p in (*low, *high, *interior)):
         raise ShapeError(f"pad: amounts must be >= 0, got low {low}, high {high}, interior {interior}")
-    shape: list[Dim] = []
-    for d, lo, hi, inner in zip(x.shape, low, high, interior):
-        shape.append(d if (lo, hi, inner) == (0, 0, 0) else padded(static("pad", d, "a dim that is padded"), lo, hi, inner))
-    return x.with_shape(tuple(shape))
+    return x.with_shape(tuple(map(padded, x.shape, low, high, interior)))
 
 
 def _inside(low: Ints, high: Ints, interior: Ints, shape: Shape) -> dict[str, Any]:
     """The attributes of the slice that takes the padding off again, from a padded `shape`."""
-    stops = tuple(d if isinstance(d, Sym) else d - hi for d, hi in zip(shape, high))
+    stops = tuple(d - hi for d, hi in zip(shape, high))
     return dict(starts=low, stops=stops, steps=tuple(i + 1 for i in interior))
 
 
@@ -309,7 +307,7 @@ def _concatenate_infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
         raise ShapeError(f"concatenate: shapes must agree outside axis {axis}, got {' and '.join(shape_text(t.shape) for t in types)}")
     if len(types) == 1:
         return first
-    n = sum(static("concatenate", t.shape[axis], "the extent along its axis") for t in types)
+    n = sum(t.shape[axis] for t in types)
     return tensor_type(first.dtype, first.shape[:axis] + (n,) + first.shape[axis + 1 :])
 
 

@@ -18,8 +18,9 @@ from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axes, need_axi
 from ingot.ir.ops.movement import inverse, shifted
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.public import Reduce
+from ingot.ir.size import ShapeError
 from ingot.ir.struct import replace
-from ingot.ir.types import Shape, ShapeError, TensorType, tensor_type
+from ingot.ir.types import Shape, TensorType, tensor_type
 
 Axes = tuple[int, ...]
 

@@ -21,7 +21,8 @@ from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static,
 from ingot.ir.ops.indexing import wrapped
 from ingot.ir.ops.samples import Case, case, ints
 from ingot.ir.ops.scalars import within
-from ingot.ir.types import Shape, ShapeError, TensorType, numel, shape_text, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import Shape, TensorType, numel, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
 GEOMETRY = ("window", "stride", "padding", "dilation")
@@ -38,7 +39,10 @@ def _need_elements(name: str, shape: Shape, window: Ints, stride: Ints, padding:
     """ShapeError if some window holds nothing but padding: it would have no greatest element."""
     sizes = shape[len(shape) - len(window) :]
     out = window_extents(name, sizes, window, stride, padding, dilation)
-    for n, k, s, (lo, _), d, m in zip(sizes, window, stride, padding, dilation, out):
+    for n, k, s, (lo, hi), d, m in zip(sizes, window, stride, padding, dilation, out):
+        if lo == hi == 0:
+            continue
+        m = static(name, m, "an extent that is padded")
         place = np.arange(m)[:, None] * s - lo + np.arange(k)[None, :] * d
         if not ((place >= 0) & (place < n)).any(1).all():
             raise ShapeError(f"{name}: with padding {padding} some windows of {window} hold nothing but padding")

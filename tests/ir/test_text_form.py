@@ -15,8 +15,9 @@ from ingot.ir.dtypes import ALL, bf16, bool_, f16, f32, f64, i64
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.op import OPS
 from ingot.ir.parse import ParseError
+from ingot.ir.size import symbol
 from ingot.ir.text import parse, print_graph
-from ingot.ir.types import Sym, tensor_type
+from ingot.ir.types import tensor_type
 from ingot.ir.verify import VerifyError, verify
 
 
@@ -27,7 +28,7 @@ def here() -> tuple:
 
 def simple(name: str = "main", first: str = "x") -> Graph:
     b = Builder(name)
-    x = b.input(tensor_type(f32, (Sym("B"), 4)), first)
+    x = b.input(tensor_type(f32, (symbol("B"), 4)), first)
     lr = b.input(tensor_type(f32, ()), "lr", scalar=True)
     y = b.emit(OPS["mul"], (x, lr))[0]
     return b.freeze(b.emit(OPS["reduce_sum"], (y,), ((1,),)))

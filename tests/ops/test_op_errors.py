@@ -8,7 +8,8 @@ import pytest
 from ingot.ir.builder import Builder
 from ingot.ir.dtypes import bool_, by_name, f32, i64
 from ingot.ir.op import OPS
-from ingot.ir.types import ShapeError, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import tensor_type
 
 
 def t(text: str):

@@ -16,7 +16,8 @@ from ingot.ir.builder import Builder
 from ingot.ir.dtypes import DType, bool_, by_numpy
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import OPS, infer
-from ingot.ir.types import ShapeError, broadcast_shapes, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import broadcast_shapes, tensor_type
 
 EXTENTS = (1, 1, 2, 3, 3, 4, 5, 7, 8, 16, 17, 33)
 LIMIT = 1e3  # magnitudes beyond this are not kept

@@ -9,7 +9,7 @@ import numpy as np
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn.functional.pooling import avg_pool_nd, max_pool_nd, with_indices
 
 

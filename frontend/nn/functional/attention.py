@@ -8,7 +8,7 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn.functional.dense import linear
 from ingot.nn.functional.padding import pad
 from ingot.nn.functional.stochastic import dropout

@@ -7,7 +7,7 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
 

@@ -8,7 +8,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import record
 from ingot.ir.op import OPS
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn.functional.padding import pad_zeros
 from ingot.nn.functional.sizes import batched, ntuple
 

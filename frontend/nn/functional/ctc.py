@@ -13,7 +13,8 @@ from ingot.ir.builder import Builder
 from ingot.ir.dtypes import DType, bool_, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
-from ingot.ir.types import ShapeError, tensor_type
+from ingot.ir.size import ShapeError
+from ingot.ir.types import tensor_type
 
 NEVER = -1e30  # the logarithm of no probability: infinities would give NaN in the backward
 

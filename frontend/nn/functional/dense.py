@@ -7,7 +7,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
 from ingot.functions.norm import pdist as pdist
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 
 
 @composite

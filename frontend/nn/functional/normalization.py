@@ -10,7 +10,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import scalar
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn.functional.elementwise import is_half
 from ingot.nn.functional.padding import pad
 from ingot.nn.functional.pooling import avg_pool1d

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 
 __all__ = ["batched", "ntuple"]
 

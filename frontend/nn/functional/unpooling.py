@@ -8,7 +8,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn.functional.sizes import batched, ntuple
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.ir.types import ShapeError
+from ingot.ir.size import ShapeError
 from ingot.nn import functional as F
 from ingot.nn import init
 from ingot.nn.functional import recurrent
