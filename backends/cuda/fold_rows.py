@@ -14,6 +14,7 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
+from ingot.ir.lower.cascade import Cascade, Steps, rounds
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.nest.passes import Passes, fold_of
@@ -24,6 +25,7 @@ from ingot.ir.types import tensor_type
 
 __all__ = ["emit"]
 
+Accs = dict[Node, tuple[str, ...]]  # the accumulators of each reduction
 At = list[Index]  # where the axes of the group are; merged axes run by their last one
 Check = Callable[[Node], int]
 
@@ -99,7 +101,7 @@ class _Kernel(ABC):
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
-    def over(self, length: int, count: Index | int, body: Callable[[Index], None]) -> None:
+    def over(self, length: int, count: Index | int, accs: Accs, body: Callable[[Accs, Index], None]) -> None:
         """`body` for every team-th of `count` elements, at most `length`, from the thread's own place on."""
         w, n = self.w, self.team.threads
         turns: Index | int
@@ -109,9 +111,15 @@ class _Kernel(ABC):
             turns = count // n
         else:
             turns = ix.div(ix.sub(ix.add(count if isinstance(count, Index) else ix.const(count), ix.const(n - 1)), self.lane), n, w.ranges)
-        with w.loop("serial", turns) as j:
-            w.ranges[j.terms[0][0].name] = ceil_div(length, n)  # type: ignore[union-attr]
-            body(ix.add(ix.mul(j, n), self.lane))
+        run = self.s.run if any(rounds(fold_of(node), node) for node in accs) else 0
+        cascade = Cascade(w, run, lambda: {node: self.declare(node) for node in accs}, self.add)
+        loop = Steps(ceil_div(length, n), turns)
+        cascade.over([loop], accs, lambda accs, at: body(accs, ix.add(ix.mul(at[0], n), self.lane)))
+
+    def add(self, accs: Accs, part: Accs) -> None:
+        """Fold what the thread has folded of some elements into its accumulators."""
+        for n, names in part.items():
+            self.w.reduce(accs[n], fold_of(n).across.name, tuple(self.w.get_acc(a, d) for a, d in zip(names, _types(n))))
 
     def point(self, i: Index) -> At:
         """Where the i-th element of the row is."""
@@ -220,12 +228,12 @@ class _Whole(_Kernel):
             folds, outputs = passes.folds(k), passes.writes(k)
             accs = {n: self.declare(n) for n in folds}
             if folds or outputs or any(first == k for _, first in self.kept.values()):
-                self.over(self.length, self.length, partial(self.element_of_pass, k, accs, outputs))
+                self.over(self.length, self.length, accs, partial(self.element_of_pass, k, outputs))
             for n in folds:
                 self.result(n, self.combined(n, accs[n]))
         self.store_rows()
 
-    def element_of_pass(self, k: int, accs: dict[Node, tuple[str, ...]], outputs: list[Value], i: Index) -> None:
+    def element_of_pass(self, k: int, outputs: list[Value], accs: Accs, i: Index) -> None:
         """What pass k does with one element of the row. What is kept is read by the thread that has written it."""
         w, known, at = self.w, self.elements.known, self.point(i)
         for v, (row, first) in self.kept.items():
@@ -267,12 +275,12 @@ class _Parts(_OfParts):
         accs = {n: self.declare(n) for n in self.results}
         base = ix.mul(self.part, step)
 
-        def element(i: Index) -> None:
+        def element(accs: Accs, i: Index) -> None:
             at = self.point(ix.add(base, i))
             for n, names in accs.items():
                 self.accumulate(n, names, at)
 
-        self.over(step, w.rest(self.part, step, self.length), element)
+        self.over(step, w.rest(self.part, step, self.length), accs, element)
         values = {n: self.combined(n, names) for n, names in accs.items()}
         once, slot = self.once(), self.slot(self.part)
         for n, results in self.results.items():
@@ -287,13 +295,13 @@ class _Combination(_OfParts):
         w = self.w
         accs = {n: self.declare(n) for n in self.results}
 
-        def element(part: Index) -> None:
+        def element(accs: Accs, part: Index) -> None:
             slot = self.slot(part)
             for n, names in accs.items():
                 values = tuple(w.load(self.k.buffer(v, "r"), slot, v.type.dtype) for v in self.results[n])
                 w.reduce(names, fold_of(n).across.name, values)
 
-        self.over(self.parts, self.parts, element)
+        self.over(self.parts, self.parts, accs, element)
         for n, names in accs.items():
             self.result(n, self.combined(n, names))
         self.store_rows()

@@ -16,11 +16,13 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import delinear, linear
+from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.nest.choose import unrolls
 from ingot.ir.lower.nest.point import point_of, with_small_loops
 from ingot.ir.lower.schedule import Schedule, ScheduleError
+from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
 
 __all__ = ["Points", "choose", "emit"]
@@ -37,12 +39,14 @@ class Points(Schedule):
     threads  of a block
     lines    no block crosses the end of the last axis, so that nothing is divided by its extent
     unroll   expand the group's window in place
+    run      steps of a thread's sum that are a run, where it is a cascade; 0: all are one run
     """
 
     axes: Axes
     threads: int
     lines: bool = False
     unroll: bool = False
+    run: int = 0
 
     def verify(self, group: Group) -> None:
         verify_threads(threads=self.threads)
@@ -51,6 +55,8 @@ class Points(Schedule):
             raise ScheduleError(f"{self}: axes are not the group's ({group})")
         if self.unroll and not isinstance(group.nodes[0].op.lowering, Window):
             raise ScheduleError(f"{self}: nothing to unroll ({group})")
+        if self.run < 0:
+            raise ScheduleError(f"{self}: runs of less than nothing ({group})")
 
 
 def choose(group: Group, machine: Machine) -> Points:
@@ -61,7 +67,8 @@ def choose(group: Group, machine: Machine) -> Points:
     n = math.prod(group.shape)
     threads = threads_for(n)
     last = math.prod(group.shape[a] for a in axes[-1]) if axes else 1
-    return Points(axes, threads, len(axes) > 1 and (last % threads == 0 or last >= WASTE * threads), unrolls(group))
+    lines = len(axes) > 1 and (last % threads == 0 or last >= WASTE * threads)
+    return Points(axes, threads, lines, unrolls(group), run_of(steps_at_a_point(group.nodes[0])))
 
 
 def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]:
@@ -75,7 +82,7 @@ def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]
 
     def point(where: tuple[Index, ...]) -> None:
         elements = k.elements()
-        with_small_loops(group, elements, s.unroll, 0)
+        with_small_loops(group, elements, s.unroll, run=s.run)
         at = [ix.const(0)] * len(group.shape)
         for run, i in zip(s.axes, where):
             at[run[-1]] = i

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ingot.backends.cuda.axes import Axes, chosen_axes
 from ingot.backends.cuda.block_kernel import THREADS, WARP, ceil_div, power_of_two, verify_threads
+from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.nest.passes import Passes
+from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.machine import Machine
 
@@ -48,6 +49,7 @@ class Rows(Schedule):
     kept     dear members that several passes need, in shared memory: (position in the group, the pass that computes it)
     step     a row is split into parts of so many elements, which other blocks fold; a second kernel combines them
     combine  the threads of that
+    run      steps of a thread's sum that are a run, where it is a cascade; 0: all are one run
     """
 
     axes: Axes
@@ -56,6 +58,7 @@ class Rows(Schedule):
     kept: tuple[tuple[int, int], ...] = ()
     step: int = 0
     combine: Team | None = None
+    run: int = 0
 
     def verify(self, group: Group) -> None:
         def need(ok: bool, what: str) -> None:
@@ -71,6 +74,7 @@ class Rows(Schedule):
             need(0 <= at < len(group.nodes) and 0 <= k < passes.count, "it keeps what is not there")
             v = group.nodes[at].outputs[0]
             need(v in passes.full and passes.levels[v] <= k and v in passes.reads(k), "what is kept is computed by a pass that cannot")
+        need(self.run >= 0, "runs of less than nothing")
         need((self.combine is not None) == (self.step > 0), "parts that nothing combines, or no parts to combine")
         if self.combine is not None:
             need(_splits(passes), "rows that cannot be split")
@@ -93,8 +97,13 @@ def choose(group: Group, machine: Machine) -> Rows:
         parts = min(machine.workers // blocks, length // (team.threads * PART_SHARE))
         if parts > 1:
             step = ceil_div(ceil_div(length, parts), team.threads) * team.threads
-            return Rows(axes, over, team, (), step, _team(rows, ceil_div(length, step), True, machine))
-    return Rows(axes, over, team, _kept(group, passes, team.rows * length, machine))
+            return Rows(axes, over, team, (), step, _team(rows, ceil_div(length, step), True, machine), _run(passes, step, team))
+    return Rows(axes, over, team, _kept(group, passes, team.rows * length, machine), run=_run(passes, length, team))
+
+
+def _run(passes: Passes, elements: int, team: Team) -> int:
+    """Steps of a run, where a team folds so many elements."""
+    return run_of(ceil_div(elements, team.threads)) if any(rounds(fold_of(n), n) for n in passes.reductions) else 0
 
 
 def _splits(passes: Passes) -> bool:

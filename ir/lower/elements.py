@@ -27,7 +27,7 @@ class Elements:
     source(value) -> the buffer's name where the value is in memory, else None
     known: values that the kernel itself has made: value -> function of the point
     check(node) -> the code under which a failed bounds check of this node is reported
-    along_k, unroll: how small loops at a point run, see small_loops.py
+    along_k, unroll, run: how small loops at a point run, see small_loops.py
     """
 
     def __init__(self, graph: Graph, writer: KernelWriter, source: Callable[[Value], str | None], check: Callable[[Node], int]):
@@ -37,6 +37,7 @@ class Elements:
         self.check = check
         self.along_k = 0
         self.unroll = False
+        self.run = 0
         self.known: dict[Value, Callable[[Point], Scalar | None]] = {}
 
     def at(self, value: Value, idx: Point, mask: Scalar | None = None) -> Scalar:

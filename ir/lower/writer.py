@@ -85,13 +85,15 @@ class KernelWriter(Instructions):
         return name
 
     @contextmanager
-    def loop(self, kind: str, extent: Index | int, width: int = 1, exact: bool = False) -> Iterator[Index]:
-        """A loop around what is written inside; yields its variable as an Index."""
+    def loop(self, kind: str, extent: Index | int, width: int = 1, exact: bool = False, most: int | None = None) -> Iterator[Index]:
+        """A loop around what is written inside; yields its variable as an Index. `most`: what a computed extent is at most."""
         var = self.fresh({"parallel": "p", "vector": "v", "unroll": "u", "grid": "g", "block": "t"}.get(kind, "i"))
         if isinstance(extent, int):
             self.ranges[var] = extent
             self._empty += extent == 0
             extent = ix.const(extent)
+        elif most is not None:
+            self.ranges[var] = most
         self._scopes.append(_Scope())
         self._depth[var] = len(self._scopes) - 1
         try:
@@ -115,11 +117,14 @@ class KernelWriter(Instructions):
         if scope.body:
             self._scopes[-1].body.append(If(cond.operand, scope.body))
 
-    def rest(self, i: Index, per: int, total: int) -> Index | int:
-        """min(per, total - i * per): how many of `total` the i-th chunk of `per` holds."""
-        if total % per == 0:
-            return per
-        left = self.index_value(ix.add(ix.const(total), ix.mul(i, -per)))
+    def rest(self, i: Index, per: int, total: Index | int) -> Index | int:
+        """min(per, total - i * per): how many of `total` the i-th chunk of `per` holds; of a computed total that ends before: none
+        or less."""
+        if isinstance(total, int):
+            if total % per == 0:
+                return per
+            total = ix.const(total)
+        left = self.index_value(ix.add(total, ix.mul(i, -per)))
         return self.as_index(self.min(left, self.const(per, dtypes.i64)))
 
     def chunks(self, n: int, per: int, body: Callable[[Index], None]) -> None:

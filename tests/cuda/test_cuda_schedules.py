@@ -47,7 +47,7 @@ def total(*axes):
         (total(0), (1000, 4096), "Rows(axes=((1,),), over=((0,),), team=Team(threads=8, rows=32, columns=True), step=504, "
                                  "combine=Team(threads=1, rows=256, columns=True))"),
         (total(0, 1), (4096, 4096), "Rows(axes=(), over=((0, 1),), team=Team(threads=256, rows=1), step=63744, "
-                                    "combine=Team(threads=64, rows=1, columns=True))"),
+                                    "combine=Team(threads=64, rows=1, columns=True), run=128)"),
     ],
 )  # fmt: skip
 def test_what_is_chosen(function, shape, text):
@@ -60,6 +60,7 @@ def points(s):
     yield replace(s, axes=s.axes[::-1])
     yield replace(s, axes=tuple((a,) for run in s.axes for a in run))
     yield replace(s, threads=64)
+    yield replace(s, run=1)
     if s.axes:
         yield replace(s, lines=not s.lines)
 
@@ -67,8 +68,10 @@ def points(s):
 def rows(s):
     for team in (Team(1, 4), Team(8, 2), Team(4, 1, True), Team(2, 8, True)):
         yield replace(s, team=team, kept=())
+        yield replace(s, team=team, kept=(), run=1)
     yield replace(s, team=Team(4, 2, not s.team.columns), over=tuple((a,) for run in s.over for a in run))
     yield replace(s, team=Team(4, 2), step=7, combine=Team(2, 2))
+    yield replace(s, team=Team(1, 2), step=5, combine=Team(1, 2), run=2)
     yield replace(s, team=Team(1, 4, True), step=1 << 20, combine=Team(1, 1))
 
 

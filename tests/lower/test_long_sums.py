@@ -7,8 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ingot.ir import dtypes as D
+from ingot.ir.lower import lower
+from ingot.ir.lower.cpu import cpu
 from ingot.ir.op import OPS
-from tests.support.calling import run_compiled
+from tests.support.calling import HOST_LEVELS, load, outputs, run_compiled
+from tests.support.cuda import emulated
+from tests.support.cuda import scheduled as in_blocks
 from tests.support.graphs import graph_of
 
 N = 300_000
@@ -60,3 +65,71 @@ def test_products_of_vectors(product: Callable) -> None:
     a, b = (rng.uniform(0, 1, N).astype(np.float32) for _ in range(2))
     (got,) = run_compiled(graph_of([a, b], product), [a, b])
     near(got, a.astype(np.float64) @ b.astype(np.float64))
+
+
+def total(*axes: int):
+    return lambda x: OPS["reduce_sum"](x, axes=axes)
+
+
+def conv(x, w):
+    return OPS["conv"](x, w, stride=(1,), padding=((0, 0),), dilation=(1,), groups=1)
+
+
+# Every element is 0.1, so that the roundings of a chain go one way: shapes, what is computed, how often x or x * x is added up.
+SUMS = {
+    "of all": ([(1_500_000,)], total(0), 1_500_000),
+    "over rows": ([(N // 4, 4)], total(0), N // 4),
+    "over few rows": ([(700, 300)], total(0), 700),
+    "of rows": ([(20, N // 20)], total(1), N // 20),
+    "of few rows": ([(3, N // 3)], total(1), N // 3),
+    "over the middle": ([(3, N // 12, 4)], total(1), N // 12),
+    "over both ends": ([(300, 5, 200)], total(0, 2), 300 * 200),
+    "over the first and the third": ([(40, 3, 500, 7)], total(0, 2), 40 * 500),
+    "of what is multiplied": ([(N // 4, 4), (N // 4, 4)], lambda a, b: OPS["reduce_sum"](a * b, axes=(0,)), N // 4),
+    "of a window": ([(1, 1, N)], lambda x: OPS["window_sum"](x, window=(N,), stride=(1,), padding=((0, 0),), dilation=(1,)), N),
+}
+PRODUCTS = {
+    "of vectors": ([(N,), (N,)], lambda a, b: dot(a, b, 0), N),
+    "matrix times vector": ([(5, N // 5), (N // 5,)], lambda a, b: OPS["dot"](a, b, batch=((), ()), contract=((1,), (0,))), N // 5),
+    "vector times matrix": ([(N // 4, 4), (N // 4,)], lambda a, b: dot(a, b, 0), N // 4),
+    "tiles": ([(8, N // 16), (16, N // 16)], lambda a, b: dot(a, b, 1), N // 16),
+    "tiles, of columns": ([(N // 16, 8), (N // 16, 16)], lambda a, b: dot(a, b, 0), N // 16),
+    "tiles, k of two dims": ([(8, 30, 1001), (16, 30, 1001)], lambda a, b: dot(a, b, 1, 2), 30030),
+    "few rows": ([(2, N // 16), (16, N // 16)], lambda a, b: dot(a, b, 1), N // 16),
+    "batched": ([(2, 8, 9001), (2, 9001, 8)], lambda a, b: OPS["dot"](a, b, batch=((0,), (0,)), contract=((2,), (1,))), 9001),
+    "convolution": ([(1, 8, 5000), (8, 8, 4990)], conv, 8 * 4990),
+}  # fmt: skip
+BOUND = {D.f32: 3e-6, D.f64: 2e-14, D.bf16: 2**-8, D.f16: 2**-11}
+CASES = {**{f"sum {k}": (*v, 1) for k, v in SUMS.items()}, **{f"product, {k}": (*v, 2) for k, v in PRODUCTS.items()}}
+CASES["sum of what is multiplied"] = (*SUMS["of what is multiplied"], 2)
+
+
+def tenths(shapes: list[tuple[int, ...]], dtype: D.DType) -> tuple[list[np.ndarray], float]:
+    """Arrays full of 0.1, and that number as they have it."""
+    arrays = [np.full(s, 0.1).astype(dtype.numpy) for s in shapes]
+    return arrays, float(arrays[0].reshape(-1)[0])
+
+
+@pytest.mark.parametrize("dtype", BOUND, ids=lambda d: d.name)
+@pytest.mark.parametrize("name", CASES)
+def test_no_digits_are_lost(name: str, dtype: D.DType) -> None:
+    shapes, function, count, power = CASES[name]
+    arrays, x = tenths(shapes, dtype)
+    want = count * x**power
+    if dtype is D.f16 and want > 60000:
+        pytest.skip("the sum is too large for f16")
+    (got,) = run_compiled(graph_of(arrays, function), arrays)
+    assert np.abs(got.astype(np.float64) / want - 1).max() <= BOUND[dtype]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_at_every_level_and_in_blocks(name: str) -> None:
+    shapes, function, count, power = CASES[name]
+    arrays, x = tenths(shapes, D.f32)
+    graph = graph_of(arrays, function)
+    for level in HOST_LEVELS[:-1]:
+        (got,) = outs = outputs(graph)
+        assert load(lower(graph, cpu(level.machine)), level)([*arrays, *outs]) == 0
+        assert np.abs(got.astype(np.float64) / (count * x**power) - 1).max() <= BOUND[D.f32], level.name
+    code, (got,) = emulated(in_blocks(graph), graph, arrays)
+    assert code == 0 and np.abs(got.astype(np.float64) / (count * x**power) - 1).max() <= BOUND[D.f32]

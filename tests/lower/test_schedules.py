@@ -88,6 +88,8 @@ def tiles(s: Tiles):
     yield replace(s, pack=replace(s.pack, columns=4, chunk=1))
     yield replace(s, block=1, group=1, parallel=True)
     yield replace(s, block=3, group=2, parallel=False)
+    yield replace(s, run=1)
+    yield replace(s, run=7)
     yield replace(s, gather=not s.gather)
     yield replace(s, copy=None if s.copy else Lines(8, 3))
     yield replace(s, step=1, combine=Lines(8, 2))

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 from ingot.ir.facts import Window
-from ingot.ir.loop.folds import SUM
+from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.nest.passes import Passes, accumulators, fold_of
+from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.nest.schedule import Nest, Split, along_k_fits
 from ingot.ir.lower.nest.trial import Trial
+from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
 
@@ -19,8 +20,6 @@ __all__ = ["choose", "unrolls"]
 UNROLL = 16  # windows of up to this many elements are expanded in place
 PART = 8192  # elements from which on a part of a long reduction is worth a chunk
 MOST_PARTS = 64
-LONG = 512  # additions in a row from which on a sum is made of shorter ones
-RUN = 128  # additions in one of these, at least
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ def choose(group: Group, machine: Machine) -> Nest:
     if across > 1:
         block = min(across, max(width, machine.chunk_work // (per_point * max(1, inner)) // width * width))
     chunk = max(1, machine.chunk_work // max(1, per_point * block * inner))
+    split = _split(axes, vec, width, inner) if group.split else None
     return Nest(
         axes=tuple(a.members for a in axes),
         vector=vector,
@@ -59,8 +59,8 @@ def choose(group: Group, machine: Machine) -> Nest:
         block=block,
         chunk=1 if group.split else chunk,
         kept=() if group.split else _kept(group, passes, axes, vec, machine),
-        split=_split(axes, vec, width, inner) if group.split else None,
-        run=0 if group.split else _run(passes, [a.extent for a in axes if a.reduced and a is not vec]),
+        split=split,
+        run=run_of(max(_steps(passes, axes, vec, width, split), steps_at_a_point(group.nodes[0], along_k))),
         along_k=along_k,
         unroll=unroll,
         # what is this large will have left the caches before it is read
@@ -68,12 +68,12 @@ def choose(group: Group, machine: Machine) -> Nest:
     )
 
 
-def _run(passes: Passes, extents: list[int]) -> int:
-    """How many steps of the first of these loops are a run: about as many additions in a row as there are runs."""
-    steps = math.prod(extents)
-    if steps <= LONG or not any(fold_of(n) is SUM and accumulators(n)[0][0].kind == "f" for n in passes.reductions):
+def _steps(passes: Passes, axes: list[_Axis], vec: _Axis | None, width: int, split: Split | None) -> int:
+    """How many elements or vectors in a row a reduction adds up with roundings."""
+    if not any(rounds(fold_of(n), n) for n in passes.reductions):
         return 0
-    return max(1, max(RUN, math.isqrt(steps)) // math.prod(extents[1:]))
+    extents = {k: split.step if split and split.axis == k else a.extent for k, a in enumerate(axes) if a.reduced}
+    return math.prod(-(-d // width) if axes[k] is vec else d for k, d in extents.items())
 
 
 def unrolls(group: Group) -> bool:

@@ -11,6 +11,7 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Alloc
 from ingot.ir.loop.points import ZERO, Point, linear
+from ingot.ir.lower.cascade import Cascade, Steps, rounds
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.nest.passes import Passes, accumulators, fold_of
@@ -42,7 +43,7 @@ class _Emission:
         self.k = GroupKernel(group, "nest", check)
         self.w = self.k.w
         self.elements = self.k.elements()
-        with_small_loops(group, self.elements, s.unroll, s.along_k)
+        with_small_loops(group, self.elements, s.unroll, s.along_k, s.run)
         self.passes = Passes(group)
         axes = range(len(s.axes))
         self.extent = [s.extent(group, a) for a in axes]
@@ -132,43 +133,43 @@ class _Emission:
             folds, outputs = passes.folds(k), passes.writes(k)
             accs = {n: self.declare(n) for n in folds}
             if folds or outputs or any(first == k for _, first in self.rows.values()):
-                self.runs(at, [a for a in self.reduced if a != self.s.vector], accs, partial(self.point, k, outputs))
+                self.fold(at, accs, {}, partial(self.point, k, outputs))
             for n in folds:
                 self.finish(n, at, accs[n])
         for v in self.group.outputs:
             if v not in passes.full or not passes.reductions:
                 self.store(v, at)
 
-    def runs(self, at: At, axes: list[int], accs: Accs, body: Callable[[Accs, At], None]) -> None:
-        """Loops over some reduced axes: a run of steps of the first at a time, where the schedule says so."""
-        w, per = self.w, self.s.run
-        if not per or not accs:
-            self.inner_loops(at, axes, partial(body, accs))
-            return
-        axis, *others = axes
-        with w.loop("serial", -(-self.extent[axis] // per)) as r:
-            run = {n: self.declare(n) for n in accs}
-            with w.loop("serial", w.rest(r, per, self.extent[axis])) as i:
-                at = list(at)
-                self.put(at, axis, ix.add(ix.mul(r, per), i))
-                self.inner_loops(at, others, partial(body, run))
-            for n, names in run.items():
-                w.reduce(accs[n], fold_of(n).across.name, self.values(n, names))
+    def fold(self, at: At, accs: Accs, parts: dict[int, tuple[Index, Index | int, int]], body: Callable[[Accs, At], None]) -> None:
+        """Loops over the reduced axes, vectors innermost where they run along one; `body` folds a point into accumulators.
 
-    def inner_loops(self, at: At, axes: list[int], body: Callable[[At], None]) -> None:
-        """Loops over some reduced axes, vectors innermost where they run along one."""
-        vector = self.s.vector
-        if axes:
-            loop = self.w.loop("serial", self.extent[axes[0]])
-        elif vector in self.reduced:
-            loop = self.w.loop("vector", self.extent[vector], self.s.width, self.extent[vector] % self.s.width == 0)
-        else:
-            body(at)
-            return
-        with loop as i:
-            at = list(at)
-            self.put(at, axes[0] if axes else vector, i)  # type: ignore[arg-type]
-            self.inner_loops(at, axes[1:], body) if axes else body(at)
+        parts: of the axes that are not gone through from end to end: where they begin, how many elements, how many at most
+        """
+        vector, width = self.s.vector, self.s.width
+        axes = [a for a in self.reduced if a != vector] + [a for a in self.reduced if a == vector]
+        loops = []
+        for a in axes:
+            _, count, most = parts.get(a, (ZERO, self.extent[a], self.extent[a]))
+            whole = self.extent[a] % width == 0 and most % width == 0
+            loops.append(Steps(most, count, width, whole) if a == vector else Steps(most, count))
+
+        def point(accs: Accs, where: Point) -> None:
+            here = list(at)
+            for a, i in zip(axes, where):
+                self.put(here, a, ix.add(parts[a][0], i) if a in parts else i)
+            body(accs, here)
+
+        self.cascade(accs).over(loops, accs, point)
+
+    def cascade(self, accs: Accs) -> Cascade[Accs]:
+        """How these reductions are folded: in runs where the schedule says so, and a sum among them rounds."""
+        run = self.s.run if any(rounds(fold_of(n), n) for n in accs) else 0
+        return Cascade(self.w, run, lambda: {n: self.declare(n) for n in accs}, self.add)
+
+    def add(self, accs: Accs, part: Accs) -> None:
+        """Fold partial results into accumulators."""
+        for n, names in part.items():
+            self.w.reduce(accs[n], fold_of(n).across.name, self.values(n, names))
 
     def point(self, k: int, outputs: list[Value], accs: Accs, at: At) -> None:
         """What pass k does at one point."""
@@ -242,39 +243,31 @@ class _Emission:
     def fold_part(self, scratch: Accs, part: Index, base: Index, count: Index | int, at: At) -> None:
         """Fold one part of a row into its slots of scratch."""
         w, s = self.w, self.s
+        assert s.split is not None
         accs = {n: self.declare(n) for n in scratch}
-
-        def loops(at: At, axes: list[int]) -> None:
-            if not axes:
-                for n, names in accs.items():
-                    self.accumulate(n, names, at)
-                return
-            axis = axes[0]
-            assert s.split is not None
-            here = axis == s.split.axis
-            extent = count if here else self.extent[axis]
-            vector = axis == s.vector
-            exact = vector and isinstance(extent, int) and extent % s.width == 0
-            with w.loop("vector" if vector else "serial", extent, s.width if vector else 1, exact) as i:
-                at = list(at)
-                self.put(at, axis, ix.add(base, i) if here else i)
-                loops(at, axes[1:])
-
-        loops(at, [a for a in self.reduced if a != s.vector] + [a for a in self.reduced if a == s.vector])
+        self.fold(at, accs, {s.split.axis: (base, count, s.split.step)}, self.point_of_part)
         slot = self.slot(part, at)
         for n, names in accs.items():
             for buf, a, (d, _) in zip(scratch[n], names, accumulators(n)):
                 w.store(buf, slot, w.get_acc(a, d))
 
+    def point_of_part(self, accs: Accs, at: At) -> None:
+        """Fold a point into the accumulators of a part."""
+        for n, names in accs.items():
+            self.accumulate(n, names, at)
+
     def combine(self, scratch: Accs, parts: int, at: At) -> None:
         """Fold the parts of a row, and store what follows from them."""
         w = self.w
         accs = {n: self.declare(n) for n in scratch}
-        with w.loop("serial", parts) as part:
-            slot = self.slot(part, at)
+
+        def fold_in(accs: Accs, where: Point) -> None:
+            slot = self.slot(where[0], at)
             for n, names in accs.items():
                 values = tuple(w.load(buf, slot, d, pinned=True) for buf, (d, _) in zip(scratch[n], accumulators(n)))
                 w.reduce(names, fold_of(n).across.name, values)
+
+        self.cascade(accs).over([Steps(parts)], accs, fold_in)
         for n, names in accs.items():
             self.finish(n, at, names)
         for v in self.group.outputs:

@@ -27,12 +27,13 @@ def input_point(group: Group, node: Node, at: Sequence[Index]) -> Point:
     return tuple(ZERO if a is None else at[a] for a in (group.maps[v] if v in group.maps else group.opened[node]))
 
 
-def with_small_loops(group: Group, elements: Elements, unroll: bool, along_k: int) -> None:
+def with_small_loops(group: Group, elements: Elements, unroll: bool, along_k: int = 0, run: int = 0) -> None:
     """Let `elements` compute the group's windows and contractions by small loops at a point.
 
-    unroll: expand windows in place;  along_k: lanes of a vector along the contracted dim of a product (0: a serial loop)
+    unroll: expand windows in place;  along_k: lanes of a vector along the contracted dim of a product (0: a serial loop);
+    run: steps of a run, where a sum is a cascade of them (0: it is one run)
     """
-    elements.unroll, elements.along_k = unroll, along_k
+    elements.unroll, elements.along_k, elements.run = unroll, along_k, run
     for n in group.nodes:
         if isinstance(n.op.lowering, (Window, Contraction)):
             elements.known[n.outputs[0]] = partial(at_a_point, elements, n)

@@ -36,7 +36,7 @@ class Nest(Schedule):
     chunk      items in a parallel chunk; as many as there are, or more: no parallel loop
     kept       dear members that several passes need, in rows of scratch: (position in the group, the pass that computes it)
     split      instead of items that make all passes
-    run        steps of the first reduced axis that are folded on their own, and then with the others: roundings of a sum add up less
+    run        steps of the loops of a sum that are folded on their own, where it is a cascade; 0: all are one run
     along_k    lanes of a vector along the contracted dim of the group's product
     unroll     expand the group's window in place
     streaming  which outputs are stored past the caches
@@ -90,8 +90,7 @@ class Nest(Schedule):
         if self.split is not None:
             need(0 <= self.split.axis < len(self.axes) and self.reduced(group, self.split.axis), "the split axis is not reduced")
             need(self.split.step >= 1, "parts of nothing")
-        serial = any(self.reduced(group, a) and a != self.vector for a in range(len(self.axes)))
-        need(self.run == 0 or (self.run > 0 and serial and self.split is None), "runs of what is no loop")
+        need(self.run >= 0, "runs of less than nothing")
         lanes(self.along_k or 1)
         need(not self.along_k or (self.vector is None and along_k_fits(group)), "no product whose vectors may run along k")
         need(not self.unroll or isinstance(group.nodes[0].op.lowering, Window), "nothing to unroll")

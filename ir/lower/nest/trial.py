@@ -29,7 +29,7 @@ class Trial:
         self.positions = any(fold_of(n).positions for n in passes.reductions)
         k = GroupKernel(group, "trial", no_code)
         w, elements = k.w, k.elements()
-        with_small_loops(group, elements, unroll, 0)
+        with_small_loops(group, elements, unroll)
         at = []
         for a, d in enumerate(group.shape):
             w.ranges[f"a{a}"] = d

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
 from ingot.ir.lower.tiles.shape import copied, in_place, shape_of
@@ -19,6 +20,7 @@ ROWS_WIDE, ROWS_WIDE_APART = 14, 12
 APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
 MOST_PARTS = 16
 COPY_WIDTH = 16
+RUN = 384  # steps of a run: a tile's sums leave their registers at its end, which costs as much as some steps
 PACK_ELEMENTS, COPY_ELEMENTS, COMBINE_ELEMENTS = 16384, 8192, 4096  # of a parallel chunk
 PACK_IN_PARALLEL = 65536  # elements from which on packing is worth other workers
 
@@ -58,6 +60,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
         group=per_item,
         parallel=2 * n.batch * n.m * n.n * n.k >= work // 4 and items * parts > 1,
         step=step,
+        run=run_of(step * math.prod(f.k[1:]), RUN),
         copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, (copied(f).shape or (1,))[-1]))),
         gather=lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2,
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,

@@ -10,6 +10,7 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
+from ingot.ir.lower.cascade import Cascade, Steps
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.tiles.schedule import Tiles
@@ -239,19 +240,24 @@ class _Product(_Kernel):
         base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
         columns = s.pack.columns
         with w.loop("vector", columns, columns, True) as v:
-            accs = [w.acc(self.n.dtype, 0) for _ in rows]
 
-            def step(k: Point) -> None:
+            def fresh() -> list[str]:
+                return [w.acc(self.n.dtype, 0) for _ in rows]
+
+            def add(accs: list[str], part: list[str]) -> None:
+                for acc, a in zip(accs, part):
+                    w.reduce((acc,), "sum", (w.get_acc(a, self.n.dtype),))
+
+            def step(accs: list[str], at: Point) -> None:
+                k = (ix.add(first, at[0]), *at[1:]) if f.k else ()
                 b = w.load(self.name, ix.add(base, ix.add(ix.mul(linear(k, f.k), columns), v)), self.n.dtype)
                 for acc, m in zip(accs, rows):
                     w.reduce((acc,), "fma", factors(m, k, b))
 
+            accs, first, loops = fresh(), ZERO, [Steps(d) for d in f.k]
             if self.parts > 1:
-                first = ix.mul(part, s.step)
-                with w.loop("serial", w.rest(part, s.step, f.k[0])) as i:
-                    _over(w, f.k[1:], (ix.add(first, i),), step)
-            else:
-                _over(w, f.k, (), step)
+                first, loops[0] = ix.mul(part, s.step), Steps(s.step, w.rest(part, s.step, f.k[0]))
+            Cascade(w, s.run, fresh, add).over(loops, accs, step)
             n_flat, mask = self.column(panel, v)
             for acc, m in zip(accs, rows):
                 x = w.get_acc(acc, self.n.dtype)

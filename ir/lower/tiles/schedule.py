@@ -49,6 +49,7 @@ class Tiles(Schedule):
     parallel  items are chunks
     step      of the first dim of k in one part; as long as that dim, or longer: one part
     copy      A is copied to a scratch of its own first; None: it is read where it lies
+    run       steps of k that are added up in registers, where a sum is a cascade of such runs; 0: all are one run
     gather    the rows of a tile are copied next to each other first
     combine   how the sums of several parts are added up
     """
@@ -59,6 +60,7 @@ class Tiles(Schedule):
     group: int
     parallel: bool
     step: int
+    run: int = 0
     copy: Lines | None = None
     gather: bool = False
     combine: Lines | None = None
@@ -78,6 +80,7 @@ class Tiles(Schedule):
         f = form_of(group.nodes[0])
         self.pack.verify(group)
         at_least_one(block=self.block, group=self.group, step=self.step)
+        need(self.run >= 0, "runs of less than nothing")
         need(len(self.tile) == len(f.m) and all(1 <= t <= d for t, d in zip(self.tile, f.m)), "a tile of other dims, or larger than they")
         need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
         need((self.combine is not None) == (self.parts(group) > 1), "parts that are not combined, or nothing to combine")
