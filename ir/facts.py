@@ -15,7 +15,7 @@ from ingot.ir.loop.folds import Fold
 from ingot.ir.struct import struct
 
 __all__ = [
-    "Lowering", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "Inline",
+    "Lowering", "Nonzero", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "Inline",
     "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable",
 ]  # fmt: skip
 
@@ -53,16 +53,27 @@ class Lowering:
 
 
 @struct
+class Nonzero:
+    """An operand that is checked: where it is 0, and its dtype is of `kinds`, the call fails with `message`."""
+
+    operand: int
+    kinds: str
+    message: str
+
+
+@struct
 class Elementwise(Lowering):
     """An element from one element of each (broadcast) input: a member of a loop nest.
 
     scalar(e, *scalars, *attrs) -> scalar    emits one element over ir/instructions.Emitter. Inputs of half dtypes come as f32,
                                              and the result is rounded once; `raw`: they come as they are
+    check: what must hold of the operands; None: nothing
     """
 
     scalar: Callable[..., Any]
     cost: Cost
     raw: bool = False
+    check: Nonzero | None = None
 
 
 class Reads(Enum):

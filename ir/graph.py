@@ -50,6 +50,11 @@ class Node:
     def attr(self, name: str) -> Any:
         return self.attrs[self.op.attr_names.index(name)]
 
+    @property
+    def may_fail(self) -> bool:
+        """Whether it checks values, and fails the call where one is wrong."""
+        return self.op.may_fail([v.type for v in self.inputs], self.attrs)
+
     def __repr__(self) -> str:
         return f"<{self.op.name} -> {', '.join(str(v.type) for v in self.outputs)}>"
 
@@ -130,6 +135,11 @@ class Graph:
     @property
     def out_types(self) -> tuple[TensorType, ...]:
         return tuple(v.type for v in self.outputs)
+
+    @cached_property
+    def may_fail(self) -> bool:
+        """Whether one of its nodes checks values, and fails the call where one is wrong."""
+        return any(n.may_fail for n in self.nodes)
 
     @cached_property
     def text(self) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ingot.ir.graph import Graph
+from ingot.ir.graph import Graph, Node
 from ingot.ir.size import ShapeError, Size, as_symbol, evaluate
 from ingot.ir.types import TensorType
 
 __all__ = ["run"]
 
 
-def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run(
+    graph: Graph, arrays: Sequence[np.ndarray], look: Callable[[Node, list[np.ndarray]], None] | None = None
+) -> list[np.ndarray]:
     """The outputs of `graph` for `arrays`, one per input: fresh contiguous arrays.
+
+    look: is shown each node with what it made.
 
     Symbols take the extents of the arrays. Raises TypeError for a wrong number of arrays or a wrong dtype, ShapeError
     for a wrong shape, IndexError for an index out of range.
@@ -35,6 +39,8 @@ def run(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         out = n.op.ref(*(env[v] for v in n.inputs), *attrs)
         for v, array in zip(n.outputs, out if isinstance(out, tuple) else (out,), strict=True):
             env[v] = _checked(n.op.name, v.type, np.asarray(array), extents)
+        if look is not None:
+            look(n, [env[v] for v in n.outputs])
         for v in set(n.inputs):  # free what nobody reads again
             if last[v] == i and v not in kept:
                 del env[v]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ingot.ir.facts import Foldable, Lowering
+from ingot.ir.facts import Foldable, Inline, Loop, Lowering
 from ingot.ir.public import Public
 from ingot.ir.types import TensorType
 
@@ -81,6 +81,15 @@ class Op:
             if hasattr(i, "apply"):
                 return i.apply(self, inputs, attrs)
         raise TypeError(f"{self.name}: none of the inputs is an Expr; use Builder.emit for an op without inputs")
+
+    def may_fail(self, types: Sequence[TensorType], attrs: tuple[Any, ...] = ()) -> bool:
+        """Whether it can fail on inputs of these types, with these attributes."""
+        if not self.can_fail:
+            return False
+        if isinstance(self.lowering, (Inline, Loop)):
+            return attrs[0].may_fail
+        check = getattr(self.lowering, "check", None)
+        return check is None or types[check.operand].dtype.kind in check.kinds
 
     def attr_tuple(self, attrs: dict[str, Any]) -> tuple[Any, ...]:
         """`attrs` by name, in declared order. TypeError names what is missing or unknown."""

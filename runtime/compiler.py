@@ -151,8 +151,8 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
     while exe is None:
         found = found or _compile_once(key, preimage, graph, level, provenance)
         if isinstance(found, Code):
-            exe = Executable(found.so, _at_graph(found.manifest, graph))
-        elif (exe := _map(found, graph)) is not None:
+            exe = Executable(found.so, found.manifest)
+        elif (exe := _map(found)) is not None:
             counts["cache"] += 1
         else:  # whole by its checksums, and yet no code: this layer is not asked again
             the_cache().reject(key)
@@ -162,10 +162,10 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
     return exe
 
 
-def _map(found: Found, graph: Graph) -> Executable | None:
+def _map(found: Found) -> Executable | None:
     """The executable of a stored entry, mapped from the descriptor it was verified on; None where that is impossible."""
     try:
-        manifest = _at_graph(found.entry.manifest, graph)
+        manifest = found.entry.manifest
         if found.fd is not None:
             try:
                 return Executable(found.fd, manifest)
@@ -298,29 +298,6 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 # -- manifests and texts ---------------------------------------------------------------------------------------------
-
-
-class _Where:
-    """A location that is resolved when somebody prints it."""
-
-    def __init__(self, loc: Any):
-        self.loc = loc
-
-    def __str__(self) -> str:
-        from ingot.ir.location import resolve
-
-        source = resolve(self.loc)
-        return "\n".join(filter(None, (f"{source} in {source.function}", source.snippet())))
-
-
-def _at_graph(manifest: dict[str, Any], graph: Graph) -> dict[str, Any]:
-    """The manifest with the checks' locations in this very graph: the same code may come from many lines."""
-    checks = {}
-    for code, check in manifest.get("checks", {}).items():
-        node = check.get("node")
-        loc = graph.nodes[node].loc if isinstance(node, int) and node < len(graph.nodes) else None
-        checks[code] = {"message": check["message"], "location": _Where(loc) if loc is not None else None}
-    return {**manifest, "checks": checks}
 
 
 def _place(*nodes: Node) -> dict[str, Any]:

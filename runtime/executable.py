@@ -30,7 +30,7 @@ import numpy as np
 from ingot.runtime import memory, threads
 from ingot.runtime.library import open_library
 
-__all__ = ["CheckError", "Executable"]
+__all__ = ["NAN", "CheckError", "Executable"]
 
 # The struct format of a slot: 8 bytes, the value in the low ones. Integers are widened, which leaves the low bytes as
 # they are; struct has no bfloat16, so its two bytes are made here.
@@ -40,17 +40,22 @@ _FORMATS = {
 }  # fmt: skip
 
 
+NAN = -1  # the code of an output that holds NaN, see runtime/observe.py
+
+
 class CheckError(RuntimeError):
     """A check in compiled code failed. `code` is what the entry returned, `message` and `location` what it means.
 
+    node: the number of what failed in the graph that ran, where that is known.
     Nothing that the call would have written to captured state was written.
     """
 
-    def __init__(self, code: int, message: str, location: Any = None):
+    def __init__(self, code: int, message: str, location: Any = None, node: int | None = None):
         super().__init__(message if location is None else f"{message}\n  {location}")
         self.code = code
         self.message = message
         self.location = location
+        self.node = node
 
 
 def _bfloat16(value: float) -> bytes:
@@ -118,7 +123,7 @@ class Executable:
                 arena.append(address)
         if code:
             check = self.checks.get(code, {"message": f"check {code} failed"})
-            raise CheckError(code, check["message"], check.get("location"))
+            raise CheckError(code, check["message"], check.get("location"), check.get("node"))
 
     def _converted(self, slots: tuple[int | float, ...]) -> list[int | float]:
         """Scalars that struct does not take as they are: bfloat16, and numbers beyond a float type's range (infinite)."""

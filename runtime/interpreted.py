@@ -22,19 +22,12 @@ class Interpreted:
 
     def run(self, *slots: Any) -> None:
         """Run on the memory at the given addresses; outputs are written last. IndexError for an index out of range."""
-        import numpy as np
-
         from ingot.ir import interpret
+        from ingot.runtime.failures import arrays_of
 
         g = self.graph
-        ins = []
-        for i, (v, slot) in enumerate(zip(g.inputs, slots)):
-            if i in g.scalars:
-                ins.append(np.asarray(slot).astype(v.type.dtype.numpy))
-            else:
-                ins.append(_at(slot, v.type))
-        outs = interpret.run(g, ins)
-        for v, slot, out in zip(g.outputs, slots[len(ins) :], outs):
+        outs = interpret.run(g, arrays_of(g, slots))
+        for v, slot, out in zip(g.outputs, slots[len(g.inputs) :], outs):
             _at(slot, v.type)[...] = out
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ingot.runtime import log, switches
-from ingot.runtime.executable import CheckError
+from ingot.runtime.executable import NAN, CheckError
 
 if TYPE_CHECKING:
     from ingot.ir.graph import Graph
@@ -112,10 +112,4 @@ class NanCheck:
             bad = int(np.count_nonzero(np.isnan(array)))
             if bad:
                 what = f"{self.graph.name}: {bad} of {array.size} values of output {i} ({t}) are NaN (INGOT_CHECK=nan)"
-                raise CheckError(-1, what, self._where(v))
-
-    def _where(self, v: Any) -> str | None:
-        from ingot.ir.location import describe
-
-        node = self.graph.producers.get(v)
-        return None if node is None or node.loc is None else describe(node.loc)
+                raise CheckError(NAN, what)

@@ -105,6 +105,7 @@ class Recorder:
         self.inputs: list[Array] = []
         self.input_keys: list[int] = []
         self.input_index: dict[Array, int] = {}
+        self.unread: set[int] = set()  # values that nothing has read yet, whose computation may fail: it must, if nobody wants them
 
     # ---- recording
 
@@ -130,6 +131,8 @@ class Recorder:
                 outs = []
                 types, handles = self.types, self.handles
                 self.firsts.append(len(types))
+                if op.can_fail or self.unread:
+                    self._follow(ids, len(types))
                 for t in out_types:
                     a = Array(t, None, len(types), self)
                     types.append(t)
@@ -138,6 +141,13 @@ class Recorder:
                 return outs
         ready(a)  # pending elsewhere: its owner runs it. Without our lock, for the owner may be waiting for us
         return self.emit(op, arrays, attrs, out_types, loc)
+
+    def _follow(self, ids: list[int], first: int) -> None:
+        """Note what may fail: its first output, until something reads that, then the first output of what does."""
+        read = self.unread.intersection(ids)
+        self.unread -= read
+        if read or self._may_fail(len(self.nodes) - 1):
+            self.unread.add(first)
 
     def input(self, a: Array) -> int | None:
         """Make `a`, which has its value elsewhere, an input. None if that value is pending or failed."""
@@ -172,6 +182,8 @@ class Recorder:
             if not self.nodes:
                 return
             alive = [(i, a) for i, r in enumerate(self.handles) if (a := r()) is not None]
+            if self.unread:
+                alive += [(i, Array(self.types[i], None, i, self)) for i in self.dropped([i for i, _ in alive])]
             if alive:
                 self._run(alive)
             self.clear()
@@ -180,7 +192,7 @@ class Recorder:
         outs = [a for _, a in alive]
         try:
             plan = self._plan(tuple([i for i, _ in alive]))
-            slots = self._slots(plan)
+            slots = self._inputs(plan.reads)
             buffers = [memory.allocate(a.type.nbytes) for a in outs]
             slots += [b.address for b in buffers]
             plan.run(*slots)
@@ -193,9 +205,10 @@ class Recorder:
             a.buffer = b
             a.value = a.source = None
 
-    def _slots(self, plan: Plan) -> list[Any]:
+    def _inputs(self, reads: Sequence[int]) -> list[Any]:
+        """What a call is given for those inputs."""
         inputs, keys = self.inputs, self.input_keys
-        return [inputs[k].value if keys[k] < 0 else inputs[k].buffer.address for k in plan.reads]  # type: ignore[union-attr]
+        return [inputs[k].value if keys[k] < 0 else inputs[k].buffer.address for k in reads]  # type: ignore[union-attr]
 
     def _plan(self, live: tuple[int, ...]) -> Plan:
         key = (tuple(self.nodes), live, tuple(self.input_keys))
@@ -232,6 +245,19 @@ class Recorder:
                 values.update(i for i in self.nodes[n][2] if i not in given)
             end = first
         return nodes, values
+
+    def dropped(self, live: Iterable[int]) -> list[int]:
+        """A value each of the nodes that may fail, and that nothing needs where the values `live` are wanted: they fail all the same."""
+        rest = self.unread.difference(live)
+        if not rest:
+            return []
+        needed = self.needed(live)[1]
+        nodes = [n for n in self.needed(rest, needed)[0] if needed.isdisjoint(self.outputs_of(n)) and self._may_fail(n)]
+        return sorted(self.firsts[n] for n in nodes)
+
+    def _may_fail(self, n: int) -> bool:
+        op, attrs, ids = self.nodes[n]
+        return op.may_fail([self.type_of(i) for i in ids], attrs)
 
     def type_of(self, i: int) -> TensorType:
         """The type of value number i."""
@@ -297,28 +323,26 @@ class Recorder:
                     continue
                 except Exception as e:
                     error = e
-            a.source = translate(error)
+            a.source = self._explained(error, (i,))
             a.value = None
             bad = bad or a.source
         if bad is not None:
             self.clear()
             raise again(bad)
 
+    def _explained(self, error: Exception, live: tuple[int, ...]) -> Exception:
+        """The error that users expect where the plan for `live` failed; the plan itself may have come from other lines."""
+        from ingot.runtime.failures import explained
+
+        graph, reads = self.graph(live)
+        return explained(error, graph, self._inputs(reads))
+
     def _run_one(self, i: int, a: Array) -> None:
         plan = self._plan((i,))
         buffer = memory.allocate(a.type.nbytes)
-        plan.run(*self._slots(plan), buffer.address)
+        plan.run(*self._inputs(plan.reads), buffer.address)
         a.buffer = buffer
         a.value = a.source = None
-
-
-def translate(error: Exception) -> Exception:
-    """A failed check as the error that users expect: IndexError for an index out of range, with the user's line."""
-    from ingot.runtime.executable import CheckError
-
-    if isinstance(error, CheckError) and "ind" in error.message and "range" in error.message:
-        return IndexError(str(error))
-    return error
 
 
 _RECORDERS: WeakSet[Recorder] = WeakSet()  # of all threads

@@ -240,6 +240,7 @@ class Assembly:
     def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, dict[int, set[str]]]:
         """The traced value of a function that returned `result`, and the names that calls themselves assign, by their owner's id."""
         trace = self.trace
+        ended = trace.unread.copy()
         flat: list[Any] = []
         structure = flatten(result, flat)
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
@@ -258,6 +259,7 @@ class Assembly:
                 source = trace.sources[-1 - c.placeholder.value]
                 self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
+        trace.unread = ended  # before its backward was derived
         inputs = self._inputs(derived)
         sources = [trace.sources[-1 - i] for i in inputs]
         if derived is None:
@@ -282,12 +284,19 @@ class Assembly:
         return made, rebound
 
     def _inputs(self, derived: Derived | None) -> list[int]:
-        """The inputs that forward and backward read; what the backward reads beside them becomes an output."""
+        """The inputs that forward and backward read; what the backward reads beside them becomes an output.
+
+        So do values that nobody wants, and whose computation may fail.
+        """
         for i in () if derived is None else derived.saved:
             if i >= 0 and i not in self._outs:
                 self._outs[i] = len(self.live)
                 self.live.append(i)
         needed = self.trace.needed(self.live)[1]
+        dropped = self.trace.dropped(self.live)
+        if dropped:
+            self.live += dropped
+            needed = self.trace.needed(self.live)[1]
         if derived is not None:
             needed.update(derived.saved)
         needed.update(offset.value for _, offset, _ in self.trace.generators.values())  # what a function draws is used up

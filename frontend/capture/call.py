@@ -18,7 +18,6 @@ from ingot.capture.writes import ArgumentWrite, History, StorageWrite
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
-from ingot.runtime.recorder import translate
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Version
 
@@ -89,8 +88,14 @@ class CompiledCall:
         try:
             self.run(*slots)
         except Exception as error:
-            raise translate(error) from None
+            raise self.explained(error, *slots) from None
         return self.finish(leaves, keep, buffers)
+
+    def explained(self, error: Exception, *slots: Any) -> Exception:
+        """The error that users expect where a run on `slots` raised `error`."""
+        from ingot.runtime.failures import explained
+
+        return explained(error, self.traced.graph, slots)
 
     def buffers(self, holds: int = 0) -> list[memory.Buffer]:
         """Memory for the outputs: what is replaced is written over where nobody else can see it.

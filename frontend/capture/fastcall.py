@@ -22,7 +22,7 @@ from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, ready
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.numbers import wrap_i64
-from ingot.runtime.recorder import here, translate
+from ingot.runtime.recorder import here
 from ingot.runtime.tape import GradSlot, Leaf
 
 __all__ = ["MISS", "fast_call"]
@@ -40,7 +40,7 @@ def fast_call(
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-        "default_dtype": _default_dtype, "allocate": memory.allocate, "translate": translate, "wrap_i64": wrap_i64, "Leaf": Leaf,
+        "default_dtype": _default_dtype, "allocate": memory.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf,
     })  # fmt: skip
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
@@ -67,11 +67,11 @@ def fast_call(
         for o, n in zip(outs, call.nbytes):
             c.add(f"{o} = allocate({n})")
     slots += [f"{o}.address" for o in outs]
-    c.names["run"] = call.run
+    c.names["run"], c.names["explained"] = call.run, call.explained
     c.add("try:")
     c.add(f"    run({', '.join(slots)})")
     c.add("except Exception as error:")
-    c.add("    raise translate(error) from None")
+    c.add(f"    raise explained(error, {', '.join(slots)}) from None")
     c.names["stats"] = stats
     c.add("stats['calls'] += 1")
     arguments = [f"a{i}" for i in range(len(leaves))]

@@ -44,7 +44,11 @@ def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """This tensor with another dtype or device: `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`.
 
-    Itself where nothing changes, unless `copy=True`.
+    Itself where nothing changes, unless `copy=True`. A float beyond the range of an integer dtype becomes its nearest number, and NaN
+    becomes 0; integers wrap around. (torch leaves floats out of range to the machine; here every machine gives the same.)
+
+    >>> ingot.tensor([3e9, -3e9, float("nan"), -1.5]).to(ingot.int32)
+    tensor([ 2147483647, -2147483648,           0,          -1], dtype=ingot.int32)
     """
     dtype, copy = kwargs.pop("dtype", None), kwargs.pop("copy", False)
     kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)

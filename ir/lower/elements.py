@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingot.ir import dtypes
-from ingot.ir.facts import Elementwise, View
+from ingot.ir.facts import Elementwise, Nonzero, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop.expression import Index
+from ingot.ir.loop.ir import Const
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import convert
@@ -88,7 +89,20 @@ class Elements:
 
     def _elementwise(self, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
         args = [self.operand(v, idx, mask) for v in node.inputs]
+        check = node.op.lowering.check  # type: ignore[attr-defined]
+        if check is not None:
+            self._nonzero(node, check, args[check.operand], mask)
         return apply(self.w, node, args)
+
+    def _nonzero(self, node: Node, check: Nonzero, x: Scalar, mask: Scalar | None) -> None:
+        w = self.w
+        if x.dtype.kind not in check.kinds or (isinstance(x.operand, Const) and x.operand.value):
+            return
+        ok = w.ne(x, 0)
+        good = ok if mask is None else w.or_(ok, w.not_(mask))
+        key = ("check", node, good.operand)
+        if w.remembered(key) is None:
+            w.remember(key, True, w.check(good, self.check(node)))
 
 
 def apply(w: KernelWriter, node: Node, args: list[Scalar]) -> Scalar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ingot.ir.facts import Contraction, Reduction
+from ingot.ir.facts import Contraction, Elementwise, Reduction
 from ingot.ir.graph import Location, Node, Value
 from ingot.ir.loop.ir import Kernel
 from ingot.ir.loop.text import print_kernel
@@ -136,10 +136,18 @@ class _Emission:
         code = self.codes.get(node)
         if code is None:
             code = self.codes[node] = len(self.codes) + 1
-            shape, axes = node.inputs[0].type.shape, node.attrs[0]
-            extent = ", ".join(str(shape[a]) for a in (axes if isinstance(axes, tuple) else (axes,)) if a < len(shape))
-            self.checks[code] = (f"{node.op.name}: index out of range for dimension of size {extent}", node.loc)
+            self.checks[code] = _failure(node), node.loc
         return code
+
+
+def _failure(node: Node) -> str:
+    """What is said where a check of a node fails."""
+    kind = node.op.lowering
+    if isinstance(kind, Elementwise) and kind.check is not None:
+        return kind.check.message
+    shape, axes = node.inputs[0].type.shape, node.attrs[0]
+    extent = ", ".join(str(shape[a]) for a in (axes if isinstance(axes, tuple) else (axes,)) if a < len(shape))
+    return f"{node.op.name}: index out of range for dimension of size {extent}"
 
 
 def _label(group: Group) -> str:

@@ -239,7 +239,7 @@ scan = declare(
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,
-    lowering=Loop(), foldable=Foldable.NEVER,
+    lowering=Loop(), foldable=Foldable.NEVER, can_fail=True,  # where its body can
 )  # fmt: skip
 call = declare(
     "call", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
@@ -248,5 +248,5 @@ call = declare(
         case((d, (2,)), (d, (2,)), graph=g, grad=d == "f64")
         for d, g in (("f32", _product_body()), ("f64", _as_f64(_product_body())))
     ],
-    lowering=Inline(), foldable=Foldable.NEVER,
+    lowering=Inline(), foldable=Foldable.NEVER, can_fail=True,  # where its graph can
 )  # fmt: skip

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Number
-from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable
+from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable, Nonzero
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
-from ingot.ir.ops.samples import floats
+from ingot.ir.ops.samples import Domain, floats
 from ingot.ir.public import Binary, Unary
 
 __all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "reciprocal", "sqrt", "floor", "ceil", "round_", "trunc", "floor_divide",
@@ -89,11 +90,19 @@ div = elementwise(
 )  # fmt: skip
 
 
+_BY_ZERO = Nonzero(1, "iu", "ZeroDivisionError: an integer is divided by zero")
+
+
+def _no_zero(b: np.ndarray) -> None:
+    if b.dtype.kind != "f" and not b.all():
+        raise RuntimeError(_BY_ZERO.message)
+
+
 def _int_floor_divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    _no_zero(b)
     least = np.iinfo(a.dtype).min
     wraps = (a == least) & (b == np.array(-1).astype(a.dtype)) & (least < 0)
-    q = np.floor_divide(a, np.where((b == 0) | wraps, np.ones_like(b), b))
-    return np.where(b == 0, np.zeros_like(q), q)  # MIN // -1 is MIN // 1: it wraps
+    return np.floor_divide(a, np.where(wraps, np.ones_like(b), b))  # MIN // -1 is MIN // 1: it wraps
 
 
 def _floor_divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -109,25 +118,32 @@ def _floor_divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind != "f":
-        b1 = np.where(b == 0, np.ones_like(b), b)
-        return np.where(b == 0, np.zeros_like(b), np.remainder(a, b1))
+        _no_zero(b)
+        return np.remainder(a, b)
     mod = np.fmod(a, b)
     return np.where((mod != 0) & ((b < 0) != (mod < 0)), mod + b, mod)
 
 
+def _fmod(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    _no_zero(b)
+    return np.fmod(a, b)
+
+
+_divisors = replace(floats(-5, 5, gap=1), divides=True)
 floor_divide = elementwise(
-    "floor_divide", Number, arity=2, doc="floor(a / b) as Python's //; for integers x // 0 is 0 and MIN // -1 is MIN.",
+    "floor_divide", Number, arity=2, doc="floor(a / b) as Python's //; for integers x // 0 is an error and MIN // -1 is MIN.",
     ref=_floor_divide, partials=NO_GRAD, scalar=s.floor_divide, cost=SIMPLE, foldable=Foldable.INTEGERS,
+    samples=(Domain(), _divisors), check=_BY_ZERO,
 )  # fmt: skip
 remainder = elementwise(
-    "remainder", Number, arity=2, doc="a - b * floor(a / b), with the sign of b, as Python's %; for integers x % 0 is 0.",
+    "remainder", Number, arity=2, doc="a - b * floor(a / b), with the sign of b, as Python's %; for integers x % 0 is an error.",
     ref=_remainder, partials=lambda a, b, y: [1, lambda t: -t * OPS["floor_divide"](a, b)], scalar=s.remainder,
-    samples=(floats(-9, 9), floats(-5, 5, gap=1)), cost=FUNCTION, foldable=Foldable.INTEGERS,
+    samples=(floats(-9, 9), _divisors), cost=FUNCTION, foldable=Foldable.INTEGERS, check=_BY_ZERO,
 )  # fmt: skip
 fmod = elementwise(
-    "fmod", Number, arity=2, doc="a - b * trunc(a / b), with the sign of a, as C's fmod; for integers x % 0 is 0.",
-    ref=np.fmod, partials=lambda a, b, y: [1, lambda t: -t * OPS["trunc"](a / b)], scalar=lambda e, a, b: e.rem(a, b),
-    samples=(floats(-9, 9), floats(-5, 5, gap=1)), cost=FUNCTION, foldable=Foldable.INTEGERS,
+    "fmod", Number, arity=2, doc="a - b * trunc(a / b), with the sign of a, as C's fmod; for integers x % 0 is an error.",
+    ref=_fmod, partials=lambda a, b, y: [1, lambda t: -t * OPS["trunc"](a / b)], scalar=lambda e, a, b: e.rem(a, b),
+    samples=(floats(-9, 9), _divisors), cost=FUNCTION, foldable=Foldable.INTEGERS, check=_BY_ZERO,
 )  # fmt: skip
 
 

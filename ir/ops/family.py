@@ -10,7 +10,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
-from ingot.ir.facts import Cost, Elementwise, Foldable
+from ingot.ir.facts import Cost, Elementwise, Foldable, Nonzero
 from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
@@ -209,6 +209,7 @@ def elementwise(
     sample_attrs: Iterable[tuple[Any, ...]] = ((),),
     precise: bool = False,
     source: str = "",
+    check: Nonzero | None = None,
 ) -> Op:
     """Declare an op that maps elements to elements, its inputs broadcast together and of one dtype out of `dtypes`.
 
@@ -218,7 +219,7 @@ def elementwise(
     partials(*ins, y, *attrs) the derivative by each input: an Expr, a number, a mask (bool Expr: the cotangent passes
                              there), a function of the cotangent, or None; JVP and VJP follow from it
     result                   dtype of the result, if not that of the inputs
-    cost, foldable           see ir/facts.py
+    cost, foldable, check    see ir/facts.py
     public                   see ir/public.py
     """
     dtypes = frozenset(dtypes)
@@ -246,7 +247,8 @@ def elementwise(
         Op(
             name, doc, attrs, infer, quiet(reference),
             vjp=vjp, jvp=jvp, batch=elementwise_batch(name), source=source, samples=Combinations(rows, domains, tuple(sample_attrs)),
-            lowering=Elementwise(scalar, cost), foldable=foldable, commutative=commutative, public=public,
+            lowering=Elementwise(scalar, cost, check=check), foldable=foldable, commutative=commutative, public=public,
+            can_fail=check is not None,
         )
     )  # fmt: skip
 

@@ -27,12 +27,16 @@ Sample = tuple[list[np.ndarray], tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Domain:
-    """Where values are drawn from: [lo, hi], never within `gap` of zero. `special`: NaN, infinities, zeros, extremes too."""
+    """Where values are drawn from: [lo, hi], never within `gap` of zero. `special`: NaN, infinities, zeros, extremes too.
+
+    divides: it divides, so that no integer is 0
+    """
 
     lo: float = -5.0
     hi: float = 5.0
     gap: float = 0.0
     special: bool = True
+    divides: bool = False
 
     def draw(self, rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
         if dtype.kind == "b":
@@ -56,7 +60,9 @@ class Domain:
             some = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -3.0, tiny, -tiny, big, -big, 1e-3]
             return np.array(some, np.float64).astype(dtype.numpy)
         info = np.iinfo(dtype.numpy)
-        return np.array([info.min, info.min + 1, info.max, 0, 1, 2, 3, max(info.min, -1), max(info.min, -2)], dtype.numpy)
+        first = 5 if self.divides else 0
+        values = [info.min or first, info.min + 1, info.max, first, 1, 2, 3, max(info.min, -1) or first, max(info.min, -2) or first]
+        return np.array(values, dtype.numpy)
 
 
 def floats(lo: float, hi: float, gap: float = 0.0, special: bool = True) -> Domain:

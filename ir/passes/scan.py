@@ -86,7 +86,7 @@ def _hoist(n: Node) -> tuple[list[Node], Node]:
     outside = dict(zip(body.inputs[:n_const], n.inputs))  # value of the body -> the same in front of the loop
     fixed: dict[Value, Node] = {}  # values that do not change, with what makes them
     for m in body.nodes:
-        if not m.op.can_fail and all(v in outside or v in fixed for v in m.inputs):
+        if not m.may_fail and all(v in outside or v in fixed for v in m.inputs):
             fixed.update((v, m) for v in m.outputs)
     moving = [m for m in body.nodes if m.outputs[0] in fixed and not _stays(m)]
     if not moving:

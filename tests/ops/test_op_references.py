@@ -12,6 +12,7 @@ from ingot.ir.dtypes import ALL, bf16, by_name, f16, f32, i8, i32, u8
 from ingot.ir.op import OPS
 from ingot.ir.ops.creation import philox
 from ingot.ir.ops.samples import cases
+from ingot.ir.types import tensor_type
 
 
 def drawn(name: str, *dtypes: str) -> list:
@@ -38,14 +39,19 @@ def test_binary_functions_are_pythons(name, fn):
 
 def test_integer_division_has_pythons_signs_and_never_traps():
     values = np.array([-128, -127, -7, -1, 0, 1, 3, 127], np.int8)
-    a, b = np.meshgrid(values, values)
+    a, b = np.meshgrid(values, values[values != 0])
     q, r, t = (OPS[n].ref(a, b) for n in ("floor_divide", "remainder", "fmod"))
     for x, y, qi, ri, ti in zip(a.flat, b.flat, q.flat, r.flat, t.flat):
         x, y = int(x), int(y)
-        if y == 0:
-            assert (qi, ri, ti) == (0, 0, 0)
-        else:
-            assert qi == (x // y + 128) % 256 - 128 and ri == x % y and ti == math.fmod(x, y)
+        assert qi == (x // y + 128) % 256 - 128 and ri == x % y and ti == math.fmod(x, y)
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+def test_an_integer_divided_by_zero_is_an_error(name):
+    a = np.arange(4, dtype=np.int32)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        OPS[name].ref(a, np.array([1, 2, 0, 3], np.int32))
+    assert OPS[name].may_fail([tensor_type(i32, (4,))] * 2) and not OPS[name].may_fail([tensor_type(f32, (4,))] * 2)
 
 
 def test_integer_powers_wrap():

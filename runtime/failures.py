@@ -1,0 +1,125 @@
+"""What a failed check says: the user's operation, the value that was wrong, and the user's line.
+
+Compiled code tells which node failed and no more, since the same code serves many lines and values. The rest is found afterwards: the
+part of the graph that computes what was checked runs once more, in the NumPy interpreter, on the inputs of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.ir.facts import Contraction, Inline, Loop, OwnKernels, Window
+from ingot.ir.graph import Graph, Node
+from ingot.ir.location import describe
+from ingot.runtime.executable import NAN, CheckError
+
+__all__ = ["arrays_of", "explained", "first_nan", "user_name"]
+
+_SLOW = (Contraction, Loop, OwnKernels, Window)  # in the interpreter
+
+
+def explained(error: Exception, graph: Graph, slots: Sequence[Any]) -> Exception:
+    """The error that users expect for what a call of `graph` raised: IndexError for an index out of range, RuntimeError for others.
+
+    slots: addresses or numbers of the inputs, as in the call; what stands behind them is as it was.
+    """
+    if isinstance(error, CheckError) and error.code == NAN:
+        return CheckError(NAN, error.message, first_nan(graph, slots))
+    if not isinstance(error, CheckError) or error.node is None or error.node >= len(graph.nodes):
+        return error
+    node = graph.nodes[error.node]
+    message = _detail(graph, error.node, slots) or error.message
+    if "index" in message and "range" in message:
+        return IndexError("\n".join(filter(None, (f"{user_name(node)}: {message.partition(': ')[2]}", describe(node.loc)))))
+    return CheckError(error.code, message, describe(node.loc).strip() or None, error.node)
+
+
+def user_name(node: Node) -> str:
+    """What people know an operation as."""
+    name = str(node.attrs[0].name if isinstance(node.op.lowering, Inline) else node.op.name)
+    return name.strip("_").removesuffix("_vjp")
+
+
+def arrays_of(graph: Graph, slots: Sequence[Any]) -> list[np.ndarray]:
+    """The inputs of a call as arrays that share memory with them."""
+    from ingot.runtime.memory import Buffer
+
+    found = []
+    for i, (v, slot) in enumerate(zip(graph.inputs, slots)):
+        t = v.type
+        found.append(
+            np.asarray(slot).astype(t.dtype.numpy) if i in graph.scalars else Buffer(slot, t.nbytes, None).array(t.dtype.numpy, t.shape)
+        )
+    return found
+
+
+def _inlined(graph: Graph) -> Graph:
+    """The graph without calls; each node has for its location the number of the one that it came from."""
+    from ingot.ir.transforms.replay import inlined
+
+    nodes: list[Any] = [Node(n.op, n.inputs, n.attrs, n.outputs, (i,)) for i, n in enumerate(graph.nodes)]  # type: ignore[arg-type]
+    return inlined(graph.replace(nodes=tuple(nodes)))
+
+
+def _detail(graph: Graph, k: int, slots: Sequence[Any]) -> str | None:
+    """What node k says of its operands when it fails; None where that takes long to find out."""
+    from ingot.ir import interpret
+    from ingot.ir.transforms.replay import live_nodes
+
+    flat = _inlined(graph)
+    for n in flat.nodes:
+        if n.loc != (k,) or not n.may_fail:
+            continue
+        checked = tuple(v for v in n.inputs if v.type.dtype.kind in "iu")
+        nodes = live_nodes(flat.nodes, checked)
+        if any(isinstance(m.op.lowering, _SLOW) for m in nodes):
+            return None
+        values = dict(zip(checked, interpret.run(flat.replace(nodes=nodes, outputs=checked), arrays_of(graph, slots))))
+        others = {v: np.broadcast_to(np.zeros((), v.type.dtype.numpy), v.type.shape) for v in n.inputs if v not in values}
+        try:
+            n.op.ref(*({**values, **others}[v] for v in n.inputs), *n.attrs)
+        except (IndexError, RuntimeError) as error:
+            return str(error)
+    return None
+
+
+class _Found(Exception):
+    pass
+
+
+def first_nan(graph: Graph, slots: Sequence[Any]) -> str | None:
+    """Where the first NaN of a call came from, with the user's line; None where the interpreter makes none."""
+    from ingot.ir import interpret
+
+    arrays = arrays_of(graph, slots)
+    for name, array in zip(graph.input_names, arrays):
+        if _nan(array):
+            return f"input {name} holds NaN already"
+    flat = _inlined(graph)
+
+    def look(node: Node, made: Sequence[np.ndarray]) -> None:
+        if any(map(_nan, made)):
+            raise _Found(node)
+
+    try:
+        interpret.run(flat, arrays, look)
+    except _Found as found:
+        node = found.args[0]
+        asked = graph.nodes[node.loc[0]]
+        within = f" (in {user_name(asked)})" if user_name(asked) != node.op.name else ""
+        return "\n".join(filter(None, (f"the first NaN is made by {node.op.name}{within}", describe(asked.loc or _inner(asked, node)))))
+    return None
+
+
+def _inner(asked: Node, node: Node) -> Any:
+    """Where an operation of a called graph was recorded, if the call itself was nowhere: the backward of a compiled function."""
+    if not isinstance(asked.op.lowering, Inline):
+        return None
+    return next((n.loc for n in asked.attrs[0].nodes if n.op is node.op and n.attrs == node.attrs and n.loc is not None), None)
+
+
+def _nan(array: np.ndarray) -> bool:
+    return array.dtype.kind not in "biu" and bool(np.isnan(array).any())
