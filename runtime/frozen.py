@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from ingot.runtime import switches
 
-__all__ = ["FrozenError", "frozen", "frozen_by_default", "is_frozen"]
+__all__ = ["FrozenError", "frozen_by_default", "is_frozen", "refusing"]
 
 _asked: contextvars.ContextVar[bool | None] = contextvars.ContextVar("ingot_frozen", default=None)
 
@@ -29,16 +29,8 @@ class FrozenError(RuntimeError):
 
 
 @contextlib.contextmanager
-def frozen(on: bool = True) -> Iterator[None]:
-    """Refuse to compile within the block, in this thread: code that the cache does not hold raises FrozenError.
-
-    `frozen(False)` permits it again, also where the environment or a decorator forbids it.
-
-    >>> with ingot.frozen():
-    ...     ingot.ones(2, 3, 5, 7).sin().numpy()
-    Traceback (most recent call last):
-    ingot.runtime.frozen.FrozenError: ...
-    """
+def refusing(on: bool = True) -> Iterator[None]:
+    """The block of `ingot.frozen`, without what is computed before it."""
     token = _asked.set(on)
     try:
         yield
@@ -48,7 +40,7 @@ def frozen(on: bool = True) -> Iterator[None]:
 
 def frozen_by_default(on: bool) -> contextlib.AbstractContextManager[None]:
     """What a decorator asks for: it holds where no block around it says otherwise."""
-    return frozen() if on and _asked.get() is None else contextlib.nullcontext()
+    return refusing() if on and _asked.get() is None else contextlib.nullcontext()
 
 
 def is_frozen() -> bool:

@@ -93,10 +93,12 @@ class Recorder:
         self.lock = threading.RLock()
         self.inference = 0  # depth of inference_mode
         self.backward_depth = 0
+        self.apart = False  # what is pending was recorded between begin_apart and end_apart
         self.clear()
 
     def clear(self) -> None:
         """Forget everything that was recorded."""
+        self.limit = PENDING_LIMIT  # nodes before which everything runs
         self.nodes: list[tuple[Op, tuple, tuple[int, ...]]] = []
         self.locs: list[Location | None] = []
         self.firsts: list[int] = []  # the number of each node's first output
@@ -111,8 +113,9 @@ class Recorder:
 
     def emit(self, op: Op, arrays: Any, attrs: tuple, out_types: tuple[TensorType, ...], loc: Location | None) -> list[Array]:
         """Record `op` on `arrays`: the handles of its outputs, whose types are `out_types`."""
-        if len(self.nodes) >= PENDING_LIMIT and not self.tracing:
+        if len(self.nodes) >= self.limit and not self.tracing:
             self.flush()
+            self.limit = PENDING_LIMIT
         with self.lock:
             ids = []
             for a in arrays:
@@ -167,17 +170,28 @@ class Recorder:
         self.flush()
 
     def cut(self) -> None:
-        """Run what is pending, so that it shares no graph with what follows; nothing where this is a trace.
-
-        Compiled calls, `ingot.compile` and the construction of a Module begin and end with one: which code the initialisation of a
-        model asks for does not depend on what its user computes besides.
-        """
+        """Run what is pending, so that it shares no graph with what follows; nothing where this is a trace."""
         if self.nodes and not self.tracing:
             self.flush()
 
+    def begin_apart(self) -> None:
+        """From here to `end_apart`, what is recorded shares no graph with anything but others of its kind.
+
+        The construction of a Module is such: which code the initialisation of a model asks for does not depend on what its user
+        computes besides, and Modules that are made one after the other are initialised by one graph.
+        """
+        if not self.apart:
+            self.cut()
+            self.apart = True
+        self.limit = PENDING_LIMIT
+
+    def end_apart(self) -> None:
+        """The next operation runs what is pending, unless it is apart as well."""
+        self.limit = 0
+
     def flush(self) -> None:
         """Run everything that is pending and live."""
-        self.run_soon = False
+        self.run_soon = self.apart = False
         with self.lock:
             if not self.nodes:
                 return

@@ -36,10 +36,10 @@ structs (ir/struct.py), since every start of Python defines them.
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.function import RECOMPILES as RECOMPILES
 from ingot.capture.function import CompiledFunction
-from ingot.capture.module import CompiledModule, compile
+from ingot.capture.module import CompiledModule, compile, frozen
 from ingot.capture.module import trace_call as trace_call
 from ingot.capture.pytree import flatten as flatten
 from ingot.capture.pytree import unflatten as unflatten
-from ingot.runtime.frozen import FrozenError, frozen
+from ingot.runtime.frozen import FrozenError
 
 __all__ = ["CaptureError", "CompiledFunction", "CompiledModule", "FrozenError", "LeakedTensorError", "compile", "frozen"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ingot.capture.function import CompiledFunction
 from ingot.capture.roots import is_module
 from ingot.capture.traced import Traced
+from ingot.runtime.frozen import refusing
 from ingot.runtime.recorder import here
 
-__all__ = ["CompiledModule", "compile", "trace_call"]
+__all__ = ["CompiledModule", "compile", "frozen", "trace_call"]
 
 
 class CompiledModule:
@@ -118,7 +120,6 @@ def compile(
         )
     if disable:
         return fn
-    here.recorder.cut()
     if is_module(fn):
         if static:
             raise ValueError("static names parameters of a function; a Module's call has none")
@@ -126,6 +127,23 @@ def compile(
     if isinstance(fn, CompiledFunction):
         fn = fn.__wrapped__
     return CompiledFunction(fn, mode, static)
+
+
+@contextlib.contextmanager
+def frozen(on: bool = True) -> Iterator[None]:
+    """Refuse to compile within the block, in this thread: code that the cache does not hold raises FrozenError.
+
+    What was recorded before it is computed first. `frozen(False)` permits compiling again, also where the environment or a decorator
+    forbids it.
+
+    >>> with ingot.frozen():
+    ...     ingot.ones(2, 3, 5, 7).sin().numpy()
+    Traceback (most recent call last):
+    ingot.runtime.frozen.FrozenError: ...
+    """
+    here.recorder.cut()
+    with refusing(on):
+        yield
 
 
 def trace_call(fn: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:

@@ -73,9 +73,9 @@ class Witness(Notes):
             self._outer.enable()
         elif self._outer is not None:
             sys.setprofile(self._outer)
-        self.reads.stop()
         for n, method in self._environment_was.items():
             setattr(self._environment, n, method)
+        self.reads.stop()
 
     def _read(self, x: Any, name: str) -> None:
         sys.setprofile(None)  # what is done to take notes is of no interest
@@ -140,8 +140,10 @@ class Witness(Notes):
     def _noting(self, method: Any) -> Any:
         """A method of the environment that notes what the user reads."""
 
+        thread = self._thread
+
         def noting(environment: Any, *key: Any) -> Any:
-            if threading.get_ident() != self._thread:
+            if threading.get_ident() != thread:
                 return method(environment, *key)
             at: types.FrameType | None = sys._getframe(1)
             while at is not None and standard_library(at.f_globals.get("__name__")):

@@ -17,7 +17,7 @@ from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, log, memory, toolchain
 from ingot.runtime.cache import entry, journal, the_cache
-from ingot.runtime.frozen import FrozenError, frozen
+from ingot.runtime.frozen import FrozenError, refusing
 from tests.support.calling import HOST_LEVELS
 from tests.support.processes import with_tests
 
@@ -88,11 +88,11 @@ def test_the_level_is_in_the_key(monkeypatch):
 def test_frozen(monkeypatch):
     compiler.executable(make_graph())
     forget(monkeypatch)
-    with frozen():
+    with refusing():
         compiler.executable(make_graph())
         with pytest.raises(FrozenError, match="g would have to be compiled.*holds no code of g"):
             compiler.executable(make_graph("g", 3.0))
-        with frozen(False):
+        with refusing(False):
             compiler.executable(make_graph("g", 3.0))
     monkeypatch.setenv("INGOT_FROZEN", "1")
     with pytest.raises(FrozenError):
@@ -253,6 +253,6 @@ def test_a_read_only_layer_serves_without_a_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("INGOT_CACHE_PATH", os.environ["INGOT_CACHE_DIR"])
     monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "home" / "other"))
     forget(monkeypatch)
-    with frozen():
+    with refusing():
         run(compiler.executable(make_graph()))
     assert the_cache().counts["hit.shared"] == 1 and not os.path.exists(tmp_path / "home" / "other" / "v1")

@@ -121,9 +121,11 @@ def test_thawed_code_is_compiled(monkeypatch, tmp_path):
 def test_a_constructor_shares_no_graph_with_its_caller():
     import ingot
     from ingot import nn
-    from ingot.runtime.recorder import here
 
     x = ingot.ones(3) / 7
-    layer = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 3))
-    assert not here.recorder.nodes and x._array.buffer is not None
-    assert layer[0].weight._array.buffer is not None
+    layers = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 3)), nn.Linear(4, 4)
+    assert x._array.buffer is not None and layers[0][0].weight._array.buffer is None
+    y = x + 1  # the layers are one graph, and what follows is another
+    assert all(p._array.buffer is not None for layer in layers for p in layer.parameters()) and y._array.buffer is None
+    nn.Linear(4, 4)
+    assert y._array.buffer is not None

@@ -64,6 +64,7 @@ def test_static_attributes_make_another_plan():
 
 def test_the_number_of_pending_nodes_is_bounded(monkeypatch):
     monkeypatch.setattr(recorder, "PENDING_LIMIT", 10)
+    recorder.here.recorder.clear()
     x = ingot.zeros(2)
     for _ in range(35):
         x = x + 1

@@ -14,7 +14,7 @@ from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
 from ingot.nn.modules.state import Hooks, Stateful
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
-from ingot.runtime.recorder import flush
+from ingot.runtime.recorder import here
 
 __all__ = ["Module"]
 
@@ -37,13 +37,16 @@ def _whole(init: Callable) -> Callable:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         if _building.depth:  # a part of another
             return init(self, *args, **kwargs)
-        flush()
+        rec = here.recorder
+        if rec.tracing:
+            return init(self, *args, **kwargs)
+        rec.begin_apart()
         _building.depth += 1
         try:
             init(self, *args, **kwargs)
         finally:
             _building.depth -= 1
-        flush()
+            rec.end_apart()
 
     return __init__
 
