@@ -47,7 +47,7 @@ def export(
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None) -> Any:
-    """Open a file that `ingot.export` or `ingot.save` wrote.
+    """Open a file that `ingot.export`, `ingot.save` or `torch.save` wrote.
 
     Of an artifact it makes an object to call as the function or module that was exported: it takes NumPy arrays or
     tensors of the shapes and dtypes of its `signature` and returns the like. The weights are mapped from the file, not
@@ -66,6 +66,10 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
     array([0., 0., 0.], dtype=float32)
     """
     if isinstance(f, (str, os.PathLike)) and is_artifact(f):
+        if map_location is not None:
+            from ingot.serialization import check_location
+
+            check_location("cpu", map_location)
         return load_artifact(f)
     from ingot import serialization
 

@@ -1,7 +1,7 @@
-"""save and load: state dicts as one safetensors file, never pickle.
+"""save and load: checkpoints as one safetensors file, never pickle; and the files that torch.save writes, read without running them.
 
-The file holds the tensors, and in its metadata a JSON document of everything else: the structure (dicts, lists, tuples),
-numbers, strings, None. Any safetensors reader sees the tensors under their dotted names.
+The file holds the tensors, and in its metadata a JSON document of everything else (see saved.py). Any safetensors reader sees the
+tensors under their dotted names.
 """
 
 from __future__ import annotations
@@ -9,24 +9,29 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections import OrderedDict
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
 
 from ingot._tensor import Tensor
+from ingot._tensor.devices import device
+from ingot._tensor.recording import from_array
+from ingot.saved import Arrays, SerializationError, build, describe
+
+if TYPE_CHECKING:
+    from ingot.interchange.torch_file import StoredTensor
 
 __all__ = ["save", "SerializationError"]  # the public `load` also reads artifacts: see ingot/artifacts.py
 
 _KEY = "ingot"
-_VERSION = 1
-_MAX_DEPTH = 100
-
-
-class SerializationError(RuntimeError):
-    """A file that cannot be read as what `ingot.save` writes, or an object that cannot be saved."""
+_VERSIONS = (1, 2)  # what is read; the last is what is written: 2 has NumPy arrays, bytes, paths, sets and namespaces
 
 
 def save(obj: Any, f: str | os.PathLike | IO[bytes]) -> None:
-    """Write `obj` (tensors, numbers, strings, None, in dicts, lists and tuples) to a path or a binary file.
+    """Write `obj` to a path or a binary file: what a checkpoint is made of.
+
+    Tensors, NumPy arrays and scalars, numbers, strings, bytes, paths, devices, dtypes and None, in dicts, lists, tuples, sets and
+    namespaces (`SimpleNamespace`, `argparse.Namespace`), come out of `load` as they were.
 
     A path is replaced as a whole: after a crash or on a full disk the old file is still there. SerializationError for
     what cannot be saved.
@@ -77,118 +82,100 @@ def _sync_folder(folder: str) -> None:
 
 
 def load(f: str | os.PathLike | IO[bytes], map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None) -> Any:
-    """Read what `save` wrote. Reading executes nothing. A plain safetensors file gives a dict of tensors.
+    """Read what `save` or `torch.save` wrote. Reading executes nothing. A plain safetensors file gives a dict of tensors.
 
-    FileNotFoundError for a missing file, SerializationError (one line) for one that is damaged or foreign.
+    map_location: where tensors shall live: a device, a dict from saved to wanted devices, or `fn(storage, location)`, as torch has it.
+        There is the CPU, so everything comes to live there; RuntimeError where another device is asked for.
+
+    FileNotFoundError for a missing file, SerializationError (one line) for one that is damaged or foreign, which it names for what it
+    is, and for what a file of `torch.save` holds besides tensors, numbers, strings and containers.
     """
     name = str(getattr(f, "name", "<file>")) if hasattr(f, "read") else os.fspath(f)  # type: ignore[arg-type]
+    check_location("cpu", map_location)
     if hasattr(f, "read"):
         data = f.read()  # type: ignore[union-attr]
     else:
         with open(f, "rb") as file:  # type: ignore[arg-type]
             data = file.read()
-    return loads(data, name)
+    return loads(data, name, map_location)
 
 
-# ---- writing
+class _Stand:
+    """What a function for `map_location` gets in the place of a storage: it may stay, or be asked to the CPU."""
+
+    def cpu(self) -> _Stand:
+        return self
+
+    def cuda(self, index: Any = None, **options: Any) -> _Stand:
+        raise RuntimeError("map_location: no CUDA device is available; tensors live on 'cpu'")
+
+
+def check_location(location: str, wanted: Any) -> None:
+    """RuntimeError unless `map_location=wanted` lets a tensor that was saved at `location` live on the CPU."""
+    if isinstance(wanted, dict):
+        wanted = wanted.get(location, "cpu")
+    elif callable(wanted):
+        wanted = wanted(_Stand(), location)
+    if wanted is None or isinstance(wanted, _Stand):
+        return
+    if not isinstance(wanted, (str, device)):
+        raise TypeError(f"map_location is a device, a dict of devices or a function that gives one, not {type(wanted).__name__}")
+    try:
+        found = device(wanted)
+    except RuntimeError as e:
+        raise RuntimeError(f"map_location: {e}") from None
+    if found.type != "cpu":
+        raise RuntimeError(f"map_location={str(wanted)!r}: no {found.type.upper()} device is available; tensors live on 'cpu'")
+
+
+# ---- bytes
 
 
 def dumps(obj: Any) -> bytes:
     """The bytes that `save` writes."""
-    import numpy as np
     from safetensors.numpy import save as to_bytes
 
-    tensors: dict[str, Tensor] = {}
-    seen: dict[int, str] = {}
-    tree = _describe(obj, "", tensors, seen, 0)
-    arrays = {key: np.ascontiguousarray(t.detach().numpy()).reshape(tuple(t.shape)) for key, t in tensors.items()}
-    document = json.dumps({"version": _VERSION, "tree": tree}, separators=(",", ":"))
-    return to_bytes(arrays, {_KEY: document})
+    arrays = Arrays()
+    tree = describe(obj, "", arrays)
+    document = json.dumps({"version": _VERSIONS[-1], "tree": tree}, separators=(",", ":"))
+    return to_bytes(arrays.found, {_KEY: document})
 
 
-def _describe(x: Any, path: str, tensors: dict[str, Tensor], seen: dict[int, str], depth: int) -> Any:
-    """`x` as JSON: containers are lists that begin with their kind, tensors are references."""
-    if depth > _MAX_DEPTH:
-        raise SerializationError(f"cannot save: nested deeper than {_MAX_DEPTH} levels at {path[:80] or 'the top'}")
-    if x is None or isinstance(x, (bool, str)):
-        return x
-    if isinstance(x, int):
-        return int(x)
-    if isinstance(x, float):
-        return ["float", float.hex(x)] if x == x and abs(x) != float("inf") else ["float", repr(float(x))]
-    if isinstance(x, Tensor):
-        if x.dtype.name in ("u16", "u32", "u64"):
-            raise SerializationError(f"cannot save a tensor of {x.dtype!r} at {path or 'the top'}")
-        key = seen.get(id(x))
-        if key is None:
-            key = seen[id(x)] = path or "tensor"
-            while key in tensors:
-                key += "_"
-            seen[id(x)] = key
-            tensors[key] = x
-        return ["parameter" if _is_parameter(x) else "tensor", key, x.requires_grad]
+def loads(data: bytes, name: str = "<bytes>", map_location: Any = None) -> Any:
+    """What `dumps` made bytes of, or torch.save."""
+    from ingot.interchange import foreign
 
-    def below(name: Any) -> str:
-        return f"{path}.{name}" if path else str(name)
+    kind = foreign.kind_of(data)
+    if kind is foreign.TORCH:
+        return _from_torch(data, name, map_location)
+    if kind is not None:
+        raise SerializationError(f"{name}: {kind}")
+    arrays, metadata = _open(data, name)
 
-    if isinstance(x, dict):
-        kind = "odict" if type(x) is OrderedDict else "dict"
-        pairs = []
-        for k, v in x.items():
-            if not (k is None or isinstance(k, (str, int, float, bool))):
-                raise SerializationError(f"cannot save a dict key of type {type(k).__name__} at {path or 'the top'}")
-            pairs.append([_describe(k, path, tensors, seen, depth + 1), _describe(v, below(k), tensors, seen, depth + 1)])
-        return [kind, pairs]
-    if isinstance(x, (list, tuple)):
-        kind = "list" if isinstance(x, list) else "tuple"
-        return [kind, [_describe(v, below(i), tensors, seen, depth + 1) for i, v in enumerate(x)]]
-    from ingot.ir.dtypes import DType
+    def tensor(key: str) -> Tensor:
+        return from_array(arrays[key])
 
-    if isinstance(x, DType):
-        return ["dtype", x.name]
-    raise SerializationError(
-        f"cannot save an object of type {type(x).__name__} at {path or 'the top'}: only tensors, numbers, strings, None, dicts, lists "
-        "and tuples are saved; for a module, save its state_dict()"
-    )
-
-
-def _is_parameter(x: Tensor) -> bool:
-    from ingot.nn.parameter import Parameter
-
-    return isinstance(x, Parameter)
-
-
-# ---- reading
-
-
-def loads(data: bytes, name: str = "<bytes>") -> Any:
-    """What `dumps` made bytes of."""
-    tensors, metadata = _open(data, name)
     if _KEY not in metadata:
-        return tensors
+        return {key: tensor(key) for key in arrays}
     try:
         document = json.loads(metadata[_KEY])
         version, tree = document["version"], document["tree"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise SerializationError(f"{name}: damaged: its structure cannot be read") from None
-    if version != _VERSION:
-        raise SerializationError(f"{name}: written in format {version}, this version of ingot reads {_VERSION}")
+    if version not in _VERSIONS:
+        raise SerializationError(f"{name}: written in format {version}, this version of ingot reads {_VERSIONS[-1]}")
     try:
-        return _build(tree, tensors, 0)
+        return build(tree, arrays, tensor, {})
     except (LookupError, TypeError, ArithmeticError, ValueError, RuntimeError) as e:  # RuntimeError: an integer that wants a gradient
         raise SerializationError(f"{name}: damaged: its structure does not fit its tensors ({type(e).__name__}: {e})") from None
 
 
-def _open(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file, checked by the safetensors library."""
-    import numpy as np
+def _open(data: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of a safetensors file, checked by the safetensors library."""
     from safetensors import SafetensorError, deserialize
 
-    import ingot
     from ingot.ir import dtypes
 
-    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
-        raise SerializationError(f"{name}: a pickle file (as torch.save writes): convert it to safetensors where it was made")
     try:
         entries = deserialize(data)
         length = int.from_bytes(data[:8], "little")
@@ -199,49 +186,42 @@ def _open(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         "BOOL": "bool", "U8": "u8", "I8": "i8", "I16": "i16", "I32": "i32", "I64": "i64", "F16": "f16", "BF16": "bf16", "F32": "f32",
         "F64": "f64", "U16": "u16", "U32": "u32", "U64": "u64",
     }  # fmt: skip
-    tensors = {}
+    arrays = {}
     for key, entry in entries:
         if entry["dtype"] not in kinds:
             raise SerializationError(f"{name}: tensor {key} has the dtype {entry['dtype']}, which ingot has not")
         dtype = dtypes.by_name(kinds[entry["dtype"]])
         try:
-            array = np.frombuffer(bytes(entry["data"]), dtype.numpy).reshape(entry["shape"])
+            arrays[key] = np.frombuffer(bytes(entry["data"]), dtype.numpy).reshape(entry["shape"])
         except ValueError as e:  # NumPy's own bounds
             raise SerializationError(f"{name}: tensor {key}: {e}") from None
-        tensors[key] = ingot.tensor(array)
-    metadata = header.get("__metadata__") or {}
-    return tensors, metadata
+    return arrays, header.get("__metadata__") or {}
 
 
-def _build(tree: Any, tensors: dict[str, Tensor], depth: int) -> Any:
-    if depth > _MAX_DEPTH:
-        raise ValueError("nested too deep")
-    if not isinstance(tree, list):
-        if tree is None or isinstance(tree, (bool, int, str)):
-            return tree
-        raise ValueError(f"unexpected {type(tree).__name__}")
-    kind = tree[0]
-    if kind == "float":
-        return float.fromhex(tree[1]) if "x" in tree[1] else float(tree[1])
-    if kind in ("tensor", "parameter"):
-        t = tensors[tree[1]]
-        if kind == "parameter":
-            from ingot.nn.parameter import Parameter
+def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
+    """What is in a file of torch.save, as tensors of ours."""
+    from ingot._tensor import Size
+    from ingot.interchange.torch_file import FileError, Makers, read
+    from ingot.nn.parameter import Parameter
+    from ingot.strided import strided_view
 
-            if not isinstance(t, Parameter):
-                t = tensors[tree[1]] = Parameter(t, requires_grad=bool(tree[2]))
-        elif tree[2]:
-            t.requires_grad_()
-        return t
-    if kind in ("dict", "odict"):
-        pairs = [(_build(k, tensors, depth + 1), _build(v, tensors, depth + 1)) for k, v in tree[1]]
-        return OrderedDict(pairs) if kind == "odict" else dict(pairs)
-    if kind == "list":
-        return [_build(v, tensors, depth + 1) for v in tree[1]]
-    if kind == "tuple":
-        return tuple(_build(v, tensors, depth + 1) for v in tree[1])
-    if kind == "dtype":
-        from ingot.ir import dtypes
+    bases: dict[str, Tensor] = {}
 
-        return dtypes.by_name(tree[1])
-    raise ValueError(f"unknown kind {kind!r}")
+    def tensor(t: StoredTensor) -> Tensor:
+        check_location(t.location, map_location)
+        if t.alone:
+            made = from_array(t.array())
+        else:  # others share its memory, or its strides are not those of a whole
+            if t.storage not in bases:
+                bases[t.storage] = from_array(t.memory)
+            view = strided_view(bases[t.storage], t.shape, t.strides, t.offset)
+            made = view if view is not None else from_array(t.copied())
+        return made.requires_grad_() if t.requires_grad else made
+
+    def parameter(t: Tensor, requires_grad: bool) -> Parameter:
+        return Parameter(t, requires_grad=requires_grad)
+
+    try:
+        return read(data, Makers(tensor, parameter, Size, device))
+    except FileError as e:
+        raise SerializationError(f"{name}: {e}") from None

@@ -134,7 +134,7 @@ def test_refused_entries(name, tmp_path):
 
 def saved(tree=None, tensors=None, data=b""):
     """A file as `ingot.save` writes it, around any tree."""
-    document = json.dumps({"version": serialization._VERSION, "tree": tree})
+    document = json.dumps({"version": serialization._VERSIONS[-1], "tree": tree})
     head = json.dumps({**({} if tree is None else {"__metadata__": {serialization._KEY: document}}), **(tensors or {})}).encode()
     return len(head).to_bytes(8, "little") + head + data
 
