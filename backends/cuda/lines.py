@@ -7,18 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
-from ingot.ir.graph import Node
+from ingot.ir.graph import Node, Value
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear
 from ingot.ir.lower.cumulative import running_fold
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
-from ingot.ir.lower.scatter import indexed, places, planes, put, scatter_line, scatter_lines, scatter_plane
+from ingot.ir.lower.scatter import indexed, places, planes, put, rounded, scatter_line, scatter_lines, scatter_plane, totals
 from ingot.ir.lower.schedule import Schedule
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
+from ingot.ir.ops.scalars import convert
 
 __all__ = ["CUMULATIVE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
 
@@ -27,10 +28,11 @@ Check = Callable[[Node], int]
 
 @dataclass(frozen=True)
 class LinePerThread(Schedule):
-    """A line to a thread, neighbours side by side. What a scatter writes into is filled first, an element to a thread.
+    """A line to a thread, neighbours side by side. What a scatter writes into is filled first, an element to a thread; where that is
+    not its result, one more kernel rounds it.
 
     threads  of a block
-    fill     the same, of the kernel that fills
+    fill     the same, of the kernels that fill and round
     """
 
     threads: int
@@ -40,13 +42,13 @@ class LinePerThread(Schedule):
         verify_threads(threads=self.threads, fill=self.fill or 1)
 
 
-def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel, Elements, Index, Point], None],
+def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel, Elements, Value, Index, Point], None],
           filled: Callable[[Node, Elements, Point], Scalar] | None = None) -> Kind:  # fmt: skip
     """Groups of which each line is one thread's.
 
-    lines(node)                      the dims that count them
-    line(k, elements, i, point)      the code of the i-th, at a point of these dims
-    filled(node, elements, point)    what is there before
+    lines(node)                        the dims that count them
+    line(k, elements, into, i, point)  the code of the i-th, at a point of these dims; a scatter's updates `into`
+    filled(node, elements, point)      what is there before
     """
 
     def choose(group: Group, machine: Machine) -> LinePerThread:
@@ -56,17 +58,24 @@ def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel,
     def emit(group: Group, s: LinePerThread, check: Check) -> list[Written]:
         node, written = group.nodes[0], []
         out = node.outputs[0]
-        if filled is not None and out.type.numel:
-            k = BlockKernel(group, "fill", check)
-            name, elements = k.buffer(out, "w"), k.elements()
-            k.each(out.type.numel, s.fill, lambda i: k.w.store(name, i, filled(node, elements, delinear(i, out.type.shape, k.w.ranges))))
+        into = out if filled is None else totals(node)
+
+        def each(name: str, to: Value, element: Callable[[BlockKernel, Elements, Index], Scalar]) -> None:
+            k = BlockKernel(group, name, check)
+            buffer, elements = k.buffer(to, "w"), k.elements()
+            k.each(out.type.numel, s.fill, lambda i: k.w.store(buffer, i, convert(k.w, element(k, elements, i), to.type.dtype)))
             written.append(k.finish(s))
+
+        if filled is not None and out.type.numel:
+            each("fill", into, lambda k, elements, i: filled(node, elements, delinear(i, out.type.shape, k.w.ranges)))
         dims = lines(node)
         if math.prod(dims):
             k = BlockKernel(group, "lines", check)
             elements = k.elements()
-            k.each(math.prod(dims), s.threads, lambda i: line(k, elements, i, delinear(i, dims, k.w.ranges)))
+            k.each(math.prod(dims), s.threads, lambda i: line(k, elements, into, i, delinear(i, dims, k.w.ranges)))
             written.append(k.finish(s))
+        if into is not out and out.type.numel:
+            each("round", out, lambda k, _, i: rounded(k, into, i))
         return written
 
     return Kind(choose, emit)
@@ -87,19 +96,19 @@ def _free(node: Node) -> tuple[int, ...]:
     return n.outer if n.columns is None else (*n.outer, n.columns)
 
 
-def _put_line(k: BlockKernel, elements: Elements, i: Index, point: Point) -> None:
+def _put_line(k: BlockKernel, elements: Elements, into: Value, i: Index, point: Point) -> None:
     """All indices in their order, at one point of what is not indexed."""
     n = indexed(k.group.nodes[0])
     with k.w.loop("serial", math.prod(n.indices)) as j:
         inside = delinear(j, n.indices, k.w.ranges)
-        put(k, elements, n.at, point, inside, places(k, elements, inside))
+        put(k, elements, into, n.at, point, inside, places(k, elements, inside))
 
 
 def _other_axes(node: Node) -> tuple[int, ...]:
     return tuple(d for a, d in enumerate(node.inputs[0].type.shape) if a != node.attrs[0])
 
 
-CUMULATIVE = _kind(_other_axes, lambda k, elements, i, point: running_fold(k, elements, point))
-SCATTER = _kind(scatter_lines, lambda k, elements, i, point: scatter_line(k, elements, point), _source)
+CUMULATIVE = _kind(_other_axes, lambda k, elements, _, i, point: running_fold(k, elements, point))
+SCATTER = _kind(scatter_lines, lambda k, elements, into, i, point: scatter_line(k, elements, into, point), _source)
 INDEX_PUT = _kind(_free, _put_line, _source)
-WINDOW_SCATTER = _kind(lambda node: planes(node)[0], lambda k, elements, i, point: scatter_plane(k, elements, i), _zero)
+WINDOW_SCATTER = _kind(lambda node: planes(node)[0], lambda k, elements, into, i, point: scatter_plane(k, elements, into, i), _zero)

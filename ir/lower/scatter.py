@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingot.ir import dtypes
-from ingot.ir.graph import Node
+from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
@@ -20,10 +20,11 @@ from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
 from ingot.ir.ops.scalars import convert
+from ingot.ir.types import tensor_type
 
 __all__ = [
     "Fill", "Scatter", "IndexPut", "WindowScatter", "SCATTER", "INDEX_PUT", "WINDOW_SCATTER",
-    "indexed", "places", "planes", "put", "scatter_line", "scatter_lines", "scatter_plane",
+    "indexed", "places", "planes", "put", "rounded", "scatter_line", "scatter_lines", "scatter_plane", "totals",
 ]  # fmt: skip
 
 Check = Callable[[Node], int]
@@ -45,21 +46,48 @@ class Fill(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-def _fill(group: Group, s: Fill, check: Check) -> Written:
-    """The first output becomes the first input, element by element."""
-    k = GroupKernel(group, "fill", check)
+def _fill(group: Group, s: Fill, check: Check, into: Value) -> Written:
+    """`into` becomes the first input, element by element."""
+    x = group.nodes[0].inputs[0]
+    return _elementwise("fill", group, s, check, into, lambda k, elements, at: elements.at(x, delinear(at, into.type.shape, k.w.ranges)))
+
+
+def _elementwise(
+    name: str, group: Group, s: Fill, check: Check, to: Value, element: Callable[[GroupKernel, Elements, Index], Scalar]
+) -> Written:
+    """A kernel that computes all elements of `to`."""
+    k = GroupKernel(group, name, check)
     w, elements = k.w, k.elements()
-    (x, *_), (out, *_) = group.nodes[0].inputs, group.nodes[0].outputs
-    name = k.buffer(out, "w")
-    n = out.type.numel
+    buffer = k.buffer(to, "w")
 
     def body(base: Index | None, extent: Index | int) -> None:
         with w.loop("vector", extent, s.width, isinstance(extent, int) and extent % s.width == 0) as v:
             at = v if base is None else ix.add(base, v)
-            w.store(name, at, elements.at(x, delinear(at, out.type.shape, w.ranges)))
+            w.store(buffer, at, convert(w, element(k, elements, at), to.type.dtype))
 
-    _blocks(w, n, s.chunk, body)
+    _blocks(w, to.type.numel, s.chunk, body)
     return k.finish(s)
+
+
+def totals(node: Node) -> Value:
+    """What a scatter updates: its result, but for sums and products of halves f32, which are rounded once at the end."""
+    (out,) = node.outputs
+    adds = len(node.attrs) < 2 or node.attrs[1] in ("add", "mul")
+    return Value(tensor_type(dtypes.f32, out.type.shape)) if adds and out.type.dtype in dtypes.Half else out
+
+
+def rounded(k: GroupKernel, into: Value, at: Index) -> Scalar:
+    """The element of the result at a flat index, from the totals."""
+    return convert(k.w, k.w.load(k.buffer(into, "r"), at, into.type.dtype, pinned=True), k.group.nodes[0].outputs[0].type.dtype)
+
+
+def _all(group: Group, s: Fill, check: Check, into: Value, put: Callable[[], Written]) -> list[Written]:
+    """The kernel that fills, the one that updates, and one that rounds where totals are not the result."""
+    out = group.nodes[0].outputs[0]
+    kernels = [_fill(group, s, check, into), put()]
+    if into is not out:
+        kernels.append(_elementwise("round", group, s, check, out, lambda k, _, at: rounded(k, into, at)))
+    return kernels
 
 
 def _blocks(w: KernelWriter, n: int, per: int, body: Callable[[Index | None, Index | int], None]) -> None:
@@ -71,13 +99,13 @@ def _blocks(w: KernelWriter, n: int, per: int, body: Callable[[Index | None, Ind
         body(ix.mul(b, per), w.rest(b, per, n))
 
 
-def _update(w: KernelWriter, name: str, at: Index, mode: str, value: Scalar) -> None:
-    """name[at] op= value."""
+def _update(k: GroupKernel, into: Value, at: Index, mode: str, value: Scalar) -> None:
+    """into[at] op= value."""
+    w, name, dtype = k.w, k.buffer(into, "rw"), into.type.dtype
     if mode != "set":
-        old = w.load(name, at, value.dtype, pinned=True)
-        half = value.dtype in dtypes.Half
-        a, b = (w.cast(x, dtypes.f32) if half else x for x in (old, value))
-        value = convert(w, {"add": w.add, "mul": w.mul, "min": w.min, "max": w.max}[mode](a, b), value.dtype)
+        old = w.load(name, at, dtype, pinned=True)
+        a, b = (w.cast(x, dtypes.f32) if x.dtype in dtypes.Half else x for x in (old, value))
+        value = convert(w, {"add": w.add, "mul": w.mul, "min": w.min, "max": w.max}[mode](a, b), dtype)
     w.store(name, at, value)
 
 
@@ -113,27 +141,30 @@ def scatter_lines(node: Node) -> tuple[int, ...]:
     return tuple(d for a, d in enumerate(node.inputs[1].type.shape) if a != node.attrs[0])
 
 
-def scatter_line(k: GroupKernel, elements: Elements, at: Point) -> None:
-    """out[.., i[..], ..] op= src in index order, along the line at a point of all other axes."""
+def scatter_line(k: GroupKernel, elements: Elements, into: Value, at: Point) -> None:
+    """into[.., i[..], ..] op= src in index order, along the line at a point of all other axes."""
     w, node = k.w, k.group.nodes[0]
     x, index, src = node.inputs
     axis, mode = node.attrs
-    name = k.buffer(node.outputs[0], "rw")
+    k.buffer(into, "rw")
     shape = index.type.shape
     with w.loop("serial", shape[axis] if shape else 1) as j:
         point = at[:axis] + (j,) + at[axis:] if shape else ()
         to = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
         target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
-        _update(w, name, linear(target, x.type.shape), mode, elements.at(src, point))
+        _update(k, into, linear(target, x.type.shape), mode, elements.at(src, point))
 
 
 def _emit_scatter(group: Group, s: Scatter, check: Check) -> list[Written]:
     """out = x; then all lines."""
     k = GroupKernel(group, "scatter", check)
-    elements, others = k.elements(), scatter_lines(group.nodes[0])
-    first = _fill(group, s.fill, check)
-    k.w.chunks(math.prod(others), s.chunk, lambda i: scatter_line(k, elements, delinear(i, others, k.w.ranges)))
-    return [first, k.finish(s)]
+    elements, others, into = k.elements(), scatter_lines(group.nodes[0]), totals(group.nodes[0])
+
+    def update() -> Written:
+        k.w.chunks(math.prod(others), s.chunk, lambda i: scatter_line(k, elements, into, delinear(i, others, k.w.ranges)))
+        return k.finish(s)
+
+    return _all(group, s.fill, check, into, update)
 
 
 SCATTER = Kind(_choose_scatter, _emit_scatter)
@@ -197,14 +228,14 @@ def places(k: GroupKernel, elements: Elements, inside: Point) -> dict[int, Index
     return {a: elements.checked(node, elements.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
 
 
-def put(k: GroupKernel, elements: Elements, at: int, free: Point, inside: Point, where: dict[int, Index]) -> None:
-    """out op= src for one element: `free`, its point along what is not indexed; `where`: the places that indices name."""
+def put(k: GroupKernel, elements: Elements, into: Value, at: int, free: Point, inside: Point, where: dict[int, Index]) -> None:
+    """into op= src for one element: `free`, its point along what is not indexed; `where`: the places that indices name."""
     node = k.group.nodes[0]
     x, src = node.inputs[:2]
     rest = iter(free)
     target = tuple(where[a] if a in where else next(rest) for a in range(x.type.rank))
     value = elements.at(src, free[:at] + inside + free[at:])
-    _update(k.w, k.buffer(node.outputs[0], "rw"), linear(target, x.type.shape), node.attrs[1], value)
+    _update(k, into, linear(target, x.type.shape), node.attrs[1], value)
 
 
 def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
@@ -212,7 +243,8 @@ def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
     n = indexed(group.nodes[0])
     k = GroupKernel(group, "index_put", check)
     w, elements = k.w, k.elements()
-    k.buffer(group.nodes[0].outputs[0], "rw")
+    into = totals(group.nodes[0])
+    k.buffer(into, "rw")
 
     def body(base: Index | None, extent: Index | int) -> None:
         with w.loop("serial", math.prod(n.indices)) as j:
@@ -221,14 +253,16 @@ def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
             with w.loop("serial", math.prod(n.outer)) as o:
                 free = delinear(o, n.outer, w.ranges)
                 if n.columns is None:
-                    put(k, elements, n.at, free, inside, where)
+                    put(k, elements, into, n.at, free, inside, where)
                 else:
                     with w.loop("vector", extent, s.width) as v:
-                        put(k, elements, n.at, (*free, v if base is None else ix.add(base, v)), inside, where)
+                        put(k, elements, into, n.at, (*free, v if base is None else ix.add(base, v)), inside, where)
 
-    first = _fill(group, s.fill, check)
-    _blocks(w, 1 if n.columns is None else n.columns, s.block, body)
-    return [first, k.finish(s)]
+    def update() -> Written:
+        _blocks(w, 1 if n.columns is None else n.columns, s.block, body)
+        return k.finish(s)
+
+    return _all(group, s.fill, check, into, update)
 
 
 INDEX_PUT = Kind(_choose_index_put, _emit_index_put)
@@ -262,33 +296,37 @@ def _choose_window_scatter(group: Group, machine: Machine) -> WindowScatter:
     return WindowScatter(machine.lanes(32), max(1, machine.chunk_elements // max(1, math.prod(plane) + math.prod(window))))
 
 
-def scatter_plane(k: GroupKernel, elements: Elements, i: Index) -> None:
-    """out[n, c, idx] += g, in order, for the i-th plane (n, c)."""
+def scatter_plane(k: GroupKernel, elements: Elements, into: Value, i: Index) -> None:
+    """into[n, c, idx] += g, in order, for the i-th plane (n, c)."""
     w, node = k.w, k.group.nodes[0]
     g, index = node.inputs
     lead, window, plane = planes(node)
     size = math.prod(plane)
     at = delinear(i, lead, w.ranges)
-    name = k.buffer(node.outputs[0], "rw")
+    k.buffer(into, "rw")
     with w.loop("serial", math.prod(window)) as t:
         point = at + delinear(t, window, w.ranges)
         to = elements.checked(node, elements.at(index, point), size, None)
-        _update(w, name, ix.add(ix.mul(i, size), to), "add", elements.at(g, point))
+        _update(k, into, ix.add(ix.mul(i, size), to), "add", elements.at(g, point))
 
 
 def _emit_window_scatter(group: Group, s: WindowScatter, check: Check) -> list[Written]:
     """out = 0; then all planes."""
-    out = group.nodes[0].outputs[0]
+    out, into = group.nodes[0].outputs[0], totals(group.nodes[0])
     lead, _, plane = planes(group.nodes[0])
     size = math.prod(plane)
     k = GroupKernel(group, "window_scatter", check)
     w, elements = k.w, k.elements()
-    name = k.buffer(out, "rw")
+    name = k.buffer(into, "rw")
 
     def one(i: Index) -> None:
         with w.loop("vector", size, s.width) as v:
-            w.store(name, ix.add(ix.mul(i, size), v), w.const(0, out.type.dtype))
-        scatter_plane(k, elements, i)
+            w.store(name, ix.add(ix.mul(i, size), v), w.const(0, into.type.dtype))
+        scatter_plane(k, elements, into, i)
+        if into is not out:
+            with w.loop("vector", size, s.width) as v:
+                at = ix.add(ix.mul(i, size), v)
+                w.store(k.buffer(out, "w"), at, rounded(k, into, at))
 
     w.chunks(math.prod(lead), s.chunk, one)
     return [k.finish(s)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Number, by_numpy, i32, i64
+from ingot.ir.dtypes import Half, Number, by_numpy, i32, i64
 from ingot.ir.facts import GATHER, Foldable, OwnKernels, View
 from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
@@ -41,14 +41,15 @@ def wrapped(name: str, index: np.ndarray, n: int, axis: int) -> np.ndarray:
 
 
 def write(x: np.ndarray, flat: np.ndarray, src: np.ndarray, mode: str) -> np.ndarray:
-    """A copy of x after `src` went to the positions `flat`, one after the other."""
-    out = x.reshape(-1).copy()
-    flat, src = flat.reshape(-1), src.reshape(-1)
+    """A copy of x after `src` went to the positions `flat`, one after the other; sums and products of halves are rounded once."""
+    wide = mode in ("add", "mul") and by_numpy(x.dtype) in Half
+    out = x.reshape(-1).astype(np.float32 if wide else x.dtype)
+    flat, src = flat.reshape(-1), src.reshape(-1).astype(out.dtype)
     if mode == "set":
         out[flat] = src
     else:
         {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}[mode].at(out, flat, src)
-    return out.reshape(x.shape)
+    return out.astype(x.dtype).reshape(x.shape)
 
 
 def _need_mode(name: str, mode: str, x: TensorType) -> None:
@@ -214,7 +215,8 @@ def _scatter_samples() -> list[Case]:
 scatter = declare(
     "scatter", attrs=("axis", "mode"), infer=_scatter_infer, ref=_scatter_ref, vjp=_scatter_vjp, jvp=_scatter_jvp,
     batch=axis_batch("scatter"), samples=_scatter_samples,
-    doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1.",
+    doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1. "
+        "Halves are added and multiplied in f32, and rounded once.",
     lowering=OwnKernels("scatter"), foldable=Foldable.NEVER, can_fail=True,
 )  # fmt: skip
 
@@ -374,7 +376,8 @@ def _index_put_case(dtype: str, shape: tuple[int, ...], indices: tuple[Shape, ..
 index_put = declare(
     "index_put", attrs=("axes", "mode"), infer=_index_put_infer, ref=_index_put_ref, vjp=_index_put_vjp, jvp=_index_put_jvp,
     batch=_index_put_batch,
-    doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src.",
+    doc="x with the elements that index_get would read set to (or combined with, by `mode`: set add mul min max) src. "
+        "Halves are added and multiplied in f32, and rounded once.",
     samples=lambda: [_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
     + [_index_put_case(d, (5, 3), ((4,),), (0,), m) for d in ("f64", "f16", "i32") for m in MODES]
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]

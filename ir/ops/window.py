@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import DType, Number, by_numpy, i64
+from ingot.ir.dtypes import DType, Half, Number, by_numpy, i64
 from ingot.ir.facts import Foldable, OwnKernels, Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
@@ -193,16 +193,17 @@ def _scatter_infer(types: tuple[TensorType, ...], spatial: Shape) -> TensorType:
 def _scatter_ref(g: np.ndarray, place: np.ndarray, spatial: Ints) -> np.ndarray:
     lead = g.shape[: g.ndim - len(spatial)]
     n, rows = int(np.prod(spatial)), int(np.prod(lead, dtype=np.int64))
-    out = np.zeros((rows, n), g.dtype)
+    out = np.zeros((rows, n), np.float32 if by_numpy(g.dtype) in Half else g.dtype)
     flat = wrapped("window_scatter", place, n, g.ndim - len(spatial)).reshape(rows, -1) if rows else np.zeros((0, 1), np.int64)
-    np.add.at(out, (np.arange(rows)[:, None], flat), g.reshape(flat.shape) if rows else np.zeros((0, 1), g.dtype))
-    return out.reshape(lead + spatial)
+    np.add.at(out, (np.arange(rows)[:, None], flat), g.reshape(flat.shape).astype(out.dtype) if rows else np.zeros((0, 1), out.dtype))
+    return out.astype(g.dtype).reshape(lead + spatial)
 
 
 window_scatter = declare(
     "window_scatter", attrs=("spatial",), infer=_scatter_infer, ref=_scatter_ref, jvp=linear_jvp("window_scatter", 1),
     batch=axis_batch("window_scatter"),
-    doc="Zeros of extents `spatial`, plus g at its flat places there, in row-major order: the transpose of reading them.",
+    doc="Zeros of extents `spatial`, plus g at its flat places there, in row-major order: the transpose of reading them. "
+        "Halves are added up in f32, and rounded once.",
     vjp=lambda cts, ins, outs, spatial: [_read_places(cts[0], ins[1], len(spatial)), None],
     samples=lambda: [case((d, (2, 3, 2)), ("i64", (2, 3, 2), ints(0, 11)), spatial=(4, 3)) for d in ("f32", "f64", "bf16", "i32")]
     + [case(("f32", s), ("i64", s, ints(0, 4)), spatial=(5,)) for s in ((3,), (0, 2), (1, 9))],

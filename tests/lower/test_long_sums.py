@@ -133,3 +133,33 @@ def test_at_every_level_and_in_blocks(name: str) -> None:
         assert np.abs(got.astype(np.float64) / (count * x**power) - 1).max() <= BOUND[D.f32], level.name
     code, (got,) = emulated(in_blocks(graph), graph, arrays)
     assert code == 0 and np.abs(got.astype(np.float64) / (count * x**power) - 1).max() <= BOUND[D.f32]
+
+
+ADDED = {
+    "scatter": lambda x, i, s: OPS["scatter"](x, i, s, axis=0, mode="add"),
+    "index_put": lambda x, i, s: OPS["index_put"](x, s, i, axes=(0,), mode="add"),
+}
+
+
+@pytest.mark.parametrize("dtype", [D.bf16, D.f16], ids=lambda d: d.name)
+@pytest.mark.parametrize("name", ADDED)
+def test_halves_are_scattered_in_f32(name: str, dtype: D.DType) -> None:
+    n = 30_000
+    x, s, i = np.ones(3, dtype.numpy), np.full(n, 0.1).astype(dtype.numpy), np.arange(n) % 3
+    graph = graph_of([x, i, s], ADDED[name])
+    want = 1 + n // 3 * s[0].astype(np.float64)
+    code, (blocks,) = emulated(in_blocks(graph), graph, [x, i, s])
+    assert code == 0
+    for got in (*run_compiled(graph, [x, i, s]), blocks):
+        assert np.abs(got.astype(np.float64) / want - 1).max() <= BOUND[dtype]
+
+
+@pytest.mark.parametrize("dtype", [D.bf16, D.f16], ids=lambda d: d.name)
+def test_halves_are_scattered_into_planes_in_f32(dtype: D.DType) -> None:
+    n = 30_000
+    g, i = np.full((1, 2, n), 0.1).astype(dtype.numpy), np.arange(2 * n).reshape(1, 2, n) % 3
+    graph = graph_of([g, i], lambda g, i: OPS["window_scatter"](g, i, spatial=(3,)))
+    code, (blocks,) = emulated(in_blocks(graph), graph, [g, i])
+    assert code == 0
+    for got in (*run_compiled(graph, [g, i]), blocks):
+        assert np.abs(got.astype(np.float64) / (n // 3 * float(g[0, 0, 0])) - 1).max() <= BOUND[dtype]
