@@ -25,6 +25,7 @@ from ingot import autograd as autograd
 from ingot import backends as backends
 from ingot import cache as cache
 from ingot import cuda as cuda
+from ingot import debug as debug
 from ingot import func as func
 from ingot import functions as functions
 from ingot import linalg as linalg

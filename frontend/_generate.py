@@ -19,7 +19,7 @@ PUBLIC = (
 )  # fmt: skip
 PRIVATE = {"wrap", "CPU", "as_device"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
-MODULES = ("autograd", "cache", "func", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
+MODULES = ("autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends")
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {
     "bool": "bool_", "uint8": "u8", "int8": "i8", "int16": "i16", "short": "i16", "int32": "i32", "int": "i32", "int64": "i64",

@@ -9,6 +9,7 @@ import numpy as np
 
 from ingot._tensor import get_default_dtype
 from ingot.ir import dtypes
+from ingot.runtime.recorder import here
 
 __all__ = ["set_printoptions", "get_printoptions"]
 
@@ -153,6 +154,8 @@ def array_text(values: np.ndarray, indent: int) -> str:
 
 def tensor_text(x: Any) -> str:
     """`tensor([...])` with its dtype, device, grad_fn or requires_grad where they are not the default. Reads the values."""
+    if not here.recorder.knows(x._now()):
+        return unknown_text(x)
     prefix = "tensor("
     suffixes = []
     if str(x.device) != "cpu":
@@ -178,4 +181,11 @@ def tensor_text(x: Any) -> str:
 
 def tensor_format(x: Any, spec: str) -> str:
     """`format(x, spec)`: of the number, for a 0-d tensor; else the text of the tensor, which takes no spec (TypeError)."""
+    if not here.recorder.knows(x._now()):
+        return unknown_text(x)
     return format(x.item(), spec) if not x.ndim else object.__format__(x, spec)
+
+
+def unknown_text(x: Any) -> str:
+    """What stands for a tensor's text while a function is compiled, and where the tensor will be computed."""
+    return f"tensor(<{list(x.shape)}, {x.dtype!r}: not known while compiling; ingot.debug.print shows it at each call>)"

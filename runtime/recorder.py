@@ -189,6 +189,10 @@ class Recorder:
         """The next operation runs what is pending, unless it is apart as well."""
         self.limit = 0
 
+    def knows(self, a: Array) -> bool:
+        """Whether the value of `a` can be had."""
+        return True
+
     def flush(self) -> None:
         """Run everything that is pending and live."""
         self.run_soon = self.apart = False

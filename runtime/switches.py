@@ -133,6 +133,9 @@ SWITCHES: tuple[Switch, ...] = (
            "What runs a graph: machine code, or the NumPy interpreter (slow, the oracle of the tests).", "cpu"),
     Switch("INGOT_CHECK", "list of " + ", ".join(CHECKS), _some_of(*CHECKS), frozenset(), False,
            "`nan`: fail when a graph computes a NaN; `capture`: retrace each call of a compiled function and compare.", "nothing"),
+    Switch("INGOT_COMPILE", "flag", _flag, True, False,
+           "0: what `ingot.compile` makes runs the function as it is, operation by operation, so that prints, `breakpoint()` and errors "
+           "are Python's own. Set it before the first call.", "1"),
     Switch("INGOT_FROZEN", "flag", _flag, False, False, "Refuse to compile: what the cache does not hold is an error.", "0"),
     Switch("INGOT_CPU_LEVEL", "name of a CPU level", _name, None, True,
            "Make code for this level instead of the best one that this CPU has (`ingot doctor` lists the levels).", "this CPU's"),

@@ -27,6 +27,7 @@ from ingot.capture.writes import (
     GradNone,
     GradWrite,
     History,
+    Print,
     RequiresGrad,
     ResultGrad,
     RetainGrad,
@@ -183,6 +184,17 @@ class Assembly:
                 found.append(ArgumentView(i, steps))
         return found
 
+    def _prints(self) -> list[Write]:
+        """Of what is shown at each call."""
+        return [
+            Print(
+                tuple(self.recipe(x) if isinstance(x, Tensor) else x for x in values),
+                frozenset(i for i, x in enumerate(values) if isinstance(x, Tensor) and x._weak),
+                show,
+            )
+            for values, show in self.trace.prints
+        ]
+
     def _gradients(self) -> list[Write]:
         found: list[Write] = []
         trace = self.trace
@@ -246,7 +258,7 @@ class Assembly:
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
         assigned, rebound = tables.writes(self.name, self, self.arguments.leaves)
         tensors = self.writes()
-        after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views())
+        after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views(), *self._prints())
         writes = (*self._requires(False), *tensors, *assigned, *after)
         freed: dict[int, Edge] = {
             out: (Refusing("CompiledBackward", why, (), (trace.type_of(self.live[out]),)), 0)

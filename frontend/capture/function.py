@@ -96,7 +96,7 @@ class CompiledFunction:
     def _long(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """The call, with everything looked at."""
         rec = here.recorder
-        if rec.tracing:
+        if rec.tracing or not switches.get("INGOT_COMPILE"):
             return self.__wrapped__(*args, **kwargs)  # inlined into what is being compiled
         rec.cut()
         structure, leaves, numbers, key = self._signature(args, kwargs)

@@ -31,9 +31,12 @@ _OF_MODULES = {  # functions by their module: what they read
 _READING = {"read", "read1", "readall", "readinto", "readinto1", "readline", "readlines"}
 _NOW = {"now", "utcnow", "today"}
 _DIRECTLY = {"sys", "gc", "decimal", "_decimal"}  # what the standard library itself asks of these decides nothing
-# modules of the standard library that look at the world for themselves: to find a module or a line of source, to tell something
+_DEBUGGERS = ("pdb", "bdb", "cmd", "code", "codeop", "readline", "rlcompleter")
+# modules of the standard library that look at the world for themselves: to find a module or a line of source, to tell or ask people
 _IMPORT = ("importlib", "_frozen_importlib", "_frozen_importlib_external")
-_FOR_THEMSELVES = (*_IMPORT, "linecache", "tokenize", "traceback", "warnings", "logging", "inspect", "threading", "abc", "functools")
+_FOR_THEMSELVES = (
+    *_IMPORT, *_DEBUGGERS, "linecache", "tokenize", "traceback", "warnings", "logging", "inspect", "threading", "abc", "functools",
+)  # fmt: skip
 
 
 def outside_reading(f: Any) -> tuple[str, bool] | None:

@@ -91,7 +91,10 @@ def compile(
     themselves, such as the present thread's name or decimal's context, and what is replaced within Ingot and NumPy;
     INGOT_CHECK=capture traces at every call and compares.
 
-    Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, printing one; and for what
+    To look into it: `ingot.debug.print` prints at each call, a plain `print` the shape and dtype while the function is traced, and with
+    INGOT_COMPILE=0 functions run as they are, without compiling.
+
+    Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, making it a number; and for what
     later calls would not do again: reading the clock, a file or the machine's state, drawing Python's or NumPy's random numbers, taking
     an iterator's next item, seeding a generator, a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside
     of attributes and dicts.

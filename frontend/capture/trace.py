@@ -107,6 +107,7 @@ class Trace(Recorder):
         # gradients, and their hooks
         self.thread = threading.get_ident()
         self.became: dict[int, tuple[Any, tuple[Step, ...]]] = {}  # tensors that turned into views of themselves, and how they began
+        self.prints: list[tuple[list[Any], Callable[[list[Any]], None]]] = []  # values, and what prints them; see ingot.debug
         self.arguments: dict[Any, int] = {}  # argument tensors (by id) and their Storages that have a stand-in
         self.argument_slots: dict[GradSlot, int] = {}  # of these stand-ins
 
@@ -239,10 +240,14 @@ class Trace(Recorder):
         if self._constant(a):
             return
         raise refuse(
-            "the value of a tensor is not known while a function is compiled: it cannot be printed, made a number or decide a branch",
-            "use ingot.where(condition, a, b) instead of a branch, or compute this outside of the compiled function; name a float argument "
+            "the value of a tensor is not known while a function is compiled: it cannot be made a number or decide a branch",
+            "use ingot.where(condition, a, b) instead of a branch, ingot.debug.print to see it at each call, INGOT_COMPILE=0 to run "
+            "without compiling, or compute this outside of the compiled function; name a float argument "
             "in compile(static=...) if Python must see its value",
         )
+
+    def knows(self, a: Array) -> bool:
+        return a.buffer is not None or self._constant(a)
 
     def _constant(self, a: Array) -> bool:
         """Compute a value that no input reaches; it stays part of the trace as well. False where one does."""
@@ -269,6 +274,7 @@ class Trace(Recorder):
         """Let go of all that the trace held for itself: what is alive of it afterwards was kept by the function."""
         for state in self.slots.values():
             state.held = state.given = None
+        self.prints.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
 

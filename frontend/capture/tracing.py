@@ -7,6 +7,7 @@ value does it. Nothing is compiled here, and only one thread traces at a time.
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -108,10 +109,21 @@ def _check_arguments(assembly: Assembly, structure: Any, args: Any, kwargs: Any)
             raise CaptureError(f"{name}: a compiled function cannot assign {leaf}, a part of what it is given; return a new one")
 
 
+def _clear_debuggers() -> None:
+    """Have the debuggers of a `breakpoint()` let go of the locals that they have shown last."""
+    bdb = sys.modules.get("bdb")
+    if bdb is not None:
+        for x in gc.get_objects():
+            if isinstance(x, bdb.Bdb) and getattr(x, "curframe", None) is None:
+                x.curframe_locals = {}  # type: ignore[attr-defined]
+        _ = sys._getframe(2).f_locals  # makes anew what a debugger has seen of them, in which the trace's own were alive
+
+
 def _check_leaks(name: str, trace: Trace) -> None:
     """LeakedTensorError if a value of the trace is still held somewhere."""
     if not any(r() is not None for r in trace.handles):
         return
+    _clear_debuggers()
     gc.collect()
     for i, r in enumerate(trace.handles):
         if r() is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "AttributeWrite", "GradAssign", "GradNone", "GradWrite",
-    "History", "NewState", "PlainWrite", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
+    "History", "NewState", "PlainWrite", "Print", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -220,6 +220,20 @@ class AttributeWrite(Write):
         self.table[self.name] = new
         if type(old) is not type(new) or old._array.type != new._array.type or old.requires_grad is not new.requires_grad:
             bump()  # another entry serves the next call
+
+
+@struct
+class Print(Write):
+    """Values are shown, see `ingot.debug.print`."""
+
+    tensors: ClassVar[bool] = False
+    values: tuple[Any, ...]  # recipes of tensors among them
+    numbers: frozenset[int]  # which of them stand for Python numbers
+    show: Callable[[list[Any]], None]
+
+    def apply(self, done: Done) -> None:
+        made = [done.result(v) if isinstance(v, Recipe) else v for v in self.values]
+        self.show([x.item() if i in self.numbers else x for i, x in enumerate(made)])
 
 
 @struct
