@@ -50,6 +50,8 @@ class Witness(Notes):
         for n, method in self._environment_was.items():
             setattr(self._environment, n, self._noting(method))
         self._outer: Any = sys.getprofile()
+        self._collecting = gc.isenabled()
+        gc.disable()  # its callbacks, and what it finalises, are no part of the function
         try:
             for x, text in self._roots:
                 self.follow(x, text)
@@ -69,13 +71,17 @@ class Witness(Notes):
 
     def _stop(self) -> None:
         sys.setprofile(None)
+        if self._collecting:
+            gc.enable()
         if hasattr(self._outer, "enable"):  # a profiler in C
             self._outer.enable()
         elif self._outer is not None:
             sys.setprofile(self._outer)
-        for n, method in self._environment_was.items():
-            setattr(self._environment, n, method)
-        self.reads.stop()
+        try:
+            for n, method in self._environment_was.items():
+                setattr(self._environment, n, method)
+        finally:
+            self.reads.stop()
 
     def _read(self, x: Any, name: str) -> None:
         sys.setprofile(None)  # what is done to take notes is of no interest

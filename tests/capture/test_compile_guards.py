@@ -4,6 +4,7 @@ import cProfile
 import gc
 import logging
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -209,6 +210,28 @@ def test_messages_and_profilers_change_nothing(capsys):
     assert any("__call__" in str(entry.code) for entry in profiler.getstats())
     log.setLevel(logging.DEBUG)
     assert f(ingot.ones(2)).tolist() == [2, 2]
+
+
+def test_what_the_garbage_collector_calls_is_no_part_of_a_function():
+    began = [0.0]
+
+    def timed(phase, info):
+        began[0] = time.perf_counter()
+
+    def f(x):
+        for _ in range(5000):  # garbage
+            held = []
+            held.append(held)
+        return x + 1
+
+    f = ingot.compile(f)
+    gc.callbacks.append(timed)
+    try:
+        for _ in range(3):
+            assert f(ingot.ones(2)).tolist() == [2, 2]
+    finally:
+        gc.callbacks.remove(timed)
+    assert f.stats["traces"] == 1 and gc.isenabled() and began[0]
 
 
 def test_methods_and_memory():
