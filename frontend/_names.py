@@ -73,6 +73,7 @@ NAMES = {
     "amax": "ingot.functions.reduce",
     "amin": "ingot.functions.reduce",
     "aminmax": "ingot.functions.extrema",
+    "angle": "ingot.functions.unary",
     "any": "ingot.functions.reduce",
     "arange": "ingot.functions.creation",
     "arccos": "ingot.functions.unary",

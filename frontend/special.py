@@ -66,7 +66,8 @@ def _function(rule: Callable[[Tensor], Tensor], name: str, doc: str, shown: str)
 
 def _entr(x: Tensor) -> Tensor:
     safe = apply("select", x > 0, x, scalar(1, x.dtype))
-    inside = apply("select", x > 0, -x * apply("log", safe), x * 0.0)
+    root = apply("sqrt", apply("select", x == 0, x + 0.0, scalar(1, x.dtype)))  # 0 at 0, with an infinite derivative
+    inside = apply("select", x > 0, -x * apply("log", safe), apply("select", x == 0, root, x * 0.0))
     return apply("select", x < 0, scalar(-math.inf, x.dtype), apply("select", x != x, x, inside))
 
 
@@ -77,15 +78,18 @@ def _ndtr(x: Tensor) -> Tensor:
 def _erfcx(x: Tensor) -> Tensor:
     """In float64: exp(x**2) multiplies the relative error of its argument. Far out by the asymptotic series."""
     y = cast(x, dtypes.f64)
-    far = y > 8.0
-    near = apply("select", far, scalar(0.0, y.dtype), y)
+    far, deep, infinite = y > 8.0, y < -6.0, y == math.inf  # of each branch no other's infinities reach the gradient
+    near = apply("select", apply("logical_or", far, deep), scalar(0.0, y.dtype), y)
     low = apply("exp", near * near) * apply("erfc", near)
-    z = apply("select", far, y, scalar(8.0, y.dtype))
+    left = apply("select", deep, y, scalar(0.0, y.dtype))
+    low = apply("select", deep, apply("exp", left * left) * 2.0, low)
+    z = apply("select", apply("logical_and", far, apply("logical_not", infinite)), y, scalar(8.0, y.dtype))
     v = 1 / (z * z * 2.0)
     total = scalar(1.0, y.dtype)
     for k in range(20, 0, -1):  # 1 - v (1 - 3 v (1 - 5 v (...)))
         total = 1 - v * (2 * k - 1) * total
-    return cast(apply("select", far, total / (z * math.sqrt(math.pi)), low), x.dtype)
+    right = apply("select", infinite, scalar(0.0, y.dtype), total / (z * math.sqrt(math.pi)))
+    return cast(apply("select", far, right, low), x.dtype)
 
 
 def _log_ndtr(x: Tensor) -> Tensor:

@@ -407,8 +407,16 @@ def _heaviside(x: Tensor, values: Tensor) -> Tensor:
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2**other. Integers become the default float dtype."""
     _sides("ldexp", input, other, "both")
-    (two,) = operands("ldexp", other, dtype=float_dtype(common_dtype(input, other)))
-    return mul(input, apply("exp2", two), out=out)
+    dtype = float_dtype(common_dtype(input, other))
+    return emit_out(_ldexp(*operands("ldexp", input, other, dtype=dtype)), out)
+
+
+@composite
+def _ldexp(x: Tensor, exponent: Tensor) -> Tensor:
+    """In two steps: a power of two that leaves the range may come back into it."""
+    wide = upcast(exponent)
+    half = apply("trunc", wide * 0.5)
+    return cast(upcast(x) * apply("exp2", half) * apply("exp2", wide - half), x.dtype)
 
 
 multiply, divide, true_divide, subtract = mul, div, div, sub

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ingot._tensor.composites import composite
-from ingot.functions.common import Tensor, apply, cast, check_tensor, emit_out, float_dtype, scalar, static_int, upcast
+from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, scalar, static_int, upcast
 
 __all__ = ["i0", "mvlgamma", "polygamma"]
 
@@ -97,9 +97,9 @@ def bessel(x: Tensor, order: int, scaled: bool) -> Tensor:
     """The modified Bessel function I of order 0 or 1, by exp(-|x|) if `scaled`.
 
     Up to 30 by the trapezoid rule on its integral over a circle, which for a periodic integrand is as exact as the points are
-    many; beyond by the asymptotic series.
+    many; beyond by the asymptotic series. In float64: the terms of the derivative cancel near 0, and overflow before it does.
     """
-    y = upcast(x)
+    y = cast(x, dtypes.f64)
     a = apply("abs", y)
     far = a > _FAR
     near_a = apply("select", far, scalar(_FAR, y.dtype), a)

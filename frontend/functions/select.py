@@ -88,15 +88,20 @@ def _unordered(limit: Tensor, hit: Tensor) -> Tensor:
     return apply("logical_or", hit, limit != limit) if limit.dtype.kind == "f" else hit
 
 
+def _no_number(x: Tensor, y: Tensor) -> Tensor:
+    """`y`, and NaN where `x` is that: it gets no gradient, as in torch."""
+    return apply("select", x != x, scalar(float("nan"), x.dtype), y) if x.dtype.kind == "f" else y
+
+
 # selects, not maximum and minimum: at a bound the gradient goes to the input whole, as in torch
 @composite
 def _clamp_min(x: Tensor, low: Tensor) -> Tensor:
-    return apply("select", _unordered(low, x < low), low, x)
+    return _no_number(x, apply("select", _unordered(low, x < low), low, x))
 
 
 @composite
 def _clamp_max(x: Tensor, high: Tensor) -> Tensor:
-    return apply("select", _unordered(high, x > high), high, x)
+    return _no_number(x, apply("select", _unordered(high, x > high), high, x))
 
 
 @composite

@@ -31,8 +31,8 @@ from ingot.ir.op import Op
 from ingot.ir.public import Unary
 
 __all__ = [
-    "bitwise_not", "deg2rad", "erfinv", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "logical_not", "logit",
-    "nan_to_num", "neg", "negative", "positive", "rad2deg", "relu", "round", "sgn", "sign", "signbit", "sinc", "square",
+    "angle", "bitwise_not", "deg2rad", "erfinv", "frac", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "logical_not",
+    "logit", "nan_to_num", "neg", "negative", "positive", "rad2deg", "relu", "round", "sgn", "sign", "signbit", "sinc", "square",
 ]  # fmt: skip
 
 
@@ -261,6 +261,22 @@ def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return emit_out(cast(input, float_dtype(input.dtype)) * (180 / math.pi), out)
 
 
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The angle of each element in the complex plane: pi below 0, else 0; NaN stays. Integers give the default float dtype.
+
+    >>> ingot.angle(ingot.tensor([-2.0, 3.0]))
+    tensor([3.1416, 0.0000])
+    """
+    check_tensor("angle", input)
+    return emit_out(_angle(cast(input, float_dtype(input.dtype))), out)
+
+
+@composite
+def _angle(x: Tensor) -> Tensor:
+    found = apply("select", x < 0, scalar(math.pi, x.dtype), scalar(0, x.dtype))
+    return apply("select", x != x, scalar(math.nan, x.dtype), found)
+
+
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0; integers give the default float dtype."""
     check_tensor("sinc", input)
@@ -270,9 +286,13 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 @composite
 def _sinc(x: Tensor) -> Tensor:
     y = upcast(x) * math.pi
-    zero = y == 0
-    safe = apply("select", zero, scalar(1, y.dtype), y)
-    return cast(apply("select", zero, scalar(1, y.dtype), apply("sin", safe) / safe), x.dtype)
+    near = apply("abs", y) < 0.5  # by its series, whose derivative is exact as well
+    safe = apply("select", near, scalar(1, y.dtype), y)
+    square = apply("select", near, y * y, scalar(0, y.dtype))
+    series = scalar(1, y.dtype)
+    for k in range(7, 0, -1):
+        series = 1 - square * series / (2 * k * (2 * k + 1))
+    return cast(apply("select", near, series, apply("sin", safe) / safe), x.dtype)
 
 
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:

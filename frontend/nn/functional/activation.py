@@ -156,7 +156,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 @elementwise
 def _hardswish(x: Tensor) -> Tensor:
-    return ingot.where(x <= -3.0, 0.0, ingot.where(x >= 3.0, x, x * (x + 3.0) / 6.0))
+    low, high = x <= -3.0, x >= 3.0
+    middle = ingot.where(low | high, 0.0, x)  # a product with an infinity, and its gradient, are never computed
+    return ingot.where(low, 0.0, ingot.where(high, x, middle * (middle + 3.0) / 6.0))
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
