@@ -20,7 +20,7 @@ from ingot.ir.lower.writer import KernelWriter
 __all__ = ["Cascade", "Steps", "rounds", "run_of"]
 
 FAN = 16  # results of a level that are folded into one of the next
-RUN = 128  # steps of a run
+RUN = 64  # steps of a run
 
 Accs = TypeVar("Accs")
 

@@ -43,11 +43,11 @@ def total(*axes):
         (softmax, (16384, 4096), "Rows(axes=((0,),), over=((1,),), team=Team(threads=256, rows=1), kept=((2, 1),))"),
         (softmax, (100000, 8), "Rows(axes=((0,),), over=((1,),), team=Team(threads=1, rows=256), kept=((2, 1),))"),
         (total(1), (16384, 100), "Rows(axes=((0,),), over=((1,),), team=Team(threads=32, rows=8))"),
-        (total(0), (100, 100000), "Rows(axes=((1,),), over=((0,),), team=Team(threads=1, rows=256, columns=True))"),
+        (total(0), (100, 100000), "Rows(axes=((1,),), over=((0,),), team=Team(threads=1, rows=256, columns=True), run=64)"),
         (total(0), (1000, 4096), "Rows(axes=((1,),), over=((0,),), team=Team(threads=8, rows=32, columns=True), step=504, "
                                  "combine=Team(threads=1, rows=256, columns=True))"),
         (total(0, 1), (4096, 4096), "Rows(axes=(), over=((0, 1),), team=Team(threads=256, rows=1), step=63744, "
-                                    "combine=Team(threads=64, rows=1, columns=True), run=128)"),
+                                    "combine=Team(threads=64, rows=1, columns=True), run=64)"),
     ],
 )  # fmt: skip
 def test_what_is_chosen(function, shape, text):
