@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 if __name__ != "ingot.backends":
     raise ImportError(f"import this package as ingot.backends, not as {__name__}: run from outside the repository root")
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Backend", "backend"]
 
 NAMES = ("cpu", "cuda")
+_SWITCHES = ("cudnn", "mkl", "mkldnn", "mps", "openmp")  # torch's, of libraries that are not used
+
+
+def __getattr__(name: str) -> Any:
+    if name not in (*NAMES, *_SWITCHES):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 class Backend(Protocol):

@@ -14,12 +14,15 @@ import importlib
 import sys
 from typing import Any
 
+from ingot import _paths
 from ingot._names import DTYPES, MODULES, NAMES
 
 __version__ = "0.1.0"
 
 if __name__ != "ingot":
     raise ImportError(f"import this package as ingot, not as {__name__}: run from outside the repository root")
+
+_paths.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -21,19 +21,29 @@ from ingot.random import Generator as Generator
 Operand = Tensor | Number
 Dims = _int | Sequence[_int] | None
 
+from ingot import __config__ as __config__
+from ingot import accelerator as accelerator
+from ingot import amp as amp
 from ingot import autograd as autograd
 from ingot import backends as backends
 from ingot import cache as cache
+from ingot import compiler as compiler
 from ingot import cuda as cuda
 from ingot import debug as debug
+from ingot import distributed as distributed
 from ingot import func as func
 from ingot import functions as functions
+from ingot import hub as hub
 from ingot import linalg as linalg
+from ingot import multiprocessing as multiprocessing
 from ingot import nn as nn
 from ingot import optim as optim
 from ingot import random as random
+from ingot import serialization as serialization
 from ingot import special as special
+from ingot import types as types
 from ingot import utils as utils
+from ingot import version as version
 from ingot.artifacts import ArtifactError as ArtifactError
 from ingot.functions.legacy import BFloat16Tensor as BFloat16Tensor
 from ingot.functions.legacy import BoolTensor as BoolTensor
@@ -58,6 +68,7 @@ from ingot.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ingot.nn.functional import alpha_dropout as alpha_dropout
 from ingot.process import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from ingot.amp.autocast_mode import autocast as autocast
 from ingot.nn.functional import avg_pool1d as avg_pool1d
 from ingot.nn.functional import batch_norm as batch_norm
 from ingot.random import bernoulli as bernoulli
@@ -91,7 +102,12 @@ from ingot.nn.functional import feature_alpha_dropout as feature_alpha_dropout
 from ingot.functions.typeinfo import finfo as finfo
 from ingot.random import fork_rng as fork_rng
 from ingot.capture import frozen as frozen
+from ingot.amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
+from ingot.amp.autocast_mode import get_autocast_gpu_dtype as get_autocast_gpu_dtype
+from ingot.process import get_default_device as get_default_device
 from ingot._tensor import get_default_dtype as get_default_dtype
+from ingot.process import get_float32_matmul_precision as get_float32_matmul_precision
+from ingot.process import get_num_interop_threads as get_num_interop_threads
 from ingot.process import get_num_threads as get_num_threads
 from ingot.printing import get_printoptions as get_printoptions
 from ingot.random import get_rng_state as get_rng_state
@@ -102,6 +118,8 @@ from ingot.functions.typeinfo import iinfo as iinfo
 from ingot.grad_mode import inference_mode as inference_mode
 from ingot.random import initial_seed as initial_seed
 from ingot.nn.functional import instance_norm as instance_norm
+from ingot.amp.autocast_mode import is_autocast_cpu_enabled as is_autocast_cpu_enabled
+from ingot.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
 from ingot.process import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
 from ingot.grad_mode import is_grad_enabled as is_grad_enabled
 from ingot.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
@@ -141,8 +159,13 @@ from ingot.serialization import save as save
 from ingot.random import seed as seed
 from ingot.nn.functional import selu as selu
 from ingot.nn.functional import selu_ as selu_
+from ingot.process import set_default_device as set_default_device
 from ingot._tensor import set_default_dtype as set_default_dtype
+from ingot.process import set_default_tensor_type as set_default_tensor_type
+from ingot.process import set_float32_matmul_precision as set_float32_matmul_precision
+from ingot.process import set_flush_denormal as set_flush_denormal
 from ingot.grad_mode import set_grad_enabled as set_grad_enabled
+from ingot.process import set_num_interop_threads as set_num_interop_threads
 from ingot.process import set_num_threads as set_num_threads
 from ingot.printing import set_printoptions as set_printoptions
 from ingot.random import set_rng_state as set_rng_state
@@ -150,6 +173,7 @@ from ingot.functions.constants import strided as strided
 from ingot.nn.functional import threshold as threshold
 from ingot.nn.functional import threshold_ as threshold_
 from ingot.nn.functional import triplet_margin_loss as triplet_margin_loss
+from ingot.process import typename as typename
 from ingot.process import use_deterministic_algorithms as use_deterministic_algorithms
 
 __version__: _str

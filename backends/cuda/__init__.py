@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingot.backends.cuda.flags import (
+    cudnn_sdp_enabled,
+    cufft_plan_cache,
+    enable_cudnn_sdp,
+    enable_flash_sdp,
+    enable_math_sdp,
+    enable_mem_efficient_sdp,
+    flash_sdp_enabled,
+    is_built,
+    math_sdp_enabled,
+    matmul,
+    mem_efficient_sdp_enabled,
+    sdp_kernel,
+)  # fmt: skip
 from ingot.backends.cuda.levels import LEVELS
 
 if TYPE_CHECKING:
@@ -14,7 +28,10 @@ if TYPE_CHECKING:
     from ingot.ir.lower import Watcher
     from ingot.ir.lower.target import Target
 
-__all__ = ["BACKEND", "Cuda"]
+__all__ = [
+    "BACKEND", "Cuda", "cudnn_sdp_enabled", "cufft_plan_cache", "enable_cudnn_sdp", "enable_flash_sdp", "enable_math_sdp",
+    "enable_mem_efficient_sdp", "flash_sdp_enabled", "is_built", "math_sdp_enabled", "matmul", "mem_efficient_sdp_enabled", "sdp_kernel",
+]  # fmt: skip
 
 
 class Cuda:

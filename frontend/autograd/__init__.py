@@ -5,9 +5,10 @@ from ingot.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from ingot.autograd.engine import backward, grad
 from ingot.autograd.function import Function
 from ingot.autograd.numerical import gradcheck, gradgradcheck
+from ingot.autograd.variable import Variable
 from ingot.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __all__ = [
     "backward", "grad", "Function", "gradcheck", "gradgradcheck", "functional", "graph", "no_grad", "enable_grad", "set_grad_enabled",
-    "inference_mode", "detect_anomaly", "set_detect_anomaly",
+    "inference_mode", "detect_anomaly", "set_detect_anomaly", "Variable",
 ]  # fmt: skip

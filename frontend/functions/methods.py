@@ -7,10 +7,14 @@ tensor. What differs (shapes given as separate arguments) is spelled out here.
 from __future__ import annotations
 
 import functools
+import mmap
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ingot import printing
+from ingot._tensor.recording import from_array
 from ingot.autograd import engine
 from ingot.functions import (
     arrange,
@@ -290,6 +294,40 @@ def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = No
     engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
+def _share_memory_(self: Tensor) -> Tensor:
+    """Move this tensor to memory that processes share which are forked from now on: what one writes in place, all see. In place.
+
+    RuntimeError for a tensor that an operation made.
+    """
+    if not _is_shared(self):
+        dtype = self.dtype.numpy
+        memory = mmap.mmap(-1, max(self.numel() * dtype.itemsize, 1))
+        array = np.frombuffer(memory, dtype, self.numel()).reshape(tuple(self.shape))
+        array[...] = self.detach().numpy()
+        self.data = from_array(array, share=True)
+    return self
+
+
+def _is_shared(self: Tensor) -> bool:
+    """Whether processes share this tensor's memory: see `share_memory_`."""
+    storage = self._storage
+    buffer = None if storage is None else storage.base.buffer
+    owner: Any = None if buffer is None else buffer.owner
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return isinstance(owner, mmap.mmap) or isinstance(owner, memoryview) and isinstance(owner.obj, mmap.mmap)
+
+
+def _is_pinned(self: Tensor, device: Any = None) -> bool:
+    """Whether this tensor's memory is pinned for a GPU: False, there is none."""
+    return False
+
+
+def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """RuntimeError: there is no GPU to pin memory for."""
+    raise RuntimeError("pin_memory: no CUDA device is available; tensors live on 'cpu'")
+
+
 def _conj(self: Tensor) -> Tensor:
     """This tensor: there are no complex dtypes."""
     return self
@@ -316,6 +354,7 @@ SPECIAL: dict[str, Callable[..., Any]] = dict(
     transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
     view_as=_view_as, sum_to_size=_sum_to_size, split=_split, norm=_norm, dist=_dist, polygamma=_polygamma,
     polygamma_=_polygamma_, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_, backward=_backward,
+    share_memory_=_share_memory_, is_shared=_is_shared, is_pinned=_is_pinned, pin_memory=_pin_memory,
 )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from ingot.nn import functional as functional
 from ingot.nn import init as init
 from ingot.nn import modules as modules
+from ingot.nn import parallel as parallel
 from ingot.nn import utils as utils
 from ingot.nn.modules import *  # noqa: F403  (all of them)
+from ingot.nn.parallel import DataParallel as DataParallel
 from ingot.nn.parameter import Buffer as Buffer
 from ingot.nn.parameter import Parameter as Parameter

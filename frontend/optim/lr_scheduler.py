@@ -18,6 +18,8 @@ __all__ = [
     "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR", "SequentialLR", "ChainedScheduler", "ReduceLROnPlateau",
 ]  # fmt: skip
 
+_LRScheduler = LRScheduler  # torch's old name, which subclasses still use
+
 
 class _ByFunctions(LRScheduler):
     """Learning rates by functions of the epoch: one, or one per group."""

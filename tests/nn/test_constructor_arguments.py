@@ -217,7 +217,8 @@ CASES: dict[str, Case] = {
     "UpsamplingNearest2d": Case(dict(scale_factor=2), (NCHW,), size={"size": 7, "scale_factor": None}, scale_factor=3),
 }  # fmt: skip
 
-WITHOUT = {"Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential", "RNNCellBase"}  # containers and a base
+# containers, a base, and what has one device to divide among
+WITHOUT = {"DataParallel", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential", "RNNCellBase"}
 
 # accepted, and of no effect on purpose: hints of torch's for how it computes
 HINTS = {

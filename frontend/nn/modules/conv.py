@@ -15,7 +15,7 @@ from ingot.nn.parameter import new_parameter
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
 
-class _Conv(Module):
+class _ConvNd(Module):
     """What the six share; a subclass says its number of spatial dims and whether it is transposed."""
 
     dims: int
@@ -105,7 +105,7 @@ class _Conv(Module):
         return text
 
 
-class _Forward(_Conv):
+class _Forward(_ConvNd):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
         groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
@@ -147,7 +147,7 @@ class Conv3d(_Forward):
     dims = 3
 
 
-class _Transposed(_Conv):
+class _ConvTransposeNd(_ConvNd):
     transposed = True
 
     def __init__(
@@ -177,7 +177,7 @@ class _Transposed(_Conv):
         return extra
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_ConvTransposeNd):
     """The gradient of `nn.Conv1d` as a layer, weight (in_channels, out_channels / groups, K): `F.conv_transpose1d`.
 
     A call also takes an `output_size`, in place of output_padding (ValueError for one that cannot be).
@@ -189,7 +189,7 @@ class ConvTranspose1d(_Transposed):
     dims = 1
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_ConvTransposeNd):
     """The gradient of `nn.Conv2d` as a layer; arguments are those of `nn.ConvTranspose1d`, sizes ints or pairs.
 
     >>> nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1, output_padding=1)(ingot.randn(1, 3, 4, 4)).shape
@@ -199,7 +199,7 @@ class ConvTranspose2d(_Transposed):
     dims = 2
 
 
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(_ConvTransposeNd):
     """The gradient of `nn.Conv3d` as a layer; arguments are those of `nn.ConvTranspose1d`, sizes ints or triples.
 
     >>> nn.ConvTranspose3d(2, 3, 2, stride=2)(ingot.randn(1, 2, 2, 2, 2)).shape

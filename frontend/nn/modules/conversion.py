@@ -66,6 +66,10 @@ class Convertible(Tree):
         """Move everything to a GPU. RuntimeError if there is none."""
         return self._apply(lambda t: t.cuda(device))
 
+    def share_memory(self: C) -> C:
+        """Move everything to memory that processes share which are forked from now on: see `Tensor.share_memory_`."""
+        return self._apply(lambda t: t.share_memory_())
+
     def type(self: C, dst_type: Any) -> C:
         """Convert everything to `dst_type`."""
         return self._apply(lambda t: t.type(dst_type))

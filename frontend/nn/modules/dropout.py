@@ -11,7 +11,7 @@ from ingot.nn.modules.simple import Functional
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"]
 
 
-class _Dropout(Functional):
+class _DropoutNd(Functional):
     settings = {"p": 0.5, "inplace": False}
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -26,7 +26,7 @@ class _Dropout(Functional):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class Dropout(_Dropout):
+class Dropout(_DropoutNd):
     """Zeroes elements with probability p in training and scales the others by 1 / (1 - p); the identity in `eval()`.
 
     inplace: overwrite the input. ValueError unless 0 <= p <= 1, here and in the other dropouts.
@@ -41,7 +41,7 @@ class Dropout(_Dropout):
     fn = F.dropout
 
 
-class Dropout1d(_Dropout):
+class Dropout1d(_DropoutNd):
     """`nn.Dropout` of whole channels of (N, C, L) or (C, L).
 
     >>> y = nn.Dropout1d(0.5)(ingot.ones(2, 3, 4))
@@ -52,7 +52,7 @@ class Dropout1d(_Dropout):
     fn = F.dropout1d
 
 
-class Dropout2d(_Dropout):
+class Dropout2d(_DropoutNd):
     """`nn.Dropout` of whole channels of (N, C, H, W).
 
     >>> y = nn.Dropout2d(0.5)(ingot.ones(2, 3, 4, 4))
@@ -63,7 +63,7 @@ class Dropout2d(_Dropout):
     fn = F.dropout2d
 
 
-class Dropout3d(_Dropout):
+class Dropout3d(_DropoutNd):
     """`nn.Dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W).
 
     >>> y = nn.Dropout3d(0.5)(ingot.ones(2, 3, 2, 2, 2))
@@ -74,7 +74,7 @@ class Dropout3d(_Dropout):
     fn = F.dropout3d
 
 
-class AlphaDropout(_Dropout):
+class AlphaDropout(_DropoutNd):
     """Dropout that keeps mean and variance of `nn.SELU` activations: `F.alpha_dropout` as a module.
 
     >>> nn.AlphaDropout(0.5)(ingot.ones(2, 3)).unique().shape[0] <= 2
@@ -84,7 +84,7 @@ class AlphaDropout(_Dropout):
     fn = F.alpha_dropout
 
 
-class FeatureAlphaDropout(_Dropout):
+class FeatureAlphaDropout(_DropoutNd):
     """`nn.AlphaDropout` of whole channels of (N, C, *).
 
     >>> y = nn.FeatureAlphaDropout(0.5)(ingot.ones(2, 3, 4))

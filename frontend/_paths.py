@@ -1,0 +1,65 @@
+"""Paths of torch's modules under which names of Ingot's are found too: `from ingot.nn.modules.batchnorm import BatchNorm2d`.
+
+PATHS says which module has the names. Such a path is a module of its own, whose attributes are those of the other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+__all__ = ["PATHS", "install"]
+
+_NORM, _SIMPLE = "ingot.nn.modules.normalization", "ingot.nn.modules"
+PATHS = {
+    "ingot.cuda.amp.autocast_mode": "ingot.cuda.amp",
+    "ingot.cuda.amp.grad_scaler": "ingot.cuda.amp", "ingot.autograd.anomaly_mode": "ingot.autograd.anomaly",
+    "ingot.autograd.grad_mode": "ingot.grad_mode", "ingot.functional": "ingot", "ingot.nn.modules.batchnorm": _NORM,
+    "ingot.nn.modules.instancenorm": _NORM, "ingot.nn.modules.rnn": "ingot.nn.modules.recurrent",
+    **{f"ingot.nn.modules.{n}": _SIMPLE for n in (
+        "channelshuffle", "distance", "flatten", "fold", "padding", "pixelshuffle", "sparse", "transformer", "upsampling",
+    )},
+    "ingot.nn.parallel.distributed": "ingot.nn.parallel", "ingot.nn.utils.clip_grad": "ingot.nn.utils.clip",
+    "ingot.nn.utils.convert_parameters": "ingot.nn.utils.vector", "ingot.optim.adamw": "ingot.optim.adam",
+    "ingot.utils.data.dataloader": "ingot.utils.data", "ingot.utils.data._utils": "ingot.utils.data",
+    "ingot.utils.data._utils.collate": "ingot.utils.data.collate", "ingot.utils.data._utils.worker": "ingot.utils.data.worker",
+    "ingot.utils.hooks": "ingot.nn.modules.hooks",
+}  # fmt: skip
+
+
+class _Path:
+    """What finds and makes such modules."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """The spec of a module of PATHS; None for any other."""
+        if name not in PATHS:
+            return None
+        return importlib.util.spec_from_loader(name, _Path(), is_package=any(p.startswith(name + ".") for p in PATHS))  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """The usual one."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give it the attributes of the other, as they are asked for."""
+        home = PATHS[module.__name__]
+        module.__doc__ = f"The names of `{home}`."
+
+        def get(name: str) -> Any:
+            if name == "__path__":
+                raise AttributeError(name)
+            return getattr(importlib.import_module(home), name)
+
+        setattr(module, "__getattr__", get)  # noqa: B010  (mypy refuses the assignment)
+        setattr(module, "__dir__", lambda: dir(importlib.import_module(home)))  # noqa: B010
+
+
+def install() -> None:
+    """Have `import` know the paths, after all that are files."""
+    if not any(isinstance(f, type) and f.__name__ == "_Path" and f.__module__ == __name__ for f in sys.meta_path):
+        sys.meta_path.append(_Path)

@@ -1,0 +1,48 @@
+"""Training in several processes: not available. A script that asks before it uses it runs in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+__all__ = [
+    "all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group", "get_backend", "get_rank", "get_world_size",
+    "init_process_group", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
+    "is_torchelastic_launched", "new_group", "reduce",
+]  # fmt: skip
+
+
+def is_available() -> bool:
+    """False.
+
+    >>> ingot.distributed.is_available() and ingot.distributed.is_initialized()
+    False
+    """
+    return False
+
+
+def is_initialized() -> bool:
+    """False."""
+    return False
+
+
+def _no(*args: Any) -> bool:
+    return False
+
+
+is_nccl_available = is_gloo_available = is_mpi_available = is_torchelastic_launched = _no
+
+
+def _refused(name: str) -> Callable[..., NoReturn]:
+    def function(*args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(f"distributed.{name}: training in several processes is not available; run the script as one process")
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = "RuntimeError: see the module."
+    return function
+
+
+all_gather, all_reduce, barrier, broadcast = _refused("all_gather"), _refused("all_reduce"), _refused("barrier"), _refused("broadcast")
+destroy_process_group, get_backend, get_rank = _refused("destroy_process_group"), _refused("get_backend"), _refused("get_rank")
+get_world_size, init_process_group = _refused("get_world_size"), _refused("init_process_group")
+new_group, reduce = _refused("new_group"), _refused("reduce")

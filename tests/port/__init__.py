@@ -1,0 +1,1 @@
+"""Scripts and checkpoints that were written for torch."""

@@ -1,0 +1,22 @@
+"""torch's paths of modules lead to Ingot's names."""
+
+import importlib
+
+import pytest
+
+from ingot._paths import PATHS
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_has_the_names_of_the_other(path):
+    here, there = importlib.import_module(path), importlib.import_module(PATHS[path])
+    names = [n for n in dir(there) if not n.startswith("__")]
+    assert names and all(getattr(here, n) is getattr(there, n) for n in names)
+    with pytest.raises(AttributeError):
+        getattr(here, "no_such_name")  # noqa: B009  (it is the access that is tested)
+
+
+@pytest.mark.parametrize("path", ["ingot.no_such", "ingot.nn.modules.no_such", "ingot.utils.data._utils.no_such"])
+def test_other_paths_are_not_found(path):
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(path)
