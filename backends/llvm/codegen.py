@@ -8,12 +8,17 @@ and a code generator is kept only where it remembers nothing (that of PTX number
 from __future__ import annotations
 
 import functools
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ingot.backends.llvm.level import Level
 
-__all__ = ["assembly", "object_code"]
+__all__ = ["apart", "assembly", "object_code"]
 
+T = TypeVar("T")
+
+_LONG = 100_000  # characters of LLVM IR, which take a tenth of a second
 _CPU = {"opt": 2, "reloc": "pic", "codemodel": "small"}  # what the linker's list of relocations is for
 _OPTIONS: dict[str, dict[str, Any]] = {"x86_64": _CPU, "aarch64": _CPU, "nvptx64": {"opt": 3}}
 
@@ -23,8 +28,36 @@ def object_code(text: str, level: Level, optimise: bool = False) -> bytes:
 
     optimise: run LLVM's passes first. Generated kernels need none; text that people wrote does.
     """
-    machine, module = _module(text, level, optimise)
-    return machine.emit_object(module)
+
+    def work() -> bytes:
+        machine, module = _module(text, level, optimise)
+        return machine.emit_object(module)
+
+    return apart(work) if len(text) > _LONG else work()
+
+
+def apart(work: Callable[[], T]) -> T:
+    """What `work` returns or raises. It runs in a thread of its own where this is the main one, so that Ctrl-C is heard meanwhile:
+
+    LLVM returns to Python at its end only. Work that was given up goes on, and what it makes is dropped; the process ends after it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    made: list[tuple[T | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            made.append((work(), None))
+        except BaseException as error:
+            made.append((None, error))
+
+    thread = threading.Thread(target=run, name="ingot compile")
+    thread.start()
+    thread.join()
+    result, error = made[0]
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
 
 
 def assembly(text: str, level: Level, optimise: bool = False) -> str:

@@ -1,5 +1,10 @@
 """What stands between LLVM IR text and the code generator, which ends the process where it meets malformed IR."""
 
+import hashlib
+import os
+import signal
+import threading
+
 import pytest
 
 from ingot.backends import NAMES, backend
@@ -50,3 +55,35 @@ def test_code_does_not_depend_on_what_was_compiled_before(level):
     first = codegen.assembly(text, level)
     assert codegen.assembly(CALL.format(triple=level.triple, type="i32"), level) != first
     assert codegen.assembly(text, level) == first
+
+
+def test_an_interrupt_is_heard_while_llvm_works():
+    """The work is C code that runs for seconds without a look at signals, as LLVM does."""
+    started, finished = threading.Event(), threading.Event()
+
+    def work() -> bytes:
+        started.set()
+        done = hashlib.pbkdf2_hmac("sha256", b"", b"", 5_000_000)
+        finished.set()
+        return done
+
+    def interrupt() -> None:
+        started.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            codegen.apart(work)
+        assert not finished.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        killer.join()
+
+
+def test_work_apart_returns_and_raises():
+    assert codegen.apart(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        codegen.apart(lambda: 1 // 0)
