@@ -114,7 +114,7 @@ def _clear_debuggers() -> None:
     bdb = sys.modules.get("bdb")
     if bdb is not None:
         for x in gc.get_objects():
-            if isinstance(x, bdb.Bdb) and getattr(x, "curframe", None) is None:
+            if issubclass(type(x), bdb.Bdb) and getattr(x, "curframe", None) is None:  # no look at x itself: it may be a proxy
                 x.curframe_locals = {}  # type: ignore[attr-defined]
         _ = sys._getframe(2).f_locals  # makes anew what a debugger has seen of them, in which the trace's own were alive
 
