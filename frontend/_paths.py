@@ -6,7 +6,6 @@ PATHS says which module has the names. Such a path is a module of its own, whose
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -40,7 +39,7 @@ class _Path:
         """The spec of a module of PATHS; None for any other."""
         if name not in PATHS:
             return None
-        return importlib.util.spec_from_loader(name, _Path(), is_package=any(p.startswith(name + ".") for p in PATHS))  # type: ignore[arg-type]
+        return ModuleSpec(name, _Path(), is_package=any(p.startswith(name + ".") for p in PATHS))  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
         """The usual one."""

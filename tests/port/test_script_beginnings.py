@@ -528,3 +528,12 @@ def test_what_is_not_there_says_so_in_one_sentence(what):
     with pytest.raises((RuntimeError, NotImplementedError), match=REFUSED[what]) as e:
         eval(f"ingot.{what}", {"ingot": ingot, "nn": ingot.nn})
     assert "\n" not in str(e.value)
+
+
+def test_a_module_is_emptied_where_it_is():
+    import ingot
+
+    layer = ingot.nn.Linear(2, 1)
+    assert layer.to_empty(device="cpu") is layer
+    with pytest.raises(RuntimeError, match="no CUDA device is available"):
+        layer.to_empty(device="cuda")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ingot._tensor import Tensor
+from ingot._tensor.devices import as_device
 from ingot.grad_mode import no_grad
 from ingot.nn.modules.arguments import parse_to
 from ingot.nn.modules.tree import Tree
@@ -65,6 +66,11 @@ class Convertible(Tree):
     def cuda(self: C, device: Any = None) -> C:
         """Move everything to a GPU. RuntimeError if there is none."""
         return self._apply(lambda t: t.cuda(device))
+
+    def to_empty(self: C, *, device: Any, recurse: bool = True) -> C:
+        """Move everything to a device without its values: there is the CPU, where it is already. RuntimeError for another device."""
+        as_device(device)
+        return self
 
     def share_memory(self: C) -> C:
         """Move everything to memory that processes share which are forked from now on: see `Tensor.share_memory_`."""
