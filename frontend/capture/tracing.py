@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 from ingot._tensor import Tensor
@@ -113,10 +114,25 @@ def _clear_debuggers() -> None:
     """Have the debuggers of a `breakpoint()` let go of the locals that they have shown last."""
     bdb = sys.modules.get("bdb")
     if bdb is not None:
+        at, running = sys._getframe(1), set[Any]()
+        while at is not None:
+            running.add(at)
+            at = at.f_back  # type: ignore[assignment]
         for x in gc.get_objects():
-            if issubclass(type(x), bdb.Bdb) and getattr(x, "curframe", None) is None:  # no look at x itself: it may be a proxy
-                x.curframe_locals = {}  # type: ignore[attr-defined]
+            if issubclass(type(x), bdb.Bdb):  # no look at x itself: it may be a proxy
+                _forget_frames(vars(x), running)
         _ = sys._getframe(2).f_locals  # makes anew what a debugger has seen of them, in which the trace's own were alive
+
+
+def _forget_frames(held: dict[str, Any], running: set[Any]) -> None:
+    """Let go of the frames that a debugger holds and that have ended, and of what it has shown of them."""
+    held["curframe_locals"], held["stack"] = {}, []
+    for name, value in held.items():
+        if isinstance(value, FrameType) and value not in running:
+            held[name] = None
+        elif isinstance(value, dict):
+            for key in [k for k in value if isinstance(k, FrameType) and k not in running]:
+                del value[key]
 
 
 def _check_leaks(name: str, trace: Trace) -> None:

@@ -111,7 +111,7 @@ def test_the_first_nan_is_named(monkeypatch):
     for _ in range(2):
         with pytest.raises(RuntimeError, match=r"(?s)f: 2 of 2 .*the first NaN is made by log\n.*z = ingot.log\(y\)"):
             f(-ingot.ones(2))
-    with pytest.raises(RuntimeError, match="input a0 holds NaN already"):
+    with pytest.raises(RuntimeError, match=r"input \w+ holds NaN already"):
         f(ingot.full((2,), float("nan")))
     x = ingot.zeros(2, requires_grad=True)
     g = ingot.compile(lambda x: ingot.sqrt(x * 0).sum())

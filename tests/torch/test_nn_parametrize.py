@@ -114,6 +114,7 @@ def test_own_parametrizations() -> None:
 
 
 def test_spectral_norm() -> None:
+    ingot.manual_seed(0)  # the power iteration converges slowly where the two largest singular values are close
     layer = ingot.nn.utils.parametrizations.spectral_norm(ingot.nn.Linear(5, 4), n_power_iterations=30)
     top = np.linalg.svd(layer.weight.detach().numpy(), compute_uv=False)[0]
     np.testing.assert_allclose(top, 1, rtol=1e-4)
