@@ -59,6 +59,12 @@ class _Cholesky(Function):
         return (half + mT(half)) * 0.5
 
 
+def cholesky_unchecked(A: Tensor) -> Tensor:
+    """Lower L with A = L L^T, NaN from the first column where A is not positive definite."""
+    a = check_matrices("linalg.cholesky", A, True)
+    return _Cholesky.apply(flat(a)).reshape(tuple(a.shape))
+
+
 def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """Lower L with A = L L^T for symmetric positive definite A (only its lower triangle is read); with `upper`, L^T.
 
@@ -68,10 +74,8 @@ def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None
         tensor([[2., 0.],
                 [0., 2.]])
     """
-    a = check_matrices("linalg.cholesky", A, True)
-    low = _Cholesky.apply(flat(a))
+    low = cholesky_unchecked(A)
     require(lambda: low == low, "linalg.cholesky: The factorization could not be completed because the input is not positive-definite.")
-    low = low.reshape(tuple(a.shape))
     return emit_out(mT(low) if upper else low, out)
 
 

@@ -76,9 +76,10 @@ def _factored_solve(f: Tensor, perm: Tensor, b: Tensor) -> Tensor:
 
 class _Solve(Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, checked: bool) -> Tensor:
         f, perm, _ = matrix_scans.lu(a)
-        require(lambda: f.diagonal(0, -2, -1) != 0, "linalg.solve: The solver failed because the input matrix is singular.")
+        if checked:
+            require(lambda: f.diagonal(0, -2, -1) != 0, "linalg.solve: The solver failed because the input matrix is singular.")
         x = _factored_solve(f, perm, b)
         ctx.save_for_backward(a, x)
         return x
@@ -86,8 +87,8 @@ class _Solve(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         a, x = ctx.saved_tensors
-        back = _Solve.apply(mT(a), grad)
-        return -(back @ mT(x)), back
+        back = _Solve.apply(mT(a), grad, False)
+        return -(back @ mT(x)), back, None
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
@@ -98,6 +99,11 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
         >>> ingot.linalg.solve(ingot.eye(2) * 2, ingot.ones(2))
         tensor([0.5000, 0.5000])
     """
+    return emit_out(solved(A, B, left, True), out)
+
+
+def solved(A: Tensor, B: Tensor, left: bool, checked: bool) -> Tensor:
+    """`solve`; not `checked`, a singular A gives infinities or NaN."""
     a = check_matrices("linalg.solve", A, True)
     check_tensor("linalg.solve", B, "B", 2)
     if B.dtype is not a.dtype:
@@ -107,21 +113,22 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None)
     if not left:
         if vector:
             raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
-        return emit_out(mT(solve(mT(a), mT(b))), out)
+        return mT(solved(mT(a), mT(b), True, checked))
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(a.shape)} and {list(B.shape)})")
     lead = broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
     a, b = a.expand(*lead, *a.shape[-2:]), b.expand(*lead, *b.shape[-2:])
-    x = _Solve.apply(flat(a), flat(b)).reshape(tuple(b.shape))
-    return emit_out(x.squeeze(-1) if vector else x, out)
+    x = _Solve.apply(flat(a), flat(b), checked).reshape(tuple(b.shape))
+    return x.squeeze(-1) if vector else x
 
 
 class _Inverse(Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, checked: bool) -> Tensor:
         f, perm, _ = matrix_scans.lu(a)
         singular = "linalg.inv: The diagonal element is zero, the inversion could not be completed because the input matrix is singular."
-        require(lambda: f.diagonal(0, -2, -1) != 0, singular)
+        if checked:
+            require(lambda: f.diagonal(0, -2, -1) != 0, singular)
         x = _factored_solve(f, perm, ingot.eye(a.shape[-1], dtype=a.dtype).expand(*a.shape))
         ctx.save_for_backward(x)
         return x
@@ -129,7 +136,7 @@ class _Inverse(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         (x,) = ctx.saved_tensors
-        return -(mT(x) @ grad @ mT(x))
+        return -(mT(x) @ grad @ mT(x)), None
 
 
 def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -139,8 +146,13 @@ def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
+    return emit_out(inverted(A, True), out)
+
+
+def inverted(A: Tensor, checked: bool) -> Tensor:
+    """`inv`; not `checked`, a singular matrix gives infinities or NaN."""
     a = check_matrices("linalg.inv", A, True)
-    return emit_out(_Inverse.apply(flat(a)).reshape(tuple(a.shape)), out)
+    return _Inverse.apply(flat(a), checked).reshape(tuple(a.shape))
 
 
 def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -171,7 +183,7 @@ class _SLogDet(Function):
     @staticmethod
     def backward(ctx: Any, by_sign: Tensor, grad: Tensor) -> Any:  # type: ignore[override]
         (a,) = ctx.saved_tensors
-        return grad.unsqueeze(-1).unsqueeze(-1) * mT(_Inverse.apply(a))
+        return grad.unsqueeze(-1).unsqueeze(-1) * mT(_Inverse.apply(a, True))
 
 
 def slogdet(input: Tensor) -> SLogDet:
