@@ -12,6 +12,8 @@ from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
 from ingot.functions.extrema import ValuesIndices as ValuesIndices
+from ingot.functions.lu import LU
+from ingot.functions.solvers import TriangularSolution
 from ingot.functions.statistics import Histogram
 from ingot.functions.systems import SLogDet
 from ingot.ir import dtypes
@@ -40,6 +42,7 @@ from ingot import nn as nn
 from ingot import optim as optim
 from ingot import random as random
 from ingot import serialization as serialization
+from ingot import signal as signal
 from ingot import special as special
 from ingot import types as types
 from ingot import utils as utils
@@ -462,6 +465,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor: 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor: ...
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+def matrix_exp(input: Tensor) -> Tensor: ...
 def matrix_power(input: Tensor, n: _int) -> Tensor: ...
 def max(input: Tensor, dim: Any = ..., keepdim: _bool = ..., *, other: Tensor | None = ..., out: Any = ...) -> Any: ...
 def maximum(input: Operand, other: Operand, *, out: Tensor | None = ...) -> Tensor: ...

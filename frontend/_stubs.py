@@ -28,6 +28,8 @@ from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
 from ingot.functions.extrema import ValuesIndices as ValuesIndices
+from ingot.functions.lu import LU
+from ingot.functions.solvers import TriangularSolution
 from ingot.functions.statistics import Histogram
 from ingot.functions.systems import SLogDet
 from ingot.ir import dtypes

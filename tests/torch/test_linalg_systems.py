@@ -125,3 +125,18 @@ def test_compiled() -> None:
         return m.linalg.lu_solve(f, pivots, b) + m.linalg.inv_ex(a).inverse @ b + m.cholesky_solve(b, m.linalg.cholesky_ex(definite(a)).L)
 
     compare(ingot.compile(lambda a, b: solved(ingot, a, b)), lambda a, b: solved(torch, a, b), (a, b), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_matrix_exp(scale: float) -> None:
+    for shape in ((3, 3), (2, 4, 4), (1, 1), (2, 0, 3, 3)):
+        a = right(*shape) * scale / 3
+        a = a - np.eye(shape[-1]) * scale  # what is large shrinks
+        same(lambda m, a: m.linalg.matrix_exp(a), a)
+        same(lambda m, a: m.matrix_exp(a), a.astype(np.float32))
+    np.testing.assert_array_equal(ingot.tensor([[0.0]]).matrix_exp().numpy(), [[1.0]])
+    assert tuple(ingot.linalg.matrix_exp(ingot.zeros(2, 0, 0)).shape) == (2, 0, 0)
+    both = [m.linalg.matrix_exp(t) for m, t in ((ingot, ingot.eye(2).double() * 300), (torch, torch.eye(2).double() * 300))]
+    np.testing.assert_allclose(both[0].numpy(), both[1].numpy(), rtol=1e-11)
+    with pytest.raises(RuntimeError):
+        ingot.linalg.matrix_exp(ingot.ones(2, 3))
