@@ -453,6 +453,7 @@ NAMES = {
     "numel": "ingot.functions.typeinfo",
     "ones": "ingot.functions.creation",
     "ones_like": "ingot.functions.creation",
+    "orgqr": "ingot.functions.reflections",
     "outer": "ingot.functions.matmul",
     "pairwise_distance": "ingot.functions.neural",
     "pdist": "ingot.functions.norm",

@@ -21,15 +21,16 @@ from ingot.functions.matrices import LinAlgError
 from ingot.functions.matrices import check_matrices as _check_matrices
 from ingot.functions.matrix_exponential import matrix_exp
 from ingot.functions.norm import matrix_norm, vector_norm
+from ingot.functions.reflections import householder_product
 from ingot.functions.shape import diagonal as _diagonal
 from ingot.functions.solvers import cholesky_ex, inv_ex, solve_ex, tensorinv, tensorsolve, vander
 from ingot.functions.systems import det, inv, matrix_power, slogdet, solve, solve_triangular
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "lstsq", "lu",
-    "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm",
-    "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot",
-    "vector_norm",
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "householder_product", "inv",
+    "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
+    "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
+    "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 

@@ -140,3 +140,18 @@ def test_matrix_exp(scale: float) -> None:
     np.testing.assert_allclose(both[0].numpy(), both[1].numpy(), rtol=1e-11)
     with pytest.raises(RuntimeError):
         ingot.linalg.matrix_exp(ingot.ones(2, 3))
+
+
+@pytest.mark.parametrize("shape, count", [((4, 3), 3), ((2, 5, 3), 2), ((3, 3), 3), ((3, 2), 0), ((0, 3, 2), 2), ((3, 0), 0)])
+def test_products_of_reflections(shape: tuple[int, ...], count: int) -> None:
+    a, _ = torch.geqrf(torch.tensor(right(*shape))) if all(shape) else (torch.zeros(shape, dtype=torch.float64), None)
+    v = a.tril(-1)
+    tau = (2 / (1 + (v * v).sum(-2)))[..., :count].contiguous().numpy()  # what makes Q orthogonal
+    same(lambda m, a, t: m.linalg.householder_product(a, t), a.contiguous().numpy(), tau)
+    same(lambda m, a, t: m.orgqr(a, t), a.contiguous().numpy(), tau)
+    q = ingot.tensor(a.contiguous().numpy()).orgqr(ingot.tensor(tau))
+    np.testing.assert_allclose((q.mT @ q).numpy(), np.broadcast_to(np.eye(shape[-1]), (*shape[:-2], shape[-1], shape[-1])), atol=1e-12)
+    for wrong in ((a.mT, tau), (a, np.zeros((*shape[:-2], shape[-1] + 1)))) if shape == (4, 3) else ():
+        for m, make in ((ingot, ingot.tensor), (torch, torch.tensor)):
+            with pytest.raises(RuntimeError):
+                m.linalg.householder_product(make(np.ascontiguousarray(wrong[0])), make(wrong[1]))
