@@ -203,7 +203,7 @@ def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
     from ingot._tensor import Size
     from ingot.interchange.torch_file import FileError, Makers, read
     from ingot.nn.parameter import Parameter
-    from ingot.strided import strided_view
+    from ingot.interchange.strides import strided_view
 
     bases: dict[str, Tensor] = {}
 

@@ -228,6 +228,14 @@ def test_what_tests_share_is_in_support():
             assert not (any(w in line for w in wrong[:2]) or "import" in line and any(w in line for w in wrong[2:])), f"{path}: {line}"
 
 
+def test_no_module_hides_a_public_name():
+    """Importing `ingot.x` would put the module in the place of the function `ingot.x`."""
+    from ingot._names import DTYPES, NAMES
+
+    modules = {f.removesuffix(".py") for f in os.listdir(os.path.join(ROOT, "frontend"))}
+    assert not modules & {*NAMES, *DTYPES}
+
+
 @pytest.mark.parametrize("path", [p for p in modules() if p.endswith("__init__.py") and os.path.dirname(p) != "frontend"])
 def test_no_name_of_a_package_hides_a_module(path):
     """`from package.choose import choose` in its `__init__` would make `package.choose` a function."""

@@ -13,7 +13,7 @@ __all__ = ["strided_view"]
 def strided_view(memory: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int) -> Tensor | None:
     """A view of one-dimensional `memory`, whose elements are `strides` apart; None where strides are no such chain, as those of windows.
 
-    >>> from ingot.strided import strided_view
+    >>> from ingot.interchange.strides import strided_view
     >>> strided_view(ingot.arange(6), (3, 2), (1, 3), 0)
     tensor([[0, 3],
             [1, 4],
