@@ -201,9 +201,9 @@ def _open(data: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]
 def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
     """What is in a file of torch.save, as tensors of ours."""
     from ingot._tensor import Size
+    from ingot.interchange.strides import strided_view
     from ingot.interchange.torch_file import FileError, Makers, read
     from ingot.nn.parameter import Parameter
-    from ingot.interchange.strides import strided_view
 
     bases: dict[str, Tensor] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -25,21 +26,29 @@ class Placed:
 def runs_once(emitted: Emitted, invariant: frozenset[Value]) -> set[int]:
     """The calls of a body that only need what is `invariant`, or what such calls make: they run once, before the loop.
 
-    What they make stays where it is, so it is no output of the body.
+    What they make stays where it is, so it is no output of the body, and no other call writes to it.
     """
     once: set[int] = set()
     if not invariant:
         return once
     root = emitted.fused.root
     outputs = {root(v) for v in emitted.fused.graph.outputs}
+    writers = Counter(v for c in emitted.calls for v in _made(c, root))
     still = set(invariant)
     for at, c in enumerate(emitted.calls):
         if isinstance(c, Call) and all(b.access != "r" or root(v) in still for b, v in zip(c.written.kernel.buffers, c.values)):
-            made = {root(v) for b, v in zip(c.written.kernel.buffers, c.values) if b.access != "r"}
-            if not made & outputs and not made & still:
+            made = _made(c, root)
+            if not made & outputs and not made & still and all(writers[v] == 1 for v in made):
                 once.add(at)
                 still |= made
     return once
+
+
+def _made(c: Call | Repeated, root: Callable[[Value], Value]) -> set[Value]:
+    """What a call writes."""
+    if isinstance(c, Repeated):
+        return {root(v) for v in c.node.outputs}
+    return {root(v) for b, v in zip(c.written.kernel.buffers, c.values) if b.access != "r"}
 
 
 def repeat(loop: Repeated, body: Placed, where: Callable[[Value], Ref], place: Callable[[int], int], var: str) -> list[Step]:

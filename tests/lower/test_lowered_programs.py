@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from ingot.ir import dtypes as D
+from ingot.ir.builder import Builder
 from ingot.ir.lower import lower
 from ingot.ir.op import OPS as O
 from ingot.ir.transforms.vjp import vjp
+from ingot.ir.types import tensor_type
 from ingot.runtime.executable import CheckError
 from tests.support.calling import WIDE, check, compare, run_compiled, run_loops
 from tests.support.graphs import arrays_for, graph_of
@@ -45,6 +47,20 @@ def test_scan(reverse: bool) -> None:
     graph = lstm(reverse)
     check(graph)
     check(vjp(graph, (True,) * 4, (True,) * 3).graph, scale=10)
+
+
+def test_a_loop_adds_up_in_what_it_fills_anew() -> None:
+    """The gradient of what each step reads of a constant: zeros, and one place added to, at every step."""
+
+    b = Builder("step")
+    a, c, k = (b.expr(b.input(t)) for t in (tensor_type(D.f32, (2, 3)), tensor_type(D.f32, (2,)), tensor_type(D.i64, (1,))))
+    body = b.freeze(((c * O["index_get"](a, k, axes=(1,)).reshape((2,))).value,))
+    b = Builder()
+    ins = tuple(b.input(t) for t in (tensor_type(D.f32, (2, 3)), tensor_type(D.f32, (2,)), tensor_type(D.i64, (3, 1))))
+    backward = vjp(b.freeze(b.emit(O["scan"], ins, (body, 1, 1, 3, False))), (True, True, False), (True,)).graph
+    arrays = [np.arange(1, 7, dtype=np.float32).reshape(2, 3), np.ones(2, np.float32), np.arange(3)[:, None], np.ones(2, np.float32)]
+    compare(backward, arrays, run_compiled(backward, arrays))
+    compare(backward, arrays, run_loops(backward, arrays))
 
 
 def test_a_loop_packs_its_weights_once() -> None:
