@@ -65,10 +65,11 @@ def user_location(depth: int = 2) -> Location | None:
 class Plan:
     """What runs one recorded list of nodes: the executable, and which inputs it reads."""
 
-    __slots__ = ("graph", "reads", "run", "keep")
+    __slots__ = ("graph", "reads", "run", "keep", "dropped")
 
-    def __init__(self, graph: Graph, reads: tuple[int, ...], keep: Any):
+    def __init__(self, graph: Graph, reads: tuple[int, ...], keep: Any, dropped: tuple[int, ...]):
         self.graph = graph
+        self.dropped = dropped  # values that it makes beside those that are wanted, for their computation may fail
         self.reads = reads  # of the recorder's inputs, those that the graph has
         self.keep = keep  # objects whose ids are part of the plan's key
         from ingot.runtime import compiler  # not before something runs: it brings the cache along
@@ -107,7 +108,7 @@ class Recorder:
         self.inputs: list[Array] = []
         self.input_keys: list[int] = []
         self.input_index: dict[Array, int] = {}
-        self.unread: set[int] = set()  # values that nothing has read yet, whose computation may fail: it must, if nobody wants them
+        self.checks: list[int] = []  # the nodes that may fail: they must, if nobody wants what they make
 
     # ---- recording
 
@@ -134,8 +135,8 @@ class Recorder:
                 outs = []
                 types, handles = self.types, self.handles
                 self.firsts.append(len(types))
-                if op.can_fail or self.unread:
-                    self._follow(ids, len(types))
+                if op.can_fail and self._may_fail(len(self.nodes) - 1):
+                    self.checks.append(len(self.nodes) - 1)
                 for t in out_types:
                     a = Array(t, None, len(types), self)
                     types.append(t)
@@ -144,13 +145,6 @@ class Recorder:
                 return outs
         ready(a)  # pending elsewhere: its owner runs it. Without our lock, for the owner may be waiting for us
         return self.emit(op, arrays, attrs, out_types, loc)
-
-    def _follow(self, ids: list[int], first: int) -> None:
-        """Note what may fail: its first output, until something reads that, then the first output of what does."""
-        read = self.unread.intersection(ids)
-        self.unread -= read
-        if read or self._may_fail(len(self.nodes) - 1):
-            self.unread.add(first)
 
     def input(self, a: Array) -> int | None:
         """Make `a`, which has its value elsewhere, an input. None if that value is pending or failed."""
@@ -200,16 +194,17 @@ class Recorder:
             if not self.nodes:
                 return
             alive = [(i, a) for i, r in enumerate(self.handles) if (a := r()) is not None]
-            if self.unread:
-                alive += [(i, Array(self.types[i], None, i, self)) for i in self.dropped([i for i, _ in alive])]
-            if alive:
+            if alive or self.checks:
                 self._run(alive)
             self.clear()
 
     def _run(self, alive: list[tuple[int, Array]]) -> None:
-        outs = [a for _, a in alive]
         try:
             plan = self._plan(tuple([i for i, _ in alive]))
+            alive += [(i, Array(self.types[i], None, i, self)) for i in plan.dropped]
+            if not alive:
+                return
+            outs = [a for _, a in alive]
             slots = self._inputs(plan.reads)
             buffers = [memory.allocate(a.type.nbytes) for a in outs]
             slots += [b.address for b in buffers]
@@ -228,12 +223,14 @@ class Recorder:
         inputs, keys = self.inputs, self.input_keys
         return [inputs[k].value if keys[k] < 0 else inputs[k].buffer.address for k in reads]  # type: ignore[union-attr]
 
-    def _plan(self, live: tuple[int, ...]) -> Plan:
-        key = (tuple(self.nodes), live, tuple(self.input_keys))
+    def _plan(self, live: tuple[int, ...], alone: bool = False) -> Plan:
+        """What computes the values `live`, and what is dropped and may fail, but if `alone`."""
+        key = (tuple(self.nodes), live, tuple(self.input_keys), alone)
         plan = _PLANS.get(key)
         if plan is None:
-            graph, reads = self.graph(live)
-            plan = Plan(graph, reads, [a.type for a in self.inputs])
+            dropped = () if alone else tuple(self.dropped(live))
+            graph, reads = self.graph((*live, *dropped))
+            plan = Plan(graph, reads, [a.type for a in self.inputs], dropped)
             if len(_PLANS) >= _PLANS_LIMIT:
                 _PLANS.pop(next(iter(_PLANS)))
             _PLANS[key] = plan
@@ -266,12 +263,10 @@ class Recorder:
 
     def dropped(self, live: Iterable[int]) -> list[int]:
         """A value each of the nodes that may fail, and that nothing needs where the values `live` are wanted: they fail all the same."""
-        rest = self.unread.difference(live)
-        if not rest:
+        if not self.checks:
             return []
         needed = self.needed(live)[1]
-        nodes = [n for n in self.needed(rest, needed)[0] if needed.isdisjoint(self.outputs_of(n)) and self._may_fail(n)]
-        return sorted(self.firsts[n] for n in nodes)
+        return [self.firsts[n] for n in self.checks if needed.isdisjoint(self.outputs_of(n))]
 
     def _may_fail(self, n: int) -> bool:
         op, attrs, ids = self.nodes[n]
@@ -356,7 +351,7 @@ class Recorder:
         return explained(error, graph, self._inputs(reads))
 
     def _run_one(self, i: int, a: Array) -> None:
-        plan = self._plan((i,))
+        plan = self._plan((i,), alone=True)
         buffer = memory.allocate(a.type.nbytes)
         plan.run(*self._inputs(plan.reads), buffer.address)
         a.buffer = buffer

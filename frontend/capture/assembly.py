@@ -252,7 +252,7 @@ class Assembly:
     def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, dict[int, set[str]]]:
         """The traced value of a function that returned `result`, and the names that calls themselves assign, by their owner's id."""
         trace = self.trace
-        ended = trace.unread.copy()
+        ended = trace.checks.copy()
         flat: list[Any] = []
         structure = flatten(result, flat)
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
@@ -271,7 +271,7 @@ class Assembly:
                 source = trace.sources[-1 - c.placeholder.value]
                 self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
-        trace.unread = ended  # before its backward was derived
+        trace.checks = ended  # before its backward was derived
         inputs = self._inputs(derived)
         sources = [trace.sources[-1 - i] for i in inputs]
         if derived is None:
