@@ -53,7 +53,8 @@ def apart(work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="ingot compile")
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        thread.join(0.2)  # the signal may have come to another thread, which wakes nobody
     result, error = made[0]
     if error is not None:
         raise error
