@@ -18,7 +18,7 @@ __all__ = [
 class autocast:
     """A block, or decorated function, that computes as without it: disabled, or for a device that there is not (a UserWarning says so).
 
-    NotImplementedError where it is enabled on the CPU: operations have the dtype of their inputs, so convert these.
+    RuntimeError where it is enabled on the CPU: operations have the dtype of their inputs, so convert these.
 
     >>> with ingot.autocast("cpu", enabled=False):
     ...     (ingot.ones(2) @ ingot.ones(2)).dtype
@@ -30,7 +30,7 @@ class autocast:
             raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
         self.device = device_type.partition(":")[0]
         if enabled and self.device == "cpu":
-            raise NotImplementedError(
+            raise RuntimeError(
                 "autocast is not available on the CPU: convert the model and its inputs instead, as in model.bfloat16() and x.bfloat16(), "
                 "or pass enabled=False"
             )

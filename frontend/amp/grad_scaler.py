@@ -11,8 +11,8 @@ __all__ = ["GradScaler"]
 class GradScaler:
     """The scaler of losses, disabled: `scale` gives what it is given, `step` is the optimizer's.
 
-    Enabled for CUDA it disables itself with a UserWarning, since there is no CUDA device; NotImplementedError where it is enabled on
-    the CPU. Gradients in float32 and bfloat16 need no scaling.
+    Enabled for CUDA it disables itself with a UserWarning, since there is no CUDA device; RuntimeError where it is enabled on the
+    CPU. Gradients in float32 and bfloat16 need no scaling.
 
     >>> scaler = ingot.amp.GradScaler(enabled=False)
     >>> scaler.scale(ingot.ones(1)), scaler.get_scale(), scaler.is_enabled()
@@ -31,7 +31,7 @@ class GradScaler:
         if not isinstance(device, str):
             raise TypeError(f"GradScaler(): device is a string, not {type(device).__name__}")
         if enabled and device.partition(":")[0] == "cpu":
-            raise NotImplementedError("GradScaler is not available on the CPU: float32 and bfloat16 need no scaling; pass enabled=False")
+            raise RuntimeError("GradScaler is not available on the CPU: float32 and bfloat16 need no scaling; pass enabled=False")
         if enabled:
             warnings.warn(f"GradScaler is enabled, but there is no {device} device. Disabling.", stacklevel=2)
         self._growth = [growth_factor, backoff_factor, growth_interval]

@@ -105,7 +105,7 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters by their gradients; with a closure, call it first and return its loss."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is a subclass of Optimizer that does not define step()")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients (or set them to zero).

@@ -84,7 +84,7 @@ class LRScheduler:
 
     def get_lr(self) -> list[float]:
         """The next rate of each group."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is a subclass of LRScheduler that does not define get_lr()")
 
     def get_last_lr(self) -> list[float]:
         """The rates that are set now."""
