@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ingot.ir.graph import Graph, Node
 from ingot.ir.loop.program import Program
+from ingot.ir.struct import value_type
 
 __all__ = ["Built", "manifest_of", "numbered"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Built:
     """A program's machine code."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from dataclasses import dataclass
 
 from ingot.ir.graph import Location
+from ingot.ir.struct import value_type
 
 __all__ = ["Source", "resolve", "describe"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Source:
     """A place in a source file. Lines and columns count from 1, columns in characters; `column` is None where
     Python keeps none, `end_column` is the column after the last character on that line."""

@@ -6,12 +6,12 @@ schedules on every host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ingot.ir.struct import value_type
 
 __all__ = ["Machine"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Machine:
     """What a schedule may know of where its code runs. Sizes are in bytes.
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ingot.backends.cpu import elf_object as o
 from ingot.backends.cpu.elf_object import LinkError, Section, Symbol
+from ingot.ir.struct import value_type
 
 __all__ = ["IMPORTS", "LinkError", "link", "symbol_hash"]
 
@@ -59,7 +59,7 @@ def symbol_hash(name: str) -> int:
     return h
 
 
-@dataclass
+@value_type
 class _Out:
     """A section of the result: where it lies, and the header that describes it."""
 

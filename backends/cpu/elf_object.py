@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from ingot.ir import struct as structs
+from ingot.ir.struct import value_type
 
 
 class LinkError(RuntimeError):
@@ -78,7 +80,7 @@ def _adrp(data: bytearray, at: int, value: int) -> None:
     data[at : at + 4] = (word | (pages & 3) << 29 | ((pages >> 2) & 0x7FFFF) << 5).to_bytes(4, "little")
 
 
-@dataclass(frozen=True)
+@value_type
 class Rule:
     """What a type of relocation means."""
 
@@ -99,7 +101,7 @@ def _arm_stub(at: int, slot: int) -> bytes:
     return bytes(code)
 
 
-@dataclass(frozen=True)
+@value_type
 class Machine:
     """What differs between the machines."""
 
@@ -140,7 +142,7 @@ _MACHINES = {m.number: m for m in (X86_64, AARCH64)}
 # -- reading the object ------------------------------------------------------------------------------------------------
 
 
-@dataclass
+@structs.struct
 class Section:
     """A section of the object. Its data is patched in place when it is relocated."""
 
@@ -155,7 +157,7 @@ class Section:
     address: int | None = None  # where it was placed; None where it is dropped
 
 
-@dataclass(frozen=True)
+@value_type
 class Symbol:
     """A symbol of the object. `section` 0: undefined."""
 
@@ -167,14 +169,14 @@ class Symbol:
     size: int
 
 
-@dataclass
+@structs.struct
 class Object:
     """An object, checked: every index and offset in it is in range."""
 
     machine: Machine
     sections: list[Section]
     symbols: list[Symbol]
-    relocations: list[tuple[Section, int, Rule, Symbol, int]] = field(default_factory=list)  # place, offset, rule, symbol, addend
+    relocations: list[tuple[Section, int, Rule, Symbol, int]]  # place, offset, rule, symbol, addend
 
 
 def _slice(data: bytes, offset: int, size: int, what: str) -> bytes:
@@ -260,7 +262,7 @@ def read(obj: bytes) -> Object:
             raise LinkError(f"symbol {symbol.name!r}: thread-local, indirect and common symbols are not supported")
         if symbol.section < 0xFF00 and (symbol.section >= len(sections) or symbol.section and symbol.value > sections[symbol.section].size):
             raise LinkError(f"malformed object: symbol {symbol.name!r} lies outside its section")
-    out = Object(machine, sections, symbols)
+    out = Object(machine, sections, symbols, [])
     for section in sections:
         if section.type not in (SHT_RELA, SHT_REL):
             continue

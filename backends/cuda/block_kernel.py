@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
@@ -18,6 +17,7 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.lower.writer import Scalar
+from ingot.ir.struct import replace
 
 __all__ = ["THREADS", "WARP", "BlockKernel", "ceil_div", "geometry", "power_of_two", "threads_for", "verify_threads"]
 

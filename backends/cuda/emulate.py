@@ -7,8 +7,6 @@ chunk's scratch. What a thread keeps across a barrier (scalars and accumulators)
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -17,6 +15,7 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, GetAcc, If, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import index_names, statements
+from ingot.ir.struct import replace
 
 __all__ = ["emulate"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
 from ingot.ir.graph import Node, Value
@@ -20,13 +19,14 @@ from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.ops.scalars import convert
+from ingot.ir.struct import value_type
 
 __all__ = ["CUMULATIVE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
 
 Check = Callable[[Node], int]
 
 
-@dataclass(frozen=True)
+@value_type
 class LinePerThread(Schedule):
     """A line to a thread, neighbours side by side. What a scatter writes into is filled first, an element to a thread; where that is
     not its result, one more kernel rounds it.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.backends.cuda.axes import Axes, chosen_axes
 from ingot.backends.cuda.block_kernel import BlockKernel, ceil_div, threads_for, verify_threads
@@ -24,13 +23,14 @@ from ingot.ir.lower.nest.point import point_of, with_small_loops
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
+from ingot.ir.struct import value_type
 
 __all__ = ["Points", "choose", "emit"]
 
 WASTE = 8  # of so many threads at the end of a line one may have nothing to do, where that spares divisions
 
 
-@dataclass(frozen=True)
+@value_type
 class Points(Schedule):
     """One element to a thread.
 

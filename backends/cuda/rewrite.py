@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Atom, Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.ir import Acc, Alloc, Check, Const, For, GetAcc, If, IndexValue, Let, Load, Operand, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.walk import index_names, indices, operands, statements
+from ingot.ir.struct import replace
 
 __all__ = ["Rewrite", "used", "defined"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ingot.backends.cuda.axes import Axes, chosen_axes
 from ingot.backends.cuda.block_kernel import THREADS, WARP, ceil_div, power_of_two, verify_threads
@@ -12,6 +11,7 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.machine import Machine
+from ingot.ir.struct import value_type
 
 __all__ = ["Rows", "Team", "choose"]
 
@@ -22,7 +22,7 @@ PART_SHARE = 16  # the same for a part of a split row
 SHARED_ROWS = 40 << 10  # bytes of kept rows in shared memory: a block has 48 KiB without asking for more
 
 
-@dataclass(frozen=True)
+@value_type
 class Team(Schedule):
     """How a block's threads share its rows. Team and rows are powers of two; their product is the number of threads.
 
@@ -39,7 +39,7 @@ class Team(Schedule):
         verify_threads(threads=self.threads, rows=self.rows, block=self.threads * self.rows)
 
 
-@dataclass(frozen=True)
+@value_type
 class Rows(Schedule):
     """Rows, each folded by a team of threads, in as many passes as reductions follow each other.
 

@@ -6,7 +6,6 @@ A kernel for each level: sorted runs are merged in pairs, and every element find
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
 from ingot.ir import dtypes
@@ -21,6 +20,7 @@ from ingot.ir.lower.sort import before, length, levels
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
+from ingot.ir.struct import value_type
 from ingot.ir.types import tensor_type
 
 __all__ = ["MergeSort", "SORT"]
@@ -28,7 +28,7 @@ __all__ = ["MergeSort", "SORT"]
 i64 = dtypes.i64
 
 
-@dataclass(frozen=True)
+@value_type
 class MergeSort(Schedule):
     """An element to a thread, `threads` to a block."""
 

@@ -6,20 +6,19 @@ differ by a constant step (`Place.step`), so that a load or store is one of cons
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Writer
 from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Atom, Coef, Div, Dyn, Index, Mod, Param, Var
+from ingot.ir.struct import value_type
 
 __all__ = ["Addresses", "Place"]
 
 _TWO52 = 1 << 52
 
 
-@dataclass(slots=True)
+@value_type
 class Place:
     """Where lanes read or write: a uniform pointer, plus `step` elements per lane, plus `offsets` (a vector of i64)."""
 

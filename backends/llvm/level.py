@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from ingot.ir.machine import Machine
+from ingot.ir.struct import fields, value_type
 
 __all__ = ["Level"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Level:
     """A target: its triple, CPU name and features for LLVM, and the facts by which code differs between targets."""
 
@@ -31,6 +31,6 @@ class Level:
 
     def assumptions(self) -> dict[str, Any]:
         """What code for this level may assume, as keys of the cache name it: every field but `needs`, and the machine's."""
-        facts = asdict(self)
+        facts = {n: getattr(self, n) for n in fields(self)}
         del facts["needs"]
-        return facts | facts.pop("machine")
+        return facts | {n: getattr(self.machine, n) for n in fields(facts.pop("machine"))}

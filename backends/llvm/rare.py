@@ -7,10 +7,9 @@ behind a branch on "any lane". The results are the same bits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ingot.ir.loop.ir import Let, Stmt
 from ingot.ir.loop.walk import index_names, indices, operands, statements
+from ingot.ir.struct import value_type
 
 __all__ = ["Rare", "rare_parts"]
 
@@ -18,7 +17,7 @@ WORTH = 20  # instructions, 64-bit ones counted twice
 _COST = {"div": 6, "rem": 20, "sqrt": 6}
 
 
-@dataclass(slots=True)
+@value_type
 class Rare:
     """Instructions that only matter where `cond` is `side`; `results`: those of them that selects read."""
 

@@ -8,7 +8,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ingot.capture.argnames import leaf_names
@@ -20,6 +19,7 @@ from ingot.capture.pytree import flatten
 from ingot.capture.signature import Statics, difference, signature
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
+from ingot.ir.struct import frozen, struct
 from ingot.runtime import log, switches
 from ingot.runtime.frozen import FrozenError, frozen_by_default
 from ingot.runtime.recorder import here
@@ -33,7 +33,8 @@ _ENTERING = threading.Lock()  # while a table of entries changes
 os.register_at_fork(before=_ENTERING.acquire, after_in_parent=_ENTERING.release, after_in_child=_ENTERING.release)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
+@struct
 class _Entry:
     """Code for one signature, and what must hold for it to serve."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -11,6 +10,7 @@ from ingot.capture.recipes import Recipe, Result
 from ingot.capture.sources import Source
 from ingot.capture.writes import History, Write
 from ingot.ir.graph import Graph
+from ingot.ir.struct import frozen, struct
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge
@@ -28,7 +28,8 @@ class Fresh(NamedTuple):
     history: History
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
+@struct
 class Backward:
     """The backward of a compiled call.
 
@@ -43,7 +44,8 @@ class Backward:
     grads: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
+@struct
 class Traced:
     """One traced signature of a function. Nothing is compiled for it, and nothing in it knows a machine.
 

@@ -8,7 +8,6 @@ is computed in float64, as torch does on the host. Half-precision parameters are
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
@@ -16,6 +15,7 @@ from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import DType, Half, f32, f64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
+from ingot.ir.struct import frozen, struct
 from ingot.ir.types import TensorType, tensor_type
 
 __all__ = ["Flags", "Rule", "Values", "like", "lerp", "pow", "rule_graph", "sqrt"]
@@ -24,7 +24,8 @@ Flags = frozenset[str]
 Values = dict[str, Expr]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class Rule:
     """An optimizer's update.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ingot.ir.dtypes import DType, f32, f64, i32, i64
+from ingot.ir.struct import value_type
 
 __all__ = ["Format", "F32", "F64", "format_of", "polynomial", "at_most", "at_least", "bits", "with_sign_of", "in_f64", "INF", "NAN"]
 
@@ -14,7 +14,7 @@ INF = float("inf")
 NAN = float("nan")
 
 
-@dataclass(frozen=True)
+@value_type
 class Format:
     """A floating-point format. Adding `magic` to a small number rounds it to an integer, which then stands in the low
     bits. `ln2` and `log10_2` are sums hi + lo, where hi times an exponent is exact; `log2e` and `log10e` are rounded

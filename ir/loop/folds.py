@@ -9,11 +9,11 @@ lowering; declaring it enters it in `FOLDS`. The common ones stand here; one tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 from ingot.ir.dtypes import DType, Half, f32, f64, i64
+from ingot.ir.struct import frozen, struct
 
 __all__ = [
     "Fold", "FOLDS", "fold", "register", "lowest", "highest",
@@ -24,7 +24,8 @@ Scalars = tuple[Any, ...]  # of an ir/instructions.Emitter
 Number = bool | int | float
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class Fold:
     """How values are folded into accumulators.
 

@@ -24,10 +24,9 @@ declared inside a vector loop is one per lane.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.expression import Index, Param
+from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
@@ -66,7 +65,7 @@ Operand = str | Const  # the name of a scalar, or a literal
 # -- statements ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@value_type
 class Load:
     """dst = buf[index], only where `mask` (a bool scalar) holds: elsewhere 0. bool buffers hold bytes 0 and 1."""
 
@@ -76,7 +75,7 @@ class Load:
     mask: Operand | None = None
 
 
-@dataclass(slots=True)
+@value_type
 class Store:
     """buf[index] = src, where `mask` holds. `streaming`: will not be read soon (non-temporal where aligned)."""
 
@@ -87,7 +86,7 @@ class Store:
     streaming: bool = False
 
 
-@dataclass(slots=True)
+@value_type
 class Let:
     """dst = op(args): one instruction of ir/instructions.py. `dtype` is the result's."""
 
@@ -97,7 +96,7 @@ class Let:
     dtype: DType
 
 
-@dataclass(slots=True)
+@value_type
 class IndexValue:
     """dst (i64) = the value of an index expression."""
 
@@ -105,7 +104,7 @@ class IndexValue:
     index: Index
 
 
-@dataclass(slots=True)
+@value_type
 class Acc:
     """Declare an accumulator (or a register array of `shape`), set to `init`."""
 
@@ -115,7 +114,7 @@ class Acc:
     shape: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
+@value_type
 class Reduce:
     """Fold values into accumulators by a fold of folds.py: `sum`: acc += v; `fma`: acc = fma(v0, v1, acc); `argmax`: (best, position)."""
 
@@ -125,7 +124,7 @@ class Reduce:
     at: tuple[Index, ...] = ()  # which register of an array Acc; constants after unrolling
 
 
-@dataclass(slots=True)
+@value_type
 class SetAcc:
     """acc = value (loop-carried state that is not a reduction, as in a cumulative sum)."""
 
@@ -134,7 +133,7 @@ class SetAcc:
     at: tuple[Index, ...] = ()
 
 
-@dataclass(slots=True)
+@value_type
 class GetAcc:
     """dst = the accumulator's present value."""
 
@@ -143,7 +142,7 @@ class GetAcc:
     at: tuple[Index, ...] = ()
 
 
-@dataclass(slots=True)
+@value_type
 class For:
     """for var in 0 .. extent."""
 
@@ -155,7 +154,7 @@ class For:
     exact: bool = False  # vector: width divides extent
 
 
-@dataclass(slots=True)
+@value_type
 class If:
     """Run body where cond (a bool scalar, uniform over vector lanes) holds."""
 
@@ -163,7 +162,7 @@ class If:
     body: list[Stmt]
 
 
-@dataclass(slots=True)
+@value_type
 class Alloc:
     """Scratch memory, uninitialised, 64-byte aligned, `size` elements.
 
@@ -177,12 +176,12 @@ class Alloc:
     scope: str
 
 
-@dataclass(slots=True)
+@value_type
 class Barrier:
     """All threads of a block arrive before any goes on (CUDA)."""
 
 
-@dataclass(slots=True)
+@value_type
 class Check:
     """Where cond does not hold, the call fails with `code` (it goes on to its end; results are dropped)."""
 
@@ -193,7 +192,7 @@ class Check:
 Stmt = Load | Store | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Check
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Buffer:
     """A buffer parameter. `noalias`: no other buffer that this kernel writes overlaps it."""
 
@@ -203,7 +202,7 @@ class Buffer:
     noalias: bool = False
 
 
-@dataclass(slots=True)
+@value_type
 class Kernel:
     """A kernel: buffers and int64 parameters in, loops inside. `schedule`: the text of what it was written by."""
 

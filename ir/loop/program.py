@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from ingot.ir.graph import Location
 from ingot.ir.loop.ir import Kernel
+from ingot.ir.struct import value_type
 from ingot.ir.types import TensorType
 
 __all__ = ["Ref", "Launch", "Repeat", "Copy", "Step", "Program"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Ref:
     """An address: argument slot `arg` (or, where None, the arena) plus `offset` bytes, plus stride * loop variable
     for each enclosing Repeat named in `strides`. `value`: the slot itself holds the number (a scalar input)."""
@@ -22,7 +24,7 @@ class Ref:
     value: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Launch:
     """Run a kernel: `bufs` match kernel.buffers, `params` match kernel.params."""
 
@@ -31,7 +33,7 @@ class Launch:
     params: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Copy:
     """memmove of `nbytes`."""
 
@@ -40,7 +42,7 @@ class Copy:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Repeat:
     """for var in 0 .. count: steps (the body of a scan)."""
 
@@ -52,7 +54,7 @@ class Repeat:
 Step = Launch | Copy | Repeat
 
 
-@dataclass(slots=True)
+@value_type
 class Program:
     """Argument slots: the graph's inputs, then its outputs; 8 bytes each: an address, or a scalar input's value
     (in the low bytes). `aliases[output] = inputs`: this output may be given the own buffer of one of these
@@ -66,5 +68,5 @@ class Program:
     kernels: dict[str, Kernel]
     steps: tuple[Step, ...]
     arena_bytes: int
-    aliases: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    checks: dict[int, tuple[str, Location | None]] = field(default_factory=dict)
+    aliases: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    checks: Mapping[int, tuple[str, Location | None]] = MappingProxyType({})

@@ -17,7 +17,6 @@ will run, and for each kind of group how it is scheduled and written; cpu.py has
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ingot.ir.graph import Graph
@@ -37,12 +36,13 @@ from ingot.ir.passes.inline import inline
 from ingot.ir.passes.products import absorb_transposes, swap_products
 from ingot.ir.passes.scan import hoist, prune_scans
 from ingot.ir.passes.simplify import simplify
+from ingot.ir.struct import value_type
 from ingot.ir.verify import verify
 
 __all__ = ["PASSES", "STAGES", "Stage", "Watcher", "graph_stage", "lower", "run"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Stage:
     """A step of the lowering.
 

@@ -6,7 +6,6 @@ A sum in one chain is off by as many roundings as it has terms; in a cascade by 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Generic, TypeVar
 
@@ -16,6 +15,7 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import FMA, SUM, Fold
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.writer import KernelWriter
+from ingot.ir.struct import value_type
 
 __all__ = ["Cascade", "Steps", "rounds", "run_of"]
 
@@ -25,7 +25,7 @@ RUN = 64  # steps of a run
 Accs = TypeVar("Accs")
 
 
-@dataclass(frozen=True)
+@value_type
 class Steps:
     """A loop of a fold.
 
@@ -56,7 +56,7 @@ def rounds(fold: Fold, node: Node) -> bool:
     return fold in (SUM, FMA) and node.inputs[0].type.dtype.kind == "f"
 
 
-@dataclass(frozen=True)
+@value_type
 class Cascade(Generic[Accs]):
     """Writes the loops of a fold.
 

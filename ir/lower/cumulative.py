@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.ir.facts import OwnKernels
 from ingot.ir.graph import Node
@@ -18,11 +17,12 @@ from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.target import Kind
 from ingot.ir.machine import Machine
 from ingot.ir.ops.scalars import convert
+from ingot.ir.struct import value_type
 
 __all__ = ["Cumulative", "CUMULATIVE", "running_fold"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Cumulative(Schedule):
     """`chunk` lines at a time. With a `width` the lines side by side along the last axis, as many as there are, count as one."""
 

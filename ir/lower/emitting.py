@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from ingot.ir.facts import Contraction, Elementwise, Reduction
 from ingot.ir.graph import Location, Node, Value
@@ -17,13 +16,15 @@ from ingot.ir.lower.schedule import Schedule
 from ingot.ir.lower.scheduling import Scheduled
 from ingot.ir.lower.signature import Signature
 from ingot.ir.lower.target import Target
+from ingot.ir.struct import frozen, replace, struct
 from ingot.ir.text import clean_name, node_printer
 from ingot.ir.types import TensorType
 
 __all__ = ["Call", "Repeated", "Emitted", "emit", "print_emitted", "verify_emitted"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen
+@struct
 class Call:
     """A launch before addresses are known: the values behind the kernel's buffers. `written`: the kernel with its sizes still in it."""
 
@@ -33,7 +34,8 @@ class Call:
     written: Written
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen
+@struct
 class Repeated:
     """The steps of a loop: its node, and its body."""
 
@@ -47,7 +49,8 @@ class Repeated:
         return graph.inputs[:n_const]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class Emitted:
     """Calls in order of execution, one list for a graph and one for each body; kernels and checks are those of the whole program.
 

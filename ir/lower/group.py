@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.struct import frozen, struct
 from ingot.ir.text import clean_name, node_printer
 
 __all__ = ["Group", "Fused", "FusionError", "print_fused", "verify_fused"]
@@ -17,7 +17,8 @@ class FusionError(RuntimeError):
     """Groups that cannot be kernels: a defect of fusion."""
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
+@frozen
+@struct
 class Group:
     """Nodes of one kernel, or of a few that are launched in turn.
 
@@ -72,7 +73,8 @@ class Group:
         return f"<Group {self.kind} {self.shape} over {sorted(self.reduced)} {[n.op.name for n in self.nodes]}>"
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class Fused:
     """A graph in groups, in order of execution.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop.ir import Kernel
@@ -11,11 +10,13 @@ from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, print_schedule
 from ingot.ir.lower.writer import KernelWriter
+from ingot.ir.struct import frozen, replace, struct
 
 __all__ = ["GroupKernel", "Written", "no_code"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen
+@struct
 class Written:
     """A kernel of a group, and the values behind its buffers; a value that is none of the graph's lies between its kernels.
 

@@ -7,10 +7,9 @@ threads of a block share is indexed by: that follows from the schedule.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ingot.ir.loop.expression import Atom, Coef, Div, Index, Mod, Param, Var
 from ingot.ir.loop.ir import Alloc, Check, For, If, IndexValue, Kernel, Load, Stmt, Store
+from ingot.ir.struct import replace
 
 __all__ = ["parametrise"]
 

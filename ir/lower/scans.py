@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from ingot.ir.graph import Value
 from ingot.ir.loop.program import Copy, Launch, Ref, Repeat, Step
 from ingot.ir.lower.arena import ALIGN
 from ingot.ir.lower.emitting import Call, Emitted, Repeated
+from ingot.ir.struct import replace, value_type
 
 __all__ = ["Placed", "runs_once", "repeat"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Placed:
     """The steps of a graph and the bytes of its arena. `before`: those that a loop runs once, in front of the others."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.ir import dtypes
 from ingot.ir.graph import Node, Value
@@ -20,6 +19,7 @@ from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
 from ingot.ir.ops.scalars import convert
+from ingot.ir.struct import value_type
 from ingot.ir.types import tensor_type
 
 __all__ = [
@@ -33,7 +33,7 @@ Check = Callable[[Node], int]
 # -- what is there before --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value_type
 class Fill(Schedule):
     """Copy a value, `chunk` elements at a time, by vectors of `width` lanes."""
 
@@ -112,7 +112,7 @@ def _update(k: GroupKernel, into: Value, at: Index, mode: str, value: Scalar) ->
 # -- along one axis --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value_type
 class Scatter(Schedule):
     """Lines along the axis in the order of their indices, `chunk` lines at a time: lines apart are independent."""
 
@@ -173,7 +173,7 @@ SCATTER = Kind(_choose_scatter, _emit_scatter)
 # -- along several axes ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value_type
 class IndexPut(Schedule):
     """Indices in their order; the last dim, where no index stands, by vectors of `width` lanes, `block` columns to a chunk."""
 
@@ -188,7 +188,7 @@ class IndexPut(Schedule):
         at_least_one(block=self.block)
 
 
-@dataclass(frozen=True)
+@value_type
 class Indexed:
     """The shapes of an index_put: of its indices, and of what is not indexed, without the last dim (`columns`) where that is free."""
 
@@ -271,7 +271,7 @@ INDEX_PUT = Kind(_choose_index_put, _emit_index_put)
 # -- into planes -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value_type
 class WindowScatter(Schedule):
     """Planes, `chunk` at a time: each is zeroed by vectors of `width` lanes, then takes its elements in order."""
 

@@ -10,10 +10,10 @@ text stands beside the kernel:
 from __future__ import annotations
 
 import ast
-from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from ingot.ir.lower.group import Group
+from ingot.ir.struct import REQUIRED, fields, value_type
 
 __all__ = ["Schedule", "ScheduleError", "at_least_one", "lanes", "parse_schedule", "print_schedule"]
 
@@ -25,7 +25,7 @@ class ScheduleError(ValueError):
     """A schedule that is none: text that cannot be read, or decisions that do not fit a group."""
 
 
-@dataclass(frozen=True)
+@value_type
 class Schedule:
     """The decisions for one group, or a part of them. Fields are integers, bools, tuples, other schedules, or None."""
 
@@ -59,10 +59,10 @@ def lanes(width: int) -> None:
 def print_schedule(s: Schedule) -> str:
     """The text of a schedule, without the fields that have their defaults."""
     parts = []
-    for f in fields(s):
-        value = getattr(s, f.name)
-        if f.default is MISSING or value != f.default:
-            parts.append(f"{f.name}={print_schedule(value) if isinstance(value, Schedule) else repr(value)}")
+    for name, default in fields(s).items():
+        value = getattr(s, name)
+        if default is REQUIRED or value != default:
+            parts.append(f"{name}={print_schedule(value) if isinstance(value, Schedule) else repr(value)}")
     return f"{type(s).__name__}({', '.join(parts)})"
 
 

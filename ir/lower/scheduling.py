@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 
 from ingot.ir.lower.group import Fused
 from ingot.ir.lower.schedule import Schedule, print_schedule
 from ingot.ir.lower.signature import Signature, signature_of
 from ingot.ir.lower.target import Target
+from ingot.ir.struct import frozen, struct
 from ingot.ir.text import clean_name, node_printer
 
 __all__ = ["Scheduled", "schedule", "print_scheduled", "verify_scheduled"]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class Scheduled:
     """The groups of a graph with their schedules; that of a loop is its body, scheduled."""
 

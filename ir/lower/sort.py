@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -18,11 +17,12 @@ from ingot.ir.lower.schedule import Schedule, at_least_one
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
+from ingot.ir.struct import value_type
 
 __all__ = ["Sort", "SORT", "before", "length", "levels"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Sort(Schedule):
     """`chunk` lines at a time."""
 

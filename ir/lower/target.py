@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ingot.ir.graph import Node
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.machine import Machine
+from ingot.ir.struct import value_type
 
 __all__ = ["Kind", "Target", "UnsupportedKernel"]
 
@@ -29,7 +29,7 @@ class Kind(NamedTuple):
     emit: Callable[[Group, Any, Callable[[Node], int]], list[Written]]
 
 
-@dataclass(frozen=True)
+@value_type
 class Target:
     """What the stages know of where code will run. `kinds`: by `Group.kind`; loops of steps ("loop") are the same everywhere."""
 

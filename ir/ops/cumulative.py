@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
 from ingot.ir.ops.movement import inverse, shifted
 from ingot.ir.ops.samples import Case, case
+from ingot.ir.struct import replace
 from ingot.ir.types import Shape, TensorType, tensor_type
 
 Exprs = Sequence[Expr]

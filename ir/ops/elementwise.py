@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
 from ingot.ir.ops.samples import Domain, floats
 from ingot.ir.public import Binary, Unary
+from ingot.ir.struct import replace
 
 __all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "reciprocal", "sqrt", "floor", "ceil", "round_", "trunc", "floor_divide",
            "remainder", "fmod", "maximum", "minimum", "copysign", "integer_pow"]  # fmt: skip

@@ -11,13 +11,13 @@ either into arrays.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ingot.ir.dtypes import DType, by_name, by_numpy
 from ingot.ir.op import Op
+from ingot.ir.struct import value_type
 from ingot.ir.types import tensor_type
 
 __all__ = ["Domain", "Spec", "Case", "floats", "ints", "case", "cases", "grad_cases", "types_of"]
@@ -25,7 +25,7 @@ __all__ = ["Domain", "Spec", "Case", "floats", "ints", "case", "cases", "grad_ca
 Sample = tuple[list[np.ndarray], tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@value_type
 class Domain:
     """Where values are drawn from: [lo, hi], never within `gap` of zero. `special`: NaN, infinities, zeros, extremes too.
 
@@ -75,7 +75,7 @@ def ints(lo: int, hi: int) -> Domain:
     return Domain(lo, hi, special=False)
 
 
-@dataclass(frozen=True)
+@value_type
 class Spec:
     """One input of a case: dtype, shape, and where its values come from (`Domain`, an array's worth of values, or
     "distinct": a shuffled arange, so that there are no ties)."""
@@ -94,7 +94,7 @@ class Spec:
         return np.asarray(self.values).astype(dtype.numpy).reshape(self.shape)
 
 
-@dataclass(frozen=True)
+@value_type
 class Case:
     """One sample of an op: inputs and attributes. `grad`: also used for finite differences (in float64)."""
 
@@ -127,7 +127,7 @@ def cases(op: Op, rng: np.random.Generator) -> list[Sample]:
     return [([s.draw(rng) for s in c.ins], op.attr_tuple(c.attrs)) for c in op.samples()]
 
 
-@dataclass(frozen=True)
+@value_type
 class Combinations:
     """The samples of an elementwise op: a row of dtypes and a domain per input, and the attributes to try."""
 

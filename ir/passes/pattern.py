@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
+
+from ingot.ir.struct import value_type
 
 __all__ = ["Var", "Splat", "Fill", "Apply", "Just", "P", "Rule", "Match", "Pattern"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Var:
     """Any value; the same name twice is the same value."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@value_type
 class Splat:
     """A constant that is `value` everywhere. 0.0 is integer zero or +0.0, never -0.0."""
 
@@ -37,21 +39,21 @@ class Splat:
         return self.value != 0 or math.copysign(1, other) == math.copysign(1, self.value)
 
 
-@dataclass(frozen=True)
+@value_type
 class Fill:
     """In a replacement: `value` everywhere, in the type of what is replaced."""
 
     value: bool | int | float
 
 
-@dataclass(frozen=True)
+@value_type
 class Just:
     """In a pattern: an attribute that must equal `value`."""
 
     value: Any
 
 
-@dataclass(frozen=True)
+@value_type
 class Apply:
     """An op applied to patterns."""
 
@@ -84,7 +86,7 @@ def always(m: Match) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@value_type
 class Rule:
     """Where `pattern` matches and `when(bindings)` holds, `replacement` computes the same bits at no greater cost.
 
@@ -97,5 +99,5 @@ class Rule:
     replacement: Pattern | Fill
     when: Callable[[Match], bool] = always
     dtypes: tuple[str, ...] = ("f32", "bf16", "i32")
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    attrs: Mapping[str, Any] = MappingProxyType({})

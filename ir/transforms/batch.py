@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ingot.ir.builder import Builder
 from ingot.ir.graph import Graph, Value
+from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import Dim, TensorType
 
 __all__ = ["Batched", "batch"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Batched:
     """A graph over batches: its inputs and outputs are those of the graph it was made of, some with a leading batch dim.
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import NO_GRAD, Rule
+from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.transforms.vjp import op_vjp, vjp
 
 __all__ = ["Pushforward", "jvp"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Pushforward:
     """The JVP of a graph.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -11,13 +10,14 @@ from ingot.ir.builder import Builder, Expr, op_graph
 from ingot.ir.facts import Inline
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import LATER, Op, Rule
+from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import TensorType
 
 __all__ = ["Backward", "vjp", "op_vjp"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Backward:
     """The VJP of a graph.
 

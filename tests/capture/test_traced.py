@@ -48,7 +48,7 @@ def test_tracing_compiles_nothing_and_changes_nothing(monkeypatch):
     assert {k: v.tolist() for k, v in model.state_dict().items()} == before and all(p.grad is None for p in model.parameters())
     assert [{k: v.tolist() for k, v in s.items()} for s in opt.state.values()] == state
     assert ingot.random.default_generator.offset == offset and leaves == [x, y]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="cannot be changed"):
         traced.graph = None
     assert {"x", "y", "0.weight", "1.running_mean", "lr", "0.weight.exp_avg"} <= set(traced.graph.input_names)
 

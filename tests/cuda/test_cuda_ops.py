@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 import ingot.ir.ops  # noqa: F401
 from ingot.ir.lower import lower
 from ingot.ir.lower.target import UnsupportedKernel
 from ingot.ir.op import OPS
+from ingot.ir.struct import replace
 from tests.support.calling import compare
 from tests.support.cuda import CUDA, interpreted, scheduled, waits
 from tests.support.graphs import graph_of

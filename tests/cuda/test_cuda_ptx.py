@@ -1,7 +1,6 @@
 """PTX text: every scalar instruction for every dtype, what must be in it and what must not."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -9,6 +8,7 @@ from ingot.ir.dtypes import ALL, i64
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import For
 from ingot.ir.op import OPS
+from ingot.ir.struct import replace
 from tests.support.calling import program_of
 from tests.support.cuda import CUDA, assemble, launches, needs_ptxas, ptx, scheduled
 from tests.support.graphs import graph_of

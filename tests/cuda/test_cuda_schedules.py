@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ingot.backends.cuda.points import Points
@@ -13,6 +11,7 @@ from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.schedule import ScheduleError, parse_schedule, print_schedule
 from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
 from ingot.ir.op import OPS as O
+from ingot.ir.struct import replace
 from tests.support.calling import compare
 from tests.support.cuda import CUDA, interpreted, scheduled, waits
 from tests.support.graphs import arrays_for, graph_of

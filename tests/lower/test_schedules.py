@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ingot.ir import dtypes as D
@@ -16,6 +14,7 @@ from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
 from ingot.ir.lower.sort import Sort
 from ingot.ir.lower.tiles.schedule import Lines, Tiles
 from ingot.ir.op import OPS as O
+from ingot.ir.struct import replace
 from tests.support.calling import WIDE, compare, run_loops
 from tests.support.graphs import arrays_for, graph_of
 from tests.support.programs import CASES as GRAPHS

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ingot.ir.__main__ import main
 from ingot.ir.graph import Value
 from ingot.ir.lower import STAGES, lower, run
 from ingot.ir.lower.group import FusionError, verify_fused
+from ingot.ir.struct import replace
 from tests.support.calling import WIDE
 from tests.support.graphs import graph_of
 from tests.support.programs import CASES, lstm

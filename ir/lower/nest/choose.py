@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ingot.ir.facts import Window
 from ingot.ir.lower.cascade import rounds, run_of
@@ -14,6 +13,7 @@ from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
+from ingot.ir.struct import value_type
 
 __all__ = ["choose", "unrolls"]
 
@@ -22,7 +22,7 @@ PART = 8192  # elements from which on a part of a long reduction is worth a chun
 MOST_PARTS = 64
 
 
-@dataclass(frozen=True)
+@value_type
 class _Axis:
     """A merged axis."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ingot.ir.facts import Contraction, Window
 from ingot.ir.lower.group import Group
@@ -11,11 +10,12 @@ from ingot.ir.lower.nest.passes import Passes
 from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
+from ingot.ir.struct import value_type
 
 __all__ = ["Nest", "Split", "along_k_fits"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Split(Schedule):
     """A long reduction in parts of `step` along a merged axis: each part is a parallel chunk, then the results are combined."""
 
@@ -23,7 +23,7 @@ class Split(Schedule):
     step: int
 
 
-@dataclass(frozen=True)
+@value_type
 class Nest(Schedule):
     """A loop nest over the space of a group.
 

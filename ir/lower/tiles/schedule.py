@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
+from ingot.ir.struct import value_type
 
 __all__ = ["Tiles", "Lines", "Pack"]
 
 
-@dataclass(frozen=True)
+@value_type
 class Lines(Schedule):
     """Lines by vectors of `width` lanes, `chunk` of them to a parallel chunk."""
 
@@ -25,7 +25,7 @@ class Lines(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-@dataclass(frozen=True)
+@value_type
 class Pack(Schedule):
     """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel to a parallel chunk."""
 
@@ -38,7 +38,7 @@ class Pack(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-@dataclass(frozen=True)
+@value_type
 class Tiles(Schedule):
     """Register tiles over packed panels.
 
