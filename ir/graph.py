@@ -15,6 +15,7 @@ import numpy as np
 
 from ingot.ir.dtypes import DType
 from ingot.ir.op import Op
+from ingot.ir.size import Symbol, symbols
 from ingot.ir.types import TensorType, tensor_type
 
 __all__ = ["Value", "Node", "Graph", "Const", "Location"]
@@ -142,6 +143,16 @@ class Graph:
         return any(n.may_fail for n in self.nodes)
 
     @cached_property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbols of its types and attributes, in the order of their names; those of called graphs and of bodies are among them."""
+        types = dict.fromkeys([v.type for v in self.inputs] + [v.type for n in self.nodes for v in n.outputs])
+        found = {s: None for t in types for s in symbols(*t.shape)}
+        for n in self.nodes:
+            for a in n.attrs:
+                found.update((s, None) for s in _symbols(a))
+        return tuple(sorted(found, key=lambda s: s.name))
+
+    @cached_property
     def text(self) -> str:
         """The text without locations: the graph's identity."""
         from ingot.ir.text import print_graph  # not at the top: the text form knows graphs
@@ -167,3 +178,10 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<Graph @{self.name}: {len(self.inputs)} inputs, {len(self.nodes)} nodes, {len(self.outputs)} outputs>"
+
+
+def _symbols(attribute: Any) -> tuple[Symbol, ...] | list[Symbol]:
+    """The symbols in an attribute."""
+    if isinstance(attribute, tuple):
+        return [s for a in attribute for s in _symbols(a)]
+    return attribute.symbols if isinstance(attribute, Graph) else symbols(attribute)

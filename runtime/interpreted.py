@@ -4,13 +4,14 @@ process for the little that NumPy computes alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot.ir.graph import Graph, Node
+from ingot.ir.size import ShapeError
 from ingot.runtime.frozen import is_frozen
 
-__all__ = ["Interpreted", "UntilThawed", "inexact"]
+__all__ = ["Interpreted", "UntilThawed", "inexact", "of_sizes"]
 
 
 class Interpreted:
@@ -21,11 +22,16 @@ class Interpreted:
         self.manifest: dict[str, Any] = {}
 
     def run(self, *slots: Any) -> None:
-        """Run on the memory at the given addresses; outputs are written last. IndexError for an index out of range."""
+        """Run on the memory at the given addresses; outputs are written last. IndexError for an index out of range.
+
+        ShapeError for the value of a symbol that is outside of its bounds.
+        """
         from ingot.ir import interpret
         from ingot.runtime.failures import arrays_of
 
         g = self.graph
+        if g.symbols:
+            g = of_sizes(g, slots)
         outs = interpret.run(g, arrays_of(g, slots))
         for v, slot, out in zip(g.outputs, slots[len(g.inputs) :], outs):
             _at(slot, v.type)[...] = out
@@ -47,6 +53,21 @@ class UntilThawed(Interpreted):
             super().run(*slots)
         else:
             self._code(*slots)
+
+
+def of_sizes(graph: Graph, slots: Sequence[Any]) -> Graph:
+    """A symbolic graph with the sizes of a call: `slots` end with a value per symbol, in the order of their names.
+
+    ShapeError for a value outside of its symbol's bounds.
+    """
+    from ingot.ir.transforms.sized import sized
+
+    values = {}
+    for s, n in zip(graph.symbols, slots[len(slots) - len(graph.symbols) :]):
+        if not s.min <= n <= s.max:
+            raise ShapeError(f"@{graph.name} is for {s.bounds_text}, got {s.name} = {n}")
+        values[s.name] = n
+    return sized(graph, values)
 
 
 def inexact(graph: Graph) -> Node | None:
