@@ -47,6 +47,7 @@ class Op:
 
     lowering, foldable                                  facts, see ir/facts.py
     commutative                                         its two inputs may be exchanged
+    sizes                                               names of attributes that hold extents and offsets: they may be Sizes
     can_fail                                            it checks values (indices), and fails the call where one is wrong
     public                                              the function that it is made into, see ir/public.py
     samples                                             inputs for the generated tests, see ir/ops/samples.py
@@ -68,6 +69,7 @@ class Op:
     foldable: Foldable
     samples: Any
     commutative: bool = False
+    sizes: tuple[str, ...] = ()
     can_fail: bool = False
     public: Public | None = None
     source: str = ""

@@ -20,8 +20,8 @@ from math import ceil, floor, gcd, inf
 from typing import Any
 
 __all__ = [
-    "ShapeError", "Size", "Symbol", "as_symbol", "at_most", "bounds", "equal", "evaluate", "larger", "replaced", "smaller", "symbol",
-    "symbols",
+    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "equal", "evaluate", "larger", "replaced", "smaller",
+    "symbol", "symbols",
 ]  # fmt: skip
 
 _MAX_TERMS = 256  # of a size: products of long sums grow without end
@@ -29,6 +29,16 @@ _MAX_TERMS = 256  # of a size: products of long sums grow without end
 
 class ShapeError(RuntimeError):
     """Shapes that do not fit an operation. A RuntimeError, as in torch."""
+
+
+class Undecided(ShapeError):
+    """Whether `low` <= `high` (`equal`: whether they are equal) depends on the symbols, and something has to know."""
+
+    def __init__(self, message: str, low: Dim, high: Dim, equal: bool = False):
+        super().__init__(message)
+        self.low = low
+        self.high = high
+        self.equal = equal
 
 
 # -- atoms -----------------------------------------------------------------------------------------------------------
@@ -116,13 +126,14 @@ Product = tuple[_Atom, ...]  # sorted
 Terms = dict[Product, Any]  # to integers, or to fractions while bounds are worked out
 
 
-def _compared(decide: Callable[[Any, Any], bool | None], sign: str) -> Callable[[Any, Any], bool]:
+def _compared(sides: Callable[[Any, Any], tuple[Dim, Dim]], sign: str) -> Callable[[Any, Any], bool]:
     def compare(self: Size, other: Any) -> bool:
         if not isinstance(other, (int, Size)):
             return NotImplemented
-        found = decide(self, other)
+        low, high = sides(self, other)
+        found = at_most(low, high)
         if found is None:
-            raise ShapeError(f"whether {self} {sign} {other} is known only at run time")
+            raise Undecided(f"whether {self} {sign} {other} is known only at run time", low, high)
         return found
 
     return compare
@@ -175,15 +186,15 @@ class Size:
         return other - self * (other // self) if isinstance(other, int) else NotImplemented
 
     __radd__, __rmul__ = __add__, __mul__
-    __le__ = _compared(lambda a, b: at_most(a, b), "<=")
-    __lt__ = _compared(lambda a, b: at_most(a + 1, b), "<")
-    __ge__ = _compared(lambda a, b: at_most(b, a), ">=")
-    __gt__ = _compared(lambda a, b: at_most(b + 1, a), ">")
+    __le__ = _compared(lambda a, b: (a, b), "<=")
+    __lt__ = _compared(lambda a, b: (a + 1, b), "<")
+    __ge__ = _compared(lambda a, b: (b, a), ">=")
+    __gt__ = _compared(lambda a, b: (b + 1, a), ">")
 
     def __bool__(self) -> bool:
         found = equal(self, 0)
         if found is None:
-            raise ShapeError(f"whether {self} is 0 is known only at run time")
+            raise Undecided(f"whether {self} is 0 is known only at run time", self, 0, equal=True)
         return not found
 
     def __index__(self) -> int:
@@ -263,7 +274,7 @@ def _product(a: Any, b: Any) -> Any:
 
 def _quotient(a: Dim, b: Dim) -> Dim:
     if at_most(1, b) is not True:
-        raise ShapeError(f"{a} cannot be divided by {b}, which may be less than 1")
+        raise Undecided(f"{a} cannot be divided by {b}, which may be less than 1", 1, b)
     whole, rest = _divided(_terms(a), _terms(b))
     return _size(whole) + _floor(_size(rest), b) if whole else _floor(_size(rest), b)
 

@@ -234,7 +234,7 @@ def _scan_samples() -> list[Case]:
 
 
 scan = declare(
-    "scan", attrs=("body", "n_const", "n_carry", "length", "reverse"), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
+    "scan", attrs=("body", "n_const", "n_carry", "length", "reverse"), sizes=("length",), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
     jvp=LATER, batch=_scan_batch,
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",

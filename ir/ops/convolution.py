@@ -24,7 +24,7 @@ from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, static, widen
 from ingot.ir.ops.form import Form, Zeros
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.size import ShapeError, at_most
+from ingot.ir.size import ShapeError, Undecided, at_most
 from ingot.ir.types import Dim, Shape, TensorType, shape_text, tensor_type
 
 Ints = tuple[int, ...]
@@ -45,7 +45,8 @@ def window_extents(name: str, sizes: Shape, window: Shape, stride: Ints, padding
         reach = d * (k - 1) + 1
         fits = at_most(reach, size + lo + hi)
         if fits is None:
-            raise ShapeError(f"{name}: whether a window that reaches over {reach} fits into {size} is known only at run time")
+            message = f"{name}: whether a window that reaches over {reach} fits into {size} is known only at run time"
+            raise Undecided(message, reach, size + lo + hi)
         if k < 1 or not fits:
             raise ShapeError(f"{name}: a window of {k} (reaching over {reach}) does not fit into {size} padded by {lo} and {hi}")
         out.append((size + lo + hi - reach) // s + 1)
@@ -356,14 +357,15 @@ conv = declare(
     lowering=Contraction(_conv_form), foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_input_grad = declare(
-    "conv_input_grad", attrs=("input_shape", *GEOMETRY), infer=_input_grad_infer, ref=_input_grad_ref, vjp=_input_grad_vjp,
+    "conv_input_grad", attrs=("input_shape", *GEOMETRY), sizes=("input_shape",), infer=_input_grad_infer, ref=_input_grad_ref,
+    vjp=_input_grad_vjp,
     jvp=bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
     doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=lambda: _samples("conv_input_grad"),
     lowering=Contraction(_input_grad_form), foldable=Foldable.NEVER,
 )  # fmt: skip
 conv_weight_grad = declare(
-    "conv_weight_grad", attrs=("weight_shape", *GEOMETRY), infer=_weight_grad_infer, ref=_weight_grad_ref,
+    "conv_weight_grad", attrs=("weight_shape", *GEOMETRY), sizes=("weight_shape",), infer=_weight_grad_infer, ref=_weight_grad_ref,
     vjp=_weight_grad_vjp, jvp=bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
     doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=lambda: _samples("conv_weight_grad"),

@@ -77,7 +77,7 @@ def _iota_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 iota = declare(
-    "iota", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"),
+    "iota", doc="0, 1, 2, ... along `axis`, the same along the others.", attrs=("dtype", "shape", "axis"), sizes=("shape",),
     infer=_iota_infer, ref=_iota_ref, vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
     samples=lambda: [
         case(dtype=d, shape=s, axis=a)
@@ -155,7 +155,7 @@ def _random_bits_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 random_bits = declare(
-    "random_bits", attrs=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
+    "random_bits", attrs=("shape",), sizes=("shape",), infer=_random_bits_infer, ref=_random_bits_ref, vjp=NO_GRAD, jvp=NO_GRAD,
     batch=_random_bits_batch,
     doc="Uniform random u32. Element i (in row-major order) is word i % 4 of Philox block offset + i // 4 under key `seed`. Where seed and "
     "offset have dims, `shape` begins with them, and each pair makes a stream of its own over the rest.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,12 @@ from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
 from ingot.ir.public import Binary, Unary
-from ingot.ir.size import ShapeError, Size, at_most, equal
+from ingot.ir.size import ShapeError, Size, Undecided, at_most, equal
 from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text, tensor_type
 
-__all__ = ["elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "static", "widen", "narrow", "same_size"]
+__all__ = [
+    "elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "need_equal", "need_within", "static", "widen", "narrow",
+]  # fmt: skip
 
 Any_ = frozenset(ALL)
 _CLASSES = ((Float, "a floating-point dtype"), (Bool, "bool"), (Number, "a number dtype"), (Int | UInt, "an integer dtype"),
@@ -68,7 +69,7 @@ def need_shape(name: str, shape: Shape) -> None:
     for d in shape:
         if isinstance(d, Size):
             if at_most(0, d) is not True:
-                raise ShapeError(f"{name}: {d} may be less than 0 in {shape_text(shape)}")
+                raise Undecided(f"{name}: {d} may be less than 0 in {shape_text(shape)}", 0, d)
         elif (isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0):
             raise ShapeError(f"{name}: {d!r} is no extent in {shape_text(shape)}")
 
@@ -80,9 +81,18 @@ def static(name: str, dim: Dim, what: str) -> int:
     return dim
 
 
-def same_size(a: Shape, b: Shape) -> bool:
-    """Whether two shapes hold the same number of elements, whatever the symbols are."""
-    return equal(prod(a), prod(b)) is True
+def need_within(low: Dim, high: Dim, message: Callable[[], str]) -> None:
+    """ShapeError unless `low` <= `high`, whatever the symbols are."""
+    fits = at_most(low, high)
+    if not fits:
+        raise ShapeError(message()) if fits is False else Undecided(message(), low, high)
+
+
+def need_equal(a: Dim, b: Dim, message: Callable[[], str]) -> None:
+    """ShapeError unless two sizes are equal, whatever the symbols are."""
+    same = equal(a, b)
+    if not same:
+        raise ShapeError(message()) if same is False else Undecided(message(), a, b, equal=True)
 
 
 # -- references ------------------------------------------------------------------------------------------------------

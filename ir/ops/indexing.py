@@ -19,10 +19,10 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch, batch_size
-from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same
+from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same, need_within
 from ingot.ir.ops.movement import inverse
 from ingot.ir.ops.samples import Case, case, ints
-from ingot.ir.size import ShapeError, at_most
+from ingot.ir.size import ShapeError
 from ingot.ir.types import Shape, TensorType, shape_text, tensor_type
 
 Axes = tuple[int, ...]
@@ -100,13 +100,16 @@ def write_jvp(tx: Expr | None, tsrc: Expr | None, x: Expr, src: Expr, y: Expr, m
 
 def _need_within(name: str, index: TensorType, x: TensorType, axis: int | None, what: str) -> None:
     """ShapeError unless index's extents are at most x's, `axis` aside."""
-    fits = index.rank == x.rank and all(
-        d == axis or at_most(n, m)
-        for d, (n, m) in enumerate(zip(index.shape, x.shape))
-    )
-    if not fits:
-        along = "" if axis is None else f" outside axis {axis}"
-        raise ShapeError(f"{name}: the index {index} must have the rank of the {what} {x} and nowhere be larger{along}")
+    along = "" if axis is None else f" outside axis {axis}"
+
+    def message() -> str:
+        return f"{name}: the index {index} must have the rank of the {what} {x} and nowhere be larger{along}"
+
+    if index.rank != x.rank:
+        raise ShapeError(message())
+    for d, (n, m) in enumerate(zip(index.shape, x.shape)):
+        if d != axis:
+            need_within(n, m, message)
 
 
 def _gather_infer(types: tuple[TensorType, ...], axis: int) -> TensorType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.points import Point, linear, reshaped
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch
-from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_same, need_shape, same_size
+from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_equal, need_same, need_shape, need_within
 from ingot.ir.ops.samples import case
 from ingot.ir.ops.scalars import both, within
-from ingot.ir.size import ShapeError, at_most, larger, smaller
+from ingot.ir.size import ShapeError, Undecided, at_most, larger, smaller
 from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
@@ -38,8 +39,9 @@ def _one(name: str, types: tuple[TensorType, ...]) -> TensorType:
 def _reshape_infer(types: tuple[TensorType, ...], shape: Shape) -> TensorType:
     x = _one("reshape", types)
     need_shape("reshape", shape)
-    if not same_size(x.shape, shape):
-        raise ShapeError(f"reshape: {x} cannot become {shape_text(shape)}: the number of elements differs")
+    need_equal(
+        prod(x.shape), prod(shape), lambda: f"reshape: {x} cannot become {shape_text(shape)}: the number of elements differs"
+    )
     return x.with_shape(shape)
 
 
@@ -52,7 +54,7 @@ def _reshape_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 reshape = declare(
-    "reshape", doc="The same elements, in row-major order, in another shape.", attrs=("shape",), infer=_reshape_infer,
+    "reshape", doc="The same elements, in row-major order, in another shape.", attrs=("shape",), sizes=("shape",), infer=_reshape_infer,
     ref=lambda x, shape: x.reshape(shape), vjp=lambda cts, ins, outs, shape: [cts[0].reshape(ins[0].shape)], jvp=linear_jvp("reshape"),
     batch=lambda ins, batched, shape: ([ins[0].reshape(ins[0].shape[:1] + shape)], [True]),
     samples=lambda: [case((d, (2, 6)), shape=(3, 4)) for d in DTYPES]
@@ -121,7 +123,7 @@ def _broadcast_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 broadcast = declare(
-    "broadcast", doc="Repeat along dims of extent 1 and along new leading dims, up to `shape`.", attrs=("shape",),
+    "broadcast", doc="Repeat along dims of extent 1 and along new leading dims, up to `shape`.", attrs=("shape",), sizes=("shape",),
     infer=_broadcast_infer, ref=lambda x, shape: np.broadcast_to(x, shape).copy(),
     vjp=lambda cts, ins, outs, shape: [cts[0].sum_to(ins[0].shape)], jvp=linear_jvp("broadcast"), batch=_broadcast_batch,
     samples=lambda: [case((d, (2, 1)), shape=(4, 2, 3)) for d in DTYPES]
@@ -143,7 +145,8 @@ def _slice_infer(types: tuple[TensorType, ...], starts: Ints, stops: Shape, step
         if step < 1 or False in fits:
             raise ShapeError(f"slice: {start}:{stop}:{step} is out of range for a dim of extent {d}; steps are at least 1")
         if None in fits:
-            raise ShapeError(f"slice: whether {start}:{stop} is within a dim of extent {d} is known only at run time")
+            message = f"slice: whether {start}:{stop} is within a dim of extent {d} is known only at run time"
+            raise Undecided(message, *((0, start), (start, stop), (stop, d))[fits.index(None)])
         shape.append((stop - start + step - 1) // step)
     return x.with_shape(tuple(shape))
 
@@ -167,8 +170,8 @@ def _slice_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 slice_ = declare(
     "slice", doc="Elements start, start + step, ... below stop, in every dim.", attrs=("starts", "stops", "steps"),
-    infer=_slice_infer, ref=lambda x, *a: x[tuple(slice(*b) for b in zip(*a))].copy(), vjp=_slice_vjp, jvp=linear_jvp("slice"),
-    batch=_slice_batch,
+    sizes=("starts", "stops"), infer=_slice_infer, ref=lambda x, *a: x[tuple(slice(*b) for b in zip(*a))].copy(), vjp=_slice_vjp,
+    jvp=linear_jvp("slice"), batch=_slice_batch,
     samples=lambda: [case((d, (5, 4)), starts=(1, 0), stops=(5, 4), steps=(2, 1)) for d in DTYPES]
     + [case(("f32", s), starts=a, stops=b, steps=c) for s, a, b, c in (
         ((7,), (1,), (6,), (3,)), ((7,), (3,), (3,), (1,)), ((), (), (), ()), ((0, 2), (0, 1), (0, 2), (1, 5)),
@@ -194,8 +197,8 @@ def _pad_infer(types: tuple[TensorType, ...], low: Ints, high: Ints, interior: I
         raise ShapeError(f"pad: the padding value must have rank 0, got {value}")
     if not len(low) == len(high) == len(interior) == x.rank:
         raise ShapeError(f"pad: needs low, high and interior for each of the {x.rank} dims of {x}, got {low}, {high}, {interior}")
-    if not all(at_most(0, p) for p in (*low, *high, *interior)):
-        raise ShapeError(f"pad: amounts must be >= 0, got low {low}, high {high}, interior {interior}")
+    for p in (*low, *high, *interior):
+        need_within(0, p, lambda: f"pad: amounts must be >= 0, got low {low}, high {high}, interior {interior}")
     return x.with_shape(tuple(map(padded, x.shape, low, high, interior)))
 
 
@@ -249,7 +252,7 @@ def _pad_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 
 
 pad = declare(
-    "pad", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"),
+    "pad", doc="The input with `value` before, after and between its elements.", attrs=("low", "high", "interior"), sizes=("low", "high"),
     infer=_pad_infer, ref=_pad_ref, vjp=_pad_vjp, jvp=linear_jvp("pad"), batch=_pad_batch,
     samples=lambda: [case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
     + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (

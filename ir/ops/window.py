@@ -250,7 +250,7 @@ window_sum = declare(
     lowering=_over(SUM), foldable=Foldable.NEVER,
 )  # fmt: skip
 window_sum_grad = declare(
-    "window_sum_grad", attrs=("input_shape", *GEOMETRY), infer=_sum_grad_infer, ref=_sum_grad_ref,
+    "window_sum_grad", attrs=("input_shape", *GEOMETRY), sizes=("input_shape",), infer=_sum_grad_infer, ref=_sum_grad_ref,
     jvp=linear_jvp("window_sum_grad"), batch=_sum_grad_batch,
     doc="The transpose of window_sum: each element of g added to every element of its window.",
     vjp=lambda cts, ins, outs, input_shape, *g: [OPS["window_sum"](cts[0], **_with(g))],
