@@ -2,7 +2,7 @@
 
 `_names.py` is the table of lazily imported names: every module listed here says in `__all__` which it gives to `ingot`, and the stubs of
 PACKAGES say which of their modules gives theirs (_lazy.py). The typing stubs `__init__.pyi` and `_tensor/methods.pyi` spell the
-former out (_stubs.py).
+former out (_stubs.py). docs/compat.md says which of torch's names are here (_compat.py).
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def files() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    for path, text in files().items():
+    from ingot import _compat
+
+    docs = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs")
+    for path, text in (files() | {os.path.join(docs, "compat.md"): _compat.page(docs)}).items():
         with open(path, "w") as f:
             f.write(text)
         print(path)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ingot._refused import refused, refused_class
+
 __all__ = [
     "all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group", "get_backend", "get_rank", "get_world_size",
     "init_process_group", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
-    "is_torchelastic_launched", "new_group", "reduce",
+    "ReduceOp", "all_to_all", "is_torchelastic_launched", "new_group", "recv", "reduce", "reduce_scatter", "scatter", "send",
 ]  # fmt: skip
 
 
@@ -33,16 +35,16 @@ def _no(*args: Any) -> bool:
 is_nccl_available = is_gloo_available = is_mpi_available = is_torchelastic_launched = _no
 
 
-def _refused(name: str) -> Callable[..., NoReturn]:
-    def function(*args: Any, **kwargs: Any) -> NoReturn:
-        raise RuntimeError(f"distributed.{name}: training in several processes is not available; run the script as one process")
+_ONE = "training in several processes is not available; run the script as one process"
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = "RuntimeError: see the module."
-    return function
+
+def _refused(name: str) -> Callable[..., NoReturn]:
+    return refused(f"distributed.{name}", _ONE)
 
 
 all_gather, all_reduce, barrier, broadcast = _refused("all_gather"), _refused("all_reduce"), _refused("barrier"), _refused("broadcast")
 destroy_process_group, get_backend, get_rank = _refused("destroy_process_group"), _refused("get_backend"), _refused("get_rank")
 get_world_size, init_process_group = _refused("get_world_size"), _refused("init_process_group")
 new_group, reduce = _refused("new_group"), _refused("reduce")
+all_to_all, reduce_scatter, scatter = _refused("all_to_all"), _refused("reduce_scatter"), _refused("scatter")
+send, recv, ReduceOp = _refused("send"), _refused("recv"), refused_class("distributed.ReduceOp", _ONE)

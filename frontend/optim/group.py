@@ -16,8 +16,9 @@ __all__ = ["ParamGroup", "Scalars", "State", "WatchedDict", "WatchedList"]
 
 # Keys whose numbers are read at every step, by compiled code too: writing them makes nothing out of date.
 CELLS = frozenset(
-    ("lr", "betas", "eps", "weight_decay", "momentum", "dampening", "alpha", "lr_decay", "rho", "initial_lr", "max_lr", "min_lr", "swa_lr")
-)
+    ("lr", "betas", "eps", "weight_decay", "momentum", "dampening", "alpha", "lr_decay", "rho", "initial_lr", "max_lr", "min_lr", "swa_lr",
+     "lambd", "t0", "momentum_decay", "etas", "step_sizes", "beta2_decay", "d", "ns_coefficients")
+)  # fmt: skip
 
 
 def kind_of(value: Any) -> Any:

@@ -51,6 +51,14 @@ class RuleOptimizer(Optimizer):
         """What of a group changes the code of its update."""
         return frozenset(f for f in ("maximize", "amsgrad", "nesterov", "centered", "momentum") if group.get(f))
 
+    def param_flags(self, p: Tensor, flags: frozenset[str]) -> frozenset[str]:
+        """The group's flags, and those that a parameter's shape adds."""
+        return flags
+
+    def scalar(self, name: str, p: Tensor, scalars: Scalars) -> Tensor:
+        """A scalar of the rule, for the update of `p`."""
+        return scalars.get(*self.scalar_keys.get(name, (name, None)))  # type: ignore[arg-type]
+
     def _state_value(self, name: str, param: Tensor, group: ParamGroup) -> Tensor:
         """A state tensor before the first step."""
         if name == "step":
@@ -64,7 +72,7 @@ class RuleOptimizer(Optimizer):
                 flags = self.flags(group)
                 for p in group["params"]:
                     if p.requires_grad:
-                        self._ready_state(p, group, flags)
+                        self._ready_state(p, group, self.param_flags(p, flags))
 
     def _ready_state(self, p: Tensor, group: ParamGroup, flags: frozenset[str]) -> dict[str, Any]:
         names = self.rule.state(flags)
@@ -116,11 +124,12 @@ class RuleOptimizer(Optimizer):
 
     def _update_one(self, p: Tensor, grad: Tensor, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
         rule = self.rule
+        flags = self.param_flags(p, flags)
         state = self._ready_state(p, group, flags)
         kept = [state[n] for n in rule.state(flags)]
         inputs = [p, grad, *kept]
         for name in rule.scalars:
-            inputs.append(scalars.get(*self.scalar_keys.get(name, (name, None))))  # type: ignore[arg-type]
+            inputs.append(self.scalar(name, p, scalars))
         types = tuple(t._array.type for t in kept)
         graph = rule_graph(rule, flags, p._array.type, grad.dtype, types)
         new = record(OPS["call"], inputs, (graph,))

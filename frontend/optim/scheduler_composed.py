@@ -13,7 +13,32 @@ from ingot.optim.scheduler_plateau import ReduceLROnPlateau
 __all__ = ["ChainedScheduler", "SequentialLR"]
 
 
-class SequentialLR(LRScheduler):
+class _Composed(LRScheduler):
+    """What is made of schedulers. As a part of another one that starts at a milestone, it starts anew there."""
+
+    _schedulers: list[LRScheduler]
+
+    def _advance(self, epoch: int | None) -> None:
+        if epoch is None:
+            self.step()
+            return
+        for group in self.optimizer.param_groups:
+            set_lr(group, group["initial_lr"])
+        _begin(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer; of the schedulers their state_dicts."""
+        out = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
+        return {**out, "_schedulers": [s.state_dict() for s in self._schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a `state_dict()`."""
+        self.__dict__.update({k: v for k, v in state_dict.items() if k != "_schedulers"})
+        for s, saved in zip(self._schedulers, state_dict["_schedulers"]):
+            s.load_state_dict(saved)
+
+
+class SequentialLR(_Composed):
     """Schedulers one after the other, changing at the milestones, which are epochs.
 
     ValueError for schedulers of other optimizers, or unless there is one milestone less than schedulers.
@@ -62,16 +87,21 @@ class SequentialLR(LRScheduler):
             current.step()
         self._last_lr = current.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer; of the schedulers their state_dicts."""
-        out = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
-        return {**out, "_schedulers": [s.state_dict() for s in self._schedulers]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a `state_dict()`."""
-        self.__dict__.update({k: v for k, v in state_dict.items() if k != "_schedulers"})
-        for s, saved in zip(self._schedulers, state_dict["_schedulers"]):
-            s.load_state_dict(saved)
+def _begin(s: LRScheduler) -> None:
+    """Take the first step anew, on the rates that are set."""
+    if isinstance(s, SequentialLR):
+        s.last_epoch = 0
+        _begin(s._schedulers[0])
+    elif isinstance(s, _Composed):
+        for part in s._schedulers:
+            _begin(part)
+    else:
+        s.last_epoch = -1
+        s._is_initial = True
+        s._advance(None)
+        s._is_initial = False
+    s._last_lr = s._rates()
 
 
 def _undo_first_steps(schedulers: Iterable[LRScheduler]) -> None:
@@ -82,7 +112,7 @@ def _undo_first_steps(schedulers: Iterable[LRScheduler]) -> None:
             s.last_epoch -= 1
 
 
-class ChainedScheduler(LRScheduler):
+class ChainedScheduler(_Composed):
     """Steps several schedulers at once, each on the rate that the others left. ValueError for schedulers of other optimizers.
 
     >>> optimizer = ingot.optim.SGD([nn.Parameter(ingot.ones(1))], lr=1.0)
@@ -112,6 +142,3 @@ class ChainedScheduler(LRScheduler):
         for s in self._schedulers:
             s.step()
         self._last_lr = self._rates()
-
-    state_dict = SequentialLR.state_dict
-    load_state_dict = SequentialLR.load_state_dict

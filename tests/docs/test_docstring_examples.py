@@ -24,7 +24,7 @@ GIVEN = {"ingot": ingot, "nn": nn, "F": F, "np": np}
 INTERNAL = ("ingot._", "ingot.capture", "ingot.ir", "ingot.backends", "ingot.runtime")
 TABLES = (  # where every name must have an example
     "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations", "nn.utils.parametrize", "nn.utils.rnn", "optim",
-    "optim.lr_scheduler",
+    "optim.lr_scheduler", "optim.swa_utils",
 )  # fmt: skip
 MODULES = sorted({
     name

@@ -1,4 +1,4 @@
-"""The committed stubs and the table of names are what the generator writes."""
+"""The committed stubs, the table of names and the page about torch's names are what the generator writes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import os
 import pytest
 
 import ingot
-from ingot import _generate
+from ingot import _compat, _generate
+from tests.support.processes import ROOT
 
 
 @pytest.mark.parametrize("path", _generate.files(), ids=os.path.basename)
 def test_what_is_generated_is_current(path: str) -> None:
     with open(path) as f:
         assert f.read() == _generate.files()[path], "stale: run `python -m ingot._generate`"
+
+
+def test_the_page_of_names_is_current() -> None:
+    docs = os.path.join(ROOT, "docs")
+    with open(os.path.join(docs, "compat.md"), encoding="utf-8") as f:
+        assert f.read() == _compat.page(docs), "stale: run `python -m ingot._generate`"
 
 
 def test_every_public_function_has_a_docstring() -> None:

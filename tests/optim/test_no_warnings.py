@@ -45,7 +45,7 @@ def parameters():
     return [nn.Parameter(ingot.ones(2, 2)), nn.Parameter(ingot.ones(2, 2))]
 
 
-@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if n not in ("Optimizer", "LBFGS", "SparseAdam")])
+@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if n not in ("Optimizer", "LBFGS")])
 def test_optimizers(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

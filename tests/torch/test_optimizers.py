@@ -26,6 +26,15 @@ OPTIMIZERS = [
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.3}),
     ("Adadelta", {}),
     ("Adamax", {"weight_decay": 0.1}),
+    ("ASGD", {"lambd": 0.1, "t0": 6.0, "weight_decay": 0.1}),
+    ("NAdam", {"weight_decay": 0.1}),
+    ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
+    ("RAdam", {"weight_decay": 0.1}),
+    ("RAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "betas": (0.8, 0.9)}),
+    ("Rprop", {}),
+    ("Rprop", {"etas": (0.6, 1.4), "step_sizes": (0.004, 0.02)}),
+    ("Adafactor", {"weight_decay": 0.1}),
+    ("Adafactor", {"eps": (1e-3, 0.1), "d": 2.0, "beta2_decay": -0.5}),
 ]
 
 
@@ -109,6 +118,69 @@ def test_half_parameters() -> None:
     np.testing.assert_allclose(p.detach().float().numpy(), q.detach().float().numpy(), rtol=1.6e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"nesterov": False, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 3, "weight_decay": 0.0}])
+@pytest.mark.parametrize("shape", [(4, 6), (6, 3)])
+def test_muon(kwargs: dict, shape: tuple) -> None:
+    p, q = ingot.nn.Parameter(ingot.tensor(array(shape))), torch.nn.Parameter(torch.tensor(array(shape)))
+    a, b = ingot.optim.Muon([p], lr=0.02, **kwargs), torch.optim.Muon([q], lr=0.02, **kwargs)
+    for i in range(5):
+        step([p], [q], a, b, 2 * i)
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), atol=2e-3)  # the rounding of bfloat16, five times lr
+    close(a.state[p]["momentum_buffer"], b.state[q]["momentum_buffer"])
+    with pytest.raises(ValueError, match="2D"):
+        ingot.optim.Muon([ingot.nn.Parameter(ingot.zeros(3))])
+
+
+@pytest.mark.parametrize("kwargs", [{"lr": 0.1}, {"line_search_fn": "strong_wolfe"}, {"history_size": 2, "line_search_fn": "strong_wolfe"}])
+def test_lbfgs(kwargs: dict) -> None:
+    def run(m):
+        x = m.nn.Parameter(m.tensor([-1.2, 1.0, 0.7], dtype=m.float64))
+        opt = m.optim.LBFGS([x], max_iter=8, **kwargs)
+        losses = []
+
+        def closure():
+            opt.zero_grad()
+            loss = (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum() * (0.01 if "line_search_fn" not in kwargs else 1)
+            loss.backward()
+            losses.append(loss.item())
+            return loss
+
+        out = [opt.step(closure).item() for _ in range(3)]
+        state = opt.state[x]
+        return out + losses + [state["func_evals"], state["n_iter"], *x.detach().numpy()]
+
+    np.testing.assert_allclose(run(ingot), run(torch), rtol=1e-6)
+
+
+@pytest.mark.parametrize("average", [None, "ema", "function"])
+def test_averaged_models(average: str | None) -> None:
+    def run(m):
+        utils = m.optim.swa_utils
+        model = m.nn.Sequential(m.nn.Linear(2, 3), m.nn.BatchNorm1d(3))
+        for i, p in enumerate(model.parameters()):
+            p.data.copy_(m.tensor(array(tuple(p.shape), i)))
+        named = {None: {}, "ema": {"multi_avg_fn": utils.get_ema_multi_avg_fn(0.9), "use_buffers": True},
+                 "function": {"avg_fn": utils.get_swa_avg_fn()}}[average]  # fmt: skip
+        averaged = utils.AveragedModel(model, **named)
+        opt = m.optim.SGD(model.parameters(), lr=0.001)
+        rates = utils.SWALR(opt, 0.0002, anneal_epochs=3)
+        batches = [m.tensor(array((5, 2), i)) for i in range(4)]
+        for x in batches:
+            opt.zero_grad()
+            (model(x) ** 3).sum().backward()
+            opt.step()
+            rates.step()
+            averaged.update_parameters(model)
+        before = [v.detach().numpy().copy() for v in averaged.state_dict().values()]
+        utils.update_bn(batches, averaged)
+        return list(averaged.state_dict()), before + [v.detach().numpy() for v in averaged.state_dict().values()], opt.param_groups[0]["lr"]
+
+    mine, theirs = run(ingot), run(torch)
+    assert mine[0] == theirs[0] and abs(mine[2] - theirs[2]) < 1e-9
+    for x, y in zip(mine[1], theirs[1]):
+        np.testing.assert_allclose(x, y, rtol=2e-5, atol=1e-6)
+
+
 SCHEDULERS = [
     ("StepLR", {"step_size": 7, "gamma": 0.5}),
     ("MultiStepLR", {"milestones": [3, 10, 10, 30]}),
@@ -182,6 +254,22 @@ def test_sequential_and_chained() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             np.testing.assert_allclose(flat(trace(ingot, make)), want, rtol=1e-9)
+
+
+def test_what_is_nested_starts_at_its_milestone() -> None:
+    def nested(m, opt):
+        inner = m.SequentialLR(opt, [m.LinearLR(opt, 0.5, total_iters=2), m.StepLR(opt, 2)], [3])
+        chain = m.ChainedScheduler([m.StepLR(opt, 2, 0.5), m.ExponentialLR(opt, 0.9)])
+        return m.SequentialLR(opt, [m.ConstantLR(opt, 0.3, 4), inner, chain], [5, 15])
+
+    def flattened(m, opt):
+        parts = [m.ConstantLR(opt, 0.3, 4), m.LinearLR(opt, 0.5, total_iters=2), m.StepLR(opt, 2)]
+        return m.SequentialLR(opt, [*parts, m.LambdaLR(opt, lambda n: 0.5 ** (n // 2) * 0.9**n)], [5, 8, 15])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        want = flat(trace(torch, flattened))  # torch itself has no answer to the nested one
+    np.testing.assert_allclose(flat(trace(ingot, nested)), want, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
