@@ -20,8 +20,8 @@ from math import ceil, floor, gcd, inf
 from typing import Any
 
 __all__ = [
-    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "equal", "evaluate", "larger", "replaced", "smaller",
-    "symbol", "symbols",
+    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "equal", "evaluate", "exactly", "larger", "replaced",
+    "smaller", "symbol", "symbols",
 ]  # fmt: skip
 
 _MAX_TERMS = 256  # of a size: products of long sums grow without end
@@ -295,6 +295,21 @@ def _divided(a: Terms, b: Terms) -> tuple[Terms, Terms]:
         if c - q * d:
             rest[p] = c - q * d
     return whole, rest
+
+
+def exactly(a: Dim, b: Dim) -> Dim | None:
+    """What times `b` is `a`, whatever the symbols are, where their forms show it; None elsewhere. `b` may be a size that can be 0.
+
+    >>> T = symbol("T")
+    >>> exactly(6 * T * T, 2 * T), exactly(T + 1, T)
+    (3*T, None)
+    """
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b if a % b == 0 else None
+    if isinstance(a, int):
+        return None if a else 0
+    whole, rest = _divided(_terms(a), _terms(b))
+    return None if rest else _size(whole)
 
 
 def _ratio(a: Terms, b: Terms) -> Terms | None:

@@ -30,11 +30,11 @@ class TensorType:
         return len(self.shape)
 
     @property
-    def numel(self) -> int:
+    def numel(self) -> Dim:
         return numel(self.shape)
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> Dim:
         return numel(self.shape) * self.dtype.itemsize
 
     def with_dtype(self, dtype: DType) -> TensorType:
@@ -61,13 +61,11 @@ def tensor_type(dtype: DType, shape: Shape) -> TensorType:
     return found
 
 
-def numel(shape: Shape) -> int:
-    """Number of elements of a shape of integers. ShapeError if a dim is symbolic."""
+def numel(shape: Shape) -> Dim:
+    """Number of elements of a shape."""
     n = 1
     for d in shape:
-        if isinstance(d, Size):
-            raise ShapeError(f"the extent of {d} in {shape_text(shape)} is known only at run time")
-        n *= d
+        n = n * d
     return n
 
 

@@ -54,9 +54,11 @@ class Addresses(Writer):
             known = self.scalar(atom.name)
             return known.text, known.depth
         text, depth = self.uniform(atom.num)
-        if isinstance(text, int):
-            return (text // atom.den if isinstance(atom, Div) else text % atom.den), 0
-        return self.at(depth, f"{'udiv' if isinstance(atom, Div) else 'urem'} i64 {text}, {atom.den}"), depth
+        den, known_at = self._coef(atom.den)
+        if isinstance(text, int) and isinstance(den, int):
+            return (text // den if isinstance(atom, Div) else text % den), 0
+        depth = max(depth, known_at)
+        return self.at(depth, f"{'udiv' if isinstance(atom, Div) else 'urem'} i64 {text}, {den}"), depth
 
     def _terms(self, index: Index) -> tuple[int, list[tuple[str, int]]]:
         """A constant and texts with depths, whose sum is the index."""
@@ -167,7 +169,7 @@ class Addresses(Writer):
         if not isinstance(step, int) or step < 1:
             return False
         span = w * step
-        if atom.den % span or not isinstance(num.const, int) or num.const % span:
+        if not isinstance(atom.den, int) or atom.den % span or not isinstance(num.const, int) or num.const % span:
             return False
         for inner, c in num.terms:
             if isinstance(inner, Var) and inner.name == self.lane_var:
@@ -231,19 +233,25 @@ class Addresses(Writer):
             return offsets
         return self.at(max(depth, self.vector_depth), f"add {t} {base}, {offsets}") if not vary else self.here(f"add {t} {base}, {offsets}")
 
-    def _lane_division(self, x: str, den: int, mod: bool) -> str:
+    def _lane_division(self, x: str, den: Coef, mod: bool) -> str:
         """x / den or x mod den for lanes of 0 <= x < 2**52, by doubles: exact after one correction."""
         n = self.lanes
         t = f"<{n} x i64>"
-        if den & (den - 1) == 0:
+        if isinstance(den, int) and den & (den - 1) == 0:
             return self.here(f"and {t} {x}, splat (i64 {den - 1})" if mod else f"lshr {t} {x}, splat (i64 {den.bit_length() - 1})")
         f, b = f"<{n} x double>", f"<{n} x i1>"
         magic = f"splat (i64 {0x4330000000000000})"  # the bits of 2**52, whose last place is 1
         big = "splat (double 0x4330000000000000)"
         bits = self.here(f"or {t} {x}, {magic}")
         xd = self.here(f"fsub {f} {self.here(f'bitcast {t} {bits} to {f}')}, {big}")
-        inverse = f"splat (double {literal(1.0 / den, dtypes.f64)})"
-        d = f"splat (double {literal(float(den), dtypes.f64)})"
+        if isinstance(den, int):
+            inverse = f"splat (double {literal(1.0 / den, dtypes.f64)})"
+            d = f"splat (double {literal(float(den), dtypes.f64)})"
+        else:
+            text, depth = self.parameter(den.name)
+            one = self.at(depth, f"uitofp i64 {text} to double")
+            d = self.repeat("double", one, depth, n)
+            inverse = self.repeat("double", self.at(depth, f"fdiv double 1.0, {one}"), depth, n)
         self.module.declare(f, f"llvm.floor.v{n}f64", (f,))
         q = self.here(f"call {f} @llvm.floor.v{n}f64({f} {self.here(f'fmul {f} {xd}, {inverse}')})")
         r = self.here(f"fsub {f} {xd}, {self.here(f'fmul {f} {q}, {d}')}")

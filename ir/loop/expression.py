@@ -5,6 +5,10 @@ Written out, not as dataclasses: every process that records anything imports the
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ingot.ir.size import Size
+
 __all__ = ["Param", "Var", "Dyn", "Div", "Mod", "Atom", "Coef", "Index"]
 
 
@@ -32,6 +36,9 @@ class Param(_Name):
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        return f"${self.name}"
+
 
 class Var(_Name):
     """A loop variable."""
@@ -50,7 +57,7 @@ class _Quotient:
 
     __slots__ = ("num", "den", "_hash")
 
-    def __init__(self, num: Index, den: int):
+    def __init__(self, num: Index, den: Coef):
         self.num = num
         self.den = den
         self._hash = hash((type(self).__name__, num, den))
@@ -80,7 +87,10 @@ class Mod(_Quotient):
 
 
 Atom = Var | Param | Dyn | Div | Mod
-Coef = int | Param
+if TYPE_CHECKING:
+    Coef = Any  # as with `Dim`
+else:
+    Coef = int | Size | Param  # a Size only while a kernel is written: it becomes a parameter (ir/lower/parametrise.py)
 
 
 class Index:

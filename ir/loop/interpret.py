@@ -1,7 +1,7 @@
 """Executes loop IR on NumPy arrays: the oracle for the backends' tests. Slow, and checks every index.
 
     code = run_kernel(kernel, [x, y, out], params=[n])      # arrays are changed in place
-    code = run_program(program, slots)                      # one array per argument slot (rank 0: by value)
+    code = run_program(program, slots)                      # one array per argument slot (rank 0: by value), symbols' values included
 
 Lanes of a vector loop are NumPy arrays. The threads of a block run one after the other, from barrier to barrier.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ingot.ir import dtypes
-from ingot.ir.loop.expression import Div, Dyn, Index, Param, Var
+from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Param, Var
 from ingot.ir.loop.folds import FOLDS, Fold
 from ingot.ir.loop.ir import (
     Acc,
@@ -37,6 +37,8 @@ from ingot.ir.loop.ir import (
 )
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.numpy_emitter import NumpyEmitter
+from ingot.ir.size import ShapeError, evaluate
+from ingot.ir.types import Dim
 
 __all__ = ["run_kernel", "run_program"]
 
@@ -86,8 +88,14 @@ class _Frame:
     def operand(self, x: Operand) -> Any:
         return _E.const(x.value, x.dtype) if isinstance(x, Const) else self.names[x]
 
-    def coef(self, c: int | Param) -> int:
+    def coef(self, c: Coef) -> int:
         return c if isinstance(c, int) else self.params[c.name]
+
+    def divisor(self, c: Coef) -> int:
+        found = self.coef(c)
+        if found < 1:
+            raise ValueError(f"a division by {c}, which is {found}")
+        return found
 
     def index(self, i: Index) -> Any:
         total: Any = self.coef(i.const)
@@ -100,9 +108,9 @@ class _Frame:
                 v = self.names[atom.name]
                 v = v if np.ndim(v) else int(v)
             elif isinstance(atom, Div):
-                v = self.index(atom.num) // atom.den
+                v = self.index(atom.num) // self.divisor(atom.den)
             else:
-                v = self.index(atom.num) % atom.den
+                v = self.index(atom.num) % self.divisor(atom.den)
             total = total + v * self.coef(c)
         return total
 
@@ -298,7 +306,7 @@ def _get_acc(f: _Frame, s: GetAcc) -> None:
 
 
 def _alloc(f: _Frame, s: Alloc) -> None:
-    garbage = np.full(s.size * s.dtype.itemsize, 0x5A if s.dtype.kind != "b" else 1, np.uint8)
+    garbage = np.full(f.coef(s.size) * s.dtype.itemsize, 0x5A if s.dtype.kind != "b" else 1, np.uint8)
     f.bufs[s.name] = garbage.view(s.dtype.numpy)
 
 
@@ -318,15 +326,27 @@ _SIMPLE: dict[type, Any] = {
 
 
 def run_program(program: Program, slots: Sequence[np.ndarray]) -> int:
-    """Run a program's steps on its argument slots. Returns 0 or the smallest code of the failed checks."""
-    arena = np.full(program.arena_bytes, 0x5A, np.uint8)
+    """Run a program's steps on its argument slots. Returns 0 or the smallest code of the failed checks.
+
+    ShapeError where a symbol's value is outside its bounds.
+    """
+    extents: dict[str, int] = {}
+    for symbol, given in zip(program.symbols, slots[len(program.in_types) + len(program.out_types) :], strict=True):
+        extents[symbol.name] = int(given)
+        if not symbol.min <= int(given) <= symbol.max:
+            raise ShapeError(f"program {program.name} runs for {symbol.bounds_text}, not for {int(given)}")
+
+    def value(x: Dim) -> int:
+        return evaluate(x, extents)
+
+    arena = np.full(value(program.arena_bytes), 0x5A, np.uint8)
     raw = [np.reshape(a, -1).view(np.uint8) for a in slots]
     failed: list[int] = []
     loops: dict[str, int] = {}
 
     def bytes_at(ref: Ref) -> np.ndarray:
         base = arena if ref.arg is None else raw[ref.arg]
-        return base[ref.offset + sum(loops[v] * stride for v, stride in ref.strides) :]
+        return base[value(ref.offset) + sum(loops[v] * value(stride) for v, stride in ref.strides) :]
 
     def steps(todo: tuple[Step, ...]) -> None:
         for s in todo:
@@ -336,14 +356,15 @@ def run_program(program: Program, slots: Sequence[np.ndarray]) -> int:
                 for b, ref in zip(kernel.buffers, s.bufs):
                     data = bytes_at(ref)
                     arrays.append(data[: data.size // b.dtype.itemsize * b.dtype.itemsize].view(b.dtype.numpy))
-                code = run_kernel(kernel, arrays, s.params)
+                code = run_kernel(kernel, arrays, tuple(map(value, s.params)))
                 if code:
                     failed.append(code)
             elif isinstance(s, Copy):
-                bytes_at(s.dst)[: s.nbytes] = bytes_at(s.src)[: s.nbytes].copy()
+                n = value(s.nbytes)
+                bytes_at(s.dst)[:n] = bytes_at(s.src)[:n].copy()
             else:
                 assert isinstance(s, Repeat)
-                for k in range(s.count):
+                for k in range(value(s.count)):
                     loops[s.var] = k
                     steps(s.steps)
 

@@ -25,7 +25,7 @@ declared inside a vector loop is one per lane.
 from __future__ import annotations
 
 from ingot.ir.dtypes import DType
-from ingot.ir.loop.expression import Index, Param
+from ingot.ir.loop.expression import Coef, Index, Param
 from ingot.ir.struct import value_type
 
 __all__ = [
@@ -164,7 +164,7 @@ class If:
 
 @value_type
 class Alloc:
-    """Scratch memory, uninitialised, 64-byte aligned, `size` elements.
+    """Scratch memory, uninitialised, 64-byte aligned, `size` elements; a parameter of the kernel may say how many.
 
     scope "kernel": shared by all phases and workers (top level only; placed in the arena);
     "worker": private to the running chunk;  "shared": CUDA, per block.
@@ -172,7 +172,7 @@ class Alloc:
 
     name: str
     dtype: DType
-    size: int
+    size: Coef
     scope: str
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
+from ingot.ir.loop.index import Ranges
+from ingot.ir.size import Size
+from ingot.ir.types import Shape
 
 __all__ = ["Point", "ZERO", "linear", "delinear", "reshaped"]
 
@@ -11,7 +16,7 @@ Point = tuple[Index, ...]
 ZERO = ix.const(0)
 
 
-def linear(idx: Point, shape: tuple[int, ...]) -> Index:
+def linear(idx: Point, shape: Shape) -> Index:
     """The row-major offset of a point."""
     out = ZERO
     for i, d in zip(idx, shape):
@@ -20,27 +25,25 @@ def linear(idx: Point, shape: tuple[int, ...]) -> Index:
     return out
 
 
-def delinear(offset: Index, shape: tuple[int, ...], ranges: dict[str, int]) -> Point:
+def delinear(offset: Index, shape: Shape, ranges: Ranges) -> Point:
     """The point at a row-major offset."""
     out: list[Index] = []
     stride = 1
-    total = 1
-    for d in shape:
-        total *= max(1, d)
+    outermost = next((k for k, d in enumerate(shape) if not (isinstance(d, int) and d <= 1)), -1)
     for k in range(len(shape) - 1, -1, -1):
         d = shape[k]
-        if d <= 1:  # no loop runs over an empty dim
+        if isinstance(d, int) and d <= 1:  # no loop runs over an empty dim
             out.append(ZERO)
             continue
         here = ix.div(offset, stride, ranges)
-        if stride * d != total:  # the outermost needs no mod
+        if k != outermost:
             here = ix.mod(here, d, ranges)
         out.append(here)
-        stride *= d
+        stride = stride * d
     return tuple(reversed(out))
 
 
-def reshaped(idx: Point, src: tuple[int, ...], dst: tuple[int, ...], ranges: dict[str, int]) -> Point:
+def reshaped(idx: Point, src: Shape, dst: Shape, ranges: Ranges) -> Point:
     """The point of `src` that a reshape puts at `idx` of `dst`: dims are matched in runs of equal size, so that
     only what is really merged or split costs a division."""
     if 0 in src:
@@ -49,19 +52,27 @@ def reshaped(idx: Point, src: tuple[int, ...], dst: tuple[int, ...], ranges: dic
     i = j = 0
     while i < len(src) or j < len(dst):
         si, sj = i, j
-        ni = src[i] if i < len(src) else 1
-        nj = dst[j] if j < len(dst) else 1
-        i, j = min(i + 1, len(src)), min(j + 1, len(dst))
-        while ni != nj:
-            if ni < nj:
-                ni *= src[i]
-                i += 1
-            else:
-                nj *= dst[j]
-                j += 1
+        i, j = _run(src, dst, si, sj)
         run = src[si:i]
         if len(run) == 1 and j - sj == 1:
             out.append(idx[sj])
         else:
             out.extend(delinear(linear(idx[sj:j], dst[sj:j]), run, ranges))
     return tuple(out)
+
+
+def _run(src: Shape, dst: Shape, si: int, sj: int) -> tuple[int, int]:
+    """Where the first run of dims from `si` and `sj` on ends that hold equally many elements; at the end of both where symbols hide one."""
+    i, j = min(si + 1, len(src)), min(sj + 1, len(dst))
+    sizes = any(isinstance(d, Size) for d in (*src[si:], *dst[sj:]))
+    while True:
+        ni, nj = prod(src[si:i]), prod(dst[sj:j])
+        if ni == nj:
+            return i, j
+        if sizes:
+            ahead = [(a, b) for a in range(i, len(src) + 1) for b in range(j, len(dst) + 1)]
+            return min((p for p in ahead if prod(src[si : p[0]]) == prod(dst[sj : p[1]])), key=sum, default=(len(src), len(dst)))
+        if ni < nj:
+            i += 1
+        else:
+            j += 1

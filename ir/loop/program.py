@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from ingot.ir.graph import Location
 from ingot.ir.loop.ir import Kernel
+from ingot.ir.size import Symbol
 from ingot.ir.struct import value_type
-from ingot.ir.types import TensorType
+from ingot.ir.types import Dim, TensorType
 
 __all__ = ["Ref", "Launch", "Repeat", "Copy", "Step", "Program"]
 
@@ -19,8 +20,8 @@ class Ref:
     for each enclosing Repeat named in `strides`. `value`: the slot itself holds the number (a scalar input)."""
 
     arg: int | None
-    offset: int = 0
-    strides: tuple[tuple[str, int], ...] = ()
+    offset: Dim = 0
+    strides: tuple[tuple[str, Dim], ...] = ()
     value: bool = False
 
 
@@ -30,7 +31,7 @@ class Launch:
 
     kernel: str
     bufs: tuple[Ref, ...]
-    params: tuple[int, ...]
+    params: tuple[Dim, ...]
 
 
 @value_type
@@ -39,7 +40,7 @@ class Copy:
 
     dst: Ref
     src: Ref
-    nbytes: int
+    nbytes: Dim
 
 
 @value_type
@@ -47,7 +48,7 @@ class Repeat:
     """for var in 0 .. count: steps (the body of a scan)."""
 
     var: str
-    count: int
+    count: Dim
     steps: tuple[Step, ...]
 
 
@@ -56,10 +57,16 @@ Step = Launch | Copy | Repeat
 
 @value_type
 class Program:
-    """Argument slots: the graph's inputs, then its outputs; 8 bytes each: an address, or a scalar input's value
-    (in the low bytes). `aliases[output] = inputs`: this output may be given the own buffer of one of these
-    inputs (in place).
-    `checks[code]`: message and location of what failed, for the codes (from 1) that the entry returns."""
+    """Argument slots: the graph's inputs, then its outputs, then the values of `symbols`; 8 bytes each: an address, or
+    a number (in the low bytes): a scalar input's value, a symbol's extent as an i64.
+    `aliases[output] = inputs`: this output may be given the own buffer of one of these inputs (in place).
+    `checks[code]`: message and location of what failed, for the codes (from 1) that the entry returns.
+
+    Numbers in steps, and `arena_bytes`, may be sizes with symbols in them: formulas that the entry calculates from the
+    slots of the symbols. Kernels hold no symbols; they have parameters, whose values a launch gives. Where a size of
+    `sizes()` does not fit into an i64, the sums and products it is made of included, nothing may be run: the entry
+    refuses it. All that a kernel calculates of its parameters fits then as well.
+    """
 
     name: str
     in_types: tuple[TensorType, ...]
@@ -67,6 +74,25 @@ class Program:
     scalars: frozenset[int]
     kernels: dict[str, Kernel]
     steps: tuple[Step, ...]
-    arena_bytes: int
+    arena_bytes: Dim
     aliases: Mapping[int, tuple[int, ...]] = MappingProxyType({})
     checks: Mapping[int, tuple[str, Location | None]] = MappingProxyType({})
+    symbols: tuple[Symbol, ...] = ()
+
+    def sizes(self) -> Iterator[Dim]:
+        """Every number that is calculated before a call: bytes of inputs, outputs and arena, and what stands in steps."""
+        yield from (t.nbytes for t in (*self.in_types, *self.out_types))
+        yield self.arena_bytes
+        yield from _sizes(self.steps)
+
+
+def _sizes(steps: tuple[Step, ...]) -> Iterator[Dim]:
+    for s in steps:
+        if isinstance(s, Repeat):
+            yield s.count
+            yield from _sizes(s.steps)
+            continue
+        for r in s.bufs if isinstance(s, Launch) else (s.dst, s.src):
+            yield r.offset
+            yield from (stride for _, stride in r.strides)
+        yield from s.params if isinstance(s, Launch) else (s.nbytes,)

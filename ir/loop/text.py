@@ -10,8 +10,9 @@
       }
     }
 
-In an index a plain name is a loop variable, `$n` a parameter, `dyn(%3)` a computed scalar; `div(i, 8)` and `mod(i, 8)`
-are floor and remainder. Floats are hexadecimal, so nothing is lost.
+In an index a plain name is a loop variable, `$n` a parameter, `dyn(%3)` a computed scalar; `div(i, 8)` and `mod(i, $n)`
+are floor and remainder. Floats are hexadecimal, so nothing is lost. In a program, and in kernels that have no parameters yet, sizes
+stand for numbers; `(2*T+1)*i` in an index is one such. Those are for people: what is read back has parameters.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from ingot.ir.loop.ir import (
     Store,
 )
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
+from ingot.ir.size import Size
 
 __all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]
 
@@ -71,10 +73,10 @@ def print_kernel(k: Kernel) -> str:
 def print_index(i: Index) -> str:
     """The text of an index expression."""
     parts = [_term(a, c) for a, c in i.terms]
-    if not isinstance(i.const, int):
+    if isinstance(i.const, Param):
         parts.append(f"const({i.const.name})")
-    elif i.const or not parts:
-        parts.append(str(i.const))
+    elif i.const != 0 or not parts:
+        parts.append(_coef(i.const))
     return " + ".join(parts)
 
 
@@ -86,10 +88,14 @@ def _term(a: Atom, c: Coef) -> str:
     elif isinstance(a, Dyn):
         text = f"dyn({a.name})"
     else:
-        text = f"{'div' if isinstance(a, Div) else 'mod'}({print_index(a.num)}, {a.den})"
+        text = f"{'div' if isinstance(a, Div) else 'mod'}({print_index(a.num)}, {_coef(a.den)})"
     if c == 1:
         return text
-    return f"{c}*{text}" if isinstance(c, int) else f"${c.name}*{text}"
+    return f"{_coef(c)}*{text}"
+
+
+def _coef(c: Coef) -> str:
+    return f"({c})" if isinstance(c, Size) else str(c)
 
 
 def _operand(x: Operand) -> str:
@@ -143,9 +149,9 @@ def _statement(s: Stmt) -> str:
     if isinstance(s, GetAcc):
         return f"{s.dst} = get {_slot(s.acc, s.at)}"
     if isinstance(s, Alloc):
-        return f"alloc {s.name}: {s.dtype.name}[{s.size}] {s.scope}"
+        return f"alloc {s.name}: {s.dtype.name}[{_coef(s.size)}] {s.scope}"
     if isinstance(s, Check):
-        return f"check {_operand(s.cond)} code {s.code if isinstance(s.code, int) else '$' + s.code.name}"
+        return f"check {_operand(s.cond)} code {s.code}"
     assert isinstance(s, Barrier)
     return "barrier"
 
@@ -153,7 +159,8 @@ def _statement(s: Stmt) -> str:
 def print_program(p: Program) -> str:
     """Kernels, steps, which inputs an output may take the memory of, and what the codes of checks say, for people."""
     lines = [print_kernel(k) for k in p.kernels.values()]
-    lines.append(f"program @{p.name}  # arena {p.arena_bytes} bytes")
+    where = f" where {', '.join(s.bounds_text for s in p.symbols)}" if p.symbols else ""
+    lines.append(f"program @{p.name}{where}  # arena {p.arena_bytes} bytes")
     lines += _steps(p.steps, "  ")
     lines += [f"  output {o} may be {' or '.join(f'arg{i}' for i in inputs)}" for o, inputs in sorted(p.aliases.items())]
     lines += [f"  code {code}: {message}" for code, (message, _) in sorted(p.checks.items())]
@@ -175,8 +182,8 @@ def _steps(steps: tuple[Step, ...], pad: str) -> Iterator[str]:
 
 def _ref(r: Ref) -> str:
     base = "arena" if r.arg is None else f"{'value' if r.value else 'arg'}{r.arg}"
-    moves = "".join(f" + {stride}*{var}" for var, stride in r.strides)
-    return f"{base}{f' + {r.offset}' if r.offset else ''}{moves}"
+    moves = "".join(f" + {_coef(stride)}*{var}" for var, stride in r.strides)
+    return f"{base}{f' + {r.offset}' if r.offset != 0 else ''}{moves}"
 
 
 # -- parsing ---------------------------------------------------------------------------------------------------------
@@ -226,6 +233,9 @@ class _Line:
             return int(t)
         except ValueError:
             raise self.error(f"expected an integer, found {t!r}") from None
+
+    def coef(self) -> int | Param:
+        return Param(self.take()[1:]) if self.peek()[:1] == "$" else self.integer()
 
     def dtype(self) -> DType:
         t = self.take()
@@ -282,7 +292,7 @@ class _Line:
             num = self.index()
             self.depth -= 1
             self.take(",")
-            den = self.integer()
+            den = self.coef()
             self.take(")")
             return Div(num, den) if t == "div" else Mod(num, den)
         if t == "dyn" and self.skip("("):
@@ -429,14 +439,13 @@ def _parse_statement(line: _Line) -> Stmt:
         line.take(":")
         dtype = line.dtype()
         line.take("[")
-        size = line.integer()
+        size = line.coef()
         line.take("]")
         return Alloc(name, dtype, size, line.take())
     if first == "check":
         cond = line.operand()
         line.take("code")
-        code = line.peek()
-        return Check(cond, Param(line.take()[1:]) if code[:1] == "$" else line.integer())
+        return Check(cond, line.coef())
     if first == "barrier":
         return Barrier()
     line.take("=")

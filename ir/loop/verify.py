@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType, Half
 from ingot.ir.instructions import INSTRUCTIONS
-from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Param, Var
+from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Param, Var
 from ingot.ir.loop.folds import FOLDS
 from ingot.ir.loop.ir import (
     KINDS,
@@ -29,6 +29,7 @@ from ingot.ir.loop.ir import (
 )
 from ingot.ir.loop.program import Copy, Launch, Program, Step
 from ingot.ir.loop.text import print_kernel
+from ingot.ir.size import symbols
 
 __all__ = ["LoopVerifyError", "verify_kernel", "verify_program"]
 
@@ -51,6 +52,13 @@ def verify_program(program: Program) -> None:
     for k in program.kernels.values():
         verify_kernel(k)
     slots = len(program.in_types) + len(program.out_types)
+    names = [s.name for s in program.symbols]
+    if names != sorted(set(names)):
+        raise LoopVerifyError(f"program {program.name}: symbols {', '.join(names)} are not one of each name, in the order of names")
+    for size in program.sizes():
+        unknown = [s.name for s in symbols(size) if s not in program.symbols]
+        if unknown:
+            raise LoopVerifyError(f"program {program.name}: {size} needs {', '.join(unknown)}, which is no symbol of it")
 
     def check(steps: tuple[Step, ...], loops: frozenset[str]) -> None:
         for s in steps:
@@ -115,11 +123,9 @@ class _Verifier:
     def index(self, i: Index) -> bool:
         """Check an index; whether it differs between lanes."""
         varies = False
-        if isinstance(i.const, Param):
-            self.param(i.const)
+        self.coef(i.const)
         for atom, c in i.terms:
-            if isinstance(c, Param):
-                self.param(c)
+            self.coef(c)
             if isinstance(atom, Var):
                 if atom.name not in self.vars:
                     raise self.error(f"loop variable {atom.name} is used outside its loop")
@@ -131,10 +137,17 @@ class _Verifier:
                     raise self.error(f"{atom.name} is used as an index and is no i64")
                 varies |= atom.name in self.varying
             else:
-                if not isinstance(atom, (Div, Mod)) or atom.den <= 0:
+                if not isinstance(atom, (Div, Mod)) or isinstance(atom.den, int) and atom.den <= 0:
                     raise self.error(f"{atom} is no index")
+                self.coef(atom.den)
                 varies |= self.index(atom.num)
         return varies
+
+    def coef(self, c: Coef) -> None:
+        if isinstance(c, Param):
+            self.param(c)
+        elif not isinstance(c, int):
+            raise self.error(f"{c} is known only at run time, and no parameter")
 
     def param(self, p: Param) -> None:
         if p.name not in self.params:
@@ -213,6 +226,7 @@ class _Verifier:
                 raise self.error(f"scratch {s.name} has scope {s.scope!r}")
             if s.scope == "kernel" and self.loops:
                 raise self.error(f"scratch {s.name} of the kernel is declared inside a loop")
+            self.coef(s.size)
             self.buffers[s.name] = (s.dtype, "rw")
         elif isinstance(s, Check):
             if self.operand(s.cond) is not dtypes.bool_:

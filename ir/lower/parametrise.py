@@ -2,26 +2,29 @@
 
 Loop extents, strides and offsets turn into int64 parameters in the order they occur. What code generation must know
 stays: strides of 0 and +-1, divisors, extents of unrolled, exact vector and block loops, sizes of scratch, and what the
-threads of a block share is indexed by: that follows from the schedule.
+threads of a block share is indexed by: that follows from the schedule. What has symbols in it becomes a parameter wherever it
+stands: a launch gives its value, a divisor's at least 1.
 """
 
 from __future__ import annotations
 
 from ingot.ir.loop.expression import Atom, Coef, Div, Index, Mod, Param, Var
 from ingot.ir.loop.ir import Alloc, Check, For, If, IndexValue, Kernel, Load, Stmt, Store
+from ingot.ir.size import Size, larger
 from ingot.ir.struct import replace
+from ingot.ir.types import Dim
 
 __all__ = ["parametrise"]
 
 
 class _Rewriter:
     def __init__(self) -> None:
-        self.values: list[int] = []
+        self.values: list[Dim] = []
         self.unrolled: set[str] = set()
         self.shared: set[str] = set()
-        self.seen: dict[tuple[str, int], Param] = {}
+        self.seen: dict[tuple[str, Dim], Param] = {}
 
-    def param(self, role: str, value: int) -> Param:
+    def param(self, role: str, value: Dim) -> Param:
         """One parameter per role and value: an offset and an extent that happen to agree stay apart."""
         found = self.seen.get((role, value))
         if found is None:
@@ -32,16 +35,20 @@ class _Rewriter:
     def index(self, i: Index) -> Index:
         terms: list[tuple[Atom, Coef]] = []
         for atom, c in i.terms:
-            if isinstance(atom, Var) and atom.name in self.unrolled:
+            if isinstance(atom, Var) and atom.name in self.unrolled and isinstance(c, int):
                 terms.append((atom, c))
                 continue
             if isinstance(atom, (Div, Mod)):
-                atom = type(atom)(self.index(atom.num), atom.den)
-            if isinstance(c, int) and c not in (-1, 0, 1):
+                den = atom.den
+                if isinstance(den, Size):
+                    den = self.param("/", larger(den, 1))
+                atom = type(atom)(self.index(atom.num), den)
+            if not isinstance(c, Param) and c not in (-1, 0, 1):
                 c = self.param(_name(atom), c)
             terms.append((atom, c))
         const = i.const
-        if isinstance(const, int) and const != 0 and not any(isinstance(a, Var) and a.name in self.unrolled for a, _ in i.terms):
+        fixed = isinstance(const, int) and (const == 0 or any(isinstance(a, Var) and a.name in self.unrolled for a, _ in i.terms))
+        if not fixed and not isinstance(const, Param):
             const = self.param("+", const)
         return Index(const, tuple(terms))
 
@@ -52,13 +59,15 @@ class _Rewriter:
         if isinstance(s, Alloc) and s.scope == "shared":
             self.shared.add(s.name)
             return s
+        if isinstance(s, Alloc) and isinstance(s.size, Size):
+            return replace(s, size=self.param("scratch", s.size))
         if isinstance(s, For):
             if s.kind == "unroll":
                 self.unrolled.add(s.var)
                 return replace(s, body=self.body(s.body))
             keep = s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block"
             extent = s.extent
-            if not keep and not extent.terms and isinstance(extent.const, int):
+            if not keep and not extent.terms and not isinstance(extent.const, Param):
                 extent = Index(self.param(s.var, extent.const), ())
             elif extent.terms:
                 extent = self.index(extent)
@@ -80,7 +89,7 @@ def _name(atom: Atom) -> str:
     return atom.name
 
 
-def parametrise(kernel: Kernel) -> tuple[Kernel, tuple[int, ...]]:
+def parametrise(kernel: Kernel) -> tuple[Kernel, tuple[Dim, ...]]:
     """The kernel with parameters for its constants, and their values for this launch."""
     r = _Rewriter()
     body = r.body(kernel.body)

@@ -34,6 +34,8 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
 )
+from ingot.ir.size import Size, at_most, exactly
+from ingot.ir.types import Dim
 
 __all__ = ["KernelWriter", "Scalar"]
 
@@ -49,11 +51,12 @@ class Scalar:
 
 
 class _Scope:
-    __slots__ = ("body", "memo")
+    __slots__ = ("body", "memo", "extent")
 
     def __init__(self) -> None:
         self.body: list[Stmt] = []
         self.memo: dict[Any, Any] = {}
+        self.extent: Index | None = None  # of a loop that may run nothing
 
 
 class KernelWriter(Instructions):
@@ -62,7 +65,7 @@ class KernelWriter(Instructions):
     def __init__(self, name: str):
         self.name = name
         self.buffers: dict[str, Buffer] = {}
-        self.ranges: dict[str, int] = {}  # loop variable -> extent, where it is known
+        self.ranges: dict[str, Dim] = {}  # loop variable -> extent, where it is known
         self._scopes = [_Scope()]
         self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
         self._count = 0
@@ -85,22 +88,23 @@ class KernelWriter(Instructions):
         return name
 
     @contextmanager
-    def loop(self, kind: str, extent: Index | int, width: int = 1, exact: bool = False, most: int | None = None) -> Iterator[Index]:
+    def loop(self, kind: str, extent: Index | Dim, width: int = 1, exact: bool = False, most: Dim | None = None) -> Iterator[Index]:
         """A loop around what is written inside; yields its variable as an Index. `most`: what a computed extent is at most."""
         var = self.fresh({"parallel": "p", "vector": "v", "unroll": "u", "grid": "g", "block": "t"}.get(kind, "i"))
-        if isinstance(extent, int):
-            self.ranges[var] = extent
-            self._empty += extent == 0
-            extent = ix.const(extent)
-        elif most is not None:
+        if not isinstance(extent, Index):
+            most, extent = extent, ix.const(extent)
+        if most is not None:
             self.ranges[var] = most
+        self._empty += most == 0
         self._scopes.append(_Scope())
         self._depth[var] = len(self._scopes) - 1
+        if kind != "unroll" and isinstance(most, Size) and not at_most(1, most):
+            self._scopes[-1].extent = extent
         try:
             yield ix.var(var)
         finally:
             scope = self._scopes.pop()
-            self._empty -= self.ranges.get(var) == 0
+            self._empty -= most == 0
         if scope.body:
             self._scopes[-1].body.append(For(var, extent, kind, scope.body, width, exact))
 
@@ -117,19 +121,19 @@ class KernelWriter(Instructions):
         if scope.body:
             self._scopes[-1].body.append(If(cond.operand, scope.body))
 
-    def rest(self, i: Index, per: int, total: Index | int) -> Index | int:
+    def rest(self, i: Index, per: Dim, total: Index | Dim) -> Index | Dim:
         """min(per, total - i * per): how many of `total` the i-th chunk of `per` holds; of a computed total that ends before: none
         or less."""
-        if isinstance(total, int):
-            if total % per == 0:
+        if not isinstance(total, Index):
+            if exactly(total, per) is not None:
                 return per
             total = ix.const(total)
         left = self.index_value(ix.add(total, ix.mul(i, -per)))
-        return self.as_index(self.min(left, self.const(per, dtypes.i64)))
+        return self.as_index(self.min(left, self.index_value(ix.const(per))))
 
-    def chunks(self, n: int, per: int, body: Callable[[Index], None]) -> None:
+    def chunks(self, n: Dim, per: Dim, body: Callable[[Index], None]) -> None:
         """`body` for each of n items, `per` of them to a parallel chunk; one after the other where that is all of them."""
-        if n <= per:
+        if at_most(n, per):
             with self.loop("serial", n) as i:
                 body(i)
             return
@@ -200,7 +204,7 @@ class KernelWriter(Instructions):
         """Store a scalar; `streaming`: past the caches."""
         self.append(Store(buf, index, src.operand, mask.operand if mask else None, streaming))
 
-    def scratch(self, dtype: DType, size: int, scope: str) -> str:
+    def scratch(self, dtype: DType, size: Dim, scope: str) -> str:
         """Scratch memory; that of the whole kernel is declared at its top. See `Alloc`."""
         name = self.fresh("s")
         self._scopes[0 if scope == "kernel" else self.depth].body.append(Alloc(name, dtype, size, scope))
@@ -230,6 +234,10 @@ class KernelWriter(Instructions):
     def check(self, cond: Scalar, code: int) -> int:
         """Fail with `code` unless `cond` holds. The scope it stands in: the outermost that knows `cond`, where that runs at all."""
         depth = self.depth if self._empty else max(self._floor, self.depth_of(cond))
+        for scope in self._scopes[depth + 1 :]:
+            if scope.extent is not None:  # what does not run does not fail
+                cond = self.or_(cond, self.le(self.index_value(scope.extent), 0))
+                depth = max(depth, self.depth_of(cond))
         self._scopes[depth].body.append(Check(cond.operand, code))
         return depth
 

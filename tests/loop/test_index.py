@@ -7,6 +7,10 @@ import pytest
 
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Param
+from ingot.ir.loop.ir import IndexValue, Kernel
+from ingot.ir.loop.points import delinear, reshaped
+from ingot.ir.lower.parametrise import parametrise
+from ingot.ir.size import evaluate, symbol
 
 
 def test_simplifications():
@@ -72,3 +76,51 @@ def test_random_expressions_keep_their_value():
             assert ix.evaluate(expr, values) == want
         lo, hi = ix.bounds(expr, ranges)
         assert lo <= want <= hi
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_expressions_of_sizes_keep_their_value(seed):
+    rng = random.Random(seed)
+    symbols = {"A": (0, 9), "B": (1, 6), "T": (0, inf)}
+    sizes = {n: symbol(n, *b) for n, b in symbols.items()}
+    extents = {"i": sizes["A"], "j": 3 * sizes["B"], "k": 5, "l": sizes["T"], "m": sizes["A"] * sizes["B"]}
+    built = []
+    for trial in range(4):
+        given = {n: random.Random(f"{seed}{trial}{n}").randrange(1, 7) for n in symbols}
+        rng = random.Random(seed)
+        expr, want = ix.const(0), 0
+        known = {n: d for n, d in extents.items() if rng.random() < 0.8}
+        at = {n: random.Random(f"{seed}{trial}{n}").randrange(evaluate(d, given)) for n, d in extents.items()}
+        for _ in range(rng.randrange(2, 9)):
+            how = rng.choice(["var", "var", "mul", "div", "mod", "const"])
+            k = rng.choice([2, 3, 8, sizes["A"], sizes["T"], sizes["B"], 4 * sizes["T"], sizes["A"] * sizes["B"], sizes["B"] + 1])
+            number = evaluate(k, given)
+            if how == "var":
+                n = rng.choice(list(extents))
+                expr, want = ix.add(expr, ix.mul(ix.var(n), k)), want + at[n] * number
+            elif how == "mul":
+                expr, want = ix.mul(expr, k), want * number
+            elif how == "div":
+                expr, want = ix.div(expr, k, known), want // number
+            elif how == "mod":
+                expr, want = ix.mod(expr, k, known), want % number
+            else:
+                expr, want = ix.add(expr, ix.const(k)), want + number
+        built.append(expr)
+        kernel = Kernel("k", (), (), [IndexValue("%1", expr)])
+        kernel, params = parametrise(kernel)
+        values = at | {p: evaluate(d, given) for p, d in zip(kernel.params, params)}
+        assert ix.evaluate(kernel.body[0].index, values) == want, (expr, given, at)
+        lo, hi = ix.bounds(expr, known)
+        assert (evaluate(lo, given) if lo != -inf else lo) <= want <= (evaluate(hi, given) if hi != inf else hi)
+    assert len(set(built)) == 1
+
+
+def test_sizes_split_and_merge():
+    t, b = symbol("T"), symbol("B", 1)
+    ranges = {"i": b, "j": t, "k": 8}
+    flat = ix.add(ix.mul(ix.add(ix.mul(ix.var("i"), t), ix.var("j")), 8), ix.var("k"))
+    assert delinear(flat, (b, t, 8), ranges) == (ix.var("i"), ix.var("j"), ix.var("k"))
+    assert delinear(flat, (b, 8 * t), ranges) == (ix.var("i"), ix.add(ix.mul(ix.var("j"), 8), ix.var("k")))
+    assert reshaped((ix.var("i"), ix.var("j")), (b, t), (b, t), ranges) == (ix.var("i"), ix.var("j"))
+    assert reshaped((ix.var("j"), ix.var("k")), (8 * t,), (t, 8), ranges) == (ix.add(ix.mul(ix.var("j"), 8), ix.var("k")),)

@@ -47,6 +47,15 @@ KERNELS = {
           %5 = add(%4, %3) : {T}
           store out[v] = %5
         }""",
+    "div and mod by parameters": """
+        serial r in 0..2 {
+          vector v in 0..$n width 16 {
+            %1 = load x[div(v + r, $m)]
+            %2 = load y[mod(2*v + 5, $m) + mod(r, $m)]
+            %3 = sub(%1, %2) : {T}
+            store out[v] = %3
+          }
+        }""",
     "masks": """
         vector v in 0..$n width 16 {
           %p = load p[v]

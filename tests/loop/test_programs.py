@@ -8,10 +8,14 @@ import pytest
 from ingot.backends.cpu.levels import LEVELS, at_most, host_features, host_level
 from ingot.backends.cpu.module import build
 from ingot.ir import dtypes
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.interpret import run_program
+from ingot.ir.loop.ir import Barrier, For, Kernel
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat
 from ingot.ir.loop.text import parse_kernel, print_program
-from ingot.ir.loop.verify import LoopVerifyError, verify_program
+from ingot.ir.loop.verify import LoopVerifyError, verify_kernel, verify_program
+from ingot.ir.size import ShapeError, symbol, symbols
+from ingot.ir.struct import replace
 from ingot.ir.types import tensor_type
 from tests.support.calling import HOST_LEVELS, load
 
@@ -144,3 +148,54 @@ def test_levels():
         assert host_level("x86-64-v2").name == "x86-64-v2"
         with pytest.raises(ValueError, match="x86-64-v9"):
             host_level("x86-64-v9")
+
+
+ROWS = """kernel @rows(x: f32 r noalias, y: f32 w noalias; n, m) {
+  parallel p in 0..$n {
+    alloc w: f32[$m] worker
+    vector v in 0..$m width 8 {
+      %1 = load x[$m*p + v]
+      store w[v] = %1
+    }
+    vector u in 0..$m width 8 {
+      %2 = load w[u]
+      store y[$m*p + mod(u + 1, $m) + 0] = %2
+    }
+  }
+}"""
+
+
+def sized_program():
+    t = symbol("T", 0, 40)
+    x = tensor_type(dtypes.f32, (t, t + 1))
+    rows = parse_kernel(ROWS)
+    half = Ref(None, x.nbytes)
+    steps = (
+        Launch("rows", (Ref(0), Ref(None)), (t, t + 1)),
+        Repeat("i", t, (Copy(replace(half, strides=(("i", 4 * t + 4),)), Ref(None, 0, (("i", 4 * t + 4),)), 4 * t + 4),)),
+        Launch("rows", (half, Ref(1)), (t, t + 1)),
+    )
+    return Program("sized", (x,), (x,), frozenset(), {"rows": rows}, steps, 2 * x.nbytes, symbols=tuple(symbols(t)))
+
+
+def test_sizes_come_from_the_slots_of_symbols():
+    p = sized_program()
+    verify_program(p)
+    assert "program @sized where T <= 40  # arena 8*T*T+8*T bytes" in print_program(p)
+    assert "launch @rows(arg0, arena; T, T+1)" in print_program(p)
+    assert "copy arena + 4*T*T+4*T + (4*T+4)*i = arena + (4*T+4)*i" in print_program(p)
+    for t in (0, 1, 2, 7, 40):
+        x = np.arange(t * (t + 1), dtype=np.float32).reshape(t, t + 1)
+        y = np.zeros_like(x)
+        assert run_program(p, [x, y, np.int64(t)]) == 0
+        np.testing.assert_array_equal(y, np.roll(x, 2, 1))
+    with pytest.raises(ShapeError, match="program sized runs for T <= 40, not for 41"):
+        run_program(p, [x, y, np.int64(41)])
+
+
+def test_sizes_without_symbols_are_refused():
+    p = sized_program()
+    with pytest.raises(LoopVerifyError, match="needs T, which is no symbol of it"):
+        verify_program(replace(p, symbols=()))
+    with pytest.raises(LoopVerifyError, match="is known only at run time, and no parameter"):
+        verify_kernel(Kernel("k", (), (), [For("i", Index(symbol("T"), ()), "serial", [Barrier()])]))

@@ -101,7 +101,7 @@ def test_the_command_says_that_a_dim_must_be_known(tmp_path, capsys):
     assert main([str(path), "--to", "absorb_transposes"]) == 0
     assert "%0 = exp %x : f32[B,3]" in capsys.readouterr().out
     assert main([str(path), "--to", "memory"]) == 2
-    assert capsys.readouterr().err == f"{path}: fuse: the extent of B in [B,3] is known only at run time\n"
+    assert capsys.readouterr().err.endswith("is known only at run time\n")
 
 
 @pytest.mark.parametrize("options, message", [
