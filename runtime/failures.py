@@ -6,6 +6,7 @@ part of the graph that computes what was checked runs once more, in the NumPy in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ from ingot.runtime.executable import NAN, CheckError
 
 __all__ = ["arrays_of", "explained", "first_nan", "user_name"]
 
+_WRONG_INDEX = re.compile(r"index (-?\d+) is out of range for axis \d+ of extent (\d+)")
+_MEANT = {  # operations whose indices people know by another name; a negative one comes to them moved down by the extent
+    "cross_entropy": "cross_entropy: target {} is out of bounds for {} classes",
+    "nll": "nll_loss: target {} is out of bounds for {} classes",
+    "lookup": "embedding: index {} is out of range for {} rows of weight",
+}
 _SLOW = (Contraction, Loop, OwnKernels, Window)  # in the interpreter
 
 
@@ -33,8 +40,16 @@ def explained(error: Exception, graph: Graph, slots: Sequence[Any]) -> Exception
     node = graph.nodes[error.node]
     message = _detail(graph, error.node, slots) or error.message
     if "index" in message and "range" in message:
-        return IndexError("\n".join(filter(None, (f"{user_name(node)}: {message.partition(': ')[2]}", describe(node.loc)))))
+        return IndexError("\n".join(filter(None, (_index_text(user_name(node), message), describe(node.loc)))))
     return CheckError(error.code, message, describe(node.loc).strip() or None, error.node)
+
+
+def _index_text(name: str, message: str) -> str:
+    found = _WRONG_INDEX.search(message)
+    if found is None or name not in _MEANT:
+        return f"{name}: {message.partition(': ')[2]}"
+    index, extent = map(int, found.groups())
+    return _MEANT[name].format(index + extent if index < 0 else index, extent)
 
 
 def user_name(node: Node) -> str:

@@ -1,9 +1,9 @@
 """Storage: what a tensor and its views share. Views and in-place operations are turned into values here.
 
 A Storage holds the present value of the whole, `base`. A view is a chain of *steps* from it (views.py): movement ops (reshape,
-transpose, slice, broadcast), diagonals, `Detach` and `LeafStep`. Reading a stale view applies its steps again; writing to a view
-goes through them backwards: each step puts the new part back into the value before it. All of that is recorded like
-anything else, so gradients through views and in-place writes are right without rules of their own.
+transpose, slice, broadcast), diagonals, strides, bits as another dtype, `Detach` and `LeafStep`. Reading a stale view applies its steps
+again; writing to a view goes through them backwards: each step puts the new part back into the value before it. All of that is recorded
+like anything else, so gradients through views and in-place writes are right without rules of their own.
 
 Storage that can be written from outside is *exposed* (shared with NumPy): reads take a snapshot, writes go through at once.
 """
@@ -27,7 +27,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.strides import layout
 from ingot.runtime.tape import Edge, Pair, Version, emit, overwritten
-from ingot.runtime.views import DATA, LeafStep, Movement, Step, put_back, walk
+from ingot.runtime.views import DATA, Bits, LeafStep, Movement, Step, put_back, walk
 
 __all__ = ["NEVER", "Storage"]
 
@@ -134,19 +134,21 @@ class Storage:
 
     def _snapshot(self, steps: Sequence[Step], own: bool = False) -> Pair:
         view = arrays.to_numpy(self.base)
-        n = 0
+        n, t = 0, self.base.type
+        dtype = t.dtype
         if self.edge is None:  # steps on the memory itself: only what the view shows is copied
             for s in steps:
                 if isinstance(s, LeafStep):
                     break
                 if isinstance(s, Movement):
                     view = _numpy_step(view, s)
+                if isinstance(s, Bits):
+                    dtype = s.attrs[0]
                 n += 1
-        t = self.base.type
         if view.nbytes > SNAPSHOT_LIMIT and not own and view.size == numel(t.shape) and not here.recorder.tracing:
             here.recorder.run_soon = True
             return walk((self.base, self.edge), steps)
-        copied = arrays.from_numpy(tensor_type(t.dtype, view.shape), view)
+        copied = arrays.from_numpy(tensor_type(dtype, view.shape), view)
         return walk((copied, self.edge), steps[n:])
 
     def share(self, by: Any) -> None:
@@ -187,6 +189,8 @@ def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+    if any(isinstance(s, Bits) for s in steps):
+        raise RuntimeError("unsupported operation: a write through an expanded tensor that is read as another dtype; clone() it first")
     history = present[1]
     detached = any(not isinstance(s, Movement) for s in steps)
     if detached:
@@ -214,6 +218,11 @@ def _numpy_step(a: np.ndarray, s: Movement) -> np.ndarray:
         return a.transpose(s.attrs[0])
     if s.op == "slice":
         return a[tuple(slice(*b) for b in zip(*s.attrs))]
+    if s.op == "bits":
+        return a.view(s.attrs[0].numpy)
+    if s.op == "as_strided":
+        shape, strides, offset = s.attrs
+        return np.lib.stride_tricks.as_strided(a.reshape(-1)[offset:], shape, tuple(n * a.itemsize for n in strides))
     if s.op == "diagonal":
         out = np.diagonal(a, *s.attrs)
         out.flags.writeable = a.flags.writeable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ingot.ir.dtypes import DType
 from ingot.ir.types import Shape, numel
 from ingot.runtime.views import Movement, Step
 
@@ -59,10 +60,21 @@ class Layout:
             return Layout(shape, tuple(a * c for a, c in zip(self.strides, steps)), offset)
         if s.op == "diagonal":
             return self._diagonal(*s.attrs)
+        if s.op == "as_strided":
+            return Layout(*s.attrs)
+        if s.op == "bits":
+            return self._bits(*s.attrs)
         shape = s.attrs[0]
         extra = len(shape) - len(self.shape)
         strides = tuple(0 if i < extra or self.shape[i - extra] != n else self.strides[i - extra] for i, n in enumerate(shape))
         return Layout(shape, strides, self.offset)
+
+    def _bits(self, dtype: DType, before: DType) -> Layout:
+        old, new = before.itemsize, dtype.itemsize
+        if old == new:
+            return self
+        strides = tuple(s * old // new for s in self.strides[:-1])
+        return Layout((*self.shape[:-1], self.shape[-1] * old // new), (*strides, 1), self.offset * old // new)
 
     def _diagonal(self, offset: int, rows: int, columns: int) -> Layout:
         n, m = self.shape[rows], self.shape[columns]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.ir.dtypes import bool_
+from ingot.ir.dtypes import DType, bool_, i64, u8, u16, u32, u64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
-from ingot.ir.types import TensorType, numel
+from ingot.ir.types import Shape, TensorType, numel
 from ingot.runtime.numbers import rank0
 from ingot.runtime.tape import Leaf, Pair, emit
 
-__all__ = ["DATA", "DETACH", "Detach", "Diagonal", "LeafStep", "Movement", "Step", "put_back", "walk"]
+__all__ = ["DATA", "DETACH", "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Step", "Strided", "put_back", "walk"]
 
 
 class Step:
@@ -71,6 +71,49 @@ class Diagonal(Movement):
         return part
 
 
+class Bits(Movement):
+    """The bits read as another dtype, of any size: the last dim shrinks or grows with it. attrs: that dtype, and the one before."""
+
+    __slots__ = ()
+
+    def __init__(self, dtype: DType, before: DType):
+        super().__init__("bits", (dtype, before))
+
+    def forward(self, p: Pair) -> Pair:
+        return _read_as(p, self.attrs[0])
+
+    def put_back(self, before: Pair, part: Pair) -> Pair:
+        return _read_as(part, self.attrs[1])
+
+
+class Strided(Movement):
+    """Elements of a whole without gaps, by strides and an offset. attrs: shape, strides, offset."""
+
+    __slots__ = ()
+
+    def __init__(self, shape: Shape, strides: tuple[int, ...], offset: int):
+        super().__init__("as_strided", (shape, strides, offset))
+
+    def forward(self, p: Pair) -> Pair:
+        flat = emit(OPS["reshape"], (p,), ((numel(p[0].type.shape),),))[0]
+        return emit(OPS["index_get"], (flat, self._places()), ((0,),))[0]
+
+    def put_back(self, before: Pair, part: Pair) -> Pair:
+        shape = before[0].type.shape
+        flat = emit(OPS["reshape"], (before,), ((numel(shape),),))[0]
+        written = emit(OPS["index_put"], (flat, part, self._places()), ((0,), "set"))[0]
+        return emit(OPS["reshape"], (written,), (shape,))[0]
+
+    def _places(self) -> Pair:
+        shape, strides, offset = self.attrs
+        number = rank0(i64)
+        total = emit(OPS["broadcast"], (_constant(offset, number),), (shape,))[0]
+        for d, stride in enumerate(strides):
+            steps = emit(OPS["mul"], (emit(OPS["iota"], (), (i64, shape, d))[0], _constant(stride, number)), ())[0]
+            total = emit(OPS["add"], (total, steps), ())[0]
+        return total
+
+
 class Detach(Step):
     """The same values without their history. `data`: writes through it are not counted as in-place versions."""
 
@@ -113,6 +156,33 @@ def put_back(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
     for s, before in zip(reversed(steps), reversed(chain)):
         part = s.put_back(before, part) if isinstance(s, Movement) else (part[0], before[1])
     return part
+
+
+_OF_SIZE = {1: u8, 2: u16, 4: u32, 8: u64}
+
+
+def _read_as(p: Pair, dtype: DType) -> Pair:
+    """The bits of a value as another dtype; of several elements that make one, the first has the lowest bits."""
+    t = p[0].type
+    old, new = t.dtype.itemsize, dtype.itemsize
+    if old == new:
+        return _bitcast(p, dtype)
+    small, large = _OF_SIZE[min(old, new)], _OF_SIZE[max(old, new)]
+    k = large.itemsize // small.itemsize
+    lead, last = t.shape[:-1], t.shape[-1]
+    places = emit(OPS["mul"], (emit(OPS["iota"], (), (large, (k,), 0))[0], _constant(small.bits, rank0(large))), ())[0]
+    bits = _bitcast(p, _OF_SIZE[old])
+    if old > new:
+        each = emit(OPS["reshape"], (bits,), ((*lead, last, 1),))[0]
+        parts = emit(OPS["cast"], (emit(OPS["shift_right"], (each, places), ())[0],), (small,))[0]
+        return _bitcast(emit(OPS["reshape"], (parts,), ((*lead, last * k),))[0], dtype)
+    wide = emit(OPS["cast"], (emit(OPS["reshape"], (bits,), ((*lead, last // k, k),))[0],), (large,))[0]
+    total = emit(OPS["reduce_sum"], (emit(OPS["shift_left"], (wide, places), ())[0],), ((len(lead) + 1,),))[0]
+    return _bitcast(emit(OPS["reshape"], (total,), ((*lead, last // k),))[0], dtype)
+
+
+def _bitcast(p: Pair, dtype: DType) -> Pair:
+    return p if p[0].type.dtype is dtype else emit(OPS["bitcast"], (p,), (dtype,))[0]
 
 
 def _put_slice(before: Pair, part: Pair, starts: tuple, stops: tuple, steps: tuple) -> Pair:

@@ -6,6 +6,7 @@ value does it. Nothing is compiled here, and only one thread traces at a time.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
 from ingot.capture.traced import Traced
 from ingot.capture.witness import Witness
 from ingot.ir.location import describe
-from ingot.runtime.recorder import here
+from ingot.runtime.recorder import here, ours
 
 __all__ = ["trace_function"]
 
@@ -121,6 +122,9 @@ def _clear_debuggers() -> None:
         for x in gc.get_objects():
             if issubclass(type(x), bdb.Bdb):  # no look at x itself: it may be a proxy
                 _forget_frames(vars(x), running)
+            elif type(x) is FrameType and x not in running and ours(x.f_code.co_filename):
+                with contextlib.suppress(RuntimeError):  # a generator's, that goes on
+                    x.clear()  # from Python 3.13 on, what a debugger has shown of a frame keeps it
         _ = sys._getframe(2).f_locals  # makes anew what a debugger has seen of them, in which the trace's own were alive
 
 

@@ -1,4 +1,4 @@
-"""Rearranging: repeated, flipped, rolled, padded, put on diagonals or cut to triangles. All are copies."""
+"""Rearranging: repeated, flipped, rolled, padded, put on diagonals or cut to triangles. Copies, but for `as_strided`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ingot.functions.common import (
 from ingot.functions.index import index_select
 from ingot.functions.join import stack
 from ingot.functions.shape import diagonal_steps, reshape, transpose, two_dims
+from ingot.runtime.views import Strided
 
 __all__ = [
     "as_strided", "as_strided_scatter", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal_scatter", "flip", "fliplr",
@@ -284,14 +285,15 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """Elements picked from a contiguous tensor's memory by strides and an offset. A copy (torch gives a view).
+    """Elements picked from a contiguous tensor's memory by strides and an offset. A view.
 
     RuntimeError unless `input` is contiguous, or beyond its memory.
     """
     check_tensor("as_strided", input)
     if not input.is_contiguous() or input.storage_offset():
         raise RuntimeError("as_strided: the input must be contiguous; call contiguous() first")
-    return _as_strided(input, *_strided(input.numel(), size, stride, storage_offset))
+    step = Strided(*_strided(input.numel(), size, stride, storage_offset))
+    return input._alias((step,), step.forward(input._pair()))
 
 
 def _strided(n: int, size: Sequence[int], stride: Sequence[int], storage_offset: int | None) -> tuple[tuple, tuple, int]:
@@ -313,14 +315,6 @@ def _places(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Te
     for d, s in enumerate(strides):
         place = place + apply("iota", attrs=(dtypes.i64, shape, d)) * s
     return place
-
-
-@composite
-def _as_strided(x: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
-    place = _places(shape, strides, offset)
-    if not math.prod(shape):
-        return apply("broadcast", scalar(0, x.dtype), attrs=(shape,))
-    return apply("index_get", apply("reshape", x, attrs=((x.numel(),),)), place, attrs=((0,),))
 
 
 def as_strided_scatter(

@@ -224,7 +224,7 @@ def _scatter_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: st
     rank = x.ndim
     x, index, src = _lifted(x), _lifted(index), _lifted(src)
     kind = x.dtype
-    count_dtype = kind if kind.kind == "f" else dtypes.i64
+    count_dtype = dtypes.i64 if kind.kind != "f" else dtypes.f32 if kind in dtypes.Half else kind  # more than the dtype itself may hold
     one = apply("broadcast", scalar(1, count_dtype), attrs=(tuple(index.shape),))
     none = apply("broadcast", scalar(0, count_dtype), attrs=(tuple(x.shape),))
     hits = apply("scatter", none, index, one, attrs=(axis, "add"))
@@ -237,7 +237,7 @@ def _scatter_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: st
     y = apply("scatter", base, index, src, attrs=(axis, _REDUCTIONS[reduce]))
     if reduce == "mean":
         n = hits + 1 if include_self else apply("maximum", hits, scalar(1, count_dtype))
-        y = apply("div" if kind.kind == "f" else "floor_divide", y, cast(n, kind))
+        y = cast(apply("div" if kind.kind == "f" else "floor_divide", cast(y, count_dtype), n), kind)
     return _lowered(y, rank)
 
 

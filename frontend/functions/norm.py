@@ -91,7 +91,7 @@ def _vector_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool, dtyp
     if p == 1:
         return cast(reduced("reduce_sum", size, axes, keepdim), dtype)
     if p in (math.inf, -math.inf):
-        return cast(reduced("reduce_max" if p > 0 else "reduce_min", size, axes, keepdim), dtype)
+        return cast(_extreme(size, p > 0, axes, keepdim), dtype)
     zero = size == 0
     base = apply("select", zero, scalar(1, y.dtype), size)
     powers = apply("select", zero, scalar(0 if p > 0 else math.inf, y.dtype), apply("pow", base, scalar(p, y.dtype)))
@@ -99,6 +99,14 @@ def _vector_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool, dtyp
     none = total == 0
     root = apply("pow", apply("select", none, scalar(1, y.dtype), total), scalar(1 / p, y.dtype))
     return cast(apply("select", none, scalar(0 if p > 0 else math.inf, y.dtype), root), dtype)
+
+
+def _extreme(size: Tensor, largest: bool, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """The largest (smallest) of sizes; where one is NaN, NaN with a gradient of 0."""
+    bad = size != size
+    fixed = apply("select", bad, scalar(0 if largest else math.inf, size.dtype), size)
+    found = reduced("reduce_max" if largest else "reduce_min", fixed, axes, keepdim)
+    return apply("select", reduced("reduce_or", bad, axes, keepdim), scalar(math.nan, size.dtype), found)
 
 
 def matrix_norm(

@@ -24,7 +24,7 @@ from ingot.functions.common import (
 )
 from ingot.functions.join import pick, piece
 from ingot.ir import types
-from ingot.runtime.views import Diagonal, Movement
+from ingot.runtime.views import Bits, Diagonal, Movement
 
 __all__ = [
     "adjoint", "broadcast_shapes", "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",
@@ -97,51 +97,23 @@ def _view_dtype(x: Tensor, dtype: dtypes.DType) -> Tensor:
         return _view_dtype(x, dtypes.u8) != 0
     if x.dtype is dtypes.bool_:
         return _view_dtype(cast(x, dtypes.u8), dtype)
-    if x.dtype.itemsize == dtype.itemsize:
-        return apply("bitcast", x, attrs=(dtype,))
-    if not x.ndim:
-        raise RuntimeError(
-            f"self.dim() cannot be 0 to view {x.dtype.torch_name} as {dtype.torch_name} (different element sizes)"
-        )
-    if x.dtype.itemsize > dtype.itemsize:
-        return _narrow_bits(x, dtype)
-    if x.shape[-1] * x.dtype.itemsize % dtype.itemsize:
-        raise RuntimeError(
-            f"self.size(-1) must be divisible by {dtype.itemsize // x.dtype.itemsize} to view {x.dtype.torch_name} as {dtype.torch_name} "
-            f"(different element sizes), but got {x.shape[-1]}"
-        )
-    return _widen_bits(x, dtype)
-
-
-_OF_SIZE = {1: dtypes.u8, 2: dtypes.u16, 4: dtypes.u32, 8: dtypes.i64}
-
-
-def _as(x: Tensor, dtype: dtypes.DType) -> Tensor:
-    return x if x.dtype is dtype else apply("bitcast", x, attrs=(dtype,))
-
-
-@composite
-def _narrow_bits(x: Tensor, dtype: dtypes.DType) -> Tensor:
-    """Each element as several of a smaller dtype, the lowest bits first."""
-    bits = cast(_as(x, _OF_SIZE[x.dtype.itemsize]), dtypes.i64)
-    part = _OF_SIZE[dtype.itemsize]
-    pieces = [
-        apply("reshape", cast(apply("shift_right", bits, scalar(i, dtypes.i64)), part), attrs=((*x.shape, 1),))
-        for i in range(0, x.dtype.bits, dtype.bits)
-    ]
-    joined = apply("concatenate", *pieces, attrs=(x.ndim,))
-    return _as(apply("reshape", joined, attrs=((*x.shape[:-1], x.shape[-1] * len(pieces)),)), dtype)
-
-
-@composite
-def _widen_bits(x: Tensor, dtype: dtypes.DType) -> Tensor:
-    """Several elements as one of a larger dtype, the lowest bits first."""
-    k = dtype.itemsize // x.dtype.itemsize
-    parts = apply("reshape", cast(_as(x, _OF_SIZE[x.dtype.itemsize]), dtypes.i64), attrs=((*x.shape[:-1], x.shape[-1] // k, k),))
-    places = apply("iota", attrs=(dtypes.i64, (k,), 0)) * x.dtype.bits
-    bits = apply("reduce_sum", apply("shift_left", parts, places), attrs=((x.ndim,),))
-    bits = apply("reshape", bits, attrs=(tuple(parts.shape[:-1]),))
-    return _as(cast(bits, _OF_SIZE[dtype.itemsize]), dtype)
+    old, new = x.dtype.itemsize, dtype.itemsize
+    layout = x._layout()
+    between = f"to view {x.dtype.torch_name} as {dtype.torch_name} (different element sizes)"
+    if old != new and not x.ndim:
+        raise RuntimeError(f"self.dim() cannot be 0 {between}")
+    if old != new and layout.strides[-1] != 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 {between}, but got {layout.strides[-1]}")
+    k = new // old
+    if old < new and x.shape[-1] % k:
+        raise RuntimeError(f"self.size(-1) must be divisible by {k} {between}, but got {x.shape[-1]}")
+    if old < new and layout.offset % k:
+        raise RuntimeError(f"self.storage_offset() must be divisible by {k} {between}, but got {layout.offset}")
+    for d, stride in enumerate(layout.strides[:-1]):
+        if old < new and stride % k:
+            raise RuntimeError(f"self.stride({d}) must be divisible by {k} {between}, but got {stride}")
+    step = Bits(dtype, x.dtype)
+    return x._alias((step,), step.forward(x._pair()))
 
 
 def ravel(input: Tensor) -> Tensor:

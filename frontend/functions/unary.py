@@ -183,12 +183,7 @@ def relu(input: Tensor) -> Tensor:
     check_tensor("relu", input)
     if input.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return _relu(input)
-
-
-@composite
-def _relu(x: Tensor) -> Tensor:
-    return apply("select", x <= 0, scalar(0, x.dtype), x)
+    return apply("relu", input)
 
 
 def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., Tensor]:

@@ -108,6 +108,7 @@ class RuleOptimizer(Optimizer):
 
     def _update(self) -> None:
         before: list[tuple[Tensor, Any, Any]] = []
+        new = [p for group in self.param_groups for p in group["params"] if not self.state.get(p)]
         try:
             for group in self.param_groups:
                 flags = self.flags(group)
@@ -120,6 +121,8 @@ class RuleOptimizer(Optimizer):
         except BaseException:
             for t, storage, value in reversed(before):
                 _restore(t, storage, value)
+            for p in new:
+                self.state.pop(p, None)
             raise
 
     def _update_one(self, p: Tensor, grad: Tensor, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:

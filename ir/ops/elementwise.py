@@ -16,8 +16,8 @@ from ingot.ir.ops.samples import Domain, floats
 from ingot.ir.public import Binary, Unary
 from ingot.ir.struct import replace
 
-__all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "reciprocal", "sqrt", "floor", "ceil", "round_", "trunc", "floor_divide",
-           "remainder", "fmod", "maximum", "minimum", "copysign", "integer_pow"]  # fmt: skip
+__all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "relu", "reciprocal", "sqrt", "floor", "ceil", "round_", "trunc",
+           "floor_divide", "remainder", "fmod", "maximum", "minimum", "copysign", "integer_pow"]  # fmt: skip
 
 zero = lambda *_: [0]  # noqa: E731
 
@@ -37,6 +37,11 @@ abs_ = elementwise(
 sign = elementwise(
     "sign", Number, doc="-1, 0 or 1; 0 for NaN.", ref=lambda x: np.subtract(x > 0, x < 0, dtype=np.int8), partials=zero, scalar=s.sign,
     samples=floats(-5, 5, gap=0.1), cost=SIMPLE, foldable=Foldable.ALWAYS,
+)  # fmt: skip
+relu = elementwise(
+    "relu", Number, doc="max(x, 0); -0.0 and NaN stay. The derivative at 0 is 0.", ref=lambda x: np.where(x < 0, x.dtype.type(0), x),
+    partials=lambda x, y: [lambda t: OPS["select"](y <= 0.0, 0.0, t)], samples=floats(-5, 5, gap=0.1), cost=SIMPLE,
+    scalar=lambda e, x: e.select(e.lt(x, e.const(0, e.dtype(x))), e.const(0, e.dtype(x)), x), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 reciprocal = elementwise(
     "reciprocal", Float, doc="1 / x.", ref=lambda x: 1 / x, partials=lambda x, y: [-y * y],

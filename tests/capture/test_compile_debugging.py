@@ -93,7 +93,7 @@ print("result", f(ingot.ones(2)).tolist(), f(ingot.ones(2)).tolist(), f.stats["t
 """
 
 
-@pytest.mark.parametrize("typed", ["c", "n;;c", "p y;;p y.shape;;c", "w;;u;;d;;c"])
+@pytest.mark.parametrize("typed", ["c", "n;;c", "p y;;p y.shape;;c", "w;;u;;d;;c", "w;;u;;u;;u;;d;;d;;d;;c"])
 def test_a_breakpoint_in_a_compiled_function_goes_on(typed, tmp_path):
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)

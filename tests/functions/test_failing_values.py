@@ -74,7 +74,7 @@ def test_an_error_names_its_own_line_value_and_operation(compiled):
         loss(logits, target).backward()
 
     for f in (loss, step):
-        with pytest.raises(IndexError, match=r"cross_entropy: index 7 is out of range for axis 1 of extent 3\n.* in .*loss"):
+        with pytest.raises(IndexError, match=r"cross_entropy: target 7 is out of bounds for 3 classes\n.* in .*loss"):
             result = (ingot.compile(f) if compiled else f)(ingot.ones(2, 3, requires_grad=True), ingot.tensor([1, 7]))
             result.item()
 
@@ -117,3 +117,11 @@ def test_the_first_nan_is_named(monkeypatch):
     g = ingot.compile(lambda x: ingot.sqrt(x * 0).sum())
     with pytest.raises(RuntimeError, match=r"(?s)the first NaN is made by mul \(in .*backward\)\n.*ingot.sqrt"):
         g(x).backward()
+
+
+def test_indices_are_named_as_people_know_them():
+    for target in (3, -2):
+        with pytest.raises(IndexError, match=f"nll_loss: target {target} is out of bounds for 3 classes"):
+            F.nll_loss(ingot.ones(2, 3), ingot.tensor([0, target])).item()
+        with pytest.raises(IndexError, match=f"embedding: index {target} is out of range for 3 rows of weight"):
+            F.embedding(ingot.tensor([0, target]), ingot.ones(3, 2)).tolist()

@@ -142,7 +142,8 @@ def sigmoid(input: Tensor) -> Tensor:
 
 @elementwise
 def _hardsigmoid(x: Tensor) -> Tensor:
-    return ingot.where(x <= -3.0, 0.0, ingot.where(x >= 3.0, 1.0, (x + 3.0) / 6.0))
+    inner = (x > -3.0) & (x < 3.0)  # at NaN the gradient is 0
+    return ingot.where(inner, (ingot.where(inner, x, 0.0) + 3.0) / 6.0, ingot.where(x <= -3.0, 0.0, ingot.where(x >= 3.0, 1.0, x.detach())))
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:

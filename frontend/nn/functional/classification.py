@@ -25,8 +25,8 @@ def _picked(lp: Tensor, target: Tensor, weight: Tensor | None, ignore: int) -> t
     dim = 1 if lp.ndim > 1 else 0
     classes = lp.shape[dim]
     valid = target != ignore
-    # a negative class would count from the end; sent out of range instead, it is an error
-    index = ingot.where(valid, ingot.where(target < 0, classes, target), 0)
+    # a negative class would count from the end; moved out of range instead, it is an error
+    index = ingot.where(valid, ingot.where(target < 0, target - classes, target), 0)
     picked = -lp.gather(dim, index.unsqueeze(dim)).squeeze(dim)
     scale = ingot.where(valid, 1.0 if weight is None else weight[index], 0.0).to(lp.dtype)
     return ingot.where(valid, picked * scale, 0.0), scale

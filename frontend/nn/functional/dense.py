@@ -58,7 +58,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 @composite
 def _lookup(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
     """Rows of weight; the padding row gets no gradient."""
-    safe = ingot.where(input < 0, weight.shape[0], input)  # ops count negative indices from the end; here they are errors
+    safe = ingot.where(input < 0, input - weight.shape[0], input)  # ops count negative indices from the end; here they are errors
     rows = weight[safe]
     return rows if padding_idx is None else ingot.where((input == padding_idx).unsqueeze(-1), rows.detach(), rows)
 

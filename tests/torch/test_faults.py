@@ -1,0 +1,130 @@
+"""What once differed from torch: special values, shared bits, and what is left after a failure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import ingot
+
+BOTH = (torch, ingot)
+
+
+def bits(t) -> bytes:
+    return t.detach().numpy().tobytes()
+
+
+def test_relu_keeps_the_sign_of_zero():
+    points = [-0.0, 0.0, math.nan, -1.0, 2.0, math.inf, -math.inf]
+    seen = []
+    for m in BOTH:
+        x = m.tensor(points, requires_grad=True)
+        y = m.relu(x)
+        y.sum().backward()
+        seen.append((bits(y[:2]), y.tolist()[3:], x.grad.tolist()))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("p", [math.inf, -math.inf, 0, 1, 2, 3])
+@pytest.mark.parametrize("points", [[1.0, math.nan, -3.0], [math.inf, 1.0, -math.inf], [0.0, 0.0, 0.0], [-2.0, 2.0, 1.0]])
+def test_norm_and_its_gradient_at_special_values(p, points):
+    seen = []
+    for m in BOTH:
+        x = m.tensor(points, dtype=m.float64, requires_grad=True)
+        y = x.norm(p)
+        if y.requires_grad:
+            y.backward()
+        seen.append((y.item(), [0.0] * 3 if x.grad is None else x.grad.tolist()))
+    np.testing.assert_allclose(seen[1][0], seen[0][0])
+    np.testing.assert_allclose(seen[1][1], seen[0][1])
+
+
+def test_hardsigmoid_at_special_values():
+    seen = []
+    for m in BOTH:
+        x = m.tensor([math.nan, -3.0, 3.0, 0.0, math.inf, -math.inf], requires_grad=True)
+        y = m.nn.functional.hardsigmoid(x)
+        y.sum().backward()
+        seen.append([y.tolist(), x.grad.tolist()])
+    np.testing.assert_allclose(*seen, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [255, 256, 300])
+def test_means_of_more_values_than_the_dtype_counts(n):
+    x, i, src = ingot.zeros(2, dtype=ingot.uint8), ingot.zeros(n, dtype=ingot.int64), ingot.zeros(n, dtype=ingot.uint8)
+    src[0] = 200
+    assert x.index_reduce(0, i, src, "mean", include_self=False).tolist() == [200 // n, 0]
+    half = ingot.zeros(1, dtype=ingot.bfloat16)
+    ones = ingot.ones(n, dtype=ingot.bfloat16)
+    assert half.scatter_reduce(0, i, ones, "mean", include_self=False).tolist() == [1.0]
+
+
+def test_view_of_another_dtype_shares_memory():
+    for m in BOTH:
+        x = m.zeros(2, 4)
+        v, w = x.view(m.int32), x.view(m.float64)
+        v[0, 0] = 0x3F800000
+        assert x[0, 0].item() == 1.0 and v.data_ptr() == x.data_ptr()
+        w[1, 1] = 1.0
+        assert x[1, 3].item() == 1.875 and w.shape == (2, 2) and w.stride() == (2, 1)
+        x[0, 1] = 1.875
+        assert w[0, 0].item() == 1.0 + 0x3F800000 * 2.0**-52 and x.view(m.uint8).shape == (2, 16)
+        part = m.arange(8)[2:6].view(m.int16)
+        assert part.tolist() == [2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0] and part.storage_offset() == 8
+
+
+def test_view_of_another_dtype_refuses_what_strides_cannot_say():
+    for make in (
+        lambda m: m.zeros(3).view(m.float64),
+        lambda m: m.zeros(4, 2).t().view(m.float64),
+        lambda m: m.tensor(1.0).view(m.float64),
+        lambda m: m.zeros(5)[1:].view(m.float64),
+        lambda m: m.zeros(4, 3)[:, :2].view(m.float64),
+    ):
+        messages = []
+        for m in BOTH:
+            with pytest.raises(RuntimeError) as error:
+                make(m)
+            messages.append(str(error.value).split(" to view")[0])
+        assert messages[0] == messages[1]
+
+
+def test_as_strided_is_a_view():
+    seen = []
+    for m in BOTH:
+        x = m.arange(9.0, requires_grad=True)
+        y = x * 1
+        v = y.as_strided((2, 2), (3, 1), 1)
+        v[0, 0] = 99
+        y[4] = -1
+        (v * v).sum().backward()
+        seen.append((y.tolist(), v.tolist(), v.stride(), v.storage_offset(), x.grad.tolist()))
+    assert seen[0] == seen[1]
+    memory = np.arange(6.0)
+    ingot.from_numpy(memory).as_strided((3, 2), (1, 3))[1, 1] = 50
+    assert memory.tolist() == [0, 1, 2, 3, 50, 5]
+
+
+def test_a_first_step_that_fails_leaves_no_state(monkeypatch):
+    from ingot.optim.rule_optimizer import RuleOptimizer
+
+    w, v = (ingot.nn.Parameter(ingot.ones(2)) for _ in range(2))
+    w.grad, v.grad = ingot.ones(2), ingot.ones(2)
+    optimizer = ingot.optim.SGD([w, v], lr=0.1, momentum=0.9, dampening=0.5)
+    update = RuleOptimizer._update_one
+
+    def fails(self, p, *rest):
+        if p is v:
+            raise RuntimeError("no")
+        return update(self, p, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RuleOptimizer, "_update_one", fails)
+        with pytest.raises(RuntimeError, match="no"):
+            optimizer.step()
+    assert w.tolist() == [1.0, 1.0] and not optimizer.state
+    optimizer.step()
+    assert w.tolist() == v.tolist() == pytest.approx([0.9, 0.9])
