@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from ingot.ir.graph import Value
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.ir import Check, Load, Store
+from ingot.ir.loop.ir import Check, Kernel, Load, Store
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.emitting import Call, Emitted
+from ingot.ir.types import TensorType
 
 __all__ = ["aliases"]
 
@@ -20,15 +21,19 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
     the very element it writes and before it does, and neither that kernel nor a later call can fail.
     """
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
-    inputs = {root(v): k for k, v in enumerate(graph.inputs) if k not in graph.scalars}
+    inputs: dict[TensorType, dict[Value, int]] = {}  # by their types: the memory and the slot
+    for k, v in enumerate(graph.inputs):
+        if k not in graph.scalars:
+            inputs.setdefault(root(v).type, {})[root(v)] = k
     first: dict[Value, int] = {}  # the calls that touch a value's memory
     last: dict[Value, int] = {}
     last_check = -1
+    failing: dict[int, bool] = {}  # kernels by their ids
     for at, c in enumerate(calls):
         for v in c.values if isinstance(c, Call) else (*c.node.inputs, *c.node.outputs):
             first.setdefault(root(v), at)
             last[root(v)] = at
-        if not isinstance(c, Call) or any(isinstance(s, Check) for s in statements(c.written.kernel.body)):
+        if not isinstance(c, Call) or _can_fail(c.written.kernel, failing):
             last_check = at
     outputs = [root(v) for v in graph.outputs]
     owned = {root(v) for v in graph.inputs}  # outputs that are an input, or an earlier output, are copied from it
@@ -47,14 +52,20 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
         if not isinstance(c, Call) or at <= last_check:
             continue
         legal = []
-        for i, slot in inputs.items():
-            if i.type != graph.outputs[k].type or i in sources or last.get(i, -1) > at:
+        for i, slot in inputs.get(graph.outputs[k].type, {}).items():
+            if i in sources or last.get(i, -1) > at:
                 continue
             if last.get(i, -1) < at or _same_points(c, i, r, root):
                 legal.append(slot)
         if legal:
             out[k] = tuple(legal)
     return out
+
+
+def _can_fail(kernel: Kernel, known: dict[int, bool]) -> bool:
+    if id(kernel) not in known:
+        known[id(kernel)] = any(isinstance(s, Check) for s in statements(kernel.body))
+    return known[id(kernel)]
 
 
 def _same_points(call: Call, source: Value, target: Value, root: Callable[[Value], Value]) -> bool:
