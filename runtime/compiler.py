@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ingot.ir.size import ShapeError
 from ingot.runtime import log, observe, switches, threads, toolchain
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
@@ -84,8 +85,11 @@ def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executab
     """The executable of a graph, compiled if need be. Its argument slots are the graph's inputs, then its outputs.
 
     provenance: what to tell people of it (name, file, line, signature); no part of the key.
-    FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing.
+    FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing; ShapeError for a graph with symbols, which
+    only the interpreter runs.
     """
+    if graph.symbols:
+        raise ShapeError(f"{graph.name} has sizes that are known only at run time, and there is no code for that yet")
     level = host_level()
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)

@@ -2,7 +2,7 @@
 
 Recording appends a key `(op, attrs, inputs)` per node, where inputs are numbers: n >= 0 is the n-th value made here,
 -1 - k the k-th input. The list of keys is the identity of what was recorded, so a flush finds its plan by one look-up
-in a table, confirmed by exact comparison; only a plan that is new to the process builds a Graph.
+in a table (plans.py), confirmed by exact comparison; only a plan that is new to the process builds a Graph.
 
 Liveness is exact: the recorder knows the handles of its values by weak references only. A value whose handle is gone
 is not an output of the plan.
@@ -22,11 +22,11 @@ from weakref import WeakSet, ref
 from ingot.ir.graph import Graph, Location, Node, Value
 from ingot.ir.op import Op
 from ingot.ir.types import TensorType
-from ingot.runtime import memory
+from ingot.runtime import memory, plans
 from ingot.runtime.array import HOST, Array, again, ready
 from ingot.runtime.frozen import FrozenError
 
-__all__ = ["Recorder", "Plan", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT", "stats"]
+__all__ = ["Recorder", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT"]
 
 PENDING_LIMIT = 1000  # nodes since the last cut
 _OURS: dict[str, bool] = {}
@@ -60,26 +60,6 @@ def user_location(depth: int = 2) -> Location | None:
             return code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None
-
-
-class Plan:
-    """What runs one recorded list of nodes: the executable, and which inputs it reads."""
-
-    __slots__ = ("graph", "reads", "run", "keep", "dropped")
-
-    def __init__(self, graph: Graph, reads: tuple[int, ...], keep: Any, dropped: tuple[int, ...]):
-        self.graph = graph
-        self.dropped = dropped  # values that it makes beside those that are wanted, for their computation may fail
-        self.reads = reads  # of the recorder's inputs, those that the graph has
-        self.keep = keep  # objects whose ids are part of the plan's key
-        from ingot.runtime import compiler  # not before something runs: it brings the cache along
-
-        self.run = compiler.eager(graph).run
-
-
-_PLANS: dict[Any, Plan] = {}
-_PLANS_LIMIT = 4096
-stats = {"flushes": 0, "plans": 0}
 
 
 class Recorder:
@@ -200,15 +180,17 @@ class Recorder:
 
     def _run(self, alive: list[tuple[int, Array]]) -> None:
         try:
-            plan = self._plan(tuple([i for i, _ in alive]))
+            found = plans.bound(self, tuple([i for i, _ in alive]))
+            plan = found.plan
             alive += [(i, Array(self.types[i], None, i, self)) for i in plan.dropped]
             if not alive:
                 return
             outs = [a for _, a in alive]
             slots = self._inputs(plan.reads)
             buffers = [memory.allocate(a.type.nbytes) for a in outs]
+            slots += found.numbers
             slots += [b.address for b in buffers]
-            plan.run(*slots)
+            plan.run(*slots, *found.sizes)
         except FrozenError:  # nothing has run, all stays pending; so it does after a Ctrl-C
             raise
         except Exception as error:
@@ -222,21 +204,6 @@ class Recorder:
         """What a call is given for those inputs."""
         inputs, keys = self.inputs, self.input_keys
         return [inputs[k].value if keys[k] < 0 else inputs[k].buffer.address for k in reads]  # type: ignore[union-attr]
-
-    def _plan(self, live: tuple[int, ...], alone: bool = False) -> Plan:
-        """What computes the values `live`, and what is dropped and may fail, but if `alone`."""
-        key = (tuple(self.nodes), live, tuple(self.input_keys), alone)
-        plan = _PLANS.get(key)
-        if plan is None:
-            dropped = () if alone else tuple(self.dropped(live))
-            graph, reads = self.graph((*live, *dropped))
-            plan = Plan(graph, reads, [a.type for a in self.inputs], dropped)
-            if len(_PLANS) >= _PLANS_LIMIT:
-                _PLANS.pop(next(iter(_PLANS)))
-            _PLANS[key] = plan
-            stats["plans"] += 1
-        stats["flushes"] += 1
-        return plan
 
     def whole_graph(self, live: tuple[int, ...], name: str) -> Graph:
         """The Graph that computes the values `live` from all the inputs, whether it reads them or not."""
@@ -351,9 +318,9 @@ class Recorder:
         return explained(error, graph, self._inputs(reads))
 
     def _run_one(self, i: int, a: Array) -> None:
-        plan = self._plan((i,), alone=True)
+        found = plans.bound(self, (i,), alone=True)
         buffer = memory.allocate(a.type.nbytes)
-        plan.run(*self._inputs(plan.reads), buffer.address)
+        found.plan.run(*self._inputs(found.plan.reads), *found.numbers, buffer.address, *found.sizes)
         a.buffer = buffer
         a.value = a.source = None
 

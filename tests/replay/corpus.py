@@ -83,25 +83,24 @@ def _trained(make: Callable[[], Any], x: np.ndarray, y: np.ndarray) -> list[Grap
 @contextmanager
 def _recorded() -> Iterator[dict[str, Graph]]:
     """The graphs that would be compiled inside of the block; the interpreter runs them instead."""
-    from ingot.runtime import compiler, recorder
+    from ingot.runtime import compiler, plans, recorder
     from ingot.runtime.interpreted import Interpreted
 
     recorder.flush()  # what somebody else has pending would become part of the first graph
     found: dict[str, Graph] = {}
-    before, plans = compiler.executable, dict(recorder._PLANS)
+    before = compiler.executable
 
     def executable(graph: Graph) -> Any:
         found.setdefault(graph.text, graph)
         return Interpreted(graph)
 
     compiler.executable = executable
-    recorder._PLANS.clear()  # a plan that is known would not ask again
+    plans.clear()  # a plan that is known would not ask again
     try:
         yield found
     finally:
         compiler.executable = before
-        recorder._PLANS.clear()
-        recorder._PLANS.update(plans)
+        plans.clear()
 
 
 def _floats(*shape: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 import ingot
-from ingot.runtime import recorder
+from ingot.runtime import plans, recorder
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +15,8 @@ def interpreter(monkeypatch, request):
         yield
         return
     monkeypatch.setenv("INGOT_BACKEND", "interpreter")
-    recorder._PLANS.clear()
+    plans.clear()
     ingot.manual_seed(0)
     yield
     recorder.flush()
-    recorder._PLANS.clear()
+    plans.clear()

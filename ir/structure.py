@@ -1,0 +1,79 @@
+"""What is left of a graph when its sizes and numbers are taken out: two graphs of one structure differ in those only.
+
+    form, leaves = parts(OPS["slice"], ((2,), (5,), (1,)))      # leaves: (2, 5)
+
+The leaves of a node are the integers in those attributes that may hold sizes (Op.sizes), the payload of a constant of one element, and
+the leaves of the graphs that it calls or repeats. The types within a graph follow from those of its inputs and from its leaves.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from ingot.ir.graph import Const, Graph
+from ingot.ir.op import Op
+
+__all__ = ["Form", "Leaf", "parts"]
+
+Form = int  # equal for equal forms, as long as they are remembered
+Leaf = Any  # an int or a Const
+
+_FORMS: dict[Any, Form] = {}
+_FORMS_LIMIT = 65536
+_numbers = count()
+_SIZED: dict[Op, tuple[int, ...]] = {}  # which attributes of an op may hold sizes
+
+
+def parts(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
+    """The form of a node with these attributes, and its leaves in the order of the attributes."""
+    sized = _SIZED.get(op)
+    if sized is None:
+        sized = _SIZED[op] = tuple(op.attr_names.index(n) for n in op.sizes)
+    left: list[Any] = [op]
+    leaves: list[Leaf] = []
+    for k, a in enumerate(attrs):
+        if k in sized:
+            if type(a) is tuple:
+                leaves += a
+                left.append(len(a))
+            else:
+                leaves.append(a)
+                left.append(None)
+        elif type(a) is Const and not a.type.shape:
+            leaves.append(a)
+            left.append(a.type.dtype)
+        elif isinstance(a, Graph):
+            form, inner = graph_parts(a)
+            leaves += inner
+            left.append(("graph", form))
+        else:
+            left.append((type(a), a))
+    return _form(tuple(left)), tuple(leaves)
+
+
+def graph_parts(graph: Graph) -> tuple[Form, tuple[Leaf, ...]]:
+    """The form of a graph, and the leaves of its nodes in their order. The extents of its inputs are no leaves of it."""
+    found = graph.__dict__.get("_parts")
+    if found is None:
+        numbers = {v: i for i, v in enumerate(graph.inputs)}
+        left: list[Any] = [tuple([(v.type.dtype, len(v.type.shape)) for v in graph.inputs]), tuple(sorted(graph.scalars))]
+        leaves: list[Leaf] = []
+        for n in graph.nodes:
+            form, inner = parts(n.op, n.attrs)
+            leaves += inner
+            left.append((form, tuple([numbers[v] for v in n.inputs])))
+            for v in n.outputs:
+                numbers[v] = len(numbers)
+        left.append(tuple([numbers[v] for v in graph.outputs]))
+        found = graph.__dict__["_parts"] = _form(tuple(left)), tuple(leaves)
+    return found
+
+
+def _form(key: Any) -> Form:
+    found = _FORMS.get(key)
+    if found is None:
+        if len(_FORMS) >= _FORMS_LIMIT:
+            _FORMS.clear()
+        found = _FORMS[key] = next(_numbers)
+    return found

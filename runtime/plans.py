@@ -1,0 +1,203 @@
+"""Which code runs what was recorded: plans, found by the exact recording, else by its structure.
+
+The first recording of a structure (see ir/structure.py) gets a plan for its sizes. One that comes back with others gets a symbolic
+plan, made of all that were seen (ir/transforms/generalise.py), which is for every recording whose sizes it matches: each size is
+compared with what the plan has in its place. Where there is no symbolic plan, each recording has its own, and the reason is in the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ingot.ir.graph import Const, Graph
+from ingot.ir.size import ShapeError
+from ingot.ir.structure import Form, Leaf, parts
+from ingot.runtime import log
+
+if TYPE_CHECKING:
+    from ingot.ir.transforms.generalise import General
+
+__all__ = ["Bound", "Plan", "bound", "clear", "stats"]
+
+_PLANS: dict[Any, Bound] = {}  # by exact recording
+_PLANS_LIMIT = 4096
+_NODES_LIMIT = 100_000  # of all the recordings in it
+_FAMILIES: dict[Any, Family] = {}  # by structure
+_FAMILIES_LIMIT = 2048
+_SAMPLES = 8  # recordings of a structure that are remembered, to make symbolic plans of
+_PARTS: dict[Any, tuple[Form, tuple[Leaf, ...]]] = {}  # of nodes, by op and attributes
+_PARTS_LIMIT = 16384
+stats = {"flushes": 0, "plans": 0, "symbolic": 0}
+_held = 0  # nodes of the recordings in _PLANS
+
+
+class Plan:
+    """What runs one recorded list of nodes: the executable, and which inputs it reads."""
+
+    __slots__ = ("graph", "reads", "run", "dropped")
+
+    def __init__(self, graph: Graph, reads: tuple[int, ...], dropped: tuple[int, ...]):
+        self.graph = graph
+        self.dropped = dropped  # values that it makes beside those that are wanted, for their computation may fail
+        self.reads = reads  # of the recorder's inputs, those that the graph has
+        from ingot.runtime import compiler  # not before something runs: it brings the cache along
+
+        self.run = compiler.eager(graph).run
+        stats["plans"] += 1
+
+
+class Bound:
+    """A plan with what it is called with for one recording, beside inputs and outputs: numbers that follow the inputs, and sizes."""
+
+    __slots__ = ("plan", "numbers", "sizes", "keep")
+
+    def __init__(self, plan: Plan, numbers: tuple[Any, ...] = (), sizes: tuple[int, ...] = ()):
+        self.plan = plan
+        self.numbers = numbers
+        self.sizes = sizes
+        self.keep: Any = None  # objects whose ids are part of the recording's key
+
+
+class Family:
+    """The plans of one structure."""
+
+    __slots__ = ("dropped", "samples", "static", "symbolic", "why")
+
+    def __init__(self, dropped: tuple[int, ...]) -> None:
+        self.dropped = dropped
+        self.samples: list[tuple[Leaf, ...]] = []
+        self.static: dict[tuple[Leaf, ...], Plan] = {}
+        self.symbolic: list[tuple[Plan, Any]] = []  # the newest last, and what matches leaves with it
+        self.why = ""  # no more symbolic plans are made
+
+
+def clear() -> None:
+    """Forget all plans. What was compiled for them stays known."""
+    global _held
+    _PLANS.clear()
+    _FAMILIES.clear()
+    _held = 0
+
+
+def bound(rec: Any, live: tuple[int, ...], alone: bool = False) -> Bound:
+    """What computes the values `live` of a recorder, and what is dropped and may fail, but if `alone`."""
+    global _held
+    stats["flushes"] += 1
+    key = (tuple(rec.nodes), live, tuple(rec.input_keys), alone)
+    found = _PLANS.get(key)
+    if found is None:
+        found = _of_structure(rec, live, alone)
+        found.keep = [a.type for a in rec.inputs]
+        _held += len(rec.nodes)
+        while _PLANS and (len(_PLANS) >= _PLANS_LIMIT or _held > _NODES_LIMIT):
+            first = next(iter(_PLANS))
+            del _PLANS[first]
+            _held -= len(first[0])
+        _PLANS[key] = found
+    return found
+
+
+def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
+    forms: list[Any] = []
+    leaves: list[Leaf] = []
+    for a in rec.inputs:
+        t = a.type
+        forms.append((t.dtype, len(t.shape), a.buffer is None))
+        leaves += t.shape
+    for op, attrs, ids in rec.nodes:
+        found = _PARTS.get((op, attrs))
+        if found is None:
+            if len(_PARTS) >= _PARTS_LIMIT:
+                _PARTS.clear()
+            found = _PARTS[op, attrs] = parts(op, attrs)
+        forms.append(found[0])
+        forms.append(ids)
+        leaves += found[1]
+    key = (tuple(forms), live, alone)
+    family = _FAMILIES.get(key)
+    if family is None:
+        if len(_FAMILIES) >= _FAMILIES_LIMIT:
+            del _FAMILIES[next(iter(_FAMILIES))]
+        family = _FAMILIES[key] = Family(() if alone else tuple(rec.dropped(live)))
+    for i in (*live, *family.dropped):
+        leaves += rec.type_of(i).shape
+    sample = tuple(leaves)
+    for plan, match in reversed(family.symbolic):
+        given = match(sample)
+        if given is not None:
+            return Bound(plan, tuple(map(_number, given[0])), given[1])
+    plan = family.static.get(sample)
+    return _made(rec, (*live, *family.dropped), family, sample) if plan is None else Bound(plan)
+
+
+def _made(rec: Any, outputs: tuple[int, ...], family: Family, sample: tuple[Leaf, ...]) -> Bound:
+    """A plan for what no plan is for: symbolic if there were others of its structure, and there is a graph for all of them."""
+    graph, reads = rec.graph(outputs)
+    made = _generalised(rec, outputs, graph, reads, family, sample) if family.samples and not family.why else None
+    family.samples = [*family.samples[1 - _SAMPLES :], sample]
+    if made is not None:
+        try:
+            plan = Plan(made.graph, reads, family.dropped)
+        except ShapeError as error:
+            family.why = str(error)
+        else:
+            stats["symbolic"] += 1
+            family.symbolic.append((plan, made.match))
+            if len(family.symbolic) >= _SAMPLES:
+                family.why = f"{_SAMPLES} symbolic graphs were made for it"
+            _tell(graph, f"now one graph for all, with {', '.join(s.bounds_text for s in made.symbols) or 'numbers passed in'}")
+            numbers, sizes = made.match(sample)  # type: ignore[misc]  # it was made for these, too
+            return Bound(plan, tuple(map(_number, numbers)), sizes)
+    if len(family.samples) > 1:
+        _tell(graph, f"one graph more, for these sizes alone: {family.why or 'the shape rules leave no symbol'}")
+    plan = Plan(graph, reads, family.dropped)
+    if len(family.static) >= _SAMPLES:
+        del family.static[next(iter(family.static))]
+    family.static[sample] = plan
+    return Bound(plan)
+
+
+def _tell(graph: Graph, how: str) -> None:
+    if log.enabled("recompiles"):
+        from ingot.ir.location import describe
+
+        where = next((describe(n.loc) for n in graph.nodes if n.loc is not None), "")
+        log.log("recompiles", "%s came back with other sizes: %s\n%s", graph.name, how, where)
+
+
+def _generalised(
+    rec: Any, outputs: tuple[int, ...], graph: Graph, reads: tuple[int, ...], family: Family, sample: tuple[Leaf, ...]
+) -> General | None:
+    """The symbolic graph for the most of the recordings so far and this one."""
+    from ingot.ir.transforms.generalise import generalise
+
+    at = _places(rec, outputs, reads, len(sample))
+    samples = [tuple([s[i] for i in at]) for s in (*family.samples, sample)]
+    best = None
+    for earlier in [samples[:-1], *([s] for s in reversed(samples[:-1]))]:
+        found = generalise(graph, [*earlier, samples[-1]], at)
+        if found is not None and (best is None or found.fixed < best.fixed):
+            best = found
+        if best is not None and not best.fixed:
+            break
+    return best
+
+
+def _places(rec: Any, outputs: tuple[int, ...], reads: tuple[int, ...], total: int) -> list[int]:
+    """Where the leaves of the recorder's graph for `outputs` stand among those of the whole recording."""
+    ranges, k = [], 0
+    for a in rec.inputs:
+        ranges.append(range(k, k := k + len(a.type.shape)))
+    found = [i for n in reads for i in ranges[n]]
+    ranges = []
+    for op, attrs, _ in rec.nodes:
+        ranges.append(range(k, k := k + len(parts(op, attrs)[1])))
+    for n in reversed(rec.needed(outputs)[0]):
+        found += ranges[n]
+    return found + list(range(k, total))
+
+
+def _number(c: Const) -> Any:
+    """The payload of a constant of one element as a Python number."""
+    value, kind = c.array(), c.type.dtype.kind
+    return float(value) if kind == "f" else bool(value) if kind == "b" else int(value)
