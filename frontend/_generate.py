@@ -21,7 +21,8 @@ PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd", "is_autocast_
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
     "autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends",
-    "accelerator", "amp", "compiler", "distributed", "hub", "multiprocessing", "serialization", "signal", "types", "version", "__config__",
+    "accelerator", "amp", "compiler", "distributed", "hub", "jit", "multiprocessing", "onnx", "serialization", "signal", "testing", "types",
+    "version", "__config__",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {

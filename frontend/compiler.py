@@ -9,7 +9,10 @@ from typing import Any
 from ingot.capture import compile as compile
 from ingot.runtime.recorder import capturing, here
 
-__all__ = ["compile", "disable", "is_compiling", "is_dynamo_compiling", "is_exporting"]
+__all__ = [
+    "allow_in_graph", "assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling", "is_dynamo_compiling",
+    "is_exporting", "list_backends", "reset", "substitute_in_graph",
+]  # fmt: skip
 
 
 def is_compiling() -> bool:
@@ -47,3 +50,35 @@ def disable(fn: Callable | None = None, recursive: bool = True, *, reason: str |
         return fn(*args, **kwargs)
 
     return called
+
+
+def allow_in_graph(fn: Any) -> Any:
+    """`fn`: a compiled function traces whatever it calls."""
+    return fn
+
+
+def assume_constant_result(fn: Any) -> Any:
+    """`fn`: what it reads is watched, so that its result need not be assumed."""
+    return fn
+
+
+def substitute_in_graph(original_fn: Any, **options: Any) -> Any:
+    """A decorator that gives the function back: a compiled function traces the original itself."""
+    return lambda traceable: traceable
+
+
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
+    """The backends that `ingot.compile` takes by name: "inductor" stands for its own.
+
+    >>> ingot.compiler.list_backends()
+    ['inductor']
+    """
+    return ["inductor"]
+
+
+def cudagraph_mark_step_begin() -> None:
+    """Nothing: memory that a compiled call returned is not written again."""
+
+
+def reset() -> None:
+    """Nothing: a compiled function forgets its code when it goes itself, and code is right for whatever it is called with."""

@@ -195,9 +195,6 @@ class Tensor(Described, Differentiable, TensorMethods):
         v = self.detach().numpy() if copy is False else self._value().copy()
         return v if dtype is None else v.astype(dtype, copy=False)
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.detach().numpy().__dlpack__(**kwargs)
-
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
 

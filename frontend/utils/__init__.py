@@ -1,5 +1,16 @@
-"""`ingot.utils`: data loading, checkpointing."""
+"""`ingot.utils`: data loading, checkpointing, and what comes with them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 from ingot.utils import checkpoint, data, model_zoo
 
-__all__ = ["checkpoint", "data", "model_zoo"]
+__all__ = ["benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "model_zoo", "tensorboard"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in (*__all__, "_pytree", "hooks"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
