@@ -30,7 +30,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return p.parse_args(argv)
 
 
-GROUPS = {"cache": ("cache_*", "load_1gb")}
+GROUPS = {"cache": ("cache_*", "load_1gb"), "sizes": ("sizes_*",)}
 
 
 def _cpu() -> str:
@@ -58,11 +58,12 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.harness import measure
     from benchmarks.load import LOADS
     from benchmarks.processes import Row, measure_row
+    from benchmarks.sizes import SIZES
     from benchmarks.starts import STARTS
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS]
+    everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS, *SIZES]
     if a.before:
         from benchmarks import before
 

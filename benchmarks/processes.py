@@ -66,7 +66,7 @@ class Column:
     head: str
     key: str
     pick: str = "median"
-    unit: str = "time"  # or bytes
+    unit: str = "time"  # or bytes, or number
 
 
 @dataclass(frozen=True)

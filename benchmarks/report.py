@@ -64,7 +64,7 @@ def process_rows(row: Row, results: list[ProcessResult]) -> tuple[tuple[str, ...
                 cells.append("")
                 continue
             value = _PICKS[c.pick](values)
-            unit = _memory if c.unit == "bytes" else seconds
+            unit = _UNITS[c.unit]
             cells.append(_ratio(value, statistics.median(base)) if c.pick == "ratio" else unit(value))
         if r.lines:
             rows.append((r.contender, *cells))
@@ -73,6 +73,9 @@ def process_rows(row: Row, results: list[ProcessResult]) -> tuple[tuple[str, ...
 
 def _memory(value: float) -> str:
     return f"{value / 1e6:.1f} MB" if abs(value) < 1e7 else f"{value / 1e6:.0f} MB"
+
+
+_UNITS = {"time": seconds, "bytes": _memory, "number": lambda value: f"{value:.3g}"}
 
 
 def failures(results: list[Any]) -> list[str]:
