@@ -13,7 +13,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import move_dim
-from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, widen
+from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_alike, need_dtype, need_same, widen
 from ingot.ir.ops.form import Form
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.size import ShapeError
@@ -39,8 +39,8 @@ def _infer(types: tuple[TensorType, ...], batch: Pair, contract: Pair) -> Tensor
         if len(set(dims)) != len(dims) or any(not 0 <= d < t.rank for d in dims):
             raise ShapeError(f"dot: batch dims {ba} and contracted dims {co} must be different dims of {t}")
     for what, (da, db) in (("batch", batch), ("contracted", contract)):
-        if len(da) != len(db) or any(a.shape[i] != b.shape[j] for i, j in zip(da, db)):
-            raise ShapeError(f"dot: {what} dims differ: {da} of {a} and {db} of {b}")
+        of_a, of_b = tuple([a.shape[i] for i in da]), tuple([b.shape[i] for i in db])
+        need_alike(of_a, of_b, lambda: f"dot: {what} dims differ: {da} of {a} and {db} of {b}")  # noqa: B023
     shape = tuple(a.shape[i] for i in batch[0] + free(a.rank, batch[0], contract[0]))
     return tensor_type(a.dtype, shape + tuple(b.shape[i] for i in free(b.rank, batch[1], contract[1])))
 

@@ -16,9 +16,8 @@ from ingot.ir.facts import Foldable, Inline, Loop
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import INLINED, LATER, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
-from ingot.ir.ops.family import declare
+from ingot.ir.ops.family import declare, need_alike
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.size import ShapeError
 from ingot.ir.types import Dim, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
@@ -32,8 +31,7 @@ def _need_types(what: str, given: Sequence[TensorType], expected: Sequence[Tenso
     for i, (g, e) in enumerate(zip(given, expected)):
         if g.dtype is not e.dtype:
             raise TypeError(f"{what}: number {i} must be {e}, got {g}")
-        if g.shape != e.shape:
-            raise ShapeError(f"{what}: number {i} must be {e}, got {g}")
+        need_alike(e.shape, g.shape, lambda: f"{what}: number {i} must be {e}, got {g}")  # noqa: B023
 
 
 def _stacked(t: TensorType, length: Dim) -> TensorType:

@@ -21,7 +21,7 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS, infer
 from ingot.ir.ops.batching import batch_size, move_dim
-from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_dtype, need_same, static, widen
+from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_alike, need_dtype, need_same, static, widen
 from ingot.ir.ops.form import Form, Zeros
 from ingot.ir.ops.samples import Case, case
 from ingot.ir.size import ShapeError, Undecided, at_most
@@ -92,8 +92,7 @@ def _weight_grad_infer(types: tuple[TensorType, ...], weight_shape: Shape, *attr
 
 
 def _need_result(name: str, g: TensorType, shape: tuple[Dim, ...]) -> None:
-    if g.shape != shape:
-        raise ShapeError(f"{name}: the cotangent must have shape {shape_text(shape)}, got {g}")
+    need_alike(shape, g.shape, lambda: f"{name}: the cotangent must have shape {shape_text(shape)}, got {g}")
 
 
 # -- references: one product of matrices per tap of the kernel --------------------------------------------------------

@@ -18,7 +18,8 @@ from ingot.ir.size import ShapeError, Size, Undecided, at_most, equal
 from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text, tensor_type
 
 __all__ = [
-    "elementwise", "declare", "need_dtype", "need_same", "need_axis", "need_axes", "need_equal", "need_within", "static", "widen", "narrow",
+    "elementwise", "declare", "need_alike", "need_axes", "need_axis", "need_dtype", "need_equal", "need_same", "need_within", "static",
+    "widen", "narrow",
 ]  # fmt: skip
 
 Any_ = frozenset(ALL)
@@ -93,6 +94,16 @@ def need_equal(a: Dim, b: Dim, message: Callable[[], str]) -> None:
     same = equal(a, b)
     if not same:
         raise ShapeError(message()) if same is False else Undecided(message(), a, b, equal=True)
+
+
+def need_alike(a: Shape, b: Shape, message: Callable[[], str]) -> None:
+    """ShapeError unless two shapes are one, whatever the symbols are."""
+    if a == b:
+        return
+    if len(a) != len(b):
+        raise ShapeError(message())
+    for x, y in zip(a, b):
+        need_equal(x, y, message)
 
 
 # -- references ------------------------------------------------------------------------------------------------------

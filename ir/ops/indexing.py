@@ -19,7 +19,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch, batch_size
-from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_axes, need_axis, need_dtype, need_same, need_within
+from ingot.ir.ops.family import broadcast_named, declare, linear_jvp, need_alike, need_axes, need_axis, need_dtype, need_same, need_within
 from ingot.ir.ops.movement import inverse
 from ingot.ir.ops.samples import Case, case, ints
 from ingot.ir.size import ShapeError
@@ -342,8 +342,7 @@ def _index_put_infer(types: tuple[TensorType, ...], axes: Axes, mode: str) -> Te
     need_same("index_put", (x, src))
     _need_mode("index_put", mode, x)
     shape = _result("index_put", x, indices, axes)
-    if src.shape != shape:
-        raise ShapeError(f"index_put: the source must have shape {shape_text(shape)}, got {src}")
+    need_alike(shape, src.shape, lambda: f"index_put: the source must have shape {shape_text(shape)}, got {src}")
     return x
 
 

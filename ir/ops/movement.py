@@ -16,7 +16,7 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.points import Point, linear, reshaped
 from ingot.ir.op import OPS
 from ingot.ir.ops.batching import axis_batch
-from ingot.ir.ops.family import declare, linear_jvp, need_axes, need_axis, need_equal, need_same, need_shape, need_within
+from ingot.ir.ops.family import declare, linear_jvp, need_alike, need_axes, need_axis, need_equal, need_same, need_shape, need_within
 from ingot.ir.ops.samples import case
 from ingot.ir.ops.scalars import both, within
 from ingot.ir.size import ShapeError, Undecided, at_most, larger, smaller
@@ -305,9 +305,13 @@ def _concatenate_infer(types: tuple[TensorType, ...], axis: int) -> TensorType:
     need_same("concatenate", types)
     first = types[0]
     need_axis("concatenate", axis, first.rank)
+
+    def message() -> str:
+        return f"concatenate: shapes must agree outside axis {axis}, got {' and '.join(shape_text(t.shape) for t in types)}"
+
     rest = [t.shape[:axis] + t.shape[axis + 1 :] for t in types]
-    if any(t.rank != first.rank or r != rest[0] for t, r in zip(types, rest)):
-        raise ShapeError(f"concatenate: shapes must agree outside axis {axis}, got {' and '.join(shape_text(t.shape) for t in types)}")
+    for r in rest:
+        need_alike(rest[0], r, message)
     if len(types) == 1:
         return first
     n = sum(t.shape[axis] for t in types)

@@ -17,7 +17,7 @@ from ingot.ir.loop.points import Point
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, trailing, window_extents
-from ingot.ir.ops.family import declare, linear_jvp, narrow, need_dtype, static, widen
+from ingot.ir.ops.family import declare, linear_jvp, narrow, need_alike, need_dtype, static, widen
 from ingot.ir.ops.indexing import wrapped
 from ingot.ir.ops.samples import Case, case, ints
 from ingot.ir.ops.scalars import within
@@ -224,8 +224,7 @@ def _sum_grad_infer(types: tuple[TensorType, ...], input_shape: Shape, *geometry
     (g,) = types
     need_dtype("window_sum_grad", g, Number)
     expected = _result("window_sum_grad", input_shape, *geometry)
-    if g.shape != expected:
-        raise ShapeError(f"window_sum_grad: the cotangent must have shape {shape_text(expected)}, got {g}")
+    need_alike(expected, g.shape, lambda: f"window_sum_grad: the cotangent must have shape {shape_text(expected)}, got {g}")
     return g.with_shape(input_shape)
 
 

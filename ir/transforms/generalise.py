@@ -20,7 +20,21 @@ from ingot.ir.dtypes import Half, f32
 from ingot.ir.facts import Inline, Loop
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.op import OPS
-from ingot.ir.size import ShapeError, Size, Symbol, Undecided, at_most, evaluate, replaced, symbol, symbols
+from ingot.ir.size import (
+    Quotient,
+    ShapeError,
+    Size,
+    Symbol,
+    Undecided,
+    as_symbol,
+    at_most,
+    evaluate,
+    larger,
+    replaced,
+    smaller,
+    symbol,
+    symbols,
+)
 from ingot.ir.structure import Leaf, parts
 from ingot.ir.types import Dim, TensorType, tensor_type
 
@@ -78,6 +92,7 @@ class _Search:
         self.made: dict[str, int | Size] = {}  # where a symbol comes from: a leaf's number, or an expression in older symbols
         self.hints: list[dict[str, int]] = [{} for _ in samples]
         self.known: dict[tuple[int, ...], Dim] = {}  # by their values in the samples
+        self.given: set[Dim] = set()  # those that are extents of inputs
         self.mine: dict[tuple[int, ...], Dim] = {}  # of the leaves of the present node
         self.fixed = 0
 
@@ -100,6 +115,7 @@ class _Search:
 
     def attempt(self) -> Graph | None:
         self.at = 0
+        self.scope: list[TensorType] = []  # the inputs of the graph that is gone through
         g = self.concrete
         inputs = tuple([Value(tensor_type(v.type.dtype, tuple([self.extent() for _ in v.type.shape]))) for v in g.inputs])
         extra: list[Value] = []
@@ -117,11 +133,13 @@ class _Search:
     def nodes(self, g: Graph, inputs: tuple[Value, ...], extra: list[Value] | None) -> tuple[list[Node], tuple[Value, ...]]:
         """The nodes of a graph for inputs of other types; numbers that differ are appended to `extra`."""
         here = dict(zip(g.inputs, inputs))
+        outer, self.scope = self.scope, [v.type for v in inputs]
         made: list[Node] = []
         for n in g.nodes:
             n = self.node(n, tuple([here[v] for v in n.inputs]), extra) if n.op is not OPS["constant"] else self.constant(n, extra)
             here.update(zip(g.nodes[len(made)].outputs, n.outputs))
             made.append(n)
+        self.scope = outer
         return made, tuple([here[v] for v in g.outputs])
 
     def constant(self, n: Node, extra: list[Value] | None) -> Node:
@@ -189,7 +207,9 @@ class _Search:
 
     def extent(self) -> Dim:
         self.mine = {}
-        return self.size()
+        d = self.size()
+        self.given.add(d)
+        return d
 
     def size(self, near: Sequence[TensorType] = ()) -> Dim:
         """The expression of the next leaf, by now."""
@@ -204,8 +224,12 @@ class _Search:
         last = values[-1]
         if all(v == last for v in values):
             return last
-        extents = {self.values(d): d for t in reversed(near) for d in t.shape if isinstance(d, Size)}
-        ways = (extents.get(values), _shifted(values, self.mine), self.known.get(values), _shifted(values, extents))
+        extents = {self.values(d): d for t in (*reversed(self.scope), *reversed(near)) for d in t.shape if isinstance(d, Size)}
+        places = {w: d for w, d in self.known.items() if d not in self.given}
+        ways = (
+            extents.get(values), _shifted(values, self.mine), self.known.get(values), _part(values, extents), _shifted(values, extents),
+            _shifted(values, places, 1),
+        )  # fmt: skip
         found = next((d for d in ways if d is not None), None)  # a size has no truth
         if found is None:
             found = self.known[values] = self.new(k, values)
@@ -254,11 +278,18 @@ class _Search:
                 return False
             self.put(s.name, symbol(s.name, least, most))
             return True
-        for s, c in sorted(alone, key=lambda f: -f[1]):
-            if abs(c) == 1:
-                rest = gap - c * Size(0, (((s,), 1),))
-                slack = self.new(gap, self.values(gap))
-                return self.become(s, (slack - rest) * c, depth)
+        free = [s for s, c in alone if c == 1 and s.max == inf]
+        if free:  # what follows from other conditions before what was seen, and what was seen last
+            s = max(free, key=lambda s: (not isinstance(self.made[s.name], int), int(s.name[1:])))
+            lowest: Any = larger(s.min, _size(s) - gap)
+            self.put(s.name, lowest + self.new(_size(s) - lowest, self.values(_size(s) - lowest)))
+            return True
+        for s, c in alone:
+            if c == -1:
+                limit: Any = gap + _size(s)
+                if at_most(s.min, limit) or self.within(s.min, limit, depth + 1):
+                    self.put(s.name, smaller(self.now[s.name], replaced(limit, self.now)))
+                    return True
         return False
 
     def equal(self, a: Any, b: Any) -> bool:
@@ -270,14 +301,19 @@ class _Search:
         for factor in shared:
             if len(gap.terms) > 1:
                 try:
-                    return self.equal(gap // Size(0, (((factor,), 1),)), 0)
+                    return self.equal(gap // _size(factor), 0)
                 except ShapeError:
                     break
         for s, c in sorted(_alone(gap), key=lambda f: -int(f[0].name[1:])):
-            rest = -(gap - c * Size(0, (((s,), 1),)))
+            rest = -(gap - c * _size(s))
             instead = rest // abs(c) * (1 if c > 0 else -1)
             if instead * c == rest and self.become(s, instead):
                 return True
+        for p, _ in gap.terms:  # s == k * (s // k) is so for the multiples of k
+            if len(p) == 1 and isinstance(p[0], Quotient) and isinstance(p[0].parts[1], int) and (of := as_symbol(p[0].parts[0])):
+                k = p[0].parts[1]
+                if replaced(gap, {of.name: k * symbol("k")}) == 0:
+                    return self.become(of, k * self.new(_size(p[0]), self.values(_size(p[0]))))
         return False
 
     def become(self, s: Symbol, instead: Any, depth: int = 0) -> bool:
@@ -347,12 +383,23 @@ class _Search:
         return General(graph, free, self.fixed, scope["match"])
 
 
-def _shifted(values: tuple[int, ...], known: dict[tuple[int, ...], Dim]) -> Dim | None:
-    """What is known and differs from `values` by the same in all samples, with that added."""
+def _shifted(values: tuple[int, ...], known: dict[tuple[int, ...], Dim], most: float = inf) -> Dim | None:
+    """What is known and differs from `values` by the same in all samples, and by at most `most`, with that added."""
     for others, d in known.items():
         by = values[-1] - others[-1]
-        if all(v - w == by for v, w in zip(values, others)):
+        if abs(by) <= most and all(v - w == by for v, w in zip(values, others)):
             return d + by
+    return None
+
+
+def _part(values: tuple[int, ...], known: dict[tuple[int, ...], Dim]) -> Dim | None:
+    """The half, third or quarter of what is known, rounded down or up, that has these values."""
+    for others, d in known.items():
+        for k in (2, 3, 4):
+            if all(v == w // k for v, w in zip(values, others)):
+                return d // k
+            if all(v == -(-w // k) for v, w in zip(values, others)):
+                return (d + k - 1) // k
     return None
 
 
@@ -363,6 +410,10 @@ def _alone(gap: Size) -> list[tuple[Symbol, int]]:
         for s in symbols(Size(0, ((p, 1),))):
             counts[s] = counts.get(s, 0) + 1
     return [(p[0], c) for p, c in gap.terms if len(p) == 1 and isinstance(p[0], Symbol) and counts[p[0]] == 1]
+
+
+def _size(atom: Any) -> Size:
+    return Size(0, (((atom,), 1),))
 
 
 def _python(d: Dim) -> str:
