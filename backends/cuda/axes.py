@@ -26,6 +26,8 @@ def chosen_axes(group: Group) -> tuple[Axes, int | None]:
             runs[-1] = (*runs[-1], a)
         else:
             runs.append((a,))
+    if not trial.together(runs):
+        runs = [(a,) for run in runs for a in run]
     best, most = None, -math.inf
     for i, run in enumerate(runs):
         score = trial.score(run[-1]) + 0.5 * i - (4 if math.prod(group.shape[a] for a in run) < SHORT else 0)

@@ -92,6 +92,8 @@ def _merged(group: Group, trial: Trial) -> list[_Axis]:
             out[-1] = _Axis((*out[-1].members, a), out[-1].extent * d, reduced)
         else:
             out.append(_Axis((a,), d, reduced))
+    if not trial.together([axis.members for axis in out]):
+        return [_Axis((a,), group.shape[a], axis.reduced) for axis in out for a in axis.members]
     return out
 
 

@@ -77,6 +77,7 @@ class Nest(Schedule):
         for run in self.axes:
             need(len({a in group.reduced for a in run}) == 1, "reduced and kept axes are merged")
             need(all(trial.merges(a, b) for a, b in zip(run, run[1:])), f"axes {run} cannot run as one")
+        need(trial.together(self.axes), "merged axes read other places")
         need(self.vector is None or 0 <= self.vector < len(self.axes), "there is no such vector axis")
         need(self.vector is not None or self.width == 1, "vectors along no axis")
         kept = self.vector is not None and not self.reduced(group, self.vector)

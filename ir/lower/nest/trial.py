@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
+from math import prod
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
+from ingot.ir.facts import Reads, View
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Div, Index, Mod, Var
 from ingot.ir.loop.ir import For, If, IndexValue, Load, Stmt
@@ -24,16 +27,21 @@ class Trial:
     """The indices of one point's stores and loads, and of the values made of indices (`others`), by variables a0, a1, … of the
     group's axes; and how many instructions it takes."""
 
-    def __init__(self, group: Group, passes: Passes, unroll: bool):
+    def __init__(self, group: Group, passes: Passes, unroll: bool, extents: Mapping[int, int] | None = None):
+        """Write a point where the axes are variables below `extents`, by default their own, and those without one stand at 0."""
         self.group = group
+        self.passes = passes
+        self.unroll = unroll
         self.positions = any(fold_of(n).positions for n in passes.reductions)
         k = GroupKernel(group, "trial", no_code)
         w, elements = k.w, k.elements()
         with_small_loops(group, elements, unroll)
-        at = []
-        for a, d in enumerate(group.shape):
+        at = [ZERO] * len(group.shape)
+        if extents is None:
+            extents = {a: d for a, d in enumerate(group.shape) if d != 1}
+        for a, d in extents.items():
             w.ranges[f"a{a}"] = d
-            at.append(ix.var(f"a{a}") if d != 1 else ZERO)
+            at[a] = ix.var(f"a{a}")
         for n in passes.reductions:
             elements.known[n.outputs[0]] = partial(_stand_in, w, n.outputs[0].type.dtype)
         for n in passes.reductions:
@@ -68,6 +76,21 @@ class Trial:
         extent = self.group.shape[inner]
         return extent != 0 and all(_merges(i, f"a{outer}", f"a{inner}", extent) for i in (*self.stores, *self.loads, *self.others))
 
+    def together(self, runs: Sequence[Sequence[int]]) -> bool:
+        """Whether runs of axes that merge in pairs give the same places when they run by the last axis of each alone.
+
+        Where elements are reshaped on the way, a place may have been found by what is known of an axis by itself: that it is short.
+        """
+        members = [n for n in (*self.group.nodes, *self.group.inside()) if isinstance(n.op.lowering, View)]
+        if all(len(run) == 1 for run in runs) or not any(n.op.lowering.reads is Reads.SAME for n in members):
+            return True
+        merged = Trial(self.group, self.passes, self.unroll, {run[-1]: prod(self.group.shape[a] for a in run) for run in runs})
+        gone = {f"a{a}" for run in runs for a in run[:-1]}
+        return all(
+            [_without(i, gone) for i in mine] == theirs
+            for mine, theirs in ((self.stores, merged.stores), (self.loads, merged.loads), (self.others, merged.others))
+        )
+
     def score(self, axis: int) -> float:
         """How well vectors along an axis of the group load and store."""
         out = 0.0
@@ -78,6 +101,21 @@ class Trial:
         for i in self.others:
             out -= _stride(i, f"a{axis}") is None
         return out
+
+
+def _without(i: Index, gone: Set[str]) -> Index:
+    """An index where some variables are 0."""
+    out = ix.const(0)
+    for atom, c in i.terms:
+        if isinstance(atom, (Div, Mod)):
+            inner = _without(atom.num, gone)
+            here = (ix.div if isinstance(atom, Div) else ix.mod)(inner, atom.den)
+        elif isinstance(atom, Var) and atom.name in gone:
+            continue
+        else:
+            here = Index(0, ((atom, 1),))
+        out = ix.add(out, ix.mul(here, c))
+    return ix.add(out, Index(i.const, ()))
 
 
 def _stand_in(w: KernelWriter, dtype: DType, idx: Point) -> Scalar:
