@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import ml_dtypes
 import numpy as np
 
-__all__ = ["DType", "ALL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Number", "promote"]
+__all__ = ["DType", "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "promote"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class DType:
 
     name: str  # in IR text
     torch_name: str  # in Python
-    kind: str  # "b" bool, "i" signed, "u" unsigned, "f" float
+    kind: str  # "b" bool, "i" signed, "u" unsigned, "f" float, "c" complex
     bits: int  # of the value; a bool is stored in 8
     numpy: np.dtype = field(repr=False)
 
@@ -30,11 +30,19 @@ class DType:
 
     @property
     def is_complex(self) -> bool:
-        return False
+        return self.kind == "c"
 
     @property
     def is_signed(self) -> bool:
-        return self.kind in "if"
+        return self.kind in "ifc"
+
+    def to_real(self) -> DType:
+        """The dtype of the parts of a complex one; any other is itself."""
+        return _PARTS.get(self, self)
+
+    def to_complex(self) -> DType:
+        """The complex dtype whose parts hold this one's values: complex128 for float64, else complex64."""
+        return self if self.kind == "c" else c128 if self is f64 else c64
 
     @property
     def is_integer(self) -> bool:
@@ -49,7 +57,7 @@ class DType:
 
 def _d(name: str, torch_name: str, np_type) -> DType:
     dt = np.dtype(np_type)
-    kind = "b" if name == "bool" else {"i": "i", "u": "u"}.get(name[0], "f")
+    kind = "b" if name == "bool" else {"i": "i", "u": "u", "c": "c"}.get(name[0], "f")
     return DType(name, torch_name, kind, dt.itemsize * 8, dt)
 
 
@@ -67,13 +75,20 @@ bf16 = _d("bf16", "bfloat16", ml_dtypes.bfloat16)
 f32 = _d("f32", "float32", np.float32)
 f64 = _d("f64", "float64", np.float64)
 
-ALL = (bool_, u8, i8, i16, i32, i64, u16, u32, u64, f16, bf16, f32, f64)
+c64 = _d("c64", "complex64", np.complex64)
+c128 = _d("c128", "complex128", np.complex128)
+
+REAL = (bool_, u8, i8, i16, i32, i64, u16, u32, u64, f16, bf16, f32, f64)
+ALL = (*REAL, c64, c128)
 Bool = frozenset((bool_,))
 Int = frozenset((i8, i16, i32, i64))
 UInt = frozenset((u8, u16, u32, u64))
 Half = frozenset((f16, bf16))
 Float = frozenset((f16, bf16, f32, f64))
-Number = Int | UInt | Float
+Complex = frozenset((c64, c128))
+Number = Int | UInt | Float  # the ordered ones
+
+_PARTS = {c64: f32, c128: f64}
 
 _BY_NAME = {d.name: d for d in ALL}
 _BY_NUMPY = {d.numpy: d for d in ALL}
@@ -99,6 +114,8 @@ def promote(a: DType, b: DType) -> DType:
     """torch.promote_types: the smallest dtype both convert to, as torch defines it."""
     if a is b:
         return a
+    if a.kind == "c" or b.kind == "c":
+        return c128 if f64 in (a.to_real(), b.to_real()) else c64
     if a.kind == "f" or b.kind == "f":
         if a.kind != "f":
             return b

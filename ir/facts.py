@@ -15,8 +15,8 @@ from ingot.ir.loop.folds import Fold
 from ingot.ir.struct import struct
 
 __all__ = [
-    "Lowering", "Nonzero", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "Inline",
-    "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable",
+    "Lowering", "Nonzero", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "ByParts", "Inline",
+    "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable", "OverComplex",
 ]  # fmt: skip
 
 
@@ -153,6 +153,11 @@ class Loop(Lowering):
 
 
 @struct
+class ByParts(Lowering):
+    """It has a complex input or output: the pass `parts` puts operations on real and imaginary parts in its place."""
+
+
+@struct
 class Inline(Lowering):
     """The nodes of a graph, its first attribute, in its place."""
 
@@ -166,3 +171,17 @@ class Foldable(Enum):
     ALWAYS = auto()  # exact or correctly rounded on every dtype
     INTEGERS = auto()  # on integers and bools; not on floats, whose bits differ by CPU or by the order of a sum
     NEVER = auto()
+
+
+# -- complex values --------------------------------------------------------------------------------------------------
+
+
+class OverComplex(Enum):
+    """Whether an op takes complex values; its rule on their parts stands in ir/ops/parts.py then.
+
+    A gradient is the conjugate of Wirtinger's derivative, as in torch: the direction of steepest ascent of a real loss.
+    """
+
+    NONE = auto()  # it refuses them
+    PLAIN = auto()  # its VJP holds as it stands: it is linear with real factors, or the rule says what conjugates
+    CONJUGATE = auto()  # its VJP multiplies by derivatives by complex values, which are conjugated

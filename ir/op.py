@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ingot.ir.facts import Foldable, Inline, Loop, Lowering
+from ingot.ir.facts import Foldable, Inline, Loop, Lowering, OverComplex
 from ingot.ir.public import Public
 from ingot.ir.types import TensorType
 
@@ -49,6 +49,7 @@ class Op:
     commutative                                         its two inputs may be exchanged
     sizes                                               names of attributes that hold extents and offsets: they may be Sizes
     can_fail                                            it checks values (indices), and fails the call where one is wrong
+    over_complex                                        whether it takes complex values, see ir/facts.py
     public                                              the function that it is made into, see ir/public.py
     samples                                             inputs for the generated tests, see ir/ops/samples.py
     source                                              paper or definition
@@ -71,6 +72,7 @@ class Op:
     commutative: bool = False
     sizes: tuple[str, ...] = ()
     can_fail: bool = False
+    over_complex: OverComplex = OverComplex.NONE
     public: Public | None = None
     source: str = ""
 
@@ -125,6 +127,10 @@ def infer(op: Op, types: Sequence[TensorType], attrs: tuple[Any, ...]) -> tuple[
     found = _INFERRED.get(key)
     if found is None:
         found = op.infer(key[1], *attrs)
+        if op.over_complex is OverComplex.NONE:
+            for t in (*key[1], *found):
+                if t.dtype.kind == "c":
+                    raise TypeError(f"{op.name}: takes no complex values, got {t}")
         if len(_INFERRED) > 65536:
             _INFERRED.clear()
         _INFERRED[key] = found

@@ -405,9 +405,12 @@ def _constant(v: Any, t: TensorType) -> Const:
         except binascii.Error as e:
             raise ParseError(f"bad base64: {e}") from None
     items = v if isinstance(v, tuple) else (v,)
-    if isinstance(v, tuple) != (t.rank > 0) or len(items) != t.numel:
-        raise ParseError(f"{t} needs {t.numel} elements{'' if t.rank else ', not a list'}; there are {len(items)}")
-    return Const(t, b"".join(_element(x, t.dtype) for x in items))
+    parts = t.dtype.to_real()
+    listed = t.rank > 0 or parts is not t.dtype  # a complex number is written as two
+    n = t.nbytes // parts.itemsize
+    if isinstance(v, tuple) != listed or len(items) != n:
+        raise ParseError(f"{t} needs {n} elements{'' if listed else ', not a list'}; there are {len(items)}")
+    return Const(t, b"".join(_element(x, parts) for x in items))
 
 
 def _element(x: Any, dtype: DType) -> bytes:

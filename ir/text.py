@@ -185,8 +185,9 @@ class _Printer:
 
     def const_text(self, c: Const) -> str:
         if c.type.numel <= INLINE_ELEMENTS:
-            items = [scalar_text(x, c.type.dtype) for x in c.array().reshape(-1)]
-            return items[0] if c.type.rank == 0 else "[" + ", ".join(items) + "]"
+            parts = c.type.dtype.to_real()  # a complex number is written as two
+            items = [scalar_text(x, parts) for x in c.array().reshape(-1).view(parts.numpy)]
+            return items[0] if c.type.rank == 0 and parts is c.type.dtype else "[" + ", ".join(items) + "]"
         if self.payloads:
             return "base64:" + base64.b64encode(c.data).decode()
         return "sha256:" + c.digest()

@@ -74,7 +74,7 @@ class Signature:
         key = (wrt, cts)
         if key not in self._backward:
             found: Any = None
-            if any(t.dtype.kind == "f" for t in self.out_types):
+            if any(t.dtype.kind in "fc" for t in self.out_types):
                 from ingot.ir.transforms.vjp import op_vjp
 
                 try:
@@ -205,7 +205,7 @@ class OpNode(Node):
         back = sig.backward(self.wrt, cts)
         reads = () if back is None or isinstance(back, Exception) else back.reads_inputs + tuple([~i for i in back.reads_outputs])
         if not all(i in saved for i in reads):
-            cts = tuple([t.dtype.kind == "f" for t in sig.out_types])
+            cts = tuple([t.dtype.kind in "fc" for t in sig.out_types])
             back = sig.backward(self.wrt, cts)
             grads = [zeros(t) if g is None and c else g for g, c, t in zip(grads, cts, sig.out_types)]
         if isinstance(back, Exception):
@@ -338,7 +338,7 @@ def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence
     """Put a node on the tape: `outs` with their edges, and the node (None if no output can have a gradient)."""
     wrt = tuple([e is not None for e in edges])
     out_types = sig.out_types
-    cts = tuple([t.dtype.kind == "f" for t in out_types])
+    cts = tuple([t.dtype.kind in "fc" for t in out_types])
     back = sig.backward(wrt, cts)
     if back is None:
         return [(a, None) for a in outs], None

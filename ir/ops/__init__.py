@@ -5,6 +5,7 @@ An op is declared in one place, with all its rules; the families (`family.py`) s
 
 from ingot.ir.op import OPS
 from ingot.ir.ops import (
+    complex,
     contraction,
     control,
     convolution,
@@ -21,6 +22,6 @@ from ingot.ir.ops import (
 )
 
 __all__ = [
-    "OPS", "contraction", "control", "convolution", "creation", "cumulative", "elementwise", "indexing", "logical", "movement", "reduction",
-    "sort", "transcendental", "window",
+    "OPS", "complex", "contraction", "control", "convolution", "creation", "cumulative", "elementwise", "indexing", "logical", "movement",
+    "reduction", "sort", "transcendental", "window",
 ]  # fmt: skip

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Number, by_numpy
-from ingot.ir.facts import Contraction, Foldable
+from ingot.ir.dtypes import Complex, Number, by_numpy
+from ingot.ir.facts import Contraction, Foldable, OverComplex
 from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
@@ -33,7 +33,7 @@ def _infer(types: tuple[TensorType, ...], batch: Pair, contract: Pair) -> Tensor
         raise TypeError(f"dot: takes 2 inputs, got {len(types)}")
     a, b = types
     need_same("dot", types)
-    need_dtype("dot", a, Number)
+    need_dtype("dot", a, Number | Complex)
     for t, ba, co in zip(types, batch, contract):
         dims = ba + co
         if len(set(dims)) != len(dims) or any(not 0 <= d < t.rank for d in dims):
@@ -105,9 +105,9 @@ _PATTERNS: list[tuple[tuple[int, ...], tuple[int, ...], Pair, Pair]] = [
 
 
 def _samples() -> list[Case]:
-    out = [case(("f32", a), ("f32", b), batch=ba, contract=co) for a, b, ba, co in _PATTERNS]
+    out = [case((d, a), (d, b), batch=ba, contract=co) for d in ("f32", "c64") for a, b, ba, co in _PATTERNS]
     a, b, ba, co = _PATTERNS[3]
-    return out + [case((d.name, a), (d.name, b), batch=ba, contract=co) for d in sorted(Number, key=str) if d.name != "f32"]
+    return out + [case((d.name, a), (d.name, b), batch=ba, contract=co) for d in sorted(Number | Complex, key=str) if d.name != "f32"]
 
 
 def _form(node: Node) -> Form:
@@ -139,5 +139,5 @@ dot = declare(
     samples=_samples,
     doc="Products summed over the `contract` dims, for each index of the `batch` dims. The result has the batch dims, the free dims of a, "
     "the free dims of b. Halves accumulate in f32, integers wrap around.",
-    lowering=Contraction(_form), foldable=Foldable.NEVER,
+    lowering=Contraction(_form), foldable=Foldable.NEVER, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip

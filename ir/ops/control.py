@@ -12,7 +12,7 @@ import numpy as np
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import f32, i64
-from ingot.ir.facts import Foldable, Inline, Loop
+from ingot.ir.facts import Foldable, Inline, Loop, OverComplex
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import INLINED, LATER, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
@@ -66,7 +66,7 @@ def _scan_ref(*args: Any) -> tuple[np.ndarray, ...]:
 
 
 def _is_float(t: TensorType) -> bool:
-    return t.dtype.kind == "f"
+    return t.dtype.kind in "fc"
 
 
 def _scan_vjp(
@@ -237,7 +237,7 @@ scan = declare(
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,
-    lowering=Loop(), foldable=Foldable.NEVER, can_fail=True,  # where its body can
+    lowering=Loop(), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN, can_fail=True,  # where its body can
 )  # fmt: skip
 call = declare(
     "call", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,
@@ -246,5 +246,5 @@ call = declare(
         case((d, (2,)), (d, (2,)), graph=g, grad=d == "f64")
         for d, g in (("f32", _product_body()), ("f64", _as_f64(_product_body())))
     ],
-    lowering=Inline(), foldable=Foldable.NEVER, can_fail=True,  # where its graph can
+    lowering=Inline(), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN, can_fail=True,  # where its graph can
 )  # fmt: skip

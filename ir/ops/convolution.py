@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Number, by_numpy
-from ingot.ir.facts import Contraction, Foldable
+from ingot.ir.dtypes import Complex, Number, by_numpy
+from ingot.ir.facts import Contraction, Foldable, OverComplex
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
@@ -70,7 +70,7 @@ def _two(name: str, types: tuple[TensorType, ...]) -> tuple[TensorType, TensorTy
     if len(types) != 2:
         raise TypeError(f"{name}: takes 2 inputs, got {len(types)}")
     need_same(name, types)
-    need_dtype(name, types[0], Number)
+    need_dtype(name, types[0], Number | Complex)
     return types[0], types[1]
 
 
@@ -353,7 +353,7 @@ conv = declare(
     batch=_batch("conv", "x", "w", "y"),
     doc="Cross-correlation of x with w. padding is (low, high) per spatial dim; halves accumulate in f32.",
     samples=lambda: _samples("conv"),
-    lowering=Contraction(_conv_form), foldable=Foldable.NEVER,
+    lowering=Contraction(_conv_form), foldable=Foldable.NEVER, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 conv_input_grad = declare(
     "conv_input_grad", attrs=("input_shape", *GEOMETRY), sizes=("input_shape",), infer=_input_grad_infer, ref=_input_grad_ref,
@@ -361,12 +361,12 @@ conv_input_grad = declare(
     jvp=bilinear_jvp("conv_input_grad"), batch=_batch("conv_input_grad", "y", "w", "x"),
     doc="The gradient of conv by its input, from the cotangent and w: a transposed convolution.",
     samples=lambda: _samples("conv_input_grad"),
-    lowering=Contraction(_input_grad_form), foldable=Foldable.NEVER,
+    lowering=Contraction(_input_grad_form), foldable=Foldable.NEVER, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 conv_weight_grad = declare(
     "conv_weight_grad", attrs=("weight_shape", *GEOMETRY), sizes=("weight_shape",), infer=_weight_grad_infer, ref=_weight_grad_ref,
     vjp=_weight_grad_vjp, jvp=bilinear_jvp("conv_weight_grad"), batch=_batch("conv_weight_grad", "x", "y", "w"),
     doc="The gradient of conv by its weight, from x and the cotangent.",
     samples=lambda: _samples("conv_weight_grad"),
-    lowering=Contraction(_weight_grad_form), foldable=Foldable.NEVER,
+    lowering=Contraction(_weight_grad_form), foldable=Foldable.NEVER, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Bool, DType, Number, i64, u32, u64
-from ingot.ir.facts import FREE, FUNCTION, Foldable, View
+from ingot.ir.dtypes import Bool, DType, Number, c64, i64, u32, u64
+from ingot.ir.facts import FREE, FUNCTION, Foldable, OverComplex, View
 from ingot.ir.graph import Const, Node
 from ingot.ir.loop.points import Point, linear
 from ingot.ir.op import NO_GRAD, NO_INPUTS, OPS
@@ -52,8 +52,8 @@ def _constant_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
 constant = declare(
     "constant", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
     ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
-    samples=lambda: [case(value=Const.of([3, -1], i64))],
-    lowering=View(_constant_element, FREE, stays=True), foldable=Foldable.NEVER,
+    samples=lambda: [case(value=Const.of([3, -1], i64)), case(value=Const.of([3 - 2j, 1j], c64))],
+    lowering=View(_constant_element, FREE, stays=True), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 

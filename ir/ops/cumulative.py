@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Builder, Expr
-from ingot.ir.dtypes import ALL, DType, Number, by_numpy, i64
-from ingot.ir.facts import Foldable, OwnKernels
+from ingot.ir.dtypes import REAL, Complex, DType, Number, by_numpy, i64
+from ingot.ir.facts import Foldable, OverComplex, OwnKernels
 from ingot.ir.graph import Graph
 from ingot.ir.loop.folds import PROD, SUM, Fold, Scalars, highest, lowest
 from ingot.ir.op import LATER, OPS, Op
@@ -28,7 +28,7 @@ _SHAPES = (((3, 4), 1), ((3, 4), 0), ((7,), 0), ((2, 3, 2), 1), ((0, 3), 0), ((2
 def _accumulate(name: str, fn: Callable) -> tuple[Callable, Callable]:
     def infer(types: tuple[TensorType, ...], axis: int, reverse: bool) -> TensorType:
         (x,) = types
-        need_dtype(name, x, Number)
+        need_dtype(name, x, Number | Complex)
         need_axis(name, axis, x.rank)
         return x
 
@@ -43,7 +43,7 @@ def _accumulate(name: str, fn: Callable) -> tuple[Callable, Callable]:
 
 def _both_ways() -> list[Case]:
     out = [case(("f32", s), axis=a, reverse=r) for s, a in _SHAPES for r in (False, True)]
-    out += [case((d.name, (3, 4)), axis=1, reverse=False) for d in sorted(Number, key=str) if d.name != "f32"]
+    out += [case((d.name, (3, 4)), axis=1, reverse=False) for d in sorted(Number | Complex, key=str) if d.name != "f32"]
     zeros = [2, 0, 3, 0, 1, 5, 0, 7]
     return [*out, case(("f32", (2, 4), zeros), axis=1, reverse=False), case(("f32", (2, 4), zeros), axis=1, reverse=True)]
 
@@ -54,7 +54,7 @@ cumsum = declare(
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, jvp=linear_jvp("cumsum"), batch=axis_batch("cumsum"),
     samples=_both_ways,
     vjp=lambda cts, ins, outs, axis, reverse: [OPS["cumsum"](cts[0], axis=axis, reverse=not reverse)],
-    lowering=OwnKernels("cumulative", fold=replace(SUM, wide=True)), foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=replace(SUM, wide=True)), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", doc="Running product along `axis`, from the end if `reverse`; f32 multiplies in f64. Integers wrap around.",
     attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, jvp=LATER, batch=axis_batch("cumprod"), samples=_both_ways,
-    lowering=OwnKernels("cumulative", fold=replace(PROD, wide=True)), foldable=Foldable.NEVER,
+    lowering=OwnKernels("cumulative", fold=replace(PROD, wide=True)), foldable=Foldable.NEVER, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def _running_extremum(name: str, which: str, at_least: Callable, fold: Fold) -> 
 
     def samples() -> list[Case]:
         out = [case(("f32", s, "distinct"), axis=a) for s, a in _SHAPES]
-        out += [case((d.name, (3, 4)), axis=1, grad=False) for d in ALL]
+        out += [case((d.name, (3, 4)), axis=1, grad=False) for d in REAL]
         return [*out, case(("f32", (8,), [1, 1, np.nan, 3, np.nan, np.inf, -np.inf, 1]), axis=0, grad=False)]
 
     return declare(

@@ -8,7 +8,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Number
-from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable, Nonzero
+from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable, Nonzero, OverComplex
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
@@ -27,6 +27,7 @@ zero = lambda *_: [0]  # noqa: E731
 neg = elementwise(
     "neg", Number, doc="-x; integers wrap around.", ref=np.negative, partials=lambda x, y: [-1], scalar=lambda e, x: e.neg(x),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 abs_ = elementwise(
     "abs", Number, doc="Absolute value; the least signed integer stays itself. The derivative at 0 is 0.",
@@ -44,14 +45,16 @@ relu = elementwise(
     scalar=lambda e, x: e.select(e.lt(x, e.const(0, e.dtype(x))), e.const(0, e.dtype(x)), x), foldable=Foldable.ALWAYS,
 )  # fmt: skip
 reciprocal = elementwise(
-    "reciprocal", Float, doc="1 / x.", ref=lambda x: 1 / x, partials=lambda x, y: [-y * y],
+    "reciprocal", Float, doc="1 / x.", ref=lambda x: s.divide(np.ones_like(x), x), partials=lambda x, y: [-y * y],
     scalar=lambda e, x: e.div(e.const(1.0, e.dtype(x)), x), samples=floats(-5, 5, gap=0.5), cost=SIMPLE, foldable=Foldable.ALWAYS,
     public=Unary("float"),
+    over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 sqrt = elementwise(
     "sqrt", Float, doc="Square root, correctly rounded; NaN below 0.", ref=np.sqrt, partials=lambda x, y: [0.5 / y],
     scalar=lambda e, x: e.sqrt(x), samples=floats(0.1, 50), cost=DIVISION, foldable=Foldable.ALWAYS,
     public=Unary("float", "Square root."),
+    over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 floor = elementwise(
     "floor", Float, doc="Greatest integer <= x.", ref=np.floor, partials=zero, scalar=lambda e, x: e.floor(x), samples=floats(-20, 20),
@@ -79,19 +82,23 @@ trunc = elementwise(
 add = elementwise(
     "add", Number, arity=2, doc="a + b; integers wrap around.", ref=np.add, partials=lambda a, b, y: [1, 1],
     scalar=lambda e, a, b: e.add(a, b), cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 sub = elementwise(
     "sub", Number, arity=2, doc="a - b; integers wrap around.", ref=np.subtract, partials=lambda a, b, y: [1, -1],
     scalar=lambda e, a, b: e.sub(a, b), cost=SIMPLE, foldable=Foldable.ALWAYS,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 mul = elementwise(
     "mul", Number, arity=2, doc="a * b; integers wrap around.", ref=np.multiply, partials=lambda a, b, y: [b, a],
     scalar=lambda e, a, b: e.mul(a, b), cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=True,
+    over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 div = elementwise(
-    "div", Float, arity=2, doc="a / b.", ref=np.divide, scalar=lambda e, a, b: e.div(a, b),
+    "div", Float, arity=2, doc="a / b.", ref=s.divide, scalar=lambda e, a, b: e.div(a, b),
     partials=lambda a, b, y: [lambda t: t / b, lambda t: -t * (y / b)], samples=(floats(-5, 5), floats(-5, 5, gap=0.5)),
     cost=DIVISION, foldable=Foldable.ALWAYS,
+    over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 
 
@@ -183,6 +190,8 @@ copysign = elementwise(
 
 
 def _integer_pow(x: np.ndarray, n: int) -> np.ndarray:
+    if x.dtype.kind == "c":
+        return np.power(x, n) if n >= 0 else s.divide(np.ones_like(x), np.power(x, -n))
     if x.dtype.kind == "f":
         return np.power(x, np.asarray(n, x.dtype))
     if n < 0:
@@ -204,5 +213,6 @@ integer_pow = elementwise(
     ref=_integer_pow, partials=_integer_pow_partials, scalar=s.integer_pow, precise=True,
     samples=floats(-3, 3, gap=0.5), sample_attrs=[(0,), (1,), (2,), (3,), (-1,), (-2,), (5,), (-3,), (11,)],
     cost=SIMPLE, foldable=Foldable.INTEGERS,
+    over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
-from ingot.ir.facts import Cost, Elementwise, Foldable, Nonzero
+from ingot.ir.dtypes import ALL, REAL, Bool, Complex, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
+from ingot.ir.facts import Cost, Elementwise, Foldable, Nonzero, OverComplex
 from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
@@ -23,7 +23,8 @@ __all__ = [
 ]  # fmt: skip
 
 Any_ = frozenset(ALL)
-_CLASSES = ((Float, "a floating-point dtype"), (Bool, "bool"), (Number, "a number dtype"), (Int | UInt, "an integer dtype"),
+_CLASSES = ((Float, "a floating-point dtype"), (Bool, "bool"), (Number, "a number dtype"), (Number | Complex, "a number dtype"),
+            (Float | Complex, "a floating-point dtype"), (frozenset(REAL), "a dtype with an order"), (Int | UInt, "an integer dtype"),
             (Int | UInt | Bool, "an integer dtype or bool"), (Any_, "any dtype"))  # fmt: skip
 
 
@@ -110,8 +111,10 @@ def need_alike(a: Shape, b: Shape, message: Callable[[], str]) -> None:
 
 
 def widen(x: np.ndarray, precise: bool = False) -> np.ndarray:
-    """Half arrays as float32; with `precise`, half and float32 arrays as float64: what a reference computes in."""
+    """Half arrays as float32; with `precise`, all floats as float64, complex numbers as complex128: what a reference computes in."""
     d = by_numpy(x.dtype)
+    if precise and d in Complex:
+        return x.astype(np.complex128)
     if precise and d in Float:
         return x.astype(np.float32).astype(np.float64) if d in Half else x.astype(np.float64)
     return x.astype(np.float32) if d in Half else x
@@ -192,7 +195,7 @@ def partials_vjp(partials: Callable) -> Callable:
     def vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], *attrs: Any) -> list[Expr | None]:
         ct = cts[0]
         return [
-            None if p is None or x.dtype.kind != "f" else scale(ct, p).sum_to(x.shape)
+            None if p is None or x.dtype.kind not in "fc" else scale(ct, p).sum_to(x.shape)
             for p, x in zip(partials(*ins, outs[0], *attrs), ins)
         ]
 
@@ -231,6 +234,7 @@ def elementwise(
     precise: bool = False,
     source: str = "",
     check: Nonzero | None = None,
+    over_complex: OverComplex = OverComplex.NONE,
 ) -> Op:
     """Declare an op that maps elements to elements, its inputs broadcast together and of one dtype out of `dtypes`.
 
@@ -240,10 +244,10 @@ def elementwise(
     partials(*ins, y, *attrs) the derivative by each input: an Expr, a number, a mask (bool Expr: the cotangent passes
                              there), a function of the cotangent, or None; JVP and VJP follow from it
     result                   dtype of the result, if not that of the inputs
-    cost, foldable, check    see ir/facts.py
+    cost, foldable, check    see ir/facts.py; over_complex too: with it complex dtypes are among `dtypes`
     public                   see ir/public.py
     """
-    dtypes = frozenset(dtypes)
+    dtypes = frozenset(dtypes) if over_complex is OverComplex.NONE else Complex.union(dtypes)
     domains = samples if isinstance(samples, tuple) else (samples,) * arity
 
     def infer(types: tuple[TensorType, ...], *a: Any) -> tuple[TensorType, ...]:
@@ -269,7 +273,7 @@ def elementwise(
             name, doc, attrs, infer, quiet(reference),
             vjp=vjp, jvp=jvp, batch=elementwise_batch(name), source=source, samples=Combinations(rows, domains, tuple(sample_attrs)),
             lowering=Elementwise(scalar, cost, check=check), foldable=foldable, commutative=commutative, public=public,
-            can_fail=check is not None,
+            over_complex=over_complex, can_fail=check is not None,
         )
     )  # fmt: skip
 

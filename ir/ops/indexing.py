@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Half, Number, by_numpy, i32, i64
-from ingot.ir.facts import GATHER, Foldable, OwnKernels, View
+from ingot.ir.dtypes import Complex, Half, Number, by_numpy, i32, i64
+from ingot.ir.facts import GATHER, Foldable, OverComplex, OwnKernels, View
 from ingot.ir.graph import Node
 from ingot.ir.loop.points import Point
 from ingot.ir.op import OPS
@@ -56,7 +56,7 @@ def _need_mode(name: str, mode: str, x: TensorType) -> None:
     if mode not in MODES:
         raise TypeError(f"{name}: mode must be one of {', '.join(MODES)}, got {mode!r}")
     if mode != "set":
-        need_dtype(name, x, Number)
+        need_dtype(name, x, Number | Complex if mode == "add" else Number)
 
 
 def write_vjp(ct: Expr, x: Expr, src: Expr, y: Expr, mode: str, read: Callable, put: Callable) -> list[Expr]:
@@ -146,8 +146,10 @@ gather = declare(
     batch=axis_batch("gather"),
     doc="out[i, j, k] = x[i, index[i, j, k], k] for axis 1, as torch.gather: the index may be smaller than x outside `axis`.",
     samples=lambda: [case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
-    + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"))],
+    + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (
+        ("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"), ("c64", "i64"))],
     lowering=View(_gather_element, GATHER), foldable=Foldable.NEVER, can_fail=True,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -209,7 +211,8 @@ def _scatter_samples() -> list[Case]:
     out.append(case(("f32", (3, 4)), ("i64", (2, 3), [2, 0, -1, 3, 1, -2]), ("f32", (3, 3)), axis=1, mode="set"))  # no place twice
     out += [
         case((d, (3, 4)), ("i32", (3, 5), ints(-4, 3)), (d, (3, 5)), axis=1, mode=m, grad=m != "set")
-        for d in ("f64", "f16", "bf16", "i64", "u8", "bool") for m in MODES if d != "bool" or m == "set"
+        for d in ("f64", "f16", "bf16", "i64", "u8", "bool", "c64") for m in MODES
+        if m == "set" or d != "bool" and (d != "c64" or m == "add")
     ]  # fmt: skip
     nan = [1, np.nan, 3, 0]
     return out + [case(("f32", (4,)), ("i64", (4,), [0, 1, 2, 2]), ("f32", (4,), nan), axis=0, mode=m, grad=False) for m in MODES]
@@ -221,6 +224,7 @@ scatter = declare(
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1. "
         "Halves are added and multiplied in f32, and rounded once.",
     lowering=OwnKernels("scatter"), foldable=Foldable.NEVER, can_fail=True,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -330,8 +334,9 @@ index_get = declare(
     doc="x[..., i0, i1, ...]: the indices stand at `axes` (rising) and broadcast together; their shape takes the place of the axes when "
     "those are adjacent, and the front otherwise.",
     samples=lambda: [case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
-    + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool")],
+    + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool", "c128")],
     lowering=View(_index_get_element, GATHER), foldable=Foldable.NEVER, can_fail=True,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -382,8 +387,10 @@ index_put = declare(
         "Halves are added and multiplied in f32, and rounded once.",
     samples=lambda: [_index_put_case("f32", *i, m) for i in _INDEXED for m in ("set", "add")]
     + [_index_put_case(d, (5, 3), ((4,),), (0,), m) for d in ("f64", "f16", "i32") for m in MODES]
+    + [_index_put_case("c64", (5, 3), ((4,),), (0,), m) for m in ("set", "add")]
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
     + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice
     + [case(("f32", (4, 3, 2)), ("f32", (3, 3)), ("i64", (3,), [3, 0, 1]), ("i64", (3,), [0, 1, 0]), axes=(0, 2), mode="set")],
     lowering=OwnKernels("index_put"), foldable=Foldable.NEVER, can_fail=True,
+    over_complex=OverComplex.PLAIN,
 )  # fmt: skip

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import ALL, Bool, DType, Float, Half, Int, UInt, bool_, by_name, by_numpy
-from ingot.ir.facts import SIMPLE, Elementwise, Foldable
+from ingot.ir.dtypes import ALL, REAL, Bool, DType, Float, Half, Int, UInt, bool_, by_name, by_numpy
+from ingot.ir.facts import SIMPLE, Elementwise, Foldable, OverComplex
 from ingot.ir.op import NO_GRAD, OPS, Op, register
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.batching import elementwise_batch
@@ -22,17 +22,19 @@ close_ints = floats(-2, 2)  # so that equal values occur
 
 
 def _plain(name: str, dtypes: Collection[DType], doc: str, ref: Callable, scalar: Callable, arity: int, result: DType | None = None,
-           samples: Domain | tuple[Domain, ...] = close_ints, commutative: bool = False, public: Binary | None = None) -> Op:  # fmt: skip
+           samples: Domain | tuple[Domain, ...] = close_ints, commutative: bool = False, public: Binary | None = None,
+           over_complex: OverComplex = OverComplex.NONE) -> Op:  # fmt: skip
     return elementwise(
         name, dtypes, doc=doc, ref=ref, scalar=scalar, partials=NO_GRAD, arity=arity, result=result, samples=samples,
-        cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=commutative, public=public,
+        cost=SIMPLE, foldable=Foldable.ALWAYS, commutative=commutative, public=public, over_complex=over_complex,
     )  # fmt: skip
 
 
 def _compare(name: str, sign: str, ref: Callable, aliases: tuple[str, ...] = (), commutative: bool = False) -> Op:
+    over_complex = OverComplex.PLAIN if commutative else OverComplex.NONE  # complex numbers have no order
     public = Binary("compare", f"input {sign} other.", aliases=aliases, tensors="first")
-    return _plain(name, ALL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_, commutative=commutative,
-                  public=public)  # fmt: skip
+    return _plain(name, REAL, f"a {sign} b, as bool.", ref, lambda e, a, b: getattr(e, name)(a, b), 2, bool_, commutative=commutative,
+                  public=public, over_complex=over_complex)  # fmt: skip
 
 
 def _combine(name: str, dtypes: Collection[DType], doc: str, ref: Callable, instruction: str, public: Binary) -> Op:
@@ -114,6 +116,7 @@ select = register(
         "select", "a where the condition holds, else b.", (), _select_infer, lambda c, a, b: np.where(c, a, b),
         vjp=partials_vjp(_select_partials), jvp=partials_jvp(_select_partials), batch=elementwise_batch("select"),
         lowering=Elementwise(lambda e, c, a, b: e.select(c, a, b), SIMPLE, raw=True), foldable=Foldable.ALWAYS,
+        over_complex=OverComplex.PLAIN,
         samples=Combinations(tuple((bool_, d, d) for d in sorted(ALL, key=lambda d: d.name != "f32")), (Domain(),) * 3),
     )
 )  # fmt: skip
@@ -137,6 +140,8 @@ def convert(x: np.ndarray, dtype: DType) -> np.ndarray:
         x = x.astype(np.float32)
     if dtype.kind == "b":
         return x != 0
+    if source.kind == "c" and dtype.kind != "c":
+        return convert(x.real, dtype)
     if dtype.kind in "iu" and source.kind == "f":
         info, shape = np.iinfo(dtype.numpy), x.shape
         x = np.atleast_1d(np.trunc(np.where(np.isnan(x), 0, x)).astype(np.float64))
@@ -151,7 +156,7 @@ def convert(x: np.ndarray, dtype: DType) -> np.ndarray:
 
 
 def _float_only(x: Expr, dtype: DType) -> bool:
-    return x.dtype.kind == "f" and dtype.kind == "f"
+    return x.dtype.kind in "fc" and dtype.kind in "fc"
 
 
 def _cast_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], dtype: DType) -> list[Expr | None]:
@@ -164,9 +169,10 @@ def _cast_jvp(tangents: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr
 
 cast = register(
     Op(
-        "cast", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap.",
+        "cast", "Value conversion: to bool x != 0; float to integer truncates and saturates, NaN gives 0; integers wrap; a complex number "
+        "loses its imaginary part in a real dtype.",
         ("dtype",), _cast_infer, quiet(convert), vjp=_cast_vjp, jvp=_cast_jvp, batch=elementwise_batch("cast"),
-        lowering=Elementwise(s.convert, SIMPLE, raw=True), foldable=Foldable.ALWAYS,
+        lowering=Elementwise(s.convert, SIMPLE, raw=True), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
         samples=Combinations(tuple((d,) for d in ALL), (floats(-200, 200),), tuple((d,) for d in ALL)),
     )
 )  # fmt: skip
@@ -187,7 +193,7 @@ bitcast = register(
         batch=elementwise_batch("bitcast"),
         lowering=Elementwise(lambda e, x, dtype: e.bitcast(x, dtype), SIMPLE, raw=True), foldable=Foldable.ALWAYS,
         samples=Combinations(
-            tuple((d,) for d in ALL), (Domain(),), tuple((by_name(n),) for n in ("u32", "f32", "i64", "f64", "i16", "f16", "u8"))
+            tuple((d,) for d in REAL), (Domain(),), tuple((by_name(n),) for n in ("u32", "f32", "i64", "f64", "i16", "f16", "u8"))
         ),
     )
 )  # fmt: skip

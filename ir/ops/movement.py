@@ -10,7 +10,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import bool_
-from ingot.ir.facts import FREE, Foldable, Reads, View
+from ingot.ir.facts import FREE, Foldable, OverComplex, Reads, View
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.points import Point, linear, reshaped
@@ -24,7 +24,7 @@ from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text,
 
 Exprs = Sequence[Expr]
 Ints = tuple[int, ...]
-DTYPES = ("f32", "f64", "bf16", "i64", "u8", "bool")
+DTYPES = ("f32", "f64", "bf16", "i64", "u8", "bool", "c64", "c128")
 
 
 def _one(name: str, types: tuple[TensorType, ...]) -> TensorType:
@@ -59,7 +59,7 @@ reshape = declare(
     batch=lambda ins, batched, shape: ([ins[0].reshape(ins[0].shape[:1] + shape)], [True]),
     samples=lambda: [case((d, (2, 6)), shape=(3, 4)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (1, 1)), ((0, 3), (3, 0, 2)), ((2, 1, 3), (6,)), ((1,), ()))],
-    lowering=View(_reshape_element, FREE, Reads.SAME, stays=True), foldable=Foldable.ALWAYS,
+    lowering=View(_reshape_element, FREE, Reads.SAME, stays=True), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ transpose = declare(
     jvp=linear_jvp("transpose"), batch=lambda ins, batched, perm: ([ins[0].transpose((0, *(p + 1 for p in perm)))], [True]),
     samples=lambda: [case((d, (2, 3)), perm=(1, 0)) for d in DTYPES]
     + [case(("f32", s), perm=p) for s, p in (((), ()), ((2, 3, 4), (2, 0, 1)), ((0, 3), (1, 0)), ((1, 5, 1, 2), (3, 1, 0, 2)))],
-    lowering=View(_transpose_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS,
+    lowering=View(_transpose_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ broadcast = declare(
     vjp=lambda cts, ins, outs, shape: [cts[0].sum_to(ins[0].shape)], jvp=linear_jvp("broadcast"), batch=_broadcast_batch,
     samples=lambda: [case((d, (2, 1)), shape=(4, 2, 3)) for d in DTYPES]
     + [case(("f32", a), shape=b) for a, b in (((), (2, 2)), ((1, 3), (0, 3)), ((3,), (3,)), ((1,), (5,)))],
-    lowering=View(_broadcast_element, FREE, Reads.REPEATED, stays=True), foldable=Foldable.NEVER,
+    lowering=View(_broadcast_element, FREE, Reads.REPEATED, stays=True), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ slice_ = declare(
     + [case(("f32", s), starts=a, stops=b, steps=c) for s, a, b, c in (
         ((7,), (1,), (6,), (3,)), ((7,), (3,), (3,), (1,)), ((), (), (), ()), ((0, 2), (0, 1), (0, 2), (1, 5)),
         ((2, 9), (0, 0), (2, 9), (1, 2)))],
-    lowering=View(_slice_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS,
+    lowering=View(_slice_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -257,7 +257,7 @@ pad = declare(
     samples=lambda: [case((d, (2, 3)), (d, ()), low=(1, 0), high=(0, 2), interior=(0, 1)) for d in DTYPES]
     + [case(("f32", s), ("f32", ()), low=a, high=b, interior=c) for s, a, b, c in (
         ((0,), (1,), (2,), (3,)), ((), (), (), ()), ((1, 4), (2, 0), (0, 0), (5, 2)), ((3,), (0,), (0,), (0,)))],
-    lowering=View(_pad_element, FREE, Reads.ONCE), foldable=Foldable.ALWAYS,
+    lowering=View(_pad_element, FREE, Reads.ONCE), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -292,7 +292,7 @@ reverse = declare(
     jvp=linear_jvp("reverse"), batch=axis_batch("reverse"),
     samples=lambda: [case((d, (2, 3)), axes=(1,)) for d in DTYPES]
     + [case(("f32", s), axes=a) for s, a in (((), ()), ((2, 3, 4), (0, 2)), ((0, 3), (0,)), ((1, 17), (1,)))],
-    lowering=View(_reverse_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS,
+    lowering=View(_reverse_element, FREE, Reads.ONCE, stays=True), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -358,5 +358,5 @@ concatenate = declare(
     batch=axis_batch("concatenate"),
     samples=lambda: [case((d, (2, 3)), (d, (2, 1)), axis=1) for d in DTYPES]
     + [case(*(("f32", s) for s in shapes), axis=0) for shapes in (((2,), (0,), (3,)), ((2, 3),), ((0, 3), (4, 3)))],
-    lowering=View(_concatenate_element, FREE), foldable=Foldable.ALWAYS,
+    lowering=View(_concatenate_element, FREE), foldable=Foldable.ALWAYS, over_complex=OverComplex.PLAIN,
 )  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Bool, DType, Float, Number, by_numpy, f32, i64
-from ingot.ir.facts import Foldable, Reduction
+from ingot.ir.dtypes import Bool, Complex, DType, Float, Number, by_numpy, f32, i64
+from ingot.ir.facts import Foldable, OverComplex, Reduction
 from ingot.ir.loop import folds
 from ingot.ir.op import NO_GRAD, OPS, Op
 from ingot.ir.ops.batching import axis_batch
@@ -36,8 +36,11 @@ def reduced(shape: Shape, axes: Axes) -> Shape:
 
 
 def reduction(name: str, dtypes: Collection[DType], *, fold: folds.Fold, doc: str, ref: Any, vjp: Any, jvp: Any, empty: bool,
-              precise: bool = False, values: Any = None, public: Reduce | None = None) -> Op:  # fmt: skip
+              precise: bool = False, values: Any = None, public: Reduce | None = None,
+              over_complex: OverComplex = OverComplex.NONE) -> Op:  # fmt: skip
     """Declare a reduction over {axes}. `fold`: see ir/loop/folds.py. `empty`: reducing no elements has a meaning."""
+
+    dtypes = dtypes if over_complex is OverComplex.NONE else Complex.union(dtypes)
 
     def infer(types: tuple[TensorType, ...], axes: Axes) -> TensorType:
         (x,) = types
@@ -61,6 +64,7 @@ def reduction(name: str, dtypes: Collection[DType], *, fold: folds.Fold, doc: st
     return declare(
         name, doc=doc, attrs=("axes",), infer=infer, ref=reference, vjp=vjp, jvp=jvp, batch=axis_batch(name), samples=samples,
         lowering=Reduction(fold), foldable=Foldable.INTEGERS, public=public and replace(public, empty=empty),
+        over_complex=over_complex,
     )  # fmt: skip
 
 
@@ -72,7 +76,7 @@ def _wrapping(fn: Any) -> Any:
 reduce_sum = reduction(
     "reduce_sum", Number, fold=folds.SUM, doc="Sum over `axes` in the input's dtype; halves accumulate in f32, integers wrap around.",
     ref=_wrapping(np.sum), vjp=lambda cts, ins, outs, axes: [cts[0].broadcast(ins[0].shape)], jvp=linear_jvp("reduce_sum"),
-    empty=True, precise=True,
+    empty=True, precise=True, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
 
@@ -99,7 +103,7 @@ def _prod_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], ax
 
 reduce_prod = reduction(
     "reduce_prod", Number, fold=folds.PROD, doc="Product over `axes` in the input's dtype; integers wrap around.",
-    ref=_wrapping(np.prod), vjp=_prod_vjp, jvp=_summed_jvp(_prod_vjp), empty=True, precise=True,
+    ref=_wrapping(np.prod), vjp=_prod_vjp, jvp=_summed_jvp(_prod_vjp), empty=True, precise=True, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 
 

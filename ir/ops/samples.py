@@ -41,6 +41,11 @@ class Domain:
     def draw(self, rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
         if dtype.kind == "b":
             return rng.integers(0, 2, shape).astype(np.bool_)
+        if dtype.kind == "c":  # the parts as real numbers are drawn, in every quadrant
+            out = np.empty(shape, dtype.numpy)
+            for part in (out.real, out.imag):
+                part[...] = self.draw(rng, dtype.to_real(), shape) * rng.choice((-1, 1), shape)
+            return out
         if dtype.kind == "f":
             x = rng.uniform(self.lo, self.hi, shape)
             x = np.where(np.abs(x) < self.gap, np.where(x < 0, -self.gap, self.gap) + x, x)
@@ -54,6 +59,8 @@ class Domain:
         """The values every implementation gets wrong first."""
         if dtype.kind == "b":
             return np.array([False, True])
+        if dtype.kind == "c":
+            return np.array([1, -1, 1j, -1j, 2.5 - 0.5j, -3 - 1e-3j, 1e-3 + 1e-6j], dtype.numpy)
         if dtype.kind == "f":
             tiny = {"f64": 5e-324, "f32": 1e-45, "f16": 6e-8, "bf16": 1e-40}[dtype.name]
             big = {"f64": 1.7e308, "f32": 3.4e38, "f16": 65504.0, "bf16": 3.3e38}[dtype.name]
@@ -165,18 +172,18 @@ def _result(op: Op, dtypes: Sequence[DType], attrs: tuple[Any, ...]) -> DType | 
 
 
 def grad_cases(op: Op, rng: np.random.Generator) -> list[Sample]:
-    """Samples at which finite differences are meaningful: small, float64, away from kinks and ties."""
-    f64 = by_name("f64")
+    """Samples at which finite differences are meaningful: small, in float64 or complex128, away from kinks and ties."""
+    precise = {"f": by_name("f64"), "c": by_name("c128")}
     if isinstance(op.samples, Combinations):
         out = []
         for attrs in op.samples.attrs:
-            for dtypes in dict.fromkeys(tuple(f64 if t.kind == "f" else t for t in row) for row in op.samples.dtypes):
-                if any(t is f64 for t in dtypes) and _result(op, dtypes, attrs) is f64:
+            for dtypes in dict.fromkeys(tuple(precise.get(t.kind, t) for t in row) for row in op.samples.dtypes):
+                if any(t.kind in precise for t in dtypes) and _result(op, dtypes, attrs) in precise.values():
                     for shapes in _SHAPES[len(dtypes)][:3]:
                         out.append(([d.draw(rng, t, s) for d, t, s in zip(op.samples.domains, dtypes, shapes)], attrs))
         return out
     return [
-        ([s.draw(rng, f64 if s.dtype.kind == "f" else None) for s in c.ins], op.attr_tuple(c.attrs))
+        ([s.draw(rng, precise.get(s.dtype.kind)) for s in c.ins], op.attr_tuple(c.attrs))
         for c in op.samples()
-        if c.grad and any(s.dtype.kind == "f" for s in c.ins)
+        if c.grad and any(s.dtype.kind in precise for s in c.ins)
     ]

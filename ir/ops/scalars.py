@@ -178,6 +178,21 @@ def power(e: Emitter, x: Scalar, n: Scalar) -> Scalar:
     return e.select(e.lt(n, zero), negative, result)
 
 
+def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b; of complex numbers by Smith's method, which makes infinities of a division by 0, as torch has it."""
+    if a.dtype.kind != "c":
+        return np.divide(a, b)
+    swap = np.abs(b.real) < np.abs(b.imag)
+    large, small = np.where(swap, b.imag, b.real), np.where(swap, b.real, b.imag)
+    ratio = np.where(large == 0, 0, small / np.where(large == 0, 1, large))
+    below = np.where(large == 0, np.abs(large), large + small * ratio)
+    re = np.where(swap, a.real * ratio + a.imag, a.real + a.imag * ratio) / below
+    im = np.where(swap, a.imag * ratio - a.real, a.imag - a.real * ratio) / below
+    out = np.empty(re.shape, a.dtype)
+    out.real, out.imag = re, im
+    return out
+
+
 def int_pow(x: np.ndarray, n: int) -> np.ndarray:
     """x ** n for n >= 0 in wrapping arithmetic."""
     result = np.ones_like(x)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Half, Number, f32
-from ingot.ir.facts import DIVISION, FUNCTION, Cost, Foldable
+from ingot.ir.facts import DIVISION, FUNCTION, Cost, Foldable, OverComplex
 from ingot.ir.op import OPS, Op
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
@@ -26,11 +26,12 @@ TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 
 def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, public: str = "", aliases: tuple[str, ...] = (),
-              source: str = "", cost: Cost = FUNCTION) -> Op:  # fmt: skip
-    """An elementary function. `public`: the doc of its public function where it is not `doc`."""
+              source: str = "", cost: Cost = FUNCTION, analytic: bool = True) -> Op:  # fmt: skip
+    """An elementary function. `public`: the doc of its public function where it is not `doc`; analytic: of complex numbers too."""
     return elementwise(
         name, Float, doc=doc, ref=ref, partials=partials, scalar=s.elementary(name), samples=samples, precise=True, source=source,
         cost=cost, foldable=Foldable.NEVER, public=Unary("float", public, aliases=aliases),
+        over_complex=OverComplex.CONJUGATE if analytic else OverComplex.NONE,
     )  # fmt: skip
 
 
@@ -90,13 +91,25 @@ def _trigamma(x: Expr) -> Expr:
     return OPS["select"](low, math.pi**2 / (sine * sine) - total, total).cast(x.dtype)
 
 
+def _exp2(x: np.ndarray) -> np.ndarray:
+    return np.exp(x * LN2) if x.dtype.kind == "c" else np.exp2(x)
+
+
 def _sigmoid(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "c":
+        return 1 / (1 + np.exp(-x))
     small = np.exp(-np.abs(x))
     return np.where(x < 0, small / (1 + small), 1 / (1 + small))
 
 
+def _acosh_partials(x: Expr, y: Expr) -> list:
+    if x.dtype.kind == "c":  # where the root of the product is minus the product of the roots
+        return [OPS["rsqrt"](x - 1) * OPS["rsqrt"](x + 1)]
+    return [OPS["rsqrt"](x * x - 1)]
+
+
 exp = _function("exp", "e to the power of each element.", np.exp, lambda x, y: [y], floats(-20, 20))
-exp2 = _function("exp2", "2 to the power of each element.", np.exp2, lambda x, y: [y * LN2], floats(-20, 20))
+exp2 = _function("exp2", "2 to the power of each element.", _exp2, lambda x, y: [y * LN2], floats(-20, 20))
 expm1 = _function("expm1", "exp(x) - 1, accurate near 0.", np.expm1, lambda x, y: [OPS["exp"](x)], floats(-10, 10))
 log = _function("log", "Natural logarithm.", np.log, lambda x, y: [lambda t: t / x], floats(0.1, 50))
 log2 = _function("log2", "Logarithm to base 2.", np.log2, lambda x, y: [lambda t: t / (x * LN2)], floats(0.1, 50))
@@ -118,7 +131,7 @@ asinh = _function(
     "asinh", "Inverse hyperbolic sine.", np.arcsinh, lambda x, y: [OPS["rsqrt"](x * x + 1)], floats(-20, 20), aliases=("arcsinh",)
 )
 acosh = _function(
-    "acosh", "Inverse hyperbolic cosine.", np.arccosh, lambda x, y: [OPS["rsqrt"](x * x - 1)], floats(1.2, 20), aliases=("arccosh",)
+    "acosh", "Inverse hyperbolic cosine.", np.arccosh, _acosh_partials, floats(1.2, 20), aliases=("arccosh",)
 )
 atanh = _function(
     "atanh", "Inverse hyperbolic tangent.", np.arctanh, lambda x, y: [lambda t: t / (1 - x * x)], floats(-0.95, 0.95), aliases=("arctanh",)
@@ -127,20 +140,20 @@ tanh = _function("tanh", "Hyperbolic tangent.", np.tanh, lambda x, y: [1 - y * y
 sigmoid = _function("sigmoid", "1 / (1 + exp(-x)).", _sigmoid, lambda x, y: [y * (1 - y)], floats(-20, 20))
 
 erf = _function(
-    "erf", "Error function.", _by_element(math.erf), lambda x, y: [OPS["exp"](-x * x) * TWO_OVER_SQRT_PI], floats(-4, 4)
+    "erf", "Error function.", _by_element(math.erf), lambda x, y: [OPS["exp"](-x * x) * TWO_OVER_SQRT_PI], floats(-4, 4), analytic=False,
 )
 erfc = _function(
     "erfc", "1 - erf(x), exact in its tail.", _by_element(math.erfc), lambda x, y: [OPS["exp"](-x * x) * -TWO_OVER_SQRT_PI], floats(-4, 6),
-    public="Complementary error function.",
+    public="Complementary error function.", analytic=False,
 )  # fmt: skip
 lgamma = _function(
     "lgamma", "log |gamma(x)|; infinite at 0 and the negative integers.", _by_element(math.lgamma),
-    lambda x, y: [OPS["digamma"](x)], floats(0.2, 20), public="Logarithm of the absolute value of the gamma function.",
+    lambda x, y: [OPS["digamma"](x)], floats(0.2, 20), public="Logarithm of the absolute value of the gamma function.", analytic=False,
 )  # fmt: skip
 digamma = _function(
     "digamma", "Derivative of lgamma; NaN at the negative integers, -+infinity at +-0.", _digamma,
     lambda x, y: [lambda t: t * _trigamma(x)], floats(0.2, 20),
-    public="Derivative of lgamma.", source="Abramowitz and Stegun 6.3.5, 6.3.7, 6.3.18",
+    public="Derivative of lgamma.", source="Abramowitz and Stegun 6.3.5, 6.3.7, 6.3.18", analytic=False,
 )  # fmt: skip
 
 
@@ -148,7 +161,7 @@ digamma = _function(
 
 
 def _pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if a.dtype.kind == "f":
+    if a.dtype.kind in "fc":
         return np.power(a, b)
     a, b = np.broadcast_arrays(a, b)
     result, base, left = np.ones_like(a), a, b
@@ -163,7 +176,8 @@ def _pow_partials(a: Expr, b: Expr, y: Expr) -> list:
         return OPS["select"](b.eq(0.0), 0.0, t * (b * OPS["pow"](a, b - 1)))
 
     def by_b(t: Expr) -> Expr:
-        return OPS["select"](a.eq(0.0) & (b >= 0.0), 0.0, t * (y * OPS["log"](a)))
+        power = OPS["real"](b) if b.dtype.kind == "c" else b
+        return OPS["select"](a.eq(0.0) & (power >= 0.0), 0.0, t * (y * OPS["log"](a)))
 
     return [by_a, by_b]
 
@@ -171,7 +185,7 @@ def _pow_partials(a: Expr, b: Expr, y: Expr) -> list:
 pow_ = elementwise(
     "pow", Number, arity=2, precise=True, doc="a ** b; integers wrap around, and a negative integer power is 0 unless |a| is 1.",
     ref=_pow, partials=_pow_partials, scalar=s.power, samples=(floats(0.2, 4), floats(-3, 3)),
-    cost=FUNCTION, foldable=Foldable.NEVER,
+    over_complex=OverComplex.CONJUGATE, cost=FUNCTION, foldable=Foldable.NEVER,
 )  # fmt: skip
 
 

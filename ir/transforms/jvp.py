@@ -47,15 +47,15 @@ def _jvp(graph: Graph, which: Mask) -> Pushforward:
     for v, name, has in zip(flat.inputs, flat.input_names, which):
         if has:
             t = b.expr(b.input(v.type, f"d_{name}"))
-            if v.type.dtype.kind == "f":
+            if v.type.dtype.kind in "fc":
                 tangents[v] = t
     for n in flat.nodes:
         replay(b, (n,), here, {})
         given = [tangents.get(v) for v in n.inputs]
-        if any(t is not None for t in given) and any(v.type.dtype.kind == "f" for v in n.outputs):
+        if any(t is not None for t in given) and any(v.type.dtype.kind in "fc" for v in n.outputs):
             b.loc = n.loc
             pushed = _push(n, given, [b.expr(here[v]) for v in n.inputs], [b.expr(here[v]) for v in n.outputs])
-            tangents.update((v, t) for v, t in zip(n.outputs, pushed) if t is not None and v.type.dtype.kind == "f")
+            tangents.update((v, t) for v, t in zip(n.outputs, pushed) if t is not None and v.type.dtype.kind in "fc")
     b.loc = None
     listed = tuple(i for i, v in enumerate(flat.outputs) if v in tangents)
     results = (*(here[v] for v in flat.outputs), *(tangents[flat.outputs[i]].value for i in listed))
@@ -75,7 +75,7 @@ def _push(n: Node, tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: S
 def _transposed(n: Node, tangents: Sequence[Expr | None], ins: Sequence[Expr], outs: Sequence[Expr]) -> Sequence[Expr | None]:
     """The JVP as the VJP of the VJP by its cotangents. The VJP is linear in them: at which point it is taken is the same."""
     wrt = tuple(t is not None for t in tangents)
-    cts = tuple(y.dtype.kind == "f" for y in outs)
+    cts = tuple(y.dtype.kind in "fc" for y in outs)
     back = op_vjp(n.op, n.attrs, tuple(x.type for x in ins), wrt, cts)
     seeds = [i for i, c in enumerate(cts) if c]
     fixed = len(back.reads_inputs) + len(back.reads_outputs)

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from ingot.ir.builder import Builder, Expr, op_graph
-from ingot.ir.facts import Inline
+from ingot.ir.facts import Inline, OverComplex
 from ingot.ir.graph import Graph, Node, Value
-from ingot.ir.op import LATER, Op, Rule
+from ingot.ir.op import LATER, OPS, Op, Rule
 from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import TensorType
@@ -68,7 +68,7 @@ def _vjp(graph: Graph, wrt: Mask, cts: Mask) -> Backward:
     here = dict(zip(flat.inputs, ins))  # forward value -> the same value here
     saved = {v: o for v, o in reversed(tuple(zip(flat.outputs, outs))) if v not in here}
     replay(b, flat.nodes, here, saved)
-    wanted = {v for v, w in zip(flat.inputs, wrt) if w and v.type.dtype.kind == "f"}
+    wanted = {v for v, w in zip(flat.inputs, wrt) if w and v.type.dtype.kind in "fc"}
     cotangents = _seeded(b, flat, cts, seeds)
     _pull(b, flat.nodes, here, cotangents, _depend(flat.nodes, wanted))
 
@@ -84,7 +84,7 @@ def _seeded(b: Builder, graph: Graph, cts: Mask, seeds: tuple[Value, ...]) -> di
     for v, has in zip(graph.outputs, cts):
         if has:
             seed = b.expr(next(given))
-            if v.type.dtype.kind == "f":
+            if v.type.dtype.kind in "fc":
                 found[v] = found[v] + seed if v in found else seed
     return found
 
@@ -94,7 +94,7 @@ def _depend(nodes: Iterable[Node], sources: set[Value]) -> set[Value]:
     found = set(sources)
     for n in nodes:
         if any(v in found for v in n.inputs):
-            found.update(v for v in n.outputs if v.type.dtype.kind == "f")
+            found.update(v for v in n.outputs if v.type.dtype.kind in "fc")
     return found
 
 
@@ -110,7 +110,13 @@ def _pull(b: Builder, nodes: Sequence[Node], here: dict[Value, Value], cotangent
                 raise RuntimeError(f"the derivative of {n.op.name} is not implemented")
             continue
         b.loc = n.loc
-        grads = rule(cts, [b.expr(here[v]) for v in n.inputs], [b.expr(here[v]) for v in n.outputs], *n.attrs)
+        ins, outs = [b.expr(here[v]) for v in n.inputs], [b.expr(here[v]) for v in n.outputs]
+        conjugate = n.op.over_complex is OverComplex.CONJUGATE and outs[0].dtype.kind == "c"
+        if conjugate:  # a gradient is multiplied by the conjugate of what a tangent is multiplied by
+            cts = [None if c is None else OPS["conj"](c) for c in cts]
+        grads = rule(cts, ins, outs, *n.attrs)
+        if conjugate:
+            grads = [None if g is None else OPS["conj"](g) for g in grads]
         if len(grads) != len(n.inputs):
             raise AssertionError(f"the vjp of {n.op.name} gave {len(grads)} gradients for {len(n.inputs)} inputs")
         for v, g in zip(n.inputs, grads):

@@ -73,7 +73,7 @@ def test_constants_round_trip(dtype):
         g = constant_graph(values, dtype)
         back = parse(print_graph(g, payloads=True))
         assert back.nodes[0].attrs == g.nodes[0].attrs
-        if dtype.kind != "b" and dtype.kind != "f":
+        if dtype.kind not in "bfc":
             info = np.iinfo(dtype.numpy)
             g = constant_graph(np.array([info.min, info.max], dtype.numpy), dtype)
             assert parse(g.text).nodes[0].attrs == g.nodes[0].attrs

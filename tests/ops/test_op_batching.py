@@ -51,7 +51,7 @@ def check(graph: Graph, samples: Sequence[Arrays], which: Mask, size: int, exact
     verify(over.graph)
     assert over.graph.in_types == tuple(t.with_shape((size, *t.shape)) if w else t for t, w in zip(graph.in_types, which))
     assert over.graph.out_types == tuple(t.with_shape((size, *t.shape)) if o else t for t, o in zip(graph.out_types, over.outputs))
-    floats = [v.type.dtype.itemsize for n in graph.nodes for v in n.outputs if v.type.dtype.kind == "f"]
+    floats = [v.type.dtype.to_real().itemsize for n in graph.nodes for v in n.outputs if v.type.dtype.kind in "fc"]
     tolerance = 0.0 if exact else TOLERANCE[min(floats, default=8)]
     got = run(over.graph, stacked(samples, which, size))
     for k in range(size):
@@ -63,9 +63,11 @@ def check(graph: Graph, samples: Sequence[Arrays], which: Mask, size: int, exact
 
 def same(have: np.ndarray, want: np.ndarray, tolerance: float) -> None:
     assert have.dtype == want.dtype and have.shape == want.shape
-    if by_numpy(want.dtype).kind == "f" and tolerance:
-        np.testing.assert_allclose(have.astype(np.float64), want.astype(np.float64), rtol=tolerance, atol=tolerance)
+    if by_numpy(want.dtype).kind in "fc" and tolerance:
+        wide = np.complex128 if want.dtype.kind == "c" else np.float64
+        np.testing.assert_allclose(have.astype(wide), want.astype(wide), rtol=tolerance, atol=tolerance)
     else:
+        have, want = (np.ascontiguousarray(a).reshape(-1).view(by_numpy(a.dtype).to_real().numpy) for a in (have, want))
         bits = f"u{want.dtype.itemsize}"
         assert ((np.ascontiguousarray(have).view(bits) == want.view(bits)) | (have != have) & (want != want)).all()
 
@@ -92,7 +94,7 @@ def test_backward_of_op(name):
     draws = [grad_cases(OPS[name], np.random.default_rng(seed)) for seed in range(2)]
     for (arrays, attrs), (others, _) in list(zip(*draws))[:4]:
         graph = op_graph(OPS[name], attrs, types_of(arrays))
-        cts = tuple(t.dtype.kind == "f" for t in graph.out_types)
+        cts = tuple(t.dtype.kind in "fc" for t in graph.out_types)
         back = vjp(graph, (True,) * len(arrays), cts)
         samples = []
         for given in (arrays, others):

@@ -145,3 +145,12 @@ def test_extents_zero_and_one_are_among_the_samples():
             assert any(1 in s for s in shapes), name
             if name not in ("argmax", "argmin", "reduce_max", "reduce_min"):
                 assert any(0 in s for s in shapes), name
+
+
+def test_what_takes_complex_values_has_a_rule_on_their_parts():
+    from ingot.ir.facts import ByParts, Loop, OverComplex
+    from ingot.ir.ops.parts import RULES
+
+    takes = {n for n, op in OPS.items() if op.over_complex is not OverComplex.NONE and not isinstance(op.lowering, (Loop, Inline))}
+    assert takes == set(RULES)
+    assert {n for n, op in OPS.items() if isinstance(op.lowering, ByParts)} <= takes

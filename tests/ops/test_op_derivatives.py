@@ -17,12 +17,12 @@ from ingot.ir.ops.samples import cases, grad_cases, types_of
 from ingot.ir.transforms.jvp import jvp
 from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import tensor_type
-from tests.support.finite_differences import check_derivatives, directional, draw_like, floating, run_jvp, run_vjp
+from tests.support.finite_differences import check_derivatives, directional, draw_like, floating, inner, run_jvp, run_vjp
 
 DIFFERENTIABLE = sorted(n for n, op in OPS.items() if callable(op.vjp))
 TWICE = """
     tanh exp digamma div pow integer_pow maximum rsqrt sigmoid erf atan2 select reduce_sum reduce_prod reduce_max dot conv window_max
-    window_sum gather scatter index_get index_put cumsum cumprod sort scan pad concatenate slice
+    mul magnitude conj window_sum gather scatter index_get index_put cumsum cumprod sort scan pad concatenate slice
 """.split()
 
 
@@ -36,7 +36,7 @@ def test_derivatives_against_finite_differences(name):
 def backward_as_graph(graph: Graph, arrays: list[np.ndarray]) -> Graph:
     """(forward inputs, cotangents) -> gradients, as one graph."""
     wrt = floating(arrays)
-    cts = tuple(t.dtype.kind == "f" for t in graph.out_types)
+    cts = tuple(t.dtype.kind in "fc" for t in graph.out_types)
     back = vjp(graph, wrt, cts)
     b = Builder(f"{graph.name}_backward")
     ins = [b.input(t) for t in graph.in_types]
@@ -64,8 +64,8 @@ def test_jvp_is_the_transpose_of_vjp(name):
         graph = op_graph(OPS[name], attrs, types_of(arrays))
         tangents, cts = draw_like(rng, arrays), draw_like(rng, run(graph, arrays))
         pushed, grads = run_jvp(graph, arrays, tangents), run_vjp(graph, arrays, cts)
-        left = sum(float((v * cts[i]).sum()) for i, v in pushed.items())
-        right = sum(float((g * tangents[i]).sum()) for i, g in grads.items())
+        left = sum(float(inner(v, cts[i]).sum()) for i, v in pushed.items())
+        right = sum(float(inner(g, tangents[i]).sum()) for i, g in grads.items())
         size = sum(float(np.abs(g * tangents[i]).sum()) for i, g in grads.items())
         np.testing.assert_allclose(left, right, rtol=1e-10, atol=1e-11 * (1 + size))
 
@@ -75,7 +75,7 @@ def test_gradients_keep_dtypes_and_shapes(name):
     rng = np.random.default_rng(5)
     for arrays, attrs in cases(OPS[name], rng)[:40]:
         graph = op_graph(OPS[name], attrs, types_of(arrays))
-        if graph.out_types[0].dtype.kind == "f":
+        if graph.out_types[0].dtype.kind in "fc":
             ct = np.ones(graph.out_types[0].shape, graph.out_types[0].dtype.numpy)
             for i, g in run_vjp(graph, arrays, [ct]).items():
                 assert (g.dtype, g.shape) == (arrays[i].dtype, arrays[i].shape)

@@ -50,6 +50,8 @@ def assert_close(name: str, got: np.ndarray, want: np.ndarray) -> None:
 def test_scalar_code_agrees_with_the_reference(name):
     op = OPS[name]
     for arrays, attrs in cases(op, np.random.default_rng(3)):
+        if any(t.dtype.kind == "c" for t in (*types_of(arrays), *op.infer(types_of(arrays), *attrs))):
+            continue  # has no scalar code: the pass `parts` comes before
         arrays = promised(name, arrays)
         want = op.ref(*arrays, *attrs)
         given = arrays if op.lowering.raw else [family.widen(a) for a in arrays]

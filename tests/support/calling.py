@@ -124,7 +124,7 @@ def run_compiled(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]
 
 def compare(graph: Graph, arrays: Sequence[np.ndarray], got: Sequence[np.ndarray], scale: float = 1.0) -> None:
     """Equality with the tensor interpreter, within the tolerance of the coarsest float dtype that the graph computes in."""
-    sizes = [v.type.dtype.itemsize for n in graph.nodes for v in n.outputs if v.type.dtype.kind == "f"]
+    sizes = [v.type.dtype.to_real().itemsize for n in graph.nodes for v in n.outputs if v.type.dtype.kind in "fc"]
     for k, (want, out) in enumerate(zip(interpret.run(graph, list(arrays)), got)):
         want = np.asarray(want)
         assert want.dtype == out.dtype and want.shape == out.shape, (k, want.dtype, out.dtype, want.shape, out.shape)
@@ -132,7 +132,8 @@ def compare(graph: Graph, arrays: Sequence[np.ndarray], got: Sequence[np.ndarray
             assert np.array_equal(want, out), f"output {k} differs\n{want}\n{out}"
         else:
             t = TOLERANCE[min(sizes, default=8)] * scale
-            np.testing.assert_allclose(out.astype(np.float64), want.astype(np.float64), rtol=t, atol=t, err_msg=f"output {k}")
+            wide = np.complex128 if want.dtype.kind == "c" else np.float64
+            np.testing.assert_allclose(out.astype(wide), want.astype(wide), rtol=t, atol=t, err_msg=f"output {k}")
 
 
 def check(graph: Graph, arrays: Sequence[np.ndarray] | None = None, scale: float = 1.0) -> None:

@@ -14,7 +14,7 @@ from ingot.ir.transforms.vjp import vjp
 
 def floating(arrays: Sequence[np.ndarray]) -> tuple[bool, ...]:
     """Which arrays derivatives flow through."""
-    return tuple(a.dtype.name in ("float16", "bfloat16", "float32", "float64") for a in arrays)
+    return tuple(a.dtype.name in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128") for a in arrays)
 
 
 def run_vjp(graph: Graph, arrays: Sequence[np.ndarray], cts: Sequence[np.ndarray | None]) -> dict[int, np.ndarray]:
@@ -34,7 +34,17 @@ def run_jvp(graph: Graph, arrays: Sequence[np.ndarray], tangents: Sequence[np.nd
 
 def draw_like(rng: np.random.Generator, arrays: Sequence[np.ndarray]) -> list[np.ndarray | None]:
     """Random directions for the float arrays, None for the others."""
-    return [rng.uniform(0.5, 1.5, a.shape).astype(a.dtype) * rng.choice([-1, 1]) if f else None for a, f in zip(arrays, floating(arrays))]
+    return [_direction(rng, a) if f else None for a, f in zip(arrays, floating(arrays))]
+
+
+def _direction(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
+    out = rng.uniform(0.5, 1.5, a.shape).astype(a.dtype) * rng.choice([-1, 1])
+    return out + 1j * rng.uniform(0.5, 1.5, a.shape).astype(a.real.dtype) if a.dtype.kind == "c" else out
+
+
+def inner(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The products that the inner product of two arrays sums; complex numbers count as the vectors of their parts."""
+    return (np.conj(a) * b).real
 
 
 def directional(graph: Graph, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray | None], h: float = 1e-5) -> list[np.ndarray]:
@@ -46,7 +56,7 @@ def directional(graph: Graph, arrays: Sequence[np.ndarray], tangents: Sequence[n
     near, far = list(zip(at(h), at(-h))), list(zip(at(2 * h), at(-2 * h)))
     out = []
     for (p1, m1), (p2, m2) in zip(near, far):
-        f = p1.dtype.kind == "f"
+        f = p1.dtype.kind in "fc"
         out.append((8 * (p1 - m1) - (p2 - m2)) / (12 * h) if f else np.zeros(p1.shape))
     return out
 
@@ -70,7 +80,7 @@ def check_derivatives(graph: Graph, arrays: Sequence[np.ndarray], rng: np.random
             continue
         alone = [t if i == k else None for i in range(len(arrays))]
         along = directional(graph, arrays, alone)
-        want = sum(float((e * c).sum()) for e, c in zip(along, cts) if c is not None)
-        have = float((grads[k] * t).sum()) if k in grads else 0.0
+        want = sum(float(inner(e, c).sum()) for e, c in zip(along, cts) if c is not None)
+        have = float(inner(grads[k], t).sum()) if k in grads else 0.0
         size = sum(float(np.abs(e * c).sum()) for e, c in zip(along, cts) if c is not None)
         np.testing.assert_allclose(have, want, rtol=rtol, atol=rtol * (1 + size), err_msg=f"vjp of {graph.name} by input {k}")

@@ -1,7 +1,7 @@
 """Kernels that hold every scalar instruction of the loop IR for a dtype."""
 
 from ingot.ir import dtypes
-from ingot.ir.dtypes import ALL, Half
+from ingot.ir.dtypes import REAL, Half
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Buffer, Const, For, Kernel, Let, Load, Store
 
@@ -14,8 +14,8 @@ def instructions(d):
     """(op, operand names, result dtype) for operands a, b, c of dtype d and a bool p."""
     out = [(op, ("a", "b"), dtypes.bool_) for op in COMPARE]
     out.append(("select", ("p", "a", "b"), d))
-    out += [("cast", ("a",), to) for to in ALL if to is not d]
-    out += [("bitcast", ("a",), to) for to in ALL if to is not d and to.bits == d.bits and "b" not in (to.kind, d.kind)]
+    out += [("cast", ("a",), to) for to in REAL if to is not d]
+    out += [("bitcast", ("a",), to) for to in REAL if to is not d and to.bits == d.bits and "b" not in (to.kind, d.kind)]
     if d in Half:
         return out
     if d.kind != "b":

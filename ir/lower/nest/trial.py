@@ -81,8 +81,8 @@ class Trial:
 
         Where elements are reshaped on the way, a place may have been found by what is known of an axis by itself: that it is short.
         """
-        members = [n for n in (*self.group.nodes, *self.group.inside()) if isinstance(n.op.lowering, View)]
-        if all(len(run) == 1 for run in runs) or not any(n.op.lowering.reads is Reads.SAME for n in members):
+        lowerings = (n.op.lowering for n in (*self.group.nodes, *self.group.inside()))
+        if all(len(run) == 1 for run in runs) or not any(isinstance(how, View) and how.reads is Reads.SAME for how in lowerings):
             return True
         merged = Trial(self.group, self.passes, self.unroll, {run[-1]: prod(self.group.shape[a] for a in run) for run in runs})
         gone = {f"a{a}" for run in runs for a in run[:-1]}
