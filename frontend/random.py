@@ -11,9 +11,9 @@ from ingot._streams import below, gauss, integers, permutation, race, search, tr
 from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.devices import as_device
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, scalar
-from ingot.functions.common import apply, shape_arg
+from ingot.functions.common import apply, broadcast_shapes, shape_arg
 from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i64, u64
-from ingot.ir.types import Shape, broadcast_shapes, numel
+from ingot.ir.types import Shape, numel
 from ingot.runtime.random import Generator, default_generator
 from ingot.runtime.recorder import here
 

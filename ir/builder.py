@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Graph, Location, Node, Value
 from ingot.ir.op import OPS, Op, infer
+from ingot.ir.size import remembered
 from ingot.ir.types import TensorType
 
 __all__ = ["Builder", "Expr", "op_graph"]
@@ -176,7 +176,7 @@ class Expr:
         return f"Expr({self.type})"
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def op_graph(op: Op, attrs: tuple[Any, ...], in_types: tuple[TensorType, ...]) -> Graph:
     """The graph that holds one op, `attrs` in declared order. Remembered."""
     b = Builder(op.name)

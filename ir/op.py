@@ -8,6 +8,7 @@ from typing import Any
 
 from ingot.ir.facts import Foldable, Inline, Loop, Lowering, OverComplex
 from ingot.ir.public import Public
+from ingot.ir.size import decisions
 from ingot.ir.types import TensorType
 
 __all__ = ["Op", "Rule", "NO_GRAD", "NO_INPUTS", "INLINED", "LATER", "OPS", "register", "infer"]
@@ -122,10 +123,11 @@ _INFERRED: dict[Any, tuple[TensorType, ...]] = {}
 
 
 def infer(op: Op, types: Sequence[TensorType], attrs: tuple[Any, ...]) -> tuple[TensorType, ...]:
-    """Output types of `op`, remembered per signature."""
+    """Output types of `op`, remembered per signature, if they hold whatever the symbols are."""
     key = (op, tuple(types), attrs)
     found = _INFERRED.get(key)
     if found is None:
+        before = decisions()
         found = op.infer(key[1], *attrs)
         if op.over_complex is OverComplex.NONE:
             for t in (*key[1], *found):
@@ -133,5 +135,6 @@ def infer(op: Op, types: Sequence[TensorType], attrs: tuple[Any, ...]) -> tuple[
                     raise TypeError(f"{op.name}: takes no complex values, got {t}")
         if len(_INFERRED) > 65536:
             _INFERRED.clear()
-        _INFERRED[key] = found
+        if decisions() == before:
+            _INFERRED[key] = found
     return found

@@ -8,20 +8,22 @@ symbol in it is an `int`. As text, `/` is the floor division, for `//` begins a 
     (2 * B * T + T) // T        # 2*B+1
     at_most(T, 4 * T), at_most(B, T)        # True, None: it depends
 
-Comparisons answer from the bounds of the symbols, and raise ShapeError where these leave it open.
+Comparisons answer from the bounds of the symbols, and raise ShapeError where these leave it open, but where `deciding` says who decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, wraps
 from itertools import product as combinations
 from math import ceil, floor, gcd, inf
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
-    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "equal", "evaluate", "exactly", "larger", "replaced",
-    "smaller", "symbol", "symbols",
+    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "deciding", "decisions", "equal", "evaluate", "exactly",
+    "larger", "remembered", "replaced", "smaller", "symbol", "symbols",
 ]  # fmt: skip
 
 _MAX_TERMS = 256  # of a size: products of long sums grow without end
@@ -341,7 +343,7 @@ def _without(p: Product, atoms: Product) -> Product | None:
 
 def _floor(a: Dim, b: Dim) -> Dim:
     """floor(a / b), where no term of `a` can be divided."""
-    if at_most(0, a) and at_most(a + 1, b):
+    if _at_most(0, a) and _at_most(a + 1, b):
         return 0
     if isinstance(a, int) and isinstance(b, int):
         return a // b
@@ -360,12 +362,12 @@ def _floor(a: Dim, b: Dim) -> Dim:
 
 def smaller(a: Dim, b: Dim) -> Dim:
     """The smaller of two sizes."""
-    return a if at_most(a, b) else b if at_most(b, a) else _of_two(Smaller, a, b)
+    return a if _at_most(a, b) else b if _at_most(b, a) else _of_two(Smaller, a, b)
 
 
 def larger(a: Dim, b: Dim) -> Dim:
     """The larger of two sizes."""
-    return b if at_most(a, b) else a if at_most(b, a) else _of_two(Larger, a, b)
+    return b if _at_most(a, b) else a if _at_most(b, a) else _of_two(Larger, a, b)
 
 
 def _of_two(kind: Callable[[Dim, Dim], _Atom], a: Dim, b: Dim) -> Size:
@@ -375,16 +377,86 @@ def _of_two(kind: Callable[[Dim, Dim], _Atom], a: Dim, b: Dim) -> Size:
 # -- decisions -------------------------------------------------------------------------------------------------------
 
 
+Decide = Callable[[Any, Any, bool], bool]
+F = TypeVar("F", bound=Callable)
+_UNKNOWN = object()
+
+
+class _Deciding(threading.local):
+    decide: Decide | None = None
+    asked = 0
+
+
+_deciding = _Deciding()
+
+
+@contextmanager
+def deciding(decide: Decide | None) -> Iterator[None]:
+    """A block in which `decide(low, high, equal)` answers, in this thread, what the symbols leave open: whether low <= high, or
+    whether both are equal. It is who remembers that the answer holds for some values only. With None nobody does.
+
+    >>> T = symbol("T")
+    >>> with deciding(lambda low, high, equal: True):
+    ...     at_most(T, 5)
+    True
+    """
+    before, _deciding.decide = _deciding.decide, decide
+    try:
+        yield
+    finally:
+        _deciding.decide = before
+
+
+def decisions() -> int:
+    """How often this thread has asked who decides: what was found out meanwhile is known for some values only."""
+    return _deciding.asked
+
+
+def remembered(limit: int) -> Callable[[F], F]:
+    """`functools.lru_cache`, but of what holds whatever the symbols are: what was decided for some values is found out anew."""
+
+    def decorator(fn: F) -> F:
+        known: dict[tuple, Any] = {}
+
+        @wraps(fn)
+        def call(*args: Any) -> Any:
+            found = known.get(args, _UNKNOWN)
+            if found is _UNKNOWN:
+                before = decisions()
+                found = fn(*args)
+                if decisions() == before:
+                    if len(known) >= limit:
+                        known.clear()
+                    known[args] = found
+            return found
+
+        return call  # type: ignore[return-value]
+
+    return decorator
+
+
+def _decided(a: Dim, b: Dim, equal: bool) -> bool | None:
+    if _deciding.decide is None:
+        return None
+    _deciding.asked += 1
+    return _deciding.decide(a, b, equal)
+
+
 def equal(a: Dim, b: Dim) -> bool | None:
-    """Whether two sizes are equal whatever the symbols are; None where it depends on them."""
+    """Whether two sizes are equal whatever the symbols are; None where it depends on them and nobody decides, see `deciding`."""
     if type(a) is int and type(b) is int:
         return a == b
     low, high = bounds(a - b)
-    return True if low == high == 0 else False if low > 0 or high < 0 else None
+    return True if low == high == 0 else False if low > 0 or high < 0 else _decided(a, b, True)
 
 
 def at_most(a: Dim, b: Dim) -> bool | None:
-    """Whether a <= b whatever the symbols are; None where it depends on them, or the rules here do not see it."""
+    """Whether a <= b whatever the symbols are; None where it depends on them, or the rules here do not see it, and nobody decides."""
+    found = _at_most(a, b)
+    return _decided(a, b, False) if found is None else found
+
+
+def _at_most(a: Dim, b: Dim) -> bool | None:
     if type(a) is int and type(b) is int:
         return a <= b
     low, high = bounds(b - a)
@@ -463,6 +535,7 @@ def _atom_bounds(atom: _Atom) -> tuple[float, float]:
         return atom.min, atom.max
     (a, c), (b, d) = map(bounds, atom.parts)
     if isinstance(atom, Quotient):
+        b, d = max(b, 1), max(d, 1)  # whatever the bounds of the denominator say
         return _floors(a, b if a < 0 else d), _floors(c, d if c < 0 else b)
     return (min(a, b), min(c, d)) if isinstance(atom, Smaller) else (max(a, b), max(c, d))
 

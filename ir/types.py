@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir.dtypes import DType
-from ingot.ir.size import ShapeError, Size
+from ingot.ir.size import ShapeError, Size, Undecided, equal
 
 __all__ = ["Dim", "Shape", "TensorType", "broadcast_shapes", "numel", "shape_text", "tensor_type"]
 
@@ -24,6 +24,10 @@ class TensorType:
 
     dtype: DType
     shape: Shape
+    symbolic: bool = field(init=False, compare=False, repr=False)  # whether a dim is a size with symbols
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "symbolic", any([isinstance(d, Size) for d in self.shape]))
 
     @property
     def rank(self) -> int:
@@ -74,13 +78,30 @@ def shape_text(shape: Shape) -> str:
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
-    """The common shape under trailing-aligned broadcasting. ShapeError if there is none."""
+    """The common shape under trailing-aligned broadcasting. ShapeError if there is none, Undecided where the symbols leave it open."""
     rank = max((len(s) for s in shapes), default=0)
     out: list[Dim] = [1] * rank
     for s in shapes:
         for i, d in enumerate(s, rank - len(s)):
             if d != 1:
-                if out[i] != 1 and out[i] != d:
-                    raise ShapeError("shapes do not broadcast: " + " and ".join(shape_text(t) for t in shapes))
-                out[i] = d
+                if out[i] == 1 or out[i] == d:
+                    out[i] = d
+                elif isinstance(d, Size) or isinstance(out[i], Size):
+                    out[i] = _one_of(out[i], d, shapes)
+                else:
+                    raise ShapeError(_apart(shapes))
     return tuple(out)
+
+
+def _one_of(a: Dim, b: Dim, shapes: tuple[Shape, ...]) -> Dim:
+    """What two dims that are written differently broadcast to: equal ones to either, 1 to the other."""
+    same = equal(a, b)
+    if same or equal(b, 1):
+        return a
+    if equal(a, 1):
+        return b
+    raise ShapeError(_apart(shapes)) if same is False else Undecided(_apart(shapes), a, b, equal=True)
+
+
+def _apart(shapes: tuple[Shape, ...]) -> str:
+    return "shapes do not broadcast: " + " and ".join(shape_text(t) for t in shapes)

@@ -15,9 +15,10 @@ import numpy as np
 from ingot.ir.facts import Contraction, Inline, Loop, OwnKernels, Window
 from ingot.ir.graph import Graph, Node
 from ingot.ir.location import describe
+from ingot.ir.size import ShapeError
 from ingot.runtime.executable import NAN, CheckError
 
-__all__ = ["arrays_of", "explained", "first_nan", "user_name"]
+__all__ = ["arrays_of", "explained", "first_nan", "of_sizes", "user_name"]
 
 _WRONG_INDEX = re.compile(r"index (-?\d+) is out of range for axis \d+ of extent (\d+)")
 _MEANT = {  # operations whose indices people know by another name; a negative one comes to them moved down by the extent
@@ -33,6 +34,8 @@ def explained(error: Exception, graph: Graph, slots: Sequence[Any]) -> Exception
 
     slots: addresses or numbers of the inputs, as in the call; what stands behind them is as it was.
     """
+    if graph.symbols:
+        graph = of_sizes(graph, slots)
     if isinstance(error, CheckError) and error.code == NAN:
         return CheckError(NAN, error.message, first_nan(graph, slots))
     if not isinstance(error, CheckError) or error.node is None or error.node >= len(graph.nodes):
@@ -56,6 +59,21 @@ def user_name(node: Node) -> str:
     """What people know an operation as."""
     name = str(node.attrs[0].name if isinstance(node.op.lowering, Inline) else node.op.name)
     return name.strip("_").removesuffix("_vjp")
+
+
+def of_sizes(graph: Graph, slots: Sequence[Any]) -> Graph:
+    """A symbolic graph with the sizes of a call: `slots` end with a value per symbol, in the order of their names.
+
+    ShapeError for a value outside of its symbol's bounds.
+    """
+    from ingot.ir.transforms.sized import sized
+
+    values = {}
+    for s, n in zip(graph.symbols, slots[len(slots) - len(graph.symbols) :]):
+        if not s.min <= n <= s.max:
+            raise ShapeError(f"@{graph.name} is for {s.bounds_text}, got {s.name} = {n}")
+        values[s.name] = n
+    return sized(graph, values)
 
 
 def arrays_of(graph: Graph, slots: Sequence[Any]) -> list[np.ndarray]:

@@ -4,14 +4,13 @@ process for the little that NumPy computes alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ingot.ir.graph import Graph, Node
-from ingot.ir.size import ShapeError
 from ingot.runtime.frozen import is_frozen
 
-__all__ = ["Interpreted", "UntilThawed", "inexact", "of_sizes"]
+__all__ = ["Interpreted", "UntilThawed", "inexact"]
 
 
 class Interpreted:
@@ -27,7 +26,7 @@ class Interpreted:
         ShapeError for the value of a symbol that is outside of its bounds.
         """
         from ingot.ir import interpret
-        from ingot.runtime.failures import arrays_of
+        from ingot.runtime.failures import arrays_of, of_sizes
 
         g = self.graph
         if g.symbols:
@@ -53,21 +52,6 @@ class UntilThawed(Interpreted):
             super().run(*slots)
         else:
             self._code(*slots)
-
-
-def of_sizes(graph: Graph, slots: Sequence[Any]) -> Graph:
-    """A symbolic graph with the sizes of a call: `slots` end with a value per symbol, in the order of their names.
-
-    ShapeError for a value outside of its symbol's bounds.
-    """
-    from ingot.ir.transforms.sized import sized
-
-    values = {}
-    for s, n in zip(graph.symbols, slots[len(slots) - len(graph.symbols) :]):
-        if not s.min <= n <= s.max:
-            raise ShapeError(f"@{graph.name} is for {s.bounds_text}, got {s.name} = {n}")
-        values[s.name] = n
-    return sized(graph, values)
 
 
 def inexact(graph: Graph) -> Node | None:

@@ -67,6 +67,7 @@ class Recorder:
 
     tracing = False  # a trace becomes a graph and never runs by itself
     capturing = False  # the trace is that of a function that is compiled; else of a composite
+    extents: Any = None  # of a trace with symbolic sizes: what is known of them
 
     def __init__(self) -> None:
         self.grad_enabled = True

@@ -14,6 +14,7 @@ import sys
 import weakref
 from collections.abc import Sequence
 from itertools import count
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -195,10 +196,10 @@ def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
     detached = any(not isinstance(s, Movement) for s in steps)
     if detached:
         present, part = (present[0], None), (part[0], None)
-    n = numel(t.shape)
+    n = prod(t.shape)
     numbers = emit(OPS["iota"], (), (i64, (n,), 0))[0]
     positions = walk(emit(OPS["reshape"], (numbers,), (t.shape,))[0], [s for s in steps if isinstance(s, Movement)])
-    flat = numel(part[0].type.shape)
+    flat = prod(part[0].type.shape)
     ins = [emit(OPS["reshape"], (p,), (shape,))[0] for p, shape in ((present, (n,)), (part, (flat,)), (positions, (flat,)))]
     written = emit(OPS["index_put"], ins, ((0,), "set"))[0]
     value, edge = emit(OPS["reshape"], (written,), (t.shape,))[0]

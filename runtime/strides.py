@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
+from typing import Any
 
 from ingot.ir.dtypes import DType
-from ingot.ir.types import Shape, numel
+from ingot.ir.size import equal, larger, smaller
+from ingot.ir.types import Shape
 from ingot.runtime.views import Movement, Step
 
 __all__ = ["Layout", "contiguous_strides", "layout"]
@@ -28,7 +31,7 @@ class Layout:
         for n, s in zip(reversed(self.shape), reversed(self.strides)):
             if n == 0:
                 return True
-            if n != 1 and s != want:
+            if s != want and n != 1:
                 return False
             want *= n
         return True
@@ -36,7 +39,7 @@ class Layout:
     @property
     def overlaps(self) -> bool:
         """Whether elements share memory: a dim of more than one element has stride 0."""
-        return any(n > 1 and s == 0 for n, s in zip(self.shape, self.strides)) and 0 not in self.shape  # type: ignore[operator]
+        return any(s == 0 and n > 1 for n, s in zip(self.shape, self.strides)) and 0 not in self.shape  # type: ignore[operator]
 
     def reshaped(self, shape: Shape) -> Layout | None:
         """This view in another shape of as many elements, or None where no strides can say it."""
@@ -55,7 +58,7 @@ class Layout:
             return Layout(tuple(self.shape[p] for p in s.attrs[0]), tuple(self.strides[p] for p in s.attrs[0]), self.offset)
         if s.op == "slice":
             starts, stops, steps = s.attrs
-            shape = tuple(max(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
+            shape = tuple(larger(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
             offset = self.offset + sum(a * n for a, n in zip(starts, self.strides))
             return Layout(shape, tuple(a * c for a, c in zip(self.strides, steps)), offset)
         if s.op == "diagonal":
@@ -78,7 +81,7 @@ class Layout:
 
     def _diagonal(self, offset: int, rows: int, columns: int) -> Layout:
         n, m = self.shape[rows], self.shape[columns]
-        length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))  # type: ignore[operator]
+        length = larger(0, smaller(n, m - offset) if offset >= 0 else smaller(n + offset, m))
         rest = [d for d in range(len(self.shape)) if d not in (rows, columns)]
         start = offset * self.strides[columns] if offset >= 0 else -offset * self.strides[rows]
         strides = (*(self.strides[d] for d in rest), self.strides[rows] + self.strides[columns])
@@ -87,10 +90,11 @@ class Layout:
 
 def contiguous_strides(shape: Shape) -> tuple[int, ...]:
     """Row-major strides; extents of 0 count as 1, as in torch."""
-    out, n = [], 1
+    out: list[Any] = []
+    n: Any = 1
     for d in reversed(shape):
         out.append(n)
-        n *= max(d, 1)  # type: ignore[type-var]
+        n *= larger(d, 1)
     return tuple(reversed(out))
 
 
@@ -104,7 +108,7 @@ def layout(base: Shape, steps: Sequence[Step]) -> Layout:
 
 def _reshape_strides(shape: Shape, strides: Sequence[int], new: Shape) -> tuple[int, ...] | None:
     """Strides of `new` over the same memory, or None: groups of dims that are contiguous among themselves may be regrouped."""
-    if numel(shape) == 0:
+    if equal(prod(shape), 0):
         return tuple(strides) if shape == new else contiguous_strides(new)
     old = [(n, s) for n, s in zip(shape, strides) if n != 1]
     out: list[int] = [0] * len(new)
@@ -116,7 +120,7 @@ def _reshape_strides(shape: Shape, strides: Sequence[int], new: Shape) -> tuple[
             i -= 1
             block *= old[i][0]
         i -= 1
-        while j >= 0 and (block > 1 or new[j] == 1):
+        while j >= 0 and (block != 1 or new[j] == 1):
             if block % new[j]:
                 return None
             out[j] = stride

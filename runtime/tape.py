@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
+from ingot.ir.size import ShapeError, decisions
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.hooks import Handle
@@ -72,20 +73,27 @@ class Signature:
     def backward(self, wrt: tuple[bool, ...], cts: tuple[bool, ...]) -> Backward | None | Exception:
         """The VJP for these masks; None if no output can carry a gradient; an error if it is not implemented."""
         key = (wrt, cts)
-        if key not in self._backward:
-            found: Any = None
+        found = self._backward.get(key, _UNKNOWN)
+        if found is _UNKNOWN:
+            found, before = None, decisions()
             if any(t.dtype.kind in "fc" for t in self.out_types):
                 from ingot.ir.transforms.vjp import op_vjp
 
                 try:
                     found = op_vjp(self.op, self.attrs, self.in_types, wrt, cts)
                 except RuntimeError as error:  # no derivative yet: raised where it is asked for
-                    found = error
-            self._backward[key] = found
-        return self._backward[key]
+                    found, extents = error, here.recorder.extents
+                    if isinstance(error, ShapeError) and extents is not None:
+                        raise extents.specialised(
+                            lambda types, attrs: op_vjp(self.op, attrs, types, wrt, cts), self.in_types, self.attrs, error
+                        ) from None
+            if decisions() == before:
+                self._backward[key] = found
+        return found
 
 
-_SIGNATURES: dict[Any, Signature] = {}
+_SIGNATURES: dict[Any, Signature] = {}  # those that hold whatever the symbols are
+_UNKNOWN = object()
 
 
 def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
@@ -95,7 +103,17 @@ def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
     if found is None:
         if len(_SIGNATURES) > 16384:
             _SIGNATURES.clear()
-        found = _SIGNATURES[key] = Signature(op, attrs, tuple([a.type for a in arrays]))
+        before = decisions()
+        types = tuple([a.type for a in arrays])
+        try:
+            found = Signature(op, attrs, types)
+        except ShapeError as error:
+            extents = here.recorder.extents
+            if extents is None:
+                raise
+            raise extents.specialised(lambda types, attrs: op.infer(types, *attrs), types, attrs, error) from None
+        if decisions() == before:
+            _SIGNATURES[key] = found
     return found
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from ingot.ir.dtypes import DType, bool_, i64, u8, u16, u32, u64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
-from ingot.ir.types import Shape, TensorType, numel
+from ingot.ir.size import Size, equal, larger, smaller
+from ingot.ir.types import Shape, TensorType
 from ingot.runtime.numbers import rank0
+from ingot.runtime.recorder import here
 from ingot.runtime.tape import Leaf, Pair, emit
 
 __all__ = ["DATA", "DETACH", "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Step", "Strided", "put_back", "walk"]
@@ -95,12 +98,12 @@ class Strided(Movement):
         super().__init__("as_strided", (shape, strides, offset))
 
     def forward(self, p: Pair) -> Pair:
-        flat = emit(OPS["reshape"], (p,), ((numel(p[0].type.shape),),))[0]
+        flat = emit(OPS["reshape"], (p,), ((prod(p[0].type.shape),),))[0]
         return emit(OPS["index_get"], (flat, self._places()), ((0,),))[0]
 
     def put_back(self, before: Pair, part: Pair) -> Pair:
         shape = before[0].type.shape
-        flat = emit(OPS["reshape"], (before,), ((numel(shape),),))[0]
+        flat = emit(OPS["reshape"], (before,), ((prod(shape),),))[0]
         written = emit(OPS["index_put"], (flat, part, self._places()), ((0,), "set"))[0]
         return emit(OPS["reshape"], (written,), (shape,))[0]
 
@@ -201,8 +204,9 @@ def _put_slice(before: Pair, part: Pair, starts: tuple, stops: tuple, steps: tup
             pieces.append(_slice_dim(before, d, stops[d], t.shape[d]))
         return emit(OPS["concatenate"], pieces, (d,))[0]
     low, interior = starts, tuple(s - 1 for s in steps)
-    high = tuple(n - start - (max(m - 1, 0) * step + min(m, 1)) for n, start, step, m in zip(t.shape, starts, steps, part[0].type.shape))
-    if numel(part[0].type.shape) == 0:
+    extents = zip(t.shape, starts, steps, part[0].type.shape)
+    high = tuple(n - start - (larger(m - 1, 0) * step + smaller(m, 1)) for n, start, step, m in extents)
+    if equal(prod(part[0].type.shape), 0):
         return before
     spread = emit(OPS["pad"], (part, _constant(0, t)), (low, high, interior))[0]
     true = _constant(True, rank0(bool_))
@@ -219,4 +223,6 @@ def _slice_dim(p: Pair, d: int, start: int, stop: int) -> Pair:
 
 
 def _constant(value: Any, t: TensorType) -> Pair:
+    if isinstance(value, Size):
+        return here.recorder.extent(value), None
     return emit(OPS["constant"], (), (Const.of(value, t.dtype),))[0]

@@ -15,13 +15,16 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ingot._tensor.extents import Extent
 from ingot._tensor.metadata import get_default_dtype
 from ingot._tensor.recording import record, stop_gradient
 from ingot._tensor.state import Tensor, wrap
-from ingot.ir.dtypes import DType
+from ingot.ir.dtypes import DType, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
+from ingot.ir.size import Size, decisions
 from ingot.runtime.array import Array
+from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
 
 __all__ = ["composite", "CompositeTrace"]
@@ -40,6 +43,8 @@ class CompositeTrace(Recorder):
     def __init__(self, name: str):
         super().__init__()
         self.outer = here.recorder
+        self.extents = self.outer.extents
+        self.read: dict[Size, Array] = {}  # sizes whose values are read, and the inputs that stand for them
         self.name = name
         self.inner_slots: set[Any] = set()
         self.grad_enabled = False  # the derivative comes from the graph
@@ -52,6 +57,15 @@ class CompositeTrace(Recorder):
         out = wrap((a, None))
         out._weak = like._weak
         return out
+
+    def extent(self, dim: Size) -> Array:
+        """The value of a size, as an int64 scalar: an input more, which whoever records the composite passes."""
+        found = self.read.get(dim)
+        if found is None:
+            found = self.read[dim] = Array(rank0(i64), None, -1 - len(self.inputs), self)
+            self.inputs.append(found)
+            self.input_keys.append(id(found.type))
+        return found
 
     def stand_in(self, t: Tensor) -> Tensor:
         """`t`, which must have been made here: RuntimeError for a tensor that is no argument."""
@@ -90,9 +104,10 @@ class CompositeTrace(Recorder):
 class _Traced:
     """One signature of a composite: what to record, and how to give the results back."""
 
-    __slots__ = ("op", "attrs", "order", "rebuild")
+    __slots__ = ("op", "attrs", "order", "rebuild", "read")
 
-    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any]):
+    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any], read: tuple[Size, ...]):
+        self.read = read  # sizes whose values are the last inputs
         self.op: Op = OPS["call"]
         self.attrs: tuple = (graph,)
         self.order: tuple[int, ...] | None = None
@@ -105,6 +120,8 @@ class _Traced:
 
 def _static(v: Any) -> Any:
     """A key under which `v` is known: 1, 1.0 and True are different, and so are 0.0 and -0.0."""
+    if type(v) is Extent:
+        return v.dim
     if type(v) is float:
         return (float, v) if v and v == v else (float, repr(math.copysign(1.0, v)), repr(v))
     if isinstance(v, (tuple, list)):
@@ -148,7 +165,13 @@ def composite(fn: F) -> F:
         if traced is None:
             if len(traces) >= _LIMIT:
                 traces.clear()
-            traced = traces[k] = _trace(fn, name, args, kwargs)
+            before = decisions()
+            traced = _trace(fn, name, args, kwargs)
+            if decisions() == before:
+                traces[k] = traced
+        if traced.read:
+            rec = here.recorder
+            tensors += [wrap((rec.extent(d), None)) for d in traced.read]
         if traced.order is not None:
             tensors = [tensors[i] for i in traced.order]
         return traced.rebuild(record(traced.op, tensors, traced.attrs))
@@ -188,13 +211,13 @@ def _trace(fn: Callable, name: str, args: tuple, kwargs: dict) -> _Traced:
         live = tuple(t._now().value for t in outs)
     finally:
         here.recorder = outer
-    graph = trace.whole_graph(live, name)
+    graph, read = trace.whole_graph(live, name), tuple(trace.read)
     if isinstance(result, Tensor):
-        return _Traced(graph, _same)
+        return _Traced(graph, _same, read)
     if hasattr(result, "_fields"):
         cls = type(result)
-        return _Traced(graph, (lambda r: cls(*r)) if len(outs) > 1 else cls)
-    return _Traced(graph, _same if len(outs) > 1 else lambda r: (r,))
+        return _Traced(graph, (lambda r: cls(*r)) if len(outs) > 1 else cls, read)
+    return _Traced(graph, _same if len(outs) > 1 else lambda r: (r,), read)
 
 
 def _same(r: Any) -> Any:

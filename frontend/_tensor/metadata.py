@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ingot._tensor.devices import CPU, device
+from ingot._tensor.extents import extents
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.types import numel
@@ -26,7 +28,7 @@ class Size(tuple):
 
     def numel(self) -> int:
         """The number of elements of a tensor of this shape."""
-        return numel(tuple(self))
+        return prod(self)
 
     def __repr__(self) -> str:
         return f"ingot.Size({list(self)})"
@@ -71,17 +73,18 @@ class Described:
     @property
     def shape(self) -> Size:
         """The extents, as a Size."""
-        return Size(self._array.type.shape)
+        t = self._array.type
+        return Size(extents(t.shape) if t.symbolic else t.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the extent of `dim`. IndexError if there is no such dim."""
         if dim is None:
-            return Size(self._array.type.shape)
+            return self.shape
         shape = self._array.type.shape
         if not -len(shape) <= dim < len(shape):
             n = max(len(shape), 1)
             raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
-        return shape[dim]
+        return extents(shape)[dim] if self._array.type.symbolic else shape[dim]
 
     @property
     def dtype(self) -> DType:
@@ -106,7 +109,8 @@ class Described:
 
     def numel(self) -> int:
         """The number of elements."""
-        return numel(self._array.type.shape)
+        t = self._array.type
+        return prod(extents(t.shape)) if t.symbolic else numel(t.shape)
 
     nelement = numel
 
@@ -118,7 +122,7 @@ class Described:
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self._array.type.nbytes
+        return self.numel() * self._array.type.dtype.itemsize
 
     def element_size(self) -> int:
         """Bytes of one element."""
@@ -155,6 +159,8 @@ class Described:
     def stride(self, dim: int | None = None) -> Any:
         """The strides in elements, or that of `dim`."""
         strides = self._layout().strides
+        if self._array.type.symbolic:
+            strides = extents(strides)
         if dim is None:
             return strides
         self.size(dim)
@@ -162,7 +168,8 @@ class Described:
 
     def storage_offset(self) -> int:
         """Where in its storage a view begins, in elements."""
-        return self._layout().offset
+        offset = self._layout().offset
+        return offset if type(offset) is int else extents((offset,))[0]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements of this view lie in row-major order in its storage."""

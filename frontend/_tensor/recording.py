@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor.extents import Extent, plain_dims
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, by_numpy, f32, i16, i32, i64
@@ -45,6 +46,8 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
         tensors = [t._present() for t in tensors]
         values = [t._array for t in tensors]
         edges = [t._edge for t in tensors]
+        if rec.extents is not None:
+            attrs = plain_dims(attrs)
     else:
         values = []
         edges = []
@@ -115,6 +118,10 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     """
     if isinstance(value, Tensor):
         return cast(value, dtype)
+    if type(value) is Extent and value.known.live:
+        made = cast(wrap((here.recorder.extent(value.dim), None)), dtype)
+        made._weak = True
+        return made
     if here.recorder.tracing:
         made = constant(number(value, dtype), dtype)
         made._weak = True
@@ -168,6 +175,7 @@ def cast(t: Tensor, dtype: DType) -> Tensor:
 
 def broadcast(t: Tensor, shape: Shape) -> Tensor:
     """`t` broadcast to `shape`: itself where it has that already. ShapeError where it does not fit."""
+    shape = plain_dims(shape)
     if t._array.type.shape == shape:
         return t
     try:
@@ -183,7 +191,7 @@ def make_view(t: Tensor, *movements: tuple[str, tuple]) -> Tensor:
     Without any, a view of all of `t`.
     """
     out = t
-    movements = movements or (("reshape", (t._array.type.shape,)),)
+    movements = plain_dims(movements) or (("reshape", (t._array.type.shape,)),)
     for op, attrs in movements:
         out = record(OPS[op], (out,), attrs)
     return t._alias(tuple([Movement(op, attrs) for op, attrs in movements]), (out._array, out._edge))
@@ -191,6 +199,7 @@ def make_view(t: Tensor, *movements: tuple[str, tuple]) -> Tensor:
 
 def reshaped_view(t: Tensor, shape: Shape) -> Tensor | None:
     """`t` as a view of another shape, or None where that needs a copy."""
+    shape = plain_dims(shape)
     if t._array.type.shape == shape:
         return make_view(t)
     if t._storage is not None and t._layout().reshaped(shape) is None:

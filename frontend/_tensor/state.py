@@ -12,7 +12,7 @@ from ingot._tensor.gradients import Differentiable
 from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
 from ingot.ir import dtypes
-from ingot.ir.types import numel, tensor_type
+from ingot.ir.types import tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import tape
 from ingot.runtime.array import HOST, Array
@@ -159,8 +159,8 @@ class Tensor(Described, Differentiable, TensorMethods):
     def item(self) -> Any:
         """The value of a tensor of one element, as a Python number. RuntimeError if it has more or none."""
         a = self._now()
-        if a.type.shape and numel(a.type.shape) != 1:
-            raise RuntimeError(f"a Tensor with {numel(a.type.shape)} elements cannot be converted to Scalar")
+        if a.type.shape and self.numel() != 1:
+            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
         if a.source is HOST and a.buffer is None:
             return a.value if a.type.dtype.bits != 32 else np.asarray(a.value).astype(a.type.dtype.numpy).item()
         v = arrays.to_numpy(a).reshape(-1)[0]
@@ -231,7 +231,7 @@ class Tensor(Described, Differentiable, TensorMethods):
         shape = self._array.type.shape
         if not shape:
             raise TypeError("len() of a 0-d tensor")
-        return shape[0]  # type: ignore[return-value]
+        return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self._array.type.shape:

@@ -7,9 +7,12 @@ from typing import Any
 
 from ingot._tensor import Tensor, wrap
 from ingot.capture.backward import ArgumentEdge
+from ingot.capture.shapes import Shapes
 from ingot.capture.sources import Argument, Number
 from ingot.capture.trace import Outside, Trace, leaf_of
 from ingot.ir.dtypes import f64
+from ingot.ir.struct import replace
+from ingot.ir.types import TensorType
 from ingot.runtime.numbers import rank0
 from ingot.runtime.tape import Leaf, Node
 
@@ -23,17 +26,21 @@ class Arguments:
     stand_ins: those tensors of `given` that were made for the trace, with the index of their leaf
     edges: what the ends of their histories stand for
 
-    numbers: the leaves that are run-time numbers. by_reference: tensors that are captured, like any other tensor from outside;
-    so are those that share memory with another argument.
+    numbers: the leaves that are run-time numbers. shapes: which sizes are symbols. by_reference: tensors that are captured, like any
+    other tensor from outside; so are those that share memory with another argument.
     """
 
-    def __init__(self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: Set[int]):
+    def __init__(
+        self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: Set[int], shapes: Shapes | None = None
+    ):
         self.leaves = leaves
+        self.shapes = shapes
         self.by_reference = {i: leaves[i] for i in by_reference}
         self.given: list[Any] = []
         self.stand_ins: list[tuple[Tensor, int]] = []
         self.edges: dict[Node, ArgumentEdge] = {}
         seen: dict[int, Tensor] = {}
+        static: set[int] = set()  # known by reference
         for i, leaf in enumerate(leaves):
             if i in numbers:
                 self.given.append(self._number(trace, i))
@@ -41,10 +48,17 @@ class Arguments:
                 if id(leaf) not in seen:
                     leaf._now()
                     captured = i in by_reference or (leaf._storage is not None and self._shared(leaf))
+                    if captured:
+                        static.add(i)
                     seen[id(leaf)] = leaf if captured else self._tensor(trace, leaf, i)
                 self.given.append(seen[id(leaf)])
+            elif shapes is not None and trace.extents is not None and (i, None) in shapes.dims:
+                self.given.append(trace.extents.of(shapes.dims[i, None]))
             else:
                 self.given.append(leaf)
+
+        if shapes is not None and static:
+            self.shapes = replace(shapes, dims={p: d for p, d in shapes.dims.items() if p[0] not in static})
 
     def _shared(self, t: Tensor) -> bool:
         others = {id(x): x for x in self.leaves if isinstance(x, Tensor) and x is not t}
@@ -57,7 +71,10 @@ class Arguments:
         return t
 
     def _tensor(self, trace: Trace, leaf: Tensor, i: int) -> Tensor:
-        t = wrap((trace.placeholder(leaf._array.type, Argument(i)), None), type(leaf))
+        kind: TensorType = leaf._array.type
+        if self.shapes is not None:
+            kind = kind.with_shape(self.shapes.shape(i, kind.shape))
+        t = wrap((trace.placeholder(kind, Argument(i)), None), type(leaf))
         self.stand_ins.append((t, i))
         trace.arguments[id(leaf)] = i
         if leaf._storage is not None:

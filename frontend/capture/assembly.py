@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot._tensor.extents import plain_dim
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
@@ -14,6 +15,7 @@ from ingot.capture.node import ancestors, refusal
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Given, Gradient, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
 from ingot.capture.roots import Roots
+from ingot.capture.shapes import Fit
 from ingot.capture.sources import Argument, Attribute, BriefArgument, Grad, Source
 from ingot.capture.tables import Tables
 from ingot.capture.trace import Outside, Trace, hooks, is_leaf, leaf_of
@@ -188,7 +190,7 @@ class Assembly:
         """Of what is shown at each call."""
         return [
             Print(
-                tuple(self.recipe(x) if isinstance(x, Tensor) else x for x in values),
+                tuple(self.recipe(x) if isinstance(x, Tensor) else plain_dim(x) for x in values),
                 frozenset(i for i, x in enumerate(values) if isinstance(x, Tensor) and x._weak),
                 show,
             )
@@ -292,8 +294,15 @@ class Assembly:
             refresh=tuple((weakref.ref(t), t._storage) for t in shown),
             freed=freed,
             backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
+            fit=self._fit(),
         )
         return made, rebound
+
+    def _fit(self) -> Fit | None:
+        shapes, extents = self.arguments.shapes, self.trace.extents
+        if shapes is None or extents is None:
+            return None
+        return Fit.of(shapes, self.arguments.leaves, extents.guards, self.names)
 
     def _inputs(self, derived: Derived | None) -> list[int]:
         """The inputs that forward and backward read; what the backward reads beside them becomes an output.

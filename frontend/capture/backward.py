@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 from ingot.capture.trace import Outside, Trace, run_traced
 from ingot.ir.facts import View
 from ingot.ir.struct import struct
+from ingot.ir.types import TensorType
 from ingot.runtime.backward import backpropagate
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Leaf, Node, Pair
@@ -152,6 +154,11 @@ def _ends(edges: Sequence[Edge]) -> list[Node]:
     return list(found)
 
 
+def _nbytes(trace: Trace, t: TensorType) -> int:
+    """Bytes of a value in the call that is traced."""
+    return t.nbytes if trace.extents is None else trace.extents.value(prod(t.shape)) * t.dtype.itemsize
+
+
 def _boundary(trace: Trace, grads: Sequence[int], made: int, cotangents: set[int]) -> list[int]:
     """The values of the forward that the backward reads. What is made of nothing (constants) is made again instead."""
     free: dict[int, bool] = {}
@@ -161,7 +168,7 @@ def _boundary(trace: Trace, grads: Sequence[int], made: int, cotangents: set[int
             return False
         if i not in free:
             op, _, ins = trace.nodes[trace.maker(i)]
-            cheap = trace.types[i].nbytes <= _SMALL or (isinstance(op.lowering, View) and op.lowering.stays)
+            cheap = _nbytes(trace, trace.types[i]) <= _SMALL or (isinstance(op.lowering, View) and op.lowering.stays)
             free[i] = cheap and all(is_free(j) for j in ins)
         return free[i]
 

@@ -7,30 +7,38 @@ results, Storages written in place, gradients, attributes. Nothing is written be
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ingot.capture.node import CompiledNode
 from ingot.capture.recipes import Recipe, Value
+from ingot.capture.sized import SizedBackward, sized_steps, types_of
 from ingot.capture.sources import Captured
 from ingot.capture.traced import Fresh, Traced
 from ingot.capture.writes import ArgumentWrite, History, StorageWrite
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
+from ingot.runtime.frozen import FrozenError
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Version
+from ingot.runtime.views import Step
 
-__all__ = ["CompiledCall", "Done"]
+__all__ = ["CompiledCall", "Done", "Unsized"]
+
+
+class Unsized(Exception):
+    """A graph with symbols that cannot be compiled as it is."""
 
 
 class Done:
     """A call whose code has run: what recipes and writes put in place."""
 
-    __slots__ = ("leaves", "outs", "fresh", "_node", "_roots", "_freed", "_made")
+    __slots__ = ("leaves", "sizes", "outs", "fresh", "_node", "_roots", "_freed", "_made")
 
-    def __init__(self, traced: Traced, leaves: Sequence[Any], outs: list[Array], roots: dict[int, int]):
+    def __init__(self, traced: Traced, leaves: Sequence[Any], outs: list[Array], roots: dict[int, int], sizes: Mapping[str, int]):
         self.leaves = leaves
+        self.sizes = sizes
         self.outs = outs
         self._node: CompiledNode | None = None
         self._roots, self._freed = roots, traced.freed
@@ -40,6 +48,10 @@ class Done:
         """Give the outputs their history, and those that results share a Storage."""
         self._node = node
         self.fresh = [Storage(self.outs[f.out], self.history(f.out, f.history), None) for f in fresh]
+
+    def sized(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """A view's steps, with the sizes of the call."""
+        return sized_steps(steps, self.sizes) if self.sizes else steps
 
     def edge(self, out: int) -> Edge | None:
         """The history of an output."""
@@ -64,32 +76,46 @@ class CompiledCall:
     def __init__(self, traced: Traced):
         self.traced = traced
         graph = traced.graph
-        self.in_types, self.out_types = graph.in_types, graph.out_types
-        self.nbytes = [t.nbytes for t in self.out_types]
+        self.in_types = graph.in_types
+        self.types = types_of(graph.out_types)
+        self.symbols = [s.name for s in graph.symbols]
         from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
-        executable = compiler.executable(graph)
+        try:
+            executable = compiler.executable(graph)
+        except FrozenError:
+            raise
+        except Exception as error:
+            if not graph.symbols:
+                raise
+            raise Unsized(f"its code cannot be for all sizes: {type(error).__name__}: {error}") from error
         self.run = executable.run
         aliases = executable.manifest.get("aliases", {})
         self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
         self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
         reads = () if traced.backward is None else traced.backward.reads
+        back = traced.backward
+        self._back = SizedBackward(back.graph) if back is not None and back.graph.symbols else None
         self._saved_inputs = [(traced.sources[k], self.in_types[k]) for where, k in reads if where == "in"]
         self._outputs_read = {k for where, k in reads if where == "out"}
         self._build = traced.result.builder()
 
     def call(self, leaves: Sequence[Any]) -> Any:
         """Run with the given argument leaves (Tensors and numbers)."""
-        keep = self.traced.gather(leaves)
+        fit = self.traced.fit
+        sizes = {} if fit is None else fit.bind(leaves)
+        types = self.types(sizes)
+        keep = self.traced.gather(leaves, sizes)
         slots: list[Any] = [a.value if by_value else ready(a).address for a, by_value in zip(keep, self._by_value)]
-        buffers = self.buffers()
+        buffers = self.buffers(types)
         slots += [b.address for b in buffers]
+        slots += [sizes[n] for n in self.symbols]
         try:
             self.run(*slots)
         except Exception as error:
             raise self.explained(error, *slots) from None
-        return self.finish(leaves, keep, buffers)
+        return self.finish(leaves, keep, buffers, types, sizes)
 
     def explained(self, error: Exception, *slots: Any) -> Exception:
         """The error that users expect where a run on `slots` raised `error`."""
@@ -97,26 +123,28 @@ class CompiledCall:
 
         return explained(error, self.traced.graph, slots)
 
-    def buffers(self, holds: int = 0) -> list[memory.Buffer]:
+    def buffers(self, types: Sequence[TensorType], holds: int = 0) -> list[memory.Buffer]:
         """Memory for the outputs: what is replaced is written over where nobody else can see it.
 
         The caller holds each input once, and its memory `holds` times beside.
         """
         if not self.donations:
-            return [memory.allocate(n) for n in self.nbytes]
+            return [memory.allocate(t.nbytes) for t in types]
         found = []
-        for out, n in enumerate(self.nbytes):
+        for out, t in enumerate(types):
             donation = self.donations.get(out)
             found.append(_own(*donation, holds) if donation is not None else None)
             if found[-1] is None:
-                found[-1] = memory.allocate(n)
+                found[-1] = memory.allocate(t.nbytes)
         return found  # type: ignore[return-value]
 
-    def finish(self, leaves: Sequence[Any], keep: list[Array], buffers: list[memory.Buffer]) -> Any:
+    def finish(
+        self, leaves: Sequence[Any], keep: list[Array], buffers: list[memory.Buffer], types: Sequence[TensorType], sizes: Mapping[str, int]
+    ) -> Any:
         """Put the outputs where they belong."""
         traced = self.traced
-        outs = [Array(t, b, None, None) for t, b in zip(self.out_types, buffers)]
-        done = Done(traced, leaves, outs, self._roots)
+        outs = [Array(t, b, None, None) for t, b in zip(types, buffers)]
+        done = Done(traced, leaves, outs, self._roots, sizes)
         node = None if traced.backward is None else self._node(done, keep)
         done.follow(node, traced.fresh)
         read = [] if node is None else [(s.version(leaves), t) for s, t in self._saved_inputs]
@@ -132,7 +160,7 @@ class CompiledCall:
                 t._generation = s.generation
         if node is not None:  # from here on nothing of this may be written in place before the backward
             node.versions = [(v, v.n, t) for v, t in (*read, *self._saved_outputs(done)) if v is not None]
-        return self._build(results)
+        return self._build(results, sizes)
 
     def _saved_outputs(self, done: Done) -> Iterator[tuple[Version, TensorType]]:
         """What counts the writes to those outputs that the backward reads, and that somebody else sees."""
@@ -141,23 +169,23 @@ class CompiledCall:
             return
         for recipe, t in done._made.items():
             if type(recipe) is Value and recipe.out in saved:
-                yield t._writes(), self.out_types[recipe.out]
+                yield t._writes(), done.outs[recipe.out].type
         for f, s in zip(self.traced.fresh, done.fresh):
             if f.out in saved:
-                yield s.version, self.out_types[f.out]
+                yield s.version, done.outs[f.out].type
         for w in self.traced.writes:
             if isinstance(w, StorageWrite) and w.out in saved:
-                yield w.storage.version, self.out_types[w.out]
+                yield w.storage.version, done.outs[w.out].type
             elif isinstance(w, ArgumentWrite) and w.out in saved:
-                yield done.leaves[w.index]._writes(), self.out_types[w.out]
+                yield done.leaves[w.index]._writes(), done.outs[w.out].type
 
     def _node(self, done: Done, keep: list[Array]) -> CompiledNode:
         back = self.traced.backward
         assert back is not None
         edges = tuple([e.edge(done) for e in back.edges])
         saved = [keep[k] if where == "in" else done.outs[k] for where, k in back.reads]
-        out_types = tuple([self.out_types[i] for i in back.roots])
-        return CompiledNode(self.traced.name, back, edges, saved, out_types)
+        out_types = tuple([done.outs[i].type for i in back.roots])
+        return CompiledNode(self.traced.name, back, edges, saved, out_types, self._back, done.sizes)
 
 
 # ---- writing in place

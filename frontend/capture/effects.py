@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingot.capture.describe import describe
 from ingot.capture.errors import CaptureError, refuse
+from ingot.capture.lengths import LEN, length
 from ingot.capture.reads import lookup, vars_of
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def _told(x: Any) -> Any:
 
 
 def itself(x: Any) -> Any:
-    """An iterator for which a stand-in is held, and any other value."""
-    return x._iterator if type(x) is _Held else x
+    """An iterator for which a stand-in is held, the builtin `len`, and any other value."""
+    return x._iterator if type(x) is _Held else LEN if x is length else x
 
 
 class _Held:

@@ -140,7 +140,7 @@ def _feed(traced: Traced, leaves: list[Any], names: dict[int, str]) -> tuple[lis
     position = {i: n for n, i in enumerate(i for i, x in enumerate(leaves) if isinstance(x, Tensor))}
     feed: list[tuple[str, int | str]] = []
     weights: dict[str, np.ndarray] = {}
-    for source, value in zip(traced.sources, traced.gather(leaves)):
+    for source, value in zip(traced.sources, traced.gather(leaves, {})):
         kind, of = source.feed(len(weights), names)
         if isinstance(of, int):
             feed.append((kind, position[of]))

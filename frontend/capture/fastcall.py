@@ -6,7 +6,6 @@ not sure of; the long way in function.py then decides. It never decides differen
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
 from ingot.capture.guards import Guards
 from ingot.capture.lines import Lines
+from ingot.capture.sized import type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
 from ingot.runtime import memory
@@ -47,6 +47,8 @@ def fast_call(
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
     if not _arguments(c, traced, leaves, numbers, guards.gradients):
         return None
+    if traced.fit is not None:
+        traced.fit.lines(c)
     if not all(w.lines(c) for w in guards.inline):
         return None
     c.settle()
@@ -59,14 +61,24 @@ def fast_call(
         if gathered is None:
             return None
         slots[k], keep[k] = gathered
-    outs = [f"o{i}" for i in range(len(call.nbytes))]
+    out_types = traced.graph.out_types
+    outs = [f"o{i}" for i in range(len(out_types))]
+    types = "out_types"
+    c.names[types] = out_types
+    for i, t in enumerate(out_types):
+        if t.symbolic:
+            c.add(f"OT{i} = {type_text(c, t)}")
+            types = f"({''.join(f'OT{k}, ' for k in range(len(outs)))})"
+        else:
+            c.names[f"OT{i}"] = t
     if call.donations:
-        c.names["buffers"] = functools.partial(call.buffers, 1)
-        c.add(f"{''.join(f'{o}, ' for o in outs)} = buffers()")
+        c.names["buffers"] = call.buffers
+        c.add(f"{''.join(f'{o}, ' for o in outs)} = buffers({types}, 1)")
     else:
-        for o, n in zip(outs, call.nbytes):
-            c.add(f"{o} = allocate({n})")
+        for i, (o, t) in enumerate(zip(outs, out_types)):
+            c.add(f"{o} = allocate({f'OT{i}.nbytes' if t.symbolic else t.nbytes})")
     slots += [f"{o}.address" for o in outs]
+    slots += [f"d_{n}" for n in call.symbols]
     c.names["run"], c.names["explained"] = call.run, call.explained
     c.add("try:")
     c.add(f"    run({', '.join(slots)})")
@@ -84,7 +96,9 @@ def fast_call(
         c.names["HOST"] = HOST
         c.names["finish"] = call.finish
         kept = ", ".join(keep) if traced.backward is not None else ""
-        c.add(f"return finish(({''.join(f'{a}, ' for a in arguments)}), [{kept}], [{', '.join(outs)}])")
+        sizes = "" if traced.fit is None else ", ".join(f"{s.name!r}: d_{s.name}" for s, _, _, _ in traced.fit.roots)
+        given = f"({''.join(f'{a}, ' for a in arguments)}), [{kept}], [{', '.join(outs)}]"
+        c.add(f"return finish({given}, {types}, {{{sizes}}})")
     return c.function("fast", arguments, f"<ingot call of {traced.name}>")
 
 
@@ -105,9 +119,10 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 continue
             tensors.append(i)
             edge = "is None" if x._edge is None else "is not None"
+            sized = traced.fit is not None and i in traced.fit.free
+            kind = f".dtype is {c.name(x._array.type.dtype)}" if sized else f" is {c.name(x._array.type)}"
             c.need(
-                f"a{i}.__class__ is {c.name(type(x))} and a{i}._storage is None and a{i}._edge {edge} "
-                f"and a{i}._array.type is {c.name(x._array.type)}"
+                f"a{i}.__class__ is {c.name(type(x))} and a{i}._storage is None and a{i}._edge {edge} and a{i}._array.type{kind}"
             )
             leaf = leaf_of(x)
             if hooks(leaf):
@@ -118,7 +133,7 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
             elif x._edge is not None:
                 c.need(f"a{i}._edge[0].__class__ is not Leaf")
             for s in gradients:
-                if s.type == x._array.type:
+                if s.type == x._array.type or sized:
                     c.need(f"a{i} is not {c.name(s)}.grad")
             if x._slot is None:
                 c.need(f"a{i}._slot is None")
@@ -126,6 +141,8 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 c.need(f"a{i}._slot is None or a{i}._slot.grad is None")
         elif isinstance(x, (bool, type(None))):
             c.need(f"a{i} is {x!r}")
+        elif type(x) is int and traced.fit is not None and i in traced.fit.free:
+            c.need(f"a{i}.__class__ is int")
         elif isinstance(x, (int, str)):
             c.need(f"a{i}.__class__ is {type(x).__name__} and a{i} == {x!r}")
         elif isinstance(x, PLAIN) or isinstance(x, (tuple, list, dict)):

@@ -10,13 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot.capture.argnames import leaf_names
-from ingot.capture.call import CompiledCall
+from ingot.capture.argnames import leaf_names, parameter_names
+from ingot.capture.call import CompiledCall, Unsized
+from ingot.capture.dims import Declared
+from ingot.capture.dynamic import Dynamic, History
 from ingot.capture.errors import CaptureError
 from ingot.capture.fastcall import MISS, fast_call
 from ingot.capture.guards import Guards
 from ingot.capture.pytree import flatten
-from ingot.capture.signature import Statics, difference, signature
+from ingot.capture.shapes import Shapes
+from ingot.capture.signature import Statics, difference, loose, signature
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.struct import frozen, struct
@@ -43,7 +46,8 @@ class _Entry:
 
     def unfit(self, leaves: Sequence[Any]) -> str | None:
         """Why it does not serve a call with these argument leaves; None if it does."""
-        return self.guards.failed() or self.guards.aliased(leaves)
+        fit = self.call.traced.fit
+        return (None if fit is None else fit.unfit(leaves)) or self.guards.failed() or self.guards.aliased(leaves)
 
 
 def _miss(*args: Any) -> Any:
@@ -57,7 +61,9 @@ class CompiledFunction:
     by reason.
     """
 
-    def __init__(self, fn: Callable, mode: str | None = None, static: Sequence[str] = (), name: str | None = None):
+    def __init__(
+        self, fn: Callable, mode: str | None = None, static: Sequence[str] = (), name: str | None = None, dynamic: Any = None
+    ):
         if not callable(fn):
             raise TypeError(f"ingot.compile takes a function or a Module, not {type(fn).__name__}")
         if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
@@ -71,9 +77,14 @@ class CompiledFunction:
         self.stats = {"calls": 0, "traces": 0, "recompiles": 0}
         self.recompiles: Counter[str] = Counter()
         self._statics = Statics(fn, static)
+        spec = None if dynamic is None or isinstance(dynamic, bool) else Declared(dynamic, parameter_names(fn)[0])
+        self._dynamic = Dynamic(dynamic if isinstance(dynamic, bool) else None, spec)
         self._entries: dict[Any, tuple[_Entry, ...]] = {}
-        self._latest: _Entry | None = None  # the one that `_fast` serves
-        self._fast: tuple[int, Callable[..., Any]] = -1, _miss  # how many positional arguments it takes, and itself
+        self._last: Any = None  # the signature of the call that the last entry was made for
+        # the entries that have served the last calls, and their short ways: how many positional arguments each takes, and itself
+        self._latest: tuple[_Entry | None, _Entry | None] = None, None
+        self._fast: tuple[int, Callable[..., Any]] = -1, _miss
+        self._other: tuple[int, Callable[..., Any]] = -1, _miss
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -92,6 +103,11 @@ class CompiledFunction:
                 result = fast(*args)
                 if result is not MISS:
                     return result
+            n, fast = self._other
+            if len(args) == n:
+                result = fast(*args)
+                if result is not MISS:
+                    return result
         return self._long(args, kwargs)
 
     def _long(self, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -103,16 +119,22 @@ class CompiledFunction:
         structure, leaves, numbers, key = self._signature(args, kwargs)
         self.stats["calls"] += 1
         reason = None
-        for entry in self._entries.get(key, ()):
-            unfit = entry.unfit(leaves)
-            if unfit is None:
-                if "capture" in switches.get("INGOT_CHECK"):
-                    self._check(entry, structure, leaves, numbers)
-                elif self._latest is not entry:
-                    self._prepare(entry, args, kwargs, leaves, numbers)
-                return entry.call.call(leaves)
-            reason = reason or unfit
-        return self._enter(key, structure, leaves, numbers, reason).call.call(leaves)
+        history, keys = None, [key]
+        while keys:
+            for entry in self._entries.get(keys.pop(), ()):
+                unfit = entry.unfit(leaves)
+                if unfit is None:
+                    if "capture" in switches.get("INGOT_CHECK"):
+                        self._check(entry, structure, leaves, numbers)
+                    elif entry not in self._latest:
+                        self._prepare(entry, args, kwargs, leaves, numbers)
+                    return entry.call.call(leaves)
+                reason = reason or unfit
+            if history is None:  # no code for just these sizes
+                history = self._dynamic.history(loose(key), leaves)
+                if history is not None and history.moving:
+                    keys.append((loose(key), history.key(leaves)))
+        return self._enter(key, structure, leaves, numbers, reason, history).call.call(leaves)
 
     def _signature(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, list[Any], tuple[int, ...], Any]:
         """Structure and leaves of the arguments, which of them are run-time numbers, and the key."""
@@ -123,7 +145,7 @@ class CompiledFunction:
 
     def _prepare(self, entry: _Entry, args: tuple, kwargs: dict, leaves: list, numbers: Sequence[int]) -> None:
         """From the second call of an entry on, calls like it go the short way."""
-        self._latest, self._fast = entry, (-1, _miss)
+        self._latest, self._other, self._fast = (entry, self._latest[0]), self._fast, (-1, _miss)
         if kwargs or len(args) != len(leaves):
             return
         fast = fast_call(entry.call, entry.guards, args, numbers, here.recorder.grad_enabled, self.stats)
@@ -140,27 +162,38 @@ class CompiledFunction:
         undo()
         return traced, leaves
 
-    def _enter(self, key: Any, structure: Any, leaves: list[Any], numbers: Sequence[int], reason: str | None) -> _Entry:
+    def _enter(
+        self, key: Any, structure: Any, leaves: list[Any], numbers: Sequence[int], reason: str | None, history: History | None
+    ) -> _Entry:
         """Make the entry for a call, or find that another thread has made the same meanwhile."""
-        known, again = self._entries.get(key, ()), bool(self._entries)
+        full, again = key, bool(self._entries)
         names = leaf_names(self.__wrapped__, structure)
+        moved, shapes = "", None
+        if history is not None:
+            moved = self._dynamic.see(history, structure, leaves, names, self._statics.leaves(structure))
+            shapes = self._dynamic.shapes(history, leaves, names)
         if again:
-            reason = reason or difference(key, list(self._entries)[-1], names)
+            reason = moved or reason or difference(key, self._last, names)
+        known = self._known(key, history, leaves)
         try:
             with frozen_by_default(self.mode == "frozen" and again):
-                traced, guards, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)
-                try:
-                    made = _Entry(CompiledCall(traced), guards)
-                except BaseException:
-                    undo()
-                    raise
+                made = None
+                if shapes is not None and history is not None:
+                    made = self._sized(history, shapes, structure, leaves, numbers, names)
+                    if made is not None and made.call.traced.fit is not None:
+                        key = (loose(key), history.key(leaves))
+                if made is None:
+                    if again and history is not None and history.static:
+                        reason = difference(key, self._last, names)
+                    made = self._made(structure, leaves, numbers, names, None, {})
         except FrozenError as e:
             raise FrozenError(f"{self.name}: {reason}; {e}" if again else str(e), e.key) from None
         self.stats["traces"] += 1
+        self._last = full
         with _ENTERING:
             present = self._entries.get(key, ())
             for other in present:
-                if other not in known and other.call.traced.graph.text == traced.graph.text and other.unfit(leaves) is None:
+                if other not in known and other.call.traced.graph.text == made.call.traced.graph.text and other.unfit(leaves) is None:
                     return other
             self._entries[key] = made, *present
             if sum(map(len, self._entries.values())) > _LIMIT:
@@ -171,6 +204,39 @@ class CompiledFunction:
         if again:
             self._count(str(reason))
         return made
+
+    def _made(
+        self, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str], shapes: Shapes | None, pinned: dict[str, str]
+    ) -> _Entry:
+        traced, guards, undo = trace_function(
+            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned
+        )
+        try:
+            return _Entry(CompiledCall(traced), guards)
+        except BaseException:
+            undo()
+            raise
+
+    def _sized(
+        self, history: History, shapes: Shapes, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str]
+    ) -> _Entry | None:
+        """The entry for all sizes; None where none can be made, and calls are compiled for theirs."""
+        pinned: dict[str, str] = {}
+        try:
+            made = self._made(structure, leaves, numbers, names, shapes, pinned)
+        except FrozenError:  # it may be that the code for just these sizes is there
+            return None
+        except Unsized as error:
+            history.static = str(error)
+            log.log("recompiles", "%s is compiled for each size: %s", self.name, error)
+            return None
+        self._dynamic.found(history, shapes, pinned)
+        return made
+
+    def _known(self, key: Any, history: History | None, leaves: Sequence[Any]) -> tuple[_Entry, ...]:
+        """The entries that were there before this thread began to make one."""
+        found = self._entries.get(key, ())
+        return found if history is None else (*found, *self._entries.get((loose(key), history.key(leaves)), ()))
 
     def _count(self, reason: str) -> None:
         """Count and tell a recompile by its reason; beyond a number of reasons, as one of the others."""

@@ -126,10 +126,10 @@ def compile(
     if is_module(fn):
         if static:
             raise ValueError("static names parameters of a function; a Module's call has none")
-        return CompiledModule(fn, mode=mode)
+        return CompiledModule(fn, mode=mode, dynamic=dynamic)
     if isinstance(fn, CompiledFunction):
         fn = fn.__wrapped__
-    return CompiledFunction(fn, mode, static)
+    return CompiledFunction(fn, mode, static, dynamic=dynamic)
 
 
 @contextlib.contextmanager

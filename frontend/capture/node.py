@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ingot.capture.sized import SizedBackward
 from ingot.capture.traced import Backward
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
@@ -15,12 +16,17 @@ __all__ = ["CompiledNode", "ancestors", "refusal"]
 class CompiledNode(Node):
     """One call of a compiled function. `saved` are the values that its backward reads, `versions` of what they were taken from."""
 
-    __slots__ = ("back", "saved", "label", "versions")
+    __slots__ = ("back", "saved", "label", "versions", "sized", "sizes")
 
-    def __init__(self, label: str, back: Backward, edges: tuple[Edge | None, ...], saved: list[Array], out_types: tuple):
+    def __init__(
+        self, label: str, back: Backward, edges: tuple[Edge | None, ...], saved: list[Array], out_types: tuple,
+        sized: SizedBackward | None, sizes: Mapping[str, int],
+    ):  # fmt: skip
         super().__init__(edges, out_types)
         self.label = label
         self.back = back
+        self.sized = sized  # what runs it where it has symbols, whose values are `sizes`
+        self.sizes = sizes
         self.saved: list[Array] | None = saved
         self.versions: Sequence[tuple[Version, int, TensorType]] = ()
 
@@ -45,11 +51,17 @@ class CompiledNode(Node):
         back = self.back
         assert self.saved is not None
         cts = [zeros(t) if g is None else g for g, t in zip(grads, self.out_types)]
-        results = emit_graph(back.graph, [(a, None) for a in self.saved] + cts, None)
+        results = self._results([(a, None) for a in self.saved] + cts)
         out: list[Pair | None] = [None] * len(self.edges)
         for i, r in zip(back.grads, results):
             out[i] = r
         return out
+
+    def _results(self, given: list[Pair]) -> list[Pair]:
+        if self.sized is None:
+            return emit_graph(self.back.graph, given, None)
+        found = self.sized.run([a for a, _ in given], self.sizes)
+        return emit_graph(self.sized.at(self.sizes), given, None) if found is None else [(a, None) for a in found]
 
 
 def ancestors(edge: Edge) -> set[Node]:

@@ -6,13 +6,15 @@ One recipe stands for one tensor: what is returned twice, or returned and kept a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.state import view
 from ingot.capture.pytree import LEAF, unflatten
 from ingot.capture.sources import Place
+from ingot.ir.size import evaluate
 from ingot.ir.struct import struct
 from ingot.runtime.storage import Storage
 from ingot.runtime.views import Step
@@ -91,7 +93,6 @@ class Value(Recipe):
         if self.leaf or self.cls is not Tensor:
             return None
         freed = traced.freed.get(self.out) if self.rooted else None
-        c.names[f"OT{self.out}"] = traced.graph.out_types[self.out]
         t = f"t{i}"
         return [
             f"{t} = new(Tensor)",
@@ -113,7 +114,7 @@ class ViewOfCaptured(Recipe):
     cls: type
 
     def make(self, done: Done) -> Any:
-        return view(self.storage, self.steps, self.cls)
+        return view(self.storage, done.sized(self.steps), self.cls)
 
 
 @struct
@@ -126,7 +127,7 @@ class ViewOfArgument(Recipe):
 
     def make(self, done: Done) -> Any:
         t = done.leaves[self.index]
-        return view(t._share(), t._steps + self.steps, self.cls)
+        return view(t._share(), t._steps + done.sized(self.steps), self.cls)
 
 
 @struct
@@ -138,7 +139,7 @@ class ViewOfFresh(Recipe):
     cls: type
 
     def make(self, done: Done) -> Any:
-        return view(done.fresh[self.number], self.steps, self.cls)
+        return view(done.fresh[self.number], done.sized(self.steps), self.cls)
 
 
 # ---- what the function returns
@@ -149,14 +150,16 @@ class Result:
     """What the function returned: its structure, and its leaves, of which the tensors are made anew by each call."""
 
     structure: Any
-    leaves: tuple[Any, ...]  # None in the place of a tensor
+    leaves: tuple[Any, ...]  # None in the place of a tensor; sizes of each call as such
     tensors: tuple[int, ...]  # their places
+    sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, structure: Any, leaves: list[Any]) -> Result:
         """Of what was returned while it was traced."""
         tensors = tuple(i for i, x in enumerate(leaves) if isinstance(x, Tensor))
-        return cls(structure, tuple(None if isinstance(x, Tensor) else x for x in leaves), tensors)
+        sizes = tuple(i for i, x in enumerate(leaves) if type(x) is Extent)
+        return cls(structure, tuple(None if isinstance(x, Tensor) else plain_dim(x) for x in leaves), tensors, sizes)
 
     @property
     def one(self) -> bool:
@@ -169,18 +172,24 @@ class Result:
         s = self.structure
         return type(s) is tuple and s[0] is tuple and all(x == LEAF for x in s[1:]) and len(self.tensors) == len(self.leaves)
 
-    def builder(self) -> Callable[[list[Any]], Any]:
-        """What puts the tensors of a call between what else was returned."""
+    def builder(self) -> Callable[[list[Any], Mapping[str, int]], Any]:
+        """What puts the tensors of a call, and sizes by the values of symbols, between what else was returned."""
         if self.one:
             return _only
-        return tuple if self.flat else self._nested
+        return _all if self.flat else self._nested
 
-    def _nested(self, tensors: list[Any]) -> Any:
+    def _nested(self, tensors: list[Any], sizes: Mapping[str, int]) -> Any:
         values = list(self.leaves)
         for i, t in zip(self.tensors, tensors):
             values[i] = t
+        for i in self.sizes:
+            values[i] = evaluate(values[i], sizes)
         return unflatten(self.structure, values)
 
 
-def _only(tensors: list[Any]) -> Any:
+def _only(tensors: list[Any], sizes: Mapping[str, int]) -> Any:
     return tensors[0]
+
+
+def _all(tensors: list[Any], sizes: Mapping[str, int]) -> Any:
+    return tuple(tensors)

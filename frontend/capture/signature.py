@@ -14,8 +14,9 @@ from ingot.capture.pytree import LEAF, named
 from ingot.capture.sources import shared_memory
 from ingot.capture.trace import hooks, leaf_of
 from ingot.ir.dtypes import DType
+from ingot.ir.types import TensorType
 
-__all__ = ["Statics", "difference", "signature"]
+__all__ = ["Statics", "difference", "loose", "signature"]
 
 _STATIC = (int, bool, str, bytes, type(None))
 
@@ -91,6 +92,17 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
         else:
             key.append(_hashable(x))
     return tuple(numbers), tuple(key)
+
+
+def loose(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A key without the extents of tensors, and without ints."""
+    return tuple([_loose(k) if type(k) is tuple else k for k in key])
+
+
+def _loose(k: tuple[Any, ...]) -> Any:
+    if len(k) == 6 and isinstance(k[0], TensorType):
+        return k[0].dtype, k[0].rank, *k[1:]
+    return int if len(k) == 2 and k[0] is int else k
 
 
 def _history(x: Tensor) -> tuple[Any, ...]:

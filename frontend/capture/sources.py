@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ingot.capture.shapes import python_text
+from ingot.ir.size import Dim, evaluate
 from ingot.ir.struct import struct
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array, host
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "Argument", "Attribute", "BriefArgument", "Captured", "Cell", "Grad", "Number", "Offset", "Place", "Seed", "Source", "shared_memory",
+    "Argument", "Attribute", "BriefArgument", "Captured", "Cell", "ExtentValue", "Grad", "Number", "Offset", "Place", "Seed", "Source",
+    "shared_memory",
 ]  # fmt: skip
 
 
@@ -29,6 +32,9 @@ def shared_memory(t: Any) -> Array | None:
     return s.base
 
 
+Sizes = Mapping[str, int]
+
+
 class Source(ABC):
     """The base of all kinds."""
 
@@ -37,8 +43,8 @@ class Source(ABC):
     last: ClassVar[bool] = False  # gathering changes something: the fast call does it when nothing can miss any more
 
     @abstractmethod
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
-        """The value, of type `t`, for a call with these argument leaves."""
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
+        """The value, of type `t`, for a call with these argument leaves, in which symbols have the values `sizes`."""
 
     def version(self, leaves: Sequence[Any]) -> Version | None:
         """What counts the writes to the tensor that it gathers from; None where there is none."""
@@ -69,7 +75,7 @@ class Argument(Source):
     label: ClassVar[str] = "arg"
     index: int
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         return leaves[self.index]._now()
 
     def version(self, leaves: Sequence[Any]) -> Version:
@@ -92,7 +98,7 @@ class Argument(Source):
 class BriefArgument(Argument):
     """The same where the call keeps no input: memory that others see needs no snapshot, for it is read at once."""
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         leaf = leaves[self.index]
         return shared_memory(leaf) or leaf._now()
 
@@ -104,7 +110,7 @@ class Number(Source):
     label: ClassVar[str] = "number"
     index: int
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         return host(t, float(leaves[self.index]))
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
@@ -121,7 +127,7 @@ class Captured(Source):
     label: ClassVar[str] = "captured"
     storage: Storage
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         return self.storage.base
 
     def version(self, leaves: Sequence[Any]) -> Version:
@@ -149,7 +155,7 @@ class Attribute(Source):
     name: str
     function: str
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         found = self.table[self.name]._now()
         if found.type is not t and found.type != t:
             raise RuntimeError(f"{self.function}: {self.name!r} is {found.type} now, it was {t} when the function was compiled")
@@ -185,7 +191,7 @@ class Grad(Source):
     label: ClassVar[str] = "slot"
     place: Place
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         return self.place.at(leaves).grad._now()
 
     def version(self, leaves: Sequence[Any]) -> Version:
@@ -206,7 +212,7 @@ class Cell(Source):
     key: Any
     index: int | None
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         value = self.container[self.key]
         return host(t, float(value if self.index is None else value[self.index]))
 
@@ -225,7 +231,7 @@ class Seed(Source):
     label: ClassVar[str] = "seed"
     generator: Any
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         return host(t, wrap_i64(self.generator.initial_seed()))
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
@@ -239,10 +245,24 @@ class Offset(Source):
     label: ClassVar[str] = "offset"
     last: ClassVar[bool] = True
     generator: Any
-    blocks: int = 0
+    blocks: Dim = 0
 
-    def gather(self, leaves: Sequence[Any], t: TensorType) -> Array:
-        return host(t, self.generator.take(self.blocks))
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
+        return host(t, self.generator.take(evaluate(self.blocks, sizes)))
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
-        return _number(c, k, t, f"{c.name(self.generator)}.take({self.blocks})")
+        return _number(c, k, t, f"{c.name(self.generator)}.take({python_text(self.blocks)})")
+
+
+@struct
+class ExtentValue(Source):
+    """The value of a size."""
+
+    label: ClassVar[str] = "size"
+    dim: Dim
+
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
+        return host(t, evaluate(self.dim, sizes))
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        return _number(c, k, t, python_text(self.dim))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ingot._tensor import Tensor
+from ingot._tensor.extents import Extent, plain_dim
 from ingot.capture.describe import PLAIN
 from ingot.capture.recipes import Object
 from ingot.capture.roots import Roots
@@ -57,7 +58,7 @@ class Tables:
             for key, value in list(table.items()):
                 old = before.get(key)
                 if value is not old and isinstance(value, PLAIN) and isinstance(old, PLAIN) and key in before:
-                    found.append(PlainWrite(table, key, value))
+                    found.append(PlainWrite(table, key, plain_dim(value)))
                 if value is old or not isinstance(value, Tensor) or not _of(trace, value):
                     continue
                 recipe = assembly.recipe(value)
@@ -74,7 +75,7 @@ class Tables:
         for o, known in self._optimizers:
             for p, state in o.state.items():
                 if p not in known:
-                    made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else v) for k, v in state.items())
+                    made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else plain_dim(v)) for k, v in state.items())
                     found.append(NewState(o.state, p, type(state), tuple(made)))
         return found, rebound
 
@@ -85,7 +86,9 @@ class Tables:
                 del o.state[p]
         for table, before, _ in self._before:
             for key, value in list(table.items()):
-                if isinstance(value, Tensor) and value is not before.get(key) and _of(trace, value):
+                if type(value) is Extent:
+                    table[key] = value.known.value(value.dim)
+                elif isinstance(value, Tensor) and value is not before.get(key) and _of(trace, value):
                     if key in before:
                         table[key] = before[key]
                     else:

@@ -13,12 +13,14 @@ import threading
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
+from ingot._tensor.extents import Extents, plain_dim
 from ingot._tensor.state import view
 from ingot.capture.errors import refuse
-from ingot.capture.sources import Captured, Cell, Grad, Offset, Place, Seed, Source
+from ingot.capture.sources import Captured, Cell, ExtentValue, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
+from ingot.ir.size import Size, deciding
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array
@@ -87,9 +89,11 @@ class Trace(Recorder):
     tracing = True
     capturing = True
 
-    def __init__(self, outer: Any, by_reference: Set[GradSlot] = frozenset()):
+    def __init__(self, outer: Any, by_reference: Set[GradSlot] = frozenset(), extents: Extents | None = None):
         super().__init__()
         self.outer = outer
+        self.extents = extents
+        self.read: dict[Size, Array] = {}  # sizes whose values are read
         self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
@@ -191,7 +195,10 @@ class Trace(Recorder):
         self.gradients[id(held)] = slot, held
         if s is not None:
             self.gradients[s] = slot, held
-        return frontend.wrap((self.placeholder(held._array.type, Grad(self.place(slot))), None))
+        t: TensorType = held._array.type
+        if slot in self.argument_slots:  # of the shape that the argument has in the trace
+            t = t.with_shape(slot.type.shape)
+        return frontend.wrap((self.placeholder(t, Grad(self.place(slot))), None))
 
     def write_grad(self, slot: GradSlot, value: Any) -> None:
         """Assign a `.grad`."""
@@ -209,6 +216,13 @@ class Trace(Recorder):
             found = self.cells[k] = frontend.wrap((a, None))
         return found
 
+    def extent(self, dim: Size) -> Array:
+        """The value of a size, as an int64 scalar."""
+        found = self.read.get(dim)
+        if found is None:
+            found = self.read[dim] = self.placeholder(rank0(i64), ExtentValue(dim), scalar=True)
+        return found
+
     def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
         """Seed and offset for a random op: the offset at the start of the call, plus what was reserved before in the function."""
         t = rank0(i64)
@@ -219,9 +233,12 @@ class Trace(Recorder):
             g = self.generators[generator] = seed, self.placeholder(t, source, scalar=True), source
         seed, offset, source = g
         before = source.blocks
-        source.blocks += blocks
-        if before:
-            (delta,) = self.emit(OPS["constant"], (), (Const.of(before, i64),), (t,), None)
+        source.blocks += plain_dim(blocks)
+        if before != 0:
+            if isinstance(before, Size):
+                delta = self.extent(before)
+            else:
+                (delta,) = self.emit(OPS["constant"], (), (Const.of(before, i64),), (t,), None)
             (offset,) = self.emit(OPS["add"], (offset, delta), (), (t,), None)
         return seed, offset
 
@@ -252,7 +269,7 @@ class Trace(Recorder):
     def _constant(self, a: Array) -> bool:
         """Compute a value that no input reaches; it stays part of the trace as well. False where one does."""
         nodes, values = self.needed([a.value])
-        if any(i < 0 for i in values):
+        if any(i < 0 for i in values) or any(self.types[i].symbolic for i in values):
             return False
         op, attrs, _ = self.nodes[nodes[0]]
         buffer = memory.allocate(a.type.nbytes)
@@ -275,6 +292,8 @@ class Trace(Recorder):
         for state in self.slots.values():
             state.held = state.given = None
         self.prints.clear()
+        if self.extents is not None:
+            self.extents.close()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
 
@@ -302,6 +321,7 @@ def run_traced(trace: Trace, fn: Callable[[], Any]) -> Any:
     outer = here.recorder
     here.recorder = trace
     try:
-        return fn()
+        with deciding(None if trace.extents is None else trace.extents.decide):
+            return fn()
     finally:
         here.recorder = outer

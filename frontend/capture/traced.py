@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from ingot.capture.recipes import Recipe, Result
+from ingot.capture.shapes import Fit
 from ingot.capture.sources import Source
 from ingot.capture.writes import History, Write
 from ingot.ir.graph import Graph
@@ -57,6 +58,7 @@ class Traced:
     refresh: tensors that follow a Storage whose value is written and whose history stays; others read both when they are asked
     freed: outputs whose history was freed inside: the edges that say so
     backward: what gradients of the call are computed by, None where it has none
+    fit: where sizes are symbols, what argument leaves must be like, and what the symbols are in a call
     """
 
     name: str
@@ -70,7 +72,8 @@ class Traced:
     refresh: tuple[tuple[ref[Any], Storage], ...]
     freed: Mapping[int, Edge]
     backward: Backward | None
+    fit: Fit | None
 
-    def gather(self, leaves: Sequence[Any]) -> list[Array]:
-        """The values of the inputs, for a call with these argument leaves."""
-        return [source.gather(leaves, t) for source, t in zip(self.sources, self.graph.in_types)]
+    def gather(self, leaves: Sequence[Any], sizes: Mapping[str, int]) -> list[Array]:
+        """The values of the inputs, for a call with these argument leaves, in which symbols have the values `sizes`."""
+        return [source.gather(leaves, t, sizes) for source, t in zip(self.sources, self.graph.in_types)]

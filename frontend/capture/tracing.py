@@ -14,18 +14,23 @@ from types import FrameType
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot._tensor.extents import Again, Extents
 from ingot.capture.arguments import Arguments
 from ingot.capture.assembly import Assembly
 from ingot.capture.effects import Effects
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.guards import Guards, Seen
+from ingot.capture.lengths import measured
 from ingot.capture.pytree import flatten, unflatten
 from ingot.capture.roots import Roots, find_roots
+from ingot.capture.shapes import Shapes, place_text
 from ingot.capture.tables import Tables
 from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
 from ingot.capture.traced import Traced
 from ingot.capture.witness import Witness
 from ingot.ir.location import describe
+from ingot.ir.size import symbols
+from ingot.runtime import log
 from ingot.runtime.recorder import here, ours
 
 __all__ = ["trace_function"]
@@ -40,10 +45,13 @@ def trace_function(
     *,
     roots: Roots | None = None,
     names: Sequence[str] | None = None,
+    shapes: Shapes | None = None,
+    pinned: dict[str, str] | None = None,
 ) -> tuple[Traced, Guards, Callable[[], None]]:
     """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
 
-    roots: what `fn` can reach, if that is known; names: what the leaves are called.
+    roots: what `fn` can reach, if that is known; names: what the leaves are called. shapes: which sizes are symbols; those that the
+    function needs as plain numbers are constants, and come into `pinned`, by their names with the reason.
 
     Python's state is left as `fn` has made it, for a call that follows. The third result puts it back as it was, where none does.
 
@@ -61,17 +69,23 @@ def trace_function(
     with TRACING:
         by_reference: set[Any] = set()  # argument leaves, and slots of gradients
         tables = Tables(roots)
+        names = names or [f"argument {i}" for i in range(len(leaves))]
         try:
             while True:
-                trace = Trace(here.recorder, by_reference)
-                arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)})
-                assembly = Assembly(trace, arguments, name, names or [f"argument {i}" for i in range(len(leaves))])
+                extents = None if shapes is None or not shapes.values else Extents(shapes.values)
+                trace = Trace(here.recorder, by_reference, extents)
+                arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)}, shapes)
+                assembly = Assembly(trace, arguments, name, names)
                 try:
                     traced, guards = _traced(fn, structure, assembly, roots, tables)
                     break
                 except Aliased as alias:
                     tables.undo()
                     by_reference.add(alias.by)
+                except Again as again:
+                    tables.undo()
+                    assert shapes is not None
+                    shapes = _specialised(name, shapes, again, names, {} if pinned is None else pinned)
             del assembly, arguments
             trace.forget()
             _check_leaks(name, trace)
@@ -79,6 +93,20 @@ def trace_function(
             tables.undo()
             raise
     return traced, guards, tables.undo
+
+
+def _specialised(name: str, shapes: Shapes, again: Again, names: Sequence[str], pinned: dict[str, str]) -> Shapes:
+    """What the next trace takes the leaves to be. CaptureError where that is not what the user has declared."""
+    where = f" ({again.where})" if again.where else ""
+    for n, dim in again.values.items():
+        places = [place_text(p, names) for p, d in shapes.dims.items() if any(s.name == n for s in symbols(d))]
+        text = f"{', '.join(places)} is {dim} here, for {again.why}{where}"
+        if n in shapes.declared and isinstance(dim, int):
+            raise CaptureError(f"{name}: {places[0]} was declared to be dynamic ({n}), but {text}")
+        if again.number:
+            pinned[n] = text
+            log.log("recompiles", "%s: %s", name, text)
+    return shapes.again(again)
 
 
 def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tables: Tables) -> tuple[Traced, Guards]:
@@ -89,7 +117,7 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
     try:
         args, kwargs = unflatten(structure, arguments.given)
         effects = Effects(assembly.name, roots)
-        with effects, witness:
+        with effects, witness, contextlib.nullcontext() if trace.extents is None else measured():
             result = run_traced(trace, lambda: fn(*args, **kwargs))
         witness.check()
         effects.check()

@@ -9,6 +9,7 @@ from weakref import ref
 
 from ingot.capture.recipes import Recipe
 from ingot.capture.sources import Place
+from ingot.ir.size import evaluate
 from ingot.ir.struct import struct
 from ingot.runtime.epoch import bump
 from ingot.runtime.storage import Storage
@@ -112,7 +113,7 @@ class ArgumentView(Write):
     def apply(self, done: Done) -> None:
         t = done.leaves[self.index]
         s = t._share()
-        t._steps += self.steps
+        t._steps += done.sized(self.steps)
         (t._array, t._edge), t._generation = s.read(t._steps)
 
 
@@ -193,7 +194,10 @@ class RequiresGrad(Write):
 
 @struct
 class PlainWrite(Write):
-    """An attribute or dict entry gets a number, a string or the like: the guards held, so the function would assign the same again."""
+    """An attribute or dict entry gets a number, a string or the like: the guards held, so the function would assign the same again.
+
+    A `value` that is a size is that of the call.
+    """
 
     tensors: ClassVar[bool] = False
     table: MutableMapping
@@ -201,8 +205,9 @@ class PlainWrite(Write):
     value: Any
 
     def apply(self, done: Done) -> None:
-        if self.table[self.name] is not self.value:
-            self.table[self.name] = self.value
+        value = evaluate(self.value, done.sizes)
+        if self.table[self.name] is not value:
+            self.table[self.name] = value
             bump()
 
 
@@ -232,7 +237,7 @@ class Print(Write):
     show: Callable[[list[Any]], None]
 
     def apply(self, done: Done) -> None:
-        made = [done.result(v) if isinstance(v, Recipe) else v for v in self.values]
+        made: list[Any] = [done.result(v) if isinstance(v, Recipe) else evaluate(v, done.sizes) for v in self.values]
         self.show([x.item() if i in self.numbers else x for i, x in enumerate(made)])
 
 
@@ -250,4 +255,4 @@ class NewState(Write):
         if state is None:
             state = self.states[self.key] = self.kind()
         for name, value in self.entries:
-            state[name] = done.result(value) if isinstance(value, Recipe) else value
+            state[name] = done.result(value) if isinstance(value, Recipe) else evaluate(value, done.sizes)

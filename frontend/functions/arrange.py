@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor.composites import composite
+from ingot._tensor.extents import plain_dims
 from ingot._tensor.recording import from_array
 from ingot.functions.binary import pow
 from ingot.functions.common import (
@@ -292,7 +293,7 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     check_tensor("as_strided", input)
     if not input.is_contiguous() or input.storage_offset():
         raise RuntimeError("as_strided: the input must be contiguous; call contiguous() first")
-    step = Strided(*_strided(input.numel(), size, stride, storage_offset))
+    step = Strided(*plain_dims(_strided(input.numel(), size, stride, storage_offset)))
     return input._alias((step,), step.forward(input._pair()))
 
 

@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor, get_default_dtype, wrap
+from ingot._tensor.extents import Extent, extents, plain_dims
 from ingot._tensor.recording import cast, inplace, record, scalar, stop_gradient
-from ingot.ir import dtypes
+from ingot.ir import dtypes, types
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
 from ingot.ir.op import OPS
 from ingot.ir.size import ShapeError
-from ingot.ir.types import broadcast_shapes
 
 __all__ = [
-    "Number", "OPS", "ShapeError", "Tensor", "apply", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor", "common_dtype",
-    "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "get_default_dtype", "inside", "is_number", "number_dtype",
-    "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "settled",
-    "shape_arg", "static_int", "stop_gradient", "store", "upcast",
+    "Number", "OPS", "ShapeError", "Tensor", "apply", "as_int", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor",
+    "common_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "from_end", "get_default_dtype", "inside", "is_number",
+    "larger", "number_dtype", "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape",
+    "scalar", "settled", "shape_arg", "smaller", "static_int", "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -139,7 +139,7 @@ def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:
 
     Negative ints down to minus the largest are taken by unsigned dtypes too, as in torch.
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) or type(value) is Extent:
         return scalar(value, dtype)  # the float argument of a compiled function
     value = python_number(value)
     if dtype.kind in "iu" and isinstance(value, int):
@@ -180,13 +180,35 @@ def one_dim(dim: Any, rank: int) -> int:
 
 
 def static_int(value: Any, what: str) -> int:
-    """`value` as a Python int. TypeError for floats and the like."""
+    """`value` as a Python int, which may be an extent that remembers. TypeError for floats and the like."""
+    if type(value) is Extent:
+        return value  # type: ignore[return-value]  # an int, as Python sees it
     if isinstance(value, bool):
         raise TypeError(f"{what} must be int, not bool")
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{what} must be int, not {type(value).__name__}") from None
+
+
+def as_int(value: Any) -> int:
+    """`int(value)`, which may be an extent that remembers."""
+    return value if type(value) is Extent else int(value)  # type: ignore[return-value]  # an int, as Python sees it
+
+
+def from_end(i: int, n: int) -> int:
+    """Index `i`, which counts from the end where it is negative, in a dim of `n`."""
+    return i + n if i < 0 else i
+
+
+def larger(a: int, b: int) -> int:
+    """`max(a, b)`, which asks no more of extents that remember than it has to."""
+    return b if a <= b else a
+
+
+def smaller(a: int, b: int) -> int:
+    """`min(a, b)`, likewise."""
+    return a if a <= b else b
 
 
 def dim_list(dim: Any, rank: int, all_if_empty: bool = True) -> tuple[int, ...]:
@@ -210,6 +232,11 @@ def shape_arg(size: Sequence[Any], name: str = "size") -> tuple[int, ...]:
     return tuple([d if type(d) is int else static_int(d, name) for d in size])
 
 
+def broadcast_shapes(*shapes: Sequence[Any]) -> tuple[int, ...]:
+    """The common shape under broadcasting. ShapeError if there is none."""
+    return extents(types.broadcast_shapes(*[plain_dims(tuple(s)) for s in shapes]))
+
+
 def can_cast(source: DType, target: DType) -> bool:
     """torch.can_cast: False where the value category would be lost (float to int, number to bool)."""
     order = "biuf"
@@ -221,7 +248,7 @@ def can_cast(source: DType, target: DType) -> bool:
 
 
 def same_shape(out: Tensor, shape: tuple) -> None:
-    if tuple(out.shape) != tuple(shape):
+    if any([a != b for a, b in zip(out.shape, shape)]) or len(out.shape) != len(shape):
         raise ShapeError(f"output with shape {list(out.shape)} doesn't match the broadcast shape {list(shape)}")
 
 

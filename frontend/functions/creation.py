@@ -15,11 +15,13 @@ from ingot.functions.common import (
     Number,
     Tensor,
     apply,
+    as_int,
     cast,
     check_tensor,
     dtypes,
     emit_out,
     get_default_dtype,
+    larger,
     number_dtype,
     number_tensor,
     python_number,
@@ -175,19 +177,19 @@ def arange(
     bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in given]
     target = check_dtype(dtype)
     if target is not None and target.kind != "f":
-        bounds = [int(v) if math.isfinite(v) else v for v in bounds]  # as torch: the bounds have the result's dtype
+        bounds = [as_int(v) if isinstance(v, int) or math.isfinite(v) else v for v in bounds]  # as torch: of the result's dtype
     whole = all(isinstance(v, int) for v in bounds)
     first, last, by = bounds
     if by == 0:
         raise RuntimeError("step must be nonzero")
-    if not (math.isfinite(first) and math.isfinite(last)):
+    if not whole and not (math.isfinite(first) and math.isfinite(last)):
         raise RuntimeError(f"unsupported range: {first} -> {last}")
     if (by > 0 and first > last) or (by < 0 and first < last):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     n = -((first - last) // by) if whole else math.ceil((last - first) / by)
     target = target or (dtypes.i64 if whole else get_default_dtype())
     wide = dtypes.i64 if whole else dtypes.f64
-    x = _arange(scalar(first, wide), scalar(by, wide), max(0, int(n)), target)
+    x = _arange(scalar(first, wide), scalar(by, wide), larger(0, as_int(n)), target)
     return emit_out(finish(x, device, requires_grad), out)
 
 
@@ -230,7 +232,7 @@ def _spaced(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
     if dtype.kind != "f":
         a, b = apply("trunc", a), apply("trunc", b)
     place = apply("iota", attrs=(dtypes.f64, (n,), 0))
-    step = (b - a) / float(max(n - 1, 1))
+    step = (b - a) / larger(1, n - 1)
     return apply("select", place < (n + 1) // 2, a + place * step, b - (n - 1 - place) * step)  # from the nearer end: both exact
 
 

@@ -19,6 +19,7 @@ from ingot.functions.common import (
     emit_out,
     one_dim,
     scalar,
+    smaller,
     static_int,
 )
 from ingot.functions.from_data import tensor
@@ -207,7 +208,16 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
                            f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")  # fmt: skip
     if not n:
         return (piece(input, axis, 0, 0),)
-    return tuple([piece(input, axis, i, min(i + size, n)) for i in range(0, n, size)])
+    starts = range(0, n, size) if type(size) is int else _steps(n, size)
+    return tuple([piece(input, axis, i, smaller(i + size, n)) for i in starts])
+
+
+def _steps(n: int, size: int) -> list[int]:
+    """`range(0, n, size)`, whose length is asked for, not its numbers."""
+    found = [0]
+    while found[-1] + size < n:
+        found.append(found[-1] + size)
+    return found
 
 
 unsafe_split = split

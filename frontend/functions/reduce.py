@@ -143,7 +143,7 @@ def mean(
 @composite
 def _mean(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
     y = upcast(cast(x, dtype))
-    return cast(reduced("reduce_sum", y, axes, keepdim) / float(count(x.shape, axes)), dtype)
+    return cast(reduced("reduce_sum", y, axes, keepdim) / count(x.shape, axes), dtype)
 
 
 def nanmean(
@@ -184,10 +184,11 @@ def _moment_arguments(name: str, input: Any, dim: Any, unbiased: Any, correction
 def _var_mean(x: Tensor, axes: tuple[int, ...], correction: float, keepdim: bool, root: bool) -> tuple[Tensor, Tensor]:
     n = count(x.shape, axes)
     y = upcast(x)
-    mean = reduced("reduce_sum", y, axes, True) / float(n)
+    mean = reduced("reduce_sum", y, axes, True) / n
     gap = y - mean
+    c = int(correction) if correction.is_integer() else correction
     # two passes: sum of squared gaps to the mean. At or below zero degrees of freedom the divisor is 0, as in torch.
-    var = reduced("reduce_sum", gap * gap, axes, keepdim) / (n - correction if n > correction else 0.0)
+    var = reduced("reduce_sum", gap * gap, axes, keepdim) / (n - c if n > c else 0.0)
     spread = safe_root(var) if root else var
     shape = kept_shape(x.shape, axes, keepdim)
     return cast(spread, x.dtype), cast(apply("reshape", mean, attrs=(shape,)), x.dtype)

@@ -22,8 +22,8 @@ from ingot.functions.common import (
     shape_arg,
     static_int,
 )
+from ingot.functions.common import broadcast_shapes as common_shape
 from ingot.functions.join import pick, piece
-from ingot.ir import types
 from ingot.runtime.views import Bits, Diagonal, Movement
 
 __all__ = [
@@ -300,7 +300,7 @@ def broadcast_shapes(*shapes: Sequence[int] | int) -> Any:
     >>> ingot.broadcast_shapes((2, 1), (3,))
     ingot.Size([2, 3])
     """
-    return Size(types.broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    return Size(common_shape(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
 
 
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:

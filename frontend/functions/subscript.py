@@ -11,20 +11,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ingot._tensor.extents import Extent, plain_dims
 from ingot._tensor.recording import broadcast, from_array, inplace, make_view
 from ingot.functions.common import (
     ShapeError,
     Tensor,
     apply,
+    as_int,
     broadcast_shapes,
     cast,
     check_tensor,
     dtype_name,
     dtypes,
+    from_end,
     is_number,
+    larger,
     number_tensor,
     record,
     scalar,
+    smaller,
+    static_int,
     store,
 )
 from ingot.functions.from_data import tensor, to_array
@@ -152,7 +158,7 @@ def plan(x: Tensor, key: Any) -> Plan:
             n = shape[d]
             if not -n <= item < n:
                 raise IndexError(f"index {item} is out of bounds for dimension {d} with size {n}")
-            starts[d] = int(item) % n
+            starts[d] = from_end(as_int(item), n)
             stops[d] = starts[d] + 1
             d += 1
         elif isinstance(item, slice):
@@ -177,10 +183,10 @@ def plan(x: Tensor, key: Any) -> Plan:
                 view.append(shape[d])
                 d += 1
     movements: list[tuple[str, tuple]] = []
-    cut = tuple(max(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
-    if cut != shape or any(s != 1 for s in steps):
+    cut = tuple(larger(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
+    if plain_dims(cut) != plain_dims(shape) or any(s != 1 for s in steps):
         movements.append(("slice", (tuple(starts), tuple(stops), tuple(steps))))
-    if tuple(view) != cut:
+    if plain_dims(tuple(view)) != plain_dims(cut):
         movements.append(("reshape", (tuple(view),)))
     if len(masks) == 1 and not indices:
         return Plan(movements, [], masks[0][1], masks[0][0])
@@ -197,8 +203,19 @@ def _slice(item: slice, n: int) -> tuple[int, int, int]:
             raise ValueError("slice step cannot be zero")
         if step < 0:
             raise ValueError("step must be greater than zero")
+    if Extent in map(type, (n, item.start, item.stop, step)):
+        start, stop = _within(item.start, n, 0), _within(item.stop, n, n)
+        return start, larger(start, stop), 1 if step is None else step
     start, stop, step = slice(item.start, item.stop, step).indices(n)
     return start, max(start, stop), step
+
+
+def _within(i: Any, n: int, default: int) -> int:
+    """An end of a slice, within a dim of `n`."""
+    if i is None:
+        return default
+    i = from_end(static_int(i, "slice indices"), n)
+    return smaller(larger(0, i), n)
 
 
 def _nonzero(mask: Tensor) -> list[Tensor]:
@@ -228,10 +245,10 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     IndexError out of range.
     """
     if type(key) is int and x._array.type.shape:  # the commonest index, without a plan
-        n = x._array.type.shape[0]
+        n = x.shape[0]
         if not -n <= key < n:
             raise IndexError(f"index {key} is out of bounds for dimension 0 with size {n}")
-        return pick(x, 0, key % n)
+        return pick(x, 0, from_end(key, n))
     p = plan(x, key)
     if not p.indices and p.mask is None:
         return make_view(x, *p.movements)

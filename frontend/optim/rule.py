@@ -8,13 +8,13 @@ is computed in float64, as torch does on the host. Half-precision parameters are
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import DType, Half, f32, f64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
+from ingot.ir.size import remembered
 from ingot.ir.struct import frozen, struct
 from ingot.ir.types import TensorType, tensor_type
 
@@ -61,7 +61,7 @@ def lerp(a: Expr, b: Expr, weight: Expr) -> Expr:
     return a + (b - a) * like(a, weight)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def rule_graph(rule: Rule, flags: Flags, param: TensorType, grad: DType, states: tuple[TensorType, ...]) -> Graph:
     """The update as a graph.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
 from ingot.ir.ops.movement import inverse, shifted
 from ingot.ir.ops.samples import Case, case
+from ingot.ir.size import remembered
 from ingot.ir.struct import replace
 from ingot.ir.types import Shape, TensorType, tensor_type
 
@@ -58,7 +58,7 @@ cumsum = declare(
 )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _recurrence(dtype: DType, shape: Shape) -> Graph:
     """One step of c[i] = g[i] + x[i + 1] c[i + 1]: carries x[i] c[i], emits c[i]."""
     b = Builder("linear_recurrence")

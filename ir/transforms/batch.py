@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ingot.ir.builder import Builder
 from ingot.ir.graph import Graph, Value
+from ingot.ir.size import remembered
 from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import Dim, TensorType
@@ -46,7 +45,7 @@ def _with_batch(t: TensorType, size: Dim) -> TensorType:
     return t.with_shape((size, *t.shape))
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048)
 def _batch(graph: Graph, which: Mask, size: Dim, outputs: Mask) -> Batched:
     flat = inlined(graph)
     b = Builder(f"{graph.name}_batch")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import NO_GRAD, Rule
+from ingot.ir.size import remembered
 from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.transforms.vjp import op_vjp, vjp
@@ -38,7 +38,7 @@ def jvp(graph: Graph, which: Mask) -> Pushforward:
     return _jvp(graph, tuple(map(bool, which)))
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048)
 def _jvp(graph: Graph, which: Mask) -> Pushforward:
     flat = inlined(graph)
     b = Builder(f"{graph.name}_jvp")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from ingot.ir.builder import Builder, Expr, op_graph
 from ingot.ir.facts import Inline, OverComplex
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import LATER, OPS, Op, Rule
+from ingot.ir.size import remembered
 from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import TensorType
@@ -57,7 +57,7 @@ def op_vjp(op: Op, attrs: tuple[Any, ...], in_types: Sequence[TensorType], wrt: 
     return vjp(op_graph(op, attrs, tuple(in_types)), wrt, cts)
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048)
 def _vjp(graph: Graph, wrt: Mask, cts: Mask) -> Backward:
     flat = inlined(graph)
     b = Builder(f"{graph.name}_vjp")

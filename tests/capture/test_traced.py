@@ -86,7 +86,7 @@ class Asked(Source):
     label = "asked"
     of: Counting
 
-    def gather(self, leaves, t):
+    def gather(self, leaves, t, sizes):
         return host(t, float(self.of))
 
     def lines(self, c, k, t):

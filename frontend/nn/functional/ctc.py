@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import ingot
 from ingot._tensor import Tensor
@@ -13,13 +12,13 @@ from ingot.ir.builder import Builder
 from ingot.ir.dtypes import DType, bool_, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
-from ingot.ir.size import ShapeError
+from ingot.ir.size import ShapeError, remembered
 from ingot.ir.types import tensor_type
 
 NEVER = -1e30  # the logarithm of no probability: infinities would give NaN in the backward
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _step(dtype: DType, n: int, states: int) -> Graph:
     """skips, lengths | alphas, time | emissions -> alphas, time: one step of time through all states."""
     b = Builder("ctc_step")

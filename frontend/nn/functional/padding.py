@@ -9,6 +9,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import record
+from ingot.functions.common import as_int
 from ingot.ir.op import OPS
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.sizes import ntuple
@@ -71,7 +72,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     >>> F.pad(x, (1, 2), mode="reflect")
     tensor([[2., 1., 2., 3., 2., 1.]])
     """
-    amounts = [int(p) for p in pad]
+    amounts = [as_int(p) for p in pad]
     if len(amounts) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, but got {len(amounts)}")
     pairs = tuple(zip(amounts[::2], amounts[1::2]))

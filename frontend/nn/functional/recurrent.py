@@ -8,17 +8,18 @@ graph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
+from ingot._tensor.extents import plain_dim
 from ingot._tensor.recording import record
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
+from ingot.ir.size import remembered
 from ingot.ir.types import tensor_type
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
@@ -65,7 +66,7 @@ def _tanh_step(gx: Expr, h: Expr, w_hh: Expr) -> tuple[Expr, ...]:
 _STEPS: dict[str, Callable] = {"LSTM": _lstm_step, "GRU": _gru_step, "RNN_TANH": _tanh_step, "RNN_RELU": _relu_step}
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _body(mode: str, dtype: DType, n: int, hidden: int, out: int, bias: bool, masked: bool) -> Graph:
     """One step for the scan: constants, states, the input's share of the gates (and a mask) -> states, output."""
     b = Builder(f"{mode.lower()}_step")
@@ -99,7 +100,7 @@ def _layer(
     if b_ih is not None:
         gx = gx + (b_ih if inner_bias or b_hh is None else b_ih + b_hh)
     out, hidden = w_hh.shape[1], w_hh.shape[0] // GATES[mode]
-    body = _body(mode, x.dtype, x.shape[1], hidden, out, inner_bias, live is not None)
+    body = _body(mode, x.dtype, plain_dim(x.shape[1]), hidden, out, inner_bias, live is not None)
     consts = [t for t in (w_hh, w_hr, b_hh if inner_bias else None) if t is not None]
     xs = [gx] + ([live] if live is not None else [])
     *final, ys = record(OPS["scan"], (*consts, *states, *xs), (body, len(consts), len(states), x.shape[0], reverse))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot.functions.common import as_int
 from ingot.ir.size import ShapeError
 
 __all__ = ["batched", "ntuple"]
@@ -14,11 +15,11 @@ def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:
     """`value` for each of n dimensions: an int is repeated. ShapeError if a sequence has another length."""
     if isinstance(value, (tuple, list)):
         if len(value) == 1:
-            return (int(value[0]),) * n
+            return (as_int(value[0]),) * n
         if len(value) != n:
             raise ShapeError(f"{what}: expected one integer or {n}, but got {tuple(value)}")
-        return tuple(int(v) for v in value)
-    return (int(value),) * n
+        return tuple(as_int(v) for v in value)
+    return (as_int(value),) * n
 
 
 def batched(name: str, input: Tensor, n: int) -> tuple[Tensor, bool]:

@@ -1,0 +1,353 @@
+"""Extents that remember what they are: while a function is traced with symbolic sizes, what Python reads of a shape.
+
+An `Extent` stands for an int and carries its expression (ir/size.py). Calculating keeps it. A comparison answers with the example's
+value, and what it has answered becomes a guard. Where Python needs the plain number for good, the symbols in it are specialised: the
+function is traced again with their values in their place. It is no subclass of int, though `isinstance` says so: code in C reads an
+int's digits without asking, and `range(n)`, `[0] * n` or `items[n]` would fix the number without a trace.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from ingot.ir.location import resolve
+from ingot.ir.size import Dim, ShapeError, Size, Symbol, at_most, equal, evaluate, replaced, symbols
+from ingot.ir.types import TensorType
+from ingot.runtime.recorder import here, user_location
+
+__all__ = ["Again", "Extent", "Extents", "Guard", "extents", "plain_dim", "plain_dims"]
+
+Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
+
+
+class Again(BaseException):  # not for the function to catch
+    """The trace starts again, with `values` in the place of symbols: `why`, and `where` in the user's code, say what needs it."""
+
+    def __init__(self, values: Mapping[str, Dim], why: str, where: str, number: bool = False):
+        super().__init__(why)
+        self.values = values
+        self.why = why
+        self.where = where
+        self.number = number  # Python needs it, whatever the number is
+
+
+class Extents:
+    """The symbols of one trace, with the values that they have in the call that is traced, and what was found out about them.
+
+    guards: relations that the trace depends on, and the user's line that asked first
+    """
+
+    def __init__(self, values: Mapping[str, int]):
+        self.values = values
+        self.guards: dict[Guard, str] = {}
+        self._known: set[tuple[str, Dim]] = set()  # the same as relations to 0
+        self._thread = threading.get_ident()
+        self._open = True
+
+    def close(self) -> None:
+        """The trace has ended: what is still there of its extents are numbers from now on."""
+        self._open = False
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the thread that traces, and the trace goes on."""
+        return self._open and self._thread == threading.get_ident()
+
+    def of(self, dim: Dim) -> Any:
+        """A dim as Python sees it."""
+        return Extent(dim, self) if isinstance(dim, Size) else dim
+
+    def value(self, dim: Dim) -> int:
+        """What it is in the call that is traced."""
+        return evaluate(dim, self.values)
+
+    def decide(self, low: Dim, high: Dim, same: bool) -> bool:
+        """Whether low <= high, or both are the `same`, in the call that is traced; a guard says so from now on."""
+        a, b = self.value(low), self.value(high)
+        if same:
+            if a == b:
+                self._unify(low, high)
+            self._guard("==" if a == b else "!=", low, high)
+            return a == b
+        if a <= b:
+            self._guard("<=", low, high)
+        else:
+            self._guard("<=", high + 1, low)
+        return a <= b
+
+    def _guard(self, sign: str, a: Dim, b: Dim) -> None:
+        zero = b - a
+        if (sign, zero) not in self._known and not (sign == "!=" and (sign, a - b) in self._known):
+            self._known.add((sign, zero))
+            self.guards[sign, a, b] = _line()
+
+    def _unify(self, a: Dim, b: Dim) -> None:
+        """Trace again where the equality says what a symbol is."""
+        found = _solved(a - b)
+        if found is not None:
+            s, dim = found
+            raise Again({s.name: dim}, f"{a} is compared with {b}", _line())
+
+    def specialised(self, infer: Callable[..., Any], types: Sequence[TensorType], attrs: tuple, error: ShapeError) -> Again:
+        """What asks for numbers for the symbols that a rule fails with, with `error`. ShapeError where it fails with them, too."""
+        found = symbols(*[d for t in types for d in t.shape], *_leaves(attrs))
+        values = {s.name: self.values[s.name] for s in found}
+        infer(*_sized(types, attrs, values))
+        for n, v in values.items():
+            try:
+                infer(*_sized(types, attrs, {n: v}))
+            except ShapeError:
+                continue
+            values = {n: v}
+            break
+        return Again(values, str(error), _line(), number=True)
+
+    def pin(self, dim: Dim, why: str) -> int:
+        """The number for good. Does not return where it has symbols, and the trace goes on."""
+        if self.live and isinstance(dim, Size):
+            raise Again({s.name: self.values[s.name] for s in symbols(dim)}, why, _line(), number=True)
+        return self.value(dim)
+
+
+def _leaves(attrs: Any) -> list[Any]:
+    return [x for a in attrs for x in _leaves(a)] if isinstance(attrs, tuple) else [attrs]
+
+
+def _sized(types: Sequence[TensorType], attrs: tuple, values: Mapping[str, int]) -> tuple[tuple[TensorType, ...], tuple]:
+    def attribute(a: Any) -> Any:
+        return tuple(map(attribute, a)) if isinstance(a, tuple) else replaced(a, values)
+
+    return tuple([t.with_shape(tuple([replaced(d, values) for d in t.shape])) for t in types]), attribute(attrs)
+
+
+def _line() -> str:
+    loc = user_location(3)
+    return "" if loc is None else str(resolve(loc))
+
+
+def _solved(zero: Dim) -> tuple[Symbol, Dim] | None:
+    """A symbol, and what it is where `zero` is 0; None where that is no size."""
+    if not isinstance(zero, Size):
+        return None
+    for atoms, c in zero.terms:
+        if len(atoms) == 1 and isinstance(atoms[0], Symbol):
+            s = atoms[0]
+            rest = replaced(zero, {s.name: 0})  # the symbol may stand in other terms, too
+            if isinstance(rest, int) and rest % c == 0 and len(zero.terms) == 1:
+                return s, -rest // c
+            if abs(c) == 1 and zero - rest == c * Size(0, (((s,), 1),)) and not isinstance(rest, int):
+                return s, -rest if c == 1 else rest
+    return None
+
+
+def plain_dim(x: Any) -> Any:
+    """An extent as a dim of the graph; anything else as it is."""
+    return x.dim if type(x) is Extent else x
+
+
+def plain_dims(x: Any) -> Any:
+    """The same within tuples."""
+    return tuple([plain_dims(i) for i in x]) if isinstance(x, tuple) else x.dim if type(x) is Extent else x
+
+
+def extents(shape: tuple) -> tuple:
+    """A shape with symbols as Python sees it."""
+    known = here.recorder.extents
+    return shape if known is None else tuple([known.of(d) for d in shape])
+
+
+# -- the number ------------------------------------------------------------------------------------------------------
+
+
+def _operand(x: Any) -> Dim | None:
+    """What dims calculate with; None for what is no integer."""
+    if type(x) is Extent:
+        return x.dim
+    if type(x) is int or type(x) is bool:
+        return int(x)
+    if hasattr(x, "__index__") and not hasattr(x, "_array"):
+        return operator.index(x)
+    return None
+
+
+def _calculated(fn: Callable[[Any, Any], Any], swapped: bool = False) -> Callable[[Extent, Any], Any]:
+    """An operation on two integers; a float beside it, or what is no size, needs the number."""
+
+    def method(self: Extent, other: Any) -> Any:
+        o = _operand(other)
+        if o is None:
+            if not isinstance(other, float):
+                return NotImplemented
+        elif self.known.live:
+            a, b = (o, self.dim) if swapped else (self.dim, o)
+            found = fn(a, b)
+            if found is not NotImplemented:
+                return self.known.of(found)
+        else:
+            other = self.known.value(o)
+        n = self.known.pin(self.dim if o is None else self.dim + 0 * o, "it is calculated with as a number")
+        return fn(other, n) if swapped else fn(n, other)
+
+    return method
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    if not isinstance(a, Size) and not isinstance(b, Size):
+        return a // b
+    if equal(b, 0):
+        raise ZeroDivisionError("integer division or modulo by zero")
+    return a // b if at_most(1, b) else -a // -b
+
+
+def _remainder(a: Any, b: Any) -> Any:
+    return a - b * _quotient(a, b) if isinstance(a, Size) or isinstance(b, Size) else a % b
+
+
+def _power(a: Any, b: Any) -> Any:
+    if not isinstance(b, int) or not isinstance(a, Size) or not 0 <= b <= 8:
+        return NotImplemented if isinstance(a, Size) or isinstance(b, Size) else a**b
+    found: Any = 1
+    for _ in range(b):
+        found = found * a
+    return found
+
+
+def _compared(fn: Callable[[Any, Any], bool | None], plain: Callable[[Any, Any], Any]) -> Callable[[Extent, Any], Any]:
+    def method(self: Extent, other: Any) -> Any:
+        o = _operand(other)
+        if o is not None and self.known.live:
+            return fn(self.dim, o)
+        if o is None and not isinstance(other, float):
+            return NotImplemented
+        return plain(self.known.pin(self.dim, "it is compared with a float"), other if o is None else self.known.value(o))
+
+    return method
+
+
+def _needed(fn: Callable[..., Any], why: str) -> Callable[..., Any]:
+    """What needs the number for good."""
+
+    def method(self: Extent, *args: Any) -> Any:
+        return fn(self.known.pin(self.dim, why), *args)
+
+    return method
+
+
+def _only_number(fn: Callable[[Any, Any], Any], swapped: bool = False) -> Callable[[Extent, Any], Any]:
+    def method(self: Extent, other: Any) -> Any:
+        if hasattr(other, "_array"):
+            return NotImplemented
+        n = self.known.pin(self.dim, "it is calculated with as a number")
+        return fn(other, n) if swapped else fn(n, other)
+
+    return method
+
+
+class Extent:
+    """An int that carries its expression `dim`, and `known`, the trace's. See the module."""
+
+    __slots__ = ("dim", "known")
+    __array_priority__ = 0
+
+    def __init__(self, dim: Size, known: Extents):
+        self.dim = dim
+        self.known = known
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        return int
+
+    __add__ = _calculated(operator.add)
+    __radd__ = _calculated(operator.add, True)
+    __sub__ = _calculated(operator.sub)
+    __rsub__ = _calculated(operator.sub, True)
+    __mul__ = _calculated(operator.mul)
+    __rmul__ = _calculated(operator.mul, True)
+    __floordiv__ = _calculated(_quotient)
+    __rfloordiv__ = _calculated(_quotient, True)
+    __mod__ = _calculated(_remainder)
+    __rmod__ = _calculated(_remainder, True)
+    __pow__ = _calculated(_power)
+    __rpow__ = _only_number(operator.pow, True)
+    __truediv__ = _only_number(operator.truediv)
+    __rtruediv__ = _only_number(operator.truediv, True)
+    __and__ = _only_number(operator.and_)
+    __rand__ = _only_number(operator.and_, True)
+    __or__ = _only_number(operator.or_)
+    __ror__ = _only_number(operator.or_, True)
+    __xor__ = _only_number(operator.xor)
+    __rxor__ = _only_number(operator.xor, True)
+    __rlshift__ = _only_number(operator.lshift, True)
+    __rrshift__ = _only_number(operator.rshift, True)
+
+    __lt__ = _compared(lambda a, b: at_most(a + 1, b), operator.lt)
+    __le__ = _compared(at_most, operator.le)
+    __gt__ = _compared(lambda a, b: at_most(b + 1, a), operator.gt)
+    __ge__ = _compared(lambda a, b: at_most(b, a), operator.ge)
+    __eq__ = _compared(equal, operator.eq)  # type: ignore[assignment]
+
+    def __ne__(self, other: object) -> Any:
+        found = self.__eq__(other)
+        return found if found is NotImplemented else not found
+
+    def __bool__(self) -> bool:
+        return not equal(self.dim, 0) if self.known.live else bool(self.known.value(self.dim))
+
+    def __neg__(self) -> Any:
+        return self.known.of(-self.dim)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return self if self >= 0 else -self
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
+    def __lshift__(self, other: Any) -> Any:
+        return self * (1 << other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return self // (1 << other)
+
+    def __round__(self, digits: Any = None) -> Any:
+        return self if digits is None else round(self.known.pin(self.dim, "it is rounded"), digits)
+
+    def __floor__(self) -> Any:
+        return self
+
+    __ceil__ = __trunc__ = __floor__
+
+    __int__ = _needed(int, "it becomes a plain int")
+    __index__ = _needed(int, "it becomes a plain int")
+    __float__ = _needed(float, "it becomes a float")
+    __complex__ = _needed(complex, "it becomes a complex number")
+    __hash__ = _needed(hash, "it is looked up in a table")  # type: ignore[assignment]
+    __repr__ = _needed(repr, "it is shown")
+    __str__ = _needed(str, "it is shown")
+    __format__ = _needed(format, "it is shown")
+
+    def __copy__(self) -> Extent:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Extent:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return int, (self.known.pin(self.dim, "it is pickled"),)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(int, name):
+            return _missing(name)
+        return getattr(self.known.pin(self.dim, f"its {name} is asked for"), name)
+
+
+def _missing(name: str) -> NoReturn:
+    raise AttributeError(f"'int' object has no attribute {name!r}")

@@ -1,0 +1,102 @@
+"""What becomes of symbolic types when a call says what the symbols are."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ingot.capture.lines import Lines
+from ingot.capture.shapes import python_text
+from ingot.ir.graph import Graph
+from ingot.ir.size import Symbol, evaluate, symbols
+from ingot.ir.transforms.sized import sized
+from ingot.ir.types import TensorType, tensor_type
+from ingot.runtime import log, memory
+from ingot.runtime.array import Array, ready
+from ingot.runtime.frozen import FrozenError
+from ingot.runtime.views import Diagonal, Movement, Step
+
+__all__ = ["SizedBackward", "sized_steps", "type_text", "types_of"]
+
+_GRAPHS = 64  # of one backward that are remembered, by sizes
+
+
+def type_text(c: Lines, t: TensorType) -> str:
+    """A type as an expression of variables `d_NAME`."""
+    if not t.symbolic:
+        return c.name(t)
+    c.names["tensor_type"] = tensor_type
+    return f"tensor_type({c.name(t.dtype)}, ({''.join(python_text(d) + ', ' for d in t.shape)}))"
+
+
+def types_of(types: Sequence[TensorType]) -> Callable[[Mapping[str, int]], tuple[TensorType, ...]]:
+    """What gives these types for values of their symbols."""
+    found = tuple(types)
+    if not any(t.symbolic for t in found):
+        return lambda values: found
+    c = Lines({})
+    names = sorted({s.name for t in found for s in symbols(*t.shape)})
+    for n in names:
+        c.add(f"d_{n} = values[{n!r}]")
+    c.add(f"return ({''.join(type_text(c, t) + ', ' for t in found)})")
+    return c.function("types", ["values"], "<ingot types>")
+
+
+def sized_steps(steps: Sequence[Step], values: Mapping[str, int]) -> tuple[Step, ...]:
+    """A view's steps for values of the symbols in them."""
+    return tuple([_step(s, values) if isinstance(s, Movement) else s for s in steps])
+
+
+def _step(s: Movement, values: Mapping[str, int]) -> Movement:
+    out = copy.copy(s)
+    out.attrs = _evaluated(s.attrs, values)
+    if isinstance(out, Diagonal):
+        out.chain = tuple([_step(m, values) for m in out.chain])
+    return out
+
+
+def _evaluated(a: Any, values: Mapping[str, int]) -> Any:
+    return tuple([_evaluated(x, values) for x in a]) if isinstance(a, tuple) else evaluate(a, values)
+
+
+class SizedBackward:
+    """What runs a symbolic backward: compiled when the first gradient is asked for."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.symbols: tuple[Symbol, ...] = graph.symbols
+        self._types = types_of(graph.out_types)
+        self._run: Callable[..., None] | None = None
+        self._refused = False
+        self._graphs: dict[tuple[int, ...], Graph] = {}
+
+    def run(self, arrays: Sequence[Array], values: Mapping[str, int]) -> list[Array] | None:
+        """The outputs, for inputs in memory; None where no code is for all sizes."""
+        if self._run is None and not self._refused:
+            from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
+
+            try:
+                self._run = compiler.executable(self.graph).run
+            except FrozenError:
+                raise
+            except Exception as error:
+                self._refused = True
+                log.log("recompiles", "%s is compiled for each size: %s", self.graph.name, error)
+        if self._run is None:
+            return None
+        types = self._types(values)
+        buffers = [memory.allocate(t.nbytes) for t in types]
+        slots = [ready(a).address for a in arrays] + [b.address for b in buffers]
+        self._run(*slots, *[values[s.name] for s in self.symbols])
+        return [Array(t, b, None, None) for t, b in zip(types, buffers)]
+
+    def at(self, values: Mapping[str, int]) -> Graph:
+        """The graph for these sizes."""
+        key = tuple([values[s.name] for s in self.symbols])
+        found = self._graphs.get(key)
+        if found is None:
+            if len(self._graphs) >= _GRAPHS:
+                self._graphs.clear()
+            found = self._graphs[key] = sized(self.graph, values)
+        return found

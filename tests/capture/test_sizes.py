@@ -1,0 +1,265 @@
+"""Sizes under ingot.compile: a dim that comes with a second size is a symbol from then on, and what Python reads of it remembers."""
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot import nn
+from tests.support.small_net import close
+
+F = nn.functional
+LENGTHS = (5, 7, 11, 3, 2, 1, 13)
+
+
+def rows(n, *rest):
+    return ingot.tensor(np.random.default_rng(n).standard_normal((n, *rest)).astype(np.float32))
+
+
+def same(f, *calls, traces):
+    """Compiled and eager agree on all calls, and no more is traced than said."""
+    c = ingot.compile(f)
+    for args in calls:
+        want, got = f(*args), c(*args)
+        if isinstance(want, ingot.Tensor):
+            assert got.shape == want.shape and all(type(n) is int for n in got.shape)
+            close(got, want.detach().numpy())
+        else:
+            assert got == want and type(got) is type(want)
+    assert c.stats["traces"] == traces, dict(c.recompiles)
+    return c
+
+
+def over(*rest):
+    return [(rows(n, *rest),) for n in LENGTHS]
+
+
+# ---- without being asked
+
+
+def test_the_second_size_makes_a_symbol_and_the_third_compiles_nothing():
+    c = same(lambda x: (x * 2).sum(-1), *over(3), traces=2)
+    assert dict(c.recompiles) == {"x.shape[0] is 7, it was 5: run-time size from now on": 1}
+
+
+def test_static_code_goes_on_to_serve_the_first_size():
+    f = ingot.compile(lambda x: x * 2)
+    for n in (5, 7, 5, 7, 5, 9, 5):
+        assert f(ingot.ones(n)).tolist() == [2] * n
+    assert f.stats == {"calls": 7, "traces": 2, "recompiles": 1}
+
+
+def test_dims_that_were_always_equal_share_a_symbol_and_part_when_they_differ():
+    f = ingot.compile(lambda x, y: ingot.cat([x, y]).sum(0))
+    for n, m in ((2, 2), (3, 3), (5, 5), (5, 4), (6, 2)):
+        close(f(rows(n, 3), rows(m, 3)), (rows(n, 3).sum(0) + rows(m, 3).sum(0)).numpy())
+    assert f.stats["traces"] == 3
+    assert any("and not x.shape[0]" in r or "y.shape[0]" in r for r in f.recompiles)
+
+
+def test_an_empty_input_is_its_own_case():
+    same(lambda x: x.sum(0), *over(3), (ingot.zeros(0, 3),), (rows(17, 3),), traces=3)
+
+
+def test_what_fits_a_larger_function_fits_all_lengths():
+    same(lambda x: F.softmax(x, 0) @ x.T, *over(4), traces=2)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    same(layer, *[(rows(2 * n, 8).reshape(2, n, 8),) for n in LENGTHS], traces=2)
+    lstm = nn.LSTM(4, 3).eval()
+    same(lambda x: lstm(x)[0], *[(rows(2 * n, 4).reshape(n, 2, 4),) for n in LENGTHS], traces=2)
+
+
+# ---- what Python reads
+
+
+pe = rows(16, 4)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * x.shape[0],
+        lambda x: x * len(x),
+        lambda x: x.sum() / x.numel(),
+        lambda x: x.mean(0) - x.var(0, unbiased=False),
+        lambda x: x.view(x.size(0) * 2, -1),
+        lambda x: ingot.zeros(x.shape[0], 4) + x.reshape(-1, 4),
+        lambda x: x + ingot.arange(x.size(0))[:, None],
+        lambda x: x + pe[: x.size(0)],
+        lambda x: x * (ingot.arange(x.shape[0])[None] < ingot.tensor([[1], [3]])).sum(0)[:, None],
+        lambda x: x @ x.T + ingot.full((len(x), len(x)), -1.0).triu(1),
+        lambda x: x.unsqueeze(1).expand(-1, x.shape[0], -1),
+        lambda x: x.clone().mul_(2)[:, 1:].add_(1),
+        lambda x: x.stride(0) * x,
+        lambda x: F.pad(x, (0, 0, 0, 16 - x.shape[0])),
+        lambda x: x[-1] + x[x.shape[0] // 2],
+        lambda x: x.shape[0] * 2 + 1,
+        lambda x: (x.shape, {"rows": x.numel() // 4})[1]["rows"],
+        lambda x: F.interpolate(x[None], scale_factor=2) if x.ndim == 4 else x,
+    ],
+)
+def test_sizes_keep_their_expressions(f):
+    same(f, *over(4), traces=2)
+
+
+def test_a_comparison_is_a_guard():
+    c = same(lambda x: x * 2 if x.shape[0] > 4 else -x, *over(3), traces=3)
+    assert any("5 <= x.shape[0] does not hold" in r for r in c.recompiles)
+    same(lambda x: -x if x.shape[0] % 2 else x, *over(3), traces=3)
+
+
+def test_a_relation_between_arguments_is_a_guard():
+    f = ingot.compile(lambda x, y: x + y)
+    for n, m in ((2, 3), (4, 6), (5, 1), (5, 5), (7, 7), (1, 6)):
+        if n != m and 1 not in (n, m):
+            with pytest.raises(RuntimeError, match="broadcast"):
+                f(ingot.ones(n), ingot.ones(m))
+        else:
+            assert f(ingot.ones(n), ingot.ones(m)).tolist() == [2] * max(n, m)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: sum((x[i] for i in range(x.shape[0])), ingot.zeros(3)),
+        lambda x: x * {5: 2.0}.get(x.shape[0], 1.0),
+        lambda x: x * len(f"{x.shape[0]:>3}"),
+        lambda x: x * x.shape[0] ** -0.5,
+        lambda x: x * len([0] * x.shape[0]),
+        lambda x: ingot.stack(x.unbind(0)),
+        lambda x: x * [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14][x.shape[0]],
+    ],
+)
+def test_a_number_that_python_needs_is_a_constant(f, capsys, monkeypatch):
+    monkeypatch.setenv("INGOT_LOG", "recompiles")
+    same(f, *over(3), traces=len(LENGTHS))
+    assert "x.shape[0] is 7 here, for" in capsys.readouterr().err
+
+
+def test_only_the_dim_that_is_needed_is_a_constant():
+    def f(x):
+        return sum((x[:, i] for i in range(x.shape[1])), ingot.zeros(x.shape[0]))
+
+    same(f, *[(rows(n, m),) for n, m in ((2, 3), (4, 5), (6, 5), (7, 5), (8, 3), (9, 3))], traces=3)
+
+
+# ---- gradients, state, views
+
+
+def test_training_steps_at_any_batch_size():
+    def net():
+        ingot.manual_seed(0)
+        m = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        return m, ingot.optim.Adam(m.parameters(), lr=0.01)
+
+    def stepper(m, o):
+        def step(x, y):
+            o.zero_grad()
+            loss = F.cross_entropy(m(x), y)
+            loss.backward()
+            o.step()
+            return loss
+
+        return step
+
+    a, b = net(), net()
+    eager, compiled = stepper(*a), ingot.compile(stepper(*b))
+    for n in LENGTHS:
+        x, y = rows(n, 4), ingot.arange(n) % 3
+        close(compiled(x, y), eager(x, y).detach().numpy())
+    for p, q in zip(a[0].parameters(), b[0].parameters()):
+        close(q, p.detach().numpy())
+    assert compiled.stats["traces"] <= 3
+
+
+def test_a_backward_by_the_caller():
+    m = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    c = ingot.compile(m)
+    for n in LENGTHS:
+        grads = []
+        for f in (m, c):
+            x = rows(n, 4).requires_grad_()
+            m.zero_grad()
+            (f(x) ** 2).mean().backward()
+            grads.append([x.grad, *(p.grad.clone() for p in m.parameters())])
+        for a, b in zip(*grads):
+            assert a.shape == b.shape
+            close(b, a.numpy())
+    assert c.stats["traces"] == 2
+
+
+def test_views_and_writes_in_place():
+    def f(x):
+        x[1:] += 1
+        first, rest = x[:1], x[1:]
+        return first, rest.t(), rest
+
+    c = ingot.compile(f)
+    for n in (4, 6, 9, 5):
+        a, b = ingot.ones(n, 2), ingot.ones(n, 2)
+        want, got = f(a), c(b)
+        assert b.tolist() == a.tolist()
+        for p, q in zip(want, got):
+            assert q.tolist() == p.tolist() and q.stride() == p.stride()
+        got[2][0] = 7  # the results are views of the argument, whatever its size
+        assert b[1].tolist() == [7, 7] and got[1][0, 0].item() == 7
+    assert c.stats["traces"] == 2
+
+
+def test_random_numbers_go_on_where_any_size_has_left_them():
+    def f(x):
+        return ingot.rand(x.shape[0]) + ingot.rand(2) [0] + F.dropout(x, 0.5)
+
+    c = ingot.compile(f)
+    for g in (f, c):
+        ingot.manual_seed(3)
+        g.results = [g(ingot.ones(n)).tolist() for n in (5, 7, 11, 4)]
+    assert f.results == c.results and c.stats["traces"] == 2
+
+
+def test_attributes_that_hold_sizes_are_plain_ints():
+    class Net(nn.Module):
+        seen = 0
+
+        def forward(self, x):
+            self.rows = x.shape[0] + 1
+            return x * 2
+
+    m = Net()
+    m.rows = 0
+    c = ingot.compile(m)
+    for n in (5, 7, 9, 3):
+        c(ingot.ones(n))
+        assert m.rows == n + 1 and type(m.rows) is int
+
+
+def test_errors_are_the_eager_ones():
+    f = ingot.compile(lambda x, y: x @ y)
+    for n in (2, 3, 4):
+        f(ingot.ones(n, 5), ingot.ones(5, n))
+    with pytest.raises(RuntimeError, match="4"):
+        f(ingot.ones(3, 4), ingot.ones(5, 3))
+    g = ingot.compile(lambda x, i: x[i])
+    for n in (2, 3, 4):
+        assert g(ingot.arange(n), ingot.tensor([1])).tolist() == [1]
+    with pytest.raises(IndexError, match="out of range|out of bounds"):
+        g(ingot.arange(5), ingot.tensor([5]))
+
+
+# ---- numbers
+
+
+def test_an_int_that_comes_with_a_second_value_is_a_run_time_number():
+    x = rows(16, 3)
+    same(lambda x, n: x * n + n, *[(x, n) for n in (5, 7, 0, 3, 100)], traces=2)
+    same(lambda x, n: x[:n], *[(x, n) for n in (5, 7, 1, 16)], traces=2)
+    same(lambda x, n: ingot.zeros(n, 3) + x[:1], *[(x, n) for n in (5, 7, 1, 16)], traces=2)
+    same(lambda x, n: (x * 2 if n % 2 == 0 else x), *[(x, n) for n in range(8)], traces=3)
+    same(lambda x, n: x.sum(n), *[(x, n) for n in (0, 1, 0, 1)], traces=2)
+    same(lambda x, n: x * n, *[(x, n) for n in (3, -3, 5, -8)], traces=4)
+
+
+def test_true_and_one_are_different():
+    f = ingot.compile(lambda x, n: x + n)
+    x = ingot.ones(2, dtype=ingot.bool)
+    for n, dtype in ((1, ingot.int64), (2, ingot.int64), (True, ingot.bool), (3, ingot.int64), (1, ingot.int64), (2.5, ingot.float32)):
+        assert f(x, n).dtype is dtype
