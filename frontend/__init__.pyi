@@ -75,6 +75,8 @@ from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ingot.nn.functional import alpha_dropout as alpha_dropout
 from ingot.process import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from ingot.amp.autocast_mode import autocast as autocast
+from ingot.amp.autocast_mode import autocast_decrement_nesting as autocast_decrement_nesting
+from ingot.amp.autocast_mode import autocast_increment_nesting as autocast_increment_nesting
 from ingot.nn.functional import avg_pool1d as avg_pool1d
 from ingot.nn.functional import batch_norm as batch_norm
 from ingot.random import bernoulli as bernoulli
@@ -85,6 +87,7 @@ from ingot.nn.functional import celu_ as celu_
 from ingot.nn.functional import channel_shuffle as channel_shuffle
 from ingot.functions.constants import channels_last as channels_last
 from ingot.functions.constants import channels_last_3d as channels_last_3d
+from ingot.amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
 from ingot.capture import compile as compile
 from ingot.functions.constants import contiguous_format as contiguous_format
 from ingot.nn.functional import conv1d as conv1d
@@ -108,6 +111,7 @@ from ingot.nn.functional import feature_alpha_dropout as feature_alpha_dropout
 from ingot.functions.typeinfo import finfo as finfo
 from ingot.random import fork_rng as fork_rng
 from ingot.capture import frozen as frozen
+from ingot.amp.autocast_mode import get_autocast_cpu_dtype as get_autocast_cpu_dtype
 from ingot.amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
 from ingot.amp.autocast_mode import get_autocast_gpu_dtype as get_autocast_gpu_dtype
 from ingot.process import get_default_device as get_default_device
@@ -124,6 +128,8 @@ from ingot.functions.typeinfo import iinfo as iinfo
 from ingot.grad_mode import inference_mode as inference_mode
 from ingot.random import initial_seed as initial_seed
 from ingot.nn.functional import instance_norm as instance_norm
+from ingot.amp.autocast_mode import is_autocast_available as is_autocast_available
+from ingot.amp.autocast_mode import is_autocast_cache_enabled as is_autocast_cache_enabled
 from ingot.amp.autocast_mode import is_autocast_cpu_enabled as is_autocast_cpu_enabled
 from ingot.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
 from ingot.process import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
@@ -165,6 +171,12 @@ from ingot.serialization import save as save
 from ingot.random import seed as seed
 from ingot.nn.functional import selu as selu
 from ingot.nn.functional import selu_ as selu_
+from ingot.amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled
+from ingot.amp.autocast_mode import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+from ingot.amp.autocast_mode import set_autocast_cpu_enabled as set_autocast_cpu_enabled
+from ingot.amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
+from ingot.amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
+from ingot.amp.autocast_mode import set_autocast_gpu_dtype as set_autocast_gpu_dtype
 from ingot.process import set_default_device as set_default_device
 from ingot._tensor import set_default_dtype as set_default_dtype
 from ingot.process import set_default_tensor_type as set_default_tensor_type

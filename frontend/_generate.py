@@ -17,7 +17,7 @@ PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode",
 )  # fmt: skip
-PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd", "is_autocast_available"}
+PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
     "autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends",

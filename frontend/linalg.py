@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full, lower
 from ingot.functions import matmul as _products
 from ingot.functions.common import Number, ShapeError, check_tensor, dtypes
 from ingot.functions.factor import cholesky_factor as cholesky
@@ -54,11 +55,13 @@ def norm(
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 
 
+@lower
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """Sums of products along `dim`, with broadcasting."""
     return (x * y).sum(dim)
 
 
+@lower
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of all matrices, left to right; the first and last may be vectors."""
     if len(tensors) < 2:
@@ -79,6 +82,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return _diagonal(A, offset, dim1, dim2)
 
 
+@full
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values are above max(atol, rtol * the largest), int64; rtol is eps * the longer side by default.
 
@@ -93,6 +97,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     return (s > limit).sum(-1)
 
 
+@full
 def cond(A: Tensor, p: Number | str | None = None) -> Tensor:
     """The condition number: of the singular values (p None or 2, -2 for its inverse), else |A| |A^-1| in the norm `p`.
 
@@ -115,6 +120,7 @@ class LstSq(NamedTuple):
     singular_values: Tensor
 
 
+@full
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstSq:
     """The least-squares solution of A X = B, of smallest norm where there are several; sums of squared residuals where m > n.
 

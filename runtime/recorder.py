@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet, ref
 
+from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph, Location, Node, Value
 from ingot.ir.op import Op
 from ingot.ir.types import TensorType
@@ -74,6 +75,7 @@ class Recorder:
         self.run_soon = False  # something pending reads memory that others may write to
         self.lock = threading.RLock()
         self.inference = 0  # depth of inference_mode
+        self.autocast: DType | None = None  # the lower dtype that products compute in, inside autocast
         self.backward_depth = 0
         self.apart = False  # what is pending was recorded between begin_apart and end_apart
         self.clear()

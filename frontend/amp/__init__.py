@@ -1,4 +1,4 @@
-"""Mixed precision: what scripts say of it where it is not used. Computing in half precision is asked for by dtype: `model.bfloat16()`.
+"""Mixed precision: products in a lower dtype, losses in float32, and losses scaled for float16.
 
 As in torch, `autocast` and `GradScaler` for CUDA disable themselves, with a warning, where there is no CUDA device.
 """

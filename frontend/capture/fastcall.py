@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import LOWER
 from ingot._tensor.metadata import _default_dtype
 from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
@@ -40,11 +41,12 @@ def fast_call(
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-        "default_dtype": _default_dtype, "allocate": memory.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf,
+        "default_dtype": _default_dtype, "lower": LOWER, "allocate": memory.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf,
     })  # fmt: skip
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
+    c.need(f"rec.autocast is {c.name(here.recorder.autocast)} and lower[0] is {c.name(LOWER[0])}")
     if not _arguments(c, traced, leaves, numbers, guards.gradients):
         return None
     if traced.fit is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor, get_default_dtype
+from ingot._tensor.autocast import LOWER
 from ingot.capture.argnames import leaf_names
 from ingot.capture.pytree import LEAF, named
 from ingot.capture.sources import shared_memory
@@ -58,7 +59,7 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
 
     TypeError for an argument that is a NumPy array.
     """
-    key: list[Any] = [structure, rec.grad_enabled, get_default_dtype()]
+    key: list[Any] = [structure, rec.grad_enabled, get_default_dtype(), (rec.autocast, LOWER[0])]
     numbers: list[int] = []
     tensors: dict[int, int] = {}
     storages: dict[int, int] = {}
@@ -142,10 +143,10 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
     """How the signature `key`, whose leaves are called `names`, differs from `known`."""
     if key[0] != known[0]:
         return "the arguments have another structure"
-    for what, a, b in zip(("grad mode", "the default dtype"), key[1:3], known[1:3]):
+    for what, a, b in zip(("grad mode", "the default dtype", "autocast (the dtype, and that of others)"), key[1:4], known[1:4]):
         if a != b:
             return f"{what} is {a}, it was {b}"
-    for i, (a, b) in enumerate(zip(key[3:], known[3:])):
+    for i, (a, b) in enumerate(zip(key[4:], known[4:])):
         if a == b:
             continue
         if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:

@@ -97,6 +97,7 @@ class Trace(Recorder):
         self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
+        self.autocast = outer.autocast
         self.sources: list[Source | None] = []  # of the inputs; None for what no call gathers
         self.captured: dict[Storage, StandIn] = {}  # Storages from outside
         self.origins: dict[Storage, Storage] = {}  # what stands for them -> themselves

@@ -6,6 +6,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot.functions.common import ShapeError, Tensor, apply, dtype_name
 from ingot.functions.matmul import dot_general
@@ -17,6 +18,7 @@ __all__ = [
 Labels = tuple[str, ...]
 
 
+@lower
 def einsum(equation: str, *operands: Any) -> Tensor:
     """Sums of products by Einstein's convention, as in `"bij,bjk->bik"`; `...` stands for dims that broadcast.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import ingot
+from ingot._tensor.autocast import full
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
 from ingot.functions.common import Tensor, emit_out
@@ -65,6 +66,7 @@ def cholesky_unchecked(A: Tensor) -> Tensor:
     return _Cholesky.apply(flat(a)).reshape(tuple(a.shape))
 
 
+@full
 def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """Lower L with A = L L^T for symmetric positive definite A (only its lower triangle is read); with `upper`, L^T.
 
@@ -79,6 +81,7 @@ def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None
     return emit_out(mT(low) if upper else low, out)
 
 
+@full
 def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`ingot.linalg.cholesky`, with `upper` by position."""
     return cholesky_factor(input, upper=upper, out=out)
@@ -110,6 +113,7 @@ class _QR(Function):
         return by_a if rest is None else ingot.cat([by_a, rest], 2)
 
 
+@full
 def qr_factor(A: Tensor, mode: str = "reduced", *, out: tuple | None = None) -> QR:
     """(Q, R) with A = Q R: Q orthonormal columns, R upper triangular. mode: reduced, complete (square Q), r (an empty Q).
 
@@ -132,6 +136,7 @@ def qr_factor(A: Tensor, mode: str = "reduced", *, out: tuple | None = None) -> 
     return emit_out(QR(a.new_empty(0), r.detach()) if mode == "r" else QR(q, r), out)
 
 
+@full
 def qr(input: Tensor, some: bool = True, *, out: tuple | None = None) -> QR:
     """`ingot.linalg.qr`, of mode "reduced" or (not `some`) "complete"."""
     return qr_factor(input, "reduced" if some else "complete", out=out)
@@ -167,6 +172,7 @@ class _Eigh(Function):
         return v @ middle @ mT(v)
 
 
+@full
 def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
     """(eigenvalues, eigenvectors) of symmetric matrices, in rising order; eigenvectors are columns. One triangle is read (`UPLO`).
 
@@ -182,6 +188,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
     return emit_out(Eigh(values.reshape(tuple(a.shape[:-1])), vectors.reshape(tuple(a.shape))), out)
 
 
+@full
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of `eigh`."""
     return emit_out(eigh(A, UPLO).eigenvalues, out)
@@ -233,6 +240,7 @@ class _SVD(Function):
         return out
 
 
+@full
 def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: tuple | None = None) -> SVD:
     """(U, S, Vh) with A = U diag(S) Vh: U and Vh^T have orthonormal columns, S falls. full_matrices: square U and Vh.
 
@@ -251,6 +259,7 @@ def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
     return emit_out(SVD(*(t.reshape((*lead, *t.shape[1:])) for t in (u, s, vh))), out)
 
 
+@full
 def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) -> Tensor:
     """The singular values of matrices, falling.
 
@@ -268,6 +277,7 @@ class LegacySVD(NamedTuple):
     V: Tensor
 
 
+@full
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: tuple | None = None) -> LegacySVD:
     """(U, S, V) with input = U diag(S) V^T, reduced if `some`; `ingot.linalg.svd` gives V^T. Without `compute_uv`, zeros for U and V."""
     u, s, vh = svd_factor(input, not some)
@@ -328,6 +338,7 @@ def tolerance(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
     return ingot.maximum(rel, absolute if isinstance(absolute, Tensor) else ingot.full_like(rel, absolute))
 
 
+@full
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """`ingot.linalg.pinv`."""
     return pinv(input, rcond)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ingot._tensor.autocast import widest
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
@@ -319,6 +320,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with source[i] in place of its slice index[i] along `dim`."""
+    if isinstance(input, Tensor) and isinstance(source, Tensor):
+        input, source = widest(input, source)
     return emit_out(_slices("index_copy", input, dim, index, source, "set"), out)
 
 

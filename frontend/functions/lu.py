@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import ingot
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
@@ -208,6 +209,7 @@ def _order(pivots: Tensor, f: Tensor) -> Tensor:
     return _rows(pivots.reshape((b, k)), m) if k else ingot.arange(m).expand(b, m)
 
 
+@full
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`ingot.linalg.lu_solve`, with the right-hand side first."""
     return lu_solution(LU_data, LU_pivots, b, out=out)

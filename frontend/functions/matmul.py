@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ingot._tensor.autocast import full, lower
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
@@ -50,6 +51,7 @@ def _shape(x: Tensor) -> str:
     return "x".join(map(str, x.shape))
 
 
+@lower
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product of the last two dims, the dims before broadcast; 1-D operands are vectors.
 
@@ -59,6 +61,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         ingot.Size([2, 4])
     """
     _pair("matmul", input, other)
+    return _matmul(input, other, out)
+
+
+def _matmul(input: Tensor, other: Tensor, out: Tensor | None) -> Tensor:
     ra, rb = input.ndim, other.ndim
     if not ra or not rb:
         raise ShapeError(f"both arguments to matmul need to be at least 1D, but they are {ra}D and {rb}D")
@@ -91,6 +97,7 @@ def _batched(a: Tensor, b: Tensor) -> Tensor:
     return dot_general(a, b, (tuple(range(n)), tuple(range(n))), ((n + 1,), (n,)))
 
 
+@lower
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices: (n, m) by (m, p). RuntimeError for other shapes.
 
@@ -100,9 +107,10 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     _pair("mm", input, mat2, ("input", "mat2"))
     _need_rank("mm", input, 2, "input")
     _need_rank("mm", mat2, 2, "mat2")
-    return matmul(input, mat2, out=out)
+    return _matmul(input, mat2, out)
 
 
+@lower
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of a batch of matrices: (b, n, m) by (b, m, p). RuntimeError for other shapes."""
     _pair("bmm", input, mat2, ("input", "mat2"))
@@ -119,7 +127,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     _pair("mv", input, vec, ("input", "vec"))
     _need_rank("mv", input, 2, "input")
     _need_rank("mv", vec, 1, "vec")
-    return matmul(input, vec, out=out)
+    return _matmul(input, vec, out)
 
 
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -131,12 +139,13 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     _pair("dot", input, tensor, ("input", "tensor"))
     if input.ndim != 1 or tensor.ndim != 1:
         raise ShapeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
-    return matmul(input, tensor, out=out)
+    return _matmul(input, tensor, out)
 
 
 vdot = dot
 
 
+@lower
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sums of products over the last dims of both; with a 0-d operand, the product. RuntimeError where those differ."""
     _pair("inner", input, other)
@@ -197,6 +206,7 @@ def _added(name: str, input: Any, product: Tensor, beta: Number, alpha: Number, 
     return emit_out((input if beta == 1 else input * beta) + product, out)
 
 
+@lower
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -218,6 +228,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Number = 1, alpha: 
     return _added("addr", input, outer(vec1, vec2), beta, alpha, out)
 
 
+@lower
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -225,6 +236,7 @@ def baddbmm(
     return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha, out)
 
 
+@lower
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -242,6 +254,7 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return result
 
 
+@lower
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out: Tensor | None = None) -> Tensor:
     """Sums of products over `dims`: the last n of `a` with the first n of `b`, or two lists of dims.
 
@@ -291,6 +304,7 @@ def _kron(a: Tensor, b: Tensor) -> Tensor:
     return apply("reshape", product, attrs=(tuple(x * y for x, y in zip(sa, sb)),))
 
 
+@full
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix; integers sum to int64. RuntimeError unless 2-D."""
     check_tensor("trace", input)

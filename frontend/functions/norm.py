@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
     Number,
@@ -147,6 +148,7 @@ def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:
     return vector_norm(a - b, p)
 
 
+@full
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """The p-norm distances between the rows of (..., n, m) and (..., k, m): (..., n, k). RuntimeError for other shapes.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions.binary import truth
 from ingot.functions.common import (
@@ -95,6 +96,7 @@ def _nansum(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType
     return _sum(x, axes, keepdim, dtype)
 
 
+@full
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dtypes.DType | None = None, out: Tensor | None = None
 ) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, scalar
@@ -32,6 +33,7 @@ def _product(a: Tensor, tau: Tensor) -> Tensor:
     return matrix_scans.loop(reflect, (a, tau), (eye,), count, True)[0] if count else eye
 
 
+@full
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first columns of the product of the reflections I - tau[k] v v^T, v below the diagonal of column k of A and 1 on it.
 
@@ -57,6 +59,7 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
     return emit_out(q.reshape(tuple(a.shape)), out)
 
 
+@full
 def orgqr(input: Tensor, tau: Tensor) -> Tensor:
     """`ingot.linalg.householder_product`."""
     return householder_product(input, tau)

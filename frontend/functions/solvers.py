@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import ingot
+from ingot._tensor.autocast import full
 from ingot.functions import factor, matrix_scans, systems
 from ingot.functions.common import ShapeError, Tensor, check_tensor, emit_out, static_int
 from ingot.functions.lu import first
@@ -48,6 +49,7 @@ def _singular(a: Tensor) -> Tensor:
     return first(f.diagonal(0, -2, -1) == 0).reshape(tuple(a.shape[:-2]))
 
 
+@full
 def inv_ex(A: Tensor, *, check_errors: bool = False, out: tuple | None = None) -> InverseInfo:
     """(inverse, info): info is 0, or which pivot, from 1, is zero; the inverse is then infinite or NaN. check_errors: LinAlgError instead.
 
@@ -61,6 +63,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False, out: tuple | None = None) -
     return emit_out(InverseInfo(systems.inverted(a, False), info), out)
 
 
+@full
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: tuple | None = None) -> CholeskyInfo:
     """(L, info): info is 0, or the order of the first leading minor that is not positive; L is NaN from there. check_errors: LinAlgError.
 
@@ -76,6 +79,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
     return emit_out(CholeskyInfo(mT(low) if upper else low, info), out)
 
 
+@full
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: tuple | None = None) -> SolveInfo:
     """(result, info) of `linalg.solve`: info is 0, or which pivot, from 1, is zero; the result is then infinite or NaN.
 
@@ -90,6 +94,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return emit_out(SolveInfo(systems.solved(A, B, left, False), info), out)
 
 
+@full
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """X with A X = B from the Cholesky factor of A: A = L L^T, or with `upper` L^T L. Batches broadcast.
 
@@ -113,6 +118,7 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | N
     return emit_out(systems.solve_triangular(mT(low), half, upper=True), out)
 
 
+@full
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The inverse of A from its Cholesky factor: A = L L^T, or with `upper` L^T L.
 
@@ -124,6 +130,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = Non
     return emit_out(cholesky_solve(ingot.eye(low.shape[-1], dtype=low.dtype), low, upper), out)
 
 
+@full
 def triangular_solve(
     b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *, out: tuple | None = None
 ) -> TriangularSolution:
@@ -138,6 +145,7 @@ def triangular_solve(
     return emit_out(TriangularSolution(x, a.clone()), out)
 
 
+@full
 def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     """The inverse of the map from the dims of `A` after the first `ind` to those. RuntimeError unless both sides have equal sizes.
 
@@ -157,6 +165,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     return emit_out(systems.inv(A.reshape((math.prod(to), math.prod(over)))).reshape((*over, *to)), out)
 
 
+@full
 def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first. RuntimeError unless the sizes fit.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int
 from ingot.functions.extrema import ValuesIndices
@@ -150,6 +151,7 @@ def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tens
     return v, i
 
 
+@full
 def quantile(
     input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
     out: Tensor | None = None,
@@ -165,6 +167,7 @@ def quantile(
     return _quantiles("quantile", input, q, dim, keepdim, interpolation, out)
 
 
+@full
 def nanquantile(
     input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
     out: Tensor | None = None,

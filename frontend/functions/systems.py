@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import ingot
+from ingot._tensor.autocast import full, lower
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
@@ -91,6 +92,7 @@ class _Solve(Function):
         return -(back @ mT(x)), back, None
 
 
+@full
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
     """X with A X = B (or, not `left`, X A = B) for square A; B a matrix, or a vector. Batches broadcast.
 
@@ -139,6 +141,7 @@ class _Inverse(Function):
         return -(mT(x) @ grad @ mT(x)), None
 
 
+@full
 def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of square matrices. LinAlgError where one is singular.
 
@@ -155,6 +158,7 @@ def inverted(A: Tensor, checked: bool) -> Tensor:
     return _Inverse.apply(flat(a), checked).reshape(tuple(a.shape))
 
 
+@full
 def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`ingot.linalg.inv`."""
     return inv(input, out=out)
@@ -203,6 +207,7 @@ def logdet(input: Tensor) -> Tensor:
     return ingot.where(sign < 0, float("nan"), size)
 
 
+@lower
 def matrix_power(input: Tensor, n: int) -> Tensor:
     """The `n`-th power of square matrices (..., m, m); a negative `n` inverts. RuntimeError for other shapes."""
     check_tensor("matrix_power", input)

@@ -515,8 +515,6 @@ REFUSED = {
     "nn.parallel.DistributedDataParallel(nn.Linear(1, 1))": "several processes is not available",
     "nn.DataParallel(nn.Linear(1, 1), device_ids=[0, 1])": "there is one, the CPU",
     "utils.data.DistributedSampler(range(3))": "several processes is not available",
-    "autocast('cpu')": "not available on the CPU",
-    "amp.GradScaler('cpu')": "not available on the CPU",
     "hub.download_url_to_file('https://example.org/x', 'x')": "nothing is downloaded",
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.pooling import avg_pool_nd, max_pool_nd, with_indices
@@ -93,6 +94,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_nd("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@full
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """The means of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W), see `adaptive_avg_pool1d`.
 
@@ -169,6 +171,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max_nd("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
+@full
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest elements of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W), see `adaptive_avg_pool3d`.
 

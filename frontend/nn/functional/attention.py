@@ -7,6 +7,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.dense import linear
@@ -43,6 +44,7 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, uniform: Tensor 
     return ingot.matmul(weights.to(q.dtype), v)
 
 
+@lower
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

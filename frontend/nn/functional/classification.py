@@ -6,6 +6,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
@@ -76,6 +77,7 @@ def _check_weight(name: str, classes: int, weight: Tensor | None) -> None:
         raise ShapeError(f"{name}: weight must have one entry for each of the {classes} classes, but got shape {list(weight.shape)}")
 
 
+@full
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -96,6 +98,7 @@ def nll_loss(
     return _nll(input, target.long(), weight, ignore_index, reduction_mode(reduction, size_average, reduce))
 
 
+@full
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -142,6 +145,7 @@ def _multi_margin(x: Tensor, t: Tensor, weight: Tensor | None, p: int, margin: f
     return reduce_loss(ingot.where(own, 0.0, gap).sum(1) / x.shape[1], reduction)
 
 
+@full
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -186,6 +190,7 @@ def _multilabel_margin(x: Tensor, target: Tensor, reduction: str) -> Tensor:
     return reduce_loss(gap.sum((-1, -2)) / classes, reduction)
 
 
+@full
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import record, stop_gradient
 from ingot.ir.builder import Builder
@@ -80,6 +81,7 @@ def _lengths(name: str, given: Tensor | Sequence[int], n: int) -> Tensor:
     return t.reshape((n,)).long()
 
 
+@full
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

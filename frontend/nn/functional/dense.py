@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
 from ingot.functions.norm import pdist as pdist
@@ -16,6 +17,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out if bias is None else out + bias
 
 
+@lower
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias: input (..., in), weight (out, in), bias (out) -> (..., out). ShapeError where they do not fit.
 

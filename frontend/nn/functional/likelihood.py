@@ -7,6 +7,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions.common import cast, upcast
 from ingot.nn.functional.activation import log1p_exp_neg
@@ -35,6 +36,7 @@ def _bce(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
+@full
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
@@ -61,6 +63,7 @@ def _bce_logits(x: Tensor, t: Tensor, weight: Tensor | None, pos_weight: Tensor 
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
+@full
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -94,6 +97,7 @@ def _kl_div(x: Tensor, t: Tensor, reduction: str, log_target: bool) -> Tensor:
     return loss.sum() / x.shape[0] if reduction == "batchmean" else reduce_loss(loss, reduction)
 
 
+@full
 def kl_div(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -121,6 +125,7 @@ def _poisson(x: Tensor, t: Tensor, log_input: bool, full: bool, eps: float, redu
     return reduce_loss(loss, reduction)
 
 
+@full
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

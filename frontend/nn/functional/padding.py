@@ -7,6 +7,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import as_float32
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import record
 from ingot.functions.common import as_int
@@ -95,6 +96,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         n = input.shape[input.ndim - 1 - k]
         if n == 0 or (mode == "reflect" and max(lo, hi) >= n) or (mode == "circular" and max(lo, hi) > n):
             raise RuntimeError(f"padding {(lo, hi)} with mode {mode} does not fit a dim of {n} elements")
+    if mode == "replicate" or (mode == "reflect" and len(pairs) < 3):
+        input = as_float32(input)
     return _indexed(input, pairs, mode)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import record
 from ingot.ir.op import OPS
@@ -99,6 +101,7 @@ def max_pool2d(
     return max_pool_nd("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@full
 def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
     return_indices: bool = False,
@@ -115,7 +118,7 @@ def max_pool3d(
 
 def with_indices(fn: Callable, example: str) -> Callable[..., tuple[Tensor, Tensor]]:
     """A max pool with return_indices=True, under torch's name, which takes and ignores that argument; `example`: arguments of a call."""
-    place = fn.__code__.co_argcount - 1  # of return_indices
+    place = len(inspect.signature(fn).parameters) - 1  # of return_indices
 
     @functools.wraps(fn)
     def pair(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -219,6 +222,7 @@ def avg_pool2d(
     return avg_pool_nd("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@full
 def avg_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot.nn.functional.elementwise import apply, elementwise, keep_integers
 
@@ -157,6 +158,7 @@ def _prelu(input: Tensor, weight: Tensor) -> Tensor:
     return ingot.where(input > 0, input, weight * input)
 
 
+@lower
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight * x. Source: https://arxiv.org/abs/1502.01852.
 

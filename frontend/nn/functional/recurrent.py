@@ -12,9 +12,10 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import lower, rounded
 from ingot._tensor.composites import composite
 from ingot._tensor.extents import plain_dim
-from ingot._tensor.recording import record
+from ingot._tensor.recording import cast, record
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph
@@ -110,9 +111,19 @@ def _layer(
 def layer(
     mode: str, x: Tensor, states: tuple[Tensor, ...], weights: dict[str, Any], live: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
-    """`_layer` with its weights by name."""
-    w = weights
+    """`_layer` with its weights by name. Inside autocast a GRU keeps the dtype of its states, as torch's does; others are lower."""
+    if mode != "GRU":
+        return _lower(mode, x, states, weights, live, reverse)
+    a, b, c = rounded((x, states, weights))
+    out = _by_names(mode, a, b, c, live, reverse)
+    return tuple(cast(t, states[0].dtype) for t in out)
+
+
+def _by_names(mode: str, x: Tensor, states: tuple, w: dict[str, Any], live: Tensor | None, reverse: bool) -> tuple[Tensor, ...]:
     return _layer(x, states, w["w_ih"], w["w_hh"], w["b_ih"], w["b_hh"], w["w_hr"], live, mode, reverse)
+
+
+_lower = lower(_by_names)
 
 
 @composite
@@ -131,5 +142,7 @@ def _cell(
 
 
 def cell(mode: str, x: Tensor, states: tuple[Tensor, ...], w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any) -> tuple[Tensor, ...]:
-    """One step over (N, I): the new states."""
-    return _cell(x, states, w_ih, w_hh, b_ih, b_hh, mode)
+    """One step over (N, I): the new states, in the dtype of the old ones."""
+    a, b, w, v, p, q = rounded((x, states, w_ih, w_hh, b_ih, b_hh))
+    new = _cell(a, b, w, v, p, q, mode)
+    return tuple(cast(t, states[0].dtype) for t in new)

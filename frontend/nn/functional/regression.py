@@ -6,6 +6,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.nn.functional.reduction import check_sizes, reduce_loss, reduction_mode
 
@@ -24,6 +25,7 @@ def _mse(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     return _weighted(d * d, weight, reduction)
 
 
+@full
 def mse_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -45,6 +47,7 @@ def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     return _weighted(d, weight, reduction)
 
 
+@full
 def l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -66,6 +69,7 @@ def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
     return reduce_loss(ingot.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta) if beta else d, reduction)
 
 
+@full
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -89,6 +93,7 @@ def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction:
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
+@full
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
     """d ** 2 / 2 where d = |x - t| <= delta, else delta * (d - delta / 2), reduced. RuntimeError unless delta > 0.
 

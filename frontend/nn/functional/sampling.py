@@ -11,6 +11,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.ir.size import ShapeError
 from ingot.nn.functional import adaptive_pooling
@@ -296,6 +297,7 @@ def _grid_sample(x: Tensor, grid: Tensor, mode: str, padding: str, align_corners
     return total
 
 
+@full
 def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Tensor:

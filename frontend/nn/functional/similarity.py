@@ -7,6 +7,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.dense import cosine_similarity, pairwise_distance
@@ -18,6 +19,7 @@ def _soft_margin(x: Tensor, t: Tensor, reduction: str) -> Tensor:
     return reduce_loss(log1p_exp_neg(t * x), reduction)
 
 
+@full
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t * x)) for labels t of -1 and 1, reduced.
 
@@ -32,6 +34,7 @@ def _hinge(x: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
     return reduce_loss(ingot.where(t != -1, x, 0.0) + ingot.where(t != 1, (margin - x).clamp_min(0.0), 0.0), reduction)
 
 
+@full
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Tensor:
@@ -48,6 +51,7 @@ def _cosine_embedding(cos: Tensor, t: Tensor, margin: float, reduction: str) -> 
     return reduce_loss(ingot.where(t == 1, 1.0 - cos, 0.0) + ingot.where(t == -1, (cos - margin).clamp_min(0.0), 0.0), reduction)
 
 
+@full
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -75,6 +79,7 @@ def _margin_ranking(x1: Tensor, x2: Tensor, t: Tensor, margin: float, reduction:
     return reduce_loss((-t * (x1 - x2) + margin).clamp_min(0.0), reduction)
 
 
+@full
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -101,6 +106,7 @@ def _triplet(positive: Tensor, negative: Tensor, margin: float, reduction: str) 
     return reduce_loss((positive - negative + margin).clamp_min(0.0), reduction)
 
 
+@full
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

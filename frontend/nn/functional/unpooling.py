@@ -8,6 +8,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.autocast import full
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.sizes import batched, ntuple
 
@@ -56,6 +57,7 @@ def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
     """The maxima of `max_pool2d` where its `return_indices` says they were, zeros elsewhere; arguments as of `max_unpool1d`.
 
@@ -69,6 +71,7 @@ def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full
 def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
     """The maxima of `max_pool3d` where its `return_indices` says they were, zeros elsewhere; arguments as of `max_unpool1d`.
 

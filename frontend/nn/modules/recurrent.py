@@ -8,6 +8,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.amp.autocast_mode import is_autocast_cpu_enabled
 from ingot.ir.size import ShapeError
 from ingot.nn import functional as F
 from ingot.nn import init
@@ -147,7 +148,7 @@ class RNNBase(Module):
         if x.shape[-1] != self.input_size:
             raise ShapeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}")
         weight = self._parameters["weight_ih_l0"]
-        if weight is not None and x.dtype is not weight.dtype:
+        if weight is not None and x.dtype is not weight.dtype and not is_autocast_cpu_enabled():
             raise ValueError(f"input must have the type {weight.dtype!r}, got type {x.dtype!r}")
         states = self._states(hx, x, x.shape[1], batched)
         finals: list[list[Tensor]] = [[] for _ in states]
