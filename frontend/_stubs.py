@@ -29,6 +29,7 @@ from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
 from ingot.functions.extrema import ValuesIndices as ValuesIndices
 from ingot.functions.lu import LU
+from ingot.functions.reflections import Geqrf
 from ingot.functions.solvers import TriangularSolution
 from ingot.functions.statistics import Histogram
 from ingot.functions.systems import SLogDet

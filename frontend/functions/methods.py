@@ -89,7 +89,7 @@ METHODS: dict[Any, str] = {
     cumulative: "cummax cummin cumprod cumsum diff logcumsumexp",
     matmul: "addbmm addmm addmv addr baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot",
     matrix_exponential: "matrix_exp",
-    reflections: "orgqr",
+    reflections: "geqrf orgqr ormqr",
     index: "gather index_add index_copy index_fill index_reduce index_select put scatter scatter_add scatter_reduce take take_along_dim",
     masks: "masked_fill masked_scatter masked_select",
     subscript: "index_put index_put_",

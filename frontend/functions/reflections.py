@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions import matrix_scans
-from ingot.functions.common import ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, scalar
+from ingot.functions.common import ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, safe_root, scalar
 from ingot.functions.matmul import matmul
 from ingot.functions.matrices import check_matrices, flat
 from ingot.functions.reduce import reduced
 
-__all__ = ["orgqr"]
+__all__ = ["geqrf", "orgqr", "ormqr"]
+
+
+class Geqrf(NamedTuple):
+    """The result of `geqrf`."""
+
+    a: Tensor
+    tau: Tensor
 
 
 @composite
@@ -63,3 +72,73 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
 def orgqr(input: Tensor, tau: Tensor) -> Tensor:
     """`ingot.linalg.householder_product`."""
     return householder_product(input, tau)
+
+
+@full
+def ormqr(
+    input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False, *, out: Tensor | None = None
+) -> Tensor:
+    """Q @ other, or other @ Q unless `left`, Q (square) or its transpose the product of the reflections that `geqrf` stored.
+
+    RuntimeError where shapes do not fit.
+
+    >>> ingot.ormqr(*ingot.geqrf(ingot.eye(2)), ingot.ones(2, 1)).shape
+    ingot.Size([2, 1])
+    """
+    a = check_matrices("ormqr", input)
+    check_tensor("ormqr", other, "other", 3)
+    m, n = a.shape[-2:]
+    size = other.shape[-2 if left else -1] if other.ndim > 1 else -1
+    if size != m:
+        raise ShapeError(f"ormqr: input {list(a.shape)} and other {list(other.shape)} do not fit: the product is {m} x {m}")
+    if n < m:
+        zeros = apply("broadcast", scalar(0, a.dtype), attrs=((*a.shape[:-1], m - n),))
+        a = apply("concatenate", a, zeros, attrs=(a.ndim - 1,))
+    q = householder_product(a[..., :m], tau)
+    q = q.mT if transpose else q
+    return emit_out(matmul(q, other) if left else matmul(other, q), out)
+
+
+@composite
+def _geqrf(a: Tensor) -> tuple[Tensor, Tensor]:
+    b, m, n = a.shape
+    count = min(m, n)
+
+    def reflect(a: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        column = apply("iota", attrs=(dtypes.i64, (b, m, n), 2))
+        x = reduced("reduce_sum", apply("select", column == k, a, scalar(0, a.dtype)), (2,), True)
+        place = apply("iota", attrs=(dtypes.i64, (b, m, 1), 1))
+        zero = scalar(0, a.dtype)
+        head = reduced("reduce_sum", apply("select", place == k, x, zero), (1,), True)
+        rest = reduced("reduce_sum", apply("select", place > k, x * x, zero), (1,), True)
+        length = safe_root(rest + head * head)
+        plain = rest == 0
+        beta = apply("select", head > 0, -length, length)
+        beta = apply("select", apply("logical_or", plain, beta == 0), scalar(1, a.dtype), beta)
+        tau = apply("select", plain, zero, (beta - head) / beta)
+        below = apply("select", plain, scalar(1, a.dtype), head - beta)
+        v = apply("select", place > k, x / below, cast(place == k, a.dtype))
+        a = a - v * matmul(apply("transpose", v, attrs=((0, 2, 1),)), a) * tau
+        return a, apply("reshape", v, attrs=((b, m),)), apply("reshape", tau, attrs=((b,),))
+
+    if not count:
+        return apply("reshape", a, attrs=((b, m, n),)), apply("broadcast", scalar(0, a.dtype), attrs=((b, 0),))
+    r, vectors, taus = matrix_scans.loop(reflect, (), (a,), count)
+    stored = apply("transpose", vectors, attrs=((1, 2, 0),))
+    if n > count:
+        stored = apply("concatenate", stored, apply("broadcast", scalar(0, a.dtype), attrs=((b, m, n - count),)), attrs=(2,))
+    low = apply("gt", *(apply("iota", attrs=(dtypes.i64, (b, m, n), axis)) for axis in (1, 2)))
+    return apply("select", low, stored, r), apply("transpose", taus, attrs=((1, 0),))
+
+
+@full
+def geqrf(input: Tensor, *, out: tuple | None = None) -> Geqrf:
+    """(a, tau): R in the upper triangle of `a`, below it the reflections whose product is Q, as LAPACK stores them. Without gradients.
+
+    >>> ingot.geqrf(ingot.tensor([[3.0], [4.0]]))
+    Geqrf(a=tensor([[-5.0000],
+            [ 0.5000]]), tau=tensor([1.6000]))
+    """
+    a = check_matrices("geqrf", input)
+    packed, tau = _geqrf(flat(a.detach()))
+    return emit_out(Geqrf(packed.reshape(tuple(a.shape)), tau.reshape((*a.shape[:-2], tau.shape[-1]))), out)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
 def _list(parameters: Any) -> list[Tensor]:
@@ -100,3 +101,17 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) ->
         for p in _list(parameters):
             if p.grad is not None:
                 p.grad.clamp_(-bound, bound)
+
+
+def clip_grad_norm(
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Tensor:
+    """`clip_grad_norm_` by its old name, with a FutureWarning.
+
+    >>> w = nn.Parameter(ingot.zeros(1))
+    >>> w.grad = ingot.ones(1)
+    >>> nn.utils.clip_grad_norm([w], max_norm=2.0)
+    tensor(1.)
+    """
+    warnings.warn("nn.utils.clip_grad_norm is now deprecated in favor of nn.utils.clip_grad_norm_.", FutureWarning, stacklevel=2)
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)

@@ -1,4 +1,4 @@
-"""Ready-made parametrizations: `weight_norm` and `spectral_norm`."""
+"""Ready-made parametrizations: `weight_norm`, `spectral_norm` and `orthogonal`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ingot._tensor.composites import composite
 from ingot.nn.modules.module import Module
 from ingot.nn.utils.parametrize import register_parametrization
 
-__all__ = ["spectral_norm", "weight_norm"]
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
 
 @composite
@@ -106,3 +106,99 @@ def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int 
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
     return register_parametrization(module, name, _SpectralNorm(weight.detach(), n_power_iterations, dim, eps))
+
+
+class _Orthogonal(Module):
+    """A matrix with orthonormal columns (rows, where it is wide), as a function of a matrix without constraint."""
+
+    base: Tensor | None
+
+    def __init__(self, weight: Tensor, orthogonal_map: str, use_trivialization: bool):
+        super().__init__()
+        self.orthogonal_map = orthogonal_map
+        self.register_buffer("base", None)
+        self._trivial = use_trivialization  # relative to the present value
+
+    def forward(self, weight: Tensor) -> Tensor:
+        wide = weight.shape[-2] < weight.shape[-1]
+        x = weight.mT if wide else weight
+        n, k = x.shape[-2:]
+        if self.orthogonal_map == "householder":
+            a = x.tril(-1)
+            tau = 2.0 / (1.0 + (a * a).sum(-2))
+            q = ingot.linalg.householder_product(a, tau) * ingot.diagonal(x, dim1=-2, dim2=-1).int().to(x.dtype).unsqueeze(-2)
+        else:
+            x = x.tril()
+            if n != k:
+                x = ingot.cat([x, x.new_zeros((*x.shape[:-2], n, n - k))], -1)
+            skew = x - x.mT
+            if self.orthogonal_map == "matrix_exp":
+                q = ingot.linalg.matrix_exp(skew)
+            else:
+                one = ingot.eye(n, dtype=x.dtype)
+                q = ingot.linalg.solve(one - skew * 0.5, one + skew * 0.5)
+            q = q[..., :k]
+        if self.base is not None:
+            q = self.base @ q
+        return q.mT if wide else q
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        q = weight.mT if weight.shape[-2] < weight.shape[-1] else weight
+        n, k = q.shape[-2:]
+        if not self._trivial:
+            if self.orthogonal_map != "householder":
+                raise NotImplementedError(
+                    "It is not possible to assign to the matrix exponential or the Cayley parametrizations when use_trivialization=False."
+                )
+            a, tau = ingot.geqrf(q)
+            signs = ingot.sign(ingot.diagonal(a, dim1=-2, dim2=-1))
+            signs = ingot.where(tau == 0, -signs, signs)
+            a = _with_diagonal(a, signs)
+            return a.mT if weight.shape[-2] < weight.shape[-1] else a
+        if n == k:
+            gram = q.mT @ q
+            near = bool(ingot.allclose(gram, ingot.eye(n, dtype=q.dtype).expand(gram.shape), atol=n * ingot.finfo(q.dtype).eps * 10))
+            base = q.clone() if near else _orthonormal(q)
+        else:
+            base = _orthonormal(ingot.cat([q, ingot.randn((*q.shape[:-1], n - k), dtype=q.dtype)], -1))
+        self.base = base.detach()
+        if self.orthogonal_map == "householder":  # the reflections of zero make the identity up to the signs on the diagonal
+            return -ingot.eye(*weight.shape[-2:], dtype=q.dtype).expand(weight.shape).clone()
+        return ingot.zeros_like(weight)
+
+
+def _with_diagonal(a: Tensor, values: Tensor) -> Tensor:
+    n, k = a.shape[-2:]
+    on = ingot.eye(n, k, dtype=ingot.bool)
+    return ingot.where(on, ingot.cat([ingot.diag_embed(values), a.new_zeros((*a.shape[:-2], n - k, k))], -2), a)
+
+
+def _orthonormal(a: Tensor) -> Tensor:
+    """Q of a QR factorization whose R has a positive diagonal."""
+    q, r = ingot.linalg.qr(a)
+    return q * ingot.sign(ingot.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
+
+
+def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None = None, *, use_trivialization: bool = True) -> Module:
+    """Make the parameter `name` a matrix (or batch of them) with orthonormal columns, or rows where it is wide. Returns `module`.
+
+    orthogonal_map: how it is computed from a matrix without constraint: "matrix_exp" (default for square ones), "cayley", or
+    "householder" (default for others). use_trivialization: relative to the value that it has at first, made orthogonal.
+
+    ValueError where there is no such parameter, it has fewer than two dims, or for another map.
+    Source: https://arxiv.org/abs/1909.09501.
+
+    >>> layer = nn.utils.parametrizations.orthogonal(nn.Linear(4, 2))
+    >>> ingot.allclose(layer.weight @ layer.weight.T, ingot.eye(2), atol=1e-6)
+    True
+    """
+    weight = getattr(module, name, None)
+    if not isinstance(weight, Tensor):
+        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    if weight.ndim < 2:
+        raise ValueError(f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions.")
+    if orthogonal_map is None:
+        orthogonal_map = "matrix_exp" if weight.shape[-2] == weight.shape[-1] else "householder"
+    if orthogonal_map not in ("matrix_exp", "cayley", "householder"):
+        raise ValueError(f'orthogonal_map has to be one of "matrix_exp", "cayley", "householder". Got: {orthogonal_map}')
+    return register_parametrization(module, name, _Orthogonal(weight, orthogonal_map, use_trivialization), unsafe=True)

@@ -31,7 +31,10 @@ class ParametrizationList(ModuleList):
         super().__init__(modules)
         self.unsafe = unsafe
         self.shape, self.dtype = tuple(original.shape), original.dtype
-        new = self._inverse(original)
+        try:
+            new = self._inverse(original)
+        except NotImplementedError:  # it has no inverse there: the value is taken for the original
+            new = original
         self.count = 0 if isinstance(new, Tensor) else len(new)
         trained = isinstance(original, Parameter) and original.requires_grad
         for name, value in self._named(new):
