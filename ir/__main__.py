@@ -49,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for i, stage in enumerate(stages):
         start = time.perf_counter()
         try:
-            if isinstance(value, Graph) and stage.name not in PASSES:  # the lowering is for graphs whose dims are all integers
-                [t.numel for t in value.in_types]
             value = stage.run(value, target)
             if args.time:
                 print(f"{stage.name}: {(time.perf_counter() - start) * 1e3:.2f} ms", file=sys.stderr)

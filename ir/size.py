@@ -22,8 +22,8 @@ from math import ceil, floor, gcd, inf
 from typing import Any, TypeVar
 
 __all__ = [
-    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "deciding", "decisions", "equal", "evaluate", "exactly",
-    "larger", "remembered", "replaced", "smaller", "symbol", "symbols",
+    "ShapeError", "Size", "Symbol", "Undecided", "as_symbol", "at_most", "bounds", "ceil_div", "deciding", "decisions", "equal",
+    "evaluate", "exactly", "larger", "remembered", "replaced", "smaller", "symbol", "symbols",
 ]  # fmt: skip
 
 _MAX_TERMS = 256  # of a size: products of long sums grow without end
@@ -355,9 +355,18 @@ def _floor(a: Dim, b: Dim) -> Dim:
                 return a
         assert isinstance(a, Size)
         (p, c), *more = a.terms
-        if not more and c == 1 and len(p) == 1 and isinstance(p[0], Quotient) and isinstance(p[0].parts[1], int) and a.const == 0:
-            return p[0].parts[0] // (p[0].parts[1] * b)
+        if not more and c == 1 and len(p) == 1 and isinstance(p[0], Quotient) and isinstance(p[0].parts[1], int):
+            return (p[0].parts[0] + a.const * p[0].parts[1]) // (p[0].parts[1] * b)
     return Size(0, (((Quotient(a, b),), 1),))
+
+
+def ceil_div(a: Dim, b: Dim) -> Dim:
+    """a / b, rounded up; `b` is at least 1.
+
+    >>> ceil_div(7, 4), ceil_div(symbol("T"), 4)
+    (2, (T+3)/4)
+    """
+    return (a + b - 1) // b
 
 
 def smaller(a: Dim, b: Dim) -> Dim:

@@ -6,7 +6,7 @@ A sum in one chain is off by as many roundings as it has terms; in a cascade by 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import inf, prod
 from typing import Generic, TypeVar
 
 from ingot.ir.graph import Node
@@ -14,13 +14,17 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import FMA, SUM, Fold
 from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.writer import KernelWriter
+from ingot.ir.size import at_most, bounds, ceil_div, exactly
 from ingot.ir.struct import value_type
+from ingot.ir.types import Dim
 
 __all__ = ["Cascade", "Steps", "rounds", "run_of"]
 
 FAN = 16  # results of a level that are folded into one of the next
 RUN = 64  # steps of a run
+MOST = 256  # runs that are folded before those of another level, where there is no bound: any more are folded in a row
 
 Accs = TypeVar("Accs")
 
@@ -36,19 +40,21 @@ class Steps:
     kind    of a loop without vectors
     """
 
-    extent: int
-    count: Index | int | None = None
+    extent: Dim
+    count: Index | Dim | None = None
     width: int = 0
     whole: bool = False
     kind: str = "serial"
 
-    def __len__(self) -> int:
-        return -(-self.extent // (self.width or 1))
+    @property
+    def steps(self) -> Dim:
+        """How many steps it has, at most."""
+        return ceil_div(self.extent, self.width or 1)
 
 
-def run_of(steps: int, run: int = RUN) -> int:
+def run_of(steps: Dim, run: int = RUN) -> int:
     """How many of so many steps in a row are a run; 0: all of them, as they are few more."""
-    return run if steps > run + run // 2 else 0
+    return 0 if at_most(steps, run + run // 2) else run
 
 
 def rounds(fold: Fold, node: Node) -> bool:
@@ -76,31 +82,33 @@ class Cascade(Generic[Accs]):
             body(accs, at)
             return
         first, *inner = loops
-        within = max(1, prod(map(len, inner)))
+        steps, each_step = first.steps, prod(s.steps for s in inner)
+        within = max(1, assumed(each_step))
         count = first.extent if first.count is None else first.count
 
-        def each(accs: Accs, base: Index, count: Index | int, most: int) -> None:
+        def each(accs: Accs, base: Index, count: Index | Dim, most: Dim) -> None:
             self._run(first, base, count, most, lambda i: self.over(inner, accs, body, (*at, i)))
 
-        if not self.run or len(first) * within <= self.run:
+        if not self.run or at_most(steps * (within if isinstance(each_step, int) else each_step), self.run):
             each(accs, ZERO, count, first.extent)
             return
-        run = _divisor(len(first), max(1, self.run // within)) * (first.width or 1)
-        whole = first.count is None and first.extent % run == 0
+        run = _divisor(steps, max(1, self.run // within)) * (first.width or 1)
+        whole = first.count is None and exactly(first.extent, run) is not None
 
         def one(accs: Accs, r: Index) -> None:
             each(accs, ix.mul(r, run), run if whole else self.w.rest(r, run, count), run)
 
-        runs = -(-first.extent // run)
+        runs = ceil_div(first.extent, run)
         self._level(accs, ZERO, runs, runs, one)
 
-    def _level(self, accs: Accs, first: Index, count: Index | int, most: int, one: Callable[[Accs, Index], None]) -> None:
+    def _level(self, accs: Accs, first: Index, count: Index | Dim, most: Dim, one: Callable[[Accs, Index], None]) -> None:
         """`count` runs from the first on, which are at most `most`."""
         w, size = self.w, 1
-        while size * FAN < most:
+        high = bounds(most)[1]
+        while size * FAN < (FAN * MOST if high == inf else high):
             size *= FAN
-        turns = -(-count // size) if isinstance(count, int) else ix.div(ix.add(count, ix.const(size - 1)), size)
-        with w.loop("serial", turns, most=-(-most // size)) as r:
+        turns = ix.div(ix.add(count, ix.const(size - 1)), size) if isinstance(count, Index) else ceil_div(count, size)
+        with w.loop("serial", turns, most=ceil_div(most, size)) as r:
             part = self.fresh()
             at = ix.add(first, ix.mul(r, size))
             if size == 1:
@@ -109,10 +117,10 @@ class Cascade(Generic[Accs]):
                 self._level(part, at, w.rest(r, size, count), size, one)
             self.add(accs, part)
 
-    def _run(self, loop: Steps, base: Index, count: Index | int, most: int, body: Callable[[Index], None]) -> None:
+    def _run(self, loop: Steps, base: Index, count: Index | Dim, most: Dim, body: Callable[[Index], None]) -> None:
         """`body` for `count` elements from `base` on, which are at most `most`."""
         if loop.width:
-            exact = count % loop.width == 0 if isinstance(count, int) else loop.whole
+            exact = loop.whole if isinstance(count, Index) else exactly(count, loop.width) is not None
             with self.w.loop("vector", count, loop.width, exact, most) as i:
                 body(ix.add(base, i))
         elif count == 1:
@@ -122,8 +130,10 @@ class Cascade(Generic[Accs]):
                 body(ix.add(base, i))
 
 
-def _divisor(n: int, near: int) -> int:
+def _divisor(n: Dim, near: int) -> int:
     """The divisor of n nearest to a number, from its half to its double; the number where there is none: a run that ends early costs
     a comparison in each."""
+    if not isinstance(n, int):
+        return near
     fit = [d for d in range(-(-near // 2), 2 * near + 1) if n % d == 0]
     return min(fit, key=lambda d: (abs(d - near), -d), default=near)

@@ -10,6 +10,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
@@ -40,8 +41,8 @@ class Cumulative(Schedule):
 def _choose(group: Group, machine: Machine) -> Cumulative:
     shape, axis = group.nodes[0].inputs[0].type.shape, group.nodes[0].attrs[0]
     if axis == len(shape) - 1:
-        return Cumulative(max(1, machine.chunk_elements // max(1, shape[axis])))
-    return Cumulative(max(1, machine.chunk_elements // max(1, shape[axis] * shape[-1])), machine.lanes(32))
+        return Cumulative(max(1, machine.chunk_elements // max(1, assumed(shape[axis]))))
+    return Cumulative(max(1, machine.chunk_elements // max(1, assumed(shape[axis] * shape[-1]))), machine.lanes(32))
 
 
 def running_fold(k: GroupKernel, elements: Elements, at: Point) -> None:

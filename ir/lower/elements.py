@@ -17,7 +17,9 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Const
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.writer import KernelWriter, Scalar
-from ingot.ir.ops.scalars import convert
+from ingot.ir.ops.scalars import both, convert
+from ingot.ir.size import at_most
+from ingot.ir.types import Dim
 
 __all__ = ["Elements"]
 
@@ -75,8 +77,9 @@ class Elements:
         """The buffer of a value that is loaded, not made here."""
         return None if value in self.known else self.source(value)
 
-    def checked(self, node: Node, i: Scalar, extent: int, mask: Scalar | None) -> Index:
-        """A loaded index, wrapped once if negative, checked, and made safe to load with; `node` is what fails."""
+    def checked(self, node: Node, i: Scalar, extent: Dim, mask: Scalar | None) -> tuple[Index, Scalar | None]:
+        """A loaded index, wrapped once if negative, checked, and made safe to load with; `node` is what fails. And the mask to load
+        under: of a dim that may have no elements, where a failing index would have to stand for one."""
         w = self.w
         i = w.cast(i, dtypes.i64)
         i = w.select(w.lt(i, 0), w.add(i, extent), i)
@@ -85,7 +88,8 @@ class Elements:
         key = ("check", node, good.operand)
         if w.remembered(key) is None:
             w.remember(key, True, w.check(good, self.check(node)))
-        return w.as_index(w.select(ok, i, w.const(0, dtypes.i64)))
+        safe = mask if at_most(1, extent) else both(w, mask, ok)
+        return w.as_index(w.select(ok, i, w.const(0, dtypes.i64))), safe
 
     def _elementwise(self, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
         args = [self.operand(v, idx, mask) for v in node.inputs]

@@ -18,7 +18,7 @@ from ingot.ir.lower.signature import Signature
 from ingot.ir.lower.target import Target
 from ingot.ir.struct import frozen, replace, struct
 from ingot.ir.text import clean_name, node_printer
-from ingot.ir.types import TensorType
+from ingot.ir.types import Dim, TensorType
 
 __all__ = ["Call", "Repeated", "Emitted", "emit", "print_emitted", "verify_emitted"]
 
@@ -30,7 +30,7 @@ class Call:
 
     kernel: str
     values: tuple[Value, ...]
-    params: tuple[int, ...]
+    params: tuple[Dim, ...]
     written: Written
 
 
@@ -78,7 +78,7 @@ class _Emission:
         self.target = target
         self.kernels: dict[str, Kernel] = {}
         self.names: dict[object, str] = {}
-        self.made: dict[object, list[tuple[str, tuple[int | _Between, ...], tuple[int, ...], Written]]] = {}
+        self.made: dict[object, list[tuple[str, tuple[int | _Between, ...], tuple[Dim, ...], Written]]] = {}
         self.checks: dict[int, tuple[str, Location | None]] = {}
         self.codes: dict[Node, int] = {}
         self.asked = 0  # how often a kernel was given the code of a check
@@ -123,9 +123,9 @@ class _Emission:
 
         return [Call(name, tuple(map(value, values)), params, written) for name, values, params, written in found]
 
-    def enter(self, written: Written, label: str) -> tuple[str, tuple[int, ...]]:
+    def enter(self, written: Written, label: str) -> tuple[str, tuple[Dim, ...]]:
         """Enter a kernel in the table, or find its equal: the name to launch, and the parameters' values."""
-        kernel, values = (written.kernel, ()) if written.fixed else parametrise(written.kernel)
+        kernel, values = parametrise(written.kernel, written.fixed)
         key = (kernel.buffers, kernel.params, repr(kernel.body))
         name = self.names.get(key)
         if name is None:

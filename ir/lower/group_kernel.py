@@ -21,7 +21,7 @@ class Written:
     """A kernel of a group, and the values behind its buffers; a value that is none of the graph's lies between its kernels.
 
     twice: some elements are computed twice, so no result may take the memory of what is read
-    fixed: its sizes belong into the instructions, as the offsets of a tile's rows do: they are no parameters
+    fixed: its sizes belong into the instructions, as the offsets of a tile's rows do: they are no parameters, as far as they are known
     """
 
     kernel: Kernel

@@ -18,14 +18,17 @@ __all__ = ["parametrise"]
 
 
 class _Rewriter:
-    def __init__(self) -> None:
+    def __init__(self, fixed: bool) -> None:
+        self.fixed = fixed
         self.values: list[Dim] = []
         self.unrolled: set[str] = set()
         self.shared: set[str] = set()
         self.seen: dict[tuple[str, Dim], Param] = {}
 
-    def param(self, role: str, value: Dim) -> Param:
+    def param(self, role: str, value: Dim) -> Coef:
         """One parameter per role and value: an offset and an extent that happen to agree stay apart."""
+        if self.fixed and isinstance(value, int):
+            return value
         found = self.seen.get((role, value))
         if found is None:
             found = self.seen[(role, value)] = Param(f"n{len(self.values)}")
@@ -65,7 +68,8 @@ class _Rewriter:
             if s.kind == "unroll":
                 self.unrolled.add(s.var)
                 return replace(s, body=self.body(s.body))
-            keep = s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block"
+            known = isinstance(s.extent.const, int)
+            keep = known and (s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block")
             extent = s.extent
             if not keep and not extent.terms and not isinstance(extent.const, Param):
                 extent = Index(self.param(s.var, extent.const), ())
@@ -89,8 +93,8 @@ def _name(atom: Atom) -> str:
     return atom.name
 
 
-def parametrise(kernel: Kernel) -> tuple[Kernel, tuple[Dim, ...]]:
-    """The kernel with parameters for its constants, and their values for this launch."""
-    r = _Rewriter()
+def parametrise(kernel: Kernel, fixed: bool = False) -> tuple[Kernel, tuple[Dim, ...]]:
+    """The kernel with parameters for its constants, and their values for this launch. `fixed`: integers stay where they are."""
+    r = _Rewriter(fixed)
     body = r.body(kernel.body)
     return Kernel(kernel.name, kernel.buffers, tuple(f"n{k}" for k in range(len(r.values))), body, kernel.schedule), tuple(r.values)

@@ -22,12 +22,18 @@ def place(emitted: Emitted) -> Program:
     placed = _place(emitted, frozenset(), lambda: f"t{next(numbers)}")
     return Program(
         graph.name, graph.in_types, graph.out_types, graph.scalars, emitted.kernels, tuple(placed.steps), placed.arena_bytes,
-        aliases(emitted), emitted.checks,
+        aliases(emitted), emitted.checks, graph.symbols,
     )  # fmt: skip
 
 
 def _place(emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str]) -> Placed:
     """Give addresses to the calls of a graph. `invariant`: inputs that stay the same while the graph, a body, is repeated."""
+    arena = Arena()
+    placed = _place_in(arena, emitted, invariant, fresh)
+    return _place_in(Arena(arena), emitted, invariant, fresh) if arena.places else placed
+
+
+def _place_in(arena: Arena, emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str]) -> Placed:
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
     once = runs_once(emitted, invariant)
     # inputs and outputs are slots, the rest lies in the arena
@@ -47,7 +53,6 @@ def _place(emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], st
             r = root(v)
             if r not in where:
                 spans.setdefault(r, [at, at])[1] = at
-    arena = Arena()
     for v in list(spans):
         if spans[v][0] in once:  # in use for the whole loop
             where[v] = Ref(None, arena.place(0, len(calls), v.type.nbytes))
@@ -68,4 +73,4 @@ def _place(emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], st
             body = _place(c.body, frozenset(c.consts), fresh)
             steps += repeat(c, body, lambda v: where[root(v)], partial(arena.place, at, at), var)
     steps += [Copy(Ref(slot), where[r], r.type.nbytes) for r, slot in copies]
-    return Placed(before, steps, arena.size)
+    return Placed(before, steps, arena.nbytes)

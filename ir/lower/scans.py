@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from ingot.ir.graph import Value
 from ingot.ir.loop.program import Copy, Launch, Ref, Repeat, Step
-from ingot.ir.lower.arena import ALIGN
+from ingot.ir.lower.arena import aligned
 from ingot.ir.lower.emitting import Call, Emitted, Repeated
+from ingot.ir.size import at_most, smaller
 from ingot.ir.struct import replace, value_type
+from ingot.ir.types import Dim
 
 __all__ = ["Placed", "runs_once", "repeat"]
 
@@ -20,7 +22,7 @@ class Placed:
 
     before: list[Step]
     steps: list[Step]
-    arena_bytes: int
+    arena_bytes: Dim
 
 
 def runs_once(emitted: Emitted, invariant: frozenset[Value]) -> set[int]:
@@ -51,7 +53,7 @@ def _made(c: Call | Repeated, root: Callable[[Value], Value]) -> set[Value]:
     return {root(v) for b, v in zip(c.written.kernel.buffers, c.values) if b.access != "r"}
 
 
-def repeat(loop: Repeated, body: Placed, where: Callable[[Value], Ref], place: Callable[[int], int], var: str) -> list[Step]:
+def repeat(loop: Repeated, body: Placed, where: Callable[[Value], Ref], place: Callable[[Dim], Dim], var: str) -> list[Step]:
     """The steps of a loop.
 
     where: the address of a value outside;  place: finds room in the arena;  var: the loop's variable
@@ -61,13 +63,13 @@ def repeat(loop: Repeated, body: Placed, where: Callable[[Value], Ref], place: C
     consts, carries, xs = node.inputs[:n_const], node.inputs[n_const : n_const + n_carry], node.inputs[n_const + n_carry :]
     finals, ys = node.outputs[:n_carry], node.outputs[n_carry:]
 
-    def along(v: Value, nbytes: int) -> Ref:
+    def along(v: Value, nbytes: Dim) -> Ref:
         r = where(v)
         if reverse:
             return replace(r, offset=r.offset + (length - 1) * nbytes, strides=(*r.strides, (var, -nbytes)))
         return replace(r, strides=(*r.strides, (var, nbytes)))
 
-    sizes = [-(-v.type.nbytes // ALIGN) * ALIGN for v in finals]
+    sizes = [aligned(v.type.nbytes) for v in finals]
     base = place(body.arena_bytes + sum(sizes))
     fresh: list[Ref] = []
     offset = base + body.arena_bytes
@@ -78,15 +80,17 @@ def repeat(loop: Repeated, body: Placed, where: Callable[[Value], Ref], place: C
     args += [along(v, b.type.nbytes) for v, b in zip(xs, graph.inputs[n_const + n_carry :])]
     args += fresh + [along(v, b.type.nbytes) for v, b in zip(ys, graph.outputs[n_carry:])]
     steps: list[Step] = [Copy(where(f), where(c), f.type.nbytes) for f, c in zip(finals, carries)]
-    if length:
-        steps += [_rebind(s, args, base) for s in body.before]
+    before = tuple(_rebind(s, args, base) for s in body.before)
+    if before and not at_most(1, length):  # what does not run does not fail
+        before = (Repeat(f"{var}_once", smaller(1, length), before),) if length != 0 else ()
+    steps += before
     inside = [_rebind(s, args, base) for s in body.steps]
     inside += [Copy(where(f), new, f.type.nbytes) for f, new in zip(finals, fresh)]
     steps.append(Repeat(var, length, tuple(inside)))
     return steps
 
 
-def _rebind(step: Step, args: list[Ref], base: int) -> Step:
+def _rebind(step: Step, args: list[Ref], base: Dim) -> Step:
     """A step of a body, with its argument slots and its arena placed in the caller's."""
 
     def ref(r: Ref) -> Ref:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ingot.ir import dtypes
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear, linear
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
@@ -19,8 +21,9 @@ from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.ops.indexing import place_of_indices
 from ingot.ir.ops.scalars import convert
+from ingot.ir.size import at_most, ceil_div, exactly
 from ingot.ir.struct import value_type
-from ingot.ir.types import tensor_type
+from ingot.ir.types import Dim, Shape, tensor_type
 
 __all__ = [
     "Fill", "Scatter", "IndexPut", "WindowScatter", "SCATTER", "INDEX_PUT", "WINDOW_SCATTER",
@@ -60,8 +63,8 @@ def _elementwise(
     w, elements = k.w, k.elements()
     buffer = k.buffer(to, "w")
 
-    def body(base: Index | None, extent: Index | int) -> None:
-        with w.loop("vector", extent, s.width, isinstance(extent, int) and extent % s.width == 0) as v:
+    def body(base: Index | None, extent: Index | Dim) -> None:
+        with w.loop("vector", extent, s.width, not isinstance(extent, Index) and exactly(extent, s.width) is not None) as v:
             at = v if base is None else ix.add(base, v)
             w.store(buffer, at, convert(w, element(k, elements, at), to.type.dtype))
 
@@ -90,23 +93,23 @@ def _all(group: Group, s: Fill, check: Check, into: Value, put: Callable[[], Wri
     return kernels
 
 
-def _blocks(w: KernelWriter, n: int, per: int, body: Callable[[Index | None, Index | int], None]) -> None:
+def _blocks(w: KernelWriter, n: Dim, per: int, body: Callable[[Index | None, Index | Dim], None]) -> None:
     """`body(start, extent)` for each parallel chunk of `per` elements of n; for all of them at once where that is one chunk."""
-    if n <= per:
+    if at_most(n, per):
         body(None, n)
         return
-    with w.loop("parallel", -(-n // per)) as b:
+    with w.loop("parallel", ceil_div(n, per)) as b:
         body(ix.mul(b, per), w.rest(b, per, n))
 
 
-def _update(k: GroupKernel, into: Value, at: Index, mode: str, value: Scalar) -> None:
-    """into[at] op= value."""
+def _update(k: GroupKernel, into: Value, at: Index, mode: str, value: Scalar, mask: Scalar | None) -> None:
+    """into[at] op= value, where the mask holds."""
     w, name, dtype = k.w, k.buffer(into, "rw"), into.type.dtype
     if mode != "set":
-        old = w.load(name, at, dtype, pinned=True)
+        old = w.load(name, at, dtype, mask, pinned=True)
         a, b = (w.cast(x, dtypes.f32) if x.dtype in dtypes.Half else x for x in (old, value))
         value = convert(w, {"add": w.add, "mul": w.mul, "min": w.min, "max": w.max}[mode](a, b), dtype)
-    w.store(name, at, value)
+    w.store(name, at, value, mask)
 
 
 # -- along one axis --------------------------------------------------------------------------------------------------
@@ -132,11 +135,11 @@ def _choose_fill(machine: Machine) -> Fill:
 def _choose_scatter(group: Group, machine: Machine) -> Scatter:
     _, index, _ = group.nodes[0].inputs
     axis, _ = group.nodes[0].attrs
-    length = index.type.shape[axis] if index.type.rank else 1
+    length = assumed(index.type.shape[axis]) if index.type.rank else 1
     return Scatter(_choose_fill(machine), max(1, machine.chunk_elements // max(1, length)))
 
 
-def scatter_lines(node: Node) -> tuple[int, ...]:
+def scatter_lines(node: Node) -> Shape:
     """The dims of a scatter's index that count lines."""
     return tuple(d for a, d in enumerate(node.inputs[1].type.shape) if a != node.attrs[0])
 
@@ -150,9 +153,9 @@ def scatter_line(k: GroupKernel, elements: Elements, into: Value, at: Point) -> 
     shape = index.type.shape
     with w.loop("serial", shape[axis] if shape else 1) as j:
         point = at[:axis] + (j,) + at[axis:] if shape else ()
-        to = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
+        to, mask = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
         target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
-        _update(k, into, linear(target, x.type.shape), mode, elements.at(src, point))
+        _update(k, into, linear(target, x.type.shape), mode, elements.at(src, point), mask)
 
 
 def _emit_scatter(group: Group, s: Scatter, check: Check) -> list[Written]:
@@ -193,9 +196,9 @@ class Indexed:
     """The shapes of an index_put: of its indices, and of what is not indexed, without the last dim (`columns`) where that is free."""
 
     at: int  # where the indices stand in the point of src
-    indices: tuple[int, ...]
-    outer: tuple[int, ...]
-    columns: int | None
+    indices: Shape
+    outer: Shape
+    columns: Dim | None
 
 
 def indexed(node: Node) -> Indexed:
@@ -213,29 +216,40 @@ def indexed(node: Node) -> Indexed:
 def _choose_index_put(group: Group, machine: Machine) -> IndexPut:
     n = indexed(group.nodes[0])
     width = machine.lanes(32)
-    columns = 1 if n.columns is None else n.columns
+    columns = 1 if n.columns is None else assumed(n.columns)
     # columns are independent of each other, so they may be shared out
-    large = columns * math.prod(n.indices) > machine.chunk_elements
+    large = columns * assumed(math.prod(n.indices)) > machine.chunk_elements
     block = max(width * 4, -(-columns // machine.workers)) if large else max(1, columns)
     return IndexPut(_choose_fill(machine), width, -(-block // width) * width if block > width else block)
 
 
-def places(k: GroupKernel, elements: Elements, inside: Point) -> dict[int, Index]:
-    """Where the indices at a point of theirs say: axis of the result -> index."""
+class Places(NamedTuple):
+    """Where indices say: axis of the result -> index; and whether there is such a place (None: there is)."""
+
+    at: dict[int, Index]
+    mask: Scalar | None
+
+
+def places(k: GroupKernel, elements: Elements, inside: Point) -> Places:
+    """Where the indices at a point of theirs say."""
     node = k.group.nodes[0]
     x, _, *indices = node.inputs
     axes, _ = node.attrs
-    return {a: elements.checked(node, elements.operand(v, inside, None), x.type.shape[a], None) for a, v in zip(axes, indices)}
+    at: dict[int, Index] = {}
+    mask: Scalar | None = None
+    for a, v in zip(axes, indices):
+        at[a], mask = elements.checked(node, elements.operand(v, inside, mask), x.type.shape[a], mask)
+    return Places(at, mask)
 
 
-def put(k: GroupKernel, elements: Elements, into: Value, at: int, free: Point, inside: Point, where: dict[int, Index]) -> None:
+def put(k: GroupKernel, elements: Elements, into: Value, at: int, free: Point, inside: Point, where: Places) -> None:
     """into op= src for one element: `free`, its point along what is not indexed; `where`: the places that indices name."""
     node = k.group.nodes[0]
     x, src = node.inputs[:2]
     rest = iter(free)
-    target = tuple(where[a] if a in where else next(rest) for a in range(x.type.rank))
+    target = tuple(where.at[a] if a in where.at else next(rest) for a in range(x.type.rank))
     value = elements.at(src, free[:at] + inside + free[at:])
-    _update(k, into, linear(target, x.type.shape), node.attrs[1], value)
+    _update(k, into, linear(target, x.type.shape), node.attrs[1], value, where.mask)
 
 
 def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
@@ -246,7 +260,7 @@ def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
     into = totals(group.nodes[0])
     k.buffer(into, "rw")
 
-    def body(base: Index | None, extent: Index | int) -> None:
+    def body(base: Index | None, extent: Index | Dim) -> None:
         with w.loop("serial", math.prod(n.indices)) as j:
             inside = delinear(j, n.indices, w.ranges)
             where = places(k, elements, inside)
@@ -284,7 +298,7 @@ class WindowScatter(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-def planes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def planes(node: Node) -> tuple[Shape, Shape, Shape]:
     """The dims that count planes, those of a window, and those of a plane."""
     (plane,) = node.attrs
     shape = node.inputs[0].type.shape
@@ -293,7 +307,7 @@ def planes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...
 
 def _choose_window_scatter(group: Group, machine: Machine) -> WindowScatter:
     _, window, plane = planes(group.nodes[0])
-    return WindowScatter(machine.lanes(32), max(1, machine.chunk_elements // max(1, math.prod(plane) + math.prod(window))))
+    return WindowScatter(machine.lanes(32), max(1, machine.chunk_elements // max(1, assumed(math.prod(plane) + math.prod(window)))))
 
 
 def scatter_plane(k: GroupKernel, elements: Elements, into: Value, i: Index) -> None:
@@ -306,8 +320,8 @@ def scatter_plane(k: GroupKernel, elements: Elements, into: Value, i: Index) -> 
     k.buffer(into, "rw")
     with w.loop("serial", math.prod(window)) as t:
         point = at + delinear(t, window, w.ranges)
-        to = elements.checked(node, elements.at(index, point), size, None)
-        _update(k, into, ix.add(ix.mul(i, size), to), "add", elements.at(g, point))
+        to, mask = elements.checked(node, elements.at(index, point), size, None)
+        _update(k, into, ix.add(ix.mul(i, size), to), "add", elements.at(g, point), mask)
 
 
 def _emit_window_scatter(group: Group, s: WindowScatter, check: Check) -> list[Written]:

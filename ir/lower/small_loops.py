@@ -19,13 +19,15 @@ from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
+from ingot.ir.size import ceil_div, exactly
+from ingot.ir.types import Dim
 
 __all__ = ["at_a_point", "steps_at_a_point"]
 
 Accs = tuple[str, ...]
 
 
-def steps_at_a_point(node: Node, along_k: int = 0) -> int:
+def steps_at_a_point(node: Node, along_k: int = 0) -> Dim:
     """How many elements in a row an element of a window op or a contraction adds up with roundings."""
     kind = node.op.lowering
     if isinstance(kind, Window):
@@ -34,7 +36,7 @@ def steps_at_a_point(node: Node, along_k: int = 0) -> int:
         return 0
     f = form_of(node)
     *others, last = [f.k[d] for d in f.order or range(len(f.k))] or [1]
-    return math.prod(others) * -(-last // max(1, along_k))
+    return math.prod(others) * ceil_div(last, max(1, along_k))
 
 
 def _loops(
@@ -105,7 +107,7 @@ def contraction(p: Elements, node: Node, idx: Point) -> Scalar:
     loops = [Steps(f.k[d]) for d in order]
     if p.along_k:
         last = f.k[order[-1]]
-        loops[-1] = Steps(last, width=p.along_k, whole=last % p.along_k == 0)
+        loops[-1] = Steps(last, width=p.along_k, whole=exactly(last, p.along_k) is not None)
     (acc,) = _loops(p, fold, loops, (dtype,), p.run, fold_in)
     return convert(w, w.get_acc(acc, dtype), out)
 

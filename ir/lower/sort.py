@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import reduce
+from typing import NamedTuple
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -11,15 +13,20 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, delinear, linear
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.schedule import Schedule, at_least_one
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
+from ingot.ir.size import bounds
 from ingot.ir.struct import value_type
+from ingot.ir.types import Dim
 
 __all__ = ["Sort", "SORT", "before", "length", "levels"]
+
+MOST_LEVELS = 40  # of a line whose length has no bound
 
 
 @value_type
@@ -33,7 +40,15 @@ class Sort(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-def length(node: Node) -> int:
+class _Copy(NamedTuple):
+    """A copy of a line: its values, where they stood, and where it begins in both."""
+
+    values: str
+    places: str
+    at: Index = ZERO
+
+
+def length(node: Node) -> Dim:
     """How many elements a line has."""
     shape = node.inputs[0].type.shape
     return shape[node.attrs[0]] if shape else 1
@@ -45,7 +60,7 @@ def levels(n: int) -> int:
 
 
 def _choose(group: Group, machine: Machine) -> Sort:
-    n = length(group.nodes[0])
+    n = assumed(length(group.nodes[0]))
     return Sort(max(1, machine.chunk_elements // max(1, n * max(1, levels(n)))))
 
 
@@ -72,43 +87,75 @@ def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
     w, elements = k.w, k.elements()
     outs = [k.buffer(v, "w") for v in node.outputs]
 
-    def merge(a: tuple[str, str], b: tuple[str, str], half: int) -> None:
-        """Merge pairs of runs of `half` elements of a into b; a and b: values and their places."""
-        with w.loop("serial", -(-n // (2 * half))) as pair:
-            base = ix.mul(pair, 2 * half)
-            left_n = w.min(w.index_value(ix.add(ix.const(n), ix.mul(base, -1))), w.const(half, i64))
-            right_n = w.max(w.min(w.index_value(ix.add(ix.const(n - half), ix.mul(base, -1))), w.const(half, i64)), w.const(0, i64))
-            left, right = w.acc(i64, 0), w.acc(i64, 0)
-            with w.loop("serial", w.as_index(w.add(left_n, right_n))) as j:
-                l, r = w.get_acc(left, i64), w.get_acc(right, i64)
-                has_l, has_r = w.lt(l, left_n), w.lt(r, right_n)
-                at_l, at_r = ix.add(base, w.as_index(l)), ix.add(ix.add(base, ix.const(half)), w.as_index(r))
-                vl = w.load(a[0], at_l, dtype, has_l, pinned=True)
-                vr = w.load(a[0], at_r, dtype, has_r, pinned=True)
-                take_r = w.and_(has_r, w.or_(w.not_(has_l), before(w, dtype, descending, vl, vr)))
-                pl = w.load(a[1], at_l, i64, has_l, pinned=True)
-                pr = w.load(a[1], at_r, i64, has_r, pinned=True)
-                w.store(b[0], ix.add(base, j), w.select(take_r, vr, vl))
-                w.store(b[1], ix.add(base, j), w.select(take_r, pr, pl))
-                one, zero = w.const(1, i64), w.const(0, i64)
-                w.set_acc(right, w.add(r, w.select(take_r, one, zero)))
-                w.set_acc(left, w.add(l, w.select(take_r, zero, one)))
+    def merge(a: _Copy, b: _Copy, base: Index, half: Index, left_n: Scalar, right_n: Scalar) -> None:
+        """Merge two runs of a that begin at `base`, `half` apart, into b."""
+        left, right = w.acc(i64, 0), w.acc(i64, 0)
+        with w.loop("serial", w.as_index(w.add(left_n, right_n))) as j:
+            l, r = w.get_acc(left, i64), w.get_acc(right, i64)
+            has_l, has_r = w.lt(l, left_n), w.lt(r, right_n)
+            from_a = ix.add(base, a.at)
+            at_l, at_r = ix.add(from_a, w.as_index(l)), ix.add(ix.add(from_a, half), w.as_index(r))
+            vl = w.load(a.values, at_l, dtype, has_l, pinned=True)
+            vr = w.load(a.values, at_r, dtype, has_r, pinned=True)
+            take_r = w.and_(has_r, w.or_(w.not_(has_l), before(w, dtype, descending, vl, vr)))
+            pl = w.load(a.places, at_l, i64, has_l, pinned=True)
+            pr = w.load(a.places, at_r, i64, has_r, pinned=True)
+            to_b = ix.add(ix.add(base, b.at), j)
+            w.store(b.values, to_b, w.select(take_r, vr, vl))
+            w.store(b.places, to_b, w.select(take_r, pr, pl))
+            one, zero = w.const(1, i64), w.const(0, i64)
+            w.set_acc(right, w.add(r, w.select(take_r, one, zero)))
+            w.set_acc(left, w.add(l, w.select(take_r, zero, one)))
+
+    def by_levels(copies: list[_Copy], n: int) -> _Copy:
+        """The sorted copy of a line whose length is known: its levels one after the other."""
+        for level in range(levels(n)):
+            half = 1 << level
+            with w.loop("serial", -(-n // (2 * half))) as pair:
+                base = ix.mul(pair, 2 * half)
+                left_n = w.min(w.index_value(ix.add(ix.const(n), ix.mul(base, -1))), w.const(half, i64))
+                right_n = w.max(w.min(w.index_value(ix.add(ix.const(n - half), ix.mul(base, -1))), w.const(half, i64)), w.const(0, i64))
+                merge(copies[level % 2], copies[1 - level % 2], base, ix.const(half), left_n, right_n)
+        return copies[levels(n) % 2]
+
+    def by_loop(line: _Copy) -> _Copy:
+        """The sorted copy of a line whose length is known at run time: a loop over levels, from one half of the scratch to the other."""
+        total = w.index_value(ix.const(n))
+        most = min(bounds(n)[1], 1 << MOST_LEVELS)
+        bits = [w.select(w.gt(total, 1 << b), w.const(1, i64), w.const(0, i64)) for b in range(levels(int(most)))]
+        count = reduce(w.add, bits, w.const(0, i64))
+        half, side = w.acc(i64, 1), w.acc(i64, 0)
+
+        def copy(at: Scalar) -> _Copy:
+            return _Copy(line.values, line.places, w.as_index(at))
+
+        with w.loop("serial", w.as_index(count)):
+            h, here = w.get_acc(half, i64), w.get_acc(side, i64)
+            there, both = w.sub(total, here), w.add(h, h)
+            with w.loop("serial", w.as_index(w.div(w.sub(w.add(total, both), 1), both))) as pair:
+                base = w.mul(w.index_value(pair), both)
+                left_n = w.min(w.sub(total, base), h)
+                right_n = w.max(w.min(w.sub(w.sub(total, h), base), h), 0)
+                merge(copy(here), copy(there), w.as_index(base), w.as_index(h), left_n, right_n)
+            w.set_acc(half, both)
+            w.set_acc(side, there)
+        return copy(w.get_acc(side, i64))
 
     def line(i: Index) -> None:
         at = delinear(i, others, w.ranges)
-        values = [w.scratch(dtype, max(1, n), "worker") for _ in range(2)]
-        places = [w.scratch(i64, max(1, n), "worker") for _ in range(2)]
-        copies = list(zip(values, places))
+        known = isinstance(n, int)
+        size, count = (max(1, n), 2) if known else (2 * n, 1)
+        values = [w.scratch(dtype, size, "worker") for _ in range(count)]
+        places = [w.scratch(i64, size, "worker") for _ in range(count)]
+        copies = [_Copy(v, p) for v, p in zip(values, places)]
         with w.loop("serial", n) as j:
-            w.store(values[0], j, elements.at(x, at[:axis] + (j,) + at[axis:] if shape else ()))
-            w.store(places[0], j, w.index_value(j))
-        for level in range(levels(n)):
-            merge(copies[level % 2], copies[1 - level % 2], 1 << level)
-        last = levels(n) % 2
+            w.store(copies[0].values, j, elements.at(x, at[:axis] + (j,) + at[axis:] if shape else ()))
+            w.store(copies[0].places, j, w.index_value(j))
+        last = by_levels(copies, n) if known else by_loop(copies[0])
         with w.loop("serial", n) as j:
             offset = linear(at[:axis] + (j,) + at[axis:], shape) if shape else ZERO
-            w.store(outs[0], offset, w.load(values[last], j, dtype, pinned=True))
-            w.store(outs[1], offset, w.load(places[last], j, i64, pinned=True))
+            w.store(outs[0], offset, w.load(last.values, ix.add(last.at, j), dtype, pinned=True))
+            w.store(outs[1], offset, w.load(last.places, ix.add(last.at, j), i64, pinned=True))
 
     w.chunks(math.prod(others), s.chunk, line)
     return [k.finish(s)]

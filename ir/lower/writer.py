@@ -34,7 +34,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
 )
-from ingot.ir.size import Size, at_most, exactly
+from ingot.ir.size import Size, at_most, ceil_div, exactly
 from ingot.ir.types import Dim
 
 __all__ = ["KernelWriter", "Scalar"]
@@ -137,7 +137,7 @@ class KernelWriter(Instructions):
             with self.loop("serial", n) as i:
                 body(i)
             return
-        with self.loop("parallel", -(-n // per)) as c:
+        with self.loop("parallel", ceil_div(n, per)) as c:
             with self.loop("serial", self.rest(c, per, n)) as i:
                 body(ix.add(ix.mul(c, per), i))
 
@@ -284,7 +284,7 @@ class KernelWriter(Instructions):
     def instruction(self, op: str, args: tuple[Any, ...], dtype: DType | None = None) -> Scalar:
         """One instruction, computed once where all its operands are known; plain numbers take the dtype of the others."""
         like = next((a.dtype for a in args if isinstance(a, Scalar) and not (op == "select" and a is args[0])), None)
-        scalars = tuple(a if isinstance(a, Scalar) else self.const(a, like) for a in args)  # type: ignore[arg-type]
+        scalars = tuple(a if isinstance(a, Scalar) else self._number(a, like) for a in args)
         out = dtype or like
         assert out is not None
         operands = tuple(s.operand for s in scalars)
@@ -297,6 +297,10 @@ class KernelWriter(Instructions):
             found = Scalar(name, out)
             self.remember(key, found, depth)
         return found
+
+    def _number(self, x: Any, like: DType | None) -> Scalar:
+        assert like is not None
+        return self.cast(self.index_value(ix.const(x)), like) if isinstance(x, Size) else self.const(x, like)
 
     # -- the result ---------------------------------------------------------------------------------------------
 

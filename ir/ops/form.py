@@ -14,13 +14,16 @@ from ingot.ir.facts import Contraction
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
+from ingot.ir.loop.index import Ranges
 from ingot.ir.loop.points import Point, delinear, linear
 from ingot.ir.ops.scalars import within
+from ingot.ir.size import at_most
 from ingot.ir.struct import struct
+from ingot.ir.types import Shape
 
 __all__ = ["Form", "Zeros", "form_of"]
 
-Dims = tuple[int, ...]
+Dims = Shape
 
 
 @struct
@@ -39,14 +42,14 @@ class Zeros:
     def around(cls, value: Value, low: Dims, gap: Dims, extent: Dims, counted: bool = True) -> Zeros | None:
         """The zeros that reads of these extents need; None where the value has all that is read."""
         have = value.type.shape[value.type.rank - len(low) :]
-        plain = not any(low) and all(g == 1 for g in gap) and all(e <= d for e, d in zip(extent, have))
+        plain = not any(low) and all(g == 1 for g in gap) and all(at_most(e, d) for e, d in zip(extent, have))
         return None if plain else cls(low, gap, extent, counted)
 
     def inside(self, w: Any, point: Point, shape: Dims) -> tuple[Point, Any]:
         """Where a point among the zeros lies in the value of this shape, and the mask of those that do (None: all)."""
         lead = len(shape) - len(self.low)
         at, mask = within(w, (
-            (ix.add(i, ix.const(-lo)), gap, d, lo > 0, (extent - lo - 1) // gap >= d)
+            (ix.add(i, ix.const(-lo)), gap, d, lo > 0, not at_most((extent - lo - 1) // gap + 1, d))
             for i, lo, gap, extent, d in zip(point[lead:], self.low, self.gap, self.extent, shape[lead:])
         ))  # fmt: skip
         return (*point[:lead], *at), mask
@@ -121,7 +124,7 @@ class Form:
         loops, extents = (*q, *m, *n), (*self.batch, *self.m, *self.n)
         return tuple(linear(tuple(loops[i] for i in d), tuple(extents[i] for i in d)) for d in self.dims)
 
-    def loops(self, point: Point, ranges: dict[str, int]) -> tuple[Point, Point, Point]:
+    def loops(self, point: Point, ranges: Ranges) -> tuple[Point, Point, Point]:
         """The (q, m, n) that make a point of the result."""
         extents = (*self.batch, *self.m, *self.n)
         at: dict[int, Index] = {}

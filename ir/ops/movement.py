@@ -151,11 +151,15 @@ def _slice_infer(types: tuple[TensorType, ...], starts: Ints, stops: Shape, step
     return x.with_shape(tuple(shape))
 
 
+def reach(n: Dim, step: int) -> Dim:
+    """How many elements lie from the first to the last of `n` that are `step` apart."""
+    return n if step == 1 else (n - 1) * step + 1 if at_most(1, n) else larger(0, n - 1) * step + smaller(n, 1)
+
+
 def _slice_vjp(cts: Exprs, ins: Exprs, outs: Exprs, starts: Ints, stops: Shape, steps: Ints) -> list[Expr]:
     high = []
     for d, n, start, step in zip(ins[0].shape, outs[0].shape, starts, steps):
-        reach = n if step == 1 else larger(0, n - 1) * step + smaller(n, 1)
-        high.append(d - start - reach)
+        high.append(d - start - reach(n, step))
     return [OPS["pad"](cts[0], 0.0, low=starts, high=tuple(high), interior=tuple(s - 1 for s in steps))]
 
 
@@ -240,7 +244,7 @@ def _pad_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     low, high, interior = node.attrs
     src, fill = node.inputs
     inner, inside = within(p.w, (
-        (ix.add(i, ix.const(-lo)), gap + 1 if d > 1 else 1, d, lo > 0, hi > 0)
+        (ix.add(i, ix.const(-lo)), 1 if isinstance(d, int) and d <= 1 else gap + 1, d, lo != 0, hi != 0)
         for i, lo, hi, gap, d in zip(idx, low, high, interior, src.type.shape)
     ))  # fmt: skip
     outer = p.at(fill, (), mask)
@@ -341,7 +345,7 @@ def _concatenate_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
         if extent == 0:
             continue
         inside = None if start == 0 else w.ge(v, start)
-        if start + extent < node.outputs[0].type.shape[axis]:
+        if start + extent != node.outputs[0].type.shape[axis]:
             below = w.lt(v, start + extent)
             inside = below if inside is None else w.and_(inside, below)
         at = idx[:axis] + (ix.add(idx[axis], ix.const(-start)),) + idx[axis + 1 :]

@@ -10,6 +10,7 @@ import numpy as np
 from ingot.ir.dtypes import DType, Half, f32, u32, u64
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point
+from ingot.ir.types import Dim
 
 Emitter = Any
 Scalar = Any
@@ -42,7 +43,7 @@ def both(e: Emitter, a: Scalar | None, b: Scalar) -> Scalar:
     return b if a is None else e.and_(a, b)
 
 
-def within(w: Emitter, dims: Iterable[tuple[Index, int, int, bool, bool]]) -> tuple[Point, Scalar | None]:
+def within(w: Emitter, dims: Iterable[tuple[Index, int, Dim, bool, bool]]) -> tuple[Point, Scalar | None]:
     """The elements at places, a dim each, and the mask of where there is one in all dims (None: everywhere).
 
     A dim is (place, gap, size, below, above): which of `size` elements, `gap` apart, stands at `place`; below, above: whether the

@@ -17,11 +17,11 @@ from ingot.ir.loop.points import Point
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.convolution import Ints, Pads, crop_spatial, pad_spatial, taps, trailing, window_extents
-from ingot.ir.ops.family import declare, linear_jvp, narrow, need_alike, need_dtype, static, widen
+from ingot.ir.ops.family import declare, linear_jvp, narrow, need_alike, need_dtype, need_within, static, widen
 from ingot.ir.ops.indexing import wrapped
 from ingot.ir.ops.samples import Case, case, ints
 from ingot.ir.ops.scalars import within
-from ingot.ir.size import ShapeError
+from ingot.ir.size import ShapeError, Size, at_most
 from ingot.ir.types import Shape, TensorType, numel, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
@@ -41,6 +41,9 @@ def _need_elements(name: str, shape: Shape, window: Ints, stride: Ints, padding:
     out = window_extents(name, sizes, window, stride, padding, dilation)
     for n, k, s, (lo, hi), d, m in zip(sizes, window, stride, padding, dilation, out):
         if lo == hi == 0:
+            continue
+        if isinstance(n, Size) and d == 1 and max(lo, hi) < k:
+            need_within(1, n, lambda: f"{name}: of nothing, some windows of {window} would hold nothing but padding")
             continue
         m = static(name, m, "an extent that is padded")
         place = np.arange(m)[:, None] * s - lo + np.arange(k)[None, :] * d
@@ -88,7 +91,7 @@ def _forward(w: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
     k = len(window)
     sizes, out = node.inputs[0].type.shape[-k:], node.outputs[0].type.shape[-k:]
     at, mask = within(w, (
-        (ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo)), 1, n, lo > 0, (m - 1) * s + (size - 1) * d - lo >= n)
+        (ix.add(ix.add(ix.mul(o, s), ix.mul(t, d)), ix.const(-lo)), 1, n, lo > 0, not at_most((m - 1) * s + (size - 1) * d - lo + 1, n))
         for o, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, out, window)
     ))  # fmt: skip
     return (*idx[:-k], *at), mask
@@ -100,7 +103,7 @@ def _backward(w: Any, node: Node, idx: Point, tap: Point) -> tuple[Point, Any]:
     k = len(window)
     sizes = node.inputs[0].type.shape[-k:]
     at, mask = within(w, (
-        (ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo)), s, n, (size - 1) * d > lo, (m - 1 + lo) // s >= n)
+        (ix.add(ix.add(i, ix.mul(t, -d)), ix.const(lo)), s, n, (size - 1) * d > lo, not at_most((m - 1 + lo) // s + 1, n))
         for i, t, s, (lo, _), d, n, m, size in zip(idx[-k:], tap, stride, padding, dilation, sizes, input_shape[-k:], window)
     ))  # fmt: skip
     return (*idx[:-k], *at), mask
@@ -185,8 +188,6 @@ def _scatter_infer(types: tuple[TensorType, ...], spatial: Shape) -> TensorType:
     need_dtype("window_scatter", place, frozenset((i64,)), "the places")
     if g.shape != place.shape or len(spatial) > g.rank:
         raise ShapeError(f"window_scatter: values {g} and places {place} must have one shape, of at least {len(spatial)} dims")
-    for d in spatial:
-        static("window_scatter", d, "a spatial extent")
     return g.with_shape(g.shape[: g.rank - len(spatial)] + spatial)
 
 

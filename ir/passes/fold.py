@@ -12,6 +12,7 @@ from ingot.ir.facts import Foldable
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.ops.creation import constant
 from ingot.ir.passes.bodies import with_bodies
+from ingot.ir.size import Size
 
 __all__ = ["fold"]
 
@@ -39,6 +40,8 @@ def fold(graph: Graph) -> Graph:
 
 def _evaluate(n: Node, inputs: list[Const]) -> Const | None:
     t = n.outputs[0].type
+    if any(isinstance(d, Size) for a in (t.shape, *n.attrs) if isinstance(a, tuple) for d in a):
+        return None
     size = max([1, *(c.type.numel for c in inputs)])
     if t.numel > size or size > MAX_ELEMENTS:
         return None

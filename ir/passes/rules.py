@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.ir.dtypes import DType
+from ingot.ir.ops.movement import reach
 from ingot.ir.passes.pattern import Fill, Just, Match, P, Rule, Splat, Var
+from ingot.ir.size import smaller
 
 __all__ = ["RULES"]
 
@@ -68,18 +70,15 @@ def slice_steps(m: Match) -> tuple:
 
 def slice_stops(m: Match) -> tuple:
     """One past the last element taken, so that the stop is in range whatever the steps."""
-    stops: list[Any] = []
-    for n, out, start, step in zip(m.x.type.shape, m.out.shape, slice_starts(m), slice_steps(m)):
-        stops.append(n if not isinstance(n, int) else min(start, n) if out == 0 else start + (out - 1) * step + 1)
-    return tuple(stops)
+    return tuple(start + reach(out, step) for out, start, step in zip(m.out.shape, slice_starts_in_range(m), slice_steps(m)))
 
 
 def slice_starts_in_range(m: Match) -> tuple:
-    return tuple(min(a, n) if isinstance(n, int) else a for a, n in zip(slice_starts(m), m.x.type.shape))
+    return tuple(smaller(a, n) for a, n in zip(slice_starts(m), m.x.type.shape))
 
 
 def no_padding(m: Match) -> bool:
-    return not any(m.l) and not any(m.h) and (not any(m.i) or m.x.type == m.out)
+    return all(p == 0 for p in (*m.l, *m.h)) and (not any(m.i) or m.x.type == m.out)
 
 
 def pads_nothing_inside(m: Match) -> bool:

@@ -65,11 +65,11 @@ def _prune(n: Node, live: set[Value]) -> Node:
 def hoist(graph: Graph) -> Graph:
     """Move nodes of a scan's body that read only its consts in front of the scan; their results become consts.
 
-    Cheap views stay, as do operations that can fail, and bodies of loops that may run no step.
+    Cheap views stay, as do operations that can fail, and bodies of loops that run no step.
     """
     nodes: list[Node] = []
     for n in graph.nodes:
-        if isinstance(n.op.lowering, Loop) and isinstance(n.attr("length"), int) and n.attr("length") > 0:
+        if isinstance(n.op.lowering, Loop) and n.attr("length") != 0:
             before, n = _hoist(n)
             nodes += before
         nodes.append(n)

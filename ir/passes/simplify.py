@@ -20,6 +20,7 @@ from ingot.ir.ops.movement import broadcast, concatenate, slice_
 from ingot.ir.passes.bodies import with_bodies
 from ingot.ir.passes.pattern import Apply, Fill, Just, Match, Rule, Splat, Var
 from ingot.ir.passes.rules import RULES
+from ingot.ir.size import ShapeError
 from ingot.ir.types import TensorType, tensor_type
 
 __all__ = ["simplify", "Simplifier"]
@@ -116,7 +117,13 @@ class Simplifier:
     # -- rewriting --
 
     def rewrite(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
-        """What stands for op(inputs), or None where nothing applies."""
+        """What stands for op(inputs), or None where nothing applies. Nor does what would have to know more of sizes than can be known."""
+        try:
+            return self._rewritten(op, inputs, attrs, out)
+        except ShapeError:
+            return None
+
+    def _rewritten(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
         for rule, swapped in self.table.get(op, ()):
             m = Match(out=out)
             args = (inputs[1], inputs[0]) if swapped else inputs

@@ -95,13 +95,13 @@ def test_the_command_runs_passes(file, capsys):
     assert main([file]) == 0 and "func @main" in capsys.readouterr().out
 
 
-def test_the_command_says_that_a_dim_must_be_known(tmp_path, capsys):
+def test_the_command_lowers_symbolic_graphs(tmp_path, capsys):
     path = tmp_path / "symbolic.ir"
     path.write_text("func @main(%x: f32[B,3]) -> f32[B,3] {\n  %0 = exp %x : f32[B,3]\n  return %0\n}\n")
     assert main([str(path), "--to", "absorb_transposes"]) == 0
     assert "%0 = exp %x : f32[B,3]" in capsys.readouterr().out
-    assert main([str(path), "--to", "memory"]) == 2
-    assert capsys.readouterr().err.endswith("is known only at run time\n")
+    assert main([str(path), "--to", "memory"]) == 0
+    assert "program @main where B  # arena 0 bytes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options, message", [

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from ingot.ir.facts import Contraction, Loop, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.tiles.shape import is_tiled
+from ingot.ir.size import at_most
 from ingot.ir.types import Shape, numel
 
 __all__ = ["Growing", "Joined", "join"]
@@ -279,7 +281,7 @@ class Joined:
         rows = numel(tuple(d for a, d in enumerate(shape) if a not in reduced))
         last_kept = bool(shape) and (len(shape) - 1) not in reduced
         units = rows // 64 if last_kept else rows
-        return units < FEW_ROWS and numel(shape) >= SPLIT_AT
+        return bool(at_most(units, FEW_ROWS - 1)) and assumed(numel(shape)) >= SPLIT_AT
 
     # -- the sweep
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ingot.ir.facts import Window
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest.passes import Passes, fold_of
@@ -13,7 +14,9 @@ from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
+from ingot.ir.size import at_most, ceil_div, larger
 from ingot.ir.struct import value_type
+from ingot.ir.types import Dim
 
 __all__ = ["choose", "unrolls"]
 
@@ -27,8 +30,12 @@ class _Axis:
     """A merged axis."""
 
     members: tuple[int, ...]
-    extent: int
+    extent: Dim
     reduced: bool
+
+    @property
+    def assumed(self) -> int:
+        return assumed(self.extent)
 
 
 def choose(group: Group, machine: Machine) -> Nest:
@@ -39,14 +46,14 @@ def choose(group: Group, machine: Machine) -> Nest:
     axes = _merged(group, trial)
     vector = _vector(axes, trial, machine)
     along_k = 0
-    if along_k_fits(group) and form_of(group.nodes[0]).k[-1] >= 2 * machine.lanes(32):
+    if along_k_fits(group) and assumed(form_of(group.nodes[0]).k[-1]) >= 2 * machine.lanes(32):
         vector, along_k = None, 4 * machine.lanes(max(32, group.nodes[0].inputs[0].type.dtype.bits))
     vec = None if vector is None else axes[vector]
     width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial.instructions, machine)
 
     per_point = max(1, trial.instructions)
-    inner = math.prod(a.extent for a in axes if a.reduced)
-    across = vec.extent if vec is not None and not vec.reduced else 1
+    inner = math.prod(a.assumed for a in axes if a.reduced)
+    across = vec.assumed if vec is not None and not vec.reduced else 1
     block = across
     if across > 1:
         block = min(across, max(width, machine.chunk_work // (per_point * max(1, inner)) // width * width))
@@ -60,26 +67,26 @@ def choose(group: Group, machine: Machine) -> Nest:
         chunk=1 if group.split else chunk,
         kept=() if group.split else _kept(group, passes, axes, vec, machine),
         split=split,
-        run=run_of(max(_steps(passes, axes, vec, width, split), steps_at_a_point(group.nodes[0], along_k))),
+        run=run_of(larger(_steps(passes, axes, vec, width, split), steps_at_a_point(group.nodes[0], along_k))),
         along_k=along_k,
         unroll=unroll,
         # what is this large will have left the caches before it is read
-        streaming=tuple(i for i, v in enumerate(group.outputs) if v.type.nbytes >= machine.cache_bytes[2]),
+        streaming=tuple(i for i, v in enumerate(group.outputs) if at_most(machine.cache_bytes[2], v.type.nbytes)),
     )
 
 
-def _steps(passes: Passes, axes: list[_Axis], vec: _Axis | None, width: int, split: Split | None) -> int:
+def _steps(passes: Passes, axes: list[_Axis], vec: _Axis | None, width: int, split: Split | None) -> Dim:
     """How many elements or vectors in a row a reduction adds up with roundings."""
     if not any(rounds(fold_of(n), n) for n in passes.reductions):
         return 0
     extents = {k: split.step if split and split.axis == k else a.extent for k, a in enumerate(axes) if a.reduced}
-    return math.prod(-(-d // width) if axes[k] is vec else d for k, d in extents.items())
+    return math.prod(ceil_div(d, width) if axes[k] is vec else d for k, d in extents.items())
 
 
 def unrolls(group: Group) -> bool:
     """Whether the group is a window so small that it is expanded in place."""
     kind = group.nodes[0].op.lowering
-    return isinstance(kind, Window) and 0 < math.prod(kind.extents(group.nodes[0])) <= UNROLL
+    return isinstance(kind, Window) and 0 < assumed(math.prod(kind.extents(group.nodes[0]))) <= UNROLL
 
 
 def _merged(group: Group, trial: Trial) -> list[_Axis]:
@@ -102,7 +109,7 @@ def _vector(axes: list[_Axis], trial: Trial, machine: Machine) -> int | None:
     best, most = None, -math.inf
     for k, axis in enumerate(axes):
         score = trial.score(axis.members[-1])
-        score += 0.5 * k - (4 if axis.extent < machine.lanes(32) // 2 else 0)
+        score += 0.5 * k - (4 if axis.assumed < machine.lanes(32) // 2 else 0)
         if score > most:
             best, most = k, score
     return best
@@ -113,9 +120,9 @@ def _width(group: Group, vec: _Axis, reduces: bool, instructions: int, machine: 
     bits = [v.type.dtype.bits for n in group.nodes for v in (*n.inputs, *n.outputs) if v.type.dtype.bits > 8]
     lanes = machine.lanes(32) // 2 if bits and min(bits) >= 64 else machine.lanes(32)
     width = lanes * (4 if instructions < 24 and reduces else 2 if instructions < 60 else 1)
-    while width > lanes and width > vec.extent:
+    while width > lanes and width > vec.assumed:
         width //= 2
-    while width > 4 and width // 2 >= vec.extent:
+    while width > 4 and width // 2 >= vec.assumed:
         width //= 2
     return width
 
@@ -146,7 +153,7 @@ def _kept(group: Group, passes: Passes, axes: list[_Axis], vec: _Axis | None, ma
     budget = machine.cache_bytes[1] // 4
     out = []
     for at, k in chosen.items():
-        budget -= vec.extent * group.nodes[at].outputs[0].type.dtype.itemsize
+        budget -= vec.assumed * group.nodes[at].outputs[0].type.dtype.itemsize
         if budget >= 0:
             out.append((at, k))
     return tuple(out)
@@ -154,9 +161,12 @@ def _kept(group: Group, passes: Passes, axes: list[_Axis], vec: _Axis | None, ma
 
 def _split(axes: list[_Axis], vec: _Axis | None, width: int, inner: int) -> Split:
     """Parts along the longest reduced axis, of whole vectors where these run along it."""
-    long = max((a for a in axes if a.reduced), key=lambda a: a.extent)
-    rows = math.prod(a.extent for a in axes if not a.reduced)
-    step = -(-long.extent // max(1, min(MOST_PARTS, rows * inner // PART)))
+    long = max((a for a in axes if a.reduced), key=lambda a: a.assumed)
+    rows = math.prod(a.assumed for a in axes if not a.reduced)
+    if isinstance(long.extent, int):
+        step = -(-long.extent // max(1, min(MOST_PARTS, rows * inner // PART)))
+    else:
+        step = -(-PART * long.assumed // max(1, rows * inner))
     if long is vec:
         step = -(-step // width) * width
     return Split(axes.index(long), step)

@@ -19,6 +19,8 @@ from ingot.ir.lower.nest.point import input_point, point_of, with_small_loops
 from ingot.ir.lower.nest.schedule import Nest
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.scalars import convert
+from ingot.ir.size import Size, at_most, ceil_div, exactly, larger
+from ingot.ir.types import Dim
 
 __all__ = ["emit"]
 
@@ -51,9 +53,9 @@ class _Emission:
         self.kept = [a for a in axes if a not in self.reduced]
         self.across = s.vector if s.vector in self.kept else None  # the vector axis where it is kept
         self.outer = [a for a in self.kept if a != self.across]  # the axes that items count
-        self.blocks = 1
+        self.blocks: Dim = 1
         if self.across is not None:
-            self.blocks = -(-self.extent[self.across] // s.block) if s.block else 0
+            self.blocks = ceil_div(self.extent[self.across], s.block) if s.block else 0
         self.n_items = math.prod(self.extent[a] for a in self.outer) * self.blocks
         nodes = [group.nodes[at] for at, _ in s.kept]
         self.rows = {n.outputs[0]: (self.w.fresh("row"), k) for n, (_, k) in zip(nodes, s.kept)}
@@ -63,16 +65,16 @@ class _Emission:
     def items(self) -> None:
         """All items, in parallel chunks where they are more than one chunk holds."""
         n, per = self.n_items, self.s.chunk
-        if n <= per:
+        if at_most(n, per):
             self.run_of_items(n, None)
             return
-        with self.w.loop("parallel", -(-n // per)) as p:
+        with self.w.loop("parallel", ceil_div(n, per)) as p:
             if per == 1:
                 self.item(p)
             else:
                 self.run_of_items(self.w.rest(p, per, n), ix.mul(p, per))
 
-    def run_of_items(self, count: Index | int, base: Index | None) -> None:
+    def run_of_items(self, count: Index | Dim, base: Index | None) -> None:
         """`count` items from `base` on."""
         if count == 1:
             self.item(base if base is not None else ix.const(0))
@@ -88,8 +90,10 @@ class _Emission:
         """Where an item lies: its kept axes, and the block of the vector axis (None: it is one block)."""
         at = [ZERO] * len(self.group.shape)
         rows, block = item, None
-        if self.blocks > 1:
+        if not at_most(self.blocks, 1):
             block, rows = self.mod(item, self.blocks), self.div(item, self.blocks)
+            if not self.outer and isinstance(self.blocks, Size):
+                block = item
         for k in range(len(self.outer) - 1, -1, -1):
             axis = self.outer[k]
             self.put(at, axis, rows if k == 0 else self.mod(rows, self.extent[axis]))
@@ -103,12 +107,13 @@ class _Emission:
         if axis is None:
             row(at)
             return
-        extent: Index | int = self.extent[axis]
+        extent: Index | Dim = self.extent[axis]
         base: Index | None = None
         if block is not None:
             base = ix.mul(block, s.block)
             extent = self.w.rest(block, s.block, self.extent[axis])
-        with self.w.loop("vector", extent, s.width, isinstance(extent, int) and extent % s.width == 0) as v:
+        exact = not isinstance(extent, Index) and exactly(extent, s.width) is not None
+        with self.w.loop("vector", extent, s.width, exact) as v:
             at = list(at)
             self.put(at, axis, v if base is None else ix.add(base, v))
             row(at)
@@ -116,11 +121,11 @@ class _Emission:
     def put(self, at: At, axis: int, i: Index) -> None:
         at[self.s.axes[axis][-1]] = i
 
-    def div(self, i: Index, by: int) -> Index:
-        return ix.div(i, max(1, by), self.w.ranges)
+    def div(self, i: Index, by: Dim) -> Index:
+        return ix.div(i, max(1, by) if isinstance(by, int) else by, self.w.ranges)
 
-    def mod(self, i: Index, by: int) -> Index:
-        return ix.mod(i, max(1, by), self.w.ranges)
+    def mod(self, i: Index, by: Dim) -> Index:
+        return ix.mod(i, max(1, by) if isinstance(by, int) else by, self.w.ranges)
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
@@ -140,7 +145,7 @@ class _Emission:
             if v not in passes.full or not passes.reductions:
                 self.store(v, at)
 
-    def fold(self, at: At, accs: Accs, parts: dict[int, tuple[Index, Index | int, int]], body: Callable[[Accs, At], None]) -> None:
+    def fold(self, at: At, accs: Accs, parts: dict[int, tuple[Index, Index | Dim, int]], body: Callable[[Accs, At], None]) -> None:
         """Loops over the reduced axes, vectors innermost where they run along one; `body` folds a point into accumulators.
 
         parts: of the axes that are not gone through from end to end: where they begin, how many elements, how many at most
@@ -150,7 +155,7 @@ class _Emission:
         loops = []
         for a in axes:
             _, count, most = parts.get(a, (ZERO, self.extent[a], self.extent[a]))
-            whole = self.extent[a] % width == 0 and most % width == 0
+            whole = exactly(self.extent[a], width) is not None and exactly(most, width) is not None
             loops.append(Steps(most, count, width, whole) if a == vector else Steps(most, count))
 
         def point(accs: Accs, where: Point) -> None:
@@ -221,26 +226,26 @@ class _Emission:
         """Every part of every item is a parallel chunk; one thread combines them, in order."""
         w, split = self.w, self.s.split
         assert split is not None
-        parts = -(-self.extent[split.axis] // split.step)
-        slots = max(1, parts * math.prod(self.extent[a] for a in self.kept))
+        parts = ceil_div(self.extent[split.axis], split.step)
+        slots = larger(1, parts * math.prod(self.extent[a] for a in self.kept))
         reductions = self.passes.reductions
         scratch = {n: tuple(w.scratch(d, slots, "kernel") for d, _ in accumulators(n)) for n in reductions}
         n = self.n_items
         with w.loop("parallel", n * parts) as p:
-            item, part = (self.div(p, parts), self.mod(p, parts)) if n > 1 else (ix.const(0), p)
+            item, part = (self.div(p, parts), self.mod(p, parts)) if not at_most(n, 1) else (ix.const(0), p)
             at, block = self.place(item)
             base, count = ix.mul(part, split.step), w.rest(part, split.step, self.extent[split.axis])
             self.lanes_across(at, block, partial(self.fold_part, scratch, part, base, count))
         self.each(n, lambda item: self.lanes_across(*self.place(item), partial(self.combine, scratch, parts)))
 
-    def each(self, n: int, body: Callable[[Index], None]) -> None:
+    def each(self, n: Dim, body: Callable[[Index], None]) -> None:
         if n == 1:
             body(ix.const(0))
         else:
             with self.w.loop("serial", n) as i:
                 body(i)
 
-    def fold_part(self, scratch: Accs, part: Index, base: Index, count: Index | int, at: At) -> None:
+    def fold_part(self, scratch: Accs, part: Index, base: Index, count: Index | Dim, at: At) -> None:
         """Fold one part of a row into its slots of scratch."""
         w, s = self.w, self.s
         assert s.split is not None
@@ -256,7 +261,7 @@ class _Emission:
         for n, names in accs.items():
             self.accumulate(n, names, at)
 
-    def combine(self, scratch: Accs, parts: int, at: At) -> None:
+    def combine(self, scratch: Accs, parts: Dim, at: At) -> None:
         """Fold the parts of a row, and store what follows from them."""
         w = self.w
         accs = {n: self.declare(n) for n in scratch}

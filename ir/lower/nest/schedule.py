@@ -11,6 +11,7 @@ from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
 from ingot.ir.struct import value_type
+from ingot.ir.types import Dim
 
 __all__ = ["Nest", "Split", "along_k_fits"]
 
@@ -54,7 +55,7 @@ class Nest(Schedule):
     unroll: bool = False
     streaming: tuple[int, ...] = ()
 
-    def extent(self, group: Group, axis: int) -> int:
+    def extent(self, group: Group, axis: int) -> Dim:
         """The extent of a merged axis."""
         return math.prod(group.shape[a] for a in self.axes[axis])
 
@@ -81,7 +82,7 @@ class Nest(Schedule):
         need(self.vector is None or 0 <= self.vector < len(self.axes), "there is no such vector axis")
         need(self.vector is not None or self.width == 1, "vectors along no axis")
         kept = self.vector is not None and not self.reduced(group, self.vector)
-        need(type(self.block) is int and self.block >= (kept and self.extent(group, self.vector or 0) > 0), "blocks of nothing")
+        need(type(self.block) is int and self.block >= (kept and self.extent(group, self.vector or 0) != 0), "blocks of nothing")
         row = self.vector is not None and not kept and sum(self.reduced(group, i) for i in range(len(self.axes))) == 1
         for at, k in self.kept:
             need(row and 0 <= at < len(group.nodes) and 0 <= k < passes.count, "a row of scratch where there is no row")

@@ -10,15 +10,17 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.facts import Reads, View
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.expression import Div, Index, Mod, Var
+from ingot.ir.loop.expression import Coef, Div, Index, Mod, Var
 from ingot.ir.loop.ir import For, If, IndexValue, Load, Stmt
 from ingot.ir.loop.points import ZERO, Point, linear
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.nest.point import input_point, point_of, with_small_loops
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import convert
+from ingot.ir.types import Dim
 
 __all__ = ["Trial"]
 
@@ -66,8 +68,8 @@ class Trial:
             elif isinstance(s, (For, If)):
                 before = self.instructions
                 self._collect(s.body)
-                if isinstance(s, For) and not s.extent.terms and isinstance(s.extent.const, int):
-                    self.instructions = before + (self.instructions - before) * max(1, s.extent.const)
+                if isinstance(s, For) and not s.extent.terms:
+                    self.instructions = before + (self.instructions - before) * max(1, assumed(s.extent.const))
 
     def merges(self, outer: int, inner: int) -> bool:
         """Whether two axes of the group, both reduced or both kept, may run as one."""
@@ -123,27 +125,28 @@ def _stand_in(w: KernelWriter, dtype: DType, idx: Point) -> Scalar:
     return convert(w, w.const(0, dtypes.f32), dtype)
 
 
-def _stride(i: Index, var: str) -> int | None:
+def _stride(i: Index, var: str) -> Coef | None:
     """Coefficient of a variable in an index; None where it stands inside a division."""
-    out: int | None = 0
+    out: Coef | None = 0
     for atom, c in i.terms:
         if isinstance(atom, Var):
             if atom.name == var:
-                out = c  # type: ignore[assignment]
+                out = c
         elif isinstance(atom, (Div, Mod)) and _stride(atom.num, var) != 0:
             return None
     return out
 
 
-def _merges(i: Index, outer: str, inner: str, extent: int) -> bool:
+def _merges(i: Index, outer: str, inner: str, extent: Dim) -> bool:
     """Whether an index depends on two axes only as outer * extent + inner."""
-    a = b = 0
+    a: Coef = 0
+    b: Coef = 0
     for atom, c in i.terms:
         if isinstance(atom, Var):
             if atom.name == outer:
-                a = c  # type: ignore[assignment]
+                a = c
             elif atom.name == inner:
-                b = c  # type: ignore[assignment]
+                b = c
         elif isinstance(atom, (Div, Mod)) and not _merges(atom.num, outer, inner, extent):
             return False
     return a == b * extent

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+from ingot.ir.lower.assumed import assumed, assumed_shape
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
-from ingot.ir.lower.tiles.shape import copied, in_place, shape_of
+from ingot.ir.lower.tiles.shape import Shape, copied, in_place, shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
+from ingot.ir.size import at_most
 
 __all__ = ["choose"]
 
@@ -28,12 +30,15 @@ PACK_IN_PARALLEL = 65536  # elements from which on packing is worth other worker
 def choose(group: Group, machine: Machine) -> Tiles:
     """The schedule of a tiled contraction."""
     node = group.nodes[0]
-    f, n = form_of(node), shape_of(node)
+    f = form_of(node)
+    dtype, *sizes = shape_of(node)
+    n = Shape(dtype, *map(assumed, sizes))
+    f_m, f_k = assumed_shape(f.m), assumed_shape(f.k)
     base = machine.lanes(n.dtype.bits)
     columns = 2 * base if n.n > base else base
     panels = -(-n.n // columns)
-    tile = _tile(f.m, ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART))
-    tiles = math.prod(-(-d // t) for d, t in zip(f.m, tile))
+    tile = _tile(f_m, ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART))
+    tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
     flops = 2 * math.prod(tile) * columns * n.k
@@ -46,24 +51,28 @@ def choose(group: Group, machine: Machine) -> Tiles:
         per_item = -(-per_item // 2)
     items = n.batch * -(-panels // block) * -(-tiles // per_item)
 
-    step, parts = f.k[0] if f.k else 1, 1
-    if f.k and items < wanted and flops * tiles * panels * n.batch > 4 * work:  # too few items: k in parts, and their sums at the end
-        step = -(-f.k[0] // min(f.k[0], MOST_PARTS))
-        parts = -(-f.k[0] // step)
+    step, parts = f_k[0] if f_k else 1, 1
+    if f_k and items < wanted and flops * tiles * panels * n.batch > 4 * work:  # too few items: k in parts, and their sums at the end
+        step = -(-f_k[0] // min(f_k[0], MOST_PARTS))
+        parts = -(-f_k[0] // step)
+    known = not f.k or isinstance(f.k[0], int)
 
     lies = in_place(group)
+    line = assumed((copied(f).shape or (1,))[-1])
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
-        pack=Pack(columns, _pack_chunk(f.k, n.b_batch * panels, columns)),
+        pack=Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns)),
         tile=tile,
         block=block,
         group=per_item,
         parallel=2 * n.batch * n.m * n.n * n.k >= work // 4 and items * parts > 1,
         step=step,
-        run=run_of(step * math.prod(f.k[1:]), RUN),
-        copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, (copied(f).shape or (1,))[-1]))),
-        gather=lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2,
+        run=run_of((step if known else f.k[0]) * math.prod(f.k[1:]), RUN),
+        copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, line))),
+        gather=lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2
+        and at_most(tile[-1], f.m[-1]) is True,
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
+        into=1 if known else parts,
     )
 
 

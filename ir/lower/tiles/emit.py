@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import reduce
 
 from ingot.ir import dtypes
 from ingot.ir.graph import Node, Value
@@ -16,9 +17,10 @@ from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.tiles.schedule import Tiles
 from ingot.ir.lower.tiles.shape import copied, shape_of
 from ingot.ir.lower.writer import KernelWriter, Scalar
-from ingot.ir.ops.form import form_of
+from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.ops.scalars import convert
-from ingot.ir.types import tensor_type
+from ingot.ir.size import at_most, ceil_div, exactly, larger
+from ingot.ir.types import Dim, tensor_type
 
 __all__ = ["emit"]
 
@@ -30,7 +32,7 @@ Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is mul
 def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
     """The kernel that packs B, apart, so that a loop whose B stays the same packs it once; and the one that multiplies."""
     n = shape_of(group.nodes[0])
-    panels = -(-n.n // s.pack.columns)
+    panels = ceil_div(n.n, s.pack.columns)
     packed = Value(tensor_type(n.dtype, (n.b_batch * panels * n.k * s.pack.columns,)))
     return [_Packing(group, s, check, packed).run(), _Product(group, s, check, packed).run()]
 
@@ -46,7 +48,7 @@ class _Kernel:
         self.w = self.k.w
         self.form = form_of(group.nodes[0])
         self.n = shape_of(group.nodes[0])
-        self.panels = -(-self.n.n // s.pack.columns)
+        self.panels = ceil_div(self.n.n, s.pack.columns)
 
     def panel_base(self, batch: Index, panel: Index) -> Index:
         """Where a panel begins; `batch`: the flat index of B's batch dims."""
@@ -55,21 +57,25 @@ class _Kernel:
     def column(self, panel: Index, v: Index) -> tuple[Index, Scalar | None]:
         """The column of a lane, and the mask of lanes that are columns (None: all are)."""
         n = ix.add(ix.mul(panel, self.s.pack.columns), v)
-        if self.n.n % self.s.pack.columns == 0:
+        if exactly(self.n.n, self.s.pack.columns) is not None:
             return n, None
         return n, self.w.lt(self.w.index_value(n), self.n.n)
 
 
-def _counted(w: KernelWriter, i: Index, counts: tuple[int, ...]) -> list[Index]:
+def _single(n: Dim) -> bool:
+    return isinstance(n, int) and n <= 1
+
+
+def _counted(w: KernelWriter, i: Index, counts: Dims) -> list[Index]:
     """The digits of i, the first count the slowest: row-major, where a count of 1 costs nothing."""
     out: list[Index] = []
     for n in reversed(counts[1:]):
-        out.append(ix.mod(i, n, w.ranges) if n > 1 else ZERO)
-        i = ix.div(i, n, w.ranges) if n > 1 else i
+        out.append(ZERO if _single(n) else ix.mod(i, n, w.ranges))
+        i = i if _single(n) else ix.div(i, n, w.ranges)
     return [i, *reversed(out)]
 
 
-def _over(w: KernelWriter, extents: tuple[int, ...], at: Point, body: Callable[[Point], None]) -> None:
+def _over(w: KernelWriter, extents: Dims, at: Point, body: Callable[[Point], None]) -> None:
     """`body` at every point of some extents, after the coordinates `at`."""
     if not extents:
         body(at)
@@ -95,10 +101,10 @@ class _Packing(_Kernel):
         elements = self.k.elements()
         batch, panel, k0 = _counted(w, i, (n.b_batch, self.panels, f.k[0] if f.k else 1))
         q = [ZERO] * len(f.batch)
-        if n.b_batch > 1:
+        if not _single(n.b_batch):
             for d, x in zip(f.b_batch, delinear(batch, tuple(f.batch[d] for d in f.b_batch), w.ranges)):
                 q[d] = x
-        base = self.panel_base(batch if n.b_batch > 1 else ZERO, panel)
+        base = self.panel_base(ZERO if _single(n.b_batch) else batch, panel)
         columns = self.s.pack.columns
         with w.loop("vector", columns, columns, True) as v:
             n_flat, mask = self.column(panel, v)
@@ -115,8 +121,9 @@ class _Product(_Kernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
         super().__init__("contraction", group, s, check, packed)
         self.name = self.k.buffer(packed, "r")
-        self.counts = tuple(-(-d // t) for d, t in zip(self.form.m, s.tile))  # tiles along each dim of m
+        self.counts = tuple(ceil_div(d, t) for d, t in zip(self.form.m, s.tile))  # tiles along each dim of m
         self.parts = s.parts(group)
+        self.step = s.part(group)
         self.pitch = self.panels * s.pack.columns
         self.partial = ""
 
@@ -124,21 +131,21 @@ class _Product(_Kernel):
         s, w, n = self.s, self.w, self.n
         load = self.copied() if s.copy is not None else self.in_place()
         if self.parts > 1:
-            self.partial = w.scratch(n.dtype, max(1, self.parts * n.batch * n.m * self.pitch), "kernel")
+            self.partial = w.scratch(n.dtype, larger(1, self.parts * n.batch * n.m * self.pitch), "kernel")
         tiles = math.prod(self.counts)
-        items = n.batch * -(-self.panels // s.block) * -(-tiles // s.group)
+        items = n.batch * ceil_div(self.panels, s.block) * ceil_div(tiles, s.group)
         with w.loop("parallel" if s.parallel else "serial", items * self.parts) as i:
             self.item(i, tiles, load)
         if self.parts > 1:
             self.combine()
         return self.k.finish(s, twice=True, fixed=True)
 
-    def item(self, i: Index, tiles: int, load: LoadA) -> None:
+    def item(self, i: Index, tiles: Dim, load: LoadA) -> None:
         """Some tiles of rows, each over a block of panels, over a part of k."""
         f, s, w, n = self.form, self.s, self.w, self.n
-        counts = (n.batch, -(-self.panels // s.block), -(-tiles // s.group), self.parts)
+        counts = (n.batch, ceil_div(self.panels, s.block), ceil_div(tiles, s.group), self.parts)
         batch, block, rows, part = _counted(w, i, counts)
-        q = delinear(batch, f.batch, w.ranges) if n.batch > 1 else (ZERO,) * len(f.batch)
+        q = (ZERO,) * len(f.batch) if _single(n.batch) else delinear(batch, f.batch, w.ranges)
         with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
             corner = self.corner(ix.add(ix.mul(rows, s.group), t))
             here = self.gathered(q, corner) if s.gather else load
@@ -152,8 +159,9 @@ class _Product(_Kernel):
         out: list[Index] = []
         for t, d, size in zip(delinear(tile, self.counts, w.ranges), self.form.m, self.s.tile):
             start = ix.mul(t, size)
-            if d % size:
-                start = w.as_index(w.min(w.index_value(start), w.const(d - size, dtypes.i64)))
+            if exactly(d, size) is None:
+                last = w.min(w.index_value(start), w.index_value(ix.const(d - size)))
+                start = w.as_index(last if at_most(size, d) else w.max(last, 0))
             out.append(start)
         return tuple(out)
 
@@ -169,13 +177,13 @@ class _Product(_Kernel):
         w, lines, dtype = self.w, self.s.copy, self.n.dtype
         assert lines is not None
         shape, at, where = copied(self.form)
-        scratch = w.scratch(dtype, max(1, math.prod(shape)), "kernel")
+        scratch = w.scratch(dtype, larger(1, math.prod(shape)), "kernel")
         last = shape[-1] if shape else 1
 
         def line(i: Index) -> None:
             elements = self.k.elements()
             lead = delinear(i, shape[:-1], w.ranges)
-            with w.loop("vector", last, lines.width, last % lines.width == 0) as v:
+            with w.loop("vector", last, lines.width, exactly(last, lines.width) is not None) as v:
                 w.store(scratch, ix.add(ix.mul(i, last), v), convert(w, at(elements, (*lead, v)), dtype))
 
         w.chunks(math.prod(shape[:-1]), lines.chunk, line)
@@ -210,8 +218,21 @@ class _Product(_Kernel):
 
     def tile(self, q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
         """A tile of rows times a panel: in registers over a part of k, then finished or kept as a partial sum."""
+        w = self.w
+        few = [w.lt(w.index_value(ix.const(d)), t) for t, d in zip(self.s.tile, self.form.m) if not at_most(t, d)]
+        if not few:
+            self.tile_of(self.row, q, corner, panel, part, load)
+            return
+        short = reduce(w.or_, few)
+        with w.when(w.not_(short)):
+            self.tile_of(self.row, q, corner, panel, part, load)
+        with w.when(short):
+            self.tile_of(self.row_within, q, corner, panel, part, load)
+
+    def tile_of(self, row: Callable[[Point, Index], Point], q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
+        """See `tile`. row(corner, r): a row of it."""
         w, zeros, size = self.w, self.form.zeros, self.s.tile
-        rows = [self.row(corner, ix.const(r)) for r in range(math.prod(size))]
+        rows = [row(corner, ix.const(r)) for r in range(math.prod(size))]
 
         def factors(m: Point, k: Point, b: Scalar) -> tuple[Scalar, Scalar]:
             return load(q, m, k), b
@@ -228,11 +249,19 @@ class _Product(_Kernel):
             return load(q, m, k), b if mask is None else w.select(mask, b, w.const(0, b.dtype))
 
         with w.when(w.get_acc(nan, dtypes.bool_)), w.loop("serial", len(rows)) as r:
-            self.sums(q, [self.row(corner, r)], panel, part, present)
+            self.sums(q, [row(corner, r)], panel, part, present)
 
     def row(self, corner: Point, r: Index) -> Point:
         """Row r of the tile at a corner."""
         return tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, self.s.tile, self.w.ranges)))
+
+    def row_within(self, corner: Point, r: Index) -> Point:
+        """Row r of a tile that may be longer than a dim: the last row of the dim is all that are behind its end."""
+        w = self.w
+        return tuple(
+            i if at_most(t, d) else w.as_index(w.min(w.index_value(i), w.index_value(ix.const(d - 1))))
+            for i, t, d in zip(self.row(corner, r), self.s.tile, self.form.m)
+        )  # fmt: skip
 
     def sums(self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None) -> None:
         """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN."""
@@ -256,7 +285,7 @@ class _Product(_Kernel):
 
             accs, first, loops = fresh(), ZERO, [Steps(d) for d in f.k]
             if self.parts > 1:
-                first, loops[0] = ix.mul(part, s.step), Steps(s.step, w.rest(part, s.step, f.k[0]))
+                first, loops[0] = ix.mul(part, self.step), Steps(self.step, w.rest(part, self.step, f.k[0]))
             Cascade(w, s.run, fresh, add).over(loops, accs, step)
             n_flat, mask = self.column(panel, v)
             for acc, m in zip(accs, rows):
@@ -296,7 +325,7 @@ class _Product(_Kernel):
         def row(i: Index) -> None:
             point = delinear(i, (*f.batch, *f.m), w.ranges)
             q, m = point[: len(f.batch)], point[len(f.batch) :]
-            with w.loop("vector", self.n.n, lines.width, self.n.n % lines.width == 0) as v:
+            with w.loop("vector", self.n.n, lines.width, exactly(self.n.n, lines.width) is not None) as v:
                 acc = w.acc(self.n.dtype, 0)
                 with w.loop("serial", self.parts) as part:
                     w.reduce((acc,), "sum", (w.load(self.partial, self.partial_at(part, q, m, v), self.n.dtype, pinned=True),))

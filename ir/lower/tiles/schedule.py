@@ -7,7 +7,9 @@ import math
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
+from ingot.ir.size import at_most, ceil_div, larger
 from ingot.ir.struct import value_type
+from ingot.ir.types import Dim
 
 __all__ = ["Tiles", "Lines", "Pack"]
 
@@ -52,6 +54,7 @@ class Tiles(Schedule):
     run       steps of k that are added up in registers, where a sum is a cascade of such runs; 0: all are one run
     gather    the rows of a tile are copied next to each other first
     combine   how the sums of several parts are added up
+    into      parts of the first dim of k, of one length, where that dim is known only at run time
     """
 
     pack: Pack
@@ -64,11 +67,17 @@ class Tiles(Schedule):
     copy: Lines | None = None
     gather: bool = False
     combine: Lines | None = None
+    into: int = 1
 
     def parts(self, group: Group) -> int:
         """How many parts k falls into."""
         k = form_of(group.nodes[0]).k
-        return -(-k[0] // self.step) if k else 1
+        return -(-k[0] // self.step) if k and isinstance(k[0], int) else self.into
+
+    def part(self, group: Group) -> Dim:
+        """How much of the first dim of k is a part."""
+        k = form_of(group.nodes[0]).k
+        return self.step if self.into == 1 else larger(1, ceil_div(k[0], self.into))
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
@@ -79,10 +88,13 @@ class Tiles(Schedule):
 
         f = form_of(group.nodes[0])
         self.pack.verify(group)
-        at_least_one(block=self.block, group=self.group, step=self.step)
+        at_least_one(block=self.block, group=self.group, step=self.step, into=self.into)
+        need(self.into == 1 or not isinstance(f.k[0], int), "two ways of cutting k into parts")
         need(self.run >= 0, "runs of less than nothing")
-        need(len(self.tile) == len(f.m) and all(1 <= t <= d for t, d in zip(self.tile, f.m)), "a tile of other dims, or larger than they")
+        fits = len(self.tile) == len(f.m) and all(1 <= t and at_most(t, d) is not False for t, d in zip(self.tile, f.m))
+        need(fits, "a tile of other dims, or larger than they")
         need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
+        need(not self.gather or at_most(self.tile[-1], f.m[-1]) is True, "rows that there may not be")
         need((self.combine is not None) == (self.parts(group) > 1), "parts that are not combined, or nothing to combine")
         for lines in (self.copy, self.combine):
             if lines is not None:

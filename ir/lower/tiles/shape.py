@@ -13,11 +13,13 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Div, Dyn, Mod
 from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import Point
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.writer import Scalar
-from ingot.ir.ops.form import Form, form_of
+from ingot.ir.ops.form import Dims, Form, form_of
+from ingot.ir.types import Dim
 
 __all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "shape_of"]
 
@@ -28,11 +30,11 @@ class Shape(NamedTuple):
     """Sizes over all dims of a kind. `b_batch`: of the batch dims that B depends on. `dtype`: of the accumulators."""
 
     dtype: DType
-    batch: int
-    b_batch: int
-    m: int
-    n: int
-    k: int
+    batch: Dim
+    b_batch: Dim
+    m: Dim
+    n: Dim
+    k: Dim
 
 
 def shape_of(node: Node) -> Shape:
@@ -47,14 +49,15 @@ def is_tiled(node: Node) -> bool:
     """Whether a contraction becomes register tiles (else a small loop at each point)."""
     if node.outputs[0].type.dtype.kind != "f":
         return False
-    n = shape_of(node)
-    return min(n.m, n.n) >= 4 and n.k >= 1 and n.m * n.n * n.k >= MIN_WORK
+    _, *sizes = shape_of(node)
+    _, _, m, n, k = map(assumed, sizes)
+    return min(m, n) >= 4 and k >= 1 and m * n * k >= MIN_WORK
 
 
 class Copied(NamedTuple):
     """A copy of A: its shape, its elements, and where the element of (batch, m, k) lies in it."""
 
-    shape: tuple[int, ...]
+    shape: Dims
     at: Callable[[Elements, Point], Scalar]
     where: Callable[[Point, Point, Point], Point]
 
