@@ -194,6 +194,7 @@ from ingot.nn.functional import threshold_ as threshold_
 from ingot.nn.functional import triplet_margin_loss as triplet_margin_loss
 from ingot.process import typename as typename
 from ingot.process import use_deterministic_algorithms as use_deterministic_algorithms
+from ingot.func.batching import vmap as vmap
 
 __version__: _str
 bfloat16: DType

@@ -15,7 +15,7 @@ import pkgutil
 # Modules whose whole __all__ is public; all modules of ingot.functions are added.
 PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
-    "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode",
+    "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
 )  # fmt: skip
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")

@@ -631,6 +631,7 @@ NAMES = {
     "var_mean": "ingot.functions.reduce",
     "vdot": "ingot.functions.matmul",
     "view_copy": "ingot.functions.copies",
+    "vmap": "ingot.func.batching",
     "vsplit": "ingot.functions.join",
     "vstack": "ingot.functions.join",
     "where": "ingot.functions.select",

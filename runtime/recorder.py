@@ -68,6 +68,8 @@ class Recorder:
 
     tracing = False  # a trace becomes a graph and never runs by itself
     capturing = False  # the trace is that of a function that is compiled; else of a composite
+    derives = False  # derivatives of what is recorded come from its graph, not from the tape
+    level = False  # values stand for others of the recorder outside: batches of them, or with tangents; see `ingot.func`
     extents: Any = None  # of a trace with symbolic sizes: what is known of them
 
     def __init__(self) -> None:
@@ -77,6 +79,7 @@ class Recorder:
         self.inference = 0  # depth of inference_mode
         self.autocast: DType | None = None  # the lower dtype that products compute in, inside autocast
         self.backward_depth = 0
+        self.tape_off = 0  # transforms that run here and were begun while the tape was off, or need none outside
         self.apart = False  # what is pending was recorded between begin_apart and end_apart
         self.clear()
 
@@ -272,6 +275,16 @@ class Recorder:
     def maker(self, i: int) -> int:
         """The node that makes value i."""
         return bisect_right(self.firsts, i) - 1
+
+    # ---- histories: a level keeps one for each value, of what it stands for
+
+    def with_edge(self, a: Array, edge: Any) -> Array:
+        """`a` as the value of a tensor whose gradient goes to `edge` (None: nowhere)."""
+        return a
+
+    def with_history_of(self, a: Array, other: Array) -> Array:
+        """`a` in place of `other`, whose history stays."""
+        return a
 
     # ---- gradient slots
 

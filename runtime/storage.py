@@ -87,6 +87,8 @@ class Storage:
         edge = self.edge
         if grad:
             edge = overwritten("CopySlices" if steps else "CopyBackwards", cur[1], self.edge, cur[0].type)
+        else:
+            cur = (rec.with_history_of(cur[0], self.base), None)
         counts = not any(s is DATA for s in steps)
         self.commit(cur[0], edge, counts)
 
@@ -114,6 +116,7 @@ class Storage:
 
     def detach(self) -> None:
         """Forget the history of the whole."""
+        self.base = here.recorder.with_edge(self.base, None)
         self._follow(None)
         if self.generation == self.generation:
             self.renew()

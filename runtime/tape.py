@@ -342,6 +342,8 @@ class Leaf(Node):
 def emit(op: Op, pairs: Sequence[Pair], attrs: tuple, loc: Location | None = None) -> list[Pair]:
     """Record `op` on values with their edges; with grad mode on, the results have edges where an input has one."""
     rec = here.recorder
+    if rec.level:
+        pairs = [rec.lift(p) for p in pairs]
     arrays = [p[0] for p in pairs]
     sig = signature(op, attrs, arrays)
     outs = rec.emit(op, arrays, attrs, sig.out_types, loc)

@@ -144,10 +144,9 @@ def walk(p: Pair, steps: Sequence[Step]) -> Pair:
     for s in steps:
         if isinstance(s, Movement):
             p = s.forward(p)
-        elif isinstance(s, LeafStep):
-            p = (p[0], (s.leaf, 0))
         else:
-            p = (p[0], None)
+            edge = (s.leaf, 0) if isinstance(s, LeafStep) else None
+            p = (here.recorder.with_edge(p[0], edge), edge)
     return p
 
 

@@ -38,7 +38,7 @@ _LIMIT = 1024  # signatures kept of one composite
 class CompositeTrace(Recorder):
     """The recorder while a composite is traced: its inputs are placeholders, and nothing else may be read."""
 
-    tracing = True
+    tracing = derives = True
 
     def __init__(self, name: str):
         super().__init__()

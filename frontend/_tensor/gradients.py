@@ -141,9 +141,9 @@ class Differentiable:
     def detach(self) -> Tensor:
         """The same memory without its history."""
         rec = here.recorder
-        if rec.tracing and not rec.capturing:
+        if rec.derives:
             return rec.detach(self)
-        return self._alias((DETACH,), (self._now(), None))
+        return self._alias((DETACH,), (rec.with_edge(self._now(), None), None))
 
     def detach_(self) -> Tensor:
         """Forget this tensor's history: it becomes a leaf. RuntimeError for a view."""
@@ -154,13 +154,13 @@ class Differentiable:
             t._storage.detach()
             t._steps = ()
             t._generation = t._storage.generation
-        t._edge = None
+        t._array, t._edge = here.recorder.with_edge(t._array, None), None
         return self  # type: ignore[return-value]
 
     @property
     def data(self) -> Tensor:
         """The same memory without its history, as `detach()`; in-place writes through it are not seen by autograd."""
-        return self._alias((DATA,), (self._now(), None))
+        return self._alias((DATA,), (here.recorder.with_edge(self._now(), None), None))
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -118,11 +118,14 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     """
     if isinstance(value, Tensor):
         return cast(value, dtype)
+    rec = here.recorder
+    if rec.level:
+        return rec.made_outside(lambda: scalar(value, dtype))
     if type(value) is Extent and value.known.live:
-        made = cast(wrap((here.recorder.extent(value.dim), None)), dtype)
+        made = cast(wrap((rec.extent(value.dim), None)), dtype)
         made._weak = True
         return made
-    if here.recorder.tracing:
+    if rec.tracing:
         made = constant(number(value, dtype), dtype)
         made._weak = True
         return made
@@ -143,6 +146,8 @@ def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = Fals
     While something is traced the values become a constant of the graph. TypeError for a dtype that no tensor has.
     """
     dtype = dtype or by_numpy(array.dtype)
+    if here.recorder.level:
+        return here.recorder.made_outside(lambda: from_array(array, dtype, share))
     if here.recorder.tracing:
         return constant(array, dtype)
     t = tensor_type(dtype, array.shape)
@@ -229,9 +234,10 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
     s = t._storage
     if s is None:
         edge = t._edge
-        t._array = new[0]
         if grad:
-            t._edge = overwritten(name, new[1], edge, old)
+            t._array, t._edge = new[0], overwritten(name, new[1], edge, old)
+        else:
+            t._array = rec.with_history_of(new[0], t._array)
         cell = t._version_cell
         if cell is None:
             cell = t._version_cell = Version()

@@ -30,7 +30,7 @@ from ingot.runtime import tape
 from ingot.runtime.recorder import here, user_location
 from ingot.runtime.tape import RELEASED, Node, Pair, Refusing, Version, check_versions
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+__all__ = ["Function", "FunctionCtx", "applied", "on_tape", "once_differentiable", "run_forward"]
 
 
 class FunctionCtx:
@@ -52,7 +52,9 @@ class FunctionCtx:
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
-        """Nothing here uses them: forward mode differentiates the operations themselves."""
+        """Keep tensors (or None) for `jvp`, where `saved_tensors` gives them back; what `save_for_backward` keeps is there as well."""
+        if not self._to_save:
+            self.save_for_backward(*tensors)
 
     @property
     def saved_tensors(self) -> tuple:
@@ -163,47 +165,79 @@ class Function:
         """The gradients of the arguments, in order; None for those that have none."""
         raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function to use it.")
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """The tangents of the results, from those of the arguments: for forward mode. Without it they follow from `backward`."""
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
+        """(results, their batch dims) for batches: `info.batch_size` samples; in_dims says which arguments have a batch dim, the first.
+
+        Without it `forward`, `backward` and `jvp` themselves run on batches, as with `generate_vmap_rule = True`.
+        """
+        raise NotImplementedError("You must implement the vmap function for custom autograd.Function to use it.")
+
     setup_context: Any = None
+    generate_vmap_rule = False
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Compute `forward` on `args`, and put `backward` on the tape if one of them requires gradients."""
-        which = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
-        edges = tuple(args[i]._pair()[1] for i in which)
-        ctx = FunctionCtx()
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        on = here.recorder.grad_enabled and any(e is not None for e in edges)
-        with no_grad():
-            if cls.setup_context is not None:
-                result = cls.forward(*args, **kwargs)
-                cls.setup_context(ctx, args, result)
-            else:
-                result = cls.forward(ctx, *args, **kwargs)
-        outs = result if isinstance(result, tuple) else (result,)
-        if not on:
-            ctx._saved = list(ctx._to_save)
-            return result
-        tensors = [t for t in outs if isinstance(t, Tensor)]
-        node = _FunctionNode(cls, ctx, edges, which, tuple(t._array.type for t in tensors), user_location())
-        final, slots = [], 0
-        made: dict[int, Pair] = {}
-        for t in outs:
-            if not isinstance(t, Tensor):
-                final.append(t)
-                continue
-            i, slots = slots, slots + 1
-            quiet = t.dtype.kind != "f" or any(t is m for m in ctx._non_differentiable)
-            edge = None if quiet else (node, i)
-            made[id(t)] = (t._owned()[0], edge)
-            if any(t is d for d in ctx._dirty):
-                inner = t._here()
-                inner._storage.write(inner._steps, made[id(t)], True) if inner._storage is not None else _rebase(inner, edge)
-                final.append(t)
-            else:
-                final.append(wrap(made[id(t)]))
-        ctx._saved = [_save(t, made) for t in ctx._to_save]
-        ctx._to_save = ctx._non_differentiable = ctx._dirty = ()
-        return tuple(final) if isinstance(result, tuple) else final[0]
+        return applied(cls, args, kwargs)[0]
+
+
+def applied(cls: Any, args: tuple, kwargs: dict) -> tuple[Any, FunctionCtx, tuple]:
+    """What `cls.apply` gives, its ctx, and the tensors that this has saved as they were given."""
+    rec = here.recorder
+    if rec.level:
+        return rec.apply_function(cls, args, kwargs)
+    result, ctx = run_forward(cls, args, kwargs)
+    saved = ctx._to_save
+    return on_tape(cls, ctx, args, result), ctx, saved
+
+
+def run_forward(cls: Any, args: tuple, kwargs: dict) -> tuple[Any, FunctionCtx]:
+    """What `forward` gives, without the tape, and the ctx."""
+    ctx = FunctionCtx()
+    ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
+    with no_grad():
+        if cls.setup_context is None:
+            return cls.forward(ctx, *args, **kwargs), ctx
+        result = cls.forward(*args, **kwargs)
+        cls.setup_context(ctx, args, result)
+    return result, ctx
+
+
+def on_tape(cls: Any, ctx: FunctionCtx, args: tuple, result: Any) -> Any:
+    """`result` with the node of this application, if an argument requires gradients."""
+    which = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
+    edges = tuple(args[i]._pair()[1] for i in which)
+    outs = result if isinstance(result, tuple) else (result,)
+    if not (here.recorder.grad_enabled and any(e is not None for e in edges)):
+        ctx._saved = list(ctx._to_save)
+        return result
+    tensors = [t for t in outs if isinstance(t, Tensor)]
+    node = _FunctionNode(cls, ctx, edges, which, tuple(t._array.type for t in tensors), user_location())
+    final, slots = [], 0
+    made: dict[int, Pair] = {}
+    for t in outs:
+        if not isinstance(t, Tensor):
+            final.append(t)
+            continue
+        i, slots = slots, slots + 1
+        quiet = t.dtype.kind != "f" or any(t is m for m in ctx._non_differentiable)
+        edge = None if quiet else (node, i)
+        made[id(t)] = (t._owned()[0], edge)
+        if any(t is d for d in ctx._dirty):
+            inner = t._here()
+            inner._storage.write(inner._steps, made[id(t)], True) if inner._storage is not None else _rebase(inner, edge)
+            final.append(t)
+        else:
+            final.append(wrap(made[id(t)]))
+    ctx._saved = [_save(t, made) for t in ctx._to_save]
+    ctx._to_save = ctx._non_differentiable = ctx._dirty = ()
+    return tuple(final) if isinstance(result, tuple) else final[0]
 
 
 def _rebase(t: Tensor, edge: Any) -> None:

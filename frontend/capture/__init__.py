@@ -38,6 +38,7 @@ from ingot.capture.function import RECOMPILES as RECOMPILES
 from ingot.capture.function import CompiledFunction
 from ingot.capture.module import CompiledModule, compile, frozen
 from ingot.capture.module import trace_call as trace_call
+from ingot.capture.pytree import broadcast_prefix as broadcast_prefix
 from ingot.capture.pytree import flatten as flatten
 from ingot.capture.pytree import unflatten as unflatten
 from ingot.runtime.frozen import FrozenError

@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["flatten", "unflatten", "named", "LEAF"]
+__all__ = ["broadcast_prefix", "flatten", "unflatten", "named", "LEAF"]
 
 LEAF = "*"  # the structure of anything that is not taken apart
 
@@ -63,3 +63,37 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
         return t(*items) if hasattr(t, "_fields") else t(items)
 
     return build(structure)
+
+
+def broadcast_prefix(prefix: Any, tree: Any) -> list[Any] | None:
+    """For each leaf of `tree` what `prefix` has there, or above it; None where the two do not fit.
+
+    >>> broadcast_prefix((0, None), (1, [2, 3]))
+    [0, None, None]
+    """
+    found: list[Any] = []
+    leaves: list[Any] = []
+    structure = flatten(tree, leaves)
+    return found if _match(prefix, structure, found) else None
+
+
+def _count(structure: Any) -> int:
+    if structure is LEAF:
+        return 1
+    return sum(map(_count, structure[2 if named(structure[0]) else 1 :]))
+
+
+def _match(prefix: Any, structure: Any, found: list[Any]) -> bool:
+    if not isinstance(prefix, (tuple, list, dict)):
+        found += [prefix] * _count(structure)
+        return True
+    if structure is LEAF:
+        return False
+    kind = structure[0]
+    if isinstance(prefix, dict):
+        if not issubclass(kind, dict) or set(prefix) != set(structure[1]):
+            return False
+        return all(_match(prefix[k], s, found) for k, s in zip(structure[1], structure[2:]))
+    if named(kind) or len(prefix) != len(structure) - 1:
+        return False
+    return all(_match(p, s, found) for p, s in zip(prefix, structure[1:]))

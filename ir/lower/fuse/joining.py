@@ -230,6 +230,9 @@ class Joined:
             return
         if self._through_view(g, other) or self._through_view(other, g):
             return
+        back = {b: a for a, b in to.items()}
+        if not self._aligned(g, other, to) or not self._aligned(other, g, back):
+            return
         if self.reaches(other, {self.find(p) for p in g.preds} - {other.index}) or self.reaches(
             g, {self.find(p) for p in other.preds} - {g.index}
         ):
@@ -254,6 +257,20 @@ class Joined:
         return any(
             self.home.get(v) is not other and other.index in self.deps_of(v) for n in g.nodes for v in n.inputs if self.home.get(v) is not g
         )
+
+    def _aligned(self, g: Growing, other: Growing, to: dict[int, int]) -> bool:
+        """Whether g's members read those of `other`, whose axes become g's by `to`, at the point where both are."""
+        for n in g.nodes:
+            m = g.opened.get(n, g.maps[n.outputs[0]])
+            for v in n.inputs:
+                if self.home.get(v) is not other:
+                    continue
+                vm = other.maps[v]
+                if reads(n) is Reads.SAME:
+                    vm = _squeezed(v.type.shape, n.outputs[0].type.shape, vm)
+                if any(a is not None and other.shape[a] != 1 and to.get(a) != m[d] for d, a in enumerate(vm, len(m) - len(vm))):
+                    return False
+        return True
 
     def join_reduction(self, node: Node, at: int) -> None:
         """Let a reduction join the group that makes its input, or begin one over the input's space."""
