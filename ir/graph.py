@@ -16,9 +16,9 @@ import numpy as np
 from ingot.ir.dtypes import DType
 from ingot.ir.op import Op
 from ingot.ir.size import Symbol, symbols
-from ingot.ir.types import TensorType, tensor_type
+from ingot.ir.types import Dim, TensorType, tensor_type
 
-__all__ = ["Value", "Node", "Graph", "Const", "Location"]
+__all__ = ["Value", "Node", "Graph", "Const", "SizedConst", "Location"]
 
 # Where a node was recorded: (code, f_lasti), resolved to file, line and column only when printed. Never a frame.
 Location = tuple[CodeType, int]
@@ -89,6 +89,20 @@ class Const:
 
     def array(self) -> np.ndarray:
         return np.frombuffer(self.data, self.type.dtype.numpy).reshape(self.type.shape)
+
+
+class SizedConst(Const):
+    """The value of a size as a constant of `type`, in a graph that stands for graphs of many sizes (ir/template.py)."""
+
+    def __init__(self, type: TensorType, dim: Dim):
+        self.type = type
+        self.dim = dim
+        self._hash = hash((type, dim))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SizedConst) and self.type == other.type and self.dim == other.dim
+
+    __hash__ = Const.__hash__
 
 
 class Graph:

@@ -8,13 +8,15 @@ the leaves of the graphs that it calls or repeats. The types within a graph foll
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+from ingot.ir.facts import Inline
 from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
 
-__all__ = ["Form", "Leaf", "parts"]
+__all__ = ["Form", "Leaf", "filled", "graph_parts", "parts"]
 
 Form = int  # equal for equal forms, as long as they are remembered
 Leaf = Any  # an int or a Const
@@ -27,6 +29,8 @@ _SIZED: dict[Op, tuple[int, ...]] = {}  # which attributes of an op may hold siz
 
 def parts(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
     """The form of a node with these attributes, and its leaves in the order of the attributes."""
+    if isinstance(op.lowering, Inline):
+        return graph_parts(attrs[0])
     sized = _SIZED.get(op)
     if sized is None:
         sized = _SIZED[op] = tuple(op.attr_names.index(n) for n in op.sizes)
@@ -40,7 +44,7 @@ def parts(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
             else:
                 leaves.append(a)
                 left.append(None)
-        elif type(a) is Const and not a.type.shape:
+        elif _is_number(a):
             leaves.append(a)
             left.append(a.type.dtype)
         elif isinstance(a, Graph):
@@ -52,9 +56,21 @@ def parts(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
     return _form(tuple(left)), tuple(leaves)
 
 
+def filled(op: Op, attrs: tuple[Any, ...], leaves: Iterator[Any]) -> tuple[Any, ...]:
+    """`attrs`, which hold no graph, with other leaves."""
+    return tuple([
+        (tuple([next(leaves) for _ in a]) if type(a) is tuple else next(leaves)) if n in op.sizes or _is_number(a) else a
+        for n, a in zip(op.attr_names, attrs)
+    ])  # fmt: skip
+
+
+def _is_number(a: Any) -> bool:
+    return isinstance(a, Const) and not a.type.shape
+
+
 def graph_parts(graph: Graph) -> tuple[Form, tuple[Leaf, ...]]:
     """The form of a graph, and the leaves of its nodes in their order. The extents of its inputs are no leaves of it."""
-    found = graph.__dict__.get("_parts")
+    found = getattr(graph, "_parts", None)
     if found is None:
         numbers = {v: i for i, v in enumerate(graph.inputs)}
         left: list[Any] = [tuple([(v.type.dtype, len(v.type.shape)) for v in graph.inputs]), tuple(sorted(graph.scalars))]

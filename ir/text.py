@@ -58,9 +58,11 @@ def parse(text: str) -> Graph:
 
 
 class _Printers(dict):
-    """Printers by type; NumPy's integers print as Python's. TypeError for what has no text form."""
+    """Printers by type; NumPy's integers print as Python's, and all kinds of graphs alike. TypeError for what has no text form."""
 
     def __missing__(self, kind: type) -> Callable[[Any], str]:
+        if issubclass(kind, Graph):
+            return self[Graph]
         if issubclass(kind, np.integer):
             return str
         raise TypeError(f"an attribute of type {kind.__name__} has no text form")

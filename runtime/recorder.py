@@ -70,6 +70,7 @@ class Recorder:
     capturing = False  # the trace is that of a function that is compiled; else of a composite
     derives = False  # derivatives of what is recorded come from its graph, not from the tape
     level = False  # values stand for others of the recorder outside: batches of them, or with tangents; see `ingot.func`
+    sized_constants = False  # the values of sizes are constants here, those of a template
     extents: Any = None  # of a trace with symbolic sizes: what is known of them
 
     def __init__(self) -> None:

@@ -11,9 +11,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
+from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.size import ShapeError, decisions
+from ingot.ir.template import single
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.hooks import Handle
@@ -77,10 +79,12 @@ class Signature:
         if found is _UNKNOWN:
             found, before = None, decisions()
             if any(t.dtype.kind in "fc" for t in self.out_types):
+                from ingot.ir.transforms.derived import backward_of
                 from ingot.ir.transforms.vjp import op_vjp
 
+                symbolic = any(t.symbolic for t in self.in_types)
                 try:
-                    found = op_vjp(self.op, self.attrs, self.in_types, wrt, cts)
+                    found = (op_vjp if symbolic else backward_of)(self.op, self.attrs, self.in_types, wrt, cts)
                 except RuntimeError as error:  # no derivative yet: raised where it is asked for
                     found, extents = error, here.recorder.extents
                     if isinstance(error, ShapeError) and extents is not None:
@@ -374,18 +378,18 @@ def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence
 
 def emit_graph(graph: Any, pairs: Sequence[Pair], loc: Location | None) -> list[Pair]:
     """Record a call of `graph`: as its op itself, where it holds only one."""
-    if len(graph.nodes) == 1 and graph.nodes[0].outputs == graph.outputs:
-        n = graph.nodes[0]
-        at = {v: p for v, p in zip(graph.inputs, pairs)}
-        return emit(n.op, [at[v] for v in n.inputs], n.attrs, loc)
+    one = single(graph)
+    if one is not None:
+        op, attrs, places = one
+        return emit(op, [pairs[i] for i in places], attrs, loc)
     return emit(OPS["call"], pairs, (graph,), loc)
 
 
-_filled: dict[tuple[TensorType, float], Const] = {}
+_filled: dict[tuple[DType, float], Const] = {}
 
 
 def _fill(t: TensorType, value: float) -> Pair:
-    key = (t, value)
+    key = (t.dtype, value)
     const = _filled.get(key)
     if const is None:
         const = _filled[key] = Const.of(value, t.dtype)

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from ingot._tensor.extents import Extent
+from ingot._tensor.extents import Again, Extent, Extents
 from ingot._tensor.metadata import get_default_dtype
 from ingot._tensor.recording import record, stop_gradient
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir.dtypes import DType, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
-from ingot.ir.size import Size, decisions
+from ingot.ir.size import Size, deciding, decisions, replaced
+from ingot.ir.template import Template, Templates, single, symbols_of
+from ingot.ir.types import Dim, TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
@@ -44,14 +46,15 @@ class CompositeTrace(Recorder):
         super().__init__()
         self.outer = here.recorder
         self.extents = self.outer.extents
+        self.sized_constants = self.outer.sized_constants
         self.read: dict[Size, Array] = {}  # sizes whose values are read, and the inputs that stand for them
         self.name = name
         self.inner_slots: set[Any] = set()
         self.grad_enabled = False  # the derivative comes from the graph
 
-    def placeholder(self, like: Tensor) -> Tensor:
-        """A Tensor that stands for an argument like `like`."""
-        a = Array(like._array.type, None, -1 - len(self.inputs), self)
+    def placeholder(self, like: Tensor, type: TensorType | None = None) -> Tensor:
+        """A Tensor, of `type` where that is another, that stands for an argument like `like`."""
+        a = Array(type or like._array.type, None, -1 - len(self.inputs), self)
         self.inputs.append(a)
         self.input_keys.append(id(a.type))
         out = wrap((a, None))
@@ -112,10 +115,9 @@ class _Traced:
         self.attrs: tuple = (graph,)
         self.order: tuple[int, ...] | None = None
         self.rebuild = rebuild
-        if len(graph.nodes) == 1 and graph.nodes[0].outputs == graph.outputs:  # a composite of one op is that op
-            n = graph.nodes[0]
-            self.op, self.attrs = n.op, n.attrs
-            self.order = tuple(graph.inputs.index(v) for v in n.inputs)
+        one = single(graph)
+        if one is not None:  # a composite of one op is that op
+            self.op, self.attrs, self.order = one
 
 
 def _static(v: Any) -> Any:
@@ -141,6 +143,7 @@ def composite(fn: F) -> F:
     tensor([0.8651, 0.8651])
     """
     traces: dict[Any, _Traced] = {}
+    templates: dict[Any, Templates] = {}
     name = fn.__name__
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -166,7 +169,8 @@ def composite(fn: F) -> F:
             if len(traces) >= _LIMIT:
                 traces.clear()
             before = decisions()
-            traced = _trace(fn, name, args, kwargs)
+            traced = None if here.recorder.tracing else _of_template(fn, name, args, kwargs, templates)
+            traced = traced or _trace(fn, name, args, kwargs)
             if decisions() == before:
                 traces[k] = traced
         if traced.read:
@@ -188,12 +192,73 @@ def _flat(a: Any, tensors: list[Tensor]) -> Any:
     return _static(a)
 
 
+def _structure(a: Any, sizes: list[int]) -> Any:
+    """The key of an argument but for the sizes of tensors, which are appended to `sizes`."""
+    if isinstance(a, Tensor):
+        t = a._array.type
+        sizes += t.shape
+        return (Tensor, t.dtype, len(t.shape), a._weak)
+    if isinstance(a, (tuple, list)):
+        return (type(a), *[_structure(x, sizes) for x in a])
+    return _static(a)
+
+
+def _of_template(fn: Callable, name: str, args: tuple, kwargs: dict, templates: dict[Any, Templates]) -> _Traced | None:
+    """The trace for these sizes, made of one for all of them; None where there is none, yet or at all."""
+    found: list[int] = []
+    key = (get_default_dtype(), *[_structure(a, found) for a in args], *[(k, _structure(kwargs[k], found)) for k in sorted(kwargs)])
+    known = templates.get(key)
+    if known is None:
+        if len(templates) >= _LIMIT:
+            templates.clear()
+        known = templates[key] = Templates()
+    sizes = tuple(found)
+    graph = known.instance(sizes, lambda: _template(fn, name, args, kwargs, sizes))
+    return None if graph is None else _Traced(graph, graph.template.result, ())
+
+
+def _template(fn: Callable, name: str, args: tuple, kwargs: dict, sizes: tuple[int, ...]) -> Template:
+    """The trace with symbols in the place of the sizes, and the conditions under which it is that for others."""
+    dims = symbols_of(sizes)
+    while True:
+        extents = Extents({f"d{i}": n for i, n in enumerate(sizes)})
+        try:
+            with deciding(extents.decide):
+                graph, rebuild = _traced_graph(_TemplateTrace(name, extents), fn, args, kwargs, iter(dims))
+        except Again as again:
+            dims = tuple([replaced(d, again.values) for d in dims])
+            continue
+        finally:
+            extents.close()
+        made = Template(graph, dims, extents.guards)
+        made.result = rebuild
+        return made
+
+
+class _TemplateTrace(CompositeTrace):
+    """The trace of a composite for all sizes."""
+
+    def __init__(self, name: str, extents: Extents):
+        super().__init__(name)
+        self.extents = extents
+        self.sized_constants = True
+
+
 def _trace(fn: Callable, name: str, args: tuple, kwargs: dict) -> _Traced:
     trace = CompositeTrace(name)
+    graph, rebuild = _traced_graph(trace, fn, args, kwargs, None)
+    return _Traced(graph, rebuild, tuple(trace.read))
+
+
+def _traced_graph(
+    trace: CompositeTrace, fn: Callable, args: tuple, kwargs: dict, dims: Iterator[Dim] | None
+) -> tuple[Graph, Callable[[Any], Any]]:
+    """What `fn` records in `trace`, and how to give the results back. dims: the extents of its arguments, where they are others."""
 
     def stand_in(a: Any) -> Any:
         if isinstance(a, Tensor):
-            return trace.placeholder(a)
+            t = a._array.type
+            return trace.placeholder(a, None if dims is None else t.with_shape(tuple([next(dims) for _ in t.shape])))
         if isinstance(a, (tuple, list)):
             items = [stand_in(x) for x in a]
             return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
@@ -207,17 +272,17 @@ def _trace(fn: Callable, name: str, args: tuple, kwargs: dict) -> _Traced:
         result = fn(*given, **named)
         outs = result if isinstance(result, (tuple, list)) else (result,)
         if not outs or not all(isinstance(t, Tensor) for t in outs):
-            raise TypeError(f"composite {name}: must return a Tensor or a tuple of Tensors, not {type(result).__name__}")
+            raise TypeError(f"composite {trace.name}: must return a Tensor or a tuple of Tensors, not {type(result).__name__}")
         live = tuple(t._now().value for t in outs)
     finally:
         here.recorder = outer
-    graph, read = trace.whole_graph(live, name), tuple(trace.read)
+    graph = trace.whole_graph(live, trace.name)
     if isinstance(result, Tensor):
-        return _Traced(graph, _same, read)
+        return graph, _same
     if hasattr(result, "_fields"):
         cls = type(result)
-        return _Traced(graph, (lambda r: cls(*r)) if len(outs) > 1 else cls, read)
-    return _Traced(graph, _same if len(outs) > 1 else lambda r: (r,), read)
+        return graph, (lambda r: cls(*r)) if len(outs) > 1 else cls
+    return graph, _same if len(outs) > 1 else lambda r: (r,)
 
 
 def _same(r: Any) -> Any:

@@ -11,7 +11,7 @@ from ingot._tensor.extents import Extent, plain_dims
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, by_numpy, f32, i16, i32, i64
-from ingot.ir.graph import Const
+from ingot.ir.graph import Const, SizedConst
 from ingot.ir.op import OPS, Op
 from ingot.ir.size import ShapeError
 from ingot.ir.types import Shape, TensorType, tensor_type
@@ -122,7 +122,10 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     if rec.level:
         return rec.made_outside(lambda: scalar(value, dtype))
     if type(value) is Extent and value.known.live:
-        made = cast(wrap((rec.extent(value.dim), None)), dtype)
+        if rec.sized_constants:
+            made = record(OPS["constant"], (), (SizedConst(rank0(dtype), value.dim),))
+        else:
+            made = cast(wrap((rec.extent(value.dim), None)), dtype)
         made._weak = True
         return made
     if rec.tracing:

@@ -18,6 +18,7 @@ from ingot.ir.op import INLINED, LATER, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare, need_alike
 from ingot.ir.ops.samples import Case, case
+from ingot.ir.template import Instance
 from ingot.ir.types import Dim, TensorType, tensor_type
 
 Exprs = Sequence[Expr]
@@ -175,6 +176,8 @@ def _scan_batch(
 
 
 def _call_infer(types: tuple[TensorType, ...], graph: Graph) -> tuple[TensorType, ...]:
+    if isinstance(graph, Instance):  # it was made for these
+        return graph.out_types
     _need_types(f"call: inputs of @{graph.name}", types, graph.in_types)
     return graph.out_types
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.graph import Const, Graph, Node, SizedConst, Value
 from ingot.ir.size import Size, replaced
 from ingot.ir.types import Dim, TensorType, tensor_type
 
@@ -44,6 +44,9 @@ class _Sized:
     def attribute(self, a: Any) -> Any:
         if isinstance(a, Size):
             return replaced(a, self.values)
+        if isinstance(a, SizedConst):
+            n = replaced(a.dim, self.values)
+            return SizedConst(a.type, n) if isinstance(n, Size) else Const.of(n, a.type.dtype)
         if isinstance(a, tuple):
             return tuple([self.attribute(x) for x in a])
         return self.graph(a) if isinstance(a, Graph) else a
