@@ -15,11 +15,12 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from ingot._tensor.extents import Again, Extent, Extents
+from ingot._tensor.extents import Again, Extent, Extents, plain_dim
 from ingot._tensor.metadata import get_default_dtype
+from ingot._tensor.reals import Formula, Real
 from ingot._tensor.recording import record, stop_gradient
 from ingot._tensor.state import Tensor, wrap
-from ingot.ir.dtypes import DType, i64
+from ingot.ir.dtypes import DType, f64, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
 from ingot.ir.size import Size, deciding, decisions, replaced
@@ -47,7 +48,7 @@ class CompositeTrace(Recorder):
         self.outer = here.recorder
         self.extents = self.outer.extents
         self.sized_constants = self.outer.sized_constants
-        self.read: dict[Size, Array] = {}  # sizes whose values are read, and the inputs that stand for them
+        self.read: dict[Size | Formula, Array] = {}  # numbers whose values are read, and the inputs that stand for them
         self.name = name
         self.inner_slots: set[Any] = set()
         self.grad_enabled = False  # the derivative comes from the graph
@@ -61,11 +62,11 @@ class CompositeTrace(Recorder):
         out._weak = like._weak
         return out
 
-    def extent(self, dim: Size) -> Array:
-        """The value of a size, as an int64 scalar: an input more, which whoever records the composite passes."""
+    def extent(self, dim: Size | Formula) -> Array:
+        """The value of a size or formula, as a scalar: an input more, which whoever records the composite passes."""
         found = self.read.get(dim)
         if found is None:
-            found = self.read[dim] = Array(rank0(i64), None, -1 - len(self.inputs), self)
+            found = self.read[dim] = Array(rank0(i64 if isinstance(dim, Size) else f64), None, -1 - len(self.inputs), self)
             self.inputs.append(found)
             self.input_keys.append(id(found.type))
         return found
@@ -109,8 +110,8 @@ class _Traced:
 
     __slots__ = ("op", "attrs", "order", "rebuild", "read")
 
-    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any], read: tuple[Size, ...]):
-        self.read = read  # sizes whose values are the last inputs
+    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any], read: tuple[Size | Formula, ...]):
+        self.read = read  # sizes and formulas whose values are the last inputs
         self.op: Op = OPS["call"]
         self.attrs: tuple = (graph,)
         self.order: tuple[int, ...] | None = None
@@ -122,8 +123,8 @@ class _Traced:
 
 def _static(v: Any) -> Any:
     """A key under which `v` is known: 1, 1.0 and True are different, and so are 0.0 and -0.0."""
-    if type(v) is Extent:
-        return v.dim
+    if type(v) in (Extent, Real):
+        return plain_dim(v)
     if type(v) is float:
         return (float, v) if v and v == v else (float, repr(math.copysign(1.0, v)), repr(v))
     if isinstance(v, (tuple, list)):

@@ -9,16 +9,18 @@ int's digits without asking, and `range(n)`, `[0] * n` or `items[n]` would fix t
 from __future__ import annotations
 
 import operator
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from ingot._tensor.reals import Formula, Real, made, real_of
 from ingot.ir.location import resolve
 from ingot.ir.size import Dim, ShapeError, Size, Symbol, at_most, equal, evaluate, replaced, symbols
 from ingot.ir.types import TensorType
 from ingot.runtime.recorder import here, user_location
 
-__all__ = ["Again", "Extent", "Extents", "Guard", "extents", "plain_dim", "plain_dims"]
+__all__ = ["NAME", "Again", "Extent", "Extents", "Guard", "extents", "plain_dim", "plain_dims", "python_text"]
 
 Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
 
@@ -26,9 +28,9 @@ Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
 class Again(BaseException):  # not for the function to catch
     """The trace starts again, with `values` in the place of symbols: `why`, and `where` in the user's code, say what needs it."""
 
-    def __init__(self, values: Mapping[str, Dim], why: str, where: str, number: bool = False):
+    def __init__(self, values: Mapping[str, Any], why: str, where: str, number: bool = False):
         super().__init__(why)
-        self.values = values
+        self.values = values  # dims, or floats
         self.why = why
         self.where = where
         self.number = number  # Python needs it, whatever the number is
@@ -37,11 +39,12 @@ class Again(BaseException):  # not for the function to catch
 class Extents:
     """The symbols of one trace, with the values that they have in the call that is traced, and what was found out about them.
 
-    guards: relations that the trace depends on, and the user's line that asked first
+    guards: relations that the trace depends on, and the user's line that asked first; conditions: likewise, of formulas
     """
 
-    def __init__(self, values: Mapping[str, int]):
-        self.values = values
+    def __init__(self, values: Mapping[str, Any]):
+        self.values = values  # floats are those of symbols in formulas
+        self.conditions: dict[Formula, str] = {}
         self.guards: dict[Guard, str] = {}
         self._known: set[tuple[str, Dim]] = set()  # the same as relations to 0
         self._thread = threading.get_ident()
@@ -59,6 +62,10 @@ class Extents:
     def of(self, dim: Dim) -> Any:
         """A dim as Python sees it."""
         return Extent(dim, self) if isinstance(dim, Size) else dim
+
+    def real(self, name: str) -> Real:
+        """The float of a symbol as Python sees it."""
+        return Real(Formula(f"d_{name}", frozenset((name,))), self.values[name], self)
 
     def value(self, dim: Dim) -> int:
         """What it is in the call that is traced."""
@@ -83,6 +90,10 @@ class Extents:
         if (sign, zero) not in self._known and not (sign == "!=" and (sign, a - b) in self._known):
             self._known.add((sign, zero))
             self.guards[sign, a, b] = _line()
+
+    def condition(self, text: str, names: frozenset[str]) -> None:
+        """A guard of formulas: that `text` is true."""
+        self.conditions.setdefault(Formula(text, names), _line())
 
     def _unify(self, a: Dim, b: Dim) -> None:
         """Trace again where the equality says what a symbol is."""
@@ -110,6 +121,23 @@ class Extents:
         if self.live and isinstance(dim, Size):
             raise Again({s.name: self.values[s.name] for s in symbols(dim)}, why, _line(), number=True)
         return self.value(dim)
+
+    def names_of(self, x: Any) -> frozenset[str]:
+        """The symbols in what remembers."""
+        return x.formula.names if type(x) is Real else frozenset(s.name for s in symbols(x.dim))
+
+    def pin_names(self, names: frozenset[str], why: str) -> None:
+        """The numbers of these symbols are needed for good. Does not return while the trace goes on."""
+        if self.live and names:
+            raise Again({n: self.values[n] for n in sorted(names)}, why, _line(), number=True)
+
+
+def python_text(dim: Dim) -> str:
+    """A size as a Python expression of variables `d_NAME`."""
+    return NAME.sub(r"d_\g<0>", str(dim)).replace("/", "//")
+
+
+NAME = re.compile(r"\b(?!min\b|max\b)[A-Za-z_]\w*")  # of a symbol, in the text of a size
 
 
 def _leaves(attrs: Any) -> list[Any]:
@@ -144,8 +172,8 @@ def _solved(zero: Dim) -> tuple[Symbol, Dim] | None:
 
 
 def plain_dim(x: Any) -> Any:
-    """An extent as a dim of the graph; anything else as it is."""
-    return x.dim if type(x) is Extent else x
+    """An extent as a dim of the graph, a float that remembers as its formula; anything else as it is."""
+    return x.dim if type(x) is Extent else x.formula if type(x) is Real else x
 
 
 def plain_dims(x: Any) -> Any:
@@ -173,25 +201,30 @@ def _operand(x: Any) -> Dim | None:
     return None
 
 
-def _calculated(fn: Callable[[Any, Any], Any], swapped: bool = False) -> Callable[[Extent, Any], Any]:
-    """An operation on two integers; a float beside it, or what is no size, needs the number."""
+def _calculated(fn: Callable[[Any, Any], Any], sign: str, swapped: bool = False) -> Callable[[Extent, Any], Any]:
+    """An operation on two integers, or with a float; what is no size then needs the number."""
+    plain = getattr(operator, _PLAIN[sign])
+    of_floats = _divided(plain, sign, swapped)
 
     def method(self: Extent, other: Any) -> Any:
         o = _operand(other)
         if o is None:
-            if not isinstance(other, float):
-                return NotImplemented
-        elif self.known.live:
+            return of_floats(self, other) if isinstance(other, float) else NotImplemented
+        if self.known.live:
             a, b = (o, self.dim) if swapped else (self.dim, o)
             found = fn(a, b)
             if found is not NotImplemented:
                 return self.known.of(found)
-        else:
-            other = self.known.value(o)
-        n = self.known.pin(self.dim if o is None else self.dim + 0 * o, "it is calculated with as a number")
-        return fn(other, n) if swapped else fn(n, other)
+            if isinstance(o, int):
+                return of_floats(self, other)  # a power that is no integer
+            self.known.pin(o, "it is a power")
+        n, m = self.known.value(self.dim), self.known.value(o)
+        return plain(m, n) if swapped else plain(n, m)
 
     return method
+
+
+_PLAIN = {"+": "add", "-": "sub", "*": "mul", "//": "floordiv", "%": "mod", "**": "pow"}
 
 
 def _quotient(a: Any, b: Any) -> Any:
@@ -220,7 +253,7 @@ def _compared(fn: Callable[[Any, Any], bool | None], plain: Callable[[Any, Any],
         o = _operand(other)
         if o is not None and self.known.live:
             return fn(self.dim, o)
-        if o is None and not isinstance(other, float):
+        if o is None and (not isinstance(other, float) or type(other) is Real):
             return NotImplemented
         return plain(self.known.pin(self.dim, "it is compared with a float"), other if o is None else self.known.value(o))
 
@@ -232,6 +265,19 @@ def _needed(fn: Callable[..., Any], why: str) -> Callable[..., Any]:
 
     def method(self: Extent, *args: Any) -> Any:
         return fn(self.known.pin(self.dim, why), *args)
+
+    return method
+
+
+def _divided(fn: Callable[[Any, Any], Any], sign: str, swapped: bool = False) -> Callable[[Extent, Any], Any]:
+    """An operation whose result is a float."""
+
+    def method(self: Extent, other: Any) -> Any:
+        b = real_of(other)
+        if b is None:
+            return _only_number(fn, swapped)(self, other)
+        a = self._as_real()
+        return made(fn, sign, b, a, self.known) if swapped else made(fn, sign, a, b, self.known)
 
     return method
 
@@ -260,20 +306,24 @@ class Extent:
     def __class__(self) -> type:  # type: ignore[override]
         return int
 
-    __add__ = _calculated(operator.add)
-    __radd__ = _calculated(operator.add, True)
-    __sub__ = _calculated(operator.sub)
-    __rsub__ = _calculated(operator.sub, True)
-    __mul__ = _calculated(operator.mul)
-    __rmul__ = _calculated(operator.mul, True)
-    __floordiv__ = _calculated(_quotient)
-    __rfloordiv__ = _calculated(_quotient, True)
-    __mod__ = _calculated(_remainder)
-    __rmod__ = _calculated(_remainder, True)
-    __pow__ = _calculated(_power)
+    def _as_real(self) -> tuple[str, frozenset[str], int]:
+        """See `real_of`."""
+        return f"({python_text(self.dim)})", frozenset(s.name for s in symbols(self.dim)), self.known.value(self.dim)
+
+    __add__ = _calculated(operator.add, "+")
+    __radd__ = _calculated(operator.add, "+", True)
+    __sub__ = _calculated(operator.sub, "-")
+    __rsub__ = _calculated(operator.sub, "-", True)
+    __mul__ = _calculated(operator.mul, "*")
+    __rmul__ = _calculated(operator.mul, "*", True)
+    __floordiv__ = _calculated(_quotient, "//")
+    __rfloordiv__ = _calculated(_quotient, "//", True)
+    __mod__ = _calculated(_remainder, "%")
+    __rmod__ = _calculated(_remainder, "%", True)
+    __pow__ = _calculated(_power, "**")
     __rpow__ = _only_number(operator.pow, True)
-    __truediv__ = _only_number(operator.truediv)
-    __rtruediv__ = _only_number(operator.truediv, True)
+    __truediv__ = _divided(operator.truediv, "/")
+    __rtruediv__ = _divided(operator.truediv, "/", True)
     __and__ = _only_number(operator.and_)
     __rand__ = _only_number(operator.and_, True)
     __or__ = _only_number(operator.or_)

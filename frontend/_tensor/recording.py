@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor.extents import Extent, plain_dims
+from ingot._tensor.extents import Extent, plain_dim, plain_dims
+from ingot._tensor.reals import Real
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, by_numpy, f32, i16, i32, i64
@@ -121,11 +122,13 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     rec = here.recorder
     if rec.level:
         return rec.made_outside(lambda: scalar(value, dtype))
-    if type(value) is Extent and value.known.live:
-        if rec.sized_constants:
+    if type(value) in (Extent, Real) and value.known.live:
+        if not rec.sized_constants:
+            made = cast(wrap((rec.extent(plain_dim(value)), None)), dtype)
+        elif type(value) is Extent:
             made = record(OPS["constant"], (), (SizedConst(rank0(dtype), value.dim),))
         else:
-            made = cast(wrap((rec.extent(value.dim), None)), dtype)
+            return scalar(value.pin("a constant of the graph is made of it"), dtype)
         made._weak = True
         return made
     if rec.tracing:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ingot._tensor import Tensor, wrap
 from ingot.capture.backward import ArgumentEdge
+from ingot.capture.places import Elsewhere
 from ingot.capture.shapes import Shapes
 from ingot.capture.sources import Argument, Number
 from ingot.capture.trace import Outside, Trace, leaf_of
@@ -58,7 +59,7 @@ class Arguments:
                 self.given.append(leaf)
 
         if shapes is not None and static:
-            self.shapes = replace(shapes, dims={p: d for p, d in shapes.dims.items() if p[0] not in static})
+            self.shapes = replace(shapes, dims={p: d for p, d in shapes.dims.items() if isinstance(p, Elsewhere) or p[0] not in static})
 
     def _shared(self, t: Tensor) -> bool:
         others = {id(x): x for x in self.leaves if isinstance(x, Tensor) and x is not t}

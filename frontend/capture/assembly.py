@@ -302,7 +302,7 @@ class Assembly:
         shapes, extents = self.arguments.shapes, self.trace.extents
         if shapes is None or extents is None:
             return None
-        return Fit.of(shapes, self.arguments.leaves, extents.guards, self.names)
+        return Fit.of(shapes, self.arguments.leaves, extents, self.names)
 
     def _inputs(self, derived: Derived | None) -> list[int]:
         """The inputs that forward and backward read; what the backward reads beside them becomes an output.

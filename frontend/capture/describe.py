@@ -13,9 +13,11 @@ from weakref import ReferenceType
 import numpy as np
 
 from ingot._tensor import Tensor
+from ingot._tensor.extents import Extent
+from ingot._tensor.reals import Real
 from ingot.ir.dtypes import DType
 
-__all__ = ["CONTAINERS", "PLAIN", "SMALL", "Kind", "Rebound", "Same", "describe", "items_of", "plain"]
+__all__ = ["CONTAINERS", "PLAIN", "SMALL", "Kind", "Number", "Rebound", "Same", "describe", "items_of", "plain"]
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice, range)
 SMALL = 1024  # items of a container that roots are looked for in
@@ -30,7 +32,7 @@ CONTAINERS = (list, dict, set, deque, np.ndarray, ReferenceType, *_VIEWS, *_BYTE
 
 def plain(x: Any) -> bool:
     """Whether a value is a number, a string or the like: it never changes, and nothing can be reached from it."""
-    return type(x) in _PLAIN
+    return type(x) in _PLAIN or type(x) in (Extent, Real)
 
 
 def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int, ...] = ()) -> Any:
@@ -39,6 +41,8 @@ def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int,
     rebound: of dicts whose entries calls assign themselves, those keys; of these entries only the kind counts.
     inside: the ids of the containers that `x` is an item of.
     """
+    if type(x) in (Extent, Real):
+        return Number(x.__class__)
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
     found = _BY_TYPE.get(type(x)) or next((make for kind, make in _RULES if isinstance(x, kind)), None)
@@ -134,6 +138,23 @@ class Same:
 
     def __repr__(self) -> str:
         return f"{type(self.x).__name__} at {id(self.x):#x}"
+
+
+class Number:
+    """Equal to any number of a kind: what is left of one that each call has anew."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: type):
+        self.kind = kind
+
+    def __eq__(self, other: object) -> bool:
+        return other.kind is self.kind if isinstance(other, Number) else isinstance(other, tuple) and other[:1] == (self.kind,)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"a number ({self.kind.__name__})"
 
 
 class Kind:

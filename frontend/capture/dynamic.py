@@ -1,4 +1,4 @@
-"""Which sizes of a compiled function's arguments are symbols: what was declared, and what has come with a second value."""
+"""Which numbers of a compiled function's calls are symbols: what was declared, and what has come with a second value."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture.dims import Declared, marks
-from ingot.capture.shapes import Place, Shapes, place_text, size_at
-from ingot.ir.size import Dim, symbol, symbols
+from ingot.capture.places import Elsewhere, Spot, number_at, place_text
+from ingot.capture.shapes import FloatSymbol, Shapes
+from ingot.ir.size import Dim, symbol
 
 __all__ = ["Dynamic", "History"]
 
+_STATIC = "declared static"
 _CALLS = 8  # calls of one kind that are remembered, to see which sizes are always equal
 
 
@@ -23,16 +25,16 @@ class History:
     static: why none is; None where some may be
     """
 
-    def __init__(self, places: list[Place]):
+    def __init__(self, places: list[tuple[int, int | None]]):
         self.places = places
         self.calls: list[tuple[int, ...]] = []
-        self.moving: set[Place] = set()
-        self.fixed: dict[Place, str] = {}
+        self.moving: set[Spot] = set()
+        self.fixed: dict[Spot, str] = {}
         self.static: str | None = None
 
-    def see(self, leaves: Sequence[Any]) -> list[tuple[Place, int, int]]:
+    def see(self, leaves: Sequence[Any]) -> list[tuple[tuple[int, int | None], int, int]]:
         """Take note of a call: the places that move since, with what they are and what they were."""
-        now = tuple([size_at(leaves, p) for p in self.places])
+        now = tuple([number_at(leaves, p) for p in self.places])
         if now in self.calls:
             return []
         new = []
@@ -46,9 +48,9 @@ class History:
 
     def key(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """What tells those calls apart that no symbol tells apart."""
-        return tuple([(p, size_at(leaves, p)) for p in self.fixed])
+        return tuple([(p, number_at(leaves, p)) for p in self.fixed])
 
-    def groups(self) -> dict[Place, int]:
+    def groups(self) -> dict[tuple[int, int | None], int]:
         """All places by what they share: those that were equal in all calls."""
         columns: dict[tuple[int, ...], int] = {}
         found = {}
@@ -58,11 +60,16 @@ class History:
 
 
 class Dynamic:
-    """The sizes of one function's arguments. `mode`: None waits for a second size, True takes all as symbols at once, False none."""
+    """The numbers of one function. `mode`: None waits for a second value, True takes all sizes as symbols at once, False none.
+
+    outside: places beside the arguments whose numbers have changed, by their keys; None for those that Python needs as they are
+    """
 
     def __init__(self, mode: bool | None, declared: Declared | None):
         self.mode = mode
         self.declared = declared
+        self.outside: dict[Any, Elsewhere | None] = {}
+        self.pinned: dict[Any, str] = {}  # why, for those
         self._histories: dict[Any, History] = {}
 
     def history(self, key: Any, leaves: Sequence[Any]) -> History | None:
@@ -87,7 +94,7 @@ class Dynamic:
         if self.declared is not None:
             self.declared.bind(structure, leaves, names)
         if not history.calls:
-            history.fixed.update((p, "declared static") for p in history.places if p[0] in static)
+            history.fixed.update((p, _STATIC) for p in history.places if p[0] in static)
             self._begin(history, leaves, names)
         new = history.see(leaves)
         if not new:
@@ -100,11 +107,11 @@ class Dynamic:
         for p in history.places:
             asked = self._asked(p, leaves, names)
             if asked is False:
-                history.fixed[p] = "declared static"
-            elif asked or (self.mode and size_at(leaves, p) > 1 and p[1] is not None):
+                history.fixed[p] = _STATIC
+            elif asked or (self.mode and number_at(leaves, p) > 1 and p[1] is not None):
                 history.moving.add(p)
 
-    def _asked(self, place: Place, leaves: Sequence[Any], names: Sequence[str]) -> Any:
+    def _asked(self, place: tuple[int, int | None], leaves: Sequence[Any], names: Sequence[str]) -> Any:
         """What the user has asked for: a Dim, True for some symbol, False for none, None for nothing."""
         i, d = place
         if d is None:
@@ -112,43 +119,81 @@ class Dynamic:
         found = marks(leaves[i]).get(d)
         return found if found is not None or self.declared is None else self.declared.at(names[i], d)
 
-    def shapes(self, history: History, leaves: Sequence[Any], names: Sequence[str]) -> Shapes | None:
-        """What a trace takes the leaves to be; None where nothing is a symbol."""
-        if history.static is not None:
+    def changed(self, places: Sequence[Elsewhere]) -> bool:
+        """Take note of places outside whose numbers are others than an entry has seen: whether one of them is new."""
+        if self.mode is False:
+            return False
+        new = [p for p in places if p.key not in self.outside]
+        self.outside.update((p.key, p) for p in new)
+        return bool(new)
+
+    def fixed_because(self) -> str:
+        """What keeps numbers from being symbols, in words; "" where nothing does."""
+        found = [h.static or next((w for w in h.fixed.values() if w != _STATIC), "") for h in self._histories.values()]
+        return next(filter(None, found), "") or next(iter(self.pinned.values()), "")
+
+    def refuse(self, history: History | None, why: str) -> None:
+        """No code can be for many sizes: from now on it is for those of each call."""
+        if history is not None:
+            history.static = why
+        self.outside = dict.fromkeys(self.outside)
+
+    @property
+    def moves_outside(self) -> bool:
+        """Whether a number beside the arguments is a symbol."""
+        return any(p is not None for p in self.outside.values())
+
+    def shapes(self, history: History | None, leaves: Sequence[Any], names: Sequence[str]) -> Shapes | None:
+        """What a trace takes the numbers to be; None where nothing is a symbol."""
+        if history is not None and history.static is not None:
             return None
-        dims: dict[Place, Dim] = {}
-        values: dict[str, int] = {}
+        dims: dict[Spot, Any] = {}
+        values: dict[str, Any] = {}
         declared: set[str] = set()
         by_group: dict[int, Dim] = {}
-        for place, group in history.groups().items():
-            n = dims[place] = size_at(leaves, place)
-            if place not in history.moving:
+        for place, group in history.groups().items() if history is not None else ():
+            n = dims[place] = number_at(leaves, place)
+            if place not in history.moving:  # type: ignore[union-attr]
                 continue
             asked = self._asked(place, leaves, names)
             if asked not in (None, True):
                 dims[place] = asked.dim(n, place_text(place, names), values)
                 declared.update(asked.names)
                 continue
-            if n < (0 if place[1] is None else 1):
+            least = 0 if place[1] is None else 1
+            if n < least:
                 continue
             if group not in by_group:
-                name = next(f"s{i}" for i in range(len(values) + 1) if f"s{i}" not in values)
-                by_group[group] = symbol(name, 0 if place[1] is None else 1, inf)
+                name = _free("s", values)
+                by_group[group] = symbol(name, least, inf)
                 values[name] = n
             dims[place] = by_group[group]
+        for outside in self.outside.values():
+            value = None if outside is None else outside.read()
+            if outside is not None and (type(value) is float or (type(value) is int and value >= 0)):
+                name = _free("n", values)
+                values[name] = value
+                dims[outside] = FloatSymbol(name) if type(value) is float else symbol(name, 0, inf)
         return Shapes(dims, values, frozenset(declared)) if values else None
 
-    def found(self, history: History, shapes: Shapes, pinned: Mapping[str, str]) -> None:
+    def found(self, history: History | None, shapes: Shapes, pinned: Mapping[str, str]) -> None:
         """What a trace that began with `shapes` has needed as plain numbers: those places move no more."""
-        for place, dim in shapes.dims.items():
-            for s in symbols(dim):
-                if s.name in pinned:
-                    history.fixed[place] = pinned[s.name]
+        for name, why in pinned.items():
+            for place in shapes.places(name):
+                if isinstance(place, Elsewhere):
+                    self.outside[place.key] = None
+                    self.pinned[place.key] = why
+                elif history is not None:
+                    history.fixed[place] = why
                     history.moving.discard(place)
 
 
-def _places(leaves: Sequence[Any]) -> list[Place]:
-    found: list[Place] = []
+def _free(letter: str, taken: Mapping[str, Any]) -> str:
+    return next(name for i in range(len(taken) + 1) if (name := f"{letter}{i}") not in taken)
+
+
+def _places(leaves: Sequence[Any]) -> list[tuple[int, int | None]]:
+    found: list[tuple[int, int | None]] = []
     seen: set[int] = set()
     for i, x in enumerate(leaves):
         if isinstance(x, Tensor):

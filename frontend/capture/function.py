@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
+import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,10 +28,12 @@ from ingot.capture.tracing import trace_function
 from ingot.ir.struct import frozen, struct
 from ingot.runtime import log, switches
 from ingot.runtime.frozen import FrozenError, frozen_by_default
-from ingot.runtime.recorder import here
+from ingot.runtime.recorder import here, ours
 
 __all__ = ["CompiledFunction", "RECOMPILES"]
 
+_MANY = 8  # compilations of one function after which it warns
+_PARTS = re.compile(r"'?-?\b\d+(\.\d+)?(e-?\d+)?'?")  # numbers in a reason
 _LIMIT = 64  # entries of one function, and reasons that it counts; of entries the oldest goes
 RECOMPILES: Counter[str] = Counter()  # of this process, by function
 _TORCH_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -48,6 +53,19 @@ class _Entry:
         """Why it does not serve a call with these argument leaves; None if it does."""
         fit = self.call.traced.fit
         return (None if fit is None else fit.unfit(leaves)) or self.guards.failed() or self.guards.aliased(leaves)
+
+
+def _inner_frames() -> int:
+    """How many frames of Ingot's own lie between the caller and the user's code."""
+    n, frame = 0, sys._getframe(1)
+    while frame is not None and ours(frame.f_code.co_filename):
+        n, frame = n + 1, frame.f_back  # type: ignore[assignment]
+    return n
+
+
+def _sized_key(key: Any, history: History | None, leaves: Sequence[Any]) -> Any:
+    """The key of entries that serve many numbers."""
+    return loose(key), () if history is None else history.key(leaves)
 
 
 def _miss(*args: Any) -> Any:
@@ -119,9 +137,11 @@ class CompiledFunction:
         structure, leaves, numbers, key = self._signature(args, kwargs)
         self.stats["calls"] += 1
         reason = None
-        history, keys = None, [key]
+        history: History | None = None
+        keys = [key]
         while keys:
-            for entry in self._entries.get(keys.pop(), ()):
+            asked = keys.pop()
+            for entry in self._entries.get(asked, ()):
                 unfit = entry.unfit(leaves)
                 if unfit is None:
                     if "capture" in switches.get("INGOT_CHECK"):
@@ -130,10 +150,10 @@ class CompiledFunction:
                         self._prepare(entry, args, kwargs, leaves, numbers)
                     return entry.call.call(leaves)
                 reason = reason or unfit
-            if history is None:  # no code for just these sizes
+            if not keys and asked == key:  # no code for just these numbers
                 history = self._dynamic.history(loose(key), leaves)
-                if history is not None and history.moving:
-                    keys.append((loose(key), history.key(leaves)))
+                if (history is not None and history.moving) or self._dynamic.moves_outside:
+                    keys.append(_sized_key(key, history, leaves))
         return self._enter(key, structure, leaves, numbers, reason, history).call.call(leaves)
 
     def _signature(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, list[Any], tuple[int, ...], Any]:
@@ -171,17 +191,19 @@ class CompiledFunction:
         moved, shapes = "", None
         if history is not None:
             moved = self._dynamic.see(history, structure, leaves, names, self._statics.leaves(structure))
-            shapes = self._dynamic.shapes(history, leaves, names)
+        known = self._entries.get(key, ()) + self._entries.get(_sized_key(key, history, leaves), ())
+        if self._dynamic.changed([p for e in known for p in e.guards.moving()]):
+            reason = f"{reason}: run-time number from now on"
+        shapes = self._dynamic.shapes(history, leaves, names)
         if again:
             reason = moved or reason or difference(key, self._last, names)
-        known = self._known(key, history, leaves)
         try:
             with frozen_by_default(self.mode == "frozen" and again):
                 made = None
-                if shapes is not None and history is not None:
+                if shapes is not None:
                     made = self._sized(history, shapes, structure, leaves, numbers, names)
                     if made is not None and made.call.traced.fit is not None:
-                        key = (loose(key), history.key(leaves))
+                        key = _sized_key(key, history, leaves)
                 if made is None:
                     if again and history is not None and history.static:
                         reason = difference(key, self._last, names)
@@ -203,6 +225,8 @@ class CompiledFunction:
                     del self._entries[oldest]
         if again:
             self._count(str(reason))
+            if self.stats["traces"] == _MANY:
+                self._warn(names)
         return made
 
     def _made(
@@ -218,25 +242,32 @@ class CompiledFunction:
             raise
 
     def _sized(
-        self, history: History, shapes: Shapes, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str]
+        self, history: History | None, shapes: Shapes, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str]
     ) -> _Entry | None:
-        """The entry for all sizes; None where none can be made, and calls are compiled for theirs."""
+        """The entry for all numbers; None where none can be made, and calls are compiled for theirs."""
         pinned: dict[str, str] = {}
         try:
             made = self._made(structure, leaves, numbers, names, shapes, pinned)
         except FrozenError:  # it may be that the code for just these sizes is there
             return None
         except Unsized as error:
-            history.static = str(error)
+            self._dynamic.refuse(history, str(error))
             log.log("recompiles", "%s is compiled for each size: %s", self.name, error)
             return None
         self._dynamic.found(history, shapes, pinned)
         return made
 
-    def _known(self, key: Any, history: History | None, leaves: Sequence[Any]) -> tuple[_Entry, ...]:
-        """The entries that were there before this thread began to make one."""
-        found = self._entries.get(key, ())
-        return found if history is None else (*found, *self._entries.get((loose(key), history.key(leaves)), ()))
+    def _warn(self, names: Sequence[str]) -> None:
+        """Say once what has the function compiled again and again."""
+        common = Counter(_PARTS.sub("…", r) for r in self.recompiles.elements())
+        what, n = common.most_common(1)[0]
+        fixed = self._dynamic.fixed_because()
+        warnings.warn(
+            f"{self.name} was compiled {_MANY} times, {n} of them because {what}{f' ({fixed})' if fixed else ''}. Pass as a tensor what "
+            "changes at each call, keep Python from needing it as a number (range, a list's length, a look-up), or leave it out of the "
+            "compiled function; INGOT_LOG=recompiles tells each reason",
+            stacklevel=1 + _inner_frames(),
+        )
 
     def _count(self, reason: str) -> None:
         """Count and tell a recompile by its reason; beyond a number of reasons, as one of the others."""

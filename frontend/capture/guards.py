@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot._tensor.extents import Extent
+from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, describe
-from ingot.capture.inline import AttributeIs, GradIs, GradIsNone
-from ingot.capture.reads import EVERYTHING
+from ingot.capture.inline import AttributeIs, CellIs, GradIs, GradIsNone, ItemIs
+from ingot.capture.places import Elsewhere, InCell, InTable
+from ingot.capture.reads import EVERYTHING, vars_of
 from ingot.capture.roots import Roots, library
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
@@ -31,6 +34,7 @@ from ingot.capture.watch import (
     SameMemory,
     Settings,
     Watch,
+    content,
 )
 from ingot.capture.witness import Witness
 from ingot.ir.struct import replace
@@ -82,6 +86,23 @@ class Guards:
                 self.epoch = now
         return reason
 
+    def moving(self) -> list[Elsewhere]:
+        """The places of numbers that are others than they were, of the same type."""
+        found: list[Elsewhere] = []
+        for w in self.inline:
+            if isinstance(w, CellIs):
+                if _moved(w.value, content(w.cell)):
+                    found.append(InCell(w.cell, w.name))
+            elif isinstance(w, (ItemIs, AttributeIs)):
+                table = w.space if isinstance(w, ItemIs) else vars_of(w.of)
+                if isinstance(table, dict) and _moved(w.value, table.get(w.name)):
+                    found.append(InTable(table, w.name, w.text.removeprefix("the global ")))
+        for s in (*self.rare, *self.deep):
+            if isinstance(s, (ModuleState, ObjectState)) and (table := vars_of(s.of)) is not None:
+                held = [n for n, d in s.seen.items() if isinstance(d, tuple) and d[0] in (int, float) and d != describe(table.get(n))]
+                found += [InTable(table, n, f"{s.text}.{n}") for n in held if type(table.get(n)) is s.seen[n][0]]
+        return found
+
     def changed(self) -> str | None:
         """What differs in containers, objects and classes, which no epoch watches."""
         return _first(self.deep)
@@ -98,6 +119,10 @@ class Guards:
                 if not any(x is t for t in self.by_reference.values()) and not _shared(x, leaves):
                     return f"argument {self.names[i]} shares memory with a tensor that the function captures"
         return None
+
+
+def _moved(was: Any, now: Any) -> bool:
+    return type(was) in (int, float) and type(now) is type(was) and describe(now) != describe(was)
 
 
 def _first(watches: Sequence[Watch]) -> str | None:
@@ -149,6 +174,8 @@ class Seen:
         deep: list[Watch] = [*self._containers, *looked_into]
         inline: list[InlineWatch] = []
         for x in seen:
+            if type(getattr(x, "value", None)) in (Extent, Real):  # each call reads it anew
+                continue
             if isinstance(x, AttributeIs) and x.name in rebound.get(id(x.of), ()):
                 deep.append(AttributeHolds(x.of, x.name, x.text, Kind(x.value), rebound, True))
             else:

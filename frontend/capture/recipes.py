@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ingot._tensor import Tensor, wrap
 from ingot._tensor.extents import Extent, plain_dim
+from ingot._tensor.reals import Real
 from ingot._tensor.state import view
 from ingot.capture.pytree import LEAF, unflatten
+from ingot.capture.shapes import valued
 from ingot.capture.sources import Place
-from ingot.ir.size import evaluate
 from ingot.ir.struct import struct
 from ingot.runtime.storage import Storage
 from ingot.runtime.views import Step
@@ -150,7 +151,7 @@ class Result:
     """What the function returned: its structure, and its leaves, of which the tensors are made anew by each call."""
 
     structure: Any
-    leaves: tuple[Any, ...]  # None in the place of a tensor; sizes of each call as such
+    leaves: tuple[Any, ...]  # None in the place of a tensor; sizes and formulas of each call as such
     tensors: tuple[int, ...]  # their places
     sizes: tuple[int, ...]
 
@@ -158,7 +159,7 @@ class Result:
     def of(cls, structure: Any, leaves: list[Any]) -> Result:
         """Of what was returned while it was traced."""
         tensors = tuple(i for i, x in enumerate(leaves) if isinstance(x, Tensor))
-        sizes = tuple(i for i, x in enumerate(leaves) if type(x) is Extent)
+        sizes = tuple(i for i, x in enumerate(leaves) if type(x) in (Extent, Real))
         return cls(structure, tuple(None if isinstance(x, Tensor) else plain_dim(x) for x in leaves), tensors, sizes)
 
     @property
@@ -183,7 +184,7 @@ class Result:
         for i, t in zip(self.tensors, tensors):
             values[i] = t
         for i in self.sizes:
-            values[i] = evaluate(values[i], sizes)
+            values[i] = valued(values[i], sizes)
         return unflatten(self.structure, values)
 
 

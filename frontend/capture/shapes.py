@@ -1,56 +1,48 @@
-"""The sizes of one traced signature: what argument leaves must be like, and what their symbols are in a call.
-
-A *place* is an extent of a tensor among the argument leaves, (leaf, dim), or an int among them, (leaf, None).
-"""
+"""The run-time numbers of one traced signature: what argument leaves must be like, and what the symbols are in a call."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ingot._tensor.extents import Again, Guard
+from ingot._tensor.extents import NAME, Again, Extents, Guard, python_text
+from ingot._tensor.reals import Formula
+from ingot.capture.places import Elsewhere, Spot, number_at, place_text
 from ingot.ir.size import Dim, Size, Symbol, as_symbol, at_most, deciding, equal, evaluate, replaced, symbols
-from ingot.ir.struct import replace, struct
+from ingot.ir.struct import replace, struct, value_type
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["Fit", "Place", "Shapes", "place_text", "python_text", "size_at"]
-
-Place = tuple[int, int | None]
+__all__ = ["Fit", "FloatSymbol", "Shapes", "valued"]
 
 
-def size_at(leaves: Sequence[Any], place: Place) -> int:
-    """What stands at a place of these argument leaves."""
-    i, d = place
-    return leaves[i] if d is None else leaves[i]._array.type.shape[d]
+@value_type
+class FloatSymbol:
+    """A name for a float that each call has anew."""
+
+    name: str
 
 
-def place_text(place: Place, names: Sequence[str]) -> str:
-    """A place for people, given the names of the leaves: `x.shape[0]`."""
-    i, d = place
-    return names[i] if d is None else f"{names[i]}.shape[{d}]"
+def valued(x: Any, values: Mapping[str, Any]) -> Any:
+    """A size or a formula for values of its symbols; anything else as it is."""
+    return x.at(values) if isinstance(x, Formula) else evaluate(x, values)
 
 
-def python_text(dim: Dim) -> str:
-    """A size as a Python expression of variables `d_NAME`."""
-    return _NAME.sub(r"d_\g<0>", str(dim)).replace("/", "//")
-
-
-_NAME = re.compile(r"\b(?!min\b|max\b)[A-Za-z_]\w*")
+def _names(dim: Any) -> list[str]:
+    return [dim.name] if isinstance(dim, FloatSymbol) else [s.name for s in symbols(dim)]
 
 
 @struct
 class Shapes:
-    """What a trace takes argument leaves to be: `dims` of all places; `values` of the symbols in the example.
+    """What a trace takes numbers to be: `dims` of all places (dims, FloatSymbols, or constants); `values` of the symbols in the example.
 
     declared: names of symbols that the user has asked for; bounds: relations that symbols owe which others have taken the place of
     """
 
-    dims: Mapping[Place, Dim]
-    values: Mapping[str, int]
+    dims: Mapping[Spot, Any]
+    values: Mapping[str, Any]
     declared: frozenset[str]
     bounds: tuple[Guard, ...] = ()
 
@@ -58,17 +50,30 @@ class Shapes:
         """The shape of a leaf, which is `shape` in the example."""
         return tuple([self.dims.get((i, d), n) for d, n in enumerate(shape)])
 
+    def given(self, place: Spot, extents: Extents) -> Any:
+        """What the function finds at a place."""
+        dim = self.dims[place]
+        return extents.real(dim.name) if isinstance(dim, FloatSymbol) else extents.of(dim)
+
+    def places(self, name: str) -> list[Spot]:
+        """Where a symbol stands."""
+        return [p for p, dim in self.dims.items() if name in _names(dim)]
+
     def again(self, found: Again) -> Shapes:
         """The same with what a trace has found symbols to be."""
-        dims = {place: replaced(d, found.values) for place, d in self.dims.items()}
+        dims = {p: _replaced(d, found.values) for p, d in self.dims.items()}
         bounds = [(sign, replaced(a, found.values), replaced(b, found.values)) for sign, a, b in self.bounds]
         for d in self.dims.values():
             for s in symbols(d):
                 if s.name in found.values:
                     bounds += _bounds(s, found.values[s.name])
-        left = {s.name for d in dims.values() for s in symbols(d)}
+        left = {n for d in dims.values() for n in _names(d)}
         values = {n: v for n, v in self.values.items() if n in left}
         return replace(self, dims=dims, bounds=tuple(dict.fromkeys(b for b in bounds if not _holds(b))), values=values)
+
+
+def _replaced(dim: Any, values: Mapping[str, Any]) -> Any:
+    return values.get(dim.name, dim) if isinstance(dim, FloatSymbol) else replaced(dim, values)
 
 
 def _bounds(s: Symbol, dim: Dim) -> list[Guard]:
@@ -86,62 +91,82 @@ def _holds(guard: Guard) -> bool:
 
 @struct
 class Fit:
-    """What the argument leaves of a call must be like for an entry with symbols, and the values of these.
+    """What a call must be like for an entry with run-time numbers, and the values of the symbols in it.
 
     patterns: of tensors their shapes, of ints themselves; `free` are the leaves whose patterns have symbols
-    guards: relations, each with the user's line that depends on it
-    roots: where each symbol is read: (name, place, factor, rest) for an extent of factor * symbol + rest
+    outside: places beside the arguments, with what stands there
+    guards: relations, conditions: formulas, each with the user's line that depends on it
+    roots: where each symbol is read: (name, place, factor, rest) for a number that is factor * symbol + rest
     """
 
     patterns: Mapping[int, Any]
     free: frozenset[int]
+    outside: Mapping[Elsewhere, Any]
     guards: Sequence[tuple[Guard, str]]
-    roots: Sequence[tuple[Symbol, Place, int, int]]
+    conditions: Sequence[tuple[Formula, str]]
+    roots: Sequence[tuple[Symbol | FloatSymbol, Spot, int, int]]
     names: Sequence[str]
 
     @classmethod
-    def of(cls, shapes: Shapes, leaves: Sequence[Any], guards: Mapping[Guard, str], names: Sequence[str]) -> Fit:
-        """Of a trace that has ended."""
+    def of(cls, shapes: Shapes, leaves: Sequence[Any], found: Extents, names: Sequence[str]) -> Fit:
+        """Of a trace that has ended, and has found out this."""
         patterns: dict[int, Any] = {}
-        for (i, d), dim in shapes.dims.items():
-            if d is None:
-                patterns[i] = dim
-            elif i not in patterns:
-                patterns[i] = shapes.shape(i, leaves[i]._array.type.shape)
-        kept = [(g, where) for g, where in {**dict.fromkeys(shapes.bounds, ""), **guards}.items() if not _holds(g)]
-        free = frozenset(i for (i, _), dim in shapes.dims.items() if isinstance(dim, Size))
-        return cls(patterns, free, kept, list(_roots(shapes.dims)), names)
+        for place, dim in shapes.dims.items():
+            if not isinstance(place, Elsewhere):
+                i, d = place
+                patterns[i] = dim if d is None else shapes.shape(i, leaves[i]._array.type.shape)
+        guards = [(g, where) for g, where in {**dict.fromkeys(shapes.bounds, ""), **found.guards}.items() if not _holds(g)]
+        free = frozenset(p[0] for p, dim in shapes.dims.items() if not isinstance(p, Elsewhere) and isinstance(dim, Size))
+        outside = {p: dim for p, dim in shapes.dims.items() if isinstance(p, Elsewhere)}
+        return cls(patterns, free, outside, guards, list(found.conditions.items()), list(_roots(shapes.dims)), names)
 
-    def bind(self, leaves: Sequence[Any]) -> dict[str, int]:
+    def bind(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """The values of the symbols."""
-        return {s.name: (size_at(leaves, place) - rest) // factor for s, place, factor, rest in self.roots}
+        return {
+            s.name: number_at(leaves, place) if isinstance(s, FloatSymbol) else (number_at(leaves, place) - rest) // factor
+            for s, place, factor, rest in self.roots
+        }
 
     def unfit(self, leaves: Sequence[Any]) -> str | None:
-        """Why these leaves, which have the dtypes and ranks of the example, do not fit; None if they do."""
+        """Why a call with these leaves, which have the dtypes and ranks of the example, does not fit; None if it does."""
+        for spot, dim in self.outside.items():
+            n, kind = spot.read(), float if isinstance(dim, (float, FloatSymbol)) else int
+            if type(n) is not kind:
+                return f"{spot.text} is no {kind.__name__} any more"
         values = self.bind(leaves)
         for s, place, _, _ in self.roots:
-            if not s.min <= values[s.name] <= s.max:
-                return f"{place_text(place, self.names)} is {size_at(leaves, place)}, outside of {s.bounds_text}"
+            if isinstance(s, Symbol) and not s.min <= values[s.name] <= s.max:
+                return f"{place_text(place, self.names)} is {number_at(leaves, place)}, outside of {s.bounds_text}"
         for place, dim in self._places():
-            n = evaluate(dim, values)
-            if n != size_at(leaves, place):
-                return f"{place_text(place, self.names)} is {size_at(leaves, place)}, and not {self.said(dim)}"
+            n = number_at(leaves, place)
+            if evaluate(dim, values) != n or repr(n) != repr(dim) and isinstance(dim, float):
+                return f"{place_text(place, self.names)} is {n}, and not {self.said(dim)}"
         for guard, where in self.guards:
             if not _true(guard, values):
-                return f"{self.said_guard(guard)} does not hold" + (f", which was so when it was traced ({where})" if where else "")
+                return f"{self.said_guard(guard)} does not hold{_when(where)}"
+        for condition, where in self.conditions:
+            if not condition.at(values):
+                return f"{self.said_text(condition.text.replace('d_', ''))} does not hold{_when(where)}"
         return None
 
-    def _places(self) -> Iterator[tuple[Place, Dim]]:
+    def _places(self) -> Iterator[tuple[Spot, Any]]:
+        """Those that no root says the number of."""
         known = {place for _, place, factor, rest in self.roots if (factor, rest) == (1, 0)}
         for i, pattern in self.patterns.items():
-            for place, dim in [((i, None), pattern)] if not isinstance(pattern, tuple) else [((i, d), n) for d, n in enumerate(pattern)]:
-                if place not in known:
-                    yield place, dim
+            inner: list[tuple[Spot, Any]] = [((i, None), pattern)]
+            if isinstance(pattern, tuple):
+                inner = [((i, d), n) for d, n in enumerate(pattern)]
+            yield from ((place, dim) for place, dim in inner if place not in known)
+        yield from ((place, dim) for place, dim in self.outside.items() if place not in known)
 
     def said(self, dim: Dim) -> str:
         """A size in a sentence: by the places where its symbols are read."""
+        return self.said_text(str(dim).replace("/", "//"))
+
+    def said_text(self, text: str) -> str:
+        """The same of a text with the names of symbols in it."""
         where = {s.name: place_text(p, self.names) if (f, r) == (1, 0) else s.name for s, p, f, r in self.roots}
-        return _NAME.sub(lambda m: where.get(m[0], m[0]), str(dim)).replace("/", "//")
+        return NAME.sub(lambda m: where.get(m[0], m[0]), text)
 
     def said_guard(self, guard: Guard) -> str:
         """A relation in a sentence."""
@@ -149,13 +174,18 @@ class Fit:
         return f"{self.said(a)} {sign} {self.said(b)}"
 
     def lines(self, c: Lines) -> None:
-        """Add the lines of the fast call that check those leaves of `a0`, `a1`, … that have symbols, and leave these in `d_NAME`."""
+        """Add the lines of the fast call that check what has symbols, the leaves `a0`, `a1`, … among it, and leave these in `d_NAME`."""
         shapes = [i for i, p in self.patterns.items() if i in self.free and isinstance(p, tuple)]
         for i in shapes:
             c.add(f"h{i} = a{i}._array.type.shape")
+        texts: dict[Spot, str] = {}
+        for k, (spot, dim) in enumerate(self.outside.items()):
+            texts[spot] = f"p{k}"
+            c.add(f"p{k} = {spot.expression(c)}")
+            c.need(f"p{k}.__class__ is {'float' if isinstance(dim, (float, FloatSymbol)) else 'int'}")
 
-        def text(place: Place) -> str:
-            return f"a{place[0]}" if place[1] is None else f"h{place[0]}[{place[1]}]"
+        def text(place: Spot) -> str:
+            return texts[place] if isinstance(place, Elsewhere) else f"a{place[0]}" if place[1] is None else f"h{place[0]}[{place[1]}]"
 
         conditions = [f"len(h{i}) == {len(self.patterns[i])}" for i in shapes]
         if conditions:
@@ -164,24 +194,33 @@ class Fit:
         for s, place, factor, rest in self.roots:
             value = text(place) + (f" - {rest}" if rest else "")
             c.add(f"d_{s.name} = {value if factor == 1 else f'({value}) // {factor}'}")
-            checks.append(f"{s.min} <= d_{s.name}" + (f" <= {s.max}" if s.max != inf else ""))
-        checks += [f"{text(place)} == {python_text(dim)}" for place, dim in self._places() if place[0] in self.free]
+            if isinstance(s, Symbol):
+                checks.append(f"{s.min} <= d_{s.name}" + (f" <= {s.max}" if s.max != inf else ""))
+        for place, dim in self._places():
+            if isinstance(place, Elsewhere) or place[0] in self.free:
+                floats = isinstance(dim, float)
+                checks.append(f"repr({text(place)}) == {repr(dim)!r}" if floats else f"{text(place)} == {python_text(dim)}")
         checks += [f"{python_text(a)} {sign} {python_text(b)}" for (sign, a, b), _ in self.guards]
+        checks += [f"({condition.text})" for condition, _ in self.conditions]
         if checks:
             c.need(" and ".join(checks))
 
 
-def _true(guard: Guard, values: Mapping[str, int]) -> bool:
+def _when(where: str) -> str:
+    return f", which was so when it was traced ({where})" if where else ""
+
+
+def _true(guard: Guard, values: Mapping[str, Any]) -> bool:
     sign, a, b = guard
     x, y = evaluate(a, values), evaluate(b, values)
     return x <= y if sign == "<=" else (x == y) is (sign == "==")
 
 
-def _roots(dims: Mapping[Place, Dim]) -> Iterator[tuple[Symbol, Place, int, int]]:
+def _roots(dims: Mapping[Spot, Any]) -> Iterator[tuple[Symbol | FloatSymbol, Spot, int, int]]:
     """Where each symbol can be read: where it stands alone if there is such a place. ValueError for one that stands nowhere so."""
-    known: set[Symbol] = set()
+    known: set[Any] = set()
     for place, dim in dims.items():
-        s = as_symbol(dim)
+        s = dim if isinstance(dim, FloatSymbol) else as_symbol(dim)
         if s is not None and s not in known:
             known.add(s)
             yield s, place, 1, 0

@@ -6,8 +6,8 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ingot._tensor.extents import python_text
 from ingot.capture.lines import Lines
-from ingot.capture.shapes import python_text
 from ingot.ir.graph import Graph
 from ingot.ir.size import Symbol, evaluate, symbols
 from ingot.ir.transforms.sized import sized

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ingot.capture.shapes import python_text
+from ingot._tensor.extents import python_text
+from ingot._tensor.reals import Formula
 from ingot.ir.size import Dim, evaluate
 from ingot.ir.struct import struct
 from ingot.ir.types import TensorType
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "Argument", "Attribute", "BriefArgument", "Captured", "Cell", "ExtentValue", "Grad", "Number", "Offset", "Place", "Seed", "Source",
-    "shared_memory",
+    "Argument", "Attribute", "BriefArgument", "Captured", "Cell", "ExtentValue", "FormulaValue", "Grad", "Number", "Offset", "Place",
+    "Seed", "Source", "shared_memory",
 ]  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def shared_memory(t: Any) -> Array | None:
     return s.base
 
 
-Sizes = Mapping[str, int]
+Sizes = Mapping[str, Any]  # ints, and floats for the symbols of formulas
 
 
 class Source(ABC):
@@ -266,3 +267,17 @@ class ExtentValue(Source):
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
         return _number(c, k, t, python_text(self.dim))
+
+
+@struct
+class FormulaValue(Source):
+    """The value of a formula of run-time numbers."""
+
+    label: ClassVar[str] = "number"
+    formula: Formula
+
+    def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
+        return host(t, self.formula.at(sizes))
+
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        return _number(c, k, t, self.formula.text)

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ingot._tensor import Tensor
-from ingot._tensor.extents import Extent, plain_dim
+from ingot._tensor.extents import Extent, Extents, plain_dim
+from ingot._tensor.reals import Real
 from ingot.capture.describe import PLAIN
+from ingot.capture.places import Elsewhere, InTable
 from ingot.capture.recipes import Object
 from ingot.capture.roots import Roots
+from ingot.capture.shapes import Shapes, valued
 from ingot.capture.sources import Attribute
 from ingot.capture.trace import Trace
 from ingot.capture.watch import MISSING, content
@@ -44,6 +47,24 @@ class Tables:
         self._names = [(space, name, space.get(name, MISSING)) for space, name, _ in roots.names]
         self._cells = [(cell, content(cell)) for cell, _ in roots.cells]
         self._tensors = roots.tensors
+        self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of run-time numbers, what they held, and what they hold meanwhile
+
+    def hold(self, shapes: Shapes | None, extents: Extents | None) -> None:
+        """Have the places outside that hold run-time numbers hold what remembers them, until `put_back`."""
+        if shapes is not None and extents is not None:
+            for p in shapes.dims:
+                if isinstance(p, Elsewhere):
+                    given = shapes.given(p, extents)
+                    if type(given) in (Extent, Real):
+                        self._held.append((p, p.read(), given))
+                        p.put(given)
+
+    def check(self) -> None:
+        """Trace again with the numbers of those places that the function assigns, and that calls do not."""
+        owned = {id(table) for table, _, _ in self._before}
+        for p, _, given in self._held:
+            if p.read() is not given and not (isinstance(p, InTable) and id(p.table) in owned):
+                given.known.pin_names(given.known.names_of(given), "the function assigns it")
 
     def writes(self, name: str, assembly: Assembly, leaves: Sequence[Any]) -> tuple[list[Write], dict[int, set[str]]]:
         """What calls of the function `name` assign, and the names that calls themselves assign, by the id of their owner.
@@ -57,7 +78,9 @@ class Tables:
         for table, before, owner in self._before:
             for key, value in list(table.items()):
                 old = before.get(key)
-                if value is not old and isinstance(value, PLAIN) and isinstance(old, PLAIN) and key in before:
+                if type(value) in (Extent, Real) and any(value is given for _, _, given in self._held):
+                    continue
+                if isinstance(value, PLAIN) and (key not in before or (value is not old and isinstance(old, PLAIN))):
                     found.append(PlainWrite(table, key, plain_dim(value)))
                 if value is old or not isinstance(value, Tensor) or not _of(trace, value):
                     continue
@@ -80,19 +103,22 @@ class Tables:
         return found, rebound
 
     def put_back(self, trace: Trace) -> None:
-        """Take out what the trace has made. Numbers and the like stay as the function has assigned them."""
+        """Take out what the trace has made. Numbers and the like stay as the function has assigned them, but those that each call reads."""
         for o, known in self._optimizers:
             for p in [p for p in o.state if p not in known]:
                 del o.state[p]
         for table, before, _ in self._before:
             for key, value in list(table.items()):
-                if type(value) is Extent:
-                    table[key] = value.known.value(value.dim)
+                if type(value) in (Extent, Real):
+                    table[key] = valued(plain_dim(value), value.known.values)
                 elif isinstance(value, Tensor) and value is not before.get(key) and _of(trace, value):
                     if key in before:
                         table[key] = before[key]
                     else:
                         del table[key]
+        for p, value, _ in self._held:
+            p.put(value)
+        self._held = []
 
     def undo(self) -> None:
         """Make all of it as it was: the function will run again, or no call follows. Errors of its own undo nothing, as in Python."""

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from ingot._tensor.extents import Extents, plain_dim
+from ingot._tensor.reals import Formula
 from ingot._tensor.state import view
 from ingot.capture.errors import refuse
-from ingot.capture.sources import Captured, Cell, ExtentValue, Grad, Offset, Place, Seed, Source
+from ingot.capture.sources import Captured, Cell, ExtentValue, FormulaValue, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
@@ -93,7 +94,7 @@ class Trace(Recorder):
         super().__init__()
         self.outer = outer
         self.extents = extents
-        self.read: dict[Size, Array] = {}  # sizes whose values are read
+        self.read: dict[Size | Formula, Array] = {}  # sizes and formulas whose values are read
         self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
@@ -217,11 +218,12 @@ class Trace(Recorder):
             found = self.cells[k] = frontend.wrap((a, None))
         return found
 
-    def extent(self, dim: Size) -> Array:
-        """The value of a size, as an int64 scalar."""
+    def extent(self, dim: Size | Formula) -> Array:
+        """The value of a size, as an int64 scalar, or of a formula, as a float64 one."""
         found = self.read.get(dim)
         if found is None:
-            found = self.read[dim] = self.placeholder(rank0(i64), ExtentValue(dim), scalar=True)
+            made: Source = ExtentValue(dim) if isinstance(dim, Size) else FormulaValue(dim)
+            found = self.read[dim] = self.placeholder(rank0(i64 if isinstance(dim, Size) else f64), made, scalar=True)
         return found
 
     def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:

@@ -21,15 +21,15 @@ from ingot.capture.effects import Effects
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.guards import Guards, Seen
 from ingot.capture.lengths import measured
+from ingot.capture.places import place_text
 from ingot.capture.pytree import flatten, unflatten
 from ingot.capture.roots import Roots, find_roots
-from ingot.capture.shapes import Shapes, place_text
+from ingot.capture.shapes import Shapes
 from ingot.capture.tables import Tables
 from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
 from ingot.capture.traced import Traced
 from ingot.capture.witness import Witness
 from ingot.ir.location import describe
-from ingot.ir.size import symbols
 from ingot.runtime import log
 from ingot.runtime.recorder import here, ours
 
@@ -99,8 +99,8 @@ def _specialised(name: str, shapes: Shapes, again: Again, names: Sequence[str], 
     """What the next trace takes the leaves to be. CaptureError where that is not what the user has declared."""
     where = f" ({again.where})" if again.where else ""
     for n, dim in again.values.items():
-        places = [place_text(p, names) for p, d in shapes.dims.items() if any(s.name == n for s in symbols(d))]
-        text = f"{', '.join(places)} is {dim} here, for {again.why}{where}"
+        places = [place_text(p, names) for p in shapes.places(n)]
+        text = f"{', '.join(places)} is {dim} for good: {again.why}{where}"
         if n in shapes.declared and isinstance(dim, int):
             raise CaptureError(f"{name}: {places[0]} was declared to be dynamic ({n}), but {text}")
         if again.number:
@@ -117,8 +117,10 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
     try:
         args, kwargs = unflatten(structure, arguments.given)
         effects = Effects(assembly.name, roots)
+        tables.hold(arguments.shapes, trace.extents)
         with effects, witness, contextlib.nullcontext() if trace.extents is None else measured():
             result = run_traced(trace, lambda: fn(*args, **kwargs))
+        tables.check()
         witness.check()
         effects.check()
         _check_arguments(assembly, structure, args, kwargs)

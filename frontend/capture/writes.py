@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
 from ingot.capture.recipes import Recipe
+from ingot.capture.shapes import valued
 from ingot.capture.sources import Place
-from ingot.ir.size import evaluate
 from ingot.ir.struct import struct
 from ingot.runtime.epoch import bump
 from ingot.runtime.storage import Storage
@@ -205,8 +205,8 @@ class PlainWrite(Write):
     value: Any
 
     def apply(self, done: Done) -> None:
-        value = evaluate(self.value, done.sizes)
-        if self.table[self.name] is not value:
+        value = valued(self.value, done.sizes)
+        if self.table.get(self.name, self) is not value:
             self.table[self.name] = value
             bump()
 
@@ -237,7 +237,7 @@ class Print(Write):
     show: Callable[[list[Any]], None]
 
     def apply(self, done: Done) -> None:
-        made: list[Any] = [done.result(v) if isinstance(v, Recipe) else evaluate(v, done.sizes) for v in self.values]
+        made: list[Any] = [done.result(v) if isinstance(v, Recipe) else valued(v, done.sizes) for v in self.values]
         self.show([x.item() if i in self.numbers else x for i, x in enumerate(made)])
 
 
@@ -255,4 +255,4 @@ class NewState(Write):
         if state is None:
             state = self.states[self.key] = self.kind()
         for name, value in self.entries:
-            state[name] = done.result(value) if isinstance(value, Recipe) else evaluate(value, done.sizes)
+            state[name] = done.result(value) if isinstance(value, Recipe) else valued(value, done.sizes)

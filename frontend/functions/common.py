@@ -9,6 +9,7 @@ from typing import Any
 
 from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.extents import Extent, extents, plain_dims
+from ingot._tensor.reals import Real
 from ingot._tensor.recording import cast, inplace, record, scalar, stop_gradient
 from ingot.ir import dtypes, types
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
@@ -139,7 +140,7 @@ def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:
 
     Negative ints down to minus the largest are taken by unsigned dtypes too, as in torch.
     """
-    if isinstance(value, Tensor) or type(value) is Extent:
+    if isinstance(value, Tensor) or type(value) in (Extent, Real):
         return scalar(value, dtype)  # the float argument of a compiled function
     value = python_number(value)
     if dtype.kind in "iu" and isinstance(value, int):

@@ -92,7 +92,9 @@ pe = rows(16, 4)
         lambda x: x.stride(0) * x,
         lambda x: F.pad(x, (0, 0, 0, 16 - x.shape[0])),
         lambda x: x[-1] + x[x.shape[0] // 2],
+        lambda x: x * x.shape[0] ** -0.5 + 1 / len(x),
         lambda x: x.shape[0] * 2 + 1,
+        lambda x: x.shape[0] / 4,
         lambda x: (x.shape, {"rows": x.numel() // 4})[1]["rows"],
         lambda x: F.interpolate(x[None], scale_factor=2) if x.ndim == 4 else x,
     ],
@@ -123,7 +125,6 @@ def test_a_relation_between_arguments_is_a_guard():
         lambda x: sum((x[i] for i in range(x.shape[0])), ingot.zeros(3)),
         lambda x: x * {5: 2.0}.get(x.shape[0], 1.0),
         lambda x: x * len(f"{x.shape[0]:>3}"),
-        lambda x: x * x.shape[0] ** -0.5,
         lambda x: x * len([0] * x.shape[0]),
         lambda x: ingot.stack(x.unbind(0)),
         lambda x: x * [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14][x.shape[0]],
@@ -132,7 +133,7 @@ def test_a_relation_between_arguments_is_a_guard():
 def test_a_number_that_python_needs_is_a_constant(f, capsys, monkeypatch):
     monkeypatch.setenv("INGOT_LOG", "recompiles")
     same(f, *over(3), traces=len(LENGTHS))
-    assert "x.shape[0] is 7 here, for" in capsys.readouterr().err
+    assert "x.shape[0] is 7 for good: " in capsys.readouterr().err
 
 
 def test_only_the_dim_that_is_needed_is_a_constant():
@@ -263,3 +264,97 @@ def test_true_and_one_are_different():
     x = ingot.ones(2, dtype=ingot.bool)
     for n, dtype in ((1, ingot.int64), (2, ingot.int64), (True, ingot.bool), (3, ingot.int64), (1, ingot.int64), (2.5, ingot.float32)):
         assert f(x, n).dtype is dtype
+
+
+class Annealed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.temperature = 1.0
+
+    def forward(self, x):
+        return (x / self.temperature).softmax(-1)
+
+
+def test_an_annealed_attribute_is_two_compilations():
+    m = Annealed()
+    c = ingot.compile(m)
+    for i in range(20):
+        m.temperature = 0.9**i
+        close(c(rows(3, 4)), m(rows(3, 4)).numpy())
+    assert c.stats["traces"] == 2 and m.temperature == 0.9**19
+
+
+def test_a_counter_that_the_function_moves_is_two_compilations():
+    class Counting(nn.Module):
+        seen = 0
+
+        def forward(self, x):
+            self.seen += 1
+            return x * self.seen
+
+    m = Counting()
+    m.seen = 0
+    c = ingot.compile(m)
+    for i in range(1, 7):
+        assert c(ingot.ones(2)).tolist() == [i, i] and m.seen == i and type(m.seen) is int
+    m.seen = 40
+    assert c(ingot.ones(2)).tolist() == [41, 41]
+    m.seen = 0.5  # another type: another program
+    assert c(ingot.ones(2)).tolist() == [1.5, 1.5] and m.seen == 1.5
+    assert c.stats["traces"] == 3
+
+
+SCALE = 1.0
+
+
+def test_globals_closures_and_objects(monkeypatch):
+    class Schedule:
+        step, warm = 0, 3
+
+    s, k = Schedule(), 2
+    s.step = 0
+
+    def f(x):
+        rate = 0.5 * s.step / s.warm if s.step < s.warm else 0.5
+        return x * rate + SCALE, k + 1, s.step * 2.0
+
+    c = ingot.compile(f)
+    for i in range(8):
+        s.step, k = i, i
+        monkeypatch.setitem(globals(), "SCALE", i / 4)
+        (a, *rest), (b, *others) = f(rows(3)), c(rows(3))
+        close(b, a.numpy())
+        assert rest == others and [type(x) for x in rest] == [type(x) for x in others]
+    assert c.stats["traces"] == 3, dict(c.recompiles)  # and one more when the warm-up ends
+
+
+def test_numbers_are_never_stale():
+    s = Annealed()
+    c = ingot.compile(lambda x: x * s.temperature if s.temperature > 0 else x - s.temperature)
+    x = rows(3)
+    for t in (1.0, 2.0, -1.0, 3.0, 0.0, -0.0, float("inf"), 2, 2.5, True, None, 4.0):
+        s.temperature = t
+        if t is None:
+            with pytest.raises(TypeError):
+                c(x)
+            continue
+        want = c.__wrapped__(x)
+        got = c(x)
+        assert got.dtype is want.dtype
+        close(got, want.numpy())
+
+
+def test_a_number_that_python_needs_is_a_constant_outside_too():
+    s = Annealed()
+    c = ingot.compile(lambda x: x * {1.0: 2}.get(s.temperature, 3))
+    for t in (1.0, 2.0, 1.0, 5.0):
+        s.temperature = t
+        assert c(ingot.ones(2)).tolist() == [2 if t == 1 else 3] * 2
+
+
+def test_a_function_that_is_compiled_again_and_again_warns_once():
+    c = ingot.compile(lambda x: sum(x[i] for i in range(x.shape[0])))
+    with pytest.warns(UserWarning, match=r"compiled 8 times.*x.shape\[0\] is 3 for good: .*plain int.*test_sizes.py") as found:
+        for n in range(2, 14):
+            c(ingot.ones(n))
+    assert len(found) == 1 and found[0].filename == __file__
