@@ -16,13 +16,14 @@ import pkgutil
 PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
+    "ingot.absent_dtypes",
 )  # fmt: skip
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
     "autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends",
-    "accelerator", "amp", "compiler", "distributed", "hub", "jit", "multiprocessing", "onnx", "serialization", "signal", "testing", "types",
-    "version", "__config__",
+    "accelerator", "amp", "compiler", "distributed", "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal",
+    "testing", "types", "version", "__config__", "_C", "_dynamo",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {
@@ -47,7 +48,7 @@ def names() -> dict[str, str]:
     table: dict[str, str] = {}
     for module in modules():
         for name in getattr(importlib.import_module(module), "__all__", ()):
-            if name in PRIVATE or name.startswith("_"):
+            if name in PRIVATE:
                 continue
             if table.setdefault(name, module) != module:
                 raise ValueError(f"{name} is given by {table[name]} and by {module}")

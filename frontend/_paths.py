@@ -18,11 +18,13 @@ _NORM, _SIMPLE = "ingot.nn.modules.normalization", "ingot.nn.modules"
 PATHS = {
     "ingot.cuda.amp.autocast_mode": "ingot.cuda.amp",
     "ingot.cuda.amp.grad_scaler": "ingot.cuda.amp", "ingot.autograd.anomaly_mode": "ingot.autograd.anomaly",
+    "ingot._custom_ops": "ingot.library",
     "ingot.autograd.grad_mode": "ingot.grad_mode", "ingot.functional": "ingot", "ingot.nn.modules.batchnorm": _NORM,
     "ingot.nn.modules.instancenorm": _NORM, "ingot.nn.modules.rnn": "ingot.nn.modules.recurrent",
     **{f"ingot.nn.modules.{n}": _SIMPLE for n in (
         "channelshuffle", "distance", "flatten", "fold", "padding", "pixelshuffle", "sparse", "transformer", "upsampling",
     )},
+    **{f"ingot.onnx.symbolic_{n}": "ingot.onnx.symbolic" for n in ("helper", *(f"opset{v}" for v in range(7, 21)))},
     "ingot.nn.parallel.distributed": "ingot.nn.parallel", "ingot.nn.utils.clip_grad": "ingot.nn.utils.clip",
     "ingot.nn.utils.convert_parameters": "ingot.nn.utils.vector", "ingot.optim.adamw": "ingot.optim.adam",
     "ingot.utils.data.dataloader": "ingot.utils.data", "ingot.utils.data._utils": "ingot.utils.data",

@@ -102,7 +102,7 @@ def methods() -> str:
 
 def public(names: Mapping[str, str], modules: Iterable[str], dtypes: Iterable[str]) -> str:
     """The text of `__init__.pyi`: names by the module they live in, submodules, and dtypes."""
-    lines = head()
+    lines = [*head(), "from collections.abc import Callable"]
     lines += [f"from ingot import {m} as {m}" for m in sorted(modules)]
     done = {"Generator", "Tensor", "ValuesIndices"}
     imports, defs = [], []

@@ -60,10 +60,15 @@ def _hubconf(folder: str, source: str) -> ModuleType:
     return module
 
 
+def _get_torch_home() -> str:
+    """The folder of Ingot's files below the user's cache folder. By this name libraries ask for it."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(home, "ingot")
+
+
 def get_dir() -> str:
     """The folder that files for hub are looked for in: `set_dir`'s, or below the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return _set or os.path.join(home, "ingot", "hub")
+    return _set or os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d: str | os.PathLike[str]) -> None:
@@ -97,3 +102,11 @@ def load_state_dict_from_url(
 def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, progress: bool = True) -> NoReturn:
     """RuntimeError: nothing is downloaded."""
     raise RuntimeError(f"hub: nothing is downloaded: get {url} and put it to {dst}")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tqdm":  # where libraries take it from; of the package of that name
+        from tqdm import tqdm
+
+        return tqdm
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import ml_dtypes
 import numpy as np
 
-__all__ = ["DType", "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "promote"]
+__all__ = ["ABSENT", "DType", "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "promote"]
+
+ABSENT = "x"  # the kind of dtypes that no tensor has
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ingot.ir.dtypes import DType
+from ingot.ir.dtypes import ABSENT, DType
 from ingot.ir.size import ShapeError, Size, Undecided, equal
 
 __all__ = ["Dim", "Shape", "TensorType", "broadcast_shapes", "numel", "shape_text", "tensor_type"]
@@ -27,6 +27,8 @@ class TensorType:
     symbolic: bool = field(init=False, compare=False, repr=False)  # whether a dim is a size with symbols
 
     def __post_init__(self) -> None:
+        if self.dtype.kind == ABSENT:
+            raise TypeError(f"there are no tensors of dtype {self.dtype.torch_name}")
         object.__setattr__(self, "symbolic", any([isinstance(d, Size) for d in self.shape]))
 
     @property

@@ -47,7 +47,7 @@ __all__ = [
     "mem_get_info", "memory", "memory_allocated", "memory_cached", "memory_reserved", "memory_stats", "random",
     "reset_max_memory_allocated", "reset_max_memory_cached", "reset_peak_memory_stats", "seed", "seed_all", "set_device",
     "set_per_process_memory_fraction", "set_rng_state", "set_rng_state_all", "set_stream", "stream", "synchronize", "utilization",
-    "CUDAGraph", "Event", "ExternalStream", "Stream", "graph", "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor",
+    "CUDAGraph", "Event", "ExternalStream", "Stream", "StreamContext", "graph", "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor",
     "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor",
 ]  # fmt: skip
 
@@ -64,7 +64,7 @@ set_per_process_memory_fraction = refused("set_per_process_memory_fraction")
 set_stream = refused("set_stream")
 utilization = refused("utilization")
 CUDAGraph, Event, ExternalStream = refused_class("CUDAGraph"), refused_class("Event"), refused_class("ExternalStream")
-Stream, graph = refused_class("Stream"), refused_class("graph")
+Stream, StreamContext, graph = refused_class("Stream"), refused_class("StreamContext"), refused_class("graph")
 BFloat16Tensor, BoolTensor, ByteTensor = refused_class("BFloat16Tensor"), refused_class("BoolTensor"), refused_class("ByteTensor")
 CharTensor, DoubleTensor, FloatTensor = refused_class("CharTensor"), refused_class("DoubleTensor"), refused_class("FloatTensor")
 HalfTensor, IntTensor, LongTensor = refused_class("HalfTensor"), refused_class("IntTensor"), refused_class("LongTensor")

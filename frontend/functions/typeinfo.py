@@ -25,7 +25,7 @@ class finfo:
 
     def __init__(self, dtype: DType | None = None):
         dtype = dtype or get_default_dtype()
-        if dtype.kind != "f":
+        if not dtype.is_floating_point:
             raise TypeError(f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo to handle integer types")
         info = ml_dtypes.finfo(dtype.numpy)
         self.bits: int = dtype.bits

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 __all__ = [
-    "LeafSpec", "PyTree", "TreeSpec", "keystr", "register_pytree_node", "tree_all", "tree_any", "tree_flatten", "tree_flatten_with_path",
+    "GetAttrKey", "LeafSpec", "MappingKey", "PyTree", "SUPPORTED_NODES", "SequenceKey", "TreeSpec", "keystr", "register_pytree_node",
+    "tree_all", "tree_any", "tree_flatten", "tree_flatten_with_path",
     "tree_iter", "tree_leaves", "tree_map", "tree_map_", "tree_map_only", "tree_map_with_path", "tree_structure", "tree_unflatten",
 ]  # fmt: skip
 
@@ -22,20 +23,71 @@ PyTree = Any
 Context = Any
 
 
-def _by_place(context: Any, n: int) -> list[str]:
-    return [f"[{i}]" for i in range(n)]
+class SequenceKey(NamedTuple):
+    """A step of a path: the item of a sequence."""
+
+    idx: int
+
+    def __str__(self) -> str:
+        return f"[{self.idx!r}]"
+
+    def get(self, sequence: Any) -> Any:
+        """The item that it stands for."""
+        return sequence[self.idx]
+
+
+class MappingKey(NamedTuple):
+    """A step of a path: the item of a dict."""
+
+    key: Any
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+    def get(self, mapping: Any) -> Any:
+        """The item that it stands for."""
+        return mapping[self.key]
+
+
+class GetAttrKey(NamedTuple):
+    """A step of a path: an attribute, or the item of a named tuple."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+    def get(self, obj: Any) -> Any:
+        """The item that it stands for."""
+        return getattr(obj, self.name)
+
+
+def _by_place(items: list[Any], context: Any) -> list[Any]:
+    return [SequenceKey(i) for i in range(len(items))]
 
 
 class _Node(NamedTuple):
-    """How a class is taken apart: into items and a context; and put together again. keys: of a context, what stands before each item."""
+    """How a class is taken apart into items and a context, and put together again. keys(items, context): steps of paths to them."""
 
     flatten: Callable[[Any], tuple[list[Any], Any]]
     unflatten: Callable[[Iterable[Any], Any], Any]
-    keys: Callable[[Any, int], list[str]] = _by_place
+    keys: Callable[[list[Any], Any], list[Any]] = _by_place
 
 
-def _by_names(names: Any, n: int) -> list[str]:
-    return [f"[{k!r}]" for k in names]
+def _by_names(items: list[Any], names: Any) -> list[Any]:
+    return [MappingKey(k) for k in names]
+
+
+def _dict_flatten(d: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
+    return list(d.values()), list(d)
+
+
+def _dict_unflatten(items: Iterable[Any], names: list[Any]) -> dict[Any, Any]:
+    return dict(zip(names, items))
+
+
+def _dict_flatten_with_keys(d: dict[Any, Any]) -> tuple[list[tuple[Any, Any]], list[Any]]:
+    return [(MappingKey(k), v) for k, v in d.items()], list(d)
 
 
 def _default_dict(items: Iterable[Any], context: Any) -> Any:
@@ -45,28 +97,43 @@ def _default_dict(items: Iterable[Any], context: Any) -> Any:
 NODES: dict[type, _Node] = {
     tuple: _Node(lambda t: (list(t), None), lambda items, _: tuple(items)),
     list: _Node(lambda t: (list(t), None), lambda items, _: list(items)),
-    dict: _Node(lambda d: (list(d.values()), list(d)), lambda items, names: dict(zip(names, items)), _by_names),
-    OrderedDict: _Node(lambda d: (list(d.values()), list(d)), lambda items, names: OrderedDict(zip(names, items)), _by_names),
+    dict: _Node(_dict_flatten, _dict_unflatten, _by_names),
+    OrderedDict: _Node(_dict_flatten, lambda items, names: OrderedDict(zip(names, items)), _by_names),
     defaultdict: _Node(
-        lambda d: (list(d.values()), [d.default_factory, list(d)]), _default_dict, lambda context, n: _by_names(context[1], n)
+        lambda d: (list(d.values()), [d.default_factory, list(d)]), _default_dict, lambda items, context: _by_names(items, context[1])
     ),
     deque: _Node(lambda d: (list(d), d.maxlen), lambda items, maxlen: deque(items, maxlen=maxlen)),
 }  # fmt: skip
+SUPPORTED_NODES = NODES  # torch's name for it
 _NAMED = _Node(
-    lambda t: (list(t), type(t)), lambda items, cls: cls(*items), lambda cls, n: [f".{name}" for name in cls._fields]
+    lambda t: (list(t), type(t)), lambda items, cls: cls(*items), lambda items, cls: [GetAttrKey(name) for name in cls._fields]
 )  # fmt: skip
 
 
 def register_pytree_node(
-    cls: type, flatten_fn: Callable[[Any], tuple[list[Any], Any]], unflatten_fn: Callable[[Iterable[Any], Any], Any], **options: Any
+    cls: type,
+    flatten_fn: Callable[[Any], tuple[list[Any], Any]],
+    unflatten_fn: Callable[[Iterable[Any], Any], Any],
+    *,
+    flatten_with_keys_fn: Callable[[Any], tuple[list[tuple[Any, Any]], Any]] | None = None,
+    **options: Any,
 ) -> None:
     """Make a class a node: flatten_fn(x) gives its items and a context, unflatten_fn(items, context) makes it again.
 
+    flatten_with_keys_fn(x), if given, has (key, item) for the items: the steps of paths to them.
     ValueError for a class that is one already.
     """
     if cls in NODES:
         raise ValueError(f"{cls} is already registered as pytree node.")
-    NODES[cls] = _Node(flatten_fn, unflatten_fn)
+    if flatten_with_keys_fn is None:
+        NODES[cls] = _Node(flatten_fn, unflatten_fn)
+        return
+    with_keys = flatten_with_keys_fn
+
+    def keys(items: list[Any], context: Any) -> list[Any]:
+        return [key for key, _ in with_keys(unflatten_fn(items, context))[0]]
+
+    NODES[cls] = _Node(flatten_fn, unflatten_fn, keys)
 
 
 _register_pytree_node = register_pytree_node  # torch's older name, which libraries use
@@ -249,16 +316,16 @@ def tree_any(pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bo
 
 
 def tree_flatten_with_path(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[Any, Any]], TreeSpec]:
-    """(path, leaf) of each leaf, and the spec. A path is a tuple of texts, as `keystr` joins them."""
+    """(path, leaf) of each leaf, and the spec. A path is a tuple of SequenceKey, MappingKey and GetAttrKey."""
     found: list[tuple[Any, Any]] = []
 
-    def walk(path: tuple[str, ...], x: Any) -> TreeSpec:
+    def walk(path: tuple[Any, ...], x: Any) -> TreeSpec:
         kind = _kind(x)
         if kind is None or (is_leaf is not None and is_leaf(x)):
             found.append((path, x))
             return LeafSpec()
-        items, context = _node(kind).flatten(x)
-        names = _node(kind).keys(context, len(items))
+        items, context = _parts(x)
+        names = _node(kind).keys(items, context)
         return TreeSpec(kind, context, [walk((*path, name), item) for name, item in zip(names, items)])
 
     spec = walk((), tree)
@@ -272,10 +339,10 @@ def tree_map_with_path(func: Callable, tree: Any, *rests: Any, is_leaf: Callable
     return tree_unflatten([func(path, x, *more) for (path, x), *more in zip(pairs, *others)], spec)
 
 
-def keystr(path: Iterable[str]) -> str:
+def keystr(path: Iterable[Any]) -> str:
     """A path as text.
 
     >>> [ingot.utils._pytree.keystr(path) for path, _ in ingot.utils._pytree.tree_flatten_with_path({"a": [1, 2]})[0]]
     ["['a'][0]", "['a'][1]"]
     """
-    return "".join(path)
+    return "".join(map(str, path))

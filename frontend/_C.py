@@ -1,0 +1,54 @@
+"""The names of torch._C that libraries ask for when they are imported: answers of a framework that has no dispatch by keys, and no JIT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["DispatchKey", "DispatchKeySet"]
+
+
+class _Keys:
+    """Any name is a key."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+DispatchKey = _Keys()
+
+
+class DispatchKeySet(frozenset):
+    """A set of keys."""
+
+    def __new__(cls, *keys: Any) -> DispatchKeySet:
+        return super().__new__(cls, keys)
+
+
+class _ExcludeDispatchKeyGuard:
+    """A block without effect."""
+
+    def __init__(self, keys: Any) -> None:
+        self.keys = keys
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+def _get_tracing_state() -> None:
+    """None: no TorchScript is traced."""
+
+
+def _log_api_usage_once(event: str) -> None:
+    """Nothing."""
+
+
+def _jit_set_profiling_executor(on: bool) -> bool:
+    """False: there is none."""
+    return False
+
+
+_jit_set_profiling_mode = _jit_set_texpr_fuser_enabled = _jit_set_nvfuser_enabled = _jit_set_profiling_executor
+_jit_override_can_fuse_on_cpu = _jit_override_can_fuse_on_gpu = _jit_set_profiling_executor

@@ -1,0 +1,65 @@
+"""Assertions by the names that model code uses: `torch._assert`, `torch._check` and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ingot.functions.common import Tensor
+
+__all__ = [
+    "_assert", "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_type", "_check_value",
+    "_check_with",
+]  # fmt: skip
+
+
+def _assert(condition: Any, message: str) -> None:
+    """AssertionError with the message unless the condition holds."""
+    assert condition, message
+
+
+def _check_with(error: type[Exception], cond: bool, message: Callable[[], str] | None = None) -> None:
+    """`error` with what message() gives unless the condition, a bool, holds."""
+    if not isinstance(cond, bool):
+        raise TypeError(f"cond must be a bool, but got {type(cond)}")
+    if not cond:
+        raise error("Expected cond to be True, but got False." if message is None else str(message()))
+
+
+def _check(cond: bool, message: Callable[[], str] | None = None) -> None:
+    """RuntimeError unless the condition holds."""
+    _check_with(RuntimeError, cond, message)
+
+
+def _check_index(cond: bool, message: Callable[[], str] | None = None) -> None:
+    """IndexError unless the condition holds."""
+    _check_with(IndexError, cond, message)
+
+
+def _check_value(cond: bool, message: Callable[[], str] | None = None) -> None:
+    """ValueError unless the condition holds."""
+    _check_with(ValueError, cond, message)
+
+
+def _check_type(cond: bool, message: Callable[[], str] | None = None) -> None:
+    """TypeError unless the condition holds."""
+    _check_with(TypeError, cond, message)
+
+
+def _check_not_implemented(cond: bool, message: Callable[[], str] | None = None) -> None:
+    """NotImplementedError unless the condition holds."""
+    _check_with(NotImplementedError, cond, message)
+
+
+def _check_is_size(i: int, message: Callable[[], str] | None = None, *, max: int | None = None) -> None:
+    """RuntimeError unless 0 <= i, and i <= max where it is given."""
+    _check(bool(i >= 0), message)
+    if max is not None:
+        _check(bool(i <= max), message)
+
+
+def _check_tensor_all(cond: Tensor, message: Callable[[], str] | None = None) -> None:
+    """RuntimeError unless a bool tensor is true everywhere."""
+    if not isinstance(cond, Tensor):
+        raise TypeError(f"cond must be a tensor, but got {type(cond)}")
+    _check(bool(cond.all()), message)

@@ -1,0 +1,95 @@
+"""What libraries that were written for torch ask for when they are imported, and while they run."""
+
+import copy
+import pickle
+
+import pytest
+
+import ingot
+
+
+def test_dtypes_that_no_tensor_has():
+    f8 = ingot.float8_e4m3fn
+    assert isinstance(f8, ingot.dtype) and f8.itemsize == 1 and f8.is_floating_point and not ingot.qint8.is_floating_point
+    assert ingot.finfo(f8).max == 448 and ingot.finfo(ingot.float8_e5m2).max == 57344
+    assert pickle.loads(pickle.dumps(f8)) is f8 and copy.deepcopy(f8) is f8 and ingot.chalf is ingot.complex32
+    for make in (lambda: ingot.zeros(2, dtype=f8), lambda: ingot.ones(2).to(ingot.qint8), lambda: ingot.ones(2).view(f8)):
+        with pytest.raises(TypeError, match="there are no tensors of dtype"):
+            make()
+
+
+def test_own_operators():
+    @ingot.library.custom_op("tests_port::scaled", mutates_args=())
+    def scaled(x: ingot.Tensor, factor: float = 2.0) -> ingot.Tensor:
+        return x.detach() * factor
+
+    def setup(ctx, inputs, output):
+        ctx.factor = inputs[1]
+
+    @scaled.register_fake
+    def _(x, factor=2.0):
+        return ingot.empty_like(x)
+
+    x = ingot.ones(2, requires_grad=True)
+    assert not scaled(x).requires_grad
+    scaled.register_autograd(lambda ctx, g: (g * ctx.factor, None), setup_context=setup)
+    y = ingot.ops.tests_port.scaled(x)
+    y.sum().backward()
+    assert y.tolist() == [2, 2] and x.grad.tolist() == [2, 2]
+    assert ingot.ops.tests_port.scaled.default(x, factor=3.0).tolist() == [3, 3]
+    lib = ingot.library.Library("tests_port", "FRAGMENT")
+    lib.define("twice(Tensor x) -> Tensor")
+    with pytest.raises(NotImplementedError, match="no function computes it"):
+        ingot.ops.tests_port.twice(x)
+    lib.impl("twice", lambda x: 1 / 0, "CUDA")
+    lib.impl("twice", lambda x: x * 2, "CPU")
+    assert ingot.ops.tests_port.twice(x).tolist() == [2, 2]
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = ingot.ops.tests_port.missing
+    with pytest.raises(ValueError, match="namespace::name"):
+        ingot.library.custom_op("scaled", lambda x: x, mutates_args=())
+    with pytest.raises(RuntimeError, match="does not exist"):
+        ingot.library.register_autograd("tests_port::none", lambda ctx, g: g)
+    assert ingot.ops.aten.linalg_vector_norm.default(ingot.ones(4)).item() == 2
+    with pytest.raises(OSError, match="does not load it"):
+        ingot.ops.load_library("x.so")
+
+
+def test_operations_on_lists():
+    a, b = ingot.ones(2), ingot.full((3,), 4.0)
+    assert [t.tolist() for t in ingot._foreach_mul([a, b], [2, 3])] == [[2, 2], [12, 12, 12]]
+    assert [t.tolist() for t in ingot._foreach_add([a, b], [a, b], alpha=2)] == [[3, 3], [12, 12, 12]]
+    ingot._foreach_sqrt_([b])
+    ingot._foreach_addcdiv_([a, b], [a, b], [b[:2], b], [1.0, 2.0])
+    assert a.tolist() == [1.5, 1.5] and b.tolist() == [4, 4, 4]
+    ingot._foreach_lerp_([a], [ingot.zeros(2)], 0.5)
+    ingot._foreach_copy_([b], [ingot.zeros(3)])
+    assert a.tolist() == [0.75, 0.75] and b.tolist() == [0, 0, 0]
+    assert ingot._foreach_norm([ingot.full((4,), 2.0)])[0].item() == 4
+    with pytest.raises(RuntimeError, match="at least one tensor"):
+        ingot._foreach_neg([])
+    with pytest.raises(RuntimeError, match="same number of tensors"):
+        ingot._foreach_add([a], [b, b])
+
+
+def test_assertions():
+    ingot._assert(True, "no")
+    with pytest.raises(AssertionError, match="no"):
+        ingot._assert(False, "no")
+    for check, error in ((ingot._check, RuntimeError), (ingot._check_index, IndexError), (ingot._check_type, TypeError)):
+        check(True)
+        with pytest.raises(error, match="why"):
+            check(False, lambda: "why")
+    with pytest.raises(TypeError, match="cond must be a bool"):
+        ingot._check(ingot.ones(1) == 1)
+    with pytest.raises(RuntimeError):
+        ingot._check_tensor_all(ingot.tensor([True, False]))
+
+
+def test_paths():
+    from ingot._custom_ops import get_ctx  # noqa: F401
+    from ingot._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex  # noqa: F401
+    from ingot.onnx import symbolic_opset11  # noqa: F401
+    from ingot.onnx.symbolic_helper import parse_args  # noqa: F401
+
+    assert ingot._C.DispatchKeySet(ingot._C.DispatchKey.AutocastCPU) == frozenset({"AutocastCPU"})
