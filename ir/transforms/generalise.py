@@ -90,6 +90,8 @@ class _Search:
         self.base: dict[int, Dim | None] = {}  # a leaf's expression as it was found, in symbols by name; None: a number passed in
         self.now: dict[str, Dim] = {}  # what each symbol is by now
         self.made: dict[str, int | Size] = {}  # where a symbol comes from: a leaf's number, or an expression in older symbols
+        self.current: dict[Size, Dim] = {}  # what expressions in symbols by name are by now
+        self.evaluated: dict[Dim, tuple[int, ...]] = {}  # what expressions are in the samples
         self.hints: list[dict[str, int]] = [{} for _ in samples]
         self.known: dict[tuple[int, ...], Dim] = {}  # by their values in the samples
         self.given: set[Dim] = set()  # those that are extents of inputs
@@ -105,7 +107,7 @@ class _Search:
             except Undecided as e:
                 before = dict(self.now)
                 if not self.assume(e):
-                    self.now = before
+                    self.now, self.current = before, {}
                     self.fix(e.low, e.high)
             except _Unfit as e:
                 if not symbols(*e.dims):
@@ -161,6 +163,13 @@ class _Search:
 
     def node(self, n: Node, inputs: tuple[Value, ...], extra: list[Value] | None) -> Node:
         op, types = n.op, tuple([v.type for v in inputs])
+        if all(v.type is w.type for v, w in zip(inputs, n.inputs)):
+            leaves = parts(op, n.attrs)[1]
+            places = range(self.at, self.at + len(leaves))
+            if all(s[k] == leaf for k, leaf in zip(places, leaves) for s in self.samples):  # it is as it was
+                self.base.update(zip(places, leaves))
+                self.at += len(leaves)
+                return Node(op, inputs, n.attrs, tuple([Value(v.type) for v in n.outputs]), n.loc)
         if isinstance(op.lowering, Inline):
             more: list[Value] | None = None if extra is None else []
             graph, outs = self.inner(n.attrs[0], types, more)
@@ -217,7 +226,13 @@ class _Search:
         self.at += 1
         if k not in self.base:
             self.base[k] = self.found(k, tuple([s[k] for s in self.samples]), near)
-        return replaced(self.base[k], self.now)  # type: ignore[arg-type]
+        d = self.base[k]
+        if isinstance(d, Size):
+            found = self.current.get(d)
+            if found is None:
+                found = self.current[d] = replaced(d, self.now)
+            return found
+        return d  # type: ignore[return-value]
 
     def found(self, k: int, values: tuple[int, ...], near: Sequence[TensorType]) -> Dim:
         """An expression that has these values: of the node's other leaves or its inputs' extents, or known from elsewhere, or new."""
@@ -245,7 +260,10 @@ class _Search:
         return self.now[name]
 
     def values(self, d: Dim) -> tuple[int, ...]:
-        return tuple([evaluate(d, hint) for hint in self.hints])
+        found = self.evaluated.get(d)
+        if found is None:
+            found = self.evaluated[d] = tuple([evaluate(d, hint) for hint in self.hints])
+        return found
 
     # ---- what the rules have to know
 
@@ -326,12 +344,14 @@ class _Search:
         return s.max == inf or self.within(self.now[s.name], int(s.max), depth + 1)
 
     def put(self, name: str, instead: Dim) -> None:
+        self.current = {}
         for other, d in self.now.items():
             self.now[other] = replaced(d, {name: instead})
 
     def fix(self, *dims: Any) -> None:
         """Have the symbols in `dims` be what they are in the last sample; samples in which they are not that count no more."""
         last = self.hints[-1]
+        self.evaluated = {}
         for s in symbols(*dims):
             self.put(s.name, last[s.name])
             self.fixed += 1
