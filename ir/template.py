@@ -7,8 +7,10 @@ A `Template` is a symbolic graph with the conditions under which it is the one t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Graph, Node, SizedConst, Value
 from ingot.ir.op import Op
 from ingot.ir.size import Size, evaluate, replaced, symbol, symbols
@@ -211,10 +213,15 @@ def _compiled_match(names: tuple[str, ...], dims: Sequence[Dim], guards: Iterabl
     return _function("v", lines)
 
 
+@lru_cache(maxsize=4096)
+def _const(value: int, dtype: DType) -> Const:
+    return Const.of(value, dtype)
+
+
 def _compiled(names: tuple[str, ...], parts: Any) -> Callable[[Values], Any]:
     """The function that gives nested tuples with values for the symbols in them."""
     given = [f"    ({''.join(n + ', ' for n in names)}) = v"] if names else []
-    scope: dict[str, Any] = {"const": Const.of}
+    scope: dict[str, Any] = {"const": _const}
 
     def text(x: Any) -> str:
         if isinstance(x, (int, Size)):

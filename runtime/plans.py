@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir.graph import Const, Graph
+from ingot.ir.op import Op
 from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, parts
 from ingot.runtime import log
@@ -98,22 +99,15 @@ def bound(rec: Any, live: tuple[int, ...], alone: bool = False) -> Bound:
 
 
 def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
-    forms: list[Any] = []
     leaves: list[Leaf] = []
     for a in rec.inputs:
-        t = a.type
-        forms.append((t.dtype, len(t.shape), a.buffer is None))
-        leaves += t.shape
-    for op, attrs, ids in rec.nodes:
-        found = _PARTS.get((op, attrs))
-        if found is None:
-            if len(_PARTS) >= _PARTS_LIMIT:
-                _PARTS.clear()
-            found = _PARTS[op, attrs] = parts(op, attrs)
-        forms.append(found[0])
-        forms.append(ids)
-        leaves += found[1]
-    key = (tuple(forms), live, alone)
+        leaves += a.type.shape
+    found = [_PARTS.get((op, attrs)) or _parts_of(op, attrs) for op, attrs, _ in rec.nodes]
+    for _, more in found:
+        if more:
+            leaves += more
+    inputs = [(a.type.dtype, len(a.type.shape), a.buffer is None) for a in rec.inputs]
+    key = (tuple(inputs), tuple([f for f, _ in found]), tuple([n[2] for n in rec.nodes]), live, alone)
     family = _FAMILIES.get(key)
     if family is None:
         if len(_FAMILIES) >= _FAMILIES_LIMIT:
@@ -128,6 +122,13 @@ def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
             return Bound(plan, tuple(map(_number, given[0])), given[1])
     plan = family.static.get(sample)
     return _made(rec, (*live, *family.dropped), family, sample) if plan is None else Bound(plan)
+
+
+def _parts_of(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
+    if len(_PARTS) >= _PARTS_LIMIT:
+        _PARTS.clear()
+    found = _PARTS[op, attrs] = parts(op, attrs)
+    return found
 
 
 def _made(rec: Any, outputs: tuple[int, ...], family: Family, sample: tuple[Leaf, ...]) -> Bound:

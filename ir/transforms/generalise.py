@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, floor, inf
+from operator import itemgetter
 from typing import Any
 
 from ingot.ir.dtypes import Half, f32
@@ -36,6 +37,7 @@ from ingot.ir.size import (
     symbols,
 )
 from ingot.ir.structure import Leaf, parts
+from ingot.ir.template import python_text
 from ingot.ir.types import Dim, TensorType, tensor_type
 
 __all__ = ["General", "generalise", "leaves_of"]
@@ -375,30 +377,36 @@ class _Search:
     def finished(self, graph: Graph, at: Sequence[int]) -> General | None:
         """With the function that compares, once it has proved itself on the last sample."""
         free = tuple(symbols(*self.now.values()))
-        consts: list[Leaf] = []
         lines, tests = [], []
         for name, origin in self.made.items():
-            text = f"v[{at[origin]}]" if isinstance(origin, int) else _python(origin)
+            text = f"v[{at[origin]}]" if isinstance(origin, int) else python_text(origin)
             lines.append(f"    {name} = {text}")
         for s in free:
             tests += [f"{s.min} <= {s.name}"] * (s.min > 0 or not isinstance(self.made[s.name], int))
             tests += [f"{s.name} <= {s.max}"] * (s.max != inf)
         numbers = []
+        fixed: dict[int, Leaf] = {}  # where leaves are that have to be as they are
+        places: dict[str, list[int]] = {}  # where leaves are that have to be what a text says
         for k, base in sorted(self.base.items()):
             if base is None:
                 numbers.append(f"v[{at[k]}]")
                 continue
-            if isinstance(base, Const):
-                consts.append(base)
-                text = f"c[{len(consts) - 1}]"
-            else:
-                text = _python(replaced(base, self.now))
-                if isinstance(self.made.get(text), int) and self.made[text] == k:
-                    continue
-            tests.append(f"v[{at[k]}] == {text}")
+            d = base if isinstance(base, Const) else replaced(base, self.now)
+            if not isinstance(d, Size):
+                fixed[at[k]] = d
+            elif self.made.get(str(d)) != k:
+                places.setdefault(python_text(d), []).append(at[k])
+        scope: dict[str, Any] = {"min": min, "max": max, "fixed": tuple(fixed.values())}
+        taken = list(fixed)
+        wanted = ["*fixed"] * bool(fixed)
+        for text, where in places.items():
+            taken += where
+            wanted.append(f"{text}" if len(where) == 1 else f"*({text},) * {len(where)}")
+        if taken:  # compared in C
+            scope["take"] = itemgetter(*taken, taken[0])
+            tests.append(f"take(v) == ({', '.join(wanted)}, v[{taken[0]}])")
         lines.append(f"    if {' and '.join(dict.fromkeys(tests)) or 'True'}:")
         lines.append(f"        return ({''.join(n + ', ' for n in numbers)}), ({''.join(s.name + ', ' for s in free)})")
-        scope: dict[str, Any] = {"c": consts, "min": min, "max": max}
         exec(compile("def match(v):\n" + "\n".join(lines), "<sizes>", "exec"), scope)
         return General(graph, free, self.fixed, scope["match"])
 
@@ -434,10 +442,6 @@ def _alone(gap: Size) -> list[tuple[Symbol, int]]:
 
 def _size(atom: Any) -> Size:
     return Size(0, (((atom,), 1),))
-
-
-def _python(d: Dim) -> str:
-    return str(d).replace("/", "//")
 
 
 def _flat(x: Any) -> Iterator[Any]:
