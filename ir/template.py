@@ -154,9 +154,9 @@ class Templates:
 
     __slots__ = ("known", "seen")
 
-    def __init__(self) -> None:
+    def __init__(self, seen: int = 0) -> None:
         self.known: list[Template] = []
-        self.seen = 0
+        self.seen = seen
 
     def instance(self, sizes: Values, make: Callable[[], Template]) -> Instance | None:
         """The graph for these sizes, or None: it is to be made without a template.

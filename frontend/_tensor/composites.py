@@ -144,7 +144,7 @@ def composite(fn: F) -> F:
     tensor([0.8651, 0.8651])
     """
     traces: dict[Any, _Traced] = {}
-    templates: dict[Any, Templates] = {}
+    signatures: dict[Any, _Signatures] = {}
     name = fn.__name__
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -170,7 +170,7 @@ def composite(fn: F) -> F:
             if len(traces) >= _LIMIT:
                 traces.clear()
             before = decisions()
-            traced = None if here.recorder.tracing else _of_template(fn, name, args, kwargs, templates)
+            traced = None if here.recorder.tracing else _of_template(fn, name, args, kwargs, signatures)
             traced = traced or _trace(fn, name, args, kwargs)
             if decisions() == before:
                 traces[k] = traced
@@ -193,39 +193,78 @@ def _flat(a: Any, tensors: list[Tensor]) -> Any:
     return _static(a)
 
 
-def _structure(a: Any, sizes: list[int]) -> Any:
-    """The key of an argument but for the sizes of tensors, which are appended to `sizes`."""
+def _structure(a: Any, sizes: list[int], ints: list[int]) -> Any:
+    """The key of an argument but for the sizes of tensors, which are appended to `sizes`, and for Python's ints."""
     if isinstance(a, Tensor):
         t = a._array.type
         sizes += t.shape
         return (Tensor, t.dtype, len(t.shape), a._weak)
     if isinstance(a, (tuple, list)):
-        return (type(a), *[_structure(x, sizes) for x in a])
+        return (type(a), *[_structure(x, sizes, ints) for x in a])
+    if type(a) is int:
+        ints.append(a)
+        return int
     return _static(a)
 
 
-def _of_template(fn: Callable, name: str, args: tuple, kwargs: dict, templates: dict[Any, Templates]) -> _Traced | None:
+class _Signatures:
+    """The signatures of one structure. An int among the arguments is a size once it has had two values, and static before."""
+
+    __slots__ = ("first", "changing", "templates")
+
+    def __init__(self, ints: list[int]):
+        self.first = ints
+        self.changing: frozenset[int] = frozenset()
+        self.templates: dict[Any, Templates] = {}
+
+    def sizes_among(self, ints: list[int]) -> list[int]:
+        """The places of those that are sizes."""
+        differ = [i for i, (n, m) in enumerate(zip(ints, self.first)) if n != m and n >= 0 and m >= 0]
+        if not self.changing.issuperset(differ):
+            self.changing |= set(differ)
+        return [i for i in sorted(self.changing) if ints[i] >= 0]
+
+
+def _of_template(fn: Callable, name: str, args: tuple, kwargs: dict, known: dict[Any, _Signatures]) -> _Traced | None:
     """The trace for these sizes, made of one for all of them; None where there is none, yet or at all."""
     found: list[int] = []
-    key = (get_default_dtype(), *[_structure(a, found) for a in args], *[(k, _structure(kwargs[k], found)) for k in sorted(kwargs)])
-    known = templates.get(key)
-    if known is None:
-        if len(templates) >= _LIMIT:
-            templates.clear()
-        known = templates[key] = Templates()
-    sizes = tuple(found)
-    graph = known.instance(sizes, lambda: _template(fn, name, args, kwargs, sizes))
+    ints: list[int] = []
+    given = [_structure(a, found, ints) for a in args]
+    given += [(k, _structure(kwargs[k], found, ints)) for k in sorted(kwargs)]
+    key = (get_default_dtype(), *given)
+    signatures = known.get(key)
+    if signatures is None:
+        if len(known) >= _LIMIT:
+            known.clear()
+        signatures = known[key] = _Signatures(ints)
+    places = signatures.sizes_among(ints)
+    static = tuple([None if i in places else n for i, n in enumerate(ints)])
+    templates = signatures.templates.get(static)
+    if templates is None:
+        if len(signatures.templates) >= _LIMIT:
+            signatures.templates.clear()
+        templates = signatures.templates[static] = Templates(seen=bool(places))
+    sizes = (*found, *[ints[i] for i in places])
+    graph = templates.instance(sizes, lambda: _template(fn, name, args, kwargs, sizes, ints, places))
     return None if graph is None else _Traced(graph, graph.template.result, ())
 
 
-def _template(fn: Callable, name: str, args: tuple, kwargs: dict, sizes: tuple[int, ...]) -> Template:
-    """The trace with symbols in the place of the sizes, and the conditions under which it is that for others."""
+def _template(
+    fn: Callable, name: str, args: tuple, kwargs: dict, sizes: tuple[int, ...], ints: list[int], places: list[int]
+) -> Template:
+    """The trace with symbols in the place of the sizes, and the conditions under which it is that for others.
+
+    sizes: the extents of the tensors, then those of the `ints` that stand at `places`
+    """
     dims = symbols_of(sizes)
     while True:
         extents = Extents({f"d{i}": n for i, n in enumerate(sizes)})
+        numbers: list[Any] = list(ints)
+        for i, d in zip(places, dims[len(dims) - len(places) :]):
+            numbers[i] = extents.of(d)
         try:
             with deciding(extents.decide):
-                graph, rebuild = _traced_graph(_TemplateTrace(name, extents), fn, args, kwargs, iter(dims))
+                graph, rebuild = _traced_graph(_TemplateTrace(name, extents), fn, args, kwargs, iter(dims), iter(numbers))
         except Again as again:
             dims = tuple([replaced(d, again.values) for d in dims])
             continue
@@ -247,14 +286,14 @@ class _TemplateTrace(CompositeTrace):
 
 def _trace(fn: Callable, name: str, args: tuple, kwargs: dict) -> _Traced:
     trace = CompositeTrace(name)
-    graph, rebuild = _traced_graph(trace, fn, args, kwargs, None)
+    graph, rebuild = _traced_graph(trace, fn, args, kwargs)
     return _Traced(graph, rebuild, tuple(trace.read))
 
 
 def _traced_graph(
-    trace: CompositeTrace, fn: Callable, args: tuple, kwargs: dict, dims: Iterator[Dim] | None
+    trace: CompositeTrace, fn: Callable, args: tuple, kwargs: dict, dims: Iterator[Dim] | None = None, ints: Iterator[Any] | None = None
 ) -> tuple[Graph, Callable[[Any], Any]]:
-    """What `fn` records in `trace`, and how to give the results back. dims: the extents of its arguments, where they are others."""
+    """What `fn` records in `trace`, and how to give the results back. dims, ints: the sizes of its arguments, where they are others."""
 
     def stand_in(a: Any) -> Any:
         if isinstance(a, Tensor):
@@ -263,7 +302,7 @@ def _traced_graph(
         if isinstance(a, (tuple, list)):
             items = [stand_in(x) for x in a]
             return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
-        return a
+        return a if ints is None or type(a) is not int else next(ints)
 
     outer = here.recorder
     here.recorder = trace
