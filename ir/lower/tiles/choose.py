@@ -11,7 +11,7 @@ from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
 from ingot.ir.lower.tiles.shape import Shape, copied, in_place, shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
-from ingot.ir.size import at_most
+from ingot.ir.size import Size, exactly
 
 __all__ = ["choose"]
 
@@ -20,6 +20,7 @@ __all__ = ["choose"]
 ROWS = {16: 4, 32: 6}
 ROWS_WIDE, ROWS_WIDE_APART = 14, 12
 APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
+TAIL = 4
 MOST_PARTS = 16
 COPY_WIDTH = 16
 RUN = 384  # steps of a run: a tile's sums leave their registers at its end, which costs as much as some steps
@@ -70,9 +71,10 @@ def choose(group: Group, machine: Machine) -> Tiles:
         run=run_of((step if known else f.k[0]) * math.prod(f.k[1:]), RUN),
         copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, line))),
         gather=lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2
-        and at_most(tile[-1], f.m[-1]) is True,
+        and isinstance(f.m[-1], int),
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
         into=1 if known else parts,
+        tail=TAIL if any(isinstance(d, Size) and t > TAIL and exactly(d, t) is None for d, t in zip(f.m, tile)) else 0,
     )
 
 

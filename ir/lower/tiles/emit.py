@@ -20,12 +20,13 @@ from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import at_most, ceil_div, exactly, larger
-from ingot.ir.types import Dim, tensor_type
+from ingot.ir.types import Dim, Shape, tensor_type
 
 __all__ = ["emit"]
 
 Check = Callable[[Node], int]
 LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
+_Row = Callable[[Shape, Point, Index], Point]
 Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is multiplied for (m, k), given the element of B
 
 
@@ -121,7 +122,13 @@ class _Product(_Kernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
         super().__init__("contraction", group, s, check, packed)
         self.name = self.k.buffer(packed, "r")
-        self.counts = tuple(ceil_div(d, t) for d, t in zip(self.form.m, s.tile))  # tiles along each dim of m
+        self.counts = [ceil_div(d, t) for d, t in zip(self.form.m, s.tile)]  # tiles along each dim of m
+        self.tail = s.tail_dim(group)
+        self.whole: Dim = 0  # of those along the dim that has tails
+        if self.tail is not None:
+            d, t = self.form.m[self.tail], s.tile[self.tail]
+            self.whole = d // t
+            self.counts[self.tail] = self.whole + ceil_div(d - self.whole * t, s.tail)
         self.parts = s.parts(group)
         self.step = s.part(group)
         self.pitch = self.panels * s.pack.columns
@@ -147,23 +154,28 @@ class _Product(_Kernel):
         batch, block, rows, part = _counted(w, i, counts)
         q = (ZERO,) * len(f.batch) if _single(n.batch) else delinear(batch, f.batch, w.ranges)
         with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
-            corner = self.corner(ix.add(ix.mul(rows, s.group), t))
+            corner, tail = self.corner(ix.add(ix.mul(rows, s.group), t))
             here = self.gathered(q, corner) if s.gather else load
             with w.loop("serial", w.rest(block, s.block, self.panels)) as j:
-                self.tile(q, corner, ix.add(ix.mul(block, s.block), j), part, here)
+                self.tile(q, corner, tail, ix.add(ix.mul(block, s.block), j), part, here)
 
-    def corner(self, tile: Index) -> Point:
+    def corner(self, tile: Index) -> tuple[Point, Scalar | None]:
         """The first row of a tile in each dim of m. The last tile of a dim starts early and overlaps its neighbour instead of being
-        masked: both write the same values."""
+        masked: both write the same values. And, where a dim has tails, whether this is one."""
         w = self.w
         out: list[Index] = []
-        for t, d, size in zip(delinear(tile, self.counts, w.ranges), self.form.m, self.s.tile):
+        tail = None
+        for j, (t, d, size) in enumerate(zip(delinear(tile, tuple(self.counts), w.ranges), self.form.m, self.s.tile)):
             start = ix.mul(t, size)
-            if exactly(d, size) is None:
+            if j == self.tail:
+                tail = w.ge(w.index_value(t), self.whole)
+                behind = ix.add(ix.mul(t, self.s.tail), ix.const(self.whole * (size - self.s.tail)))
+                start = w.as_index(w.select(tail, w.index_value(behind), w.index_value(start)))
+            elif exactly(d, size) is None:
                 last = w.min(w.index_value(start), w.index_value(ix.const(d - size)))
                 start = w.as_index(last if at_most(size, d) else w.max(last, 0))
             out.append(start)
-        return tuple(out)
+        return tuple(out), tail
 
     # -- rows of A ---------------------------------------------------------------------------------------------------
 
@@ -216,23 +228,26 @@ class _Product(_Kernel):
 
     # -- a tile ------------------------------------------------------------------------------------------------------
 
-    def tile(self, q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
+    def tile(self, q: Point, corner: Point, tail: Scalar | None, panel: Index, part: Index, load: LoadA) -> None:
         """A tile of rows times a panel: in registers over a part of k, then finished or kept as a partial sum."""
-        w = self.w
-        few = [w.lt(w.index_value(ix.const(d)), t) for t, d in zip(self.s.tile, self.form.m) if not at_most(t, d)]
-        if not few:
-            self.tile_of(self.row, q, corner, panel, part, load)
+        w, size = self.w, self.s.tile
+        dims = enumerate(zip(size, self.form.m))
+        few = [w.lt(w.index_value(ix.const(d)), t) for j, (t, d) in dims if j != self.tail and not at_most(t, d)]
+        odd = reduce(w.or_, few if tail is None else [tail, *few]) if few or tail else None
+        if odd is None:
+            self.tile_of(size, self.row, q, corner, panel, part, load)
             return
-        short = reduce(w.or_, few)
-        with w.when(w.not_(short)):
-            self.tile_of(self.row, q, corner, panel, part, load)
-        with w.when(short):
-            self.tile_of(self.row_within, q, corner, panel, part, load)
+        with w.when(w.not_(odd)):
+            self.tile_of(size, self.row, q, corner, panel, part, load)
+        with w.when(odd):
+            if self.tail is not None and not few:
+                size = (*size[: self.tail], self.s.tail, *size[self.tail + 1 :])
+            self.tile_of(size, self.row_within, q, corner, panel, part, load)
 
-    def tile_of(self, row: Callable[[Point, Index], Point], q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
-        """See `tile`. row(corner, r): a row of it."""
-        w, zeros, size = self.w, self.form.zeros, self.s.tile
-        rows = [row(corner, ix.const(r)) for r in range(math.prod(size))]
+    def tile_of(self, size: Shape, row: _Row, q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
+        """See `tile`. row(size, corner, r): a row of it."""
+        w, zeros = self.w, self.form.zeros
+        rows = [row(size, corner, ix.const(r)) for r in range(math.prod(size))]
 
         def factors(m: Point, k: Point, b: Scalar) -> tuple[Scalar, Scalar]:
             return load(q, m, k), b
@@ -249,18 +264,18 @@ class _Product(_Kernel):
             return load(q, m, k), b if mask is None else w.select(mask, b, w.const(0, b.dtype))
 
         with w.when(w.get_acc(nan, dtypes.bool_)), w.loop("serial", len(rows)) as r:
-            self.sums(q, [row(corner, r)], panel, part, present)
+            self.sums(q, [row(size, corner, r)], panel, part, present)
 
-    def row(self, corner: Point, r: Index) -> Point:
+    def row(self, size: Shape, corner: Point, r: Index) -> Point:
         """Row r of the tile at a corner."""
-        return tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, self.s.tile, self.w.ranges)))
+        return tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, size, self.w.ranges)))
 
-    def row_within(self, corner: Point, r: Index) -> Point:
-        """Row r of a tile that may be longer than a dim: the last row of the dim is all that are behind its end."""
+    def row_within(self, size: Shape, corner: Point, r: Index) -> Point:
+        """Row r of a tile that may end behind a dim: the last row of the dim is all that are there."""
         w = self.w
         return tuple(
-            i if at_most(t, d) else w.as_index(w.min(w.index_value(i), w.index_value(ix.const(d - 1))))
-            for i, t, d in zip(self.row(corner, r), self.s.tile, self.form.m)
+            i if j != self.tail and at_most(t, d) else w.as_index(w.min(w.index_value(i), w.index_value(ix.const(d - 1))))
+            for j, (i, t, d) in enumerate(zip(self.row(size, corner, r), size, self.form.m))
         )  # fmt: skip
 
     def sums(self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None) -> None:

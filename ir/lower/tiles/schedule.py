@@ -7,7 +7,7 @@ import math
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
-from ingot.ir.size import at_most, ceil_div, larger
+from ingot.ir.size import Size, at_most, ceil_div, exactly, larger
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
@@ -55,6 +55,8 @@ class Tiles(Schedule):
     gather    the rows of a tile are copied next to each other first
     combine   how the sums of several parts are added up
     into      parts of the first dim of k, of one length, where that dim is known only at run time
+    tail      rows of the tiles that take what whole tiles leave of a dim of m whose extent is known only at run time; 0: the last tile
+              overlaps its neighbour
     """
 
     pack: Pack
@@ -68,6 +70,14 @@ class Tiles(Schedule):
     gather: bool = False
     combine: Lines | None = None
     into: int = 1
+    tail: int = 0
+
+    def tail_dim(self, group: Group) -> int | None:
+        """The dim of m that has tiles of `tail` rows; None where none has."""
+        if not self.tail:
+            return None
+        m = form_of(group.nodes[0]).m
+        return next((j for j in reversed(range(len(m))) if self.tail < self.tile[j] and exactly(m[j], self.tile[j]) is None), None)
 
     def parts(self, group: Group) -> int:
         """How many parts k falls into."""
@@ -94,7 +104,9 @@ class Tiles(Schedule):
         fits = len(self.tile) == len(f.m) and all(1 <= t and at_most(t, d) is not False for t, d in zip(self.tile, f.m))
         need(fits, "a tile of other dims, or larger than they")
         need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
-        need(not self.gather or at_most(self.tile[-1], f.m[-1]) is True, "rows that there may not be")
+        need(not self.gather or isinstance(f.m[-1], int), "rows that there may not be")
+        at = self.tail_dim(group)
+        need(self.tail >= 0 and (not self.tail or at is not None and isinstance(f.m[at], Size)), "tails of nothing")
         need((self.combine is not None) == (self.parts(group) > 1), "parts that are not combined, or nothing to combine")
         for lines in (self.copy, self.combine):
             if lines is not None:
