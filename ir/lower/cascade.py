@@ -16,8 +16,8 @@ from ingot.ir.loop.folds import FMA, SUM, Fold
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.writer import KernelWriter
-from ingot.ir.size import at_most, bounds, ceil_div, exactly
-from ingot.ir.struct import value_type
+from ingot.ir.size import Size, at_most, bounds, ceil_div, exactly
+from ingot.ir.struct import replace, value_type
 from ingot.ir.types import Dim
 
 __all__ = ["Cascade", "Steps", "rounds", "run_of"]
@@ -77,10 +77,27 @@ class Cascade(Generic[Accs]):
     add: Callable[[Accs, Accs], None]
 
     def over(self, loops: Sequence[Steps], accs: Accs, body: Callable[[Accs, Point], None], at: Point = ()) -> None:
-        """Loops within each other, the first outermost; `body` folds the element at a point of them into accumulators."""
+        """Loops within each other, the first outermost; `body` folds the element at a point of them into accumulators.
+
+        Where only the call knows whether they are few steps, there are both: loops in a row, and the cascade; one has nothing to do.
+        """
         if not loops:
             body(accs, at)
             return
+        first, *inner = loops
+        total = prod(s.steps for s in loops)
+        if self.run and not at and isinstance(total, Size) and not at_most(total, self.run):
+            w = self.w
+            few = w.le(w.index_value(ix.const(total)), self.run + self.run // 2)
+            count = first.extent if first.count is None else first.count
+            every = w.index_value(count if isinstance(count, Index) else ix.const(count))
+            row, steps = w.as_index(w.select(few, every, 0)), w.as_index(w.select(few, 0, every))
+            Cascade(w, 0, self.fresh, self.add).over([replace(first, count=row), *inner], accs, body)
+            self._over([replace(first, count=steps), *inner], accs, body, at)
+        else:
+            self._over(loops, accs, body, at)
+
+    def _over(self, loops: Sequence[Steps], accs: Accs, body: Callable[[Accs, Point], None], at: Point) -> None:
         first, *inner = loops
         steps, each_step = first.steps, prod(s.steps for s in inner)
         within = max(1, assumed(each_step))

@@ -74,6 +74,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
         and isinstance(f.m[-1], int),
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
         into=1 if known else parts,
+        near=near // n.dtype.itemsize if isinstance(sizes[-1], Size) else 0,
         tail=TAIL if any(isinstance(d, Size) and t > TAIL and exactly(d, t) is None for d, t in zip(f.m, tile)) else 0,
     )
 

@@ -131,6 +131,7 @@ class _Product(_Kernel):
             self.counts[self.tail] = self.whole + ceil_div(d - self.whole * t, s.tail)
         self.parts = s.parts(group)
         self.step = s.part(group)
+        self.block = s.panels(self.panels, self.n.k)
         self.pitch = self.panels * s.pack.columns
         self.partial = ""
 
@@ -140,7 +141,7 @@ class _Product(_Kernel):
         if self.parts > 1:
             self.partial = w.scratch(n.dtype, larger(1, self.parts * n.batch * n.m * self.pitch), "kernel")
         tiles = math.prod(self.counts)
-        items = n.batch * ceil_div(self.panels, s.block) * ceil_div(tiles, s.group)
+        items = n.batch * ceil_div(self.panels, self.block) * ceil_div(tiles, s.group)
         with w.loop("parallel" if s.parallel else "serial", items * self.parts) as i:
             self.item(i, tiles, load)
         if self.parts > 1:
@@ -150,14 +151,14 @@ class _Product(_Kernel):
     def item(self, i: Index, tiles: Dim, load: LoadA) -> None:
         """Some tiles of rows, each over a block of panels, over a part of k."""
         f, s, w, n = self.form, self.s, self.w, self.n
-        counts = (n.batch, ceil_div(self.panels, s.block), ceil_div(tiles, s.group), self.parts)
+        counts = (n.batch, ceil_div(self.panels, self.block), ceil_div(tiles, s.group), self.parts)
         batch, block, rows, part = _counted(w, i, counts)
         q = (ZERO,) * len(f.batch) if _single(n.batch) else delinear(batch, f.batch, w.ranges)
         with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
             corner, tail = self.corner(ix.add(ix.mul(rows, s.group), t))
             here = self.gathered(q, corner) if s.gather else load
-            with w.loop("serial", w.rest(block, s.block, self.panels)) as j:
-                self.tile(q, corner, tail, ix.add(ix.mul(block, s.block), j), part, here)
+            with w.loop("serial", w.rest(block, self.block, self.panels)) as j:
+                self.tile(q, corner, tail, ix.add(ix.mul(block, self.block), j), part, here)
 
     def corner(self, tile: Index) -> tuple[Point, Scalar | None]:
         """The first row of a tile in each dim of m. The last tile of a dim starts early and overlaps its neighbour instead of being

@@ -7,7 +7,7 @@ import math
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
-from ingot.ir.size import Size, at_most, ceil_div, exactly, larger
+from ingot.ir.size import Size, at_most, ceil_div, exactly, larger, smaller
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
@@ -55,6 +55,7 @@ class Tiles(Schedule):
     gather    the rows of a tile are copied next to each other first
     combine   how the sums of several parts are added up
     into      parts of the first dim of k, of one length, where that dim is known only at run time
+    near      elements of a block's packed columns, where k is known only at run time: as many panels as fit, instead of `block`
     tail      rows of the tiles that take what whole tiles leave of a dim of m whose extent is known only at run time; 0: the last tile
               overlaps its neighbour
     """
@@ -70,7 +71,12 @@ class Tiles(Schedule):
     gather: bool = False
     combine: Lines | None = None
     into: int = 1
+    near: int = 0
     tail: int = 0
+
+    def panels(self, panels: Dim, k: Dim) -> Dim:
+        """How many of so many panels are a block."""
+        return self.block if not self.near else larger(1, smaller(panels, self.near // larger(1, k * self.pack.columns)))
 
     def tail_dim(self, group: Group) -> int | None:
         """The dim of m that has tiles of `tail` rows; None where none has."""
