@@ -252,9 +252,12 @@ def _size(terms: Terms) -> Any:
         return const
     if len(kept) > _MAX_TERMS:
         raise ShapeError(f"a size of {len(kept)} terms is more than can be calculated with")
-    return Size(const, tuple(sorted(kept, key=lambda t: (-len(t[0]), *(a.text for a in t[0])))))
+    if len(kept) > 1:
+        kept.sort(key=lambda t: (-len(t[0]), *(a.text for a in t[0])))
+    return Size(const, tuple(kept))
 
 
+@lru_cache(16384)
 def _sum(a: Any, b: Any) -> Any:
     out = _terms(a)
     for p, c in _terms(b).items():
@@ -262,10 +265,12 @@ def _sum(a: Any, b: Any) -> Any:
     return _size(out)
 
 
+@lru_cache(4096)
 def _scaled(x: Any, k: Any) -> Any:
     return _size({p: c * k for p, c in _terms(x).items()}) if isinstance(x, Size) else x * k
 
 
+@lru_cache(4096)
 def _product(a: Any, b: Any) -> Any:
     out: Terms = {}
     for (p, c), (q, d) in combinations(_terms(a).items(), _terms(b).items()):
@@ -299,6 +304,7 @@ def _divided(a: Terms, b: Terms) -> tuple[Terms, Terms]:
     return whole, rest
 
 
+@lru_cache(4096)
 def exactly(a: Dim, b: Dim) -> Dim | None:
     """What times `b` is `a`, whatever the symbols are, where their forms show it; None elsewhere. `b` may be a size that can be 0.
 
