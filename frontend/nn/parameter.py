@@ -8,7 +8,7 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor, wrap
 
-__all__ = ["Parameter", "Buffer", "new_parameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "new_parameter"]
 
 
 def _sharing(cls: type, data: Tensor) -> Any:
@@ -78,4 +78,73 @@ class Buffer(Tensor):
         return out
 
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True):
+        pass  # __new__ has done it
+
+
+class _Uninitialized:
+    """A tensor without a shape, until `materialize` gives it one."""
+
+    _plain: type
+
+    @property
+    def shape(self) -> Any:
+        """RuntimeError: there is none yet."""
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` when trying "
+            "to load an uninitialized parameter into an initialized module. Call `forward` to initialize the parameters before accessing "
+            "their attributes."
+        )
+
+    def materialize(self: Any, shape: Sequence[int], device: Any = None, dtype: Any = None) -> None:
+        """Become a tensor of this shape, whose values are not defined."""
+        trained = self.requires_grad
+        made = ingot.empty(tuple(shape), device=device, dtype=dtype or self.dtype)
+        self.__class__ = self._plain
+        self.requires_grad_(False)
+        self.data = made
+        self.requires_grad_(trained)
+
+    def __repr__(self, **kwargs: Any) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self: Any, memo: dict) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)
+        return memo[id(self)]
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A Parameter whose shape is not known yet, as a lazy module has: `materialize(shape)` makes it one, in place.
+
+    >>> p = nn.UninitializedParameter()
+    >>> p.materialize((2, 3))
+    >>> type(p).__name__, p.shape
+    ('Parameter', ingot.Size([2, 3]))
+    """
+
+    _plain = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        return super().__new__(cls, ingot.empty(0, device=device, dtype=dtype), requires_grad)
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None):
+        pass  # __new__ has done it
+
+
+class UninitializedBuffer(_Uninitialized, Tensor):
+    """A buffer whose shape is not known yet: `materialize(shape)` makes it a tensor, in place.
+
+    >>> b = nn.UninitializedBuffer()
+    >>> b.materialize((2, 3))
+    >>> b.shape
+    ingot.Size([2, 3])
+    """
+
+    _plain = Tensor
+
+    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
+        out = _sharing(cls, ingot.empty(0, device=device, dtype=dtype))
+        return out.requires_grad_() if requires_grad else out
+
+    def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True):
         pass  # __new__ has done it

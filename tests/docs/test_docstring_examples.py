@@ -65,5 +65,5 @@ def test_examples_print_what_they_say(name: str, settings: None) -> None:
 def test_every_public_name_has_an_example(table: str) -> None:
     module = importlib.import_module(f"ingot.{table}")
     names = {name: getattr(module, name) for name in module.__all__}
-    bare = [n for n, x in names.items() if callable(x) and ">>> " not in (x.__doc__ or "")]
+    bare = [n for n, x in names.items() if callable(x) and ">>> " not in (x.__doc__ or "") and not hasattr(x, "refused")]
     assert names and not bare, f"without an example: {', '.join(bare)}"

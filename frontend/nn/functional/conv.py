@@ -71,6 +71,17 @@ def _padding(name: str, padding: Any, kernel: tuple, stride: tuple, dilation: tu
     return tuple((p, p) for p in pads)
 
 
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """`conv1d` of (time, batch, channels) with a weight (kernel, in, out): (time', batch, out). ShapeError where shapes do not fit.
+
+    >>> F.conv_tbc(ingot.ones(5, 2, 3), ingot.ones(2, 3, 4), ingot.zeros(4)).shape
+    ingot.Size([4, 2, 4])
+    """
+    if input.ndim != 3 or weight.ndim != 3:
+        raise ShapeError(f"conv_tbc: input and weight are 3-D, but got shapes {list(input.shape)} and {list(weight.shape)}")
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
+
+
 @lower
 def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1

@@ -165,6 +165,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     return _channel_shuffle(input, groups)
 
 
+native_channel_shuffle = channel_shuffle
+
+
 # ---- windows as columns
 
 

@@ -116,9 +116,9 @@ def max_pool3d(
     return max_pool_nd("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def with_indices(fn: Callable, example: str) -> Callable[..., tuple[Tensor, Tensor]]:
+def with_indices(fn: Callable, example: str, place: int | None = None) -> Callable[..., tuple[Tensor, Tensor]]:
     """A max pool with return_indices=True, under torch's name, which takes and ignores that argument; `example`: arguments of a call."""
-    place = len(inspect.signature(fn).parameters) - 1  # of return_indices
+    place = len(inspect.signature(fn).parameters) - 1 if place is None else place  # of return_indices, the last where None
 
     @functools.wraps(fn)
     def pair(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
