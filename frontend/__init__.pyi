@@ -30,6 +30,7 @@ from ingot import __config__ as __config__
 from ingot import _dynamo as _dynamo
 from ingot import accelerator as accelerator
 from ingot import amp as amp
+from ingot import ao as ao
 from ingot import autograd as autograd
 from ingot import backends as backends
 from ingot import cache as cache

@@ -33,6 +33,7 @@ MODULES = (
     "__config__",
     "_C",
     "_dynamo",
+    "ao",
 )
 DTYPES = {
     "bool": "bool_",

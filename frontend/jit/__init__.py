@@ -14,6 +14,11 @@ from typing import Final
 
 from ingot.jit.annotations import (
     Attribute,
+    _drop,
+    _overload,
+    _overload_method,
+    _script_if_tracing,
+    _unwrap_optional,
     annotate,
     export,
     ignore,
@@ -29,6 +34,7 @@ from ingot.jit.compiled import ScriptFunction, ScriptModule, load, save, script,
 from ingot.jit.running import Future, fork, freeze, optimize_for_inference, set_fusion_strategy, strict_fusion, wait
 
 __all__ = [
+    "_drop", "_overload", "_overload_method", "_script_if_tracing", "_unwrap_optional",
     "Attribute", "Final", "Future", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
     "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script", "script_if_tracing",
     "script_method", "set_fusion_strategy", "strict_fusion", "trace", "trace_module", "unused", "wait",

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from ingot._tensor import Tensor
 
 __all__ = [
-    "Attribute", "annotate", "export", "ignore", "interface", "is_scripting", "is_tracing", "isinstance", "script_if_tracing",
+    "Attribute", "BroadcastingList1", "BroadcastingList2", "BroadcastingList3", "annotate", "export", "ignore", "interface", "is_scripting",
+    "is_tracing", "isinstance", "script_if_tracing",
     "script_method", "unused",
 ]  # fmt: skip
 
@@ -83,6 +84,26 @@ def script_method(fn: Callable) -> Callable:
 def script_if_tracing(fn: Callable) -> Callable:
     """`fn`: it is compiled with whatever calls it."""
     return fn
+
+
+class _BroadcastingList:
+    """An annotation: a list of so many items, or one that stands for all of them."""
+
+    def __getitem__(self, kind: Any) -> Any:
+        return list[kind]
+
+
+BroadcastingList1, BroadcastingList2, BroadcastingList3 = (_BroadcastingList() for _ in range(3))
+
+
+_script_if_tracing = script_if_tracing  # the names that libraries use
+_overload = _overload_method = _drop = _same
+
+
+def _unwrap_optional(x: Any) -> Any:
+    """`x`. AssertionError for None."""
+    assert x is not None, "Unwrapping null optional"
+    return x
 
 
 def isinstance(obj: Any, target_type: Any) -> bool:
