@@ -258,7 +258,7 @@ def _template(
     """
     dims = symbols_of(sizes)
     while True:
-        extents = Extents({f"d{i}": n for i, n in enumerate(sizes)})
+        extents = Extents({f"d{i}": n for i, n in enumerate(sizes)}, floats=False)
         numbers: list[Any] = list(ints)
         for i, d in zip(places, dims[len(dims) - len(places) :]):
             numbers[i] = extents.of(d)

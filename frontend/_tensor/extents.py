@@ -42,8 +42,9 @@ class Extents:
     guards: relations that the trace depends on, and the user's line that asked first; conditions: likewise, of formulas
     """
 
-    def __init__(self, values: Mapping[str, Any]):
+    def __init__(self, values: Mapping[str, Any], floats: bool = True):
         self.values = values  # floats are those of symbols in formulas
+        self.floats = floats  # whether what is calculated with floats is remembered, too
         self.conditions: dict[Formula, str] = {}
         self.guards: dict[Guard, str] = {}
         self._known: set[tuple[str, Dim]] = set()  # the same as relations to 0

@@ -58,7 +58,7 @@ def made(fn: Callable[[Any, Any], Any], sign: str, x: Any, y: Any, known: Any) -
     names = x[1] | y[1]
     if not known.live or not names:
         return number
-    if type(number) is not float:
+    if type(number) is not float or not known.floats:
         known.pin_names(names, "it is calculated with as a number")
     return Real(Formula(f"({x[0]} {sign} {y[0]})", names), number, known)
 

@@ -125,10 +125,8 @@ def scalar(value: Any, dtype: DType) -> Tensor:
     if type(value) in (Extent, Real) and value.known.live:
         if not rec.sized_constants:
             made = cast(wrap((rec.extent(plain_dim(value)), None)), dtype)
-        elif type(value) is Extent:
-            made = record(OPS["constant"], (), (SizedConst(rank0(dtype), value.dim),))
         else:
-            return scalar(value.pin("a constant of the graph is made of it"), dtype)
+            made = record(OPS["constant"], (), (SizedConst(rank0(dtype), value.dim),))
         made._weak = True
         return made
     if rec.tracing:
