@@ -65,6 +65,7 @@ from ingot.capture import CaptureError as CaptureError
 from ingot.functions.legacy import CharTensor as CharTensor
 from ingot.capture import CompiledFunction as CompiledFunction
 from ingot.capture import CompiledModule as CompiledModule
+from ingot.capture import Dim as Dim
 from ingot.functions.legacy import DoubleTensor as DoubleTensor
 from ingot.functions.legacy import FloatTensor as FloatTensor
 from ingot.capture import FrozenError as FrozenError
@@ -115,6 +116,7 @@ from ingot.nn.functional import cosine_similarity as cosine_similarity
 from ingot.nn.functional import ctc_loss as ctc_loss
 from ingot.random import default_generator as default_generator
 from ingot._tensor.devices import device as device
+from ingot.capture import dims as dims
 from ingot.nn.functional import dropout as dropout
 from ingot.nn.functional import embedding as embedding
 from ingot.nn.functional import embedding_bag as embedding_bag
@@ -169,6 +171,8 @@ from ingot.functions.constants import layout as layout
 from ingot.artifacts import load as load
 from ingot.random import manual_seed as manual_seed
 from ingot.nn.functional import margin_ranking_loss as margin_ranking_loss
+from ingot.capture import mark_dynamic as mark_dynamic
+from ingot.capture import mark_static as mark_static
 from ingot.nn.functional import max_pool1d as max_pool1d
 from ingot.nn.functional import max_pool1d_with_indices as max_pool1d_with_indices
 from ingot.nn.functional import max_pool2d as max_pool2d

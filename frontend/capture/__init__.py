@@ -13,7 +13,10 @@
    notes it as watches (watch.py, inline.py), with describe.py, which says a value in a form that can be compared. effects.py refuses what
    later calls would not do again. errors.py has the words.
 3. arguments.py gives it stand-ins for tensors and numbers; trace.py is the recorder meanwhile. What is read from outside becomes an
-   input, each with a source (sources.py) that says where later calls find it. Nothing outside changes, other threads go on.
+   input, each with a source (sources.py) that says where later calls find it. Nothing outside changes, other threads go on. A number
+   that is a symbol (dynamic.py says which, declared.py what users declare) comes as an Extent or a Real (_tensor/), which keep their
+   expressions; where the plain number is needed, or two are found to be one, the trace begins again. shapes.py holds what was assumed,
+   and says whether later calls fit it; places.py, where such numbers stand.
 4. assembly.py puts together what was recorded: results are recipes (recipes.py), changes of the world are writes (writes.py);
    tables.py knows those of attributes and dict entries, and takes the trace's tensors out of them again; where the function must run
    once more, or is refused, it puts back all that Python's state was. backward.py runs the tape
@@ -33,6 +36,7 @@ structs (ir/struct.py), since every start of Python defines them.
 `__all__` is what users see as `ingot.…`; the other names here are for other rooms.
 """
 
+from ingot.capture.declared import Dim, dims, mark_dynamic, mark_static
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.function import RECOMPILES as RECOMPILES
 from ingot.capture.function import CompiledFunction
@@ -43,4 +47,7 @@ from ingot.capture.pytree import flatten as flatten
 from ingot.capture.pytree import unflatten as unflatten
 from ingot.runtime.frozen import FrozenError
 
-__all__ = ["CaptureError", "CompiledFunction", "CompiledModule", "FrozenError", "LeakedTensorError", "compile", "frozen"]
+__all__ = [
+    "CaptureError", "CompiledFunction", "CompiledModule", "Dim", "FrozenError", "LeakedTensorError", "compile", "dims", "frozen",
+    "mark_dynamic", "mark_static",
+]  # fmt: skip

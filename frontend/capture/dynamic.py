@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.capture.dims import Declared, marks
+from ingot.capture.declared import Declared, marks
 from ingot.capture.places import Elsewhere, Spot, number_at, place_text
 from ingot.capture.shapes import FloatSymbol, Shapes
 from ingot.ir.size import Dim, symbol

@@ -15,7 +15,7 @@ from typing import Any
 
 from ingot.capture.argnames import leaf_names, parameter_names
 from ingot.capture.call import CompiledCall, Unsized
-from ingot.capture.dims import Declared
+from ingot.capture.declared import Declared
 from ingot.capture.dynamic import Dynamic, History
 from ingot.capture.errors import CaptureError
 from ingot.capture.fastcall import MISS, fast_call

@@ -66,7 +66,7 @@ def compile(
     mode: str | None = None,
     static: Sequence[str] = (),
     fullgraph: bool = True,
-    dynamic: bool | None = None,
+    dynamic: Any = None,
     backend: str | None = None,
     options: Any = None,
     disable: bool = False,
@@ -76,14 +76,21 @@ def compile(
     The first call with a new signature (structure, shapes and dtypes of the arguments) traces the function and compiles one
     native function; later calls run it. Tensors that the function reads and that are not arguments are captured by reference:
     parameters, buffers, gradients and optimizer state are read and written where they are, so a whole training step can be
-    compiled and behaves as it does eagerly. Python floats among the arguments are run-time numbers; ints, bools and strings are
-    static, and so are the parameters named in `static`.
+    compiled and behaves as it does eagerly. Python floats among the arguments are run-time numbers; bools and strings are static, and
+    so are the parameters named in `static`.
+
+    dynamic: a dim of an argument, or an int, that comes with a second value is a run-time size from then on, and no further value is
+    compiled for; likewise numbers in attributes, globals and closures. What Python reads of such a size remembers what it is of: it can
+    be calculated with, a comparison holds as long as it comes out the same, and where Python needs the plain number (`range`, a list's
+    length, a look-up) that size is compiled for each value; INGOT_LOG=recompiles tells the line. With True all dims are run-time sizes
+    from the first call on, with False none ever is. Or it says which: what torch.export takes as `dynamic_shapes`, such as
+    {"x": {0: Dim("batch", max=64)}}, and then the others are static. See also `mark_dynamic` and `mark_static`.
 
     mode="frozen": after the first signature nothing more is compiled: another one is served if the cache holds its code, else
     there is a FrozenError that names the argument and the difference. `ingot.frozen()` and INGOT_FROZEN=1 refuse the first too.
 
-    torch's arguments are accepted: `disable=True` gives the function back; `fullgraph`, `dynamic`, torch's modes and the backend
-    "inductor" ask for what is always so here (one graph, compiled once for each shape), or are hints that change no result.
+    torch's arguments are accepted: `disable=True` gives the function back; `fullgraph`, torch's modes and the backend "inductor" ask for
+    what is always so here (one graph), or are hints that change no result.
 
     Whatever Python state the function reads beside its arguments (globals, closures, defaults, attributes of objects, classes and
     modules, lists and dicts, methods and the code of functions, context variables, the environment) is watched; when it changes, the
@@ -112,6 +119,10 @@ def compile(
     >>> first = step(x, y).item()
     >>> step(x, y).item() < first
     True
+
+    >>> rows = ingot.compile(lambda x: x.sum(0) / x.shape[0])
+    >>> [rows(ingot.ones(n, 2)).tolist() for n in (2, 3, 4)]
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     if backend not in (None, "inductor"):
         raise ValueError(f"ingot.compile has no backend {backend!r}: there is one, its own")
