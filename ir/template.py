@@ -112,6 +112,8 @@ def single(graph: Graph) -> tuple[Op, tuple[Any, ...], tuple[int, ...]] | None:
     places = tuple([of.inputs.index(v) for v in n.inputs])
     if not isinstance(graph, Instance):
         return n.op, n.attrs, places
+    if any(isinstance(a, Graph) for a in n.attrs):  # these have the template's symbols, too
+        return n.op, graph.nodes[0].attrs, places
     return n.op, graph.template.attrs_of(graph.values), places
 
 

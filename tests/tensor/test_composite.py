@@ -106,3 +106,16 @@ def test_what_a_composite_may_not_do():
     with pytest.raises(TypeError, match="hashable"):
         closes_over({1, 2})
     assert w.tolist() == [1, 1]
+
+
+def test_a_composite_that_is_one_other_composite_at_any_size():
+    @composite
+    def inner(x):
+        return (x * x).sum(-1, keepdim=True).sqrt()
+
+    @composite
+    def outer(x):
+        return inner(x)
+
+    for n in (2, 3, 5, 7):
+        assert outer(ingot.ones(n, 4)).tolist() == [[2.0]] * n
