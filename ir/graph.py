@@ -198,4 +198,6 @@ def _symbols(attribute: Any) -> tuple[Symbol, ...] | list[Symbol]:
     """The symbols in an attribute."""
     if isinstance(attribute, tuple):
         return [s for a in attribute for s in _symbols(a)]
+    if isinstance(attribute, SizedConst):
+        return symbols(attribute.dim)
     return attribute.symbols if isinstance(attribute, Graph) else symbols(attribute)

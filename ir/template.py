@@ -61,6 +61,8 @@ class Template:
 class Instance(Graph):
     """A template with values for its symbols, in the order of `template.names`."""
 
+    symbols = ()  # it has none left
+
     def __init__(self, template: Template, values: Values):
         self.template = template
         self.values = values

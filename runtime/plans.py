@@ -14,6 +14,7 @@ from ingot.ir.op import Op
 from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, parts
 from ingot.runtime import log
+from ingot.runtime.frozen import FrozenError
 
 if TYPE_CHECKING:
     from ingot.ir.transforms.generalise import General
@@ -141,6 +142,8 @@ def _made(rec: Any, outputs: tuple[int, ...], family: Family, sample: tuple[Leaf
             plan = Plan(made.graph, reads, family.dropped)
         except ShapeError as error:
             family.why = str(error)
+        except FrozenError:  # the code for these sizes alone may be known
+            log.log("recompiles", "%s came back with other sizes, and compiling is frozen", graph.name)
         else:
             stats["symbolic"] += 1
             family.symbolic.append((plan, made.match))

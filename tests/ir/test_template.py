@@ -82,6 +82,18 @@ def test_the_values_of_sizes_are_constants():
         assert x.tolist() == list(range(n // 2)) and count == n
 
 
+def test_a_size_that_is_but_a_constant_is_a_symbol_of_the_graph():
+    def make(dims):
+        inner = Builder("count")
+        (n,) = inner.emit(OPS["constant"], (), (SizedConst(tensor_type(i64, ()), dims[0]),))
+        b = Builder("f")
+        return b.freeze(b.emit(OPS["call"], (), (inner.freeze((n,)),)))
+
+    template = templated(make, (5,))
+    assert [s.name for s in template.graph.symbols] == ["d0"]
+    assert run(Instance(template, template.values_of((8,))), [])[0] == 8
+
+
 def test_a_second_signature_makes_the_template():
     asked = []
 

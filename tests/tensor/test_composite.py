@@ -119,3 +119,42 @@ def test_a_composite_that_is_one_other_composite_at_any_size():
 
     for n in (2, 3, 5, 7):
         assert outer(ingot.ones(n, 4)).tolist() == [[2.0]] * n
+
+
+def test_an_int_that_changes_is_a_size():
+    traced = []
+
+    @composite
+    def f(x, n, axis):
+        traced.append(n)
+        return x[:n].sum(axis) * n
+
+    x = ingot.arange(12.0).reshape(6, 2)
+    for n in (1, 2, 3, 4, 5, 6):
+        assert f(x, n, 0).tolist() == (x[:n].sum(0) * n).tolist()
+    known = len(traced)
+    for n in (0, 3, 5):
+        assert f(ingot.ones(7, 3), n, 0).tolist() == [n * n] * 3
+    assert len(traced) == known
+    assert f(x, 2, 1).tolist() == [2, 10] and f(x, 3, 1).tolist() == [3, 15, 27]
+
+
+def test_what_depends_on_a_size_is_traced_for_it():
+    @composite
+    def f(x):
+        return x * 2 if len(x) > 3 else x + len(x)
+
+    for n in (1, 5, 2, 7, 3, 4, 0):
+        assert f(ingot.ones(n)).tolist() == ([2] * n if n > 3 else [1 + n] * n)
+
+
+def test_derivatives_at_many_sizes():
+    @composite
+    def f(x, y):
+        return (x * y).mean(0) + x[: len(x) // 2].sum()
+
+    for n in (3, 5, 1, 8, 2):
+        x, y = ingot.ones(n, 2, requires_grad=True), ingot.full((1, 2), 3.0, requires_grad=True)
+        f(x, y).sum().backward()
+        assert ingot.allclose(x.grad, ingot.tensor([[3 / n + (2.0 if i < n // 2 else 0.0)] * 2 for i in range(n)]))
+        assert ingot.allclose(y.grad, ingot.ones(1, 2))
