@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ingot.capture.sources import Offset
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.graph import Graph
+from ingot.ir.types import TensorType
 from ingot.runtime.array import to_numpy
 from ingot.runtime.artifact import tree
 from ingot.runtime.artifact.export import write_artifact
@@ -27,7 +28,34 @@ from ingot.runtime.artifact.export import write_artifact
 if TYPE_CHECKING:
     from ingot.backends import Level
 
-__all__ = ["export"]
+__all__ = ["TracedModel", "export", "traced_model"]
+
+
+class TracedModel(NamedTuple):
+    """A function or Module as a graph, for files.
+
+    feed: where each input of the graph comes from: ("input", which) or ("weight", name)
+    inputs: names and types
+    """
+
+    name: str
+    graph: Graph
+    feed: list[tuple[str, int | str]]
+    weights: dict[str, np.ndarray]
+    inputs: list[tuple[str, TensorType]]
+
+
+def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any]) -> TracedModel:
+    """A function or Module traced on example inputs, `named` ones behind them, without compiling anything. Errors as `ingot.export`'s."""
+    fn, name = _callable(target)
+    given = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    if named:
+        given = (*given, *_by_name(fn, len(given), named))
+    args = tuple(_copied(a) for a in given)
+    traced, graph, _, roots = _traced(fn, name, args, grad=True)  # a function may call backward
+    feed, weights = _feed(traced, _leaves(args), roots.storage_names())
+    types = [x._array.type for x in _leaves(args) if isinstance(x, Tensor)]
+    return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)))
 
 
 def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, levels: Sequence[str] | None, golden: bool) -> None:
@@ -48,6 +76,20 @@ def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, le
         path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
         in_tree=in_tree, out_tree=_describe(result, "result"), example=example if golden else None, levels=_levels(levels),
     )  # fmt: skip
+
+
+def _by_name(fn: Callable, given: int, kwargs: Mapping[str, Any]) -> list[Any]:
+    """Keyword arguments in the order of the parameters. TypeError for names that there are not."""
+    names, _ = parameter_names(fn)
+    rest = names[given:]
+    unknown = kwargs.keys() - set(rest)
+    if unknown:
+        raise TypeError(f"export: there is no argument {min(unknown)!r} left; there are {', '.join(rest) or 'none'}")
+    last = max(rest.index(n) for n in kwargs)
+    missing = [n for n in rest[:last] if n not in kwargs]
+    if missing:
+        raise TypeError(f"export: the argument {missing[0]!r} comes before others that are given: give it too")
+    return [kwargs[n] for n in rest[: last + 1]]
 
 
 def _callable(target: Any) -> tuple[Callable, str]:
@@ -87,7 +129,7 @@ def _leaves(args: tuple) -> list[Any]:
     return leaves
 
 
-def _traced(fn: Callable, name: str, args: tuple) -> tuple[Traced, Graph, Any, Roots]:
+def _traced(fn: Callable, name: str, args: tuple, grad: bool = False) -> tuple[Traced, Graph, Any, Roots]:
     """The function traced on `args`, the graph whose outputs are its results, and what it returned meanwhile, for its structure."""
     leaves: list[Any] = []
     structure = flatten((args, {}), leaves)
@@ -95,7 +137,8 @@ def _traced(fn: Callable, name: str, args: tuple) -> tuple[Traced, Graph, Any, R
     seen: list[Any] = []
 
     def body(*a: Any) -> Any:
-        result = fn(*a)
+        with ingot.set_grad_enabled(grad):
+            result = fn(*a)
         seen.append(_shape_of(result))
         flat: list[Any] = []
         flatten(result, flat)

@@ -4,16 +4,17 @@
     model.run({"x": array})["y"]            # NumPy in and out, compiled
     y = model(x)                            # a Module, with the file's parameters
 
-Files are not written yet; what libraries ask for when they are imported is here too.
+    ingot.onnx.export(model, (x,), "again.onnx", input_names=["x"], output_names=["y"])
 """
 
 from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ingot._refused import refused, refused_class
+from ingot._refused import refused
 
 if TYPE_CHECKING:
     from ingot.interchange.onnx.model import OnnxModule
@@ -23,13 +24,70 @@ __all__ = [
     "is_onnxrt_backend_supported", "load", "register_custom_op_symbolic", "unregister_custom_op_symbolic",
 ]  # fmt: skip
 
-_NONE = "ONNX files are not written yet; ingot.export writes a model as one file of machine code"
-export, dynamo_export = refused("onnx.export", _NONE), refused("onnx.dynamo_export", _NONE)
-ONNXProgram = refused_class("onnx.ONNXProgram", _NONE)
+_NONE = "ingot.onnx.export takes modules and functions; programs of torch.export are not made here"
+dynamo_export = refused("onnx.dynamo_export", _NONE)
+
+
+class ONNXProgram:
+    """What `export` has made: a model in memory, which `save` writes."""
+
+    def __init__(self, model: Any):
+        self.model_proto = model
+
+    def save(self, destination: str | os.PathLike[str], *, external_data: bool | None = None) -> None:
+        """Write it; with `external_data`, its weights as a file beside it (None: only if it is too large for one file)."""
+        from ingot.interchange.onnx.export import write
+
+        write(self.model_proto, os.fspath(destination), external_data)
+
+    def serialize(self) -> bytes:
+        """The file's bytes. ValueError beyond the 2 GB that one file can hold."""
+        from ingot.interchange.onnx.export import serialized
+
+        return serialized(self.model_proto)
+
+
+def export(
+    model: Any, args: Any = (), f: str | os.PathLike[str] | None = None, *, kwargs: dict[str, Any] | None = None,
+    input_names: Sequence[str] | None = None, output_names: Sequence[str] | None = None, opset_version: int | None = None,
+    dynamic_shapes: Any = None, dynamic_axes: Any = None, external_data: bool | None = None, export_params: bool = True,
+    verbose: bool | None = None, dynamo: bool = True, optimize: bool = True,
+) -> ONNXProgram:  # fmt: skip
+    """Write a function or Module as an ONNX file, with torch's arguments.
+
+    args: the example inputs, a tuple of tensors, arrays, and structures of them; a function of one tensor takes it as it is.
+    f: the path; where None, the program that is returned can be saved.
+    kwargs: more arguments, by name.
+    input_names, output_names: in order; the parameters' names, and `output`, `output_1`, ..., where None.
+    opset_version: 17 to 26; 20 where None. From 20 on GELU is an op, from 23 on attention and RMS norm are.
+    external_data: write the weights as `f.data` beside it; None: only where they are too large for one file of 2 GB.
+    verbose, dynamo, optimize: read by torch, and mean nothing here.
+
+    Softmax, norms, recurrent layers, convolutions and linear layers are written as ONNX's own ops, all else op by op. Parameters
+    and buffers have the names that the module has for them. Nothing is compiled. A training step exports as well as a model does:
+    return the gradients.
+
+    RuntimeError for what draws random numbers or changes captured tensors (call `eval()` first), and for what the op set has no op
+    for; CaptureError, with the user's line, for what cannot be traced; ValueError for names or an op set that cannot be; OSError
+    where the file cannot be written.
+
+    >>> program = ingot.onnx.export(nn.Linear(4, 2).eval(), (ingot.zeros(1, 4),), "linear.onnx", input_names=["x"])
+    >>> model = ingot.onnx.load("linear.onnx")
+    >>> model.input_names, [name for name, _ in model.named_parameters()]
+    (['x'], ['weight', 'bias'])
+    """
+    from ingot.interchange.onnx.export import program
+
+    if not export_params:
+        raise RuntimeError("onnx.export: export_params=False: a file without its parameters could not be run")
+    made = ONNXProgram(program(model, args, kwargs or {}, input_names, output_names, opset_version or 20, dynamic_shapes, dynamic_axes))
+    if f is not None:
+        made.save(f, external_data=external_data)
+    return made
 
 
 def load(source: str | os.PathLike[str] | bytes) -> OnnxModule:
-    r"""A model from an ONNX file, or from its bytes, as a Module.
+    """A model from an ONNX file, or from its bytes, as a Module.
 
     Floating initializers are its parameters, under their own names (a dot makes a submodule, as torch's exporters name them);
     running statistics and integers are buffers. Weights that lie in other files are mapped from the model's folder. Nothing of
@@ -42,11 +100,11 @@ def load(source: str | os.PathLike[str] | bytes) -> OnnxModule:
     OnnxError for what has no rule, with the node's name; ValueError for a file that is damaged, or data outside of its folder;
     OSError where it cannot be read.
 
-    >>> data = b'\x08\nB\x02\x10\x14:\x18\n\x0c\n\x01x\x12\x01y"\x04ReluZ\x03\n\x01xb\x03\n\x01y'
-    >>> model = ingot.onnx.load(data)
+    >>> _ = ingot.onnx.export(ingot.relu, (ingot.zeros(2),), "relu.onnx")
+    >>> model = ingot.onnx.load("relu.onnx")
     >>> model.input_names, model.output_names
-    (['x'], ['y'])
-    >>> model.run({"x": np.array([-1.0, 2.0], np.float32)})["y"]
+    (['input'], ['output'])
+    >>> model.run({"input": np.array([-1.0, 2.0], np.float32)})["output"]
     array([0., 2.], dtype=float32)
     """
     from ingot.interchange.onnx.model import read
@@ -63,6 +121,13 @@ def __getattr__(name: str) -> Any:
         from ingot.interchange.onnx.model import OnnxModule
 
         return OnnxModule
+    if name.startswith("symbolic_"):  # as in torch, without importing them
+        import importlib
+
+        try:
+            return importlib.import_module(f"ingot.onnx.{name}")
+        except ImportError:
+            pass
     raise AttributeError(f"module 'ingot.onnx' has no attribute {name!r}")
 
 

@@ -87,12 +87,16 @@ def loop(c: Call, M: Any = None, cond: Any = None, *state: Any, body: Any) -> tu
         if isinstance(going, Tensor) and (most is None or scans):
             raise NeedsValue(f"{c.node.text()}: how often it runs is computed; call the model without compiling it")
         step += 1
-    return (*values, *[_stacked(c, s) if s else _nothing(c, body, i + 1 + len(values)) for i, s in enumerate(scans)])
+    if scans and not step:  # it has not run: one step, whose results are dropped, says what it would collect
+        _, *results = c.body(body, [np.array(0, np.int64), np.array(True), *values])
+        return (*values, *[_nothing(c, r) for r in results[len(values) :]])
+    return (*values, *[_stacked(c, s) for s in scans])
 
 
-def _nothing(c: Call, body: Any, output: int) -> Any:
-    """What a loop that does not run at all has collected."""
-    return ingot.zeros(0)
+def _nothing(c: Call, like: Any, axis: int = 0) -> Tensor:
+    """No values of a kind, stacked."""
+    t = c.tensor(like)
+    return ingot.zeros((*t.shape[:axis], 0, *t.shape[axis:]), dtype=t.dtype)
 
 
 def _scanned(
@@ -110,6 +114,10 @@ def _scanned(
         values = results[: len(values)]
         for seen, value in zip(collected, results[len(values) :]):
             seen.append(value)
+    if not n and collected:
+        slices = [ingot.zeros([d for i, d in enumerate(x.shape) if i != a], dtype=x.dtype) for x, a in zip(inputs, axes)]
+        results = c.body(body, [*values, *slices])[len(values) :]
+        return (*values, *[_nothing(c, r, a) for r, a in zip(results, out_axes)])
     stacked = []
     for steps, a, back in zip(collected, out_axes, out_back):
         if back:

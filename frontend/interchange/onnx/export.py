@@ -1,0 +1,178 @@
+"""A model as an ONNX file: what tracing gives, written op by op; weights beside it where they are too large for one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ingot.capture.export import traced_model
+from ingot.interchange.onnx import emit as _emit  # noqa: F401  (fills the table)
+from ingot.interchange.onnx.emit.loops import value_info
+from ingot.interchange.onnx.emit.writer import UnsupportedError, Writer
+from ingot.interchange.onnx.messages import GraphProto, ModelProto, OperatorSetId, StringPair, TensorProto
+from ingot.interchange.onnx.tensors import proto_of
+from ingot.interchange.onnx.wire import parts
+from ingot.ir.graph import Graph
+from ingot.ir.size import as_symbol
+from ingot.runtime.cache.files import replace
+
+__all__ = ["OPSETS", "model_of", "program", "serialized", "write"]
+
+OPSETS = (17, 26)  # the oldest and the newest that are written
+_FORMATS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 11, 25: 12, 26: 13}  # op set -> version of the file format
+LIMIT = (1 << 31) - (1 << 20)  # of one file
+
+
+def model_of(
+    graph: Graph, feed: Sequence[tuple[str, int | str]], weights: Mapping[str, np.ndarray], *, inputs: Sequence[str],
+    outputs: Sequence[str], opset: int,
+) -> ModelProto:  # fmt: skip
+    """The model that a graph is.
+
+    feed: where each input of the graph comes from: ("input", which) or ("weight", name)
+    inputs, outputs: names, in order
+
+    UnsupportedError for what the op set has no ops for; ValueError for an op set that is not written, or names given twice.
+    """
+    low, high = OPSETS
+    if not low <= opset <= high:
+        raise ValueError(f"onnx.export: opset_version is from {low} to {high}, not {opset}")
+    w = Writer(opset)
+    for names, what in ((inputs, "input"), (outputs, "output")):
+        if len(set(names)) < len(names) or any(not n for n in names):
+            raise ValueError(f"onnx.export: {what}_names must be different, and not empty: {list(names)}")
+    for name in dict.fromkeys((*inputs, *outputs)):
+        w.taken.add(name)
+    if set(inputs) & set(outputs):
+        raise ValueError(f"onnx.export: {sorted(set(inputs) & set(outputs))[0]!r} names an input and an output")
+    given: dict[int, Any] = {}
+    stored: dict[str, str] = {}
+    names = []
+    for v, (kind, of) in zip(graph.inputs, feed):
+        if kind == "input":
+            assert isinstance(of, int)
+            given[of] = v.type
+            for axis, d in enumerate(v.type.shape):
+                symbol = as_symbol(d)
+                if symbol is not None:
+                    w.symbols.setdefault(symbol, (inputs[of], axis))
+            names.append(inputs[of])
+        else:
+            assert isinstance(of, str)
+            if of not in stored:
+                stored[of] = w.fresh(of)
+                w.initializers[stored[of]] = np.asarray(weights[of])
+            names.append(stored[of])
+    results = w.graph(graph, names)
+    made = {name for n in w.nodes for name in n.output}
+    renamed: dict[str, str] = {}
+    for name, result in zip(outputs, results):
+        if result in w.unmade:
+            raise UnsupportedError(w.unmade[result])
+        if result in made and result not in renamed:
+            renamed[result] = name
+        else:
+            w.add("Identity", [renamed.get(result, result)], [name], {})
+    for n in w.nodes:
+        n.input = [renamed.get(x, x) for x in n.input]
+        n.output = [renamed.get(x, x) for x in n.output]
+        for a in n.attribute:
+            if a.g is not None:
+                _rename(a.g, renamed)
+    read = {x for n in w.nodes for x in n.input} | {x for n in w.nodes for a in n.attribute if a.g is not None for x in _reads(a.g)}
+    g = GraphProto(
+        name=graph.name, node=w.nodes, initializer=[proto_of(k, v) for k, v in w.initializers.items() if k in read],
+        input=[value_info(inputs[i], given[i]) for i in sorted(given)],
+        output=[value_info(name, v.type) for name, v in zip(outputs, graph.outputs)],
+    )  # fmt: skip
+    from ingot import __version__
+
+    return ModelProto(
+        ir_version=_FORMATS[opset], producer_name="ingot", producer_version=__version__, graph=g,
+        opset_import=[OperatorSetId(domain="", version=opset)],
+    )  # fmt: skip
+
+
+def _rename(g: GraphProto, renamed: Mapping[str, str]) -> None:
+    """What a graph within reads of the names around it."""
+    for n in g.node:
+        n.input = [renamed.get(x, x) for x in n.input]
+        for a in n.attribute:
+            if a.g is not None:
+                _rename(a.g, renamed)
+
+
+def _reads(g: GraphProto) -> set[str]:
+    out = {v.name for v in g.output}
+    for n in g.node:
+        out.update(n.input)
+        for a in n.attribute:
+            if a.g is not None:
+                out |= _reads(a.g)
+    return out
+
+
+def write(model: ModelProto, path: str, external: bool | None = None) -> None:
+    """Write the file, and its weights as `NAME.data` beside it where `external` says so, or where they do not fit in it.
+
+    Both get their names when they are whole. OSError where that cannot be.
+    """
+    assert model.graph is not None
+    total = sum(len(memoryview(t.raw_data).cast("B")) for t in model.graph.initializer)
+    beside = f"{path}.data"
+    if external or external is None and total > LIMIT:
+        replace(beside, b"".join(_moved(model.graph.initializer, os.path.basename(beside))), durable=True)
+    replace(path, b"".join(parts(model)[0]), durable=True)
+
+
+def _moved(tensors: Sequence[TensorProto], location: str) -> list[Any]:
+    """The tensors' bytes, which from now on lie in another file: each from a multiple of 4096, so that it can be mapped."""
+    out: list[Any] = []
+    at = 0
+    for t in tensors:
+        data = memoryview(t.raw_data).cast("B")
+        if len(data) < 1024:
+            continue
+        gap = -at % 4096
+        out += [bytes(gap), data]
+        at += gap
+        entries = {"location": location, "offset": str(at), "length": str(len(data))}
+        t.external_data = [StringPair(key=k, value=v) for k, v in entries.items()]
+        t.data_location, t.raw_data = 1, b""
+        at += len(data)
+    return out
+
+
+def serialized(model: ModelProto) -> bytes:
+    """The file's bytes. ValueError where they are more than one file can hold."""
+    chunks, n = parts(model)
+    if n > LIMIT:
+        raise ValueError(f"the model has {n} bytes, and one file of ONNX holds 2 GB: save it with external_data=True")
+    return b"".join(chunks)
+
+
+def program(
+    target: Any, args: Any, kwargs: Mapping[str, Any], input_names: Sequence[str] | None, output_names: Sequence[str] | None, opset: int,
+    dynamic_shapes: Any, dynamic_axes: Any,
+) -> ModelProto:  # fmt: skip
+    """The model of a function or Module, traced on example arguments; see `ingot.onnx.export`."""
+    if dynamic_shapes is not None or dynamic_axes is not None:
+        raise ValueError("dynamic sizes")
+    traced = traced_model(target, args, kwargs)
+    inputs = _named(input_names, [name for name, _ in traced.inputs], "input")
+    outputs = _named(output_names, ["output", *(f"output_{i}" for i in range(1, len(traced.graph.outputs)))], "output")
+    try:
+        return model_of(traced.graph, traced.feed, traced.weights, inputs=inputs, outputs=outputs, opset=opset)
+    except UnsupportedError as e:
+        raise UnsupportedError(f"onnx.export: {traced.name}: {e}") from None
+
+
+def _named(given: Sequence[str] | None, own: Sequence[str], what: str) -> list[str]:
+    """The names for inputs or outputs: those that were given, and then their own. ValueError for too many."""
+    given = list(given or ())
+    if len(given) > len(own):
+        raise ValueError(f"onnx.export: {len(given)} {what}_names are given, and there are {len(own)} {what}s")
+    return [*given, *own[len(given) :]]
