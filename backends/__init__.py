@@ -21,7 +21,7 @@ if __name__ != "ingot.backends":
     raise ImportError(f"import this package as ingot.backends, not as {__name__}: run from outside the repository root")
 
 if TYPE_CHECKING:
-    from ingot.backends.built import Built
+    from ingot.backends.built import Built, Keep
     from ingot.backends.cpu import Cpu
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
@@ -61,11 +61,17 @@ class Backend(Protocol):
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph whose dims are all integers, as this kind of target runs it."""
 
-    def build(self, program: Program, level: Level) -> Built:
-        """The machine code of a program. The same program and level give the same bytes, whatever was built before."""
+    def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
+        """The machine code of a program. The same program and level give the same bytes, whatever was built before.
+
+        keep: where parts of it are found, or kept, that other programs may have as well (see `built.Keep`).
+        """
+
+    def llvm(self, program: Program, level: Level) -> dict[str, str]:
+        """The LLVM IR of a program's parts, by name, for people."""
 
     def assembly(self, llvm: str, level: Level) -> str:
-        """The machine code that LLVM IR (`Built.llvm`) becomes, as text for people. RuntimeError where the IR is not well formed."""
+        """The machine code that LLVM IR becomes, as text for people. RuntimeError where the IR is not well formed."""
 
 
 @overload

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from ingot.ir.graph import Graph, Node
 from ingot.ir.loop.program import Program
+from ingot.ir.size import Dim, Size
 from ingot.ir.struct import value_type
 
-__all__ = ["Built", "manifest_of", "numbered"]
+__all__ = ["Built", "Keep", "make", "manifest_of", "numbered", "told"]
 
 
 @value_type
@@ -17,7 +20,16 @@ class Built:
 
     code: bytes  # what is stored and loaded: a shared object, or the text of PTX
     manifest: dict[str, Any]  # how to call it: plain data; see runtime/executable.py
-    llvm: str  # the LLVM IR that the code was made of
+
+
+Keep = Callable[[bytes, str, Callable[[], bytes]], bytes]
+"""`keep(name, text, make)`: a part of a program's code that is known by a name, a digest; where none is, what `make` gives. The text is
+what the name is the digest of; empty where it is nothing that a program says."""
+
+
+def make(name: bytes, text: str, make: Callable[[], bytes]) -> bytes:
+    """A Keep that knows nothing."""
+    return make()
 
 
 def numbered(graph: Graph) -> Graph:
@@ -26,20 +38,33 @@ def numbered(graph: Graph) -> Graph:
     return graph.replace(nodes=tuple(nodes))
 
 
-def manifest_of(program: Program, arena_bytes: int) -> dict[str, Any]:
-    """The part of a manifest that is alike for all targets: slots, memory, checks, aliases, and the types as text.
+def told(size: Dim) -> int | str:
+    """A size as manifests tell it: a number, or its text (see runtime/formula.py)."""
+    return str(size) if isinstance(size, Size) else size
+
+
+def manifest_of(program: Program, arena_bytes: Dim, refusals: Mapping[int, tuple[str, str | None]] | None = None) -> dict[str, Any]:
+    """The part of a manifest that is alike for all targets: slots, memory, checks, aliases, symbols, and the types as text.
 
     A check's `node` is its place in the graph; where that was recorded is looked up in the graph at hand.
+    refusals: by code, what is wrong with the sizes of a call, and the symbol that it depends on
     """
     ins, outs = program.in_types, program.out_types
-    return {
-        "slots": [t.dtype.name if i in program.scalars else "address" for i, t in enumerate(ins)] + ["address"] * len(outs),
-        "arena_bytes": arena_bytes,
-        "checks": {
-            str(code): {"message": message, **({"node": loc[0]} if loc is not None and len(loc) == 1 else {})}
-            for code, (message, loc) in sorted(program.checks.items())
-        },
+    checks = {
+        str(code): {"message": message, **({"node": loc[0]} if loc is not None and len(loc) == 1 else {})}
+        for code, (message, loc) in sorted(program.checks.items())
+    }
+    for code, (message, symbol) in (refusals or {}).items():
+        checks[str(code)] = {"message": message, **({} if symbol is None else {"symbol": symbol})}
+    slots = [t.dtype.name if i in program.scalars else "address" for i, t in enumerate(ins)]
+    manifest: dict[str, Any] = {
+        "slots": slots + ["address"] * len(outs) + ["i64"] * len(program.symbols),
+        "arena_bytes": told(arena_bytes),
+        "checks": checks,
         "aliases": {str(o): list(i) for o, i in sorted(program.aliases.items())},
         "inputs": [str(t) for t in ins],
         "outputs": [str(t) for t in outs],
     }
+    if program.symbols:
+        manifest["symbols"] = [{"name": s.name, "min": s.min, "max": None if s.max == inf else s.max} for s in program.symbols]
+    return manifest

@@ -31,12 +31,13 @@ def stats() -> dict[str, Any]:
 
     hits: by layer ("disk", "shared", "memory"); misses: by reason ("absent", "damaged", "untrusted", "unreadable");
     executables: where those that were asked for came from ("memory", "cache", "compiled") or "refused" because of frozen,
-        and which of the latter were "interpreted";
+        and which of the latter were "interpreted"; kernels: of those that were compiled, how many kernels were "known" from other
+        graphs, and how many "compiled";
     recompiles: by function (`fn.recompiles` of a compiled function counts its own by reason);
     stored, evicted: entries; saved_ms: compile time that hits saved.
 
     >>> sorted(ingot.cache.stats())
-    ['evicted', 'executables', 'hits', 'misses', 'recompiles', 'saved_ms', 'stored']
+    ['evicted', 'executables', 'hits', 'kernels', 'misses', 'recompiles', 'saved_ms', 'stored']
     """
     counts = the_cache().counts
 
@@ -47,6 +48,7 @@ def stats() -> dict[str, Any]:
         "hits": below("hit."),
         "misses": below("miss."),
         "executables": dict(sorted(compiler.counts.items())),
+        "kernels": dict(sorted(compiler.kernel_counts.items())),
         "recompiles": dict(sorted(RECOMPILES.items())),
         "stored": counts["put"],
         "evicted": counts["evicted"],
@@ -61,4 +63,5 @@ def reset_stats() -> None:
     """
     the_cache().reset_counts()
     compiler.counts.clear()
+    compiler.kernel_counts.clear()
     RECOMPILES.clear()

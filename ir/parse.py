@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from math import inf
 from typing import Any, NoReturn
 
@@ -15,10 +15,10 @@ import numpy as np
 from ingot.ir.dtypes import ALL, DType, by_name
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.op import OPS, infer
-from ingot.ir.size import ShapeError, at_most, larger, smaller, symbol
+from ingot.ir.size import ShapeError, Symbol, at_most, larger, smaller, symbol
 from ingot.ir.types import Dim, TensorType, tensor_type
 
-__all__ = ["parse", "ParseError"]
+__all__ = ["parse", "parse_size", "ParseError"]
 
 
 class ParseError(ValueError):
@@ -53,6 +53,20 @@ class _Literal:
 def parse(text: str) -> Graph:
     """The first function of `text`, with those it refers to. ParseError if it is not a well-formed graph."""
     return _Parser(text).run()
+
+
+def parse_size(text: str, symbols: Iterable[Symbol]) -> Dim:
+    """The size that a text says, whose symbols have these bounds. ParseError where it is none.
+
+    >>> parse_size("2*T+1", [])
+    2*T+1
+    """
+    parser = _Parser(text)
+    parser.bounds = {s.name: (s.min, s.max) for s in symbols}
+    found = parser.size()
+    if parser.tokens[parser.at][0] != "end":
+        parser.fail(f"expected the end of a size, found {parser.tokens[parser.at][1]!r}")
+    return found
 
 
 class _Parser:

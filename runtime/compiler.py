@@ -3,8 +3,9 @@
     exe = executable(graph)              # compiled, or the interpreter's where INGOT_BACKEND asks for it
     exe.run(*slots)                      # the addresses of the inputs (numbers, for scalar inputs), then of the outputs
 
-Where the cache holds the code, the backend's levels are imported, and neither what lowers and builds nor llvmlite. What was asked for,
-found, compiled and refused is counted in `counts`, told by `INGOT_LOG=cache,compile`, timed by `INGOT_TIME=1` and
+Where the cache holds the code, the backend's levels are imported, and neither what lowers and builds nor llvmlite. Where it lacks the
+graph and knows its kernels, from whatever graphs, llvmlite is not imported either. What was asked for, found, compiled and refused is
+counted in `counts` and `kernel_counts`, told by `INGOT_LOG=cache,compile`, timed by `INGOT_TIME=1` and
 written out by `INGOT_DUMP=folder`.
 """
 
@@ -19,7 +20,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ingot.ir.size import ShapeError
 from ingot.runtime import log, observe, switches, threads, toolchain
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ingot.backends import Level
     from ingot.ir.graph import Graph, Node
 
-__all__ = ["Code", "code_of", "compiled", "counts", "eager", "executable", "host_level", "pool_code"]
+__all__ = ["Code", "code_of", "compiled", "counts", "eager", "executable", "host_level", "kernel_counts", "pool_code"]
 
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused, interpreted
 
@@ -43,6 +43,9 @@ class Code(NamedTuple):
     key: str
     so: bytes
     manifest: dict[str, Any]
+
+
+kernel_counts: Counter[str] = Counter()  # kernels of what was compiled: known, compiled
 
 
 _executables: dict[str, Executable] = {}  # by key, those used last at the end; what falls out is unmapped once nobody has it
@@ -82,14 +85,12 @@ def eager(graph: Graph) -> Executable:
 
 
 def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
-    """The executable of a graph, compiled if need be. Its argument slots are the graph's inputs, then its outputs.
+    """The executable of a graph, compiled if need be. Its argument slots are the graph's inputs, then its outputs, then the
+    values of its symbols.
 
     provenance: what to tell people of it (name, file, line, signature); no part of the key.
-    FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing; ShapeError for a graph with symbols, which
-    only the interpreter runs.
+    FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing.
     """
-    if graph.symbols:
-        raise ShapeError(f"{graph.name} has sizes that are known only at run time, and there is no code for that yet")
     level = host_level()
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
@@ -188,11 +189,17 @@ def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provena
     provenance = {"name": graph.name, **_place(*graph.nodes), **(provenance or {}), "signature": _signature(graph), "target": level.name}
     the_cache().record_miss(key, provenance, preimage)
     _refuse_if_frozen(graph.name, key, preimage, provenance)
-    if toolchain.correct():
-        preimage = _preimage("graph", graph.text, level)
-        key = keys.key_of(preimage)
-    with the_cache().claimed(key) as again:
-        return (the_cache().lookup(key) if again else None) or _compile(key, preimage, graph, level, provenance)
+    while True:
+        try:
+            with the_cache().claimed(key) as again:
+                return (the_cache().lookup(key) if again else None) or _compile(key, preimage, graph, level, provenance)
+        except _OtherToolchain:
+            preimage = _preimage("graph", graph.text, level)
+            key = keys.key_of(preimage)
+
+
+class _OtherToolchain(Exception):
+    """The noted version of LLVM was not the real one, which keys name from now on."""
 
 
 def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any]) -> Code:
@@ -200,14 +207,25 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     watch = observe.watch(graph)
     with log.timed("import", times):  # is no part of what compiling the graph costs
         from ingot.backends import backend
+        from ingot.runtime.cache import pieces
 
         cpu = backend("cpu")
         cpu.load()
     with log.timed("lower", times):
         program = cpu.lower(graph, level, watch)
     observe.tell_fusion(program)
+    llvm: dict[str, float] = {"llvm": 0.0}  # to import it
+
+    def about_to_make() -> None:
+        with log.timed("llvm", llvm):
+            if toolchain.correct():
+                raise _OtherToolchain
+
+    kernels = pieces.Pieces(json.loads(preimage), about_to_make)
     with log.timed("codegen", times):
-        built = cpu.build(program, level)
+        built = cpu.build(program, level, kernels)
+    times["import"] += llvm["llvm"]
+    times["codegen"] -= llvm["llvm"]
     from ingot.ir.loop.text import print_program
 
     texts = {"graph": str(graph), "program": print_program(program)}
@@ -216,14 +234,19 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
 
         texts["payloads"] = print_graph(graph, payloads=True)
     if watch is not None and switches.get("INGOT_DUMP"):
-        observe.dump(key, graph.name, watch, built.llvm, built.code)
-    _put(key, built.code, built.manifest, preimage, provenance, times, texts)
+        observe.dump(key, graph.name, watch, cpu.llvm(program, level), built.code)
+    counted = {"known": kernels.known, "compiled": kernels.compiled}
+    if _put(key, built.code, built.manifest, preimage, {**provenance, "kernels": counted}, times, texts):
+        pieces.remember(the_cache().own, key, kernels.ids)
     counts["compiled"] += 1
-    log.log("compile", "%s %s: %s", graph.name, key[:12], ", ".join(f"{k} {v:.1f} ms" for k, v in times.items()))
+    kernel_counts.update(counted)
+    took = ", ".join(f"{k} {v:.1f} ms" for k, v in times.items())
+    log.log("compile", "%s %s: %s; %d kernels known, %d compiled", graph.name, key[:12], took, kernels.known, kernels.compiled)
     return Code(key, built.code, built.manifest)
 
 
-def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict, times: dict[str, float], texts: dict[str, str]) -> None:
+def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict, times: dict[str, float], texts: dict[str, str]) -> bool:
+    """Store an entry; whether it is on the disk."""
     ms = sum(v for k, v in times.items() if k != "import")
     manifest["compile_ms"] = round(ms, 3)
     record = {
@@ -234,7 +257,7 @@ def _put(key: str, so: bytes, manifest: dict, preimage: bytes, provenance: dict,
         "created": round(time.time(), 3),
     }
     with log.timed("store"):
-        the_cache().put(key, entry_format.pack(key, so, manifest, record, preimage, texts), ms)
+        return the_cache().put(key, entry_format.pack(key, so, manifest, record, preimage, texts), ms)
 
 
 def _refuse_if_frozen(name: str, key: str, preimage: bytes, provenance: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ The manifest is plain data (it is stored as JSON with the code):
 
     entry          symbol of the entry
     slots          what each argument slot holds: "address", or the dtype of a scalar passed by value ("f32", "i64", ...)
-    arena_bytes    working memory of one call
-    scratch_bytes  more of it, per worker
+    symbols        [{"name": ..., "min": ..., "max": ... or null}] where sizes are known at a call only: the last slots are their values
+    arena_bytes    working memory of one call: a number, or the text of a size, see formula.py
+    scratch_bytes  more of it, per worker, likewise
     checks         {code: {"message": ..., "location": ...}} for the codes that the entry may return
     inputs, outputs   the types as text, for people
     tiny           the work is so small that releasing Python's lock would cost more than it
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from ingot.runtime import memory, threads
+from ingot.runtime.formula import formula
 from ingot.runtime.library import open_library
 
 __all__ = ["NAN", "CheckError", "Executable"]
@@ -40,6 +42,7 @@ _FORMATS = {
 }  # fmt: skip
 
 
+_NO_BOUND = (1 << 63) - 1  # what a symbol without a bound may be
 NAN = -1  # the code of an output that holds NaN, see runtime/observe.py
 
 
@@ -72,6 +75,42 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // memory.ALIGNMENT) * memory.ALIGNMENT
+
+
+class _Sizes:
+    """What the values of a manifest's symbols decide before a call."""
+
+    def __init__(self, manifest: dict[str, Any]):
+        symbols = manifest["symbols"]
+        names = [s["name"] for s in symbols]
+        self._arena, self._scratch = (formula(manifest[f], names) for f in ("arena_bytes", "scratch_bytes"))
+        self._refusals = {c.get("symbol"): (int(code), c["message"]) for code, c in manifest["checks"].items()}
+        self._bounds = [(s["name"], int(s["min"]), _NO_BOUND if s["max"] is None else int(s["max"])) for s in symbols]
+        self._last: tuple[Any, Any, tuple[threads.Table, int, memory.Bin | None]] | None = None
+
+    def of(self, values: tuple[Any, ...]) -> tuple[int, int]:
+        """The bytes of the arena, and of a worker's scratch. CheckError for a value that is outside of its bounds."""
+        for value, (name, least, most) in zip(values, self._bounds, strict=True):
+            if not least <= value <= most:
+                code, message = self._refusals.get(name, (0, f"{name} must be at least {least} and at most {most}"))
+                raise CheckError(code, f"{message}, not {value}")
+        return _rounded(self._arena(*values)), self._scratch(*values)
+
+    def bound(self, values: tuple[Any, ...], table: threads.Table | None) -> tuple[threads.Table, int, memory.Bin | None]:
+        """As `Executable._bind` gives them, for a call with these values."""
+        last = self._last
+        if last is not None and last[0] == values and last[1] is table:
+            return last[2]
+        assert table is not None  # `_bind` has seen to it
+        arena, scratch = self.of(values)
+        nbytes = arena + table.nthreads * scratch
+        found = table, table.address, memory.bin_for(nbytes) if nbytes else None
+        self._last = values, table, found
+        return found
+
+
 class Executable:
     """One compiled graph, loaded: `source` is a path, an open file descriptor (the caller closes it) or the bytes.
 
@@ -85,9 +124,12 @@ class Executable:
         self.manifest = manifest
         self.slots: tuple[str, ...] = tuple(manifest["slots"])
         self.checks: dict[int, dict[str, Any]] = {int(code): check for code, check in manifest.get("checks", {}).items()}
+        self.symbols: tuple[str, ...] = tuple(s["name"] for s in manifest.get("symbols", ()))
         self._pack = struct.Struct("<" + "".join(_FORMATS[s] for s in self.slots)).pack
-        self._arena_bytes = -(-int(manifest["arena_bytes"]) // memory.ALIGNMENT) * memory.ALIGNMENT
-        self._scratch_bytes = int(manifest["scratch_bytes"])
+        self._sizes = _Sizes(manifest) if self.symbols else None
+        self._arena_bytes = self._scratch_bytes = 0
+        if self._sizes is None:
+            self._arena_bytes, self._scratch_bytes = _rounded(int(manifest["arena_bytes"])), int(manifest["scratch_bytes"])
         self._handle, self._name = open_library(source)
         library = (ctypes.PyDLL if manifest.get("tiny") else ctypes.CDLL)(self._name, handle=self._handle)
         self._entry = library[manifest["entry"]]
@@ -95,19 +137,22 @@ class Executable:
         self._entry.restype = ctypes.c_int
         self._bound: tuple[threads.Table | None, int, memory.Bin | None] = (None, 0, None)
 
-    @property
-    def peak_bytes(self) -> int:
-        """The working memory of one call, with the present number of threads."""
-        return self._arena_bytes + threads.get_num_threads() * self._scratch_bytes
+    def peak_bytes(self, *sizes: int) -> int:
+        """The working memory of one call, with the present number of threads. `sizes`: the values of the symbols."""
+        arena, scratch = (self._arena_bytes, self._scratch_bytes) if self._sizes is None else self._sizes.of(sizes)
+        return arena + threads.get_num_threads() * scratch
 
     def run(self, *slots: int | float) -> None:
-        """Call the entry. `slots`: addresses as ints, scalars as numbers, in the manifest's order.
+        """Call the entry. `slots`: addresses as ints, scalars as numbers, in the manifest's order; the values of symbols at the end.
 
-        Outputs are written in place. CheckError where a check in the code failed.
+        Outputs are written in place. CheckError where a check in the code failed, or a symbol's value is outside of its bounds.
+        RuntimeError where there is no memory to work in; then nothing has run.
         """
         bound = self._bound
         if bound[0] is not threads.current or bound[0] is None:
             bound = self._bind()
+        if self._sizes is not None:
+            bound = self._sizes.bound(slots[-len(self.symbols) :], bound[0])
         _, table, arena = bound
         try:
             packed = self._pack(*slots)

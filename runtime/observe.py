@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,15 +74,19 @@ def tell_fusion(program: Program) -> None:
             log.log("fusion", "  %s%s: %s", k.name, tuple(b.name for b in k.buffers), k.schedule)
 
 
-def dump(key: str, name: str, watch: Watch, llvm: str, so: bytes) -> None:
-    """Write the stages of one compilation under INGOT_DUMP: a folder per graph, numbered files, the shared object last."""
+def dump(key: str, name: str, watch: Watch, llvm: Mapping[str, str], so: bytes) -> None:
+    """Write the stages of one compilation under INGOT_DUMP: a folder per graph, numbered files, the shared object last.
+
+    llvm: LLVM IR by the names of kernels
+    """
     folder = os.path.join(switches.get("INGOT_DUMP"), f"{name}-{key[:12]}")
     try:
         os.makedirs(folder, exist_ok=True)
-        for i, (stage, text) in enumerate([*watch.texts, ("llvm.ll", llvm)]):
+        files = [*watch.texts, *((f"llvm-{kernel}.ll", text) for kernel, text in llvm.items())]
+        for i, (stage, text) in enumerate(files):
             with open(os.path.join(folder, f"{i:02d}_{stage}"), "w", encoding="utf-8") as f:
                 f.write(text)
-        with open(os.path.join(folder, f"{len(watch.texts) + 1:02d}_code.so"), "wb") as b:
+        with open(os.path.join(folder, f"{len(files):02d}_code.so"), "wb") as b:
             b.write(so)
     except OSError as e:
         log.warn_once("dump", f"INGOT_DUMP: {e}")
@@ -100,10 +105,12 @@ class NanCheck:
 
     def run(self, *slots: int | float) -> None:
         """Run, then look."""
+        from ingot.runtime.failures import of_sizes
         from ingot.runtime.memory import Buffer
 
         self.executable.run(*slots)
-        outputs = zip(self.graph.outputs, slots[len(self.graph.inputs) :])
+        graph = of_sizes(self.graph, slots) if self.graph.symbols else self.graph
+        outputs = zip(graph.outputs, slots[len(graph.inputs) :])
         for i, (v, address) in enumerate(outputs):
             t = v.type
             if not t.dtype.is_floating_point or not t.nbytes:

@@ -69,7 +69,11 @@ def assembly(entry: Entry) -> str:
     made = _compile(found)
     if made.code != entry.code:
         raise ReproduceError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
-    return _cpu().pool_assembly(arch) if level is None else _cpu().assembly(made.llvm, level)
+    if graph is None or level is None:
+        return _cpu().pool_assembly(arch)
+    texts = {name: _cpu().assembly(text, level) for name, text in _cpu().llvm(_cpu().lower(graph, level), level).items()}
+    texts["the driver, which calls them"] = _cpu().driver_assembly(arch)
+    return "\n".join(f"# {name}\n{text}" for name, text in texts.items())
 
 
 def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:

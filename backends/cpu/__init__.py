@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ingot.backends.cpu.levels import LEVELS, at_most, host_level
 
 if TYPE_CHECKING:
-    from ingot.backends.built import Built
+    from ingot.backends.built import Built, Keep
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
@@ -43,11 +43,30 @@ class Cpu:
 
         return lower(numbered(graph), self.target(level), watch)
 
-    def build(self, program: Program, level: Level) -> Built:
-        """The shared object of a program, with one exported entry."""
+    def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
+        """The shared object of a program, with one exported entry. `keep`: where the code of its kernels is found, or kept."""
+        from ingot.backends.built import make
         from ingot.backends.cpu import module
 
-        return module.build(program, level)
+        return module.build(program, level, keep or make)
+
+    def pieces(self, code: bytes | memoryview) -> dict[bytes, bytes]:
+        """The parts of a shared object that others may be put together from, as `keep` is asked for them.
+
+        ValueError where it is malformed.
+        """
+        from ingot.backends.cpu import elf_piece
+
+        try:
+            return elf_piece.pieces_of(code)
+        except RuntimeError as e:
+            raise ValueError(str(e)) from None
+
+    def llvm(self, program: Program, level: Level) -> dict[str, str]:
+        """The LLVM IR of a program's kernels, by name, for people."""
+        from ingot.backends.cpu import module
+
+        return module.llvm_texts(program, level)
 
     def assembly(self, llvm: str, level: Level) -> str:
         """The machine code that LLVM IR becomes, as text. RuntimeError where the IR is not well formed."""
@@ -72,6 +91,12 @@ class Cpu:
 
         return pool.build(arch)
 
+    def driver_assembly(self, arch: str) -> str:
+        """The driver's machine code as text. RuntimeError where `arch` is none of `architectures`."""
+        from ingot.backends.cpu import driver
+
+        return driver.assembly(arch)
+
     def pool_assembly(self, arch: str) -> str:
         """The worker pool's machine code as text. RuntimeError where `arch` is none of `architectures`."""
         from ingot.backends.cpu import pool
@@ -83,9 +108,14 @@ class Cpu:
 
         entry: what it exports; None for the worker pool.
         """
-        from ingot.backends.cpu import elf_check, pool
+        from ingot.backends.cpu import elf_check, elf_piece, pool
 
         elf_check.check(code, arch, pool.EXPORTS if entry is None else (entry,))
+        for piece in self.pieces(code).values():
+            try:
+                elf_piece.read(piece)
+            except RuntimeError as e:
+                raise ValueError(str(e)) from None
 
     def section_at(self, code: bytes | memoryview, offset: int) -> str:
         """The name of the section that a byte of a shared object belongs to; empty where none does."""

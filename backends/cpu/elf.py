@@ -16,13 +16,14 @@ result does not disturb it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ingot.backends.cpu import elf_object as o
 from ingot.backends.cpu.elf_object import LinkError, Section, Symbol
+from ingot.ir import struct as structs
 from ingot.ir.struct import value_type
 
-__all__ = ["IMPORTS", "LinkError", "link", "symbol_hash"]
+__all__ = ["IMPORTS", "LinkError", "link", "link_all", "symbol_hash"]
 
 # The libc functions that generated code and the worker pool may call.
 IMPORTS = frozenset((
@@ -40,8 +41,19 @@ def link(object: bytes, exports: Sequence[str]) -> bytes:
 
         so = elf.link(machine.emit_object(module), ["ingot_entry"])
     """
-    linker = _Linker(o.read(bytes(object)), sorted(exports))
+    return link_all([o.read(bytes(object))], exports)
+
+
+def link_all(objects: Sequence[o.Object], exports: Sequence[str], note: tuple[str, Callable[[], bytes]] | None = None) -> bytes:
+    """The shared object made of several objects, in this order; their bytes are patched. What one needs, another may define.
+
+    note: the name of a section that is not loaded, and what it holds, asked for when the addresses of the sections are known.
+    Raises LinkError as `link` does, and where two objects define the same symbol.
+    """
+    linker = _Linker(o.merged(objects) if len(objects) > 1 else objects[0], sorted(exports))
     linker.lay_out()
+    if note is not None:
+        linker.add_note(note[0], note[1]())
     linker.relocate()
     return linker.assemble()
 
@@ -82,6 +94,7 @@ class _Linker:
         self.source = source
         self.machine = source.machine
         self.exports = exports
+        self.note: tuple[int, bytes] | None = None
         self.defined: dict[str, Symbol] = {}
         for s in source.symbols:
             if s.bind != o.STB_LOCAL and s.section != 0:
@@ -201,6 +214,14 @@ class _Linker:
             self.bias += self.machine.page
         return self.at
 
+    def add_note(self, name: str, data: bytes) -> None:
+        """A section behind the segments."""
+        self.at = _align(self.end, 8)
+        out = self._put(name, o.SHT_PROGBITS, 0, len(data))
+        self.outs[-1] = structs.replace(out, address=0)
+        self.note = (out.offset, data)
+        self.end = self.at
+
     # -- what the code and the loader must know of it --
 
     def _address(self, symbol: Symbol) -> int:
@@ -269,6 +290,9 @@ class _Linker:
             o.PHDR.pack_into(image, o.EHDR.size + i * o.PHDR.size, kind, flags, offset, address, address, filled, size, align)
         image[self.dynstr.offset : self.dynstr.offset + len(self.strings)] = self.strings
         image[self.end : self.end + len(names)] = names
+        if self.note is not None:
+            at, data = self.note
+            image[at : at + len(data)] = data
         numbers = {out.name: i + 1 for i, out in enumerate(outs)}
         self._write_symbols(image, numbers)
         for i, record in enumerate([*sorted(self.relative), *sorted(self.symbolic)]):

@@ -7,7 +7,7 @@ malformed, raises LinkError.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ingot.ir import struct as structs
 from ingot.ir.struct import value_type
@@ -84,6 +84,7 @@ def _adrp(data: bytearray, at: int, value: int) -> None:
 class Rule:
     """What a type of relocation means."""
 
+    number: int
     name: str
     target: str
     size: int  # bytes patched
@@ -117,26 +118,26 @@ class Machine:
 
 _LO12 = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}  # ADD and LDST8..128: how the immediate is scaled
 X86_64 = Machine("x86-64", 62, 0x1000, 8, 6, 1, _x86_stub, {
-    1: Rule("R_X86_64_64", "abs", 8, _signed(64)),
-    2: Rule("R_X86_64_PC32", "pc", 4, _signed(32)),
-    4: Rule("R_X86_64_PLT32", "call", 4, _signed(32)),
-    9: Rule("R_X86_64_GOTPCREL", "got", 4, _signed(32)),
-    24: Rule("R_X86_64_PC64", "pc", 8, _signed(64)),
-    41: Rule("R_X86_64_GOTPCRELX", "got", 4, _signed(32)),
-    42: Rule("R_X86_64_REX_GOTPCRELX", "got", 4, _signed(32)),
+    1: Rule(1, "R_X86_64_64", "abs", 8, _signed(64)),
+    2: Rule(2, "R_X86_64_PC32", "pc", 4, _signed(32)),
+    4: Rule(4, "R_X86_64_PLT32", "call", 4, _signed(32)),
+    9: Rule(9, "R_X86_64_GOTPCREL", "got", 4, _signed(32)),
+    24: Rule(24, "R_X86_64_PC64", "pc", 8, _signed(64)),
+    41: Rule(41, "R_X86_64_GOTPCRELX", "got", 4, _signed(32)),
+    42: Rule(42, "R_X86_64_REX_GOTPCRELX", "got", 4, _signed(32)),
 })  # fmt: skip
 AARCH64 = Machine("AArch64", 183, 0x10000, 1027, 1025, 257, _arm_stub, {
-    257: Rule("R_AARCH64_ABS64", "abs", 8, _signed(64)),
-    260: Rule("R_AARCH64_PREL64", "pc", 8, _signed(64)),
-    261: Rule("R_AARCH64_PREL32", "pc", 4, _signed(32)),
-    275: Rule("R_AARCH64_ADR_PREL_PG_HI21", "page", 4, _adrp),
-    282: Rule("R_AARCH64_JUMP26", "call", 4, _field(0, 26, 2, True)),
-    283: Rule("R_AARCH64_CALL26", "call", 4, _field(0, 26, 2, True)),
-    311: Rule("R_AARCH64_ADR_GOT_PAGE", "gotpage", 4, _adrp),
-    312: Rule("R_AARCH64_LD64_GOT_LO12_NC", "gotlow", 4, _field(10, 12, 3, False)),
-    **{number: Rule(f"R_AARCH64 LO12 ({number})", "low", 4, _field(10, 12, scale, False)) for number, scale in _LO12.items()},
+    257: Rule(257, "R_AARCH64_ABS64", "abs", 8, _signed(64)),
+    260: Rule(260, "R_AARCH64_PREL64", "pc", 8, _signed(64)),
+    261: Rule(261, "R_AARCH64_PREL32", "pc", 4, _signed(32)),
+    275: Rule(275, "R_AARCH64_ADR_PREL_PG_HI21", "page", 4, _adrp),
+    282: Rule(282, "R_AARCH64_JUMP26", "call", 4, _field(0, 26, 2, True)),
+    283: Rule(283, "R_AARCH64_CALL26", "call", 4, _field(0, 26, 2, True)),
+    311: Rule(311, "R_AARCH64_ADR_GOT_PAGE", "gotpage", 4, _adrp),
+    312: Rule(312, "R_AARCH64_LD64_GOT_LO12_NC", "gotlow", 4, _field(10, 12, 3, False)),
+    **{number: Rule(number, f"R_AARCH64 LO12 ({number})", "low", 4, _field(10, 12, scale, False)) for number, scale in _LO12.items()},
 })  # fmt: skip
-_MACHINES = {m.number: m for m in (X86_64, AARCH64)}
+MACHINES = {m.number: m for m in (X86_64, AARCH64)}
 
 
 # -- reading the object ------------------------------------------------------------------------------------------------
@@ -155,6 +156,9 @@ class Section:
     align: int
     data: bytearray  # empty for .bss
     address: int | None = None  # where it was placed; None where it is dropped
+
+
+NO_SECTION = Section("", SHT_NULL, 0, 0, 0, 0, 1, bytearray())  # what number 0 means: of symbols, that another object defines them
 
 
 @value_type
@@ -244,7 +248,7 @@ def read(obj: bytes) -> Object:
     ident, kind, number, version, _, _, shoff, _, ehsize, _, _, shentsize, shnum, shstrndx = header
     if ident[:7] != b"\x7fELF\x02\x01\x01" or kind != 1 or version != 1 or ehsize != EHDR.size:
         raise LinkError("not a 64-bit little-endian relocatable ELF object")
-    machine = _MACHINES.get(number)
+    machine = MACHINES.get(number)
     if machine is None:
         raise LinkError(f"unsupported machine {number} (x86-64 and AArch64 are supported)")
     sections = _read_sections(obj, shoff, shnum, shentsize, shstrndx)
@@ -284,3 +288,52 @@ def read(obj: bytes) -> Object:
                 raise LinkError(f"malformed object: {rule.name} at {offset:#x} lies outside {place.name}")
             out.relocations.append((place, offset, rule, symbol, addend))
     return out
+
+
+def merged(objects: Sequence[Object]) -> Object:
+    """Several objects as one: what one needs and another defines is found there. LinkError where two define the same symbol."""
+    machine = objects[0].machine
+    sections: list[Section] = [NO_SECTION]
+    symbols: list[Symbol] = []
+    defined: dict[str, Symbol] = {}
+    moved: list[dict[int, Symbol]] = []  # by identity: to hash a symbol costs more
+    for one in objects:
+        if one.machine is not machine:
+            raise LinkError(f"objects for {machine.name} and {one.machine.name} cannot be linked")
+        base = len(sections) - 1
+        sections += one.sections[1:]
+        own: dict[int, Symbol] = {}
+        for s in (*one.symbols, *(r[3] for r in one.relocations)):
+            if id(s) not in own:
+                own[id(s)] = structs.replace(s, section=s.section + base) if base and 0 < s.section < 0xFF00 else s
+        for s in one.symbols:
+            here = own[id(s)]
+            symbols.append(here)
+            if s.bind != STB_LOCAL and s.section != 0 and defined.setdefault(s.name, here) is not here:
+                raise LinkError(f"symbol {s.name!r} is defined twice")
+        moved.append(own)
+    relocations = []
+    for one, own in zip(objects, moved):
+        for place, offset, rule, symbol, addend in one.relocations:
+            found = defined.get(symbol.name) if symbol.section == 0 else None
+            relocations.append((place, offset, rule, found or own[id(symbol)], addend))
+    return Object(machine, sections, symbols, relocations)
+
+
+def section(code: bytes | memoryview, name: str) -> tuple[int, int, int] | None:
+    """Offset, size and address of a section of a shared object, by the headers at its end; None where it has none of that name.
+
+    LinkError where the headers are malformed.
+    """
+    try:
+        *_, shoff, _, _, _, _, _, count, names_at = EHDR.unpack_from(code)
+        headers = [SHDR.unpack_from(code, shoff + i * SHDR.size) for i in range(count)]
+        names = bytes(code[headers[names_at][4] :][: headers[names_at][5]])
+        for at, kind, _, address, offset, size, *_ in headers:
+            if kind not in (SHT_NULL, SHT_NOBITS) and names[at : at + len(name) + 1] == name.encode() + b"\0":
+                if offset + size > len(code):
+                    raise LinkError(f"malformed shared object: its section {name} lies outside of it")
+                return offset, size, address
+    except (struct.error, IndexError):
+        raise LinkError("malformed shared object: its section headers lie outside of it") from None
+    return None

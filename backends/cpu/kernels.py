@@ -1,4 +1,8 @@
-"""A kernel as LLVM functions: one for its top level, which the entry calls, and two for each parallel loop in it.
+"""A kernel as a module of its own: one function for its top level, two for each parallel loop in it, and the one that is called.
+
+    void ingot_kernel(i64* buffers, i64* parameters, Table* rt, ptr scratch of the call, ptr scratch of the workers, i64* status)
+
+It unpacks buffers and parameters and calls the top level, which takes them as arguments.
 
 A phase function has the pool's signature and unpacks the context that the top level packed (addresses, parameters and
 scalars that the phase reads, in 8-byte slots); the function behind it takes them as arguments, so that `noalias` can
@@ -8,12 +12,17 @@ be said of buffers.
 from __future__ import annotations
 
 from ingot.backends.llvm.function import FunctionEmitter
+from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.values import Value, type_of
 from ingot.backends.llvm.writer import Module
+from ingot.ir import struct as structs
 from ingot.ir.dtypes import DType
+from ingot.ir.loop.expression import Param
 from ingot.ir.loop.ir import Alloc, Buffer, For, GetAcc, Kernel
 
-__all__ = ["KernelEmitter", "PhaseEmitter", "emit_kernel"]
+__all__ = ["KERNEL", "KernelEmitter", "PhaseEmitter", "Scratch", "emit_kernel"]
+
+KERNEL = "ingot_kernel"  # what the code of every kernel defines
 
 
 def _alone(buffers: tuple[Buffer, ...]) -> set[str]:
@@ -22,7 +31,47 @@ def _alone(buffers: tuple[Buffer, ...]) -> set[str]:
     return {b.name for b in buffers if b.noalias and ("w" not in b.access or all(o.noalias for o in buffers if o is not b))}
 
 
-class KernelEmitter(FunctionEmitter):
+@structs.struct
+class Scratch:
+    """How much scratch there is: bytes, and for each item of `counted` (a parameter, an item's size) as many items as that says. All of
+    them are rounded up to 64 bytes."""
+
+    nbytes: int = 0
+    counted: tuple[tuple[str, int], ...] = ()
+
+    def or_else(self, other: Scratch) -> Scratch:
+        """What is enough for either."""
+        return Scratch(max(self.nbytes, other.nbytes), tuple(dict.fromkeys((*self.counted, *other.counted))))
+
+
+class _Emitter(FunctionEmitter):
+    """What the top level and its phases have in common: scratch, which is laid out where the function begins."""
+
+    def scratch(self, scratch: Scratch, base: str, s: Alloc) -> str:
+        """The address of a new part of scratch, which begins at `base`."""
+        name = self.fresh()
+        self.allocas.append(f"  {name} = getelementptr i8, ptr {base}, i64 {self.scratch_bytes(scratch)}")
+        if isinstance(s.size, Param):
+            scratch.counted += ((s.size.name, s.dtype.itemsize),)
+        else:
+            assert isinstance(s.size, int)  # sizes have become parameters
+            scratch.nbytes += -(-s.size * s.dtype.itemsize // 64) * 64
+        return name
+
+    def scratch_bytes(self, scratch: Scratch) -> str:
+        """The bytes of scratch, calculated where the function begins."""
+        total = str(scratch.nbytes)
+        for param, itemsize in scratch.counted:
+            many, up, part, more = (self.fresh() for _ in range(4))
+            self.allocas += [
+                f"  {many} = mul i64 {self.parameter(param)[0]}, {itemsize}", f"  {up} = add i64 {many}, 63",
+                f"  {part} = and i64 {up}, -64", f"  {more} = add i64 {total}, {part}",
+            ]  # fmt: skip
+            total = more
+        return total
+
+
+class KernelEmitter(_Emitter):
     """Emits the top level of a kernel."""
 
     def __init__(self, module: Module, kernel: Kernel):
@@ -30,25 +79,22 @@ class KernelEmitter(FunctionEmitter):
         self.buffers = {b.name: (f"%buf{k}", b.dtype) for k, b in enumerate(kernel.buffers)}
         self.alone = _alone(kernel.buffers)
         self.phases = 0
-        self.arena_bytes = 0
-        self.worker_bytes = 0
+        self.arena = Scratch()
+        self.worker = Scratch()  # enough for each of the phases
 
     def alloc(self, s: Alloc) -> None:
         """Scratch of a kernel lies in the arena."""
-        name = self.fresh()
-        self.allocas.append(f"  {name} = getelementptr i8, ptr %arena, i64 {self.arena_bytes}")
-        self.arena_bytes += -(-s.size * s.dtype.itemsize // 64) * 64
         self.alone.add(s.name)
-        self.buffers[s.name] = (name, s.dtype)
+        self.buffers[s.name] = (self.scratch(self.arena, "%arena", s), s.dtype)
 
     def phase(self, s: For) -> None:
         """A parallel loop: its functions, and here the context and the call."""
         stop, _ = self.uniform(s.extent)
         if isinstance(stop, int) and stop <= 0:
             return
-        name = f"{self.kernel.name}.{self.phases}"
+        name = f"phase.{self.phases}"
         self.phases += 1
-        captures = self._phase_functions(s, name)
+        captures, scratch = self._phase_functions(s, name)
         context = self.fresh()
         self.allocas.append(f"  {context} = alloca [{max(len(captures), 1)} x i64], align 8")
         for k, (llvm, _, outer) in enumerate(captures):
@@ -57,10 +103,12 @@ class KernelEmitter(FunctionEmitter):
         if stop == 1:
             self.line(f'call void @"{name}"(ptr {context}, i64 0, i64 1, ptr %scratch)')
         else:
-            self.module.helpers.setdefault("parallel", "")  # its text is written when the scratch size is known (module.py)
-            self.line(f'call void @ingot.parallel(ptr %rt, ptr @"{name}", ptr {context}, i64 {stop}, ptr %scratch)')
+            self.module.declared["ingot.parallel"] = "declare hidden void @ingot.parallel(ptr, ptr, ptr, i64, ptr, i64)"  # the driver's
+            stride = self.scratch_bytes(scratch)
+            self.line(f'call void @ingot.parallel(ptr %rt, ptr @"{name}", ptr {context}, i64 {stop}, ptr %scratch, i64 {stride})')
 
-    def _phase_functions(self, s: For, name: str) -> list[tuple[str, str, str]]:
+    def _phase_functions(self, s: For, name: str) -> tuple[list[tuple[str, str, str]], Scratch]:
+        """What the loop reads of the top level, and the scratch of each worker."""
         f = PhaseEmitter(self.module, self.kernel, self)
 
         def inside(i: str) -> None:
@@ -69,7 +117,7 @@ class KernelEmitter(FunctionEmitter):
 
         f.loop("%begin", "%end", 1, [], inside)
         _order_streams(f)
-        self.worker_bytes = max(self.worker_bytes, f.scratch_bytes)
+        self.worker = self.worker.or_else(f.own)
         captures = list(f.captures.values())
         alone = {inner for (kind, b), (_, inner, _) in f.captures.items() if kind == "buffer" and b in self.alone}
         args = [f"{t} {'noalias ' if inner in alone else ''}{inner}" for t, inner, _ in captures]
@@ -83,17 +131,17 @@ class KernelEmitter(FunctionEmitter):
         passed = [f"{t} %v{k}" for k, (t, _, _) in enumerate(captures)] + ["i64 %begin", "i64 %end", "ptr %scratch"]
         lines += [f'  tail call void @"{name}.body"({", ".join(passed)})', "  ret void", "}"]
         self.module.functions.append("\n".join(lines))
-        return captures
+        return captures, f.own
 
 
-class PhaseEmitter(FunctionEmitter):
+class PhaseEmitter(_Emitter):
     """Emits the body of a parallel loop. What it reads of `parent`, the kernel's top level, it captures: it becomes an argument."""
 
     def __init__(self, module: Module, kernel: Kernel, parent: KernelEmitter):
         super().__init__(module, kernel)
         self.parent = parent
         self.captures: dict[tuple[str, str], tuple[str, str, str]] = {}  # -> (LLVM type, name here, name in the parent)
-        self.scratch_bytes = 0
+        self.own = Scratch()
 
     def capture(self, kind: str, name: str, llvm: str, outer: str) -> str:
         """The argument that something of the parent's becomes."""
@@ -136,13 +184,12 @@ class PhaseEmitter(FunctionEmitter):
         """Scratch of a worker: on its stack where it is small."""
         if s.scope == "kernel":
             raise ValueError(f"kernel {self.kernel.name}: scratch {s.name} of scope 'kernel' is declared inside a parallel loop")
-        size = s.size * s.dtype.itemsize
-        name = self.fresh()
-        if size <= 4096:
+        size = s.size * s.dtype.itemsize if isinstance(s.size, int) else None
+        if size is not None and size <= 4096:
+            name = self.fresh()
             self.allocas.append(f"  {name} = alloca [{max(size, 1)} x i8], align 64")
         else:
-            self.allocas.append(f"  {name} = getelementptr i8, ptr %scratch, i64 {self.scratch_bytes}")
-            self.scratch_bytes += -(-size // 64) * 64
+            name = self.scratch(self.own, "%scratch", s)
         self.buffers[s.name] = (name, s.dtype)
 
 
@@ -152,14 +199,36 @@ def _order_streams(e: FunctionEmitter) -> None:
         e.call("void", "llvm.x86.sse.sfence")
 
 
-def emit_kernel(module: Module, kernel: Kernel) -> KernelEmitter:
-    """Add a kernel to the module: void @"<name>"(buffers, parameters, rt, arena, scratch, status)."""
+def emit_kernel(level: Level, kernel: Kernel) -> tuple[str, Scratch, Scratch]:
+    """The module of a kernel as LLVM IR, the scratch that a call needs, and the scratch of each worker. Its name is no part of it."""
+    module = Module(level)
     e = KernelEmitter(module, kernel)
     e.body(kernel.body)
     _order_streams(e)
-    args = [f"ptr {'noalias ' if b.name in e.alone else ''}%buf{k}" for k, b in enumerate(kernel.buffers)]
-    args += [f"i64 %p.{p}" for p in kernel.params]
-    args += ["ptr %rt", "ptr %arena", "ptr %scratch", "ptr %status"]
-    head = f'define internal void @"{kernel.name}"({", ".join(args)}) #0 {{\nentry:'
+    types = ["ptr"] * len(kernel.buffers) + ["i64"] * len(kernel.params)
+    names = [f"%buf{k}" for k in range(len(kernel.buffers))] + [f"%p.{p}" for p in kernel.params]
+    alone = {f"%buf{k}" for k, b in enumerate(kernel.buffers) if b.name in e.alone}
+    args = [f"{t} {'noalias ' if n in alone else ''}{n}" for t, n in zip(types, names)]
+    rest = "ptr %rt, ptr %arena, ptr %scratch, ptr %status"
+    head = f"define internal void @top({', '.join([*args, rest])}) #0 {{\nentry:"
     module.functions.append("\n".join([head, *e.allocas, *e.lines, "  ret void", "}"]))
-    return e
+    lines = [f"define void @{KERNEL}(ptr %buffers, ptr %parameters, {rest}) #0 {{"]
+    for k, (t, n) in enumerate(zip(types, names)):
+        at = k if t == "ptr" else k - len(kernel.buffers)
+        lines.append(f"  {n}.at = getelementptr i64, ptr {'%buffers' if t == 'ptr' else '%parameters'}, i64 {at}")
+        lines.append(f"  {n} = load {t}, ptr {n}.at, align 8")
+    passed = ", ".join(f"{t} {n}" for t, n in zip(types, names))
+    lines += [f"  call void @top({passed}{', ' if passed else ''}{rest})", "  ret void", "}"]
+    module.functions.append("\n".join(lines))
+    texts = *module.helpers.values(), *module.functions, *module.declared.values(), _attributes(level)
+    return "\n".join([f'target triple = "{level.triple}"', *texts]), e.arena, e.worker
+
+
+def _attributes(level: Level) -> str:
+    common = f'nounwind "target-cpu"="{level.cpu}" "no-trapping-math"="true"'
+    if level.features:
+        common += f' "target-features"="{",".join("+" + f for f in level.features)}"'
+    bits = level.machine.vector_bytes * 8
+    wide = f' "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"' if level.arch == "x86_64" else ""
+    groups = (common + wide, common, common + " noinline")  # generated code, helpers, calls out of line
+    return "".join(f"attributes #{k} = {{ {g} }}\n" for k, g in enumerate(groups)) + "!0 = !{i32 1}\n"

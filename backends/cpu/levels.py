@@ -11,7 +11,7 @@ import platform
 from ingot.backends.llvm.level import Level
 from ingot.ir.machine import Machine
 
-__all__ = ["LEVELS", "host_level", "host_features", "at_most"]
+__all__ = ["LEVELS", "at_most", "common_level", "host_features", "host_level"]
 
 
 _X86 = "x86_64-unknown-linux-gnu"
@@ -78,3 +78,17 @@ def at_most(level: Level, host: Level) -> bool:
         if level.name in names and host.name in names:
             return names.index(level.name) <= names.index(host.name)
     return False
+
+
+# What every processor of an architecture runs: for the code of which there is one each.
+_COMMON = {
+    "x86_64": Level("x86_64", _X86, "x86-64", (), (), Machine(16)),
+    "aarch64": Level("aarch64", "aarch64-unknown-linux-gnu", "generic", (), (), Machine(16)),
+}
+
+
+def common_level(arch: str) -> Level:
+    """What every processor of an architecture runs, as the worker pool and the driver of launches do. RuntimeError where it is unknown."""
+    if arch not in _COMMON:
+        raise RuntimeError(f"no worker pool for {arch!r}: the CPU backend supports {', '.join(_COMMON)}")
+    return _COMMON[arch]

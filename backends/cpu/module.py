@@ -1,55 +1,110 @@
-"""From a program to machine code: LLVM IR text, object, shared object."""
+"""From a program to a shared object: the code of its kernels, each made once, the driver, and the table that it walks.
+
+A kernel's code depends on nothing but its loops and the level: it is made of a module of its own, and known by `identity`.
+"""
 
 from __future__ import annotations
 
-from ingot.backends.built import Built, manifest_of
-from ingot.backends.cpu import elf
-from ingot.backends.cpu.entry import ENTRY, emit_entry, parallel_helper
-from ingot.backends.cpu.kernels import emit_kernel
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ingot.backends.built import Built, Keep, make, manifest_of, told
+from ingot.backends.cpu import driver, elf, elf_piece, table
+from ingot.backends.cpu.driver import ENTRY
+from ingot.backends.cpu.kernels import KERNEL, emit_kernel
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
-from ingot.backends.llvm.writer import Module
-from ingot.ir.loop.program import Program, Repeat
+from ingot.ir.loop.ir import Kernel
+from ingot.ir.loop.program import Copy, Launch, Program, Repeat, Step
+from ingot.ir.loop.text import print_kernel
+from ingot.ir.size import Dim, bounds, larger
+from ingot.ir.struct import replace
 
-__all__ = ["build", "llvm_text"]
+__all__ = ["build", "build_kernel", "identity", "kernel_name", "llvm_texts"]
 
 
+COPY = hashlib.sha256(b"copy").digest()  # what copies are found by, among the kernels
+DRIVER = hashlib.sha256(b"driver").digest()  # and the driver
 TINY = 16 << 10  # bytes that a call touches
 
 
-def build(program: Program, level: Level) -> Built:
+def build(program: Program, level: Level, keep: Keep = make) -> Built:
     """The shared object of a program: one exported entry."""
-    text, arena_bytes, scratch_bytes = llvm_text(program, level)
-    manifest = manifest_of(program, arena_bytes)
-    nbytes = sum(t.nbytes for t in (*program.in_types, *program.out_types)) + arena_bytes
+    named = [(kernel_name(text), text, k) for k in program.kernels.values() for text in (identity(k),)]
+    kernels = [elf_piece.read(keep(name, text, _maker(k, level))) for name, text, k in named]
+    walker = elf_piece.read(keep(DRIVER, "", lambda: driver.build(level.arch)))
+    own_bytes = _rounded(program.arena_bytes)
+    arena_bytes, worker_bytes = _scratch(program, dict(zip(program.kernels, kernels)))
+    manifest = manifest_of(program, own_bytes + arena_bytes, table.refusals(program))
+    nbytes = own_bytes + arena_bytes
+    for t in (*program.in_types, *program.out_types):
+        nbytes = nbytes + t.nbytes
     manifest["entry"] = ENTRY
-    manifest["scratch_bytes"] = scratch_bytes
-    manifest["tiny"] = nbytes <= TINY and not any(isinstance(s, Repeat) for s in program.steps)
-    return Built(elf.link(codegen.object_code(text, level), [ENTRY]), manifest, text)
+    manifest["scratch_bytes"] = told(worker_bytes)
+    manifest["tiny"] = bounds(nbytes)[1] <= TINY and not any(isinstance(s, Repeat) for s in program.steps)
+    pieces = [(DRIVER, walker), *((name, k) for (name, *_), k in zip(named, kernels))]
+    if _copies(program.steps):
+        pieces.append((COPY, elf_piece.read(keep(COPY, "", lambda: driver.build_copy(level.arch)))))
+    objects = [pieces[0][1].object(), *(k.object({KERNEL: f"kernel.{i}"}) for i, (_, k) in enumerate(pieces[1:]))]
+
+    def note() -> bytes:
+        return elf_piece.section([(name, p, o.sections[1].address or 0) for (name, p), o in zip(pieces, objects)])
+
+    steps = table.object_of(program, walker.machine, own_bytes, arena_bytes)
+    return Built(elf.link_all([*objects, steps], [ENTRY], (elf_piece.SECTION, note)), manifest)
 
 
-def llvm_text(program: Program, level: Level) -> tuple[str, int, int]:
-    """The module's LLVM IR, the arena's size (the program's and its kernels'), and the scratch of each worker, which follows it."""
-    module = Module(level)
-    kernel_bytes = scratch_bytes = 0
-    for kernel in program.kernels.values():
-        e = emit_kernel(module, kernel)
-        kernel_bytes = max(kernel_bytes, e.arena_bytes)
-        scratch_bytes = max(scratch_bytes, e.worker_bytes)
-    arena_bytes = -(-program.arena_bytes // 64) * 64 + kernel_bytes
-    emit_entry(module, program, arena_bytes, kernel_bytes)
-    if "parallel" in module.helpers:
-        module.helpers["parallel"] = parallel_helper(scratch_bytes)
-    head = f'target triple = "{level.triple}"'
-    parts = [head, *module.helpers.values(), *module.functions, *module.declared.values(), _attributes(level)]
-    return "\n".join(parts), arena_bytes, scratch_bytes
+def _scratch(program: Program, kernels: Mapping[str, elf_piece.Piece]) -> tuple[Dim, Dim]:
+    """The scratch that is enough for every launch: of a call, and of each worker."""
+    most: list[Dim] = [0, 0]
+    for kernel, params in dict.fromkeys((s.kernel, s.params) for s in launches(program.steps)):
+        for k, need in enumerate((kernels[kernel].arena, kernels[kernel].worker)):
+            nbytes: Dim = need.nbytes
+            for param, itemsize in need.counted:
+                nbytes = nbytes + _rounded(params[param] * itemsize)
+            most[k] = larger(most[k], nbytes)
+    return most[0], most[1]
 
 
-def _attributes(level: Level) -> str:
-    common = f'nounwind "target-cpu"="{level.cpu}" "no-trapping-math"="true"'
-    if level.features:
-        common += f' "target-features"="{",".join("+" + f for f in level.features)}"'
-    bits = level.machine.vector_bytes * 8
-    wide = f' "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"' if level.arch == "x86_64" else ""
-    groups = (common + wide, common, common + " noinline")  # generated code, helpers, calls out of line
-    return "".join(f"attributes #{k} = {{ {g} }}\n" for k, g in enumerate(groups)) + "!0 = !{i32 1}\n"
+def _rounded(nbytes: Dim) -> Dim:
+    return (nbytes + 63) // 64 * 64
+
+
+def launches(steps: Sequence[Step]) -> Iterator[Launch]:
+    """The launches among steps, those in loops included."""
+    for s in steps:
+        if isinstance(s, Launch):
+            yield s
+        elif isinstance(s, Repeat):
+            yield from launches(s.steps)
+
+
+def _copies(steps: Sequence[Step]) -> bool:
+    return any(isinstance(s, Copy) or isinstance(s, Repeat) and _copies(s.steps) for s in steps)
+
+
+def identity(kernel: Kernel) -> str:
+    """The text that decides a kernel's code: its loops, without its name and that of its schedule."""
+    return print_kernel(replace(kernel, name="kernel", schedule=""))
+
+
+def kernel_name(identity: str) -> bytes:
+    """What a kernel's code is found by, among code for one level by one compiler."""
+    return hashlib.sha256(b"kernel\n" + identity.encode()).digest()
+
+
+def build_kernel(kernel: Kernel, level: Level) -> bytes:
+    """The piece of code of one kernel: the same bytes each time, whatever else was built."""
+    text, arena, worker = emit_kernel(level, kernel)
+    number = {name: k for k, name in enumerate(kernel.params)}
+    needs = (elf_piece.Need(s.nbytes, tuple((number[p], size) for p, size in s.counted)) for s in (arena, worker))
+    return elf_piece.piece(codegen.object_code(text, level), *needs)
+
+
+def _maker(kernel: Kernel, level: Level) -> Callable[[], bytes]:
+    return lambda: build_kernel(kernel, level)
+
+
+def llvm_texts(program: Program, level: Level) -> dict[str, str]:
+    """The LLVM IR of a program's kernels, by name."""
+    return {name: emit_kernel(level, k)[0] for name, k in program.kernels.items()}

@@ -21,7 +21,7 @@ from ingot.backends.cuda.flags import (
 from ingot.backends.cuda.levels import LEVELS
 
 if TYPE_CHECKING:
-    from ingot.backends.built import Built
+    from ingot.backends.built import Built, Keep
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
@@ -60,11 +60,17 @@ class Cuda:
 
         return lower(numbered(graph), self.target(level), watch)
 
-    def build(self, program: Program, level: Level) -> Built:
-        """The PTX of a program's kernels. Its manifest tells how each is launched, see ptx.build."""
+    def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
+        """The PTX of a program's kernels, all of them made anew. Its manifest tells how each is launched, see ptx.build."""
         from ingot.backends.cuda import ptx
 
         return ptx.build(program, level)
+
+    def llvm(self, program: Program, level: Level) -> dict[str, str]:
+        """The LLVM IR of a program's kernels, one module by the program's name, for people."""
+        from ingot.backends.cuda import ptx
+
+        return {program.name: ptx.llvm_text(program, level)}
 
     def assembly(self, llvm: str, level: Level) -> str:
         """The PTX that LLVM IR becomes. RuntimeError where the IR is not well formed."""

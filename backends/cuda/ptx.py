@@ -99,4 +99,4 @@ def build(program: Program, level: Level) -> Built:
     text = llvm_text(program, level)
     kernels = {name: [*geometry(kernel), list(kernel.params)] for name, kernel in program.kernels.items()}
     manifest = {**manifest_of(program, program.arena_bytes), "kernels": kernels}
-    return Built(codegen.assembly(text, level).encode(), manifest, text)
+    return Built(codegen.assembly(text, level).encode(), manifest)

@@ -24,19 +24,26 @@ declared inside a vector loop is one per lane.
 
 from __future__ import annotations
 
+from struct import pack
+
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.expression import Coef, Index, Param
 from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel", "KINDS",
+    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
 
 
 # -- operands --------------------------------------------------------------------------------------------------------
+
+
+def nan_bits(value: float) -> int:
+    """The bits of a NaN, which may have a sign and a payload."""
+    return int.from_bytes(pack("<d", value), "little")
 
 
 class Const:
@@ -47,7 +54,7 @@ class Const:
     def __init__(self, value: bool | int | float, dtype: DType):
         self.value = value
         self.dtype = dtype
-        self._key = repr(value)
+        self._key = repr(value) if value == value else f"nan{nan_bits(value):#x}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Const) and self.dtype is other.dtype and self._key == other._key

@@ -18,7 +18,9 @@ stand for numbers; `(2*T+1)*i` in an index is one such. Those are for people: wh
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
+from math import nan
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -43,6 +45,7 @@ from ingot.ir.loop.ir import (
     SetAcc,
     Stmt,
     Store,
+    nan_bits,
 )
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
 from ingot.ir.size import Size
@@ -103,6 +106,8 @@ def _operand(x: Operand) -> str:
         return x
     if isinstance(x.value, bool):
         return f"{'true' if x.value else 'false'}:{x.dtype.name}"
+    if x.value != x.value and nan_bits(x.value) != nan_bits(nan):
+        return f"nan{nan_bits(x.value):#x}:{x.dtype.name}"
     return f"{float(x.value).hex() if x.dtype.kind == 'f' else x.value}:{x.dtype.name}"
 
 
@@ -250,6 +255,8 @@ class _Line:
             return t
         d = self.dtype()
         try:
+            if t[:5] == "nan0x" and d.kind == "f":
+                return Const(struct.unpack("<d", int(t[3:], 16).to_bytes(8, "little"))[0], d)
             value: bool | int | float = t == "true" if d.kind == "b" else float.fromhex(t) if d.kind == "f" else int(t)
         except (ValueError, OverflowError):
             raise self.error(f"{t!r} is no literal of {d}") from None

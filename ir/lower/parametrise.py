@@ -1,9 +1,9 @@
 """Constants become parameters, so that kernels of one form and many sizes are one piece of machine code.
 
 Loop extents, strides and offsets turn into int64 parameters in the order they occur. What code generation must know
-stays: strides of 0 and +-1, divisors, extents of unrolled, exact vector and block loops, sizes of scratch, and what the
-threads of a block share is indexed by: that follows from the schedule. What has symbols in it becomes a parameter wherever it
-stands: a launch gives its value, a divisor's at least 1.
+stays: strides of 0 and +-1, divisors, extents of unrolled and block loops and of vector loops of one group, sizes of scratch, and
+what the threads of a block share is indexed by: that follows from the schedule. What has symbols in it becomes a parameter
+wherever it stands: a launch gives its value, a divisor's at least 1.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ class _Rewriter:
             if s.kind == "unroll":
                 self.unrolled.add(s.var)
                 return replace(s, body=self.body(s.body))
+            one_group = s.kind == "vector" and s.exact and s.extent.const == s.width  # no loop is made of it
             known = isinstance(s.extent.const, int)
-            keep = known and (s.kind == "vector" and s.exact or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block")
+            keep = known and (one_group or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block")
             extent = s.extent
             if not keep and not extent.terms and not isinstance(extent.const, Param):
                 extent = Index(self.param(s.var, extent.const), ())

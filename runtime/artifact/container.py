@@ -25,7 +25,7 @@ from ingot.runtime.artifact import strict
 
 __all__ = ["ArtifactError", "Container", "is_artifact", "layout", "write", "HEADER_LIMIT", "SCHEMA"]
 
-SCHEMA = 1
+SCHEMA = 2  # of files whose sizes a call decides; others are written as schema 1, which every Ingot reads
 PAGE = 4096
 HEADER_LIMIT = 8 << 20  # bytes of JSON, of the manifest and of a section of tensors: parsed, they take some twenty times as much
 _MAGIC = b"INGOT\r\n\x1a"
@@ -66,7 +66,8 @@ def layout(manifest: dict[str, Any], parts: Iterable[tuple[str, int, str]]) -> t
             at = _round_up(at + length)
         text = json.dumps({**manifest, "parts": table}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     end = table[-1]["offset"] + table[-1]["length"] if table else _HEADER.size + len(text)
-    head = _HEADER.pack(_MAGIC, SCHEMA, end, len(text), hashlib.sha256(text).digest(), b"")[:-32]
+    schema = SCHEMA if "symbols" in manifest else 1
+    head = _HEADER.pack(_MAGIC, schema, end, len(text), hashlib.sha256(text).digest(), b"")[:-32]
     return head + hashlib.sha256(head).digest() + text, table, end
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ingot.ir.parse import parse_size
+from ingot.ir.size import Dim, Symbol, as_symbol, evaluate
 from ingot.runtime import compiler, memory, threads
 from ingot.runtime.artifact import container, host, model, tensors
-from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.executable import Executable
 from ingot.runtime.interpreted import Interpreted
 
@@ -65,7 +67,12 @@ def write_artifact(
 
     level_list = list(levels or [compiler.host_level()])
     user_types = [t for _, t in user]
-    data = sum(a.nbytes for a in weights.values()) + sum(t.nbytes for t in (*user_types, *graph.out_types))
+    data: Dim = sum(a.nbytes for a in weights.values())
+    for t in (*user_types, *graph.out_types):
+        data = data + t.nbytes
+    missing = [s.name for s in graph.symbols if not any(str(d) == s.name for t in user_types for d in t.shape)]
+    if missing:
+        raise ValueError(f"the size {missing[0]} is no dim of an input by itself: nothing would say what it is in a call")
     parts: dict[str, Any] = {}
     targets = []
     runs_here: tuple[str, Executable] | None = None  # the best of the levels that does
@@ -86,7 +93,7 @@ def write_artifact(
                 "code": f"code/{level.name}",
                 "pool": f"pool/{arch}",
                 "executable": executable,
-                "peak_bytes": data + manifests.working_bytes(executable),
+                "peak_bytes": _peak(data, executable, graph.symbols),
                 "worker_bytes": executable["scratch_bytes"],
             }
         )
@@ -96,9 +103,9 @@ def write_artifact(
     manifest: dict[str, Any] = {
         "name": name or graph.name,
         "producer": _producer(),
-        "inputs": [{"name": n, "dtype": t.dtype.name, "shape": list(t.shape)} for n, t in user],
+        "inputs": [{"name": n, "dtype": t.dtype.name, "shape": _shape(t)} for n, t in user],
         "outputs": [
-            {"name": n, "dtype": t.dtype.name, "shape": list(t.shape)}
+            {"name": n, "dtype": t.dtype.name, "shape": _shape(t)}
             for n, t in zip(output_names or _output_names(len(graph.outputs)), graph.out_types)
         ],
         "in_tree": in_tree if in_tree is not None else {"tuple": ["*"] * len(user)},
@@ -106,6 +113,8 @@ def write_artifact(
         "feed": [list(f) for f in feed],
         "targets": targets,
     }
+    if graph.symbols:
+        manifest["symbols"] = targets[0]["executable"]["symbols"]
     if example is not None:
         samples = [np.asarray(a, order="C") for a in example]
         outputs = _run(runs_here[1] if runs_here else Interpreted(graph), graph, feed, weights, samples)
@@ -115,6 +124,17 @@ def write_artifact(
             {**{f"in.{i}": a for i, a in enumerate(samples)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
         )  # fmt: skip
     container.write(os.fsdecode(path), manifest, parts, check=_prove)
+
+
+def _shape(t: TensorType) -> list[int | str]:
+    return [d if isinstance(d, int) else str(d) for d in t.shape]
+
+
+def _peak(data: Dim, executable: dict[str, Any], symbols: Sequence[Symbol]) -> int | str:
+    """Memory of one call with one thread: what is given and returned, the arena, and the scratch of the thread."""
+    arena, scratch = (parse_size(x, symbols) if isinstance(x, str) else x for x in (executable["arena_bytes"], executable["scratch_bytes"]))
+    peak = data + (arena + 63) // 64 * 64 + scratch
+    return peak if isinstance(peak, int) else str(peak)
 
 
 def _prove(c: container.Container) -> None:
@@ -134,21 +154,32 @@ def _run(
 ) -> list[np.ndarray]:
     slots: list[Any] = []
     keep = []
+    extents: dict[str, int] = {}
     for i, (kind, which) in enumerate(feed):
         array = inputs[which] if kind == "input" else weights[which]
         t = graph.in_types[i]
-        if array.dtype != t.dtype.numpy or array.shape != t.shape:
+        if array.dtype != t.dtype.numpy or not _matches(array.shape, t.shape, extents):
             raise ValueError(f"{kind} {which!r} is {array.dtype}{list(array.shape)}, the graph expects {t}")
         buffer = memory.from_numpy(array)
         keep.append(buffer)
         slots.append(array.item() if i in graph.scalars else buffer.address)
     outputs = []
     for t in graph.out_types:
-        buffer = memory.allocate(t.nbytes)
+        shape = tuple(evaluate(d, extents) for d in t.shape)
+        buffer = memory.allocate(math.prod(shape) * t.dtype.itemsize)
         slots.append(buffer.address)
-        outputs.append(buffer.array(t.dtype.numpy, t.shape))  # type: ignore[arg-type]  # compiled graphs have no symbols
-    exe.run(*slots)
+        outputs.append(buffer.array(t.dtype.numpy, shape))
+    exe.run(*slots, *(extents[s.name] for s in graph.symbols))
     return outputs
+
+
+def _matches(shape: tuple[int, ...], expected: tuple[Dim, ...], extents: dict[str, int]) -> bool:
+    """Whether a shape is what is expected; symbols that were not met before are what they are here."""
+    for n, d in zip(shape, expected):
+        s = as_symbol(d)
+        if s is not None:
+            extents.setdefault(s.name, n)
+    return len(shape) == len(expected) and all(n == evaluate(d, extents) for n, d in zip(shape, expected))
 
 
 def _tolerance(graph: Graph) -> tuple[float, float]:

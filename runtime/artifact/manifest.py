@@ -4,20 +4,24 @@
     manifest.targets[0].peak_bytes
 
 Fields that are not known here are left alone: a later Ingot may add some without a new schema. `peak_bytes` and
-`worker_bytes` of a target, and `level` of the golden samples, came later than the schema and may be missing.
+`worker_bytes` of a target, and `level` of the golden samples, came later than the schema and may be missing. So may `symbols`:
+where they are, dims and numbers of bytes may be texts over them, see sizes.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ingot.runtime.artifact import host, strict, tree
 from ingot.runtime.artifact.container import Container
+from ingot.runtime.artifact.sizes import Dim, Shape, Sizes, Symbol
+from ingot.runtime.formula import FormulaError, is_name, names_in
+from ingot.runtime.formula import parts as parts_of
 
-__all__ = ["Golden", "Manifest", "Target", "TensorSpec", "nbytes", "read", "working_bytes"]
+__all__ = ["Golden", "Manifest", "Target", "TensorSpec", "read"]
 
 NUMPY = {
     "bool": "bool", "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "u16": "uint16", "u32": "uint32",
@@ -37,7 +41,7 @@ class TensorSpec(NamedTuple):
 
     name: str
     dtype: str  # NumPy's name
-    shape: tuple[int, ...]
+    shape: Shape
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
@@ -53,9 +57,9 @@ class Target:
     code: str  # the part with the machine code
     pool: str  # and that with the worker pool
     executable: dict[str, Any]  # how to call it: see runtime/executable.py
-    types: tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of the code's inputs, then of its outputs
-    peak_bytes: int | None  # memory of one call with one thread: weights, inputs, outputs, arena, scratch of one worker
-    worker_bytes: int  # what each further thread adds
+    types: tuple[tuple[str, Shape], ...]  # dtype and shape of the code's inputs, then of its outputs
+    peak_bytes: Dim | None  # memory of one call with one thread: weights, inputs, outputs, arena, scratch of one worker
+    worker_bytes: Dim  # what each further thread adds
 
     def lacks(self) -> list[str]:
         """What this machine lacks to run it: features, or the architecture; nothing where it runs."""
@@ -83,29 +87,30 @@ class Manifest:
     feed: tuple[tuple[str, int | str], ...]
     targets: tuple[Target, ...]  # best first
     golden: Golden | None
+    sizes: Sizes
 
     @property
     def signature(self) -> str:
         """Inputs and outputs as text."""
-        return f"({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
+        where = f" where {', '.join(map(str, self.sizes.symbols))}" if self.sizes.symbols else ""
+        return f"({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))}){where}"
 
-    def peak_bytes(self, target: Target, weights: int) -> int:
+    def peak_bytes(self, target: Target, weights: int) -> Dim:
         """Memory of one call with one thread; `weights` are their bytes, for files that do not say it themselves."""
-        return self.least_bytes(target, weights) if target.peak_bytes is None else target.peak_bytes
+        return self.least_bytes(target, weights, {}) if target.peak_bytes is None else target.peak_bytes
 
-    def least_bytes(self, target: Target, weights: int) -> int:
-        """What such a call takes by the sum of its parts."""
-        return weights + sum(nbytes(s) for s in (*self.inputs, *self.outputs)) + working_bytes(target.executable)
+    def least_bytes(self, target: Target, weights: int, extents: Mapping[str, int]) -> int:
+        """What such a call takes by the sum of its parts, for these values of the symbols."""
+        return weights + sum(self.nbytes(s, extents) for s in (*self.inputs, *self.outputs)) + self.working_bytes(target, extents)
 
+    def nbytes(self, spec: TensorSpec, extents: Mapping[str, int]) -> int:
+        """The size of an input or output."""
+        return _ITEM[_IR[spec.dtype]] * _numel(self.sizes.shape(spec.shape, extents))
 
-def nbytes(spec: TensorSpec) -> int:
-    """The size of an input or output."""
-    return _ITEM[_IR[spec.dtype]] * _numel(spec.shape)
-
-
-def working_bytes(executable: dict[str, Any]) -> int:
-    """The arena of one call, and the scratch of the one thread that runs it."""
-    return -(-executable["arena_bytes"] // _ALIGNMENT) * _ALIGNMENT + executable["scratch_bytes"]
+    def working_bytes(self, target: Target, extents: Mapping[str, int]) -> int:
+        """The arena of one call, and the scratch of the one thread that runs it."""
+        arena, scratch = (self.sizes.value(target.executable[f], extents) for f in ("arena_bytes", "scratch_bytes"))
+        return -(-arena // _ALIGNMENT) * _ALIGNMENT + scratch
 
 
 def read(c: Container) -> Manifest:
@@ -143,16 +148,20 @@ TEXT: _Rule = ("printable text", strict.printable)
 NAME: _Rule = ("a plain name", strict.plain_name)
 LIST: _Rule = ("a list", lambda v: isinstance(v, list))
 OBJECT: _Rule = ("an object", lambda v: isinstance(v, dict))
-BYTES: _Rule = (f"a number of bytes below {_SANE}", lambda v: type(v) is int and 0 <= v < _SANE)
+BYTES: _Rule = (f"a number of bytes below {_SANE}", lambda v: isinstance(v, str) and _size(v) or type(v) is int and 0 <= v < _SANE)
 FLAG: _Rule = ("true or false", lambda v: isinstance(v, bool))
 SYMBOL: _Rule = ("a symbol of Ingot's", lambda v: isinstance(v, str) and re.fullmatch(r"ingot_[a-z0-9_]{1,50}", v) is not None)
+SYMBOL_NAME: _Rule = ("a name", lambda v: isinstance(v, str) and len(v) <= 100 and is_name(v))
+EXTENT: _Rule = (f"an extent below {_SANE}", lambda v: type(v) is int and 0 <= v < _SANE)
+MOST: _Rule = ("an extent or null", lambda v: v is None or type(v) is int and v >= 0)
 TOLERANCE: _Rule = ("a number from 0 to 1", _number(0, 1))
 TREE: _Rule = ("a tree of tensors", tree.valid)
 DTYPE: _Rule = ("a dtype", lambda v: isinstance(v, str) and v in NUMPY)
 SLOT: _Rule = ("a dtype or 'address'", lambda v: isinstance(v, str) and (v in NUMPY or v == "address"))
 SHAPE: _Rule = (
     "a shape of a sane size",
-    lambda v: isinstance(v, list) and len(v) <= _RANK and all(type(n) is int and n >= 0 for n in v) and _sane(v),
+    lambda v: isinstance(v, list) and len(v) <= _RANK and all(isinstance(n, str) and _size(n) or type(n) is int and n >= 0 for n in v)
+    and _sane([n for n in v if not isinstance(n, str)]),
 )
 CHECK: _Rule = (
     "checks by their codes",
@@ -173,8 +182,15 @@ def _sane(shape: list[int]) -> bool:
     return 8 * _numel(d or 1 for d in shape) < _SANE
 
 
+def _size(text: str) -> bool:
+    try:
+        return bool(names_in(text))
+    except FormulaError:
+        return False
+
+
 def _message(check: dict[str, Any]) -> bool:
-    return isinstance(check.get("message"), str) and isinstance(check.get("location"), (str, type(None)))
+    return isinstance(check.get("message"), str) and all(isinstance(check.get(k), (str, type(None))) for k in ("location", "symbol"))
 
 
 def _fields(value: Any, rules: dict[str, _Rule], where: str, optional: bool = False) -> dict[str, Any]:
@@ -213,14 +229,30 @@ def _manifest(m: dict[str, Any], parts: dict[str, Any]) -> Manifest:
         n = tree.count(f[tree_name])
         _require(n == len(specs), f"{tree_name} holds {n} tensors, {len(specs)} are described")
     feed = tuple(_source(row, f"feed[{i}]", len(inputs)) for i, row in enumerate(f["feed"]))
-    targets = tuple(_target(t, f"targets[{i}]", feed, inputs, outputs, parts) for i, t in enumerate(f["targets"]))
+    sizes = _sizes(_fields(m, {"symbols": LIST}, "", optional=True).get("symbols", []), inputs)
+    for s in (*inputs, *outputs):
+        _require(all(map(sizes.fits, s.shape)), f"the shape of {s} has symbols that are not described")
+    targets = tuple(_target(t, f"targets[{i}]", feed, inputs, outputs, parts, sizes) for i, t in enumerate(f["targets"]))
     golden = None
     if m.get("golden") is not None:
         g = _fields(m["golden"], _GOLDEN, "golden")
         level = _fields(m["golden"], {"level": TEXT}, "golden", optional=True)
         _require("golden" in parts, "golden: the part 'golden' is missing")
         golden = Golden(float(g["rtol"]), float(g["atol"]), level.get("level"))
-    return Manifest(f["name"], f["producer"], inputs, outputs, f["in_tree"], f["out_tree"], feed, targets, golden)
+    return Manifest(f["name"], f["producer"], inputs, outputs, f["in_tree"], f["out_tree"], feed, targets, golden, sizes)
+
+
+def _sizes(rows: list, inputs: tuple[TensorSpec, ...]) -> Sizes:
+    symbols = []
+    for i, row in enumerate(rows):
+        f = _fields(row, {"name": SYMBOL_NAME, "min": EXTENT, "max": MOST}, f"symbols[{i}]")
+        _require(f["max"] is None or f["min"] <= f["max"], f"symbols[{i}]: no extent is at least {f['min']} and at most {f['max']}")
+        symbols.append(Symbol(f["name"], f["min"], f["max"]))
+    _require(len({s.name for s in symbols}) == len(symbols), "symbols: a name is there twice")
+    try:
+        return Sizes(symbols, [(s.name, s.shape) for s in inputs])
+    except ValueError as e:
+        raise _Malformed(f"symbols: {e}") from None
 
 
 def _spec(row: Any, where: str) -> TensorSpec:
@@ -236,7 +268,7 @@ def _source(row: Any, where: str, n_inputs: int) -> tuple[str, int | str]:
     return row[0], row[1]
 
 
-def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, parts: dict[str, Any]) -> Target:
+def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, parts: dict[str, Any], sizes: Sizes) -> Target:
     f = _fields(row, _TARGET, where)
     features = tuple(_each(f["features"], TEXT, f"{where}.features"))
     for part in (f["code"], f["pool"]):
@@ -247,7 +279,12 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
     types = tuple(_type(t, f"{at}.{k}[{i}]") for k in ("inputs", "outputs") for i, t in enumerate(e[k]))
     slots = _each(e["slots"], SLOT, f"{at}.slots")
     _require(len(e["inputs"]) == len(feed), f"{at}: the code takes {len(e['inputs'])} inputs, {len(feed)} are fed")
-    _require(len(slots) == len(types), f"{at}: {len(slots)} slots for {len(types)} inputs and outputs")
+    if sizes.symbols:
+        e |= _fields(f["executable"], {"symbols": LIST}, at)
+    _require(e.get("symbols", []) == [s._asdict() for s in sizes.symbols], f"{at}.symbols are not those that are described")
+    n = len(types) + len(sizes.symbols)
+    _require(len(slots) == n, f"{at}: {len(slots)} slots for {n} inputs, outputs and symbols")
+    _require(slots[len(types) :] == ["i64"] * len(sizes.symbols), f"{at}.slots: a symbol's is no i64")
     for i, (slot, (dtype, shape)) in enumerate(zip(slots, types)):
         by_value = i < len(feed) and slot == dtype and not shape
         _require(slot == "address" or by_value, f"{at}.slots[{i}]: a {slot} cannot hold {dtype}{list(shape)}")
@@ -257,20 +294,27 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
     _require(types[len(feed) :] == tuple(map(_ir_type, outputs)), f"{at}.outputs: the code does not give what is described")
     memory = _fields(row, {"peak_bytes": BYTES, "worker_bytes": BYTES}, where, optional=True)
     peak, worker = memory.get("peak_bytes"), memory.get("worker_bytes", e["scratch_bytes"])
-    _require(worker >= e["scratch_bytes"], f"{where}.worker_bytes: {worker} are fewer than a worker's scratch ({e['scratch_bytes']})")
+    told = {"peak_bytes": peak, "worker_bytes": worker, "executable.arena_bytes": e["arena_bytes"]}
+    for name, size in {**told, "executable.scratch_bytes": e["scratch_bytes"]}.items():
+        _require(size is None or sizes.fits(size), f"{where}.{name} has symbols that are not described")
+    if sizes.symbols:
+        _require(peak is not None, f"{where}.peak_bytes is missing")
+        _require(worker == e["scratch_bytes"], f"{where}.worker_bytes is not a worker's scratch")
+    else:
+        _require(worker >= e["scratch_bytes"], f"{where}.worker_bytes: {worker} are fewer than a worker's scratch ({e['scratch_bytes']})")
     return Target(f["arch"], f["level"], features, f["code"], f["pool"], e, types, peak, worker)
 
 
-def _type(text: Any, where: str) -> tuple[str, tuple[int, ...]]:
+def _type(text: Any, where: str) -> tuple[str, Shape]:
     """("f32", (2, 3)) from f32[2,3]."""
-    found = re.fullmatch(r"([a-z0-9]{2,4})\[([0-9,]{0,1400})\]", text) if isinstance(text, str) else None
+    found = re.fullmatch(r"([a-z0-9]{2,4})\[([A-Za-z0-9_,()+*/-]{0,9000})\]", text) if isinstance(text, str) else None
     if found is None:
         raise _Malformed(f"{where}: expected a type such as f32[2,3], got {_shown(text)}")
-    shape = [int(n) for n in found[2].split(",") if n]
+    shape = [int(n) if n.isdigit() else n for n in parts_of(found[2]) if n]
     return _one(found[1], DTYPE, where), tuple(_one(shape, SHAPE, where))
 
 
-def _ir_type(spec: TensorSpec) -> tuple[str, tuple[int, ...]]:
+def _ir_type(spec: TensorSpec) -> tuple[str, Shape]:
     return _IR[spec.dtype], spec.shape
 
 

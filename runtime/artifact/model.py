@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from typing import Any
@@ -13,6 +14,7 @@ from ingot.runtime.artifact import golden, host, tensors, tree
 from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.artifact.manifest import Manifest, Target, TensorSpec
+from ingot.runtime.artifact.sizes import SizeError
 from ingot.runtime.executable import CheckError, Executable
 
 __all__ = ["CHECK_AT_LOAD", "Model", "TensorSpec", "load", "validate", "weight_bytes"]
@@ -81,12 +83,13 @@ class Model:
         self._feed, self._scalars = self._resolve()
         try:
             self._dtypes = tuple(tensors.numpy_dtype(i.dtype) for i in self.inputs)
-            self._results = tuple((tensors.numpy_dtype(o.dtype), o.shape) for o in self.outputs)
+            self._results = tuple(tensors.numpy_dtype(o.dtype) for o in self.outputs)
             self._executable = Executable(machine_code, target.executable)
             threads.start_pool(pool)
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise container.fail(f"its code cannot be loaded ({e})") from None
-        self._nbytes = tuple(map(manifests.nbytes, self.outputs))
+        self._shapes = tuple(o.shape for o in self.outputs)
+        self._sizes = manifest.sizes if manifest.sizes.symbols else None
         self._flat = self._in_tree == {"tuple": ["*"] * len(self.inputs)}
 
     # -- what people ask --------------------------------------------------------------------------------------------
@@ -102,16 +105,30 @@ class Model:
         return self._manifest.signature
 
     @property
-    def peak_bytes(self) -> int:
+    def peak_bytes(self) -> int | None:
         """Memory of one call with the present number of threads: weights, inputs, outputs and working memory.
 
-        The manifest has the number for one thread and what each further one adds; `ingot inspect` shows both.
+        Where the sizes of a call are not fixed it is that of the largest; None where there is none. The manifest has the number, or
+        the formula, for one thread and what each further one adds; `ingot inspect` shows both.
         """
-        one = self._manifest.peak_bytes(self._target, _size(self.weights))
-        return one + (threads.get_num_threads() - 1) * self._target.worker_bytes
+        largest = self._manifest.sizes.largest()
+        return None if largest is None else self.bytes_for(**largest)
+
+    def bytes_for(self, **sizes: int) -> int:
+        """`peak_bytes` for these values of the symbols, all of which are named.
+
+        TypeError where one is missing, or is none of the model's.
+        """
+        s = self._manifest.sizes
+        if sizes.keys() != set(s.names):
+            raise TypeError(f"{self.name} has the sizes {', '.join(s.names) or '(none)'}, got {', '.join(sizes) or '(none)'}")
+        extents = {name: sizes[name] for name in s.names}
+        one = s.value(self._manifest.peak_bytes(self._target, _size(self.weights)), extents)
+        return one + (threads.get_num_threads() - 1) * s.value(self._target.worker_bytes, extents)
 
     def __repr__(self) -> str:
-        return f"<ingot.Model {self.name}{self.signature}, {self.level}, peak {self.peak_bytes} bytes>"
+        peak = self.peak_bytes
+        return f"<ingot.Model {self.name}{self.signature}, {self.level}, peak {'unknown' if peak is None else f'{peak} bytes'}>"
 
     # -- calling ----------------------------------------------------------------------------------------------------
 
@@ -137,13 +154,16 @@ class Model:
             self._check_mapped_weights()
         slots: list[Any] = list(self._feed)
         keep, tensor = [], None
+        given: list[tuple[int, ...]] = []
         for i, (spec, dtype, scalar) in enumerate(zip(self.inputs, self._dtypes, self._scalars)):
             value = args[i]
             if type(value) is not np.ndarray:
                 value, tensor = _to_array(value, spec, dtype, tensor)
             if value.dtype != dtype:
                 raise TypeError(f"{self.name}: input {spec.name} must be {spec.dtype}, got {value.dtype}")
-            if value.shape != spec.shape:
+            if self._sizes is not None:
+                given.append(value.shape)
+            elif value.shape != spec.shape:
                 raise RuntimeError(f"{self.name}: input {spec.name} must have shape {spec.shape}, got {value.shape}")
             if scalar is None:
                 continue
@@ -155,10 +175,19 @@ class Model:
                     keep.append(buffer)
                     slots[at] = buffer.address
         results = []
-        for nbytes, (dtype, shape) in zip(self._nbytes, self._results):
-            buffer = memory.allocate(nbytes)
+        shapes: Any = self._shapes
+        extents: dict[str, int] = {}
+        if self._sizes is not None:
+            try:
+                extents = self._sizes.extents(given)
+            except SizeError as e:
+                raise RuntimeError(f"{self.name}: {e}") from None
+            shapes = [self._sizes.shape(s, extents) for s in shapes]
+        for dtype, shape in zip(self._results, shapes):
+            buffer = memory.allocate(math.prod(shape) * dtype.itemsize)
             slots.append(buffer.address)
             results.append(buffer.array(dtype, shape))
+        slots += extents.values()
         try:
             self._executable.run(*slots)
         except CheckError as e:
@@ -263,8 +292,9 @@ def _check_weights(c: Container, manifest: Manifest, target: Target, weights: di
         if (array.dtype.name, array.shape) != (manifests.NUMPY[dtype], shape):
             expected = f"{dtype}{list(shape)} for weight {which!r}"
             raise c.fail(f"the code at {target.level} expects {expected}, the file holds {array.dtype.name}{list(array.shape)}")
-    peak, least = target.peak_bytes, manifest.least_bytes(target, _size(weights))
-    if peak is not None and peak < least:
+    extents = {s.name: s.min for s in manifest.sizes.symbols}
+    peak, least = target.peak_bytes, manifest.least_bytes(target, _size(weights), extents)
+    if peak is not None and manifest.sizes.value(peak, extents) < least:
         raise c.fail(f"the manifest is malformed: at {target.level} peak_bytes is {peak}, fewer than its parts take ({least})")
 
 
@@ -272,10 +302,15 @@ def _golden_arrays(c: Container, manifest: Manifest) -> tuple[list[np.ndarray], 
     """The golden inputs and outputs, not compared with their checksum; each of the dtype and shape that the manifest describes."""
     arrays = _unpack(c, c.map("golden"))
     out = []
+    inputs = [arrays.get(f"in.{i}") for i in range(len(manifest.inputs))]
+    try:
+        extents = manifest.sizes.extents([() if a is None else a.shape for a in inputs]) if manifest.sizes.symbols else {}
+    except SizeError as e:
+        raise c.fail(f"its golden samples are malformed: {e}") from None
     for prefix, specs in (("in", manifest.inputs), ("out", manifest.outputs)):
         for i, s in enumerate(specs):
             a = arrays.get(f"{prefix}.{i}")
-            if a is None or (a.dtype.name, a.shape) != (s.dtype, s.shape):
+            if a is None or (a.dtype.name, a.shape) != (s.dtype, manifest.sizes.shape(s.shape, extents)):
                 got = "missing" if a is None else f"{a.dtype.name}{list(a.shape)}"
                 raise c.fail(f"its golden samples are malformed: {prefix}.{i} is {got}, not {s.dtype}{list(s.shape)}")
             out.append(a)

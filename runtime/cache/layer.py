@@ -6,6 +6,7 @@
     v1/ab/.….claim      somebody compiles this key, see claim.py
     quarantine/         entries that failed their checksum
     account             sizes and costs, see account.py
+    pieces              which entries hold which kernels, see pieces.py
     misses.jsonl, stats.jsonl, toolchain.json, warmed.jsonl
 """
 

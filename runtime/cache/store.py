@@ -96,8 +96,8 @@ class Cache:
                 reason = found
         return None, reason
 
-    def put(self, key: str, data: bytes, compile_ms: float) -> None:
-        """Store a packed entry: on disk, or in memory with one warning where that fails. Never raises."""
+    def put(self, key: str, data: bytes, compile_ms: float) -> bool:
+        """Store a packed entry: on disk, or in memory with one warning where that fails. Whether it is on the disk. Never raises."""
         with self._lock:
             self._used.add(key)
             self.counts["spent_ms"] += int(compile_ms)
@@ -111,7 +111,7 @@ class Cache:
                 while len(self._memory) > _MEMORY:
                     del self._memory[next(iter(self._memory))]
             log.warn_once("cache unwritable", f"the compile cache keeps new entries in memory only: {e}")
-            return
+            return False
         with self._lock:
             self.counts["put"] += 1
         try:
@@ -125,6 +125,7 @@ class Cache:
                 with self._lock:
                     self.counts["evicted"] += evicted
                 log.log("cache", "evicted %d entries", evicted)
+        return True
 
     def reject(self, key: str) -> None:
         """Set aside an entry that passed its checks and cannot be loaded all the same."""

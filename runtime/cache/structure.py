@@ -12,6 +12,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from ingot.runtime import formula
 from ingot.runtime.cache import key as keys
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["StructureError", "check", "check_preimage"]
 
 _DTYPE = "bool|u8|i8|i16|i32|i64|u16|u32|u64|f16|bf16|f32|f64"
-_TYPE = re.compile(rf"({_DTYPE})\[((?:\d{{1,19}}|[A-Za-z_]\w{{0,99}})(?:,(?:\d{{1,19}}|[A-Za-z_]\w{{0,99}})){{0,63}})?\]", re.ASCII)
+_TYPE = re.compile(rf"({_DTYPE})\[([^\[\]]*)\]", re.ASCII)
+_DIMS = 64
 _WIDTH = {"bool": 1, "bf16": 2}
 _BYTES = 1 << 47  # of address space, as much as there is
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -76,21 +78,24 @@ def _manifest(m: dict[str, Any]) -> str:
     entry, slots, checks, aliases = m.get("entry"), m.get("slots"), m.get("checks"), m.get("aliases")
     _must(isinstance(entry, str) and _NAME.fullmatch(entry), "the manifest names no entry")
     assert isinstance(entry, str)
+    symbols = _symbols(m.get("symbols", []))
     for name in ("arena_bytes", "scratch_bytes"):
         n = m.get(name)
-        _must(type(n) is int and 0 <= n < _BYTES, f"the manifest's {name} is no size")
+        _must(type(n) is int and 0 <= n < _BYTES or isinstance(n, str) and _size(n, symbols), f"the manifest's {name} is no size")
     _must(isinstance(m.get("tiny"), bool), "the manifest's field tiny is neither true nor false")
-    ins, outs = _types(m.get("inputs"), "inputs"), _types(m.get("outputs"), "outputs")
-    _must(isinstance(slots, list) and len(slots) == len(ins) + len(outs), "the manifest has not one slot for each input and output")
+    ins, outs = (_types(m.get(f), f, symbols) for f in ("inputs", "outputs"))
+    wanted = len(ins) + len(outs) + len(symbols)
+    _must(isinstance(slots, list) and len(slots) == wanted, "the manifest has not one slot for each input, output and symbol")
     assert isinstance(slots, list)
-    for slot, type_ in zip(slots, [*ins, *([""] * len(outs))]):
-        ok = slot == "address" or isinstance(slot, str) and type_ == f"{slot}[]"
-        _must(ok, f"the manifest has a slot {slot!r:.40} for {type_ or 'an output'}")
+    for k, (slot, type_) in enumerate(zip(slots, [*ins, *([""] * len(outs)), *(["i64[]"] * len(symbols))])):
+        fits = slot == "address" and k < wanted - len(symbols) or isinstance(slot, str) and type_ == f"{slot}[]"
+        _must(fits, f"the manifest has a slot {slot!r:.40} for {type_ or 'an output'}")
     _must(isinstance(checks, dict), "the manifest has no checks")
     for code, what in (checks or {}).items():
         ok = _NUMBER.fullmatch(code) and 0 < int(code) < 1 << 31 and isinstance(what, dict) and isinstance(what.get("message"), str)
         node = what.get("node", 0) if isinstance(what, dict) else None
-        _must(ok and type(node) is int and node >= 0, f"the manifest's check {code[:40]!r} makes no sense")
+        known = ok and ("symbol" not in what or what["symbol"] in symbols)
+        _must(known and type(node) is int and node >= 0, f"the manifest's check {code[:40]!r} makes no sense")
     _must(isinstance(aliases, dict), "the manifest has no aliases")
     for out, of in (aliases or {}).items():
         ok = _NUMBER.fullmatch(out) and int(out) < len(outs) and isinstance(of, list)
@@ -99,14 +104,36 @@ def _manifest(m: dict[str, Any]) -> str:
     return entry
 
 
-def _types(values: Any, what: str) -> list[str]:
+def _symbols(values: Any) -> list[str]:
+    """The names of a manifest's symbols."""
+    _must(isinstance(values, list), "the manifest's symbols are no list")
+    names = []
+    for s in values:
+        ok = isinstance(s, dict) and isinstance(s.get("name"), str) and formula.is_name(s["name"]) and type(s.get("min")) is int
+        ok = ok and 0 <= s["min"] < 1 << 63 and (s.get("max") is None or type(s["max"]) is int and s["min"] <= s["max"] < 1 << 63)
+        _must(ok, f"the manifest has a symbol {s!r:.60}")
+        names.append(s["name"])
+    _must(len(set(names)) == len(names), "the manifest has a symbol twice")
+    return names
+
+
+def _size(text: str, symbols: list[str]) -> bool:
+    try:
+        return formula.names_in(text) <= set(symbols)
+    except formula.FormulaError:
+        return False
+
+
+def _types(values: Any, what: str, symbols: list[str]) -> list[str]:
     _must(isinstance(values, list), f"the manifest's {what} are no list")
     for text in values:
         found = _TYPE.fullmatch(text) if isinstance(text, str) else None
-        _must(found is not None, f"the manifest's {what} hold {text!r:.60}, which is no type")
+        dims = formula.parts(found[2]) if found is not None else []
+        ok = found is not None and len(dims) <= _DIMS and all(_size(d, symbols) for d in dims)
+        _must(ok, f"the manifest's {what} hold {text!r:.60}, which is no type")
         assert found is not None
-        dtype, dims = found[1], [int(d) for d in (found[2] or "").split(",") if d.isdigit()]
-        _must(math.prod(dims) * (_WIDTH.get(dtype) or int(dtype[1:]) // 8) < _BYTES, f"the manifest's {what} hold the absurd {text:.60}")
+        dtype, known = found[1], [int(d) for d in dims if d.isdigit()]
+        _must(math.prod(known) * (_WIDTH.get(dtype) or int(dtype[1:]) // 8) < _BYTES, f"the manifest's {what} hold the absurd {text:.60}")
     return values
 
 

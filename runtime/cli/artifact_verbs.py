@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import ArtifactError, Container
-from ingot.runtime.artifact.manifest import Manifest, Target
+from ingot.runtime.artifact.manifest import Manifest, Target, TensorSpec
 from ingot.runtime.artifact.model import CHECK_AT_LOAD, Model, validate, weight_bytes
+from ingot.runtime.artifact.sizes import Dim
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT
 
@@ -36,8 +36,9 @@ def inspect(path: str, as_json: bool) -> int:
 def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
     return {
         "file": c.path, "bytes": c.size, "schema": c.schema, "name": m.name, "producer": m.producer, "signature": m.signature,
-        "inputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": manifests.nbytes(s)} for s in m.inputs],
-        "outputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": manifests.nbytes(s)} for s in m.outputs],
+        "inputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": _bytes(m, s)} for s in m.inputs],
+        "outputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": _bytes(m, s)} for s in m.outputs],
+        "symbols": [s._asdict() for s in m.sizes.symbols],
         "weight_bytes": weights,
         "targets": [
             {
@@ -55,17 +56,32 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _bytes(m: Manifest, spec: TensorSpec) -> int | None:
+    """The bytes of an input or output; at the largest sizes where a call decides them, None where there are no largest."""
+    largest = m.sizes.largest()
+    return None if largest is None else m.nbytes(spec, largest)
+
+
+def _memory(m: Manifest, nbytes: Dim) -> str:
+    if isinstance(nbytes, int):
+        return output.size(nbytes)
+    largest = m.sizes.largest()
+    return f"{output.plain(nbytes)} bytes" + ("" if largest is None else f" (at most {output.size(m.sizes.value(nbytes, largest))})")
+
+
 def _show(c: Container, m: Manifest, weights: int) -> None:
     print(f"{c.path}: {m.name}, {output.size(c.size)}, schema {c.schema}, by {m.producer}")
     for title, specs in (("input", m.inputs), ("output", m.outputs)):
         for spec in specs:
             print(f"  {title:<7} {spec}")
+    for s in m.sizes.symbols:
+        print(f"  size    {s}")
     print(f"  weights {output.size(weights)}")
     for t in m.targets:
         lacks = t.lacks()
         print(f"  target  {t.level} ({t.arch}): {'runs here' if not lacks else 'this machine lacks ' + ', '.join(lacks)}")
         print(f"          needs {', '.join(t.features) or 'no features'}")
-        print(f"          peak {output.size(m.peak_bytes(t, weights))}, {output.size(t.worker_bytes)} for each further thread")
+        print(f"          peak {_memory(m, m.peak_bytes(t, weights))}, {_memory(m, t.worker_bytes)} for each further thread")
     if m.golden is not None:
         made = f", made at {m.golden.level}" if m.golden.level else ""
         print(f"  golden  samples, rtol {m.golden.rtol:g}, atol {m.golden.atol:g}{made}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingot.runtime import switches
-from ingot.runtime.cache import account, bundle, files, journal, key, ownership, trust
+from ingot.runtime.cache import account, bundle, files, journal, key, ownership, pieces, trust
 from ingot.runtime.cache.bundle_reader import BundleError, Offer, Reader, Refused, read_folder, read_tar
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer
@@ -85,6 +85,7 @@ class _Import:
 
     def _put(self, offer: Offer, entry: Entry) -> None:
         self.layer.put(offer.key, offer.data)
+        pieces.remember(self.layer, offer.key, pieces.ids_of(entry))
         if offer.signature is not None:
             files.replace(self.layer.signature_path(offer.key), offer.signature, mode=0o600)
         ms = entry.manifest.get("compile_ms")

@@ -119,6 +119,9 @@ def _tell(e: Entry, layer: Layer, listed: Listed) -> None:
     times = record.get("times")
     stages = [f"{output.plain(k)} {v:.1f}" for k, v in times.items() if isinstance(v, (int, float))] if isinstance(times, dict) else []
     print(f"compile    {output.duration(row['compile_ms'])}" + (f" ({', '.join(stages)})" if stages else ""))
+    kernels = record.get("kernels")
+    if isinstance(kernels, dict):
+        print(f"kernels    {', '.join(f'{output.plain(v)} {output.plain(k)}' for k, v in sorted(kernels.items()))}")
     print(f"size       {output.size(e.size)}, of which code {output.size(len(e.code))}")
     arena, scratch = e.manifest.get("arena_bytes"), e.manifest.get("scratch_bytes")
     if isinstance(arena, int) and isinstance(scratch, int):

@@ -36,8 +36,9 @@ def test_every_level_builds_and_says_how_to_call_it(target):
     assert m["slots"] == ["address"] * 3 and m["inputs"] == ["f32[40,30]", "i64[5,30]"] and m["outputs"] == ["f32[5,30]"]
     (check,) = m["checks"].values()
     assert graph.nodes[check["node"]].op.name == "gather" and check["message"].startswith("gather: ")
-    assert "dso_local" in built.llvm or "ptx_kernel" in built.llvm
-    assert b.assembly(built.llvm, level)
+    texts = b.llvm(b.lower(graph, level), level)
+    assert texts and all("@ingot_kernel(" in text or "ptx_kernel" in text for text in texts.values())
+    assert all(b.assembly(text, level) for text in texts.values())
 
 
 def test_a_gpu_s_manifest_says_how_each_kernel_is_launched():

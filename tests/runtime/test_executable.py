@@ -82,7 +82,7 @@ def test_arena(nthreads, arena, scratch):
         exe.run(out.address)
         address, count = out.array(np.int64, (2,)).tolist()
         assert count == n and address % 64 == 0 and (address != 0) == bool(arena + scratch)
-        assert exe.peak_bytes == -(-arena // 64) * 64 + n * scratch
+        assert exe.peak_bytes() == -(-arena // 64) * 64 + n * scratch
         before = memory.memory_stats()["in_use"]
         exe.run(out.address)
         assert memory.memory_stats()["in_use"] == before, "the arena is given back"

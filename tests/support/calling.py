@@ -26,6 +26,7 @@ from ingot.ir.lower.cpu import cpu
 from ingot.ir.machine import Machine
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory
+from ingot.runtime.formula import formula
 from tests.support.graphs import arrays_for
 
 WIDE = cpu(Machine(64))  # what programs are lowered for where no code is made of them
@@ -78,7 +79,10 @@ class Loaded:
                 value = np.asarray(x)
                 args[k : k + 1].view(np.uint8)[: value.itemsize] = value.reshape(1).view(np.uint8)
         manifest = self.built.manifest
-        arena = np.zeros(manifest["arena_bytes"] + manifest["scratch_bytes"] + 64, np.uint8)
+        symbols = [s["name"] for s in manifest.get("symbols", ())]
+        values = [int(x) for x in slots[len(slots) - len(symbols) :]]
+        nbytes = sum(formula(manifest[f], symbols)(*values) for f in ("arena_bytes", "scratch_bytes"))
+        arena = np.zeros(min(max(nbytes, 0), 1 << 30) + 64, np.uint8)
         base = -(-arena.ctypes.data // 64) * 64
         return self.entry(args.ctypes.data, ctypes.addressof(_TABLE), base)
 
