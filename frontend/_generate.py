@@ -23,7 +23,7 @@ HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
     "autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends",
     "accelerator", "amp", "compiler", "distributed", "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal",
-    "testing", "types", "version", "__config__", "_C", "_dynamo", "ao",
+    "testing", "types", "version", "__config__", "_C", "_dynamo", "ao", "distributions",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {

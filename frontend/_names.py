@@ -34,6 +34,7 @@ MODULES = (
     "_C",
     "_dynamo",
     "ao",
+    "distributions",
 )
 DTYPES = {
     "bool": "bool_",
@@ -252,6 +253,7 @@ NAMES = {
     "bilinear": "ingot.functions.neural",
     "binary_cross_entropy_with_logits": "ingot.functions.neural",
     "bincount": "ingot.functions.search",
+    "binomial": "ingot.functions.counts",
     "bits16": "ingot.absent_dtypes",
     "bits1x8": "ingot.absent_dtypes",
     "bits2x4": "ingot.absent_dtypes",
@@ -444,6 +446,8 @@ NAMES = {
     "hypot": "ingot.functions.binary",
     "i0": "ingot.functions.gamma",
     "i0_": "ingot.functions.copies",
+    "igamma": "ingot.functions.incomplete_gamma",
+    "igammac": "ingot.functions.incomplete_gamma",
     "iinfo": "ingot.functions.typeinfo",
     "imag": "ingot.functions.copies",
     "index_add": "ingot.functions.index",
@@ -600,6 +604,7 @@ NAMES = {
     "pinverse": "ingot.functions.factor",
     "pixel_shuffle": "ingot.functions.neural",
     "pixel_unshuffle": "ingot.functions.neural",
+    "poisson": "ingot.functions.counts",
     "poisson_nll_loss": "ingot.functions.neural",
     "polygamma": "ingot.functions.gamma",
     "positive": "ingot.functions.unary",

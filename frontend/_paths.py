@@ -29,6 +29,14 @@ PATHS = {
     "ingot.nn.utils.convert_parameters": "ingot.nn.utils.vector", "ingot.optim.adamw": "ingot.optim.adam",
     "ingot.utils.data.dataloader": "ingot.utils.data", "ingot.utils.data._utils": "ingot.utils.data",
     "ingot.utils.data._utils.collate": "ingot.utils.data.collate", "ingot.utils.data._utils.worker": "ingot.utils.data.worker",
+    **{f"ingot.distributions.{n}": "ingot.distributions" for n in (
+        "bernoulli", "beta", "binomial", "categorical", "cauchy", "chi2", "continuous_bernoulli", "dirichlet", "exp_family", "exponential",
+        "fishersnedecor", "gamma", "generalized_pareto", "geometric", "gumbel", "half_cauchy", "half_normal", "independent",
+        "inverse_gamma", "kumaraswamy", "laplace", "lkj_cholesky", "log_normal", "logistic_normal", "lowrank_multivariate_normal",
+        "mixture_same_family", "multinomial", "multivariate_normal", "negative_binomial", "normal", "one_hot_categorical", "pareto",
+        "poisson", "relaxed_bernoulli", "relaxed_categorical", "studentT", "transformed_distribution", "uniform", "von_mises", "weibull",
+        "wishart",
+    )},
     "ingot.utils.hooks": "ingot.nn.modules.hooks",
 }  # fmt: skip
 

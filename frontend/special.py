@@ -31,6 +31,9 @@ from ingot.functions.bessel import (
 )
 from ingot.functions.common import apply, cast, check_tensor, dtypes, emit_out, float_dtype, inside, scalar, upcast
 from ingot.functions.gamma import polygamma
+from ingot.functions.incomplete_gamma import igamma as gammainc
+from ingot.functions.incomplete_gamma import igammac as gammaincc
+from ingot.functions.incomplete_gamma import zeta
 from ingot.functions.polynomials import (
     chebyshev_polynomial_t,
     chebyshev_polynomial_u,
@@ -50,11 +53,11 @@ from ingot.functions.unary import logit, round, sinc
 __all__ = [
     "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t", "chebyshev_polynomial_u",
     "chebyshev_polynomial_v", "chebyshev_polynomial_w", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "exp2", "expit", "expm1",
-    "gammaln", "hermite_polynomial_h", "hermite_polynomial_he", "i0", "i0e", "i1", "i1e", "laguerre_polynomial_l",
+    "gammainc", "gammaincc", "gammaln", "hermite_polynomial_h", "hermite_polynomial_he", "i0", "i0e", "i1", "i1e", "laguerre_polynomial_l",
     "legendre_polynomial_p", "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp", "modified_bessel_i0", "modified_bessel_i1",
     "modified_bessel_k0", "modified_bessel_k1", "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "round", "scaled_modified_bessel_k0",
     "scaled_modified_bessel_k1", "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
-    "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0", "xlog1py", "xlogy",
+    "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
 
 digamma, erf, erfc, erfinv, exp2, expm1, log1p = (

@@ -1,0 +1,63 @@
+"""`ingot.distributions`: probability distributions by torch's names: samples with gradients, densities, moments, divergences.
+
+    normal = ingot.distributions.Normal(mean, std)
+    action = normal.rsample()
+    loss = -normal.log_prob(action).sum() + ingot.distributions.kl_divergence(normal, prior).sum()
+"""
+
+from __future__ import annotations
+
+from ingot.distributions import constraints, transforms
+from ingot.distributions.constraint_registry import biject_to, transform_to
+from ingot.distributions.continuous import (
+    Cauchy,
+    ContinuousBernoulli,
+    Exponential,
+    GeneralizedPareto,
+    Gumbel,
+    HalfCauchy,
+    HalfNormal,
+    Laplace,
+    Normal,
+    StudentT,
+    Uniform,
+)
+from ingot.distributions.derived import (
+    Independent,
+    Kumaraswamy,
+    LogisticNormal,
+    LogNormal,
+    MixtureSameFamily,
+    Pareto,
+    RelaxedBernoulli,
+    RelaxedOneHotCategorical,
+    TransformedDistribution,
+    Weibull,
+)
+from ingot.distributions.discrete import (
+    Bernoulli,
+    Binomial,
+    Categorical,
+    Geometric,
+    Multinomial,
+    NegativeBinomial,
+    OneHotCategorical,
+    OneHotCategoricalStraightThrough,
+    Poisson,
+)
+from ingot.distributions.distribution import Distribution, ExponentialFamily
+from ingot.distributions.gammas import Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, InverseGamma
+from ingot.distributions.kl import kl_divergence, register_kl
+from ingot.distributions.multivariate import LKJCholesky, LowRankMultivariateNormal, MultivariateNormal, VonMises, Wishart
+from ingot.distributions.transforms import *  # noqa: F403
+from ingot.distributions.transforms import __all__ as _transforms
+
+__all__ = [
+    "Bernoulli", "Beta", "Binomial", "Categorical", "Cauchy", "Chi2", "ContinuousBernoulli", "Dirichlet", "Distribution", "Exponential",
+    "ExponentialFamily", "FisherSnedecor", "Gamma", "GeneralizedPareto", "Geometric", "Gumbel", "HalfCauchy", "HalfNormal", "Independent",
+    "InverseGamma", "Kumaraswamy", "LKJCholesky", "Laplace", "LogNormal", "LogisticNormal", "LowRankMultivariateNormal",
+    "MixtureSameFamily", "Multinomial", "MultivariateNormal", "NegativeBinomial", "Normal", "OneHotCategorical",
+    "OneHotCategoricalStraightThrough", "Pareto", "Poisson", "RelaxedBernoulli", "RelaxedOneHotCategorical", "StudentT",
+    "TransformedDistribution", "Uniform", "VonMises", "Weibull", "Wishart", "biject_to", "constraints", "kl_divergence", "register_kl",
+    "transform_to", "transforms", *_transforms,
+]  # fmt: skip

@@ -1,0 +1,588 @@
+"""Distributions made of others: transformed, independent, mixed, relaxed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import ingot
+from ingot._tensor import Tensor
+from ingot.distributions import constraints
+from ingot.distributions.continuous import EULER, Exponential, Normal, Uniform, open_unit
+from ingot.distributions.discrete import Categorical
+from ingot.distributions.distribution import Distribution
+from ingot.distributions.transforms import (
+    AffineTransform,
+    ComposeTransform,
+    ExpTransform,
+    PowerTransform,
+    SigmoidTransform,
+    StickBreakingTransform,
+    Transform,
+    sum_rightmost,
+)
+from ingot.distributions.utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, probs_to_logits
+
+__all__ = [
+    "Independent", "Kumaraswamy", "LogNormal", "LogisticNormal", "MixtureSameFamily", "Pareto", "RelaxedBernoulli",
+    "RelaxedOneHotCategorical", "TransformedDistribution", "Weibull",
+]  # fmt: skip
+
+
+class Independent(Distribution):
+    """`base_distribution` with its last `reinterpreted_batch_ndims` batch dims made part of the event.
+
+    >>> normal = ingot.distributions.Normal(ingot.zeros(3), ingot.ones(3))
+    >>> ingot.distributions.Independent(normal, 1).event_shape
+    ingot.Size([3])
+    """
+
+    def __init__(self, base_distribution: Any, reinterpreted_batch_ndims: int, validate_args: bool | None = None):
+        n = reinterpreted_batch_ndims
+        if n > len(base_distribution.batch_shape):
+            raise ValueError(
+                "Expected reinterpreted_batch_ndims <= len(base_distribution.batch_shape), actual "
+                f"{n} vs {len(base_distribution.batch_shape)}"
+            )
+        shape = (*base_distribution.batch_shape, *base_distribution.event_shape)
+        events = n + len(base_distribution.event_shape)
+        self.base_dist, self.reinterpreted_batch_ndims = base_distribution, n
+        super().__init__(shape[: len(shape) - events], shape[len(shape) - events :], validate_args=validate_args)
+
+    def _expanded(self, new: Any, shape: Any) -> None:
+        new.base_dist = self.base_dist.expand((*shape, *self._event_shape[: self.reinterpreted_batch_ndims]))
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        return bool(self.base_dist.has_rsample)
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+        return self.reinterpreted_batch_ndims == 0 and bool(self.base_dist.has_enumerate_support)
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        base = self.base_dist.support
+        return constraints.independent(base, self.reinterpreted_batch_ndims) if self.reinterpreted_batch_ndims else base
+
+    @property
+    def mean(self) -> Tensor:
+        return self.base_dist.mean
+
+    @property
+    def mode(self) -> Tensor:
+        return self.base_dist.mode
+
+    @property
+    def variance(self) -> Tensor:
+        return self.base_dist.variance
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.base_dist.sample(sample_shape)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.base_dist.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+
+    def entropy(self) -> Tensor:
+        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        if self.reinterpreted_batch_ndims > 0:
+            raise NotImplementedError("Enumeration over cartesian product is not implemented")
+        return self.base_dist.enumerate_support(expand=expand)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_dist}, {self.reinterpreted_batch_ndims})"
+
+
+class TransformedDistribution(Distribution):
+    """The distribution of t(x), x of `base_distribution`, t one transform or several, one after the other.
+
+    >>> base = ingot.distributions.Normal(0.0, 1.0)
+    >>> ingot.distributions.TransformedDistribution(base, ingot.distributions.ExpTransform()).log_prob(ingot.tensor(1.0))
+    tensor(-0.9189)
+    """
+
+    def __init__(self, base_distribution: Any, transforms: Any, validate_args: bool | None = None):
+        self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        if not all(isinstance(t, Transform) for t in self.transforms):
+            raise ValueError(f"transforms must be a Transform or a list of Transforms, but was {transforms}")
+        shape = (*base_distribution.batch_shape, *base_distribution.event_shape)
+        chain = ComposeTransform(self.transforms)
+        if len(shape) < chain.domain.event_dim:
+            raise ValueError(f"base_distribution needs to have shape with size at least {chain.domain.event_dim}, but got {shape}.")
+        out = tuple(chain.forward_shape(shape))
+        inner = tuple(chain.inverse_shape(out))
+        if shape != inner:
+            batch = inner[: len(inner) - len(base_distribution.event_shape)]
+            base_distribution = base_distribution.expand(batch)
+        more = chain.domain.event_dim - len(base_distribution.event_shape)
+        self.base_dist: Any = Independent(base_distribution, more) if more > 0 else base_distribution
+        grown = chain.codomain.event_dim - chain.domain.event_dim
+        events = max(chain.codomain.event_dim, len(self.base_dist.event_shape) + grown)
+        super().__init__(out[: len(out) - events], out[len(out) - events :], validate_args=validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        new = self._copy()
+        shape = (*batch_shape, *self._event_shape)
+        for t in reversed(self.transforms):
+            shape = tuple(t.inverse_shape(shape))
+        new.base_dist = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
+        new._batch_shape = ingot.Size(batch_shape)
+        return new
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        return bool(self.base_dist.has_rsample)
+
+    @constraints.dependent_property(is_discrete=False)
+    def support(self) -> Any:
+        if not self.transforms:
+            return self.base_dist.support
+        support = self.transforms[-1].codomain
+        more = len(self._event_shape) - support.event_dim
+        return constraints.independent(support, more) if more > 0 else support
+
+    def _forward(self, x: Tensor) -> Tensor:
+        for t in self.transforms:
+            x = t(x)
+        return x
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        with ingot.no_grad():
+            return self._forward(self.base_dist.sample(sample_shape))
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self._forward(self.base_dist.rsample(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        self._validate_sample(value)
+        events = len(self._event_shape)
+        total: Any = 0.0
+        y = value
+        for t in reversed(self.transforms):
+            x = t.inv(y)
+            events += t.domain.event_dim - t.codomain.event_dim
+            total = total - sum_rightmost(t.log_abs_det_jacobian(x, y), events - t.domain.event_dim)
+            y = x
+        return total + sum_rightmost(self.base_dist.log_prob(y), events - len(self.base_dist.event_shape))
+
+    def _monotone(self, value: Any) -> Any:
+        sign: Any = 1
+        for t in self.transforms:
+            sign = sign * t.sign
+        if isinstance(sign, int) and sign == 1:
+            return value
+        return sign * (value - 0.5) + 0.5
+
+    def cdf(self, value: Tensor) -> Tensor:
+        for t in reversed(self.transforms):
+            value = t.inv(value)
+        if self._validate_args:
+            self.base_dist._validate_sample(value)
+        return self._monotone(self.base_dist.cdf(value))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return self._forward(self.base_dist.icdf(self._monotone(value)))
+
+
+class LogNormal(TransformedDistribution):
+    """The distribution of exp(x), x normal with mean `loc` and standard deviation `scale`."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.positive
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
+        super().__init__(Normal(loc, scale, validate_args=validate_args), ExpTransform(), validate_args=validate_args)
+
+    @property
+    def loc(self) -> Tensor:
+        """The mean of the logarithm."""
+        return self.base_dist.loc
+
+    @property
+    def scale(self) -> Tensor:
+        """The standard deviation of the logarithm."""
+        return self.base_dist.scale
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.loc + self.scale.pow(2) / 2).exp()
+
+    @property
+    def mode(self) -> Tensor:
+        return (self.loc - self.scale.square()).exp()
+
+    @property
+    def variance(self) -> Tensor:
+        square = self.scale.pow(2)
+        return square.expm1() * (2 * self.loc + square).exp()
+
+    def entropy(self) -> Tensor:
+        return self.base_dist.entropy() + self.loc
+
+
+class LogisticNormal(TransformedDistribution):
+    """A normal vector, mapped to the simplex by stick breaking."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.simplex
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
+        base = Normal(loc, scale, validate_args=validate_args)
+        if not base.batch_shape:
+            base = base.expand((1,))
+        super().__init__(base, StickBreakingTransform(), validate_args=validate_args)
+
+    @property
+    def loc(self) -> Tensor:
+        """The means of the normal numbers."""
+        return self.base_dist.base_dist.loc
+
+    @property
+    def scale(self) -> Tensor:
+        """Their standard deviations."""
+        return self.base_dist.base_dist.scale
+
+
+class Pareto(TransformedDistribution):
+    """The Pareto distribution from `scale` on, with tail exponent `alpha`."""
+
+    arg_constraints = {"alpha": constraints.positive, "scale": constraints.positive}
+
+    def __init__(self, scale: Any, alpha: Any, validate_args: bool | None = None):
+        self.scale, self.alpha = broadcast_all(scale, alpha)
+        base = Exponential(self.alpha, validate_args=validate_args)
+        super().__init__(base, [ExpTransform(), AffineTransform(loc=0, scale=self.scale)], validate_args=validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        return type(self)(self.scale.expand(tuple(batch_shape)), self.alpha.expand(tuple(batch_shape)), validate_args=False)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.greater_than_eq(self.scale)
+
+    @property
+    def mean(self) -> Tensor:
+        a = self.alpha.clamp(min=1)
+        return a * self.scale / (a - 1)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.scale
+
+    @property
+    def variance(self) -> Tensor:
+        a = self.alpha.clamp(min=2)
+        return self.scale.pow(2) * a / ((a - 1).pow(2) * (a - 2))
+
+    def entropy(self) -> Tensor:
+        return (self.scale / self.alpha).log() + (1 + self.alpha.reciprocal())
+
+
+class Weibull(TransformedDistribution):
+    """The Weibull distribution of a scale and a shape `concentration`."""
+
+    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
+    support = constraints.positive
+
+    def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None):
+        self.scale, self.concentration = broadcast_all(scale, concentration)
+        base = Exponential(ingot.ones_like(self.scale), validate_args=validate_args)
+        power = PowerTransform(exponent=self.concentration.reciprocal())
+        super().__init__(base, [power, AffineTransform(loc=0, scale=self.scale)], validate_args=validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        return type(self)(self.scale.expand(tuple(batch_shape)), self.concentration.expand(tuple(batch_shape)), validate_args=False)
+
+    def _moment(self, k: int) -> Tensor:
+        return ingot.exp(ingot.lgamma(1 + k * self.concentration.reciprocal()))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.scale * self._moment(1)
+
+    @property
+    def mode(self) -> Tensor:
+        c = self.concentration
+        return self.scale * ((c - 1) / c) ** c.reciprocal()
+
+    @property
+    def variance(self) -> Tensor:
+        return self.scale.pow(2) * (self._moment(2) - self._moment(1) ** 2)
+
+    def entropy(self) -> Tensor:
+        inverse = self.concentration.reciprocal()
+        return EULER * (1 - inverse) + ingot.log(self.scale * inverse) + 1
+
+
+class Kumaraswamy(TransformedDistribution):
+    """The Kumaraswamy distribution on [0, 1]: the distribution function is 1 - (1 - x ** a) ** b, a and b the concentrations 1 and 0."""
+
+    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    support = constraints.unit_interval
+
+    def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
+        self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)
+        base = Uniform(ingot.zeros_like(self.concentration0), ingot.ones_like(self.concentration0), validate_args=validate_args)
+        transforms = [
+            PowerTransform(exponent=self.concentration0.reciprocal()), AffineTransform(loc=1.0, scale=-1.0),
+            PowerTransform(exponent=self.concentration1.reciprocal()),
+        ]  # fmt: skip
+        super().__init__(base, transforms, validate_args=validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        a, b = (c.expand(tuple(batch_shape)) for c in (self.concentration1, self.concentration0))
+        return type(self)(a, b, validate_args=False)
+
+    def _moment(self, k: int) -> Tensor:
+        a, b = 1 + k / self.concentration1, self.concentration0
+        return b * ingot.exp(ingot.lgamma(a) + ingot.lgamma(b) - ingot.lgamma(a + b))
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self._forward(open_unit(self._extended_shape(sample_shape), self.concentration0))
+
+    @property
+    def mean(self) -> Tensor:
+        return self._moment(1)
+
+    @property
+    def mode(self) -> Tensor:
+        a, b = self.concentration1, self.concentration0
+        log = a.reciprocal() * (-b).log1p() - (-a * b).log1p()
+        return ingot.where((b < 1) | (a < 1), math.nan, log.exp())
+
+    @property
+    def variance(self) -> Tensor:
+        return self._moment(2) - self._moment(1).pow(2)
+
+    def entropy(self) -> Tensor:
+        a, b = self.concentration1.reciprocal(), self.concentration0.reciprocal()
+        harmonic = ingot.digamma(self.concentration0 + 1) + EULER
+        return (1 - b) + (1 - a) * harmonic - ingot.log(self.concentration1) - ingot.log(self.concentration0)
+
+
+class MixtureSameFamily(Distribution):
+    """A mixture of the distributions along the last batch dim of `component_distribution`, by a Categorical of as many classes.
+
+    >>> d = ingot.distributions
+    >>> mixture = d.MixtureSameFamily(d.Categorical(ingot.ones(2)), d.Normal(ingot.tensor([-1.0, 1.0]), 1.0))
+    >>> mixture.mean, mixture.variance
+    (tensor(0.), tensor(2.))
+    """
+
+    def __init__(self, mixture_distribution: Any, component_distribution: Any, validate_args: bool | None = None):
+        if not isinstance(mixture_distribution, Categorical):
+            raise ValueError(" The Mixture distribution needs to be an  instance of torch.distributions.Categorical")
+        if not isinstance(component_distribution, Distribution):
+            raise ValueError("The Component distribution need to be an instance of torch.distributions.Distribution")
+        mine, theirs = tuple(mixture_distribution.batch_shape), tuple(component_distribution.batch_shape)
+        for a, b in zip(reversed(mine), reversed(theirs[:-1])):
+            if a != 1 and b != 1 and a != b:
+                raise ValueError(
+                    f"`mixture_distribution.batch_shape` ({mine}) is not compatible with `component_distribution.batch_shape`({theirs})"
+                )
+        count = mixture_distribution._num_events
+        if theirs[-1] != count:
+            raise ValueError(
+                f"`mixture_distribution component` ({count}) does not equal `component_distribution.batch_shape[-1]` ({theirs[-1]})"
+            )
+        self._mixture, self._components, self._num_component = mixture_distribution, component_distribution, count
+        self._event_ndims = len(component_distribution.event_shape)
+        super().__init__(theirs[:-1], component_distribution.event_shape, validate_args=validate_args)
+
+    def _expanded(self, new: Any, shape: Any) -> None:
+        new._components = self._components.expand((*shape, self._num_component))
+        new._mixture = self._mixture.expand(shape)
+
+    @property
+    def mixture_distribution(self) -> Any:
+        """The Categorical."""
+        return self._mixture
+
+    @property
+    def component_distribution(self) -> Any:
+        """The components."""
+        return self._components
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        support = self._components.support
+        if isinstance(support, constraints._Bounded):
+            bounds = {k: v[..., 0] if isinstance(v, Tensor) and v.ndim else v for k, v in support._bounds.items()}
+            return constraints._Bounded(support.name, support._check, support.is_discrete, **bounds)
+        return support
+
+    def _weights(self) -> Tensor:
+        probs = self._mixture.probs
+        return probs.reshape((*probs.shape, *(1,) * self._event_ndims))
+
+    @property
+    def mean(self) -> Tensor:
+        return (self._weights() * self._components.mean).sum(-1 - self._event_ndims)
+
+    @property
+    def variance(self) -> Tensor:
+        dim, weights = -1 - self._event_ndims, self._weights()
+        within = (weights * self._components.variance).sum(dim)
+        return within + (weights * (self._components.mean - self.mean.unsqueeze(dim)).pow(2.0)).sum(dim)
+
+    def cdf(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        parts = self._components.cdf(x.unsqueeze(-1 - self._event_ndims))
+        return (parts * self._mixture.probs).sum(-1)
+
+    def log_prob(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        self._validate_sample(x)
+        parts = self._components.log_prob(x.unsqueeze(-1 - self._event_ndims))
+        return ingot.logsumexp(parts + ingot.log_softmax(self._mixture.logits, -1), -1)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        with ingot.no_grad():
+            which = self._mixture.expand(self._batch_shape).sample(sample_shape)
+            drawn = self._components.sample(sample_shape)
+            axis = drawn.ndim - self._event_ndims - 1
+            index = which.reshape((*which.shape, 1, *(1,) * self._event_ndims))
+            shape = [*drawn.shape]
+            shape[axis] = 1
+            return drawn.gather(axis, index.expand(shape)).squeeze(axis)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamily({self._mixture}, {self._components})"
+
+
+class LogitRelaxedBernoulli(Distribution):
+    """The log odds of `RelaxedBernoulli`. Source: https://arxiv.org/abs/1611.00712."""
+
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.real
+    has_rsample = True
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        if (probs is None) == (logits is None):
+            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
+        self.temperature = temperature
+        if probs is not None:
+            (self.probs,) = broadcast_all(probs)
+        else:
+            (self.logits,) = broadcast_all(logits)
+        super().__init__(tuple((self.probs if probs is not None else self.logits).shape), validate_args=validate_args)
+
+    @lazy_property
+    def logits(self) -> Tensor:  # type: ignore[no-redef]
+        """The parameter as log odds."""
+        return probs_to_logits(self.probs, is_binary=True)
+
+    @lazy_property
+    def probs(self) -> Tensor:  # type: ignore[no-redef]
+        """The parameter as a probability."""
+        return logits_to_probs(self.logits, is_binary=True)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        p = clamp_probs(self.probs.expand(shape))
+        u = clamp_probs(ingot.rand(shape, dtype=p.dtype))
+        return (u.log() - (-u).log1p() + p.log() - (-p).log1p()) / self.temperature
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        self._validate_sample(value)
+        logits, value = broadcast_all(self.logits, value)
+        difference = logits - value * self.temperature
+        temperature = ingot.as_tensor(self.temperature, dtype=logits.dtype)
+        return temperature.log() + difference - 2 * difference.exp().log1p()
+
+
+class RelaxedBernoulli(TransformedDistribution):
+    """A Bernoulli number made continuous: the closer to 0 or 1, the lower the temperature."""
+
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.unit_interval
+    has_rsample = True  # type: ignore[assignment]
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(), validate_args=validate_args)
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Tensor:
+        """The parameter as log odds."""
+        return self.base_dist.logits
+
+    @property
+    def probs(self) -> Tensor:
+        """The parameter as a probability."""
+        return self.base_dist.probs
+
+
+class ExpRelaxedCategorical(Distribution):
+    """The logarithm of `RelaxedOneHotCategorical`. Source: https://arxiv.org/abs/1611.00712."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        self._categorical = Categorical(probs, logits, validate_args=False)
+        self.temperature = temperature
+        shape = tuple(self._categorical.param_shape)
+        super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
+
+    def _expanded(self, new: Any, shape: Any) -> None:
+        new._categorical = self._categorical.expand(shape)
+
+    @property
+    def logits(self) -> Tensor:
+        """Log-probabilities."""
+        return self._categorical.logits
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities."""
+        return self._categorical.probs
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        u = clamp_probs(ingot.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype))
+        scores = (self.logits - (-u.log()).log()) / self.temperature
+        return scores - scores.logsumexp(-1, keepdim=True)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        self._validate_sample(value)
+        n = self._categorical._num_events
+        logits, value = broadcast_all(self.logits, value)
+        temperature = ingot.as_tensor(self.temperature, dtype=logits.dtype)
+        scale = math.lgamma(n) + temperature.log() * (n - 1)
+        score = logits - value * temperature
+        return (score - score.logsumexp(-1, keepdim=True)).sum(-1) + scale
+
+
+class RelaxedOneHotCategorical(TransformedDistribution):
+    """A one-hot vector made continuous: the closer to a corner of the simplex, the lower the temperature."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support = constraints.simplex
+    has_rsample = True  # type: ignore[assignment]
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        super().__init__(ExpRelaxedCategorical(temperature, probs, logits), ExpTransform(), validate_args=validate_args)
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Tensor:
+        """Log-probabilities."""
+        return self.base_dist.logits
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities."""
+        return self.base_dist.probs
