@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from ingot._tensor.reals import Formula, Real, made, real_of
 from ingot.ir.location import resolve
-from ingot.ir.size import Dim, ShapeError, Size, Symbol, at_most, equal, evaluate, replaced, symbols
+from ingot.ir.size import Dim, ShapeError, Size, Symbol, at_most, bounds, equal, evaluate, replaced, symbols
 from ingot.ir.types import TensorType
 from ingot.runtime.recorder import here, user_location
 
@@ -99,7 +99,7 @@ class Extents:
     def _unify(self, a: Dim, b: Dim) -> None:
         """Trace again where the equality says what a symbol is."""
         found = _solved(a - b)
-        if found is not None:
+        if found is not None and bounds(found[1])[0] >= 0:  # a dim is never less than 0
             s, dim = found
             raise Again({s.name: dim}, f"{a} is compared with {b}", _line())
 

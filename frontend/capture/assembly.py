@@ -15,6 +15,7 @@ from ingot.capture.node import ancestors, refusal
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Given, Gradient, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
 from ingot.capture.roots import Roots
+from ingot.capture.settle import settled
 from ingot.capture.shapes import Fit
 from ingot.capture.sources import Argument, Attribute, BriefArgument, Grad, Source
 from ingot.capture.tables import Tables
@@ -36,12 +37,23 @@ from ingot.capture.writes import (
     StorageWrite,
     Write,
 )
+from ingot.ir.struct import replace
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Refusing
 from ingot.runtime.views import LeafStep, Movement, Step
 
 __all__ = ["Assembly"]
+
+
+def _settled(traced: Traced) -> Traced:
+    """A trace whose graphs have the symbols that its guards leave."""
+    fit, back = traced.fit, traced.backward
+    if fit is None:
+        return traced
+    graphs, defined = settled([traced.graph, *(() if back is None else (back.graph,))], [g for g, _ in fit.guards])
+    made = None if back is None else replace(back, graph=graphs[1])
+    return replace(traced, graph=graphs[0], backward=made, fit=replace(fit, defined=defined))
 
 
 class Assembly:
@@ -296,7 +308,7 @@ class Assembly:
             backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
             fit=self._fit(),
         )
-        return made, rebound
+        return _settled(made), rebound
 
     def _fit(self) -> Fit | None:
         shapes, extents = self.arguments.shapes, self.trace.extents

@@ -12,6 +12,7 @@ from typing import Any
 
 from ingot.capture.node import CompiledNode
 from ingot.capture.recipes import Recipe, Value
+from ingot.capture.settle import unsettled
 from ingot.capture.sized import SizedBackward, sized_steps, types_of
 from ingot.capture.sources import Captured
 from ingot.capture.traced import Fresh, Traced
@@ -81,6 +82,10 @@ class CompiledCall:
         self.symbols = [s.name for s in graph.symbols]
         from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
+        back = traced.backward
+        open_dim = unsettled(graph, *(() if back is None else (back.graph,))) if graph.symbols else None
+        if open_dim is not None:
+            raise Unsized(f"no bounds keep the extent {open_dim} from being less than 0")
         try:
             executable = compiler.executable(graph)
         except FrozenError:
@@ -95,7 +100,6 @@ class CompiledCall:
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
         self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
         reads = () if traced.backward is None else traced.backward.reads
-        back = traced.backward
         self._back = SizedBackward(back.graph) if back is not None and back.graph.symbols else None
         self._saved_inputs = [(traced.sources[k], self.in_types[k]) for where, k in reads if where == "in"]
         self._outputs_read = {k for where, k in reads if where == "out"}

@@ -99,6 +99,7 @@ def fast_call(
         c.names["finish"] = call.finish
         kept = ", ".join(keep) if traced.backward is not None else ""
         sizes = "" if traced.fit is None else ", ".join(f"{s.name!r}: d_{s.name}" for s, _, _, _ in traced.fit.roots)
+        sizes += "" if traced.fit is None else "".join(f", {n!r}: d_{n}" for n in traced.fit.defined)
         given = f"({''.join(f'{a}, ' for a in arguments)}), [{kept}], [{', '.join(outs)}]"
         c.add(f"return finish({given}, {types}, {{{sizes}}})")
     return c.function("fast", arguments, f"<ingot call of {traced.name}>")

@@ -97,6 +97,7 @@ class Fit:
     outside: places beside the arguments, with what stands there
     guards: relations, conditions: formulas, each with the user's line that depends on it
     roots: where each symbol is read: (name, place, factor, rest) for a number that is factor * symbol + rest
+    defined: what other symbols are of these
     """
 
     patterns: Mapping[int, Any]
@@ -106,6 +107,7 @@ class Fit:
     conditions: Sequence[tuple[Formula, str]]
     roots: Sequence[tuple[Symbol | FloatSymbol, Spot, int, int]]
     names: Sequence[str]
+    defined: Mapping[str, Dim]
 
     @classmethod
     def of(cls, shapes: Shapes, leaves: Sequence[Any], found: Extents, names: Sequence[str]) -> Fit:
@@ -118,14 +120,17 @@ class Fit:
         guards = [(g, where) for g, where in {**dict.fromkeys(shapes.bounds, ""), **found.guards}.items() if not _holds(g)]
         free = frozenset(p[0] for p, dim in shapes.dims.items() if not isinstance(p, Elsewhere) and isinstance(dim, Size))
         outside = {p: dim for p, dim in shapes.dims.items() if isinstance(p, Elsewhere)}
-        return cls(patterns, free, outside, guards, list(found.conditions.items()), list(_roots(shapes.dims)), names)
+        return cls(patterns, free, outside, guards, list(found.conditions.items()), list(_roots(shapes.dims)), names, {})
 
     def bind(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """The values of the symbols."""
-        return {
+        found = {
             s.name: number_at(leaves, place) if isinstance(s, FloatSymbol) else (number_at(leaves, place) - rest) // factor
             for s, place, factor, rest in self.roots
         }
+        for name, dim in self.defined.items():
+            found[name] = evaluate(dim, found)
+        return found
 
     def unfit(self, leaves: Sequence[Any]) -> str | None:
         """Why a call with these leaves, which have the dtypes and ranks of the example, does not fit; None if it does."""
@@ -204,6 +209,8 @@ class Fit:
         checks += [f"({condition.text})" for condition, _ in self.conditions]
         if checks:
             c.need(" and ".join(checks))
+        for name, dim in self.defined.items():
+            c.add(f"d_{name} = {python_text(dim)}")
 
 
 def _when(where: str) -> str:

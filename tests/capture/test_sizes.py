@@ -358,3 +358,13 @@ def test_a_function_that_is_compiled_again_and_again_warns_once():
         for n in range(2, 14):
             c(ingot.ones(n))
     assert len(found) == 1 and found[0].filename == __file__
+
+
+def test_a_dim_that_only_a_guard_keeps_from_being_negative():
+    def f(x, y):
+        d = x.shape[0] - y.shape[0]
+        return ingot.zeros(d, 2) + x[y.shape[0] :] * d
+
+    c = same(f, *[(rows(n, 2), rows(m, 2)) for n, m in ((5, 2), (7, 3), (9, 8), (4, 1), (13, 2))], traces=2)
+    (entry,) = [e for es in c._entries.values() for e in es if e.call.traced.fit is not None]
+    assert [s.bounds_text for s in entry.call.traced.graph.symbols] == ["k0", "1 <= s1"]
