@@ -353,6 +353,12 @@ def _floor(a: Dim, b: Dim) -> Dim:
         return 0
     if isinstance(a, int) and isinstance(b, int):
         return a // b
+    either = [(p[0], c) for p, c in a.terms if len(p) == 1 and isinstance(p[0], (Smaller, Larger))] if isinstance(a, Size) else []
+    if len(either) == 1 and either[0][1] == 1:  # what is the larger divided is the larger quotient
+        atom = either[0][0]
+        rest = a - Size(0, (((atom,), 1),))
+        x, y = ((part + rest) // b for part in atom.parts)
+        return larger(x, y) if isinstance(atom, Larger) else smaller(x, y)
     if isinstance(b, int) and isinstance(a, Size):
         shared = gcd(b, *(c for _, c in a.terms))
         if shared > 1:
@@ -492,17 +498,20 @@ def _least(terms: Terms) -> Any:
     best = _least_by_products(terms)
     for p, c in terms.items():  # a quotient is what is divided, up to a rest
         if len(p) == 1 and isinstance(p[0], (Quotient, Smaller, Larger)):
+            found = []
             for by in _linear(p[0], c > 0):
                 others = {q: d for q, d in terms.items() if q != p}
                 for q, d in by.items():
                     others[q] = others.get(q, 0) + c * d
-                best = max(best, _least({q: d for q, d in others.items() if d}))
+                found.append(_least({q: d for q, d in others.items() if d}))
+            one = isinstance(p[0], Quotient) or isinstance(p[0], Larger) is (c > 0)  # any of them is a bound; else the least is
+            best = max([best, *found] if one else [best, min(found)])
             break
     return best
 
 
 def _linear(atom: _Atom, below: bool) -> list[Terms]:
-    """Sums that an atom is at least (`below`), or at most."""
+    """Sums that a quotient is at least (`below`), or at most; the two that others are one of."""
     a, b = atom.parts
     if isinstance(atom, Quotient):
         if not isinstance(b, int):
@@ -510,7 +519,7 @@ def _linear(atom: _Atom, below: bool) -> list[Terms]:
         from fractions import Fraction  # which costs several milliseconds to import
 
         return [{p: Fraction(c, b) for p, c in _terms(a - (b - 1) if below else a).items()}]
-    return [_terms(a), _terms(b)] if isinstance(atom, Larger) is below else []
+    return [_terms(a), _terms(b)]
 
 
 def _least_by_products(terms: Terms) -> Any:

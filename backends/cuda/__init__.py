@@ -57,7 +57,11 @@ class Cuda:
         """The program of a graph, in kernels of blocks and threads. UnsupportedKernel (a RuntimeError) names what has none yet."""
         from ingot.backends.built import numbered
         from ingot.ir.lower import lower
+        from ingot.ir.lower.target import UnsupportedKernel
 
+        if graph.symbols:
+            names = ", ".join(s.name for s in graph.symbols)
+            raise UnsupportedKernel(f"@{graph.name} has extents known only at run time ({names}), which this device does not support yet")
         return lower(numbered(graph), self.target(level), watch)
 
     def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:

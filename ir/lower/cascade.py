@@ -116,7 +116,8 @@ class Cascade(Generic[Accs]):
             each(accs, ix.mul(r, run), run if whole else self.w.rest(r, run, count), run)
 
         runs = ceil_div(first.extent, run)
-        self._level(accs, ZERO, runs, runs, one)
+        computed = isinstance(count, Index) and isinstance(runs, Size)
+        self._level(accs, ZERO, ix.div(ix.add(count, ix.const(run - 1)), run) if computed else runs, runs, one)
 
     def _level(self, accs: Accs, first: Index, count: Index | Dim, most: Dim, one: Callable[[Accs, Index], None]) -> None:
         """`count` runs from the first on, which are at most `most`."""

@@ -24,7 +24,7 @@ from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import bilinear_jvp, declare, narrow, need_alike, need_dtype, need_same, static, widen
 from ingot.ir.ops.form import Form, Zeros
 from ingot.ir.ops.samples import Case, case
-from ingot.ir.size import ShapeError, Undecided, at_most
+from ingot.ir.size import ShapeError, Undecided, at_most, equal, exactly
 from ingot.ir.types import Dim, Shape, TensorType, shape_text, tensor_type
 
 Ints = tuple[int, ...]
@@ -57,8 +57,9 @@ def _conv_shape(name: str, x: Shape, w: Shape, stride: Ints, padding: Pads, dila
     """The shape of conv(x, w)."""
     if len(x) != len(w) or not 3 <= len(x) <= 5:
         raise ShapeError(f"{name}: takes N C and 1 to 3 spatial dims, got input {shape_text(x)} and weight {shape_text(w)}")
-    channels, out_channels, per_group = (static(name, d, "the number of channels") for d in (x[1], w[0], w[1]))
-    if groups < 1 or channels != per_group * groups or out_channels % groups:
+    channels, out_channels, per_group = x[1], w[0], w[1]
+    groups = static(name, groups, "the number of groups")
+    if groups < 1 or equal(channels, per_group * groups) is not True or exactly(out_channels, groups) is None:
         raise ShapeError(
             f"{name}: with groups={groups} a weight {shape_text(w)} takes {per_group * groups} input channels and makes a multiple of "
             f"{groups}, got input {shape_text(x)}"

@@ -19,7 +19,7 @@ from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, need_alike, need_axes, need_axis, need_equal, need_same, need_shape, need_within
 from ingot.ir.ops.samples import case
 from ingot.ir.ops.scalars import both, within
-from ingot.ir.size import ShapeError, Undecided, at_most, larger, smaller
+from ingot.ir.size import ShapeError, Undecided, at_most, larger
 from ingot.ir.types import Dim, Shape, TensorType, broadcast_shapes, shape_text, tensor_type
 
 Exprs = Sequence[Expr]
@@ -153,7 +153,7 @@ def _slice_infer(types: tuple[TensorType, ...], starts: Ints, stops: Shape, step
 
 def reach(n: Dim, step: int) -> Dim:
     """How many elements lie from the first to the last of `n` that are `step` apart."""
-    return n if step == 1 else (n - 1) * step + 1 if at_most(1, n) else larger(0, n - 1) * step + smaller(n, 1)
+    return n if step == 1 else larger(0, (n - 1) * step + 1)
 
 
 def _slice_vjp(cts: Exprs, ins: Exprs, outs: Exprs, starts: Ints, stops: Shape, steps: Ints) -> list[Expr]:
@@ -189,7 +189,7 @@ slice_ = declare(
 
 def padded(n: Dim, low: Dim, high: Dim, interior: int) -> Dim:
     """The extent of n elements with `interior` between them, `low` before and `high` after."""
-    return low + high + n + (larger(0, n - 1) * interior if interior else 0)
+    return low + high + (larger(0, n + (n - 1) * interior) if interior else n)
 
 
 def _pad_infer(types: tuple[TensorType, ...], low: Ints, high: Ints, interior: Ints) -> TensorType:

@@ -8,6 +8,7 @@ import ingot.ir.ops  # noqa: F401
 from ingot.ir.lower import lower
 from ingot.ir.lower.target import UnsupportedKernel
 from ingot.ir.op import OPS
+from ingot.ir.parse import parse
 from ingot.ir.struct import replace
 from tests.support.calling import compare
 from tests.support.cuda import CUDA, interpreted, scheduled, waits
@@ -37,3 +38,9 @@ def test_a_refusal_names_the_op():
     graph = graph_of([(4, 50)], lambda x: OPS["sort"](x, axis=1, descending=False)[0])
     with pytest.raises(UnsupportedKernel, match="^sort is not supported on this device yet: "):
         lower(graph, without)
+
+
+def test_extents_known_only_at_run_time_are_refused_by_name():
+    graph = parse("func @f(%x: f32[B,T]) -> f32[B,T] {\n  %0 = exp %x : f32[B,T]\n  return %0\n}\n")
+    with pytest.raises(UnsupportedKernel, match=r"^@f has extents known only at run time \(B, T\), which this device does not"):
+        CUDA.lower(graph, CUDA.levels["sm_90"])

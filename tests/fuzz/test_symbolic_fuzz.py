@@ -7,8 +7,13 @@ import os
 import numpy as np
 import pytest
 
+from ingot.ir import interpret
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower import lower
+from ingot.ir.size import ShapeError
+from ingot.ir.transforms.sized import sized
+from ingot.ir.transforms.vjp import vjp
+from ingot.ir.verify import verify
 from tests.support.calling import WIDE
 from tests.support.generate import generate
 from tests.support.symbolic import arrays_of, check_loops, symbolic
@@ -42,3 +47,45 @@ def test_symbolic_program(seed: int) -> None:
     for sizes in sizes_of(graph, example, rng):
         print(sizes)
         check_loops(graph, program, arrays_of(graph, arrays, sizes), sizes)
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + COUNT // 2))
+def test_symbolic_gradient(seed: int) -> None:
+    """The derivative of a symbolic graph is symbolic, and at some sizes that of the graph of these sizes."""
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    graph, arrays = generate(seed, 3 + seed % 7, ("f64", "f64", "i64"))
+    found = symbolic(graph, rng)
+    if found is None:
+        return
+    graph, example = found
+    print(graph)
+    wrt = tuple(v.type.dtype.kind == "f" for v in graph.inputs)
+    cts = tuple(v.type.dtype.kind == "f" for v in graph.outputs)
+    try:
+        back = vjp(graph, wrt, cts)
+    except RuntimeError as e:
+        assert "derivative" in str(e)
+        return
+    verify(back.graph)
+    if not back.grads:
+        return
+    program = lower(back.graph, WIDE)
+    for sizes in sizes_of(graph, example, rng):
+        print(sizes)
+        at = sized(graph, sizes)
+        ins = arrays_of(graph, arrays, sizes)
+        try:
+            outs = interpret.run(at, ins)
+        except IndexError:
+            continue
+        given = [ins[i] for i in back.reads_inputs] + [outs[i] for i in back.reads_outputs]
+        given += [np.cos(np.arange(o.size, dtype=o.dtype)).reshape(o.shape) for o, has in zip(outs, cts) if has]
+        check_loops(back.graph, program, given, sizes)
+        try:
+            here = vjp(at, wrt, cts)
+        except ShapeError:  # a reduction of nothing, which has no graph of its own
+            continue
+        if (here.reads_inputs, here.reads_outputs, here.grads) == (back.reads_inputs, back.reads_outputs, back.grads):
+            for a, b in zip(interpret.run(here.graph, given), interpret.run(sized(back.graph, sizes), given)):
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
