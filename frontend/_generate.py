@@ -30,7 +30,7 @@ DTYPES = {
     "bool": "bool_", "uint8": "u8", "int8": "i8", "int16": "i16", "short": "i16", "int32": "i32", "int": "i32", "int64": "i64",
     "long": "i64", "uint16": "u16", "uint32": "u32", "uint64": "u64", "float16": "f16", "half": "f16", "bfloat16": "bf16",
     "float32": "f32", "float": "f32",
-    "float64": "f64", "double": "f64", "dtype": "DType",
+    "float64": "f64", "double": "f64", "complex64": "c64", "cfloat": "c64", "complex128": "c128", "cdouble": "c128", "dtype": "DType",
 }  # fmt: skip
 
 

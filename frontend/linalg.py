@@ -57,8 +57,8 @@ def norm(
 
 @lower
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """Sums of products along `dim`, with broadcasting."""
-    return (x * y).sum(dim)
+    """Sums of products along `dim`, of the conjugates of `x`, with broadcasting."""
+    return (x.conj() * y).sum(dim)
 
 
 @lower

@@ -99,6 +99,18 @@ class _Format:
         return self._text(v).rjust(self.width)
 
 
+class _ComplexFormat:
+    """How complex numbers are written: real and imaginary parts in a width each."""
+
+    def __init__(self, values: np.ndarray):
+        self.real, self.imag = _Format(values.real), _Format(values.imag)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, v: complex) -> str:
+        imag = self.imag(v.imag).lstrip() + "j"
+        return self.real(v.real) + ("" if imag[0] in "+-" else "+") + imag
+
+
 def _edges(values: np.ndarray) -> np.ndarray:
     """The elements that a summary shows."""
     k = _Options.edgeitems
@@ -108,7 +120,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _vector(values: np.ndarray, indent: int, summary: bool, form: _Format) -> str:
+def _vector(values: np.ndarray, indent: int, summary: bool, form: _Format | _ComplexFormat) -> str:
     k = _Options.edgeitems
     if summary and values.shape[0] > 2 * k:
         cells = [form(v) for v in values[:k].tolist()] + [" ..."] + [form(v) for v in values[-k:].tolist()]
@@ -119,7 +131,7 @@ def _vector(values: np.ndarray, indent: int, summary: bool, form: _Format) -> st
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
 
-def _nested(values: np.ndarray, indent: int, summary: bool, form: _Format) -> str:
+def _nested(values: np.ndarray, indent: int, summary: bool, form: _Format | _ComplexFormat) -> str:
     if values.ndim == 0:
         return form(values.item())
     if values.ndim == 1:
@@ -149,7 +161,8 @@ def _suffixed(text: str, suffixes: list[str], indent: int) -> str:
 def array_text(values: np.ndarray, indent: int) -> str:
     """The elements of `values` in brackets, as a tensor prints them; lines after the first begin after `indent` spaces."""
     summary = values.size > _Options.threshold
-    return _nested(values, indent, summary, _Format(_edges(values) if summary else values))
+    shown = _edges(values) if summary else values
+    return _nested(values, indent, summary, _ComplexFormat(shown) if values.dtype.kind == "c" else _Format(shown))
 
 
 def tensor_text(x: Any) -> str:
@@ -160,7 +173,7 @@ def tensor_text(x: Any) -> str:
     suffixes = []
     if str(x.device) != "cpu":
         suffixes.append(f"device='{x.device}'")
-    usual = (get_default_dtype(), dtypes.i64, dtypes.bool_)
+    usual = (get_default_dtype(), get_default_dtype().to_complex(), dtypes.i64, dtypes.bool_)
     if not x.numel():
         if x.ndim != 1:
             suffixes.append(f"size={tuple(x.shape)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.devices import as_device
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, scalar
 from ingot.functions.common import apply, broadcast_shapes, shape_arg
-from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i64, u64
+from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
 from ingot.runtime.random import Generator, default_generator
 from ingot.runtime.recorder import here
@@ -110,13 +110,16 @@ def rand(
     *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Uniform numbers in [0, 1) of shape `size`, in `dtype` (floating; the default one if None).
+    """Uniform numbers in [0, 1) of shape `size`, in `dtype` (floating or complex; the default float dtype if None).
 
     >>> ingot.rand(2, 3).shape
     ingot.Size([2, 3])
     """
     as_device(device)
-    d, shape = _float("rand", dtype), _shape(size)
+    shape = _shape(size)
+    if dtype in Complex:
+        return _finish(_in_parts(rand, shape, generator, dtype), out, requires_grad)
+    d = _float("rand", dtype)
     return _finish(unit_numbers(*_stream(generator, _words(numel(shape), d)), shape, d), out, requires_grad)
 
 
@@ -124,14 +127,20 @@ def randn(
     *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Standard normal numbers of shape `size`, in `dtype` (floating; the default one if None).
+    """Standard normal numbers of shape `size`, in `dtype` (floating or complex; the default float dtype if None).
 
     >>> ingot.randn(2, 3).shape
     ingot.Size([2, 3])
     """
     as_device(device)
+    if dtype in Complex:  # of variance 1: each part has a half of it
+        return _finish(_in_parts(randn, _shape(size), generator, dtype) * 0.5**0.5, out, requires_grad)
     d = _float("randn", dtype)
     return _finish(_normal(_shape(size), 0.0, 1.0, d, generator), out, requires_grad)
+
+
+def _in_parts(draw: Callable[..., Tensor], shape: Shape, generator: Generator | None, dtype: DType) -> Tensor:
+    return apply("complex", *(draw(shape, generator=generator, dtype=dtype.to_real()) for _ in "ri"))
 
 
 def _normal(shape: Shape, mean: Any, std: Any, d: DType, generator: Generator | None) -> Tensor:

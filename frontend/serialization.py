@@ -184,7 +184,7 @@ def _open(data: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]
         raise SerializationError(f"{name}: not a safetensors file, or damaged: {e}") from None
     kinds = {
         "BOOL": "bool", "U8": "u8", "I8": "i8", "I16": "i16", "I32": "i32", "I64": "i64", "F16": "f16", "BF16": "bf16", "F32": "f32",
-        "F64": "f64", "U16": "u16", "U32": "u32", "U64": "u64",
+        "F64": "f64", "C64": "c64", "U16": "u16", "U32": "u32", "U64": "u64",
     }  # fmt: skip
     arrays = {}
     for key, entry in entries:

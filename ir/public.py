@@ -40,9 +40,11 @@ class Unary(Public):
 
     domain: "float" takes integers and bools as the default float dtype; "number" keeps the dtype and refuses bool;
     "rounding" is the identity on integers and refuses bool.
+    complex: the op for complex numbers, where it is another one.
     """
 
     domains: ClassVar[tuple[str, ...]] = ("float", "number", "rounding")
+    complex: str = ""
 
 
 @struct

@@ -6,8 +6,6 @@ import heapq
 from collections.abc import Callable, Sequence
 from itertools import count
 
-import numpy as np
-
 from ingot.ir.op import OPS
 from ingot.runtime.array import to_numpy
 from ingot.runtime.recorder import here
@@ -93,7 +91,7 @@ def _run(
 
 def _check_nan(node: Node, out: Sequence[Pair | None]) -> None:
     for i, p in enumerate(out):
-        if p is not None and np.isnan(to_numpy(p[0]).astype(np.float64)).any():
+        if p is not None and (to_numpy(p[0]) != to_numpy(p[0])).any():
             from ingot.ir.location import describe
 
             where = describe(node.loc)

@@ -22,12 +22,18 @@ def rank0(dtype: DType) -> TensorType:
     return found
 
 
-def number(value: Any, dtype: DType) -> bool | int | float:
+def number(value: Any, dtype: DType) -> bool | int | float | complex:
     """`value` as the Python number that stands for it in `dtype`.
 
     RuntimeError, as in torch, where an integer dtype cannot hold it; TypeError if it is no number.
     """
     kind = dtype.kind
+    if kind == "c":
+        return complex(value)
+    if isinstance(value, complex):
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {dtype.torch_name} without overflow")
+        value = value.real
     if kind == "f":
         value = float(value)
         if dtype is f32 and math.isfinite(value) and abs(value) > 3.4028235677973366e38:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.ir.dtypes import i64
+from ingot.ir.dtypes import by_numpy, i64
 from ingot.ir.op import OPS
 from ingot.ir.types import numel, tensor_type
 from ingot.runtime import array as arrays
@@ -28,7 +28,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.strides import layout
 from ingot.runtime.tape import Edge, Pair, Version, emit, overwritten
-from ingot.runtime.views import DATA, Bits, LeafStep, Movement, Step, put_back, walk
+from ingot.runtime.views import DATA, LeafStep, Movement, Step, put_back, walk
 
 __all__ = ["NEVER", "Storage"]
 
@@ -139,20 +139,17 @@ class Storage:
     def _snapshot(self, steps: Sequence[Step], own: bool = False) -> Pair:
         view = arrays.to_numpy(self.base)
         n, t = 0, self.base.type
-        dtype = t.dtype
         if self.edge is None:  # steps on the memory itself: only what the view shows is copied
             for s in steps:
                 if isinstance(s, LeafStep):
                     break
                 if isinstance(s, Movement):
                     view = _numpy_step(view, s)
-                if isinstance(s, Bits):
-                    dtype = s.attrs[0]
                 n += 1
         if view.nbytes > SNAPSHOT_LIMIT and not own and view.size == numel(t.shape) and not here.recorder.tracing:
             here.recorder.run_soon = True
             return walk((self.base, self.edge), steps)
-        copied = arrays.from_numpy(tensor_type(dtype, view.shape), view)
+        copied = arrays.from_numpy(tensor_type(by_numpy(view.dtype), view.shape), view)
         return walk((copied, self.edge), steps[n:])
 
     def share(self, by: Any) -> None:
@@ -193,7 +190,7 @@ def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
-    if any(isinstance(s, Bits) for s in steps):
+    if any(isinstance(s, Movement) and s.op in ("bits", "view_as_real", "view_as_complex") for s in steps):
         raise RuntimeError("unsupported operation: a write through an expanded tensor that is read as another dtype; clone() it first")
     history = present[1]
     detached = any(not isinstance(s, Movement) for s in steps)
@@ -224,6 +221,11 @@ def _numpy_step(a: np.ndarray, s: Movement) -> np.ndarray:
         return a[tuple(slice(*b) for b in zip(*s.attrs))]
     if s.op == "bits":
         return a.view(s.attrs[0].numpy)
+    if s.op == "view_as_real":
+        half = a.itemsize // 2
+        return np.lib.stride_tricks.as_strided(a.real, (*a.shape, 2), (*a.strides, half), writeable=a.flags.writeable)
+    if s.op == "view_as_complex":
+        return a.view(by_numpy(a.dtype).to_complex().numpy)[..., 0]
     if s.op == "as_strided":
         shape, strides, offset = s.attrs
         return np.lib.stride_tricks.as_strided(a.reshape(-1)[offset:], shape, tuple(n * a.itemsize for n in strides))

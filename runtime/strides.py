@@ -61,6 +61,10 @@ class Layout:
             shape = tuple(larger(0, -((a - b) // c)) for a, b, c in zip(starts, stops, steps))
             offset = self.offset + sum(a * n for a, n in zip(starts, self.strides))
             return Layout(shape, tuple(a * c for a, c in zip(self.strides, steps)), offset)
+        if s.op == "view_as_real":
+            return Layout((*self.shape, 2), (*(2 * n for n in self.strides), 1), 2 * self.offset)
+        if s.op == "view_as_complex":
+            return Layout(self.shape[:-1], tuple(n // 2 for n in self.strides[:-1]), self.offset // 2)
         if s.op == "diagonal":
             return self._diagonal(*s.attrs)
         if s.op == "as_strided":

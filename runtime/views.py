@@ -18,6 +18,9 @@ from ingot.runtime.tape import Leaf, Pair, emit
 __all__ = ["DATA", "DETACH", "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Step", "Strided", "put_back", "walk"]
 
 
+_INVERSE = {"view_as_real": "view_as_complex", "view_as_complex": "view_as_real"}
+
+
 class Step:
     """One link of a view's chain."""
 
@@ -45,6 +48,8 @@ class Movement(Step):
         if self.op == "transpose":
             perm = self.attrs[0]
             return emit(OPS["transpose"], (part,), (tuple(perm.index(i) for i in range(len(perm))),))[0]
+        if self.op in _INVERSE:
+            return emit(OPS[_INVERSE[self.op]], (part,), ())[0]
         if self.op == "slice":
             return _put_slice(before, part, *self.attrs)
         raise AssertionError(self.op)

@@ -67,8 +67,8 @@ class Differentiable:
             if t._storage is not None:
                 t._steps = tuple(s for s in t._steps if not (isinstance(s, LeafStep) and s.leaf.slot is self._slot))
             return self  # type: ignore[return-value]
-        if self.dtype.kind != "f":
-            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if self.dtype.kind not in "fc":
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         leaf = Leaf(self._grad_slot())
         t._edge = (leaf, 0)
         if t._storage is not None:

@@ -133,12 +133,12 @@ class Described:
         return self._array.type.dtype.kind == "f"
 
     def is_complex(self) -> bool:
-        """False: there are no complex dtypes."""
-        return False
+        """Whether the dtype is a complex one."""
+        return self._array.type.dtype.kind == "c"
 
     def is_signed(self) -> bool:
         """Whether the dtype has negative numbers."""
-        return self._array.type.dtype.kind in "if"
+        return self._array.type.dtype.is_signed
 
     is_cuda = False
     is_sparse = False

@@ -12,6 +12,7 @@ from ingot._tensor.reals import Real
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, Half, by_numpy, f32, i16, i32, i64
+from ingot.ir.facts import OverComplex
 from ingot.ir.graph import Const, SizedConst
 from ingot.ir.op import OPS, Op
 from ingot.ir.size import ShapeError
@@ -31,6 +32,7 @@ __all__ = [
 
 _new = Tensor.__new__
 _BITS = {16: i16, 32: i32, 64: i64}
+_COMPLEX = {"c64": "ComplexFloat", "c128": "ComplexDouble"}  # in torch's messages
 
 
 def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
@@ -63,6 +65,11 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
         sig = signature(op, attrs, values)
     except ShapeError as error:
         raise _explained(error, values, loc) from None
+    except TypeError:
+        for a in values:
+            if a.type.dtype.kind == "c" and op.over_complex is OverComplex.NONE:
+                raise RuntimeError(f'"{op.name}" not implemented for \'{_COMPLEX[a.type.dtype.name]}\'') from None
+        raise
     outs = rec.emit(op, values, attrs, sig.out_types, loc)
     node = None
     if rec.grad_enabled:
@@ -133,6 +140,9 @@ def scalar(value: Any, dtype: DType) -> Tensor:
         made = constant(number(value, dtype), dtype)
         made._weak = True
         return made
+    if dtype.kind == "c":
+        value = complex(value)
+        return record(OPS["complex"], [wrap((host_number(part, dtype.to_real()), None)) for part in (value.real, value.imag)])
     if dtype in Half:
         x = wrap((host(rank0(f32), number(value, f32)), None))
         return record(OPS["cast"], (x,), (dtype,))
@@ -171,6 +181,8 @@ def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = Fals
 
 def stop_gradient(t: Tensor) -> Tensor:
     """The values of `t`, through which no derivative passes: in the graph of a composite they go through an integer type."""
+    if t.dtype.kind == "c":
+        return record(OPS["complex"], [stop_gradient(record(OPS[part], (t,))) for part in ("real", "imag")])
     if t.dtype.kind != "f":
         return t
     bits = record(OPS["bitcast"], (t,), (_BITS[t.dtype.bits],))

@@ -214,10 +214,18 @@ class Tensor(Described, Differentiable, TensorMethods):
         return bool(self._number("bool"))
 
     def __int__(self) -> int:
-        return int(self._number("int"))
+        return int(self._real("int64_t"))
 
     def __float__(self) -> float:
-        return float(self._number("float"))
+        return float(self._real("double"))
+
+    def _real(self, what: str) -> Any:
+        x = self._number("float")
+        if isinstance(x, complex):
+            if x.imag:
+                raise RuntimeError(f"value cannot be converted to type {what} without overflow")
+            return x.real
+        return x
 
     def __complex__(self) -> complex:
         return complex(self._number("complex"))

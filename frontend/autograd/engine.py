@@ -32,6 +32,8 @@ def _roots(tensors: tuple, gradients: tuple, create_graph: bool) -> list[tuple[E
         if g is None:
             if t.numel() != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            if t.dtype.kind == "c":
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {t.dtype}")
             roots.append((edge, tape.ones(value.type)))
             continue
         if not isinstance(g, Tensor):

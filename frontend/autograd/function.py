@@ -110,7 +110,7 @@ class _FunctionNode(Node):
     def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
         ctx = self.ctx
         if ctx._materialize:
-            grads = [tape.zeros(t) if g is None and t.dtype.kind == "f" else g for g, t in zip(grads, self.out_types)]
+            grads = [tape.zeros(t) if g is None and t.dtype.kind in "fc" else g for g, t in zip(grads, self.out_types)]
         given = [None if g is None else wrap(g) for g in grads]
         with set_grad_enabled(create_graph):
             result = self.cls.backward(ctx, *given)
@@ -226,7 +226,7 @@ def on_tape(cls: Any, ctx: FunctionCtx, args: tuple, result: Any) -> Any:
             final.append(t)
             continue
         i, slots = slots, slots + 1
-        quiet = t.dtype.kind != "f" or any(t is m for m in ctx._non_differentiable)
+        quiet = t.dtype.kind not in "fc" or any(t is m for m in ctx._non_differentiable)
         edge = None if quiet else (node, i)
         made[id(t)] = (t._owned()[0], edge)
         if any(t is d for d in ctx._dirty):
@@ -271,7 +271,7 @@ def once_differentiable(fn: Callable) -> Callable:
         if not needs:
             return result
         outs = result if isinstance(result, tuple) else (result,)
-        marked = tuple(_once(o, grads) if isinstance(o, Tensor) and o.dtype.kind == "f" else o for o in outs)
+        marked = tuple(_once(o, grads) if isinstance(o, Tensor) and o.dtype.kind in "fc" else o for o in outs)
         return marked if isinstance(result, tuple) else marked[0]
 
     return wrapper

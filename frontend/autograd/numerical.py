@@ -10,6 +10,7 @@ import numpy as np
 from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
 from ingot.autograd.engine import grad
+from ingot.ir.dtypes import DType
 
 __all__ = ["gradcheck", "gradgradcheck", "GradcheckError"]
 
@@ -25,22 +26,37 @@ def _tensors(inputs: Any) -> tuple:
 def _outputs(fn: Callable, inputs: Sequence[Any]) -> list[Tensor]:
     out = fn(*inputs)
     outs = out if isinstance(out, (tuple, list)) else (out,)
-    return [o for o in outs if isinstance(o, Tensor) and o.dtype.kind == "f"]
+    return [o for o in outs if isinstance(o, Tensor) and o.dtype.kind in "fc"]
+
+
+def _flat(t: Tensor) -> np.ndarray:
+    """The numbers of a tensor in float64, complex ones as their parts."""
+    if t.dtype.kind == "c":
+        return np.array(t._value(), dtype=np.complex128).reshape(-1).view(np.float64)
+    return np.array(t._value(), dtype=np.float64).reshape(-1)
+
+
+def _shaped(flat: np.ndarray, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
+    """What `_flat` makes these numbers of."""
+    return (flat.view(np.complex128) if dtype.kind == "c" else flat).reshape(shape).astype(dtype.numpy)
 
 
 def _numerical(fn: Callable, inputs: tuple, i: int, eps: float) -> list[np.ndarray]:
-    """d(outputs)/d(input i) by central differences: for each output an array [elements of the input, elements of the output]."""
-    x = np.array(inputs[i]._value(), dtype=np.float64)
-    kind = inputs[i].dtype
+    """d(outputs)/d(input i) by central differences: for each output an array [elements of the input, elements of the output].
+
+    A complex number counts as two elements, its parts.
+    """
+    x = _flat(inputs[i])
+    kind, shape = inputs[i].dtype, tuple(inputs[i].shape)
     rows: list[list[np.ndarray]] = []
     for k in range(x.size):
         ends = []
         for sign in (1, -1):
             moved = x.copy()
-            moved.reshape(-1)[k] += sign * eps
+            moved[k] += sign * eps
             args = list(inputs)
-            args[i] = from_array(moved.astype(kind.numpy), kind).requires_grad_()
-            ends.append([np.array(o._value(), dtype=np.float64).reshape(-1) for o in _outputs(fn, args)])
+            args[i] = from_array(_shaped(moved, kind, shape), kind).requires_grad_()
+            ends.append([_flat(o) for o in _outputs(fn, args)])
         rows.append([(a - b) / (2 * eps) for a, b in zip(*ends)])
     n_out = len(_outputs(fn, inputs))
     return [np.array([r[o] for r in rows]) for o in range(n_out)]
@@ -51,16 +67,17 @@ def _analytical(fn: Callable, inputs: tuple, i: int) -> list[np.ndarray]:
     for o in range(len(_outputs(fn, inputs))):
         out = _outputs(fn, inputs)[o]
         columns = []
-        for k in range(out.numel()):
-            seed = np.zeros(out.numel(), out.dtype.numpy)
+        rows, n = _flat(inputs[i]).size, _flat(out).size
+        for k in range(n):
+            seed = np.zeros(n)
             seed[k] = 1
             if not out.requires_grad:
-                columns.append(np.zeros(inputs[i].numel()))
+                columns.append(np.zeros(rows))
                 continue
-            given = from_array(seed.reshape(tuple(out.shape)), out.dtype)
+            given = from_array(_shaped(seed, out.dtype, tuple(out.shape)), out.dtype)
             (g,) = grad(out, inputs[i], given, retain_graph=True, allow_unused=True)
-            columns.append(np.zeros(inputs[i].numel()) if g is None else np.array(g._value(), dtype=np.float64).reshape(-1))
-        jacobians.append(np.array(columns).reshape(out.numel(), inputs[i].numel()).T)
+            columns.append(np.zeros(rows) if g is None else _flat(g))
+        jacobians.append(np.array(columns).reshape(n, rows).T)
     return jacobians
 
 
@@ -98,7 +115,7 @@ def gradgradcheck(
     outs = _outputs(func, ins)
     if grad_outputs is None:
         rng = np.random.default_rng(0)
-        seeds = tuple(from_array(rng.standard_normal(tuple(o.shape)).astype(o.dtype.numpy), o.dtype).requires_grad_() for o in outs)
+        seeds = tuple(from_array(_shaped(rng.standard_normal(_flat(o).size), o.dtype, tuple(o.shape))).requires_grad_() for o in outs)
     else:
         seeds = _tensors(grad_outputs)
     n = len(ins)

@@ -11,7 +11,6 @@ import numpy as np
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
     OPS,
-    Number,
     Tensor,
     apply,
     cast,
@@ -36,7 +35,7 @@ __all__: list[str] = [
     "logaddexp2", "mul", "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "xlogy",
 ]  # fmt: skip
 
-Operand: TypeAlias = Tensor | Number
+Operand: TypeAlias = Tensor | complex
 
 _SUB_BOOLS = (
     "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
@@ -47,11 +46,13 @@ _SUB_BOOL = (
 )
 
 
-def _scaled(name: str, other: Any, alpha: Number, dtype: dtypes.DType) -> Tensor:
+def _scaled(name: str, other: Any, alpha: Any, dtype: dtypes.DType) -> Tensor:
     """alpha * other in the common dtype; torch's rules on the kind of alpha."""
     if isinstance(alpha, bool) and dtype.kind != "b":
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if isinstance(alpha, float) and dtype.kind != "f":
+    if isinstance(alpha, complex) and dtype.kind != "c":
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if isinstance(alpha, float) and dtype.kind not in "fc":
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     (b,) = operands(name, other, dtype=dtype)
     if dtype.kind == "b":
@@ -76,7 +77,7 @@ def _sides(name: str, input: Any, other: Any, tensors: str = "none") -> None:
             raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
 
 
-def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def add(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other, with broadcasting and type promotion; bool + bool is `or`.
 
     >>> ingot.add(ingot.ones(2, 3), ingot.arange(3), alpha=2)
@@ -93,7 +94,7 @@ def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
     return result if out is None else emit_out(result, out)
 
 
-def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def sub(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other, with broadcasting and type promotion. RuntimeError for bools.
 
     >>> ingot.sub(ingot.tensor([3, 4]), 1)
@@ -112,7 +113,7 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
     return result if out is None else emit_out(result, out)
 
 
-def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
+def rsub(input: Tensor, other: Operand, *, alpha: complex = 1) -> Tensor:
     """other - alpha * input."""
     return sub(other, input, alpha=alpha)
 
@@ -217,7 +218,7 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor) and is_number(exponent):
         if isinstance(exponent, int) and not isinstance(exponent, bool):
             x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
-            if x.dtype.kind != "f" and exponent < 0:
+            if x.dtype.kind not in "fc" and exponent < 0:
                 raise RuntimeError("Integers to negative integer powers are not allowed.")
             return emit_out(apply("integer_pow", x, attrs=(exponent,)), out)
     _sides("pow", input, exponent, "one")
@@ -226,9 +227,10 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
 
 
 def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
-    """input to the power of exponent, computed and returned in float64."""
+    """input to the power of exponent, computed and returned in float64 (complex128)."""
     _sides("float_power", input, exponent, "one")
-    a, b = operands("float_power", input, exponent, dtype=dtypes.f64)
+    wide = dtypes.c128 if common_dtype(input, exponent).kind == "c" else dtypes.f64
+    a, b = operands("float_power", input, exponent, dtype=wide)
     return emit_out(apply("pow", a, b), out)
 
 
@@ -275,7 +277,7 @@ def _make(name: str, op: Op, row: Binary) -> Callable[..., Tensor]:
             if not row.bools:
                 raise refuse(name, a.dtype)
             use = OPS[row.bools]
-        elif kind == "f" and domain in ("bits", "shift"):
+        elif kind in "fc" and domain in ("bits", "shift"):
             raise refuse(name, a.dtype)
         result = record(use, (a, b))
         return result if out is None else emit_out(result, out)

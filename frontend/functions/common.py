@@ -30,6 +30,7 @@ Number = int | float | bool
 _TITLES = {
     "bool": "Bool", "u8": "Byte", "i8": "Char", "i16": "Short", "i32": "Int", "i64": "Long", "u16": "UInt16", "u32": "UInt32",
     "u64": "UInt64",    "f16": "Half", "bf16": "BFloat16", "f32": "Float", "f64": "Double",
+    "c64": "ComplexFloat", "c128": "ComplexDouble",
 }  # fmt: skip
 
 
@@ -40,11 +41,11 @@ def dtype_name(dtype: DType) -> str:
 
 def is_number(x: Any) -> bool:
     """True for Python and NumPy numbers that may stand as a scalar operand."""
-    return isinstance(x, (bool, int, float)) or (hasattr(x, "dtype") and not isinstance(x, Tensor) and getattr(x, "ndim", 1) == 0)
+    return isinstance(x, (bool, int, float, complex)) or (hasattr(x, "dtype") and not isinstance(x, Tensor) and getattr(x, "ndim", 1) == 0)
 
 
-def python_number(x: Any) -> Number:
-    return x if isinstance(x, (bool, int, float)) else x.item()
+def python_number(x: Any) -> Any:
+    return x if isinstance(x, (bool, int, float, complex)) else x.item()
 
 
 def check_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> None:
@@ -64,8 +65,8 @@ def apply(name: str, *tensors: Tensor, attrs: tuple = ()) -> Any:
 
 
 def float_dtype(dtype: DType) -> DType:
-    """`dtype` where it is floating, else the default dtype: what functions such as exp compute in."""
-    return dtype if dtype.kind == "f" else get_default_dtype()
+    """`dtype` where it is floating or complex, else the default dtype: what functions such as exp compute in."""
+    return dtype if dtype.kind in "fc" else get_default_dtype()
 
 
 def upcast(x: Tensor) -> Tensor:
@@ -96,6 +97,8 @@ def number_dtype(x: Any) -> DType:
         return dtypes.i64
     if isinstance(x, float):
         return get_default_dtype()
+    if isinstance(x, complex):
+        return get_default_dtype().to_complex()
     return number_dtype(x.item())
 
 
@@ -103,7 +106,9 @@ def _combine(higher: DType | None, lower: DType | None) -> DType | None:
     """torch's rule between categories: tensors with dims, 0-d tensors, Python numbers, in falling priority."""
     if higher is None or lower is None:
         return higher or lower
-    if higher.kind == "f" or (lower.kind != "f" and higher.kind != "b"):
+    if higher.kind == "f" and lower.kind == "c":
+        return higher.to_complex()
+    if higher.kind in "fc" or (lower.kind not in "fc" and higher.kind != "b"):
         return higher
     return promote(higher, lower)
 
@@ -240,9 +245,7 @@ def broadcast_shapes(*shapes: Sequence[Any]) -> tuple[int, ...]:
 
 def can_cast(source: DType, target: DType) -> bool:
     """torch.can_cast: False where the value category would be lost (float to int, number to bool)."""
-    order = "biuf"
-    rank = {"b": 0, "u": 1, "i": 1, "f": 2}
-    assert source.kind in order
+    rank = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
     if source.kind == "i" and target.kind == "u":
         return True
     return rank[source.kind] <= rank[target.kind]

@@ -109,4 +109,5 @@ METHODS: dict[str, Callable[..., Any]] = {
     "__init__": _init, "copy_": _copy_, "to": _to, "type": _type, "type_as": _type_as, "cpu": _cpu, "cuda": _cuda,
     "half": _as(dtypes.f16), "bfloat16": _as(dtypes.bf16), "float": _as(dtypes.f32), "double": _as(dtypes.f64), "char": _as(dtypes.i8),
     "short": _as(dtypes.i16), "int": _as(dtypes.i32), "long": _as(dtypes.i64), "byte": _as(dtypes.u8), "bool": _as(dtypes.bool_),
+    "cfloat": _as(dtypes.c64), "cdouble": _as(dtypes.c128),
 }  # fmt: skip

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot.functions import arrange, binary, gamma, integers, join, matmul, select, shape, unary
+from ingot.functions import arrange, binary, complex, gamma, integers, join, matmul, select, shape, unary
 from ingot.functions.common import Tensor, check_tensor, emit_out
 from ingot.functions.methods import in_place
 
-__all__ = ["clone", "conj", "conj_physical", "detach", "detach_", "fill", "fill_", "imag", "is_conj", "is_neg", "is_same_size", "real",
-           "resolve_conj", "resolve_neg", "zero_"]  # fmt: skip
+__all__ = ["clone", "detach", "detach_", "fill", "fill_", "is_same_size", "zero_"]
 
 _TWINS: dict[Any, str] = {
     unary: "abs acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil cos cosh deg2rad erf erfc exp exp2 "
@@ -21,6 +20,7 @@ _TWINS: dict[Any, str] = {
     matmul: "addmv",
     integers: "gcd lcm",
     gamma: "i0",
+    complex: "conj_physical",
 }
 for _module, _names in _TWINS.items():
     for _name in _names.split():
@@ -90,35 +90,6 @@ _COPIES: dict[str, Callable[..., Any]] = {
 for _name, _view in _COPIES.items():
     globals()[f"{_name}_copy"] = _copied(_name, _view)
     __all__.append(f"{_name}_copy")
-
-
-def real(input: Tensor) -> Tensor:
-    """`input` itself: there are no complex dtypes."""
-    check_tensor("real", input)
-    return input
-
-
-conj = resolve_conj = resolve_neg = real
-
-
-def conj_physical(input: Tensor) -> Tensor:
-    """A copy of `input`: there are no complex dtypes."""
-    return clone(input)
-
-
-def imag(input: Tensor) -> Tensor:
-    """RuntimeError: there are no complex dtypes."""
-    check_tensor("imag", input)
-    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-
-
-def is_conj(input: Tensor) -> bool:
-    """False: there are no complex dtypes."""
-    check_tensor("is_conj", input)
-    return False
-
-
-is_neg = is_conj
 
 
 def is_same_size(input: Tensor, other: Tensor) -> bool:

@@ -90,7 +90,7 @@ empty = _maker("empty", 0, "no particular values (zeros)")
 
 
 def full(
-    size: Sequence[int], fill_value: Number | Tensor, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    size: Sequence[int], fill_value: complex | Tensor, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`fill_value` everywhere; its kind decides the dtype unless one is given.
@@ -104,8 +104,6 @@ def full(
         value = settled(fill_value)
         x = apply("broadcast", cast(value, dtype or value.dtype), attrs=(shape,))
     else:
-        if isinstance(fill_value, complex):
-            raise TypeError("complex numbers are not supported")
         x = filled(shape, python_number(fill_value), dtype or number_dtype(python_number(fill_value)))
     return emit_out(finish(x, device, requires_grad), out)
 
@@ -137,7 +135,7 @@ empty_like = _liker("empty_like", 0, "No particular values (zeros)")
 
 
 def full_like(
-    input: Tensor, fill_value: Number, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    input: Tensor, fill_value: complex, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """`fill_value` in the shape and dtype of `input` (unless `dtype` is given).
@@ -213,7 +211,7 @@ def _ends(name: str, start: Any, end: Any, steps: Any) -> tuple[float, float, in
 
 
 def linspace(
-    start: Number, end: Number, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+    start: complex, end: complex, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from `start` to `end`, both exact (in an integer dtype: their integer parts).
@@ -223,6 +221,8 @@ def linspace(
     >>> ingot.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    if any(isinstance(v, complex) or isinstance(v, Tensor) and v.dtype.kind == "c" for v in (start, end)) or dtype in dtypes.Complex:
+        return emit_out(finish(_complex_linspace(start, end, steps, check_dtype(dtype)), device, requires_grad), out)
     a, b, n = _ends("linspace", start, end, steps)
     x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
     return emit_out(finish(x, device, requires_grad), out)
@@ -234,6 +234,15 @@ def _spaced(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
     place = apply("iota", attrs=(dtypes.f64, (n,), 0))
     step = (b - a) / larger(1, n - 1)
     return apply("select", place < (n + 1) // 2, a + place * step, b - (n - 1 - place) * step)  # from the nearer end: both exact
+
+
+def _complex_linspace(start: Any, end: Any, steps: int, dtype: DType | None) -> Tensor:
+    """Each part by itself."""
+    a, b = (complex(v.item() if isinstance(v, Tensor) else v) for v in (start, end))
+    d = dtype or get_default_dtype().to_complex()
+    if d.kind != "c":
+        raise RuntimeError(f"linspace(): inferred dtype {get_default_dtype().to_complex()} can't be safely cast to passed dtype {d}")
+    return apply("complex", *(linspace(p, q, steps, dtype=d.to_real()) for p, q in ((a.real, b.real), (a.imag, b.imag))))
 
 
 @composite
@@ -321,7 +330,7 @@ new_zeros, new_ones, new_empty = _new("zeros"), _new("ones"), _new("empty")
 
 
 def new_full(
-    self: Tensor, size: Sequence[int], fill_value: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+    self: Tensor, size: Sequence[int], fill_value: complex, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`ingot.full` with the dtype of this tensor as default."""
     return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)

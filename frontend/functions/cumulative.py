@@ -33,7 +33,7 @@ __all__ = [
 def _running(name: str, input: Any, dim: int, dtype: dtypes.DType | None, out: Any) -> Tensor:
     check_tensor(name, input)
     axis = one_dim(dim, input.ndim)
-    result = dtype or (input.dtype if input.dtype.kind == "f" else dtypes.i64)
+    result = dtype or (input.dtype if input.dtype.kind in "fc" else dtypes.i64)
     return emit_out(_run(input, name, axis, result), out)
 
 

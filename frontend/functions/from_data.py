@@ -31,11 +31,11 @@ def finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:
 
 
 def check_dtype(dtype: Any) -> DType | None:
-    """A `dtype=` argument: None, a dtype, or Python's float, int or bool for one. TypeError for anything else."""
+    """A `dtype=` argument: None, a dtype, or Python's float, int, bool or complex for one. TypeError for anything else."""
     if dtype is not None and not isinstance(dtype, DType):
-        if dtype is float or dtype is int or dtype is bool:
-            return {float: dtypes.f64, int: dtypes.i64, bool: dtypes.bool_}[dtype]
-        raise TypeError(f"dtype must be an ingot dtype, not {dtype!r} (complex dtypes are not supported)")
+        if dtype is float or dtype is int or dtype is bool or dtype is complex:
+            return {float: dtypes.f64, int: dtypes.i64, bool: dtypes.bool_, complex: dtypes.c128}[dtype]
+        raise TypeError(f"dtype must be an ingot dtype, not {dtype!r}")
     return dtype
 
 
@@ -44,10 +44,8 @@ def _leaf_dtype(x: Any) -> DType:
         return x.dtype
     if isinstance(x, (np.generic, np.ndarray)):
         return by_numpy(x.dtype)
-    if isinstance(x, (bool, int, float)):
+    if isinstance(x, (bool, int, float, complex)):
         return number_dtype(x)
-    if isinstance(x, complex):
-        raise TypeError("complex numbers are not supported")
     if isinstance(x, str):
         raise TypeError("new(): invalid data type 'str'")
     raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")

@@ -353,7 +353,7 @@ def index_reduce(
     return scatter_reduce(input, dim, places, source, reduce, include_self=include_self, out=out)
 
 
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | complex) -> Tensor:
     """A copy of `input` with its slices at `index` along `dim` filled with `value` (a number or a 0-d tensor).
 
     >>> ingot.index_fill(ingot.zeros(3), 0, ingot.tensor([1]), 5)

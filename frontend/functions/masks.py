@@ -9,7 +9,6 @@ import numpy as np
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array
 from ingot.functions.common import (
-    Number,
     ShapeError,
     Tensor,
     apply,
@@ -34,7 +33,7 @@ def _need_mask(name: str, mask: Any) -> None:
         raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {mask.dtype.torch_name}")
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | complex) -> Tensor:
     """`input` with `value` (a number or 0-d tensor) where `mask` is True; both broadcast. The dtype of `input`.
 
     RuntimeError unless the mask is bool, or for a value of a higher category.
@@ -49,7 +48,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
             raise ShapeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
         filler = cast(value, input.dtype)
     elif is_number(value):
-        if isinstance(value, float) and input.dtype.kind != "f":
+        if isinstance(value, complex) and input.dtype.kind != "c" or isinstance(value, float) and input.dtype.kind not in "fc":
             raise RuntimeError(f"value cannot be converted to type {input.dtype.torch_name} without overflow or loss: {value}")
         filler = number_tensor(value, input.dtype)
     else:

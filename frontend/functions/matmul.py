@@ -8,7 +8,6 @@ from typing import Any
 from ingot._tensor.autocast import full, lower
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
-    Number,
     ShapeError,
     Tensor,
     apply,
@@ -142,7 +141,14 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     return _matmul(input, tensor, out)
 
 
-vdot = dot
+def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`dot`, of the conjugate of `input`.
+
+    >>> ingot.vdot(ingot.tensor([1j, 2.0]), ingot.tensor([1j, 3.0]))
+    tensor(7.+0.j)
+    """
+    check_tensor("vdot", input)
+    return dot(apply("conj", input) if input.dtype.kind == "c" else input, other, out=out)
 
 
 @lower
@@ -175,7 +181,7 @@ ger = outer
 _TRUNCATING = ("addbmm", "addmv", "baddbmm")  # torch takes their float factors of integers without the fraction
 
 
-def _added(name: str, input: Any, product: Tensor, beta: Number, alpha: Number, out: Any) -> Tensor:
+def _added(name: str, input: Any, product: Tensor, beta: Any, alpha: Any, out: Any) -> Tensor:
     """beta * input + alpha * product; with beta 0, `input` is not read, so its NaN do not spread."""
     check_tensor(name, input)
     if input.dtype is not product.dtype:
@@ -190,7 +196,7 @@ def _added(name: str, input: Any, product: Tensor, beta: Number, alpha: Number, 
         raise ShapeError(
             f"{name}: the input of shape {list(input.shape)} cannot be expanded to the shape {list(product.shape)} of the product"
         )
-    if product.dtype.kind != "f" and (isinstance(beta, float) or isinstance(alpha, float)):
+    if product.dtype.kind not in "fc" and (isinstance(beta, float) or isinstance(alpha, float)):
         if name not in _TRUNCATING:
             raise RuntimeError(f"{name}: for integral input tensors, beta and alpha must not be floating point numbers")
         beta, alpha = int(beta), int(alpha)
@@ -208,7 +214,7 @@ def _added(name: str, input: Any, product: Tensor, beta: Number, alpha: Number, 
 
 @lower
 def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None
 ) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2), `input` broadcast to the product.
 
@@ -218,19 +224,19 @@ def addmm(
     return _added("addmm", input, mm(mat1, mat2), beta, alpha, out)
 
 
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """beta * input + alpha * (mat @ vec)."""
     return _added("addmv", input, mv(mat, vec), beta, alpha, out)
 
 
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
     return _added("addr", input, outer(vec1, vec2), beta, alpha, out)
 
 
 @lower
 def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None
 ) -> Tensor:
     """beta * input + alpha * bmm(batch1, batch2)."""
     return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha, out)
@@ -238,7 +244,7 @@ def baddbmm(
 
 @lower
 def addbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None
 ) -> Tensor:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
     return _added("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha, out)

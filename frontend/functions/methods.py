@@ -20,6 +20,7 @@ from ingot.functions import (
     arrange,
     binary,
     bits,
+    complex,
     constants,
     conversion,
     creation,
@@ -97,13 +98,14 @@ METHODS: dict[Any, str] = {
     subscript: "index_put index_put_",
     search: "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     join: "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
-    shape: "adjoint broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
+    shape: "broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
     "unflatten unfold unsqueeze view",
     arrange: "as_strided as_strided_scatter diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
     "tril triu diagonal_scatter select_scatter slice_scatter",
     creation: "new_empty new_full new_ones new_zeros",
     from_data: "new_tensor",
     typeinfo: "is_nonzero",
+    complex: "adjoint conj conj_physical is_conj is_neg resolve_conj resolve_neg",
 }
 
 # functions with an in-place twin `name_`
@@ -121,6 +123,7 @@ INPLACE: dict[Any, str] = {
     index: "index_add index_copy index_fill index_reduce put scatter scatter_add scatter_reduce",
     masks: "masked_fill masked_scatter",
     arrange: "tril triu",
+    complex: "conj_physical",
 }
 
 
@@ -339,13 +342,12 @@ def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
     raise RuntimeError("pin_memory: no CUDA device is available; tensors live on 'cpu'")
 
 
-def _conj(self: Tensor) -> Tensor:
-    """This tensor: there are no complex dtypes."""
-    return self
+def _part(get: Callable[[Tensor], Tensor], doc: str) -> property:
+    def put(self: Tensor, value: Any) -> None:
+        part = get(self)
+        part.copy_(value if isinstance(value, Tensor) else number_tensor(value, part.dtype))
 
-
-def _imag(self: Tensor) -> Tensor:
-    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return property(get, put, doc=doc)
 
 
 def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
@@ -353,7 +355,8 @@ def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
         if order is not None:
             if self.ndim < 2:
                 raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
-            return shape.transpose(self, -2, -1)
+            flipped = shape.transpose(self, -2, -1)
+            return complex.conj(flipped) if name in ("H", "mH") else flipped
         return shape.permute(self, tuple(reversed(range(self.ndim))))
 
     return property(get, doc=doc)
@@ -382,12 +385,11 @@ def install(cls: Any) -> None:
     cls.__repr__ = cls.__str__ = printing.tensor_text
     cls.__format__ = printing.tensor_format
     cls.T = _flipped("T", None, "All dims in reverse order. A view.")
-    cls.H = _flipped("H", (0,), "A matrix transposed. A view.")
+    cls.H = _flipped("H", (0,), "A matrix transposed, complex numbers conjugated. A view of real numbers.")
     cls.mT = _flipped("mT", (0,), "The last two dims swapped. A view.")
-    cls.real = property(lambda self: self, doc="This tensor: there are no complex dtypes.")
-    cls.imag = property(_imag, doc="RuntimeError: there are no complex dtypes.")
+    cls.real = _part(complex.real, "The real parts: a view of complex numbers, and real ones themselves.")
+    cls.imag = _part(complex.imag, "The imaginary parts, a view. RuntimeError unless the dtype is complex.")
     cls.layout = property(lambda self: constants.strided, doc="`ingot.strided`.")
-    cls.conj = cls.resolve_conj = cls.resolve_neg = _conj
-    cls.mH = _flipped("mH", (0,), "The last two dims swapped. A view.")
+    cls.mH = _flipped("mH", (0,), "The last two dims swapped, complex numbers conjugated. A view of real numbers.")
 
 

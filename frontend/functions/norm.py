@@ -70,7 +70,7 @@ def vector_norm(
     tensor(5.)
     """
     check_tensor("vector_norm", x, "x")
-    if x.dtype.kind != "f" and dtype is None:
+    if x.dtype.kind not in "fc" and dtype is None:
         raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {dtype_name(x.dtype)}")
     axes = dim_list(dim, x.ndim)
     order = float(ord)
@@ -84,6 +84,11 @@ def vector_norm(
 @composite
 def _vector_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
     y = upcast(cast(x, dtype))
+    if y.dtype.kind == "c":
+        if p == 2:
+            re, im = apply("real", y), apply("imag", y)
+            return safe_root(reduced("reduce_sum", re * re + im * im, axes, keepdim))
+        return _vector_norm(apply("magnitude", y), p, axes, keepdim, y.dtype.to_real())
     if p == 2:
         return cast(safe_root(reduced("reduce_sum", y * y, axes, keepdim)), dtype)
     if p == 0:

@@ -63,7 +63,7 @@ def _sum(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -
 
 
 def _accumulator(x: Tensor, dtype: dtypes.DType | None) -> dtypes.DType:
-    return dtype or (x.dtype if x.dtype.kind == "f" else dtypes.i64)
+    return dtype or (x.dtype if x.dtype.kind in "fc" else dtypes.i64)
 
 
 def sum(
@@ -91,7 +91,7 @@ def nansum(
 
 @composite
 def _nansum(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
-    if x.dtype.kind == "f":
+    if x.dtype.kind in "fc":
         x = apply("select", x != x, scalar(0, x.dtype), x)
     return _sum(x, axes, keepdim, dtype)
 
@@ -120,7 +120,7 @@ def _prod(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) 
 
 def _mean_dtype(name: str, x: Tensor, dtype: dtypes.DType | None) -> dtypes.DType:
     result = dtype or x.dtype
-    if result.kind != "f":
+    if result.kind not in "fc":
         which = "Input" if dtype is None else "Optional"
         raise RuntimeError(
             f"{name}(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: "
@@ -153,7 +153,7 @@ def nanmean(
 ) -> Tensor:
     """Mean of the elements that are not NaN. RuntimeError unless `input` is floating."""
     check_tensor("nanmean", input)
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {dtype_name(input.dtype)}")
     return emit_out(_nanmean(input, dim_list(dim, input.ndim), bool(keepdim), dtype or input.dtype), out)
 
@@ -175,7 +175,7 @@ def _moment_arguments(name: str, input: Any, dim: Any, unbiased: Any, correction
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
         raise TypeError(f"{name}(): give unbiased or correction, not both")
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         raise RuntimeError("std and var only support floating point and complex dtypes")
     if unbiased is not None:
         correction = 1 if unbiased else 0
@@ -185,6 +185,10 @@ def _moment_arguments(name: str, input: Any, dim: Any, unbiased: Any, correction
 @composite
 def _var_mean(x: Tensor, axes: tuple[int, ...], correction: float, keepdim: bool, root: bool) -> tuple[Tensor, Tensor]:
     n = count(x.shape, axes)
+    if x.dtype.kind == "c":  # the variances of the parts add up
+        found = [_var_mean(apply(part, x), axes, correction, keepdim, False) for part in ("real", "imag")]
+        total = found[0][0] + found[1][0]
+        return safe_root(total) if root else total, apply("complex", found[0][1], found[1][1])
     y = upcast(x)
     mean = reduced("reduce_sum", y, axes, True) / n
     gap = y - mean

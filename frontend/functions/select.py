@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 from ingot._tensor.composites import composite
 from ingot.functions.common import (
-    Number,
     Tensor,
     apply,
     cast,
@@ -28,7 +27,7 @@ __all__ = [
     "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip", "equal", "isclose", "lerp", "where",
 ]  # fmt: skip
 
-Operand: TypeAlias = Tensor | Number
+Operand: TypeAlias = Tensor | complex
 
 
 def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None, *, out: Tensor | None = None) -> Any:
@@ -71,6 +70,8 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     for b in bounds:
         if not isinstance(b, Tensor) and not is_number(b):
             raise TypeError(f"clamp(): bounds must be Tensors or numbers, not {type(b).__name__}")
+    if common_dtype(input, *bounds).kind == "c":
+        raise RuntimeError("clamp is not supported for complex types")
     x, *limits = operands("clamp", input, *bounds, dtype=common_dtype(input, *bounds), wrap=False)
     if x.dtype.kind == "b":
         if len(bounds) == 2 or not isinstance(bounds[0], Tensor):
@@ -133,7 +134,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
     for name, t in (("end", end), ("weight", weight)):
         if isinstance(t, Tensor) and not t._weak and t.dtype is not input.dtype:
             raise RuntimeError(f"expected dtype {input.dtype} for `{name}` but got dtype {t.dtype}")
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         raise refuse("lerp", input.dtype)
     wide = dtypes.f32 if input.dtype in dtypes.Half else input.dtype
     w = weight if isinstance(weight, Tensor) and not weight._weak else scalar(weight, wide)
@@ -145,19 +146,20 @@ def _lerp(x: Tensor, end: Tensor, weight: Tensor) -> Tensor:
     a, b, w = upcast(x), upcast(end), upcast(weight)
     gap = b - a
     # from the nearer end, so that weight 1 gives `end` exactly
-    return cast(apply("select", apply("abs", w) < 0.5, a + w * gap, b - gap * (1 - w)), x.dtype)
+    size = apply("magnitude" if w.dtype.kind == "c" else "abs", w)
+    return cast(apply("select", size < 0.5, a + w * gap, b - gap * (1 - w)), x.dtype)
 
 
-def _three(name: str, input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number) -> tuple[Tensor, ...]:
+def _three(name: str, input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> tuple[Tensor, ...]:
     for i, (argument, t) in enumerate((("input", input), ("tensor1", tensor1), ("tensor2", tensor2))):
         check_tensor(name, t, argument, i + 1)
     dtype = common_dtype(input, tensor1, tensor2)
-    if dtype.kind != "f" and isinstance(value, float):
+    if dtype.kind not in "fc" and isinstance(value, float):
         raise RuntimeError(f"For integral input tensors, argument value must not be a floating point number, in {name}")
     return operands(name, input, tensor1, tensor2, value, dtype=dtype)
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None) -> Tensor:
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None) -> Tensor:
     """input + value * tensor1 * tensor2, with broadcasting and type promotion.
 
     >>> ingot.addcmul(ingot.zeros(2), ingot.ones(2), ingot.ones(2), value=0.5)
@@ -171,14 +173,14 @@ def _addcmul(x: Tensor, a: Tensor, b: Tensor, value: Tensor) -> Tensor:
     return cast(upcast(x) + upcast(value) * upcast(a) * upcast(b), x.dtype)
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None) -> Tensor:
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None) -> Tensor:
     """input + value * tensor1 / tensor2, with broadcasting. Floating dtypes only (RuntimeError).
 
     >>> ingot.addcdiv(ingot.zeros(2), ingot.ones(2), ingot.full((2,), 4.0))
     tensor([0.2500, 0.2500])
     """
     x, a, b, v = _three("addcdiv", input, tensor1, tensor2, value)
-    if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
+    if tensor1.dtype.kind not in "fc" and tensor2.dtype.kind not in "fc":
         raise RuntimeError("Integer division with addcdiv is not supported; cast the divided tensors to a floating dtype first.")
     return emit_out(_addcdiv(x, a, b, v), out)
 
@@ -196,7 +198,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     check_tensor("isclose", input)
     check_tensor("isclose", other, "other", 2)
     if input.dtype is not other.dtype:
-        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+        raise RuntimeError(f"{dtype_name(input.dtype)} did not match {dtype_name(other.dtype)}")
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"tolerances must be at least zero, but found rtol={rtol} and atol={atol}")
     return _isclose(input, other, float(rtol), float(atol), bool(equal_nan))
@@ -205,14 +207,15 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
 @composite
 def _isclose(a: Tensor, b: Tensor, rtol: float, atol: float, equal_nan: bool) -> Tensor:
     same = apply("eq", a, b)
-    if a.dtype.kind == "f" and equal_nan:
+    if a.dtype.kind in "fc" and equal_nan:
         same = apply("logical_or", same, apply("logical_and", a != a, b != b))
     if rtol == 0 and atol == 0:
         return same
-    wide = dtypes.f32 if a.dtype in dtypes.Half else a.dtype if a.dtype.kind == "f" else dtypes.f64
+    wide = dtypes.f32 if a.dtype in dtypes.Half else a.dtype if a.dtype.kind in "fc" else dtypes.f64
     x, y = cast(a, wide), cast(b, wide)
-    error = apply("abs", x - y)
-    near = apply("logical_and", apply("isfinite", error), error <= atol + rtol * apply("abs", y))
+    size = "magnitude" if wide.kind == "c" else "abs"
+    error = apply(size, x - y)
+    near = apply("logical_and", apply("isfinite", error), error <= atol + rtol * apply(size, y))
     return apply("logical_or", same, near)
 
 

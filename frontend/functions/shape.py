@@ -27,7 +27,7 @@ from ingot.functions.join import pick, piece
 from ingot.runtime.views import Bits, Diagonal, Movement
 
 __all__ = [
-    "adjoint", "broadcast_shapes", "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",
+    "broadcast_shapes", "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",
     "select", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze",
 ]  # fmt: skip
 
@@ -97,6 +97,16 @@ def _view_dtype(x: Tensor, dtype: dtypes.DType) -> Tensor:
         return _view_dtype(x, dtypes.u8) != 0
     if x.dtype is dtypes.bool_:
         return _view_dtype(cast(x, dtypes.u8), dtype)
+    if dtype.kind == "c":
+        parts = _view_dtype(x, dtype.to_real())
+        if parts.shape[-1] % 2:
+            raise RuntimeError(f"self.size(-1) must be divisible by 2 to view {x.dtype.torch_name} as {dtype.torch_name}")
+        return make_view(parts, ("reshape", ((*parts.shape[:-1], parts.shape[-1] // 2, 2),)), ("view_as_complex", ()))
+    if x.dtype.kind == "c":
+        if not x.ndim or x.stride()[-1] != 1 and x.shape[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 to view {x.dtype.torch_name} as {dtype.torch_name} (different element sizes)")
+        parts = make_view(x, ("view_as_real", ()), ("reshape", ((*x.shape[:-1], 2 * x.shape[-1]),)))
+        return parts if parts.dtype is dtype else _view_dtype(parts, dtype)
     old, new = x.dtype.itemsize, dtype.itemsize
     layout = x._layout()
     between = f"to view {x.dtype.torch_name} as {dtype.torch_name} (different element sizes)"
@@ -226,12 +236,6 @@ def t(input: Tensor) -> Tensor:
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
     return transpose(input, 0, 1) if input.ndim == 2 else make_view(input)
-
-
-def adjoint(input: Tensor) -> Tensor:
-    """The last two dims swapped. A view."""
-    check_tensor("adjoint", input)
-    return transpose(input, -2, -1)
 
 
 def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ingot._tensor.composites import composite
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, one_dim, scalar
+from ingot.functions.complex import complex
 from ingot.functions.creation import linspace
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.reduce import kept_shape
@@ -90,7 +91,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
         weights = aweights.reshape(-1) if weights is None else weights * aweights.reshape(-1)
     if weights is None:
         centred = x - x.mean(1, keepdim=True)
-        c = (centred @ centred.transpose(0, 1)) / float(max(n - correction, 0))
+        c = (centred @ centred.transpose(0, 1).conj()) / float(max(n - correction, 0))
     else:
         total = weights.sum()
         average = (x * weights).sum(1, keepdim=True) / total
@@ -100,8 +101,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
         else:
             square = (weights * aweights.reshape(-1)).sum()
             norm = total - correction * square / total
-        norm = cast(norm, dtype)
-        c = ((centred * weights) @ centred.transpose(0, 1)) / apply("select", norm < 0, scalar(0, dtype), norm)
+        norm = cast(norm, dtype.to_real())
+        c = ((centred * weights) @ centred.transpose(0, 1).conj()) / apply("select", norm < 0, scalar(0, norm.dtype), norm)
     return c.reshape(()) if c.numel() == 1 else c
 
 
@@ -118,8 +119,9 @@ def corrcoef(input: Tensor) -> Tensor:
     c = cov(input)
     if not c.ndim:
         return c / c
-    deviation = c.diagonal().sqrt()
-    return (c / deviation.unsqueeze(1) / deviation).clip(-1, 1)
+    deviation = c.diagonal().real.sqrt()
+    c = c / deviation.unsqueeze(1) / deviation
+    return complex(c.real.clip(-1, 1), c.imag.clip(-1, 1)) if c.dtype.kind == "c" else c.clip(-1, 1)
 
 
 class Histogram(NamedTuple):

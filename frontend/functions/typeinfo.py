@@ -11,7 +11,7 @@ from ingot.functions.common import Tensor, can_cast, check_tensor, common_dtype,
 from ingot.ir.dtypes import DType, promote
 
 __all__ = [
-    "can_cast", "finfo", "iinfo", "is_complex", "is_floating_point", "is_nonzero", "is_signed", "numel", "promote_types",
+    "can_cast", "finfo", "iinfo", "is_floating_point", "is_nonzero", "is_signed", "numel", "promote_types",
     "result_type",
 ]  # fmt: skip
 
@@ -25,6 +25,7 @@ class finfo:
 
     def __init__(self, dtype: DType | None = None):
         dtype = dtype or get_default_dtype()
+        dtype = dtype.to_real() if isinstance(dtype, DType) else dtype  # of complex numbers those of their parts
         if not dtype.is_floating_point:
             raise TypeError(f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo to handle integer types")
         info = ml_dtypes.finfo(dtype.numpy)
@@ -67,12 +68,6 @@ def is_floating_point(input: Tensor) -> bool:
     """True if the dtype is float16, bfloat16, float32 or float64."""
     check_tensor("is_floating_point", input)
     return input.dtype.kind == "f"
-
-
-def is_complex(input: Tensor) -> bool:
-    """False: there are no complex dtypes."""
-    check_tensor("is_complex", input)
-    return False
 
 
 def is_signed(input: Tensor) -> bool:

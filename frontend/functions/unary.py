@@ -42,12 +42,14 @@ def _make(name: str, op: Op, row: Unary) -> Callable[..., Tensor]:
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         check_tensor(name, input)
         kind = input.dtype.kind
+        if kind == "c" and row.complex:
+            return emit_out(record(OPS[row.complex], (input,)), out)
         if kind != "f":
             if domain == "float":
                 input = cast(input, float_dtype(input.dtype))
             elif kind == "b":
                 raise refuse(name, input.dtype)
-            elif domain == "rounding":
+            elif domain == "rounding" and kind != "c":
                 return emit_out(apply("reshape", input, attrs=(tuple(input.shape),)), out)
         result = record(op, (input,))
         return result if out is None else emit_out(result, out)
@@ -134,10 +136,30 @@ def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([-1.,  0.,  1.])
     """
     check_tensor("sign", input)
+    if input.dtype.kind == "c":
+        raise RuntimeError("Unlike NumPy, sign() is not intended to support complex numbers. Please use sgn() instead.")
     return emit_out(_copy(input) if input.dtype.kind == "b" else apply("sign", input), out)
 
 
-sgn = sign
+
+def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`sign`; of complex numbers the number of magnitude 1 that has their angle, and 0 for 0.
+
+    >>> ingot.sgn(ingot.tensor([3 + 4j, 0j]))
+    tensor([0.6000+0.8000j, 0.0000+0.0000j])
+    """
+    check_tensor("sgn", input)
+    return emit_out(_sgn(input) if input.dtype.kind == "c" else sign(input), out)
+
+
+@composite
+def _sgn(x: Tensor) -> Tensor:
+    size = apply("magnitude", x)
+    zero = size == 0
+    safe = apply("select", zero, scalar(1, size.dtype), size)
+    parts = (apply("select", zero, scalar(0, size.dtype), apply(part, x) / safe) for part in ("real", "imag"))
+    return apply("complex", *parts)
+
 
 
 def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -189,6 +211,8 @@ def relu(input: Tensor) -> Tensor:
 def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., Tensor]:
     def function(input: Tensor) -> Tensor:
         check_tensor(name, input)
+        if input.dtype.kind == "c":
+            return _of_parts(input, op)
         return apply(op, input) if input.dtype.kind == "f" else apply(of_integers, input, input)
 
     function.__name__ = function.__qualname__ = name
@@ -196,6 +220,12 @@ def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., 
         f"ingot.{name}(ingot.tensor([1.0, float('nan')]))", reference(OPS[op], np.array([1.0, math.nan], np.float32))
     )
     return function
+
+
+@composite
+def _of_parts(x: Tensor, op: str) -> Tensor:
+    re, im = (apply(op, apply(part, x)) for part in ("real", "imag"))
+    return apply("logical_and" if op == "isfinite" else "logical_or", re, im)
 
 
 isnan = _predicate("isnan", "isnan", "ne", "True where an element is NaN.")
@@ -206,18 +236,28 @@ isfinite = _predicate("isfinite", "isfinite", "eq", "True where an element is ne
 def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where an element is +inf. A bool tensor."""
     check_tensor("isposinf", input)
+    if input.dtype.kind == "c":
+        raise RuntimeError("isposinf does not support complex inputs.")
     return emit_out(input == math.inf if input.dtype.kind == "f" else apply("ne", input, input), out)
 
 
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where an element is -inf. A bool tensor."""
     check_tensor("isneginf", input)
+    if input.dtype.kind == "c":
+        raise RuntimeError("isneginf does not support complex inputs.")
     return emit_out(input == -math.inf if input.dtype.kind == "f" else apply("ne", input, input), out)
 
 
 def isreal(input: Tensor) -> Tensor:
-    """True everywhere: there are no complex dtypes. A bool tensor."""
+    """True where the imaginary part is 0: everywhere, for real dtypes. A bool tensor.
+
+    >>> ingot.isreal(ingot.tensor([1 + 0j, 2j]))
+    tensor([ True, False])
+    """
     check_tensor("isreal", input)
+    if input.dtype.kind == "c":
+        return apply("imag", input) == 0
     x = apply("isnan", input) if input.dtype.kind == "f" else input
     return apply("eq", x, x)
 
@@ -239,7 +279,7 @@ def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([-1, -6])
     """
     check_tensor("bitwise_not", input)
-    if input.dtype.kind == "f":
+    if input.dtype.kind in "fc":
         raise refuse("bitwise_not", input.dtype)
     return emit_out(apply("logical_not" if input.dtype.kind == "b" else "bitwise_not", input), out)
 
@@ -257,7 +297,9 @@ def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The angle of each element in the complex plane: pi below 0, else 0; NaN stays. Integers give the default float dtype.
+    """The angle of each element in the complex plane, in (-pi, pi], as a real tensor; of real ones pi below 0, else 0; NaN stays.
+
+    Integers give the default float dtype.
 
     >>> ingot.angle(ingot.tensor([-2.0, 3.0]))
     tensor([3.1416, 0.0000])
@@ -268,6 +310,8 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 @composite
 def _angle(x: Tensor) -> Tensor:
+    if x.dtype.kind == "c":
+        return apply("atan2", apply("imag", x), apply("real", x))
     found = apply("select", x < 0, scalar(math.pi, x.dtype), scalar(0, x.dtype))
     return apply("select", x != x, scalar(math.nan, x.dtype), found)
 
@@ -320,6 +364,9 @@ def nan_to_num(
         tensor([0.0000e+00, 3.4028e+38, 1.0000e+00])
     """
     check_tensor("nan_to_num", input)
+    if input.dtype.kind == "c":
+        parts = (nan_to_num(apply(part, input), nan, posinf, neginf) for part in ("real", "imag"))
+        return emit_out(apply("complex", *parts), out)
     if input.dtype.kind != "f":
         return emit_out(_copy(input), out)
 

@@ -28,14 +28,15 @@ __all__ = ["FileError", "Makers", "StoredTensor", "read"]
 _DTYPES = {
     "float64": "f64", "double": "f64", "float32": "f32", "float": "f32", "float16": "f16", "half": "f16", "bfloat16": "bf16",
     "int64": "i64", "long": "i64", "int32": "i32", "int": "i32", "int16": "i16", "short": "i16", "int8": "i8", "uint8": "u8",
-    "uint16": "u16", "uint32": "u32", "uint64": "u64", "bool": "bool",
+    "uint16": "u16", "uint32": "u32", "uint64": "u64", "bool": "bool", "complex64": "c64",
+    "cfloat": "c64", "complex128": "c128", "cdouble": "c128",
 }  # fmt: skip
 _STORAGES = {
     "Double": "f64", "Float": "f32", "Half": "f16", "BFloat16": "bf16", "Long": "i64", "Int": "i32", "Short": "i16", "Char": "i8",
-    "Byte": "u8", "Bool": "bool",
+    "Byte": "u8", "Bool": "bool", "ComplexFloat": "c64", "ComplexDouble": "c128",
 }  # fmt: skip
 _OTHER = (
-    "complex32", "complex64", "complex128", "cfloat", "cdouble", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz",
+    "complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz",
     "float8_e8m0fnu", "float4_e2m1fn_x2", "quint8", "qint8", "qint32", "quint4x2", "quint2x4",
 )  # fmt: skip
 

@@ -17,11 +17,12 @@ from ingot.ir.ops import (
     movement,
     reduction,
     sort,
+    spectral,
     transcendental,
     window,
 )
 
 __all__ = [
     "OPS", "complex", "contraction", "control", "convolution", "creation", "cumulative", "elementwise", "indexing", "logical", "movement",
-    "reduction", "sort", "transcendental", "window",
+    "reduction", "sort", "spectral", "transcendental", "window",
 ]  # fmt: skip

@@ -137,8 +137,9 @@ def sqrt(x: Pair) -> Pair:
     infinite = _abs(b).eq(math.inf)
     re = _select(infinite, math.inf, re)
     im = _select(infinite, b, im)
-    nan = a.ne(a) | b.ne(b)
-    return _select(nan & ~infinite, math.nan, re), _select(nan & ~infinite, math.nan, im)
+    nan = (a.ne(a) | b.ne(b)) & ~infinite
+    far_re, far_im = _select(a.eq(math.inf), a, math.nan), _select(a.eq(-math.inf), -a, math.nan)
+    return _select(nan, far_re, re), _select(nan, far_im, im)
 
 
 def rsqrt(x: Pair) -> Pair:
@@ -215,11 +216,13 @@ def log1p(x: Pair) -> Pair:
 
 @wide
 def pow_(x: Pair, y: Pair) -> Pair:
-    """exp(y log x); 0 to any power but 0 is 0, and anything to the power 0 is 1."""
+    """exp(y log x). Anything to the power 0 is 1; 0 is 0 to a power with a positive real part, and to another infinite."""
     re, im = exp(mul(y, _log(x)))
     zero = x[0].eq(0.0) & x[1].eq(0.0)
     one = y[0].eq(0.0) & y[1].eq(0.0)
-    return _select(one, 1.0, _select(zero, 0.0, re)), _select(one | zero, 0.0, im)
+    up = y[0] > 0.0
+    at_zero = _select(up, re.const(0.0), math.inf), _select(up, re.const(0.0), math.nan)
+    return _select(one, 1.0, _select(zero, at_zero[0], re)), _select(one, 0.0, _select(zero, at_zero[1], im))
 
 
 @wide

@@ -33,7 +33,7 @@ abs_ = elementwise(
     "abs", Number, doc="Absolute value; the least signed integer stays itself. The derivative at 0 is 0.",
     ref=np.abs, partials=lambda x, y: [OPS["sign"](x)], scalar=s.abs_, samples=floats(-5, 5, gap=0.1),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
-    public=Unary("number", "Absolute value.", aliases=("absolute",)),
+    public=Unary("number", "Absolute value; of complex numbers their magnitude.", aliases=("absolute",), complex="magnitude"),
 )  # fmt: skip
 sign = elementwise(
     "sign", Number, doc="-1, 0 or 1; 0 for NaN.", ref=lambda x: np.subtract(x > 0, x < 0, dtype=np.int8), partials=zero, scalar=s.sign,

@@ -14,6 +14,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS, Op
 from ingot.ir.ops import complex_functions as functions
+from ingot.ir.ops import spectra
 from ingot.ir.ops.complex_functions import Pair
 from ingot.ir.types import Dim, Shape
 
@@ -255,6 +256,8 @@ RULES: dict[str, Rule] = {
     "reduce_prod": _product,
     "cumsum": _each(),
     "cumprod": _running_product,
+    # transforms
+    "fft": lambda op, ins, inverse: [Parts(None, spectra.transform(ins[0].packed, 1 if inverse else -1))],
     # products
     "dot": _dot,
     "conv": _bilinear,

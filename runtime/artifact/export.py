@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["write_artifact"]
 
 # golden outputs: what another CPU may differ by, by the least exact dtype that the graph has
-_TOLERANCES = {"bf16": (3e-2, 1e-2), "f16": (5e-3, 1e-3), "f32": (1e-4, 1e-5), "f64": (1e-9, 1e-11)}
+_TOLERANCES = {"bf16": (3e-2, 1e-2), "f16": (5e-3, 1e-3), "f32": (1e-4, 1e-5), "f64": (1e-9, 1e-11), "c64": (1e-4, 1e-5),
+               "c128": (1e-9, 1e-11)}  # fmt: skip
 
 
 def write_artifact(

@@ -26,9 +26,11 @@ __all__ = ["Golden", "Manifest", "Target", "TensorSpec", "read"]
 NUMPY = {
     "bool": "bool", "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "u16": "uint16", "u32": "uint32",
     "u64": "uint64", "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
+    "c64": "complex64", "c128": "complex128",
 }  # fmt: skip
 _ITEM = {
     "bool": 1, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "u16": 2, "u32": 4, "u64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8,
+    "c64": 8, "c128": 16,
 }  # fmt: skip
 _IR = {v: k for k, v in NUMPY.items()}
 _SANE = 1 << 46  # bytes; nothing in an artifact is larger

@@ -22,6 +22,7 @@ __all__ = ["pack", "unpack", "TensorsError", "numpy_dtype"]
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "BF16": "bfloat16",
     "I32": "int32", "U32": "uint32", "F32": "float32", "I64": "int64", "U64": "uint64", "F64": "float64",
+    "C64": "complex64",
 }  # fmt: skip
 _CODES = {v: k for k, v in _NAMES.items()}
 

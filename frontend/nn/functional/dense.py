@@ -7,6 +7,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
+from ingot.functions.common import dtype_name
 from ingot.functions.norm import pdist as pdist
 from ingot.ir.size import ShapeError
 
@@ -238,6 +239,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     tensor([0.6000, 0.0000])
     """
     a, b = ingot.broadcast_tensors(x1, x2)
+    if a.dtype.kind == "c":
+        raise RuntimeError("expected common dtype to be floating point, yet common dtype is " + dtype_name(a.dtype))
     return _cosine_similarity(a, b, dim, eps)
 
 

@@ -8,6 +8,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot.functions.common import refuse
 from ingot.nn.functional.reduction import check_sizes, reduce_loss, reduction_mode
 
 
@@ -38,6 +39,8 @@ def mse_loss(
     tensor(2.)
     """
     check_sizes("mse_loss", input, target, weight)
+    if input.dtype.kind == "c":
+        raise refuse("mse_loss", input.dtype)
     return _mse(input, target, weight, reduction_mode(reduction, size_average, reduce))
 
 
