@@ -1,27 +1,31 @@
-"""Random graphs with symbolic dims, lowered once, at several sizes against the interpreter."""
+"""Random graphs with symbolic dims, lowered and compiled once, at several sizes against the interpreter. INGOT_FUZZ_SEED and
+INGOT_FUZZ_COUNT choose others and more."""
 
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
 
 from ingot.ir import interpret
+from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower import lower
 from ingot.ir.size import ShapeError
 from ingot.ir.transforms.sized import sized
 from ingot.ir.transforms.vjp import vjp
 from ingot.ir.verify import verify
-from tests.support.calling import WIDE
+from tests.support.calling import CPU, WIDE, load
 from tests.support.generate import generate
-from tests.support.symbolic import arrays_of, check_loops, symbolic
+from tests.support.symbolic import arrays_of, check_at, symbolic
 
 SEED = int(os.environ.get("INGOT_FUZZ_SEED", "0"))
-COUNT = int(os.environ.get("INGOT_FUZZ_COUNT", "60"))
+COUNT = int(os.environ.get("INGOT_FUZZ_COUNT", "40"))
 EXTENTS = (0, 1, 2, 3, 5, 7, 11, 13)
 SIZES = 5
+LEVEL = CPU.host_level()
 
 
 def sizes_of(graph, example, rng):
@@ -42,11 +46,13 @@ def test_symbolic_program(seed: int) -> None:
         return
     graph, example = found
     print(graph)
-    program = lower(graph, WIDE)
-    verify_program(program)
-    for sizes in sizes_of(graph, example, rng):
-        print(sizes)
-        check_loops(graph, program, arrays_of(graph, arrays, sizes), sizes)
+    for target, ready in ((WIDE, lambda p: partial(run_program, p)), (CPU.target(LEVEL), partial(load, level=LEVEL))):
+        program = lower(graph, target)
+        verify_program(program)
+        run = ready(program)
+        for sizes in sizes_of(graph, example, rng):
+            print(sizes)
+            check_at(graph, run, arrays_of(graph, arrays, sizes), sizes)
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + COUNT // 2))
@@ -70,7 +76,8 @@ def test_symbolic_gradient(seed: int) -> None:
     verify(back.graph)
     if not back.grads:
         return
-    program = lower(back.graph, WIDE)
+    program = lower(back.graph, CPU.target(LEVEL))
+    run = load(program, LEVEL)
     for sizes in sizes_of(graph, example, rng):
         print(sizes)
         at = sized(graph, sizes)
@@ -81,7 +88,7 @@ def test_symbolic_gradient(seed: int) -> None:
             continue
         given = [ins[i] for i in back.reads_inputs] + [outs[i] for i in back.reads_outputs]
         given += [np.cos(np.arange(o.size, dtype=o.dtype)).reshape(o.shape) for o, has in zip(outs, cts) if has]
-        check_loops(back.graph, program, given, sizes)
+        check_at(back.graph, run, given, {s.name: sizes[s.name] for s in back.graph.symbols})
         try:
             here = vjp(at, wrt, cts)
         except ShapeError:  # a reduction of nothing, which has no graph of its own
