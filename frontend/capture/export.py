@@ -10,16 +10,19 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.capture.argnames import parameter_names
+from ingot.capture.argnames import leaf_names, parameter_names
+from ingot.capture.declared import Declared
 from ingot.capture.function import CompiledFunction
 from ingot.capture.module import CompiledModule
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Value
 from ingot.capture.roots import Roots, find_roots, is_module
-from ingot.capture.sources import Offset
+from ingot.capture.shapes import Shapes
+from ingot.capture.sources import ExtentValue, FormulaValue, Offset
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.graph import Graph
+from ingot.ir.size import symbol
 from ingot.ir.types import TensorType
 from ingot.runtime.array import to_numpy
 from ingot.runtime.artifact import tree
@@ -34,27 +37,38 @@ __all__ = ["TracedModel", "export", "traced_model"]
 class TracedModel(NamedTuple):
     """A function or Module as a graph, for files.
 
-    feed: where each input of the graph comes from: ("input", which) or ("weight", name)
+    feed: where each input of the graph comes from: ("input", which), ("weight", name), or ("size", dim) for the value of a size
     inputs: names and types
     """
 
     name: str
     graph: Graph
-    feed: list[tuple[str, int | str]]
+    feed: list[tuple[str, Any]]
     weights: dict[str, np.ndarray]
     inputs: list[tuple[str, TensorType]]
 
 
-def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any]) -> TracedModel:
-    """A function or Module traced on example inputs, `named` ones behind them, without compiling anything. Errors as `ingot.export`'s."""
+def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dynamic_shapes: Any = None) -> TracedModel:
+    """A function or Module traced on example inputs, `named` ones behind them, without compiling anything. Errors as `ingot.export`'s.
+
+    dynamic_shapes: as in torch.export; ValueError where a size that it names cannot vary.
+    """
     fn, name = _callable(target)
     given = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
     if named:
         given = (*given, *_by_name(fn, len(given), named))
     args = tuple(_copied(a) for a in given)
-    traced, graph, _, roots = _traced(fn, name, args, grad=True)  # a function may call backward
-    feed, weights = _feed(traced, _leaves(args), roots.storage_names())
-    types = [x._array.type for x in _leaves(args) if isinstance(x, Tensor)]
+    leaves: list[Any] = []
+    structure = flatten((args, {}), leaves)
+    names = leaf_names(fn, structure)
+    shapes = None if dynamic_shapes is None else _declared(Declared(dynamic_shapes, parameter_names(fn)[0]), structure, leaves, names)
+    traced, graph, _, roots = _traced(fn, name, args, grad=True, shapes=shapes)  # a function may call backward
+    feed, weights = _feed(traced, leaves, roots.storage_names(), {} if shapes is None else shapes.values)
+    types = []
+    for i, x in enumerate(leaves):
+        if isinstance(x, Tensor):
+            t = x._array.type
+            types.append(t if shapes is None else t.with_shape(shapes.shape(i, t.shape)))
     return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)))
 
 
@@ -70,12 +84,28 @@ def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, le
     in_tree = _describe(args, "input")
     traced, graph, result, roots = _traced(fn, name, args)
     leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
-    feed, weights = _feed(traced, _leaves(args), roots.storage_names())
+    feed, weights = _feed(traced, _leaves(args), roots.storage_names(), {})
     example = [np.array(t.numpy()) for t in leaves]
     write_artifact(
         path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
         in_tree=in_tree, out_tree=_describe(result, "result"), example=example if golden else None, levels=_levels(levels),
     )  # fmt: skip
+
+
+def _declared(declared: Declared, structure: Any, leaves: Sequence[Any], names: Sequence[str]) -> Shapes:
+    """The sizes that may vary, as a trace takes them."""
+    declared.bind(structure, leaves, names)
+    dims: dict[Any, Any] = {}
+    values: dict[str, int] = {}
+    for i, x in enumerate(leaves):
+        for d, n in enumerate(x._array.type.shape if isinstance(x, Tensor) else ()):
+            what = declared.at(names[i], d)
+            if hasattr(what, "dim"):
+                dims[i, d] = what.dim(n, f"{names[i]}.shape[{d}]", values)
+            elif what is True:
+                values[f"s{len(values)}"] = n
+                dims[i, d] = symbol(f"s{len(values) - 1}")
+    return Shapes(dims, values, frozenset(values))
 
 
 def _by_name(fn: Callable, given: int, kwargs: Mapping[str, Any]) -> list[Any]:
@@ -129,7 +159,7 @@ def _leaves(args: tuple) -> list[Any]:
     return leaves
 
 
-def _traced(fn: Callable, name: str, args: tuple, grad: bool = False) -> tuple[Traced, Graph, Any, Roots]:
+def _traced(fn: Callable, name: str, args: tuple, grad: bool = False, shapes: Shapes | None = None) -> tuple[Traced, Graph, Any, Roots]:
     """The function traced on `args`, the graph whose outputs are its results, and what it returned meanwhile, for its structure."""
     leaves: list[Any] = []
     structure = flatten((args, {}), leaves)
@@ -145,8 +175,12 @@ def _traced(fn: Callable, name: str, args: tuple, grad: bool = False) -> tuple[T
         return [x.detach().clone() for x in flat if isinstance(x, Tensor)]
 
     with ingot.no_grad():
-        traced, _, undo = trace_function(name, body, structure, leaves, (), roots=roots)
+        pinned: dict[str, str] = {}
+        traced, _, undo = trace_function(name, body, structure, leaves, (), roots=roots, shapes=shapes, pinned=pinned)
     undo()
+    if pinned:
+        size, why = next(iter(pinned.items()))
+        raise ValueError(f"export: {name}: the size {size} cannot vary: {why}")
     if any(isinstance(s, Offset) for s in traced.sources):
         raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
     if any(w.tensors for w in traced.writes):  # a counter in Python stays behind
@@ -178,12 +212,19 @@ def _shape_of(x: Any) -> Any:
     return x
 
 
-def _feed(traced: Traced, leaves: list[Any], names: dict[int, str]) -> tuple[list[tuple[str, int | str]], dict[str, np.ndarray]]:
-    """Where each input of the graph comes from, and the arrays that are captured."""
+def _feed(
+    traced: Traced, leaves: list[Any], names: dict[int, str], sizes: Mapping[str, int]
+) -> tuple[list[tuple[str, Any]], dict[str, np.ndarray]]:
+    """Where each input of the graph comes from, and the arrays that are captured. `sizes`: of the symbols, in the example."""
     position = {i: n for n, i in enumerate(i for i, x in enumerate(leaves) if isinstance(x, Tensor))}
-    feed: list[tuple[str, int | str]] = []
+    feed: list[tuple[str, Any]] = []
     weights: dict[str, np.ndarray] = {}
-    for source, value in zip(traced.sources, traced.gather(leaves, {})):
+    for source, value in zip(traced.sources, traced.gather(leaves, sizes)):
+        if isinstance(source, ExtentValue):
+            feed.append(("size", source.dim))
+            continue
+        if isinstance(source, FormulaValue):
+            raise RuntimeError(f"export: {traced.name} computes with a number that depends on sizes that vary: {source.formula.text}")
         kind, of = source.feed(len(weights), names)
         if isinstance(of, int):
             feed.append((kind, position[of]))

@@ -60,6 +60,8 @@ def export(
     kwargs: more arguments, by name.
     input_names, output_names: in order; the parameters' names, and `output`, `output_1`, ..., where None.
     opset_version: 17 to 26; 20 where None. From 20 on GELU is an op, from 23 on attention and RMS norm are.
+    dynamic_shapes: sizes that vary, as torch.export takes them: for each argument a dict by dim, or a tuple, of `ingot.Dim`s.
+    dynamic_axes: the same in the older form: {input name: {axis: name}}.
     external_data: write the weights as `f.data` beside it; None: only where they are too large for one file of 2 GB.
     verbose, dynamo, optimize: read by torch, and mean nothing here.
 

@@ -187,3 +187,38 @@ def test_errors(tmp_path):
     with pytest.raises(RuntimeError):
         ingot.onnx.export(nn.Dropout(), (x,), path)
     assert path.read_bytes() == b"old"
+
+
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(x).mean(1)
+
+
+def test_sizes_that_vary():
+    onnx, ort = onnx_package()
+    model, x, other = Pooled().eval(), ingot.randn(2, 5, 16), ingot.randn(3, 9, 16)
+    shapes = ({0: ingot.Dim("B", min=1, max=64), 1: ingot.Dim("T", min=2, max=128)},)
+    data = ingot.onnx.export(model, (x,), dynamic_shapes=shapes, input_names=["x"]).serialize()
+    onnx.checker.check_model(data, full_check=True)
+    session, ours = ort.InferenceSession(data, providers=["CPUExecutionProvider"]), ingot.onnx.load(data)
+    assert session.get_inputs()[0].shape == ["B", "T", 16] and session.get_outputs()[0].shape == ["B", 16]
+    for a in (x, other):
+        for got in (session.run(None, {"x": a.numpy()})[0], ours.run({"x": a.numpy()})["output"]):
+            np.testing.assert_allclose(got, model(a).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_dynamic_axes():
+    model = nn.Linear(4, 2)
+    program = ingot.onnx.export(model, (ingot.zeros(3, 4),), input_names=["x"], dynamic_axes={"x": {0: "batch"}, "output": {0: "batch"}})
+    again = ingot.onnx.load(program.serialize())
+    assert again.inputs[0].dims == ("batch", 4)
+    x = ingot.randn(7, 4)
+    np.testing.assert_allclose(again.run({"x": x.numpy()})["output"], model(x).detach().numpy(), rtol=1e-5)
+    with pytest.raises(ValueError, match="give one of them"):
+        ingot.onnx.export(model, (x,), dynamic_axes={}, dynamic_shapes=())
+    with pytest.raises(ValueError, match="which is no argument"):
+        ingot.onnx.export(model, (x,), dynamic_shapes={"y": None})

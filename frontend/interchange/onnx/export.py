@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot import Dim
 from ingot.capture.export import traced_model
 from ingot.interchange.onnx import emit as _emit  # noqa: F401  (fills the table)
 from ingot.interchange.onnx.emit.loops import value_info
@@ -15,8 +16,10 @@ from ingot.interchange.onnx.emit.writer import UnsupportedError, Writer
 from ingot.interchange.onnx.messages import GraphProto, ModelProto, OperatorSetId, StringPair, TensorProto
 from ingot.interchange.onnx.tensors import proto_of
 from ingot.interchange.onnx.wire import parts
+from ingot.ir.dtypes import i64
 from ingot.ir.graph import Graph
 from ingot.ir.size import as_symbol
+from ingot.ir.types import TensorType
 from ingot.runtime.cache.files import replace
 
 __all__ = ["OPSETS", "model_of", "program", "serialized", "write"]
@@ -27,13 +30,15 @@ LIMIT = (1 << 31) - (1 << 20)  # of one file
 
 
 def model_of(
-    graph: Graph, feed: Sequence[tuple[str, int | str]], weights: Mapping[str, np.ndarray], *, inputs: Sequence[str],
+    graph: Graph, feed: Sequence[tuple[str, Any]], weights: Mapping[str, np.ndarray], *, inputs: Sequence[str],
     outputs: Sequence[str], opset: int,
+    types: Sequence[TensorType] | None = None,
 ) -> ModelProto:  # fmt: skip
     """The model that a graph is.
 
-    feed: where each input of the graph comes from: ("input", which) or ("weight", name)
+    feed: where each input of the graph comes from: ("input", which) or ("weight", name), or ("size", dim)
     inputs, outputs: names, in order
+    types: of all inputs, where the graph does not read each of them
 
     UnsupportedError for what the op set has no ops for; ValueError for an op set that is not written, or names given twice.
     """
@@ -48,24 +53,32 @@ def model_of(
         w.taken.add(name)
     if set(inputs) & set(outputs):
         raise ValueError(f"onnx.export: {sorted(set(inputs) & set(outputs))[0]!r} names an input and an output")
-    given: dict[int, Any] = {}
+    given: dict[int, TensorType] = dict(enumerate(types or ()))
     stored: dict[str, str] = {}
+    sized: list[tuple[int, Any, Any]] = []
     names = []
     for v, (kind, of) in zip(graph.inputs, feed):
         if kind == "input":
             assert isinstance(of, int)
             given[of] = v.type
-            for axis, d in enumerate(v.type.shape):
-                symbol = as_symbol(d)
-                if symbol is not None:
-                    w.symbols.setdefault(symbol, (inputs[of], axis))
             names.append(inputs[of])
+        elif kind == "size":
+            sized.append((len(names), of, v.type.dtype))
+            names.append("")
         else:
             assert isinstance(of, str)
             if of not in stored:
                 stored[of] = w.fresh(of)
                 w.initializers[stored[of]] = np.asarray(weights[of])
             names.append(stored[of])
+    for i, t in given.items():
+        for axis, d in enumerate(t.shape):
+            symbol = as_symbol(d)
+            if symbol is not None:
+                w.symbols.setdefault(symbol, (inputs[i], axis))
+    for k, d, dtype in sized:
+        one = w.node("Squeeze", w.size(d), w.constant(np.array([0], np.int64)))
+        names[k] = one if dtype is i64 else w.cast(one, dtype)
     results = w.graph(graph, names)
     made = {name for n in w.nodes for name in n.output}
     renamed: dict[str, str] = {}
@@ -159,13 +172,16 @@ def program(
     dynamic_shapes: Any, dynamic_axes: Any,
 ) -> ModelProto:  # fmt: skip
     """The model of a function or Module, traced on example arguments; see `ingot.onnx.export`."""
-    if dynamic_shapes is not None or dynamic_axes is not None:
-        raise ValueError("dynamic sizes")
-    traced = traced_model(target, args, kwargs)
+    if dynamic_shapes is not None and dynamic_axes is not None:
+        raise ValueError("onnx.export: dynamic_shapes and dynamic_axes say the same: give one of them")
+    if dynamic_axes is not None:
+        dynamic_shapes = _by_axes(dynamic_axes, input_names, args if isinstance(args, (tuple, list)) else (args,))
+    traced = traced_model(target, args, kwargs, dynamic_shapes)
     inputs = _named(input_names, [name for name, _ in traced.inputs], "input")
     outputs = _named(output_names, ["output", *(f"output_{i}" for i in range(1, len(traced.graph.outputs)))], "output")
     try:
-        return model_of(traced.graph, traced.feed, traced.weights, inputs=inputs, outputs=outputs, opset=opset)
+        types = [t for _, t in traced.inputs]
+        return model_of(traced.graph, traced.feed, traced.weights, inputs=inputs, outputs=outputs, opset=opset, types=types)
     except UnsupportedError as e:
         raise UnsupportedError(f"onnx.export: {traced.name}: {e}") from None
 
@@ -176,3 +192,15 @@ def _named(given: Sequence[str] | None, own: Sequence[str], what: str) -> list[s
     if len(given) > len(own):
         raise ValueError(f"onnx.export: {len(given)} {what}_names are given, and there are {len(own)} {what}s")
     return [*given, *own[len(given) :]]
+
+
+def _by_axes(axes: Mapping[str, Any], names: Sequence[str] | None, args: Sequence[Any]) -> tuple[Any, ...]:
+    """`dynamic_axes` as `dynamic_shapes`: by the inputs' names, axes with names or a list of axes. What it says of outputs follows."""
+    names = list(names or ())
+    found: dict[str, Dim] = {}
+    out: list[Any] = []
+    for i in range(len(args)):
+        of = axes.get(names[i], {}) if i < len(names) else {}
+        dims = of if isinstance(of, Mapping) else {d: f"{names[i]}_dim_{d}" for d in of}
+        out.append({d: found.setdefault(str(name), Dim(str(name))) for d, name in dims.items()} or None)
+    return tuple(out)
