@@ -42,6 +42,7 @@ LOADING = [
 ]  # fmt: skip
 USERS = {  # of `ingot` itself
     "runtime/cli/__init__.py", "runtime/cli/doctor_machine.py", "runtime/cli/demo.py", "runtime/cli/warm_worker.py",
+    "runtime/cli/models.py",
     "runtime/artifact/export.py",
 }  # fmt: skip
 TOOLS = {"ir/__main__.py": {"ingot.backends"}}  # commands that nobody imports, and what they may import beyond their room

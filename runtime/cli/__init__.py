@@ -100,11 +100,12 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(run=None)
     verbs = top.add_subparsers(metavar="COMMAND")
 
-    from ingot.runtime.cli import cache_verbs, completion
+    from ingot.runtime.cli import cache_verbs, completion, models
 
     cache_verbs.add_to(verbs)
-    p = _add(verbs, "inspect", "what an artifact holds", "ingot inspect model.ingot", _inspect, json=True)
-    p.add_argument("file", metavar="FILE", help="an artifact")
+    models.add_to(_add, verbs)
+    p = _add(verbs, "inspect", "what an artifact or an ONNX file holds", "ingot inspect model.ingot", _inspect, json=True)
+    p.add_argument("file", metavar="FILE", help="an artifact, or a file that ends in .onnx")
     p = _add(verbs, "verify", "check an artifact's every byte", "ingot verify --run model.ingot", _verify, json=True)
     p.add_argument("files", nargs="+", metavar="FILE", help="artifacts")
     p.add_argument("--run", action="store_true", dest="golden", help="also run the golden inputs and compare the results")
@@ -138,8 +139,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from ingot.runtime.cli import artifact_verbs
+    from ingot.runtime.cli import artifact_verbs, models
 
+    if models.is_onnx(args.file):
+        return models.inspect(args.file, args.json)
     return artifact_verbs.inspect(args.file, args.json)
 
 

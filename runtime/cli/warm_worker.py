@@ -20,7 +20,7 @@ from typing import Any
 from ingot.runtime.cli import call_spec
 from ingot.runtime.cli.call_spec import CallSpec, Tensor
 
-__all__ = ["main"]
+__all__ = ["filled", "found", "main"]
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None) -> dict[str, Any
     setattr(compiler, "executable", noting)  # noqa: B010  (this process does nothing else)
     with ingot.frozen(False):
         fn = _compiled(spec)
-        args, kwargs = _filled(spec.args), _filled(spec.kwargs)
+        args, kwargs = filled(spec.args), filled(spec.kwargs)
         start = time.perf_counter()
         with ingot.set_grad_enabled(not no_grad and ingot.is_grad_enabled()):
             if elsewhere is None:
@@ -100,26 +100,32 @@ def _compile_for(name: str, asked: list[tuple[Any, dict[str, Any]]]) -> None:
     compiler.pool_code(level.arch)
 
 
+def found(spec: CallSpec) -> Any:
+    """What the attribute is. ImportError, AttributeError or TypeError where there is none, or none that can be called."""
+    at: Any = importlib.import_module(spec.module)
+    for i, name in enumerate(spec.attribute.split(".")):
+        if not hasattr(at, name):
+            place = ".".join([spec.module, *spec.attribute.split(".")[:i]])
+            raise AttributeError(f"{place} has no attribute {name}")
+        at = getattr(at, name)
+    if inspect.isclass(at):
+        raise TypeError(f"{spec.attribute} is a class: name an instance of it")
+    if not callable(at):
+        raise TypeError(f"{spec.attribute} is a {type(at).__name__}, which cannot be called")
+    return at
+
+
 def _compiled(spec: CallSpec) -> Any:
     """The compiled function that is called: what the attribute is, or what `ingot.compile` makes of it."""
     import ingot
     from ingot.capture import CompiledFunction, CompiledModule
 
-    found: Any = importlib.import_module(spec.module)
-    for i, name in enumerate(spec.attribute.split(".")):
-        if not hasattr(found, name):
-            place = ".".join([spec.module, *spec.attribute.split(".")[:i]])
-            raise AttributeError(f"{place} has no attribute {name}")
-        found = getattr(found, name)
-    if inspect.isclass(found):
-        raise TypeError(f"{spec.attribute} is a class: name an instance of it")
-    if not callable(found):
-        raise TypeError(f"{spec.attribute} is a {type(found).__name__}, which cannot be called")
-    bound = isinstance(found, functools.partial) and isinstance(found.func, CompiledFunction)  # a method of a decorated function
-    return found if bound or isinstance(found, (CompiledFunction, CompiledModule)) else ingot.compile(found)
+    fn = found(spec)
+    bound = isinstance(fn, functools.partial) and isinstance(fn.func, CompiledFunction)  # a method of a decorated function
+    return fn if bound or isinstance(fn, (CompiledFunction, CompiledModule)) else ingot.compile(fn)
 
 
-def _filled(value: Any) -> Any:
+def filled(value: Any) -> Any:
     """Arguments with tensors of zeros in their places. They come from NumPy: making them asks for no code."""
     if isinstance(value, Tensor):
         import numpy as np
@@ -129,9 +135,9 @@ def _filled(value: Any) -> Any:
 
         return ingot.tensor(np.zeros(value.shape, dtypes.by_name(value.dtype).numpy))
     if isinstance(value, (tuple, list)):
-        return type(value)(_filled(v) for v in value)
+        return type(value)(filled(v) for v in value)
     if isinstance(value, dict):
-        return {k: _filled(v) for k, v in value.items()}
+        return {k: filled(v) for k, v in value.items()}
     return value
 
 

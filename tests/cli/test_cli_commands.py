@@ -8,6 +8,7 @@ import shlex
 
 import pytest
 
+import ingot
 from ingot.runtime.cli import parser, reference
 from tests.support.cli import run
 from tests.support.processes import ROOT
@@ -36,9 +37,11 @@ CALLS = {
     "cache export": ("{dir}/out.tar --force", "cache.export"), "cache import": ("{dir}/in.tar", "cache.import"),
     "cache warm": ("builtins:abs(f32[3])", "cache.warm"), "cache check": ("{dir}/needs.json", "cache.check"),
     "cache sign": ("--key {dir}/k.pem", "cache.sign"), "cache digests": ("", "cache.digests"),
+    "import": ("{dir}/net.onnx -o {dir}/net.ingot", "import"), "compile": ("{dir}/net.onnx", "compile"),
+    "export": ("builtins:abs(f32[3]) --onnx {dir}/abs.onnx", "export"),
     "inspect": ("{artifact}", "artifact"), "verify": ("{artifact}", "artifact.verify"), "doctor": ("", "doctor"),
 }  # fmt: skip
-CHANGING = {"cache import", "cache warm", "cache sign"}  # whose second run says something else
+CHANGING = {"cache import", "cache warm", "cache sign", "compile"}  # whose second run says something else
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -64,6 +67,7 @@ def prepared(capsys, tmp_path, cache, keys, monkeypatch):
     artifact = os.path.join(ROOT, "tests", "artifact", "data", "schema1.ingot")
     values = {"key": keys["serve"], "dir": str(tmp_path), "artifact": artifact}
     assert run(capsys, "cache", "export", f"{tmp_path}/in.tar")[0] == 0
+    ingot.onnx.export(ingot.relu, (ingot.zeros(3),), tmp_path / "net.onnx")
     return values
 
 

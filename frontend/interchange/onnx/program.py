@@ -20,7 +20,7 @@ from ingot.interchange.onnx.rules import OnnxError, Rule, find
 from ingot.interchange.onnx.tensors import TYPES, Folder, array_of
 from ingot.ir.struct import struct
 
-__all__ = ["Body", "Function", "Input", "Node", "Program", "Reference", "prepare"]
+__all__ = ["Body", "Function", "Input", "Node", "Program", "Reference", "declared", "prepare"]
 
 OLDEST, NEWEST = 1, 28
 
@@ -255,6 +255,14 @@ def _input(v: ValueInfo) -> Input:
         raise OnnxError(f"{v.name!r} has the element type {code}, which is not known")
     dims = None if shape is None else tuple(d.dim_value if d.dim_value is not None else d.dim_param or None for d in shape.dim)
     return Input(v.name, TYPES.get(code), dims)
+
+
+def declared(model: ModelProto) -> tuple[list[Input], list[Input]]:
+    """What a model says of its inputs and outputs, initializers left out."""
+    if model.graph is None:
+        return [], []
+    own = {t.name for t in model.graph.initializer}
+    return [_input(v) for v in model.graph.input if v.name not in own], [_input(v) for v in model.graph.output]
 
 
 def prepare(model: ModelProto, folder: Folder) -> Program:

@@ -1,0 +1,63 @@
+"""`ingot import`, `compile`, `export` and `inspect` of ONNX files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot import nn
+from ingot.runtime.cli import main
+
+
+@pytest.fixture
+def linear(tmp_path):
+    path = str(tmp_path / "linear.onnx")
+    ingot.manual_seed(0)
+    ingot.onnx.export(nn.Linear(4, 2), (ingot.zeros(3, 4),), path, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
+    return path
+
+
+def test_inspect(linear, capsys):
+    assert main(["inspect", linear]) == 0
+    assert "x: float32[batch, 4]" in capsys.readouterr().out
+    assert main(["inspect", linear, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["kind"] == "onnx" and found["ops"] == {"Gemm": 1} and found["parameters"] == 10
+
+
+def test_import(linear, tmp_path, capsys):
+    assert main(["import", linear, "--dim", "batch=2"]) == 0
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    got = ingot.load(str(tmp_path / "linear.ingot"))(x)
+    np.testing.assert_allclose(got, ingot.onnx.load(linear).run({"x": x})["output"], rtol=1e-6)
+    capsys.readouterr()
+    for argv, code, says in (
+        (["import", linear], 2, "--dim batch=…"),
+        (["import", linear, "--dim", "batch=2", "--dim", "time=3"], 2, "there is no such dim"),
+        (["import", linear, "--dim", "batch"], 2, "expected NAME=N"),
+        (["import", str(tmp_path / "none.onnx")], 5, "none.onnx"),
+        (["import", linear, "--dim", "batch=2", "--target", "z80"], 2, "z80"),
+    ):
+        assert main(argv) == code and says in capsys.readouterr().err
+
+
+def test_damaged(tmp_path, capsys):
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(b"\x08")
+    for verb in ("import", "compile", "inspect"):
+        assert main([verb, str(path)]) == 1
+        assert "cut off" in capsys.readouterr().err
+
+
+def test_compile_and_export(linear, tmp_path, capsys, monkeypatch):
+    assert main(["compile", linear, "--dim", "batch=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"] is None
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "ingot.nn.functional:gelu(f32[1,4])", "--onnx", "net.onnx"]) == 0
+    assert ingot.onnx.load("net.onnx").run({"input": np.zeros((1, 4), np.float32)})["output"].shape == (1, 4)
+    capsys.readouterr()
+    assert main(["export", "ingot.nn.functional:gelu(f32[1,4])"]) == 2 and "--onnx FILE" in capsys.readouterr().err
+    assert main(["export", "ingot.nn.functional:nothing(f32[1,4])", "--onnx", "n.onnx"]) == 1 and "nothing" in capsys.readouterr().err
