@@ -21,9 +21,9 @@ PUBLIC = (
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
-    "autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends",
-    "accelerator", "amp", "compiler", "distributed", "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal",
-    "testing", "types", "version", "__config__", "_C", "_dynamo", "ao", "distributions",
+    "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "func", "debug", "nn", "optim", "utils", "random", "functions",
+    "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler", "distributed", "hub", "jit", "library", "multiprocessing",
+    "onnx", "ops", "serialization", "signal", "testing", "types", "version", "__config__", "_C", "_dynamo", "ao", "distributions",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {
@@ -106,8 +106,14 @@ def files() -> dict[str, str]:
 if __name__ == "__main__":
     from ingot import _compat
 
+    def write(texts: dict[str, str]) -> None:
+        for path, text in texts.items():
+            with open(path, "w") as f:
+                f.write(text)
+            print(path)
+
+    write(files())
+    for module in ("ingot._names", "ingot._lazy", "ingot", *PACKAGES):  # the page is made by the new tables
+        importlib.reload(importlib.import_module(module))
     docs = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs")
-    for path, text in (files() | {os.path.join(docs, "compat.md"): _compat.page(docs)}).items():
-        with open(path, "w") as f:
-            f.write(text)
-        print(path)
+    write({os.path.join(docs, "compat.md"): _compat.page(docs)})

@@ -164,7 +164,15 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
             found = None
     if not threads.pool_loaded():
         threads.start_pool(pool_code())
+    exe.title = _title(graph)
     return exe
+
+
+def _title(graph: Graph) -> str:
+    """A graph by its name and its operations, the most frequent first."""
+    ops = Counter(n.attrs[0].name if n.op.name == "call" else n.op.name for n in graph.nodes if n.op.name != "constant")
+    named = [name if count == 1 else f"{count} {name}" for name, count in ops.most_common(6)]
+    return f"{graph.name}: {', '.join(named)}{', ...' if len(ops) > 6 else ''}"
 
 
 def _map(found: Found) -> Executable | None:

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.runtime import memory, threads
+from ingot.runtime import memory, threads, timing
 from ingot.runtime.formula import formula
 from ingot.runtime.library import open_library
 
@@ -136,6 +136,8 @@ class Executable:
         self._entry.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
         self._entry.restype = ctypes.c_int
         self._bound: tuple[threads.Table | None, int, memory.Bin | None] = (None, 0, None)
+        self.title = "graph"  # for people
+        timing.born(self)
 
     def peak_bytes(self, *sizes: int) -> int:
         """The working memory of one call, with the present number of threads. `sizes`: the values of the symbols."""

@@ -1,5 +1,10 @@
 """Differentiation: `backward`, `grad`, custom `Function`s, checks against finite differences."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from ingot.autograd import functional, graph
 from ingot.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from ingot.autograd.engine import backward, grad
@@ -10,5 +15,11 @@ from ingot.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabl
 
 __all__ = [
     "backward", "grad", "Function", "gradcheck", "gradgradcheck", "functional", "graph", "no_grad", "enable_grad", "set_grad_enabled",
-    "inference_mode", "detect_anomaly", "set_detect_anomaly", "Variable",
+    "inference_mode", "detect_anomaly", "set_detect_anomaly", "Variable", "profiler",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name != "profiler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("ingot.autograd.profiler")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ingot.cuda import amp as amp
 from ingot.cuda import memory as memory
+from ingot.cuda import nvtx as nvtx
 from ingot.cuda import random as random
 from ingot.cuda.absent import NO_DEVICE, refused, refused_class
 from ingot.cuda.memory import (
@@ -154,3 +155,28 @@ class stream:
         return None
 
 
+def get_sync_debug_mode() -> int:
+    """0: nothing warns of waiting for a device."""
+    return 0
+
+
+def set_sync_debug_mode(debug_mode: int | str) -> None:
+    """Nothing: there is no device to wait for."""
+
+
+def is_tf32_supported() -> bool:
+    """False: there is no device."""
+    return False
+
+
+def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:
+    """{}: as `memory_stats`."""
+    return {}
+
+
+def __getattr__(name: str) -> Any:
+    from ingot.cuda.more import NAMES
+
+    if name not in NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return NAMES[name]

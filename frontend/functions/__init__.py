@@ -12,7 +12,6 @@ import ingot.functions.bits
 import ingot.functions.constants
 import ingot.functions.creation
 import ingot.functions.cumulative
-import ingot.functions.dlpack
 import ingot.functions.einsum
 import ingot.functions.extrema
 import ingot.functions.factor

@@ -52,7 +52,7 @@ def _described(capsule: Any) -> _DLTensor:
     return _DLTensor.from_address(address) if name == b"dltensor" else _Versioned.from_address(address).tensor
 
 
-def _export(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+def export_capsule(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
     """A DLPack capsule of the tensor's memory, which shares it with whoever consumes it; with `copy`, of a copy.
 
     max_version: the newest version that the consumer knows; without it the capsule is one of version 0, which cannot say that memory
@@ -152,8 +152,4 @@ def to_dlpack(input: Tensor) -> Any:
     >>> ingot.from_dlpack(ingot.to_dlpack(ingot.ones(2)))
     tensor([1., 1.])
     """
-    return _export(input)
-
-
-_export.__name__ = _export.__qualname__ = "__dlpack__"
-setattr(Tensor, "__dlpack__", _export)  # noqa: B010  (mypy refuses the assignment)
+    return export_capsule(input)

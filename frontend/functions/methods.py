@@ -38,6 +38,7 @@ from ingot.functions import (
     masks,
     matmul,
     matrix_exponential,
+    memory_methods,
     norm,
     reduce,
     reflections,
@@ -391,5 +392,6 @@ def install(cls: Any) -> None:
     cls.imag = _part(complex.imag, "The imaginary parts, a view. RuntimeError unless the dtype is complex.")
     cls.layout = property(lambda self: constants.strided, doc="`ingot.strided`.")
     cls.mH = _flipped("mH", (0,), "The last two dims swapped, complex numbers conjugated. A view of real numbers.")
+    memory_methods.install(cls)
 
 

@@ -124,6 +124,13 @@ def corrcoef(input: Tensor) -> Tensor:
     return complex(c.real.clip(-1, 1), c.imag.clip(-1, 1)) if c.dtype.kind == "c" else c.clip(-1, 1)
 
 
+class HistogramDD(NamedTuple):
+    """The result of `histogramdd`."""
+
+    hist: Tensor
+    bin_edges: tuple[Tensor, ...]
+
+
 class Histogram(NamedTuple):
     """What `histogram` returns."""
 

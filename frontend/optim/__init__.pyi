@@ -15,8 +15,9 @@ from ingot.optim.radam import RAdam
 from ingot.optim.rmsprop import RMSprop
 from ingot.optim.rprop import Rprop
 from ingot.optim.sgd import SGD
+from ingot.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop",
-    "Rprop", "SGD", "lr_scheduler", "swa_utils",
+    "Rprop", "SGD", "SparseAdam", "lr_scheduler", "swa_utils",
 ]  # fmt: skip

@@ -373,6 +373,10 @@ class Module(Stateful, Convertible):
         """
         return RemovableHandle(self._backward_hooks, hook, prepend)
 
+    def register_backward_hook(self, hook: Callable) -> RemovableHandle:
+        """`register_full_backward_hook`, by its old name."""
+        return self.register_full_backward_hook(hook)
+
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_output)` before the module's backward; it may replace the gradients."""
         return RemovableHandle(self._backward_pre_hooks, hook, prepend)

@@ -1,0 +1,312 @@
+"""Methods of tensors about where they live, how they lie in memory, and how they are made into others in place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import ingot
+from ingot._refused import refused
+from ingot._tensor import Tensor
+from ingot._tensor.recording import from_array
+from ingot._tensor.state import wrap
+from ingot.functions.common import dtype_name, shape_arg
+from ingot.functions.operators import named
+from ingot.ir.types import numel
+
+__all__ = ["is_storage"]
+
+SPARSE = "tensors are dense; there are no sparse layouts"
+
+
+class Storage:
+    """The memory that views share, as `Tensor.storage` and `Tensor.untyped_storage` give it: looked at, not made."""
+
+    def __init__(self, tensor: Tensor, typed: bool):
+        self._tensor, self._typed = tensor, typed
+        self.dtype = tensor.dtype if typed else ingot.uint8
+        self.device = tensor.device
+
+    def _count(self) -> int:
+        s = self._tensor._storage
+        return self._tensor.numel() if s is None else numel(s.base.type.shape)
+
+    def data_ptr(self) -> int:
+        """The address of its first byte."""
+        t = self._tensor
+        return t.data_ptr() - t.storage_offset() * t.element_size()
+
+    def nbytes(self) -> int:
+        """Its bytes."""
+        return self._count() * self._tensor.element_size()
+
+    def element_size(self) -> int:
+        """Bytes of an element."""
+        return self._tensor.element_size() if self._typed else 1
+
+    def size(self) -> int:
+        """Its elements; of one that has no type, its bytes."""
+        return self._count() if self._typed else self.nbytes()
+
+    __len__ = size
+
+    def untyped(self) -> Storage:
+        """It without a type."""
+        return Storage(self._tensor, False)
+
+    def _elements(self) -> Tensor:
+        """All of it as a vector, which shares it."""
+        t = self._tensor.detach()
+        s = t._storage
+        if s is None:
+            return t.reshape(-1)
+        base = wrap((s.base, None))
+        base._storage, base._steps, base._generation = s, (), s.generation
+        return base.reshape(-1)
+
+    def _flat(self) -> Tensor:
+        return self._elements() if self._typed else self._elements().view(ingot.uint8)
+
+    def tolist(self) -> list[Any]:
+        """Its elements, or bytes."""
+        return self._flat().tolist()
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._flat()[i].item() if isinstance(i, int) else self._flat()[i].tolist()
+
+    def __iter__(self) -> Any:
+        return iter(self.tolist())
+
+    def __repr__(self) -> str:
+        return f"<ingot storage of {self.size()} {'elements of ' + self.dtype.torch_name if self._typed else 'bytes'}>"
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether `obj` is what `Tensor.storage` gives.
+
+    >>> ingot.is_storage(ingot.ones(1).untyped_storage()), ingot.is_storage(ingot.ones(1))
+    (True, False)
+    """
+    return isinstance(obj, Storage)
+
+
+def _storage(self: Tensor) -> Any:
+    """The memory of this tensor and of all that share it, by elements."""
+    return Storage(self, True)
+
+
+def _untyped_storage(self: Tensor) -> Any:
+    """The memory of this tensor and of all that share it, by bytes."""
+    return Storage(self, False)
+
+
+def _storage_type(self: Tensor) -> type:
+    """The class of what `storage` gives."""
+    return Storage
+
+
+def _get_device(self: Tensor) -> int:
+    """-1: the tensor lives on the CPU."""
+    return -1
+
+
+def _false(self: Tensor) -> bool:
+    """False."""
+    return False
+
+
+def _dense_dim(self: Tensor) -> int:
+    """The rank: all dims are dense."""
+    return self.ndim
+
+
+def _sparse_dim(self: Tensor) -> int:
+    """0: no dim is sparse."""
+    return 0
+
+
+def _to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool = True) -> Tensor:
+    """This tensor, which is dense, in `dtype` if one is given."""
+    return self if dtype is None else self.to(dtype)
+
+
+def _dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
+    """The dims in the order in which they lie in memory, the slowest first."""
+    strides = self.stride()
+    return tuple(sorted(range(self.ndim), key=lambda d: (-strides[d], d)))
+
+
+def _is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether both have one shape."""
+    return tuple(self.shape) == tuple(other.shape)
+
+
+def _by_python(name: str, self: Tensor, function: Callable[..., Any], *others: Tensor) -> Tensor:
+    if self.requires_grad:
+        raise RuntimeError(f"Can't call {name}() on Tensor that requires grad. Use tensor.detach().{name}() instead.")
+    values = [np.broadcast_to(np.asarray(t.tolist(), dtype=object), tuple(self.shape)).reshape(-1) for t in (self, *others)]
+    made = np.array([function(*row) for row in zip(*values)], dtype=self.dtype.numpy).reshape(tuple(self.shape))
+    return self.copy_(from_array(made, self.dtype))
+
+
+def _apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Replace every element x by callable(x), a Python function: slow. In place. RuntimeError for a tensor that requires gradients."""
+    return _by_python("apply_", self, callable)
+
+
+def _map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Replace every element x by callable(x, y), y that of `tensor`, a Python function: slow. In place."""
+    return _by_python("map_", self, callable, tensor)
+
+
+def _map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
+    """`map_` with the elements of two other tensors."""
+    return _by_python("map2_", self, callable, x, y)
+
+
+def _resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """Give this tensor another shape, of the first elements in memory; what is new is zero. In place.
+
+    RuntimeError for a tensor that requires gradients. Views that share its memory keep the old one.
+    """
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    shape = shape_arg(sizes)
+    count, have = numel(shape), self.numel()
+    flat = self.detach().reshape(-1)
+    flat = flat[:count] if count <= have else ingot.cat([flat, flat.new_zeros(count - have)])
+    self.data = flat.reshape(shape).clone()
+    return self
+
+
+def _resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+    """`resize_` to the shape of `other`."""
+    return _resize_(self, tuple(other.shape))
+
+
+def _resize(self: Tensor, *sizes: Any) -> Tensor:
+    """`resize_` of a copy, with a UserWarning: it is an old name."""
+    warnings.warn("non-inplace resize is deprecated", stacklevel=2)
+    return _resize_(self.detach().clone(), *sizes)
+
+
+def _resize_as(self: Tensor, tensor: Tensor) -> Tensor:
+    """`resize` to the shape of `tensor`."""
+    return _resize(self, tuple(tensor.shape))
+
+
+def _set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
+    """Make this tensor show the memory of `source`, a tensor or a storage, from an offset on, in this shape. In place.
+
+    Without a source it becomes empty. RuntimeError for another dtype.
+    """
+    if source is None:
+        self.data = ingot.empty(0, dtype=self.dtype)
+        return self
+    of = source._elements() if isinstance(source, Storage) else source
+    if of.dtype is not self.dtype:
+        raise RuntimeError(f"Could not set tensor of type {dtype_name(of.dtype)} to a tensor of type {dtype_name(self.dtype)}")
+    whole = isinstance(source, Storage)
+    if whole and size is None:
+        size = (of.numel() - storage_offset,)
+    if size is not None:
+        shape = shape_arg((size,) if not isinstance(size, int) else (size,))
+        if stride is None:
+            stride, step = [], 1
+            for n in reversed(shape):
+                stride.insert(0, step)
+                step *= max(n, 1)
+        of = of.detach().as_strided(shape, tuple(stride), storage_offset)
+    self.data = of
+    return self
+
+
+def _new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
+    """A tensor of this dtype: of these extents, whose values are not defined, or of the values of a sequence or an array."""
+    if len(args) == 1 and not isinstance(args[0], (int, ingot.Size)):
+        return args[0].to(self.dtype) if isinstance(args[0], Tensor) else self.new_tensor(args[0])
+    return self.new_empty(*(args or (0,)))
+
+
+def _new_empty_strided(self: Tensor, size: Any, stride: Any, **options: Any) -> Tensor:
+    """`ingot.empty_strided` in this dtype."""
+    return ingot.empty_strided(size, stride, **{"dtype": self.dtype, **options})
+
+
+def _as_subclass(self: Tensor, cls: type) -> Any:
+    """This tensor as an instance of a subclass of Tensor, with the same memory and history. TypeError for another class."""
+    if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        raise TypeError(f"as_subclass takes a subclass of Tensor, not {cls}")
+    base = self.view_as(self)
+    out = wrap((base._array, base._edge), cls)
+    out._storage, out._steps, out._generation, out._version_cell = base._storage, base._steps, base._generation, base._version_cell
+    return out
+
+
+def _module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
+    """What `load_state_dict` makes of this parameter and the saved `other`: the latter's values, or with `assign` the latter itself."""
+    return other.detach() if assign else self.copy_(other).detach()
+
+
+def _record_stream(self: Tensor, stream: Any) -> None:
+    """Nothing: there are no streams."""
+
+
+def _dlpack(self: Tensor, **options: Any) -> Any:
+    """A DLPack capsule of the tensor's memory: see `ingot.to_dlpack`. BufferError for a tensor that requires gradients."""
+    from ingot.functions.dlpack import export_capsule
+
+    return export_capsule(self, **options)
+
+
+def _hardshrink(self: Tensor, lambd: float = 0.5) -> Tensor:
+    """`nn.functional.hardshrink`."""
+    return ingot.nn.functional.hardshrink(self, lambd)
+
+
+def _prelu(self: Tensor, weight: Tensor) -> Tensor:
+    """`nn.functional.prelu`."""
+    return ingot.nn.functional.prelu(self, weight)
+
+
+METHODS: dict[str, Callable[..., Any]] = dict(
+    apply_=_apply_, as_subclass=_as_subclass, dense_dim=_dense_dim, dim_order=_dim_order, get_device=_get_device, hardshrink=_hardshrink,
+    is_distributed=_false, is_same_size=_is_same_size, map2_=_map2_, map_=_map_, module_load=_module_load, new=_new,
+    new_empty_strided=_new_empty_strided, prelu=_prelu, record_stream=_record_stream, resize=_resize, resize_=_resize_,
+    resize_as=_resize_as, resize_as_=_resize_as_, set_=_set_, sparse_dim=_sparse_dim, storage=_storage, storage_type=_storage_type,
+    to_dense=_to_dense, untyped_storage=_untyped_storage,
+)  # fmt: skip
+_SPARSE = (
+    "ccol_indices coalesce col_indices crow_indices indices is_coalesced resize_as_sparse_ row_indices smm sparse_mask sparse_resize_ "
+    "sparse_resize_and_clear_ sspaddmm to_padded_tensor to_sparse to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc "
+    "to_sparse_csr values"
+)  # fmt: skip
+_OTHERS = {
+    "reinforce": "gradients of samples come from ingot.distributions, by log_prob or rsample",
+    "to_mkldnn": "compiled code chooses its own layouts",
+}  # fmt: skip
+
+
+def _cuda_interface(self: Tensor) -> Any:
+    raise AttributeError("Can't get __cuda_array_interface__ on non-CUDA tensor type: tensors live on 'cpu'")
+
+
+def install(cls: Any) -> None:
+    """Give `cls` (Tensor) these methods and properties."""
+    for name, method in METHODS.items():
+        setattr(cls, name, named(method, name, method.__doc__ or "") if method is not _false else method)
+    for name in _SPARSE.split():
+        setattr(cls, name, refused(f"Tensor.{name}", SPARSE))
+    for name, reason in _OTHERS.items():
+        setattr(cls, name, refused(f"Tensor.{name}", reason))
+    cls.__dlpack__ = named(_dlpack, "__dlpack__", _dlpack.__doc__ or "")
+    cls.is_cpu = True
+    cls.is_nested = cls.is_sparse_csr = cls.volatile = False
+    cls.name = None
+    cls.grad_dtype = property(lambda self: self.dtype, doc="The dtype of this tensor's gradient: its own.")
+    cls.const_data_ptr = cls.data_ptr
+    cls.unsafe_split, cls.unsafe_chunk, cls.unsafe_split_with_sizes = cls.split, cls.chunk, cls.split_with_sizes
+    cls.__cuda_array_interface__ = property(_cuda_interface, doc="AttributeError: tensors live on the CPU.")
