@@ -42,7 +42,8 @@ from ingot.ir.types import Dim, TensorType, tensor_type
 
 __all__ = ["General", "generalise", "leaves_of"]
 
-_STEPS = 200  # that the search for expressions may take
+_STEPS = 64  # that the search for expressions may take
+_LONGEST = 160  # text of what a symbol becomes: smaller of larger grows without end
 Sample = tuple[Leaf, ...]
 
 
@@ -302,11 +303,15 @@ class _Search:
         if free:  # what follows from other conditions before what was seen, and what was seen last
             s = max(free, key=lambda s: (not isinstance(self.made[s.name], int), int(s.name[1:])))
             lowest: Any = larger(s.min, _size(s) - gap)
+            if len(str(lowest)) > _LONGEST:
+                return False
             self.put(s.name, lowest + self.new(_size(s) - lowest, self.values(_size(s) - lowest)))
             return True
         for s, c in alone:
             if c == -1:
                 limit: Any = gap + _size(s)
+                if len(str(limit)) > _LONGEST:
+                    return False
                 if at_most(s.min, limit) or self.within(s.min, limit, depth + 1):
                     self.put(s.name, smaller(self.now[s.name], replaced(limit, self.now)))
                     return True
@@ -338,7 +343,7 @@ class _Search:
 
     def become(self, s: Symbol, instead: Any, depth: int = 0) -> bool:
         """Have a symbol be an expression, which must be within its bounds."""
-        if self.values(instead) != tuple([hint[s.name] for hint in self.hints]):
+        if len(str(instead)) > _LONGEST or self.values(instead) != tuple([hint[s.name] for hint in self.hints]):
             return False
         self.put(s.name, instead)
         if not self.within(s.min, self.now[s.name], depth + 1):

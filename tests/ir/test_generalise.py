@@ -116,3 +116,20 @@ def test_the_leaves_of_a_node():
     assert leaves == (1, 0, 5, 4)
     assert form == parts(OPS["slice"], ((0, 0), (0, 0), (1, 2)))[0]
     assert form != parts(OPS["slice"], ((1, 0), (5, 4), (1, 1)))[0]
+
+
+def test_many_places_of_one_dim_come_to_an_end():
+    def cuts(seed):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(50, 100))
+        b, x = build((n,))
+        ends = [sorted(int(p) for p in rng.integers(0, n, 2)) for _ in range(10)]
+        return b.freeze(tuple(cut(x, *e).value for e in ends))
+
+    graphs = [cuts(seed) for seed in range(3)]
+    found = generalise(graphs[-1], [leaves_of(g) for g in graphs])
+    if found is not None:
+        numbers, sizes = found.match(leaves_of(graphs[-1]))
+        same = sized(found.graph, {s.name: n for s, n in zip(found.symbols, sizes)})
+        for x, y in zip(run(same, arrays(same, numbers)), run(graphs[-1], arrays(graphs[-1]))):
+            np.testing.assert_array_equal(x, y)
