@@ -11,6 +11,8 @@ be said of buffers.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ingot.backends.llvm.function import FunctionEmitter
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.values import Value, type_of
@@ -41,7 +43,8 @@ class Scratch:
 
     def or_else(self, other: Scratch) -> Scratch:
         """What is enough for either."""
-        return Scratch(max(self.nbytes, other.nbytes), tuple(dict.fromkeys((*self.counted, *other.counted))))
+        more = Counter(other.counted) - Counter(self.counted)  # several parts may be of one parameter
+        return Scratch(max(self.nbytes, other.nbytes), (*self.counted, *more.elements()))
 
 
 class _Emitter(FunctionEmitter):

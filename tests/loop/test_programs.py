@@ -1,6 +1,7 @@
 """Programs: steps, references, the arena, scalars by value, checks, and what the entry promises its caller."""
 
 import ctypes
+from functools import partial
 
 import numpy as np
 import pytest
@@ -153,9 +154,11 @@ def test_levels():
 ROWS = """kernel @rows(x: f32 r noalias, y: f32 w noalias; n, m) {
   parallel p in 0..$n {
     alloc w: f32[$m] worker
+    alloc other: f32[$m] worker
     vector v in 0..$m width 8 {
       %1 = load x[$m*p + v]
       store w[v] = %1
+      store other[v] = %1
     }
     vector u in 0..$m width 8 {
       %2 = load w[u]
@@ -187,8 +190,10 @@ def test_sizes_come_from_the_slots_of_symbols():
     for t in (0, 1, 2, 7, 40):
         x = np.arange(t * (t + 1), dtype=np.float32).reshape(t, t + 1)
         y = np.zeros_like(x)
-        assert run_program(p, [x, y, np.int64(t)]) == 0
-        np.testing.assert_array_equal(y, np.roll(x, 2, 1))
+        for run in (partial(run_program, p), load(p)):
+            y[...] = 0
+            assert run([x, y, np.int64(t)]) == 0
+            np.testing.assert_array_equal(y, np.roll(x, 2, 1))
     with pytest.raises(ShapeError, match="program sized runs for T <= 40, not for 41"):
         run_program(p, [x, y, np.int64(41)])
 

@@ -30,6 +30,7 @@ from ingot.runtime.formula import formula
 from tests.support.graphs import arrays_for
 
 WIDE = cpu(Machine(64))  # what programs are lowered for where no code is made of them
+GUARD = 4096  # bytes behind an arena that nothing may write to
 TOLERANCE = {2: 2e-2, 4: 2e-4, 8: 1e-9}  # by the size of a float
 
 CPU = backend("cpu")
@@ -82,9 +83,11 @@ class Loaded:
         symbols = [s["name"] for s in manifest.get("symbols", ())]
         values = [int(x) for x in slots[len(slots) - len(symbols) :]]
         nbytes = sum(formula(manifest[f], symbols)(*values) for f in ("arena_bytes", "scratch_bytes"))
-        arena = np.zeros(min(max(nbytes, 0), 1 << 30) + 64, np.uint8)
+        arena = np.zeros(min(max(nbytes, 0), 1 << 30) + 64 + GUARD, np.uint8)
         base = -(-arena.ctypes.data // 64) * 64
-        return self.entry(args.ctypes.data, ctypes.addressof(_TABLE), base)
+        code = self.entry(args.ctypes.data, ctypes.addressof(_TABLE), base)
+        assert not arena[base - arena.ctypes.data + max(nbytes, 0) :].any(), "something is written behind the arena"
+        return code
 
 
 def load(program: Program, level: Level | None = None) -> Loaded:
