@@ -18,12 +18,15 @@ __all__ = ["ArtifactError", "export", "load"]
 
 
 def export(
-    fn_or_module: Any, example_inputs: Any, path: str | os.PathLike[str], *, levels: Sequence[str] | None = None, golden: bool = True
-) -> None:
+    fn_or_module: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any = None,
+    levels: Sequence[str] | None = None, golden: bool = True,
+) -> None:  # fmt: skip
     """Compile a function or Module for the shapes of `example_inputs` and write it, with its weights, as one file.
 
     example_inputs: a tuple of the arguments (or the only one): tensors or NumPy arrays, also nested in tuples, lists and dicts;
         numbers and strings among them are fixed.
+    dynamic_shapes: dims of which any size within bounds will do, as torch.export takes them: by argument, as in {"x": {0: Dim("batch",
+        max=64)}} or ({0: batch}, None), nested as the arguments are; other dims are those of the example.
     levels: CPU levels to compile for, as in ("x86-64-v3", "x86-64-v4"); this CPU's where None. `ingot doctor` lists them.
         None of them need run here: an x86-64 machine exports for "aarch64".
     golden: keep the example inputs and their results in the file, for `ingot verify --run`.
@@ -32,18 +35,21 @@ def export(
     and was read again: whatever fails before, the old one of that name stays.
 
     RuntimeError for what an artifact cannot do: draw random numbers or change captured tensors (call `eval()` first);
-    CaptureError, with the user's line, for what cannot be compiled; TypeError for arguments that no file can hold;
-    ValueError for a level that there is not, or a weight whose name could be taken for another path; OSError where the
-    file cannot be written.
+    CaptureError, with the user's line, for what cannot be compiled, or not for all sizes that are allowed; TypeError for
+    arguments that no file can hold; ValueError for a level that there is not, dynamic_shapes that do not fit the arguments, or
+    a weight whose name could be taken for another path; OSError where the file cannot be written.
 
     >>> model, x = nn.Linear(4, 2), ingot.zeros(1, 4)
     >>> ingot.export(model.eval(), (x,), "model.ingot")
     >>> ingot.load("model.ingot")(x.numpy()).shape
     (1, 2)
+    >>> ingot.export(model, (x,), "model.ingot", dynamic_shapes={"input": {0: ingot.Dim("batch", max=64)}})
+    >>> ingot.load("model.ingot")(np.zeros((7, 4), np.float32)).shape
+    (7, 2)
     """
     from ingot.capture import export
 
-    export.export(fn_or_module, example_inputs, path, levels=levels, golden=golden)
+    export.export(fn_or_module, example_inputs, path, dynamic_shapes=dynamic_shapes, levels=levels, golden=golden)
 
 
 def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None) -> Any:

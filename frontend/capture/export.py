@@ -12,17 +12,18 @@ import ingot
 from ingot._tensor import Tensor
 from ingot.capture.argnames import leaf_names, parameter_names
 from ingot.capture.declared import Declared
+from ingot.capture.errors import CaptureError
 from ingot.capture.function import CompiledFunction
 from ingot.capture.module import CompiledModule
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Value
 from ingot.capture.roots import Roots, find_roots, is_module
-from ingot.capture.shapes import Shapes
-from ingot.capture.sources import ExtentValue, FormulaValue, Offset
+from ingot.capture.shapes import Fit, Shapes
+from ingot.capture.sources import Argument, ExtentValue, FormulaValue, Offset
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.graph import Graph
-from ingot.ir.size import symbol
+from ingot.ir.size import symbol, symbols
 from ingot.ir.types import TensorType
 from ingot.runtime.array import to_numpy
 from ingot.runtime.artifact import tree
@@ -58,10 +59,8 @@ def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dyn
     if named:
         given = (*given, *_by_name(fn, len(given), named))
     args = tuple(_copied(a) for a in given)
-    leaves: list[Any] = []
-    structure = flatten((args, {}), leaves)
-    names = leaf_names(fn, structure)
-    shapes = None if dynamic_shapes is None else _declared(Declared(dynamic_shapes, parameter_names(fn)[0]), structure, leaves, names)
+    leaves = _leaves(args)
+    shapes = _declared(fn, args, dynamic_shapes)
     traced, graph, _, roots = _traced(fn, name, args, grad=True, shapes=shapes)  # a function may call backward
     feed, weights = _feed(traced, leaves, roots.storage_names(), {} if shapes is None else shapes.values)
     types = []
@@ -72,7 +71,9 @@ def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dyn
     return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)))
 
 
-def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, levels: Sequence[str] | None, golden: bool) -> None:
+def export(
+    target: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any, levels: Sequence[str] | None, golden: bool
+) -> None:
     """See `ingot.export`."""
     fn, name = _callable(target)
     if isinstance(example_inputs, (Tensor, np.ndarray)):
@@ -82,18 +83,45 @@ def export(target: Any, example_inputs: Any, path: str | os.PathLike[str], *, le
     # copies: no two inputs share memory, none requires a gradient, and whoever calls the artifact owns what is passed
     args = tuple(_copied(a) for a in example_inputs)
     in_tree = _describe(args, "input")
-    traced, graph, result, roots = _traced(fn, name, args)
+    shapes = _declared(fn, args, dynamic_shapes)
+    traced, graph, result, roots = _traced(fn, name, args, shapes=shapes, sizes_within=True)
+    _check_sizes(name, traced.fit, frozenset() if shapes is None else shapes.declared)
     leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
     feed, weights = _feed(traced, _leaves(args), roots.storage_names(), {})
     example = [np.array(t.numpy()) for t in leaves]
     write_artifact(
-        path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), [t._array.type for t in leaves])),
+        path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), _input_types(traced, _leaves(args)))),
         in_tree=in_tree, out_tree=_describe(result, "result"), example=example if golden else None, levels=_levels(levels),
     )  # fmt: skip
 
 
-def _declared(declared: Declared, structure: Any, leaves: Sequence[Any], names: Sequence[str]) -> Shapes:
-    """The sizes that may vary, as a trace takes them."""
+def _input_types(traced: Traced, leaves: list[Any]) -> list[TensorType]:
+    """The types of the tensors among the arguments, symbols in their shapes."""
+    fed = {s.index: t for s, t in zip(traced.sources, traced.graph.in_types) if isinstance(s, Argument)}
+    patterns = {} if traced.fit is None else traced.fit.patterns
+    tensors = [(i, x._array.type) for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+    return [fed.get(i) or t.with_shape(patterns.get(i, t.shape)) for i, t in tensors]
+
+
+def _check_sizes(name: str, fit: Fit | None, declared: frozenset[str]) -> None:
+    """CaptureError where the function is not for all sizes that were declared."""
+    for guard, where in () if fit is None else fit.guards:
+        own = [s.name for s in symbols(*guard[1:])]
+        if fit is not None and (len(own) > 1 or not declared.isdisjoint(own)):
+            raise CaptureError(
+                f"export: {name} needs {fit.said_guard(guard)}{f' ({where})' if where else ''}, which dynamic_shapes does not promise: "
+                f"give {', '.join(own)} such bounds, or leave the dim out"
+            )
+
+
+def _declared(fn: Callable, args: tuple, dynamic_shapes: Any) -> Shapes | None:
+    """The sizes that may vary, as a trace takes them; None where none may. ValueError where the form does not fit the arguments."""
+    if dynamic_shapes is None:
+        return None
+    leaves: list[Any] = []
+    structure = flatten((args, {}), leaves)
+    names = leaf_names(fn, structure)
+    declared = Declared(dynamic_shapes, parameter_names(fn)[0])
     declared.bind(structure, leaves, names)
     dims: dict[Any, Any] = {}
     values: dict[str, int] = {}
@@ -103,8 +131,9 @@ def _declared(declared: Declared, structure: Any, leaves: Sequence[Any], names: 
             if hasattr(what, "dim"):
                 dims[i, d] = what.dim(n, f"{names[i]}.shape[{d}]", values)
             elif what is True:
-                values[f"s{len(values)}"] = n
-                dims[i, d] = symbol(f"s{len(values) - 1}")
+                free = next(f"s{k}" for k in range(len(values) + 1) if f"s{k}" not in values)
+                values[free] = n
+                dims[i, d] = symbol(free, 1)
     return Shapes(dims, values, frozenset(values))
 
 
@@ -159,7 +188,9 @@ def _leaves(args: tuple) -> list[Any]:
     return leaves
 
 
-def _traced(fn: Callable, name: str, args: tuple, grad: bool = False, shapes: Shapes | None = None) -> tuple[Traced, Graph, Any, Roots]:
+def _traced(
+    fn: Callable, name: str, args: tuple, grad: bool = False, shapes: Shapes | None = None, sizes_within: bool = False
+) -> tuple[Traced, Graph, Any, Roots]:
     """The function traced on `args`, the graph whose outputs are its results, and what it returned meanwhile, for its structure."""
     leaves: list[Any] = []
     structure = flatten((args, {}), leaves)
@@ -176,7 +207,10 @@ def _traced(fn: Callable, name: str, args: tuple, grad: bool = False, shapes: Sh
 
     with ingot.no_grad():
         pinned: dict[str, str] = {}
-        traced, _, undo = trace_function(name, body, structure, leaves, (), roots=roots, shapes=shapes, pinned=pinned)
+        names = leaf_names(fn, structure)
+        traced, _, undo = trace_function(
+            name, body, structure, leaves, (), roots=roots, names=names, shapes=shapes, pinned=pinned, sizes_within=sizes_within
+        )
     undo()
     if pinned:
         size, why = next(iter(pinned.items()))

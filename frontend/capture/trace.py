@@ -28,7 +28,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here, outside
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, frontend
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, emit, frontend
 from ingot.runtime.views import LeafStep, Step
 
 __all__ = ["Aliased", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
@@ -90,8 +90,9 @@ class Trace(Recorder):
     tracing = True
     capturing = True
 
-    def __init__(self, outer: Any, by_reference: Set[GradSlot] = frozenset(), extents: Extents | None = None):
+    def __init__(self, outer: Any, by_reference: Set[GradSlot] = frozenset(), extents: Extents | None = None, sizes_within: bool = False):
         super().__init__()
+        self.sizes_within = sizes_within  # the values of sizes are computed by the graph, which has no inputs for them
         self.outer = outer
         self.extents = extents
         self.read: dict[Size | Formula, Array] = {}  # sizes and formulas whose values are read
@@ -221,6 +222,8 @@ class Trace(Recorder):
     def extent(self, dim: Size | Formula) -> Array:
         """The value of a size, as an int64 scalar, or of a formula, as a float64 one."""
         found = self.read.get(dim)
+        if found is None and self.sizes_within and isinstance(dim, Size):
+            found = self.read[dim] = _computed(dim)
         if found is None:
             made: Source = ExtentValue(dim) if isinstance(dim, Size) else FormulaValue(dim)
             found = self.read[dim] = self.placeholder(rank0(i64 if isinstance(dim, Size) else f64), made, scalar=True)
@@ -297,8 +300,25 @@ class Trace(Recorder):
         self.prints.clear()
         if self.extents is not None:
             self.extents.close()
+        self.read.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
+
+
+def _computed(dim: Size) -> Array:
+    """The value of a size as the last of the numbers up to it; what is subtracted in it is computed likewise."""
+    taken: Any = min(dim.const, 0)
+    for atoms, c in dim.terms:
+        if c < 0:
+            taken = taken + Size(0, ((atoms, c),))
+    kept = _last(dim - taken)
+    return kept[0] if taken == 0 else emit(OPS["sub"], (kept, _last(-taken)), ())[0][0]
+
+
+def _last(n: Any) -> Pair:
+    """The int64 number n, a size of 0 or more."""
+    up_to = emit(OPS["iota"], (), (i64, (n + 1,), 0))
+    return emit(OPS["reshape"], emit(OPS["slice"], up_to, ((n,), (n + 1,), (1,))), ((),))[0]
 
 
 def is_leaf(t: Any) -> bool:

@@ -47,11 +47,13 @@ def trace_function(
     names: Sequence[str] | None = None,
     shapes: Shapes | None = None,
     pinned: dict[str, str] | None = None,
+    sizes_within: bool = False,
 ) -> tuple[Traced, Guards, Callable[[], None]]:
     """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
 
     roots: what `fn` can reach, if that is known; names: what the leaves are called. shapes: which sizes are symbols; those that the
-    function needs as plain numbers are constants, and come into `pinned`, by their names with the reason.
+    function needs as plain numbers are constants, and come into `pinned`, by their names with the reason. sizes_within: values of
+    sizes are computed by the graph, which has no inputs for them.
 
     Python's state is left as `fn` has made it, for a call that follows. The third result puts it back as it was, where none does.
 
@@ -72,8 +74,8 @@ def trace_function(
         names = names or [f"argument {i}" for i in range(len(leaves))]
         try:
             while True:
-                extents = None if shapes is None or not shapes.values else Extents(shapes.values)
-                trace = Trace(here.recorder, by_reference, extents)
+                extents = None if shapes is None or not shapes.values else Extents(shapes.values, not sizes_within)
+                trace = Trace(here.recorder, by_reference, extents, sizes_within)
                 arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)}, shapes)
                 assembly = Assembly(trace, arguments, name, names)
                 try:
