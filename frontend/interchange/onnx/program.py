@@ -16,6 +16,7 @@ from ingot.interchange.onnx.messages import (
     SparseTensorProto,
     ValueInfo,
 )
+from ingot.interchange.onnx.patterns import found_patterns
 from ingot.interchange.onnx.rules import OnnxError, Rule, find
 from ingot.interchange.onnx.tensors import TYPES, Folder, array_of
 from ingot.ir.struct import struct
@@ -152,12 +153,29 @@ class _Maker:
         opsets: dict[str, int],
     ) -> Body:  # fmt: skip
         nodes = [self.node(n, opsets) for n in protos]
-        later = set(outputs)
+        nodes = self.joined(nodes, outputs, constants)
+        later, live = set(outputs), []
         for n in reversed(nodes):
+            if not later.intersection(n.outputs):
+                continue
+            live.append(n)
             reads = set(n.inputs) | set(_captured(n))
             n.dead = tuple(sorted((reads | set(n.outputs)) - later - {""}))
             later |= reads
-        return Body(inputs, outputs, tuple(nodes), constants)
+        return Body(inputs, outputs, tuple(reversed(live)), constants)
+
+    def joined(self, nodes: list[Node], outputs: tuple[str, ...], constants: dict[str, np.ndarray]) -> list[Node]:
+        """The nodes with one in the place of each pattern."""
+        at: dict[int, Node] = {}  # the last node of each pattern, and what takes its place
+        gone: set[int] = set()
+        for f in found_patterns(nodes, outputs, constants):
+            last = max(f.nodes, key=nodes.index)
+            rule = find(f.domain, f.op, NEWEST)
+            assert rule is not None
+            made = Node(last.name, f.op, f.domain, NEWEST, f.inputs, f.nodes[-1].outputs, f.attrs, rule, None, ())
+            at[id(last)] = made
+            gone.update(map(id, f.nodes))
+        return [at.get(id(n), n) for n in nodes if id(n) in at or id(n) not in gone]
 
     def node(self, n: NodeProto, opsets: dict[str, int]) -> Node:
         domain = "" if n.domain == "ai.onnx" else n.domain

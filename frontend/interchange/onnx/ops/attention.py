@@ -100,6 +100,15 @@ def attention(
     return (merged(y) if flat else y, *present, seen[qk_matmul_output_mode])
 
 
+@op("DotProductAttention", domain="ingot")
+def dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, scale: float) -> Tensor:
+    """softmax(q @ k * scale + mask) @ v, where a model spreads it out (patterns.py)."""
+    if mask is not None and mask.dtype is not q.dtype or min(q.ndim, k.ndim, v.ndim) < 2:
+        scores = ingot.matmul(q, k) * scale
+        return ingot.matmul(ingot.softmax(scores if mask is None else scores + mask, -1), v)
+    return F.scaled_dot_product_attention(q, k.mT, v, mask, 0.0, False, scale)
+
+
 @op("FlexAttention", domain="ai.onnx.preview")
 def flex_attention(
     c: Call, q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, softmax_precision: int | None = None, score_mod: Any = None,
