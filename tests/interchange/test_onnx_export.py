@@ -120,6 +120,7 @@ MODELS = {
     "convolutional": (Convolutional, ((2, 3, 16, 16),), {"Conv", "BatchNormalization", "ConvTranspose", "MaxPool", "AveragePool"}, 17),
     "attending": (Attending, ((2, 5, 16),), {"LayerNormalization", "Softmax", "Gelu"} - {"Softmax"}, 20),
     "attending, newer": (Attending, ((2, 5, 16),), {"LayerNormalization", "RMSNormalization", "Attention", "Gelu"}, 23),
+    "convolutional, newer": (Convolutional, ((2, 3, 16, 16),), {"Conv", "GroupNormalization"}, 21),
     "training": (lambda: training, ((2, 3, 8, 8), (4, 3, 3, 3)), {"Conv", "LogSoftmax"}, 20),
 }
 

@@ -126,16 +126,22 @@ class OnnxModule(nn.Module):
         """The outputs, by name, for arrays by name, as NumPy arrays (lists of them for sequences, None for what is absent).
 
         Compiles the model, at the first call. A model in which values decide sizes (NonZero, NonMaxSuppression, a Reshape to a
-        shape that is passed) is run as it is written, compiled in parts; `parts` says why. OnnxError for inputs that do not fit.
+        shape that is passed), and one whose initializers are passed anew, is run as it is written, compiled in parts; `parts` says
+        why. OnnxError for inputs that do not fit.
         """
-        unknown = inputs.keys() - set(self.input_names)
+        optional = {i.name for i in self._program.optional}
+        unknown = inputs.keys() - set(self.input_names) - optional
         if unknown:
             raise OnnxError(f"the model has no input {min(unknown)!r}; it takes {', '.join(self.input_names) or 'none'}")
         given = [_taken(inputs.get(n)) for n in self.input_names]
+        missing = [i.name for i in self._program.inputs if i.name not in inputs and i.kind != "optional"]
+        if missing:
+            raise OnnxError(f"the input {missing[0]!r} is missing; the model takes {', '.join(self.input_names)}")
+        named = {n: _taken(v) for n, v in inputs.items() if n in optional}
         with ingot.no_grad():
-            results = self._whole(given)
+            results = self._whole(given) if not named else None
             if results is None:
-                results = self._evaluate(self._bound(tuple(given), {}))
+                results = self._evaluate(self._bound(tuple(given), named))
             return {o.name: _given(v, o.dtype) for o, v in zip(self._program.outputs, results)}
 
     def _whole(self, given: list[Any]) -> list[Any] | None:
@@ -167,13 +173,13 @@ class OnnxModule(nn.Module):
             raise TypeError(f"the model takes {len(known)} inputs ({', '.join(self.input_names)}), and {len(args)} came")
         bound = dict(zip(self.input_names, args))
         for name, value in named.items():
-            if name not in self.input_names:
+            if name not in self.input_names and all(name != i.name for i in self._program.optional):
                 raise TypeError(f"the model has no input {name!r}; it takes {', '.join(self.input_names) or 'none'}")
             if name in bound:
                 raise TypeError(f"the input {name!r} came twice")
             bound[name] = value
         sizes: dict[str, tuple[str, Any]] = {}
-        for i in known:
+        for i in (*known, *(o for o in self._program.optional if o.name in bound)):
             if i.name not in bound or bound[i.name] is None and i.kind == "tensor":
                 raise OnnxError(f"the input {i.name!r} is missing; the model takes {', '.join(self.input_names)}")
             value = bound[i.name]
@@ -238,7 +244,7 @@ def _parts(program: Program) -> str | None:
         for n in body.nodes:
             if n.rule is not None and n.rule.dynamic:
                 return f"the sizes of what {n.text()} gives depend on values"
-    if any(v.kind != "tensor" for v in (*program.inputs, *program.outputs)):
+    if any(v.kind in ("sequence", "optional") for v in (*program.inputs, *program.outputs)):
         return "inputs or outputs are sequences or optionals"
     return None
 

@@ -100,6 +100,7 @@ class Program:
     name: str
     body: Body
     inputs: tuple[Input, ...]
+    optional: tuple[Input, ...]  # inputs that have an initializer for what is left out
     outputs: tuple[Input, ...]
     initializers: dict[str, np.ndarray]
     functions: tuple[Function, ...]
@@ -298,4 +299,5 @@ def prepare(model: ModelProto, folder: Folder) -> Program:
     if len(set(names)) < len(names):
         raise OnnxError(f"two inputs have the name {next(n for n in names if names.count(n) > 1)!r}")
     body.inputs = tuple(names)
-    return Program(model.graph.name, body, inputs, outputs, initializers, tuple(maker.made.values()), maker.opsets)
+    optional = tuple(_input(v) for v in model.graph.input if v.name in initializers)
+    return Program(model.graph.name, body, inputs, optional, outputs, initializers, tuple(maker.made.values()), maker.opsets)

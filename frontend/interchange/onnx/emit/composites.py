@@ -105,6 +105,15 @@ def _rms_norm(w: Writer, g: Graph, n: Node, xs: list[str]) -> list[str] | None:
     return [w.node("RMSNormalization", xs[0], xs[1], axis=min(total.attrs[0]), epsilon=eps)]
 
 
+@composite("_group_norm")
+def _group_norm(w: Writer, g: Graph, n: Node, xs: list[str]) -> list[str] | None:
+    grouped, eps = _first(g, "reshape"), _beside(g, "rsqrt")
+    if w.opset < 21 or grouped is None or eps is None or len(xs) != 3 or _half(n) or len(grouped.attrs[0]) != 3:
+        return None
+    groups = grouped.attrs[0][1]
+    return None if isinstance(groups, Size) else [w.node("GroupNormalization", *xs, num_groups=groups, epsilon=eps)]
+
+
 @composite("_batch_norm_eval")
 def _batch_norm(w: Writer, g: Graph, n: Node, xs: list[str]) -> list[str] | None:
     eps = _beside(g, "rsqrt")

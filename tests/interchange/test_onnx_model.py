@@ -1,0 +1,124 @@
+"""A loaded model: its inputs, its errors, its parameters, what it may be told, and what it never does."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot import nn
+from ingot.interchange.onnx.emit.writer import attribute
+from ingot.interchange.onnx.messages import GraphProto, ModelProto, NodeProto, OperatorSetId, ValueInfo
+from ingot.interchange.onnx.tensors import proto_of
+from ingot.interchange.onnx.wire import encode
+from ingot.onnx import OnnxError
+
+
+def node(op, inputs, outputs, **attrs):
+    return NodeProto(op_type=op, input=inputs.split(), output=outputs.split(), attribute=[attribute(k, v) for k, v in attrs.items()])
+
+
+def data(nodes, inputs, outputs, opset=20, **values):
+    values = {k: np.asarray(v) for k, v in values.items()}
+    graph = GraphProto(
+        name="g", node=nodes, initializer=[proto_of(k, v) for k, v in values.items()],
+        input=[ValueInfo(name=i) for i in inputs.split()], output=[ValueInfo(name=o) for o in outputs.split()],
+    )  # fmt: skip
+    return encode(ModelProto(ir_version=9, opset_import=[OperatorSetId(version=opset)], graph=graph))
+
+
+def test_inputs_that_have_initializers():
+    model = ingot.onnx.load(data([node("Add", "x w", "y")], "x w", "y", w=np.float32([1, 2])))
+    x = np.zeros(2, np.float32)
+    assert model.input_names == ["x"]
+    assert model.run({"x": x})["y"].tolist() == [1, 2]
+    assert model.run({"x": x, "w": np.float32([5, 6])})["y"].tolist() == [5, 6]
+    assert model.run({"x": x})["y"].tolist() == [1, 2]
+
+
+def test_errors_name_node_op_and_input():
+    good = [node("MatMul", "x w", "y")]
+    model = ingot.onnx.load(data(good, "x", "y", w=np.zeros((3, 2), np.float32)))
+    with pytest.raises(OnnxError, match="MatMul.*'y'.*'x' float32.2, 5"):
+        model.run({"x": np.zeros((2, 5), np.float32)})
+    with pytest.raises(OnnxError, match="no input 'z'"):
+        model.run({"z": np.zeros(1)})
+    with pytest.raises(OnnxError, match="input 'x' is missing"):
+        model.run({})
+    for nodes, match in (
+        ([node("Nothing", "x", "y")], "Nothing.*there is no such op in version 20"),
+        ([node("Relu", "x", "y", alpha=1.0)], "attribute 'alpha', which the op does not know"),
+        ([node("Relu", "x x", "y")], "has 2 inputs, where the op takes x"),
+        ([node("Relu", "z", "y")], "reads 'z', which nothing before it gives"),
+        ([node("Relu", "b", "a"), node("Relu", "a", "b"), node("Add", "x b", "y")], "reads 'b', which nothing"),
+    ):
+        with pytest.raises(OnnxError, match=match):
+            ingot.onnx.load(data(nodes, "x", "y")).run({"x": np.zeros(2, np.float32)})
+    with pytest.raises(OnnxError, match="op set 99"):
+        ingot.onnx.load(data(good, "x", "y", opset=99))
+    program = ingot.onnx.export(nn.Linear(4, 2), (ingot.zeros(3, 4),), input_names=["x"])
+    exact = ingot.onnx.load(program.serialize())
+    for array, match in (
+        (np.zeros((3, 4)), "must be float32"),
+        (np.zeros((3, 5), np.float32), "must have the shape .3, 4"),
+        (None, "missing"),
+    ):
+        with pytest.raises(OnnxError, match=match):
+            exact.run({"x": array})
+
+
+def test_fine_tuning():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    model = ingot.onnx.load(ingot.onnx.export(net, (ingot.zeros(16, 4),)).serialize())
+    optimizer = ingot.optim.SGD(model.parameters(), lr=0.1)
+    ingot.manual_seed(0)
+    x = ingot.randn(16, 4)
+    y = x.sum(1, keepdim=True)
+    losses = []
+
+    @ingot.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = ((model(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(20):
+        losses.append(step(x, y).item())
+    assert losses[-1] < losses[0] / 2
+    assert model.state_dict().keys() == net.state_dict().keys()
+
+
+def test_sizes_are_folded_and_artifacts_made(tmp_path):
+    """Reshape to a shape that is computed of another: compiled as a whole, and exported."""
+    nodes = [
+        node("Shape", "x", "s"), node("Gather", "s zero", "n", axis=0), node("Unsqueeze", "n axes", "n1"),
+        node("Concat", "n1 rest", "shape", axis=0), node("Reshape", "x shape", "y"),
+    ]  # fmt: skip
+    model = ingot.onnx.load(data(nodes, "x", "y", zero=np.int64(0), axes=np.int64([0]), rest=np.int64([-1])))
+    for shape in ((2, 3, 4), (5, 3, 4), (7, 2, 2)):
+        x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        np.testing.assert_array_equal(model.run({"x": x})["y"], x.reshape(shape[0], -1))
+    assert model.parts is None
+    ingot.export(model, (np.zeros((2, 3, 4), np.float32),), tmp_path / "m.ingot")
+    assert ingot.load(tmp_path / "m.ingot")(np.ones((2, 3, 4), np.float32)).shape == (2, 12)
+
+
+def test_damaged_models(long):
+    """Whatever a byte becomes: a model, or one error of ours."""
+    rng = random.Random(5)
+    whole = data(
+        [node("Gemm", "x w b", "h", alpha=0.5, transB=1), node("Erf", "h", "e"), node("Mul", "h e", "y")], "x", "y",
+        w=np.ones((2, 3), np.float32), b=np.ones(2, np.float32),
+    )  # fmt: skip
+    for _ in range(100_000 if long else 2000):
+        bad = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            bad[rng.randrange(len(bad))] = rng.randrange(256)
+        try:
+            ingot.onnx.load(bytes(bad))
+        except (ValueError, OnnxError):
+            pass
