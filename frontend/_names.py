@@ -2,6 +2,7 @@
 
 # fmt: off
 MODULES = (
+    "array_api",
     "cpu",
     "masked",
     "nested",
@@ -239,6 +240,7 @@ NAMES = {
     "argsort": "ingot.functions.sort",
     "argwhere": "ingot.functions.search",
     "as_strided": "ingot.functions.arrange",
+    "as_strided_": "ingot.functions.identity",
     "as_strided_copy": "ingot.functions.copies",
     "as_strided_scatter": "ingot.functions.arrange",
     "as_tensor": "ingot.functions.from_data",
@@ -697,6 +699,7 @@ NAMES = {
     "renorm": "ingot.functions.norm",
     "repeat_interleave": "ingot.functions.arrange",
     "reshape": "ingot.functions.shape",
+    "resize_as_": "ingot.functions.identity",
     "resize_as_sparse_": "ingot.functions.absent",
     "resolve_conj": "ingot.functions.complex",
     "resolve_neg": "ingot.functions.complex",

@@ -16,9 +16,10 @@ from ingot.ir.dtypes import DType
 from ingot.runtime import backward
 
 __all__ = [
-    "Event", "Stream", "compiled_with_cxx11_abi", "empty_permuted", "empty_strided", "from_file", "get_deterministic_debug_mode",
+    "Event", "Stream", "as_strided_", "compiled_with_cxx11_abi", "empty_permuted", "empty_strided", "from_file",
+    "get_deterministic_debug_mode",
     "get_device", "get_device_module", "init_num_threads", "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_distributed",
-    "is_inference", "is_warn_always_enabled", "set_anomaly_enabled", "set_deterministic_debug_mode", "set_warn_always",
+    "is_inference", "is_warn_always_enabled", "resize_as_", "set_anomaly_enabled", "set_deterministic_debug_mode", "set_warn_always",
     "thread_safe_generator",
 ]  # fmt: skip
 
@@ -44,6 +45,20 @@ def is_distributed(input: Tensor) -> bool:
 def is_inference(input: Tensor) -> bool:
     """False: tensors made in inference mode are ordinary ones."""
     return False
+
+
+def as_strided_(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """`as_strided`, in place.
+
+    >>> ingot.as_strided_(ingot.arange(4), (2,), (2,))
+    tensor([0, 2])
+    """
+    return input.as_strided_(size, stride, storage_offset)
+
+
+def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Give a tensor the shape of another one, in place: see `Tensor.resize_`."""
+    return input.resize_as_(the_template)
 
 
 def is_anomaly_enabled() -> bool:

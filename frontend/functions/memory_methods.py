@@ -262,6 +262,13 @@ def _dlpack(self: Tensor, **options: Any) -> Any:
     return export_capsule(self, **options)
 
 
+def _array_namespace(self: Tensor, *, api_version: str | None = None) -> Any:
+    """The module of the array API standard's names: `ingot.array_api`. ValueError for a version that is not there."""
+    if api_version not in (None, "2021.12", "2022.12", "2023.12"):
+        raise ValueError(f"the array API of version {api_version!r} is not there; 2023.12 is")
+    return ingot.array_api
+
+
 def _hardshrink(self: Tensor, lambd: float = 0.5) -> Tensor:
     """`nn.functional.hardshrink`."""
     return ingot.nn.functional.hardshrink(self, lambd)
@@ -303,8 +310,10 @@ def install(cls: Any) -> None:
     for name, reason in _OTHERS.items():
         setattr(cls, name, refused(f"Tensor.{name}", reason))
     cls.__dlpack__ = named(_dlpack, "__dlpack__", _dlpack.__doc__ or "")
+    cls.__array_namespace__ = named(_array_namespace, "__array_namespace__", _array_namespace.__doc__ or "")
     cls.is_cpu = True
     cls.is_nested = cls.is_sparse_csr = cls.volatile = False
+    cls.is_ipu = cls.is_maia = cls.is_mps = cls.is_mtia = cls.is_xla = cls.is_xpu = False
     cls.name = None
     cls.grad_dtype = property(lambda self: self.dtype, doc="The dtype of this tensor's gradient: its own.")
     cls.const_data_ptr = cls.data_ptr

@@ -185,6 +185,11 @@ def _transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     return _become(self, shape.transpose(self, dim0, dim1))
 
 
+def _as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """`as_strided`, in place."""
+    return _become(self, arrange.as_strided(self, size, stride, storage_offset))
+
+
 def _t_(self: Tensor) -> Tensor:
     """`t`, in place."""
     return _become(self, shape.t(self))
@@ -366,6 +371,7 @@ def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
 # methods spelled out above
 SPECIAL: dict[str, Callable[..., Any]] = dict(
     where=_where, reshape=_reshape, permute=_permute, flip=_flip, tile=_tile, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_,
+    as_strided_=_as_strided_,
     transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
     view_as=_view_as, sum_to_size=_sum_to_size, split=_split, norm=_norm, dist=_dist, polygamma=_polygamma,
     polygamma_=_polygamma_, fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_, backward=_backward,

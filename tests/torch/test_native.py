@@ -90,6 +90,7 @@ PLACES = [
     "x.clone().apply_(lambda v: v * 2 + 1).tolist()", "x.clone().map_(x + 1, lambda a, b: a * b).tolist()", "x.to_dense() is x",
     "m.get_device(x)", "m.is_distributed(x)", "m.is_inference(x)", "m.is_storage(x)", "x.name", "m.segment_reduce",
     "x.module_load(x + 1).tolist()", "type(x.as_subclass(Sub)).__name__", "x.as_subclass(Sub).tolist()", "x.sparse_dim()",
+    "m.as_strided_(x.clone(), (2, 2), (1, 2)).tolist()", "m.resize_as_(x.clone(), x.t()).shape", "x.is_mps", "x.is_xla",
     "hasattr(x, '__cuda_array_interface__')",
 ]  # fmt: skip
 
