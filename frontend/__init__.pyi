@@ -44,6 +44,7 @@ from ingot import distributed as distributed
 from ingot import distributions as distributions
 from ingot import func as func
 from ingot import functions as functions
+from ingot import fx as fx
 from ingot import hub as hub
 from ingot import jit as jit
 from ingot import library as library

@@ -28,7 +28,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"quant|qscheme|quantize", "quantized tensors: not part of Ingot"),
     (r"Tensor\.(symeig|eig|solve|lstsq)$", "removed from torch itself, where the name raises"),
     (r"__torch_function__", "subclasses change methods; functions do not ask their arguments what to do"),
-    (r"fx\.(GraphModule|Tracer|symbolic_trace|wrap|Interpreter)", "not yet: a model's graph is traced into Ingot's IR"),
     (r"ingot\.batch_norm_|hash_tensor|slice_inverse", "parts of torch's own implementation"),
     (r"", "not yet"),
 )

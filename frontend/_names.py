@@ -2,6 +2,7 @@
 
 # fmt: off
 MODULES = (
+    "fx",
     "array_api",
     "cpu",
     "masked",
