@@ -59,7 +59,7 @@ class Backend(Protocol):
         """Import what `lower` and `build` need, which they do otherwise when they are first called."""
 
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
-        """The program of a graph whose dims are all integers, as this kind of target runs it."""
+        """The program of a graph, as this kind of target runs it. UnsupportedKernel (a RuntimeError) names what it does not run."""
 
     def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
         """The machine code of a program. The same program and level give the same bytes, whatever was built before.

@@ -37,7 +37,7 @@ class Cpu:
         import ingot.ir.lower.cpu  # noqa: F401
 
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
-        """The program of a graph whose dims are all integers."""
+        """The program of a graph; its extents may be known only at run time."""
         from ingot.backends.built import numbered
         from ingot.ir.lower import lower
 

@@ -12,6 +12,10 @@
 Bodies of loops go through the same stages. A target (target.py) is a machine, which is all that schedules know of where code
 will run, and for each kind of group how it is scheduled and written; cpu.py has the CPUs' table.
 `python -m ingot.ir file.ir --to fuse` shows what a stage makes of a text file.
+
+Extents may be sizes with symbols in them, down to the steps of the program; in kernels they are parameters. What results depend on is
+decided for every value that symbols may have (`at_most`, `equal` of ir/size.py); what only costs time, for extents that are large
+within their bounds (assumed.py).
 """
 
 from __future__ import annotations
@@ -87,5 +91,5 @@ def run(value: Any, target: Target, stages: Sequence[Stage] = STAGES, watch: Wat
 
 
 def lower(graph: Graph, target: Target, watch: Watcher | None = None) -> Program:
-    """The program of a graph whose dims are all integers. Argument slots: inputs, then outputs."""
+    """The program of a graph. Argument slots: inputs, then outputs, then the values of its symbols."""
     return run(graph, target, watch=watch)
