@@ -72,7 +72,7 @@ def assembly(entry: Entry) -> str:
     if graph is None or level is None:
         return _cpu().pool_assembly(arch)
     texts = {name: _cpu().assembly(text, level) for name, text in _cpu().llvm(_cpu().lower(graph, level), level).items()}
-    texts["the driver, which calls them"] = _cpu().driver_assembly(arch)
+    texts["the driver, which calls them"] = _cpu().driver_assembly(arch, bool(graph.symbols))
     return "\n".join(f"# {name}\n{text}" for name, text in texts.items())
 
 

@@ -91,11 +91,14 @@ class Cpu:
 
         return pool.build(arch)
 
-    def driver_assembly(self, arch: str) -> str:
-        """The driver's machine code as text. RuntimeError where `arch` is none of `architectures`."""
+    def driver_assembly(self, arch: str, symbols: bool = False) -> str:
+        """The driver's machine code as text, with or without what programs with symbols need.
+
+        RuntimeError where `arch` is none of `architectures`.
+        """
         from ingot.backends.cpu import driver
 
-        return driver.assembly(arch)
+        return driver.assembly(arch, symbols)
 
     def pool_assembly(self, arch: str) -> str:
         """The worker pool's machine code as text. RuntimeError where `arch` is none of `architectures`."""
@@ -103,14 +106,14 @@ class Cpu:
 
         return pool.assembly(arch)
 
-    def check(self, code: bytes | memoryview, arch: str, entry: str | None) -> None:
+    def check(self, code: bytes | memoryview, arch: str, entry: str | None, symbols: bool = False) -> None:
         """Check that bytes are a shared object as it is built here, without mapping them. ValueError says what is wrong.
 
-        entry: what it exports; None for the worker pool.
+        entry: what it exports; None for the worker pool. symbols: and what the code of a program with symbols exports besides.
         """
-        from ingot.backends.cpu import elf_check, elf_piece, pool
+        from ingot.backends.cpu import driver, elf_check, elf_piece, pool
 
-        elf_check.check(code, arch, pool.EXPORTS if entry is None else (entry,))
+        elf_check.check(code, arch, pool.EXPORTS if entry is None else (entry, driver.SIZES) if symbols else (entry,))
         for piece in self.pieces(code).values():
             try:
                 elf_piece.read(piece)

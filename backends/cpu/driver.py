@@ -9,15 +9,19 @@ from ingot.backends.cpu.driver_text import copy_text, driver_text
 from ingot.backends.cpu.levels import common_level
 from ingot.backends.llvm import codegen
 
-__all__ = ["ENTRY", "assembly", "build", "build_copy"]
+__all__ = ["ENTRY", "SIZES", "assembly", "build", "build_copy"]
 
 ENTRY = "ingot_entry"
+SIZES = "ingot_sizes"  # of programs with symbols
 
 
 @functools.cache
-def build(arch: str) -> bytes:
-    """The driver's piece of code for "x86_64" or "aarch64": the same bytes each time. RuntimeError for any other."""
-    return elf_piece.piece(codegen.object_code(driver_text(arch), common_level(arch), optimise=True))
+def build(arch: str, symbols: bool = False) -> bytes:
+    """The driver's piece of code for "x86_64" or "aarch64": the same bytes each time. RuntimeError for any other.
+
+    symbols: with what programs with symbols need
+    """
+    return elf_piece.piece(codegen.object_code(driver_text(arch, symbols), common_level(arch), inline=True))
 
 
 @functools.cache
@@ -26,6 +30,6 @@ def build_copy(arch: str) -> bytes:
     return elf_piece.piece(codegen.object_code(copy_text(arch), common_level(arch)))
 
 
-def assembly(arch: str) -> str:
+def assembly(arch: str, symbols: bool = False) -> str:
     """The same code as assembly, for people."""
-    return codegen.assembly(driver_text(arch), common_level(arch), optimise=True)
+    return codegen.assembly(driver_text(arch, symbols), common_level(arch), inline=True)

@@ -1,6 +1,8 @@
 """The driver, as LLVM IR: what walks the table of a shared object and calls its kernels. One code per architecture.
 
     i32 ingot_entry(i64* args, Table* rt, i8* arena)      0, or the code of a failed check
+    i32 ingot_sizes(i64* symbols, i64* out)               where there are symbols: bytes of the arena and of a worker's scratch, then the
+                                                          extents of each output; or the code of what does not fit
 
     Table { i64 abi_version; i64 nthreads; ptr pool; ptr parallel; }
     parallel: void (ptr pool, ptr fn, ptr ctx, i64 n, ptr scratch, i64 scratch_stride)
@@ -11,7 +13,7 @@ a frame of words on the stack:
     frame   0 the arena, 1 the address of the arguments, 2 the kernels' scratch, 3 the workers' scratch, then the arguments themselves,
             then what the table's image holds (constants), then what is calculated
     head    0 arguments, 1 words of the frame, 2 words of the image, 3 where the image begins (in words from the table's beginning),
-            4 most buffers of a launch, 5 the code of a size that is too large, 6 and 7 nothing
+            4 most buffers of a launch, 5 the code of a size that is too large, 6 symbols, 7 nothing
 
     END
     LAUNCH | buffers << 8, kernel, parameters, a word per buffer
@@ -20,6 +22,8 @@ a frame of words on the stack:
     ADD | SUB | MUL | DIV | MIN | MAX, result, a, b         of places in the frame; DIV rounds down
     MOVE, result, a
     BOUND, a, least, most, code             return the code where a is less or more; both are numbers
+    ASKED, words                            for ingot_sizes, go on so many words later
+    TELL, a                                 the next number of `out`
 
 An address is a word: frame[low 20 bits] + the rest, which has a sign. A kernel is given by the distance of its code from the table; its
 parameters, 2 * n or 2 * n + 1: the words from word n of the table, or of the frame. A kernel is
@@ -37,7 +41,7 @@ FRAME = 4  # words of the frame before the arguments
 HEAD = 8  # words of the table before its instructions
 ADDRESS_BITS = 20
 OPS = {name: k for k, name in enumerate(
-    ("END", "LAUNCH", "REPEAT", "NEXT", "ADD", "SUB", "MUL", "DIV", "MIN", "MAX", "MOVE", "BOUND")
+    ("END", "LAUNCH", "REPEAT", "NEXT", "ADD", "SUB", "MUL", "DIV", "MIN", "MAX", "MOVE", "BOUND", "ASKED", "TELL")
 )}  # fmt: skip
 
 _MXCSR = 0x1F80  # round to nearest, denormals kept, exceptions masked
@@ -110,12 +114,12 @@ define internal i64 @value(ptr %pc, i64 %k, ptr %frame) alwaysinline nounwind {
   ret i64 %v
 }
 
-define i32 @ingot_entry(ptr %args, ptr %rt, ptr %arena) nounwind "no-builtins" {
+{FUNCTION} {
 entry:
   %status = alloca i64
   %saved = alloca i32
   %mode = alloca i32
-  store i64 -1, ptr %status
+  store i64 -1, ptr %status{COUNT}
   {SET_FP}
   %n_args = load i64, ptr @ingot_table
   %n_frame = call i64 @word(ptr @ingot_table, i64 1)
@@ -157,7 +161,7 @@ begin:
   br label %next
 next:
   %pc = phi ptr [ %first, %begin ], [ %after_launch, %launched ], [ %after_repeat, %repeat ],
-    [ %after_again, %again ], [ %after_result, %result ], [ %after_bound, %bound ]
+    [ %after_again, %again ], [ %after_result, %result ], [ %after_bound, %bound ]{TELLING_PHI}
   %word = load i64, ptr %pc
   %op = and i64 %word, 255
   switch i64 %op, label %end [
@@ -171,7 +175,7 @@ next:
     i64 {MIN}, label %min
     i64 {MAX}, label %max
     i64 {MOVE}, label %move
-    i64 {BOUND}, label %bound
+    i64 {BOUND}, label %bound{TELLING_CASES}
   ]
 
 launch:
@@ -281,7 +285,7 @@ bound:
   %after_bound = getelementptr i64, ptr %pc, i64 5
   br i1 %fits, label %next, label %refused
 
-large:
+{TELLING}large:
   br label %refused
 refused:
   %why = phi i64 [ %too_large, %large ], [ %bound_code, %bound ]
@@ -322,14 +326,80 @@ _ARITHMETIC = """{name}:
 """
 
 
-def driver_text(arch: str) -> str:
-    """The driver's LLVM IR for `arch` ("x86_64" or "aarch64"). KeyError for any other."""
+# what a driver has beside that where there are symbols
+_FUNCTIONS = """
+define i32 @ingot_entry(ptr %args, ptr %rt, ptr %arena) nounwind {
+  %r = tail call i32 @run(ptr %args, ptr %rt, ptr %arena, ptr null)
+  ret i32 %r
+}
+
+define i32 @ingot_sizes(ptr %symbols, ptr %out) nounwind "no-builtins" {
+entry:
+  %n_args = load i64, ptr @ingot_table
+  %n_symbols = call i64 @word(ptr @ingot_table, i64 6)
+  %args = alloca i64, i64 %n_args, align 64
+  %first = sub i64 %n_args, %n_symbols
+  br label %next
+next:
+  %k = phi i64 [ 0, %entry ], [ %k1, %given ], [ %k1, %none ]
+  %more = icmp slt i64 %k, %n_args
+  br i1 %more, label %arg, label %go
+arg:
+  %at = getelementptr i64, ptr %args, i64 %k
+  %k1 = add i64 %k, 1
+  %number = sub i64 %k, %first
+  %is_symbol = icmp sge i64 %number, 0
+  br i1 %is_symbol, label %given, label %none
+given:
+  %value = call i64 @word(ptr %symbols, i64 %number)
+  store i64 %value, ptr %at
+  br label %next
+none:
+  store i64 0, ptr %at
+  br label %next
+go:
+  %r = call i32 @run(ptr %args, ptr null, ptr null, ptr %out)
+  ret i32 %r
+}
+"""
+_TELLING = """asked:
+  %is_asked = icmp ne ptr %out, null
+  %behind_asked = getelementptr i64, ptr %pc, i64 2
+  %far = call i64 @word(ptr %pc, i64 1)
+  %telling = getelementptr i64, ptr %behind_asked, i64 %far
+  %after_asked = select i1 %is_asked, ptr %telling, ptr %behind_asked
+  br label %next
+tell:
+  %told = call i64 @value(ptr %pc, i64 1, ptr %frame)
+  %told_k = load i64, ptr %n_told
+  %told_p = getelementptr i64, ptr %out, i64 %told_k
+  store i64 %told, ptr %told_p
+  %told_k1 = add i64 %told_k, 1
+  store i64 %told_k1, ptr %n_told
+  %after_tell = getelementptr i64, ptr %pc, i64 2
+  br label %next
+"""
+_PLAIN = {
+    "FUNCTION": 'define i32 @ingot_entry(ptr %args, ptr %rt, ptr %arena) nounwind "no-builtins"',
+    "TELLING_PHI": "", "TELLING_CASES": "", "TELLING": "", "COUNT": "",
+}  # fmt: skip
+_ASKED = {
+    "FUNCTION": _FUNCTIONS + '\ndefine internal i32 @run(ptr %args, ptr %rt, ptr %arena, ptr %out) nounwind "no-builtins"',
+    "TELLING_PHI": ", [ %after_asked, %asked ], [ %after_tell, %tell ]",
+    "TELLING_CASES": "\n    i64 {ASKED}, label %asked\n    i64 {TELL}, label %tell", "TELLING": _TELLING,
+    "COUNT": "\n  %n_told = alloca i64\n  store i64 0, ptr %n_told",
+}  # fmt: skip
+
+
+def driver_text(arch: str, symbols: bool = False) -> str:
+    """The driver's LLVM IR for `arch` ("x86_64" or "aarch64"), with or without what programs with symbols need. KeyError for any other."""
+    text = re.sub(r"\{(FUNCTION|TELLING_PHI|TELLING_CASES|TELLING|COUNT)\}", lambda m: (_ASKED if symbols else _PLAIN)[m[1]], _TEXT)
     values = {
         **_ARCH[arch], **{k: str(v) for k, v in OPS.items()},
         "ARITHMETIC": "".join(_ARITHMETIC.format(name=n) for n in ("add", "sub", "mul")),
         "ADDRESS_BITS": str(ADDRESS_BITS), "ADDRESS_MASK": str((1 << ADDRESS_BITS) - 1), "FRAME": str(FRAME), "HEAD": str(HEAD),
     }  # fmt: skip
-    return re.sub(r"\{([A-Z_]+)\}", lambda m: values[m[1]], _TEXT)
+    return re.sub(r"\{([A-Z_]+)\}", lambda m: values[m[1]], text)
 
 
 def copy_text(arch: str) -> str:

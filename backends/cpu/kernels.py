@@ -1,17 +1,16 @@
-"""A kernel as a module of its own: one function for its top level, two for each parallel loop in it, and the one that is called.
+"""A kernel as a module of its own: one function for its top level, which is called, and one for each parallel loop in it.
 
     void ingot_kernel(i64* buffers, i64* parameters, Table* rt, ptr scratch of the call, ptr scratch of the workers, i64* status)
 
-It unpacks buffers and parameters and calls the top level, which takes them as arguments.
-
-A phase function has the pool's signature and unpacks the context that the top level packed (addresses, parameters and
-scalars that the phase reads, in 8-byte slots); the function behind it takes them as arguments, so that `noalias` can
-be said of buffers.
+It begins with loads of buffers and parameters. A phase function has the pool's signature and begins with loads of what it reads
+of the top level: addresses, parameters and scalars, which that has packed in 8-byte slots. That buffers do not overlap is not said:
+the code generator, which nothing comes before, makes the same code without it, and a function more costs a millisecond.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ingot.backends.llvm.function import FunctionEmitter
 from ingot.backends.llvm.level import Level
@@ -20,17 +19,11 @@ from ingot.backends.llvm.writer import Module
 from ingot.ir import struct as structs
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.expression import Param
-from ingot.ir.loop.ir import Alloc, Buffer, For, GetAcc, Kernel
+from ingot.ir.loop.ir import Alloc, For, GetAcc, Kernel
 
 __all__ = ["KERNEL", "KernelEmitter", "PhaseEmitter", "Scratch", "emit_kernel"]
 
 KERNEL = "ingot_kernel"  # what the code of every kernel defines
-
-
-def _alone(buffers: tuple[Buffer, ...]) -> set[str]:
-    """The buffers of which LLVM's `noalias` holds: `Buffer.noalias` excludes overlap with what is written elsewhere,
-    LLVM's also excludes others' reads of what is written here."""
-    return {b.name for b in buffers if b.noalias and ("w" not in b.access or all(o.noalias for o in buffers if o is not b))}
 
 
 @structs.struct
@@ -80,14 +73,12 @@ class KernelEmitter(_Emitter):
     def __init__(self, module: Module, kernel: Kernel):
         super().__init__(module, kernel)
         self.buffers = {b.name: (f"%buf{k}", b.dtype) for k, b in enumerate(kernel.buffers)}
-        self.alone = _alone(kernel.buffers)
         self.phases = 0
         self.arena = Scratch()
         self.worker = Scratch()  # enough for each of the phases
 
     def alloc(self, s: Alloc) -> None:
         """Scratch of a kernel lies in the arena."""
-        self.alone.add(s.name)
         self.buffers[s.name] = (self.scratch(self.arena, "%arena", s), s.dtype)
 
     def phase(self, s: For) -> None:
@@ -97,7 +88,7 @@ class KernelEmitter(_Emitter):
             return
         name = f"phase.{self.phases}"
         self.phases += 1
-        captures, scratch = self._phase_functions(s, name)
+        captures, scratch = self._phase_function(s, name)
         context = self.fresh()
         self.allocas.append(f"  {context} = alloca [{max(len(captures), 1)} x i64], align 8")
         for k, (llvm, _, outer) in enumerate(captures):
@@ -110,8 +101,8 @@ class KernelEmitter(_Emitter):
             stride = self.scratch_bytes(scratch)
             self.line(f'call void @ingot.parallel(ptr %rt, ptr @"{name}", ptr {context}, i64 {stop}, ptr %scratch, i64 {stride})')
 
-    def _phase_functions(self, s: For, name: str) -> tuple[list[tuple[str, str, str]], Scratch]:
-        """What the loop reads of the top level, and the scratch of each worker."""
+    def _phase_function(self, s: For, name: str) -> tuple[list[tuple[str, str, str]], Scratch]:
+        """Write the function of a parallel loop: what it reads of the top level, and the scratch of each worker."""
         f = PhaseEmitter(self.module, self.kernel, self)
 
         def inside(i: str) -> None:
@@ -122,23 +113,14 @@ class KernelEmitter(_Emitter):
         _order_streams(f)
         self.worker = self.worker.or_else(f.own)
         captures = list(f.captures.values())
-        alone = {inner for (kind, b), (_, inner, _) in f.captures.items() if kind == "buffer" and b in self.alone}
-        args = [f"{t} {'noalias ' if inner in alone else ''}{inner}" for t, inner, _ in captures]
-        args += ["i64 %begin", "i64 %end", "ptr noalias %scratch"]
-        head = f'define internal void @"{name}.body"({", ".join(args)}) #0 {{\nentry:'
-        self.module.functions.append("\n".join([head, *f.allocas, *f.lines, "  ret void", "}"]))
-        lines = [f'define internal void @"{name}"(ptr %ctx, i64 %begin, i64 %end, ptr %scratch) #0 {{']
-        for k, (t, _, _) in enumerate(captures):
-            lines.append(f"  %s{k} = getelementptr i64, ptr %ctx, i64 {k}")
-            lines.append(f"  %v{k} = load {t}, ptr %s{k}, align 8")
-        passed = [f"{t} %v{k}" for k, (t, _, _) in enumerate(captures)] + ["i64 %begin", "i64 %end", "ptr %scratch"]
-        lines += [f'  tail call void @"{name}.body"({", ".join(passed)})', "  ret void", "}"]
-        self.module.functions.append("\n".join(lines))
+        lines = [f'define internal void @"{name}"(ptr %ctx, i64 %begin, i64 %end, ptr %scratch) #0 {{', "entry:"]
+        lines += _loads("%ctx", [(t, inner) for t, inner, _ in captures])
+        self.module.functions.append("\n".join([*lines, *f.allocas, *f.lines, "  ret void", "}"]))
         return captures, f.own
 
 
 class PhaseEmitter(_Emitter):
-    """Emits the body of a parallel loop. What it reads of `parent`, the kernel's top level, it captures: it becomes an argument."""
+    """Emits the body of a parallel loop. What it reads of `parent`, the kernel's top level, it captures."""
 
     def __init__(self, module: Module, kernel: Kernel, parent: KernelEmitter):
         super().__init__(module, kernel)
@@ -147,7 +129,7 @@ class PhaseEmitter(_Emitter):
         self.own = Scratch()
 
     def capture(self, kind: str, name: str, llvm: str, outer: str) -> str:
-        """The argument that something of the parent's becomes."""
+        """What something of the parent's is called here, where it is loaded at the beginning."""
         found = self.captures.get((kind, name))
         if found is None:
             found = (llvm, f"%in{len(self.captures)}", outer)
@@ -208,23 +190,21 @@ def emit_kernel(level: Level, kernel: Kernel) -> tuple[str, Scratch, Scratch]:
     e = KernelEmitter(module, kernel)
     e.body(kernel.body)
     _order_streams(e)
-    types = ["ptr"] * len(kernel.buffers) + ["i64"] * len(kernel.params)
-    names = [f"%buf{k}" for k in range(len(kernel.buffers))] + [f"%p.{p}" for p in kernel.params]
-    alone = {f"%buf{k}" for k, b in enumerate(kernel.buffers) if b.name in e.alone}
-    args = [f"{t} {'noalias ' if n in alone else ''}{n}" for t, n in zip(types, names)]
-    rest = "ptr %rt, ptr %arena, ptr %scratch, ptr %status"
-    head = f"define internal void @top({', '.join([*args, rest])}) #0 {{\nentry:"
-    module.functions.append("\n".join([head, *e.allocas, *e.lines, "  ret void", "}"]))
-    lines = [f"define void @{KERNEL}(ptr %buffers, ptr %parameters, {rest}) #0 {{"]
-    for k, (t, n) in enumerate(zip(types, names)):
-        at = k if t == "ptr" else k - len(kernel.buffers)
-        lines.append(f"  {n}.at = getelementptr i64, ptr {'%buffers' if t == 'ptr' else '%parameters'}, i64 {at}")
-        lines.append(f"  {n} = load {t}, ptr {n}.at, align 8")
-    passed = ", ".join(f"{t} {n}" for t, n in zip(types, names))
-    lines += [f"  call void @top({passed}{', ' if passed else ''}{rest})", "  ret void", "}"]
-    module.functions.append("\n".join(lines))
+    lines = [f"define void @{KERNEL}(ptr %buffers, ptr %parameters, ptr %rt, ptr %arena, ptr %scratch, ptr %status) #0 {{", "entry:"]
+    lines += _loads("%buffers", [("ptr", f"%buf{k}") for k in range(len(kernel.buffers))])
+    lines += _loads("%parameters", [("i64", f"%p.{p}") for p in kernel.params])
+    module.functions.append("\n".join([*lines, *e.allocas, *e.lines, "  ret void", "}"]))
     texts = *module.helpers.values(), *module.functions, *module.declared.values(), _attributes(level)
     return "\n".join([f'target triple = "{level.triple}"', *texts]), e.arena, e.worker
+
+
+def _loads(base: str, values: Sequence[tuple[str, str]]) -> list[str]:
+    """Values of these types and names from the slots that begin at `base`."""
+    lines = []
+    for k, (t, name) in enumerate(values):
+        lines.append(f"  {name}.at = getelementptr i64, ptr {base}, i64 {k}")
+        lines.append(f"  {name} = load {t}, ptr {name}.at, align 8")
+    return lines
 
 
 def _attributes(level: Level) -> str:

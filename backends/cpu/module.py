@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ingot.backends.built import Built, Keep, make, manifest_of, told
 from ingot.backends.cpu import driver, elf, elf_piece, table
-from ingot.backends.cpu.driver import ENTRY
+from ingot.backends.cpu.driver import ENTRY, SIZES
 from ingot.backends.cpu.kernels import KERNEL, emit_kernel
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
@@ -24,7 +24,8 @@ __all__ = ["build", "build_kernel", "identity", "kernel_name", "llvm_texts"]
 
 
 COPY = hashlib.sha256(b"copy").digest()  # what copies are found by, among the kernels
-DRIVER = hashlib.sha256(b"driver").digest()  # and the driver
+DRIVER = hashlib.sha256(b"driver").digest()  # and the driver,
+SIZED_DRIVER = hashlib.sha256(b"driver of sizes").digest()  # also that of programs with symbols
 TINY = 16 << 10  # bytes that a call touches
 
 
@@ -32,7 +33,9 @@ def build(program: Program, level: Level, keep: Keep = make) -> Built:
     """The shared object of a program: one exported entry."""
     named = [(kernel_name(text), text, k) for k in program.kernels.values() for text in (identity(k),)]
     kernels = [elf_piece.read(keep(name, text, _maker(k, level))) for name, text, k in named]
-    walker = elf_piece.read(keep(DRIVER, "", lambda: driver.build(level.arch)))
+    sized = bool(program.symbols)
+    walker_name = SIZED_DRIVER if sized else DRIVER
+    walker = elf_piece.read(keep(walker_name, "", lambda: driver.build(level.arch, sized)))
     own_bytes = _rounded(program.arena_bytes)
     arena_bytes, worker_bytes = _scratch(program, dict(zip(program.kernels, kernels)))
     manifest = manifest_of(program, own_bytes + arena_bytes, table.refusals(program))
@@ -42,7 +45,7 @@ def build(program: Program, level: Level, keep: Keep = make) -> Built:
     manifest["entry"] = ENTRY
     manifest["scratch_bytes"] = told(worker_bytes)
     manifest["tiny"] = bounds(nbytes)[1] <= TINY and not any(isinstance(s, Repeat) for s in program.steps)
-    pieces = [(DRIVER, walker), *((name, k) for (name, *_), k in zip(named, kernels))]
+    pieces = [(walker_name, walker), *((name, k) for (name, *_), k in zip(named, kernels))]
     if _copies(program.steps):
         pieces.append((COPY, elf_piece.read(keep(COPY, "", lambda: driver.build_copy(level.arch)))))
     objects = [pieces[0][1].object(), *(k.object({KERNEL: f"kernel.{i}"}) for i, (_, k) in enumerate(pieces[1:]))]
@@ -50,8 +53,8 @@ def build(program: Program, level: Level, keep: Keep = make) -> Built:
     def note() -> bytes:
         return elf_piece.section([(name, p, o.sections[1].address or 0) for (name, p), o in zip(pieces, objects)])
 
-    steps = table.object_of(program, walker.machine, own_bytes, arena_bytes)
-    return Built(elf.link_all([*objects, steps], [ENTRY], (elf_piece.SECTION, note)), manifest)
+    steps = table.object_of(program, walker.machine, own_bytes, arena_bytes, worker_bytes)
+    return Built(elf.link_all([*objects, steps], [ENTRY, SIZES] if sized else [ENTRY], (elf_piece.SECTION, note)), manifest)
 
 
 def _scratch(program: Program, kernels: Mapping[str, elf_piece.Piece]) -> tuple[Dim, Dim]:

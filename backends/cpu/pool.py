@@ -16,10 +16,10 @@ def build(arch: str) -> Built:
     """The pool's shared object for "x86_64" or "aarch64": the same bytes each time. RuntimeError for any other."""
     level = common_level(arch)
     text = pool_text(arch)
-    return Built(elf.link(codegen.object_code(text, level, optimise=True), EXPORTS), {})
+    return Built(elf.link(codegen.object_code(text, level, inline=True), EXPORTS), {})
 
 
 def assembly(arch: str) -> str:
     """The same code as assembly, for people. RuntimeError for an architecture without a pool."""
     level = common_level(arch)
-    return codegen.assembly(pool_text(arch), level, optimise=True)
+    return codegen.assembly(pool_text(arch), level, inline=True)

@@ -46,7 +46,7 @@ def _where(program: Program, s: Symbol) -> str:
     return s.name
 
 
-def object_of(program: Program, machine: o.Machine, arena_bytes: Dim, kernel_bytes: Dim) -> o.Object:
+def object_of(program: Program, machine: o.Machine, arena_bytes: Dim, kernel_bytes: Dim, worker_bytes: Dim) -> o.Object:
     """The table as an object that defines `ingot_table` and needs `kernel.0`, `kernel.1`, … in the order of the program's kernels;
     where there are steps that copy, the number after the last one copies.
 
@@ -55,6 +55,9 @@ def object_of(program: Program, machine: o.Machine, arena_bytes: Dim, kernel_byt
     table = _Table(program)
     table.begin(arena_bytes, kernel_bytes)
     table.steps(program.steps)
+    if program.symbols:
+        outputs = [d for t in program.out_types for d in t.shape]
+        table.telling = [table.number(x) for x in (arena_bytes + kernel_bytes, worker_bytes, *outputs)]
     words, kernels = table.words()
     data = bytearray(struct.pack(f"<{len(words)}q", *words))
     section = o.Section(".rodata", o.SHT_PROGBITS, o.SHF_ALLOC, len(data), 0, 0, _ALIGN, data)
@@ -91,6 +94,7 @@ class _Table:
         self.still: dict[tuple[int, Size], int] = {}  # places of addresses that no loop moves
         self.buffers = 0
         self.too_large = max(refusals(program), default=0)
+        self.telling: list[int] = []  # places of what may be asked for
 
     # -- places in the frame -----------------------------------------------------------------------------------------
 
@@ -244,13 +248,16 @@ class _Table:
         frame = FRAME + self.n_args + len(self.image)
         if frame > _PLACES:
             raise ValueError(f"{self.program.name}: its steps work with {frame} numbers, more than the {_PLACES} that a call may have")
+        if self.telling:
+            self.before += (OPS["ASKED"], len(self.code) + 1)
         steps_at = HEAD + len(self.before)
-        image_at = steps_at + len(self.code) + 1
+        tail = [word for place in self.telling for word in (OPS["TELL"], place)] + ([OPS["END"]] if self.telling else [])
+        image_at = steps_at + len(self.code) + 1 + len(tail)
         parameters_at = image_at + len(self.image)
         for at in self.given:
             self.code[at] = 2 * (self.code[at] + parameters_at)
-        head = [self.n_args, frame, len(self.image), image_at, self.buffers, self.too_large, 0, 0]
-        words = [*head, *self.before, *self.code, OPS["END"], *self.image, *self.parameters]
+        head = [self.n_args, frame, len(self.image), image_at, self.buffers, self.too_large, len(self.program.symbols), 0]
+        words = [*head, *self.before, *self.code, OPS["END"], *tail, *self.image, *self.parameters]
         return words, [(steps_at + at, k) for at, k in self.kernels]
 
 

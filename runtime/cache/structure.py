@@ -42,7 +42,8 @@ def check(code: memoryview, manifest: dict[str, Any], record: dict[str, Any], pr
     _record(record, len(code))
     _must(all(isinstance(t, str) for t in texts.values()), "its texts are not all text")
     _number(manifest.get("compile_ms"), "the manifest's compile_ms")
-    _cpu().check(code, architecture(doc), None if doc["kind"] == "pool" else _manifest(manifest))
+    entry = None if doc["kind"] == "pool" else _manifest(manifest)
+    _cpu().check(code, architecture(doc), entry, bool(manifest.get("symbols")))
 
 
 def architecture(doc: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Sizes that a call gives: what the driver makes of them, against the interpreter of loops and against whole numbers."""
 
+import ctypes
 import random
 
 import numpy as np
@@ -13,6 +14,7 @@ from ingot.ir.size import Size, evaluate, larger, smaller, symbol, symbols
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory, threads
 from ingot.runtime.executable import CheckError, Executable
+from ingot.runtime.formula import formula
 from tests.support.calling import CPU, HOST_LEVELS, load
 
 LEVEL = HOST_LEVELS[-1]
@@ -196,3 +198,19 @@ def test_memory_that_is_not_there_is_found_missing_before_anything_runs(nthreads
     assert out.array(np.int64, (1,))[0] == 0
     exe.run(out.address, 5)
     assert out.array(np.int64, (1,))[0] == 5
+
+
+def test_what_a_call_will_take_and_give_can_be_asked_for():
+    """ingot_sizes, for callers without Python: bytes of arena and scratch, then the extents of the outputs."""
+    program = rows_program()
+    code = load(program, LEVEL)
+    sizes = code.library.ingot_sizes
+    sizes.argtypes, sizes.restype = [ctypes.c_void_p] * 2, ctypes.c_int32
+    manifest = code.built.manifest
+    for b, t in [(1, 0), (40, 300), (13, 64)]:
+        given, out = np.array([b, t], np.int64), np.full(7, -1, np.int64)
+        assert sizes(given.ctypes.data, out.ctypes.data) == 0
+        told = [formula(manifest[f], ["B", "T"])(b, t) for f in ("arena_bytes", "scratch_bytes")]
+        assert out.tolist() == [*told, b, t, 2, t, -1]
+    given, out = np.array([41, 0], np.int64), np.full(7, -1, np.int64)
+    assert sizes(given.ctypes.data, out.ctypes.data) == 1 and (out == -1).all()
