@@ -99,6 +99,12 @@ LAYER = dict(
 PADDED: dict[str, Any] = dict(padding=2)
 
 
+def fractional(dims: int, inputs: Any) -> Case:
+    ratio = {"output_ratio": 0.5, "output_size": None}
+    return Case(dict(kernel_size=2, output_size=3), (inputs,), kernel_size=3, output_size=2, output_ratio=ratio, return_indices=True,
+                _random_samples=unit(2, 4, dims))  # fmt: skip
+
+
 def unpool(dims: int) -> Case:
     shape = (1, 2) + (2,) * dims
     places = ingot.arange(2**dims).reshape((1, 1) + (2,) * dims).expand(shape)
@@ -215,20 +221,28 @@ CASES: dict[str, Case] = {
         recompute_scale_factor={"recompute_scale_factor": True, "mode": "bilinear", "scale_factor": 2.3}),
     "UpsamplingBilinear2d": Case(dict(scale_factor=2), (NCHW,), size={"size": 7, "scale_factor": None}, scale_factor=3),
     "UpsamplingNearest2d": Case(dict(scale_factor=2), (NCHW,), size={"size": 7, "scale_factor": None}, scale_factor=3),
+    "AdaptiveLogSoftmaxWithLoss": Case(dict(in_features=8, n_classes=6, cutoffs=[2, 4]), (x(4, 8), classes), in_features=7, n_classes=7,
+                                       cutoffs=[3], div_value=2.0, head_bias=True, **PLACE),
+    "CrossMapLRN2d": Case(dict(size=2), (NCHW,), size=3, alpha=0.5, beta=0.3, k=2.0),
+    "FractionalMaxPool2d": fractional(2, NCHW), "FractionalMaxPool3d": fractional(3, NCDHW),
+    "LinearCrossEntropyLoss": Case(dict(in_features=8, num_classes=5), (x(4, 8), classes), in_features=7, num_classes=6, out_features=(2,),
+                                   bias=True, reduction="sum", weight=weight(5), ignore_index=3, label_smoothing=0.3, **PLACE),
+    "NLLLoss2d": Case({}, (x(4, 5), classes), weight=weight(5), ignore_index=3, **REDUCED),
+    "SyncBatchNorm": norm(4, NCHW, **BATCH),
 }  # fmt: skip
 
 # containers, a base, and what has one device to divide among
-WITHOUT = {"DataParallel", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential", "RNNCellBase"}
+WITHOUT = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential", "RNNCellBase"}
 
 # accepted, and of no effect on purpose: hints of torch's for how it computes
 HINTS = {
-    ("Embedding", "sparse"), ("EmbeddingBag", "sparse"),
+    ("Embedding", "sparse"), ("EmbeddingBag", "sparse"), ("LinearCrossEntropyLoss", "options"), ("SyncBatchNorm", "process_group"),
     ("TransformerEncoder", "enable_nested_tensor"), ("TransformerEncoder", "mask_check"),
 }  # fmt: skip
 
 
 def modules() -> dict[str, type]:
-    found = {n: getattr(nn, n) for n in dir(nn) if n not in WITHOUT}
+    found = {n: getattr(nn, n) for n in dir(nn) if n not in WITHOUT and not n.startswith("Lazy")}  # those are what they become
     return {n: c for n, c in found.items() if isinstance(c, type) and issubclass(c, nn.Module)}
 
 

@@ -118,8 +118,6 @@ def test_questions_and_refusals():
     assert not ingot.onnx.is_in_onnx_export() and ingot.compiler.list_backends() == ["inductor"]
     ingot.compiler.reset()
     ingot.compiler.cudagraph_mark_step_begin()
-    with pytest.raises(RuntimeError, match=r"onnx\.export: .* ingot\.export"):
-        ingot.onnx.export(nn.Linear(1, 1), ingot.ones(1), "a.onnx")
     assert ingot.onnx.OperatorExportTypes.ONNX_ATEN_FALLBACK.name == "ONNX_ATEN_FALLBACK"
     from ingot.utils import cpp_extension
 
