@@ -122,3 +122,15 @@ def test_damaged_models(long):
             ingot.onnx.load(bytes(bad))
         except (ValueError, OnnxError):
             pass
+
+
+def test_what_constants_decide_is_computed_once():
+    nodes = [
+        node("ConstantOfShape", "shape", "w", value=np.float32([2])), node("Constant", "", "c", value=np.ones(100, np.float32)),
+        node("Mul", "x w", "m"), node("Add", "m c", "y"),
+    ]  # fmt: skip
+    model = ingot.onnx.load(data(nodes, "x", "y", shape=np.int64([100])))
+    assert [n.op for n in model._program.body.nodes] == ["Mul", "Add"]
+    graph = ingot.capture.trace_call(ingot.compile(model), (ingot.ones(100),), {})[0].graph
+    assert not any(n.op.name == "constant" and n.attrs[0].type.numel > 64 for n in graph.nodes)
+    assert model.run({"x": np.ones(100, np.float32)})["y"].tolist() == [3] * 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -66,7 +67,29 @@ class OnnxModule(nn.Module):
                 continue
             tensor = ingot.from_numpy(np.array(array))
             self._place(name, nn.Parameter(tensor) if floating and name not in buffers else nn.Buffer(tensor))
+        self._settle()
         self.parts = _parts(program)
+
+    def _settle(self) -> None:
+        """Compute once what only constants decide, and keep what is large as tensors: graphs read it, and do not contain it."""
+        run, body, rest = Run(self._cache), self._program.body, []
+        for n in body.nodes:
+            values = [self._known.get(name) if name else None for name in n.inputs]
+            known = n.function is None and all(v is not None for v, name in zip(values, n.inputs) if name)
+            results = None
+            if known and n.op == "Constant" and n.rule is not None and not n.domain:
+                results = (n.rule.run(**n.attrs),)
+            elif known:
+                with contextlib.suppress(ArithmeticError, ValueError, TypeError, IndexError):  # told when the node is evaluated
+                    results = run.folded(n, values, n.attrs)
+            if results is None:
+                rest.append(n)
+            else:
+                self._known.update((name, r) for name, r in zip(n.outputs, results) if name)
+        body.nodes = tuple(rest)
+        for array in (*self._known.values(), *(a for b in self._program.bodies() for a in b.constants.values())):
+            if array.size > SMALL and array.dtype.kind != "O":
+                run.tensor(array)
 
     def _place(self, name: str, value: Tensor) -> None:
         """Enter a parameter or buffer: dots make modules."""
