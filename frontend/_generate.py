@@ -21,7 +21,7 @@ PUBLIC = (
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
-    "fx", "array_api", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "func", "debug", "nn", "optim", "utils",
+    "fx", "array_api", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func", "debug", "nn", "optim", "utils",
     "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler", "distributed", "hub", "jit",
     "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version", "__config__", "_C", "_dynamo",
     "ao", "distributions",

@@ -243,6 +243,8 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
         texts["payloads"] = print_graph(graph, payloads=True)
     if watch is not None and switches.get("INGOT_DUMP"):
         observe.dump(key, graph.name, watch, cpu.llvm(program, level), built.code)
+    if any(t.dtype.kind == "c" for t in (*graph.in_types, *graph.out_types)):  # to the code they are pairs of reals
+        built.manifest.update(inputs=list(map(str, graph.in_types)), outputs=list(map(str, graph.out_types)))
     counted = {"known": kernels.known, "compiled": kernels.compiled}
     if _put(key, built.code, built.manifest, preimage, {**provenance, "kernels": counted}, times, texts):
         pieces.remember(the_cache().own, key, kernels.ids)

@@ -49,7 +49,7 @@ class ForwardLevel(Level):
     def apply_rule(self, op: Op, arrays: Sequence[Array], attrs: tuple, out_types: tuple[TensorType, ...], loc: Any) -> list[Array]:
         pairs = [a.value[0] for a in arrays]
         which = tuple([a.value[1] is not None for a in arrays])
-        if not any(which) or not any(t.dtype.kind == "f" for t in out_types):
+        if not any(which) or not any(t.dtype.kind in "fc" for t in out_types):
             return [self.array(p, None) for p in tape.emit(op, pairs, attrs, loc)]
         push = op_pushforward(op, attrs, tuple([a.type for a in arrays]), which)
         made = tape.emit_graph(push.graph, [*pairs, *(a.value[1] for a in arrays if a.value[1] is not None)], loc)
@@ -98,8 +98,8 @@ def checked_tangents(name: str, primals: Any, tangents: Any) -> tuple[list[Any],
             raise RuntimeError(f"{name}: expected primals and tangents to be Tensors, got {type(x).__name__} and {type(t).__name__}")
         if tuple(x.shape) != tuple(t.shape) or x.dtype is not t.dtype:
             raise RuntimeError(f"{name}: a tangent of {t.dtype} {list(t.shape)} does not fit a primal of {x.dtype} {list(x.shape)}")
-        if x.dtype.kind != "f":
-            raise RuntimeError(f"{name}: only Tensors of floating point dtype have tangents, got {x.dtype}")
+        if x.dtype.kind not in "fc":
+            raise RuntimeError(f"{name}: only Tensors of floating point or complex dtype have tangents, got {x.dtype}")
     return values, given, structure
 
 

@@ -214,7 +214,7 @@ def apply_dual(level: Any, cls: Any, args: tuple, kwargs: dict) -> tuple[Any, Fu
         if any(t is not None for t in tangents):
             if ctx._materialize:
                 tangents = [
-                    wrap(tape.zeros(a._array.type)) if t is None and isinstance(a, Tensor) and a.dtype.kind == "f" else t
+                    wrap(tape.zeros(a._array.type)) if t is None and isinstance(a, Tensor) and a.dtype.kind in "fc" else t
                     for a, t in zip(given, tangents)
                 ]
             pushed = list(_tuple(_pushed(cls, ctx, tangents, _tuple(outer))))
@@ -237,7 +237,7 @@ def _pushed(cls: Any, ctx: Any, tangents: Sequence[Any], outs: tuple) -> Any:
     """The tangents of the results: by the Function's jvp, or else by the derivative of its backward, which is linear."""
     if _has(cls, "jvp"):
         return cls.jvp(ctx, *tangents)
-    which = [i for i, o in enumerate(outs) if isinstance(o, Tensor) and o.dtype.kind == "f"]
+    which = [i for i, o in enumerate(outs) if isinstance(o, Tensor) and o.dtype.kind in "fc"]
 
     def back(*cotangents: Tensor) -> tuple:
         given: list[Any] = [None] * sum(isinstance(o, Tensor) for o in outs)

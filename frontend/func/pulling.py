@@ -66,7 +66,7 @@ class Pulled:
     def _watch(self, x: Any, on: bool) -> Tensor:
         if not isinstance(x, Tensor):
             raise ValueError(f"{self.name}: expected the arguments to differentiate by to be Tensors, got {type(x).__name__}")
-        if x.dtype.kind != "f":
+        if x.dtype.kind not in "fc":
             raise RuntimeError(f"{self.name}: only Tensors of floating point dtype have gradients, got {x.dtype}")
         a, edge = x._owned()
         return wrap((a, (Argument(edge if on else None, a.type), 0)))

@@ -211,8 +211,8 @@ class _Reader:
         found = self.memories.get((key, dtype))
         if found is None:
             data = self.archive.storage(key)
-            bits = np.dtype(f"u{dtype.numpy.itemsize}")
-            raw = np.frombuffer(data, bits, len(data) // bits.itemsize)
+            bits = np.dtype(f"u{dtype.to_real().numpy.itemsize}")  # of a complex number each part has bytes of its own
+            raw = np.frombuffer(data, bits, len(data) // dtype.itemsize * (dtype.itemsize // bits.itemsize))
             found = self.memories[key, dtype] = (raw.byteswap() if self.archive.swap else raw).view(dtype.numpy)
         return found
 

@@ -72,7 +72,7 @@ def compare(expr: str, arrays: dict[str, np.ndarray], grad: bool = True, twice: 
         if twice:
             results.append(_gradients(m, results[1], leaves, False))
         found.append(results)
-    tol = room * max(TOLERANCE.get(a.dtype.name, 0) for a in arrays.values())
+    tol = room * max(TOLERANCE.get(a.dtype.name, 4e-5) for a in arrays.values())
     for order, (mine, theirs) in enumerate(zip(*found)):
         assert len(mine) == len(theirs), f"{expr}: {len(mine)} results of order {order}, torch has {len(theirs)}"
         for i, (a, b) in enumerate(zip(mine, theirs)):

@@ -270,3 +270,37 @@ def test_training_a_complex_parameter():
             optimizer.step()
         found.append(w.detach())
     close(*found, 1e-5, "")
+
+
+def test_transforms():
+    z, w = (ingot.tensor(numbers((3,), "complex128", s)) for s in "zw")
+
+    def size(x):
+        return (x * x.conj()).real.sum()
+
+    close(ingot.func.grad(size)(z), torch.func.grad(size)(torch.tensor(z.numpy())), 1e-12, "grad")
+    value, tangent = ingot.func.jvp(lambda x: x.exp() * w, (z,), (w,))
+    np.testing.assert_allclose(tangent.numpy(), (z.exp() * w * w).numpy(), rtol=1e-12)
+    rows = ingot.stack([z, w])
+    assert ingot.func.vmap(size)(rows).allclose(ingot.stack([size(z), size(w)]))
+    assert ingot.func.vmap(ingot.fft.fft)(rows).allclose(ingot.fft.fft(rows))
+
+
+class Product(ingot.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = ingot.nn.Parameter(ingot.tensor(numbers((8, 4), "complex64", "w")))
+
+    def forward(self, x):
+        return x @ self.w, ingot.fft.irfft(x)
+
+
+def test_files(tmp_path):
+    model, x = Product(), ingot.tensor(numbers((2, 8), "complex64"))
+    ingot.export(model, (x,), tmp_path / "model.ingot")
+    for a, b in zip(ingot.load(tmp_path / "model.ingot")(x.numpy()), model(x)):
+        np.testing.assert_allclose(np.asarray(a), array_of(b), rtol=1e-6)
+    ingot.save(model.state_dict(), tmp_path / "weights.safetensors")
+    assert ingot.load(tmp_path / "weights.safetensors")["w"].equal(model.w.detach())
+    torch.save({"a": torch.tensor([1j, 2], dtype=torch.complex128)}, tmp_path / "torch.pt")
+    assert ingot.load(tmp_path / "torch.pt")["a"].tolist() == [1j, 2]
