@@ -18,7 +18,7 @@ _NORM, _SIMPLE = "ingot.nn.modules.normalization", "ingot.nn.modules"
 PATHS = {
     "ingot.cuda.amp.autocast_mode": "ingot.cuda.amp",
     "ingot.cuda.amp.grad_scaler": "ingot.cuda.amp", "ingot.autograd.anomaly_mode": "ingot.autograd.anomaly",
-    "ingot._custom_ops": "ingot.library", "ingot.quantization": "ingot.ao.quantization",
+    "ingot._custom_ops": "ingot.library", "ingot.fx._symbolic_trace": "ingot.fx.tracing", "ingot.quantization": "ingot.ao.quantization",
     "ingot.autograd.grad_mode": "ingot.grad_mode", "ingot.functional": "ingot", "ingot.nn.modules.batchnorm": _NORM,
     "ingot.nn.modules.instancenorm": _NORM, "ingot.nn.modules.rnn": "ingot.nn.modules.recurrent",
     **{f"ingot.nn.modules.{n}": _SIMPLE for n in (

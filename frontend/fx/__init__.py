@@ -1,18 +1,23 @@
-"""`ingot.fx`: a module's forward as a graph of Python calls, to look at, change, and run as a module again.
+"""`fx`: the operations of a module as a list that programs can read and change, by torch.fx's names.
 
     traced = ingot.fx.symbolic_trace(model)
     for node in traced.graph.nodes:
-        if node.op == "call_module": ...
-    traced.recompile()
+        print(node.op, node.target)
 
-The graph is of calls as a program writes them, for feature extractors and the like; what is compiled is the IR, see `ingot.compile`.
+What is recorded is Python: which functions, methods and submodules are called with what. Compiling needs none of it (`ingot.compile`).
+Source: torch.fx.
 """
 
 from __future__ import annotations
 
-from ingot.fx.graph import Graph, Node
+from ingot.fx.graph import Graph
 from ingot.fx.graph_module import GraphModule
-from ingot.fx.interpreter import Interpreter, Transformer
-from ingot.fx.tracer import Proxy, TraceError, Tracer, symbolic_trace, wrap
+from ingot.fx.interpreter import Interpreter
+from ingot.fx.node import Node, map_arg
+from ingot.fx.proxy import Proxy, TraceError
+from ingot.fx.tracing import Tracer, symbolic_trace, wrap
+from ingot.fx.transformer import Transformer
 
-__all__ = ["Graph", "GraphModule", "Interpreter", "Node", "Proxy", "TraceError", "Tracer", "Transformer", "symbolic_trace", "wrap"]
+__all__ = [
+    "Graph", "GraphModule", "Interpreter", "Node", "Proxy", "TraceError", "Tracer", "Transformer", "map_arg", "symbolic_trace", "wrap",
+]  # fmt: skip

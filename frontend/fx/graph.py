@@ -1,305 +1,229 @@
-"""Graphs of Python calls, and their source."""
+"""Graphs: Nodes in the order in which they run."""
 
 from __future__ import annotations
 
 import builtins
 import contextlib
+import copy
 import keyword
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Graph", "Node", "map_arg"]
+from ingot.fx.node import Argument, Node, Target, map_arg
 
-OPS = ("placeholder", "get_attr", "call_function", "call_method", "call_module", "output")
+__all__ = ["Graph"]
 
-
-def map_arg(a: Any, fn: Callable[[Node], Any]) -> Any:
-    """`a` with each Node in it, in tuples, lists, dicts and slices too, replaced by fn(node)."""
-    if isinstance(a, Node):
-        return fn(a)
-    if isinstance(a, tuple):
-        items = [map_arg(x, fn) for x in a]
-        return type(a)(*items) if hasattr(a, "_fields") else tuple(items)
-    if isinstance(a, list):
-        return [map_arg(x, fn) for x in a]
-    if isinstance(a, dict):
-        return {k: map_arg(v, fn) for k, v in a.items()}
-    if isinstance(a, slice):
-        return slice(map_arg(a.start, fn), map_arg(a.stop, fn), map_arg(a.step, fn))
-    return a
-
-
-class Node:
-    """A call: op is one of placeholder, get_attr, call_function, call_method, call_module and output.
-
-    target: what is called, a function, or the name of a method, module, attribute or argument. args, kwargs: with Nodes in them.
-    users: the Nodes that read it. meta: a dict for whoever needs it.
-    """
-
-    def __init__(self, graph: Graph, name: str, op: str, target: Any, args: tuple, kwargs: dict[str, Any], type_expr: Any = None):
-        self.graph, self.name, self.op, self.target, self.type = graph, name, op, target, type_expr
-        self.users: dict[Node, None] = {}
-        self.meta: dict[str, Any] = {}
-        self._args: tuple = ()
-        self._kwargs: dict[str, Any] = {}
-        self._update(args, kwargs)
-
-    def _update(self, args: tuple, kwargs: dict[str, Any]) -> None:
-        for n in self.all_input_nodes:
-            n.users.pop(self, None)
-        self._args, self._kwargs = args, kwargs
-        for n in self.all_input_nodes:
-            n.users[self] = None
-
-    @property
-    def args(self) -> tuple:
-        """The positional arguments."""
-        return self._args
-
-    @args.setter
-    def args(self, a: tuple) -> None:
-        self._update(tuple(a), self._kwargs)
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """The arguments by name."""
-        return self._kwargs
-
-    @kwargs.setter
-    def kwargs(self, k: dict[str, Any]) -> None:
-        self._update(self._args, dict(k))
-
-    @property
-    def all_input_nodes(self) -> list[Node]:
-        """The Nodes that it reads, each once."""
-        found: dict[Node, None] = {}
-        map_arg((self._args, self._kwargs), lambda n: found.setdefault(n))
-        return list(found)
-
-    def _neighbour(self, step: int) -> Any:
-        order = self.graph._order
-        at = order.index(self) + step
-        return order[at] if 0 <= at < len(order) else None
-
-    @property
-    def next(self) -> Any:
-        """The Node after it; None behind the last."""
-        return self._neighbour(1)
-
-    @property
-    def prev(self) -> Any:
-        """The Node before it; None before the first."""
-        return self._neighbour(-1)
-
-    def prepend(self, x: Node) -> None:
-        """Move `x` right before it."""
-        self.graph._order.remove(x)
-        self.graph._order.insert(self.graph._order.index(self), x)
-
-    def append(self, x: Node) -> None:
-        """Move `x` right after it."""
-        self.graph._order.remove(x)
-        self.graph._order.insert(self.graph._order.index(self) + 1, x)
-
-    def replace_input_with(self, old_input: Node, new_input: Any) -> None:
-        """Read `new_input` where it read `old_input`."""
-        args, kwargs = map_arg((self._args, self._kwargs), lambda n: new_input if n is old_input else n)
-        self._update(args, kwargs)
-
-    def replace_all_uses_with(self, replace_with: Any) -> list[Node]:
-        """Have all users read another Node: these users."""
-        users = list(self.users)
-        for user in users:
-            if user is not replace_with:
-                user.replace_input_with(self, replace_with)
-        return users
-
-    def format_node(self) -> str:
-        """It as a line of text."""
-        called = f"{self.op}[target={_name(self.target)}](args = {self._args}, kwargs = {self._kwargs})"
-        return f"%{self.name} : [num_users={len(self.users)}] = {called}"
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-def _name(target: Any) -> str:
-    if isinstance(target, str):
-        return target
-    module = getattr(target, "__module__", "") or ""
-    return f"{module.lstrip('_')}.{getattr(target, '__name__', target)}"
+_OPS = ("placeholder", "get_attr", "call_function", "call_module", "call_method", "output")
 
 
 class Graph:
-    """Nodes in order. New ones are added at the end, or where `inserting_before` or `inserting_after` says."""
+    """A list of Nodes that can be read and changed. New ones go to the end, or where `inserting_before` and `inserting_after` say.
 
-    def __init__(self) -> None:
-        self._order: list[Node] = []
+    >>> graph = ingot.fx.Graph()
+    >>> x = graph.placeholder("x")
+    >>> _ = graph.output(graph.call_function(ingot.relu, (x,)))
+    >>> ingot.fx.GraphModule(nn.Module(), graph)(ingot.tensor([-1.0, 1.0]))
+    tensor([0., 1.])
+    """
+
+    def __init__(self, owning_module: Any = None, tracer_cls: Any = None, tracer_extras: Any = None):
+        self.owning_module = owning_module
+        self._tracer_cls = tracer_cls
+        self._nodes: list[Node] = []
         self._names: set[str] = set()
-        self._at: list[Callable[[Node], None]] = []
+        self._at: tuple[Node, int] | None = None  # where the next Node goes: beside which, and how far from it
 
     @property
     def nodes(self) -> list[Node]:
-        """All Nodes, in order: a copy of the list."""
-        return list(self._order)
+        """The Nodes, in order: a list of its own."""
+        return list(self._nodes)
 
-    def _fresh(self, wish: str) -> str:
-        base = re.sub(r"\W+", "_", wish).strip("_").lower() or "value"
-        if base[0].isdigit():
-            base = f"_{base}"
-        name, k = base, 0
-        while name in self._names or keyword.iskeyword(name) or name in vars(builtins) or name == "self":
-            k += 1
-            name = f"{base}_{k}"
-        self._names.add(name)
-        return name
+    # ---- making nodes
 
     def create_node(
-        self, op: str, target: Any, args: tuple | None = None, kwargs: dict[str, Any] | None = None, name: str | None = None,
+        self,
+        op: str,
+        target: Target,
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+        name: str | None = None,
         type_expr: Any = None,
-    ) -> Node:  # fmt: skip
-        """A new Node. ValueError for an op that there is not."""
-        if op not in OPS:
-            raise ValueError(f"a node's op is one of {', '.join(OPS)}; got {op!r}")
-        wish: str = name or (target if isinstance(target, str) else str(getattr(target, "__name__", "value")))
-        node = Node(self, self._fresh(wish), op, target, tuple(args or ()), dict(kwargs or {}), type_expr)
-        self._order.append(node)
-        if self._at:
-            self._at[-1](node)
+    ) -> Node:
+        """A new Node. ValueError for another op than a Node's."""
+        if op not in _OPS:
+            raise ValueError(f"a node's op is one of {', '.join(_OPS)}, not {op!r}")
+        node = Node(self, self._name(name or _candidate(op, target)), op, target, args, kwargs or {}, type_expr)
+        if self._at is None:
+            self._nodes.append(node)
+        else:
+            beside, step = self._at
+            self._nodes.insert(self._order(beside) + step, node)
+            if step:
+                self._at = (node, 1)
         return node
 
-    def placeholder(self, name: str, type_expr: Any = None, default_value: Any = None) -> Node:
-        """An argument of the graph."""
-        return self.create_node("placeholder", name, (), {}, type_expr=type_expr)
+    def placeholder(self, name: str, type_expr: Any = None, default_value: Any = ...) -> Node:
+        """An input."""
+        return self.create_node("placeholder", name, () if default_value is ... else (default_value,), name=name, type_expr=type_expr)
 
     def get_attr(self, qualified_name: str, type_expr: Any = None) -> Node:
         """An attribute of the module."""
-        return self.create_node("get_attr", qualified_name, name=qualified_name)
+        return self.create_node("get_attr", qualified_name, type_expr=type_expr)
 
-    def call_module(self, module_name: str, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
-        """A call of a submodule."""
-        return self.create_node("call_module", module_name, args, kwargs)
-
-    def call_method(self, method_name: str, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
-        """A call of a method of the first argument."""
-        return self.create_node("call_method", method_name, args, kwargs)
-
-    def call_function(
-        self, the_function: Callable, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None
-    ) -> Node:
+    def call_function(self, the_function: Callable, args: tuple = (), kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
         """A call of a function."""
-        return self.create_node("call_function", the_function, args, kwargs)
+        return self.create_node("call_function", the_function, args, kwargs, type_expr=type_expr)
 
-    def output(self, result: Any, type_expr: Any = None) -> Node:
-        """The result of the graph."""
-        return self.create_node("output", "output", (result,))
+    def call_method(self, method_name: str, args: tuple = (), kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
+        """A call of a method of the first argument."""
+        return self.create_node("call_method", method_name, args, kwargs, type_expr=type_expr)
+
+    def call_module(self, module_name: str, args: tuple = (), kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
+        """A call of a submodule."""
+        return self.create_node("call_module", module_name, args, kwargs, type_expr=type_expr)
+
+    def output(self, result: Argument, type_expr: Any = None) -> Node:
+        """What the graph returns."""
+        return self.create_node("output", "output", (result,), type_expr=type_expr)
+
+    def node_copy(self, node: Node, arg_transform: Callable[[Node], Argument] = lambda x: x) -> Node:
+        """A copy of another graph's Node; arg_transform gives what stands for each of its arguments here."""
+        args, kwargs = map_arg((node.args, node.kwargs), arg_transform)
+        made = self.create_node(node.op, node.target, args, kwargs, node.name, node.type)
+        made.meta = copy.copy(node.meta)
+        return made
+
+    def graph_copy(self, g: Graph, val_map: dict[Node, Node], return_output_node: bool = False) -> Any:
+        """Copy the Nodes of another graph that are not in val_map, which gets them. What that graph returns, in Nodes of this one."""
+        for node in g._nodes:
+            if node in val_map:
+                continue
+            if node.op == "output":
+                result = map_arg(node.args[0], lambda n: val_map[n])
+                return (result, node) if return_output_node else result
+            val_map[node] = self.node_copy(node, lambda n: val_map[n])
+        return None
+
+    def _name(self, candidate: str) -> str:
+        base = re.sub(r"[^0-9a-zA-Z_]+", "_", candidate) or "_"
+        if base[0].isdigit() or keyword.iskeyword(base) or hasattr(builtins, base):
+            base = f"_{base}" if base[0].isdigit() else f"{base}_1"
+        name, (stem, n) = base, _numbered(base)
+        while name in self._names:
+            n += 1
+            name = f"{stem}_{n}"
+        self._names.add(name)
+        return name
+
+    # ---- changing the graph
+
+    def inserting_before(self, n: Node | None = None) -> Any:
+        """A block in which new Nodes go before one; without one, to the start."""
+        return self._inserting((n, 0) if n is not None else (self._nodes[0], 0) if self._nodes else None)
+
+    def inserting_after(self, n: Node | None = None) -> Any:
+        """A block in which new Nodes go behind one; without one, to the end."""
+        return self._inserting((n, 1) if n is not None else None)
 
     @contextlib.contextmanager
-    def _inserting(self, place: Callable[[Node], None]) -> Iterator[None]:
-        self._at.append(place)
+    def _inserting(self, at: tuple[Node, int] | None) -> Iterator[None]:
+        before, self._at = self._at, at
         try:
             yield
         finally:
-            self._at.pop()
-
-    def inserting_before(self, n: Node | None = None) -> Any:
-        """A block in which new Nodes go before `n` (at the beginning where None)."""
-        target = n or self._order[0]
-        return self._inserting(target.prepend)
-
-    def inserting_after(self, n: Node | None = None) -> Any:
-        """A block in which new Nodes go after `n` (at the end where None), each after the one before."""
-        last = [n or self._order[-1]]
-
-        def place(node: Node) -> None:
-            if node is not last[0]:
-                last[0].append(node)
-            last[0] = node
-
-        return self._inserting(place)
+            self._at = before
 
     def erase_node(self, to_erase: Node) -> None:
-        """Remove a Node. RuntimeError where another one reads it."""
+        """Remove a Node. RuntimeError where another takes its result."""
         if to_erase.users:
-            users = list(to_erase.users)
-            raise RuntimeError(f"Tried to erase Node {to_erase} but it still had {len(users)} users in the graph: {users}!")
-        to_erase._update((), {})
-        self._order.remove(to_erase)
+            raise RuntimeError(f"Tried to erase Node {to_erase} but it still had {len(to_erase.users)} users in the graph")
+        if to_erase in self._nodes:
+            self._nodes.remove(to_erase)
+        to_erase._set((), {})
 
-    def eliminate_dead_code(self) -> bool:
-        """Remove Nodes that nobody reads, arguments and the output aside: whether there were any."""
-        dead = [n for n in reversed(self._order)]
-        found = False
-        for n in dead:
-            if not n.users and n.op not in ("placeholder", "output"):
+    def eliminate_dead_code(self, is_impure_node: Callable[[Node], bool] | None = None) -> bool:
+        """Remove the Nodes whose results nobody takes, if they have no effect. Whether there were any."""
+        impure = is_impure_node or Node.is_impure
+        dead = [n for n in reversed(self._nodes) if not n.users and not impure(n)]
+        changed = bool(dead)
+        while dead:
+            for n in dead:
                 self.erase_node(n)
-                found = True
-        return found
+            dead = [n for n in reversed(self._nodes) if not n.users and not impure(n)]
+        return changed
 
     def lint(self) -> None:
-        """RuntimeError unless every Node is read after it stands, and names are different."""
+        """RuntimeError where a Node takes the result of one that is not before it."""
         seen: set[Node] = set()
-        for n in self._order:
+        for n in self._nodes:
             for i in n.all_input_nodes:
                 if i not in seen:
-                    raise RuntimeError(f"Argument '{i}' of Node '{n}' was used before it has been defined! Nodes must be in order")
+                    raise RuntimeError(f"Argument '{i}' of Node '{n}' was used before it has been defined!")
             seen.add(n)
-        if len({n.name for n in self._order}) != len(self._order):
-            raise RuntimeError("two Nodes have one name")
 
-    def source(self) -> tuple[str, dict[str, Any]]:
-        """The text of a `forward`, and the globals that it needs."""
-        names: dict[str, Any] = {}
-        arguments, lines = [], []
+    def find_nodes(self, *, op: str, target: Target = None, sort: bool = True) -> list[Node]:
+        """The Nodes of an op, and of a target where one is given."""
+        return [n for n in self._nodes if n.op == op and (target is None or n.target == target)]
 
-        def text(a: Any) -> str:
-            if isinstance(a, Node):
-                return a.name
-            if isinstance(a, tuple) and not hasattr(a, "_fields"):
-                return "(" + "".join(f"{text(x)}, " for x in a) + ")"
-            if isinstance(a, list):
-                return "[" + ", ".join(map(text, a)) + "]"
-            if isinstance(a, dict):
-                return "{" + ", ".join(f"{k!r}: {text(v)}" for k, v in a.items()) + "}"
-            if isinstance(a, slice):
-                return f"slice({text(a.start)}, {text(a.stop)}, {text(a.step)})"
-            if a is None or isinstance(a, (bool, int, str)):
-                return repr(a)
-            return known(a, "value")
+    def output_node(self) -> Node:
+        """The Node that says what the graph returns."""
+        return next(n for n in reversed(self._nodes) if n.op == "output")
 
-        def known(value: Any, wish: str) -> str:
-            found = next((k for k, v in names.items() if v is value), None)
-            if found is None:
-                found = f"_{re.sub(r'[^0-9a-zA-Z_]', '_', wish)}_{len(names)}"
-                names[found] = value
-            return found
+    def _order(self, n: Node) -> int:
+        return next(i for i, found in enumerate(self._nodes) if found is n)
 
-        for n in self._order:
-            given = ", ".join([*map(text, n.args), *(f"{k}={text(v)}" for k, v in n.kwargs.items())])
-            if n.op == "placeholder":
-                star = "*" * (len(n.target) - len(n.target.lstrip("*")))
-                arguments.append(f"{star}{n.name}" + (f"={text(n.args[0])}" if n.args else ""))
-            elif n.op == "get_attr":
-                lines.append(f"{n.name} = self{_path(n.target)}")
-            elif n.op == "call_function":
-                lines.append(f"{n.name} = {known(n.target, getattr(n.target, '__name__', 'function'))}({given})")
-            elif n.op == "call_method":
-                first, *rest = [*map(text, n.args)]
-                more = ", ".join([*rest, *(f"{k}={text(v)}" for k, v in n.kwargs.items())])
-                lines.append(f"{n.name} = {first}.{n.target}({more})")
-            elif n.op == "call_module":
-                lines.append(f"{n.name} = self{_path(n.target)}({given})")
-            else:
-                lines.append(f"return {text(n.args[0])}")
-        body = "\n".join(f"    {line}" for line in lines) or "    pass"
-        return f"def forward({', '.join(['self', *arguments])}):\n{body}\n", names
+    def _beside(self, n: Node, step: int) -> Node:
+        return self._nodes[(self._order(n) + step) % len(self._nodes)]
+
+    def _move(self, x: Node, beside: Node, step: int) -> None:
+        if x is not beside:
+            self._nodes.remove(x)
+            self._nodes.insert(self._order(beside) + step, x)
+
+    # ---- text
 
     def __str__(self) -> str:
-        return "graph():\n" + "\n".join(f"    {n.format_node()}" for n in self._order)
+        inputs = ", ".join(f"%{n.name}" for n in self._nodes if n.op == "placeholder")
+        return "\n    ".join([f"graph({inputs}):", *(n.format_node() for n in self._nodes)])
+
+    def print_tabular(self) -> None:
+        """Print a line for each Node."""
+        for n in self._nodes:
+            print(f"{n.op:14} {n.name:20} {getattr(n.target, '__name__', n.target)!s:24} {n.args} {n.kwargs or ''}")
+
+    def python(self) -> str:
+        """The graph as the source of a `forward`, for people."""
+        inputs = "".join(f", {n.target}" for n in self._nodes if n.op == "placeholder")
+        lines = [f"def forward(self{inputs}):"]
+        for n in self._nodes:
+            args = ", ".join([*map(repr, n.args), *(f"{k}={v!r}" for k, v in n.kwargs.items())])
+            if n.op == "call_function":
+                lines.append(f"    {n} = {getattr(n.target, '__module__', '')}.{getattr(n.target, '__name__', n.target)}({args})")
+            elif n.op == "call_method":
+                lines.append(f"    {n} = {n.args[0]}.{n.target}({', '.join(map(repr, n.args[1:]))})")
+            elif n.op in ("call_module", "get_attr"):
+                lines.append(f"    {n} = self.{n.target}" + (f"({args})" if n.op == "call_module" else ""))
+            elif n.op == "output":
+                lines.append(f"    return {n.args[0]!r}")
+        return "\n".join(lines) + "\n"
+
+    def __deepcopy__(self, memo: Any = None) -> Graph:
+        made = Graph(tracer_cls=self._tracer_cls)
+        val_map: dict[Node, Node] = {}
+        result = made.graph_copy(self, val_map, return_output_node=True)
+        if result is not None:
+            node = made.output(result[0], result[1].type)
+            node.meta = copy.copy(result[1].meta)
+        return made
 
 
-def _path(target: str) -> str:
-    return "".join(f".{part}" if part.isidentifier() else f"._modules[{part!r}]" for part in target.split("."))
+def _candidate(op: str, target: Target) -> str:
+    if callable(target):
+        return getattr(target, "__name__", type(target).__name__).strip("_")
+    return re.sub(r"[^0-9a-zA-Z_]+", "_", str(target))
 
 
+def _numbered(name: str) -> tuple[str, int]:
+    found = re.match(r"(.*)_(\d+)$", name)
+    return (found[1], int(found[2])) if found else (name, 0)

@@ -1,108 +1,110 @@
-"""A Module whose forward is made of a graph."""
+"""GraphModule: a Graph as a module."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.fx.graph import Graph
+from ingot.fx.interpreter import Interpreter
 from ingot.nn.modules.module import Module
 
 __all__ = ["GraphModule"]
 
+_USER_PRESERVED_ATTRIBUTES_KEY = "_user_preserved_attributes"
+
+
+def _copy_attr(from_module: Module, to_module: Module, target: str) -> None:
+    """Give a module what another has at a path of attributes."""
+    *path, name = target.split(".")
+    for item in path:
+        inner = getattr(to_module, item, None)
+        if inner is None:
+            inner = Module()
+            setattr(to_module, item, inner)
+        from_module, to_module = getattr(from_module, item), inner
+        if from_module is to_module:
+            return
+    value = getattr(from_module, name)
+    if isinstance(value, Tensor) and not (name in to_module._parameters or name in from_module._parameters):
+        to_module.register_buffer(name, value)
+    else:
+        setattr(to_module, name, value)
+
+
+class _CodeOnlyModule(Module):
+    """A module of these attributes."""
+
+    def __init__(self, body: dict[str, Any]):
+        super().__init__()
+        self.__dict__ = body
+
 
 class GraphModule(Module):
-    """A Module that runs `graph`, with the submodules, parameters and buffers of `root` (a Module, or a dict by name) that it names.
+    """A module that runs a Graph. It has of `root`, a module or a dict of names, what the graph's Nodes name.
 
-    After the graph was changed, `recompile()` makes its forward anew. `code` is the forward's source.
-
-    >>> traced = ingot.fx.symbolic_trace(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
-    >>> [node.op for node in traced.graph.nodes]
-    ['placeholder', 'call_module', 'call_module', 'output']
-    >>> traced(ingot.ones(1, 2)).shape
-    ingot.Size([1, 2])
+    graph: the Graph, which can be set; `code`: it as Python source, for people.
     """
-
-    code: str
 
     def __init__(self, root: Module | dict[str, Any], graph: Graph, class_name: str = "GraphModule"):
         super().__init__()
-        self.__dict__["_class_name"] = class_name
+        if class_name != type(self).__name__:
+            self.__class__ = type(class_name, (type(self),), {"__module__": type(self).__module__})
+        for node in graph.nodes:
+            if node.op in ("get_attr", "call_module"):
+                if isinstance(root, dict):
+                    setattr(self, node.target, root[node.target])
+                else:
+                    _copy_attr(root, self, node.target)
         if isinstance(root, Module):
             self.training = root.training
-        for node in graph.nodes:
-            if node.op in ("call_module", "get_attr"):
-                self._take(root, node.target)
-        self.__dict__["_graph"] = graph
-        self.recompile()
-
-    def _take(self, root: Module | dict[str, Any], target: str) -> None:
-        """Give this module what `root` has at a dotted name, and the modules on the way."""
-        *path, last = target.split(".")
-        mine: Any = self
-        theirs: Any = root
-        for part in path:
-            if part not in mine._modules:
-                mine.add_module(part, Module())
-            mine = mine._modules[part]
-            theirs = getattr(theirs, part) if isinstance(theirs, Module) else theirs
-        value = getattr(theirs, last) if isinstance(theirs, Module) else theirs[target]
-        if isinstance(theirs, Module) and last in theirs._buffers:
-            mine.register_buffer(last, value)
-        elif last not in mine._modules or mine._modules[last] is not value:
-            setattr(mine, last, value)
+        self.graph = graph
+        self.meta: dict[str, Any] = {}
 
     @property
     def graph(self) -> Graph:
-        """The graph; setting it makes the forward anew."""
-        return self.__dict__["_graph"]
+        """The Graph."""
+        return self._graph
 
     @graph.setter
-    def graph(self, g: Graph) -> None:
-        self.__dict__["_graph"] = g
-        self.recompile()
+    def graph(self, graph: Graph) -> None:
+        graph.owning_module = self
+        object.__setattr__(self, "_graph", graph)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "graph":
-            self.__dict__["_graph"] = value
-            self.recompile()
-        else:
-            super().__setattr__(name, value)
+    @property
+    def code(self) -> str:
+        """The Graph as the source of a `forward`."""
+        return self._graph.python()
 
-    def recompile(self) -> str:
-        """Make the forward of the graph: its source."""
-        source, names = self.graph.source()
-        scope: dict[str, Any] = dict(names)
-        exec(compile(source, "<ingot.fx>", "exec"), scope)
-        self.__dict__["code"] = source
-        self.__dict__["_forward"] = scope["forward"]
-        return source
+    def recompile(self) -> None:
+        """Nothing: the Graph is run as it is."""
+
+    def print_readable(self, print_output: bool = True, **options: Any) -> str:
+        """`code`, printed unless print_output is False."""
+        text = self.code
+        if print_output:
+            print(text)
+        return text
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the graph computes."""
-        return self.__dict__["_forward"](self, *args, **kwargs)
-
-    def print_readable(self, print_output: bool = True) -> str:
-        """The source, printed."""
-        if print_output:
-            print(self.code)
-        return self.code
+        """Run the Graph."""
+        return Interpreter(self, self._graph).run(*args, **kwargs)
 
     def delete_all_unused_submodules(self) -> None:
-        """Remove the submodules that the graph does not call."""
-        used = {n.target for n in self.graph.nodes if n.op == "call_module"}
-        for name, module in list(self._modules.items()):
-            if not any(u == name or u.startswith(f"{name}.") for u in used) and module is not None:
-                delattr(self, name)
+        """Remove the submodules that no Node calls or reads."""
+        used = {".".join(parts[: i + 1]) for n in self._graph.nodes if n.op in ("call_module", "get_attr")
+                for parts in [n.target.split(".")] for i in range(len(parts))}  # fmt: skip
+        for name, _ in list(self.named_modules()):
+            inside = any(name.startswith(u + ".") for u in used if isinstance(self.get_submodule(u) if u else None, Module))
+            if name and name not in used and not inside:
+                parent, _, last = name.rpartition(".")
+                self.get_submodule(parent)._modules.pop(last, None)
 
-    def __deepcopy__(self, memo: dict) -> GraphModule:
-        return GraphModule(_plain(self, memo), self.graph, self.__dict__["_class_name"])
-
-
-def _plain(module: GraphModule, memo: dict) -> Module:
-    out = Module()
-    out._modules.update({k: copy.deepcopy(v, memo) for k, v in module._modules.items()})
-    out._parameters.update({k: copy.deepcopy(v, memo) for k, v in module._parameters.items()})
-    out._buffers.update({k: copy.deepcopy(v, memo) for k, v in module._buffers.items()})
-    out.training = module.training
-    return out
+    def __deepcopy__(self, memo: Any) -> GraphModule:
+        made = GraphModule.__new__(type(self))
+        memo[id(self)] = made
+        Module.__init__(made)
+        made.__dict__.update({k: copy.deepcopy(v, memo) for k, v in self.__dict__.items() if k != "_graph"})
+        made.graph = copy.deepcopy(self._graph)
+        return made

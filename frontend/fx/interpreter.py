@@ -1,107 +1,94 @@
-"""Running a graph node by node."""
+"""Running a Graph Node by Node."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from ingot.fx.graph import Graph, Node, map_arg
-from ingot.fx.graph_module import GraphModule
+from ingot.fx.graph import Graph
+from ingot.fx.node import Node, map_arg
+from ingot.nn.modules.module import Module
 
-__all__ = ["Interpreter", "Transformer"]
+__all__ = ["Interpreter"]
 
 
 class Interpreter:
-    """Runs a GraphModule node by node: `Interpreter(traced).run(x)`. A subclass overrides `run_node`, or a method for each op.
+    """Runs the Graph of a module. A subclass may change what each kind of Node does, by a method of the op's name.
 
-    >>> traced = ingot.fx.symbolic_trace(lambda x: x * 2)
-    >>> ingot.fx.Interpreter(traced).run(ingot.ones(1))
-    tensor([2.])
+    >>> class Counting(ingot.fx.Interpreter):
+    ...     calls = 0
+    ...     def call_function(self, target, args, kwargs):
+    ...         self.calls += 1
+    ...         return super().call_function(target, args, kwargs)
+    >>> counting = Counting(ingot.fx.symbolic_trace(lambda x: ingot.relu(x) + 1))
+    >>> counting.run(ingot.ones(1)), counting.calls
+    (tensor([2.]), 2)
     """
 
-    def __init__(self, module: GraphModule, garbage_collect_values: bool = True, graph: Graph | None = None):
+    def __init__(self, module: Module, graph: Graph | None = None, garbage_collect_values: bool = True):
         self.module = module
-        self.graph = graph or module.graph
+        self.graph: Graph = module.graph if graph is None else graph  # type: ignore[assignment]
         self.env: dict[Node, Any] = {}
+        self.args_iter: Iterator[Any] = iter(())
+        self._kwargs: dict[str, Any] = {}
 
-    def run(self, *args: Any, initial_env: dict[Node, Any] | None = None, enable_io_processing: bool = True) -> Any:
-        """The result for these arguments."""
-        self.env = dict(initial_env or {})
-        self._arguments = iter(args)
+    def run(self, *args: Any, initial_env: dict[Node, Any] | None = None, **kwargs: Any) -> Any:
+        """What the Graph returns for these arguments. TypeError for a missing one."""
+        self.env, self.args_iter, self._kwargs = dict(initial_env or {}), iter(args), kwargs
+        uses = {n: len(n.users) for n in self.graph.nodes}
         for node in self.graph.nodes:
-            if node in self.env:
-                continue
-            self.env[node] = self.run_node(node)
+            if node not in self.env:
+                self.env[node] = self.run_node(node)
             if node.op == "output":
                 return self.env[node]
+            for n in node.all_input_nodes:
+                uses[n] -= 1
+                if not uses[n]:
+                    del self.env[n]  # its memory is free
         return None
 
     def run_node(self, n: Node) -> Any:
-        """The value of a node."""
-        args, kwargs = map_arg((n.args, n.kwargs), lambda m: self.env[m])
+        """The result of a Node whose arguments are known."""
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
         return getattr(self, n.op)(n.target, args, kwargs)
 
-    def placeholder(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """The next argument, or the default. RuntimeError where there is neither."""
-        try:
-            return next(self._arguments)
-        except StopIteration:
-            if args:
-                return args[0]
-            raise RuntimeError(f"Expected positional argument for parameter {target}, but one was not passed in!") from None
+    def fetch_args_kwargs_from_env(self, n: Node) -> tuple[tuple, dict[str, Any]]:
+        """The arguments of a Node, as values."""
+        return map_arg((n.args, n.kwargs), lambda x: self.env[x])
 
-    def fetch_attr(self, target: str) -> Any:
-        """What the module has at a dotted name."""
-        value: Any = self.module
-        for part in target.split("."):
-            value = getattr(value, part)
-        return value
+    def placeholder(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The next argument, that of the name, or the default."""
+        if target.startswith("**"):
+            return self._kwargs
+        if target.startswith("*"):
+            return list(self.args_iter)
+        missing = object()
+        found = next(self.args_iter, missing)
+        if found is missing:
+            found = self._kwargs.get(target, args[0] if args else missing)
+        if found is missing:
+            raise TypeError(f"Expected positional argument for parameter {target}, but one was not passed in!")
+        return found
 
     def get_attr(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """An attribute."""
-        return self.fetch_attr(target)
+        """An attribute of the module, by its path."""
+        found: Any = self.module
+        for name in target.split("."):
+            found = getattr(found, name)
+        return found
 
     def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """A function's value."""
+        """Call a function."""
         return target(*args, **kwargs)
 
     def call_method(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """A method's value."""
-        first, *rest = args
-        return getattr(first, target)(*rest, **kwargs)
+        """Call a method of the first argument."""
+        return getattr(args[0], target)(*args[1:], **kwargs)
 
     def call_module(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """A submodule's value."""
-        return self.fetch_attr(target)(*args, **kwargs)
+        """Call a submodule."""
+        return self.get_attr(target, (), {})(*args, **kwargs)
 
     def output(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """The result."""
+        """What is returned."""
         return args[0]
-
-
-class Transformer(Interpreter):
-    """Makes another GraphModule: its methods are given proxies, and what they do with these becomes the new graph."""
-
-    def __init__(self, module: GraphModule):
-        from ingot.fx.tracer import Tracer
-
-        super().__init__(module)
-        self.tracer = Tracer()
-        self.tracer.root, self.tracer.graph = module, Graph()
-
-    def placeholder(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        return self.tracer.create_proxy("placeholder", target, args, kwargs)
-
-    def get_attr(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        return self.tracer.create_proxy("get_attr", target, args, kwargs)
-
-    def call_module(self, target: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        return self.tracer.create_proxy("call_module", target, args, kwargs)
-
-    def call_function(self, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        return self.tracer.create_proxy("call_function", target, args, kwargs)
-
-    def transform(self) -> GraphModule:
-        """The new GraphModule."""
-        result = self.run()
-        self.tracer.graph.output(self.tracer.create_arg(result))
-        return GraphModule(self.module, self.tracer.graph)
