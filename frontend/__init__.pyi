@@ -94,6 +94,7 @@ from ingot.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ingot.nn.functional import alpha_dropout as alpha_dropout
 from ingot.process import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from ingot.control import associative_scan as associative_scan
 from ingot.amp.autocast_mode import autocast as autocast
 from ingot.amp.autocast_mode import autocast_decrement_nesting as autocast_decrement_nesting
 from ingot.amp.autocast_mode import autocast_increment_nesting as autocast_increment_nesting
@@ -182,6 +183,7 @@ from ingot.nn.functional import layer_norm as layer_norm
 from ingot.functions.constants import layout as layout
 from ingot.artifacts import load as load
 from ingot.random import manual_seed as manual_seed
+from ingot.control import map as map
 from ingot.nn.functional import margin_ranking_loss as margin_ranking_loss
 from ingot.capture import mark_dynamic as mark_dynamic
 from ingot.capture import mark_static as mark_static
@@ -216,6 +218,7 @@ from ingot.nn.functional import rms_norm as rms_norm
 from ingot.nn.functional import rrelu as rrelu
 from ingot.nn.functional import rrelu_ as rrelu_
 from ingot.serialization import save as save
+from ingot.control import scan as scan
 from ingot.random import seed as seed
 from ingot.nn.functional import selu as selu
 from ingot.nn.functional import selu_ as selu_

@@ -37,7 +37,8 @@ PATHS = {
         "poisson", "relaxed_bernoulli", "relaxed_categorical", "studentT", "transformed_distribution", "uniform", "von_mises", "weibull",
         "wishart",
     )},
-    "ingot.utils.hooks": "ingot.nn.modules.hooks",
+    "ingot.utils.hooks": "ingot.nn.modules.hooks", "ingot._higher_order_ops": "ingot.control",
+    **{f"ingot._higher_order_ops.{n}": "ingot.control" for n in ("associative_scan", "map", "scan")},
 }  # fmt: skip
 
 

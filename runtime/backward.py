@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -11,7 +12,7 @@ from ingot.runtime.array import to_numpy
 from ingot.runtime.recorder import here
 from ingot.runtime.tape import Edge, Leaf, Node, Pair, emit, frontend
 
-__all__ = ["anomaly", "backpropagate"]
+__all__ = ["anomaly", "backpropagate", "running"]
 
 anomaly = [False]  # whether each step's gradients are checked for NaN
 
@@ -25,17 +26,58 @@ def backpropagate(
     was = rec.grad_enabled
     rec.grad_enabled = create_graph
     rec.backward_depth += 1
+    run = Run(roots, _needed(roots, targets))
+    _runs.stack.append(run)
     try:
-        return _run(roots, retain_graph, create_graph, targets, leaf_hooks)
+        return _run(roots, run.wanted, retain_graph, create_graph, targets, leaf_hooks)
     finally:
+        run.over = True
+        _runs.stack.pop()
         rec.backward_depth -= 1
         rec.grad_enabled = was
 
 
+class Run:
+    """One backward. `wanted`: the nodes that run, None for all that it reaches; `over`: it has ended."""
+
+    def __init__(self, roots: Sequence[tuple[Edge, Pair]], wanted: set[Node] | None):
+        self.roots = [e[0] for e, _ in roots]
+        self.wanted = wanted
+        self.over = False
+        self._reached: set[Node] | None = None
+
+    def reaches(self, node: Node) -> bool:
+        """Whether a gradient comes to a node."""
+        if self.wanted is not None:
+            return node in self.wanted
+        if self._reached is None:
+            self._reached = set()
+            stack = list(self.roots)
+            while stack:
+                n = stack.pop()
+                if n not in self._reached:
+                    self._reached.add(n)
+                    stack += [e[0] for e in n.edges if e is not None]
+        return node in self._reached
+
+
+class _Runs(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[Run] = []
+
+
+_runs = _Runs()
+
+
+def running() -> Run:
+    """The backward that this thread is in."""
+    return _runs.stack[-1]
+
+
 def _run(
-    roots: Sequence[tuple[Edge, Pair]], retain: bool, create: bool, targets: Sequence[Edge] | None, leaf_hooks: bool
-) -> list[Pair | None]:
-    wanted = _needed(roots, targets)
+    roots: Sequence[tuple[Edge, Pair]], wanted: set[Node] | None, retain: bool, create: bool, targets: Sequence[Edge] | None,
+    leaf_hooks: bool,
+) -> list[Pair | None]:  # fmt: skip
     waiting: dict[Node, list[Pair | None]] = {}
     heap: list[tuple[int, int, Node]] = []
     arrivals = count()

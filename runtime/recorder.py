@@ -71,6 +71,7 @@ class Recorder:
     derives = False  # derivatives of what is recorded come from its graph, not from the tape
     level = False  # values stand for others of the recorder outside: batches of them, or with tangents; see `ingot.func`
     sized_constants = False  # the values of sizes are constants here, those of a template
+    apply_function: Any = None  # (Function, args, kwargs) -> what it gives, its ctx, and what this has saved; None: as everywhere
     extents: Any = None  # of a trace with symbolic sizes: what is known of them
 
     def __init__(self) -> None:

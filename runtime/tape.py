@@ -6,6 +6,7 @@ save its own outputs without a reference cycle. A node saves what its rule reads
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from ingot.runtime.recorder import here
 
 __all__ = [
     "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "Refusing", "overwritten", "GradSlot",
-    "Leaf", "emit", "frontend", "zeros", "ones",
+    "Leaf", "Packed", "SavedHooks", "emit", "saving", "frontend", "zeros", "ones",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -193,6 +194,52 @@ def check_versions(name: str, saved: Sequence[tuple[Version, int, TensorType]]) 
             )
 
 
+class SavedHooks:
+    """What a saved value goes through: `pack(Tensor)` gives what is kept, `unpack` of that a Tensor."""
+
+    __slots__ = ("pack", "unpack")
+
+    def __init__(self, pack: Callable[[Any], Any], unpack: Callable[[Any], Any]):
+        self.pack = pack
+        self.unpack = unpack
+
+
+class Packed:
+    """A saved value as a hook has packed it."""
+
+    __slots__ = ("held", "hooks", "type")
+
+    def __init__(self, a: Array, hooks: SavedHooks):
+        self.hooks = hooks
+        self.type = a.type
+        rec = here.recorder
+        was = rec.grad_enabled
+        rec.grad_enabled = False
+        try:
+            self.held = hooks.pack(frontend.wrap((a, None)))
+        finally:
+            rec.grad_enabled = was
+
+    def array(self) -> Array:
+        """The value. RuntimeError where the hook gives another type."""
+        a = frontend.unwrap(self.hooks.unpack(self.held))[0]
+        if a.type != self.type:
+            raise RuntimeError(f"an unpack hook of saved_tensors_hooks gave {a.type} for a saved {self.type}")
+        return a
+
+
+class _Saving(threading.local):
+    """How values are saved in this thread. hooks: the last one is used; refused: why there may be none; checked: whether a saved tensor
+    must not be written in place."""
+
+    hooks: tuple[SavedHooks, ...] = ()
+    refused = ""
+    checked = True
+
+
+saving = _Saving()
+
+
 class OpNode(Node):
     """The gradient of one recorded op."""
 
@@ -202,7 +249,7 @@ class OpNode(Node):
         super().__init__(edges, sig.out_types, loc)
         self.sig = sig
         self.wrt = wrt
-        self.saved: dict[int, Array] | None = saved  # input i by i, output i by ~i
+        self.saved: dict[int, Array | Packed] | None = saved  # input i by i, output i by ~i
         self.versions: Sequence[tuple[Version, int, TensorType]] = ()
 
     def name(self) -> str:
@@ -233,8 +280,8 @@ class OpNode(Node):
         if isinstance(back, Exception):
             raise type(back)(*back.args)
         assert back is not None
-        ins: list[Pair] = [(saved[i], self.edges[i]) for i in back.reads_inputs]
-        ins += [(saved[~i], (self, i)) for i in back.reads_outputs]
+        ins: list[Pair] = [(_value(saved[i]), self.edges[i]) for i in back.reads_inputs]
+        ins += [(_value(saved[~i]), (self, i)) for i in back.reads_outputs]
         ins += [g for g, c in zip(grads, cts) if c and g is not None]
         out: list[Pair | None] = [None] * len(self.edges)
         if back.grads:
@@ -245,6 +292,10 @@ class OpNode(Node):
             if w and out[i] is None:
                 out[i] = zeros(sig.in_types[i])
         return out
+
+
+def _value(kept: Array | Packed) -> Array:
+    return kept.array() if type(kept) is Packed else kept  # type: ignore[return-value]
 
 
 class Identity(Node):
@@ -372,6 +423,9 @@ def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence
             saved[i] = arrays[i]
         for i in back.reads_outputs:
             saved[~i] = outs[i]
+        if saving.hooks:
+            kept: Any = {i: Packed(a, saving.hooks[-1]) for i, a in saved.items()}
+            saved = kept
     node = OpNode(sig, wrt, edges, saved, loc)
     return [(a, (node, i) if c else None) for i, (a, c) in enumerate(zip(outs, cts))], node
 

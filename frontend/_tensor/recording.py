@@ -22,7 +22,7 @@ from ingot.runtime import memory
 from ingot.runtime.array import host
 from ingot.runtime.numbers import host_number, number, rank0
 from ingot.runtime.recorder import Recorder, here, user_location
-from ingot.runtime.tape import Leaf, Version, attach, overwritten, signature
+from ingot.runtime.tape import Leaf, Version, attach, overwritten, saving, signature
 from ingot.runtime.views import LeafStep, Movement
 
 __all__ = [
@@ -90,7 +90,7 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
     else:
         results = [wrap(p) for p in pairs]
         saved = node.saved
-        if saved:
+        if saved and saving.checked:
             versions = []
             for i in saved:
                 t = tensors[i] if i >= 0 else results[~i]

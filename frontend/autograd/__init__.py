@@ -1,4 +1,4 @@
-"""Differentiation: `backward`, `grad`, custom `Function`s, checks against finite differences."""
+"""Differentiation: `backward`, `grad`, custom `Function`s, checks against finite differences; `forward_ad` for tangents."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name != "profiler":
+    if name not in ("forward_ad", "profiler"):  # most programs use neither
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("ingot.autograd.profiler")
+    return importlib.import_module(f"ingot.autograd.{name}")

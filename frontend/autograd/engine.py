@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.metadata import Size
 from ingot._tensor.recording import inplace
+from ingot.autograd.graph import GradientEdge
 from ingot.ir.op import OPS
+from ingot.ir.types import TensorType
 from ingot.runtime import tape
 from ingot.runtime.backward import backpropagate
 from ingot.runtime.recorder import here
@@ -16,7 +20,19 @@ __all__ = ["backward", "grad"]
 
 
 def _sequence(x: Any) -> tuple:
-    return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
+    return (x,) if isinstance(x, (Tensor, GradientEdge)) or x is None else tuple(x)
+
+
+def _type(t: Tensor | GradientEdge) -> TensorType:
+    return t.node.out_types[t.output_nr] if isinstance(t, GradientEdge) else t._array.type
+
+
+def _edge(t: Any, what: str) -> Edge | None:
+    if isinstance(t, GradientEdge):
+        return t.node, t.output_nr
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{what}, got {type(t).__name__}")
+    return t._pair()[1]
 
 
 def _roots(tensors: tuple, gradients: tuple, create_graph: bool) -> list[tuple[Edge, Pair]]:
@@ -24,26 +40,25 @@ def _roots(tensors: tuple, gradients: tuple, create_graph: bool) -> list[tuple[E
         raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
     roots = []
     for i, (t, g) in enumerate(zip(tensors, gradients)):
-        if not isinstance(t, Tensor):
-            raise TypeError(f"expected a Tensor to differentiate, got {type(t).__name__}")
-        value, edge = t._pair()
+        edge = _edge(t, "expected a Tensor to differentiate")
         if edge is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        type_ = _type(t)
         if g is None:
-            if t.numel() != 1:
+            if type_.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            if t.dtype.kind == "c":
-                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {t.dtype}")
-            roots.append((edge, tape.ones(value.type)))
+            if type_.dtype.kind == "c":
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {type_.dtype}")
+            roots.append((edge, tape.ones(type_)))
             continue
         if not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
-        if tuple(g.shape) != tuple(t.shape):
+        if g._array.type.shape != type_.shape:
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {t.shape}."
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {Size(type_.shape)}."
             )
-        if g.dtype is not t.dtype:
-            raise RuntimeError(f"Mismatch in dtype: grad_output[{i}] has {g.dtype} and output[{i}] has {t.dtype}.")
+        if g.dtype is not type_.dtype:
+            raise RuntimeError(f"Mismatch in dtype: grad_output[{i}] has {g.dtype} and output[{i}] has {type_.dtype}.")
         pair = g._owned()
         roots.append((edge, pair if create_graph else (pair[0], None)))
     return roots
@@ -107,9 +122,7 @@ tape.frontend.accumulate = _accumulate
 def _targets(tensors: tuple) -> list[Edge]:
     edges = []
     for t in tensors:
-        if not isinstance(t, Tensor):
-            raise TypeError(f"inputs must be Tensors, got {type(t).__name__}")
-        edge = t._pair()[1]
+        edge = _edge(t, "inputs must be Tensors")
         if edge is None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
         edges.append(edge)
@@ -129,7 +142,8 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` with respect to `inputs`; no `.grad` changes.
 
-    `create_graph`: they can be differentiated again. `allow_unused`: None for an input that the outputs do not depend on
+    `create_graph`: they can be differentiated again. `is_grads_batched`: the first dim of each of `grad_outputs` is a batch dim, and the
+    gradients have one, computed at once by `func.vmap`. `allow_unused`: None for an input that the outputs do not depend on
     (otherwise a RuntimeError); `materialize_grads`: zeros instead.
 
     >>> x = ingot.tensor([1.0, 2.0], requires_grad=True)
@@ -138,7 +152,7 @@ def grad(
     (tensor([ 6., 12.]),)
     """
     if is_grads_batched:
-        raise RuntimeError("is_grads_batched is not supported: loop over the gradients, or use autograd.functional")
+        return _batched(outputs, inputs, grad_outputs, create_graph, bool(allow_unused or materialize_grads), materialize_grads)
     outs, ins = _sequence(outputs), _sequence(inputs)
     given = _sequence(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
     if materialize_grads and allow_unused is False:
@@ -154,9 +168,39 @@ def grad(
                 "desired behavior."
             )
         if g is None:
-            results.append(wrap(tape.zeros(t._array.type)) if materialize_grads else None)
+            results.append(wrap(tape.zeros(_type(t))) if materialize_grads else None)
         else:
             results.append(wrap(g if create_graph else (g[0], None)))
     return tuple(results)
 
 
+def _batched(outputs: Any, inputs: Any, grad_outputs: Any, create: bool, allow: bool, materialize: bool) -> tuple[Tensor | None, ...]:
+    vmap = importlib.import_module("ingot.func").vmap  # by its name: it knows custom Functions, and what records knows this module
+
+    if grad_outputs is None:
+        raise RuntimeError("grad: is_grads_batched needs grad_outputs, each with a leading batch dim")
+    unused: list[bool] = []
+
+    def one(*seeds: Tensor) -> tuple[Tensor, ...]:
+        rec = here.recorder
+        rec.tape_off += not create
+        try:
+            found = grad(outputs, inputs, seeds, retain_graph=True, create_graph=create, allow_unused=allow)
+        finally:
+            rec.tape_off -= not create
+        unused[:] = [g is None for g in found]
+        return tuple(g for g in found if g is not None)
+
+    seeds = _sequence(grad_outputs)
+    found = iter(vmap(one)(*seeds))
+    size = seeds[0].shape[0]
+    results: list[Tensor | None] = []
+    for t, none in zip(_sequence(inputs), unused):
+        if not none:
+            results.append(next(found))
+        elif materialize:
+            zero = wrap(tape.zeros(_type(t)))
+            results.append(zero.expand(size, *zero.shape))
+        else:
+            results.append(None)
+    return tuple(results)

@@ -28,7 +28,7 @@ from ingot.ir.size import ShapeError
 from ingot.ir.types import broadcast_shapes
 from ingot.runtime import tape
 from ingot.runtime.recorder import here, user_location
-from ingot.runtime.tape import RELEASED, Node, Pair, Refusing, Version, check_versions
+from ingot.runtime.tape import RELEASED, Node, Packed, Pair, Refusing, Version, check_versions, saving
 
 __all__ = ["Function", "FunctionCtx", "applied", "on_tape", "once_differentiable", "run_forward"]
 
@@ -69,8 +69,8 @@ class FunctionCtx:
                 out.append(s)
             else:
                 value, edge, version, n = s
-                check_versions("a custom Function", ((version, n, value.type),))
-                out.append(wrap((value, edge)))
+                check_versions("a custom Function", ((version, n, value.type),) if version is not None else ())
+                out.append(wrap((value.array() if isinstance(value, Packed) else value, edge)))
         return tuple(out)
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
@@ -190,7 +190,7 @@ class Function:
 def applied(cls: Any, args: tuple, kwargs: dict) -> tuple[Any, FunctionCtx, tuple]:
     """What `cls.apply` gives, its ctx, and the tensors that this has saved as they were given."""
     rec = here.recorder
-    if rec.level:
+    if rec.apply_function is not None:
         return rec.apply_function(cls, args, kwargs)
     result, ctx = run_forward(cls, args, kwargs)
     saved = ctx._to_save
@@ -255,9 +255,12 @@ def _save(t: Tensor | None, made: dict[int, Pair]) -> Any:
     else:
         t = t._present()
         value, edge = t._array, t._edge
+    kept = Packed(value, saving.hooks[-1]) if saving.hooks else value
+    if not saving.checked:
+        return kept, edge, None, 0
     if t._version_cell is None:
         t._version_cell = Version()
-    return value, edge, t._version_cell, t._version_cell.n
+    return kept, edge, t._version_cell, t._version_cell.n
 
 
 def once_differentiable(fn: Callable) -> Callable:

@@ -14,7 +14,7 @@ from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import f32, i64
 from ingot.ir.facts import Foldable, Inline, Loop, OverComplex
 from ingot.ir.graph import Graph, Value
-from ingot.ir.op import INLINED, LATER, OPS
+from ingot.ir.op import INLINED, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
 from ingot.ir.ops.family import declare, need_alike
 from ingot.ir.ops.samples import Case, case
@@ -26,7 +26,7 @@ Exprs = Sequence[Expr]
 # -- scan ------------------------------------------------------------------------------------------------------------
 
 
-def _need_types(what: str, given: Sequence[TensorType], expected: Sequence[TensorType]) -> None:
+def need_types(what: str, given: Sequence[TensorType], expected: Sequence[TensorType]) -> None:
     if len(given) != len(expected):
         raise TypeError(f"{what}: {len(expected)} expected, got {len(given)}")
     for i, (g, e) in enumerate(zip(given, expected)):
@@ -46,8 +46,8 @@ def _scan_infer(
     ins, outs = body.in_types, body.out_types
     if len(ins) < first_x or len(outs) < n_carry:
         raise TypeError(f"scan: its body @{body.name} must take {first_x} consts and carries and return {n_carry} carries")
-    _need_types(f"scan: carries returned by @{body.name}", outs[:n_carry], ins[n_const:first_x])
-    _need_types("scan: inputs", types, (*ins[:first_x], *(_stacked(t, length) for t in ins[first_x:])))
+    need_types(f"scan: carries returned by @{body.name}", outs[:n_carry], ins[n_const:first_x])
+    need_types("scan: inputs", types, (*ins[:first_x], *(_stacked(t, length) for t in ins[first_x:])))
     return (*outs[:n_carry], *(_stacked(t, length) for t in outs[n_carry:]))
 
 
@@ -147,6 +147,48 @@ def _carries_of(
     return out[n_carry:]
 
 
+def _scan_jvp(
+    tangents: Sequence[Expr | None], ins: Exprs, outs: Exprs, body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool
+) -> list[Expr | None]:
+    """One loop over the body with tangents beside its values. A carry has one if it comes in with one, or if a step gives it one."""
+    from ingot.ir.transforms.jvp import jvp
+
+    first_x, n_in = n_const + n_carry, len(ins)
+    which = [t is not None for t in tangents]
+    while True:  # what has a tangent keeps it: at most n_carry times
+        push = jvp(body, tuple(which))
+        more = [n_const + i for i in push.tangents if i < n_carry and not which[n_const + i]]
+        if not more:
+            break
+        for i in more:
+            which[i] = True
+    b = Builder(f"{body.name}_step_jvp")
+    values: dict[int, Value] = {}
+    ways: dict[int, Value] = {}
+    for start, end in ((0, n_const), (n_const, first_x), (first_x, n_in)):
+        values.update((i, b.input(body.in_types[i])) for i in range(start, end))
+        ways.update((i, b.input(body.in_types[i])) for i in range(start, end) if which[i])
+    made = b.call(push.graph, (*(values[i] for i in range(n_in)), *(ways[i] for i in sorted(ways))))
+    pushed = dict(zip(push.tangents, made[len(outs) :]))
+    carried = [i for i in range(n_carry) if which[n_const + i]]
+    moved = [pushed[i] if i in pushed else b.expr(ways[n_const + i]).full(0).value for i in carried]
+    emitted = [i for i in push.tangents if i >= n_carry]
+    step = b.freeze((*made[:n_carry], *moved, *made[n_carry : len(outs)], *(pushed[i] for i in emitted)))
+    given: list[Expr] = []
+    for start, end in ((0, n_const), (n_const, first_x), (first_x, n_in)):
+        given += ins[start:end]
+        given += [ins[i].full(0) if t is None else t for i, t in enumerate(tangents[:end]) if i >= start and which[i]]
+    n_consts = n_const + sum(which[:n_const])
+    out = OPS["scan"](*given, body=step, n_const=n_consts, n_carry=n_carry + len(carried), length=length, reverse=reverse)
+    out = out if isinstance(out, tuple) else (out,)
+    found: list[Expr | None] = [None] * len(outs)
+    for k, i in enumerate(carried):
+        found[i] = out[n_carry + k]
+    for k, i in enumerate(emitted):
+        found[i] = out[len(out) - len(emitted) + k]
+    return found
+
+
 def _scan_batch(
     ins: Exprs, batched: Sequence[bool], body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool
 ) -> tuple[list[Expr], Sequence[bool]]:
@@ -178,7 +220,7 @@ def _scan_batch(
 def _call_infer(types: tuple[TensorType, ...], graph: Graph) -> tuple[TensorType, ...]:
     if isinstance(graph, Instance):  # it was made for these
         return graph.out_types
-    _need_types(f"call: inputs of @{graph.name}", types, graph.in_types)
+    need_types(f"call: inputs of @{graph.name}", types, graph.in_types)
     return graph.out_types
 
 
@@ -236,7 +278,7 @@ def _scan_samples() -> list[Case]:
 
 scan = declare(
     "scan", attrs=("body", "n_const", "n_carry", "length", "reverse"), sizes=("length",), infer=_scan_infer, ref=_scan_ref, vjp=_scan_vjp,
-    jvp=LATER, batch=_scan_batch,
+    jvp=_scan_jvp, batch=_scan_batch,
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,

@@ -12,7 +12,7 @@ from ingot.ir.dtypes import REAL, Complex, DType, Number, by_numpy, i64
 from ingot.ir.facts import Foldable, OverComplex, OwnKernels
 from ingot.ir.graph import Graph
 from ingot.ir.loop.folds import PROD, SUM, Fold, Scalars, highest, lowest
-from ingot.ir.op import LATER, OPS, Op
+from ingot.ir.op import OPS, Op
 from ingot.ir.ops.batching import axis_batch
 from ingot.ir.ops.family import declare, linear_jvp, narrow, need_axis, need_dtype, widen
 from ingot.ir.ops.movement import inverse, shifted
@@ -84,10 +84,37 @@ def _cumprod_vjp(cts: Exprs, ins: Exprs, outs: Exprs, axis: int, reverse: bool) 
     return [shifted(y, axis, reverse) * c.transpose(inverse(perm))]
 
 
+@remembered(256)
+def _following(dtype: DType, shape: Shape) -> Graph:
+    """One step of c[i] = g[i] + x[i] c[i - 1]: carries and emits c[i]."""
+    b = Builder("linear_recurrence")
+    t = tensor_type(dtype, shape)
+    carried, g, x = (b.expr(b.input(t, n)) for n in ("carried", "g", "x"))
+    c = (g + x * carried).value
+    return b.freeze((c, c))
+
+
+def _cumprod_jvp(tangents: Sequence[Expr | None], ins: Exprs, outs: Exprs, axis: int, reverse: bool) -> list[Expr]:
+    """dy[i] = y[i - 1] dx[i] + x[i] dy[i - 1]."""
+    (x,), (t,) = ins, tangents
+    assert t is not None
+    n = x.shape[axis]
+    if n == 0:
+        return [t]
+    perm = (axis, *(i for i in range(x.rank) if i != axis))
+    rest = tuple(x.shape[i] for i in perm[1:])
+    g = shifted(outs[0], axis, reverse) * t
+    _, dy = OPS["scan"](
+        x.const(0).broadcast(rest), g.transpose(perm), x.transpose(perm),
+        body=_following(x.dtype, rest), n_const=0, n_carry=1, length=n, reverse=reverse,
+    )  # fmt: skip
+    return [dy.transpose(inverse(perm))]
+
+
 _infer, _ref = _accumulate("cumprod", np.cumprod)
 cumprod = declare(
     "cumprod", doc="Running product along `axis`, from the end if `reverse`; f32 multiplies in f64. Integers wrap around.",
-    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, jvp=LATER, batch=axis_batch("cumprod"), samples=_both_ways,
+    attrs=("axis", "reverse"), infer=_infer, ref=_ref, vjp=_cumprod_vjp, jvp=_cumprod_jvp, batch=axis_batch("cumprod"), samples=_both_ways,
     lowering=OwnKernels("cumulative", fold=replace(PROD, wide=True)), foldable=Foldable.NEVER, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 

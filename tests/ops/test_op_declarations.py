@@ -24,7 +24,7 @@ ALL_OPS = sorted(OPS)
 
 # Rules that are owed. A JVP that is owed comes from the VJP meanwhile (ir/transforms/jvp.py), so only speed is missing there.
 LATER_VJP: set[str] = set()
-LATER_JVP = {"cumprod", "scan"}
+LATER_JVP: set[str] = set()
 
 
 def test_rules_that_are_owed():
