@@ -108,7 +108,15 @@ def replace(x: S, **changes: Any) -> S:
     >>> replace(Point(1, 2), y=3).y
     3
     """
-    return type(x)(**{**{n: getattr(x, n) for n in x._fields}, **changes})  # type: ignore[attr-defined]
+    if not x._fields.keys() >= changes.keys():  # type: ignore[attr-defined]
+        raise TypeError(f"{type(x).__name__}() takes {', '.join(x._fields)}, each once")  # type: ignore[attr-defined]
+    made, values = object.__new__(type(x)), x.__dict__
+    made.__dict__.update({n: values[n] for n in x._fields})  # type: ignore[attr-defined]
+    made.__dict__.update(changes)
+    done = getattr(made, "__post_init__", None)
+    if done is not None:
+        done()
+    return made
 
 
 def _init(self: Any, *args: Any, **named: Any) -> None:
@@ -116,6 +124,8 @@ def _init(self: Any, *args: Any, **named: Any) -> None:
     if len(args) < len(fields):
         values.update(self._defaults)
     values.update(zip(fields, args))
+    if not named and len(values) == len(fields) == len(args):
+        return
     if named or len(args) > len(fields):
         if len(args) > len(fields) or not fields.keys() - list(fields)[: len(args)] >= named.keys():
             raise TypeError(f"{type(self).__name__}() takes {', '.join(fields)}, each once")

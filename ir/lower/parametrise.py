@@ -24,6 +24,7 @@ class _Rewriter:
         self.unrolled: set[str] = set()
         self.shared: set[str] = set()
         self.seen: dict[tuple[str, Dim], Param] = {}
+        self.done: dict[Index, Index] = {}
 
     def param(self, role: str, value: Dim) -> Coef:
         """One parameter per role and value: an offset and an extent that happen to agree stay apart."""
@@ -36,6 +37,12 @@ class _Rewriter:
         return found
 
     def index(self, i: Index) -> Index:
+        found = self.done.get(i)
+        if found is None:
+            found = self.done[i] = self._index(i)
+        return found
+
+    def _index(self, i: Index) -> Index:
         terms: list[tuple[Atom, Coef]] = []
         for atom, c in i.terms:
             if isinstance(atom, Var) and atom.name in self.unrolled and isinstance(c, int):

@@ -39,7 +39,7 @@ def test_arguments(text, args, kwargs):
         ("m:f(x)", "neither"), ("m:f(x.y)", "neither"), ("m:f(g(1))", "neither"), ("m:f(f32)", "neither"), ("m:f(1+1)", "neither"),
         ("m:f(...)", "neither"), ("m:f(*[1])", "neither"), ("m:f(**{})", "**"), ("m:f(f'{1}')", "neither"), ("m:f(-'a')", "neither"),
         ("m:f({1})", "neither"), ("m:f({**{}})", "literals"), ("m:f({f32[1]: 2})", "literals"), ("m:f(lambda: 1)", "neither"),
-        ("m:f(float32[2])", "f32, f64"), ("m:f(c64[2])", "no dtype"), ("m:f(f32[B,2])", "neither"), ("m:f(f32[-1])", "at least 0"),
+        ("m:f(float32[2])", "f32, f64"), ("m:f(c65[2])", "no dtype"), ("m:f(f32[B,2])", "neither"), ("m:f(f32[-1])", "at least 0"),
         ("m:f(f32[2.5])", "at least 0"), ("m:f(f32[True])", "at least 0"), ("m:f(f32[1:2])", "neither"), ("m:f(f32[[1]])", "at least 0"),
         ("m:f(f32[99999999999999999999])", "at least 0"), ("m:f(f32[" + "1," * 100 + "])", "at least 0"),
         ("m:f(a=1, a=2)", "a is given twice"),
