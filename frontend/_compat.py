@@ -44,6 +44,7 @@ nothing. [differences.md](differences.md) says where a name that is here behaves
 
 Each cell: here / all, and how many of the others answer.
 """
+NAMES = "torch-names.txt"
 
 
 def names(docs: str) -> dict[str, dict[int, list[str]]]:
@@ -51,7 +52,7 @@ def names(docs: str) -> dict[str, dict[int, list[str]]]:
     found: dict[str, dict[int, list[str]]] = {}
     section: dict[int, list[str]] = {}
     tier: list[str] = []
-    with open(os.path.join(docs, "torch-names.txt"), encoding="utf-8") as f:
+    with open(os.path.join(docs, NAMES), encoding="utf-8") as f:
         for line in f:
             if line.startswith("## "):
                 section = found.setdefault(line[3:].strip(), {})

@@ -117,4 +117,5 @@ if __name__ == "__main__":
     for module in ("ingot._names", "ingot._lazy", "ingot", *PACKAGES):  # the page is made by the new tables
         importlib.reload(importlib.import_module(module))
     docs = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs")
-    write({os.path.join(docs, "compat.md"): _compat.page(docs)})
+    if os.path.exists(os.path.join(docs, _compat.NAMES)):  # not in an installed package
+        write({os.path.join(docs, "compat.md"): _compat.page(docs)})

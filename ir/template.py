@@ -14,8 +14,8 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Graph, Node, SizedConst, Value
 from ingot.ir.op import Op
 from ingot.ir.size import Size, evaluate, replaced, symbol, symbols
+from ingot.ir.sized import sized
 from ingot.ir.structure import graph_parts
-from ingot.ir.transforms.sized import sized
 from ingot.ir.types import Dim, TensorType, tensor_type
 
 __all__ = [

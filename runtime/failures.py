@@ -66,7 +66,7 @@ def of_sizes(graph: Graph, slots: Sequence[Any]) -> Graph:
 
     ShapeError for a value outside of its symbol's bounds.
     """
-    from ingot.ir.transforms.sized import sized
+    from ingot.ir.sized import sized
 
     values = {}
     for s, n in zip(graph.symbols, slots[len(slots) - len(graph.symbols) :]):

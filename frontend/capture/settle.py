@@ -13,7 +13,7 @@ from typing import Any
 from ingot._tensor.extents import Guard
 from ingot.ir.graph import Graph
 from ingot.ir.size import Dim, Size, Symbol, bounds, deciding, replaced, symbol, symbols
-from ingot.ir.transforms.sized import sized
+from ingot.ir.sized import sized
 
 __all__ = ["settled", "unsettled"]
 

@@ -10,7 +10,7 @@ from ingot._tensor.extents import python_text
 from ingot.capture.lines import Lines
 from ingot.ir.graph import Graph
 from ingot.ir.size import Symbol, evaluate, symbols
-from ingot.ir.transforms.sized import sized
+from ingot.ir.sized import sized
 from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime import log, memory
 from ingot.runtime.array import Array, ready

@@ -17,11 +17,11 @@ LARGE = 1024
 
 
 def assumed(d: Dim) -> int:
-    """An extent, large within the bounds of its symbols; an integer is itself.
+    """An extent, large within the bounds of its symbols, and at least 1; an integer is itself.
 
     >>> from ingot.ir.size import symbol
-    >>> assumed(2 * symbol("B")), assumed(symbol("T", 1, 64)), assumed(7)
-    (2048, 64, 7)
+    >>> assumed(2 * symbol("B")), assumed(symbol("T", 1, 64)), assumed(5 - symbol("T", 0, 5)), assumed(7)
+    (2048, 64, 5, 7)
     """
     return d if isinstance(d, int) else _assumed(d)
 
@@ -33,4 +33,5 @@ def assumed_shape(shape: Shape) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def _assumed(d: Dim) -> int:
-    return max(0, evaluate(d, {s.name: int(max(s.min, min(s.max, LARGE))) for s in symbols(d)}))
+    least, most = {s.name: s.min for s in symbols(d)}, {s.name: int(max(s.min, min(s.max, LARGE))) for s in symbols(d)}
+    return max(1, evaluate(d, least), evaluate(d, most))

@@ -9,10 +9,10 @@ from ingot.ir.builder import op_graph
 from ingot.ir.facts import Inline
 from ingot.ir.graph import Graph
 from ingot.ir.op import Op
+from ingot.ir.sized import sized
 from ingot.ir.structure import filled, parts
 from ingot.ir.template import Instance, Templates, templated
 from ingot.ir.transforms.replay import Mask
-from ingot.ir.transforms.sized import sized
 from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import Dim, TensorType, tensor_type
 

@@ -13,7 +13,7 @@ from ingot.ir import interpret
 from ingot.ir.builder import Builder
 from ingot.ir.op import OPS
 from ingot.ir.size import symbol
-from ingot.ir.transforms.sized import sized
+from ingot.ir.sized import sized
 from ingot.ir.types import tensor_type
 from ingot.runtime.artifact import ArtifactError, load
 from ingot.runtime.artifact import container as containers

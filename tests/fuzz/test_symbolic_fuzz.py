@@ -14,7 +14,7 @@ from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower import lower
 from ingot.ir.size import ShapeError
-from ingot.ir.transforms.sized import sized
+from ingot.ir.sized import sized
 from ingot.ir.transforms.vjp import vjp
 from ingot.ir.verify import verify
 from tests.support.calling import CPU, WIDE, load

@@ -8,9 +8,9 @@ from ingot.ir.builder import Builder
 from ingot.ir.dtypes import f32
 from ingot.ir.interpret import run
 from ingot.ir.op import OPS
+from ingot.ir.sized import sized
 from ingot.ir.structure import parts
 from ingot.ir.transforms.generalise import generalise, leaves_of
-from ingot.ir.transforms.sized import sized
 from ingot.ir.types import tensor_type
 
 

@@ -139,3 +139,18 @@ def test_a_free_place_grows():
     b = symbol("B")
     offsets, arena = placed((0, 0, 64 * b), (1, 1, 64 * b + 1))
     assert offsets == [0, 0] and arena.nbytes == aligned(64 * b + 1) == 64 * b + 64
+
+
+@pytest.mark.parametrize("text, bound", [
+    ("func @f(%a: f32[5]) -> f32[-s+5] where s <= 5 {\n"
+     "  %0 = slice %a {starts=[s], stops=[5], steps=[1]} : f32[-s+5]\n  return %0\n}\n", 5),
+    ("func @f(%a: f32[40,3]) -> f32[40,-s+3] where s <= 3 {\n"
+     "  %0 = slice %a {starts=[0,s], stops=[40,3], steps=[1,1]} : f32[40,-s+3]\n  return %0\n}\n", 3),
+    ("func @f(%a: f32[40,30]) -> f32[40,1] where s <= 30 {\n"
+     "  %0 = slice %a {starts=[0,s], stops=[40,30], steps=[1,1]} : f32[40,-s+30]\n"
+     "  %1 = reduce_sum %0 {axes=[1]} : f32[40,1]\n  return %1\n}\n", 30),
+])  # fmt: skip
+def test_extents_that_shrink_as_a_symbol_grows(text, bound):
+    graph, run = compiled(text)
+    for s in range(bound + 1):
+        check_at(graph, run, arrays_for(graph, {"s": s}), {"s": s})

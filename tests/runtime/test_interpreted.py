@@ -6,7 +6,7 @@ import pytest
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.parse import parse
 from ingot.ir.size import ShapeError
-from ingot.ir.transforms.sized import sized
+from ingot.ir.sized import sized
 from ingot.runtime.interpreted import Interpreted
 
 ROWS = """func @main(%a0: f32[B,T], %a1: f32[T]) -> f32[B*T+2] where 1 <= B <= 4, T <= 9 {

@@ -14,7 +14,7 @@ from ingot.ir.builder import Builder
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import infer
 from ingot.ir.size import ShapeError, Undecided, evaluate, symbol, symbols
-from ingot.ir.transforms.sized import sized
+from ingot.ir.sized import sized
 from ingot.ir.types import Dim, tensor_type
 from tests.support.calling import compare
 from tests.support.grow import LIMIT

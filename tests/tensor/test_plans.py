@@ -182,3 +182,15 @@ def test_tables_are_bounded(monkeypatch):
         x.tolist()
     assert len(plans._PLANS) <= 8 and len(plans._FAMILIES) <= 4
     assert plans._held == sum(len(k[0]) for k in plans._PLANS)
+
+
+@pytest.mark.compiled
+def test_slices_of_random_sizes_at_random_places():
+    rng = np.random.default_rng(7)
+    for _ in range(250):
+        shape = tuple(int(n) for n in rng.integers(0, 6, rng.integers(1, 4)))
+        axis = int(rng.integers(0, len(shape)))
+        start, stop = sorted(int(n) for n in rng.integers(0, shape[axis] + 1, 2))
+        array = rng.standard_normal(shape).astype(np.float32)
+        at = tuple(slice(start, stop) if i == axis else slice(None) for i in range(len(shape)))
+        np.testing.assert_array_equal(ingot.tensor(array)[at].clone().numpy(), array[at], err_msg=f"{shape}[{axis}: {start}:{stop}]")

@@ -110,7 +110,7 @@ TORCH = {n: getattr(torch, n) for n in SAME_NAME} | {
     "conv": conv,
     "window_max": window_max,
 }
-RTOL = {"f16": 1e-3, "bf16": 8e-3, "f32": 3e-6, "f64": 1e-11}
+RTOL = {"f16": 1e-3, "bf16": 8e-3, "f32": 3e-6, "f64": 1e-11, "c64": 1e-5, "c128": 1e-11}
 
 # Where Ingot is right and torch is not, or torch's kernel gives no defined answer:
 #   erf of a denormal half is flushed to 0; fmod and remainder of huge float64 give NaN in vectorised kernels
