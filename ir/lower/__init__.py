@@ -41,7 +41,7 @@ from ingot.ir.passes.parts import parts
 from ingot.ir.passes.products import absorb_transposes, swap_products
 from ingot.ir.passes.scan import hoist, prune_scans
 from ingot.ir.passes.simplify import simplify
-from ingot.ir.struct import value_type
+from ingot.ir.struct import replace, value_type
 from ingot.ir.verify import verify
 
 __all__ = ["PASSES", "STAGES", "Stage", "Watcher", "graph_stage", "lower", "run"]
@@ -91,5 +91,5 @@ def run(value: Any, target: Target, stages: Sequence[Stage] = STAGES, watch: Wat
 
 
 def lower(graph: Graph, target: Target, watch: Watcher | None = None) -> Program:
-    """The program of a graph. Argument slots: inputs, then outputs, then the values of its symbols."""
-    return run(graph, target, watch=watch)
+    """The program of a graph. Argument slots: inputs, then outputs, then the values of its symbols, those that no pass left included."""
+    return replace(run(graph, target, watch=watch), symbols=graph.symbols)

@@ -154,3 +154,11 @@ def test_extents_that_shrink_as_a_symbol_grows(text, bound):
     graph, run = compiled(text)
     for s in range(bound + 1):
         check_at(graph, run, arrays_for(graph, {"s": s}), {"s": s})
+
+
+def test_symbols_that_no_pass_leaves_are_slots_all_the_same():
+    graph, run = compiled(
+        "func @f(%a: f32[2]) -> f32[2] {\n"
+        "  %0 = iota {dtype=i64, shape=[n], axis=0} : i64[n]\n  %1 = neg %a : f32[2]\n  return %1\n}\n"
+    )
+    check_at(graph, run, arrays_for(graph, {"n": 3}), {"n": 3})
