@@ -411,9 +411,9 @@ class _Search:
             scope["take"] = itemgetter(*taken, taken[0])
             tests.append(f"take(v) == ({', '.join(wanted)}, v[{taken[0]}])")
         lines.append(f"    if {' and '.join(dict.fromkeys(tests)) or 'True'}:")
-        lines.append(f"        return ({''.join(n + ', ' for n in numbers)}), ({''.join(s.name + ', ' for s in free)})")
+        lines.append(f"        return ({''.join(n + ', ' for n in numbers)}), ({''.join(s.name + ', ' for s in graph.symbols)})")
         exec(compile("def match(v):\n" + "\n".join(lines), "<sizes>", "exec"), scope)
-        return General(graph, free, self.fixed, scope["match"])
+        return General(graph, graph.symbols, self.fixed, scope["match"])  # a symbol that only tells whether it fits is no slot
 
 
 def _shifted(values: tuple[int, ...], known: dict[tuple[int, ...], Dim], most: float = inf) -> Dim | None:
