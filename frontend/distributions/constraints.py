@@ -23,7 +23,7 @@ class Constraint:
     event_dim = 0
 
     def check(self, value: Tensor) -> Tensor:
-        """Whether each event lies in the set, a bool tensor of the leading dims."""
+        """Whether each event lies in the set, a bool tensor of the leading dims. Each set defines it; of none: NotImplementedError."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

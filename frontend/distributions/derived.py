@@ -10,7 +10,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot.distributions import constraints
 from ingot.distributions.continuous import EULER, Exponential, Normal, Uniform, open_unit
-from ingot.distributions.discrete import Categorical
+from ingot.distributions.discrete import Categorical, OfCategorical
 from ingot.distributions.distribution import Distribution
 from ingot.distributions.transforms import (
     AffineTransform,
@@ -521,7 +521,7 @@ class RelaxedBernoulli(TransformedDistribution):
         return self.base_dist.probs
 
 
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(OfCategorical):
     """The logarithm of `RelaxedOneHotCategorical`. Source: https://arxiv.org/abs/1611.00712."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
@@ -533,19 +533,6 @@ class ExpRelaxedCategorical(Distribution):
         self.temperature = temperature
         shape = tuple(self._categorical.param_shape)
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
-
-    def _expanded(self, new: Any, shape: Any) -> None:
-        new._categorical = self._categorical.expand(shape)
-
-    @property
-    def logits(self) -> Tensor:
-        """Log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """Probabilities."""
-        return self._categorical.probs
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         u = clamp_probs(ingot.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype))

@@ -187,11 +187,9 @@ class Binomial(_Bits):
         return value * x + choices - n * (x.clamp(min=0) + ingot.log1p(ingot.exp(-ingot.abs(x))))
 
     def entropy(self) -> Tensor:
-        n = int(self.total_count.max())
-        if not bool((self.total_count == n).all()):
-            raise NotImplementedError("Inhomogeneous total count not supported by `entropy`.")
-        p = self.log_prob(self.enumerate_support(False))
-        return -(ingot.exp(p) * p).sum(0)
+        n = ingot.arange(int(self.total_count.max()) + 1, dtype=self.total_count.dtype).reshape((-1,) + (1,) * len(self._batch_shape))
+        p = self.log_prob(ingot.minimum(n, self.total_count))
+        return -ingot.where(n <= self.total_count, ingot.exp(p) * p, 0.0).sum(0)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         n = int(self.total_count.max())
@@ -358,17 +356,11 @@ class Categorical(Distribution):
         return values.expand((-1, *self._batch_shape)) if expand else values
 
 
-class OneHotCategorical(Distribution):
-    """`Categorical` as vectors with a single 1."""
+class OfCategorical(Distribution):
+    """What keeps its probabilities in a `Categorical`."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.one_hot
-    has_enumerate_support = True
-
-    def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
-        self._categorical = Categorical(probs, logits, validate_args=False)
-        shape = tuple(self._categorical.param_shape)
-        super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
+    _categorical: Categorical
 
     def _expanded(self, new: Any, shape: Any) -> None:
         new._categorical = self._categorical.expand(shape)
@@ -387,6 +379,19 @@ class OneHotCategorical(Distribution):
     def param_shape(self) -> Any:
         """The shape of the parameter."""
         return self._categorical.param_shape
+
+
+class OneHotCategorical(OfCategorical):
+    """`Categorical` as vectors with a single 1."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support = constraints.one_hot
+    has_enumerate_support = True
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        self._categorical = Categorical(probs, logits, validate_args=False)
+        shape = tuple(self._categorical.param_shape)
+        super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
     def _hot(self, index: Tensor) -> Tensor:
         return ingot.nn.functional.one_hot(index, self._categorical._num_events).to(self.probs.dtype)
@@ -428,7 +433,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return self.sample(sample_shape) + (self.probs - self.probs.detach())
 
 
-class Multinomial(Distribution):
+class Multinomial(OfCategorical):
     """Counts of the classes in `total_count` draws by `probs` along the last dim, or log-probabilities `logits`."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
@@ -440,24 +445,6 @@ class Multinomial(Distribution):
         self._categorical = Categorical(probs, logits, validate_args=False)
         shape = tuple(self._categorical.param_shape)
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
-
-    def _expanded(self, new: Any, shape: Any) -> None:
-        new._categorical = self._categorical.expand(shape)
-
-    @property
-    def probs(self) -> Tensor:
-        """Probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Tensor:
-        """Log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the parameter."""
-        return self._categorical.param_shape
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> Any:

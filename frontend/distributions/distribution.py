@@ -91,7 +91,7 @@ class Distribution:
     def _extended_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
         return (*sample_shape, *self._batch_shape, *self._event_shape)
 
-    # ---- moments
+    # ---- moments and samples: NotImplementedError, as in torch, for what a distribution does not have (a Cauchy variable has no mean)
 
     @property
     def mean(self) -> Tensor:

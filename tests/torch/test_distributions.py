@@ -325,3 +325,10 @@ def test_counts_and_angles_have_the_right_moments():
         x = ingot.distributions.VonMises(0.5, k).sample((n,)).numpy() - 0.5
         wanted = (torch.special.i1(torch.tensor(k)) / torch.special.i0(torch.tensor(k))).item()
         assert abs(np.cos(x).mean() - wanted) < 0.03 and abs(np.sin(x).mean()) < 0.03
+
+
+def test_entropy_of_binomials_of_different_counts():
+    counts, p = [0.0, 3.0, 7.0], 0.3
+    got = ingot.distributions.Binomial(ingot.tensor(counts), ingot.tensor(p)).entropy().tolist()
+    want = [torch.distributions.Binomial(torch.tensor(n), torch.tensor(p)).entropy().item() for n in counts]
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
