@@ -92,4 +92,5 @@ def run(value: Any, target: Target, stages: Sequence[Stage] = STAGES, watch: Wat
 
 def lower(graph: Graph, target: Target, watch: Watcher | None = None) -> Program:
     """The program of a graph. Argument slots: inputs, then outputs, then the values of its symbols, those that no pass left included."""
-    return replace(run(graph, target, watch=watch), symbols=graph.symbols)
+    program = run(graph, target, watch=watch)
+    return program if program.symbols == graph.symbols else replace(program, symbols=graph.symbols)
