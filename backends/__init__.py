@@ -21,7 +21,10 @@ if __name__ != "ingot.backends":
     raise ImportError(f"import this package as ingot.backends, not as {__name__}: run from outside the repository root")
 
 if TYPE_CHECKING:
-    from ingot.backends.built import Built, Keep
+    from ingot.backends.built import Built
+    from ingot.backends.built import Keep as Keep
+    from ingot.backends.built import Make as Make
+    from ingot.backends.built import Part as Part
     from ingot.backends.cpu import Cpu
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph

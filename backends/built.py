@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -11,7 +11,7 @@ from ingot.ir.loop.program import Program
 from ingot.ir.size import Dim, Size
 from ingot.ir.struct import value_type
 
-__all__ = ["Built", "Keep", "make", "manifest_of", "numbered", "told"]
+__all__ = ["Built", "Keep", "Make", "Part", "make", "manifest_of", "numbered", "told"]
 
 
 @value_type
@@ -22,14 +22,23 @@ class Built:
     manifest: dict[str, Any]  # how to call it: plain data; see runtime/executable.py
 
 
-Keep = Callable[[bytes, str, Callable[[], bytes]], bytes]
-"""`keep(name, text, make)`: a part of a program's code that is known by a name, a digest; where none is, what `make` gives. The text is
-what the name is the digest of; empty where it is nothing that a program says."""
+@value_type
+class Part:
+    """A part of a program's code that other programs may have as well."""
+
+    name: bytes  # a digest of all that decides its code
+    text: str  # what the name is the digest of; empty where it is nothing that a program says
+    make: Callable[[], bytes]
 
 
-def make(name: bytes, text: str, make: Callable[[], bytes]) -> bytes:
+Make = Callable[[Sequence[Part], int], list[bytes]]
+Keep = Callable[[Sequence[Part], Make], list[bytes]]
+"""`keep(parts, make)`: the code of each, found or made. `make(parts, workers)` makes some, by so many threads."""
+
+
+def make(parts: Sequence[Part], make: Make) -> list[bytes]:
     """A Keep that knows nothing."""
-    return make()
+    return make(parts, 1)
 
 
 def numbered(graph: Graph) -> Graph:

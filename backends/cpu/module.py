@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ingot.backends.built import Built, Keep, make, manifest_of, told
+from ingot.backends.built import Built, Keep, Part, make, manifest_of, told
 from ingot.backends.cpu import driver, elf, elf_piece, table
 from ingot.backends.cpu.driver import ENTRY, SIZES
 from ingot.backends.cpu.kernels import KERNEL, emit_kernel
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
+from ingot.backends.llvm.workers import side_by_side
 from ingot.ir.loop.ir import Kernel
 from ingot.ir.loop.program import Copy, Launch, Program, Repeat, Step
 from ingot.ir.loop.text import print_kernel
@@ -31,11 +32,13 @@ TINY = 16 << 10  # bytes that a call touches
 
 def build(program: Program, level: Level, keep: Keep = make) -> Built:
     """The shared object of a program: one exported entry."""
-    named = [(kernel_name(text), text, k) for k in program.kernels.values() for text in (identity(k),)]
-    kernels = [elf_piece.read(keep(name, text, _maker(k, level))) for name, text, k in named]
     sized = bool(program.symbols)
-    walker_name = SIZED_DRIVER if sized else DRIVER
-    walker = elf_piece.read(keep(walker_name, "", lambda: driver.build(level.arch, sized)))
+    parts = [Part(SIZED_DRIVER if sized else DRIVER, "", lambda: driver.build(level.arch, sized))]
+    parts += [Part(kernel_name(text), text, _maker(k, level)) for k in program.kernels.values() for text in (identity(k),)]
+    if _copies(program.steps):
+        parts.append(Part(COPY, "", lambda: driver.build_copy(level.arch)))
+    pieces = [elf_piece.read(code) for code in keep(parts, _made)]
+    walker, kernels = pieces[0], pieces[1 : 1 + len(program.kernels)]
     own_bytes = _rounded(program.arena_bytes)
     arena_bytes, worker_bytes = _scratch(program, dict(zip(program.kernels, kernels)))
     manifest = manifest_of(program, own_bytes + arena_bytes, table.refusals(program))
@@ -45,16 +48,17 @@ def build(program: Program, level: Level, keep: Keep = make) -> Built:
     manifest["entry"] = ENTRY
     manifest["scratch_bytes"] = told(worker_bytes)
     manifest["tiny"] = bounds(nbytes)[1] <= TINY and not any(isinstance(s, Repeat) for s in program.steps)
-    pieces = [(walker_name, walker), *((name, k) for (name, *_), k in zip(named, kernels))]
-    if _copies(program.steps):
-        pieces.append((COPY, elf_piece.read(keep(COPY, "", lambda: driver.build_copy(level.arch)))))
-    objects = [pieces[0][1].object(), *(k.object({KERNEL: f"kernel.{i}"}) for i, (_, k) in enumerate(pieces[1:]))]
+    objects = [walker.object(), *(k.object({KERNEL: f"kernel.{i}"}) for i, k in enumerate(pieces[1:]))]
 
     def note() -> bytes:
-        return elf_piece.section([(name, p, o.sections[1].address or 0) for (name, p), o in zip(pieces, objects)])
+        return elf_piece.section([(part.name, p, o.sections[1].address or 0) for part, p, o in zip(parts, pieces, objects)])
 
     steps = table.object_of(program, walker.machine, own_bytes, arena_bytes, worker_bytes)
     return Built(elf.link_all([*objects, steps], [ENTRY, SIZES] if sized else [ENTRY], (elf_piece.SECTION, note)), manifest)
+
+
+def _made(parts: Sequence[Part], workers: int) -> list[bytes]:
+    return side_by_side([p.make for p in parts], workers) if len(parts) > 1 < workers else [p.make() for p in parts]
 
 
 def _scratch(program: Program, kernels: Mapping[str, elf_piece.Piece]) -> tuple[Dim, Dim]:

@@ -7,20 +7,20 @@ and a code generator is kept only where it remembers nothing (that of PTX number
 
 from __future__ import annotations
 
+import ctypes
 import functools
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+import os
+from typing import Any
 
 from ingot.backends.llvm.level import Level
+from ingot.backends.llvm.workers import side_by_side
 
-__all__ = ["apart", "assembly", "object_code"]
-
-T = TypeVar("T")
+__all__ = ["assembly", "object_code"]
 
 _LONG = 100_000  # characters of LLVM IR, which take a tenth of a second
 _CPU = {"opt": 2, "reloc": "pic", "codemodel": "small"}  # what the linker's list of relocations is for
 _OPTIONS: dict[str, dict[str, Any]] = {"x86_64": _CPU, "aarch64": _CPU, "nvptx64": {"opt": 3}}
+_idle: dict[Level, list[Any]] = {}  # code generators that no thread works with
 
 
 def object_code(text: str, level: Level, inline: bool = False) -> bytes:
@@ -31,55 +31,32 @@ def object_code(text: str, level: Level, inline: bool = False) -> bytes:
     """
 
     def work() -> bytes:
-        machine, module = _module(text, level, inline)
-        return machine.emit_object(module)
+        free = _idle.setdefault(level, [])
+        machine = free.pop() if free else _target_machine(level)
+        code = _emitted(machine, _module(text, machine, inline))
+        free.append(machine)
+        return code
 
-    return apart(work) if len(text) > _LONG else work()
-
-
-def apart(work: Callable[[], T]) -> T:
-    """What `work` returns or raises. It runs in a thread of its own where this is the main one, so that Ctrl-C is heard meanwhile:
-
-    LLVM returns to Python at its end only. Work that was given up goes on, and what it makes is dropped; the process ends after it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return work()
-    made: list[tuple[T | None, BaseException | None]] = []
-
-    def run() -> None:
-        try:
-            made.append((work(), None))
-        except BaseException as error:
-            made.append((None, error))
-
-    thread = threading.Thread(target=run, name="ingot compile")
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)  # the signal may have come to another thread, which wakes nobody
-    result, error = made[0]
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
+    return side_by_side([work])[0] if len(text) > _LONG else work()  # Ctrl-C is heard meanwhile
 
 
 def assembly(text: str, level: Level, inline: bool = False) -> str:
     """The same code as assembly; for a GPU this is PTX. RuntimeError where the IR is not well formed."""
-    machine, module = _module(text, level, inline)
-    return machine.emit_assembly(module)
+    machine = _target_machine(level)
+    return machine.emit_assembly(_module(text, machine, inline))
 
 
-def _module(text: str, level: Level, inline: bool) -> tuple[Any, Any]:
-    """LLVM's target machine, and the module, verified."""
+def _module(text: str, machine: Any, inline: bool) -> Any:
+    """The module, verified."""
     import llvmlite.binding as llvm
 
-    machine = _target_machine(level) if level.arch == "nvptx64" else _kept(level)
     module = llvm.parse_assembly(text, llvm.create_context())
     module.verify()
     module.data_layout = str(machine.target_data)
     if inline:
         passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
         passes.getModulePassManager().run(module, passes)
-    return machine, module
+    return module
 
 
 def _target_machine(level: Level) -> Any:
@@ -92,4 +69,35 @@ def _target_machine(level: Level) -> Any:
     return llvm.Target.from_triple(level.triple).create_target_machine(cpu=level.cpu, features=features, **_OPTIONS[level.arch])
 
 
-_kept = functools.cache(_target_machine)
+def _emitted(machine: Any, module: Any) -> bytes:
+    """`machine.emit_object(module)`, while other threads do the same.
+
+    llvmlite lets one thread at a time into LLVM, whatever it does there. LLVM asks only that threads share neither context nor code
+    generator, so emission, nine tenths of the time, goes by that lock.
+    """
+    library = _library()
+    buffer = library.LLVMPY_TargetMachineEmitToMemory(machine, module, 1, ctypes.byref(ctypes.c_char_p()))
+    if not buffer:
+        return machine.emit_object(module)  # raises with LLVM's message
+    try:
+        return ctypes.string_at(library.LLVMPY_GetBufferStart(buffer), library.LLVMPY_GetBufferSize(buffer))
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+@functools.cache
+def _library() -> Any:
+    """The functions of llvmlite's library that `_emitted` calls."""
+    import llvmlite.binding as llvm
+    from llvmlite.utils import get_library_name
+
+    library, pointer = ctypes.CDLL(os.path.join(os.path.dirname(llvm.__file__), get_library_name())), ctypes.c_void_p
+    for name, result, *arguments in (
+        ("TargetMachineEmitToMemory", pointer, pointer, pointer, ctypes.c_int, pointer),
+        ("GetBufferStart", pointer, pointer),
+        ("GetBufferSize", ctypes.c_size_t, pointer),
+        ("DisposeMemoryBuffer", None, pointer),
+    ):
+        function = getattr(library, "LLVMPY_" + name)
+        function.restype, function.argtypes = result, arguments
+    return library

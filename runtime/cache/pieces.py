@@ -16,13 +16,17 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ingot.runtime import log
 from ingot.runtime.cache import files, the_cache
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer
+from ingot.runtime.threads import get_num_threads
+
+if TYPE_CHECKING:
+    from ingot.backends import Make, Part
 
 __all__ = ["Pieces", "ids_of", "remember"]
 
@@ -38,7 +42,7 @@ _known: dict[bytes, bytes] = {}  # by digest, those used last at the end
 
 
 class Pieces:
-    """What a compilation knows of its kernels. Called with a kernel's name it gives the code, see `ingot.backends.built.Keep`.
+    """What a compilation knows of its kernels: a `Keep` (see ingot.backends.built).
 
     made: called before the first kernel that nobody has is compiled. It may raise, and nothing is compiled.
     known, compiled: how many kernels were found, and how many not.
@@ -51,23 +55,30 @@ class Pieces:
         self.ids: list[bytes] = []
         self.known = self.compiled = 0
 
-    def __call__(self, name: bytes, text: str, make: Callable[[], bytes]) -> bytes:
-        """The code of that name, found or made. `text`: of the kernel; empty for what is none."""
-        key = _id(self._context, name)
-        self.ids.append(key)
-        found = _known.get(key) or self._stored(key)
-        counted = bool(text)
-        if found is None:
-            if not self.compiled:
-                self._made()
-            found = make()
-            self.compiled += counted
-        else:
-            self.known += counted
-        _known[key] = _known.pop(key, found)
+    def __call__(self, parts: Sequence[Part], make: Make) -> list[bytes]:
+        """The code of each part, found or made: by as many threads as compiled code has."""
+        keys = [_id(self._context, p.name) for p in parts]
+        self.ids += keys
+        found: dict[bytes, bytes] = {}
+        missing: dict[bytes, Part] = {}
+        for key, part in zip(keys, parts):
+            code = _known.get(key) or self._stored(key)
+            if code is None:
+                missing[key] = part
+            else:
+                found[key] = code
+        if missing:
+            self._made()
+            found.update(zip(missing, make(list(missing.values()), get_num_threads())))
+        counted = [key for key, p in zip(keys, parts) if p.text]
+        self.compiled = sum(key in missing for key in counted)
+        self.known = len(counted) - self.compiled
+        for key, code in found.items():
+            _known.pop(key, None)
+            _known[key] = code  # at the end
         while len(_known) > _IN_MEMORY:
             _known.pop(next(iter(_known)), None)
-        return found
+        return [found[key] for key in keys]
 
     def _stored(self, key: bytes) -> bytes | None:
         for layer in the_cache().layers:

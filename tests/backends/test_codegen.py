@@ -1,13 +1,16 @@
 """What stands between LLVM IR text and the code generator, which ends the process where it meets malformed IR."""
 
+import functools
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ingot.backends import NAMES, backend
 from ingot.backends.llvm import codegen
+from ingot.backends.llvm.workers import side_by_side
 
 EVERY = [level for name in NAMES for level in backend(name).levels.values()]
 
@@ -73,14 +76,28 @@ def test_an_interrupt_is_heard_while_llvm_works():
     killer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            assert codegen.apart(work), "nothing was heard for a minute"
+            assert side_by_side([work]), "nothing was heard for a minute"
         heard.set()
     finally:
         signal.signal(signal.SIGINT, before)
         killer.join()
 
 
-def test_work_apart_returns_and_raises():
-    assert codegen.apart(lambda: 3) == 3
-    with pytest.raises(ZeroDivisionError):
-        codegen.apart(lambda: 1 // 0)
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("main", [True, False])
+def test_work_side_by_side_returns_and_raises(main, workers):
+    def check():
+        assert side_by_side([functools.partial(pow, i, 2) for i in range(20)], workers) == [i * i for i in range(20)]
+        with pytest.raises(ZeroDivisionError):
+            side_by_side([lambda: 1, lambda: 1 // 0, lambda: 2], workers)
+        return True
+
+    with ThreadPoolExecutor(1) as other:
+        assert check() if main else other.submit(check).result()
+
+
+def test_threads_emit_what_one_emits():
+    level = backend("cpu").levels["x86-64-v3"]
+    texts = [CALL.format(triple=level.triple, type=f"[{n} x i8]") for n in range(1, 41)]
+    made = side_by_side([functools.partial(codegen.object_code, t, level) for t in texts], 4)
+    assert made == [codegen.object_code(t, level) for t in texts]

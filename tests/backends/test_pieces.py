@@ -36,11 +36,11 @@ class Kept(dict):
         super().__init__(known)
         self.made = []
 
-    def __call__(self, name, text, make):
-        if name not in self:
-            self[name] = make()
-            self.made.append(text)
-        return self[name]
+    def __call__(self, parts, make):
+        missing = [p for p in parts if p.name not in self]
+        self.update(zip((p.name for p in missing), make(missing, 2)))
+        self.made += [p.text for p in missing]
+        return [self[p.name] for p in parts]
 
 
 @pytest.mark.parametrize("level", LEVELS.values(), ids=str)
@@ -66,7 +66,7 @@ def test_nothing_of_llvm_is_needed_for_known_kernels():
         "from tests.support.programs import mixed\n"
         "cpu = backend('cpu'); level = cpu.host_level()\n"
         "known = cpu.pieces(open(sys.argv[1], 'rb').read())\n"
-        "made = cpu.build(cpu.lower(mixed(), level), level, lambda name, text, make: known[name])\n"
+        "made = cpu.build(cpu.lower(mixed(), level), level, lambda parts, make: [known[p.name] for p in parts])\n"
         "assert 'llvmlite' not in sys.modules and made.code == open(sys.argv[1], 'rb').read()\n"
     )
     import tempfile

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +140,10 @@ def test_a_hint_that_leads_nowhere_costs_a_compilation(monkeypatch, what):
     assert counted() == {"compiled": 1}
 
 
+def made(parts, workers):
+    return [p.make() for p in parts]
+
+
 def test_code_of_another_compiler_or_level_is_not_taken(monkeypatch):
     """A record may say anything: what it leads to must be made for the very level, by the very compiler."""
     run(make_graph())
@@ -150,9 +155,10 @@ def test_code_of_another_compiler_or_level_is_not_taken(monkeypatch):
     for name in backend("cpu").pieces(entry.code):
         pieces.remember(the_cache().own, key.hex(), [pieces._id(pieces._context(other), name)])
         forget(monkeypatch)
-        assert pieces.Pieces(entry.preimage, lambda: None)(name, "text", lambda: b"made") != b"made"
+        part = SimpleNamespace(name=name, text="text", make=lambda: b"made")
+        assert pieces.Pieces(entry.preimage, lambda: None)([part], made) != [b"made"]
         forget(monkeypatch)
-        assert pieces.Pieces(other, lambda: None)(name, "text", lambda: b"made") == b"made"
+        assert pieces.Pieces(other, lambda: None)([part], made) == [b"made"]
 
 
 def test_the_file_stays_bounded(monkeypatch):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ingot.backends import backend
 from ingot.ir.graph import Graph
 from ingot.runtime import toolchain
+
+if TYPE_CHECKING:
+    from ingot.backends import Keep, Make, Part
 
 __all__ = ["FILE", "LEVELS", "Row", "compare", "dump", "measure", "parse", "versions"]
 
@@ -41,14 +44,14 @@ def measure(graphs: Sequence[Graph], levels: Iterable[str]) -> Row:
 
 
 @functools.cache
-def _keep(level: str) -> Callable[[bytes, str, Callable[[], bytes]], bytes]:
+def _keep(level: str) -> Keep:
     """Each kernel is compiled once for a level: what it is among makes no difference (tests/backends/test_pieces.py)."""
     known: dict[bytes, bytes] = {}
 
-    def keep(name: bytes, text: str, make: Callable[[], bytes]) -> bytes:
-        if name not in known:
-            known[name] = make()
-        return known[name]
+    def keep(parts: Sequence[Part], make: Make) -> list[bytes]:
+        missing = [p for p in parts if p.name not in known]
+        known.update(zip((p.name for p in missing), make(missing, 1)))
+        return [known[p.name] for p in parts]
 
     return keep
 
