@@ -25,6 +25,7 @@ from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import the_cache
 from ingot.runtime.cache.layer import Found
+from ingot.runtime.collector import paused
 from ingot.runtime.executable import Executable
 from ingot.runtime.frozen import FrozenError, is_frozen
 
@@ -199,7 +200,7 @@ def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provena
     _refuse_if_frozen(graph.name, key, preimage, provenance)
     while True:
         try:
-            with the_cache().claimed(key) as again:
+            with the_cache().claimed(key) as again, paused():
                 return (the_cache().lookup(key) if again else None) or _compile(key, preimage, graph, level, provenance)
         except _OtherToolchain:
             preimage = _preimage("graph", graph.text, level)

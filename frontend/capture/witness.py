@@ -20,6 +20,7 @@ from ingot.capture.impure import calls_for, importing, of_ingot, standard_librar
 from ingot.capture.notes import Notes
 from ingot.capture.reads import Reads
 from ingot.capture.watch import Environment
+from ingot.runtime.collector import paused
 from ingot.runtime.recorder import outside
 
 __all__ = ["Witness"]
@@ -50,8 +51,8 @@ class Witness(Notes):
         for n, method in self._environment_was.items():
             setattr(self._environment, n, self._noting(method))
         self._outer: Any = sys.getprofile()
-        self._collecting = gc.isenabled()
-        gc.disable()  # its callbacks, and what it finalises, are no part of the function
+        self._paused = paused()  # the collector's callbacks, and what it finalises, are no part of the function
+        self._paused.__enter__()
         try:
             for x, text in self._roots:
                 self.follow(x, text)
@@ -71,8 +72,7 @@ class Witness(Notes):
 
     def _stop(self) -> None:
         sys.setprofile(None)
-        if self._collecting:
-            gc.enable()
+        self._paused.__exit__(None, None, None)
         if hasattr(self._outer, "enable"):  # a profiler in C
             self._outer.enable()
         elif self._outer is not None:
