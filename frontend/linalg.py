@@ -9,6 +9,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import full, lower
 from ingot.functions import matmul as _products
 from ingot.functions.common import Number, ShapeError, check_tensor, dtypes
+from ingot.functions.eigen import eig, eigvals
 from ingot.functions.factor import cholesky_factor as cholesky
 from ingot.functions.factor import eigh, eigvalsh, pinv, svdvals
 from ingot.functions.factor import qr_factor as qr
@@ -20,6 +21,7 @@ from ingot.functions.lu import lu_solution as lu_solve
 from ingot.functions.matmul import matmul
 from ingot.functions.matrices import LinAlgError
 from ingot.functions.matrices import check_matrices as _check_matrices
+from ingot.functions.matrices import conj, real
 from ingot.functions.matrix_exponential import matrix_exp
 from ingot.functions.norm import matrix_norm, vector_norm
 from ingot.functions.reflections import householder_product
@@ -28,7 +30,7 @@ from ingot.functions.solvers import cholesky_ex, inv_ex, solve_ex, tensorinv, te
 from ingot.functions.systems import det, inv, matrix_power, slogdet, solve, solve_triangular
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "householder_product", "inv",
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "householder_product", "inv",
     "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
     "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
     "tensorsolve", "vander", "vecdot", "vector_norm",
@@ -142,7 +144,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     residual = x.reshape(-1)[:0]
     if m > n and driver not in (None, "gelsy"):
         gap = a @ x - b
-        residual = (gap * gap).sum(-2)
+        residual = real(conj(gap) * gap).sum(-2)
     ranked = rank if driver in ("gelsy", "gelsd", "gelss", None) else a.new_empty(0, dtype=dtypes.i64)
-    values = svdvals(a.detach()) if driver in ("gelsd", "gelss") else a.new_empty(0)
+    values = svdvals(a.detach()) if driver in ("gelsd", "gelss") else real(a.new_empty(0))
     return LstSq(x.squeeze(-1) if vector else x, residual, ranked, values)

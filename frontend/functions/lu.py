@@ -13,7 +13,7 @@ from ingot._tensor.composites import composite
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtypes, emit_out
-from ingot.functions.matrices import check_matrices, flat, mT, require
+from ingot.functions.matrices import check_matrices, flat, mH, require
 from ingot.functions.systems import Triangular
 
 __all__ = ["lu", "lu_solve", "lu_unpack"]
@@ -95,17 +95,17 @@ class _Factor(Function):
         low, up = f[:, :k, :k].tril(-1), f[:, :k, :k].triu()
         unit = low + ingot.eye(k, dtype=f.dtype)
         square = grad[:, :k, :k]
-        by_low, by_up = mT(unit) @ square.tril(-1), square.triu() @ mT(up)
+        by_low, by_up = mH(unit) @ square.tril(-1), square.triu() @ mH(up)
         if n > m:
-            by_low = by_low - grad[:, :, k:] @ mT(f[:, :, k:])
+            by_low = by_low - grad[:, :, k:] @ mH(f[:, :, k:])
         if m > n:
-            by_up = by_up - mT(f[:, k:]) @ grad[:, k:]
+            by_up = by_up - mH(f[:, k:]) @ grad[:, k:]
         inner = by_low.tril(-1) + by_up.triu()
-        by_a = mT(Triangular.apply(up, mT(Triangular.apply(mT(unit), inner, True, True)), True, False))
+        by_a = mH(Triangular.apply(up, mH(Triangular.apply(mH(unit), inner, True, True)), True, False))
         if n > m:
-            by_a = ingot.cat([by_a, Triangular.apply(mT(unit), grad[:, :, k:], True, True)], 2)
+            by_a = ingot.cat([by_a, Triangular.apply(mH(unit), grad[:, :, k:], True, True)], 2)
         if m > n:
-            by_a = ingot.cat([by_a, mT(Triangular.apply(up, mT(grad[:, k:]), True, False))], 1)
+            by_a = ingot.cat([by_a, mH(Triangular.apply(up, mH(grad[:, k:]), True, False))], 1)
         return _by_rows(by_a, perm.argsort(1))
 
 
@@ -218,7 +218,7 @@ def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | Non
 def lu_solution(
     LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False, out: Tensor | None = None
 ) -> Tensor:
-    """X with A X = B (not `left`: X A = B; `adjoint`: of A^T) from the factors of square A by `lu_factor`. Batches broadcast.
+    """X with A X = B (not `left`: X A = B; `adjoint`: of A^H) from the factors of square A by `lu_factor`. Batches broadcast.
 
     >>> ingot.linalg.lu_solve(*ingot.linalg.lu_factor(ingot.eye(2) * 2), ingot.ones(2, 1))
     tensor([[0.5000],
@@ -230,7 +230,7 @@ def lu_solution(
     if f.dtype is not b.dtype:
         raise RuntimeError(f"linalg.lu_solve: LU and B should have the same dtype, but found LU of type {f.dtype} and B of type {b.dtype}")
     if not left:
-        return emit_out(mT(lu_solution(f, pivots, mT(b), adjoint=not adjoint)), out)
+        return emit_out(mH(lu_solution(f, pivots, mH(b), adjoint=not adjoint)), out)
     n = f.shape[-1]
     if n != b.shape[-2]:
         raise ShapeError(f"linalg.lu_solve: Incompatible shapes of LU and B for AX = B ({list(f.shape)} and {list(b.shape)})")
@@ -239,7 +239,7 @@ def lu_solution(
     shape = (*lead, *b.shape[-2:])
     f, b = flat(f.expand(*lead, n, n)), flat(b.expand(*shape))
     if adjoint:
-        x = Triangular.apply(mT(f), Triangular.apply(mT(f), b, False, False), True, True)
+        x = Triangular.apply(mH(f), Triangular.apply(mH(f), b, False, False), True, True)
         x = _by_rows(x, order.argsort(1))
     else:
         x = Triangular.apply(f, Triangular.apply(f, _by_rows(b, order), False, True), True, False)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot.functions.common import ShapeError, Tensor, check_tensor, dtype_name, dtypes
+from ingot.functions.common import ShapeError, Tensor, apply, check_tensor, dtype_name, dtypes
 from ingot.grad_mode import no_grad
 from ingot.runtime.recorder import here
 
 __all__ = ["LinAlgError"]
+
+
+_DTYPES = (dtypes.f32, dtypes.f64, dtypes.c64, dtypes.c128)
 
 
 class LinAlgError(RuntimeError):
@@ -17,13 +20,13 @@ class LinAlgError(RuntimeError):
 
 
 def check_matrices(name: str, a: Any, square: bool = False, argument: str = "A") -> Tensor:
-    """`a`, if it is a batch of float32 or float64 matrices. RuntimeError in torch's words otherwise."""
+    """`a`, if it is a batch of float32, float64 or complex matrices. RuntimeError in torch's words otherwise."""
     check_tensor(name, a, argument)
     if a.ndim < 2:
         raise ShapeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
     if square and a.shape[-1] != a.shape[-2]:
         raise ShapeError(f"{name}: {argument} must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices")
-    if a.dtype not in (dtypes.f32, dtypes.f64):
+    if a.dtype not in _DTYPES:
         if a.dtype in dtypes.Half:
             raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype_name(a.dtype)}")
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtype_name(a.dtype)}")
@@ -49,3 +52,23 @@ def require(good: Callable[[], Tensor], message: str) -> None:
 def mT(x: Tensor) -> Tensor:
     """The matrices transposed."""
     return x.transpose(-2, -1)
+
+
+def mH(x: Tensor) -> Tensor:
+    """The matrices transposed, complex numbers conjugated."""
+    return conj(x.transpose(-2, -1))
+
+
+def conj(x: Tensor) -> Tensor:
+    """Complex numbers conjugated, real ones as they are."""
+    return apply("conj", x) if x.dtype.kind == "c" else x
+
+
+def real(x: Tensor) -> Tensor:
+    """The real parts of complex numbers, real ones as they are."""
+    return apply("real", x) if x.dtype.kind == "c" else x
+
+
+def magnitude(x: Tensor) -> Tensor:
+    """The absolute values, real."""
+    return apply("magnitude" if x.dtype.kind == "c" else "abs", x)

@@ -6,7 +6,7 @@ from ingot._tensor.composites import composite
 from ingot.functions import matrix_scans
 from ingot.functions.common import Tensor, apply, cast, dtypes, scalar
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import check_matrices, flat
+from ingot.functions.matrices import check_matrices, flat, magnitude
 from ingot.functions.reduce import reduced
 
 __all__ = ["matrix_exp"]
@@ -18,9 +18,9 @@ _SQUARES = 32  # a matrix of norm 2**31 has an exponential of few digits, if any
 @composite
 def _matrix_exp(a: Tensor) -> Tensor:
     b, n, _ = a.shape
-    columns = reduced("reduce_sum", apply("abs", a), (1,), True)
+    columns = reduced("reduce_sum", magnitude(a), (1,), True)
     norm = reduced("reduce_max", columns, (2,), True)
-    one = apply("broadcast", scalar(1, a.dtype), attrs=((b, 1, 1),))
+    one = apply("broadcast", scalar(1, norm.dtype), attrs=((b, 1, 1),))
 
     def halve(norm: Tensor, scale: Tensor, k: Tensor) -> tuple[Tensor, ...]:
         return (apply("select", norm * scale > _NORM, scale * 0.5, scale),)

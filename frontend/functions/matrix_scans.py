@@ -1,6 +1,6 @@
 """Matrix decompositions as scans: LU, Cholesky, QR by Householder's reflections, the singular values by Jacobi's rotations.
 
-All work on batches (b, n, m) in float32 or float64. They have no derivatives of their own: `ingot.linalg` gives them.
+All work on batches (b, n, m) of real or complex numbers. They have no derivatives of their own: `ingot.linalg` gives them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.composites import CompositeTrace, composite
 from ingot.functions.common import apply, cast, dtypes, record, safe_root, scalar
 from ingot.functions.matmul import matmul
+from ingot.functions.matrices import conj, magnitude, real
 from ingot.functions.reduce import reduced
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS
@@ -19,7 +20,7 @@ from ingot.runtime.recorder import here
 __all__: list[str] = []
 
 # sweeps over all pairs of columns: convergence is quadratic, the last ones only polish
-SWEEPS = {dtypes.f32: 10, dtypes.f64: 14}
+SWEEPS = {dtypes.f32: 10, dtypes.f64: 14, dtypes.c64: 10, dtypes.c128: 14}
 
 
 def _traced(fn: Callable[..., tuple[Tensor, ...]], name: str, likes: tuple[Tensor, ...]) -> Graph:
@@ -33,29 +34,43 @@ def _traced(fn: Callable[..., tuple[Tensor, ...]], name: str, likes: tuple[Tenso
     return trace.whole_graph(live, name)
 
 
-def loop(fn: Callable[..., tuple[Tensor, ...]], consts: tuple, carries: tuple, n: int, reverse: bool = False) -> tuple[Tensor, ...]:
-    """carries, ys = fn(*consts, *carries, k) for k in 0 … n - 1 (or back), as one scan: the last carries, then the stacked ys."""
+def loop(
+    fn: Callable[..., tuple[Tensor, ...]], consts: tuple, carries: tuple, n: int, reverse: bool = False, xs: tuple = ()
+) -> tuple[Tensor, ...]:
+    """carries, ys = fn(*consts, *carries, *slices of xs, k) for k in 0 … n - 1 (or back), as one scan: the last carries, then stacked ys."""
     k = scalar(0, dtypes.i64)
-    body = _traced(fn, fn.__name__, (*consts, *carries, k))
+    slices = [apply("reshape", apply("slice", x, attrs=((0,) * x.ndim, (1, *x.shape[1:]), (1,) * x.ndim)), attrs=(x.shape[1:],)) for x in xs]
+    body = _traced(fn, fn.__name__, (*consts, *carries, *slices, k))
     steps = apply("iota", attrs=(dtypes.i64, (n,), 0))
-    out = record(OPS["scan"], (*consts, *carries, steps), (body, len(consts), len(carries), n, reverse))
+    out = record(OPS["scan"], (*consts, *carries, *xs, steps), (body, len(consts), len(carries), n, reverse))
     return out if isinstance(out, tuple) else (out,)
 
 
-def _places(x: Tensor, axis: int) -> Tensor:
+def places(x: Tensor, axis: int) -> Tensor:
     return apply("iota", attrs=(dtypes.i64, tuple(x.shape), axis))
 
 
-def _pick(x: Tensor, axis: int, k: Tensor) -> Tensor:
+def pick(x: Tensor, axis: int, k: Tensor) -> Tensor:
     """The slice k along `axis`, which stays with extent 1."""
     return apply("index_get", x, apply("reshape", k, attrs=((1,),)), attrs=((axis,),))
 
 
-def _where(c: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
+def where(c: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     like = a if isinstance(a, Tensor) else b
     assert isinstance(like, Tensor)
     sides = [s if isinstance(s, Tensor) else scalar(s, like.dtype) for s in (a, b)]
     return apply("select", c, *sides)
+
+
+def _pivot_size(x: Tensor) -> Tensor:
+    """By what a pivot is chosen: of complex numbers, as in LAPACK, the sum of both parts' magnitudes."""
+    if x.dtype.kind != "c":
+        return apply("abs", x)
+    return apply("abs", apply("real", x)) + apply("abs", apply("imag", x))
+
+
+def _adjoint(x: Tensor) -> Tensor:
+    return conj(apply("transpose", x, attrs=((0, 2, 1),)))
 
 
 @composite
@@ -66,18 +81,18 @@ def lu(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sign = apply("broadcast", scalar(1, a.dtype), attrs=((b,),))
 
     def eliminate(a: Tensor, perm: Tensor, sign: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        rows = _places(perm, 1)
-        size = _where(rows >= k, apply("abs", apply("reshape", _pick(a, 2, k), attrs=((b, m),))), -1.0)
+        rows = places(perm, 1)
+        size = where(rows >= k, _pivot_size(apply("reshape", pick(a, 2, k), attrs=((b, m),))), -1.0)
         p = apply("reshape", apply("argmax", size, attrs=(1,)), attrs=((b, 1),))
-        order = _where(rows == k, p, _where(rows == p, k, rows))
-        sign = _where(apply("reshape", p, attrs=((b,),)) == k, sign, -sign)
+        order = where(rows == k, p, where(rows == p, k, rows))
+        sign = where(apply("reshape", p, attrs=((b,),)) == k, sign, -sign)
         wide = apply("broadcast", apply("reshape", order, attrs=((b, m, 1),)), attrs=((b, m, n),))
         a, perm = apply("gather", a, wide, attrs=(1,)), apply("gather", perm, order, attrs=(1,))
-        row, column = _pick(a, 1, k), _pick(a, 2, k)
-        pivot = _pick(row, 2, k)
-        below, right = _places(a, 1) > k, _places(a, 2) > k
-        factor = _where(below, column / _where(pivot == 0, 1.0, pivot), 0.0)
-        a = _where(apply("logical_and", below, _places(a, 2) == k), factor, a - factor * _where(right, row, 0.0))
+        row, column = pick(a, 1, k), pick(a, 2, k)
+        pivot = pick(row, 2, k)
+        below, right = places(a, 1) > k, places(a, 2) > k
+        factor = where(below, column / where(pivot == 0, 1.0, pivot), 0.0)
+        a = where(apply("logical_and", below, places(a, 2) == k), factor, a - factor * where(right, row, 0.0))
         return a, perm, sign
 
     if not m or not n:
@@ -92,13 +107,13 @@ def triangular(a: Tensor, x: Tensor, upper: bool, unit: bool) -> Tensor:
     n = a.shape[1]
 
     def substitute(a: Tensor, x: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        row = _pick(a, 1, k)
-        place = _places(row, 2)
-        known = _where(place > k if upper else place < k, row, 0.0)
-        value = _pick(x, 1, k) - matmul(known, x)
+        row = pick(a, 1, k)
+        place = places(row, 2)
+        known = where(place > k if upper else place < k, row, 0.0)
+        value = pick(x, 1, k) - matmul(known, x)
         if not unit:
-            value = value / _pick(row, 2, k)
-        return (_where(_places(x, 1) == k, value, x),)
+            value = value / pick(row, 2, k)
+        return (where(places(x, 1) == k, value, x),)
 
     if not n or not x.shape[2]:
         return apply("reshape", x, attrs=(tuple(x.shape),))
@@ -107,53 +122,71 @@ def triangular(a: Tensor, x: Tensor, upper: bool, unit: bool) -> Tensor:
 
 @composite
 def cholesky(a: Tensor) -> Tensor:
-    """Lower L with A = L L^T, column by column; NaN from the first column that is not positive."""
+    """Lower L with A = L L^H, column by column; NaN from the first column that is not positive."""
     n = a.shape[1]
 
     def column(a: Tensor, low: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        rest = _pick(a, 2, k) - matmul(low, apply("transpose", _pick(low, 1, k), attrs=((0, 2, 1),)))
-        pivot = apply("sqrt", _pick(rest, 1, k))
-        made = _where(_places(rest, 1) >= k, rest / pivot, 0.0)
-        return (_where(_places(low, 2) == k, made, low),)
+        rest = pick(a, 2, k) - matmul(low, _adjoint(pick(low, 1, k)))
+        pivot = apply("sqrt", real(pick(rest, 1, k)))
+        made = where(places(rest, 1) >= k, rest / pivot, 0.0)
+        if made.dtype.kind == "c":  # the diagonal is real
+            made = where(places(rest, 1) == k, cast(pivot, made.dtype), made)
+        return (where(places(low, 2) == k, made, low),)
 
     if not n:
         return apply("reshape", a, attrs=(tuple(a.shape),))
     return loop(column, (a,), (a * 0.0,), n)[0]
 
 
+def reflector(x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """v (b, m, 1) and tau (b, 1, 1) of LAPACK's reflection I - tau v v^H, whose adjoint turns all of x (b, m, 1) from place k on
+    into one real number there. v is 1 at k, and 0 before."""
+    place = places(x, 1)
+    head = where(place == k, x, 0.0)
+    rest = reduced("reduce_sum", where(place > k, _square(x), 0.0), (1,), True)
+    head = reduced("reduce_sum", head, (1,), True)
+    length = safe_root(rest + _square(head))
+    plain = rest == 0
+    if x.dtype.kind == "c":
+        plain = apply("logical_and", plain, apply("imag", head) == 0)
+    beta = where(real(head) > 0, -length, length)
+    beta = where(apply("logical_or", plain, beta == 0), 1.0, beta)
+    tau = where(plain, 0.0, (beta - head) / beta)
+    v = where(place > k, x / where(plain, 1.0, head - beta), cast(place == k, x.dtype))
+    return v, tau
+
+
+def _square(x: Tensor) -> Tensor:
+    """|x|**2, real."""
+    if x.dtype.kind != "c":
+        return x * x
+    re, im = apply("real", x), apply("imag", x)
+    return re * re + im * im
+
+
 @composite
 def qr(a: Tensor, columns: int) -> tuple[Tensor, Tensor]:
-    """Q (b, m, columns) and R (b, columns, n) with A = Q R, by reflections; signs are LAPACK's."""
+    """Q (b, m, columns) and R (b, columns, n) with A = Q R, by reflections; signs are LAPACK's, R's diagonal is real."""
     b, m, n = a.shape
     count = min(m, n)
 
     def reflect(a: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        x = _pick(a, 2, k)
-        place = _places(x, 1)
-        x = _where(place >= k, x, 0.0)
-        head = _pick(x, 1, k)
-        rest = reduced("reduce_sum", _where(place > k, x * x, 0.0), (1,), True)
-        length = safe_root(rest + head * head)
-        beta = _where(head > 0, -length, length)
-        plain = rest == 0
-        v = _where(place == k, head - beta, x)
-        square = reduced("reduce_sum", v * v, (1,), True)
-        v = _where(plain, 0.0, v / safe_root(_where(square == 0, 1.0, square)))
-        a = a - v * matmul(apply("transpose", v, attrs=((0, 2, 1),)), a) * 2.0
-        return a, apply("reshape", v, attrs=((b, m),))
+        v, tau = reflector(pick(a, 2, k), k)
+        a = a - v * matmul(_adjoint(v), a) * conj(tau)
+        return a, apply("reshape", v, attrs=((b, m),)), apply("reshape", tau, attrs=((b,),))
 
     eye = cast(apply("eq", apply("iota", attrs=(dtypes.i64, (m, columns), 0)), apply("iota", attrs=(dtypes.i64, (m, columns), 1))), a.dtype)
     q = apply("broadcast", eye, attrs=((b, m, columns),))
     if not count:
         return q, apply("broadcast", scalar(0, a.dtype), attrs=((b, columns, n),))
-    r, vectors = loop(reflect, (), (a,), count)
-    r = _where(_places(r, 1) > _places(r, 2), 0.0, r)
+    r, vectors, taus = loop(reflect, (), (a,), count)
+    r = where(places(r, 1) > places(r, 2), 0.0, r)
 
-    def apply_back(vectors: Tensor, q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        v = apply("reshape", _pick(vectors, 0, k), attrs=((b, m, 1),))
-        return (q - v * matmul(apply("transpose", v, attrs=((0, 2, 1),)), q) * 2.0,)
+    def apply_back(vectors: Tensor, taus: Tensor, q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        v, tau = (apply("reshape", pick(x, 0, k), attrs=((b, n, 1),)) for x, n in ((vectors, m), (taus, 1)))
+        return (q - v * matmul(_adjoint(v), q) * tau,)
 
-    (q,) = loop(apply_back, (vectors,), (q,), count, True)
+    (q,) = loop(apply_back, (vectors, taus), (q,), count, True)
     return q, apply("slice", r, attrs=((0, 0, 0), (b, columns, n), (1, 1, 1)))
 
 
@@ -176,11 +209,14 @@ def rotations(a: Tensor) -> tuple[Tensor, Tensor]:
         left = apply("slice", x, attrs=((0, 0, 0), (b, rows, half), (1, 1, 1)))
         right = apply("reverse", apply("slice", x, attrs=((0, 0, half), (b, rows, even), (1, 1, 1))), attrs=((2,),))
         p, q = (apply("slice", s, attrs=((0, 0, 0), (b, m, half), (1, 1, 1))) for s in (left, right))
-        alpha, beta, gamma = (reduced("reduce_sum", u, (1,), True) for u in (p * p, q * q, p * q))
+        alpha, beta, gamma = (reduced("reduce_sum", u, (1,), True) for u in (_square(p), _square(q), conj(p) * q))
+        if a.dtype.kind == "c":  # turned so that gamma is real
+            phase, gamma = gamma, apply("magnitude", gamma)
+            right = right * where(gamma == 0, 1.0, apply("conj", phase) / where(gamma == 0, 1.0, gamma))
         still = gamma == 0
-        zeta = (beta - alpha) / (_where(still, 1.0, gamma) * 2.0)
-        t = _where(zeta < 0, -1.0, 1.0 + zeta * 0.0) / (apply("abs", zeta) + apply("sqrt", zeta * zeta + 1.0))
-        t = _where(still, 0.0, t)
+        zeta = (beta - alpha) / (where(still, 1.0, gamma) * 2.0)
+        t = where(zeta < 0, -1.0, 1.0 + zeta * 0.0) / (apply("abs", zeta) + apply("sqrt", zeta * zeta + 1.0))
+        t = where(still, 0.0, t)
         c = apply("rsqrt", t * t + 1.0)
         s = c * t
         left, right = c * left - s * right, s * left + c * right
@@ -201,7 +237,7 @@ def rotations(a: Tensor) -> tuple[Tensor, Tensor]:
         return found, v
     # the column that was added is the one whose V has its last row set: it is moved to the end
     extra = apply("slice", both, attrs=((0, m + n, 0), (b, m + even, even), (1, 1, 1)))
-    order = apply("sort", apply("abs", apply("reshape", extra, attrs=((b, even),))), attrs=(1, False))[1]
+    order = apply("sort", magnitude(apply("reshape", extra, attrs=((b, even),))), attrs=(1, False))[1]
     order = apply("slice", order, attrs=((0, 0), (b, n), (1, 1)))
 
     def take(x: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions import matrix_scans
-from ingot.functions.common import ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, safe_root, scalar
+from ingot.functions.common import ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, scalar
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import check_matrices, flat
+from ingot.functions.matrices import check_matrices, conj, flat, mH
 from ingot.functions.reduce import reduced
 
 __all__ = ["geqrf", "orgqr", "ormqr"]
@@ -36,7 +36,7 @@ def _product(a: Tensor, tau: Tensor) -> Tensor:
         column, factor = (reduced("reduce_sum", t, (t.ndim - 1,), True) for t in masked)
         place = apply("iota", attrs=(dtypes.i64, (b, m, 1), 1))
         v = apply("select", place > k, column, cast(place == k, a.dtype))
-        across = matmul(apply("transpose", v, attrs=((0, 2, 1),)), q)
+        across = matmul(mH(v), q)
         return (q - v * across * apply("reshape", factor, attrs=((b, 1, 1),)),)
 
     return matrix_scans.loop(reflect, (a, tau), (eye,), count, True)[0] if count else eye
@@ -44,7 +44,7 @@ def _product(a: Tensor, tau: Tensor) -> Tensor:
 
 @full
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The first columns of the product of the reflections I - tau[k] v v^T, v below the diagonal of column k of A and 1 on it.
+    """The first columns of the product of the reflections I - tau[k] v v^H, v below the diagonal of column k of A and 1 on it.
 
     RuntimeError for more columns than rows, or more factors than columns.
 
@@ -95,7 +95,7 @@ def ormqr(
         zeros = apply("broadcast", scalar(0, a.dtype), attrs=((*a.shape[:-1], m - n),))
         a = apply("concatenate", a, zeros, attrs=(a.ndim - 1,))
     q = householder_product(a[..., :m], tau)
-    q = q.mT if transpose else q
+    q = mH(q) if transpose else q
     return emit_out(matmul(q, other) if left else matmul(other, q), out)
 
 
@@ -107,18 +107,8 @@ def _geqrf(a: Tensor) -> tuple[Tensor, Tensor]:
     def reflect(a: Tensor, k: Tensor) -> tuple[Tensor, ...]:
         column = apply("iota", attrs=(dtypes.i64, (b, m, n), 2))
         x = reduced("reduce_sum", apply("select", column == k, a, scalar(0, a.dtype)), (2,), True)
-        place = apply("iota", attrs=(dtypes.i64, (b, m, 1), 1))
-        zero = scalar(0, a.dtype)
-        head = reduced("reduce_sum", apply("select", place == k, x, zero), (1,), True)
-        rest = reduced("reduce_sum", apply("select", place > k, x * x, zero), (1,), True)
-        length = safe_root(rest + head * head)
-        plain = rest == 0
-        beta = apply("select", head > 0, -length, length)
-        beta = apply("select", apply("logical_or", plain, beta == 0), scalar(1, a.dtype), beta)
-        tau = apply("select", plain, zero, (beta - head) / beta)
-        below = apply("select", plain, scalar(1, a.dtype), head - beta)
-        v = apply("select", place > k, x / below, cast(place == k, a.dtype))
-        a = a - v * matmul(apply("transpose", v, attrs=((0, 2, 1),)), a) * tau
+        v, tau = matrix_scans.reflector(x, k)
+        a = a - v * matmul(mH(v), a) * conj(tau)
         return a, apply("reshape", v, attrs=((b, m),)), apply("reshape", tau, attrs=((b,),))
 
     if not count:

@@ -11,7 +11,7 @@ from ingot._tensor.autocast import full
 from ingot.functions import factor, matrix_scans, systems
 from ingot.functions.common import ShapeError, Tensor, check_tensor, emit_out, static_int
 from ingot.functions.lu import first
-from ingot.functions.matrices import check_matrices, flat, mT, require
+from ingot.functions.matrices import check_matrices, flat, mH, mT, require
 
 __all__ = ["cholesky_inverse", "cholesky_solve", "triangular_solve"]
 
@@ -76,7 +76,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
     info = first(d != d)
     if check_errors:
         require(lambda: info == 0, "linalg.cholesky_ex: The factorization could not be completed because A is not positive-definite.")
-    return emit_out(CholeskyInfo(mT(low) if upper else low, info), out)
+    return emit_out(CholeskyInfo(mH(low) if upper else low, info), out)
 
 
 @full
@@ -96,7 +96,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
 
 @full
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """X with A X = B from the Cholesky factor of A: A = L L^T, or with `upper` L^T L. Batches broadcast.
+    """X with A X = B from the Cholesky factor of A: A = L L^H, or with `upper` L^H L. Batches broadcast.
 
     >>> ingot.cholesky_solve(ingot.ones(2, 1), ingot.eye(2) * 2)
     tensor([[0.2500],
@@ -113,14 +113,14 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | N
             f"Incompatible matrix sizes for cholesky_solve: each A matrix is {low.shape[-1]} by {low.shape[-1]} but each b matrix is "
             f"{b.shape[-2]} by {b.shape[-1]}"
         )
-    low = mT(low) if upper else low
+    low = mH(low) if upper else low
     half = systems.solve_triangular(low, b, upper=False)
-    return emit_out(systems.solve_triangular(mT(low), half, upper=True), out)
+    return emit_out(systems.solve_triangular(mH(low), half, upper=True), out)
 
 
 @full
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """The inverse of A from its Cholesky factor: A = L L^T, or with `upper` L^T L.
+    """The inverse of A from its Cholesky factor: A = L L^H, or with `upper` L^H L.
 
     >>> ingot.cholesky_inverse(ingot.eye(2) * 2)
     tensor([[0.2500, 0.0000],

@@ -14,7 +14,7 @@ from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
 from ingot.functions.creation import eye
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import check_matrices, flat, mT, require
+from ingot.functions.matrices import check_matrices, conj, flat, mH, mT, require
 
 __all__ = ["det", "inverse", "logdet", "matrix_power", "slogdet"]
 
@@ -42,8 +42,8 @@ class Triangular(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         a, x = ctx.saved_tensors
-        back = Triangular.apply(mT(a), grad, not ctx.upper, ctx.unit)
-        by_a = -(back @ mT(x))
+        back = Triangular.apply(mH(a), grad, not ctx.upper, ctx.unit)
+        by_a = -(back @ mH(x))
         low = 1 if ctx.unit else 0
         return (by_a.triu(low) if ctx.upper else by_a.tril(-low)), back, None, None
 
@@ -88,8 +88,8 @@ class _Solve(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         a, x = ctx.saved_tensors
-        back = _Solve.apply(mT(a), grad, False)
-        return -(back @ mT(x)), back, None
+        back = _Solve.apply(mH(a), grad, False)
+        return -(back @ mH(x)), back, None
 
 
 @full
@@ -138,7 +138,7 @@ class _Inverse(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
         (x,) = ctx.saved_tensors
-        return -(mT(x) @ grad @ mT(x)), None
+        return -(mH(x) @ grad @ mH(x)), None
 
 
 @full
@@ -180,18 +180,20 @@ class _SLogDet(Function):
     def forward(ctx: Any, a: Tensor) -> Any:
         f, _, sign = matrix_scans.lu(a)
         d = f.diagonal(0, -2, -1)
-        sign = sign * d.sign().prod(-1)
-        ctx.save_for_backward(a)
+        sign = sign * d.sgn().prod(-1)
+        ctx.save_for_backward(a, sign)
         return sign, d.abs().log().sum(-1)
 
     @staticmethod
     def backward(ctx: Any, by_sign: Tensor, grad: Tensor) -> Any:  # type: ignore[override]
-        (a,) = ctx.saved_tensors
-        return grad.unsqueeze(-1).unsqueeze(-1) * mT(_Inverse.apply(a, True))
+        a, sign = ctx.saved_tensors
+        if a.dtype.kind == "c":  # the sign turns with the imaginary part of the trace of A^-1 dA
+            grad = ingot.complex(grad, -(conj(by_sign) * sign).imag)
+        return grad.unsqueeze(-1).unsqueeze(-1) * mH(_Inverse.apply(a, True))
 
 
 def slogdet(input: Tensor) -> SLogDet:
-    """(sign, logabsdet): the determinant's sign and the logarithm of its magnitude, -infinity where it is zero.
+    """(sign, logabsdet): the determinant's sign (complex: its direction) and the logarithm of its magnitude, -infinity where it is zero.
 
     >>> ingot.slogdet(ingot.eye(2) * 3).logabsdet
     tensor(2.1972)
@@ -202,8 +204,10 @@ def slogdet(input: Tensor) -> SLogDet:
 
 
 def logdet(input: Tensor) -> Tensor:
-    """The logarithm of the determinant; NaN where that is negative."""
+    """The logarithm of the determinant; of real matrices NaN where that is negative."""
     sign, size = slogdet(check_matrices("logdet", input, True))
+    if sign.dtype.kind == "c":
+        return sign.log() + size
     return ingot.where(sign < 0, float("nan"), size)
 
 

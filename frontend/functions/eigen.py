@@ -1,0 +1,92 @@
+"""Eigenvalues and eigenvectors of general matrices, with their derivative. `ingot.linalg` gives them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import ingot
+from ingot._tensor.autocast import full
+from ingot.autograd.function import Function
+from ingot.functions import eigen_scans
+from ingot.functions.common import Tensor, cast, emit_out
+from ingot.functions.matrices import check_matrices, conj, flat, mH, require
+
+__all__: list[str] = []
+
+
+class Eig(NamedTuple):
+    """What `linalg.eig` returns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+def _paired(values: Tensor, vectors: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of real matrices: real ones with no imaginary part, and of conjugate pairs the second as the conjugate of the first."""
+    n = values.shape[-1]
+    real = values.imag.abs() <= size * (n * 4 * ingot.finfo(size.dtype).eps)
+    values = ingot.where(real, ingot.complex(values.real, values.imag * 0.0), values)
+    vectors = ingot.where(real.unsqueeze(1), ingot.complex(vectors.real, vectors.imag * 0.0), vectors)
+    gap = (values.conj().unsqueeze(-1) - values.unsqueeze(-2)).abs()
+    other = gap.argmin(-1)
+    mutual = other.gather(-1, other) == ingot.arange(n)
+    second = (values.imag < 0).logical_and(mutual)
+    values = ingot.where(second, conj(values).gather(-1, other), values)
+    turned = conj(vectors).gather(2, other.unsqueeze(1).expand(*vectors.shape))
+    return values, ingot.where(second.unsqueeze(1), turned, vectors)
+
+
+class _Eig(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, real: bool) -> Any:
+        h, q = eigen_scans.hessenberg(a.real if real else a)
+        t, q, done = eigen_scans.schur(cast(h, a.dtype), cast(q, a.dtype))
+        finite = a.abs().sum((1, 2)).isfinite()
+        require(lambda: finite, "linalg.eig: input tensor should not contain infs or NaNs.")
+        require(lambda: done, "linalg.eig: The algorithm failed to converge: too many eigenvalues are still coupled.")
+        values, vectors = t.diagonal(0, -2, -1), eigen_scans.triangular_vectors(t, q)
+        if real:
+            values, vectors = _paired(values, vectors, h.abs().amax((1, 2)).unsqueeze(-1))
+        good = done.logical_and(finite).unsqueeze(-1)
+        values, vectors = ingot.where(good, values, float("nan")), ingot.where(good.unsqueeze(-1), vectors, float("nan"))
+        ctx.save_for_backward(values, vectors)
+        return values, vectors
+
+    @staticmethod
+    def backward(ctx: Any, by_values: Tensor, by_vectors: Tensor) -> Any:  # type: ignore[override]
+        values, v = ctx.saved_tensors
+        inner = mH(v) @ by_vectors
+        inner = inner - mH(v) @ (v * inner.diagonal(0, -2, -1).real.unsqueeze(-2))  # the length of a vector stays 1
+        eye = ingot.eye(values.shape[-1], dtype=ingot.bool)
+        gap = conj(values.unsqueeze(-2) - values.unsqueeze(-1))
+        middle = ingot.where(eye, ingot.diag_embed(by_values), ingot.where(inner == 0, 0.0, inner / ingot.where(eye, 1.0, gap)))
+        return ingot.linalg.solve(mH(v), middle @ mH(v)), None
+
+
+@full
+def eig(A: Tensor, *, out: tuple | None = None) -> Eig:
+    """(eigenvalues, eigenvectors) of square matrices, both complex and in no order; eigenvectors are columns of length 1.
+
+    Those of real matrices come in conjugate pairs. Gradients flow where all eigenvalues differ, and are meant for what does not depend on
+    the phase of an eigenvector. LinAlgError where QR steps do not converge, or for infinities and NaN.
+
+        >>> ingot.linalg.eig(ingot.tensor([[0.0, -1.0], [1.0, 0.0]])).eigenvalues.imag.abs()
+        tensor([1., 1.])
+    """
+    a = check_matrices("linalg.eig", A, True)
+    real = a.dtype.kind != "c"
+    x = flat(cast(a, a.dtype.to_complex()))
+    if not a.numel():
+        return emit_out(Eig(x.reshape(tuple(a.shape)).diagonal(0, -2, -1).clone(), x.reshape(tuple(a.shape)) * 1), out)
+    values, vectors = _Eig.apply(x, real)
+    return emit_out(Eig(values.reshape(tuple(a.shape[:-1])), vectors.reshape(tuple(a.shape))), out)
+
+
+@full
+def eigvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The eigenvalues of `eig`.
+
+    >>> ingot.linalg.eigvals(ingot.eye(2))
+    tensor([1.+0.j, 1.+0.j])
+    """
+    return emit_out(eig(A).eigenvalues, out)
