@@ -19,9 +19,8 @@ from ingot.functions.lu import lu_factor, lu_factor_ex
 from ingot.functions.lu import lu_matrices as lu
 from ingot.functions.lu import lu_solution as lu_solve
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import LinAlgError
+from ingot.functions.matrices import LinAlgError, conj, real
 from ingot.functions.matrices import check_matrices as _check_matrices
-from ingot.functions.matrices import conj, real
 from ingot.functions.matrix_exponential import matrix_exp
 from ingot.functions.norm import matrix_norm, vector_norm
 from ingot.functions.reflections import householder_product
@@ -30,7 +29,8 @@ from ingot.functions.solvers import cholesky_ex, inv_ex, solve_ex, tensorinv, te
 from ingot.functions.systems import det, inv, matrix_power, slogdet, solve, solve_triangular
 
 __all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "householder_product", "inv",
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
+    "householder_product", "inv",
     "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
     "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
     "tensorsolve", "vander", "vecdot", "vector_norm",

@@ -10,6 +10,7 @@ from ingot.autograd.function import Function
 from ingot.functions import eigen_scans
 from ingot.functions.common import Tensor, cast, emit_out
 from ingot.functions.matrices import check_matrices, conj, flat, mH, require
+from ingot.functions.systems import solved
 
 __all__: list[str] = []
 
@@ -60,7 +61,7 @@ class _Eig(Function):
         eye = ingot.eye(values.shape[-1], dtype=ingot.bool)
         gap = conj(values.unsqueeze(-2) - values.unsqueeze(-1))
         middle = ingot.where(eye, ingot.diag_embed(by_values), ingot.where(inner == 0, 0.0, inner / ingot.where(eye, 1.0, gap)))
-        return ingot.linalg.solve(mH(v), middle @ mH(v)), None
+        return solved(mH(v), middle @ mH(v), True, False), None
 
 
 @full

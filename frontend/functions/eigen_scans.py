@@ -28,7 +28,7 @@ def steps(n: int) -> int:
 def hessenberg(a: Tensor) -> tuple[Tensor, Tensor]:
     """H (b, n, n), zero below its first subdiagonal, and unitary Q with A = Q H Q^H."""
     b, n, _ = a.shape
-    q = apply("broadcast", cast(apply("eq", *(apply("iota", attrs=(dtypes.i64, (n, n), axis)) for axis in (0, 1))), a.dtype), attrs=((b, n, n),))
+    q = cast(apply("eq", places(a, 1), places(a, 2)), a.dtype)
     if n < 3:
         return apply("reshape", a, attrs=((b, n, n),)), q
 

@@ -37,9 +37,10 @@ def _traced(fn: Callable[..., tuple[Tensor, ...]], name: str, likes: tuple[Tenso
 def loop(
     fn: Callable[..., tuple[Tensor, ...]], consts: tuple, carries: tuple, n: int, reverse: bool = False, xs: tuple = ()
 ) -> tuple[Tensor, ...]:
-    """carries, ys = fn(*consts, *carries, *slices of xs, k) for k in 0 … n - 1 (or back), as one scan: the last carries, then stacked ys."""
+    """carries, ys = fn(*consts, *carries, *slices of xs, k) for k in 0 … n - 1 (or back): the last carries, then stacked ys."""
     k = scalar(0, dtypes.i64)
-    slices = [apply("reshape", apply("slice", x, attrs=((0,) * x.ndim, (1, *x.shape[1:]), (1,) * x.ndim)), attrs=(x.shape[1:],)) for x in xs]
+    firsts = [apply("slice", x, attrs=((0,) * x.ndim, (1, *x.shape[1:]), (1,) * x.ndim)) for x in xs]
+    slices = [apply("reshape", x, attrs=(tuple(x.shape[1:]),)) for x in firsts]
     body = _traced(fn, fn.__name__, (*consts, *carries, *slices, k))
     steps = apply("iota", attrs=(dtypes.i64, (n,), 0))
     out = record(OPS["scan"], (*consts, *carries, *xs, steps), (body, len(consts), len(carries), n, reverse))
