@@ -18,10 +18,11 @@ from ingot.ir.op import Op
 from ingot.ir.size import Symbol, symbols
 from ingot.ir.types import Dim, TensorType, tensor_type
 
-__all__ = ["Value", "Node", "Graph", "Const", "SizedConst", "Location"]
+__all__ = ["Value", "Node", "Graph", "Const", "Single", "SizedConst", "Location"]
 
 # Where a node was recorded: (code, f_lasti), resolved to file, line and column only when printed. Never a frame.
 Location = tuple[CodeType, int]
+Single = tuple[Op, tuple[Any, ...], tuple[int, ...]]
 
 
 class Value:
@@ -150,6 +151,14 @@ class Graph:
     @property
     def out_types(self) -> tuple[TensorType, ...]:
         return tuple(v.type for v in self.outputs)
+
+    @cached_property
+    def single(self) -> Single | None:
+        """The op, its attributes, and which inputs of the graph it takes, where this is one node with all its outputs; else None."""
+        if len(self.nodes) != 1 or self.nodes[0].outputs != self.outputs:
+            return None
+        (n,) = self.nodes
+        return n.op, n.attrs, tuple([self.inputs.index(v) for v in n.inputs])
 
     @cached_property
     def may_fail(self) -> bool:

@@ -7,19 +7,18 @@ A `Template` is a symbolic graph with the conditions under which it is the one t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ingot.ir.dtypes import DType
-from ingot.ir.graph import Const, Graph, Node, SizedConst, Value
-from ingot.ir.op import Op
+from ingot.ir.graph import Const, Graph, Node, Single, SizedConst, Value
 from ingot.ir.size import Size, evaluate, replaced, symbol, symbols
 from ingot.ir.sized import sized
 from ingot.ir.structure import graph_parts
 from ingot.ir.types import Dim, TensorType, tensor_type
 
 __all__ = [
-    "Again", "Conditions", "Guard", "Instance", "Template", "Templates", "python_text", "single", "symbols_of", "templated",
+    "Again", "Conditions", "Guard", "Instance", "Template", "Templates", "python_text", "symbols_of", "templated",
 ]  # fmt: skip
 
 Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
@@ -100,23 +99,19 @@ class Instance(Graph):
     def may_fail(self) -> bool:  # type: ignore[override]
         return self.template.graph.may_fail
 
+    @cached_property
+    def single(self) -> Single | None:
+        one = self.template.graph.single
+        if one is None:
+            return None
+        op, attrs, places = one
+        if any(isinstance(a, Graph) for a in attrs):  # these have the template's symbols, too
+            return op, self.nodes[0].attrs, places
+        return op, self.template.attrs_of(self.values), places
+
     @property
     def _parts(self) -> tuple[Any, Any]:
         return self.template.form, self.template.leaves_of(self.values)
-
-
-def single(graph: Graph) -> tuple[Op, tuple[Any, ...], tuple[int, ...]] | None:
-    """The op, the attributes, and which inputs of the graph it takes, where a graph is one node with all its outputs; else None."""
-    of = graph.template.graph if isinstance(graph, Instance) else graph
-    if len(of.nodes) != 1 or of.nodes[0].outputs != of.outputs:
-        return None
-    (n,) = of.nodes
-    places = tuple([of.inputs.index(v) for v in n.inputs])
-    if not isinstance(graph, Instance):
-        return n.op, n.attrs, places
-    if any(isinstance(a, Graph) for a in n.attrs):  # these have the template's symbols, too
-        return n.op, graph.nodes[0].attrs, places
-    return n.op, graph.template.attrs_of(graph.values), places
 
 
 # -- making them -----------------------------------------------------------------------------------------------------

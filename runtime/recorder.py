@@ -16,7 +16,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
 from ingot.ir.dtypes import DType
@@ -26,6 +26,9 @@ from ingot.ir.types import TensorType
 from ingot.runtime import memory, plans
 from ingot.runtime.array import HOST, Array, again, ready
 from ingot.runtime.frozen import FrozenError
+
+if TYPE_CHECKING:
+    from ingot.runtime.tape import Signature
 
 __all__ = ["Recorder", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT"]
 
@@ -100,8 +103,8 @@ class Recorder:
 
     # ---- recording
 
-    def emit(self, op: Op, arrays: Any, attrs: tuple, out_types: tuple[TensorType, ...], loc: Location | None) -> list[Array]:
-        """Record `op` on `arrays`: the handles of its outputs, whose types are `out_types`."""
+    def emit(self, sig: Signature, arrays: Any, loc: Location | None) -> list[Array]:
+        """Record an op on `arrays`, whose Signature is `sig`: the handles of its outputs."""
         if len(self.nodes) >= self.limit and not self.tracing:
             self.flush()
             self.limit = PENDING_LIMIT
@@ -118,21 +121,21 @@ class Recorder:
                         break
                 ids.append(k)
             else:
-                self.nodes.append((op, attrs, tuple(ids)))
+                self.nodes.append((sig.op, sig.attrs, tuple(ids)))
                 self.locs.append(loc)
                 outs = []
                 types, handles = self.types, self.handles
                 self.firsts.append(len(types))
-                if op.can_fail and self._may_fail(len(self.nodes) - 1):
+                if sig.may_fail:
                     self.checks.append(len(self.nodes) - 1)
-                for t in out_types:
+                for t in sig.out_types:
                     a = Array(t, None, len(types), self)
                     types.append(t)
                     handles.append(ref(a))
                     outs.append(a)
                 return outs
         ready(a)  # pending elsewhere: its owner runs it. Without our lock, for the owner may be waiting for us
-        return self.emit(op, arrays, attrs, out_types, loc)
+        return self.emit(sig, arrays, loc)
 
     def input(self, a: Array) -> int | None:
         """Make `a`, which has its value elsewhere, an input. None if that value is pending or failed."""
@@ -242,10 +245,6 @@ class Recorder:
             return []
         needed = self.needed(live)[1]
         return [self.firsts[n] for n in self.checks if needed.isdisjoint(self.outputs_of(n))]
-
-    def _may_fail(self, n: int) -> bool:
-        op, attrs, ids = self.nodes[n]
-        return op.may_fail([self.type_of(i) for i in ids], attrs)
 
     def type_of(self, i: int) -> TensorType:
         """The type of value number i."""

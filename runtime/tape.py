@@ -16,7 +16,6 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.size import ShapeError, decisions
-from ingot.ir.template import single
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.hooks import Handle
@@ -63,13 +62,14 @@ frontend = _Frontend()
 class Signature:
     """An op with its attributes on inputs of certain types: what recording and differentiating it needs, found once."""
 
-    __slots__ = ("op", "attrs", "in_types", "out_types", "_backward", "name")
+    __slots__ = ("op", "attrs", "in_types", "out_types", "may_fail", "_backward", "name")
 
     def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...]):
         self.op = op
         self.attrs = attrs
         self.in_types = in_types
         self.out_types = infer(op, in_types, attrs)
+        self.may_fail = op.may_fail(in_types, attrs)
         self._backward: dict[Any, Any] = {}
         self.name = _node_name(op, attrs)
 
@@ -401,7 +401,7 @@ def emit(op: Op, pairs: Sequence[Pair], attrs: tuple, loc: Location | None = Non
         pairs = [rec.lift(p) for p in pairs]
     arrays = [p[0] for p in pairs]
     sig = signature(op, attrs, arrays)
-    outs = rec.emit(op, arrays, attrs, sig.out_types, loc)
+    outs = rec.emit(sig, arrays, loc)
     if rec.grad_enabled:
         edges = tuple([p[1] for p in pairs])
         if any(edges):
@@ -432,7 +432,7 @@ def attach(sig: Signature, arrays: Sequence[Array], edges: tuple, outs: Sequence
 
 def emit_graph(graph: Any, pairs: Sequence[Pair], loc: Location | None) -> list[Pair]:
     """Record a call of `graph`: as its op itself, where it holds only one."""
-    one = single(graph)
+    one = graph.single
     if one is not None:
         op, attrs, places = one
         return emit(op, [pairs[i] for i in places], attrs, loc)

@@ -24,7 +24,7 @@ from ingot.ir.dtypes import DType, f64, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
 from ingot.ir.size import Size, deciding, decisions, replaced
-from ingot.ir.template import Template, Templates, single, symbols_of
+from ingot.ir.template import Template, Templates, symbols_of
 from ingot.ir.types import Dim, TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
@@ -116,7 +116,7 @@ class _Traced:
         self.attrs: tuple = (graph,)
         self.order: tuple[int, ...] | None = None
         self.rebuild = rebuild
-        one = single(graph)
+        one = graph.single
         if one is not None:  # a composite of one op is that op
             self.op, self.attrs, self.order = one
 

@@ -70,7 +70,7 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
             if a.type.dtype.kind == "c" and op.over_complex is OverComplex.NONE:
                 raise RuntimeError(f'"{op.name}" not implemented for \'{_COMPLEX[a.type.dtype.name]}\'') from None
         raise
-    outs = rec.emit(op, values, attrs, sig.out_types, loc)
+    outs = rec.emit(sig, values, loc)
     node = None
     if rec.grad_enabled:
         for e in edges:

@@ -28,7 +28,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here, outside
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, emit, frontend
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, emit, frontend, signature
 from ingot.runtime.views import LeafStep, Step
 
 __all__ = ["Aliased", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
@@ -244,8 +244,8 @@ class Trace(Recorder):
             if isinstance(before, Size):
                 delta = self.extent(before)
             else:
-                (delta,) = self.emit(OPS["constant"], (), (Const.of(before, i64),), (t,), None)
-            (offset,) = self.emit(OPS["add"], (offset, delta), (), (t,), None)
+                (delta,) = self.emit(signature(OPS["constant"], (Const.of(before, i64),), ()), (), None)
+            (offset,) = self.emit(signature(OPS["add"], (), (offset, delta)), (offset, delta), None)
         return seed, offset
 
     def becomes(self, t: Any) -> None:

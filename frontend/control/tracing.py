@@ -9,10 +9,11 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.recording import record, stop_gradient
 from ingot.capture import flatten, unflatten
 from ingot.ir.graph import Graph, Location, Value
-from ingot.ir.op import OPS, Op
+from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.recorder import Recorder, here
+from ingot.runtime.tape import Signature
 
 __all__ = ["Body", "described", "recorded", "same", "tensors", "traced"]
 
@@ -67,8 +68,8 @@ class GraphTrace(Recorder):
                     "first, and return what it has become"
                 )
 
-    def emit(self, op: Op, arrays: Any, attrs: tuple, out_types: tuple[TensorType, ...], loc: Location | None) -> list[Array]:
-        outs = super().emit(op, arrays, attrs, out_types, loc)
+    def emit(self, sig: Signature, arrays: Any, loc: Location | None) -> list[Array]:
+        outs = super().emit(sig, arrays, loc)
         if self.grad_enabled or self.backward_depth:
             return outs
         self.grad_enabled = True  # derivatives come from the graph: what no_grad() surrounds must stop them there

@@ -24,7 +24,7 @@ from ingot.ir.types import TensorType
 from ingot.runtime.array import Array, ready
 from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, Pair
+from ingot.runtime.tape import Edge, Pair, Signature
 
 __all__ = ["Level"]
 
@@ -181,11 +181,11 @@ class Level(Recorder):
 
     # ---- recording
 
-    def emit(self, op: Op, arrays: Any, attrs: tuple, out_types: tuple[TensorType, ...], loc: Location | None) -> list[Array]:
-        """Record `op` outside, by its rule."""
+    def emit(self, sig: Signature, arrays: Any, loc: Location | None) -> list[Array]:
+        """Record an op outside, by its rule."""
         own = [a if a.source is self else self.lift((a, None))[0] for a in arrays]
         with self.left():
-            return self.apply_rule(op, own, attrs, out_types, loc)
+            return self.apply_rule(sig.op, own, sig.attrs, sig.out_types, loc)
 
     def apply_rule(self, op: Op, arrays: Sequence[Array], attrs: tuple, out_types: tuple[TensorType, ...], loc: Any) -> list[Array]:
         """`emit`, with the recorder outside in place."""

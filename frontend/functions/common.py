@@ -163,10 +163,14 @@ def operands(name: str, *values: Any, dtype: DType | None = None, wrap: bool = T
     TypeError, in torch's words, for what is neither a Tensor nor a number.
     """
     if dtype is None:
-        if len(values) == 2:
+        if len(values) == 2 and isinstance(values[0], Tensor):  # what most operations are given
             a, b = values
-            if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype:
-                return values
+            own = a.dtype
+            if isinstance(b, Tensor):
+                if b.dtype is own:
+                    return values
+            elif type(b) is float and own.kind == "f" and not a._weak:
+                return a, scalar(b, own)
         for i, v in enumerate(values):
             if not isinstance(v, Tensor) and not is_number(v):
                 argument = ("input", "other", "third")[i]
