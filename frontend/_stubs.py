@@ -30,6 +30,7 @@ from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
 from ingot.functions.extrema import ValuesIndices as ValuesIndices
 from ingot.functions.lu import LU
+from ingot.functions.lowrank import LowRank
 from ingot.functions.reflections import Geqrf
 from ingot.functions.solvers import TriangularSolution
 from ingot.functions.statistics import Histogram, HistogramDD

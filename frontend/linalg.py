@@ -15,6 +15,7 @@ from ingot.functions.factor import eigh, eigvalsh, pinv, svdvals
 from ingot.functions.factor import qr_factor as qr
 from ingot.functions.factor import svd_factor as svd
 from ingot.functions.factor import tolerance as _tolerance
+from ingot.functions.ldl import ldl_factor, ldl_factor_ex, ldl_solve
 from ingot.functions.lu import lu_factor, lu_factor_ex
 from ingot.functions.lu import lu_matrices as lu
 from ingot.functions.lu import lu_solution as lu_solve
@@ -31,7 +32,8 @@ from ingot.functions.systems import det, inv, matrix_power, slogdet, solve, solv
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
     "householder_product", "inv",
-    "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
+    "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq",
+    "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
     "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
     "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

@@ -63,7 +63,7 @@ def where(c: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     return apply("select", c, *sides)
 
 
-def _pivot_size(x: Tensor) -> Tensor:
+def pivot_size(x: Tensor) -> Tensor:
     """By what a pivot is chosen: of complex numbers, as in LAPACK, the sum of both parts' magnitudes."""
     if x.dtype.kind != "c":
         return apply("abs", x)
@@ -83,7 +83,7 @@ def lu(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     def eliminate(a: Tensor, perm: Tensor, sign: Tensor, k: Tensor) -> tuple[Tensor, ...]:
         rows = places(perm, 1)
-        size = where(rows >= k, _pivot_size(apply("reshape", pick(a, 2, k), attrs=((b, m),))), -1.0)
+        size = where(rows >= k, pivot_size(apply("reshape", pick(a, 2, k), attrs=((b, m),))), -1.0)
         p = apply("reshape", apply("argmax", size, attrs=(1,)), attrs=((b, 1),))
         order = where(rows == k, p, where(rows == p, k, rows))
         sign = where(apply("reshape", p, attrs=((b,),)) == k, sign, -sign)
