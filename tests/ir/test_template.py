@@ -10,7 +10,7 @@ from ingot.ir.graph import SizedConst
 from ingot.ir.interpret import run
 from ingot.ir.op import OPS
 from ingot.ir.structure import graph_parts
-from ingot.ir.template import Instance, Templates, single, templated
+from ingot.ir.template import Instance, Templates, templated
 from ingot.ir.transforms import derived
 from ingot.ir.transforms.derived import backward_of
 from ingot.ir.transforms.vjp import op_vjp
@@ -138,4 +138,4 @@ def test_a_graph_of_one_node_is_known_without_its_nodes():
 
     template = templated(make, (3,))
     g = Instance(template, (8,))
-    assert single(g) == (OPS["reshape"], ((1, 8),), (1,)) and "_graph" not in g.__dict__
+    assert g.single == (OPS["reshape"], ((1, 8),), (1,)) and "_graph" not in g.__dict__
