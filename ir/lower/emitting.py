@@ -148,9 +148,10 @@ def _failure(node: Node) -> str:
     kind = node.op.lowering
     if isinstance(kind, Elementwise) and kind.check is not None:
         return kind.check.message
-    shape, axes = node.inputs[0].type.shape, node.attrs[0]
-    extent = ", ".join(str(shape[a]) for a in (axes if isinstance(axes, tuple) else (axes,)) if a < len(shape))
-    return f"{node.op.name}: index out of range for dimension of size {extent}"
+    shape, attrs = node.inputs[0].type.shape, dict(zip(node.op.attr_names, node.attrs))
+    axes = attrs.get("axes", (attrs.get("axis"),))
+    extents = [shape[a] for a in axes if a < len(shape)] if axes != (None,) else attrs.get("spatial", ())  # of a scatter into windows
+    return f"{node.op.name}: index out of range for dimension of size {', '.join(map(str, extents))}"
 
 
 def _label(group: Group) -> str:

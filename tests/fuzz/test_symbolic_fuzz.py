@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ingot.ir import interpret
+from ingot.ir.facts import Contraction
 from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower import lower
@@ -26,6 +27,12 @@ COUNT = int(os.environ.get("INGOT_FUZZ_COUNT", "40"))
 EXTENTS = (0, 1, 2, 3, 5, 7, 11, 13)
 SIZES = 5
 LEVEL = CPU.host_level()
+
+
+def _asks_which_is_largest(graph):
+    """Whether a derivative compares a sum that it computes again with the largest, which is the interpreter's here: bits may differ."""
+    sums = {v for n in graph.nodes if isinstance(n.op.lowering, Contraction) for v in n.outputs}
+    return any(n.op.name == "eq" and not sums.isdisjoint(n.inputs) for n in graph.nodes)
 
 
 def sizes_of(graph, example, rng):
@@ -74,7 +81,7 @@ def test_symbolic_gradient(seed: int) -> None:
         assert "derivative" in str(e)
         return
     verify(back.graph)
-    if not back.grads:
+    if not back.grads or _asks_which_is_largest(back.graph):
         return
     program = lower(back.graph, CPU.target(LEVEL))
     run = load(program, LEVEL)

@@ -162,3 +162,12 @@ def test_symbols_that_no_pass_leaves_are_slots_all_the_same():
         "  %0 = iota {dtype=i64, shape=[n], axis=0} : i64[n]\n  %1 = neg %a : f32[2]\n  return %1\n}\n"
     )
     check_at(graph, run, arrays_for(graph, {"n": 3}), {"n": 3})
+
+
+def test_a_scatter_into_windows_of_unknown_number():
+    graph, run = compiled(
+        "func @f(%g: f64[2,B-1], %at: i64[2,B-1]) -> f64[2,B] where 2 <= B {\n"
+        "  %0 = window_scatter %g, %at {spatial=[B]} : f64[2,B]\n  return %0\n}\n"
+    )
+    for b in (2, 3, 20):
+        assert check_at(graph, run, arrays_for(graph, {"B": b}), {"B": b})
