@@ -11,9 +11,10 @@ from ingot._tensor.extents import plain_dim
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
+from ingot.capture.exchanged import Exchanges, PlaceIs
 from ingot.capture.node import ancestors, refusal
 from ingot.capture.pytree import flatten
-from ingot.capture.recipes import Given, Gradient, Object, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
+from ingot.capture.recipes import Given, Gradient, Object, Placed, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
 from ingot.capture.roots import Roots
 from ingot.capture.settle import settled
 from ingot.capture.shapes import Fit
@@ -71,6 +72,7 @@ class Assembly:
         self._fresh: dict[Storage, tuple[int, Fresh]] = {}
         self._recipes: dict[int, tuple[Tensor, Recipe]] = {}  # by the id of what they make
         self._where: dict[Node, Destination] = dict(arguments.edges)  # what the ends of histories stand for
+        self._exchanges = Exchanges()
 
     # ---- outputs
 
@@ -121,6 +123,10 @@ class Assembly:
             origin = self.trace.origins.get(s)
             if origin is not None:
                 outside = [x for x, stand_in, _, _ in self.trace.seen if t is x or t is stand_in]
+                held = [self._exchanges.places.get(id(x)) for x, _, _, _ in self.trace.seen if x._storage is origin]
+                place = next(filter(None, held), None)
+                if place is not None:
+                    return Placed(place) if outside else Placed(place, inner._steps, type(t))
                 return Object(outside[0]) if outside else ViewOfCaptured(origin, inner._steps, type(t))
             for arg, i in self.arguments.stand_ins:
                 if arg._storage is s:
@@ -263,14 +269,15 @@ class Assembly:
 
     # ---- the whole
 
-    def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, dict[int, set[str]]]:
-        """The traced value of a function that returned `result`, and the names that calls themselves assign, by their owner's id."""
+    def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, Exchanges, list[PlaceIs]]:
+        """The traced value of a function that returned `result`, what is exchanged between calls, and lists and dicts that stay."""
         trace = self.trace
         ended = trace.checks.copy()
+        self._exchanges = tables.exchanges(trace, self.arguments.leaves, self.name)
         flat: list[Any] = []
         structure = flatten(result, flat)
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
-        assigned, rebound = tables.writes(self.name, self, self.arguments.leaves)
+        assigned, stay = tables.writes(self)
         tensors = self.writes()
         after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views(), *self._prints())
         writes = (*self._requires(False), *tensors, *assigned, *after)
@@ -301,14 +308,14 @@ class Assembly:
             recipes=recipes,
             result=Result.of(structure, flat),
             fresh=tuple(f for _, f in self._fresh.values()),
-            early=tuple(r for _, r in self._recipes.values() if isinstance(r, Gradient)),
+            early=tuple(r for _, r in self._recipes.values() if isinstance(r, (Gradient, Placed))),
             writes=writes,
             refresh=tuple((weakref.ref(t), t._storage) for t in shown),
             freed=freed,
             backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
             fit=self._fit(),
         )
-        return _settled(made), rebound
+        return _settled(made), self._exchanges, stay
 
     def _fit(self) -> Fit | None:
         shapes, extents = self.arguments.shapes, self.trace.extents

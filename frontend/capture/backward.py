@@ -60,12 +60,12 @@ class StorageEdge(Destination):
 
 @struct
 class AttributeEdge(Destination):
-    """To what made the tensor in an attribute or dict entry that calls themselves assign."""
+    """To what made the tensor at a place whose tensors are exchanged between calls."""
 
     source: Attribute
 
     def edge(self, done: Done) -> Edge | None:
-        return self.source.table[self.source.name]._pair()[1]
+        return self.source.place.read()._pair()[1]
 
 
 @struct

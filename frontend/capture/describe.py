@@ -17,11 +17,17 @@ from ingot._tensor.extents import Extent
 from ingot._tensor.reals import Real
 from ingot.ir.dtypes import DType
 
-__all__ = ["CONTAINERS", "PLAIN", "SMALL", "Kind", "Number", "Rebound", "Same", "describe", "items_of", "plain"]
+__all__ = [
+    "CONTAINERS", "EXCHANGED", "HELD", "PLAIN", "SMALL", "Kind", "Number", "Own", "Rebound", "Same", "alike", "describe", "describe_own",
+    "items_of", "plain",
+]  # fmt: skip
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice, range)
 SMALL = 1024  # items of a container that roots are looked for in
-Rebound = Mapping[int, set[str]]  # id of a module, object or dict -> what of it calls themselves assign
+Rebound = Mapping[int, set[Any]]  # id of a module, object, dict or list -> what of it is exchanged between calls
+Own = Mapping[tuple, bool]  # paths of tensors that are exchanged within a value -> whether their extents are looked at elsewhere
+
+HELD: dict[int, Any] = {}  # by the ids of what places outside hold while a function is traced: what they hold else
 
 _PLAIN = frozenset(PLAIN)
 _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()), MappingProxyType)
@@ -38,11 +44,13 @@ def plain(x: Any) -> bool:
 def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int, ...] = ()) -> Any:
     """What of a value code may depend on: equal descriptions, same code. Tensors and most objects by identity.
 
-    rebound: of dicts whose entries calls assign themselves, those keys; of these entries only the kind counts.
+    rebound: of dicts and lists whose entries are exchanged between calls, those keys: the entries have watches of their own.
     inside: the ids of the containers that `x` is an item of.
     """
     if type(x) in (Extent, Real):
         return Number(x.__class__)
+    if HELD:
+        x = HELD.get(id(x), x)
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
     found = _BY_TYPE.get(type(x)) or next((make for kind, make in _RULES if isinstance(x, kind)), None)
@@ -50,6 +58,19 @@ def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int,
         return Same(x)
     inside = (*inside, id(x))
     return (type(x), *found(x, lambda i: describe(i, rebound, inside), rebound))
+
+
+def describe_own(x: Any, own: Own, at: tuple = ()) -> Any:
+    """The same of a value in which those tensors are exchanged between calls: of these only the kind counts."""
+    x = HELD.get(id(x), x)
+    if at in own:
+        return Kind(x, own[at])
+    if any(p[: len(at)] == at for p in own):
+        if isinstance(x, dict):
+            return (type(x), *((describe(k), describe_own(v, own, (*at, k))) for k, v in tuple(x.items())))
+        if isinstance(x, (tuple, list, deque)):
+            return (type(x), *(describe_own(v, own, (*at, i)) for i, v in enumerate(tuple(x))))
+    return describe(x)
 
 
 def items_of(x: Any) -> list[Any]:
@@ -64,16 +85,17 @@ def items_of(x: Any) -> list[Any]:
 
 
 def _sequence(x: Any, of: Callable, rebound: Rebound) -> Any:
-    if len(x) > SMALL and not _nested(x):
+    own = rebound.get(id(x), ())
+    if len(x) > SMALL and not own and not _nested(x):
         return (_Many(tuple(x)),)
-    return map(of, tuple(x))
+    return (EXCHANGED if i in own else of(v) for i, v in enumerate(tuple(x))) if own else map(of, tuple(x))
 
 
 def _dict(x: Any, of: Callable, rebound: Rebound) -> Any:
     own = rebound.get(id(x), ())
     if len(x) > SMALL and not own and not _nested(x.values()):
         return (_Many((*x, *x.values())),)
-    return ((of(k), Kind(v) if k in own else of(v)) for k, v in tuple(x.items()))
+    return ((of(k), EXCHANGED if k in own else of(v)) for k, v in tuple(x.items()))
 
 
 def _nested(items: Any) -> bool:
@@ -115,7 +137,9 @@ class _Many:
         self.items = items
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Many) or len(self.items) != len(other.items):
+        if not isinstance(other, _Many):
+            return NotImplemented
+        if len(self.items) != len(other.items):
             return False
         return all(a is b or describe(a) == describe(b) for a, b in zip(self.items, other.items))
 
@@ -125,14 +149,13 @@ class _Many:
 class Same:
     """Equal to the same object only; holds it, so that its id is not used again."""
 
-    __slots__ = ("x", "kind")
+    __slots__ = ("x",)
 
     def __init__(self, x: Any):
         self.x = x
-        self.kind = _kind(x) if isinstance(x, Tensor) else None
 
     def __eq__(self, other: object) -> bool:
-        return NotImplemented if isinstance(other, Kind) else isinstance(other, Same) and self.x is other.x
+        return self.x is other.x if isinstance(other, Same) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -149,7 +172,9 @@ class Number:
         self.kind = kind
 
     def __eq__(self, other: object) -> bool:
-        return other.kind is self.kind if isinstance(other, Number) else isinstance(other, tuple) and other[:1] == (self.kind,)
+        if isinstance(other, Number):
+            return other.kind is self.kind
+        return other[:1] == (self.kind,) if isinstance(other, tuple) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -158,20 +183,53 @@ class Number:
 
 
 class Kind:
-    """Equal to tensors of the same kind, and to the same plain value: what is left of an entry that calls assign themselves."""
+    """Equal to tensors of the same kind, and to the same plain value: what is left of one that is exchanged between calls.
 
-    __slots__ = ("kind",)
+    loose: of its type only the dtype and the rank count.
+    """
 
-    def __init__(self, x: Any):
+    __slots__ = ("kind", "loose")
+
+    def __init__(self, x: Any, loose: bool = False):
         self.kind = _kind(x)
+        self.loose = loose
 
     def __eq__(self, other: object) -> bool:
-        return self.kind == (other.kind if isinstance(other, (Same, Kind)) else other)
+        if not isinstance(other, Kind):
+            return NotImplemented
+        if self.loose and isinstance(self.kind, tuple) and isinstance(other.kind, tuple) and len(self.kind) == 3 == len(other.kind):
+            return _loosely(self.kind) == _loosely(other.kind)
+        return bool(self.kind == other.kind)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"a tensor {self.kind[1]}" if isinstance(self.kind, tuple) and len(self.kind) == 3 else repr(self.kind)
+
+
+class _Exchanged:
+    """Equal to anything: stands for an entry that is exchanged between calls and has a watch of its own."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+EXCHANGED = _Exchanged()
+
+
+def alike(x: Any, y: Any) -> bool:
+    """Whether two values are tensors that differ in their extents at most."""
+    return isinstance(x, Tensor) and isinstance(y, Tensor) and _loosely(_kind(x)) == _loosely(_kind(y))
+
+
+def _loosely(kind: tuple) -> tuple:
+    """A tensor's kind without its extents."""
+    cls, t, grad = kind
+    return cls, t.dtype, t.rank, grad
 
 
 def _kind(x: Any) -> Any:

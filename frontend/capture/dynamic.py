@@ -8,7 +8,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture.declared import Declared, marks
-from ingot.capture.places import Elsewhere, Spot, number_at, place_text
+from ingot.capture.places import Elsewhere, ExtentAt, Spot, number_at, place_text
 from ingot.capture.shapes import FloatSymbol, Shapes
 from ingot.ir.size import Dim, symbol
 
@@ -63,12 +63,15 @@ class Dynamic:
     """The numbers of one function. `mode`: None waits for a second value, True takes all sizes as symbols at once, False none.
 
     outside: places beside the arguments whose numbers have changed, by their keys; None for those that Python needs as they are
+    exchanged: places beside the arguments whose tensors have been exchanged
     """
 
     def __init__(self, mode: bool | None, declared: Declared | None):
         self.mode = mode
         self.declared = declared
         self.outside: dict[Any, Elsewhere | None] = {}
+        self.exchanged: dict[Any, Elsewhere] = {}
+        self._seen: dict[Any, tuple[int, ...]] = {}  # what extents outside were
         self.pinned: dict[Any, str] = {}  # why, for those
         self._histories: dict[Any, History] = {}
 
@@ -120,12 +123,29 @@ class Dynamic:
         return found if found is not None or self.declared is None else self.declared.at(names[i], d)
 
     def changed(self, places: Sequence[Elsewhere]) -> bool:
-        """Take note of places outside whose numbers are others than an entry has seen: whether one of them is new."""
+        """Take note of places outside whose numbers or tensors are others than an entry has seen: whether one of them is new."""
+        tensors = [p for p in places if isinstance(p.read(), Tensor)]
+        numbers = [p for p in places if p not in tensors]
+        new = any(p.key not in self.exchanged for p in tensors)
+        self.exchanged.update((p.key, p) for p in tensors)
         if self.mode is False:
-            return False
-        new = [p for p in places if p.key not in self.outside]
-        self.outside.update((p.key, p) for p in new)
-        return bool(new)
+            return new
+        for p in numbers:
+            if p.key not in self.outside:
+                new = True
+                self.outside[p.key] = p
+                if isinstance(p, ExtentAt):
+                    self._seen[p.key] = (p.was,)
+        for known in self.outside.values():
+            if isinstance(known, ExtentAt) and type(n := known.read()) is int:
+                self._seen[known.key] = (*self._seen[known.key][-_CALLS:], n)
+        return new
+
+    @property
+    def read_anew(self) -> list[Elsewhere]:
+        """The places outside whose tensors each call reads."""
+        held = {p.place.key: p.place for p in self.outside.values() if isinstance(p, ExtentAt)}
+        return list({**held, **self.exchanged}.values())
 
     def fixed_because(self) -> str:
         """What keeps numbers from being symbols, in words; "" where nothing does."""
@@ -168,9 +188,18 @@ class Dynamic:
                 by_group[group] = symbol(name, least, inf)
                 values[name] = n
             dims[place] = by_group[group]
+        columns: dict[Any, Dim] = {}  # extents that have always been equal share a symbol
         for outside in self.outside.values():
             value = None if outside is None else outside.read()
-            if outside is not None and (type(value) is float or (type(value) is int and value >= 0)):
+            if isinstance(outside, ExtentAt):
+                if type(value) is int and value > 0:
+                    column = self._seen[outside.key]
+                    if column not in columns:
+                        name = _free("n", values)
+                        values[name] = value
+                        columns[column] = symbol(name, 1, inf)
+                    dims[outside] = columns[column]
+            elif outside is not None and (type(value) is float or (type(value) is int and value >= 0)):
                 name = _free("n", values)
                 values[name] = value
                 dims[outside] = FloatSymbol(name) if type(value) is float else symbol(name, 0, inf)

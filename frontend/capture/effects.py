@@ -10,7 +10,7 @@ import types
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ingot.capture.describe import describe
+from ingot.capture.describe import HELD, describe
 from ingot.capture.errors import CaptureError, refuse
 from ingot.capture.lengths import LEN, length
 from ingot.capture.reads import lookup, vars_of
@@ -126,8 +126,8 @@ def _told(x: Any) -> Any:
 
 
 def itself(x: Any) -> Any:
-    """An iterator for which a stand-in is held, the builtin `len`, and any other value."""
-    return x._iterator if type(x) is _Held else LEN if x is length else x
+    """What a stand-in is held for, the builtin `len`, and any other value."""
+    return x._iterator if type(x) is _Held else LEN if x is length else HELD.get(id(x), x)
 
 
 class _Held:

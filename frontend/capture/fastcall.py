@@ -16,7 +16,7 @@ from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
 from ingot.capture.guards import Guards
 from ingot.capture.lines import Lines
-from ingot.capture.sized import type_text
+from ingot.capture.sources import type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
 from ingot.runtime import memory
@@ -107,7 +107,7 @@ def fast_call(
 
 def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int], gradients: Sequence[GradSlot]) -> bool:
     """Add the lines that check the arguments; False where no line can."""
-    tensors: list[int] = []
+    tensors = c.tensors
     first: dict[int, int] = {}
     for i, x in enumerate(leaves):
         if i in numbers:

@@ -192,8 +192,9 @@ class CompiledFunction:
         if history is not None:
             moved = self._dynamic.see(history, structure, leaves, names, self._statics.leaves(structure))
         known = self._entries.get(key, ()) + self._entries.get(_sized_key(key, history, leaves), ())
-        if self._dynamic.changed([p for e in known for p in e.guards.moving()]):
-            reason = f"{reason}: run-time number from now on"
+        alike = [e for k, entries in self._entries.items() if k[0] == loose(key) or loose(k) == loose(key) for e in entries]
+        if self._dynamic.changed([p for e in alike for p in e.guards.moving()]):
+            reason = f"{reason}: read at each call from now on"
         shapes = self._dynamic.shapes(history, leaves, names)
         if again:
             reason = moved or reason or difference(key, self._last, names)
@@ -233,8 +234,9 @@ class CompiledFunction:
         self, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str], shapes: Shapes | None, pinned: dict[str, str]
     ) -> _Entry:
         traced, guards, undo = trace_function(
-            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned
-        )
+            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned,
+            exchanged=self._dynamic.read_anew,
+        )  # fmt: skip
         try:
             return _Entry(CompiledCall(traced), guards)
         except BaseException:

@@ -8,15 +8,16 @@ mostly by identity.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent
 from ingot._tensor.reals import Real
-from ingot.capture.describe import CONTAINERS, Kind, Rebound, describe
+from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe
+from ingot.capture.exchanged import Exchanges, PlaceHolds, PlaceIs, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, GradIs, GradIsNone, ItemIs
-from ingot.capture.places import Elsewhere, InCell, InTable
+from ingot.capture.places import Elsewhere, InCell, InList, InTable, Within
 from ingot.capture.reads import EVERYTHING, vars_of
 from ingot.capture.roots import Roots, library
 from ingot.capture.trace import Trace, leaf_of
@@ -51,6 +52,7 @@ class Guards:
     inline: watches that the fast call compares itself; deep: those that it looks into; rare: those that wait for the epoch to move
     epoch: the last one in which all held
     captured: the Storages that the function reads or writes; gradients: slots whose gradients it takes from there
+    exchanged: the places of tensors that each call reads anew
     by_reference: arguments that must be these very tensors, for they are captured too
     """
 
@@ -61,6 +63,7 @@ class Guards:
         rare: Sequence[Watch],
         epoch: int,
         captured: frozenset[Storage],
+        exchanged: Sequence[Elsewhere],
         gradients: Sequence[GradSlot],
         by_reference: Mapping[int, Tensor],
         names: Sequence[str],
@@ -68,6 +71,7 @@ class Guards:
         self.inline, self.deep, self.rare = tuple(inline), tuple(deep), tuple(rare)
         self.epoch = epoch
         self.captured = captured
+        self.exchanged = exchanged
         self.gradients = gradients
         self.by_reference = by_reference
         self.names = names  # of the argument leaves
@@ -87,8 +91,8 @@ class Guards:
         return reason
 
     def moving(self) -> list[Elsewhere]:
-        """The places of numbers that are others than they were, of the same type."""
-        found: list[Elsewhere] = []
+        """The places of numbers and tensors that are others than they were, of the same type."""
+        found: list[Elsewhere] = [*self._exchanged()]
         for w in self.inline:
             if isinstance(w, CellIs):
                 if _moved(w.value, content(w.cell)):
@@ -103,6 +107,31 @@ class Guards:
                 found += [InTable(table, n, f"{s.text}.{n}") for n in held if type(table.get(n)) is s.seen[n][0]]
         return found
 
+    def _exchanged(self) -> Iterator[Elsewhere]:
+        """The places of tensors that are others, and their extents where these are others, too."""
+        for w in self.deep:
+            if isinstance(w, PlaceHolds):
+                for place, kind in w.tensors():
+                    yield from moved_extents(place, kind)
+            elif isinstance(w, Container):
+                yield from _others(None, w.value, w.seen, w.rebound)
+            elif isinstance(w, AttributeHolds) and (table := vars_of(w.of)) is not None:
+                yield from _others(InTable(table, w.name, w.text), table.get(w.name), w.seen, w.rebound)
+        for i in self.inline:
+            if isinstance(i, CellIs):
+                yield from _others(InCell(i.cell, i.name), content(i.cell), describe(i.value))
+            elif isinstance(i, (ItemIs, AttributeIs)):
+                table = i.space if isinstance(i, ItemIs) else vars_of(i.of)  # type: ignore[assignment]
+                if isinstance(table, dict):
+                    yield from _others(InTable(table, i.name, i.text), table.get(i.name), describe(i.value))
+        for s in (*self.rare, *self.deep):
+            if isinstance(s, (ModuleState, ObjectState)):
+                d = vars_of(s.of) or {}
+                for table in (d, *(d[t] for t in TABLES if t != "_parameters" and isinstance(s, ModuleState))):
+                    for n in s.seen.keys() - s.rebound.get(id(s.of), set()):
+                        if n in table:
+                            yield from _others(InTable(table, n, f"{s.text}.{n}"), table[n], s.seen[n], s.rebound)
+
     def changed(self) -> str | None:
         """What differs in containers, objects and classes, which no epoch watches."""
         return _first(self.deep)
@@ -115,10 +144,31 @@ class Guards:
                     return f"argument {self.names[i]} is not the captured tensor that it was"
             elif isinstance(x, Tensor) and any(_same_memory(x, s.grad) for s in self.gradients):
                 return f"argument {self.names[i]} shares memory with a gradient that the function reads"
+            elif isinstance(x, Tensor) and any(_same_memory(x, p.read()) for p in self.exchanged):
+                return f"argument {self.names[i]} shares memory with a tensor that the function reads anew at each call"
             elif isinstance(x, Tensor) and x._storage is not None and x._storage in self.captured:
                 if not any(x is t for t in self.by_reference.values()) and not _shared(x, leaves):
                     return f"argument {self.names[i]} shares memory with a tensor that the function captures"
         return None
+
+
+def _others(place: Elsewhere | None, now: Any, seen: Any, rebound: Rebound = NOTHING) -> Iterator[Elsewhere]:
+    """The places of tensors in a value that are others than those in its description, but for those that are known to be exchanged."""
+    if isinstance(now, Tensor):
+        if place is not None and isinstance(seen, Same) and seen.x is not now and alike(seen.x, now) and not now._steps:
+            yield place
+            yield from moved_extents(place, Kind(seen.x))
+    elif isinstance(seen, tuple) and seen[0] is type(now) and isinstance(now, (tuple, list, dict)) and len(seen) == len(now) + 1:
+        own = rebound.get(id(now), ())
+        for i, (part, was) in enumerate(zip(now.items() if isinstance(now, dict) else now, seen[1:])):
+            if isinstance(now, dict):
+                if part[0] not in own:
+                    yield from _others(InTable(now, part[0], f"a dict's [{part[0]!r}]"), part[1], was[1], rebound)
+            elif isinstance(now, list):
+                if i not in own:
+                    yield from _others(InList(now, i, f"a list's [{i}]"), part, was, rebound)
+            elif place is not None:
+                yield from _others(Within(place, (i,)), part, was, rebound)
 
 
 def _moved(was: Any, now: Any) -> bool:
@@ -133,8 +183,8 @@ def _first(watches: Sequence[Watch]) -> str | None:
     return None
 
 
-def _same_memory(x: Tensor, y: Tensor | None) -> bool:
-    return y is not None and (x is y or (x._storage is not None and x._storage is y._storage))
+def _same_memory(x: Tensor, y: Any) -> bool:
+    return isinstance(y, Tensor) and (x is y or (x._storage is not None and x._storage is y._storage))
 
 
 def _shared(x: Tensor, leaves: Sequence[Any]) -> bool:
@@ -164,27 +214,29 @@ class Seen:
             if isinstance(value, CONTAINERS) and not isinstance(value, WatchedDict)
         ]
 
-    def guards(self, rebound: Rebound, trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]) -> Guards:
-        """The guards of a trace.
-
-        rebound: names that calls themselves assign; of what they hold only the kind counts.
-        """
-        w = self._witness
+    def guards(
+        self, exchanges: Exchanges, stay: Sequence[PlaceIs], trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]
+    ) -> Guards:
+        """The guards of a trace. exchanges: what is exchanged between calls; stay: lists and dicts that calls must find where they are."""
+        w, rebound = self._witness, exchanges.rebound
         seen, looked_into = w.watches()
-        deep: list[Watch] = [*self._containers, *looked_into]
+        held = [p for p in exchanges.watches if w.looked_at(p.owner, p.name)]
+        deep: list[Watch] = [*self._containers, *stay, *held]
         inline: list[InlineWatch] = []
         for x in seen:
-            if type(getattr(x, "value", None)) in (Extent, Real):  # each call reads it anew
-                continue
-            if isinstance(x, AttributeIs) and x.name in rebound.get(id(x.of), ()):
-                deep.append(AttributeHolds(x.of, x.name, x.text, Kind(x.value), rebound, True))
-            else:
+            if type(getattr(x, "value", None)) not in (Extent, Real) and not _is_exchanged(x, rebound):  # each call reads it anew
                 inline.append(x)
-        modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep) for i, m in w.modules.items()) if m is not None]
+        deep += [x for x in looked_into if not (isinstance(x, AttributeHolds) and x.name in rebound.get(id(x.of), ()))]
+        own = {i: rebound.get(i, set()) | exchanges.assigned.get(i, set()) for i in w.modules}
+        modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep, own[i]) for i, m in w.modules.items()) if m is not None]
         settings = [replace(s, seen={k: v for k, v in s.seen.items() if k in w.reads.settings.get(id(s.of), ())}) for s in self._settings]
-        own = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
-        slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in own]
-        gradients = [s for s, held in trace.gradients.values() if s not in own]
+        ours = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
+        slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in ours]
+        gradients = [s for s, _ in trace.gradients.values() if s not in ours]
+        rare = [_rebound(r, rebound) for r in (*modules, *self._optimizers)]
+        for r in rare:
+            r.register()  # type: ignore[attr-defined]
+        places = {id(t._storage) for t, _, _, _ in trace.seen if id(t) in exchanges.places}
         return Guards(
             inline=[
                 *inline,
@@ -193,13 +245,14 @@ class Seen:
             ],
             deep=[*(_rebound(d, rebound) for d in deep), *(s for s in settings if s.seen)],
             rare=[
-                *(_rebound(r, rebound) for r in (*modules, *self._optimizers)),
+                *rare,
                 *(RequiresGradIs(weakref.ref(t), was) for t, _, was, _ in trace.seen),
                 *(HooksAre(weakref.ref(t), keys) for t, _, _, keys in trace.seen if leaf_of(t) is not None),
                 *(SameMemory(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage) for t, _, _, _ in trace.seen),
             ],
             epoch=self._epoch,
-            captured=frozenset(trace.captured),
+            captured=frozenset(s for s in trace.captured if id(s) not in places),
+            exchanged=list(exchanges.places.values()),
             gradients=list(dict.fromkeys(gradients)),
             by_reference=by_reference,
             names=names,
@@ -208,18 +261,23 @@ class Seen:
 
 def _rebound(w: Watch, rebound: Rebound) -> Watch:
     """A watch that knows which names calls themselves assign."""
-    if isinstance(w, AttributeHolds):
-        return replace(w, rebound=rebound, own=w.own or w.name in rebound.get(id(w.of), ()))
-    return replace(w, rebound=rebound) if isinstance(w, (Container, ObjectState, ModuleState, OptimizerState)) else w
+    return replace(w, rebound=rebound) if isinstance(w, (AttributeHolds, Container, ObjectState, ModuleState, OptimizerState)) else w
 
 
-def _module(w: ModuleState, watched: set[str], deep: list[Watch]) -> ModuleState | None:
+def _is_exchanged(w: InlineWatch, rebound: Rebound) -> bool:
+    if isinstance(w, CellIs):
+        return "" in rebound.get(id(w.cell), ())
+    of = w.space if isinstance(w, ItemIs) else w.of if isinstance(w, AttributeIs) else None
+    return of is not None and w.name in rebound.get(id(of), ())  # type: ignore[attr-defined]
+
+
+def _module(w: ModuleState, watched: set[str], deep: list[Watch], own: Collection[str]) -> ModuleState | None:
     """What counts of a module; None if nothing does. Lists and dicts that may change without an epoch go to `deep`."""
     d = vars(w.of)
     all_of_it = EVERYTHING in watched
     if not library(type(w.of)):
         for k, v in list(d.items()):
-            if k in w.seen and k[:1] != "_" and (all_of_it or k in watched) and isinstance(v, CONTAINERS):
+            if k in w.seen and k[:1] != "_" and k not in own and (all_of_it or k in watched) and isinstance(v, CONTAINERS):
                 deep.append(Container(v, f"{w.text}.{k}", w.seen[k], NOTHING))
     if all_of_it:
         return w

@@ -10,7 +10,7 @@ __all__ = ["Lines"]
 
 
 class Lines:
-    """The lines of a function on their way; `names` is its namespace.
+    """The lines of a function on their way; `names` is its namespace. `tensors`: which of its parameters are tensors.
 
     >>> c = Lines({"MISS": None})
     >>> c.need("a0 is not None")
@@ -21,6 +21,7 @@ class Lines:
 
     def __init__(self, names: dict[str, Any]):
         self.names = names
+        self.tensors: list[int] = []
         self._lines: list[str] = []
         self._attributes: list[str] = []
 

@@ -180,7 +180,7 @@ class Notes:
         """Note what an attribute holds that Python gives as it is."""
         value = itself(value)
         if isinstance(value, CONTAINERS):
-            self.deep.append(AttributeHolds(of, name, text, describe(value), NOTHING, False))
+            self.deep.append(AttributeHolds(of, name, text, describe(value), NOTHING))
             self.follow(value, text, described=True)
         elif value is MISSING:
             self.deep.append(NoAttribute(of, name, text))
@@ -258,6 +258,13 @@ class Notes:
     def _add_space(self, owner: Any, text: str) -> None:
         self._spaces.append((owner, text))
         self._space(owner, text, None if self._any_name else self._names)
+
+    def looked_at(self, owner: Any, name: Any) -> bool:
+        """Whether an attribute, an entry or a variable was read, or what it is in was looked through."""
+        read = self.module_reads.get(id(owner))
+        if read is not None:
+            return name in read or EVERYTHING in read
+        return (id(owner), name) in self._noted or (isinstance(owner, CONTAINERS) and id(owner) in self._followed)
 
     # ---- what it leads to
 

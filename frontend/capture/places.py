@@ -1,4 +1,4 @@
-"""Places where a number stands: an extent of a tensor among the argument leaves, an int among them, or outside: a name, an attribute."""
+"""Places where a number or a tensor stands: an argument leaf, an extent of one, or outside: a name, an attribute, an item of a list."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import MutableMapping, Sequence
 from types import CellType
 from typing import TYPE_CHECKING, Any
 
+from ingot._tensor import Tensor
+from ingot.capture.slots import Slots
 from ingot.capture.watch import MISSING, content
 from ingot.ir.struct import struct
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["Elsewhere", "InCell", "InTable", "Spot", "number_at", "place_text"]
+__all__ = ["Elsewhere", "ExtentAt", "InCell", "InList", "InTable", "Spot", "Within", "number_at", "part", "place_text"]
 
 
 class Elsewhere(ABC):
@@ -31,13 +33,13 @@ class Elsewhere(ABC):
     def read(self) -> Any:
         """What stands there; MISSING where nothing."""
 
-    @abstractmethod
     def put(self, value: Any) -> None:
         """Have it hold a value."""
+        raise AssertionError(f"{self.text} cannot be assigned")
 
-    @abstractmethod
     def expression(self, c: Lines) -> str:
         """The same as `read` in the fast call."""
+        return f"{c.name(self.read)}()"
 
 
 @struct
@@ -50,7 +52,7 @@ class InTable(Elsewhere):
 
     @property
     def key(self) -> Any:
-        return id(self.table), self.name
+        return id(self.table.of if isinstance(self.table, Slots) else self.table), self.name
 
     def read(self) -> Any:
         return self.table.get(self.name, MISSING)
@@ -81,6 +83,75 @@ class InCell(Elsewhere):
 
     def expression(self, c: Lines) -> str:
         return f"{c.name(self.cell)}.cell_contents"
+
+
+@struct
+class InList(Elsewhere):
+    """An item of a list or a deque."""
+
+    items: Any
+    index: int
+    text: str
+
+    @property
+    def key(self) -> Any:
+        return id(self.items), self.index
+
+    def read(self) -> Any:
+        return self.items[self.index] if self.index < len(self.items) else MISSING
+
+    def put(self, value: Any) -> None:
+        self.items[self.index] = value
+
+
+@struct
+class Within(Elsewhere):
+    """A part of what a place holds: an item of a tuple, of a list in it, and so on along a path."""
+
+    place: Elsewhere
+    path: tuple[Any, ...]
+
+    @property
+    def text(self) -> str:  # type: ignore[override]
+        return self.place.text + "".join([f"[{k!r}]" for k in self.path])
+
+    @property
+    def key(self) -> Any:
+        return self.place.key, self.path
+
+    def read(self) -> Any:
+        return part(self.place.read(), self.path)
+
+
+@struct
+class ExtentAt(Elsewhere):
+    """An extent of the tensor at a place, which was another one before."""
+
+    place: Elsewhere
+    dim: int
+    was: int
+
+    @property
+    def text(self) -> str:  # type: ignore[override]
+        return f"{self.place.text}.shape[{self.dim}]"
+
+    @property
+    def key(self) -> Any:
+        return self.place.key, self.dim, "extent"
+
+    def read(self) -> Any:
+        t = self.place.read()
+        return t._array.type.shape[self.dim] if isinstance(t, Tensor) and self.dim < t._array.type.rank else MISSING
+
+
+def part(x: Any, path: tuple[Any, ...]) -> Any:
+    """What stands in a value at a path; MISSING where nothing."""
+    for k in path:
+        try:
+            x = x[k]
+        except (LookupError, TypeError):
+            return MISSING
+    return x
 
 
 Spot = tuple[int, int | None] | Elsewhere  # (leaf, dim), or (leaf, None) for an int itself

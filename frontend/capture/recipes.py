@@ -13,6 +13,7 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
 from ingot._tensor.state import view
+from ingot.capture.places import Elsewhere
 from ingot.capture.pytree import LEAF, unflatten
 from ingot.capture.shapes import valued
 from ingot.capture.sources import Place
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
     from ingot.capture.traced import Traced
 
-__all__ = ["Given", "Gradient", "Object", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh"]
+__all__ = [
+    "Built", "Given", "Gradient", "Object", "Placed", "Recipe", "Result", "Value", "ViewOfArgument", "ViewOfCaptured", "ViewOfFresh",
+]  # fmt: skip
 
 
 class Recipe(ABC):
@@ -71,6 +74,32 @@ class Object(Recipe):
 
     def make(self, done: Done) -> Any:
         return self.tensor
+
+
+@struct
+class Placed(Recipe):
+    """The tensor that was at a place before the call; a view of it, where there are steps."""
+
+    place: Elsewhere
+    steps: tuple[Step, ...] = ()
+    cls: type | None = None
+
+    def make(self, done: Done) -> Any:
+        t = self.place.read()
+        return t if self.cls is None else view(t._share(), t._steps + done.sized(self.steps), self.cls)
+
+
+class Built(Recipe):
+    """A tuple, list or dict with tensors in it. `leaves` are recipes, sizes and formulas, and what else was there."""
+
+    __slots__ = ("structure", "leaves")
+
+    def __init__(self, structure: Any, leaves: tuple[Any, ...]):
+        self.structure = structure
+        self.leaves = leaves
+
+    def make(self, done: Done) -> Any:
+        return unflatten(self.structure, [done.result(x) if isinstance(x, Recipe) else valued(x, done.sizes) for x in self.leaves])
 
 
 @struct

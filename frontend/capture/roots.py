@@ -63,6 +63,8 @@ class Roots:
         if isinstance(x, Tensor):
             self._tensor(x, depth)
             return
+        if isinstance(x, tuple) and id(x) in self._seen:  # it cannot be assigned: what it holds is in one place more
+            self.tensors += [t for t in x if isinstance(t, Tensor)]
         if plain(x) or id(x) in self._seen or depth > 6 or isinstance(x, (*PLAIN, types.BuiltinFunctionType)):
             return
         if isinstance(x, type):

@@ -6,28 +6,20 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ingot._tensor.extents import python_text
 from ingot.capture.lines import Lines
+from ingot.capture.sources import type_text
 from ingot.ir.graph import Graph
 from ingot.ir.size import Symbol, evaluate, symbols
 from ingot.ir.sized import sized
-from ingot.ir.types import TensorType, tensor_type
+from ingot.ir.types import TensorType
 from ingot.runtime import log, memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.frozen import FrozenError
 from ingot.runtime.views import Diagonal, Movement, Step
 
-__all__ = ["SizedBackward", "sized_steps", "type_text", "types_of"]
+__all__ = ["SizedBackward", "sized_steps", "types_of"]
 
 _GRAPHS = 64  # of one backward that are remembered, by sizes
-
-
-def type_text(c: Lines, t: TensorType) -> str:
-    """A type as an expression of variables `d_NAME`."""
-    if not t.symbolic:
-        return c.name(t)
-    c.names["tensor_type"] = tensor_type
-    return f"tensor_type({c.name(t.dtype)}, ({''.join(python_text(d) + ', ' for d in t.shape)}))"
 
 
 def types_of(types: Sequence[TensorType]) -> Callable[[Mapping[str, int]], tuple[TensorType, ...]]:

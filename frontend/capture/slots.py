@@ -13,7 +13,7 @@ class Slots(MutableMapping):
     """What the slots of `x` hold that `classes`, of its own, declare. Reading and writing goes around what `x` makes of attributes."""
 
     def __init__(self, x: Any, classes: list[type]):
-        self._x = x
+        self.of = self._x = x
         self.names = {n: d for c in classes for n, d in vars(c).items() if isinstance(d, types.MemberDescriptorType)}
 
     def __getitem__(self, name: str) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ingot._tensor.extents import python_text
 from ingot._tensor.reals import Formula
 from ingot.ir.size import Dim, evaluate
 from ingot.ir.struct import struct
-from ingot.ir.types import TensorType
+from ingot.ir.types import TensorType, tensor_type
 from ingot.runtime.array import Array, host
 from ingot.runtime.numbers import wrap_i64
 from ingot.runtime.storage import Storage
@@ -18,11 +18,20 @@ from ingot.runtime.tape import GradSlot, Version
 
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
+    from ingot.capture.places import Elsewhere
 
 __all__ = [
     "Argument", "Attribute", "BriefArgument", "Captured", "Cell", "ExtentValue", "FormulaValue", "Grad", "Number", "Offset", "Place",
-    "Seed", "Source", "shared_memory",
+    "Seed", "Source", "shared_memory", "type_text",
 ]  # fmt: skip
+
+
+def type_text(c: Lines, t: TensorType) -> str:
+    """A type as an expression of variables `d_NAME`."""
+    if not t.symbolic:
+        return c.name(t)
+    c.names["tensor_type"] = tensor_type
+    return f"tensor_type({c.name(t.dtype)}, ({''.join(python_text(d) + ', ' for d in t.shape)}))"
 
 
 def shared_memory(t: Any) -> Array | None:
@@ -149,24 +158,30 @@ class Captured(Source):
 
 @struct
 class Attribute(Source):
-    """A tensor in an attribute or dict entry that calls themselves assign: whatever is there now."""
+    """A tensor at a place outside whose tensors are exchanged between calls: whatever is there now."""
 
     label: ClassVar[str] = "attribute"
-    table: MutableMapping
-    name: str
+    place: Elsewhere
     function: str
 
     def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
-        found = self.table[self.name]._now()
-        if found.type is not t and found.type != t:
-            raise RuntimeError(f"{self.function}: {self.name!r} is {found.type} now, it was {t} when the function was compiled")
+        found = self.place.read()._now()
+        if found.type is not t and (found.type.dtype, found.type.shape) != (t.dtype, tuple([evaluate(d, sizes) for d in t.shape])):
+            raise RuntimeError(f"{self.function}: {self.place.text} is {found.type} now, it was {t} when the function was compiled")
         return found
 
     def version(self, leaves: Sequence[Any]) -> Version:
-        return self.table[self.name]._writes()
+        return self.place.read()._writes()
 
-    def lines(self, c: Lines, k: int, t: TensorType) -> None:
-        return None
+    def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
+        c.add(f"y{k} = {self.place.expression(c)}")
+        c.need(f"isinstance(y{k}, Tensor)")
+        for i in c.tensors:
+            c.need(f"y{k} is not a{i} and (y{k}._storage is None or y{k}._storage is not a{i}._storage)")
+        c.add(f"x{k} = y{k}._now()")
+        c.need(f"x{k}.type == {type_text(c, t)}")
+        c.add(f"b{k} = ready(x{k})")
+        return f"b{k}.address", f"x{k}"
 
 
 @struct

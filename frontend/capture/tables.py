@@ -1,4 +1,4 @@
-"""Attributes and dict entries that a traced function assigns: what each call assigns to them, and how they were before.
+"""What a traced function assigns beside tensors: attributes, entries of dicts, items of lists, globals and variables of closures.
 
 While a function is traced they hold what it has assigned, so that it reads its own. Afterwards tensors are taken out again; everything is
 put back where the function is to run once more.
@@ -7,24 +7,27 @@ put back where the function is to run once more.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import MutableMapping, Sequence
+from collections import deque
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ingot._tensor import Tensor
-from ingot._tensor.extents import Extent, Extents, plain_dim
+from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
-from ingot.capture.describe import PLAIN
-from ingot.capture.places import Elsewhere, InTable
-from ingot.capture.recipes import Object
+from ingot.capture.describe import HELD, PLAIN
+from ingot.capture.errors import LeakedTensorError
+from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
+from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable
+from ingot.capture.pytree import flatten
+from ingot.capture.recipes import Built
 from ingot.capture.roots import Roots
 from ingot.capture.shapes import Shapes, valued
-from ingot.capture.sources import Attribute
-from ingot.capture.trace import Trace
+from ingot.capture.slots import Slots
+from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import MISSING, content
-from ingot.capture.writes import AttributeWrite, NewState, PlainWrite, Write
+from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
 from ingot.runtime.epoch import bump
 
 if TYPE_CHECKING:
@@ -34,9 +37,12 @@ __all__ = ["Tables"]
 
 
 class Tables:
-    """The tables that a function can reach, as they are before it is traced."""
+    """The tables that a function can reach, as they are before it is traced.
 
-    def __init__(self, roots: Roots):
+    asked: places whose tensors were others in other calls
+    """
+
+    def __init__(self, roots: Roots, asked: Sequence[Elsewhere] = ()):
         owned = [(table, m) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
         owned += [(table, o) for o, table in roots.objects] + [(d, d) for d in roots.dicts]
         owned += [(vars(t), t) for t in {id(t): t for t in roots.tensors}.values()]
@@ -44,81 +50,210 @@ class Tables:
         self._before = [(table, dict(table), owner) for table, owner in owned]
         self._optimizers = [(o, set(o.state)) for o in roots.optimizers]
         self._others = [(x, _copy(x)) for x in (*map(vars, roots.optimizers), *roots.containers)]
-        self._names = [(space, name, space.get(name, MISSING)) for space, name, _ in roots.names]
-        self._cells = [(cell, content(cell)) for cell, _ in roots.cells]
+        self._lists = [(x, before) for x, before in self._others if isinstance(x, (list, deque))]
+        self._known = {id(x) for x, _ in self._lists} | {id(d) for d in roots.dicts}
+        self._names = [(space, name, space.get(name, MISSING)) for space, name in {(id(s), n): (s, n) for s, n, _ in roots.names}.values()]
+        self._cells = [(cell, name, content(cell)) for cell, name in {id(c): (c, n) for c, n in roots.cells}.values()]
         self._tensors = roots.tensors
-        self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of run-time numbers, what they held, and what they hold meanwhile
+        self._asked = list(asked)
+        self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of what is other at each call: what they held, and hold meanwhile
 
-    def hold(self, shapes: Shapes | None, extents: Extents | None) -> None:
-        """Have the places outside that hold run-time numbers hold what remembers them, until `put_back`."""
-        if shapes is not None and extents is not None:
-            for p in shapes.dims:
-                if isinstance(p, Elsewhere):
-                    given = shapes.given(p, extents)
-                    if type(given) in (Extent, Real):
-                        self._held.append((p, p.read(), given))
-                        p.put(given)
+    # ---- before the function runs
 
-    def check(self) -> None:
+    def hold(self, shapes: Shapes | None, trace: Trace, leaves: Sequence[Any]) -> None:
+        """Have the places outside that hold run-time numbers, or tensors of run-time sizes, hold what remembers, until `put_back`."""
+        extents = trace.extents
+        if shapes is None or extents is None:
+            return
+        tensors: dict[Any, tuple[Elsewhere, dict[int, Any]]] = {}
+        for p, dim in shapes.dims.items():
+            if isinstance(p, ExtentAt):
+                tensors.setdefault(p.place.key, (p.place, {}))[1][p.dim] = dim
+            elif isinstance(p, Elsewhere):
+                given = shapes.given(p, extents)
+                if type(given) in (Extent, Real):
+                    self._hold(p, given)
+        parts: dict[Any, tuple[Elsewhere, dict[tuple, Any]]] = {}
+        for place, dims in tensors.values():
+            t = place.read()
+            if not any(not isinstance(d, int) for d in dims.values()):
+                continue
+            s = t._make_storage()
+            if t._steps or vars(t) or leaf_of(t) is not None or sum(x._storage is s for x in self._tensors) != 1 or _among(s, leaves):
+                for d in dims.values():
+                    extents.pin(d, f"{place.text} is not the only one to hold its tensor, or holds a view")
+            trace.shaped[s] = tuple([dims.get(i, n) for i, n in enumerate(t._array.type.shape)])
+            root, path = root_of(place)
+            given = parts.setdefault(root.key, (root, {}))[1][path] = trace.stand_in(t)
+            HELD[id(given)] = t
+        for root, stand_ins in parts.values():
+            self._hold(root, held_parts(root.read(), stand_ins))
+
+    def _hold(self, place: Elsewhere, given: Any) -> None:
+        old = place.read()
+        self._held.append((place, old, given))
+        if not isinstance(given, (Extent, Real)):
+            HELD[id(given)] = old
+        place.put(given)
+
+    # ---- when it has run
+
+    def check(self, trace: Trace) -> None:
         """Trace again with the numbers of those places that the function assigns, and that calls do not."""
         owned = {id(table) for table, _, _ in self._before}
         for p, _, given in self._held:
-            if p.read() is not given and not (isinstance(p, InTable) and id(p.table) in owned):
+            if type(given) in (Extent, Real) and p.read() is not given and not (isinstance(p, InTable) and id(p.table) in owned):
                 given.known.pin_names(given.known.names_of(given), "the function assigns it")
+        for s, shape in trace.shaped.items():
+            c = trace.captured[s]
+            if c.storage.base is not c.placeholder:
+                for d in shape:
+                    trace.extents.pin(d, "a tensor of this size is written in place")  # type: ignore[union-attr]
 
-    def writes(self, name: str, assembly: Assembly, leaves: Sequence[Any]) -> tuple[list[Write], dict[int, set[str]]]:
-        """What calls of the function `name` assign, and the names that calls themselves assign, by the id of their owner.
+    def exchanges(self, trace: Trace, leaves: Sequence[Any], name: str) -> Exchanges:
+        """What is exchanged between calls of the function `name`."""
+        found = Exchanges()
+        owners = {id(table): owner for table, _, owner in self._before}
+        asked: list[tuple[Elsewhere, Any, Any]] = []
+        for place in self._asked:
+            root, _ = root_of(place)
+            if isinstance(root, InCell):
+                asked.append((root, root.cell, ""))
+            elif isinstance(root, InList):
+                asked.append((root, root.items, root.index))
+            elif isinstance(root, InTable):
+                table: Any = root.table
+                asked.append((root, owners.get(id(table), table.of if isinstance(table, Slots) else table), root.name))
+        tensors = [t for t in (*self._tensors, *leaves) if isinstance(t, Tensor)]
+        found.find(trace, [*self._assigned(trace), *self._items(trace)], asked, tensors, name)
+        return found
 
-        What such a name held before is no captured tensor any more, but whatever is there.
-        """
+    def _assigned(self, trace: Trace) -> Iterator[Assigned]:
+        """The entries of tables and the variables in which tensors of the trace are now."""
+        for table, before, owner in self._before:
+            for key, value in list(table.items()):
+                old = before.get(key, MISSING)
+                now = original(value)
+                if now is not old and self._ours(trace, value):
+                    yield Assigned(InTable(table, key, f"{type(owner).__name__}.{key}"), owner, key, old, now)
+        for space, name, old in self._names:
+            value = space.get(name, MISSING)
+            if original(value) is not old and self._ours(trace, value):
+                yield Assigned(InTable(space, name, name), space, name, old, value)
+        for cell, name, old in self._cells:
+            value = content(cell)
+            if original(value) is not old and self._ours(trace, value):
+                yield Assigned(InCell(cell, name), cell, "", old, value)
+
+    def _changed_lists(self, trace: Trace) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+        """Lists whose items calls assign: what was in them, and what is now."""
+        holding = {id(p.items) for p, _, _ in self._held if isinstance(p, InList)}
+        for x, was in self._lists:
+            now = [original(v) for v in x]
+            if len(now) == len(was) and all(a is b for a, b in zip(now, was)):
+                continue
+            if id(x) in holding or any(self._ours(trace, v) for v in x):
+                yield x, was, now
+
+    def _items(self, trace: Trace) -> Iterator[Assigned]:
+        for x, before, now in self._changed_lists(trace):
+            for i, old in enumerate(before):
+                value = now[i] if i < len(now) else MISSING
+                if value is not old:
+                    yield Assigned(InList(x, i, f"a list's [{i}]"), x, i, old, value)
+
+    def _ours(self, trace: Trace, value: Any) -> bool:
+        """Whether there are tensors in a value that only the trace has: those that calls must put there."""
+        if isinstance(value, Tensor):
+            return _of(trace, value)
+        if not isinstance(value, (tuple, list, dict)) or not any(_of(trace, t) for _, t in tensors_in(value)):
+            return False
+        return not _holds(value, self._known)  # a list or dict that is known stays the one it is
+
+    def writes(self, assembly: Assembly) -> tuple[list[Write], list[PlaceIs]]:
+        """What calls assign, and which lists and dicts they must find where they are."""
         trace = assembly.trace
         found: list[Write] = []
-        rebound: dict[int, set[str]] = {}
-        places = Counter(id(t._storage) for t in (*self._tensors, *leaves) if isinstance(t, Tensor) and t._storage is not None)
-        for table, before, owner in self._before:
+        into: list[Any] = []
+        for table, before, _ in self._before:
             for key, value in list(table.items()):
                 old = before.get(key)
                 if type(value) in (Extent, Real) and any(value is given for _, _, given in self._held):
                     continue
                 if isinstance(value, PLAIN) and (key not in before or (value is not old and isinstance(old, PLAIN))):
                     found.append(PlainWrite(table, key, plain_dim(value)))
-                if value is old or not isinstance(value, Tensor) or not _of(trace, value):
-                    continue
-                recipe = assembly.recipe(value)
-                found.append(AttributeWrite(table, key, recipe))
-                if isinstance(recipe, Object):  # this very tensor: it must be the same one that is there at each call
-                    continue
-                captured = trace.captured.get(old._storage) if isinstance(old, Tensor) and old._storage is not None else None
-                if captured is None:
-                    rebound.setdefault(id(owner), set()).add(key)
-                elif places[id(old._storage)] == 1:  # type: ignore[union-attr]
-                    rebound.setdefault(id(owner), set()).add(key)
-                    trace.sources[-1 - captured.placeholder.value] = Attribute(table, key, name)
-                # else its memory is somebody else's too: this holds for one call, then the tensor there is another one
+        for a in self._assigned(trace):
+            found.append(PlaceWrite(a.place, self._recipe(assembly, a.value)))
+            if isinstance(a.place, InTable):
+                into.append(a.place.table)
+        for x, was, now in self._changed_lists(trace):
+            if was and len(now) > len(was):
+                raise LeakedTensorError(
+                    f"{assembly.name}: a compiled function adds tensors to a list that holds {len(was)} already: each call would be "
+                    "compiled for its length. Return them, or put them in the place of others"
+                )
+            at = {id(v): i for i, v in reversed(list(enumerate(was)))}
+            items = [
+                (at[id(v)], None) if id(v) in at else (-1, self._recipe(assembly, v) if self._ours(trace, v) else plain_dim(v)) for v in now
+            ]
+            found.append(ListWrite(x, tuple(items)))
+            into.append(x)
         for o, known in self._optimizers:
             for p, state in o.state.items():
                 if p not in known:
                     made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else plain_dim(v)) for k, v in state.items())
                     found.append(NewState(o.state, p, type(state), tuple(made)))
-        return found, rebound
+        return found, list(self._where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
+
+    def _recipe(self, assembly: Assembly, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return assembly.recipe(value)
+        leaves: list[Any] = []
+        structure = flatten(value, leaves)
+        return Built(structure, tuple([assembly.recipe(x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))
+
+    def _where(self, containers: dict[int, Any]) -> Iterator[PlaceIs]:
+        """All places where these lists and dicts were found."""
+        if not containers:
+            return
+        for table, before, _ in self._before:
+            for key, value in before.items():
+                if id(value) in containers:
+                    yield PlaceIs(InTable(table, key, str(key)), value)
+        for x, items in self._lists:
+            for i, value in enumerate(items):
+                if id(value) in containers:
+                    yield PlaceIs(InList(x, i, f"a list's [{i}]"), value)
+        for space, name, value in self._names:
+            if id(value) in containers:
+                yield PlaceIs(InTable(space, name, name), value)
+        for cell, name, value in self._cells:
+            if id(value) in containers:
+                yield PlaceIs(InCell(cell, name), value)
 
     def put_back(self, trace: Trace) -> None:
         """Take out what the trace has made. Numbers and the like stay as the function has assigned them, but those that each call reads."""
         for o, known in self._optimizers:
             for p in [p for p in o.state if p not in known]:
                 del o.state[p]
+        for x, was, _ in list(self._changed_lists(trace)):
+            _restore(x, was)
+        for space, name, old in self._names:
+            if self._ours(trace, space.get(name)):
+                _put(space, name, old)
+        for cell, _, old in self._cells:
+            if self._ours(trace, content(cell)):
+                _put_cell(cell, old)
         for table, before, _ in self._before:
             for key, value in list(table.items()):
                 if type(value) in (Extent, Real):
                     table[key] = valued(plain_dim(value), value.known.values)
-                elif isinstance(value, Tensor) and value is not before.get(key) and _of(trace, value):
-                    if key in before:
-                        table[key] = before[key]
-                    else:
-                        del table[key]
+                elif value is not before.get(key) and self._ours(trace, value):
+                    _put(table, key, before.get(key, MISSING))
         for p, value, _ in self._held:
             p.put(value)
         self._held = []
+        HELD.clear()
 
     def undo(self) -> None:
         """Make all of it as it was: the function will run again, or no call follows. Errors of its own undo nothing, as in Python."""
@@ -129,17 +264,36 @@ class Tables:
             _restore(x, before)
         for space, name, value in self._names:
             if space.get(name, MISSING) is not value:
-                if value is MISSING:
-                    del space[name]
-                else:
-                    space[name] = value
-        for cell, value in self._cells:
+                _put(space, name, value)
+        for cell, _, value in self._cells:
             if content(cell) is not value:
-                if value is MISSING:
-                    del cell.cell_contents
-                else:
-                    cell.cell_contents = value
+                _put_cell(cell, value)
         bump()
+
+
+def _holds(x: Any, known: set[int], depth: int = 0) -> bool:
+    """Whether a value is one of the known lists and dicts, or has one in it."""
+    if not isinstance(x, (tuple, list, dict)) or depth > 6:
+        return False
+    return id(x) in known or any(_holds(v, known, depth + 1) for v in (x.values() if isinstance(x, dict) else x))
+
+
+def _put(table: MutableMapping, name: Any, value: Any) -> None:
+    if value is MISSING:
+        del table[name]
+    else:
+        table[name] = value
+
+
+def _put_cell(cell: Any, value: Any) -> None:
+    if value is MISSING:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = value
+
+
+def _among(s: Any, leaves: Sequence[Any]) -> bool:
+    return any(isinstance(x, Tensor) and x._storage is s for x in leaves)
 
 
 def _copy(x: Any) -> Any:

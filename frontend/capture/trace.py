@@ -21,7 +21,7 @@ from ingot.capture.sources import Captured, Cell, ExtentValue, FormulaValue, Gra
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
-from ingot.ir.size import Size, deciding
+from ingot.ir.size import Dim, Size, deciding
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array
@@ -102,6 +102,7 @@ class Trace(Recorder):
         self.autocast = outer.autocast
         self.sources: list[Source | None] = []  # of the inputs; None for what no call gathers
         self.captured: dict[Storage, StandIn] = {}  # Storages from outside
+        self.shaped: dict[Storage, tuple[Dim, ...]] = {}  # the shapes of those that have run-time sizes
         self.origins: dict[Storage, Storage] = {}  # what stands for them -> themselves
         self.stand_ins: dict[int, tuple[Any, Any]] = {}  # tensors from outside, by id, and what stands for them
         self.slots: dict[GradSlot, SlotState] = {}
@@ -154,7 +155,10 @@ class Trace(Recorder):
         if s in self.arguments:
             raise Aliased(self.arguments[s])
         s.watched = True
-        c = self.captured[s] = StandIn(s, self.placeholder(s.base.type, Captured(s)))
+        t: TensorType = s.base.type
+        if s in self.shaped:
+            t = t.with_shape(self.shaped[s])
+        c = self.captured[s] = StandIn(s, self.placeholder(t, Captured(s)))
         self.origins[c.storage] = s
         return c
 
@@ -303,6 +307,7 @@ class Trace(Recorder):
         self.read.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
+        self.shaped.clear()
 
 
 def _computed(dim: Size) -> Array:

@@ -21,7 +21,7 @@ from ingot.capture.effects import Effects
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.guards import Guards, Seen
 from ingot.capture.lengths import measured
-from ingot.capture.places import place_text
+from ingot.capture.places import Elsewhere, place_text
 from ingot.capture.pytree import flatten, unflatten
 from ingot.capture.roots import Roots, find_roots
 from ingot.capture.shapes import Shapes
@@ -48,12 +48,13 @@ def trace_function(
     shapes: Shapes | None = None,
     pinned: dict[str, str] | None = None,
     sizes_within: bool = False,
+    exchanged: Sequence[Elsewhere] = (),
 ) -> tuple[Traced, Guards, Callable[[], None]]:
     """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
 
     roots: what `fn` can reach, if that is known; names: what the leaves are called. shapes: which sizes are symbols; those that the
     function needs as plain numbers are constants, and come into `pinned`, by their names with the reason. sizes_within: values of
-    sizes are computed by the graph, which has no inputs for them.
+    sizes are computed by the graph, which has no inputs for them. exchanged: places outside whose tensors each call reads anew.
 
     Python's state is left as `fn` has made it, for a call that follows. The third result puts it back as it was, where none does.
 
@@ -70,7 +71,7 @@ def trace_function(
             ready_state()
     with TRACING:
         by_reference: set[Any] = set()  # argument leaves, and slots of gradients
-        tables = Tables(roots)
+        tables = Tables(roots, exchanged)
         names = names or [f"argument {i}" for i in range(len(leaves))]
         try:
             while True:
@@ -119,15 +120,15 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
     try:
         args, kwargs = unflatten(structure, arguments.given)
         effects = Effects(assembly.name, roots)
-        tables.hold(arguments.shapes, trace.extents)
+        tables.hold(arguments.shapes, trace, arguments.leaves)
         with effects, witness, contextlib.nullcontext() if trace.extents is None else measured():
             result = run_traced(trace, lambda: fn(*args, **kwargs))
-        tables.check()
+        tables.check(trace)
         witness.check()
         effects.check()
         _check_arguments(assembly, structure, args, kwargs)
-        traced, rebound = run_traced(trace, lambda: assembly.traced(result, tables, roots))
-        return traced, seen.guards(rebound, trace, arguments.by_reference, assembly.names)
+        traced, exchanges, stay = run_traced(trace, lambda: assembly.traced(result, tables, roots))
+        return traced, seen.guards(exchanges, stay, trace, arguments.by_reference, assembly.names)
     finally:
         tables.put_back(trace)
         witness.forget()

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from ingot.capture.describe import PLAIN, Kind, Rebound, describe
+from ingot.capture.describe import EXCHANGED, PLAIN, Rebound, describe
 from ingot.capture.reads import lookup, vars_of
 from ingot.capture.trace import hooks, leaf_of
 from ingot.ir.struct import replace, struct
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "MISSING", "NOTHING", "TABLES", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch", "ModuleState", "NoAttribute",
-    "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute", "content", "in_words",
-    "is_same",
+    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch", "ModuleState",
+    "NoAttribute", "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute", "content",
+    "in_words", "is_same",
 ]  # fmt: skip
 
 MISSING = object()
+WATCHED: set[tuple[int, Any]] = set()  # (id of a table, name) of what is looked at again when the epoch has moved
 NOTHING: Rebound = MappingProxyType({})
 TABLES = ("_parameters", "_buffers", "_modules")  # of a Module
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
@@ -102,23 +103,22 @@ class ObjectState(_State):
     def now(self) -> dict[str, Any]:
         d = vars_of(self.of) or {}
         own = self.rebound.get(id(self.of), ())
-        return {k: Kind(v) if k in own else describe(v, self.rebound) for k, v in list(d.items())}
+        return {k: EXCHANGED if k in own else describe(v, self.rebound) for k, v in list(d.items())}
 
 
 @struct
 class AttributeHolds(Watch):
-    """The content of an attribute: a list, dict, set or the like; or, where calls assign it themselves (`own`), its kind."""
+    """The content of an attribute: a list, dict, set or the like."""
 
     of: Any
     name: str
     text: str
     seen: Any
     rebound: Rebound
-    own: bool
 
     def failed(self) -> str | None:
         value = attribute(self.of, self.name)
-        now = MISSING if value is MISSING else Kind(value) if self.own else describe(value, self.rebound)
+        now = MISSING if value is MISSING else describe(value, self.rebound)
         return None if _equal(self.seen, now) else f"{self.text} {_changed(self.seen, now)}"
 
 
@@ -185,11 +185,17 @@ class ModuleState(_State):
         own = self.rebound.get(id(self.of), ())
         for k in list(d) if self.names is None else self.names:
             if k in d and k not in _MODULE_SKIP and k not in TABLES:
-                out[k] = Kind(d[k]) if k in own else describe(d[k], self.rebound)
+                out[k] = EXCHANGED if k in own else describe(d[k], self.rebound)
         for table in TABLES:
             for n, t in list(d[table].items()):
-                out[n] = Kind(t) if n in own else describe(t)
+                out[n] = EXCHANGED if n in own else describe(t)
         return out
+
+    def register(self) -> None:
+        """Have writes to what is seen move the epoch."""
+        d = vars(self.of)
+        for table in (d, *(d[t] for t in TABLES)):
+            WATCHED.update([(id(table), k) for k in self.seen if k in table and not isinstance(table[k], PLAIN)])
 
 
 @struct
@@ -208,6 +214,10 @@ class OptimizerState(_State):
             for j, p in enumerate(g["params"]):
                 out[f"state of parameter {j} of group {i}"] = describe(self.of.state.get(p) or None, self.rebound)
         return out
+
+    def register(self) -> None:
+        """Have writes to what is seen move the epoch."""
+        WATCHED.update([(id(state), k) for state in self.of.state.values() for k in state if k not in self.rebound.get(id(state), ())])
 
 
 @struct
@@ -280,7 +290,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _changed(before: Any, now: Any) -> str:
-    if MISSING in (before, now) or not (_plain(before) or isinstance(before, Kind)):
+    if MISSING in (before, now) or not _plain(before):
         return "is not there any more" if now is MISSING else "is there now" if before is MISSING else "has changed"
     return f"is {_said(now)}, it was {_said(before)}"
 

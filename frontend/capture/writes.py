@@ -7,9 +7,12 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
+from ingot.capture.describe import alike
+from ingot.capture.places import Elsewhere, InTable
 from ingot.capture.recipes import Recipe
 from ingot.capture.shapes import valued
 from ingot.capture.sources import Place
+from ingot.capture.watch import WATCHED
 from ingot.ir.struct import struct
 from ingot.runtime.epoch import bump
 from ingot.runtime.storage import Storage
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from ingot.capture.call import Done
 
 __all__ = [
-    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "AttributeWrite", "GradAssign", "GradNone", "GradWrite",
-    "History", "NewState", "PlainWrite", "Print", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
+    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "GradAssign", "GradNone", "GradWrite", "History",
+    "ListWrite", "NewState", "PlaceWrite", "PlainWrite", "Print", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -212,19 +215,35 @@ class PlainWrite(Write):
 
 
 @struct
-class AttributeWrite(Write):
-    """An attribute or dict entry gets a tensor."""
+class PlaceWrite(Write):
+    """A place (an attribute, a dict's entry, a variable) gets a tensor, or a tuple, list or dict of such."""
 
-    table: MutableMapping
-    name: str
+    place: Elsewhere
     recipe: Recipe
 
     def apply(self, done: Done) -> None:
-        old: Any = self.table.get(self.name)
-        new = done.result(self.recipe)
-        self.table[self.name] = new
-        if type(old) is not type(new) or old._array.type != new._array.type or old.requires_grad is not new.requires_grad:
+        place, new = self.place, done.result(self.recipe)
+        old = place.read()
+        place.put(new)
+        if isinstance(place, InTable) and ((id(place.table), place.name) in WATCHED or not alike(old, new)):
             bump()  # another entry serves the next call
+
+
+@struct
+class ListWrite(Write):
+    """A list or deque gets other items: `items` are (place before, None), or (-1, a recipe, a size, or what else was put there)."""
+
+    of: Any
+    items: tuple[tuple[int, Any], ...]
+
+    def apply(self, done: Done) -> None:
+        before = list(self.of)
+        new = [
+            before[i] if i >= 0 else done.result(x) if isinstance(x, Recipe) else valued(x, done.sizes)
+            for i, x in self.items
+        ]  # fmt: skip
+        self.of.clear()
+        self.of.extend(new)
 
 
 @struct

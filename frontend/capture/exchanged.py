@@ -1,0 +1,193 @@
+"""Tensors outside of a compiled function that are others at each call: what calls assign themselves, and what the user exchanges.
+
+Each is read at its place, like an argument: of what stood there while the function was traced only the kind counts. A place is an entry
+of a table, an item of a list or a variable of an enclosing function, or a part of what such a place holds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ingot._tensor import Tensor
+from ingot.capture.describe import HELD, Kind, Own, describe_own
+from ingot.capture.places import Elsewhere, ExtentAt, InList, InTable, Within, part
+from ingot.capture.sources import Attribute
+from ingot.capture.watch import Watch
+from ingot.ir.struct import struct
+from ingot.runtime.views import LeafStep
+
+if TYPE_CHECKING:
+    from ingot.capture.trace import Trace
+
+__all__ = ["Assigned", "Exchanges", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original", "root_of", "tensors_in"]
+
+_DEEP = 6
+
+
+def tensors_in(x: Any, at: tuple = ()) -> Iterator[tuple[tuple, Tensor]]:
+    """The tensors in a value, with their paths through tuples, lists and dicts."""
+    x = original(x)
+    if isinstance(x, Tensor):
+        yield at, x
+    elif len(at) < _DEEP:
+        if isinstance(x, dict):
+            for k, v in list(x.items()):
+                yield from tensors_in(v, (*at, k))
+        elif isinstance(x, (tuple, list, deque)):
+            for i, v in enumerate(list(x)):
+                yield from tensors_in(v, (*at, i))
+
+
+def original(x: Any) -> Any:
+    """What stood in a place before it held a stand-in for a trace."""
+    return HELD.get(id(x), x)
+
+
+def root_of(place: Elsewhere) -> tuple[Elsewhere, tuple]:
+    """The innermost place that can be assigned, and the path from there: the rest of it goes through tuples."""
+    if not isinstance(place, Within):
+        return place, ()
+    root, rest = place.place, place.path
+    for n, k in enumerate(place.path):
+        x = part(place.place.read(), place.path[:n])
+        text = Within(place.place, place.path[: n + 1]).text
+        if isinstance(x, (list, deque)):
+            root, rest = InList(x, k, text), place.path[n + 1 :]
+        elif isinstance(x, dict):
+            root, rest = InTable(x, k, text), place.path[n + 1 :]
+    return root, rest
+
+
+def held_parts(x: Any, parts: Mapping[tuple, Any], at: tuple = ()) -> Any:
+    """A value with others in the places of its parts, along paths through tuples."""
+    if at in parts:
+        return parts[at]
+    if isinstance(x, tuple) and any(p[: len(at)] == at for p in parts):
+        items = [held_parts(v, parts, (*at, i)) for i, v in enumerate(x)]
+        return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
+    return x
+
+
+@struct
+class PlaceHolds(Watch):
+    """What a place holds, of whose tensors those in `own` are exchanged between calls."""
+
+    place: Elsewhere
+    owner: Any  # of the place, and its name there: what notes know it by
+    name: Any
+    own: Own
+    seen: Any
+
+    def failed(self) -> str | None:
+        now = describe_own(self.place.read(), self.own)
+        if self.seen == now:
+            return None
+        if isinstance(self.seen, Kind) and isinstance(now, Kind):
+            return f"{self.place.text} is {now!r}, it was {self.seen!r}"
+        return f"{self.place.text} has changed"
+
+    def tensors(self) -> Iterator[tuple[Elsewhere, Kind]]:
+        """The places of what is exchanged, with what was seen there."""
+        yield from _kinds(self.place, self.seen)
+
+
+def _kinds(place: Elsewhere, seen: Any, at: tuple = ()) -> Iterator[tuple[Elsewhere, Kind]]:
+    if isinstance(seen, Kind):
+        yield (Within(place, at) if at else place), seen
+    elif isinstance(seen, tuple) and seen and isinstance(seen[0], type):
+        for i, item in enumerate(seen[1:]):
+            if issubclass(seen[0], dict):
+                yield from _kinds(place, item[1], (*at, item[0][1]))
+            else:
+                yield from _kinds(place, item, (*at, i))
+
+
+def moved_extents(place: Elsewhere, kind: Kind) -> list[Elsewhere]:
+    """The extents of a tensor that are others than they were, where nothing else of it is."""
+    now = place.read()
+    if not isinstance(now, Tensor) or not isinstance(kind.kind, tuple) or len(kind.kind) != 3:
+        return []
+    loose = Kind(now, True)
+    if loose != kind or now._steps:
+        return []
+    was, shape = kind.kind[1].shape, now._array.type.shape
+    return [ExtentAt(place, d, a) for d, (a, b) in enumerate(zip(was, shape)) if a != b]
+
+
+@struct
+class PlaceIs(Watch):
+    """The list or dict in a place, whose items calls assign."""
+
+    place: Elsewhere
+    value: Any
+
+    def failed(self) -> str | None:
+        return None if self.place.read() is self.value else f"{self.place.text} is another {type(self.value).__name__} than it was"
+
+
+@struct
+class Assigned:
+    """A place that the function has assigned: what stood there, and the value, in which tensors of the trace are."""
+
+    place: Elsewhere
+    owner: Any
+    name: Any
+    old: Any
+    value: Any
+
+
+class Exchanges:
+    """What is exchanged between the calls of a function that was traced.
+
+    places: of tensors from outside, by their ids; rebound, watches: what guards must know of them
+    assigned: by the ids of their owners, the names of what the function has assigned
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[int, Elsewhere] = {}
+        self.rebound: dict[int, set[Any]] = {}
+        self.watches: list[PlaceHolds] = []
+        self.assigned: dict[int, set[Any]] = {}
+
+    def find(
+        self, trace: Trace, assigned: Sequence[Assigned], asked: Iterable[tuple[Elsewhere, Any, Any]], tensors: Sequence[Tensor], name: str
+    ) -> None:
+        """Find them, and have the graph's inputs read them at their places.
+
+        asked: places, with owners and names, whose tensors were others in other calls; tensors: one for each place that holds one
+        """
+        count = Counter(id(t._storage) for t in tensors if t._storage is not None)
+        known = set()
+        for a in assigned:
+            known.add(a.place.key)
+            self.assigned.setdefault(id(a.owner), set()).add(a.name)
+            self._exchanged(trace, a.place, a.owner, a.name, a.old, a.value, count, name)
+        for place, owner, entry in asked:
+            if place.key not in known:
+                self._exchanged(trace, place, owner, entry, original(place.read()), None, count, name)
+
+    def _exchanged(
+        self, trace: Trace, place: Elsewhere, owner: Any, entry: Any, old: Any, value: Any, count: Mapping[int, int], name: str
+    ) -> None:
+        own: dict[tuple, bool] = {}
+        for path, t in tensors_in(old):
+            if original(part(value, path)) is t:  # it stays what it is
+                continue
+            at = Within(place, path) if path else place
+            s = t._storage
+            captured = None if s is None else trace.captured.get(s)
+            loose = s is not None and any(not isinstance(d, int) for d in trace.shaped.get(s, ()))
+            if captured is None:
+                own[path] = loose
+            elif count[id(s)] == 1 and captured.storage.base is captured.placeholder and all(isinstance(p, LeafStep) for p in t._steps):
+                if value is None and t._steps:  # a leaf, to which gradients go
+                    continue
+                own[path] = loose
+                self.places[id(t)] = at
+                trace.sources[-1 - captured.placeholder.value] = Attribute(at, name)
+            # else its memory is somebody else's too: this holds for one call, then the tensor there is another one
+        if own:
+            self.rebound.setdefault(id(owner), set()).add(entry)
+            self.watches.append(PlaceHolds(place, owner, entry, own, describe_own(old, own)))
