@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ingot.runtime import log, observe, switches, threads, toolchain
+from ingot.runtime.ahead import Ahead
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import the_cache
@@ -53,6 +54,7 @@ _executables: dict[str, Executable] = {}  # by key, those used last at the end; 
 _EXECUTABLES = 4096
 _busy: dict[str, threading.Lock] = {}  # keys that some thread is looking for
 _lock = threading.Lock()
+_pool: list[Ahead[bytes]] = []  # the worker pool's code, while it is made
 EAGER = "eager"  # the name of graphs of what is computed outside of compiled functions
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
 
@@ -129,7 +131,7 @@ def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any]
 def pool_code(arch: str | None = None) -> bytes:
     """The shared object of the worker pool for `arch` (this machine's where None), from the cache or compiled."""
     arch = arch or os.uname().machine
-    preimage = keys.preimage("pool", "", {"arch": arch}, toolchain.versions(), {})  # its text is among the sources that the key covers
+    preimage = _pool_preimage(arch)
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
     if found is not None:
@@ -148,6 +150,24 @@ def pool_code(arch: str | None = None) -> bytes:
     return so
 
 
+def _begin_pool() -> None:
+    """Have the worker pool compiled meanwhile, where this process has none yet, nor the cache."""
+    if threads.pool_loaded() or _pool:
+        return
+    preimage = _pool_preimage(os.uname().machine)
+    found = the_cache().lookup(keys.key_of(preimage))
+    if found is not None:
+        found.close()
+        return
+    if toolchain.correct():
+        raise _OtherToolchain
+    _pool.append(Ahead(pool_code))
+
+
+def _pool_preimage(arch: str) -> bytes:
+    return keys.preimage("pool", "", {"arch": arch}, toolchain.versions(), {})  # its text is among the sources that the key covers
+
+
 # -- the steps -------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +175,7 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
     found: Found | Code | None = the_cache().lookup(key)
     exe = None
     while exe is None:
-        found = found or _compile_once(key, preimage, graph, level, provenance)
+        found = found or _compile_once(key, preimage, graph, level, provenance, to_run=True)
         if isinstance(found, Code):
             exe = Executable(found.so, found.manifest)
         elif (exe := _map(found)) is not None:
@@ -164,7 +184,8 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
             the_cache().reject(key)
             found = None
     if not threads.pool_loaded():
-        threads.start_pool(pool_code())
+        ahead = _pool.pop() if _pool else None
+        threads.start_pool(pool_code() if ahead is None else ahead.result())
     exe.title = _title(graph)
     return exe
 
@@ -193,15 +214,23 @@ def _map(found: Found) -> Executable | None:
         found.close()
 
 
-def _compile_once(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Code | Found:
-    """Compile what the cache lacks, or find what another process has compiled meanwhile."""
+def _compile_once(
+    key: str, preimage: bytes, graph: Graph, level: Level, provenance: dict[str, Any] | None, to_run: bool = False
+) -> Code | Found:
+    """Compile what the cache lacks, or find what another process has compiled meanwhile.
+
+    to_run: it will run here, on the worker pool, which is compiled meanwhile where need be
+    """
     provenance = {"name": graph.name, **_place(*graph.nodes), **(provenance or {}), "signature": _signature(graph), "target": level.name}
     the_cache().record_miss(key, provenance, preimage)
     _refuse_if_frozen(graph.name, key, preimage, provenance)
     while True:
         try:
             with the_cache().claimed(key) as again, paused():
-                return (the_cache().lookup(key) if again else None) or _compile(key, preimage, graph, level, provenance)
+                found = the_cache().lookup(key) if again else None
+                if to_run and found is None:
+                    _begin_pool()
+                return found or _compile(key, preimage, graph, level, provenance)
         except _OtherToolchain:
             preimage = _preimage("graph", graph.text, level)
             key = keys.key_of(preimage)
@@ -330,6 +359,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     _busy.clear()
+    _pool.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
