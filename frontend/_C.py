@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot.runtime.recorder import here
+
 __all__ = ["DispatchKey", "DispatchKeySet"]
 
 
@@ -51,4 +53,30 @@ def _jit_set_profiling_executor(on: bool) -> bool:
 
 
 _jit_set_profiling_mode = _jit_set_texpr_fuser_enabled = _jit_set_nvfuser_enabled = _jit_set_profiling_executor
-_jit_override_can_fuse_on_cpu = _jit_override_can_fuse_on_gpu = _jit_set_profiling_executor
+_jit_override_can_fuse_on_cpu = _jit_override_can_fuse_on_gpu = _jit_set_nvfuser_guard_mode = _jit_set_profiling_executor
+_set_math_sdp_allow_fp16_bf16_reduction = _jit_set_profiling_executor
+
+
+def _jit_can_fuse_on_cpu() -> bool:
+    """False: there is no JIT that fuses. What is recorded, or compiled, fuses by itself."""
+    return False
+
+
+_jit_can_fuse_on_gpu = _jit_can_fuse_on_cpu
+
+
+def _are_functorch_transforms_active() -> bool:
+    """Whether a function of `ingot.func` runs: grad, vmap and their like."""
+    return bool(here.recorder.level)
+
+
+def _get_privateuse1_backend_name() -> str:
+    """The name of a device that others add: none was."""
+    return "privateuseone"
+
+
+def _get_default_device() -> str:
+    """The name of the device on which tensors are made."""
+    from ingot.process import get_default_device
+
+    return str(get_default_device())

@@ -52,6 +52,7 @@ from ingot import jit as jit
 from ingot import library as library
 from ingot import linalg as linalg
 from ingot import masked as masked
+from ingot import mps as mps
 from ingot import multiprocessing as multiprocessing
 from ingot import nested as nested
 from ingot import nn as nn
@@ -68,6 +69,7 @@ from ingot import testing as testing
 from ingot import types as types
 from ingot import utils as utils
 from ingot import version as version
+from ingot import xpu as xpu
 from ingot.artifacts import ArtifactError as ArtifactError
 from ingot.functions.legacy import BFloat16Tensor as BFloat16Tensor
 from ingot.functions.legacy import BoolTensor as BoolTensor
@@ -90,6 +92,9 @@ from ingot.serialization import SerializationError as SerializationError
 from ingot.functions.legacy import ShortTensor as ShortTensor
 from ingot._tensor import Size as Size
 from ingot.functions.identity import Stream as Stream
+from ingot.symbolic import SymBool as SymBool
+from ingot.symbolic import SymFloat as SymFloat
+from ingot.symbolic import SymInt as SymInt
 from ingot.functions.search import UniqueResult as UniqueResult
 from ingot.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
@@ -182,6 +187,7 @@ from ingot._tensor import is_tensor as is_tensor
 from ingot.nn.functional import kl_div as kl_div
 from ingot.nn.functional import layer_norm as layer_norm
 from ingot.functions.constants import layout as layout
+from ingot.functions.constants import legacy_contiguous_format as legacy_contiguous_format
 from ingot.artifacts import load as load
 from ingot.random import manual_seed as manual_seed
 from ingot.control import map as map
@@ -240,6 +246,14 @@ from ingot.process import set_num_threads as set_num_threads
 from ingot.printing import set_printoptions as set_printoptions
 from ingot.random import set_rng_state as set_rng_state
 from ingot.functions.constants import strided as strided
+from ingot.symbolic import sym_float as sym_float
+from ingot.symbolic import sym_int as sym_int
+from ingot.symbolic import sym_ite as sym_ite
+from ingot.symbolic import sym_max as sym_max
+from ingot.symbolic import sym_min as sym_min
+from ingot.symbolic import sym_not as sym_not
+from ingot.symbolic import sym_sqrt as sym_sqrt
+from ingot.symbolic import sym_sum as sym_sum
 from ingot.nn.functional import threshold as threshold
 from ingot.nn.functional import threshold_ as threshold_
 from ingot.nn.functional import triplet_margin_loss as triplet_margin_loss
@@ -281,11 +295,13 @@ uint8: DType
 from ingot.ir.dtypes import DType as dtype
 
 def _assert(condition: Any, message: _str) -> None: ...
+def _assert_async(input: Tensor, assert_msg: _str | None = ...) -> None: ...
 def _check(cond: _bool, message: Callable[[], _str] | None = ...) -> None: ...
 def _check_index(cond: _bool, message: Callable[[], _str] | None = ...) -> None: ...
 def _check_is_size(i: _int, message: Callable[[], _str] | None = ..., *, max: _int | None = ...) -> None: ...
 def _check_not_implemented(cond: _bool, message: Callable[[], _str] | None = ...) -> None: ...
 def _check_tensor_all(cond: Tensor, message: Callable[[], _str] | None = ...) -> None: ...
+def _check_tensor_all_with(error: Any, cond: Tensor, message: Callable[[], _str] | None = ...) -> None: ...
 def _check_type(cond: _bool, message: Callable[[], _str] | None = ...) -> None: ...
 def _check_value(cond: _bool, message: Callable[[], _str] | None = ...) -> None: ...
 def _check_with(error: Any, cond: _bool, message: Callable[[], _str] | None = ...) -> None: ...

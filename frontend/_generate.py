@@ -16,15 +16,15 @@ import pkgutil
 PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
-    "ingot.absent_dtypes", "ingot.control",
+    "ingot.absent_dtypes", "ingot.control", "ingot.symbolic",
 )  # fmt: skip
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
-    "fx", "array_api", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func", "debug", "nn", "optim", "utils",
-    "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler", "distributed", "hub", "jit",
-    "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version", "__config__", "_C", "_dynamo",
-    "ao", "distributions",
+    "fx", "array_api", "mps", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func", "debug", "nn",
+    "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler", "distributed",
+    "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version", "__config__",
+    "_C", "_dynamo", "ao", "distributions",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {

@@ -1,6 +1,6 @@
 """Paths of torch's modules under which names of Ingot's are found too: `from ingot.nn.modules.batchnorm import BatchNorm2d`.
 
-PATHS says which module has the names. Such a path is a module of its own, whose attributes are those of the other.
+PATHS says which module has the names, or which modules, in order. Such a path is a module of its own, whose attributes are theirs.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["PATHS", "install"]
+__all__ = ["PATHS", "homes_of", "install"]
 
-_NORM, _SIMPLE = "ingot.nn.modules.normalization", "ingot.nn.modules"
-PATHS = {
+_NORM, _SIMPLE = ("ingot.nn.modules.normalization", "ingot.nn.modules.older"), "ingot.nn.modules"
+PATHS: dict[str, str | tuple[str, ...]] = {
     "ingot.cuda.amp.autocast_mode": "ingot.cuda.amp",
     "ingot.cuda.amp.grad_scaler": "ingot.cuda.amp", "ingot.autograd.anomaly_mode": "ingot.autograd.anomaly",
     "ingot._custom_ops": "ingot.library", "ingot.fx._symbolic_trace": "ingot.fx.tracing", "ingot.quantization": "ingot.ao.quantization",
     "ingot.autograd.grad_mode": "ingot.grad_mode", "ingot.functional": "ingot", "ingot.nn.modules.batchnorm": _NORM,
     "ingot.nn.modules.instancenorm": _NORM, "ingot.nn.modules.rnn": "ingot.nn.modules.recurrent",
     **{f"ingot.nn.modules.{n}": _SIMPLE for n in (
-        "channelshuffle", "distance", "flatten", "fold", "padding", "pixelshuffle", "sparse", "transformer", "upsampling",
+        "channelshuffle", "distance", "flatten", "fold", "padding", "pixelshuffle", "sparse", "upsampling",
     )},
+    "ingot.nn.modules.transformer": ("ingot.nn.modules", "ingot.nn.modules.attention"),
     **{f"ingot.onnx.symbolic_{n}": "ingot.onnx.symbolic" for n in ("helper", *(f"opset{v}" for v in range(7, 21)))},
     "ingot.nn.parallel.distributed": "ingot.nn.parallel", "ingot.nn.utils.clip_grad": "ingot.nn.utils.clip",
     "ingot.nn.utils.convert_parameters": "ingot.nn.utils.vector", "ingot.optim.adamw": "ingot.optim.adam",
@@ -37,9 +38,17 @@ PATHS = {
         "poisson", "relaxed_bernoulli", "relaxed_categorical", "studentT", "transformed_distribution", "uniform", "von_mises", "weibull",
         "wishart",
     )},
+    "ingot.utils._foreach_utils": "ingot.optim.helpers", "ingot.fx._pytree": "ingot.utils._pytree",
+    "ingot._dynamo.eval_frame": "ingot._dynamo", "ingot._jit_internal": "ingot.jit",
     "ingot.utils.hooks": "ingot.nn.modules.hooks", "ingot._higher_order_ops": "ingot.control",
     **{f"ingot._higher_order_ops.{n}": "ingot.control" for n in ("associative_scan", "map", "scan")},
 }  # fmt: skip
+
+
+def homes_of(path: str) -> tuple[str, ...]:
+    """The modules that have the names of a path of PATHS."""
+    found = PATHS[path]
+    return (found,) if isinstance(found, str) else found
 
 
 class _Path:
@@ -57,16 +66,20 @@ class _Path:
 
     def exec_module(self, module: ModuleType) -> None:
         """Give it the attributes of the other, as they are asked for."""
-        home = PATHS[module.__name__]
-        module.__doc__ = f"The names of `{home}`."
+        homes = homes_of(module.__name__)
+        module.__doc__ = f"The names of `{'` and `'.join(homes)}`."
 
         def get(name: str) -> Any:
-            if name == "__path__":
-                raise AttributeError(name)
-            return getattr(importlib.import_module(home), name)
+            if name != "__path__":
+                for home in homes:
+                    try:
+                        return getattr(importlib.import_module(home), name)
+                    except AttributeError:
+                        continue
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
         setattr(module, "__getattr__", get)  # noqa: B010  (mypy refuses the assignment)
-        setattr(module, "__dir__", lambda: dir(importlib.import_module(home)))  # noqa: B010
+        setattr(module, "__dir__", lambda: sorted({n for home in homes for n in dir(importlib.import_module(home))}))  # noqa: B010
 
 
 def install() -> None:

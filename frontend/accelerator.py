@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor.devices import device
+from ingot.cuda.memory import (
+    max_memory_allocated,
+    max_memory_reserved,
+    memory_allocated,
+    memory_reserved,
+    memory_stats,
+    reset_peak_memory_stats,
+)
 
 __all__ = [
-    "current_accelerator", "current_device_idx", "current_device_index", "current_stream", "device_count", "empty_cache", "is_available",
-    "set_device_idx", "set_device_index", "synchronize",
+    "current_accelerator", "current_device_idx", "current_device_index", "current_stream", "device_count", "empty_cache",
+    "get_memory_info", "is_available", "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved", "memory_stats",
+    "reset_peak_memory_stats", "set_device_idx", "set_device_index", "synchronize",
 ]  # fmt: skip
 
 _NONE = "there is no accelerator; tensors live on 'cpu'"
@@ -58,6 +67,11 @@ def set_device_index(device: Any) -> None:
 def current_stream(device: Any = None) -> Any:
     """RuntimeError: there is no accelerator."""
     raise RuntimeError(f"accelerator.current_stream: {_NONE}")
+
+
+def get_memory_info(device: Any = None) -> Any:
+    """RuntimeError: there is no accelerator."""
+    raise RuntimeError(f"accelerator.get_memory_info: {_NONE}")
 
 
 current_device_idx, set_device_idx = current_device_index, set_device_index

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from types import ModuleType
 from typing import Any, NoReturn
+from urllib.parse import urlparse as urlparse  # where libraries take it from
 
 __all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
+
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # the digest in names of files of weights: resnet18-f37072fd.pth
 
 _set: str | None = None
 

@@ -225,3 +225,41 @@ def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
         return read(data, Makers(tensor, parameter, Size, device))
     except FileError as e:
         raise SerializationError(f"{name}: {e}") from None
+
+
+MAP_LOCATION = Any  # in annotations: what `map_location` may be
+_safe: dict[Any, None] = {}  # in the order in which they were named
+
+
+class safe_globals:
+    """A block in which classes are named as harmless. Accepted, and without effect: reading a file never calls what the file names.
+
+    >>> with ingot.serialization.safe_globals([set]):
+    ...     ingot.serialization.get_safe_globals()
+    [<class 'set'>]
+    """
+
+    def __init__(self, safe_globals: list[Any]):
+        self._named = [g for g in safe_globals if g not in _safe]
+
+    def __enter__(self) -> None:
+        add_safe_globals(self._named)
+
+    def __exit__(self, *exc: object) -> None:
+        for g in self._named:
+            _safe.pop(g, None)
+
+
+def add_safe_globals(safe_globals: list[Any]) -> None:
+    """Name classes as harmless, without effect: see `safe_globals`."""
+    _safe.update(dict.fromkeys(safe_globals))
+
+
+def get_safe_globals() -> list[Any]:
+    """What was named."""
+    return list(_safe)
+
+
+def clear_safe_globals() -> None:
+    """Forget what was named."""
+    _safe.clear()

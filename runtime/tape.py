@@ -29,9 +29,6 @@ __all__ = [
 if TYPE_CHECKING:
     from ingot.ir.transforms.vjp import Backward
 
-Edge = tuple["Node", int]
-Pair = tuple[Array, Edge | None]  # a value and where its gradient goes
-
 _seq = count(1)
 
 
@@ -175,6 +172,10 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
+
+
+Edge = tuple[Node, int]
+Pair = tuple[Array, Edge | None]  # a value and where its gradient goes
 
 
 RELEASED = (

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 from ingot.capture import CaptureError as Unsupported
+from ingot.capture import CompiledModule as OptimizedModule
 from ingot.compiler import allow_in_graph, assume_constant_result, disable, is_compiling, list_backends, reset, substitute_in_graph
 
 __all__ = [
-    "allow_in_graph", "assume_constant_result", "config", "disable", "exc", "graph_break", "is_compiling", "list_backends",
-    "mark_static_address", "maybe_mark_dynamic", "optimize", "reset", "substitute_in_graph",
+    "OptimizedModule", "allow_in_graph", "assume_constant_result", "config", "disable", "exc", "graph_break", "is_compiling",
+    "list_backends", "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "optimize", "reset", "substitute_in_graph",
 ]  # fmt: skip
 
-config = SimpleNamespace(suppress_errors=False, cache_size_limit=8, recompile_limit=8)  # can be set, and changes nothing
-exc = SimpleNamespace(Unsupported=Unsupported)
+
+
+class _Config(SimpleNamespace):
+    """What can be set, and changes nothing."""
+
+    @contextlib.contextmanager
+    def patch(self, changes: dict[str, Any] | None = None, /, **more: Any) -> Iterator[None]:
+        """A block, or a decorator of a function, in which values are others."""
+        before = dict(vars(self))
+        vars(self).update(changes or {}, **more)
+        try:
+            yield
+        finally:
+            vars(self).clear()
+            vars(self).update(before)
+
+
+config = _Config(
+    suppress_errors=False, cache_size_limit=8, recompile_limit=8, optimize_ddp=True, capture_scalar_outputs=False,
+    capture_dynamic_output_shape_ops=False,
+)  # fmt: skip
+exc = SimpleNamespace(Unsupported=Unsupported, TorchRuntimeError=RuntimeError)
 
 
 def graph_break(msg: str = "") -> None:
@@ -23,6 +46,14 @@ def graph_break(msg: str = "") -> None:
 
 def mark_static_address(t: Any, guard: bool = True) -> None:
     """Nothing: code takes the address of a tensor at each call."""
+
+
+def mark_dynamic(t: Any, index: Any, *, min: int | None = None, max: int | None = None) -> None:
+    """Nothing: a size that comes back with another value is one that changes."""
+
+
+def mark_static(t: Any, index: Any = None) -> None:
+    """Nothing: code is made for one size until it comes back with another."""
 
 
 def maybe_mark_dynamic(t: Any, index: Any) -> None:

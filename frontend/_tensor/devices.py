@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["device", "CPU", "as_device"]
 
-_KINDS = ("cpu", "cuda")
+_KINDS = (
+    "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta",
+    "hpu", "mtia", "privateuseone",
+)  # fmt: skip
 
 
 class device:
-    """Where a tensor lives: `device("cpu")`, `device("cuda", 0)` or `device("cuda:0")`.
+    """Where a tensor lives: `device("cpu")`, `device("cuda", 0)` or `device("cuda:0")`. All of torch's kinds have names.
 
-    RuntimeError for a kind that does not exist. Devices compare equal by kind and index.
+    RuntimeError for a kind that does not exist. Devices compare equal by kind and index. As a block it is where tensors are made that
+    say nothing else, and as a decorator of a function likewise: RuntimeError where none can live there.
     """
 
     __slots__ = ("type", "index")
@@ -50,6 +56,22 @@ class device:
         return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
 
 
+    def __enter__(self) -> device:
+        as_device(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def __call__(self, fn: Callable) -> Callable:
+        @functools.wraps(fn)
+        def there(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return fn(*args, **kwargs)
+
+        return there
+
+
 CPU = device("cpu")
 
 
@@ -59,5 +81,6 @@ def as_device(d: Any) -> device:
         return CPU
     found = d if isinstance(d, device) else device(d)
     if found.type != "cpu":
-        raise RuntimeError(f"device {found}: no CUDA device is available; tensors live on 'cpu'")
+        why = "no CUDA device is available" if found.type == "cuda" else f"there are no tensors on {found.type!r}"
+        raise RuntimeError(f"device {found}: {why}; tensors live on 'cpu'")
     return CPU

@@ -114,6 +114,11 @@ def custom_bwd(bwd: Callable | None = None, *, device_type: str = "cpu") -> Any:
     return backward
 
 
+def _cast(value: Any, device_type: str, dtype: DType) -> Any:
+    """`value` with the floating-point tensors in it in another dtype: what `custom_fwd` does with arguments."""
+    return cast_all(value, dtype)
+
+
 def _device(device_type: str) -> str:
     if not isinstance(device_type, str):
         raise TypeError(f"device_type is a string, not {type(device_type).__name__}")

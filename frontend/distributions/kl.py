@@ -25,7 +25,7 @@ from ingot.distributions.discrete import Bernoulli, Binomial, Categorical, Geome
 from ingot.distributions.distribution import Distribution, ExponentialFamily
 from ingot.distributions.gammas import Beta, Dirichlet, Gamma, InverseGamma
 from ingot.distributions.multivariate import LowRankMultivariateNormal, MultivariateNormal
-from ingot.distributions.transforms import sum_rightmost
+from ingot.distributions.utils import _sum_rightmost
 
 __all__ = ["kl_divergence", "register_kl"]
 
@@ -106,7 +106,7 @@ def _exponential_family(p: Any, q: Any) -> Tensor:
         gradients = ingot.autograd.grad(normalizer.sum(), mine, create_graph=True)
     result = q._log_normalizer(*q._natural_params) - normalizer
     for a, b, g in zip(mine, q._natural_params, gradients):
-        result = result - sum_rightmost((b - a) * g, len(q.event_shape))
+        result = result - _sum_rightmost((b - a) * g, len(q.event_shape))
     return result
 
 
@@ -287,7 +287,7 @@ def _cauchy(p: Any, q: Any) -> Tensor:
 def _independent(p: Any, q: Any) -> Tensor:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise NotImplementedError
-    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+    return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 # ---- pairs of different kinds

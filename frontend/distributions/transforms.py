@@ -12,7 +12,7 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot.distributions import constraints
-from ingot.distributions.utils import vec_to_tril_matrix
+from ingot.distributions.utils import _sum_rightmost, vec_to_tril_matrix
 
 __all__ = [
     "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform", "CorrCholeskyTransform", "CumulativeDistributionTransform",
@@ -20,11 +20,6 @@ __all__ = [
     "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform", "StackTransform", "StickBreakingTransform", "TanhTransform", "Transform",
     "identity_transform",
 ]  # fmt: skip
-
-
-def sum_rightmost(value: Tensor, dims: int) -> Tensor:
-    """The sum over the last `dims` dims."""
-    return value if dims == 0 else value.reshape((*value.shape[: value.ndim - dims], -1)).sum(-1)
 
 
 class Transform:
@@ -57,7 +52,7 @@ class Transform:
         """The inverse, a Transform."""
         found = self._inv() if self._inv is not None else None
         if found is None:
-            found = _Inverse(self)
+            found = _InverseTransform(self)
             self._inv = weakref.ref(found)
         return found
 
@@ -117,7 +112,7 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
-class _Inverse(Transform):
+class _InverseTransform(Transform):
     def __init__(self, transform: Transform):
         super().__init__(transform._cache_size)
         self._inv: Any = lambda: transform
@@ -144,10 +139,10 @@ class _Inverse(Transform):
         return self._forward.with_cache(cache_size).inv
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Inverse) and self._forward == other._forward
+        return isinstance(other, _InverseTransform) and self._forward == other._forward
 
     def __hash__(self) -> int:
-        return hash((_Inverse, id(self._forward)))
+        return hash((_InverseTransform, id(self._forward)))
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._forward._inv_call(x)
@@ -237,7 +232,7 @@ class ComposeTransform(Transform):
         terms = []
         event = self.domain.event_dim
         for p, a, b in zip(self.parts, values, values[1:]):
-            terms.append(sum_rightmost(p.log_abs_det_jacobian(a, b), event - p.domain.event_dim))
+            terms.append(_sum_rightmost(p.log_abs_det_jacobian(a, b), event - p.domain.event_dim))
             event += p.codomain.event_dim - p.domain.event_dim
         return reduce(operator.add, terms)
 
@@ -288,7 +283,7 @@ class IndependentTransform(Transform):
         return self.base_transform.inv(y)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
 
     def forward_shape(self, shape: Sequence[int]) -> Any:
         return self.base_transform.forward_shape(shape)
@@ -513,7 +508,7 @@ class AffineTransform(Transform):
             result = ingot.full((), math.log(abs(self.scale)), dtype=x.dtype)
         shape = tuple(x.shape)
         if self._event_dim:
-            result = sum_rightmost(result.expand(shape), self._event_dim)
+            result = _sum_rightmost(result.expand(shape), self._event_dim)
             shape = shape[: len(shape) - self._event_dim]
         return result.expand(shape)
 
@@ -704,7 +699,7 @@ class CatTransform(_Parts):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         parts = []
         for t, a, b in zip(self.transforms, self._cut(x), self._cut(y)):
-            parts.append(sum_rightmost(t.log_abs_det_jacobian(a, b), self.event_dim - t.event_dim))
+            parts.append(_sum_rightmost(t.log_abs_det_jacobian(a, b), self.event_dim - t.event_dim))
         dim = (self.dim if self.dim < 0 else self.dim - x.ndim) + self.event_dim
         return ingot.cat(parts, dim) if dim < 0 else reduce(operator.add, parts)
 

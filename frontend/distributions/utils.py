@@ -21,6 +21,16 @@ def stream(words: int) -> tuple[Tensor, Tensor]:
     return _stream(None, words)
 
 
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
+    """Draws of a standard normal distribution."""
+    return ingot.empty(shape, dtype=dtype, device=device).normal_()
+
+
+def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
+    """The sum over the last `dim` dims."""
+    return value if dim == 0 else value.reshape((*value.shape[: value.ndim - dim], -1)).sum(-1)
+
+
 def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     """Tensors and numbers as tensors of one shape; numbers take the dtype of the first tensor. ValueError for anything else.
 

@@ -8,8 +8,8 @@ from typing import Any
 from ingot.functions.common import Tensor
 
 __all__ = [
-    "_assert", "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_type", "_check_value",
-    "_check_with",
+    "_assert", "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_tensor_all_with",
+    "_check_type", "_check_value", "_check_with", "_assert_async",
 ]  # fmt: skip
 
 
@@ -58,8 +58,20 @@ def _check_is_size(i: int, message: Callable[[], str] | None = None, *, max: int
         _check(bool(i <= max), message)
 
 
-def _check_tensor_all(cond: Tensor, message: Callable[[], str] | None = None) -> None:
-    """RuntimeError unless a bool tensor is true everywhere."""
+def _check_tensor_all_with(error: type[Exception], cond: Tensor, message: Callable[[], str] | None = None) -> None:
+    """`error` unless a bool tensor is true everywhere."""
     if not isinstance(cond, Tensor):
         raise TypeError(f"cond must be a tensor, but got {type(cond)}")
-    _check(bool(cond.all()), message)
+    _check_with(error, bool(cond.all()), message)
+
+
+def _check_tensor_all(cond: Tensor, message: Callable[[], str] | None = None) -> None:
+    """RuntimeError unless a bool tensor is true everywhere."""
+    _check_tensor_all_with(RuntimeError, cond, message)
+
+
+def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:
+    """RuntimeError with the message unless a tensor of one element is not zero."""
+    if input.numel() != 1:
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous" if input.numel() else "expected one element")
+    _check(bool(input), lambda: assert_msg or "Expected Tensor with single nonzero value, but got zero")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 __all__ = [
-    "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "layout", "memory_format", "nan", "newaxis", "pi",
-    "preserve_format", "strided",
+    "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "layout", "legacy_contiguous_format", "memory_format", "nan",
+    "newaxis", "pi", "preserve_format", "strided",
 ]  # fmt: skip
 
 inf = math.inf
@@ -39,6 +39,7 @@ class memory_format(_Name):
 
 strided = layout("strided")
 contiguous_format = memory_format("contiguous_format")
+legacy_contiguous_format = contiguous_format
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")

@@ -31,11 +31,12 @@ from ingot.jit.annotations import (
     unused,
 )
 from ingot.jit.compiled import ScriptFunction, ScriptModule, load, save, script, trace, trace_module
-from ingot.jit.running import Future, fork, freeze, optimize_for_inference, set_fusion_strategy, strict_fusion, wait
+from ingot.jit.running import Error, Future, TracerWarning, fork, freeze, optimize_for_inference, set_fusion_strategy, strict_fusion, wait
 
 __all__ = [
     "_drop", "_overload", "_overload_method", "_script_if_tracing", "_unwrap_optional",
-    "Attribute", "Final", "Future", "ScriptFunction", "ScriptModule", "annotate", "export", "fork", "freeze", "ignore", "interface",
+    "Attribute", "Error", "Final", "Future", "ScriptFunction", "ScriptModule", "TracerWarning", "annotate",
+    "export", "fork", "freeze", "ignore", "interface",
     "is_scripting", "is_tracing", "isinstance", "load", "optimize_for_inference", "save", "script", "script_if_tracing",
     "script_method", "set_fusion_strategy", "strict_fusion", "trace", "trace_module", "unused", "wait",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union  # noqa: F401, UP035  (libraries take them from here)
 
 from ingot._tensor import Tensor
 

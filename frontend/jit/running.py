@@ -7,9 +7,17 @@ from typing import Any, Generic, TypeVar
 
 from ingot.jit.compiled import ScriptModule
 
-__all__ = ["Future", "fork", "freeze", "optimize_for_inference", "set_fusion_strategy", "strict_fusion", "wait"]
+__all__ = ["Error", "Future", "TracerWarning", "fork", "freeze", "optimize_for_inference", "set_fusion_strategy", "strict_fusion", "wait"]
 
 T = TypeVar("T")
+
+
+class Error(RuntimeError):
+    """What torch raises where TorchScript fails. Nothing raises it here; a function that cannot be captured is a CaptureError."""
+
+
+class TracerWarning(Warning):
+    """What torch warns with where tracing loses a branch. Nothing warns with it here: such a branch is a CaptureError."""
 
 
 class Future(Generic[T]):

@@ -11,6 +11,15 @@ import ingot
 from ingot._tensor import Tensor
 from ingot.nn.modules.hooks import RemovableHandle
 from ingot.optim.group import ParamGroup, State, WatchedDict, WatchedList
+from ingot.optim.helpers import (  # noqa: F401  (optimizers of others take them from here)
+    ParamsT,
+    _default_to_fused_or_foreach,
+    _get_capturable_supported_devices,
+    _get_value,
+    _group_tensors_by_device_and_dtype,
+    _use_grad_for_differentiable,
+    _view_as_real,
+)
 from ingot.runtime import epoch
 
 __all__ = ["Optimizer"]
@@ -57,6 +66,8 @@ class Optimizer:
         for g in groups:
             self.add_param_group(g)
 
+    _group_tensors_by_device_and_dtype = staticmethod(_group_tensors_by_device_and_dtype)
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group: {"params": ..., options}. TypeError or ValueError for what cannot be optimized.
 
@@ -81,7 +92,7 @@ class Optimizer:
             if not p.is_leaf and not self.defaults.get("differentiable"):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
-            if default is _REQUIRED and name not in group:
+            if default is required and name not in group:
                 raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             group.setdefault(name, default)
         if len(set(map(id, items))) != len(items):
@@ -220,7 +231,15 @@ class Optimizer:
         return "\n".join(lines) + "\n)"
 
 
-_REQUIRED = object()
+
+class _Required:
+    """What stands for the default of an option that has none: every group must give it."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
 
 
 def _fitted(name: str, value: Any, param: Tensor, old: Any) -> Any:

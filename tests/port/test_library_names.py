@@ -1,7 +1,10 @@
 """What libraries that were written for torch ask for when they are imported, and while they run."""
 
 import copy
+import importlib
+import inspect
 import pickle
+import typing
 
 import pytest
 
@@ -93,3 +96,65 @@ def test_paths():
     from ingot.onnx.symbolic_helper import parse_args  # noqa: F401
 
     assert ingot._C.DispatchKeySet(ingot._C.DispatchKey.AutocastCPU) == frozenset({"AutocastCPU"})
+
+
+def test_annotations_of_classes_can_be_evaluated():
+    seen = set()
+    for module in (ingot, *(importlib.import_module(f"ingot.{m}") for m in ("nn", "optim", "utils.data", "distributions", "autograd"))):
+        for name in module.__all__ if module is not ingot else dir(ingot):
+            found = getattr(module, name)
+            if inspect.isclass(found) and found.__module__.startswith("ingot"):
+                typing.get_type_hints(found)  # NameError where a name is known to type checkers only
+                seen.add(found)
+    assert len(seen) > 200 and {ingot.Tensor, ingot.nn.Module, ingot.optim.Adam} <= seen
+
+
+def test_what_optimizers_of_others_use():
+    from ingot.optim.optimizer import _use_grad_for_differentiable, _view_as_real, required
+
+    class Signs(ingot.optim.Optimizer):
+        def __init__(self, params, lr=required):
+            super().__init__(params, {"lr": lr, "differentiable": False})
+
+        @_use_grad_for_differentiable
+        def step(self):
+            assert not ingot.is_grad_enabled()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(p.grad.sign() * group["lr"])
+
+    w = ingot.nn.Parameter(ingot.tensor([1.0, -2.0]))
+    with pytest.raises(ValueError, match="required optimization parameter lr"):
+        Signs([w])
+    (w * w).sum().backward()
+    Signs([w], 0.5).step()
+    assert w.tolist() == [0.5, -1.5] and ingot.is_grad_enabled()
+    pairs, rest = [ingot.tensor([1 + 2j]), w], [ingot.tensor([3j]), w]
+    _view_as_real(pairs, rest)
+    assert pairs[0].tolist() == [[1, 2]] and rest[0].tolist() == [[0, 3]] and pairs[1] is w
+
+
+def test_initialisers_by_their_old_names():
+    x = ingot.empty(3)
+    with pytest.warns(FutureWarning, match="nn.init.constant_"):
+        assert ingot.nn.init.constant(x, 2.0) is x
+    assert x.tolist() == [2, 2, 2]
+
+
+def test_names_of_devices_that_are_not_there():
+    assert not ingot.xpu.is_available() and ingot.mps.device_count() == 0 and ingot.accelerator.memory_allocated() == 0
+    with pytest.raises(RuntimeError, match="no accelerator"):
+        ingot.accelerator.get_memory_info()
+
+
+def test_numbers_by_the_names_of_sizes():
+    f = ingot.compile(lambda x: x * ingot.sym_max(x.shape[0], 3) + ingot.sym_float(x.shape[0]) + isinstance(x.shape[0], ingot.SymInt))
+    assert [f(ingot.ones(n)).tolist()[0] for n in (2, 5, 7)] == [3 + 2, 5 + 5 + 1, 7 + 7 + 1]
+
+
+def test_settings_of_dynamo_come_back():
+    config = ingot._dynamo.config
+    with config.patch({"suppress_errors": True}, other=3):
+        assert config.suppress_errors and config.other == 3
+    assert not config.suppress_errors and not hasattr(config, "other")
+    assert isinstance(ingot.compile(ingot.nn.Linear(1, 1)), ingot._dynamo.OptimizedModule)

@@ -4,14 +4,17 @@ import importlib
 
 import pytest
 
-from ingot._paths import PATHS
+from ingot._paths import PATHS, homes_of
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_has_the_names_of_the_other(path):
-    here, there = importlib.import_module(path), importlib.import_module(PATHS[path])
-    names = [n for n in dir(there) if not n.startswith("__") and f"{path}.{n}" not in PATHS]
-    assert names and all(getattr(here, n) is getattr(there, n) for n in names)
+    here = importlib.import_module(path)
+    seen = set()
+    for there in map(importlib.import_module, homes_of(path)):
+        names = [n for n in dir(there) if not n.startswith("__") and f"{path}.{n}" not in PATHS and n not in seen]
+        assert names and all(getattr(here, n) is getattr(there, n) for n in names)
+        seen |= set(names)
     with pytest.raises(AttributeError):
         getattr(here, "no_such_name")  # noqa: B009  (it is the access that is tested)
 

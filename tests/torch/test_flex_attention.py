@@ -53,3 +53,13 @@ def test_gradients_go_through():
     mask = ours.create_block_mask(MASKS["some rows"], 2, 2, 5, 6)
     ours.flex_attention(q, ingot.tensor(K), ingot.tensor(V), MODS["by head"], mask).sum().backward()
     assert q.grad[:, :, :2].abs().sum().item() == 0 and (q.grad[:, :, 2:].abs() > 0).all()
+
+
+def test_what_is_asked_beside_the_result():
+    q, k, v = (ingot.tensor(a) for a in (Q, K, V))
+    y, lse = ours.flex_attention(q, k, v, MODS["by head"], enable_gqa=True, return_lse=True)
+    again, aux = ours.flex_attention(q, k, v, MODS["by head"], enable_gqa=True, return_aux=ours.AuxRequest(lse=True, max_scores=True))
+    assert (again == y).all() and (aux.lse == lse).all() and ((aux.max_scores <= lse) & (lse < aux.max_scores + np.log(6) + 1e-5)).all()
+    assert ours.flex_attention(q, k, v, enable_gqa=True, return_aux=ours.AuxRequest())[1] == (None, None)
+    with pytest.raises(ValueError, match="ask for the same"):
+        ours.flex_attention(q, k, v, enable_gqa=True, return_lse=True, return_aux=ours.AuxRequest(lse=True))

@@ -12,15 +12,33 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import ingot
 from ingot._tensor import Tensor
 
-__all__ = ["BlockMask", "and_masks", "create_block_mask", "create_mask", "flex_attention", "noop_mask", "or_masks"]
+__all__ = [
+    "AuxOutput", "AuxRequest", "BlockMask", "FlexKernelOptions", "and_masks", "create_block_mask", "create_mask", "flex_attention",
+    "noop_mask", "or_masks",
+]  # fmt: skip
 
 _DEFAULT_SPARSE_BLOCK_SIZE = 128
 Mask = Callable[[Any, Any, Any, Any], Any]  # (batch, head, position of the query, of the key) -> bool
+FlexKernelOptions = dict[str, Any]  # accepted, and without effect
+
+
+class AuxRequest(NamedTuple):
+    """What `flex_attention` is to give beside its result."""
+
+    lse: bool = False
+    max_scores: bool = False
+
+
+class AuxOutput(NamedTuple):
+    """What `flex_attention` gave beside its result: for each query the logsumexp of its scores and the largest. None: not asked."""
+
+    lse: Tensor | None = None
+    max_scores: Tensor | None = None
 
 
 def noop_mask(batch: Any, head: Any, token_q: Any, token_kv: Any) -> Tensor:
@@ -142,10 +160,11 @@ def flex_attention(
     return_lse: bool = False,
     kernel_options: Any = None,
     *,
-    return_aux: Any = None,
+    return_aux: AuxRequest | None = None,
 ) -> Any:
-    """Attention of query [B, H, L, E] over key [B, H, S, E] and value [B, H, S, V]: [B, H, L, V]. return_lse: also the logsumexp of rows.
+    """Attention of query [B, H, L, E] over key [B, H, S, E] and value [B, H, S, V]: [B, H, L, V].
 
+    return_aux: an AuxOutput with what it asks for is given, too; return_lse: the logsumexp of rows alone is.
     score_mod(score, batch, head, query, key) changes a score; block_mask masks; scale: 1 / sqrt(E) by default. Rows of which nothing
     is let through are 0. ValueError for shapes that do not fit.
 
@@ -153,6 +172,8 @@ def flex_attention(
     >>> nn.attention.flex_attention.flex_attention(x, x, x, lambda s, b, h, q, k: s + (q - k)).shape
     ingot.Size([1, 1, 3, 4])
     """
+    if return_lse and return_aux is not None:
+        raise ValueError("flex_attention: return_lse and return_aux ask for the same: pass return_aux=AuxRequest(lse=True)")
     if query.ndim != 4 or key.ndim != 4 or value.ndim != 4:
         raise ValueError(f"flex_attention takes tensors of 4 dims, got {query.ndim}, {key.ndim} and {value.ndim}")
     if query.shape[1] != key.shape[1]:
@@ -177,4 +198,7 @@ def flex_attention(
         weights = ingot.where(some, ingot.where(some, scores, 0.0).softmax(-1), 0.0)
         lse = ingot.where(some[..., 0], ingot.where(some, scores, 0.0).logsumexp(-1), -math.inf)
     out = weights @ value
+    if return_aux is not None:
+        largest = scores.amax(-1) if return_aux.max_scores else None
+        return out, AuxOutput(lse if return_aux.lse else None, largest)
     return (out, lse) if return_lse else out

@@ -11,7 +11,7 @@ from ingot._tensor import Tensor
 from ingot.nn.modules.arguments import type_name
 from ingot.nn.modules.conversion import Convertible
 from ingot.nn.modules.hooks import BackwardHooks, RemovableHandle
-from ingot.nn.modules.state import Hooks, Stateful
+from ingot.nn.modules.state import _EXTRA_STATE_KEY_SUFFIX, Hooks, Stateful, _IncompatibleKeys  # noqa: F401  (libraries take them)
 from ingot.nn.parameter import Buffer, Parameter
 from ingot.runtime import epoch
 from ingot.runtime.recorder import here

@@ -11,9 +11,9 @@ from ingot.grad_mode import no_grad
 from ingot.nn.modules.hooks import RemovableHandle
 from ingot.nn.parameter import Parameter
 
-__all__ = ["Hooks", "IncompatibleKeys", "Stateful"]
+__all__ = ["Hooks", "Stateful", "_IncompatibleKeys"]
 
-EXTRA = "_extra_state"
+_EXTRA_STATE_KEY_SUFFIX = "_extra_state"
 
 
 class Hooks:
@@ -26,7 +26,7 @@ class Hooks:
         self.load_post: dict[int, Any] = {}
 
 
-class IncompatibleKeys(NamedTuple):
+class _IncompatibleKeys(NamedTuple):
     """What `load_state_dict` found missing and unexpected."""
 
     missing_keys: list[str]
@@ -35,7 +35,7 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 def _persistent(module: Any) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> N
         if value is not None:
             destination[prefix + name] = value if keep_vars else value.detach()
     if _has_extra(module):
-        destination[prefix + EXTRA] = module.get_extra_state()
+        destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = module.get_extra_state()
 
 
 def _collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> OrderedDict:
@@ -95,23 +95,23 @@ def _load_own(
             )
         else:
             meta["pending"].append((module, name, target, value))
-    key = prefix + EXTRA
+    key = prefix + _EXTRA_STATE_KEY_SUFFIX
     if _has_extra(module, "set_extra_state"):
         if key in state_dict:
-            meta["pending"].append((module, EXTRA, None, state_dict[key]))
+            meta["pending"].append((module, _EXTRA_STATE_KEY_SUFFIX, None, state_dict[key]))
         elif strict:
             missing.append(key)
     elif strict and key in state_dict:
         unexpected.append(key)
     if strict:
         for key in state_dict:
-            if key.startswith(prefix) and key != prefix + EXTRA:
+            if key.startswith(prefix) and key != prefix + _EXTRA_STATE_KEY_SUFFIX:
                 head, _, rest = key[len(prefix) :].partition(".")
                 if head not in (module._modules if rest else local):
                     unexpected.append(key)
 
 
-def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> _IncompatibleKeys:
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
     missing: list[str] = []
@@ -127,7 +127,7 @@ def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool
             if child is not None:
                 below = f"{prefix}{name}."
                 walk(child, {k: v for k, v in part.items() if k.startswith(below)}, below)
-        keys = IncompatibleKeys(missing, unexpected)
+        keys = _IncompatibleKeys(missing, unexpected)
         for hook in list(m._state_hooks.load_post.values()):
             hook(m, keys)
 
@@ -140,13 +140,13 @@ def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool
     if errors:
         raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(module).__name__, "\n\t".join(errors)))
     _commit(pending, assign)
-    return IncompatibleKeys(missing, unexpected)
+    return _IncompatibleKeys(missing, unexpected)
 
 
 def _commit(pending: list[tuple], assign: bool) -> None:
     with no_grad():
         for module, name, target, value in pending:
-            if name == EXTRA:
+            if name == _EXTRA_STATE_KEY_SUFFIX:
                 module.set_extra_state(value)
             elif not assign:
                 target.copy_(value)
@@ -186,7 +186,7 @@ class Stateful:
         """
         return _collect(self, destination, prefix, keep_vars)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
         """Copy (or with `assign` bind) the tensors of `state_dict` into this module.
 
         With `strict`, missing or unexpected keys raise RuntimeError; so do wrong shapes in any case. Nothing is

@@ -18,7 +18,7 @@ __all__ = ["Tree"]
 class Tree:
     """The part of Module that finds what is in it."""
 
-    _modules: dict[str, Module | None]
+    _modules: dict[str, Any]  # Modules and None; libraries evaluate this
 
     def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """(dotted name, module) of this module and all below it, each module once.
