@@ -65,6 +65,7 @@ from ingot import serialization as serialization
 from ingot import signal as signal
 from ingot import sparse as sparse
 from ingot import special as special
+from ingot import stablehlo as stablehlo
 from ingot import testing as testing
 from ingot import types as types
 from ingot import utils as utils

@@ -24,7 +24,7 @@ MODULES = (
     "fx", "array_api", "mps", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func", "debug", "nn",
     "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler", "distributed",
     "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version", "__config__",
-    "_C", "_dynamo", "ao", "distributions",
+    "_C", "_dynamo", "ao", "distributions", "stablehlo",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {

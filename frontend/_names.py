@@ -45,6 +45,7 @@ MODULES = (
     "_dynamo",
     "ao",
     "distributions",
+    "stablehlo",
 )
 DTYPES = {
     "bool": "bool_",

@@ -1,0 +1,21 @@
+"""Programs of JAX run here, and give what they give there, on the interpreter; some of them compiled. `--long` runs all."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("jax", reason="programs are made with JAX, which is not installed")
+
+from tests.interchange import programs as corpus  # noqa: E402
+from tests.interchange import stablehlo_cases as cases  # noqa: E402
+
+SAMPLE = 24  # one program of so many where the run is a short one
+
+
+@pytest.mark.parametrize("kind", corpus.KINDS)
+def test_programs(kind, long, monkeypatch):
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    programs = corpus.programs(kind)
+    start = 0 if long else len(kind) % SAMPLE
+    found = [f for p in programs[start :: 1 if long else SAMPLE] for f in cases.failures(p)]
+    assert not found, "\n".join(found)
