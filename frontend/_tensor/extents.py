@@ -307,9 +307,14 @@ class Extent:
     def __class__(self) -> type:  # type: ignore[override]
         return int
 
-    def _as_real(self) -> tuple[str, frozenset[str], int]:
+    def _as_real(self) -> tuple[str, frozenset[str], int, tuple[Dim, int]]:
         """See `real_of`."""
-        return f"({python_text(self.dim)})", frozenset(s.name for s in symbols(self.dim)), self.known.value(self.dim)
+        return f"({python_text(self.dim)})", frozenset(s.name for s in symbols(self.dim)), self.known.value(self.dim), (self.dim, 1)
+
+    def as_float(self) -> Real:
+        """The same as a float."""
+        text, names, number, ratio = self._as_real()
+        return Real(Formula(f"float{text}", names), float(number), self.known, ratio)
 
     __add__ = _calculated(operator.add, "+")
     __radd__ = _calculated(operator.add, "+", True)

@@ -1,7 +1,8 @@
 """Floats that remember what they are: while a function is traced, Python's numbers that each call has anew, and what is made of them.
 
 A `Real` stands for a float and carries its formula, a Python expression that each call evaluates. It is to floats what an Extent
-(extents.py) is to ints: no subclass of float, though `isinstance` says so.
+(extents.py) is to ints: no subclass of float, though `isinstance` says so. One that is a size over an integer knows it: rounded, it is a
+size again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,17 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ingot.ir.size import Dim, Size, at_most
 from ingot.ir.struct import value_type
 
-__all__ = ["Formula", "Real", "real_of"]
+__all__ = ["MATH", "Formula", "Real", "applied", "real_of"]
+
+MATH = (  # functions of floats, which formulas may call
+    "sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "pow", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh",
+    "tanh", "fabs", "hypot", "erf", "degrees", "radians",
+)  # fmt: skip
+Ratio = tuple[Dim, int]  # a size over an integer of 1 or more
+_LARGEST = 1 << 30  # an integer in a ratio: what is calculated with it is exact as a float, too
 
 
 @value_type
@@ -25,15 +34,16 @@ class Formula:
 
     def at(self, values: Mapping[str, Any]) -> float:
         """Its value for those of the symbols."""
-        return eval(self.text, {}, {f"d_{n}": values[n] for n in self.names})  # noqa: S307  (made of operators and numbers alone)
+        return eval(self.text, {"math": math}, {f"d_{n}": values[n] for n in self.names})  # noqa: S307  (of operators and MATH alone)
 
 
-def real_of(x: Any) -> tuple[str, frozenset[str], Any] | None:
-    """The expression of a number, the symbols in it, and what it is in the call that is traced; None for what is no number."""
+def real_of(x: Any) -> tuple[str, frozenset[str], Any, Ratio | None] | None:
+    """The expression of a number, the symbols in it, what it is in the call that is traced, and as a ratio; None for what is no number."""
     if type(x) is Real:
-        return x.formula.text, x.formula.names, x.number
+        return x.formula.text, x.formula.names, x.number, x.ratio
     if type(x) is int or (type(x) is float and math.isfinite(x)):
-        return f"({x!r})", frozenset(), x
+        n, d = x.as_integer_ratio()
+        return f"({x!r})", frozenset(), x, (n, d) if abs(n) < _LARGEST and d < _LARGEST else None
     described = getattr(type(x), "_as_real", None)
     return None if described is None else described(x)
 
@@ -60,7 +70,42 @@ def made(fn: Callable[[Any, Any], Any], sign: str, x: Any, y: Any, known: Any) -
         return number
     if type(number) is not float or not known.floats:
         known.pin_names(names, "it is calculated with as a number")
-    return Real(Formula(f"({x[0]} {sign} {y[0]})", names), number, known)
+    return Real(Formula(f"({x[0]} {sign} {y[0]})", names), number, known, _combined(sign, x[3], y[3]))
+
+
+def _combined(sign: str, x: Ratio | None, y: Ratio | None) -> Ratio | None:
+    """What an operation makes of two ratios, where that is one."""
+    if x is None or y is None:
+        return None
+    (a, b), (c, d) = x, y
+    if sign in "+-":
+        found = (a * d + c * b if sign == "+" else a * d - c * b), b * d
+    elif sign == "*":
+        found = a * c, b * d
+    elif sign == "/" and isinstance(c, int) and c:
+        found = (a * d, b * c) if c > 0 else (-a * d, b * -c)
+    else:
+        return None
+    n, under = found
+    terms = n.terms if isinstance(n, Size) else ()
+    numbers = [under, n.const if isinstance(n, Size) else n, *(k for _, k in terms)]
+    return (n, under) if all(abs(k) < _LARGEST for k in numbers) else None
+
+
+def applied(name: str, *args: Any) -> Any:
+    """The function of `MATH` of that name, of arguments some of which remember."""
+    fn = getattr(math, name)
+    numbers = [real_of(a) for a in args]
+    known = next(a.known for a in args if hasattr(type(a), "known"))
+    if any(n is None for n in numbers):
+        return fn(*[float(a) for a in args])
+    names = frozenset().union(*[n[1] for n in numbers])  # type: ignore[index]
+    number = fn(*[n[2] for n in numbers])  # type: ignore[index]
+    if not known.live or not names:
+        return number
+    if not known.floats:
+        known.pin_names(names, "it is calculated with as a number")
+    return Real(Formula(f"math.{name}({', '.join([n[0] for n in numbers])})", names), number, known)  # type: ignore[index]
 
 
 def _compared(fn: Callable[[Any, Any], bool], sign: str) -> Callable[[Real, Any], Any]:
@@ -84,16 +129,31 @@ def _needed(fn: Callable[..., Any], why: str) -> Callable[..., Any]:
     return method
 
 
-class Real:
-    """A float that carries its `formula`; `number` is what it is in the call that is traced, of which `known` knows. See the module."""
+def _rounded(fn: Callable[..., Any], exact: Callable[[Dim, int], Dim]) -> Callable[..., Any]:
+    """A rounding to an integer, `exact` of a ratio."""
 
-    __slots__ = ("formula", "number", "known")
+    def method(self: Real, *args: Any) -> Any:
+        if self.ratio is None or args or not self.known.live:
+            return fn(self.pin("it becomes an int"), *args)
+        return self.known.of(exact(*self.ratio))
+
+    return method
+
+
+class Real:
+    """A float that carries its `formula`; `number` is what it is in the call that is traced, of which `known` knows. See the module.
+
+    ratio: the same as a size over an integer, where it is that
+    """
+
+    __slots__ = ("formula", "number", "known", "ratio")
     __array_priority__ = 0
 
-    def __init__(self, formula: Formula, number: float, known: Any):
+    def __init__(self, formula: Formula, number: float, known: Any, ratio: Ratio | None = None):
         self.formula = formula
         self.number = number
         self.known = known
+        self.ratio = ratio
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override]
@@ -141,10 +201,10 @@ class Real:
     __float__ = _needed(float, "it becomes a plain float")
     __int__ = _needed(int, "it becomes an int")
     __complex__ = _needed(complex, "it becomes a complex number")
-    __trunc__ = _needed(math.trunc, "it becomes an int")
-    __floor__ = _needed(math.floor, "it becomes an int")
-    __ceil__ = _needed(math.ceil, "it becomes an int")
-    __round__ = _needed(round, "it is rounded")
+    __trunc__ = _rounded(math.trunc, lambda n, d: n // d if at_most(0, n) else -(-n // d))
+    __floor__ = _rounded(math.floor, lambda n, d: n // d)
+    __ceil__ = _rounded(math.ceil, lambda n, d: -(-n // d))
+    __round__ = _rounded(round, lambda n, d: (2 * n + d - 1 + (n // d) % 2) // (2 * d))  # halves to even
     __divmod__ = _needed(divmod, "it is calculated with as a number")
     __rdivmod__ = _needed(lambda a, b: divmod(b, a), "it is calculated with as a number")
     __hash__ = _needed(hash, "it is looked up in a table")  # type: ignore[assignment]

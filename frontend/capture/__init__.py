@@ -17,8 +17,10 @@
    that is a symbol (dynamic.py says which, declared.py what users declare) comes as an Extent or a Real (_tensor/), which keep their
    expressions; where the plain number is needed, or two are found to be one, the trace begins again. shapes.py holds what was assumed,
    and says whether later calls fit it; places.py, where such numbers stand.
+   stand_ins.py has Python's own functions of numbers give what remembers.
 4. assembly.py puts together what was recorded: results are recipes (recipes.py), changes of the world are writes (writes.py);
-   tables.py knows those of attributes and dict entries, and takes the trace's tensors out of them again; where the function must run
+   tables.py knows those of attributes, dicts, lists and variables, and takes the trace's tensors out of them again; exchanged.py, which
+   of their tensors are others at each call; where the function must run
    once more, or is refused, it puts back all that Python's state was. backward.py runs the tape
    for the backward graph.
 5. The outcome is a `Traced` (traced.py), a frozen value in which there is no code and no machine, and its `Guards` (guards.py), which

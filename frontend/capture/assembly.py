@@ -72,7 +72,7 @@ class Assembly:
         self._fresh: dict[Storage, tuple[int, Fresh]] = {}
         self._recipes: dict[int, tuple[Tensor, Recipe]] = {}  # by the id of what they make
         self._where: dict[Node, Destination] = dict(arguments.edges)  # what the ends of histories stand for
-        self._exchanges = Exchanges()
+        self._exchanges = Exchanges({})
 
     # ---- outputs
 

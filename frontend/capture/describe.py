@@ -62,10 +62,11 @@ def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int,
 
 def describe_own(x: Any, own: Own, at: tuple = ()) -> Any:
     """The same of a value in which those tensors are exchanged between calls: of these only the kind counts."""
-    x = HELD.get(id(x), x)
+    if isinstance(x, Tensor):
+        x = HELD.get(id(x), x)
     if at in own:
         return Kind(x, own[at])
-    if any(p[: len(at)] == at for p in own):
+    if isinstance(x, tuple) or any(p[: len(at)] == at for p in own):
         if isinstance(x, dict):
             return (type(x), *((describe(k), describe_own(v, own, (*at, k))) for k, v in tuple(x.items())))
         if isinstance(x, (tuple, list, deque)):

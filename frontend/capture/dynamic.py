@@ -8,7 +8,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture.declared import Declared, marks
-from ingot.capture.places import Elsewhere, ExtentAt, Spot, number_at, place_text
+from ingot.capture.places import Elsewhere, ExtentAt, Spot, Within, number_at, place_text
 from ingot.capture.shapes import FloatSymbol, Shapes
 from ingot.ir.size import Dim, symbol
 
@@ -143,8 +143,9 @@ class Dynamic:
 
     @property
     def read_anew(self) -> list[Elsewhere]:
-        """The places outside whose tensors each call reads."""
+        """The places outside whose tensors each call reads, and the parts of tuples whose numbers it reads."""
         held = {p.place.key: p.place for p in self.outside.values() if isinstance(p, ExtentAt)}
+        held.update((p.key, p) for p in self.outside.values() if isinstance(p, Within))
         return list({**held, **self.exchanged}.values())
 
     def fixed_because(self) -> str:

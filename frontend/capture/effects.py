@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingot.capture.describe import HELD, describe
 from ingot.capture.errors import CaptureError, refuse
-from ingot.capture.lengths import LEN, length
 from ingot.capture.reads import lookup, vars_of
+from ingot.capture.stand_ins import named
 
 if TYPE_CHECKING:
     from ingot.capture.roots import Roots
@@ -126,8 +126,8 @@ def _told(x: Any) -> Any:
 
 
 def itself(x: Any) -> Any:
-    """What a stand-in is held for, the builtin `len`, and any other value."""
-    return x._iterator if type(x) is _Held else LEN if x is length else HELD.get(id(x), x)
+    """What a stand-in is held for, and any other value."""
+    return x._iterator if type(x) is _Held else HELD[id(x)] if id(x) in HELD else named(x)
 
 
 class _Held:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
 from ingot.capture.describe import HELD, Kind, Own, describe_own
-from ingot.capture.places import Elsewhere, ExtentAt, InList, InTable, Within, part
+from ingot.capture.places import Elsewhere, ExtentAt, InList, InTable, Within, part, within
 from ingot.capture.sources import Attribute
 from ingot.capture.watch import Watch
 from ingot.ir.struct import struct
@@ -95,7 +95,7 @@ class PlaceHolds(Watch):
 
 def _kinds(place: Elsewhere, seen: Any, at: tuple = ()) -> Iterator[tuple[Elsewhere, Kind]]:
     if isinstance(seen, Kind):
-        yield (Within(place, at) if at else place), seen
+        yield within(place, at), seen
     elif isinstance(seen, tuple) and seen and isinstance(seen[0], type):
         for i, item in enumerate(seen[1:]):
             if issubclass(seen[0], dict):
@@ -142,10 +142,12 @@ class Exchanges:
     """What is exchanged between the calls of a function that was traced.
 
     places: of tensors from outside, by their ids; rebound, watches: what guards must know of them
-    assigned: by the ids of their owners, the names of what the function has assigned
+    assigned: by the ids of their owners, the names of what the function has assigned; given: by the ids of tuples, those that stood in
+    their places
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[int, Any]) -> None:
+        self.given = given
         self.places: dict[int, Elsewhere] = {}
         self.rebound: dict[int, set[Any]] = {}
         self.watches: list[PlaceHolds] = []
@@ -175,7 +177,7 @@ class Exchanges:
         for path, t in tensors_in(old):
             if original(part(value, path)) is t:  # it stays what it is
                 continue
-            at = Within(place, path) if path else place
+            at = within(place, path)
             s = t._storage
             captured = None if s is None else trace.captured.get(s)
             loose = s is not None and any(not isinstance(d, int) for d in trace.shaped.get(s, ()))
@@ -188,6 +190,6 @@ class Exchanges:
                 self.places[id(t)] = at
                 trace.sources[-1 - captured.placeholder.value] = Attribute(at, name)
             # else its memory is somebody else's too: this holds for one call, then the tensor there is another one
-        if own:
+        if own or id(old) in self.given:
             self.rebound.setdefault(id(owner), set()).add(entry)
-            self.watches.append(PlaceHolds(place, owner, entry, own, describe_own(old, own)))
+            self.watches.append(PlaceHolds(place, owner, entry, own, describe_own(self.given.get(id(old), old), own)))

@@ -6,6 +6,7 @@ not sure of; the long way in function.py then decides. It never decides differen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def fast_call(
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-        "default_dtype": _default_dtype, "lower": LOWER, "allocate": memory.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf,
+        "default_dtype": _default_dtype, "lower": LOWER, "allocate": memory.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf, "math": math,
     })  # fmt: skip
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")

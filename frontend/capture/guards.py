@@ -17,8 +17,8 @@ from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe
 from ingot.capture.exchanged import Exchanges, PlaceHolds, PlaceIs, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, GradIs, GradIsNone, ItemIs
-from ingot.capture.places import Elsewhere, InCell, InList, InTable, Within
-from ingot.capture.reads import EVERYTHING, vars_of
+from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
+from ingot.capture.reads import EVERYTHING, lookup, vars_of
 from ingot.capture.roots import Roots, library
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
@@ -35,6 +35,7 @@ from ingot.capture.watch import (
     SameMemory,
     Settings,
     Watch,
+    attribute,
     content,
 )
 from ingot.capture.witness import Witness
@@ -115,8 +116,8 @@ class Guards:
                     yield from moved_extents(place, kind)
             elif isinstance(w, Container):
                 yield from _others(None, w.value, w.seen, w.rebound)
-            elif isinstance(w, AttributeHolds) and (table := vars_of(w.of)) is not None:
-                yield from _others(InTable(table, w.name, w.text), table.get(w.name), w.seen, w.rebound)
+            elif isinstance(w, AttributeHolds):
+                yield from _others(None, attribute(w.of, w.name), w.seen, w.rebound)
         for i in self.inline:
             if isinstance(i, CellIs):
                 yield from _others(InCell(i.cell, i.name), content(i.cell), describe(i.value))
@@ -124,6 +125,8 @@ class Guards:
                 table = i.space if isinstance(i, ItemIs) else vars_of(i.of)  # type: ignore[assignment]
                 if isinstance(table, dict):
                     yield from _others(InTable(table, i.name, i.text), table.get(i.name), describe(i.value))
+                elif isinstance(i, AttributeIs) and isinstance(i.of, type) and (base := lookup(i.of, i.name)[0]) is not None:
+                    yield from _others(InClass(base, i.name, i.text), vars(base)[i.name], describe(i.value))
         for s in (*self.rare, *self.deep):
             if isinstance(s, (ModuleState, ObjectState)):
                 d = vars_of(s.of) or {}
@@ -158,6 +161,9 @@ def _others(place: Elsewhere | None, now: Any, seen: Any, rebound: Rebound = NOT
         if place is not None and isinstance(seen, Same) and seen.x is not now and alike(seen.x, now) and not now._steps:
             yield place
             yield from moved_extents(place, Kind(seen.x))
+    elif type(now) in (int, float):
+        if place is not None and isinstance(seen, tuple) and seen[0] is type(now) and seen != describe(now):
+            yield place
     elif isinstance(seen, tuple) and seen[0] is type(now) and isinstance(now, (tuple, list, dict)) and len(seen) == len(now) + 1:
         own = rebound.get(id(now), ())
         for i, (part, was) in enumerate(zip(now.items() if isinstance(now, dict) else now, seen[1:])):
@@ -168,7 +174,7 @@ def _others(place: Elsewhere | None, now: Any, seen: Any, rebound: Rebound = NOT
                 if i not in own:
                     yield from _others(InList(now, i, f"a list's [{i}]"), part, was, rebound)
             elif place is not None:
-                yield from _others(Within(place, (i,)), part, was, rebound)
+                yield from _others(within(place, (i,)), part, was, rebound)
 
 
 def _moved(was: Any, now: Any) -> bool:

@@ -15,7 +15,7 @@ from ingot.ir.struct import struct
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["Elsewhere", "ExtentAt", "InCell", "InList", "InTable", "Spot", "Within", "number_at", "part", "place_text"]
+__all__ = ["Elsewhere", "ExtentAt", "InCell", "InClass", "InList", "InTable", "Spot", "Within", "number_at", "part", "place_text", "within"]
 
 
 class Elsewhere(ABC):
@@ -86,6 +86,25 @@ class InCell(Elsewhere):
 
 
 @struct
+class InClass(Elsewhere):
+    """An attribute of a class, in its own table."""
+
+    of: type
+    name: str
+    text: str
+
+    @property
+    def key(self) -> Any:
+        return id(self.of), self.name
+
+    def read(self) -> Any:
+        return vars(self.of).get(self.name, MISSING)
+
+    def put(self, value: Any) -> None:
+        type.__setattr__(self.of, self.name, value)
+
+
+@struct
 class InList(Elsewhere):
     """An item of a list or a deque."""
 
@@ -142,6 +161,13 @@ class ExtentAt(Elsewhere):
     def read(self) -> Any:
         t = self.place.read()
         return t._array.type.shape[self.dim] if isinstance(t, Tensor) and self.dim < t._array.type.rank else MISSING
+
+
+def within(place: Elsewhere, path: tuple[Any, ...]) -> Elsewhere:
+    """A part of what a place holds, or the place itself where there is no path."""
+    if isinstance(place, Within):
+        return Within(place.place, place.path + path)
+    return Within(place, path) if path else place
 
 
 def part(x: Any, path: tuple[Any, ...]) -> Any:

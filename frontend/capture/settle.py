@@ -7,7 +7,7 @@ A dim such as `s0-s1` is at least 0 because a guard says so, which no bound of a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import ceil, floor, inf
+from math import inf
 from typing import Any
 
 from ingot._tensor.extents import Guard
@@ -18,6 +18,7 @@ from ingot.ir.sized import sized
 __all__ = ["settled", "unsettled"]
 
 _TRIES = 8
+_NO_LIMIT = (1 << 63) - 1  # an extent is no more anyway
 
 
 def settled(graphs: Sequence[Graph], guards: Iterable[Guard]) -> tuple[list[Graph], dict[str, Dim]]:
@@ -76,11 +77,10 @@ def _tightened(known: set[Symbol], guards: Iterable[Guard]) -> dict[str, Dim]:
         if len(atoms) != 1 or atoms[0] not in limits:
             continue
         limit = limits[atoms[0]]  # type: ignore[index]
-        edge = -d.const / c
         if sign == "<=" and c > 0:
-            limit[0] = max(limit[0], ceil(edge))
-        elif sign == "<=":
-            limit[1] = min(limit[1], floor(edge))
-        elif sign == "!=" and edge == limit[0]:
+            limit[0] = max(limit[0], -(d.const // c))
+        elif sign == "<=" and -d.const // c < _NO_LIMIT:
+            limit[1] = min(limit[1], -d.const // c)
+        elif sign == "!=" and -d.const == limit[0] * c:
             limit[0] += 1
     return {s.name: symbol(s.name, low, high) for s, (low, high) in limits.items() if low <= high <= inf}

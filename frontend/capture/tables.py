@@ -66,14 +66,13 @@ class Tables:
         if shapes is None or extents is None:
             return
         tensors: dict[Any, tuple[Elsewhere, dict[int, Any]]] = {}
+        parts: dict[Any, tuple[Elsewhere, dict[tuple, Any]]] = {}
         for p, dim in shapes.dims.items():
             if isinstance(p, ExtentAt):
                 tensors.setdefault(p.place.key, (p.place, {}))[1][p.dim] = dim
-            elif isinstance(p, Elsewhere):
-                given = shapes.given(p, extents)
-                if type(given) in (Extent, Real):
-                    self._hold(p, given)
-        parts: dict[Any, tuple[Elsewhere, dict[tuple, Any]]] = {}
+            elif isinstance(p, Elsewhere) and type(number := shapes.given(p, extents)) in (Extent, Real):
+                root, path = root_of(p)
+                parts.setdefault(root.key, (root, {}))[1][path] = number
         for place, dims in tensors.values():
             t = place.read()
             if not any(not isinstance(d, int) for d in dims.values()):
@@ -102,8 +101,13 @@ class Tables:
         """Trace again with the numbers of those places that the function assigns, and that calls do not."""
         owned = {id(table) for table, _, _ in self._before}
         for p, _, given in self._held:
-            if type(given) in (Extent, Real) and p.read() is not given and not (isinstance(p, InTable) and id(p.table) in owned):
-                given.known.pin_names(given.known.names_of(given), "the function assigns it")
+            now = p.read()
+            if now is given or self._ours(trace, now):
+                continue
+            if not isinstance(given, tuple) and (isinstance(p, InList) or (isinstance(p, InTable) and id(p.table) in owned)):
+                continue
+            for number in _numbers(given):
+                number.known.pin_names(number.known.names_of(number), "the function assigns it")
         for s, shape in trace.shaped.items():
             c = trace.captured[s]
             if c.storage.base is not c.placeholder:
@@ -112,7 +116,7 @@ class Tables:
 
     def exchanges(self, trace: Trace, leaves: Sequence[Any], name: str) -> Exchanges:
         """What is exchanged between calls of the function `name`."""
-        found = Exchanges()
+        found = Exchanges({id(old): given for _, old, given in self._held if isinstance(given, tuple)})
         owners = {id(table): owner for table, _, owner in self._before}
         asked: list[tuple[Elsewhere, Any, Any]] = []
         for place in self._asked:
@@ -147,13 +151,16 @@ class Tables:
 
     def _changed_lists(self, trace: Trace) -> Iterator[tuple[Any, list[Any], list[Any]]]:
         """Lists whose items calls assign: what was in them, and what is now."""
-        holding = {id(p.items) for p, _, _ in self._held if isinstance(p, InList)}
+        numbers = {id(given): old for _, old, given in self._held if type(given) in (Extent, Real)}
         for x, was in self._lists:
-            now = [original(v) for v in x]
-            if len(now) == len(was) and all(a is b for a, b in zip(now, was)):
-                continue
-            if id(x) in holding or any(self._ours(trace, v) for v in x):
+            now = [numbers.get(id(v), original(v)) for v in x]
+            if len(now) != len(was) or any(a is not b for a, b in zip(now, was)):
                 yield x, was, now
+
+    def _computed(self, trace: Trace, x: Any) -> bool:
+        """Whether what is in a list now is each call's own: tensors and numbers of the trace."""
+        holding = any(isinstance(p, InList) and p.items is x for p, _, _ in self._held)
+        return holding or any(type(v) in (Extent, Real) or self._ours(trace, v) for v in x)
 
     def _items(self, trace: Trace) -> Iterator[Assigned]:
         for x, before, now in self._changed_lists(trace):
@@ -187,7 +194,7 @@ class Tables:
             if isinstance(a.place, InTable):
                 into.append(a.place.table)
         for x, was, now in self._changed_lists(trace):
-            if was and len(now) > len(was):
+            if was and len(now) > len(was) and any(self._ours(trace, v) for v in now):
                 raise LeakedTensorError(
                     f"{assembly.name}: a compiled function adds tensors to a list that holds {len(was)} already: each call would be "
                     "compiled for its length. Return them, or put them in the place of others"
@@ -196,7 +203,7 @@ class Tables:
             items = [
                 (at[id(v)], None) if id(v) in at else (-1, self._recipe(assembly, v) if self._ours(trace, v) else plain_dim(v)) for v in now
             ]
-            found.append(ListWrite(x, tuple(items)))
+            found.append(ListWrite(x, tuple(items), None if self._computed(trace, x) else tuple(now)))
             into.append(x)
         for o, known in self._optimizers:
             for p, state in o.state.items():
@@ -237,7 +244,8 @@ class Tables:
             for p in [p for p in o.state if p not in known]:
                 del o.state[p]
         for x, was, _ in list(self._changed_lists(trace)):
-            _restore(x, was)
+            if self._computed(trace, x):
+                _restore(x, was)
         for space, name, old in self._names:
             if self._ours(trace, space.get(name)):
                 _put(space, name, old)
@@ -269,6 +277,15 @@ class Tables:
             if content(cell) is not value:
                 _put_cell(cell, value)
         bump()
+
+
+def _numbers(x: Any) -> Iterator[Any]:
+    """The run-time numbers in what a place holds."""
+    if type(x) in (Extent, Real):
+        yield x
+    elif isinstance(x, tuple):
+        for v in x:
+            yield from _numbers(v)
 
 
 def _holds(x: Any, known: set[int], depth: int = 0) -> bool:

@@ -20,11 +20,11 @@ from ingot.capture.assembly import Assembly
 from ingot.capture.effects import Effects
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.guards import Guards, Seen
-from ingot.capture.lengths import measured
 from ingot.capture.places import Elsewhere, place_text
 from ingot.capture.pytree import flatten, unflatten
 from ingot.capture.roots import Roots, find_roots
 from ingot.capture.shapes import Shapes
+from ingot.capture.stand_ins import Namespaces, measured
 from ingot.capture.tables import Tables
 from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
 from ingot.capture.traced import Traced
@@ -122,6 +122,8 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
         effects = Effects(assembly.name, roots)
         tables.hold(arguments.shapes, trace, arguments.leaves)
         with effects, witness, contextlib.nullcontext() if trace.extents is None else measured():
+            if trace.extents is not None:
+                witness.namespaces = Namespaces()
             result = run_traced(trace, lambda: fn(*args, **kwargs))
         tables.check(trace)
         witness.check()
@@ -130,6 +132,8 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
         traced, exchanges, stay = run_traced(trace, lambda: assembly.traced(result, tables, roots))
         return traced, seen.guards(exchanges, stay, trace, arguments.by_reference, assembly.names)
     finally:
+        if witness.namespaces is not None:
+            witness.namespaces.leave()
         tables.put_back(trace)
         witness.forget()
 

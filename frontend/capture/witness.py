@@ -19,6 +19,7 @@ from ingot.capture.errors import CaptureError, refuse
 from ingot.capture.impure import calls_for, importing, of_ingot, standard_library
 from ingot.capture.notes import Notes
 from ingot.capture.reads import Reads
+from ingot.capture.stand_ins import Namespaces
 from ingot.capture.watch import Environment
 from ingot.runtime.collector import paused
 from ingot.runtime.recorder import outside
@@ -41,6 +42,7 @@ class Witness(Notes):
         self._roots = [(fn, name), *((v, "an argument") for v in values)]
         self._passed: set[types.CodeType] = set()  # code of Ingot's own: what it calls does not count
         self._refused: CaptureError | None = None
+        self.namespaces: Namespaces | None = None  # where stand-ins are put
 
     # ---- while the function runs
 
@@ -126,6 +128,8 @@ class Witness(Notes):
         self._code(code, frame.f_globals)
         for base, n in self._owners.get(code, ()):
             self._place(base, n, base.__name__)
+        if self.namespaces is not None:
+            self.namespaces.enter(code, frame.f_globals)
 
     def _called(self, frame: types.FrameType, f: Any) -> None:
         """Note a call of a function in C."""

@@ -231,13 +231,19 @@ class PlaceWrite(Write):
 
 @struct
 class ListWrite(Write):
-    """A list or deque gets other items: `items` are (place before, None), or (-1, a recipe, a size, or what else was put there)."""
+    """A list or deque gets other items: `items` are (place before, None), or (-1, a recipe, a size, or what else was put there).
+
+    left: what the trace has left in it, where that is what each call puts there
+    """
 
     of: Any
     items: tuple[tuple[int, Any], ...]
+    left: tuple[Any, ...] | None
 
     def apply(self, done: Done) -> None:
         before = list(self.of)
+        if self.left is not None and len(before) == len(self.left) and all(a is b for a, b in zip(before, self.left)):
+            return
         new = [
             before[i] if i >= 0 else done.result(x) if isinstance(x, Recipe) else valued(x, done.sizes)
             for i, x in self.items

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ingot._tensor.composites import composite
+from ingot._tensor.extents import Extent
 from ingot.functions.common import (
     OPS,
     Tensor,
@@ -216,7 +217,7 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
         tensor([4., 9.])
     """
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor) and is_number(exponent):
-        if isinstance(exponent, int) and not isinstance(exponent, bool):
+        if isinstance(exponent, int) and not isinstance(exponent, bool) and (type(exponent) is not Extent or input.dtype.kind in "iub"):
             x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
             if x.dtype.kind not in "fc" and exponent < 0:
                 raise RuntimeError("Integers to negative integer powers are not allowed.")

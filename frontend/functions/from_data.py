@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor import Size
 from ingot._tensor.devices import as_device
-from ingot._tensor.recording import from_array
+from ingot._tensor.extents import Extent
+from ingot._tensor.reals import Real
+from ingot._tensor.recording import from_array, record, scalar
 from ingot.functions.common import (
     Tensor,
     cast,
@@ -17,10 +20,13 @@ from ingot.functions.common import (
     settled,
 )
 from ingot.ir.dtypes import DType, by_numpy, promote
+from ingot.ir.op import OPS
+from ingot.runtime.recorder import here
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "frombuffer", "tensor"]
 
 _range: Any = range
+_OF_PYTHON: dict[type, DType] = {float: dtypes.f64, int: dtypes.i64, bool: dtypes.bool_, complex: dtypes.c128}
 
 
 def finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:
@@ -33,8 +39,8 @@ def finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:
 def check_dtype(dtype: Any) -> DType | None:
     """A `dtype=` argument: None, a dtype, or Python's float, int, bool or complex for one. TypeError for anything else."""
     if dtype is not None and not isinstance(dtype, DType):
-        if dtype is float or dtype is int or dtype is bool or dtype is complex:
-            return {float: dtypes.f64, int: dtypes.i64, bool: dtypes.bool_, complex: dtypes.c128}[dtype]
+        if isinstance(dtype, type) and dtype in _OF_PYTHON:
+            return _OF_PYTHON[dtype]
         raise TypeError(f"dtype must be an ingot dtype, not {dtype!r}")
     return dtype
 
@@ -131,6 +137,30 @@ def to_array(data: Any, dtype: DType | None = None) -> np.ndarray:
         return array.astype(target.numpy)
 
 
+def _remembers(data: Any) -> bool:
+    """Whether there are run-time numbers among nested ones."""
+    return any(map(_remembers, data)) if type(data) in (tuple, list, Size) else type(data) in (Extent, Real)
+
+
+def _of_numbers(data: Any, dtype: DType | None) -> Tensor:
+    """Nested numbers some of which are known at run time, as a tensor that the graph computes."""
+    leaves: list[Any] = []
+
+    def shape_of(x: Any) -> tuple[int, ...]:
+        if type(x) not in (tuple, list, Size):
+            leaves.append(x)
+            return ()
+        inner = [shape_of(i) for i in x]
+        if any(s != inner[0] for s in inner):
+            raise ValueError("expected sequences of one length")
+        return (len(inner), *(inner[0] if inner else ()))
+
+    shape = shape_of(data)
+    target = dtype or (get_default_dtype() if any(isinstance(x, float) for x in leaves) else dtypes.i64)
+    parts = [record(OPS["broadcast"], (scalar(x, target),), ((1,),)) for x in leaves]
+    return record(OPS["reshape"], (record(OPS["concatenate"], tuple(parts), (0,)),), (shape,))
+
+
 def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor of `data`: a number, nested sequences of numbers, a NumPy array. Always a copy, always a leaf.
 
@@ -145,6 +175,8 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     if isinstance(data, Tensor):
         x = settled(data).detach().clone()
         return finish(x if dtype is None else cast(x, dtype), device, requires_grad)
+    if here.recorder.extents is not None and _remembers(data):
+        return finish(_of_numbers(data, dtype), device, requires_grad)
     array = to_array(data, dtype)
     return finish(from_array(array), device, requires_grad)
 

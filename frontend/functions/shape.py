@@ -8,6 +8,7 @@ from typing import Any
 
 from ingot._tensor import Size
 from ingot._tensor.composites import composite
+from ingot._tensor.extents import plain_dims
 from ingot._tensor.recording import make_view, reshaped_view
 from ingot.functions.common import (
     ShapeError,
@@ -366,7 +367,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     out = input
     for op, attrs in steps:
         out = apply(op, out, attrs=attrs)
-    return input._alias((Diagonal((offset, a, b), [Movement(op, attrs) for op, attrs in steps]),), (out._array, out._edge))
+    return input._alias((Diagonal((offset, a, b), [Movement(op, plain_dims(attrs)) for op, attrs in steps]),), (out._array, out._edge))
 
 
 def diagonal_steps(x: Tensor, offset: int, rows: int, columns: int) -> list[tuple[str, tuple]]:

@@ -327,3 +327,18 @@ def test_gradients_reach_what_is_kept():
         total.backward()
         grads.append(m.w.grad.tolist())
     assert grads[0] == grads[1]
+
+
+def test_plain_items_of_lists_are_assigned_at_each_call():
+    flags, seen = [False], []
+
+    @ingot.compile
+    def f(x):
+        flags[0] = True
+        return x + 1
+
+    for _ in range(3):
+        flags[0] = False
+        seen.append(f(ingot.ones(1)).item())
+        assert flags == [True]
+    assert seen == [2, 2, 2] and f.stats["traces"] <= 2

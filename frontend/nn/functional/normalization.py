@@ -10,6 +10,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import scalar
+from ingot.functions.common import as_int
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.elementwise import is_half
 from ingot.nn.functional.padding import pad
@@ -35,7 +36,7 @@ def _normalized(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
 
 
 def _check_normalized_shape(name: str, input: Tensor, shape: Sequence[int], *params: Tensor | None) -> tuple[int, ...]:
-    dims = (shape,) if isinstance(shape, int) else tuple(int(d) for d in shape)
+    dims = (shape,) if isinstance(shape, int) else tuple(as_int(d) for d in shape)
     if not dims or tuple(input.shape[input.ndim - len(dims) :]) != dims or len(dims) > input.ndim:
         raise ShapeError(f"{name}: expected an input of shape [*, {', '.join(map(str, dims))}], but got {list(input.shape)}")
     for p in params:

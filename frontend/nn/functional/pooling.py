@@ -13,6 +13,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot._tensor.extents import Extent
 from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.size import ShapeError
@@ -34,7 +35,10 @@ def _pads(name: str, extents: tuple, kernel: tuple, stride: tuple, padding: tupl
         if count < 1:
             raise ShapeError(f"{name}: the output would be empty: kernel {k}, input extent {n}, padding {p}")
         reach = (count - 1) * s + d * (k - 1) + 1
-        out.append((p, max(reach - n - p, 0)))
+        if type(n) is Extent and not ceil_mode:  # as many windows for every remainder, and nothing of it counts
+            out.append((p, p))
+        else:
+            out.append((p, max(reach - n - p, 0)))
     return tuple(out)
 
 
@@ -186,7 +190,10 @@ def avg_pool_nd(
         raise RuntimeError("divisor must be not zero")
     extents = tuple(x.shape[2:])
     pads = _pads(name, extents, kernel, stride, padding, (1,) * n, ceil_mode)
-    counts = [_counts(e, k, s, lo, hi, include, p) for e, k, s, (lo, hi), p in zip(extents, kernel, stride, pads, padding)]
+    whole = not ceil_mode and (include or not any(padding))  # all windows are
+    counts = []
+    if not whole:
+        counts = [_counts(e, k, s, lo, hi, include, p) for e, k, s, (lo, hi), p in zip(extents, kernel, stride, pads, padding)]
     if divisor is None and all((c == k).all() for c, k in zip(counts, kernel)):
         divisor = int(np.prod(kernel))
     out = _avg_pool(x, kernel, stride, pads, divisor, () if divisor is not None else tuple(tuple(c.tolist()) for c in counts))

@@ -13,6 +13,8 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot._tensor.extents import Extent
+from ingot.functions.common import as_int
 from ingot.ir.size import ShapeError
 from ingot.nn.functional import adaptive_pooling
 
@@ -46,6 +48,27 @@ def _taps(mode: str, out: int, extent: int, scale: float | None, align_corners: 
     t = at - lo
     positions = [np.clip(lo + k, 0, extent - 1).astype(int).tolist() for k in (-1, 0, 1, 2)]
     return positions, [w.tolist() for w in _cubic(t, real(-0.75))]
+
+
+def _taps_at_run_time(mode: str, out: int, extent: int, scale: Any, align_corners: bool, dtype: Any) -> tuple[list, list]:
+    """The same as tensors, for extents that are known at run time."""
+    nearest = mode in ("nearest", "nearest-exact")
+    at = ingot.arange(out, dtype=ingot.float32 if nearest else dtype)
+    step = (extent - 1) / (out - 1 if out > 1 else 1) if align_corners else 1.0 / scale if scale else extent / out
+    if nearest:
+        at = (at + 0.5 if mode == "nearest-exact" else at) * step
+        return [at.floor().long().clamp(max=extent - 1)], [None]
+    if not align_corners:
+        at = (at + 0.5) * step - 0.5
+    else:
+        at = at * step
+    if mode == "linear":
+        at = at if align_corners else at.clamp(min=0)
+        lo = at.floor().long().clamp(max=extent - 1)
+        frac = (at - lo.to(dtype)).clamp(0, 1)
+        return [lo, (lo + 1).clamp(max=extent - 1)], [1 - frac, frac]
+    low = at.floor()
+    return [(low.long() + k).clamp(0, extent - 1) for k in (-1, 0, 1, 2)], _cubic(at - low)
 
 
 def _near(d: Any, a: Any) -> Any:
@@ -104,12 +127,16 @@ def _resample(x: Tensor, sizes: tuple, mode: str, scales: tuple, align_corners: 
         x = x.float()
     for i in reversed(range(n)):
         size, dim = sizes[i], x.ndim - n + i
-        positions, weights = _taps(mode, size, x.shape[dim], scales[i], align_corners, real)
+        extent = x.shape[dim]
+        if Extent in (type(size), type(extent)):
+            positions, weights = _taps_at_run_time(mode, size, extent, scales[i], align_corners, x.dtype)
+        else:
+            positions, weights = _taps(mode, size, extent, scales[i], align_corners, real)
         total: Any = None
         for at, w in zip(positions, weights):
-            part = x.index_select(dim, ingot.tensor(at, dtype=ingot.int64))
+            part = x.index_select(dim, ingot.as_tensor(at, dtype=ingot.int64))
             if w is not None:
-                part = part * ingot.tensor(w, dtype=x.dtype).reshape((size,) + (1,) * (x.ndim - dim - 1))
+                part = part * ingot.as_tensor(w, dtype=x.dtype).reshape((size,) + (1,) * (x.ndim - dim - 1))
             total = part if total is None else total + part
         x = total.round().clamp(0, 255) if dtype is ingot.uint8 and weighted else total
     return x.to(dtype)
@@ -165,7 +192,7 @@ def interpolate(
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     scales: tuple[float | None, ...] = (None,) * n
     if size is not None:
-        sizes = tuple(int(s) for s in size) if isinstance(size, (tuple, list)) else (int(size),) * n
+        sizes = tuple(as_int(s) for s in size) if isinstance(size, (tuple, list)) else (as_int(size),) * n
     else:
         factors = tuple(float(s) for s in scale_factor) if isinstance(scale_factor, (tuple, list)) else (float(scale_factor),) * n
         if len(factors) != n:
