@@ -419,7 +419,8 @@ def _ldexp(x: Tensor, exponent: Tensor) -> Tensor:
     """In two steps: a power of two that leaves the range may come back into it."""
     wide = upcast(exponent)
     half = apply("trunc", wide * 0.5)
-    return cast(upcast(x) * apply("exp2", half) * apply("exp2", wide - half), x.dtype)
+    rest = apply("select", half == wide, scalar(0, wide.dtype), wide - half)  # infinities are equal
+    return cast(upcast(x) * apply("exp2", half) * apply("exp2", rest), x.dtype)
 
 
 multiply, divide, true_divide, subtract = mul, div, div, sub

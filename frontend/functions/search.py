@@ -70,7 +70,7 @@ def unique(
 ) -> Any:
     """The distinct elements (or slices along `dim`), sorted; with flags, also the inverse indices and the counts.
 
-    Reads the values: the shape depends on them. No gradient.
+    Reads the values: the shape depends on them. No gradient. RuntimeError where another dim than `dim` has no elements.
 
         >>> ingot.unique(ingot.tensor([3, 1, 3]))
         tensor([1, 3])
@@ -78,6 +78,8 @@ def unique(
     check_tensor("unique", input)
     values = _values(input)
     axis = None if dim is None else one_dim(dim, input.ndim)
+    if axis is not None and not all(d for i, d in enumerate(values.shape) if i != axis):
+        raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
     if axis is None:
         values = values.reshape(-1)
     key = values.astype(np.float32) if input.dtype is dtypes.bf16 else values

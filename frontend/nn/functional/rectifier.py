@@ -34,7 +34,8 @@ def relu_(input: Tensor) -> Tensor:
 
 @keep_integers
 def _hardtanh(x: Tensor, lo: float, hi: float) -> Tensor:
-    return ingot.where(x <= lo, lo, ingot.where(x >= hi, hi, x))
+    kept = ingot.where(x == lo, x.detach(), lo)  # -0.0 stays what it is beside 0
+    return ingot.where(x <= lo, kept, ingot.where(x >= hi, hi, x))
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:

@@ -69,7 +69,8 @@ def l1_loss(
 @composite
 def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
     d = ingot.abs(x - t)
-    return reduce_loss(ingot.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta) if beta else d, reduction)
+    near = ingot.where(d < beta, d, 0.0)  # the square of an infinite one would have a NaN for its derivative
+    return reduce_loss(ingot.where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta) if beta else d, reduction)
 
 
 @full
@@ -92,7 +93,8 @@ def smooth_l1_loss(
 @composite
 def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction: str) -> Tensor:
     d = ingot.abs(x - t)
-    loss = ingot.where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+    near = ingot.where(d <= delta, d, 0.0)
+    loss = ingot.where(d <= delta, 0.5 * near * near, delta * (d - 0.5 * delta))
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
