@@ -16,7 +16,7 @@ import pkgutil
 PUBLIC = (
     "ingot._tensor", "ingot._tensor.devices", "ingot.grad_mode", "ingot.random", "ingot.capture", "ingot.serialization",
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
-    "ingot.absent_dtypes", "ingot.control", "ingot.symbolic",
+    "ingot.absent_dtypes", "ingot.control", "ingot.symbolic", "ingot.sparse.making", "ingot.sparse.named",
 )  # fmt: skip
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")

@@ -145,7 +145,7 @@ def _nested(values: np.ndarray, indent: int, summary: bool, form: _Format | _Com
     return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(rows) + "]"
 
 
-def _suffixed(text: str, suffixes: list[str], indent: int) -> str:
+def suffixed(text: str, suffixes: list[str], indent: int) -> str:
     """`text` with the facts after it, on new lines where a line gets too long."""
     last = len(text) - text.rfind("\n") + 1
     for s in suffixes:
@@ -189,7 +189,7 @@ def tensor_text(x: Any) -> str:
         suffixes.append(f"grad_fn=<{x.grad_fn.name()}>")
     elif x.requires_grad:
         suffixes.append("requires_grad=True")
-    return _suffixed(prefix + body, suffixes, len(prefix))
+    return suffixed(prefix + body, suffixes, len(prefix))
 
 
 def tensor_format(x: Any, spec: str) -> str:

@@ -77,6 +77,10 @@ def describe(x: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
         return ["float", _digits(x)]
     if isinstance(x, complex):
         return ["complex", _digits(x.real), _digits(x.imag)]
+    if isinstance(x, Tensor) and x._sparse:
+        _, (kind, index, *rest) = x.__reduce_ex__(2)
+        parts = [describe(t, f"{path}.{i}" if path else str(i), arrays, depth + 1) for i, t in enumerate((index, *rest))]
+        return ["sparse", kind, parts]
     if isinstance(x, Tensor):
         name = arrays.name(x, path, lambda: np.ascontiguousarray(x.detach().numpy()).reshape(tuple(x.shape)))
         return ["parameter" if isinstance(x, Parameter) else "tensor", name, x.requires_grad]
@@ -187,6 +191,10 @@ def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str], Ten
         if tree[3] is None:
             return found.astype(_ARRAYS[_ARRAYS.index(_plain(tree[2]))])  # a copy: its own, and writable
         return np.frombuffer(found.tobytes(), _plain(tree[2])).reshape([int(n) for n in tree[3]]).copy()
+    if kind == "sparse":
+        from ingot.sparse.making import rebuilt
+
+        return rebuilt(str(tree[1]), *(below(t) for t in tree[2]))
     if kind == "dtype":
         return dtypes.by_name(tree[1])
     if kind == "device":

@@ -142,6 +142,7 @@ class Described:
 
     is_cuda = False
     is_sparse = False
+    _sparse = False  # of any sparse layout
     is_quantized = False
     is_meta = False
     is_mkldnn = False

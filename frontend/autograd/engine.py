@@ -104,6 +104,8 @@ def _accumulate(slot: GradSlot, grad: Pair, create_graph: bool) -> None:
     held = rec.read_grad(slot)
     if held is None:
         rec.write_grad(slot, wrap(grad if create_graph else (grad[0], None)))
+    elif held._sparse:  # a leaf that is read whole, too
+        rec.write_grad(slot, held.to_dense() + wrap(grad if create_graph else (grad[0], None)))
     else:
         total = tape.emit(OPS["add"], (held._pair(), grad), ())[0]
         if create_graph:

@@ -78,6 +78,10 @@ def _sides(name: str, input: Any, other: Any, tensors: str = "none") -> None:
             raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
 
 
+def _has_sparse(*values: Any) -> bool:
+    return any([isinstance(v, Tensor) and v._sparse for v in values])
+
+
 def add(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other, with broadcasting and type promotion; bool + bool is `or`.
 
@@ -85,6 +89,8 @@ def add(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | Non
     tensor([[1., 3., 5.],
             [1., 3., 5.]])
     """
+    if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
+        return emit_out(input + (other if alpha == 1 else other * alpha), out)
     if isinstance(alpha, Tensor) or alpha != 1:
         _sides("add", input, other)
         dtype = common_dtype(input, other)
@@ -101,6 +107,8 @@ def sub(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | Non
     >>> ingot.sub(ingot.tensor([3, 4]), 1)
     tensor([2, 3])
     """
+    if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
+        return emit_out(input - (other if alpha == 1 else other * alpha), out)
     bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]
     if any(bools):
         raise RuntimeError(_SUB_BOOLS if all(bools) else _SUB_BOOL)
@@ -125,6 +133,8 @@ def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     >>> ingot.mul(ingot.tensor([1.0, 2.0]), 3)
     tensor([3., 6.])
     """
+    if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
+        return emit_out(input * other, out)
     a, b = operands("mul", input, other)
     result = apply("logical_and" if a.dtype.kind == "b" else "mul", a, b)
     return result if out is None else emit_out(result, out)
@@ -138,6 +148,8 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
         >>> ingot.div(ingot.tensor([7, -7]), 2, rounding_mode="floor")
         tensor([ 3, -4])
     """
+    if type(input) is not Tensor and _has_sparse(input):
+        return emit_out(input.div(other, rounding_mode=rounding_mode), out)  # type: ignore[union-attr, arg-type]
     if rounding_mode is None:
         _sides("div", input, other)
         dtype = common_dtype(input, other)

@@ -1,4 +1,4 @@
-"""Constants: numbers, None under NumPy's name, layouts and memory formats (there is one of each: dense, row-major)."""
+"""Constants: numbers, None under NumPy's name, layouts, and memory formats (there is one: row-major)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 __all__ = [
     "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "layout", "legacy_contiguous_format", "memory_format", "nan",
-    "newaxis", "pi", "preserve_format", "strided",
+    "newaxis", "pi", "preserve_format", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip
 
 inf = math.inf
@@ -30,7 +30,7 @@ class _Name:
 
 
 class layout(_Name):
-    """How elements lie in memory: `ingot.strided`, the only one."""
+    """How a tensor is kept: all its elements, `ingot.strided`, or some of them, `ingot.sparse_coo` and the like (`ingot.sparse`)."""
 
 
 class memory_format(_Name):
@@ -38,6 +38,8 @@ class memory_format(_Name):
 
 
 strided = layout("strided")
+sparse_coo, sparse_csr, sparse_csc = layout("sparse_coo"), layout("sparse_csr"), layout("sparse_csc")
+sparse_bsr, sparse_bsc = layout("sparse_bsr"), layout("sparse_bsc")
 contiguous_format = memory_format("contiguous_format")
 legacy_contiguous_format = contiguous_format
 preserve_format = memory_format("preserve_format")

@@ -72,7 +72,7 @@ def eig(A: Tensor, *, out: tuple | None = None) -> Eig:
     the phase of an eigenvector. LinAlgError where QR steps do not converge, or for infinities and NaN.
 
         >>> ingot.linalg.eig(ingot.tensor([[0.0, -1.0], [1.0, 0.0]])).eigenvalues.imag.abs()
-        tensor([1., 1.])
+        tensor([1.0000, 1.0000])
     """
     a = check_matrices("linalg.eig", A, True)
     real = a.dtype.kind != "c"

@@ -52,6 +52,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         ingot.Size([3, 3])
     """
     items = _list("cat", tensors)
+    if any([t._sparse for t in items]):
+        return emit_out(items[0]._joined(items, dim), out)  # type: ignore[attr-defined]
     if any(t.ndim == 0 for t in items):
         i = next(i for i, t in enumerate(items) if t.ndim == 0)
         raise ShapeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")

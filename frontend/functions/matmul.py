@@ -60,6 +60,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         ingot.Size([2, 4])
     """
     _pair("matmul", input, other)
+    if input._sparse or other._sparse:
+        return emit_out(input @ other, out)
     return _matmul(input, other, out)
 
 
@@ -104,6 +106,8 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     ingot.Size([2, 4])
     """
     _pair("mm", input, mat2, ("input", "mat2"))
+    if input._sparse or mat2._sparse:
+        return emit_out(input @ mat2, out)
     _need_rank("mm", input, 2, "input")
     _need_rank("mm", mat2, 2, "mat2")
     return _matmul(input, mat2, out)
@@ -113,6 +117,8 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of a batch of matrices: (b, n, m) by (b, m, p). RuntimeError for other shapes."""
     _pair("bmm", input, mat2, ("input", "mat2"))
+    if input._sparse or mat2._sparse:
+        return emit_out(input @ mat2, out)
     _need_rank("bmm", input, 3, "batch1")
     _need_rank("bmm", mat2, 3, "batch2")
     if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
@@ -124,6 +130,8 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of a matrix (n, m) and a vector (m). RuntimeError for other shapes."""
     _pair("mv", input, vec, ("input", "vec"))
+    if input._sparse:
+        return emit_out(input @ vec, out)
     _need_rank("mv", input, 2, "input")
     _need_rank("mv", vec, 1, "vec")
     return _matmul(input, vec, out)
@@ -221,7 +229,10 @@ def addmm(
     >>> ingot.addmm(ingot.ones(4), ingot.ones(2, 3), ingot.ones(3, 4)).shape
     ingot.Size([2, 4])
     """
-    return _added("addmm", input, mm(mat1, mat2), beta, alpha, out)
+    product = mm(mat1, mat2)
+    if input._sparse or product._sparse:
+        return emit_out(input * beta + product * alpha, out)
+    return _added("addmm", input, product, beta, alpha, out)
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None) -> Tensor:

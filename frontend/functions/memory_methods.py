@@ -13,13 +13,12 @@ from ingot._refused import refused
 from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
 from ingot._tensor.state import wrap
+from ingot.functions import constants
 from ingot.functions.common import dtype_name, shape_arg
 from ingot.functions.operators import named
 from ingot.ir.types import numel
 
 __all__ = ["is_storage"]
-
-SPARSE = "tensors are dense; there are no sparse layouts"
 
 
 class Storage:
@@ -131,6 +130,45 @@ def _sparse_dim(self: Tensor) -> int:
 def _to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool = True) -> Tensor:
     """This tensor, which is dense, in `dtype` if one is given."""
     return self if dtype is None else self.to(dtype)
+
+
+def _of_sparse(name: str) -> Callable[..., Any]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(f"{name} expected sparse tensor layout but got Strided: make one with to_sparse()")
+
+    return method
+
+
+def _to_sparse(
+    self: Tensor, sparse_dim: int | None = None, *, layout: Any = None, blocksize: Any = None, dense_dim: int | None = None
+) -> Tensor:
+    """What of this tensor is not zero, in the layout `ingot.sparse_coo` or another: see `ingot.sparse`. Reads the values."""
+    return ingot.sparse.making.to_sparse(self, sparse_dim, layout=layout, blocksize=blocksize, dense_dim=dense_dim)
+
+
+def _to_sparse_csr(self: Tensor, dense_dim: int | None = None) -> Tensor:
+    """What of this matrix is not zero, in the layout CSR."""
+    return _to_sparse(self, layout=constants.sparse_csr, dense_dim=dense_dim)
+
+
+def _to_sparse_csc(self: Tensor, dense_dim: int | None = None) -> Tensor:
+    """What of this matrix is not zero, in the layout CSC."""
+    return _to_sparse(self, layout=constants.sparse_csc, dense_dim=dense_dim)
+
+
+def _to_sparse_bsr(self: Tensor, blocksize: Any, dense_dim: int | None = None) -> Tensor:
+    """The blocks of this matrix that are not zero, in the layout BSR."""
+    return _to_sparse(self, layout=constants.sparse_bsr, blocksize=blocksize, dense_dim=dense_dim)
+
+
+def _to_sparse_bsc(self: Tensor, blocksize: Any, dense_dim: int | None = None) -> Tensor:
+    """The blocks of this matrix that are not zero, in the layout BSC."""
+    return _to_sparse(self, layout=constants.sparse_bsc, blocksize=blocksize, dense_dim=dense_dim)
+
+
+def _sparse_mask(self: Tensor, mask: Tensor) -> Tensor:
+    """The elements of this tensor where the sparse tensor `mask` has values, in its layout."""
+    return ingot.sparse.methods.masked_by(self, mask)
 
 
 def _dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
@@ -284,12 +322,12 @@ METHODS: dict[str, Callable[..., Any]] = dict(
     is_distributed=_false, is_same_size=_is_same_size, map2_=_map2_, map_=_map_, module_load=_module_load, new=_new,
     new_empty_strided=_new_empty_strided, prelu=_prelu, record_stream=_record_stream, resize=_resize, resize_=_resize_,
     resize_as=_resize_as, resize_as_=_resize_as_, set_=_set_, sparse_dim=_sparse_dim, storage=_storage, storage_type=_storage_type,
-    to_dense=_to_dense, untyped_storage=_untyped_storage,
+    sparse_mask=_sparse_mask, to_dense=_to_dense, to_sparse=_to_sparse, to_sparse_bsc=_to_sparse_bsc, to_sparse_bsr=_to_sparse_bsr,
+    to_sparse_coo=_to_sparse, to_sparse_csc=_to_sparse_csc, to_sparse_csr=_to_sparse_csr, untyped_storage=_untyped_storage,
 )  # fmt: skip
 _SPARSE = (
-    "ccol_indices coalesce col_indices crow_indices indices is_coalesced resize_as_sparse_ row_indices smm sparse_mask sparse_resize_ "
-    "sparse_resize_and_clear_ sspaddmm to_padded_tensor to_sparse to_sparse_bsc to_sparse_bsr to_sparse_coo to_sparse_csc "
-    "to_sparse_csr values"
+    "ccol_indices coalesce col_indices crow_indices indices is_coalesced row_indices smm sparse_resize_ sparse_resize_and_clear_ sspaddmm "
+    "values"
 )  # fmt: skip
 _OTHERS = {
     "reinforce": "gradients of samples come from ingot.distributions, by log_prob or rsample",
@@ -306,7 +344,7 @@ def install(cls: Any) -> None:
     for name, method in METHODS.items():
         setattr(cls, name, named(method, name, method.__doc__ or "") if method is not _false else method)
     for name in _SPARSE.split():
-        setattr(cls, name, refused(f"Tensor.{name}", SPARSE))
+        setattr(cls, name, named(_of_sparse(name), name, f"`{name}` of a sparse tensor. RuntimeError for a dense one."))
     for name, reason in _OTHERS.items():
         setattr(cls, name, refused(f"Tensor.{name}", reason))
     cls.__dlpack__ = named(_dlpack, "__dlpack__", _dlpack.__doc__ or "")

@@ -77,6 +77,8 @@ def sum(
         tensor([3., 3.])
     """
     check_tensor("sum", input)
+    if input._sparse:
+        return emit_out(input.sum(dim, keepdim, dtype=dtype), out)
     axes = dim_list(dim, input.ndim)
     return emit_out(_sum(input, axes, bool(keepdim), _accumulator(input, dtype)), out)
 

@@ -220,6 +220,8 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     ingot.Size([3, 2])
     """
     check_tensor("transpose", input)
+    if input._sparse:
+        return input.transpose(dim0, dim1)
     a, b = one_dim(dim0, input.ndim), one_dim(dim1, input.ndim)
     if not input.ndim:
         return make_view(input)
@@ -234,6 +236,8 @@ swapaxes = swapdims = transpose
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector or 0-d tensor as it is. A view. RuntimeError above two dims."""
     check_tensor("t", input)
+    if input._sparse:
+        return input.t()
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
     return transpose(input, 0, 1) if input.ndim == 2 else make_view(input)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import f64
-from ingot.optim.group import ParamGroup
+from ingot.optim.group import ParamGroup, Scalars
 from ingot.optim.rule import Flags, Rule, Values, like, sqrt
 from ingot.optim.rule_optimizer import RuleOptimizer, check_at_least_zero
 
@@ -68,3 +69,8 @@ class Adagrad(RuleOptimizer):
         if name == "sum":
             return ingot.full(tuple(param.shape), float(group["initial_accumulator_value"]), dtype=param.dtype)
         return super()._state_value(name, param, group)
+
+    def _update_sparse(self, p: Tensor, grad: Any, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
+        if group["weight_decay"]:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        self._update_one(p, grad.to_dense(), group, flags, scalars, before)  # what got no gradient stays, here as there

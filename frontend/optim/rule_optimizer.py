@@ -15,7 +15,7 @@ from ingot.optim.rule import Rule, rule_graph
 from ingot.runtime import recorder
 from ingot.runtime.recorder import here
 
-__all__ = ["RuleOptimizer", "check_at_least_zero", "check_betas"]
+__all__ = ["RuleOptimizer", "check_at_least_zero", "check_betas", "keep"]
 
 
 def check_at_least_zero(**values: Any) -> None:
@@ -115,7 +115,9 @@ class RuleOptimizer(Optimizer):
                 scalars = Scalars(group)
                 for p in group["params"]:
                     grad = p.grad
-                    if grad is not None:
+                    if grad is not None and grad._sparse:
+                        self._update_sparse(p, grad, group, flags, scalars, before)
+                    elif grad is not None:
                         self._update_one(p, grad, group, flags, scalars, before)
             recorder.flush()  # a natural cut: every step's plan is the same
         except BaseException:
@@ -136,11 +138,20 @@ class RuleOptimizer(Optimizer):
         types = tuple(t._array.type for t in kept)
         graph = rule_graph(rule, flags, p._array.type, grad.dtype, types)
         new = record(OPS["call"], inputs, (graph,))
-        traced = here.recorder.tracing
         for t, value in zip((p, *kept), new if isinstance(new, tuple) else (new,)):
-            held = t._here() if traced else t
-            before.append((held, held._storage, held._now() if held._storage is None else held._storage.base))
-            inplace(t, value)
+            keep(t, value, before)
+
+    def _update_sparse(self, p: Tensor, grad: Any, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
+        raise RuntimeError(
+            f"{type(self).__name__} does not support sparse gradients: use SGD, Adagrad or SparseAdam, or an embedding without sparse=True"
+        )
+
+
+def keep(t: Tensor, value: Tensor, before: list) -> None:
+    """Write `value` into `t`, in a way that can be undone."""
+    held = t._here() if here.recorder.tracing else t
+    before.append((held, held._storage, held._now() if held._storage is None else held._storage.base))
+    inplace(t, value)
 
 
 def _restore(t: Tensor, storage: Any, value: Any) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.ir.builder import Expr
-from ingot.optim.group import ParamGroup
+from ingot.optim.group import ParamGroup, Scalars
 from ingot.optim.rule import Flags, Rule, Values, like
-from ingot.optim.rule_optimizer import RuleOptimizer, check_at_least_zero
+from ingot.optim.rule_optimizer import RuleOptimizer, check_at_least_zero, keep
 
 __all__ = ["SGD"]
 
@@ -86,3 +86,11 @@ class SGD(RuleOptimizer):
         if group["momentum"] and group["dampening"] and self.state.get(p, {}).get("momentum_buffer") is None:
             flags = flags | {"first"}
         super()._update_one(p, grad, group, flags, *rest)
+
+    def _update_sparse(self, p: Tensor, grad: Any, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
+        if group["weight_decay"]:
+            raise RuntimeError("SGD: weight_decay is not supported with sparse gradients")
+        if group["momentum"]:  # its buffer is dense soon
+            return self._update_one(p, grad.to_dense(), group, flags, scalars, before)
+        g, rate = grad.coalesce(), scalars.get("lr", None).to(p.dtype)
+        keep(p, p.index_add(0, g.indices()[0], g.values() * (rate if group["maximize"] else -rate)), before)

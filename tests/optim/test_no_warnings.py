@@ -35,7 +35,7 @@ def train(optimizer, scheduler=None, steps=8):
     for _ in range(steps):
         for group in optimizer.param_groups:
             for p in group["params"]:
-                p.grad = ingot.ones(2, 2)
+                p.grad = ingot.ones(2, 2).to_sparse(1) if isinstance(optimizer, ingot.optim.SparseAdam) else ingot.ones(2, 2)
         optimizer.step()
         if scheduler is not None:
             scheduler.step(*((1.0,) if isinstance(scheduler, s.ReduceLROnPlateau) else ()))

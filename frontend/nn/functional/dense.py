@@ -10,6 +10,7 @@ from ingot._tensor.recording import stop_gradient
 from ingot.functions.common import dtype_name
 from ingot.functions.norm import pdist as pdist
 from ingot.ir.size import ShapeError
+from ingot.sparse import gradients as sparse_gradients
 
 
 @composite
@@ -78,7 +79,8 @@ def embedding(
     """Rows of weight (n, d) at integer input (...) -> (..., d). IndexError for an index outside [0, n).
 
     The row `padding_idx` gets no gradient; with `scale_grad_by_freq` a row's is divided by how often it is read.
-    With `max_norm`, rows read are first scaled down in place to that norm. Gradients are dense, whatever `sparse` says.
+    With `max_norm`, rows read are first scaled down in place to that norm. With `sparse`, `backward()` gives a weight that is a leaf a
+    sparse gradient (`ingot.sparse`), for SGD, Adagrad and SparseAdam; not in compiled functions and transforms, where it is dense.
 
     >>> F.embedding(ingot.tensor([2, 0]), ingot.eye(3))
     tensor([[0., 0., 1.],
@@ -100,6 +102,10 @@ def embedding(
             rows = weight[input]
             norms = rows.norm(norm_type, -1, keepdim=True)
             weight[input] = ingot.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+    if sparse and sparse_gradients.possible(weight):
+        if scale_grad_by_freq:
+            raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+        return sparse_gradients.with_sparse_gradient(weight, input, _lookup(weight.detach(), input, None), padding_idx)
     rows = _lookup(weight, input, padding_idx)
     return _by_frequency(rows, input, n) if scale_grad_by_freq else rows
 
@@ -158,7 +164,7 @@ def embedding_bag(
 
     input: (bags, k), or one dim with `offsets` (bags), where each bag begins; `include_last_offset`: a last offset says where
     the last bag ends. Entries that are `padding_idx` count in no bag; an empty bag gives zeros. `per_sample_weights` scale the
-    rows (mode="sum" only). ValueError for other shapes. Gradients are dense, whatever `sparse` says.
+    rows (mode="sum" only). ValueError for other shapes. `sparse`: see `embedding`.
 
     >>> F.embedding_bag(ingot.tensor([1, 2, 4]), ingot.eye(5), ingot.tensor([0, 2]), mode="sum")
     tensor([[0., 1., 1., 0., 0.],
@@ -193,7 +199,8 @@ def embedding_bag(
             raise RuntimeError(f"padding_idx must be within the number of embeddings, but got {padding_idx} of {weight.shape[0]}")
         padding_idx %= weight.shape[0]
     keep = None if padding_idx is None else input != padding_idx
-    return _bag(embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq), per_sample_weights, keep, bags, count, mode)
+    rows = embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    return _bag(rows, per_sample_weights, keep, bags, count, mode)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
