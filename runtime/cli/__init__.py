@@ -104,8 +104,8 @@ def parser() -> argparse.ArgumentParser:
 
     cache_verbs.add_to(verbs)
     models.add_to(_add, verbs)
-    p = _add(verbs, "inspect", "what an artifact or an ONNX file holds", "ingot inspect model.ingot", _inspect, json=True)
-    p.add_argument("file", metavar="FILE", help="an artifact, or a file that ends in .onnx")
+    p = _add(verbs, "inspect", "what an artifact, an ONNX or a StableHLO file holds", "ingot inspect model.ingot", _inspect, json=True)
+    p.add_argument("file", metavar="FILE", help="an artifact, or a file that ends in .onnx, .mlir, .stablehlo or .bc")
     p = _add(verbs, "verify", "check an artifact's every byte", "ingot verify --run model.ingot", _verify, json=True)
     p.add_argument("files", nargs="+", metavar="FILE", help="artifacts")
     p.add_argument("--run", action="store_true", dest="golden", help="also run the golden inputs and compare the results")
@@ -141,7 +141,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     from ingot.runtime.cli import artifact_verbs, models
 
-    if models.is_onnx(args.file):
+    if models.kind_of(args.file):
         return models.inspect(args.file, args.json)
     return artifact_verbs.inspect(args.file, args.json)
 

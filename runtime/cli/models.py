@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,26 +16,31 @@ import numpy as np
 from ingot.runtime.cli import call_spec, output, targets
 from ingot.runtime.cli.output import EXIT, CommandError
 
-__all__ = ["add_to", "inspect", "is_onnx"]
+__all__ = ["add_to", "inspect", "kind_of"]
+
+_KINDS = {".onnx": "onnx", ".mlir": "stablehlo", ".stablehlo": "stablehlo", ".bc": "stablehlo"}  # by a file's ending
+_FILE = "a file of ONNX (.onnx) or StableHLO (.mlir, .stablehlo, .bc)"
 
 
 def add_to(verb: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     """Add the verbs to the parser; `verb(verbs, name, help, example, run)` makes one."""
     example = "ingot import model.onnx -o model.ingot --dim batch=8"
-    p = verb(verbs, "import", "make an artifact of an ONNX file", example, _import, json=True)
-    p.add_argument("file", metavar="FILE", help="an ONNX file")
+    p = verb(verbs, "import", "make an artifact of an ONNX or StableHLO file", example, _import, json=True)
+    p.add_argument("file", metavar="FILE", help=_FILE)
     p.add_argument("-o", "--output", metavar="FILE", help="the artifact (default: FILE with the ending .ingot)")
     _dims(p)
     p.add_argument(
         "--target", action="append", default=[], metavar="LEVEL", help="a CPU level to compile for, this CPU's if none (may be given again)"
     )
-    p = verb(verbs, "compile", "compile an ONNX file into the cache", "ingot compile model.onnx --dim batch=8", _compile, json=True)
-    p.add_argument("file", metavar="FILE", help="an ONNX file")
+    example = "ingot compile model.onnx --dim batch=8"
+    p = verb(verbs, "compile", "compile an ONNX or StableHLO file into the cache", example, _compile, json=True)
+    p.add_argument("file", metavar="FILE", help=_FILE)
     _dims(p)
     example = "ingot export 'app:net(f32[1,784])' --onnx net.onnx"
     p = verb(verbs, "export", "write a function or model of your code", example, _export, json=True)
     p.add_argument("spec", metavar="SPEC", help="package.module:attribute(f32[32,784], …), as `ingot cache warm` takes it")
     p.add_argument("--onnx", metavar="FILE", help="write an ONNX file")
+    p.add_argument("--stablehlo", metavar="FILE", help="write a StableHLO program, as text")
     p.add_argument("-o", "--output", metavar="FILE", help="write an artifact")
     p.add_argument("--opset", type=int, metavar="N", default=None, help="ONNX's op set (20)")
 
@@ -45,16 +51,16 @@ def _dims(p: argparse.ArgumentParser) -> None:
     )
 
 
-def is_onnx(path: str) -> bool:
-    """Whether a file's name says that it is an ONNX file."""
-    return path.endswith(".onnx")
+def kind_of(path: str) -> str:
+    """What a file's name says that it is: "onnx", "stablehlo", or nothing."""
+    return _KINDS.get(os.path.splitext(path)[1], "")
 
 
 def _load(path: str) -> Any:
     import ingot
 
     try:
-        return ingot.onnx.load(path)
+        return ingot.stablehlo.load(Path(path)) if kind_of(path) == "stablehlo" else ingot.onnx.load(path)
     except (ValueError, RuntimeError) as e:
         raise CommandError(f"{path}: {e}", "finding") from None
 
@@ -118,7 +124,10 @@ def _compile(args: argparse.Namespace) -> int:
     inputs = _zeros(model, args.dim)
     start = time.perf_counter()
     try:
-        model.run(dict(zip(model.input_names, inputs)))
+        if kind_of(args.file) == "stablehlo":
+            model.run(*inputs)
+        else:
+            model.run(dict(zip(model.input_names, inputs)))
     except RuntimeError as e:
         raise CommandError(f"{args.file}: {e}", "finding") from None
     ms = (time.perf_counter() - start) * 1e3
@@ -134,8 +143,9 @@ def _export(args: argparse.Namespace) -> int:
     import ingot
     from ingot.runtime.cli.warm_worker import filled, found
 
-    if (args.onnx is None) == (args.output is None):
-        raise CommandError("say what to write: --onnx FILE, or -o FILE for an artifact")
+    to = [f for f in (args.onnx, args.stablehlo, args.output) if f is not None]
+    if len(to) != 1:
+        raise CommandError("say what to write: --onnx FILE, --stablehlo FILE, or -o FILE for an artifact")
     spec = call_spec.parse(args.spec)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -143,17 +153,51 @@ def _export(args: argparse.Namespace) -> int:
         target, given = found(spec), filled(spec.args)
         if args.onnx is not None:
             ingot.onnx.export(target, given, args.onnx, kwargs=filled(spec.kwargs), opset_version=args.opset)
+        elif args.stablehlo is not None:
+            ingot.stablehlo.export(target, given, args.stablehlo, kwargs=filled(spec.kwargs))
         elif spec.kwargs:
             raise CommandError("an artifact's arguments have places, not names")
         else:
             ingot.export(target, given, args.output)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as e:
         raise CommandError(f"{spec.text}: {e}", "finding") from None
-    return _written("export", args.onnx or args.output, args.json)
+    return _written("export", to[0], args.json)
 
 
 def inspect(path: str, as_json: bool) -> int:
-    """Print what an ONNX file holds."""
+    """Print what an ONNX or StableHLO file holds."""
+    return _inspect_stablehlo(path, as_json) if kind_of(path) == "stablehlo" else _inspect_onnx(path, as_json)
+
+
+def _inspect_stablehlo(path: str, as_json: bool) -> int:
+    from ingot.interchange.stablehlo.model import parsed
+
+    try:
+        module = parsed(Path(path))
+    except ValueError as e:
+        raise CommandError(f"{path}: {e}", "finding") from None
+    f = module.main
+    ops = Counter(o.name for o in module.operations() if o.name != "return")
+    calls = Counter(str(o.attrs["call_target_name"]) for o in module.operations() if o.name == "custom_call")
+    facts: dict[str, Any] = {
+        "file": path, "bytes": os.path.getsize(path), "function": f.name, "inputs": [str(t) for t in f.inputs],
+        "outputs": [str(t) for t in f.outputs], "functions": list(module.functions), "operations": sum(ops.values()),
+        "ops": dict(ops.most_common()), "calls": dict(calls.most_common()),
+    }  # fmt: skip
+    if as_json:
+        output.document("stablehlo", **facts)
+        return EXIT["fine"]
+    print(f"{path}: {output.size(facts['bytes'])}, @{f.name} of {len(module.functions)} functions")
+    for title, types in (("input", f.inputs), ("output", f.outputs)):
+        for t in types:
+            print(f"  {title:<7} {t}")
+    print(f"  ops     {facts['operations']}: {', '.join(f'{n} {op}' for op, n in ops.most_common())}")
+    if calls:
+        print(f"  calls   {', '.join(f'{n} {name}' for name, n in calls.most_common())}")
+    return EXIT["fine"]
+
+
+def _inspect_onnx(path: str, as_json: bool) -> int:
     from ingot.interchange.onnx.messages import ModelProto
     from ingot.interchange.onnx.program import declared
     from ingot.interchange.onnx.wire import WireError, decode

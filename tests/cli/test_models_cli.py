@@ -1,4 +1,4 @@
-"""`ingot import`, `compile`, `export` and `inspect` of ONNX files."""
+"""`ingot import`, `compile`, `export` and `inspect` of ONNX and StableHLO files."""
 
 from __future__ import annotations
 
@@ -61,3 +61,31 @@ def test_compile_and_export(linear, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["export", "ingot.nn.functional:gelu(f32[1,4])"]) == 2 and "--onnx FILE" in capsys.readouterr().err
     assert main(["export", "ingot.nn.functional:nothing(f32[1,4])", "--onnx", "n.onnx"]) == 1 and "nothing" in capsys.readouterr().err
+
+
+PROGRAM = """func.func @main(%x: tensor<2x4xf32>, %n: tensor<4xf32>) -> tensor<2x4xf32> {
+  %0 = stablehlo.broadcast_in_dim %n, dims = [1] : (tensor<4xf32>) -> tensor<2x4xf32>
+  %1 = stablehlo.multiply %x, %0 : tensor<2x4xf32>
+  return %1 : tensor<2x4xf32>
+}
+"""
+
+
+def test_stablehlo(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "scale.mlir"
+    path.write_text(PROGRAM)
+    assert main(["inspect", str(path)]) == 0 and "tensor<2x4xf32>" in capsys.readouterr().out
+    assert main(["inspect", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ops"] == {"broadcast_in_dim": 1, "multiply": 1}
+    assert main(["compile", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"] is None
+    assert main(["import", str(path)]) == 0
+    x, n = np.ones((2, 4), np.float32), np.arange(4, dtype=np.float32)
+    np.testing.assert_array_equal(ingot.load(str(tmp_path / "scale.ingot"))(x, n), x * n)
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "ingot.nn.functional:gelu(f32[1,4])", "--stablehlo", "gelu.mlir"]) == 0
+    assert ingot.stablehlo.load(tmp_path / "gelu.mlir")(np.zeros((1, 4), np.float32)).shape == (1, 4)
+    path.write_text(PROGRAM.replace("%x,", "%z,"))
+    capsys.readouterr()
+    for verb in ("import", "compile", "inspect"):
+        assert main([verb, str(path)]) == 1 and "line 3, column 27: %z has no value" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def _own(
     dilations: tuple[int, ...], base: tuple[int, ...],
 ) -> Tensor | None:  # fmt: skip
     """By the IR's own windows or running sums; padding is nothing there, as it is with an init of 0 or the least number."""
-    if any(b != 1 for b in base) or any(p < 0 for pair in pads for p in pair) or not _neutral(c, fold, x):
+    if 0 in tuple(x.shape) or any(b != 1 for b in base) or any(p < 0 for pair in pads for p in pair) or not _neutral(c, fold, x):
         return None
     wide = [d for d in range(x.ndim) if window[d] != 1 or pads[d] != (0, 0) or strides[d] != 1]
     if fold == "add" and len(wide) == 1:

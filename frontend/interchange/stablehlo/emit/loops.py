@@ -1,0 +1,45 @@
+"""Loops: a scan is a `while` that counts, reads its slices and writes its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
+from ingot.ir import dtypes
+from ingot.ir.graph import Graph, Node
+
+__all__: list[str] = []
+
+
+@emits("scan")
+def _scan(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
+    body: Graph
+    body, consts, carries, length, reverse = n.attrs
+    kept, first, stacked = xs[:consts], xs[consts : consts + carries], xs[consts + carries :]
+    ys = [v.type for v in body.outputs[carries:]]
+    empty = [w.constant(0, t.dtype, (length, *t.shape)) for t in ys]
+    state = [w.constant(0, dtypes.i64), *first, *empty]
+    results = [(v.dtype, v.shape) for v in state]
+
+    def test(count: V, *rest: V) -> list[V]:
+        return [w.compare("LT", count, w.constant(length, dtypes.i64))]
+
+    def step(count: V, *rest: V) -> list[V]:
+        at = w.op("subtract", w.constant(length - 1, dtypes.i64), count) if reverse else count
+        zero = w.constant(0, dtypes.i64)
+        slices = []
+        for x in stacked:
+            sizes = (1, *x.shape[1:])
+            part = w.op("dynamic_slice", x, at, *[zero] * (x.rank - 1), shape=sizes, attrs=f"slice_sizes = {ints(sizes)}")
+            slices.append(w.reshape(part, x.shape[1:]))
+        out = w.graph(body, [*kept, *rest[:carries], *slices])
+        written = []
+        for whole, y in zip(rest[carries:], out[carries:]):
+            row = w.reshape(y, (1, *y.shape))
+            written.append(w.op("dynamic_update_slice", whole, row, at, *[zero] * (whole.rank - 1)))
+        return [w.op("add", count, w.constant(1, dtypes.i64)), *out[:carries], *written]
+
+    def args() -> list[V]:
+        return [w.value(d, s) for d, s in results]
+
+    return w.many("while", state, results, "", [(args(), test), (args(), step)])[1:]
