@@ -47,12 +47,13 @@ class Place:
 class Case:
     """One line of a row's table. `prepare` makes what its processes need and returns what starts one of them.
 
-    who: the contender that it belongs to, where the label is not its name.
+    who: the contender that it belongs to, where the label is not its name. most: rounds that it takes part in.
     """
 
     label: str
     prepare: Callable[[Place], Sampler]
     who: str = ""
+    most: int = 99
 
     @property
     def contender(self) -> str:
@@ -135,9 +136,10 @@ def measure_row(row: Row, takes_part: Callable[[str], bool], rounds: int, thread
                 samplers[case.label] = case.prepare(place)
             except (RuntimeError, OSError) as e:
                 result.error = str(e)
+    most = {case.label: case.most for case in row.cases}
     for i in range(max(1, rounds // row.share)):
         for result in results:
-            if not result.error:
+            if not result.error and i < most[result.contender]:
                 try:
                     result.lines.append(samplers[result.contender](i))
                 except (RuntimeError, OSError) as e:

@@ -27,7 +27,8 @@ def _again(scenario: str, contender: str, place: Place) -> Sampler:
 
 
 def _cases(scenario: str, *contenders: str) -> tuple[Case, ...]:
-    return tuple(Case(c, functools.partial(_cold, scenario, c)) for c in contenders)
+    """torch.compile, which takes half a minute for some, runs once."""
+    return tuple(Case(c, functools.partial(_cold, scenario, c), most=1 if c == "torch.compile" else 99) for c in contenders)
 
 
 _ALL = ("ingot", "ingot eager", "torch eager", "torch.compile")
@@ -40,6 +41,7 @@ SIZES: tuple[Row, ...] = (
     Row("sizes_encoder", "encoder layer at 100 lengths from 1 to 512", (*_WHOLE, _MORE, _COMPILED), _cases("encoder", *_ALL)),
     Row("sizes_gpt", "GPT of 4 layers at 100 lengths from 1 to 512", (*_WHOLE, _MORE, _COMPILED), _cases("gpt", *_ALL)),
     Row("sizes_generate", "256 tokens with keys and values joined to those before", (*_WHOLE, _COMPILED), _cases("generate", *_ALL)),
+    Row("sizes_held", "256 tokens with keys and values kept in attributes", (*_WHOLE, _COMPILED), _cases("held", *_ALL)),
     Row(
         "sizes_short_batch", "two epochs of an MLP whose last batch is short (23 for 64)",
         (*_WHOLE, Column("full batch", "full"), Column("short batch", "short"), _COMPILED), _cases("short_batch", *_ALL),

@@ -81,8 +81,8 @@ def _states(n: int) -> np.ndarray:
     return np.random.default_rng(n).standard_normal((1, n, 64), dtype=np.float32)
 
 
-def _generate(contender: str) -> Line:
-    """256 tokens, one after the other, keys and values joined to those before as users write it."""
+def _generate(contender: str, held: bool = False) -> Line:
+    """256 tokens, one after the other, keys and values joined to those before as users write it: passed in and out, or `held`."""
     T, compiled = _load(contender)
     width, heads, layers = 128, 4, 2
     F, nn = T.nn.functional, T.nn
@@ -94,8 +94,11 @@ def _generate(contender: str) -> Line:
             self.qkv = nn.ModuleList([nn.Linear(width, 3 * width) for _ in range(layers)])
             self.out = nn.ModuleList([nn.Linear(width, width) for _ in range(layers)])
 
+            self.cache = None
+
         def forward(self, token: Any, cache: Any) -> Any:
             x, kept = self.tokens(token), []
+            cache = self.cache if held else cache
             for i in range(layers):
                 q, k, v = (p.view(1, 1, heads, width // heads).transpose(1, 2) for p in self.qkv[i](x).chunk(3, dim=-1))
                 if cache is not None:
@@ -103,7 +106,9 @@ def _generate(contender: str) -> Line:
                 kept.append((k, v))
                 y = F.scaled_dot_product_attention(q, k, v)
                 x = x + self.out[i](y.transpose(1, 2).reshape(1, 1, width))
-            return self.head(x)[:, -1].argmax(-1), kept
+            if held:
+                self.cache = kept
+            return self.head(x)[:, -1].argmax(-1), None if held else kept
 
     model = models.initialise(T, Step()).eval()
     run = compiled(model)
@@ -111,6 +116,7 @@ def _generate(contender: str) -> Line:
 
     def generate() -> list[int]:
         token, cache, out = T.tensor([[1]]), None, []
+        model.cache = None
         for _ in range(256):
             found, cache = run(token, cache)
             out.append(int(found))
@@ -235,6 +241,7 @@ SCENARIOS: dict[str, Callable[[str], Line]] = {
     "encoder": lambda c: _over_lengths(c, _encoder, _states),
     "gpt": lambda c: _over_lengths(c, lambda T: models.initialise(T, models.gpt(T, length=512)).eval(), _ids),
     "generate": _generate,
+    "held": lambda c: _generate(c, held=True),
     "short_batch": _short_batch,
     "notebook": _notebook,
     "prompt": _prompt,

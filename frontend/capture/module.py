@@ -80,9 +80,10 @@ def compile(
     so are the parameters named in `static`.
 
     dynamic: a dim of an argument, or an int, that comes with a second value is a run-time size from then on, and no further value is
-    compiled for; likewise numbers in attributes, globals and closures. What Python reads of such a size remembers what it is of: it can
-    be calculated with, a comparison holds as long as it comes out the same, and where Python needs the plain number (`range`, a list's
-    length, a look-up) that size is compiled for each value; INGOT_LOG=recompiles tells the line. With True all dims are run-time sizes
+    compiled for; likewise numbers in attributes, globals, closures, dicts, lists and tuples, and sizes of tensors that calls keep there.
+    What Python reads of such a size remembers what it is of: it can be calculated with, a comparison holds as long as it comes out the
+    same, and where Python needs the plain number (`range`, a list's length, a look-up) that size is compiled for each value;
+    INGOT_LOG=recompiles tells the line. With True all dims are run-time sizes
     from the first call on, with False none ever is. Or it says which: what torch.export takes as `dynamic_shapes`, such as
     {"x": {0: Dim("batch", max=64)}}, and then the others are static. See also `mark_dynamic` and `mark_static`.
 
@@ -104,7 +105,7 @@ def compile(
     Raises CaptureError, with the user's line, for what cannot be compiled: a branch on a tensor's value, making it a number; and for what
     later calls would not do again: reading the clock, a file or the machine's state, drawing Python's or NumPy's random numbers, taking
     an iterator's next item, seeding a generator, a scheduler's step. LeakedTensorError for a tensor that is kept after the call outside
-    of attributes and dicts.
+    of attributes, dicts, lists, globals and variables of enclosing functions.
 
     >>> model = nn.Linear(4, 3)
     >>> optimizer = ingot.optim.SGD(model.parameters(), lr=0.1)

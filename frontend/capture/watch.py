@@ -296,7 +296,7 @@ def _changed(before: Any, now: Any) -> str:
 
 
 def _plain(d: Any) -> bool:
-    return isinstance(d, tuple) and len(d) == 2 and isinstance(d[0], type)
+    return isinstance(d, tuple) and len(d) == 2 and isinstance(d[0], type) and issubclass(d[0], PLAIN)
 
 
 def in_words(x: Any) -> str:
@@ -315,4 +315,6 @@ def _difference(text: str, before: Mapping[str, Any], now: Mapping[str, Any]) ->
 def _said(d: Any) -> str:
     if d is MISSING:
         return "not there"
-    return repr(d[1]) if _plain(d) else repr(d)
+    if isinstance(d, tuple) and d and isinstance(d[0], type):
+        return repr(d[1]) if _plain(d) else f"another {d[0].__name__}"
+    return repr(d)
