@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
+from ingot.ir.facts import Control
 from ingot.ir.graph import Graph, Node
 from ingot.ir.loop.program import Program
 from ingot.ir.size import Dim, Size
@@ -42,9 +43,18 @@ def make(parts: Sequence[Part], make: Make) -> list[bytes]:
 
 
 def numbered(graph: Graph) -> Graph:
-    """The graph with each node's number for its location: where it was recorded is no part of what is stored."""
-    nodes: list[Any] = [Node(n.op, n.inputs, n.attrs, n.outputs, (i,)) for i, n in enumerate(graph.nodes)]  # type: ignore[arg-type]
-    return graph.replace(nodes=tuple(nodes))
+    """The graph with each node's number for its location: where it was recorded is no part of what is stored.
+
+    What may fail in the bodies of a node has that node's number.
+    """
+    return graph.replace(nodes=tuple(_numbered(n, i) for i, n in enumerate(graph.nodes)))
+
+
+def _numbered(n: Node, i: int) -> Node:
+    held = n.op.lowering.graphs if isinstance(n.op.lowering, Control) else 0
+    bodies = (g.replace(nodes=tuple(_numbered(m, i) for m in g.nodes)) if g.may_fail else g for g in n.attrs[:held])
+    location: Any = (i,)
+    return Node(n.op, n.inputs, (*bodies, *n.attrs[held:]), n.outputs, location)
 
 
 def told(size: Dim) -> int | str:

@@ -124,6 +124,7 @@ from ingot.functions.constants import channels_last_3d as channels_last_3d
 from ingot.amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
 from ingot.capture import compile as compile
 from ingot.absent_dtypes import complex32 as complex32
+from ingot.control import cond as cond
 from ingot.functions.constants import contiguous_format as contiguous_format
 from ingot.nn.functional import conv1d as conv1d
 from ingot.nn.functional import conv2d as conv2d
@@ -288,6 +289,7 @@ from ingot.absent_dtypes import uint6 as uint6
 from ingot.absent_dtypes import uint7 as uint7
 from ingot.process import use_deterministic_algorithms as use_deterministic_algorithms
 from ingot.func.batching import vmap as vmap
+from ingot.control import while_loop as while_loop
 
 __version__: _str
 bfloat16: DType

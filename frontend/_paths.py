@@ -41,7 +41,7 @@ PATHS: dict[str, str | tuple[str, ...]] = {
     "ingot.utils._foreach_utils": "ingot.optim.helpers", "ingot.fx._pytree": "ingot.utils._pytree",
     "ingot._dynamo.eval_frame": "ingot._dynamo", "ingot._jit_internal": "ingot.jit",
     "ingot.utils.hooks": "ingot.nn.modules.hooks", "ingot._higher_order_ops": "ingot.control",
-    **{f"ingot._higher_order_ops.{n}": "ingot.control" for n in ("associative_scan", "map", "scan")},
+    **{f"ingot._higher_order_ops.{n}": "ingot.control" for n in ("associative_scan", "cond", "map", "scan", "while_loop")},
 }  # fmt: skip
 
 

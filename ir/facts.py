@@ -15,8 +15,8 @@ from ingot.ir.loop.folds import Fold
 from ingot.ir.struct import struct
 
 __all__ = [
-    "Lowering", "Nonzero", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Loop", "ByParts", "Inline",
-    "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable", "OverComplex",
+    "Lowering", "Nonzero", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Control", "ByParts",
+    "Inline", "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable", "OverComplex",
 ]  # fmt: skip
 
 
@@ -50,6 +50,7 @@ class Lowering:
     """One of the kinds below. Its elements are made once, unless the kind says what one costs."""
 
     cost: Cost = ONCE
+    graphs = 0  # how many of the op's first attributes are graphs
 
 
 @struct
@@ -148,8 +149,16 @@ class OwnKernels(Lowering):
 
 
 @struct
-class Loop(Lowering):
-    """Steps that repeat those of a graph, its first attribute. It reads its operands from memory."""
+class Control(Lowering):
+    """Steps around those of graphs, its first attributes. It reads its operands from memory.
+
+    kind: how they are put together, by its name in ir/lower/nesting.py
+    takes(types, *attrs) -> types of the inputs of each graph, where those of the op are `types`
+    """
+
+    kind: str
+    graphs: int
+    takes: Callable[..., tuple[tuple[Any, ...], ...]]
 
 
 @struct
@@ -160,6 +169,8 @@ class ByParts(Lowering):
 @struct
 class Inline(Lowering):
     """The nodes of a graph, its first attribute, in its place."""
+
+    graphs = 1
 
 
 # -- constants -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ingot.ir.facts import Foldable, Inline, Loop, Lowering, OverComplex
+from ingot.ir.facts import Foldable, Lowering, OverComplex
 from ingot.ir.public import Public
 from ingot.ir.size import decisions
 from ingot.ir.types import TensorType
@@ -91,8 +91,8 @@ class Op:
         """Whether it can fail on inputs of these types, with these attributes."""
         if not self.can_fail:
             return False
-        if isinstance(self.lowering, (Inline, Loop)):
-            return attrs[0].may_fail
+        if self.lowering.graphs:
+            return any(g.may_fail for g in attrs[: self.lowering.graphs])
         check = getattr(self.lowering, "check", None)
         return check is None or types[check.operand].dtype.kind in check.kinds
 

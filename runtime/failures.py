@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.ir.facts import Contraction, Inline, Loop, OwnKernels, Window
+from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Window
 from ingot.ir.graph import Graph, Node
 from ingot.ir.location import describe
 from ingot.ir.size import ShapeError
@@ -26,7 +26,7 @@ _MEANT = {  # operations whose indices people know by another name; a negative o
     "nll": "nll_loss: target {} is out of bounds for {} classes",
     "lookup": "embedding: index {} is out of range for {} rows of weight",
 }
-_SLOW = (Contraction, Loop, OwnKernels, Window)  # in the interpreter
+_SLOW = (Contraction, Control, OwnKernels, Window)  # in the interpreter
 
 
 def explained(error: Exception, graph: Graph, slots: Sequence[Any]) -> Exception:
@@ -106,6 +106,8 @@ def _detail(graph: Graph, k: int, slots: Sequence[Any]) -> str | None:
     for n in flat.nodes:
         if n.loc != (k,) or not n.may_fail:
             continue
+        if isinstance(n.op.lowering, Control):
+            return None
         checked = tuple(v for v in n.inputs if v.type.dtype.kind in "iu")
         nodes = live_nodes(flat.nodes, checked)
         if any(isinstance(m.op.lowering, _SLOW) for m in nodes):

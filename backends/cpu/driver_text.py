@@ -24,6 +24,9 @@ a frame of words on the stack:
     BOUND, a, least, most, code             return the code where a is less or more; both are numbers
     ASKED, words                            for ingot_sizes, go on so many words later
     TELL, a                                 the next number of `out`
+    SKIP, address, words                    where the byte there is 0, go on so many words later
+    GO, words                               go on so many words later
+    BACK, words                             go back so many words, unless a check has failed
 
 An address is a word: frame[low 20 bits] + the rest, which has a sign. A kernel is given by the distance of its code from the table; its
 parameters, 2 * n or 2 * n + 1: the words from word n of the table, or of the frame. A kernel is
@@ -41,7 +44,7 @@ FRAME = 4  # words of the frame before the arguments
 HEAD = 8  # words of the table before its instructions
 ADDRESS_BITS = 20
 OPS = {name: k for k, name in enumerate(
-    ("END", "LAUNCH", "REPEAT", "NEXT", "ADD", "SUB", "MUL", "DIV", "MIN", "MAX", "MOVE", "BOUND", "ASKED", "TELL")
+    ("END", "LAUNCH", "REPEAT", "NEXT", "ADD", "SUB", "MUL", "DIV", "MIN", "MAX", "MOVE", "BOUND", "ASKED", "TELL", "SKIP", "GO", "BACK")
 )}  # fmt: skip
 
 _MXCSR = 0x1F80  # round to nearest, denormals kept, exceptions masked
@@ -161,13 +164,17 @@ begin:
   br label %next
 next:
   %pc = phi ptr [ %first, %begin ], [ %after_launch, %launched ], [ %after_repeat, %repeat ],
-    [ %after_again, %again ], [ %after_result, %result ], [ %after_bound, %bound ]{TELLING_PHI}
+    [ %after_again, %again ], [ %after_skip, %skip ], [ %after_go, %go ], [ %after_back, %turn ],
+    [ %after_result, %result ], [ %after_bound, %bound ]{TELLING_PHI}
   %word = load i64, ptr %pc
   %op = and i64 %word, 255
   switch i64 %op, label %end [
     i64 {LAUNCH}, label %launch
     i64 {REPEAT}, label %repeat
     i64 {NEXT}, label %again
+    i64 {SKIP}, label %skip
+    i64 {GO}, label %go
+    i64 {BACK}, label %turn
     i64 {ADD}, label %add
     i64 {SUB}, label %sub
     i64 {MUL}, label %mul
@@ -235,6 +242,33 @@ again:
   %on = getelementptr i64, ptr %pc, i64 4
   %goes_on = icmp slt i64 %i1, %count2
   %after_again = select i1 %goes_on, ptr %start, ptr %on
+  br label %next
+
+skip:
+  %flag_w = call i64 @word(ptr %pc, i64 1)
+  %flag_p = call ptr @address(ptr %frame, i64 %flag_w)
+  %flag = load i8, ptr %flag_p
+  %set = icmp ne i8 %flag, 0
+  %skipped = call i64 @word(ptr %pc, i64 2)
+  %behind_skip = getelementptr i64, ptr %pc, i64 3
+  %skip_to = getelementptr i64, ptr %behind_skip, i64 %skipped
+  %after_skip = select i1 %set, ptr %behind_skip, ptr %skip_to
+  br label %next
+
+go:
+  %ahead = call i64 @word(ptr %pc, i64 1)
+  %behind_go = getelementptr i64, ptr %pc, i64 2
+  %after_go = getelementptr i64, ptr %behind_go, i64 %ahead
+  br label %next
+
+turn:
+  %so_far = load i64, ptr %status
+  %goes_well = icmp eq i64 %so_far, -1
+  %length3 = call i64 @word(ptr %pc, i64 1)
+  %back3 = sub i64 0, %length3
+  %start3 = getelementptr i64, ptr %pc, i64 %back3
+  %behind_turn = getelementptr i64, ptr %pc, i64 2
+  %after_back = select i1 %goes_well, ptr %start3, ptr %behind_turn
   br label %next
 
 {ARITHMETIC}

@@ -16,7 +16,7 @@ from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.workers import side_by_side
 from ingot.ir.loop.ir import Kernel
-from ingot.ir.loop.program import Copy, Launch, Program, Repeat, Step
+from ingot.ir.loop.program import Copy, Launch, Program, Step, nested
 from ingot.ir.loop.text import print_kernel
 from ingot.ir.size import Dim, bounds, larger
 from ingot.ir.struct import replace
@@ -47,7 +47,7 @@ def build(program: Program, level: Level, keep: Keep = make) -> Built:
         nbytes = nbytes + t.nbytes
     manifest["entry"] = ENTRY
     manifest["scratch_bytes"] = told(worker_bytes)
-    manifest["tiny"] = bounds(nbytes)[1] <= TINY and not any(isinstance(s, Repeat) for s in program.steps)
+    manifest["tiny"] = bounds(nbytes)[1] <= TINY and not any(map(nested, program.steps))
     objects = [walker.object(), *(k.object({KERNEL: f"kernel.{i}"}) for i, k in enumerate(pieces[1:]))]
 
     def note() -> bytes:
@@ -78,16 +78,16 @@ def _rounded(nbytes: Dim) -> Dim:
 
 
 def launches(steps: Sequence[Step]) -> Iterator[Launch]:
-    """The launches among steps, those in loops included."""
+    """The launches among steps, those in loops and branches included."""
     for s in steps:
         if isinstance(s, Launch):
             yield s
-        elif isinstance(s, Repeat):
-            yield from launches(s.steps)
+        for inside in nested(s):
+            yield from launches(inside)
 
 
 def _copies(steps: Sequence[Step]) -> bool:
-    return any(isinstance(s, Copy) or isinstance(s, Repeat) and _copies(s.steps) for s in steps)
+    return any(isinstance(s, Copy) or any(map(_copies, nested(s))) for s in steps)
 
 
 def identity(kernel: Kernel) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ingot.backends.cpu import elf_object as o
 from ingot.backends.cpu.driver_text import ADDRESS_BITS, FRAME, HEAD, OPS
-from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
+from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step, While
 from ingot.ir.size import Dim, Product, Quotient, Size, Smaller, Symbol, bounds
 
 __all__ = ["object_of", "refusals"]
@@ -205,6 +205,10 @@ class _Table:
                 self.launch(len(self.numbers), (s.dst, s.src), (s.nbytes,))
             elif isinstance(s, Repeat):
                 self.repeat(s)
+            elif isinstance(s, Branch):
+                self.branch(s)
+            elif isinstance(s, While):
+                self.loop(s)
             else:
                 raise TypeError(f"not a step of a program: {s!r}")
 
@@ -240,6 +244,42 @@ class _Table:
         self.moved = outer
         self.code += (OPS["NEXT"], var, count, len(self.code) - start)
         self.code[start - 1] = len(self.code) - start
+
+    def branch(self, s: Branch) -> None:
+        over = self.skip(s.flag)
+        self.sometimes(s.steps)
+        if s.otherwise:
+            self.code += (OPS["GO"], 0)
+            end = len(self.code)
+            self.lands(over)
+            self.sometimes(s.otherwise)
+            over = end
+        self.lands(over)
+
+    def loop(self, s: While) -> None:
+        start, outer = len(self.code), self.moved
+        self.moved = dict(outer)
+        self.steps(s.test)
+        over = self.skip(s.flag)
+        self.steps(s.steps)
+        self.moved = outer
+        self.code += (OPS["BACK"], len(self.code) - start)
+        self.lands(over)
+
+    def skip(self, flag: Ref) -> int:
+        """Go on elsewhere where the byte there is 0; where that is, `lands` says of what this gives."""
+        self.code += (OPS["SKIP"], self.address(flag), 0)
+        return len(self.code)
+
+    def lands(self, jump: int) -> None:
+        self.code[jump - 1] = len(self.code) - jump
+
+    def sometimes(self, steps: Sequence[Step]) -> None:
+        """Steps that others do not follow on: addresses calculated among them are not known behind them."""
+        outer = self.moved
+        self.moved = dict(outer)
+        self.steps(steps)
+        self.moved = outer
 
     # -- the whole ---------------------------------------------------------------------------------------------------
 

@@ -268,9 +268,9 @@ class Trace(Recorder):
             return
         raise refuse(
             "the value of a tensor is not known while a function is compiled: it cannot be made a number or decide a branch",
-            "use ingot.where(condition, a, b) instead of a branch, ingot.debug.print to see it at each call, INGOT_COMPILE=0 to run "
-            "without compiling, or compute this outside of the compiled function; name a float argument "
-            "in compile(static=...) if Python must see its value",
+            "use ingot.where(condition, a, b) or ingot.cond instead of a branch, ingot.while_loop instead of a loop, "
+            "ingot.debug.print to see it at each call, INGOT_COMPILE=0 to run without compiling, or compute this outside of the "
+            "compiled function; name a float argument in compile(static=...) if Python must see its value",
         )
 
     def knows(self, a: Array) -> bool:

@@ -88,7 +88,7 @@ class GraphTrace(Recorder):
     def need(self, a: Array) -> None:
         raise RuntimeError(
             f"{self.name}: the value of a tensor is not known while a function that it is given is traced: it cannot be made a number or "
-            "decide a branch (item(), bool()); use ingot.where"
+            "decide a branch (item(), bool()); use ingot.where, ingot.cond or ingot.while_loop"
         )
 
     def knows(self, a: Array) -> bool:

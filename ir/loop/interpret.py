@@ -35,7 +35,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
 )
-from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat, Step
+from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.numpy_emitter import NumpyEmitter
 from ingot.ir.size import ShapeError, evaluate
 from ingot.ir.types import Dim
@@ -362,11 +362,19 @@ def run_program(program: Program, slots: Sequence[np.ndarray]) -> int:
             elif isinstance(s, Copy):
                 n = value(s.nbytes)
                 bytes_at(s.dst)[:n] = bytes_at(s.src)[:n].copy()
-            else:
-                assert isinstance(s, Repeat)
+            elif isinstance(s, Repeat):
                 for k in range(value(s.count)):
                     loops[s.var] = k
                     steps(s.steps)
+            elif isinstance(s, Branch):
+                steps(s.steps if bytes_at(s.flag)[0] else s.otherwise)
+            else:
+                steps(s.test)
+                while bytes_at(s.flag)[0]:
+                    steps(s.steps)
+                    if failed:
+                        break
+                    steps(s.test)
 
     steps(program.steps)
     return min(failed, default=0)

@@ -11,7 +11,7 @@ from ingot.ir.size import Symbol
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim, TensorType
 
-__all__ = ["Ref", "Launch", "Repeat", "Copy", "Step", "Program"]
+__all__ = ["Ref", "Launch", "Repeat", "Branch", "While", "Copy", "Step", "Program", "decided", "nested", "refs"]
 
 
 @value_type
@@ -52,7 +52,48 @@ class Repeat:
     steps: tuple[Step, ...]
 
 
-Step = Launch | Copy | Repeat
+@value_type
+class Branch:
+    """Where the byte at `flag` is not 0: `steps`; where it is: `otherwise`."""
+
+    flag: Ref
+    steps: tuple[Step, ...]
+    otherwise: tuple[Step, ...]
+
+
+@value_type
+class While:
+    """`test`, and while the byte at `flag` is not 0 then: `steps`, and `test` again, unless a check has failed."""
+
+    test: tuple[Step, ...]
+    flag: Ref
+    steps: tuple[Step, ...]
+
+
+Step = Launch | Copy | Repeat | Branch | While
+
+
+def nested(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The lists of steps within a step."""
+    if isinstance(step, Repeat):
+        return (step.steps,)
+    if isinstance(step, Branch):
+        return step.steps, step.otherwise
+    return (step.test, step.steps) if isinstance(step, While) else ()
+
+
+def refs(step: Step) -> tuple[Ref, ...]:
+    """The addresses in a step, without those of the steps within it."""
+    if isinstance(step, Launch):
+        return step.bufs
+    if isinstance(step, Copy):
+        return step.dst, step.src
+    return () if isinstance(step, Repeat) else (step.flag,)
+
+
+def decided(steps: tuple[Step, ...]) -> bool:
+    """Whether values decide which of these steps run, or how often."""
+    return any(isinstance(s, (Branch, While)) or any(map(decided, nested(s))) for s in steps)
 
 
 @value_type
@@ -88,11 +129,10 @@ class Program:
 
 def _sizes(steps: tuple[Step, ...]) -> Iterator[Dim]:
     for s in steps:
-        if isinstance(s, Repeat):
-            yield s.count
-            yield from _sizes(s.steps)
-            continue
-        for r in s.bufs if isinstance(s, Launch) else (s.dst, s.src):
+        for r in refs(s):
             yield r.offset
             yield from (stride for _, stride in r.strides)
-        yield from s.params if isinstance(s, Launch) else (s.nbytes,)
+        yield from s.params if isinstance(s, Launch) else (s.nbytes,) if isinstance(s, Copy) else ()
+        yield from (s.count,) if isinstance(s, Repeat) else ()
+        for steps in nested(s):
+            yield from _sizes(steps)

@@ -47,7 +47,7 @@ from ingot.ir.loop.ir import (
     Store,
     nan_bits,
 )
-from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
+from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.size import Size
 
 __all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]
@@ -179,8 +179,21 @@ def _steps(steps: tuple[Step, ...], pad: str) -> Iterator[str]:
             yield f"{pad}launch @{s.kernel}({', '.join(map(_ref, s.bufs))}{params})"
         elif isinstance(s, Copy):
             yield f"{pad}copy {_ref(s.dst)} = {_ref(s.src)}, {s.nbytes} bytes"
-        else:
+        elif isinstance(s, Repeat):
             yield f"{pad}repeat {s.var} in 0..{s.count} {{"
+            yield from _steps(s.steps, pad + "  ")
+            yield pad + "}"
+        elif isinstance(s, Branch):
+            yield f"{pad}if {_ref(s.flag)} {{"
+            yield from _steps(s.steps, pad + "  ")
+            if s.otherwise:
+                yield pad + "} else {"
+                yield from _steps(s.otherwise, pad + "  ")
+            yield pad + "}"
+        else:
+            yield pad + "while {"
+            yield from _steps(s.test, pad + "  ")
+            yield f"{pad}}} {_ref(s.flag)} {{"
             yield from _steps(s.steps, pad + "  ")
             yield pad + "}"
 

@@ -27,7 +27,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
 )
-from ingot.ir.loop.program import Copy, Launch, Program, Step
+from ingot.ir.loop.program import Launch, Program, Repeat, Step, nested, refs
 from ingot.ir.loop.text import print_kernel
 from ingot.ir.size import symbols
 
@@ -69,17 +69,13 @@ def verify_program(program: Program) -> None:
                 if len(s.bufs) != len(k.buffers) or len(s.params) != len(k.params):
                     raise LoopVerifyError(f"launch of {s.kernel}: {len(s.bufs)} buffers and {len(s.params)} parameters, "
                                           f"but it takes {len(k.buffers)} and {len(k.params)}")  # fmt: skip
-                refs = s.bufs
-            elif isinstance(s, Copy):
-                refs = (s.dst, s.src)
-            else:
-                check(s.steps, loops | {s.var})
-                continue
-            for r in refs:
+            for r in refs(s):
                 if r.arg is not None and not 0 <= r.arg < slots:
                     raise LoopVerifyError(f"program {program.name}: argument slot {r.arg} of {slots}")
                 if any(var not in loops for var, _ in r.strides):
                     raise LoopVerifyError(f"program {program.name}: {r} moves with a loop that is not around it")
+            for inside in nested(s):
+                check(inside, loops | {s.var} if isinstance(s, Repeat) else loops)
 
     check(program.steps, frozenset())
 

@@ -20,7 +20,7 @@ from ingot.ir.struct import frozen, replace, struct
 from ingot.ir.text import clean_name, node_printer
 from ingot.ir.types import Dim, TensorType
 
-__all__ = ["Call", "Repeated", "Emitted", "emit", "print_emitted", "verify_emitted"]
+__all__ = ["Call", "Nested", "Emitted", "emit", "print_emitted", "verify_emitted"]
 
 
 @frozen
@@ -36,29 +36,23 @@ class Call:
 
 @frozen
 @struct
-class Repeated:
-    """The steps of a loop: its node, and its body."""
+class Nested:
+    """The steps of a loop or branch: its node, and its bodies."""
 
     node: Node
-    body: Emitted
-
-    @property
-    def consts(self) -> tuple[Value, ...]:
-        """The inputs of the body that are the same in every step."""
-        graph, n_const, *_ = self.node.attrs
-        return graph.inputs[:n_const]
+    bodies: tuple[Emitted, ...]
 
 
 @frozen
 @struct
 class Emitted:
-    """Calls in order of execution, one list for a graph and one for each body; kernels and checks are those of the whole program.
+    """Calls in order of execution, one list for a graph and one for each body in it; kernels and checks are those of the whole program.
 
     checks[code]: message and location of what failed
     """
 
     fused: Fused
-    calls: tuple[Call | Repeated, ...]
+    calls: tuple[Call | Nested, ...]
     kernels: dict[str, Kernel]
     checks: dict[int, tuple[str, Location | None]]
 
@@ -85,14 +79,14 @@ class _Emission:
         self.bodies: dict[int, Emitted] = {}  # by identity of the scheduled body
 
     def run(self, scheduled: Scheduled) -> Emitted:
-        """The graph's own kernels come first in the table, then those of its loops."""
-        calls: list[Call | tuple[Node, Scheduled]] = []
+        """The graph's own kernels come first in the table, then those of its bodies."""
+        calls: list[Call | tuple[Node, tuple[Scheduled, ...]]] = []
         for g, s, signature in zip(scheduled.fused.groups, scheduled.schedules, scheduled.signatures):
-            if isinstance(s, Scheduled):
+            if isinstance(s, tuple):
                 calls.append((g.nodes[0], s))
             else:
                 calls += self.calls(g, s, signature)
-        done = tuple(c if isinstance(c, Call) else Repeated(c[0], self.body(c[1])) for c in calls)
+        done = tuple(c if isinstance(c, Call) else Nested(c[0], tuple(map(self.body, c[1]))) for c in calls)
         return Emitted(scheduled.fused, done, self.kernels, self.checks)
 
     def body(self, scheduled: Scheduled) -> Emitted:
@@ -176,9 +170,10 @@ def _lines(emitted: Emitted, pad: str) -> Iterator[str]:
         return names.get(v) or between.setdefault(v, f"{v.type} t{len(between)}")
 
     for c in emitted.calls:
-        if isinstance(c, Repeated):
+        if isinstance(c, Nested):
             yield pad + line(c.node)
-            yield from _lines(c.body, pad + "    ")
+            for body in c.bodies:
+                yield from _lines(body, pad + "    ")
         else:
             params = f"; {', '.join(map(str, c.params))}" if c.params else ""
             yield f"{pad}call @{c.kernel}({', '.join(map(name, c.values))}{params})"
@@ -194,8 +189,9 @@ def verify_emitted(emitted: Emitted) -> Emitted:
 
 def _verify_calls(emitted: Emitted) -> None:
     for c in emitted.calls:
-        if isinstance(c, Repeated):
-            _verify_calls(c.body)
+        if isinstance(c, Nested):
+            for body in c.bodies:
+                _verify_calls(body)
             continue
         k = emitted.kernels.get(c.kernel)
         if k is None or len(k.params) != len(c.params) or [b.dtype for b in k.buffers] != [v.type.dtype for v in c.values]:

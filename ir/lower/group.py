@@ -23,14 +23,14 @@ class Group:
     """Nodes of one kernel, or of a few that are launched in turn.
 
     graph, in_memory  the graph, and which of its values have buffers
-    kind              how it is scheduled and written, by its name in the target's table; "loop": as steps
+    kind              how it is scheduled and written, by its name in the target's table; where it has bodies, as steps
     shape, reduced    its space; the axes that its reductions run over
     split             its reductions are split over their length, and no member varies over every axis
     nodes             its members in the graph's order
     maps              value of a member -> for each of its dims the axis of `shape` that it runs along (None: its extent is 1)
     opened            the same for the input, of a reduction whose input is no member
     outputs           the values that it writes
-    body              of a loop
+    bodies            of loops and branches
     """
 
     graph: Graph
@@ -43,7 +43,7 @@ class Group:
     maps: Mapping[Value, Map]
     opened: Mapping[Node, Map]
     outputs: tuple[Value, ...]
-    body: Fused | None = None
+    bodies: tuple[Fused, ...] = ()
 
     def is_full(self, v: Value) -> bool:
         """Whether a member varies over every axis."""
@@ -65,7 +65,7 @@ class Group:
 
     def title(self, names: Mapping[Value, str]) -> str:
         """Kind, space and outputs, for people: `nest [20, 70] over [1] -> %4`."""
-        space = "" if self.body else f" {list(self.shape)}"
+        space = "" if self.bodies else f" {list(self.shape)}"
         over = f" {'split ' if self.split else ''}over {sorted(self.reduced)}" if self.reduced else ""
         return f"{self.kind}{space}{over} -> {', '.join(names[v] for v in self.outputs)}"
 
@@ -110,8 +110,8 @@ def _lines(fused: Fused, pad: str) -> Iterator[str]:
         members = set(g.nodes)
         for n in sorted(members | g.inside(), key=position.__getitem__):
             yield f"{pad}  {line(n)}" if n in members else f"{pad}  {line(n):<58}  // where it is read"
-        if g.body is not None:
-            yield from _lines(g.body, pad + "    ")
+        for body in g.bodies:
+            yield from _lines(body, pad + "    ")
 
 
 def verify_fused(fused: Fused) -> Fused:
@@ -132,8 +132,8 @@ def verify_fused(fused: Fused) -> Fused:
                 if v in fused.in_memory and v not in g.maps and fused.root(v) not in written:
                     raise FusionError(f"{name}: {g} reads {v} before it is written")
         written.update(g.outputs)
-        if g.body is not None:
-            verify_fused(g.body)
+        for body in g.bodies:
+            verify_fused(body)
     for v in (*fused.in_memory, *fused.graph.outputs):
         if fused.root(v) not in written:
             raise FusionError(f"{name}: {v} is in memory and never written")

@@ -10,7 +10,7 @@ from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
 from ingot.ir.lower.aliasing import aliases
 from ingot.ir.lower.arena import Arena
 from ingot.ir.lower.emitting import Call, Emitted
-from ingot.ir.lower.scans import Placed, repeat, runs_once
+from ingot.ir.lower.nesting import Placed, runs_once, steady, together
 
 __all__ = ["place"]
 
@@ -69,8 +69,8 @@ def _place_in(arena: Arena, emitted: Emitted, invariant: frozenset[Value], fresh
         if isinstance(c, Call):
             (before if at in once else steps).append(Launch(c.kernel, tuple(where[root(v)] for v in c.values), c.params))
         else:
-            var = fresh()
-            body = _place(c.body, frozenset(c.consts), fresh)
-            steps += repeat(c, body, lambda v: where[root(v)], partial(arena.place, at, at), var)
+            name = fresh()
+            bodies = [_place(b, steady(c.node), fresh) for b in c.bodies]
+            steps += together(c.node, bodies, lambda v: where[root(v)], partial(arena.place, at, at), name)
     steps += [Copy(Ref(slot), where[r], r.type.nbytes) for r, slot in copies]
     return Placed(before, steps, arena.nbytes)

@@ -1,4 +1,4 @@
-"""Scheduling: a schedule for every group of a graph, and of the bodies of its loops."""
+"""Scheduling: a schedule for every group of a graph, and of the bodies in it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Scheduled", "schedule", "print_scheduled", "verify_scheduled"]
 @frozen
 @struct
 class Scheduled:
-    """The groups of a graph with their schedules; that of a loop is its body, scheduled."""
+    """The groups of a graph with their schedules; that of a loop or branch are its bodies, scheduled."""
 
     fused: Fused
-    schedules: tuple[Schedule | Scheduled, ...]
+    schedules: tuple[Schedule | tuple[Scheduled, ...], ...]
     signatures: tuple[Signature, ...]
 
 
@@ -30,13 +30,14 @@ def schedule(fused: Fused, target: Target) -> Scheduled:
 
 
 def _schedule(fused: Fused, target: Target, chosen: dict[Hashable, Schedule], bodies: dict[int, Scheduled]) -> Scheduled:
-    schedules: list[Schedule | Scheduled] = []
+    schedules: list[Schedule | tuple[Scheduled, ...]] = []
     signatures = tuple(map(signature_of, fused.groups))
     for g, signature in zip(fused.groups, signatures):
-        if g.body is not None:
-            if id(g.body) not in bodies:
-                bodies[id(g.body)] = _schedule(g.body, target, chosen, bodies)
-            schedules.append(bodies[id(g.body)])
+        if g.bodies:
+            for body in g.bodies:
+                if id(body) not in bodies:
+                    bodies[id(body)] = _schedule(body, target, chosen, bodies)
+            schedules.append(tuple(bodies[id(body)] for body in g.bodies))
             continue
         found = chosen.get(signature.key)
         if found is None:
@@ -54,8 +55,9 @@ def _lines(scheduled: Scheduled, pad: str) -> Iterator[str]:
     names, _ = node_printer(scheduled.fused.graph)
     for g, s in zip(scheduled.fused.groups, scheduled.schedules):
         yield pad + g.title(names)
-        if isinstance(s, Scheduled):
-            yield from _lines(s, pad + "    ")
+        if isinstance(s, tuple):
+            for body in s:
+                yield from _lines(body, pad + "    ")
         else:
             yield f"{pad}  {print_schedule(s)}"
 
@@ -63,8 +65,9 @@ def _lines(scheduled: Scheduled, pad: str) -> Iterator[str]:
 def verify_scheduled(scheduled: Scheduled) -> Scheduled:
     """`scheduled` itself, where every schedule fits its group. ScheduleError says what is wrong."""
     for g, s in zip(scheduled.fused.groups, scheduled.schedules, strict=True):
-        if isinstance(s, Scheduled):
-            verify_scheduled(s)
+        if isinstance(s, tuple):
+            for body in s:
+                verify_scheduled(body)
         else:
             s.verify(g)
     return scheduled

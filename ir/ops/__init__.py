@@ -5,6 +5,7 @@ An op is declared in one place, with all its rules; the families (`family.py`) s
 
 from ingot.ir.op import OPS
 from ingot.ir.ops import (
+    branch,
     complex,
     contraction,
     control,
@@ -19,10 +20,11 @@ from ingot.ir.ops import (
     sort,
     spectral,
     transcendental,
+    while_loop,
     window,
 )
 
 __all__ = [
-    "OPS", "complex", "contraction", "control", "convolution", "creation", "cumulative", "elementwise", "indexing", "logical", "movement",
-    "reduction", "sort", "spectral", "transcendental", "window",
+    "OPS", "branch", "complex", "contraction", "control", "convolution", "creation", "cumulative", "elementwise", "indexing", "logical",
+    "movement", "reduction", "sort", "spectral", "transcendental", "while_loop", "window",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Control: `scan`, a loop whose body is a graph, and `call`, a graph used as one op.
+"""Control: `scan`, a loop whose body is a graph, and `call`, a graph used as one op. Others: branch.py.
 
 Their rules import the transforms and the interpreter where they need them: most processes only record these ops.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import f32, i64
-from ingot.ir.facts import Foldable, Inline, Loop, OverComplex
+from ingot.ir.facts import Control, Foldable, Inline, OverComplex
 from ingot.ir.graph import Graph, Value
 from ingot.ir.op import INLINED, OPS
 from ingot.ir.ops.batching import batch_size, move_dim
@@ -49,6 +49,13 @@ def _scan_infer(
     need_types(f"scan: carries returned by @{body.name}", outs[:n_carry], ins[n_const:first_x])
     need_types("scan: inputs", types, (*ins[:first_x], *(_stacked(t, length) for t in ins[first_x:])))
     return (*outs[:n_carry], *(_stacked(t, length) for t in outs[n_carry:]))
+
+
+def _scan_takes(
+    types: tuple[TensorType, ...], body: Graph, n_const: int, n_carry: int, length: Dim, reverse: bool
+) -> tuple[tuple[TensorType, ...], ...]:
+    first_x = n_const + n_carry
+    return ((*types[:first_x], *(t.with_shape(t.shape[1:]) for t in types[first_x:])),)
 
 
 def _scan_ref(*args: Any) -> tuple[np.ndarray, ...]:
@@ -282,7 +289,7 @@ scan = declare(
     doc="A loop of `length` steps: inputs are consts, carries, then xs stacked on axis 0; body(consts, carries, x slices) returns the new "
     "carries, then y slices; results are the last carries, then the ys stacked on axis 0. `reverse`: from the last slice to the first.",
     samples=_scan_samples,
-    lowering=Loop(), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN, can_fail=True,  # where its body can
+    lowering=Control("loop", 1, _scan_takes), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN, can_fail=True,  # where its body can
 )  # fmt: skip
 call = declare(
     "call", doc="The outputs of a graph: a composite, which the first pass inlines.", attrs=("graph",), infer=_call_infer,

@@ -1,34 +1,34 @@
-"""Passes inside loops: what a pass does to a graph it does to the bodies of its scans as well."""
+"""Passes inside loops and branches: what a pass does to a graph it does to the graphs in its nodes as well."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ingot.ir.facts import Loop
+from ingot.ir.facts import Control
 from ingot.ir.graph import Graph, Node
 
 __all__ = ["with_bodies", "map_bodies"]
 
 
 def map_bodies(graph: Graph, run: Callable[[Graph], Graph]) -> Graph:
-    """`graph` with `run` applied to the body of every scan; `graph` itself where no body changes."""
+    """`graph` with `run` applied to every body of its nodes; `graph` itself where no body changes."""
     done: dict[int, Graph] = {}
     nodes: list[Node] | None = None
     for i, n in enumerate(graph.nodes):
-        if not isinstance(n.op.lowering, Loop):
+        if not isinstance(n.op.lowering, Control):
             continue
-        body = n.attrs[0]
-        new = done.get(id(body))
-        if new is None:
-            new = done[id(body)] = run(body)
-        if new is not body:
+        bodies = n.attrs[: n.op.lowering.graphs]
+        for body in bodies:
+            if id(body) not in done:
+                done[id(body)] = run(body)
+        if any(done[id(body)] is not body for body in bodies):
             nodes = nodes or list(graph.nodes)
-            nodes[i] = Node(n.op, n.inputs, (new, *n.attrs[1:]), n.outputs, n.loc)
+            nodes[i] = Node(n.op, n.inputs, (*(done[id(body)] for body in bodies), *n.attrs[len(bodies) :]), n.outputs, n.loc)
     return graph if nodes is None else graph.replace(nodes=tuple(nodes))
 
 
 def with_bodies(run: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
-    """The pass `run`, applied to scan bodies first and then to the graph."""
+    """The pass `run`, applied to bodies first and then to the graph."""
 
     def both(graph: Graph) -> Graph:
         return run(map_bodies(graph, both))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.ir.facts import Inline, Loop
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.passes.bodies import with_bodies
 
@@ -41,7 +40,8 @@ def cse(graph: Graph) -> Graph:
         ids = [number[v] for v in inputs]
         if n.op.commutative:
             ids.sort()
-        attrs = (_Body(n.attrs[0]), *n.attrs[1:]) if isinstance(n.op.lowering, (Loop, Inline)) else n.attrs
+        held = n.op.lowering.graphs
+        attrs = (*map(_Body, n.attrs[:held]), *n.attrs[held:]) if held else n.attrs
         key = (n.op, tuple(ids), attrs)
         first = seen.get(key)
         if first is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.ir.builder import Builder, Expr
-from ingot.ir.facts import Inline, Loop
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.types import TensorType, tensor_type
 
@@ -33,8 +32,10 @@ def parts(graph: Graph) -> Graph:
             continue
         b.loc = n.loc
         ins = [env[v] for v in n.inputs]
-        if _holds_graph(n):
-            made = b.emit(n.op, tuple(x.packed.value if isinstance(x, Parts) else x.value for x in ins), (parts(n.attrs[0]), *n.attrs[1:]))
+        held = n.op.lowering.graphs
+        if held:
+            attrs = (*map(parts, n.attrs[:held]), *n.attrs[held:])
+            made = b.emit(n.op, tuple(x.packed.value if isinstance(x, Parts) else x.value for x in ins), attrs)
             outs = [Parts(None, b.expr(y)) if _is_complex(v.type) else b.expr(y) for v, y in zip(n.outputs, made)]
         else:
             outs = RULES[n.op.name](n.op, ins, *n.attrs, **({} if ins else {"builder": b}))
@@ -57,11 +58,7 @@ def _touches(n: Node) -> bool:
     """Whether a node has complex values, in graphs within it too."""
     if any(_is_complex(v.type) for v in (*n.inputs, *n.outputs)):
         return True
-    return _holds_graph(n) and _any_complex(n.attrs[0])
-
-
-def _holds_graph(n: Node) -> bool:
-    return isinstance(n.op.lowering, (Loop, Inline))
+    return any(map(_any_complex, n.attrs[: n.op.lowering.graphs]))
 
 
 def _any_complex(graph: Graph) -> bool:

@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any
 
 from ingot.ir.dtypes import Half, f32
-from ingot.ir.facts import Inline, Loop
+from ingot.ir.facts import Control, Inline
 from ingot.ir.graph import Const, Graph, Node, Value
 from ingot.ir.op import OPS
 from ingot.ir.size import (
@@ -182,14 +182,11 @@ class _Search:
                 extra.extend(passed)  # type: ignore[union-attr]
                 inputs = (*inputs, *passed)
             return Node(op, inputs, (graph,), tuple(map(Value, outs)), n.loc)
-        if isinstance(op.lowering, Loop):
-            body, n_const, n_carry, *_ = n.attrs
-            first = n_const + n_carry
-            if any(not t.shape for t in types[first:]):
-                raise _Unfit([])
-            inner, _ = self.inner(body, (*types[:first], *(t.with_shape(t.shape[1:]) for t in types[first:])), None)
-            self.mine = {}
-            attrs = (inner, n_const, n_carry, self.size(types), *n.attrs[4:])
+        if isinstance(op.lowering, Control):
+            held = op.lowering.graphs
+            taken = op.lowering.takes(types, *n.attrs)
+            inner = [self.inner(g, ts, None)[0] for g, ts in zip(n.attrs, taken)]
+            attrs = (*inner, *self.attrs(n, types)[held:])
         else:
             attrs = self.attrs(n, types)
         try:

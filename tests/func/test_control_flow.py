@@ -1,4 +1,4 @@
-"""scan, map and associative_scan: against Python's own, eager and compiled, under transforms, and their errors."""
+"""cond, while_loop, scan, map and associative_scan: against Python's own, eager and compiled, under transforms, and their errors."""
 
 from __future__ import annotations
 
@@ -137,6 +137,118 @@ def test_equal_bodies_are_compiled_once():
     for _ in range(3):
         run()
     assert plans.stats["plans"] == before
+
+
+@pytest.mark.compiled
+def test_cond():
+    def f(x, scale=2):
+        return ingot.cond(x.sum() > 0, lambda t, k: {"y": t["x"].sqrt() * k}, lambda t, k: {"y": t["x"] * W}, ({"x": x}, scale))["y"]
+
+    x = numbers(3).abs()
+    compiled = ingot.compile(f)
+    for v in (x, -x):
+        wanted = v.sqrt() * 2 if v is x else v * W
+        close(f(v), wanted)
+        close(compiled(v), wanted)
+        close(ingot.compile(func.grad(lambda v: f(v).sum()))(v), 1 / v.sqrt() if v is x else W)
+        close(ingot.compile(lambda v: func.jvp(f, (v,), (v,))[1])(v), v.sqrt() if v is x else v * W)
+    both = ingot.stack([x, -x])
+    close(func.vmap(f)(both), ingot.stack([f(x), f(-x)]))
+    close(func.vmap(func.grad(lambda v: f(v).sum()))(both), ingot.stack([1 / x.sqrt(), W]))
+    close(func.hessian(lambda v: f(v).sum())(x), ingot.diag(-0.5 * x**-1.5))
+    assert ingot.cond(True, lambda: 1, lambda: 2) == 1  # Python's if
+    same = ingot.compile(lambda x: func.vmap(lambda r, flag: ingot.cond(flag, lambda: r * 2, lambda: W), (0, None))(x, x.sum() > 0))
+    close(same(both.abs()), both.abs() * 2)
+    close(same(-both.abs()), ingot.stack([W, W]))
+
+
+def test_a_branch_that_is_not_taken_does_not_run():
+    x = numbers(4)
+
+    def at(i):
+        return ingot.cond(i < 4, lambda: x[i], lambda: ingot.zeros((), dtype=x.dtype))
+
+    compiled = ingot.compile(at)
+    assert compiled(ingot.tensor(9)).item() == 0.0
+    close(compiled(ingot.tensor(2)), x[2])
+    close(func.vmap(at)(ingot.tensor([1, 7, 3])), ingot.stack([x[1], x[1] * 0, x[3]]))
+    with pytest.raises(IndexError, match="cond: index out of range for dimension of size 4"):
+        ingot.compile(lambda i: ingot.cond(i > 4, lambda: x[i], lambda: x[0]))(ingot.tensor(9))
+
+
+@pytest.mark.compiled
+def test_training_through_a_branch():
+    w = numbers(2).requires_grad_()
+
+    @ingot.compile
+    def step(x):
+        w.grad = None
+        y = ingot.cond(x.sum() > 0, lambda: (w * x).sum(), lambda: (w * w * x).sum())
+        y.backward()
+        return y
+
+    for x in (numbers(2).abs(), -numbers(2).abs()):
+        step(x)
+        close(w.grad, x if x[0] > 0 else 2 * w.detach() * x)
+
+
+def root(a, **bound):
+    start = (a, a * 0 + 1)
+    return ingot.while_loop(lambda x, d: d.abs() > 1e-9, lambda x, d: ((x + a / x) / 2, (a / x - x) / 2), start, **bound)[0]
+
+
+@pytest.mark.compiled
+def test_while_loop():
+    a = numbers(4).abs() + 1
+    wanted = a.sqrt()
+    close(ingot.stack([root(x) for x in a]), wanted)
+    close(func.vmap(root)(a), wanted)
+    close(ingot.compile(func.vmap(root))(a), wanted)
+    close(func.jvp(func.vmap(root), (a,), (a,))[1], wanted / 2)
+    close(func.vmap(func.jacfwd(root))(a), 0.5 / wanted)
+    close(func.vmap(func.grad(lambda x: root(x, max_steps=30)))(a), 0.5 / wanted)
+    close(func.grad(func.grad(lambda x: root(x, max_steps=12)))(a[0]), -0.25 * a[0] ** -1.5)
+    close(func.jvp(func.grad(lambda x: root(x, max_steps=12)), (a[0],), (a[0] * 0 + 1,))[1], -0.25 * a[0] ** -1.5)
+    leaf = a[:1].clone().requires_grad_()
+    with pytest.raises(RuntimeError, match="max_steps=n"):
+        root(leaf[0]).backward()
+    n, parts = ingot.while_loop(lambda n, p: n < 3, lambda n, p: [n + 1, {"v": p["v"] * W}], (ingot.tensor(0), {"v": W}))
+    assert n.item() == 3
+    close(parts["v"], W**4)
+    assert ingot.while_loop(lambda n: n < 0, lambda n: (n + 1,), [ingot.tensor(5)])[0].item() == 5
+    assert ingot.while_loop(lambda n: n > 0, lambda n: (n + 1,), [ingot.tensor(5)], max_steps=7)[0].item() == 12
+    empty = ingot.while_loop(lambda n, e: n < 2, lambda n, e: (n + 1, e * 2), (ingot.tensor(0), ingot.zeros(0, 3)))
+    assert empty[0].item() == 2 and empty[1].shape == (0, 3)
+
+
+def test_a_sample_that_has_ended_does_not_fail():
+    x = numbers(4)
+
+    def sum_to(n):
+        return ingot.while_loop(lambda i, s: i < n, lambda i, s: (i + 1, s + x[i]), (n * 0, ingot.zeros((), dtype=x.dtype)))[1]
+
+    close(func.vmap(sum_to)(ingot.tensor([0, 2, 4])), ingot.stack([x[:0].sum(), x[:2].sum(), x.sum()]))
+    with pytest.raises(IndexError, match="out of range"):
+        sum_to(ingot.tensor(6)).item()
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda x: ingot.cond(x.sum() > 0, lambda: x, lambda: x.double().long()), "same shapes and dtypes, got f32.3. and i64.3."),
+    (lambda x: ingot.cond(x.sum() > 0, lambda: (x, x), lambda: x), "the same structure"),
+    (lambda x: ingot.cond(x > 0, lambda: x, lambda: x), "bool tensor of one element, got ingot.bool of shape .3."),
+    (lambda x: ingot.cond(x.sum(), lambda: x, lambda: x), "bool tensor of one element"),
+    (lambda x: ingot.cond(1, lambda: x, lambda: x), "a bool or a tensor, got int"),
+    (lambda x: ingot.cond(x.sum() > 0, lambda y: y, lambda y: y, x), "operands to be a tuple or a list"),
+    (lambda x: ingot.while_loop(lambda x: x.sum() > 0, lambda x: (x.double(),), (x,)), "f32.3. came in, and f64.3. was returned"),
+    (lambda x: ingot.while_loop(lambda x: x > 0, lambda x: (x,), (x,)), "cond_fn to return a bool tensor of one element"),
+    (lambda x: ingot.while_loop(lambda x: x.sum() > 0, lambda x: x, (x,)), "body_fn to return a tuple"),
+    (lambda x: ingot.while_loop(lambda x: x.sum() > 0, lambda x: (x, x), (x,)), "the structure of carried_inputs"),
+    (lambda x: ingot.while_loop(lambda: True, lambda: (), ()), "at least one tensor"),
+    (lambda x: ingot.while_loop(lambda x: x.sum() > 0, lambda x: (x.mul_(2),), (x,)), "writes in place"),
+])  # fmt: skip
+def test_what_branches_and_loops_refuse(call, message):
+    with pytest.raises(RuntimeError, match=message):
+        ingot.compile(call)(ingot.ones(3))
 
 
 def test_errors():

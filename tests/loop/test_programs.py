@@ -12,7 +12,7 @@ from ingot.ir import dtypes
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.ir import Barrier, For, Kernel
-from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat
+from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, While
 from ingot.ir.loop.text import parse_kernel, print_program
 from ingot.ir.loop.verify import LoopVerifyError, verify_kernel, verify_program
 from ingot.ir.size import ShapeError, symbol, symbols
@@ -95,6 +95,37 @@ def test_repeat_moves_references():
     x = np.arange(60, dtype=np.float32).reshape(3, 20)
     _, slots = both(program([Repeat("i", 3, (inner,)), Repeat("i", 0, (inner,))]), [x, np.float32(1), np.zeros((3, 20), np.float32)])
     np.testing.assert_array_equal(slots[2].reshape(3, 2, 10), x.reshape(3, 2, 10)[:, ::-1])
+
+
+def test_branches_and_loops_that_values_decide():
+    def decided(flags, steps):
+        p = replace(program(steps), in_types=(F32, tensor_type(dtypes.u8, (len(flags),))), scalars=frozenset())
+        return both(p, [np.arange(60, dtype=np.float32).reshape(3, 20), np.array(flags, np.uint8), np.zeros((3, 20), np.float32)])[1]
+
+    def row(k, source=0):
+        return Copy(Ref(2, 80 * k), Ref(0, 80 * source), 80)
+
+    branch = Branch(Ref(1, 1), (row(0), Branch(Ref(1, 2), (row(1),), ())), (row(2),))
+    assert "if arg1 + 1 {" in print_program(program([branch])) and "} else {" in print_program(program([branch]))
+    for flags, rows in (((0, 0, 1), [2]), ((0, 7, 0), [0]), ((0, 1, 1), [0, 1])):
+        out = decided(flags, [branch])[2]
+        assert [k for k in range(3) if out[k, 1] == 1] == rows
+    # in each round a flag is shifted on; addresses that move with the loop around are found again behind a branch
+    shift = Copy(Ref(1, 0), Ref(1, 1), 4)
+    place = Ref(2, 0, (("i", 80),))
+    inner = While((shift,), Ref(1), (Branch(Ref(1, 1), (Copy(place, Ref(0, 80), 40),), (Copy(place, Ref(0, 84), 40),)),))
+    loop = Repeat("i", 3, (Copy(Ref(1), Ref(1, 5), 5), inner, Copy(replace(place, offset=40), Ref(0, 0, (("i", 80),)), 40)))
+    assert "while {" in print_program(program([loop]))
+    out = decided((0, 0, 0, 0, 0, 9, 1, 1, 0, 1), [loop])[2]
+    assert out[:, 0].tolist() == [21, 21, 21] and out[:, 10].tolist() == [0, 20, 40]
+    flags = decided((1, 1, 0, 1, 1), [While((shift,), Ref(1), ())])[1]
+    assert flags.tolist() == [0, 1, 1, 1, 1]
+
+
+def test_a_failed_check_ends_a_loop():
+    x = -np.ones((3, 20), np.float32)
+    steps = [While((Launch("positive", (Ref(0),), (60, 4)),), Ref(0, 3), (Launch("positive", (Ref(0),), (60, 2)),))]
+    assert both(program(steps), [x, np.float32(1), x])[0] == 2
 
 
 def test_the_smallest_code_of_failed_checks():

@@ -137,7 +137,7 @@ def test_declaring_ops_loads_no_transform_and_no_interpreter():
 
 
 def test_extents_zero_and_one_are_among_the_samples():
-    without = {"constant", "random_bits", "reduce_and", "reduce_or", "scan", "call"}
+    without = {"constant", "random_bits", "reduce_and", "reduce_or", "scan", "call", "cond", "while_loop"}
     for name, op in OPS.items():
         samples = cases(op, np.random.default_rng(0))
         shapes = [t.shape for a, attrs in samples for t in (*types_of(a), *infer(op, types_of(a), attrs)) if a]
@@ -148,9 +148,9 @@ def test_extents_zero_and_one_are_among_the_samples():
 
 
 def test_what_takes_complex_values_has_a_rule_on_their_parts():
-    from ingot.ir.facts import ByParts, Loop, OverComplex
+    from ingot.ir.facts import ByParts, OverComplex
     from ingot.ir.ops.parts import RULES
 
-    takes = {n for n, op in OPS.items() if op.over_complex is not OverComplex.NONE and not isinstance(op.lowering, (Loop, Inline))}
+    takes = {n for n, op in OPS.items() if op.over_complex is not OverComplex.NONE and not op.lowering.graphs}
     assert takes == set(RULES)
     assert {n for n, op in OPS.items() if isinstance(op.lowering, ByParts)} <= takes

@@ -13,7 +13,7 @@ from ingot.backends.cuda.emulate import emulate
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_numpy
 from ingot.ir.loop.ir import Barrier
-from ingot.ir.loop.program import Launch, Repeat
+from ingot.ir.loop.program import Launch, nested
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.loop.walk import statements
 from tests.support.calling import load, outputs, run_loops
@@ -34,9 +34,8 @@ def launches(program):
     out, todo = [], list(program.steps)
     while todo:
         s = todo.pop(0)
-        if isinstance(s, Repeat):
-            todo = [*s.steps, *todo]
-        elif isinstance(s, Launch):
+        todo = [*(step for steps in nested(s) for step in steps), *todo]
+        if isinstance(s, Launch):
             kernel = program.kernels[s.kernel]
             blocks, threads = geometry(kernel)
             values = dict(zip(kernel.params, s.params))

@@ -7,7 +7,7 @@ reductions included, are one group.
 
 from __future__ import annotations
 
-from ingot.ir.facts import Loop, Reads
+from ingot.ir.facts import Control, Reads
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.fuse import materialise
 from ingot.ir.lower.fuse.joining import Growing, join, reads
@@ -24,11 +24,14 @@ def fuse(graph: Graph) -> Fused:
     same, groups = _aliased(graph, ordered(joined), in_memory)
     bodies: dict[int, Fused] = {}  # by identity: loops often share theirs
     for g in groups:
-        if isinstance(g.nodes[0].op.lowering, Loop):
-            body = g.nodes[0].attrs[0]
+        for body in _bodies(g.nodes[0]):
             if id(body) not in bodies:
                 bodies[id(body)] = fuse(body)
     return Fused(graph, tuple(_frozen(graph, in_memory, g, bodies) for g in groups), in_memory, same)
+
+
+def _bodies(n: Node) -> tuple[Graph, ...]:
+    return n.attrs[: n.op.lowering.graphs] if isinstance(n.op.lowering, Control) else ()
 
 
 def _aliased(graph: Graph, groups: list[Growing], in_memory: frozenset[Value]) -> tuple[dict[Value, Value], list[Growing]]:
@@ -50,6 +53,5 @@ def _aliased(graph: Graph, groups: list[Growing], in_memory: frozenset[Value]) -
 
 
 def _frozen(graph: Graph, in_memory: frozenset[Value], g: Growing, bodies: dict[int, Fused]) -> Group:
-    n: Node = g.nodes[0]
-    body = bodies[id(n.attrs[0])] if isinstance(n.op.lowering, Loop) else None
-    return Group(graph, in_memory, g.kind, g.shape, g.reduced, g.split, tuple(g.nodes), g.maps, g.opened, tuple(g.outputs), body)
+    held = tuple(bodies[id(body)] for body in _bodies(g.nodes[0]))
+    return Group(graph, in_memory, g.kind, g.shape, g.reduced, g.split, tuple(g.nodes), g.maps, g.opened, tuple(g.outputs), held)

@@ -6,7 +6,7 @@ computed where they are read.
 
 from __future__ import annotations
 
-from ingot.ir.facts import Contraction, Loop, OwnKernels, Reads, Reduction, View, Window
+from ingot.ir.facts import Contraction, Control, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.tiles.shape import is_tiled
@@ -312,8 +312,8 @@ class Joined:
             g = self.new_group("tiles" if isinstance(kind, Contraction) and is_tiled(node) else "nest", shape, at)
             g.local = True
             self.add(g, node, at, [tuple(range(len(shape)))])
-        elif isinstance(kind, (OwnKernels, Loop)):
-            g = self.new_group(kind.kind if isinstance(kind, OwnKernels) else "loop", node.outputs[0].type.shape, at)
+        elif isinstance(kind, (OwnKernels, Control)):
+            g = self.new_group(kind.kind, node.outputs[0].type.shape, at)
             self.add(g, node, at, [tuple(range(v.type.rank)) for v in node.outputs])
         elif isinstance(kind, View) and not node.op.lowering.cost.keep and not self._transparent(node):
             union: set[int] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingot.ir.facts import Loop, OwnKernels, Reads, Reduction
+from ingot.ir.facts import Control, OwnKernels, Reads, Reduction
 from ingot.ir.graph import Node, Value
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
 
@@ -15,7 +15,7 @@ DEAR = 60  # instructions that are never repeated
 def reads_memory(node: Node) -> bool:
     """Whether a node reads its operands from memory, not element by element."""
     kind = node.op.lowering
-    return kind.whole if isinstance(kind, OwnKernels) else isinstance(kind, Loop)
+    return kind.whole if isinstance(kind, OwnKernels) else isinstance(kind, Control)
 
 
 def materialise(joined: Joined) -> set[Value]:

@@ -1,28 +1,35 @@
-"""Loops: what a scan carries and stacks for nobody, dropped; what does not change from step to step, computed before it."""
+"""Loops and branches: what they compute for nobody, dropped; what does not change from step to step of a scan, computed before it."""
 
 from __future__ import annotations
 
-from ingot.ir.facts import Loop, View
+from collections.abc import Sequence
+
+from ingot.ir.facts import Control, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.passes.bodies import with_bodies
 from ingot.ir.transforms.replay import live_nodes
 
-__all__ = ["prune_scans", "hoist"]
+__all__ = ["prune_bodies", "hoist"]
+
+
+def _kind(n: Node) -> str:
+    return n.op.lowering.kind if isinstance(n.op.lowering, Control) else ""
+
 
 @with_bodies
-def prune_scans(graph: Graph) -> Graph:
-    """Drop the stacked results that nobody reads, the carries that only serve themselves, and the inputs no step reads.
+def prune_bodies(graph: Graph) -> Graph:
+    """Drop the results of loops and branches that nobody reads, the carries that only serve themselves, and the inputs no step reads.
 
     Works backwards, so that loops whose results only a pruned loop read are pruned in turn.
     """
-    if not any(isinstance(n.op.lowering, Loop) for n in graph.nodes):
+    if not any(map(_kind, graph.nodes)):
         return graph
     live = set(graph.outputs)
     nodes: list[Node] = []
     changed = False
     for n in reversed(graph.nodes):
-        if isinstance(n.op.lowering, Loop) and not live.isdisjoint(n.outputs):
-            smaller = _prune(n, live)
+        if _kind(n) and not live.isdisjoint(n.outputs):
+            smaller = _PRUNED[_kind(n)](n, live)
             changed |= smaller is not n
             n = smaller
         if not live.isdisjoint(n.outputs):
@@ -31,15 +38,14 @@ def prune_scans(graph: Graph) -> Graph:
     return graph.replace(nodes=tuple(reversed(nodes))) if changed else graph
 
 
-def _prune(n: Node, live: set[Value]) -> Node:
+def _prune_loop(n: Node, live: set[Value]) -> Node:
     body, n_const, n_carry, length, reverse = n.attrs
     first_x = n_const + n_carry
     carries = {i for i in range(n_carry) if n.outputs[i] in live}
     ys = [i for i in range(n_carry, len(n.outputs)) if n.outputs[i] in live]
     while True:  # a carry is needed where a needed result of the body reads it
         wanted = [body.outputs[i] for i in (*sorted(carries), *ys)]
-        inner = live_nodes(body.nodes, wanted)
-        needed = {v for m in inner for v in m.inputs}.union(wanted)
+        needed = _needed(body, wanted)
         more = carries | {i for i in range(n_carry) if body.inputs[n_const + i] in needed}
         if more == carries:
             break
@@ -50,15 +56,57 @@ def _prune(n: Node, live: set[Value]) -> Node:
     out = [*sorted(carries), *ys]
     if len(kept) == len(n.inputs) and len(out) == len(n.outputs):
         return n
-    smaller = body.replace(
-        inputs=tuple(body.inputs[i] for i in kept),
-        input_names=tuple(body.input_names[i] for i in kept),
-        outputs=tuple(body.outputs[i] for i in out),
-        nodes=inner,
-        scalars=frozenset(new for new, old in enumerate(kept) if old in body.scalars),
-    )
-    attrs = (smaller, len(consts), len(carries), length, reverse)
+    attrs = (_part(body, kept, out), len(consts), len(carries), length, reverse)
     return Node(n.op, tuple(n.inputs[i] for i in kept), attrs, tuple(n.outputs[i] for i in out), n.loc)
+
+
+def _prune_branch(n: Node, live: set[Value]) -> Node:
+    out = [i for i, v in enumerate(n.outputs) if v in live]
+    needed = [_needed(g, [g.outputs[i] for i in out]) for g in n.attrs]
+    kept = [i for i in range(len(n.inputs) - 1) if any(g.inputs[i] in values for g, values in zip(n.attrs, needed))]
+    if len(kept) == len(n.inputs) - 1 and len(out) == len(n.outputs):
+        return n
+    attrs = tuple(_part(g, kept, out) for g in n.attrs)
+    return Node(n.op, (n.inputs[0], *(n.inputs[i + 1] for i in kept)), attrs, tuple(n.outputs[i] for i in out), n.loc)
+
+
+def _prune_while(n: Node, live: set[Value]) -> Node:
+    cond, body, n_const, bound = n.attrs
+    test = _needed(cond, cond.outputs)
+    carries = {i for i, v in enumerate(n.outputs) if v in live or cond.inputs[n_const + i] in test}
+    while True:  # a carry is needed where a needed one reads it
+        needed = _needed(body, [body.outputs[i] for i in sorted(carries)])
+        more = carries | {i for i in range(len(n.outputs)) if body.inputs[n_const + i] in needed}
+        if more == carries:
+            break
+        carries = more
+    consts = [i for i in range(n_const) if body.inputs[i] in needed or cond.inputs[i] in test]
+    out = sorted(carries)
+    kept = [*consts, *(n_const + i for i in out)]
+    if len(kept) == len(n.inputs):
+        return n
+    attrs = (_part(cond, kept, [0]), _part(body, kept, out), len(consts), bound)
+    return Node(n.op, tuple(n.inputs[i] for i in kept), attrs, tuple(n.outputs[i] for i in out), n.loc)
+
+
+def _needed(graph: Graph, wanted: Sequence[Value]) -> set[Value]:
+    """The values that these are made of, themselves included."""
+    return {v for m in live_nodes(graph.nodes, wanted) for v in m.inputs}.union(wanted)
+
+
+def _part(graph: Graph, inputs: Sequence[int], outputs: Sequence[int]) -> Graph:
+    """A graph of some of the outputs, for which these inputs are enough."""
+    wanted = tuple(graph.outputs[i] for i in outputs)
+    return graph.replace(
+        inputs=tuple(graph.inputs[i] for i in inputs),
+        input_names=tuple(graph.input_names[i] for i in inputs),
+        outputs=wanted,
+        nodes=live_nodes(graph.nodes, wanted),
+        scalars=frozenset(new for new, old in enumerate(inputs) if old in graph.scalars),
+    )
+
+
+_PRUNED = {"loop": _prune_loop, "branch": _prune_branch, "while": _prune_while}
 
 
 @with_bodies
@@ -69,7 +117,7 @@ def hoist(graph: Graph) -> Graph:
     """
     nodes: list[Node] = []
     for n in graph.nodes:
-        if isinstance(n.op.lowering, Loop) and n.attr("length") != 0:
+        if _kind(n) == "loop" and n.attr("length") != 0:
             before, n = _hoist(n)
             nodes += before
         nodes.append(n)
