@@ -12,7 +12,10 @@ from ingot.ir.dtypes import DType, bf16, f16, f32, f64, i32, i64, u64
 from ingot.ir.op import OPS
 from ingot.ir.types import Shape
 
-__all__ = ["unit", "uniform_numbers", "unit_numbers", "gauss", "integers", "permutation", "below", "race", "search", "transform"]
+__all__ = [
+    "unit", "uniform_numbers", "unit_numbers", "gauss", "integers", "new_seed", "permutation", "below", "race", "search",
+    "transform",
+]  # fmt: skip
 
 
 def _shift(t: Tensor, n: int) -> Tensor:
@@ -80,6 +83,12 @@ def integers(seed: Tensor, offset: Tensor, low: Tensor, span: Tensor, shape: Sha
     else:
         n = _shift(apply("mul", cast(apply("random_bits", seed, offset, attrs=(shape,)), u64), span), 32)
     return cast(apply("add", cast(n, i64), low), d)
+
+
+@composite
+def new_seed(seed: Tensor, offset: Tensor) -> Tensor:
+    """A seed of 63 bits for a stream of its own: of two blocks."""
+    return cast(_shift(_bits64(seed, offset, ()), 1), i64)
 
 
 @composite

@@ -7,8 +7,11 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture import flatten, unflatten
-from ingot.control.tracing import Body, described, recorded, tensors, traced
+from ingot.control.tracing import Body, described, recorded, same, tensors, traced
+from ingot.ir.builder import Builder
 from ingot.ir.dtypes import bool_
+from ingot.ir.graph import Graph
+from ingot.ir.types import TensorType
 from ingot.runtime.recorder import here
 
 __all__ = ["cond", "while_loop"]
@@ -51,7 +54,7 @@ def cond(pred: Any, true_fn: Callable, false_fn: Callable, operands: Sequence[An
             return fn(*unflatten(structure, [next(mine) if isinstance(x, Tensor) else x for x in leaves]))
 
         call.__name__ = getattr(fn, "__name__", "cond")
-        return traced("cond", call, [x._present()._array.type for x in given], _flat(len(given)))
+        return traced("cond", call, [x._present()._array.type for x in given], _flat(len(given)), steps=False)
 
     true, false = taking(true_fn), taking(false_fn)
     if true.structure != false.structure:
@@ -124,6 +127,8 @@ def _carried(made: Any) -> tuple:
 
 
 def _loop(cond_fn: Callable, body_fn: Callable, carried: tuple, bound: int | None) -> Any:
+    import ingot
+
     carries, structure = tensors("while_loop", "carried_inputs", carried)
     if not carries:
         raise RuntimeError("while_loop: expected carried_inputs to hold at least one tensor")
@@ -138,5 +143,19 @@ def _loop(cond_fn: Callable, body_fn: Callable, carried: tuple, bound: int | Non
             f"{described(step.types)} was returned"
         )
     read = list({id(t): t for t in (*test.read, *step.read)}.values())
-    attrs = (test.taking(read, first=True), step.taking(read, first=True), len(read), bound)
-    return unflatten(step.structure, recorded("while_loop", (*read, *carries), attrs))
+    graphs = [body.taking(read, first=True) for body in (test, step)]
+    inputs = [*read, *carries]
+    if test.step is not None or step.step is not None:  # they draw random numbers: steps are counted
+        inputs.append(ingot.tensor(0))
+        kinds = [t._present()._array.type for t in inputs]
+        graphs = [_counting(g, kinds, counts) for g, counts in zip(graphs, (False, True))]
+    made = recorded("while_loop", inputs, (*graphs, len(read), bound))
+    return unflatten(step.structure, made[: len(carries)])
+
+
+def _counting(graph: Graph, types: Sequence[TensorType], counts: bool) -> Graph:
+    """A graph that takes the number of the step behind its inputs; `counts`: it gives the next one."""
+    b = Builder(graph.name)
+    inputs = tuple(map(b.input, types))
+    outs = b.call(graph, inputs[: len(graph.inputs)])
+    return same(b.freeze((*outs, (b.expr(inputs[-1]) + 1).value) if counts else outs))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.capture import flatten, unflatten
-from ingot.control.tracing import described, recorded, tensors, traced
+from ingot.control.tracing import Body, described, recorded, tensors, traced
 
 __all__ = ["associative_scan", "map", "scan"]
 
@@ -31,6 +31,7 @@ def scan(combine_fn: Callable, init: Any, xs: Any, *, dim: int = 0, reverse: boo
 
     `init` is the first carry. `reverse`: from the last slice to the first; the ys keep the order of the xs. The carry keeps its structure,
     shapes and dtypes (RuntimeError). combine_fn is traced once, and may read tensors from outside; it runs as one compiled loop.
+    Random numbers are others in each step.
     Differentiable: the steps' carries are kept for that.
 
     >>> ingot.scan(lambda c, x: (c + x, c * x), ingot.tensor(0.0), ingot.arange(4.0))
@@ -54,8 +55,17 @@ def scan(combine_fn: Callable, init: Any, xs: Any, *, dim: int = 0, reverse: boo
         )
     read = body.read
     attrs = (body.taking(read, first=True), len(read), n, length, reverse)
-    made = recorded("scan", (*read, *carries, *slices), attrs)
+    made = recorded("scan", (*read, *carries, *slices, *_numbers(body, length)), attrs)
     return unflatten(carry_kind, made[:n]), unflatten(y_kind, [y.movedim(0, dim) for y in made[n:]])
+
+
+def _numbers(body: Body, length: Any) -> list[Tensor]:
+    """The numbers of the steps, where the body needs them."""
+    if body.step is None:
+        return []
+    import ingot
+
+    return [ingot.arange(length)]
 
 
 def _of_slices(slices: Sequence[Tensor]) -> list[Any]:
@@ -87,12 +97,11 @@ def map(f: Callable, xs: Any, *args: Any) -> Any:
     body = traced("map", one, [*_of_slices(slices), *given], (tuple, x_kind, other_kind))
     if not body.types:
         raise RuntimeError("map: f must return at least one tensor")
-    n, k = len(slices), len(others)
-    graph = body.graph
+    n = len(slices)
     consts = [*others, *body.read]
-    inputs = (*graph.inputs[n : n + k], *graph.inputs[n + k :], *graph.inputs[:n])
-    looped = graph.replace(inputs=inputs, input_names=tuple(f"a{i}" for i in range(len(inputs))))
-    return unflatten(body.structure, recorded("scan", (*consts, *slices), (looped, len(consts), 0, length, False)))
+    looped = body.of((*body.arguments[n:], *body.captured, *body.arguments[:n]))
+    inputs = (*consts, *slices, *_numbers(body, length))
+    return unflatten(body.structure, recorded("scan", inputs, (looped, len(consts), 0, length, False)))
 
 
 def associative_scan(combine_fn: Callable, xs: Any, dim: int = 0, reverse: bool = False, combine_mode: str = "pointwise") -> Any:

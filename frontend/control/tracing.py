@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ingot._streams import new_seed
 from ingot._tensor import Tensor, wrap
 from ingot._tensor.recording import record, stop_gradient
 from ingot.capture import flatten, unflatten
+from ingot.ir.dtypes import i64
 from ingot.ir.graph import Graph, Location, Value
 from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
+from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.tape import Signature
 
@@ -26,8 +29,10 @@ class GraphTrace(Recorder):
 
     tracing = derives = True
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, steps: bool):
         super().__init__()
+        self.steps = steps  # whether the body is one of a loop
+        self.step: int | None = None  # which input is the number of the step, once one is needed
         self.outer = here.recorder
         self.name = name
         self.inference, self.extents, self.autocast = self.outer.inference, self.outer.extents, self.outer.autocast
@@ -109,11 +114,23 @@ class GraphTrace(Recorder):
 
     becomes = will_rebind
 
-    def reserve(self, generator: Any, blocks: int) -> Any:
-        raise RuntimeError(
-            f"{self.name}: random numbers are drawn in a function that it is given, which would be the same at every step; draw them "
-            "outside and pass them as an argument"
-        )
+    def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
+        """Seed and offset, which are drawn outside. In a loop: a seed of its own, and the offset of the step."""
+        here.recorder = self.outer
+        try:
+            seed, offset = (wrap((a, None)) for a in generator.reserve(8 if self.steps else 4 * blocks))
+            if self.steps:
+                seed = new_seed(seed, offset)
+        finally:
+            here.recorder = self
+        first = self.captured(seed)._array
+        if not self.steps:
+            return first, self.captured(offset)._array
+        if self.step is None:
+            self.step = len(self.inputs)
+            self.placeholder(rank0(i64))
+        number = wrap((self.inputs[self.step], None))
+        return first, (number * blocks)._array
 
     def cell(self, container: Any, key: Any, index: int | None) -> Any:
         was = here.recorder
@@ -142,33 +159,38 @@ class GraphTrace(Recorder):
 class Body:
     """A traced function.
 
-    graph      its inputs are the arguments, then what it reads from outside
-    read       these tensors
+    graph      what was traced
+    arguments  its inputs that are arguments;  captured: those that stand for what it reads from outside, these tensors are `read`
+    step       its input that is the number of a loop's step, where it needs that
     structure  of what it returns, and `types` of the leaves
     """
 
-    def __init__(self, graph: Graph, read: Sequence[Tensor], structure: Any):
+    def __init__(self, graph: Graph, n: int, step: int | None, read: Sequence[Tensor], structure: Any):
         self.graph = graph
+        self.arguments = graph.inputs[:n]
+        self.captured = tuple(v for i, v in enumerate(graph.inputs) if i >= n and i != step)
+        self.step = None if step is None else graph.inputs[step]
         self.read = tuple(read)
         self.structure = structure
         self.types = graph.out_types
 
     def taking(self, read: Sequence[Tensor], first: bool = False) -> Graph:
-        """The graph with these tensors from outside for inputs, in their order; `first`: in front of the arguments."""
-        n = len(self.graph.inputs) - len(self.read)
-        own = {id(t): v for t, v in zip(self.read, self.graph.inputs[n:])}
+        """The graph with these tensors from outside for inputs, in their order; `first`: before the arguments. The step is the last."""
+        own = {id(t): v for t, v in zip(self.read, self.captured)}
         captured = tuple(own.get(id(t)) or Value(t._array.type) for t in read)
-        arguments = self.graph.inputs[:n]
-        inputs = (*captured, *arguments) if first else (*arguments, *captured)
-        return same(Graph(self.graph.name, inputs, self.graph.nodes, self.graph.outputs))
+        return self.of((*captured, *self.arguments) if first else (*self.arguments, *captured))
+
+    def of(self, inputs: Sequence[Value]) -> Graph:
+        """The graph with its inputs in this order, and the step behind them."""
+        return same(Graph(self.graph.name, (*inputs, *(() if self.step is None else (self.step,))), self.graph.nodes, self.graph.outputs))
 
 
-def traced(name: str, fn: Callable, likes: Sequence[TensorType], structure: Any) -> Body:
-    """`fn` as a graph, called with tensors of these types in that structure.
+def traced(name: str, fn: Callable, likes: Sequence[TensorType], structure: Any, steps: bool = True) -> Body:
+    """`fn` as a graph, called with tensors of these types in that structure. `steps`: it is the body of a loop.
 
     RuntimeError for what cannot be known while it is traced, and for tensors from outside that it changes.
     """
-    trace = GraphTrace(name)
+    trace = GraphTrace(name, steps)
     given = [wrap((trace.placeholder(t), None)) for t in likes]
     outer = here.recorder
     here.recorder = trace
@@ -184,7 +206,7 @@ def traced(name: str, fn: Callable, likes: Sequence[TensorType], structure: Any)
     finally:
         here.recorder = outer
     graph = trace.whole_graph(live, getattr(fn, "__name__", name).strip("<>") or name)
-    return Body(graph, trace.read, out_structure)
+    return Body(graph, len(likes), trace.step, trace.read, out_structure)
 
 
 def same(graph: Graph) -> Graph:

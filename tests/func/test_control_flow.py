@@ -192,6 +192,41 @@ def test_training_through_a_branch():
         close(w.grad, x if x[0] > 0 else 2 * w.detach() * x)
 
 
+@pytest.mark.compiled
+def test_random_numbers_in_bodies():
+    ingot.manual_seed(3)
+
+    def draws(x):
+        return ingot.map(lambda r: r + ingot.rand(2), x)
+
+    def differ(*tensors):
+        return len({round(v, 6) for t in tensors for v in t.flatten().tolist()}) == sum(t.numel() for t in tensors)
+
+    x, compiled = ingot.zeros(3, 2), ingot.compile(draws)
+    made = draws(x), draws(x), compiled(x), compiled(x)
+    assert differ(*made) and all(0 <= v < 1 for t in made for v in t.flatten().tolist())
+    ingot.manual_seed(3)
+    assert draws(x).tolist() == made[0].tolist()
+    within = ingot.map(lambda r: ingot.map(lambda q: q + ingot.rand(()), r), x)
+    assert differ(within, ingot.scan(lambda c, r: (c, ingot.rand(2)), x[0], x)[1])
+    grow = ingot.while_loop(lambda n, x: n < 4, lambda n, x: (n + 1, ingot.cat([x[1:], ingot.rand(1)])), (ingot.tensor(0), ingot.zeros(4)))
+    assert differ(grow[1]) and (grow[1] > 0).all()
+    start = (ingot.tensor(0),)
+    steps = [ingot.while_loop(lambda n: ingot.rand(()) < 0.8, lambda n: (n + 1,), start, max_steps=20)[0].item() for _ in range(9)]
+    assert len(set(steps)) > 2 and max(steps) <= 20
+    taken = ingot.compile(lambda x: ingot.cond(x.sum() > 0, lambda: ingot.rand(2), lambda: -ingot.rand(2)))
+    assert differ(taken(ingot.ones(1)), taken(ingot.ones(1)), taken(-ingot.ones(1)))
+    for mode in ("different", "same"):
+        rows = func.vmap(draws, randomness=mode)(ingot.zeros(4, 3, 2))
+        assert differ(rows) if mode == "different" else differ(rows[0]) and bool((rows == rows[0]).all())
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        func.vmap(draws)(ingot.zeros(4, 3, 2))
+    w = ingot.ones(2, requires_grad=True)
+    y = ingot.map(lambda r: w * ingot.rand(2), x)
+    y.sum().backward()
+    close(w.grad, y.detach().sum(0))
+
+
 def root(a, **bound):
     start = (a, a * 0 + 1)
     return ingot.while_loop(lambda x, d: d.abs() > 1e-9, lambda x, d: ((x + a / x) / 2, (a / x - x) / 2), start, **bound)[0]
@@ -261,8 +296,6 @@ def test_errors():
         ingot.scan(lambda c, r: (c, c), x, (ingot.zeros(2), ingot.zeros(3)))
     with pytest.raises(RuntimeError, match="writes in place"):
         ingot.map(lambda r: r.mul_(2), ingot.ones(2, 2))
-    with pytest.raises(RuntimeError, match="random numbers are drawn"):
-        ingot.map(lambda r: r + ingot.rand(2), ingot.ones(2, 2))
     with pytest.raises(RuntimeError, match="must return what it takes"):
         ingot.associative_scan(lambda a, b: (a + b).sum(), ingot.ones(4, 2), 0)
     assert x.tolist() == [1.0, 1.0, 1.0]
