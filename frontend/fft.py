@@ -14,6 +14,7 @@ from ingot.functions.arrange import roll
 from ingot.functions.common import apply, cast, check_tensor, dim_list, dtype_name, dtypes, emit_out, one_dim, static_int
 from ingot.functions.fourier import complex_transform, real_inverse, real_transform, resized, scale_of, sizes_of
 from ingot.functions.from_data import finish
+from ingot.functions.numpy_names import install as _numpy_names
 
 __all__ = [
     "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "hfft2", "hfftn", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "ihfft2",
@@ -249,3 +250,6 @@ def ifftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """
     check_tensor("ifftshift", input)
     return _shift(input, dim, 1)
+
+
+_numpy_names(globals(), __all__)

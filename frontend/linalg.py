@@ -24,6 +24,7 @@ from ingot.functions.matrices import LinAlgError, conj, real
 from ingot.functions.matrices import check_matrices as _check_matrices
 from ingot.functions.matrix_exponential import matrix_exp
 from ingot.functions.norm import matrix_norm, vector_norm
+from ingot.functions.numpy_names import install as _numpy_names
 from ingot.functions.reflections import householder_product
 from ingot.functions.shape import diagonal as _diagonal
 from ingot.functions.solvers import cholesky_ex, inv_ex, solve_ex, tensorinv, tensorsolve, vander
@@ -150,3 +151,6 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     ranked = rank if driver in ("gelsy", "gelsd", "gelss", None) else a.new_empty(0, dtype=dtypes.i64)
     values = svdvals(a.detach()) if driver in ("gelsd", "gelss") else real(a.new_empty(0))
     return LstSq(x.squeeze(-1) if vector else x, residual, ranked, values)
+
+
+_numpy_names(globals(), __all__)

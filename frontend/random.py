@@ -11,7 +11,7 @@ from ingot._streams import below, gauss, integers, permutation, race, search, tr
 from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.devices import as_device
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, scalar
-from ingot.functions.common import apply, broadcast_shapes, shape_arg
+from ingot.functions.common import apply, broadcast_shapes, shape_arg, size_arg, static_int
 from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
 from ingot.runtime.random import Generator, default_generator
@@ -108,13 +108,14 @@ def _finish(t: Tensor, out: Tensor | None, requires_grad: bool) -> Tensor:
 
 def rand(
     *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any,
 ) -> Tensor:  # fmt: skip
     """Uniform numbers in [0, 1) of shape `size`, in `dtype` (floating or complex; the default float dtype if None).
 
     >>> ingot.rand(2, 3).shape
     ingot.Size([2, 3])
     """
+    size = tuple(size_arg("rand", size, named))
     as_device(device)
     shape = _shape(size)
     if dtype in Complex:
@@ -125,13 +126,14 @@ def rand(
 
 def randn(
     *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any,
 ) -> Tensor:  # fmt: skip
     """Standard normal numbers of shape `size`, in `dtype` (floating or complex; the default float dtype if None).
 
     >>> ingot.randn(2, 3).shape
     ingot.Size([2, 3])
     """
+    size = tuple(size_arg("randn", size, named))
     as_device(device)
     if dtype in Complex:  # of variance 1: each part has a half of it
         return _finish(_in_parts(randn, _shape(size), generator, dtype) * 0.5**0.5, out, requires_grad)
@@ -150,7 +152,7 @@ def _normal(shape: Shape, mean: Any, std: Any, d: DType, generator: Generator | 
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+    low: Any = None, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
     dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """Integers from [low, high) of shape `size`, int64 unless `dtype` is given; `randint(high, size)` starts at 0.
@@ -166,8 +168,8 @@ def randint(
         if high is None or isinstance(high, int):
             raise TypeError("randint(): missing the size: randint(high, size) or randint(low, high, size)")
         low, high, size = 0, low, high
-    if high is None:
-        low, high = 0, low
+    if high is None or low is None:
+        low, high = 0, low if high is None else high
     d = i64 if dtype is None else dtype
     shape = _shape((size,) if isinstance(size, int) else (tuple(size),))
     return _finish(_randint(int(low), int(high), shape, d, generator), out, requires_grad)
@@ -196,8 +198,7 @@ def randperm(
     tensor([0, 1, 2, 3])
     """
     as_device(device)
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"randperm(): argument 'n' must be int, not {type(n).__name__}")
+    n = static_int(n, "randperm(): argument 'n'")
     if n < 0:
         raise RuntimeError(f"n must be non-negative, but got {n}")
     return _finish(permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad)

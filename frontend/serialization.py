@@ -114,7 +114,7 @@ def check_location(location: str, wanted: Any) -> None:
     """RuntimeError unless `map_location=wanted` lets a tensor that was saved at `location` live on the CPU."""
     if isinstance(wanted, dict):
         wanted = wanted.get(location, "cpu")
-    elif callable(wanted):
+    elif callable(wanted) and not isinstance(wanted, device):
         wanted = wanted(_Stand(), location)
     if wanted is None or isinstance(wanted, _Stand):
         return

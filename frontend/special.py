@@ -34,6 +34,7 @@ from ingot.functions.gamma import polygamma
 from ingot.functions.incomplete_gamma import igamma as gammainc
 from ingot.functions.incomplete_gamma import igammac as gammaincc
 from ingot.functions.incomplete_gamma import zeta
+from ingot.functions.numpy_names import install as _numpy_names
 from ingot.functions.polynomials import (
     chebyshev_polynomial_t,
     chebyshev_polynomial_u,
@@ -181,3 +182,6 @@ def _xlog1py(a: Tensor, b: Tensor) -> Tensor:
     zero = apply("logical_and", x == 0, apply("logical_or", y <= -1, y == math.inf))
     safe = apply("select", zero, scalar(0, x.dtype), y)
     return cast(apply("select", zero, scalar(0, x.dtype), x * apply("log1p", safe)), a.dtype)
+
+
+_numpy_names(globals(), __all__)

@@ -19,7 +19,7 @@ from ingot.runtime.array import HOST, Array
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import NEVER, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
-from ingot.runtime.views import LeafStep, Step
+from ingot.runtime.views import Bits, LeafStep, Movement, Step
 
 __all__ = ["Tensor", "is_tensor", "view", "wrap"]
 
@@ -143,6 +143,19 @@ class Tensor(Described, Differentiable, TensorMethods):
             return None
         out = wrap((s.base, s.edge))
         out._storage, out._generation, out._version_cell = s, s.generation, s.version
+        return out
+
+    def _whole(self) -> Tensor | None:
+        """The tensor that this is a view of, detached where it is; None where a step between is no movement of the memory's elements."""
+        t = self._here()
+        s = t._make_storage()
+        moved = [isinstance(p, Movement) for p in t._steps]
+        if any(isinstance(p, Bits) or (isinstance(p, LeafStep) and True in moved[:i]) for i, p in enumerate(t._steps)):
+            return None
+        steps = tuple(p for p in t._steps if not isinstance(p, Movement))
+        pair, generation = s.read(steps)
+        out = wrap(pair)
+        out._storage, out._steps, out._generation, out._version_cell = s, steps, generation, s.version
         return out
 
     def _set(self, value: Pair) -> None:

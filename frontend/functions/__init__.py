@@ -30,7 +30,25 @@ import ingot.functions.statistics
 import ingot.functions.systems
 import ingot.functions.typeinfo
 import ingot.functions.unary
-from ingot.functions import methods, operators
+from ingot.functions import (
+    arrange,
+    cumulative,
+    exponentials,
+    extrema,
+    index,
+    join,
+    matmul,
+    methods,
+    norm,
+    numpy_names,
+    operators,
+    reduce,
+    shape,
+    sort,
+    statistics,
+)
 
+for _module in (arrange, cumulative, exponentials, extrema, index, join, matmul, norm, reduce, shape, sort, statistics):
+    numpy_names.install(vars(_module), _module.__all__)
 methods.install(ingot._tensor.Tensor)
 operators.install(ingot._tensor.Tensor)

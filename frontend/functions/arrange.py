@@ -18,8 +18,10 @@ from ingot.functions.common import (
     check_tensor,
     dim_list,
     dtypes,
+    named_arg,
     one_dim,
     scalar,
+    several,
     shape_arg,
     static_int,
 )
@@ -34,9 +36,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def repeat(input: Tensor, *sizes: Any) -> Tensor:
+def repeat(input: Tensor, *sizes: Any, repeats: Any = None) -> Tensor:
     """The tensor repeated along each dim; more sizes than dims add dims in front. A copy."""
-    counts = shape_arg(sizes, "repeats")
+    counts = shape_arg(sizes if repeats is None else named_arg("repeat", sizes, (repeats,)), "repeats")
     if len(counts) < input.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if any(c < 0 for c in counts):
@@ -143,10 +145,10 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     tensor([3, 1, 2])
     """
     check_tensor("roll", input)
-    by = [shifts] if isinstance(shifts, int) else list(shifts)
+    by = several(shifts)
     if not by:
         raise RuntimeError("`shifts` required")
-    along = [] if dims is None else [dims] if isinstance(dims, int) else list(dims)
+    along = [] if dims is None else several(dims)
     if not along:
         if len(by) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
@@ -286,23 +288,33 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """Elements picked from a contiguous tensor's memory by strides and an offset. A view.
+    """Elements picked from a tensor's memory by strides and an offset, by default its own. A view.
 
-    RuntimeError unless `input` is contiguous, or beyond its memory.
+    Of a view that has gaps, or another order than its memory, it is a view of the tensor that has the memory, and gradients go there.
+    RuntimeError beyond the memory, or where a view is of another dtype than it, or a leaf of its own.
+
+    >>> ingot.arange(6).view(2, 3).t().as_strided((2, 2), (3, 1), 1)
+    tensor([[1, 2],
+            [4, 5]])
     """
     check_tensor("as_strided", input)
+    whole = input
     if not input.is_contiguous() or input.storage_offset():
-        raise RuntimeError("as_strided: the input must be contiguous; call contiguous() first")
-    step = Strided(*plain_dims(_strided(input.numel(), size, stride, storage_offset)))
-    return input._alias((step,), step.forward(input._pair()))
+        storage_offset = input.storage_offset() if storage_offset is None else storage_offset
+        found = input._whole()
+        if found is None:
+            raise RuntimeError("as_strided: this view is of another dtype than its memory, or a leaf: call contiguous() first")
+        whole = found
+    step = Strided(*plain_dims(_strided(whole.numel(), size, stride, storage_offset)))
+    return whole._alias((step,), step.forward(whole._pair()))
 
 
 def _strided(n: int, size: Sequence[int], stride: Sequence[int], storage_offset: int | None) -> tuple[tuple, tuple, int]:
     """Shape, strides and offset. RuntimeError beyond a memory of `n` elements."""
-    shape, strides = tuple(size), tuple(stride)
+    shape, strides = shape_arg((size,)), shape_arg((stride,), "stride")
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
-    offset = storage_offset or 0
+    offset = 0 if storage_offset is None else static_int(storage_offset, "storage_offset")
     last = offset + sum((d - 1) * s for d, s in zip(shape, strides))
     if math.prod(shape) and not (0 <= offset < n and 0 <= last < n):
         raise RuntimeError(

@@ -20,8 +20,8 @@ from ingot.ir.size import ShapeError
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "as_int", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor",
     "common_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "from_end", "get_default_dtype", "inside", "is_number",
-    "larger", "number_dtype", "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root", "same_shape",
-    "scalar", "settled", "shape_arg", "smaller", "static_int", "stop_gradient", "store", "upcast",
+    "larger", "named_arg", "number_dtype", "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root",
+    "same_shape", "scalar", "settled", "several", "shape_arg", "size_arg", "smaller", "static_int", "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -223,6 +223,8 @@ def smaller(a: int, b: int) -> int:
 
 def dim_list(dim: Any, rank: int, all_if_empty: bool = True) -> tuple[int, ...]:
     """Sorted non-negative dims of an argument that may be None (all), an int or a sequence of distinct ints."""
+    if isinstance(dim, Tensor):
+        dim = several(dim)
     if dim is None or (all_if_empty and not isinstance(dim, int) and hasattr(dim, "__len__") and len(dim) == 0):
         return tuple(range(rank))
     if isinstance(dim, (tuple, list)):
@@ -235,11 +237,35 @@ def dim_list(dim: Any, rank: int, all_if_empty: bool = True) -> tuple[int, ...]:
     return (d,) if rank else ()
 
 
+def several(value: Any) -> list[Any]:
+    """What an argument that is one int (or a tensor of one) or a sequence of them has."""
+    one = isinstance(value, int) or (isinstance(value, Tensor) and not value.ndim)
+    return [value] if one else list(value)
+
+
 def shape_arg(size: Sequence[Any], name: str = "size") -> tuple[int, ...]:
     """The shape given as `f(2, 3)` or `f((2, 3))`."""
     if len(size) == 1 and not isinstance(size[0], int) and hasattr(size[0], "__iter__"):
-        size = tuple(size[0])
+        size = several(size[0])
     return tuple([d if type(d) is int else static_int(d, name) for d in size])
+
+
+def named_arg(function: str, given: Sequence[Any], named: Sequence[Any]) -> tuple:
+    """The arguments of `f(2, 3)` where they came by name: the one of `named` that is not None. TypeError where others came, too."""
+    found = [a for a in named if a is not None]
+    if given or len(found) > 1:
+        raise TypeError(f"{function}() got multiple values for one argument")
+    return (found[0],)
+
+
+def size_arg(function: str, size: Sequence[Any], named: dict[str, Any]) -> Sequence[Any]:
+    """`size` of `f(2, 3)` or `f((2, 3))`; or that of `f(size=(2, 3))`, in `named`. TypeError where that has something else."""
+    if not named:
+        return size
+    other = next((k for k in named if k != "size"), None)
+    if other is not None or size:
+        raise TypeError(f"{function}() got an unexpected keyword argument {other or 'size'!r}")
+    return (named["size"],)
 
 
 def broadcast_shapes(*shapes: Sequence[Any]) -> tuple[int, ...]:

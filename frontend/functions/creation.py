@@ -28,6 +28,7 @@ from ingot.functions.common import (
     scalar,
     settled,
     shape_arg,
+    size_arg,
     static_int,
 )
 from ingot.functions.from_data import check_dtype, finish
@@ -67,11 +68,7 @@ def _maker(name: str, value: Number, what: str) -> Any:
         *size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
-        if named:
-            if set(named) != {"size"} or size:
-                raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
-            size = (named["size"],)
-        x = filled(_size(name, size), value, check_dtype(dtype) or get_default_dtype())
+        x = filled(_size(name, size_arg(name, size, named)), value, check_dtype(dtype) or get_default_dtype())
         return emit_out(finish(x, device, requires_grad), out)
 
     function.__name__ = function.__qualname__ = name

@@ -191,27 +191,27 @@ def _no_scalar(name: str, x: Any) -> None:
         raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
 
 
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of `input` along `dim`: of one size (the last may be smaller), or of the sizes in a list.
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of `tensor` along `dim`: of one size (the last may be smaller), or of the sizes in a list.
 
     RuntimeError for sizes that are negative or do not add up.
 
         >>> [t.shape for t in ingot.split(ingot.arange(5), 2)]
         [ingot.Size([2]), ingot.Size([2]), ingot.Size([1])]
     """
-    _no_scalar("split", input)
-    axis = one_dim(dim, input.ndim)
-    n = input.shape[axis]
+    _no_scalar("split", tensor)
+    axis = one_dim(dim, tensor.ndim)
+    n = tensor.shape[axis]
     if isinstance(split_size_or_sections, (list, tuple)):
-        return split_with_sizes(input, split_size_or_sections, axis)
+        return split_with_sizes(tensor, split_size_or_sections, axis)
     size = static_int(split_size_or_sections, "split_size")
     if size < 0 or (size == 0 and n):
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}" if size < 0 else
                            f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")  # fmt: skip
     if not n:
-        return (piece(input, axis, 0, 0),)
+        return (piece(tensor, axis, 0, 0),)
     starts = range(0, n, size) if type(size) is int else _steps(n, size)
-    return tuple([piece(input, axis, i, smaller(i + size, n)) for i in starts])
+    return tuple([piece(tensor, axis, i, smaller(i + size, n)) for i in starts])
 
 
 def _steps(n: int, size: int) -> list[int]:

@@ -14,7 +14,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
 from ingot._tensor.state import wrap
 from ingot.functions import constants
-from ingot.functions.common import dtype_name, shape_arg
+from ingot.functions.common import dtype_name, named_arg, shape_arg
 from ingot.functions.operators import named
 from ingot.ir.types import numel
 
@@ -205,14 +205,14 @@ def _map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any
     return _by_python("map2_", self, callable, x, y)
 
 
-def _resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+def _resize_(self: Tensor, *sizes: Any, size: Any = None, memory_format: Any = None) -> Tensor:
     """Give this tensor another shape, of the first elements in memory; what is new is zero. In place.
 
     RuntimeError for a tensor that requires gradients. Views that share its memory keep the old one.
     """
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
-    shape = shape_arg(sizes)
+    shape = shape_arg(sizes if size is None else named_arg("resize_", sizes, (size,)))
     count, have = numel(shape), self.numel()
     flat = self.detach().reshape(-1)
     flat = flat[:count] if count <= have else ingot.cat([flat, flat.new_zeros(count - have)])

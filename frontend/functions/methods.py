@@ -63,10 +63,13 @@ from ingot.functions.common import (
     cast,
     dtypes,
     is_number,
+    named_arg,
     number_tensor,
     scalar,
+    shape_arg,
     store,
 )
+from ingot.functions.numpy_names import with_numpy_names
 from ingot.functions.operators import named
 from ingot.runtime.recorder import here
 
@@ -152,24 +155,27 @@ def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return select.where(condition, self, other)
 
 
-def _reshape(self: Tensor, *shape_: Any) -> Tensor:
+_to_shape = shape.reshape
+
+
+def _reshape(self: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The elements in another shape, one dim of which may be -1. A view where strides allow, else a copy."""
-    return shape.reshape(self, shape.shape_arg(shape_, "shape"))
+    return _to_shape(self, shape_arg(sizes if shape is None else named_arg("reshape", sizes, (shape,)), "shape"))
 
 
-def _permute(self: Tensor, *dims: Any) -> Tensor:
+def _permute(self: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """The dims in another order. A view."""
-    return shape.permute(self, shape.shape_arg(dims, "dims"))
+    return shape.permute(self, shape_arg(order if dims is None else named_arg("permute", order, (dims,)), "dims"))
 
 
-def _flip(self: Tensor, *dims: Any) -> Tensor:
+def _flip(self: Tensor, *which: Any, dims: Any = None) -> Tensor:
     """The order of elements reversed along `dims`."""
-    return arrange.flip(self, shape.shape_arg(dims, "dims"))
+    return arrange.flip(self, shape_arg(which if dims is None else named_arg("flip", which, (dims,)), "dims"))
 
 
-def _tile(self: Tensor, *dims: Any) -> Tensor:
+def _tile(self: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """The tensor repeated along each dim."""
-    return arrange.tile(self, shape.shape_arg(dims, "dims"))
+    return arrange.tile(self, shape_arg(counts if dims is None else named_arg("tile", counts, (dims,)), "dims"))
 
 
 def _squeeze_(self: Tensor, dim: Any = None) -> Tensor:
@@ -227,9 +233,9 @@ def _view_as(self: Tensor, other: Tensor) -> Tensor:
     return shape.view(self, tuple(other.shape))
 
 
-def _sum_to_size(self: Tensor, *size: Any) -> Tensor:
+def _sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """The sum over the dims that broadcasting from `size` would add. RuntimeError where `size` does not broadcast to the shape."""
-    target = shape.shape_arg(size)
+    target = shape_arg(sizes if size is None else named_arg("sum_to_size", sizes, (size,)))
     extra = self.ndim - len(target)
     try:
         fits = extra >= 0 and broadcast_shapes(target, tuple(self.shape)) == tuple(self.shape)
@@ -390,7 +396,7 @@ def install(cls: Any) -> None:
         for name in names.split():
             setattr(cls, f"{name}_", in_place(name, getattr(module, name)))
     for name, method in {**SPECIAL, **conversion.METHODS}.items():
-        setattr(cls, name, named(method, name, method.__doc__ or ""))
+        setattr(cls, name, with_numpy_names(named(method, name, method.__doc__ or "")))
     cls.__repr__ = cls.__str__ = printing.tensor_text
     cls.__format__ = printing.tensor_format
     cls.T = _flipped("T", None, "All dims in reverse order. A view.")

@@ -18,8 +18,10 @@ from ingot.functions.common import (
     check_tensor,
     dim_list,
     dtypes,
+    named_arg,
     one_dim,
     scalar,
+    several,
     shape_arg,
     static_int,
 )
@@ -72,11 +74,13 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     return apply("reshape", input, attrs=(dims,)) if found is None else found
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The elements in another shape, one dim of which may be -1: always a view. With a dtype, the bits read as that dtype.
 
     RuntimeError when the number of elements differs, or where strides cannot express it (use reshape).
     """
+    if size is not None or dtype is not None:
+        shape = named_arg("view", shape, (size, dtype))
     if len(shape) == 1 and isinstance(shape[0], dtypes.DType):
         return _view_dtype(input, shape[0])
     dims = resolve_shape(shape, input.numel())
@@ -230,7 +234,17 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return make_view(input, ("transpose", (tuple(perm),)))
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose`.
+
+    >>> ingot.swapaxes(ingot.ones(2, 3), 0, 1).shape
+    ingot.Size([3, 2])
+    """
+    return transpose(input, axis0, axis1)
+
 
 
 def t(input: Tensor) -> Tensor:
@@ -250,8 +264,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     ingot.Size([3, 4, 2])
     """
     check_tensor("movedim", input)
-    src = [source] if isinstance(source, int) else list(source)
-    dst = [destination] if isinstance(destination, int) else list(destination)
+    src, dst = several(source), several(destination)
     if len(src) != len(dst):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({src} dims) should contain the same number of dims as destination "
@@ -271,9 +284,9 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 moveaxis = movedim
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Dims of extent 1 repeated to `sizes`, new dims in front; -1 keeps a dim. A view without copies. RuntimeError otherwise."""
-    shape = list(shape_arg(sizes, "size"))
+    shape = list(shape_arg(sizes if size is None else named_arg("expand", sizes, (size,)), "size"))
     extra = len(shape) - input.ndim
     if extra < 0:
         raise RuntimeError(
@@ -397,6 +410,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     RuntimeError for a size beyond the extent or a step below 1.
     """
     axis = one_dim(dimension, input.ndim)
+    size, step = static_int(size, "size"), static_int(step, "step")
     n = input.shape[axis] if input.ndim else 1
     if not 0 <= size <= n:
         raise RuntimeError(f"maximum size for tensor at dimension {axis} is {n} but size is {size}")

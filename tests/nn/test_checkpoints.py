@@ -136,3 +136,42 @@ def test_files_of_the_first_format_are_read():
     document = {"version": 1, "tree": ["dict", [["a", ["tensor", "a", False]], ["b", ["tuple", [1, ["float", "0x1.0p+0"]]]]]]}
     out = loads(save({"a": np.ones(2, np.float32)}, {"ingot": json.dumps(document)}))
     assert out["a"].tolist() == [1, 1] and out["b"] == (1, 1.0)
+
+
+def test_versions_of_entries_reach_the_modules_that_load_them(tmp_path):
+    seen = []
+
+    class Renamed(ingot.nn.Module):
+        _version = 2
+
+        def __init__(self):
+            super().__init__()
+            self.weight = ingot.nn.Parameter(ingot.ones(2))
+
+        def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
+            seen.append((prefix, local_metadata.get("version")))
+            if (local_metadata.get("version") or 1) < 2:
+                state_dict[prefix + "weight"] = state_dict.pop(prefix + "kernel")
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+    net = ingot.nn.Sequential(Renamed(), ingot.nn.Linear(1, 1))
+    state = net.state_dict()
+    assert dict(state._metadata) == {"": {"version": 1}, "0": {"version": 2}, "1": {"version": 1}}
+    net.load_state_dict(state)
+    old = {("0.kernel" if k == "0.weight" else k): v for k, v in state.items()}  # a plain dict knows no versions
+    net.load_state_dict(old)
+    assert seen == [("0.", 2), ("0.", None)]
+
+
+def test_hooks_by_their_private_names():
+    layer = ingot.nn.Linear(1, 1)
+    layer._register_load_state_dict_pre_hook(lambda state, prefix, *_: state.update({prefix + "weight": state.pop(prefix + "kernel")}))
+    layer.load_state_dict({"kernel": ingot.full((1, 1), 3.0), "bias": ingot.zeros(1)})
+    assert layer.weight.item() == 3
+    layer._register_load_state_dict_pre_hook(lambda m, state, *_: m.register_buffer("seen", ingot.ones(1), False), with_module=True)
+    layer.load_state_dict({"kernel": ingot.full((1, 1), 4.0), "bias": ingot.zeros(1)})
+    assert layer.weight.item() == 4 and layer.seen.item() == 1
+    handle = layer._register_state_dict_hook(lambda module, state, prefix, local: {k: v for k, v in state.items() if k != "bias"})
+    assert list(layer.state_dict()) == ["weight"]
+    handle.remove()
+    assert list(layer.state_dict()) == ["weight", "bias"]

@@ -22,6 +22,7 @@ class Hooks:
     def __init__(self) -> None:
         self.save_pre: dict[int, Any] = {}
         self.save_post: dict[int, Any] = {}
+        self.replacing: list[Any] = []  # those of save_post whose result takes the place of the state
         self.load_pre: dict[int, Any] = {}
         self.load_post: dict[int, Any] = {}
 
@@ -57,7 +58,13 @@ def _save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> N
 
 
 def _collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> OrderedDict:
-    out = OrderedDict() if destination is None else destination
+    out = destination
+    if out is None:
+        out = OrderedDict()
+        out._metadata = OrderedDict()  # type: ignore[attr-defined]  # by module: the version of its entries, which loading passes to it
+    local = {"version": module._version}
+    if hasattr(out, "_metadata"):
+        out._metadata[prefix[:-1]] = local
     hooks = module._state_hooks
     for hook in list(hooks.save_pre.values()):
         hook(module, prefix, keep_vars)
@@ -66,7 +73,9 @@ def _collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Ord
         if child is not None:
             child.state_dict(destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
     for hook in list(hooks.save_post.values()):
-        hook(module, out, prefix, {})
+        replaced = hook(module, out, prefix, local)
+        if replaced is not None and hook in hooks.replacing:
+            out = replaced
     return out
 
 
@@ -119,9 +128,10 @@ def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool
     errors: list[str] = []
     pending: list[tuple] = []
     table = dict(state_dict)
+    versions = getattr(state_dict, "_metadata", None) or {}
 
     def walk(m: Any, part: Mapping, prefix: str) -> None:
-        meta = {"assign_to_params_buffers": assign, "pending": pending}
+        meta = {**versions.get(prefix[:-1], {}), "assign_to_params_buffers": assign, "pending": pending}
         m._load_from_state_dict(part, prefix, meta, True, missing, unexpected, errors)
         for name, child in m._modules.items():
             if child is not None:
@@ -161,6 +171,7 @@ class Stateful:
     """The part of Module that saves and loads its state."""
 
     _state_hooks: Hooks
+    _version = 1  # of the entries in state_dict; a class that changes their names or meaning says 2, and sees what comes when loading
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, prefix, keep_vars)` before this module's part of `state_dict()` is made."""
@@ -177,6 +188,16 @@ class Stateful:
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may edit the two lists."""
         return RemovableHandle(self._state_hooks.load_post, hook)
+
+    def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
+        """As `register_state_dict_post_hook`, and what the hook gives, unless None, takes the place of the state."""
+        self._state_hooks.replacing.append(hook)
+        return RemovableHandle(self._state_hooks.save_post, hook)
+
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
+        """As `register_load_state_dict_pre_hook`; without `with_module` the hook is not given the module."""
+        called = hook if with_module else lambda module, *args: hook(*args)
+        return RemovableHandle(self._state_hooks.load_pre, called)
 
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
         """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes.
