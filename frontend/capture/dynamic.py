@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -15,6 +15,7 @@ from ingot.ir.size import Dim, symbol
 __all__ = ["Dynamic", "History"]
 
 _STATIC = "declared static"
+_GUESSES = 8
 _CALLS = 8  # calls of one kind that are remembered, to see which sizes are always equal
 
 
@@ -163,6 +164,16 @@ class Dynamic:
     def moves_outside(self) -> bool:
         """Whether a number beside the arguments is a symbol."""
         return any(p is not None for p in self.outside.values())
+
+    def guesses(self, history: History | None, leaves: Sequence[Any]) -> Iterator[None]:
+        """Which sizes may have been symbols where code was made ahead: those that are equal, one group after the other, move in turn."""
+        if history is None or history.static is not None or history.moving or self.mode is not None or self.declared is not None:
+            return
+        extents = {p: n for p in history.places if p[1] is not None and (n := number_at(leaves, p)) > 0 and p not in history.fixed}
+        for n in list(dict.fromkeys(extents.values()))[:_GUESSES]:
+            history.moving = {p for p, m in extents.items() if m == n}
+            yield
+        history.moving = set()
 
     def shapes(self, history: History | None, leaves: Sequence[Any], names: Sequence[str]) -> Shapes | None:
         """What a trace takes the numbers to be; None where nothing is a symbol."""

@@ -20,6 +20,7 @@ from ingot.capture.dynamic import Dynamic, History
 from ingot.capture.errors import CaptureError
 from ingot.capture.fastcall import MISS, fast_call
 from ingot.capture.guards import Guards
+from ingot.capture.places import Elsewhere
 from ingot.capture.pytree import flatten
 from ingot.capture.shapes import Shapes
 from ingot.capture.signature import Statics, difference, loose, signature
@@ -44,10 +45,12 @@ os.register_at_fork(before=_ENTERING.acquire, after_in_parent=_ENTERING.release,
 @frozen
 @struct
 class _Entry:
-    """Code for one signature, and what must hold for it to serve."""
+    """Code for one signature, and what must hold for it to serve. shapes, exchanged: what its trace took to be run-time numbers."""
 
     call: CompiledCall
     guards: Guards
+    shapes: Shapes | None
+    exchanged: Sequence[Elsewhere]
 
     def unfit(self, leaves: Sequence[Any]) -> str | None:
         """Why it does not serve a call with these argument leaves; None if it does."""
@@ -176,9 +179,14 @@ class CompiledFunction:
 
     def _trace(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
         """See `ingot.capture.trace_call`."""
-        structure, leaves, numbers, _ = self._signature(args, kwargs)
+        structure, leaves, numbers, key = self._signature(args, kwargs)
         names = leaf_names(self.__wrapped__, structure)
-        traced, _, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names)
+        dynamic = Dynamic(self._dynamic.mode, self._dynamic.declared)  # nothing is remembered
+        history = dynamic.history(loose(key), leaves)
+        if history is not None:
+            dynamic.see(history, structure, leaves, names, self._statics.leaves(structure))
+        shapes = dynamic.shapes(history, leaves, names)
+        traced, _, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes)
         undo()
         return traced, leaves
 
@@ -208,7 +216,13 @@ class CompiledFunction:
                 if made is None:
                     if again and history is not None and history.static:
                         reason = difference(key, self._last, names)
-                    made = self._made(structure, leaves, numbers, names, None, {})
+                    try:
+                        made = self._made(structure, leaves, numbers, names, None, {})
+                    except FrozenError:
+                        made = self._guessed(history, structure, leaves, numbers, names)
+                        if made is None:
+                            raise
+                        key = _sized_key(key, history, leaves)
         except FrozenError as e:
             raise FrozenError(f"{self.name}: {reason}; {e}" if again else str(e), e.key) from None
         self.stats["traces"] += 1
@@ -233,12 +247,12 @@ class CompiledFunction:
     def _made(
         self, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str], shapes: Shapes | None, pinned: dict[str, str]
     ) -> _Entry:
+        exchanged = self._dynamic.read_anew
         traced, guards, undo = trace_function(
-            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned,
-            exchanged=self._dynamic.read_anew,
-        )  # fmt: skip
+            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned, exchanged=exchanged
+        )
         try:
-            return _Entry(CompiledCall(traced), guards)
+            return _Entry(CompiledCall(traced), guards, shapes, exchanged)
         except BaseException:
             undo()
             raise
@@ -258,6 +272,17 @@ class CompiledFunction:
             return None
         self._dynamic.found(history, shapes, pinned)
         return made
+
+    def _guessed(
+        self, history: History | None, structure: Any, leaves: list[Any], numbers: Sequence[int], names: Sequence[str]
+    ) -> _Entry | None:
+        """Where nothing may be compiled, and no code is there for just these sizes: the code for all of them, where that is there."""
+        for _ in self._dynamic.guesses(history, leaves):
+            shapes = self._dynamic.shapes(history, leaves, names)
+            made = None if shapes is None else self._sized(history, shapes, structure, leaves, numbers, names)
+            if made is not None and made.call.traced.fit is not None:
+                return made
+        return None
 
     def _warn(self, names: Sequence[str]) -> None:
         """Say once what has the function compiled again and again."""
@@ -282,7 +307,11 @@ class CompiledFunction:
 
     def _check(self, entry: _Entry, structure: Any, leaves: list[Any], numbers: Sequence[int]) -> None:
         """INGOT_CHECK=capture: trace again, and compare."""
-        again, _, undo = trace_function(self.name, self.__wrapped__, structure, leaves, numbers)
+        shapes = None if entry.shapes is None or entry.call.traced.fit is None else entry.shapes.now(leaves)
+        again, _, undo = trace_function(
+            self.name, self.__wrapped__, structure, leaves, numbers, names=leaf_names(self.__wrapped__, structure), shapes=shapes,
+            exchanged=entry.exchanged,
+        )  # fmt: skip
         undo()
         if again.graph.text != entry.call.traced.graph.text:
             raise CaptureError(

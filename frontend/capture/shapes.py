@@ -25,6 +25,9 @@ class FloatSymbol:
     name: str
 
 
+Root = tuple[Symbol | FloatSymbol, Spot, int, int]  # a symbol, and where it is read: a number that is factor * symbol + rest
+
+
 def valued(x: Any, values: Mapping[str, Any]) -> Any:
     """A size or a formula for values of its symbols; anything else as it is."""
     return x.at(values) if isinstance(x, Formula) else evaluate(x, values)
@@ -58,6 +61,10 @@ class Shapes:
     def places(self, name: str) -> list[Spot]:
         """Where a symbol stands."""
         return [p for p, dim in self.dims.items() if name in _names(dim)]
+
+    def now(self, leaves: Sequence[Any]) -> Shapes:
+        """The same with the values that the symbols have for these leaves."""
+        return replace(self, values={root[0].name: _at(leaves, root) for root in _roots(self.dims)})
 
     def again(self, found: Again) -> Shapes:
         """The same with what a trace has found symbols to be."""
@@ -105,7 +112,7 @@ class Fit:
     outside: Mapping[Elsewhere, Any]
     guards: Sequence[tuple[Guard, str]]
     conditions: Sequence[tuple[Formula, str]]
-    roots: Sequence[tuple[Symbol | FloatSymbol, Spot, int, int]]
+    roots: Sequence[Root]
     names: Sequence[str]
     defined: Mapping[str, Dim]
 
@@ -124,10 +131,7 @@ class Fit:
 
     def bind(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """The values of the symbols."""
-        found = {
-            s.name: number_at(leaves, place) if isinstance(s, FloatSymbol) else (number_at(leaves, place) - rest) // factor
-            for s, place, factor, rest in self.roots
-        }
+        found = {root[0].name: _at(leaves, root) for root in self.roots}
         for name, dim in self.defined.items():
             found[name] = evaluate(dim, found)
         return found
@@ -213,6 +217,13 @@ class Fit:
             c.add(f"d_{name} = {python_text(dim)}")
 
 
+def _at(leaves: Sequence[Any], root: Root) -> Any:
+    """The value of a symbol."""
+    s, place, factor, rest = root
+    n = number_at(leaves, place)
+    return n if isinstance(s, FloatSymbol) else (n - rest) // factor
+
+
 def _when(where: str) -> str:
     return f", which was so when it was traced ({where})" if where else ""
 
@@ -223,7 +234,7 @@ def _true(guard: Guard, values: Mapping[str, Any]) -> bool:
     return x <= y if sign == "<=" else (x == y) is (sign == "==")
 
 
-def _roots(dims: Mapping[Spot, Any]) -> Iterator[tuple[Symbol | FloatSymbol, Spot, int, int]]:
+def _roots(dims: Mapping[Spot, Any]) -> Iterator[Root]:
     """Where each symbol can be read: where it stands alone if there is such a place. ValueError for one that stands nowhere so."""
     known: set[Any] = set()
     for place, dim in dims.items():

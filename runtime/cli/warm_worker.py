@@ -85,7 +85,7 @@ def _graph(fn: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
 
     flush()  # as a call does
     traced, leaves = trace_call(fn, args, kwargs)
-    for a in traced.gather(leaves, {}):
+    for a in traced.gather(leaves, {} if traced.fit is None else traced.fit.bind(leaves)):
         ready(a)
     return traced.graph
 
