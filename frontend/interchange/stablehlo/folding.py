@@ -64,10 +64,23 @@ for _name, _fn in (("add", operator.add), ("subtract", operator.sub), ("multiply
 
 @_fold("divide", "remainder")
 def _divide(o: Operation, a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """Towards zero; what is symbolic is not negative."""
-    if object not in (a.dtype, b.dtype) or a.dtype == bool or any(type(v) is int and v <= 0 for v in b.flat):
+    """Towards zero. Symbolic sizes are asked whether they are negative."""
+    if a.dtype == bool or a.shape != b.shape or any(v == 0 for v in b.flat):
         return None
-    return _made(a // b if o.name == "divide" else a % b, o)
+    out = []
+    for x, y in zip(a.tolist() if a.ndim else [a.item()], b.tolist() if b.ndim else [b.item()]) if a.ndim < 2 else ():
+        quotient = abs(x) // abs(y)
+        quotient = -quotient if (x < 0) != (y < 0) else quotient
+        out.append(quotient if o.name == "divide" else x - quotient * y)
+    return _made(np.array(out, object).reshape(a.shape), o) if a.ndim < 2 else None
+
+
+@_fold("sign", "abs")
+def _sign(o: Operation, a: np.ndarray) -> np.ndarray | None:
+    if a.dtype == object:
+        return _made(np.array([abs(v) if o.name == "abs" else (v > 0) - (v < 0) for v in a.flat], object).reshape(a.shape), o)
+    with np.errstate(all="ignore"):
+        return None if a.dtype == bool else np.asarray(np.abs(a) if o.name == "abs" else np.sign(a))
 
 
 @_fold("maximum", "minimum")

@@ -110,6 +110,8 @@ class Pretty(Operations):
         m = self.ahead(OPERATION)
         if m is not None and m.group() not in ("true", "false", "dense", "array"):
             return self.word()
+        if self.is_next('"'):
+            return self.string()
         return self.integer() if self.ahead(_NUMBER) else self.attribute()
 
     def ranges(self) -> dict[str, Any]:

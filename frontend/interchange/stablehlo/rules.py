@@ -130,7 +130,7 @@ def pairs(value: Any, n: int) -> list[tuple[int, int]]:
     """A padding: n pairs; zeros where there is none."""
     if value is None:
         return [(0, 0)] * n
-    flat = value.ints() if hasattr(value, "ints") else [int(v) for pair in value for v in pair]
+    flat = value.ints() if hasattr(value, "ints") else [v for pair in value for v in pair]
     if len(flat) != 2 * n:
         raise TypeError(f"a padding of {len(flat)} numbers, where there are {n} dims")
     return list(zip(flat[::2], flat[1::2]))

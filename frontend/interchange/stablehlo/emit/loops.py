@@ -18,6 +18,8 @@ def _scan(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
     kept, first, stacked = xs[:consts], xs[consts : consts + carries], xs[consts + carries :]
     ys = [v.type for v in body.outputs[carries:]]
     empty = [w.constant(0, t.dtype, (length, *t.shape)) for t in ys]
+    if not length:
+        return [*first, *empty]
     state = [w.constant(0, dtypes.i64), *first, *empty]
     results = [(v.dtype, v.shape) for v in state]
 

@@ -198,3 +198,9 @@ def top_k(c: Call, x: Tensor, *, k: int, is_stable: bool = True) -> tuple[Tensor
     starts, stops = (0,) * x.ndim, (*x.shape[:-1], k)
     order = apply("slice", order, attrs=(starts, stops, (1,) * x.ndim))
     return apply("gather", x, order, attrs=(axis,)), cast(order, dtypes.i32)
+
+
+@target("stablehlo.dynamic_top_k")
+def dynamic_top_k(c: Call, inputs: Sequence[Any], options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    k = c.known(inputs[1], "its operand 'k'").reshape(-1)[0]
+    return top_k(c, c.tensor(inputs[0], c.op.inputs[0].type), k=int(k) if isinstance(k, np.integer) else k)

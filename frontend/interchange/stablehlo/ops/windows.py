@@ -9,6 +9,8 @@ import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.functions.common import apply, scalar
+from ingot.interchange.stablehlo.module import Operation
+from ingot.interchange.stablehlo.ops.calls import target
 from ingot.interchange.stablehlo.ops.movement import padded
 from ingot.interchange.stablehlo.ops.regions import fold_of, single
 from ingot.interchange.stablehlo.rules import Call, op, pairs
@@ -102,6 +104,20 @@ def _along(c: Call, values: list[Tensor], axis: int, window: int, dilation: int,
             power *= 2
     assert out is not None
     return [part(v, 0, -(-n // stride), stride) for v in out] if stride != 1 else out
+
+
+@target("stablehlo.dynamic_reduce_window")
+def dynamic_reduce_window(c: Call, inputs: Any, options: dict[str, Any]) -> Any:
+    """Operands are inputs, inits, then window, strides, dilations of the base and of the window, and padding, all of them known."""
+    k = (len(inputs) - 5) // 2
+    names = ("window_dimensions", "window_strides", "base_dilations", "window_dilations", "padding")
+    known = [c.known(v, f"its operand {n!r}") for v, n in zip(inputs[2 * k :], names)]
+    lists = [[v if x.dtype == object else int(v) for v in x.reshape(-1)] for x in known]
+    attrs: dict[str, Any] = dict(zip(names, lists))
+    attrs["padding"] = list(zip(lists[-1][::2], lists[-1][1::2]))
+    body = c.run.plan.module.functions[c.op.attrs["called_computations"][0]].body
+    whole = Operation("reduce_window", c.op.inputs[: 2 * k], c.op.outputs, attrs, (body,), c.op.place)
+    return c.run.ruled(whole, list(inputs[: 2 * k]))
 
 
 @op("select_and_scatter")
