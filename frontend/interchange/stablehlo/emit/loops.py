@@ -1,8 +1,8 @@
-"""Loops: a scan is a `while` that counts, reads its slices and writes its results."""
+"""Loops and branches. A scan is a `while` that counts, reads its slices and writes its results."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
 from ingot.ir import dtypes
@@ -45,3 +45,23 @@ def _scan(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
         return [w.value(d, s) for d, s in results]
 
     return w.many("while", state, results, "", [(args(), test), (args(), step)])[1:]
+
+
+@emits("while_loop")
+def _while(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
+    cond: Graph
+    body: Graph
+    cond, body, consts, _ = n.attrs
+    kept, state = xs[:consts], xs[consts:]
+    results = [(v.dtype, v.shape) for v in state]
+    args = [[w.value(d, s) for d, s in results] for _ in range(2)]
+    regions = [(a, lambda *rest, g=g: w.graph(g, [*kept, *rest])) for a, g in zip(args, (cond, body))]
+    return w.many("while", state, results, "", regions)
+
+
+@emits("cond")
+def _cond(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
+    pred, *operands = xs
+    results = [(v.type.dtype, v.type.shape) for v in n.outputs]
+    regions: list[tuple[Sequence[V], Callable[..., Sequence[V]]]] = [((), lambda g=g: w.graph(g, operands)) for g in n.attrs]
+    return w.many("if", (pred,), results, "", regions)

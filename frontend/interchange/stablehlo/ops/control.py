@@ -1,7 +1,7 @@
 """Loops, branches, calls of functions.
 
-A loop whose steps are counted, from a known start to a known end, is one scan; any other one needs its condition's value at each step.
-What is known decides branches while the module is evaluated.
+A loop whose steps are counted, from a known start to a known end, is a scan; any other one is a `while_loop`. What is known decides
+branches while the module is evaluated.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import numpy as np
 import ingot
 from ingot._tensor import Tensor
 from ingot.functions.common import apply, cast, scalar
-from ingot.interchange.stablehlo.module import Block, Operation, StablehloError, Value
-from ingot.interchange.stablehlo.rules import Call, NeedsValue, dtype_of, op
+from ingot.interchange.stablehlo.module import Block, Operation, Value
+from ingot.interchange.stablehlo.rules import Call, dtype_of, op
 from ingot.ir import dtypes
 from ingot.ir.struct import struct
 from ingot.runtime.recorder import here
 
 __all__ = ["counted_loop"]
-
-STEPS = 10_000_000  # of a loop that is run step by step
 
 
 def counted_loop(step: Callable[..., Sequence[Tensor]], carries: Sequence[Tensor], n: Any) -> list[Tensor]:
@@ -136,40 +134,28 @@ def _scanned(c: Call, body: Block, operand: list[Any], how: _Counted, start: Any
 
 
 def _stepped(c: Call, values: list[Any]) -> list[Any]:
-    """A loop whose condition decides each time."""
+    """A loop whose condition decides each time: what stays the same is read from around it."""
     body = c.regions[1]
-    if here.recorder.tracing:
-        loop = getattr(ingot, "while_loop", None)
-        if loop is None:
-            raise NeedsValue(
-                f"{c.op.text()}: how often it runs is computed, and must be known when the module is compiled; call the module without "
-                "compiling it"
-            )
-        types = [a.type for a in body.args]
-        given = [c.tensor(v, t) for v, t in zip(values, types)]
-        same = [i for i, (v, a) in enumerate(zip(body.ops[-1].inputs, body.args)) if v is a]
-        moving = [i for i in range(len(given)) if i not in same]
+    types = [a.type for a in body.args]
+    given = [c.tensor(v, t) for v, t in zip(values, types)]
+    moving = [i for i, (v, a) in enumerate(zip(body.ops[-1].inputs, body.args)) if v is not a]
+    if not moving or any(not isinstance(given[i], Tensor) for i in moving):
+        raise NotImplementedError("a loop that changes nothing, or what is no tensor")
 
-        def filled(moved: Sequence[Tensor]) -> list[Any]:
-            out = list(given)
-            for i, x in zip(moving, moved):
-                out[i] = x
-            return out
+    def filled(moved: Sequence[Tensor]) -> list[Any]:
+        out = list(given)
+        for i, x in zip(moving, moved):
+            out[i] = x
+        return out
 
-        def test(*moved: Tensor) -> Tensor:
-            return c.tensor(c.region(0, filled(moved))[0])
+    def test(*moved: Tensor) -> Tensor:
+        return c.tensor(c.region(0, filled(moved))[0])
 
-        def step(*moved: Tensor) -> tuple[Tensor, ...]:
-            results = c.region(1, filled(moved))
-            return tuple(c.tensor(results[i], types[i]) for i in moving)
+    def step(*moved: Tensor) -> tuple[Tensor, ...]:
+        results = c.region(1, filled(moved))
+        return tuple(c.tensor(results[i], types[i]) for i in moving)
 
-        return filled(loop(test, step, tuple(given[i] for i in moving)))
-    for _ in range(STEPS):
-        (going,) = c.region(0, values)
-        if not bool(np.asarray(c.known(going, "its condition")).reshape(())):
-            return values
-        values = c.region(1, values)
-    raise StablehloError(f"{c.op.text()} runs more than {STEPS} times")
+    return filled(ingot.while_loop(test, step, tuple(given[i] for i in moving)))
 
 
 @op("if", raw=True)
@@ -190,7 +176,7 @@ def case(c: Call, index: Any) -> Any:
 
 
 def _branched(c: Call, tests: list[Tensor], branches: list[int]) -> list[Any]:
-    """The results of the first branch whose test holds, or the last one's. All are calculated, or where there is a `cond`, one."""
+    """The results of the first branch whose test holds, or the last one's."""
     types = c.types
 
     def results(i: int) -> list[Tensor]:
@@ -199,10 +185,7 @@ def _branched(c: Call, tests: list[Tensor], branches: list[int]) -> list[Any]:
     def chosen(k: int) -> list[Tensor]:
         if k == len(tests):
             return results(branches[k])
-        cond = getattr(ingot, "cond", None)
-        if cond is not None and types:
-            return list(cond(tests[k], lambda: tuple(results(branches[k])), lambda: tuple(chosen(k + 1))))
-        return [apply("select", tests[k], a, b) for a, b in zip(results(branches[k]), chosen(k + 1))]
+        return list(ingot.cond(tests[k], lambda: tuple(results(branches[k])), lambda: tuple(chosen(k + 1))))
 
     return chosen(0)
 
