@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.runtime import memory, threads, timing
+from ingot.runtime import memory, switches, threads, timing
 from ingot.runtime.formula import formula
 from ingot.runtime.library import open_library
 
@@ -79,6 +79,23 @@ def _rounded(nbytes: int) -> int:
     return -(-nbytes // memory.ALIGNMENT) * memory.ALIGNMENT
 
 
+def _working(manifest: dict[str, Any]) -> str:
+    """The working memory of one call, for people."""
+    scratch = manifest["scratch_bytes"]
+    return f"{manifest['arena_bytes']}" + (f", and {scratch} for each thread" if scratch not in (0, "0") else "")
+
+
+def _check_limit(nbytes: int, text: str, nthreads: int, sizes: str = "") -> None:
+    """RuntimeError where INGOT_MAX_CALL_BYTES permits no call whose working memory is `nbytes`, by the formula `text`."""
+    limit = switches.get("INGOT_MAX_CALL_BYTES")
+    if limit is not None and nbytes > limit:
+        with_sizes = f" with {sizes}" if sizes else ""
+        raise RuntimeError(
+            f"a call{with_sizes} needs {nbytes} bytes of working memory ({text}; {nthreads} threads), and INGOT_MAX_CALL_BYTES permits "
+            f"{limit}: nothing has run"
+        )
+
+
 class _Sizes:
     """What the values of a manifest's symbols decide before a call."""
 
@@ -86,6 +103,7 @@ class _Sizes:
         symbols = manifest["symbols"]
         names = [s["name"] for s in symbols]
         self._arena, self._scratch = (formula(manifest[f], names) for f in ("arena_bytes", "scratch_bytes"))
+        self._text = _working(manifest)
         self._refusals = {c.get("symbol"): (int(code), c["message"]) for code, c in manifest["checks"].items()}
         self._bounds = [(s["name"], int(s["min"]), _NO_BOUND if s["max"] is None else int(s["max"])) for s in symbols]
         self._last: tuple[Any, Any, tuple[threads.Table, int, memory.Bin | None]] | None = None
@@ -106,6 +124,7 @@ class _Sizes:
         assert table is not None  # `_bind` has seen to it
         arena, scratch = self.of(values)
         nbytes = arena + table.nthreads * scratch
+        _check_limit(nbytes, self._text, table.nthreads, ", ".join([f"{n} = {v}" for (n, _, _), v in zip(self._bounds, values)]))
         found = table, table.address, memory.bin_for(nbytes) if nbytes else None
         self._last = values, table, found
         return found
@@ -148,7 +167,7 @@ class Executable:
         """Call the entry. `slots`: addresses as ints, scalars as numbers, in the manifest's order; the values of symbols at the end.
 
         Outputs are written in place. CheckError where a check in the code failed, or a symbol's value is outside of its bounds.
-        RuntimeError where there is no memory to work in; then nothing has run.
+        RuntimeError where there is no memory to work in, or more would be needed than INGOT_MAX_CALL_BYTES permits; then nothing has run.
         """
         bound = self._bound
         if bound[0] is not threads.current or bound[0] is None:
@@ -183,6 +202,7 @@ class Executable:
         """Size the arena for the process's present worker pool. Table and arena are read together, as one tuple."""
         table = threads.pool_table()
         nbytes = self._arena_bytes + table.nthreads * self._scratch_bytes
+        _check_limit(nbytes, _working(self.manifest), table.nthreads)
         self._bound = (table, table.address, memory.bin_for(nbytes) if nbytes else None)
         return self._bound
 

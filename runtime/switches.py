@@ -141,6 +141,8 @@ SWITCHES: tuple[Switch, ...] = (
            "Make code for this level instead of the best one that this CPU has (`ingot doctor` lists the levels).", "this CPU's"),
     Switch("INGOT_NUM_THREADS", "integer from 1", _count, None, False,
            "Threads that run a graph.", "the CPUs of the affinity mask, within the cgroup's quota"),
+    Switch("INGOT_MAX_CALL_BYTES", "size", parse_size, None, False,
+           "Refuse, before anything runs, a call whose working memory (inputs and outputs aside) would be more than this.", "no limit"),
     Switch("INGOT_CACHE_DIR", "folder", _path, None, False,
            "The writable layer of the cache.", "`$XDG_CACHE_HOME/ingot` or `~/.cache/ingot`"),
     Switch("INGOT_CACHE_PATH", f"folders, separated by {os.pathsep!r}", _paths, (), False,
