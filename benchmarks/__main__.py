@@ -30,7 +30,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return p.parse_args(argv)
 
 
-GROUPS = {"cache": ("cache_*", "load_1gb"), "sizes": ("sizes_*",)}
+GROUPS = {"cache": ("cache_*", "load_1gb"), "sizes": ("sizes_*",), "transforms": ("vmap_grad", "hessian", "per_sample", "hvp")}
 
 
 def _cpu() -> str:

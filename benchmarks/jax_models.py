@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from benchmarks.models import MLP, weights
+from benchmarks.transforms import CNN, DENSE, WIDE
 
 Params = dict[str, Any]
 
@@ -178,3 +179,49 @@ def gpt_train() -> Callable:
         return _linear(p, "head", _norm(p, "norm", x)).reshape(-1, vocabulary)
 
     return _trainer(forward, _params(shapes), _adamw_start, _adamw)
+
+
+def _tanh(x: Any, a: Any, b: Any) -> Any:
+    return jnp.tanh(jnp.tanh(a @ x) @ b[0])
+
+
+def vmap_grad() -> Callable:
+    p = _params(WIDE)
+    compiled = jax.jit(jax.vmap(jax.grad(_tanh), (0, None, None)))
+    return lambda x: compiled(x, p["a"], p["b"])
+
+
+def hessian() -> Callable:
+    p = _params(WIDE)
+    compiled = jax.jit(jax.hessian(_tanh))
+    return lambda x: compiled(x, p["a"], p["b"])
+
+
+def per_sample() -> Callable:
+    p = _params(CNN)
+
+    def loss(p: Params, x: Any, y: Any) -> Any:
+        h = jax.nn.relu(lax.conv_general_dilated(x[None], p["a"], (1, 1), [(1, 1), (1, 1)]))
+        h = jax.nn.relu(lax.conv_general_dilated(h, p["b"], (2, 2), [(1, 1), (1, 1)]))
+        return _cross_entropy(h.mean((2, 3)) @ p["c"].T, y[None])
+
+    def rows(p: Params, x: Any, y: Any) -> Any:
+        grads = jax.vmap(jax.grad(loss), (None, 0, 0))(p, x, y)
+        return jnp.concatenate([grads[name].reshape(x.shape[0], -1) for name in CNN], 1)
+
+    compiled = jax.jit(rows)
+    return lambda x, y: compiled(p, x, y)
+
+
+def hvp() -> Callable:
+    p = _params(DENSE)
+
+    def product(p: Params, x: Any, y: Any) -> Any:
+        def loss(p: Params) -> Any:
+            return _cross_entropy(jnp.tanh(jnp.tanh(x @ p["a"].T) @ p["b"].T) @ p["c"].T, y)
+
+        made = jax.jvp(jax.grad(loss), (p,), (p,))[1]
+        return jnp.concatenate([made[name].reshape(-1) for name in DENSE])
+
+    compiled = jax.jit(product)
+    return lambda x, y: compiled(p, x, y)

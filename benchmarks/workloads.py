@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import models
+from benchmarks import models, transforms
 
 Arrays = list[np.ndarray]
 
@@ -82,4 +82,10 @@ WORKLOADS: tuple[Workload, ...] = (
              _classes((128, 1, 28, 28), 10), SGD, flops=256.0 * (3 * LENET_MACS - 28 * 28 * 32 * 25), jax="lenet_train"),
     Workload("gpt_train", "GPT, 4 layers of 256, vocabulary 4096, training step, AdamW, 8 x 128", models.gpt, _text, ADAMW,
              flops=6.0 * 1024 * (GPT_WEIGHTS + 4 * 2 * 128 * 256), jax="gpt_train"),
+    Workload("vmap_grad", "vmap(grad(f)) of a network 64-256-1, 4096 rows", transforms.vmap_grad, _normal((4096, 64)), jax="vmap_grad"),
+    Workload("hessian", "Hessian of a network 64-256-1 by its input", transforms.hessian, _normal((64,)), jax="hessian"),
+    Workload("per_sample", "gradients per image of a network of two convolutions, 64 images of 28 x 28", transforms.per_sample,
+             _classes((64, 1, 28, 28), 10), jax="per_sample"),
+    Workload("hvp", "Hessian-vector product by the weights of an MLP 784-256-256-10, batch 256", transforms.hvp,
+             _classes((256, 784), 10), jax="hvp"),
 )  # fmt: skip

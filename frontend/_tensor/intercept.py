@@ -6,13 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ingot.ir.ops.flops import flops_of
 from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.tape import Signature
 
-__all__ = ["Emit", "intercepted"]
+__all__ = ["Emit", "intercepted", "operator_of"]
 
 Emit = Callable[[], list[Array]]
+
+
+def operator_of(sig: Signature) -> Any:
+    """The operator (`ingot.ops.aten.…`) that people know an operation as: a product as mm or bmm, a composite by its own name."""
+    from ingot import ops
+
+    kinds = list(flops_of(sig.op, sig.attrs, sig.in_types, sig.out_types)) if not sig.op.lowering.graphs else []
+    name = kinds[0] if kinds else sig.attrs[0].name.strip("_") if sig.op.name == "call" else sig.op.name
+    found = getattr(ops.aten, name, None)
+    return found if isinstance(found, ops.Operator) else ops.declare(f"aten::{name}")
 
 
 @contextmanager

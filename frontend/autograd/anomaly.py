@@ -31,7 +31,7 @@ class set_detect_anomaly(detect_anomaly):
     """Turn anomaly mode on or off at once; as a context manager, until the end of the block."""
 
     def __init__(self, mode: bool, check_nan: bool = True):
-        super().__init__(mode)
+        super().__init__(mode and check_nan)
         backward.anomaly[0] = self._mode
 
     def __enter__(self) -> None:

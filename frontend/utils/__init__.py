@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot.utils import checkpoint, data, model_zoo
 
-__all__ = ["benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "model_zoo", "tensorboard"]
+__all__ = ["benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "flop_counter", "model_zoo", "summary", "tensorboard"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot import ops
 from ingot._tensor import wrap
-from ingot._tensor.intercept import Emit, intercepted
+from ingot._tensor.intercept import Emit, intercepted, operator_of
 from ingot.runtime.array import Array
 from ingot.runtime.tape import Signature
 
@@ -91,25 +91,12 @@ class _Block:
 
 
 def _asked(policy: Callable, ctx: SelectiveCheckpointContext, sig: Signature, arrays: Sequence[Array]) -> bool:
-    found = policy(ctx, _operator(sig), *(wrap((a, None)) for a in arrays))
+    found = policy(ctx, operator_of(sig), *(wrap((a, None)) for a in arrays))
     if isinstance(found, bool):
         return found
     if not isinstance(found, CheckpointPolicy):
         raise TypeError(f"a checkpoint's policy must give a CheckpointPolicy or a bool, got {type(found).__name__}")
     return found.saves
-
-
-def _operator(sig: Signature) -> ops.Operator:
-    """The operator that people know an operation as."""
-    op = sig.op
-    if op.name == "dot":
-        name = "bmm" if sig.attrs[0][0] else "mm"
-    elif op.name == "conv":
-        name = "convolution"
-    else:
-        name = sig.attrs[0].name if op.name == "call" else op.name
-    found = getattr(ops.aten, name, None)
-    return found if isinstance(found, ops.Operator) else ops.declare(f"aten::{name}")
 
 
 @contextmanager

@@ -100,12 +100,13 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(run=None)
     verbs = top.add_subparsers(metavar="COMMAND")
 
-    from ingot.runtime.cli import cache_verbs, completion, models
+    from ingot.runtime.cli import cache_verbs, completion, models, show
 
     cache_verbs.add_to(verbs)
     models.add_to(_add, verbs)
     p = _add(verbs, "inspect", "what an artifact, an ONNX or a StableHLO file holds", "ingot inspect model.ingot", _inspect, json=True)
     p.add_argument("file", metavar="FILE", help="an artifact, or a file that ends in .onnx, .mlir, .stablehlo or .bc")
+    show.add_to(_add, verbs)
     p = _add(verbs, "verify", "check an artifact's every byte", "ingot verify --run model.ingot", _verify, json=True)
     p.add_argument("files", nargs="+", metavar="FILE", help="artifacts")
     p.add_argument("--run", action="store_true", dest="golden", help="also run the golden inputs and compare the results")
