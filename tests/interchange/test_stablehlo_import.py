@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ingot
+from ingot.capture.export import traced_model
 from ingot.stablehlo import StablehloError, load
 
 
@@ -203,3 +204,35 @@ def test_other_operations():
         line = f"%r = {text} : ({', '.join(types[v[1:]] for v in given)}) -> {out}"
         got = run(f"{out} {{\n {line}\n return %r : {out}\n}}", *[values[n] for n in names], head=head)
         np.testing.assert_allclose(got, want[name], rtol=1e-5, err_msg=name)
+
+
+def test_rows_of_loops_are_stacked():
+    """What a scan of JAX gives is not carried: the loop is a scan with results of its own."""
+    jax = pytest.importorskip("jax", reason="programs are made with JAX, which is not installed")
+    jnp, lax = jax.numpy, jax.lax
+    x = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+
+    def nested(c, t):
+        return lax.fori_loop(0, 3, lambda i, u: u + t * i, c), (c, lax.scan(lambda a, b: (a + b, a * b), 0.0, t)[1])
+
+    functions = {
+        "forward": (lambda x: lax.scan(lambda c, t: (c + t, (c, t * 2)), jnp.zeros(3), x), 1),
+        "back": (lambda x: lax.scan(lambda c, t: (c + t, c), jnp.zeros(3), x, reverse=True), 1),
+        "nested": (lambda x: lax.scan(nested, x[0], x), 1),
+        "part": (lambda x: lax.fori_loop(1, 4, lambda i, c: lax.dynamic_update_index_in_dim(c, x[i] * 2, i, 0), x), 1),
+        "columns": (lambda x: lax.fori_loop(0, 3, lambda i, c: lax.dynamic_update_slice(c, x[:, :1] * i, (0, i)), x), 1),
+        "read": (lambda x: lax.fori_loop(1, 6, lambda i, c: c.at[i].set(c[i - 1] + x[i]), x), 0),
+        "twice": (lambda x: lax.fori_loop(0, 6, lambda i, c: c.at[i // 2].add(x[i]), x), 0),
+        "gradient": (jax.grad(lambda x: lax.scan(lambda c, t: (jnp.tanh(c + t), c), x[0], x)[1].sum()), 1),
+    }
+    for name, (fn, rows) in functions.items():
+        f = load(jax.jit(fn).lower(x).as_text())
+        for got, want in zip(_leaves(f(x)), jax.tree.leaves(jax.jit(fn)(x))):
+            np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5, err_msg=name)
+        graph = traced_model(f, (x,), {}).graph
+        scans = [n for n in graph.nodes if n.op.name == "scan"]
+        assert any(len(n.outputs) > n.attrs[2] for n in scans) == bool(rows), name
+
+
+def _leaves(out):
+    return [v.numpy() for v in out] if isinstance(out, tuple) else [out.numpy()]

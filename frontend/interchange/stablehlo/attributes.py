@@ -316,11 +316,9 @@ def dense_of(of: Type, raw: Any, fail: Any) -> Dense:
     assert dtype is not None and shape is not None
     n = of.numel
     if dtype == np.bool_:
-        if len(raw) == (n + 7) // 8 != n or n == 1:
-            bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[:n].astype(bool)
-            if len(raw) == 1 and n > 8:
-                bits = np.full(n, bool(raw[0]))
-            return Dense(of, bits.reshape(shape))  # type: ignore[arg-type]
+        if len(raw) == (n + 7) // 8 and len(raw) != n:  # eight in a byte
+            bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[:n]
+            return Dense(of, bits.astype(bool).reshape(shape))  # type: ignore[arg-type]
         if len(raw) not in (1, n):
             fail(f"{len(raw)} bytes for {of}")
         data = np.frombuffer(raw, np.uint8) != 0

@@ -84,10 +84,16 @@ class Run:
     def __init__(self, plan: Plan, cache: dict[Operation, Tensor]):
         self.plan, self.cache = plan, cache
         self.values: dict[Value, Any] = {}
+        self.numbers: dict[Value, Any] = {}  # what values are known to be, of blocks that were made of the module's
         self.lifting = 0
         self.depth = 0
 
     # ---- what rules ask for
+
+    def number(self, v: Value) -> Any:
+        """The number that a value is, whatever is passed; None where that is not known."""
+        found = self.plan.constants.get(v)
+        return self.numbers.get(v) if found is None else found
 
     def tensor(self, value: Any, of: Type | None = None) -> Any:
         """A value as a Tensor; `of`: its type, where known sizes are in it."""
@@ -156,7 +162,7 @@ class Run:
         values.update(zip(block.args, inputs))
         for o in block.ops[:-1]:
             values.update(zip(o.outputs, self.operation(o)))
-            for v in self.plan.dead[o]:
+            for v in self.plan.dead.get(o, ()):
                 values.pop(v, None)
         return [values[v] for v in block.ops[-1].inputs]
 

@@ -11,6 +11,7 @@ __all__ = ["flat"]
 _WITHIN = frozenset(
     ("dot_dimension_numbers", "dimension_numbers", "scatter_dimension_numbers", "algorithm", "ragged_dot_dimension_numbers")
 )
+_LONGEST = 1024  # a list: dims, or what stands for each of them
 
 
 def flat(attrs: dict[str, Any]) -> dict[str, Any]:
@@ -23,8 +24,13 @@ def flat(attrs: dict[str, Any]) -> dict[str, Any]:
             out |= value
         elif name == "channel_handle" and isinstance(value, dict):
             out |= {"channel_id": value.get("handle", 0), "channel_type": value.get("type", 0)}
-        elif isinstance(value, Dense) and value.type.element in ("i64", "i1") and len(value.type.shape or ()) == 1:
-            out[name] = value.array.tolist() if name != "value" else value
+        elif isinstance(value, Dense) and name != "value" and _is_list(value):
+            out[name] = value.array.tolist()
         else:
             out[name] = value
     return out
+
+
+def _is_list(value: Dense) -> bool:
+    """Whether a tensor is a vector of a few integers or booleans."""
+    return value.type.element in ("i64", "i1") and len(value.type.shape or ()) == 1 and value.array.size <= _LONGEST

@@ -27,6 +27,7 @@ class Source:
         self.text = text
         self.at = 0
         self.depth = 0
+        self.line = (0, 1)  # a place, and its line
         self.space()
 
     def space(self) -> None:
@@ -37,7 +38,10 @@ class Source:
     def place(self, at: int | None = None) -> str:
         """Line and column, for messages."""
         at = self.at if at is None else at
-        return f"line {self.text.count(chr(10), 0, at) + 1}, column {at - self.text.rfind(chr(10), 0, at)}"
+        known, line = self.line if self.line[0] <= at else (0, 1)
+        line += self.text.count("\n", known, at)
+        self.line = (at, line)
+        return f"line {line}, column {at - self.text.rfind(chr(10), 0, at)}"
 
     def fail(self, message: str, at: int | None = None) -> NoReturn:
         raise StablehloError(f"{self.place(at)}: {message}")

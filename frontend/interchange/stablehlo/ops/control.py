@@ -15,6 +15,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot.functions.common import apply, cast, scalar
 from ingot.interchange.stablehlo.module import Block, Operation, Value
+from ingot.interchange.stablehlo.ops.stacking import Rows, placed, stacked
 from ingot.interchange.stablehlo.rules import Call, dtype_of, op
 from ingot.ir import dtypes
 from ingot.ir.struct import struct
@@ -22,15 +23,22 @@ from ingot.runtime.recorder import here
 
 __all__ = ["counted_loop"]
 
+LONGEST = 1 << 20  # a loop whose counts are written down, to see where it writes
+
 
 def counted_loop(step: Callable[..., Sequence[Tensor]], carries: Sequence[Tensor], n: Any) -> list[Tensor]:
-    """The carries after step(k, *carries) for k = 0 … n - 1."""
-
-    def body(carried: tuple[Tensor, ...], k: Tensor) -> tuple[tuple[Tensor, ...], tuple]:
-        return tuple(step(k, *carried)), ()
-
+    """The carries after step(k, *carries) for k = 0 … n - 1; what it gives beyond them, stacked."""
+    k = len(carries)
     counts = apply("iota", attrs=(dtypes.i64, (n,), 0))
-    return list(ingot.scan(body, tuple(carries), counts)[0])
+    if not k:
+        return list(ingot.control.map(lambda i: tuple(step(i)), counts))
+
+    def body(carried: tuple[Tensor, ...], i: Tensor) -> tuple[tuple[Tensor, ...], tuple]:
+        made = tuple(step(i, *carried))
+        return made[:k], made[k:]
+
+    last, rows = ingot.scan(body, tuple(carries), counts)
+    return [*last, *rows]
 
 
 @struct
@@ -48,7 +56,7 @@ def _constant(c: Call, v: Value, carry: dict[Value, Any]) -> Any:
     if v in carry:
         v_ = carry[v]
         return v_ if isinstance(v_, np.ndarray) else None
-    known = c.run.plan.constants.get(v)
+    known = c.run.number(v)
     if known is not None:
         return known
     found = c.run.values.get(v)
@@ -75,7 +83,7 @@ def _counted(c: Call, cond: Block, body: Block) -> _Counted | None:
     if next_ is None or next_.name != "add" or body.args[which] not in next_.inputs:
         return None
     by = next_.inputs[1] if next_.inputs[0] is body.args[which] else next_.inputs[0]
-    step = c.run.plan.constants.get(by)
+    step = c.run.number(by)
     if step is None or not isinstance(step, np.integer) or step <= 0:
         return None
     if right in cond.args:
@@ -112,24 +120,30 @@ def _scanned(c: Call, body: Block, operand: list[Any], how: _Counted, start: Any
         return c.region(1, operand)
     of = body.args[how.which].type
     dtype = dtype_of(of)
+    rows: dict[int, Rows] = {}
+    if type(n) is int and n <= LONGEST:
+        found = stacked(c, body, how.which, (start + how.step * np.arange(n)).astype(dtype.numpy), moving, operand)
+        if found is not None:
+            body, rows = found
+    carried = [i for i in moving if i not in rows]
 
-    def step(k: Tensor, *carried: Tensor) -> list[Tensor]:
+    def step(k: Tensor, *state: Tensor) -> list[Tensor]:
         count = apply("add", cast(apply("mul", k, scalar(how.step, dtypes.i64)), dtype), scalar(start, dtype))
         given = list(operand)
         given[how.which] = count
-        for i, x in zip(moving, carried):
+        for i, x in zip(carried, state):
             given[i] = x
-        results = c.region(1, given)
-        return [c.tensor(results[i], body.args[i].type) for i in moving]
+        results = c.run.block(body, given)
+        return [c.tensor(results[i], v.type) for i, v in ((i, body.ops[-1].inputs[i]) for i in (*carried, *rows))]
 
-    carries = [c.tensor(operand[i], body.args[i].type) for i in moving]
-    if any(not isinstance(x, Tensor) for x in carries):
+    first = [c.tensor(operand[i], body.args[i].type) for i in carried]
+    if any(not isinstance(x, Tensor) for x in first):
         raise NotImplementedError("a loop that carries what is no tensor")
-    done = counted_loop(step, carries, n) if moving else []
+    done = counted_loop(step, first, n) if moving else []
     results = list(operand)
     results[how.which] = np.array(start + n * how.step, dtype.numpy if type(n) is int else object)
-    for i, x in zip(moving, done):
-        results[i] = x
+    for i, x in zip((*carried, *rows), done):
+        results[i] = placed(c.tensor(operand[i], body.args[i].type), x, rows[i]) if i in rows else x
     return results
 
 

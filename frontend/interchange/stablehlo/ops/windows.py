@@ -71,7 +71,7 @@ def _own(
 
 def _neutral(c: Call, fold: str, x: Tensor) -> bool:
     """Whether the init is a constant that changes nothing."""
-    value = c.run.plan.constants.get(c.op.inputs[1])
+    value = c.run.number(c.op.inputs[1])
     if value is None:
         return False
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype.numpy).min
