@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ingot._tensor.reals import Formula, Real, made, real_of
+from ingot.ir.graph import Graph
 from ingot.ir.location import resolve
 from ingot.ir.size import Dim, ShapeError, Size, Symbol, at_most, bounds, equal, evaluate, replaced, symbols
+from ingot.ir.sized import sized
 from ingot.ir.types import TensorType
 from ingot.runtime.recorder import here, user_location
 
@@ -106,6 +108,7 @@ class Extents:
     def specialised(self, infer: Callable[..., Any], types: Sequence[TensorType], attrs: tuple, error: ShapeError) -> Again:
         """What asks for numbers for the symbols that a rule fails with, with `error`. ShapeError where it fails with them, too."""
         found = symbols(*[d for t in types for d in t.shape], *_leaves(attrs))
+        found = list(dict.fromkeys([*found, *(s for a in attrs if isinstance(a, Graph) for s in a.symbols)]))
         values = {s.name: self.values[s.name] for s in found}
         infer(*_sized(types, attrs, values))
         for n, v in values.items():
@@ -147,6 +150,8 @@ def _leaves(attrs: Any) -> list[Any]:
 
 def _sized(types: Sequence[TensorType], attrs: tuple, values: Mapping[str, int]) -> tuple[tuple[TensorType, ...], tuple]:
     def attribute(a: Any) -> Any:
+        if isinstance(a, Graph):
+            return sized(a, values)
         return tuple(map(attribute, a)) if isinstance(a, tuple) else replaced(a, values)
 
     return tuple([t.with_shape(tuple([replaced(d, values) for d in t.shape])) for t in types]), attribute(attrs)

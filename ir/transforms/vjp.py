@@ -9,7 +9,7 @@ from ingot.ir.builder import Builder, Expr, op_graph
 from ingot.ir.facts import Inline, OverComplex
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import LATER, OPS, Op, Rule
-from ingot.ir.size import remembered
+from ingot.ir.size import ShapeError, remembered
 from ingot.ir.struct import value_type
 from ingot.ir.transforms.replay import Mask, inlined, live_nodes, replay
 from ingot.ir.types import TensorType
@@ -123,6 +123,8 @@ def _pull(b: Builder, nodes: Sequence[Node], here: dict[Value, Value], cotangent
             if g is None or v not in active:
                 continue
             if g.type != v.type:
+                if g.type.symbolic or v.type.symbolic:  # equal for the sizes at hand, by a relation that says no symbol
+                    raise ShapeError(f"{n.op.name}: whether {g.type} is {v.type} is known only at run time")
                 raise AssertionError(f"the vjp of {n.op.name} gave {g.type} for an input {v.type}")
             cotangents[v] = cotangents[v] + g if v in cotangents else g
     b.loc = None

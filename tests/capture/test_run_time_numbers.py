@@ -149,3 +149,19 @@ def test_counters_in_tuples_and_lists_that_the_function_assigns():
         want += n
         assert f(ingot.ones(n)).tolist() == [float(want * n)] * n
         assert state["n"] == [want]
+
+
+def test_sizes_that_a_layer_fixes_are_found_by_its_derivative():
+    """64 * (n / 4) ** 2 is 3136 says nothing of n: where the gradient needs it to be, n is a number."""
+    conv, dense = ingot.nn.Conv2d(1, 4, 3, padding=1), ingot.nn.Linear(4 * 3 * 3, 2)
+
+    def step(x):
+        y = dense(F.max_pool2d(conv(x), 4).flatten(1))
+        return ingot.autograd.grad(y.pow(2).sum(), [conv.weight, dense.weight])
+
+    f = ingot.compile(step, dynamic=True)
+    for b in (2, 3, 5):
+        x = ingot.arange(b * 144).reshape(b, 1, 12, 12) / 100
+        for a, e in zip(f(x), step(x)):
+            np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-4, atol=1e-4)
+    assert f.stats["traces"] == 1
