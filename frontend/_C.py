@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor.overriding import DisableTorchFunctionSubclass
+from ingot._tensor.overriding import disabled_torch_function as _disabled_torch_function_impl
 from ingot.runtime.recorder import here
 
-__all__ = ["DispatchKey", "DispatchKeySet"]
+__all__ = ["DispatchKey", "DispatchKeySet", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl"]
 
 
 class _Keys:

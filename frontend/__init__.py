@@ -30,7 +30,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(NAMES[name]), name)
     elif name in DTYPES:
         value = getattr(importlib.import_module("ingot.ir.dtypes"), DTYPES[name])
-    elif name in MODULES:
+    elif name == "torch":  # torch.torch is torch
+        value = sys.modules[__name__]
+    elif name in MODULES or f"ingot.{name}" in _paths.PATHS:
         value = importlib.import_module(f"ingot.{name}")
     else:
         raise AttributeError(f"module 'ingot' has no attribute {name!r}")

@@ -59,6 +59,7 @@ from ingot import nn as nn
 from ingot import onnx as onnx
 from ingot import ops as ops
 from ingot import optim as optim
+from ingot import overrides as overrides
 from ingot import profiler as profiler
 from ingot import random as random
 from ingot import serialization as serialization
@@ -96,6 +97,7 @@ from ingot.functions.identity import Stream as Stream
 from ingot.symbolic import SymBool as SymBool
 from ingot.symbolic import SymFloat as SymFloat
 from ingot.symbolic import SymInt as SymInt
+from ingot.functions.legacy import TensorType as TensorType
 from ingot.functions.search import UniqueResult as UniqueResult
 from ingot.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d

@@ -27,7 +27,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"_(ipu|xla|mtia|maia|xpu|mps)", "no such device"),
     (r"quant|qscheme|quantize", "quantized tensors: not part of Ingot"),
     (r"Tensor\.(symeig|eig|solve|lstsq)$", "removed from torch itself, where the name raises"),
-    (r"__torch_function__", "subclasses change methods; functions do not ask their arguments what to do"),
     (r"ingot\.batch_norm_|hash_tensor|slice_inverse", "parts of torch's own implementation"),
     (r"", "not yet"),
 )

@@ -21,10 +21,10 @@ PUBLIC = (
 PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
-    "fx", "array_api", "mps", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func", "debug", "nn",
-    "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler", "distributed",
-    "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version", "__config__",
-    "_C", "_dynamo", "ao", "distributions", "stablehlo",
+    "fx", "array_api", "mps", "overrides", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func",
+    "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler",
+    "distributed", "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version",
+    "__config__", "_C", "_dynamo", "ao", "distributions", "stablehlo",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {

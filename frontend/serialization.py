@@ -227,6 +227,7 @@ def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
         raise SerializationError(f"{name}: {e}") from None
 
 
+DEFAULT_PROTOCOL = 2  # of pickles, by which nothing is written here
 MAP_LOCATION = Any  # in annotations: what `map_location` may be
 _safe: dict[Any, None] = {}  # in the order in which they were named
 

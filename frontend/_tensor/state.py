@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ingot._tensor.devices import CPU
 from ingot._tensor.gradients import Differentiable
 from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
+from ingot._tensor.overriding import DisableTorchFunctionSubclass
 from ingot.ir import dtypes
 from ingot.ir.types import tensor_type
 from ingot.runtime import array as arrays
@@ -59,6 +61,24 @@ class Tensor(Described, Differentiable, TensorMethods):
     _version_cell: Version | None
     _slot: GradSlot | None
     _weak: bool
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("ingot."):
+            importlib.import_module("ingot.overrides").subclassed(cls)
+
+    @classmethod
+    def __torch_function__(cls, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """What a function or method gives for a subclass: the same as for Tensors, as such of the subclass. See `ingot.overrides`."""
+        with DisableTorchFunctionSubclass():
+            result = func(*args, **(kwargs or {}))
+            return importlib.import_module("ingot.overrides").of_class(result, cls)
+
+    @staticmethod
+    def _make_subclass(cls: type, data: Tensor, require_grad: bool = False, *args: Any) -> Any:
+        """A tensor of a subclass that shares memory with `data` and has no history."""
+        made = data.detach().as_subclass(cls)
+        return made.requires_grad_() if require_grad else made
 
     # ---- the value behind it
 

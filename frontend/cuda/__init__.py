@@ -70,6 +70,7 @@ BFloat16Tensor, BoolTensor, ByteTensor = refused_class("BFloat16Tensor"), refuse
 CharTensor, DoubleTensor, FloatTensor = refused_class("CharTensor"), refused_class("DoubleTensor"), refused_class("FloatTensor")
 HalfTensor, IntTensor, LongTensor = refused_class("HalfTensor"), refused_class("IntTensor"), refused_class("LongTensor")
 ShortTensor = refused_class("ShortTensor")
+_initialized, default_generators = False, ()
 
 
 def is_available() -> bool:

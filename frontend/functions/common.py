@@ -51,7 +51,8 @@ def python_number(x: Any) -> Any:
 def check_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> None:
     """TypeError, in torch's words, unless `value` is a Tensor."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(value).__name__}")
+        hint = "; ingot.overrides.install() has functions ask such classes" if hasattr(type(value), "__torch_function__") else ""
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(value).__name__}{hint}")
 
 
 def refuse(name: str, dtype: DType) -> RuntimeError:

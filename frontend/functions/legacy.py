@@ -13,7 +13,7 @@ from ingot.ir.dtypes import DType
 
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
-    "ShortTensor",
+    "ShortTensor", "TensorType",
 ]  # fmt: skip
 
 
@@ -47,3 +47,5 @@ ShortTensor = _type("ShortTensor", dtypes.i16)
 CharTensor = _type("CharTensor", dtypes.i8)
 ByteTensor = _type("ByteTensor", dtypes.u8)
 BoolTensor = _type("BoolTensor", dtypes.bool_)
+
+TensorType = Tensor  # of TorchScript, in annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.overriding import disabled_torch_function
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "new_parameter"]
 
@@ -29,6 +30,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ()
+    __torch_function__ = disabled_torch_function  # type: ignore[assignment]  # what is computed with it is a Tensor
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         if data is None:
@@ -71,6 +73,7 @@ class Buffer(Tensor):
     """
 
     persistent: bool
+    __torch_function__ = disabled_torch_function  # type: ignore[assignment]
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         out = _sharing(cls, ingot.empty(0) if data is None else data)

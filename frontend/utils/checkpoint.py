@@ -231,3 +231,12 @@ class _Recomputed(Function):
             for i, g in zip(which, found):
                 result[i] = g
         return (None, None, None, None, *result)
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """The devices of tensors that are not on the CPU, and the states of their random numbers: none. `ingot.get_rng_state` has the CPU's."""
+    return [], []
+
+
+def set_device_states(devices: Sequence[int], states: Sequence[Tensor], *, device_type: str | None = None) -> None:
+    """Set what `get_device_states` gave."""

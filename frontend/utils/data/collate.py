@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = ["default_collate", "default_convert"]
+
+np_str_obj_array_pattern = re.compile(r"[SaUO]")  # of dtypes whose arrays are not collated; libraries take it from here
 
 
 def default_collate(batch: list) -> Any:
