@@ -6,6 +6,8 @@ import hashlib
 from array import array
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import chain
+from operator import is_
 from types import MappingProxyType
 from typing import Any
 from weakref import ReferenceType
@@ -19,7 +21,7 @@ from ingot.ir.dtypes import DType
 
 __all__ = [
     "CONTAINERS", "EXCHANGED", "HELD", "PLAIN", "SMALL", "Kind", "Number", "Own", "Rebound", "Same", "alike", "describe", "describe_own",
-    "items_of", "plain",
+    "holds", "items_of", "plain", "snapshot",
 ]  # fmt: skip
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice, range)
@@ -30,6 +32,7 @@ Own = Mapping[tuple, bool]  # paths of tensors that are exchanged within a value
 HELD: dict[int, Any] = {}  # by the ids of what places outside hold while a function is traced: what they hold else
 
 _PLAIN = frozenset(PLAIN)
+_NESTED = frozenset((list, dict, tuple, set, frozenset, deque, Extent, Real))
 _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()), MappingProxyType)
 _BYTES = (bytearray, memoryview, array)
 # what can change and stay the same object
@@ -72,6 +75,27 @@ def describe_own(x: Any, own: Own, at: tuple = ()) -> Any:
         if isinstance(x, (tuple, list, deque)):
             return (type(x), *(describe_own(v, own, (*at, i)) for i, v in enumerate(tuple(x))))
     return describe(x)
+
+
+def snapshot(x: Any) -> tuple[Any, ...] | None:
+    """The items of a list, tuple or dict none of which can change and stay the same object; None for any other."""
+    if type(x) is dict:
+        found = (*x, *x.values())
+    elif type(x) in (list, tuple):
+        found = tuple(x)
+    else:
+        return None
+    kinds = set(map(type, found))
+    if kinds.isdisjoint(_NESTED) and not any(issubclass(k, (*CONTAINERS, tuple, frozenset)) for k in kinds - _PLAIN):
+        return found
+    return None
+
+
+def holds(x: Any, items: tuple[Any, ...]) -> bool:
+    """Whether the items of a list, tuple or dict are these very objects."""
+    if type(x) is dict:
+        return 2 * len(x) == len(items) and all(map(is_, chain(x, x.values()), items))
+    return type(x) in (list, tuple) and len(x) == len(items) and all(map(is_, x, items))
 
 
 def items_of(x: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from ingot.capture.describe import EXCHANGED, PLAIN, Rebound, describe
+from ingot.capture.describe import EXCHANGED, PLAIN, Rebound, describe, holds, snapshot
 from ingot.capture.reads import lookup, vars_of
 from ingot.capture.trace import hooks, leaf_of
 from ingot.ir.struct import replace, struct
@@ -64,9 +64,15 @@ class Container(Watch):
     text: str
     seen: Any
     rebound: Rebound
+    items: tuple[Any, ...] | None = None  # what it held when it was looked through last, where that is enough to know
 
     def failed(self) -> str | None:
-        return None if describe(self.value, self.rebound) == self.seen else f"{self.text} has changed"
+        if self.items is not None and holds(self.value, self.items):
+            return None
+        if describe(self.value, self.rebound) != self.seen:
+            return f"{self.text} has changed"
+        self.items = snapshot(self.value)
+        return None
 
 
 @struct
@@ -115,11 +121,18 @@ class AttributeHolds(Watch):
     text: str
     seen: Any
     rebound: Rebound
+    items: tuple[type, tuple[Any, ...]] | None = None  # as that of a Container, and of which kind
 
     def failed(self) -> str | None:
         value = attribute(self.of, self.name)
+        if self.items is not None and type(value) is self.items[0] and holds(value, self.items[1]):
+            return None
         now = MISSING if value is MISSING else describe(value, self.rebound)
-        return None if _equal(self.seen, now) else f"{self.text} {_changed(self.seen, now)}"
+        if not _equal(self.seen, now):
+            return f"{self.text} {_changed(self.seen, now)}"
+        found = snapshot(value)
+        self.items = None if found is None else (type(value), found)
+        return None
 
 
 @struct

@@ -342,3 +342,18 @@ def test_plain_items_of_lists_are_assigned_at_each_call():
         seen.append(f(ingot.ones(1)).item())
         assert flags == [True]
     assert seen == [2, 2, 2] and f.stats["traces"] <= 2
+
+
+def test_long_lists_and_dicts_are_looked_through_once_and_seen_to_change():
+    items, table = list(range(3000)), {str(i): float(i) for i in range(3000)}
+    f = ingot.compile(lambda x: x * items[3] + table["5"] + len(items))
+    for _ in range(3):
+        assert f(ingot.ones(1)).item() == 3 + 5 + 3000
+    items[2999] = -1
+    assert f(ingot.ones(1)).item() == 3 + 5 + 3000
+    table["5"], items[3] = 7.0, 4
+    assert f(ingot.ones(1)).item() == 4 + 7 + 3000
+    items.append(1)
+    assert f(ingot.ones(1)).item() == 4 + 7 + 3001
+    del table["0"]
+    assert f(ingot.ones(1)).item() == 4 + 7 + 3001
