@@ -186,7 +186,7 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
     if not threads.pool_loaded():
         ahead = _pool.pop() if _pool else None
         threads.start_pool(pool_code() if ahead is None else ahead.result())
-    exe.title = _title(graph)
+    exe.title, exe.key = _title(graph), key
     return exe
 
 

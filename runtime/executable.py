@@ -156,6 +156,7 @@ class Executable:
         self._entry.restype = ctypes.c_int
         self._bound: tuple[threads.Table | None, int, memory.Bin | None] = (None, 0, None)
         self.title = "graph"  # for people
+        self.key = ""  # of its entry in the cache
         timing.born(self)
 
     def peak_bytes(self, *sizes: int) -> int:

@@ -3,6 +3,7 @@
     with ingot.profiler.profile() as prof:
         train_step(x, y)
     print(prof.key_averages().table(sort_by="cpu_time_total"))
+    print(prof.kernels().table())                       # kernel by kernel: time, GB/s and GFLOP/s beside the machine's limits
     prof.export_chrome_trace("trace.json")
 
 A row is a graph: what was recorded together, fused, and run by one call of native code. Its name has the operations that are in it.

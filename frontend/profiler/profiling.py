@@ -173,6 +173,16 @@ class profile:
         """A row for each name: see `table`."""
         return Averages(self._read().events)
 
+    def kernels(self, rounds: int = 5) -> Any:
+        """The kernels of the graphs that ran, each timed by itself on inputs of ones, the least of `rounds` times.
+
+        Rows (graph, name, calls, seconds, nbytes, operations), whose `table()` shows GB/s and GFLOP/s beside what this machine reaches.
+        Graphs of sizes that are known only when they run are named in `left_out`.
+        """
+        from ingot.profiler.kernels import Kernels
+
+        return Kernels(self._read().ran, rounds)
+
     def total_average(self) -> Any:
         """All rows as one."""
         return self.key_averages().total_average()

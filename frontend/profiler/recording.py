@@ -7,6 +7,7 @@ import inspect
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.ran: Counter[Any] = Counter()  # executables
         self.began = time.perf_counter_ns()
 
     def start(self) -> None:
@@ -50,6 +52,7 @@ class Recording:
         self.events.append(Event(name, kind, (begin - self.began) / 1e3, (end - begin) / 1e3, threading.get_ident()))
 
     def _called(self, executable: Any, begin: int, end: int) -> None:
+        self.ran[executable] += 1
         self.note(getattr(executable, "title", "graph"), "graph", begin, end)
 
     def chrome_trace(self) -> dict[str, Any]:
