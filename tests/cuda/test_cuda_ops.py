@@ -15,8 +15,10 @@ from tests.support.cuda import CUDA, interpreted, scheduled, waits
 from tests.support.graphs import graph_of
 from tests.support.op_cases import cases_of, graph_of_cases
 
+DECIDED = {"cond", "while_loop"}  # by values: refused by name
 
-@pytest.mark.parametrize("name", sorted(OPS))
+
+@pytest.mark.parametrize("name", sorted(OPS.keys() - DECIDED))
 def test_op_in_blocks_and_threads(name):
     op = OPS[name]
     for arrays, attrs in cases_of(op):
@@ -30,6 +32,14 @@ def test_op_in_blocks_and_threads(name):
         if waits(program):
             other = interpreted(program, graph, arrays, backwards=True)
             assert [a.tobytes() for a in got] == [a.tobytes() for a in other], "the order of the threads changes the result"
+
+
+@pytest.mark.parametrize("name", sorted(DECIDED))
+def test_steps_that_values_decide_are_refused(name):
+    op = OPS[name]
+    case = cases_of(op)[0]
+    with pytest.raises(UnsupportedKernel, match="cond or while_loop, whose steps are decided by values"):
+        scheduled(graph_of_cases(op, [case]))
 
 
 def test_a_refusal_names_the_op():

@@ -311,3 +311,32 @@ def test_errors():
 
     with pytest.raises(RuntimeError, match="custom Function Twice"):
         ingot.map(Twice.apply, ingot.ones(2, 2))
+
+
+@pytest.mark.compiled
+def test_branches_and_loops_of_any_size():
+    f = ingot.compile(lambda x: ingot.cond(x.sum() > 0, lambda: x.cumsum(0), lambda: -x))
+    g = ingot.compile(lambda x: ingot.while_loop(lambda n, y: n < 3, lambda n, y: (n + 1, y * 2 + x), (ingot.tensor(0), x))[1])
+    for n in (3, 4, 5, 7):
+        x = ingot.ones(n)
+        assert f(x).tolist() == [float(i + 1) for i in range(n)] and f(-x).tolist() == [1.0] * n
+        assert g(x).tolist() == [15.0] * n
+        assert ingot.while_loop(lambda y: y.max() < 50, lambda y: (y * 2,), (x,))[0].tolist() == [64.0] * n
+
+
+@pytest.mark.compiled
+def test_an_artifact_with_a_branch(tmp_path):
+    a, b = ingot.nn.Linear(3, 3), ingot.nn.Linear(3, 3)
+
+    class Choice(ingot.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = a, b
+
+        def forward(self, x):
+            return ingot.cond(x.mean() > 0, lambda x: self.a(x), lambda x: self.b(x).relu(), (x,))
+
+    ingot.export(Choice(), (ingot.ones(2, 3),), tmp_path / "choice.ingot")
+    run = ingot.load(tmp_path / "choice.ingot")
+    for x in (ingot.ones(2, 3), -ingot.ones(2, 3)):
+        close(ingot.tensor(np.asarray(run(x))), Choice()(x).detach())
