@@ -10,6 +10,8 @@ import types
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ingot.capture.describe import HELD, describe
 from ingot.capture.errors import CaptureError, refuse
 from ingot.capture.reads import lookup, vars_of
@@ -38,8 +40,14 @@ def is_generator(x: Any) -> bool:
 def _state(generator: Any) -> Any:
     if isinstance(generator, random.Random):
         return None if isinstance(generator, random.SystemRandom) else generator.getstate()
-    state = generator.bit_generator.state if hasattr(generator, "bit_generator") else generator.get_state(legacy=False)
-    return repr(state)
+    return _plain(generator.bit_generator.state if hasattr(generator, "bit_generator") else generator.get_state(legacy=False))
+
+
+def _plain(state: Any) -> Any:
+    """A state of NumPy's, which is dicts of arrays and numbers, as what can be compared."""
+    if isinstance(state, dict):
+        return {k: _plain(v) for k, v in state.items()}
+    return (str(state.dtype), state.tobytes()) if isinstance(state, np.ndarray) else state
 
 
 class Effects:
