@@ -36,4 +36,5 @@ KINDS: Mapping[str, Kind] = {
     "index_put": INDEX_PUT,
     "window_scatter": WINDOW_SCATTER,
     "sort": SORT,
+    "top": SORT,
 }

@@ -1,4 +1,4 @@
-"""Sorting: a stable merge sort, an element to a thread.
+"""Sorting, also for the first elements in order: a stable merge sort, an element to a thread.
 
 A kernel for each level: sorted runs are merged in pairs, and every element finds its place among those of the other run by bisection.
 """
@@ -61,7 +61,8 @@ class _Emission:
         self.group, self.s, self.check = group, s, check
         self.node = group.nodes[0]
         (self.x,) = self.node.inputs
-        self.axis, self.descending = self.node.attrs
+        self.axis, self.descending, *count = self.node.attrs
+        self.count = count[0] if count else length(self.node)
         self.shape, self.dtype, self.numel = self.x.type.shape, self.x.type.dtype, self.x.type.numel
         self.n = length(self.node)
         self.others = tuple(d for a, d in enumerate(self.shape) if a != self.axis)
@@ -86,9 +87,13 @@ class _Emission:
 
     def put(self, k: BlockKernel, to: Pair | None, line: Index, j: Index, value: Scalar, place: Scalar) -> None:
         """Store the j-th element of a line in a copy, or (None) in the results."""
-        for v, x in zip(to or self.node.outputs, (value, place)):
-            at = linear(self.place(line, j, k.w.ranges), self.shape) if to is None else ix.add(ix.mul(line, self.n), j)
-            k.w.store(k.buffer(v, "w"), at, x)
+        if to is not None:
+            for v, x in zip(to, (value, place)):
+                k.w.store(k.buffer(v, "w"), ix.add(ix.mul(line, self.n), j), x)
+            return
+        kept = None if self.count == self.n else k.w.lt(k.w.index_value(j), self.count)
+        for v, x in zip(self.node.outputs, (value, place)):
+            k.w.store(k.buffer(v, "w"), linear(self.place(line, j, k.w.ranges), v.type.shape), x, kept)
 
     def begin(self, to: Pair | None) -> Written:
         """Every element and its place: runs of one element."""

@@ -70,15 +70,12 @@ def topk(
 
 @composite
 def _topk(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
-    pair = _sort(x, axis, largest)
-    if not x.ndim:
-        if k:
-            return pair
-        values, indices = (apply("slice", apply("reshape", p, attrs=((1,),)), attrs=((0,), (0,), (1,))) for p in pair)
+    if x.ndim:
+        return apply("top", x, attrs=(axis, largest, k))
+    values, indices = apply("top", apply("reshape", x, attrs=((1,),)), attrs=(0, largest, k))
+    if not k:
         return values, indices
-    stops = tuple(k if i == axis else d for i, d in enumerate(x.shape))
-    cut = ((0,) * x.ndim, stops, (1,) * x.ndim)
-    return apply("slice", pair[0], attrs=cut), apply("slice", pair[1], attrs=cut)
+    return apply("reshape", values, attrs=((),)), apply("reshape", indices, attrs=((),))
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: tuple | None = None) -> ValuesIndices:

@@ -8,13 +8,14 @@ from ingot.ir.lower.scatter import INDEX_PUT, SCATTER, WINDOW_SCATTER
 from ingot.ir.lower.sort import SORT
 from ingot.ir.lower.target import Target
 from ingot.ir.lower.tiles import TILES
+from ingot.ir.lower.top import TOP
 from ingot.ir.machine import Machine
 
 __all__ = ["cpu"]
 
 KINDS = {
     "nest": NEST, "tiles": TILES, "scatter": SCATTER, "index_put": INDEX_PUT, "window_scatter": WINDOW_SCATTER, "sort": SORT,
-    "cumulative": CUMULATIVE,
+    "cumulative": CUMULATIVE, "top": TOP,
 }  # fmt: skip
 
 

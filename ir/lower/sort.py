@@ -12,7 +12,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.points import ZERO, delinear, linear
+from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
@@ -24,7 +24,7 @@ from ingot.ir.size import bounds
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Sort", "SORT", "before", "length", "levels"]
+__all__ = ["Copy", "Sort", "SORT", "before", "by_loop", "length", "levels", "other_dims", "put", "sort_line"]
 
 MOST_LEVELS = 40  # of a line whose length has no bound
 
@@ -40,7 +40,7 @@ class Sort(Schedule):
         at_least_one(chunk=self.chunk)
 
 
-class _Copy(NamedTuple):
+class Copy(NamedTuple):
     """A copy of a line: its values, where they stood, and where it begins in both."""
 
     values: str
@@ -75,89 +75,110 @@ def before(w: KernelWriter, dtype: DType, descending: bool, a: Scalar, b: Scalar
     return less
 
 
-def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
-    """Bottom-up: from one copy of the line to the other and back."""
-    node = group.nodes[0]
+def _merge(
+    w: KernelWriter, dtype: DType, descending: bool, a: Copy, b: Copy, base: Index, half: Index, left_n: Scalar, right_n: Scalar
+) -> None:
+    """Merge two runs of a that begin at `base`, `half` apart, into b."""
+    i64 = dtypes.i64
+    left, right = w.acc(i64, 0), w.acc(i64, 0)
+    with w.loop("serial", w.as_index(w.add(left_n, right_n))) as j:
+        l, r = w.get_acc(left, i64), w.get_acc(right, i64)
+        has_l, has_r = w.lt(l, left_n), w.lt(r, right_n)
+        from_a = ix.add(base, a.at)
+        at_l, at_r = ix.add(from_a, w.as_index(l)), ix.add(ix.add(from_a, half), w.as_index(r))
+        vl = w.load(a.values, at_l, dtype, has_l, pinned=True)
+        vr = w.load(a.values, at_r, dtype, has_r, pinned=True)
+        take_r = w.and_(has_r, w.or_(w.not_(has_l), before(w, dtype, descending, vl, vr)))
+        pl = w.load(a.places, at_l, i64, has_l, pinned=True)
+        pr = w.load(a.places, at_r, i64, has_r, pinned=True)
+        to_b = ix.add(ix.add(base, b.at), j)
+        w.store(b.values, to_b, w.select(take_r, vr, vl))
+        w.store(b.places, to_b, w.select(take_r, pr, pl))
+        one, zero = w.const(1, i64), w.const(0, i64)
+        w.set_acc(right, w.add(r, w.select(take_r, one, zero)))
+        w.set_acc(left, w.add(l, w.select(take_r, zero, one)))
+
+
+def _by_levels(w: KernelWriter, dtype: DType, descending: bool, copies: list[Copy], n: int) -> Copy:
+    """The sorted copy of a line whose length is known: its levels one after the other, from one copy to the other and back."""
+    for level in range(levels(n)):
+        half = 1 << level
+        with w.loop("serial", -(-n // (2 * half))) as pair:
+            base = ix.mul(pair, 2 * half)
+            left_n = w.min(w.index_value(ix.add(ix.const(n), ix.mul(base, -1))), w.const(half, dtypes.i64))
+            rest = w.min(w.index_value(ix.add(ix.const(n - half), ix.mul(base, -1))), w.const(half, dtypes.i64))
+            right_n = w.max(rest, w.const(0, dtypes.i64))
+            _merge(w, dtype, descending, copies[level % 2], copies[1 - level % 2], base, ix.const(half), left_n, right_n)
+    return copies[levels(n) % 2]
+
+
+def by_loop(w: KernelWriter, dtype: DType, descending: bool, line: Copy, total: Scalar, most: int) -> Copy:
+    """The sorted copy of `total` elements, at most `most`: a loop over levels, from one half of the scratch to the other, behind it."""
+    i64 = dtypes.i64
+    bits = [w.select(w.gt(total, 1 << b), w.const(1, i64), w.const(0, i64)) for b in range(levels(most))]
+    count = reduce(w.add, bits, w.const(0, i64))
+    half, side = w.acc(i64, 1), w.acc(i64, 0)
+
+    def copy(at: Scalar) -> Copy:
+        return Copy(line.values, line.places, w.as_index(at))
+
+    with w.loop("serial", w.as_index(count)):
+        h, here = w.get_acc(half, i64), w.get_acc(side, i64)
+        there, both = w.sub(total, here), w.add(h, h)
+        with w.loop("serial", w.as_index(w.div(w.sub(w.add(total, both), 1), both))) as pair:
+            base = w.mul(w.index_value(pair), both)
+            left_n = w.min(w.sub(total, base), h)
+            right_n = w.max(w.min(w.sub(w.sub(total, h), base), h), 0)
+            _merge(w, dtype, descending, copy(here), copy(there), w.as_index(base), w.as_index(h), left_n, right_n)
+        w.set_acc(half, both)
+        w.set_acc(side, there)
+    return copy(w.get_acc(side, i64))
+
+
+def sort_line(k: GroupKernel, at: Point, count: Dim) -> None:
+    """Sort the line at a point of all other axes; the results are its first `count` elements, and where they stood."""
+    w, elements, node = k.w, k.elements(), k.group.nodes[0]
     (x,) = node.inputs
-    axis, descending = node.attrs
-    shape, dtype, i64 = x.type.shape, x.type.dtype, dtypes.i64
-    n = length(node)
-    others = tuple(d for a, d in enumerate(shape) if a != axis)
+    axis, descending = node.attrs[:2]
+    dtype, i64, n = x.type.dtype, dtypes.i64, length(node)
+    known = isinstance(n, int)
+    size, copies = (max(1, n), 2) if known else (2 * n, 1)
+    values = [w.scratch(dtype, size, "worker") for _ in range(copies)]
+    places = [w.scratch(i64, size, "worker") for _ in range(copies)]
+    lines = [Copy(v, p) for v, p in zip(values, places)]
+
+    def point(j: Index) -> Point:
+        return at[:axis] + (j,) + at[axis:] if x.type.shape else ()
+
+    with w.loop("serial", n) as j:
+        w.store(lines[0].values, j, elements.at(x, point(j)))
+        w.store(lines[0].places, j, w.index_value(j))
+    if known:
+        last = _by_levels(w, dtype, descending, lines, n)
+    else:
+        last = by_loop(w, dtype, descending, lines[0], w.index_value(ix.const(n)), int(min(bounds(n)[1], 1 << MOST_LEVELS)))
+    put(k, last, point, count)
+
+
+def put(k: GroupKernel, sorted_: Copy, point: Callable[[Index], Point], count: Dim) -> None:
+    """Store the first elements of a sorted copy in the results."""
+    w, node = k.w, k.group.nodes[0]
+    with w.loop("serial", count) as j:
+        for source, out in zip((sorted_.values, sorted_.places), node.outputs):
+            offset = linear(point(j), out.type.shape) if out.type.shape else ZERO
+            w.store(k.buffer(out, "w"), offset, w.load(source, ix.add(sorted_.at, j), out.type.dtype, pinned=True))
+
+
+def other_dims(node: Node) -> tuple[Dim, ...]:
+    """The dims beside the one that is sorted."""
+    return tuple(d for a, d in enumerate(node.inputs[0].type.shape) if a != node.attrs[0])
+
+
+def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
+    node = group.nodes[0]
+    others = other_dims(node)
     k = GroupKernel(group, "sort", check)
-    w, elements = k.w, k.elements()
-    outs = [k.buffer(v, "w") for v in node.outputs]
-
-    def merge(a: _Copy, b: _Copy, base: Index, half: Index, left_n: Scalar, right_n: Scalar) -> None:
-        """Merge two runs of a that begin at `base`, `half` apart, into b."""
-        left, right = w.acc(i64, 0), w.acc(i64, 0)
-        with w.loop("serial", w.as_index(w.add(left_n, right_n))) as j:
-            l, r = w.get_acc(left, i64), w.get_acc(right, i64)
-            has_l, has_r = w.lt(l, left_n), w.lt(r, right_n)
-            from_a = ix.add(base, a.at)
-            at_l, at_r = ix.add(from_a, w.as_index(l)), ix.add(ix.add(from_a, half), w.as_index(r))
-            vl = w.load(a.values, at_l, dtype, has_l, pinned=True)
-            vr = w.load(a.values, at_r, dtype, has_r, pinned=True)
-            take_r = w.and_(has_r, w.or_(w.not_(has_l), before(w, dtype, descending, vl, vr)))
-            pl = w.load(a.places, at_l, i64, has_l, pinned=True)
-            pr = w.load(a.places, at_r, i64, has_r, pinned=True)
-            to_b = ix.add(ix.add(base, b.at), j)
-            w.store(b.values, to_b, w.select(take_r, vr, vl))
-            w.store(b.places, to_b, w.select(take_r, pr, pl))
-            one, zero = w.const(1, i64), w.const(0, i64)
-            w.set_acc(right, w.add(r, w.select(take_r, one, zero)))
-            w.set_acc(left, w.add(l, w.select(take_r, zero, one)))
-
-    def by_levels(copies: list[_Copy], n: int) -> _Copy:
-        """The sorted copy of a line whose length is known: its levels one after the other."""
-        for level in range(levels(n)):
-            half = 1 << level
-            with w.loop("serial", -(-n // (2 * half))) as pair:
-                base = ix.mul(pair, 2 * half)
-                left_n = w.min(w.index_value(ix.add(ix.const(n), ix.mul(base, -1))), w.const(half, i64))
-                right_n = w.max(w.min(w.index_value(ix.add(ix.const(n - half), ix.mul(base, -1))), w.const(half, i64)), w.const(0, i64))
-                merge(copies[level % 2], copies[1 - level % 2], base, ix.const(half), left_n, right_n)
-        return copies[levels(n) % 2]
-
-    def by_loop(line: _Copy) -> _Copy:
-        """The sorted copy of a line whose length is known at run time: a loop over levels, from one half of the scratch to the other."""
-        total = w.index_value(ix.const(n))
-        most = min(bounds(n)[1], 1 << MOST_LEVELS)
-        bits = [w.select(w.gt(total, 1 << b), w.const(1, i64), w.const(0, i64)) for b in range(levels(int(most)))]
-        count = reduce(w.add, bits, w.const(0, i64))
-        half, side = w.acc(i64, 1), w.acc(i64, 0)
-
-        def copy(at: Scalar) -> _Copy:
-            return _Copy(line.values, line.places, w.as_index(at))
-
-        with w.loop("serial", w.as_index(count)):
-            h, here = w.get_acc(half, i64), w.get_acc(side, i64)
-            there, both = w.sub(total, here), w.add(h, h)
-            with w.loop("serial", w.as_index(w.div(w.sub(w.add(total, both), 1), both))) as pair:
-                base = w.mul(w.index_value(pair), both)
-                left_n = w.min(w.sub(total, base), h)
-                right_n = w.max(w.min(w.sub(w.sub(total, h), base), h), 0)
-                merge(copy(here), copy(there), w.as_index(base), w.as_index(h), left_n, right_n)
-            w.set_acc(half, both)
-            w.set_acc(side, there)
-        return copy(w.get_acc(side, i64))
-
-    def line(i: Index) -> None:
-        at = delinear(i, others, w.ranges)
-        known = isinstance(n, int)
-        size, count = (max(1, n), 2) if known else (2 * n, 1)
-        values = [w.scratch(dtype, size, "worker") for _ in range(count)]
-        places = [w.scratch(i64, size, "worker") for _ in range(count)]
-        copies = [_Copy(v, p) for v, p in zip(values, places)]
-        with w.loop("serial", n) as j:
-            w.store(copies[0].values, j, elements.at(x, at[:axis] + (j,) + at[axis:] if shape else ()))
-            w.store(copies[0].places, j, w.index_value(j))
-        last = by_levels(copies, n) if known else by_loop(copies[0])
-        with w.loop("serial", n) as j:
-            offset = linear(at[:axis] + (j,) + at[axis:], shape) if shape else ZERO
-            w.store(outs[0], offset, w.load(last.values, ix.add(last.at, j), dtype, pinned=True))
-            w.store(outs[1], offset, w.load(last.places, ix.add(last.at, j), i64, pinned=True))
-
-    w.chunks(math.prod(others), s.chunk, line)
+    k.w.chunks(math.prod(others), s.chunk, lambda i: sort_line(k, delinear(i, others, k.w.ranges), length(node)))
     return [k.finish(s)]
 
 

@@ -13,6 +13,7 @@ from ingot.ir.lower.schedule import ScheduleError, parse_schedule, print_schedul
 from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
 from ingot.ir.lower.sort import Sort
 from ingot.ir.lower.tiles.schedule import Lines, Tiles
+from ingot.ir.lower.top import Top
 from ingot.ir.op import OPS as O
 from ingot.ir.struct import replace
 from tests.support.calling import WIDE, compare, run_loops
@@ -46,6 +47,7 @@ CASES = {
     "index_put": ([(9, 12), (4, 12), ((4,), D.i64)], lambda x, s, i: O["index_put"](x, s, i, axes=(0,), mode="add")),
     "window_scatter": ([(2, 3, 4), ((2, 3, 4), D.i64)], lambda g, i: O["window_scatter"](g, i, spatial=(9,))),
     "sort": ([(6, 17)], lambda x: O["sort"](x, axis=1, descending=False)),
+    "top": ([(3, 300)], lambda x: O["top"](x, axis=1, descending=True, count=5)),
     "cumsum": ([(6, 17)], lambda x: (O["cumsum"](x, axis=0, reverse=True), O["cumsum"](x, axis=1, reverse=False))),
 }  # fmt: skip
 
@@ -96,13 +98,17 @@ def tiles(s: Tiles):
 
 
 def others(s):
-    if isinstance(s, (Scatter, WindowScatter, Sort, Cumulative)):
+    if isinstance(s, (Scatter, WindowScatter, Sort, Cumulative, Top)):
         yield replace(s, chunk=1)
         yield replace(s, chunk=4)
     if isinstance(s, (Scatter, IndexPut)):
         yield replace(s, fill=Fill(4, 7))
     if isinstance(s, IndexPut):
         yield replace(s, block=5, width=2)
+    if isinstance(s, Top):
+        yield replace(s, block=0, width=1)
+        yield replace(s, block=1, width=1)
+        yield replace(s, block=24, width=8)
     if isinstance(s, Cumulative):
         yield replace(s, width=8 if s.width == 1 else 1)
 
@@ -160,7 +166,7 @@ def test_text_that_is_no_schedule(text):
     ("adam", dict(kept=((0, 0),))), ("adam", dict(split=Split(0, 4))), ("adam", dict(along_k=4)), ("adam", dict(unroll=True)),
     ("transposed sum", dict(axes=((0, 1),), vector=0)), ("softmax, then layer_norm", dict(kept=((0, 0),))),
     ("a long sum", dict(split=None)), ("product", dict(tile=(31,))), ("product", dict(combine=Lines(4, 4))), ("product", dict(block=0)),
-    ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)), ("scatter", dict(fill=Fill(3, 1))),
+    ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)), ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
 ])  # fmt: skip
 def test_schedules_that_do_not_fit_are_refused(name, wrong):
     whole = scheduled(graph_of(*CASES[name]))

@@ -54,12 +54,13 @@ def _position(w: Writer, n: Node, xs: list[str]) -> str:
     return w.node("ArgMax" if n.op.name == "argmax" else "ArgMin", x, axis=n.attrs[0], keepdims=keep)
 
 
-@emits("sort")
+@emits("sort", "top")
 def _sort(w: Writer, n: Node, xs: list[str]) -> list[str]:
-    axis, descending = n.attrs
+    axis, descending = n.attrs[:2]
     dtype = n.inputs[0].type.dtype
     x = w.cast(xs[0], dtypes.i32) if dtype.kind == "b" else xs[0]
-    values, at = w.many("TopK", [x, w.size(n.inputs[0].type.shape[axis])], 2, axis=axis, largest=int(descending), sorted=1)
+    size = w.size(n.outputs[0].type.shape[axis])
+    values, at = w.many("TopK", [x, size], 2, axis=axis, largest=int(descending), sorted=1)
     return [w.cast(values, dtype) if dtype.kind == "b" else values, at]
 
 
