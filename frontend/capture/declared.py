@@ -163,11 +163,20 @@ def marks(x: Tensor) -> Mapping[int, Any]:
 class Declared:
     """`dynamic_shapes` as torch.export takes them, by the names of argument leaves and their dims.
 
+    rest: the name of the parameter that takes more arguments than `parameters` name, if there is one
     ValueError for an argument that there is none of, or a form that does not fit the argument.
     """
 
-    def __init__(self, spec: Any, parameters: Sequence[str]):
+    def __init__(self, spec: Any, parameters: Sequence[str], rest: str | None = None):
         self._parameters = list(parameters)
+        if isinstance(spec, Mapping) and rest in spec:  # as a tuple, in torch's words
+            more = spec[rest]
+            spec = {**{k: v for k, v in spec.items() if k != rest}, **{f"{rest}[{i}]": v for i, v in enumerate(more or ())}}
+        self._rest = rest
+        if rest is not None:
+            most = max((len(spec) if isinstance(spec, (tuple, list)) else 0) - len(self._parameters), 0)
+            known = [k for k in spec if k not in self._parameters] if isinstance(spec, Mapping) else range(most)
+            self._parameters += [f"{rest}[{i}]" for i in range(len(known))]
         if isinstance(spec, (tuple, list)):
             if len(spec) > len(self._parameters):
                 raise ValueError(f"dynamic_shapes is for {len(spec)} arguments, there are {len(self._parameters)}")

@@ -121,7 +121,7 @@ def _declared(fn: Callable, args: tuple, dynamic_shapes: Any) -> Shapes | None:
     leaves: list[Any] = []
     structure = flatten((args, {}), leaves)
     names = leaf_names(fn, structure)
-    declared = Declared(dynamic_shapes, parameter_names(fn)[0])
+    declared = Declared(dynamic_shapes, *parameter_names(fn))
     declared.bind(structure, leaves, names)
     dims: dict[Any, Any] = {}
     values: dict[str, int] = {}

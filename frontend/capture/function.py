@@ -98,7 +98,7 @@ class CompiledFunction:
         self.stats = {"calls": 0, "traces": 0, "recompiles": 0}
         self.recompiles: Counter[str] = Counter()
         self._statics = Statics(fn, static)
-        spec = None if dynamic is None or isinstance(dynamic, bool) else Declared(dynamic, parameter_names(fn)[0])
+        spec = None if dynamic is None or isinstance(dynamic, bool) else Declared(dynamic, *parameter_names(fn))
         self._dynamic = Dynamic(dynamic if isinstance(dynamic, bool) else None, spec)
         self._entries: dict[Any, tuple[_Entry, ...]] = {}
         self._last: Any = None  # the signature of the call that the last entry was made for

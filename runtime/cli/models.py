@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -28,7 +29,7 @@ def add_to(verb: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     p = verb(verbs, "import", "make an artifact of an ONNX or StableHLO file", example, _import, json=True)
     p.add_argument("file", metavar="FILE", help=_FILE)
     p.add_argument("-o", "--output", metavar="FILE", help="the artifact (default: FILE with the ending .ingot)")
-    _dims(p)
+    _dims(p, ranges=True)
     p.add_argument(
         "--target", action="append", default=[], metavar="LEVEL", help="a CPU level to compile for, this CPU's if none (may be given again)"
     )
@@ -45,10 +46,10 @@ def add_to(verb: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     p.add_argument("--opset", type=int, metavar="N", default=None, help="ONNX's op set (20)")
 
 
-def _dims(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--dim", action="append", default=[], metavar="NAME=N", help="what a named dim is; INPUT.AXIS names one that has no name"
-    )
+def _dims(p: argparse.ArgumentParser, ranges: bool = False) -> None:
+    what = "what a named dim is; INPUT.AXIS names one that has no name"
+    more = "; LOW..HIGH leaves it open, HIGH may be left out" if ranges else ""
+    p.add_argument("--dim", action="append", default=[], metavar="NAME=N", help=what + more)
 
 
 def kind_of(path: str) -> str:
@@ -65,34 +66,61 @@ def _load(path: str) -> Any:
         raise CommandError(f"{path}: {e}", "finding") from None
 
 
-def _zeros(model: Any, given: list[str]) -> list[np.ndarray]:
-    """Inputs of zeros, in the shapes that the file and `--dim` say. CommandError for dims that are not said, or that there are none of."""
-    dims: dict[str, int] = {}
-    for text in given:
+_RANGE = re.compile(r"(\d+)(?:(\.\.)(\d*))?")
+
+
+def _given(texts: list[str], ranges: bool) -> dict[str, tuple[int, int | None]]:
+    """What `--dim` says: by name, the least and the greatest extent, None for no bound. CommandError for what is no such thing."""
+    out: dict[str, tuple[int, int | None]] = {}
+    for text in texts:
         name, _, number = text.rpartition("=")
-        if not name or not number.isdigit():
-            raise CommandError(f"--dim {text}: expected NAME=N")
-        dims[name] = int(number)
+        m = _RANGE.fullmatch(number)
+        if not name or m is None or m[2] and not ranges:
+            raise CommandError(f"--dim {text}: expected NAME=N{' or NAME=LOW..HIGH' if ranges else ''}")
+        low = int(m[1])
+        high = low if not m[2] else int(m[3]) if m[3] else None
+        if high is not None and high < low:
+            raise CommandError(f"--dim {text}: {high} is less than {low}")
+        out[name] = (low, high)
+    return out
+
+
+def _zeros(model: Any, texts: list[str], ranges: bool = False) -> tuple[list[np.ndarray], tuple[Any, ...] | None]:
+    """Inputs of zeros, in the shapes that the file and `--dim` say, and which dims of them stay open, as `ingot.export` takes them.
+
+    CommandError for dims that are not said, or that there are none of.
+    """
+    import ingot
+
+    dims = _given(texts, ranges)
     missing, used, out = [], set(), []
+    free: dict[str, Any] = {}
+    shapes: list[dict[int, Any] | None] = []
     for i in model.inputs:
         if i.dtype is None or i.dims is None:
             raise CommandError(f"the file does not say what type and rank the input {i.name!r} has", "finding")
-        shape = []
+        shape, left = [], {}
         for axis, d in enumerate(i.dims):
             name = d if isinstance(d, str) else f"{i.name}.{axis}"
             if not isinstance(d, int):
                 used.add(name)
                 if name not in dims:
                     missing.append(name)
-                d = dims.get(name, 1)
+                low, high = dims.get(name, (1, 1))
+                d = low
+                if high != low:
+                    d = max(low, 2) if high is None else min(max(low, 2), high)
+                    own = re.sub(r"\W", "_", name)
+                    left[axis] = free.setdefault(name, ingot.Dim(own, min=low, max=high))
             shape.append(d)
         out.append(np.zeros(shape, i.dtype))
+        shapes.append(left or None)
     if missing:
         raise CommandError(f"say what these dims are: {' '.join(f'--dim {n}=…' for n in dict.fromkeys(missing))}")
     unknown = dims.keys() - used
     if unknown:
         raise CommandError(f"--dim {min(unknown)}: there is no such dim; there are {', '.join(sorted(used)) or 'none'}")
-    return out
+    return out, tuple(shapes) if free else None
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -101,12 +129,12 @@ def _import(args: argparse.Namespace) -> int:
     model = _load(args.file)
     levels = [targets.check_level(name) for name in args.target] or None
     to = args.output or f"{os.path.splitext(args.file)[0]}.ingot"
-    inputs = _zeros(model, args.dim)
+    inputs, shapes = _zeros(model, args.dim, ranges=True)
     if model.parts is not None:
         raise CommandError(f"{args.file}: {model.parts}: it has no artifact", "finding")
     try:
-        ingot.export(model.eval(), tuple(inputs), to, levels=levels)
-    except RuntimeError as e:
+        ingot.export(model.eval(), tuple(inputs), to, levels=levels, dynamic_shapes=shapes)
+    except (RuntimeError, ValueError) as e:
         raise CommandError(f"{args.file}: {e}", "finding") from None
     return _written("import", to, args.json)
 
@@ -121,7 +149,7 @@ def _written(kind: str, to: str, as_json: bool) -> int:
 
 def _compile(args: argparse.Namespace) -> int:
     model = _load(args.file)
-    inputs = _zeros(model, args.dim)
+    inputs, _ = _zeros(model, args.dim)
     start = time.perf_counter()
     try:
         if kind_of(args.file) == "stablehlo":

@@ -61,3 +61,18 @@ def test_what_is_not_for_all_sizes_is_refused(tmp_path):
     for spec, words in (({"z": {0: Dim("n")}}, "no argument"), ({"x": {1: Dim("n")}}, "dim 1 of x"), ({"x": {0: Dim("n", max=4)}}, "is 5")):
         with pytest.raises(ValueError, match=words):
             ingot.export(lambda x: x * 2, (ingot.ones(5),), tmp_path / "f", dynamic_shapes=spec)
+
+
+@pytest.mark.parametrize("spec", [({0: ingot.Dim("n", max=9)}, None), {"xs": ({0: ingot.Dim("n", max=9)}, None)}])
+def test_arguments_that_one_parameter_takes(spec, tmp_path):
+    """By place, or as torch has it, as a tuple under the parameter's name."""
+
+    def scaled(*xs):
+        return xs[0] * xs[1]
+
+    path = str(tmp_path / "scaled.ingot")
+    ingot.export(scaled, (ingot.ones(3, 2), ingot.ones(2)), path, dynamic_shapes=spec)
+    for n in (1, 9):
+        assert ingot.load(path)(np.ones((n, 2), np.float32), np.ones(2, np.float32)).shape == (n, 2)
+    with pytest.raises(ValueError, match="there are 2|for 3 arguments|no argument"):
+        ingot.export(lambda x, y: x + y, (ingot.ones(3), ingot.ones(3)), path, dynamic_shapes=(None, None, None))

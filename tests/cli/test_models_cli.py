@@ -44,6 +44,21 @@ def test_import(linear, tmp_path, capsys):
         assert main(argv) == code and says in capsys.readouterr().err
 
 
+def test_import_with_a_dim_left_open(linear, tmp_path, capsys):
+    for text, sizes, refused in (("batch=1..64", (1, 7, 64), 65), ("batch=2..", (2, 100), 1)):
+        assert main(["import", linear, "--dim", text]) == 0
+        model = ingot.load(str(tmp_path / "linear.ingot"))
+        for n in sizes:
+            x = np.random.default_rng(n).normal(size=(n, 4)).astype(np.float32)
+            np.testing.assert_allclose(model(x), ingot.onnx.load(linear).run({"x": x})["output"], rtol=1e-5, atol=1e-6)
+        with pytest.raises(RuntimeError, match="batch"):
+            model(np.zeros((refused, 4), np.float32))
+    capsys.readouterr()
+    for text, says in (("batch=5..2", "2 is less than 5"), ("batch=..3", "expected NAME=N or NAME=LOW..HIGH")):
+        assert main(["import", linear, "--dim", text]) == 2 and says in capsys.readouterr().err
+    assert main(["compile", linear, "--dim", "batch=1..3"]) == 2 and "expected NAME=N" in capsys.readouterr().err
+
+
 def test_damaged(tmp_path, capsys):
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"\x08")

@@ -70,6 +70,25 @@ def linalg() -> Iterator[Program]:
         }
         for n, (fn, args) in cases.items():
             yield Program("linalg", f"{n}_{d}", fn, args, wide=d == "f64", tol=tol)
+    z, more, rhs = draw("cla", ("c64", (4, 4)), ("c64", (6, 3)), ("c64", (4, 2)))
+    own = jnp.eye(4) * 4
+    complex_cases: dict[str, tuple[Callable, tuple]] = {
+        "cholesky": (lambda a: la.cholesky(a @ a.conj().T + own), (z,)),
+        "qr": (lambda a: (lambda q, r: (q @ r, jnp.abs(r)))(*la.qr(a)), (more,)),
+        "solve": (la.solve, (z, rhs)),
+        "inv": (la.inv, (z,)),
+        "det": (la.det, (z,)),
+        "eigh": (lambda a: (lambda w, u: (w, (u * w) @ u.conj().T))(*la.eigh(a + a.conj().T)), (z,)),
+        "svd": (lambda a: (lambda u, s, vh: (s, (u * s) @ vh))(*la.svd(a, full_matrices=False)), (more,)),
+        "triangular": (lambda a, b: lax.linalg.triangular_solve(a + own, b, left_side=True, conjugate_a=True, transpose_a=True), (z, rhs)),
+        "matmul": (jnp.matmul, (z, rhs)),
+        "eig": (lambda a: (lambda w, v: jnp.abs(a @ v - v * w).max() < 1e-4)(*la.eig(a)), (z,)),
+    }
+    for n, (fn, args) in complex_cases.items():
+        yield Program("linalg", f"{n}_c64", fn, args, tol=1e-3)
+    r = draw("eig", (5, 5))
+    yield Program("linalg", "eig_f32", lambda a: (lambda w, v: jnp.abs(a @ v - v * w).max() < 1e-3)(*la.eig(a)), r)
+    yield Program("linalg", "eigvals_f32", lambda a: jnp.sort(jnp.abs(la.eigvals(a))), r, tol=1e-3)
     x, y = draw("dg", (2, 3, 4, 5), (5, 3, 2, 6))
     for i, dims in enumerate(
         ((((3,), (0,)), ((), ())), (((3, 1), (0, 1)), ((0,), (2,))), (((), ()), ((0, 1), (2, 1))), (((3, 0, 1), (0, 2, 1)), ((), ())))
