@@ -132,7 +132,7 @@ class TransformedDistribution(Distribution):
             shape = tuple(t.inverse_shape(shape))
         new.base_dist = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
         new._batch_shape = ingot.Size(batch_shape)
-        return new
+        return self._as_instance(new, _instance)
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
@@ -259,7 +259,8 @@ class Pareto(TransformedDistribution):
         super().__init__(base, [ExpTransform(), AffineTransform(loc=0, scale=self.scale)], validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
-        return type(self)(self.scale.expand(tuple(batch_shape)), self.alpha.expand(tuple(batch_shape)), validate_args=False)
+        made = type(self)(self.scale.expand(tuple(batch_shape)), self.alpha.expand(tuple(batch_shape)), validate_args=False)
+        return self._as_instance(made, _instance)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:
@@ -296,7 +297,8 @@ class Weibull(TransformedDistribution):
         super().__init__(base, [power, AffineTransform(loc=0, scale=self.scale)], validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
-        return type(self)(self.scale.expand(tuple(batch_shape)), self.concentration.expand(tuple(batch_shape)), validate_args=False)
+        made = type(self)(self.scale.expand(tuple(batch_shape)), self.concentration.expand(tuple(batch_shape)), validate_args=False)
+        return self._as_instance(made, _instance)
 
     def _moment(self, k: int) -> Tensor:
         return ingot.exp(ingot.lgamma(1 + k * self.concentration.reciprocal()))
@@ -336,7 +338,8 @@ class Kumaraswamy(TransformedDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         a, b = (c.expand(tuple(batch_shape)) for c in (self.concentration1, self.concentration0))
-        return type(self)(a, b, validate_args=False)
+        made = type(self)(a, b, validate_args=False)
+        return self._as_instance(made, _instance)
 
     def _moment(self, k: int) -> Tensor:
         a, b = 1 + k / self.concentration1, self.concentration0

@@ -64,6 +64,23 @@ class Distribution:
         """The shape of one sample."""
         return self._event_shape
 
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
+        """What an `expand` of a subclass fills: `_instance`, or a new instance. NotImplementedError where __init__ is not that of `cls`."""
+        if _instance is None and type(self).__init__ != cls.__init__:  # type: ignore[misc]
+            raise NotImplementedError(
+                f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom __init__ method must also define a custom "
+                ".expand() method."
+            )
+        return self.__new__(type(self)) if _instance is None else _instance
+
+    @staticmethod
+    def _as_instance(made: Any, instance: Any) -> Any:
+        """What was made, as `instance` where a subclass gives one to be filled."""
+        if instance is None:
+            return made
+        vars(instance).update(vars(made))
+        return instance
+
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         """The same distribution with its batch expanded to `batch_shape`."""
         new = self._copy()
@@ -74,7 +91,7 @@ class Distribution:
                 new.__dict__[name] = value.expand((*shape, *value.shape[value.ndim - events :]))
         self._expanded(new, shape)
         new._batch_shape = shape
-        return new
+        return self._as_instance(new, _instance)
 
     def _copy(self) -> Any:
         new = object.__new__(type(self))

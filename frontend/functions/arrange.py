@@ -1,20 +1,19 @@
-"""Rearranging: repeated, flipped, rolled, padded, put on diagonals or cut to triangles. Copies, but for `as_strided`."""
+"""Rearranging: repeated, flipped, rolled, padded, put on diagonals or cut to triangles. Copies."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ingot._tensor.composites import composite
-from ingot._tensor.extents import plain_dims
 from ingot._tensor.recording import from_array
 from ingot.functions.binary import pow
 from ingot.functions.common import (
     ShapeError,
     Tensor,
     apply,
-    cast,
     check_tensor,
     dim_list,
     dtypes,
@@ -28,10 +27,9 @@ from ingot.functions.common import (
 from ingot.functions.index import index_select
 from ingot.functions.join import stack
 from ingot.functions.shape import diagonal_steps, reshape, transpose, two_dims
-from ingot.runtime.views import Strided
 
 __all__ = [
-    "as_strided", "as_strided_scatter", "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal_scatter", "flip", "fliplr",
+    "constant_pad_nd", "diag", "diag_embed", "diagflat", "diagonal_scatter", "flip", "fliplr",
     "flipud", "repeat_interleave", "roll", "rot90", "select_scatter", "slice_scatter", "tile", "tril", "triu", "vander",
 ]  # fmt: skip
 
@@ -94,8 +92,6 @@ def repeat_interleave(
 
 
 def _positions(repeats: Tensor) -> Tensor:
-    import numpy as np
-
     if repeats.dtype not in (dtypes.i64, dtypes.i32):
         raise RuntimeError("repeats has to be Long or Int tensor")
     if repeats.ndim != 1:
@@ -285,71 +281,6 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
             [0., 1.]])
     """
     return _triangle("triu", input, diagonal, False)
-
-
-def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """Elements picked from a tensor's memory by strides and an offset, by default its own. A view.
-
-    Of a view that has gaps, or another order than its memory, it is a view of the tensor that has the memory, and gradients go there.
-    RuntimeError beyond the memory, or where a view is of another dtype than it, or a leaf of its own.
-
-    >>> ingot.arange(6).view(2, 3).t().as_strided((2, 2), (3, 1), 1)
-    tensor([[1, 2],
-            [4, 5]])
-    """
-    check_tensor("as_strided", input)
-    whole = input
-    if not input.is_contiguous() or input.storage_offset():
-        storage_offset = input.storage_offset() if storage_offset is None else storage_offset
-        found = input._whole()
-        if found is None:
-            raise RuntimeError("as_strided: this view is of another dtype than its memory, or a leaf: call contiguous() first")
-        whole = found
-    step = Strided(*plain_dims(_strided(whole.numel(), size, stride, storage_offset)))
-    return whole._alias((step,), step.forward(whole._pair()))
-
-
-def _strided(n: int, size: Sequence[int], stride: Sequence[int], storage_offset: int | None) -> tuple[tuple, tuple, int]:
-    """Shape, strides and offset. RuntimeError beyond a memory of `n` elements."""
-    shape, strides = shape_arg((size,)), shape_arg((stride,), "stride")
-    if len(shape) != len(strides):
-        raise RuntimeError("mismatch in length of strides and shape")
-    offset = 0 if storage_offset is None else static_int(storage_offset, "storage_offset")
-    last = offset + sum((d - 1) * s for d, s in zip(shape, strides))
-    if math.prod(shape) and not (0 <= offset < n and 0 <= last < n):
-        raise RuntimeError(
-            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} are out of bounds for {n} elements"
-        )
-    return shape, strides, offset
-
-
-def _places(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
-    place = apply("broadcast", scalar(offset, dtypes.i64), attrs=(shape,))
-    for d, s in enumerate(strides):
-        place = place + apply("iota", attrs=(dtypes.i64, shape, d)) * s
-    return place
-
-
-def as_strided_scatter(
-    input: Tensor, src: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
-) -> Tensor:
-    """A copy of `input` with `src` where `as_strided` would read. RuntimeError for a `src` of another shape or beyond the memory."""
-    check_tensor("as_strided_scatter", input)
-    check_tensor("as_strided_scatter", src, "src", 2)
-    shape, strides, offset = _strided(input.numel(), size, stride, storage_offset)
-    if tuple(src.shape) != shape:
-        raise RuntimeError(
-            f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}"
-        )
-    return _as_strided_scatter(input, cast(src, input.dtype), shape, strides, offset)
-
-
-@composite
-def _as_strided_scatter(x: Tensor, src: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
-    if not math.prod(shape):
-        return apply("reshape", x, attrs=(tuple(x.shape),))
-    flat = apply("reshape", x, attrs=((x.numel(),),))
-    return apply("reshape", apply("index_put", flat, src, _places(shape, strides, offset), attrs=((0,), "set")), attrs=(tuple(x.shape),))
 
 
 def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:

@@ -82,13 +82,15 @@ def _has_sparse(*values: Any) -> bool:
     return any([isinstance(v, Tensor) and v._sparse for v in values])
 
 
-def add(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
+def add(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other, with broadcasting and type promotion; bool + bool is `or`.
 
     >>> ingot.add(ingot.ones(2, 3), ingot.arange(3), alpha=2)
     tensor([[1., 3., 5.],
             [1., 3., 5.]])
     """
+    if last is not None:  # the older order: alpha first
+        other, alpha = last, other  # type: ignore[assignment]
     if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
         return emit_out(input + (other if alpha == 1 else other * alpha), out)
     if isinstance(alpha, Tensor) or alpha != 1:
@@ -101,12 +103,14 @@ def add(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | Non
     return result if out is None else emit_out(result, out)
 
 
-def sub(input: Operand, other: Operand, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
+def sub(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other, with broadcasting and type promotion. RuntimeError for bools.
 
     >>> ingot.sub(ingot.tensor([3, 4]), 1)
     tensor([2, 3])
     """
+    if last is not None:  # the older order: alpha first
+        other, alpha = last, other  # type: ignore[assignment]
     if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
         return emit_out(input - (other if alpha == 1 else other * alpha), out)
     bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]

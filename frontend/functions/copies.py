@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot.functions import arrange, binary, complex, gamma, integers, join, matmul, select, shape, unary
+from ingot.functions import binary, complex, gamma, integers, join, matmul, select, shape, strided, unary
 from ingot.functions.common import Tensor, check_tensor, emit_out
 from ingot.functions.methods import in_place
 
@@ -82,7 +82,7 @@ def _copied(name: str, view: Callable[..., Any]) -> Callable[..., Any]:
 
 # views that torch also has as copies
 _COPIES: dict[str, Callable[..., Any]] = {
-    "alias": lambda x: x, "as_strided": arrange.as_strided, "diagonal": shape.diagonal, "expand": shape.expand, "narrow": shape.narrow,
+    "alias": lambda x: x, "as_strided": strided.as_strided, "diagonal": shape.diagonal, "expand": shape.expand, "narrow": shape.narrow,
     "permute": shape.permute, "select": shape.select, "split": join.split, "split_with_sizes": join.split_with_sizes,
     "squeeze": shape.squeeze, "t": shape.t, "transpose": shape.transpose, "unbind": join.unbind, "unfold": shape.unfold,
     "unsqueeze": shape.unsqueeze, "view": shape.view,

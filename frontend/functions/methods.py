@@ -49,6 +49,7 @@ from ingot.functions import (
     sort,
     spectral,
     statistics,
+    strided,
     subscript,
     systems,
     typeinfo,
@@ -106,7 +107,8 @@ METHODS: dict[Any, str] = {
     join: "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
     shape: "broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
     "unflatten unfold unsqueeze view",
-    arrange: "as_strided as_strided_scatter diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
+    strided: "as_strided as_strided_scatter",
+    arrange: "diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
     "tril triu diagonal_scatter select_scatter slice_scatter",
     creation: "new_empty new_full new_ones new_zeros",
     from_data: "new_tensor",
@@ -195,7 +197,7 @@ def _transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def _as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """`as_strided`, in place."""
-    return _become(self, arrange.as_strided(self, size, stride, storage_offset))
+    return _become(self, strided.as_strided(self, size, stride, storage_offset))
 
 
 def _t_(self: Tensor) -> Tensor:

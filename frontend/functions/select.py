@@ -159,12 +159,16 @@ def _three(name: str, input: Tensor, tensor1: Tensor, tensor2: Tensor, value: An
     return operands(name, input, tensor1, tensor2, value, dtype=dtype)
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None) -> Tensor:
+def addcmul(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, last: Any = None, *, value: complex = 1, out: Tensor | None = None
+) -> Tensor:  # fmt: skip
     """input + value * tensor1 * tensor2, with broadcasting and type promotion.
 
     >>> ingot.addcmul(ingot.zeros(2), ingot.ones(2), ingot.ones(2), value=0.5)
     tensor([0.5000, 0.5000])
     """
+    if last is not None:  # the older order: value first
+        value, tensor1, tensor2 = tensor1, tensor2, last  # type: ignore[assignment]
     return emit_out(_addcmul(*_three("addcmul", input, tensor1, tensor2, value)), out)
 
 
@@ -173,12 +177,16 @@ def _addcmul(x: Tensor, a: Tensor, b: Tensor, value: Tensor) -> Tensor:
     return cast(upcast(x) + upcast(value) * upcast(a) * upcast(b), x.dtype)
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None) -> Tensor:
+def addcdiv(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, last: Any = None, *, value: complex = 1, out: Tensor | None = None
+) -> Tensor:  # fmt: skip
     """input + value * tensor1 / tensor2, with broadcasting. Floating dtypes only (RuntimeError).
 
     >>> ingot.addcdiv(ingot.zeros(2), ingot.ones(2), ingot.full((2,), 4.0))
     tensor([0.2500, 0.2500])
     """
+    if last is not None:  # the older order: value first
+        value, tensor1, tensor2 = tensor1, tensor2, last  # type: ignore[assignment]
     x, a, b, v = _three("addcdiv", input, tensor1, tensor2, value)
     if tensor1.dtype.kind not in "fc" and tensor2.dtype.kind not in "fc":
         raise RuntimeError("Integer division with addcdiv is not supported; cast the divided tensors to a floating dtype first.")

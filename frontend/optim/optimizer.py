@@ -66,6 +66,9 @@ class Optimizer:
         for g in groups:
             self.add_param_group(g)
 
+    def _patch_step_function(self) -> None:
+        """Nothing: `step` calls the hooks by itself. Optimizers of others call this when they are copied."""
+
     _group_tensors_by_device_and_dtype = staticmethod(_group_tensors_by_device_and_dtype)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

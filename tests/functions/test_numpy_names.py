@@ -104,6 +104,16 @@ def test_strides_of_views():
     w = ingot.zeros(5)
     w[1:3].as_strided((2,), (2,)).fill_(7)
     assert w.tolist() == [0, 7, 0, 7, 0]
-    for view in (b.detach()[1:].requires_grad_(), b.detach().view(ingot.int32).t()):  # a leaf of its own; other bits
-        with pytest.raises(RuntimeError, match="call contiguous"):
-            view.as_strided((2,), (1,))
+    leaf = b.detach()[1:].requires_grad_()
+    (leaf.as_strided((2, 2), (6, 1)) * ingot.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert leaf.grad[:2, :3].tolist() == [[1, 2, 0], [3, 4, 0]] and leaf.as_strided((), ()).item() == 6
+    bits = b.detach().view(ingot.int32).t()
+    assert (bits.as_strided((2,), (6,)) == bits[0, :2]).all() and bits.as_strided((0,), (1,)).shape == (0,)
+    with pytest.raises(RuntimeError, match="has not all"):
+        leaf.as_strided((2,), (1,), 0)
+
+
+def test_the_older_orders_of_arguments():
+    x, a, b = ingot.ones(2), ingot.tensor([1.0, 2.0]), ingot.tensor([2.0, 4.0])
+    assert x.add(3, a).tolist() == [4, 7] and ingot.sub(x, 3, a).tolist() == [-2, -5] and x.clone().add_(-0.5, a).tolist() == [0.5, 0]
+    assert x.addcmul(2, a, b).tolist() == [5, 17] and x.clone().addcdiv_(2, a, b).tolist() == [2, 2]

@@ -158,3 +158,29 @@ def test_settings_of_dynamo_come_back():
         assert config.suppress_errors and config.other == 3
     assert not config.suppress_errors and not hasattr(config, "other")
     assert isinstance(ingot.compile(ingot.nn.Linear(1, 1)), ingot._dynamo.OptimizedModule)
+
+
+def test_what_subclasses_of_distributions_use():
+    from ingot.distributions import Independent, Normal
+
+    class Box(Independent):
+        def __init__(self, loc, scale):
+            super().__init__(Normal(loc, scale), 1)
+
+        def expand(self, batch_shape, _instance=None):
+            return super().expand(batch_shape, self._get_checked_instance(Box, _instance))
+
+    class Other(Box):
+        def __init__(self):
+            super().__init__(ingot.zeros(3), ingot.ones(3))
+
+    made = Box(ingot.zeros(3), ingot.ones(3)).expand((2,))
+    assert type(made) is Box and made.batch_shape == (2,) and made.log_prob(ingot.zeros(2, 3)).shape == (2,)
+    with pytest.raises(NotImplementedError, match="custom .expand"):
+        Other().expand((2,))
+
+
+def test_a_module_dict_takes_another():
+    layers = ingot.nn.ModuleDict({"a": ingot.nn.Identity()})
+    layers.update(ingot.nn.ModuleDict({"b": ingot.nn.Tanh(), "a": ingot.nn.ReLU()}))
+    assert list(layers) == ["a", "b"] and isinstance(layers["a"], ingot.nn.ReLU)

@@ -1,0 +1,1 @@
+"""Tensors of other frameworks' tracers, by torch's path: there are none."""

@@ -1,0 +1,1 @@
+"""What libraries look for in torch.fx.experimental."""
