@@ -191,6 +191,7 @@ from ingot.process import is_deterministic_algorithms_warn_only_enabled as is_de
 from ingot.grad_mode import is_grad_enabled as is_grad_enabled
 from ingot.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
 from ingot._tensor import is_tensor as is_tensor
+from ingot.functions.constants import jagged as jagged
 from ingot.nn.functional import kl_div as kl_div
 from ingot.nn.functional import layer_norm as layer_norm
 from ingot.functions.constants import layout as layout

@@ -555,6 +555,7 @@ NAMES = {
     "isposinf": "ingot.functions.unary",
     "isreal": "ingot.functions.unary",
     "istft": "ingot.functions.spectral",
+    "jagged": "ingot.functions.constants",
     "kaiser_window": "ingot.functions.windows",
     "kl_div": "ingot.functions.neural",
     "kron": "ingot.functions.matmul",

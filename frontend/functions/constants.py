@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 __all__ = [
-    "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "layout", "legacy_contiguous_format", "memory_format", "nan",
-    "newaxis", "pi", "preserve_format", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
+    "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "jagged", "layout", "legacy_contiguous_format", "memory_format",
+    "nan", "newaxis", "pi", "preserve_format", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip
 
 inf = math.inf
@@ -39,6 +39,7 @@ class memory_format(_Name):
 
 strided = layout("strided")
 sparse_coo, sparse_csr, sparse_csc = layout("sparse_coo"), layout("sparse_csr"), layout("sparse_csc")
+jagged = layout("jagged")
 sparse_bsr, sparse_bsc = layout("sparse_bsr"), layout("sparse_bsc")
 contiguous_format = memory_format("contiguous_format")
 legacy_contiguous_format = contiguous_format

@@ -136,9 +136,7 @@ def test_files_are_mapped(tmp_path):
 
 
 SENTENCES = {
-    "ones(1).coalesce()": "to_sparse", "nested.nested_tensor([])": "rectangular",
-    "masked.masked_tensor(ones(1), ones(1))": "mask",
-    "Stream()": "no streams", "cuda.memory_summary()": "no CUDA device",
+    "ones(1).coalesce()": "to_sparse", "Stream()": "no streams", "cuda.memory_summary()": "no CUDA device",
     "cuda.MemPool()": "no CUDA device", "ones(1).reinforce(1)": "distributions",
 }  # fmt: skip
 

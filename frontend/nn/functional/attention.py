@@ -67,6 +67,9 @@ def scaled_dot_product_attention(
     tensor([[[1.],
              [2.]]])
     """
+    if query.is_nested:  # type: ignore[attr-defined]
+        options: Any = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
+        return query.attended(key, value, scaled_dot_product_attention, attn_mask=attn_mask, **options)  # type: ignore[attr-defined]
     for name, t in (("query", query), ("key", key), ("value", value)):
         if t.ndim < 2:
             raise ShapeError(f"scaled_dot_product_attention: {name} must have at least 2 dims, but has shape {list(t.shape)}")

@@ -28,6 +28,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> F.linear(ingot.tensor([[1.0, 2.0]]), ingot.tensor([[3.0, 4.0], [5.0, 6.0]]), ingot.tensor([0.0, 100.0]))
     tensor([[ 11., 117.]])
     """
+    if input.is_nested:  # type: ignore[attr-defined]
+        return input.mapped(linear, weight, bias)  # type: ignore[attr-defined]
     if weight.ndim not in (1, 2) or input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
         raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
     if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.shape[0] not in (1, weight.shape[0]))):
