@@ -142,8 +142,8 @@ class Exchanges:
     """What is exchanged between the calls of a function that was traced.
 
     places: of tensors from outside, by their ids; rebound, watches: what guards must know of them
-    assigned: by the ids of their owners, the names of what the function has assigned; given: by the ids of tuples, those that stood in
-    their places
+    read: by the ids of their owners, the names of what each call reads anew; assigned: likewise, of what the function has assigned
+    given: by the ids of tuples, those that stood in their places
     """
 
     def __init__(self, given: Mapping[int, Any]) -> None:
@@ -152,6 +152,7 @@ class Exchanges:
         self.rebound: dict[int, set[Any]] = {}
         self.watches: list[PlaceHolds] = []
         self.assigned: dict[int, set[Any]] = {}
+        self.read: set[tuple[int, Any]] = set()
 
     def find(
         self, trace: Trace, assigned: Sequence[Assigned], asked: Iterable[tuple[Elsewhere, Any, Any]], tensors: Sequence[Tensor], name: str
@@ -188,6 +189,7 @@ class Exchanges:
                     continue
                 own[path] = loose
                 self.places[id(t)] = at
+                self.read.add((id(owner), entry))
                 trace.sources[-1 - captured.placeholder.value] = Attribute(at, name)
             # else its memory is somebody else's too: this holds for one call, then the tensor there is another one
         if own or id(old) in self.given:

@@ -226,7 +226,7 @@ class Seen:
         """The guards of a trace. exchanges: what is exchanged between calls; stay: lists and dicts that calls must find where they are."""
         w, rebound = self._witness, exchanges.rebound
         seen, looked_into = w.watches()
-        held = [p for p in exchanges.watches if w.looked_at(p.owner, p.name)]
+        held = [p for p in exchanges.watches if (id(p.owner), p.name) in exchanges.read or w.looked_at(p.owner, p.name)]
         deep: list[Watch] = [*self._containers, *stay, *held]
         inline: list[InlineWatch] = []
         for x in seen:

@@ -20,7 +20,7 @@ from ingot.capture.describe import HELD, PLAIN
 from ingot.capture.errors import LeakedTensorError
 from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
 from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable
-from ingot.capture.pytree import flatten
+from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.recipes import Built
 from ingot.capture.roots import Roots
 from ingot.capture.shapes import Shapes, valued
@@ -99,12 +99,12 @@ class Tables:
 
     def check(self, trace: Trace) -> None:
         """Trace again with the numbers of those places that the function assigns, and that calls do not."""
-        owned = {id(table) for table, _, _ in self._before}
+        owned = {id(table) for table, _, _ in self._before} | {id(space) for space, _, _ in self._names}
         for p, _, given in self._held:
             now = p.read()
             if now is given or self._ours(trace, now):
                 continue
-            if not isinstance(given, tuple) and (isinstance(p, InList) or (isinstance(p, InTable) and id(p.table) in owned)):
+            if not isinstance(given, tuple) and (not isinstance(p, InTable) or id(p.table) in owned):
                 continue
             for number in _numbers(given):
                 number.known.pin_names(number.known.names_of(number), "the function assigns it")
@@ -184,11 +184,13 @@ class Tables:
         into: list[Any] = []
         for table, before, _ in self._before:
             for key, value in list(table.items()):
-                old = before.get(key)
-                if type(value) in (Extent, Real) and any(value is given for _, _, given in self._held):
-                    continue
-                if isinstance(value, PLAIN) and (key not in before or (value is not old and isinstance(old, PLAIN))):
+                if self._is_assigned(value, before.get(key, MISSING)):
                     found.append(PlainWrite(table, key, plain_dim(value)))
+        places: list[tuple[Elsewhere, Any]] = [(InTable(space, name, name), old) for space, name, old in self._names]
+        places += [(InCell(cell, name), old) for cell, name, old in self._cells]
+        for place, old in places:
+            if self._is_assigned(value := place.read(), old):
+                found.append(PlaceWrite(place, Built(LEAF, (plain_dim(value),))))
         for a in self._assigned(trace):
             found.append(PlaceWrite(a.place, self._recipe(assembly, a.value)))
             if isinstance(a.place, InTable):
@@ -211,6 +213,10 @@ class Tables:
                     made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else plain_dim(v)) for k, v in state.items())
                     found.append(NewState(o.state, p, type(state), tuple(made)))
         return found, list(self._where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
+
+    def _is_assigned(self, value: Any, old: Any) -> bool:
+        """Whether a plain value is one that the function has put in the place of another."""
+        return isinstance(value, PLAIN) and value is not old and not any(value is given for _, _, given in self._held)
 
     def _recipe(self, assembly: Assembly, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -247,10 +253,16 @@ class Tables:
             if self._computed(trace, x):
                 _restore(x, was)
         for space, name, old in self._names:
-            if self._ours(trace, space.get(name)):
+            value: Any = space.get(name)
+            if type(value) in (Extent, Real):
+                space[name] = valued(plain_dim(value), value.known.values)
+            elif self._ours(trace, value):
                 _put(space, name, old)
         for cell, _, old in self._cells:
-            if self._ours(trace, content(cell)):
+            value = content(cell)
+            if type(value) in (Extent, Real):
+                cell.cell_contents = valued(plain_dim(value), value.known.values)
+            elif self._ours(trace, value):
                 _put_cell(cell, old)
         for table, before, _ in self._before:
             for key, value in list(table.items()):

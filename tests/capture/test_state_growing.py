@@ -357,3 +357,62 @@ def test_long_lists_and_dicts_are_looked_through_once_and_seen_to_change():
     assert f(ingot.ones(1)).item() == 4 + 7 + 3001
     del table["0"]
     assert f(ingot.ones(1)).item() == 4 + 7 + 3001
+
+
+def test_what_is_kept_and_forgotten_in_turn():
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.k = None
+
+        def forward(self, x):
+            if self.k is None:
+                self.k = x * 2
+                return x
+            y = self.k + x
+            self.k = None
+            return y
+
+    def closed():
+        k, items = None, [None]
+
+        def f(x):
+            nonlocal k
+            if k is None:
+                k = items[0] = x * 2
+                return x
+            y, k = k + x + items[0], None
+            items[0] = 0
+            return y
+
+        return f
+
+    for make in (M, closed):
+        a, b = make(), ingot.compile(make())
+        for i in range(9):
+            x = ingot.full((i // 2 + 1,), float(i))
+            assert b(x).tolist() == a(x).tolist(), (make, i)
+        assert b.stats["traces"] <= 6
+
+
+count = 0
+
+
+def test_counters_in_variables_and_globals():
+    global count
+    count, steps = 0, 0
+
+    @ingot.compile
+    def f(x):
+        nonlocal steps
+        global count
+        steps += 1
+        count += x.shape[0]
+        return x * steps + count
+
+    total = 0
+    for i, n in enumerate((2, 3, 1, 4, 2, 5), 1):
+        total += n
+        assert f(ingot.ones(n)).tolist() == [float(i + total)] * n
+        assert (steps, count) == (i, total) and not hasattr(count, "dim")
+    assert f.stats["traces"] <= 4, f.recompiles
