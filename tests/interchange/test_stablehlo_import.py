@@ -135,6 +135,24 @@ def test_one_partition():
         run(body.replace("dense<[[0]]> : tensor<1x1xi64>", "dense<[[0, 1]]> : tensor<1x2xi64>"), x, head="%x: tensor<4xf32>")
 
 
+def test_shardings_are_left_aside():
+    text = """module {
+      sdy.mesh @mesh = <["x"=1]> {stablehlo.mesh = {axes = [{name = "x", size = 1 : i64}]}}
+      func.func @main(%x: tensor<4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>}) -> tensor<4xf32> {
+        %0 = sdy.sharding_constraint %x <@mesh, [{"x"}]> : tensor<4xf32>
+        %1 = "sdy.reshard"(%0) <{sharding = #sdy.sharding<@mesh, [{}]>}> : (tensor<4xf32>) -> tensor<4xf32>
+        return %1 : tensor<4xf32>
+      }}"""
+    assert load(text)(np.ones(4, np.float32)).tolist() == [1.0] * 4
+    jax = pytest.importorskip("jax", reason="programs are made with JAX, which is not installed")
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x", None))
+    fn = jax.jit(lambda x: jax.lax.with_sharding_constraint(x * 2, where).sum(0))
+    x = np.arange(8.0, dtype=np.float32).reshape(4, 2)
+    for source in (fn.lower(x).as_text(), bytes(jax.export.export(fn)(x).mlir_module_serialized)):
+        np.testing.assert_array_equal(load(source)(x).numpy(), fn(x))
+
+
 def test_tuples_tokens_and_composites():
     text = """module {
     func.func @main(%x: tensor<3xf32>) -> (tuple<tensor<3xf32>, tensor<3xf32>>, tensor<3xf32>) {

@@ -150,7 +150,7 @@ class StablehloModule(nn.Module):
     def run(self, *args: Any) -> Any:
         """The results as NumPy arrays, of code that is compiled at the first call.
 
-        A module in which values decide sizes, or the number of steps of a loop, runs as it is written, compiled in parts; `parts` says why.
+        A module in which values decide sizes runs as it is written, compiled in parts; `parts` says why.
         """
         tensors = [_taken(x, t, i) for i, (x, t) in enumerate(zip(args, self.module.main.inputs))]
         with ingot.no_grad():

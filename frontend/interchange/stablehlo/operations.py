@@ -9,12 +9,14 @@ from ingot.interchange.stablehlo.attributes import Attributes
 from ingot.interchange.stablehlo.flat import flat
 from ingot.interchange.stablehlo.module import Block, Operation, Type, Value
 
-__all__ = ["LABEL", "OPERATION", "VALUE", "Operations", "canonical"]
+__all__ = ["HINTS", "LABEL", "OPERATION", "VALUE", "Operations", "canonical"]
 
 VALUE = re.compile(r"%([\w$.-]+)(?:#(\d{1,9}))?")
 _RESULT = re.compile(r"%([\w$.-]+)(?:\s*:\s*(\d{1,9}))?")
 LABEL = re.compile(r"\^[\w$.-]+")
 OPERATION = re.compile(r"[A-Za-z_][\w$]*(?:\.[\w$.]+)?")
+
+HINTS = ("sdy.sharding_constraint", "sdy.reshard")  # where values are to lie, which gives them as they are
 
 
 class Operations(Attributes):
@@ -188,4 +190,6 @@ def canonical(name: str) -> str:
         return name.rpartition(".")[2]
     if dialect in ("stablehlo", "mhlo"):
         return rest
+    if name in HINTS:
+        return name
     return name if dialect == "chlo" else ""

@@ -15,6 +15,7 @@ from ingot.interchange.stablehlo.attributes import dense_of
 from ingot.interchange.stablehlo.bytecode import Cursor, RawBlock, RawOperation, Sections
 from ingot.interchange.stablehlo.flat import flat
 from ingot.interchange.stablehlo.module import DTYPES, Block, Function, Module, Opaque, Operation, StablehloError, Type, Value
+from ingot.interchange.stablehlo.operations import HINTS
 from ingot.interchange.stablehlo.types import MOST
 from ingot.interchange.stablehlo.vhlo import ATTRIBUTES, ELEMENTS, ENUMS
 
@@ -55,32 +56,24 @@ class _Portable:
                 width = c.varint()
                 name = f"{'u' if width & 3 == 2 else ''}i{width >> 2}"
                 return Type("tensor", name if name in DTYPES else "i64")
+            if code == 9:
+                return self.complex(c)
+            if code == 13:
+                return self.ranked(c)
             return Type("tensor", {1: "index", 3: "bf16", 4: "f16", 5: "f32", 6: "f64"}[code]) if code in (1, 3, 4, 5, 6) else Type("none")
         if dialect != "vhlo":
             return Type(f"!{dialect}")
         if code in ELEMENTS:
             return Type("tensor", ELEMENTS[code])
         if code == 1:
-            of = self.type(c).element
-            if of not in ("f32", "f64"):
-                c.fail(f"complex numbers of {of}")
-            return Type("tensor", f"complex<{of}>")
+            return self.complex(c)
         if code == 8:
             inputs = self.types(c)
             return Type("function", items=self.types(c), inputs=inputs)
         if code in (20, 21):
             if code == 21:
                 self.attribute(c)
-            shape = tuple(None if d == -(1 << 63) else d for d in self.many(c, c.signed))
-            out = Type("tensor", self.type(c).element, shape)
-            dtype = out.dtype
-            if (
-                any(d is not None and d < 0 for d in shape)
-                or out.numel * (8 if dtype is None else dtype.itemsize) > MOST
-                or len(shape) > 64
-            ):
-                c.fail(f"{out} is no type of a tensor that fits in memory")
-            return out
+            return self.ranked(c)
         if code == 25:
             return Type("tensor", self.type(c).element, None)
         if code in (22, 23, 33):
@@ -90,6 +83,20 @@ class _Portable:
         if code == 42:
             return Type("!stablehlo.future", items=self.types(c))
         c.fail(f"there is no type of the code {code}")
+
+    def complex(self, c: Cursor) -> Type:
+        of = self.type(c).element
+        if of not in ("f32", "f64"):
+            c.fail(f"complex numbers of {of}")
+        return Type("tensor", f"complex<{of}>")
+
+    def ranked(self, c: Cursor) -> Type:
+        shape = tuple(None if d == -(1 << 63) else d for d in self.many(c, c.signed))
+        out = Type("tensor", self.type(c).element, shape)
+        dtype = out.dtype
+        if any(d is not None and d < 0 for d in shape) or out.numel * (8 if dtype is None else dtype.itemsize) > MOST or len(shape) > 64:
+            c.fail(f"{out} is no type of a tensor that fits in memory")
+        return out
 
     def quantized(self, c: Cursor, by_axis: bool) -> Type:
         c.varint()
@@ -254,9 +261,10 @@ class _Portable:
 
     def operation(self, o: RawOperation, values: dict[int, Value]) -> Operation:
         c = self.at(o)
-        if not o.name.startswith("vhlo."):
+        hint = o.name in HINTS or o.name == "builtin.unrealized_conversion_cast"
+        if not o.name.startswith("vhlo.") and not hint:
             c.fail(f"the operation {o.name} is of a dialect that is not read")
-        attrs = self.attrs_of(o)
+        attrs = {} if hint else self.attrs_of(o)
         try:
             inputs = tuple(values[i] for i in o.inputs)
         except KeyError as e:
@@ -264,7 +272,7 @@ class _Portable:
         regions = tuple(self.block(r, {} if o.isolated else values, c) for r in o.regions)
         outputs = tuple(Value(self.type(c, i)) for i in o.types)
         values.update(zip(range(o.results, o.results + len(outputs)), outputs))
-        name = o.name.removeprefix("vhlo.").rpartition("_v")[0]
+        name = HINTS[0] if hint else o.name.removeprefix("vhlo.").rpartition("_v")[0]
         return Operation(name, inputs, outputs, flat(attrs), regions, f"byte {o.at}")
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ingot.interchange.stablehlo.module import Block, Operation, Type, Value, tensor
-from ingot.interchange.stablehlo.operations import OPERATION, VALUE, Operations, canonical
+from ingot.interchange.stablehlo.operations import HINTS, OPERATION, VALUE, Operations, canonical
 
 __all__ = ["Pretty"]
 
@@ -35,6 +35,8 @@ class Pretty(Operations):
     """A text of operations in either form."""
 
     def pretty(self, name: str) -> tuple:
+        if name in HINTS:
+            return self.hint()
         special = getattr(self, "_" + name.replace(".", "_"), None)
         if special is not None:
             return special()
@@ -136,6 +138,13 @@ class Pretty(Operations):
         return out
 
     # ---- operations of a form of their own
+
+    def hint(self) -> tuple:
+        """`%x <@mesh, …> : type`."""
+        value = self.value()
+        self.balanced()
+        self.need(":")
+        return (value,), {}, (), (self.type(),)
 
     def _constant(self) -> tuple:
         attrs = self.dictionary() if self.is_next("{") else {}

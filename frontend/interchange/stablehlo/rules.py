@@ -29,7 +29,7 @@ __all__ = ["Call", "NeedsValue", "RULES", "Rule", "dtype_of", "op", "pairs"]
 
 
 class NeedsValue(StablehloError):
-    """What decides shapes, or how often a loop runs, is computed or passed: the module cannot be compiled as a whole."""
+    """What decides shapes is computed or passed: the module cannot be compiled as a whole."""
 
 
 @struct

@@ -82,6 +82,8 @@ class _Text(Pretty):
                 self.symbol()
                 self.need("=")
                 self.balanced()
+                if self.is_next("{"):
+                    self.balanced()
                 self.location()
             else:
                 self.expected("a function")
