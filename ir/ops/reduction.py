@@ -104,7 +104,7 @@ def _prod_vjp(cts: Sequence[Expr], ins: Sequence[Expr], outs: Sequence[Expr], ax
 
 
 reduce_prod = reduction(
-    "reduce_prod", Number, fold=folds.PROD, doc="Product over `axes` in the input's dtype; integers wrap around.",
+    "reduce_prod", Number, fold=replace(folds.PROD, wide=True), doc="Product over `axes` in the input's dtype; integers wrap around.",
     ref=_wrapping(np.prod), vjp=_prod_vjp, jvp=_summed_jvp(_prod_vjp), empty=True, precise=True, over_complex=OverComplex.CONJUGATE,
 )  # fmt: skip
 

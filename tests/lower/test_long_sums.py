@@ -45,6 +45,13 @@ def test_sums_over_rows(shape: tuple[int, ...], axes: int | tuple[int, ...]) -> 
     assert (most == x.max(axes, keepdims=True)).all()
 
 
+@pytest.mark.parametrize("shape, axes", [((N,), (0,)), ((N // 10, 10), (0,)), ((4, N // 4), (1,)), ((100, 30, 70), (0, 2))])
+def test_products(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    x = (1 + np.random.default_rng(0).normal(size=shape) * 1e-3).astype(np.float32)
+    (got,) = run_compiled(graph_of([x], lambda x: OPS["reduce_prod"](x, axes=axes)), [x])
+    near(got, x.prod(axes, dtype=np.float64, keepdims=True))
+
+
 def dot(a, b, *axes: int):
     return OPS["dot"](a, b, batch=((), ()), contract=(axes, axes))
 
