@@ -25,7 +25,9 @@ HOMES = {
 # (pattern of "home.name", why what matches is missing); the first that matches counts
 REASONS: tuple[tuple[str, str], ...] = (
     (r"_(ipu|xla|mtia|maia|xpu|mps)", "no such device"),
-    (r"quant|qscheme|quantize", "quantized tensors: not part of Ingot"),
+    (r"quant|qscheme|quantize|choose_qparams", "quantized tensors: not part of Ingot"),
+    (r"chalf", "there is no complex32"),
+    (r"Tensor\.index$", "a name of torch's operators: Tensor[...] is the function"),
     (r"Tensor\.(symeig|eig|solve|lstsq)$", "removed from torch itself, where the name raises"),
     (r"ingot\.batch_norm_|hash_tensor|slice_inverse", "parts of torch's own implementation"),
     (r"", "not yet"),

@@ -326,8 +326,8 @@ METHODS: dict[str, Callable[..., Any]] = dict(
     to_sparse_coo=_to_sparse, to_sparse_csc=_to_sparse_csc, to_sparse_csr=_to_sparse_csr, untyped_storage=_untyped_storage,
 )  # fmt: skip
 _SPARSE = (
-    "ccol_indices coalesce col_indices crow_indices indices is_coalesced row_indices smm sparse_resize_ sparse_resize_and_clear_ sspaddmm "
-    "values"
+    "ccol_indices coalesce col_indices crow_indices indices is_coalesced row_indices smm resize_as_sparse_ sparse_resize_ "
+    "sparse_resize_and_clear_ sspaddmm values"
 )  # fmt: skip
 _OTHERS = {
     "reinforce": "gradients of samples come from ingot.distributions, by log_prob or rsample",
