@@ -100,9 +100,16 @@ class Assembly:
 
     # ---- results
 
-    def recipe(self, t: Tensor) -> Recipe:
-        """How a tensor is made at each call. One recipe for one tensor."""
+    def recipe(self, t: Tensor, alone: bool = False) -> Recipe:
+        """How a tensor is made at each call. One recipe for one tensor. alone: no other shares memory with it that the call makes."""
         found = self._recipes.get(id(t))
+        if found is None and alone:
+            inner = t._present()
+            s = inner._storage
+            given = s is None or s in self.trace.origins or any(a._storage is s for a, _ in self.arguments.stand_ins)
+            if not given and not is_leaf(inner):
+                out, history = self.rooted(inner._array, inner._edge)
+                found = self._recipes[id(t)] = t, Value(out, type(t), rooted=history == "new")
         if found is None:
             found = self._recipes[id(t)] = t, self._recipe(t)
         return found[1]
@@ -277,7 +284,7 @@ class Assembly:
         flat: list[Any] = []
         structure = flatten(result, flat)
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
-        assigned, stay = tables.writes(self)
+        assigned, stay = tables.writes(self, flat)
         tensors = self.writes()
         after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views(), *self._prints())
         writes = (*self._requires(False), *tensors, *assigned, *after)

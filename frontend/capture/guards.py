@@ -114,6 +114,7 @@ class Guards:
             if isinstance(w, PlaceHolds):
                 for place, kind in w.tensors():
                     yield from moved_extents(place, kind)
+                yield from _others(w.place, w.place.read(), w.seen)
             elif isinstance(w, Container):
                 yield from _others(None, w.value, w.seen, w.rebound)
             elif isinstance(w, AttributeHolds):
@@ -164,7 +165,7 @@ def _others(place: Elsewhere | None, now: Any, seen: Any, rebound: Rebound = NOT
     elif type(now) in (int, float):
         if place is not None and isinstance(seen, tuple) and seen[0] is type(now) and seen != describe(now):
             yield place
-    elif isinstance(seen, tuple) and seen[0] is type(now) and isinstance(now, (tuple, list, dict)) and len(seen) == len(now) + 1:
+    elif isinstance(seen, tuple) and seen and seen[0] is type(now) and isinstance(now, (tuple, list, dict)) and len(seen) == len(now) + 1:
         own = rebound.get(id(now), ())
         for i, (part, was) in enumerate(zip(now.items() if isinstance(now, dict) else now, seen[1:])):
             if isinstance(now, dict):

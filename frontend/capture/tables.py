@@ -7,7 +7,7 @@ put back where the function is to run once more.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Tables:
         self._cells = [(cell, name, content(cell)) for cell, name in {id(c): (c, n) for c, n in roots.cells}.values()]
         self._tensors = roots.tensors
         self._asked = list(asked)
+        self._shared: Counter[int] = Counter()  # by the ids of Storages, how many tensors that calls make share each
         self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of what is other at each call: what they held, and hold meanwhile
 
     # ---- before the function runs
@@ -177,9 +178,12 @@ class Tables:
             return False
         return not _holds(value, self._known)  # a list or dict that is known stays the one it is
 
-    def writes(self, assembly: Assembly) -> tuple[list[Write], list[PlaceIs]]:
-        """What calls assign, and which lists and dicts they must find where they are."""
+    def writes(self, assembly: Assembly, results: Sequence[Any]) -> tuple[list[Write], list[PlaceIs]]:
+        """What calls assign, and which lists and dicts they must find where they are. results: what the function returned."""
         trace = assembly.trace
+        values = [a.value for a in self._assigned(trace)] + [now for _, _, now in self._changed_lists(trace)]
+        tensors = {id(t): t for v in (*values, *results) for _, t in tensors_in(v)}
+        self._shared = Counter(id(t._storage) for t in tensors.values())
         found: list[Write] = []
         into: list[Any] = []
         for table, before, _ in self._before:
@@ -220,10 +224,10 @@ class Tables:
 
     def _recipe(self, assembly: Assembly, value: Any) -> Any:
         if isinstance(value, Tensor):
-            return assembly.recipe(value)
+            return assembly.recipe(value, self._shared[id(value._storage)] == 1)
         leaves: list[Any] = []
         structure = flatten(value, leaves)
-        return Built(structure, tuple([assembly.recipe(x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))
+        return Built(structure, tuple([self._recipe(assembly, x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))
 
     def _where(self, containers: dict[int, Any]) -> Iterator[PlaceIs]:
         """All places where these lists and dicts were found."""

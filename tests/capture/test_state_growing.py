@@ -1,6 +1,6 @@
 """Tensors outside of a compiled function that calls exchange, whose sizes may grow: in attributes, lists, dicts, tuples, variables."""
 
-from collections import deque
+from collections import deque, namedtuple
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import ingot
 from ingot import nn
 
 D = 4
+Kept = namedtuple("Kept", "k n")
 WEIGHT = ingot.arange(D * D).reshape(D, D) / 10.0 - 0.7
 kept = None
 
@@ -416,3 +417,39 @@ def test_counters_in_variables_and_globals():
         assert f(ingot.ones(n)).tolist() == [float(i + total)] * n
         assert (steps, count) == (i, total) and not hasattr(count, "dim")
     assert f.stats["traces"] <= 4, f.recompiles
+
+
+def test_a_window_that_slides():
+    class Window(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.k, self.pair = ingot.zeros(1, 0, D), None
+
+        def forward(self, x):
+            self.k = ingot.cat([self.k, x], 1)[:, -5:]
+            both = ingot.cat([self.k, x], 1)
+            self.pair = (both[:, :2], both[:, 2:])  # these share memory
+            return self.k.sum(1) + self.pair[1].sum(1)
+
+    xs = [ingot.full((1, n, D), float(i)) for i, n in enumerate((3, *(1,) * 9))]
+    a, b = beside_eager(Window, xs, 6)
+    assert b.k.tolist() == a.k.tolist() and b.pair[1].tolist() == a.pair[1].tolist()
+    b.pair[0].zero_()
+    assert b.k.tolist() == a.k.tolist()
+
+
+def test_named_tuples_with_numbers():
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.kv = None
+
+        def forward(self, x):
+            if self.kv is None:
+                self.kv = Kept(x, x.shape[0])
+            else:
+                self.kv = Kept(ingot.cat([self.kv.k, x]), self.kv.n + x.shape[0])
+            return self.kv.k.sum(0) / self.kv.n
+
+    _, b = beside_eager(M, [ingot.full((n, 2), float(n)) for n in (2, 3, 4, 1, 6, 2)], 4)
+    assert type(b.kv) is Kept and b.kv.n == 18 and b.kv.k.shape == (18, 2)
