@@ -100,7 +100,7 @@ class Guards:
                     found.append(InCell(w.cell, w.name))
             elif isinstance(w, (ItemIs, AttributeIs)):
                 table = w.space if isinstance(w, ItemIs) else vars_of(w.of)
-                if isinstance(table, dict) and _moved(w.value, table.get(w.name)):
+                if isinstance(table, dict) and _moved(w.value, dict.get(table, w.name)):
                     found.append(InTable(table, w.name, w.text.removeprefix("the global ")))
         for s in (*self.rare, *self.deep):
             if isinstance(s, (ModuleState, ObjectState)) and (table := vars_of(s.of)) is not None:
@@ -125,7 +125,7 @@ class Guards:
             elif isinstance(i, (ItemIs, AttributeIs)):
                 table = i.space if isinstance(i, ItemIs) else vars_of(i.of)  # type: ignore[assignment]
                 if isinstance(table, dict):
-                    yield from _others(InTable(table, i.name, i.text), table.get(i.name), describe(i.value))
+                    yield from _others(InTable(table, i.name, i.text), dict.get(table, i.name), describe(i.value))
                 elif isinstance(i, AttributeIs) and isinstance(i.of, type) and (base := lookup(i.of, i.name)[0]) is not None:
                     yield from _others(InClass(base, i.name, i.text), vars(base)[i.name], describe(i.value))
         for s in (*self.rare, *self.deep):

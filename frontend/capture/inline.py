@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from ingot.capture.watch import MISSING, InlineWatch, attribute, content, in_words, is_same
+from ingot.capture.watch import MISSING, InlineWatch, attribute, content, entry, in_words, is_same
 from ingot.ir.struct import struct
 from ingot.runtime.tape import GradSlot
 
@@ -27,11 +27,13 @@ class ItemIs(InlineWatch):
     value: Any
 
     def failed(self) -> str | None:
-        now = self.space.get(self.name, MISSING)
+        now = entry(self.space, self.name)
         return None if is_same(now, self.value) else f"{self.text} is {in_words(now)}, it was {in_words(self.value)}"
 
     def lines(self, c: Lines) -> bool:
-        if self.value is MISSING:
+        if isinstance(self.space, dict) and type(self.space) is not dict:  # whose methods may be the user's
+            c.need(f"{c.name(dict.get)}({c.name(self.space)}, {self.name!r}, MISS) is {c.name(self.value)}")
+        elif self.value is MISSING:
             c.need(f"{self.name!r} not in {c.name(self.space)}")
         else:
             c.need(f"{c.name(self.space)}.get({self.name!r}, MISS) is {c.name(self.value)}")

@@ -36,6 +36,7 @@ from ingot.capture.watch import (
     Weakly,
     attribute,
     content,
+    entry,
 )
 
 __all__ = ["Notes"]
@@ -131,7 +132,7 @@ class Notes:
 
     def _item(self, space: Any, name: str, text: str) -> Any:
         """Note a name in a namespace; what it stands for."""
-        value = itself(space.get(name, MISSING))
+        value = itself(entry(space, name))
         if self._first(space, name):
             self.inline.append(ItemIs(space, name, text, value))
             self.follow(value, text.removeprefix("the global "))
@@ -218,7 +219,7 @@ class Notes:
             elif name in self._strings and self._first(owner, name):
                 self.deep.append(NoAttribute(owner, name, f"{text}.{name}"))
         elif isinstance(owner, dict):  # the globals, for a function that asks for all of them
-            if name in owner:
+            if dict.__contains__(owner, name):
                 self._item(owner, name, f"{text} {name}")
         else:
             held = vars_of(owner) or {}
@@ -236,7 +237,7 @@ class Notes:
         if names is None:
             names = self._names.union(n for n in table if isinstance(n, str) and n[:2] != "__")
         if isinstance(owner, (dict, types.ModuleType)):
-            names = [n for n in names if n in table]
+            names = [n for n in names if entry(table, n) is not MISSING]
         for n in list(names):
             self._place(owner, n, text)
 

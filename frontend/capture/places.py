@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
 from ingot.capture.slots import Slots
-from ingot.capture.watch import MISSING, content
+from ingot.capture.watch import MISSING, content, entry
 from ingot.ir.struct import struct
 
 if TYPE_CHECKING:
@@ -55,12 +55,17 @@ class InTable(Elsewhere):
         return id(self.table.of if isinstance(self.table, Slots) else self.table), self.name
 
     def read(self) -> Any:
-        return self.table.get(self.name, MISSING)
+        return entry(self.table, self.name)
 
     def put(self, value: Any) -> None:
-        self.table[self.name] = value
+        if isinstance(self.table, dict):
+            dict.__setitem__(self.table, self.name, value)
+        else:
+            self.table[self.name] = value
 
     def expression(self, c: Lines) -> str:
+        if isinstance(self.table, dict) and type(self.table) is not dict:  # whose methods may be the user's
+            return f"{c.name(dict.get)}({c.name(self.table)}, {self.name!r})"
         return f"{c.name(self.table)}.get({self.name!r})"
 
 

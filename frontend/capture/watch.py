@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch", "ModuleState",
     "NoAttribute", "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute", "content",
-    "in_words", "is_same",
+    "entry", "in_words", "is_same",
 ]  # fmt: skip
 
 MISSING = object()
@@ -283,6 +283,11 @@ def attribute(x: Any, name: str) -> Any:
         return getattr(x, name)
     except Exception:
         return MISSING
+
+
+def entry(space: Mapping[str, Any], name: str) -> Any:
+    """What is in a namespace, whatever a subclass of dict makes of asking for it; MISSING where nothing is."""
+    return dict.get(space, name, MISSING) if isinstance(space, dict) else space.get(name, MISSING)
 
 
 def content(cell: Any) -> Any:

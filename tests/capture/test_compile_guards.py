@@ -300,3 +300,20 @@ def test_requires_grad_of_other_tensors_does_not_invalidate():
     x = ingot.ones(3)
     x.detach().requires_grad_()
     assert EPOCH[0] == before
+
+
+def test_dicts_that_answer_in_their_own_way_are_watched():
+    class Registry(dict):
+        def get(self, key):
+            return super().get(str(key)) or 1.0
+
+        def __contains__(self, key):
+            raise TypeError("ask with get")
+
+    registry = Registry(a=3.0)
+    f = ingot.compile(lambda x: x * registry.get("a") + registry.get("none"))
+    x, seen = ingot.ones(1), []
+    for change in ({}, {"a": 5.0}, {"none": 7.0}, {}):
+        registry.update(change)
+        seen.append(f(x).item())
+    assert seen == [4, 6, 12, 12]
