@@ -196,6 +196,42 @@ def test_comparators_of_any_kind():
     np.testing.assert_array_equal(second, order)
 
 
+GATHER = """tensor<2x3xf32> {
+  %0 = "stablehlo.gather"(%x, %i) <{dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0],
+    start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 3>}> : (tensor<4x3xf32>, tensor<2x1xi32>) -> tensor<2x3xf32>
+  return %0 : tensor<2x3xf32>
+}"""
+WINDOW = """tensor<4xf32> {
+  %c = stablehlo.constant dense<0.0> : tensor<f32>
+  %0 = "stablehlo.reduce_window"(%x, %c) <{window_dimensions = array<i64: 1>}> ({
+    ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+      %1 = stablehlo.subtract %a, %b : tensor<f32>
+      stablehlo.return %1 : tensor<f32>
+  }) : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}"""
+
+
+def test_dims_that_cannot_be():
+    x, i = np.arange(12.0, dtype=np.float32).reshape(4, 3), np.array([[9], [-1]], np.int32)
+    head = "%x: tensor<4x3xf32>, %i: tensor<2x1xi32>"
+    np.testing.assert_array_equal(run(GATHER, x, i, head=head), x[[3, 0]])  # moved inside
+    for old, new, match in (
+        ("offset_dims = [1]", "offset_dims = [2]", "no dims of the result"),
+        ("offset_dims = [1]", "offset_dims = [0, 1]", "2 offset_dims, where 1"),
+        ("collapsed_slice_dims = [0]", "collapsed_slice_dims = [0, 0]", "no dims of the operand"),
+        ("start_index_map = [0]", "start_index_map = [0, 1]", "index vectors"),
+        ("array<i64: 1, 3>", "array<i64: 1, 4>", "slices of"),
+        ("index_vector_dim = 1", "index_vector_dim = 7", "index vectors"),
+    ):
+        with pytest.raises(StablehloError, match=match):
+            run(GATHER.replace(old, new), x, i, head=head)
+    assert run(WINDOW, x[:, 0], head="%x: tensor<4xf32>").shape == (4,)
+    for text in ("i64: 0", "i64: 1, 1"):
+        with pytest.raises(StablehloError, match=r"reduce_window \(line 3.*windows of"):
+            run(WINDOW.replace("i64: 1", text), x[:, 0], head="%x: tensor<4xf32>")
+
+
 OPS = {
     "batch_norm_inference": '"stablehlo.batch_norm_inference"(%x, %s, %s, %s, %s) <{epsilon = 0.5 : f32, feature_index = 1 : i64}>',
     "torch_index_select": '"stablehlo.torch_index_select"(%x, %i) <{dim = 1 : i64, batch_dims = 0 : i64}>',

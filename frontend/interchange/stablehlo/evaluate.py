@@ -193,7 +193,7 @@ class Run:
             return results
         except (StablehloError, CaptureError, LeakedTensorError):
             raise
-        except (TypeError, ValueError, RuntimeError, IndexError, KeyError, OverflowError, MemoryError) as e:
+        except Exception as e:
             shown = ", ".join(str(v.type) for v in o.inputs)
             raise StablehloError(f"{o.text()}: {str(e) or type(e).__name__}; its operands are {shown or 'none'}") from e
 

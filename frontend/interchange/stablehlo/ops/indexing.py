@@ -13,7 +13,7 @@ from ingot.interchange.stablehlo.ops.movement import dims_of, transposed
 from ingot.interchange.stablehlo.rules import op
 from ingot.ir import dtypes
 
-__all__ = ["along", "as_index", "clamped", "starts_of"]
+__all__ = ["along", "as_index", "check_dims", "clamped", "starts_of"]
 
 
 def as_index(x: Tensor) -> Tensor:
@@ -32,6 +32,12 @@ def clamped(x: Tensor, high: Any) -> Tensor:
 def along(n: Any, rank: int, axis: int) -> Tensor:
     """0, 1, … along one of `rank` dims, the others of extent 1."""
     return apply("iota", attrs=(dtypes.i64, tuple(n if i == axis else 1 for i in range(rank)), axis))
+
+
+def check_dims(what: str, rank: int, dims: Sequence[int]) -> None:
+    """TypeError unless all are dims of something, and different."""
+    if any(not 0 <= d < rank for d in dims) or len(set(dims)) < len(dims):
+        raise TypeError(f"{list(dims)} are no dims of the {what}, which has {rank}")
 
 
 def starts_of(indices: Tensor, vector: int, count: int) -> list[Tensor]:
@@ -55,6 +61,17 @@ def _gather(
 
     The index of each other dim has the batch dims, then those of windows in the dims that are read in part.
     """
+    check_dims("operand", x.ndim, [*collapsed, *batching])
+    check_dims("operand", x.ndim, index_map)
+    check_dims("start_indices", indices.ndim, indices_batching)
+    free = x.ndim - len(collapsed) - len(batching)
+    if len(sizes) != x.ndim or any(isinstance(n, int) and isinstance(k, int) and not 0 <= k <= n for n, k in zip(x.shape, sizes)):
+        raise TypeError(f"slices of {list(sizes)} of {list(x.shape)}")
+    if not 0 <= vector <= indices.ndim or len(index_map) != (indices.shape[vector] if vector < indices.ndim else 1):
+        raise TypeError(f"index vectors along the dim {vector} for {len(index_map)} dims")
+    check_dims("result", free + indices.ndim - (vector < indices.ndim), offset_dims)
+    if len(offset_dims) != free or len(batching) != len(indices_batching):
+        raise TypeError(f"{len(offset_dims)} offset_dims, where {free} dims are left")
     parts = starts_of(as_index(indices), vector, len(index_map))
     batch = tuple(n for i, n in enumerate(indices.shape) if i != vector)
     starts = dict(zip(index_map, parts))

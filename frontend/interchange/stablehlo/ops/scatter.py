@@ -8,7 +8,7 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot.functions.common import apply, cast, scalar
 from ingot.interchange.stablehlo.ops.control import counted_loop
-from ingot.interchange.stablehlo.ops.indexing import along, as_index, starts_of
+from ingot.interchange.stablehlo.ops.indexing import along, as_index, check_dims, starts_of
 from ingot.interchange.stablehlo.ops.movement import transposed
 from ingot.interchange.stablehlo.ops.regions import fold_of
 from ingot.interchange.stablehlo.rules import Call, op
@@ -37,6 +37,15 @@ def scatter(
     inputs, indices, updates = values[:k], values[k], values[k + 1 :]
     x, update = inputs[0], updates[0]
     batching, inserted, windows = list(input_batching_dims), list(inserted_window_dims), list(update_window_dims)
+    check_dims("input", x.ndim, [*inserted, *batching])
+    check_dims("input", x.ndim, scatter_dims_to_operand_dims)
+    check_dims("update", update.ndim, windows)
+    check_dims("indices", indices.ndim, scatter_indices_batching_dims)
+    count = indices.shape[index_vector_dim] if index_vector_dim < indices.ndim else 1
+    if len(scatter_dims_to_operand_dims) != count or len(windows) != x.ndim - len(inserted) - len(batching):
+        raise TypeError(f"windows of {len(windows)} dims and index vectors of {count} for {list(x.shape)}")
+    if len(batching) != len(scatter_indices_batching_dims):
+        raise TypeError("not as many batching dims of the indices as of the input")
     parts = dict(zip(scatter_dims_to_operand_dims, starts_of(as_index(indices), index_vector_dim, len(scatter_dims_to_operand_dims))))
     kept = [d for d in range(x.ndim) if d not in inserted and d not in batching]  # x's dims of windows
     size = {d: update.shape[w] for d, w in zip(kept, windows)} | dict.fromkeys([*inserted, *batching], 1)

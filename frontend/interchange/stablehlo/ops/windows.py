@@ -37,6 +37,9 @@ def reduce_window(
     strides, dilations, base = (_ones(v, n) for v in (window_strides, window_dilations, base_dilations))
     pads = pairs(padding, n)
     x = inputs[0]
+    for what, given in (("windows", window), ("strides", strides), ("dilations", dilations), ("dilations", base)):
+        if len(given) != n or any(isinstance(v, int) and v < 1 for v in given):
+            raise TypeError(f"{what} of {list(given)} for {n} dims")
     fold = fold_of(c.regions[0]) if k == 1 else None
     if fold in ("add", "max") and x.dtype.kind in "fiu" and n:
         out = _own(c, fold, x, inits[0], window, strides, pads, dilations, base)
