@@ -26,6 +26,7 @@ HOMES = {
 REASONS: tuple[tuple[str, str], ...] = (
     (r"_(ipu|xla|mtia|maia|xpu|mps)", "no such device"),
     (r"quant|qscheme|quantize|choose_qparams", "quantized tensors: not part of Ingot"),
+    (r"Tensor\.to_padded_tensor", "nested tensors are a class of their own, which has it"),
     (r"chalf", "there is no complex32"),
     (r"Tensor\.index$", "a name of torch's operators: Tensor[...] is the function"),
     (r"Tensor\.(symeig|eig|solve|lstsq)$", "removed from torch itself, where the name raises"),

@@ -58,6 +58,12 @@ class SparseTensor(Tensor):
     _coalesced: bool
     _sparse = True
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_kind", "_i", "_v", "_coalesced"):  # what stands for an argument of a traced function has no parts
+            raise RuntimeError("a sparse tensor cannot be an argument of a compiled function: let it read one from outside, or pass "
+                               "indices and values")  # fmt: skip
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     # ---- what it is
 
     layout = property(lambda self: self._kind, doc="`ingot.sparse_coo`, `ingot.sparse_csr`, ….")

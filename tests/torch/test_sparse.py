@@ -157,6 +157,8 @@ def test_copies_and_files(tmp_path) -> None:
 def test_a_sparse_matrix_in_a_compiled_function() -> None:
     s = ingot.tensor(A).to_sparse()
     f = ingot.compile(lambda x: (s @ x).relu())
+    with pytest.raises(RuntimeError, match="argument of a compiled function"):
+        ingot.compile(lambda a, x: a @ x)(s, ingot.tensor(B))
     for k in (1, 2):
         np.testing.assert_allclose(f(ingot.tensor(B) * k).numpy(), np.maximum(A @ B * k, 0), rtol=1e-5)
 

@@ -10,7 +10,6 @@ from ingot._tensor.recording import stop_gradient
 from ingot.functions.common import dtype_name
 from ingot.functions.norm import pdist as pdist
 from ingot.ir.size import ShapeError
-from ingot.sparse import gradients as sparse_gradients
 
 
 @composite
@@ -104,10 +103,13 @@ def embedding(
             rows = weight[input]
             norms = rows.norm(norm_type, -1, keepdim=True)
             weight[input] = ingot.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
-    if sparse and sparse_gradients.possible(weight):
-        if scale_grad_by_freq:
-            raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
-        return sparse_gradients.with_sparse_gradient(weight, input, _lookup(weight.detach(), input, None), padding_idx)
+    if sparse:
+        from ingot.sparse import gradients
+
+        if gradients.possible(weight):
+            if scale_grad_by_freq:
+                raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+            return gradients.with_sparse_gradient(weight, input, _lookup(weight.detach(), input, None), padding_idx)
     rows = _lookup(weight, input, padding_idx)
     return _by_frequency(rows, input, n) if scale_grad_by_freq else rows
 
