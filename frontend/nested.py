@@ -35,7 +35,7 @@ class NestedTensor:
         >>> x.to_padded_tensor(0.0).shape
         ingot.Size([2, 2, 3])
         >>> (x + 1).values().sum()
-        tensor(12.)
+        tensor(15.)
     """
 
     is_nested = True
