@@ -18,6 +18,8 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
         return (t, *[flatten(x, leaves) for x in tree])
     if t is dict or t is OrderedDict or t is defaultdict:
         return (dict if t is defaultdict else t, tuple(tree), *[flatten(x, leaves) for x in tree.values()])
+    if isinstance(tree, dict) and hasattr(t, "__dataclass_fields__") and tree.keys() <= t.__dataclass_fields__.keys():
+        return (t, tuple(tree), *[flatten(x, leaves) for x in tree.values()])  # made by keywords, as transformers' outputs are
     if isinstance(tree, tuple) and hasattr(t, "_fields"):
         return (t, *[flatten(x, leaves) for x in tree])
     if hasattr(t, "__dataclass_fields__") and _holds_tensors(tree):
@@ -54,6 +56,8 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
         t = s[0]
         if t is dict or t is OrderedDict:
             return t(zip(s[1], [build(x) for x in s[2:]]))
+        if issubclass(t, dict):
+            return t(**dict(zip(s[1], [build(x) for x in s[2:]])))
         if hasattr(t, "__dataclass_fields__"):
             made = object.__new__(t)
             for name, x in zip(s[1], s[2:]):

@@ -1,7 +1,8 @@
 """ingot.compile: what arguments and results may be made of."""
 
 from collections import OrderedDict, namedtuple
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import pytest
 
@@ -119,3 +120,24 @@ def test_tensors_that_are_given_may_be_written():
 def test_an_artifact_has_no_dataclasses(tmp_path):
     with pytest.raises(TypeError, match="tensors in tuples, lists and dicts, not Output"):
         ingot.export(Net().eval(), (ingot.ones(1, 2),), tmp_path / "net.ingot")
+
+
+def test_a_dict_that_is_a_dataclass_goes_in_and_out():
+    @dataclass
+    class Output(OrderedDict):
+        loss: Any = None
+        logits: Any = None
+        extra: Any = None
+
+        def __post_init__(self):
+            for f in fields(self):
+                value = getattr(self, f.name)
+                if value is not None:
+                    self[f.name] = value
+
+    f = ingot.compile(lambda x, o: Output(logits=x + o.logits, extra=(x * 2, 3)))
+    given = Output(logits=ingot.ones(2))
+    for _ in range(3):
+        out = f(ingot.ones(2), given)
+        assert type(out) is Output and list(out) == ["logits", "extra"] and out.loss is None
+        assert out.logits.tolist() == out["logits"].tolist() == [2, 2] and out.extra[0].tolist() == [2, 2] and out.extra[1] == 3
