@@ -39,7 +39,8 @@ CALLS = {
     "cache sign": ("--key {dir}/k.pem", "cache.sign"), "cache digests": ("", "cache.digests"),
     "import": ("{dir}/net.onnx -o {dir}/net.ingot", "import"), "compile": ("{dir}/net.onnx", "compile"),
     "export": ("builtins:abs(f32[3]) --onnx {dir}/abs.onnx", "export"),
-    "inspect": ("{artifact}", "artifact"), "verify": ("{artifact}", "artifact.verify"), "doctor": ("", "doctor"),
+    "show": ("{artifact} -o {dir}/net.html", "show"), "inspect": ("{artifact}", "artifact"),
+    "verify": ("{artifact}", "artifact.verify"), "doctor": ("", "doctor"),
 }  # fmt: skip
 CHANGING = {"cache import", "cache warm", "cache sign", "compile"}  # whose second run says something else
 
