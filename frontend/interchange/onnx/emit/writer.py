@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot.interchange.emitters import Emit, Emitters
 from ingot.interchange.onnx.messages import AttributeProto, GraphProto, NodeProto
 from ingot.interchange.onnx.tensors import proto_of, type_code
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
@@ -15,28 +16,15 @@ from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import OPS
 from ingot.ir.size import Quotient, Size, Smaller, Symbol
 
-__all__ = ["COMPOSITES", "EMIT", "Emit", "UnsupportedError", "Writer", "composite", "emits"]
+__all__ = ["COMPOSITES", "EMIT", "UnsupportedError", "Writer", "composite", "emits"]
 
-Emit = Callable[..., Any]
-EMIT: dict[str, Emit] = {}
+EMIT = Emitters()
+emits = EMIT.of
 COMPOSITES: dict[str, Emit] = {}
 
 
 class UnsupportedError(RuntimeError):
     """What ONNX, at the op set that was asked for, has no op for."""
-
-
-def emits(*names: str) -> Callable[[Emit], Emit]:
-    """Enter a function (writer, node, input names) -> output name, or a list of them, for IR ops of these names."""
-
-    def enter(fn: Emit) -> Emit:
-        for name in names:
-            if name not in OPS:
-                raise ValueError(f"there is no op {name}")
-            EMIT[name] = fn
-        return fn
-
-    return enter
 
 
 def composite(*names: str) -> Callable[[Emit], Emit]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ingot.interchange.emitters import Emitters
 from ingot.ir import dtypes
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType
@@ -14,10 +15,10 @@ from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import OPS
 from ingot.ir.size import Size
 
-__all__ = ["EMIT", "Emit", "UnsupportedError", "V", "Writer", "emits", "ints", "type_text"]
+__all__ = ["EMIT", "UnsupportedError", "V", "Writer", "emits", "ints", "type_text"]
 
-Emit = Callable[..., Any]
-EMIT: dict[str, Emit] = {}
+EMIT = Emitters()
+emits = EMIT.of
 _ELEMENTS = {
     "bool": "i1", "u8": "ui8", "u16": "ui16", "u32": "ui32", "u64": "ui64", "c64": "complex<f32>", "c128": "complex<f64>",
 }  # fmt: skip
@@ -26,19 +27,6 @@ _LISTED = 16  # elements of a constant that are written as numbers
 
 class UnsupportedError(RuntimeError):
     """What StableHLO has nothing for."""
-
-
-def emits(*names: str) -> Callable[[Emit], Emit]:
-    """Enter a function (writer, node, values) -> value, or a list of them, for IR ops of these names."""
-
-    def enter(fn: Emit) -> Emit:
-        for name in names:
-            if name not in OPS:
-                raise ValueError(f"there is no op {name}")
-            EMIT[name] = fn
-        return fn
-
-    return enter
 
 
 def type_text(dtype: DType, shape: Sequence[Any]) -> str:
