@@ -12,9 +12,10 @@ import operator
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ingot._tensor.reals import Formula, Real, made, real_of
+from ingot._tensor.remembering import Remembering, needed
 from ingot.ir.graph import Graph
 from ingot.ir.location import resolve
 from ingot.ir.size import Dim, ShapeError, Size, Symbol, at_most, bounds, equal, evaluate, replaced, symbols
@@ -266,15 +267,6 @@ def _compared(fn: Callable[[Any, Any], bool | None], plain: Callable[[Any, Any],
     return method
 
 
-def _needed(fn: Callable[..., Any], why: str) -> Callable[..., Any]:
-    """What needs the number for good."""
-
-    def method(self: Extent, *args: Any) -> Any:
-        return fn(self.known.pin(self.dim, why), *args)
-
-    return method
-
-
 def _divided(fn: Callable[[Any, Any], Any], sign: str, swapped: bool = False) -> Callable[[Extent, Any], Any]:
     """An operation whose result is a float."""
 
@@ -298,19 +290,19 @@ def _only_number(fn: Callable[[Any, Any], Any], swapped: bool = False) -> Callab
     return method
 
 
-class Extent:
+class Extent(Remembering):
     """An int that carries its expression `dim`, and `known`, the trace's. See the module."""
 
     __slots__ = ("dim", "known")
-    __array_priority__ = 0
+    plain = int
 
     def __init__(self, dim: Size, known: Extents):
         self.dim = dim
         self.known = known
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:  # type: ignore[override]
-        return int
+    def pin(self, why: str) -> int:
+        """The number for good."""
+        return self.known.pin(self.dim, why)
 
     def _as_real(self) -> tuple[str, frozenset[str], int, tuple[Dim, int]]:
         """See `real_of`."""
@@ -360,12 +352,6 @@ class Extent:
     def __neg__(self) -> Any:
         return self.known.of(-self.dim)
 
-    def __pos__(self) -> Any:
-        return self
-
-    def __abs__(self) -> Any:
-        return self if self >= 0 else -self
-
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
 
@@ -379,36 +365,14 @@ class Extent:
         return self // (1 << other)
 
     def __round__(self, digits: Any = None) -> Any:
-        return self if digits is None else round(self.known.pin(self.dim, "it is rounded"), digits)
+        return self if digits is None else round(self.pin("it is rounded"), digits)
 
     def __floor__(self) -> Any:
         return self
 
     __ceil__ = __trunc__ = __floor__
 
-    __int__ = _needed(int, "it becomes a plain int")
-    __index__ = _needed(int, "it becomes a plain int")
-    __float__ = _needed(float, "it becomes a float")
-    __complex__ = _needed(complex, "it becomes a complex number")
-    __hash__ = _needed(hash, "it is looked up in a table")  # type: ignore[assignment]
-    __repr__ = _needed(repr, "it is shown")
-    __str__ = _needed(str, "it is shown")
-    __format__ = _needed(format, "it is shown")
-
-    def __copy__(self) -> Extent:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Extent:
-        return self
-
-    def __reduce__(self) -> tuple:
-        return int, (self.known.pin(self.dim, "it is pickled"),)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not hasattr(int, name):
-            return _missing(name)
-        return getattr(self.known.pin(self.dim, f"its {name} is asked for"), name)
-
-
-def _missing(name: str) -> NoReturn:
-    raise AttributeError(f"'int' object has no attribute {name!r}")
+    __int__ = needed(int, "it becomes a plain int")
+    __index__ = needed(int, "it becomes a plain int")
+    __float__ = needed(float, "it becomes a float")
+    __hash__ = Remembering.__hash__

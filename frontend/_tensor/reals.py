@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ingot._tensor.remembering import Remembering, needed
 from ingot.ir.size import Dim, Size, at_most
 from ingot.ir.struct import value_type
 
@@ -122,13 +123,6 @@ def _compared(fn: Callable[[Any, Any], bool], sign: str) -> Callable[[Real, Any]
     return method
 
 
-def _needed(fn: Callable[..., Any], why: str) -> Callable[..., Any]:
-    def method(self: Real, *args: Any) -> Any:
-        return fn(self.pin(why), *args)
-
-    return method
-
-
 def _rounded(fn: Callable[..., Any], exact: Callable[[Dim, int], Dim]) -> Callable[..., Any]:
     """A rounding to an integer, `exact` of a ratio."""
 
@@ -140,24 +134,20 @@ def _rounded(fn: Callable[..., Any], exact: Callable[[Dim, int], Dim]) -> Callab
     return method
 
 
-class Real:
+class Real(Remembering):
     """A float that carries its `formula`; `number` is what it is in the call that is traced, of which `known` knows. See the module.
 
     ratio: the same as a size over an integer, where it is that
     """
 
     __slots__ = ("formula", "number", "known", "ratio")
-    __array_priority__ = 0
+    plain = float
 
     def __init__(self, formula: Formula, number: float, known: Any, ratio: Ratio | None = None):
         self.formula = formula
         self.number = number
         self.known = known
         self.ratio = ratio
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:  # type: ignore[override]
-        return float
 
     def pin(self, why: str) -> float:
         """The number for good."""
@@ -192,36 +182,12 @@ class Real:
     def __neg__(self) -> Any:
         return -1.0 * self
 
-    def __pos__(self) -> Any:
-        return self
-
-    def __abs__(self) -> Any:
-        return self if self >= 0 else -self
-
-    __float__ = _needed(float, "it becomes a plain float")
-    __int__ = _needed(int, "it becomes an int")
-    __complex__ = _needed(complex, "it becomes a complex number")
+    __float__ = needed(float, "it becomes a plain float")
+    __int__ = needed(int, "it becomes an int")
     __trunc__ = _rounded(math.trunc, lambda n, d: n // d if at_most(0, n) else -(-n // d))
     __floor__ = _rounded(math.floor, lambda n, d: n // d)
     __ceil__ = _rounded(math.ceil, lambda n, d: -(-n // d))
     __round__ = _rounded(round, lambda n, d: (2 * n + d - 1 + (n // d) % 2) // (2 * d))  # halves to even
-    __divmod__ = _needed(divmod, "it is calculated with as a number")
-    __rdivmod__ = _needed(lambda a, b: divmod(b, a), "it is calculated with as a number")
-    __hash__ = _needed(hash, "it is looked up in a table")  # type: ignore[assignment]
-    __repr__ = _needed(repr, "it is shown")
-    __str__ = _needed(str, "it is shown")
-    __format__ = _needed(format, "it is shown")
-
-    def __copy__(self) -> Real:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Real:
-        return self
-
-    def __reduce__(self) -> tuple:
-        return float, (self.pin("it is pickled"),)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not hasattr(float, name):
-            raise AttributeError(f"'float' object has no attribute {name!r}")
-        return getattr(self.pin(f"its {name} is asked for"), name)
+    __divmod__ = needed(divmod, "it is calculated with as a number")
+    __rdivmod__ = needed(lambda a, b: divmod(b, a), "it is calculated with as a number")
+    __hash__ = Remembering.__hash__
