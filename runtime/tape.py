@@ -59,16 +59,23 @@ frontend = _Frontend()
 class Signature:
     """An op with its attributes on inputs of certain types: what recording and differentiating it needs, found once."""
 
-    __slots__ = ("op", "attrs", "in_types", "out_types", "may_fail", "_backward", "name")
+    __slots__ = ("op", "attrs", "in_types", "out_types", "may_fail", "_backward", "_name")
 
     def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...]):
         self.op = op
         self.attrs = attrs
         self.in_types = in_types
         self.out_types = infer(op, in_types, attrs)
-        self.may_fail = op.may_fail(in_types, attrs)
+        self.may_fail = op.can_fail and op.may_fail(in_types, attrs)
         self._backward: dict[Any, Any] = {}
-        self.name = _node_name(op, attrs)
+        self._name = ""
+
+    @property
+    def name(self) -> str:
+        """What a node of it is called."""
+        if not self._name:
+            self._name = _node_name(self.op, self.attrs)
+        return self._name
 
     def backward(self, wrt: tuple[bool, ...], cts: tuple[bool, ...]) -> Backward | None | Exception:
         """The VJP for these masks; None if no output can carry a gradient; an error if it is not implemented."""
