@@ -72,6 +72,8 @@ from ingot import types as types
 from ingot import utils as utils
 from ingot import version as version
 from ingot import xpu as xpu
+from ingot.export import Exporter as _Exporter
+export: _Exporter
 from ingot.artifacts import ArtifactError as ArtifactError
 from ingot.functions.legacy import BFloat16Tensor as BFloat16Tensor
 from ingot.functions.legacy import BoolTensor as BoolTensor
@@ -146,7 +148,6 @@ from ingot.nn.functional import embedding as embedding
 from ingot.nn.functional import embedding_bag as embedding_bag
 from ingot.process import empty_cache as empty_cache
 from ingot.grad_mode import enable_grad as enable_grad
-from ingot.artifacts import export as export
 from ingot.nn.functional import feature_alpha_dropout as feature_alpha_dropout
 from ingot.functions.typeinfo import finfo as finfo
 from ingot.absent_dtypes import float4_e2m1fn_x2 as float4_e2m1fn_x2

@@ -18,13 +18,13 @@ PUBLIC = (
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
     "ingot.absent_dtypes", "ingot.control", "ingot.symbolic", "ingot.sparse.making", "ingot.sparse.named",
 )  # fmt: skip
-PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd"}
+PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd", "at_path", "export"}  # `ingot.export` is a module
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
     "fx", "array_api", "mps", "overrides", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func",
     "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler",
     "distributed", "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version",
-    "__config__", "_C", "_dynamo", "ao", "distributions", "stablehlo",
+    "__config__", "_C", "_dynamo", "ao", "distributions", "export", "stablehlo",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {

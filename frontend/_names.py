@@ -46,6 +46,7 @@ MODULES = (
     "_dynamo",
     "ao",
     "distributions",
+    "export",
     "stablehlo",
 )
 DTYPES = {
@@ -416,7 +417,6 @@ NAMES = {
     "expand_copy": "ingot.functions.copies",
     "expm1": "ingot.functions.unary",
     "expm1_": "ingot.functions.copies",
-    "export": "ingot.artifacts",
     "eye": "ingot.functions.creation",
     "feature_alpha_dropout": "ingot.functions.neural",
     "feature_alpha_dropout_": "ingot.functions.native",

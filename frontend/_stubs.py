@@ -105,7 +105,8 @@ def methods() -> str:
 def public(names: Mapping[str, str], modules: Iterable[str], dtypes: Iterable[str]) -> str:
     """The text of `__init__.pyi`: names by the module they live in, submodules, and dtypes."""
     lines = [*head(), "from collections.abc import Callable"]
-    lines += [f"from ingot import {m} as {m}" for m in sorted(modules)]
+    lines += [f"from ingot import {m} as {m}" for m in sorted(modules) if m != "export"]
+    lines += ["from ingot.export import Exporter as _Exporter", "export: _Exporter"]  # a module that can be called
     done = {"Generator", "Tensor", "ValuesIndices"}
     imports, defs = [], []
     for name, module in sorted(names.items()):

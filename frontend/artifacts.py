@@ -8,13 +8,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 from ingot.runtime.artifact.container import ArtifactError, is_artifact
 from ingot.runtime.artifact.model import load as load_artifact
 
-__all__ = ["ArtifactError", "export", "load"]
+__all__ = ["ArtifactError", "at_path", "export", "load"]
 
 
 def export(
@@ -80,3 +82,20 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
     from ingot import serialization
 
     return serialization.load(f, map_location, weights_only=weights_only, mmap=mmap)
+
+
+@contextmanager
+def at_path(f: str | os.PathLike[str] | IO[bytes], mode: str) -> Iterator[str | os.PathLike[str]]:
+    """The path of `f`; of a binary file, that of a temporary one with its bytes ("rb"), or whose bytes it gets afterwards ("wb")."""
+    if isinstance(f, (str, os.PathLike)):
+        yield f
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.ingot")
+        if mode == "rb":
+            with open(path, "wb") as out:
+                out.write(f.read())
+        yield path
+        if mode == "wb":
+            with open(path, "rb") as made:
+                f.write(made.read())

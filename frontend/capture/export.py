@@ -32,7 +32,7 @@ from ingot.runtime.artifact.export import write_artifact
 if TYPE_CHECKING:
     from ingot.backends import Level
 
-__all__ = ["TracedModel", "export", "traced_model"]
+__all__ = ["Exported", "TracedModel", "export", "exported", "traced_model", "write"]
 
 
 class TracedModel(NamedTuple):
@@ -71,15 +71,36 @@ def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dyn
     return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)))
 
 
-def export(
-    target: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any, levels: Sequence[str] | None, golden: bool
-) -> None:
-    """See `ingot.export`."""
+class Exported(NamedTuple):
+    """What an artifact is made of.
+
+    feed: where each input of the graph comes from: ("input", which) or ("weight", name)
+    inputs: names and types of the tensors among the arguments; in_tree, out_tree: how these and the results are nested, see
+        runtime/artifact/tree.py
+    example: the tensors of the example
+    arguments: the names of the arguments
+    """
+
+    name: str
+    graph: Graph
+    feed: list[tuple[str, Any]]
+    weights: dict[str, np.ndarray]
+    inputs: list[tuple[str, TensorType]]
+    in_tree: Any
+    out_tree: Any
+    example: list[np.ndarray]
+    arguments: list[str]
+
+
+def exported(target: Any, example_inputs: Any, named: Mapping[str, Any], dynamic_shapes: Any) -> Exported:
+    """A function or Module traced on example inputs, `named` ones behind them. Errors as `ingot.export`'s."""
     fn, name = _callable(target)
     if isinstance(example_inputs, (Tensor, np.ndarray)):
         example_inputs = (example_inputs,)
     if not isinstance(example_inputs, (tuple, list)):
         raise TypeError(f"export: example_inputs is a tuple of the arguments, not {type(example_inputs).__name__}")
+    if named:
+        example_inputs = (*example_inputs, *_by_name(fn, len(example_inputs), named))
     # copies: no two inputs share memory, none requires a gradient, and whoever calls the artifact owns what is passed
     args = tuple(_copied(a) for a in example_inputs)
     in_tree = _describe(args, "input")
@@ -88,10 +109,23 @@ def export(
     _check_sizes(name, traced.fit, frozenset() if shapes is None else shapes.declared)
     leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
     feed, weights = _feed(traced, _leaves(args), roots.storage_names(), {})
-    example = [np.array(t.numpy()) for t in leaves]
+    inputs = list(zip(_input_names(fn, args), _input_types(traced, _leaves(args))))
+    example, out_tree = [np.array(t.numpy()) for t in leaves], _describe(result, "result")
+    return Exported(name, graph, feed, weights, inputs, in_tree, out_tree, example, _argument_names(fn, len(args)))
+
+
+def export(
+    target: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any, levels: Sequence[str] | None, golden: bool
+) -> None:
+    """See `ingot.export`."""
+    write(exported(target, example_inputs, {}, dynamic_shapes), path, levels, golden)
+
+
+def write(made: Exported, path: str | os.PathLike[str], levels: Sequence[str] | None = None, golden: bool = True) -> None:
+    """Write it as an artifact. Errors as `ingot.export`'s."""
     write_artifact(
-        path, graph, feed, weights, name=name, inputs=list(zip(_input_names(fn, args), _input_types(traced, _leaves(args)))),
-        in_tree=in_tree, out_tree=_describe(result, "result"), example=example if golden else None, levels=_levels(levels),
+        path, made.graph, made.feed, made.weights, name=made.name, inputs=made.inputs, in_tree=made.in_tree, out_tree=made.out_tree,
+        example=made.example if golden else None, levels=_levels(levels),
     )  # fmt: skip
 
 
@@ -271,12 +305,15 @@ def _feed(
     return feed, weights
 
 
+def _argument_names(fn: Callable, n: int) -> list[str]:
+    known, _ = parameter_names(fn)
+    return [*known[:n], *(f"input{i}" for i in range(len(known), n))]
+
+
 def _input_names(fn: Callable, args: tuple) -> list[str]:
     """The parameters' names; where one is a structure, its tensors are numbered."""
-    known, _ = parameter_names(fn)
     names: list[str] = []
-    for i, a in enumerate(args):
-        name = known[i] if i < len(known) else f"input{i}"
+    for name, a in zip(_argument_names(fn, len(args)), args):
         tensors = sum(isinstance(x, Tensor) for x in _leaves((a,)))
         names += [name] if isinstance(a, Tensor) else [f"{name}.{k}" for k in range(tensors)]
     return names

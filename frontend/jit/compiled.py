@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from typing import IO, Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.artifacts import at_path
 from ingot.capture import CompiledFunction, CompiledModule, flatten, unflatten
 from ingot.nn.modules.module import Module
 
@@ -162,14 +162,8 @@ def save(m: Any, f: _Path, _extra_files: Any = None) -> None:
         raise RuntimeError("jit.save: an artifact holds a model alone, and no extra files")
     if not isinstance(m, _Examples):
         raise RuntimeError(f"jit.save takes what jit.script or jit.trace made, not {type(m).__name__}; ingot.save writes state dicts")
-    if isinstance(f, (str, os.PathLike)):
-        ingot.export(m, m._example(), f)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.ingot")
+    with at_path(f, "wb") as path:
         ingot.export(m, m._example(), path)
-        with open(path, "rb") as made:
-            f.write(made.read())
 
 
 class _Loaded(ScriptModule):
@@ -188,14 +182,8 @@ def load(f: _Path, map_location: Any = None, _extra_files: Any = None, _restore_
 
     A file of torch's TorchScript is refused by name: its code is torch's own.
     """
-    if not isinstance(f, (str, os.PathLike)):
-        data = f.read()
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "model.ingot")
-            with open(path, "wb") as out:
-                out.write(data)
-            return load(path, map_location)
-    found = ingot.load(f, map_location)
+    with at_path(f, "rb") as path:
+        found = ingot.load(path, map_location)
     if not callable(found):
-        raise RuntimeError(f"jit.load: {os.fspath(f)} holds no model; ingot.load reads it")
+        raise RuntimeError(f"jit.load: {os.fspath(path)} holds no model; ingot.load reads it")
     return _Loaded(found)
