@@ -15,6 +15,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor, wrap
+from ingot._tensor.overriding import disabled_torch_function
 from ingot._tensor.recording import from_array
 from ingot.functions import constants
 from ingot.functions.common import dtypes, emit_out
@@ -57,6 +58,7 @@ class SparseTensor(Tensor):
     _v: Tensor
     _coalesced: bool
     _sparse = True
+    __torch_function__ = disabled_torch_function  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_kind", "_i", "_v", "_coalesced"):  # what stands for an argument of a traced function has no parts

@@ -73,6 +73,9 @@ assert ingot.zeros(1).tolist() == [0] and len(mode.names) == 4
 checked = overrides.wrap_torch_function(lambda a: (a,))(lambda a: "as it is")
 assert checked(1) == "as it is" and Tensor._make_subclass(Sub, x).tolist() == [1, 1]
 print("done")
+
+with overrides.BaseTorchFunctionMode():  # a sparse tensor is taken as a Tensor
+    assert ingot.mm(ingot.eye(2).to_sparse(), ingot.ones(2, 2)).layout is ingot.strided
 """
 
 
