@@ -10,6 +10,7 @@ import numpy as np
 
 from ingot._tensor.composites import composite
 from ingot._tensor.extents import Extent
+from ingot._tensor.recording import stop_gradient
 from ingot.functions.common import (
     OPS,
     Tensor,
@@ -24,6 +25,7 @@ from ingot.functions.common import (
     operands,
     record,
     refuse,
+    safe_root,
     scalar,
     upcast,
 )
@@ -172,7 +174,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
 @composite
 def _div_trunc(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype.kind == "f":
-        return apply("trunc", apply("div", a, b))
+        return apply("trunc", stop_gradient(apply("div", a, b)))  # 0 / b would be NaN at 0
     return apply("floor_divide", apply("sub", a, apply("fmod", a, b)), b)
 
 
@@ -351,14 +353,15 @@ def hypot(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tenso
 
 @composite
 def _hypot(a: Tensor, b: Tensor) -> Tensor:
-    x, y = apply("abs", upcast(a)), apply("abs", upcast(b))
-    big, small = apply("maximum", x, y), apply("minimum", x, y)
-    one, zero = scalar(1, x.dtype), scalar(0, x.dtype)
-    plain = apply("logical_or", big == 0, big == math.inf)
-    ratio = apply("select", plain, zero, small / apply("select", plain, one, big))
-    infinite = apply("logical_or", x == math.inf, y == math.inf)
-    result = apply("select", infinite, scalar(math.inf, x.dtype), big * apply("sqrt", 1 + ratio * ratio))
-    return cast(result, a.dtype)
+    """By a scale that is a number for derivatives: those of maximum would be wrong beyond the first where |a| is |b|."""
+    x, y = upcast(a), upcast(b)
+    wide, high = (apply("abs", stop_gradient(v)) for v in (x, y))
+    big = apply("maximum", wide, high)
+    infinite = apply("logical_or", wide == math.inf, high == math.inf)
+    scale = apply("select", apply("logical_or", big == 0, infinite), scalar(1, x.dtype), big)
+    left, right = (apply("select", infinite, scalar(1, x.dtype), v / scale) for v in (x, y))
+    result = scale * safe_root(left * left + right * right)
+    return cast(apply("select", infinite, scalar(math.inf, x.dtype), result), a.dtype)
 
 
 def logaddexp(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -381,12 +384,11 @@ def logaddexp2(input: Operand, other: Operand, *, out: Tensor | None = None) -> 
 def _logaddexp(a: Tensor, b: Tensor, scale: float) -> Tensor:
     x, y = upcast(a), upcast(b)
     same = apply("logical_and", x == y, apply("isinf", x))  # inf - inf is not 0
-    gap = apply("select", same, scalar(0, x.dtype), x - y)
-    # max(x, y) as x + relu(y - x) keeps both gradients right where x == y
-    top = apply("select", x >= y, x, y)
-    result = top + apply("log1p", apply("exp", -apply("abs", gap) * scale)) / scale
-    result = apply("select", x == y, x / 2 + y / 2 + math.log(2.0) / scale, result)
-    return cast(result, a.dtype)
+    ordered = x >= y
+    high, low = apply("select", ordered, x, y), apply("select", ordered, y, x)  # all derivatives are right where x == y
+    gap = apply("select", same, scalar(0, x.dtype), low - high)
+    result = high + apply("log1p", apply("exp", gap * scale)) / scale
+    return cast(apply("select", same, x / 2 + y / 2, result), a.dtype)
 
 
 def xlogy(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -435,7 +437,7 @@ def _ldexp(x: Tensor, exponent: Tensor) -> Tensor:
     """In two steps: a power of two that leaves the range may come back into it."""
     wide = upcast(exponent)
     half = apply("trunc", wide * 0.5)
-    rest = apply("select", half == wide, scalar(0, wide.dtype), wide - half)  # infinities are equal
+    rest = apply("select", apply("isinf", wide), scalar(0, wide.dtype), wide - half)
     return cast(upcast(x) * apply("exp2", half) * apply("exp2", rest), x.dtype)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
-from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int
+from ingot._tensor.recording import stop_gradient
+from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int, upcast
 from ingot.functions.extrema import ValuesIndices
-from ingot.functions.reduce import kept_shape
+from ingot.functions.reduce import kept_shape, reduced
 from ingot.functions.select import _lerp
 
 __all__ = [
@@ -122,8 +125,7 @@ def _median_of(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_
             if input.dtype.kind == "f":
                 return scalar(float("nan"), input.dtype)
             raise RuntimeError(f"{name}() of no elements has no value in {input.dtype}")
-        flat = apply("reshape", input, attrs=((input.numel(),),))
-        return _median(flat, 0, False, ignore_nan)[0]
+        return _whole_median(apply("reshape", input, attrs=((input.numel(),),)), ignore_nan)
     axis = one_dim(dim, input.ndim)
     if input.ndim and not input.shape[axis]:
         raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
@@ -146,6 +148,22 @@ def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tens
     shape = kept_shape(x.shape, (axis,), keepdim)
     v, i = (apply("reshape", apply("gather", t, k, attrs=(axis,)), attrs=(shape,)) for t in (values, indices))
     return v, i
+
+
+@composite
+def _whole_median(x: Tensor, ignore_nan: bool) -> Tensor:
+    """The median of a vector, whose gradient all elements equal to it share."""
+    found = _median(x, 0, False, ignore_nan)[0]
+    if x.dtype.kind != "f":
+        return found
+    value, bad = stop_gradient(found), x != x
+    sign = apply("select", value < 0, scalar(-1, x.dtype), scalar(1, x.dtype))  # so that no equal element is the least of all
+    equal = apply("select", x == value, x * sign, scalar(-math.inf, x.dtype))
+    number = reduced("reduce_max", equal, (0,), False) * sign
+    count = reduced("reduce_sum", cast(bad, upcast(x).dtype), (0,), False)
+    share = cast(1 / apply("maximum", count, scalar(1, count.dtype)), x.dtype)
+    nothing = reduced("reduce_sum", apply("select", bad, x, scalar(0, x.dtype)), (0,), False) * share
+    return apply("select", value == value, number, nothing)
 
 
 @full
@@ -211,11 +229,12 @@ def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str, skip_nan: boo
     rows = apply("transpose", x, attrs=((axis, *rest),))
     values = apply("reshape", _sort(rows, 0, False)[0], attrs=((n, rows.numel() // n),))
     wrong = apply("ne", values, values)
-    bad = apply("reduce_and" if skip_nan else "reduce_or", wrong, attrs=((0,),))
     last = scalar(n - 1, x.dtype)
     if skip_nan:  # they stand at the end
         last = apply("maximum", n - 1 - apply("reduce_sum", cast(wrong, x.dtype), attrs=((0,),)), scalar(0, x.dtype))
     place = apply("reshape", q, attrs=((q.numel(), 1),)) * last
+    if not skip_nan:  # a NaN, which takes the gradient
+        place = apply("select", apply("reduce_or", wrong, attrs=((0,),)), last, place)
     low = apply("floor", place)
     if interpolation == "nearest":
         low = apply("round", place)
@@ -228,9 +247,8 @@ def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str, skip_nan: boo
         return apply("gather", apply("broadcast", values, attrs=((n, count[1]),)), index, attrs=(0,))
 
     result = pick(low)
-    if interpolation in ("linear", "midpoint"):
-        part = place - low
-        weight = part if interpolation == "linear" else apply("select", part > 0, scalar(0.5, x.dtype), scalar(0, x.dtype))
-        upper = pick(apply("ceil", place))
-        result = _lerp(result, upper, weight)
-    return apply("select", bad, scalar(float("nan"), x.dtype), result)
+    if interpolation not in ("linear", "midpoint"):
+        return result
+    part = place - low
+    weight = part if interpolation == "linear" else apply("select", part > 0, scalar(0.5, x.dtype), scalar(0, x.dtype))
+    return _lerp(result, pick(apply("ceil", place)), weight)

@@ -88,6 +88,7 @@ def _trigamma(x: Expr) -> Expr:
         series = (series + b) * square
     total = total + v * (series + 1 + v * 0.5)
     sine = OPS["sin"]((wide - OPS["round"](wide)) * math.pi)  # sin(pi x)**2 has period 1: this keeps its precision
+    sine = OPS["select"](low, sine, 1.0)  # at whole numbers it is 0, and the derivative of what is not taken would be NaN
     return OPS["select"](low, math.pi**2 / (sine * sine) - total, total).cast(x.dtype)
 
 
@@ -173,7 +174,8 @@ def _pow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _pow_partials(a: Expr, b: Expr, y: Expr) -> list:
     def by_a(t: Expr) -> Expr:
-        return OPS["select"](b.eq(0.0), 0.0, t * (b * OPS["pow"](a, b - 1)))
+        none = b.eq(0.0)
+        return OPS["select"](none, 0.0, t * (b * OPS["pow"](a, OPS["select"](none, 0.0, b - 1))))  # not 1 / 0, which has derivatives
 
     def by_b(t: Expr) -> Expr:
         power = OPS["real"](b) if b.dtype.kind == "c" else b

@@ -9,6 +9,7 @@ from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
 from ingot.functions.common import dtype_name
 from ingot.functions.norm import pdist as pdist
+from ingot.functions.norm import vector_norm
 from ingot.ir.size import ShapeError
 
 
@@ -273,23 +274,6 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
     """
     result = _normalize(input, p, dim, eps)
     return result if out is None else out.copy_(result)
-
-
-@composite
-def vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
-    """The p-norm along dim; its gradient at 0 is 0."""
-    if p == float("inf"):
-        return x.abs().amax(dim, keepdim=keepdim)
-    if p == float("-inf"):
-        return x.abs().amin(dim, keepdim=keepdim)
-    if p == 1:
-        return x.abs().sum(dim, keepdim=keepdim)
-    if p == 0:
-        return (x != 0).to(x.dtype).sum(dim, keepdim=keepdim)
-    power = (x * x if p == 2 else x.abs() ** p).sum(dim, keepdim=keepdim)
-    zero = power == 0
-    positive = ingot.where(zero, 1.0, power)
-    return ingot.where(zero, 0.0, ingot.sqrt(positive) if p == 2 else positive ** (1.0 / p))
 
 
 @composite

@@ -68,9 +68,11 @@ def l1_loss(
 
 @composite
 def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
-    d = ingot.abs(x - t)
-    near = ingot.where(d < beta, d, 0.0)  # the square of an infinite one would have a NaN for its derivative
-    return reduce_loss(ingot.where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta) if beta else d, reduction)
+    gap = x - t
+    d = ingot.abs(gap)
+    far = d >= beta
+    near = ingot.where(far, 0.0, gap)  # the square of an infinite one would have a NaN for its derivative
+    return reduce_loss(ingot.where(far, d - 0.5 * beta, 0.5 * near * near / beta) if beta else d, reduction)
 
 
 @full
@@ -92,9 +94,11 @@ def smooth_l1_loss(
 
 @composite
 def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction: str) -> Tensor:
-    d = ingot.abs(x - t)
-    near = ingot.where(d <= delta, d, 0.0)
-    loss = ingot.where(d <= delta, 0.5 * near * near, delta * (d - 0.5 * delta))
+    gap = x - t
+    d = ingot.abs(gap)
+    far = d > delta
+    near = ingot.where(far, 0.0, gap)
+    loss = ingot.where(far, delta * (d - 0.5 * delta), 0.5 * near * near)
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 

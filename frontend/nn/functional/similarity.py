@@ -10,7 +10,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.nn.functional.activation import log1p_exp_neg
-from ingot.nn.functional.dense import cosine_similarity, pairwise_distance
+from ingot.nn.functional.dense import pairwise_distance
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
 
 
@@ -47,7 +47,9 @@ def hinge_embedding_loss(
 
 
 @composite
-def _cosine_embedding(cos: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
+def _cosine_embedding(x1: Tensor, x2: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
+    squares = ((x1 * x1).sum(-1) + 1e-12) * ((x2 * x2).sum(-1) + 1e-12)  # of no vector quite 0
+    cos = (x1 * x2).sum(-1) / ingot.sqrt(squares)
     return reduce_loss(ingot.where(t == 1, 1.0 - cos, 0.0) + ingot.where(t == -1, (cos - margin).clamp_min(0.0), 0.0), reduction)
 
 
@@ -71,7 +73,7 @@ def cosine_embedding_loss(
     mode = reduction_mode(reduction, size_average, reduce)
     if input1.ndim not in (1, 2) or target.ndim != input1.ndim - 1:
         raise RuntimeError(f"cosine_embedding_loss: {target.ndim}D target tensor does not match {input1.ndim}D inputs")
-    return _cosine_embedding(cosine_similarity(input1, input2, -1, 1e-12), target, margin, mode)
+    return _cosine_embedding(input1, input2, target, margin, mode)
 
 
 @composite
