@@ -18,7 +18,10 @@ PUBLIC = (
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
     "ingot.absent_dtypes", "ingot.control", "ingot.symbolic", "ingot.sparse.making", "ingot.sparse.named",
 )  # fmt: skip
-PRIVATE = {"wrap", "CPU", "as_device", "custom_bwd", "custom_fwd", "at_path", "export"}  # `ingot.export` is a module
+PRIVATE = {
+    "wrap", "CPU", "META", "as_device", "beside", "choose", "chosen", "on_cpu", "placing", "custom_bwd", "custom_fwd", "at_path",
+    "export",  # `ingot.export` is a module
+}  # fmt: skip
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
 MODULES = (
     "fx", "array_api", "mps", "overrides", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func",

@@ -174,7 +174,12 @@ def tensor_text(x: Any) -> str:
     if str(x.device) != "cpu":
         suffixes.append(f"device='{x.device}'")
     usual = (get_default_dtype(), get_default_dtype().to_complex(), dtypes.i64, dtypes.bool_)
-    if not x.numel():
+    if x.is_meta:
+        suffixes.append(f"size={tuple(x.shape)}")
+        if x.dtype is not usual[0]:
+            suffixes.append(f"dtype={x.dtype!r}")
+        body = "..."
+    elif not x.numel():
         if x.ndim != 1:
             suffixes.append(f"size={tuple(x.shape)}")
         if x.dtype is not usual[0]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot._tensor.devices import CPU, as_device, device
+from ingot._tensor.devices import CPU, choose, chosen, device
 from ingot._tensor.metadata import set_default_dtype
 from ingot.runtime.memory import empty_cache, memory_stats
 from ingot.runtime.threads import get_num_threads, set_num_threads
@@ -87,20 +87,20 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 def set_default_device(device: Any) -> None:
-    """Where new tensors live: the CPU, or None for it. RuntimeError for another device.
+    """Where this thread's new tensors live that say nothing else: "cpu", "meta", or None for the CPU. RuntimeError for another device.
 
     >>> ingot.set_default_device("cpu")
     """
-    as_device(device)
+    choose(device)
 
 
 def get_default_device() -> device:
-    """Where new tensors live: the CPU.
+    """Where this thread's new tensors live that say nothing else: what a block or `set_default_device` says, or the CPU.
 
     >>> ingot.get_default_device()
     device(type='cpu')
     """
-    return CPU
+    return chosen() or CPU
 
 
 def typename(o: Any) -> str:

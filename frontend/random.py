@@ -9,8 +9,8 @@ import numpy as np
 
 from ingot._streams import below, gauss, integers, permutation, race, search, transform, uniform_numbers, unit_numbers
 from ingot._tensor import Tensor, get_default_dtype, wrap
-from ingot._tensor.devices import as_device
-from ingot._tensor.recording import broadcast, cast, from_array, inplace, scalar
+from ingot._tensor.devices import as_device, beside, placing
+from ingot._tensor.recording import broadcast, cast, from_array, inplace, placed, scalar
 from ingot.functions.common import apply, broadcast_shapes, shape_arg, size_arg, static_int
 from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
@@ -97,7 +97,8 @@ def _float(name: str, dtype: DType | None) -> DType:
     return d
 
 
-def _finish(t: Tensor, out: Tensor | None, requires_grad: bool) -> Tensor:
+def _finish(t: Tensor, out: Tensor | None, requires_grad: bool, device: Any = None) -> Tensor:
+    t = placed(t, placing(device, t))
     if out is not None:
         return out.copy_(t)
     return t.requires_grad_() if requires_grad else t
@@ -119,9 +120,9 @@ def rand(
     as_device(device)
     shape = _shape(size)
     if dtype in Complex:
-        return _finish(_in_parts(rand, shape, generator, dtype), out, requires_grad)
+        return _finish(_in_parts(rand, shape, generator, dtype), out, requires_grad, device)
     d = _float("rand", dtype)
-    return _finish(unit_numbers(*_stream(generator, _words(numel(shape), d)), shape, d), out, requires_grad)
+    return _finish(unit_numbers(*_stream(generator, _words(numel(shape), d)), shape, d), out, requires_grad, device)
 
 
 def randn(
@@ -136,9 +137,9 @@ def randn(
     size = tuple(size_arg("randn", size, named))
     as_device(device)
     if dtype in Complex:  # of variance 1: each part has a half of it
-        return _finish(_in_parts(randn, _shape(size), generator, dtype) * 0.5**0.5, out, requires_grad)
+        return _finish(_in_parts(randn, _shape(size), generator, dtype) * 0.5**0.5, out, requires_grad, device)
     d = _float("randn", dtype)
-    return _finish(_normal(_shape(size), 0.0, 1.0, d, generator), out, requires_grad)
+    return _finish(_normal(_shape(size), 0.0, 1.0, d, generator), out, requires_grad, device)
 
 
 def _in_parts(draw: Callable[..., Tensor], shape: Shape, generator: Generator | None, dtype: DType) -> Tensor:
@@ -172,7 +173,7 @@ def randint(
         low, high = 0, low if high is None else high
     d = i64 if dtype is None else dtype
     shape = _shape((size,) if isinstance(size, int) else (tuple(size),))
-    return _finish(_randint(int(low), int(high), shape, d, generator), out, requires_grad)
+    return _finish(_randint(int(low), int(high), shape, d, generator), out, requires_grad, device)
 
 
 def _randint(low: int, high: int, shape: Shape, d: DType, generator: Generator | None) -> Tensor:
@@ -201,7 +202,7 @@ def randperm(
     n = static_int(n, "randperm(): argument 'n'")
     if n < 0:
         raise RuntimeError(f"n must be non-negative, but got {n}")
-    return _finish(permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad)
+    return _finish(permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad, device)
 
 
 def rand_like(
@@ -209,7 +210,8 @@ def rand_like(
     memory_format: Any = None, generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """`rand` in the shape (and dtype) of `input`."""
-    return rand(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+    where = beside(device, input)
+    return rand(tuple(input.shape), dtype=dtype or input.dtype, device=where, requires_grad=requires_grad, generator=generator)
 
 
 def randn_like(
@@ -217,7 +219,8 @@ def randn_like(
     memory_format: Any = None, generator: Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """`randn` in the shape (and dtype) of `input`."""
-    return randn(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad, generator=generator)
+    where = beside(device, input)
+    return randn(tuple(input.shape), dtype=dtype or input.dtype, device=where, requires_grad=requires_grad, generator=generator)
 
 
 def randint_like(
@@ -227,7 +230,7 @@ def randint_like(
     """`randint` in the shape (and dtype) of `input`."""
     low, high = (0, low) if high is None else (low, high)
     d = dtype or input.dtype
-    return randint(low, high, tuple(input.shape), dtype=d, device=device, requires_grad=requires_grad, generator=generator)
+    return randint(low, high, tuple(input.shape), dtype=d, device=beside(device, input), requires_grad=requires_grad, generator=generator)
 
 
 def normal(
@@ -249,7 +252,8 @@ def normal(
         raise TypeError("normal(): size is needed when mean and std are numbers")
     else:
         shape, d = _shape((size,) if isinstance(size, int) else (tuple(size),)), _float("normal", dtype)
-    return _finish(_normal(shape, mean, std, d, generator), out, requires_grad)
+    made = _normal(shape, mean, std, d, generator)
+    return _finish(made, out, requires_grad, beside(device, made) if tensors else device)
 
 
 def _bernoulli(p: Tensor, shape: Shape, d: DType, generator: Generator | None) -> Tensor:
@@ -263,14 +267,14 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """
     if p is not None:
         _check_p(p)
-        return _finish(_bernoulli(scalar(p, f32), tuple(input.shape), input.dtype, generator), out, False)
+        return _finish(_bernoulli(scalar(p, f32), tuple(input.shape), input.dtype, generator), out, False, input.device)
     if input.dtype.kind != "f":
         raise RuntimeError(f'"bernoulli_tensor_cpu_p_" not implemented for \'{input.dtype.torch_name}\'')
     if not here.recorder.tracing:
         v = input._value()
         if not ((v >= 0) & (v <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return _finish(_bernoulli(input.detach(), tuple(input.shape), input.dtype, generator), out, False)
+    return _finish(_bernoulli(input.detach(), tuple(input.shape), input.dtype, generator), out, False, input.device)
 
 
 def _check_p(p: float) -> None:
@@ -308,7 +312,7 @@ def multinomial(
     weights = cast(input.detach(), f64)
     rows = numel(tuple(input.shape[:-1]))
     words = 2 * rows * (num_samples if replacement else k)
-    return _finish((search if replacement else race)(*_stream(generator, words), weights, num_samples), out, False)
+    return _finish((search if replacement else race)(*_stream(generator, words), weights, num_samples), out, False, input.device)
 
 
 # ---- in place

@@ -14,7 +14,7 @@ import numpy as np
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 
-__all__ = ["Array", "HOST", "host", "from_buffer", "from_numpy", "ready", "to_numpy"]
+__all__ = ["Array", "HOST", "META", "host", "from_buffer", "from_numpy", "meta", "ready", "to_numpy"]
 
 
 class _Host:
@@ -25,6 +25,7 @@ class _Host:
 
 
 HOST = _Host()
+META = NotImplementedError("Cannot copy out of meta tensor; no data!")  # the source of an Array that is a type alone
 
 
 class Array:
@@ -32,7 +33,7 @@ class Array:
 
     buffer   its memory, C-contiguous
     value    the number, where `source` is HOST; else its index in the recorder `source`, which has not run yet
-    source   an exception: the run that should have made this value failed
+    source   an exception: the run that should have made this value failed, or (META) there is to be none
     """
 
     __slots__ = ("type", "buffer", "value", "source", "__weakref__")
@@ -44,7 +45,7 @@ class Array:
         self.source = source
 
     def __repr__(self) -> str:
-        state = "ready" if self.buffer is not None else "host" if self.source is HOST else "pending"
+        state = "ready" if self.buffer is not None else "host" if self.source is HOST else "meta" if self.source is META else "pending"
         return f"<Array {self.type} {state}>"
 
 
@@ -56,6 +57,11 @@ def from_buffer(type: TensorType, buffer: memory.Buffer) -> Array:
 def host(type: TensorType, number: Any) -> Array:
     """The Array of a Python number, passed by value to whatever reads it."""
     return Array(type, None, number, HOST)
+
+
+def meta(type: TensorType) -> Array:
+    """The Array of a type without a value: what is computed with it is such, too, and reading it raises META."""
+    return Array(type, None, None, META)
 
 
 def from_numpy(type: TensorType, array: np.ndarray) -> Array:

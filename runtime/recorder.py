@@ -24,7 +24,7 @@ from ingot.ir.graph import Graph, Location, Node, Value
 from ingot.ir.op import Op
 from ingot.ir.types import TensorType
 from ingot.runtime import memory, plans
-from ingot.runtime.array import HOST, Array, again, ready
+from ingot.runtime.array import HOST, META, Array, again, meta, ready
 from ingot.runtime.frozen import FrozenError
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ class Recorder:
                     handles.append(ref(a))
                     outs.append(a)
                 return outs
+        if a.source is META:
+            return [meta(t) for t in sig.out_types]
         ready(a)  # pending elsewhere: its owner runs it. Without our lock, for the owner may be waiting for us
         return self.emit(sig, arrays, loc)
 

@@ -1,12 +1,15 @@
-"""Devices. There is one so far: the CPU."""
+"""Devices: the CPU, and "meta", on which tensors have shape and dtype and no values."""
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["device", "CPU", "as_device"]
+from ingot.runtime.recorder import here
+
+__all__ = ["device", "CPU", "META", "as_device", "beside", "choose", "chosen", "on_cpu", "placing"]
 
 _KINDS = (
     "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta",
@@ -19,6 +22,14 @@ class device:
 
     RuntimeError for a kind that does not exist. Devices compare equal by kind and index. As a block it is where tensors are made that
     say nothing else, and as a decorator of a function likewise: RuntimeError where none can live there.
+
+    Tensors of "meta" have a shape and a dtype and no memory, and what is computed with them is such, too. Reading one is a
+    NotImplementedError.
+
+    >>> with ingot.device("meta"):
+    ...     model = nn.Linear(1000000, 1000000)
+    >>> model(ingot.empty(3, 1000000, device="meta")).shape
+    ingot.Size([3, 1000000])
     """
 
     __slots__ = ("type", "index")
@@ -55,13 +66,17 @@ class device:
     def __repr__(self) -> str:
         return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
 
-
     def __enter__(self) -> device:
-        as_device(self)
+        _here.before.append(_here.device)
+        try:
+            choose(self)
+        except RuntimeError:
+            _here.before.pop()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        pass
+        _here.device = _here.before.pop()
 
     def __call__(self, fn: Callable) -> Callable:
         @functools.wraps(fn)
@@ -73,6 +88,52 @@ class device:
 
 
 CPU = device("cpu")
+META = device("meta")
+
+
+class _Here(threading.local):
+    """What a thread has chosen for tensors that say nothing else, and what it had chosen outside of the blocks it is in."""
+
+    def __init__(self) -> None:
+        self.device: device | None = None
+        self.before: list[device | None] = []
+
+
+_here = _Here()
+
+
+def chosen() -> device | None:
+    """The device of the innermost block, or that of `set_default_device`; None where there is neither."""
+    return _here.device
+
+
+def choose(d: Any) -> None:
+    """Have tensors that say nothing else made there; None: as if nothing had been chosen. RuntimeError where none can live there."""
+    _here.device = None if d is None else as_device(d)
+
+
+def placing(d: Any, like: Any = None) -> device:
+    """Where a new tensor goes for which `d` was said: there; else where the block says; else where `like` is, or to the CPU.
+
+    While something is traced, blocks outside say nothing: what is traced serves other calls.
+    """
+    if d is not None:
+        return as_device(d)
+    rec = here.recorder
+    if _here.device is not None and (rec.capturing or not rec.tracing):
+        return _here.device
+    return CPU if like is None else like.device
+
+
+def beside(d: Any, like: Any) -> Any:
+    """What a maker of tensors like `like` is to be told where `d` was said: blocks say nothing to it."""
+    return like.device if d is None else d
+
+
+def on_cpu(d: Any) -> None:
+    """RuntimeError where `d` is another device than the CPU. For what is made there alone."""
+    if as_device(d) is not CPU:
+        raise RuntimeError(f"device {d}: this is made on 'cpu' alone")
 
 
 def as_device(d: Any) -> device:
@@ -80,6 +141,8 @@ def as_device(d: Any) -> device:
     if d is None or d is CPU:
         return CPU
     found = d if isinstance(d, device) else device(d)
+    if found.type == "meta":
+        return META
     if found.type != "cpu":
         why = "no CUDA device is available" if found.type == "cuda" else f"there are no tensors on {found.type!r}"
         raise RuntimeError(f"device {found}: {why}; tensors live on 'cpu'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ingot._tensor.devices import CPU, device
+from ingot._tensor.devices import CPU, META, device
 from ingot._tensor.extents import extents
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -93,8 +93,8 @@ class Described:
 
     @property
     def device(self) -> device:
-        """Where the values live."""
-        return CPU
+        """Where the values live; "meta" where there are none."""
+        return META if self._array.source is arrays.META else CPU
 
     @property
     def ndim(self) -> int:
@@ -144,8 +144,12 @@ class Described:
     is_sparse = False
     _sparse = False  # of any sparse layout
     is_quantized = False
-    is_meta = False
     is_mkldnn = False
+
+    @property
+    def is_meta(self) -> bool:
+        """Whether this has a shape and a dtype and no values."""
+        return self._array.source is arrays.META
 
     def is_inference(self) -> bool:
         """False: tensors made in inference mode are ordinary ones."""

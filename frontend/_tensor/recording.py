@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor.devices import META, device
 from ingot._tensor.extents import Extent, plain_dim, plain_dims
 from ingot._tensor.reals import Real
 from ingot._tensor.state import Tensor, wrap
@@ -27,7 +28,7 @@ from ingot.runtime.views import LeafStep, Movement
 
 __all__ = [
     "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "cast", "broadcast",
-    "stop_gradient",
+    "placed", "stop_gradient",
 ]  # fmt: skip
 
 _new = Tensor.__new__
@@ -179,6 +180,21 @@ def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = Fals
     return out
 
 
+def placed(t: Tensor, where: device) -> Tensor:
+    """`t` on a device: itself where it is there already. What comes to "meta" has no history.
+
+    NotImplementedError for a tensor of "meta" on another; RuntimeError where one of "meta" would be made while something is traced.
+    """
+    source = t._array.source
+    if (source is arrays.META) == (where is META):
+        return t
+    if source is arrays.META:
+        raise arrays.again(source)
+    if here.recorder.tracing:
+        raise RuntimeError("a tensor of the device 'meta' cannot be made while a function is traced: make it outside")
+    return wrap((arrays.meta(t._array.type), None))
+
+
 def stop_gradient(t: Tensor) -> Tensor:
     """The values of `t`, through which no derivative passes: in the graph of a composite they go through an integer type."""
     if t.dtype.kind == "c":
@@ -241,6 +257,10 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
         raise RuntimeError(f"result type {new[0].type.dtype.torch_name} can't be cast to the desired output type {old.dtype.torch_name}")
     rec = here.recorder
     grad = rec.grad_enabled
+    if (new[0].source is arrays.META) != (target._array.source is arrays.META):
+        if new[0].source is arrays.META:
+            raise arrays.again(arrays.META)
+        new = arrays.meta(new[0].type), new[1]
     if grad:
         _check_leaf(target)
     t = target

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Size, Tensor, get_default_dtype
-from ingot._tensor.devices import as_device, device
-from ingot._tensor.recording import broadcast, cast, inplace
+from ingot._tensor.devices import CPU, as_device, device
+from ingot._tensor.recording import broadcast, cast, inplace, placed
 from ingot.functions.common import dtype_name
 from ingot.functions.creation import zeros
 from ingot.functions.from_data import tensor
@@ -25,11 +25,11 @@ def _init(self: Tensor, *data: Any) -> None:
     if len(data) == 1 and isinstance(data[0], Tensor):
         made = data[0].detach()
     elif len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray)) and not isinstance(data[0], Size):
-        made = tensor(data[0], dtype=get_default_dtype())
+        made = tensor(data[0], dtype=get_default_dtype(), device=CPU)
     elif len(data) == 1 and not isinstance(data[0], (int, np.integer, Size)) or data and isinstance(data[0], bool):
         raise TypeError(f"Tensor(): data must be a sequence or sizes, but got {type(data[0]).__name__}; ingot.tensor() takes a number")
     else:
-        made = zeros(*data) if data else zeros(0)
+        made = zeros(*(data or (0,)), device=CPU)
     self._array, self._edge, self._storage = made._array, None, made._storage
     self._steps, self._generation, self._version_cell = made._steps, made._generation, made._version_cell
 
@@ -44,7 +44,8 @@ def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """This tensor with another dtype or device: `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`.
 
-    Itself where nothing changes, unless `copy=True`. A float beyond the range of an integer dtype becomes its nearest number, and NaN
+    Itself where nothing changes, unless `copy=True`. To "meta" go its shape and dtype alone; from there to the CPU is a
+    NotImplementedError. A float beyond the range of an integer dtype becomes its nearest number, and NaN
     becomes 0; integers wrap around. (torch leaves floats out of range to the machine; here every machine gives the same.)
 
     >>> ingot.tensor([3e9, -3e9, float("nan"), -1.5]).to(ingot.int32)
@@ -67,10 +68,10 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             raise TypeError(f"to() received an invalid argument of type {type(a).__name__}")
     bools = [a for a in args if isinstance(a, bool)]
     copy = copy or (len(bools) > 1 and bools[1])
-    as_device(where)
+    there = self if where is None else placed(self, as_device(where))
     if dtype is None or dtype is self.dtype:
-        return self.clone() if copy else self
-    return cast(self, dtype)
+        return there.clone() if copy and there is self else there
+    return cast(there, dtype)
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -88,8 +89,8 @@ def _type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:
-    """This tensor on the CPU: itself."""
-    return self
+    """This tensor on the CPU: itself. NotImplementedError for one of "meta"."""
+    return placed(self, CPU)
 
 
 def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:

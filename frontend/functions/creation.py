@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor.composites import composite
-from ingot._tensor.devices import as_device
+from ingot._tensor.devices import beside
 from ingot._tensor.recording import from_array
 from ingot.functions.common import (
     Number,
@@ -116,7 +116,7 @@ def _liker(name: str, value: Number, what: str) -> Any:
         memory_format: Any = None, pin_memory: bool = False,
     ) -> Tensor:  # fmt: skip
         check_tensor(name, input)
-        return finish(filled(tuple(input.shape), value, check_dtype(dtype) or input.dtype), device, requires_grad)
+        return finish(filled(tuple(input.shape), value, check_dtype(dtype) or input.dtype), beside(device, input), requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -141,7 +141,8 @@ def full_like(
     tensor([7., 7.])
     """
     check_tensor("full_like", input)
-    return full(tuple(input.shape), fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    where = beside(device, input)
+    return full(tuple(input.shape), fill_value, dtype=dtype or input.dtype, device=where, requires_grad=requires_grad)
 
 
 # --- by rule ----------------------------------------------------------------------------------------------------------
@@ -297,14 +298,12 @@ def _triangle(name: str, row: int, col: int, offset: int, lower: bool, dtype: DT
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None, layout: Any = None) -> Tensor:
     """Row and column indices (2, n) of the lower triangle of a row x col matrix, row by row. int64."""
-    as_device(device)
-    return _triangle("tril_indices", row, col, offset, True, check_dtype(dtype))
+    return finish(_triangle("tril_indices", row, col, offset, True, check_dtype(dtype)), device, False)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None, layout: Any = None) -> Tensor:
     """Row and column indices (2, n) of the upper triangle of a row x col matrix, row by row. int64."""
-    as_device(device)
-    return _triangle("triu_indices", row, col, offset, False, check_dtype(dtype))
+    return finish(_triangle("triu_indices", row, col, offset, False, check_dtype(dtype)), device, False)
 
 
 # --- methods: new_* ---------------------------------------------------------------------------------------------------
@@ -316,7 +315,7 @@ def _new(name: str) -> Any:
     def method(
         self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, **unused: Any
     ) -> Tensor:
-        return make(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad, **unused)
+        return make(*size, dtype=dtype or self.dtype, device=beside(device, self), requires_grad=requires_grad, **unused)
 
     method.__name__ = method.__qualname__ = f"new_{name}"
     method.__doc__ = f"`ingot.{name}` with the dtype of this tensor as default."
@@ -330,4 +329,4 @@ def new_full(
     self: Tensor, size: Sequence[int], fill_value: complex, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`ingot.full` with the dtype of this tensor as default."""
-    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return full(size, fill_value, dtype=dtype or self.dtype, device=beside(device, self), requires_grad=requires_grad)

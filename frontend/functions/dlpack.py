@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ingot._tensor.devices import as_device
+from ingot._tensor.devices import on_cpu
 from ingot._tensor.recording import from_array
 from ingot.functions.common import Tensor, dtypes
 
@@ -111,7 +111,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     tensor([1., 0.], dtype=ingot.float64)
     """
     if device is not None:
-        as_device(device)
+        on_cpu(device)
     capsule, versioned = ext_tensor, True
     if type(ext_tensor).__name__ != "PyCapsule":
         if not hasattr(ext_tensor, "__dlpack__"):

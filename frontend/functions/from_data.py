@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Size
-from ingot._tensor.devices import as_device
+from ingot._tensor.devices import beside, placing
 from ingot._tensor.extents import Extent
 from ingot._tensor.reals import Real
-from ingot._tensor.recording import from_array, record, scalar
+from ingot._tensor.recording import from_array, placed, record, scalar
 from ingot.functions.common import (
     Tensor,
     cast,
@@ -31,7 +31,7 @@ _OF_PYTHON: dict[type, DType] = {float: dtypes.f64, int: dtypes.i64, bool: dtype
 
 def finish(x: Tensor, device: Any, requires_grad: bool) -> Tensor:
     """`x` as its maker was asked for it. RuntimeError for a device that is not there."""
-    as_device(device)
+    x = placed(x, placing(device, x))
     x._weak = False
     return x.requires_grad_() if requires_grad else x
 
@@ -188,14 +188,13 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     tensor([1, 2])
     """
     dtype = check_dtype(dtype)
-    as_device(device)
     if isinstance(data, Tensor):
-        data = settled(data)
-        return data if dtype is None else cast(data, dtype)
-    if isinstance(data, np.ndarray):
-        x = from_numpy(data) if data.flags.writeable and data.flags.c_contiguous else tensor(data)
-        return x if dtype is None else cast(x, dtype)
-    return tensor(data, dtype=dtype)
+        x = settled(data)
+    elif isinstance(data, np.ndarray) and data.flags.writeable and data.flags.c_contiguous:
+        x = from_numpy(data)
+    else:
+        return tensor(data, dtype=dtype, device=device)
+    return placed(x if dtype is None else cast(x, dtype), placing(device, x))
 
 
 def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
@@ -228,9 +227,9 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
     """A vector over the bytes of an object with the buffer protocol. ValueError where they do not make whole elements."""
     array = np.frombuffer(buffer, dtype.numpy, count, offset)
     x = from_numpy(array) if array.flags.writeable else from_array(array)
-    return finish(x, None, requires_grad)
+    return finish(x, "cpu", requires_grad)
 
 
 def new_tensor(self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`ingot.tensor` with the dtype of this tensor as default."""
-    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=dtype or self.dtype, device=beside(device, self), requires_grad=requires_grad)

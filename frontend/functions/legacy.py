@@ -27,10 +27,10 @@ class _TensorType(type):
 
     def __call__(cls, *args: Any) -> Any:
         if not args:
-            return zeros(0, dtype=cls.dtype)
+            return zeros(0, dtype=cls.dtype, device="cpu")
         if len(args) == 1 and not isinstance(args[0], (int, Size)):
-            return tensor(args[0], dtype=cls.dtype)
-        return zeros(*args, dtype=cls.dtype)
+            return tensor(args[0], dtype=cls.dtype, device="cpu")
+        return zeros(*args, dtype=cls.dtype, device="cpu")
 
 
 def _type(name: str, dtype: DType) -> Any:

@@ -6,15 +6,14 @@ import math
 from typing import Any
 
 from ingot._tensor.composites import composite
-from ingot._tensor.devices import as_device
 from ingot.functions.common import Tensor, apply, cast, dtypes, get_default_dtype, scalar, static_int
+from ingot.functions.from_data import finish
 from ingot.functions.gamma import bessel
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"]
 
 
 def _window(name: str, n: int, periodic: bool, kind: str, terms: tuple[float, ...], dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    as_device(device)
     n = static_int(n, "window_length")
     if n < 0:
         raise RuntimeError(f"{name} requires non-negative window_length, got window_length={n}")
@@ -22,7 +21,7 @@ def _window(name: str, n: int, periodic: bool, kind: str, terms: tuple[float, ..
     if dtype.kind != "f":
         raise RuntimeError(f"{name} expects floating point dtypes, got: {dtype!r}")
     out = _make(n, n if periodic else n - 1, kind, terms, dtype)
-    return out.requires_grad_() if requires_grad else out
+    return finish(out, device, requires_grad)
 
 
 @composite

@@ -13,6 +13,7 @@ from typing import Any
 from ingot._tensor.composites import composite
 from ingot._tensor.devices import as_device
 from ingot.functions.common import Tensor, apply, cast, dtypes, get_default_dtype, scalar, static_int
+from ingot.functions.from_data import finish
 from ingot.functions.gamma import bessel
 
 __all__ = [
@@ -75,10 +76,10 @@ def _check(name: str, M: int, dtype: Any, layout: Any, device: Any) -> None:
         raise ValueError(f"{name} expects float32 or float64 dtypes, got: {dtype}")
 
 
-def _window(name: str, M: int, sym: bool, parameters: tuple, dtype: Any, requires_grad: bool) -> Tensor:
+def _window(name: str, M: int, sym: bool, parameters: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     M = static_int(M, "M")
     out = _points(name, M, M - 1 if sym else M, parameters, dtype or get_default_dtype())
-    return out.requires_grad_() if requires_grad else out
+    return finish(out, device, requires_grad)
 
 
 def bartlett(
@@ -90,7 +91,7 @@ def bartlett(
     tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
     """
     _check("bartlett", M, dtype, layout, device)
-    return _window("bartlett", M, sym, (), dtype, requires_grad)
+    return _window("bartlett", M, sym, (), dtype, device, requires_grad)
 
 
 def general_cosine(
@@ -108,7 +109,7 @@ def general_cosine(
     terms = tuple(float(x) for x in a)
     if not terms:
         raise ValueError("Coefficients cannot be empty")
-    return _window("general_cosine", M, sym, terms, dtype, requires_grad)
+    return _window("general_cosine", M, sym, terms, dtype, device, requires_grad)
 
 
 def general_hamming(
@@ -177,7 +178,7 @@ def cosine(
     tensor([0.5000, 1.0000, 0.5000])
     """
     _check("cosine", M, dtype, layout, device)
-    return _window("cosine", M, sym, (), dtype, requires_grad)
+    return _window("cosine", M, sym, (), dtype, device, requires_grad)
 
 
 def exponential(
@@ -194,7 +195,7 @@ def exponential(
         raise ValueError(f"Tau must be positive, got: {tau} instead.")
     if sym and center is not None:
         raise ValueError("Center must be None for symmetric windows")
-    return _window("exponential", M, sym, (None if center is None else float(center), float(tau)), dtype, requires_grad)
+    return _window("exponential", M, sym, (None if center is None else float(center), float(tau)), dtype, device, requires_grad)
 
 
 def gaussian(
@@ -209,7 +210,7 @@ def gaussian(
     _check("gaussian", M, dtype, layout, device)
     if std <= 0:
         raise ValueError(f"Standard deviation must be positive, got: {std} instead.")
-    return _window("gaussian", M, sym, (float(std),), dtype, requires_grad)
+    return _window("gaussian", M, sym, (float(std),), dtype, device, requires_grad)
 
 
 def kaiser(
@@ -224,4 +225,4 @@ def kaiser(
     _check("kaiser", M, dtype, layout, device)
     if beta < 0:
         raise ValueError(f"beta must be non-negative, got: {beta} instead.")
-    return _window("kaiser", M, sym, (float(beta),), dtype, requires_grad)
+    return _window("kaiser", M, sym, (float(beta),), dtype, device, requires_grad)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import ingot
 from ingot._tensor import Tensor
-from ingot._tensor.devices import as_device
+from ingot._tensor.devices import META, as_device
 from ingot.grad_mode import no_grad
 from ingot.nn.modules.arguments import parse_to
 from ingot.nn.modules.tree import Tree
@@ -24,9 +25,9 @@ class Convertible(Tree):
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
 
-    def _apply(self: C, fn: Callable[[Tensor], Tensor]) -> C:
+    def _apply(self: C, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> C:
         """Convert every parameter, gradient and buffer by `fn`; parameters keep their identity."""
-        for child in self.children():
+        for child in self.children() if recurse else ():
             child._apply(fn)
         with no_grad():
             for p in self._parameters.values():
@@ -53,6 +54,11 @@ class Convertible(Tree):
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype!r}")
 
         def convert(t: Tensor) -> Tensor:
+            if t.is_meta and device is not None and as_device(device) is not META:
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use ingot.nn.Module.to_empty() instead of ingot.nn.Module.to() "
+                    "when moving module from meta to a different device."
+                )
             return t.to(
                 device if device is not None else t.device, dtype if dtype is not None and t.is_floating_point() else t.dtype, non_blocking
             )
@@ -68,9 +74,17 @@ class Convertible(Tree):
         return self._apply(lambda t: t.cuda(device))
 
     def to_empty(self: C, *, device: Any, recurse: bool = True) -> C:
-        """Move everything to a device without its values: there is the CPU, where it is already. RuntimeError for another device."""
-        as_device(device)
-        return self
+        """Move everything to a device without its values: from "meta" to the CPU as zeros, from there to "meta".
+
+        recurse: with the modules below. What is there already keeps its values.
+
+        >>> with ingot.device("meta"):
+        ...     model = nn.Linear(4, 2)
+        >>> model.to_empty(device="cpu").weight.shape
+        ingot.Size([2, 4])
+        """
+        where = as_device(device)
+        return self._apply(lambda t: t if t.device == where else ingot.empty_like(t, device=where), recurse)
 
     def share_memory(self: C) -> C:
         """Move everything to memory that processes share which are forked from now on: see `Tensor.share_memory_`."""

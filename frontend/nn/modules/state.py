@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -102,7 +103,16 @@ def _load_own(
                 f"size mismatch for {key}: copying a param with shape {list(value.shape)} from checkpoint, "
                 f"the shape in current model is {list(target.shape)}."
             )
+        elif value.is_meta and not target.is_meta and not meta["assign_to_params_buffers"]:
+            errors.append(f'While copying the parameter named "{key}", an exception occurred: Cannot copy out of meta tensor; no data!')
         else:
+            if target.is_meta and not value.is_meta and not meta["assign_to_params_buffers"]:
+                warnings.warn(
+                    f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current model, which is a "
+                    "no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary to their corresponding key in the "
+                    "module instead of copying them in place?)",
+                    stacklevel=4,
+                )
             meta["pending"].append((module, name, target, value))
     key = prefix + _EXTRA_STATE_KEY_SUFFIX
     if _has_extra(module, "set_extra_state"):

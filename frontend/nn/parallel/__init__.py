@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ingot._tensor.devices import as_device
+from ingot._tensor.devices import on_cpu
 from ingot.nn.modules.module import Module
 
 __all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
@@ -16,7 +16,7 @@ def _check(device_ids: Any, output_device: Any) -> None:
     if isinstance(device_ids, Sequence) and len(device_ids) > 1:
         raise RuntimeError(f"DataParallel: device_ids names {len(device_ids)} devices, and there is one, the CPU")
     if output_device is not None and not isinstance(output_device, int):
-        as_device(output_device)
+        on_cpu(output_device)
 
 
 class DataParallel(Module):

@@ -22,4 +22,5 @@ def skip_init(module_cls: type, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
-    return module_cls(*args, **kwargs)
+    where = kwargs.pop("device", None) or "cpu"
+    return module_cls(*args, **{**kwargs, "device": "meta"}).to_empty(device=where)
