@@ -100,7 +100,8 @@ def bessel(x: Tensor, order: int, scaled: bool) -> Tensor:
     many; beyond by the asymptotic series. In float64: the terms of the derivative cancel near 0, and overflow before it does.
     """
     y = cast(x, dtypes.f64)
-    a = apply("abs", y)
+    # i0 is smooth at 0, where that of abs would lose its second derivative
+    a = apply("abs", y) if scaled else y * apply("select", y < 0, scalar(-1, y.dtype), scalar(1, y.dtype))
     far = a > _FAR
     near_a = apply("select", far, scalar(_FAR, y.dtype), a)
     near = near_a * 0.0

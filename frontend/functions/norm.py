@@ -21,6 +21,7 @@ from ingot.functions.common import (
     emit_out,
     one_dim,
     operands,
+    refuse,
     safe_root,
     scalar,
     upcast,
@@ -223,6 +224,8 @@ def renorm(input: Tensor, p: Number, dim: int, maxnorm: Number, *, out: Tensor |
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     if input.ndim < 2:
         raise RuntimeError("renorm: input needs at least 2 dimensions, got " + f"{input.ndim} dimensions")
+    if input.dtype.kind not in "fc":
+        raise refuse("renorm", input.dtype)
     axis = one_dim(dim, input.ndim)
     return emit_out(_renorm(input, float(p), axis, float(maxnorm)), out)
 

@@ -282,7 +282,8 @@ def _make(name: str, op: Op, row: Reduce) -> Callable[..., Tensor]:
             dim = None if dim is None else one_dim(dim, input.ndim)
         axes = dim_list(dim, input.ndim)
         if not row.empty:
-            need_elements(name, input, axes, dim is None or (isinstance(dim, (tuple, list)) and not dim))
+            whole = dim is None or (isinstance(dim, (tuple, list)) and not dim)
+            need_elements(name, input, axes, whole, RuntimeError if domain == "number" else IndexError)
         if domain == "position":
             return emit_out(_arg_of(input, op.name, None if dim is None else (axes[0] if axes else 0), bool(keepdim)), out)
         return emit_out(reduced(op_for(name, op, row, input), input, axes, bool(keepdim)), out)
@@ -292,9 +293,10 @@ def _make(name: str, op: Op, row: Reduce) -> Callable[..., Tensor]:
     function.__name__ = function.__qualname__ = name
     x = np.array([[0, 5], [3, 2]], np.bool_ if domain == "truth" else np.float32)
     result = reference(op, x, 1 if domain == "position" else (1,))
+    no_dim = " along a dim, RuntimeError over none at all" if domain == "number" else ""
     function.__doc__ = (
         f"{row.doc or op.doc}\n\n    {_RESULT[domain]}"
-        + ("" if row.empty else "\n    IndexError over no elements.")
+        + ("" if row.empty else f"\n    IndexError over no elements{no_dim}.")
         + "\n\n"
         + example(f"ingot.{name}(ingot.tensor([[0.0, 5.0], [3.0, 2.0]]), dim=1)", result.reshape(2), indent=" " * 8)
     )

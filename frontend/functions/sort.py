@@ -7,7 +7,7 @@ import math
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
-from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, scalar, static_int, upcast
+from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, refuse, scalar, static_int, upcast
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.reduce import kept_shape, reduced
 from ingot.functions.select import _lerp
@@ -82,10 +82,17 @@ def _topk(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: tuple | None = None) -> ValuesIndices:
-    """The `k`-th smallest element along `dim` (k counts from 1), as (values, indices). RuntimeError for k out of range."""
+    """The `k`-th smallest element along `dim` (k counts from 1), as (values, indices): the first of equals.
+
+    RuntimeError for k out of range, and for bool; IndexError for a dim of extent 0.
+    """
     check_tensor("kthvalue", input)
     axis = one_dim(dim, input.ndim)
     n = input.shape[axis] if input.ndim else 1
+    if not n:
+        raise IndexError(f"kthvalue(): Expected reduction dim {axis} to have non-zero size.")
+    if input.dtype.kind == "b":
+        raise refuse("kthvalue", input.dtype)
     if not 1 <= static_int(k, "k") <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     return emit_out(ValuesIndices(*_kth(input, axis, bool(keepdim), k - 1)), out)
@@ -105,7 +112,9 @@ def _kth(x: Tensor, axis: int, keepdim: bool, k: int) -> tuple[Tensor, Tensor]:
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: tuple | None = None) -> Tensor | ValuesIndices:
-    """The lower median: of all elements, or (values, indices) along `dim`. NaN if any element is.
+    """The lower median: of all elements, or (values, indices) along `dim`. NaN if any element is. RuntimeError for bool.
+
+    The gradient goes to the element at the index; of all elements, those equal to the median share it.
 
     >>> ingot.median(ingot.tensor([4.0, 1.0, 3.0, 2.0]))
     tensor(2.)
@@ -120,6 +129,8 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, o
 
 def _median_of(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_nan: bool, out: tuple | None) -> Tensor | ValuesIndices:
     check_tensor(name, input)
+    if input.dtype.kind == "b":
+        raise refuse(name, input.dtype)
     if dim is None:
         if not input.numel():
             if input.dtype.kind == "f":

@@ -30,6 +30,8 @@ CASES = {
     "logaddexp": (lambda m, x, y: m.logaddexp(x, y), ([0.0, 2.0, -1.0], [0.0, 1.0, -1.0]), 2),
     "logaddexp2": (lambda m, x, y: m.logaddexp2(x, y), ([0.0, 2.0, -1.0], [0.0, 1.0, -1.0]), 2),
     "logcumsumexp": (lambda m, x: m.logcumsumexp(x, 0), (TIES,), 2),
+    "i0": (lambda m, x: m.i0(x), ([0.0, -0.0, 0.5, -3.0],), 2),
+    "i1": (lambda m, x: m.special.i1(x), ([0.0, -0.0, 0.5, -3.0],), 2),
     "digamma": (lambda m, x: m.digamma(x), ([0.25, 1.0, 2.0, 20.0, -0.5],), 2),
     "ldexp": (lambda m, x, e: m.ldexp(x, e), ([3.0, 2.0, 1.0], [0.0, 1.0, -3.0]), 2),
     "truncated quotient": (lambda m, x, y: m.div(x, y, rounding_mode="trunc"), ([-2.0, 0.0, INF], [0.0, 0.0, 2.0]), 1),
@@ -66,3 +68,20 @@ def test_the_second_gradient_of_a_constant_power() -> None:
     (first,) = ingot.autograd.grad((x**0.0).sum(), x, create_graph=True)
     (second,) = ingot.autograd.grad(first.sum(), x)
     assert first.tolist() == second.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.kthvalue(m.ones(2, 0), 1), lambda m: m.kthvalue(m.ones(2) > 0, 1), lambda m: m.median(m.ones(2) > 0),
+        lambda m: m.nanmedian(m.ones(2) > 0, 0), lambda m: m.renorm(m.ones(2, 2, dtype=m.int64), 2, 0, 1.0),
+        lambda m: m.amax(m.ones(0, 2)), lambda m: m.amin(m.ones(0, 2), 0), lambda m: m.argmax(m.ones(0)),
+        lambda m: m.nn.functional.cosine_similarity(m.arange(3), m.arange(3), 0),
+        lambda m: m.nn.functional.huber_loss(m.arange(3), m.arange(3)), lambda m: m.nn.functional.smooth_l1_loss(m.arange(3), m.arange(3)),
+    ],
+)  # fmt: skip
+def test_what_has_no_result_is_refused(call) -> None:
+    with pytest.raises((RuntimeError, IndexError)) as theirs:
+        call(torch)
+    with pytest.raises(IndexError if theirs.type is IndexError else RuntimeError):
+        call(ingot)

@@ -251,8 +251,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     tensor([0.6000, 0.0000])
     """
     a, b = ingot.broadcast_tensors(x1, x2)
-    if a.dtype.kind == "c":
-        raise RuntimeError("expected common dtype to be floating point, yet common dtype is " + dtype_name(a.dtype))
+    dtype = ingot.promote_types(a.dtype, b.dtype)
+    if dtype.kind != "f":
+        raise RuntimeError("expected common dtype to be floating point, yet common dtype is " + dtype_name(dtype))
     return _cosine_similarity(a, b, dim, eps)
 
 

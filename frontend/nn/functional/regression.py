@@ -66,6 +66,12 @@ def l1_loss(
     return _l1(input, target, weight, reduction_mode(reduction, size_average, reduce))
 
 
+def _floating(name: str, input: Tensor, target: Tensor) -> None:
+    dtype = ingot.promote_types(input.dtype, target.dtype)
+    if dtype.kind != "f":
+        raise refuse(name, dtype)
+
+
 @composite
 def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
     gap = x - t
@@ -79,7 +85,7 @@ def _smooth_l1(x: Tensor, t: Tensor, beta: float, reduction: str) -> Tensor:
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
-    """d ** 2 / (2 * beta) where d = |x - t| < beta, else d - beta / 2, reduced. RuntimeError for a negative beta.
+    """d ** 2 / (2 * beta) where d = |x - t| < beta, else d - beta / 2, reduced. RuntimeError for a negative beta, or for integers.
 
     Source: https://arxiv.org/abs/1504.08083.
 
@@ -88,6 +94,7 @@ def smooth_l1_loss(
     """
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
+    _floating("smooth_l1_loss", input, target)
     check_sizes("smooth_l1_loss", input, target)
     return _smooth_l1(input, target, beta, reduction_mode(reduction, size_average, reduce))
 
@@ -104,7 +111,7 @@ def _huber(x: Tensor, t: Tensor, weight: Tensor | None, delta: float, reduction:
 
 @full
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
-    """d ** 2 / 2 where d = |x - t| <= delta, else delta * (d - delta / 2), reduced. RuntimeError unless delta > 0.
+    """d ** 2 / 2 where d = |x - t| <= delta, else delta * (d - delta / 2), reduced. RuntimeError unless delta > 0, or for integers.
 
     weight: scales each element; ValueError unless it has the input's shape. Source: https://doi.org/10.1214/aoms/1177703732.
 
@@ -113,5 +120,6 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     """
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
+    _floating("huber_loss", input, target)
     check_sizes("huber_loss", input, target, weight)
     return _huber(input, target, weight, delta, reduction_mode(reduction))
