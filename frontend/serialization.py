@@ -124,6 +124,8 @@ def check_location(location: str, wanted: Any) -> None:
         found = device(wanted)
     except RuntimeError as e:
         raise RuntimeError(f"map_location: {e}") from None
+    if found.type == "meta":
+        raise RuntimeError("map_location='meta': what is loaded has its values; t.to('meta') leaves shape and dtype of a tensor")
     if found.type != "cpu":
         raise RuntimeError(f"map_location={str(wanted)!r}: no {found.type.upper()} device is available; tensors live on 'cpu'")
 

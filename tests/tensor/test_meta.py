@@ -1,5 +1,6 @@
 """The device "meta": shapes and dtypes without values."""
 
+import copy
 import io
 
 import numpy as np
@@ -127,6 +128,28 @@ def test_a_module_without_memory_gets_its_weights_later():
     model.load_state_dict(empty.state_dict())
     assert model(x).tolist() == empty(x).tolist()
     assert nn.Linear(2, 2, device="meta").weight.is_meta
+
+
+def test_parameters_become_meta_as_they_are_registered(monkeypatch):
+    """What accelerate's init_empty_weights does."""
+    register = nn.Module.register_parameter
+
+    def and_move(module, name, param):
+        register(module, name, param)
+        if param is not None:
+            own = module._parameters[name]
+            module._parameters[name] = type(own)(own.to(ingot.device("meta")), requires_grad=own.requires_grad, **own.__dict__)
+
+    monkeypatch.setattr(nn.Module, "register_parameter", and_move)
+    model = nn.Sequential(nn.Embedding(5, 4), nn.TransformerEncoderLayer(4, 2, 8))
+    monkeypatch.undo()
+    assert all(type(p) is nn.Parameter and p.is_meta and p.requires_grad for p in model.parameters())
+    assert copy.deepcopy(model)[0].weight.is_meta
+    held = io.BytesIO()
+    ingot.save({"w": ingot.ones(2)}, held)
+    held.seek(0)
+    with pytest.raises(RuntimeError, match="what is loaded has its values"):
+        ingot.load(held, map_location="meta")
 
 
 def test_what_has_no_values_is_neither_saved_nor_compiled():
