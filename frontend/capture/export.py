@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -172,17 +173,20 @@ def _declared(fn: Callable, args: tuple, dynamic_shapes: Any) -> Shapes | None:
 
 
 def _by_name(fn: Callable, given: int, kwargs: Mapping[str, Any]) -> list[Any]:
-    """Keyword arguments in the order of the parameters. TypeError for names that there are not."""
+    """Keyword arguments in the order of the parameters, with the defaults of those between. TypeError for names that there are not."""
     names, _ = parameter_names(fn)
     rest = names[given:]
     unknown = kwargs.keys() - set(rest)
     if unknown:
         raise TypeError(f"export: there is no argument {min(unknown)!r} left; there are {', '.join(rest) or 'none'}")
     last = max(rest.index(n) for n in kwargs)
-    missing = [n for n in rest[:last] if n not in kwargs]
+    target = getattr(fn, "__self__", None)
+    parameters = inspect.signature(target.forward if target is not None and is_module(target) else fn).parameters
+    found = {n: p.default for n, p in parameters.items() if p.default is not p.empty} | dict(kwargs)
+    missing = [n for n in rest[:last] if n not in found]
     if missing:
         raise TypeError(f"export: the argument {missing[0]!r} comes before others that are given: give it too")
-    return [kwargs[n] for n in rest[: last + 1]]
+    return [found[n] for n in rest[: last + 1]]
 
 
 def _callable(target: Any) -> tuple[Callable, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
@@ -40,14 +40,18 @@ class Primitive:
         return f"<op {self.__name__}>"
 
 
-def fx_graph(graph: Graph, inputs: Sequence[tuple[InputKind, str]]) -> tuple[FxGraph, ExportGraphSignature]:
-    """The nodes of `graph`: a placeholder for each input, of these kinds and names, a call for each op, and the tuple of results."""
+def fx_graph(graph: Graph, inputs: Sequence[tuple[InputKind, str]], state: Container[str]) -> tuple[FxGraph, ExportGraphSignature]:
+    """The nodes of `graph`: a placeholder for each input, of these kinds and names, a call for each op, and the tuple of results.
+
+    state: the names in the state_dict
+    """
     made, values = FxGraph(), {}
     specs = []
     for v, (kind, name) in zip(graph.inputs, inputs, strict=True):
         node = values[v] = made.placeholder(_PREFIX[kind] + re.sub(r"\W", "_", name))
         node.meta["type"] = v.type
-        specs.append(InputSpec(kind, TensorArgument(node.name), None if kind is InputKind.USER_INPUT else name))
+        kept = name in state if kind is InputKind.BUFFER else None
+        specs.append(InputSpec(kind, TensorArgument(node.name), None if kind is InputKind.USER_INPUT else name, kept))
     symbolic = bool(graph.symbols)
     for n in graph.nodes:
         name = n.attrs[0].name if n.op.name == "call" else n.op.name

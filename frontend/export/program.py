@@ -43,11 +43,15 @@ class ExportedProgram:
     example_inputs: `(args, kwargs)` that it was traced on; None where it was loaded
     """
 
-    def __init__(self, made: Exported, tensors: Mapping[str, Tensor], persistent: Mapping[str, Any], example: Any = None):
+    def __init__(
+        self, made: Exported, tensors: Mapping[str, Tensor], persistent: Mapping[str, Any], buffers: Mapping[str, Tensor],
+        example: Any = None,
+    ):  # fmt: skip
         self._made = made
-        self._tensors = dict(tensors)
+        self._tensors = dict(tensors)  # what the graph reads: those of the module, or the memory that one of them is a view of
+        self._buffers = dict(buffers)
         self.state_dict: dict[str, Any] = OrderedDict(persistent)
-        self.constants = {name: t for name, t in self._tensors.items() if name not in self.state_dict}
+        self.constants = {name: self._buffers.get(name, t) for name, t in self._tensors.items() if name not in self.state_dict}
         self.example_inputs = example
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,20 +67,20 @@ class ExportedProgram:
         >>> program.module()(ingot.zeros(1, 4)).shape
         ingot.Size([1, 2])
         """
-        return _Unlifted(self._made, {**self.state_dict, **self._tensors})
+        return _Unlifted(self._made, {**self.state_dict, **self.constants}, self._tensors)
 
     @functools.cached_property
     def _nodes(self) -> tuple[GraphModule, ExportGraphSignature]:
         inputs = [
             (InputKind.USER_INPUT, self._made.inputs[of][0]) if kind == "input" else (self._kind(of), of) for kind, of in self._made.feed
         ]
-        graph, signature = fx_graph(self._made.graph, inputs)
+        graph, signature = fx_graph(self._made.graph, inputs, self.state_dict)
         return GraphModule(nn.Module(), graph), signature
 
     def _kind(self, name: str) -> InputKind:
-        if isinstance(self._tensors[name], nn.Parameter):
+        if isinstance(self.state_dict.get(name), nn.Parameter):
             return InputKind.PARAMETER
-        return InputKind.BUFFER if name in self.state_dict else InputKind.CONSTANT_TENSOR
+        return InputKind.BUFFER if name in self._buffers else InputKind.CONSTANT_TENSOR
 
     @property
     def graph_module(self) -> GraphModule:
@@ -103,7 +107,7 @@ class ExportedProgram:
         if decomp_table:
             raise TypeError("run_decompositions: a table of decompositions is of torch's operators; Ingot's ops have none")
         made = self._made._replace(graph=inline(self._made.graph))
-        return ExportedProgram(made, self._tensors, self.state_dict, self.example_inputs)
+        return ExportedProgram(made, self._tensors, self.state_dict, self._buffers, self.example_inputs)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters, with their names."""
@@ -114,11 +118,11 @@ class ExportedProgram:
         return (t for _, t in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """The persistent buffers, with their names."""
-        return ((n, t) for n, t in self.state_dict.items() if isinstance(t, Tensor) and not isinstance(t, nn.Parameter))
+        """The buffers, with their names."""
+        return iter(self._buffers.items())
 
     def buffers(self) -> Iterator[Tensor]:
-        """The persistent buffers."""
+        """The buffers."""
         return (t for _, t in self.named_buffers())
 
     def __str__(self) -> str:
@@ -135,9 +139,9 @@ class ExportedProgram:
 class _Unlifted(nn.Module):
     """See `ExportedProgram.module`."""
 
-    def __init__(self, made: Exported, tensors: Mapping[str, Any]):
+    def __init__(self, made: Exported, own: Mapping[str, Any], tensors: Mapping[str, Tensor]):
         super().__init__()
-        for name, t in tensors.items():
+        for name, t in own.items():
             *path, last = name.split(".")
             owner: nn.Module = self
             for part in path:
@@ -148,6 +152,7 @@ class _Unlifted(nn.Module):
                 owner.register_parameter(last, t)
             else:
                 owner.register_buffer(last, t)
+        object.__setattr__(self, "_memory", {name: t for name, t in tensors.items() if own.get(name) is not t})
         object.__setattr__(self, "_made", made)
         symbols = [Symbol(s.name, s.min, None if s.max == float("inf") else int(s.max)) for s in made.graph.symbols]
         shapes = [(n, tuple(d if isinstance(d, int) else str(d) for d in t.shape)) for n, t in made.inputs]
@@ -163,17 +168,22 @@ class _Unlifted(nn.Module):
             extents = self._sizes.extents([tuple(x.shape) for x in given])
         except SizeError as e:
             raise RuntimeError(f"{made.name}: {e}") from None
-        inputs: list[Any] = [given[of] if kind == "input" else functools.reduce(getattr, of.split("."), self) for kind, of in made.feed]
+        inputs = [given[of] if kind == "input" else self._weight(of) for kind, of in made.feed]
         with ingot.no_grad():
             out = record(OPS["call"], inputs, (sized(made.graph, extents),))
         return tree.unflatten(iter(out if isinstance(out, tuple) else (out,)), made.out_tree)
+
+    def _weight(self, name: str) -> Any:
+        found = self._memory.get(name)
+        return functools.reduce(getattr, name.split("."), self) if found is None else found
 
     def _positional(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         names = self._made.arguments
         if not kwargs.keys() <= set(names[len(args) :]):
             wrong = next(k for k in kwargs if k not in names[len(args) :])
             raise TypeError(f"{self._made.name} takes no further argument {wrong!r}; it was exported with {', '.join(names) or 'none'}")
-        given = (*args, *(kwargs[n] for n in names[len(args) :] if n in kwargs))
+        fixed = {n: child["value"] for n, child in zip(names, self._made.in_tree["tuple"]) if isinstance(child, dict) and "value" in child}
+        given = (*args, *((kwargs if n in kwargs else fixed)[n] for n in names[len(args) :] if n in kwargs or n in fixed))
         if len(given) != len(names):
             raise TypeError(f"{self._made.name} was exported with {len(names)} arguments ({', '.join(names)}), got {len(given)}")
         return given
@@ -195,7 +205,8 @@ def export(
 ) -> ExportedProgram:  # fmt: skip
     """A Module traced on example arguments: a program for their shapes, and for other values.
 
-    args, kwargs: a tuple of arguments, and arguments by name; numbers and strings among them are fixed.
+    args, kwargs: a tuple of arguments, and arguments by name, but for those that can only be given so; numbers and strings among them are
+        fixed.
     dynamic_shapes: dims of which any size within bounds will do, see `ingot.export`.
     strict: changes nothing: Python that would make the program wrong for other values is refused either way.
 
@@ -219,9 +230,10 @@ def export(
     tensors = {}
     for name, value in made.weights.items():
         t = own.get(name)
-        shared = t is not None and (t._array.type, t._base) == (types[name], None)
-        tensors[name] = t if shared and t is not None else ingot.from_numpy(value)
-    return ExportedProgram(made, tensors, mod.state_dict(keep_vars=True), (args, dict(kwargs or {})))
+        memory = None if t is None else t if t._base is None else t._base.detach()
+        tensors[name] = memory if memory is not None and memory._array.type == types[name] else ingot.from_numpy(value)
+    buffers = dict(mod.named_buffers(remove_duplicate=False))
+    return ExportedProgram(made, tensors, mod.state_dict(keep_vars=True), buffers, (args, dict(kwargs or {})))
 
 
 def save(ep: ExportedProgram, f: _File, *, extra_files: Mapping[str, Any] | None = None) -> None:
@@ -265,4 +277,4 @@ def load(f: _File, *, extra_files: Any = None, expected_opset_version: Any = Non
     in_tree, names = manifest.in_tree, _argument_names(manifest.in_tree, inputs)
     made = Exported(manifest.name, graph, list(manifest.feed), weights, inputs, in_tree, manifest.out_tree, [], names)
     tensors = {name: ingot.from_numpy(a) for name, a in weights.items()}
-    return ExportedProgram(made, tensors, tensors)
+    return ExportedProgram(made, tensors, tensors, tensors)

@@ -30,11 +30,12 @@ class TensorArgument(NamedTuple):
 
 
 class InputSpec(NamedTuple):
-    """An input: its node, and the parameter, buffer or constant that it is."""
+    """An input: its node, and the parameter, buffer or constant that it is; of a buffer, whether it is in the state_dict."""
 
     kind: InputKind
     arg: TensorArgument
     target: str | None
+    persistent: bool | None = None
 
 
 class OutputSpec(NamedTuple):

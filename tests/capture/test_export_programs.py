@@ -61,6 +61,34 @@ def test_a_program_computes_what_its_module_does_on_the_same_tensors(net):
         m(x, 2.0, extra=1)
 
 
+class Views(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(ingot.arange(6.0).view(2, 3))
+        self.register_buffer("row", self.w.detach()[0], persistent=False)
+
+    def forward(self, x, y=None, scale=2.0, z=None):
+        return x * self.row + self.w.sum() * scale + z
+
+
+def test_weights_that_share_memory_and_arguments_with_defaults():
+    model, x = Views(), ingot.ones(3)
+    ep = ingot.export.export(model, (x,), {"z": x})
+    m = ep.module()
+    assert list(dict(m.named_parameters())) == ["w"] and m.w is model.w and dict(ep.named_buffers())["row"] is model.row
+    for factor in (1.0, 2.0):
+        with ingot.no_grad():
+            model.w.mul_(factor)
+        for got in (m(x, z=x), m(x, None, 2.0, x), m(x, scale=2.0, z=x)):
+            assert got.tolist() == model(x, z=x).tolist()
+    with pytest.raises(ValueError, match="exported for 2.0 only"):
+        m(x, scale=3.0, z=x)
+    held = io.BytesIO()
+    ingot.export.save(ep, held)
+    held.seek(0)
+    assert ingot.export.load(held).module()(x, None, 2.0, x).tolist() == model(x, z=x).tolist()
+
+
 def test_graph_and_signature(net):
     x = ingot.randn(3, 4)
     ep = ingot.export.export(net, (x,))
