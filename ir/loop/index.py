@@ -234,7 +234,7 @@ def _common(a: Index, d: Dim) -> Dim:
     if any(isinstance(c, Param) for _, c in a.terms):
         return 1
     for _, g in a.terms:
-        if all(exactly(x, g) is not None for x in (d, a.const, *(c for _, c in a.terms))):
+        if at_most(1, g) and all(exactly(x, g) is not None for x in (d, a.const, *(c for _, c in a.terms))):
             return g
     return 1
 

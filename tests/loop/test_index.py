@@ -92,7 +92,7 @@ def test_random_expressions_of_sizes_keep_their_value(seed):
         known = {n: d for n, d in extents.items() if rng.random() < 0.8}
         at = {n: random.Random(f"{seed}{trial}{n}").randrange(evaluate(d, given)) for n, d in extents.items()}
         for _ in range(rng.randrange(2, 9)):
-            how = rng.choice(["var", "var", "mul", "div", "mod", "const"])
+            how = rng.choice(["var", "var", "mul", "div", "mod", "const", "back"])
             k = rng.choice([2, 3, 8, sizes["A"], sizes["T"], sizes["B"], 4 * sizes["T"], sizes["A"] * sizes["B"], sizes["B"] + 1])
             number = evaluate(k, given)
             if how == "var":
@@ -104,8 +104,12 @@ def test_random_expressions_of_sizes_keep_their_value(seed):
                 expr, want = ix.div(expr, k, known), want // number
             elif how == "mod":
                 expr, want = ix.mod(expr, k, known), want % number
-            else:
+            elif how == "const":
                 expr, want = ix.add(expr, ix.const(k)), want + number
+            else:
+                n = rng.choice(list(extents))
+                expr = ix.add(expr, ix.sub(ix.const(extents[n] - 1), ix.var(n)))
+                want += evaluate(extents[n], given) - 1 - at[n]
         built.append(expr)
         kernel = Kernel("k", (), (), [IndexValue("%1", expr)])
         kernel, params = parametrise(kernel)
@@ -124,3 +128,9 @@ def test_sizes_split_and_merge():
     assert delinear(flat, (b, 8 * t), ranges) == (ix.var("i"), ix.add(ix.mul(ix.var("j"), 8), ix.var("k")))
     assert reshaped((ix.var("i"), ix.var("j")), (b, t), (b, t), ranges) == (ix.var("i"), ix.var("j"))
     assert reshaped((ix.var("j"), ix.var("k")), (8 * t,), (t, 8), ranges) == (ix.add(ix.mul(ix.var("j"), 8), ix.var("k")),)
+
+
+def test_a_reversed_index_of_a_size_is_divided_by_what_is_positive():
+    b = symbol("B", 2)
+    back = ix.sub(ix.const(b - 1), ix.var("j"))
+    assert ix.mod(ix.add(ix.mul(ix.var("i"), b), back), b, {"i": b, "j": b}) == back
