@@ -30,7 +30,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return p.parse_args(argv)
 
 
-GROUPS = {"cache": ("cache_*", "load_1gb"), "sizes": ("sizes_*",), "transforms": ("vmap_grad", "hessian", "per_sample", "hvp")}
+GROUPS = {
+    "cache": ("cache_*", "load_1gb"),
+    "sizes": ("sizes_*",),
+    "onnx": ("onnx_*",),
+    "transforms": ("vmap_grad", "hessian", "per_sample", "hvp"),
+}
 
 
 def _cpu() -> str:
@@ -57,13 +62,14 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.contenders import CONTENDERS
     from benchmarks.harness import measure
     from benchmarks.load import LOADS
+    from benchmarks.onnx import ONNX
     from benchmarks.processes import Row, measure_row
     from benchmarks.sizes import SIZES
     from benchmarks.starts import STARTS
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS, *SIZES]
+    everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS, *SIZES, *ONNX]
     if a.before:
         from benchmarks import before
 

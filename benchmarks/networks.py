@@ -266,7 +266,9 @@ def detector(T: Any) -> Any:
     class Detector(nn.Module):
         def __init__(self):
             super().__init__()
-            self.backbone = nn.Sequential(conv(3, 16, 2), conv(16, 32, 2), conv(32, 64, 2), conv(64, 64, 1), conv(64, 128, 2), conv(128, 128, 1))
+            self.backbone = nn.Sequential(
+                conv(3, 16, 2), conv(16, 32, 2), conv(32, 64, 2), conv(64, 64, 1), conv(64, 128, 2), conv(128, 128, 1)
+            )  # fmt: skip
             self.box, self.score = nn.Conv2d(128, 4, 1), nn.Conv2d(128, 20, 1)
 
         def forward(self, x):
