@@ -13,7 +13,10 @@ from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
 from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, parts
+from ingot.ir.types import TensorType
 from ingot.runtime import log
+from ingot.runtime.forecast import Forecast, tables
+from ingot.runtime.forecast import clear as _forget_forecasts
 from ingot.runtime.frozen import FrozenError
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ class Family:
         self.dropped = dropped
         self.samples: list[tuple[Leaf, ...]] = []
         self.static: dict[tuple[Leaf, ...], Plan] = {}
-        self.symbolic: list[tuple[Plan, Any]] = []  # the newest last, and what matches leaves with it
+        self.symbolic: list[tuple[Plan, Any, Forecast]] = []  # the newest last, and what matches leaves with it
         self.why = ""  # no more symbolic plans are made
 
 
@@ -78,25 +81,41 @@ def clear() -> None:
     global _held
     _PLANS.clear()
     _FAMILIES.clear()
+    _forget_forecasts()
     _held = 0
 
 
 def bound(rec: Any, live: tuple[int, ...], alone: bool = False) -> Bound:
     """What computes the values `live` of a recorder, and what is dropped and may fail, but if `alone`."""
-    global _held
     stats["flushes"] += 1
     key = (tuple(rec.nodes), live, tuple(rec.input_keys), alone)
     found = _PLANS.get(key)
     if found is None:
         found = _of_structure(rec, live, alone)
         found.keep = [a.type for a in rec.inputs]
-        _held += len(rec.nodes)
-        while _PLANS and (len(_PLANS) >= _PLANS_LIMIT or _held > _NODES_LIMIT):
-            first = next(iter(_PLANS))
-            del _PLANS[first]
-            _held -= len(first[0])
-        _PLANS[key] = found
+        _keep(key, found)
+    if rec.forecast is not None and not alone:
+        rec.forecast.judge(rec.forecast.plan is found.plan)
     return found
+
+
+def _keep(key: Any, found: Bound) -> None:
+    global _held
+    while _PLANS and (len(_PLANS) >= _PLANS_LIMIT or _held + len(key[0]) > _NODES_LIMIT):
+        first = next(iter(_PLANS))
+        del _PLANS[first]
+        _held -= len(first[0])
+    if _PLANS.setdefault(key, found) is found:
+        _held += len(key[0])
+
+
+def _foretold(plan: Plan, nodes: tuple, live: tuple[int, ...], types: tuple[TensorType, ...], scalars: Any, sizes: Any) -> None:
+    found = Bound(plan, (), sizes)
+    found.keep = types
+    _keep((nodes, live, tuple([~id(t) if s else id(t) for t, s in zip(types, scalars)]), False), found)
+
+
+tables.bound = _foretold
 
 
 def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
@@ -117,12 +136,14 @@ def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
     for i in (*live, *family.dropped):
         leaves += rec.type_of(i).shape
     sample = tuple(leaves)
-    for plan, match in reversed(family.symbolic):
+    for plan, match, forecast in reversed(family.symbolic):
         given = match(sample)
         if given is not None:
+            if not alone:
+                forecast.learn(rec, (*live, *family.dropped), live)
             return Bound(plan, tuple(map(_number, given[0])), given[1])
     plan = family.static.get(sample)
-    return _made(rec, (*live, *family.dropped), family, sample) if plan is None else Bound(plan)
+    return _made(rec, live, alone, family, sample) if plan is None else Bound(plan)
 
 
 def _parts_of(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
@@ -132,8 +153,9 @@ def _parts_of(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
     return found
 
 
-def _made(rec: Any, outputs: tuple[int, ...], family: Family, sample: tuple[Leaf, ...]) -> Bound:
+def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: tuple[Leaf, ...]) -> Bound:
     """A plan for what no plan is for: symbolic if there were others of its structure, and there is a graph for all of them."""
+    outputs = (*live, *family.dropped)
     graph, reads = rec.graph(outputs)
     made = _generalised(rec, outputs, graph, reads, family, sample) if family.samples and not family.why else None
     family.samples = [*family.samples[1 - _SAMPLES :], sample]
@@ -146,7 +168,10 @@ def _made(rec: Any, outputs: tuple[int, ...], family: Family, sample: tuple[Leaf
             log.log("recompiles", "%s came back with other sizes, and compiling is frozen", graph.name)
         else:
             stats["symbolic"] += 1
-            family.symbolic.append((plan, made.match))
+            forecast = Forecast(plan, made)
+            family.symbolic.append((plan, made.match, forecast))
+            if not alone:
+                forecast.learn(rec, outputs, live)
             if len(family.symbolic) >= _SAMPLES:
                 family.why = f"{_SAMPLES} symbolic graphs were made for it"
             _tell(graph, f"now one graph for all, with {', '.join(s.bounds_text for s in made.symbols) or 'numbers passed in'}")

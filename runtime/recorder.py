@@ -28,6 +28,7 @@ from ingot.runtime.array import HOST, META, Array, again, meta, ready
 from ingot.runtime.frozen import FrozenError
 
 if TYPE_CHECKING:
+    from ingot.runtime.forecast import Composite, Forecast
     from ingot.runtime.tape import Signature
 
 __all__ = ["Recorder", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT"]
@@ -100,6 +101,8 @@ class Recorder:
         self.input_keys: list[int] = []
         self.input_index: dict[Array, int] = {}
         self.checks: list[int] = []  # the nodes that may fail: they must, if nobody wants what they make
+        self.composites: list[Composite] = []  # those whose traces were not known
+        self.forecast: Forecast | None = None  # that of this recording, as far as it is known
 
     # ---- recording
 

@@ -18,6 +18,7 @@ from ingot.ir.op import OPS, Op, infer
 from ingot.ir.size import ShapeError, decisions
 from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
+from ingot.runtime.forecast import foretold, tables
 from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 
@@ -61,11 +62,11 @@ class Signature:
 
     __slots__ = ("op", "attrs", "in_types", "out_types", "may_fail", "_backward", "_name")
 
-    def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...]):
+    def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...], out_types: tuple[TensorType, ...] | None = None):
         self.op = op
         self.attrs = attrs
         self.in_types = in_types
-        self.out_types = infer(op, in_types, attrs)
+        self.out_types = infer(op, in_types, attrs) if out_types is None else out_types
         self.may_fail = op.can_fail and op.may_fail(in_types, attrs)
         self._backward: dict[Any, Any] = {}
         self._name = ""
@@ -110,6 +111,11 @@ def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
     key = (op, attrs, *[id(a.type) for a in arrays])
     found = _SIGNATURES.get(key)
     if found is None:
+        rec = here.recorder
+        if not rec.tracing and foretold(rec, op, arrays):
+            found = _SIGNATURES.get(key)
+            if found is not None:
+                return found
         if len(_SIGNATURES) > 16384:
             _SIGNATURES.clear()
         before = decisions()
@@ -117,13 +123,22 @@ def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
         try:
             found = Signature(op, attrs, types)
         except ShapeError as error:
-            extents = here.recorder.extents
+            extents = rec.extents
             if extents is None:
                 raise
             raise extents.specialised(lambda types, attrs: op.infer(types, *attrs), types, attrs, error) from None
         if decisions() == before:
             _SIGNATURES[key] = found
     return found
+
+
+def _signed(op: Op, attrs: tuple, in_types: tuple[TensorType, ...], out_types: tuple[TensorType, ...]) -> None:
+    if len(_SIGNATURES) > 16384:
+        _SIGNATURES.clear()
+    _SIGNATURES.setdefault((op, attrs, *map(id, in_types)), Signature(op, attrs, in_types, out_types))
+
+
+tables.signed = _signed
 
 
 def _node_name(op: Op, attrs: tuple) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ingot._tensor.extents import Again, Extent, Extents, plain_dim
@@ -24,9 +24,10 @@ from ingot.ir.dtypes import DType, f64, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
 from ingot.ir.size import Size, deciding, decisions, replaced
-from ingot.ir.template import Template, Templates, symbols_of
+from ingot.ir.template import Instance, Template, Templates, symbols_of
 from ingot.ir.types import Dim, TensorType
 from ingot.runtime.array import Array
+from ingot.runtime.forecast import Composite, foretold
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
 
@@ -108,10 +109,12 @@ class CompositeTrace(Recorder):
 class _Traced:
     """One signature of a composite: what to record, and how to give the results back."""
 
-    __slots__ = ("op", "attrs", "order", "rebuild", "read")
+    __slots__ = ("op", "attrs", "order", "rebuild", "read", "places", "graph")
 
-    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any], read: tuple[Size | Formula, ...]):
+    def __init__(self, graph: Graph, rebuild: Callable[[Any], Any], read: tuple[Size | Formula, ...], places: Sequence[int] = ()):
         self.read = read  # sizes and formulas whose values are the last inputs
+        self.places = places  # of the ints among its arguments, which are sizes of its template
+        self.graph = graph
         self.op: Op = OPS["call"]
         self.attrs: tuple = (graph,)
         self.order: tuple[int, ...] | None = None
@@ -119,6 +122,20 @@ class _Traced:
         one = graph.single
         if one is not None:  # a composite of one op is that op
             self.op, self.attrs, self.order = one
+
+    def sized(self, sizes: tuple[int, ...]) -> _Traced | None:
+        """This for other sizes: the extents of all tensors, then the ints at `places`. None where its template is not for them."""
+        graph = self.graph
+        assert isinstance(graph, Instance)
+        template = graph.template
+        values = template.values_of(sizes)
+        if values is None:
+            return None
+        made = _Traced.__new__(_Traced)
+        made.graph = Instance(template, values)
+        made.op, made.order, made.rebuild, made.read, made.places = self.op, self.order, self.rebuild, (), self.places
+        made.attrs = (made.graph,) if self.order is None else template.attrs_of(values)
+        return made
 
 
 def _static(v: Any) -> Any:
@@ -147,6 +164,11 @@ def composite(fn: F) -> F:
     signatures: dict[Any, _Signatures] = {}
     name = fn.__name__
 
+    def keep(key: tuple, traced: _Traced) -> None:
+        if len(traces) >= _LIMIT:
+            traces.clear()
+        traces[key] = traced
+
     def call(*args: Any, **kwargs: Any) -> Any:
         tensors: list[Tensor] = []
         key: list[Any] = [get_default_dtype()]
@@ -167,13 +189,20 @@ def composite(fn: F) -> F:
         except TypeError as e:
             raise TypeError(f"{name}: a static argument is not hashable ({e})") from None
         if traced is None:
-            if len(traces) >= _LIMIT:
-                traces.clear()
+            rec = here.recorder
+            if not rec.tracing and foretold(rec, keep, [t._array for t in tensors]):
+                traced = traces.get(k)
+        if traced is None:
             before = decisions()
-            traced = None if here.recorder.tracing else _of_template(fn, name, args, kwargs, signatures)
+            if not rec.tracing:
+                traced = _of_template(fn, name, args, kwargs, signatures)
+                if traced is not None and not rec.level:
+                    before = decisions()  # of the template's symbols: it is for these sizes whatever they are
             traced = traced or _trace(fn, name, args, kwargs)
             if decisions() == before:
-                traces[k] = traced
+                keep(k, traced)
+            if not rec.tracing and isinstance(traced.graph, Instance):
+                rec.composites.append(Composite(len(rec.nodes), traced, k, keep))
         if traced.read:
             rec = here.recorder
             tensors += [wrap((rec.extent(d), None)) for d in traced.read]
@@ -246,7 +275,7 @@ def _of_template(fn: Callable, name: str, args: tuple, kwargs: dict, known: dict
         templates = signatures.templates[static] = Templates(seen=bool(places))
     sizes = (*found, *[ints[i] for i in places])
     graph = templates.instance(sizes, lambda: _template(fn, name, args, kwargs, sizes, ints, places))
-    return None if graph is None else _Traced(graph, graph.template.result, ())
+    return None if graph is None else _Traced(graph, graph.template.result, (), places)
 
 
 def _template(

@@ -58,13 +58,15 @@ def leaves_of(graph: Graph) -> Sample:
 class General:
     """A symbolic graph, and what it stands for."""
 
-    __slots__ = ("graph", "symbols", "fixed", "match")
+    __slots__ = ("graph", "symbols", "fixed", "match", "origins", "bounded")
 
-    def __init__(self, graph: Graph, symbols: tuple[Symbol, ...], fixed: int, match: Callable[[Sample], tuple[tuple, tuple] | None]):
+    def __init__(self, graph: Graph, search: _Search, bounded: tuple[Symbol, ...], match: Callable[[Sample], tuple[tuple, tuple] | None]):
         self.graph = graph
-        self.symbols = symbols
-        self.fixed = fixed  # how many symbols had to take the values of the last sample
+        self.symbols = graph.symbols  # one that only tells whether it fits is no slot
+        self.fixed = search.fixed  # how many symbols had to take the values of the last sample
         self.match = match
+        self.origins = search.made  # of symbols by their names, older ones first: the number of a leaf, or an expression in others
+        self.bounded = bounded  # those whose bounds are looked at
 
 
 def generalise(graph: Graph, samples: Sequence[Sample], at: Sequence[int] | None = None) -> General | None:
@@ -410,7 +412,7 @@ class _Search:
         lines.append(f"    if {' and '.join(dict.fromkeys(tests)) or 'True'}:")
         lines.append(f"        return ({''.join(n + ', ' for n in numbers)}), ({''.join(s.name + ', ' for s in graph.symbols)})")
         exec(compile("def match(v):\n" + "\n".join(lines), "<sizes>", "exec"), scope)
-        return General(graph, graph.symbols, self.fixed, scope["match"])  # a symbol that only tells whether it fits is no slot
+        return General(graph, self, free, scope["match"])
 
 
 def _shifted(values: tuple[int, ...], known: dict[tuple[int, ...], Dim], most: float = inf) -> Dim | None:

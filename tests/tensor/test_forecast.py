@@ -1,0 +1,139 @@
+"""Recordings at fresh sizes whose types were foretold: right, whatever comes, and without asking the rules."""
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot import nn
+from ingot.ir import size
+from ingot.runtime import forecast, plans, tape
+from tests.support.sized_programs import SizedProgram
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def anew():
+    plans.clear()
+    tape._SIGNATURES.clear()
+
+
+def given(*shape):
+    return ingot.tensor(rng.standard_normal(shape).astype(np.float32))
+
+
+def check_signatures():
+    """Each signature that is known is what the op's rule says."""
+    for s in tape._SIGNATURES.values():
+        assert s.op.infer(s.in_types, *s.attrs) == s.out_types, (s.op, s.attrs, s.in_types)
+
+
+def asked(monkeypatch, run):
+    """The ops whose rules are asked while something runs."""
+    found = []
+    with monkeypatch.context() as patch:
+        patch.setattr(tape, "infer", lambda op, types, attrs: found.append(op.name) or op.infer(types, *attrs))
+        run()
+    return found
+
+
+def encoder():
+    ingot.manual_seed(0)
+    return nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True).eval()
+
+
+def test_a_fresh_size_asks_no_rule_and_looks_for_no_structure(monkeypatch):
+    model = encoder()
+    with ingot.no_grad():
+        for n in (5, 6, 8):
+            model(given(1, n, 16)).numpy()
+        x = given(1, 11, 16)
+        expected = model(x).numpy()
+        monkeypatch.setattr(plans, "_of_structure", lambda *a: pytest.fail("the plan was not foretold"))
+        assert asked(monkeypatch, lambda: model(given(1, 13, 16)).numpy()) == []
+        np.testing.assert_array_equal(model(x).numpy(), expected)
+    check_signatures()
+
+
+def test_sizes_that_functions_are_given(monkeypatch):
+    def f(n):
+        return (ingot.arange(n).float() * 2).reshape(n, 1).expand(n, 3).sum(0)
+
+    for n in (4, 6, 7):
+        f(n).numpy()
+    asked_for = asked(monkeypatch, lambda: np.testing.assert_array_equal(f(12).numpy(), np.full(3, 132.0)))
+    assert len(asked_for) <= 1, asked_for
+    check_signatures()
+
+
+def test_programs_that_begin_alike():
+    def f(x, k):
+        y = x.reshape(-1, 2).T.exp()
+        for _ in range(k):
+            y = (y @ y.T) if k > 1 else y.sum(0)
+        return y.numpy()
+
+    for n in (2, 4, 6, 8, 10, 12, 14, 16, 18, 20):
+        x = given(n)
+        for k in (0, 1, 2):
+            y = np.exp(x.numpy().reshape(-1, 2).T)
+            for _ in range(k):
+                y = (y @ y.T) if k > 1 else y.sum(0)
+            np.testing.assert_allclose(f(x, k), y, rtol=1e-4)
+    check_signatures()
+
+
+def test_what_is_foretold_wrongly_again_and_again_is_foretold_no_more():
+    def f(x, k):
+        y = x * 2
+        for _ in range(k):
+            y = y + 1
+        return y.sum().item()
+
+    for n in (3, 4, 5):
+        f(given(n), 0)
+    (made,) = {f for beside in forecast._BY_START.values() for f in beside}
+    for n in range(10, 20):
+        x = given(n)
+        assert f(x, n) == pytest.approx((x.numpy() * 2 + n).sum(), rel=1e-4)
+    assert made.credit == 0 and not any(made in beside for beside in forecast._BY_START.values())
+    check_signatures()
+
+
+def test_another_rank_at_the_same_place():
+    for shape in ((3, 4), (5, 4), (7, 4), (3,), (8, 4), (2, 3, 4), (9, 4), (11,)):
+        x = given(*shape)
+        np.testing.assert_allclose((x + 1).softmax(-1).sum().numpy(), np.prod(shape[:-1]), rtol=1e-5)
+    check_signatures()
+
+
+def test_shape_errors_come_as_ever():
+    w = given(4, 2)
+    for n in (3, 5, 6, 9):
+        (given(n, 4) @ w).relu().numpy()
+    with pytest.raises(size.ShapeError, match="cannot be multiplied"):
+        (given(11, 5) @ w).relu().numpy()
+
+
+def test_gradients_at_fresh_sizes():
+    w = given(4, 2).requires_grad_()
+    for n in (3, 5, 6, 9, 12):
+        x = given(n, 4)
+        w.grad = None
+        (x @ w).softmax(0).square().sum().backward()
+        y = x.numpy() @ w.detach().numpy()
+        p = np.exp(y - y.max(0)) / np.exp(y - y.max(0)).sum(0)
+        g = 2 * p
+        np.testing.assert_allclose(w.grad.numpy(), x.numpy().T @ (p * (g - (g * p).sum(0))), rtol=1e-3, atol=1e-5)
+    check_signatures()
+
+
+@pytest.mark.parametrize("seed", range(200, 215))
+def test_random_programs(seed):
+    program = SizedProgram(seed)
+    for n, m in ((3, 5), (7, 2), (2, 3), (5, 11), (1, 4), (13, 7), (0, 3), (2, 17), (23, 31)):
+        for k, (x, y) in enumerate(zip(program.run({"n": n, "m": m}, True), program.run({"n": n, "m": m}, False))):
+            assert x.shape == y.shape, f"seed {seed}, {n, m}, step {k}\n{program}"
+            scale = np.abs(y).max(initial=1.0, where=np.isfinite(y))
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5 * scale, err_msg=f"seed {seed}, {n, m}, step {k}\n{program}")
+    check_signatures()
