@@ -17,7 +17,7 @@ from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
 from ingot.capture.guards import Guards
 from ingot.capture.lines import Lines
-from ingot.capture.sources import type_text
+from ingot.capture.sources import Argument, BriefArgument, shared_memory, type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
 from ingot.runtime import memory
@@ -25,7 +25,7 @@ from ingot.runtime.array import HOST, Array, ready
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.numbers import wrap_i64
 from ingot.runtime.recorder import here
-from ingot.runtime.tape import GradSlot, Leaf
+from ingot.runtime.tape import Leaf
 
 __all__ = ["MISS", "fast_call"]
 
@@ -48,7 +48,7 @@ def fast_call(
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
     c.need(f"rec.autocast is {c.name(here.recorder.autocast)} and lower[0] is {c.name(LOWER[0])}")
-    if not _arguments(c, traced, leaves, numbers, guards.gradients):
+    if not _arguments(c, traced, leaves, numbers, guards):
         return None
     if traced.fit is not None:
         traced.fit.lines(c)
@@ -106,9 +106,9 @@ def fast_call(
     return c.function("fast", arguments, f"<ingot call of {traced.name}>")
 
 
-def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int], gradients: Sequence[GradSlot]) -> bool:
+def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int], guards: Guards) -> bool:
     """Add the lines that check the arguments; False where no line can."""
-    tensors = c.tensors
+    tensors, gradients = c.tensors, guards.gradients
     first: dict[int, int] = {}
     for i, x in enumerate(leaves):
         if i in numbers:
@@ -116,17 +116,21 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 return False
             c.need(f"a{i}.__class__ is float")
         elif isinstance(x, Tensor):
-            if x._storage is not None or (x._slot is not None and x._slot.grad is not None):
+            if x._slot is not None and x._slot.grad is not None:
                 return False
             if first.setdefault(id(x), i) != i:
                 c.need(f"a{i} is a{first[id(x)]}")
                 continue
             tensors.append(i)
+            brief = x._edge is None and _brief(c, traced, i, guards)
+            if x._storage is not None and (not brief or shared_memory(x) is None):
+                return False
             edge = "is None" if x._edge is None else "is not None"
             sized = traced.fit is not None and i in traced.fit.free
             kind = f".dtype is {c.name(x._array.type.dtype)}" if sized else f" is {c.name(x._array.type)}"
             c.need(
-                f"a{i}.__class__ is {c.name(type(x))} and a{i}._storage is None and a{i}._edge {edge} and a{i}._array.type{kind}"
+                f"a{i}.__class__ is {c.name(type(x))}{'' if brief else f' and a{i}._storage is None'} and a{i}._edge {edge}"
+                f" and a{i}._array.type{kind}"
             )
             leaf = leaf_of(x)
             if hooks(leaf):
@@ -157,6 +161,26 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
         for k, i in enumerate(tensors):
             for j in tensors[k + 1 :]:
                 c.need(f"a{i} is not a{j}")
+    return True
+
+
+def _brief(c: Lines, traced: Traced, i: int, guards: Guards) -> bool:
+    """Add the lines for a tensor that may share its memory with the outside, and is read there; False where none may.
+
+    The memory must be that of nothing else that the function reads or writes.
+    """
+    if not all(type(s) is BriefArgument for s in traced.sources if isinstance(s, Argument) and s.index == i):
+        return False
+    if guards.exchanged or guards.by_reference:
+        return False
+    c.add(f"s{i} = a{i}._storage")
+    c.add(f"if s{i} is None: m{i} = a{i}._array")
+    others = [f"s{i} is s{j}" for j in c.brief]
+    others += [f"{g}.grad is not None and {g}.grad._storage is s{i}" for g in map(c.name, guards.gradients)]
+    if guards.captured:
+        others.append(f"s{i} in {c.name(guards.captured)}")
+    c.add(f"elif {' or '.join([f's{i}.exposed is None', f'a{i}._steps', *others, f'(m{i} := s{i}.base).buffer is None'])}: return MISS")
+    c.brief.append(i)
     return True
 
 

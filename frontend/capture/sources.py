@@ -92,7 +92,7 @@ class Argument(Source):
         return leaves[self.index]._writes()
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
-        c.add(f"x{k} = a{self.index}._array")
+        c.add(f"x{k} = {f'm{self.index}' if self.index in c.brief else f'a{self.index}._array'}")
         c.add(f"b{k} = x{k}.buffer")
         c.add(f"if b{k} is None: b{k} = ready(x{k})")
         return f"b{k}.address", f"x{k}"
