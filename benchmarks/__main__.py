@@ -35,6 +35,7 @@ GROUPS = {
     "sizes": ("sizes_*",),
     "onnx": ("onnx_*",),
     "transforms": ("vmap_grad", "hessian", "per_sample", "hvp"),
+    "kernels": ("kernel_*",),
 }
 
 
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.cache import CACHE
     from benchmarks.contenders import CONTENDERS
     from benchmarks.harness import measure
+    from benchmarks.kernels import KERNELS
     from benchmarks.load import LOADS
     from benchmarks.onnx import ONNX
     from benchmarks.processes import Row, measure_row
@@ -69,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    everything: list[Any] = [*WORKLOADS, *STARTS, *CACHE, *LOADS, *SIZES, *ONNX]
+    everything: list[Any] = [*WORKLOADS, *KERNELS, *STARTS, *CACHE, *LOADS, *SIZES, *ONNX]
     if a.before:
         from benchmarks import before
 
@@ -118,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         return any(c.name == name for c, _ in ready) or (name not in {c.name for c in CONTENDERS} and (name == "numpy" or wanted(name)))
 
     with tempfile.TemporaryDirectory(prefix="ingot-benchmarks-") as folder:
+        tables: dict[str, list] = {}
         for item in items:
             results: list
             if isinstance(item, Row):
@@ -127,8 +130,15 @@ def main(argv: list[str] | None = None) -> int:
                 results = measure(item, ready, a.rounds, a.seconds)
                 heads, rows = report.workload_rows(item, results, limits)
             report.show(console, f"{item.name}: {item.title}", heads, rows, report.failures(results))
-            if a.out:
+            if getattr(item, "table", ""):
+                tables.setdefault(item.table, []).append((item, results))
+            elif a.out:
                 report.write(a.out, machine, item, results, heads, rows)
+        for name, measured in tables.items():
+            heads, rows = report.together(measured)
+            report.show(console, name, heads, rows)
+            if a.out:
+                report.write_table(a.out, machine, name, measured, heads, rows)
     return 0
 
 

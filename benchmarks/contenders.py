@@ -209,6 +209,19 @@ class Numba(Contender):
         return lambda: function(*arrays)
 
 
+class NumPy(Contender):
+    name = "numpy"
+
+    def load(self, threads: int) -> str:
+        return str(np.__version__)
+
+    def prepare(self, w: Workload, arrays: list[np.ndarray]) -> Run:
+        if w.numpy is None:
+            raise Skip("not in NumPy")
+        function = w.numpy
+        return lambda: function(*arrays)
+
+
 def export_onnx(w: Workload, arrays: list[np.ndarray]) -> bytes:
     """The workload's network as an ONNX file, from torch."""
     import torch
@@ -231,4 +244,5 @@ CONTENDERS: tuple[Contender, ...] = (
     Onnx("onnxruntime", "onnxruntime"),
     Onnx("openvino", "openvino"),
     Numba(),
+    NumPy(),
 )

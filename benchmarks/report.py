@@ -49,6 +49,25 @@ def workload_rows(w: Workload, results: list[Result], limits: dict[str, float]) 
     return heads, rows
 
 
+def together(measured: list[tuple[Workload, list[Result]]]) -> tuple[tuple[str, ...], Rows]:
+    """(heads, rows): a row per workload, the medians of all, and Ingot's over that of the best peer."""
+    names = list(dict.fromkeys(r.contender for _, results in measured for r in results if r.samples))
+    peers = [n for n in names if not n.startswith("ingot")]
+    rows: Rows = []
+    ratios = []
+    for w, results in measured:
+        times = {r.contender: r.median for r in results if r.samples}
+        best = min((times[n] for n in peers if n in times), default=None)
+        ratio = ""
+        if best and "ingot" in times:
+            ratios.append(times["ingot"] / best)
+            ratio = f"{ratios[-1]:.2f}"
+        rows.append((w.title, *(seconds(times[n]) if n in times else "" for n in names), ratio))
+    if ratios:
+        rows.append(("geometric mean", *[""] * len(names), f"{statistics.geometric_mean(ratios):.2f}"))
+    return ("", *names, "ingot / best"), rows
+
+
 _PICKS = {"median": statistics.median, "ratio": statistics.median, "best": min, "worst": max}
 
 
@@ -101,13 +120,25 @@ def _markdown(title: str, heads: tuple[str, ...], rows: Rows) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _put(folder: str, name: str, document: dict[str, Any], text: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as f:
+        json.dump({"schema_version": 1, **document}, f, indent=1)
+        f.write("\n")
+    about = ", ".join(f"{k} {v:.0f}" if isinstance(v, float) else f"{k} {v}" for k, v in document["machine"].items())
+    with open(os.path.join(folder, name + ".md"), "w", encoding="utf-8") as f:
+        f.write("\n".join([text, about, ""]))
+
+
 def write(folder: str, machine: dict[str, Any], item: Workload | Row, results: list[Any], heads: tuple[str, ...], rows: Rows) -> None:
     """Write `<name>.json` (everything) and `<name>.md` (the table) into a folder."""
-    os.makedirs(folder, exist_ok=True)
-    document = {"schema_version": 1, "name": item.name, "title": item.title, "machine": machine, "results": [r.as_dict() for r in results]}
-    with open(os.path.join(folder, item.name + ".json"), "w", encoding="utf-8") as f:
-        json.dump(document, f, indent=1)
-        f.write("\n")
-    about = ", ".join(f"{k} {v:.0f}" if isinstance(v, float) else f"{k} {v}" for k, v in machine.items())
-    with open(os.path.join(folder, item.name + ".md"), "w", encoding="utf-8") as f:
-        f.write("\n".join([_markdown(item.title, heads, rows), *failures(results), about, ""]))
+    document = {"name": item.name, "title": item.title, "machine": machine, "results": [r.as_dict() for r in results]}
+    _put(folder, item.name, document, "\n".join([_markdown(item.title, heads, rows), *failures(results)]))
+
+
+def write_table(
+    folder: str, machine: dict[str, Any], name: str, measured: list[tuple[Workload, list[Result]]], heads: tuple[str, ...], rows: Rows
+) -> None:
+    """The same of several workloads that are rows of one table."""
+    each = [{"name": w.name, "title": w.title, "results": [r.as_dict() for r in results]} for w, results in measured]
+    _put(folder, name, {"name": name, "machine": machine, "workloads": each}, _markdown(name, heads, rows))

@@ -1,0 +1,82 @@
+"""Single kernels: one operation each, in every framework that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workloads import Arrays, Workload, normal
+
+__all__ = ["KERNELS"]
+
+
+def _function(f: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A network that is a function of T and its inputs."""
+
+    def model(T: Any) -> Any:
+        class Kernel(T.nn.Module):
+            def forward(self, *inputs):
+                return f(T, *inputs)
+
+        return Kernel()
+
+    return model
+
+
+def _linear(k: int, n: int) -> Callable[[Any], Any]:
+    return lambda T: T.nn.Linear(k, n, bias=False)
+
+
+def _kernel(
+    name: str, title: str, model: Callable[[Any], Any], inputs: Callable[[np.random.Generator], Arrays], numpy: Any = None,
+    flops: float = 0.0, nbytes: float = 0.0,
+) -> Workload:  # fmt: skip
+    return Workload("kernel_" + name, title, model, inputs, flops=flops, nbytes=nbytes, numpy=numpy, table="kernels")
+
+
+def _product(m: int, n: int, k: int) -> Workload:
+    name = f"{m}" if m == n == k else f"{m}x{k}x{n}"
+    return _kernel(f"matmul_{name}", f"product {m} x {k} x {n}", _function(lambda T, a, b: a @ b), normal((m, k), (k, n)),
+                   np.matmul, 2.0 * m * n * k, 4.0 * n * k if m == 1 else 0.0)  # fmt: skip
+
+
+def _sorted(dtype: type) -> Callable[[np.random.Generator], Arrays]:
+    return lambda rng: [rng.standard_normal(1 << 20).astype(dtype) if dtype in (np.float32, np.float64)
+                        else rng.integers(-(1 << 31), 1 << 31, 1 << 20).astype(dtype)]  # fmt: skip
+
+
+def _sort(dtype: type) -> Workload:
+    name = np.dtype(dtype).name
+    return _kernel(f"sort_{name}", f"sort of 1M {name}", _function(lambda T, x: T.sort(x)[0]), _sorted(dtype), np.sort)
+
+
+KERNELS: tuple[Workload, ...] = (
+    *(_product(n, n, n) for n in (64, 128, 256, 512, 1024)),
+    _product(1, 3072, 768), _product(1, 4096, 4096), _product(8, 4096, 4096), _product(128, 3072, 768), _product(4096, 16, 64),
+    _kernel("linear_1x768x3072", "Linear 768-3072, one row", _linear(768, 3072), normal((1, 768)), None, 2.0 * 768 * 3072),
+    _kernel("linear_1x4096x4096", "Linear 4096-4096, one row", _linear(4096, 4096), normal((1, 4096)), None, 2.0 * 4096**2, 4.0 * 4096**2),
+    _kernel("bmm_96x128x64x128", "96 products 128 x 64 x 128", _function(lambda T, a, b: T.bmm(a, b)), normal((96, 128, 64), (96, 64, 128)),
+            np.matmul, 96 * 2.0 * 128 * 128 * 64),
+    _kernel("attention_12x128x64", "causal attention, 12 heads of 64, 128 positions",
+            _function(lambda T, q, k, v: T.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)),
+            normal(*[(1, 12, 128, 64)] * 3)),
+    _kernel("attention_8x1024x64", "causal attention, 8 heads of 64, 1024 positions",
+            _function(lambda T, q, k, v: T.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)),
+            normal(*[(1, 8, 1024, 64)] * 3)),
+    _kernel("add_16k", "add of 16K elements", _function(lambda T, x, y: x + y), normal((1 << 14,), (1 << 14,)), np.add),
+    _kernel("exp_16k", "exp of 16K elements", _function(lambda T, x: T.exp(x)), normal((1 << 14,)), np.exp),
+    _kernel("layer_norm_128x128", "layer_norm of 128 x 128", _function(lambda T, x: T.nn.functional.layer_norm(x, (128,))),
+            normal((128, 128))),
+    _kernel("softmax_128x128", "softmax of 128 x 128", _function(lambda T, x: T.softmax(x, dim=-1)), normal((128, 128))),
+    _kernel("argmax_4096x1024", "argmax of 4096 rows of 1024", _function(lambda T, x: T.argmax(x, dim=-1)), normal((4096, 1024)),
+            lambda x: np.argmax(x, -1), nbytes=4.0 * 4096 * 1024),
+    _kernel("transpose_4096", "transpose of 4096 x 4096", _function(lambda T, x: x.t().contiguous()), normal((4096, 4096)),
+            lambda x: np.ascontiguousarray(x.T), nbytes=8.0 * 4096**2),
+    _kernel("transpose_512", "transpose of 512 x 512", _function(lambda T, x: x.t().contiguous()), normal((512, 512)),
+            lambda x: np.ascontiguousarray(x.T)),
+    *(_sort(d) for d in (np.float32, np.float64, np.int32, np.int64)),
+    _kernel("argsort_float32", "argsort of 1M float32", _function(lambda T, x: T.argsort(x)), _sorted(np.float32), np.argsort),
+    _kernel("sort_rows", "sort of 1024 rows of 1024", _function(lambda T, x: T.sort(x)[0]), normal((1024, 1024)), np.sort),
+)  # fmt: skip
