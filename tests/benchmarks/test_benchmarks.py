@@ -53,6 +53,26 @@ def test_measure_and_report(tmp_path):
     assert "| **ingot** |" in (tmp_path / "fake.md").read_text()
 
 
+def test_rows_of_one_table(tmp_path):
+    from benchmarks import report
+    from benchmarks.harness import Result
+    from benchmarks.workloads import Workload
+
+    def row(name, **times):
+        w = Workload(name, name, lambda T: None, lambda rng: [], table="all")
+        return w, [Result(who, samples=[t]) for who, t in times.items()] + [Result("broken", error="ValueError: no")]
+
+    measured = [row("a", ingot=1e-3, peer=2e-3, other=4e-3), row("b", ingot=8e-3, other=1e-3)]
+    heads, rows = report.together(measured)
+    assert heads == ("", "ingot", "peer", "other", "ingot / best")
+    assert rows == [
+        ("a", "1.00 ms", "2.00 ms", "4.00 ms", "0.50"), ("b", "8.00 ms", "", "1.00 ms", "8.00"), ("geometric mean", "", "", "", "2.00"),
+    ]  # fmt: skip
+    report.write_table(str(tmp_path), {"cpu": "x"}, "all", measured, heads, rows)
+    assert [w["name"] for w in json.loads((tmp_path / "all.json").read_text())["workloads"]] == ["a", "b"]
+    assert "| geometric mean |" in (tmp_path / "all.md").read_text()
+
+
 def test_seconds():
     from benchmarks.report import seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ingot.ir.facts import Window
+from ingot.ir.facts import Contraction, Window
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
@@ -23,6 +23,8 @@ __all__ = ["choose", "unrolls"]
 UNROLL = 16  # windows of up to this many elements are expanded in place
 PART = 8192  # elements from which on a part of a long reduction is worth a chunk
 MOST_PARTS = 64
+ROW_REGISTERS = 16  # that hold the sums, where a vector is multiplied with a matrix row by row
+FOLLOWERS = 4  # ops after such a product, up to which they are written for so many lanes
 
 
 @value_type
@@ -50,6 +52,8 @@ def choose(group: Group, machine: Machine) -> Nest:
         vector, along_k = None, 4 * machine.lanes(max(32, group.nodes[0].inputs[0].type.dtype.bits))
     vec = None if vector is None else axes[vector]
     width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial.instructions, machine)
+    if vec is not None and _streams_rows(group, axes, vec):
+        width = _row_width(width, vec, machine.lanes(max(32, *(v.type.dtype.bits for v in group.nodes[0].inputs))), machine.workers)
 
     per_point = max(1, trial.instructions)
     inner = math.prod(a.assumed for a in axes if a.reduced)
@@ -124,6 +128,23 @@ def _width(group: Group, vec: _Axis, reduces: bool, instructions: int, machine: 
         width //= 2
     while width > 4 and width // 2 >= vec.assumed:
         width //= 2
+    return width
+
+
+def _streams_rows(group: Group, axes: list[_Axis], vec: _Axis) -> bool:
+    """Whether the nest is a vector times a matrix whose rows the vectors run along."""
+    node = group.nodes[0]
+    if not isinstance(node.op.lowering, Contraction) or len(group.nodes) > FOLLOWERS:
+        return False
+    f = form_of(node)
+    many = assumed(math.prod(f.m)) >= 4
+    return bool(f.k) and f.zeros is None and not many and vec.assumed == assumed(math.prod(f.n)) and assumed(math.prod(f.k)) >= 64
+
+
+def _row_width(width: int, vec: _Axis, lanes: int, workers: int) -> int:
+    """Lanes that take up to a kilobyte of each row, so that lines are fetched from few pages at once, and leave items for every worker."""
+    while width < ROW_REGISTERS * lanes and vec.assumed >= 2 * width * workers:
+        width *= 2
     return width
 
 
