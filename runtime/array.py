@@ -7,6 +7,7 @@ Values and nodes know nothing of handles, and a handle knows no gradient, so not
 from __future__ import annotations
 
 import copy
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 
-__all__ = ["Array", "HOST", "META", "host", "from_buffer", "from_numpy", "meta", "ready", "to_numpy"]
+__all__ = ["Array", "HOST", "META", "copied", "host", "from_buffer", "from_numpy", "meta", "ready", "to_numpy"]
 
 
 class _Host:
@@ -69,6 +70,15 @@ def from_numpy(type: TensorType, array: np.ndarray) -> Array:
     buffer = memory.allocate(type.nbytes)
     buffer.array(type.dtype.numpy, type.shape)[...] = array
     return Array(type, buffer, None, None)
+
+
+def copied(a: Array) -> Array:
+    """A copy of the value of `a`, which is in memory."""
+    assert a.buffer is not None
+    nbytes = a.type.nbytes
+    buffer = memory.allocate(nbytes)
+    ctypes.memmove(buffer.address, a.buffer.address, nbytes)
+    return Array(a.type, buffer, None, None)
 
 
 def ready(a: Array) -> memory.Buffer:

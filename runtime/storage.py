@@ -137,6 +137,8 @@ class Storage:
         return True
 
     def _snapshot(self, steps: Sequence[Step], own: bool = False) -> Pair:
+        if not steps and (own or self.base.type.nbytes <= SNAPSHOT_LIMIT):
+            return arrays.copied(self.base), self.edge
         view = arrays.to_numpy(self.base)
         n, t = 0, self.base.type
         if self.edge is None:  # steps on the memory itself: only what the view shows is copied

@@ -80,6 +80,9 @@ def _sides(name: str, input: Any, other: Any, tensors: str = "none") -> None:
             raise TypeError(f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(v).__name__}")
 
 
+_NEVER_SPARSE = (Tensor, float, int)
+
+
 def _has_sparse(*values: Any) -> bool:
     return any([isinstance(v, Tensor) and v._sparse for v in values])
 
@@ -93,7 +96,7 @@ def add(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1,
     """
     if last is not None:  # the older order: alpha first
         other, alpha = last, other  # type: ignore[assignment]
-    if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
+    if not (type(input) in _NEVER_SPARSE and type(other) in _NEVER_SPARSE) and _has_sparse(input, other):
         return emit_out(input + (other if alpha == 1 else other * alpha), out)
     if isinstance(alpha, Tensor) or alpha != 1:
         _sides("add", input, other)
@@ -113,7 +116,7 @@ def sub(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1,
     """
     if last is not None:  # the older order: alpha first
         other, alpha = last, other  # type: ignore[assignment]
-    if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
+    if not (type(input) in _NEVER_SPARSE and type(other) in _NEVER_SPARSE) and _has_sparse(input, other):
         return emit_out(input - (other if alpha == 1 else other * alpha), out)
     bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]
     if any(bools):
@@ -139,7 +142,7 @@ def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     >>> ingot.mul(ingot.tensor([1.0, 2.0]), 3)
     tensor([3., 6.])
     """
-    if (type(input) is not Tensor or type(other) is not Tensor) and _has_sparse(input, other):
+    if not (type(input) in _NEVER_SPARSE and type(other) in _NEVER_SPARSE) and _has_sparse(input, other):
         return emit_out(input * other, out)
     a, b = operands("mul", input, other)
     result = apply("logical_and" if a.dtype.kind == "b" else "mul", a, b)

@@ -170,7 +170,7 @@ def operands(name: str, *values: Any, dtype: DType | None = None, wrap: bool = T
             if isinstance(b, Tensor):
                 if b.dtype is own:
                     return values
-            elif type(b) is float and own.kind == "f" and not a._weak:
+            elif (type(b) is float or type(b) is int) and own.kind == "f" and not a._weak:
                 return a, scalar(b, own)
         for i, v in enumerate(values):
             if not isinstance(v, Tensor) and not is_number(v):

@@ -30,9 +30,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if input.is_nested:  # type: ignore[attr-defined]
         return input.mapped(linear, weight, bias)  # type: ignore[attr-defined]
-    if weight.ndim not in (1, 2) or input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
+    if weight.ndim not in (1, 2) or input.ndim == 0 or input.size(-1) != weight.size(-1):
         raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
-    if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.shape[0] not in (1, weight.shape[0]))):
+    if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.size(0) not in (1, weight.size(0)))):
         raise ShapeError(f"linear: bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
     return _linear(input, weight, bias)
 
