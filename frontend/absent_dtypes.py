@@ -39,7 +39,9 @@ def _by_name(name: str) -> DType:
 
 
 def _absent(name: str, like: Any = np.uint8, bits: int = 8) -> DType:
-    return _Absent(name, name, ABSENT, bits, np.dtype(like))
+    made = _Absent(name, name, ABSENT, bits)
+    object.__setattr__(made, "numpy", np.dtype(like))
+    return made
 
 
 _ALL = {

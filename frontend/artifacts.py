@@ -8,13 +8,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
 from ingot.runtime.artifact.container import ArtifactError, is_artifact
-from ingot.runtime.artifact.model import load as load_artifact
 
 __all__ = ["ArtifactError", "at_path", "export", "load"]
 
@@ -78,7 +76,9 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
             from ingot.serialization import check_location
 
             check_location("cpu", map_location)
-        return load_artifact(f)
+        from ingot.runtime.artifact import model
+
+        return model.load(f)
     from ingot import serialization
 
     return serialization.load(f, map_location, weights_only=weights_only, mmap=mmap)
@@ -90,6 +90,8 @@ def at_path(f: str | os.PathLike[str] | IO[bytes], mode: str) -> Iterator[str | 
     if isinstance(f, (str, os.PathLike)):
         yield f
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.ingot")
         if mode == "rb":

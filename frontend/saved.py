@@ -6,9 +6,9 @@ kind, and tensors and arrays are named.
 
 from __future__ import annotations
 
-import argparse
 import base64
-import pathlib
+import importlib
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -29,9 +29,9 @@ _IN_PLACE = 1 << 10  # bytes that are kept in the document itself
 _ARRAYS = tuple(np.dtype(t) for t in "? b h i l B H I L e f d".split())  # whose bytes safetensors files hold as what they are
 _DICTS: dict[str, type] = {"dict": dict, "odict": OrderedDict, "counter": Counter}
 _ROWS: dict[str, Callable[[Iterable[Any]], Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "size": Size}
-_NAMESPACES: dict[str, type] = {"namespace": SimpleNamespace, "argparse.Namespace": argparse.Namespace}
-_PATHS: dict[str, Callable[[str], Any]] = {
-    "path": pathlib.Path, "PurePosixPath": pathlib.PurePosixPath, "PureWindowsPath": pathlib.PureWindowsPath,
+_ELSEWHERE = {  # classes whose modules are imported where a file has one, and else asked for objects only where a program has them
+    "argparse.Namespace": ("argparse", "Namespace"), "path": ("pathlib", "Path"), "PurePosixPath": ("pathlib", "PurePosixPath"),
+    "PureWindowsPath": ("pathlib", "PureWindowsPath"),
 }  # fmt: skip
 
 
@@ -93,8 +93,8 @@ def describe(x: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
         return ["dtype", x.name]
     if isinstance(x, device):
         return ["device", str(x)]
-    if isinstance(x, pathlib.PurePath):
-        return ["path" if isinstance(x, pathlib.Path) else type(x).__name__, str(x)]
+    if _is_of("pathlib", "PurePath", x):
+        return ["path" if _is_of("pathlib", "Path", x) else type(x).__name__, str(x)]
 
     def below(name: Any, value: Any) -> Any:
         return describe(value, f"{path}.{name}" if path else str(name), arrays, depth + 1)
@@ -102,8 +102,8 @@ def describe(x: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
     if isinstance(x, dict):
         kind = next((k for k, t in _DICTS.items() if type(x) is t), "dict")
         return [kind, [[_key(k, path, arrays, depth), below(k, v)] for k, v in x.items()]]
-    for kind, t in _NAMESPACES.items():
-        if type(x) is t:
+    for kind, namespace in (("namespace", type(x) is SimpleNamespace), ("argparse.Namespace", _is_of("argparse", "Namespace", x, True))):
+        if namespace:
             return [kind, [[str(k), below(k, v)] for k, v in vars(x).items()]]
     if isinstance(x, (set, frozenset)):
         rows = [_key(v, path, arrays, depth) for v in x]
@@ -117,10 +117,15 @@ def describe(x: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
     )
 
 
+def _is_of(module: str, name: str, x: Any, itself: bool = False) -> bool:
+    """Whether an object is of a class (`itself`: and of none below) that may not be imported."""
+    known = sys.modules.get(module)
+    return known is not None and (type(x) is getattr(known, name) if itself else isinstance(x, getattr(known, name)))
+
+
 def _key(x: Any, path: str, arrays: Arrays, depth: int) -> Any:
     """A dict's key or a set's element: what hashes by its value."""
-    plain = (str, int, float, complex, bytes, np.generic, pathlib.PurePath, DType, device)
-    if x is None or isinstance(x, plain):
+    if x is None or isinstance(x, (str, int, float, complex, bytes, np.generic, DType, device)) or _is_of("pathlib", "PurePath", x):
         return describe(x, path, arrays, depth + 1)
     if isinstance(x, (tuple, frozenset)) and depth < MAX_DEPTH:
         rows = [_key(v, path, arrays, depth + 1) for v in x]
@@ -171,10 +176,12 @@ def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str], Ten
         return _DICTS[kind]({below(k): below(v) for k, v in tree[1]})
     if kind in _ROWS:
         return _ROWS[kind](below(v) for v in tree[1])
-    if kind in _NAMESPACES:
-        return _NAMESPACES[kind](**{str(k): below(v) for k, v in tree[1]})
-    if kind in _PATHS:
-        return _PATHS[kind](tree[1])
+    if kind == "namespace":
+        return SimpleNamespace(**{str(k): below(v) for k, v in tree[1]})
+    if kind in _ELSEWHERE:
+        module, name = _ELSEWHERE[kind]
+        cls = getattr(importlib.import_module(module), name)
+        return cls(**{str(k): below(v) for k, v in tree[1]}) if kind == "argparse.Namespace" else cls(tree[1])
     if kind == "float":
         return _number(tree[1])
     if kind == "complex":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +46,8 @@ def save(obj: Any, f: str | os.PathLike | IO[bytes]) -> None:
     path = os.fspath(f)
     folder = os.path.dirname(os.path.abspath(path))
     try:
+        import tempfile
+
         handle, temporary = tempfile.mkstemp(prefix=".ingot-", suffix=".tmp", dir=folder)
     except FileNotFoundError:
         raise FileNotFoundError(f"cannot save to {path}: the folder {folder} does not exist") from None

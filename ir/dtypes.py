@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 __all__ = ["ABSENT", "DType", "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "promote"]
@@ -20,11 +20,20 @@ class DType:
     torch_name: str  # in Python
     kind: str  # "b" bool, "i" signed, "u" unsigned, "f" float, "c" complex
     bits: int  # of the value; a bool is stored in 8
-    numpy: np.dtype = field(repr=False)
+    numpy: np.dtype = field(repr=False, init=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "numpy" or self.name != "bf16":
+            raise AttributeError(f"'DType' object has no attribute {name!r}")
+        import ml_dtypes  # not before something asks for it: it takes as long as all other dtypes' modules
+
+        found = np.dtype(ml_dtypes.bfloat16)
+        object.__setattr__(self, "numpy", found)
+        return found
 
     @property
     def itemsize(self) -> int:
-        return self.numpy.itemsize
+        return self.bits // 8
 
     @property
     def is_floating_point(self) -> bool:
@@ -59,8 +68,9 @@ class DType:
 
 def _d(name: str, torch_name: str, np_type) -> DType:
     dt = np.dtype(np_type)
-    kind = "b" if name == "bool" else {"i": "i", "u": "u", "c": "c"}.get(name[0], "f")
-    return DType(name, torch_name, kind, dt.itemsize * 8, dt)
+    made = DType(name, torch_name, dt.kind, dt.itemsize * 8)
+    object.__setattr__(made, "numpy", dt)
+    return made
 
 
 bool_ = _d("bool", "bool", np.bool_)
@@ -73,7 +83,7 @@ u16 = _d("u16", "uint16", np.uint16)
 u32 = _d("u32", "uint32", np.uint32)
 u64 = _d("u64", "uint64", np.uint64)
 f16 = _d("f16", "float16", np.float16)
-bf16 = _d("bf16", "bfloat16", ml_dtypes.bfloat16)
+bf16 = DType("bf16", "bfloat16", "f", 16)
 f32 = _d("f32", "float32", np.float32)
 f64 = _d("f64", "float64", np.float64)
 
@@ -93,7 +103,7 @@ Number = Int | UInt | Float  # the ordered ones
 _PARTS = {c64: f32, c128: f64}
 
 _BY_NAME = {d.name: d for d in ALL}
-_BY_NUMPY = {d.numpy: d for d in ALL}
+_BY_NUMPY = {d.numpy: d for d in ALL if d is not bf16}
 
 
 def by_name(name: str) -> DType:
@@ -104,6 +114,8 @@ def by_name(name: str) -> DType:
 def by_numpy(dtype) -> DType:
     """The dtype of a NumPy dtype. TypeError if Ingot has none for it."""
     found = _BY_NUMPY.get(np.dtype(dtype).newbyteorder("="))
+    if found is None and np.dtype(dtype) == bf16.numpy:
+        found = bf16
     if found is None:
         raise TypeError(f"no ingot dtype for numpy's {np.dtype(dtype)}; supported: {', '.join(d.torch_name for d in ALL)}")
     return found

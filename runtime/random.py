@@ -6,7 +6,7 @@ recorded, even if its result is dropped later. So the numbers depend on the orde
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 
 import numpy as np
@@ -58,7 +58,7 @@ class Generator:
 
     def seed(self) -> int:
         """Start a stream that nobody can foretell; returns its seed."""
-        self.manual_seed(secrets.randbits(63))
+        self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 1)
         return self._seed
 
     def initial_seed(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ingot.functions.common import Tensor, can_cast, check_tensor, common_dtype, get_default_dtype
@@ -28,6 +27,8 @@ class finfo:
         dtype = dtype.to_real() if isinstance(dtype, DType) else dtype  # of complex numbers those of their parts
         if not dtype.is_floating_point:
             raise TypeError(f"finfo() requires a floating point input type, got {dtype!r}. Use iinfo to handle integer types")
+        import ml_dtypes
+
         info = ml_dtypes.finfo(dtype.numpy)
         self.bits: int = dtype.bits
         self.eps = float(info.eps)

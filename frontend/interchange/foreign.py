@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 
 __all__ = ["TORCH", "kind_of"]
 
@@ -27,6 +26,8 @@ def kind_of(data: bytes) -> str | None:
 
 
 def _archive(data: bytes) -> str:
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as z:
             names = z.namelist()
