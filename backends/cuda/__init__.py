@@ -56,20 +56,9 @@ class Cuda:
     def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
         """The program of a graph, in kernels of blocks and threads. UnsupportedKernel (a RuntimeError) names what has none yet."""
         from ingot.backends.built import numbered
-        from ingot.ir.loop.program import decided
         from ingot.ir.lower import lower
-        from ingot.ir.lower.target import UnsupportedKernel
 
-        if graph.symbols:
-            names = ", ".join(s.name for s in graph.symbols)
-            raise UnsupportedKernel(f"@{graph.name} has extents known only at run time ({names}), which this device does not support yet")
-        program = lower(numbered(graph), self.target(level), watch)
-        if decided(program.steps):
-            raise UnsupportedKernel(
-                f"@{graph.name} has cond or while_loop, whose steps are decided by values, which this device does not support yet: use "
-                "ingot.where, or ingot.scan with a known number of steps"
-            )
-        return program
+        return lower(numbered(graph), self.target(level), watch)
 
     def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
         """The PTX of a program's kernels, all of them made anew. Its manifest tells how each is launched, see ptx.build."""

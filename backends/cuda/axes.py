@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest.passes import Passes
 from ingot.ir.lower.nest.trial import Trial
@@ -30,7 +31,7 @@ def chosen_axes(group: Group) -> tuple[Axes, int | None]:
         runs = [(a,) for run in runs for a in run]
     best, most = None, -math.inf
     for i, run in enumerate(runs):
-        score = trial.score(run[-1]) + 0.5 * i - (4 if math.prod(group.shape[a] for a in run) < SHORT else 0)
+        score = trial.score(run[-1]) + 0.5 * i - (4 if assumed(math.prod(group.shape[a] for a in run)) < SHORT else 0)
         if score > most:
             best, most = i, score
     return tuple(runs), best

@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel
+from ingot.ir.loop.ir import Alloc, Barrier, For, IndexValue, Kernel
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.lower.writer import Scalar
+from ingot.ir.size import ceil_div, exactly
 from ingot.ir.struct import replace
+from ingot.ir.types import Dim
 
-__all__ = ["THREADS", "WARP", "BlockKernel", "ceil_div", "geometry", "power_of_two", "threads_for", "verify_threads"]
+__all__ = ["THREADS", "WARP", "BlockKernel", "geometry", "power_of_two", "threads_for", "verify_threads"]
 
 THREADS = 256  # of a block, at most
 WARP = 32
@@ -30,14 +34,9 @@ def power_of_two(n: int) -> int:
     return 1 << max(0, n - 1).bit_length()
 
 
-def ceil_div(n: int, by: int) -> int:
-    """n / by, rounded up."""
-    return -(-n // by)
-
-
-def threads_for(n: int) -> int:
+def threads_for(n: Dim) -> int:
     """Threads of a block, where n threads are wanted in all."""
-    return min(THREADS, max(WARP, power_of_two(n)))
+    return min(THREADS, max(WARP, power_of_two(assumed(n))))
 
 
 def verify_threads(**counts: int) -> None:
@@ -60,23 +59,29 @@ class BlockKernel(GroupKernel):
         return self.allocs[-1].name
 
     @contextmanager
-    def grid(self, blocks: int, threads: int) -> Iterator[tuple[Index, Index]]:
+    def grid(self, blocks: Dim, threads: int) -> Iterator[tuple[Index, Index]]:
         """The code of a thread; yields the indices of the block and of the thread in it."""
         with self.w.loop("grid", blocks) as g, self.w.loop("block", threads) as t:
             yield g, t
 
-    def each(self, n: int, threads: int, body: Callable[[Index], None]) -> None:
-        """`body` for each of n > 0 items, one to a thread, neighbours side by side."""
-        with self.grid(ceil_div(n, threads), threads) as (g, t):
+    def number(self, value: Dim) -> Scalar:
+        """A number that is a parameter of the kernel. To be asked for before anything is written."""
+        name = self.w.fresh()
+        self.w.append(IndexValue(name, ix.const(value)))
+        return Scalar(name, dtypes.i64)
+
+    def each(self, n: Dim, threads: int, body: Callable[[Index], None], times: Dim = 1) -> None:
+        """`body` for each of n items, one to a thread, neighbours side by side; where `times` is 0 for none."""
+        with self.grid(ceil_div(n, threads) * times, threads) as (g, t):
             item = ix.add(ix.mul(g, threads), t)
-            with self.below(item, n, n % threads == 0):
+            with self.below(item, n, exactly(n, threads) is not None):
                 body(item)
 
-    def below(self, i: Index, n: int, always: bool) -> AbstractContextManager[None]:
+    def below(self, i: Index, n: Dim, always: bool) -> AbstractContextManager[None]:
         """Code that runs where i < n."""
         return nullcontext() if always else self.w.when(self.less(i, n))
 
-    def less(self, i: Index, n: int) -> Scalar:
+    def less(self, i: Index, n: Dim) -> Scalar:
         """i < n, with n as part of an index, which may be a parameter."""
         return self.w.lt(self.w.index_value(ix.sub(i, ix.const(n))), 0)
 
@@ -84,7 +89,7 @@ class BlockKernel(GroupKernel):
         """Where the threads of a block wait for each other."""
         self.w.append(Barrier())
 
-    def clamped(self, i: Index, n: int, always: bool) -> tuple[Index, Scalar | None]:
+    def clamped(self, i: Index, n: Dim, always: bool) -> tuple[Index, Scalar | None]:
         """min(i, n - 1), to compute with what nobody stores; and whether that is i (None: always)."""
         if always:
             return i, None

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
-from ingot.backends.cuda.block_kernel import BlockKernel, ceil_div
+from ingot.backends.cuda.block_kernel import BlockKernel
 from ingot.backends.cuda.rows import Rows, Team
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node, Value
@@ -21,7 +21,8 @@ from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.nest.point import input_point, point_of
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.scalars import convert
-from ingot.ir.types import tensor_type
+from ingot.ir.size import ceil_div, exactly
+from ingot.ir.types import Dim, tensor_type
 
 __all__ = ["emit"]
 
@@ -52,7 +53,7 @@ def _types(n: Node) -> tuple[DType, ...]:
 class _Kernel(ABC):
     """A kernel of teams: each has a row, or (where rows end) computes the last one once more and stores nothing."""
 
-    blocks_of_rows = 1  # how many blocks have the same rows
+    blocks_of_rows: Dim = 1  # how many blocks have the same rows
 
     def __init__(self, group: Group, s: Rows, team: Team, check: Check):
         self.group, self.s, self.team = group, s, team
@@ -82,7 +83,7 @@ class _Kernel(ABC):
             self.place = place
             self.part = ix.div(g, blocks, w.ranges)
             row = ix.add(ix.mul(ix.mod(g, blocks, w.ranges), team.rows), place)
-            always = self.rows % team.rows == 0
+            always = exactly(self.rows, team.rows) is not None
             if team.threads == 1:  # nobody waits for anybody
                 self.row, self.valid = row, None
                 with self.k.below(row, self.rows, always):
@@ -101,14 +102,14 @@ class _Kernel(ABC):
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
-    def over(self, length: int, count: Index | int, accs: Accs, body: Callable[[Accs, Index], None]) -> None:
+    def over(self, length: Dim, count: Index | Dim, accs: Accs, body: Callable[[Accs, Index], None]) -> None:
         """`body` for every team-th of `count` elements, at most `length`, from the thread's own place on."""
         w, n = self.w, self.team.threads
-        turns: Index | int
+        turns: Index | Dim
         if n == 1:
             turns = count
-        elif isinstance(count, int) and count % n == 0:
-            turns = count // n
+        elif not isinstance(count, Index) and (whole := exactly(count, n)) is not None:
+            turns = whole
         else:
             turns = ix.div(ix.sub(ix.add(count if isinstance(count, Index) else ix.const(count), ix.const(n - 1)), self.lane), n, w.ranges)
         run = self.s.run if any(rounds(fold_of(node), node) for node in accs) else 0
@@ -253,7 +254,7 @@ class _OfParts(_Kernel):
     """Half of a split reduction. results: the values in global memory that lie between the halves, one element for each part and row."""
 
     def __init__(
-        self, group: Group, s: Rows, team: Team, check: Check, results: dict[Node, tuple[Value, ...]], parts: int
+        self, group: Group, s: Rows, team: Team, check: Check, results: dict[Node, tuple[Value, ...]], parts: Dim
     ):  # fmt: skip
         super().__init__(group, s, team, check)
         self.results, self.parts = results, parts

@@ -20,6 +20,7 @@ from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.ops.scalars import convert
 from ingot.ir.struct import value_type
+from ingot.ir.types import Shape
 
 __all__ = ["CUMULATIVE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
 
@@ -42,7 +43,7 @@ class LinePerThread(Schedule):
         verify_threads(threads=self.threads, fill=self.fill or 1)
 
 
-def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel, Elements, Value, Index, Point], None],
+def _kind(lines: Callable[[Node], Shape], line: Callable[[BlockKernel, Elements, Value, Index, Point], None],
           filled: Callable[[Node, Elements, Point], Scalar] | None = None) -> Kind:  # fmt: skip
     """Groups of which each line is one thread's.
 
@@ -66,15 +67,15 @@ def _kind(lines: Callable[[Node], tuple[int, ...]], line: Callable[[BlockKernel,
             k.each(out.type.numel, s.fill, lambda i: k.w.store(buffer, i, convert(k.w, element(k, elements, i), to.type.dtype)))
             written.append(k.finish(s))
 
-        if filled is not None and out.type.numel:
+        if filled is not None and out.type.numel != 0:
             each("fill", into, lambda k, elements, i: filled(node, elements, delinear(i, out.type.shape, k.w.ranges)))
         dims = lines(node)
-        if math.prod(dims):
+        if math.prod(dims) != 0:
             k = BlockKernel(group, "lines", check)
             elements = k.elements()
             k.each(math.prod(dims), s.threads, lambda i: line(k, elements, into, i, delinear(i, dims, k.w.ranges)))
             written.append(k.finish(s))
-        if into is not out and out.type.numel:
+        if into is not out and out.type.numel != 0:
             each("round", out, lambda k, _, i: rounded(k, into, i))
         return written
 
@@ -90,7 +91,7 @@ def _zero(node: Node, elements: Elements, point: Point) -> Scalar:
     return elements.w.const(0, node.outputs[0].type.dtype)
 
 
-def _free(node: Node) -> tuple[int, ...]:
+def _free(node: Node) -> Shape:
     """The dims of an index_put that are not indexed."""
     n = indexed(node)
     return n.outer if n.columns is None else (*n.outer, n.columns)
@@ -104,7 +105,7 @@ def _put_line(k: BlockKernel, elements: Elements, into: Value, i: Index, point: 
         put(k, elements, into, n.at, point, inside, places(k, elements, inside))
 
 
-def _other_axes(node: Node) -> tuple[int, ...]:
+def _other_axes(node: Node) -> Shape:
     return tuple(d for a, d in enumerate(node.inputs[0].type.shape) if a != node.attrs[0])
 
 

@@ -9,12 +9,13 @@ import math
 from collections.abc import Callable
 
 from ingot.backends.cuda.axes import Axes, chosen_axes
-from ingot.backends.cuda.block_kernel import BlockKernel, ceil_div, threads_for, verify_threads
+from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
 from ingot.ir.facts import Window
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import delinear, linear
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
@@ -23,6 +24,7 @@ from ingot.ir.lower.nest.point import point_of, with_small_loops
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
+from ingot.ir.size import ceil_div, exactly
 from ingot.ir.struct import value_type
 
 __all__ = ["Points", "choose", "emit"]
@@ -67,7 +69,7 @@ def choose(group: Group, machine: Machine) -> Points:
     n = math.prod(group.shape)
     threads = threads_for(n)
     last = math.prod(group.shape[a] for a in axes[-1]) if axes else 1
-    lines = len(axes) > 1 and (last % threads == 0 or last >= WASTE * threads)
+    lines = len(axes) > 1 and (exactly(last, threads) is not None or assumed(last) >= WASTE * threads)
     return Points(axes, threads, lines, unrolls(group), run_of(steps_at_a_point(group.nodes[0])))
 
 
@@ -95,7 +97,7 @@ def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]
         per = ceil_div(last, s.threads)
         with k.grid(math.prod(outer) * per, s.threads) as (g, t):
             i = ix.add(ix.mul(ix.mod(g, per, w.ranges), s.threads), t)
-            with k.below(i, last, last % s.threads == 0):
+            with k.below(i, last, exactly(last, s.threads) is not None):
                 point((*delinear(ix.div(g, per, w.ranges), tuple(outer), w.ranges), i))
     else:
         k.each(n, s.threads, lambda item: point(delinear(item, extents, w.ranges)))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 
 from ingot.backends.cuda.axes import Axes, chosen_axes
-from ingot.backends.cuda.block_kernel import THREADS, WARP, ceil_div, power_of_two, verify_threads
+from ingot.backends.cuda.block_kernel import THREADS, WARP, power_of_two, verify_threads
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.machine import Machine
+from ingot.ir.size import ceil_div
 from ingot.ir.struct import value_type
+from ingot.ir.types import Dim
 
 __all__ = ["Rows", "Team", "choose"]
 
@@ -91,17 +94,19 @@ def choose(group: Group, machine: Machine) -> Rows:
     over = tuple(run for run in runs if run[0] in group.reduced)
     rows, length = (math.prod(group.shape[a] for run in some for a in run) for some in (axes, over))
     columns = along is not None and runs[-1][0] not in group.reduced
-    team = _team(rows, length, columns, machine)
-    blocks = ceil_div(rows, team.rows)
+    many, long = assumed(rows), assumed(length) if length != 0 else 0
+    team = _team(many, long, columns, machine)
+    blocks = -(-many // team.rows) if rows != 0 else 0
     if blocks and _splits(passes):
-        parts = min(machine.workers // blocks, length // (team.threads * PART_SHARE))
+        parts = min(machine.workers // blocks, long // (team.threads * PART_SHARE))
         if parts > 1:
-            step = ceil_div(ceil_div(length, parts), team.threads) * team.threads
-            return Rows(axes, over, team, (), step, _team(rows, ceil_div(length, step), True, machine), _run(passes, step, team))
-    return Rows(axes, over, team, _kept(group, passes, team.rows * length, machine), run=_run(passes, length, team))
+            step = -(-long // (parts * team.threads)) * team.threads
+            return Rows(axes, over, team, (), step, _team(many, -(-long // step), True, machine), _run(passes, step, team))
+    kept = _kept(group, passes, team.rows * length, machine) if isinstance(length, int) else ()
+    return Rows(axes, over, team, kept, run=_run(passes, length, team))
 
 
-def _run(passes: Passes, elements: int, team: Team) -> int:
+def _run(passes: Passes, elements: Dim, team: Team) -> int:
     """Steps of a run, where a team folds so many elements."""
     return run_of(ceil_div(elements, team.threads)) if any(rounds(fold_of(n), n) for n in passes.reductions) else 0
 
@@ -120,7 +125,7 @@ def _team(rows: int, length: int, columns: bool, machine: Machine) -> Team:
     elif length <= SHORT:
         threads = 1
     else:
-        threads = min(THREADS, max(WARP, power_of_two(ceil_div(length, SHARE))))
+        threads = min(THREADS, max(WARP, power_of_two(-(-length // SHARE))))
     return Team(threads, min(THREADS // threads, power_of_two(rows)), columns)
 
 

@@ -176,13 +176,14 @@ def test_scan_repeats_its_kernels():
     check(f, array((40,)), array((6, 40)), rtol=1e-4, atol=1e-5)
 
 
-def test_steps_that_values_decide_are_refused_by_name():
-    from ingot.ir.lower.target import UnsupportedKernel
-
+@pytest.mark.parametrize("sign", [1, -1])
+def test_values_decide_which_steps_run(sign):
     one, other = (graph_of([(4,)], f) for f in (lambda x: OPS["sin"](x), lambda x: x * 2.0))
-    graph = graph_of([(4,)], lambda x: OPS["cond"](OPS["lt"](x.sum((0,)).reshape(()), x.const(0.0)), x, true=one, false=other))
-    with pytest.raises(UnsupportedKernel, match="cond or while_loop"):
-        scheduled(graph)
+
+    def f(x):
+        return OPS["cond"](OPS["lt"](x.sum((0,)).reshape(()), x.const(0.0)), x, true=one, false=other)
+
+    check(f, np.full(4, sign, np.float32))
 
 
 def test_scalars_and_random_bits():
