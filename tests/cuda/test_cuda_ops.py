@@ -10,7 +10,7 @@ from ingot.ir.lower.target import UnsupportedKernel
 from ingot.ir.op import OPS
 from ingot.ir.struct import replace
 from tests.support.calling import compare
-from tests.support.cuda import CUDA, interpreted, scheduled, waits
+from tests.support.cuda import CUDA, ran, scheduled, waits
 from tests.support.graphs import graph_of
 from tests.support.op_cases import cases_of, graph_of_cases
 
@@ -21,13 +21,13 @@ def test_op_in_blocks_and_threads(name):
     for arrays, attrs in cases_of(op):
         graph = graph_of_cases(op, [(arrays, attrs)])
         program = scheduled(graph)
-        got = interpreted(program, graph, arrays)
+        got = ran(program, graph, arrays)
         try:
             compare(graph, arrays, got)
         except AssertionError as e:
             raise AssertionError(f"{name}{attrs} on {', '.join(str(t) for t in graph.in_types)}: {e}") from None
         if waits(program):
-            other = interpreted(program, graph, arrays, backwards=True)
+            other = ran(program, graph, arrays, backwards=True)
             assert [a.tobytes() for a in got] == [a.tobytes() for a in other], "the order of the threads changes the result"
 
 

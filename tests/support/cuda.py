@@ -64,6 +64,15 @@ def emulated(program, graph, arrays, backwards=False):
     return load(there)([x[()] if k in graph.scalars else x for k, x in enumerate(slots)]), out
 
 
+def ran(program, graph, arrays, backwards=False):
+    """Results of the kernels, by the interpreter where that is a matter of moments, else compiled."""
+    if sum(np.size(a) for a in arrays) < 400:
+        return interpreted(program, graph, arrays, backwards)
+    code, out = emulated(program, graph, arrays, backwards)
+    assert code == 0
+    return out
+
+
 def check(function, *arrays, rtol=1e-5, atol=1e-6):
     """Blocks and threads, compiled for the CPU, give what the graph means; and the PTX assembles. Returns (program, PTX for sm_90)."""
     graph = graph_of(arrays, function)
