@@ -70,6 +70,11 @@ class NumpyEmitter:
         a, b, c = self._like(a, b, c)
         return _fma32(a, b, c) if self.dtype(a) is f32 else _fma64(a, b, c)
 
+    def dot(self, a, b):
+        a, b = self._like(a, b)
+        low = self.mul(self.shr(self.shl(a, 16), 16), self.shr(self.shl(b, 16), 16))
+        return self.add(low, self.mul(self.shr(a, 16), self.shr(b, 16)))
+
     def sqrt(self, a):
         return np.sqrt(a)
 

@@ -136,6 +136,37 @@ def _fma(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Val
     return _fma32_in_doubles(w, lanes, args)
 
 
+_DOTS = {16: "avx512.pmaddw.d.512", 8: "avx2.pmadd.wd", 4: "sse2.pmadd.wd"}  # x86's, by lanes
+
+
+def _dot(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Value:
+    part = next((n for n in _DOTS if n * 4 <= w.level.machine.vector_bytes and n <= lanes), 0) if w.level.arch == "x86_64" else 0
+    if not part:
+        parts = []
+        for shifts in ((16, 16), (0, 16)):
+            halves = [
+                _shift(w, "shr", lanes, [_shift(w, "shl", lanes, [a, Value(str(shifts[0]), a.dtype)], dtype), Value("16", a.dtype)], dtype)
+                for a in args
+            ]  # fmt: skip
+            parts.append(_op(w, dtype, lanes, "mul", *halves))
+        return _op(w, dtype, lanes, "add", *parts)
+    wide, shorts, piece = wide_type("i32", lanes), wide_type("i16", 2 * part), wide_type("i32", part)
+    found = []
+    for first in range(0, lanes, part):
+        picks = ", ".join(f"i32 {i}" for i in range(first, first + part))
+        cut = [w.new(f"shufflevector {wide} {w.wide(a, lanes)}, {wide} poison, <{part} x i32> <{picks}>") for a in args]
+        halves = [(shorts, w.new(f"bitcast {piece} {x} to {shorts}")) for x in cut]
+        found.append(w.call(piece, "llvm.x86." + _DOTS[part], *halves))
+    n = part
+    while len(found) > 1:
+        picks, t = ", ".join(f"i32 {i}" for i in range(2 * n)), wide_type("i32", n)
+        found = [
+            w.new(f"shufflevector {t} {a}, {t} {b}, <{2 * n} x i32> <{picks}>") for a, b in zip(found[::2], found[1::2])
+        ]  # fmt: skip
+        n *= 2
+    return Value(found[0], dtype, lanes)
+
+
 def _fma32_in_doubles(w: Writer, lanes: int, args: list[Value]) -> Value:
     """The product is exact in double; the sum is rounded to odd there, so that rounding again to float is right."""
     f, d, i = wide_type("float", lanes), wide_type("double", lanes), wide_type("i64", lanes)
@@ -244,7 +275,7 @@ def _bitcast(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) ->
 
 _RULES: dict[str, Any] = {
     "add": _arith, "sub": _arith, "mul": _arith, "div": _arith, "and": _arith, "or": _arith, "xor": _arith, "rem": _rem,
-    "neg": _neg, "abs": _abs, "fma": _fma, "sqrt": _unary, "rint": _unary, "floor": _unary, "ceil": _unary, "trunc": _unary,
+    "neg": _neg, "abs": _abs, "fma": _fma, "dot": _dot, "sqrt": _unary, "rint": _unary, "floor": _unary, "ceil": _unary, "trunc": _unary,
     "min": _minmax, "max": _minmax, "not": _not, "shl": _shift, "shr": _shift, "select": _select, "cast": _cast,
     "bitcast": _bitcast, **dict.fromkeys(_FCMP, _compare),
 }  # fmt: skip

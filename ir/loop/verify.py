@@ -315,6 +315,8 @@ class _Verifier:
                 ok = ok and d.kind == "f"
             elif s.op in _INT_ONLY:
                 ok = ok and d.is_integer
+            elif s.op == "dot":
+                ok = ok and d is dtypes.i32
             else:
                 ok = ok and d.kind != "b"
         if not ok:

@@ -35,7 +35,7 @@ from ingot.ir.loop.ir import (
     Store,
 )
 from ingot.ir.size import Size, at_most, ceil_div, exactly
-from ingot.ir.types import Dim
+from ingot.ir.types import Dim, Shape
 
 __all__ = ["KernelWriter", "Scalar"]
 
@@ -140,6 +140,14 @@ class KernelWriter(Instructions):
         with self.loop("parallel", ceil_div(n, per)) as c:
             with self.loop("serial", self.rest(c, per, n)) as i:
                 body(ix.add(ix.mul(c, per), i))
+
+    def over(self, extents: Shape, at: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
+        """`body` at every point of some extents, after the coordinates `at`."""
+        if not extents:
+            body(at)
+            return
+        with self.loop("serial", extents[0]) as i:
+            self.over(extents[1:], (*at, i), body)
 
     def depth_of(self, x: Any) -> int:
         """The scope that defines an operand, Scalar or Index (0: the kernel's top)."""

@@ -31,6 +31,8 @@ def instructions(d):
         out += [(op, ("a", Const(-0.0, d)), d) for op in ("max", "min")]
     else:
         out += [(op, ("a", "b"), d) for op in ("and", "or", "xor")] + [("not", ("a",), d)]
+    if d is dtypes.i32:
+        out += [("dot", ("a", "b"), d), ("dot", ("a", k), d)]
     if d.is_integer:
         out += [(op, ("a", "b"), d) for op in ("shl", "shr")]
         out += [(op, ("a", Const(s, d)), d) for op in ("shl", "shr") for s in (0, 1, 3, d.bits - 1, min(d.bits, 127))]

@@ -2,12 +2,33 @@
 
 Rows of A are broadcast from where they lie, but for rows that lie across k: an item gathers those of a tile first. B is
 packed into panels [k][columns] of whole vectors; a tile of rows times the columns of a panel stays in registers over all of k,
-and the elementwise ops that follow are applied before it is stored.
+and the elementwise ops that follow are applied before it is stored. Those of integers have a schedule of their own.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ingot.ir.graph import Node
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.target import Kind
-from ingot.ir.lower.tiles import choose, emit
+from ingot.ir.lower.tiles import choose, emit, integer_emit
+from ingot.ir.lower.tiles.integer_schedule import Integers
+from ingot.ir.lower.tiles.integer_schedule import choose as choose_integers
+from ingot.ir.lower.tiles.schedule import Tiles
+from ingot.ir.machine import Machine
 
 __all__ = ["TILES"]
 
-TILES = Kind(choose.choose, emit.emit)
+
+def _choose(group: Group, machine: Machine) -> Tiles | Integers:
+    floats = group.nodes[0].outputs[0].type.dtype.kind == "f"
+    return choose.choose(group, machine) if floats else choose_integers(group, machine)
+
+
+def _emit(group: Group, s: Tiles | Integers, check: Callable[[Node], int]) -> list[Written]:
+    return emit.emit(group, s, check) if isinstance(s, Tiles) else integer_emit.emit(group, s, check)
+
+
+TILES = Kind(_choose, _emit)

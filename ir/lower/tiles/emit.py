@@ -76,15 +76,6 @@ def _counted(w: KernelWriter, i: Index, counts: Dims) -> list[Index]:
     return [i, *reversed(out)]
 
 
-def _over(w: KernelWriter, extents: Dims, at: Point, body: Callable[[Point], None]) -> None:
-    """`body` at every point of some extents, after the coordinates `at`."""
-    if not extents:
-        body(at)
-        return
-    with w.loop("serial", extents[0]) as i:
-        _over(w, extents[1:], (*at, i), body)
-
-
 class _Packing(_Kernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
         super().__init__("pack", group, s, check, packed)
@@ -115,7 +106,7 @@ class _Packing(_Kernel):
                 x = convert(w, f.b(elements, tuple(q), k, at, mask), n.dtype)
                 w.store(self.name, ix.add(ix.add(base, ix.mul(linear(k, f.k), columns)), v), x)
 
-            _over(w, f.k[1:], (k0,) if f.k else (), one)
+            w.over(f.k[1:], (k0,) if f.k else (), one)
 
 
 class _Product(_Kernel):
@@ -219,7 +210,7 @@ class _Product(_Kernel):
                 x = f.a(elements, q, (*corner[:-1], ix.add(corner[-1], v)), k)
                 w.store(rows, ix.add(ix.mul(linear(k, f.k), count), v), convert(w, x, dtype))
 
-        _over(w, f.k, (), step)
+        w.over(f.k, (), step)
 
         def load(q: Point, m: Point, k: Point) -> Scalar:
             row = ix.sub(m[-1], corner[-1])

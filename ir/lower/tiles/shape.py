@@ -47,7 +47,7 @@ def shape_of(node: Node) -> Shape:
 
 def is_tiled(node: Node) -> bool:
     """Whether a contraction becomes register tiles (else a small loop at each point)."""
-    if node.outputs[0].type.dtype.kind != "f":
+    if node.outputs[0].type.dtype.kind not in "fiu":
         return False
     _, *sizes = shape_of(node)
     _, _, m, n, k = map(assumed, sizes)
