@@ -155,8 +155,8 @@ def _dot(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Val
     for first in range(0, lanes, part):
         picks = ", ".join(f"i32 {i}" for i in range(first, first + part))
         cut = [w.new(f"shufflevector {wide} {w.wide(a, lanes)}, {wide} poison, <{part} x i32> <{picks}>") for a in args]
-        halves = [(shorts, w.new(f"bitcast {piece} {x} to {shorts}")) for x in cut]
-        found.append(w.call(piece, "llvm.x86." + _DOTS[part], *halves))
+        pairs = [(shorts, w.new(f"bitcast {piece} {x} to {shorts}")) for x in cut]
+        found.append(w.call(piece, "llvm.x86." + _DOTS[part], *pairs))
     n = part
     while len(found) > 1:
         picks, t = ", ".join(f"i32 {i}" for i in range(2 * n)), wide_type("i32", n)

@@ -70,13 +70,17 @@ def choose(group: Group, machine: Machine) -> Integers:
     while per_item > 1 and batch * panels * -(-tiles // per_item) < machine.workers and per_item * flops > machine.chunk_flops // 8:
         per_item = -(-per_item // 2)
     pair = narrow(group)
-    shape = tuple(map(assumed, f.left_shape))
     line = columns * math.prod(map(assumed, f.k[1:]))
-    copied = pair is not None or f.zeros is not None
+    along = assumed((f.left_shape or (1,))[-1])
     return Integers(
-        columns, rows, per_item, 2 * batch * m * n * k >= machine.chunk_flops // 4,
-        max(1, PACK_ELEMENTS // max(1, line)), Lines(COPY_WIDTH, max(1, COPY_ELEMENTS // max(1, (shape or (1,))[-1]))) if copied else None, pair,
-    )  # fmt: skip
+        columns=columns,
+        rows=rows,
+        group=per_item,
+        parallel=2 * batch * m * n * k >= machine.chunk_flops // 4,
+        pack=max(1, PACK_ELEMENTS // max(1, line)),
+        copy=Lines(COPY_WIDTH, max(1, COPY_ELEMENTS // max(1, along))) if pair is not None or f.zeros is not None else None,
+        pair=pair,
+    )
 
 
 def narrow(group: Group) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import ingot
@@ -105,19 +104,4 @@ def integer_convolved(
     if w_zero is not None:
         z = w_zero.to(ingot.int32)
         b = b - (z.reshape((-1,) + (1,) * (w.ndim - 1)) if z.ndim else z)
-    kernel = list(w.shape[2:])
-    strides, dilations, before, after = paddings(x.shape[2:], kernel, strides, dilations, pads, auto_pad)
-    a = F.pad(a, [p for lo, hi in zip(reversed(before), reversed(after)) for p in (lo, hi)])
-    out = [(n - (m - 1) * d - 1) // s + 1 for n, m, s, d in zip(a.shape[2:], kernel, strides, dilations)]
-    n, m = x.shape[0], w.shape[0]
-    columns = []  # (n, c, 1, *out) for each place of the kernel
-    for at in range(math.prod(kernel)):
-        index: list[slice] = []
-        for size, stride, dilation, length in reversed(list(zip(kernel, strides, dilations, out))):
-            first = at % size * dilation
-            at //= size
-            index.insert(0, slice(first, first + (length - 1) * stride + 1, stride))
-        columns.append(a[(slice(None), slice(None)) + tuple(index)])
-    windows = ingot.stack(columns, 2).reshape((n, group, -1, math.prod(out)))
-    weights = b.reshape((group, m // group, -1))
-    return ingot.matmul(weights, windows).reshape((n, m, *out))
+    return convolved(a, b, None, None, strides, dilations, pads, auto_pad, group)
