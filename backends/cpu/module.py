@@ -33,10 +33,11 @@ TINY = 16 << 10  # bytes that a call touches
 def build(program: Program, level: Level, keep: Keep = make) -> Built:
     """The shared object of a program: one exported entry."""
     sized = bool(program.symbols)
-    parts = [Part(SIZED_DRIVER if sized else DRIVER, "", lambda: driver.build(level.arch, sized))]
+    ready = driver.is_ready(level.arch)
+    parts = [Part(SIZED_DRIVER if sized else DRIVER, "", lambda: driver.build(level.arch, sized), ready)]
     parts += [Part(kernel_name(text), text, _maker(k, level)) for k in program.kernels.values() for text in (identity(k),)]
     if _copies(program.steps):
-        parts.append(Part(COPY, "", lambda: driver.build_copy(level.arch)))
+        parts.append(Part(COPY, "", lambda: driver.build_copy(level.arch), ready))
     pieces = [elf_piece.read(code) for code in keep(parts, _made)]
     walker, kernels = pieces[0], pieces[1 : 1 + len(program.kernels)]
     own_bytes = _rounded(program.arena_bytes)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from ingot.backends.built import Built
-from ingot.backends.cpu import elf
+from ingot.backends.cpu import elf, prebuilt
 from ingot.backends.cpu.levels import common_level
 from ingot.backends.cpu.pool_text import pool_text
 from ingot.backends.llvm import codegen
 
-__all__ = ["EXPORTS", "assembly", "build"]
+__all__ = ["EXPORTS", "assembly", "build", "text"]
 
 EXPORTS = ("ingot_pool_create", "ingot_pool_parallel", "ingot_pool_destroy")
 
+
 def build(arch: str) -> Built:
     """The pool's shared object for "x86_64" or "aarch64": the same bytes each time. RuntimeError for any other."""
-    level = common_level(arch)
-    text = pool_text(arch)
-    return Built(elf.link(codegen.object_code(text, level, inline=True), EXPORTS), {})
+    level = common_level(arch)  # refuses others
+    return Built(elf.link(prebuilt.object_of(pool_text(arch), level), EXPORTS), {})
+
+
+def text(arch: str) -> str:
+    """The same code as LLVM IR."""
+    return pool_text(arch)
 
 
 def assembly(arch: str) -> str:

@@ -62,7 +62,7 @@ class Pieces:
         found: dict[bytes, bytes] = {}
         missing: dict[bytes, Part] = {}
         for key, part in zip(keys, parts):
-            code = _known.get(key) or self._stored(key)
+            code = _known.get(key) or (part.make() if part.ready else self._stored(key))
             if code is None:
                 missing[key] = part
             else:

@@ -1,0 +1,107 @@
+"""Written by `python -m ingot.backends.cpu.prebuild`: objects, compressed, in base 85 (see prebuilt.py)."""
+
+LLVM = "22.1.0"  # that made them
+OBJECTS: dict[str, str] = {
+    "4648ddab54e55233a06cd8d0164a6bb7": (
+        "c-pm8T}&KR6uz^&lr^E54X$P%NZ1FGE@|B?2`Z#(Wd!6*m@OuNnADc8b*VoH1jf{+Kp`X1>vWpF`s|DGp-p@+#KeT5(p?@1h6M4&1X>YSNV+r;sG*E!X6~}fb^E3#xqI&Y"
+        "&Uel|KXdnbtMa->5J+AGa)uO61=%Yv?3>uHADJ*UKOO?@vGDP;Kv%xEU4iE6b`)w_t9L<f3n+ST2xwZe9*EUVq#NkE)FZtqbxU2Hp#3%jlUoyx(*sC1M=TWa_PP3Wb8MoT"
+        "5b<_r4CqJ$=r7t=Dtei%Ag_+QAXCpdigt!&x_;L1&53xFwbfjrc23sTXB4_6(+xB%6bxxu+d#v<OuLCp$NY6m(D-Pqs;@69R)0#|u)dW9ZCMV3HH)^<hhVOG!3h2pwvED{"
+        "SgGM=(|B*}`Mz6V#J6QV-T*ZI2&{XEj&6bRiWACkir749cLns0kgT`N5m{Fj&^ZI5l9~27W%c-Fsw@)>l?J_B{4N95JhoUAKfB<;%r8~kRD^A74a`6M3X&7TEJh3Ln1VuQ"
+        "WwCV`w6y~;>c3Eo8Z7Wf98Wq_HxG^GSj{cagNqXVNt#^6MiVgq4z_!{Fbf)71j|Iu=&!P#2qg5@kU}lcI~x?EJtA343f*9pW-sHAum(S-K8NYHh2eBZK)mq-4j*?RFs?_$"
+        "o39}$`;84b)%JuOwk+Pk%A7jI$x54|xfB-6GO_fzL!Y`GsQnqt-@Wo_M5pbZgP6#Hu$#Sqz>-K~6P*DVm<aa4_QTe#VAWw+8(pwnI`*>PGQLfrvy=Dj@@2gX+idOyC*mI4"
+        "AN@ubLm;;9Wi>{}zSWw}%(ZI~YdYX$(3$~ZF?-Ralp1A6CL24n=1cb$Di5JCONm>#GiNOw$cnBD(p7B1)Xw+^b^y0AGy~7%aN=P#ZtuT@-Gj}Bqw!A`;!i)Ztj$x0-qT)t"
+        "Y+oTrGj&V5J0RZ4LG3n}k6#7B%uYSA?`;kPZI0lJtH*r=>(=%xvBd-<^~*WwZRxypLFzq!m;6t15tol_TcvDX;vuDR-@mXBu1ZgVf9mjm4RMSUW9J#Kt6#<yC=vdBrft(P"
+        "T>F+QLmZyZ;0lLVu=6;F2ibXw!>ic&28Y+MbD2;&pA#G&XZ&ap?k(a!d`cWrbg#XxF`kdZCt0uj9G+l!1&7zNJ_k75V0e(jU-A^@Sd72N_*ESK2Fo+d;nj>^!{Pb4M>ss}"
+        "Ir_ci@qNaRad^Hl^&Gy&;xush6&5GX;URDSgB!R!sP?7?)ZwcnI-KfHM%C0OstZSllEcaV{!~AS4h*WPXxrKD7e>_Nr4N~xntZ1}MWQ3>Fz!%a{m9Wyl;Od5lWLO0(TL<T"
+        "|J8eKX5SSrpO+tfKcwjW6-y<<j&XPs(>X49fa4u!BWU8^e;M;<=W^C(KRNncy~Xb5pMK1DG>^RS|1_OXx!=zUnh*;2`%2t@qC`(@8S<6xH_vS^k$bWK*F}D%?*9iC|Mpw"
+    ),
+    "a8357546b12faa7f96a778c1449002c7": (
+        "c-pmAQA`|F6rI@}>^7m9v94xJYFHCAkm|~snu1*`8^FCIv(RLVjlo*iy46Mm0^6k3#V#2e^PFtshadLaFMn)eVnd833@u$~Y}$|@{n1cMTUJPfM(NhHjQ7pFakr1{pFT3Y"
+        "_s%_Y@45Hgd2qZ#f5j(?f;U8Aw@}`d$KdAjx|RJ7AQMhZf2@LWM?CTfkh$;at3XyFYdW#)`Lkfg72Q0b0x87oYjRzy5ScE1jhsVr-6xKh9w66~U@VM-vD^ye8jw{WB`_bQ"
+        "MlfG+CUR5HOS3XAHDi87Z!Caua~#NBiaLb6gy=Xl{@f86*IF)TA76S-uFFx=s|Be*XU(RD5mh6r3DG*b*k#s^cahqHi)R-jYmu2n+3}Sw_3l4gsV}xK_FAkbw%64;x}0+~"
+        "U4ufKYU9AUfl}pfdh0cEq0kn})zMut1Z230<)E82Zbod{;(}~?!kI{~qLJ%ed1=y1HPJY!8P~^kvaFE>G+Znj&S@w{Ckq<s5i~Lqh|ECCt&xXyQ<_VV_Sq2F69{Dg0PCtB"
+        "^1;7CG=lg$o=o1A&~kp{u|uCjKDw%z(PkjgTVS6@G`kG>mmEELS2;;GFFi$1QZw~QVa!jDFYMI^%zXik=(AY2XaUSk@|h{Hr?DYq`O`5Uial6+QWsb4t6(h#bR;Ll2{5~r"
+        "HA~dVgeG^)f^l^n@;g4$(Sc?Zu$c;KWExtmk*DQ4^dGzwBbQ^N^R_JuVErBJ^zWU-jDtUcZ6PcBi)JR2gxR6$<R+NOCOzM&#_SoL*t(f)X4w`~^q|amz>#Sbl;R!=<l{=>"
+        "#0=^|JbOt2xxG}}=`t0}Om#BWwqtr@5<TJ3EodxW5ozA>fM&K&;-a%bBhm$`hIBSKzW-czgE_CG0SiQluFuFC_9<95{Ms&BPI@jNCsshbUHpN)hv_$3&cPWUsrH!SP&%eS"
+        "yi`23&a3m6)eWGr_@b*08QrR*5NQ|jxTiqYryOE2?&&L_+5LdxA$ls*D^_R@vj}NM_9BhjT`JaZ2r8d0N4;|oqn;DonouufV)Qq9TAH~R`@$*(b5S1+q0%C&m`SNPbI<XJ"
+        "-ZEI36KnEG!*$>`8IUR1yn-zg%Iu-*Q*e8INiUbwM7g`Vm240GMz6;k<dZq{xYY50#JgGIT}UERk(t|TAfH}=##ONHybPk{TALhEZ3>V!6+hp4T+>c8O19i?;k|IBH}*zs"
+        "f9%cJf&FKN|7i^3BMGZ^HJe}XZNTdB@!`)r+pAI~U)sQ@H`P{O+0Qfo-usB7pC-27<oRQGE8Bm`<~TmeMmfUkY^J6FK6h<*yv5;O+<LJ(e>;bJnLN+owG40J@Syj%io>^g"
+        "`Z>Iw;om(#&m4zG8UNP`T&m!I<*V*TsHg*d8W~UG@E`r|KEUBmGQ5_<a|~BF{08$M<nVj`^7&TcNhV|)hkwiXAr3z+mHV&~ul1GttrGu2y1(x{yvX=X9Nxg<?%?oN=BJs%"
+        "7nq+Yhv%6e;c)-E1DONq{>;!ZAv~1sONBG(qZtMdAO0{sEDRm#clY7J)KIFgFWo1E`v)@VaJ;MM+2Ks;;QNf8Nxj{d7Q(}sAza~n>;q?ZybcY#lggxoC>oKx`@gy$lFoO%"
+        "ajdXLImY4q|8iRy_7I1A-*<_-G8B%th4pGHhwotyLt^><@KyA$*Jtms`25w;Tywt;Z}2zR!3V@2WEWPhBED25{>~~jq2p*x^?LK%-YVKF-@j7vUQLzw{{UHGZCd"
+    ),
+    "fad9da04aa4efa33faae55b05036de74": (
+        "c-pIX^>JfjWMqH=Mg}_u1P=iekOUo|BpXm=fJZmGN4GzRN4J<q=W&nDb1y)05r-LY07oEZVfgqTU7QDqg&3INd<iJ63B&?e%n^dpEI`Z*#DD%n0E1ppYEGhFNoqw2LuOuj"
+        "eo1_GYEfQl4uf7^eo3mHyI-hoaY<rwHbZV|Zf<^ADuZ5eNl{5+5|FOU1<^J@K2W0_19gBQ)P3mS0+jYb6GsnwHmDdInz#d6IKhAb7V}t;)Wg6IH2thV3<`Y?G;v8RZUV<J"
+        "4*#O7wS=0BOMe2AK5X^_0Iqm5e*"
+    ),
+    "d73aad25f59250ce1bf328d131c83297": (
+        "c-o~_Z){Ul6n|~EwZQ0W$UamB)`W`0gk?_*tWj}qZg5|?(?y076-FKH7;Nj(y~!W>)8;YY`Y29OL-2zbKd6y_W+VavYqy25g&0D_kr07sgpD#NkZdT(^W59l^-<eTo}~BQ"
+        "_q*r(&bjxTbGL0(c#+v;;!<Mb7INvYv^WaW>vDaxfhJOJI#EP++q$XMFx^0nm2Mk1xc>!YsdPJ#(&y~;m+-~gnbk7!P4NwJnOM6NEaxCn>$XW`Od=XmcZPrhkxI7<t6%S;"
+        "YxRo*Fk$uZK05J-Z(+;fPFM=j_*}j?MES5PyPcAD8mSnVJU<_0AYYk4Ds`?!k>`wDLs=b|P}SHq>k{?g0-KrR_~LSIiMo9O2W#XR-qMB0<-`&`c0@;RZTS*Kie@6u4a8Sp"
+        "z~nk6BU-K76(58{&3RjVM_eJU6zf*>`g5GmiO7TgN_SDH7@Qrdbr)fEeGOK(Ek{akd6h6aeCm;=Nu*B-_m#GDTzs;>Ga+ev=)r^mN!>vg9Z`PQbU5?3^vdNY5a~g&8!qg*"
+        "Ay17B^G|ErI8O5P2cNmuiL@9}{wi-jJ=_4a$Jj-9u5SJ@zQz#Wahj%t#K%6P<l{Yz^#epMpx7v|j`G_#X_`jP8Mt|+0if6oKKwgHFd4_>(eOO*kqTBKqa&rDbCi<rwCIr|"
+        "5<{^OARXa9jgg)S0?9MPf85g%-SBd3c&6)&>s<T%bbS4JZaQ@jGJ?y;DbX=XTO~xRgaIMSN=&tMMB9H6qB|`kM<EU&N~_G6kO{tYI>I+;VIxH|izg_d#N&r3tkH<Xlk8wT"
+        "zFkFbiBKU@_%tnnZt5MAv1D13UIfY5ew?kZ2xFMsWgC9}y{Mnxmgj~6%8ZRJHkPunoQ*YXT*by#1jn>K&@@D@p~xq0>ZaSA>K}<*2LB=W#*vo}{-bHto|{`r^?H}c%9?88"
+        "UoJ(qA{xTqnA~Aja3O_~)+Z^qLZH8S2$NYTawJVHoYzlr5rzBcO-x)DlyAm;)h?|;9RvKHttRU5E>tmA7eI4izWR=&JTh;7<rKX^A)4TS=%QTh&tbAR*}i*e=VGFCvPs>?"
+        "z%zJK0>y@1@(frD=cVzn_>+hX31f&1ViFUz^CQzhk?x7(W68p?Krx${ALzb2h;-4n07X>Vxq>E)`T62X8s2^6`4y3VqzrM`)Q^dH9}y3N7eN^bNuIIx-!K8+S9wG`qMY%W"
+        "VhLnYS#l#kMS-t6;@9F+>3bk4w?mS4RxT4&Ye!U02vKn-U0gR7Ce;7&aMr?%cUKA8M0N0x;sgqRMLj`<h4^B4(-hVlv8#gYyw@pd{Zd%t^56>pWCUOyztpd!-e9O}8%-2V"
+        "6FV<^Um!i?!AYvp$#U==RhO;F2u86wkG_JT1e%oe74D^H6xj<MclrIsd?WRJn~*GUhy^KesGjjH^J#<0f6xYl`BG+6<~Vy-GFsMwMXA3hn_lNk8yu#m3avI;5)_}V@6Dz|"
+        "rQPMV+c-EH_q>i@V1;ORRM?#rc2|XcPKCWxw3k)dS1H!r1(Ezcc^_JKn9V2bWum>5ZM&GNL$uovm~Pg2c9?ST)EIdz&8BQb`ro-TI+vSrRT#LyVzK>uvr@1-Ka#h{@}b!>"
+        "*+l8nBo&mT49p7kWPbh_hsZdT{M|`w)kMFIrpy-Uw%<H<Cn;O~CiWXllcDF7>+s9t?r7QeEcDIG5SlNu0iUhUYjwQTm@|-Pb=+Yx<N)LV{U0KW&xJW~c#pYhz;nQCxPOp="
+        "9Qw0z;BV!?KgxkG(*2&Z7;*-3GKaoN*Kf@?<cYqGIrMpbhK}b7;P+5VO3<9ftp@y>0iR^RH3L4`fWKx*<5LWHhXF4%;0JT)Psz_74>sU-10KnN_Zx7B0k;-p=XdG%W7dBu"
+        "Da*i9br;IOQ+0PX15edaYCnai@{BX^R6e=JmWF^_*BS^k)vflm$-%%zt|hRZD+&6Vyd|=4gUmJin%jIbw>}VD=L>SJ@|vK}ySi>|ps|H(+t^m`ZE7--w0eVp_?jjZ+Zr31"
+        "y>085Jy+5akbNbKUtKo0P4?EWGaA-|w(OfQ(?9E*0`=?a8ho<c*zD7z@~x@!2fgswR=>u#x^82muW2>sZE9?2fiG|#sOL)HB(nEim^U`l`9=5!UkkbaD?{uZ`LDR9B<Dny"
+        "{xQl79V^Jd%k|lrv60zhPQ9keGw{|)dK|h#tDa|@!H!BGOH5Rj7i2$grfydfYc=Pv4`mo+KGuhF#NRntpSg7W`B~z>lF>IQxoAz!`%LM$3$ob%3w=IM-~"
+    ),
+    "d084350af2dc136a4ea914d79c2b3b52": (
+        "c-pO0UuauZ82?UAv)&|)?bg+mM!7==W?7pjk)dw6*}9pu)3I@7=!BYep*MflY8qi#Rx_CoO>YOg@nMi6C^FWYPDh_6BCLH8u|7CT`zTczw8X*U%Dicb*YC8qCf>z8dEnmf"
+        "p5OQTe&_qnch1cmId;@S2y6`kx1l<#j(4rqZ^3vsA~VwfB?kc!CB!9aDcqx^@C)S&&%vdWztM)mXTUGc(7r{k-LEcDt}ui1O8Ogh<ucq|cR;y9L0KEHs9GOYADwDYSC3m&"
+        "-@OYt4ld<(0bKpl0?K4Fl%MW?W#K+@`EJ+3idRsVJ$`i+*ZTd;A@w2RvC_zV>;T&P7jsj@F_%IOAL8SP7nw!hIQn9wY3>8`-9g<V%aekdA-19&^N%wPD=1DWu65ET`O0=E"
+        "GheT+i=E9jdF3g)%wonq0wqJZ;tv2~XDX&0OYPHG9K&Sfu3L!Gfw{kp>)HW!N-y|TcUsc+rXw1Udfaq2pT+%&HVWl5>blb&EkcE|`&l8!S>Y~!07_W1*z=d((i@ZZ_t+e="
+        "K={S@EkX5E0`tq5Lxu={L@NIISU)ITt=IBtr(OQsi8)%DWS-cI9#&6E(yqKN<hs)5w3{c!<(n7W8tN;|zYp_#zSXZ@$M_}MR``|fEbJz}#h-P3moz1)dof?BRVe!y*8yU*"
+        "8FT#t6gK~IO&3L@E{{=HV8k{N90^YNDx<~SWnJuL{u_cCy9^5B^jMj7YZB@(zSPXk_2FK)rse!BTNAla<oaqj0VgN>2$W9Gj^@8MICiXutB9X?(oroCk@iP1{~*@Q6L|mh"
+        "_H6zu#>0J8Q6qX76t<4f3ezq!mcPM#=3dNZ^Pie<j@YIeAL?QUs{yr8Lw5N=xyE>?%XqvMO1%~kBaY2nJ<jj*f$Q7^>uaDgDrX<pEDk)-MJv<9m<aNiFN3^g+FsZ^<F18C"
+        ")JN^<B|6%12hY#y@gwRw@*kb*#yfIYT^l&0R?^>1vOBdScrfzeOT*Crap&0B$)R`P2_u9LURB+UJ2&2zx-k?Z%;V_B`*GZb&kjpf=f!{iCy1l|);vHr?aTPI)LC|`h*k`2"
+        "to{EOw#|gMlPaIq;LngMzZQqc;J{F_FFcq`q+ri^@Fv3XkT)4VpWO6#-wP!|@pw26-oc?{*!$WWZ*~nQL;W!$Fc~@%55u0b;2lmTaDp~<Zo?*q&W4g9colJ^9)$mA1i_TQ"
+        "F&-E#h?;Qozq`%AwwZ9juoq3@=FYYlm|()MHvGFU+l*7hZS}>lZyD>GTm3Dq>OU!ePaTYnA8GylGILM-$Lapbh@Yv6v)0M~Zy<A~*#"
+    ),
+    "5231a529829aa16c290d13d7fd80f23f": (
+        "c-pO2ZD?Cn7(O>Q$!?Nn{j#pJm52;l(;59CQgmBx+D_BhI+ds>gOIJENs~1$jnX77tqe3xI$5eeMmn(K$9hvi3Nl4dJ5dp{Kcj1Z_(Q8@Pz^(~b#hY{<8#s*lih~>^1!(#"
+        "@5g!0^S<wS@6E*Fz9$q6LrQ}opOLau9-phrzj^7o3!W27lGQQ94hZ`it4LjCnbfbWA$32Qd~TgprsjxYb%}MXa?KWDjpb5Hkk?^vBjm1p<SXI#Q{?gu9m(Zck}zKl&v1mC"
+        ";TV!w2abl}bGp5JZUeR(n8xh*vh5&A*shJuaEvz1!QTMiKY-_DG-(wuYev0dO~@#ERq(@fFq%w^5c^Yw!UY5LTZO_N%7b$J4HJ9b`I_SE_*_2n%{=9rk9<+&b<58Pl-Jgv"
+        "LJ%FS@b`;KVe^Pepgbubj!e!pgKsl_PpC=m8dmpilH1es_{t{BrVKqTE1HLRf$OjcHxW<GV3*)U3|_?GMGOm!E*%Dz1N)|-&(IaNY1q6>P5L$1eo>G_20Xi1B1|9_E%NN6"
+        "7>G^p_KAILP5g8{$x$0(wD;9&;+k4*obHLe4qgnG`4RE&4|&DDP)9K@R2PSDE6XHWz(0a>wa8tx%_3MMZm~Dw5jo(!(Ln4|sAFswpF0O!Ys4r{v3#!mUVesCk;{gIBs*VE"
+        "?6!XjbzZN#)27kIdB(6h{RuA^^Va1JaF}5D>z=%2IewfZ`Ww$C$Mo9xdwOsLZv&&v7->8qw|KgrpXraB5I=r)I({kKE&@M6?H%CR-DnY9$4Fw0y&E-aO5MkpSARwwqu>>-"
+        "<>IXtlK4rIr@BevT?NUu>!GioN?wul9yMZsjmBpLb~OBeIE0#AqIT5YgE*<}J1U>&h4?AlAIS6$*&^*?w3g4&yx_bvy;H4=@#L2!?A?4W25f3GtH@$26H8v8w%hZ$aQ<e&"
+        "ZkFZQ04#2CDoOMFk#u$pXFDp+v?3NWL$XINMw4?Au1(r+9oNkEj`z-*^U=)Q^@5%D6~)jZpIqMlwk<LwT0QR081mnXyrW-E9z|Z>qBy{(JPaz5?O;)B-S&A#{SQg&hukdX"
+        "WX(t8lhk*C7kc3vZRB%i)Fq9&#jyX}`{-N9{eKqhnrg9K+>Xr;j16{gYP&yLR@}%L&Rtw%qxaDM+dOg@{ndj$>lU`qC%60-As_j^*pCg)E;|_-dpU9F&4(Wi?C&Rc7$-6D"
+        "N-D_p`r=cu!@sSlRgf!^e1<LCSRl#A3&rP7eFtWPqKyB@fA3T1fnSn2X>F182PFBdwAwK1cG4uzNNXbiH5Gchv^L4~rI)zeU&&PWU#jr0jPBbC|J$PW3=jH)4%cun5F-0V"
+        "i7DXnIZZ*=Xi&0@c*3p`5_olZTQ<Go3^;v0myei+{Xv)M$)}%xa3ttF?v>nw&SO3o**8E;Bf$U!tf3RdHQ*m`2A$*p^l&{y{-5zuvA#P;r}Ui*%k=VZVw0p(%k;do4#=*E"
+        "{KnKtI$oxqS4sC!lGW0!E!~^uQu?Ly<yYkcWf}iY{2!~LqvKO$^?b>FomIOD{}ZJBe^u;LSK<FJE=>>G"
+    ),
+    "2edc40b28cc42c4cbb816294dc16a96c": (
+        "c-pIX^>JfjWMqH=MuzPS2p$4BAPG7^Nj9L$fBf=4I8+=~Dls_xe89}H>LD}dDxl<)f9#Gw4lu`GW55AifS85h<9~E<h&4<Y>iL0K2uWN4O6vfz02cE_ptLk2$Q~r1Qo*2C"
+        "l$w*MSCU#$!jPGlo?jB5om!Nan!})%mtT^q=k6D(TU?TuoXwD%nwy(nmdc=4TvAk$m;|INb3wEXkPp;o$3O*O0>sQ%#6Li3U##JS0Gv=UHuU&H3nv(0!NO-jQV#<+ptJ;("
+        "W`)KI2b#DH7B_)F0uKM8tF^%z+X(#?Ncxzu*be}M6ft-"
+    ),
+    "eb1e7f2fe299ab826eeb6093f32d4245": (
+        "c-o~_Z)_7~7=P}rUGK`6lXZ-(NGG5fD2pF9&_rEffJ}+QS>vCeN8Rc+*R4xiff?fl^TT2N!{HR^a5W*(UZWo{{*4+&l%!J=MgDx!&;d&IlsKKxn)S}-y<O?qwS4hS?ym3e"
+        "{k_lodw%cpzT4o2%^PWof^4JUBgpk~t!rNHw^M(!$W({nxH1pYlMINpFw}+vBgvbb66ZY7))IKzugr6%VFfpeJaL@iPb=5dq-K1S^iL-(rFcfV^q@(aZZ%6>?ZeVv3>{mv"
+        "^&x4Rp<>nFIn#eL5c`L5#8xk7M=bz0p#;Q7EFe0l3VGTx66To-d58vAbcrowH?K`ErdUy6oM{JTmt%_R+BL|>>!3O$403TvRU4bYF8`WQT?9)oRk3r-!WiMwheyM}G@YJO"
+        ")vD>%4X9~7YHLP~>!caqT1l~NOljJEpCU%#7>yhTb(<u|di$x0EgPgX>Z}Axta|IEwp-DM?KCZZqN@9oh}S?>$c*|~Gl)&K%qa&&O>JYqHKCk|b8Ko&i+XwW%FMPCJXI|x"
+        "Q1^<bT2Dl1PTq~b;|d?=aNdMsjmI#DB>b`3j@&_}S{?#$(HfVQ51ByY;u^=}3Ku8q?m_+q%xORBa6pYru$~#!bwuHXj}=yk<2cdKG~6Pu#5hSyq=p@6u|{aCoLnZ<?4eR?"
+        "x+qxVEFEf_WGZ8H`B2+3%<VkJ`3aw&8OKVp-%;g^kW|!068DH6_b9HLU@Bshj4d{d>l?L^y+||m*vFdR>!k$7y7XW(`nnGNMZbN=qQq~NF(1ziLt5dlMZXuI-xZR>1XD@%"
+        "<u>liNElF06UEA_4-4UwX9rH~qFIsX`3vi2+yw9M#{R5^S)GXs79SfK+BeD2;#sU$C+3o1Oz$QbGd?BwSl&%GLz-}dv{hV#<COq=KcGQW>4oz16u5?#QX<BSokc&+VQ#NH"
+        "W|j#5O@PMBSf3-f?}Ym`?%kxm##!X=pl9O}J=3lCV?J$CX4r|j-6vt5+SwSy+`gU%E`|Rb$0^L0mRNA6Nj?sWk!^>E!x1Y?Sy4v<&q@-{$*dLzwU}Z+HJ!c(>+C7oB-Y`&"
+        "67EMg2aVBZIe~cI&7KUC8j$gETNg<k3#+A-FWN?L&NQEhm|^OLW0A1;dq{hivUtX<GO5?lE=OwB4ST{7nw5K~`Js@RO<k|5E*7HSlNzss@jux+Y@rF<-xU-a%GN3I&V*Ws"
+        "Cn{}|Yw?_REvX7o6erfroDnvuYD3)&FEq_?!UXc;irPTxY-y1iyLhFZNWQk%MMbZv&)xg7HAUlk+WmtZt*&o#{yC0kBzNx0r`DqO%NXm35)r0b*P+i?Z~PZpz41-VDb!x2"
+        "TytG2>p$_nL8}9k7)3t?+~@b7WrZj}!whoC9I|E_e<x9&&AchaWr!E<_qfcg7mYZ-1hvJn9*KUq!Ku~42k6Za^yY5#X8V%LP@LvOE^|hhKrb+c;K*2ouW)_~_K)J&)%^KI"
+        "J4<>#mS*j~BDZvT_FjLw4X9_9Q1()XX3`=ZzlFRumDP^nX4Pf;*ghk#hsw6SLXVhUEqRUIZ+*S=Kv}qabiqN}7*1Y}!&`N3Kly{<D%&!bJ7%lJq33koAE5EZ=^Sya^o?>@"
+        "jBr%v2(z(nF;Ym3xIV6ZH|NI3O5v*QcYN?zsfETEpyyy!_|OJC>xWHy&*k^({QvldZIzDyX7mW#H`?1gC(a?mUK!ikBKU567GV6Xw82|!-xlHDSOkBx2tHB-Z_(G?%oz3y"
+        "+jtQ^rSngk4Eu+zp$I>V*>NIk9H4VJXMpz_aKpbS5H;Y&5;<wW=Ns^Zj#p5#OJ(=%ypC7q;U*>*r_2!NW~Olb4pR~R2Hfa}$y^w})qpQB;Ln*0$6u^}&D4LZw;>PD*6+4F"
+        "Je#kOhiB{Vojg2S7vJRJ+5Ly^zD{3|@Avt<e1|6x^!o;2`A+Eb?SOi}$Lp>SdUgh(*V7yD1Yw8I-{bK^f3VB%ad+@f`nvldFc4^Wd%eau{cb-Z9`6-mpu4lz9q7^KLw%nw"
+        "=&8T!-Un6%g6{Sn<HUAk2R&D&>D_j(uf2!w^aO+5y&hear;C5W@5XMRz01?V4|IFH9k9Fu+}`faJ_K-mUpv%eK0){6_#Nma-`lZ|%iRh8zx}A)S94pxb@qFyz_~NFS{*CN"
+        "!=3u~VBVEv%H!E}%$bMp)eq?weL;(URI_I{`*+4)Koe;{m<#8d&;3xx@^9dTK0ld<vw8i)Mf4~1!?G80`ppIO|5Why$NNk-G*0Dovjyh=3y;hk?*"
+    ),
+}
