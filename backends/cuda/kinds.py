@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ingot.backends.cuda import fold_rows, points, rows
+from ingot.backends.cuda import fold_rows, multiply, points, products, rows
 from ingot.backends.cuda.lines import CUMULATIVE, INDEX_PUT, SCATTER, WINDOW_SCATTER
 from ingot.backends.cuda.points import Points
 from ingot.backends.cuda.sort import SORT
@@ -30,7 +30,7 @@ def _emit_nest(group: Group, s: Any, check: Callable[[Node], int]) -> list[Writt
 
 KINDS: Mapping[str, Kind] = {
     "nest": Kind(_choose_nest, _emit_nest),
-    "tiles": Kind(points.choose, points.emit),  # a product is a sum over k in every thread
+    "tiles": Kind(products.choose, multiply.emit),
     "cumulative": CUMULATIVE,
     "scatter": SCATTER,
     "index_put": INDEX_PUT,

@@ -61,8 +61,8 @@ class Points(Schedule):
             raise ScheduleError(f"{self}: runs of less than nothing ({group})")
 
 
-def choose(group: Group, machine: Machine) -> Points:
-    """The schedule of a group without reductions."""
+def choose(group: Group, machine: Machine | None = None) -> Points:
+    """The schedule of a group without reductions, for any machine."""
     axes, along = chosen_axes(group)
     if along is not None:
         axes = (*axes[:along], *axes[along + 1 :], axes[along])

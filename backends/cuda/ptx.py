@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from ingot.backends.built import Built, manifest_of
 from ingot.backends.cuda.block_kernel import geometry
+from ingot.backends.cuda.wide import WideLoads
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.accumulators import Accumulator
 from ingot.backends.llvm.address import Place
-from ingot.backends.llvm.function import FunctionEmitter
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.rare import Rare
@@ -28,7 +28,7 @@ from ingot.ir.loop.program import Program
 __all__ = ["build", "llvm_text"]
 
 
-class _Emitter(FunctionEmitter):
+class _Emitter(WideLoads):
     """The function of one kernel."""
 
     def __init__(self, module: Module, kernel: Kernel):
@@ -51,6 +51,7 @@ class _Emitter(FunctionEmitter):
         """Scratch is memory that the threads of a block share."""
         name = f"@{self.kernel.name}.{s.name}"
         self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
+        self.aligned.add(s.name)
         self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)
 
     def barrier(self, s: Barrier) -> None:

@@ -36,6 +36,8 @@ from ingot.ir.loop.ir import (
     Store,
 )
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
+from ingot.ir.loop.races import Races
+from ingot.ir.loop.walk import statements
 from ingot.ir.numpy_emitter import NumpyEmitter
 from ingot.ir.size import ShapeError, evaluate
 from ingot.ir.types import Dim
@@ -46,10 +48,10 @@ _E = NumpyEmitter()
 _TRAILING = {"and": "and_", "or": "or_", "not": "not_"}
 
 
-def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[int] = ()) -> int:
+def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[int] = (), races: bool = False) -> int:
     """Run a kernel on flat or contiguous arrays, in place. Returns 0 or the smallest code of the failed checks.
 
-    IndexError where the kernel reads or writes outside a buffer.
+    IndexError where the kernel reads or writes outside a buffer; with `races`, Race where the threads of a grid depend on their order.
     """
     if len(arrays) != len(kernel.buffers) or len(params) != len(kernel.params):
         raise ValueError(f"kernel {kernel.name} takes {len(kernel.buffers)} buffers and {len(kernel.params)} parameters, "
@@ -59,6 +61,9 @@ def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[in
         if flat.dtype != b.dtype.numpy:
             raise TypeError(f"kernel {kernel.name}: buffer {b.name} is {b.dtype}, not {flat.dtype}")
     frame = _Frame(bufs, dict(zip(kernel.params, params)))
+    if races:
+        shared = (s.name for s in statements(kernel.body) if isinstance(s, Alloc) and s.scope == "shared")
+        frame.races = Races(kernel.name, frozenset(shared))
     with np.errstate(all="ignore"):
         for _ in _run(frame, kernel.body):
             raise ValueError(f"kernel {kernel.name}: a barrier outside a block")
@@ -77,12 +82,13 @@ class _Frame:
         self.failed: list[int] = []
         self.lanes = 0
         self.mask: np.ndarray | None = None
+        self.races: Races | None = None
 
     def copy(self) -> _Frame:
         out = _Frame(dict(self.bufs), self.params)
         out.vars, out.names = dict(self.vars), dict(self.names)
         out.accs = {k: dict(v) for k, v in self.accs.items()}
-        out.failed = self.failed
+        out.failed, out.races = self.failed, self.races
         return out
 
     def operand(self, x: Operand) -> Any:
@@ -205,10 +211,19 @@ def _block(f: _Frame, s: For) -> Iterator[None]:
                 spread[-1].vars[loop.var] = k
         threads, body = spread, loop.body  # type: ignore[assignment]
     running = [_run(t, body) for t in threads]  # type: ignore[arg-type]
+    if f.races is not None:
+        f.races.begin()
     while running:
-        at_barrier = [r for r in running if next(r, _DONE) is not _DONE]
+        at_barrier = []
+        for k, r in enumerate(running):
+            if f.races is not None:
+                f.races.thread = k
+            if next(r, _DONE) is not _DONE:
+                at_barrier.append(r)
         if at_barrier and len(at_barrier) != len(running):
             raise ValueError("some threads of a block end before a barrier that others wait at")
+        if f.races is not None:
+            f.races.barrier()
         running = at_barrier
     return
     yield
@@ -224,6 +239,8 @@ _LOOPS = {"serial": _serial, "parallel": _serial, "unroll": _serial, "grid": _se
 def _load(f: _Frame, s: Load) -> None:
     buf = f.bufs[s.buf]
     at, present = f.index(s.index), f.present(s.mask)
+    if f.races is not None and np.all(present):
+        f.races.touch(s.buf, np.ravel(at).tolist(), False)
     if present is True and isinstance(at, int):
         _bounds(s, at, buf)
         f.names[s.dst] = np.array(buf[at])
@@ -251,6 +268,8 @@ def _store(f: _Frame, s: Store) -> None:
         at, src = at[present], src[present]
     elif not present:
         return
+    if f.races is not None:
+        f.races.touch(s.buf, np.ravel(at).tolist(), True)
     _bounds(s, at, buf)
     if isinstance(at, int) and not f.lanes:
         buf[at] = src
@@ -325,10 +344,10 @@ _SIMPLE: dict[type, Any] = {
 # -- programs --------------------------------------------------------------------------------------------------------
 
 
-def run_program(program: Program, slots: Sequence[np.ndarray]) -> int:
+def run_program(program: Program, slots: Sequence[np.ndarray], races: bool = False) -> int:
     """Run a program's steps on its argument slots. Returns 0 or the smallest code of the failed checks.
 
-    ShapeError where a symbol's value is outside its bounds.
+    ShapeError where a symbol's value is outside its bounds; `races`: see `run_kernel`.
     """
     extents: dict[str, int] = {}
     for symbol, given in zip(program.symbols, slots[len(program.in_types) + len(program.out_types) :], strict=True):
@@ -356,7 +375,7 @@ def run_program(program: Program, slots: Sequence[np.ndarray]) -> int:
                 for b, ref in zip(kernel.buffers, s.bufs):
                     data = bytes_at(ref)
                     arrays.append(data[: data.size // b.dtype.itemsize * b.dtype.itemsize].view(b.dtype.numpy))
-                code = run_kernel(kernel, arrays, tuple(map(value, s.params)))
+                code = run_kernel(kernel, arrays, tuple(map(value, s.params)), races)
                 if code:
                     failed.append(code)
             elif isinstance(s, Copy):

@@ -12,6 +12,7 @@ from ingot.backends.cuda.block_kernel import geometry
 from ingot.backends.cuda.emulate import emulate
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_numpy
+from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.ir import Barrier
 from ingot.ir.loop.program import Launch, nested
 from ingot.ir.loop.verify import verify_program
@@ -62,6 +63,13 @@ def emulated(program, graph, arrays, backwards=False):
     out = outputs(graph)
     slots = [np.asarray(a) for a in (*arrays, *out)]
     return load(there)([x[()] if k in graph.scalars else x for k, x in enumerate(slots)]), out
+
+
+def raced(program, graph, arrays):
+    """Results of the kernels by the loop IR's interpreter, thread by thread; Race where they depend on the order of threads or blocks."""
+    outs = outputs(graph)
+    assert run_program(program, [np.ascontiguousarray(a).copy() for a in arrays] + outs, races=True) == 0
+    return outs
 
 
 def ran(program, graph, arrays, backwards=False):

@@ -1,0 +1,102 @@
+"""Products in tiles: every tile of the table, odd sizes, parts of k, convolutions and their gradients; and no register goes to memory."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from ingot.backends.cuda.products import TILES, TILES_F64, Product
+from ingot.ir.dtypes import by_name
+from ingot.ir.lower import STAGES, run
+from ingot.ir.op import OPS
+from ingot.ir.struct import replace
+from tests.support.calling import compare
+from tests.support.cuda import CUDA, check, emulated, needs_ptxas, ptx, raced, scheduled
+from tests.support.graphs import arrays_for, graph_of
+
+AT = [s.name for s in STAGES].index("schedule") + 1
+TARGET = CUDA.target(CUDA.levels["sm_80"])
+
+
+def dot(a, b, left=1, right=0):
+    return OPS["dot"](a, b, batch=((), ()), contract=((left,), (right,)))
+
+
+def array(*shape, seed=0, dtype="f32"):
+    return np.random.default_rng(seed).standard_normal(shape).astype(by_name(dtype).numpy)
+
+
+def with_schedule(graph, **change):
+    """The program of a graph of one product, whose schedule is changed."""
+    found = run(graph, TARGET, STAGES[:AT])
+    (s,) = found.schedules
+    s = replace(s, **change)
+    s.verify(found.fused.groups[0])
+    return run(replace(found, schedules=(s,)), TARGET, STAGES[AT:])
+
+
+@pytest.mark.parametrize("tile, each, dtype", [(*t[:2], d) for table, d in ((TILES, "f32"), (TILES_F64, "f64")) for t in table], ids=str)
+def test_every_tile(tile, each, dtype):
+    a, b = array(137, 50, dtype=dtype), array(50, 131, dtype=dtype)
+    graph = graph_of([a, b], lambda a, b: OPS["tanh"](dot(a, b)))
+    for change in ({}, {"parts": 3, "left_k": False, "right_k": True}):
+        program = with_schedule(graph, tile=tile, each=each, **change)
+        code, got = emulated(program, graph, [a, b], backwards=bool(change))
+        assert code == 0
+        compare(graph, [a, b], got)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("right", [0, 1])
+def test_transposed_operands_are_read_along_memory(left, right):
+    a, b = array(*((70, 90) if left else (90, 70))), array(*((90, 65) if not right else (65, 90)))
+    program, _ = check(lambda a, b: dot(a, b, left, right) * 2.0, a, b, rtol=1e-4, atol=1e-4)
+    (kernel,) = program.kernels.values()
+    assert ("left_k" in kernel.schedule, "right_k" in kernel.schedule) == (left == 1, right == 1)
+
+
+def test_long_sums_fall_into_parts():
+    program, _ = check(lambda a, b: dot(a, b) + 1.0, array(9, 9000) / 50, array(9000, 17), rtol=1e-3, atol=1e-3)
+    assert len(program.kernels) == 2 and program.arena_bytes > 0
+
+
+def test_half_types_sum_in_single_precision():
+    a, b = array(70, 300, dtype="bf16"), array(300, 65, dtype="bf16")
+    check(dot, a, b, rtol=1e-2, atol=1e-1)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_convolutions_leave_out_what_is_not_there(stride):
+    geometry = dict(stride=(stride, stride), padding=((1, 1), (1, 0)), dilation=(1, 1), groups=1)
+    x, w = array(2, 8, 9, 8), array(16, 8, 3, 3)
+    w[3, 2, 1, 1] = np.inf  # zeros between elements are no terms, so that no infinity meets them
+    g = array(*shape_of_result(x, w, geometry))
+    check(lambda g, w: OPS["conv_input_grad"](g, w, input_shape=x.shape, **geometry), g, w, rtol=1e-3, atol=1e-3)
+    check(lambda x, g: OPS["conv_weight_grad"](x, g, weight_shape=w.shape, **geometry), x, g, rtol=1e-3, atol=1e-3)
+
+
+def shape_of_result(x, w, geometry):
+    return graph_of([x, w], lambda x, w: OPS["conv"](x, w, **geometry)).out_types[0].shape
+
+
+def test_no_thread_depends_on_another_but_through_barriers():
+    graph = graph_of([(20, 40), (40, 20)], dot)
+    arrays = arrays_for(graph)
+    compare(graph, arrays, raced(scheduled(graph), graph, arrays))
+
+
+@needs_ptxas
+@pytest.mark.parametrize("target", [name for name, level in CUDA.levels.items() if level.arch == "nvptx64"])
+def test_sums_stay_in_registers(target):
+    program = scheduled(graph_of([(4096, 4096), (4096, 4096)], dot))
+    (kernel,) = program.kernels.values()
+    assert kernel.schedule.startswith(Product.__name__)
+    text = ptx(program, target)
+    assert shutil.which("ptxas") and "ld.shared.v4" in text
+    said = subprocess.run(["ptxas", "-v", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
+    assert re.findall(r"(\d+) bytes spill", said.stderr) == ["0", "0"], said.stderr
+    print(said.stderr)
