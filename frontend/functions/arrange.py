@@ -17,6 +17,7 @@ from ingot.functions.common import (
     check_tensor,
     dim_list,
     dtypes,
+    emit_out,
     named_arg,
     one_dim,
     scalar,
@@ -223,7 +224,7 @@ def _diag_embed(x: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
     return apply("transpose", plane, attrs=(perm,))
 
 
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """A vector as a square matrix with that diagonal; a matrix's diagonal as a vector. A copy. RuntimeError for other ranks.
 
     >>> ingot.diag(ingot.tensor([1.0, 2.0]))
@@ -232,13 +233,13 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """
     check_tensor("diag", input)
     if input.ndim == 1:
-        return diag_embed(input, diagonal)
+        return emit_out(diag_embed(input, diagonal), out)
     if input.ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    out = input
+    found = input
     for op, attrs in diagonal_steps(input, diagonal, 0, 1):
-        out = apply(op, out, attrs=attrs)
-    return out
+        found = apply(op, found, attrs=attrs)
+    return emit_out(found, out)
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:

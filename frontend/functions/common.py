@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
 from ingot.ir.op import OPS
 from ingot.ir.size import ShapeError
+from ingot.runtime.recorder import here
 
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "as_int", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor",
@@ -282,17 +284,27 @@ def can_cast(source: DType, target: DType) -> bool:
     return rank[source.kind] <= rank[target.kind]
 
 
+def fits(out: Tensor, shape: tuple) -> bool:
+    """Whether `out` has this shape."""
+    return len(out.shape) == len(shape) and all([a == b for a, b in zip(out.shape, shape)])
+
+
 def same_shape(out: Tensor, shape: tuple) -> None:
-    if any([a != b for a, b in zip(out.shape, shape)]) or len(out.shape) != len(shape):
+    if not fits(out, shape):
         raise ShapeError(f"output with shape {list(out.shape)} doesn't match the broadcast shape {list(shape)}")
 
 
-def store(target: Tensor, value: Tensor) -> Tensor:
-    """Write `value` into `target`, in place: dtype category and shape must fit, as in torch. Returns `target`."""
+def check_cast(value: Tensor, target: Tensor) -> None:
+    """RuntimeError where the dtype of `target` has no room for those of `value`'s kind."""
     if not can_cast(value.dtype, target.dtype):
         raise RuntimeError(
             f"result type {dtype_name(value.dtype)} can't be cast to the desired output type {dtype_name(target.dtype)}"
         )
+
+
+def store(target: Tensor, value: Tensor) -> Tensor:
+    """Write `value` into `target`, in place: dtype category and shape must fit, as in torch. Returns `target`."""
+    check_cast(value, target)
     same_shape(target, value.shape)
     return inplace(target, cast(value, target.dtype))
 
@@ -313,4 +325,20 @@ def emit_out(result: Any, out: Any) -> Any:
             emit_out(r, o)
         return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
     check_tensor("out", out, "out")
+    if not fits(out, result.shape) and not here.recorder.tracing and out._base is None:
+        check_cast(result, out)
+        _make_room(out, result)
     return store(out, result)
+
+
+def _make_room(out: Tensor, result: Tensor) -> None:
+    """Give `out` the shape of what is to be written to it: without a word where it is empty, else with a warning, as in torch."""
+    if out.requires_grad:
+        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but `out` requires grad")
+    if out.numel():
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "
+            f"output shape {list(result.shape)}; resize_(0) it first to use its memory again",
+            stacklevel=4,
+        )
+    out.data = apply("broadcast", scalar(0, out.dtype), attrs=(tuple(result.shape),))

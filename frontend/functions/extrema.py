@@ -33,9 +33,17 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """(`amin`, `amax`) over one `dim`, or over all."""
-    return reduce.amin(input, dim, keepdim), reduce.amax(input, dim, keepdim)  # type: ignore[attr-defined]
+class Extremes(NamedTuple):
+    """What `aminmax` gives."""
+
+    min: Tensor
+    max: Tensor
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: tuple | None = None) -> tuple[Tensor, Tensor]:
+    """(min, max): `amin` and `amax` over one `dim`, or over all."""
+    found = Extremes(reduce.amin(input, dim, keepdim), reduce.amax(input, dim, keepdim))  # type: ignore[attr-defined]
+    return emit_out(found, out)
 
 
 @composite

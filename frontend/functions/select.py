@@ -84,25 +84,20 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     return emit_out(_clamp(x, limits[0], limits[1]), out)
 
 
-def _unordered(limit: Tensor, hit: Tensor) -> Tensor:
-    """`hit`, and also where the bound is NaN."""
-    return apply("logical_or", hit, limit != limit) if limit.dtype.kind == "f" else hit
-
-
-def _no_number(x: Tensor, y: Tensor) -> Tensor:
-    """`y`, and NaN where `x` is that: it gets no gradient, as in torch."""
-    return apply("select", x != x, scalar(float("nan"), x.dtype), y) if x.dtype.kind == "f" else y
+def _no_number(t: Tensor, y: Tensor) -> Tensor:
+    """`y`, and NaN where `t` is that: it gets no gradient, as in torch."""
+    return apply("select", t != t, scalar(float("nan"), t.dtype), y) if t.dtype.kind == "f" else y
 
 
 # selects, not maximum and minimum: at a bound the gradient goes to the input whole, as in torch
 @composite
 def _clamp_min(x: Tensor, low: Tensor) -> Tensor:
-    return _no_number(x, apply("select", _unordered(low, x < low), low, x))
+    return _no_number(x, _no_number(low, apply("select", x < low, low, x)))
 
 
 @composite
 def _clamp_max(x: Tensor, high: Tensor) -> Tensor:
-    return _no_number(x, apply("select", _unordered(high, x > high), high, x))
+    return _no_number(x, _no_number(high, apply("select", x > high, high, x)))
 
 
 @composite

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ingot.runtime.cache import files
 from ingot.runtime.cli import output
 from ingot.runtime.cli.output import EXIT, CommandError
 
@@ -38,8 +39,7 @@ def _show(args: argparse.Namespace) -> int:
     except ParseError as e:
         raise CommandError(f"{args.file}: {e}", "finding") from None
     made = svg(graph) if ending == ".svg" else html(graph, os.path.basename(args.file))
-    with open(target, "w", encoding="utf-8") as f:
-        f.write(made)
+    files.replace(target, made.encode())
     if args.json:
         output.document("show", file=args.file, output=target, nodes=len(graph.nodes))
     else:

@@ -11,7 +11,7 @@ from ingot._tensor.recording import record
 from ingot.ir.op import OPS
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.padding import pad_zeros
-from ingot.nn.functional.sizes import batched, ntuple
+from ingot.nn.functional.sizes import batched, ntuple, same_dtype
 
 
 def _check_positive(name: str, **values: tuple[int, ...]) -> None:
@@ -45,6 +45,7 @@ def _conv_nd(name: str, n: int, input: Tensor, weight: Tensor, bias: Any, stride
     if weight.shape[0] % groups:
         raise ShapeError(f"{name}: {weight.shape[0]} output channels are not divisible by groups={groups}")
     _check_bias(name, bias, weight.shape[0])
+    same_dtype(name, input, weight=weight, bias=bias)
     pads = _padding(name, padding, tuple(weight.shape[2:]), stride, dilation)
     for i in range(n):
         reach = dilation[i] * (weight.shape[2 + i] - 1) + 1
@@ -159,6 +160,7 @@ def _conv_transpose_nd(
         if not 0 <= extra[i] < max(stride[i], dilation[i]):
             raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {extra[i]} in dim {i}")
     _check_bias(name, bias, weight.shape[1] * groups)
+    same_dtype(name, input, weight=weight, bias=bias)
     # output_padding takes back rows that padding cropped, and appends zeros once those are used up
     zeros = tuple(max(e - p, 0) for e, p in zip(extra, padding))
     pads = tuple((p, max(p - e, 0)) for e, p in zip(extra, padding))

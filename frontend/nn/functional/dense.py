@@ -11,6 +11,7 @@ from ingot.functions.common import dtype_name
 from ingot.functions.norm import pdist as pdist
 from ingot.functions.norm import vector_norm
 from ingot.ir.size import ShapeError
+from ingot.nn.functional.sizes import same_dtype
 
 
 @composite
@@ -34,6 +35,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
     if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.size(0) not in (1, weight.size(0)))):
         raise ShapeError(f"linear: bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
+    same_dtype("linear", input, weight=weight, bias=bias)
     return _linear(input, weight, bias)
 
 

@@ -12,6 +12,7 @@ from ingot._tensor.composites import composite
 from ingot.functions.common import cast, upcast
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
+from ingot.nn.functional.sizes import same_dtype
 from ingot.runtime.recorder import capturing
 
 _EDGE = 1e-12  # of x (1 - x): nearer to 0 and 1 the derivative of binary cross-entropy is bounded
@@ -53,6 +54,7 @@ def binary_cross_entropy(
         raise ValueError(
             f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) is deprecated."
         )
+    same_dtype("binary_cross_entropy", input, target=target)
     return _bce(input, target, weight, mode)
 
 
@@ -112,6 +114,8 @@ def kl_div(
     mode = reduction if reduction == "batchmean" else reduction_mode(reduction, size_average, reduce)
     if mode == "batchmean" and input.ndim == 0:
         mode = "sum"
+    if input.dtype.kind in "iub" or target.dtype.kind in "iub":
+        raise RuntimeError("kl_div: Integral inputs not supported.")
     return _kl_div(input, target, mode, log_target)
 
 

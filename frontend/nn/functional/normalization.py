@@ -10,11 +10,12 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import scalar
-from ingot.functions.common import as_int
+from ingot.functions.common import as_int, refuse
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.elementwise import is_half
 from ingot.nn.functional.padding import pad
 from ingot.nn.functional.pooling import avg_pool1d
+from ingot.nn.functional.sizes import same_dtype
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -45,6 +46,12 @@ def _check_normalized_shape(name: str, input: Tensor, shape: Sequence[int], *par
     return dims
 
 
+def _check_dtypes(name: str, input: Tensor, weight: Tensor | None, bias: Tensor | None) -> None:
+    if input.dtype.kind != "f":
+        raise refuse(name, input.dtype)
+    same_dtype(name, input, True, weight=weight, bias=bias)
+
+
 @composite
 def _layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, eps: float) -> Tensor:
     return _affine(_normalized(_wide(x), tuple(range(-n, 0)), eps), weight, bias).to(x.dtype)
@@ -61,6 +68,7 @@ def layer_norm(
     tensor([[-1.0000,  1.0000]])
     """
     dims = _check_normalized_shape("layer_norm", input, normalized_shape, weight, bias)
+    _check_dtypes("layer_norm", input, weight, bias)
     return _layer_norm(input, weight, bias, len(dims), eps)
 
 
@@ -118,6 +126,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     if input.shape[0] * (input.shape[1] // num_groups) * math.prod(input.shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     _check_channels("group_norm", input.shape[1], weight=weight, bias=bias)
+    _check_dtypes("group_norm", input, weight, bias)
     return _group_norm(input, num_groups, weight, bias, eps)
 
 
@@ -187,6 +196,7 @@ def batch_norm(
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: expected an input (N, C, *), but got shape {list(input.shape)}")
     _check_channels("batch_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_dtypes("batch_norm", input, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
@@ -233,6 +243,7 @@ def instance_norm(
     if input.ndim < 3:
         raise ShapeError(f"instance_norm: expected an input (N, C, *) with spatial dims, but got shape {list(input.shape)}")
     _check_channels("instance_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_dtypes("instance_norm", input, weight, bias)
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats=False")

@@ -11,6 +11,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot.nn.functional.elementwise import apply, elementwise, keep_integers
+from ingot.nn.functional.sizes import same_dtype
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -171,6 +172,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     channels = input.shape[1] if input.ndim > 1 else 1
     if weight.numel() != 1 and weight.numel() != channels:
         raise RuntimeError(f"prelu: expected a weight of 1 or {channels} elements (the channels), but got {weight.numel()}")
+    same_dtype("prelu", input, weight=weight)
     return _prelu(input, weight.reshape(()) if weight.numel() == 1 and weight.ndim == 1 else weight)
 
 

@@ -12,6 +12,11 @@ from ingot.functions.common import refuse
 from ingot.nn.functional.reduction import check_sizes, reduce_loss, reduction_mode
 
 
+def _numbers(input: Tensor, target: Tensor) -> Tensor:
+    """The target, as numbers where it holds truths."""
+    return target.to(input.dtype) if target.dtype.kind == "b" and input.dtype.kind == "f" else target
+
+
 def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     """The losses reduced, each scaled by its weight; "mean" divides by the sum of the weights."""
     if weight is None:
@@ -41,7 +46,7 @@ def mse_loss(
     check_sizes("mse_loss", input, target, weight)
     if input.dtype.kind == "c":
         raise refuse("mse_loss", input.dtype)
-    return _mse(input, target, weight, reduction_mode(reduction, size_average, reduce))
+    return _mse(input, _numbers(input, target), weight, reduction_mode(reduction, size_average, reduce))
 
 
 @composite
@@ -96,7 +101,7 @@ def smooth_l1_loss(
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, but got {beta}")
     _floating("smooth_l1_loss", input, target)
     check_sizes("smooth_l1_loss", input, target)
-    return _smooth_l1(input, target, beta, reduction_mode(reduction, size_average, reduce))
+    return _smooth_l1(input, _numbers(input, target), beta, reduction_mode(reduction, size_average, reduce))
 
 
 @composite
@@ -122,4 +127,4 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, but got {delta}")
     _floating("huber_loss", input, target)
     check_sizes("huber_loss", input, target, weight)
-    return _huber(input, target, weight, delta, reduction_mode(reduction))
+    return _huber(input, _numbers(input, target), weight, delta, reduction_mode(reduction))

@@ -1,4 +1,4 @@
-"""Arguments that are one number or one for each dimension, and inputs with or without a batch."""
+"""Arguments that are one number or one for each dimension; inputs with or without a batch; parameters of their dtype."""
 
 from __future__ import annotations
 
@@ -6,9 +6,22 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot.functions.common import as_int
+from ingot.ir.dtypes import f32
 from ingot.ir.size import ShapeError
 
-__all__ = ["batched", "ntuple"]
+__all__ = ["batched", "ntuple", "same_dtype"]
+
+
+def same_dtype(name: str, input: Tensor, wide: bool = False, **params: Tensor | None) -> None:
+    """RuntimeError unless the parameters have the input's dtype; with `wide`, all may be float32 beside a half input."""
+    dtype = input.dtype
+    wrong = {what: p.dtype for what, p in params.items() if p is not None and p.dtype is not dtype}
+    if not wrong or (wide and dtype.bits == 16 and all(d is f32 for d in wrong.values()) and len(wrong) == sum(
+        p is not None for p in params.values()
+    )):
+        return
+    what, other = next(iter(wrong.items()))
+    raise RuntimeError(f"{name}: expected {what} to have the input's dtype {dtype.torch_name}, but got {other.torch_name}")
 
 
 def ntuple(value: Any, n: int, what: str = "value") -> tuple[int, ...]:
