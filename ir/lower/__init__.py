@@ -5,6 +5,7 @@
 `STAGES` is all that happens, in order: passes over the graph, then
 
     fuse      which nodes share a kernel, which values have memory      Graph     -> Fused
+    layouts   in which order the dims of values lie               Fused     -> Fused
     schedule  how the kernels of each group run                         Fused     -> Scheduled
     emit      each group as kernels of loops, equal ones once           Scheduled -> Emitted
     memory    addresses: the arena, outputs in place of inputs, steps   Emitted   -> Program
@@ -31,6 +32,7 @@ from ingot.ir.lower import scheduling
 from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
+from ingot.ir.lower.laying import layouts
 from ingot.ir.lower.placing import place
 from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
@@ -75,6 +77,7 @@ PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, _PASSES),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
+    Stage("layouts", layouts, print_fused, verify_fused),
     Stage("schedule", scheduling.schedule, scheduling.print_scheduled, scheduling.verify_scheduled),
     Stage("emit", emit, print_emitted, verify_emitted),
     Stage("memory", lambda emitted, target: place(emitted), print_program, verify_program),

@@ -21,4 +21,4 @@ KINDS = {
 
 def cpu(machine: Machine) -> Target:
     """The target that a CPU of this machine is."""
-    return Target(machine, KINDS)
+    return Target(machine, KINDS, layouts=True)

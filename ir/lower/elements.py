@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 from ingot.ir import dtypes
 from ingot.ir.facts import Elementwise, Nonzero, View
-from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.graph import Node, Value
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Const
-from ingot.ir.loop.points import ZERO, Point, linear
+from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.lower.group import Group
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import both, convert
 from ingot.ir.size import at_most
@@ -25,16 +26,18 @@ __all__ = ["Elements"]
 
 
 class Elements:
-    """The elements of the values of `graph`, by code in the kernel that `writer` writes.
+    """The elements of the values of a group's graph, by code in the kernel that `writer` writes.
 
-    source(value) -> the buffer's name where the value is in memory, else None
+    source(value) -> the buffer's name where the value is in memory, else None;  offset(value, idx): where an element lies in it
     known: values that the kernel itself has made: value -> function of the point
     check(node) -> the code under which a failed bounds check of this node is reported
     along_k, unroll, run: how small loops at a point run, see small_loops.py
     """
 
-    def __init__(self, graph: Graph, writer: KernelWriter, source: Callable[[Value], str | None], check: Callable[[Node], int]):
-        self.graph = graph
+    def __init__(self, group: Group, writer: KernelWriter, source: Callable[[Value], str | None], check: Callable[[Node], int]):
+        self.graph = group.graph
+        self.orders = group.orders
+        self.offset = group.offset
         self.w = writer
         self.source = source
         self.check = check
@@ -55,7 +58,7 @@ class Elements:
         if out is None:
             buf = self.source(value)
             if buf is not None:
-                return w.load(buf, linear(idx, value.type.shape), value.type.dtype, mask)
+                return w.load(buf, self.offset(value, idx), value.type.dtype, mask)
             node = self.graph.producers[value]
             kind = node.op.lowering
             if isinstance(kind, View):
@@ -74,8 +77,8 @@ class Elements:
         return self.at(value, tuple(ZERO if d == 1 else i for i, d in zip(tail, shape)), mask)
 
     def stored(self, value: Value) -> str | None:
-        """The buffer of a value that is loaded, not made here."""
-        return None if value in self.known else self.source(value)
+        """The buffer of a value that is loaded, not made here, and lies row-major."""
+        return None if value in self.known or value in self.orders else self.source(value)
 
     def checked(self, node: Node, i: Scalar, extent: Dim, mask: Scalar | None) -> tuple[Index, Scalar | None]:
         """A loaded index, wrapped once if negative, checked, and made safe to load with; `node` is what fails. And the mask to load

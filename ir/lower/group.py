@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.points import Point, linear
 from ingot.ir.struct import frozen, struct
 from ingot.ir.text import clean_name, node_printer
 
-__all__ = ["Group", "Fused", "FusionError", "print_fused", "verify_fused"]
+__all__ = ["Group", "Fused", "FusionError", "Map", "Order", "print_fused", "verify_fused"]
 
 Map = tuple[int | None, ...]
+Order = tuple[int, ...]
 
 
 class FusionError(RuntimeError):
@@ -31,6 +35,7 @@ class Group:
     opened            the same for the input, of a reduction whose input is no member
     outputs           the values that it writes
     bodies            of loops and branches
+    orders            value in memory -> its dims in the order they lie in, the outermost first; those not in it are row-major
     """
 
     graph: Graph
@@ -44,11 +49,17 @@ class Group:
     opened: Mapping[Node, Map]
     outputs: tuple[Value, ...]
     bodies: tuple[Fused, ...] = ()
+    orders: Mapping[Value, Order] = MappingProxyType({})
 
     def is_full(self, v: Value) -> bool:
         """Whether a member varies over every axis."""
         axes = {a for a in self.maps[v] if a is not None}
         return all(a in axes for a, d in enumerate(self.shape) if d != 1)
+
+    def offset(self, v: Value, idx: Point) -> Index:
+        """Where an element lies in the memory of a value."""
+        order, shape = self.orders.get(v), v.type.shape
+        return linear(idx, shape) if order is None else linear(tuple(idx[d] for d in order), tuple(shape[d] for d in order))
 
     def inside(self) -> set[Node]:
         """The nodes that are no members and are computed in its kernels, where they are read."""
@@ -80,12 +91,14 @@ class Fused:
 
     in_memory: the values that have a buffer
     same: value in memory -> another one, whose memory it is under another shape
+    orders: see `Group`
     """
 
     graph: Graph
     groups: tuple[Group, ...]
     in_memory: frozenset[Value]
     same: Mapping[Value, Value]
+    orders: Mapping[Value, Order] = MappingProxyType({})
 
     def root(self, v: Value) -> Value:
         """The value whose memory `v` is."""
@@ -105,6 +118,8 @@ def _lines(fused: Fused, pad: str) -> Iterator[str]:
     position = {n: i for i, n in enumerate(graph.nodes)}
     for v, source in fused.same.items():
         yield f"{pad}{names[v]} is {names[source]}"
+    for v, order in fused.orders.items():
+        yield f"{pad}{names[v]} lies by dims {list(order)}"
     for g in fused.groups:
         yield pad + g.title(names)
         members = set(g.nodes)

@@ -55,7 +55,7 @@ class GroupKernel:
 
     def elements(self) -> Elements:
         """The elements of values, by code in this kernel."""
-        return Elements(self.group.graph, self.w, self.source, self.check)
+        return Elements(self.group, self.w, self.source, self.check)
 
     def finish(self, schedule: Schedule, twice: bool = False, fixed: bool = False) -> Written:
         """The kernel, with the schedule that it was written by."""

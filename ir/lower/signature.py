@@ -28,7 +28,7 @@ def signature_of(g: Group) -> Signature:
     def leaf(v: Value) -> None:
         number[v] = ~len(leaves)
         leaves.append(v)
-        parts.append(v.type)
+        parts.append((v.type, g.orders.get(v)))
 
     stack = list(reversed(g.outputs)) + [v for n in g.nodes for v in n.outputs]
     while stack:
@@ -51,6 +51,7 @@ def signature_of(g: Group) -> Signature:
         stack.pop()
     for v in g.outputs:
         leaves.append(v)
+        parts.append(g.orders.get(v))
     parts.append((g.kind, g.shape, tuple(sorted(g.reduced)), g.split, tuple(number[v] for v in g.outputs)))
     parts.append(tuple((number[v], m) for v, m in g.maps.items()))
     parts.append(tuple((number[n.outputs[0]], m) for n, m in g.opened.items()))

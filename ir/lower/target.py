@@ -31,10 +31,12 @@ class Kind(NamedTuple):
 
 @value_type
 class Target:
-    """What the stages know of where code will run. `kinds`: by `Group.kind`; loops of steps ("loop") are the same everywhere."""
+    """What the stages know of where code will run. `kinds`: by `Group.kind`; loops of steps ("loop") are the same everywhere.
+    `layouts`: its kernels read and write values in whatever order they lie."""
 
     machine: Machine
     kinds: Mapping[str, Kind]
+    layouts: bool = False
 
     def kind(self, group: Group) -> Kind:
         """How a group becomes kernels. UnsupportedKernel where the target has none of its kind."""

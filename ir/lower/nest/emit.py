@@ -10,7 +10,7 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Alloc
-from ingot.ir.loop.points import ZERO, Point, linear
+from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.cascade import Cascade, Steps, rounds
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
@@ -218,7 +218,7 @@ class _Emission:
         name = self.k.buffer(v, "w")
         idx = point_of(self.group, v, at)
         streaming = self.group.outputs.index(v) in self.s.streaming
-        self.w.store(name, linear(idx, v.type.shape), self.elements.at(v, idx), streaming=streaming)
+        self.w.store(name, self.group.offset(v, idx), self.elements.at(v, idx), streaming=streaming)
 
     # -- split reductions: partial results of every part, then their combination ---------------------------------------
 

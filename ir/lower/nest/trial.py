@@ -12,7 +12,7 @@ from ingot.ir.facts import Reads, View
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Div, Index, Mod, Var
 from ingot.ir.loop.ir import For, If, IndexValue, Load, Stmt
-from ingot.ir.loop.points import ZERO, Point, linear
+from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
@@ -52,7 +52,7 @@ class Trial:
         for v in group.outputs:
             idx = point_of(group, v, at)
             elements.at(v, idx)
-            self.stores.append(linear(idx, v.type.shape))
+            self.stores.append(group.offset(v, idx))
         self.loads: list[Index] = []
         self.others: list[Index] = []
         self.instructions = 0

@@ -59,7 +59,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     known = not f.k or isinstance(f.k[0], int)
 
     lies = in_place(group)
-    line = assumed((copied(f).shape or (1,))[-1])
+    line = assumed((copied(group).shape or (1,))[-1])
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
         pack=Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns)),

@@ -180,7 +180,7 @@ class _Product(_Kernel):
         """A is copied to scratch first: it is converted or padded, or made by something else than a load."""
         w, lines, dtype = self.w, self.s.copy, self.n.dtype
         assert lines is not None
-        shape, at, where = copied(self.form)
+        shape, at, where = copied(self.group)
         scratch = w.scratch(dtype, larger(1, math.prod(shape)), "kernel")
         last = shape[-1] if shape else 1
 
@@ -320,7 +320,7 @@ class _Product(_Kernel):
         for v in self.group.outputs:
             name = self.k.buffer(v, "w")
             idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[v])
-            w.store(name, linear(idx, v.type.shape), elements.at(v, idx, mask), mask)
+            w.store(name, self.group.offset(v, idx), elements.at(v, idx, mask), mask)
 
     # -- a long k ----------------------------------------------------------------------------------------------------
 

@@ -196,4 +196,4 @@ class _Product(_Kernel):
         for v in self.group.outputs:
             name = self.k.buffer(v, "w")
             idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[v])
-            w.store(name, linear(idx, v.type.shape), elements.at(v, idx, mask), mask)
+            w.store(name, self.group.offset(v, idx), elements.at(v, idx, mask), mask)

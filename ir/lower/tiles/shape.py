@@ -18,7 +18,7 @@ from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.writer import Scalar
-from ingot.ir.ops.form import Dims, Form, form_of
+from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
 __all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "shape_of"]
@@ -62,10 +62,23 @@ class Copied(NamedTuple):
     where: Callable[[Point, Point, Point], Point]
 
 
-def copied(f: Form) -> Copied:
-    """The copy of A where it is not read in place: its value set into zeros, or else as the form counts."""
+def copied(group: Group) -> Copied:
+    """The copy of A where it is not read in place: its value set into zeros, in the order it lies in; or else as the form counts."""
+    f = form_of(group.nodes[0])
     if f.zeros is not None:
-        return Copied(f.left_shape, f.among_zeros, f.at_left)
+        order = group.orders.get(f.left)
+        if order is None:
+            return Copied(f.left_shape, f.among_zeros, f.at_left)
+        back = tuple(order.index(d) for d in range(len(order)))
+
+        def among_zeros(p: Elements, point: Point) -> Scalar:
+            return f.among_zeros(p, tuple(point[d] for d in back))
+
+        def where(q: Point, m: Point, k: Point) -> Point:
+            point = f.at_left(q, m, k)
+            return tuple(point[d] for d in order)
+
+        return Copied(tuple(f.left_shape[d] for d in order), among_zeros, where)
     nb, nm = len(f.batch), len(f.m)
 
     def at(p: Elements, point: Point) -> Scalar:
