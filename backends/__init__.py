@@ -85,7 +85,7 @@ def backend(target: str) -> Backend: ...
 def backend(target: str) -> Backend:
     """The backend of a target: by its own name, or by the name of one of its levels. ValueError where there is none.
 
-    backend("sm_90").name      # "cuda"
+    backend("sm_90a").name      # "cuda"
     """
     if target in NAMES:
         return importlib.import_module(f"ingot.backends.{target}").BACKEND

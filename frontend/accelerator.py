@@ -1,13 +1,16 @@
-"""The accelerator beside the CPU: there is none."""
+"""The accelerator beside the CPU: CUDA devices where there are some."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ingot import cuda
 from ingot._tensor.devices import device
 from ingot.cuda.memory import (
+    empty_cache,
     max_memory_allocated,
     max_memory_reserved,
+    mem_get_info,
     memory_allocated,
     memory_reserved,
     memory_stats,
@@ -17,61 +20,57 @@ from ingot.cuda.memory import (
 __all__ = [
     "current_accelerator", "current_device_idx", "current_device_index", "current_stream", "device_count", "empty_cache",
     "get_memory_info", "is_available", "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved", "memory_stats",
-    "reset_peak_memory_stats", "set_device_idx", "set_device_index", "synchronize",
+    "reset_peak_memory_stats", "set_device_idx", "set_device_index", "set_stream", "synchronize",
 ]  # fmt: skip
-
-_NONE = "there is no accelerator; tensors live on 'cpu'"
 
 
 def is_available() -> bool:
-    """False.
+    """Whether there is one.
 
     >>> ingot.accelerator.is_available()
     False
     """
-    return False
+    return cuda.is_available()
 
 
 def device_count() -> int:
-    """0."""
-    return 0
+    """How many there are."""
+    return cuda.device_count()
 
 
 def current_accelerator(check_available: bool = False) -> device | None:
-    """None.
+    """The kind of device that there is, "cuda"; None where there is none.
 
     >>> (ingot.accelerator.current_accelerator() or ingot.device("cpu")).type
     'cpu'
     """
-    return None
+    return device("cuda") if cuda.is_available() else None
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait for an accelerator: there is none to wait for."""
-
-
-def empty_cache() -> None:
-    """Give back an accelerator's memory that is kept: there is none."""
+    """Wait for all that was put into the streams of one."""
+    cuda.synchronize(device)
 
 
 def current_device_index() -> int:
-    """RuntimeError: there is no accelerator."""
-    raise RuntimeError(f"accelerator.current_device_index: {_NONE}")
+    """The number of the present one. RuntimeError where there is none."""
+    return cuda.current_device()
 
 
 def set_device_index(device: Any) -> None:
-    """RuntimeError: there is no accelerator."""
-    raise RuntimeError(f"accelerator.set_device_index: {_NONE}")
+    """Make one the present one. RuntimeError where there is none."""
+    cuda.set_device(device)
 
 
 def current_stream(device: Any = None) -> Any:
-    """RuntimeError: there is no accelerator."""
-    raise RuntimeError(f"accelerator.current_stream: {_NONE}")
+    """The present stream of one. RuntimeError where there is none."""
+    return cuda.current_stream(device)
 
 
-def get_memory_info(device: Any = None) -> Any:
-    """RuntimeError: there is no accelerator."""
-    raise RuntimeError(f"accelerator.get_memory_info: {_NONE}")
+def set_stream(stream: Any) -> None:
+    """Make a stream the present one."""
+    cuda.set_stream(stream)
 
 
+get_memory_info = mem_get_info
 current_device_idx, set_device_idx = current_device_index, set_device_index

@@ -9,12 +9,12 @@ import numpy as np
 
 from ingot._streams import below, gauss, integers, permutation, race, search, transform, uniform_numbers, unit_numbers
 from ingot._tensor import Tensor, get_default_dtype, wrap
-from ingot._tensor.devices import as_device, beside, placing
+from ingot._tensor.devices import beside, placing
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, placed, scalar
 from ingot.functions.common import apply, broadcast_shapes, shape_arg, size_arg, static_int
 from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
-from ingot.runtime.random import Generator, default_generator
+from ingot.runtime.random import Generator, default_generator, of_device, of_devices
 from ingot.runtime.recorder import here
 
 __all__ = [
@@ -27,13 +27,18 @@ __all__ = [
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, and return it."""
+    """Seed the default generators of all devices, and return the CPU's."""
+    for g in of_devices.values():
+        g.manual_seed(seed)
     return default_generator.manual_seed(seed)
 
 
 def seed() -> int:
-    """Seed the default generator with a number that nobody can foretell, and return it."""
-    return default_generator.seed()
+    """Seed the default generators of all devices with a number that nobody can foretell, and return it."""
+    found = default_generator.seed()
+    for g in of_devices.values():
+        g.manual_seed(found)
+    return found
 
 
 def initial_seed() -> int:
@@ -52,17 +57,20 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 class fork_rng:
-    """A block after which the default generator is as it was before."""
+    """A block after which the default generators are as they were before."""
 
     def __init__(self, devices: Any = None, enabled: bool = True):
         self._enabled = enabled
 
     def __enter__(self) -> None:
         self._state = default_generator.get_state()
+        self._others = {g: g.get_state() for g in of_devices.values()}
 
     def __exit__(self, *exc: Any) -> None:
         if self._enabled:
             default_generator.set_state(self._state)
+            for g, state in self._others.items():
+                g.set_state(state)
 
 
 # ---- arguments
@@ -74,6 +82,16 @@ def _stream(generator: Generator | None, words: int) -> tuple[Tensor, Tensor]:
         raise TypeError(f"generator must be an ingot.Generator, not {type(g).__name__}")
     s, at = g.reserve(words)
     return wrap((s, None)), wrap((at, None))
+
+
+def _of(generator: Generator | None, device: Any) -> Generator | None:
+    """The generator for what is made on a device: the one that is given, else the device's own. RuntimeError for one of another kind."""
+    where = placing(device)
+    if generator is None:
+        return of_device(where.index or 0) if where.type == "cuda" else None
+    if isinstance(generator, Generator) and generator.device.type != where.type and where.type != "meta":
+        raise RuntimeError(f"Expected a '{where.type}' device type for generator but found '{generator.device.type}'")
+    return generator
 
 
 def _words(n: int, d: DType) -> int:
@@ -117,7 +135,7 @@ def rand(
     ingot.Size([2, 3])
     """
     size = tuple(size_arg("rand", size, named))
-    as_device(device)
+    generator = _of(generator, device)
     shape = _shape(size)
     if dtype in Complex:
         return _finish(_in_parts(rand, shape, generator, dtype), out, requires_grad, device)
@@ -135,7 +153,7 @@ def randn(
     ingot.Size([2, 3])
     """
     size = tuple(size_arg("randn", size, named))
-    as_device(device)
+    generator = _of(generator, device)
     if dtype in Complex:  # of variance 1: each part has a half of it
         return _finish(_in_parts(randn, _shape(size), generator, dtype) * 0.5**0.5, out, requires_grad, device)
     d = _float("randn", dtype)
@@ -164,7 +182,7 @@ def randint(
     >>> x.dtype, bool(((x >= 0) & (x < 10)).all())
     (ingot.int64, True)
     """
-    as_device(device)
+    generator = _of(generator, device)
     if size is None:
         if high is None or isinstance(high, int):
             raise TypeError("randint(): missing the size: randint(high, size) or randint(low, high, size)")
@@ -198,7 +216,7 @@ def randperm(
     >>> ingot.randperm(4).sort().values
     tensor([0, 1, 2, 3])
     """
-    as_device(device)
+    generator = _of(generator, device)
     n = static_int(n, "randperm(): argument 'n'")
     if n < 0:
         raise RuntimeError(f"n must be non-negative, but got {n}")
@@ -241,8 +259,8 @@ def normal(
 
     RuntimeError for a negative std.
     """
-    as_device(device)
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    generator = _of(generator, beside(device, tensors[0]) if tensors else device)
     if not isinstance(std, Tensor) and std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     if tensors and size is None:
@@ -265,6 +283,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 
     With `p`, that probability for all elements. RuntimeError for probabilities outside [0, 1].
     """
+    generator = _of(generator, input.device)
     if p is not None:
         _check_p(p)
         return _finish(_bernoulli(scalar(p, f32), tuple(input.shape), input.dtype, generator), out, False, input.device)
@@ -312,6 +331,7 @@ def multinomial(
     weights = cast(input.detach(), f64)
     rows = numel(tuple(input.shape[:-1]))
     words = 2 * rows * (num_samples if replacement else k)
+    generator = _of(generator, input.device)
     return _finish((search if replacement else race)(*_stream(generator, words), weights, num_samples), out, False, input.device)
 
 
@@ -329,7 +349,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     if low > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
     wide = f64 if d is f64 else f32
-    stream = _stream(generator, _words(numel(shape), d))
+    stream = _stream(_of(generator, self.device), _words(numel(shape), d))
     return _fill(self, uniform_numbers(*stream, scalar(low, wide), scalar(to, wide), shape, d))
 
 
@@ -337,7 +357,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     """Fill with normal numbers."""
     if std < 0:
         raise RuntimeError(f"normal_ expects std >= 0.0, but found std {std}")
-    return _fill(self, _normal(tuple(self.shape), mean, std, _float("normal_", self.dtype), generator))
+    return _fill(self, _normal(tuple(self.shape), mean, std, _float("normal_", self.dtype), _of(generator, self.device)))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -347,7 +367,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     else:
         _check_p(p)
         prob = scalar(p, f32)
-    return _fill(self, _bernoulli(prob, tuple(self.shape), self.dtype, generator))
+    return _fill(self, _bernoulli(prob, tuple(self.shape), self.dtype, _of(generator, self.device)))
 
 
 def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None, **named: int) -> Tensor:
@@ -359,12 +379,12 @@ def random_(self: Tensor, from_: int | None = None, to: int | None = None, *, ge
     if to is None:
         to = 2 if d.kind == "b" else 1 << ({f16: 11, bf16: 8, f32: 24, f64: 53}[d] if d.kind == "f" else d.bits - (d.kind == "i"))
         to = min(to, (1 << 63) - 1)
-    return _fill(self, _randint(int(low or 0), int(to), tuple(self.shape), d, generator))
+    return _fill(self, _randint(int(low or 0), int(to), tuple(self.shape), d, _of(generator, self.device)))
 
 
 def _from_unit(self: Tensor, kind: str, a: float, b: float, generator: Generator | None) -> Tensor:
     shape = tuple(self.shape)
-    u = unit_numbers(*_stream(generator, 2 * numel(shape)), shape, f64)
+    u = unit_numbers(*_stream(_of(generator, self.device), 2 * numel(shape)), shape, f64)
     return _fill(self, transform(u, scalar(a, f64), scalar(b, f64), kind, self.dtype))
 
 
@@ -397,7 +417,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     d = _float("log_normal_", self.dtype)
     wide = f64 if d is f64 else f32
-    return _fill(self, cast(apply("exp", _normal(tuple(self.shape), mean, std, wide, generator)), d))
+    return _fill(self, cast(apply("exp", _normal(tuple(self.shape), mean, std, wide, _of(generator, self.device))), d))
 
 
 _METHODS = (uniform_, normal_, bernoulli_, random_, exponential_, cauchy_, geometric_, log_normal_, bernoulli, multinomial)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ingot import accelerator
-from ingot.cuda.random import manual_seed, manual_seed_all, seed
+from typing import Any
+
+from ingot._refused import refused
 
 __all__ = [
     "current_device", "current_stream", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all",
@@ -11,8 +12,44 @@ __all__ = [
     "synchronize",
 ]  # fmt: skip
 
-current_device, set_device = accelerator.current_device_index, accelerator.set_device_index
-current_stream, device_count, is_available = accelerator.current_stream, accelerator.device_count, accelerator.is_available
-empty_cache, synchronize, mem_get_info = accelerator.empty_cache, accelerator.synchronize, accelerator.get_memory_info
-memory_allocated, max_memory_allocated = accelerator.memory_allocated, accelerator.max_memory_allocated
-memory_reserved, reset_peak_memory_stats = accelerator.memory_reserved, accelerator.reset_peak_memory_stats
+_NONE = "there are no XPU devices; tensors live on 'cpu' and 'cuda'"
+current_device, set_device = refused("xpu.current_device", _NONE), refused("xpu.set_device", _NONE)
+current_stream, mem_get_info = refused("xpu.current_stream", _NONE), refused("xpu.mem_get_info", _NONE)
+
+
+def is_available() -> bool:
+    """False."""
+    return False
+
+
+def device_count() -> int:
+    """0."""
+    return 0
+
+
+def memory_allocated(device: Any = None) -> int:
+    """0."""
+    return 0
+
+
+def empty_cache() -> None:
+    """Nothing: nothing is kept."""
+
+
+def synchronize(device: Any = None) -> None:
+    """Nothing: there is nothing to wait for."""
+
+
+def manual_seed(seed: int) -> None:
+    """Nothing: there is no generator to seed."""
+
+
+def seed() -> None:
+    """Nothing: there is no generator to seed."""
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Nothing: nothing was counted."""
+
+
+manual_seed_all, max_memory_allocated, memory_reserved = manual_seed, memory_allocated, memory_allocated

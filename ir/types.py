@@ -20,10 +20,14 @@ Shape = tuple[Dim, ...]
 
 @dataclass(frozen=True)
 class TensorType:
-    """dtype and shape of a value; `str(t)` is its text form, as in `f32[B,10]`."""
+    """dtype and shape of a value; `str(t)` is its text form, as in `f32[B,10]`.
+
+    device: the number of the GPU whose memory holds the value; None for the host's, and in graphs, which know no device
+    """
 
     dtype: DType
     shape: Shape
+    device: int | None = None
     symbolic: bool = field(init=False, compare=False, repr=False)  # whether a dim is a size with symbols
 
     def __post_init__(self) -> None:
@@ -44,16 +48,31 @@ class TensorType:
         return numel(self.shape) * self.dtype.itemsize
 
     def with_dtype(self, dtype: DType) -> TensorType:
-        return tensor_type(dtype, self.shape)
+        return tensor_type(dtype, self.shape) if self.device is None else tensor_type(dtype, self.shape).on(self.device)
 
     def with_shape(self, shape: Shape) -> TensorType:
-        return tensor_type(self.dtype, shape)
+        return tensor_type(self.dtype, shape) if self.device is None else tensor_type(self.dtype, shape).on(self.device)
+
+    def on(self, device: int | None) -> TensorType:
+        """The same in the memory of a GPU, or in that of the host."""
+        if device == self.device:
+            return self
+        if device is None:
+            return tensor_type(self.dtype, self.shape)
+        key = (self.dtype, self.shape, device)
+        found = _ON_DEVICES.get(key)
+        if found is None:
+            if len(_ON_DEVICES) > 65536:
+                _ON_DEVICES.clear()
+            found = _ON_DEVICES[key] = TensorType(self.dtype, self.shape, device)
+        return found
 
     def __str__(self) -> str:
         return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
 
 
 _INTERNED: dict[tuple[DType, Shape], TensorType] = {}
+_ON_DEVICES: dict[tuple[DType, Shape, int], TensorType] = {}
 
 
 def tensor_type(dtype: DType, shape: Shape) -> TensorType:

@@ -92,6 +92,8 @@ def _run(
             slots = waiting[node] = [None] * len(node.out_types)
             heapq.heappush(heap, (-node.seq, next(arrivals), node))  # leaves, whose seq is 0, in a fixed order
         held = slots[i]
+        if grad[0].type.device != node.out_types[i].device:  # of a number of the host's, among operands on a GPU
+            grad = here.recorder.moved(grad[0], node.out_types[i].device), None
         slots[i] = grad if held is None else emit(OPS["add"], (held, grad), (), node.loc)[0]
 
     for edge, grad in roots:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import threading
 import time
 from collections import Counter
@@ -59,8 +60,13 @@ EAGER = "eager"  # the name of graphs of what is computed outside of compiled fu
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
 
 
-def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
-    """What runs a graph: `compiled`, or the interpreter where INGOT_BACKEND asks for it."""
+def executable(graph: Graph, provenance: dict[str, Any] | None = None, device: int | None = None) -> Executable:
+    """What runs a graph: `compiled`, or the interpreter where INGOT_BACKEND asks for it.
+
+    device: the number of the GPU that it shall run on; its slots are addresses there
+    """
+    if device is not None:
+        return _on_device(graph, provenance, device)
     if switches.get("INGOT_BACKEND") == "interpreter":
         from ingot.runtime.interpreted import Interpreted
 
@@ -68,12 +74,21 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None) -> Execut
     return compiled(graph, provenance)
 
 
-def eager(graph: Graph) -> Executable:
+def _on_device(graph: Graph, provenance: dict[str, Any] | None, device: int) -> Executable:
+    from ingot.backends import backend
+    from ingot.runtime.cuda.device import device as device_of
+
+    gpu = device_of(device)
+    level = backend("cuda").levels[gpu.level]
+    return _found(graph, level, provenance).on(gpu)  # type: ignore[attr-defined, no-any-return]  # it is called alike
+
+
+def eager(graph: Graph, device: int | None = None) -> Executable:
     """What runs operations that stand outside of compiled functions: `executable`; where compiling is refused the interpreter, if
     NumPy gives the result that code would. FrozenError, with the line of what it does not compute alike, where it would not.
     """
-    if not is_frozen():
-        return executable(graph)
+    if device is not None or not is_frozen():
+        return executable(graph, None, device)
     from ingot.runtime.interpreted import UntilThawed, inexact
 
     decisive = inexact(graph)
@@ -94,7 +109,14 @@ def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executab
     provenance: what to tell people of it (name, file, line, signature); no part of the key.
     FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing.
     """
-    level = host_level()
+    found = _found(graph, host_level(), provenance)
+    if "nan" in switches.get("INGOT_CHECK"):
+        return observe.NanCheck(found, graph)  # type: ignore[return-value]  # it is called alike
+    return found
+
+
+def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Executable:
+    """The executable of a graph for a level, from memory, the cache or the compiler."""
     preimage = _preimage("graph", graph.text, level)
     key = keys.key_of(preimage)
     found = _executables.get(key)
@@ -108,8 +130,6 @@ def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executab
                 found = _executables[key] = _load(key, preimage, graph, level, provenance)
                 while len(_executables) > _EXECUTABLES:
                     _executables.pop(next(iter(_executables)), None)
-    if "nan" in switches.get("INGOT_CHECK"):
-        return observe.NanCheck(found, graph)  # type: ignore[return-value]  # it is called alike
     return found
 
 
@@ -177,17 +197,25 @@ def _load(key: str, preimage: bytes, graph: Graph, level: Level, provenance: dic
     while exe is None:
         found = found or _compile_once(key, preimage, graph, level, provenance, to_run=True)
         if isinstance(found, Code):
-            exe = Executable(found.so, found.manifest)
+            exe = _executable(found.so, found.manifest)
         elif (exe := _map(found)) is not None:
             counts["cache"] += 1
         else:  # whole by its checksums, and yet no code: this layer is not asked again
             the_cache().reject(key)
             found = None
-    if not threads.pool_loaded():
+    if not threads.pool_loaded() and not exe.manifest.get("device"):
         ahead = _pool.pop() if _pool else None
         threads.start_pool(pool_code() if ahead is None else ahead.result())
     exe.title, exe.key = _title(graph), key
     return exe
+
+
+def _executable(source: Any, manifest: dict[str, Any]) -> Executable:
+    if manifest.get("device") == "cuda":
+        from ingot.runtime.cuda.executable import DeviceExecutable
+
+        return DeviceExecutable(source, manifest)
+    return Executable(source, manifest)
 
 
 def _title(graph: Graph) -> str:
@@ -203,10 +231,10 @@ def _map(found: Found) -> Executable | None:
         manifest = found.entry.manifest
         if found.fd is not None:
             try:
-                return Executable(found.fd, manifest)
+                return _executable(found.fd, manifest)
             except OSError:  # a file system that does not let code be mapped: map a copy in memory
                 pass
-        return Executable(found.entry.code, manifest)
+        return _executable(found.entry.code, manifest)
     except (OSError, AttributeError, LookupError, TypeError, ValueError) as e:
         log.log("cache", "%s cannot be loaded: %s: %s", found.entry.key[:12], type(e).__name__, e)
         return None
@@ -228,7 +256,7 @@ def _compile_once(
         try:
             with the_cache().claimed(key) as again, paused():
                 found = the_cache().lookup(key) if again else None
-                if to_run and found is None:
+                if to_run and found is None and level.arch != "nvptx64":
                     _begin_pool()
                 return found or _compile(key, preimage, graph, level, provenance)
         except _OtherToolchain:
@@ -247,10 +275,10 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
         from ingot.backends import backend
         from ingot.runtime.cache import pieces
 
-        cpu = backend("cpu")
-        cpu.load()
+        target = backend(level.name)
+        target.load()
     with log.timed("lower", times):
-        program = cpu.lower(graph, level, watch)
+        program = target.lower(graph, level, watch)
     observe.tell_fusion(program)
     llvm: dict[str, float] = {"llvm": 0.0}  # to import it
 
@@ -261,7 +289,7 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
 
     kernels = pieces.Pieces(json.loads(preimage), about_to_make)
     with log.timed("codegen", times):
-        built = cpu.build(program, level, kernels)
+        built = target.build(program, level, kernels)
     times["import"] += llvm["llvm"]
     times["codegen"] -= llvm["llvm"]
     from ingot.ir.loop.text import print_program
@@ -272,7 +300,7 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
 
         texts["payloads"] = print_graph(graph, payloads=True)
     if watch is not None and switches.get("INGOT_DUMP"):
-        observe.dump(key, graph.name, watch, cpu.llvm(program, level), built.code)
+        observe.dump(key, graph.name, watch, target.llvm(program, level), built.code)
     if any(t.dtype.kind == "c" for t in (*graph.in_types, *graph.out_types)):  # to the code they are pairs of reals
         built.manifest.update(inputs=list(map(str, graph.in_types)), outputs=list(map(str, graph.out_types)))
     counted = {"known": kernels.known, "compiled": kernels.compiled}
@@ -337,7 +365,10 @@ _levels: dict[str | None, Level] = {}
 
 
 def _preimage(kind: str, text: str, level: Level) -> bytes:
-    return keys.preimage(kind, text, level.assumptions(), toolchain.versions(), switches.code_options())
+    assumed = level.assumptions()
+    if level.arch == "nvptx64":
+        assumed["host"] = platform.machine()  # whose code launches
+    return keys.preimage(kind, text, assumed, toolchain.versions(), switches.code_options())
 
 
 @contextlib.contextmanager

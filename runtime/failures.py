@@ -29,19 +29,19 @@ _MEANT = {  # operations whose indices people know by another name; a negative o
 _SLOW = (Contraction, Control, OwnKernels, Window)  # in the interpreter
 
 
-def explained(error: Exception, graph: Graph, slots: Sequence[Any]) -> Exception:
+def explained(error: Exception, graph: Graph, slots: Sequence[Any] | None) -> Exception:
     """The error that users expect for what a call of `graph` raised: IndexError for an index out of range, RuntimeError for others.
 
-    slots: addresses or numbers of the inputs, as in the call; what stands behind them is as it was.
+    slots: addresses or numbers of the inputs, as in the call; what stands behind them is as it was. None where nobody has them any more.
     """
-    if graph.symbols:
+    if graph.symbols and slots is not None:
         graph = of_sizes(graph, slots)
-    if isinstance(error, CheckError) and error.code == NAN:
+    if isinstance(error, CheckError) and error.code == NAN and slots is not None:
         return CheckError(NAN, error.message, first_nan(graph, slots))
     if not isinstance(error, CheckError) or error.node is None or error.node >= len(graph.nodes):
         return error
     node = graph.nodes[error.node]
-    message = _detail(graph, error.node, slots) or error.message
+    message = (None if slots is None else _detail(graph, error.node, slots)) or error.message
     if "index" in message and "range" in message:
         return IndexError("\n".join(filter(None, (_index_text(user_name(node), message), describe(node.loc)))))
     return CheckError(error.code, message, describe(node.loc).strip() or None, error.node)

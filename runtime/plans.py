@@ -41,13 +41,13 @@ class Plan:
 
     __slots__ = ("graph", "reads", "run", "dropped")
 
-    def __init__(self, graph: Graph, reads: tuple[int, ...], dropped: tuple[int, ...]):
+    def __init__(self, graph: Graph, reads: tuple[int, ...], dropped: tuple[int, ...], device: int | None = None):
         self.graph = graph
         self.dropped = dropped  # values that it makes beside those that are wanted, for their computation may fail
         self.reads = reads  # of the recorder's inputs, those that the graph has
         from ingot.runtime import compiler  # not before something runs: it brings the cache along
 
-        self.run = compiler.eager(graph).run
+        self.run = compiler.eager(graph, device).run
         stats["plans"] += 1
 
 
@@ -88,7 +88,7 @@ def clear() -> None:
 def bound(rec: Any, live: tuple[int, ...], alone: bool = False) -> Bound:
     """What computes the values `live` of a recorder, and what is dropped and may fail, but if `alone`."""
     stats["flushes"] += 1
-    key = (tuple(rec.nodes), live, tuple(rec.input_keys), alone)
+    key = (tuple(rec.nodes), live, tuple(rec.input_keys), alone, rec.device)
     found = _PLANS.get(key)
     if found is None:
         found = _of_structure(rec, live, alone)
@@ -112,7 +112,7 @@ def _keep(key: Any, found: Bound) -> None:
 def _foretold(plan: Plan, nodes: tuple, live: tuple[int, ...], types: tuple[TensorType, ...], scalars: Any, sizes: Any) -> None:
     found = Bound(plan, (), sizes)
     found.keep = types
-    _keep((nodes, live, tuple([~id(t) if s else id(t) for t, s in zip(types, scalars)]), False), found)
+    _keep((nodes, live, tuple([~id(t) if s else id(t) for t, s in zip(types, scalars)]), False, None), found)
 
 
 tables.bound = _foretold
@@ -127,7 +127,7 @@ def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
         if more:
             leaves += more
     inputs = [(a.type.dtype, len(a.type.shape), a.buffer is None) for a in rec.inputs]
-    key = (tuple(inputs), tuple([f for f, _ in found]), tuple([n[2] for n in rec.nodes]), live, alone)
+    key = (tuple(inputs), tuple([f for f, _ in found]), tuple([n[2] for n in rec.nodes]), live, alone, rec.device)
     family = _FAMILIES.get(key)
     if family is None:
         if len(_FAMILIES) >= _FAMILIES_LIMIT:
@@ -139,7 +139,7 @@ def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
     for plan, match, forecast in reversed(family.symbolic):
         given = match(sample)
         if given is not None:
-            if not alone:
+            if not alone and rec.device is None:
                 forecast.learn(rec, (*live, *family.dropped), live)
             return Bound(plan, tuple(map(_number, given[0])), given[1])
     plan = family.static.get(sample)
@@ -161,16 +161,20 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
     family.samples = [*family.samples[1 - _SAMPLES :], sample]
     if made is not None:
         try:
-            plan = Plan(made.graph, reads, family.dropped)
+            plan = Plan(made.graph, reads, family.dropped, rec.device)
         except ShapeError as error:
             family.why = str(error)
         except FrozenError:  # the code for these sizes alone may be known
             log.log("recompiles", "%s came back with other sizes, and compiling is frozen", graph.name)
+        except RuntimeError as error:
+            if rec.device is None:
+                raise
+            family.why = str(error)  # that kind of device has no schedule of it yet
         else:
             stats["symbolic"] += 1
             forecast = Forecast(plan, made)
             family.symbolic.append((plan, made.match, forecast))
-            if not alone:
+            if not alone and rec.device is None:
                 forecast.learn(rec, outputs, live)
             if len(family.symbolic) >= _SAMPLES:
                 family.why = f"{_SAMPLES} symbolic graphs were made for it"
@@ -179,7 +183,7 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
             return Bound(plan, tuple(map(_number, numbers)), sizes)
     if len(family.samples) > 1:
         _tell(graph, f"one graph more, for these sizes alone: {family.why or 'the shape rules leave no symbol'}")
-    plan = Plan(graph, reads, family.dropped)
+    plan = Plan(graph, reads, family.dropped, rec.device)
     if len(family.static) >= _SAMPLES:
         del family.static[next(iter(family.static))]
     family.static[sample] = plan

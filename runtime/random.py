@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ingot.runtime.array import Array, host
 from ingot.runtime.numbers import rank0, wrap_i64
 from ingot.runtime.recorder import here
 
-__all__ = ["Generator", "default_generator"]
+__all__ = ["Generator", "default_generator", "of_device", "of_devices"]
 
 DEFAULT_SEED = 67280421310721
 
@@ -29,22 +30,19 @@ def _outside(what: str) -> None:
 class Generator:
     """A stream of random numbers: `Generator().manual_seed(0)`.
 
-    Two generators with one seed give the same numbers. The state is (seed, offset), as `get_state()` shows.
+    Two generators with one seed give the same numbers, on the CPU and on GPUs. The state is (seed, offset), as `get_state()` shows.
+    device: where the numbers are made. RuntimeError for a device that is not there.
     """
 
-    __slots__ = ("_seed", "offset", "_lock", "__weakref__")
+    __slots__ = ("_seed", "offset", "device", "_lock", "__weakref__")
 
     def __init__(self, device: object = "cpu"):
+        from ingot.runtime.tape import frontend
+
+        self.device: Any = frontend.cpu if device == "cpu" else frontend.as_device(device)
         self._seed = DEFAULT_SEED
         self.offset = 0
         self._lock = threading.Lock()
-
-    @property
-    def device(self) -> object:
-        """Where its numbers are made."""
-        from ingot.runtime.tape import frontend
-
-        return frontend.cpu
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` (an integer of up to 64 bits, negative ones too). Returns the generator."""
@@ -96,4 +94,32 @@ class Generator:
         return wrap_i64(at)
 
 
-default_generator = Generator()
+class _Default(Generator):
+    """The default generator of the CPU, which is made before there are devices."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._seed = DEFAULT_SEED
+        self.offset = 0
+        self._lock = threading.Lock()
+
+    @property
+    def device(self) -> Any:
+        """The CPU."""
+        from ingot.runtime.tape import frontend
+
+        return frontend.cpu
+
+
+default_generator = _Default()
+of_devices: dict[int, Generator] = {}  # the default generators of GPUs, by their numbers
+
+
+def of_device(index: int) -> Generator:
+    """The default generator of a GPU. A new one has the seed of the CPU's."""
+    found = of_devices.get(index)
+    if found is None:
+        found = of_devices[index] = Generator(f"cuda:{index}")
+        found._seed = default_generator._seed
+    return found

@@ -10,6 +10,7 @@ is not an output of the plan.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -77,6 +78,8 @@ class Recorder:
     sized_constants = False  # the values of sizes are constants here, those of a template
     apply_function: Any = None  # (Function, args, kwargs) -> what it gives, its ctx, and what this has saved; None: as everywhere
     extents: Any = None  # of a trace with symbolic sizes: what is known of them
+    device: int | None = None  # the GPU that what is recorded here runs on
+    others: dict[int, Recorder] | None = None  # what this thread records for GPUs, by their numbers
 
     def __init__(self) -> None:
         self.grad_enabled = True
@@ -103,11 +106,17 @@ class Recorder:
         self.checks: list[int] = []  # the nodes that may fail: they must, if nobody wants what they make
         self.composites: list[Composite] = []  # those whose traces were not known
         self.forecast: Forecast | None = None  # that of this recording, as far as it is known
+        self.asked_for: set[int] = set()  # the values that are where the user wants them; others may be made on a GPU as well
 
     # ---- recording
 
     def emit(self, sig: Signature, arrays: Any, loc: Location | None) -> list[Array]:
         """Record an op on `arrays`, whose Signature is `sig`: the handles of its outputs."""
+        if sig.device is not None and self.device is None:
+            if not self.tracing:
+                return self.on(sig.device).emit(sig, arrays, loc)
+            if sig.mixed:
+                self.mixes(sig, arrays)
         if len(self.nodes) >= self.limit and not self.tracing:
             self.flush()
             self.limit = PENDING_LIMIT
@@ -153,6 +162,24 @@ class Recorder:
         self.input_keys.append(~id(a.type) if scalar else id(a.type))
         return k
 
+    # ---- GPUs: see runtime/elsewhere.py
+
+    def on(self, device: int) -> Recorder:
+        """What this thread records for a GPU."""
+        found = self.others and self.others.get(device)
+        if not found:
+            found = _elsewhere().Elsewhere(device)
+            _RECORDERS.add(found)
+            self.others = {**(self.others or {}), device: found}
+        return found
+
+    def moved(self, a: Array, device: int | None) -> Array:
+        """The value of `a` in the memory of a GPU, or of the host."""
+        return _elsewhere().moved(self, a, device)
+
+    def mixes(self, sig: Signature, arrays: Any) -> None:
+        """Told of an operation on values of a GPU and of the host, where this is a trace."""
+
     # ---- running
 
     def need(self, a: Array) -> None:
@@ -161,7 +188,7 @@ class Recorder:
 
     def cut(self) -> None:
         """Run what is pending, so that it shares no graph with what follows; nothing where this is a trace."""
-        if self.nodes and not self.tracing:
+        if (self.nodes or self.others) and not self.tracing:
             self.flush()
 
     def begin_apart(self) -> None:
@@ -186,6 +213,9 @@ class Recorder:
     def flush(self) -> None:
         """Run everything that is pending and live."""
         self.run_soon = self.apart = False
+        if self.others:
+            for other in self.others.values():
+                other.flush()
         with self.lock:
             if not self.nodes:
                 return
@@ -203,10 +233,10 @@ class Recorder:
                 return
             outs = [a for _, a in alive]
             slots = self._inputs(plan.reads)
-            buffers = [memory.allocate(a.type.nbytes) for a in outs]
+            buffers = [self.allocate(a.type.nbytes) for a in outs]
             slots += found.numbers
             slots += [b.address for b in buffers]
-            plan.run(*slots, *found.sizes)
+            self.call(plan, [*slots, *found.sizes], [i for i, _ in alive])
         except FrozenError:  # nothing has run, all stays pending; so it does after a Ctrl-C
             raise
         except Exception as error:
@@ -215,6 +245,16 @@ class Recorder:
         for a, b in zip(outs, buffers):
             a.buffer = b
             a.value = a.source = None
+        if self.others:
+            _elsewhere().note_made(self, alive)
+
+    def allocate(self, nbytes: int) -> memory.Buffer:
+        """Memory for what a run makes."""
+        return memory.allocate(nbytes)
+
+    def call(self, plan: plans.Plan, slots: list[Any], live: Sequence[int]) -> None:
+        """Run a plan of what is recorded, for the values `live`."""
+        plan.run(*slots)
 
     def _inputs(self, reads: Sequence[int]) -> list[Any]:
         """What a call is given for those inputs."""
@@ -257,13 +297,13 @@ class Recorder:
 
     def subgraph(self, inputs: Sequence[int], live: Sequence[int], name: str) -> Graph:
         """The Graph that computes the values `live` from the values `inputs`."""
-        values: dict[int, Value] = {i: Value(self.type_of(i)) for i in inputs}
+        values: dict[int, Value] = {i: Value(self.type_of(i).on(None)) for i in inputs}
         graph_inputs = tuple(values[i] for i in inputs)
         nodes = []
         for n in reversed(self.needed(live, values)[0]):
             op, attrs, ins = self.nodes[n]
             made = self.outputs_of(n)
-            outputs = tuple(Value(self.types[i]) for i in made)
+            outputs = tuple(Value(self.types[i].on(None)) for i in made)
             nodes.append(Node(op, tuple(values[i] for i in ins), attrs, outputs, self.locs[n]))
             for i, v in zip(made, outputs):
                 values.setdefault(i, v)
@@ -341,10 +381,15 @@ class Recorder:
 
     def _run_one(self, i: int, a: Array) -> None:
         found = plans.bound(self, (i,), alone=True)
-        buffer = memory.allocate(a.type.nbytes)
-        found.plan.run(*self._inputs(found.plan.reads), *found.numbers, buffer.address, *found.sizes)
+        buffer = self.allocate(a.type.nbytes)
+        self.call(found.plan, [*self._inputs(found.plan.reads), *found.numbers, buffer.address, *found.sizes], (i,))
         a.buffer = buffer
         a.value = a.source = None
+
+
+def _elsewhere() -> Any:
+    """What records for GPUs: it is a recorder itself, and not imported before one is asked for."""
+    return importlib.import_module("ingot.runtime.elsewhere")
 
 
 _RECORDERS: WeakSet[Recorder] = WeakSet()  # of all threads

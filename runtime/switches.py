@@ -98,6 +98,24 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _cuda(text: str) -> Any:
+    t = text.strip().lower()
+    if t in ("", "1", "real"):
+        return None
+    if t == "0":
+        return 0
+    kind, _, rest = t.partition(":")
+    count, _, limit = rest.partition(":")
+    try:
+        devices = int(count or 1)
+        found = devices, parse_size(limit or "8GiB")
+    except ValueError:
+        devices = 0
+    if kind != "emulated" or not 1 <= devices <= 16:
+        raise ValueError(f"0, real, emulated, emulated:DEVICES or emulated:DEVICES:MEMORY, not {text!r}")
+    return found
+
+
 def _some_of(*choices: str) -> Callable[[str], frozenset[str]]:
     def parse(text: str) -> frozenset[str]:
         found = frozenset(t for t in (p.strip() for p in text.split(",")) if t)
@@ -139,6 +157,9 @@ SWITCHES: tuple[Switch, ...] = (
     Switch("INGOT_FROZEN", "flag", _flag, False, False, "Refuse to compile: what the cache does not hold is an error.", "0"),
     Switch("INGOT_CPU_LEVEL", "name of a CPU level", _name, None, True,
            "Make code for this level instead of the best one that this CPU has (`ingot doctor` lists the levels).", "this CPU's"),
+    Switch("INGOT_CUDA", "0, real or emulated[:DEVICES[:MEMORY]]", _cuda, None, False,
+           "CUDA devices: none, those of the machine, or so many emulated ones, which run the kernels of GPUs on the CPU, slowly, for "
+           "tests. Set it before CUDA is used.", "real"),
     Switch("INGOT_NUM_THREADS", "integer from 1", _count, None, False,
            "Threads that run a graph.", "the CPUs of the affinity mask, within the cgroup's quota"),
     Switch("INGOT_MAX_CALL_BYTES", "size", parse_size, None, False,

@@ -24,7 +24,7 @@ from ingot.runtime.recorder import here
 
 __all__ = [
     "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "Refusing", "overwritten", "GradSlot",
-    "Leaf", "Packed", "SavedHooks", "emit", "saving", "frontend", "zeros", "ones",
+    "Leaf", "Packed", "SavedHooks", "apart", "emit", "one_device", "saving", "frontend", "zeros", "ones",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class _Frontend:
     unwrap: Callable[[Any], Pair]
     accumulate: Callable[[Any, Pair, bool], None]  # (GradSlot, gradient, create_graph)
     cpu: Any  # the device of that name
+    as_device: Callable[[Any], Any]  # the device that is meant
 
 
 frontend = _Frontend()
@@ -60,13 +61,20 @@ frontend = _Frontend()
 class Signature:
     """An op with its attributes on inputs of certain types: what recording and differentiating it needs, found once."""
 
-    __slots__ = ("op", "attrs", "in_types", "out_types", "may_fail", "_backward", "_name")
+    __slots__ = ("op", "attrs", "in_types", "out_types", "device", "mixed", "may_fail", "_backward", "_name")
 
     def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...], out_types: tuple[TensorType, ...] | None = None):
         self.op = op
         self.attrs = attrs
         self.in_types = in_types
-        self.out_types = infer(op, in_types, attrs) if out_types is None else out_types
+        self.device = one_device(in_types)  # where it runs
+        self.mixed = False  # whether some of the inputs are the host's, which is no GPU's
+        if self.device is None:
+            self.out_types = infer(op, in_types, attrs) if out_types is None else out_types
+        else:
+            self.mixed = any(t.device is None for t in in_types)
+            in_types = tuple([t.on(None) for t in in_types])
+            self.out_types = tuple([t.on(self.device) for t in (infer(op, in_types, attrs) if out_types is None else out_types)])
         self.may_fail = op.can_fail and op.may_fail(in_types, attrs)
         self._backward: dict[Any, Any] = {}
         self._name = ""
@@ -88,18 +96,33 @@ class Signature:
                 from ingot.ir.transforms.derived import backward_of
                 from ingot.ir.transforms.vjp import op_vjp
 
-                symbolic = any(t.symbolic for t in self.in_types)
+                in_types = self.in_types if self.device is None else tuple([t.on(None) for t in self.in_types])
+                symbolic = any(t.symbolic for t in in_types)
                 try:
-                    found = (op_vjp if symbolic else backward_of)(self.op, self.attrs, self.in_types, wrt, cts)
+                    found = (op_vjp if symbolic else backward_of)(self.op, self.attrs, in_types, wrt, cts)
                 except RuntimeError as error:  # no derivative yet: raised where it is asked for
                     found, extents = error, here.recorder.extents
                     if isinstance(error, ShapeError) and extents is not None:
                         raise extents.specialised(
-                            lambda types, attrs: op_vjp(self.op, attrs, types, wrt, cts), self.in_types, self.attrs, error
+                            lambda types, attrs: op_vjp(self.op, attrs, types, wrt, cts), in_types, self.attrs, error
                         ) from None
             if decisions() == before:
                 self._backward[key] = found
         return found
+
+
+def one_device(types: Sequence[TensorType]) -> int | None:
+    """The GPU that holds some of these; None where all are the host's. RuntimeError where there are two."""
+    found = {t.device for t in types}
+    found.discard(None)
+    if len(found) > 1:
+        raise RuntimeError(apart(*[f"cuda:{d}" for d in dict.fromkeys(t.device for t in types) if d is not None][:2]))
+    return found.pop() if found else None
+
+
+def apart(a: str, b: str) -> str:
+    """What is said of an operation on tensors of two devices."""
+    return f"Expected all tensors to be on the same device, but found at least two devices, {a} and {b}!"
 
 
 _SIGNATURES: dict[Any, Signature] = {}  # those that hold whatever the symbols are
@@ -126,6 +149,7 @@ def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
             extents = rec.extents
             if extents is None:
                 raise
+            types = tuple([t.on(None) for t in types])
             raise extents.specialised(lambda types, attrs: op.infer(types, *attrs), types, attrs, error) from None
         if decisions() == before:
             _SIGNATURES[key] = found
@@ -471,6 +495,8 @@ def _fill(t: TensorType, value: float) -> Pair:
     if const is None:
         const = _filled[key] = Const.of(value, t.dtype)
     out = emit(OPS["constant"], (), (const,))
+    if t.device is not None:
+        out = [(here.recorder.moved(out[0][0], t.device), None)]
     return emit(OPS["broadcast"], out, (t.shape,))[0] if t.shape else out[0]
 
 

@@ -37,6 +37,7 @@ parameters, 2 * n or 2 * n + 1: the words from word n of the table, or of the fr
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 __all__ = ["ADDRESS_BITS", "FRAME", "HEAD", "OPS", "copy_text", "driver_text"]
 
@@ -75,28 +76,7 @@ declare i64 @llvm.smax.i64(i64, i64)
 
 @ingot_table = external hidden constant [0 x i64], align 64
 
-; One chunk runs here, more go to the pool.
-define hidden void @ingot.parallel(ptr %rt, ptr %fn, ptr %ctx, i64 %n, ptr %scratch, i64 %stride) nounwind {
-  %some = icmp sgt i64 %n, 0
-  br i1 %some, label %run, label %done
-run:
-  %one = icmp eq i64 %n, 1
-  br i1 %one, label %here, label %spread
-here:
-  tail call void %fn(ptr %ctx, i64 0, i64 1, ptr %scratch)
-  ret void
-spread:
-  %pp = getelementptr i8, ptr %rt, i64 16
-  %pool = load ptr, ptr %pp
-  %fp = getelementptr i8, ptr %rt, i64 24
-  %parallel = load ptr, ptr %fp
-  tail call void %parallel(ptr %pool, ptr %fn, ptr %ctx, i64 %n, ptr %scratch, i64 %stride)
-  ret void
-done:
-  ret void
-}
-
-define internal ptr @address(ptr %frame, i64 %word) alwaysinline nounwind {
+{KERNELS}define internal ptr @address(ptr %frame, i64 %word) alwaysinline nounwind {
   %place = and i64 %word, {ADDRESS_MASK}
   %base_p = getelementptr i64, ptr %frame, i64 %place
   %base = load ptr, ptr %base_p
@@ -132,13 +112,13 @@ entry:
   %too_large = call i64 @word(ptr @ingot_table, i64 5)
   %frame = alloca i64, i64 %n_frame, align 64
   %buffers = alloca i64, i64 %n_buffers, align 64
-  store ptr %arena, ptr %frame
+  store ptr %arena, ptr %frame{BEGIN}
   %f1 = getelementptr i64, ptr %frame, i64 1
   store ptr %args, ptr %f1
   %f4 = getelementptr i64, ptr %frame, i64 {FRAME}
   br label %take
 take:
-  %t = phi i64 [ 0, %entry ], [ %t1, %taken ]
+  %t = phi i64 [ 0, {ENTERED} ], [ %t1, %taken ]
   %more_args = icmp slt i64 %t, %n_args
   br i1 %more_args, label %taken, label %image
 taken:
@@ -163,8 +143,8 @@ begin:
   %first = getelementptr i64, ptr @ingot_table, i64 {HEAD}
   br label %next
 next:
-  %pc = phi ptr [ %first, %begin ], [ %after_launch, %launched ], [ %after_repeat, %repeat ],
-    [ %after_again, %again ], [ %after_skip, %skip ], [ %after_go, %go ], [ %after_back, %turn ],
+  %pc = phi ptr [ %first, %begin ], {LAUNCHED_PHI}, [ %after_repeat, %repeat ],
+    [ %after_again, %again ], [ %after_skip, {SKIPPED} ], [ %after_go, %go ], [ %after_back, %turn ],
     [ %after_result, %result ], [ %after_bound, %bound ]{TELLING_PHI}
   %word = load i64, ptr %pc
   %op = and i64 %word, 255
@@ -206,17 +186,11 @@ filled:
   %w = call i64 @word(ptr %words, i64 %k)
   %a = call ptr @address(ptr %frame, i64 %w)
   %b = getelementptr i64, ptr %buffers, i64 %k
-  store ptr %a, ptr %b
+  store ptr %a, ptr %b{FILLED}
   %k1 = add i64 %k, 1
   br label %fill
 launched:
-  %f2 = getelementptr i64, ptr %frame, i64 2
-  %scratch0 = load ptr, ptr %f2
-  %f3 = getelementptr i64, ptr %frame, i64 3
-  %scratch = load ptr, ptr %f3
-  call void %kernel(ptr %buffers, ptr %parameters, ptr %rt, ptr %scratch0, ptr %scratch, ptr %status)
-  br label %next
-
+{LAUNCHED}
 repeat:
   %var = call i64 @word(ptr %pc, i64 1)
   %var_p = getelementptr i64, ptr %frame, i64 %var
@@ -247,8 +221,7 @@ again:
 skip:
   %flag_w = call i64 @word(ptr %pc, i64 1)
   %flag_p = call ptr @address(ptr %frame, i64 %flag_w)
-  %flag = load i8, ptr %flag_p
-  %set = icmp ne i8 %flag, 0
+{FLAG}  %set = icmp ne i8 %flag, 0
   %skipped = call i64 @word(ptr %pc, i64 2)
   %behind_skip = getelementptr i64, ptr %pc, i64 3
   %skip_to = getelementptr i64, ptr %behind_skip, i64 %skipped
@@ -262,8 +235,7 @@ go:
   br label %next
 
 turn:
-  %so_far = load i64, ptr %status
-  %goes_well = icmp eq i64 %so_far, -1
+{SO_FAR}  %goes_well = icmp eq i64 %so_far, -1
   %length3 = call i64 @word(ptr %pc, i64 1)
   %back3 = sub i64 0, %length3
   %start3 = getelementptr i64, ptr %pc, i64 %back3
@@ -322,7 +294,7 @@ bound:
 {TELLING}large:
   br label %refused
 refused:
-  %why = phi i64 [ %too_large, %large ], [ %bound_code, %bound ]
+  %why = phi i64 [ %too_large, %large ], [ %bound_code, %bound ]{WHY}
   store i64 %why, ptr %status
   br label %end
 end:
@@ -333,6 +305,36 @@ end:
   %returned = select i1 %fine, i32 0, i32 %short
   ret i32 %returned
 }
+"""
+
+_PARALLEL = """; One chunk runs here, more go to the pool.
+define hidden void @ingot.parallel(ptr %rt, ptr %fn, ptr %ctx, i64 %n, ptr %scratch, i64 %stride) nounwind {
+  %some = icmp sgt i64 %n, 0
+  br i1 %some, label %run, label %done
+run:
+  %one = icmp eq i64 %n, 1
+  br i1 %one, label %here, label %spread
+here:
+  tail call void %fn(ptr %ctx, i64 0, i64 1, ptr %scratch)
+  ret void
+spread:
+  %pp = getelementptr i8, ptr %rt, i64 16
+  %pool = load ptr, ptr %pp
+  %fp = getelementptr i8, ptr %rt, i64 24
+  %parallel = load ptr, ptr %fp
+  tail call void %parallel(ptr %pool, ptr %fn, ptr %ctx, i64 %n, ptr %scratch, i64 %stride)
+  ret void
+done:
+  ret void
+}
+
+"""
+_CALL = """  %f2 = getelementptr i64, ptr %frame, i64 2
+  %scratch0 = load ptr, ptr %f2
+  %f3 = getelementptr i64, ptr %frame, i64 3
+  %scratch = load ptr, ptr %f3
+  call void %kernel(ptr %buffers, ptr %parameters, ptr %rt, ptr %scratch0, ptr %scratch, ptr %status)
+  br label %next
 """
 
 # what a step that copies launches: an object that copies nothing needs nothing of libc
@@ -425,9 +427,20 @@ _ASKED = {
 }  # fmt: skip
 
 
-def driver_text(arch: str, symbols: bool = False) -> str:
-    """The driver's LLVM IR for `arch` ("x86_64" or "aarch64"), with or without what programs with symbols need. KeyError for any other."""
-    text = re.sub(r"\{(FUNCTION|TELLING_PHI|TELLING_CASES|TELLING|COUNT)\}", lambda m: (_ASKED if symbols else _PLAIN)[m[1]], _TEXT)
+# how kernels are called: here, and at once
+_HERE = {
+    "KERNELS": _PARALLEL, "LAUNCHED": _CALL, "FLAG": "  %flag = load i8, ptr %flag_p\n", "SO_FAR": "  %so_far = load i64, ptr %status\n",
+    "BEGIN": "", "FILLED": "", "WHY": "", "LAUNCHED_PHI": "[ %after_launch, %launched ]", "SKIPPED": "%skip", "ENTERED": "%entry",
+}  # fmt: skip
+
+
+def driver_text(arch: str, symbols: bool = False, kernels: Mapping[str, str] = _HERE) -> str:
+    """The driver's LLVM IR for `arch` ("x86_64" or "aarch64"), with or without what programs with symbols need. KeyError for any other.
+
+    kernels: how they are launched, and how what they leave is read, where that is not here
+    """
+    text = re.sub("|".join(f"{{{k}}}" for k in kernels), lambda m: kernels[m[0][1:-1]], _TEXT)
+    text = re.sub(r"\{(FUNCTION|TELLING_PHI|TELLING_CASES|TELLING|COUNT)\}", lambda m: (_ASKED if symbols else _PLAIN)[m[1]], text)
     values = {
         **_ARCH[arch], **{k: str(v) for k, v in OPS.items()},
         "ARITHMETIC": "".join(_ARITHMETIC.format(name=n) for n in ("add", "sub", "mul")),

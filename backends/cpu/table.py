@@ -16,7 +16,7 @@ from ingot.backends.cpu.driver_text import ADDRESS_BITS, FRAME, HEAD, OPS
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step, While
 from ingot.ir.size import Dim, Product, Quotient, Size, Smaller, Symbol, bounds
 
-__all__ = ["object_of", "refusals"]
+__all__ = ["Table", "data", "object_of", "refusals"]
 
 _PLACES = 1 << 16  # words of a frame, which lies on the stack
 _OFFSET = 1 << (63 - ADDRESS_BITS)  # offsets in an address word are less than this
@@ -52,23 +52,27 @@ def object_of(program: Program, machine: o.Machine, arena_bytes: Dim, kernel_byt
 
     arena_bytes: where in the arena the kernels' scratch begins, which is of `kernel_bytes`; that of the workers follows.
     """
-    table = _Table(program)
+    table = Table(program)
     table.begin(arena_bytes, kernel_bytes)
     table.steps(program.steps)
     if program.symbols:
         outputs = [d for t in program.out_types for d in t.shape]
         table.telling = [table.number(x) for x in (arena_bytes + kernel_bytes, worker_bytes, *outputs)]
     words, kernels = table.words()
-    data = bytearray(struct.pack(f"<{len(words)}q", *words))
-    section = o.Section(".rodata", o.SHT_PROGBITS, o.SHF_ALLOC, len(data), 0, 0, _ALIGN, data)
-    own = o.Symbol("ingot_table", o.STB_GLOBAL, o.STT_NOTYPE, 1, 0, len(data))
+    section, own = data("ingot_table", struct.pack(f"<{len(words)}q", *words))
     symbols = [o.Symbol(f"kernel.{k}", o.STB_GLOBAL, o.STT_NOTYPE, 0, 0, 0) for k in range(len(program.kernels) + 1)]
     distance = next(r for r in machine.rules.values() if r.target == "pc" and r.size == 8)
     relocations = [(section, 8 * at, distance, symbols[k], 8 * at) for at, k in kernels]  # counted from the table's beginning
     return o.Object(machine, [o.NO_SECTION, section], [own, *symbols], relocations)
 
 
-class _Table:
+def data(name: str, content: bytes) -> tuple[o.Section, o.Symbol]:
+    """The only section of an object that holds constants, and the symbol that it defines."""
+    section = o.Section(".rodata", o.SHT_PROGBITS, o.SHF_ALLOC, len(content), 0, 0, _ALIGN, bytearray(content))
+    return section, o.Symbol(name, o.STB_GLOBAL, o.STT_NOTYPE, 1, 0, len(content))
+
+
+class Table:
     """A table being written: instructions, the image of the frame behind the arguments, and the parameters of launches.
 
     `before`: what is calculated before the first step; `code`: the steps.

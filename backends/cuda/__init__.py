@@ -1,4 +1,8 @@
-"""PTX for NVIDIA GPUs, from the loop IR that the CPU's code comes from too. Building needs no GPU and no CUDA."""
+"""Code for NVIDIA GPUs, from the loop IR that the CPU's comes from too. Building needs no GPU and no CUDA.
+
+What is built is a shared object for the host, which launches, and holds the image of the kernels: PTX for `sm_80` and `sm_90a`, and
+code of the host's own processor for `emulated`, which runs where there is no GPU.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from ingot.backends.cuda.flags import (
     mem_efficient_sdp_enabled,
     sdp_kernel,
 )  # fmt: skip
-from ingot.backends.cuda.levels import LEVELS
+from ingot.backends.cuda.levels import EMULATED, LEVELS
 
 if TYPE_CHECKING:
     from ingot.backends.built import Built, Keep
@@ -50,6 +54,8 @@ class Cuda:
     def load(self) -> None:
         """Import what `lower` and `build` need."""
         import ingot.backends.built
+        import ingot.backends.cuda.emulated
+        import ingot.backends.cuda.host_entry
         import ingot.backends.cuda.kinds
         import ingot.backends.cuda.ptx  # noqa: F401
 
@@ -60,17 +66,39 @@ class Cuda:
 
         return lower(numbered(graph), self.target(level), watch)
 
-    def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
-        """The PTX of a program's kernels, all of them made anew. Its manifest tells how each is launched, see ptx.build."""
-        from ingot.backends.cuda import ptx
+    def image(self, program: Program, level: Level, keep: Keep | None = None) -> bytes:
+        """The kernels of a program as a module that the driver takes: PTX, or what the emulation maps."""
+        from ingot.backends.built import make
+        from ingot.backends.cuda import emulated, host_entry, ptx
 
-        return ptx.build(program, level)
+        if level.name == EMULATED:
+            return emulated.build(program, host_entry.host(), keep or make)
+        return ptx.build(program, level).encode() + b"\0"
+
+    def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
+        """The shared object of a program, for this machine's processor: the entry, which launches, and the image of the kernels.
+
+        In the manifest, `kernels` has the names of the kernels in the image, in the order in which the entry knows them; `image` says
+        how many bytes that has, and `device` that slots are addresses of a GPU. `launches`: how many a call makes, None where that depends.
+        """
+        from ingot.backends.built import Built, manifest_of
+        from ingot.backends.cpu import driver, table
+        from ingot.backends.cuda import host_entry
+
+        image = self.image(program, level, keep)
+        arch = host_entry.host()
+        manifest = manifest_of(program, program.arena_bytes, table.refusals(program))
+        manifest.update(
+            entry=driver.ENTRY, scratch_bytes=0, tiny=False, device="cuda", target=level.name, host=arch, image=len(image),
+            kernels=list(program.kernels), launches=host_entry.straight(program),
+        )  # fmt: skip
+        return Built(host_entry.link(program, image, arch), manifest)
 
     def llvm(self, program: Program, level: Level) -> dict[str, str]:
         """The LLVM IR of a program's kernels, one module by the program's name, for people."""
         from ingot.backends.cuda import ptx
 
-        return {program.name: ptx.llvm_text(program, level)}
+        return {program.name: ptx.llvm_text(program, self.levels["sm_90a"] if level.name == EMULATED else level)}
 
     def assembly(self, llvm: str, level: Level) -> str:
         """The PTX that LLVM IR becomes. RuntimeError where the IR is not well formed."""

@@ -5,13 +5,16 @@ memory, barriers, masked loads. Each kernel becomes
 
     .visible .entry NAME(addresses of the kernel's buffers…, its int64 parameters…, address of an int64 status)
 
-where a failed check lowers the status (unsigned, -1 before) to its code. Buffers of scalar inputs hold their value.
+where a failed check lowers the status (unsigned, -1 before) to its code. In the place of the buffer of a scalar input stands the number
+itself, in the low bytes of an int64.
 """
 
 from __future__ import annotations
 
-from ingot.backends.built import Built, manifest_of
+from collections.abc import Sequence
+
 from ingot.backends.cuda.block_kernel import geometry
+from ingot.backends.cuda.numbers import by_value
 from ingot.backends.cuda.wide import WideLoads
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.accumulators import Accumulator
@@ -71,33 +74,33 @@ class _Emitter(WideLoads):
         return Value(result.values[0], dtype, 0, self.depth)
 
 
-def _emit(module: Module, kernel: Kernel) -> None:
+def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
     e = _Emitter(module, kernel)
     e.body(kernel.body)
     # noalias only of what is read: of a written buffer it would let loads pass the barriers
-    args = [f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}" for b in kernel.buffers]
+    args, held = [], []
+    for b, number in zip(kernel.buffers, numbers):
+        if number:
+            args.append(f"i64 %n.{b.name}")
+            held += [f"  %b.{b.name} = alloca i64, align 8", f"  store i64 %n.{b.name}, ptr %b.{b.name}, align 8"]
+        else:
+            args.append(f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}")
     args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
     attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{geometry(kernel)[1]}"'
     head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"
-    module.functions.append("\n".join([*e.shared, head, *e.allocas, *e.lines, "  ret void", "}"]))
+    module.functions.append("\n".join([*e.shared, head, *held, *e.allocas, *e.lines, "  ret void", "}"]))
 
 
 def llvm_text(program: Program, level: Level) -> str:
     """The module's LLVM IR."""
     module = Module(level)
-    for kernel in program.kernels.values():
-        _emit(module, kernel)
+    numbers = by_value(program)
+    for name, kernel in program.kernels.items():
+        _emit(module, kernel, numbers.get(name, [False] * len(kernel.buffers)))
     parts = [f'target triple = "{level.triple}"', *module.helpers.values(), *module.functions, *module.declared.values()]
     return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
 
 
-def build(program: Program, level: Level) -> Built:
-    """The PTX of a program's kernels, one module.
-
-    In the manifest, `kernels` has by name the blocks to launch, as a number or as the name of the parameter that says it, the threads
-    of a block, and the names of the parameters.
-    """
-    text = llvm_text(program, level)
-    kernels = {name: [*geometry(kernel), list(kernel.params)] for name, kernel in program.kernels.items()}
-    manifest = {**manifest_of(program, program.arena_bytes), "kernels": kernels}
-    return Built(codegen.assembly(text, level).encode(), manifest)
+def build(program: Program, level: Level) -> str:
+    """The PTX of a program's kernels, one module."""
+    return codegen.assembly(llvm_text(program, level), level)

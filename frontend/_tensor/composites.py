@@ -56,7 +56,7 @@ class CompositeTrace(Recorder):
 
     def placeholder(self, like: Tensor, type: TensorType | None = None) -> Tensor:
         """A Tensor, of `type` where that is another, that stands for an argument like `like`."""
-        a = Array(type or like._array.type, None, -1 - len(self.inputs), self)
+        a = Array((type or like._array.type).on(None), None, -1 - len(self.inputs), self)
         self.inputs.append(a)
         self.input_keys.append(id(a.type))
         out = wrap((a, None))
@@ -201,7 +201,7 @@ def composite(fn: F) -> F:
             traced = traced or _trace(fn, name, args, kwargs)
             if decisions() == before:
                 keep(k, traced)
-            if not rec.tracing and isinstance(traced.graph, Instance):
+            if not rec.tracing and isinstance(traced.graph, Instance) and all([t._array.type.device is None for t in tensors]):
                 rec.composites.append(Composite(len(rec.nodes), traced, k, keep))
         if traced.read:
             rec = here.recorder

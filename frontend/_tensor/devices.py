@@ -1,4 +1,4 @@
-"""Devices: the CPU, and "meta", on which tensors have shape and dtype and no values."""
+"""Devices: the CPU, GPUs, and "meta", on which tensors have shape and dtype and no values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot.runtime.recorder import here
 
-__all__ = ["device", "CPU", "META", "as_device", "beside", "choose", "chosen", "on_cpu", "placing"]
+__all__ = ["device", "CPU", "META", "as_device", "beside", "choose", "chosen", "numbered", "on_cpu", "placing"]
 
 _KINDS = (
     "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta",
@@ -143,7 +143,25 @@ def as_device(d: Any) -> device:
     found = d if isinstance(d, device) else device(d)
     if found.type == "meta":
         return META
+    if found.type == "cuda":
+        return _gpu(found.index)
     if found.type != "cpu":
-        why = "no CUDA device is available" if found.type == "cuda" else f"there are no tensors on {found.type!r}"
-        raise RuntimeError(f"device {found}: {why}; tensors live on 'cpu'")
+        raise RuntimeError(f"device {found}: there are no tensors on {found.type!r}; tensors live on 'cpu'")
     return CPU
+
+
+def _gpu(index: int | None) -> device:
+    """The GPU of a number, or the present one. RuntimeError, with the reason, where there is none."""
+    from ingot.runtime.cuda import device as gpus
+    from ingot.runtime.cuda import driver
+
+    why = driver.reason()
+    if why:
+        raise RuntimeError(f"device cuda{'' if index is None else f':{index}'}: {why}")
+    return numbered(gpus.device(index).index)
+
+
+@functools.cache
+def numbered(index: int | None) -> device:
+    """The device whose number types of tensors have; None is the CPU."""
+    return CPU if index is None else device("cuda", index)

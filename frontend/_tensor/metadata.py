@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ingot._tensor.devices import CPU, META, device
+from ingot._tensor.devices import CPU, META, device, numbered
 from ingot._tensor.extents import extents
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -94,7 +94,8 @@ class Described:
     @property
     def device(self) -> device:
         """Where the values live; "meta" where there are none."""
-        return META if self._array.source is arrays.META else CPU
+        a = self._array
+        return META if a.source is arrays.META else CPU if a.type.device is None else numbered(a.type.device)
 
     @property
     def ndim(self) -> int:
@@ -140,7 +141,11 @@ class Described:
         """Whether the dtype has negative numbers."""
         return self._array.type.dtype.is_signed
 
-    is_cuda = False
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the values are in the memory of a GPU."""
+        return self._array.type.device is not None
+
     is_sparse = False
     _sparse = False  # of any sparse layout
     is_quantized = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor.devices import META, device
+from ingot._tensor.devices import META, device, numbered
 from ingot._tensor.extents import Extent, plain_dim, plain_dims
 from ingot._tensor.reals import Real
 from ingot._tensor.state import Tensor, wrap
@@ -23,7 +23,7 @@ from ingot.runtime import memory
 from ingot.runtime.array import host
 from ingot.runtime.numbers import host_number, number, rank0
 from ingot.runtime.recorder import Recorder, here, user_location
-from ingot.runtime.tape import Leaf, Version, attach, overwritten, saving, signature
+from ingot.runtime.tape import Identity, Leaf, Version, attach, overwritten, saving, signature
 from ingot.runtime.views import LeafStep, Movement
 
 __all__ = [
@@ -185,14 +185,24 @@ def placed(t: Tensor, where: device) -> Tensor:
 
     NotImplementedError for a tensor of "meta" on another; RuntimeError where one of "meta" would be made while something is traced.
     """
-    source = t._array.source
-    if (source is arrays.META) == (where is META):
+    rec = here.recorder
+    a = t._array
+    if (a.source is arrays.META) is not (where is META):
+        if where is not META:
+            raise arrays.again(a.source)
+        if rec.tracing:
+            raise RuntimeError("a tensor of the device 'meta' cannot be made while a function is traced: make it outside")
+        return wrap((arrays.meta(a.type.on(None)), None))
+    index = where.index if where.type == "cuda" else None
+    if a.type.device == index:
+        if a.source is rec:
+            rec.asked_for.add(a.value)
         return t
-    if source is arrays.META:
-        raise arrays.again(source)
-    if here.recorder.tracing:
-        raise RuntimeError("a tensor of the device 'meta' cannot be made while a function is traced: make it outside")
-    return wrap((arrays.meta(t._array.type), None))
+    a, edge = t._pair()
+    out = rec.moved(a, index)
+    if edge is not None:
+        edge = (Identity("ToCopyBackward0", edge, out.type), 0) if rec.grad_enabled else None
+    return wrap((out, edge))
 
 
 def stop_gradient(t: Tensor) -> Tensor:
@@ -249,8 +259,10 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
 
     RuntimeError for a leaf that requires gradients (or a view of one) while grad mode is on, and for an expanded view.
     """
-    new = value._owned()
     old: TensorType = target._array.type
+    if value._array.type.device != old.device:
+        value = placed(value, numbered(old.device))
+    new = value._owned()
     if new[0].type is not old and new[0].type != old:
         if new[0].type.shape != old.shape:
             raise ShapeError(f"output with shape {list(old.shape)} doesn't match the broadcast shape {list(new[0].type.shape)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor.devices import CPU
+from ingot._tensor.devices import CPU, as_device
 from ingot._tensor.gradients import Differentiable
 from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
@@ -24,6 +24,9 @@ from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
 from ingot.runtime.views import Bits, LeafStep, Movement, Step
 
 __all__ = ["Tensor", "is_tensor", "view", "wrap"]
+
+
+_NOT_ON_HOST = "can't convert cuda:{} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
 
 
 def is_tensor(obj: Any) -> bool:
@@ -212,7 +215,11 @@ class Tensor(Described, Differentiable, TensorMethods):
         if self.requires_grad:
             if not force:
                 raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-            return self.detach().numpy()
+            return self.detach().numpy(force=True)
+        if self._array.type.device is not None:
+            if not force:
+                raise TypeError(_NOT_ON_HOST.format(self._array.type.device))
+            return self.cpu().numpy()
         rec = here.recorder
         if rec.tracing:
             rec.need(self._now())
@@ -225,6 +232,8 @@ class Tensor(Described, Differentiable, TensorMethods):
         return s.expose(self._steps, 3)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self._array.type.device is not None:
+            raise TypeError(_NOT_ON_HOST.format(self._array.type.device))
         v = self.detach().numpy() if copy is False else self._value().copy()
         return v if dtype is None else v.astype(dtype, copy=False)
 
@@ -347,3 +356,4 @@ def view(s: Storage, steps: tuple[Step, ...], cls: type = Tensor) -> Any:
 tape.frontend.wrap = wrap
 tape.frontend.unwrap = Tensor._pair
 tape.frontend.cpu = CPU
+tape.frontend.as_device = as_device

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor.composites import composite
-from ingot._tensor.recording import from_array
+from ingot._tensor.recording import from_array, placed
 from ingot.functions.binary import pow
 from ingot.functions.common import (
     ShapeError,
@@ -100,7 +100,7 @@ def _positions(repeats: Tensor) -> Tensor:
     counts = repeats._value()
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
-    return from_array(np.repeat(np.arange(counts.size, dtype=np.int64), counts))
+    return placed(from_array(np.repeat(np.arange(counts.size, dtype=np.int64), counts)), repeats.device)
 
 
 @composite

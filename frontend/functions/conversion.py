@@ -62,7 +62,7 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             dtype = a
         elif isinstance(a, Tensor):
             dtype, where = a.dtype, a.device
-        elif isinstance(a, (str, device)):
+        elif isinstance(a, (str, device)) or type(a) is int:
             where = a
         elif a is not None and not isinstance(a, bool):
             raise TypeError(f"to() received an invalid argument of type {type(a).__name__}")
@@ -77,7 +77,7 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The tensor with another dtype; without one, the type's name."""
     if dtype is None:
-        return f"ingot.{dtype_name(self.dtype)}Tensor"
+        return f"ingot.{'cuda.' if self.is_cuda else ''}{dtype_name(self.dtype)}Tensor"
     if not isinstance(dtype, DType):
         raise TypeError(f"type(): expected an ingot dtype, got {dtype!r}")
     return self.to(dtype)
@@ -89,12 +89,15 @@ def _type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:
-    """This tensor on the CPU: itself. NotImplementedError for one of "meta"."""
+    """This tensor on the CPU: itself where it is there. NotImplementedError for one of "meta"."""
     return placed(self, CPU)
 
 
 def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
-    """RuntimeError: there is no CUDA device."""
+    """This tensor on a GPU, the present one or that of `device` (a number, name or device): itself where it is there.
+
+    RuntimeError where there is none.
+    """
     return self.to("cuda" if device is None else device)
 
 

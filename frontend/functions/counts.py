@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingot import _draws
 from ingot.functions.common import Tensor, check_tensor, dtype_name
-from ingot.random import Generator, _stream
+from ingot.random import Generator, _of, _stream
 
 __all__ = ["binomial", "poisson"]
 
@@ -18,7 +18,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     check_tensor("poisson", input)
     if input.dtype.kind != "f":
         raise RuntimeError(f"\"poisson_cpu\" not implemented for '{dtype_name(input.dtype)}'")
-    return _draws.poisson(input.detach(), lambda words: _stream(generator, words)).to(input.dtype)
+    return _draws.poisson(input.detach(), lambda words: _stream(_of(generator, input.device), words)).to(input.dtype)
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
@@ -31,4 +31,4 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     check_tensor("binomial", prob, "prob", 2)
     if count.dtype is not prob.dtype or count.dtype.kind != "f":
         raise RuntimeError(f"binomial only supports floating-point dtypes, one for both, got: {count.dtype} and {prob.dtype}")
-    return _draws.binomial(count.detach(), prob.detach(), lambda words: _stream(generator, words)).to(count.dtype)
+    return _draws.binomial(count.detach(), prob.detach(), lambda words: _stream(_of(generator, count.device), words)).to(count.dtype)

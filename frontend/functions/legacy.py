@@ -13,7 +13,7 @@ from ingot.ir.dtypes import DType
 
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
-    "ShortTensor", "TensorType",
+    "ShortTensor", "TensorType", "on_device",
 ]  # fmt: skip
 
 
@@ -21,20 +21,27 @@ class _TensorType(type):
     """Calling one makes a Tensor of its dtype: from data, or of the given sizes (zeros)."""
 
     dtype: DType
+    place = "cpu"
 
     def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, Tensor) and x.dtype is cls.dtype
+        return isinstance(x, Tensor) and x.dtype is cls.dtype and x.device.type == cls.place
 
     def __call__(cls, *args: Any) -> Any:
         if not args:
-            return zeros(0, dtype=cls.dtype, device="cpu")
+            return zeros(0, dtype=cls.dtype, device=cls.place)
         if len(args) == 1 and not isinstance(args[0], (int, Size)):
-            return tensor(args[0], dtype=cls.dtype, device="cpu")
-        return zeros(*args, dtype=cls.dtype, device="cpu")
+            return tensor(args[0], dtype=cls.dtype, device=cls.place)
+        return zeros(*args, dtype=cls.dtype, device=cls.place)
 
 
 def _type(name: str, dtype: DType) -> Any:
     return _TensorType(name, (), {"dtype": dtype, "__doc__": f"Tensors of {dtype.torch_name}; prefer `ingot.tensor(..., dtype=...)`."})
+
+
+def on_device(kind: Any, place: str) -> Any:
+    """The same type on another device."""
+    doc = f"{kind.__doc__[:-1]}, device={place!r}."
+    return type(kind)(kind.__name__, (), {"dtype": kind.dtype, "place": place, "__doc__": doc})
 
 
 FloatTensor = _type("FloatTensor", dtypes.f32)

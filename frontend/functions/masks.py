@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor.composites import composite
-from ingot._tensor.recording import from_array
+from ingot._tensor.recording import from_array, placed
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -72,7 +72,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
 
 def _positions(mask: Tensor) -> Tensor:
     """The positions of True in the flattened mask, int64."""
-    return from_array(np.flatnonzero(mask._value()).astype(np.int64))
+    return placed(from_array(np.flatnonzero(mask._value()).astype(np.int64)), mask.device)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ingot import printing
 from ingot._tensor.recording import from_array
+from ingot._tensor.state import wrap
 from ingot.autograd import engine
 from ingot.functions import (
     arrange,
@@ -349,13 +350,32 @@ def _is_shared(self: Tensor) -> bool:
 
 
 def _is_pinned(self: Tensor, device: Any = None) -> bool:
-    """Whether this tensor's memory is pinned for a GPU: False, there is none."""
-    return False
+    """Whether this tensor's memory is pinned, so that GPUs copy from and to it by themselves."""
+    buffer = None if self.is_cuda else self._now().buffer
+    if buffer is None:
+        return False
+    from ingot.runtime.cuda.allocator import PINNED
+
+    return buffer.address in PINNED
 
 
 def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """RuntimeError: there is no GPU to pin memory for."""
-    raise RuntimeError("pin_memory: no CUDA device is available; tensors live on 'cpu'")
+    """A copy in pinned memory, which GPUs copy from and to by themselves; itself where it is such.
+
+    RuntimeError where there is no CUDA device, and for a tensor on one.
+    """
+    if self.is_cuda:
+        raise RuntimeError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")
+    if _is_pinned(self):
+        return self
+    from ingot.runtime.array import Array
+    from ingot.runtime.cuda.allocator import pinned
+    from ingot.runtime.cuda.device import device as gpu
+
+    value = self._value()
+    buffer = pinned(gpu(), value.nbytes)
+    buffer.array(value.dtype, value.shape)[...] = value
+    return wrap((Array(self._array.type, buffer, None, None), None))
 
 
 def _part(get: Callable[[Tensor], Tensor], doc: str) -> property:

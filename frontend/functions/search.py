@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingot._tensor.composites import composite
-from ingot._tensor.recording import from_array
+from ingot._tensor.recording import from_array, placed
 from ingot.functions.binary import truth
 from ingot.functions.common import (
     Number,
@@ -44,8 +44,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     check_tensor("nonzero", input)
     values = _values(truth(input))
     if as_tuple:
-        return tuple(from_array(i.astype(np.int64)) for i in np.nonzero(values.reshape(-1) if not values.ndim else values))
-    return emit_out(from_array(np.argwhere(values).astype(np.int64)), out)
+        found = np.nonzero(values.reshape(-1) if not values.ndim else values)
+        return tuple(placed(from_array(i.astype(np.int64)), input.device) for i in found)
+    return emit_out(placed(from_array(np.argwhere(values).astype(np.int64)), input.device), out)
 
 
 def argwhere(input: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ def unique(
     _, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
     found = values[first] if axis is None else np.take(values, first, axis)
     inverse = inverse.reshape(tuple(input.shape) if axis is None else -1)
-    return _unique_result(found, inverse, counts, return_inverse, return_counts)
+    return _unique_result(input, found, inverse, counts, return_inverse, return_counts)
 
 
 def unique_consecutive(
@@ -112,15 +113,16 @@ def unique_consecutive(
     inverse = np.cumsum(new) - 1
     if dim is None:
         inverse = inverse.reshape(tuple(input.shape))
-    return _unique_result(np.take(values, starts, axis), inverse, counts, return_inverse, return_counts)
+    return _unique_result(input, np.take(values, starts, axis), inverse, counts, return_inverse, return_counts)
 
 
-def _unique_result(found: np.ndarray, inverse: np.ndarray, counts: np.ndarray, return_inverse: bool, return_counts: bool) -> Any:
+def _unique_result(x: Tensor, found: np.ndarray, inverse: np.ndarray, counts: np.ndarray, return_inverse: bool, return_counts: bool) -> Any:
     parts = [from_array(np.ascontiguousarray(found))]
     if return_inverse:
         parts.append(from_array(inverse.astype(np.int64)))
     if return_counts:
         parts.append(from_array(counts.astype(np.int64)))
+    parts = [placed(p, x.device) for p in parts]
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 
@@ -249,7 +251,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     else:
         dtype = weights.dtype if weights.dtype in (dtypes.f32, dtypes.f64) else dtypes.f64
     if not n:
-        return from_array(np.zeros(0, dtype.numpy))
+        return placed(from_array(np.zeros(0, dtype.numpy)), input.device)
     source = apply("broadcast", scalar(1, dtype), attrs=(tuple(input.shape),)) if weights is None else cast(weights, dtype)
     return _count(cast(input, dtypes.i64), source, n)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingot._tensor.extents import Extent, plain_dims
-from ingot._tensor.recording import broadcast, from_array, inplace, make_view
+from ingot._tensor.recording import broadcast, from_array, inplace, make_view, placed
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -188,11 +188,23 @@ def plan(x: Tensor, key: Any) -> Plan:
         movements.append(("slice", (tuple(starts), tuple(stops), tuple(steps))))
     if plain_dims(tuple(view)) != plain_dims(cut):
         movements.append(("reshape", (tuple(view),)))
+    if masks or indices:
+        masks, indices = ([(at, _beside(t, x)) for at, t in found] for found in (masks, indices))
     if len(masks) == 1 and not indices:
         return Plan(movements, [], masks[0][1], masks[0][0])
     for at, mask in masks:
         indices += [(at + i, index) for i, index in enumerate(_nonzero(mask))]
     return Plan(movements, sorted(indices, key=lambda pair: pair[0]), None, 0)
+
+
+def _beside(index: Tensor, x: Tensor) -> Tensor:
+    """An index on the device of what it indexes; it may be the CPU's. RuntimeError for any other."""
+    there, here = index._array.type.device, x._array.type.device
+    if there == here:
+        return index
+    if there is not None:
+        raise RuntimeError(f"indices should be either on cpu or on the same device as the indexed tensor ({x.device})")
+    return placed(index, x.device)
 
 
 def _slice(item: slice, n: int) -> tuple[int, int, int]:
@@ -219,7 +231,7 @@ def _within(i: Any, n: int, default: int) -> int:
 
 
 def _nonzero(mask: Tensor) -> list[Tensor]:
-    return [from_array(i.astype(np.int64)) for i in np.nonzero(mask._value())]
+    return [placed(from_array(i.astype(np.int64)), mask.device) for i in np.nonzero(mask._value())]
 
 
 def _spread(p: Plan) -> list[tuple[int, Tensor]]:

@@ -32,7 +32,7 @@ def test_op_in_blocks_and_threads(name):
 
 
 def test_a_refusal_names_the_op():
-    target = CUDA.target(CUDA.levels["sm_90"])
+    target = CUDA.target(CUDA.levels["sm_90a"])
     without = replace(target, kinds={name: kind for name, kind in target.kinds.items() if name != "sort"})
     graph = graph_of([(4, 50)], lambda x: OPS["sort"](x, axis=1, descending=False)[0])
     with pytest.raises(UnsupportedKernel, match="^sort is not supported on this device yet: "):

@@ -10,7 +10,7 @@ from ingot.ir.loop.ir import For
 from ingot.ir.op import OPS
 from ingot.ir.struct import replace
 from tests.support.calling import program_of
-from tests.support.cuda import CUDA, assemble, launches, needs_ptxas, ptx, scheduled
+from tests.support.cuda import PTX, assemble, launches, needs_ptxas, ptx, scheduled
 from tests.support.graphs import graph_of
 from tests.support.instructions import kernel_of
 
@@ -44,7 +44,7 @@ def softmax():
     return scheduled(graph_of([(37, 500)], f))
 
 
-@pytest.mark.parametrize("target", CUDA.levels)
+@pytest.mark.parametrize("target", PTX)
 def test_text_of_a_row_kernel(target):
     program = softmax()
     ((kernel, blocks, threads),) = launches(program)

@@ -16,7 +16,7 @@ from tests.support.calling import compare
 from tests.support.cuda import CUDA, interpreted, scheduled, waits
 from tests.support.graphs import arrays_for, graph_of
 
-TARGET = CUDA.target(CUDA.levels["sm_90"])
+TARGET = CUDA.target(CUDA.levels["sm_90a"])
 AT = [s.name for s in STAGES].index("schedule") + 1
 
 

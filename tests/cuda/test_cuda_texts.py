@@ -8,7 +8,7 @@ from tests.support.cuda import CUDA
 from tests.support.texts import check_text, files, lowered
 
 FILES = files(__file__)
-SM_90 = CUDA.target(CUDA.levels["sm_90"])
+SM_90 = CUDA.target(CUDA.levels["sm_90a"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -83,7 +83,7 @@ def test_the_command_shows_every_stage(file, capsys):
 
 def test_the_command_schedules_for_any_target(file, capsys):
     seen = set()
-    for target in ("x86-64-v2", "x86-64-v4", "sm_90"):
+    for target in ("x86-64-v2", "x86-64-v4", "sm_90a"):
         assert main([file, "--target", target, "--to", "schedule"]) == 0
         seen.add(capsys.readouterr().out)
     assert len(seen) == 3

@@ -509,7 +509,7 @@ REFUSED = {
     "cuda.device(0).__enter__()": "no CUDA device is available",
     "ones(1).pin_memory()": "no CUDA device is available",
     "set_default_device('cuda')": "no CUDA device is available",
-    "accelerator.current_device_index()": "there is no accelerator",
+    "accelerator.current_device_index()": "no CUDA device is available",
     "distributed.init_process_group('nccl')": "several processes is not available",
     "distributed.get_rank()": "several processes is not available",
     "nn.parallel.DistributedDataParallel(nn.Linear(1, 1))": "several processes is not available",

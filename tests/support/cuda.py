@@ -21,11 +21,12 @@ from tests.support.calling import load, outputs, run_loops
 from tests.support.graphs import graph_of
 
 CUDA = backend("cuda")
+PTX = [name for name, level in CUDA.levels.items() if level.arch == "nvptx64"]
 
 
 def scheduled(graph):
     """The verified program of blocks and threads."""
-    program = CUDA.lower(graph, CUDA.levels["sm_90"])
+    program = CUDA.lower(graph, CUDA.levels["sm_90a"])
     verify_program(program)
     return program
 
@@ -82,7 +83,7 @@ def ran(program, graph, arrays, backwards=False):
 
 
 def check(function, *arrays, rtol=1e-5, atol=1e-6):
-    """Blocks and threads, compiled for the CPU, give what the graph means; and the PTX assembles. Returns (program, PTX for sm_90)."""
+    """Blocks and threads, compiled for the CPU, give what the graph means; and the PTX assembles. Returns (program, PTX for sm_90a)."""
     graph = graph_of(arrays, function)
     program = scheduled(graph)
     want = interpret.run(graph, list(arrays))
@@ -99,15 +100,15 @@ def check(function, *arrays, rtol=1e-5, atol=1e-6):
     return program, assemble(program)
 
 
-def ptx(program, target="sm_90"):
+def ptx(program, target="sm_90a"):
     """The PTX of a program."""
-    return CUDA.build(program, CUDA.levels[target]).code.decode()
+    return CUDA.image(program, CUDA.levels[target]).rstrip(b"\0").decode()
 
 
 def assemble(program):
     """PTX for every target, through ptxas where there is one; the last target's text."""
     text = ""
-    for target in CUDA.levels:
+    for target in PTX:
         text = ptx(program, target)
         assert f".target {target}" in text
         called = re.findall(r"\bcall(?:\.uni)?\s+(?:\([^)]*\),\s*)?([\w$.]+)", text)

@@ -1,0 +1,4 @@
+"""What the tests of CUDA devices share."""
+
+from tests.support.emulated import cuda as cuda
+from tests.support.emulated import standin as standin

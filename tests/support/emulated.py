@@ -1,0 +1,31 @@
+"""CUDA devices in tests: two emulated ones, or those of the machine where INGOT_TEST_CUDA=real says so."""
+
+import os
+
+import pytest
+
+from ingot.runtime.cuda import driver
+from ingot.runtime.recorder import here
+
+_kept = []  # the driver, between tests: devices and plans belong to it
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """The driver's table, with which there are devices for as long as the test runs."""
+    if os.environ.get("INGOT_TEST_CUDA") != "real":
+        monkeypatch.setenv("INGOT_CUDA", "emulated:2")
+    driver._opened.extend(_kept)
+    _kept.clear()
+    yield driver.the_driver()
+    here.recorder.flush()
+    _kept.extend(driver._opened)
+    driver._opened.clear()
+
+
+@pytest.fixture
+def standin(cuda):
+    """The stand-in that runs what is called. Skips where there is a card."""
+    if not cuda.emulated:
+        pytest.skip("this looks into the emulation")
+    return cuda.devices
