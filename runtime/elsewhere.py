@@ -73,7 +73,7 @@ class Elsewhere(Recorder):
             for n in reversed(nodes):
                 op, attrs, ins = source.nodes[n]
                 given = [made[i] if i >= 0 else source.inputs[-1 - i] for i in ins]
-                ids = []
+                ids: list[Any] = []
                 for g in given:
                     k = g.value if g.source is self else self.input_index.get(g)
                     ids.append(self.input(g) if k is None else k)

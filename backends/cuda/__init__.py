@@ -98,13 +98,18 @@ class Cuda:
         """The LLVM IR of a program's kernels, one module by the program's name, for people."""
         from ingot.backends.cuda import ptx
 
-        return {program.name: ptx.llvm_text(program, self.levels["sm_90a"] if level.name == EMULATED else level)}
+        return {program.name: ptx.llvm_text(program, _shown(level))}
 
     def assembly(self, llvm: str, level: Level) -> str:
         """The PTX that LLVM IR becomes. RuntimeError where the IR is not well formed."""
         from ingot.backends.llvm import codegen
 
-        return codegen.assembly(llvm, level)
+        return codegen.assembly(llvm, _shown(level))
+
+
+def _shown(level: Level) -> Level:
+    """The level whose code people are shown: what is emulated, too, is a GPU's."""
+    return LEVELS["sm_90a"] if level.name == EMULATED else level
 
 
 BACKEND = Cuda()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import struct
+from collections.abc import Sequence
 
 from ingot.backends.built import Keep, Part
 from ingot.backends.cpu import elf, elf_piece
@@ -67,5 +68,5 @@ def build(program: Program, arch: str, keep: Keep) -> bytes:
     return code + json.dumps(told).encode() + b"\n" + struct.pack("<q", len(code))
 
 
-def _made(parts: list[Part], workers: int) -> list[bytes]:  # type: ignore[misc]
+def _made(parts: Sequence[Part], workers: int) -> list[bytes]:
     return side_by_side([p.make for p in parts], workers) if len(parts) > 1 < workers else [p.make() for p in parts]

@@ -114,9 +114,8 @@ def get_device_properties(device: Any = None) -> DeviceProperties:
     a = g.driver.devices.device_attribute
     numbers = (a.MULTIPROCESSOR_COUNT, a.MAX_THREADS_PER_MULTIPROCESSOR, a.WARP_SIZE, a.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, a.L2_CACHE_SIZE)
     found = [int(g.told.get_attribute(n)) for n in numbers]
-    return DeviceProperties(
-        g.told.name(), *g.told.compute_capability(), int(g.told.total_memory()), *found, bool(g.told.get_attribute(a.INTEGRATED))
-    )
+    known: Any = (g.told.name(), *g.told.compute_capability(), int(g.told.total_memory()), *found, bool(g.told.get_attribute(a.INTEGRATED)))
+    return DeviceProperties._make(known)
 
 
 def get_device_name(device: Any = None) -> str:

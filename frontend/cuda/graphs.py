@@ -32,7 +32,7 @@ class CUDAGraph:
         self._exec: int | None = None
         self._graph: int | None = None
         self._stream: gpus.Stream | None = None
-        self._held: list[Any] = []
+        self._held: Any = None
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
         """Have the present stream's launches captured from now on. RuntimeError where it is capturing already."""
@@ -81,7 +81,7 @@ class CUDAGraph:
             driver.cuGraphExecDestroy(self._exec)
             driver.cuGraphDestroy(self._graph)
             self._exec = self._graph = None
-            self._held = []
+            self._held = None
 
     def pool(self) -> tuple[int, int]:
         """What names its memory, for `graph(..., pool=)`: every graph has its own."""

@@ -94,19 +94,16 @@ def _class(nbytes: int) -> int:
     return -(-nbytes // step) * step
 
 
-class _Held(list):
+class _Held:
     """Blocks that a graph works in; they are free when this is let go of."""
 
-    __slots__ = ("pool", "__weakref__")
-    __hash__ = object.__hash__
-
     def __init__(self, pool: Pool):
-        super().__init__()
         self.pool = pool
+        self.blocks: list[tuple[int, int, int]] = []  # address, class, stream
 
     def __del__(self) -> None:
         with self.pool.lock:
-            for address, size, stream in self:
+            for address, size, stream in self.blocks:
                 self.pool._blocks(stream, size).append(address)
 
 
@@ -119,7 +116,7 @@ class Pool:
         self.free: dict[tuple[int, int], list[int]] = {}  # by stream and class
         self.segments: dict[int, tuple[int, int, int]] = {}  # address: bytes, stream, class of the blocks in it
         self.waiting: list[tuple[int, int, int, list[int]]] = []  # address, class, stream; events of others
-        self.held: list[_Held] = []  # what is let go of while graphs are captured: address, class, stream
+        self.held: list[_Held] = []  # what is let go of while graphs are captured
         self.captured: dict[int, weakref.ref[_Held]] = {}  # what was allocated meanwhile, and for which
         self.limit: float = float("inf")  # bytes that may be reserved
         self.counts = dict.fromkeys(
@@ -162,7 +159,7 @@ class Pool:
                 owner = self.captured.pop(b.address, None)
                 held = (None if owner is None else owner()) or held
             if held is not None:  # a graph that was captured works in it at each replay
-                held.append((b.address, b.size, b.stream.handle))
+                held.blocks.append((b.address, b.size, b.stream.handle))
                 return
             if b.others:
                 events = []

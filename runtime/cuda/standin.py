@@ -35,7 +35,7 @@ _TEXTS = {
 }  # fmt: skip
 _MOST = 4096  # works that may wait in a stream
 
-Work = Callable[[], None]
+Work = Callable[[], Any]
 
 
 class _Stream:
@@ -305,9 +305,9 @@ class StandIn(Namespace):
         if self._pageable(source) and not self._there(source):
             held = ctypes.create_string_buffer(size)
             ctypes.memmove(held, source, size)
-            self._put(stream, lambda: ctypes.memmove(to, held, size) and None)
+            self._put(stream, lambda: ctypes.memmove(to, held, size))
         else:
-            self._put(stream, lambda: ctypes.memmove(to, source, size) and None)
+            self._put(stream, lambda: ctypes.memmove(to, source, size))
 
     def _cuMemcpyHtoDAsync_v2(self, to: int, source: int, size: int, stream: int | None) -> None:
         self._cuMemcpyAsync(to, source, size, stream)
@@ -319,7 +319,7 @@ class StandIn(Namespace):
         self._cuMemcpyAsync(to, source, size, stream)
 
     def _cuMemsetD8Async(self, address: int, value: int, size: int, stream: int | None) -> None:
-        self._put(stream, lambda: ctypes.memset(address, value, size) and None)
+        self._put(stream, lambda: ctypes.memset(address, value, size))
 
     # ---- streams and events
 
@@ -420,7 +420,7 @@ class StandIn(Namespace):
         function, gx, kernel_params = (
             c_void_p.from_address(params).value, ctypes.c_uint.from_address(params + 8).value, c_void_p.from_address(params + 40).value
         )  # fmt: skip
-        return self._objects[function].prepared(gx, kernel_params)
+        return self._objects[function or 0].prepared(gx, kernel_params)
 
     def _cuGraphAddKernelNode_v2(self, out: int, graph: int, before: int | None, n: int, params: int) -> None:
         g: _Graph = self._objects[graph]
