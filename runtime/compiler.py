@@ -87,8 +87,10 @@ def eager(graph: Graph, device: int | None = None) -> Executable:
     """What runs operations that stand outside of compiled functions: `executable`; where compiling is refused the interpreter, if
     NumPy gives the result that code would. FrozenError, with the line of what it does not compute alike, where it would not.
     """
-    if device is not None or not is_frozen():
-        return executable(graph, None, device)
+    if device is not None:
+        return _on_device(graph, None, device)
+    if not is_frozen():
+        return executable(graph)
     from ingot.runtime.interpreted import UntilThawed, inexact
 
     decisive = inexact(graph)
