@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from ingot.runtime.cuda import driver
+from ingot.runtime.cuda import device, driver
 from ingot.runtime.recorder import here
 
-_kept = []  # the driver, between tests: devices and plans belong to it
+_kept, _devices = [], {}  # the driver, between tests, and the devices that plans belong to
 
 
 @pytest.fixture
@@ -16,11 +16,14 @@ def cuda(monkeypatch):
     if os.environ.get("INGOT_TEST_CUDA") != "real":
         monkeypatch.setenv("INGOT_CUDA", "emulated:2")
     driver._opened.extend(_kept)
+    device._devices.update(_devices)
     _kept.clear()
     yield driver.the_driver()
     here.recorder.flush()
     _kept.extend(driver._opened)
+    _devices.update(device._devices)
     driver._opened.clear()
+    device._devices.clear()
 
 
 @pytest.fixture
