@@ -69,9 +69,9 @@ def foretold(rec: Any, what: Any, arrays: Sequence[Any]) -> bool:
     for f in _BY_START.get((len(rec.nodes), what), ()):
         try:
             values = f.values(rec, arrays)
-        except (AttributeError, IndexError):  # it goes on otherwise
+        except (AttributeError, IndexError, TypeError):  # it goes on otherwise
             continue
-        if values is not None and values != f.last:
+        if values is not None and values != f.last and all(type(v) is int for v in values):
             f.last = values
             f.plant(*values)
             rec.forecast = f
@@ -225,9 +225,12 @@ class _Writer:
             attrs.append(text)
             if text is not None:
                 ins, outs = (f"({''.join(self.type(self.types[i]) + ', ' for i in some)})" for some in (ids, self.rec.outputs_of(n)))
-                if c is not None and c.traced.places:  # these may be others than was guessed
+                guessed = c is not None and c.traced.places  # these may be others than was guessed
+                if guessed:
+                    if made is None:
+                        continue
                     outs = f"{made}.graph.out_types"
-                test = f"if {made} is not None: " if inline else ""
+                test = f"if {made} is not None: " if inline or guessed else ""
                 self.line(f"{test}tables.signed({self.const(op)}, {text}, {ins}, {outs})")
         if None not in attrs and len(self.graph.inputs) == len(self.forecast.plan.reads):
             self._plan(live, attrs)  # type: ignore[arg-type]

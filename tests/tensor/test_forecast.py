@@ -1,5 +1,7 @@
 """Recordings at fresh sizes whose types were foretold: right, whatever comes, and without asking the rules."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -136,4 +138,21 @@ def test_random_programs(seed):
             assert x.shape == y.shape, f"seed {seed}, {n, m}, step {k}\n{program}"
             scale = np.abs(y).max(initial=1.0, where=np.isfinite(y))
             np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5 * scale, err_msg=f"seed {seed}, {n, m}, step {k}\n{program}")
+    check_signatures()
+
+
+@pytest.mark.parametrize("leaf", ["text", 2.5, True, None], ids=str)
+def test_a_recording_that_has_other_things_where_sizes_were(monkeypatch, leaf):
+    """It is not for this forecast, and not filled in."""
+    fake = SimpleNamespace(last=None, values=lambda rec, arrays: (leaf,) if 1 <= leaf else None, plant=lambda *a: pytest.fail("filled in"))
+    monkeypatch.setitem(forecast._BY_START, (0, "op"), [fake])
+    assert not forecast.foretold(SimpleNamespace(nodes=[]), "op", [])
+
+
+def test_composites_that_are_others_at_other_sizes():
+    """Where the last window ends behind the image, it is padded by another composite."""
+    for n in (6, 7, 8, 9, 10):
+        x = ingot.ones(2, 3, n, n, requires_grad=True)
+        assert nn.functional.max_pool2d(x, 3, 2, 1).sum().item() == 6 * ((n - 1) // 2 + 1) ** 2
+        assert nn.functional.max_pool2d(x, 3, 2, 0, ceil_mode=True).sum().item() == 6 * (-(-(n - 3) // 2) + 1) ** 2
     check_signatures()
