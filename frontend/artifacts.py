@@ -73,9 +73,9 @@ def load(f: str | os.PathLike[str] | IO[bytes], map_location: Any = None, *, wei
     """
     if isinstance(f, (str, os.PathLike)) and is_artifact(f):
         if map_location is not None:
-            from ingot.serialization import check_location
+            from ingot.serialization import place
 
-            check_location("cpu", map_location)
+            place("cpu", map_location)
         from ingot.runtime.artifact import model
 
         return model.load(f)

@@ -44,6 +44,7 @@ class Arrays:
 
     def __init__(self) -> None:
         self.found: dict[str, np.ndarray] = {}
+        self.elsewhere = False  # whether some were on another device than the CPU
         self._names: dict[int, str] = {}
         self._keep: list[Any] = []  # an id means an object only while that lives
 
@@ -82,8 +83,12 @@ def describe(x: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
         parts = [describe(t, f"{path}.{i}" if path else str(i), arrays, depth + 1) for i, t in enumerate((index, *rest))]
         return ["sparse", kind, parts]
     if isinstance(x, Tensor):
-        name = arrays.name(x, path, lambda: np.ascontiguousarray(x.detach().numpy()).reshape(tuple(x.shape)))
-        return ["parameter" if isinstance(x, Parameter) else "tensor", name, x.requires_grad]
+        name = arrays.name(x, path, lambda: np.ascontiguousarray(x.detach().numpy(force=True)).reshape(tuple(x.shape)))
+        row = ["parameter" if isinstance(x, Parameter) else "tensor", name, x.requires_grad]
+        if x.is_cuda:
+            arrays.elsewhere = True
+            row.append(str(x.device))
+        return row
     if isinstance(x, (bytes, bytearray)):
         kind = "bytes" if isinstance(x, bytes) else "bytearray"
         if len(x) <= _IN_PLACE:
@@ -152,10 +157,10 @@ def _digits(x: float) -> str:
 # ---- reading
 
 
-def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str], Tensor], made: dict[str, Any], depth: int = 0) -> Any:
+def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str, str], Tensor], made: dict[str, Any], depth: int = 0) -> Any:
     """The object of a document. LookupError, TypeError, ValueError or RuntimeError where it makes no sense.
 
-    arrays: by name; tensors(name): one of them as a tensor; made: Parameters by name, {} at first.
+    arrays: by name; tensors(name, device): one of them as a tensor, saved from there; made: Parameters by name, {} at first.
     """
     if depth > MAX_DEPTH:
         raise ValueError("nested too deep")
@@ -171,7 +176,7 @@ def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str], Ten
     if not isinstance(kind, str):
         raise ValueError(f"unexpected kind {type(kind).__name__}")
     if kind in ("tensor", "parameter"):
-        return _tensor(kind, tree[1], bool(tree[2]), tensors, made)
+        return _tensor(kind, tree[1], bool(tree[2]), str(tree[3]) if len(tree) > 3 else "cpu", tensors, made)
     if kind in _DICTS:
         return _DICTS[kind]({below(k): below(v) for k, v in tree[1]})
     if kind in _ROWS:
@@ -209,10 +214,12 @@ def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str], Ten
     raise ValueError(f"unknown kind {kind!r}")
 
 
-def _tensor(kind: str, name: str, requires_grad: bool, tensors: Callable[[str], Tensor], made: dict[str, Any]) -> Tensor:
+def _tensor(
+    kind: str, name: str, requires_grad: bool, location: str, tensors: Callable[[str, str], Tensor], made: dict[str, Any]
+) -> Tensor:  # fmt: skip
     t = made.get(name)
     if t is None:
-        t = made[name] = tensors(name)
+        t = made[name] = tensors(name, location)
     if kind == "parameter":
         if not isinstance(t, Parameter):
             t = made[name] = Parameter(t, requires_grad=requires_grad)

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ingot._tensor import Tensor
-from ingot._tensor.devices import device
-from ingot._tensor.recording import from_array
+from ingot._tensor.devices import as_device, device
+from ingot._tensor.recording import from_array, placed
 from ingot.saved import Arrays, SerializationError, build, describe
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["save", "SerializationError"]  # the public `load` also reads artifacts: see ingot/artifacts.py
 
 _KEY = "ingot"
-_VERSIONS = (1, 2)  # what is read; the last is what is written: 2 has NumPy arrays, bytes, paths, sets and namespaces
+# what is read: 2 has NumPy arrays, bytes, paths, sets and namespaces; 3 says which tensors were not on the CPU, and is written for these
+_VERSIONS = (1, 2, 3)
 
 
 def save(obj: Any, f: str | os.PathLike | IO[bytes]) -> None:
@@ -86,13 +87,14 @@ def load(f: str | os.PathLike | IO[bytes], map_location: Any = None, *, weights_
     """Read what `save` or `torch.save` wrote. Reading executes nothing. A plain safetensors file gives a dict of tensors.
 
     map_location: where tensors shall live: a device, a dict from saved to wanted devices, or `fn(storage, location)`, as torch has it.
-        There is the CPU, so everything comes to live there; RuntimeError where another device is asked for.
+        Without it, where they were when they were saved; on the CPU where there is no CUDA device. RuntimeError for a device that is not
+        there.
 
     FileNotFoundError for a missing file, SerializationError (one line) for one that is damaged or foreign, which it names for what it
     is, and for what a file of `torch.save` holds besides tensors, numbers, strings and containers.
     """
     name = str(getattr(f, "name", "<file>")) if hasattr(f, "read") else os.fspath(f)  # type: ignore[arg-type]
-    check_location("cpu", map_location)
+    place("cpu", map_location)
     if hasattr(f, "read"):
         data = f.read()  # type: ignore[union-attr]
     else:
@@ -102,33 +104,41 @@ def load(f: str | os.PathLike | IO[bytes], map_location: Any = None, *, weights_
 
 
 class _Stand:
-    """What a function for `map_location` gets in the place of a storage: it may stay, or be asked to the CPU."""
+    """What a function for `map_location` gets in the place of a storage: it may stay, or be asked to a device."""
+
+    def __init__(self, location: str):
+        self.location = location
 
     def cpu(self) -> _Stand:
-        return self
+        return _Stand("cpu")
 
     def cuda(self, index: Any = None, **options: Any) -> _Stand:
-        raise RuntimeError("map_location: no CUDA device is available; tensors live on 'cpu'")
+        return _Stand(str(place("cpu", f"cuda{'' if index is None else f':{index}'}")))
 
 
-def check_location(location: str, wanted: Any) -> None:
-    """RuntimeError unless `map_location=wanted` lets a tensor that was saved at `location` live on the CPU."""
+def place(location: str, wanted: Any) -> device:
+    """Where a tensor that was saved at `location` comes to live, by `map_location=wanted`. RuntimeError where that is not there."""
     if isinstance(wanted, dict):
-        wanted = wanted.get(location, "cpu")
+        wanted = wanted.get(location)
     elif callable(wanted) and not isinstance(wanted, device):
-        wanted = wanted(_Stand(), location)
+        wanted = wanted(_Stand(location), location)
     if wanted is None or isinstance(wanted, _Stand):
-        return
+        from ingot import cuda
+
+        location = location if wanted is None else wanted.location
+        if device(location).type == "cuda" and (wanted is None or not cuda.is_available()):
+            wanted = location if cuda.is_available() else "cpu"  # what a machine with GPUs has saved is read on one without
+        else:
+            wanted = location
     if not isinstance(wanted, (str, device)):
         raise TypeError(f"map_location is a device, a dict of devices or a function that gives one, not {type(wanted).__name__}")
     try:
-        found = device(wanted)
+        found = as_device(wanted)
     except RuntimeError as e:
-        raise RuntimeError(f"map_location: {e}") from None
+        raise RuntimeError(f"map_location={str(wanted)!r}: {e}") from None
     if found.type == "meta":
         raise RuntimeError("map_location='meta': what is loaded has its values; t.to('meta') leaves shape and dtype of a tensor")
-    if found.type != "cpu":
-        raise RuntimeError(f"map_location={str(wanted)!r}: no {found.type.upper()} device is available; tensors live on 'cpu'")
+    return found
 
 
 # ---- bytes
@@ -140,7 +150,7 @@ def dumps(obj: Any) -> bytes:
 
     arrays = Arrays()
     tree = describe(obj, "", arrays)
-    document = json.dumps({"version": _VERSIONS[-1], "tree": tree}, separators=(",", ":"))
+    document = json.dumps({"version": 3 if arrays.elsewhere else 2, "tree": tree}, separators=(",", ":"))
     return to_bytes(arrays.found, {_KEY: document})
 
 
@@ -155,8 +165,8 @@ def loads(data: bytes, name: str = "<bytes>", map_location: Any = None) -> Any:
         raise SerializationError(f"{name}: {kind}")
     arrays, metadata = _open(data, name)
 
-    def tensor(key: str) -> Tensor:
-        return from_array(arrays[key])
+    def tensor(key: str, location: str = "cpu") -> Tensor:
+        return placed(from_array(arrays[key]), place(location, map_location))
 
     if _KEY not in metadata:
         return {key: tensor(key) for key in arrays}
@@ -211,7 +221,7 @@ def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
     bases: dict[str, Tensor] = {}
 
     def tensor(t: StoredTensor) -> Tensor:
-        check_location(t.location, map_location)
+        where = place(t.location, map_location)
         if t.alone:
             made = from_array(t.array())
         else:  # others share its memory, or its strides are not those of a whole
@@ -219,6 +229,7 @@ def _from_torch(data: bytes, name: str, map_location: Any) -> Any:
                 bases[t.storage] = from_array(t.memory)
             view = strided_view(bases[t.storage], t.shape, t.strides, t.offset)
             made = view if view is not None else from_array(t.copied())
+        made = placed(made, where)
         return made.requires_grad_() if t.requires_grad else made
 
     def parameter(t: Tensor, requires_grad: bool) -> Parameter:

@@ -66,8 +66,9 @@ class Assembly:
         self.name = name
         self.names = names
         self.live: list[int] = []  # the outputs' value numbers
-        self._outs: dict[int, int] = {}  # value number -> output
-        self._others: dict[tuple[int, Edge], int] = {}  # the same value with another history -> output
+        self.devices: list[int | None] = []  # where each of them shall be
+        self._outs: dict[tuple[int, int | None], int] = {}  # value number, and where it shall be -> output
+        self._others: dict[tuple[int, int | None, Edge], int] = {}  # the same value with another history -> output
         self._edges: dict[int, Edge] = {}  # output -> history
         self._fresh: dict[Storage, tuple[int, Fresh]] = {}
         self._recipes: dict[int, tuple[Tensor, Recipe]] = {}  # by the id of what they make
@@ -78,11 +79,15 @@ class Assembly:
 
     def out(self, a: Array) -> int:
         """The output that carries a value."""
-        found = self._outs.get(a.value)
+        found = self._outs.get((a.value, a.type.device))
         if found is None:
-            found = self._outs[a.value] = len(self.live)
-            self.live.append(a.value)
+            found = self._outs[a.value, a.type.device] = self._output(a.value, a.type.device)
         return found
+
+    def _output(self, i: int, device: int | None) -> int:
+        self.live.append(i)
+        self.devices.append(device)
+        return len(self.live) - 1
 
     def rooted(self, a: Array, edge: Edge | None) -> tuple[int, History]:
         """The output that carries a value with this history, and how the history is described."""
@@ -90,10 +95,9 @@ class Assembly:
         if edge is None:
             return out, "clear"
         if self._edges.setdefault(out, edge) != edge:
-            found = self._others.get((a.value, edge))
+            found = self._others.get((a.value, a.type.device, edge))
             if found is None:
-                found = self._others[a.value, edge] = len(self.live)
-                self.live.append(a.value)
+                found = self._others[a.value, a.type.device, edge] = self._output(a.value, a.type.device)
                 self._edges[found] = edge
             out = found
         return out, "new"
@@ -321,8 +325,19 @@ class Assembly:
             freed=freed,
             backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
             fit=self._fit(),
+            device=self._device(),
+            in_devices=tuple(trace.type_of(i).device for i in inputs),
+            out_devices=tuple(self.devices),
         )
         return _settled(made), self._exchanges, stay
+
+    def _device(self) -> int | None:
+        """The GPU that runs it. CaptureError where there are two."""
+        found = list(self.trace.devices)
+        if len(found) > 1:
+            names = ", ".join(f"cuda:{d}" for d in found)
+            raise CaptureError(f"{self.name}: a compiled function computes on one device, and this one on {names}: compile its parts")
+        return found[0] if found else None
 
     def _fit(self) -> Fit | None:
         shapes, extents = self.arguments.shapes, self.trace.extents
@@ -336,13 +351,14 @@ class Assembly:
         So do values that nobody wants, and whose computation may fail.
         """
         for i in () if derived is None else derived.saved:
-            if i >= 0 and i not in self._outs:
-                self._outs[i] = len(self.live)
-                self.live.append(i)
+            device = self.trace.type_of(i).device
+            if i >= 0 and (i, device) not in self._outs:
+                self._outs[i, device] = self._output(i, device)
         needed = self.trace.needed(self.live)[1]
         dropped = self.trace.dropped(self.live)
         if dropped:
-            self.live += dropped
+            for i in dropped:
+                self._output(i, self.trace.type_of(i).device)
             needed = self.trace.needed(self.live)[1]
         if derived is not None:
             needed.update(derived.saved)
@@ -351,7 +367,7 @@ class Assembly:
 
     def _backward(self, derived: Derived, inputs: Sequence[int], roots: tuple[int, ...]) -> Backward:
         at = {i: ("in", k) for k, i in enumerate(inputs)}
-        reads = tuple(at[i] if i < 0 else ("out", self._outs[i]) for i in derived.saved)
+        reads = tuple(at[i] if i < 0 else ("out", self._outs[i, self.trace.type_of(i).device]) for i in derived.saved)
         graph = self.trace.subgraph(derived.saved + derived.cotangents, derived.grads, f"{self.name}_backward")
         return Backward(graph.replace(scalars=frozenset()), reads, roots, derived.edges, derived.which)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ingot.capture.node import CompiledNode
 from ingot.capture.recipes import Recipe, Value
 from ingot.capture.settle import unsettled
-from ingot.capture.sized import SizedBackward, sized_steps, types_of
+from ingot.capture.sized import SizedBackward, allocator, sized_steps, types_of
 from ingot.capture.sources import Captured
 from ingot.capture.traced import Fresh, Traced
 from ingot.capture.writes import ArgumentWrite, History, StorageWrite
@@ -21,6 +22,7 @@ from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
 from ingot.runtime.frozen import FrozenError
+from ingot.runtime.recorder import here
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Version
 from ingot.runtime.views import Step
@@ -77,8 +79,13 @@ class CompiledCall:
     def __init__(self, traced: Traced):
         self.traced = traced
         graph = traced.graph
-        self.in_types = graph.in_types
-        self.types = types_of(graph.out_types)
+        self.device = device = traced.device
+        self.allocate = allocator(device)
+        self.in_types = traced.in_types
+        self.out_types = tuple([t.on(device) for t in graph.out_types])  # as the code leaves them
+        self.types = types_of(self.out_types)
+        self.there = [i for i, d in enumerate(traced.in_devices) if d != device and i not in graph.scalars]  # inputs to be copied there
+        self.back = [i for i, d in enumerate(traced.out_devices) if d != device]  # and outputs, to be copied back
         self.symbols = [s.name for s in graph.symbols]
         from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
@@ -87,20 +94,23 @@ class CompiledCall:
         if open_dim is not None:
             raise Unsized(f"no bounds keep the extent {open_dim} from being less than 0")
         try:
-            executable = compiler.executable(graph)
+            executable = compiler.executable(graph) if device is None else compiler.executable(graph, device=device)
         except FrozenError:
             raise
         except Exception as error:
             if not graph.symbols:
                 raise
             raise Unsized(f"its code cannot be for all sizes: {type(error).__name__}: {error}") from error
-        self.run = executable.run
+        self.run: Any = executable.run
+        if device is not None:
+            run: Any = executable.run
+            self.run = partial(run, explain=lambda error: self.explained(error))
         aliases = executable.manifest.get("aliases", {})
         self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
         self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
         reads = () if traced.backward is None else traced.backward.reads
-        self._back = SizedBackward(back.graph) if back is not None and back.graph.symbols else None
+        self._back = SizedBackward(back.graph, device) if back is not None and back.graph.symbols else None
         self._saved_inputs = [(traced.sources[k], self.in_types[k]) for where, k in reads if where == "in"]
         self._outputs_read = {k for where, k in reads if where == "out"}
         self._build = traced.result.builder()
@@ -111,6 +121,8 @@ class CompiledCall:
         sizes = {} if fit is None else fit.bind(leaves)
         types = self.types(sizes)
         keep = self.traced.gather(leaves, sizes)
+        for i in self.there:
+            keep[i] = here.recorder.moved(keep[i], self.device)
         slots: list[Any] = [a.value if by_value else ready(a).address for a, by_value in zip(keep, self._by_value)]
         buffers = self.buffers(types)
         slots += [b.address for b in buffers]
@@ -125,7 +137,7 @@ class CompiledCall:
         """The error that users expect where a run on `slots` raised `error`."""
         from ingot.runtime.failures import explained
 
-        return explained(error, self.traced.graph, slots)
+        return explained(error, self.traced.graph, slots if self.device is None else None)
 
     def buffers(self, types: Sequence[TensorType], holds: int = 0) -> list[memory.Buffer]:
         """Memory for the outputs: what is replaced is written over where nobody else can see it.
@@ -133,13 +145,13 @@ class CompiledCall:
         The caller holds each input once, and its memory `holds` times beside.
         """
         if not self.donations:
-            return [memory.allocate(t.nbytes) for t in types]
+            return [self.allocate(t.nbytes) for t in types]
         found = []
         for out, t in enumerate(types):
             donation = self.donations.get(out)
             found.append(_own(*donation, holds) if donation is not None else None)
             if found[-1] is None:
-                found[-1] = memory.allocate(t.nbytes)
+                found[-1] = self.allocate(t.nbytes)
         return found  # type: ignore[return-value]
 
     def finish(
@@ -148,6 +160,8 @@ class CompiledCall:
         """Put the outputs where they belong."""
         traced = self.traced
         outs = [Array(t, b, None, None) for t, b in zip(types, buffers)]
+        for i in self.back:
+            outs[i] = here.recorder.moved(outs[i], None)
         done = Done(traced, leaves, outs, self._roots, sizes)
         node = None if traced.backward is None else self._node(done, keep)
         done.follow(node, traced.fresh)
@@ -188,6 +202,8 @@ class CompiledCall:
         assert back is not None
         edges = tuple([e.edge(done) for e in back.edges])
         saved = [keep[k] if where == "in" else done.outs[k] for where, k in back.reads]
+        if self.device is not None:
+            saved = [here.recorder.moved(a, self.device) for a in saved]
         out_types = tuple([done.outs[i].type for i in back.roots])
         return CompiledNode(self.traced.name, back, edges, saved, out_types, self._back, done.sizes)
 

@@ -254,7 +254,7 @@ def alike(x: Any, y: Any) -> bool:
 def _loosely(kind: tuple) -> tuple:
     """A tensor's kind without its extents."""
     cls, t, grad = kind
-    return cls, t.dtype, t.rank, grad
+    return cls, t.dtype, t.rank, t.device, grad
 
 
 def _kind(x: Any) -> Any:

@@ -20,7 +20,6 @@ from ingot.capture.lines import Lines
 from ingot.capture.sources import Argument, BriefArgument, shared_memory, type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
-from ingot.runtime import memory
 from ingot.runtime.array import HOST, Array, ready
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.numbers import wrap_i64
@@ -38,11 +37,11 @@ def fast_call(
 ) -> Callable[..., Any] | None:
     """The generated function for calls whose positional arguments are like `leaves`; None where only the long way will do."""
     traced = call.traced
-    if len(leaves) > _LEAVES:
+    if len(leaves) > _LEAVES or call.there or call.back:
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-        "default_dtype": _default_dtype, "lower": LOWER, "allocate": memory.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf, "math": math,
+        "default_dtype": _default_dtype, "lower": LOWER, "allocate": call.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf, "math": math,
     })  # fmt: skip
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
@@ -57,14 +56,14 @@ def fast_call(
     c.settle()
     if guards.deep:
         c.need(f"{c.name(guards)}.changed() is None")
-    c.add("if rec.nodes: rec.cut()")
+    c.add(f"if rec.nodes{'' if call.device is None else ' or rec.others'}: rec.cut()")
     slots, keep = [""] * len(traced.sources), [""] * len(traced.sources)
     for k, source in sorted(enumerate(traced.sources), key=lambda p: p[1].last):
         gathered = source.lines(c, k, call.in_types[k])
         if gathered is None:
             return None
         slots[k], keep[k] = gathered
-    out_types = traced.graph.out_types
+    out_types = call.out_types
     outs = [f"o{i}" for i in range(len(out_types))]
     types = "out_types"
     c.names[types] = out_types
@@ -127,7 +126,9 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 return False
             edge = "is None" if x._edge is None else "is not None"
             sized = traced.fit is not None and i in traced.fit.free
-            kind = f".dtype is {c.name(x._array.type.dtype)}" if sized else f" is {c.name(x._array.type)}"
+            kind = f" is {c.name(x._array.type)}"
+            if sized:
+                kind = f".dtype is {c.name(x._array.type.dtype)} and a{i}._array.type.device is {x._array.type.device}"
             c.need(
                 f"a{i}.__class__ is {c.name(type(x))}{'' if brief else f' and a{i}._storage is None'} and a{i}._edge {edge}"
                 f" and a{i}._array.type{kind}"

@@ -102,7 +102,7 @@ def loose(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _loose(k: tuple[Any, ...]) -> Any:
     if len(k) == 6 and isinstance(k[0], TensorType):
-        return k[0].dtype, k[0].rank, *k[1:]
+        return k[0].dtype, k[0].rank, k[0].device, *k[1:]
     return int if len(k) == 2 and k[0] is int else k
 
 
@@ -150,6 +150,8 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
         if a == b:
             continue
         if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:
+            if a[0].device != b[0].device:
+                return f"argument {names[i]} is on {_place(a[0])}, it was on {_place(b[0])}"
             if a[0] != b[0]:
                 return f"argument {names[i]} is {a[0]}, it was {b[0]}"
             if a[2] and b[2] and a[2] != b[2]:
@@ -164,6 +166,10 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
             return f"argument {names[i]} is a {a[1].__name__} of another kind"
         return f"argument {names[i]} is {_said(a)}, it was {_said(b)}"
     return "the arguments differ"
+
+
+def _place(t: TensorType) -> str:
+    return "cpu" if t.device is None else f"cuda:{t.device}"
 
 
 def _said(k: Any) -> str:

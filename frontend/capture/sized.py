@@ -17,7 +17,7 @@ from ingot.runtime.array import Array, ready
 from ingot.runtime.frozen import FrozenError
 from ingot.runtime.views import Diagonal, Movement, Step
 
-__all__ = ["SizedBackward", "sized_steps", "types_of"]
+__all__ = ["SizedBackward", "allocator", "sized_steps", "types_of"]
 
 _GRAPHS = 64  # of one backward that are remembered, by sizes
 
@@ -52,13 +52,25 @@ def _evaluated(a: Any, values: Mapping[str, int]) -> Any:
     return tuple([_evaluated(x, values) for x in a]) if isinstance(a, tuple) else evaluate(a, values)
 
 
+def allocator(device: int | None) -> Callable[[int], memory.Buffer]:
+    """What allocates memory on a GPU, for its present stream, or of the host."""
+    if device is None:
+        return memory.allocate
+    from ingot.runtime.cuda.device import device as gpu_of
+
+    gpu = gpu_of(device)
+    pool = gpu.pool.allocate
+    return lambda nbytes: pool(nbytes, gpu.stream())
+
+
 class SizedBackward:
     """What runs a symbolic backward: compiled when the first gradient is asked for."""
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph, device: int | None = None):
         self.graph = graph
+        self.device = device
         self.symbols: tuple[Symbol, ...] = graph.symbols
-        self._types = types_of(graph.out_types)
+        self._types = types_of([t.on(device) for t in graph.out_types])
         self._run: Callable[..., None] | None = None
         self._refused = False
         self._graphs: dict[tuple[int, ...], Graph] = {}
@@ -69,7 +81,9 @@ class SizedBackward:
             from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
             try:
-                self._run = compiler.executable(self.graph).run
+                self._run = compiler.executable(self.graph, device=self.device).run if self.device is not None else (
+                    compiler.executable(self.graph).run
+                )
             except FrozenError:
                 raise
             except Exception as error:
@@ -77,8 +91,8 @@ class SizedBackward:
                 log.log("recompiles", "%s is compiled for each size: %s", self.graph.name, error)
         if self._run is None:
             return None
-        types = self._types(values)
-        buffers = [memory.allocate(t.nbytes) for t in types]
+        types, allocate = self._types(values), allocator(self.device)
+        buffers = [allocate(t.nbytes) for t in types]
         slots = [ready(a).address for a in arrays] + [b.address for b in buffers]
         self._run(*slots, *[values[s.name] for s in self.symbols])
         return [Array(t, b, None, None) for t, b in zip(types, buffers)]

@@ -31,7 +31,12 @@ def type_text(c: Lines, t: TensorType) -> str:
     if not t.symbolic:
         return c.name(t)
     c.names["tensor_type"] = tensor_type
-    return f"tensor_type({c.name(t.dtype)}, ({''.join(python_text(d) + ', ' for d in t.shape)}))"
+    text = f"tensor_type({c.name(t.dtype)}, ({''.join(python_text(d) + ', ' for d in t.shape)}))"
+    return text if t.device is None else f"{text}.on({t.device})"
+
+
+def _where(t: TensorType) -> str:
+    return "" if t.device is None else f" on cuda:{t.device}"
 
 
 def shared_memory(t: Any) -> Array | None:
@@ -166,8 +171,11 @@ class Attribute(Source):
 
     def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         found = self.place.read()._now()
-        if found.type is not t and (found.type.dtype, found.type.shape) != (t.dtype, tuple([evaluate(d, sizes) for d in t.shape])):
-            raise RuntimeError(f"{self.function}: {self.place.text} is {found.type} now, it was {t} when the function was compiled")
+        if found.type is not t and found.type != tensor_type(t.dtype, tuple([evaluate(d, sizes) for d in t.shape])).on(t.device):
+            raise RuntimeError(
+                f"{self.function}: {self.place.text} is {found.type}{_where(found.type)} now, it was {t}{_where(t)} when the function was "
+                "compiled"
+            )
         return found
 
     def version(self, leaves: Sequence[Any]) -> Version:

@@ -28,7 +28,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here, outside
 from ingot.runtime.storage import Storage
-from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, emit, frontend, signature
+from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, apart, emit, frontend, signature
 from ingot.runtime.views import LeafStep, Step
 
 __all__ = ["Aliased", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
@@ -101,6 +101,7 @@ class Trace(Recorder):
         self.inference = outer.inference
         self.autocast = outer.autocast
         self.sources: list[Source | None] = []  # of the inputs; None for what no call gathers
+        self.devices: dict[int, None] = {}  # the GPUs on which there are values
         self.captured: dict[Storage, StandIn] = {}  # Storages from outside
         self.shaped: dict[Storage, tuple[Dim, ...]] = {}  # the shapes of those that have run-time sizes
         self.origins: dict[Storage, Storage] = {}  # what stands for them -> themselves
@@ -127,7 +128,24 @@ class Trace(Recorder):
         self.inputs.append(a)
         self.input_keys.append(~id(t) if scalar else id(t))
         self.sources.append(source)
+        if t.device is not None:
+            self.devices[t.device] = None
         return a
+
+    def moved(self, a: Array, device: int | None) -> Array:
+        """The value as one of another device. All of the graph runs on one: what is not there is copied before the call, or after it."""
+        if a.type.device == device:
+            return a
+        if device is not None:
+            self.devices[device] = None
+        return Array(a.type.on(device), None, a.value, self)
+
+    def mixes(self, sig: Any, arrays: Any) -> None:
+        for a in arrays:
+            if a.type.device is None and a.type.shape:
+                values = self.needed([a.value])[1] | {a.value}
+                if any(i in self.asked_for if i >= 0 else self.input_keys[-1 - i] >= 0 for i in values):
+                    raise RuntimeError(apart(f"cuda:{sig.device}", "cpu"))
 
     def input(self, a: Array) -> int | None:
         raise AssertionError(f"{a} was made outside of the trace and not captured")

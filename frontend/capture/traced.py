@@ -12,6 +12,7 @@ from ingot.capture.sources import Source
 from ingot.capture.writes import History, Write
 from ingot.ir.graph import Graph
 from ingot.ir.struct import frozen, struct
+from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge
@@ -59,6 +60,8 @@ class Traced:
     freed: outputs whose history was freed inside: the edges that say so
     backward: what gradients of the call are computed by, None where it has none
     fit: where sizes are symbols, what argument leaves must be like, and what the symbols are in a call
+    device: the number of the GPU that it is computed on; None where the values are the host's. in_devices, out_devices: of each input and
+        output, where it is before and after the call
     """
 
     name: str
@@ -73,7 +76,15 @@ class Traced:
     freed: Mapping[int, Edge]
     backward: Backward | None
     fit: Fit | None
+    device: int | None
+    in_devices: tuple[int | None, ...]
+    out_devices: tuple[int | None, ...]
+
+    @property
+    def in_types(self) -> tuple[TensorType, ...]:
+        """The types of the inputs, where they are."""
+        return tuple([t.on(d) for t, d in zip(self.graph.in_types, self.in_devices)])
 
     def gather(self, leaves: Sequence[Any], sizes: Mapping[str, int]) -> list[Array]:
         """The values of the inputs, for a call with these argument leaves, in which symbols have the values `sizes`."""
-        return [source.gather(leaves, t, sizes) for source, t in zip(self.sources, self.graph.in_types)]
+        return [source.gather(leaves, t, sizes) for source, t in zip(self.sources, self.in_types)]

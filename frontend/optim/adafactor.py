@@ -108,5 +108,5 @@ class Adafactor(RuleOptimizer):
         shape = list(param.shape)
         if name in ("row_var", "col_var"):
             shape[-1 if name == "row_var" else -2] = 1
-            return ingot.zeros(tuple(shape), dtype=param.dtype)
+            return ingot.zeros(tuple(shape), dtype=param.dtype, device=param.device)
         return super()._state_value(name, param, group)

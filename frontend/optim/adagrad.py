@@ -67,7 +67,7 @@ class Adagrad(RuleOptimizer):
 
     def _state_value(self, name: str, param: Tensor, group: ParamGroup) -> Tensor:
         if name == "sum":
-            return ingot.full(tuple(param.shape), float(group["initial_accumulator_value"]), dtype=param.dtype)
+            return ingot.full(tuple(param.shape), float(group["initial_accumulator_value"]), dtype=param.dtype, device=param.device)
         return super()._state_value(name, param, group)
 
     def _update_sparse(self, p: Tensor, grad: Any, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:

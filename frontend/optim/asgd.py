@@ -69,7 +69,7 @@ class ASGD(RuleOptimizer):
 
     def _state_value(self, name: str, param: Tensor, group: ParamGroup) -> Tensor:
         if name == "eta":
-            return ingot.full((), float(group["lr"]), dtype=f32)
+            return ingot.full((), float(group["lr"]), dtype=f32, device=param.device)
         if name == "mu":
-            return ingot.ones((), dtype=f32)
+            return ingot.ones((), dtype=f32, device=param.device)
         return super()._state_value(name, param, group)

@@ -246,13 +246,13 @@ required = _Required()
 
 
 def _fitted(name: str, value: Any, param: Tensor, old: Any) -> Any:
-    """A loaded entry of a parameter's state, copied, in the parameter's dtype (step counts keep theirs).
+    """A loaded entry of a parameter's state, copied, on the parameter's device and in its dtype (step counts keep theirs).
 
     It goes into the tensor that is there already, if that fits: compiled steps hold on to it.
     """
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
-    value = value.detach()
+    value = value.detach().to(param.device)
     if name != "step" and param.is_floating_point():
         value = value.to(param.dtype)
     if isinstance(old, Tensor) and old.dtype is value.dtype and tuple(old.shape) == tuple(value.shape):

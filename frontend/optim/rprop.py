@@ -67,5 +67,5 @@ class Rprop(RuleOptimizer):
 
     def _state_value(self, name: str, param: Tensor, group: ParamGroup) -> Tensor:
         if name == "step_size":
-            return ingot.full(tuple(param.shape), float(group["lr"]), dtype=param.dtype)
+            return ingot.full(tuple(param.shape), float(group["lr"]), dtype=param.dtype, device=param.device)
         return super()._state_value(name, param, group)

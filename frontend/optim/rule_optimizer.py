@@ -62,8 +62,8 @@ class RuleOptimizer(Optimizer):
     def _state_value(self, name: str, param: Tensor, group: ParamGroup) -> Tensor:
         """A state tensor before the first step."""
         if name == "step":
-            return ingot.zeros((), dtype=ingot.float32)
-        return ingot.zeros(tuple(param.shape), dtype=param.dtype)
+            return ingot.zeros((), dtype=ingot.float32, device=param.device)
+        return ingot.zeros(tuple(param.shape), dtype=param.dtype, device=param.device)
 
     def initialize_state(self) -> None:
         """Make the state of every parameter now, rather than in its first step: before a step is compiled."""
