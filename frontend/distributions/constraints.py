@@ -146,7 +146,7 @@ class independent(Constraint):
         n = self.reinterpreted_batch_ndims
         if found.ndim < n:
             raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.ndim}")
-        return found.reshape((*found.shape[: found.ndim - n], -1)).all(-1)
+        return found.flatten(found.ndim - n).all(-1) if n else found
 
     def __repr__(self) -> str:
         return f"IndependentConstraint({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"

@@ -8,7 +8,7 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot.distributions import constraints
-from ingot.distributions.utils import lazy_property
+from ingot.distributions.utils import _sum_rightmost, lazy_property
 from ingot.runtime.recorder import here
 
 __all__ = ["Distribution", "ExponentialFamily"]
@@ -229,7 +229,7 @@ class ExponentialFamily(Distribution):
             gradients = ingot.autograd.grad(normalizer.sum(), params, create_graph=True)
         result = -self._mean_carrier_measure + normalizer
         for p, g in zip(params, gradients):
-            result = result - (p * g).reshape((*self._batch_shape, -1)).sum(-1)
+            result = result - _sum_rightmost(p * g, (p * g).ndim - len(self._batch_shape))
         return result
 
 

@@ -28,7 +28,7 @@ def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
 
 def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
     """The sum over the last `dim` dims."""
-    return value if dim == 0 else value.reshape((*value.shape[: value.ndim - dim], -1)).sum(-1)
+    return value if dim == 0 else value.sum(tuple(range(-dim, 0)))
 
 
 def broadcast_all(*values: Any) -> tuple[Tensor, ...]:

@@ -42,7 +42,7 @@ def native_group_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(`group_norm`, the means, the reciprocal standard deviations), the latter of shape (N, group)."""
     out = F.group_norm(input, group, weight, bias, eps)
-    variance, mean = ingot.var_mean(input.reshape(N, group, -1), 2, correction=0)
+    variance, mean = ingot.var_mean(input.reshape(N, group, C // group * HxW), 2, correction=0)
     return out, mean, ingot.rsqrt(variance + eps)
 
 

@@ -199,6 +199,6 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     n = static_int(N, "N") if N is not None else (x.shape[-1] if x.ndim else 1)
     if n <= 1:
         raise RuntimeError("N must be greater than 1.")
-    wide = x.unsqueeze(-1).expand(*x.shape, n - 1)
-    powers = wide.cumprod(-1)
+    x = x if x.ndim else x.reshape(1)  # a number is a vector of one
+    powers = x.unsqueeze(-1).expand(*x.shape, n - 1).cumprod(-1)
     return ingot.cat([ingot.ones_like(powers[..., :1]), powers], -1)

@@ -97,15 +97,15 @@ def amin(input: Any, dim: Dims = None, *, keepdim: bool = False, dtype: Any = No
 
 
 def argmax(input: Any, dim: int | None = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None) -> Any:
-    """Where the largest of what is kept is, the first of equals; 0 for nothing."""
+    """Where the largest of what is kept is, the first of equals, in the dtype of the input as in torch; 0 for nothing."""
     x, kept = _parts(input, mask, dtype)
-    return _result(input, _filled(x, kept, _least(x.dtype)).argmax(dim, keepdim), dim, keepdim, kept)
+    return _result(input, _filled(x, kept, _least(x.dtype)).argmax(dim, keepdim).to(x.dtype), dim, keepdim, kept)
 
 
 def argmin(input: Any, dim: int | None = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None) -> Any:
-    """Where the least of what is kept is, the first of equals; 0 for nothing."""
+    """Where the least of what is kept is, the first of equals, in the dtype of the input as in torch; 0 for nothing."""
     x, kept = _parts(input, mask, dtype)
-    return _result(input, _filled(x, kept, _most(x.dtype)).argmin(dim, keepdim), dim, keepdim, kept)
+    return _result(input, _filled(x, kept, _most(x.dtype)).argmin(dim, keepdim).to(x.dtype), dim, keepdim, kept)
 
 
 def _count(x: Tensor, kept: Tensor | None, axes: tuple[int, ...], keepdim: bool) -> Any:
@@ -171,7 +171,7 @@ def median(input: Any, dim: int = -1, *, keepdim: bool = False, dtype: Any = Non
     return _result(input, ingot.nanmedian(_filled(x, kept, math.nan), dim, keepdim)[0], dim, keepdim, kept)
 
 
-def logsumexp(input: Any, dim: Dims, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None) -> Any:
+def logsumexp(input: Any, dim: Dims = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None) -> Any:
     """The logarithm of the sum of exp of what is kept, -infinity of nothing."""
     x, kept = _parts(input, mask, dtype)
     return _result(input, ingot.logsumexp(_filled(x, kept, -math.inf), dim_list(dim, x.ndim), keepdim), dim, keepdim, kept)

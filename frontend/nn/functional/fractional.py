@@ -47,7 +47,7 @@ def _fractional(
         at = at.reshape((*at.shape[:2], *outer, *(1,) * d, kernel[d], *(1,) * (n - 1 - d)))
         places = at if places is None else places * extents[d] + at
     assert places is not None
-    places = places.reshape((*x.shape[:2], *sizes, -1))
+    places = places.flatten(2 + n)
     flat = x.flatten(2)
     values = flat.gather(2, places.flatten(2)).reshape(tuple(places.shape))
     best = ingot.where(values.isnan(), float("inf"), values.detach()).argmax(-1, keepdim=True)

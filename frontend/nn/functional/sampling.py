@@ -287,7 +287,7 @@ def _grid_sample(x: Tensor, grid: Tensor, mode: str, padding: str, align_corners
     n, c = x.shape[:2]
     extents = tuple(x.shape[2:])
     shape = tuple(grid.shape[1:-1])
-    flat, points = x.reshape((n, c, -1)), math.prod(shape)
+    flat, points = x.flatten(2), math.prod(shape)
     places = []
     for d, extent in enumerate(extents):  # the grid's last coordinate belongs to the first spatial dim
         g = grid[..., len(extents) - 1 - d]

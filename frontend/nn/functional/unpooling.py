@@ -27,7 +27,7 @@ def _max_unpool(name: str, n: int, input: Tensor, indices: Tensor, kernel_size: 
         raise RuntimeError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
     total = int(np.prod(spatial))
     flat = ingot.zeros((x.shape[0], x.shape[1], total), dtype=x.dtype)
-    out = flat.scatter(-1, indices.reshape((x.shape[0], x.shape[1], -1)), x.reshape((x.shape[0], x.shape[1], -1)))
+    out = flat.scatter(-1, indices.reshape(x.shape).flatten(2), x.flatten(2))
     out = out.reshape((x.shape[0], x.shape[1], *spatial))
     return out.squeeze(0) if unbatched else out
 
