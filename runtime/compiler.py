@@ -56,11 +56,12 @@ _EXECUTABLES = 4096
 _busy: dict[str, threading.Lock] = {}  # keys that some thread is looking for
 _lock = threading.Lock()
 _pool: list[Ahead[bytes]] = []  # the worker pool's code, while it is made
+_GRAPH, _QUICK = "graph", "quick"  # kinds of preimages
 EAGER = "eager"  # the name of graphs of what is computed outside of compiled functions
 _WAIT = 600.0  # seconds that a thread waits for another one's compile before it compiles itself
 
 
-def executable(graph: Graph, provenance: dict[str, Any] | None = None, device: int | None = None) -> Executable:
+def executable(graph: Graph, provenance: dict[str, Any] | None = None, device: int | None = None, quick: bool = False) -> Executable:
     """What runs a graph: `compiled`, or the interpreter where INGOT_BACKEND asks for it.
 
     device: the number of the GPU that it shall run on; its slots are addresses there
@@ -71,7 +72,7 @@ def executable(graph: Graph, provenance: dict[str, Any] | None = None, device: i
         from ingot.runtime.interpreted import Interpreted
 
         return Interpreted(graph)  # type: ignore[return-value]  # it is called alike
-    return compiled(graph, provenance)
+    return compiled(graph, provenance, quick)
 
 
 def _on_device(graph: Graph, provenance: dict[str, Any] | None, device: int) -> Executable:
@@ -83,19 +84,19 @@ def _on_device(graph: Graph, provenance: dict[str, Any] | None, device: int) -> 
     return _found(graph, level, provenance).on(gpu)  # type: ignore[attr-defined, no-any-return]  # it is called alike
 
 
-def eager(graph: Graph, device: int | None = None) -> Executable:
+def eager(graph: Graph, device: int | None = None, quick: bool = False) -> Executable:
     """What runs operations that stand outside of compiled functions: `executable`; where compiling is refused the interpreter, if
     NumPy gives the result that code would. FrozenError, with the line of what it does not compute alike, where it would not.
     """
     if device is not None:
         return _on_device(graph, None, device)
     if not is_frozen():
-        return executable(graph)
+        return executable(graph, quick=quick)
     from ingot.runtime.interpreted import UntilThawed, inexact
 
     decisive = inexact(graph)
     try:
-        return executable(graph, None if decisive is None else _place(decisive))
+        return executable(graph, None if decisive is None else _place(decisive), quick=quick)
     except FrozenError:
         if decisive is not None:
             raise
@@ -104,23 +105,30 @@ def eager(graph: Graph, device: int | None = None) -> Executable:
         return UntilThawed(graph, executable)  # type: ignore[return-value]  # it is called alike
 
 
-def compiled(graph: Graph, provenance: dict[str, Any] | None = None) -> Executable:
+def compiled(graph: Graph, provenance: dict[str, Any] | None = None, quick: bool = False) -> Executable:
     """The executable of a graph, compiled if need be. Its argument slots are the graph's inputs, then its outputs, then the
     values of its symbols.
 
     provenance: what to tell people of it (name, file, line, signature); no part of the key.
+    quick: code that is made sooner, and takes longer, will do: the same bits come of it. The other is taken where it is known.
     FrozenError where compiling is refused; RuntimeError where llvmlite is needed and missing.
     """
-    found = _found(graph, host_level(), provenance)
+    found = _found(graph, host_level(), provenance, quick)
     if "nan" in switches.get("INGOT_CHECK"):
         return observe.NanCheck(found, graph)  # type: ignore[return-value]  # it is called alike
     return found
 
 
-def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Executable:
+def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None, quick: bool = False) -> Executable:
     """The executable of a graph for a level, from memory, the cache or the compiler."""
-    preimage = _preimage("graph", graph.text, level)
+    preimage = _preimage(graph, level, quick)
     key = keys.key_of(preimage)
+    if quick and not _is_known(key):
+        preimage = _preimage(graph, level)
+        key = keys.key_of(preimage)
+        if not _is_known(key):
+            preimage = _preimage(graph, level, quick)
+            key = keys.key_of(preimage)
     found = _executables.get(key)
     if found is not None:
         counts["memory"] += 1
@@ -138,7 +146,7 @@ def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None) -> Exe
 def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any] | None = None) -> Code:
     """The machine code of a graph for `level` (this CPU's where None), from the cache or compiled; nothing is loaded."""
     level = level or host_level()
-    preimage = _preimage("graph", graph.text, level)
+    preimage = _preimage(graph, level)
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
     if found is None:
@@ -262,7 +270,7 @@ def _compile_once(
                     _begin_pool()
                 return found or _compile(key, preimage, graph, level, provenance)
         except _OtherToolchain:
-            preimage = _preimage("graph", graph.text, level)
+            preimage = _preimage(graph, level, json.loads(preimage)["kind"] == _QUICK)
             key = keys.key_of(preimage)
 
 
@@ -291,7 +299,8 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
 
     kernels = pieces.Pieces(json.loads(preimage), about_to_make)
     with log.timed("codegen", times):
-        built = target.build(program, level, kernels)
+        quick = json.loads(preimage)["kind"] == _QUICK
+        built = backend("cpu").build(program, level, kernels, quick) if quick else target.build(program, level, kernels)
     times["import"] += llvm["llvm"]
     times["codegen"] -= llvm["llvm"]
     from ingot.ir.loop.text import print_program
@@ -366,11 +375,26 @@ def host_level() -> Level:
 _levels: dict[str | None, Level] = {}
 
 
-def _preimage(kind: str, text: str, level: Level) -> bytes:
+def _preimage(graph: Graph, level: Level, quick: bool = False) -> bytes:
     assumed = level.assumptions()
     if level.arch == "nvptx64":
         assumed["host"] = platform.machine()  # whose code launches
-    return keys.preimage(kind, text, assumed, toolchain.versions(), switches.code_options())
+    kind = _GRAPH
+    if quick:
+        from ingot.backends import backend
+
+        kind = _QUICK if backend("cpu").has_quick(level) else _GRAPH
+    return keys.preimage(kind, graph.text, assumed, toolchain.versions(), switches.code_options())
+
+
+def _is_known(key: str) -> bool:
+    """Whether there is code for a key, in this process or in the cache."""
+    if key in _executables:
+        return True
+    found = the_cache().lookup(key)
+    if found is not None:
+        found.close()
+    return found is not None
 
 
 @contextlib.contextmanager

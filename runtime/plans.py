@@ -7,12 +7,15 @@ compared with what the plan has in its place. Where there is no symbolic plan, e
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
 from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, parts
+from ingot.ir.template import python_text
 from ingot.ir.types import TensorType
 from ingot.runtime import log
 from ingot.runtime.forecast import Forecast, tables
@@ -29,6 +32,8 @@ _PLANS_LIMIT = 4096
 _NODES_LIMIT = 100_000  # of all the recordings in it
 _FAMILIES: dict[Any, Family] = {}  # by structure
 _FAMILIES_LIMIT = 2048
+_QUICK_BYTES = 64 << 10  # of inputs and outputs
+_QUICK_CALLS = 256  # about as long as to compile it once more
 _SAMPLES = 8  # recordings of a structure that are remembered, to make symbolic plans of
 _PARTS: dict[Any, tuple[Form, tuple[Leaf, ...]]] = {}  # of nodes, by op and attributes
 _PARTS_LIMIT = 16384
@@ -37,18 +42,56 @@ _held = 0  # nodes of the recordings in _PLANS
 
 
 class Plan:
-    """What runs one recorded list of nodes: the executable, and which inputs it reads."""
+    """What runs one recorded list of nodes: the executable, and which inputs it reads.
 
-    __slots__ = ("graph", "reads", "run", "dropped")
+    Code that is to run on little memory, and not yet often, is made the quick way: most graphs of a notebook run once. It gives way to
+    the other, which computes the same bits, after so many calls, or when more memory comes.
+    """
 
-    def __init__(self, graph: Graph, reads: tuple[int, ...], dropped: tuple[int, ...], device: int | None = None):
+    __slots__ = ("graph", "reads", "run", "dropped", "_quick", "_left", "_nbytes")
+
+    def __init__(
+        self, graph: Graph, reads: tuple[int, ...], dropped: tuple[int, ...], device: int | None = None, sizes: tuple[int, ...] = ()
+    ):
         self.graph = graph
         self.dropped = dropped  # values that it makes beside those that are wanted, for their computation may fail
         self.reads = reads  # of the recorder's inputs, those that the graph has
         from ingot.runtime import compiler  # not before something runs: it brings the cache along
 
-        self.run = compiler.eager(graph, device).run
+        self._nbytes = _nbytes(graph)
+        little = device is None and self._nbytes(*sizes) <= _QUICK_BYTES
+        run = compiler.eager(graph, device, little).run
+        self.run: Callable[..., None] = run
+        if little:
+            self._quick, self._left = run, _QUICK_CALLS
+            self.run = self._run_quick
         stats["plans"] += 1
+
+    def _run_quick(self, *slots: Any) -> None:
+        self._left -= 1
+        sizes = slots[len(slots) - len(self.graph.symbols) :]
+        if self._left < 0 or sizes and self._nbytes(*sizes) > _QUICK_BYTES:
+            self._improve()
+            self.run(*slots)
+        else:
+            self._quick(*slots)
+
+    def _improve(self) -> None:
+        """From now on the better code runs, if it may be made."""
+        from ingot.runtime import compiler
+
+        self.run = self._quick
+        with suppress(FrozenError):
+            self.run = compiler.executable(self.graph).run
+
+
+def _nbytes(graph: Graph) -> Callable[..., int]:
+    """How many bytes a call takes and gives, by the values of the symbols."""
+    nbytes: Any = 0
+    for t in (*graph.in_types, *graph.out_types):
+        nbytes = nbytes + t.nbytes
+    names = ", ".join(s.name for s in graph.symbols)
+    return eval(f"lambda {names}: {python_text(nbytes)}", {"min": min, "max": max})
 
 
 class Bound:
@@ -161,7 +204,8 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
     family.samples = [*family.samples[1 - _SAMPLES :], sample]
     if made is not None:
         try:
-            plan = Plan(made.graph, reads, family.dropped, rec.device)
+            numbers, sizes = made.match(sample)  # type: ignore[misc]  # it was made for these, too
+            plan = Plan(made.graph, reads, family.dropped, rec.device, sizes)
         except ShapeError as error:
             family.why = str(error)
         except FrozenError:  # the code for these sizes alone may be known
@@ -179,7 +223,6 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
             if len(family.symbolic) >= _SAMPLES:
                 family.why = f"{_SAMPLES} symbolic graphs were made for it"
             _tell(graph, f"now one graph for all, with {', '.join(s.bounds_text for s in made.symbols) or 'numbers passed in'}")
-            numbers, sizes = made.match(sample)  # type: ignore[misc]  # it was made for these, too
             return Bound(plan, tuple(map(_number, numbers)), sizes)
     if len(family.samples) > 1:
         _tell(graph, f"one graph more, for these sizes alone: {family.why or 'the shape rules leave no symbol'}")

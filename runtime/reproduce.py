@@ -65,19 +65,19 @@ def assembly(entry: Entry) -> str:
 
     ReproduceError where the entry cannot be compiled again here, or where that gives other code than is stored.
     """
-    graph, level, arch = found = parts(entry)
+    graph, level, arch, quick = found = parts(entry)
     made = _compile(found)
     if made.code != entry.code:
         raise ReproduceError("compiled again, it gives other code than is stored (see: ingot cache verify --rebuild)")
     if graph is None or level is None:
         return _cpu().pool_assembly(arch)
-    texts = {name: _cpu().assembly(text, level) for name, text in _cpu().llvm(_cpu().lower(graph, level), level).items()}
+    texts = {name: _cpu().assembly(text, level, quick) for name, text in _cpu().llvm(_cpu().lower(graph, level), level).items()}
     texts["the driver, which calls them"] = _cpu().driver_assembly(arch, bool(graph.symbols))
     return "\n".join(f"# {name}\n{text}" for name, text in texts.items())
 
 
-def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:
-    """(graph, level, architecture) that an entry's preimage describes; graph and level are None for the worker pool.
+def parts(entry: Entry) -> tuple[Graph | None, Level | None, str, bool]:
+    """(graph, level, architecture, whether it is quick) that an entry's preimage describes; graph and level are None for the worker pool.
 
     ReproduceError where it was made by another compiler than this one, or is nothing that this one can read.
     """
@@ -90,8 +90,12 @@ def parts(entry: Entry) -> tuple[Graph | None, Level | None, str]:
     if doc["kind"] == "pool":
         if doc["text"] or doc["target"].keys() != {"arch"}:
             raise ReproduceError("its preimage is not that of a worker pool")
-        return None, None, structure.architecture(doc)
-    return _graph(entry, doc["text"]), _level(doc["target"]), structure.architecture(doc)
+        return None, None, structure.architecture(doc), False
+    level = _level(doc["target"])
+    quick = doc["kind"] == "quick"
+    if quick and not _cpu().has_quick(level):
+        raise ReproduceError(f"there is no quick code for the level {level.name}")
+    return _graph(entry, doc["text"]), level, structure.architecture(doc), quick
 
 
 def _same_compiler(doc: dict[str, Any]) -> None:
@@ -142,12 +146,12 @@ def _graph(entry: Entry, text: str) -> Graph:
     return graph
 
 
-def _compile(found: tuple[Graph | None, Level | None, str]) -> Built:
-    graph, level, arch = found
+def _compile(found: tuple[Graph | None, Level | None, str, bool]) -> Built:
+    graph, level, arch, quick = found
     try:
         if graph is None or level is None:
             return _cpu().build_pool(arch)
-        return _cpu().build(_cpu().lower(graph, level), level)
+        return _cpu().build(_cpu().lower(graph, level), level, quick=quick)
     except Exception as e:  # a graph that a compiler never made may trip it in any way
         raise ReproduceError(f"it does not compile: {type(e).__name__}: {_line(e)}") from None
 

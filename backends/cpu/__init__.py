@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingot.backends.cpu.levels import LEVELS, at_most, host_level
+from ingot.backends.llvm.level import QUICK
 
 if TYPE_CHECKING:
     from ingot.backends.built import Built, Keep
@@ -43,12 +44,19 @@ class Cpu:
 
         return lower(numbered(graph), self.target(level), watch)
 
-    def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
-        """The shared object of a program, with one exported entry. `keep`: where the code of its kernels is found, or kept."""
+    def has_quick(self, level: Level) -> bool:
+        """Whether `build` has a quick way for a level."""
+        return level.arch in QUICK
+
+    def build(self, program: Program, level: Level, keep: Keep | None = None, quick: bool = False) -> Built:
+        """The shared object of a program, with one exported entry. `keep`: where the code of its kernels is found, or kept.
+
+        quick: LLVM takes a third of the time; the code computes the same bits and takes a few times as long.
+        """
         from ingot.backends.built import make
         from ingot.backends.cpu import module
 
-        return module.build(program, level, keep or make)
+        return module.build(program, level, keep or make, quick)
 
     def pieces(self, code: bytes | memoryview) -> dict[bytes, bytes]:
         """The parts of a shared object that others may be put together from, as `keep` is asked for them.
@@ -68,11 +76,11 @@ class Cpu:
 
         return module.llvm_texts(program, level)
 
-    def assembly(self, llvm: str, level: Level) -> str:
+    def assembly(self, llvm: str, level: Level, quick: bool = False) -> str:
         """The machine code that LLVM IR becomes, as text. RuntimeError where the IR is not well formed."""
         from ingot.backends.llvm import codegen
 
-        return codegen.assembly(llvm, level)
+        return codegen.assembly(llvm, level, quick=quick)
 
     def runs(self, level: Level, host: Level) -> bool:
         """Whether code for `level` runs on a machine whose best level is `host`."""

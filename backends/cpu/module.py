@@ -30,12 +30,14 @@ SIZED_DRIVER = hashlib.sha256(b"driver of sizes").digest()  # also that of progr
 TINY = 16 << 10  # bytes that a call touches
 
 
-def build(program: Program, level: Level, keep: Keep = make) -> Built:
-    """The shared object of a program: one exported entry."""
+def build(program: Program, level: Level, keep: Keep = make, quick: bool = False) -> Built:
+    """The shared object of a program: one exported entry. `quick`: of kernels that are made soon, and are not as fast."""
     sized = bool(program.symbols)
     ready = driver.is_ready(level.arch)
     parts = [Part(SIZED_DRIVER if sized else DRIVER, "", lambda: driver.build(level.arch, sized), ready)]
-    parts += [Part(kernel_name(text), text, _maker(k, level)) for k in program.kernels.values() for text in (identity(k),)]
+    parts += [
+        Part(kernel_name(text, quick), text, _maker(k, level, quick)) for k in program.kernels.values() for text in (identity(k),)
+    ]
     if _copies(program.steps):
         parts.append(Part(COPY, "", lambda: driver.build_copy(level.arch), ready))
     pieces = [elf_piece.read(code) for code in keep(parts, _made)]
@@ -96,21 +98,21 @@ def identity(kernel: Kernel) -> str:
     return print_kernel(replace(kernel, name="kernel", schedule=""))
 
 
-def kernel_name(identity: str) -> bytes:
+def kernel_name(identity: str, quick: bool = False) -> bytes:
     """What a kernel's code is found by, among code for one level by one compiler."""
-    return hashlib.sha256(b"kernel\n" + identity.encode()).digest()
+    return hashlib.sha256((b"quick kernel\n" if quick else b"kernel\n") + identity.encode()).digest()
 
 
-def build_kernel(kernel: Kernel, level: Level) -> bytes:
+def build_kernel(kernel: Kernel, level: Level, quick: bool = False) -> bytes:
     """The piece of code of one kernel: the same bytes each time, whatever else was built."""
     text, arena, worker = emit_kernel(level, kernel)
     number = {name: k for k, name in enumerate(kernel.params)}
     needs = (elf_piece.Need(s.nbytes, tuple((number[p], size) for p, size in s.counted)) for s in (arena, worker))
-    return elf_piece.piece(codegen.object_code(text, level), *needs)
+    return elf_piece.piece(codegen.object_code(text, level, quick=quick), *needs)
 
 
-def _maker(kernel: Kernel, level: Level) -> Callable[[], bytes]:
-    return lambda: build_kernel(kernel, level)
+def _maker(kernel: Kernel, level: Level, quick: bool) -> Callable[[], bytes]:
+    return lambda: build_kernel(kernel, level, quick)
 
 
 def llvm_texts(program: Program, level: Level) -> dict[str, str]:

@@ -12,7 +12,7 @@ import functools
 import os
 from typing import Any
 
-from ingot.backends.llvm.level import Level
+from ingot.backends.llvm.level import QUICK, Level
 from ingot.backends.llvm.workers import side_by_side
 
 __all__ = ["assembly", "object_code"]
@@ -20,19 +20,20 @@ __all__ = ["assembly", "object_code"]
 _LONG = 100_000  # characters of LLVM IR, which take a tenth of a second
 _CPU = {"opt": 2, "reloc": "pic", "codemodel": "small"}  # what the linker's list of relocations is for
 _OPTIONS: dict[str, dict[str, Any]] = {"x86_64": _CPU, "aarch64": _CPU, "nvptx64": {"opt": 3}}
-_idle: dict[Level, list[Any]] = {}  # code generators that no thread works with
+_idle: dict[tuple[Level, bool], list[Any]] = {}  # code generators that no thread works with
 
 
-def object_code(text: str, level: Level, inline: bool = False) -> bytes:
+def object_code(text: str, level: Level, inline: bool = False, quick: bool = False) -> bytes:
     """The relocatable object of a module in LLVM IR. RuntimeError where the IR is not well formed.
 
     inline: put functions that are marked `alwaysinline` into their callers first. Generated kernels have none; text that people wrote
     does, and needs no more: LLVM's other passes take twice as long as the code itself, and find little.
+    quick: in a third of the time, code that computes the same bits and takes a few times as long.
     """
 
     def work() -> bytes:
-        free = _idle.setdefault(level, [])
-        machine = free.pop() if free else _target_machine(level)
+        free = _idle.setdefault((level, quick), [])
+        machine = free.pop() if free else _target_machine(level, quick)
         code = _emitted(machine, _module(text, machine, inline))
         free.append(machine)
         return code
@@ -40,9 +41,9 @@ def object_code(text: str, level: Level, inline: bool = False) -> bytes:
     return side_by_side([work])[0] if len(text) > _LONG else work()  # Ctrl-C is heard meanwhile
 
 
-def assembly(text: str, level: Level, inline: bool = False) -> str:
+def assembly(text: str, level: Level, inline: bool = False, quick: bool = False) -> str:
     """The same code as assembly; for a GPU this is PTX. RuntimeError where the IR is not well formed."""
-    machine = _target_machine(level)
+    machine = _target_machine(level, quick)
     return machine.emit_assembly(_module(text, machine, inline))
 
 
@@ -59,14 +60,15 @@ def _module(text: str, machine: Any, inline: bool) -> Any:
     return module
 
 
-def _target_machine(level: Level) -> Any:
+def _target_machine(level: Level, quick: bool = False) -> Any:
     """LLVM's code generator for a level."""
     import llvmlite.binding as llvm
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     features = ",".join("+" + f for f in level.features)
-    return llvm.Target.from_triple(level.triple).create_target_machine(cpu=level.cpu, features=features, **_OPTIONS[level.arch])
+    options = {**_OPTIONS[level.arch], "opt": QUICK[level.arch]} if quick else _OPTIONS[level.arch]
+    return llvm.Target.from_triple(level.triple).create_target_machine(cpu=level.cpu, features=features, **options)
 
 
 def _emitted(machine: Any, module: Any) -> bytes:

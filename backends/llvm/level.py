@@ -7,7 +7,9 @@ from typing import Any
 from ingot.ir.machine import Machine
 from ingot.ir.struct import fields, value_type
 
-__all__ = ["Level"]
+__all__ = ["QUICK", "Level"]
+
+QUICK: dict[str, int] = {"x86_64": 0}  # how much LLVM optimises what is to be there soon, for architectures where that is tested
 
 
 @value_type

@@ -20,7 +20,7 @@ SCHEMA = 1
 def preimage(kind: str, text: str, target: dict[str, Any], toolchain: dict[str, str], options: dict[str, Any]) -> bytes:
     """The canonical document of one piece of code: sorted JSON in UTF-8.
 
-    kind: "graph" (text is the graph's identity text) or "llvm" (text is LLVM IR, as for the worker pool).
+    kind: "graph" or "quick" (text is the graph's identity text; the latter is made with less optimisation) or "pool".
     target: what the code may assume of the machine. toolchain: versions of llvmlite and LLVM.
     """
     doc = {

@@ -28,7 +28,7 @@ _BYTES = 1 << 47  # of address space, as much as there is
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]{0,999}", re.ASCII)
 _NUMBER = re.compile(r"0|[1-9]\d{0,9}", re.ASCII)
-_KINDS = ("graph", "pool")
+_KINDS = ("graph", "quick", "pool")
 _FIELDS = ("schema", "kind", "text", "target", "sources", "toolchain", "options")
 
 

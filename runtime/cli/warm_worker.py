@@ -53,9 +53,9 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None) -> dict[str, Any
     asked: dict[str, tuple[Any, dict[str, Any]]] = {}  # graphs by text
     real = compiler.executable
 
-    def noting(graph: Any, provenance: dict[str, Any] | None = None) -> Any:
+    def noting(graph: Any, provenance: dict[str, Any] | None = None, quick: bool = False) -> Any:
         asked.setdefault(graph.text, (graph, provenance or {}))
-        return real(graph, provenance) if elsewhere is None else Interpreted(graph)
+        return real(graph, provenance, quick=quick) if elsewhere is None else Interpreted(graph)
 
     setattr(compiler, "executable", noting)  # noqa: B010  (this process does nothing else)
     with ingot.frozen(False):

@@ -93,6 +93,67 @@ def test_training_with_a_short_last_batch():
     assert asked() <= 6 and losses == sorted(losses, reverse=True)  # the step of the optimizer and the initial values among them
 
 
+def quick_plans():
+    made = [p for f in plans._FAMILIES.values() for p in (*f.static.values(), *(p for p, _, _ in f.symbolic))]
+    return [p.run.__name__ == "_run_quick" for p in made]
+
+
+def test_what_runs_often_is_compiled_in_full(monkeypatch):
+    monkeypatch.setattr(plans, "_QUICK_CALLS", 3)
+    x = ingot.tensor(rng.standard_normal(7).astype(np.float32))
+    found = []
+    for k in range(6):
+        found.append((x.exp() * 3).sum().item())
+        assert quick_plans() == [k < 3]
+    assert len(set(found)) == 1 and asked() == 2
+
+
+def test_what_runs_on_much_memory_is_compiled_in_full():
+    def f(n):
+        x = np.arange(n, dtype=np.float32) / n
+        assert (ingot.tensor(x) * 0.3).sum().item() == pytest.approx(float((x * 0.3).sum()), rel=1e-5)
+
+    f(50_000)
+    assert quick_plans() == [False]
+    plans.clear()
+    for n in (5, 6, 7):
+        f(n)
+    assert quick_plans() == [True, True]
+    f(50_000)
+    assert quick_plans() == [True, False]
+    f(8)
+    assert quick_plans() == [True, False]
+
+
+def test_where_compiling_is_refused_the_quick_code_stays(monkeypatch):
+    monkeypatch.setattr(plans, "_QUICK_CALLS", 2)
+    x = ingot.tensor(rng.standard_normal(11).astype(np.float32))
+
+    def found():
+        return x.tanh().cumsum(0).tolist()
+
+    expected = found()
+    with refusing():
+        for _ in range(4):
+            assert found() == expected
+    assert asked() == 1
+
+
+def test_full_code_that_is_known_is_taken(monkeypatch):
+    x = ingot.tensor(rng.standard_normal(13).astype(np.float32))
+    monkeypatch.setattr(plans, "_QUICK_BYTES", 0)
+
+    def found():
+        return x.sinh().cumsum(0).tolist()
+
+    expected = found()
+    forget(monkeypatch)
+    compiler.counts.clear()
+    monkeypatch.setattr(plans, "_QUICK_BYTES", 1 << 16)
+    assert found() == expected
+    assert compiler.counts["compiled"] == 0 and compiler.counts["cache"] == 1
+
+
 def line(n):
     return (ingot.tensor(np.full(n, 0.5, np.float32)).exp() * 2).sum().item()
 
