@@ -101,7 +101,8 @@ class Forecast:
 
     def learn(self, rec: Any, outputs: tuple[int, ...], live: tuple[int, ...]) -> None:
         """Learn from a recording of the plan, before it runs: outputs as in its graph, live as it was looked for."""
-        asked = {id(c.traced.attrs): c for c in rec.composites if rec.nodes[c.node][1] is c.traced.attrs}
+        recorded = [c for c in rec.composites if c.node < len(rec.nodes)]  # the last one waits until what comes before it has run
+        asked = {id(c.traced.attrs): c for c in recorded if rec.nodes[c.node][1] is c.traced.attrs}
         new = {n: asked[id(attrs)] for n, (_, attrs, _) in enumerate(rec.nodes) if id(attrs) in asked and n not in self.composites}
         if self.lessons >= _LESSONS or self.lessons and not new or self.credit <= 0:
             return

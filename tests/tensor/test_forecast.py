@@ -9,6 +9,7 @@ import ingot
 from ingot import nn
 from ingot.ir import size
 from ingot.runtime import forecast, plans, tape
+from ingot.runtime.recorder import here
 from tests.support.sized_programs import SizedProgram
 
 rng = np.random.default_rng(0)
@@ -155,4 +156,13 @@ def test_composites_that_are_others_at_other_sizes():
         x = ingot.ones(2, 3, n, n, requires_grad=True)
         assert nn.functional.max_pool2d(x, 3, 2, 1).sum().item() == 6 * ((n - 1) // 2 + 1) ** 2
         assert nn.functional.max_pool2d(x, 3, 2, 0, ceil_mode=True).sum().item() == 6 * (-(-(n - 3) // 2) + 1) ** 2
+    check_signatures()
+
+
+def test_a_composite_that_what_is_pending_runs_before():
+    rec = here.recorder
+    for n in (55, 56, 57, 58):
+        y = given(n) + 1
+        rec.limit = 1  # as after the construction of a Module
+        assert y.softmax(0).sum().item() == pytest.approx(1, rel=1e-5)
     check_signatures()
