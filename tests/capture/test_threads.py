@@ -162,11 +162,11 @@ def compiling(monkeypatch):
     begun, go_on = {n: threading.Event() for n in "fg"}, {n: threading.Event() for n in "fg"}
     real = compiler.executable
 
-    def gated(graph, provenance=None):
+    def gated(graph, provenance=None, **how):
         if graph.name in begun:
             begun[graph.name].set()
             assert go_on[graph.name].wait(PATIENCE)
-        return real(graph, provenance)
+        return real(graph, provenance, **how)
 
     monkeypatch.setattr(compiler, "executable", gated)
     yield begun, go_on
