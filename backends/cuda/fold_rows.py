@@ -91,7 +91,7 @@ class _Kernel(ABC):
             else:
                 self.row, self.valid = self.k.clamped(row, self.rows, always)
                 self.start()
-        return self.k.finish(self.s, twice=team.threads > 1)
+        return self.k.finish(self.s, twice=team.threads > 1, fixed=self.s.beside)
 
     def start(self) -> None:
         """The code of a thread whose row is known."""
@@ -103,7 +103,22 @@ class _Kernel(ABC):
     # -- rows --------------------------------------------------------------------------------------------------------
 
     def over(self, length: Dim, count: Index | Dim, accs: Accs, body: Callable[[Accs, Index], None]) -> None:
-        """`body` for every team-th of `count` elements, at most `length`, from the thread's own place on."""
+        """`body` for the thread's part of `count` elements, at most `length`: every team-th, or every team-th few neighbours."""
+        s = self.s
+        each = s.each
+        if not s.beside or each == 1:
+            self.every(length, count, each, accs, body)
+            return
+
+        def neighbours(accs: Accs, i: Index) -> None:
+            for u in range(each):
+                body(accs, ix.add(ix.mul(i, each), ix.const(u)))
+
+        fewer = ix.div(count, each, self.w.ranges) if isinstance(count, Index) else ceil_div(count, each)
+        self.every(ceil_div(length, each), fewer, 1, accs, neighbours)
+
+    def every(self, length: Dim, count: Index | Dim, each: int, accs: Accs, body: Callable[[Accs, Index], None]) -> None:
+        """`body` for every team-th of `count` items, at most `length`, from the thread's own place on, `each` of them to a step."""
         w, n = self.w, self.team.threads
         turns: Index | Dim
         if n == 1:
@@ -114,8 +129,31 @@ class _Kernel(ABC):
             turns = ix.div(ix.sub(ix.add(count if isinstance(count, Index) else ix.const(count), ix.const(n - 1)), self.lane), n, w.ranges)
         run = self.s.run if any(rounds(fold_of(node), node) for node in accs) else 0
         cascade = Cascade(w, run, lambda: {node: self.declare(node) for node in accs}, self.add)
-        loop = Steps(ceil_div(length, n), turns)
-        cascade.over([loop], accs, lambda accs, at: body(accs, ix.add(ix.mul(at[0], n), self.lane)))
+        most = ceil_div(length, n)
+
+        def item(accs: Accs, turn: Index) -> None:
+            body(accs, ix.add(ix.mul(turn, n), self.lane))
+
+        if each == 1:
+            cascade.over([Steps(most, turns)], accs, lambda accs, at: item(accs, at[0]))
+            return
+
+        def several(accs: Accs, at: Point) -> None:
+            for u in range(each):
+                item(accs, ix.add(ix.mul(at[0], each), ix.const(u)))
+
+        if isinstance(turns, Index):
+            turns = w.as_index(w.max(w.index_value(turns), 0))
+            steps: Index | Dim = ix.div(turns, each, w.ranges)
+            rest: Index | Dim = ix.sub(turns, ix.mul(steps, each))
+        else:
+            steps = turns // each
+            rest = turns - steps * each
+        cascade.over([Steps(most // each, steps)], accs, several)
+        if rest != 0:
+            done = ix.mul(steps if isinstance(steps, Index) else ix.const(steps), each)
+            with w.loop("serial", rest, most=each - 1) as i:
+                item(accs, ix.add(done, i))
 
     def add(self, accs: Accs, part: Accs) -> None:
         """Fold what the thread has folded of some elements into its accumulators."""
@@ -302,7 +340,7 @@ class _Combination(_OfParts):
                 values = tuple(w.load(self.k.buffer(v, "r"), slot, v.type.dtype) for v in self.results[n])
                 w.reduce(names, fold_of(n).across.name, values)
 
-        self.over(self.parts, self.parts, accs, element)
+        self.every(self.parts, self.parts, 1, accs, element)
         for n, names in accs.items():
             self.result(n, self.combined(n, names))
         self.store_rows()

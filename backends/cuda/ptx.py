@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from ingot.backends.cuda.block_kernel import geometry
 from ingot.backends.cuda.numbers import by_value
-from ingot.backends.cuda.wide import WideLoads
+from ingot.backends.cuda.wide import WideAccesses
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.accumulators import Accumulator
 from ingot.backends.llvm.address import Place
@@ -31,7 +31,7 @@ from ingot.ir.loop.program import Program
 __all__ = ["build", "llvm_text"]
 
 
-class _Emitter(WideLoads):
+class _Emitter(WideAccesses):
     """The function of one kernel."""
 
     def __init__(self, module: Module, kernel: Kernel):
@@ -52,6 +52,8 @@ class _Emitter(WideLoads):
 
     def alloc(self, s: Alloc) -> None:
         """Scratch is memory that the threads of a block share."""
+        if s.name in self.buffers:
+            return
         name = f"@{self.kernel.name}.{s.name}"
         self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
         self.aligned.add(s.name)
@@ -76,7 +78,7 @@ class _Emitter(WideLoads):
 
 def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
     e = _Emitter(module, kernel)
-    e.body(kernel.body)
+    e.kernel_body()
     # noalias only of what is read: of a written buffer it would let loads pass the barriers
     args, held = [], []
     for b, number in zip(kernel.buffers, numbers):

@@ -10,9 +10,10 @@ from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest.passes import Passes, fold_of
+from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.schedule import Schedule, ScheduleError
 from ingot.ir.machine import Machine
-from ingot.ir.size import ceil_div
+from ingot.ir.size import ceil_div, exactly
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
@@ -22,6 +23,9 @@ SHORT = 16  # a row of so many elements is folded by one thread
 SHARE = 4  # elements that each thread of a team should have
 COLUMN_SHARE = 8  # the same where the threads of a team are no neighbours
 PART_SHARE = 16  # the same for a part of a split row
+EACH = 4  # elements of a step
+LONG = 600  # instructions of a step, at most
+WAVES = 4  # blocks for each that a machine wants, where rows are split: their threads mostly wait for memory
 SHARED_ROWS = 40 << 10  # bytes of kept rows in shared memory: a block has 48 KiB without asking for more
 
 
@@ -53,6 +57,8 @@ class Rows(Schedule):
     step     a row is split into parts of so many elements, which other blocks fold; a second kernel combines them
     combine  the threads of that
     run      steps of a thread's sum that are a run, where it is a cascade; 0: all are one run
+    each     elements of a row that a thread folds in a step, so that several loads are on their way
+    beside   these are neighbours, which are loaded as one; they divide rows, and parts of them
     """
 
     axes: Axes
@@ -62,6 +68,8 @@ class Rows(Schedule):
     step: int = 0
     combine: Team | None = None
     run: int = 0
+    each: int = 1
+    beside: bool = False
 
     def verify(self, group: Group) -> None:
         def need(ok: bool, what: str) -> None:
@@ -78,6 +86,9 @@ class Rows(Schedule):
             v = group.nodes[at].outputs[0]
             need(v in passes.full and passes.levels[v] <= k and v in passes.reads(k), "what is kept is computed by a pass that cannot")
         need(self.run >= 0, "runs of less than nothing")
+        length = math.prod(group.shape[a] for a in group.reduced)
+        fits = exactly(length, self.each) is not None and self.step % self.each == 0
+        need(1 <= self.each <= 8 and (not self.beside or fits), "steps of other elements")
         need((self.combine is not None) == (self.step > 0), "parts that nothing combines, or no parts to combine")
         if self.combine is not None:
             need(_splits(passes), "rows that cannot be split")
@@ -98,17 +109,28 @@ def choose(group: Group, machine: Machine) -> Rows:
     team = _team(many, long, columns, machine)
     blocks = -(-many // team.rows) if rows != 0 else 0
     if blocks and _splits(passes):
-        parts = min(machine.workers // blocks, long // (team.threads * PART_SHARE))
+        parts = min(WAVES * machine.workers // blocks, long // (team.threads * PART_SHARE))
         if parts > 1:
-            step = -(-long // (parts * team.threads)) * team.threads
-            return Rows(axes, over, team, (), step, _team(many, -(-long // step), True, machine), _run(passes, step, team))
+            step = -(-long // (parts * team.threads * EACH)) * team.threads * EACH
+            each, beside = _each(group, passes, length, step, team, columns)
+            combine = _team(many, -(-long // step), True, machine)
+            return Rows(axes, over, team, (), step, combine, _run(passes, step, team, each), each, beside)
     kept = _kept(group, passes, team.rows * length, machine) if isinstance(length, int) else ()
-    return Rows(axes, over, team, kept, run=_run(passes, length, team))
+    each, beside = _each(group, passes, length, 0, team, columns)
+    return Rows(axes, over, team, kept, run=_run(passes, length, team, each), each=each, beside=beside)
 
 
-def _run(passes: Passes, elements: Dim, team: Team) -> int:
+def _each(group: Group, passes: Passes, length: Dim, step: int, team: Team, columns: bool) -> tuple[int, bool]:
+    """Elements of a step, where code is short enough to be there several times and rows are long enough; and whether they are
+    neighbours."""
+    if assumed(length) < 2 * EACH * team.threads or EACH * Trial(group, passes, False).instructions > LONG:
+        return 1, False
+    return EACH, not columns and exactly(length, EACH) is not None
+
+
+def _run(passes: Passes, elements: Dim, team: Team, each: int) -> int:
     """Steps of a run, where a team folds so many elements."""
-    return run_of(ceil_div(elements, team.threads)) if any(rounds(fold_of(n), n) for n in passes.reductions) else 0
+    return run_of(ceil_div(elements, team.threads)) // each if any(rounds(fold_of(n), n) for n in passes.reductions) else 0
 
 
 def _splits(passes: Passes) -> bool:

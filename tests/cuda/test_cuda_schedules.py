@@ -36,17 +36,18 @@ def total(*axes):
 @pytest.mark.parametrize(
     "function, shape, text",
     [
-        (lambda x: x * x, (300, 500), "Points(axes=((0, 1),), threads=256)"),
+        (lambda x: x * x, (300, 500), "Points(axes=((0, 1),), threads=256, each=4)"),
         (lambda x: x * x, (7,), "Points(axes=((0,),), threads=32)"),
         (lambda x: O["transpose"](x, perm=(1, 0)) + 1.0, (512, 2048), "Points(axes=((0,), (1,)), threads=256, lines=True)"),
-        (softmax, (16384, 4096), "Rows(axes=((0,),), over=((1,),), team=Team(threads=256, rows=1), kept=((2, 1),))"),
-        (softmax, (100000, 8), "Rows(axes=((0,),), over=((1,),), team=Team(threads=1, rows=256), kept=((2, 1),))"),
+        (softmax, (16384, 4096), "Rows(axes=((0,),), over=((1,),), team=Team(threads=256, rows=1), kept=((2, 1),), each=4, beside=True)"),
+        (softmax, (100000, 8), "Rows(axes=((0,),), over=((1,),), team=Team(threads=1, rows=256), kept=((2, 1),), each=4, beside=True)"),
         (total(1), (16384, 100), "Rows(axes=((0,),), over=((1,),), team=Team(threads=32, rows=8))"),
-        (total(0), (100, 100000), "Rows(axes=((1,),), over=((0,),), team=Team(threads=1, rows=256, columns=True), run=64)"),
-        (total(0), (1000, 4096), "Rows(axes=((1,),), over=((0,),), team=Team(threads=8, rows=32, columns=True), step=504, "
-                                 "combine=Team(threads=1, rows=256, columns=True))"),
-        (total(0, 1), (4096, 4096), "Rows(axes=(), over=((0, 1),), team=Team(threads=256, rows=1), step=63744, "
-                                    "combine=Team(threads=64, rows=1, columns=True), run=64)"),
+        (total(0), (100, 100000), "Rows(axes=((1,),), over=((0,),), team=Team(threads=1, rows=256, columns=True), "
+                                   "step=52, combine=Team(threads=1, rows=256, columns=True), each=4)"),
+        (total(0), (1000, 4096), "Rows(axes=((1,),), over=((0,),), team=Team(threads=8, rows=32, columns=True), step=160, "
+                                 "combine=Team(threads=1, rows=256, columns=True), each=4)"),
+        (total(0, 1), (4096, 4096), "Rows(axes=(), over=((0, 1),), team=Team(threads=256, rows=1), step=16384, "
+                                    "combine=Team(threads=256, rows=1, columns=True), each=4, beside=True)"),
     ],
 )  # fmt: skip
 def test_what_is_chosen(function, shape, text):
@@ -60,6 +61,8 @@ def points(s):
     yield replace(s, axes=tuple((a,) for run in s.axes for a in run))
     yield replace(s, threads=64)
     yield replace(s, run=1)
+    yield replace(s, each=2)
+    yield replace(s, each=4)
     if s.axes:
         yield replace(s, lines=not s.lines)
 
@@ -71,6 +74,10 @@ def rows(s):
     yield replace(s, team=Team(4, 2, not s.team.columns), over=tuple((a,) for run in s.over for a in run))
     yield replace(s, team=Team(4, 2), step=7, combine=Team(2, 2))
     yield replace(s, team=Team(1, 2), step=5, combine=Team(1, 2), run=2)
+    for each in (2, 3):
+        yield replace(s, team=Team(2, 2), kept=(), each=each)
+        yield replace(s, each=each, beside=True)
+        yield replace(s, team=Team(2, 2), step=6 * each, combine=Team(1, 1), each=each, beside=True)
     yield replace(s, team=Team(1, 4, True), step=1 << 20, combine=Team(1, 1))
 
 
@@ -128,5 +135,5 @@ def test_what_does_not_fit_is_refused(change):
 
 
 def test_kernels_of_one_form_serve_many_sizes():
-    kernels = [list(scheduled(graph_of([(n, 64)], lambda x: x * x + 1.0)).kernels.values()) for n in (101, 333)]
+    kernels = [list(scheduled(graph_of([(n, 63)], lambda x: x * x + 1.0)).kernels.values()) for n in (101, 333)]
     assert [repr(k.body) for k in kernels[0]] == [repr(k.body) for k in kernels[1]]
