@@ -2,17 +2,19 @@
 
 Blocks become parallel chunks. Between two barriers the threads of a block run one after the other, as a serial loop;
 a loop or branch with a barrier in it is the same for all threads and moves outside that loop. Shared memory is the
-chunk's scratch. What a thread keeps across a barrier (scalars and accumulators) lies in arrays of one element per thread.
+chunk's scratch. What a thread keeps across a barrier (scalars and accumulators) lies in arrays of one element per thread. The
+matrices of a warp are put together from such arrays, multiplied, and their sums taken apart again (fragments.py of the loop IR).
 """
 
 from __future__ import annotations
 
+from ingot.backends.cuda.emulate_mma import products
 from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, GetAcc, If, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, GetAcc, If, IndexValue, Kernel, Let, Load, Mma, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import index_names, statements
 from ingot.ir.struct import replace
@@ -67,6 +69,8 @@ class _Block:
             for s in stmts:
                 if _splits(s):
                     region += 1
+                    if isinstance(s, Mma):
+                        out.update(used([s]))
                     if isinstance(s, (For, If)):
                         out.update(used([replace(s, body=[])]))
                         visit(s.body)
@@ -94,6 +98,8 @@ class _Block:
             elif isinstance(s, If):
                 r, loads = self.restored([s.cond] if isinstance(s.cond, str) else [], ix.const(0))
                 out += [*loads, If(r.operand(s.cond), self.body(s.body))]
+            elif isinstance(s, Mma):
+                out += products(s, self.threads, self.array)
         return out + self.region(region)
 
     def region(self, stmts: list[Stmt]) -> list[Stmt]:
@@ -143,4 +149,4 @@ class _Block:
 
 
 def _splits(s: Stmt) -> bool:
-    return isinstance(s, Barrier) or isinstance(s, (For, If)) and any(isinstance(x, Barrier) for x in statements(s.body))
+    return isinstance(s, (Barrier, Mma)) or isinstance(s, (For, If)) and any(isinstance(x, (Barrier, Mma)) for x in statements(s.body))

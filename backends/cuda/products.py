@@ -1,10 +1,11 @@
 """Products: a block has a tile of the result, in registers, and passes over k with tiles of both operands in shared memory.
 
-Every factor is read from memory once for a block and from shared memory once for a thread, which multiplies `each` rows with `each`
-columns. While a tile is multiplied the next one is on its way from memory to registers; it goes to the other half of shared memory, so
-that a step of k takes one barrier. What lies behind the end of a row or a column is read at its last element, and not stored; behind the
-end of k stand zeros. Where tiles are few, or k is so long that one chain of sums would lose digits, k falls into parts: their sums go
-through memory, and a second kernel adds them up in order, an element to a thread.
+Every factor is read from memory once for a block, and from shared memory once for a thread, which multiplies `each` rows with `each`
+columns, or once for a warp, which has the matrix instruction for halves (fragments.py). While a tile is multiplied the next one is on
+its way from memory to registers; it goes to the other half of shared memory, so that a step of k takes one barrier. What lies behind the
+end of a row or a column is read at its last element, and not stored; behind the end of k stand zeros. Where tiles are few, or k is so
+long that one chain of sums would lose digits, k falls into parts: their sums go through memory, and a second kernel adds them up in
+order, an element to a thread.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import math
 
 from ingot.backends.cuda.block_kernel import WARP, verify_threads
+from ingot.ir.dtypes import Half
 from ingot.ir.loop import index as ix
+from ingot.ir.loop.fragments import COLUMNS, ROWS, STEPS
 from ingot.ir.loop.ir import Load
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
@@ -24,7 +27,9 @@ from ingot.ir.ops.form import form_of
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Product", "choose"]
+__all__ = ["Fragments", "InTiles", "Product", "choose", "of_halves"]
+
+Tile = tuple[int, int, int]
 
 # (rows, columns, steps of k) of a tile, (rows, columns) of a thread, and what part of the peak it reaches, in percent
 TILES = (
@@ -39,17 +44,27 @@ TILES = (
     ((64, 16, 32), (4, 2), 30),
 )
 TILES_F64 = (((64, 64, 16), (4, 4), 80), ((32, 32, 16), (2, 2), 50))
+# the same for halves, with the warps along rows and along columns
+TILES_HALF = (
+    ((128, 128, 32), (2, 4), 90),
+    ((128, 64, 32), (4, 2), 75),
+    ((64, 128, 32), (2, 4), 75),
+    ((64, 64, 32), (2, 2), 60),
+    ((32, 64, 32), (2, 2), 45),
+    ((64, 32, 32), (2, 2), 45),
+    ((32, 32, 32), (2, 2), 30),
+    ((16, 64, 32), (1, 4), 25),
+)
 CHAIN = 4096  # steps of k that are summed up in a row
 MOST_PARTS = 32
 LEAST_STEPS = 128  # of k in a part
 
 
 @value_type
-class Product(Schedule):
+class InTiles(Schedule):
     """A product in tiles.
 
     tile     rows, columns and steps of k of a block's tile
-    each     rows and columns of a thread
     left_k   neighbouring threads read neighbours along k of the left operand, else neighbouring rows
     right_k  likewise of the right one, else neighbouring columns
     parts    of k, whose sums go through memory
@@ -57,7 +72,6 @@ class Product(Schedule):
     """
 
     tile: tuple[int, int, int]
-    each: tuple[int, int]
     left_k: bool = False
     right_k: bool = False
     parts: int = 1
@@ -66,7 +80,7 @@ class Product(Schedule):
     @property
     def threads(self) -> int:
         """Threads of a block."""
-        return self.tile[0] // self.each[0] * (self.tile[1] // self.each[1])
+        return WARP
 
     @property
     def twice(self) -> bool:
@@ -75,39 +89,87 @@ class Product(Schedule):
 
     def verify(self, group: Group) -> None:
         at_least_one(parts=self.parts)
-        (bm, bn, bk), (tm, tn) = self.tile, self.each
-        verify_threads(rows=bm, columns=bn, k=bk, each_row=tm, each_column=tn)
-        if bm < tm or bn < tn or self.threads < WARP or bm * bk % self.threads or bn * bk % self.threads:
-            raise ScheduleError(f"{self}: threads do not share the tile out evenly ({group})")
+        bm, bn, bk = self.tile
+        verify_threads(rows=bm, columns=bn, k=bk)
         zeros = form_of(group.nodes[0]).zeros
         if self.apart != (zeros is not None and not zeros.counted):
             raise ScheduleError(f"{self}: zeros that are no terms take a second kernel, and nothing else does ({group})")
 
 
-def choose(group: Group, machine: Machine) -> Product:
+@value_type
+class Product(InTiles):
+    """A product in tiles, of which a thread has some rows and columns: `each` so many. See `InTiles`."""
+
+    each: tuple[int, int] = (1, 1)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.tile[0] // self.each[0] * (self.tile[1] // self.each[1])
+
+    def verify(self, group: Group) -> None:
+        super().verify(group)
+        (bm, bn, bk), (tm, tn) = self.tile, self.each
+        verify_threads(each_row=tm, each_column=tn)
+        if bm < tm or bn < tn or self.threads < WARP or bm * bk % self.threads or bn * bk % self.threads:
+            raise ScheduleError(f"{self}: threads do not share the tile out evenly ({group})")
+
+
+@value_type
+class Fragments(InTiles):
+    """A product of halves in tiles by matrix instructions, which `warps` (along rows, along columns) share out. See `InTiles`."""
+
+    warps: tuple[int, int] = (1, 1)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return WARP * self.warps[0] * self.warps[1]
+
+    def verify(self, group: Group) -> None:
+        super().verify(group)
+        (bm, bn, bk), (wm, wn) = self.tile, self.warps
+        verify_threads(warp_rows=wm, warp_columns=wn, threads=self.threads)
+        pairs = [side * bk // 2 for side in (bm, bn)]
+        if bm % (ROWS * wm) or bn % (COLUMNS * wn) or bn % 16 or bk % STEPS or any(p % (2 * self.threads) for p in pairs):
+            raise ScheduleError(f"{self}: warps do not share the tile out evenly ({group})")
+        if not of_halves(group):
+            raise ScheduleError(f"{self}: operands that are no halves, or not the same ({group})")
+
+
+def of_halves(group: Group) -> bool:
+    """Whether both operands of a product are halves of one dtype."""
+    f = form_of(group.nodes[0])
+    return f.left.type.dtype in Half and f.right.type.dtype is f.left.type.dtype
+
+
+def choose(group: Group, machine: Machine) -> InTiles:
     """The schedule of a product: the tile that is done soonest where every multiprocessor takes blocks in turn, and enough parts of k to
     keep them all at work."""
     f, n = form_of(group.nodes[0]), shape_of(group.nodes[0])
     m, columns, k, batch = (assumed(d) if d != 0 else 0 for d in (n.m, n.n, n.k, n.batch))
     workers = machine.workers // 2
 
-    def blocks(tile: tuple[int, int, int]) -> int:
+    def blocks(tile: Tile) -> int:
         return max(1, batch * -(-m // tile[0]) * -(-columns // tile[1]))
 
-    def parts_for(tile: tuple[int, int, int]) -> int:
+    def parts_for(tile: Tile) -> int:
         few = min(workers // blocks(tile), MOST_PARTS, k // LEAST_STEPS)
         return max(1, few, -(-k // CHAIN))
 
-    def cost(choice: tuple[tuple[int, int, int], tuple[int, int], int]) -> float:
+    def cost(choice: tuple[Tile, tuple[int, int], int]) -> float:
         tile, _, rate = choice
         parts = parts_for(tile)
         turns = -(-blocks(tile) * parts // workers)
         return turns * tile[0] * tile[1] * (k / parts + 64) / rate
 
-    tile, each, _ = min(TILES_F64 if n.dtype.itemsize == 8 else TILES, key=cost)
+    halves = of_halves(group)
+    tile, each, _ = min(TILES_HALF if halves else TILES_F64 if n.dtype.itemsize == 8 else TILES, key=cost)
     left, right = _along(group)
     apart = f.zeros is not None and not f.zeros.counted
-    return Product(tile, each, left, right, parts_for(tile), apart)
+    if halves:
+        return Fragments(tile, left, right, parts_for(tile), apart, each)
+    return Product(tile, left, right, parts_for(tile), apart, each)
 
 
 def _along(group: Group) -> tuple[bool, bool]:

@@ -24,8 +24,9 @@ from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.rare import Rare
 from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
-from ingot.ir.dtypes import DType
-from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Stmt
+from ingot.ir.dtypes import DType, bf16
+from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS
+from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Mma, Stmt
 from ingot.ir.loop.program import Program
 
 __all__ = ["build", "llvm_text"]
@@ -62,6 +63,21 @@ class _Emitter(WideAccesses):
     def barrier(self, s: Barrier) -> None:
         """Where the threads of a block wait for each other."""
         self.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", "0"))
+
+    def mma(self, s: Mma) -> None:
+        """Matrix instructions of a warp, one for each product."""
+        kind, each = "bf16" if s.dtype is bf16 else "f16", len(s.right) // RIGHT
+        left, right = ([self.operand(x).text for x in side] for side in (s.left, s.right))
+        out = "{float, float, float, float}"
+        text = f"mma.sync.aligned.m16n8k16.row.col.f32.{kind}.{kind}.f32 "
+        text += "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
+        for k in range(len(s.accs) // SUMS):
+            accs = [self.accs[a] for a in s.accs[SUMS * k : SUMS * k + SUMS]]
+            words = [*left[k // each * LEFT :][:LEFT], *right[k % each * RIGHT :][:RIGHT]]
+            args = ", ".join([*(f"i32 {x}" for x in words), *(f"float {a.values[0]}" for a in accs)])
+            made = self.new(f'call {out} asm "{text}", "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f"({args}) convergent nounwind')
+            for r, a in enumerate(accs):
+                a.values[0] = self.new(f"extractvalue {out} {made}, {r}")
 
     def load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
         """A load of one element; where the mask says no, it is not made."""

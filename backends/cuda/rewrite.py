@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Atom, Div, Dyn, Index, Mod, Var
-from ingot.ir.loop.ir import Acc, Alloc, Check, Const, For, GetAcc, If, IndexValue, Let, Load, Operand, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import Acc, Alloc, Check, Const, For, GetAcc, If, IndexValue, Let, Load, Mma, Operand, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.walk import index_names, indices, operands, statements
 from ingot.ir.struct import replace
 
@@ -85,6 +85,8 @@ class Rewrite:
             return replace(s, extent=self.index(s.extent), body=self.body(s.body))
         if isinstance(s, If):
             return If(self.operand(s.cond), self.body(s.body))
+        if isinstance(s, Mma):
+            return Mma(s.dtype, tuple(map(self.acc, s.accs)), tuple(map(self.operand, s.left)), tuple(map(self.operand, s.right)))
         if isinstance(s, Check):
             return Check(self.operand(s.cond), s.code)
         return s
@@ -98,7 +100,7 @@ def used(stmts: Iterable[Stmt]) -> set[str]:
         out.update(n for i in indices(s) for n in index_names(i))
         if isinstance(s, (GetAcc, SetAcc)):
             out.add(s.acc)
-        elif isinstance(s, Reduce):
+        elif isinstance(s, (Reduce, Mma)):
             out.update(s.accs)
     return out
 

@@ -63,8 +63,8 @@ class WideAccesses(FunctionEmitter):
         for s in stmts:
             if isinstance(s, (For, If)):
                 out |= self._wanted(s.body)
-            run = self.runs.get(id(s))
-            if run is not None and run[0] is s and all(_divides(c, len(run)) or isinstance(a, Var) for a, c in run[0].index.terms):
+            run = self.runs.get(id(s), ())
+            if run and all(_divides(c, len(run)) or isinstance(a, Var) for a, c in run[0].index.terms):
                 out.add(run[0].buf)
         return out
 

@@ -23,6 +23,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    Mma,
     Operand,
     Reduce,
     SetAcc,
@@ -195,6 +196,10 @@ class FunctionEmitter(Loops):
         """A loop over the blocks of a grid or the threads of a block."""
         raise ValueError(f"kernel {self.kernel.name}: a {s.kind} loop is for a GPU; see backends.cuda.emulate")
 
+    def mma(self, s: Mma) -> None:
+        """Products of small matrices by a warp."""
+        raise ValueError(f"kernel {self.kernel.name}: matrices of a warp are for a GPU; see backends.cuda.emulate")
+
     def barrier(self, s: Barrier) -> None:
         """Where the threads of a block wait for each other."""
         raise ValueError(f"kernel {self.kernel.name}: a barrier needs a block of threads; see backends.cuda.emulate")
@@ -202,5 +207,5 @@ class FunctionEmitter(Loops):
 
 _STATEMENTS: dict[type, str] = {
     Load: "load", Store: "store", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce", SetAcc: "set_acc",
-    GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Check: "check",
+    GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma", Check: "check",
 }  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 from ingot.ir import dtypes
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Param, Var
 from ingot.ir.loop.folds import FOLDS, Fold
+from ingot.ir.loop.fragments import LANES, LEFT, RIGHT, SUMS, multiplied
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
@@ -29,12 +30,13 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    Mma,
     Operand,
     Reduce,
     SetAcc,
     Stmt,
     Store,
-)
+)  # fmt: skip
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.loop.races import Races
 from ingot.ir.loop.walk import statements
@@ -126,7 +128,7 @@ class _Frame:
         return out if self.mask is None else np.logical_and(out, self.mask)
 
 
-def _run(f: _Frame, body: list[Stmt]) -> Iterator[None]:
+def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | None]:
     for s in body:
         simple = _SIMPLE.get(type(s))
         if simple is not None:
@@ -140,14 +142,14 @@ def _run(f: _Frame, body: list[Stmt]) -> Iterator[None]:
             if cond:
                 yield from _run(f, s.body)
         else:
-            assert isinstance(s, Barrier)
-            yield
+            assert isinstance(s, (Barrier, Mma))
+            yield s if isinstance(s, Mma) else None
 
 
 # -- loops -----------------------------------------------------------------------------------------------------------
 
 
-def _serial(f: _Frame, s: For) -> Iterator[None]:
+def _serial(f: _Frame, s: For) -> Iterator[Mma | None]:
     extent = f.index(s.extent)
     if np.ndim(extent):
         raise ValueError(f"the extent of loop {s.var} differs between lanes")
@@ -156,7 +158,7 @@ def _serial(f: _Frame, s: For) -> Iterator[None]:
         yield from _run(f, s.body)
 
 
-def _vector(f: _Frame, s: For) -> Iterator[None]:
+def _vector(f: _Frame, s: For) -> Iterator[Mma | None]:
     extent = int(f.index(s.extent))
     if f.lanes:
         raise ValueError(f"vector loop {s.var} stands inside another")
@@ -198,7 +200,7 @@ def _folds(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], Fold]]:
             yield from _folds(s.body)
 
 
-def _block(f: _Frame, s: For) -> Iterator[None]:
+def _block(f: _Frame, s: For) -> Iterator[Mma | None]:
     """All threads of nested block loops, from barrier to barrier."""
     threads = [f.copy()]
     body = [s]
@@ -214,22 +216,40 @@ def _block(f: _Frame, s: For) -> Iterator[None]:
     if f.races is not None:
         f.races.begin()
     while running:
-        at_barrier = []
+        at_barrier, waits = [], []
         for k, r in enumerate(running):
             if f.races is not None:
                 f.races.thread = k
-            if next(r, _DONE) is not _DONE:
+            found = next(r, _DONE)
+            if found is not _DONE:
                 at_barrier.append(r)
-        if at_barrier and len(at_barrier) != len(running):
+                waits.append(found)
+        if at_barrier and (len(at_barrier) != len(running) or any(x is not waits[0] for x in waits)):
             raise ValueError("some threads of a block end before a barrier that others wait at")
-        if f.races is not None:
+        if waits and isinstance(waits[0], Mma):
+            _mma(threads, waits[0])
+        elif f.races is not None:
             f.races.barrier()
         running = at_barrier
     return
     yield
 
 
-_DONE = object()
+def _mma(threads: list[_Frame], s: Mma) -> None:
+    """The products of each warp."""
+    for first in range(0, len(threads), LANES):
+        warp = threads[first : first + LANES]
+        left, right = ([np.array([t.operand(x) for t in warp]) for x in side] for side in (s.left, s.right))
+        each = len(s.right) // RIGHT
+        for k in range(len(s.accs) // SUMS):
+            accs, a, b = s.accs[SUMS * k : SUMS * k + SUMS], left[k // each * LEFT :][:LEFT], right[k % each * RIGHT :][:RIGHT]
+            new = multiplied(s.dtype, [np.array([t.accs[name][()] for t in warp]) for name in accs], a, b)
+            for name, values in zip(accs, new):
+                for t, x in zip(warp, values):
+                    t.accs[name][()] = np.asarray(x)
+
+
+_DONE: Any = object()
 _LOOPS = {"serial": _serial, "parallel": _serial, "unroll": _serial, "grid": _serial, "vector": _vector, "block": _block}
 
 

@@ -32,7 +32,7 @@ from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
+    "Alloc", "Barrier", "Mma", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
@@ -189,6 +189,20 @@ class Barrier:
 
 
 @value_type
+class Mma:
+    """accs += left * right, of small matrices that the 32 threads of a warp hold together; all of them run it (CUDA).
+
+    `dtype`: of the operands' elements, two to a register. The sums of several products, row by row of them: four f32 accumulators
+    each; `left` has four u32 registers for each row of products, `right` two for each column. fragments.py says who holds what.
+    """
+
+    dtype: DType
+    accs: tuple[str, ...]
+    left: tuple[Operand, ...]
+    right: tuple[Operand, ...]
+
+
+@value_type
 class Check:
     """Where cond does not hold, the call fails with `code` (it goes on to its end; results are dropped)."""
 
@@ -196,7 +210,7 @@ class Check:
     code: int | Param
 
 
-Stmt = Load | Store | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Check
+Stmt = Load | Store | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Check
 
 
 @value_type

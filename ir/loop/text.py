@@ -40,6 +40,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    Mma,
     Operand,
     Reduce,
     SetAcc,
@@ -157,6 +158,8 @@ def _statement(s: Stmt) -> str:
         return f"alloc {s.name}: {s.dtype.name}[{_coef(s.size)}] {s.scope}"
     if isinstance(s, Check):
         return f"check {_operand(s.cond)} code {s.code}"
+    if isinstance(s, Mma):
+        return f"mma {s.dtype.name} {', '.join(s.accs)} with {', '.join(map(_operand, s.left))} by {', '.join(map(_operand, s.right))}"
     assert isinstance(s, Barrier)
     return "barrier"
 
@@ -468,6 +471,15 @@ def _parse_statement(line: _Line) -> Stmt:
         return Check(cond, line.coef())
     if first == "barrier":
         return Barrier()
+    if first == "mma":
+        dtype = line.dtype()
+        sums: list[str] = []
+        while not sums or line.skip(","):
+            sums.append(line.take())
+        line.take("with")
+        left = line.operands("by")
+        line.take("by")
+        return Mma(dtype, tuple(sums), left, line.operands(""))
     line.take("=")
     what = line.take()
     if what == "load":

@@ -7,6 +7,7 @@ from ingot.ir.dtypes import DType, Half
 from ingot.ir.instructions import INSTRUCTIONS
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Param, Var
 from ingot.ir.loop.folds import FOLDS
+from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS
 from ingot.ir.loop.ir import (
     KINDS,
     Acc,
@@ -21,6 +22,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    Mma,
     Operand,
     Reduce,
     SetAcc,
@@ -234,6 +236,8 @@ class _Verifier:
         elif isinstance(s, Barrier):
             if "block" not in self.loops:
                 raise self.error("a barrier outside a block")
+        elif isinstance(s, Mma):
+            self.mma(s)
         elif isinstance(s, If):
             if self.operand(s.cond) is not dtypes.bool_ or self.varies(s.cond):
                 raise self.error(f"the condition {s.cond} of an If is no bool or differs between lanes")
@@ -292,6 +296,21 @@ class _Verifier:
         have = [self.operand(v) for v in s.values]
         if have != want or tuple(found[1:]) != fold.more or found[0] in Half:
             raise self.error(f"reduction {s.kind} of {', '.join(map(str, have))} into {', '.join(map(str, found))}")
+
+    def mma(self, s: Mma) -> None:
+        rows, columns = len(s.left) // LEFT, len(s.right) // RIGHT
+        if s.dtype not in Half or "block" not in self.loops or (len(s.left), len(s.right), len(s.accs)) != (
+            LEFT * rows, RIGHT * columns, SUMS * rows * columns,
+        ):  # fmt: skip
+            raise self.error(f"a product of {len(s.left)} by {len(s.right)} registers of {s.dtype.name} into {len(s.accs)} sums")
+        for a in s.accs:
+            dtype, depth = self.acc(a, ())
+            self.crossed(a, depth, ("grid", "block", "vector"))
+            if dtype is not dtypes.f32:
+                raise self.error(f"a product into accumulator {a} of {dtype.name}")
+        for x in (*s.left, *s.right):
+            if self.operand(x) is not dtypes.u32:
+                raise self.error(f"a product of {x}, which is no u32")
 
     def let(self, s: Let) -> None:
         if INSTRUCTIONS.get(s.op) != len(s.args):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod
-from ingot.ir.loop.ir import Acc, Check, For, GetAcc, If, IndexValue, Let, Load, Operand, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import Acc, Check, For, GetAcc, If, IndexValue, Let, Load, Mma, Operand, Reduce, SetAcc, Stmt, Store
 
 __all__ = ["statements", "operands", "indices", "index_names"]
 
@@ -34,6 +34,8 @@ def operands(s: Stmt) -> tuple[Operand, ...]:
         return (s.value,)
     if isinstance(s, (If, Check)):
         return (s.cond,)
+    if isinstance(s, Mma):
+        return (*s.left, *s.right)
     return ()
 
 

@@ -6,7 +6,7 @@ loop is computed before it: a scope's loop is attached to its parent only when i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    Mma,
     Operand,
     Reduce,
     SetAcc,
@@ -228,6 +229,10 @@ class KernelWriter(Instructions):
     def reduce(self, accs: tuple[str, ...], kind: str, values: tuple[Scalar, ...], at: tuple[Index, ...] = ()) -> None:
         """Fold values into accumulators."""
         self.append(Reduce(accs, kind, tuple(v.operand for v in values), at))
+
+    def mma(self, dtype: DType, accs: Sequence[str], left: Sequence[Scalar], right: Sequence[Scalar]) -> None:
+        """Small matrices, of which the threads of a warp hold parts, multiplied into accumulators; see `Mma`."""
+        self.append(Mma(dtype, tuple(accs), tuple(x.operand for x in left), tuple(x.operand for x in right)))
 
     def set_acc(self, acc: str, value: Scalar) -> None:
         """Give an accumulator another value."""

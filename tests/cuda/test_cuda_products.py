@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
-from ingot.backends.cuda.products import TILES, TILES_F64, Product
+from ingot.backends.cuda.products import TILES, TILES_F64, TILES_HALF, Fragments, Product
 from ingot.ir.dtypes import by_name
+from ingot.ir.loop.text import parse_kernel, print_kernel
 from ingot.ir.lower import STAGES, run
 from ingot.ir.op import OPS
 from ingot.ir.struct import replace
@@ -50,6 +50,21 @@ def test_every_tile(tile, each, dtype):
         compare(graph, [a, b], got)
 
 
+@pytest.mark.parametrize("tile, warps, parts", [((128, 64, 32), (4, 2), 1), ((64, 32, 32), (2, 2), 3), ((16, 64, 32), (1, 4), 1)], ids=str)
+def test_halves_are_multiplied_by_warps(tile, warps, parts):
+    assert any((tile, warps) == known[:2] for known in TILES_HALF)
+    for dtype, left, right in (("bf16", True, False), ("f16", False, True)):
+        a, b = array(137, 50, dtype=dtype), array(50, 70, dtype=dtype)
+        graph = graph_of([a, b], lambda a, b: OPS["maximum"](dot(a, b), a.const(0.0)))
+        program = with_schedule(graph, tile=tile, warps=warps, parts=parts, left_k=left, right_k=right)
+        code, got = emulated(program, graph, [a, b], backwards=left)
+        assert code == 0
+        compare(graph, [a, b], got)
+    for kernel in program.kernels.values():
+        text = print_kernel(kernel)
+        assert print_kernel(parse_kernel(text)) == text
+
+
 @pytest.mark.parametrize("left", [0, 1])
 @pytest.mark.parametrize("right", [0, 1])
 def test_transposed_operands_are_read_along_memory(left, right):
@@ -83,20 +98,22 @@ def shape_of_result(x, w, geometry):
     return graph_of([x, w], lambda x, w: OPS["conv"](x, w, **geometry)).out_types[0].shape
 
 
-def test_no_thread_depends_on_another_but_through_barriers():
-    graph = graph_of([(20, 40), (40, 20)], dot)
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_no_thread_depends_on_another_but_through_barriers(dtype):
+    graph = graph_of([((20, 20), by_name(dtype)), ((20, 20), by_name(dtype))], dot)
     arrays = arrays_for(graph)
     compare(graph, arrays, raced(scheduled(graph), graph, arrays))
 
 
 @needs_ptxas
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("target", [name for name, level in CUDA.levels.items() if level.arch == "nvptx64"])
-def test_sums_stay_in_registers(target):
-    program = scheduled(graph_of([(4096, 4096), (4096, 4096)], dot))
+def test_sums_stay_in_registers(target, dtype):
+    program = scheduled(graph_of([((4096, 4096), by_name(dtype))] * 2, dot))
     (kernel,) = program.kernels.values()
-    assert kernel.schedule.startswith(Product.__name__)
+    assert kernel.schedule.startswith((Fragments if dtype == "bf16" else Product).__name__)
     text = ptx(program, target)
-    assert shutil.which("ptxas") and "ld.shared.v4" in text
+    assert re.search(r"ld.global\S*v4", text) and ("mma.sync" if dtype == "bf16" else "ld.shared.v4") in text
     said = subprocess.run(["ptxas", "-v", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
     assert re.findall(r"(\d+) bytes spill", said.stderr) == ["0", "0"], said.stderr
     print(said.stderr)

@@ -1,0 +1,120 @@
+"""Products of halves by matrix instructions: a warp multiplies fragments that lie in the registers of its threads; sums are float32.
+
+As in products.py a block has a tile of the result and passes over k, with the next tile on its way meanwhile. In shared memory two
+steps of k lie in 32 bits, line by line of rows and of columns, as the instruction wants them (ir/loop/fragments.py). Lines are four
+words longer than they need be, so that the 32 threads of a warp read from 32 banks.
+"""
+
+from __future__ import annotations
+
+from ingot.backends.cuda.block_kernel import WARP
+from ingot.backends.cuda.product_tiles import Check, Side, Tiles
+from ingot.backends.cuda.products import Fragments
+from ingot.ir import dtypes
+from ingot.ir.graph import Value
+from ingot.ir.loop import index as ix
+from ingot.ir.loop.expression import Index
+from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, STEPS, SUMS
+from ingot.ir.loop.points import Point
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.writer import Scalar
+
+__all__ = ["FragmentTiles"]
+
+PAD = 4  # words between lines of shared memory
+
+
+class FragmentTiles(Tiles):
+    """Tiles of the result: finished, or the sums of a part of k."""
+
+    s: Fragments
+
+    def __init__(self, group: Group, s: Fragments, check: Check, sums: Value | None):
+        super().__init__(group, s, check, sums)
+        self.dtype = self.form.left.type.dtype
+        self.line = s.tile[2] // 2 + PAD  # words of a line
+
+    def shared_tiles(self) -> list[str]:
+        """Shared memory for two tiles of each operand."""
+        return [self.k.shared(dtypes.u32, 2 * side * self.line) for side in self.s.tile[:2]]
+
+    def pairs(self, side: Side) -> list[tuple[Index, Index]]:
+        """The thread's places in a tile: a row or column, and half of the first of two steps of k. Where memory lies along k a few of
+        them are neighbours; else two rows are, and a warp has 16 rows of four pairs, which go to different banks."""
+        s, w, t = self.s, self.w, self.thread
+        words = s.tile[2] // 2
+        count = side.length * words // s.threads
+        out = []
+        if side.along_k:
+            run = min(4, count)
+            for e in range(count):
+                at = ix.add(t, ix.const(e // run * s.threads))
+                inside = ix.add(ix.mul(ix.mod(at, words // run, w.ranges), run), ix.const(e % run))
+                out.append((ix.div(at, words // run, w.ranges), inside))
+            return out
+        for e in range(count):
+            at = ix.add(t, ix.const(e // 2 * s.threads))
+            rest, groups = ix.div(at, 32, w.ranges), side.length // 16
+            row = ix.add(ix.mul(ix.mod(rest, groups, w.ranges), 16), ix.add(ix.mul(ix.mod(at, 8, w.ranges), 2), ix.const(e % 2)))
+            word = ix.add(ix.mul(ix.div(rest, groups, w.ranges), 4), ix.mod(ix.div(at, 8, w.ranges), 4, w.ranges))
+            out.append((row, word))
+        return out
+
+    def read(self, q: Point, side: Side, tile: Index, step: Index) -> list[Scalar]:
+        """The thread's elements of a tile at a step of k."""
+        bk = self.s.tile[2]
+        out = []
+        for i, word in self.pairs(side):
+            for half in (0, 1):
+                k = ix.add(ix.mul(step, bk), ix.add(ix.mul(word, 2), ix.const(half)))
+                out.append(self.element(q, side, ix.add(ix.mul(tile, side.length), i), k, self.dtype))
+        return out
+
+    def put(self, side: Side, name: str, half: Index, values: list[Scalar]) -> None:
+        """Store them in a half of shared memory, two in a word."""
+        w, base = self.w, ix.mul(half, side.length * self.line)
+        for (i, word), low, high in zip(self.pairs(side), values[::2], values[1::2]):
+            bits = [w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in (low, high)]
+            w.store(name, ix.add(base, ix.add(ix.mul(i, self.line), word)), w.or_(bits[0], w.shl(bits[1], 16)))
+
+    def begin(self) -> None:
+        """The sums of the thread's parts, and where these are."""
+        s, w, t = self.s, self.w, self.thread
+        (bm, bn, _), (wm, wn) = s.tile, s.warps
+        warp, lane = ix.div(t, WARP, w.ranges), ix.mod(t, WARP, w.ranges)
+        self.corner = ix.mul(ix.div(warp, wn, w.ranges), bm // wm), ix.mul(ix.mod(warp, wn, w.ranges), bn // wn)
+        self.g, self.t4 = ix.div(lane, 4, w.ranges), ix.mod(lane, 4, w.ranges)
+        self.count = bm // wm // ROWS, bn // wn // COLUMNS
+        self.accs = [w.acc(dtypes.f32, 0) for _ in range(SUMS * self.count[0] * self.count[1])]
+
+    def multiply(self, names: list[str], half: Index) -> None:
+        """The products of a tile."""
+        w, s = self.w, self.s
+
+        def words(name: str, length: int, corner: Index, lines: list[int], offsets: list[int]) -> list[Scalar]:
+            out = []
+            for line, offset in zip(lines, offsets):
+                row = ix.add(ix.add(corner, self.g), ix.const(line))
+                at = ix.add(ix.mul(half, length * self.line), ix.add(ix.mul(row, self.line), ix.add(self.t4, ix.const(offset))))
+                out.append(w.load(name, at, dtypes.u32, pinned=True))
+            return out
+
+        for k in range(0, s.tile[2], STEPS):
+            left = [(ROWS * i + 8 * (r % 2), k // 2 + 4 * (r // 2)) for i in range(self.count[0]) for r in range(LEFT)]
+            right = [(COLUMNS * j, k // 2 + 4 * r) for j in range(self.count[1]) for r in range(RIGHT)]
+            a, b = (
+                words(name, length, corner, [x for x, _ in places], [x for _, x in places])
+                for name, length, corner, places in zip(names, s.tile, self.corner, (left, right))
+            )
+            w.mma(self.dtype, self.accs, a, b)
+
+    def results(self) -> list[tuple[Scalar, Index, Index]]:
+        """The thread's sums, with the row and column of each in the tile."""
+        out = []
+        for k, acc in enumerate(self.accs):
+            product, r = divmod(k, SUMS)
+            i, j = divmod(product, self.count[1])
+            row = ix.add(ix.add(self.corner[0], self.g), ix.const(ROWS * i + 8 * (r // 2)))
+            column = ix.add(ix.add(self.corner[1], ix.mul(self.t4, 2)), ix.const(COLUMNS * j + r % 2))
+            out.append((self.w.get_acc(acc, dtypes.f32), row, column))
+        return out
