@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ingot.backends.cuda.block_kernel import BlockKernel, threads_for, verify_threads
+from ingot.backends.cuda.block_kernel import THREADS, BlockKernel, threads_for, verify_threads
+from ingot.backends.cuda.segments import Segments, put_schedule, put_updates, scatter_schedule, scatter_updates
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import Point, delinear
@@ -22,9 +23,10 @@ from ingot.ir.ops.scalars import convert
 from ingot.ir.struct import value_type
 from ingot.ir.types import Shape
 
-__all__ = ["CUMULATIVE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
+__all__ = ["LINE_BY_LINE", "INDEX_PUT", "SCATTER", "WINDOW_SCATTER", "LinePerThread"]
 
 Check = Callable[[Node], int]
+BySegments = tuple[Callable[[Node, int, int], Segments | None], Callable[[Group, Segments, Check, Value], list[Written]]]
 
 
 @value_type
@@ -44,19 +46,22 @@ class LinePerThread(Schedule):
 
 
 def _kind(lines: Callable[[Node], Shape], line: Callable[[BlockKernel, Elements, Value, Index, Point], None],
-          filled: Callable[[Node, Elements, Point], Scalar] | None = None) -> Kind:  # fmt: skip
+          filled: Callable[[Node, Elements, Point], Scalar] | None = None, segments: BySegments | None = None) -> Kind:  # fmt: skip
     """Groups of which each line is one thread's.
 
     lines(node)                        the dims that count them
     line(k, elements, into, i, point)  the code of the i-th, at a point of these dims; a scatter's updates `into`
     filled(node, elements, point)      what is there before
+    segments                           how many updates are scheduled and written that are brought together by their places
     """
 
-    def choose(group: Group, machine: Machine) -> LinePerThread:
+    def choose(group: Group, machine: Machine) -> LinePerThread | Segments:
         node = group.nodes[0]
-        return LinePerThread(threads_for(math.prod(lines(node))), threads_for(node.outputs[0].type.numel) if filled else 0)
+        fill = threads_for(node.outputs[0].type.numel) if filled else 0
+        found = segments[0](node, THREADS, fill) if segments else None
+        return found or LinePerThread(threads_for(math.prod(lines(node))), fill)
 
-    def emit(group: Group, s: LinePerThread, check: Check) -> list[Written]:
+    def emit(group: Group, s: LinePerThread | Segments, check: Check) -> list[Written]:
         node, written = group.nodes[0], []
         out = node.outputs[0]
         into = out if filled is None else totals(node)
@@ -70,7 +75,10 @@ def _kind(lines: Callable[[Node], Shape], line: Callable[[BlockKernel, Elements,
         if filled is not None and out.type.numel != 0:
             each("fill", into, lambda k, elements, i: filled(node, elements, delinear(i, out.type.shape, k.w.ranges)))
         dims = lines(node)
-        if math.prod(dims) != 0:
+        if isinstance(s, Segments):
+            assert segments is not None
+            written += segments[1](group, s, check, into)
+        elif math.prod(dims) != 0:
             k = BlockKernel(group, "lines", check)
             elements = k.elements()
             k.each(math.prod(dims), s.threads, lambda i: line(k, elements, into, i, delinear(i, dims, k.w.ranges)))
@@ -109,7 +117,8 @@ def _other_axes(node: Node) -> Shape:
     return tuple(d for a, d in enumerate(node.inputs[0].type.shape) if a != node.attrs[0])
 
 
-CUMULATIVE = _kind(_other_axes, lambda k, elements, _, i, point: running_fold(k, elements, point))
-SCATTER = _kind(scatter_lines, lambda k, elements, into, i, point: scatter_line(k, elements, into, point), _source)
-INDEX_PUT = _kind(_free, _put_line, _source)
+LINE_BY_LINE = _kind(_other_axes, lambda k, elements, _, i, point: running_fold(k, elements, point))
+SCATTER = _kind(scatter_lines, lambda k, elements, into, i, point: scatter_line(k, elements, into, point), _source,
+                (scatter_schedule, scatter_updates))  # fmt: skip
+INDEX_PUT = _kind(_free, _put_line, _source, (put_schedule, put_updates))
 WINDOW_SCATTER = _kind(lambda node: planes(node)[0], lambda k, elements, into, i, point: scatter_plane(k, elements, into, i), _zero)

@@ -8,6 +8,7 @@ A kernel of merging is told the level by a parameter: one serves all.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import reduce
 
@@ -30,7 +31,7 @@ from ingot.ir.size import bounds, ceil_div, larger, smaller
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim, tensor_type
 
-__all__ = ["MergeSort", "SORT"]
+__all__ = ["Lines", "MergeSort", "SORT", "schedule_of", "sorted_by"]
 
 i64 = dtypes.i64
 PIECE = 1024  # elements of a line that a block sorts
@@ -54,19 +55,11 @@ class MergeSort(Schedule):
             raise ScheduleError(f"{self}: more threads than elements of a block")
 
 
-def _choose(group: Group, machine: Machine) -> MergeSort:
-    n = length(group.nodes[0])
-    piece = min(PIECE, power_of_two(assumed(n))) if isinstance(n, int) else PIECE
-    lines = power_of_two(assumed(math.prod(other_dims(group.nodes[0]))))
-    lines = max(min(lines, THREADS // piece), WARP // piece, 1)
-    return MergeSort(min(THREADS, piece * lines), piece, lines)
-
-
-def _emit(group: Group, s: MergeSort, check: Callable[[Node], int]) -> list[Written]:
-    e = _Emission(group, s, check)
-    if e.numel == 0:
+def sorted_by(e: Lines) -> list[Written]:
+    """The kernels that sort; none where there are no elements."""
+    if 0 in (e.n, e.lines):
         return []
-    first = levels(s.piece)
+    first = levels(e.s.piece)
     if isinstance(e.n, int):
         last = max(first, levels(e.n))
         copies = [e.copy() for _ in range(last - first)]  # where the levels before the last put what they made
@@ -80,6 +73,13 @@ def _emit(group: Group, s: MergeSort, check: Callable[[Node], int]) -> list[Writ
     sides = e.copy(), e.copy()
     merges = [e.merge(sides[k % 2], sides[1 - k % 2], first + k) for k in range(last - first)]
     return [e.pieces(sides[0]), *merges, e.end(sides, first, last)]
+
+
+def schedule_of(n: Dim, lines: Dim) -> MergeSort:
+    """How lines of n elements are sorted."""
+    piece = min(PIECE, power_of_two(assumed(n))) if isinstance(n, int) else PIECE
+    some = max(min(power_of_two(assumed(lines)), THREADS // piece), WARP // piece, 1)
+    return MergeSort(min(THREADS, piece * some), piece, some)
 
 
 Pair = tuple[Value, Value]  # values and their places, line after line
@@ -109,40 +109,33 @@ def _target(w: KernelWriter, dtype: DType, descending: bool, half: Scalar, j: Sc
     return w.add(w.add(pair, own), w.get_acc(low, i64))
 
 
-class _Emission:
-    def __init__(self, group: Group, s: MergeSort, check: Callable[[Node], int]):
+class Lines(ABC):
+    """Lines to be sorted: `lines` of `n` elements of `dtype`."""
+
+    def __init__(self, group: Group, s: MergeSort, check: Callable[[Node], int], dtype: DType, n: Dim, lines: Dim, descending: bool):
         self.group, self.s, self.check = group, s, check
-        self.node = group.nodes[0]
-        (self.x,) = self.node.inputs
-        self.axis, self.descending, *count = self.node.attrs
-        self.count = count[0] if count else length(self.node)
-        self.shape, self.dtype, self.numel = self.x.type.shape, self.x.type.dtype, self.x.type.numel
-        self.n = length(self.node)
-        self.others = other_dims(self.node)
+        self.dtype, self.n, self.lines, self.descending = dtype, n, lines, descending
+
+    @abstractmethod
+    def element(self, k: BlockKernel, line: Index, j: Index) -> Scalar:
+        """The j-th element of a line."""
+
+    @abstractmethod
+    def result(self, k: BlockKernel, line: Index, j: Index, value: Scalar, place: Scalar, mask: Scalar | None) -> None:
+        """Store what is the j-th in order, and where it stood."""
 
     def copy(self) -> Pair:
         """Global memory for all lines."""
-        return Value(tensor_type(self.dtype, (self.numel,))), Value(tensor_type(i64, (self.numel,)))
-
-    def place(self, line: Index, j: Index, w: KernelWriter) -> Point:
-        """The point of the j-th element of a line."""
-        if not self.shape:
-            return ()
-        at = delinear(line, self.others, w.ranges)
-        return (*at[: self.axis], j, *at[self.axis :])
+        shape = (self.lines * self.n,)
+        return Value(tensor_type(self.dtype, shape)), Value(tensor_type(i64, shape))
 
     def put(self, k: BlockKernel, to: Pair | None, line: Index, j: Index, value: Scalar, place: Scalar, mask: Scalar | None = None) -> None:
         """Store the j-th element of a line in a copy, or (None) in the results."""
-        w = k.w
-        if to is not None:
-            for v, x in zip(to, (value, place)):
-                w.store(k.buffer(v, "w"), ix.add(ix.mul(line, self.n), j), x, mask)
+        if to is None:
+            self.result(k, line, j, value, place, mask)
             return
-        if self.count != self.n:
-            kept = w.lt(w.index_value(j), self.count)
-            mask = kept if mask is None else w.and_(mask, kept)
-        for v, x in zip(self.node.outputs, (value, place)):
-            w.store(k.buffer(v, "w"), linear(self.place(line, j, w), v.type.shape), x, mask)
+        for v, x in zip(to, (value, place)):
+            k.w.store(k.buffer(v, "w"), ix.add(ix.mul(line, self.n), j), x, mask)
 
     # -- in shared memory --------------------------------------------------------------------------------------------
 
@@ -151,7 +144,7 @@ class _Emission:
         s, dtype = self.s, self.dtype
         k = BlockKernel(self.group, "sort_pieces", self.check)
         w, size = k.w, s.piece * s.lines
-        lines, per = math.prod(self.others), ceil_div(self.n, s.piece)
+        lines, per = self.lines, ceil_div(self.n, s.piece)
         values, places = k.shared(dtype, 2 * size), k.shared(dtypes.i32, 2 * size)
 
         with k.grid(ceil_div(lines, s.lines) * per, s.threads) as (g, t):
@@ -169,7 +162,7 @@ class _Emission:
                         body(e, line, ix.add(start, j), w.index_value(j), count)
 
             def begin(e: Index, line: Index, j: Index, here: Scalar, count: Scalar) -> None:
-                w.store(values, e, k.elements().at(self.x, self.place(line, j, w)))
+                w.store(values, e, self.element(k, line, j))
                 w.store(places, e, w.cast(here, dtypes.i32))
 
             each(begin)
@@ -223,7 +216,7 @@ class _Emission:
             target = _target(w, self.dtype, self.descending, half, here, count, mine, load, w.as_index(w.add(shift, 1)))
             self.put(k, to, line, w.as_index(target), mine, w.load(places, i, i64))
 
-        k.each(self.numel, self.s.threads, body, needed)
+        k.each(self.lines * self.n, self.s.threads, body, needed)
         return k.finish(self.s)
 
     def end(self, sides: tuple[Pair, Pair], first: int, last: int) -> Written:
@@ -243,8 +236,49 @@ class _Emission:
             ]
             self.put(k, None, line, j, *found)
 
-        k.each(self.numel, self.s.threads, body)
+        k.each(self.lines * self.n, self.s.threads, body)
         return k.finish(self.s)
+
+
+class _OfNode(Lines):
+    """The lines of a node that sorts, or has the first elements in order."""
+
+    def __init__(self, group: Group, s: MergeSort, check: Callable[[Node], int]):
+        self.node = group.nodes[0]
+        (self.x,) = self.node.inputs
+        self.axis, descending, *count = self.node.attrs
+        self.others = other_dims(self.node)
+        super().__init__(group, s, check, self.x.type.dtype, length(self.node), math.prod(self.others), descending)
+        self.count = count[0] if count else self.n
+
+    def place(self, k: BlockKernel, line: Index, j: Index) -> Point:
+        """The point of the j-th element of a line."""
+        if not self.x.type.shape:
+            return ()
+        at = delinear(line, self.others, k.w.ranges)
+        return (*at[: self.axis], j, *at[self.axis :])
+
+    def element(self, k: BlockKernel, line: Index, j: Index) -> Scalar:
+        """The j-th element of a line."""
+        return k.elements().at(self.x, self.place(k, line, j))
+
+    def result(self, k: BlockKernel, line: Index, j: Index, value: Scalar, place: Scalar, mask: Scalar | None) -> None:
+        """Store what is the j-th in order, and where it stood, as far as results go."""
+        w = k.w
+        if self.count != self.n:
+            kept = w.lt(w.index_value(j), self.count)
+            mask = kept if mask is None else w.and_(mask, kept)
+        for v, x in zip(self.node.outputs, (value, place)):
+            w.store(k.buffer(v, "w"), linear(self.place(k, line, j), v.type.shape), x, mask)
+
+
+def _choose(group: Group, machine: Machine) -> MergeSort:
+    node = group.nodes[0]
+    return schedule_of(length(node), math.prod(other_dims(node)))
+
+
+def _emit(group: Group, s: MergeSort, check: Callable[[Node], int]) -> list[Written]:
+    return sorted_by(_OfNode(group, s, check))
 
 
 SORT = Kind(_choose, _emit)

@@ -27,7 +27,7 @@ from ingot.ir.types import Dim, Shape, tensor_type
 
 __all__ = [
     "Fill", "Scatter", "IndexPut", "WindowScatter", "SCATTER", "INDEX_PUT", "WINDOW_SCATTER",
-    "indexed", "places", "planes", "put", "rounded", "scatter_line", "scatter_lines", "scatter_plane", "totals",
+    "indexed", "places", "planes", "put", "rounded", "scatter_line", "scatter_lines", "scatter_plane", "totals", "update",
 ]  # fmt: skip
 
 Check = Callable[[Node], int]
@@ -102,7 +102,7 @@ def _blocks(w: KernelWriter, n: Dim, per: int, body: Callable[[Index | None, Ind
         body(ix.mul(b, per), w.rest(b, per, n))
 
 
-def _update(k: GroupKernel, into: Value, at: Index, mode: str, value: Scalar, mask: Scalar | None) -> None:
+def update(k: GroupKernel, into: Value, at: Index, mode: str, value: Scalar, mask: Scalar | None) -> None:
     """into[at] op= value, where the mask holds."""
     w, name, dtype = k.w, k.buffer(into, "rw"), into.type.dtype
     if mode != "set":
@@ -155,7 +155,7 @@ def scatter_line(k: GroupKernel, elements: Elements, into: Value, at: Point) -> 
         point = at[:axis] + (j,) + at[axis:] if shape else ()
         to, mask = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
         target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
-        _update(k, into, linear(target, x.type.shape), mode, elements.at(src, point), mask)
+        update(k, into, linear(target, x.type.shape), mode, elements.at(src, point), mask)
 
 
 def _emit_scatter(group: Group, s: Scatter, check: Check) -> list[Written]:
@@ -249,7 +249,7 @@ def put(k: GroupKernel, elements: Elements, into: Value, at: int, free: Point, i
     rest = iter(free)
     target = tuple(where.at[a] if a in where.at else next(rest) for a in range(x.type.rank))
     value = elements.at(src, free[:at] + inside + free[at:])
-    _update(k, into, linear(target, x.type.shape), node.attrs[1], value, where.mask)
+    update(k, into, linear(target, x.type.shape), node.attrs[1], value, where.mask)
 
 
 def _emit_index_put(group: Group, s: IndexPut, check: Check) -> list[Written]:
@@ -321,7 +321,7 @@ def scatter_plane(k: GroupKernel, elements: Elements, into: Value, i: Index) -> 
     with w.loop("serial", math.prod(window)) as t:
         point = at + delinear(t, window, w.ranges)
         to, mask = elements.checked(node, elements.at(index, point), size, None)
-        _update(k, into, ix.add(ix.mul(i, size), to), "add", elements.at(g, point), mask)
+        update(k, into, ix.add(ix.mul(i, size), to), "add", elements.at(g, point), mask)
 
 
 def _emit_window_scatter(group: Group, s: WindowScatter, check: Check) -> list[Written]:

@@ -248,6 +248,22 @@ def test_scatters_are_in_the_order_of_their_indices(mode):
     check(lambda x, s, i: OPS["index_put"](x, s, i, axes=(0,), mode=mode), x, src, i[:, 0].copy())
 
 
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_many_updates_are_brought_together_by_their_places(dtype):
+    rng = np.random.default_rng(0)
+    x, src = array((7, 5), dtype), array((1100, 5), dtype, seed=1)
+    i = rng.integers(-7, 7, 1100)
+    for mode in ("add", "set", "max"):
+        program, _ = check(lambda x, s, i, mode=mode: OPS["index_put"](x, s, i, axes=(0,), mode=mode), x, src, i, rtol=1e-2, atol=1e-2)
+        assert any("Segments" in k.schedule for k in program.kernels.values())
+    check(lambda x, s, i, j: OPS["index_put"](x, s, i, j, axes=(0, 1), mode="add"), x, src[:, 0].copy(), i, i % 5, rtol=1e-2, atol=1e-2)
+    check(lambda x, s, i: OPS["scatter"](x, i, s, axis=0, mode="add"), x[:, 0].copy(), src[:, 0].copy(), i, rtol=1e-2, atol=1e-2)
+    i[77] = 7
+    graph = graph_of([x, src, i], lambda x, s, i: OPS["index_put"](x, s, i, axes=(0,), mode="add"))
+    program = scheduled(graph)
+    assert emulated(program, graph, [x, src, i])[0] in program.checks
+
+
 def test_window_scatter():
     i = np.random.default_rng(0).integers(0, 20, (9, 31, 8))
     check(lambda g, i: OPS["window_scatter"](g, i, spatial=(20,)), array((9, 31, 8)), i)

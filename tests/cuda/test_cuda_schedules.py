@@ -6,6 +6,8 @@ import pytest
 
 from ingot.backends.cuda.points import Points
 from ingot.backends.cuda.rows import Rows, Team
+from ingot.backends.cuda.scans import Scan
+from ingot.backends.cuda.turned import Turned
 from ingot.ir import dtypes as D
 from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.schedule import ScheduleError, parse_schedule, print_schedule
@@ -38,7 +40,10 @@ def total(*axes):
     [
         (lambda x: x * x, (300, 500), "Points(axes=((0, 1),), threads=256, each=4)"),
         (lambda x: x * x, (7,), "Points(axes=((0,),), threads=32)"),
-        (lambda x: O["transpose"](x, perm=(1, 0)) + 1.0, (512, 2048), "Points(axes=((0,), (1,)), threads=256, lines=True)"),
+        (lambda x: O["transpose"](x, perm=(1, 0)) + 1.0, (512, 2048), "Turned(axes=((0,), (1,)), side=32, threads=256)"),
+        (lambda x: O["transpose"](x, perm=(1, 0)) + 1.0, (8, 2048), "Points(axes=((0,), (1,)), threads=256)"),
+        (lambda x: O["cumsum"](x, axis=1, reverse=False), (64, 5000), "Scan(threads=256, each=4)"),
+        (lambda x: O["cumsum"](x, axis=0, reverse=False), (64, 50000), "LinePerThread(threads=256)"),
         (softmax, (16384, 4096), "Rows(axes=((0,),), over=((1,),), team=Team(threads=256, rows=1), kept=((2, 1),), each=4, beside=True)"),
         (softmax, (100000, 8), "Rows(axes=((0,),), over=((1,),), team=Team(threads=1, rows=256), kept=((2, 1),), each=4, beside=True)"),
         (total(1), (16384, 100), "Rows(axes=((0,),), over=((1,),), team=Team(threads=32, rows=8))"),
@@ -81,7 +86,19 @@ def rows(s):
     yield replace(s, team=Team(1, 4, True), step=1 << 20, combine=Team(1, 1))
 
 
-OTHERS = {Points: points, Rows: rows}
+def turned(s):
+    yield replace(s, side=16)
+    yield replace(s, side=8, threads=32)
+    yield replace(s, axes=(*s.axes[:-2], s.axes[-1], s.axes[-2]))
+
+
+def scans(s):
+    yield replace(s, each=3)
+    yield replace(s, threads=4)
+    yield replace(s, threads=1, each=1)
+
+
+OTHERS = {Points: points, Rows: rows, Turned: turned, Scan: scans}
 CASES = {
     "chain": ([(5, 7, 3), (7, 1)], lambda x, y: O["tanh"](x) * y),
     "transposed sum": ([(9, 20, 3)], lambda x: O["transpose"](x, perm=(2, 0, 1)).sum((2,))),
@@ -91,6 +108,10 @@ CASES = {
     "argmax both ways": ([(5, 11)], lambda x: (O["argmax"](x, axis=0), O["argmin"](x, axis=1))),
     "sums": ([(3, 50)], lambda x: (x.sum((1,)), x.sum((0, 1)))),
     "booleans": ([((6, 13), D.bool_)], lambda x: (O["reduce_and"](x, axes=(0,)), O["reduce_or"](x, axes=(1,)))),
+    "transposes": ([(20, 33), (33, 20)], lambda x, y: O["transpose"](x, perm=(1, 0)) * y + O["transpose"](x, perm=(1, 0))),
+    "transposes of three": ([(18, 3, 40)], lambda x: O["exp"](O["transpose"](x, perm=(2, 0, 1)))),
+    "running sums": ([(2, 70)], lambda x: O["cumsum"](x, axis=1, reverse=True)),
+    "running extrema": ([(70,)], lambda x: O["cummax"](x, axis=0)),
     "product": ([(5, 8), (8, 7)], lambda a, b: O["dot"](a, b, batch=((), ()), contract=((1,), (0,)))),
 }  # fmt: skip
 
