@@ -35,6 +35,7 @@ def _emit_nest(group: Group, s: Any, check: Callable[[Node], int]) -> list[Writt
 KINDS: Mapping[str, Kind] = {
     "nest": Kind(_choose_nest, _emit_nest),
     "tiles": Kind(products.choose, multiply.emit),
+    "depthwise": Kind(points.choose, points.emit),
     "cumulative": CUMULATIVE,
     "scatter": SCATTER,
     "index_put": INDEX_PUT,

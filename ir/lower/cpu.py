@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ingot.ir.lower.cumulative import CUMULATIVE
+from ingot.ir.lower.depthwise import DEPTHWISE
 from ingot.ir.lower.nest import NEST
 from ingot.ir.lower.scatter import INDEX_PUT, SCATTER, WINDOW_SCATTER
 from ingot.ir.lower.sort import SORT
@@ -14,8 +15,8 @@ from ingot.ir.machine import Machine
 __all__ = ["cpu"]
 
 KINDS = {
-    "nest": NEST, "tiles": TILES, "scatter": SCATTER, "index_put": INDEX_PUT, "window_scatter": WINDOW_SCATTER, "sort": SORT,
-    "cumulative": CUMULATIVE, "top": TOP,
+    "nest": NEST, "tiles": TILES, "depthwise": DEPTHWISE, "scatter": SCATTER, "index_put": INDEX_PUT, "window_scatter": WINDOW_SCATTER,
+    "sort": SORT, "cumulative": CUMULATIVE, "top": TOP,
 }  # fmt: skip
 
 

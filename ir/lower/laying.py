@@ -45,7 +45,7 @@ def _orders(fused: Fused) -> dict[Value, Order]:
     fixed.update(v for n in graph.nodes if reads_memory(n) for v in n.inputs)
     orders: dict[Value, Order] = {}
     for g in fused.groups:
-        if g.kind not in ("nest", "tiles"):
+        if g.kind not in ("nest", "tiles", "depthwise"):
             continue
         order = _of_contraction(g)
         if order is None and g.kind == "nest":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ingot.ir.facts import Contraction, Control, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
+from ingot.ir.lower.depthwise import is_depthwise
 from ingot.ir.lower.tiles.shape import is_tiled
 from ingot.ir.size import at_most
 from ingot.ir.types import Shape, numel
@@ -54,7 +55,7 @@ class Growing:
     @property
     def alone(self) -> bool:
         """Whether it shares nothing with other nodes."""
-        return self.kind not in ("nest", "tiles")
+        return self.kind not in ("nest", "tiles", "depthwise")
 
     def is_full(self, v: Value) -> bool:
         """Whether a member varies over every axis."""
@@ -187,7 +188,7 @@ class Joined:
             m = self.out_map(g, node)
             if m is None or not self.legal(g, node):
                 continue
-            if g.kind == "tiles" and not all(a == d for d, a in enumerate(m) if a is not None):
+            if g.kind != "nest" and not all(a == d for d, a in enumerate(m) if a is not None):
                 continue
             self.add(g, node, at, [m] * len(node.outputs))
             for j in homes:
@@ -309,7 +310,7 @@ class Joined:
             self.join_reduction(node, at)
         elif isinstance(kind, (Contraction, Window)):
             shape = node.outputs[0].type.shape
-            g = self.new_group("tiles" if isinstance(kind, Contraction) and is_tiled(node) else "nest", shape, at)
+            g = self.new_group(_kind(node), shape, at)
             g.local = True
             self.add(g, node, at, [tuple(range(len(shape)))])
         elif isinstance(kind, (OwnKernels, Control)):
@@ -333,6 +334,13 @@ class Joined:
             return core(v.type.shape) == core(node.outputs[0].type.shape) and self.home[v].kind == "nest"
         g = self.home[v]
         return reads(node) is Reads.REPEATED and bool(g.reduced) and self.out_map(g, node) is not None and self.legal(g, node)
+
+
+def _kind(node: Node) -> str:
+    """How the group of a contraction or a window is scheduled and written."""
+    if not isinstance(node.op.lowering, Contraction):
+        return "nest"
+    return "tiles" if is_tiled(node) else "depthwise" if is_depthwise(node) else "nest"
 
 
 def _squeezed(src: Shape, dst: Shape, m: Map) -> Map:

@@ -1,0 +1,109 @@
+"""Depthwise convolutions: both ways that lanes run, every edge, and their gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ingot.ir import dtypes
+from ingot.ir.lower import STAGES, run
+from ingot.ir.lower.cpu import cpu
+from ingot.ir.machine import Machine
+from ingot.ir.op import OPS
+from ingot.ir.parse import parse
+from ingot.ir.size import symbol
+from tests.support.calling import CPU, HOST_LEVELS, check, load
+from tests.support.graphs import arrays_for, graph_of
+from tests.support.symbolic import check_at
+
+CASES = {  # x, kernel, stride, padding, dilation
+    "plain": ((2, 20, 9, 23), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    "strides": ((2, 9, 11, 12), (3, 3), (2, 2), ((1, 1), (0, 2)), (1, 1)),
+    "no padding": ((1, 16, 12, 40), (3, 5), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+    "large window": ((1, 12, 13, 17), (7, 7), (1, 1), ((3, 3), (3, 3)), (1, 1)),
+    "dilated": ((1, 8, 14, 19), (3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2)),
+    "wider than the input": ((1, 6, 2, 3), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    "a line": ((3, 17, 33), (4,), (1,), ((3, 0),), (1,)),
+    "a volume": ((1, 8, 5, 6, 7), (2, 3, 3), (1, 1, 1), ((0, 1), (1, 1), (1, 1)), (1, 1, 1)),
+    "none": ((0, 8, 5, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+}
+
+
+def graph(x, kernel, stride, padding, dilation, inside: bool, dtype=dtypes.f32):
+    """Alone, or between two pointwise convolutions, where channels lie last."""
+    c, ones = x[1], (1,) * len(kernel)
+    geometry = dict(stride=stride, padding=padding, dilation=dilation, groups=c)
+    pointwise = dict(stride=ones, padding=((0, 0),) * len(kernel), dilation=ones, groups=1)
+
+    def function(x, d, v, bias):
+        y = OPS["conv"](x, v, **pointwise) if inside else x
+        y = OPS["maximum"](OPS["conv"](y, d, **geometry) + bias, bias)
+        return OPS["conv"](y, v, **pointwise) if inside else y
+
+    return graph_of([(s, dtype) for s in (x, (c, 1, *kernel), (c, c, *ones), (1, c, *ones))], function)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_depthwise_convolution(case: str, inside: bool) -> None:
+    g = graph(*CASES[case], inside)
+    check(g, arrays_for(g))
+
+
+@pytest.mark.parametrize("dtype", ["f64", "bf16", "f16"])
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+def test_other_dtypes(dtype: str, inside: bool) -> None:
+    g = graph(*CASES["plain"], inside, getattr(dtypes, dtype))
+    check(g, arrays_for(g))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients(stride: int) -> None:
+    c = 24
+    geometry = dict(stride=(stride, stride), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=c)
+    n = (10 - 1) // stride + 1
+
+    def grads(x, w, g):
+        return (
+            OPS["conv_input_grad"](g, w, input_shape=x.shape, **geometry),
+            OPS["conv_weight_grad"](x, g, weight_shape=w.shape, **geometry),
+        )
+
+    g = graph_of([(2, c, 10, 10), (c, 1, 3, 3), (2, c, n, n)], grads)
+    check(g, arrays_for(g))
+
+
+@pytest.mark.parametrize("special", [np.inf, np.nan])
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+def test_zeros_around_meet_infinite_weights(special: float, inside: bool) -> None:
+    g = graph(*CASES["plain"], inside)
+    arrays = arrays_for(g)
+    arrays[1][3, 0, 0, 1] = special
+    check(g, arrays)
+
+
+@pytest.mark.parametrize("level", HOST_LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+def test_any_batch_and_every_level(level, inside: bool) -> None:
+    g = parse(str(graph((7, 20, 9, 23), *CASES["plain"][1:], inside)).replace("[7,", "[B,"))
+    run_it = load(CPU.lower(g, level), level)
+    for b in (0, 1, 4):
+        rng = np.random.default_rng(b)
+        arrays = [rng.standard_normal([b if not isinstance(d, int) else d for d in t.shape]).astype(np.float32) for t in g.in_types]
+        check_at(g, run_it, arrays, {"B": b})
+
+
+def test_any_width() -> None:
+    g = graph((2, 20, 9, symbol("W", 3, 64)), *CASES["plain"][1:], True)
+    run_it = load(CPU.lower(g, CPU.host_level()), CPU.host_level())
+    for n in (3, 5, 16, 23):
+        rng = np.random.default_rng(n)
+        arrays = [rng.standard_normal([n if not isinstance(d, int) else d for d in t.shape]).astype(np.float32) for t in g.in_types]
+        check_at(g, run_it, arrays, {"W": n})
+
+
+def test_its_schedule_reads_channels_where_they_lie_last() -> None:
+    for inside in (False, True):
+        s = run(graph(*CASES["plain"], inside), cpu(Machine(32)), STAGES[: [s.name for s in STAGES].index("schedule") + 1])
+        (chosen,) = [c for g, c in zip(s.fused.groups, s.schedules) if g.kind == "depthwise"]
+        assert chosen.channels is inside
