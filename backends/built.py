@@ -70,6 +70,7 @@ def manifest_of(program: Program, arena_bytes: Dim, refusals: Mapping[int, tuple
     refusals: by code, what is wrong with the sizes of a call, and the symbol that it depends on
     """
     ins, outs = program.in_types, program.out_types
+    told_outs = outs[:-1] if program.kept else outs
     checks = {
         str(code): {"message": message, **({"node": loc[0]} if loc is not None and len(loc) == 1 else {})}
         for code, (message, loc) in sorted(program.checks.items())
@@ -83,8 +84,10 @@ def manifest_of(program: Program, arena_bytes: Dim, refusals: Mapping[int, tuple
         "checks": checks,
         "aliases": {str(o): list(i) for o, i in sorted(program.aliases.items())},
         "inputs": [str(t) for t in ins],
-        "outputs": [str(t) for t in outs],
+        "outputs": [str(t) for t in told_outs],
     }
+    if program.kept:
+        manifest["kept"] = program.kept
     if program.symbols:
         manifest["symbols"] = [{"name": s.name, "min": s.min, "max": None if s.max == inf else s.max} for s in program.symbols]
     return manifest

@@ -110,7 +110,8 @@ class Graph:
     """An immutable function of tensors: nodes in an order where definitions come before uses.
 
     `scalars` are the indices of inputs that are passed by value (rank 0: host numbers such as a learning rate,
-    or the seed and offset of a random stream). `input_names` are for people and are part of the text.
+    or the seed and offset of a random stream). `steady` are those of inputs whose values seldom change from call to call: what follows from
+    them alone is calculated once and kept (ir/lower/prologue.py). `input_names` are for people and are part of the text.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Graph:
         *,
         input_names: tuple[str, ...] | None = None,
         scalars: frozenset[int] = frozenset(),
+        steady: frozenset[int] = frozenset(),
     ):
         self.name = name
         self.inputs = inputs
@@ -129,6 +131,7 @@ class Graph:
         self.outputs = outputs
         self.input_names = input_names or tuple(f"a{i}" for i in range(len(inputs)))
         self.scalars = scalars
+        self.steady = steady
 
     @cached_property
     def producers(self) -> dict[Value, Node]:
@@ -188,9 +191,9 @@ class Graph:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def replace(self, **changes: Any) -> Graph:
-        """A copy with some of name, inputs, nodes, outputs, input_names, scalars changed."""
+        """A copy with some of name, inputs, nodes, outputs, input_names, scalars, steady changed."""
         kw: dict[str, Any] = dict(name=self.name, inputs=self.inputs, nodes=self.nodes, outputs=self.outputs)
-        kw.update(input_names=self.input_names, scalars=self.scalars)
+        kw.update(input_names=self.input_names, scalars=self.scalars, steady=self.steady)
         kw.update(changes)
         return Graph(kw.pop("name"), kw.pop("inputs"), kw.pop("nodes"), kw.pop("outputs"), **kw)
 

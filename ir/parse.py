@@ -174,6 +174,7 @@ class _Parser:
     def body(self, name: str) -> Graph:
         values: dict[str, Value] = {}
         scalars: set[int] = set()
+        steady: set[int] = set()
         outer, self.bounds = self.bounds, self.where()
         self.expect("(")
         inputs: list[Value] = []
@@ -183,6 +184,8 @@ class _Parser:
             self.expect(":")
             if self.accept("scalar"):
                 scalars.add(len(inputs))
+            elif self.accept("steady"):
+                steady.add(len(inputs))
             t = self.type()
             if len(inputs) in scalars and t.rank:
                 self.fail(f"a scalar input has rank 0, not the type {t}")
@@ -208,7 +211,9 @@ class _Parser:
         if kind != "end" and text != "func":
             self.fail(f"expected the next function, found {text!r}")
         self.bounds = outer
-        return Graph(name, tuple(inputs), tuple(nodes), tuple(outputs), input_names=names, scalars=frozenset(scalars))
+        return Graph(
+            name, tuple(inputs), tuple(nodes), tuple(outputs), input_names=names, scalars=frozenset(scalars), steady=frozenset(steady)
+        )
 
     def define(self, values: dict[str, Value], label: str, t: TensorType, line: int) -> Value:
         if label in values:

@@ -68,6 +68,7 @@ class Instance(Graph):
         self.name = template.graph.name
         self.input_names = template.graph.input_names
         self.scalars = template.graph.scalars
+        self.steady = template.graph.steady
 
     def _made(self) -> Graph:
         found = self.__dict__.get("_graph")

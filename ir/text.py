@@ -129,7 +129,8 @@ class _Printer:
         type_text = self.type_text
         for i, (v, name) in enumerate(zip(graph.inputs, given)):
             names[v] = "%" + name
-            heads.append(f"%{name}: {'scalar ' if i in graph.scalars else ''}{type_text(v.type)}")
+            kind = "scalar " if i in graph.scalars else "steady " if i in graph.steady else ""
+            heads.append(f"%{name}: {kind}{type_text(v.type)}")
         results = [type_text(v.type) for v in graph.outputs]
         arrow = results[0] if len(results) == 1 else f"({', '.join(results)})"
         lines = [""]

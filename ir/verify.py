@@ -38,6 +38,9 @@ def _verify(graph: Graph, seen: set[int]) -> None:
     for i in graph.scalars:
         if not 0 <= i < len(graph.inputs) or graph.inputs[i].type.rank:
             raise VerifyError(f"@{graph.name}: scalar input {i} is not an input of rank 0")
+    for i in graph.steady:
+        if not 0 <= i < len(graph.inputs) or i in graph.scalars:
+            raise VerifyError(f"@{graph.name}: steady input {i} is no input in memory")
     for i, node in enumerate(graph.nodes):
         problem = _node_problem(node, defined, seen)
         if problem:

@@ -136,6 +136,12 @@ class Storage:
         self.generation = next(_generations)
         return True
 
+    def shared_or_generation(self) -> float:
+        """The generation of the value; NEVER where the memory is seen from outside."""
+        if self.exposed is not None:
+            self._closed()
+        return self.generation
+
     def _snapshot(self, steps: Sequence[Step], own: bool = False) -> Pair:
         if not steps and (own or self.base.type.nbytes <= SNAPSHOT_LIMIT):
             return arrays.copied(self.base), self.edge

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ingot.capture.node import CompiledNode
+from ingot.capture.prepared import Prepared
 from ingot.capture.recipes import Recipe, Value
 from ingot.capture.settle import unsettled
 from ingot.capture.sized import SizedBackward, allocator, sized_steps, types_of
@@ -94,7 +95,11 @@ class CompiledCall:
         if open_dim is not None:
             raise Unsized(f"no bounds keep the extent {open_dim} from being less than 0")
         try:
-            executable = compiler.executable(graph) if device is None else compiler.executable(graph, device=device)
+            steady = _steady(traced) if device is None else {}
+            if device is not None:
+                executable = compiler.executable(graph, device=device)
+            else:
+                executable = compiler.executable(graph.replace(steady=frozenset(steady)) if steady else graph)
         except FrozenError:
             raise
         except Exception as error:
@@ -102,6 +107,9 @@ class CompiledCall:
                 raise
             raise Unsized(f"its code cannot be for all sizes: {type(error).__name__}: {error}") from error
         self.run: Any = executable.run
+        kept = executable.manifest.get("kept", 0)
+        if kept:
+            self.run = Prepared(executable.run, kept, steady, len(graph.inputs) + len(graph.outputs)).run
         if device is not None:
             run: Any = executable.run
             self.run = partial(run, explain=lambda error: self.explained(error))
@@ -206,6 +214,15 @@ class CompiledCall:
             saved = [here.recorder.moved(a, self.device) for a in saved]
         out_types = tuple([done.outs[i].type for i in back.roots])
         return CompiledNode(self.traced.name, back, edges, saved, out_types, self._back, done.sizes)
+
+
+def _steady(traced: Traced) -> dict[int, Storage]:
+    """The inputs that a call without gradients reads and does not write: those that are captured, with their Storages."""
+    if traced.backward is not None:
+        return {}
+    written = {id(w.storage) for w in traced.writes if isinstance(w, StorageWrite)}
+    found = {k: s.storage for k, s in enumerate(traced.sources) if type(s) is Captured and id(s.storage) not in written}
+    return {k: s for k, s in found.items() if k not in traced.graph.scalars}
 
 
 # ---- writing in place

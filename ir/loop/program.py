@@ -101,6 +101,8 @@ class Program:
     """Argument slots: the graph's inputs, then its outputs, then the values of `symbols`; 8 bytes each: an address, or
     a number (in the low bytes): a scalar input's value, a symbol's extent as an i64.
     `aliases[output] = inputs`: this output may be given the own buffer of one of these inputs (in place).
+    `kept`: bytes of the last output, which is none of the graph's: what follows from steady inputs alone, kept from call to call. Its first
+    byte says whether it is there already (not 0), and its second is 1.
     `checks[code]`: message and location of what failed, for the codes (from 1) that the entry returns.
 
     Numbers in steps, and `arena_bytes`, may be sizes with symbols in them: formulas that the entry calculates from the
@@ -119,6 +121,7 @@ class Program:
     aliases: Mapping[int, tuple[int, ...]] = MappingProxyType({})
     checks: Mapping[int, tuple[str, Location | None]] = MappingProxyType({})
     symbols: tuple[Symbol, ...] = ()
+    kept: int = 0
 
     def sizes(self) -> Iterator[Dim]:
         """Every number that is calculated before a call: bytes of inputs, outputs and arena, and what stands in steps."""

@@ -29,8 +29,8 @@ class Placed:
     arena_bytes: Dim
 
 
-def runs_once(emitted: Emitted, invariant: frozenset[Value]) -> set[int]:
-    """The calls of a body that only need what is `invariant`, or what such calls make: they run once, before the loop.
+def runs_once(emitted: Emitted, invariant: frozenset[Value], may: Callable[[Call], bool] = lambda c: True) -> set[int]:
+    """The calls of a body that only need what is `invariant`, or what such calls make, and that `may`: they run once, before the loop.
 
     What they make stays where it is, so it is no output of the body, and no other call writes to it.
     """
@@ -42,7 +42,7 @@ def runs_once(emitted: Emitted, invariant: frozenset[Value]) -> set[int]:
     writers = Counter(v for c in emitted.calls for v in _made(c, root))
     still = set(invariant)
     for at, c in enumerate(emitted.calls):
-        if isinstance(c, Call) and all(b.access != "r" or root(v) in still for b, v in zip(c.written.kernel.buffers, c.values)):
+        if isinstance(c, Call) and may(c) and all(b.access != "r" or root(v) in still for b, v in zip(c.written.kernel.buffers, c.values)):
             made = _made(c, root)
             if not made & outputs and not made & still and all(writers[v] == 1 for v in made):
                 once.add(at)

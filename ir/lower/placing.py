@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from ingot.ir.dtypes import u8
 from ingot.ir.graph import Value
-from ingot.ir.loop.program import Copy, Launch, Program, Ref, Step
+from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Step
 from ingot.ir.lower.aliasing import aliases
 from ingot.ir.lower.arena import Arena
 from ingot.ir.lower.emitting import Call, Emitted
 from ingot.ir.lower.nesting import Placed, runs_once, steady, together
+from ingot.ir.lower.prologue import NO_PROLOGUE, Prologue, prologue_of
+from ingot.ir.types import tensor_type
 
 __all__ = ["place"]
 
@@ -19,23 +22,30 @@ def place(emitted: Emitted) -> Program:
     """The program: argument slots are the graph's inputs, then its outputs."""
     graph = emitted.fused.graph
     numbers = iter(range(1, 1 << 62))
-    placed = _place(emitted, frozenset(), lambda: f"t{next(numbers)}")
+    prologue = prologue_of(emitted)
+    placed = _place(emitted, frozenset(), lambda: f"t{next(numbers)}", prologue)
+    steps = placed.steps
+    out_types = graph.out_types
+    if prologue.nbytes:
+        slot = len(graph.inputs) + len(out_types)
+        steps = [Branch(Ref(slot), (), (*placed.before, Copy(Ref(slot), Ref(slot, 1), 1))), *steps]
+        out_types = (*out_types, tensor_type(u8, (prologue.nbytes,)))
     return Program(
-        graph.name, graph.in_types, graph.out_types, graph.scalars, emitted.kernels, tuple(placed.steps), placed.arena_bytes,
-        aliases(emitted), emitted.checks, graph.symbols,
+        graph.name, graph.in_types, out_types, graph.scalars, emitted.kernels, tuple(steps), placed.arena_bytes,
+        aliases(emitted), emitted.checks, graph.symbols, prologue.nbytes,
     )  # fmt: skip
 
 
-def _place(emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str]) -> Placed:
+def _place(emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str], prologue: Prologue = NO_PROLOGUE) -> Placed:
     """Give addresses to the calls of a graph. `invariant`: inputs that stay the same while the graph, a body, is repeated."""
     arena = Arena()
-    placed = _place_in(arena, emitted, invariant, fresh)
-    return _place_in(Arena(arena), emitted, invariant, fresh) if arena.places else placed
+    placed = _place_in(arena, emitted, invariant, fresh, prologue)
+    return _place_in(Arena(arena), emitted, invariant, fresh, prologue) if arena.places else placed
 
 
-def _place_in(arena: Arena, emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str]) -> Placed:
+def _place_in(arena: Arena, emitted: Emitted, invariant: frozenset[Value], fresh: Callable[[], str], prologue: Prologue) -> Placed:
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
-    once = runs_once(emitted, invariant)
+    once = runs_once(emitted, invariant) | prologue.calls
     # inputs and outputs are slots, the rest lies in the arena
     where: dict[Value, Ref] = {v: Ref(k, value=k in graph.scalars) for k, v in enumerate(graph.inputs)}
     copies: list[tuple[Value, int]] = []
@@ -47,6 +57,7 @@ def _place_in(arena: Arena, emitted: Emitted, invariant: frozenset[Value], fresh
         else:
             where[r] = Ref(slot)
 
+    where.update((v, Ref(len(graph.inputs) + len(graph.outputs), offset)) for v, offset in prologue.offsets.items())
     spans: dict[Value, list[int]] = {}  # the first and the last call that touch it
     for at, c in enumerate(calls):
         for v in c.values if isinstance(c, Call) else (*c.node.inputs, *c.node.outputs):
