@@ -143,10 +143,10 @@ def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None, quick:
     return found
 
 
-def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any] | None = None) -> Code:
+def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any] | None = None, quick: bool = False) -> Code:
     """The machine code of a graph for `level` (this CPU's where None), from the cache or compiled; nothing is loaded."""
     level = level or host_level()
-    preimage = _preimage(graph, level)
+    preimage = _preimage(graph, level, quick)
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)
     if found is None:

@@ -50,11 +50,11 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None) -> dict[str, Any
 
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    asked: dict[str, tuple[Any, dict[str, Any]]] = {}  # graphs by text
+    asked: dict[tuple[str, bool], tuple[Any, dict[str, Any]]] = {}  # graphs by text, and whether quick code will do
     real = compiler.executable
 
     def noting(graph: Any, provenance: dict[str, Any] | None = None, quick: bool = False) -> Any:
-        asked.setdefault(graph.text, (graph, provenance or {}))
+        asked.setdefault((graph.text, quick), (graph, provenance or {}))
         return real(graph, provenance, quick=quick) if elsewhere is None else Interpreted(graph)
 
     setattr(compiler, "executable", noting)  # noqa: B010  (this process does nothing else)
@@ -68,11 +68,11 @@ def _work(spec: CallSpec, no_grad: bool, elsewhere: str | None) -> dict[str, Any
             else:
                 noting(_graph(fn, args, kwargs))
                 start = time.perf_counter()
-                _compile_for(elsewhere, list(asked.values()))
+                _compile_for(elsewhere, [(*what, quick) for (_, quick), what in asked.items()])
         ms = (time.perf_counter() - start) * 1e3
     names = {
         hashlib.sha256(text.encode()).hexdigest(): [provenance.get("name") or graph.name, _signature(graph)]
-        for text, (graph, provenance) in asked.items()
+        for (text, _), (graph, provenance) in asked.items()
     }
     return {"keys": sorted(the_cache().used), "names": names, "compiled": the_cache().counts["put"], "ms": round(ms, 3)}
 
@@ -90,13 +90,13 @@ def _graph(fn: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     return traced.graph
 
 
-def _compile_for(name: str, asked: list[tuple[Any, dict[str, Any]]]) -> None:
+def _compile_for(name: str, asked: list[tuple[Any, dict[str, Any], bool]]) -> None:
     from ingot.backends import backend
     from ingot.runtime import compiler
 
     level = backend("cpu").levels[name]
-    for graph, provenance in asked:
-        compiler.code_of(graph, level, provenance)
+    for graph, provenance, quick in asked:
+        compiler.code_of(graph, level, provenance, quick)
     compiler.pool_code(level.arch)
 
 
