@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ingot.backends.cuda import fold_rows, multiply, points, products, rows, turned
+from ingot.backends.cuda import dots, fold_rows, multiply, points, products, rows, turned
+from ingot.backends.cuda.dots import Dots
 from ingot.backends.cuda.lines import INDEX_PUT, SCATTER, WINDOW_SCATTER
 from ingot.backends.cuda.points import Points
 from ingot.backends.cuda.scans import CUMULATIVE
@@ -23,10 +24,14 @@ __all__ = ["KINDS"]
 
 def _choose_nest(group: Group, machine: Machine) -> Any:
     reduces = any(isinstance(n.op.lowering, Reduction) for n in group.nodes)
-    return rows.choose(group, machine) if reduces else turned.choose(group, machine) or points.choose(group, machine)
+    if reduces:
+        return rows.choose(group, machine)
+    return dots.choose(group, machine) or turned.choose(group, machine) or points.choose(group, machine)
 
 
 def _emit_nest(group: Group, s: Any, check: Callable[[Node], int]) -> list[Written]:
+    if isinstance(s, Dots):
+        return dots.emit(group, s, check)
     if isinstance(s, Turned):
         return turned.emit(group, s, check)
     return points.emit(group, s, check) if isinstance(s, Points) else fold_rows.emit(group, s, check)

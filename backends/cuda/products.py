@@ -27,7 +27,7 @@ from ingot.ir.ops.form import form_of
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Fragments", "InTiles", "Product", "choose", "of_halves"]
+__all__ = ["Fragments", "InTiles", "Product", "along_k", "choose", "of_halves"]
 
 Tile = tuple[int, int, int]
 
@@ -165,14 +165,14 @@ def choose(group: Group, machine: Machine) -> InTiles:
 
     halves = of_halves(group)
     tile, each, _ = min(TILES_HALF if halves else TILES_F64 if n.dtype.itemsize == 8 else TILES, key=cost)
-    left, right = _along(group)
+    left, right = along_k(group)
     apart = f.zeros is not None and not f.zeros.counted
     if halves:
         return Fragments(tile, left, right, parts_for(tile), apart, each)
     return Product(tile, left, right, parts_for(tile), apart, each)
 
 
-def _along(group: Group) -> tuple[bool, bool]:
+def along_k(group: Group) -> tuple[bool, bool]:
     """Whether neighbours in memory are neighbours along k, of the left and of the right operand; found by writing one load of each."""
     f = form_of(group.nodes[0])
     found = []

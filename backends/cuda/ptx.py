@@ -17,16 +17,16 @@ from ingot.backends.cuda.block_kernel import geometry
 from ingot.backends.cuda.numbers import by_value
 from ingot.backends.cuda.wide import WideAccesses
 from ingot.backends.llvm import codegen
-from ingot.backends.llvm.accumulators import Accumulator
 from ingot.backends.llvm.address import Place
+from ingot.backends.llvm.instructions import instruction
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.rare import Rare
 from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
-from ingot.ir.dtypes import DType, bf16
+from ingot.ir.dtypes import bf16
 from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS
-from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Mma, Stmt
+from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Load, Mma, Stmt
 from ingot.ir.loop.program import Program
 
 __all__ = ["build", "llvm_text"]
@@ -39,6 +39,7 @@ class _Emitter(WideAccesses):
         super().__init__(module, kernel)
         self.buffers = {b.name: (f"%b.{b.name}", b.dtype) for b in kernel.buffers}
         self.shared: list[str] = []
+        self.in_shared: set[str] = set()  # the buffers in shared memory
 
     def rare(self, stmts: list[Stmt]) -> dict[int, list[Rare]]:
         """None: where the threads of a warp part ways, the warp runs both."""
@@ -58,6 +59,7 @@ class _Emitter(WideAccesses):
         name = f"@{self.kernel.name}.{s.name}"
         self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
         self.aligned.add(s.name)
+        self.in_shared.add(s.name)
         self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)
 
     def barrier(self, s: Barrier) -> None:
@@ -79,17 +81,18 @@ class _Emitter(WideAccesses):
             for r, a in enumerate(accs):
                 a.values[0] = self.new(f"extractvalue {out} {made}, {r}")
 
-    def load_one(self, where: Place, dtype: DType, mem: str, mask: Value | None) -> Value:
-        """A load of one element; where the mask says no, it is not made."""
-        if mask is None:
-            return super().load_one(where, dtype, mem, None)
-        result = Accumulator(dtype, (), [literal(0, dtype)], 0)
-
-        def inside() -> None:
-            result.values = [super(_Emitter, self).load_one(where, dtype, mem, None).text]
-
-        self.conditional(mask.text, [result], inside)
-        return Value(result.values[0], dtype, 0, self.depth)
+    def load(self, s: Load) -> None:
+        """Load an element. Under a false mask some other element is loaded, as to branch takes longer: one of the same shared memory, or
+        a zero in global memory."""
+        base, dtype = self.buffer(s.buf)
+        mask = None if s.mask is None else self.operand(s.mask)
+        if s.buf not in self.in_shared or mask is None or mask.is_literal or self.lanes:
+            super().load(s)
+            return
+        mem = memory_type(dtype)
+        pointer = self.new(f"select i1 {mask.text}, ptr {self.place(base, mem, s.index).pointer}, ptr {base}")
+        v = self.load_one(Place(pointer, self.depth, 0), dtype, mem, None)
+        self.names[s.dst] = instruction(self, "select", [mask, v, Value(literal(0, dtype), dtype)], dtype)
 
 
 def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
@@ -104,7 +107,8 @@ def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
         else:
             args.append(f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}")
     args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
-    attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{geometry(kernel)[1]}"'
+    threads = geometry(kernel)[1]
+    attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{threads}" "nvvm.minctasm"="{max(1, 512 // threads)}"'
     head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"
     module.functions.append("\n".join([*e.shared, head, *held, *e.allocas, *e.lines, "  ret void", "}"]))
 
