@@ -85,11 +85,11 @@ def _working(manifest: dict[str, Any]) -> str:
     return f"{manifest['arena_bytes']}" + (f", and {scratch} for each thread" if scratch not in (0, "0") else "")
 
 
-def _check_limit(nbytes: int, text: str, nthreads: int, sizes: str = "") -> None:
+def _check_limit(nbytes: int, text: str, nthreads: int, sizes: Callable[[], str] | None = None) -> None:
     """RuntimeError where INGOT_MAX_CALL_BYTES permits no call whose working memory is `nbytes`, by the formula `text`."""
     limit = switches.get("INGOT_MAX_CALL_BYTES")
     if limit is not None and nbytes > limit:
-        with_sizes = f" with {sizes}" if sizes else ""
+        with_sizes = f" with {sizes()}" if sizes is not None else ""
         raise RuntimeError(
             f"a call{with_sizes} needs {nbytes} bytes of working memory ({text}; {nthreads} threads), and INGOT_MAX_CALL_BYTES permits "
             f"{limit}: nothing has run"
@@ -124,8 +124,8 @@ class _Sizes:
         assert table is not None  # `_bind` has seen to it
         arena, scratch = self.of(values)
         nbytes = arena + table.nthreads * scratch
-        _check_limit(nbytes, self._text, table.nthreads, ", ".join([f"{n} = {v}" for (n, _, _), v in zip(self._bounds, values)]))
-        found = table, table.address, memory.bin_for(nbytes) if nbytes else None
+        _check_limit(nbytes, self._text, table.nthreads, lambda: ", ".join([f"{n} = {v}" for (n, _, _), v in zip(self._bounds, values)]))
+        found = table, table.address, memory.lender_of(nbytes) if nbytes else None
         self._last = values, table, found
         return found
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "ALIGNMENT", "Bin", "Buffer", "allocate", "bin_for", "empty_cache", "from_numpy", "keep_limit", "memory_stats",
+    "ALIGNMENT", "Bin", "Buffer", "allocate", "bin_for", "empty_cache", "from_numpy", "keep_limit", "lender_of", "memory_stats",
     "set_keep_limit",
 ]  # fmt: skip
 
@@ -126,6 +126,17 @@ def bin_for(nbytes: int) -> Bin:
         return _SMALL_BINS[(nbytes + 63) >> 6]
     size = _class_size(nbytes)
     return _bins.get(size) or _bins.setdefault(size, Bin(size))
+
+
+def lender_of(nbytes: int) -> Bin:
+    """A size class that holds `nbytes` for a while: the smallest that has a block to lend, where the one of that size has none.
+
+    What every call of another size asks for anew need not come from the system, whose fresh pages cost more than the work on them.
+    """
+    own = bin_for(nbytes)
+    if nbytes <= SMALL or own.blocks:
+        return own
+    return min([b for b in list(_bins.values()) if b.size > own.size and b.blocks], key=lambda b: b.size, default=own)
 
 
 # -- what is kept, and giving it back ----------------------------------------------------------------------------------

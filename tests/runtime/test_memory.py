@@ -184,3 +184,15 @@ sys.foo = c
 """
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert (out.returncode, out.stdout, out.stderr) == (0, "", "")
+
+
+def test_a_block_is_lent_where_its_own_size_has_none():
+    memory.empty_cache()
+    own, larger = memory.bin_for(3 << 20), memory.bin_for(9 << 20)
+    assert memory.lender_of(3 << 20) is own
+    larger.append(larger.take())
+    assert memory.lender_of(3 << 20) is larger and memory.lender_of(9 << 20) is larger
+    assert memory.lender_of(64) is memory.bin_for(64)
+    own.append(own.take())
+    assert memory.lender_of(3 << 20) is own
+    memory.empty_cache()
