@@ -15,7 +15,7 @@ import numpy as np
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 
-__all__ = ["Array", "HOST", "META", "copied", "host", "from_buffer", "from_numpy", "meta", "ready", "to_numpy"]
+__all__ = ["Array", "HOST", "MADE", "META", "copied", "host", "from_buffer", "from_numpy", "meta", "ready", "to_numpy"]
 
 
 class _Host:
@@ -25,7 +25,15 @@ class _Host:
         return "HOST"
 
 
+class _Made:
+    """Stands for the value of an Array in memory that was made for no user, but by a function that needs it beside its operands."""
+
+    def __repr__(self) -> str:
+        return "MADE"
+
+
 HOST = _Host()
+MADE = _Made()
 META = NotImplementedError("Cannot copy out of meta tensor; no data!")  # the source of an Array that is a type alone
 
 

@@ -16,24 +16,14 @@ import numpy as np
 from ingot.ir.graph import Location
 from ingot.runtime import array as arrays
 from ingot.runtime import memory, plans
-from ingot.runtime.array import HOST, META, Array, again, host, ready
+from ingot.runtime.array import HOST, MADE, META, Array, again, host, ready
 from ingot.runtime.cuda.device import Device
 from ingot.runtime.cuda.device import device as device_of
 from ingot.runtime.numbers import rank0
-from ingot.runtime.recorder import Recorder
+from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.tape import Signature, apart
 
 __all__ = ["Elsewhere", "moved", "note_made"]
-
-
-class _Made:
-    """What stands for the value of an Array in memory that was made of numbers alone, for no user."""
-
-    def __repr__(self) -> str:
-        return "MADE"
-
-
-MADE = _Made()
 
 
 class Elsewhere(Recorder):
@@ -48,6 +38,12 @@ class Elsewhere(Recorder):
         if sig.mixed:
             arrays = [a if a.type.device is not None else self.adopted(a) for a in arrays]
         return super().emit(sig, arrays, loc)
+
+    def input(self, a: Array) -> int | None:
+        b: Any = a.buffer
+        if b is not None and b.pool is None or b is not None and b.pool.shared and b.shared:
+            here.recorder.run_soon = True  # before others write to it
+        return super().input(a)
 
     def adopted(self, a: Array) -> Array:
         """A value of the host's as an operand here: a number, or what was made of numbers. RuntimeError for any other."""

@@ -177,6 +177,14 @@ class Recorder:
         """The value of `a` in the memory of a GPU, or of the host."""
         return _elsewhere().moved(self, a, device)
 
+    def in_place(self, old: Array, new: Array) -> Array:
+        """What takes the place of `old`, a value on a GPU, in a tensor that becomes `new`: itself where others see its memory."""
+        buffer: Any = old.buffer
+        if self.tracing or buffer is None or not buffer.shared:
+            return new
+        buffer.overwrite(ready(new))
+        return old
+
     def mixes(self, sig: Signature, arrays: Any) -> None:
         """Told of an operation on values of a GPU and of the host, where this is a trace."""
 

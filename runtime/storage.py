@@ -100,12 +100,12 @@ class Storage:
 
     def commit(self, base: Array, edge: Edge | None, counts: bool = True) -> None:
         """Set the value of the whole. Views notice at their next read."""
-        if self.exposed is not None and not self._closed():
+        if self.exposed is not None and base.type.device is None and not self._closed():
             value = arrays.to_numpy(base)  # runs what is pending
             arrays.to_numpy(self.base)[...] = value
         else:
-            self.base = base
-            self.generation = next(_generations)
+            self.base = base if base.type.device is None else here.recorder.in_place(self.base, base)
+            self.generation = next(_generations) if self.exposed is None else NEVER
         self._follow(edge)
         if counts:
             self.version.n += 1
@@ -143,6 +143,9 @@ class Storage:
         return self.generation
 
     def _snapshot(self, steps: Sequence[Step], own: bool = False) -> Pair:
+        if self.base.type.device is not None:
+            here.recorder.run_soon = True
+            return walk((self.base, self.edge), steps)
         if not steps and (own or self.base.type.nbytes <= SNAPSHOT_LIMIT):
             return arrays.copied(self.base), self.edge
         view = arrays.to_numpy(self.base)

@@ -69,8 +69,9 @@ class Cuda:
     def image(self, program: Program, level: Level, keep: Keep | None = None) -> bytes:
         """The kernels of a program as a module that the driver takes: PTX, or what the emulation maps."""
         from ingot.backends.built import make
-        from ingot.backends.cuda import emulated, host_entry, ptx
+        from ingot.backends.cuda import emulated, host_entry, numbers, ptx
 
+        program = numbers.told_apart(program)
         if level.name == EMULATED:
             return emulated.build(program, host_entry.host(), keep or make)
         return ptx.build(program, level).encode() + b"\0"
@@ -83,8 +84,9 @@ class Cuda:
         """
         from ingot.backends.built import Built, manifest_of
         from ingot.backends.cpu import driver, table
-        from ingot.backends.cuda import host_entry
+        from ingot.backends.cuda import host_entry, numbers
 
+        program = numbers.told_apart(program)
         image = self.image(program, level, keep)
         arch = host_entry.host()
         manifest = manifest_of(program, program.arena_bytes, table.refusals(program))
@@ -96,9 +98,9 @@ class Cuda:
 
     def llvm(self, program: Program, level: Level) -> dict[str, str]:
         """The LLVM IR of a program's kernels, one module by the program's name, for people."""
-        from ingot.backends.cuda import ptx
+        from ingot.backends.cuda import numbers, ptx
 
-        return {program.name: ptx.llvm_text(program, _shown(level))}
+        return {program.name: ptx.llvm_text(numbers.told_apart(program), _shown(level))}
 
     def assembly(self, llvm: str, level: Level) -> str:
         """The PTX that LLVM IR becomes. RuntimeError where the IR is not well formed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +24,7 @@ from ingot.runtime import array as arrays
 from ingot.runtime import memory
 from ingot.runtime.array import host
 from ingot.runtime.numbers import host_number, number, rank0
-from ingot.runtime.recorder import Recorder, here, user_location
+from ingot.runtime.recorder import Recorder, here, ours, user_location
 from ingot.runtime.tape import Identity, Leaf, Version, attach, overwritten, saving, signature
 from ingot.runtime.views import LeafStep, Movement
 
@@ -32,6 +34,8 @@ __all__ = [
 ]  # fmt: skip
 
 _new = Tensor.__new__
+_MAKERS = tuple(os.path.join("functions", f"{name}.py") for name in ("creation", "from_data", "windows", "identity", "legacy"))
+_MAKERS += (os.path.join(os.path.dirname(os.path.dirname(__file__)), "random.py"),)
 _BITS = {16: i16, 32: i32, 64: i64}
 _COMPLEX = {"c64": "ComplexFloat", "c128": "ComplexDouble"}  # in torch's messages
 
@@ -195,14 +199,26 @@ def placed(t: Tensor, where: device) -> Tensor:
         return wrap((arrays.meta(a.type.on(None)), None))
     index = where.index if where.type == "cuda" else None
     if a.type.device == index:
-        if a.source is rec:
-            rec.asked_for.add(a.value)
+        if index is None:
+            if not _for_user():
+                if a.buffer is not None and a.value is None:
+                    a.value = arrays.MADE
+            elif a.source is rec:
+                rec.asked_for.add(a.value)
         return t
     a, edge = t._pair()
     out = rec.moved(a, index)
     if edge is not None:
         edge = (Identity("ToCopyBackward0", edge, out.type), 0) if rec.grad_enabled else None
     return wrap((out, edge))
+
+
+def _for_user() -> bool:
+    """Whether a user has called the function that makes a tensor: that one stays where it is, others go where they are needed."""
+    frame: Any = sys._getframe(2)
+    while frame.f_code.co_filename.endswith(_MAKERS):
+        frame = frame.f_back
+    return not ours(frame.f_code.co_filename)
 
 
 def stop_gradient(t: Tensor) -> Tensor:
@@ -282,6 +298,8 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
     s = t._storage
     if s is None:
         edge = t._edge
+        if old.device is not None:
+            new = rec.in_place(t._array, new[0]), new[1]
         if grad:
             t._array, t._edge = new[0], overwritten(name, new[1], edge, old)
         else:

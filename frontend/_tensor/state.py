@@ -14,6 +14,7 @@ from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
 from ingot._tensor.overriding import DisableTorchFunctionSubclass
 from ingot.ir import dtypes
+from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import tape
@@ -116,7 +117,14 @@ class Tensor(Described, Differentiable, TensorMethods):
         return t._array, t._edge
 
     def _owned(self) -> Pair:
-        """The present value, surely not memory that others write to."""
+        """The present value, surely not memory that others write to: on a GPU a copy, as graphs and others may see what is there."""
+        if self._array.type.device is not None and not here.recorder.tracing:
+            t = self._present()
+            a = t._array
+            buffer: Any = a.buffer
+            if buffer is not None and buffer.shared:
+                sig = tape.signature(OPS["reshape"], (a.type.shape,), (a,))
+                return here.recorder.emit(sig, (a,), None)[0], t._edge
         s = self._storage
         if s is not None and s.exposed is not None and not here.recorder.tracing:
             return s.read(self._steps, own=True)[0]
@@ -238,7 +246,8 @@ class Tensor(Described, Differentiable, TensorMethods):
         return v if dtype is None else v.astype(dtype, copy=False)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        index = self._array.type.device
+        return (1, 0) if index is None else (2, index)
 
     def _number(self, what: str) -> Any:
         if self.numel() != 1:

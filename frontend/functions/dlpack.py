@@ -13,15 +13,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ingot._tensor.devices import on_cpu
-from ingot._tensor.recording import from_array
+from ingot._tensor.devices import as_device
+from ingot._tensor.recording import from_array, placed
 from ingot.functions.common import Tensor, dtypes
 
 __all__ = ["from_dlpack", "to_dlpack"]
 
 _BFLOAT, _BOOL = 4, 6  # DLDataTypeCode
 _AS_INTEGERS = {dtypes.bf16: (np.int16, _BFLOAT), dtypes.bool_: (np.uint8, _BOOL)}
-_CPU = 1
+_CPU, CUDA = 1, 2  # DLDeviceType
 
 
 class _DLTensor(ctypes.Structure):
@@ -56,10 +56,19 @@ def export_capsule(self: Tensor, *, stream: Any = None, max_version: Any = None,
     """A DLPack capsule of the tensor's memory, which shares it with whoever consumes it; with `copy`, of a copy.
 
     max_version: the newest version that the consumer knows; without it the capsule is one of version 0, which cannot say that memory
-    is read-only. BufferError for a tensor that requires gradients, and for another device than the CPU.
+    is read-only. stream: of a tensor on a GPU, the consumer's, which waits for what makes the tensor (None and 1: the legacy default, 2
+    that of the thread, -1: nothing waits). BufferError for a tensor that requires gradients, and for another device than its own.
     """
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    if self.is_cuda:
+        from ingot.functions.device_memory import exported
+
+        where = self.__dlpack_device__()
+        if dl_device is not None and tuple(map(int, dl_device)) != where:
+            raise BufferError(f"__dlpack__: the tensor lives on the device {where}, not on {tuple(map(int, dl_device))}")
+        array = exported(self.clone() if copy else self, stream)
+        return _capsule(array, self.dtype, max_version, where)
     if stream is not None and stream != -1:
         raise BufferError(f"__dlpack__: there are no streams on the CPU, and so no stream {stream!r}")
     if dl_device is not None and int(dl_device[0]) != _CPU:
@@ -67,13 +76,19 @@ def export_capsule(self: Tensor, *, stream: Any = None, max_version: Any = None,
     array = self.numpy()
     if copy:
         array = array.copy()
-    integers, code = _AS_INTEGERS.get(self.dtype, (None, None))
+    return _capsule(array, self.dtype, max_version, (_CPU, 0))
+
+
+def _capsule(array: np.ndarray, dtype: Any, max_version: Any, where: tuple[int, int]) -> Any:
+    integers, code = _AS_INTEGERS.get(dtype, (None, None))
     if integers is not None:
         array = array.view(integers)
     options = {"max_version": max_version} if max_version is not None and hasattr(np, "__array_namespace_info__") else {}
     capsule = array.__dlpack__(**options)
+    described = _described(capsule)
     if code is not None:
-        _described(capsule).code = code
+        described.code = code
+    described.device_type, described.device_id = where
     return capsule
 
 
@@ -102,7 +117,8 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     """A tensor on the memory of another library's tensor (anything with `__dlpack__`), or of a DLPack capsule.
 
     copy: True for memory of its own; without, memory that is contiguous is shared, and other is copied: BufferError if copy is False.
-    BufferError also for memory that is not the CPU's, TypeError for what has no `__dlpack__`, and for dtypes that no tensor has.
+    BufferError also for memory that is neither the CPU's nor a CUDA device's, TypeError for what has no `__dlpack__`, and for dtypes that
+    no tensor has.
 
     >>> array = np.zeros(2)
     >>> shared = ingot.from_dlpack(array)
@@ -111,22 +127,33 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     tensor([1., 0.], dtype=ingot.float64)
     """
     if device is not None:
-        on_cpu(device)
+        found = from_dlpack(ext_tensor, copy=copy)
+        there = placed(found, as_device(device))
+        if there is not found and copy is False:
+            raise BufferError(f"from_dlpack: the memory is not on {device}, and copy is False")
+        return there
     capsule, versioned = ext_tensor, True
     if type(ext_tensor).__name__ != "PyCapsule":
         if not hasattr(ext_tensor, "__dlpack__"):
             raise TypeError(f"from_dlpack takes an object with __dlpack__, or a capsule, not {type(ext_tensor).__name__}")
-        kind = int(ext_tensor.__dlpack_device__()[0])
-        if kind != _CPU:
-            raise BufferError(f"from_dlpack: the tensor lives on a device of kind {kind}, and tensors here on the CPU")
+        kind, index = map(int, ext_tensor.__dlpack_device__())
+        options = {}
+        if kind == CUDA:
+            from ingot.functions.device_memory import present_stream
+
+            options["stream"] = present_stream(index)
+        elif kind != _CPU:
+            raise BufferError(f"from_dlpack: the tensor lives on a device of kind {kind}, and tensors here on the CPU and CUDA devices")
         try:
-            capsule = ext_tensor.__dlpack__(max_version=(1, 0))
+            capsule = ext_tensor.__dlpack__(max_version=(1, 0), **options)
         except TypeError:  # a producer that knows version 0 alone
-            capsule = ext_tensor.__dlpack__()
+            capsule = ext_tensor.__dlpack__(**options)
     versioned = _name(capsule) == b"dltensor_versioned"
     described = _described(capsule)
-    if described.device_type != _CPU:
-        raise BufferError(f"from_dlpack: the tensor lives on a device of kind {described.device_type}, and tensors here on the CPU")
+    where, index = described.device_type, described.device_id
+    if where not in (_CPU, CUDA):
+        raise BufferError(f"from_dlpack: the tensor lives on a device of kind {where}, and tensors here on the CPU and CUDA devices")
+    described.device_type, described.device_id = _CPU, 0  # for NumPy, which looks at no value
     kind = described.code
     if kind == _BFLOAT:
         described.code = 0
@@ -135,6 +162,11 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     array = np.from_dlpack(_Received(capsule))
     if kind in (_BFLOAT, _BOOL):
         array = array.view(ml_dtypes.bfloat16 if kind == _BFLOAT else np.bool_)
+    if where == CUDA:
+        from ingot.functions.device_memory import received
+
+        made = received(array, index)
+        return made.clone() if copy else made
     contiguous = array.flags.c_contiguous
     if copy is False and not contiguous:
         raise BufferError("from_dlpack: memory that is not contiguous can only be copied, and copy is False")

@@ -182,7 +182,7 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
-    """`data` as a tensor: itself if it is one, sharing memory if it is a NumPy array, else a new one.
+    """`data` as a tensor: itself if it is one, sharing memory if it is a NumPy array or says where on a GPU its own is, else a new one.
 
     >>> ingot.as_tensor([1, 2])
     tensor([1, 2])
@@ -192,6 +192,10 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
         x = settled(data)
     elif isinstance(data, np.ndarray) and data.flags.writeable and data.flags.c_contiguous:
         x = from_numpy(data)
+    elif hasattr(data, "__cuda_array_interface__"):
+        from ingot.functions.device_memory import from_interface
+
+        x = from_interface(data)
     else:
         return tensor(data, dtype=dtype, device=device)
     return placed(x if dtype is None else cast(x, dtype), placing(device, x))

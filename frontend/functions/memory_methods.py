@@ -17,6 +17,7 @@ from ingot.functions import constants
 from ingot.functions.common import dtype_name, named_arg, shape_arg
 from ingot.functions.operators import named
 from ingot.ir.types import numel
+from ingot.runtime.array import ready
 
 __all__ = ["is_storage"]
 
@@ -290,7 +291,12 @@ def _module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
 
 
 def _record_stream(self: Tensor, stream: Any) -> None:
-    """Nothing: there are no streams."""
+    """Tell that work in a CUDA stream reads or writes this tensor: its memory is used for others once that has come as far.
+
+    Nothing for a tensor of the CPU.
+    """
+    if self.is_cuda:
+        ready(self._now()).used_on(stream._stream)  # type: ignore[attr-defined]
 
 
 def _dlpack(self: Tensor, **options: Any) -> Any:
@@ -336,7 +342,14 @@ _OTHERS = {
 
 
 def _cuda_interface(self: Tensor) -> Any:
-    raise AttributeError("Can't get __cuda_array_interface__ on non-CUDA tensor type: tensors live on 'cpu'")
+    if not self.is_cuda:
+        raise AttributeError(
+            f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.type()} If CUDA data is required use tensor.cuda() to copy "
+            "tensor to device memory."
+        )
+    from ingot.functions.device_memory import interface
+
+    return interface(self)
 
 
 def install(cls: Any) -> None:
@@ -356,4 +369,6 @@ def install(cls: Any) -> None:
     cls.grad_dtype = property(lambda self: self.dtype, doc="The dtype of this tensor's gradient: its own.")
     cls.const_data_ptr = cls.data_ptr
     cls.unsafe_split, cls.unsafe_chunk, cls.unsafe_split_with_sizes = cls.split, cls.chunk, cls.split_with_sizes
-    cls.__cuda_array_interface__ = property(_cuda_interface, doc="AttributeError: tensors live on the CPU.")
+    cls.__cuda_array_interface__ = property(
+        _cuda_interface, doc="What CuPy, Numba and others read a tensor's memory on a GPU by. AttributeError for a tensor elsewhere."
+    )

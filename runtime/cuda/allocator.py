@@ -48,6 +48,19 @@ class DeviceBuffer(memory.Buffer):
     def writable(self) -> bool:
         return True
 
+    @property
+    def shared(self) -> bool:
+        """Whether others see it, or a graph works in it: then what is written to its tensor is written here."""
+        pool = self.pool
+        if pool is None:
+            return True
+        return bool(pool.shared) and self.address in pool.shared or self.gpu.stream().capture is not None
+
+    def share(self) -> None:
+        """From now on others see it, for as long as it lives."""
+        if self.pool is not None:
+            self.pool.shared.add(self.address)
+
     def used_on(self, stream: Stream) -> None:
         """Note that work on another stream reads or writes it."""
         if stream is not self.stream:
@@ -67,6 +80,13 @@ class DeviceBuffer(memory.Buffer):
         if nbytes:
             gpu.driver.cuMemcpyDtoHAsync_v2(address, self.address, nbytes, stream.handle)
         stream.synchronize()
+
+    def overwrite(self, source: DeviceBuffer) -> None:
+        """Copy what another buffer of the device holds, in the present stream."""
+        gpu = self.gpu
+        gpu.enter()
+        if self.nbytes:
+            gpu.driver.cuMemcpyAsync(self.address, source.address, self.nbytes, gpu.stream().handle)
 
     def write(self, address: int, nbytes: int) -> None:
         """Copy from the host, in the present stream."""
@@ -115,6 +135,7 @@ class Pool:
         self.lock = threading.RLock()  # a buffer may be collected in the middle of an allocation
         self.free: dict[tuple[int, int], list[int]] = {}  # by stream and class
         self.segments: dict[int, tuple[int, int, int]] = {}  # address: bytes, stream, class of the blocks in it
+        self.shared: set[int] = set()  # addresses of buffers that others see
         self.waiting: list[tuple[int, int, int, list[int]]] = []  # address, class, stream; events of others
         self.held: list[_Held] = []  # what is let go of while graphs are captured
         self.captured: dict[int, weakref.ref[_Held]] = {}  # what was allocated meanwhile, and for which
@@ -154,6 +175,8 @@ class Pool:
             c["requested"] -= b.nbytes
             c["active"] -= 1
             c["frees"] += 1
+            if self.shared:
+                self.shared.discard(b.address)
             held = self.held[-1] if self.held else None
             if self.captured:
                 owner = self.captured.pop(b.address, None)

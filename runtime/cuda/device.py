@@ -151,12 +151,12 @@ class Device:
         return _here.streams.get(self.index) or self.default
 
     @contextmanager
-    def marked(self) -> Iterator[int]:
-        """An event (its handle) that says when all that was put into the present stream is done."""
+    def marked(self, stream: int | None = None) -> Iterator[int]:
+        """An event (its handle) that says when all that was put into a stream (by its handle; the present one) is done."""
         event = c_void_p()
         self.enter()
         self.driver.cuEventCreate(byref(event), _NO_TIMING)
-        self.driver.cuEventRecord(event, self.stream().handle)
+        self.driver.cuEventRecord(event, self.stream().handle if stream is None else stream)
         try:
             yield event.value or 0
         finally:

@@ -108,6 +108,8 @@ class Loaded:
             packed = self._pack(*slots)
         except Exception:
             packed = self._pack(*exe._converted(slots))
+        if stream.capture is not None:
+            self.gpu.pool.shared.update(slots)  # type: ignore[arg-type]  # numbers among them do no harm
         with stream.lock:
             if exe.can_fail:
                 bound.status(stream.word(lambda code: self._error(code, explain)))

@@ -190,7 +190,7 @@ class StandIn(Namespace):
         return handle
 
     def _stream(self, handle: int | None) -> _Stream:
-        return self._objects[handle] if handle else self._legacy[self._device]
+        return self._objects[handle] if handle and handle > 2 else self._legacy[self._device]  # 1 and 2 are names of it
 
     @property
     def _device(self) -> int:

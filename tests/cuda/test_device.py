@@ -145,3 +145,24 @@ def test_a_failed_check_is_raised_at_the_next_synchronisation():
     with pytest.raises(IndexError, match="out of range"):
         y.cpu()
     assert (x + 1).tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_what_functions_make_for_themselves_goes_where_it_is_needed():
+    a = ingot.randn(3, 3)
+    p = a @ a.T + 3 * ingot.eye(3)
+    for f in (
+        ingot.linalg.svdvals, ingot.linalg.eigvalsh, ingot.logdet, ingot.cholesky_inverse,
+        lambda x: ingot.linalg.matrix_norm(x, 2), lambda x: x.unfold(1, 2, 1), lambda x: ingot.histc(x, 4),
+    ):  # fmt: skip
+        got = f(p.cuda())
+        assert got.is_cuda
+        np.testing.assert_allclose(got.cpu().numpy(), f(p).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_kernel_that_is_launched_with_a_number_and_with_an_address():
+    x = ingot.randn(3, 4)
+    a, b = x.clone().requires_grad_(), x.cuda().requires_grad_()
+    for t in (a, b):
+        v, m = ingot.var_mean(t, 1)
+        (v.sum() + m.sum()).backward()
+    np.testing.assert_allclose(b.grad.cpu().numpy(), a.grad.numpy(), rtol=1e-5, atol=1e-6)
