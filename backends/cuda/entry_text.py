@@ -119,7 +119,7 @@ launches:
   %launch_kernel = call ptr @function(ptr %rt, i64 1)
   %launch_r = call i32 %launch_kernel(ptr %kernel_f, i32 %blocks32, i32 1, i32 1, i32 %threads32, i32 1, i32 1, i32 %shared32,
     ptr %stream, ptr %pointers, ptr null)
-  br label %told
+  br label %answered
 copies:
   %copy_to = load ptr, ptr %buffers
   %copy_from_p = getelementptr ptr, ptr %buffers, i64 1
@@ -128,7 +128,7 @@ copies:
   %copy_stream = call ptr @of_device(ptr %rt, i64 3)
   %copy_f = call ptr @function(ptr %rt, i64 2)
   %copy_r = call i32 %copy_f(ptr %copy_to, ptr %copy_from, i64 %copy_n, ptr %copy_stream)
-  br label %told
+  br label %answered
 noted:
   %np0 = getelementptr i8, ptr %node_params, i64 0
   store ptr %kernel_f, ptr %np0
@@ -171,18 +171,18 @@ adds:
   %before = select i1 %follows, ptr %before_p, ptr null
   %add_node = call ptr @function(ptr %rt, i64 4)
   %added_r = call i32 %add_node(ptr %node_p, ptr %graph, ptr %before, i64 %n_before, ptr %node_params)
-  br label %told
+  br label %answered
 gives:
   %node = load ptr, ptr %node_p
   %give_params = call ptr @function(ptr %rt, i64 5)
   %given_r = call i32 %give_params(ptr %graph, ptr %node, ptr %node_params)
-  br label %told
-told:
+  br label %answered
+answered:
   %driver_r = phi i32 [ %launch_r, %launches ], [ %copy_r, %copies ], [ %added_r, %adds ], [ %given_r, %gives ]
   %driver_fine = icmp eq i32 %driver_r, 0
   br i1 %driver_fine, label %next, label %driver_refused
 driver_refused:
-  %refused_r = phi i32 [ %driver_r, %told ], [ %set_r, %enter ], [ %read_r, %skip ], [ %read_s, %waits ]
+  %refused_r = phi i32 [ %driver_r, %answered ], [ %set_r, %enter ], [ %read_r, %skip ], [ %read_s, %waits ]
   %refused_64 = zext i32 %refused_r to i64
   %refused_code = or i64 %refused_64, {REFUSED}
   br label %refused
@@ -209,6 +209,6 @@ _SO_FAR = """  %status_here = call ptr @of_device(ptr %rt, i64 6)
 WAYS = {
     "KERNELS": _DECLARED, "LAUNCHED": _LAUNCHED.replace("{REFUSED}", str(REFUSED)), "FLAG": _FLAG, "SO_FAR": _SO_FAR, "BEGIN": _BEGIN,
     "FILLED": _FILLED, "WHY": ", [ %refused_code, %driver_refused ]",
-    "LAUNCHED_PHI": "[ %after_launch, %counted ], [ %after_launch, %told ]",
+    "LAUNCHED_PHI": "[ %after_launch, %counted ], [ %after_launch, %answered ]",
     "SKIPPED": "%flagged", "ENTERED": "%entered",
 }  # fmt: skip

@@ -111,22 +111,22 @@ def exported(target: Any, example_inputs: Any, named: Mapping[str, Any], dynamic
     leaves = [x for x in _leaves(args) if isinstance(x, Tensor)]
     feed, weights = _feed(traced, _leaves(args), roots.storage_names(), {})
     inputs = list(zip(_input_names(fn, args), _input_types(traced, _leaves(args))))
-    example, out_tree = [np.array(t.numpy()) for t in leaves], _describe(result, "result")
+    example, out_tree = [np.array(t.numpy(force=True)) for t in leaves], _describe(result, "result")
     return Exported(name, graph, feed, weights, inputs, in_tree, out_tree, example, _argument_names(fn, len(args)))
 
 
 def export(
-    target: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any, levels: Sequence[str] | None, golden: bool
+    target: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any, targets: Sequence[str] | None, golden: bool
 ) -> None:
     """See `ingot.export`."""
-    write(exported(target, example_inputs, {}, dynamic_shapes), path, levels, golden)
+    write(exported(target, example_inputs, {}, dynamic_shapes), path, targets, golden)
 
 
-def write(made: Exported, path: str | os.PathLike[str], levels: Sequence[str] | None = None, golden: bool = True) -> None:
+def write(made: Exported, path: str | os.PathLike[str], targets: Sequence[str] | None = None, golden: bool = True) -> None:
     """Write it as an artifact. Errors as `ingot.export`'s."""
     write_artifact(
         path, made.graph, made.feed, made.weights, name=made.name, inputs=made.inputs, in_tree=made.in_tree, out_tree=made.out_tree,
-        example=made.example if golden else None, levels=_levels(levels),
+        example=made.example if golden else None, levels=_levels(targets),
     )  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def _callable(target: Any) -> tuple[Callable, str]:
 
 def _copied(x: Any) -> Any:
     if isinstance(x, Tensor):
-        return ingot.from_numpy(np.array(x.detach().numpy()))
+        return ingot.from_numpy(np.array(x.detach().numpy(force=True))).to(x.device)
     if isinstance(x, np.ndarray):
         return ingot.from_numpy(np.array(x))
     if type(x) in (tuple, list):
@@ -323,13 +323,14 @@ def _input_names(fn: Callable, args: tuple) -> list[str]:
     return names
 
 
-def _levels(levels: Sequence[str] | None) -> list[Level] | None:
-    if levels is None:
+def _levels(targets: Sequence[str] | None) -> list[Level] | None:
+    if targets is None:
         return None
-    from ingot.backends import backend
+    from ingot.backends import NAMES, backend
 
-    known = backend("cpu").levels
-    if isinstance(levels, str) or not set(levels) <= known.keys():
-        raise ValueError(f"export: levels are among {', '.join(known)}; got {levels!r}")
-    # best first, as the loader takes the first one that fits: the table ascends
-    return [level for name, level in reversed(known.items()) if name in levels]
+    known = [backend(name).levels for name in NAMES]
+    names = [name for levels in known for name in levels]
+    if isinstance(targets, str) or not set(targets) <= set(names):
+        raise ValueError(f"export: targets are among {', '.join(names)}; got {targets!r}")
+    # best first, as the loader takes the first one that fits: the tables ascend
+    return [levels[name] for levels in known for name in reversed(list(levels)) if name in targets]

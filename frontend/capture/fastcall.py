@@ -128,7 +128,7 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
             sized = traced.fit is not None and i in traced.fit.free
             kind = f" is {c.name(x._array.type)}"
             if sized:
-                kind = f".dtype is {c.name(x._array.type.dtype)} and a{i}._array.type.device is {x._array.type.device}"
+                kind = f".dtype is {c.name(x._array.type.dtype)} and a{i}._array.type.device == {x._array.type.device}"
             c.need(
                 f"a{i}.__class__ is {c.name(type(x))}{'' if brief else f' and a{i}._storage is None'} and a{i}._edge {edge}"
                 f" and a{i}._array.type{kind}"

@@ -37,12 +37,12 @@ class Exporter(ModuleType):
 
     def __call__(
         self, fn_or_module: Any, example_inputs: Any, path: str | os.PathLike[str], *, dynamic_shapes: Any = None,
-        levels: Sequence[str] | None = None, golden: bool = True,
+        targets: Sequence[str] | None = None, golden: bool = True,
     ) -> None:  # fmt: skip
         """Write a function or Module, compiled, with its weights, as one file: see `ingot.artifacts.export`."""
         from ingot import artifacts
 
-        artifacts.export(fn_or_module, example_inputs, path, dynamic_shapes=dynamic_shapes, levels=levels, golden=golden)
+        artifacts.export(fn_or_module, example_inputs, path, dynamic_shapes=dynamic_shapes, targets=targets, golden=golden)
 
 
 sys.modules[__name__].__class__ = Exporter

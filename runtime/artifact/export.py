@@ -79,11 +79,12 @@ def write_artifact(
     runs_here: tuple[str, Executable] | None = None  # the best of the levels that does
     for level in level_list:
         code = compiler.code_of(graph, level, {"name": name or graph.name})
-        arch = level.arch
+        arch = code.manifest.get("host", level.arch)
         parts[f"code/{level.name}"] = code.so
         parts[f"pool/{arch}"] = compiler.pool_code(arch)
-        executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases")}
-        if example is not None and runs_here is None and arch == host.architecture() and not host.missing(list(level.needs)):
+        executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases", "host", "target", "image")}
+        here = arch == host.architecture() and not host.missing(list(level.needs))
+        if example is not None and runs_here is None and here and "device" not in executable:
             runs_here = level.name, Executable(code.so, code.manifest)
             threads.start_pool(parts[f"pool/{arch}"])
         targets.append(

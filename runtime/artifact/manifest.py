@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ingot.runtime.artifact import host, strict, tree
+from ingot.runtime.artifact import host, on_gpu, strict, tree
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.artifact.sizes import Dim, Shape, Sizes, Symbol
 from ingot.runtime.formula import FormulaError, is_name, names_in
@@ -51,7 +51,7 @@ class TensorSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """Code for one CPU level."""
+    """Code for one level of CPUs, or of GPUs."""
 
     arch: str
     level: str
@@ -64,8 +64,16 @@ class Target:
     worker_bytes: Dim  # what each further thread adds
 
     def lacks(self) -> list[str]:
-        """What this machine lacks to run it: features, or the architecture; nothing where it runs."""
+        """What this machine lacks to run it: features, the architecture, or a GPU; nothing where it runs."""
+        if self.device is not None and self.arch == host.architecture():
+            return on_gpu.lacks(self.level)
         return host.missing(list(self.features)) if self.arch == host.architecture() else [self.arch]
+
+
+    @property
+    def device(self) -> str | None:
+        """The kind of device that its slots are addresses of: "cuda", or None for the host."""
+        return self.executable.get("device")
 
 
 class Golden(NamedTuple):
@@ -157,6 +165,8 @@ SYMBOL_NAME: _Rule = ("a name", lambda v: isinstance(v, str) and len(v) <= 100 a
 EXTENT: _Rule = (f"an extent below {_SANE}", lambda v: type(v) is int and 0 <= v < _SANE)
 MOST: _Rule = ("an extent or null", lambda v: v is None or type(v) is int and v >= 0)
 TOLERANCE: _Rule = ("a number from 0 to 1", _number(0, 1))
+KIND: _Rule = ("'cuda'", lambda v: v == "cuda")
+COUNT: _Rule = ("a count or null", lambda v: v is None or type(v) is int and 0 <= v < _SANE)
 TREE: _Rule = ("a tree of tensors", tree.valid)
 DTYPE: _Rule = ("a dtype", lambda v: isinstance(v, str) and v in NUMPY)
 SLOT: _Rule = ("a dtype or 'address'", lambda v: isinstance(v, str) and (v in NUMPY or v == "address"))
@@ -176,6 +186,7 @@ _MANIFEST = {
 _SPEC = {"name": TEXT, "dtype": DTYPE, "shape": SHAPE}
 _TARGET = {"arch": TEXT, "level": TEXT, "features": LIST, "code": NAME, "pool": NAME, "executable": OBJECT}
 _EXECUTABLE = {"entry": SYMBOL, "slots": LIST, "inputs": LIST, "outputs": LIST, "arena_bytes": BYTES, "scratch_bytes": BYTES}
+_DEVICE = {"device": KIND, "kernels": LIST, "launches": COUNT}  # of code for GPUs
 _GOLDEN = {"rtol": TOLERANCE, "atol": TOLERANCE}
 
 
@@ -277,7 +288,10 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
         _require(part in parts, f"{where}: there is no part {part!r}")
     at = f"{where}.executable"
     e = _fields(f["executable"], _EXECUTABLE, at)
-    e |= _fields(f["executable"], {"checks": CHECK, "tiny": FLAG}, at, optional=True)
+    e |= _fields(f["executable"], {"checks": CHECK, "tiny": FLAG, **_DEVICE}, at, optional=True)
+    if "device" in e:
+        e |= _fields(f["executable"], _DEVICE, at)
+        _each(e["kernels"], TEXT, f"{at}.kernels")
     types = tuple(_type(t, f"{at}.{k}[{i}]") for k in ("inputs", "outputs") for i, t in enumerate(e[k]))
     slots = _each(e["slots"], SLOT, f"{at}.slots")
     _require(len(e["inputs"]) == len(feed), f"{at}: the code takes {len(e['inputs'])} inputs, {len(feed)} are fed")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ingot.runtime import memory, threads
-from ingot.runtime.artifact import golden, host, tensors, tree
+from ingot.runtime.artifact import golden, host, on_gpu, tensors, tree
 from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.artifact.manifest import Manifest, Target, TensorSpec
@@ -22,10 +22,12 @@ __all__ = ["CHECK_AT_LOAD", "Model", "TensorSpec", "load", "validate", "weight_b
 CHECK_AT_LOAD = 16 << 20  # bytes of weights; larger ones are compared with their checksum before the first call
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], device: str | None = None) -> Model:
     """Open an artifact. Nothing is executed and nothing of a claimed size is allocated before the file is validated.
 
-    ArtifactError with the reason in one line for a file that is damaged, foreign, too new or for another CPU;
+    device: "cpu", "cuda" or "cuda:1", which shall run it; without one, the first of the file's targets that runs here.
+
+    ArtifactError with the reason in one line for a file that is damaged, foreign, too new or for another machine;
     OSError where it cannot be read.
 
     >>> ingot.export(nn.Linear(4, 2), ingot.zeros(1, 4), "linear.ingot")
@@ -34,7 +36,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     (1, 2)
     """
     with Container(path) as container:
-        return Model(container)
+        return Model(container, device=device)
 
 
 def validate(c: Container, largest: int | None = None) -> Manifest:
@@ -61,11 +63,11 @@ class Model:
     threads at once.
     """
 
-    def __init__(self, container: Container, target: Target | None = None):
-        """`target`: which of the manifest's targets to run; the first that this CPU can where None."""
+    def __init__(self, container: Container, target: Target | None = None, device: str | None = None):
+        """`target`: which of the manifest's targets to run; where None, the first that this machine can, on `device` if that is given."""
         self._container = container
         self._manifest = manifest = manifests.read(container)
-        self._target = target = target or _choose(container, manifest)
+        self._target = target = target or _choose(container, manifest, device)
         self.name, self.producer, self.level = manifest.name, manifest.producer, target.level
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         self._in_tree, self._out_tree = manifest.in_tree, manifest.out_tree
@@ -80,12 +82,18 @@ class Model:
         _check_weights(container, manifest, target, self.weights)
         if manifest.golden is not None:
             container.map("golden")  # so that `verify` reads this file, whatever has its name by then
-        self._feed, self._scalars = self._resolve()
+        self._gpu: on_gpu.OnGpu | None = None
         try:
             self._dtypes = tuple(tensors.numpy_dtype(i.dtype) for i in self.inputs)
             self._results = tuple(tensors.numpy_dtype(o.dtype) for o in self.outputs)
-            self._executable = Executable(machine_code, target.executable)
-            threads.start_pool(pool)
+            if target.device is not None:
+                index = (device or "").partition(":")[2]
+                self._gpu = on_gpu.OnGpu(machine_code, target.executable, int(index) if index else None)
+                self._execute = self._gpu.run
+            else:
+                self._execute = Executable(machine_code, target.executable).run
+                threads.start_pool(pool)
+            self._feed, self._scalars = self._resolve()
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise container.fail(f"its code cannot be loaded ({e})") from None
         self._shapes = tuple(o.shape for o in self.outputs)
@@ -146,7 +154,7 @@ class Model:
             raise TypeError(f"{self.name} takes {len(self.inputs)} inputs ({', '.join(map(str, self.inputs))}), got {len(args)}")
         results, tensor = self._run(args)
         if tensor is not None:
-            results = [_tensor_from(tensor, r) for r in results]
+            results = [_tensor_from(tensor, r) if isinstance(r, np.ndarray) else r for r in results]
         return results[0] if self._out_tree == "*" else tree.unflatten(iter(results), self._out_tree)
 
     def _run(self, args: tuple) -> tuple[list, Any]:
@@ -156,9 +164,13 @@ class Model:
         keep, tensor = [], None
         given: list[tuple[int, ...]] = []
         for i, (spec, dtype, scalar) in enumerate(zip(self.inputs, self._dtypes, self._scalars)):
-            value = args[i]
+            value, given_tensor = args[i], None
             if type(value) is not np.ndarray:
-                value, tensor = _to_array(value, spec, dtype, tensor)
+                if self._gpu is not None and getattr(value, "is_cuda", False):
+                    given_tensor = tensor = value
+                    value = _Described(value)
+                else:
+                    value, tensor = _to_array(value, spec, dtype, tensor)
             if value.dtype != dtype:
                 raise TypeError(f"{self.name}: input {spec.name} must be {spec.dtype}, got {value.dtype}")
             if self._sizes is not None:
@@ -171,7 +183,7 @@ class Model:
                 if by_value:
                     slots[at] = value.item()
                 else:
-                    buffer = memory.from_numpy(value)
+                    buffer = _memory(value) if self._gpu is None else self._gpu.there(given_tensor) or self._gpu.uploaded(value)
                     keep.append(buffer)
                     slots[at] = buffer.address
         results = []
@@ -183,16 +195,31 @@ class Model:
             except SizeError as e:
                 raise RuntimeError(f"{self.name}: {e}") from None
             shapes = [self._sizes.shape(s, extents) for s in shapes]
+        if self._gpu is not None:
+            made = self._gpu.results(shapes, self._results)
+            self._call([*slots, *(b.address for b in made), *extents.values()])
+            if tensor is not None and tensor.is_cuda:
+                return [self._gpu.tensor(b, s, d) for b, s, d in zip(made, shapes, self._results)], tensor
+            try:
+                return [b.array(d, s) for b, s, d in zip(made, shapes, self._results)], tensor
+            except CheckError as e:
+                raise self._error(e) from None
         for dtype, shape in zip(self._results, shapes):
             buffer = memory.allocate(math.prod(shape) * dtype.itemsize)
             slots.append(buffer.address)
             results.append(buffer.array(dtype, shape))
         slots += extents.values()
-        try:
-            self._executable.run(*slots)
-        except CheckError as e:
-            raise (IndexError if "index out of range" in e.message else RuntimeError)(f"{self.name}: {e}") from None
+        self._call(slots)
         return results, tensor
+
+    def _call(self, slots: list[Any]) -> None:
+        try:
+            self._execute(*slots)
+        except CheckError as e:
+            raise self._error(e) from None
+
+    def _error(self, e: CheckError) -> Exception:
+        return (IndexError if "index out of range" in e.message else RuntimeError)(f"{self.name}: {e}")
 
     def _positional(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         names = [i.name for i in self.inputs]
@@ -253,7 +280,8 @@ class Model:
                 scalars[int(which)].append((at, slot != "address"))
                 out.append(0)
             elif slot == "address":
-                buffer = memory.from_numpy(self.weights[str(which)])
+                array = self.weights[str(which)]
+                buffer = _memory(array) if self._gpu is None else self._gpu.uploaded(array)
                 self._keep.append(buffer)
                 out.append(buffer.address)
             else:
@@ -261,15 +289,31 @@ class Model:
         return out, scalars
 
 
-def _choose(c: Container, manifest: Manifest) -> Target:
-    """The first target that this CPU can run: they are listed best first."""
+class _Described:
+    """A tensor on a GPU, by the shape and dtype that it has."""
+
+    def __init__(self, t: Any):
+        self.shape, self.dtype = tuple(t.shape), t.dtype.numpy
+
+
+def _memory(array: np.ndarray) -> Any:
+    return memory.from_numpy(array)
+
+
+def _choose(c: Container, manifest: Manifest, device: str | None) -> Target:
+    """The first target that this machine can run, on a device where that is given: they are listed best first."""
     lacks = []
+    kind = None if device is None else device.partition(":")[0]
     for t in manifest.targets:
+        if kind is not None and kind != (t.device or "cpu"):
+            lacks.append(f"{t.level} is not for {kind}")
+            continue
         missing = t.lacks()
         if not missing:
             return t
         lacks.append(f"{t.level} is for {t.arch}" if t.arch != host.architecture() else f"{t.level} needs {', '.join(missing[:8])}")
-    raise c.fail(f"it has no code for this CPU ({host.architecture()}): {'; '.join(lacks) or 'no targets'}")
+    here = f"this CPU ({host.architecture()})" if kind in (None, "cpu") else f"device {device!r}"
+    raise c.fail(f"it has no code for {here}: {'; '.join(lacks) or 'no targets'}")
 
 
 def weight_bytes(c: Container) -> int:

@@ -266,21 +266,19 @@ def _installed(package: str) -> bool:
 
 
 def gpu() -> Iterator[Finding]:
-    """The NVIDIA driver, and what it finds."""
-    import ctypes
+    """The NVIDIA driver, and what it finds; or why GPUs are not used."""
+    from ingot.runtime.cuda import driver
 
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        yield Finding("GPU", "note", "no NVIDIA driver: everything runs on the CPU")
+    why = driver.reason()
+    if why:
+        absent = "there is no NVIDIA driver here" in why or "INGOT_CUDA=0" in why
+        yield Finding("GPU", "note" if absent else "warn", why)
         return
-    count, version = ctypes.c_int(0), ctypes.c_int(0)
-    error = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
-    if error or not count.value:
-        yield Finding("GPU", "warn", f"the NVIDIA driver is there, and finds no device (error {error})", "check nvidia-smi")
-        return
-    cuda.cuDriverGetVersion(ctypes.byref(version))
-    driver = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
-    yield Finding("GPU", "ok", f"{count.value} NVIDIA device(s), driver for {driver}")
-    if not _installed("pycuda"):
-        yield Finding("GPU", "warn", "pycuda is missing: the GPU is not used", "pip install 'ingot[cuda]'")
+    from ingot.runtime.cuda.device import device, device_count
+
+    for i in range(device_count()):
+        found = device(i)
+        free, total = found.pool.info()
+        major, minor = found.told.compute_capability()
+        text = f"cuda:{i} is {found.told.name()}, capability {major}.{minor}, {output.size(free)} of {output.size(total)} free"
+        yield Finding("GPU", "ok", f"{text}; code for {found.level}")

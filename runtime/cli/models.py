@@ -31,7 +31,8 @@ def add_to(verb: Callable[..., argparse.ArgumentParser], verbs: Any) -> None:
     p.add_argument("-o", "--output", metavar="FILE", help="the artifact (default: FILE with the ending .ingot)")
     _dims(p, ranges=True)
     p.add_argument(
-        "--target", action="append", default=[], metavar="LEVEL", help="a CPU level to compile for, this CPU's if none (may be given again)"
+        "--target", action="append", default=[], metavar="LEVEL",
+        help="a level of CPUs or GPUs to compile for, this CPU's if none (may be given again)",
     )
     example = "ingot compile model.onnx --dim batch=8"
     p = verb(verbs, "compile", "compile an ONNX or StableHLO file into the cache", example, _compile, json=True)
@@ -133,7 +134,7 @@ def _import(args: argparse.Namespace) -> int:
     if model.parts is not None:
         raise CommandError(f"{args.file}: {model.parts}: it has no artifact", "finding")
     try:
-        ingot.export(model.eval(), tuple(inputs), to, levels=levels, dynamic_shapes=shapes)
+        ingot.export(model.eval(), tuple(inputs), to, targets=levels, dynamic_shapes=shapes)
     except (RuntimeError, ValueError) as e:
         raise CommandError(f"{args.file}: {e}", "finding") from None
     return _written("import", to, args.json)

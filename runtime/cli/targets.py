@@ -14,12 +14,12 @@ HELP = "only what is for this CPU level; host: for every level that this CPU run
 
 
 def check_level(name: str) -> str:
-    """`name`, if it is a level. CommandError that lists the levels where it is none."""
-    from ingot.backends import backend
+    """`name`, if it is a level of CPUs or GPUs. CommandError that lists the levels where it is none."""
+    from ingot.backends import NAMES, backend
 
-    levels = backend("cpu").levels
+    levels = [n for b in NAMES for n in backend(b).levels]
     if name not in levels:
-        raise CommandError(f"there is no CPU level {name!r}: expected {', '.join(levels)}")
+        raise CommandError(f"there is no level {name!r}: expected {', '.join(levels)}")
     return name
 
 
@@ -27,7 +27,7 @@ def arch_of(name: str) -> str:
     """The architecture of a level, as `uname -m` says it."""
     from ingot.backends import backend
 
-    return backend("cpu").levels[name].arch
+    return backend(name).levels[name].arch
 
 
 def runs_here(name: str) -> bool:
@@ -43,13 +43,13 @@ def runs_here(name: str) -> bool:
 
 def levels_of(names: Sequence[str]) -> list[str]:
     """The levels that several `--for-target` name; the one that this CPU uses where there are none. CommandError for what is no level."""
-    from ingot.backends import backend
+    from ingot.backends import NAMES, backend
     from ingot.runtime import compiler
 
     if not names:
         return [compiler.host_level().name]
-    levels = backend("cpu").levels
-    wanted = {n for name in names for n in (filter(runs_here, levels) if name == "host" else [check_level(name)])}
+    levels = [n for b in NAMES for n in backend(b).levels]
+    wanted = {n for name in names for n in (filter(runs_here, backend("cpu").levels) if name == "host" else [check_level(name)])}
     return [n for n in levels if n in wanted]
 
 

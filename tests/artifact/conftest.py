@@ -114,7 +114,7 @@ class Real:
             return {"y": y, "more": (y > 0, None), "grid": (y.reshape(-1, 1) * ingot.arange(1 << 12)).sum(1), "label": label}
 
         x, index, scale = ingot.randn(4, 8), ingot.tensor([0, -1, 2]), ingot.tensor(0.5)
-        ingot.export(f, ({"x": x}, index, scale, "first"), path, levels=("x86-64-v2", "aarch64"))
+        ingot.export(f, ({"x": x}, index, scale, "first"), path, targets=("x86-64-v2", "aarch64"))
         with open(path, "rb") as file:
             self.data = file.read()
         self.path = path

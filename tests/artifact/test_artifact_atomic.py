@@ -188,6 +188,6 @@ def test_export_for_another_machine(tmp_path):
 
     path = str(tmp_path / "m.ingot")
     other = "aarch64" if host.architecture() == "x86_64" else "x86-64-v3"
-    ingot.export(lambda x: x + 1, ingot.ones(3), path, levels=[other])
+    ingot.export(lambda x: x + 1, ingot.ones(3), path, targets=[other])
     with pytest.raises(ArtifactError, match="no code for this CPU"):
         load(path)

@@ -79,7 +79,7 @@ def test_every_target_that_runs_here_is_run(tmp_path, capsys):
 
     path = str(tmp_path / "m.ingot")
     ingot.manual_seed(0)
-    ingot.export(ingot.nn.Linear(300, 20), ingot.randn(2, 300), path, levels=list(levels))
+    ingot.export(ingot.nn.Linear(300, 20), ingot.randn(2, 300), path, targets=list(levels))
     assert main(["verify", "--run", "--json", path]) == 0
     (file,) = json.loads(capsys.readouterr().out)["files"]
     with Container(path) as c:

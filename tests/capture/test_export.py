@@ -184,13 +184,13 @@ def test_a_branch_on_a_value_is_refused_with_its_line(path):
 
 
 def test_levels(path):
-    with pytest.raises(ValueError, match="levels are among"):
-        ingot.export(lambda x: x + 1, ingot.ones(3), path, levels=["z80"])
+    with pytest.raises(ValueError, match="targets are among"):
+        ingot.export(lambda x: x + 1, ingot.ones(3), path, targets=["z80"])
     from ingot.backends import backend
 
     levels = backend("cpu").levels
 
-    ingot.export(lambda x: x + 1, ingot.ones(3), path, levels=list(levels))
+    ingot.export(lambda x: x + 1, ingot.ones(3), path, targets=list(levels))
     with Container(path) as c:
         names = [t["level"] for t in c.manifest["targets"]]
     assert names.index("x86-64-v4") < names.index("x86-64-v2") and "aarch64" in names
@@ -208,7 +208,7 @@ def test_an_export_for_another_cpu_makes_no_code_for_this_one(path, tmp_path, mo
     os.mkdir(tmp_path / "cache", 0o700)
     monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "cache"))
     compiled = compiler.counts["compiled"]
-    ingot.export(net, x, path, levels=[foreign.name])
+    ingot.export(net, x, path, targets=[foreign.name])
     assert compiler.counts["compiled"] == compiled + 1
     made = [the_cache().lookup(e.key).entry.record["target"] for e in Layer(str(tmp_path / "cache"), True).list()]
     assert sorted(made) == sorted([foreign.name, foreign.arch])  # the code and the worker pool
@@ -216,7 +216,7 @@ def test_an_export_for_another_cpu_makes_no_code_for_this_one(path, tmp_path, mo
         assert [t["level"] for t in c.manifest["targets"]] == [foreign.name] and "level" not in c.manifest["golden"]
         outputs = tensors.unpack(c.read("golden"))
     close(outputs["out.0"], ingot.from_numpy(want))
-    ingot.export(net, x, path, levels=[foreign.name, compiler.host_level().name])  # the same graph, and now for both
+    ingot.export(net, x, path, targets=[foreign.name, compiler.host_level().name])  # the same graph, and now for both
     assert ingot.load(path).verify()
 
 

@@ -150,6 +150,23 @@ def test_sizes_that_change():
         np.testing.assert_allclose(f(x.cuda()).cpu().numpy(), f(x).numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_eager_plans_for_all_sizes():
+    from ingot.runtime import plans
+
+    def g(x):
+        return ((x * 3).sum(0) - x.amax(0)).cpu()
+
+    inputs = [ingot.randn(n, 4) for n in (7, 2, 11, 4, 3)]
+    there = [x.cuda() for x in inputs]
+    ingot.cuda.synchronize()
+    g(there[0]), g(there[1])
+    before = plans.stats["plans"]
+    found = [g(x) for x in there]
+    assert plans.stats["plans"] == before
+    for x, got in zip(inputs, found):
+        np.testing.assert_allclose(got.numpy(), g(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
 def test_an_index_out_of_range_is_raised_when_something_waits():
     table = ingot.randn(5, 2, device="cuda")
 
