@@ -45,7 +45,7 @@ class Points(Schedule):
     lines    no block crosses the end of the last axis, so that nothing is divided by its extent
     unroll   expand the group's window in place
     run      steps of a thread's sum that are a run, where it is a cascade; 0: all are one run
-    each     neighbours along the last axis that are one thread's; they divide its extent
+    each     neighbours along the last axis that are one thread's; where there are other axes they divide its extent
     """
 
     axes: Axes
@@ -65,7 +65,7 @@ class Points(Schedule):
         if self.run < 0:
             raise ScheduleError(f"{self}: runs of less than nothing ({group})")
         last = math.prod(group.shape[a] for a in self.axes[-1]) if self.axes else 1
-        if self.each not in (1, 2, 4, 8) or exactly(last, self.each) is None:
+        if self.each not in (1, 2, 4, 8) or self.each > 1 and len(self.axes) != 1 and exactly(last, self.each) is None:
             raise ScheduleError(f"{self}: the last axis is no multiple of {self.each} ({group})")
 
 
@@ -95,7 +95,7 @@ def _each(group: Group, axes: Axes) -> int:
     sizes += [v.type.dtype.itemsize for n in (*group.nodes, *group.inside()) for v in n.inputs if v in group.in_memory and v.type.rank]
     last = math.prod(group.shape[a] for a in axes[-1])
     each = min(8, 16 // max(sizes))
-    while each > 1 and (exactly(last, each) is None or each * trial.instructions > LONG):
+    while each > 1 and (len(axes) > 1 and exactly(last, each) is None or each * trial.instructions > LONG):
         each //= 2
     return each
 
@@ -124,9 +124,21 @@ def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]
             idx = point_of(group, v, at)
             w.store(k.buffer(v, "w"), linear(idx, v.type.shape), elements.at(v, idx))
 
+    def ragged(i: Index) -> None:
+        """The elements of a thread that may be the last, with fewer than others."""
+        first = ix.mul(i, s.each)
+        left = w.index_value(ix.sub(ix.const(n), first))
+        every = w.ge(left, s.each)
+        with w.when(every):
+            point((i,))
+        with w.when(w.not_(every)), w.loop("serial", w.as_index(left), most=s.each - 1) as r:
+            element((ix.add(first, r),))
+
+    if s.each > 1 and exactly(extents[-1], s.each) is None:
+        k.each(ceil_div(n, s.each), s.threads, ragged)
+        return [k.finish(s, fixed=True)]
     if s.each > 1:
         extents = (*extents[:-1], extents[-1] // s.each)
-        n = math.prod(extents)
     if s.lines:
         *outer, last = extents
         per = ceil_div(last, s.threads)
@@ -135,5 +147,5 @@ def emit(group: Group, s: Points, check: Callable[[Node], int]) -> list[Written]
             with k.below(i, last, exactly(last, s.threads) is not None):
                 point((*delinear(ix.div(g, per, w.ranges), tuple(outer), w.ranges), i))
     else:
-        k.each(n, s.threads, lambda item: point(delinear(item, extents, w.ranges)))
+        k.each(math.prod(extents), s.threads, lambda item: point(delinear(item, extents, w.ranges)))
     return [k.finish(s, fixed=s.each > 1)]

@@ -27,6 +27,7 @@ from ingot.ir.types import Dim, Shape
 __all__ = ["Check", "Side", "Sums", "Tiles"]
 
 Check = Callable[[Node], int]
+BANDS = (16, 8, 4)  # tiles down that blocks of neighbouring numbers have, and as many across: what they read they find in the cache
 
 
 class _Kernel:
@@ -92,8 +93,11 @@ class Tiles(_Kernel, ABC):
         names = self.shared_tiles()
         with self.k.grid(tiles_m * tiles_n * n.batch * s.parts, s.threads) as (g, t):
             self.thread = t
-            tile_m, rest = ix.mod(g, tiles_m, w.ranges), ix.div(g, tiles_m, w.ranges)
+            near = next((b for b in BANDS if exactly(tiles_m, b) is not None), 1)
+            inside, rest = ix.mod(g, near, w.ranges), ix.div(g, near, w.ranges)
             tile_n, rest = ix.mod(rest, tiles_n, w.ranges), ix.div(rest, tiles_n, w.ranges)
+            band, rest = ix.mod(rest, tiles_m // near, w.ranges), ix.div(rest, tiles_m // near, w.ranges)
+            tile_m = ix.add(ix.mul(band, near), inside)
             batch, part = ix.mod(rest, n.batch, w.ranges), ix.div(rest, n.batch, w.ranges)
             q = self.split(batch, self.form.batch)
             first = ix.mul(part, per)

@@ -256,8 +256,8 @@ def div(a: Index, d: Dim, ranges: Ranges = _NO_RANGES) -> Index:
     if g != 1:
         r = Index(r.const // g if isinstance(g, int) else exactly(r.const, g), tuple((t, exactly(c, g)) for t, c in r.terms))  # type: ignore
         return add(q, div(r, exactly(d, g), ranges))
-    if len(r.terms) == 1 and r.const == 0 and r.terms[0][1] == 1 and isinstance(r.terms[0][0], Div):
-        inner = r.terms[0][0]
+    inner = r.terms[0][0] if len(r.terms) == 1 and r.const == 0 and r.terms[0][1] == 1 else None
+    if isinstance(inner, Div) and not isinstance(inner.den, Param):
         return add(q, div(inner.num, inner.den * d, ranges))
     return add(q, Index(0, ((Div(r, d), 1),)))
 

@@ -40,6 +40,7 @@ def total(*axes):
     [
         (lambda x: x * x, (300, 500), "Points(axes=((0, 1),), threads=256, each=4)"),
         (lambda x: x * x, (7,), "Points(axes=((0,),), threads=32)"),
+        (lambda x: x * x, (1001,), "Points(axes=((0,),), threads=256, each=4)"),
         (lambda x: O["transpose"](x, perm=(1, 0)) + 1.0, (512, 2048), "Turned(axes=((0,), (1,)), side=32, threads=256)"),
         (lambda x: O["transpose"](x, perm=(1, 0)) + 1.0, (8, 2048), "Points(axes=((0,), (1,)), threads=256)"),
         (lambda x: O["cumsum"](x, axis=1, reverse=False), (64, 5000), "Scan(threads=256, each=4)"),
@@ -156,5 +157,5 @@ def test_what_does_not_fit_is_refused(change):
 
 
 def test_kernels_of_one_form_serve_many_sizes():
-    kernels = [list(scheduled(graph_of([(n, 63)], lambda x: x * x + 1.0)).kernels.values()) for n in (101, 333)]
+    kernels = [list(scheduled(graph_of([(n, 63), (63,)], lambda x, y: x * y + 1.0)).kernels.values()) for n in (101, 333)]
     assert [repr(k.body) for k in kernels[0]] == [repr(k.body) for k in kernels[1]]

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.expression import Param
+from ingot.ir.loop.expression import Div, Index, Param
 from ingot.ir.loop.ir import IndexValue, Kernel
 from ingot.ir.loop.points import delinear, reshaped
 from ingot.ir.lower.parametrise import parametrise
@@ -134,3 +134,9 @@ def test_a_reversed_index_of_a_size_is_divided_by_what_is_positive():
     b = symbol("B", 2)
     back = ix.sub(ix.const(b - 1), ix.var("j"))
     assert ix.mod(ix.add(ix.mul(ix.var("i"), b), back), b, {"i": b, "j": b}) == back
+
+
+def test_a_quotient_of_a_parameter_is_divided_again():
+    inner = Index(0, ((Div(ix.var("i"), Param("n")), 1),))
+    twice = ix.div(inner, 4, {})
+    assert ix.evaluate(twice, {"i": 100, "n": 7}) == 100 // 7 // 4
