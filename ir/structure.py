@@ -65,7 +65,7 @@ def filled(op: Op, attrs: tuple[Any, ...], leaves: Iterator[Any]) -> tuple[Any, 
 
 
 def _is_number(a: Any) -> bool:
-    return isinstance(a, Const) and not a.type.shape
+    return isinstance(a, Const) and not a.type.shape and a.type.dtype.kind != "c"  # a complex number is passed by no value
 
 
 def graph_parts(graph: Graph) -> tuple[Form, tuple[Leaf, ...]]:

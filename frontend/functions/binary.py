@@ -368,13 +368,26 @@ def _hypot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def logaddexp(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
-    """log(exp(input) + exp(other)), without overflow. Floating dtypes only (RuntimeError).
+    """log(exp(input) + exp(other)), without overflow. Floating and complex dtypes only (RuntimeError).
 
     >>> ingot.logaddexp(ingot.tensor([0.0]), ingot.tensor([1.0]))
     tensor([1.3133])
     """
+    if any(isinstance(v, complex) or isinstance(v, Tensor) and v.dtype.kind == "c" for v in (input, other)):
+        _sides("logaddexp", input, other, "both")
+        return emit_out(_complex_logaddexp(*operands("logaddexp", input, other)), out)
     a, b = _floats("logaddexp", input, other)
     return emit_out(_logaddexp(a, b, 1.0), out)
+
+
+@composite
+def _complex_logaddexp(x: Tensor, y: Tensor) -> Tensor:
+    """From the one whose exp is larger."""
+    a, b = apply("real", x), apply("real", y)
+    same = apply("logical_and", x == y, apply("isinf", a))  # inf - inf is not 0
+    high, low = apply("select", a >= b, x, y), apply("select", a >= b, y, x)
+    gap = apply("select", same, scalar(0, x.dtype), low - high)
+    return apply("select", same, x, high + apply("log1p", apply("exp", gap)))
 
 
 def logaddexp2(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -432,7 +445,8 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2**other. Integers become the default float dtype."""
     _sides("ldexp", input, other, "both")
     dtype = float_dtype(common_dtype(input, other))
-    return emit_out(_ldexp(*operands("ldexp", input, other, dtype=dtype)), out)
+    x, exponent = operands("ldexp", input, other, dtype=dtype)
+    return emit_out(x * apply("exp", exponent * math.log(2.0)) if dtype.kind == "c" else _ldexp(x, exponent), out)
 
 
 @composite

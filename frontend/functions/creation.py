@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -219,8 +220,8 @@ def linspace(
     >>> ingot.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    if any(isinstance(v, complex) or isinstance(v, Tensor) and v.dtype.kind == "c" for v in (start, end)) or dtype in dtypes.Complex:
-        return emit_out(finish(_complex_linspace(start, end, steps, check_dtype(dtype)), device, requires_grad), out)
+    if any(map(_is_complex, (start, end))) or dtype in dtypes.Complex:
+        return emit_out(finish(_complex_linspace("linspace", start, end, steps, check_dtype(dtype)), device, requires_grad), out)
     a, b, n = _ends("linspace", start, end, steps)
     x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
     return emit_out(finish(x, device, requires_grad), out)
@@ -234,12 +235,16 @@ def _spaced(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
     return apply("select", place < (n + 1) // 2, a + place * step, b - (n - 1 - place) * step)  # from the nearer end: both exact
 
 
-def _complex_linspace(start: Any, end: Any, steps: int, dtype: DType | None) -> Tensor:
+def _is_complex(v: Any) -> bool:
+    return isinstance(v, complex) or isinstance(v, Tensor) and v.dtype.kind == "c"
+
+
+def _complex_linspace(name: str, start: Any, end: Any, steps: int, dtype: DType | None) -> Tensor:
     """Each part by itself."""
     a, b = (complex(v.item() if isinstance(v, Tensor) else v) for v in (start, end))
     d = dtype or get_default_dtype().to_complex()
     if d.kind != "c":
-        raise RuntimeError(f"linspace(): inferred dtype {get_default_dtype().to_complex()} can't be safely cast to passed dtype {d}")
+        raise RuntimeError(f"{name}(): inferred dtype {get_default_dtype().to_complex()} can't be safely cast to passed dtype {d}")
     return apply("complex", *(linspace(p, q, steps, dtype=d.to_real()) for p, q in ((a.real, b.real), (a.imag, b.imag))))
 
 
@@ -257,6 +262,10 @@ def logspace(
     >>> ingot.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
+    if any(_is_complex(v) for v in (start, end, base)) or dtype in dtypes.Complex:
+        place = _complex_linspace("logspace", start, end, steps, check_dtype(dtype))
+        x = apply("exp", place * cmath.log(complex(base.item() if isinstance(base, Tensor) else base)))
+        return emit_out(finish(x, device, requires_grad), out)
     a, b, n = _ends("logspace", start, end, steps)
     x = _logspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), scalar(base, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
     return emit_out(finish(x, device, requires_grad), out)

@@ -143,13 +143,11 @@ def istft(
     w = _window("istft", window, n_fft, win, x.dtype.to_real())
     scale = n_fft**0.5 / n_fft if normalized else 1 / n_fft
     frames = x.transpose(1, 2)
-    if onesided:
-        y = real_inverse(frames, 2, n_fft, scale)
-    else:
+    if return_complex:
         y = complex_transform(frames, (2,), (n_fft,), True, scale)
-        y = y if return_complex else apply("real", y)
-    squares = (w.conj() * w).real if w.dtype.kind == "c" else w * w
-    total, weight = _overlapped(y * w.conj(), hop), _overlapped(squares.expand(1, count, n_fft), hop)
+    else:  # of a real signal, half of the frequencies say all
+        y = real_inverse(part(frames, 2, 0, n_fft // 2 + 1), 2, n_fft, scale)
+    total, weight = _overlapped(y * w, hop), _overlapped((w * w).expand(1, count, n_fft), hop)
     start = n_fft // 2 if center else 0
     whole = total.shape[1]
     end = start + length if length is not None else whole - (n_fft // 2 if center else 0)

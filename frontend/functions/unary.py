@@ -325,9 +325,11 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 @composite
 def _sinc(x: Tensor) -> Tensor:
     y = upcast(x) * math.pi
-    near = apply("abs", y) < 0.5  # by its series, whose derivative is exact as well
+    square = y * y
+    size = abs(y) if y.dtype.kind == "c" else apply("abs", y)
+    near = size < 0.5  # by its series, whose derivative is exact as well
     safe = apply("select", near, scalar(1, y.dtype), y)
-    square = apply("select", near, y * y, scalar(0, y.dtype))
+    square = apply("select", near, square, scalar(0, y.dtype))
     series = scalar(1, y.dtype)
     for k in range(7, 0, -1):
         series = 1 - square * series / (2 * k * (2 * k + 1))

@@ -150,7 +150,7 @@ class _Search:
         return made, tuple([here[v] for v in g.outputs])
 
     def constant(self, n: Node, extra: list[Value] | None) -> Node:
-        if n.outputs[0].type.shape:
+        if not parts(n.op, n.attrs)[1]:
             return Node(n.op, (), n.attrs, (Value(n.outputs[0].type),), n.loc)
         k = self.at
         self.at += 1

@@ -19,6 +19,9 @@ FUNCTIONS = """
 X, Y = {"x": (3, 4)}, {"x": (3, 4), "y": (4,)}
 TWO = {"x": (3, 5), "y": (5, 2)}
 CASES = [
+    ("m.nn.functional.softsign(x)", X), ("m.nn.functional.tanhshrink(x)", X), ("m.sinc(x)", X), ("m.sinc(x * 0.1)", X),
+    ("m.logaddexp(x, y)", Y), ("m.ldexp(x, y)", Y), ("m.istft(x, 6)", {"x": (6, 5)}),
+    ("m.istft(x, 6, window=y, return_complex=True)", {"x": (6, 5), "y": (6,)}),
     ("x.sum(1)", X), ("x.mean()", X), ("x.prod(1)", X), ("x.prod()", X), ("x.var(1)", X), ("m.std(x)", X), ("m.var_mean(x, 0)", X),
     ("m.linalg.vector_norm(x, 2, 1)", X), ("m.linalg.vector_norm(x, 1)", X), ("m.linalg.vector_norm(x, float('inf'), 1)", X),
     ("m.linalg.vector_norm(x, 3)", X), ("m.norm(x)", X), ("m.linalg.matrix_norm(x)", X), ("x.cumsum(1)", X), ("x.cumprod(1)", X),
@@ -304,3 +307,12 @@ def test_files(tmp_path):
     assert ingot.load(tmp_path / "weights.safetensors")["w"].equal(model.w.detach())
     torch.save({"a": torch.tensor([1j, 2], dtype=torch.complex128)}, tmp_path / "torch.pt")
     assert ingot.load(tmp_path / "torch.pt")["a"].tolist() == [1j, 2]
+
+
+def test_powers_between_complex_ends() -> None:
+    for args in ((1 + 1j, 4, 3), (0.5, 2.7, 4, 2.0)):
+        mine, theirs = (m.logspace(*args, dtype=m.complex64) for m in (ingot, torch))
+        close(mine, theirs, 4e-5, str(args))
+    x = numbers((3, 4), "complex64")
+    with torch.no_grad():  # torch has no gradient of it
+        close(ingot.nn.functional.silu(ingot.tensor(x)), torch.nn.functional.silu(torch.tensor(x)), 4e-5, "silu")

@@ -9,7 +9,7 @@ import math
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.nn.functional.elementwise import apply, elementwise, float_integers
+from ingot.nn.functional.elementwise import apply, elementwise, float_integers, with_complex
 
 
 @elementwise
@@ -35,7 +35,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return _gelu(input) if approximate == "none" else _gelu_tanh(input)
 
 
-@elementwise
+@with_complex
 def _silu(x: Tensor) -> Tensor:
     return x * ingot.sigmoid(x)
 

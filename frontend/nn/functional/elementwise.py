@@ -17,10 +17,11 @@ def is_half(t: Tensor) -> bool:
     return t.dtype.torch_name in _HALF
 
 
-def elementwise(fn: Callable, integers: str = "refuse") -> Callable:
+def elementwise(fn: Callable, integers: str = "refuse", complex: bool = False) -> Callable:
     """A composite of one float tensor (and static parameters) that computes halves in float32.
 
     integers: "refuse" (RuntimeError), "float" (as the default dtype), or "keep" (computed in their own dtype).
+    complex: complex numbers are taken, too.
     """
 
     @composite
@@ -32,8 +33,8 @@ def elementwise(fn: Callable, integers: str = "refuse") -> Callable:
     def checked(input: Tensor, *args: Any) -> Tensor:
         if not isinstance(input, Tensor):
             raise TypeError(f"{fn.__name__.strip('_')}: input must be a Tensor, not {type(input).__name__}")
-        if not input.is_floating_point():
-            if integers == "refuse" or (integers == "keep" and input.dtype == ingot.bool):
+        if not input.is_floating_point() and not (complex and input.is_complex()):
+            if integers == "refuse" or (integers == "keep" and input.dtype == ingot.bool or input.is_complex()):
                 raise RuntimeError(f"{fn.__name__.strip('_')}: input must be of a floating-point dtype, not {input.dtype!r}")
             if integers == "float":
                 input = input.to(ingot.get_default_dtype())
@@ -42,7 +43,8 @@ def elementwise(fn: Callable, integers: str = "refuse") -> Callable:
     return checked
 
 
-float_integers = functools.partial(elementwise, integers="float")
+with_complex = functools.partial(elementwise, complex=True)
+float_integers = functools.partial(elementwise, integers="float", complex=True)
 keep_integers = functools.partial(elementwise, integers="keep")
 
 
