@@ -28,6 +28,7 @@ class FragmentTiles(Tiles):
     """Tiles of the result: finished, or the sums of a part of k."""
 
     s: Fragments
+    bands = (16, 8, 4)
 
     def __init__(self, group: Group, s: Fragments, check: Check, sums: Value | None):
         super().__init__(group, s, check, sums)

@@ -27,7 +27,6 @@ from ingot.ir.types import Dim, Shape
 __all__ = ["Check", "Side", "Sums", "Tiles"]
 
 Check = Callable[[Node], int]
-BANDS = (16, 8, 4)  # tiles down that blocks of neighbouring numbers have, and as many across: what they read they find in the cache
 
 
 class _Kernel:
@@ -69,7 +68,12 @@ class Side:
 
 class Tiles(_Kernel, ABC):
     """Tiles of the result, finished, or the sums of a part of k. What differs between ways to multiply tiles are the methods from
-    `shared_tiles` on."""
+    `shared_tiles` on.
+
+    bands: so many tiles down have blocks of neighbouring numbers, and as many across: what they read they find in the cache
+    """
+
+    bands: tuple[int, ...] = ()
 
     def __init__(self, group: Group, s: InTiles, check: Check, sums: Value | None):
         super().__init__("product", group, s, check, sums)
@@ -93,11 +97,14 @@ class Tiles(_Kernel, ABC):
         names = self.shared_tiles()
         with self.k.grid(tiles_m * tiles_n * n.batch * s.parts, s.threads) as (g, t):
             self.thread = t
-            near = next((b for b in BANDS if exactly(tiles_m, b) is not None), 1)
-            inside, rest = ix.mod(g, near, w.ranges), ix.div(g, near, w.ranges)
+            near = next((b for b in self.bands if exactly(tiles_m, b) is not None), None)
+            width = tiles_m if near is None else near
+            inside, rest = ix.mod(g, width, w.ranges), ix.div(g, width, w.ranges)
             tile_n, rest = ix.mod(rest, tiles_n, w.ranges), ix.div(rest, tiles_n, w.ranges)
-            band, rest = ix.mod(rest, tiles_m // near, w.ranges), ix.div(rest, tiles_m // near, w.ranges)
-            tile_m = ix.add(ix.mul(band, near), inside)
+            tile_m = inside
+            if near is not None:
+                band, rest = ix.mod(rest, tiles_m // near, w.ranges), ix.div(rest, tiles_m // near, w.ranges)
+                tile_m = ix.add(ix.mul(band, near), inside)
             batch, part = ix.mod(rest, n.batch, w.ranges), ix.div(rest, n.batch, w.ranges)
             q = self.split(batch, self.form.batch)
             first = ix.mul(part, per)

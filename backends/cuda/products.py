@@ -55,8 +55,9 @@ TILES_HALF = (
     ((32, 32, 32), (2, 2), 30),
     ((16, 64, 32), (1, 4), 25),
 )
-CHAIN = 4096  # steps of k that are summed up in a row
-MOST_PARTS = 32
+CHAIN = 4096  # steps of k that are summed up in a row, where there is room for the sums of more parts
+MOST_PARTS = 64
+ROOM = 1 << 26  # sums that all parts may have together
 LEAST_STEPS = 128  # of k in a part
 
 
@@ -154,8 +155,8 @@ def choose(group: Group, machine: Machine) -> InTiles:
         return max(1, batch * -(-m // tile[0]) * -(-columns // tile[1]))
 
     def parts_for(tile: Tile) -> int:
-        few = min(workers // blocks(tile), MOST_PARTS, k // LEAST_STEPS)
-        return max(1, few, -(-k // CHAIN))
+        wanted = max(min(workers // blocks(tile), k // LEAST_STEPS), -(-k // CHAIN))
+        return max(1, min(wanted, MOST_PARTS, ROOM // max(1, batch * m * columns)))
 
     def cost(choice: tuple[Tile, tuple[int, int], int]) -> float:
         tile, _, rate = choice

@@ -77,6 +77,8 @@ def test_transposed_operands_are_read_along_memory(left, right):
 def test_long_sums_fall_into_parts():
     program, _ = check(lambda a, b: dot(a, b) + 1.0, array(9, 9000) / 50, array(9000, 17), rtol=1e-3, atol=1e-3)
     assert len(program.kernels) == 2 and program.arena_bytes > 0
+    large = scheduled(graph_of([(4096, 1 << 20), (1 << 20, 4096)], dot))
+    assert large.arena_bytes <= 1 << 28  # however long the sums are
 
 
 def test_half_types_sum_in_single_precision():
