@@ -195,7 +195,7 @@ def test_dump_and_time(monkeypatch, tmp_path, capfd):
     names = sorted(p.name for p in folder.iterdir())
     assert names[0] == "00_graph.ir" and names[1] == "01_inline.ir" and names[-1].endswith("_code.so")
     shown = [n.partition("_")[2] for n in names]
-    assert shown[1:-2] == [f"{s.name}.{'loop' if s.name in ('fuse', 'schedule', 'emit', 'memory') else 'ir'}" for s in STAGES]
+    assert shown[1:-2] == [f"{s.name}.{'loop' if s.name in ('fuse', 'layouts', 'schedule', 'emit', 'memory') else 'ir'}" for s in STAGES]
     assert shown[-2].startswith("llvm-k0_") and shown[-1] == "code.so"
     assert "exp" in (folder / names[0]).read_text() and "define" in (folder / names[-2]).read_text()
     err = capfd.readouterr().err
