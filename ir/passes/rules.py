@@ -16,6 +16,7 @@ __all__ = ["RULES"]
 
 x, y, c = Var("x"), Var("y"), Var("c")
 ZERO, NEG_ZERO, ONE, MINUS_ONE, TRUE, FALSE = Splat(0.0), Splat(-0.0), Splat(1), Splat(-1), Splat(True), Splat(False)
+SIX = Splat(6.0)
 
 FLOATS = ("f32", "f64", "bf16", "f16")
 INTS = ("i32", "u8", "i64")
@@ -176,6 +177,8 @@ RULES = (
     Rule("select(false, x, y) = y", P.select(FALSE, x, y), y, dtypes=ANY),
     Rule("select(c, x, x) = x", P.select(c, x, x), x, dtypes=ANY),
     Rule("select(not c, x, y) = select(c, y, x)", P.select(P.logical_not(c), x, y), P.select(c, y, x), dtypes=ANY),
+    Rule("relu6 in two comparisons", P.select(P.le(x, ZERO), P.select(P.eq(x, ZERO), x, ZERO), P.select(P.ge(x, SIX), SIX, x)),
+         P.select(P.lt(x, ZERO), ZERO, P.select(P.gt(x, SIX), SIX, x)), dtypes=FLOATS),
     # casts
     Rule("cast to its own dtype", P.cast(x, dtype="d"), x, same_type, ANY, attrs={"d": None}),
     Rule("cast of a lossless cast", P.cast(P.cast(x, dtype="d"), dtype="e"), P.cast(x, dtype=lambda m: m.e), lossless,

@@ -62,6 +62,15 @@ def test_a_chain_of_any_batch(level) -> None:
         check_at(g, run_it, arrays, {"B": b})
 
 
+def test_rows_of_a_tile_go_on_in_the_next_line() -> None:
+    """7 x 7 pixels are 10 tiles of 5, one after the other, where lines of 7 would be 14 tiles of 4."""
+    g = graph(16, 2, 13)
+    s = run(g, cpu(Machine(32)), STAGES[: [s.name for s in STAGES].index("schedule") + 1])
+    tiles = [c for g, c in zip(s.fused.groups, s.schedules) if g.kind == "tiles"]
+    assert [(t.flat, t.tile) for t in tiles] == [(True, (5,))] * 2
+    check(g, arrays_for(g))
+
+
 def test_gradients_through_a_chain() -> None:
     def grads(x, w, v, g):
         y = OPS["conv"](x, w, stride=(1, 1), **SAME)

@@ -50,6 +50,7 @@ class Growing:
         self.preds: set[int] = set()
         self.ancestors = 0  # a bit for every group that this one depends on, at whatever distance
         self.last = 0  # position in the graph
+        self.steady = False  # follows from steady inputs alone
         self.local = False  # holds a contraction or window evaluated at each point
 
     @property
@@ -73,6 +74,8 @@ class Joined:
         self.home: dict[Value, Growing] = {}
         self.deps: dict[Value, frozenset[int]] = {v: frozenset() for v in graph.inputs}
         self.merged: dict[int, int] = {}
+        self.steady: set[Value] = {graph.inputs[i] for i in graph.steady}  # they, and what follows from them alone
+        self.constant: set[Value] = set()
         self.count = 0
 
     # -- bookkeeping
@@ -97,6 +100,7 @@ class Joined:
 
     def add(self, g: Growing, node: Node, at: int, maps: list[Map]) -> None:
         """Make a node a member; `maps`: for each output the axes that its dims run along."""
+        g.steady = node.outputs[0] in self.steady
         g.nodes.append(node)
         g.last = max(g.last, at)
         for v in node.inputs:
@@ -166,8 +170,9 @@ class Joined:
         return tuple(axes)
 
     def legal(self, g: Growing, node: Node) -> bool:
-        """Whether a node may join a group that makes some of its inputs: no other input depends on the group."""
-        if len(g.nodes) >= MAX_MEMBERS:
+        """Whether a node may join a group that makes some of its inputs: no other input depends on the group.
+        What is calculated once shares no kernel with what is calculated in every call."""
+        if len(g.nodes) >= MAX_MEMBERS or g.steady != (node.outputs[0] in self.steady):
             return False
         outside: set[int] = set()
         for v in node.inputs:
@@ -201,7 +206,7 @@ class Joined:
 
     def merge(self, g: Growing, other: Growing, node: Node) -> None:
         """Move `other` into g where both feed `node` along the same axes, and nothing lies between them."""
-        if g.kind != "nest" or other.kind != "nest" or g.local or other.local or g.split or other.split:
+        if g.kind != "nest" or other.kind != "nest" or g.steady != other.steady or g.local or other.local or g.split or other.split:
             return
         if core(g.shape) != core(other.shape) or len(g.nodes) + len(other.nodes) > MAX_MEMBERS:
             return
@@ -306,6 +311,8 @@ class Joined:
     def enter(self, node: Node, at: int) -> None:
         """Let a node join a group, or begin one; what is computed where it is read does neither."""
         kind = node.op.lowering
+        if self.steady and not node.may_fail and all(v in self.steady or v in self.constant for v in node.inputs):
+            (self.steady if any(v in self.steady for v in node.inputs) else self.constant).update(node.outputs)
         if isinstance(kind, Reduction):
             self.join_reduction(node, at)
         elif isinstance(kind, (Contraction, Window)):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ingot.ir.facts import Control, OwnKernels, Reads, Reduction
 from ingot.ir.graph import Node, Value
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
+from ingot.ir.types import numel
 
 __all__ = ["materialise"]
 
@@ -46,6 +48,7 @@ class _Memory:
     def __init__(self, joined: Joined):
         self.graph = joined.graph
         self.home = joined.home
+        self.steady = joined.steady
         self.in_memory: set[Value] = set(joined.graph.inputs)
 
     def outside_users(self, v: Value, g: Growing) -> list[Node]:
@@ -54,7 +57,7 @@ class _Memory:
     def inlines(self, v: Value, g: Growing, outside: list[Node]) -> bool:
         """Whether readers outside g compute v again rather than load it."""
         cost = self.cost(v)
-        if cost is None:
+        if cost is None or cost and self.kept(v, outside):
             return False
         if cost <= CHEAP:
             return True
@@ -73,6 +76,20 @@ class _Memory:
         if reader.alone:
             return not reads_memory(n)
         return reader.kind == "nest" and not reader.local and levels <= 1
+
+    def kept(self, v: Value, outside: list[Node]) -> bool:
+        """Whether v is calculated once, for something that is calculated in every call, and is no larger than what it is made of."""
+        steady = self.steady
+        if v not in steady or all(n.outputs[0] in steady for n in outside):
+            return False
+        stack, most = [v], 0
+        while stack:
+            u = stack.pop()
+            if u in self.in_memory:
+                most = max(most, assumed(numel(u.type.shape)))
+            else:
+                stack.extend(self.graph.producers[u].inputs)
+        return assumed(numel(v.type.shape)) <= most
 
     def serves_others(self, v: Value, g: Growing) -> bool:
         """Whether g also serves other readers, so that computing v elsewhere would be extra work."""

@@ -21,6 +21,7 @@ ROWS = {16: 4, 32: 6}
 ROWS_WIDE, ROWS_WIDE_APART = 14, 12
 APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
 TAIL = 4
+FLAT = 0.97  # rows one after the other are worth their own pointers from here on
 MOST_PARTS = 16
 COPY_WIDTH = 16
 RUN = 384  # steps of a run: a tile's sums leave their registers at its end, which costs as much as some steps
@@ -38,7 +39,13 @@ def choose(group: Group, machine: Machine) -> Tiles:
     base = machine.lanes(n.dtype.bits)
     columns = 2 * base if n.n > base else base
     panels = -(-n.n // columns)
-    tile = _tile(f_m, ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART))
+    most = ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART)
+    tile = _tile(f_m, most)
+    # a pointer for each row is found in registers where these are few; else all rows are at offsets of one
+    flat = f.overlapping and most in ROWS.values() and len(f_m) > 1 and all(isinstance(d, int) for d in f.m)
+    if flat:
+        flat = _dear(_tile((n.m,), most), (n.m,)) < FLAT * _dear(tile, f_m)
+        f_m, tile = ((n.m,), _tile((n.m,), most)) if flat else (f_m, tile)
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
@@ -70,12 +77,13 @@ def choose(group: Group, machine: Machine) -> Tiles:
         step=step,
         run=run_of((step if known else f.k[0]) * math.prod(f.k[1:]), RUN),
         copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, line))),
-        gather=lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2
+        gather=not flat and lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2
         and isinstance(f.m[-1], int),
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
         into=1 if known else parts,
         near=near // n.dtype.itemsize if isinstance(sizes[-1], Size) else 0,
         tail=TAIL if any(isinstance(d, Size) and t > TAIL and exactly(d, t) is None for d, t in zip(f.m, tile)) else 0,
+        flat=flat,
     )
 
 
@@ -84,6 +92,11 @@ def _pack_chunk(k: tuple[int, ...], panels: int, columns: int) -> int:
     line = columns * math.prod(k[1:])
     lines = panels * (k[0] if k else 1)
     return max(1, lines if lines * line < PACK_IN_PARALLEL else PACK_ELEMENTS // max(1, line))
+
+
+def _dear(tile: tuple[int, ...], m: tuple[int, ...]) -> float:
+    """About what all tiles cost: each as many steps as it has rows, and some for what they share."""
+    return (math.prod(tile) + 1.5) * math.prod(-(-d // t) for d, t in zip(m, tile))
 
 
 def _tile(m: tuple[int, ...], most: int) -> tuple[int, ...]:

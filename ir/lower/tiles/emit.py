@@ -113,7 +113,8 @@ class _Product(_Kernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
         super().__init__("contraction", group, s, check, packed)
         self.name = self.k.buffer(packed, "r")
-        self.counts = [ceil_div(d, t) for d, t in zip(self.form.m, s.tile)]  # tiles along each dim of m
+        self.m: Dims = (math.prod(self.form.m),) if s.flat else self.form.m  # the dims that tiles have
+        self.counts = [ceil_div(d, t) for d, t in zip(self.m, s.tile)]  # tiles along each of them
         self.tail = s.tail_dim(group)
         self.whole: Dim = 0  # of those along the dim that has tails
         if self.tail is not None:
@@ -157,7 +158,7 @@ class _Product(_Kernel):
         w = self.w
         out: list[Index] = []
         tail = None
-        for j, (t, d, size) in enumerate(zip(delinear(tile, tuple(self.counts), w.ranges), self.form.m, self.s.tile)):
+        for j, (t, d, size) in enumerate(zip(delinear(tile, tuple(self.counts), w.ranges), self.m, self.s.tile)):
             start = ix.mul(t, size)
             if j == self.tail:
                 tail = w.ge(w.index_value(t), self.whole)
@@ -223,7 +224,7 @@ class _Product(_Kernel):
     def tile(self, q: Point, corner: Point, tail: Scalar | None, panel: Index, part: Index, load: LoadA) -> None:
         """A tile of rows times a panel: in registers over a part of k, then finished or kept as a partial sum."""
         w, size = self.w, self.s.tile
-        dims = enumerate(zip(size, self.form.m))
+        dims = enumerate(zip(size, self.m))
         few = [w.lt(w.index_value(ix.const(d)), t) for j, (t, d) in dims if j != self.tail and not at_most(t, d)]
         odd = reduce(w.or_, few if tail is None else [tail, *few]) if few or tail else None
         if odd is None:
@@ -260,7 +261,8 @@ class _Product(_Kernel):
 
     def row(self, size: Shape, corner: Point, r: Index) -> Point:
         """Row r of the tile at a corner."""
-        return tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, size, self.w.ranges)))
+        point = tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, size, self.w.ranges)))
+        return delinear(point[0], self.form.m, self.w.ranges) if self.s.flat else point
 
     def row_within(self, size: Shape, corner: Point, r: Index) -> Point:
         """Row r of a tile that may end behind a dim: the last row of the dim is all that are there."""

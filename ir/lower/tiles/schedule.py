@@ -46,6 +46,7 @@ class Tiles(Schedule):
 
     pack      how B becomes panels; the columns of a tile are those of a panel
     tile      the rows of a tile, for each dim of m
+    flat      tiles are of rows one after the other, whatever dims of m they are in; `tile` has one number then
     block     panels that an item passes over with each of its tiles
     group     tiles of an item, one after the other
     parallel  items are chunks
@@ -73,6 +74,7 @@ class Tiles(Schedule):
     into: int = 1
     near: int = 0
     tail: int = 0
+    flat: bool = False
 
     def panels(self, panels: Dim, k: Dim) -> Dim:
         """How many of so many panels are a block."""
@@ -80,7 +82,7 @@ class Tiles(Schedule):
 
     def tail_dim(self, group: Group) -> int | None:
         """The dim of m that has tiles of `tail` rows; None where none has."""
-        if not self.tail:
+        if not self.tail or self.flat:
             return None
         m = form_of(group.nodes[0]).m
         return next((j for j in reversed(range(len(m))) if self.tail < self.tile[j] and exactly(m[j], self.tile[j]) is None), None)
@@ -107,10 +109,12 @@ class Tiles(Schedule):
         at_least_one(block=self.block, group=self.group, step=self.step, into=self.into)
         need(self.into == 1 or not isinstance(f.k[0], int), "two ways of cutting k into parts")
         need(self.run >= 0, "runs of less than nothing")
-        fits = len(self.tile) == len(f.m) and all(1 <= t and at_most(t, d) is not False for t, d in zip(self.tile, f.m))
+        m = (math.prod(f.m),) if self.flat else f.m
+        fits = len(self.tile) == len(m) and all(1 <= t and at_most(t, d) is not False for t, d in zip(self.tile, m))
         need(fits, "a tile of other dims, or larger than they")
         need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
         need(not self.gather or isinstance(f.m[-1], int), "rows that there may not be")
+        need(not self.flat or not self.gather and isinstance(m[0], int), "rows in a row that are gathered, or of no known number")
         at = self.tail_dim(group)
         need(self.tail >= 0 and (not self.tail or at is not None and isinstance(f.m[at], Size)), "tails of nothing")
         need((self.combine is not None) == (self.parts(group) > 1), "parts that are not combined, or nothing to combine")
