@@ -36,6 +36,7 @@ GROUPS = {
     "onnx": ("onnx_*",),
     "transforms": ("vmap_grad", "hessian", "per_sample", "hvp"),
     "kernels": ("kernel_*",),
+    "conv": ("conv_*",),
 }
 
 
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks import report
     from benchmarks.cache import CACHE
     from benchmarks.contenders import CONTENDERS
+    from benchmarks.convolutions import CONVOLUTIONS
     from benchmarks.harness import measure
     from benchmarks.kernels import KERNELS
     from benchmarks.load import LOADS
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.workloads import WORKLOADS
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    everything: list[Any] = [*WORKLOADS, *KERNELS, *STARTS, *CACHE, *LOADS, *SIZES, *ONNX]
+    everything: list[Any] = [*WORKLOADS, *KERNELS, *CONVOLUTIONS, *STARTS, *CACHE, *LOADS, *SIZES, *ONNX]
     if a.before:
         from benchmarks import before
 

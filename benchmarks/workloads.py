@@ -47,8 +47,8 @@ def normal(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], Arrays]:
     return lambda rng: [rng.standard_normal(s, dtype=np.float32) for s in shapes]
 
 
-def _classes(shape: tuple[int, ...], classes: int) -> Callable[[np.random.Generator], Arrays]:
-    return lambda rng: [rng.standard_normal(shape, dtype=np.float32), rng.integers(0, classes, shape[0])]
+def classes(shape: tuple[int, ...], n: int) -> Callable[[np.random.Generator], Arrays]:
+    return lambda rng: [rng.standard_normal(shape, dtype=np.float32), rng.integers(0, n, shape[0])]
 
 
 def _text(rng: np.random.Generator) -> Arrays:
@@ -78,18 +78,18 @@ WORKLOADS: tuple[Workload, ...] = (
              nbytes=4.0 * MLP_WEIGHTS, jax="mlp"),
     Workload("mlp_b256", "MLP 784-512-512-10, inference, batch 256", models.mlp, normal((256, 784)), flops=512.0 * MLP_WEIGHTS,
              jax="mlp"),
-    Workload("mlp_train", "MLP 784-512-512-10, training step, AdamW, batch 256", models.mlp, _classes((256, 784), 10), ADAMW,
+    Workload("mlp_train", "MLP 784-512-512-10, training step, AdamW, batch 256", models.mlp, classes((256, 784), 10), ADAMW,
              flops=512.0 * (3 * MLP_WEIGHTS - 784 * 512), jax="mlp_train"),
     Workload("lstm", "LSTM of 128, 100 steps, batch 16, inference", models.lstm, normal((100, 16, 128)), flops=3200.0 * 512 * 256,
              jax="lstm"),
     Workload("lenet_train", "LeNet 28 x 28 (32, 64, 512), training step, SGD, batch 128", models.lenet,
-             _classes((128, 1, 28, 28), 10), SGD, flops=256.0 * (3 * LENET_MACS - 28 * 28 * 32 * 25), jax="lenet_train"),
+             classes((128, 1, 28, 28), 10), SGD, flops=256.0 * (3 * LENET_MACS - 28 * 28 * 32 * 25), jax="lenet_train"),
     Workload("gpt_train", "GPT, 4 layers of 256, vocabulary 4096, training step, AdamW, 8 x 128", models.gpt, _text, ADAMW,
              flops=6.0 * 1024 * (GPT_WEIGHTS + 4 * 2 * 128 * 256), jax="gpt_train"),
     Workload("vmap_grad", "vmap(grad(f)) of a network 64-256-1, 4096 rows", transforms.vmap_grad, normal((4096, 64)), jax="vmap_grad"),
     Workload("hessian", "Hessian of a network 64-256-1 by its input", transforms.hessian, normal((64,)), jax="hessian"),
     Workload("per_sample", "gradients per image of a network of two convolutions, 64 images of 28 x 28", transforms.per_sample,
-             _classes((64, 1, 28, 28), 10), jax="per_sample"),
+             classes((64, 1, 28, 28), 10), jax="per_sample"),
     Workload("hvp", "Hessian-vector product by the weights of an MLP 784-256-256-10, batch 256", transforms.hvp,
-             _classes((256, 784), 10), jax="hvp"),
+             classes((256, 784), 10), jax="hvp"),
 )  # fmt: skip
