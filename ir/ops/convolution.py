@@ -235,14 +235,14 @@ def _weight_grad_form(node: Node) -> Form:
     rank = len(taps)
     return Form(
         batch=(groups,),
-        m=(per_in, *taps),
+        m=(*taps, per_in),  # channels, which lie together between convolutions, next to each other
         n=(per_out,),
         k=(x.type.shape[0], *spatial),
         left=x,
-        at_left=lambda q, m, k: (k[0], _channel(q[0], per_in, m[0]), *_window(k[1:], stride, m[1:], dilation)),
+        at_left=lambda q, m, k: (k[0], _channel(q[0], per_in, m[-1]), *_window(k[1:], stride, m[:-1], dilation)),
         right=g,
         at_right=lambda q, k, n: (k[0], _channel(q[0], per_out, n[0]), *k[1:]),
-        dims=((0, 2 + rank), *((1 + d,) for d in range(1 + rank))),
+        dims=((0, 2 + rank), (1 + rank,), *((1 + d,) for d in range(rank))),
         b_batch=(0,),
         zeros=Zeros.around(x, low, (1,) * rank, _reads(spatial, stride, taps, dilation)),
         overlapping=True,

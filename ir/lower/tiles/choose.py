@@ -23,6 +23,7 @@ APART = 128  # elements between two steps of k from which on rows are gathered f
 TAIL = 4
 FLAT = 0.97  # rows one after the other are worth their own pointers from here on
 MOST_PARTS = 16
+MOST_CACHE_PARTS, PARTIAL_BYTES = 64, 16 << 20  # of parts that are there for the caches' sake: how many, and their sums
 COPY_WIDTH = 16
 RUN = 384  # steps of a run: a tile's sums leave their registers at its end, which costs as much as some steps
 PACK_ELEMENTS, COPY_ELEMENTS, COMBINE_ELEMENTS = 16384, 8192, 4096  # of a parallel chunk
@@ -49,18 +50,26 @@ def choose(group: Group, machine: Machine) -> Tiles:
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
-    flops = 2 * math.prod(tile) * columns * n.k
+    step, parts, k = f_k[0] if f_k else 1, 1, n.k
+    if f_k and f.overlapping:  # a k whose columns leave the second cache is cut into parts
+        nbytes = n.k * columns * n.dtype.itemsize
+        fit = min(f_k[0], MOST_CACHE_PARTS, -(-nbytes // (near // 4)), PARTIAL_BYTES // max(1, n.batch * n.m * n.n * 4))
+        if fit > 1 and nbytes > near and tiles > 1:
+            step = -(-f_k[0] // fit)
+            parts = -(-f_k[0] // step)
+            k = n.k // f_k[0] * step
+    flops = 2 * math.prod(tile) * columns * k
 
-    block = max(1, min(panels, near // max(1, n.k * columns * n.dtype.itemsize)))
-    while block > 1 and n.batch * -(-panels // block) * tiles < wanted:
+    block = max(1, min(panels, near // max(1, k * columns * n.dtype.itemsize)))
+    while block > 1 and parts * n.batch * -(-panels // block) * tiles < wanted:
         block = -(-block // 2)
     per_item = max(1, min(tiles, work // max(1, flops * block)))
-    while per_item > 1 and n.batch * -(-panels // block) * -(-tiles // per_item) < wanted and per_item * flops * block > work // 8:
+    while per_item > 1 and parts * n.batch * -(-panels // block) * -(-tiles // per_item) < wanted and per_item * flops * block > work // 8:
         per_item = -(-per_item // 2)
     items = n.batch * -(-panels // block) * -(-tiles // per_item)
 
-    step, parts = f_k[0] if f_k else 1, 1
-    if f_k and items < wanted and flops * tiles * panels * n.batch > 4 * work:  # too few items: k in parts, and their sums at the end
+    # too few items: k in parts as well, and their sums at the end
+    if parts == 1 and f_k and items < wanted and flops * tiles * panels * n.batch > 4 * work:
         step = -(-f_k[0] // min(f_k[0], MOST_PARTS))
         parts = -(-f_k[0] // step)
     known = not f.k or isinstance(f.k[0], int)

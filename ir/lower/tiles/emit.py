@@ -143,8 +143,9 @@ class _Product(_Kernel):
     def item(self, i: Index, tiles: Dim, load: LoadA) -> None:
         """Some tiles of rows, each over a block of panels, over a part of k."""
         f, s, w, n = self.form, self.s, self.w, self.n
-        counts = (n.batch, ceil_div(self.panels, self.block), ceil_div(tiles, s.group), self.parts)
-        batch, block, rows, part = _counted(w, i, counts)
+        # what a part of k reads stays in the caches while all tiles pass over it
+        counts = (self.parts, n.batch, ceil_div(self.panels, self.block), ceil_div(tiles, s.group))
+        part, batch, block, rows = _counted(w, i, counts)
         q = (ZERO,) * len(f.batch) if _single(n.batch) else delinear(batch, f.batch, w.ranges)
         with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
             corner, tail = self.corner(ix.add(ix.mul(rows, s.group), t))
