@@ -19,7 +19,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Compare Ingot with the peers that are installed. All take turns in one run; what counts is the ratio.",
         epilog="example: python -m benchmarks mlp_b1 'sgemm_*' --peers 'torch*,onnxruntime' --out benchmarks/results",
     )
-    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*') or a group; all by default; see --list")
+    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*') or a group; all by default, see --list; or gpu")
     p.add_argument("--peers", default="*", help="who takes part: patterns, separated by commas (default: all that can be imported)")
     p.add_argument("--threads", type=int, default=2, help="threads for everybody (default 2)")
     p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; of processes a third)")
@@ -56,6 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: a.threads])  # for those that take no number of threads
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
+    if a.names[:1] == ["gpu"]:
+        from benchmarks import gpu
+
+        return gpu.main(a.seconds, a.out, a.names[1:])
 
     from rich.console import Console
 

@@ -111,8 +111,9 @@ class CompiledCall:
         if kept:
             self.run = Prepared(executable.run, kept, steady, len(graph.inputs) + len(graph.outputs)).run
         if device is not None:
-            run: Any = executable.run
-            self.run = partial(run, explain=lambda error: self.explained(error))
+            there: Any = executable
+            if there.exe.can_fail:
+                self.run = partial(there.run, explain=lambda error: self.explained(error))
         aliases = executable.manifest.get("aliases", {})
         self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]

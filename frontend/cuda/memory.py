@@ -17,13 +17,11 @@ __all__ = [
     "set_per_process_memory_fraction",
 ]  # fmt: skip
 
-_BYTES = {"allocated_bytes": "allocated", "reserved_bytes": "reserved", "requested_bytes": "requested"}
-
 
 def _count(name: str, device: Any) -> int:
     if device is None and not driver.in_use():
         return 0
-    return int(gpu(device).pool.counts[name])
+    return int(getattr(gpu(device).pool, name))
 
 
 def memory_allocated(device: Any = None) -> int:
@@ -67,33 +65,30 @@ def empty_cache() -> None:
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Have the most bytes counted from now on."""
     if device is not None or driver.in_use():
-        c = gpu(device).pool.counts
-        for name in [n for n in c if n + "_peak" in c]:
-            c[name + "_peak"] = c[name]
+        p = gpu(device).pool
+        p.allocated_peak, p.reserved_peak, p.peak_of_segments = p.allocated, p.reserved, len(p.segments)
 
 
 def reset_accumulated_memory_stats(device: Any = None) -> None:
     """Count allocations and what was given back from now on."""
     if device is not None or driver.in_use():
-        c = gpu(device).pool.counts
-        c.update(dict.fromkeys(("allocations", "frees", "retries", "ooms", "total"), 0))
+        p = gpu(device).pool
+        p.allocations, p.frees, p.retries, p.ooms, p.total = p.allocations - p.frees, 0, 0, 0, 0
 
 
 def memory_stats(device: Any = None) -> dict[str, Any]:
     """Counts of memory on a device, by torch's names; {} before CUDA is used."""
     if device is None and not driver.in_use():
         return {}
-    c = gpu(device).pool.counts
-    found: dict[str, Any] = {}
-    for name, ours in _BYTES.items():
-        found[f"{name}.all.current"], found[f"{name}.all.peak"] = c[ours], c[ours + "_peak"]
-    found["active.all.current"], found["active.all.peak"] = c["active"], c["active_peak"]
-    found["active_bytes.all.current"], found["active_bytes.all.peak"] = c["allocated"], c["allocated_peak"]
-    found["segment.all.current"], found["segment.all.peak"] = c["segments"], c["segments_peak"]
-    found["allocation.all.allocated"], found["allocation.all.freed"] = c["allocations"], c["frees"]
-    found["allocated_bytes.all.allocated"] = c["total"]
-    found["num_alloc_retries"], found["num_ooms"] = c["retries"], c["ooms"]
-    return found
+    p = gpu(device).pool
+    return {
+        "allocated_bytes.all.current": p.allocated, "allocated_bytes.all.peak": p.allocated_peak, "allocated_bytes.all.allocated": p.total,
+        "reserved_bytes.all.current": p.reserved, "reserved_bytes.all.peak": p.reserved_peak, "requested_bytes.all.current": p.requested,
+        "active_bytes.all.current": p.allocated, "active_bytes.all.peak": p.allocated_peak, "active.all.current": p.allocations - p.frees,
+        "segment.all.current": len(p.segments), "segment.all.peak": p.peak_of_segments,
+        "allocation.all.allocated": p.allocations, "allocation.all.freed": p.frees,
+        "num_alloc_retries": p.retries, "num_ooms": p.ooms,
+    }  # fmt: skip
 
 
 def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:

@@ -34,11 +34,14 @@ class DeviceBuffer(memory.Buffer):
     __slots__ = ("pool", "stream", "size", "others")
 
     def __init__(self, address: int, nbytes: int, size: int, pool: Pool | None, stream: Stream | None, owner: Any = None):
-        super().__init__(address, nbytes, None, owner)
+        self.address = address
+        self.nbytes = nbytes
+        self._release = None
+        self.owner = owner
         self.pool = pool
         self.stream = stream
         self.size = size
-        self.others: set[Stream] = set()
+        self.others: set[Stream] | None = None
 
     def __del__(self) -> None:
         if self.pool is not None:
@@ -64,6 +67,8 @@ class DeviceBuffer(memory.Buffer):
     def used_on(self, stream: Stream) -> None:
         """Note that work on another stream reads or writes it."""
         if stream is not self.stream:
+            if self.others is None:
+                self.others = set()
             self.others.add(stream)
 
     def array(self, dtype: Any, shape: Any) -> np.ndarray:
@@ -105,6 +110,9 @@ class DeviceBuffer(memory.Buffer):
         return f"DeviceBuffer({self.address:#x}, {self.nbytes} bytes of cuda:{self.gpu.index})"
 
 
+_SIZES: dict[int, int] = {}  # classes by bytes
+
+
 def _class(nbytes: int) -> int:
     """The size of the class that holds `nbytes`."""
     if nbytes <= 4 * _STEP:
@@ -140,14 +148,16 @@ class Pool:
         self.held: list[_Held] = []  # what is let go of while graphs are captured
         self.captured: dict[int, weakref.ref[_Held]] = {}  # what was allocated meanwhile, and for which
         self.limit: float = float("inf")  # bytes that may be reserved
-        self.counts = dict.fromkeys(
-            ("allocated", "allocated_peak", "reserved", "reserved_peak", "requested", "requested_peak", "active", "active_peak",
-             "allocations", "frees", "segments", "segments_peak", "retries", "ooms", "total"), 0,
-        )  # fmt: skip
+        self.allocated = self.allocated_peak = self.requested = self.reserved = self.reserved_peak = 0  # bytes
+        self.allocations = self.frees = self.total = self.peak_of_segments = self.retries = self.ooms = 0
 
     def allocate(self, nbytes: int, stream: Stream) -> DeviceBuffer:
         """A buffer, for work on `stream`. OutOfMemoryError where there is no room."""
-        size = _class(nbytes)
+        size = _SIZES.get(nbytes)
+        if size is None:
+            if len(_SIZES) > 4096:
+                _SIZES.clear()
+            size = _SIZES[nbytes] = _class(nbytes)
         with self.lock:
             if self.waiting:
                 self._collect()
@@ -155,13 +165,12 @@ class Pool:
             if not blocks:
                 blocks = self._new(size, stream.handle, nbytes)
             address = blocks.pop()
-            c = self.counts
-            for name, n in (("allocated", size), ("requested", nbytes), ("active", 1)):
-                c[name] += n
-                if c[name] > c[name + "_peak"]:
-                    c[name + "_peak"] = c[name]
-            c["allocations"] += 1
-            c["total"] += size
+            self.allocated += size
+            self.requested += nbytes
+            self.allocations += 1
+            self.total += size
+            if self.allocated > self.allocated_peak:
+                self.allocated_peak = self.allocated
             if self.held:
                 self.captured[address] = weakref.ref(self.held[-1])
         return DeviceBuffer(address, nbytes, size, self, stream)
@@ -170,11 +179,9 @@ class Pool:
         """Take back what a buffer had."""
         assert b.stream is not None
         with self.lock:
-            c = self.counts
-            c["allocated"] -= b.size
-            c["requested"] -= b.nbytes
-            c["active"] -= 1
-            c["frees"] += 1
+            self.allocated -= b.size
+            self.requested -= b.nbytes
+            self.frees += 1
             if self.shared:
                 self.shared.discard(b.address)
             held = self.held[-1] if self.held else None
@@ -230,26 +237,25 @@ class Pool:
         nbytes = _SLAB if size < _SMALL else size
         address = self._segment(nbytes)
         if address is None:
-            self.counts["retries"] += 1
+            self.retries += 1
             self.empty()
             address = self._segment(nbytes)
             if address is None and nbytes > size:
                 nbytes = size
                 address = self._segment(nbytes)
             if address is None:
-                self.counts["ooms"] += 1
+                self.ooms += 1
                 raise OutOfMemoryError(self._told(asked))
-        c = self.counts
-        c["reserved"] += nbytes
-        c["segments"] += 1
-        c["reserved_peak"], c["segments_peak"] = max(c["reserved_peak"], c["reserved"]), max(c["segments_peak"], c["segments"])
+        self.reserved += nbytes
         self.segments[address] = nbytes, stream, size
+        self.reserved_peak = max(self.reserved_peak, self.reserved)
+        self.peak_of_segments = max(self.peak_of_segments, len(self.segments))
         blocks = self._blocks(stream, size)
         blocks.extend(range(address + (nbytes // size - 1) * size, address - 1, -size))
         return blocks
 
     def _segment(self, nbytes: int) -> int | None:
-        if self.counts["reserved"] + nbytes > self.limit:
+        if self.reserved + nbytes > self.limit:
             return None
         found = c_uint64()
         self.gpu.enter()
@@ -278,8 +284,7 @@ class Pool:
                     blocks[:] = [a for a in blocks if a not in taken]
                 self.gpu.driver.cuMemFree_v2(address)
                 del self.segments[address]
-                self.counts["reserved"] -= nbytes
-                self.counts["segments"] -= 1
+                self.reserved -= nbytes
 
     def info(self) -> tuple[int, int]:
         """Bytes of the device that are free, and that it has."""
@@ -290,12 +295,13 @@ class Pool:
 
     def _told(self, asked: int) -> str:
         free, total = self.info()
-        text, c = memory._text, self.counts
-        held = total - free - c["reserved"]
+        text = memory._text
+        held = total - free - self.reserved
+        kept = text(self.reserved - self.allocated)
         return (
             f"CUDA out of memory. Tried to allocate {text(asked)}. GPU {self.gpu.index} has a total capacity of {text(total)} of which "
-            f"{text(free)} is free. Of the allocated memory {text(c['allocated'])} is allocated by Ingot in {c['active']} buffers, "
-            f"{text(c['reserved'] - c['allocated'])} is reserved by Ingot but unallocated, and {text(max(held, 0))} is held by others. "
+            f"{text(free)} is free. Of the allocated memory {text(self.allocated)} is allocated by Ingot in {self.allocations - self.frees} "
+            f"buffers, {kept} is reserved by Ingot but unallocated, and {text(max(held, 0))} is held by others. "
             "Let go of tensors, use smaller batches, or ingot.utils.checkpoint"
         )
 

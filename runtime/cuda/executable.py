@@ -73,7 +73,7 @@ class Loaded:
         self._kernels = (c_void_p * max(len(names), 1))()
         for i, name in enumerate(names):
             driver.cuModuleGetFunction(ctypes.addressof(self._kernels) + 8 * i, self._module, c_char_p(name.encode()))
-        self._bound: dict[int, _Bound] = {}
+        self._bound: dict[Stream, _Bound] = {}
         self._entry = exe._entry
         self._pack = exe._pack
         self._launches = exe.manifest.get("launches")
@@ -98,9 +98,9 @@ class Loaded:
         """
         exe = self.exe
         stream = self.gpu.stream()
-        bound = self._bound.get(stream.handle)
-        if bound is None or bound.stream is not stream:
-            bound = self._bound[stream.handle] = _Bound(self, stream)
+        bound = self._bound.get(stream)
+        if bound is None:
+            bound = self._bound[stream] = _Bound(self, stream)
         nbytes = exe._arena_bytes
         if exe._sizes is not None:
             nbytes = _rounded(exe._sizes.of(slots[len(slots) - len(exe.symbols) :])[0])
@@ -114,7 +114,7 @@ class Loaded:
             if exe.can_fail:
                 bound.status(stream.word(lambda code: self._error(code, explain)))
             arena = stream.arena(nbytes) if nbytes else 0
-            code = bound.call(packed, arena)
+            code = bound.call(packed, arena) if bound.replayed else bound.entry(packed, bound.address, arena)
         if code:
             if code & _REFUSED:
                 raise self.driver.error(code & (_REFUSED - 1), exe.title)
