@@ -300,7 +300,7 @@ class Pool:
         kept = text(self.reserved - self.allocated)
         return (
             f"CUDA out of memory. Tried to allocate {text(asked)}. GPU {self.gpu.index} has a total capacity of {text(total)} of which "
-            f"{text(free)} is free. Of the allocated memory {text(self.allocated)} is allocated by Ingot in {self.allocations - self.frees} "
+            f"{text(free)} is free. Of the memory allocated, {text(self.allocated)} is by Ingot in {self.allocations - self.frees} "
             f"buffers, {kept} is reserved by Ingot but unallocated, and {text(max(held, 0))} is held by others. "
             "Let go of tensors, use smaller batches, or ingot.utils.checkpoint"
         )
