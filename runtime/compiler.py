@@ -81,7 +81,10 @@ def _on_device(graph: Graph, provenance: dict[str, Any] | None, device: int) -> 
 
     gpu = device_of(device)
     level = backend("cuda").levels[gpu.level]
-    return _found(graph, level, provenance).on(gpu)  # type: ignore[attr-defined, no-any-return]  # it is called alike
+    there: Any = _found(graph, level, provenance)
+    if "nan" in switches.get("INGOT_CHECK"):
+        return observe.NanCheck(there.on(gpu), graph)  # type: ignore[return-value]  # it is called alike
+    return there.on(gpu)  # type: ignore[no-any-return]
 
 
 def eager(graph: Graph, device: int | None = None, quick: bool = False) -> Executable:

@@ -103,19 +103,25 @@ class NanCheck:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.executable, name)
 
-    def run(self, *slots: int | float) -> None:
-        """Run, then look."""
+    def run(self, *slots: int | float, **explain: Any) -> None:
+        """Run, then look. explain: see runtime/cuda/executable.py."""
         from ingot.runtime.failures import of_sizes
         from ingot.runtime.memory import Buffer
 
-        self.executable.run(*slots)
+        self.executable.run(*slots, **explain)
+        gpu = getattr(self.executable, "gpu", None)
         graph = of_sizes(self.graph, slots) if self.graph.symbols else self.graph
         outputs = zip(graph.outputs, slots[len(graph.inputs) :])
         for i, (v, address) in enumerate(outputs):
             t = v.type
             if not t.dtype.is_floating_point or not t.nbytes:
                 continue
-            array = Buffer(int(address), t.nbytes, None).array(t.dtype.numpy, t.shape)
+            if gpu is None:
+                array = Buffer(int(address), t.nbytes, None).array(t.dtype.numpy, t.shape)
+            else:
+                from ingot.runtime.cuda.allocator import DeviceBuffer
+
+                array = DeviceBuffer(int(address), t.nbytes, t.nbytes, None, gpu.stream()).array(t.dtype.numpy, t.shape)
             bad = int(np.count_nonzero(np.isnan(array)))
             if bad:
                 what = f"{self.graph.name}: {bad} of {array.size} values of output {i} ({t}) are NaN (INGOT_CHECK=nan)"

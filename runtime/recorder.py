@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
-from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph, Location, Node, Value
 from ingot.ir.op import Op
 from ingot.ir.types import TensorType
@@ -86,7 +85,7 @@ class Recorder:
         self.run_soon = False  # something pending reads memory that others may write to
         self.lock = threading.RLock()
         self.inference = 0  # depth of inference_mode
-        self.autocast: DType | None = None  # the lower dtype that products compute in, inside autocast
+        self.autocast: Any = None  # the lower dtypes that products compute in, inside autocast: see frontend/_tensor/autocast.py
         self.backward_depth = 0
         self.tape_off = 0  # transforms that run here and were begun while the tape was off, or need none outside
         self.apart = False  # what is pending was recorded between begin_apart and end_apart

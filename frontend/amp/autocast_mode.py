@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ingot._tensor.autocast import LOWER, cast_all
+from ingot._tensor.autocast import LOWER, Lower, cast_all
 from ingot.ir.dtypes import DType, bf16, f16
 from ingot.runtime.recorder import here
 
@@ -27,8 +27,10 @@ _SETTINGS: dict[str, Any] = {"cuda": f16, "cache": True, "nesting": 0}
 class autocast:
     """A block, or decorated function, in which products and convolutions compute in `dtype`, and losses and factorizations in float32.
 
-    device_type: "cpu"; for a device that there is not the block computes as without it, and a UserWarning says so.
-    dtype: bfloat16 (by default) or float16; with another one a UserWarning, and the block computes as without it.
+    device_type: "cpu" or "cuda": what is computed there; for a device that there is not the block computes as without it, and a
+        UserWarning says so.
+    dtype: bfloat16 (by default on the CPU) or float16 (by default on CUDA devices); with another one a UserWarning, and the block computes
+        as without it.
     enabled=False within another block turns it off. Parameters stay as they are, and so do their gradients. float64 is never changed.
     What else there is computes in the dtype of its arguments, mixed ones in the wider, as everywhere. `cache_enabled` is accepted: one
     conversion of a parameter serves all products that are computed together.
@@ -46,23 +48,23 @@ class autocast:
             raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
         self.device = device_type.partition(":")[0]
         self.fast_dtype = dtype or get_autocast_dtype(device_type)
-        if enabled and self.device != "cpu":
+        if enabled and not is_autocast_available(self.device):
             warnings.warn(f"User provided device_type of '{device_type}', but there is no such device. Disabling", stacklevel=2)
             enabled = False
         elif enabled and self.fast_dtype not in (bf16, f16):
             warnings.warn(
-                f"In CPU autocast, but the target dtype {self.fast_dtype} is not supported. Disabling autocast.\n"
-                "CPU Autocast only supports dtype of bfloat16, float16 currently.", stacklevel=2,
+                f"In {self.device.upper()} autocast, but the target dtype {self.fast_dtype} is not supported. Disabling autocast.\n"
+                f"{self.device.upper()} Autocast only supports dtype of bfloat16, float16 currently.", stacklevel=2,
             )  # fmt: skip
             enabled = False
         self._enabled = bool(enabled)
-        self._before: list[DType | None] = []
+        self._before: list[Any] = []
 
     def __enter__(self) -> autocast:
         rec = here.recorder
         self._before.append(rec.autocast)
-        if self.device == "cpu":
-            rec.autocast = self.fast_dtype if self._enabled else None
+        if self.device in ("cpu", "cuda"):
+            _set(self.device, self.fast_dtype if self._enabled else None)
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -91,7 +93,7 @@ def custom_fwd(fwd: Callable | None = None, *, device_type: str = "cpu", cast_in
         ctx._autocast = now if cast_inputs is None else None
         if cast_inputs is None or now is None:
             return fwd(ctx, *args, **kwargs)
-        with autocast("cpu", enabled=False):
+        with autocast(device_type, enabled=False):
             return fwd(ctx, *cast_all(args, cast_inputs), **cast_all(kwargs, cast_inputs))
 
     return forward
@@ -126,33 +128,52 @@ def _device(device_type: str) -> str:
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
-    """Whether this thread is inside an enabled `autocast` for a device; without one, for CUDA: False.
+    """Whether this thread is inside an enabled `autocast` for a device; without one, for CUDA.
 
     >>> with ingot.autocast("cpu"):
     ...     ingot.is_autocast_enabled("cpu"), ingot.is_autocast_enabled()
     (True, False)
     """
-    return device_type is not None and _device(device_type) == "cpu" and here.recorder.autocast is not None
+    return _now("cuda" if device_type is None else _device(device_type)) is not None
 
 
 def is_autocast_cpu_enabled() -> bool:
     """Whether this thread is inside an enabled `autocast` for the CPU."""
-    return here.recorder.autocast is not None
+    return _now("cpu") is not None
 
 
 def is_autocast_available(device_type: str) -> bool:
-    """Whether there is autocast for a device: for the CPU.
+    """Whether there is autocast for a device: for the CPU, and for CUDA devices where there are some.
 
     >>> ingot.amp.is_autocast_available("cpu")
     True
     """
-    return _device(device_type) == "cpu"
+    kind = _device(device_type)
+    if kind == "cuda":
+        from ingot.cuda import is_available
+
+        return is_available()
+    return kind == "cpu"
+
+
+def _now(kind: str) -> DType | None:
+    """What is computed in on a kind of device now; None where autocast is off there."""
+    state = here.recorder.autocast
+    return None if state is None or kind not in ("cpu", "cuda") else getattr(state, kind)
+
+
+def _set(kind: str, dtype: DType | None) -> None:
+    """Have autocast compute in a dtype on a kind of device; None turns it off there."""
+    state = here.recorder.autocast
+    both = {"cpu": state and state.cpu, "cuda": state and state.cuda, kind: dtype}
+    here.recorder.autocast = Lower.of(both["cpu"], both["cuda"])
 
 
 def set_autocast_enabled(device_type: Any, enabled: bool | None = None) -> None:
-    """Turn autocast on or off in this thread; for another device than the CPU, nothing."""
-    if enabled is not None and _device(device_type) == "cpu":
-        here.recorder.autocast = LOWER[0] if enabled else None
+    """Turn autocast on or off in this thread, on a device; without one, on CUDA devices. Nothing where there is no such device."""
+    kind, on = ("cuda", device_type) if enabled is None else (_device(device_type), enabled)
+    if is_autocast_available(kind):
+        _set(kind, (LOWER[0] if kind == "cpu" else _SETTINGS["cuda"]) if on else None)
 
 
 def set_autocast_cpu_enabled(enabled: bool) -> None:
@@ -166,19 +187,19 @@ def get_autocast_dtype(device_type: str) -> DType:
     >>> ingot.get_autocast_dtype("cpu")
     ingot.bfloat16
     """
-    if _device(device_type) == "cpu":
-        return here.recorder.autocast or LOWER[0]
-    return _SETTINGS["cuda"] if _device(device_type) == "cuda" else bf16
+    kind = _device(device_type)
+    return _now(kind) or (LOWER[0] if kind == "cpu" else _SETTINGS["cuda"] if kind == "cuda" else bf16)
 
 
 def set_autocast_dtype(device_type: str, dtype: DType) -> None:
     """Set what `get_autocast_dtype` gives; within a block, the block's."""
-    if _device(device_type) == "cpu":
+    kind = _device(device_type)
+    if kind == "cpu":
         LOWER[0] = dtype
-        if here.recorder.autocast is not None:
-            here.recorder.autocast = dtype
-    elif _device(device_type) == "cuda":
+    elif kind == "cuda":
         _SETTINGS["cuda"] = dtype
+    if _now(kind) is not None:
+        _set(kind, dtype)
 
 
 def get_autocast_cpu_dtype() -> DType:

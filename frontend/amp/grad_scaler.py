@@ -43,7 +43,8 @@ class GradScaler:
     ):
         if not isinstance(device, str):
             raise TypeError(f"GradScaler(): device is a string, not {type(device).__name__}")
-        if enabled and device.partition(":")[0] != "cpu":
+        kind = device.partition(":")[0]
+        if enabled and kind != "cpu" and not (kind == "cuda" and ingot.cuda.is_available()):
             warnings.warn(f"GradScaler is enabled, but there is no {device} device. Disabling.", stacklevel=2)
             enabled = False
         self._enabled = enabled
@@ -53,8 +54,9 @@ class GradScaler:
             if backoff_factor >= 1.0:
                 raise AssertionError("The backoff factor must be < 1.0.")
         self._growth_factor, self._backoff_factor, self._growth_interval = growth_factor, backoff_factor, growth_interval
-        self._scale = ingot.tensor(float(init_scale))
-        self._growth_tracker = ingot.tensor(0, dtype=ingot.int32)
+        where = device if enabled else "cpu"
+        self._scale = ingot.tensor(float(init_scale), device=where)
+        self._growth_tracker = ingot.tensor(0, dtype=ingot.int32, device=where)
         self._optimizers: dict[int, tuple[str, Tensor]] = {}  # those seen since the last update: what was done, and whether it was infinite
 
     def scale(self, outputs: Any) -> Any:

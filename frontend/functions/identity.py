@@ -29,12 +29,12 @@ _ASKED: dict[str, Any] = {"debug": 0, "warn": False}
 
 
 def get_device(input: Tensor) -> int:
-    """-1: the tensor lives on the CPU.
+    """The number of the GPU that the tensor lives on; -1 for the CPU.
 
     >>> ingot.get_device(ingot.ones(1))
     -1
     """
-    return -1
+    return input.get_device()
 
 
 def is_distributed(input: Tensor) -> bool:

@@ -109,8 +109,9 @@ def _storage_type(self: Tensor) -> type:
 
 
 def _get_device(self: Tensor) -> int:
-    """-1: the tensor lives on the CPU."""
-    return -1
+    """The number of the GPU that the tensor lives on; -1 for the CPU."""
+    index = self._array.type.device
+    return -1 if index is None else index
 
 
 def _false(self: Tensor) -> bool:
@@ -352,6 +353,11 @@ def _cuda_interface(self: Tensor) -> Any:
     return interface(self)
 
 
+def _is_cpu(self: Tensor) -> bool:
+    """Whether the values are in the host's memory."""
+    return self.device.type == "cpu"
+
+
 def install(cls: Any) -> None:
     """Give `cls` (Tensor) these methods and properties."""
     for name, method in METHODS.items():
@@ -362,7 +368,7 @@ def install(cls: Any) -> None:
         setattr(cls, name, refused(f"Tensor.{name}", reason))
     cls.__dlpack__ = named(_dlpack, "__dlpack__", _dlpack.__doc__ or "")
     cls.__array_namespace__ = named(_array_namespace, "__array_namespace__", _array_namespace.__doc__ or "")
-    cls.is_cpu = True
+    cls.is_cpu = property(_is_cpu)
     cls.is_nested = cls.is_sparse_csr = cls.volatile = False
     cls.is_ipu = cls.is_maia = cls.is_mps = cls.is_mtia = cls.is_xla = cls.is_xpu = False
     cls.name = None

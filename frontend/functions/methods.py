@@ -328,9 +328,9 @@ def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = No
 def _share_memory_(self: Tensor) -> Tensor:
     """Move this tensor to memory that processes share which are forked from now on: what one writes in place, all see. In place.
 
-    RuntimeError for a tensor that an operation made.
+    RuntimeError for a tensor that an operation made. Nothing for one on a GPU.
     """
-    if not _is_shared(self):
+    if not self.is_cuda and not _is_shared(self):
         dtype = self.dtype.numpy
         memory = mmap.mmap(-1, max(self.numel() * dtype.itemsize, 1))
         array = np.frombuffer(memory, dtype, self.numel()).reshape(tuple(self.shape))

@@ -17,7 +17,7 @@ custom_bwd = functools.partial(_custom_bwd, device_type="cuda")
 
 
 class autocast(_autocast):
-    """`ingot.autocast` for CUDA: it disables itself, with a UserWarning, for there is no CUDA device."""
+    """`ingot.autocast` for CUDA: it disables itself, with a UserWarning, where there is no CUDA device."""
 
     def __init__(self, enabled: bool = True, dtype: DType = f16, cache_enabled: bool = True):
         super().__init__("cuda", dtype, enabled, cache_enabled)

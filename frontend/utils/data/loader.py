@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
+from ingot._tensor import Tensor
 from ingot.runtime.recorder import flush, here
 from ingot.utils.data.collate import default_collate, default_convert
 from ingot.utils.data.dataset import Dataset, IterableDataset
@@ -117,6 +118,15 @@ class DataLoader(Generic[T]):
         return partial(Fetcher, self.dataset, self.collate_fn, self.batch_sampler is not None, self._iterable, self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
+        batches = self._batches()
+        if self.pin_memory:
+            from ingot.cuda import is_available
+
+            if is_available():
+                return _pinned(batches)
+        return batches
+
+    def _batches(self) -> Iterator[Any]:
         here.recorder.only_outside(
             "a compiled function cannot go through a DataLoader: each call would use the batches of the first one",
             "go through it outside, and pass each batch as an argument",
@@ -337,3 +347,20 @@ def _register_tensors() -> None:
     import ingot
 
     ForkingPickler.register(ingot.Tensor, _reduce_tensor)
+
+
+def _pinned(batches: Iterator[Any]) -> Iterator[Any]:
+    """Batches with their tensors in memory that GPUs copy from by themselves."""
+    for batch in batches:
+        yield _in_pinned_memory(batch)
+
+
+def _in_pinned_memory(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x if x.is_cuda else x.pin_memory()
+    if isinstance(x, dict):
+        return {k: _in_pinned_memory(v) for k, v in x.items()}
+    if isinstance(x, (tuple, list)):
+        items = [_in_pinned_memory(v) for v in x]
+        return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
+    return x.pin_memory() if hasattr(x, "pin_memory") else x
