@@ -96,7 +96,9 @@ def methods() -> str:
         if isinstance(value, property):
             module = getattr(value.fget, "__module__", "")
             if module.startswith("ingot.functions"):
-                lines += ["    @property", f"    def {name}(self) -> {'Any' if name == 'layout' else 'Tensor'}: ..."]
+                truth = getattr(value.fget, "__annotations__", {}).get("return") == "bool"
+                kind = "Any" if name == "layout" else "_bool" if truth else "Tensor"
+                lines += ["    @property", f"    def {name}(self) -> {kind}: ..."]
         elif inspect.isfunction(value) and (value.__module__ or "").startswith(SOURCES):
             lines.append("    " + function(name, value, method=True))
     return "\n".join(lines) + "\n"

@@ -93,6 +93,11 @@ class device_of(device):
         super().__init__(obj.device.index if isinstance(obj, Tensor) and obj.is_cuda else None)
 
 
+# of CUdevice_attribute, in the order of the fields
+_ATTRIBUTES = (16, 39, 10, 97, 38)
+_INTEGRATED = 18
+
+
 class DeviceProperties(NamedTuple):
     """What is known of a device."""
 
@@ -111,10 +116,8 @@ class DeviceProperties(NamedTuple):
 def get_device_properties(device: Any = None) -> DeviceProperties:
     """Name, capability, memory and units of a device."""
     g = gpu(device)
-    a = g.driver.devices.device_attribute
-    numbers = (a.MULTIPROCESSOR_COUNT, a.MAX_THREADS_PER_MULTIPROCESSOR, a.WARP_SIZE, a.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, a.L2_CACHE_SIZE)
-    found = [int(g.told.get_attribute(n)) for n in numbers]
-    known: Any = (g.told.name(), *g.told.compute_capability(), int(g.told.total_memory()), *found, bool(g.told.get_attribute(a.INTEGRATED)))
+    found = [g.attribute(n) for n in _ATTRIBUTES]
+    known: Any = (g.told.name(), *g.told.compute_capability(), int(g.told.total_memory()), *found, bool(g.attribute(_INTEGRATED)))
     return DeviceProperties._make(known)
 
 

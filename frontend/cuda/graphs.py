@@ -22,7 +22,7 @@ from ingot.runtime.recorder import flush
 
 __all__ = ["CUDAGraph", "graph", "graph_pool_handle", "is_current_stream_capturing", "make_graphed_callables"]
 
-_THREAD_LOCAL = 1
+_RELAXED = 2  # memory may be allocated, and code loaded, while a graph is captured
 
 
 class CUDAGraph:
@@ -43,7 +43,7 @@ class CUDAGraph:
         if s.capture is not None:
             raise RuntimeError("CUDA error: operation not permitted when stream is capturing: a graph is captured on it already")
         s.device.enter()
-        s.driver.cuStreamBeginCapture_v2(s.handle, _THREAD_LOCAL)
+        s.driver.cuStreamBeginCapture_v2(s.handle, _RELAXED)
         s.capture = self
         s.forget_arena()
         self._held = s.device.pool.hold()

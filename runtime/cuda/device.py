@@ -170,6 +170,12 @@ class Device:
             if s.statuses.calls:
                 s.statuses.check()
 
+    def attribute(self, number: int) -> int:
+        """What the driver tells of it under a number of CUdevice_attribute."""
+        found = c_int()
+        self.driver.cuDeviceGetAttribute(byref(found), number, self.index)
+        return found.value
+
     @property
     def level(self) -> str:
         """The name of the level that code is made for."""

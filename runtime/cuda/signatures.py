@@ -13,6 +13,7 @@ Address = c_uint64  # in a GPU's memory
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuDriverGetVersion": (_p,),
+    "cuDeviceGetAttribute": (_p, c_int, c_int),
     "cuCtxSetCurrent": (_p,),
     "cuCtxSynchronize": (),
     "cuDeviceCanAccessPeer": (_p, c_int, c_int),

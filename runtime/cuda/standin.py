@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import json
 import mmap
-import struct
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from ctypes import c_char_p, c_int, c_int64, c_void_p
+from ctypes import c_char_p, c_int, c_void_p
 from typing import Any
 
 from ingot.runtime.cuda.signatures import SIGNATURES
-from ingot.runtime.cuda.standin_devices import Context, Namespace
-from ingot.runtime.library import open_library
+from ingot.runtime.cuda.standin_devices import ATTRIBUTES, Context, Namespace
+from ingot.runtime.cuda.standin_pieces import Event, Graph, Kernel, Module, Stream, Work
 
 __all__ = ["StandIn"]
 
@@ -33,103 +31,6 @@ _TEXTS = {
     _BAD_HANDLE: "invalid resource handle", _CAPTURING: "operation not permitted when stream is capturing",
     700: "an illegal memory access was encountered",
 }  # fmt: skip
-_MOST = 4096  # works that may wait in a stream
-
-Work = Callable[[], Any]
-
-
-class _Stream:
-    def __init__(self, device: int):
-        self.device = device
-        self.waiting: deque[Work] = deque()
-        self.captured: _Graph | None = None
-        self.running = False
-
-    def put(self, work: Work) -> None:
-        self.waiting.append(work)
-        if len(self.waiting) > _MOST:
-            self.drain()
-
-    def drain(self) -> None:
-        """Do all that waits. What waits for an event of another stream has that stream work as far as there."""
-        if self.running:
-            return
-        self.running = True
-        try:
-            while self.waiting:
-                self.waiting.popleft()()
-        finally:
-            self.running = False
-
-
-class _Event:
-    def __init__(self) -> None:
-        self.stream: _Stream | None = None
-        self.number = 0  # how often it was recorded
-        self.done = 0  # and how often that was reached
-        self.at = 0.0
-
-
-class _Kernel:
-    def __init__(self, code: Any, told: list[Any]):
-        self.code = code
-        self.name, self.numbers, self.params, self.arena, self.worker = told
-
-    def prepared(self, blocks: int, parameters: int) -> Work:
-        """A launch, with its parameters copied from where the array at `parameters` points to."""
-        n = len(self.numbers)
-        values = [c_int64.from_address(c_void_p.from_address(parameters + 8 * k).value or 0).value for k in range(n + self.params + 1)]
-        held = (c_int64 * len(values))(*values)
-        base = ctypes.addressof(held)
-        buffers = (c_void_p * max(n, 1))(*(base + 8 * k if number else values[k] for k, number in enumerate(self.numbers)))
-        given = values[n : n + self.params]
-        scratch = [self._bytes(need, given) for need in (self.arena, self.worker)]
-
-        def work() -> None:
-            memory = [ctypes.create_string_buffer(size + 64) for size in scratch]
-            first, second = (-(-ctypes.addressof(m) // 64) * 64 for m in memory)
-            self.code(buffers, ctypes.byref(held, 8 * n), None, c_void_p(first), c_void_p(second), c_void_p(values[-1]))
-
-        return work
-
-    @staticmethod
-    def _bytes(need: list[Any], given: list[int]) -> int:
-        total = need[0]
-        for param, size in need[1:]:
-            total += -(-given[param] * size // 64) * 64
-        return total
-
-
-class _Module:
-    def __init__(self, address: int):
-        size = _image_size(address)
-        image = ctypes.string_at(address, size)
-        at = struct.unpack("<q", image[-8:])[0]
-        self.handle, name = open_library(image[:at])
-        library = ctypes.CDLL(name, handle=self.handle)
-        self.kernels: dict[str, tuple[int, _Kernel]] = {}
-        self.library = library
-        self.told = json.loads(image[at:-8])
-
-
-def _image_size(address: int) -> int:
-    """The size of an image: the ELF file says where it ends, and JSON and 8 bytes follow."""
-    offset, count = struct.unpack("<Q", ctypes.string_at(address + 40, 8))[0], struct.unpack("<H", ctypes.string_at(address + 60, 2))[0]
-    end = offset + 64 * count
-    text = bytearray()
-    for at in itertools.count(address + end):
-        byte = ctypes.string_at(at, 1)
-        text += byte
-        if byte == b"\n":
-            break
-    return end + len(text) + 8
-
-
-class _Graph:
-    """Nodes in the order in which they run; each holds its present work."""
-
-    def __init__(self) -> None:
-        self.nodes: list[tuple[int, Work]] = []
 
 
 class StandIn(Namespace):
@@ -146,8 +47,7 @@ class StandIn(Namespace):
         self._pinned: dict[int, Any] = {}
         self._here = threading.local()
         self._lock = threading.RLock()
-        self._sticky = 0
-        self._legacy = [_Stream(i) for i in range(asked[0])]
+        self._legacy = [Stream(i) for i in range(asked[0])]
         self._functions: dict[str, Any] = {}
 
     def fail(self, name: str, code: int, times: int = 1) -> None:
@@ -170,8 +70,6 @@ class StandIn(Namespace):
                 failing = self._failing.get(name)
                 if failing:
                     return failing.pop()
-                if self._sticky and name != "cuGetErrorString":
-                    return self._sticky
                 try:
                     return int(body(*args) or 0)
                 except KeyError:
@@ -189,20 +87,23 @@ class StandIn(Namespace):
         self._objects[handle] = thing
         return handle
 
-    def _stream(self, handle: int | None) -> _Stream:
+    def _stream(self, handle: int | None) -> Stream:
         return self._objects[handle] if handle and handle > 2 else self._legacy[self._device]  # 1 and 2 are names of it
 
     @property
     def _device(self) -> int:
         return int(getattr(self._here, "device", 0))
 
-    def _all(self, device: int) -> list[_Stream]:
-        return [self._legacy[device], *(s for s in self._objects.values() if isinstance(s, _Stream) and s.device == device)]
+    def _all(self, device: int) -> list[Stream]:
+        return [self._legacy[device], *(s for s in self._objects.values() if isinstance(s, Stream) and s.device == device)]
 
     # ---- contexts
 
     def _cuDriverGetVersion(self, out: int) -> None:
         c_int.from_address(out).value = 13000
+
+    def _cuDeviceGetAttribute(self, out: int, attribute: int, device: int) -> None:
+        c_int.from_address(out).value = ATTRIBUTES[attribute]
 
     def _cuCtxSetCurrent(self, context: int | None) -> int:
         if context is None:
@@ -224,7 +125,7 @@ class StandIn(Namespace):
     # ---- modules
 
     def _cuModuleLoadDataEx(self, out: int, image: int, n: int, options: Any, values: Any) -> None:
-        c_void_p.from_address(out).value = self._new(_Module(image))
+        c_void_p.from_address(out).value = self._new(Module(image))
 
     def _cuModuleUnload(self, module: int) -> None:
         del self._objects[module]
@@ -235,7 +136,7 @@ class StandIn(Namespace):
             if told[0] == name.decode():
                 code = m.library[f"kernel_{i}"]
                 code.restype = None
-                c_void_p.from_address(out).value = self._new(_Kernel(code, told))
+                c_void_p.from_address(out).value = self._new(Kernel(code, told))
                 return 0
         return _NOT_FOUND
 
@@ -324,7 +225,7 @@ class StandIn(Namespace):
     # ---- streams and events
 
     def _cuStreamCreateWithPriority(self, out: int, flags: int, priority: int) -> None:
-        c_void_p.from_address(out).value = self._new(_Stream(self._device))
+        c_void_p.from_address(out).value = self._new(Stream(self._device))
 
     def _cuStreamDestroy_v2(self, stream: int) -> None:
         self._objects.pop(stream).drain()
@@ -344,7 +245,7 @@ class StandIn(Namespace):
         return 0
 
     def _cuStreamWaitEvent(self, stream: int | None, event: int, flags: int) -> None:
-        e: _Event = self._objects[event]
+        e: Event = self._objects[event]
         number, of = e.number, e.stream
 
         def work() -> None:
@@ -354,7 +255,7 @@ class StandIn(Namespace):
         self._put(stream, work)
 
     def _cuEventCreate(self, out: int, flags: int) -> None:
-        c_void_p.from_address(out).value = self._new(_Event())
+        c_void_p.from_address(out).value = self._new(Event())
 
     def _cuEventDestroy_v2(self, event: int) -> None:
         e = self._objects.pop(event)
@@ -362,7 +263,7 @@ class StandIn(Namespace):
             e.stream.drain()
 
     def _cuEventRecord(self, event: int, stream: int | None) -> None:
-        e: _Event = self._objects[event]
+        e: Event = self._objects[event]
         e.number += 1
         e.stream = self._stream(stream)
         number = e.number
@@ -373,14 +274,14 @@ class StandIn(Namespace):
         self._put(stream, work)
 
     def _cuEventQuery(self, event: int) -> int:
-        e: _Event = self._objects[event]
+        e: Event = self._objects[event]
         if e.done < e.number and e.stream is not None:
             e.stream.drain()
             return _NOT_READY
         return 0
 
     def _cuEventSynchronize(self, event: int) -> None:
-        e: _Event = self._objects[event]
+        e: Event = self._objects[event]
         if e.stream is not None and e.done < e.number:
             e.stream.drain()
 
@@ -399,7 +300,7 @@ class StandIn(Namespace):
         s = self._stream(stream)
         if s.captured is not None:
             return _CAPTURING
-        s.captured = _Graph()
+        s.captured = Graph()
         return 0
 
     def _cuStreamEndCapture(self, stream: int, out: int) -> int:
@@ -411,7 +312,7 @@ class StandIn(Namespace):
         return 0
 
     def _cuGraphCreate(self, out: int, flags: int) -> None:
-        c_void_p.from_address(out).value = self._new(_Graph())
+        c_void_p.from_address(out).value = self._new(Graph())
 
     def _cuGraphDestroy(self, graph: int) -> None:
         del self._objects[graph]
@@ -423,7 +324,7 @@ class StandIn(Namespace):
         return self._objects[function or 0].prepared(gx, kernel_params)
 
     def _cuGraphAddKernelNode_v2(self, out: int, graph: int, before: int | None, n: int, params: int) -> None:
-        g: _Graph = self._objects[graph]
+        g: Graph = self._objects[graph]
         if n:
             assert before is not None and c_void_p.from_address(before).value == g.nodes[-1][0]  # they follow on each other
         handle = next(self._handles)
@@ -431,12 +332,12 @@ class StandIn(Namespace):
         c_void_p.from_address(out).value = handle
 
     def _cuGraphInstantiateWithFlags(self, out: int, graph: int, flags: int) -> None:
-        made = _Graph()
+        made = Graph()
         made.nodes = list(self._objects[graph].nodes)
         c_void_p.from_address(out).value = self._new(made)
 
     def _cuGraphExecKernelNodeSetParams_v2(self, graph: int, node: int, params: int) -> int:
-        g: _Graph = self._objects[graph]
+        g: Graph = self._objects[graph]
         for i, (handle, _) in enumerate(g.nodes):
             if handle == node:
                 g.nodes[i] = handle, self._node(params)

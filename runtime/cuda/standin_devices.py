@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Context", "Device", "Namespace"]
+__all__ = ["ATTRIBUTES", "Context", "Device", "Namespace"]
 
 _CONTEXTS = 0x100  # the handle of the first context
 
@@ -21,19 +21,8 @@ class Context:
         return handle - _CONTEXTS
 
 
-class _Attributes:
-    """As pycuda.driver.device_attribute has them."""
-
-    MULTIPROCESSOR_COUNT = 16
-    MAX_THREADS_PER_MULTIPROCESSOR = 39
-    WARP_SIZE = 10
-    MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97
-    CLOCK_RATE = 13
-    INTEGRATED = 18
-    L2_CACHE_SIZE = 38
-
-
-_VALUES = {16: 132, 39: 2048, 10: 32, 97: 227 << 10, 13: 1000, 18: 0, 38: 50 << 20}
+# an H100's, by the numbers of CUdevice_attribute: multiprocessors, threads of each, of a warp, shared memory, integrated, second cache
+ATTRIBUTES = {16: 132, 39: 2048, 10: 32, 97: 227 << 10, 18: 0, 38: 50 << 20}
 
 
 class Device:
@@ -52,9 +41,6 @@ class Device:
     def total_memory(self) -> int:
         return self._memory
 
-    def get_attribute(self, attribute: int) -> int:
-        return _VALUES[attribute]
-
     def pci_bus_id(self) -> str:
         return f"0000:{self.index:02x}:00.0"
 
@@ -64,8 +50,6 @@ class Device:
 
 class Namespace:
     """What stands in the place of the module pycuda.driver."""
-
-    device_attribute = _Attributes
 
     def __init__(self, count: int, limit: int):
         self.limit = limit  # bytes of memory of each
