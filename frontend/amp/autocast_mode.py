@@ -150,9 +150,9 @@ def is_autocast_available(device_type: str) -> bool:
     """
     kind = _device(device_type)
     if kind == "cuda":
-        from ingot.cuda import is_available
+        from ingot.runtime.cuda import driver
 
-        return is_available()
+        return not driver.reason()
     return kind == "cpu"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.amp.autocast_mode import is_autocast_available
 from ingot.ir.dtypes import f16
 from ingot.runtime.recorder import here
 
@@ -44,7 +45,7 @@ class GradScaler:
         if not isinstance(device, str):
             raise TypeError(f"GradScaler(): device is a string, not {type(device).__name__}")
         kind = device.partition(":")[0]
-        if enabled and kind != "cpu" and not (kind == "cuda" and ingot.cuda.is_available()):
+        if enabled and kind != "cpu" and not is_autocast_available(kind):
             warnings.warn(f"GradScaler is enabled, but there is no {device} device. Disabling.", stacklevel=2)
             enabled = False
         self._enabled = enabled

@@ -137,7 +137,7 @@ def _loop(cond_fn: Callable, body_fn: Callable, carried: tuple, bound: int | Non
     step = traced("while_loop", body_fn, types, structure)
     if step.structure != structure:
         raise RuntimeError("while_loop: body_fn must return the structure of carried_inputs")
-    if step.types != types:
+    if step.types != tuple([t.on(None) for t in types]):
         raise RuntimeError(
             f"while_loop: body_fn must keep the shapes and dtypes of carried_inputs: {described(types)} came in, and "
             f"{described(step.types)} was returned"
@@ -147,7 +147,7 @@ def _loop(cond_fn: Callable, body_fn: Callable, carried: tuple, bound: int | Non
     inputs = [*read, *carries]
     if test.step is not None or step.step is not None:  # they draw random numbers: steps are counted
         inputs.append(ingot.tensor(0))
-        kinds = [t._present()._array.type for t in inputs]
+        kinds = [t._present()._array.type.on(None) for t in inputs]
         graphs = [_counting(g, kinds, counts) for g, counts in zip(graphs, (False, True))]
     made = recorded("while_loop", inputs, (*graphs, len(read), bound))
     return unflatten(step.structure, made[: len(carries)])

@@ -48,7 +48,7 @@ def scan(combine_fn: Callable, init: Any, xs: Any, *, dim: int = 0, reverse: boo
     if returned != carry_kind:
         raise RuntimeError("scan: combine_fn must return a carry of the structure of init")
     n = len(carries)
-    if body.types[:n] != tuple(types):
+    if body.types[:n] != tuple([t.on(None) for t in types]):
         raise RuntimeError(
             f"scan: combine_fn must return a carry of the shapes and dtypes of init: {described(types)} came in, and "
             f"{described(body.types[:n])} was returned"

@@ -177,7 +177,7 @@ class Body:
     def taking(self, read: Sequence[Tensor], first: bool = False) -> Graph:
         """The graph with these tensors from outside for inputs, in their order; `first`: before the arguments. The step is the last."""
         own = {id(t): v for t, v in zip(self.read, self.captured)}
-        captured = tuple(own.get(id(t)) or Value(t._array.type) for t in read)
+        captured = tuple(own.get(id(t)) or Value(t._array.type.on(None)) for t in read)
         return self.of((*captured, *self.arguments) if first else (*self.arguments, *captured))
 
     def of(self, inputs: Sequence[Value]) -> Graph:

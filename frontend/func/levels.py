@@ -91,6 +91,12 @@ class Level(Recorder):
         """An array like `a` that stands for `pair`."""
         raise AssertionError("abstract")
 
+    def moved(self, a: Array, device: int | None) -> Array:
+        if a.source is not self:
+            return self.outer.moved(a, device)  # type: ignore[no-any-return]
+        (inner, edge), *_ = a.value
+        return self.changed(a, (self.outer.moved(inner, device), edge))
+
     def given_back(self, a: Array) -> Pair:
         """What is written back to a tensor from outside. RuntimeError where that cannot hold it."""
         raise AssertionError("abstract")

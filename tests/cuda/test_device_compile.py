@@ -214,3 +214,22 @@ def test_checkpoints_go_to_the_device_that_is_asked_for(tmp_path):
     again = ingot.optim.Adam(m.parameters())
     again.load_state_dict(ingot.load(path, map_location="cpu")["optimizer"])
     assert all(v.is_cuda for v in again.state[m[0].weight].values())
+
+
+def test_loops_branches_and_transforms():
+    x = ingot.randn(4, 3)
+
+    def scanned(x):
+        return ingot.scan(lambda c, r: (c + r, c * r), ingot.zeros(3, device=x.device), x)[1]
+
+    def looped(x):
+        count = ingot.zeros((), dtype=ingot.int64, device=x.device)
+        return ingot.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * 2), (count, x))[1]
+
+    def chosen(x):
+        return ingot.cond(x.sum() > 0, lambda v: v + 1, lambda v: v - 1, (x,))
+
+    for f in (scanned, looped, chosen, ingot.func.jacrev(ingot.tanh), ingot.func.vmap(lambda r: r.softmax(0))):
+        got = f(x.cuda())
+        assert got.is_cuda
+        np.testing.assert_allclose(got.cpu().numpy(), f(x).numpy(), rtol=1e-5, atol=1e-6)

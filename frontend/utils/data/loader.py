@@ -120,9 +120,9 @@ class DataLoader(Generic[T]):
     def __iter__(self) -> Iterator[Any]:
         batches = self._batches()
         if self.pin_memory:
-            from ingot.cuda import is_available
+            from ingot.runtime.cuda import driver
 
-            if is_available():
+            if not driver.reason():
                 return _pinned(batches)
         return batches
 
