@@ -269,7 +269,8 @@ class _OfNode(Lines):
             kept = w.lt(w.index_value(j), self.count)
             mask = kept if mask is None else w.and_(mask, kept)
         for v, x in zip(self.node.outputs, (value, place)):
-            w.store(k.buffer(v, "w"), linear(self.place(k, line, j), v.type.shape), x, mask)
+            if v in k.group.outputs:
+                w.store(k.buffer(v, "w"), linear(self.place(k, line, j), v.type.shape), x, mask)
 
 
 def _choose(group: Group, machine: Machine) -> MergeSort:

@@ -1,4 +1,4 @@
-"""Sorting: a stable merge sort of each line, positions beside the values."""
+"""Sorting each line, stably, positions beside the values: short lines by merging, longer ones by radix."""
 
 from __future__ import annotations
 
@@ -16,28 +16,45 @@ from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.schedule import Schedule, at_least_one
+from ingot.ir.lower.radix import Radix, radix_line, radix_parts
+from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
 from ingot.ir.size import bounds
-from ingot.ir.struct import value_type
+from ingot.ir.struct import replace, value_type
 from ingot.ir.types import Dim
 
 __all__ = ["Copy", "Sort", "SORT", "before", "by_loop", "length", "levels", "other_dims", "put", "sort_line"]
 
 MOST_LEVELS = 40  # of a line whose length has no bound
+SHORT = 4  # elements for every bit of theirs, up to which a line is merged
+DIGIT, MOST_DIGIT = 8, 16  # bits; longer digits are fewer, but their elements go to more places than the first cache has lines
+PARTS, LONG = 16, 1 << 16  # parts of a line, where it is this long
 
 
 @value_type
 class Sort(Schedule):
-    """`chunk` lines at a time."""
+    """`chunk` lines at a time.
+
+    digit   bits of a digit, where lines are sorted by radix; 0: they are merged
+    parts   of the only line, that are sorted side by side; 0: a line is sorted as a whole
+    width   lanes of the vectors that make keys and results of elements
+    """
 
     chunk: int
+    digit: int = 0
+    parts: int = 0
+    width: int = 1
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         at_least_one(chunk=self.chunk)
+        lanes(self.width)
+        if not 0 <= self.digit <= MOST_DIGIT or self.parts < 0 or self.parts and not self.digit:
+            raise ScheduleError(f"{self}: digits of at most {MOST_DIGIT} bits, and parts of what is sorted by them")
+        if self.parts and any(d != 1 for d in other_dims(group.nodes[0])):
+            raise ScheduleError(f"{self}: parts of several lines")
 
 
 class Copy(NamedTuple):
@@ -59,9 +76,19 @@ def levels(n: int) -> int:
     return max(0, (n - 1).bit_length())
 
 
+def sorted_whole(group: Group, machine: Machine) -> Sort:
+    """How lines are sorted one by one."""
+    node = group.nodes[0]
+    n, bits = assumed(length(node)), node.inputs[0].type.dtype.bits
+    if n < SHORT * bits:
+        return Sort(max(1, machine.chunk_elements // max(1, n * max(1, levels(n)))))
+    return Sort(max(1, machine.chunk_elements // (n * (2 + -(-bits // DIGIT)))), DIGIT, 0, machine.lanes(max(32, bits)))
+
+
 def _choose(group: Group, machine: Machine) -> Sort:
-    n = assumed(length(group.nodes[0]))
-    return Sort(max(1, machine.chunk_elements // max(1, n * max(1, levels(n)))))
+    node, s = group.nodes[0], sorted_whole(group, machine)
+    only = all(d == 1 for d in other_dims(node))
+    return replace(s, parts=PARTS) if s.digit and only and assumed(length(node)) >= LONG else s
 
 
 def before(w: KernelWriter, dtype: DType, descending: bool, a: Scalar, b: Scalar) -> Scalar:
@@ -135,21 +162,30 @@ def by_loop(w: KernelWriter, dtype: DType, descending: bool, line: Copy, total: 
     return copy(w.get_acc(side, i64))
 
 
-def sort_line(k: GroupKernel, at: Point, count: Dim) -> None:
+def sort_line(k: GroupKernel, at: Point, count: Dim, digit: int, width: int) -> None:
     """Sort the line at a point of all other axes; the results are its first `count` elements, and where they stood."""
-    w, elements, node = k.w, k.elements(), k.group.nodes[0]
+    node = k.group.nodes[0]
     (x,) = node.inputs
     axis, descending = node.attrs[:2]
-    dtype, i64, n = x.type.dtype, dtypes.i64, length(node)
+
+    def point(j: Index) -> Point:
+        return at[:axis] + (j,) + at[axis:] if x.type.shape else ()
+
+    if digit:
+        radix_line(k, Radix(x.type.dtype, descending, digit), length(node), count, point, width)
+    else:
+        _merged_line(k, count, point)
+
+
+def _merged_line(k: GroupKernel, count: Dim, point: Callable[[Index], Point]) -> None:
+    w, elements, node = k.w, k.elements(), k.group.nodes[0]
+    (x,) = node.inputs
+    dtype, descending, i64, n = x.type.dtype, node.attrs[1], dtypes.i64, length(node)
     known = isinstance(n, int)
     size, copies = (max(1, n), 2) if known else (2 * n, 1)
     values = [w.scratch(dtype, size, "worker") for _ in range(copies)]
     places = [w.scratch(i64, size, "worker") for _ in range(copies)]
     lines = [Copy(v, p) for v, p in zip(values, places)]
-
-    def point(j: Index) -> Point:
-        return at[:axis] + (j,) + at[axis:] if x.type.shape else ()
-
     with w.loop("serial", n) as j:
         w.store(lines[0].values, j, elements.at(x, point(j)))
         w.store(lines[0].places, j, w.index_value(j))
@@ -166,7 +202,8 @@ def put(k: GroupKernel, sorted_: Copy, point: Callable[[Index], Point], count: D
     with w.loop("serial", count) as j:
         for source, out in zip((sorted_.values, sorted_.places), node.outputs):
             offset = linear(point(j), out.type.shape) if out.type.shape else ZERO
-            w.store(k.buffer(out, "w"), offset, w.load(source, ix.add(sorted_.at, j), out.type.dtype, pinned=True))
+            if out in k.group.outputs:
+                w.store(k.buffer(out, "w"), offset, w.load(source, ix.add(sorted_.at, j), out.type.dtype, pinned=True))
 
 
 def other_dims(node: Node) -> tuple[Dim, ...]:
@@ -176,9 +213,14 @@ def other_dims(node: Node) -> tuple[Dim, ...]:
 
 def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
     node = group.nodes[0]
-    others = other_dims(node)
+    others, n = other_dims(node), length(node)
     k = GroupKernel(group, "sort", check)
-    k.w.chunks(math.prod(others), s.chunk, lambda i: sort_line(k, delinear(i, others, k.w.ranges), length(node)))
+    if s.parts:
+        axis, descending = node.attrs
+        how, at = Radix(node.inputs[0].type.dtype, descending, s.digit), (ZERO,) * len(others)
+        radix_parts(k, how, n, lambda j: (*at[:axis], j, *at[axis:]), s.parts, s.width)
+    else:
+        k.w.chunks(math.prod(others), s.chunk, lambda i: sort_line(k, delinear(i, others, k.w.ranges), n, s.digit, s.width))
     return [k.finish(s)]
 
 

@@ -14,7 +14,7 @@ from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
-from ingot.ir.lower.sort import Copy, before, by_loop, length, levels, other_dims, put, sort_line
+from ingot.ir.lower.sort import MOST_DIGIT, Copy, before, by_loop, length, other_dims, put, sort_line, sorted_whole
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
@@ -27,7 +27,7 @@ __all__ = ["TOP", "Top"]
 @value_type
 class Top(Schedule):
     """`chunk` lines at a time, each looked through in blocks of `block` elements, by vectors of `width`. Where the block is 0, lines are
-    sorted as a whole.
+    sorted as a whole: by radix with digits of `digit` bits, or (0) merged.
 
     Few elements of a line are better than the worst that was kept: most blocks are only compared with it.
     """
@@ -35,11 +35,14 @@ class Top(Schedule):
     chunk: int
     block: int = 0
     width: int = 1
+    digit: int = 0
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         at_least_one(chunk=self.chunk)
         lanes(self.width)
+        if not 0 <= self.digit <= MOST_DIGIT or self.digit and self.block:
+            raise ScheduleError(f"{self}: lines are sorted as a whole by digits of at most {MOST_DIGIT} bits")
         if self.block < 0 or self.block % self.width:
             raise ScheduleError(f"{self}: a block is whole vectors")
         count = group.nodes[0].attrs[2]
@@ -53,7 +56,8 @@ def _choose(group: Group, machine: Machine) -> Top:
     if isinstance(count, int) and 0 < count <= n // 8 and n >= 256:
         width = machine.lanes(max(32, node.inputs[0].type.dtype.bits))
         return Top(max(1, machine.chunk_elements // n), 4 * width, width)
-    return Top(max(1, machine.chunk_elements // max(1, n * max(1, levels(n)))))
+    whole = sorted_whole(group, machine)
+    return Top(whole.chunk, 0, whole.width, whole.digit)
 
 
 def _select_line(k: GroupKernel, s: Top, at: Point) -> None:
@@ -112,7 +116,7 @@ def _emit(group: Group, s: Top, check: Callable[[Node], int]) -> list[Written]:
         if s.block:
             _select_line(k, s, at)
         else:
-            sort_line(k, at, node.attrs[2])
+            sort_line(k, at, node.attrs[2], s.digit, s.width)
 
     k.w.chunks(math.prod(others), s.chunk, line)
     return [k.finish(s)]

@@ -47,6 +47,7 @@ CASES = {
     "index_put": ([(9, 12), (4, 12), ((4,), D.i64)], lambda x, s, i: O["index_put"](x, s, i, axes=(0,), mode="add")),
     "window_scatter": ([(2, 3, 4), ((2, 3, 4), D.i64)], lambda g, i: O["window_scatter"](g, i, spatial=(9,))),
     "sort": ([(6, 17)], lambda x: O["sort"](x, axis=1, descending=False)),
+    "sort of one line": ([(70,)], lambda x: O["sort"](x, axis=0, descending=True)),
     "top": ([(3, 300)], lambda x: O["top"](x, axis=1, descending=True, count=5)),
     "cumsum": ([(6, 17)], lambda x: (O["cumsum"](x, axis=0, reverse=True), O["cumsum"](x, axis=1, reverse=False))),
 }  # fmt: skip
@@ -105,8 +106,13 @@ def others(s):
         yield replace(s, fill=Fill(4, 7))
     if isinstance(s, IndexPut):
         yield replace(s, block=5, width=2)
+    if isinstance(s, Sort):
+        yield replace(s, digit=3, width=4)
+        yield replace(s, digit=8)
+        yield replace(s, digit=6, parts=3, width=4)
     if isinstance(s, Top):
         yield replace(s, block=0, width=1)
+        yield replace(s, block=0, width=4, digit=8)
         yield replace(s, block=1, width=1)
         yield replace(s, block=24, width=8)
     if isinstance(s, Cumulative):
@@ -166,7 +172,8 @@ def test_text_that_is_no_schedule(text):
     ("adam", dict(kept=((0, 0),))), ("adam", dict(split=Split(0, 4))), ("adam", dict(along_k=4)), ("adam", dict(unroll=True)),
     ("transposed sum", dict(axes=((0, 1),), vector=0)), ("softmax, then layer_norm", dict(kept=((0, 0),))),
     ("a long sum", dict(split=None)), ("product", dict(tile=(31,))), ("product", dict(combine=Lines(4, 4))), ("product", dict(block=0)),
-    ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)), ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
+    ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)),
+    ("sort", dict(digit=17)), ("sort", dict(digit=8, parts=2)), ("sort of one line", dict(parts=2)), ("top", dict(digit=8)), ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
 ])  # fmt: skip
 def test_schedules_that_do_not_fit_are_refused(name, wrong):
     whole = scheduled(graph_of(*CASES[name]))

@@ -35,6 +35,8 @@ def materialise(joined: Joined) -> set[Value]:
                     continue
                 joined.add(joined.new_group("nest", v.type.shape, at), node, at, [tuple(range(v.type.rank))])
             g = home[v]
+            if isinstance(node.op.lowering, OwnKernels) and v not in wanted and not graph.users.get(v):  # of several results
+                continue
             if not g.alone and v not in wanted:
                 outside = m.outside_users(v, g)
                 if not outside or m.inlines(v, g, outside):
