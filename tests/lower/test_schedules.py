@@ -12,7 +12,7 @@ from ingot.ir.lower.scatter import Fill, IndexPut, Scatter, WindowScatter
 from ingot.ir.lower.schedule import ScheduleError, parse_schedule, print_schedule
 from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
 from ingot.ir.lower.sort import Sort
-from ingot.ir.lower.tiles.schedule import Lines, Tiles
+from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
 from ingot.ir.lower.top import Top
 from ingot.ir.op import OPS as O
 from ingot.ir.struct import replace
@@ -87,7 +87,8 @@ def apart(s: Nest) -> Nest:
 def tiles(s: Tiles):
     yield replace(s, tile=tuple(max(1, t - 1) for t in s.tile))
     yield replace(s, tile=(1,) * len(s.tile), gather=False)
-    yield replace(s, pack=replace(s.pack, columns=4, chunk=1))
+    yield replace(s, pack=Pack(4))
+    yield replace(s, pack=Pack(8, direct=True))
     yield replace(s, block=1, group=1, parallel=True)
     yield replace(s, block=3, group=2, parallel=False)
     yield replace(s, run=1)
@@ -172,8 +173,10 @@ def test_text_that_is_no_schedule(text):
     ("adam", dict(kept=((0, 0),))), ("adam", dict(split=Split(0, 4))), ("adam", dict(along_k=4)), ("adam", dict(unroll=True)),
     ("transposed sum", dict(axes=((0, 1),), vector=0)), ("softmax, then layer_norm", dict(kept=((0, 0),))),
     ("a long sum", dict(split=None)), ("product", dict(tile=(31,))), ("product", dict(combine=Lines(4, 4))), ("product", dict(block=0)),
+    ("product", dict(pack=Pack(256, direct=True))), ("product, transposed, bias, relu", dict(pack=Pack(4, direct=True))),
     ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)),
-    ("sort", dict(digit=17)), ("sort", dict(digit=8, parts=2)), ("sort of one line", dict(parts=2)), ("top", dict(digit=8)), ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
+    ("sort", dict(digit=17)), ("sort", dict(digit=8, parts=2)), ("sort of one line", dict(parts=2)),
+    ("top", dict(digit=8)), ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
 ])  # fmt: skip
 def test_schedules_that_do_not_fit_are_refused(name, wrong):
     whole = scheduled(graph_of(*CASES[name]))

@@ -8,10 +8,10 @@ from ingot.ir.lower.assumed import assumed, assumed_shape
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
-from ingot.ir.lower.tiles.shape import Shape, copied, in_place, shape_of
+from ingot.ir.lower.tiles.shape import Shape, copied, in_place, lines_of_right, shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
-from ingot.ir.size import Size, exactly
+from ingot.ir.size import Size, at_most, exactly
 
 __all__ = ["choose"]
 
@@ -22,6 +22,8 @@ ROWS_WIDE, ROWS_WIDE_APART = 14, 12
 APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
 TAIL = 4
 FLAT = 0.97  # rows one after the other are worth their own pointers from here on
+FEW = 24  # tiles of rows that are read through B where it lies: packing it takes as long as some of them
+NEAR = 8  # of first caches, a B that is as small as this is near anyway
 MOST_PARTS = 16
 MOST_CACHE_PARTS, PARTIAL_BYTES = 64, 16 << 20  # of parts that are there for the caches' sake: how many, and their sums
 COPY_WIDTH = 16
@@ -39,7 +41,6 @@ def choose(group: Group, machine: Machine) -> Tiles:
     f_m, f_k = assumed_shape(f.m), assumed_shape(f.k)
     base = machine.lanes(n.dtype.bits)
     columns = 2 * base if n.n > base else base
-    panels = -(-n.n // columns)
     most = ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART)
     tile = _tile(f_m, most)
     # a pointer for each row is found in registers where these are few; else all rows are at offsets of one
@@ -48,6 +49,11 @@ def choose(group: Group, machine: Machine) -> Tiles:
         flat = _dear(_tile((n.m,), most), (n.m,)) < FLAT * _dear(tile, f_m)
         f_m, tile = ((n.m,), _tile((n.m,), most)) if flat else (f_m, tile)
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
+    direct = (tiles <= FEW or n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR) and lines_of_right(group)
+    while direct and columns > 4 and not at_most(columns, math.prod(f.n)):
+        columns //= 2
+    direct = direct and at_most(columns, math.prod(f.n)) is True
+    panels = -(-n.n // columns)
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
     step, parts, k = f_k[0] if f_k else 1, 1, n.k
@@ -78,7 +84,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     line = assumed((copied(group).shape or (1,))[-1])
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
-        pack=Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns)),
+        pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns)),
         tile=tile,
         block=block,
         group=per_item,

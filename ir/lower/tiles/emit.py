@@ -35,16 +35,17 @@ def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
     n = shape_of(group.nodes[0])
     panels = ceil_div(n.n, s.pack.columns)
     packed = Value(tensor_type(n.dtype, (n.b_batch * panels * n.k * s.pack.columns,)))
+    if s.pack.direct:
+        return [_Product(group, s, check, None).run()]
     return [_Packing(group, s, check, packed).run(), _Product(group, s, check, packed).run()]
 
 
 class _Kernel:
     """What both kernels need."""
 
-    def __init__(self, name: str, group: Group, s: Tiles, check: Check, packed: Value):
+    def __init__(self, name: str, group: Group, s: Tiles, check: Check):
         self.group = group
         self.s = s
-        self.packed = packed
         self.k = GroupKernel(group, name, check)
         self.w = self.k.w
         self.form = form_of(group.nodes[0])
@@ -57,10 +58,14 @@ class _Kernel:
 
     def column(self, panel: Index, v: Index) -> tuple[Index, Scalar | None]:
         """The column of a lane, and the mask of lanes that are columns (None: all are)."""
-        n = ix.add(ix.mul(panel, self.s.pack.columns), v)
-        if exactly(self.n.n, self.s.pack.columns) is not None:
-            return n, None
-        return n, self.w.lt(self.w.index_value(n), self.n.n)
+        w, columns = self.w, self.s.pack.columns
+        first = ix.mul(panel, columns)
+        if exactly(self.n.n, columns) is not None:
+            return ix.add(first, v), None
+        if self.s.pack.direct:
+            return ix.add(w.as_index(w.min(w.index_value(first), w.index_value(ix.const(self.n.n - columns)))), v), None
+        n = ix.add(first, v)
+        return n, w.lt(w.index_value(n), self.n.n)
 
 
 def _single(n: Dim) -> bool:
@@ -78,7 +83,7 @@ def _counted(w: KernelWriter, i: Index, counts: Dims) -> list[Index]:
 
 class _Packing(_Kernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
-        super().__init__("pack", group, s, check, packed)
+        super().__init__("pack", group, s, check)
         self.name = self.k.buffer(packed, "w", noalias=True)
 
     def run(self) -> Written:
@@ -110,9 +115,11 @@ class _Packing(_Kernel):
 
 
 class _Product(_Kernel):
-    def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
-        super().__init__("contraction", group, s, check, packed)
-        self.name = self.k.buffer(packed, "r")
+    """packed: B in panels; None: it is read where it lies."""
+
+    def __init__(self, group: Group, s: Tiles, check: Check, packed: Value | None):
+        super().__init__("contraction", group, s, check)
+        self.name = "" if packed is None else self.k.buffer(packed, "r")
         self.m: Dims = (math.prod(self.form.m),) if s.flat else self.form.m  # the dims that tiles have
         self.counts = [ceil_div(d, t) for d, t in zip(self.m, s.tile)]  # tiles along each of them
         self.tail = s.tail_dim(group)
@@ -277,8 +284,14 @@ class _Product(_Kernel):
         """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN."""
         f, s, w = self.form, self.s, self.w
         base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
-        columns = s.pack.columns
+        columns, elements = s.pack.columns, self.k.elements()
         with w.loop("vector", columns, columns, True) as v:
+            n_flat, mask = self.column(panel, v)
+
+            def right(k: Point) -> Scalar:
+                if s.pack.direct:
+                    return f.b(elements, q, k, delinear(n_flat, f.n, w.ranges))
+                return w.load(self.name, ix.add(base, ix.add(ix.mul(linear(k, f.k), columns), v)), self.n.dtype)
 
             def fresh() -> list[str]:
                 return [w.acc(self.n.dtype, 0) for _ in rows]
@@ -289,7 +302,7 @@ class _Product(_Kernel):
 
             def step(accs: list[str], at: Point) -> None:
                 k = (ix.add(first, at[0]), *at[1:]) if f.k else ()
-                b = w.load(self.name, ix.add(base, ix.add(ix.mul(linear(k, f.k), columns), v)), self.n.dtype)
+                b = right(k)
                 for acc, m in zip(accs, rows):
                     w.reduce((acc,), "fma", factors(m, k, b))
 
@@ -297,7 +310,6 @@ class _Product(_Kernel):
             if self.parts > 1:
                 first, loops[0] = ix.mul(part, self.step), Steps(self.step, w.rest(part, self.step, f.k[0]))
             Cascade(w, s.run, fresh, add).over(loops, accs, step)
-            n_flat, mask = self.column(panel, v)
             for acc, m in zip(accs, rows):
                 x = w.get_acc(acc, self.n.dtype)
                 if nan is not None:

@@ -6,6 +6,7 @@ import math
 
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
+from ingot.ir.lower.tiles.shape import lines_of_right
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import Size, at_most, ceil_div, exactly, larger, smaller
 from ingot.ir.struct import value_type
@@ -29,15 +30,21 @@ class Lines(Schedule):
 
 @value_type
 class Pack(Schedule):
-    """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel to a parallel chunk."""
+    """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel to a parallel chunk.
+
+    direct: a panel is columns of B where it lies; the last one begins early, and overlaps its neighbour
+    """
 
     columns: int
-    chunk: int
+    chunk: int = 1
+    direct: bool = False
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.columns)
         at_least_one(chunk=self.chunk)
+        if self.direct and not (lines_of_right(group) and at_most(self.columns, math.prod(form_of(group.nodes[0]).n))):
+            raise ScheduleError(f"{self}: columns of B that do not lie next to each other, or are too few ({group})")
 
 
 @value_type

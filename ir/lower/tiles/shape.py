@@ -12,7 +12,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Div, Dyn, Mod
 from ingot.ir.loop.ir import Load
-from ingot.ir.loop.points import Point
+from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
@@ -21,7 +21,7 @@ from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
-__all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "shape_of"]
+__all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "lines_of_right", "shape_of"]
 
 MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
 
@@ -118,3 +118,24 @@ def in_place(group: Group) -> InPlace:
         return InPlace(True)
     step_m, step_k = (ix.coefficient(index, f"{name}{len(dims) - 1}") for name, dims in (("m", f.m), ("k", f.k)))
     return InPlace(True, step_k if step_m == 1 and isinstance(step_k, int) else 0)
+
+
+def lines_of_right(group: Group) -> bool:
+    """Whether B's elements are loads of the right dtype, at affine offsets, whose columns lie next to each other in memory."""
+    node = group.nodes[0]
+    f = form_of(node)
+    wide = [j for j, d in enumerate(f.n) if d != 1]
+    if f.zeros is not None or f.overlapping or len(wide) != 1 or not f.k:
+        return False
+    k = GroupKernel(group, "trial", no_code)
+    points = []
+    for name, dims in (("q", f.batch), ("k", f.k), ("n", f.n)):
+        for j, d in enumerate(dims):
+            k.w.ranges[f"{name}{j}"] = d
+        points.append(tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims)))
+    out = f.b(k.elements(), *points)
+    body = k.w.finish().body
+    if out.dtype is not shape_of(node).dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
+        return False
+    index = body[0].index
+    return not any(isinstance(atom, (Div, Mod, Dyn)) for atom, _ in index.terms) and ix.coefficient(index, f"n{wide[0]}") == 1
