@@ -29,6 +29,7 @@ from ingot.ir.loop.ir import (
     SetAcc,
     Stmt,
     Store,
+    Transpose,
 )
 
 __all__ = ["FunctionEmitter"]
@@ -206,6 +207,7 @@ class FunctionEmitter(Loops):
 
 
 _STATEMENTS: dict[type, str] = {
-    Load: "load", Store: "store", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce", SetAcc: "set_acc",
-    GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma", Check: "check",
+    Load: "load", Store: "store", Transpose: "transpose", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce",
+    SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma",
+    Check: "check",
 }  # fmt: skip

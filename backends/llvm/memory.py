@@ -6,10 +6,13 @@ from ingot.backends.llvm.address import Addresses, Place
 from ingot.backends.llvm.instructions import instruction
 from ingot.backends.llvm.values import Value, literal, type_of
 from ingot.ir.dtypes import DType
-from ingot.ir.loop.ir import Load, Operand, Store
+from ingot.ir.loop.expression import Coef, Index
+from ingot.ir.loop.ir import Load, Operand, Store, Transpose
 
 __all__ = ["Memory", "memory_type"]
 
+LINE = 64  # bytes of a line of the caches
+HALF = 32  # bytes of the widest registers that squares are transposed in: shuffles of wider ones are slow
 ZEROS = 1024  # bytes of @ingot.zeros, which a load under a false mask reads
 
 
@@ -191,6 +194,69 @@ class Memory(Addresses):
         self.line(f"store {full} {text}, ptr {pointer}, align {align}")
         self.line(f"br label %{after}")
         self.start_block(after)
+
+    def transpose(self, s: Transpose) -> None:
+        """A square, by squares of as many rows as a register has elements: pairs of rows exchange halves, then quarters, and so on."""
+        base, dtype = self.buffer(s.dst)
+        mem = memory_type(dtype)
+        lanes = min(s.size, max(1, min(self.level.machine.vector_bytes, HALF) // dtype.itemsize))
+        t = f"<{lanes} x {mem}>"
+        to = self._rows(base, mem, s.to, s.to_step, s.size)
+        at = self._rows(self.buffer(s.src)[0], mem, s.at, s.at_step, s.size)
+        aligned = self._aligned(to[0], s.to_step, dtype.itemsize) if s.streaming and s.size * dtype.itemsize % LINE == 0 else ""
+        for i in range(0, s.size, lanes):
+            squares = []
+            for j in range(0, s.size, lanes):
+                rows = [self.new(f"load {t}, ptr {self._beyond(p, mem, i)}, align {dtype.itemsize}") for p in at[j : j + lanes]]
+                squares.append((j, self._square(t, rows)))
+            stores = [(rows[r], self._beyond(to[i + r], mem, j)) for r in range(lanes) for j, rows in squares]
+            if not aligned:
+                for row, pointer in stores:
+                    self.line(f"store {t} {row}, ptr {pointer}, align {dtype.itemsize}")
+                continue
+            self.streams = True
+            yes, no, after = self.label(), self.label(), self.label()
+            self.line(f"br i1 {aligned}, label %{yes}, label %{no}")
+            for label, how in ((yes, f"align {lanes * dtype.itemsize}, !nontemporal !0"), (no, f"align {dtype.itemsize}")):
+                self.start_block(label)
+                for row, pointer in stores:
+                    self.line(f"store {t} {row}, ptr {pointer}, {how}")
+                self.line(f"br label %{after}")
+            self.start_block(after)
+
+    def _rows(self, base: str, mem: str, index: Index, step: Coef, count: int) -> list[str]:
+        """The addresses of so many rows, a step apart."""
+        pointer, _ = self.pointer(base, mem, index)
+        apart, _ = self.uniform(Index(step, ()))
+        out = [pointer]
+        while len(out) < count:
+            out.append(self.new(f"getelementptr {mem}, ptr {out[-1]}, i64 {apart}"))
+        return out
+
+    def _beyond(self, pointer: str, mem: str, elements: int) -> str:
+        return self.new(f"getelementptr {mem}, ptr {pointer}, i64 {elements}") if elements else pointer
+
+    def _aligned(self, pointer: str, step: Coef, itemsize: int) -> str:
+        """Whether an address, and every row from there on, begins a line of the caches."""
+        apart, _ = self.uniform(Index(step, ()))
+        low = self.new(f"or i64 {self.new(f'ptrtoint ptr {pointer} to i64')}, {self.new(f'mul i64 {apart}, {itemsize}')}")
+        return self.new(f"icmp eq i64 {self.new(f'and i64 {low}, {LINE - 1}')}, 0")
+
+    def _square(self, t: str, rows: list[str]) -> list[str]:
+        """The transposed rows of a square."""
+        n = len(rows)
+        half = n // 2
+        while half:
+            low = ", ".join(f"i32 {k if not k & half else n + k - half}" for k in range(n))
+            high = ", ".join(f"i32 {k + half if not k & half else n + k}" for k in range(n))
+            out = list(rows)
+            for r in range(n):
+                if not r & half:
+                    pair = f"{t} {rows[r]}, {t} {rows[r + half]}"
+                    out[r] = self.new(f"shufflevector {pair}, <{n} x i32> <{low}>")
+                    out[r + half] = self.new(f"shufflevector {pair}, <{n} x i32> <{high}>")
+            rows, half = out, half // 2
+        return rows
 
     def _any(self, mask: str, lanes: int) -> str:
         return self.call("i1", f"llvm.vector.reduce.or.v{lanes}i1", (f"<{lanes} x i1>", mask))

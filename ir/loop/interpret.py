@@ -36,6 +36,7 @@ from ingot.ir.loop.ir import (
     SetAcc,
     Stmt,
     Store,
+    Transpose,
 )  # fmt: skip
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.loop.races import Races
@@ -298,7 +299,16 @@ def _store(f: _Frame, s: Store) -> None:
         buf[a] = v
 
 
-def _bounds(s: Load | Store, at: Any, buf: np.ndarray) -> None:
+def _transpose(f: _Frame, s: Transpose) -> None:
+    lines = np.arange(s.size)
+    to = f.index(s.to) + lines[:, None] * f.coef(s.to_step) + lines
+    at = f.index(s.at) + lines * f.coef(s.at_step) + lines[:, None]
+    for where, buf in ((to, f.bufs[s.dst]), (at, f.bufs[s.src])):
+        _bounds(s, where, buf)
+    f.bufs[s.dst][to] = f.bufs[s.src][at]
+
+
+def _bounds(s: Load | Store | Transpose, at: Any, buf: np.ndarray) -> None:
     if not 0 <= at < buf.size if isinstance(at, int) else np.size(at) and (np.min(at) < 0 or np.max(at) >= buf.size):
         raise IndexError(f"{s} is outside the buffer's {buf.size} elements: {at}")
 
@@ -356,7 +366,7 @@ def _check(f: _Frame, s: Check) -> None:
 
 
 _SIMPLE: dict[type, Any] = {
-    Load: _load, Store: _store, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
+    Load: _load, Store: _store, Transpose: _transpose, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
     GetAcc: _get_acc, Alloc: _alloc, Check: _check,
 }  # fmt: skip
 

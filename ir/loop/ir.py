@@ -31,7 +31,7 @@ from ingot.ir.loop.expression import Coef, Index, Param
 from ingot.ir.struct import value_type
 
 __all__ = [
-    "Const", "Operand", "Load", "Store", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
+    "Const", "Operand", "Load", "Store", "Transpose", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
     "Alloc", "Barrier", "Mma", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
@@ -90,6 +90,23 @@ class Store:
     index: Index
     src: Operand
     mask: Operand | None = None
+    streaming: bool = False
+
+
+@value_type
+class Transpose:
+    """dst[to + i * to_step + j] = src[at + j * at_step + i] for all i and j below `size`, a power of two: a square, by registers.
+
+    The two do not overlap. `streaming` as in `Store`.
+    """
+
+    dst: str
+    to: Index
+    to_step: Coef
+    src: str
+    at: Index
+    at_step: Coef
+    size: int
     streaming: bool = False
 
 
@@ -210,7 +227,7 @@ class Check:
     code: int | Param
 
 
-Stmt = Load | Store | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Check
+Stmt = Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Check
 
 
 @value_type

@@ -46,6 +46,7 @@ from ingot.ir.loop.ir import (
     SetAcc,
     Stmt,
     Store,
+    Transpose,
     nan_bits,
 )
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
@@ -140,6 +141,9 @@ def _statement(s: Stmt) -> str:
         return f"{s.dst} = load {s.buf}[{print_index(s.index)}]{_where(s.mask)}"
     if isinstance(s, Store):
         return f"store {s.buf}[{print_index(s.index)}] = {_operand(s.src)}{_where(s.mask)}{' streaming' if s.streaming else ''}"
+    if isinstance(s, Transpose):
+        to, at = (f"{b}[{print_index(i)}] step {_coef(c)}" for b, i, c in ((s.dst, s.to, s.to_step), (s.src, s.at, s.at_step)))
+        return f"transpose {to} = {at} size {s.size}{' streaming' if s.streaming else ''}"
     if isinstance(s, Let):
         return f"{s.dst} = {s.op}({', '.join(map(_operand, s.args))}) : {s.dtype.name}"
     if isinstance(s, IndexValue):
@@ -432,6 +436,16 @@ def _parse_statement(line: _Line) -> Stmt:
         src = line.operand()
         mask = line.mask()
         return Store(buf, index, src, mask, line.skip("streaming"))
+    if first == "transpose":
+        dst, to = line.place()
+        line.take("step")
+        to_step = line.coef()
+        line.take("=")
+        src, index = line.place()
+        line.take("step")
+        step = line.coef()
+        line.take("size")
+        return Transpose(dst, to, to_step, src, index, step, line.integer(), line.skip("streaming"))
     if first == "acc":
         name = line.take()
         line.take(":")

@@ -28,6 +28,7 @@ from ingot.ir.loop.ir import (
     SetAcc,
     Stmt,
     Store,
+    Transpose,
 )
 from ingot.ir.loop.program import Launch, Program, Repeat, Step, nested, refs
 from ingot.ir.loop.text import print_kernel
@@ -201,6 +202,8 @@ class _Verifier:
             self.mask(s.mask)
             if self.operand(s.src) is not dtype:
                 raise self.error(f"{s.src} is stored to {s.buf}, which holds {dtype.name}")
+        elif isinstance(s, Transpose):
+            self.transpose(s)
         elif isinstance(s, Let):
             self.let(s)
         elif isinstance(s, IndexValue):
@@ -246,6 +249,17 @@ class _Verifier:
             self.loop(s)
         else:
             raise self.error(f"{s!r} is no statement")
+
+    def transpose(self, s: Transpose) -> None:
+        if self.memory(s.dst, "w") is not self.memory(s.src, "r"):
+            raise self.error(f"{s.src} is transposed into {s.dst}, which holds another dtype")
+        if s.size < 1 or s.size & (s.size - 1):
+            raise self.error(f"a square of {s.size} elements, which is no power of two, is transposed")
+        if any(kind in ("vector", "grid", "block") for kind in self.loops):
+            raise self.error(f"a square of {s.src} is transposed inside a {self.loops[-1]} loop")
+        for i, c in ((s.to, s.to_step), (s.at, s.at_step)):
+            self.index(i)
+            self.coef(c)
 
     def loop(self, s: For) -> None:
         if s.kind not in KINDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod
-from ingot.ir.loop.ir import Acc, Check, For, GetAcc, If, IndexValue, Let, Load, Mma, Operand, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import Acc, Check, For, GetAcc, If, IndexValue, Let, Load, Mma, Operand, Reduce, SetAcc, Stmt, Store, Transpose
 
 __all__ = ["statements", "operands", "indices", "index_names"]
 
@@ -43,6 +43,8 @@ def indices(s: Stmt) -> tuple[Index, ...]:
     """The index expressions of a statement."""
     if isinstance(s, (Load, Store, IndexValue)):
         return (s.index,)
+    if isinstance(s, Transpose):
+        return (s.to, s.at)
     if isinstance(s, For):
         return (s.extent,)
     if isinstance(s, (Reduce, SetAcc, GetAcc)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.index import evaluate
-from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Reduce, Stmt, Store
+from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Reduce, Stmt, Store, Transpose
 
 __all__ = ["operations", "touched"]
 
@@ -77,6 +77,12 @@ def touched(kernel: Kernel, params: Sequence[int], nbytes: Sequence[int]) -> int
                 itemsize, most = sizes[s.buf]
                 n = itemsize * prod(extent for var, extent in around.items() if var in moving or None in moving)
                 found[s.buf, type(s)] = max(found.get((s.buf, type(s)), 0), min(n, most))
+            elif isinstance(s, Transpose):
+                for kind, buf, index in ((Store, s.dst, s.to), (Load, s.src, s.at)):
+                    if buf in sizes:
+                        itemsize, most = sizes[buf]
+                        n = itemsize * s.size**2 * prod(extent for var, extent in around.items() if var in _variables(index))
+                        found[buf, kind] = max(found.get((buf, kind), 0), min(n, most))
 
     visit(kernel.body, {}, dict(zip(kernel.params, params)))
     return sum(found.values())

@@ -8,6 +8,7 @@ from ingot.ir import dtypes as D
 from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.cumulative import Cumulative
 from ingot.ir.lower.nest.schedule import Nest, Split
+from ingot.ir.lower.nest.turn import Across
 from ingot.ir.lower.scatter import Fill, IndexPut, Scatter, WindowScatter
 from ingot.ir.lower.schedule import ScheduleError, parse_schedule, print_schedule
 from ingot.ir.lower.scheduling import Scheduled, verify_scheduled
@@ -38,6 +39,7 @@ CASES = {
         "product", "product, transposed, bias, relu", "product of one row", "batched product", "bfloat16 product",
         "batch_norm", "column sums", "a long sum", "adam", "transposed sum", "concatenation", "nothing",
     )},
+    "transposed": ([(3, 40, 21)], lambda x: O["transpose"](x, perm=(0, 2, 1))),
     "rows across k": ([(8, 136), (8, 40), (136, 1)], lambda a, b, c: dot(a, b, 0, 0) + c),
     "convolution": ([(1, 3, 6, 6), (5, 3, 3, 3), (5, 1, 1)], lambda x, w, b: conv(x, w, padding=((1, 1), (1, 1))) + b),
     "softmax, then layer_norm": ([(6, 40), (40,), (40,)], lambda x, g, b: layer_norm(softmax(x), g, b)),
@@ -89,6 +91,8 @@ def tiles(s: Tiles):
     yield replace(s, tile=(1,) * len(s.tile), gather=False)
     yield replace(s, pack=Pack(4))
     yield replace(s, pack=Pack(8, direct=True))
+    yield replace(s, pack=Pack(8, turn=4))
+    yield replace(s, pack=Pack(16, chunk=3, turn=16))
     yield replace(s, block=1, group=1, parallel=True)
     yield replace(s, block=3, group=2, parallel=False)
     yield replace(s, run=1)
@@ -100,6 +104,10 @@ def tiles(s: Tiles):
 
 
 def others(s):
+    if isinstance(s, Across):
+        yield replace(s, size=2, tile=3, chunk=2)
+        yield replace(s, size=8, tile=1, streaming=True)
+        yield replace(s, size=32)
     if isinstance(s, (Scatter, WindowScatter, Sort, Cumulative, Top)):
         yield replace(s, chunk=1)
         yield replace(s, chunk=4)
@@ -176,7 +184,10 @@ def test_text_that_is_no_schedule(text):
     ("product", dict(pack=Pack(256, direct=True))), ("product, transposed, bias, relu", dict(pack=Pack(4, direct=True))),
     ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)),
     ("sort", dict(digit=17)), ("sort", dict(digit=8, parts=2)), ("sort of one line", dict(parts=2)),
-    ("top", dict(digit=8)), ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
+    ("top", dict(digit=8)),
+    ("product", dict(pack=Pack(8, turn=4))), ("product, transposed, bias, relu", dict(pack=Pack(8, turn=32))),
+    ("transposed", dict(along=0)), ("transposed", dict(axes=((0,), (1, 2)))), ("transposed", dict(size=3)),
+    ("top", dict(block=3, width=2)), ("scatter", dict(fill=Fill(3, 1))),
 ])  # fmt: skip
 def test_schedules_that_do_not_fit_are_refused(name, wrong):
     whole = scheduled(graph_of(*CASES[name]))

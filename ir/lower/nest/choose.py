@@ -8,9 +8,11 @@ from ingot.ir.facts import Contraction, Window
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import rounds, run_of
 from ingot.ir.lower.group import Group
+from ingot.ir.lower.nest import turn
 from ingot.ir.lower.nest.passes import Passes, fold_of
 from ingot.ir.lower.nest.schedule import Nest, Split, along_k_fits
 from ingot.ir.lower.nest.trial import Trial
+from ingot.ir.lower.nest.turn import Across
 from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
@@ -40,12 +42,15 @@ class _Axis:
         return assumed(self.extent)
 
 
-def choose(group: Group, machine: Machine) -> Nest:
+def choose(group: Group, machine: Machine) -> Nest | Across:
     """The schedule of a nest."""
     passes = Passes(group)
     unroll = unrolls(group)
     trial = Trial(group, passes, unroll)
     axes = _merged(group, trial)
+    turned = turn.choose(group, tuple(a.members for a in axes), machine)
+    if turned is not None:
+        return turned
     vector = _vector(axes, trial, machine)
     along_k = 0
     if along_k_fits(group) and assumed(form_of(group.nodes[0]).k[-1]) >= 2 * machine.lanes(32):

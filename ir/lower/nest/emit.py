@@ -14,9 +14,11 @@ from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.cascade import Cascade, Steps, rounds
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.nest import turn
 from ingot.ir.lower.nest.passes import Passes, accumulators, fold_of
 from ingot.ir.lower.nest.point import input_point, point_of, with_small_loops
 from ingot.ir.lower.nest.schedule import Nest
+from ingot.ir.lower.nest.turn import Across
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import Size, at_most, ceil_div, exactly, larger
@@ -28,8 +30,10 @@ At = list[Index]  # where the axes of the group are; merged axes run by their la
 Accs = dict[Node, tuple[str, ...]]  # the accumulators of each reduction
 
 
-def emit(group: Group, s: Nest, check: Callable[[Node], int]) -> list[Written]:
+def emit(group: Group, s: Nest | Across, check: Callable[[Node], int]) -> list[Written]:
     """The kernel of a nest."""
+    if isinstance(s, Across):
+        return turn.emit(group, s, check)
     e = _Emission(group, s, check)
     if s.split is None:
         e.items()

@@ -7,8 +7,8 @@ import math
 from ingot.ir.lower.assumed import assumed, assumed_shape
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.tiles.schedule import Lines, Pack, Tiles
-from ingot.ir.lower.tiles.shape import Shape, copied, in_place, lines_of_right, shape_of
+from ingot.ir.lower.tiles.schedule import SQUARES, Lines, Pack, Tiles
+from ingot.ir.lower.tiles.shape import Shape, copied, in_place, right_of, shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import Size, at_most, exactly
@@ -28,6 +28,7 @@ MOST_PARTS = 16
 MOST_CACHE_PARTS, PARTIAL_BYTES = 64, 16 << 20  # of parts that are there for the caches' sake: how many, and their sums
 COPY_WIDTH = 16
 RUN = 384  # steps of a run: a tile's sums leave their registers at its end, which costs as much as some steps
+SIDE = 64  # bytes of the side of a square
 PACK_ELEMENTS, COPY_ELEMENTS, COMBINE_ELEMENTS = 16384, 8192, 4096  # of a parallel chunk
 PACK_IN_PARALLEL = 65536  # elements from which on packing is worth other workers
 
@@ -49,10 +50,14 @@ def choose(group: Group, machine: Machine) -> Tiles:
         flat = _dear(_tile((n.m,), most), (n.m,)) < FLAT * _dear(tile, f_m)
         f_m, tile = ((n.m,), _tile((n.m,), most)) if flat else (f_m, tile)
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
-    direct = (tiles <= FEW or n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR) and lines_of_right(group)
+    right = right_of(group)
+    direct = (tiles <= FEW or n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR) and right is not None and right.columns == 1
     while direct and columns > 4 and not at_most(columns, math.prod(f.n)):
         columns //= 2
     direct = direct and at_most(columns, math.prod(f.n)) is True
+    turn = min(columns, SIDE // n.dtype.itemsize)
+    if direct or right is None or right.steps != 1 or not at_most(turn, math.prod(f.k)):
+        turn = 0
     panels = -(-n.n // columns)
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
@@ -84,7 +89,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     line = assumed((copied(group).shape or (1,))[-1])
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
-        pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns)),
+        pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns, turn), turn=turn),
         tile=tile,
         block=block,
         group=per_item,
@@ -102,10 +107,10 @@ def choose(group: Group, machine: Machine) -> Tiles:
     )
 
 
-def _pack_chunk(k: tuple[int, ...], panels: int, columns: int) -> int:
-    """Lines of packing in a chunk; a line is all but the first dim of k of a panel."""
-    line = columns * math.prod(k[1:])
-    lines = panels * (k[0] if k else 1)
+def _pack_chunk(k: tuple[int, ...], panels: int, columns: int, turn: int) -> int:
+    """Lines of packing in a chunk; a line is all but the first dim of k of a panel, or several squares of it."""
+    line = columns * (SQUARES * turn or math.prod(k[1:]))
+    lines = panels * (-(-math.prod(k) // (SQUARES * turn)) if turn else k[0] if k else 1)
     return max(1, lines if lines * line < PACK_IN_PARALLEL else PACK_ELEMENTS // max(1, line))
 
 

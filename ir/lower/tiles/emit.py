@@ -7,24 +7,24 @@ from collections.abc import Callable
 from functools import reduce
 
 from ingot.ir import dtypes
-from ingot.ir.graph import Node, Value
+from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.cascade import Cascade, Steps
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.group_kernel import Written
+from ingot.ir.lower.tiles.kernel import Check, TiledKernel, counted, single
+from ingot.ir.lower.tiles.pack import Packing
 from ingot.ir.lower.tiles.schedule import Tiles
 from ingot.ir.lower.tiles.shape import copied, shape_of
-from ingot.ir.lower.writer import KernelWriter, Scalar
-from ingot.ir.ops.form import Dims, form_of
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import at_most, ceil_div, exactly, larger
 from ingot.ir.types import Dim, Shape, tensor_type
 
 __all__ = ["emit"]
 
-Check = Callable[[Node], int]
 LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
 _Row = Callable[[Shape, Point, Index], Point]
 Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is multiplied for (m, k), given the element of B
@@ -37,84 +37,10 @@ def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
     packed = Value(tensor_type(n.dtype, (n.b_batch * panels * n.k * s.pack.columns,)))
     if s.pack.direct:
         return [_Product(group, s, check, None).run()]
-    return [_Packing(group, s, check, packed).run(), _Product(group, s, check, packed).run()]
+    return [Packing(group, s, check, packed).run(), _Product(group, s, check, packed).run()]
 
 
-class _Kernel:
-    """What both kernels need."""
-
-    def __init__(self, name: str, group: Group, s: Tiles, check: Check):
-        self.group = group
-        self.s = s
-        self.k = GroupKernel(group, name, check)
-        self.w = self.k.w
-        self.form = form_of(group.nodes[0])
-        self.n = shape_of(group.nodes[0])
-        self.panels = ceil_div(self.n.n, s.pack.columns)
-
-    def panel_base(self, batch: Index, panel: Index) -> Index:
-        """Where a panel begins; `batch`: the flat index of B's batch dims."""
-        return ix.mul(ix.add(ix.mul(batch, self.panels), panel), self.n.k * self.s.pack.columns)
-
-    def column(self, panel: Index, v: Index) -> tuple[Index, Scalar | None]:
-        """The column of a lane, and the mask of lanes that are columns (None: all are)."""
-        w, columns = self.w, self.s.pack.columns
-        first = ix.mul(panel, columns)
-        if exactly(self.n.n, columns) is not None:
-            return ix.add(first, v), None
-        if self.s.pack.direct:
-            return ix.add(w.as_index(w.min(w.index_value(first), w.index_value(ix.const(self.n.n - columns)))), v), None
-        n = ix.add(first, v)
-        return n, w.lt(w.index_value(n), self.n.n)
-
-
-def _single(n: Dim) -> bool:
-    return isinstance(n, int) and n <= 1
-
-
-def _counted(w: KernelWriter, i: Index, counts: Dims) -> list[Index]:
-    """The digits of i, the first count the slowest: row-major, where a count of 1 costs nothing."""
-    out: list[Index] = []
-    for n in reversed(counts[1:]):
-        out.append(ZERO if _single(n) else ix.mod(i, n, w.ranges))
-        i = i if _single(n) else ix.div(i, n, w.ranges)
-    return [i, *reversed(out)]
-
-
-class _Packing(_Kernel):
-    def __init__(self, group: Group, s: Tiles, check: Check, packed: Value):
-        super().__init__("pack", group, s, check)
-        self.name = self.k.buffer(packed, "w", noalias=True)
-
-    def run(self) -> Written:
-        k = self.form.k
-        lines = self.n.b_batch * self.panels * (k[0] if k else 1)
-        self.w.chunks(lines, self.s.pack.chunk, self.line)
-        return self.k.finish(self.s.pack)
-
-    def line(self, i: Index) -> None:
-        """All but the first dim of k of one panel."""
-        f, w, n = self.form, self.w, self.n
-        elements = self.k.elements()
-        batch, panel, k0 = _counted(w, i, (n.b_batch, self.panels, f.k[0] if f.k else 1))
-        q = [ZERO] * len(f.batch)
-        if not _single(n.b_batch):
-            for d, x in zip(f.b_batch, delinear(batch, tuple(f.batch[d] for d in f.b_batch), w.ranges)):
-                q[d] = x
-        base = self.panel_base(ZERO if _single(n.b_batch) else batch, panel)
-        columns = self.s.pack.columns
-        with w.loop("vector", columns, columns, True) as v:
-            n_flat, mask = self.column(panel, v)
-            at = delinear(n_flat, f.n, w.ranges)
-
-            def one(k: Point) -> None:
-                x = convert(w, f.b(elements, tuple(q), k, at, mask), n.dtype)
-                w.store(self.name, ix.add(ix.add(base, ix.mul(linear(k, f.k), columns)), v), x)
-
-            w.over(f.k[1:], (k0,) if f.k else (), one)
-
-
-class _Product(_Kernel):
+class _Product(TiledKernel):
     """packed: B in panels; None: it is read where it lies."""
 
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value | None):
@@ -152,8 +78,8 @@ class _Product(_Kernel):
         f, s, w, n = self.form, self.s, self.w, self.n
         # what a part of k reads stays in the caches while all tiles pass over it
         counts = (self.parts, n.batch, ceil_div(self.panels, self.block), ceil_div(tiles, s.group))
-        part, batch, block, rows = _counted(w, i, counts)
-        q = (ZERO,) * len(f.batch) if _single(n.batch) else delinear(batch, f.batch, w.ranges)
+        part, batch, block, rows = counted(w, i, counts)
+        q = (ZERO,) * len(f.batch) if single(n.batch) else delinear(batch, f.batch, w.ranges)
         with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
             corner, tail = self.corner(ix.add(ix.mul(rows, s.group), t))
             here = self.gathered(q, corner) if s.gather else load

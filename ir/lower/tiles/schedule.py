@@ -6,13 +6,15 @@ import math
 
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
-from ingot.ir.lower.tiles.shape import lines_of_right
+from ingot.ir.lower.tiles.shape import right_of
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import Size, at_most, ceil_div, exactly, larger, smaller
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Tiles", "Lines", "Pack"]
+__all__ = ["SQUARES", "Tiles", "Lines", "Pack"]
+
+SQUARES = 16  # of a panel, one behind the other, that are packed as a line
 
 
 @value_type
@@ -30,21 +32,28 @@ class Lines(Schedule):
 
 @value_type
 class Pack(Schedule):
-    """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel to a parallel chunk.
+    """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel, or SQUARES squares, to a parallel chunk.
 
-    direct: a panel is columns of B where it lies; the last one begins early, and overlaps its neighbour
+    direct  a panel is columns of B where it lies; the last one begins early, and overlaps its neighbour
+    turn    side of the squares by which panels are made of a B whose columns lie apart, and their elements together; 0: by columns
     """
 
     columns: int
     chunk: int = 1
     direct: bool = False
+    turn: int = 0
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.columns)
         at_least_one(chunk=self.chunk)
-        if self.direct and not (lines_of_right(group) and at_most(self.columns, math.prod(form_of(group.nodes[0]).n))):
+        f, right = form_of(group.nodes[0]), right_of(group)
+        if self.direct and not (right and right.columns == 1 and at_most(self.columns, math.prod(f.n))):
             raise ScheduleError(f"{self}: columns of B that do not lie next to each other, or are too few ({group})")
+        lanes(self.turn or 1)
+        whole = self.turn and right and right.steps == 1 and self.columns % self.turn == 0 and at_most(self.turn, math.prod(f.k))
+        if self.turn and (self.direct or not whole):
+            raise ScheduleError(f"{self}: no squares of B ({group})")
 
 
 @value_type

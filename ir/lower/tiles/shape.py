@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
-from ingot.ir.graph import Node
+from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.expression import Div, Dyn, Mod
+from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.assumed import assumed
@@ -21,7 +21,7 @@ from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
-__all__ = ["Copied", "InPlace", "Shape", "copied", "in_place", "is_tiled", "lines_of_right", "shape_of"]
+__all__ = ["Copied", "InPlace", "Right", "Shape", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
 
 MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
 
@@ -120,13 +120,23 @@ def in_place(group: Group) -> InPlace:
     return InPlace(True, step_k if step_m == 1 and isinstance(step_k, int) else 0)
 
 
-def lines_of_right(group: Group) -> bool:
-    """Whether B's elements are loads of the right dtype, at affine offsets, whose columns lie next to each other in memory."""
+class Right(NamedTuple):
+    """B where its elements are loads of the right dtype: the value in memory, and where an element lies in it, a sum of variables
+    q0 …, k0 …, n0 … of the dims. `columns`, `steps`: the coefficients of the only dims of n and of k that are not 1; 0 where there
+    are several, or none."""
+
+    value: Value
+    where: Index
+    columns: Coef
+    steps: Coef
+
+
+def right_of(group: Group) -> Right | None:
+    """How B lies in memory, found by writing the load of one element; None where it is made otherwise."""
     node = group.nodes[0]
     f = form_of(node)
-    wide = [j for j, d in enumerate(f.n) if d != 1]
-    if f.zeros is not None or f.overlapping or len(wide) != 1 or not f.k:
-        return False
+    if f.zeros is not None or f.overlapping:
+        return None
     k = GroupKernel(group, "trial", no_code)
     points = []
     for name, dims in (("q", f.batch), ("k", f.k), ("n", f.n)):
@@ -136,6 +146,14 @@ def lines_of_right(group: Group) -> bool:
     out = f.b(k.elements(), *points)
     body = k.w.finish().body
     if out.dtype is not shape_of(node).dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
-        return False
+        return None
     index = body[0].index
-    return not any(isinstance(atom, (Div, Mod, Dyn)) for atom, _ in index.terms) and ix.coefficient(index, f"n{wide[0]}") == 1
+    if any(not isinstance(atom, Var) for atom, _ in index.terms):
+        return None
+
+    def only(name: str, dims: Dims) -> Coef:
+        wide = [j for j, d in enumerate(dims) if d != 1]
+        return ix.coefficient(index, f"{name}{wide[0]}") or 0 if len(wide) == 1 else 0
+
+    (value,) = k.names
+    return Right(value, index, only("n", f.n), only("k", f.k))
