@@ -13,6 +13,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
+from ingot.ir.loop.folds import highest
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.cascade import Cascade, Steps, rounds
 from ingot.ir.lower.group import Group
@@ -176,8 +177,9 @@ class _Kernel(ABC):
         """Fold the element at a point into the accumulators."""
         w, fold = self.w, fold_of(n)
         idx = input_point(self.group, n, at)
-        x = w.cast(self.elements.at(n.inputs[0], idx), _types(n)[0])
-        w.reduce(names, fold.name, (x, w.index_value(idx[n.attrs[0]])) if fold.positions else (x,))
+        types = _types(n)
+        x = w.cast(self.elements.at(n.inputs[0], idx), types[0])
+        w.reduce(names, fold.name, (x, w.cast(w.index_value(idx[n.attrs[0]]), types[1])) if fold.positions else (x,))
 
     def store(self, v: Value, at: At) -> None:
         """Store the element of an output."""
@@ -233,7 +235,10 @@ class _Kernel(ABC):
         """Make the result of a reduction known: what it starts from, and all that was folded."""
         out, w, fold, types = n.outputs[0], self.w, fold_of(n), _types(n)
         start = tuple(w.const(v, d) for v, d in zip(fold.initial(types[0]), types))
-        x = convert(w, fold.across.combine(w, start, values)[fold.result], out.type.dtype)
+        x = fold.across.combine(w, start, values)[fold.result]
+        if fold.positions:  # none is better than what the fold starts from
+            x = w.select(w.eq(x, highest(x.dtype)), w.const(0, x.dtype), x)
+        x = convert(w, x, out.type.dtype)
         self.elements.known[out] = partial(_only_at, point_of(self.group, out, self.at), x)
 
     def store_rows(self) -> None:

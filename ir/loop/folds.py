@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from ingot.ir.dtypes import DType, Half, f32, f64, i64
+from ingot.ir.dtypes import DType, Half, f32, f64, i32, i64
 from ingot.ir.struct import frozen, struct
 
 __all__ = [
@@ -39,6 +39,7 @@ class Fold:
     step(e, accs, values)          folds in an element; None: like `combine`
     values                         how many values that is
     parts                          the fold that partial results are combined by; None: this one
+    narrow                         the same with positions of 32 bits, of which a register holds twice as many
     wide                           float32 accumulates in float64: for chains so long that roundings would add up
     """
 
@@ -53,6 +54,7 @@ class Fold:
     values: int = 1
     parts: Fold | None = None
     wide: bool = False
+    narrow: Fold | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -129,8 +131,12 @@ FMA = register(
 # -- positions -------------------------------------------------------------------------------------------------------
 
 
-def _first(better: str, worst: Callable[[DType], Number]) -> dict[str, Any]:
-    """The best value and its position: the first of equals; NaN is better than all else."""
+def _first(name: str, better: str, no_better: str, worst: Callable[[DType], Number], position: DType = i64) -> Fold:
+    """The best value and its position: the first of equals; NaN is better than all else.
+
+    Where positions are of 32 bits, elements are folded in in their order. Where none is better than what the fold starts from, its
+    position stays the highest of all: then they are equal, and the first is the best.
+    """
 
     def combine(e: Any, a: Scalars, b: Scalars) -> Scalars:
         (best, at), (value, position) = a, b
@@ -144,10 +150,21 @@ def _first(better: str, worst: Callable[[DType], Number]) -> dict[str, Any]:
         return e.select(take, value, best), e.select(take, position, at)
 
     def worst_of_all(dtype: DType) -> tuple[Number, ...]:
-        return worst(dtype), 2**63 - 1
+        return worst(dtype), highest(position)
 
-    return dict(combine=combine, neutral=worst_of_all, initial=worst_of_all, more=(i64,), positions=True, result=1, values=2)
+    def in_order(e: Any, accs: Scalars, values: Scalars) -> Scalars:
+        (best, at), (value, place) = accs, values
+        take = getattr(e, better)(value, best)
+        if e.dtype(best).kind == "f":
+            take = e.and_(e.not_(getattr(e, no_better)(value, best)), e.eq(best, best))
+        return e.select(take, value, best), e.select(take, place, at)
+
+    wide = position is i64
+    return register(Fold(
+        name, combine, neutral=worst_of_all, initial=worst_of_all, more=(position,), positions=True, result=1, values=2,
+        step=None if wide else in_order, narrow=_first(f"{name}_narrow", better, no_better, worst, i32) if wide else None,
+    ))  # fmt: skip
 
 
-ARGMAX = register(Fold("argmax", **_first("gt", lowest)))
-ARGMIN = register(Fold("argmin", **_first("lt", highest)))
+ARGMAX = _first("argmax", "gt", "le", lowest)
+ARGMIN = _first("argmin", "lt", "ge", highest)

@@ -75,11 +75,13 @@ class _Emission:
         self.made: dict[object, list[tuple[str, tuple[int | _Between, ...], tuple[Dim, ...], Written]]] = {}
         self.checks: dict[int, tuple[str, Location | None]] = {}
         self.codes: dict[Node, int] = {}
+        self.between: dict[object, tuple[Value, ...]] = {}  # what kernels of this graph made of which values, and nobody changes
         self.asked = 0  # how often a kernel was given the code of a check
         self.bodies: dict[int, Emitted] = {}  # by identity of the scheduled body
 
     def run(self, scheduled: Scheduled) -> Emitted:
         """The graph's own kernels come first in the table, then those of its bodies."""
+        self.between.clear()
         calls: list[Call | tuple[Node, tuple[Scheduled, ...]]] = []
         for g, s, signature in zip(scheduled.fused.groups, scheduled.schedules, scheduled.signatures):
             if isinstance(s, tuple):
@@ -106,8 +108,10 @@ class _Emission:
             asked = self.asked
             for written in self.target.kind(g).emit(g, s, self.check):
                 name, params = self.enter(written, _label(g))
-                values = (number[v] if v in number else between.setdefault(v, (len(between), v.type)) for v in written.values)
-                found.append((name, tuple(values), params, written))
+                found.append((
+                    name, tuple(number[v] if v in number else between.setdefault(v, (len(between), v.type)) for v in written.values),
+                    params, written,
+                ))  # fmt: skip
             if self.asked == asked:  # the code of a check is the node's own
                 self.made[key] = found
         inner: dict[_Between, Value] = {}
@@ -115,7 +119,17 @@ class _Emission:
         def value(x: int | _Between) -> Value:
             return signature.values[x] if isinstance(x, int) else inner.setdefault(x, Value(x[1]))
 
-        return [Call(name, tuple(map(value, values)), params, written) for name, values, params, written in found]
+        out = []
+        for name, values, params, written in found:
+            made = tuple(x for x, b in zip(values, written.kernel.buffers) if b.access != "r")
+            if all(isinstance(x, tuple) for x in made):  # what it makes lies between kernels: another group may have made the same
+                mine, read = tuple(map(value, made)), tuple(value(x) for x in values if x not in made)
+                earlier = self.between.setdefault((name, params, read), mine)
+                if earlier is not mine:
+                    inner.update(zip(made, earlier))  # type: ignore[arg-type]
+                    continue
+            out.append(Call(name, tuple(map(value, values)), params, written))
+        return out
 
     def enter(self, written: Written, label: str) -> tuple[str, tuple[Dim, ...]]:
         """Enter a kernel in the table, or find its equal: the name to launch, and the parameters' values."""

@@ -16,7 +16,7 @@ from ingot.ir.lower.nest.turn import Across
 from ingot.ir.lower.small_loops import steps_at_a_point
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
-from ingot.ir.size import at_most, ceil_div, larger
+from ingot.ir.size import Size, at_most, ceil_div, larger
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
@@ -25,6 +25,7 @@ __all__ = ["choose", "unrolls"]
 UNROLL = 16  # windows of up to this many elements are expanded in place
 PART = 8192  # elements from which on a part of a long reduction is worth a chunk
 MOST_PARTS = 64
+LEAST = 3  # parts of a chunk that are still worth another worker, where there are no more than a few chunks
 ROW_REGISTERS = 16  # that hold the sums, where a vector is multiplied with a matrix row by row
 FOLLOWERS = 4  # ops after such a product, up to which they are written for so many lanes
 
@@ -67,6 +68,12 @@ def choose(group: Group, machine: Machine) -> Nest | Across:
     if across > 1:
         block = min(across, max(width, machine.chunk_work // (per_point * max(1, inner)) // width * width))
     chunk = max(1, machine.chunk_work // max(1, per_point * block * inner))
+    rows = math.prod(a.assumed for a in axes if not a.reduced and a is not vec)
+    parts = 1 if group.split or any(isinstance(a.extent, Size) for a in axes) else _parts(per_point * inner * across * rows, machine)
+    if 1 < parts <= rows:
+        block, chunk = across, -(-rows // parts)
+    elif parts > 1 and across > 1:
+        block, chunk = max(width, -(-across // (-(-parts // rows) * width)) * width), 1
     split = _split(axes, vec, width, inner) if group.split else None
     return Nest(
         axes=tuple(a.members for a in axes),
@@ -82,6 +89,14 @@ def choose(group: Group, machine: Machine) -> Nest | Across:
         # what is this large will have left the caches before it is read
         streaming=tuple(i for i, v in enumerate(group.outputs) if at_most(machine.cache_bytes[2], v.type.nbytes)),
     )
+
+
+def _parts(work: int, machine: Machine) -> int:
+    """How many equal parts work of a few chunks is cut into: as many as two, four or eight workers share without a rest; 1: as it is."""
+    if work > machine.chunk_work * machine.workers:
+        return 1
+    parts = min(machine.workers, work * LEAST // machine.chunk_work)
+    return 1 << parts.bit_length() - 1 if parts else 1
 
 
 def _steps(passes: Passes, axes: list[_Axis], vec: _Axis | None, width: int, split: Split | None) -> Dim:

@@ -9,6 +9,7 @@ from functools import partial
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
+from ingot.ir.loop.folds import highest
 from ingot.ir.loop.ir import Alloc
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.cascade import Cascade, Steps, rounds
@@ -204,8 +205,9 @@ class _Emission:
         """Fold the element at a point into the accumulators."""
         w, fold = self.w, fold_of(n)
         idx = input_point(self.group, n, at)
-        x = w.cast(self.elements.at(n.inputs[0], idx), accumulators(n)[0][0])
-        w.reduce(names, fold.name, (x, w.index_value(idx[n.attrs[0]])) if fold.positions else (x,))
+        types = [d for d, _ in accumulators(n)]
+        x = w.cast(self.elements.at(n.inputs[0], idx), types[0])
+        w.reduce(names, fold.name, (x, w.cast(w.index_value(idx[n.attrs[0]]), types[1])) if fold.positions else (x,))
 
     def values(self, n: Node, names: tuple[str, ...]) -> tuple[Scalar, ...]:
         """What the accumulators of a reduction hold."""
@@ -214,7 +216,11 @@ class _Emission:
     def finish(self, n: Node, at: At, names: tuple[str, ...]) -> None:
         """Make the result of a reduction known for the rest of the item."""
         out, w = n.outputs[0], self.w
-        result = convert(w, self.values(n, names)[fold_of(n).result], out.type.dtype)
+        fold, values = fold_of(n), self.values(n, names)
+        result = values[fold.result]
+        if fold.positions:  # none is better than what the fold starts from
+            result = w.select(w.eq(result, highest(result.dtype)), w.const(0, result.dtype), result)
+        result = convert(w, result, out.type.dtype)
         self.elements.known[out] = partial(_only_at, point_of(self.group, out, at), result)
 
     def store(self, v: Value, at: At) -> None:

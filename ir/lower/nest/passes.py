@@ -7,15 +7,19 @@ from ingot.ir.facts import Reduction
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop.folds import Fold
 from ingot.ir.lower.group import Group
+from ingot.ir.size import at_most
 
 __all__ = ["Passes", "accumulators", "fold_of"]
+
+_FAR = 2**31 - 1  # positions below which 32 bits hold
 
 
 def fold_of(node: Node) -> Fold:
     """The fold of a reduction node."""
     kind = node.op.lowering
     assert isinstance(kind, Reduction)
-    return kind.fold
+    fold, shape = kind.fold, node.inputs[0].type.shape
+    return fold.narrow if fold.narrow is not None and all(at_most(d, _FAR) for d in shape) else fold
 
 
 def accumulators(node: Node) -> tuple[tuple[DType, bool | int | float], ...]:

@@ -28,7 +28,7 @@ MOST_PARTS = 16
 MOST_CACHE_PARTS, PARTIAL_BYTES = 64, 16 << 20  # of parts that are there for the caches' sake: how many, and their sums
 COPY_WIDTH = 16
 RUN = 384  # steps of a run: a tile's sums leave their registers at its end, which costs as much as some steps
-SIDE = 64  # bytes of the side of a square
+SIDE = 32  # bytes of the side of a square
 PACK_ELEMENTS, COPY_ELEMENTS, COMBINE_ELEMENTS = 16384, 8192, 4096  # of a parallel chunk
 PACK_IN_PARALLEL = 65536  # elements from which on packing is worth other workers
 

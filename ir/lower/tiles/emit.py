@@ -46,7 +46,7 @@ class _Product(TiledKernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value | None):
         super().__init__("contraction", group, s, check)
         self.name = "" if packed is None else self.k.buffer(packed, "r")
-        self.m: Dims = (math.prod(self.form.m),) if s.flat else self.form.m  # the dims that tiles have
+        self.m: Shape = (math.prod(self.form.m),) if s.flat else self.form.m  # the dims that tiles have
         self.counts = [ceil_div(d, t) for d, t in zip(self.m, s.tile)]  # tiles along each of them
         self.tail = s.tail_dim(group)
         self.whole: Dim = 0  # of those along the dim that has tails

@@ -64,9 +64,9 @@ class Packing(TiledKernel):
                 if exactly(n.k, side) is None:
                     first = w.as_index(w.min(w.index_value(first), w.index_value(ix.const(n.k - side))))
                 to = ix.add(base, ix.mul(first, columns))
-                for c in range(0, columns, side):
-                    source_at = at(first, ix.add(ix.mul(panel, columns), ix.const(c)))
-                    w.append(Transpose(self.name, ix.add(to, ix.const(c)), columns, source, source_at, right.columns, side))
+                with w.loop("serial", columns // side) as c:
+                    source_at = at(first, ix.add(ix.mul(panel, columns), ix.mul(c, side)))
+                    w.append(Transpose(self.name, ix.add(to, ix.mul(c, side)), columns, source, source_at, right.columns, side))
 
         def rest() -> None:
             with w.loop("serial", w.rest(block, SQUARES * side, n.k)) as s:
