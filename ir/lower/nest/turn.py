@@ -20,6 +20,7 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written, no_code
 from ingot.ir.lower.nest.point import point_of
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
+from ingot.ir.lower.tiles.shape import coefficient
 from ingot.ir.machine import Machine
 from ingot.ir.size import at_most, ceil_div
 from ingot.ir.struct import struct, value_type
@@ -138,7 +139,7 @@ def emit(group: Group, s: Across, check: Callable[[Node], int]) -> list[Written]
     others = [j for j in range(len(s.axes)) if j not in (s.along, s.across)]
     side = s.size * s.tile
     counts = [*(extents[j] for j in others), ceil_div(rows, side), ceil_div(columns, side)]
-    steps = [(ix.coefficient(i, f"a{run[-1]}") or 0) for i in (copy.load, copy.store) for run in s.axes]
+    steps = [coefficient(i, f"a{run[-1]}") for i in (copy.load, copy.store) for run in s.axes]
     loads, stores = steps[: len(s.axes)], steps[len(s.axes) :]
 
     def place(i: Index, steps: list, at: dict[int, Index]) -> Index:

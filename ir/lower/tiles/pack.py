@@ -14,7 +14,7 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.tiles.kernel import Check, TiledKernel, counted, single
 from ingot.ir.lower.tiles.schedule import SQUARES, Tiles
-from ingot.ir.lower.tiles.shape import right_of
+from ingot.ir.lower.tiles.shape import coefficient, right_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import ceil_div, exactly
 from ingot.ir.types import Dim
@@ -53,7 +53,7 @@ class Packing(TiledKernel):
         def at(k: Index, column: Index) -> Index:
             point = {f"q{j}": x for j, x in enumerate(q)}
             point |= {f"k{j}": k for j in long} | {f"n{j}": x for j, x in enumerate(delinear(column, f.n, w.ranges))}
-            terms = (ix.mul(x, ix.coefficient(right.where, name) or 0) for name, x in point.items())
+            terms = (ix.mul(x, coefficient(right.where, name)) for name, x in point.items())
             return reduce(ix.add, terms, Index(right.where.const, ()))
 
         def whole() -> None:

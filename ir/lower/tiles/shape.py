@@ -21,7 +21,7 @@ from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
-__all__ = ["Copied", "InPlace", "Right", "Shape", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
+__all__ = ["Copied", "InPlace", "Right", "Shape", "coefficient", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
 
 MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
 
@@ -131,6 +131,11 @@ class Right(NamedTuple):
     steps: Coef
 
 
+def coefficient(index: Index, name: str) -> Coef:
+    """What a variable is multiplied with in a sum of variables."""
+    return next((c for atom, c in index.terms if isinstance(atom, Var) and atom.name == name), 0)
+
+
 def right_of(group: Group) -> Right | None:
     """How B lies in memory, found by writing the load of one element; None where it is made otherwise."""
     node = group.nodes[0]
@@ -153,7 +158,7 @@ def right_of(group: Group) -> Right | None:
 
     def only(name: str, dims: Dims) -> Coef:
         wide = [j for j, d in enumerate(dims) if d != 1]
-        return ix.coefficient(index, f"{name}{wide[0]}") or 0 if len(wide) == 1 else 0
+        return coefficient(index, f"{name}{wide[0]}") if len(wide) == 1 else 0
 
     (value,) = k.names
     return Right(value, index, only("n", f.n), only("k", f.k))
