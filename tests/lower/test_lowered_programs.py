@@ -74,7 +74,7 @@ def test_a_loop_packs_its_weights_once() -> None:
 def test_equal_kernels_are_one() -> None:
     def steps(x, *ws):
         for w in ws:
-            x = relu(dot(x, w))
+            x = relu(dot(x, w, 1, 1))
         return x
 
     program = lower(graph_of([(16, 20)] + [(20, 20)] * 6, steps), WIDE)
