@@ -130,7 +130,7 @@ def _index_select(self: SparseTensor, dim: int, index: Tensor) -> SparseTensor:
     count = np.searchsorted(here[order], wanted, "right") - first
     new = np.repeat(np.arange(len(wanted)), count)
     at = tensor_of(order[np.arange(len(new)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)])
-    rows = [tensor_of(new) if d == axis else x._i[d][at] for d in range(k)]
+    rows = [tensor_of(new, x._v) if d == axis else x._i[d][at] for d in range(k)]
     return coo(ingot.stack(rows), x._v[at], shape).coalesce()
 
 

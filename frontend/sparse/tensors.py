@@ -16,7 +16,7 @@ import numpy as np
 import ingot
 from ingot._tensor import Tensor, wrap
 from ingot._tensor.overriding import disabled_torch_function
-from ingot._tensor.recording import from_array
+from ingot._tensor.recording import from_array, placed
 from ingot.functions import constants
 from ingot.functions.common import dtypes, emit_out
 from ingot.ir.types import tensor_type
@@ -234,8 +234,8 @@ class SparseTensor(Tensor):
         index = np.stack(np.unravel_index(key, lead)) if lead else np.zeros((0, len(key)), np.int64)
         values = self._v
         out = ingot.zeros((len(key), *values.shape[1:]), dtype=dtypes.i64 if values.dtype.kind == "b" else values.dtype)
-        out = out.index_add(0, tensor_of(inverse), values.to(out.dtype)).to(values.dtype)
-        return _made(COO, tensor_of(index), out, tuple(self.shape), True)
+        out = out.index_add(0, tensor_of(inverse, values), values.to(out.dtype)).to(values.dtype)
+        return _made(COO, tensor_of(index, values), out, tuple(self.shape), True)
 
     def to_sparse_coo(self) -> SparseTensor:  # type: ignore[override]
         """This tensor in the layout COO. Reads the indices of a compressed one."""
@@ -333,9 +333,10 @@ for _names, _linear in ((_KEPT, False), (_LINEAR, True), (_CASTS, True)):
         setattr(SparseTensor, _name, _delegate(_name, _linear))
 
 
-def tensor_of(x: np.ndarray) -> Tensor:
-    """An int64 tensor of indices."""
-    return from_array(np.ascontiguousarray(x, dtype=np.int64))
+def tensor_of(x: np.ndarray, beside: Tensor | None = None) -> Tensor:
+    """An int64 tensor of indices, on the device of another tensor."""
+    found = from_array(np.ascontiguousarray(x, dtype=np.int64))
+    return found if beside is None else placed(found, beside.device)
 
 
 def _host(t: Tensor) -> np.ndarray:
@@ -351,19 +352,19 @@ def flat_index(index: Tensor, lead: Sequence[int]) -> Tensor:
 
 
 def _made(kind: Any, index: Any, values: Tensor, size: tuple[int, ...], coalesced: bool) -> SparseTensor:
-    out = wrap((Array(tensor_type(values.dtype, size), None, None, RuntimeError(_DENSE)), None), SparseTensor)
+    out = wrap((Array(tensor_type(values.dtype, size).on(values._array.type.device), None, None, RuntimeError(_DENSE)), None), SparseTensor)
     out._kind, out._i, out._v, out._coalesced = kind, index, values, coalesced
     return out
 
 
 def coo(index: Tensor, values: Tensor, size: Sequence[int], coalesced: bool = False) -> SparseTensor:
     """A COO tensor of parts that fit."""
-    return _made(COO, index, values, tuple(size), coalesced)
+    return _made(COO, placed(index, values.device), values, tuple(size), coalesced)
 
 
 def compressed(kind: Any, pointers: Tensor, plain: Tensor, values: Tensor, size: Sequence[int]) -> SparseTensor:
     """A compressed tensor of parts that fit."""
-    return _made(kind, (pointers, plain), values, tuple(size), True)
+    return _made(kind, (placed(pointers, values.device), placed(plain, values.device)), values, tuple(size), True)
 
 
 def compressed_of(x: SparseTensor, kind: Any) -> SparseTensor:

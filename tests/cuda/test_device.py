@@ -166,3 +166,16 @@ def test_a_kernel_that_is_launched_with_a_number_and_with_an_address():
         v, m = ingot.var_mean(t, 1)
         (v.sum() + m.sum()).backward()
     np.testing.assert_allclose(b.grad.cpu().numpy(), a.grad.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_sparse_tensors_there():
+    x = ingot.randn(4, 3).relu()
+    for f in (
+        lambda x: ingot.sparse.mm(x.to_sparse(), x.T), lambda x: (x.to_sparse() + x.to_sparse()).to_dense(),
+        lambda x: x.to_sparse_csr() @ x.T, lambda x: ingot.sparse.sum(x.to_sparse(), 0).to_dense(),
+        lambda x: ingot.sparse.softmax(x.to_sparse(), 1).to_dense(),
+    ):  # fmt: skip
+        got = f(x.cuda())
+        assert got.is_cuda
+        np.testing.assert_allclose(got.cpu().numpy(), f(x).numpy(), rtol=1e-5, atol=1e-6)
+    assert x.cuda().to_sparse().device.type == "cuda"

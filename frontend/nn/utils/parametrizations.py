@@ -59,8 +59,8 @@ class _SpectralNorm(Module):
         if weight.ndim > 1:
             with ingot.no_grad():
                 matrix = self._matrix(weight)
-                self.register_buffer("_u", self._unit(ingot.randn(matrix.shape[0], dtype=weight.dtype)))
-                self.register_buffer("_v", self._unit(ingot.randn(matrix.shape[1], dtype=weight.dtype)))
+                self.register_buffer("_u", self._unit(ingot.randn(matrix.shape[0], dtype=weight.dtype, device=weight.device)))
+                self.register_buffer("_v", self._unit(ingot.randn(matrix.shape[1], dtype=weight.dtype, device=weight.device)))
                 self._iterate(matrix, 15)
 
     def _unit(self, x: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class _Orthogonal(Module):
             near = bool(ingot.allclose(gram, ingot.eye(n, dtype=q.dtype).expand(gram.shape), atol=n * ingot.finfo(q.dtype).eps * 10))
             base = q.clone() if near else _orthonormal(q)
         else:
-            base = _orthonormal(ingot.cat([q, ingot.randn((*q.shape[:-1], n - k), dtype=q.dtype)], -1))
+            base = _orthonormal(ingot.cat([q, ingot.randn((*q.shape[:-1], n - k), dtype=q.dtype, device=q.device)], -1))
         self.base = base.detach()
         if self.orthogonal_map == "householder":  # the reflections of zero make the identity up to the signs on the diagonal
             return -ingot.eye(*weight.shape[-2:], dtype=q.dtype).expand(weight.shape).clone()
