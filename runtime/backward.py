@@ -110,7 +110,8 @@ def _run(
         if node.retained:
             for i, slot in node.retained.items():
                 if grads[i] is not None:
-                    here.recorder.write_grad(slot, frontend.wrap(grads[i]))  # type: ignore[arg-type]
+                    held, new = here.recorder.read_grad(slot), frontend.wrap(grads[i])  # type: ignore[arg-type]
+                    here.recorder.write_grad(slot, new if held is None else held + new)
         if node in target_nodes:
             for i, g in enumerate(grads):
                 if g is not None and (node, i) in target_set:

@@ -1,6 +1,7 @@
 """What stands in for Python's own functions while a function is traced with run-time numbers: they give what remembers, and these cannot.
 
-`len` and the functions of `math` are exchanged for all; `int`, `float`, and what a module has imported from `math` by name, in the
+`len` and the functions of `math` are exchanged for all, and are the plain ones to all that is no number which remembers: such numbers
+live in the tracing thread alone; `int`, `float`, and what a module has imported from `math` by name, in the
 namespaces of those functions that run, for there code may ask whether something is the class `int` itself.
 """
 
@@ -32,13 +33,18 @@ def length(x: Any, /) -> Any:
     return LEN(x)
 
 
+length.__name__ = length.__qualname__ = "len"
+length.__module__ = "builtins"
+
+
 def _of_math(name: str) -> Callable[..., Any]:
     plain = getattr(math, name)
 
     def function(*args: Any) -> Any:
         return applied(name, *args) if any(type(a) in _KINDS for a in args) else plain(*args)
 
-    function.__name__ = name
+    function.__name__ = function.__qualname__ = name  # another thread may see it meanwhile, and pickle it: by the name of the plain one
+    function.__module__ = "math"
     return function
 
 

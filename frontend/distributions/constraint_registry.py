@@ -15,9 +15,9 @@ def _number(x: Any) -> Any:
     return x.item() if isinstance(x, Tensor) and x.ndim == 0 else x
 
 
-def _kind(constraint: Any) -> Any:
-    """What a constraint is registered by: its class, and its name where a class has several."""
-    return type(constraint), getattr(constraint, "name", None)
+def _kind(constraint: Any) -> type:
+    """What a constraint is registered by."""
+    return constraint if isinstance(constraint, type) else type(constraint)
 
 
 class ConstraintRegistry:

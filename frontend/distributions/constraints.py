@@ -30,17 +30,12 @@ class Constraint:
         return type(self).__name__.strip("_") + "()"
 
 
-class _Plain(Constraint):
-    """A set by a function, without parameters."""
-
-    def __init__(self, name: str, check: Callable[[Tensor], Tensor], event_dim: int = 0, discrete: bool = False):
-        self.name, self._check, self.event_dim, self.is_discrete = name, check, event_dim, discrete
-
-    def check(self, value: Tensor) -> Tensor:
-        return self._check(value)
-
-    def __repr__(self) -> str:
-        return f"{self.name}()"
+def _plain(title: str, check: Callable[[Tensor], Tensor], event_dim: int = 0, discrete: bool = False) -> Constraint:
+    """The set by a function, without parameters; it has a class of its own, which others may extend."""
+    name = f"_{title}"
+    members = {"check": lambda self, value: check(value), "event_dim": event_dim, "is_discrete": discrete, "__module__": __name__}
+    cls = globals()[name] = type(name, (Constraint,), members)
+    return cls()
 
 
 class _Dependent(Constraint):
@@ -74,63 +69,107 @@ class dependent_property(property, _Dependent):
 
 
 class _Bounded(Constraint):
-    """A set between bounds, numbers or tensors."""
+    """A set between bounds, numbers or tensors. `title`: its name for people."""
 
-    def __init__(self, name: str, check: Callable[..., Tensor], discrete: bool = False, **bounds: Any):
-        self.name, self._check, self.is_discrete = name, check, discrete
+    title = ""
+
+    def __init__(self, **bounds: Any):
         self._bounds = bounds
         for key, value in bounds.items():
             setattr(self, key, value)
 
-    def check(self, value: Tensor) -> Tensor:
-        return self._check(value, **self._bounds)
+    def with_bounds(self, change: Callable[[Any], Any]) -> Constraint:
+        """The set of this kind between `change` of each bound."""
+        return type(self)(**{key: change(value) for key, value in self._bounds.items()})
 
     def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{k}={v}' for k, v in self._bounds.items())})"
+        return f"{self.title or type(self).__name__.strip('_')}({', '.join(f'{k}={v}' for k, v in self._bounds.items())})"
 
 
 def _whole(value: Tensor) -> Tensor:
     return value % 1 == 0
 
 
-def greater_than(lower_bound: Any) -> Constraint:
+class greater_than(_Bounded):
     """x > lower_bound."""
-    return _Bounded("GreaterThan", lambda value, lower_bound: lower_bound < value, lower_bound=lower_bound)
+
+    title = "GreaterThan"
+
+    def __init__(self, lower_bound: Any):
+        super().__init__(lower_bound=lower_bound)
+
+    def check(self, value: Tensor) -> Tensor:
+        return self.lower_bound < value  # type: ignore[attr-defined]
 
 
-def greater_than_eq(lower_bound: Any) -> Constraint:
+class greater_than_eq(_Bounded):
     """x >= lower_bound."""
-    return _Bounded("GreaterThanEq", lambda value, lower_bound: lower_bound <= value, lower_bound=lower_bound)
+
+    title = "GreaterThanEq"
+
+    def __init__(self, lower_bound: Any):
+        super().__init__(lower_bound=lower_bound)
+
+    def check(self, value: Tensor) -> Tensor:
+        return self.lower_bound <= value  # type: ignore[attr-defined]
 
 
-def less_than(upper_bound: Any) -> Constraint:
+class less_than(_Bounded):
     """x < upper_bound."""
-    return _Bounded("LessThan", lambda value, upper_bound: value < upper_bound, upper_bound=upper_bound)
+
+    title = "LessThan"
+
+    def __init__(self, upper_bound: Any):
+        super().__init__(upper_bound=upper_bound)
+
+    def check(self, value: Tensor) -> Tensor:
+        return value < self.upper_bound  # type: ignore[attr-defined]
 
 
-def _between(value: Tensor, lower_bound: Any, upper_bound: Any) -> Tensor:
-    return (lower_bound <= value) & (value <= upper_bound)
+class _Between(_Bounded):
+    def __init__(self, lower_bound: Any, upper_bound: Any):
+        super().__init__(lower_bound=lower_bound, upper_bound=upper_bound)
 
 
-def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+class interval(_Between):
     """lower_bound <= x <= upper_bound."""
-    return _Bounded("Interval", _between, lower_bound=lower_bound, upper_bound=upper_bound)
+
+    title = "Interval"
+
+    def check(self, value: Tensor) -> Tensor:
+        return (self.lower_bound <= value) & (value <= self.upper_bound)  # type: ignore[attr-defined]
 
 
-def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+class half_open_interval(_Between):
     """lower_bound <= x < upper_bound."""
-    return _Bounded(
-        "HalfOpenInterval", lambda value, lower_bound, upper_bound: (lower_bound <= value) & (value < upper_bound),
-        lower_bound=lower_bound, upper_bound=upper_bound,
-    )  # fmt: skip
+
+    title = "HalfOpenInterval"
+
+    def check(self, value: Tensor) -> Tensor:
+        return (self.lower_bound <= value) & (value < self.upper_bound)  # type: ignore[attr-defined]
 
 
-def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+class integer_interval(_Between):
     """Integers from lower_bound to upper_bound."""
-    return _Bounded(
-        "IntegerInterval", lambda value, lower_bound, upper_bound: _whole(value) & _between(value, lower_bound, upper_bound), True,
-        lower_bound=lower_bound, upper_bound=upper_bound,
-    )  # fmt: skip
+
+    title = "IntegerInterval"
+    is_discrete = True
+
+    def check(self, value: Tensor) -> Tensor:
+        return _whole(value) & (self.lower_bound <= value) & (value <= self.upper_bound)  # type: ignore[attr-defined]
+
+
+class _IntegersFrom(_Bounded):
+    """Integers from lower_bound on."""
+
+    title = "IntegerGreaterThan"
+    is_discrete = True
+
+    def __init__(self, lower_bound: Any):
+        super().__init__(lower_bound=lower_bound)
+
+    def check(self, value: Tensor) -> Tensor:
+        return _whole(value) & (value >= self.lower_bound)  # type: ignore[attr-defined]
 
 
 class independent(Constraint):
@@ -233,24 +272,20 @@ def _definite(x: Tensor) -> Tensor:
 
 
 dependent = _Dependent()
-boolean = _Plain("Boolean", lambda x: (x == 0) | (x == 1), discrete=True)
-one_hot = _Plain("OneHot", _one_hot, 1, True)
-nonnegative_integer = _Bounded(
-    "IntegerGreaterThan", lambda value, lower_bound: _whole(value) & (value >= lower_bound), True, lower_bound=0
-)  # fmt: skip
-positive_integer = _Bounded(
-    "IntegerGreaterThan", lambda value, lower_bound: _whole(value) & (value >= lower_bound), True, lower_bound=1
-)  # fmt: skip
-real = _Plain("Real", lambda x: x == x)
+boolean = _plain("Boolean", lambda x: (x == 0) | (x == 1), discrete=True)
+one_hot = _plain("OneHot", _one_hot, 1, True)
+nonnegative_integer = _IntegersFrom(0)
+positive_integer = _IntegersFrom(1)
+real = _plain("Real", lambda x: x == x)
 real_vector = independent(real, 1)
 positive = greater_than(0.0)
 nonnegative = greater_than_eq(0.0)
 unit_interval = interval(0.0, 1.0)
-simplex = _Plain("Simplex", _simplex, 1)
-lower_triangular = _Plain("LowerTriangular", _lower, 2)
-lower_cholesky = _Plain("LowerCholesky", _lower_cholesky, 2)
-corr_cholesky = _Plain("CorrCholesky", _corr_cholesky, 2)
-square = _Plain("Square", _square, 2)
-symmetric = _Plain("Symmetric", _symmetric, 2)
-positive_semidefinite = _Plain("PositiveSemidefinite", _semidefinite, 2)
-positive_definite = _Plain("PositiveDefinite", _definite, 2)
+simplex = _plain("Simplex", _simplex, 1)
+lower_triangular = _plain("LowerTriangular", _lower, 2)
+lower_cholesky = _plain("LowerCholesky", _lower_cholesky, 2)
+corr_cholesky = _plain("CorrCholesky", _corr_cholesky, 2)
+square = _plain("Square", _square, 2)
+symmetric = _plain("Symmetric", _symmetric, 2)
+positive_semidefinite = _plain("PositiveSemidefinite", _semidefinite, 2)
+positive_definite = _plain("PositiveDefinite", _definite, 2)

@@ -415,8 +415,7 @@ class MixtureSameFamily(Distribution):
     def support(self) -> Any:
         support = self._components.support
         if isinstance(support, constraints._Bounded):
-            bounds = {k: v[..., 0] if isinstance(v, Tensor) and v.ndim else v for k, v in support._bounds.items()}
-            return constraints._Bounded(support.name, support._check, support.is_discrete, **bounds)
+            return support.with_bounds(lambda v: v[..., 0] if isinstance(v, Tensor) and v.ndim else v)
         return support
 
     def _weights(self) -> Tensor:

@@ -22,6 +22,7 @@ from ingot.functions.common import (
     emit_out,
     float_dtype,
     is_number,
+    number_tensor,
     operands,
     record,
     refuse,
@@ -60,7 +61,7 @@ def _scaled(name: str, other: Any, alpha: Any, dtype: dtypes.DType) -> Tensor:
     (b,) = operands(name, other, dtype=dtype)
     if dtype.kind == "b":
         return apply("logical_and", b, scalar(bool(alpha), dtype))
-    return apply("mul", b, scalar(alpha, dtype))
+    return apply("mul", b, number_tensor(alpha, dtype, True))
 
 
 def _sides(name: str, input: Any, other: Any, tensors: str = "none") -> None:

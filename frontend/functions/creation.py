@@ -155,7 +155,7 @@ def arange(
 ) -> Tensor:  # fmt: skip
     """start, start + step, ... below `end`: `arange(end)`, `arange(start, end)` or `arange(start, end, step)`.
 
-    int64 for ints, else the default float dtype. RuntimeError for step 0 or a step that leads away from `end`.
+    int64 for ints, else the default float dtype. RuntimeError for step 0 or one that leads away from `end`.
 
         >>> ingot.arange(1, 7, 2)
         tensor([1, 3, 5])
@@ -173,17 +173,21 @@ def arange(
     given = (0 if start is None else start, end, 1 if step is None else step)
     bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in given]
     target = check_dtype(dtype)
+    steps = None
     if target is not None and target.kind != "f":
+        parts = [v for v in bounds if not isinstance(v, int)]
+        if target is not dtypes.i64 and parts and all(map(math.isfinite, parts)) and bounds[2]:
+            steps = math.ceil((bounds[1] - bounds[0]) / bounds[2])  # as torch: int64 alone counts with whole numbers
         bounds = [as_int(v) if isinstance(v, int) or math.isfinite(v) else v for v in bounds]  # as torch: of the result's dtype
     whole = all(isinstance(v, int) for v in bounds)
     first, last, by = bounds
-    if by == 0:
+    if by == 0 and steps is None:
         raise RuntimeError("step must be nonzero")
     if not whole and not (math.isfinite(first) and math.isfinite(last)):
         raise RuntimeError(f"unsupported range: {first} -> {last}")
     if (by > 0 and first > last) or (by < 0 and first < last):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    n = -((first - last) // by) if whole else math.ceil((last - first) / by)
+    n = steps if steps is not None else -((first - last) // by) if whole else math.ceil((last - first) / by)
     target = target or (dtypes.i64 if whole else get_default_dtype())
     wide = dtypes.i64 if whole else dtypes.f64
     x = _arange(scalar(first, wide), scalar(by, wide), larger(0, as_int(n)), target)
@@ -228,7 +232,7 @@ def linspace(
 
 
 def _spaced(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
-    if dtype.kind != "f":
+    if dtype.kind not in "fc":
         a, b = apply("trunc", a), apply("trunc", b)
     place = apply("iota", attrs=(dtypes.f64, (n,), 0))
     step = (b - a) / larger(1, n - 1)

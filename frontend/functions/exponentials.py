@@ -50,7 +50,7 @@ def _logsumexp(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
         return cast(y, x.dtype)
     if not count(x.shape, axes):
         return cast(apply("log", reduced("reduce_sum", apply("exp", y), axes, keepdim)), x.dtype)
-    top = _finite_max(y, axes)
+    top = cast(_finite_max(apply("real", y) if y.dtype.kind == "c" else y, axes), y.dtype)
     total = apply("log", reduced("reduce_sum", apply("exp", y - top), axes, True)) + top
     return cast(apply("reshape", total, attrs=(kept_shape(x.shape, axes, keepdim),)), x.dtype)
 

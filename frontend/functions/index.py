@@ -314,7 +314,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """
     if alpha != 1:
         check_tensor("index_add", source, "source", 4)
-        source = apply("logical_and" if source.dtype.kind == "b" else "mul", source, scalar(alpha, source.dtype))
+        source = apply("logical_and" if source.dtype.kind == "b" else "mul", source, number_tensor(alpha, source.dtype, True))
     return emit_out(_slices("index_add", input, dim, index, source, "add"), out)
 
 

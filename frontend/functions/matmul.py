@@ -258,7 +258,7 @@ def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None
 ) -> Tensor:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
-    return _added("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha, out)
+    return _added("addbmm", input, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), beta, alpha, out)
 
 
 def chain_matmul(*matrices: Tensor) -> Tensor:
@@ -293,7 +293,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, out
         raise RuntimeError(f"both dimension lists should have same length, got {len(left)} and {len(right)}")
     for i, j in zip(left, right):  # an extent of 1 stands for any
         if a.shape[i] != b.shape[j] and 1 in (a.shape[i], b.shape[j]):
-            a, b = (a, b.sum(j, keepdim=True)) if a.shape[i] == 1 else (a.sum(i, keepdim=True), b)
+            a, b = (a, b.sum(j, True, dtype=b.dtype)) if a.shape[i] == 1 else (a.sum(i, True, dtype=a.dtype), b)
     if any(a.shape[i] != b.shape[j] for i, j in zip(left, right)):
         raise ShapeError(f"contracted dimensions need to match, but {list(a.shape)} over {left} and {list(b.shape)} over {right} do not")
     return emit_out(dot_general(a, b, contract=(left, right)), out)

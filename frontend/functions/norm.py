@@ -234,5 +234,5 @@ def renorm(input: Tensor, p: Number, dim: int, maxnorm: Number, *, out: Tensor |
 def _renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
     y = upcast(x)
     size = _vector_norm(y, p, tuple(d for d in range(x.ndim) if d != axis), True, y.dtype)
-    factor = apply("select", size > maxnorm, maxnorm / (size + 1e-7), scalar(1, y.dtype))
-    return cast(y * factor, x.dtype)
+    factor = apply("select", size > maxnorm, maxnorm / (size + 1e-7), scalar(1, size.dtype))
+    return cast(y * cast(factor, y.dtype), x.dtype)

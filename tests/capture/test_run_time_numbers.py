@@ -1,12 +1,14 @@
 """What functions may do with sizes and numbers that change, with one compilation for all: each beside eager, two traces in all."""
 
 import math
+import pickle
 from math import ceil, sqrt
 
 import numpy as np
 import pytest
 
 import ingot
+from ingot.capture.stand_ins import measured
 from ingot.nn import functional as F
 
 
@@ -165,3 +167,15 @@ def test_sizes_that_a_layer_fixes_are_found_by_its_derivative():
         for a, e in zip(f(x), step(x)):
             np.testing.assert_allclose(a.numpy(), e.numpy(), rtol=1e-4, atol=1e-4)
     assert f.stats["traces"] == 1
+
+
+def test_what_stands_in_is_the_plain_one_to_others():
+    """Another thread may call, keep and pickle it while a function is traced."""
+    with measured():
+        assert pickle.loads(pickle.dumps(math.sqrt)) is math.sqrt and pickle.loads(pickle.dumps(len)) is len
+        assert (math.log(8, 2), math.hypot(3, 4, 12), len("ab")) == (3.0, 13.0, 2)
+        for wrong in (lambda: math.sqrt("a"), lambda: math.sqrt(x=1), lambda: len(1)):
+            with pytest.raises(TypeError):
+                wrong()
+        kept = pickle.dumps(math.sqrt)
+    assert pickle.loads(kept) is math.sqrt and type(math.sqrt) is type(len)

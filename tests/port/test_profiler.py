@@ -37,7 +37,9 @@ def test_graphs_and_ranges_are_timed(tmp_path):
     assert rows["whole"].count == rows["decorated"].count == 1
     graphs = [r for r in rows.values() if r.key not in ("whole", "decorated")]
     assert any("tanh" in r.key for r in graphs) and any(r.count >= 3 for r in graphs)
-    assert rows["whole"].cpu_time_total >= sum(e.duration for e in prof.events() if e.kind == "graph") / 5
+    whole = next(e for e in prof.events() if e.name == "whole")
+    inside = [e.duration for e in prof.events() if e.kind == "graph" and whole.start <= e.start < whole.start + whole.duration]
+    assert len(inside) >= 4 and whole.duration * 1.001 >= sum(inside)
     assert 0 <= rows["whole"].self_cpu_time_total <= rows["whole"].cpu_time_total
     table = prof.key_averages().table(sort_by="cpu_time_total", row_limit=2)
     assert "whole" in table and len(table.splitlines()) == 7

@@ -252,8 +252,14 @@ def test_retain_grad():
     x = leaf(1.0)
     y = x * 2
     y.retain_grad()
-    (y * 3).sum().backward()
+    (y * 3).sum().backward(retain_graph=True)
     assert y.grad.item() == 3 and y.retains_grad
+    first = y.grad
+    (y * y).sum().backward(retain_graph=True)  # it is added up, as a leaf's
+    assert y.grad.item() == 7 and first.item() == 3
+    y.grad = None
+    (y * 2).sum().backward()
+    assert y.grad.item() == 2
     assert (x * 2).grad is None
 
 

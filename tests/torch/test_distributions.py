@@ -332,3 +332,18 @@ def test_entropy_of_binomials_of_different_counts():
     got = ingot.distributions.Binomial(ingot.tensor(counts), ingot.tensor(p)).entropy().tolist()
     want = [torch.distributions.Binomial(torch.tensor(n), torch.tensor(p)).entropy().item() for n in counts]
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_sets_between_bounds_are_classes_that_can_be_extended():
+    for m in (ingot, torch):
+        c, transforms = m.distributions.constraints, m.distributions.transforms
+        assert isinstance(c.positive, c.greater_than) and not isinstance(c.half_open_interval(0.0, 1.0), c.interval)
+        assert not isinstance(c.nonnegative_integer, c.greater_than_eq) and repr(type(c.unit_interval)(0, 2)).startswith("Interval(")
+
+        class Softplus(type(c.positive)):
+            def __init__(self):
+                super().__init__(lower_bound=0.0)
+
+        m.distributions.transform_to.register(Softplus, lambda constraint, t=transforms: t.SoftplusTransform())
+        assert Softplus().check(m.tensor([-1.0, 2.0])).tolist() == [False, True]
+        assert m.distributions.transform_to(Softplus())(m.tensor(0.0)).item() == pytest.approx(math.log(2))

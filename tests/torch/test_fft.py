@@ -110,7 +110,7 @@ ISTFT = [
     "m.istft(z, 8, window=w)", "m.istft(z[0], 8, 2, window=w)", "m.istft(z, 8, length=13, window=w)", "z.istft(8, 3, normalized=True)",
     "m.istft(z, 8, 2, 6, w[1:7], center=True)", "m.istft(z, 8, 2, center=False)",
     "m.istft(m.cat([z, z[:, 1:4].flip(1).conj()], 1), 8, onesided=False)",
-    "m.istft(m.cat([z, z[:, 1:4]], 1), 8, onesided=False, return_complex=True)",
+    "m.istft(m.cat([z, z[:, 1:4]], 1), 8, onesided=False, return_complex=True)", "m.istft(m.cat([z, z[:, 1:4]], 1), 8, onesided=False)",
 ]  # fmt: skip
 
 

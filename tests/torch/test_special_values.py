@@ -43,3 +43,24 @@ def test_unique_of_slices_of_nothing() -> None:
         with pytest.raises(RuntimeError, match="0 sized dimensions"):
             m.unique(m.zeros(0, 3), dim=1)
     assert tuple(ingot.unique(ingot.zeros(0, 3), dim=0).shape) == (0, 3)
+
+
+RESULTS = [
+    "m.arange(0, 3.1, dtype=m.uint8)", "m.arange(-0.9, 2.1, 2.0, dtype=m.int16)", "m.arange(0.0, -8.000001, -4.0, dtype=m.int32)",
+    "m.arange(0, 3.1, dtype=m.int64)", "m.arange(0, 1, 0.5, dtype=m.int32)", "m.add(u, u, alpha=-3)", "m.sub(u, u, alpha=-1)",
+    "u.index_add(0, m.tensor([1, 1]), u[:2], alpha=-1)", "m.addbmm(u[:, None], u.view(1, 3, 1), u[:1].view(1, 1, 1))",
+    "m.tensordot(u.view(1, 3), u[:1].view(1, 1), ([1], [0]))", "m.logspace(4.3, 2, 3, 3.0, dtype=m.complex128)",
+    "m.linalg.vander(m.tensor(3.0), N=3)", "m.nn.functional.softsign(c)", "m.nn.functional.tanhshrink(c)",
+    "m.renorm(c.view(2, 2), 2, 0, 1.0)",
+    "m.logsumexp(c, 0)", "m.ldexp(c, c)", "m.istft(c.view(2, 2).repeat(2, 1), 4, window=c, onesided=False, return_complex=True)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expr", RESULTS)
+def test_dtypes_that_are_seldom_asked_for(expr: str) -> None:
+    mine, theirs = (
+        eval(expr, {"m": m, "u": m.tensor([200, 100, 3], dtype=m.uint8), "c": m.tensor([1 + 2j, 0.5j, -3 + 1j, 2 - 1j])})
+        for m in (ingot, torch)
+    )
+    assert str(mine.dtype).split(".")[1] == str(theirs.dtype).split(".")[1]
+    np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=2e-6)

@@ -36,7 +36,7 @@ def elementwise(fn: Callable, integers: str = "refuse", complex: bool = False) -
         if not input.is_floating_point() and not (complex and input.is_complex()):
             if integers == "refuse" or (integers == "keep" and input.dtype == ingot.bool or input.is_complex()):
                 raise RuntimeError(f"{fn.__name__.strip('_')}: input must be of a floating-point dtype, not {input.dtype!r}")
-            if integers == "float":
+            if integers == "float" and input.dtype.kind != "c":
                 input = input.to(ingot.get_default_dtype())
         return compute(input, *args)
 
