@@ -258,7 +258,7 @@ def test_errors():
             bad()
     d.Normal(0.0, -1.0, validate_args=False)
     with pytest.raises(TypeError):
-        d.register_kl(int, d.Normal)
+        d.register_kl(1, d.Normal)
 
 
 @pytest.mark.compiled
