@@ -98,7 +98,7 @@ def test_two_devices_are_refused(made):
         flushed * y
 
 
-def test_two_gpus():
+def test_two_gpus(other):
     a, b = ingot.ones(3, device="cuda:0"), ingot.arange(3.0, device="cuda:1")
     with pytest.raises(RuntimeError, match="same device, but found at least two devices, cuda:0 and cuda:1!"):
         a + b

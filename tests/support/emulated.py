@@ -27,6 +27,16 @@ def cuda(monkeypatch):
 
 
 @pytest.fixture
+def other(cuda):
+    """The name of a second device. Skips where there is one card."""
+    import ingot
+
+    if ingot.cuda.device_count() < 2:
+        pytest.skip("this needs two devices")
+    return "cuda:1"
+
+
+@pytest.fixture
 def standin(cuda):
     """The stand-in that runs what is called. Skips where there is a card."""
     if not cuda.emulated:
