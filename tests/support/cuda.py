@@ -75,7 +75,8 @@ def raced(program, graph, arrays):
 
 def ran(program, graph, arrays, backwards=False):
     """Results of the kernels, by the interpreter where that is a matter of moments, else compiled."""
-    if sum(np.size(a) for a in arrays) < 400:
+    working = 0 if not waits(program) else sum(blocks * threads for _, blocks, threads in launches(program))
+    if sum(np.size(a) for a in arrays) < 400 and working <= 64:
         return interpreted(program, graph, arrays, backwards)
     code, out = emulated(program, graph, arrays, backwards)
     assert code == 0
