@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingot.ir import dtypes
+from ingot.ir import dtypes, interpret
 from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.cpu import cpu
 from ingot.ir.machine import Machine
 from ingot.ir.op import OPS
 from ingot.ir.parse import parse
-from tests.support.calling import CPU, HOST_LEVELS, check, load
+from tests.support.calling import CPU, HOST_LEVELS, check, load, run_compiled
 from tests.support.graphs import arrays_for, graph_of
 from tests.support.symbolic import check_at
 
@@ -84,3 +84,20 @@ def test_gradients_through_a_chain() -> None:
 
     g = graph_of([(3, 4, 9, 9), (24, 4, 3, 3), (32, 24, 3, 3), (3, 32, 5, 5)], grads)
     check(g, arrays_for(g))
+
+
+@pytest.mark.parametrize("groups, stride", [(1, 1), (2, 1), (1, 2)])
+def test_a_weights_gradient_over_many_pixels(groups: int, stride: int) -> None:
+    """Its long sum is cut into parts that stay in the caches: as exact as one in float64 to its last digits."""
+    n = 16 * stride**2
+
+    def grad(x, g):
+        shape = (16, 8 // groups, 3, 3)
+        return OPS["conv_weight_grad"](x, g, weight_shape=shape, stride=(stride, stride), **{**SAME, "groups": groups})
+
+    shapes = [(n, 8, 32, 32), (n, 16, 32 // stride, 32 // stride)]
+    g, wide = graph_of(shapes, grad), graph_of([(s, dtypes.f64) for s in shapes], grad)
+    arrays = arrays_for(g)
+    (want,) = interpret.run(wide, [a.astype(np.float64) for a in arrays])
+    (got,) = run_compiled(g, arrays)
+    assert np.abs(got - want).max() <= 2e-6 * np.abs(want).max()
