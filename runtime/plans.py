@@ -210,10 +210,6 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
             family.why = str(error)
         except FrozenError:  # the code for these sizes alone may be known
             log.log("recompiles", "%s came back with other sizes, and compiling is frozen", graph.name)
-        except RuntimeError as error:
-            if rec.device is None:
-                raise
-            family.why = str(error)  # that kind of device has no schedule of it yet
         else:
             stats["symbolic"] += 1
             forecast = Forecast(plan, made)
