@@ -55,8 +55,10 @@ TILES_HALF = (
     ((32, 32, 32), (2, 2), 30),
     ((16, 64, 32), (1, 4), 25),
 )
-CHAIN = 4096  # steps of k that are summed up in a row, where there is room for the sums of more parts
-MOST_PARTS = 64
+# Steps of k that are summed up in a row; a longer k falls into parts, where there is room for their sums: of SHORT steps where the result
+# has FEW elements, of LONG ones where writing more sums would take as long as multiplying.
+CHAIN, SHORT, LONG, FEW = 4096, 256, 1024, 1 << 16
+MOST_PARTS = 64  # to keep multiprocessors at work
 ROOM = 1 << 26  # sums that all parts may have together
 LEAST_STEPS = 128  # of k in a part
 
@@ -155,8 +157,9 @@ def choose(group: Group, machine: Machine) -> InTiles:
         return max(1, batch * -(-m // tile[0]) * -(-columns // tile[1]))
 
     def parts_for(tile: Tile) -> int:
-        wanted = max(min(workers // blocks(tile), k // LEAST_STEPS), -(-k // CHAIN))
-        return max(1, min(wanted, MOST_PARTS, ROOM // max(1, batch * m * columns)))
+        elements = batch * m * columns
+        exact = -(-k // (SHORT if elements <= FEW else LONG)) if k > CHAIN else 1
+        return max(1, min(max(min(workers // blocks(tile), k // LEAST_STEPS, MOST_PARTS), exact), ROOM // max(1, elements)))
 
     def cost(choice: tuple[Tile, tuple[int, int], int]) -> float:
         tile, _, rate = choice
