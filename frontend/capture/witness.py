@@ -122,7 +122,7 @@ class Witness(Notes):
         if standard_library(name) or name.startswith("namedtuple_") or code.co_name == "<module>" or importing(frame):
             return
         if code not in self._functions:  # nobody has led to it: a method that Python itself calls, or something kept in C
-            self._functions[code] = [f for f in gc.get_referrers(code) if isinstance(f, types.FunctionType) and f.__code__ is code]
+            self._functions[code] = _made_of(code, name)
         for f in list(self._functions[code]):
             self._function(f)
         self._code(code, frame.f_globals)
@@ -166,3 +166,18 @@ class Witness(Notes):
             return method(environment, *key)
 
         return noting
+
+
+_NUMPY: dict[int, tuple[types.CodeType, list[types.FunctionType]]] = {}
+
+
+def _made_of(code: types.CodeType, module: str) -> list[types.FunctionType]:
+    """The functions of some code. All objects are asked, which takes as long as there are many; of NumPy's, which has functions in C
+    that hold the like, once."""
+    found = _NUMPY.get(id(code))
+    if found is not None:
+        return list(found[1])
+    functions = [f for f in gc.get_referrers(code) if isinstance(f, types.FunctionType) and f.__code__ is code]
+    if module.partition(".")[0] == "numpy":
+        _NUMPY[id(code)] = code, list(functions)
+    return functions
