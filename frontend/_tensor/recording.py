@@ -35,7 +35,9 @@ __all__ = [
 
 _new = Tensor.__new__
 _MAKERS = tuple(os.path.join("functions", f"{name}.py") for name in ("creation", "from_data", "windows", "identity", "legacy"))
-_MAKERS += (os.path.join(os.path.dirname(os.path.dirname(__file__)), "random.py"),)
+_MAKERS += tuple(  # overrides.py: what stands before functions once there is a subclass of Tensor
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), name) for name in ("random.py", "overrides.py")
+)
 _BITS = {16: i16, 32: i32, 64: i64}
 _COMPLEX = {"c64": "ComplexFloat", "c128": "ComplexDouble"}  # in torch's messages
 

@@ -93,8 +93,8 @@ def test_a_process_that_compiles_nothing_new_imports_no_llvm(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "{'compiled': 1} True" in alone(16384)
-    assert "{'known': 1} False" in alone(8192)
+    assert "{'compiled': 1} True" in alone(1 << 22)
+    assert "{'known': 1} False" in alone(1 << 21)
 
 
 def test_the_bytes_are_those_of_code_that_was_made_alone(monkeypatch):

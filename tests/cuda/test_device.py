@@ -179,3 +179,12 @@ def test_sparse_tensors_there():
         assert got.is_cuda
         np.testing.assert_allclose(got.cpu().numpy(), f(x).numpy(), rtol=1e-5, atol=1e-6)
     assert x.cuda().to_sparse().device.type == "cuda"
+
+
+def test_devices_are_not_mixed_once_there_is_a_subclass():
+    class Other(ingot.Tensor):
+        pass
+
+    assert type(ingot.ones(3).as_subclass(Other) + 1) is Other
+    with pytest.raises(RuntimeError, match="at least two devices, cuda:0 and cpu!"):
+        ingot.ones(3, device="cuda") + ingot.ones(3)

@@ -65,7 +65,7 @@ def test_sizes_that_functions_are_given(monkeypatch):
     for n in (104, 106, 107):  # no other test knows the parts at these
         f(n).numpy()
     asked_for = asked(monkeypatch, lambda: np.testing.assert_array_equal(f(112).numpy(), np.full(3, 112 * 111.0)))
-    assert len(asked_for) <= 1, asked_for
+    assert len(asked_for) <= 2, asked_for  # a composite that has had other sizes before may have no template left
     check_signatures()
 
 

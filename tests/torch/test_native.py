@@ -136,8 +136,8 @@ def test_files_are_mapped(tmp_path):
 
 
 SENTENCES = {
-    "ones(1).coalesce()": "to_sparse", "Stream()": "no streams", "cuda.memory_summary()": "no CUDA device",
-    "cuda.MemPool()": "no CUDA device", "ones(1).reinforce(1)": "distributions",
+    "ones(1).coalesce()": "to_sparse", "Stream()": "no streams", "cuda.get_device_name()": "no CUDA device",
+    "cuda.MemPool()": "ingot.cuda.memory_stats", "ones(1).reinforce(1)": "distributions",
 }  # fmt: skip
 
 
