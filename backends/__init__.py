@@ -89,8 +89,8 @@ def backend(target: str) -> Backend:
     """
     if target in NAMES:
         return importlib.import_module(f"ingot.backends.{target}").BACKEND
-    found = [b for b in map(backend, NAMES) if target in b.levels]
-    if not found:
+    found = next((b for b in map(backend, NAMES) if target in b.levels), None)  # those behind it are not imported
+    if found is None:
         known = ", ".join(name for b in map(backend, NAMES) for name in (b.name, *b.levels))
         raise ValueError(f"there is no target {target!r}: targets are {known}")
-    return found[0]
+    return found
