@@ -134,3 +134,10 @@ def test_what_constants_decide_is_computed_once():
     graph = ingot.capture.trace_call(ingot.compile(model), (ingot.ones(100),), {})[0].graph
     assert not any(n.op.name == "constant" and n.attrs[0].type.numel > 64 for n in graph.nodes)
     assert model.run({"x": np.ones(100, np.float32)})["y"].tolist() == [3] * 100
+
+
+def test_what_follows_from_weights_is_kept():
+    """They lie in memory that nobody else sees."""
+    module = ingot.onnx.load(data([node("MatMul", "x w", "y")], "x", "y", w=np.ones((40, 50), np.float32)))
+    module.run({"x": np.ones((3, 40), np.float32)})
+    assert all(p._storage.exposed is None for p in module.parameters())

@@ -12,6 +12,7 @@ import numpy as np
 import ingot
 from ingot import nn
 from ingot._tensor import Tensor
+from ingot._tensor.recording import from_array
 from ingot.interchange.onnx import ops as _ops  # noqa: F401  (fills the table of rules)
 from ingot.interchange.onnx.evaluate import SMALL, Run, Scope, shape_text
 from ingot.interchange.onnx.messages import ModelProto
@@ -65,7 +66,7 @@ class OnnxModule(nn.Module):
             ):
                 self._known[name] = array
                 continue
-            tensor = ingot.from_numpy(np.array(array))
+            tensor = from_array(array)  # no memory that others see: what follows from it is kept
             self._place(name, nn.Parameter(tensor) if floating and name not in buffers else nn.Buffer(tensor))
         self._settle()
         self.parts = _parts(program)
