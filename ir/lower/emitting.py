@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ingot.ir.facts import Contraction, Elementwise, Reduction
@@ -120,9 +121,11 @@ class _Emission:
             return signature.values[x] if isinstance(x, int) else inner.setdefault(x, Value(x[1]))
 
         out = []
+        writes = Counter(x for _, values, _, written in found for x, b in zip(values, written.kernel.buffers) if b.access != "r")
         for name, values, params, written in found:
             made = tuple(x for x, b in zip(values, written.kernel.buffers) if b.access != "r")
-            if all(isinstance(x, tuple) for x in made):  # what it makes lies between kernels: another group may have made the same
+            if all(isinstance(x, tuple) for x in made) and all(writes[x] == 1 for x in values if isinstance(x, tuple)):
+                # it lies between kernels, none of which changes it: another group may have made the same
                 mine, read = tuple(map(value, made)), tuple(value(x) for x in values if x not in made)
                 earlier = self.between.setdefault((name, params, read), mine)
                 if earlier is not mine:

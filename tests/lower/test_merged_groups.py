@@ -31,3 +31,20 @@ def test_a_sum_that_is_read_two_ways():
     arrays = [np.arange(t.numel, dtype=t.dtype.numpy).reshape(t.shape) / 7 for t in graph.in_types]
     compare(graph, arrays, run_loops(graph, arrays))
     check(graph, arrays)
+
+
+# both begin with %a0 in f32, which each then changes
+TWICE = """
+func @twice(%a0: bf16[2,2], %a1: i64[], %a2: bf16[2], %a3: bf16[2]) -> (bf16[2,2], bf16[2,2]) {
+  %0 = index_put %a0, %a2, %a1 {axes=[1], mode="add"} : bf16[2,2]
+  %1 = index_put %a0, %a3, %a1 {axes=[0], mode="add"} : bf16[2,2]
+  return %0, %1
+}
+"""
+
+
+def test_what_is_changed_is_made_for_each():
+    graph = parse(TWICE)
+    arrays = [np.arange(t.numel, dtype=np.float32).reshape(t.shape).astype(t.dtype.numpy) for t in graph.in_types]
+    compare(graph, arrays, run_loops(graph, arrays))
+    check(graph, arrays)
