@@ -6,7 +6,7 @@ A kernel's code depends on nothing but its loops and the level: it is made of a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ingot.backends.built import Built, Keep, Part, make, manifest_of, told
 from ingot.backends.cpu import driver, elf, elf_piece, table
@@ -16,7 +16,7 @@ from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.workers import side_by_side
 from ingot.ir.loop.ir import Kernel
-from ingot.ir.loop.program import Copy, Launch, Program, Step, nested
+from ingot.ir.loop.program import Copy, Program, Step, launches, nested
 from ingot.ir.loop.text import print_kernel
 from ingot.ir.size import Dim, bounds, larger
 from ingot.ir.struct import replace
@@ -78,15 +78,6 @@ def _scratch(program: Program, kernels: Mapping[str, elf_piece.Piece]) -> tuple[
 
 def _rounded(nbytes: Dim) -> Dim:
     return (nbytes + 63) // 64 * 64
-
-
-def launches(steps: Sequence[Step]) -> Iterator[Launch]:
-    """The launches among steps, those in loops and branches included."""
-    for s in steps:
-        if isinstance(s, Launch):
-            yield s
-        for inside in nested(s):
-            yield from launches(inside)
 
 
 def _copies(steps: Sequence[Step]) -> bool:

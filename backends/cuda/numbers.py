@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from ingot.ir.loop.program import Branch, Launch, Program, Repeat, Step, While, nested
+from ingot.ir.loop.program import Branch, Launch, Program, Repeat, Step, While, launches
 from ingot.ir.struct import replace
 
-__all__ = ["by_value", "launches", "told_apart"]
-
-
-def launches(steps: Sequence[Step]) -> Iterator[Launch]:
-    """The launches among steps, those within others included."""
-    for s in steps:
-        if isinstance(s, Launch):
-            yield s
-        for inside in nested(s):
-            yield from launches(inside)
+__all__ = ["by_value", "told_apart"]
 
 
 def by_value(program: Program) -> dict[str, tuple[bool, ...]]:

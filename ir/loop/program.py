@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ingot.ir.graph import Location
@@ -11,7 +11,7 @@ from ingot.ir.size import Symbol
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim, TensorType
 
-__all__ = ["Ref", "Launch", "Repeat", "Branch", "While", "Copy", "Step", "Program", "decided", "nested", "refs"]
+__all__ = ["Ref", "Launch", "Repeat", "Branch", "While", "Copy", "Step", "Program", "decided", "launches", "nested", "refs"]
 
 
 @value_type
@@ -80,6 +80,15 @@ def nested(step: Step) -> tuple[tuple[Step, ...], ...]:
     if isinstance(step, Branch):
         return step.steps, step.otherwise
     return (step.test, step.steps) if isinstance(step, While) else ()
+
+
+def launches(steps: Sequence[Step]) -> Iterator[Launch]:
+    """The launches among steps, those in loops and branches included."""
+    for s in steps:
+        if isinstance(s, Launch):
+            yield s
+        for inside in nested(s):
+            yield from launches(inside)
 
 
 def refs(step: Step) -> tuple[Ref, ...]:
