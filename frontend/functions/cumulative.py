@@ -18,12 +18,14 @@ from ingot.functions.common import (
     emit_out,
     float_dtype,
     one_dim,
+    refuse,
     scalar,
     static_int,
     upcast,
 )
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.join import cat
+from ingot.functions.reduce import accumulator
 
 __all__ = [
     "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "gradient", "logcumsumexp", "trapezoid", "trapz",
@@ -33,7 +35,9 @@ __all__ = [
 def _running(name: str, input: Any, dim: int, dtype: dtypes.DType | None, out: Any) -> Tensor:
     check_tensor(name, input)
     axis = one_dim(dim, input.ndim)
-    result = dtype or (input.dtype if input.dtype.kind in "fc" else dtypes.i64)
+    result = accumulator(input, dtype, out)
+    if result.kind == "b":
+        raise refuse(name, result)
     return emit_out(_run(input, name, axis, result), out)
 
 
@@ -90,16 +94,15 @@ def cummin(input: Tensor, dim: int, *, out: tuple | None = None) -> ValuesIndice
 
 
 def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
-    """log of the running sums of exp along `dim`, without overflow. Floating dtypes only (RuntimeError)."""
+    """log of the running sums of exp along `dim`, without overflow. Floating and complex dtypes only (RuntimeError)."""
     check_tensor("logcumsumexp", input)
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         raise RuntimeError(f'"logcumsumexp_out_cpu" not implemented for {input.dtype!r}')
     return emit_out(_logcumsumexp(input, one_dim(dim, input.ndim)), out)
 
 
 @composite
 def _logcumsumexp(x: Tensor, axis: int) -> Tensor:
-
     if not x.ndim:
         return apply("reshape", x, attrs=((),))
     y, n, step = upcast(x), x.shape[axis], 1

@@ -27,7 +27,8 @@ def _paired(values: Tensor, vectors: Tensor, size: Tensor) -> tuple[Tensor, Tens
     n = values.shape[-1]
     real = values.imag.abs() <= size * (n * 4 * ingot.finfo(size.dtype).eps)
     values = ingot.where(real, ingot.complex(values.real, values.imag * 0.0), values)
-    vectors = ingot.where(real.unsqueeze(1), ingot.complex(vectors.real, vectors.imag * 0.0), vectors)
+    alone = vectors.real / vectors.real.square().sum(-2, keepdim=True).sqrt()  # of several with one value, both parts are eigenvectors
+    vectors = ingot.where(real.unsqueeze(1), ingot.complex(alone, vectors.imag * 0.0), vectors)
     gap = (values.conj().unsqueeze(-1) - values.unsqueeze(-2)).abs()
     other = gap.argmin(-1)
     mutual = other.gather(-1, other) == ingot.arange(n)
@@ -40,12 +41,13 @@ def _paired(values: Tensor, vectors: Tensor, size: Tensor) -> tuple[Tensor, Tens
 class _Eig(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, real: bool) -> Any:
-        h, q = eigen_scans.hessenberg(a.real if real else a)
+        balanced, scales = eigen_scans.balance(a.real if real else a)
+        h, q = eigen_scans.hessenberg(balanced)
         t, q, done = eigen_scans.schur(cast(h, a.dtype), cast(q, a.dtype))
         finite = a.abs().sum((1, 2)).isfinite()
         require(lambda: finite, "linalg.eig: input tensor should not contain infs or NaNs.")
         require(lambda: done, "linalg.eig: The algorithm failed to converge: too many eigenvalues are still coupled.")
-        values, vectors = t.diagonal(0, -2, -1), eigen_scans.triangular_vectors(t, q)
+        values, vectors = t.diagonal(0, -2, -1), eigen_scans.triangular_vectors(t, q * scales)
         if real:
             values, vectors = _paired(values, vectors, h.abs().amax((1, 2)).unsqueeze(-1))
         good = done.logical_and(finite).unsqueeze(-1)

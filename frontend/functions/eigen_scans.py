@@ -1,6 +1,7 @@
-"""Eigenvalues and eigenvectors of general matrices as scans: Hessenberg's form, QR with shifts, back substitution.
+"""Eigenvalues and eigenvectors of general matrices as scans: balancing, Hessenberg's form, QR with shifts, back substitution.
 
-Sources: Golub and Van Loan, Matrix Computations, 7.4 to 7.6; the shifts are those of EISPACK's comqr and LAPACK's zlahqr.
+Sources: Golub and Van Loan, Matrix Computations, 7.4 to 7.6; the shifts are those of EISPACK's comqr and LAPACK's zlahqr. Balancing:
+Parlett and Reinsch, Balancing a matrix for calculation of eigenvalues and eigenvectors, Numerische Mathematik 13 (1969).
 """
 
 from __future__ import annotations
@@ -22,6 +23,33 @@ TINY = {dtypes.c64: 2.0**-126, dtypes.c128: 2.0**-1022}
 def steps(n: int) -> int:
     """How many QR steps an n x n matrix gets: about 3 for each eigenvalue are needed, and as many again are kept for hard ones."""
     return 6 * n + 30
+
+
+@composite
+def balance(a: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix with the same eigenvalues whose rows and columns have about the same norms, and the scales d (b, n, 1): D^-1 A D, and D.
+
+    Scales are powers of 2, so nothing is rounded. Each row and its column in turn, where that makes both smaller together.
+    """
+    b, n, _ = a.shape
+    off = where(places(a, 1) == places(a, 2), 0.0, magnitude(a))
+    limit = 40.0 if off.dtype is dtypes.f32 else 400.0  # far from the bounds of what can be represented
+
+    def scaled(off: Tensor, e: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        k = apply("remainder", k, scalar(n, dtypes.i64))
+        mine = pick(e, 1, k)
+        row = reduced("reduce_sum", pick(off, 1, k) * apply("transpose", apply("exp2", e - mine), attrs=((0, 2, 1),)), (2,), True)
+        column = reduced("reduce_sum", pick(off, 2, k) * apply("exp2", mine - e), (1,), True)
+        none = apply("logical_or", row * column == 0, apply("logical_not", apply("isfinite", row * column)))
+        by = apply("round", apply("log2", where(none, 1.0, row / where(none, 1.0, column))) * 0.5)
+        worth = column * apply("exp2", by) + row * apply("exp2", -by) < (row + column) * 0.95
+        to = where(apply("logical_and", worth, apply("abs", mine + by) <= limit), mine + by, mine)
+        return (where(apply("eq", apply("iota", attrs=(dtypes.i64, (b, n, 1), 1)), k), to, e),)
+
+    start = apply("broadcast", scalar(0, off.dtype), attrs=((b, n, 1),))
+    (e,) = loop(scaled, (off,), (start,), 8 * n) if n > 1 else (start,)
+    d = apply("exp2", e)
+    return a * cast(apply("exp2", apply("transpose", e, attrs=((0, 2, 1),)) - e), a.dtype), d
 
 
 @composite

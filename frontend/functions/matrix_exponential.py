@@ -11,7 +11,8 @@ from ingot.functions.reduce import reduced
 
 __all__ = ["matrix_exp"]
 
-_DEGREE, _NORM = 15, 0.5  # 0.5**16 / 16! is below the rounding of float64
+_NORM = 2.0  # every square doubles the error, a larger norm loses digits in the series
+_DEGREE = {dtypes.f32: 15, dtypes.c64: 15, dtypes.f64: 24, dtypes.c128: 24}  # what is left, 2**16 / 16!, is below a rounding
 _SQUARES = 32  # a matrix of norm 2**31 has an exponential of few digits, if any
 
 
@@ -29,8 +30,9 @@ def _matrix_exp(a: Tensor) -> Tensor:
     x = a * scale
     places = [apply("iota", attrs=(dtypes.i64, (b, n, n), axis)) for axis in (1, 2)]
     eye = cast(apply("eq", *places), a.dtype)
-    total = eye + x * (1 / _DEGREE)
-    for k in range(_DEGREE - 1, 0, -1):
+    degree = _DEGREE[a.dtype]
+    total = eye + x * (1 / degree)
+    for k in range(degree - 1, 0, -1):
         total = eye + matmul(x, total) * (1 / k)
 
     def square(scale: Tensor, y: Tensor, k: Tensor) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -264,10 +265,10 @@ def histogramdd(
     tensor([[0., 1.],
             [1., 1.]])
     """
-    if input.ndim < 1:
-        raise ShapeError("histogramdd: the input needs at least one dim, the coordinates")
-    points = input.detach().reshape(-1, input.shape[-1])
-    d = points.shape[1]
+    if input.ndim < 2:
+        raise ShapeError("torch.histogramdd: input tensor should have at least 2 dimensions")
+    d = input.shape[-1]
+    points = input.detach().reshape(math.prod(input.shape[:-1]), d)
     if isinstance(bins, int):
         bins = [bins] * d
     if len(bins) != d:
@@ -277,7 +278,13 @@ def histogramdd(
         if isinstance(b, Tensor):
             edges.append(b)
             continue
-        low, high = (range[2 * k], range[2 * k + 1]) if range is not None else (points[:, k].min().item(), points[:, k].max().item())
+        if b <= 0:
+            raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {b} for dimension {k}")
+        low, high = (0.0, 1.0) if not points.shape[0] else (points[:, k].min().item(), points[:, k].max().item())
+        if range is not None:
+            low, high = range[2 * k], range[2 * k + 1]
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RuntimeError(f"torch.histogramdd: dimension {k}'s range [{low}, {high}] is not finite")
         if low == high:
             low, high = low - 0.5, high + 0.5
         edges.append(ingot.linspace(low, high, b + 1, dtype=input.dtype))
@@ -294,7 +301,7 @@ def histogramdd(
     for n in sizes:
         total *= n
     weights = ingot.ones(points.shape[0], dtype=input.dtype) if weight is None else weight.reshape(-1)
-    weights = ingot.where(inside, weights, 0.0)
+    weights = ingot.where(inside, weights, 0.0) if d else ingot.zeros_like(weights)  # of no dims nothing counts, as in torch
     counts = ingot.zeros(total, dtype=input.dtype).index_add(0, ingot.where(inside, place, 0), weights).reshape(sizes)
     if density:
         counts = counts / counts.sum()

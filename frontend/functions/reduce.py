@@ -62,7 +62,10 @@ def _sum(x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -
     return cast(reduced(op, cast(x, dtype), axes, keepdim), dtype)
 
 
-def _accumulator(x: Tensor, dtype: dtypes.DType | None) -> dtypes.DType:
+def accumulator(x: Tensor, dtype: dtypes.DType | None, out: Tensor | None) -> dtypes.DType:
+    """In what sums and products of `x` are formed: `dtype`, the dtype of `out`, or that of `x`, where integers become int64."""
+    if dtype is None and isinstance(out, Tensor):
+        return out.dtype
     return dtype or (x.dtype if x.dtype.kind in "fc" else dtypes.i64)
 
 
@@ -80,7 +83,7 @@ def sum(
     if input._sparse:
         return emit_out(input.sum(dim, keepdim, dtype=dtype), out)
     axes = dim_list(dim, input.ndim)
-    return emit_out(_sum(input, axes, bool(keepdim), _accumulator(input, dtype)), out)
+    return emit_out(_sum(input, axes, bool(keepdim), accumulator(input, dtype, out)), out)
 
 
 def nansum(
@@ -88,7 +91,7 @@ def nansum(
 ) -> Tensor:
     """`sum` that takes NaN for 0."""
     check_tensor("nansum", input)
-    return emit_out(_nansum(input, dim_list(dim, input.ndim), bool(keepdim), _accumulator(input, dtype)), out)
+    return emit_out(_nansum(input, dim_list(dim, input.ndim), bool(keepdim), accumulator(input, dtype, out)), out)
 
 
 @composite
@@ -109,7 +112,7 @@ def prod(
     """
     check_tensor("prod", input)
     axes = tuple(range(input.ndim)) if dim is None else dim_list(one_dim(dim, input.ndim), input.ndim)
-    return emit_out(_prod(input, axes, bool(keepdim), _accumulator(input, dtype)), out)
+    return emit_out(_prod(input, axes, bool(keepdim), accumulator(input, dtype, out)), out)
 
 
 @composite

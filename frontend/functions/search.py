@@ -204,14 +204,14 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Tensor | None = None) -> Tensor:
     """Whether each of `elements` is among `test_elements`. A bool tensor of the shape of `elements`.
 
     >>> ingot.isin(ingot.tensor([1, 2]), ingot.tensor([2, 3]))
     tensor([False,  True])
     """
     a, b = operands("isin", elements, test_elements)
-    return _isin(a, b, bool(invert))
+    return emit_out(_isin(a, b, bool(invert)), out)
 
 
 @composite

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from ingot._tensor.composites import composite
+from ingot._tensor.recording import stop_gradient
 from ingot.functions.common import (
     Tensor,
     apply,
@@ -102,7 +103,14 @@ def _clamp_max(x: Tensor, high: Tensor) -> Tensor:
 
 @composite
 def _clamp(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    return _clamp_max(_clamp_min(x, low), high)
+    if x.dtype.kind != "f":
+        return _clamp_max(_clamp_min(x, low), high)
+    above = apply("logical_or", x > high, high < low)  # `high` has the gradient there even where the others are NaN,
+    # and of equal bounds the lower one has none, as in torch
+    none = apply("logical_or", x != x, low != low)
+    least = apply("select", low < high, low, stop_gradient(low))
+    limit = high + apply("select", none, scalar(float("nan"), x.dtype), scalar(-0.0, x.dtype))
+    return apply("select", above, limit, _no_number(high, _clamp_min(x, least)))
 
 
 def clamp_min(input: Tensor, min: Operand, *, out: Tensor | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from ingot._tensor.composites import composite
@@ -166,6 +167,8 @@ def histogram(
         if bins <= 0:
             raise RuntimeError(f"histogram(): bins must be > 0, but got {bins}")
         low, high = range if range is not None else ((float(x.min()), float(x.max())) if x.numel() else (0.0, 1.0))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RuntimeError(f"torch.histogram: dimension 0's range [{low}, {high}] is not finite")
         if low > high:
             raise RuntimeError(f"histogram(): min should not exceed max, but got min {low} max {high}")
         if low == high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -128,3 +129,43 @@ def test_a_first_step_that_fails_leaves_no_state(monkeypatch):
     assert w.tolist() == [1.0, 1.0] and not optimizer.state
     optimizer.step()
     assert w.tolist() == v.tolist() == pytest.approx([0.9, 0.9])
+
+
+def test_clamp_sends_gradients_where_torch_does():
+    points = np.array(list(itertools.product([math.nan, -1.0, 0.0, 1.0, math.inf], repeat=3)), np.float32)
+    seen = []
+    for m in BOTH:
+        x, low, high = (m.tensor(points[:, i].copy(), requires_grad=True) for i in range(3))
+        y = m.clamp(x, low, high)
+        y.sum().backward()
+        seen.append([t.tolist() for t in (y, x.grad, low.grad, high.grad)])
+    np.testing.assert_array_equal(*seen)
+
+
+RARE = {
+    "an integer to write to": "m.cumsum(x, 0, out=m.empty(3, dtype=m.int64)), m.cumprod(x, 0, out=m.empty(3, dtype=m.uint8)), "
+    "m.sum(x, 0, out=m.empty((), dtype=m.int64)), m.prod(x, 0, out=m.empty((), dtype=m.int32))",
+    "a bool to write to": "m.isin(x, x[:2], out=m.empty(3, dtype=m.bool)), m.sum(x, 0, out=m.empty((), dtype=m.bool))",
+    "no channels": "m.nn.functional.batch_norm(x[:0], x[:0], x[:0]), m.nn.functional.batch_norm(x[:0], None, None, training=True)",
+    "no points": "m.histogramdd(x[:0].reshape(0, 2), bins=[2, 3]), m.histogramdd(x[:0].reshape(0, 1), bins=[2], density=True)",
+    "no coordinates": "m.histogramdd(x.reshape(3, 1)[:, :0], bins=[]), m.histogramdd(x.reshape(3, 1)[:, :0], bins=[], density=True)",
+    "running sums of complex exponentials": "m.logcumsumexp(m.complex(x, -x), 0)",
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_arguments(name):
+    mine, theirs = (eval(RARE[name], {"m": m, "x": m.tensor([1.5, 2.5, 3.0])}) for m in reversed(BOTH))
+    mine, theirs = (sum([[*t[:1], *t[1]] if hasattr(t, "bin_edges") else [t] for t in (r if isinstance(r, tuple) else (r,))], [])
+                    for r in (mine, theirs))  # fmt: skip
+    assert [str(t.dtype).split(".")[1] for t in mine] == [str(t.dtype).split(".")[1] for t in theirs]
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("call", ["m.histogram(x, 2)", "m.histogramdd(x.reshape(-1, 1), bins=[2])", "m.histogramdd(x, bins=[2])",
+                                  "m.histogramdd(x.reshape(-1, 1), bins=[0])"])  # fmt: skip
+def test_histograms_refuse_what_torch_refuses(call):
+    for m in BOTH:
+        with pytest.raises(RuntimeError):
+            eval(call, {"m": m, "x": m.tensor([1.0, math.nan])})

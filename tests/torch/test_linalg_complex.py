@@ -83,6 +83,18 @@ def test_eigenvalues_and_vectors(name: str, a: np.ndarray) -> None:
         np.testing.assert_allclose(spectrum(ingot, a), spectrum(torch, a), atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_eigenvalues_of_matrices_whose_rows_differ_in_size(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    size = 10.0 ** rng.uniform(-5, 5, 6)
+    a = (rng.standard_normal((6, 6)) * size[:, None] / size).astype(dtype)
+    exact = np.linalg.eigvals(a.astype("complex128"))
+    values, vectors = (t.numpy() for t in ingot.linalg.eig(ingot.tensor(a)))
+    nearest = np.abs(values[:, None] - exact).argmin(0)
+    np.testing.assert_allclose(values[nearest], exact, rtol=1e-4 if dtype == "float32" else 1e-11)
+    np.testing.assert_allclose((np.abs(vectors) ** 2).sum(-2), 1.0, rtol=1e-5)
+
+
 def test_eigenvalues_of_real_matrices_come_in_pairs() -> None:
     values, vectors = (t.numpy() for t in ingot.linalg.eig(ingot.tensor(numbers((9, 9), "float64"))))
     assert np.any(values.imag == 0) and np.all(vectors[:, values.imag == 0].imag == 0)

@@ -140,6 +140,10 @@ def test_matrix_exp(scale: float) -> None:
     np.testing.assert_allclose(both[0].numpy(), both[1].numpy(), rtol=1e-11)
     with pytest.raises(RuntimeError):
         ingot.linalg.matrix_exp(ingot.ones(2, 3))
+    for a in right(40, 4, 4) * scale:  # float32 keeps its digits, of turns too
+        turn = (a - a.T).astype(np.float32)
+        exact = torch.matrix_exp(torch.tensor(turn, dtype=torch.float64)).numpy()
+        np.testing.assert_allclose(ingot.matrix_exp(ingot.tensor(turn)).numpy(), exact, atol=1e-6 * max(scale, 1))
 
 
 @pytest.mark.parametrize("shape, count", [((4, 3), 3), ((2, 5, 3), 2), ((3, 3), 3), ((3, 2), 0), ((0, 3, 2), 2), ((3, 0), 0)])

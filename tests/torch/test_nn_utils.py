@@ -78,7 +78,7 @@ def test_orthogonal_parametrizations(shape, kind):
             np.testing.assert_allclose(gram, np.eye(min(shape)), atol=1e-6)
         assert list(mine.state_dict()) == list(theirs.state_dict())
         copy_weights(theirs, mine)
-        close(mine.weight, theirs.weight, rtol=5e-5, atol=5e-6)  # squares of squares
+        close(mine.weight, theirs.double().weight.float())  # in float32 torch's own exponentials are off by 2e-5 and more
         mine.weight.square().sum().backward()
     with pytest.raises(ValueError):
         ingot.nn.utils.parametrizations.orthogonal(ingot.nn.Linear(2, 2), orthogonal_map="other")

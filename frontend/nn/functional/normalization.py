@@ -193,8 +193,10 @@ def batch_norm(
     >>> mean
     tensor([0.2000, 0.4000])
     """
-    if input.ndim < 2:
+    if input.ndim < 2 and tuple(input.shape) != (0,):
         raise ShapeError(f"batch_norm: expected an input (N, C, *), but got shape {list(input.shape)}")
+    if input.ndim < 2:  # nothing at all, which torch takes for no channels
+        return batch_norm(input.reshape((0, 0)), running_mean, running_var, weight, bias, training, momentum, eps).reshape((0,))
     _check_channels("batch_norm", input.shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     _check_dtypes("batch_norm", input, weight, bias)
     if not training:
