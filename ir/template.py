@@ -24,7 +24,8 @@ __all__ = [
 Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
 Values = tuple[int, ...]
 _MOST_ELEMENTS = 2**62
-_MOST = 8  # templates of one structure that are tried for
+_CREDIT = 8  # templates of one structure that serve no other sizes than their own, before no more are tried for
+_MOST = 32  # templates of one structure
 
 
 def python_text(dim: Dim) -> str:
@@ -150,13 +151,17 @@ class Conditions:
 
 
 class Templates:
-    """The templates of one structure: each signature finds the graph for its sizes here, once there have been others."""
+    """The templates of one structure: each signature finds the graph for its sizes here, once there have been others.
 
-    __slots__ = ("known", "seen")
+    seen: whether there have been others
+    """
 
-    def __init__(self, seen: int = 0) -> None:
-        self.known: list[Template] = []
+    __slots__ = ("known", "seen", "credit")
+
+    def __init__(self, seen: bool = False) -> None:
+        self.known: list[Template] = []  # the newest first
         self.seen = seen
+        self.credit = _CREDIT
 
     def instance(self, sizes: Values, make: Callable[[], Template]) -> Instance | None:
         """The graph for these sizes, or None: it is to be made without a template.
@@ -166,15 +171,18 @@ class Templates:
         for t in self.known:
             values = t.values_of(sizes)
             if values is not None:
+                self.credit = _CREDIT
                 return Instance(t, values)
-        self.seen += 1
-        if not 1 < self.seen <= _MOST:
+        if not self.seen or not self.credit:
+            self.seen = True
             return None
+        self.credit -= 1
         try:
             t = make()
         except Exception:  # a rule that takes no symbols: it says so, or why the sizes are wrong, when it is asked without
             return None
-        self.known.append(t)
+        self.known.insert(0, t)
+        del self.known[_MOST:]
         return Instance(t, t.values_of(sizes))  # type: ignore[arg-type]  # they are its own
 
 

@@ -33,7 +33,7 @@ class TensorType:
     def __post_init__(self) -> None:
         if self.dtype.kind == ABSENT:
             raise TypeError(f"there are no tensors of dtype {self.dtype.torch_name}")
-        object.__setattr__(self, "symbolic", any([isinstance(d, Size) for d in self.shape]))
+        object.__setattr__(self, "symbolic", Size in map(type, self.shape))
 
     @property
     def rank(self) -> int:

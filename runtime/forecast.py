@@ -32,13 +32,14 @@ _BY_START: dict[Any, list[Forecast]] = {}  # by the number of a node in its reco
 
 
 class _Tables:
-    """What is filled in; `tape.py` and `plans.py` say how."""
+    """What is filled in; `tape.py` says how."""
 
     signed: Callable[..., None]  # (op, attrs, input types, output types)
-    bound: Callable[..., None]  # (plan, nodes, live, types of the inputs, which of them are scalars, sizes)
 
 
 tables = _Tables()
+# a recording to come: its nodes, what is alive at its end, the keys of its inputs; then these inputs' types, and the sizes of its plan
+Foretold = tuple[tuple, tuple[int, ...], tuple[int, ...], tuple[TensorType, ...], tuple[int, ...]]
 
 
 class Composite:
@@ -73,8 +74,7 @@ def foretold(rec: Any, what: Any, arrays: Sequence[Any]) -> bool:
             continue
         if values is not None and values != f.last and all(type(v) is int for v in values):
             f.last = values
-            f.plant(*values)
-            rec.forecast = f
+            rec.forecast, rec.foretold = f, f.plant(*values)
             return True
     return False
 
@@ -91,7 +91,7 @@ class Forecast:
         self.credit = _CREDIT
         self.last: tuple[int, ...] | None = None
         self.values: Callable[[Any, Sequence[Any]], tuple[int, ...] | None]
-        self.plant: Callable[..., None]
+        self.plant: Callable[..., Foretold | None]
 
     def judge(self, right: bool) -> None:
         """Note whether the recording went on as foretold."""
@@ -141,10 +141,11 @@ class _Writer:
             self.types[-1 - k] = v.type
         for n, node in self.made.items():
             self.types.update(zip(rec.outputs_of(n), [v.type for v in node.outputs]))
-        self.scope: dict[str, Any] = {"T": tensor_type, "min": min, "max": max, "parts": parts, "tables": tables}
+        self.scope: dict[str, Any] = {"T": tensor_type, "min": min, "max": max, "parts": parts, "signed": tables.signed}
         self.names: dict[int, str] = {}  # of objects in the scope, by id
         self.written: dict[TensorType, str] = {}
         self.instances: dict[str, str] = {}  # of composites: names by texts
+        self.sized: dict[str, str] = {}  # attributes with symbols: names by texts
         self.lines: dict[str, None] = {}  # in their order, once each
 
     # ---- where the values of the symbols come from
@@ -206,7 +207,7 @@ class _Writer:
     # ---- what is filled in
 
     def planting(self, live: tuple[int, ...]) -> Any:
-        """The function that fills in everything, from the symbols' values."""
+        """The function that fills in everything, from the symbols' values, and says what will be recorded, where all of it is known."""
         attrs: list[str | None] = []  # of each node; None: they are not known
         for n, (op, given, ids) in enumerate(self.rec.nodes):
             node = self.made.get(n)
@@ -222,7 +223,7 @@ class _Writer:
             if inline:
                 text = made and f"{made}.attrs"
             else:
-                text = None if any(isinstance(a, Graph) for a in node.attrs) else self._attrs(node.attrs)
+                text = None if any(isinstance(a, Graph) for a in node.attrs) else self._named(self._attrs(node.attrs))
             attrs.append(text)
             if text is not None:
                 ins, outs = (f"({''.join(self.type(self.types[i]) + ', ' for i in some)})" for some in (ids, self.rec.outputs_of(n)))
@@ -232,7 +233,7 @@ class _Writer:
                         continue
                     outs = f"{made}.graph.out_types"
                 test = f"if {made} is not None: " if inline or guessed else ""
-                self.line(f"{test}tables.signed({self.const(op)}, {text}, {ins}, {outs})")
+                self.line(f"{test}signed({self.const(op)}, {text}, {ins}, {outs})")
         if None not in attrs and len(self.graph.inputs) == len(self.forecast.plan.reads):
             self._plan(live, attrs)  # type: ignore[arg-type]
         names = ", ".join(s.name for s in self.forecast.general.symbols)
@@ -272,17 +273,29 @@ class _Writer:
 
     def _plan(self, live: tuple[int, ...], attrs: Sequence[str]) -> None:
         made = ", ".join(self.instances.values())
-        test = f"if None not in ({made},): " if made else ""
+        test = f" if None not in ({made},) else None" if made else ""
         nodes = "".join(f"({self.const(op)}, {a}, {ids}), " for (op, _, ids), a in zip(self.rec.nodes, attrs))
-        types = "".join(self.type(self.types[-1 - k]) + ", " for k in range(len(self.rec.inputs)))
-        scalars = self.const(tuple([key < 0 for key in self.rec.input_keys]))
+        inputs = [self.types[-1 - k] for k in range(len(self.rec.inputs))]
+        ids = [f"id({self.type(t)})" if t.symbolic else str(id(t)) for t in inputs]
+        keys = "".join(f"~{i}, " if key < 0 else f"{i}, " for i, key in zip(ids, self.rec.input_keys))
+        types = "".join(self.type(t) + ", " for t in inputs)
         sizes = "".join(s.name + ", " for s in self.forecast.general.symbols)
-        self.line(f"{test}tables.bound({self.const(self.forecast.plan)}, ({nodes}), {live}, ({types}), {scalars}, ({sizes}))")
+        self.line(f"return (({nodes}), {live}, ({keys}), ({types}), ({sizes})){test}")
 
     # ---- texts
 
     def line(self, text: str) -> None:
         self.lines["    " + text] = None
+
+    def _named(self, text: str) -> str:
+        """A name for what is the same object wherever it is read."""
+        if not text.startswith("("):
+            return text
+        name = self.sized.get(text)
+        if name is None:
+            name = self.sized[text] = f"a{len(self.sized)}"
+            self.line(f"{name} = {text}")
+        return name
 
     def type(self, t: TensorType) -> str:
         if not t.symbolic:

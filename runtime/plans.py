@@ -16,9 +16,8 @@ from ingot.ir.op import Op
 from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, parts
 from ingot.ir.template import python_text
-from ingot.ir.types import TensorType
 from ingot.runtime import log
-from ingot.runtime.forecast import Forecast, tables
+from ingot.runtime.forecast import Forecast
 from ingot.runtime.forecast import clear as _forget_forecasts
 from ingot.runtime.frozen import FrozenError
 
@@ -131,12 +130,20 @@ def clear() -> None:
 def bound(rec: Any, live: tuple[int, ...], alone: bool = False) -> Bound:
     """What computes the values `live` of a recorder, and what is dropped and may fail, but if `alone`."""
     stats["flushes"] += 1
-    key = (tuple(rec.nodes), live, tuple(rec.input_keys), alone, rec.device)
-    found = _PLANS.get(key)
-    if found is None:
-        found = _of_structure(rec, live, alone)
-        found.keep = [a.type for a in rec.inputs]
+    recorded = (tuple(rec.nodes), live, tuple(rec.input_keys))
+    key = (*recorded, alone, rec.device)
+    foretold = rec.foretold
+    found: Bound | None
+    if foretold is not None and foretold[:3] == recorded and not alone:
+        found = Bound(rec.forecast.plan, (), foretold[4])
+        found.keep = foretold[3]
         _keep(key, found)
+    else:
+        found = _PLANS.get(key)
+        if found is None:
+            found = _of_structure(rec, live, alone)
+            found.keep = [a.type for a in rec.inputs]
+            _keep(key, found)
     if rec.forecast is not None and not alone:
         rec.forecast.judge(rec.forecast.plan is found.plan)
     return found
@@ -150,15 +157,6 @@ def _keep(key: Any, found: Bound) -> None:
         _held -= len(first[0])
     if _PLANS.setdefault(key, found) is found:
         _held += len(key[0])
-
-
-def _foretold(plan: Plan, nodes: tuple, live: tuple[int, ...], types: tuple[TensorType, ...], scalars: Any, sizes: Any) -> None:
-    found = Bound(plan, (), sizes)
-    found.keep = types
-    _keep((nodes, live, tuple([~id(t) if s else id(t) for t, s in zip(types, scalars)]), False, None), found)
-
-
-tables.bound = _foretold
 
 
 def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:

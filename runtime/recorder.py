@@ -28,7 +28,7 @@ from ingot.runtime.array import HOST, META, Array, again, meta, ready
 from ingot.runtime.frozen import FrozenError
 
 if TYPE_CHECKING:
-    from ingot.runtime.forecast import Composite, Forecast
+    from ingot.runtime.forecast import Composite, Forecast, Foretold
     from ingot.runtime.tape import Signature
 
 __all__ = ["Recorder", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT"]
@@ -105,6 +105,7 @@ class Recorder:
         self.checks: list[int] = []  # the nodes that may fail: they must, if nobody wants what they make
         self.composites: list[Composite] = []  # those whose traces were not known
         self.forecast: Forecast | None = None  # that of this recording, as far as it is known
+        self.foretold: Foretold | None = None  # and what it said of its end
         self.asked_for: set[int] = set()  # the values that are where the user wants them; others may be made on a GPU as well
 
     # ---- recording

@@ -113,11 +113,14 @@ class Signature:
 
 def one_device(types: Sequence[TensorType]) -> int | None:
     """The GPU that holds some of these; None where all are the host's. RuntimeError where there are two."""
-    found = {t.device for t in types}
-    found.discard(None)
-    if len(found) > 1:
-        raise RuntimeError(apart(*[f"cuda:{d}" for d in dict.fromkeys(t.device for t in types) if d is not None][:2]))
-    return found.pop() if found else None
+    found = None
+    for t in types:
+        d = t.device
+        if d is not None and d != found:
+            if found is not None:
+                raise RuntimeError(apart(f"cuda:{found}", f"cuda:{d}"))
+            found = d
+    return found
 
 
 def apart(a: str, b: str) -> str:
@@ -157,9 +160,11 @@ def signature(op: Op, attrs: tuple, arrays: Sequence[Array]) -> Signature:
 
 
 def _signed(op: Op, attrs: tuple, in_types: tuple[TensorType, ...], out_types: tuple[TensorType, ...]) -> None:
-    if len(_SIGNATURES) > 16384:
-        _SIGNATURES.clear()
-    _SIGNATURES.setdefault((op, attrs, *map(id, in_types)), Signature(op, attrs, in_types, out_types))
+    key = (op, attrs, *map(id, in_types))
+    if key not in _SIGNATURES:
+        if len(_SIGNATURES) > 16384:
+            _SIGNATURES.clear()
+        _SIGNATURES[key] = Signature(op, attrs, in_types, out_types)
 
 
 tables.signed = _signed

@@ -31,12 +31,19 @@ from ingot.runtime.forecast import Composite, foretold
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
 
-__all__ = ["composite", "CompositeTrace"]
+__all__ = ["clear", "composite", "CompositeTrace"]
 
 F = TypeVar("F", bound=Callable)
 
 
 _LIMIT = 1024  # signatures kept of one composite
+_TABLES: list[dict[Any, Any]] = []  # what is known of all composites
+
+
+def clear() -> None:
+    """Forget all traces of composites, and those that are for all sizes."""
+    for table in _TABLES:
+        table.clear()
 
 
 class CompositeTrace(Recorder):
@@ -162,6 +169,7 @@ def composite(fn: F) -> F:
     """
     traces: dict[Any, _Traced] = {}
     signatures: dict[Any, _Signatures] = {}
+    _TABLES.extend([traces, signatures])
     name = fn.__name__
 
     def keep(key: tuple, traced: _Traced) -> None:

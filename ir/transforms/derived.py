@@ -11,7 +11,7 @@ from ingot.ir.graph import Graph
 from ingot.ir.op import Op
 from ingot.ir.sized import sized
 from ingot.ir.structure import filled, parts
-from ingot.ir.template import Instance, Templates, templated
+from ingot.ir.template import Instance, Template, Templates, templated
 from ingot.ir.transforms.replay import Mask
 from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import Dim, TensorType, tensor_type
@@ -36,17 +36,23 @@ def backward_of(op: Op, attrs: tuple[Any, ...], in_types: Sequence[TensorType], 
     if not isinstance(graph, Instance):
         return vjp(graph, wrt, cts)
     template = graph.template
-    known: tuple[Templates, list[Backward]] = template.derived.setdefault((wrt, cts), (Templates(), []))
-    templates, likes = known
+    templates: Templates = template.derived.setdefault((wrt, cts), Templates())
 
-    def make(dims: tuple[Dim, ...]) -> Graph:
-        likes.append(vjp(sized(template.graph, dict(zip(template.names, dims))), wrt, cts))
-        return likes[-1].graph
+    def make() -> Template:
+        found: list[Backward] = []
 
-    found = templates.instance(graph.values, lambda: templated(make, graph.values))
+        def derive(dims: tuple[Dim, ...]) -> Graph:
+            found.append(vjp(sized(template.graph, dict(zip(template.names, dims))), wrt, cts))
+            return found[-1].graph
+
+        made = templated(derive, graph.values)
+        made.result = found[-1]
+        return made
+
+    found = templates.instance(graph.values, make)
     if found is None:
         return vjp(graph, wrt, cts)
-    like = next(b for b in likes if b.graph is found.template.graph)
+    like = found.template.result
     return Backward(found, like.reads_inputs, like.reads_outputs, like.grads)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import ingot
 from ingot import nn
+from ingot.runtime.recorder import here
 
 
 class Net(nn.Module):
@@ -368,3 +369,27 @@ def test_modules_of_packages_are_their_attributes(name: str) -> None:
     assert seen.returncode == 0, seen.stderr
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = nn.nonsense
+
+
+@pytest.mark.parametrize("bias_kv", [False, True])
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("masks", [{}, {"attn_mask": True, "key_padding_mask": True}], ids=["plain", "masked"])
+def test_attention_is_one_node_where_nothing_needs_a_gradient(bias_kv, weights, masks):
+    ingot.manual_seed(0)
+    m = nn.MultiheadAttention(8, 2, add_bias_kv=bias_kv, add_zero_attn=bias_kv, batch_first=True)
+    for n in (3, 5, 4, 1):
+        x, y = ingot.randn(2, n, 8), ingot.randn(2, n + 1, 8)
+        given = {}
+        if masks:
+            given = {"attn_mask": ingot.ones(n, n + 1).triu(1).bool(), "key_padding_mask": ingot.arange(n + 1).expand(2, n + 1) > n - 1}
+        expected = m(x, y, y, need_weights=weights, **given)
+        with ingot.no_grad():
+            here.recorder.flush()
+            found = m(x, y, y, need_weights=weights, **given)
+            assert sum(op.name == "call" for op, _, _ in here.recorder.nodes) == 1
+            assert len(here.recorder.nodes) < 8
+        assert not found[0].requires_grad and expected[0].requires_grad
+        for a, b in zip(found, expected):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_allclose(a.numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)

@@ -13,6 +13,7 @@ from ingot.ir.size import ShapeError
 from ingot.nn.functional.dense import linear
 from ingot.nn.functional.padding import pad
 from ingot.nn.functional.stochastic import dropout
+from ingot.runtime.recorder import here
 
 
 def _mask_to_bias(mask: Tensor, dtype: object) -> Tensor:
@@ -151,19 +152,38 @@ def multi_head_attention_forward(
         raise ValueError("multi_head_attention_forward: static_k and static_v are not supported")
     if is_causal and attn_mask is None and (need_weights or key_padding_mask is not None):
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
-    batched = query.ndim == 3
+    tensors: Any = (
+        query, key, value, None if use_separate_proj_weight else in_proj_weight, in_proj_bias, bias_k, bias_v, out_proj_weight,
+        out_proj_bias, key_padding_mask, attn_mask, q_proj_weight, k_proj_weight, v_proj_weight,
+    )  # fmt: skip
     one_product = key is query and value is query and not use_separate_proj_weight
+    drop = dropout_p if training else 0.0
+    rec = here.recorder
+    apart = drop or rec.tracing or rec.level or rec.autocast is not None
+    if not apart and rec.grad_enabled:
+        apart = any(t is not None and t.requires_grad for t in tensors)
+    attended: Any = _attended if apart else _attended_at_once
+    out = attended(*tensors, num_heads, one_product, add_zero_attn, drop, is_causal, need_weights, average_attn_weights)
+    return out if need_weights else (out, None)
+
+
+def _attended(
+    query: Tensor, key: Tensor, value: Tensor, in_proj_weight: Any, in_proj_bias: Tensor | None, bias_k: Tensor | None,
+    bias_v: Tensor | None, out_proj_weight: Tensor, out_proj_bias: Tensor | None, key_padding_mask: Tensor | None, attn_mask: Tensor | None,
+    q_proj_weight: Any, k_proj_weight: Any, v_proj_weight: Any, num_heads: int, one_product: bool, add_zero_attn: bool, drop: float,
+    is_causal: bool, need_weights: bool, average_attn_weights: bool,
+) -> Any:  # fmt: skip
+    """The output, or with need_weights also the weights."""
+    batched = query.ndim == 3
     if not batched:
         query, key, value = (t.unsqueeze(1) for t in (query, key, value))
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     length, batch, width = query.shape
     head = width // num_heads
-    separate: Any = (q_proj_weight, k_proj_weight, v_proj_weight)
-    joint: Any = in_proj_weight
     if one_product:
-        q, k, v = linear(query, joint, in_proj_bias).chunk(3, -1)
+        q, k, v = linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
     else:
-        weights_of = separate if use_separate_proj_weight else joint.chunk(3)
+        weights_of = (q_proj_weight, k_proj_weight, v_proj_weight) if in_proj_weight is None else in_proj_weight.chunk(3)
         biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
         q, k, v = (linear(t, w, b) for t, w, b in zip((query, key, value), weights_of, biases))
     causal_only = is_causal and key_padding_mask is None and not need_weights
@@ -183,7 +203,6 @@ def multi_head_attention_forward(
         v = ingot.cat([v, v.new_zeros((batch, num_heads, 1, head))], 2)
         bias, padding = _extend(bias), _extend(padding)
     mask = bias if padding is None else padding if bias is None else bias + padding
-    drop = dropout_p if training else 0.0
     weights = None
     if need_weights:
         weights = _attention_weights(q, k, mask, 1.0 / math.sqrt(head))
@@ -196,7 +215,11 @@ def multi_head_attention_forward(
     out = linear(attended.permute((2, 0, 1, 3)).reshape((length, batch, width)), out_proj_weight, out_proj_bias)
     if not batched:
         out, weights = out.squeeze(1), None if weights is None else weights.squeeze(0)
-    return out, weights
+    return (out, weights) if need_weights else out
+
+
+# one node instead of twenty: where nothing needs a gradient, for the backward of a node would compute all its products once more
+_attended_at_once = composite(_attended)
 
 
 def _additive(mask: Tensor | None, q: Tensor, heads: int, batch: int, padding: bool = False) -> Tensor | None:
