@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+
+from ingot.ir.struct import frozen, struct
 
 __all__ = ["ABSENT", "DType", "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "promote"]
 
 ABSENT = "x"  # the kind of dtypes that no tensor has
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class DType:
     """An element type. Compared by identity; `d.name` is its name in IR text (`f32`), `str(d)` what users see."""
 
@@ -20,7 +22,7 @@ class DType:
     torch_name: str  # in Python
     kind: str  # "b" bool, "i" signed, "u" unsigned, "f" float, "c" complex
     bits: int  # of the value; a bool is stored in 8
-    numpy: np.dtype = field(repr=False, init=False)
+    numpy: ClassVar[np.dtype]  # each has its own; no argument of the constructor
 
     def __getattr__(self, name: str) -> Any:
         if name != "numpy" or self.name != "bf16":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ingot.ir.facts import Foldable, Lowering, OverComplex
 from ingot.ir.public import Public
 from ingot.ir.size import decisions
+from ingot.ir.struct import frozen, struct
 from ingot.ir.types import TensorType
 
 __all__ = ["Op", "Rule", "NO_GRAD", "NO_INPUTS", "INLINED", "LATER", "OPS", "register", "infer"]
@@ -36,7 +36,8 @@ INLINED = Rule("INLINED")
 LATER = Rule("LATER")
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
+@struct
 class Op:
     """A primitive tensor operation, compared by identity.
 
@@ -63,7 +64,6 @@ class Op:
     attr_names: tuple[str, ...]
     infer: Callable[..., tuple[TensorType, ...]]
     ref: Callable[..., Any]
-    _: KW_ONLY
     vjp: Callable[..., Any] | Rule
     jvp: Callable[..., Any] | Rule
     batch: Callable[..., Any] | Rule

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir.dtypes import ABSENT, DType
 from ingot.ir.size import ShapeError, Size, Undecided, equal
+from ingot.ir.struct import frozen
 
 __all__ = ["Dim", "Shape", "TensorType", "broadcast_shapes", "numel", "shape_text", "tensor_type"]
 
@@ -18,7 +18,7 @@ else:
 Shape = tuple[Dim, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class TensorType:
     """dtype and shape of a value; `str(t)` is its text form, as in `f32[B,10]`.
 
@@ -27,13 +27,24 @@ class TensorType:
 
     dtype: DType
     shape: Shape
-    device: int | None = None
-    symbolic: bool = field(init=False, compare=False, repr=False)  # whether a dim is a size with symbols
+    device: int | None
+    symbolic: bool  # whether a dim is a size with symbols
 
-    def __post_init__(self) -> None:
-        if self.dtype.kind == ABSENT:
-            raise TypeError(f"there are no tensors of dtype {self.dtype.torch_name}")
-        object.__setattr__(self, "symbolic", Size in map(type, self.shape))
+    def __init__(self, dtype: DType, shape: Shape, device: int | None = None):
+        if dtype.kind == ABSENT:
+            raise TypeError(f"there are no tensors of dtype {dtype.torch_name}")
+        self.__dict__.update(dtype=dtype, shape=shape, device=device, symbolic=Size in map(type, shape))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TensorType):
+            return NotImplemented
+        return self.dtype is other.dtype and self.shape == other.shape and self.device == other.device
+
+    def __hash__(self) -> int:
+        return hash((self.dtype, self.shape, self.device))
+
+    def __repr__(self) -> str:
+        return f"TensorType({self.dtype!r}, {self.shape!r}, {self.device!r})"
 
     @property
     def rank(self) -> int:

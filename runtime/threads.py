@@ -11,7 +11,6 @@ import atexit
 import ctypes
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import Any
 
 from ingot.runtime import switches
@@ -28,13 +27,13 @@ class _Layout(ctypes.Structure):
     _fields_ = [("abi_version", ctypes.c_int64), ("nthreads", ctypes.c_int64), ("pool", ctypes.c_void_p), ("parallel", ctypes.c_void_p)]
 
 
-@dataclass(frozen=True, eq=False)
 class Table:
     """The table of functions that entries are called with. It never changes: another number of threads is another table."""
 
-    address: int
-    nthreads: int
-    _keep: Any = field(repr=False)
+    def __init__(self, layout: _Layout):
+        self.address = ctypes.addressof(layout)
+        self.nthreads = layout.nthreads
+        self._layout = layout  # what the address is that of
 
 
 current: Table | None = None  # the pool's table, once it runs
@@ -160,7 +159,7 @@ def pool_table() -> Table:
                 raise RuntimeError(f"out of memory: cannot start a pool of {get_num_threads()} threads")
             nthreads = ctypes.c_int64.from_address(pool).value  # fewer than wanted where the system refuses threads
             layout = _Layout(ABI_VERSION, nthreads, pool, ctypes.cast(_library.ingot_pool_parallel, ctypes.c_void_p).value)
-            table = Table(ctypes.addressof(layout), nthreads, layout)
+            table = Table(layout)
             _tables.append(table)
             _running.append(pool)
             current = table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -268,6 +267,8 @@ def logspace(
     """
     if any(_is_complex(v) for v in (start, end, base)) or dtype in dtypes.Complex:
         place = _complex_linspace("logspace", start, end, steps, check_dtype(dtype))
+        import cmath
+
         x = apply("exp", place * cmath.log(complex(base.item() if isinstance(base, Tensor) else base)))
         return emit_out(finish(x, device, requires_grad), out)
     a, b, n = _ends("logspace", start, end, steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +52,7 @@ def _terms(text: str, allow_comma: bool) -> list[list[str]]:
     i = 0
     while i < len(text):
         c = text[i]
-        if c in string.ascii_letters:
+        if c.isascii() and c.isalpha():
             terms[-1].append(c)
         elif text.startswith("...", i):
             if "..." in terms[-1]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -239,6 +238,8 @@ class Layer:
             os.rename(self.path(key), os.path.join(folder, f"{time.time_ns():020d}-{key}.so"))
             for name in sorted(os.listdir(folder))[:-_QUARANTINE_KEEPS]:
                 if not _unlink(os.path.join(folder, name)):
+                    import shutil  # not before: it takes two milliseconds
+
                     shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
         except FileNotFoundError:  # another process was faster
             pass

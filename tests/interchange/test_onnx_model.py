@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,3 +143,28 @@ def test_what_follows_from_weights_is_kept():
     module = ingot.onnx.load(data([node("MatMul", "x w", "y")], "x", "y", w=np.ones((40, 50), np.float32)))
     module.run({"x": np.ones((3, 40), np.float32)})
     assert all(p._storage.exposed is None for p in module.parameters())
+
+
+_ONE_MODULE_PER_OP = """
+import importlib, inspect, sys
+from ingot.interchange.onnx import ops, rules
+assert ops.find("", "Add", 14) and "ingot.interchange.onnx.ops.strings" not in sys.modules
+for module in ops.MODULES:
+    before = {key: len(versions) for key, versions in rules._RULES.items()}
+    importlib.import_module(f"{ops.__name__}.{module}")
+    for key, n in before.items():
+        assert module == "elementwise" or len(rules._RULES[key]) == n, (module, key)
+assert set(ops.MODULES) == {m.name for m in __import__("pkgutil").iter_modules(ops.__path__)}
+for key, versions in rules._RULES.items():
+    for rule in versions:
+        parameters = list(inspect.signature(rule.run).parameters.values())[rule.wants_call :]
+        assert rule.attrs == {p.name for p in parameters if p.kind == p.KEYWORD_ONLY}, key
+        assert rule.inputs == tuple(p.name for p in parameters if p.kind != p.KEYWORD_ONLY), key
+        assert rule.variadic == any(p.kind == p.VAR_POSITIONAL for p in parameters), key
+print(len(rules._RULES))
+"""
+
+
+def test_all_versions_of_an_op_stand_in_one_module_and_rules_are_what_their_functions_take():
+    done = subprocess.run([sys.executable, "-c", _ONE_MODULE_PER_OP], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and int(done.stdout) > 200, done.stderr

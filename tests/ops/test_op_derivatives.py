@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from ingot.ir.graph import Graph
 from ingot.ir.interpret import run
 from ingot.ir.op import LATER, NO_GRAD, OPS
 from ingot.ir.ops.samples import cases, grad_cases, types_of
+from ingot.ir.struct import replace
 from ingot.ir.transforms.jvp import jvp
 from ingot.ir.transforms.vjp import Backward, op_vjp, vjp
 from ingot.ir.types import tensor_type
@@ -195,7 +194,7 @@ def test_masks_and_missing_derivatives_are_named():
     with pytest.raises(ValueError, match="4 inputs, got 1 tangents"):
         jvp(graph, (True,))
     with pytest.raises(RuntimeError, match="the derivative of owed is not implemented"):
-        op_vjp(dataclasses.replace(OPS["tanh"], name="owed", vjp=LATER), (), (X,), (True,), (True,))
+        op_vjp(replace(OPS["tanh"], name="owed", vjp=LATER), (), (X,), (True,), (True,))
 
 
 # -- conventions at kinks, as in torch -------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_floating_point_environment(nthreads):
         nthreads(2)
         table = threads.pool_table()
         out = (ctypes.c_uint32 * 1000)()
-        layout = table._keep
+        layout = table._layout
         prototype = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
         seen = set()
         for _ in range(20):

@@ -147,7 +147,7 @@ class Run:
         assert rule is not None
         if len(inputs) > len(rule.inputs) and not rule.variadic:
             raise OnnxError(f"{node.text()} has {len(inputs)} inputs, where the op takes {', '.join(rule.inputs) or 'none'}")
-        unknown = attrs.keys() - rule.attrs.keys()
+        unknown = attrs.keys() - rule.attrs
         if unknown:
             raise OnnxError(f"{node.text()} has the attribute {min(unknown)!r}, which the op does not know")
         codes: list[Coded] = []

@@ -13,7 +13,6 @@ import ingot
 from ingot import nn
 from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
-from ingot.interchange.onnx import ops as _ops  # noqa: F401  (fills the table of rules)
 from ingot.interchange.onnx.evaluate import SMALL, Run, Scope, shape_text
 from ingot.interchange.onnx.messages import ModelProto
 from ingot.interchange.onnx.program import Input, Program, prepare

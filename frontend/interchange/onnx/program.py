@@ -16,8 +16,9 @@ from ingot.interchange.onnx.messages import (
     SparseTensorProto,
     ValueInfo,
 )
+from ingot.interchange.onnx.ops import find
 from ingot.interchange.onnx.patterns import found_patterns
-from ingot.interchange.onnx.rules import OnnxError, Rule, find
+from ingot.interchange.onnx.rules import OnnxError, Rule
 from ingot.interchange.onnx.tensors import TYPES, Folder, array_of
 from ingot.ir.struct import struct
 

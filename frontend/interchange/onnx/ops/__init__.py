@@ -1,25 +1,28 @@
-"""The rules, one subject a module; importing this package fills the table."""
+"""The rules, one subject a module. All versions of an op stand in one module, which is imported when a model has such an op.
 
-from ingot.interchange.onnx.ops import activations as activations
-from ingot.interchange.onnx.ops import attention as attention
-from ingot.interchange.onnx.ops import constants as constants
-from ingot.interchange.onnx.ops import control as control
-from ingot.interchange.onnx.ops import convolution as convolution
-from ingot.interchange.onnx.ops import elementwise as elementwise
-from ingot.interchange.onnx.ops import indexing as indexing
-from ingot.interchange.onnx.ops import linear as linear
-from ingot.interchange.onnx.ops import losses as losses
-from ingot.interchange.onnx.ops import microsoft as microsoft
-from ingot.interchange.onnx.ops import movement as movement
-from ingot.interchange.onnx.ops import normalization as normalization
-from ingot.interchange.onnx.ops import pooling as pooling
-from ingot.interchange.onnx.ops import quantization as quantization
-from ingot.interchange.onnx.ops import random as random
-from ingot.interchange.onnx.ops import recurrent as recurrent
-from ingot.interchange.onnx.ops import reduction as reduction
-from ingot.interchange.onnx.ops import resize as resize
-from ingot.interchange.onnx.ops import sequences as sequences
-from ingot.interchange.onnx.ops import signal as signal
-from ingot.interchange.onnx.ops import strings as strings
-from ingot.interchange.onnx.ops import training as training
-from ingot.interchange.onnx.ops import vision as vision
+    find("", "LeakyRelu", 17)       # the rule, see rules.py
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from ingot.interchange.onnx import rules
+from ingot.interchange.onnx.rules import Rule
+
+__all__ = ["MODULES", "find"]
+
+MODULES = (  # in the order in which an op is looked for
+    "elementwise", "constants", "movement", "linear", "convolution", "normalization", "activations", "reduction", "pooling", "indexing",
+    "attention", "recurrent", "control", "resize", "quantization", "microsoft", "vision", "sequences", "random", "losses", "signal",
+    "training", "strings",
+)  # fmt: skip
+
+
+def find(domain: str, name: str, version: int) -> Rule | None:
+    """The rule of an op: the newest that is not above the version of its domain. None where no module has one."""
+    for module in MODULES:
+        if rules.known(domain, name):
+            break
+        importlib.import_module(f"{__name__}.{module}")
+    return rules.newest(domain, name, version)
