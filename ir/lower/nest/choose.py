@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 from ingot.ir.facts import Contraction, Window
+from ingot.ir.lower import few_rows
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import rounds, run_of
+from ingot.ir.lower.few_rows import FewRows
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.nest import turn
 from ingot.ir.lower.nest.passes import Passes, fold_of
@@ -43,8 +45,11 @@ class _Axis:
         return assumed(self.extent)
 
 
-def choose(group: Group, machine: Machine) -> Nest | Across:
+def choose(group: Group, machine: Machine) -> Nest | Across | FewRows:
     """The schedule of a nest."""
+    streamed = few_rows.choose(group, machine)
+    if streamed is not None:
+        return streamed
     passes = Passes(group)
     unroll = unrolls(group)
     trial = Trial(group, passes, unroll)

@@ -12,7 +12,9 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import highest
 from ingot.ir.loop.ir import Alloc
 from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.lower import few_rows
 from ingot.ir.lower.cascade import Cascade, Steps, rounds
+from ingot.ir.lower.few_rows import FewRows
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.nest import turn
@@ -31,8 +33,10 @@ At = list[Index]  # where the axes of the group are; merged axes run by their la
 Accs = dict[Node, tuple[str, ...]]  # the accumulators of each reduction
 
 
-def emit(group: Group, s: Nest | Across, check: Callable[[Node], int]) -> list[Written]:
+def emit(group: Group, s: Nest | Across | FewRows, check: Callable[[Node], int]) -> list[Written]:
     """The kernel of a nest."""
+    if isinstance(s, FewRows):
+        return few_rows.emit(group, s, check)
     if isinstance(s, Across):
         return turn.emit(group, s, check)
     e = _Emission(group, s, check)

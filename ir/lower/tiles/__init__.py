@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingot.ir.graph import Node
+from ingot.ir.lower import few_rows
+from ingot.ir.lower.few_rows import FewRows
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.target import Kind
@@ -22,12 +24,15 @@ from ingot.ir.machine import Machine
 __all__ = ["TILES"]
 
 
-def _choose(group: Group, machine: Machine) -> Tiles | Integers:
-    floats = group.nodes[0].outputs[0].type.dtype.kind == "f"
-    return choose.choose(group, machine) if floats else choose_integers(group, machine)
+def _choose(group: Group, machine: Machine) -> Tiles | Integers | FewRows:
+    if group.nodes[0].outputs[0].type.dtype.kind != "f":
+        return choose_integers(group, machine)
+    return few_rows.choose(group, machine) or choose.choose(group, machine)
 
 
-def _emit(group: Group, s: Tiles | Integers, check: Callable[[Node], int]) -> list[Written]:
+def _emit(group: Group, s: Tiles | Integers | FewRows, check: Callable[[Node], int]) -> list[Written]:
+    if isinstance(s, FewRows):
+        return few_rows.emit(group, s, check)
     return emit.emit(group, s, check) if isinstance(s, Tiles) else integer_emit.emit(group, s, check)
 
 
