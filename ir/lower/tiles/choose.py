@@ -50,6 +50,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
         flat = _dear(_tile((n.m,), most), (n.m,)) < FLAT * _dear(tile, f_m)
         f_m, tile = ((n.m,), _tile((n.m,), most)) if flat else (f_m, tile)
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
+    fewest = math.prod(-(-d // t) for d, t, known in zip(f_m, tile, f.m) if isinstance(known, int))  # where sizes turn out to be small
     right = right_of(group)
     direct = (tiles <= FEW or n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR) and right is not None and right.columns == 1
     while direct and columns > 4 and not at_most(columns, math.prod(f.n)):
@@ -72,7 +73,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     flops = 2 * math.prod(tile) * columns * k
 
     block = max(1, min(panels, near // max(1, k * columns * n.dtype.itemsize)))
-    while block > 1 and parts * n.batch * -(-panels // block) * tiles < wanted:
+    while block > 1 and parts * n.batch * -(-panels // block) * fewest < wanted:
         block = -(-block // 2)
     per_item = max(1, min(tiles, work // max(1, flops * block)))
     while per_item > 1 and parts * n.batch * -(-panels // block) * -(-tiles // per_item) < wanted and per_item * flops * block > work // 8:
