@@ -115,7 +115,12 @@ def _says(x: Any) -> bool:
     if cls is Tensor:
         return False
     found = getattr(cls, "__torch_function__", None)
-    return found is not None and found is not disabled_torch_function
+    return found is not None and found is not disabled_torch_function and not _is_torch_s(cls)
+
+
+def _is_torch_s(cls: type) -> bool:
+    """Whether it is a Tensor of torch's: what that says is about torch's functions, and would have ours called again and again."""
+    return any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in cls.__mro__)
 
 
 def _overloaded(relevant: Iterable[Any]) -> list[Any]:

@@ -161,6 +161,17 @@ def _of_numbers(data: Any, dtype: DType | None) -> Tensor:
     return record(OPS["reshape"], (record(OPS["concatenate"], tuple(parts), (0,)),), (shape,))
 
 
+def _lends(data: Any) -> bool:
+    """Whether it is another library's array, which lets others see its memory."""
+    return hasattr(data, "__dlpack__") and not isinstance(data, (Tensor, np.ndarray))
+
+
+def _borrowed(data: Any) -> Tensor:
+    from ingot.functions.dlpack import from_dlpack
+
+    return from_dlpack(data)
+
+
 def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor of `data`: a number, nested sequences of numbers, a NumPy array. Always a copy, always a leaf.
 
@@ -177,12 +188,15 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
         return finish(x if dtype is None else cast(x, dtype), device, requires_grad)
     if here.recorder.extents is not None and _remembers(data):
         return finish(_of_numbers(data, dtype), device, requires_grad)
+    if _lends(data):
+        x = _borrowed(data).clone()
+        return finish(x if dtype is None else cast(x, dtype), device, requires_grad)
     array = to_array(data, dtype)
     return finish(from_array(array), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
-    """`data` as a tensor: itself if it is one, sharing memory if it is a NumPy array or says where on a GPU its own is, else a new one.
+    """`data` as a tensor: itself if it is one, a new one of numbers; memory is shared with NumPy's arrays and other libraries' (by DLPack).
 
     >>> ingot.as_tensor([1, 2])
     tensor([1, 2])
@@ -196,6 +210,8 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
         from ingot.functions.device_memory import from_interface
 
         x = from_interface(data)
+    elif _lends(data):
+        x = _borrowed(data)
     else:
         return tensor(data, dtype=dtype, device=device)
     return placed(x if dtype is None else cast(x, dtype), placing(device, x))

@@ -33,6 +33,14 @@ def test_dlpack_shares_memory_both_ways(name):
     assert not source.any()
 
 
+def test_torch_s_tensors_are_not_asked_what_functions_do_with_them():
+    ingot.overrides.install()
+    assert ingot.from_dlpack(torch.ones(2)).tolist() == [1, 1] and ingot.as_tensor(torch.ones(2)).tolist() == [1, 1]
+    assert not ingot.overrides.has_torch_function((torch.nn.Parameter(torch.ones(1)),))
+    with pytest.raises(TypeError, match="Tensor"):
+        ingot.sin(torch.ones(2))
+
+
 def test_dlpack_of_other_memory():
     t = torch.arange(6.0).reshape(2, 3)
     assert ingot.from_dlpack(t.t()).tolist() == t.t().tolist()
