@@ -90,6 +90,7 @@ def set_default_device(device: Any) -> None:
     """Where this thread's new tensors live that say nothing else: "cpu", "meta", or None for the CPU. RuntimeError for another device.
 
     >>> ingot.set_default_device("cpu")
+    >>> ingot.set_default_device(None)
     """
     choose(device)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["INGOT_CACHE_DIR"] = os.path.join(folder, "cache")  # also for the processes that tests start
     os.environ.pop("INGOT_CACHE_PATH", None)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture(autouse=True)
+def as_found() -> Iterator[None]:
+    """No test leaves a setting behind that changes what others see."""
+    yield
+    if "ingot" in sys.modules:
+        import ingot
+        from ingot._tensor import devices
+
+        left = (ingot.get_default_dtype().name, devices.chosen(), ingot.is_grad_enabled())
+        assert left == ("f32", None, True), f"left behind: default dtype, default device, gradients = {left}"
 
 
 @pytest.fixture
