@@ -18,7 +18,7 @@ from ingot.ir.op import Op
 from ingot.ir.size import Symbol, symbols
 from ingot.ir.types import Dim, TensorType, tensor_type
 
-__all__ = ["Value", "Node", "Graph", "Const", "Single", "SizedConst", "Location"]
+__all__ = ["Value", "Node", "Graph", "Const", "Single", "SizedConst", "Location", "symbols_of"]
 
 # Where a node was recorded: (code, f_lasti), resolved to file, line and column only when printed. Never a frame.
 Location = tuple[CodeType, int]
@@ -204,6 +204,12 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<Graph @{self.name}: {len(self.inputs)} inputs, {len(self.nodes)} nodes, {len(self.outputs)} outputs>"
+
+
+def symbols_of(node: Node) -> list[Symbol]:
+    """The symbols in the types of what a node makes, and in its attributes."""
+    types = [s for v in node.outputs if v.type.symbolic for s in symbols(*v.type.shape)]
+    return types + [s for a in node.attrs for s in _symbols(a)]
 
 
 def _symbols(attribute: Any) -> tuple[Symbol, ...] | list[Symbol]:

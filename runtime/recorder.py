@@ -72,6 +72,7 @@ class Recorder:
 
     tracing = False  # a trace becomes a graph and never runs by itself
     capturing = False  # the trace is that of a function that is compiled; else of a composite
+    measures = False  # sizes may be values that the graph computes
     derives = False  # derivatives of what is recorded come from its graph, not from the tape
     level = False  # values stand for others of the recorder outside: batches of them, or with tangents; see `ingot.func`
     sized_constants = False  # the values of sizes are constants here, those of a template

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ingot._tensor.reals import Formula, Real, made, real_of
@@ -43,10 +43,15 @@ class Extents:
     """The symbols of one trace, with the values that they have in the call that is traced, and what was found out about them.
 
     guards: relations that the trace depends on, and the user's line that asked first; conditions: likewise, of formulas
+    measured: symbols that the code computes, in order; `example` gives the value of one in the call that is traced, `unknown` what is
+        raised where it is needed for good
     """
 
     def __init__(self, values: Mapping[str, Any], floats: bool = True):
-        self.values = values  # floats are those of symbols in formulas
+        self.values = dict(values)  # floats are those of symbols in formulas
+        self.measured: list[str] = []
+        self.example: Callable[[str], int]
+        self.unknown: Callable[[], Exception]
         self.floats = floats  # whether what is calculated with floats is remembered, too
         self.conditions: dict[Formula, str] = {}
         self.guards: dict[Guard, str] = {}
@@ -73,7 +78,20 @@ class Extents:
 
     def value(self, dim: Dim) -> int:
         """What it is in the call that is traced."""
+        for s in symbols(dim) if self.measured else ():
+            if s.name not in self.values:
+                self.values[s.name] = self.example(s.name)
         return evaluate(dim, self.values)
+
+    def measures(self, relation: Guard | Formula) -> bool:
+        """Whether there is a measured symbol in it."""
+        names = relation.names if isinstance(relation, Formula) else {s.name for s in symbols(*relation[1:])}
+        return not names.isdisjoint(self.measured)
+
+    def known(self, names: Iterable[str]) -> None:
+        """CaptureError where one of the symbols is measured, for whose number nothing else can be made."""
+        if not set(self.measured).isdisjoint(names):
+            raise self.unknown()
 
     def decide(self, low: Dim, high: Dim, same: bool) -> bool:
         """Whether low <= high, or both are the `same`, in the call that is traced; a guard says so from now on."""
@@ -81,15 +99,16 @@ class Extents:
         if same:
             if a == b:
                 self._unify(low, high)
-            self._guard("==" if a == b else "!=", low, high)
+            self.guard("==" if a == b else "!=", low, high)
             return a == b
         if a <= b:
-            self._guard("<=", low, high)
+            self.guard("<=", low, high)
         else:
-            self._guard("<=", high + 1, low)
+            self.guard("<=", high + 1, low)
         return a <= b
 
-    def _guard(self, sign: str, a: Dim, b: Dim) -> None:
+    def guard(self, sign: str, a: Dim, b: Dim) -> None:
+        """The trace depends on a relation."""
         zero = b - a
         if (sign, zero) not in self._known and not (sign == "!=" and (sign, a - b) in self._known):
             self._known.add((sign, zero))
@@ -101,7 +120,7 @@ class Extents:
 
     def _unify(self, a: Dim, b: Dim) -> None:
         """Trace again where the equality says what a symbol is."""
-        found = _solved(a - b)
+        found = _solved(a - b, next((n for n in reversed(self.measured) if any(s.name == n for s in symbols(a - b))), None))
         if found is not None and bounds(found[1])[0] >= 0:  # a dim is never less than 0
             s, dim = found
             raise Again({s.name: dim}, f"{a} is compared with {b}", _line())
@@ -110,6 +129,7 @@ class Extents:
         """What asks for numbers for the symbols that a rule fails with, with `error`. ShapeError where it fails with them, too."""
         found = symbols(*[d for t in types for d in t.shape], *_leaves(attrs))
         found = list(dict.fromkeys([*found, *(s for a in attrs if isinstance(a, Graph) for s in a.symbols)]))
+        self.known([s.name for s in found])
         values = {s.name: self.values[s.name] for s in found}
         infer(*_sized(types, attrs, values))
         for n, v in values.items():
@@ -124,6 +144,7 @@ class Extents:
     def pin(self, dim: Dim, why: str) -> int:
         """The number for good. Does not return where it has symbols, and the trace goes on."""
         if self.live and isinstance(dim, Size):
+            self.known([s.name for s in symbols(dim)])
             raise Again({s.name: self.values[s.name] for s in symbols(dim)}, why, _line(), number=True)
         return self.value(dim)
 
@@ -133,6 +154,7 @@ class Extents:
 
     def pin_names(self, names: frozenset[str], why: str) -> None:
         """The numbers of these symbols are needed for good. Does not return while the trace goes on."""
+        self.known(names)
         if self.live and names:
             raise Again({n: self.values[n] for n in sorted(names)}, why, _line(), number=True)
 
@@ -163,12 +185,12 @@ def _line() -> str:
     return "" if loc is None else str(resolve(loc))
 
 
-def _solved(zero: Dim) -> tuple[Symbol, Dim] | None:
-    """A symbol, and what it is where `zero` is 0; None where that is no size."""
+def _solved(zero: Dim, name: str | None) -> tuple[Symbol, Dim] | None:
+    """A symbol (that of this name, if one is given), and what it is where `zero` is 0; None where that is no size."""
     if not isinstance(zero, Size):
         return None
     for atoms, c in zero.terms:
-        if len(atoms) == 1 and isinstance(atoms[0], Symbol):
+        if len(atoms) == 1 and isinstance(atoms[0], Symbol) and name in (None, atoms[0].name):
             s = atoms[0]
             rest = replaced(zero, {s.name: 0})  # the symbol may stand in other terms, too
             if isinstance(rest, int) and rest % c == 0 and len(zero.terms) == 1:

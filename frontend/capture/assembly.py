@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot._tensor.extents import plain_dim
+from ingot._tensor.extents import Guard, plain_dim
+from ingot._tensor.reals import Formula
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
@@ -50,11 +51,13 @@ __all__ = ["Assembly"]
 def _settled(traced: Traced) -> Traced:
     """A trace whose graphs have the symbols that its guards leave."""
     fit, back = traced.fit, traced.backward
-    if fit is None:
+    if fit is None and not traced.late:
         return traced
-    graphs, defined = settled([traced.graph, *(() if back is None else (back.graph,))], [g for g, _ in fit.guards])
+    graphs = [traced.graph, *(() if back is None else (back.graph,))]
+    guards = [g for g, _ in (*(() if fit is None else fit.guards), *traced.late) if not isinstance(g, Formula)]
+    graphs, defined = settled(graphs, guards, traced.measured)
     made = None if back is None else replace(back, graph=graphs[1])
-    return replace(traced, graph=graphs[0], backward=made, fit=replace(fit, defined=defined))
+    return replace(traced, graph=graphs[0], backward=made, fit=None if fit is None else replace(fit, defined=defined))
 
 
 class Assembly:
@@ -304,6 +307,7 @@ class Assembly:
                 self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
         trace.checks = ended  # before its backward was derived
+        measured = {name: self.out(count) for name, count in trace.measured.items()}
         inputs = self._inputs(derived)
         sources = [trace.sources[-1 - i] for i in inputs]
         if derived is None:
@@ -325,6 +329,8 @@ class Assembly:
             freed=freed,
             backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
             fit=self._fit(),
+            measured=measured,
+            late=self._late(),
             device=self._device(),
             in_devices=tuple(trace.type_of(i).device for i in inputs),
             out_devices=tuple(self.devices),
@@ -344,6 +350,13 @@ class Assembly:
         if shapes is None or extents is None:
             return None
         return Fit.of(shapes, self.arguments.leaves, extents, self.names)
+
+    def _late(self) -> list[tuple[Guard | Formula, str]]:
+        """What the trace depends on, and only a run can tell."""
+        extents = self.trace.extents
+        if extents is None or not extents.measured:
+            return []
+        return [(g, where) for g, where in {**extents.guards, **extents.conditions}.items() if extents.measures(g)]
 
     def _inputs(self, derived: Derived | None) -> list[int]:
         """The inputs that forward and backward read; what the backward reads beside them becomes an output.

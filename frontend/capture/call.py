@@ -17,6 +17,7 @@ from ingot.capture.recipes import Recipe, Value
 from ingot.capture.settle import unsettled
 from ingot.capture.sized import SizedBackward, allocator, sized_steps, types_of
 from ingot.capture.sources import Captured
+from ingot.capture.stages import Stages
 from ingot.capture.traced import Fresh, Traced
 from ingot.capture.writes import ArgumentWrite, History, StorageWrite
 from ingot.ir.types import TensorType
@@ -91,12 +92,16 @@ class CompiledCall:
         from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
         back = traced.backward
+        self.stages: Stages | None = None
         open_dim = unsettled(graph, *(() if back is None else (back.graph,))) if graph.symbols else None
         if open_dim is not None:
             raise Unsized(f"no bounds keep the extent {open_dim} from being less than 0")
+        executable: Any = None
         try:
-            steady = _steady(traced) if device is None else {}
-            if device is not None:
+            steady = _steady(traced) if device is None and not traced.measured else {}
+            if traced.measured:
+                self.stages = Stages(graph, traced.measured, traced.late, device)
+            elif device is not None:
                 executable = compiler.executable(graph, device=device)
             else:
                 executable = compiler.executable(graph.replace(steady=frozenset(steady)) if steady else graph)
@@ -106,15 +111,15 @@ class CompiledCall:
             if not graph.symbols:
                 raise
             raise Unsized(f"its code cannot be for all sizes: {type(error).__name__}: {error}") from error
-        self.run: Any = executable.run
-        kept = executable.manifest.get("kept", 0)
-        if kept:
-            self.run = Prepared(executable.run, kept, steady, len(graph.inputs) + len(graph.outputs)).run
-        if device is not None:
-            there: Any = executable
-            if there.exe.can_fail:
-                self.run = partial(there.run, explain=lambda error: self.explained(error))
-        aliases = executable.manifest.get("aliases", {})
+        aliases: Mapping[str, Any] = {}
+        if executable is not None:
+            self.run: Any = executable.run
+            kept = executable.manifest.get("kept", 0)
+            if kept:
+                self.run = Prepared(executable.run, kept, steady, len(graph.inputs) + len(graph.outputs)).run
+            if device is not None and executable.exe.can_fail:
+                self.run = partial(executable.run, explain=lambda error: self.explained(error))
+            aliases = executable.manifest.get("aliases", {})
         self.donations = _donations(traced, {int(out): tuple(ins) for out, ins in aliases.items()})
         self._by_value = [i in graph.scalars for i in range(len(graph.inputs))]
         self._roots = {} if traced.backward is None else {out: i for i, out in enumerate(traced.backward.roots)}
@@ -128,10 +133,13 @@ class CompiledCall:
         """Run with the given argument leaves (Tensors and numbers)."""
         fit = self.traced.fit
         sizes = {} if fit is None else fit.bind(leaves)
-        types = self.types(sizes)
         keep = self.traced.gather(leaves, sizes)
         for i in self.there:
             keep[i] = here.recorder.moved(keep[i], self.device)
+        if self.stages is not None:
+            buffers = self.stages.run(keep, sizes)
+            return self.finish(leaves, keep, buffers, self.types(sizes), sizes)
+        types = self.types(sizes)
         slots: list[Any] = [a.value if by_value else ready(a).address for a, by_value in zip(keep, self._by_value)]
         buffers = self.buffers(types)
         slots += [b.address for b in buffers]

@@ -37,7 +37,7 @@ def fast_call(
 ) -> Callable[..., Any] | None:
     """The generated function for calls whose positional arguments are like `leaves`; None where only the long way will do."""
     traced = call.traced
-    if len(leaves) > _LEAVES or call.there or call.back:
+    if len(leaves) > _LEAVES or call.there or call.back or call.stages is not None:
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,

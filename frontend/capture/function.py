@@ -24,6 +24,7 @@ from ingot.capture.places import Elsewhere
 from ingot.capture.pytree import flatten
 from ingot.capture.shapes import Shapes
 from ingot.capture.signature import Statics, difference, loose, signature
+from ingot.capture.stages import Late
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.struct import frozen, struct
@@ -151,7 +152,10 @@ class CompiledFunction:
                         self._check(entry, structure, leaves, numbers)
                     elif entry not in self._latest:
                         self._prepare(entry, args, kwargs, leaves, numbers)
-                    return entry.call.call(leaves)
+                    try:
+                        return entry.call.call(leaves)
+                    except Late as late:
+                        unfit = str(late)
                 reason = reason or unfit
             if not keys and asked == key:  # no code for just these numbers
                 history = self._dynamic.history(loose(key), leaves)
@@ -218,6 +222,10 @@ class CompiledFunction:
                         reason = difference(key, self._last, names)
                     try:
                         made = self._made(structure, leaves, numbers, names, None, {})
+                    except Unsized as e:
+                        raise CaptureError(
+                            f"{self.name}: {e}, and the function computes it: do this part outside of the compiled function"
+                        ) from None
                     except FrozenError:
                         made = self._guessed(history, structure, leaves, numbers, names)
                         if made is None:

@@ -6,7 +6,7 @@ A dim such as `s0-s1` is at least 0 because a guard says so, which no bound of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from math import inf
 from typing import Any
 
@@ -21,14 +21,14 @@ _TRIES = 8
 _NO_LIMIT = (1 << 63) - 1  # an extent is no more anyway
 
 
-def settled(graphs: Sequence[Graph], guards: Iterable[Guard]) -> tuple[list[Graph], dict[str, Dim]]:
-    """The graphs with such symbols, and what the new ones among these are of the others."""
+def settled(graphs: Sequence[Graph], guards: Iterable[Guard], measured: Container[str]) -> tuple[list[Graph], dict[str, Dim]]:
+    """The graphs with such symbols, and what the new ones among these are of the others. `measured`: symbols that stay as they are."""
     with deciding(None):
         found = _tightened({s for g in graphs for s in g.symbols}, guards)
         graphs = [sized(g, found) for g in graphs]
         new: dict[str, Dim] = {}
         for i in range(_TRIES):
-            d = next(_negative(graphs), None)
+            d = next((d for d in _negative(graphs) if not any(s.name in measured for s in symbols(d))), None)
             s = None if d is None else next(_addends(d), None)
             if d is None or s is None:
                 break

@@ -15,7 +15,7 @@ from ingot.ir.struct import replace, struct, value_type
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["Fit", "FloatSymbol", "Shapes", "valued"]
+__all__ = ["Fit", "FloatSymbol", "Shapes", "holds", "valued"]
 
 
 @value_type
@@ -125,9 +125,11 @@ class Fit:
                 i, d = place
                 patterns[i] = dim if d is None else shapes.shape(i, leaves[i]._array.type.shape)
         guards = [(g, where) for g, where in {**dict.fromkeys(shapes.bounds, ""), **found.guards}.items() if not _holds(g)]
+        guards = [(g, where) for g, where in guards if not found.measures(g)]
+        conditions = [(f, where) for f, where in found.conditions.items() if not found.measures(f)]
         free = frozenset(p[0] for p, dim in shapes.dims.items() if not isinstance(p, Elsewhere) and isinstance(dim, Size))
         outside = {p: dim for p, dim in shapes.dims.items() if isinstance(p, Elsewhere)}
-        return cls(patterns, free, outside, guards, list(found.conditions.items()), list(_roots(shapes.dims)), names, {})
+        return cls(patterns, free, outside, guards, conditions, list(_roots(shapes.dims)), names, {})
 
     def bind(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """The values of the symbols."""
@@ -151,7 +153,7 @@ class Fit:
             if evaluate(dim, values) != n or repr(n) != repr(dim) and isinstance(dim, float):
                 return f"{place_text(place, self.names)} is {n}, and not {self.said(dim)}"
         for guard, where in self.guards:
-            if not _true(guard, values):
+            if not holds(guard, values):
                 return f"{self.said_guard(guard)} does not hold{_when(where)}"
         for condition, where in self.conditions:
             if not condition.at(values):
@@ -228,7 +230,8 @@ def _when(where: str) -> str:
     return f", which was so when it was traced ({where})" if where else ""
 
 
-def _true(guard: Guard, values: Mapping[str, Any]) -> bool:
+def holds(guard: Guard, values: Mapping[str, Any]) -> bool:
+    """Whether a relation holds for these values."""
     sign, a, b = guard
     x, y = evaluate(a, values), evaluate(b, values)
     return x <= y if sign == "<=" else (x == y) is (sign == "==")

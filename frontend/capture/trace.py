@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from math import inf
+from types import MappingProxyType
 from typing import Any
 
 from ingot._tensor.extents import Extents, plain_dim
 from ingot._tensor.reals import Formula
 from ingot._tensor.state import view
-from ingot.capture.errors import refuse
-from ingot.capture.sources import Captured, Cell, ExtentValue, FormulaValue, Grad, Offset, Place, Seed, Source
+from ingot.capture.errors import CaptureError, refuse
+from ingot.capture.sources import Attribute, Captured, Cell, ExtentValue, FormulaValue, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
-from ingot.ir.size import Dim, Size, deciding
+from ingot.ir.size import Dim, Quotient, Size, Smaller, Symbol, deciding, symbol, symbols
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array
@@ -31,7 +33,7 @@ from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, apart, emit, frontend, signature
 from ingot.runtime.views import LeafStep, Step
 
-__all__ = ["Aliased", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
+__all__ = ["Aliased", "Measures", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
 
 TRACING = threading.RLock()  # one trace at a time: classes note what is looked up on their objects, and attributes hold what is traced
 os.register_at_fork(before=TRACING.acquire, after_in_parent=TRACING.release, after_in_child=TRACING.release)  # no half trace in a child
@@ -43,6 +45,10 @@ class Aliased(BaseException):  # not for the function to catch
     def __init__(self, by: int | GradSlot):
         super().__init__(f"{by} is captured as well")
         self.by = by
+
+
+class Measures(BaseException):  # not for the function to catch
+    """The function has sizes that it computes: the trace starts again, with extents that remember what they are."""
 
 
 class Outside(Node):
@@ -87,15 +93,22 @@ class SlotState:
 class Trace(Recorder):
     """The recorder while a function is traced for `ingot.compile`."""
 
-    tracing = True
-    capturing = True
+    tracing = capturing = measures = True
 
-    def __init__(self, outer: Any, by_reference: Set[GradSlot] = frozenset(), extents: Extents | None = None, sizes_within: bool = False):
+    def __init__(
+        self, outer: Any, by_reference: Set[GradSlot] = frozenset(), extents: Extents | None = None, sizes_within: bool = False,
+        same: Mapping[str, Dim] = MappingProxyType({}),
+    ):  # fmt: skip
         super().__init__()
         self.sizes_within = sizes_within  # the values of sizes are computed by the graph, which has no inputs for them
         self.outer = outer
         self.extents = extents
         self.read: dict[Size | Formula, Array] = {}  # sizes and formulas whose values are read
+        self.measured: dict[str, Array] = {}  # symbols that are computed, and their values
+        self.same = same  # sizes that equal measured ones, which they take the place of
+        self.leaves: Sequence[Any] = ()  # the arguments of the call that is traced
+        if extents is not None:
+            extents.example, extents.unknown = self.example, unknown
         self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
@@ -241,15 +254,70 @@ class Trace(Recorder):
             found = self.cells[k] = frontend.wrap((a, None))
         return found
 
+    def measure(self, count: Array, most: Dim | None) -> Any:
+        """An extent that is what `count` holds, an int64 scalar of at least 0 and at most `most`."""
+        if self.extents is None:
+            raise Measures()
+        name = f"u{len(self.measured)}"
+        s = symbol(name, 0, most if isinstance(most, int) else inf)
+        self.measured[name] = self.read[s] = count
+        self.extents.measured.append(name)
+        if name in self.same:
+            self.extents.guard("==", s, self.same[name])
+        return self.extents.of(self.same.get(name, s))
+
+    def example(self, name: str) -> int:
+        """What a measured symbol is in the call that is traced: what computes it runs. CaptureError where that would change something."""
+        counts = dict(list(self.measured.items())[: list(self.measured).index(name) + 1])
+        live = tuple([a.value for a in counts.values()])
+        inputs = sorted((i for i in self.needed(live)[1] if i < 0), reverse=True)
+        sources = [self.sources[-1 - i] for i in inputs]
+        if any(s is None or s.last or isinstance(s, (Attribute, Grad)) for s in sources):
+            raise unknown()
+        from ingot.capture.stages import Stages  # which compiles, as only the call does that is traced
+
+        device = next(iter(self.devices), None)
+        graph = self.subgraph(inputs, live, "sizes")
+        sizes = dict(self.extents.values)
+        with outside(), deciding(None):
+            stages = Stages(graph, {n: k for k, n in enumerate(counts)}, (), device)
+            given = [s.gather(self.leaves, self.type_of(i), sizes) for s, i in zip(sources, inputs)]  # type: ignore[union-attr]
+            stages.run([a if device is None or not a.type.shape else here.recorder.moved(a, device) for a in given], sizes)
+        return int(sizes[name])
+
     def extent(self, dim: Size | Formula) -> Array:
         """The value of a size, as an int64 scalar, or of a formula, as a float64 one."""
         found = self.read.get(dim)
+        if found is None and self.measured:
+            names = dim.names if isinstance(dim, Formula) else {s.name for s in symbols(dim)}
+            if not names.isdisjoint(self.measured):
+                if isinstance(dim, Formula):
+                    raise unknown()
+                found = self.read[dim] = self._of_parts(dim)
         if found is None and self.sizes_within and isinstance(dim, Size):
             found = self.read[dim] = _computed(dim)
         if found is None:
             made: Source = ExtentValue(dim) if isinstance(dim, Size) else FormulaValue(dim)
             found = self.read[dim] = self.placeholder(rank0(i64 if isinstance(dim, Size) else f64), made, scalar=True)
         return found
+
+    def _of_parts(self, dim: Dim) -> Array:
+        """The value of a size, calculated."""
+        if not isinstance(dim, Size):
+            return emit(OPS["constant"], (), (Const.of(dim, i64),))[0][0]
+        total: Pair = (self._of_parts(dim.const), None)
+        for atoms, c in dim.terms:
+            part: Pair = (self._of_parts(c), None)
+            for atom in atoms:
+                part = emit(OPS["mul"], (part, self._of_atom(atom)), ())[0]
+            total = emit(OPS["add"], (total, part), ())[0]
+        return total[0]
+
+    def _of_atom(self, atom: Any) -> Pair:
+        if isinstance(atom, Symbol):
+            return self.extent(Size(0, (((atom,), 1),))), None
+        op = OPS["floor_divide" if isinstance(atom, Quotient) else "minimum" if isinstance(atom, Smaller) else "maximum"]
+        return emit(op, tuple([(self._of_parts(p), None) for p in atom.parts]), ())[0]
 
     def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
         """Seed and offset for a random op: the offset at the start of the call, plus what was reserved before in the function."""
@@ -323,9 +391,18 @@ class Trace(Recorder):
         if self.extents is not None:
             self.extents.close()
         self.read.clear()
+        self.measured.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
         self.shaped.clear()
+
+
+def unknown() -> CaptureError:
+    """What is raised where Python needs a number that the code computes."""
+    return refuse(
+        "how many elements are chosen is known only when the function runs: the number cannot decide a branch or what shapes fit",
+        "use a mask that keeps the shape (ingot.where), or do this outside of the compiled function",
+    )
 
 
 def _computed(dim: Size) -> Array:

@@ -26,10 +26,11 @@ from ingot.capture.roots import Roots, find_roots
 from ingot.capture.shapes import Shapes
 from ingot.capture.stand_ins import Namespaces, measured
 from ingot.capture.tables import Tables
-from ingot.capture.trace import TRACING, Aliased, Trace, run_traced
+from ingot.capture.trace import TRACING, Aliased, Measures, Trace, run_traced
 from ingot.capture.traced import Traced
 from ingot.capture.witness import Witness
 from ingot.ir.location import describe
+from ingot.ir.size import Dim
 from ingot.runtime import log
 from ingot.runtime.recorder import here, ours
 
@@ -73,10 +74,14 @@ def trace_function(
         by_reference: set[Any] = set()  # argument leaves, and slots of gradients
         tables = Tables(roots, exchanged)
         names = names or [f"argument {i}" for i in range(len(leaves))]
+        measures = False  # whether there are sizes that the function computes
+        same: dict[str, Dim] = {}  # those of them that equal others
         try:
             while True:
-                extents = None if shapes is None or not shapes.values else Extents(shapes.values, not sizes_within)
-                trace = Trace(here.recorder, by_reference, extents, sizes_within)
+                values = {} if shapes is None else shapes.values
+                extents = Extents(values, not sizes_within) if values or measures else None
+                trace = Trace(here.recorder, by_reference, extents, sizes_within, same)
+                trace.leaves = leaves
                 arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)}, shapes)
                 assembly = Assembly(trace, arguments, name, names)
                 try:
@@ -85,8 +90,14 @@ def trace_function(
                 except Aliased as alias:
                     tables.undo()
                     by_reference.add(alias.by)
+                except Measures:
+                    tables.undo()
+                    measures = True
                 except Again as again:
                     tables.undo()
+                    if not again.values.keys().isdisjoint(trace.measured):
+                        same.update(again.values)
+                        continue
                     assert shapes is not None
                     shapes = _specialised(name, shapes, again, names, {} if pinned is None else pinned)
             del assembly, arguments

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ingot._tensor.composites import composite
-from ingot._tensor.recording import from_array, placed
+from ingot.functions.chosen import chosen
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -67,12 +65,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
     x = apply("broadcast", input, attrs=(shape,))
-    return emit_out(taken(x, _positions(apply("broadcast", mask, attrs=(shape,)))), out)
-
-
-def _positions(mask: Tensor) -> Tensor:
-    """The positions of True in the flattened mask, int64."""
-    return placed(from_array(np.flatnonzero(mask._value()).astype(np.int64)), mask.device)
+    return emit_out(taken(x, chosen(apply("broadcast", mask, attrs=(shape,)))), out)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:

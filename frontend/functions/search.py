@@ -9,6 +9,7 @@ import numpy as np
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array, placed
 from ingot.functions.binary import truth
+from ingot.functions.chosen import chosen_per_dim, computed
 from ingot.functions.common import (
     Number,
     ShapeError,
@@ -24,7 +25,7 @@ from ingot.functions.common import (
     scalar,
 )
 from ingot.functions.index import gather
-from ingot.functions.join import cat
+from ingot.functions.join import cat, stack
 
 __all__ = [
     "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "nonzero_static", "searchsorted", "unique",
@@ -35,18 +36,19 @@ __all__ = [
 def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:
     """The indices of the elements that are not zero: int64 of shape (n, rank), or a tuple of one vector per dim.
 
-    Reads the values: the shape depends on them.
+    Reads the values: the shape depends on them. A compiled function computes it, for all that reads the values as they are.
 
         >>> ingot.nonzero(ingot.tensor([0, 3, 4]))
         tensor([[1],
                 [2]])
     """
     check_tensor("nonzero", input)
-    values = _values(truth(input))
+    mask = truth(input)
     if as_tuple:
-        found = np.nonzero(values.reshape(-1) if not values.ndim else values)
-        return tuple(placed(from_array(i.astype(np.int64)), input.device) for i in found)
-    return emit_out(placed(from_array(np.argwhere(values).astype(np.int64)), input.device), out)
+        return tuple(chosen_per_dim(mask))
+    if computed(mask) and mask.ndim:
+        return emit_out(stack(chosen_per_dim(mask), 1), out)
+    return emit_out(placed(from_array(np.argwhere(_values(mask)).astype(np.int64)), input.device), out)
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ingot._tensor.extents import Extent, plain_dims
 from ingot._tensor.recording import broadcast, from_array, inplace, make_view, placed
+from ingot.functions.chosen import chosen_per_dim
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -193,7 +194,7 @@ def plan(x: Tensor, key: Any) -> Plan:
     if len(masks) == 1 and not indices:
         return Plan(movements, [], masks[0][1], masks[0][0])
     for at, mask in masks:
-        indices += [(at + i, index) for i, index in enumerate(_nonzero(mask))]
+        indices += [(at + i, index) for i, index in enumerate(chosen_per_dim(mask))]
     return Plan(movements, sorted(indices, key=lambda pair: pair[0]), None, 0)
 
 
@@ -230,15 +231,11 @@ def _within(i: Any, n: int, default: int) -> int:
     return smaller(larger(0, i), n)
 
 
-def _nonzero(mask: Tensor) -> list[Tensor]:
-    return [placed(from_array(i.astype(np.int64)), mask.device) for i in np.nonzero(mask._value())]
-
-
 def _spread(p: Plan) -> list[tuple[int, Tensor]]:
     """The index tensors, the mask read."""
     if p.mask is None:
         return p.indices
-    return [(p.mask_dim + i, index) for i, index in enumerate(_nonzero(p.mask))]
+    return [(p.mask_dim + i, index) for i, index in enumerate(chosen_per_dim(p.mask))]
 
 
 def _check_common(indices: Sequence[tuple[int, Tensor]]) -> None:

@@ -1,0 +1,73 @@
+"""What runs a graph that computes some of its sizes: its stages, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ingot._tensor.extents import Guard
+from ingot._tensor.reals import Formula
+from ingot.capture.shapes import holds
+from ingot.capture.sized import allocator, types_of
+from ingot.ir.graph import Graph
+from ingot.ir.size import symbols
+from ingot.ir.transforms.stages import stages
+from ingot.runtime import memory
+from ingot.runtime.array import Array, ready, to_numpy
+from ingot.runtime.recorder import here
+
+__all__ = ["Late", "Stages"]
+
+
+class Late(RuntimeError):
+    """A call whose computed sizes are not as the trace depends on; nothing was written."""
+
+
+class Stages:
+    """The stages of a graph, compiled.
+
+    measured: symbols, and which output of the graph holds the value of each; late: relations of them that must hold
+    """
+
+    def __init__(
+        self, graph: Graph, measured: Mapping[str, int], late: Sequence[tuple[Guard | Formula, str]], device: int | None
+    ):
+        from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
+
+        self.outputs = range(len(graph.inputs), len(graph.inputs) + len(graph.outputs))
+        self.measured = {name: self.outputs[k] for name, k in measured.items()}
+        self.device = device
+        self.allocate = allocator(device)
+        self.stages = stages(graph, measured)
+        self.types = [types_of([t.on(device) for t in s.graph.out_types]) for s in self.stages]
+        self.executables: list[Any] = [
+            compiler.executable(s.graph) if device is None else compiler.executable(s.graph, device=device) for s in self.stages
+        ]
+        self.late: list[list[tuple[Guard | Formula, str]]] = [[] for _ in self.stages]
+        for relation, where in late:
+            names = relation.names if isinstance(relation, Formula) else {s.name for s in symbols(*relation[1:])}
+            self.late[max(k for k, s in enumerate(self.stages) if not names.isdisjoint(s.measured))].append((relation, where))
+
+    def run(self, inputs: Sequence[Array], sizes: dict[str, Any]) -> list[memory.Buffer]:
+        """The memory of the outputs. `sizes`: the values of symbols; those that are measured come into it. Late where relations fail."""
+        from ingot.runtime.failures import explained
+
+        made = dict(enumerate(inputs))
+        for stage, types, executable, late in zip(self.stages, self.types, self.executables, self.late):
+            given = [made[k] for k in stage.takes]
+            slots: list[Any] = [a.value if i in stage.graph.scalars else ready(a).address for i, a in enumerate(given)]
+            outs = [Array(t, self.allocate(t.nbytes), None, None) for t in types(sizes)]
+            slots += [ready(a).address for a in outs]
+            slots += [sizes[s.name] for s in stage.graph.symbols]
+            try:
+                executable.run(*slots)
+            except Exception as error:
+                raise explained(error, stage.graph, slots if self.device is None else None) from None
+            made.update(zip(stage.gives, outs))
+            for name in stage.measured:
+                count = made[self.measured[name]]
+                sizes[name] = int(to_numpy(count if self.device is None else here.recorder.moved(count, None)))
+            for relation, where in late:
+                if not (relation.at(sizes) if isinstance(relation, Formula) else holds(relation, sizes)):
+                    raise Late(f"how many elements are chosen is not as it was when the function was traced ({where})")
+        return [ready(made[k]) for k in self.outputs]
