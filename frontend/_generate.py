@@ -22,7 +22,7 @@ PRIVATE = {
     "wrap", "CPU", "META", "as_device", "beside", "choose", "chosen", "on_cpu", "placing", "custom_bwd", "custom_fwd", "at_path",
     "export",  # `ingot.export` is a module
 }  # fmt: skip
-HIDDEN = ("ingot.functions.common", "ingot.functions.declared")
+HIDDEN = ("ingot.functions.common", "ingot.functions.declared", "ingot.functions.chosen")
 MODULES = (
     "fx", "array_api", "mps", "overrides", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func",
     "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler",

@@ -93,6 +93,14 @@ class Generator:
             self.offset = (at + blocks) & (1 << 64) - 1
         return wrap_i64(at)
 
+    def advance(self, at: int, blocks: int) -> bool:
+        """Use up so many blocks from the offset `at` on, an i64; False, and nothing is used up, where another thread has meanwhile."""
+        with self._lock:
+            if wrap_i64(self.offset) != at:
+                return False
+            self.offset = (self.offset + blocks) & (1 << 64) - 1
+        return True
+
 
 class _Default(Generator):
     """The default generator of the CPU, which is made before there are devices."""

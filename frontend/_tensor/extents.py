@@ -23,7 +23,7 @@ from ingot.ir.sized import sized
 from ingot.ir.types import TensorType
 from ingot.runtime.recorder import here, user_location
 
-__all__ = ["NAME", "Again", "Extent", "Extents", "Guard", "extents", "plain_dim", "plain_dims", "python_text"]
+__all__ = ["NAME", "Again", "Extent", "Extents", "Guard", "extents", "holds", "plain_dim", "plain_dims", "python_text"]
 
 Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
 
@@ -157,6 +157,13 @@ class Extents:
         self.known(names)
         if self.live and names:
             raise Again({n: self.values[n] for n in sorted(names)}, why, _line(), number=True)
+
+
+def holds(guard: Guard, values: Mapping[str, Any]) -> bool:
+    """Whether a relation holds for these values."""
+    sign, a, b = guard
+    x, y = evaluate(a, values), evaluate(b, values)
+    return x <= y if sign == "<=" else (x == y) is (sign == "==")
 
 
 def python_text(dim: Dim) -> str:

@@ -307,7 +307,7 @@ class Assembly:
                 self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
         trace.checks = ended  # before its backward was derived
-        measured = {name: self.out(count) for name, count in trace.measured.items()}
+        measured = {name: (self.out(count), said) for name, (count, said) in trace.measured.items()}
         inputs = self._inputs(derived)
         sources = [trace.sources[-1 - i] for i in inputs]
         if derived is None:

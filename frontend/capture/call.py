@@ -133,13 +133,12 @@ class CompiledCall:
         """Run with the given argument leaves (Tensors and numbers)."""
         fit = self.traced.fit
         sizes = {} if fit is None else fit.bind(leaves)
+        if self.stages is not None:
+            return self._staged(self.stages, leaves, sizes)
+        types = self.types(sizes)
         keep = self.traced.gather(leaves, sizes)
         for i in self.there:
             keep[i] = here.recorder.moved(keep[i], self.device)
-        if self.stages is not None:
-            buffers = self.stages.run(keep, sizes)
-            return self.finish(leaves, keep, buffers, self.types(sizes), sizes)
-        types = self.types(sizes)
         slots: list[Any] = [a.value if by_value else ready(a).address for a, by_value in zip(keep, self._by_value)]
         buffers = self.buffers(types)
         slots += [b.address for b in buffers]
@@ -149,6 +148,17 @@ class CompiledCall:
         except Exception as error:
             raise self.explained(error, *slots) from None
         return self.finish(leaves, keep, buffers, types, sizes)
+
+    def _staged(self, stages: Stages, leaves: Sequence[Any], sizes: dict[str, Any]) -> Any:
+        """The call of a graph that computes some of its sizes, in stages. Random numbers are used up when it is known how many."""
+        sources = list(zip(self.traced.sources, self.in_types))
+        while True:
+            keep = seen = [s.seen(leaves, t, sizes) for s, t in sources]
+            if self.there:
+                keep = [here.recorder.moved(a, self.device) if i in self.there else a for i, a in enumerate(seen)]
+            buffers = stages.run(keep, sizes)
+            if all([s.used(a, sizes) for (s, _), a in zip(sources, seen)]):
+                return self.finish(leaves, keep, buffers, self.types(sizes), sizes)
 
     def explained(self, error: Exception, *slots: Any) -> Exception:
         """The error that users expect where a run on `slots` raised `error`."""

@@ -253,6 +253,11 @@ def _traced(
     if pinned:
         size, why = next(iter(pinned.items()))
         raise ValueError(f"export: {name}: the size {size} cannot vary: {why}")
+    if traced.measured:
+        raise RuntimeError(
+            f"export: {name} has sizes that it computes (of nonzero, a boolean index, unique), and an artifact is for sizes of its inputs: "
+            "return a mask, or fill up to a fixed size (nonzero_static)"
+        )
     if any(isinstance(s, Offset) for s in traced.sources):
         raise RuntimeError(f"export: {name} draws random numbers; a module with dropout wants eval() first")
     if any(w.tensors for w in traced.writes):  # a counter in Python stays behind

@@ -314,7 +314,9 @@ class CompiledFunction:
         self.recompiles[reason] += 1
 
     def _check(self, entry: _Entry, structure: Any, leaves: list[Any], numbers: Sequence[int]) -> None:
-        """INGOT_CHECK=capture: trace again, and compare."""
+        """INGOT_CHECK=capture: trace again, and compare. Not where the sizes that it computes tell only later whether the entry serves."""
+        if entry.call.traced.late:
+            return
         shapes = None if entry.shapes is None or entry.call.traced.fit is None else entry.shapes.now(leaves)
         again, _, undo = trace_function(
             self.name, self.__wrapped__, structure, leaves, numbers, names=leaf_names(self.__wrapped__, structure), shapes=shapes,

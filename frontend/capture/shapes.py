@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ingot._tensor.extents import NAME, Again, Extents, Guard, python_text
+from ingot._tensor.extents import NAME, Again, Extents, Guard, holds, python_text
 from ingot._tensor.reals import Formula
 from ingot.capture.places import Elsewhere, Spot, number_at, place_text
 from ingot.ir.size import Dim, Size, Symbol, as_symbol, at_most, deciding, equal, evaluate, replaced, symbols
@@ -15,7 +15,7 @@ from ingot.ir.struct import replace, struct, value_type
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["Fit", "FloatSymbol", "Shapes", "holds", "valued"]
+__all__ = ["Fit", "FloatSymbol", "Shapes", "valued"]
 
 
 @value_type
@@ -228,13 +228,6 @@ def _at(leaves: Sequence[Any], root: Root) -> Any:
 
 def _when(where: str) -> str:
     return f", which was so when it was traced ({where})" if where else ""
-
-
-def holds(guard: Guard, values: Mapping[str, Any]) -> bool:
-    """Whether a relation holds for these values."""
-    sign, a, b = guard
-    x, y = evaluate(a, values), evaluate(b, values)
-    return x <= y if sign == "<=" else (x == y) is (sign == "==")
 
 
 def _roots(dims: Mapping[Spot, Any]) -> Iterator[Root]:

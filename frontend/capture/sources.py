@@ -61,6 +61,14 @@ class Source(ABC):
     def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         """The value, of type `t`, for a call with these argument leaves, in which symbols have the values `sizes`."""
 
+    def seen(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
+        """The same, and nothing changes before `used` is called."""
+        return self.gather(leaves, t, sizes)
+
+    def used(self, seen: Array, sizes: Sizes) -> bool:
+        """Change what a call changes that has `seen` this; False where others have changed it meanwhile."""
+        return True
+
     def version(self, leaves: Sequence[Any]) -> Version | None:
         """What counts the writes to the tensor that it gathers from; None where there is none."""
         return None
@@ -273,6 +281,12 @@ class Offset(Source):
 
     def gather(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
         return host(t, self.generator.take(evaluate(self.blocks, sizes)))
+
+    def seen(self, leaves: Sequence[Any], t: TensorType, sizes: Sizes) -> Array:
+        return host(t, self.generator.take(0))
+
+    def used(self, seen: Array, sizes: Sizes) -> bool:
+        return bool(self.generator.advance(seen.value, evaluate(self.blocks, sizes)))
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
         return _number(c, k, t, f"{c.name(self.generator)}.take({python_text(self.blocks)})")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingot._tensor.extents import Guard
+from ingot._tensor.extents import Guard, holds
 from ingot._tensor.reals import Formula
-from ingot.capture.shapes import holds
 from ingot.capture.sized import allocator, types_of
 from ingot.ir.graph import Graph
 from ingot.ir.size import symbols
@@ -26,19 +25,20 @@ class Late(RuntimeError):
 class Stages:
     """The stages of a graph, compiled.
 
-    measured: symbols, and which output of the graph holds the value of each; late: relations of them that must hold
+    measured: symbols, which output of the graph holds the value of each, and what is said where that is negative
+    late: relations of them that must hold
     """
 
     def __init__(
-        self, graph: Graph, measured: Mapping[str, int], late: Sequence[tuple[Guard | Formula, str]], device: int | None
+        self, graph: Graph, measured: Mapping[str, tuple[int, str]], late: Sequence[tuple[Guard | Formula, str]], device: int | None
     ):
         from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
         self.outputs = range(len(graph.inputs), len(graph.inputs) + len(graph.outputs))
-        self.measured = {name: self.outputs[k] for name, k in measured.items()}
+        self.measured = {name: (self.outputs[k], said) for name, (k, said) in measured.items()}
         self.device = device
         self.allocate = allocator(device)
-        self.stages = stages(graph, measured)
+        self.stages = stages(graph, {name: k for name, (k, _) in measured.items()})
         self.types = [types_of([t.on(device) for t in s.graph.out_types]) for s in self.stages]
         self.executables: list[Any] = [
             compiler.executable(s.graph) if device is None else compiler.executable(s.graph, device=device) for s in self.stages
@@ -49,7 +49,10 @@ class Stages:
             self.late[max(k for k, s in enumerate(self.stages) if not names.isdisjoint(s.measured))].append((relation, where))
 
     def run(self, inputs: Sequence[Array], sizes: dict[str, Any]) -> list[memory.Buffer]:
-        """The memory of the outputs. `sizes`: the values of symbols; those that are measured come into it. Late where relations fail."""
+        """The memory of the outputs. `sizes`: the values of symbols; those that are measured come into it.
+
+        Late where relations fail, RuntimeError for a negative size.
+        """
         from ingot.runtime.failures import explained
 
         made = dict(enumerate(inputs))
@@ -65,8 +68,10 @@ class Stages:
                 raise explained(error, stage.graph, slots if self.device is None else None) from None
             made.update(zip(stage.gives, outs))
             for name in stage.measured:
-                count = made[self.measured[name]]
-                sizes[name] = int(to_numpy(count if self.device is None else here.recorder.moved(count, None)))
+                k, negative = self.measured[name]
+                sizes[name] = int(to_numpy(made[k] if self.device is None else here.recorder.moved(made[k], None)))
+                if sizes[name] < 0:
+                    raise RuntimeError(negative)
             for relation, where in late:
                 if not (relation.at(sizes) if isinstance(relation, Formula) else holds(relation, sizes)):
                     raise Late(f"how many elements are chosen is not as it was when the function was traced ({where})")

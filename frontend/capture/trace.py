@@ -104,7 +104,7 @@ class Trace(Recorder):
         self.outer = outer
         self.extents = extents
         self.read: dict[Size | Formula, Array] = {}  # sizes and formulas whose values are read
-        self.measured: dict[str, Array] = {}  # symbols that are computed, and their values
+        self.measured: dict[str, tuple[Array, str]] = {}  # symbols that are computed, their values, and what is said of negative ones
         self.same = same  # sizes that equal measured ones, which they take the place of
         self.leaves: Sequence[Any] = ()  # the arguments of the call that is traced
         if extents is not None:
@@ -254,25 +254,26 @@ class Trace(Recorder):
             found = self.cells[k] = frontend.wrap((a, None))
         return found
 
-    def measure(self, count: Array, most: Dim | None) -> Any:
-        """An extent that is what `count` holds, an int64 scalar of at least 0 and at most `most`."""
+    def measure(self, count: Array, most: Dim | None, negative: str) -> Any:
+        """An extent that is what `count` holds, an int64 scalar of at most `most`. A call in which it is less than 0 fails, and says so."""
         if self.extents is None:
             raise Measures()
         name = f"u{len(self.measured)}"
-        s = symbol(name, 0, most if isinstance(most, int) else inf)
-        self.measured[name] = self.read[s] = count
+        s: Any = symbol(name, 0, most if isinstance(most, int) else inf)
+        self.measured[name] = count, negative
+        self.read[s] = count
         self.extents.measured.append(name)
         if name in self.same:
             self.extents.guard("==", s, self.same[name])
         return self.extents.of(self.same.get(name, s))
 
     def example(self, name: str) -> int:
-        """What a measured symbol is in the call that is traced: what computes it runs. CaptureError where that would change something."""
+        """What a measured symbol is in the call that is traced: what computes it runs. CaptureError where its inputs are not there."""
         counts = dict(list(self.measured.items())[: list(self.measured).index(name) + 1])
-        live = tuple([a.value for a in counts.values()])
+        live = tuple([a.value for a, _ in counts.values()])
         inputs = sorted((i for i in self.needed(live)[1] if i < 0), reverse=True)
         sources = [self.sources[-1 - i] for i in inputs]
-        if any(s is None or s.last or isinstance(s, (Attribute, Grad)) for s in sources):
+        if any(s is None or isinstance(s, (Attribute, Grad)) for s in sources):  # what is there now may be the trace's
             raise unknown()
         from ingot.capture.stages import Stages  # which compiles, as only the call does that is traced
 
@@ -280,8 +281,8 @@ class Trace(Recorder):
         graph = self.subgraph(inputs, live, "sizes")
         sizes = dict(self.extents.values)
         with outside(), deciding(None):
-            stages = Stages(graph, {n: k for k, n in enumerate(counts)}, (), device)
-            given = [s.gather(self.leaves, self.type_of(i), sizes) for s, i in zip(sources, inputs)]  # type: ignore[union-attr]
+            stages = Stages(graph, {n: (k, said) for k, (n, (_, said)) in enumerate(counts.items())}, (), device)
+            given = [s.seen(self.leaves, self.type_of(i), sizes) for s, i in zip(sources, inputs)]  # type: ignore[union-attr]
             stages.run([a if device is None or not a.type.shape else here.recorder.moved(a, device) for a in given], sizes)
         return int(sizes[name])
 

@@ -10,6 +10,7 @@ import numpy as np
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array, placed
 from ingot.functions.binary import pow
+from ingot.functions.chosen import computed, spread
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -69,7 +70,8 @@ def repeat_interleave(
 ) -> Tensor:
     """Each element (or slice along `dim`) repeated in place; `repeats` a number, or a tensor with one for each.
 
-    A tensor of repeats is read, as the shape depends on it; alone, it gives the indices. RuntimeError for negatives.
+    A tensor of repeats is read, as the shape depends on it; alone, it gives the indices. A compiled function computes it. RuntimeError
+    for negatives.
 
         >>> ingot.repeat_interleave(ingot.tensor([1, 2]), 2)
         tensor([1, 1, 2, 2])
@@ -97,6 +99,8 @@ def _positions(repeats: Tensor) -> Tensor:
         raise RuntimeError("repeats has to be Long or Int tensor")
     if repeats.ndim != 1:
         raise ShapeError("repeat_interleave only accept 1D vector as repeat")
+    if computed(repeats):
+        return spread(repeats)
     counts = repeats._value()
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")

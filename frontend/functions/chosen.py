@@ -1,17 +1,22 @@
-"""Which elements a mask chooses: as many positions as there are. Read at once, or computed where a function is compiled."""
+"""What there is as much of as values say: positions that a mask chooses, repeats, distinct elements.
+
+Values are read at once where that can be; a compiled function computes how many there are, and goes on with a size that only a run knows.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from ingot._tensor.recording import from_array, placed
-from ingot.functions.common import Tensor, apply, dtypes, plain_dims, scalar
+from ingot.functions.common import Tensor, apply, cast, dtypes, plain_dims, scalar
 from ingot.functions.creation import arange
 from ingot.functions.cumulative import cumsum
-from ingot.functions.index import taken
+from ingot.functions.index import index_select, taken
 from ingot.runtime.recorder import here
 
-__all__ = ["chosen", "chosen_per_dim", "computed", "measured"]
+__all__ = ["chosen", "chosen_per_dim", "computed", "distinct", "measured", "spread", "tally"]
 
 
 def computed(x: Tensor) -> bool:
@@ -20,9 +25,20 @@ def computed(x: Tensor) -> bool:
     return rec.measures and not rec.knows(x._now())
 
 
-def measured(count: Tensor, most: int | None) -> int:
-    """The number in an int64 scalar, of 0 to `most`, as an extent that the compiled function computes."""
-    return here.recorder.measure(count._now(), plain_dims(most))
+def measured(count: Tensor, most: int | None = None, negative: str = "") -> Any:
+    """The number in an int64 scalar, of at most `most`, as an extent that the compiled function computes.
+
+    A call in which it is less than 0 fails with the message `negative`.
+    """
+    return here.recorder.measure(count._now(), plain_dims(most), negative)
+
+
+def _filled(n: Any, value: int = 0) -> Tensor:
+    return apply("broadcast", scalar(value, dtypes.i64), attrs=((plain_dims(n),),))
+
+
+def _put(into: Tensor, at: Tensor, what: Tensor, mode: str) -> Tensor:
+    return apply("scatter", into, at, what, attrs=(0, mode))
 
 
 def chosen(mask: Tensor) -> Tensor:
@@ -31,10 +47,8 @@ def chosen(mask: Tensor) -> Tensor:
         return placed(from_array(np.flatnonzero(mask._value()).astype(np.int64)), mask.device)
     flat = mask.reshape((-1,))
     n = flat.shape[0]
-    free = apply("broadcast", scalar(0, dtypes.i64), attrs=((n + 1,),))
     to = apply("select", flat, cumsum(flat, 0) - 1, scalar(n, dtypes.i64))  # those that are not chosen fall behind the last
-    numbers = arange(n, device=mask.device)
-    places = apply("scatter", free, to, numbers, attrs=(0, "set"))
+    places = _put(_filled(n + 1), to, arange(n, device=mask.device), "set")
     many = measured(flat.sum(), n)
     return places[:many] if type(n) is int else taken(places, arange(many, device=mask.device))  # no bound says that it is at most n
 
@@ -45,8 +59,47 @@ def chosen_per_dim(mask: Tensor) -> list[Tensor]:
         values = mask._value()
         found = np.nonzero(values if values.ndim else values.reshape(-1))
         return [placed(from_array(i.astype(np.int64)), mask.device) for i in found]
-    places, found = chosen(mask), []
+    places, per_dim = chosen(mask), []
     for d in reversed(mask.shape[1:]):
-        found.append(places % d)
+        per_dim.append(places % d)
         places = places // d
-    return [places, *reversed(found)]
+    return [places, *reversed(per_dim)]
+
+
+def spread(counts: Tensor) -> Tensor:
+    """0, 1, 2, ... each as often as `counts` says, int64; for what is `computed`."""
+    counts = cast(counts, dtypes.i64)
+    total = apply("select", (counts < 0).any(), scalar(-1, dtypes.i64), counts.sum())
+    many = measured(total, negative="repeats can not be negative")
+    marks = _put(_filled(many + 1), cumsum(counts, 0) - counts, _filled(counts.shape[0], 1), "add")  # where each begins
+    return cumsum(marks[:many], 0) - 1
+
+
+def tally(values: Tensor, source: Tensor, least: int) -> Tensor:
+    """The sums of `source` at 0, 1, 2, ... in `values`, which are int64; as many as the largest asks for; for what is `computed`."""
+    total = apply("maximum", values.max() + 1, scalar(least, dtypes.i64)) if values.shape[0] else scalar(least, dtypes.i64)
+    total = apply("select", (values < 0).any(), scalar(-1, dtypes.i64), total)
+    many = measured(total, negative="bincount only supports 1-d non-negative integral inputs.")
+    return _put(apply("broadcast", scalar(0, source.dtype), attrs=((plain_dims(many),),)), values, source, "add")
+
+
+def distinct(x: Tensor, dim: int | None, ordered: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """What differs from its left neighbour, the number of it at each place, and how often each came; for what is `computed`.
+
+    dim: of slices along it, else of the flattened elements. ordered: of these in order, each where it was.
+    """
+    rows = x.reshape((-1,)) if dim is None else x
+    axis = dim or 0
+    n = rows.shape[axis]
+    if ordered:
+        rows, order = apply("sort", rows, attrs=(0, False))
+    numbers = arange(n, device=x.device)
+    differ = rows != index_select(rows, axis, apply("maximum", numbers - 1, scalar(0, dtypes.i64)))
+    others = [d for d in range(rows.ndim) if d != axis]
+    new = (differ.any(others) if others else differ) | (numbers == 0)
+    number = cumsum(new, 0) - 1
+    places = chosen(new)
+    counts = _put(_filled(places.shape[0]), number, _filled(n, 1), "add")
+    if ordered:
+        number = _put(_filled(n), order, number, "set")
+    return index_select(rows, axis, places), number if dim is not None else number.reshape(x.shape), counts

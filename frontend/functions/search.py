@@ -1,7 +1,8 @@
-"""Searching and counting. What has a shape that depends on values (nonzero, unique) reads them."""
+"""Searching and counting. What has a shape that depends on values (nonzero, unique) reads them, or computes it where it is compiled."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array, placed
 from ingot.functions.binary import truth
-from ingot.functions.chosen import chosen_per_dim, computed
+from ingot.functions.chosen import chosen_per_dim, computed, distinct, tally
 from ingot.functions.common import (
     Number,
     ShapeError,
@@ -21,10 +22,11 @@ from ingot.functions.common import (
     emit_out,
     one_dim,
     operands,
+    plain_dims,
     refuse,
     scalar,
 )
-from ingot.functions.index import gather
+from ingot.functions.index import gather, index_select
 from ingot.functions.join import cat, stack
 
 __all__ = [
@@ -46,8 +48,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     mask = truth(input)
     if as_tuple:
         return tuple(chosen_per_dim(mask))
-    if computed(mask) and mask.ndim:
-        return emit_out(stack(chosen_per_dim(mask), 1), out)
+    if computed(mask):
+        found = chosen_per_dim(mask)
+        return emit_out(stack(found, 1) if mask.ndim else found[0].new_zeros((found[0].shape[0], 0)), out)
     return emit_out(placed(from_array(np.argwhere(_values(mask)).astype(np.int64)), input.device), out)
 
 
@@ -79,8 +82,10 @@ def unique(
         tensor([1, 3])
     """
     check_tensor("unique", input)
-    values = _values(input)
     axis = None if dim is None else one_dim(dim, input.ndim)
+    if axis is None and input.dtype.kind != "c" and computed(input):
+        return _asked(distinct(input, None, True), return_inverse, return_counts)
+    values = _values(input)
     if axis is not None and not all(d for i, d in enumerate(values.shape) if i != axis):
         raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
     if axis is None:
@@ -101,8 +106,10 @@ def unique_consecutive(
     tensor([1, 2, 1])
     """
     check_tensor("unique_consecutive", input)
-    values = _values(input)
     axis = 0 if dim is None else one_dim(dim, input.ndim)
+    if computed(input):
+        return _asked(distinct(input, None if dim is None else axis, False), return_inverse, return_counts)
+    values = _values(input)
     if dim is None:
         values = values.reshape(-1)
     rows = np.moveaxis(values, axis, 0)
@@ -119,13 +126,14 @@ def unique_consecutive(
 
 
 def _unique_result(x: Tensor, found: np.ndarray, inverse: np.ndarray, counts: np.ndarray, return_inverse: bool, return_counts: bool) -> Any:
-    parts = [from_array(np.ascontiguousarray(found))]
-    if return_inverse:
-        parts.append(from_array(inverse.astype(np.int64)))
-    if return_counts:
-        parts.append(from_array(counts.astype(np.int64)))
-    parts = [placed(p, x.device) for p in parts]
-    return tuple(parts) if len(parts) > 1 else parts[0]
+    parts = [from_array(np.ascontiguousarray(p)) for p in (found, inverse.astype(np.int64), counts.astype(np.int64))]
+    return _asked([placed(p, x.device) for p in parts], return_inverse, return_counts)
+
+
+def _asked(parts: Sequence[Tensor], return_inverse: bool, return_counts: bool) -> Any:
+    found, inverse, counts = parts
+    asked = (found, *([inverse] if return_inverse else []), *([counts] if return_counts else []))
+    return asked if len(asked) > 1 else found
 
 
 # --- sorted sequences -------------------------------------------------------------------------------------------------
@@ -244,14 +252,17 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("minlength should be >= 0")
     if weights is not None and tuple(weights.shape) != tuple(input.shape):
         raise ShapeError("weights should be 1-d and have the same length as input")
-    values = _values(input)
-    if values.size and values.min() < 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    n = max(int(values.max()) + 1 if values.size else 0, minlength)
     if weights is None:
         dtype = dtypes.i64
     else:
         dtype = weights.dtype if weights.dtype in (dtypes.f32, dtypes.f64) else dtypes.f64
+    if computed(input):
+        source = apply("broadcast", scalar(1, dtype), attrs=(plain_dims(tuple(input.shape)),)) if weights is None else cast(weights, dtype)
+        return tally(cast(input, dtypes.i64), source, minlength)
+    values = _values(input)
+    if values.size and values.min() < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    n = max(int(values.max()) + 1 if values.size else 0, minlength)
     if not n:
         return placed(from_array(np.zeros(0, dtype.numpy)), input.device)
     source = apply("broadcast", scalar(1, dtype), attrs=(tuple(input.shape),)) if weights is None else cast(weights, dtype)
@@ -309,6 +320,10 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
-    found = nonzero(input)[:size]
+    found = nonzero(input)
+    if computed(input):
+        rows = apply("minimum", apply("iota", attrs=(dtypes.i64, (size,), 0)), scalar(found.shape[0], dtypes.i64))
+        return index_select(cat([found, found.new_full((1, input.ndim), fill_value)]), 0, rows)
+    found = found[:size]
     missing = size - found.shape[0]
     return cat([found, found.new_full((missing, input.ndim), fill_value)]) if missing else found

@@ -147,6 +147,7 @@ class _Bound:
         self.calls = 0
         self.graph: int | None = None  # the instance
         self.last: tuple[bytes, int, int] | None = None
+        self.count = 0  # launches in it: those that had something to do when it was made
         self.keep = loaded  # its kernels
 
     def status(self, k: int) -> None:
@@ -173,7 +174,7 @@ class _Bound:
                 if not code and table.n_nodes:
                     instance = c_void_p()
                     self.driver.cuGraphInstantiateWithFlags(byref(instance), made.value, 0)
-                    self.graph, self.last = instance.value, given
+                    self.graph, self.last, self.count = instance.value, given, table.n_nodes
             finally:
                 table.mode = _LAUNCH
                 self.made = made.value  # nodes belong to it
@@ -187,6 +188,9 @@ class _Bound:
                 code = self.entry(packed, self.address, arena)
             finally:
                 table.mode = _LAUNCH
+            if table.n_nodes != self.count:  # other launches than the graph's have nothing to do in this call
+                self.last = None
+                return int(self.entry(packed, self.address, arena))
             if code:
                 self.last = None
                 return int(code)

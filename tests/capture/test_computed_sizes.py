@@ -1,0 +1,167 @@
+"""Sizes that a compiled function computes: nonzero, boolean indices, unique and their like, against the same function run eagerly."""
+
+import numpy as np
+import pytest
+
+import ingot
+from ingot import nn
+
+F = nn.functional
+X = ingot.tensor(np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32))
+NONE, ALL = -ingot.ones(5, 7), ingot.ones(5, 7)
+
+
+def same(want, got):
+    if isinstance(want, (tuple, list)):
+        assert len(want) == len(got)
+        for w, g in zip(want, got):
+            same(w, g)
+    elif isinstance(want, ingot.Tensor):
+        assert want.dtype is got.dtype and want.shape == got.shape
+        np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-5, atol=1e-6)
+    else:
+        assert want == got
+
+
+def check(f, *calls):
+    """Each call, twice, gives what it gives without compiling; errors are the same."""
+    compiled = ingot.compile(f)
+    for args in calls + calls:
+        try:
+            want = f(*args)
+        except Exception as error:
+            with pytest.raises(type(error), match=str(error)[:20]):
+                compiled(*args)
+        else:
+            same(want, compiled(*args))
+    return compiled
+
+
+def two_levels(x):
+    y = x[x > 0]
+    return y[y > y.mean()]
+
+
+def gradient(x):
+    x = x.detach().requires_grad_()
+    (x[x > 0] ** 2).sum().backward()
+    return x.grad
+
+
+def assigned(x):
+    y = x.clone()
+    y[x > 0] = y[x > 0] * 2
+    y[x < -1] += 3
+    y[x > 1] = 0
+    return y
+
+
+def experts(x):
+    out, gate = ingot.zeros_like(x), x[:, :3].argmax(1)
+    for i in range(3):
+        (rows,) = ingot.where(gate == i)
+        out.index_add_(0, rows, x[rows] * (i + 1))
+    return out
+
+
+PROGRAMS = {
+    "elements": lambda x: x[x > 0],
+    "rows": lambda x: x[x.sum(1) > 0] @ ingot.ones(7, 2),
+    "columns of a slice": lambda x: x[1:, x.sum(0) > 0],
+    "mask and index": lambda x: x[x.sum(1) > 0, 2],
+    "nonzero": lambda x: (x > 0).nonzero(),
+    "as tuple": lambda x: ingot.nonzero(x > 0, as_tuple=True),
+    "of no dims": lambda x: (ingot.nonzero(x[0, 0] > 0), ingot.nonzero(x[0, 0] > 0, as_tuple=True)),
+    "where": lambda x: ingot.where(x > 0)[0],
+    "masked_select": lambda x: ingot.masked_select(x * 2, x[0] > 0),
+    "static": lambda x: ingot.nonzero_static(x > 0, size=4),
+    "the number": lambda x: (len(x[x > 0]), x[x > 0].sum() / x[x > 0].numel(), ingot.zeros(x[x > 0].shape[0], 3)),
+    "a branch on it": lambda x: x[x > 0].max() if len(x[x > 0]) else x.min(),
+    "both": lambda x: ingot.cat([x[x > 0], x[x <= 0]]),
+    "same": lambda x: x[x > 0] + x[x > 0],
+    "outer": lambda x: x[x > 0][:, None] * x[x > 0],
+    "in order": lambda x: x[x > 0].sort().values.cumsum(0).flip(0),
+    "statistics": lambda x: (x[x > 0].mean(), x[x > 0].std(), x[x > 0].any()),
+    "distinct": lambda x: ingot.unique(x.round(), return_inverse=True, return_counts=True),
+    "neighbours": lambda x: ingot.unique_consecutive(x.round(), return_inverse=True, return_counts=True),
+    "slices": lambda x: ingot.unique_consecutive((x > 0).long(), dim=1, return_counts=True),
+    "repeated": lambda x: ingot.repeat_interleave(x, (x[:, 0] > 0).long() * 2, dim=0),
+    "refused": lambda x: ingot.repeat_interleave((x[0] > 0).long() - 1),
+    "counted": lambda x: (ingot.bincount((x[:, 0] > 0).long() * 3, minlength=2), ingot.bincount((x[0] > -9).long(), x[0])),
+    "two levels": two_levels, "gradient": gradient, "assigned": assigned, "experts": experts,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_as_eager(name):
+    f = check(PROGRAMS[name], (X,), (NONE,), (ALL,), (-X,))
+    assert f.stats["traces"] <= 3
+
+
+def test_sizes_of_arguments_vary_as_well():
+    f = check(lambda x: x[x.sum(1) > 0].sum(0), (X,), (X[:3],), (X[:2],), (ingot.cat([X, NONE]),))
+    assert f.stats["traces"] == 2
+
+
+def test_a_backward_outside():
+    f = ingot.compile(lambda x: x[x > 0] * 3)
+    for values in (X, NONE, ALL):
+        x = values.clone().requires_grad_()
+        (f(x) ** 2).sum().backward()
+        same(18 * values.clamp(min=0), x.grad)
+
+
+def test_a_training_step_with_a_masked_loss():
+    def trained(compiled):
+        ingot.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer = ingot.optim.Adam(model.parameters(), lr=0.1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x)[y >= 0], y[y >= 0])
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run_step = ingot.compile(step) if compiled else step
+        losses = [run_step(ingot.randn(n, 4), ingot.randint(-1, 3, (n,))).item() for n in (6, 7, 8, 6)]
+        return losses, [p.detach() for p in model.state_dict().values()]
+
+    same(*map(trained, (False, True)))
+
+
+def test_random_numbers_are_those_of_an_eager_run():
+    def f(x):
+        keep = ingot.rand(5) > 0.5
+        y = F.dropout(x[keep])
+        return (y if len(y) > 2 else y * 2), ingot.rand(2)
+
+    def drawn(g):
+        ingot.manual_seed(3)
+        return [g(X) for _ in range(6)], ingot.rand(1)
+
+    same(drawn(f), drawn(ingot.compile(f)))
+
+
+def test_nothing_is_written_where_the_trace_does_not_serve():
+    seen = ingot.zeros(())
+
+    @ingot.compile
+    def f(x):
+        y = x[x > 0]
+        seen.add_(1)
+        return y.sum() if len(y) > 3 else y
+
+    for k, x in enumerate((ALL, NONE, X, NONE), 1):
+        f(x)
+        assert seen.item() == k
+    assert f.stats["recompiles"] == 1 and "how many elements are chosen" in next(iter(f.recompiles))
+
+
+def test_what_needs_the_plain_number_is_refused_with_its_line():
+    with pytest.raises(ingot.CaptureError, match=r"(?s)how many elements.*range\(len"):
+        ingot.compile(lambda x: [x[i] for i in range(len(x[x > 0]))])(X)
+    with pytest.raises(RuntimeError, match="has sizes that it computes"):
+        ingot.export(PROGRAMS["elements"], (X,), "never.ingot")
+
