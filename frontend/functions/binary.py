@@ -309,7 +309,7 @@ def _make(name: str, op: Op, row: Binary) -> Callable[..., Tensor]:
     computed = {"float": np.float32, "logic": np.bool_}.get(domain, np.int64)
     function.__doc__ = f"{row.doc or op.doc}\n\n    Elementwise, with broadcasting and type promotion. {_RESULT[domain]}\n\n" + example(
         f"ingot.{name}(ingot.tensor([1, 4]), {'ingot.tensor(2)' if tensors == 'both' else 2})",
-        reference(op, np.array([1, 4], computed), np.array(2, computed)), indent=" " * 8,
+        lambda: reference(op, np.array([1, 4], computed), np.array(2, computed)), indent=" " * 8,
     )  # fmt: skip
     return function
 

@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ingot.functions._examples import PRINTED
 from ingot.ir.op import Op
 from ingot.ir.ops import OPS
 from ingot.ir.public import Public
-from ingot.printing import array_text
 
-__all__ = ["declared", "define", "example", "reference"]
+__all__ = ["CALLS", "declared", "define", "example", "printed", "reference"]
 
 Row = TypeVar("Row", bound=Public)
+CALLS: dict[str, Callable[[], np.ndarray]] = {}  # the examples, and what gives their results
 
 
 def declared(kind: type[Row]) -> Iterator[tuple[str, Op, Row]]:
@@ -42,6 +43,14 @@ def reference(op: Op, *args: Any) -> np.ndarray:
         return np.asarray(op.ref(*args))
 
 
-def example(call: str, result: np.ndarray, indent: str = "    ") -> str:
-    """The lines of an example for a docstring: `call`, and what it prints."""
-    return f"{indent}>>> {call}\n{indent}tensor({array_text(result, 7)})\n    "
+def example(call: str, result: Callable[[], np.ndarray], indent: str = "    ") -> str:
+    """The lines of an example for a docstring: `call`, and what it prints, as it was generated; one that is new is computed."""
+    CALLS[call] = result
+    return f"{indent}>>> {call}\n{indent}{PRINTED.get(call) or printed(call)}\n    "
+
+
+def printed(call: str) -> str:
+    """What an example prints, computed."""
+    from ingot.printing import array_text
+
+    return f"tensor({array_text(CALLS[call](), 7)})"

@@ -294,14 +294,17 @@ def _make(name: str, op: Op, row: Reduce) -> Callable[..., Tensor]:
     if domain == "position":
         function.__annotations__["dim"] = "int | None"
     function.__name__ = function.__qualname__ = name
-    x = np.array([[0, 5], [3, 2]], np.bool_ if domain == "truth" else np.float32)
-    result = reference(op, x, 1 if domain == "position" else (1,))
+
+    def result() -> np.ndarray:
+        x = np.array([[0, 5], [3, 2]], np.bool_ if domain == "truth" else np.float32)
+        return reference(op, x, 1 if domain == "position" else (1,)).reshape(2)
+
     no_dim = " along a dim, RuntimeError over none at all" if domain == "number" else ""
     function.__doc__ = (
         f"{row.doc or op.doc}\n\n    {_RESULT[domain]}"
         + ("" if row.empty else f"\n    IndexError over no elements{no_dim}.")
         + "\n\n"
-        + example(f"ingot.{name}(ingot.tensor([[0.0, 5.0], [3.0, 2.0]]), dim=1)", result.reshape(2), indent=" " * 8)
+        + example(f"ingot.{name}(ingot.tensor([[0.0, 5.0], [3.0, 2.0]]), dim=1)", result, indent=" " * 8)
     )
     return function
 

@@ -60,7 +60,7 @@ def _make(name: str, op: Op, row: Unary) -> Callable[..., Tensor]:
         + (" (integers and bools give the default float dtype)." if domain == "float" else " and its dtype.")
         + f"\n    RuntimeError for {'a dtype without it' if domain == 'float' else 'bool'}."
         + "\n\n"
-        + example(f"ingot.{name}(ingot.tensor([0.5, 1.0]))", reference(op, np.array([0.5, 1.0], np.float32)), indent=" " * 8)
+        + example(f"ingot.{name}(ingot.tensor([0.5, 1.0]))", lambda: reference(op, np.array([0.5, 1.0], np.float32)), indent=" " * 8)
     )
     return function
 
@@ -217,7 +217,7 @@ def _predicate(name: str, op: str, of_integers: str, doc: str) -> Callable[..., 
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc} A bool tensor of the shape of `input`.\n\n" + example(
-        f"ingot.{name}(ingot.tensor([1.0, float('nan')]))", reference(OPS[op], np.array([1.0, math.nan], np.float32))
+        f"ingot.{name}(ingot.tensor([1.0, float('nan')]))", lambda: reference(OPS[op], np.array([1.0, math.nan], np.float32))
     )
     return function
 
