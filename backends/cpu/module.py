@@ -19,7 +19,6 @@ from ingot.ir.loop.ir import Kernel
 from ingot.ir.loop.program import Copy, Program, Step, launches, nested
 from ingot.ir.loop.text import print_kernel
 from ingot.ir.size import Dim, bounds, larger
-from ingot.ir.struct import replace
 
 __all__ = ["build", "build_kernel", "identity", "kernel_name", "llvm_texts"]
 
@@ -86,7 +85,7 @@ def _copies(steps: Sequence[Step]) -> bool:
 
 def identity(kernel: Kernel) -> str:
     """The text that decides a kernel's code: its loops, without its name and that of its schedule."""
-    return print_kernel(replace(kernel, name="kernel", schedule=""))
+    return print_kernel(kernel, named=False)
 
 
 def kernel_name(identity: str, quick: bool = False) -> bytes:

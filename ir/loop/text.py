@@ -51,8 +51,9 @@ from ingot.ir.loop.ir import (
 )
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.size import Size
+from ingot.ir.struct import replace
 
-__all__ = ["print_kernel", "print_program", "print_index", "parse_kernel", "ParseError"]
+__all__ = ["body_text", "print_kernel", "print_program", "print_index", "parse_kernel", "renamed", "ParseError"]
 
 _MAX_DEPTH = 100  # of loops, conditions and index expressions within each other
 
@@ -64,15 +65,29 @@ class ParseError(ValueError):
 # -- printing --------------------------------------------------------------------------------------------------------
 
 
-def print_kernel(k: Kernel) -> str:
-    """The text of a kernel."""
+def print_kernel(k: Kernel, named: bool = True) -> str:
+    """The text of a kernel. `named`: with its own name and its schedule, which decide nothing."""
     buffers = ", ".join(f"{b.name}: {b.dtype.name} {b.access}{' noalias' if b.noalias else ''}" for b in k.buffers)
     params = f"; {', '.join(k.params)}" if k.params else ""
-    lines = [f"kernel @{k.name}({buffers}{params}) {{"]
-    if k.schedule:
+    lines = [f"kernel @{k.name if named else 'kernel'}({buffers}{params}) {{"]
+    if k.schedule and named:
         lines.append(f"  # {k.schedule}")
-    lines += _body(k.body, "  ")
-    return "\n".join([*lines, "}", ""])
+    return "\n".join([*lines, *filter(None, [body_text(k)]), "}", ""])
+
+
+def body_text(k: Kernel) -> str:
+    """The lines within a kernel, printed once: nobody changes a kernel that is made."""
+    found = k.__dict__.get("_printed")
+    if found is None:
+        found = k.__dict__["_printed"] = "\n".join(_body(k.body, "  "))
+    return found
+
+
+def renamed(k: Kernel, name: str) -> Kernel:
+    """The same kernel under another name."""
+    made = replace(k, name=name)
+    made.__dict__["_printed"] = body_text(k)
+    return made
 
 
 def print_index(i: Index) -> str:

@@ -28,12 +28,12 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
     first: dict[Value, int] = {}  # the calls that touch a value's memory
     last: dict[Value, int] = {}
     last_check = -1
-    failing: dict[int, bool] = {}  # kernels by their ids
+    touches: dict[int, list[Load | Store | Check]] = {}  # what kernels do to buffers, and where they may fail, by the kernels' ids
     for at, c in enumerate(calls):
         for v in c.values if isinstance(c, Call) else (*c.node.inputs, *c.node.outputs):
             first.setdefault(root(v), at)
             last[root(v)] = at
-        if not isinstance(c, Call) or _can_fail(c.written.kernel, failing):
+        if not isinstance(c, Call) or any(isinstance(s, Check) for s in _touches(c.written.kernel, touches)):
             last_check = at
     outputs = [root(v) for v in graph.outputs]
     owned = {root(v) for v in graph.inputs}  # outputs that are an input, or an earlier output, are copied from it
@@ -55,27 +55,30 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
         for i, slot in inputs.get(graph.outputs[k].type, {}).items():
             if i in sources or last.get(i, -1) > at:
                 continue
-            if last.get(i, -1) < at or _same_points(c, i, r, root):
+            if last.get(i, -1) < at or _same_points(c, _touches(c.written.kernel, touches), i, r, root):
                 legal.append(slot)
         if legal:
             out[k] = tuple(legal)
     return out
 
 
-def _can_fail(kernel: Kernel, known: dict[int, bool]) -> bool:
-    if id(kernel) not in known:
-        known[id(kernel)] = any(isinstance(s, Check) for s in statements(kernel.body))
-    return known[id(kernel)]
+def _touches(kernel: Kernel, known: dict[int, list[Load | Store | Check]]) -> list[Load | Store | Check]:
+    found = known.get(id(kernel))
+    if found is None:
+        found = known[id(kernel)] = [s for s in statements(kernel.body) if isinstance(s, (Load, Store, Check))]
+    return found
 
 
-def _same_points(call: Call, source: Value, target: Value, root: Callable[[Value], Value]) -> bool:
+def _same_points(
+    call: Call, touches: list[Load | Store | Check], source: Value, target: Value, root: Callable[[Value], Value]
+) -> bool:
     """Whether a kernel reads `source` only at the element of `target` that it writes in the same iteration, and before that."""
     if call.written.twice:
         return False
     names = {b.name: root(v) for b, v in zip(call.written.kernel.buffers, call.values)}
     loads: set[Index] = set()
     stores: set[Index] = set()
-    for s in statements(call.written.kernel.body):
+    for s in touches:
         if isinstance(s, Load) and names.get(s.buf) is source:
             if stores:
                 return False

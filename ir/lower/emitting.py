@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ingot.ir.facts import Contraction, Elementwise, Reduction
 from ingot.ir.graph import Location, Node, Value
 from ingot.ir.loop.ir import Kernel
-from ingot.ir.loop.text import print_kernel
+from ingot.ir.loop.text import body_text, print_kernel, renamed
 from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
 from ingot.ir.lower.group import Fused, Group
 from ingot.ir.lower.group_kernel import Written
@@ -17,7 +17,7 @@ from ingot.ir.lower.schedule import Schedule
 from ingot.ir.lower.scheduling import Scheduled
 from ingot.ir.lower.signature import Signature
 from ingot.ir.lower.target import Target
-from ingot.ir.struct import frozen, replace, struct
+from ingot.ir.struct import frozen, struct
 from ingot.ir.text import clean_name, node_printer
 from ingot.ir.types import Dim, TensorType
 
@@ -137,11 +137,11 @@ class _Emission:
     def enter(self, written: Written, label: str) -> tuple[str, tuple[Dim, ...]]:
         """Enter a kernel in the table, or find its equal: the name to launch, and the parameters' values."""
         kernel, values = parametrise(written.kernel, written.fixed)
-        key = (kernel.buffers, kernel.params, repr(kernel.body))
+        key = (kernel.buffers, kernel.params, body_text(kernel))
         name = self.names.get(key)
         if name is None:
             name = self.names[key] = f"k{len(self.kernels)}_{label}"
-            self.kernels[name] = replace(kernel, name=name)
+            self.kernels[name] = renamed(kernel, name)
         return name, values
 
     def check(self, node: Node) -> int:
