@@ -8,18 +8,39 @@ matrices of a warp are put together from such arrays, multiplied, and their sums
 
 from __future__ import annotations
 
-from ingot.backends.cuda.emulate_mma import products
+from ingot.backends.cuda.emulate_mma import products, shuffled
 from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, GetAcc, If, IndexValue, Kernel, Let, Load, Mma, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import (
+    Acc,
+    Alloc,
+    Barrier,
+    Const,
+    For,
+    GetAcc,
+    If,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Mma,
+    Operand,
+    Reduce,
+    SetAcc,
+    Shuffle,
+    Stmt,
+    Store,
+)
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import index_names, statements
 from ingot.ir.struct import replace
 
 __all__ = ["emulate"]
+
+_JOINED = (Barrier, Mma, Shuffle)  # what threads do together
 
 
 def emulate(program: Program, backwards: bool = False) -> Program:
@@ -53,6 +74,9 @@ class _Block:
         self.dtypes |= {s.dst: dtypes.i64 for s in statements(block.body) if isinstance(s, IndexValue)}
         self.dtypes |= {s.dst: self.dtypes[s.buf] for s in statements(block.body) if isinstance(s, Load)}
         self.dtypes |= {s.dst: self.dtypes[s.acc] for s in statements(block.body) if isinstance(s, GetAcc)}
+        for s in statements(block.body):
+            if isinstance(s, Shuffle):
+                self.dtypes[s.dst] = self._dtype(s.src)
         self.accs = {s.name for s in statements(block.body) if isinstance(s, Acc)}
         self.kept: dict[str, Alloc] = {}  # name -> its array
         self.count = 0
@@ -69,8 +93,9 @@ class _Block:
             for s in stmts:
                 if _splits(s):
                     region += 1
-                    if isinstance(s, Mma):
-                        out.update(used([s]))
+                    if isinstance(s, (Mma, Shuffle)):
+                        out.update(used([s]), defined([s]))
+                        home.update(dict.fromkeys(defined([s]), region))
                     if isinstance(s, (For, If)):
                         out.update(used([replace(s, body=[])]))
                         visit(s.body)
@@ -100,6 +125,8 @@ class _Block:
                 out += [*loads, If(r.operand(s.cond), self.body(s.body))]
             elif isinstance(s, Mma):
                 out += products(s, self.threads, self.array)
+            elif isinstance(s, Shuffle):
+                out += shuffled(s, self.threads, self.array)
         return out + self.region(region)
 
     def region(self, stmts: list[Stmt]) -> list[Stmt]:
@@ -143,10 +170,13 @@ class _Block:
         """The array of a name's values, one for each thread."""
         return self.kept.setdefault(name, Alloc(f"kept_{len(self.kept)}", self.dtypes[name], self.threads, "worker")).name
 
+    def _dtype(self, x: Operand) -> DType:
+        return x.dtype if isinstance(x, Const) else self.dtypes[x]
+
     def fresh(self, prefix: str = "%e") -> str:
         self.count += 1
         return f"{prefix}{self.count}"
 
 
 def _splits(s: Stmt) -> bool:
-    return isinstance(s, (Barrier, Mma)) or isinstance(s, (For, If)) and any(isinstance(x, (Barrier, Mma)) for x in statements(s.body))
+    return isinstance(s, _JOINED) or isinstance(s, (For, If)) and any(isinstance(x, _JOINED) for x in statements(s.body))

@@ -8,9 +8,9 @@ from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.fragments import COLUMNS, LANES, LEFT, RIGHT, ROWS, STEPS, SUMS
-from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, Let, Load, Mma, Operand, Reduce, Stmt, Store
+from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, Let, Load, Mma, Operand, Reduce, Shuffle, Stmt, Store
 
-__all__ = ["products"]
+__all__ = ["products", "shuffled"]
 
 u16, u32, f32 = dtypes.u16, dtypes.u32, dtypes.f32
 
@@ -21,6 +21,7 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
     warp, g, t = ix.var("mma.w"), ix.var("mma.g"), ix.var("mma.t")
     thread = ix.add(ix.mul(warp, LANES), ix.add(ix.mul(g, 4), t))
     apart: list[Stmt] = []
+    of_left, of_right = f"mma.left{rows}", f"mma.right{columns}"
 
     def unpack(register: Operand, to: str, line: Index, step: int) -> None:
         """Two elements of a register: of a line, at 2 t + step and after it."""
@@ -39,10 +40,10 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
 
     for k, register in enumerate(s.left):
         i, r = divmod(k, LEFT)
-        unpack(register, "mma.left", ix.add(g, ix.const(ROWS * i + 8 * (r % 2))), 8 * (r // 2))
+        unpack(register, of_left, ix.add(g, ix.const(ROWS * i + 8 * (r % 2))), 8 * (r // 2))
     for k, register in enumerate(s.right):
         j, r = divmod(k, RIGHT)
-        unpack(register, "mma.right", ix.add(g, ix.const(COLUMNS * j)), 8 * r)
+        unpack(register, of_right, ix.add(g, ix.const(COLUMNS * j)), 8 * r)
     sums: list[Stmt] = []
     for k, name in enumerate(s.accs):
         product, r = divmod(k, SUMS)
@@ -51,8 +52,8 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
         column = ix.add(ix.mul(t, 2), ix.const(COLUMNS * j + r % 2))
         step = ix.var(f"mma.k{k}")
         body: list[Stmt] = [
-            Load(f"%mma.a{k}", "mma.left", ix.add(ix.mul(row, STEPS), step)),
-            Load(f"%mma.b{k}", "mma.right", ix.add(ix.mul(column, STEPS), step)),
+            Load(f"%mma.a{k}", of_left, ix.add(ix.mul(row, STEPS), step)),
+            Load(f"%mma.b{k}", of_right, ix.add(ix.mul(column, STEPS), step)),
             Reduce((f"mma.acc{k}",), "fma", (f"%mma.a{k}", f"%mma.b{k}")),
         ]
         sums += [
@@ -63,5 +64,15 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
     lanes = [
         For("mma.g", ix.const(8), "serial", [For("mma.t", ix.const(4), "serial", some)]) for some in (apart, sums)
     ]  # fmt: skip
-    scratch = [Alloc("mma.left", f32, rows * ROWS * STEPS, "worker"), Alloc("mma.right", f32, columns * COLUMNS * STEPS, "worker")]
+    scratch = [Alloc(of_left, f32, rows * ROWS * STEPS, "worker"), Alloc(of_right, f32, columns * COLUMNS * STEPS, "worker")]
     return [*scratch, For("mma.w", ix.const(threads // LANES), "serial", list(lanes))]
+
+
+def shuffled(s: Shuffle, threads: int, array: Callable[[str], str]) -> list[Stmt]:
+    """What the threads of a block get of each other."""
+    me, apart = ix.var("shuffle.t"), ix.const(s.lanes)
+    up = ix.mod(ix.div(me, s.lanes), 2)  # the bit: whether the other thread comes before
+    other = ix.sub(ix.add(me, apart), ix.mul(up, 2 * s.lanes))
+    value: list[Stmt] = [] if isinstance(s.src, Const) else [Load("%shuffled", array(s.src), other)]
+    body = [*value, Store(array(s.dst), me, s.src if isinstance(s.src, Const) else "%shuffled")]
+    return [For("shuffle.t", ix.const(threads), "serial", body)]

@@ -26,8 +26,9 @@ from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
 from ingot.ir.dtypes import bf16
 from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS
-from ingot.ir.loop.ir import Alloc, Barrier, For, Kernel, Load, Mma, Stmt
+from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, Kernel, Load, Mma, Shuffle, Stmt
 from ingot.ir.loop.program import Program
+from ingot.ir.loop.walk import statements
 
 __all__ = ["build", "llvm_text"]
 
@@ -81,6 +82,13 @@ class _Emitter(WideAccesses):
             for r, a in enumerate(accs):
                 a.values[0] = self.new(f"extractvalue {out} {made}, {r}")
 
+    def shuffle(self, s: Shuffle) -> None:
+        """A register of another thread of the warp."""
+        x = self.operand(s.src)
+        kind, name = ("float", "f32") if x.dtype.kind == "f" else ("i32", "i32")
+        text = self.call(kind, f"llvm.nvvm.shfl.sync.bfly.{name}", ("i32", "-1"), (kind, x.text), ("i32", str(s.lanes)), ("i32", "31"))
+        self.names[s.dst] = Value(text, x.dtype, 0, self.depth)
+
     def load(self, s: Load) -> None:
         """Load an element. Under a false mask some other element is loaded, as to branch takes longer: one of the same shared memory, or
         a zero in global memory."""
@@ -108,7 +116,9 @@ def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
             args.append(f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}")
     args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
     threads = geometry(kernel)[1]
-    attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{threads}" "nvvm.minctasm"="{max(1, 512 // threads)}"'
+    many = threads <= 128 and sum(isinstance(s, Acc) for s in statements(kernel.body)) > 40
+    blocks = max(1, (384 if many else 512) // threads)  # so many share a multiprocessor's registers: 168 or 128 for a thread
+    attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{threads}" "nvvm.minctasm"="{blocks}"'
     head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"
     module.functions.append("\n".join([*e.shared, head, *held, *e.allocas, *e.lines, "  ret void", "}"]))
 

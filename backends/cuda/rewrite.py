@@ -6,7 +6,25 @@ from collections.abc import Iterable, Mapping
 
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Atom, Div, Dyn, Index, Mod, Var
-from ingot.ir.loop.ir import Acc, Alloc, Check, Const, For, GetAcc, If, IndexValue, Let, Load, Mma, Operand, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import (
+    Acc,
+    Alloc,
+    Check,
+    Const,
+    For,
+    GetAcc,
+    If,
+    IndexValue,
+    Let,
+    Load,
+    Mma,
+    Operand,
+    Reduce,
+    SetAcc,
+    Shuffle,
+    Stmt,
+    Store,
+)
 from ingot.ir.loop.walk import index_names, indices, operands, statements
 from ingot.ir.struct import replace
 
@@ -87,6 +105,8 @@ class Rewrite:
             return If(self.operand(s.cond), self.body(s.body))
         if isinstance(s, Mma):
             return Mma(s.dtype, tuple(map(self.acc, s.accs)), tuple(map(self.operand, s.left)), tuple(map(self.operand, s.right)))
+        if isinstance(s, Shuffle):
+            return Shuffle(self.name(s.dst), self.operand(s.src), s.lanes)
         if isinstance(s, Check):
             return Check(self.operand(s.cond), s.code)
         return s
@@ -109,7 +129,7 @@ def defined(stmts: Iterable[Stmt]) -> set[str]:
     """The scalars and scratch that statements define, and their accumulators."""
     out: set[str] = set()
     for s in statements(list(stmts)):
-        if isinstance(s, (Load, Let, IndexValue, GetAcc)):
+        if isinstance(s, (Load, Let, IndexValue, GetAcc, Shuffle)):
             out.add(s.dst)
         elif isinstance(s, (Acc, Alloc)):
             out.add(s.name)

@@ -100,6 +100,8 @@ def _from_f32(w: Writer, v: Value, to: DType) -> Value:
     n = _Ints(w, "i32", lanes)
     if to is dtypes.f16 and w.level.has_f16:
         return Value(n.convert("bitcast", n.convert("fptrunc", v.text, "float", "half"), "half", "i16"), to, lanes)
+    if to is dtypes.bf16 and w.level.has_bf16:
+        return Value(n.convert("bitcast", n.convert("fptrunc", v.text, "float", "bfloat"), "bfloat", "i16"), to, lanes)
     x = n.convert("bitcast", v.text, "float", "i32")
     a = n.op("and", x, 0x7FFFFFFF)
     is_nan = n.op("icmp ugt", a, 0x7F800000)

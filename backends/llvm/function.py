@@ -27,6 +27,7 @@ from ingot.ir.loop.ir import (
     Operand,
     Reduce,
     SetAcc,
+    Shuffle,
     Stmt,
     Store,
     Transpose,
@@ -201,6 +202,10 @@ class FunctionEmitter(Loops):
         """Products of small matrices by a warp."""
         raise ValueError(f"kernel {self.kernel.name}: matrices of a warp are for a GPU; see backends.cuda.emulate")
 
+    def shuffle(self, s: Shuffle) -> None:
+        """What the threads of a warp give each other."""
+        raise ValueError(f"kernel {self.kernel.name}: threads of a warp are for a GPU; see backends.cuda.emulate")
+
     def barrier(self, s: Barrier) -> None:
         """Where the threads of a block wait for each other."""
         raise ValueError(f"kernel {self.kernel.name}: a barrier needs a block of threads; see backends.cuda.emulate")
@@ -209,5 +214,5 @@ class FunctionEmitter(Loops):
 _STATEMENTS: dict[type, str] = {
     Load: "load", Store: "store", Transpose: "transpose", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce",
     SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma",
-    Check: "check",
+    Shuffle: "shuffle", Check: "check",
 }  # fmt: skip

@@ -25,6 +25,7 @@ class Level:
     masked_bits: tuple[int, ...] = ()  # element sizes with cheap masked loads and stores
     has_fma: bool = True
     has_f16: bool = True  # converts f16 <-> f32 by itself
+    has_bf16: bool = False  # converts f32 to bf16 by itself
 
     @property
     def arch(self) -> str:

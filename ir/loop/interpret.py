@@ -34,6 +34,7 @@ from ingot.ir.loop.ir import (
     Operand,
     Reduce,
     SetAcc,
+    Shuffle,
     Stmt,
     Store,
     Transpose,
@@ -129,7 +130,7 @@ class _Frame:
         return out if self.mask is None else np.logical_and(out, self.mask)
 
 
-def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | None]:
+def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | Shuffle | None]:
     for s in body:
         simple = _SIMPLE.get(type(s))
         if simple is not None:
@@ -143,14 +144,14 @@ def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | None]:
             if cond:
                 yield from _run(f, s.body)
         else:
-            assert isinstance(s, (Barrier, Mma))
-            yield s if isinstance(s, Mma) else None
+            assert isinstance(s, (Barrier, Mma, Shuffle))
+            yield None if isinstance(s, Barrier) else s
 
 
 # -- loops -----------------------------------------------------------------------------------------------------------
 
 
-def _serial(f: _Frame, s: For) -> Iterator[Mma | None]:
+def _serial(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
     extent = f.index(s.extent)
     if np.ndim(extent):
         raise ValueError(f"the extent of loop {s.var} differs between lanes")
@@ -159,7 +160,7 @@ def _serial(f: _Frame, s: For) -> Iterator[Mma | None]:
         yield from _run(f, s.body)
 
 
-def _vector(f: _Frame, s: For) -> Iterator[Mma | None]:
+def _vector(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
     extent = int(f.index(s.extent))
     if f.lanes:
         raise ValueError(f"vector loop {s.var} stands inside another")
@@ -201,7 +202,7 @@ def _folds(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], Fold]]:
             yield from _folds(s.body)
 
 
-def _block(f: _Frame, s: For) -> Iterator[Mma | None]:
+def _block(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
     """All threads of nested block loops, from barrier to barrier."""
     threads = [f.copy()]
     body = [s]
@@ -229,6 +230,8 @@ def _block(f: _Frame, s: For) -> Iterator[Mma | None]:
             raise ValueError("some threads of a block end before a barrier that others wait at")
         if waits and isinstance(waits[0], Mma):
             _mma(threads, waits[0])
+        elif waits and isinstance(waits[0], Shuffle):
+            _shuffle(threads, waits[0])
         elif f.races is not None:
             f.races.barrier()
         running = at_barrier
@@ -248,6 +251,13 @@ def _mma(threads: list[_Frame], s: Mma) -> None:
             for name, values in zip(accs, new):
                 for t, x in zip(warp, values):
                     t.accs[name][()] = np.asarray(x)
+
+
+def _shuffle(threads: list[_Frame], s: Shuffle) -> None:
+    """What each thread gets of another one of its warp."""
+    values = [t.operand(s.src) for t in threads]
+    for k, t in enumerate(threads):
+        t.names[s.dst] = values[k ^ s.lanes]
 
 
 _DONE: Any = object()

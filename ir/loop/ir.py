@@ -32,7 +32,7 @@ from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Transpose", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Mma", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
+    "Alloc", "Barrier", "Mma", "Shuffle", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
@@ -220,6 +220,18 @@ class Mma:
 
 
 @value_type
+class Shuffle:
+    """dst = src of the thread whose number differs in the bit `lanes` (1, 2, 4, 8 or 16), in the same warp; all its threads run it (CUDA).
+
+    Of 32 bits.
+    """
+
+    dst: str
+    src: Operand
+    lanes: int
+
+
+@value_type
 class Check:
     """Where cond does not hold, the call fails with `code` (it goes on to its end; results are dropped)."""
 
@@ -227,7 +239,7 @@ class Check:
     code: int | Param
 
 
-Stmt = Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Check
+Stmt = Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Shuffle | Check
 
 
 @value_type

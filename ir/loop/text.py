@@ -44,6 +44,7 @@ from ingot.ir.loop.ir import (
     Operand,
     Reduce,
     SetAcc,
+    Shuffle,
     Stmt,
     Store,
     Transpose,
@@ -179,6 +180,8 @@ def _statement(s: Stmt) -> str:
         return f"check {_operand(s.cond)} code {s.code}"
     if isinstance(s, Mma):
         return f"mma {s.dtype.name} {', '.join(s.accs)} with {', '.join(map(_operand, s.left))} by {', '.join(map(_operand, s.right))}"
+    if isinstance(s, Shuffle):
+        return f"{s.dst} = shuffle {_operand(s.src)} lanes {s.lanes}"
     assert isinstance(s, Barrier)
     return "barrier"
 
@@ -516,6 +519,10 @@ def _parse_statement(line: _Line) -> Stmt:
         return Load(first, buf, index, line.mask())
     if what == "index":
         return IndexValue(first, line.index())
+    if what == "shuffle":
+        src = line.operand()
+        line.take("lanes")
+        return Shuffle(first, src, line.integer())
     if what == "get":
         acc = line.take()
         return GetAcc(first, acc, line.indices())

@@ -26,6 +26,7 @@ from ingot.ir.loop.ir import (
     Operand,
     Reduce,
     SetAcc,
+    Shuffle,
     Stmt,
     Store,
     Transpose,
@@ -241,6 +242,11 @@ class _Verifier:
                 raise self.error("a barrier outside a block")
         elif isinstance(s, Mma):
             self.mma(s)
+        elif isinstance(s, Shuffle):
+            dtype = self.operand(s.src)
+            if s.lanes not in (1, 2, 4, 8, 16) or dtype.bits != 32 or "block" not in self.loops:
+                raise self.error(f"a shuffle of {s.src} of {dtype.name} between threads {s.lanes} apart")
+            self.define(s.dst, dtype, False)
         elif isinstance(s, If):
             if self.operand(s.cond) is not dtypes.bool_ or self.varies(s.cond):
                 raise self.error(f"the condition {s.cond} of an If is no bool or differs between lanes")

@@ -5,7 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod
-from ingot.ir.loop.ir import Acc, Check, For, GetAcc, If, IndexValue, Let, Load, Mma, Operand, Reduce, SetAcc, Stmt, Store, Transpose
+from ingot.ir.loop.ir import (
+    Acc,
+    Check,
+    For,
+    GetAcc,
+    If,
+    IndexValue,
+    Let,
+    Load,
+    Mma,
+    Operand,
+    Reduce,
+    SetAcc,
+    Shuffle,
+    Stmt,
+    Store,
+    Transpose,
+)
 
 __all__ = ["statements", "operands", "indices", "index_names"]
 
@@ -36,6 +53,8 @@ def operands(s: Stmt) -> tuple[Operand, ...]:
         return (s.cond,)
     if isinstance(s, Mma):
         return (*s.left, *s.right)
+    if isinstance(s, Shuffle):
+        return (s.src,)
     return ()
 
 

@@ -7,8 +7,9 @@ from math import prod
 from typing import Any
 
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Var
+from ingot.ir.loop.fragments import COLUMNS, LANES, ROWS, STEPS, SUMS
 from ingot.ir.loop.index import evaluate
-from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Reduce, Stmt, Store, Transpose
+from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Mma, Reduce, Stmt, Store, Transpose
 
 __all__ = ["operations", "touched"]
 
@@ -39,6 +40,8 @@ def _operations(stmts: Sequence[Stmt], known: dict[str, int]) -> int:
             total += _COUNTED.get(s.op, 0)
         elif isinstance(s, Reduce):
             total += len(s.values)
+        elif isinstance(s, Mma):
+            total += len(s.accs) // SUMS * (2 * ROWS * COLUMNS * STEPS // LANES)
     return total
 
 

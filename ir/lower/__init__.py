@@ -4,6 +4,7 @@
 
 `STAGES` is all that happens, in order: passes over the graph, then
 
+    attention where a target has kernels for it: calls of what is made on chip    Graph -> Graph
     fuse      which nodes share a kernel, which values have memory      Graph     -> Fused
     layouts   in which order the dims of values lie               Fused     -> Fused
     schedule  how the kernels of each group run                         Fused     -> Scheduled
@@ -29,6 +30,7 @@ from ingot.ir.loop.program import Program
 from ingot.ir.loop.text import print_program
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower import scheduling
+from ingot.ir.lower.attention import stay_on_chip
 from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
@@ -76,6 +78,7 @@ _PASSES = (inline, parts, dce, simplify, fold, cse, hoist, dce, prune_bodies, dc
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, _PASSES),
+    Stage("attention", lambda graph, target: stay_on_chip(graph) if "attention" in target.kinds else graph, str, verify),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
     Stage("layouts", layouts, print_fused, verify_fused),
     Stage("schedule", scheduling.schedule, scheduling.print_scheduled, scheduling.verify_scheduled),

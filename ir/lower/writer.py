@@ -32,6 +32,7 @@ from ingot.ir.loop.ir import (
     Operand,
     Reduce,
     SetAcc,
+    Shuffle,
     Stmt,
     Store,
 )
@@ -233,6 +234,12 @@ class KernelWriter(Instructions):
     def mma(self, dtype: DType, accs: Sequence[str], left: Sequence[Scalar], right: Sequence[Scalar]) -> None:
         """Small matrices, of which the threads of a warp hold parts, multiplied into accumulators; see `Mma`."""
         self.append(Mma(dtype, tuple(accs), tuple(x.operand for x in left), tuple(x.operand for x in right)))
+
+    def shuffle(self, x: Scalar, lanes: int) -> Scalar:
+        """What the thread of the warp has whose number differs in the bit `lanes`; see `Shuffle`."""
+        name = self._new(self.depth)
+        self.append(Shuffle(name, x.operand, lanes))
+        return Scalar(name, x.dtype)
 
     def set_acc(self, acc: str, value: Scalar) -> None:
         """Give an accumulator another value."""

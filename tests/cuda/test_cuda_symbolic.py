@@ -21,6 +21,10 @@ GRAPHS = {
     "  %0, %1 = sort %x {axis=1, descending=false} : f32[B,T], i64[B,T]\n  return %0, %1\n}\n",
     "product": "func @f(%a: f32[B,T], %b: f32[T,N]) -> f32[B,N] {\n"
     "  %0 = dot %a, %b {batch=[[], []], contract=[[1], [0]]} : f32[B,N]\n  %1 = neg %0 : f32[B,N]\n  return %1\n}\n",
+    "attention": "func @f(%q: f32[B,6], %k: f32[T,6], %v: f32[T,5]) -> f32[B,5] {\n"
+    "  %0 = dot %q, %k {batch=[[], []], contract=[[1], [1]]} : f32[B,T]\n  %1 = reduce_max %0 {axes=[1]} : f32[B,1]\n"
+    "  %2 = sub %0, %1 : f32[B,T]\n  %3 = exp %2 : f32[B,T]\n  %4 = reduce_sum %3 {axes=[1]} : f32[B,1]\n  %5 = div %3, %4 : f32[B,T]\n"
+    "  %6 = dot %5, %v {batch=[[], []], contract=[[1], [0]]} : f32[B,5]\n  return %6\n}\n",
     "cumulative": "func @f(%x: f32[B,T]) -> f32[B,T] {\n  %0 = cumsum %x {axis=1, reverse=false} : f32[B,T]\n  return %0\n}\n",
 }  # fmt: skip
 SIZES = [(0, 5), (5, 0), (1, 1), (3, 70), (33, 2100), (257, 3)]

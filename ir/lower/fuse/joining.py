@@ -6,7 +6,7 @@ computed where they are read.
 
 from __future__ import annotations
 
-from ingot.ir.facts import Contraction, Control, OwnKernels, Reads, Reduction, View, Window
+from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.depthwise import is_depthwise
@@ -320,8 +320,8 @@ class Joined:
             g = self.new_group(_kind(node), shape, at)
             g.local = True
             self.add(g, node, at, [tuple(range(len(shape)))])
-        elif isinstance(kind, (OwnKernels, Control)):
-            g = self.new_group(kind.kind, node.outputs[0].type.shape, at)
+        elif isinstance(kind, (OwnKernels, Control, Inline)):
+            g = self.new_group("attention" if isinstance(kind, Inline) else kind.kind, node.outputs[0].type.shape, at)
             self.add(g, node, at, [tuple(range(v.type.rank)) for v in node.outputs])
         elif isinstance(kind, View) and not node.op.lowering.cost.keep and not self._transparent(node):
             union: set[int] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingot.ir.facts import Control, OwnKernels, Reads, Reduction
+from ingot.ir.facts import Control, Inline, OwnKernels, Reads, Reduction
 from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
@@ -76,7 +76,7 @@ class _Memory:
         reader = self.home[n.outputs[0]]
         levels = sum(isinstance(m.op.lowering, Reduction) for m in reader.nodes)
         if reader.alone:
-            return not reads_memory(n)
+            return not reads_memory(n) and not isinstance(n.op.lowering, Inline)  # whose blocks read much of it again
         return reader.kind == "nest" and not reader.local and levels <= 1
 
     def kept(self, v: Value, outside: list[Node]) -> bool:

@@ -1,0 +1,475 @@
+"""Attention: products of products, whose factors are made where they are read and never lie in memory.
+
+What stands between the two products of
+
+    S = dot(Q, K);  m = max(x(S));  e = exp(x(S) - m);  l = sum(e);  O = dot(w(e / l), V)
+
+is a matrix with a row for each query and a column for each key, and so is what stands between those of its gradients. Where nothing but
+such products and sums of its rows read it, the pass puts calls in their place: of graphs that go from operands, masks and row statistics
+to what the products make. A target that has kernels of kind "attention" makes each call with the matrix in tiles on chip: the first with
+a running maximum and sum, those of the gradients from the statistics that it leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from ingot.ir.dtypes import Half, f32
+from ingot.ir.facts import Elementwise, Reduction, View
+from ingot.ir.graph import Graph, Node, Value
+from ingot.ir.loop.folds import AND, MAX, SUM
+from ingot.ir.lower.assumed import assumed
+from ingot.ir.op import OPS
+from ingot.ir.ops.contraction import dot
+from ingot.ir.ops.control import call
+from ingot.ir.passes.bodies import with_bodies
+from ingot.ir.size import equal
+from ingot.ir.struct import frozen, struct
+from ingot.ir.types import Dim
+
+__all__ = ["Parts", "Softmax", "below_diagonal", "matrix_side", "parts_of", "stay_on_chip"]
+
+WIDEST = 128  # steps of the sum of a score: an operand's rows lie on chip
+LEAST = 16  # rows and columns from which on tiles are worth it
+
+
+@frozen
+@struct
+class Softmax:
+    """The statistics of rows, and what they are made of: `top` the maximum of x, `total` the sum of e = exp(x - top); where `dead`, whether
+    all `scores` of a row are -inf, there is, x is 0 in such a row."""
+
+    x: Value
+    top: Value
+    e: Value
+    total: Value
+    dead: Value | None
+    scores: Value
+
+
+@frozen
+@struct
+class Parts:
+    """What a graph that the pass calls is made of.
+
+    scores    products whose results are elements of the matrix
+    products  those that read it
+    folds     sums of its rows, where it is no softmax
+    softmax   whose statistics are found on the way
+    rows      the products sum over columns, so that a block keeps rows; else the other way round
+    batch, extents   of the matrix
+    """
+
+    scores: tuple[Node, ...]
+    products: tuple[Node, ...]
+    folds: tuple[Node, ...]
+    softmax: Softmax | None
+    rows: bool
+    batch: tuple[Dim, ...]
+    extents: tuple[Dim, Dim]
+
+
+def parts_of(body: Graph) -> Parts:
+    """The parts of a graph that the pass calls."""
+    producers = body.producers
+    ends = [producers[v] for v in body.outputs]
+    softmax = _softmax(body, next((n for n in body.nodes if _folds(n, MAX)), None))
+    statistics = () if softmax is None else (softmax.top, softmax.total, softmax.dead)
+    products = tuple(n for n in dict.fromkeys(ends) if n.op is dot)
+    scores = tuple(n for n in body.nodes if n.op is dot and n not in products)
+    folds = tuple(n for n in dict.fromkeys(ends) if n.op is not dot and n.outputs[0] not in statistics)
+    shape = scores[0].outputs[0].type.shape
+    rows = not products or _contracted(products[0], _side(products[0], _matrices(body))) == len(shape) - 1
+    return Parts(scores, products, folds, softmax, rows, shape[:-2], (shape[-2], shape[-1]))
+
+
+def matrix_side(body: Graph, product: Node) -> int:
+    """Which operand of a product is the matrix."""
+    return _side(product, _matrices(body))
+
+
+def _matrices(body: Graph) -> set[Value]:
+    """The values that follow from scores and have the matrix's shape."""
+    out: set[Value] = set()
+    for n in body.nodes:
+        if n.op is dot and n.outputs[0] not in body.outputs or n.op is not dot and any(v in out for v in n.inputs):
+            if not isinstance(n.op.lowering, Reduction):
+                out.update(n.outputs)
+    return out
+
+
+def _side(product: Node, matrices: Iterable[Value]) -> int:
+    return 0 if product.inputs[0] in matrices else 1
+
+
+def _contracted(product: Node, side: int) -> int:
+    """The dim of an operand that a product sums over."""
+    return product.attrs[1][side][0]
+
+
+def below_diagonal(body: Graph) -> bool:
+    """Whether elements in columns behind their row make nothing of what the graph gives."""
+    parts = parts_of(body)
+    zero, lowest = 0.0, float("-inf")
+    if parts.softmax is not None:
+        return _nothing(body, parts.softmax.scores, lowest)
+    products = [n.inputs[matrix_side(body, n)] for n in parts.products]
+    return all(_nothing(body, v, zero) for v in (*products, *(n.inputs[0] for n in parts.folds)))
+
+
+def _nothing(body: Graph, v: Value, value: float) -> bool:
+    """Whether a value is this number (0 or -inf) in columns behind the row."""
+    n = body.producers.get(v)
+    if n is None:
+        return False
+    name, a = n.op.name, n.inputs[0] if n.inputs else v
+    if name == "select":
+        return _is_constant(body, n.inputs[2], value) and _behind(body, a)
+    if name == "exp":
+        return value == 0 and _nothing(body, a, float("-inf"))
+    if name in ("mul", "div", "neg") and value == 0:
+        return _nothing(body, a, value) or name == "mul" and _nothing(body, n.inputs[1], value)
+    return name in (("cast", "sub") if value else ("cast",)) and _nothing(body, a, value)
+
+
+def _behind(body: Graph, v: Value) -> bool:
+    """Whether a condition fails in columns behind the row: column <= row."""
+    n = body.producers.get(v)
+    if n is None or n.op.name not in ("le", "lt", "ge", "gt"):
+        return False
+    small, large = n.inputs if n.op.name[0] == "l" else n.inputs[::-1]
+    return _place(body, small, -1) and _place(body, large, -2)
+
+
+def _place(body: Graph, v: Value, dim: int) -> bool:
+    """Whether the elements of a value are their places along a dim, counted from the end."""
+    n = body.producers.get(v)
+    if n is None:
+        return False
+    if n.op.name == "iota":
+        return n.attr("axis") - v.type.rank == dim
+    if n.op.name == "broadcast":
+        return _place(body, n.inputs[0], dim)
+    source = n.inputs[0].type.shape if n.inputs else ()
+    if n.op.name != "reshape" or len(source) != 1 or v.type.rank < -dim:
+        return False
+    return bool(equal(v.type.shape[dim], source[0])) and all(d == 1 for k, d in enumerate(v.type.shape, -v.type.rank) if k != dim) and (
+        _place(body, n.inputs[0], -1)
+    )
+
+
+# -- finding ---------------------------------------------------------------------------------------------------------
+
+
+def _is_score(n: Node) -> bool:
+    """Whether a product may be the elements of a matrix that is worth it."""
+    if n.op is not dot:
+        return False
+    a, b = (v.type for v in n.inputs)
+    (batch, _), (contract, _) = n.attrs
+    if a.dtype not in Half and a.dtype is not f32 or len(contract) != 1 or a.rank != len(batch) + 2 or b.rank != len(batch) + 2:
+        return False
+    k = a.shape[contract[0]]
+    rows, columns = n.outputs[0].type.shape[-2:]
+    return isinstance(k, int) and 1 <= k <= WIDEST and min(assumed(rows), assumed(columns)) >= LEAST
+
+
+def _folds(n: Node, fold: object) -> bool:
+    """Whether a node folds rows by this fold."""
+    kind = n.op.lowering
+    return isinstance(kind, Reduction) and kind.fold is fold and n.attrs[0] == (n.inputs[0].type.rank - 1,)
+
+
+def _is_constant(graph: Graph, v: Value, value: float) -> bool:
+    """Whether a value is this number everywhere."""
+    n = graph.producers.get(v)
+    if n is None or n.op is not OPS["constant"]:
+        return n is not None and n.op is OPS["broadcast"] and _is_constant(graph, n.inputs[0], value)
+    payload = n.attrs[0]
+    return payload.type.numel == 1 and bool(payload.array().reshape(-1)[0] == value)
+
+
+def _softmax(graph: Graph, top: Node | None) -> Softmax | None:
+    """The softmax that a maximum of rows belongs to."""
+    if top is None:
+        return None
+    x, m = top.inputs[0], top.outputs[0]
+    dead, scores = None, x
+    n = graph.producers.get(x)
+    if n is not None and n.op is OPS["select"] and _is_constant(graph, n.inputs[1], 0.0):
+        fold = graph.producers.get(n.inputs[0])
+        if fold is not None and _folds(fold, AND):
+            lowest = graph.producers.get(fold.inputs[0])
+            if lowest is not None and lowest.op is OPS["eq"] and lowest.inputs[0] is n.inputs[2]:
+                if _is_constant(graph, lowest.inputs[1], float("-inf")):
+                    dead, scores = fold.outputs[0], n.inputs[2]
+    for sub in graph.users.get(x, ()):
+        if sub.op is OPS["sub"] and sub.inputs == (x, m):
+            for exp in graph.users.get(sub.outputs[0], ()):
+                if exp.op is OPS["exp"]:
+                    for total in graph.users.get(exp.outputs[0], ()):
+                        if _folds(total, SUM) and x.type.dtype is f32:
+                            return Softmax(x, m, exp.outputs[0], total.outputs[0], dead, scores)
+    return None
+
+
+class _Region:
+    """A matrix and what follows from it: its values, its row statistics, and what reads it."""
+
+    def __init__(self) -> None:
+        self.scores: list[Node] = []
+        self.members: list[Node] = []
+        self.folds: list[Node] = []
+        self.products: list[Node] = []
+        self.apart = False  # something else reads it, so that it must lie in memory
+        self.into: _Region | None = None
+
+    def root(self) -> _Region:
+        """The region that this one is now part of."""
+        return self if self.into is None else self.into.root()
+
+
+class _Finder:
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.matrix: dict[Value, _Region] = {}  # elements of a matrix
+        self.row: dict[Value, _Region] = {}  # statistics of its rows
+        for n in graph.nodes:
+            self.enter(n)
+        for v in graph.outputs:
+            if v in self.matrix:
+                self.matrix[v].root().apart = True
+
+    def regions(self) -> list[_Region]:
+        """All of them, in order."""
+        return list(dict.fromkeys(r.root() for r in self.matrix.values()))
+
+    def enter(self, n: Node) -> None:
+        """Let a node join the matrix that it reads, or begin one."""
+        inside = [v for v in n.inputs if v in self.matrix]
+        if not inside:
+            if _is_score(n):
+                r = self.matrix[n.outputs[0]] = _Region()
+                r.scores.append(n)
+            return
+        r = self.matrix[inside[0]].root()
+        shape, kind = inside[0].type.shape, n.op.lowering
+        if n.op is dot:
+            self.product(r, n, inside)
+        elif isinstance(kind, Elementwise) and not n.may_fail and n.outputs[0].type.shape == shape:
+            if any(v.type.shape != shape for v in inside):
+                r.apart = True
+                return
+            for v in n.inputs:
+                other = self.matrix.get(v) or self.row.get(v)
+                if other is not None and other.root() is not r:
+                    self.join(r, other.root())
+            self.matrix[n.outputs[0]] = r
+            r.members.append(n)
+        elif isinstance(kind, Reduction) and n.attrs[0] == (len(shape) - 1,) and kind.fold in (MAX, SUM, AND):
+            self.row[n.outputs[0]] = r
+            r.folds.append(n)
+        else:
+            for v in inside:
+                self.matrix[v].root().apart = True
+
+    def product(self, r: _Region, n: Node, inside: list[Value]) -> None:
+        """A product that reads a matrix: of one operand, whole batches, one dim."""
+        side = 0 if n.inputs[0] in self.matrix else 1
+        rank = inside[0].type.rank
+        batch, contract = n.attrs
+        other = n.inputs[1 - side].type
+        whole = batch[side] == tuple(range(rank - 2)) and len(contract[side]) == 1 and other.rank == rank
+        width = next((d for k, d in enumerate(other.shape) if k not in (*batch[1 - side], *contract[1 - side])), 0)
+        whole = whole and isinstance(width, int) and 1 <= width <= WIDEST
+        if len(inside) != 1 or n.inputs[0] is n.inputs[1] or not whole:
+            for v in inside:
+                self.matrix[v].root().apart = True
+            return
+        r.products.append(n)
+
+    def join(self, r: _Region, other: _Region) -> None:
+        """Two matrices that meet at every element are one."""
+        a, b = (x.scores[0].outputs[0].type.shape for x in (r, other))
+        if len(a) != len(b) or not all(equal(x, y) for x, y in zip(a, b)):
+            r.apart = other.apart = True
+            return
+        other.into = r
+        for mine, its in (
+            (r.scores, other.scores), (r.members, other.members), (r.folds, other.folds), (r.products, other.products),
+        ):  # fmt: skip
+            mine += its
+        r.apart |= other.apart
+
+
+# -- rewriting -------------------------------------------------------------------------------------------------------
+
+
+def _linear(graph: Graph, s: Softmax, matrix: dict[Value, _Region], v: Value) -> bool:
+    """Whether a value is e / total times what does not follow from scores, so that the division can come last."""
+    n = graph.producers.get(v)
+    if n is None:
+        return False
+    if n.op is OPS["div"] and n.inputs == (s.e, s.total):
+        return True
+    if n.op is OPS["cast"]:
+        return v.type.dtype.kind == "f" and _linear(graph, s, matrix, n.inputs[0])
+    if n.op is OPS["mul"]:
+        a, b = n.inputs
+        return a not in matrix and _linear(graph, s, matrix, b) or b not in matrix and _linear(graph, s, matrix, a)
+    if n.op is OPS["select"]:
+        cond, a, b = n.inputs
+        if cond in matrix or cond is s.top or cond is s.total:
+            return False
+        return (_is_constant(graph, a, 0.0) and _linear(graph, s, matrix, b)) or (
+            _is_constant(graph, b, 0.0) and _linear(graph, s, matrix, a)
+        )
+    return False
+
+
+class _Rewriter:
+    """The calls that take the place of one region's products and sums."""
+
+    def __init__(self, finder: _Finder, region: _Region, softmax: Softmax, bodies: dict[str, Graph]):
+        self.graph, self.finder, self.region, self.softmax = finder.graph, finder, region, softmax
+        self.bodies = bodies
+        self.shape = region.scores[0].outputs[0].type.shape
+
+    def calls(self) -> Iterator[Node]:
+        """Every call, with the values of the graph as inputs and outputs."""
+        s, graph = self.softmax, self.graph
+        rows = [n for n in self.region.products if self.over(n) == len(self.shape) - 1]
+        first = [n for n in rows if _linear(graph, s, self.finder.matrix, n.inputs[self.side(n)])][:1]
+        mine = {s.top, s.total, s.dead}
+        inside = {*self.region.members, *self.region.folds, *first}
+        wanted = [v for v in (s.top, s.total, s.dead) if v is not None and self.read_elsewhere(v, inside, first)]
+        yield self.call([*(n.outputs[0] for n in first), *wanted], mine)
+        for n in self.region.folds:
+            if n.outputs[0] not in mine:
+                yield self.call([n.outputs[0]], set())
+        for n in rows:
+            if n not in first:
+                yield self.call([n.outputs[0]], set())
+        columns = [n for n in self.region.products if self.over(n) != len(self.shape) - 1]
+        together = sum(math.prod(n.inputs[1 - self.side(n)].type.shape[-1:]) for n in columns) <= WIDEST
+        for some in [columns] if together and columns else [[n] for n in columns]:
+            yield self.call([n.outputs[0] for n in some], set())
+
+    def read_elsewhere(self, v: Value, inside: set[Node], first: list[Node]) -> bool:
+        """Whether a statistic is read by another call, or by the rest of the graph."""
+        others = [n for n in self.region.products if n not in first]
+        return bool(others) or v in self.graph.outputs or any(n not in inside for n in self.graph.users.get(v, ()))
+
+    def side(self, product: Node) -> int:
+        return _side(product, self.finder.matrix)
+
+    def over(self, product: Node) -> int:
+        return _contracted(product, self.side(product))
+
+    def call(self, outputs: list[Value], statistics: set[Value | None]) -> Node:
+        """The call that makes these outputs; `statistics`: those of rows that it finds on its way, others are read."""
+        producers = self.graph.producers
+        needed: dict[Node, None] = {}
+        leaves: dict[Value, None] = {}
+        ends = {producers[v] for v in outputs}
+
+        def visit(v: Value) -> None:
+            n = producers.get(v)
+            if n is not None and n in needed:
+                return
+            if n is None or not (n in ends or v in statistics or self.inside(v, n)):
+                leaves[v] = None
+                return
+            for u in n.inputs:
+                visit(u)
+            needed[n] = None
+
+        for v in outputs:
+            visit(v)
+        here = {v: Value(v.type) for v in leaves}
+        order = {n: k for k, n in enumerate(self.graph.nodes)}
+        nodes = []
+        for n in sorted(needed, key=order.__getitem__):
+            made = tuple(Value(v.type) for v in n.outputs)
+            nodes.append(Node(n.op, tuple(here[v] for v in n.inputs), n.attrs, made))
+            here.update(zip(n.outputs, made))
+        body = Graph("attention", tuple(here[v] for v in leaves), tuple(nodes), tuple(here[v] for v in outputs))
+        body = self.bodies.setdefault(body.text, body)
+        return Node(call, tuple(leaves), (body,), tuple(outputs), producers[outputs[0]].loc)
+
+    def inside(self, v: Value, n: Node) -> bool:
+        """Whether a value is made in the call: an element of the matrix, or of what has its rows and columns, or of nothing in memory."""
+        if v in self.finder.matrix:
+            return True
+        if v in self.finder.row or not isinstance(n.op.lowering, (Elementwise, View)) or n.may_fail:
+            return False
+        if n.op is OPS["constant"] and v.type.numel != 1:  # it lies in memory
+            return False
+        shape = v.type.shape
+        wide = len(shape) >= 2 and all(equal(a, b) is True for a, b in zip(shape[-2:], self.shape[-2:]))
+        return wide or self.of_nothing(v)
+
+    def of_nothing(self, v: Value) -> bool:
+        """Whether a value follows from its place alone."""
+        n = self.graph.producers.get(v)
+        if n is None or n.op is OPS["constant"]:
+            return n is not None and v.type.numel == 1
+        return isinstance(n.op.lowering, (Elementwise, View)) and all(map(self.of_nothing, n.inputs))
+
+
+@with_bodies
+def stay_on_chip(graph: Graph) -> Graph:
+    """Calls in place of products of products with a softmax between, and of their gradients."""
+    finder = _Finder(graph)
+    made: list[Node] = []
+    bodies: dict[str, Graph] = {}
+    for r in finder.regions():
+        tops = [n for n in r.folds if _folds(n, MAX)]
+        softmax = _softmax(graph, tops[0]) if len(tops) == 1 and not r.apart else None
+        known = () if softmax is None else (softmax.top, softmax.dead)
+        if softmax is None or not r.products or any(not _folds(n, SUM) and n.outputs[0] not in known for n in r.folds):
+            continue
+        made += _Rewriter(finder, r, softmax, bodies).calls()
+    if not made:
+        return graph
+    return _ordered(graph, made)
+
+
+def _ordered(graph: Graph, calls: list[Node]) -> Graph:
+    """The graph with other makers of some of its values; what nobody reads any more goes."""
+    producers = {**graph.producers, **{v: n for n in calls for v in n.outputs}}
+    done: dict[Node, None] = {}
+    wanted = [n for n in graph.nodes if n.may_fail]
+    stack = [*reversed([*wanted, *(producers[v] for v in graph.outputs if v in producers)])]
+    while stack:
+        n = stack[-1]
+        missing = [producers[v] for v in n.inputs if v in producers and producers[v] not in done]
+        if n in done or not missing:
+            done[stack.pop()] = None
+        else:
+            stack += reversed(missing)
+    order = {n: k for k, n in enumerate(graph.nodes)}
+    place: dict[Node, int] = {}
+    for n in done:  # a call stands behind what it reads
+        place[n] = order[n] if n in order else max((place[producers[v]] for v in n.inputs if v in producers), default=-1)
+    return graph.replace(nodes=tuple(_stable(list(done), place, producers)))
+
+
+def _stable(nodes: list[Node], place: dict[Node, int], producers: dict[Value, Node]) -> list[Node]:
+    """The nodes as they stood, but each behind what it reads."""
+    out: dict[Node, None] = {}
+
+    def visit(n: Node) -> None:
+        stack = [n]
+        while stack:
+            top = stack[-1]
+            missing = [producers[v] for v in top.inputs if v in producers and producers[v] not in out]
+            if top in out or not missing:
+                out[stack.pop()] = None
+            else:
+                stack += missing
+
+    for n in sorted(nodes, key=place.__getitem__):
+        visit(n)
+    return list(out)
