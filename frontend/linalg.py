@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full, lower
 from ingot.functions import matmul as _products
-from ingot.functions.common import Number, ShapeError, check_tensor, dtypes
+from ingot.functions.common import Number, ShapeError, check_tensor, dtypes, emit_out
 from ingot.functions.eigen import eig, eigvals
 from ingot.functions.factor import cholesky_factor as cholesky
 from ingot.functions.factor import eigh, eigvalsh, pinv, svdvals
@@ -52,7 +52,7 @@ def norm(
     check_tensor("linalg.norm", A, "A")
     pair = isinstance(dim, (tuple, list)) and len(dim) == 2
     if ord is not None and (pair or (dim is None and A.ndim == 2)):
-        return matrix_norm(A, ord, (-2, -1) if dim is None else tuple(dim), keepdim, dtype=dtype)  # type: ignore[arg-type]
+        return matrix_norm(A, ord, (-2, -1) if dim is None else tuple(dim), keepdim, dtype=dtype, out=out)  # type: ignore[arg-type]
     if isinstance(ord, str):
         raise RuntimeError(f"linalg.norm: order {ord!r} needs a matrix")
     if ord is not None and dim is None and A.ndim > 2:
@@ -61,20 +61,20 @@ def norm(
 
 
 @lower
-def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """Sums of products along `dim`, of the conjugates of `x`, with broadcasting."""
-    return (x.conj() * y).sum(dim)
+    return emit_out((x.conj() * y).sum(dim), out)
 
 
 @lower
-def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The product of all matrices, left to right; the first and last may be vectors."""
     if len(tensors) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
     result = tensors[0]
     for t in tensors[1:]:
         result = matmul(result, t)
-    return result
+    return emit_out(result, out)
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
@@ -88,7 +88,9 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 
 @full
-def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
+def matrix_rank(
+    A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Tensor | None = None
+) -> Tensor:
     """How many singular values are above max(atol, rtol * the largest), int64; rtol is eps * the longer side by default.
 
     >>> ingot.linalg.matrix_rank(ingot.ones(2, 2))
@@ -96,14 +98,14 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     """
     a = _check_matrices("linalg.matrix_rank", A)
     if not a.numel():
-        return a.new_zeros(a.shape[:-2], dtype=dtypes.i64)
+        return emit_out(a.new_zeros(a.shape[:-2], dtype=dtypes.i64), out)
     s = svdvals(a.detach())
     limit = _tolerance(a, s, atol if tol is None else tol, rtol if tol is None else 0.0)
-    return (s > limit).sum(-1)
+    return emit_out((s > limit).sum(-1), out)
 
 
 @full
-def cond(A: Tensor, p: Number | str | None = None) -> Tensor:
+def cond(A: Tensor, p: Number | str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The condition number: of the singular values (p None or 2, -2 for its inverse), else |A| |A^-1| in the norm `p`.
 
     >>> ingot.linalg.cond(ingot.eye(2))
@@ -112,8 +114,8 @@ def cond(A: Tensor, p: Number | str | None = None) -> Tensor:
     a = _check_matrices("linalg.cond", A, p not in (None, 2, -2))
     if p in (None, 2, -2):
         s = svdvals(a)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return matrix_norm(a, p) * matrix_norm(inv(a), p)  # type: ignore[arg-type]
+        return emit_out(s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1], out)
+    return emit_out(matrix_norm(a, p) * matrix_norm(inv(a), p), out)  # type: ignore[arg-type]
 
 
 class LstSq(NamedTuple):
@@ -126,7 +128,7 @@ class LstSq(NamedTuple):
 
 
 @full
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstSq:
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None, out: tuple | None = None) -> LstSq:
     """The least-squares solution of A X = B, of smallest norm where there are several; sums of squared residuals where m > n.
 
     driver: LAPACK's name for what else is wanted: "gels" residuals, "gelsy" (the default) the rank, "gelsd" and "gelss" all.
@@ -150,7 +152,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         residual = real(conj(gap) * gap).sum(-2)
     ranked = rank if driver in ("gelsy", "gelsd", "gelss", None) else a.new_empty(0, dtype=dtypes.i64)
     values = svdvals(a.detach()) if driver in ("gelsd", "gelss") else real(a.new_empty(0))
-    return LstSq(x.squeeze(-1) if vector else x, residual, ranked, values)
+    return emit_out(LstSq(x.squeeze(-1) if vector else x, residual, ranked, values), out)
 
 
 _numpy_names(globals(), __all__)

@@ -75,7 +75,7 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
     except TypeError:
         for a in values:
             if a.type.dtype.kind == "c" and op.over_complex is OverComplex.NONE:
-                raise RuntimeError(f'"{op.name}" not implemented for \'{_COMPLEX[a.type.dtype.name]}\'') from None
+                raise NotImplementedError(f'"{op.name}" not implemented for \'{_COMPLEX[a.type.dtype.name]}\'') from None
         raise
     outs = rec.emit(sig, values, loc)
     node = None

@@ -157,8 +157,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     if len(along) != len(by):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
     if not input.ndim:
-        [one_dim(d, 0) for d in along]
-        return input.clone()
+        raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
     return _roll(input, tuple((one_dim(d, input.ndim), static_int(s, "shifts")) for d, s in zip(along, by)))
 
 
@@ -268,24 +267,24 @@ def _triangle_of(x: Tensor, diagonal: int, lower: bool) -> Tensor:
     return apply("select", keep, x, scalar(0, x.dtype))
 
 
-def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The matrices with zeros above `diagonal`. RuntimeError below two dims.
 
     >>> ingot.tril(ingot.ones(2, 2))
     tensor([[1., 0.],
             [1., 1.]])
     """
-    return _triangle("tril", input, diagonal, True)
+    return emit_out(_triangle("tril", input, diagonal, True), out)
 
 
-def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The matrices with zeros below `diagonal`. RuntimeError below two dims.
 
     >>> ingot.triu(ingot.ones(2, 2))
     tensor([[1., 1.],
             [0., 1.]])
     """
-    return _triangle("triu", input, diagonal, False)
+    return emit_out(_triangle("triu", input, diagonal, False), out)
 
 
 def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:

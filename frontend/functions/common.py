@@ -57,9 +57,9 @@ def check_tensor(name: str, value: Any, argument: str = "input", position: int =
         raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(value).__name__}{hint}")
 
 
-def refuse(name: str, dtype: DType) -> RuntimeError:
-    """The error of a function that has no meaning for `dtype`."""
-    return RuntimeError(f'"{name}" not implemented for \'{dtype_name(dtype)}\'')
+def refuse(name: str, dtype: DType) -> NotImplementedError:
+    """The error of a function that has no meaning for `dtype`: torch's class, which is a RuntimeError."""
+    return NotImplementedError(f'"{name}" not implemented for \'{dtype_name(dtype)}\'')
 
 
 def apply(name: str, *tensors: Tensor, attrs: tuple = ()) -> Any:
@@ -143,6 +143,9 @@ def settled(x: Any) -> Any:
     return wrap((x._array, x._edge))
 
 
+_LARGEST = {dtypes.f16: 65504.0, dtypes.bf16: 255 * 2.0**120, dtypes.f32: (2 - 2.0**-23) * 2.0**127, dtypes.f64: math.inf}
+
+
 def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:
     """A number as a run-time scalar of `dtype`. An int that an integer dtype cannot hold wraps around, or is a RuntimeError.
 
@@ -158,6 +161,13 @@ def number_tensor(value: Any, dtype: DType, wrap: bool = False) -> Tensor:
             if dtype.kind == "i" and value >= span >> 1:
                 value -= span
     return scalar(value, dtype)
+
+
+def filler(value: Any, dtype: DType) -> Tensor:
+    """`number_tensor` of what elements are filled with: a RuntimeError also where a finite number would become infinite."""
+    if dtype.kind == "f" and type(value) in (int, float) and math.isfinite(value) and abs(value) > _LARGEST[dtype]:
+        raise RuntimeError(f"value cannot be converted to type {dtype.torch_name} without overflow: {value}")
+    return number_tensor(value, dtype)
 
 
 def operands(name: str, *values: Any, dtype: DType | None = None, wrap: bool = True) -> tuple[Tensor, ...]:

@@ -17,7 +17,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """
     check_tensor("poisson", input)
     if input.dtype.kind != "f":
-        raise RuntimeError(f"\"poisson_cpu\" not implemented for '{dtype_name(input.dtype)}'")
+        raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{dtype_name(input.dtype)}'")
     return _draws.poisson(input.detach(), lambda words: _stream(_of(generator, input.device), words)).to(input.dtype)
 
 

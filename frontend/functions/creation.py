@@ -20,10 +20,10 @@ from ingot.functions.common import (
     check_tensor,
     dtypes,
     emit_out,
+    filler,
     get_default_dtype,
     larger,
     number_dtype,
-    number_tensor,
     python_number,
     scalar,
     settled,
@@ -60,7 +60,7 @@ def _size(name: str, size: Any) -> tuple[int, ...]:
 
 def filled(shape: tuple[int, ...], value: Number, dtype: DType) -> Tensor:
     """`value` everywhere."""
-    return apply("broadcast", number_tensor(value, dtype), attrs=(shape,))
+    return apply("broadcast", filler(value, dtype), attrs=(shape,))
 
 
 def _maker(name: str, value: Number, what: str) -> Any:

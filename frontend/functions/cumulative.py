@@ -97,7 +97,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
     """log of the running sums of exp along `dim`, without overflow. Floating and complex dtypes only (RuntimeError)."""
     check_tensor("logcumsumexp", input)
     if input.dtype.kind not in "fc":
-        raise RuntimeError(f'"logcumsumexp_out_cpu" not implemented for {input.dtype!r}')
+        raise NotImplementedError(f'"logcumsumexp_out_cpu" not implemented for {input.dtype!r}')
     return emit_out(_logcumsumexp(input, one_dim(dim, input.ndim)), out)
 
 

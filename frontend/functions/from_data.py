@@ -128,6 +128,8 @@ def to_array(data: Any, dtype: DType | None = None) -> np.ndarray:
     if array.dtype.kind == "O" or (array.dtype == np.uint64 and found[0] is dtypes.i64):
         _check_shape(plain, shape)
         raise ValueError("Overflow when unpacking long long")
+    if array.dtype.kind == "c" and target.kind in "iuf":
+        raise TypeError(f"must be {'a real number' if target.kind == 'f' else 'an integer'}, not complex")
     if target.kind in "iu" and array.dtype.kind == "i" and array.size:
         bits = target.bits - (target.kind == "i")
         low, high = int(array.min()), int(array.max())

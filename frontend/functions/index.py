@@ -18,6 +18,7 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
+    filler,
     number_tensor,
     one_dim,
     refuse,
@@ -171,7 +172,7 @@ def scatter(
     axis = one_dim(dim, input.ndim)
     if not isinstance(source, Tensor) or source._weak:
         need_index("scatter", index)
-        source = apply("broadcast", number_tensor(source, input.dtype), attrs=(tuple(index.shape),))
+        source = apply("broadcast", filler(source, input.dtype), attrs=(tuple(index.shape),))
     _need_same("scatter", input, source)
     _scatter_check("scatter", input, axis, index, source)
     return emit_out(_scatter(input, index, source, axis, "set" if reduce is None else _REDUCE[reduce]), out)
@@ -365,10 +366,10 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | complex) 
     if isinstance(value, Tensor):
         if value.ndim:
             raise ShapeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
-        filler = cast(value, input.dtype)
+        fill = cast(value, input.dtype)
     else:
-        filler = scalar(value, input.dtype)
-    return _index_fill(input, index, filler, axis)
+        fill = filler(value, input.dtype)
+    return _index_fill(input, index, fill, axis)
 
 
 @composite

@@ -16,8 +16,8 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
+    filler,
     is_number,
-    number_tensor,
     scalar,
 )
 from ingot.functions.index import taken
@@ -34,7 +34,7 @@ def _need_mask(name: str, mask: Any) -> None:
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | complex) -> Tensor:
     """`input` with `value` (a number or 0-d tensor) where `mask` is True; both broadcast. The dtype of `input`.
 
-    RuntimeError unless the mask is bool, or for a value of a higher category.
+    Fractions are cut off by integers. RuntimeError unless the mask is bool, or for a value that the dtype cannot hold.
 
         >>> ingot.masked_fill(ingot.zeros(2), ingot.tensor([True, False]), 1.0)
         tensor([1., 0.])
@@ -44,14 +44,14 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | complex) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise ShapeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
-        filler = cast(value, input.dtype)
+        if value.dtype.kind == "c" and input.dtype.kind not in "bc":
+            raise RuntimeError(f"value cannot be converted to type {input.dtype.torch_name} without overflow")
+        fill = cast(value, input.dtype)
     elif is_number(value):
-        if isinstance(value, complex) and input.dtype.kind != "c" or isinstance(value, float) and input.dtype.kind not in "fc":
-            raise RuntimeError(f"value cannot be converted to type {input.dtype.torch_name} without overflow or loss: {value}")
-        filler = number_tensor(value, input.dtype)
+        fill = filler(value, input.dtype)
     else:
         raise TypeError(f"masked_fill(): argument 'value' (position 3) must be Tensor or Number, not {type(value).__name__}")
-    return apply("select", mask, filler, input)
+    return apply("select", mask, fill, input)
 
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -261,14 +261,14 @@ def addbmm(
     return _added("addbmm", input, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), beta, alpha, out)
 
 
-def chain_matmul(*matrices: Tensor) -> Tensor:
+def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     """The product of all matrices, left to right."""
     if not matrices:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")
     result = matrices[0]
     for m in matrices[1:]:
         result = mm(result, m)
-    return result
+    return emit_out(result, out)
 
 
 @lower

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import ingot
 from ingot import printing
 from ingot._tensor.recording import from_array
 from ingot._tensor.state import wrap
@@ -64,9 +65,9 @@ from ingot.functions.common import (
     broadcast_shapes,
     cast,
     dtypes,
+    filler,
     is_number,
     named_arg,
-    number_tensor,
     scalar,
     shape_arg,
     store,
@@ -282,12 +283,12 @@ def _fill_(self: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
-        filler = cast(value, self.dtype)
+        fill = cast(value, self.dtype)
     elif is_number(value):
-        filler = number_tensor(value, self.dtype)
+        fill = filler(value, self.dtype)
     else:
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
-    return store(self, apply("broadcast", filler, attrs=(tuple(self.shape),)))
+    return store(self, apply("broadcast", fill, attrs=(tuple(self.shape),)))
 
 
 def _zero_(self: Tensor) -> Tensor:
@@ -381,7 +382,7 @@ def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
 def _part(get: Callable[[Tensor], Tensor], doc: str) -> property:
     def put(self: Tensor, value: Any) -> None:
         part = get(self)
-        part.copy_(value if isinstance(value, Tensor) else number_tensor(value, part.dtype))
+        part.copy_(value if isinstance(value, Tensor) else filler(value, part.dtype))
 
     return property(get, put, doc=doc)
 
@@ -409,8 +410,21 @@ SPECIAL: dict[str, Callable[..., Any]] = dict(
 )  # fmt: skip
 
 
+# what `ingot.random` gives to Tensor when it is imported, which is when one of them is first called
+DRAWS = "uniform_ normal_ bernoulli_ random_ exponential_ cauchy_ geometric_ log_normal_ bernoulli multinomial"
+
+
+def _drawn(name: str) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return getattr(ingot.random, name)(self, *args, **kwargs)
+
+    return named(method, name, f"`ingot.random.{name}`.")
+
+
 def install(cls: Any) -> None:
     """Give `cls` (Tensor) its methods and properties."""
+    for name in DRAWS.split():
+        setattr(cls, name, _drawn(name))
     for module, names in METHODS.items():
         for name in names.split():
             setattr(cls, name, getattr(module, name))

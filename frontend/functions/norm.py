@@ -117,8 +117,9 @@ def _extreme(size: Tensor, largest: bool, axes: tuple[int, ...], keepdim: bool) 
 
 
 def matrix_norm(
-    A: Tensor, ord: Number | str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: dtypes.DType | None = None
-) -> Tensor:
+    A: Tensor, ord: Number | str = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: dtypes.DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The norm of the matrices in two dims: "fro"; 1, -1, inf, -inf (sums of columns and rows); 2, -2, "nuc" (singular values).
 
     RuntimeError for an `ord` that does not exist.
@@ -130,12 +131,12 @@ def matrix_norm(
         )
     x = A if dtype is None else cast(A, dtype)
     if ord == "fro":
-        return vector_norm(x, 2, tuple(dim), keepdim)
+        return vector_norm(x, 2, tuple(dim), keepdim, out=out)
     if ord in (2, -2, "nuc"):
         first, second = (one_dim(d, x.ndim) for d in dim)
         s = svdvals(x.movedim((first, second), (-2, -1)))
         found = s.sum(-1) if ord == "nuc" or (ord == 2 and not s.shape[-1]) else s.amax(-1) if ord == 2 else s.amin(-1)
-        return found.unsqueeze(min(first, second)).unsqueeze(max(first, second)) if keepdim else found
+        return emit_out(found.unsqueeze(min(first, second)).unsqueeze(max(first, second)) if keepdim else found, out)
     if ord not in (1, -1, float("inf"), -float("inf")):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord!r} not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf")
     rows, columns = (one_dim(d, x.ndim) for d in dim)
@@ -145,7 +146,9 @@ def matrix_norm(
         found = sums.sum(rest, keepdim=True)  # over nothing: zero
     else:
         found = sums.amax(rest, keepdim=True) if ord > 0 else sums.amin(rest, keepdim=True)  # type: ignore[operator]
-    return found if keepdim else found.reshape(tuple(d for i, d in enumerate(found.shape) if i not in dim_list(tuple(dim), x.ndim)))
+    if not keepdim:
+        found = found.reshape(tuple(d for i, d in enumerate(found.shape) if i not in dim_list(tuple(dim), x.ndim)))
+    return emit_out(found, out)
 
 
 def dist(input: Tensor, other: Tensor, p: Number = 2) -> Tensor:

@@ -46,9 +46,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return sort(input, dim, descending).indices
 
 
-def msort(input: Tensor) -> Tensor:
+def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The values of `sort` along dim 0."""
-    return sort(input, 0).values
+    return emit_out(sort(input, 0).values, out)
 
 
 def topk(

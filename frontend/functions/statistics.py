@@ -13,6 +13,7 @@ from ingot.functions.extrema import ValuesIndices
 from ingot.functions.reduce import kept_shape
 from ingot.functions.search import searchsorted
 from ingot.functions.sort import _sort
+from ingot.runtime.recorder import here
 
 __all__ = ["corrcoef", "cov", "histogram", "mode"]
 
@@ -83,6 +84,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
             raise RuntimeError(f"cov(): expected {name} to have {what} dtype but got {name} with {w.dtype} dtype")
         if w.numel() != n:
             raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations but got {w.numel()} != {n}")
+        if not here.recorder.tracing and w.numel() and bool((w.detach() < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
     dtype = float_dtype(x.dtype)
     x = cast(x, dtype)
     weights = None
@@ -154,7 +157,7 @@ def histogram(
 
     check_tensor("histogram", input)
     if input.dtype.kind != "f":
-        raise RuntimeError(f'"histogram_cpu" not implemented for {input.dtype}')
+        raise NotImplementedError(f'"histogram_cpu" not implemented for {input.dtype}')
     x = input.reshape(-1)
     edges: Any
     if isinstance(bins, Tensor):

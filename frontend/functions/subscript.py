@@ -24,10 +24,10 @@ from ingot.functions.common import (
     check_tensor,
     dtype_name,
     dtypes,
+    filler,
     from_end,
     is_number,
     larger,
-    number_tensor,
     record,
     scalar,
     smaller,
@@ -272,7 +272,7 @@ def _as_value(value: Any, dtype: dtypes.DType) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if is_number(value):
-        return number_tensor(value, dtype)
+        return filler(value, dtype)
     if isinstance(value, (list, tuple, np.ndarray, range)):
         return tensor(value, dtype=dtype)
     raise TypeError(f"can't assign a {type(value).__name__} to a {dtype.torch_name} tensor")
@@ -303,8 +303,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         if v.numel() == 1:
             rest = (1,) * (target.ndim - p.mask_dim - p.mask.ndim)
             mask = apply("reshape", p.mask, attrs=((*p.mask.shape, *rest),)) if rest else p.mask
-            filler = apply("reshape", cast(v, x.dtype), attrs=((),)) if v.ndim else cast(v, x.dtype)
-            inplace(target, apply("select", mask, filler, target))
+            fill = apply("reshape", cast(v, x.dtype), attrs=((),)) if v.ndim else cast(v, x.dtype)
+            inplace(target, apply("select", mask, fill, target))
             return
     elif not p.indices:
         if v.dtype is not x.dtype:

@@ -164,7 +164,7 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return inv(input, out=out)
 
 
-def det(input: Tensor) -> Tensor:
+def det(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The determinant of square matrices.
 
     >>> ingot.det(ingot.eye(2) * 3)
@@ -172,7 +172,7 @@ def det(input: Tensor) -> Tensor:
     """
     a = check_matrices("linalg.det", input, True)
     f, _, sign = matrix_scans.lu(flat(a))
-    return (sign * f.diagonal(0, -2, -1).prod(-1)).reshape(tuple(a.shape[:-2]))
+    return emit_out((sign * f.diagonal(0, -2, -1).prod(-1)).reshape(tuple(a.shape[:-2])), out)
 
 
 class _SLogDet(Function):
@@ -192,7 +192,7 @@ class _SLogDet(Function):
         return grad.unsqueeze(-1).unsqueeze(-1) * mH(_Inverse.apply(a, True))
 
 
-def slogdet(input: Tensor) -> SLogDet:
+def slogdet(input: Tensor, *, out: tuple | None = None) -> SLogDet:
     """(sign, logabsdet): the determinant's sign (complex: its direction) and the logarithm of its magnitude, -infinity where it is zero.
 
     >>> ingot.slogdet(ingot.eye(2) * 3).logabsdet
@@ -200,7 +200,7 @@ def slogdet(input: Tensor) -> SLogDet:
     """
     a = check_matrices("linalg.slogdet", input, True)
     sign, size = _SLogDet.apply(flat(a))
-    return SLogDet(sign.reshape(tuple(a.shape[:-2])), size.reshape(tuple(a.shape[:-2])))
+    return emit_out(SLogDet(sign.reshape(tuple(a.shape[:-2])), size.reshape(tuple(a.shape[:-2]))), out)
 
 
 def logdet(input: Tensor) -> Tensor:
@@ -212,7 +212,7 @@ def logdet(input: Tensor) -> Tensor:
 
 
 @lower
-def matrix_power(input: Tensor, n: int) -> Tensor:
+def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """The `n`-th power of square matrices (..., m, m); a negative `n` inverts. RuntimeError for other shapes."""
     check_tensor("matrix_power", input)
     n = static_int(n, "n")
@@ -220,10 +220,10 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         shape = "x".join(map(str, input.shape))
         raise ShapeError(f"linalg.matrix_power: the input must be batches of square matrices, but they are {shape}")
     if n < 0:
-        return matrix_power(inv(input), -n)
+        return matrix_power(inv(input), -n, out=out)
     if n == 0:
         one = apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
-        return apply("select", scalar(True, dtypes.bool_), one, input)  # its gradient is zero, not absent
+        return emit_out(apply("select", scalar(True, dtypes.bool_), one, input), out)  # its gradient is zero, not absent
     result, square = None, input
     while True:
         if n & 1:
@@ -231,5 +231,5 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         n >>= 1
         if not n:
             assert result is not None
-            return result
+            return emit_out(result, out)
         square = matmul(square, square)

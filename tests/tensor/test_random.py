@@ -1,5 +1,8 @@
 """Random streams: reproducible, counted, and distributed as they say."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -123,3 +126,13 @@ def test_requires_grad_and_out():
     x = ingot.randn(2, 3)
     assert ingot.rand_like(x).shape == (2, 3) and ingot.randn_like(x, dtype=ingot.float64).dtype is ingot.float64
     assert ingot.randint_like(x, 5).dtype is ingot.float32
+
+
+def test_methods_are_there_before_the_module_is_imported():
+    code = (
+        "import ingot\nx = ingot.ones(3)\nnames = set(dir(ingot.Tensor))\n"
+        "assert x.uniform_(2, 3) is x and x.min() >= 2\n"
+        "import ingot.random, ingot.nn, ingot.sparse, ingot.special, ingot.linalg, ingot.fft, ingot.distributions\n"
+        "assert set(dir(ingot.Tensor)) == names"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

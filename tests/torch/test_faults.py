@@ -149,6 +149,7 @@ RARE = {
     "no channels": "m.nn.functional.batch_norm(x[:0], x[:0], x[:0]), m.nn.functional.batch_norm(x[:0], None, None, training=True)",
     "no points": "m.histogramdd(x[:0].reshape(0, 2), bins=[2, 3]), m.histogramdd(x[:0].reshape(0, 1), bins=[2], density=True)",
     "no coordinates": "m.histogramdd(x.reshape(3, 1)[:, :0], bins=[]), m.histogramdd(x.reshape(3, 1)[:, :0], bins=[], density=True)",
+    "a complex number": "m.logsumexp(m.complex(x[0], 4 * x[0]), 0)",
     "running sums of complex exponentials": "m.logcumsumexp(m.complex(x, -x), 0)",
 }
 
@@ -169,3 +170,53 @@ def test_histograms_refuse_what_torch_refuses(call):
     for m in BOTH:
         with pytest.raises(RuntimeError):
             eval(call, {"m": m, "x": m.tensor([1.0, math.nan])})
+
+
+FITS = [(v, d) for v in ("1.5", "300", "-1", "2**40", "1e300", "1j", "math.nan", "True") for d in ("int64", "uint8", "float32", "float16")]
+
+
+@pytest.mark.parametrize("value, dtype", FITS)
+def test_numbers_that_a_dtype_cannot_hold(value, dtype):
+    given = {"fill_": "x.fill_({})", "full": "m.full((3,), {}, dtype=d)", "masked_fill": "x.masked_fill(x > 0, {})",
+             "tensor": "m.tensor({}, dtype=d)", "add": "x + {}"}  # fmt: skip
+    for call in given.values():
+        seen = []
+        for m in BOTH:
+            d = getattr(m, dtype)
+            try:
+                y = eval(call.format(value), {"m": m, "x": m.ones(3, dtype=d), "d": d, "math": math})
+                seen.append([str(y.dtype).split(".")[1], y.float().tolist() if not y.is_complex() else []])
+            except (RuntimeError, TypeError) as e:
+                seen.append(type(e))
+        if seen[0] == ["complex32", []] or call.startswith("m.tensor") and value in ("1e300", "math.nan"):
+            continue  # no halves of complex numbers; a float out of range saturates in conversions
+        np.testing.assert_equal(seen[1], seen[0], err_msg=call)
+
+
+OUT = """
+    linalg.det(a) linalg.slogdet(a) linalg.cond(a) linalg.cond(a,1) linalg.matrix_rank(a) linalg.matrix_power(a,3)
+    linalg.multi_dot([a,a]) linalg.vecdot(a,a) linalg.matrix_norm(a) linalg.matrix_norm(a,2) linalg.matrix_norm(a,1)
+    linalg.norm(a,1) linalg.norm(a,'nuc') tril(a) triu(a,1) msort(a) chain_matmul(a,a) linalg.lstsq(a,a)
+    nn.functional.normalize(a)
+""".split()
+
+
+@pytest.mark.parametrize("call", OUT)
+def test_results_are_written_where_asked(call):
+    a = np.array([[2.0, 1.0], [0.5, 3.0]])
+    for m in BOTH[1:]:
+        made = eval(f"m.{call}", {"m": m, "a": m.tensor(a)})
+        parts = made if isinstance(made, tuple) else (made,)
+        room = tuple(m.zeros(p.shape, dtype=p.dtype) for p in parts)
+        eval(f"m.{call[:-1]}, out=out)", {"m": m, "a": m.tensor(a), "out": room if isinstance(made, tuple) else room[0]})
+        for p, r in zip(parts, room):
+            np.testing.assert_array_equal(r.numpy(), p.numpy())
+
+
+def test_arguments_that_torch_refuses():
+    for call, error in (("m.roll(x[0], 0, 0)", IndexError), ("m.cov(x, fweights=m.tensor([-1, 2, 3]))", RuntimeError),
+                        ("m.cov(x, aweights=-x)", RuntimeError), ("x > 1j", NotImplementedError),
+                        ("m.nn.functional.normalize(x, dim=0, out=m.ones(3, dtype=m.int64))", RuntimeError)):  # fmt: skip
+        for m in BOTH:
+            with pytest.raises(error):
+                eval(call, {"m": m, "x": m.tensor([1.0, 2.0, 3.0])})

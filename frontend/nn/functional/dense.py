@@ -7,7 +7,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
-from ingot.functions.common import dtype_name
+from ingot.functions.common import dtype_name, emit_out
 from ingot.functions.norm import pdist as pdist
 from ingot.functions.norm import vector_norm
 from ingot.ir.size import ShapeError
@@ -276,7 +276,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
             [0.0000, 0.0000]])
     """
     result = _normalize(input, p, dim, eps)
-    return result if out is None else out.copy_(result)
+    return emit_out(result, out)
 
 
 @composite
