@@ -13,6 +13,7 @@ __all__ = ["Memory", "memory_type"]
 
 LINE = 64  # bytes of a line of the caches
 HALF = 32  # bytes of the widest registers that squares are transposed in: shuffles of wider ones are slow
+MOST_APART = 4  # elements between lanes whose vectors are loaded whole
 ZEROS = 1024  # bytes of @ingot.zeros, which a load under a false mask reads
 
 
@@ -68,6 +69,8 @@ class Memory(Addresses):
                 text = self._masked_load(full, pointer, align, present)
             if where.step == -1:
                 text = self._reverse(mem, text)
+        elif where.offsets is None and 1 < where.step <= MOST_APART and (present is None or align * 8 in self.level.masked_bits):
+            text = self._load_apart(where, mem, align, present)
         else:
             pointers = self._pointers(where, mem)
             p = present or "splat (i1 true)"
@@ -76,6 +79,29 @@ class Memory(Addresses):
         if dtype.kind == "b":
             text = self.new(f"icmp ne {full} {text}, zeroinitializer")
         self.names[s.dst] = Value(text, dtype, lanes)
+
+    def _load_apart(self, where: Place, mem: str, align: int, present: str | None) -> str:
+        """Lanes that are a few elements apart, of vectors of what lies between the first and the last of them: the last one ends there."""
+        n, step = self.lanes, where.step
+        full = f"<{n} x {mem}>"
+        text = ""
+        for j in range(step):
+            first = min(j * n, (step - 1) * (n - 1))
+            mine = [k for k in range(n) if max(first, j * n) <= k * step < first + n]
+            pointer = self._beyond(where.pointer, mem, first)
+            if present is None:
+                vector = self.new(f"load {full}, ptr {pointer}, align {align}")
+            else:
+                lane = {k * step - first: k for k in mine}
+                spread = self._shuffled("i1", present, "zeroinitializer", [lane.get(i, n) for i in range(n)])
+                vector = self._masked_load(full, pointer, align, spread)
+            picks = [n + k * step - first if k in mine else k if j > 1 else k * step for k in range(n)]
+            text = self._shuffled(mem, text, vector, [p % (2 * n) for p in picks]) if j else vector
+        return text
+
+    def _shuffled(self, t: str, a: str, b: str, picks: list[int]) -> str:
+        order = ", ".join(f"i32 {k}" for k in picks)
+        return self.new(f"shufflevector <{self.lanes} x {t}> {a}, <{self.lanes} x {t}> {b}, <{self.lanes} x i32> <{order}>")
 
     def _masked_load(self, full: str, pointer: str, align: int, present: str) -> str:
         name = f"llvm.masked.load.{_vector_suffix(full)}.p0"

@@ -31,6 +31,18 @@ KERNELS = {
         }""",
     "reversed": "vector v in 0..$n width 16 {\n %1 = load x[$n + -1*v]\n store out[$n + -1*v] = %1\n}",
     "strided": "vector v in 0..$n width 16 {\n %1 = load x[3*v + 1]\n store out[2*v] = %1\n}",
+    "lanes apart": """
+        vector v in 0..$n width 16 {
+          %p = load p[v]
+          %1 = load x[2*v + 1]
+          %2 = load y[4*v]
+          %3 = load x[4*v + 3] if %p
+          %4 = load y[2*v] if %p
+          %5 = sub(%1, %2) : {T}
+          %6 = add(%3, %5) : {T}
+          %7 = sub(%4, %6) : {T}
+          store out[v] = %7
+        }""",
     "stride by parameter": "vector v in 0..$n width 16 {\n %1 = load x[$m*v + 1]\n store out[$m*v] = %1\n}",
     "gather and scatter": """
         vector v in 0..$n width 16 {

@@ -25,6 +25,12 @@ CASES = {  # x, kernel, stride, padding, dilation
     "wider than the input": ((1, 6, 2, 3), (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
     "a line": ((3, 17, 33), (4,), (1,), ((3, 0),), (1,)),
     "a volume": ((1, 8, 5, 6, 7), (2, 3, 3), (1, 1, 1), ((0, 1), (1, 1), (1, 1)), (1, 1, 1)),
+    "bands": ((1, 4, 131, 67), (3, 5), (2, 1), ((1, 1), (2, 2)), (1, 1)),
+    "a third and a quarter": ((2, 5, 20, 70), (4, 6), (3, 4), ((2, 1), (5, 0)), (1, 3)),
+    "columns that nothing reads": ((1, 7, 9, 40), (2, 2), (4, 3), ((0, 0), (0, 0)), (1, 1)),
+    "a line by twos": ((2, 6, 150), (5,), (2,), ((2, 2),), (1,)),
+    "a high window": ((1, 4, 40, 9), (17, 1), (1, 1), ((8, 8), (0, 0)), (1, 1)),
+    "a volume by twos": ((1, 8, 6, 7, 9), (2, 3, 3), (2, 2, 2), ((0, 1), (1, 1), (1, 1)), (2, 1, 1)),
     "none": ((0, 8, 5, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
 }
 
@@ -57,11 +63,12 @@ def test_other_dtypes(dtype: str, inside: bool) -> None:
     check(g, arrays_for(g))
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_gradients(stride: int) -> None:
+@pytest.mark.parametrize("special", [1.0, np.inf], ids=["finite", "infinite"])
+@pytest.mark.parametrize(("stride", "pad"), [(1, 1), (2, 1), (1, 3), (3, 0)])
+def test_gradients(stride: int, pad: int, special: float) -> None:
     c = 24
-    geometry = dict(stride=(stride, stride), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=c)
-    n = (10 - 1) // stride + 1
+    geometry = dict(stride=(stride, stride), padding=((pad, pad), (pad, pad)), dilation=(1, 1), groups=c)
+    n = (10 + 2 * pad - 3) // stride + 1
 
     def grads(x, w, g):
         return (
@@ -70,7 +77,9 @@ def test_gradients(stride: int) -> None:
         )
 
     g = graph_of([(2, c, 10, 10), (c, 1, 3, 3), (2, c, n, n)], grads)
-    check(g, arrays_for(g))
+    arrays = arrays_for(g)
+    arrays[1][5, 0, 0, 1] *= special  # what is read among the zeros makes no term with it
+    check(g, arrays)
 
 
 @pytest.mark.parametrize("special", [np.inf, np.nan])
@@ -80,6 +89,14 @@ def test_zeros_around_meet_infinite_weights(special: float, inside: bool) -> Non
     arrays = arrays_for(g)
     arrays[1][3, 0, 0, 1] = special
     check(g, arrays)
+
+
+@pytest.mark.parametrize("level", HOST_LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("case", ["bands", "a third and a quarter", "a line by twos"])
+def test_what_lies_apart_at_every_level(level, case: str) -> None:
+    g = graph(*CASES[case], False)
+    arrays = arrays_for(g)
+    check_at(g, load(CPU.lower(g, level), level), arrays, {})
 
 
 @pytest.mark.parametrize("level", HOST_LEVELS, ids=lambda level: level.name)

@@ -1,9 +1,4 @@
-"""Depthwise convolutions: windows of one channel each, whose sums stay in registers for some results in a row.
-
-Lanes run over the channels where these lie last, else along the last spatial dim; a tile is some results along the dim before that.
-Every tap is one load of the input for all results that need it, and one of the weight. Tiles whose windows lie within the input read
-without masks.
-"""
+"""Windows over an input that is read where it lies: without masks where all that a tile reads lies in the input, else with them."""
 
 from __future__ import annotations
 
@@ -12,143 +7,35 @@ from collections.abc import Callable
 from functools import reduce
 from itertools import product
 
-from ingot.ir.facts import Contraction
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
-from ingot.ir.lower.assumed import assumed
+from ingot.ir.lower.depthwise.schedule import Depthwise
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
-from ingot.ir.lower.nest import NEST
-from ingot.ir.lower.nest.schedule import Nest
-from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
-from ingot.ir.lower.target import Kind
 from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.lower.writer import Scalar
-from ingot.ir.machine import Machine
-from ingot.ir.ops.form import Form, form_of
+from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
-from ingot.ir.size import at_most, ceil_div, exactly
-from ingot.ir.struct import value_type
-from ingot.ir.types import Dim, tensor_type
+from ingot.ir.size import ceil_div, exactly
+from ingot.ir.types import Dim
 
-__all__ = ["DEPTHWISE", "Depthwise", "is_depthwise"]
+__all__ = ["Check", "Windows"]
 
 Check = Callable[[Node], int]
 
-RESULTS = 7  # of a tile, whose sums and inputs together find room in 16 registers
-MOST_TAPS = 128  # of a window, whose sum is one chain
-UNROLLED = 12  # taps that are written one after the other; of more, the outer dims are loops
-MIN_CHANNELS = 4
 
+class Windows:
+    """A kernel of windows that are read where the input lies. `packed`: the weight in the order of its taps."""
 
-def is_depthwise(node: Node) -> bool:
-    """Whether a contraction has windows of one channel each."""
-    if not isinstance(node.op.lowering, Contraction) or node.outputs[0].type.dtype.kind != "f":
-        return False
-    f = form_of(node)
-    single = len(f.k) > 1 and f.k[-1] == 1 and all(d == 1 for d in f.n) and bool(f.order) and len(f.batch) == 2
-    if not single or not all(isinstance(d, int) for d in f.k):
-        return False
-    return 1 < math.prod(map(assumed, f.k)) <= MOST_TAPS and assumed(f.batch[1]) >= MIN_CHANNELS
-
-
-@value_type
-class Depthwise(Schedule):
-    """Tiles of windows.
-
-    width     lanes of a vector
-    channels  lanes run over channels; else along the last spatial dim
-    tile      results of a tile, along the last spatial dim that has no lanes
-    chunk     lines of such tiles in a parallel chunk
-    unroll    dims of the window, counted from the last, whose taps are written one after the other
-    pack      elements of the weight in a parallel chunk of what brings it into the order of the taps
-    """
-
-    width: int
-    channels: bool
-    tile: int
-    chunk: int
-    unroll: int
-    pack: int
-
-    def verify(self, group: Group) -> None:
-        """Raise ScheduleError where loops of `group` cannot be written this way."""
-        lanes(self.width)
-        at_least_one(tile=self.tile, chunk=self.chunk, pack=self.pack)
-        f = form_of(group.nodes[0])
-        if not 0 <= self.unroll < len(f.k):
-            raise ScheduleError(f"{self}: taps of dims that there are not ({group})")
-        if self.tile > 1 and (not self.channels and len(f.m) < 2 or not at_most(self.tile, f.m[self.along(group)])):
-            raise ScheduleError(f"{self}: a tile larger than the result ({group})")
-
-    def along(self, group: Group) -> int:
-        """The dim of m that tiles run along; -1: none, there is but the dim of the lanes."""
-        return len(form_of(group.nodes[0]).m) - (1 if self.channels else 2)
-
-
-def choose(group: Group, machine: Machine) -> Depthwise | Nest:
-    """The schedule of a depthwise convolution; that of a nest where lanes along the last dim would skip elements."""
-    node = group.nodes[0]
-    f, dtype = form_of(node), shape_of(node).dtype
-    channels = bool(group.orders) or math.prod(map(assumed, f.m)) == 1
-    if not channels and _stride(f) != 1:
-        return NEST.choose(group, machine)
-    along = len(f.m) - (1 if channels else 2)
-    tile = 1
-    if along >= 0 and isinstance(f.m[along], int):
-        d = f.m[along]
-        tile = min(range(1, min(d, RESULTS) + 1), key=lambda t: (-(-d // t) * (t + 1.5), -t)) if d else 1
-    taps = [assumed(d) for d in f.k[:-1]]
-    unroll = 0
-    while unroll < len(taps) and math.prod(taps[len(taps) - unroll - 1 :]) <= UNROLLED:
-        unroll += 1
-    line = math.prod(taps) * assumed(f.m[-1]) * (assumed(f.batch[1]) if channels else tile)
-    return Depthwise(machine.lanes(dtype.bits), channels, tile, max(1, machine.chunk_flops // 4 // max(1, line)), unroll, 8192)
-
-
-def _stride(f: Form) -> object:
-    """How far apart windows stand along the last dim."""
-    point = f.at_left((ZERO, ZERO), (*(ZERO,) * (len(f.m) - 1), ix.var("m")), (ZERO,) * len(f.k))
-    return ix.coefficient(point[-1], "m")
-
-
-def emit(group: Group, s: Depthwise | Nest, check: Check) -> list[Written]:
-    """The kernel that brings the weight into the order of its taps, apart, so that a loop whose weight stays the same does it once; and
-    the one that convolves."""
-    if isinstance(s, Nest):
-        return NEST.emit(group, s, check)
-    f = form_of(group.nodes[0])
-    packed = Value(tensor_type(shape_of(group.nodes[0]).dtype, (*f.k[:-1], f.batch[1])))
-    return [_packing(group, s, check, packed), _Convolution(group, s, check, packed).run()]
-
-
-def _packing(group: Group, s: Depthwise, check: Check, packed: Value) -> Written:
-    k = GroupKernel(group, "pack", check)
-    w, f = k.w, form_of(group.nodes[0])
-    name = k.buffer(packed, "w", noalias=True)
-    channels, taps = f.batch[1], f.k[:-1]
-
-    def tap(i: Index) -> None:
-        elements = k.elements()
-        at = delinear(i, taps, w.ranges)
-        with w.loop("vector", channels, s.width, exactly(channels, s.width) is not None) as c:
-            x = f.b(elements, (ZERO, c), (*at, ZERO), (ZERO,) * len(f.n))
-            w.store(name, ix.add(ix.mul(i, channels), c), convert(w, x, packed.type.dtype))
-
-    w.chunks(math.prod(taps), max(1, s.pack // max(1, assumed(channels))), tap)
-    return k.finish(s)
-
-
-class _Convolution:
-    def __init__(self, group: Group, s: Depthwise, check: Check, packed: Value):
+    def __init__(self, group: Group, s: Depthwise, check: Check, packed: Value | None):
         self.group, self.s, self.packed = group, s, packed
         self.k = GroupKernel(group, "depthwise", check)
         self.w = self.k.w
         self.form = form_of(group.nodes[0])
-        self.weight = self.k.buffer(packed, "r")
+        self.dtype = shape_of(group.nodes[0]).dtype
         self.along = s.along(group)
 
     def run(self) -> Written:
@@ -222,7 +109,7 @@ class _Convolution:
 
     def tile(self, q: Point, rows: list[Point], masked: bool) -> None:
         """The sums of some results over all taps, and what follows them."""
-        f, s, w, dtype = self.form, self.s, self.w, self.packed.type.dtype
+        f, s, w, dtype = self.form, self.s, self.w, self.dtype
         accs = [w.acc(dtype, 0) for _ in rows]
         taps = f.k[:-1]
         outer = len(taps) - s.unroll
@@ -231,7 +118,7 @@ class _Convolution:
         def inner(at: Point) -> None:
             for rest in product(*(range(int(d)) for d in taps[outer:])):
                 k = (*at, *map(ix.const, rest))
-                b = w.load(self.weight, linear((*k, q[1]), self.packed.type.shape), dtype)
+                b = self.weight_at(k, q)
                 for acc, m in zip(accs, rows):
                     w.reduce((acc,), "fma", self.factors(elements, q, m, (*k, ZERO), b, masked))
 
@@ -245,6 +132,11 @@ class _Convolution:
         over(())
         for acc, m in zip(accs, rows):
             self.finish(w.get_acc(acc, dtype), q, m)
+
+    def weight_at(self, k: Point, q: Point) -> Scalar:
+        """The weight of a tap of a channel."""
+        assert self.packed is not None
+        return self.w.load(self.k.buffer(self.packed, "r"), linear((*k, q[1]), self.packed.type.shape), self.dtype)
 
     def factors(self, elements: Elements, q: Point, m: Point, k: Point, b: Scalar, masked: bool) -> tuple[Scalar, Scalar]:
         """What is multiplied for a tap of a result."""
@@ -274,5 +166,3 @@ class _Convolution:
             idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[v])
             w.store(self.k.buffer(v, "w"), self.group.offset(v, idx), elements.at(v, idx))
 
-
-DEPTHWISE = Kind(choose, emit)
