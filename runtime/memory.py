@@ -26,7 +26,7 @@ import numpy as np
 
 __all__ = [
     "ALIGNMENT", "Bin", "Buffer", "allocate", "bin_for", "empty_cache", "from_numpy", "keep_limit", "lender_of", "memory_stats",
-    "set_keep_limit",
+    "set_keep_limit", "unfilled",
 ]  # fmt: skip
 
 ALIGNMENT = 64
@@ -307,6 +307,14 @@ def allocate(nbytes: int) -> Buffer:
     except IndexError:
         address = b._new()
     return Buffer(address, nbytes, b.append)
+
+
+def unfilled(nbytes: int) -> Buffer:
+    """Memory for what compiled code keeps of its steady inputs: its first byte says that nothing is there yet, its second is 1 (see
+    `Program.kept`)."""
+    buffer = allocate(nbytes)
+    buffer.array(np.dtype(np.uint8), (2,))[:] = 0, 1
+    return buffer
 
 
 def from_numpy(array: np.ndarray) -> Buffer:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ingot.runtime import memory
 from ingot.runtime.storage import NEVER, Storage
 
@@ -44,8 +42,7 @@ class Prepared:
         """Memory that is not filled yet. It is kept where the inputs given are those that the Storages hold."""
         self._held = [], None  # so that its memory may be had again
         now = [s.shared_or_generation() for s in self._storages]
-        buffer = memory.allocate(self._nbytes)
-        buffer.array(np.dtype(np.uint8), (2,))[:] = 0, 1
+        buffer = memory.unfilled(self._nbytes)
         held = [s.base.buffer for s in self._storages]
         given = [slots[k] for k in self._steady]
         if NEVER not in now and all([b is not None and b.address == a for a, b in zip(given, held)]):

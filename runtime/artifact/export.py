@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ingot.backends import backend
 from ingot.ir.parse import parse_size
 from ingot.ir.size import Dim, Symbol, as_symbol, evaluate
 from ingot.runtime import compiler, memory, threads
@@ -77,8 +78,10 @@ def write_artifact(
     parts: dict[str, Any] = {}
     targets = []
     runs_here: tuple[str, Executable] | None = None  # the best of the levels that does
+    kept = frozenset(i for i, (kind, _) in enumerate(feed) if kind == "weight" and i not in graph.scalars)
     for level in level_list:
-        code = compiler.code_of(graph, level, {"name": name or graph.name})
+        steady = graph.replace(steady=kept) if level.name in backend("cpu").levels else graph
+        code = compiler.code_of(steady, level, {"name": name or graph.name})
         arch = code.manifest.get("host", level.arch)
         parts[f"code/{level.name}"] = code.so
         parts[f"pool/{arch}"] = compiler.pool_code(arch)
@@ -95,7 +98,7 @@ def write_artifact(
                 "code": f"code/{level.name}",
                 "pool": f"pool/{arch}",
                 "executable": executable,
-                "peak_bytes": _peak(data, executable, graph.symbols),
+                "peak_bytes": _peak(data + executable.get("kept", 0), executable, graph.symbols),
                 "worker_bytes": executable["scratch_bytes"],
             }
         )
@@ -133,7 +136,7 @@ def _shape(t: TensorType) -> list[int | str]:
 
 
 def _peak(data: Dim, executable: dict[str, Any], symbols: Sequence[Symbol]) -> int | str:
-    """Memory of one call with one thread: what is given and returned, the arena, and the scratch of the thread."""
+    """Memory of one call with one thread: what is given, kept and returned, the arena, and the scratch of the thread."""
     arena, scratch = (parse_size(x, symbols) if isinstance(x, str) else x for x in (executable["arena_bytes"], executable["scratch_bytes"]))
     peak = data + (arena + 63) // 64 * 64 + scratch
     return peak if isinstance(peak, int) else str(peak)
@@ -171,6 +174,9 @@ def _run(
         buffer = memory.allocate(math.prod(shape) * t.dtype.itemsize)
         slots.append(buffer.address)
         outputs.append(buffer.array(t.dtype.numpy, shape))
+    if isinstance(exe, Executable) and exe.manifest.get("kept"):
+        keep.append(memory.unfilled(exe.manifest["kept"]))
+        slots.append(keep[-1].address)
     exe.run(*slots, *(extents[s.name] for s in graph.symbols))
     return outputs
 

@@ -60,7 +60,7 @@ class Target:
     pool: str  # and that with the worker pool
     executable: dict[str, Any]  # how to call it: see runtime/executable.py
     types: tuple[tuple[str, Shape], ...]  # dtype and shape of the code's inputs, then of its outputs
-    peak_bytes: Dim | None  # memory of one call with one thread: weights, inputs, outputs, arena, scratch of one worker
+    peak_bytes: Dim | None  # memory of one call with one thread: weights, what is kept, inputs, outputs, arena, scratch
     worker_bytes: Dim  # what each further thread adds
 
     def lacks(self) -> list[str]:
@@ -111,7 +111,8 @@ class Manifest:
 
     def least_bytes(self, target: Target, weights: int, extents: Mapping[str, int]) -> int:
         """What such a call takes by the sum of its parts, for these values of the symbols."""
-        return weights + sum(self.nbytes(s, extents) for s in (*self.inputs, *self.outputs)) + self.working_bytes(target, extents)
+        given = weights + target.executable.get("kept", 0) + sum(self.nbytes(s, extents) for s in (*self.inputs, *self.outputs))
+        return given + self.working_bytes(target, extents)
 
     def nbytes(self, spec: TensorSpec, extents: Mapping[str, int]) -> int:
         """The size of an input or output."""
@@ -159,6 +160,7 @@ NAME: _Rule = ("a plain name", strict.plain_name)
 LIST: _Rule = ("a list", lambda v: isinstance(v, list))
 OBJECT: _Rule = ("an object", lambda v: isinstance(v, dict))
 BYTES: _Rule = (f"a number of bytes below {_SANE}", lambda v: isinstance(v, str) and _size(v) or type(v) is int and 0 <= v < _SANE)
+KEPT: _Rule = (f"a number of bytes from 2 to {_SANE}", lambda v: type(v) is int and 2 <= v < _SANE)
 FLAG: _Rule = ("true or false", lambda v: isinstance(v, bool))
 SYMBOL: _Rule = ("a symbol of Ingot's", lambda v: isinstance(v, str) and re.fullmatch(r"ingot_[a-z0-9_]{1,50}", v) is not None)
 SYMBOL_NAME: _Rule = ("a name", lambda v: isinstance(v, str) and len(v) <= 100 and is_name(v))
@@ -288,7 +290,7 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
         _require(part in parts, f"{where}: there is no part {part!r}")
     at = f"{where}.executable"
     e = _fields(f["executable"], _EXECUTABLE, at)
-    e |= _fields(f["executable"], {"checks": CHECK, "tiny": FLAG, **_DEVICE}, at, optional=True)
+    e |= _fields(f["executable"], {"checks": CHECK, "tiny": FLAG, "kept": KEPT, **_DEVICE}, at, optional=True)
     if "device" in e:
         e |= _fields(f["executable"], _DEVICE, at)
         _each(e["kernels"], TEXT, f"{at}.kernels")
@@ -298,9 +300,11 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
     if sizes.symbols:
         e |= _fields(f["executable"], {"symbols": LIST}, at)
     _require(e.get("symbols", []) == [s._asdict() for s in sizes.symbols], f"{at}.symbols are not those that are described")
-    n = len(types) + len(sizes.symbols)
-    _require(len(slots) == n, f"{at}: {len(slots)} slots for {n} inputs, outputs and symbols")
-    _require(slots[len(types) :] == ["i64"] * len(sizes.symbols), f"{at}.slots: a symbol's is no i64")
+    kept = ["address"] if "kept" in e else []
+    n = len(types) + len(kept) + len(sizes.symbols)
+    _require(len(slots) == n, f"{at}: {len(slots)} slots for {n} inputs, outputs{', what is kept' * len(kept)} and symbols")
+    _require(slots[len(types) :] == kept + ["i64"] * len(sizes.symbols), f"{at}.slots: a symbol's is no i64, or what is kept no address")
+    _require(not kept or "device" not in e, f"{at}.kept: nothing is kept on a device")
     for i, (slot, (dtype, shape)) in enumerate(zip(slots, types)):
         by_value = i < len(feed) and slot == dtype and not shape
         _require(slot == "address" or by_value, f"{at}.slots[{i}]: a {slot} cannot hold {dtype}{list(shape)}")

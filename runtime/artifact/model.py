@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,10 @@ class Model:
                 self._execute = Executable(machine_code, target.executable).run
                 threads.start_pool(pool)
             self._feed, self._scalars = self._resolve()
+            nbytes = target.executable.get("kept", 0)
+            # what follows from the weights alone: the first call fills it, by itself
+            self._kept = memory.unfilled(nbytes) if nbytes else None
+            self._first = threading.Lock() if nbytes else None
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise container.fail(f"its code cannot be loaded ({e})") from None
         self._shapes = tuple(o.shape for o in self.outputs)
@@ -208,11 +213,23 @@ class Model:
             buffer = memory.allocate(math.prod(shape) * dtype.itemsize)
             slots.append(buffer.address)
             results.append(buffer.array(dtype, shape))
+        if self._kept is not None:
+            slots.append(self._kept.address)
         slots += extents.values()
         self._call(slots)
         return results, tensor
 
     def _call(self, slots: list[Any]) -> None:
+        first = self._first
+        if first is not None:
+            with first:
+                if self._first is not None:
+                    self._run_code(slots)
+                    self._first = None
+                    return
+        self._run_code(slots)
+
+    def _run_code(self, slots: list[Any]) -> None:
         try:
             self._execute(*slots)
         except CheckError as e:

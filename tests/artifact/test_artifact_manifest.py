@@ -208,8 +208,8 @@ def test_memory(tmp_path, monkeypatch):
     with Container(path) as c:
         m = manifest.read(c)
     (target,) = m.targets
-    weights = 4 * sum(p.numel() for p in net.parameters())
     code = target.executable
+    weights = 4 * sum(p.numel() for p in net.parameters()) + code["kept"]
     assert code["arena_bytes"] > 0 and target.worker_bytes == code["scratch_bytes"]
     assert target.peak_bytes == weights + 4 * x.numel() + 4 * 4 * 40 + -(-code["arena_bytes"] // 64) * 64 + code["scratch_bytes"]
     before, model = threads.get_num_threads(), load(path)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -54,6 +55,27 @@ def test_a_module(path):
     close(y.numpy(), net(x))
     assert m.verify()
     assert net.conv.weight.requires_grad and not net.training
+
+
+def test_what_follows_from_weights_is_kept(path):
+    ingot.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 40, 3)).eval()
+    net[1].running_var.uniform_(0.5, 2)
+    ingot.export(net, (ingot.randn(2, 8, 12, 12),), path, dynamic_shapes=({0: ingot.export.Dim("B", min=1, max=8)},))
+    m, other = ingot.load(path), ingot.load(path)
+    with Container(path) as c:
+        (target,) = c.manifest["targets"]
+    kept = target["executable"]["kept"]
+    assert kept >= 4 * (9 * 8 * 16 + 9 * 16 * 40)
+    assert m.bytes_for(B=1) >= kept + sum(a.nbytes for a in m.weights.values())
+    xs = [ingot.randn(n, 8, 12, 12) for n in (3, 8, 1, 3)]
+    wanted = [net(x) for x in xs]
+    with ThreadPoolExecutor(4) as pool:  # the first call among them
+        for got, want in zip(pool.map(lambda x: m(x.numpy()), xs), wanted):
+            close(got, want)
+    first, again = other(xs[0].numpy()), other(xs[0].numpy())
+    np.testing.assert_array_equal(first, again)
+    assert other.verify() and kept < 1 << 20
 
 
 def test_later_training_does_not_change_what_was_exported(path):
