@@ -7,6 +7,7 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot._tensor.devices import CPU, choose, chosen, device
 from ingot._tensor.metadata import set_default_dtype
+from ingot.ir.precision import PRODUCTS, set_products
 from ingot.runtime.memory import empty_cache, memory_stats
 from ingot.runtime.threads import get_num_threads, set_num_threads
 
@@ -43,26 +44,34 @@ def is_deterministic_algorithms_warn_only_enabled() -> bool:
     return False
 
 
-# ---- how products and threads are asked for elsewhere: nothing here depends on it, and what was set is what is read
-
-_ASKED: dict[str, Any] = {"precision": "highest", "interop": 1}
+# ---- products of float32 on GPUs
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Accepted for torch's sake: products of float32 are exact to float32 whatever is set. ValueError for no such precision.
+    """What matrix products and convolutions of float32 may be computed in on GPUs: "highest" is float32; "high" and "medium" allow
+    operands to be rounded to TF32, which has ten bits of fraction, and sum in float32. What is compiled already is compiled again for
+    another setting. Products on the CPU are of float32 whatever is set. ValueError for no such precision.
 
     >>> ingot.set_float32_matmul_precision("high")
     >>> ingot.get_float32_matmul_precision()
     'high'
+    >>> ingot.set_float32_matmul_precision("highest")
     """
-    if precision not in ("highest", "high", "medium"):
-        raise ValueError(f"the precision of products is 'highest', 'high' or 'medium', not {precision!r}")
-    _ASKED["precision"] = precision
+    set_products(precision)
 
 
 def get_float32_matmul_precision() -> str:
-    """What `set_float32_matmul_precision` was given last; "highest" at first."""
-    return str(_ASKED["precision"])
+    """What `set_float32_matmul_precision` was given last; "highest" at first.
+
+    >>> ingot.get_float32_matmul_precision()
+    'highest'
+    """
+    return PRODUCTS[0]
+
+
+# ---- how threads are asked for elsewhere: nothing here depends on it, and what was set is what is read
+
+_ASKED: dict[str, Any] = {"interop": 1}
 
 
 def set_num_interop_threads(n: int) -> None:

@@ -81,10 +81,22 @@ def _on_device(graph: Graph, provenance: dict[str, Any] | None, device: int) -> 
 
     gpu = device_of(device)
     level = backend("cuda").levels[gpu.level]
+    graph = _as_asked(graph, level)
     there: Any = _found(graph, level, provenance)
     if "nan" in switches.get("INGOT_CHECK"):
         return observe.NanCheck(there.on(gpu), graph)  # type: ignore[return-value]  # it is called alike
     return there.on(gpu)  # type: ignore[no-any-return]
+
+
+def _as_asked(graph: Graph, level: Level) -> Graph:
+    """The graph, for a GPU with products of the precision that is set now."""
+    from ingot.ir.precision import rounds
+
+    if not level.machine.shared_bytes or not rounds():
+        return graph
+    from ingot.ir.passes.rounded import rounded
+
+    return rounded(graph)
 
 
 def eager(graph: Graph, device: int | None = None, quick: bool = False) -> Executable:
@@ -149,6 +161,7 @@ def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None, quick:
 def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any] | None = None, quick: bool = False) -> Code:
     """The machine code of a graph for `level` (this CPU's where None), from the cache or compiled; nothing is loaded."""
     level = level or host_level()
+    graph = _as_asked(graph, level)
     preimage = _preimage(graph, level, quick)
     key = keys.key_of(preimage)
     found = the_cache().lookup(key)

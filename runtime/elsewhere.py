@@ -14,6 +14,7 @@ from weakref import ref
 import numpy as np
 
 from ingot.ir.graph import Location
+from ingot.ir.precision import BEFORE_CHANGE
 from ingot.runtime import array as arrays
 from ingot.runtime import memory, plans
 from ingot.runtime.array import HOST, MADE, META, Array, again, host, ready
@@ -111,6 +112,15 @@ class Elsewhere(Recorder):
         from ingot.runtime.failures import explained
 
         return explained(error, self.graph(live)[0], None)
+
+
+def _finish() -> None:
+    """Have what this thread has recorded for GPUs computed."""
+    for rec in (here.recorder.others or {}).values():
+        rec.flush()
+
+
+BEFORE_CHANGE.append(_finish)
 
 
 def _remembered(rec: Elsewhere) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
+from ingot.ir.precision import PRODUCTS
 from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, parts
 from ingot.ir.template import python_text
@@ -131,7 +132,7 @@ def bound(rec: Any, live: tuple[int, ...], alone: bool = False) -> Bound:
     """What computes the values `live` of a recorder, and what is dropped and may fail, but if `alone`."""
     stats["flushes"] += 1
     recorded = (tuple(rec.nodes), live, tuple(rec.input_keys))
-    key = (*recorded, alone, rec.device)
+    key = (*recorded, alone, rec.device, PRODUCTS[0])
     foretold = rec.foretold
     found: Bound | None
     if foretold is not None and foretold[:3] == recorded and not alone:
@@ -168,7 +169,7 @@ def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
         if more:
             leaves += more
     inputs = [(a.type.dtype, len(a.type.shape), a.buffer is None) for a in rec.inputs]
-    key = (tuple(inputs), tuple([f for f, _ in found]), tuple([n[2] for n in rec.nodes]), live, alone, rec.device)
+    key = (tuple(inputs), tuple([f for f, _ in found]), tuple([n[2] for n in rec.nodes]), live, alone, rec.device, PRODUCTS[0])
     family = _FAMILIES.get(key)
     if family is None:
         if len(_FAMILIES) >= _FAMILIES_LIMIT:

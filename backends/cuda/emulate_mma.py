@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.fragments import COLUMNS, LANES, LEFT, RIGHT, ROWS, STEPS, SUMS
+from ingot.ir.loop.fragments import COLUMNS, LANES, LEFT, RIGHT, ROWS, SUMS, TF32, steps
 from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, Let, Load, Mma, Operand, Reduce, Shuffle, Stmt, Store
 
 __all__ = ["products", "shuffled"]
@@ -21,29 +21,36 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
     warp, g, t = ix.var("mma.w"), ix.var("mma.g"), ix.var("mma.t")
     thread = ix.add(ix.mul(warp, LANES), ix.add(ix.mul(g, 4), t))
     apart: list[Stmt] = []
+    length = steps(s.dtype)
+    each = 4 // s.dtype.itemsize  # elements in a register
     of_left, of_right = f"mma.left{rows}", f"mma.right{columns}"
 
-    def unpack(register: Operand, to: str, line: Index, step: int) -> None:
-        """Two elements of a register: of a line, at 2 t + step and after it."""
+    def unpack(register: Operand, to: str, line: Index, word: int) -> None:
+        """The elements of a register: of a line, in the word t + `word`."""
         if isinstance(register, Const):
-            word: Operand = register
+            bits: Operand = register
         else:
-            word = f"%mma{len(apart)}"
-            apart.append(Load(word, array(register), thread))
-        for half in (0, 1):
+            bits = f"%mma{len(apart)}"
+            apart.append(Load(bits, array(register), thread))
+        for part in range(each):
             n = len(apart)
-            apart.extend([
-                Let(f"%mma{n}.s", "shr", (word, Const(16 * half, u32)), u32), Let(f"%mma{n}.u", "cast", (f"%mma{n}.s",), u16),
-                Let(f"%mma{n}.h", "bitcast", (f"%mma{n}.u",), s.dtype), Let(f"%mma{n}.f", "cast", (f"%mma{n}.h",), f32),
-                Store(to, ix.add(ix.mul(line, STEPS), ix.add(ix.mul(t, 2), ix.const(step + half))), f"%mma{n}.f"),
-            ])  # fmt: skip
+            if each == 1:
+                apart.append(Let(f"%mma{n}.s", "and", (bits, Const(TF32, u32)), u32))
+                apart.append(Let(f"%mma{n}.f", "bitcast", (f"%mma{n}.s",), f32))
+            else:
+                apart.extend([
+                    Let(f"%mma{n}.s", "shr", (bits, Const(16 * part, u32)), u32), Let(f"%mma{n}.u", "cast", (f"%mma{n}.s",), u16),
+                    Let(f"%mma{n}.h", "bitcast", (f"%mma{n}.u",), s.dtype), Let(f"%mma{n}.f", "cast", (f"%mma{n}.h",), f32),
+                ])  # fmt: skip
+            at = ix.add(ix.mul(line, length), ix.add(ix.mul(t, each), ix.const(each * word + part)))
+            apart.append(Store(to, at, f"%mma{n}.f"))
 
     for k, register in enumerate(s.left):
         i, r = divmod(k, LEFT)
-        unpack(register, of_left, ix.add(g, ix.const(ROWS * i + 8 * (r % 2))), 8 * (r // 2))
+        unpack(register, of_left, ix.add(g, ix.const(ROWS * i + 8 * (r % 2))), 4 * (r // 2))
     for k, register in enumerate(s.right):
         j, r = divmod(k, RIGHT)
-        unpack(register, of_right, ix.add(g, ix.const(COLUMNS * j)), 8 * r)
+        unpack(register, of_right, ix.add(g, ix.const(COLUMNS * j)), 4 * r)
     sums: list[Stmt] = []
     for k, name in enumerate(s.accs):
         product, r = divmod(k, SUMS)
@@ -52,19 +59,19 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
         column = ix.add(ix.mul(t, 2), ix.const(COLUMNS * j + r % 2))
         step = ix.var(f"mma.k{k}")
         body: list[Stmt] = [
-            Load(f"%mma.a{k}", of_left, ix.add(ix.mul(row, STEPS), step)),
-            Load(f"%mma.b{k}", of_right, ix.add(ix.mul(column, STEPS), step)),
+            Load(f"%mma.a{k}", of_left, ix.add(ix.mul(row, length), step)),
+            Load(f"%mma.b{k}", of_right, ix.add(ix.mul(column, length), step)),
             Reduce((f"mma.acc{k}",), "fma", (f"%mma.a{k}", f"%mma.b{k}")),
         ]
         sums += [
             Load(f"%mma.c{k}", array(name), thread), Acc(f"mma.acc{k}", f32, f"%mma.c{k}"),
-            For(step.terms[0][0].name, ix.const(STEPS), "serial", body), GetAcc(f"%mma.d{k}", f"mma.acc{k}"),  # type: ignore[union-attr]
+            For(step.terms[0][0].name, ix.const(length), "serial", body), GetAcc(f"%mma.d{k}", f"mma.acc{k}"),  # type: ignore[union-attr]
             Store(array(name), thread, f"%mma.d{k}"),
         ]  # fmt: skip
     lanes = [
         For("mma.g", ix.const(8), "serial", [For("mma.t", ix.const(4), "serial", some)]) for some in (apart, sums)
     ]  # fmt: skip
-    scratch = [Alloc(of_left, f32, rows * ROWS * STEPS, "worker"), Alloc(of_right, f32, columns * COLUMNS * STEPS, "worker")]
+    scratch = [Alloc(of_left, f32, rows * ROWS * length, "worker"), Alloc(of_right, f32, columns * COLUMNS * length, "worker")]
     return [*scratch, For("mma.w", ix.const(threads // LANES), "serial", list(lanes))]
 
 

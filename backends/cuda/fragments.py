@@ -1,7 +1,8 @@
-"""Products of halves by matrix instructions: a warp multiplies fragments that lie in the registers of its threads; sums are float32.
+"""Products of halves, or of float32 rounded to TF32, by matrix instructions: a warp multiplies fragments that lie in the registers of its
+threads; sums are float32.
 
-As in products.py a block has a tile of the result and passes over k, with the next tile on its way meanwhile. In shared memory two
-steps of k lie in 32 bits, line by line of rows and of columns, as the instruction wants them (ir/loop/fragments.py). Lines are four
+As in products.py a block has a tile of the result and passes over k, with the next tile on its way meanwhile. In shared memory one or two
+steps of k lie in a word, line by line of rows and of columns, as the instruction wants them (ir/loop/fragments.py). Lines are four
 words longer than they need be, so that the 32 threads of a warp read from 32 banks.
 """
 
@@ -14,7 +15,7 @@ from ingot.ir import dtypes
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, STEPS, SUMS
+from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, SUMS, WORDS
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.writer import Scalar
@@ -33,17 +34,18 @@ class FragmentTiles(Tiles):
     def __init__(self, group: Group, s: Fragments, check: Check, sums: Value | None):
         super().__init__(group, s, check, sums)
         self.dtype = self.form.left.type.dtype
-        self.line = s.tile[2] // 2 + PAD  # words of a line
+        self.each = 4 // self.dtype.itemsize  # elements in a word
+        self.words = s.tile[2] // self.each
+        self.line = self.words + PAD
 
     def shared_tiles(self) -> list[str]:
         """Shared memory for two tiles of each operand."""
         return [self.k.shared(dtypes.u32, 2 * side * self.line) for side in self.s.tile[:2]]
 
-    def pairs(self, side: Side) -> list[tuple[Index, Index]]:
-        """The thread's places in a tile: a row or column, and half of the first of two steps of k. Where memory lies along k a few of
+    def places(self, side: Side) -> list[tuple[Index, Index]]:
+        """The thread's places in a tile: a row or column, and a word. Where memory lies along k a few of
         them are neighbours; else two rows are, and a warp has 16 rows of four pairs, which go to different banks."""
-        s, w, t = self.s, self.w, self.thread
-        words = s.tile[2] // 2
+        s, w, t, words = self.s, self.w, self.thread, self.words
         count = side.length * words // s.threads
         out = []
         if side.along_k:
@@ -65,18 +67,23 @@ class FragmentTiles(Tiles):
         """The thread's elements of a tile at a step of k."""
         bk = self.s.tile[2]
         out = []
-        for i, word in self.pairs(side):
-            for half in (0, 1):
-                k = ix.add(ix.mul(step, bk), ix.add(ix.mul(word, 2), ix.const(half)))
+        for i, word in self.places(side):
+            for part in range(self.each):
+                k = ix.add(ix.mul(step, bk), ix.add(ix.mul(word, self.each), ix.const(part)))
                 out.append(self.element(q, side, ix.add(ix.mul(tile, side.length), i), k, self.dtype))
         return out
 
     def put(self, side: Side, name: str, half: Index, values: list[Scalar]) -> None:
-        """Store them in a half of shared memory, two in a word."""
+        """Store them in a half of shared memory, of halves two in a word."""
         w, base = self.w, ix.mul(half, side.length * self.line)
-        for (i, word), low, high in zip(self.pairs(side), values[::2], values[1::2]):
-            bits = [w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in (low, high)]
-            w.store(name, ix.add(base, ix.add(ix.mul(i, self.line), word)), w.or_(bits[0], w.shl(bits[1], 16)))
+        for n, (i, word) in enumerate(self.places(side)):
+            mine = values[self.each * n :][: self.each]
+            if self.each == 1:
+                bits = w.bitcast(mine[0], dtypes.u32)
+            else:
+                low, high = (w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in mine)
+                bits = w.or_(low, w.shl(high, 16))
+            w.store(name, ix.add(base, ix.add(ix.mul(i, self.line), word)), bits)
 
     def begin(self) -> None:
         """The sums of the thread's parts, and where these are."""
@@ -100,9 +107,9 @@ class FragmentTiles(Tiles):
                 out.append(w.load(name, at, dtypes.u32, pinned=True))
             return out
 
-        for k in range(0, s.tile[2], STEPS):
-            left = [(ROWS * i + 8 * (r % 2), k // 2 + 4 * (r // 2)) for i in range(self.count[0]) for r in range(LEFT)]
-            right = [(COLUMNS * j, k // 2 + 4 * r) for j in range(self.count[1]) for r in range(RIGHT)]
+        for first in range(0, self.words, WORDS):
+            left = [(ROWS * i + 8 * (r % 2), first + 4 * (r // 2)) for i in range(self.count[0]) for r in range(LEFT)]
+            right = [(COLUMNS * j, first + 4 * r) for j in range(self.count[1]) for r in range(RIGHT)]
             a, b = (
                 words(name, length, corner, [x for x, _ in places], [x for _, x in places])
                 for name, length, corner, places in zip(names, s.tile, self.corner, (left, right))

@@ -16,13 +16,14 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, STEPS, SUMS
+from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, SUMS, WORDS
 from ingot.ir.loop.points import ZERO
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.struct import value_type
 
 __all__ = ["HalfTiles", "MatrixTiles", "Operand", "SingleTiles"]
 
+STEPS = 2 * WORDS  # of a product of halves
 PAD = 4  # words between lines of shared memory, whose ends would fall into one bank
 RUN = 4  # neighbours that a thread reads
 

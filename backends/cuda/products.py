@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 
 from ingot.backends.cuda.block_kernel import WARP, verify_threads
-from ingot.ir.dtypes import Half
+from ingot.ir.dtypes import DType, Half, f32
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.fragments import COLUMNS, ROWS, STEPS
+from ingot.ir.loop.fragments import COLUMNS, ROWS, steps
 from ingot.ir.loop.ir import Load
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
@@ -23,11 +23,12 @@ from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one
 from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.machine import Machine
+from ingot.ir.ops.elementwise import round_tf32
 from ingot.ir.ops.form import form_of
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Fragments", "InTiles", "Product", "along_k", "choose", "of_halves"]
+__all__ = ["Fragments", "InTiles", "Product", "along_k", "choose", "of_words"]
 
 Tile = tuple[int, int, int]
 
@@ -55,6 +56,8 @@ TILES_HALF = (
     ((32, 32, 32), (2, 2), 30),
     ((16, 64, 32), (1, 4), 25),
 )
+# the same for float32 that is rounded to TF32
+TILES_TF32 = tuple(((bm, bn, 16), warps, rate) for (bm, bn, _), warps, rate in TILES_HALF)
 # Steps of k that are summed up in a row; a longer k falls into parts, where there is room for their sums: of SHORT steps where the result
 # has FEW elements, of LONG ones where writing more sums would take as long as multiplying.
 CHAIN, SHORT, LONG, FEW = 4096, 256, 1024, 1 << 16
@@ -120,7 +123,7 @@ class Product(InTiles):
 
 @value_type
 class Fragments(InTiles):
-    """A product of halves in tiles by matrix instructions, which `warps` (along rows, along columns) share out. See `InTiles`."""
+    """A product of halves, or of what is rounded to TF32, by matrix instructions. `warps` (along rows, along columns) share tiles out."""
 
     warps: tuple[int, int] = (1, 1)
 
@@ -133,17 +136,22 @@ class Fragments(InTiles):
         super().verify(group)
         (bm, bn, bk), (wm, wn) = self.tile, self.warps
         verify_threads(warp_rows=wm, warp_columns=wn, threads=self.threads)
-        pairs = [side * bk // 2 for side in (bm, bn)]
-        if bm % (ROWS * wm) or bn % (COLUMNS * wn) or bn % 16 or bk % STEPS or any(p % (2 * self.threads) for p in pairs):
+        dtype = of_words(group)
+        if dtype is None:
+            raise ScheduleError(f"{self}: operands that are not the same, and neither halves nor rounded ({group})")
+        words = [side * bk * dtype.itemsize // 4 for side in (bm, bn)]
+        if bm % (ROWS * wm) or bn % (COLUMNS * wn) or bn % 16 or bk % steps(dtype) or any(n % (2 * self.threads) for n in words):
             raise ScheduleError(f"{self}: warps do not share the tile out evenly ({group})")
-        if not of_halves(group):
-            raise ScheduleError(f"{self}: operands that are no halves, or not the same ({group})")
 
 
-def of_halves(group: Group) -> bool:
-    """Whether both operands of a product are halves of one dtype."""
+def of_words(group: Group) -> DType | None:
+    """The dtype of both operands of a product, where matrix instructions take it: halves, or float32 that is rounded to TF32."""
     f = form_of(group.nodes[0])
-    return f.left.type.dtype in Half and f.right.type.dtype is f.left.type.dtype
+    dtype, producers = f.left.type.dtype, group.graph.producers
+    if dtype in Half and f.right.type.dtype is dtype:
+        return dtype
+    rounded = all((n := producers.get(v)) is not None and n.op is round_tf32 for v in (f.left, f.right))
+    return dtype if rounded else None
 
 
 def choose(group: Group, machine: Machine) -> InTiles:
@@ -167,11 +175,12 @@ def choose(group: Group, machine: Machine) -> InTiles:
         turns = -(-blocks(tile) * parts // workers)
         return turns * tile[0] * tile[1] * (k / parts + 64) / rate
 
-    halves = of_halves(group)
-    tile, each, _ = min(TILES_HALF if halves else TILES_F64 if n.dtype.itemsize == 8 else TILES, key=cost)
+    words = of_words(group)
+    table = TILES if words is None else TILES_TF32 if words is f32 else TILES_HALF
+    tile, each, _ = min(TILES_F64 if n.dtype.itemsize == 8 else table, key=cost)
     left, right = along_k(group)
     apart = f.zeros is not None and not f.zeros.counted
-    if halves:
+    if words is not None:
         return Fragments(tile, left, right, parts_for(tile), apart, each)
     return Product(tile, left, right, parts_for(tile), apart, each)
 

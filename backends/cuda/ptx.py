@@ -24,8 +24,8 @@ from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.rare import Rare
 from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
-from ingot.ir.dtypes import bf16
-from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS
+from ingot.ir.dtypes import bf16, f16, f32
+from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS, steps
 from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, Kernel, Load, Mma, Shuffle, Stmt
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import statements
@@ -69,10 +69,10 @@ class _Emitter(WideAccesses):
 
     def mma(self, s: Mma) -> None:
         """Matrix instructions of a warp, one for each product."""
-        kind, each = "bf16" if s.dtype is bf16 else "f16", len(s.right) // RIGHT
+        kind, each = {bf16: "bf16", f16: "f16", f32: "tf32"}[s.dtype], len(s.right) // RIGHT
         left, right = ([self.operand(x).text for x in side] for side in (s.left, s.right))
         out = "{float, float, float, float}"
-        text = f"mma.sync.aligned.m16n8k16.row.col.f32.{kind}.{kind}.f32 "
+        text = f"mma.sync.aligned.m16n8k{steps(s.dtype)}.row.col.f32.{kind}.{kind}.f32 "
         text += "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
         for k in range(len(s.accs) // SUMS):
             accs = [self.accs[a] for a in s.accs[SUMS * k : SUMS * k + SUMS]]

@@ -20,6 +20,7 @@ from ingot.capture.lines import Lines
 from ingot.capture.sources import Argument, BriefArgument, shared_memory, type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
+from ingot.ir.precision import PRODUCTS
 from ingot.runtime.array import HOST, Array, ready
 from ingot.runtime.epoch import EPOCH
 from ingot.runtime.numbers import wrap_i64
@@ -41,11 +42,13 @@ def fast_call(
         return None
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
-        "default_dtype": _default_dtype, "lower": LOWER, "allocate": call.allocate, "wrap_i64": wrap_i64, "Leaf": Leaf, "math": math,
+        "default_dtype": _default_dtype, "lower": LOWER, "products": PRODUCTS, "allocate": call.allocate, "wrap_i64": wrap_i64,
+        "Leaf": Leaf, "math": math,
     })  # fmt: skip
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
+    c.need(f"products[0] == {PRODUCTS[0]!r}")
     c.need(f"rec.autocast is {c.name(here.recorder.autocast)} and lower[0] is {c.name(LOWER[0])}")
     if not _arguments(c, traced, leaves, numbers, guards):
         return None

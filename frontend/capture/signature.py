@@ -15,6 +15,7 @@ from ingot.capture.pytree import LEAF, named
 from ingot.capture.sources import shared_memory
 from ingot.capture.trace import hooks, leaf_of
 from ingot.ir.dtypes import DType
+from ingot.ir.precision import PRODUCTS
 from ingot.ir.types import TensorType
 
 __all__ = ["Statics", "difference", "loose", "signature"]
@@ -59,7 +60,7 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
 
     TypeError for an argument that is a NumPy array.
     """
-    key: list[Any] = [structure, rec.grad_enabled, get_default_dtype(), (rec.autocast, LOWER[0])]
+    key: list[Any] = [structure, rec.grad_enabled, get_default_dtype(), (rec.autocast, LOWER[0], PRODUCTS[0])]
     numbers: list[int] = []
     tensors: dict[int, int] = {}
     storages: dict[int, int] = {}
@@ -143,7 +144,8 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
     """How the signature `key`, whose leaves are called `names`, differs from `known`."""
     if key[0] != known[0]:
         return "the arguments have another structure"
-    for what, a, b in zip(("grad mode", "the default dtype", "autocast (the dtype, and that of others)"), key[1:4], known[1:4]):
+    whole = "grad mode", "the default dtype", "autocast (the dtype, that of others, and the precision of products)"
+    for what, a, b in zip(whole, key[1:4], known[1:4]):
         if a != b:
             return f"{what} is {a}, it was {b}"
     for i, (a, b) in enumerate(zip(key[4:], known[4:])):

@@ -209,8 +209,9 @@ class Barrier:
 class Mma:
     """accs += left * right, of small matrices that the 32 threads of a warp hold together; all of them run it (CUDA).
 
-    `dtype`: of the operands' elements, two to a register. The sums of several products, row by row of them: four f32 accumulators
-    each; `left` has four u32 registers for each row of products, `right` two for each column. fragments.py says who holds what.
+    `dtype`: of the operands' elements: halves, two to a register, or f32, rounded to TF32. The sums of several products, row by row of
+    them: four f32 accumulators each; `left` has four u32 registers for each row of products, `right` two for each column. fragments.py
+    says who holds what.
     """
 
     dtype: DType

@@ -319,7 +319,7 @@ class _Verifier:
 
     def mma(self, s: Mma) -> None:
         rows, columns = len(s.left) // LEFT, len(s.right) // RIGHT
-        if s.dtype not in Half or "block" not in self.loops or (len(s.left), len(s.right), len(s.accs)) != (
+        if s.dtype not in Half and s.dtype is not dtypes.f32 or "block" not in self.loops or (len(s.left), len(s.right), len(s.accs)) != (
             LEFT * rows, RIGHT * columns, SUMS * rows * columns,
         ):  # fmt: skip
             raise self.error(f"a product of {len(s.left)} by {len(s.right)} registers of {s.dtype.name} into {len(s.accs)} sums")

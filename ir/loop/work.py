@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Var
-from ingot.ir.loop.fragments import COLUMNS, LANES, ROWS, STEPS, SUMS
+from ingot.ir.loop.fragments import COLUMNS, LANES, ROWS, SUMS, steps
 from ingot.ir.loop.index import evaluate
 from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Mma, Reduce, Stmt, Store, Transpose
 
@@ -41,7 +41,7 @@ def _operations(stmts: Sequence[Stmt], known: dict[str, int]) -> int:
         elif isinstance(s, Reduce):
             total += len(s.values)
         elif isinstance(s, Mma):
-            total += len(s.accs) // SUMS * (2 * ROWS * COLUMNS * STEPS // LANES)
+            total += len(s.accs) // SUMS * (2 * ROWS * COLUMNS * steps(s.dtype) // LANES)
     return total
 
 

@@ -130,7 +130,7 @@ def _nothing(body: Graph, v: Value, value: float) -> bool:
         return value == 0 and _nothing(body, a, float("-inf"))
     if name in ("mul", "div", "neg") and value == 0:
         return _nothing(body, a, value) or name == "mul" and _nothing(body, n.inputs[1], value)
-    return name in (("cast", "sub") if value else ("cast",)) and _nothing(body, a, value)
+    return name in (("cast", "sub") if value else ("cast", "round_tf32")) and _nothing(body, a, value)
 
 
 def _behind(body: Graph, v: Value) -> bool:
@@ -313,7 +313,7 @@ def _linear(graph: Graph, s: Softmax, matrix: dict[Value, _Region], v: Value) ->
         return False
     if n.op is OPS["div"] and n.inputs == (s.e, s.total):
         return True
-    if n.op is OPS["cast"]:
+    if n.op in (OPS["cast"], OPS["round_tf32"]):
         return v.type.dtype.kind == "f" and _linear(graph, s, matrix, n.inputs[0])
     if n.op is OPS["mul"]:
         a, b = n.inputs

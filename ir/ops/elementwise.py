@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ingot.ir.builder import Expr
-from ingot.ir.dtypes import Float, Number
+from ingot.ir.dtypes import Float, Number, f32, u32
 from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable, Nonzero, OverComplex
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops import scalars as s
@@ -16,8 +17,8 @@ from ingot.ir.ops.samples import Domain, floats
 from ingot.ir.public import Binary, Unary
 from ingot.ir.struct import replace
 
-__all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "relu", "reciprocal", "sqrt", "floor", "ceil", "round_", "trunc",
-           "floor_divide", "remainder", "fmod", "maximum", "minimum", "copysign", "integer_pow"]  # fmt: skip
+__all__ = ["add", "sub", "mul", "div", "neg", "abs_", "sign", "relu", "reciprocal", "sqrt", "floor", "ceil", "round_",
+           "round_tf32", "trunc", "floor_divide", "remainder", "fmod", "maximum", "minimum", "copysign", "integer_pow"]  # fmt: skip
 
 zero = lambda *_: [0]  # noqa: E731
 
@@ -74,6 +75,26 @@ trunc = elementwise(
     "trunc", Float, doc="x without its fraction.", ref=np.trunc, partials=zero, scalar=lambda e, x: e.trunc(x), samples=floats(-20, 20),
     cost=SIMPLE, foldable=Foldable.ALWAYS,
     public=Unary("rounding", "The integer part, towards zero.", aliases=("fix",)),
+)  # fmt: skip
+
+
+def _tf32(x: np.ndarray) -> np.ndarray:
+    """Rounded to ten bits of fraction, half away from zero, as NVIDIA's `cvt.rna.tf32` does; NaN stays one."""
+    bits = x.astype(np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)
+    return np.where(np.isnan(x), np.float32(np.nan), rounded.view(np.float32))
+
+
+def _round_tf32(e: Any, x: Any) -> Any:
+    bits = e.bitcast(x, u32)
+    rounded = e.bitcast(e.and_(e.add(bits, e.const(1 << 12, u32)), e.const(0xFFFFE000, u32)), f32)
+    return e.select(e.ne(x, x), e.const(float("nan"), f32), rounded)
+
+
+round_tf32 = elementwise(
+    "round_tf32", frozenset((f32,)), doc="Nearest number of TensorFloat-32, which has ten bits of fraction; halves away from zero.",
+    ref=_tf32, partials=NO_GRAD, scalar=_round_tf32, samples=floats(-20, 20), cost=SIMPLE, foldable=Foldable.ALWAYS,
+    source="NVIDIA A100 Tensor Core GPU Architecture, 2020",
 )  # fmt: skip
 
 

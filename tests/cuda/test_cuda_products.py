@@ -8,11 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from ingot.backends.cuda.products import TILES, TILES_F64, TILES_HALF
+from ingot.backends.cuda.products import TILES, TILES_F64, TILES_HALF, TILES_TF32
 from ingot.ir.dtypes import by_name
 from ingot.ir.loop.text import parse_kernel, print_kernel
 from ingot.ir.lower import STAGES, run
 from ingot.ir.op import OPS
+from ingot.ir.passes.rounded import rounded
 from ingot.ir.struct import replace
 from tests.support.calling import compare
 from tests.support.cuda import CUDA, check, emulated, needs_ptxas, ptx, raced, scheduled
@@ -24,6 +25,10 @@ TARGET = CUDA.target(CUDA.levels["sm_80"])
 
 def dot(a, b, left=1, right=0):
     return OPS["dot"](a, b, batch=((), ()), contract=((left,), (right,)))
+
+
+def rounded_dot(a, b):
+    return dot(OPS["round_tf32"](a), OPS["round_tf32"](b))
 
 
 def array(*shape, seed=0, dtype="f32"):
@@ -63,6 +68,20 @@ def test_halves_are_multiplied_by_warps(tile, warps, parts):
     for kernel in program.kernels.values():
         text = print_kernel(kernel)
         assert print_kernel(parse_kernel(text)) == text
+
+
+@pytest.mark.parametrize("tile, warps, parts", [((128, 64, 16), (4, 2), 1), ((32, 32, 16), (2, 2), 3)], ids=str)
+def test_what_is_rounded_is_multiplied_by_warps(tile, warps, parts):
+    assert any((tile, warps) == known[:2] for known in TILES_TF32)
+    a, b = array(137, 50), array(50, 70)
+    a[3, 4], b[7, 9] = np.inf, np.nan
+    graph = graph_of([a, b], rounded_dot)
+    program = with_schedule(graph, tile=tile, warps=warps, parts=parts, left_k=parts == 1, right_k=parts > 1)
+    code, got = emulated(program, graph, [a, b], backwards=parts == 1)
+    assert code == 0
+    compare(graph, [a, b], got)
+    whole = rounded(graph_of([a, b], dot))  # as it is asked for
+    assert [n.op.name for n in whole.nodes] == ["round_tf32", "round_tf32", "dot"] and rounded(graph_of([a], lambda a: a + 1.0)).nodes
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -149,6 +168,7 @@ BIG = [(4096, 4096), (4096, 4096)]
 HEADS = (128, 2048, 64)
 HOT = {
     "Product": (BIG, dot),
+    "Fragments of rounded operands": (BIG, rounded_dot),
     "Fragments": ([(s, by_name("bf16")) for s in BIG], dot),
     "Attention of singles": ([HEADS] * 3, attend),
     "Attention of halves": ([(HEADS, by_name("bf16"))] * 3, attend),
@@ -175,9 +195,9 @@ def test_hot_kernels_stay_in_registers(target, name):
     attends, main = name.startswith("Attention"), name.partition(" ")[0]
     assert any(k.schedule.startswith(main if main[0].isupper() else "Product") for k in program.kernels.values())
     text = ptx(program, target)
-    if attends or name in ("Product", "Fragments", "Points", "Rows"):
+    if attends or main in ("Product", "Fragments", "Points", "Rows"):
         assert re.search(r"ld\.global\S*v4", text)
-    assert ("mma.sync" in text) == (name == "Fragments" or attends and "singles" not in name)
+    assert ("mma.sync" in text) == (main == "Fragments" or attends and "singles" not in name)
     assert not re.search(r"\b(ld|st)\.(v[24]\.)?[bfsu]\d+\s", text), "generic addresses"
     said = subprocess.run(["ptxas", "-v", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
     spilled = [int(n) for n in re.findall(r"(\d+) bytes spill", said.stderr)]
