@@ -90,9 +90,9 @@ def _shifted(x: Tensor, axis: int) -> Tensor:
 
 @composite
 def _softmax(x: Tensor, axis: int) -> Tensor:
-    if not x.numel():
-        return apply("reshape", x, attrs=(tuple(x.shape),))
     shape = tuple(x.shape)
+    if shape and not shape[axis]:
+        return apply("reshape", x, attrs=(shape,))
     if not shape:
         x = apply("reshape", x, attrs=((1,),))
     e = apply("exp", _shifted(x, axis))
@@ -102,9 +102,9 @@ def _softmax(x: Tensor, axis: int) -> Tensor:
 
 @composite
 def _log_softmax(x: Tensor, axis: int) -> Tensor:
-    if not x.numel():
-        return apply("reshape", x, attrs=(tuple(x.shape),))
     shape = tuple(x.shape)
+    if shape and not shape[axis]:
+        return apply("reshape", x, attrs=(shape,))
     if not shape:
         x = apply("reshape", x, attrs=((1,),))
     z = _shifted(x, axis)

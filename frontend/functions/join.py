@@ -58,7 +58,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         i = next(i for i, t in enumerate(items) if t.ndim == 0)
         raise ShapeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     rank = max(t.ndim for t in items)
-    used = [t for t in items if not (t.ndim == 1 and t.shape[0] == 0 and rank > 1)]
+    used = [t for t in items if not (rank > 1 and t.ndim == 1 and t.shape[0] == 0)]
     if not used:
         used = items[:1]
     first = used[0]

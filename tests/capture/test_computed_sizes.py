@@ -1,5 +1,7 @@
 """Sizes that a compiled function computes: nonzero, boolean indices, unique and their like, against the same function run eagerly."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -165,3 +167,56 @@ def test_what_needs_the_plain_number_is_refused_with_its_line():
     with pytest.raises(RuntimeError, match="has sizes that it computes"):
         ingot.export(PROGRAMS["elements"], (X,), "never.ingot")
 
+
+
+def test_joining_and_softmax_do_not_ask_how_many_there_are():
+    f = check(lambda x: ingot.cat([x[x > 0], x[x <= 0]]), (X,), (NONE,), (ALL,))
+    g = check(lambda x: (x[x[:, 0] > 0].softmax(-1), x[x[:, 0] > 0].log_softmax(1)), (X,), (NONE,), (ALL,))
+    assert f.stats["traces"] == g.stats["traces"] == 1
+
+
+class Program:
+    """Random steps on rows, of which some are chosen by their values."""
+
+    def __init__(self, seed):
+        self.seed, self.steps = seed, random.Random(seed).randrange(3, 8)
+
+    def __call__(self, x):
+        r = random.Random(self.seed)
+        values = [x]
+        for _ in range(self.steps):
+            v = r.choice(values)
+            kind = r.randrange(9)
+            if kind <= 2:
+                v = v[v[:, r.randrange(4)] > r.choice((0.0, 0.5, -9.0, 9.0))]
+            elif kind == 3:
+                v = v.flip(0).tanh()
+            elif kind == 4:
+                v = v.cumsum(0) * 0.5
+            elif kind == 5:
+                v = v @ ingot.arange(16.0).reshape(4, 4) * 0.1
+            elif kind == 6:
+                v = ingot.cat([v, r.choice(values)])
+            elif kind == 7:
+                v = v.softmax(-1)
+            else:
+                v = v - v.sum(0, keepdim=True) * len(v)
+            values.append(v)
+        return values[-1], sum(v.sum() for v in values), [len(v) for v in values]
+
+
+COMPILED = [pytest.param(seed, marks=pytest.mark.compiled, id=f"{seed}, compiled") for seed in range(716, 720)]
+
+
+@pytest.mark.parametrize("seed", [*range(700, 712), *COMPILED])
+def test_random_programs(seed):
+    program, numbers = Program(seed), np.random.default_rng(seed)
+    compiled = ingot.compile(lambda x: program(x))
+    for n in (5, 7, 0, 2, 1, 11):
+        x = ingot.tensor(numbers.standard_normal((n, 4)).astype(np.float32))
+        want, got = program(x), compiled(x)
+        assert want[2] == got[2], f"seed {seed}, {n} rows"
+        for w, g in zip(want[:2], got[:2]):
+            assert w.shape == g.shape, f"seed {seed}, {n} rows"
+            scale = np.abs(w.numpy()).max(initial=1.0)
+            np.testing.assert_allclose(g.numpy(), w.numpy(), rtol=1e-4, atol=1e-5 * scale, err_msg=f"seed {seed}, {n} rows")
