@@ -293,6 +293,8 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
         new = arrays.meta(new[0].type), new[1]
     if grad:
         _check_leaf(target)
+        if target._slot is not None and target._present()._edge is not None:  # a gradient that is retained is that of what is written now
+            return _retaining(target, value, name)
     t = target
     if rec.tracing:
         t = rec.stand_in(target)
@@ -315,6 +317,21 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
     s.write(t._steps, new, grad)
     if rec.run_soon:
         rec.flush()
+    return target
+
+
+def _retaining(target: Tensor, value: Tensor, name: str) -> Tensor:
+    """`inplace` for a tensor with a slot for its gradient, which goes along to the node that makes it from then on."""
+    (node, index), slot = target._present()._edge, target._slot  # type: ignore[misc]
+    target._slot = None
+    try:
+        inplace(target, value, name)
+    finally:
+        target._slot = slot
+    edge = target._present()._edge
+    if node.retained is not None and node.retained.get(index) is slot is not None and edge is not None and edge != (node, index):
+        del node.retained[index]
+        edge[0].retained = {**(edge[0].retained or {}), edge[1]: slot}
     return target
 
 

@@ -220,3 +220,27 @@ def test_arguments_that_torch_refuses():
         for m in BOTH:
             with pytest.raises(error):
                 eval(call, {"m": m, "x": m.tensor([1.0, 2.0, 3.0])})
+
+
+def test_a_retained_gradient_is_that_of_what_was_written_last():
+    seen = []
+    for m in BOTH:
+        x = m.tensor([1.0, 2.0], requires_grad=True)
+        a, hooked = x.clone(), []
+        a.register_hook(lambda g, hooked=hooked: hooked.append(g.tolist()))
+        a.retain_grad()
+        a.mul_(2)
+        (a * a).sum().backward()
+        seen.append((a.grad.tolist(), hooked, x.grad.tolist()))
+    assert seen[0] == seen[1]
+
+
+def test_statistics_saved_without_a_count_of_batches():
+    for m in BOTH:
+        norm = m.nn.Sequential(m.nn.BatchNorm1d(2))
+        old = {k: v for k, v in norm.state_dict().items() if "tracked" not in k}
+        assert not norm.load_state_dict(old).missing_keys
+        new = norm.state_dict()
+        del new["0.num_batches_tracked"]
+        with pytest.raises(RuntimeError):
+            norm.load_state_dict(new)

@@ -34,6 +34,7 @@ class _ChannelNorm(_Affine):
     """Affine parameters and running statistics of batch and instance norms."""
 
     ranks: tuple[int, ...]
+    _version = 2  # since when `num_batches_tracked` is among the entries
 
     def _setup(
         self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool, bias: bool, device: Any,
@@ -50,6 +51,12 @@ class _ChannelNorm(_Affine):
         self.register_buffer("running_mean", ingot.zeros((num_features,), device=device, dtype=dtype) if tracked else None)
         self.register_buffer("running_var", ingot.ones((num_features,), device=device, dtype=dtype) if tracked else None)
         self.register_buffer("num_batches_tracked", ingot.tensor(0, dtype=ingot.int64) if tracked else None)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
+        key = prefix + "num_batches_tracked"
+        if (local_metadata.get("version") or 1) < 2 and self.track_running_stats and key not in state_dict:
+            state_dict = {**state_dict, key: self.num_batches_tracked}
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def reset_running_stats(self) -> None:
         """Forget the running statistics."""
