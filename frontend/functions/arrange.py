@@ -83,12 +83,15 @@ def repeat_interleave(
     axis = one_dim(dim, x.ndim) if dim is not None else 0
     if not x.ndim:
         x = reshape(x, (1,))
-    if isinstance(repeats, Tensor) and repeats.numel() != 1:
+    if isinstance(repeats, Tensor) and repeats.numel() == 1 and computed(repeats):
+        repeats = apply("broadcast", reshape(repeats, (1,)), attrs=((x.shape[axis],),))
+    elif isinstance(repeats, Tensor) and repeats.numel() == 1:
+        repeats = int(repeats.item())
+    if isinstance(repeats, Tensor):
         if repeats.ndim != 1 or repeats.shape[0] != x.shape[axis]:
             raise ShapeError("repeats must have the same size as input along dim")
-
         return index_select(x, axis, _positions(repeats))
-    count = int(repeats.item()) if isinstance(repeats, Tensor) else static_int(repeats, "repeats")
+    count = static_int(repeats, "repeats")
     if count < 0:
         raise RuntimeError(f"repeats can not be negative, got {count}")
     return _interleave(x, axis, count)

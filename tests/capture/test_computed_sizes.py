@@ -88,6 +88,7 @@ PROGRAMS = {
     "neighbours": lambda x: ingot.unique_consecutive(x.round(), return_inverse=True, return_counts=True),
     "slices": lambda x: ingot.unique_consecutive((x > 0).long(), dim=1, return_counts=True),
     "repeated": lambda x: ingot.repeat_interleave(x, (x[:, 0] > 0).long() * 2, dim=0),
+    "repeated as often": lambda x: ingot.repeat_interleave(x, (x[0, :1] > 0).long() * 2, dim=0),
     "refused": lambda x: ingot.repeat_interleave((x[0] > 0).long() - 1),
     "counted": lambda x: (ingot.bincount((x[:, 0] > 0).long() * 3, minlength=2), ingot.bincount((x[0] > -9).long(), x[0])),
     "two levels": two_levels, "gradient": gradient, "assigned": assigned, "experts": experts,
