@@ -148,9 +148,9 @@ class OnnxModule(nn.Module):
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs, by name, for arrays by name, as NumPy arrays (lists of them for sequences, None for what is absent).
 
-        Compiles the model, at the first call. A model in which values decide sizes (NonZero, NonMaxSuppression, a Reshape to a
-        shape that is passed), and one whose initializers are passed anew, is run as it is written, compiled in parts; `parts` says
-        why. OnnxError for inputs that do not fit.
+        Compiles the model, at the first call. A model in which values decide more than how many elements there are (a Reshape to a shape
+        that is passed), and one whose initializers are passed anew, is run as it is written, compiled in parts; `parts` says why.
+        OnnxError for inputs that do not fit.
         """
         optional = {i.name for i in self._program.optional}
         unknown = inputs.keys() - set(self.input_names) - optional
@@ -175,7 +175,7 @@ class OnnxModule(nn.Module):
             object.__setattr__(self, "_compiled", ingot.compile(self))
         try:
             out = self._compiled(*given)
-        except NeedsValue as e:
+        except (NeedsValue, ingot.CaptureError) as e:
             object.__setattr__(self, "parts", str(e))
             return None
         return list(out) if isinstance(out, tuple) else [out]
@@ -263,10 +263,6 @@ def _given(value: Any, dtype: np.dtype | None) -> Any:
 
 def _parts(program: Program) -> str | None:
     """Why a model cannot be compiled as a whole, as far as that is seen before it is run."""
-    for body in program.bodies():
-        for n in body.nodes:
-            if n.rule is not None and n.rule.dynamic:
-                return f"the sizes of what {n.text()} gives depend on values"
     if any(v.kind in ("sequence", "optional") for v in (*program.inputs, *program.outputs)):
         return "inputs or outputs are sequences or optionals"
     return None

@@ -37,7 +37,6 @@ class Rule:
     inputs: names of the positional parameters; `variadic`: the last one takes all that is left
     raw: inputs come as they are: Tensors, arrays, lists, codes
     moves: it only moves elements, whatever their type
-    dynamic: the sizes of its results depend on values
     """
 
     run: Callable
@@ -50,7 +49,6 @@ class Rule:
     wants_call: bool
     raw: bool
     moves: bool
-    dynamic: bool
 
     def input_name(self, i: int) -> str:
         return self.inputs[min(i, len(self.inputs) - 1)] if self.inputs and (i < len(self.inputs) or self.variadic) else ""
@@ -61,7 +59,7 @@ _RULES: dict[tuple[str, str], list[Rule]] = {}
 
 def op(
     *names: str, since: int = 1, domain: str = "", known: Sequence[str] = (), buffers: Sequence[str] = (), raw: bool = False,
-    moves: bool = False, dynamic: bool = False,
+    moves: bool = False,
 ) -> Callable[[Callable], Callable]:  # fmt: skip
     """Enter a rule for ops of these names, from version `since` of the domain on."""
 
@@ -73,9 +71,8 @@ def op(
             places += (code.co_varnames[len(places) + len(keywords)],)
         wants_call = places[:1] == ("c",)
         rule = Rule(
-            fn, since, places[wants_call:], variadic, frozenset(keywords), frozenset(known), frozenset(buffers), wants_call, raw, moves,
-            dynamic,
-        )  # fmt: skip
+            fn, since, places[wants_call:], variadic, frozenset(keywords), frozenset(known), frozenset(buffers), wants_call, raw, moves
+        )
         for name in names:
             versions = _RULES.setdefault((domain, name), [])
             if any(r.since == since for r in versions):

@@ -9,6 +9,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.functions.chosen import chosen, computed, distinct
 from ingot.interchange.onnx.ops.movement import axis_of, ints
 from ingot.interchange.onnx.rules import Call, op
 
@@ -147,25 +148,29 @@ def top_k(x: Tensor, k: np.ndarray, *, axis: int = -1, largest: int = 1, sorted:
     return ingot.narrow(values, axis, 0, n), ingot.narrow(at, axis, 0, n)
 
 
-@op("Unique", dynamic=True)
+@op("Unique")
 def unique(c: Call, x: Tensor, *, axis: int | None = None, sorted: int = 1) -> tuple[Any, ...]:
-    a = c.known(x, "the input of Unique")
-    values, first, inverse, counts = np.unique(a, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+    if axis is None and sorted and not x.is_floating_point() and computed(x):  # NaNs are one here
+        values, number, counts = distinct(x, None, True)
+        places = ingot.arange(number.numel(), device=x.device)
+        first = ingot.full((values.shape[0],), number.numel()).scatter_reduce(0, number.reshape((-1,)), places, "amin")
+        return values, first, number.reshape((-1,)), counts
+    array = c.known(x, "the input of Unique")
+    found, at, back, count = np.unique(array, return_index=True, return_inverse=True, return_counts=True, axis=axis)
     if not sorted:
-        order = np.argsort(first, kind="stable")
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        values = np.take(values, order, axis=axis or 0)
-        first, counts, inverse = first[order], counts[order], back[inverse]
-    return values, first.astype(np.int64), inverse.reshape(-1).astype(np.int64), counts.astype(np.int64)
+        order = np.argsort(at, kind="stable")
+        moved = np.empty_like(order)
+        moved[order] = np.arange(len(order))
+        found = np.take(found, order, axis=axis or 0)
+        at, count, back = at[order], count[order], moved[back]
+    return found, at.astype(np.int64), back.reshape(-1).astype(np.int64), count.astype(np.int64)
 
 
-@op("NonZero", dynamic=True)
+@op("NonZero")
 def non_zero(x: Tensor) -> Tensor:
     return ingot.nonzero(x).T
 
 
-@op("Compress", dynamic=True)
-def compress(c: Call, x: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor:
-    at = np.flatnonzero(c.known(condition, "the condition of Compress"))
-    return ingot.index_select(x.reshape((-1,)) if axis is None else x, axis or 0, ingot.from_numpy(at))
+@op("Compress")
+def compress(x: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor:
+    return ingot.index_select(x.reshape((-1,)) if axis is None else x, axis or 0, chosen(condition))

@@ -191,40 +191,53 @@ def max_roi_pool(c: Call, x: Tensor, rois: Tensor, *, pooled_shape: list[int], s
 # ---- boxes
 
 
-@op("NonMaxSuppression", dynamic=True)
+@op("NonMaxSuppression", known=("most",))
 def non_max_suppression(
-    c: Call, boxes: Tensor, scores: Tensor, most: Any = None, iou_threshold: Any = None, score_threshold: Any = None, *,
+    boxes: Tensor, scores: Tensor, most: np.ndarray | None = None, iou_threshold: Any = None, score_threshold: Any = None, *,
     center_point_box: int = 0,
-) -> np.ndarray:  # fmt: skip
-    """The best boxes of each class that overlap no better one; on the host, for their number depends on the values."""
-    b, s = (c.known(v, "boxes and scores").astype(np.float64) for v in (boxes, scores))
-    limit, overlap, least = (
-        None if v is None else float(c.known(v, "the thresholds").reshape(-1)[0]) for v in (most, iou_threshold, score_threshold)
-    )
-    if center_point_box:
-        cx, cy, w, h = np.moveaxis(b, -1, 0)
-        x0, x1, y0, y1 = cx - w / 2, cx + w / 2, cy - h / 2, cy + h / 2
-    else:
-        first, second = b[..., :2], b[..., 2:]
-        (y0, x0), (y1, x1) = (np.moveaxis(f(first, second), -1, 0) for f in (np.minimum, np.maximum))
-    area = (x1 - x0) * (y1 - y0)
-    chosen: list[tuple[int, int, int]] = []
-    for batch, group in itertools.product(range(s.shape[0]), range(s.shape[1])):
-        order = np.argsort(-s[batch, group], kind="stable")
-        if least is not None:
-            order = order[s[batch, group][order] > least]
-        kept = 0
-        while len(order) and limit is not None and kept < limit:
-            best, order = order[0], order[1:]
-            chosen.append((batch, group, int(best)))
-            kept += 1
-            wide = np.minimum(x1[batch, order], x1[batch, best]) - np.maximum(x0[batch, order], x0[batch, best])
-            high = np.minimum(y1[batch, order], y1[batch, best]) - np.maximum(y0[batch, order], y0[batch, best])
-            both = wide.clip(0) * high.clip(0)
-            union = area[batch, order] + area[batch, best] - both
-            iou = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-            order = order[iou <= (overlap or 0.0)]
-    return np.array(chosen, np.int64).reshape(-1, 3)
+) -> Tensor:  # fmt: skip
+    """The best boxes of each class that overlap no better one: rows of batch, class and box, as many as there are."""
+    n = scores.shape[2]
+    limit = 0 if most is None else min(int(most.reshape(-1)[0]), n)
+    overlap, least = (0.0 if v is None else v.reshape(()) if isinstance(v, Tensor) else float(v.reshape(-1)[0])
+                      for v in (iou_threshold, score_threshold))  # fmt: skip
+    alive = ingot.ones_like(scores, dtype=ingot.bool) if score_threshold is None else scores > least
+    sides = _sides(boxes, bool(center_point_box))[:, None]
+
+    def goes_on(k: Tensor, alive: Tensor, picks: Tensor) -> Tensor:
+        return (k < limit) & alive.any()
+
+    def pick(k: Tensor, alive: Tensor, picks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        best = ingot.where(alive, scores, -math.inf).argmax(2, keepdim=True)
+        some = alive.any(2, keepdim=True)
+        chosen = ingot.gather(sides.expand(-1, scores.shape[1], -1, -1), 2, best[..., None].expand(-1, -1, -1, 4))
+        alive = alive & (_overlap(chosen, sides) <= overlap) & (ingot.arange(n) != best)
+        return k + 1, alive, picks.index_copy(2, k.reshape((1,)), ingot.where(some, best, -1))
+
+    picks = ingot.full((*scores.shape[:2], max(limit, 0)), -1)
+    if limit > 0:
+        picks = ingot.while_loop(goes_on, pick, (ingot.tensor(0), alive, picks))[2]
+    batch, group, k = ingot.nonzero(picks >= 0, as_tuple=True)
+    return ingot.stack([batch, group, picks[batch, group, k]], 1)
+
+
+def _sides(boxes: Tensor, of_centers: bool) -> Tensor:
+    """Low and high y, low and high x of boxes given by two corners, or by center and extents."""
+    if of_centers:
+        x, y, w, h = boxes.unbind(-1)
+        return ingot.stack([y - h / 2, y + h / 2, x - w / 2, x + w / 2], -1)
+    (y0, x0, y1, x1) = boxes.unbind(-1)
+    return ingot.stack([ingot.minimum(y0, y1), ingot.maximum(y0, y1), ingot.minimum(x0, x1), ingot.maximum(x0, x1)], -1)
+
+
+def _overlap(a: Tensor, b: Tensor) -> Tensor:
+    """The area that boxes have in common over the area of both, 0 where that is empty. By sides, which broadcast."""
+    (ay0, ay1, ax0, ax1), (by0, by1, bx0, bx1) = a.unbind(-1), b.unbind(-1)
+    high = (ingot.minimum(ay1, by1) - ingot.maximum(ay0, by0)).clamp(min=0)
+    wide = (ingot.minimum(ax1, bx1) - ingot.maximum(ax0, bx0)).clamp(min=0)
+    both = high * wide
+    whole = (ay1 - ay0) * (ax1 - ax0) + (by1 - by0) * (bx1 - bx0) - both
+    return ingot.where(whole > 0, both / whole, 0)
 
 
 # ---- columns and deformable convolutions
