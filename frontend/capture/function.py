@@ -103,6 +103,7 @@ class CompiledFunction:
         self._dynamic = Dynamic(dynamic if isinstance(dynamic, bool) else None, spec)
         self._entries: dict[Any, tuple[_Entry, ...]] = {}
         self._last: Any = None  # the signature of the call that the last entry was made for
+        self._by_sizes = 0  # how many long calls code for all numbers has served, one after the other
         # the entries that have served the last calls, and their short ways: how many positional arguments each takes, and itself
         self._latest: tuple[_Entry | None, _Entry | None] = None, None
         self._fast: tuple[int, Callable[..., Any]] = -1, _miss
@@ -142,12 +143,19 @@ class CompiledFunction:
         self.stats["calls"] += 1
         reason = None
         history: History | None = None
-        keys = [key]
+        keys, looked = [key], self._by_sizes > 1
+        if looked:
+            history, sized = self._sized_keys(key, leaves)
+            keys += sized
         while keys:
             asked = keys.pop()
-            for entry in self._entries.get(asked, ()):
+            entries = self._entries.get(asked, ())
+            for entry in entries:
                 unfit = entry.unfit(leaves)
                 if unfit is None:
+                    self._by_sizes = 0 if asked == key else self._by_sizes + 1
+                    if entry is not entries[0]:
+                        self._first(asked, entry)
                     if "capture" in switches.get("INGOT_CHECK"):
                         self._check(entry, structure, leaves, numbers)
                     elif entry not in self._latest:
@@ -157,11 +165,23 @@ class CompiledFunction:
                     except Late as late:
                         unfit = str(late)
                 reason = reason or unfit
-            if not keys and asked == key:  # no code for just these numbers
-                history = self._dynamic.history(loose(key), leaves)
-                if (history is not None and history.moving) or self._dynamic.moves_outside:
-                    keys.append(_sized_key(key, history, leaves))
+            if not looked:  # no code for just these numbers
+                looked = True
+                history, keys = self._sized_keys(key, leaves)
         return self._enter(key, structure, leaves, numbers, reason, history).call.call(leaves)
+
+    def _sized_keys(self, key: Any, leaves: list[Any]) -> tuple[History | None, list[Any]]:
+        """The history of calls like this, and the key of code for all numbers, where there may be such."""
+        history = self._dynamic.history(loose(key), leaves)
+        moves = (history is not None and history.moving) or self._dynamic.moves_outside
+        return history, [_sized_key(key, history, leaves)] if moves else []
+
+    def _first(self, key: Any, entry: _Entry) -> None:
+        """Have an entry be the first to be asked of those with this key: what has served is likely to serve again."""
+        with _ENTERING:
+            entries = self._entries.get(key, ())
+            if entry in entries:
+                self._entries[key] = entry, *(e for e in entries if e is not entry)
 
     def _signature(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, list[Any], tuple[int, ...], Any]:
         """Structure and leaves of the arguments, which of them are run-time numbers, and the key."""
