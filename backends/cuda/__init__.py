@@ -72,6 +72,7 @@ class Cuda:
         from ingot.backends.cuda import emulated, host_entry, numbers, ptx
 
         program = numbers.told_apart(program)
+        ptx.verify_parameters(program)
         if level.name == EMULATED:
             return emulated.build(program, host_entry.host(), keep or make)
         return ptx.build(program, level).encode() + b"\0"

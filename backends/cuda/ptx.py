@@ -29,8 +29,13 @@ from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS, steps
 from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, Kernel, Load, Mma, Shuffle, Stmt
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import statements
+from ingot.ir.lower.target import UnsupportedKernel
+from ingot.ir.struct import replace
 
-__all__ = ["build", "llvm_text"]
+__all__ = ["build", "llvm_text", "verify_parameters"]
+
+PARAMETER = 16  # bytes that a parameter takes
+BYTES, MOST_BYTES = 4352, 32764  # of all parameters of a kernel; the latter from version 8.1 of PTX on
 
 
 class _Emitter(WideAccesses):
@@ -133,6 +138,20 @@ def llvm_text(program: Program, level: Level) -> str:
     return "\n".join([*parts, "attributes #1 = { nounwind }", "attributes #2 = { nounwind noinline }", ""])
 
 
+def verify_parameters(program: Program) -> None:
+    """UnsupportedKernel where a kernel has more parameters than a GPU takes."""
+    for k in program.kernels.values():
+        if _nbytes(k) > MOST_BYTES:
+            takes, most = len(k.buffers) + len(k.params), MOST_BYTES // PARAMETER - 1
+            raise UnsupportedKernel(f"{k.name} takes {takes} addresses and numbers, and on a GPU {most} at most: compute it in parts")
+
+
+def _nbytes(k: Kernel) -> int:
+    return PARAMETER * (len(k.buffers) + len(k.params) + 1)
+
+
 def build(program: Program, level: Level) -> str:
-    """The PTX of a program's kernels, one module."""
+    """The PTX of a program's kernels, one module; of a later version where a kernel has many parameters."""
+    if any(_nbytes(k) > BYTES for k in program.kernels.values()):
+        level = replace(level, features=(*level.features, "ptx81"))
     return codegen.assembly(llvm_text(program, level), level)

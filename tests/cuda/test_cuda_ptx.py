@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ingot.backends.cuda.ptx import verify_parameters
 from ingot.ir.dtypes import REAL, i64
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import For
@@ -65,6 +66,19 @@ def test_failed_checks_reach_the_status():
 
 def test_same_program_same_text():
     assert ptx(softmax()) == ptx(softmax())
+
+
+def test_kernels_of_many_operands():
+    def joined(n):
+        return scheduled(graph_of([(2,)] * n, lambda *xs: OPS["concatenate"](*xs, axis=0) * 2.0))
+
+    assert ".version 7.0" in ptx(joined(3), "sm_80") and ".version 8.1" in ptx(joined(140), "sm_80")
+    assemble(joined(140))
+    program = joined(2)
+    (name, kernel), = program.kernels.items()
+    many = replace(kernel, params=tuple(f"n{k}" for k in range(2100)))
+    with pytest.raises(RuntimeError, match=f"takes {2100 + len(kernel.buffers)} addresses and numbers, and on a GPU 2046 at most"):
+        verify_parameters(replace(program, kernels={name: many}))
 
 
 def test_no_gpu_is_found():
