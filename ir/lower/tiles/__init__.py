@@ -2,7 +2,8 @@
 
 Rows of A are broadcast from where they lie, but for rows that lie across k: an item gathers those of a tile first. B is
 packed into panels [k][columns] of whole vectors; a tile of rows times the columns of a panel stays in registers over all of k,
-and the elementwise ops that follow are applied before it is stored. Those of integers have a schedule of their own.
+and the elementwise ops that follow are applied before it is stored. Those of integers have a schedule of their own, and
+so have windows of 3 x 3 whose weight stays the same: Winograd's.
 """
 
 from __future__ import annotations
@@ -15,22 +16,25 @@ from ingot.ir.lower.few_rows import FewRows
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.target import Kind
-from ingot.ir.lower.tiles import choose, emit, integer_emit
+from ingot.ir.lower.tiles import choose, emit, integer_emit, winograd, winograd_schedule
 from ingot.ir.lower.tiles.integer_schedule import Integers
 from ingot.ir.lower.tiles.integer_schedule import choose as choose_integers
 from ingot.ir.lower.tiles.schedule import Tiles
+from ingot.ir.lower.tiles.winograd_schedule import Winograd
 from ingot.ir.machine import Machine
 
 __all__ = ["TILES"]
 
 
-def _choose(group: Group, machine: Machine) -> Tiles | Integers | FewRows:
+def _choose(group: Group, machine: Machine) -> Tiles | Integers | FewRows | Winograd:
     if group.nodes[0].outputs[0].type.dtype.kind != "f":
         return choose_integers(group, machine)
-    return few_rows.choose(group, machine) or choose.choose(group, machine)
+    return winograd_schedule.choose(group, machine) or few_rows.choose(group, machine) or choose.choose(group, machine)
 
 
-def _emit(group: Group, s: Tiles | Integers | FewRows, check: Callable[[Node], int]) -> list[Written]:
+def _emit(group: Group, s: Tiles | Integers | FewRows | Winograd, check: Callable[[Node], int]) -> list[Written]:
+    if isinstance(s, Winograd):
+        return winograd.emit(group, s, check)
     if isinstance(s, FewRows):
         return few_rows.emit(group, s, check)
     return emit.emit(group, s, check) if isinstance(s, Tiles) else integer_emit.emit(group, s, check)
