@@ -81,7 +81,8 @@ class Cuda:
         """The shared object of a program, for this machine's processor: the entry, which launches, and the image of the kernels.
 
         In the manifest, `kernels` has the names of the kernels in the image, in the order in which the entry knows them; `image` says
-        how many bytes that has, and `device` that slots are addresses of a GPU. `launches`: how many a call makes, None where that depends.
+        how many bytes that has, `shared` how much shared memory kernels must be allowed, and `device` that slots are addresses of a GPU.
+        `launches`: how many a call makes, None where that depends.
         """
         from ingot.backends.built import Built, manifest_of
         from ingot.backends.cpu import driver, table
@@ -93,7 +94,7 @@ class Cuda:
         manifest = manifest_of(program, program.arena_bytes, table.refusals(program))
         manifest.update(
             entry=driver.ENTRY, scratch_bytes=0, tiny=False, device="cuda", target=level.name, host=arch, image=len(image),
-            kernels=list(program.kernels), launches=host_entry.straight(program),
+            kernels=list(program.kernels), launches=host_entry.straight(program), shared=host_entry.shared(program),
         )  # fmt: skip
         return Built(host_entry.link(program, image, arch), manifest)
 

@@ -38,7 +38,7 @@ from ingot.ir.types import Dim, Shape
 
 __all__ = ["Attention", "choose", "emit"]
 
-STATIC = 48 << 10  # bytes of shared memory that a block has without asking for more
+SHARE = 3  # blocks that should find room on a multiprocessor
 MOST = 80  # elements and sums that a thread has registers for
 
 # (rows that a block keeps, those of a step), threads of a block; the best first
@@ -94,7 +94,7 @@ def choose(group: Group, machine: Machine) -> Attention:
     kept, batch = assumed(parts.extents[0 if parts.rows else 1]), assumed(math.prod(parts.batch))
     diagonal = below_diagonal(body)
     every = [Attention(tile, threads, diagonal) for tile, threads in (TILES_HALF if half else TILES)]
-    fitting = [s for s in every if (t := _tiles(body, s)).fits and t.nbytes <= STATIC and t.registers <= MOST]
+    fitting = [s for s in every if (t := _tiles(body, s)).fits and t.nbytes <= machine.shared_bytes // SHARE and t.registers <= MOST]
     fitting = [s for s in fitting if s.tile[0] < 2 * kept] or fitting[-1:]
 
     def blocks(s: Attention) -> int:

@@ -14,6 +14,7 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Alloc, Barrier, For, IndexValue, Kernel
+from ingot.ir.loop.walk import statements
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
@@ -23,10 +24,14 @@ from ingot.ir.size import ceil_div, exactly
 from ingot.ir.struct import replace
 from ingot.ir.types import Dim
 
-__all__ = ["THREADS", "WARP", "BlockKernel", "geometry", "power_of_two", "threads_for", "verify_threads"]
+__all__ = [
+    "STATIC", "THREADS", "WARP", "BlockKernel", "asked_for", "geometry", "power_of_two", "shared_bytes", "threads_for", "verify_threads",
+]  # fmt: skip
 
 THREADS = 256  # of a block, at most
 WARP = 32
+STATIC = 48 << 10  # bytes of shared memory that a block has without asking for more
+ALIGNMENT = 16
 
 
 def power_of_two(n: int) -> int:
@@ -106,6 +111,24 @@ class BlockKernel(GroupKernel):
         assert isinstance(block, For) and block.kind == "block"
         block = replace(block, body=[*before, *inside, *block.body])
         return replace(written, kernel=replace(written.kernel, body=[replace(grid, body=[*self.allocs, block])]))
+
+
+def shared_bytes(kernel: Kernel) -> dict[str, tuple[int, int]]:
+    """Where shared memory begins in that of a block, and ends, by its name."""
+    out: dict[str, tuple[int, int]] = {}
+    at = 0
+    for s in statements(kernel.body):
+        if isinstance(s, Alloc) and s.name not in out:
+            assert isinstance(s.size, int)
+            out[s.name] = at, at + max(1, s.size) * s.dtype.itemsize
+            at = -(-out[s.name][1] // ALIGNMENT) * ALIGNMENT
+    return out
+
+
+def asked_for(kernel: Kernel) -> int:
+    """Bytes of shared memory that a launch of a kernel asks for; 0 where its code has what it needs."""
+    most = max((end for _, end in shared_bytes(kernel).values()), default=0)
+    return most if most > STATIC else 0
 
 
 def geometry(kernel: Kernel) -> tuple[int | str, int]:

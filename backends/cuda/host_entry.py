@@ -8,19 +8,19 @@ from __future__ import annotations
 import functools
 import platform
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ingot.backends.cpu import driver, elf, elf_piece, table
 from ingot.backends.cpu import elf_object as o
 from ingot.backends.cpu.driver_text import driver_text
 from ingot.backends.cpu.levels import common_level
-from ingot.backends.cuda.block_kernel import geometry
+from ingot.backends.cuda.block_kernel import asked_for, geometry
 from ingot.backends.cuda.entry_text import WAYS
 from ingot.backends.cuda.numbers import by_value
 from ingot.backends.llvm import codegen
 from ingot.ir.loop.program import Launch, Program, Repeat, Step
 
-__all__ = ["IMAGE", "host", "link", "straight"]
+__all__ = ["IMAGE", "host", "link", "shared", "straight"]
 
 IMAGE = "ingot_image"
 
@@ -36,11 +36,13 @@ def _driver(arch: str, symbols: bool) -> bytes:
     return elf_piece.piece(codegen.object_code(driver_text(arch, symbols, WAYS), common_level(arch), inline=True))
 
 
-def link(program: Program, image: bytes, arch: str, shared: Mapping[str, int] = {}) -> bytes:
-    """The shared object. `shared`: bytes of shared memory that a launch of a kernel asks for, beside what its code has.
+def shared(program: Program) -> dict[str, int]:
+    """Bytes of shared memory that launches of kernels ask for, by their names: of those that need more than any kernel may have."""
+    return {name: n for name, k in program.kernels.items() if (n := asked_for(k))}
 
-    ValueError for a program that would launch a kernel in two ways.
-    """
+
+def link(program: Program, image: bytes, arch: str) -> bytes:
+    """The shared object. ValueError for a program that would launch a kernel in two ways."""
     walker = elf_piece.read(_driver(arch, bool(program.symbols)))
     by_value(program)
     steps = table.Table(program)
@@ -62,7 +64,7 @@ def link(program: Program, image: bytes, arch: str, shared: Mapping[str, int] = 
                 kernel = listed[k]
                 blocks, threads = geometry(kernel)
                 which = ~kernel.params.index(blocks) if isinstance(blocks, str) else blocks
-                words += (k, which, threads, shared.get(kernel.name, 0), len(kernel.params))
+                words += (k, which, threads, asked_for(kernel), len(kernel.params))
                 most = max(most, len(kernel.buffers) + len(kernel.params) + 1)
         words[at] = 8 * told[k]
     words[7] = max(most, 4)

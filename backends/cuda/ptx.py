@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingot.backends.cuda.block_kernel import geometry
+from ingot.backends.cuda.block_kernel import asked_for, geometry, shared_bytes
 from ingot.backends.cuda.numbers import by_value
 from ingot.backends.cuda.wide import WideAccesses
 from ingot.backends.llvm import codegen
@@ -45,6 +45,7 @@ class _Emitter(WideAccesses):
         super().__init__(module, kernel)
         self.buffers = {b.name: (f"%b.{b.name}", b.dtype) for b in kernel.buffers}
         self.shared: list[str] = []
+        self.asked = asked_for(kernel) > 0
         self.in_shared: set[str] = set()  # the buffers in shared memory
 
     def rare(self, stmts: list[Stmt]) -> dict[int, list[Rare]]:
@@ -62,8 +63,14 @@ class _Emitter(WideAccesses):
         """Scratch is memory that the threads of a block share."""
         if s.name in self.buffers:
             return
-        name = f"@{self.kernel.name}.{s.name}"
-        self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
+        if self.asked:  # one block of a size that the launch says
+            name = f"@shared_{self.kernel.name}"
+            if not self.shared:
+                self.shared.append(f"{name} = external addrspace(3) global [0 x i8], align 16")
+            name = f"getelementptr (i8, ptr addrspace(3) {name}, i64 {shared_bytes(self.kernel)[s.name][0]})"
+        else:
+            name = f"@{self.kernel.name}.{s.name}"
+            self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
         self.aligned.add(s.name)
         self.in_shared.add(s.name)
         self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)

@@ -26,7 +26,7 @@ PART_SHARE = 16  # the same for a part of a split row
 EACH = 4  # elements of a step
 LONG = 600  # instructions of a step, at most
 WAVES = 4  # blocks for each that a machine wants, where rows are split: their threads mostly wait for memory
-SHARED_ROWS = 40 << 10  # bytes of kept rows in shared memory: a block has 48 KiB without asking for more
+BESIDES = 8 << 10  # bytes of shared memory for other than kept rows, of a block's half of what a multiprocessor has
 
 
 @value_type
@@ -153,7 +153,7 @@ def _team(rows: int, length: int, columns: bool, machine: Machine) -> Team:
 
 def _kept(group: Group, passes: Passes, elements: int, machine: Machine) -> tuple[tuple[int, int], ...]:
     """Dear full members that several passes need, while `elements` of each fit into shared memory; each with the first pass."""
-    budget = min(SHARED_ROWS, machine.shared_bytes)
+    budget = machine.shared_bytes // 2 - BESIDES
     reads = [passes.reads(k) for k in range(passes.count)]
     out = []
     for at, n in enumerate(group.nodes):

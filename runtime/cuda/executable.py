@@ -15,6 +15,7 @@ __all__ = ["DeviceExecutable", "Loaded"]
 
 _REFUSED = 1 << 30  # as backends/cuda/entry_text.py has it
 _ABI_VERSION = 1
+_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _LAUNCH, _ADD, _GIVE = 0, 1, 2
 GRAPHED = 3  # launches from which on a call is replayed as a graph
 
@@ -73,6 +74,8 @@ class Loaded:
         self._kernels = (c_void_p * max(len(names), 1))()
         for i, name in enumerate(names):
             driver.cuModuleGetFunction(ctypes.addressof(self._kernels) + 8 * i, self._module, c_char_p(name.encode()))
+        for name, nbytes in exe.manifest.get("shared", {}).items():
+            driver.cuFuncSetAttribute(self._kernels[names.index(name)], _SHARED, nbytes)
         self._bound: dict[Stream, _Bound] = {}
         self._entry = exe._entry
         self._pack = exe._pack

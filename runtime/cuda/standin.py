@@ -26,6 +26,7 @@ from ingot.runtime.cuda.standin_pieces import Event, Graph, Kernel, Module, Stre
 __all__ = ["StandIn"]
 
 _INVALID, _OUT_OF_MEMORY, _NOT_FOUND, _NOT_READY, _BAD_HANDLE, _CAPTURING = 1, 2, 500, 600, 400, 900
+_STATIC, _SHARED = 48 << 10, 8  # bytes of shared memory that any launch may ask for, and the attribute that allows more
 _TEXTS = {
     _INVALID: "invalid argument", _OUT_OF_MEMORY: "out of memory", _NOT_FOUND: "named symbol not found", _NOT_READY: "device not ready",
     _BAD_HANDLE: "invalid resource handle", _CAPTURING: "operation not permitted when stream is capturing",
@@ -141,7 +142,7 @@ class StandIn(Namespace):
         return _NOT_FOUND
 
     def _cuFuncSetAttribute(self, function: int, attribute: int, value: int) -> None:
-        _ = self._objects[function]
+        self._objects[function].allowed[attribute] = value
 
     def _cuLaunchKernel(
         self, function: int, gx: int, gy: int, gz: int, bx: int, by: int, bz: int, shared: int, stream: int | None, parameters: int,
@@ -149,6 +150,8 @@ class StandIn(Namespace):
     ) -> int:  # fmt: skip
         kernel = self._objects[function]
         if not (gx and gy and gz and bx and by and bz) or bx * by * bz > 1024:
+            return _INVALID
+        if shared > max(_STATIC, kernel.allowed.get(_SHARED, 0)):
             return _INVALID
         self.log.append((kernel.name, (gx, bx)))
         self._put(stream, kernel.prepared(gx, parameters))

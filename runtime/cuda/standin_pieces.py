@@ -56,6 +56,7 @@ class Kernel:
     def __init__(self, code: Any, told: list[Any]):
         self.code = code
         self.name, self.numbers, self.params, self.arena, self.worker = told
+        self.allowed: dict[int, int] = {}  # what was set of its attributes
 
     def prepared(self, blocks: int, parameters: int) -> Work:
         """A launch, with its parameters copied from where the array at `parameters` points to."""

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from ingot.backends.cuda.block_kernel import asked_for
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_name
 from ingot.ir.op import OPS
-from tests.support.calling import run_loops
-from tests.support.cuda import check, emulated, launches, scheduled
+from tests.support.calling import compare, run_loops
+from tests.support.cuda import assemble, check, emulated, launches, scheduled
 from tests.support.generate import generate
 from tests.support.graphs import graph_of
 
@@ -114,12 +115,18 @@ def test_layer_norm(shape, dtype):
 
 
 def test_rows_too_long_for_shared_memory():
-    program, _ = check(softmax, array((17, 12000)))
-    (kernel,) = program.kernels.values()
-    assert "kept" not in kernel.schedule and program.arena_bytes == 0
-    program, _ = check(softmax, array((17, 1200)))
-    (kernel,) = program.kernels.values()
-    assert "kept" in kernel.schedule
+    for length, kept, asked in ((40000, False, 0), (20000, True, 80000), (1200, True, 0)):
+        graph = graph_of([(17, length)], softmax)
+        program = scheduled(graph)
+        (kernel,) = program.kernels.values()
+        assert ("kept" in kernel.schedule) == kept and program.arena_bytes == 0
+        assert (asked_for(kernel) > 0) == (asked > 0) and asked <= asked_for(kernel) <= 227 << 10
+        assert (".extern .shared" in assemble(program)) == (asked > 0)
+    graph = graph_of([(17, 15000)], softmax)
+    x = array((17, 15000))
+    code, got = emulated(scheduled(graph), graph, [x])
+    assert code == 0
+    compare(graph, [x], got)
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)], ids=str)

@@ -237,3 +237,12 @@ def test_loops_branches_and_transforms():
         got = f(x.cuda())
         assert got.is_cuda
         np.testing.assert_allclose(got.cpu().numpy(), f(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_launches_ask_for_much_shared_memory():
+    x = np.random.default_rng(0).standard_normal((17, 15000)).astype("f")
+    got = ingot.tensor(x).cuda().softmax(-1).cpu()
+    assert ingot.allclose(got, ingot.tensor(x).softmax(-1), atol=1e-6)
+    f = ingot.compile(lambda x: x.softmax(-1))
+    for _ in range(3):
+        assert ingot.allclose(f(ingot.tensor(x).cuda()).cpu(), got)
