@@ -8,6 +8,9 @@ the tests' emitter computes with NumPy. Every instruction is defined here to the
     rem                     integers: sign of the dividend; x%0 is 0 and MIN%-1 is 0; f32 f64: C's fmod
     fma(a, b, c)            f32 f64: a*b+c, one rounding
     dot(a, b)               i32: the sum of the products of their low and of their high halves, signed; wraps around
+    dot_bytes(a, b, c)      i32: c and the products of their four bytes, those of a unsigned, those of b signed; wraps around
+    dot_halves(a, b, c)     f32, where the bits of a and b are two bf16 each: fma of the low ones and (fma of the high ones and c);
+                            a target that has it as an instruction takes and gives denormals as zeros
     sqrt abs                sqrt: f32 f64, IEEE; abs: f32 f64 and signed integers (abs(MIN) is MIN)
     min max                 integers; f32 f64: NaN if either is NaN, -0 below +0
     rint floor ceil trunc   f32 f64; rint rounds halves to even
@@ -33,7 +36,8 @@ __all__ = ["Emitter", "Instructions", "INSTRUCTIONS"]
 
 # name -> number of scalar operands
 INSTRUCTIONS: dict[str, int] = {
-    "add": 2, "sub": 2, "mul": 2, "div": 2, "rem": 2, "neg": 1, "abs": 1, "fma": 3, "dot": 2, "sqrt": 1, "min": 2, "max": 2,
+    "add": 2, "sub": 2, "mul": 2, "div": 2, "rem": 2, "neg": 1, "abs": 1, "fma": 3, "dot": 2, "dot_bytes": 3,
+    "dot_halves": 3, "sqrt": 1, "min": 2, "max": 2,
     "rint": 1, "floor": 1, "ceil": 1, "trunc": 1, "and": 2, "or": 2, "xor": 2, "not": 1, "shl": 2, "shr": 2,
     "eq": 2, "ne": 2, "lt": 2, "le": 2, "gt": 2, "ge": 2, "select": 3, "cast": 1, "bitcast": 1,
 }  # fmt: skip
@@ -57,6 +61,8 @@ class Emitter(Protocol):
     def abs(self, a: Any) -> Any: ...
     def fma(self, a: Any, b: Any, c: Any) -> Any: ...
     def dot(self, a: Any, b: Any) -> Any: ...
+    def dot_bytes(self, a: Any, b: Any, c: Any) -> Any: ...
+    def dot_halves(self, a: Any, b: Any, c: Any) -> Any: ...
     def sqrt(self, a: Any) -> Any: ...
     def min(self, a: Any, b: Any) -> Any: ...
     def max(self, a: Any, b: Any) -> Any: ...
@@ -104,6 +110,8 @@ class Instructions(ABC):
     def abs(self, a: Any) -> Any: return self.instruction("abs", (a,))
     def fma(self, a: Any, b: Any, c: Any) -> Any: return self.instruction("fma", (a, b, c))
     def dot(self, a: Any, b: Any) -> Any: return self.instruction("dot", (a, b))
+    def dot_bytes(self, a: Any, b: Any, c: Any) -> Any: return self.instruction("dot_bytes", (a, b, c))
+    def dot_halves(self, a: Any, b: Any, c: Any) -> Any: return self.instruction("dot_halves", (a, b, c))
     def sqrt(self, a: Any) -> Any: return self.instruction("sqrt", (a,))
     def min(self, a: Any, b: Any) -> Any: return self.instruction("min", (a, b))
     def max(self, a: Any, b: Any) -> Any: return self.instruction("max", (a, b))

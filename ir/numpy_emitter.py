@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.ir.dtypes import DType, Half, bool_, by_numpy, f32
+from ingot.ir.dtypes import DType, Half, bool_, by_numpy, f32, u32
 
 __all__ = ["NumpyEmitter", "evaluate"]
 
@@ -74,6 +74,20 @@ class NumpyEmitter:
         a, b = self._like(a, b)
         low = self.mul(self.shr(self.shl(a, 16), 16), self.shr(self.shl(b, 16), 16))
         return self.add(low, self.mul(self.shr(a, 16), self.shr(b, 16)))
+
+    def dot_bytes(self, a, b, c):
+        a, b, c = self._like(a, b, c)
+        for up in (0, 8, 16, 24):
+            c = self.add(c, self.mul(self.and_(self.shr(a, up), 255), self.shr(self.shl(b, 24 - up), 24)))
+        return c
+
+    def dot_halves(self, a, b, c):
+        a, b, c = self._like(a, b, c)
+        x, y = self.bitcast(a, u32), self.bitcast(b, u32)
+        for up in (0, 16):
+            part = (self.bitcast(self.shl(self.shr(v, 16 - up), 16), f32) for v in (x, y))
+            c = self.fma(*part, c)
+        return c
 
     def sqrt(self, a):
         return np.sqrt(a)

@@ -84,7 +84,7 @@ class Rewrite:
     def stmt(self, s: Stmt) -> Stmt:
         """A copy of a statement."""
         if isinstance(s, Load):
-            return Load(self.name(s.dst), s.buf, self.index(s.index), self._mask(s.mask))
+            return Load(self.name(s.dst), s.buf, self.index(s.index), self._mask(s.mask), s.word)
         if isinstance(s, Store):
             return Store(s.buf, self.index(s.index), self.operand(s.src), self._mask(s.mask), s.streaming)
         if isinstance(s, Let):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from ingot.backends.llvm.conversions import bitcast, cast, to_f32
@@ -150,21 +151,12 @@ def _dot(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Val
             ]  # fmt: skip
             parts.append(_op(w, dtype, lanes, "mul", *halves))
         return _op(w, dtype, lanes, "add", *parts)
-    wide, shorts, piece = wide_type("i32", lanes), wide_type("i16", 2 * part), wide_type("i32", part)
-    found = []
-    for first in range(0, lanes, part):
-        picks = ", ".join(f"i32 {i}" for i in range(first, first + part))
-        cut = [w.new(f"shufflevector {wide} {w.wide(a, lanes)}, {wide} poison, <{part} x i32> <{picks}>") for a in args]
-        pairs = [(shorts, w.new(f"bitcast {piece} {x} to {shorts}")) for x in cut]
-        found.append(w.call(piece, "llvm.x86." + _DOTS[part], *pairs))
-    n = part
-    while len(found) > 1:
-        picks, t = ", ".join(f"i32 {i}" for i in range(2 * n)), wide_type("i32", n)
-        found = [
-            w.new(f"shufflevector {t} {a}, {t} {b}, <{2 * n} x i32> <{picks}>") for a, b in zip(found[::2], found[1::2])
-        ]  # fmt: skip
-        n *= 2
-    return Value(found[0], dtype, lanes)
+    shorts, piece = wide_type("i16", 2 * part), wide_type("i32", part)
+
+    def one(cut: list[str]) -> str:
+        return w.call(piece, "llvm.x86." + _DOTS[part], *[(shorts, w.new(f"bitcast {piece} {x} to {shorts}")) for x in cut])
+
+    return _pieces(w, lanes, part, args, dtype, one)
 
 
 def _fma32_in_doubles(w: Writer, lanes: int, args: list[Value]) -> Value:
@@ -245,6 +237,68 @@ def _shift(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> V
     return _select(w, "select", lanes, [near, _op(w, d, lanes, name, a, b), Value("0", d)], d)
 
 
+# x86's, by lanes; those of one register's worth, which adds to a third operand
+_DOT_BYTES = {16: "avx512.vpdpbusd.512", 8: "avx512.vpdpbusd.256", 4: "avx512.vpdpbusd.128"}
+_DOT_HALVES = {16: "avx512bf16.dpbf16ps.512", 8: "avx512bf16.dpbf16ps.256", 4: "avx512bf16.dpbf16ps.128"}
+
+
+def _pieces(w: Writer, lanes: int, part: int, args: list[Value], dtype: DType, one: Callable[[list[str]], str]) -> Value:
+    """An instruction of `part` lanes, for all of them: one(pieces of the operands) -> a piece of the result."""
+    t = type_of(dtype)
+    wide = wide_type(t, lanes)
+    found = []
+    for first in range(0, lanes, part):
+        picks = ", ".join(f"i32 {i}" for i in range(first, first + part))
+        cut = [w.new(f"shufflevector {wide} {w.wide(a, lanes)}, {wide} poison, <{part} x i32> <{picks}>") for a in args]
+        found.append(one(cut))
+    n = part
+    while len(found) > 1:
+        picks, half = ", ".join(f"i32 {i}" for i in range(2 * n)), wide_type(t, n)
+        pairs = zip(found[::2], found[1::2])
+        found = [w.new(f"shufflevector {half} {a}, {half} {b}, <{2 * n} x i32> <{picks}>") for a, b in pairs]
+        n *= 2
+    return Value(found[0], dtype, lanes)
+
+
+def _dot_bytes(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Value:
+    a, b, c = args
+    part = next((n for n in _DOT_BYTES if n <= lanes), 0) if w.level.machine.dot_bytes else 0
+    if not part:
+        for up in (0, 8, 16, 24):
+            x = _op(w, dtype, lanes, "and", _op(w, dtype, lanes, "lshr", a, Value(str(up), dtype)), Value("255", dtype))
+            y = _op(w, dtype, lanes, "ashr", _op(w, dtype, lanes, "shl", b, Value(str(24 - up), dtype)), Value("24", dtype))
+            c = _op(w, dtype, lanes, "add", c, _op(w, dtype, lanes, "mul", x, y))
+        return c
+    t, quads = wide_type("i32", part), wide_type("i8", 4 * part)
+
+    def one(cut: list[str]) -> str:
+        x, y, z = cut
+        factors = [(quads, w.new(f"bitcast {t} {v} to {quads}")) for v in (x, y)]
+        return w.call(t, "llvm.x86." + _DOT_BYTES[part], (t, z), *factors)
+
+    return _pieces(w, lanes, part, args, dtype, one)
+
+
+def _dot_halves(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Value:
+    a, b, c = args
+    part = next((n for n in _DOT_HALVES if n <= lanes), 0) if w.level.machine.dot_halves else 0
+    if not part:
+        words = [bitcast(w, x, dtypes.u32) for x in (a, b)]
+        high = [_op(w, dtypes.u32, lanes, "and", x, Value(str(0xFFFF0000), dtypes.u32)) for x in words]
+        low = [_op(w, dtypes.u32, lanes, "shl", x, Value("16", dtypes.u32)) for x in words]
+        for x, y in (high, low):
+            c = _fma(w, "fma", lanes, [bitcast(w, x, dtype), bitcast(w, y, dtype), c], dtype)
+        return c
+    t, pairs = wide_type("float", part), wide_type("bfloat", 2 * part)
+
+    def one(cut: list[str]) -> str:
+        x, y, z = cut
+        factors = [(pairs, w.new(f"bitcast {t} {v} to {pairs}")) for v in (x, y)]
+        return w.call(t, "llvm.x86." + _DOT_HALVES[part], (t, z), *factors)
+
+    return _pieces(w, lanes, part, args, dtype, one)
+
+
 def _compare(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) -> Value:
     a, b = args
     if a.dtype in Half:
@@ -275,7 +329,8 @@ def _bitcast(w: Writer, op: str, lanes: int, args: list[Value], dtype: DType) ->
 
 _RULES: dict[str, Any] = {
     "add": _arith, "sub": _arith, "mul": _arith, "div": _arith, "and": _arith, "or": _arith, "xor": _arith, "rem": _rem,
-    "neg": _neg, "abs": _abs, "fma": _fma, "dot": _dot, "sqrt": _unary, "rint": _unary, "floor": _unary, "ceil": _unary, "trunc": _unary,
+    "neg": _neg, "abs": _abs, "fma": _fma, "dot": _dot, "dot_bytes": _dot_bytes,
+    "dot_halves": _dot_halves, "sqrt": _unary, "rint": _unary, "floor": _unary, "ceil": _unary, "trunc": _unary,
     "min": _minmax, "max": _minmax, "not": _not, "shl": _shift, "shr": _shift, "select": _select, "cast": _cast,
     "bitcast": _bitcast, **dict.fromkeys(_FCMP, _compare),
 }  # fmt: skip

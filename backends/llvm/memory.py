@@ -38,6 +38,10 @@ class Memory(Addresses):
         base, dtype = self.buffer(s.buf)
         mem = memory_type(dtype)
         where = self.place(base, mem, s.index)
+        if s.word is not None:
+            text = self.new(f"load {type_of(s.word)}, ptr {where.pointer}, align {dtype.itemsize}")
+            self.names[s.dst] = Value(text, s.word, 0, self.depth)
+            return
         mask = self.operand(s.mask) if s.mask is not None else None
         lanes = self.lanes
         if mask is not None and mask.is_literal:

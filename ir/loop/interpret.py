@@ -272,6 +272,11 @@ def _load(f: _Frame, s: Load) -> None:
     at, present = f.index(s.index), f.present(s.mask)
     if f.races is not None and np.all(present):
         f.races.touch(s.buf, np.ravel(at).tolist(), False)
+    if s.word is not None:
+        every = at + np.arange(s.word.itemsize // buf.itemsize)
+        _bounds(s, every, buf)
+        f.names[s.dst] = buf[every].view(s.word.numpy)[0]
+        return
     if present is True and isinstance(at, int):
         _bounds(s, at, buf)
         f.names[s.dst] = np.array(buf[at])

@@ -51,7 +51,7 @@ def interval(kernel: Kernel, result: Operand, dtype: DType) -> Interval | None:
 
     for s in statements(kernel.body):
         if isinstance(s, Load):
-            found = _of(dtypes[s.buf]) if s.buf in dtypes else None
+            found = _of(s.word or dtypes[s.buf]) if s.buf in dtypes else None
             made[s.dst] = found if found is None or s.mask is None else _hull((*found, 0))
         elif isinstance(s, Let):
             whole = _of(s.dtype)

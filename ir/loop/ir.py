@@ -74,12 +74,16 @@ Operand = str | Const  # the name of a scalar, or a literal
 
 @value_type
 class Load:
-    """dst = buf[index], only where `mask` (a bool scalar) holds: elsewhere 0. bool buffers hold bytes 0 and 1."""
+    """dst = buf[index], only where `mask` (a bool scalar) holds: elsewhere 0. bool buffers hold bytes 0 and 1.
+
+    word: the elements from `index` on, as many as fill a scalar of this dtype, the first one lowest; the same ones for all lanes
+    """
 
     dst: str
     buf: str
     index: Index
     mask: Operand | None = None
+    word: DType | None = None
 
 
 @value_type

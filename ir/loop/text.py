@@ -154,7 +154,8 @@ def _body(body: list[Stmt], pad: str) -> Iterator[str]:
 
 def _statement(s: Stmt) -> str:
     if isinstance(s, Load):
-        return f"{s.dst} = load {s.buf}[{print_index(s.index)}]{_where(s.mask)}"
+        word = f" as {s.word.name}" if s.word is not None else ""
+        return f"{s.dst} = load {s.buf}[{print_index(s.index)}]{word}{_where(s.mask)}"
     if isinstance(s, Store):
         return f"store {s.buf}[{print_index(s.index)}] = {_operand(s.src)}{_where(s.mask)}{' streaming' if s.streaming else ''}"
     if isinstance(s, Transpose):
@@ -516,7 +517,8 @@ def _parse_statement(line: _Line) -> Stmt:
     what = line.take()
     if what == "load":
         buf, index = line.place()
-        return Load(first, buf, index, line.mask())
+        word = line.dtype() if line.skip("as") else None
+        return Load(first, buf, index, line.mask(), word)
     if what == "index":
         return IndexValue(first, line.index())
     if what == "shuffle":

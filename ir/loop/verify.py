@@ -196,7 +196,9 @@ class _Verifier:
         if isinstance(s, Load):
             dtype = self.memory(s.buf, "r")
             varies = self.index(s.index)
-            self.define(s.dst, dtype, self.mask(s.mask) or varies)
+            if s.word is not None and (varies or s.mask is not None or s.word.itemsize % dtype.itemsize or s.word is dtypes.bool_):
+                raise self.error(f"a word of {s.word.name} from {s.buf}, which holds {dtype.name}, where lanes differ or a mask stands")
+            self.define(s.dst, s.word or dtype, self.mask(s.mask) or varies)
         elif isinstance(s, Store):
             dtype = self.memory(s.buf, "w")
             self.index(s.index)
@@ -354,8 +356,10 @@ class _Verifier:
                 ok = ok and d.kind == "f"
             elif s.op in _INT_ONLY:
                 ok = ok and d.is_integer
-            elif s.op == "dot":
+            elif s.op in ("dot", "dot_bytes"):
                 ok = ok and d is dtypes.i32
+            elif s.op == "dot_halves":
+                ok = ok and d is dtypes.f32
             else:
                 ok = ok and d.kind != "b"
         if not ok:

@@ -13,7 +13,9 @@ from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Mma,
 
 __all__ = ["operations", "touched"]
 
-_COUNTED = {"add": 1, "sub": 1, "mul": 1, "div": 1, "sqrt": 1, "neg": 1, "min": 1, "max": 1, "fma": 2, "dot": 3}
+_COUNTED = {
+    "add": 1, "sub": 1, "mul": 1, "div": 1, "sqrt": 1, "neg": 1, "min": 1, "max": 1, "fma": 2, "dot": 3, "dot_bytes": 8, "dot_halves": 4,
+}  # fmt: skip
 _INTEGER: dict[str, Any] = {"min": min, "max": max, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b}
 _ROUNDS = 4096  # of a parallel loop that are looked at one by one
 

@@ -210,6 +210,18 @@ class KernelWriter(Instructions):
                 self.remember(key, found, depth)
         return found
 
+    def load_word(self, buf: str, index: Index, dtype: DType, pinned: bool = False) -> Scalar:
+        """The elements from an index on that fill a scalar of `dtype`; see `Load` and `load`."""
+        depth = self.depth if pinned or self._empty else max(self._floor, self._scope_of_index(index))
+        key = ("word", buf, index, dtype)
+        found = None if pinned else self.remembered(key)
+        if found is None:
+            found = Scalar(self._new(depth), dtype)
+            self._scopes[depth].body.append(Load(found.operand, buf, index, None, dtype))  # type: ignore[arg-type]
+            if not pinned:
+                self.remember(key, found, depth)
+        return found
+
     def store(self, buf: str, index: Index, src: Scalar, mask: Scalar | None = None, streaming: bool = False) -> None:
         """Store a scalar; `streaming`: past the caches."""
         self.append(Store(buf, index, src.operand, mask.operand if mask else None, streaming))

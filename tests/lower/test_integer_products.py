@@ -7,6 +7,10 @@ import pytest
 
 from ingot.ir import dtypes as D
 from ingot.ir.lower import lower
+from ingot.ir.lower.cpu import cpu
+from ingot.ir.lower.schedule import parse_schedule
+from ingot.ir.lower.tiles.words_schedule import Words
+from ingot.ir.machine import Machine
 from ingot.ir.op import OPS
 from ingot.ir.parse import parse
 from ingot.ir.size import evaluate
@@ -23,8 +27,13 @@ def whole(rng, dtype, shape):
     return x
 
 
-def schedule_of(graph):
-    return next(k.schedule for k in lower(graph, WIDE).kernels.values() if k.schedule.startswith("Integers"))
+DOTS = cpu(Machine(64, dot_bytes=True, dot_halves=True))  # a machine that adds up products of bytes
+
+
+def many(graph, target=WIDE):
+    """How many elements share a word."""
+    schedules = (parse_schedule(k.schedule) for k in lower(graph, target).kernels.values())
+    return next(s.many for s in schedules if isinstance(s, Words))
 
 
 def check(graph, arrays):
@@ -39,22 +48,26 @@ def product(a, b):
     return OPS["dot"](a, b, batch=((), ()), contract=((1,), (0,)))
 
 
-CASES = {  # dtypes of factors and sums, what is taken off the left factor, whether two products are one instruction
-    "bytes": (np.uint8, np.int8, D.i32, 0, True),
-    "bytes, shifted": (np.uint8, np.uint8, D.i32, 131, True),
-    "shorts": (np.int16, np.int8, D.i32, 0, True),
-    "wide": (np.int32, np.int8, D.i32, 0, False),
-    "more than shorts": (np.int16, np.int8, D.i32, 1, False),
-    "long": (np.int8, np.int8, D.i64, 0, False),
-    "unsigned": (np.uint8, np.uint8, D.u32, 0, True),
-    "short sums": (np.int8, np.int8, D.i8, 0, False),
+# dtypes of factors and sums, what is taken off the left factor, how many products are one instruction, also where bytes have one
+CASES = {
+    "bytes": (np.uint8, np.int8, D.i32, 0, 2, 4),
+    "bytes, shifted": (np.uint8, np.int8, D.i32, 131, 2, 4),
+    "signed bytes": (np.int8, np.int8, D.i32, 0, 2, 4),
+    "signed bytes, unsigned sums": (np.int8, np.int8, D.u32, 0, 1, 1),
+    "bytes without a sign": (np.uint8, np.uint8, D.i32, 131, 2, 2),
+    "shorts": (np.int16, np.int8, D.i32, 0, 2, 2),
+    "wide": (np.int32, np.int8, D.i32, 0, 1, 1),
+    "more than shorts": (np.int16, np.int8, D.i32, 1, 1, 1),
+    "long": (np.int8, np.int8, D.i64, 0, 1, 1),
+    "unsigned": (np.uint8, np.uint8, D.u32, 0, 2, 2),
+    "short sums": (np.int8, np.int8, D.i8, 0, 1, 1),
 }
 
 
 @pytest.mark.parametrize("shape", [(4, 1, 1024), (5, 7, 150), (13, 40, 33), (30, 64, 65)], ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_products(name: str, shape: tuple[int, int, int]) -> None:
-    left, right, out, off, pairs = CASES[name]
+    left, right, out, off, pairs, bytes_ = CASES[name]
     m, k, n = shape
     rng = np.random.default_rng(m)
     a, b = whole(rng, left, (m, k)), whole(rng, right, (k, n))
@@ -65,9 +78,10 @@ def test_products(name: str, shape: tuple[int, int, int]) -> None:
         return y * 3 + 1
 
     graph = graph_of([a, b], f)
-    assert ("pair=" in schedule_of(graph)) is pairs
+    assert (many(graph), many(graph, DOTS)) == (pairs, bytes_)
     check(graph, [a, b])
-    compare(graph, [a, b], run_loops(graph, [a, b]))
+    for target in (WIDE, DOTS):
+        compare(graph, [a, b], run_loops(graph, [a, b], lower(graph, target)))
 
 
 @pytest.mark.parametrize("channels, groups, stride", [(5, 1, 1), (8, 1, 2), (8, 2, 1)])
@@ -82,8 +96,9 @@ def test_convolutions(channels: int, groups: int, stride: int) -> None:
         )
 
     graph = graph_of([x, w], f)
-    assert ("pair=" in schedule_of(graph)) is (groups == 1)
+    assert (many(graph), many(graph, DOTS)) == ((2, 4) if groups == 1 else (1, 1))
     check(graph, [x, w])
+    compare(graph, [x, w], run_loops(graph, [x, w], lower(graph, DOTS)))
 
 
 def test_batches_and_sums_that_wrap() -> None:
@@ -100,8 +115,25 @@ def test_any_extents() -> None:
     )
     level = CPU.host_level()
     run = load(lower(graph, CPU.target(level)), level)
-    assert "pair=" in schedule_of(graph)
+    assert many(graph) == 2
     rng = np.random.default_rng(0)
     for sizes in ({"B": b, "K": k, "N": n} for b in (0, 1, 2, 11, 25) for k, n in ((0, 3), (1, 17), (6, 1), (31, 70), (9, 0))):
         a, b = (rng.integers(0, 100, tuple(evaluate(d, sizes) for d in t.shape)).astype(t.dtype.numpy) for t in graph.in_types)
         check_at(graph, run, [a, b], sizes)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_few_rows_times_what_is_packed_once(rows: int) -> None:
+    """Weights of bytes are packed as bytes, not as the words they are cast to, and a single row is a tile."""
+    rng = np.random.default_rng(0)
+    a, b = whole(rng, np.uint8, (rows, 70)), whole(rng, np.int8, (70, 90))
+    graph = graph_of([a, b], lambda a, b: product(a.cast(D.i32), b.cast(D.i32)))
+    steady = graph.replace(steady=(1,))
+    assert many(steady) == 2 and [k.schedule[:5] for k in lower(steady, WIDE).kernels.values()] == ["Words", "Words"]
+    for level in HOST_LEVELS:
+        program, outs = lower(steady, CPU.target(level)), outputs(graph)
+        run, kept = load(program, level), np.zeros(program.kept, np.uint8)
+        for _ in range(2):
+            assert run([a, b, *outs, kept]) == 0
+            compare(graph, [a, b], outs)
+    assert not any(k.schedule.startswith("Words") for k in lower(graph, WIDE).kernels.values())

@@ -32,7 +32,9 @@ def instructions(d):
     else:
         out += [(op, ("a", "b"), d) for op in ("and", "or", "xor")] + [("not", ("a",), d)]
     if d is dtypes.i32:
-        out += [("dot", ("a", "b"), d), ("dot", ("a", k), d)]
+        out += [("dot", ("a", "b"), d), ("dot", ("a", k), d), ("dot_bytes", ("a", "b", "c"), d), ("dot_bytes", ("a", k, "c"), d)]
+    if d is dtypes.f32:
+        out += [("dot_halves", ("a", "b", "c"), d)]
     if d.is_integer:
         out += [(op, ("a", "b"), d) for op in ("shl", "shr")]
         out += [(op, ("a", Const(s, d)), d) for op in ("shl", "shr") for s in (0, 1, 3, d.bits - 1, min(d.bits, 127))]

@@ -6,11 +6,14 @@ computed where they are read.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.depthwise import is_depthwise
 from ingot.ir.lower.tiles.shape import is_tiled
+from ingot.ir.ops.form import form_of
 from ingot.ir.size import at_most
 from ingot.ir.types import Shape, numel
 
@@ -317,7 +320,7 @@ class Joined:
             self.join_reduction(node, at)
         elif isinstance(kind, (Contraction, Window)):
             shape = node.outputs[0].type.shape
-            g = self.new_group(_kind(node), shape, at)
+            g = self.new_group(_kind(node, self.steady), shape, at)
             g.local = True
             self.add(g, node, at, [tuple(range(len(shape)))])
         elif isinstance(kind, (OwnKernels, Control, Inline)):
@@ -343,11 +346,11 @@ class Joined:
         return reads(node) is Reads.REPEATED and bool(g.reduced) and self.out_map(g, node) is not None and self.legal(g, node)
 
 
-def _kind(node: Node) -> str:
+def _kind(node: Node, steady: Set[Value]) -> str:
     """How the group of a contraction or a window is scheduled and written."""
     if not isinstance(node.op.lowering, Contraction):
         return "nest"
-    return "tiles" if is_tiled(node) else "depthwise" if is_depthwise(node) else "nest"
+    return "tiles" if is_tiled(node, form_of(node).right in steady) else "depthwise" if is_depthwise(node) else "nest"
 
 
 def _squeezed(src: Shape, dst: Shape, m: Map) -> Map:

@@ -6,7 +6,6 @@ from ingot.ir.facts import Control, Inline, OwnKernels, Reads, Reduction
 from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
-from ingot.ir.types import numel
 
 __all__ = ["materialise"]
 
@@ -80,7 +79,7 @@ class _Memory:
         return reader.kind == "nest" and not reader.local and levels <= 1
 
     def kept(self, v: Value, outside: list[Node]) -> bool:
-        """Whether v is calculated once, for something that is calculated in every call, and is no larger than what it is made of."""
+        """Whether v is calculated once, for something that is calculated in every call, and takes no more room than what it is made of."""
         steady = self.steady
         if v not in steady or all(n.outputs[0] in steady for n in outside):
             return False
@@ -88,10 +87,10 @@ class _Memory:
         while stack:
             u = stack.pop()
             if u in self.in_memory:
-                most = max(most, assumed(numel(u.type.shape)))
+                most = max(most, assumed(u.type.nbytes))
             else:
                 stack.extend(self.graph.producers[u].inputs)
-        return assumed(numel(v.type.shape)) <= most
+        return assumed(v.type.nbytes) <= most
 
     def serves_others(self, v: Value, g: Growing) -> bool:
         """Whether g also serves other readers, so that computing v elsewhere would be extra work."""

@@ -45,13 +45,14 @@ def shape_of(node: Node) -> Shape:
     return Shape(dtype, math.prod(f.batch), b_batch, math.prod(f.m), math.prod(f.n), math.prod(f.k))
 
 
-def is_tiled(node: Node) -> bool:
-    """Whether a contraction becomes register tiles (else a small loop at each point)."""
+def is_tiled(node: Node, packed_once: bool = False) -> bool:
+    """Whether a contraction becomes register tiles (else a small loop at each point). `packed_once`: B follows from steady inputs."""
     if node.outputs[0].type.dtype.kind not in "fiu":
         return False
     _, *sizes = shape_of(node)
     _, _, m, n, k = map(assumed, sizes)
-    return min(m, n) >= 4 and k >= 1 and m * n * k >= MIN_WORK
+    few = 1 if packed_once and node.outputs[0].type.dtype.kind in "iu" else 4
+    return m >= few and n >= 4 and k >= 1 and m * n * k >= MIN_WORK
 
 
 class Copied(NamedTuple):
