@@ -20,8 +20,9 @@ PUBLIC = (
     "ingot.absent_dtypes", "ingot.control", "ingot.symbolic", "ingot.sparse.making", "ingot.sparse.named",
 )  # fmt: skip
 PRIVATE = {
-    "wrap", "CPU", "META", "as_device", "beside", "choose", "chosen", "on_cpu", "placing", "custom_bwd", "custom_fwd", "at_path",
+    "wrap", "CPU", "META", "as_device", "beside", "choose", "chosen", "numbered", "on_cpu", "placing", "custom_bwd", "custom_fwd", "at_path",
     "export",  # `ingot.export` is a module
+    "fork_rng", "is_autocast_available",  # names of ingot.random and ingot.amp
 }  # fmt: skip
 HIDDEN = ("ingot.functions.common", "ingot.functions.declared", "ingot.functions.chosen")
 MODULES = (

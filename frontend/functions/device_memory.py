@@ -21,8 +21,6 @@ from ingot.runtime.array import Array
 from ingot.runtime.cuda.allocator import DeviceBuffer
 from ingot.runtime.cuda.device import device as gpu_of
 
-__all__ = ["exported", "from_interface", "interface", "present_stream", "received"]
-
 _LEGACY = 1
 
 

@@ -21,7 +21,7 @@ from ingot.functions.common import (
 from ingot.functions.reduce import kept_shape, need_elements, op_for, reduced
 from ingot.ir.public import Reduce
 
-__all__ = ["ValuesIndices", "aminmax", "max", "min"]
+__all__ = ["aminmax", "max", "min"]
 
 Dims = int | Sequence[int] | None
 

@@ -13,7 +13,7 @@ from ingot.ir.dtypes import DType
 
 __all__ = [
     "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
-    "ShortTensor", "TensorType", "on_device",
+    "ShortTensor", "TensorType",
 ]  # fmt: skip
 
 

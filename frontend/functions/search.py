@@ -30,7 +30,7 @@ from ingot.functions.index import gather, index_select
 from ingot.functions.join import cat, stack
 
 __all__ = [
-    "UniqueResult", "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "nonzero_static", "searchsorted", "unique",
+    "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "nonzero_static", "searchsorted", "unique",
     "unique_consecutive",
 ]  # fmt: skip
 

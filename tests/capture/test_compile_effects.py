@@ -188,7 +188,7 @@ STATE = ingot.get_rng_state().numpy()
 
 
 def forked(x):
-    with ingot.fork_rng():
+    with ingot.random.fork_rng():
         return x + ingot.rand(2)
 
 
