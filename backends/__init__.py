@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Backend", "backend"]
 
 NAMES = ("cpu", "cuda")
-_SWITCHES = ("cudnn", "mkl", "mkldnn", "mps", "openmp")  # torch's, of libraries that are not used
+_SWITCHES = ("cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum", "xnnpack")  # torch's, of libraries that are not used
 
 
 def __getattr__(name: str) -> Any:

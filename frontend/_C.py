@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot._tensor.overriding import DisableTorchFunctionSubclass
 from ingot._tensor.overriding import disabled_torch_function as _disabled_torch_function_impl
 from ingot.runtime.recorder import here
 
 __all__ = ["DispatchKey", "DispatchKeySet", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl"]
+
+
+_TensorMeta = type(Tensor)
+
+
+class _nn:
+    """What torch._C._nn has."""
+
+    @staticmethod
+    def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
+        """(device, dtype, non_blocking, memory_format) of what `Tensor.to` is given."""
+        from ingot._tensor.devices import as_device
+        from ingot.nn.modules.arguments import parse_to
+
+        place, dtype, non_blocking = parse_to(args, kwargs)
+        return None if place is None else as_device(place), dtype, non_blocking, kwargs.get("memory_format")
 
 
 class _Keys:

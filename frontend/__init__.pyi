@@ -12,7 +12,7 @@ from ingot._tensor import Tensor as Tensor
 from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
-from ingot.functions.extrema import ValuesIndices as ValuesIndices
+from ingot.functions.extrema import ValuesIndices
 from ingot.functions.lu import LU
 from ingot.functions.lowrank import LowRank
 from ingot.functions.reflections import Geqrf
@@ -30,6 +30,8 @@ from collections.abc import Callable
 from ingot import _C as _C
 from ingot import __config__ as __config__
 from ingot import _dynamo as _dynamo
+from ingot import _tensor_str as _tensor_str
+from ingot import _utils as _utils
 from ingot import accelerator as accelerator
 from ingot import amp as amp
 from ingot import ao as ao
@@ -46,6 +48,7 @@ from ingot import distributions as distributions
 from ingot import fft as fft
 from ingot import func as func
 from ingot import functions as functions
+from ingot import futures as futures
 from ingot import fx as fx
 from ingot import hub as hub
 from ingot import jit as jit
@@ -61,7 +64,9 @@ from ingot import ops as ops
 from ingot import optim as optim
 from ingot import overrides as overrides
 from ingot import profiler as profiler
+from ingot import quasirandom as quasirandom
 from ingot import random as random
+from ingot import return_types as return_types
 from ingot import serialization as serialization
 from ingot import signal as signal
 from ingot import sparse as sparse
@@ -87,11 +92,15 @@ from ingot.functions.legacy import DoubleTensor as DoubleTensor
 from ingot.functions.identity import Event as Event
 from ingot.functions.legacy import FloatTensor as FloatTensor
 from ingot.capture import FrozenError as FrozenError
+from ingot.futures import Future as Future
 from ingot.functions.legacy import HalfTensor as HalfTensor
 from ingot.functions.legacy import IntTensor as IntTensor
 from ingot.capture import LeakedTensorError as LeakedTensorError
 from ingot.functions.matrices import LinAlgError as LinAlgError
 from ingot.functions.legacy import LongTensor as LongTensor
+from ingot.serialization import PyTorchFileReader as PyTorchFileReader
+from ingot.jit.compiled import ScriptFunction as ScriptFunction
+from ingot.jit.compiled import ScriptModule as ScriptModule
 from ingot.serialization import SerializationError as SerializationError
 from ingot.functions.legacy import ShortTensor as ShortTensor
 from ingot._tensor import Size as Size
@@ -100,6 +109,8 @@ from ingot.symbolic import SymBool as SymBool
 from ingot.symbolic import SymFloat as SymFloat
 from ingot.symbolic import SymInt as SymInt
 from ingot.functions.legacy import TensorType as TensorType
+from ingot.functions.memory_methods import TypedStorage as TypedStorage
+from ingot.functions.memory_methods import UntypedStorage as UntypedStorage
 from ingot.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ingot.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ingot.nn.functional import alpha_dropout as alpha_dropout
@@ -583,6 +594,8 @@ def expand_copy(input: Tensor, *args: Any, out: Any = ..., **kwargs: Any) -> Any
 def expm1(input: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 def expm1_(input: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 def eye(n: _int, m: _int | None = ..., *, out: Tensor | None = ..., dtype: DType | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor: ...
+def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: Tensor, axis: _int, quant_min: _int, quant_max: _int) -> Tensor: ...
+def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: _int, quant_max: _int) -> Tensor: ...
 def feature_alpha_dropout_(input: Tensor, p: _float, train: _bool) -> Tensor: ...
 def feature_dropout(input: Tensor, p: _float, train: _bool) -> Tensor: ...
 def feature_dropout_(input: Tensor, p: _float, train: _bool) -> Tensor: ...

@@ -19,8 +19,10 @@ PUBLIC = (
     "ingot.printing", "ingot.artifacts", "ingot.process", "ingot.amp.autocast_mode", "ingot.func.batching",
     "ingot.absent_dtypes", "ingot.control", "ingot.symbolic", "ingot.sparse.making", "ingot.sparse.named",
 )  # fmt: skip
+SINGLE = {"Future": "ingot.futures", "ScriptFunction": "ingot.jit.compiled", "ScriptModule": "ingot.jit.compiled"}
 PRIVATE = {
-    "wrap", "CPU", "META", "as_device", "beside", "choose", "chosen", "numbered", "on_cpu", "placing", "custom_bwd", "custom_fwd", "at_path",
+    "wrap", "CPU", "META", "as_device", "beside", "choose", "chosen", "numbered", "on_cpu", "placing", "custom_bwd", "custom_fwd",
+    "at_path",
     "export",  # `ingot.export` is a module
     "fork_rng", "is_autocast_available",  # names of ingot.random and ingot.amp
 }  # fmt: skip
@@ -29,7 +31,8 @@ MODULES = (
     "fx", "array_api", "mps", "overrides", "xpu", "cpu", "masked", "nested", "profiler", "sparse", "autograd", "cache", "fft", "func",
     "debug", "nn", "optim", "utils", "random", "functions", "linalg", "special", "cuda", "backends", "accelerator", "amp", "compiler",
     "distributed", "hub", "jit", "library", "multiprocessing", "onnx", "ops", "serialization", "signal", "testing", "types", "version",
-    "__config__", "_C", "_dynamo", "ao", "distributions", "export", "stablehlo",
+    "__config__", "_C", "_dynamo", "_tensor_str", "_utils", "ao", "futures", "quasirandom", "return_types",
+    "distributions", "export", "stablehlo",
 )  # fmt: skip
 PACKAGES = ("ingot.nn.functional", "ingot.nn.modules", "ingot.nn", "ingot.optim")  # each after those that it takes all names of
 DTYPES = {
@@ -51,7 +54,7 @@ def modules() -> list[str]:
 
 def names() -> dict[str, str]:
     """Public name -> the module it lives in. ValueError where two modules give one name."""
-    table: dict[str, str] = {}
+    table: dict[str, str] = dict(SINGLE)
     for module in modules():
         for name in getattr(importlib.import_module(module), "__all__", ()):
             if name in PRIVATE:

@@ -28,7 +28,7 @@ from ingot._tensor import Tensor as Tensor
 from ingot.functions.bits import Frexp
 from ingot.functions.common import Number
 from ingot.functions.factor import QR, LegacySVD
-from ingot.functions.extrema import ValuesIndices as ValuesIndices
+from ingot.functions.extrema import ValuesIndices
 from ingot.functions.lu import LU
 from ingot.functions.lowrank import LowRank
 from ingot.functions.reflections import Geqrf

@@ -19,8 +19,48 @@ def is_grad_enabled() -> bool:
     return here.recorder.grad_enabled
 
 
-class _Mode:
-    """A context manager that is also a decorator, for functions and generators."""
+class _DecoratorContextManager:
+    """A context manager that is also a decorator, for functions and generators: a new one for each call."""
+
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    def __exit__(self, *exc: Any) -> None:
+        raise NotImplementedError
+
+    def clone(self) -> Any:
+        """One like it."""
+        return type(self)()
+
+    def __call__(self, fn: F) -> F:
+        if inspect.isgeneratorfunction(fn):
+
+            @functools.wraps(fn)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                inner = fn(*args, **kwargs)
+                sent: Any = None
+                try:
+                    while True:
+                        with self.clone():
+                            value = inner.send(sent)
+                        sent = yield value
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    inner.close()
+
+            return generator  # type: ignore[return-value]
+
+        @functools.wraps(fn)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return fn(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+
+class _Mode(_DecoratorContextManager):
+    """A context manager that turns the tape on or off."""
 
     _enabled: bool
 
@@ -35,35 +75,6 @@ class _Mode:
 
     def __exit__(self, *exc: Any) -> None:
         here.recorder.grad_enabled = self._stack.pop()
-
-    def _clone(self) -> _Mode:
-        return type(self)()
-
-    def __call__(self, fn: F) -> F:
-        if inspect.isgeneratorfunction(fn):
-
-            @functools.wraps(fn)
-            def generator(*args: Any, **kwargs: Any) -> Any:
-                inner = fn(*args, **kwargs)
-                sent: Any = None
-                try:
-                    while True:
-                        with self._clone():
-                            value = inner.send(sent)
-                        sent = yield value
-                except StopIteration as stop:
-                    return stop.value
-                finally:
-                    inner.close()
-
-            return generator  # type: ignore[return-value]
-
-        @functools.wraps(fn)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self._clone():
-                return fn(*args, **kwargs)
-
-        return wrapped  # type: ignore[return-value]
 
 
 class _Fixed(_Mode):
@@ -110,7 +121,7 @@ class set_grad_enabled(_Mode):
         here.recorder.grad_enabled = self._enabled
         self._stack.append(self._before)
 
-    def _clone(self) -> _Mode:
+    def clone(self) -> _Mode:
         return set_grad_enabled(self._enabled)
 
     def __call__(self, fn: F) -> F:
@@ -144,7 +155,7 @@ class inference_mode(_Mode):
         super().__exit__(*exc)
         here.recorder.inference -= self._mode
 
-    def _clone(self) -> _Mode:
+    def clone(self) -> _Mode:
         return inference_mode(self._mode)
 
 

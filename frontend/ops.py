@@ -6,6 +6,7 @@ tensor([2.])
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -89,12 +90,25 @@ class _Namespace(ModuleType):
         return found
 
 
+def _slice(x: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
+    return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
+
+
+_ATEN: dict[str, Callable] = {  # those that have no public function of their name
+    "_sparse_addmm": lambda *args, **kwargs: importlib.import_module("ingot.sparse").addmm(*args, **kwargs),
+    "_to_copy": lambda x, **kwargs: x.to(**kwargs, copy=True),
+    "alias": lambda x: x.view_as(x),
+    "index": lambda x, indices: x[tuple(slice(None) if i is None else i for i in indices)],
+    "slice": _slice,
+}
+
+
 def _public(name: str) -> Operator | None:
     import ingot
 
     homes = (ingot, ingot.Tensor, ingot.nn.functional, ingot.special, ingot.linalg)
     names = (name, name.removeprefix("special_"), name.removeprefix("linalg_"), name.removeprefix("_"))
-    fn = next((f for n in names for home in homes if callable(f := getattr(home, n, None))), None)
+    fn: Any = _ATEN.get(name) or next((f for n in names for home in homes if callable(f := getattr(home, n, None))), None)
     if fn is None:
         return None
     made = _DECLARED[f"aten::{name}"] = Operator(f"aten::{name}")

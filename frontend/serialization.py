@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from ingot._refused import refused_class
 from ingot._tensor import Tensor
 from ingot._tensor.devices import as_device, device
 from ingot._tensor.recording import from_array, placed
@@ -20,8 +21,9 @@ from ingot.saved import Arrays, SerializationError, build, describe
 if TYPE_CHECKING:
     from ingot.interchange.torch_file import StoredTensor
 
-__all__ = ["save", "SerializationError"]  # the public `load` also reads artifacts: see ingot/artifacts.py
+__all__ = ["PyTorchFileReader", "SerializationError", "save"]  # the public `load` also reads artifacts: see ingot/artifacts.py
 
+PyTorchFileReader = refused_class("PyTorchFileReader", "ingot.load reads the files that torch.save writes, and executes nothing")
 _KEY = "ingot"
 # what is read: 2 has NumPy arrays, bytes, paths, sets and namespaces; 3 says which tensors were not on the CPU, and is written for these
 _VERSIONS = (1, 2, 3)

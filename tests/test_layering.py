@@ -27,10 +27,10 @@ FOREIGN = {
     "ir": {"numpy", "ml_dtypes"},
     "backends": {"numpy", "ml_dtypes", "llvmlite", "pycuda"},
     "runtime": {"numpy", "ml_dtypes", "llvmlite", "rich", "sklearn", "pycuda", "cryptography", "shtab"},
-    "frontend": {"numpy", "ml_dtypes", "safetensors", "tensorboard", "tqdm"},
+    "frontend": {"numpy", "ml_dtypes", "safetensors", "scipy", "tensorboard", "tqdm"},
 }
 # never at the top of a module, outside of those that come next
-LAZY = {"llvmlite", "pycuda", "rich", "safetensors", "sklearn", "cryptography", "shtab", "tensorboard", "tqdm"}
+LAZY = {"llvmlite", "pycuda", "rich", "safetensors", "scipy", "sklearn", "cryptography", "shtab", "tensorboard", "tqdm"}
 LAZY_ELSEWHERE = {"backends": {"llvmlite", "pycuda"}}  # a backend's own modules are imported when first needed
 
 # the half that a process with nothing but an artifact runs: numpy and the standard library at the top, nothing of

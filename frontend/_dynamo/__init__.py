@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from ingot._paths import below
 from ingot.capture import CaptureError as Unsupported
 from ingot.capture import CompiledModule as OptimizedModule
 from ingot.compiler import allow_in_graph, assume_constant_result, disable, is_compiling, list_backends, reset, substitute_in_graph
@@ -15,6 +16,8 @@ __all__ = [
     "OptimizedModule", "allow_in_graph", "assume_constant_result", "config", "disable", "exc", "graph_break", "is_compiling",
     "list_backends", "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "optimize", "reset", "substitute_in_graph",
 ]  # fmt: skip
+
+__getattr__ = below(__name__)
 
 
 

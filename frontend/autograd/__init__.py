@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from ingot._paths import below
 from ingot.autograd import graph
 from ingot.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from ingot.autograd.engine import backward, grad
@@ -20,6 +21,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("forward_ad", "functional", "profiler"):  # most programs use none
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"ingot.autograd.{name}")
+    if name in ("forward_ad", "functional", "profiler"):  # most programs use none
+        return importlib.import_module(f"ingot.autograd.{name}")
+    return below(__name__)(name)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._refused import refused_class
 from ingot.profiler import profile as _profile
 from ingot.profiler import record_function
+from ingot.profiler.recording import Averages as EventList
 
-__all__ = ["profile", "record_function"]
+__all__ = ["EventList", "emit_itt", "emit_nvtx", "profile", "record_function"]
+
+_UNSEEN = "a graph is one call, which other profilers see; ingot.profiler.profile sees what is in it"
+emit_itt, emit_nvtx = refused_class("autograd.profiler.emit_itt", _UNSEEN), refused_class("autograd.profiler.emit_nvtx", _UNSEEN)
 
 
 class profile(_profile):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import enum
 import importlib
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from ingot._refused import refused, refused_class
+from ingot._answering import answering, modules_below
 
 __all__ = [
-    "all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group", "get_backend", "get_rank", "get_world_size",
-    "init_process_group", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available", "ProcessGroup",
-    "ReduceOp", "all_to_all", "is_torchelastic_launched", "new_group", "recv", "reduce", "reduce_scatter", "scatter", "send",
+    "ReduceOp", "group", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
+    "is_torchelastic_launched",
 ]  # fmt: skip
 
 
@@ -43,22 +41,13 @@ def _no(*args: Any) -> bool:
 is_nccl_available = is_gloo_available = is_mpi_available = is_torchelastic_launched = _no
 
 
-ONE_PROCESS = "training in several processes is not available; run the script as one process"
+class group:
+    """Holds `WORLD`, the group of all processes: None, as in torch before there is one."""
 
-
-def _refused(name: str) -> Callable[..., NoReturn]:
-    return refused(f"distributed.{name}", ONE_PROCESS)
-
-
-all_gather, all_reduce, barrier, broadcast = _refused("all_gather"), _refused("all_reduce"), _refused("barrier"), _refused("broadcast")
-destroy_process_group, get_backend, get_rank = _refused("destroy_process_group"), _refused("get_backend"), _refused("get_rank")
-get_world_size, init_process_group = _refused("get_world_size"), _refused("init_process_group")
-new_group, reduce = _refused("new_group"), _refused("reduce")
-all_to_all, reduce_scatter, scatter = _refused("all_to_all"), _refused("reduce_scatter"), _refused("scatter")
-send, recv, ProcessGroup = _refused("send"), _refused("recv"), refused_class("distributed.ProcessGroup", ONE_PROCESS)
+    WORLD = None
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("device_mesh", "nn"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"ingot.distributed.{name}")
+    if name in modules_below("distributed"):
+        return importlib.import_module(f"ingot.distributed.{name}")
+    return answering("distributed", name)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from ingot._paths import below
 from ingot.distributions import constraints, transforms
 from ingot.distributions.constraint_registry import biject_to, transform_to
 from ingot.distributions.continuous import (
@@ -61,3 +62,5 @@ __all__ = [
     "TransformedDistribution", "Uniform", "VonMises", "Weibull", "Wishart", "biject_to", "constraints", "kl_divergence", "register_kl",
     "transform_to", "transforms", *_transforms,
 ]  # fmt: skip
+
+__getattr__ = below(__name__)

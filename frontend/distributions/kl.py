@@ -29,7 +29,7 @@ from ingot.distributions.utils import _sum_rightmost
 
 __all__ = ["kl_divergence", "register_kl"]
 
-_REGISTRY: dict[tuple[type, type], Callable] = {}
+_KL_REGISTRY: dict[tuple[type, type], Callable] = {}
 
 
 def register_kl(type_p: type, type_q: type) -> Callable[[Callable], Callable]:
@@ -50,7 +50,7 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Callable], Callable]:
             raise TypeError(f"Expected {name} to be a class of distributions but got {kind}")
 
     def decorator(fn: Callable) -> Callable:
-        _REGISTRY[type_p, type_q] = fn
+        _KL_REGISTRY[type_p, type_q] = fn
         return fn
 
     return decorator
@@ -59,7 +59,7 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Callable], Callable]:
 def _found(p: type, q: type) -> Callable | None:
     """The function of the nearest pair of classes: that whose distances in both orders of resolution are least."""
     best, rank = None, None
-    for (a, b), fn in _REGISTRY.items():
+    for (a, b), fn in _KL_REGISTRY.items():
         if issubclass(p, a) and issubclass(q, b):
             distance = (p.__mro__.index(a), q.__mro__.index(b))
             key = (max(distance), sum(distance), distance)

@@ -32,7 +32,7 @@ def _half_log_det(low: Tensor) -> Tensor:
     return low.diagonal(0, -2, -1).log().sum(-1)
 
 
-def _from_precision(precision: Tensor) -> Tensor:
+def _precision_to_scale_tril(precision: Tensor) -> Tensor:
     """The Cholesky factor of the inverse."""
     flipped = ingot.linalg.cholesky(precision.flip(-2, -1)).flip(-2, -1).mT
     one = ingot.eye(precision.shape[-1], dtype=precision.dtype)
@@ -55,7 +55,7 @@ class _Matrices(Distribution):
     def _factor(self, name: str, matrix: Tensor) -> Tensor:
         if name == "scale_tril":
             return matrix
-        return ingot.linalg.cholesky(matrix) if name == "covariance_matrix" else _from_precision(matrix)
+        return ingot.linalg.cholesky(matrix) if name == "covariance_matrix" else _precision_to_scale_tril(matrix)
 
     @lazy_property
     def scale_tril(self) -> Tensor:

@@ -19,15 +19,19 @@ from ingot.functions.operators import named
 from ingot.ir.types import numel
 from ingot.runtime.array import ready
 
-__all__ = ["is_storage"]
+__all__ = ["TypedStorage", "UntypedStorage", "is_storage"]
 
 
 class Storage:
-    """The memory that views share, as `Tensor.storage` and `Tensor.untyped_storage` give it: looked at, not made."""
+    """The memory that views share: looked at, not made."""
 
-    def __init__(self, tensor: Tensor, typed: bool):
-        self._tensor, self._typed = tensor, typed
-        self.dtype = tensor.dtype if typed else ingot.uint8
+    _typed: bool
+
+    def __init__(self, tensor: Tensor):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{type(self).__name__}: a storage is what Tensor.storage() gives, and is not made of {type(tensor).__name__}")
+        self._tensor = tensor
+        self.dtype = tensor.dtype if self._typed else ingot.uint8
         self.device = tensor.device
 
     def _count(self) -> int:
@@ -55,7 +59,7 @@ class Storage:
 
     def untyped(self) -> Storage:
         """It without a type."""
-        return Storage(self._tensor, False)
+        return UntypedStorage(self._tensor)
 
     def _elements(self) -> Tensor:
         """All of it as a vector, which shares it."""
@@ -84,6 +88,26 @@ class Storage:
         return f"<ingot storage of {self.size()} {'elements of ' + self.dtype.torch_name if self._typed else 'bytes'}>"
 
 
+class TypedStorage(Storage):
+    """What `Tensor.storage` gives: elements.
+
+    >>> isinstance(ingot.ones(2).storage(), ingot.TypedStorage)
+    True
+    """
+
+    _typed = True
+
+
+class UntypedStorage(Storage):
+    """What `Tensor.untyped_storage` gives: bytes.
+
+    >>> ingot.ones(2).untyped_storage().nbytes()
+    8
+    """
+
+    _typed = False
+
+
 def is_storage(obj: Any) -> bool:
     """Whether `obj` is what `Tensor.storage` gives.
 
@@ -95,17 +119,17 @@ def is_storage(obj: Any) -> bool:
 
 def _storage(self: Tensor) -> Any:
     """The memory of this tensor and of all that share it, by elements."""
-    return Storage(self, True)
+    return TypedStorage(self)
 
 
 def _untyped_storage(self: Tensor) -> Any:
     """The memory of this tensor and of all that share it, by bytes."""
-    return Storage(self, False)
+    return UntypedStorage(self)
 
 
 def _storage_type(self: Tensor) -> type:
     """The class of what `storage` gives."""
-    return Storage
+    return TypedStorage
 
 
 def _get_device(self: Tensor) -> int:

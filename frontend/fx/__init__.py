@@ -10,6 +10,7 @@ Source: torch.fx.
 
 from __future__ import annotations
 
+from ingot._paths import below
 from ingot.fx.graph import Graph
 from ingot.fx.graph_module import GraphModule
 from ingot.fx.interpreter import Interpreter
@@ -21,3 +22,5 @@ from ingot.fx.transformer import Transformer
 __all__ = [
     "Graph", "GraphModule", "Interpreter", "Node", "Proxy", "TraceError", "Tracer", "Transformer", "map_arg", "symbolic_trace", "wrap",
 ]  # fmt: skip
+
+__getattr__ = below(__name__)

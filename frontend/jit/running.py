@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
+from ingot.futures import Future
 from ingot.jit.compiled import ScriptModule
 
 __all__ = ["Error", "Future", "TracerWarning", "fork", "freeze", "optimize_for_inference", "set_fusion_strategy", "strict_fusion", "wait"]
@@ -20,30 +21,15 @@ class TracerWarning(Warning):
     """What torch warns with where tracing loses a branch. Nothing warns with it here: such a branch is a CaptureError."""
 
 
-class Future(Generic[T]):
-    """The result of a call that `fork` made."""
-
-    def __init__(self, value: T):
-        self._value = value
-
-    def wait(self) -> T:
-        """The result."""
-        return self._value
-
-    value = wait
-
-    def done(self) -> bool:
-        """True."""
-        return True
-
-
 def fork(func: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
     """Call the function now; its operations are computed when something needs them, several cores each.
 
     >>> ingot.jit.wait(ingot.jit.fork(ingot.add, ingot.ones(1), 2))
     tensor([3.])
     """
-    return Future(func(*args, **kwargs))
+    made: Future[T] = Future()
+    made.set_result(func(*args, **kwargs))
+    return made
 
 
 def wait(future: Future[T]) -> T:

@@ -90,6 +90,9 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         return tensor.copy_(values.clamp(a, b))
 
 
+_no_grad_normal_, _no_grad_trunc_normal_, _no_grad_uniform_ = normal_, trunc_normal_, uniform_  # libraries take them
+
+
 def _erfinv(y: Tensor) -> Tensor:
     """The inverse error function in float64: Giles' polynomial start, then Newton steps on erf."""
     w = -ingot.log((1.0 - y) * (1.0 + y))

@@ -84,7 +84,7 @@ class Buffer(Tensor):
         pass  # __new__ has done it
 
 
-class _Uninitialized:
+class UninitializedTensorMixin:
     """A tensor without a shape, until `materialize` gives it one."""
 
     _plain: type
@@ -116,7 +116,7 @@ class _Uninitialized:
         return memo[id(self)]
 
 
-class UninitializedParameter(_Uninitialized, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A Parameter whose shape is not known yet, as a lazy module has: `materialize(shape)` makes it one, in place.
 
     >>> p = nn.UninitializedParameter()
@@ -134,7 +134,7 @@ class UninitializedParameter(_Uninitialized, Parameter):
         pass  # __new__ has done it
 
 
-class UninitializedBuffer(_Uninitialized, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer whose shape is not known yet: `materialize(shape)` makes it a tensor, in place.
 
     >>> b = nn.UninitializedBuffer()
@@ -151,3 +151,8 @@ class UninitializedBuffer(_Uninitialized, Tensor):
 
     def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True):
         pass  # __new__ has done it
+
+
+def is_lazy(x: object) -> bool:
+    """Whether `x` is a tensor whose shape is not known yet."""
+    return isinstance(x, UninitializedTensorMixin)

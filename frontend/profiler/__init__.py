@@ -15,5 +15,11 @@ from ingot.profiler.profiling import ProfilerAction, ProfilerActivity, profile, 
 from ingot.profiler.recording import record_function
 
 __all__ = [
-    "ProfilerAction", "ProfilerActivity", "profile", "record_function", "schedule", "supported_activities", "tensorboard_trace_handler",
+    "ProfilerAction", "ProfilerActivity", "kineto_available", "profile", "record_function", "schedule", "supported_activities",
+    "tensorboard_trace_handler",
 ]  # fmt: skip
+
+
+def kineto_available() -> bool:
+    """False: the profiler is Ingot's own."""
+    return False

@@ -8,14 +8,14 @@ A node is a tuple, list, dict, named tuple, OrderedDict, defaultdict or deque, o
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 __all__ = [
     "GetAttrKey", "LeafSpec", "MappingKey", "PyTree", "SUPPORTED_NODES", "SequenceKey", "TreeSpec", "keystr", "register_pytree_node",
-    "tree_all", "tree_any", "tree_flatten", "tree_flatten_with_path",
+    "tree_all", "tree_any", "tree_flatten", "tree_is_leaf", "tree_flatten_with_path",
     "tree_iter", "tree_leaves", "tree_map", "tree_map_", "tree_map_only", "tree_map_with_path", "tree_structure", "tree_unflatten",
 ]  # fmt: skip
 
@@ -69,8 +69,8 @@ def _by_place(items: list[Any], context: Any) -> list[Any]:
 class _Node(NamedTuple):
     """How a class is taken apart into items and a context, and put together again. keys(items, context): steps of paths to them."""
 
-    flatten: Callable[[Any], tuple[list[Any], Any]]
-    unflatten: Callable[[Iterable[Any], Any], Any]
+    flatten_fn: Callable[[Any], tuple[list[Any], Any]]
+    unflatten_fn: Callable[[Iterable[Any], Any], Any]
     keys: Callable[[list[Any], Any], list[Any]] = _by_place
 
 
@@ -94,7 +94,7 @@ def _default_dict(items: Iterable[Any], context: Any) -> Any:
     return defaultdict(context[0], zip(context[1], items))
 
 
-NODES: dict[type, _Node] = {
+NODES: dict[Any, _Node] = {
     tuple: _Node(lambda t: (list(t), None), lambda items, _: tuple(items)),
     list: _Node(lambda t: (list(t), None), lambda items, _: list(items)),
     dict: _Node(_dict_flatten, _dict_unflatten, _by_names),
@@ -104,10 +104,20 @@ NODES: dict[type, _Node] = {
     ),
     deque: _Node(lambda d: (list(d), d.maxlen), lambda items, maxlen: deque(items, maxlen=maxlen)),
 }  # fmt: skip
+
+
+def _namedtuple_flatten(t: Any) -> tuple[list[Any], Any]:
+    return list(t), type(t)
+
+
+def _namedtuple_unflatten(items: Iterable[Any], cls: Any) -> Any:
+    return cls(*items)
+
+
+NODES[namedtuple] = _Node(  # all named tuples, whose context is their class
+    _namedtuple_flatten, _namedtuple_unflatten, lambda items, cls: [GetAttrKey(name) for name in cls._fields]
+)
 SUPPORTED_NODES = NODES  # torch's name for it
-_NAMED = _Node(
-    lambda t: (list(t), type(t)), lambda items, cls: cls(*items), lambda items, cls: [GetAttrKey(name) for name in cls._fields]
-)  # fmt: skip
 
 
 def register_pytree_node(
@@ -199,23 +209,32 @@ class LeafSpec(TreeSpec):
         return "*"
 
 
-def _kind(tree: Any) -> Any:
-    """The class of the node that `tree` is; None for a leaf."""
+def _get_node_type(tree: Any) -> Any:
+    """The key in NODES of the node that `tree` is; what is none there is a leaf, and gives its class."""
     t = type(tree)
-    if t in NODES:
-        return t
-    return NamedTuple if isinstance(tree, tuple) and hasattr(t, "_fields") else None
+    return namedtuple if t not in NODES and isinstance(tree, tuple) and hasattr(t, "_fields") else t
 
 
-def _node(kind: Any) -> _Node:
-    return NODES.get(kind, _NAMED)
+def _kind(tree: Any) -> Any:
+    """The key in NODES of the node that `tree` is; None for a leaf."""
+    kind = _get_node_type(tree)
+    return kind if kind in NODES else None
+
+
+def tree_is_leaf(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    """Whether `tree` is no node. is_leaf: what else is none.
+
+    >>> ingot.utils._pytree.tree_is_leaf(1), ingot.utils._pytree.tree_is_leaf([1])
+    (True, False)
+    """
+    return _kind(tree) is None or (is_leaf is not None and is_leaf(tree))
 
 
 def _parts(tree: Any) -> tuple[list[Any], Any]:
     kind = _kind(tree)
     if kind is None:
         return [], None
-    items, context = _node(kind).flatten(tree)
+    items, context = NODES[kind].flatten_fn(tree)
     return list(items), context
 
 
@@ -224,7 +243,7 @@ def _flatten(tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool] | None
     if kind is None or (is_leaf is not None and is_leaf(tree)):
         leaves.append(tree)
         return LeafSpec()
-    items, context = _node(kind).flatten(tree)
+    items, context = NODES[kind].flatten_fn(tree)
     return TreeSpec(kind, context, [_flatten(x, leaves, is_leaf) for x in items])
 
 
@@ -258,7 +277,7 @@ def tree_unflatten(leaves: Iterable[Any], treespec: TreeSpec) -> Any:
     def build(spec: TreeSpec) -> Any:
         if spec.is_leaf():
             return next(it)
-        return _node(spec.type).unflatten([build(c) for c in spec.children_specs], spec.context)
+        return NODES[spec.type].unflatten_fn([build(c) for c in spec.children_specs], spec.context)
 
     return build(treespec)
 
@@ -325,7 +344,7 @@ def tree_flatten_with_path(tree: Any, is_leaf: Callable[[Any], bool] | None = No
             found.append((path, x))
             return LeafSpec()
         items, context = _parts(x)
-        names = _node(kind).keys(items, context)
+        names = NODES[kind].keys(items, context)
         return TreeSpec(kind, context, [walk((*path, name), item) for name, item in zip(names, items)])
 
     spec = walk((), tree)

@@ -184,3 +184,99 @@ def test_a_module_dict_takes_another():
     layers = ingot.nn.ModuleDict({"a": ingot.nn.Identity()})
     layers.update(ingot.nn.ModuleDict({"b": ingot.nn.Tanh(), "a": ingot.nn.ReLU()}))
     assert list(layers) == ["a", "b"] and isinstance(layers["a"], ingot.nn.ReLU)
+
+
+def test_results_that_come_later():
+    f, g = ingot.futures.Future(), ingot.futures.Future()
+    both, told = ingot.futures.collect_all([f, g]), []
+    f.add_done_callback(lambda done: told.append(done.value()))
+    failing = f.then(lambda done: 1 / 0)
+    with pytest.raises(RuntimeError, match="before there was a result"):
+        f.value()
+    f.set_result(3)
+    assert told == [3] and f.wait() == 3 and not both.done() and isinstance(f, ingot.jit.Future)
+    g.set_exception(ValueError("no"))
+    assert both.wait() == [f, g] and ingot.futures.collect_all([]).wait() == []
+    with pytest.raises(ZeroDivisionError):
+        failing.wait()
+    with pytest.raises(ValueError, match="no"):
+        ingot.futures.wait_all([f, g])
+    with pytest.raises(RuntimeError, match="only be marked completed once"):
+        f.set_result(4)
+
+
+def test_modules_of_names_that_answer():
+    from ingot._answering import ANSWERING
+
+    for path, names in ANSWERING.items():
+        module = importlib.import_module(f"ingot.{path}")
+        for name in names:
+            value = getattr(module, name)
+            assert value.refused and getattr(module, name) is value and isinstance(value, type) == name[0].isupper()
+    with pytest.raises(RuntimeError, match="run the script as one process"):
+        ingot.distributed.fsdp.FullyShardedDataParallel(ingot.nn.Linear(1, 1))
+    with pytest.raises(RuntimeError, match="distributed.checkpoint.save"):
+        importlib.import_module("ingot.distributed.checkpoint").save({})
+    assert ingot.distributed.group.WORLD is None and not ingot.distributed.rpc.is_available()
+    for path in ("ingot.distributed.no_such", "ingot.distributed.fsdp.no_such", "ingot._ops_of"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(path)
+    with pytest.raises(AttributeError):
+        _ = ingot.distributed.fsdp.no_such
+
+
+def test_operators_without_a_function_of_their_name():
+    x, aten = ingot.arange(6).reshape(2, 3), ingot.ops.aten
+    assert aten.slice(x, 1, 1).tolist() == [[1, 2], [4, 5]] and aten.slice.Tensor(x, -1, 0, 3, 2).tolist() == [[0, 2], [3, 5]]
+    assert aten.index.Tensor(x, [None, ingot.tensor([2])]).tolist() == [[2], [5]]
+    copied, same = aten._to_copy.default(x, dtype=ingot.int64), aten.alias(x)
+    same.add_(1)
+    assert x[0, 0] == 1 and copied[0, 0] == 0
+
+
+def test_decorators_of_own_context_managers():
+    from ingot.utils._contextlib import _DecoratorContextManager
+
+    class Counting(_DecoratorContextManager):
+        depth = 0
+
+        def __enter__(self):
+            Counting.depth += 1
+
+        def __exit__(self, *exc):
+            Counting.depth -= 1
+
+    @Counting()
+    def depth():
+        return Counting.depth
+
+    @Counting()
+    def depths():
+        yield Counting.depth
+        yield Counting.depth
+
+    passes = []
+    for d in depths():
+        passes.append((d, Counting.depth))
+    assert depth() == 1 and passes == [(1, 0), (1, 0)] and Counting.depth == 0
+
+
+def test_storages_have_classes():
+    x = ingot.ones(2)
+    assert type(x.storage()) is ingot.TypedStorage and type(x.untyped_storage()) is ingot.UntypedStorage
+    assert type(x.storage().untyped()) is ingot.storage.UntypedStorage and ingot.is_storage(x.storage())
+    with pytest.raises(TypeError, match="what Tensor.storage\\(\\) gives"):
+        ingot.UntypedStorage(8)
+
+
+def test_bases_that_libraries_ask_for():
+    from ingot.nn.modules import batchnorm, dropout, padding, pooling
+
+    nn = ingot.nn
+    assert isinstance(nn.InstanceNorm1d(2), batchnorm._NormBase) and isinstance(nn.ReflectionPad2d(1), padding._ReflectionPadNd)
+    assert isinstance(nn.ConstantPad1d(1, 0.0), padding._ConstantPadNd) and isinstance(nn.AdaptiveMaxPool2d(1), pooling._AdaptiveMaxPoolNd)
+    assert not isinstance(nn.AvgPool2d(1), pooling._MaxPoolNd) and isinstance(nn.Dropout2d(), dropout._DropoutNd)
+    assert nn.parameter.is_lazy(nn.LazyLinear(2).weight) and not nn.parameter.is_lazy(nn.Linear(1, 1).weight)
+    assert isinstance(ingot.ones(2, 2).max(0), ingot.return_types.max) and isinstance(ingot.ones(2).aminmax(), ingot.return_types.aminmax)
+    flat = ingot._utils._flatten_dense_tensors([ingot.ones(2), ingot.zeros(1, 2)])
+    assert [t.tolist() for t in ingot._utils._unflatten_dense_tensors(flat, [ingot.ones(2), ingot.zeros(1, 2)])] == [[1, 1], [[0, 0]]]

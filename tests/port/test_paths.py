@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 
+import ingot
 from ingot._paths import PATHS, homes_of
 
 
@@ -15,6 +16,10 @@ def test_a_path_has_the_names_of_the_other(path):
         names = [n for n in dir(there) if not n.startswith("__") and f"{path}.{n}" not in PATHS and n not in seen]
         assert names and all(getattr(here, n) is getattr(there, n) for n in names)
         seen |= set(names)
+    parent = ingot
+    for part in path.split(".")[1:]:
+        parent = getattr(parent, part)
+    assert parent is here
     with pytest.raises(AttributeError):
         getattr(here, "no_such_name")  # noqa: B009  (it is the access that is tested)
 

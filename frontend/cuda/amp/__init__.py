@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from ingot._paths import below
 from ingot.amp.autocast_mode import autocast as _autocast
 from ingot.amp.autocast_mode import custom_bwd as _custom_bwd
 from ingot.amp.autocast_mode import custom_fwd as _custom_fwd
@@ -11,6 +12,8 @@ from ingot.amp.grad_scaler import GradScaler as _GradScaler
 from ingot.ir.dtypes import DType, f16
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
+
+__getattr__ = below(__name__)
 
 custom_fwd = functools.partial(_custom_fwd, device_type="cuda")
 custom_bwd = functools.partial(_custom_bwd, device_type="cuda")

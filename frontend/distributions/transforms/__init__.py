@@ -12,6 +12,7 @@ from ingot.distributions.transforms.elementwise import (
     SoftplusTransform,
     TanhTransform,
 )
+from ingot.distributions.transforms.elementwise import _clipped_sigmoid as _clipped_sigmoid
 from ingot.distributions.transforms.parts import CatTransform, StackTransform
 from ingot.distributions.transforms.vectors import (
     CorrCholeskyTransform,

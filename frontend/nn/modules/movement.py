@@ -33,7 +33,7 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class _ConstantPad(_Pad):
+class _ConstantPadNd(_Pad):
     def __init__(self, padding: Any, value: float):
         super().__init__(padding)
         self.value = value
@@ -42,7 +42,7 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd):
     """Pads the last dim with `value`. padding, here and below: an int for all sides, or (left, right, top, bottom, front, back).
 
     >>> nn.ConstantPad1d((1, 2), 9.0)(ingot.tensor([[1.0, 2.0]]))
@@ -52,7 +52,7 @@ class ConstantPad1d(_ConstantPad):
     dims = 1
 
 
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd):
     """Pads the last two dims with `value`.
 
     >>> nn.ConstantPad2d((1, 0, 0, 1), 9.0)(ingot.tensor([[[1.0, 2.0]]]))
@@ -63,7 +63,7 @@ class ConstantPad2d(_ConstantPad):
     dims = 2
 
 
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd):
     """Pads the last three dims with `value`.
 
     >>> nn.ConstantPad3d(1, 9.0)(ingot.ones(1, 1, 1, 1)).shape
@@ -104,17 +104,21 @@ class ZeroPad3d(_Pad):
     dims = 3
 
 
-class ReflectionPad1d(_Pad):
+class _ReflectionPadNd(_Pad):
+    mode = "reflect"
+
+
+class ReflectionPad1d(_ReflectionPadNd):
     """Pads the last dim with its reflection, without the edge: by less than its extent (RuntimeError).
 
     >>> nn.ReflectionPad1d(2)(ingot.tensor([[1.0, 2.0, 3.0]]))
     tensor([[3., 2., 1., 2., 3., 2., 1.]])
     """
 
-    dims, mode = 1, "reflect"
+    dims = 1
 
 
-class ReflectionPad2d(_Pad):
+class ReflectionPad2d(_ReflectionPadNd):
     """Pads the last two dims with their reflection.
 
     >>> nn.ReflectionPad2d((1, 0, 1, 0))(ingot.arange(4.0).reshape(1, 2, 2))
@@ -123,30 +127,34 @@ class ReflectionPad2d(_Pad):
              [3., 2., 3.]]])
     """
 
-    dims, mode = 2, "reflect"
+    dims = 2
 
 
-class ReflectionPad3d(_Pad):
+class ReflectionPad3d(_ReflectionPadNd):
     """Pads the last three dims with their reflection.
 
     >>> nn.ReflectionPad3d(1)(ingot.ones(1, 2, 2, 2)).shape
     ingot.Size([1, 4, 4, 4])
     """
 
-    dims, mode = 3, "reflect"
+    dims = 3
 
 
-class ReplicationPad1d(_Pad):
+class _ReplicationPadNd(_Pad):
+    mode = "replicate"
+
+
+class ReplicationPad1d(_ReplicationPadNd):
     """Pads the last dim with its edge.
 
     >>> nn.ReplicationPad1d(2)(ingot.tensor([[1.0, 2.0, 3.0]]))
     tensor([[1., 1., 1., 2., 3., 3., 3.]])
     """
 
-    dims, mode = 1, "replicate"
+    dims = 1
 
 
-class ReplicationPad2d(_Pad):
+class ReplicationPad2d(_ReplicationPadNd):
     """Pads the last two dims with their edges.
 
     >>> nn.ReplicationPad2d((1, 0, 1, 0))(ingot.arange(4.0).reshape(1, 2, 2))
@@ -155,30 +163,34 @@ class ReplicationPad2d(_Pad):
              [2., 2., 3.]]])
     """
 
-    dims, mode = 2, "replicate"
+    dims = 2
 
 
-class ReplicationPad3d(_Pad):
+class ReplicationPad3d(_ReplicationPadNd):
     """Pads the last three dims with their edges.
 
     >>> nn.ReplicationPad3d(1)(ingot.ones(1, 2, 2, 2)).shape
     ingot.Size([1, 4, 4, 4])
     """
 
-    dims, mode = 3, "replicate"
+    dims = 3
 
 
-class CircularPad1d(_Pad):
+class _CircularPadNd(_Pad):
+    mode = "circular"
+
+
+class CircularPad1d(_CircularPadNd):
     """Pads the last dim with its other end: by no more than its extent (RuntimeError).
 
     >>> nn.CircularPad1d(2)(ingot.tensor([[1.0, 2.0, 3.0]]))
     tensor([[2., 3., 1., 2., 3., 1., 2.]])
     """
 
-    dims, mode = 1, "circular"
+    dims = 1
 
 
-class CircularPad2d(_Pad):
+class CircularPad2d(_CircularPadNd):
     """Pads the last two dims with their other ends.
 
     >>> nn.CircularPad2d((1, 0, 1, 0))(ingot.arange(4.0).reshape(1, 2, 2))
@@ -187,17 +199,17 @@ class CircularPad2d(_Pad):
              [3., 2., 3.]]])
     """
 
-    dims, mode = 2, "circular"
+    dims = 2
 
 
-class CircularPad3d(_Pad):
+class CircularPad3d(_CircularPadNd):
     """Pads the last three dims with their other ends.
 
     >>> nn.CircularPad3d(1)(ingot.ones(1, 2, 2, 2)).shape
     ingot.Size([1, 4, 4, 4])
     """
 
-    dims, mode = 3, "circular"
+    dims = 3
 
 
 class Upsample(Module):

@@ -30,7 +30,7 @@ class _Affine(Module):
             init.zeros_(self.bias)
 
 
-class _ChannelNorm(_Affine):
+class _NormBase(_Affine):
     """Affine parameters and running statistics of batch and instance norms."""
 
     ranks: tuple[int, ...]
@@ -82,7 +82,7 @@ class _ChannelNorm(_Affine):
         )
 
 
-class _BatchNorm(_ChannelNorm):
+class _BatchNorm(_NormBase):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
@@ -145,7 +145,7 @@ class BatchNorm3d(_BatchNorm):
     ranks = (5,)
 
 
-class _InstanceNorm(_ChannelNorm):
+class _InstanceNorm(_NormBase):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False, track_running_stats: bool = False,
         device: Any = None, dtype: Any = None, *, bias: bool = True,

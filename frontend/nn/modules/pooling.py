@@ -32,7 +32,11 @@ class _Pool(Functional):
 _MAX = {"kernel_size": REQUIRED, "stride": None, "padding": 0, "dilation": 1, "return_indices": False, "ceil_mode": False}
 
 
-class MaxPool1d(_Pool):
+class _MaxPoolNd(_Pool):
+    pass
+
+
+class MaxPool1d(_MaxPoolNd):
     """The largest element of each window of (N, C, L) or (C, L): `F.max_pool1d` as a module.
 
     stride: the kernel's size where None; with `return_indices` a call gives (values, indices), for `nn.MaxUnpool1d`.
@@ -46,7 +50,7 @@ class MaxPool1d(_Pool):
     shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 
-class MaxPool2d(_Pool):
+class MaxPool2d(_MaxPoolNd):
     """The largest element of each window of (N, C, H, W) or (C, H, W): `F.max_pool2d` as a module.
 
     >>> nn.MaxPool2d(3, stride=2, padding=1)(ingot.ones(1, 2, 8, 8)).shape
@@ -58,7 +62,7 @@ class MaxPool2d(_Pool):
     shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 
-class MaxPool3d(_Pool):
+class MaxPool3d(_MaxPoolNd):
     """The largest element of each window of (N, C, D, H, W) or (C, D, H, W): `F.max_pool3d` as a module.
 
     >>> nn.MaxPool3d(2)(ingot.ones(1, 2, 4, 4, 6)).shape
@@ -70,7 +74,11 @@ class MaxPool3d(_Pool):
     shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 
-class AvgPool1d(_Pool):
+class _AvgPoolNd(_Pool):
+    pass
+
+
+class AvgPool1d(_AvgPoolNd):
     """The mean of each window of (N, C, L) or (C, L): `F.avg_pool1d` as a module.
 
     >>> nn.AvgPool1d(2)(ingot.tensor([[1.0, 3.0, 2.0, 5.0]]))
@@ -92,7 +100,7 @@ _AVG = {
 }  # fmt: skip
 
 
-class AvgPool2d(_Pool):
+class AvgPool2d(_AvgPoolNd):
     """The mean of each window of (N, C, H, W) or (C, H, W): `F.avg_pool2d` as a module.
 
     >>> nn.AvgPool2d(2)(ingot.ones(1, 2, 8, 8)).shape
@@ -104,7 +112,7 @@ class AvgPool2d(_Pool):
     shown = ("kernel_size", "stride", "padding")
 
 
-class AvgPool3d(_Pool):
+class AvgPool3d(_AvgPoolNd):
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W): `F.avg_pool3d` as a module.
 
     >>> nn.AvgPool3d(2)(ingot.ones(1, 2, 4, 4, 6)).shape
@@ -150,7 +158,11 @@ class LPPool3d(Functional):
     settings = {"norm_type": REQUIRED, "kernel_size": REQUIRED, "stride": None, "ceil_mode": False}
 
 
-class AdaptiveAvgPool1d(Functional):
+class _AdaptiveAvgPoolNd(Functional):
+    pass
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """The means of `output_size` windows that cover (N, C, L) or (C, L): `F.adaptive_avg_pool1d` as a module.
 
     >>> nn.AdaptiveAvgPool1d(2)(ingot.arange(5.0).reshape(1, 5))
@@ -161,7 +173,7 @@ class AdaptiveAvgPool1d(Functional):
     settings = {"output_size": REQUIRED}
 
 
-class AdaptiveAvgPool2d(Functional):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """The means of a grid of windows that covers (N, C, H, W) or (C, H, W); None keeps an extent.
 
     >>> nn.AdaptiveAvgPool2d((3, None))(ingot.ones(1, 2, 7, 5)).shape
@@ -172,7 +184,7 @@ class AdaptiveAvgPool2d(Functional):
     settings = {"output_size": REQUIRED}
 
 
-class AdaptiveAvgPool3d(Functional):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """The means of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W); None keeps an extent.
 
     >>> nn.AdaptiveAvgPool3d(2)(ingot.ones(1, 2, 4, 6, 5)).shape
@@ -183,7 +195,11 @@ class AdaptiveAvgPool3d(Functional):
     settings = {"output_size": REQUIRED}
 
 
-class AdaptiveMaxPool1d(Functional):
+class _AdaptiveMaxPoolNd(Functional):
+    pass
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """The largest elements of `output_size` windows that cover (N, C, L) or (C, L); with `return_indices` also their places.
 
     >>> nn.AdaptiveMaxPool1d(2)(ingot.arange(5.0).reshape(1, 5))
@@ -195,7 +211,7 @@ class AdaptiveMaxPool1d(Functional):
     shown = ("output_size",)
 
 
-class AdaptiveMaxPool2d(Functional):
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """The largest elements of a grid of windows that covers (N, C, H, W) or (C, H, W); with `return_indices` also their places.
 
     >>> nn.AdaptiveMaxPool2d((3, None))(ingot.ones(1, 2, 7, 5)).shape
@@ -207,7 +223,7 @@ class AdaptiveMaxPool2d(Functional):
     shown = ("output_size",)
 
 
-class AdaptiveMaxPool3d(Functional):
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """The largest elements of a grid of windows that covers (N, C, D, H, W) or (C, D, H, W).
 
     With `return_indices` also their places.
@@ -221,7 +237,7 @@ class AdaptiveMaxPool3d(Functional):
     shown = ("output_size",)
 
 
-class _Unpool(Module):
+class _MaxUnpoolNd(Module):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0):
         super().__init__()
         self.kernel_size = kernel_size
@@ -232,7 +248,7 @@ class _Unpool(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class MaxUnpool1d(_Unpool):
+class MaxUnpool1d(_MaxUnpoolNd):
     """The maxima of `nn.MaxPool1d` where its indices say they were, zeros elsewhere: `F.max_unpool1d` as a module.
 
     A call takes (values, indices) and, where several sizes are possible, the `output_size`.
@@ -246,7 +262,7 @@ class MaxUnpool1d(_Unpool):
         return F.max_unpool1d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class MaxUnpool2d(_Unpool):
+class MaxUnpool2d(_MaxUnpoolNd):
     """The maxima of `nn.MaxPool2d` where its indices say they were, zeros elsewhere; a call is that of `nn.MaxUnpool1d`.
 
     >>> y, at = nn.MaxPool2d(2, return_indices=True)(ingot.arange(16.0).reshape(1, 1, 4, 4))
@@ -261,7 +277,7 @@ class MaxUnpool2d(_Unpool):
         return F.max_unpool2d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class MaxUnpool3d(_Unpool):
+class MaxUnpool3d(_MaxUnpoolNd):
     """The maxima of `nn.MaxPool3d` where its indices say they were, zeros elsewhere; a call is that of `nn.MaxUnpool1d`.
 
     >>> y, at = nn.MaxPool3d(2, return_indices=True)(ingot.arange(8.0).reshape(1, 1, 2, 2, 2))
@@ -274,7 +290,7 @@ class MaxUnpool3d(_Unpool):
         return F.max_unpool3d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class _FractionalMaxPool(Module):
+class _FractionalMaxPoolNd(Module):
     def __init__(
         self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
         _random_samples: Tensor | None = None,
@@ -291,7 +307,7 @@ class _FractionalMaxPool(Module):
         self.register_buffer("_random_samples", _random_samples)
 
 
-class FractionalMaxPool2d(_FractionalMaxPool):
+class FractionalMaxPool2d(_FractionalMaxPoolNd):
     """`F.fractional_max_pool2d` as a module. ValueError unless one of output_size and output_ratio is given.
 
     >>> nn.FractionalMaxPool2d(2, output_ratio=(0.5, 0.7))(ingot.ones(1, 1, 10, 10)).shape
@@ -304,7 +320,7 @@ class FractionalMaxPool2d(_FractionalMaxPool):
         )
 
 
-class FractionalMaxPool3d(_FractionalMaxPool):
+class FractionalMaxPool3d(_FractionalMaxPoolNd):
     """`F.fractional_max_pool3d` as a module; arguments are those of `nn.FractionalMaxPool2d`.
 
     >>> nn.FractionalMaxPool3d(2, output_size=3)(ingot.ones(1, 1, 5, 5, 5)).shape

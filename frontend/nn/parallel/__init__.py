@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ingot._paths import below
 from ingot._tensor.devices import on_cpu
 from ingot.nn.modules.module import Module
 
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel", "gather", "scatter"]
+
+__getattr__ = below(__name__)
 
 
 def _check(device_ids: Any, output_device: Any) -> None:
@@ -51,6 +54,23 @@ def data_parallel(
     """`module(*inputs)`, on the one device that there is. RuntimeError for several devices."""
     _check(device_ids, output_device)
     return module(*(inputs if isinstance(inputs, tuple) else (inputs,)), **(module_kwargs or {}))
+
+
+def scatter(inputs: Any, target_gpus: Sequence[Any], dim: int = 0) -> Any:
+    """`inputs` for each device, in a tuple: there is one device, and it has all. RuntimeError for several devices."""
+    _check(target_gpus, None)
+    return (inputs,)
+
+
+def gather(outputs: Any, target_device: Any, dim: int = 0) -> Any:
+    """What `scatter`, and then the calls on each device, gave, as one: there is one device. RuntimeError for several results.
+
+    >>> nn.parallel.scatter_gather.gather(nn.parallel.scatter_gather.scatter(ingot.ones(2), [0]), 0)
+    tensor([1., 1.])
+    """
+    if len(outputs) != 1:
+        raise RuntimeError(f"gather: there are results of {len(outputs)} devices, and there is one, the CPU")
+    return outputs[0]
 
 
 class DistributedDataParallel(Module):

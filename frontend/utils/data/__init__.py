@@ -2,6 +2,7 @@
 
 # ruff: noqa: I001  (tables of names, packed)
 
+from ingot._paths import below
 from ingot.utils.data.chunk import DataChunk
 from ingot.utils.data.collate import default_collate, default_convert
 from ingot.utils.data.dataset import (
@@ -19,3 +20,5 @@ __all__ = [
     "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler", "TensorDataset",
     "WeightedRandomSampler", "WorkerInfo", "default_collate", "default_convert", "get_worker_info", "random_split",
 ]  # fmt: skip
+
+__getattr__ = below(__name__)

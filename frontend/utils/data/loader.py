@@ -21,6 +21,7 @@ from ingot.utils.data.worker import EXHAUSTED, Failure, Fetcher, worker_main
 __all__ = ["DataLoader"]
 
 T = TypeVar("T", covariant=True)
+_collate_fn_t = Callable[[list[T]], Any]  # libraries take it from here
 _STOP_SECONDS = 5.0
 
 
@@ -117,14 +118,14 @@ class DataLoader(Generic[T]):
     def _fetcher(self) -> Callable[[], Fetcher]:
         return partial(Fetcher, self.dataset, self.collate_fn, self.batch_sampler is not None, self._iterable, self.drop_last)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> _BaseDataLoaderIter:
         batches = self._batches()
         if self.pin_memory:
             from ingot.runtime.cuda import driver
 
             if not driver.reason():
-                return _pinned(batches)
-        return batches
+                batches = _pinned(batches)
+        return (_MultiProcessingDataLoaderIter if self.num_workers else _SingleProcessDataLoaderIter)(self, batches)
 
     def _batches(self) -> Iterator[Any]:
         here.recorder.only_outside(
@@ -162,6 +163,34 @@ class DataLoader(Generic[T]):
             raise
         if not self.persistent_workers:
             workers.close()
+
+
+class _BaseDataLoaderIter:
+    """One pass of a loader: its batches, and how many there are."""
+
+    def __init__(self, loader: DataLoader, batches: Iterator[Any]):
+        self._loader, self._batches = loader, batches
+
+    def __iter__(self) -> _BaseDataLoaderIter:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def close(self) -> None:
+        """End the pass here."""
+        self._batches.close()  # type: ignore[attr-defined]
+
+
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
+    pass
+
+
+class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
+    pass
 
 
 class _Forever(Sampler):
