@@ -66,6 +66,10 @@ class Tensor(Described, Differentiable, TensorMethods):
     _slot: GradSlot | None
     _weak: bool
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = importlib.import_module("ingot.functions.conversion").constructed(*args, **kwargs)
+        return made if cls is Tensor else made.as_subclass(cls)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not cls.__module__.startswith("ingot."):
@@ -340,7 +344,7 @@ def _rebuild(cls: Any, value: np.ndarray, dtype: str, requires_grad: bool) -> Te
     return out.requires_grad_() if requires_grad else out
 
 
-_new = Tensor.__new__
+_new = object.__new__
 
 
 def wrap(value: Pair, cls: type = Tensor) -> Any:

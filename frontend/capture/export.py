@@ -271,15 +271,12 @@ def _traced(
 
 
 class _Placeholder(Tensor):
-    """Stands for a tensor in a structure, where the traced one must not be kept."""
-
-    def __init__(self) -> None:
-        pass
+    """Stands for a tensor in a structure, where the traced one must not be kept: it has no value."""
 
 
 def _shape_of(x: Any) -> Any:
     if isinstance(x, Tensor):
-        return _Placeholder.__new__(_Placeholder)
+        return object.__new__(_Placeholder)
     if hasattr(type(x), "__dataclass_fields__"):
         raise TypeError(f"export: result: an artifact takes and returns tensors in tuples, lists and dicts, not {type(x).__name__}")
     if isinstance(x, (tuple, list)):

@@ -41,7 +41,7 @@ def fast_call(
     if len(leaves) > _LEAVES or call.there or call.back or call.stages is not None:
         return None
     c = Lines({
-        "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": Tensor.__new__, "ready": ready,
+        "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": object.__new__, "ready": ready,
         "default_dtype": _default_dtype, "lower": LOWER, "products": PRODUCTS, "allocate": call.allocate, "wrap_i64": wrap_i64,
         "Leaf": Leaf, "math": math,
     })  # fmt: skip

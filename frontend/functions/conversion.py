@@ -19,19 +19,18 @@ from ingot.ir.dtypes import DType
 __all__: list[str] = []
 
 
-def _init(self: Tensor, *data: Any) -> None:
-    """Of the default dtype: of the given sizes (zeros), or of the numbers in a sequence or array; of a tensor, another handle."""
-    self._slot, self._weak = None, False
-    if len(data) == 1 and isinstance(data[0], Tensor):
-        made = data[0].detach()
-    elif len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray)) and not isinstance(data[0], Size):
-        made = tensor(data[0], dtype=get_default_dtype(), device=CPU)
-    elif len(data) == 1 and not isinstance(data[0], (int, np.integer, Size)) or data and isinstance(data[0], bool):
-        raise TypeError(f"Tensor(): data must be a sequence or sizes, but got {type(data[0]).__name__}; ingot.tensor() takes a number")
-    else:
-        made = zeros(*(data or (0,)), device=CPU)
-    self._array, self._edge, self._storage = made._array, None, made._storage
-    self._steps, self._generation, self._version_cell = made._steps, made._generation, made._version_cell
+def constructed(*sizes: Any, data: Any = None, device: Any = None) -> Tensor:
+    """What `Tensor(...)` makes. Of the default dtype: of the given sizes (zeros), or of the numbers in a sequence or array `data`; of a
+    tensor, another handle."""
+    given = sizes if data is None else (data, *sizes)
+    place = CPU if device is None else as_device(device)
+    if len(given) == 1 and isinstance(given[0], Tensor):
+        return given[0].detach()
+    if len(given) == 1 and isinstance(given[0], (list, tuple, np.ndarray)) and not isinstance(given[0], Size):
+        return tensor(given[0], dtype=get_default_dtype(), device=place)
+    if len(given) == 1 and not isinstance(given[0], (int, np.integer, Size)) or given and isinstance(given[0], bool):
+        raise TypeError(f"Tensor(): data must be a sequence or sizes, but got {type(given[0]).__name__}; ingot.tensor() takes a number")
+    return zeros(*(given or (0,)), device=place)
 
 
 def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
@@ -110,7 +109,7 @@ def _as(dtype: DType) -> Callable[..., Tensor]:
 
 
 METHODS: dict[str, Callable[..., Any]] = {
-    "__init__": _init, "copy_": _copy_, "to": _to, "type": _type, "type_as": _type_as, "cpu": _cpu, "cuda": _cuda,
+    "copy_": _copy_, "to": _to, "type": _type, "type_as": _type_as, "cpu": _cpu, "cuda": _cuda,
     "half": _as(dtypes.f16), "bfloat16": _as(dtypes.bf16), "float": _as(dtypes.f32), "double": _as(dtypes.f64), "char": _as(dtypes.i8),
     "short": _as(dtypes.i16), "int": _as(dtypes.i32), "long": _as(dtypes.i64), "byte": _as(dtypes.u8), "bool": _as(dtypes.bool_),
     "cfloat": _as(dtypes.c64), "cdouble": _as(dtypes.c128),

@@ -40,9 +40,6 @@ class Parameter(Tensor):
         out = _sharing(cls, data)
         return out.requires_grad_() if requires_grad else out
 
-    def __init__(self, data: Tensor | None = None, requires_grad: bool = True):
-        pass  # __new__ has done it
-
     def __deepcopy__(self, memo: dict) -> Any:
         """A copy of the values, without the gradient."""
         if id(self) not in memo:
@@ -79,9 +76,6 @@ class Buffer(Tensor):
         out = _sharing(cls, ingot.empty(0) if data is None else data)
         out.persistent = persistent
         return out
-
-    def __init__(self, data: Tensor | None = None, *, persistent: bool = True):
-        pass  # __new__ has done it
 
 
 class UninitializedTensorMixin:
@@ -130,9 +124,6 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         return super().__new__(cls, ingot.empty(0, device=device, dtype=dtype), requires_grad)
 
-    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None):
-        pass  # __new__ has done it
-
 
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer whose shape is not known yet: `materialize(shape)` makes it a tensor, in place.
@@ -148,9 +139,6 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
         out = _sharing(cls, ingot.empty(0, device=device, dtype=dtype))
         return out.requires_grad_() if requires_grad else out
-
-    def __init__(self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True):
-        pass  # __new__ has done it
 
 
 def is_lazy(x: object) -> bool:

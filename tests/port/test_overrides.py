@@ -43,6 +43,38 @@ with ingot._C.DisableTorchFunctionSubclass():
 compiled = ingot.compile(lambda t: (t.as_subclass(Sub) * 2).as_subclass(Tensor) + 1)
 assert compiled(x).tolist() == [3, 3]
 
+class Named(Tensor):
+    @staticmethod
+    def __new__(cls, x, name, *args, **kwargs):
+        return super().__new__(cls, x, *args, **kwargs)
+    def __init__(self, x, name):
+        self.name = name
+
+class Doubled(Tensor):
+    def __new__(cls, data, *, by=2):
+        return Tensor._make_subclass(cls, data * by)
+
+class Flagged(nn.Parameter):
+    def __new__(cls, data, flag=None):
+        made = super().__new__(cls, data, False)
+        made.flag = flag
+        return made
+
+class Counted(Tensor):
+    def __init__(self, *args):
+        self.count = len(args)
+
+n = Named([1, 2], "n")
+assert n.name == "n" and type(n) is Named and n.tolist() == [1, 2] and n.dtype is ingot.float32 and type(n + 1) is Named
+assert Doubled(x).tolist() == [2, 2] and Doubled(x, by=3).tolist() == [3, 3] and Sub(2, 3).shape == (2, 3) and Sub(x)._base is not x
+assert Flagged(x, flag=5).flag == 5 and not Flagged(x).requires_grad and Counted([1.0]).count == 1 and Counted([1.0]).tolist() == [1]
+assert Tensor.__new__(Tensor, [1]).tolist() == [1] and Tensor(data=[1], device="cpu").tolist() == [1]
+try:
+    Sub([1], other=1)
+    assert False
+except TypeError as e:
+    assert "unexpected keyword argument 'other'" in str(e), e
+
 class Duck:
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):

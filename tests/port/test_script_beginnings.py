@@ -7,6 +7,8 @@ import warnings
 
 import pytest
 
+import ingot
+
 BEGINNINGS = {
     "seed everything": """
         import os, random
@@ -496,7 +498,10 @@ def test_it_runs(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", ".*[Dd]isabling", UserWarning)  # as torch warns without a GPU
-        exec(compile(text, f"<{name}>", "exec"), {"__name__": "__main__"})
+        try:
+            exec(compile(text, f"<{name}>", "exec"), {"__name__": "__main__"})
+        finally:
+            ingot.set_default_device(None)
 
 
 REFUSED = {
