@@ -220,11 +220,9 @@ def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
 def _numpy_step(a: np.ndarray, s: Movement) -> np.ndarray:
     """A movement step on NumPy memory, without copying."""
     if s.op == "reshape":
-        out = a.view()
-        try:
-            out.shape = s.attrs[0]
-        except AttributeError:  # strides that NumPy cannot keep: only where a step's own check was wrong
-            raise AssertionError(f"reshape {a.shape} -> {s.attrs[0]} is no view") from None
+        out = a.reshape(s.attrs[0])
+        if a.size and not np.may_share_memory(a, out):  # strides that NumPy cannot keep: only where a step's own check was wrong
+            raise AssertionError(f"reshape {a.shape} -> {s.attrs[0]} is no view")
         return out
     if s.op == "transpose":
         return a.transpose(s.attrs[0])

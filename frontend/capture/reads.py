@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from types import FunctionType, MemberDescriptorType
@@ -40,7 +41,8 @@ class Reads:
         self._classes: dict[type, bool] = {}
         self._ways: list[Any] = []  # the methods put in
         self.settings: dict[int, set[str]] = {}  # the keys of parameter groups that the user's code has read, by the group's id
-        self._watch_groups()
+        _watch_groups()
+        _LATEST[:] = [weakref.ref(self)]
 
     def watch(self, x: Any) -> bool:
         """Have lookups on an object told; False if its class has a way of its own, or cannot be changed."""
@@ -61,6 +63,7 @@ class Reads:
                 type.__delattr__(cls, name)
             else:
                 type.__setattr__(cls, name, old)
+        _LATEST.clear()
         for held in (self._kept, self._known, self._ways, self._classes):
             held.clear()  # type: ignore[attr-defined]
 
@@ -101,28 +104,37 @@ class Reads:
         self._patch(cls, "__delattr__", noting(cls.__delattr__))
         return True
 
-    def _watch_groups(self) -> None:
-        """Have parameter groups note what the user reads: an optimizer of Ingot's own reads its numbers at every call."""
-        group = sys.modules.get("ingot.optim.group")
-        if group is None:
-            return
-        cls = group.ParamGroup
-
-        def noting(method: Callable) -> Callable:
-            def looking(group: Any, *args: Any) -> Any:
-                if not ours(sys._getframe(1).f_code.co_filename):
-                    self.settings.setdefault(id(group), set()).update(args[:1] or dict.keys(group))
-                return method(group, *args)
-
-            return looking
-
-        for name in ("__getitem__", "get", "__iter__", "items", "values", "copy"):
-            self._patch(cls, name, noting(getattr(cls, name)))
-
     def _patch(self, cls: type, name: str, method: Any) -> None:
         old = vars(cls).get(name)
         type.__setattr__(cls, name, method)
         self._patched.append((cls, name, old))
+
+
+_LATEST: list[weakref.ref[Reads]] = []  # those of the trace that goes on
+_GROUPS: list[type] = []  # the class of parameter groups, once it tells what is read
+
+
+def _watch_groups() -> None:
+    """Have parameter groups note what the user reads: an optimizer of Ingot's own reads its numbers at every call.
+
+    Their class is changed once, for good: when a class has changed a thousand times, Python 3.13 calls a `__getitem__` that it had before.
+    """
+    group = sys.modules.get("ingot.optim.group")
+    if group is None or _GROUPS:
+        return
+    _GROUPS.append(group.ParamGroup)
+
+    def noting(method: Callable) -> Callable:
+        def looking(group: Any, *args: Any) -> Any:
+            reads = _LATEST[0]() if _LATEST else None
+            if reads is not None and not ours(sys._getframe(1).f_code.co_filename):
+                reads.settings.setdefault(id(group), set()).update(args[:1] or dict.keys(group))
+            return method(group, *args)
+
+        return looking
+
+    for name in ("__getitem__", "get", "__iter__", "items", "values", "copy"):
+        setattr(group.ParamGroup, name, noting(getattr(group.ParamGroup, name)))
 
 
 def _owner(cls: type) -> type:

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from ingot.capture.effects import position
@@ -48,10 +48,11 @@ class Witness(Notes):
 
     def __enter__(self) -> Witness:
         self.reads = Reads(self._read)
-        self._environment: Any = type(os.environ)
-        self._environment_was = {n: vars(self._environment)[n] for n in ("__getitem__", "__iter__", "__len__")}
-        for n, method in self._environment_was.items():
-            setattr(self._environment, n, self._noting(method))
+        self._environments: list[Any] = [os.environ, os.environb] if os.supports_bytes_environ else [os.environ]
+        self._environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+        self._decoded = os.environ.decodekey, os.environ.decodevalue
+        for e in self._environments:
+            e._data = _NotingEnvironment(self._environment, self._read_environment)
         self._outer: Any = sys.getprofile()
         self._paused = paused()  # the collector's callbacks, and what it finalises, are no part of the function
         self._paused.__enter__()
@@ -80,10 +81,10 @@ class Witness(Notes):
         elif self._outer is not None:
             sys.setprofile(self._outer)
         try:
-            for n, method in self._environment_was.items():
-                setattr(self._environment, n, method)
-        finally:
             self.reads.stop()
+        finally:
+            for e in self._environments:
+                e._data = self._environment
 
     def _read(self, x: Any, name: str) -> None:
         sys.setprofile(None)  # what is done to take notes is of no interest
@@ -147,25 +148,45 @@ class Witness(Notes):
             )
             raise self._refused
 
-    def _noting(self, method: Any) -> Any:
-        """A method of the environment that notes what the user reads."""
+    def _read_environment(self, key: Any) -> None:
+        """Note that a variable of the environment is read; all of them where `key` is None."""
+        if threading.get_ident() != self._thread:
+            return
+        at: types.FrameType | None = sys._getframe(2)
+        while at is not None and standard_library(at.f_globals.get("__name__")):
+            at = at.f_back
+        of_key, of_value = self._decoded
+        name = None if key is None else of_key(key)
+        if at is not None and not of_ingot(at.f_code) and self._first(os.environ, str(name)):
+            data = {of_key(k): of_value(v) for k, v in self._environment.items()}
+            self.deep.append(Environment(name, data.get(name) if name is not None else data))
 
-        thread = self._thread
 
-        def noting(environment: Any, *key: Any) -> Any:
-            if threading.get_ident() != thread:
-                return method(environment, *key)
-            at: types.FrameType | None = sys._getframe(1)
-            while at is not None and standard_library(at.f_globals.get("__name__")):
-                at = at.f_back
-            name = key[0] if key and isinstance(key[0], str) else None
-            if at is not None and not of_ingot(at.f_code) and self._first(environment, str(name)):
-                data = {k: environment.decodevalue(v) for k, v in environment._data.items()}
-                value = data.get(environment.encodekey(name)) if name else {environment.decodekey(k): v for k, v in data.items()}
-                self.deep.append(Environment(name, value))
-            return method(environment, *key)
+class _NotingEnvironment(MutableMapping):
+    """What os.environ keeps its variables in while it tells which are read. Its class is left alone: from the thousandth change of a
+    class on, Python 3.13 goes on to call the methods that it had before."""
 
-        return noting
+    def __init__(self, data: dict[Any, Any], note: Callable[[Any], None]):
+        self._data = data
+        self._note = note
+
+    def __getitem__(self, key: Any) -> Any:
+        self._note(key)
+        return self._data[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        self._note(None)
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        self._note(None)
+        return len(self._data)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._data[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self._data[key]
 
 
 _NUMPY: dict[int, tuple[types.CodeType, list[types.FunctionType]]] = {}
