@@ -9,27 +9,52 @@ import math
 import mmap
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ingot.interchange.onnx.messages import TensorProto
 
 __all__ = ["TYPES", "Folder", "TensorError", "array_of", "proto_of", "type_code"]
 
-# code -> its dtype in NumPy; strings are objects. What has less than 8 bits is stored packed, the first element in the lowest bits.
-TYPES: dict[int, np.dtype] = {
-    code: np.dtype(t)
-    for code, t in {
-        1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 8: np.object_, 9: np.bool_,
-        10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 14: np.complex64, 15: np.complex128, 16: ml_dtypes.bfloat16,
-        17: ml_dtypes.float8_e4m3fn, 18: ml_dtypes.float8_e4m3fnuz, 19: ml_dtypes.float8_e5m2, 20: ml_dtypes.float8_e5m2fnuz,
-        21: ml_dtypes.uint4, 22: ml_dtypes.int4, 23: ml_dtypes.float4_e2m1fn, 24: ml_dtypes.float8_e8m0fnu, 25: ml_dtypes.uint2,
-        26: ml_dtypes.int2,
-    }.items()
+_PLAIN = {
+    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 8: np.object_, 9: np.bool_,
+    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 14: np.complex64, 15: np.complex128,
 }  # fmt: skip
-_CODES = {t: code for code, t in TYPES.items()}
+_OTHERS = {  # names in ml_dtypes, which takes five milliseconds to import
+    16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4",
+    23: "float4_e2m1fn", 24: "float8_e8m0fnu", 25: "uint2", 26: "int2",
+}  # fmt: skip
+
+
+class _Types(Mapping[int, np.dtype]):
+    """code -> its dtype in NumPy; strings are objects. What has less than 8 bits is stored packed, the first element in the lowest bits."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, np.dtype] = {code: np.dtype(t) for code, t in _PLAIN.items()}
+
+    def __getitem__(self, code: int) -> np.dtype:
+        found = self._known.get(code)
+        if found is None:
+            name = _OTHERS[code]
+            import ml_dtypes
+
+            found = self._known[code] = np.dtype(getattr(ml_dtypes, name))
+        return found
+
+    def __contains__(self, code: object) -> bool:
+        return code in _PLAIN or code in _OTHERS
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((*_PLAIN, *_OTHERS))
+
+    def __len__(self) -> int:
+        return len(_PLAIN) + len(_OTHERS)
+
+
+TYPES = _Types()
+_CODES = {np.dtype(t).name: code for code, t in _PLAIN.items()} | {name: code for code, name in _OTHERS.items()}
 _BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
 STRING = 8
 
@@ -40,8 +65,8 @@ class TensorError(ValueError):
 
 def type_code(dtype: Any) -> int:
     """ONNX's code of a NumPy dtype. TensorError where it has none."""
-    found = _CODES.get(np.dtype(dtype))
-    if found is None:
+    found = _CODES.get(np.dtype(dtype).name)
+    if found is None or TYPES[found] != np.dtype(dtype):
         raise TensorError(f"ONNX has no element type for {np.dtype(dtype)}")
     return found
 

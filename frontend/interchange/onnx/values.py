@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 import ingot
@@ -16,10 +15,9 @@ from ingot.ir.struct import struct
 
 __all__ = ["Coded", "decoded", "encoded", "is_coded", "numpy_of", "of_numpy"]
 
-_INTEGERS = {np.dtype(ml_dtypes.int4): (-8, 7), np.dtype(ml_dtypes.uint4): (0, 15), np.dtype(ml_dtypes.int2): (-2, 1),
-             np.dtype(ml_dtypes.uint2): (0, 3)}  # fmt: skip
-_FLOATS = {np.dtype(t) for t in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e4m3fnuz, ml_dtypes.float8_e5m2, ml_dtypes.float8_e5m2fnuz,
-                                 ml_dtypes.float4_e2m1fn, ml_dtypes.float8_e8m0fnu)}  # fmt: skip
+# by their names in ml_dtypes, which few models need
+_INTEGERS = {"int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3)}
+_FLOATS = {"float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn", "float8_e8m0fnu"}
 
 
 @struct
@@ -32,26 +30,27 @@ class Coded:
 
 def is_coded(dtype: Any) -> bool:
     """Whether a NumPy dtype is one that no Tensor has, and that is kept in codes."""
-    return np.dtype(dtype) in _INTEGERS or np.dtype(dtype) in _FLOATS
+    name = np.dtype(dtype).name
+    return name in _INTEGERS or name in _FLOATS
 
 
 def of_numpy(array: np.ndarray) -> np.ndarray:
     """The codes of an array of such a dtype."""
-    if array.dtype in _INTEGERS:
-        return array.astype(np.int8 if _INTEGERS[array.dtype][0] < 0 else np.uint8)
+    if array.dtype.name in _INTEGERS:
+        return array.astype(np.int8 if _INTEGERS[array.dtype.name][0] < 0 else np.uint8)
     return array.view(np.uint8)
 
 
 def numpy_of(codes: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The array that has these codes."""
-    return codes.astype(dtype) if dtype in _INTEGERS else codes.view(dtype)
+    return codes.astype(dtype) if dtype.name in _INTEGERS else codes.view(dtype)
 
 
 def decoded(value: Coded) -> Tensor:
     """The numbers: 2- and 4-bit integers as 8-bit ones, small floats as float32."""
-    if value.dtype in _INTEGERS:
+    if value.dtype.name in _INTEGERS:
         return value.codes
-    count = 16 if value.dtype == ml_dtypes.float4_e2m1fn else 256
+    count = 16 if value.dtype.name == "float4_e2m1fn" else 256
     table = np.arange(count, dtype=np.uint8).view(value.dtype).astype(np.float32)
     return ingot.from_numpy(table)[value.codes.long()]
 
@@ -61,9 +60,9 @@ def encoded(x: Tensor, dtype: np.dtype, saturate: bool = True, up: str = "up") -
 
     saturate: what is too large becomes the largest finite number, and infinity or NaN otherwise. up: how e8m0 rounds.
     """
-    if dtype in _INTEGERS:
-        return Coded(_wrapped(x, *_INTEGERS[dtype]), dtype)
-    if dtype == ml_dtypes.float8_e8m0fnu:
+    if dtype.name in _INTEGERS:
+        return Coded(_wrapped(x, *_INTEGERS[dtype.name]), dtype)
+    if dtype.name == "float8_e8m0fnu":
         return Coded(_exponents(x, saturate, up), dtype)
     return Coded(_float_codes(x, dtype, saturate), dtype)
 
@@ -75,6 +74,8 @@ def _wrapped(x: Tensor, low: int, high: int) -> Tensor:
 
 
 def _float_codes(x: Tensor, dtype: np.dtype, saturate: bool) -> Tensor:
+    import ml_dtypes
+
     info: Any = ml_dtypes.finfo(dtype)
     mantissa, smallest, largest = int(info.nmant), float(info.smallest_subnormal), float(info.max)
     name = dtype.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 import ingot
@@ -20,8 +19,7 @@ from ingot.ir.dtypes import by_numpy
 
 __all__: list[str] = []
 
-_RANGES = {np.dtype(ml_dtypes.int4): (-8, 7), np.dtype(ml_dtypes.uint4): (0, 15), np.dtype(ml_dtypes.int2): (-2, 1),
-           np.dtype(ml_dtypes.uint2): (0, 3)}  # fmt: skip
+_RANGES = {"int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3)}
 
 
 def _numbers(x: Any) -> Any:
@@ -44,22 +42,22 @@ def _spread(s: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
 
 
 def _limits(dtype: np.dtype) -> tuple[int, int]:
-    if dtype in _RANGES:
-        return _RANGES[dtype]
+    if dtype.name in _RANGES:
+        return _RANGES[dtype.name]
     info = np.iinfo(dtype)
     return int(info.min), int(info.max)
 
 
 def quantized(scaled: Tensor, zero: Tensor | None, dtype: np.dtype, saturate: bool = True) -> Any:
     """Numbers, already divided by the scale: rounded to the nearest, ties to even, moved by the zero point, held in the type."""
-    if dtype not in _RANGES and is_coded(dtype):
+    if dtype.name not in _RANGES and is_coded(dtype):
         return cast(scaled if zero is None else scaled + zero.to(scaled.dtype), dtype, int(saturate))
     low, high = _limits(dtype)
     whole = ingot.round(scaled)
     if zero is not None:
         whole = whole + zero.to(whole.dtype)
     held = ingot.clamp(whole, low, high)
-    if dtype in _RANGES:
+    if dtype.name in _RANGES:
         return Coded(held.to(ingot.int8 if low else ingot.uint8), dtype)
     return held.to(by_numpy(dtype))
 
