@@ -28,6 +28,7 @@ __all__ = ["emit"]
 LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
 _Row = Callable[[Shape, Point, Index], Point]
 Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is multiplied for (m, k), given the element of B
+LONG = 96  # instructions behind the sums of a tile, from which on they are written in a loop over its rows
 
 
 def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
@@ -180,7 +181,7 @@ class _Product(TiledKernel):
             return load(q, m, k), b
 
         if zeros is None or zeros.counted:
-            self.sums(q, rows, panel, part, factors)
+            self.sums(q, rows, panel, part, factors, row_at=lambda r: row(size, corner, r))
             return
         # zeros that stand for no terms: one times infinity shows as NaN, and then the tile is done again without them
         nan = w.acc(dtypes.bool_, False)
@@ -206,11 +207,20 @@ class _Product(TiledKernel):
             for j, (i, t, d) in enumerate(zip(self.row(size, corner, r), size, self.form.m))
         )  # fmt: skip
 
-    def sums(self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None) -> None:
-        """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN."""
+    def sums(
+        self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None,
+        row_at: Callable[[Index], Point] | None = None,
+    ) -> None:  # fmt: skip
+        """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN.
+
+        row_at: a row by its number. What follows is then written once for all of them where it is long, and the sums go through memory,
+        which costs little beside it: code for each row takes LLVM most of the time for such a kernel.
+        """
         f, s, w = self.form, self.s, self.w
         base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
         columns, elements = s.pack.columns, self.k.elements()
+        in_loop = row_at is not None and self.parts == 1 and len(rows) > 2 and self.behind() * len(rows) >= LONG
+        kept = w.scratch(self.n.dtype, len(rows) * columns, "worker") if in_loop else ""
         with w.loop("vector", columns, columns, True) as v:
             n_flat, mask = self.column(panel, v)
 
@@ -236,6 +246,14 @@ class _Product(TiledKernel):
             if self.parts > 1:
                 first, loops[0] = ix.mul(part, self.step), Steps(self.step, w.rest(part, self.step, f.k[0]))
             Cascade(w, s.run, fresh, add).over(loops, accs, step)
+            if in_loop:
+                assert row_at is not None
+                for i, acc in enumerate(accs):
+                    w.store(kept, ix.add(v, ix.const(i * columns)), w.get_acc(acc, self.n.dtype))
+                with w.loop("serial", len(rows)) as r:
+                    x = w.load(kept, ix.add(ix.mul(r, columns), v), self.n.dtype, pinned=True)
+                    self.finish(x, q, row_at(r), n_flat, mask)
+                return
             for acc, m in zip(accs, rows):
                 x = w.get_acc(acc, self.n.dtype)
                 if nan is not None:
@@ -244,6 +262,10 @@ class _Product(TiledKernel):
                     w.store(self.partial, self.partial_at(part, q, m, n_flat), x)
                 else:
                     self.finish(x, q, m, n_flat, mask)
+
+    def behind(self) -> int:
+        """About how many instructions follow a sum."""
+        return sum(n.op.lowering.cost.instructions or 0 for n in self.group.nodes[1:])
 
     def partial_at(self, part: Index, q: Point, m: Point, n: Index) -> Index:
         """Where a partial sum lies in scratch."""
