@@ -64,8 +64,12 @@ def _target_machine(level: Level, quick: bool = False) -> Any:
     """LLVM's code generator for a level."""
     import llvmlite.binding as llvm
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+    if level.arch == os.uname().machine:  # alone: all of LLVM's would take one to five milliseconds
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
     features = ",".join("+" + f for f in level.features)
     options = {**_OPTIONS[level.arch], "opt": QUICK[level.arch]} if quick else _OPTIONS[level.arch]
     return llvm.Target.from_triple(level.triple).create_target_machine(cpu=level.cpu, features=features, **options)
