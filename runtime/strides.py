@@ -104,9 +104,13 @@ def contiguous_strides(shape: Shape) -> tuple[int, ...]:
 
 def layout(base: Shape, steps: Sequence[Step]) -> Layout:
     """The layout of the view by `steps` of a contiguous whole of shape `base`."""
-    at = Layout(base, contiguous_strides(base), 0)
+    at, whole = Layout(base, contiguous_strides(base), 0), True
     for s in steps:
-        at = at.step(s)
+        whole = whole and isinstance(s, Movement) and s.op == "reshape"
+        if whole:  # it has any other shape as well, though symbols may not say so
+            at = Layout(s.attrs[0], contiguous_strides(s.attrs[0]), 0)  # type: ignore[attr-defined]
+        else:
+            at = at.step(s)
     return at
 
 

@@ -199,7 +199,10 @@ def _solved(zero: Dim, name: str | None) -> tuple[Symbol, Dim] | None:
     for atoms, c in zero.terms:
         if len(atoms) == 1 and isinstance(atoms[0], Symbol) and name in (None, atoms[0].name):
             s = atoms[0]
-            rest = replaced(zero, {s.name: 0})  # the symbol may stand in other terms, too
+            try:
+                rest = replaced(zero, {s.name: 0})  # the symbol may stand in other terms, too
+            except ZeroDivisionError:  # where something is divided by it
+                continue
             if isinstance(rest, int) and rest % c == 0 and len(zero.terms) == 1:
                 return s, -rest // c
             if abs(c) == 1 and zero - rest == c * Size(0, (((s,), 1),)) and not isinstance(rest, int):

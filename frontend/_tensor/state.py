@@ -263,6 +263,7 @@ class Tensor(Described, Differentiable, TensorMethods):
                 )  # fmt: skip
             if what == "index":
                 raise TypeError("only integer tensors of a single element can be converted to an index")
+            raise ValueError(f"only one element tensors can be converted to Python scalars, but got {self.numel()} elements")
         return self.item()
 
     def __bool__(self) -> bool:

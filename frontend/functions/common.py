@@ -47,7 +47,12 @@ def is_number(x: Any) -> bool:
 
 
 def python_number(x: Any) -> Any:
-    return x if isinstance(x, (bool, int, float, complex)) else x.item()
+    """A number of Python or NumPy as one of Python. TypeError for anything else."""
+    if isinstance(x, (bool, int, float, complex)):
+        return x
+    if not is_number(x):
+        raise TypeError(f"expected a number, but got {type(x).__name__}")
+    return x.item()
 
 
 def check_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> None:

@@ -36,7 +36,6 @@ def balance(a: Tensor) -> tuple[Tensor, Tensor]:
     limit = 40.0 if off.dtype is dtypes.f32 else 400.0  # far from the bounds of what can be represented
 
     def scaled(off: Tensor, e: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        k = apply("remainder", k, scalar(n, dtypes.i64))
         mine = pick(e, 1, k)
         row = reduced("reduce_sum", pick(off, 1, k) * apply("transpose", apply("exp2", e - mine), attrs=((0, 2, 1),)), (2,), True)
         column = reduced("reduce_sum", pick(off, 2, k) * apply("exp2", mine - e), (1,), True)
@@ -46,8 +45,10 @@ def balance(a: Tensor) -> tuple[Tensor, Tensor]:
         to = where(apply("logical_and", worth, apply("abs", mine + by) <= limit), mine + by, mine)
         return (where(apply("eq", apply("iota", attrs=(dtypes.i64, (b, n, 1), 1)), k), to, e),)
 
-    start = apply("broadcast", scalar(0, off.dtype), attrs=((b, n, 1),))
-    (e,) = loop(scaled, (off,), (start,), 8 * n) if n > 1 else (start,)
+    def sweep(off: Tensor, e: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        return loop(scaled, (off,), (e,), n)
+
+    (e,) = loop(sweep, (off,), (apply("broadcast", scalar(0, off.dtype), attrs=((b, n, 1),)),), 8)
     d = apply("exp2", e)
     return a * cast(apply("exp2", apply("transpose", e, attrs=((0, 2, 1),)) - e), a.dtype), d
 

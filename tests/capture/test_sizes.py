@@ -368,3 +368,17 @@ def test_a_dim_that_only_a_guard_keeps_from_being_negative():
     c = same(f, *[(rows(n, 2), rows(m, 2)) for n, m in ((5, 2), (7, 3), (9, 8), (4, 1), (13, 2))], traces=2)
     (entry,) = [e for es in c._entries.values() for e in es if e.call.traced.fit is not None]
     assert [s.bounds_text for s in entry.call.traced.graph.symbols] == ["k0", "1 <= s1"]
+
+
+def test_channels_are_shuffled_at_every_size():
+    c = ingot.compile(lambda x: ingot.nn.functional.channel_shuffle(x, 2), dynamic=True)
+    for shape in ((1, 4, 3, 4), (2, 6, 5, 2), (3, 8, 1, 1)):
+        x = ingot.tensor(np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
+        close(c(x), ingot.nn.functional.channel_shuffle(x, 2).numpy())
+
+
+def test_eigenvalues_at_every_size():
+    c = ingot.compile(lambda x: ingot.linalg.eigvals(x).abs().sum(), dynamic=True)
+    for n in (3, 1, 5):
+        x = ingot.tensor(np.random.default_rng(n).standard_normal((n, n)))
+        np.testing.assert_allclose(c(x).item(), np.abs(np.linalg.eigvals(x.numpy())).sum())

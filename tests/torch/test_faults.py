@@ -244,3 +244,10 @@ def test_statistics_saved_without_a_count_of_batches():
         del new["0.num_batches_tracked"]
         with pytest.raises(RuntimeError):
             norm.load_state_dict(new)
+
+
+def test_what_is_no_number():
+    for call, error in (("int(m.ones(2))", ValueError), ("float(m.ones(0))", ValueError), ("m.full((2,), 'x')", TypeError)):
+        for m in BOTH:
+            with pytest.raises(error):
+                eval(call, {"m": m})
