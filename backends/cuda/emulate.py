@@ -8,7 +8,7 @@ matrices of a warp are put together from such arrays, multiplied, and their sums
 
 from __future__ import annotations
 
-from ingot.backends.cuda.emulate_mma import products, shuffled
+from ingot.backends.cuda.emulate_mma import matrices, products, shuffled
 from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -26,6 +26,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -40,7 +41,7 @@ from ingot.ir.struct import replace
 
 __all__ = ["emulate"]
 
-_JOINED = (Barrier, Mma, Shuffle)  # what threads do together
+_JOINED = (Barrier, LoadMatrix, Mma, Shuffle)  # what threads do together
 
 
 def emulate(program: Program, backwards: bool = False) -> Program:
@@ -75,6 +76,8 @@ class _Block:
         self.dtypes |= {s.dst: self.dtypes[s.buf] for s in statements(block.body) if isinstance(s, Load)}
         self.dtypes |= {s.dst: self.dtypes[s.acc] for s in statements(block.body) if isinstance(s, GetAcc)}
         for s in statements(block.body):
+            if isinstance(s, LoadMatrix):
+                self.dtypes.update(dict.fromkeys(s.dsts, dtypes.u32))
             if isinstance(s, Shuffle):
                 self.dtypes[s.dst] = self._dtype(s.src)
         self.accs = {s.name for s in statements(block.body) if isinstance(s, Acc)}
@@ -93,7 +96,7 @@ class _Block:
             for s in stmts:
                 if _splits(s):
                     region += 1
-                    if isinstance(s, (Mma, Shuffle)):
+                    if isinstance(s, (LoadMatrix, Mma, Shuffle)):
                         out.update(used([s]), defined([s]))
                         home.update(dict.fromkeys(defined([s]), region))
                     if isinstance(s, (For, If)):
@@ -125,6 +128,8 @@ class _Block:
                 out += [*loads, If(r.operand(s.cond), self.body(s.body))]
             elif isinstance(s, Mma):
                 out += products(s, self.threads, self.array)
+            elif isinstance(s, LoadMatrix):
+                out += matrices(s, self.threads, self.array)
             elif isinstance(s, Shuffle):
                 out += shuffled(s, self.threads, self.array)
         return out + self.region(region)

@@ -8,9 +8,9 @@ from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.fragments import COLUMNS, LANES, LEFT, RIGHT, ROWS, SUMS, TF32, steps
-from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, Let, Load, Mma, Operand, Reduce, Shuffle, Stmt, Store
+from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, Let, Load, LoadMatrix, Mma, Operand, Reduce, Shuffle, Stmt, Store
 
-__all__ = ["products", "shuffled"]
+__all__ = ["matrices", "products", "shuffled"]
 
 u16, u32, f32 = dtypes.u16, dtypes.u32, dtypes.f32
 
@@ -73,6 +73,20 @@ def products(s: Mma, threads: int, array: Callable[[str], str]) -> list[Stmt]:
     ]  # fmt: skip
     scratch = [Alloc(of_left, f32, rows * ROWS * length, "worker"), Alloc(of_right, f32, columns * COLUMNS * length, "worker")]
     return [*scratch, For("mma.w", ix.const(threads // LANES), "serial", list(lanes))]
+
+
+def matrices(s: LoadMatrix, threads: int, array: Callable[[str], str]) -> list[Stmt]:
+    """The words that the threads of a block get of lines in shared memory."""
+    me = ix.var("matrix.t")
+    lane = ix.mod(me, LANES)
+    body: list[Stmt] = []
+    for r, name in enumerate(s.dsts):
+        line = ix.add(ix.sub(me, lane), ix.add(ix.div(lane, 4), ix.const(8 * r)))
+        begin = ix.const(int(s.at.value)) if isinstance(s.at, Const) else ix.dyn(f"%matrix{r}.at")
+        if not isinstance(s.at, Const):
+            body.append(Load(f"%matrix{r}.at", array(s.at), line))
+        body += [Load(f"%matrix{r}", s.buf, ix.add(begin, ix.mod(lane, 4))), Store(array(name), me, f"%matrix{r}")]
+    return [For("matrix.t", ix.const(threads), "serial", body)]
 
 
 def shuffled(s: Shuffle, threads: int, array: Callable[[str], str]) -> list[Stmt]:

@@ -15,14 +15,21 @@ from ingot.ir import dtypes
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, SUMS, WORDS
+from ingot.ir.loop.fragments import COLUMNS, ROWS, SUMS, WORDS
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.writer import Scalar
+from ingot.ir.lower.writer import KernelWriter, Scalar
 
-__all__ = ["FragmentTiles"]
+__all__ = ["FragmentTiles", "lines_of"]
 
 PAD = 4  # words between lines of shared memory
+
+
+def lines_of(w: KernelWriter, lane: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
+    """The line that a thread names for `load_matrix` of 16 rows of a left operand, and of 16 columns of a right one, and its first word."""
+    line, quarter = ix.mod(lane, 8, w.ranges), ix.div(lane, 8, w.ranges)
+    low, high = ix.mod(quarter, 2, w.ranges), ix.div(quarter, 2, w.ranges)
+    return (ix.add(line, ix.mul(low, 8)), ix.mul(high, 4)), (ix.add(line, ix.mul(high, 8)), ix.mul(low, 4))
 
 
 class FragmentTiles(Tiles):
@@ -91,6 +98,7 @@ class FragmentTiles(Tiles):
         (bm, bn, _), (wm, wn) = s.tile, s.warps
         warp, lane = ix.div(t, WARP, w.ranges), ix.mod(t, WARP, w.ranges)
         self.corner = ix.mul(ix.div(warp, wn, w.ranges), bm // wm), ix.mul(ix.mod(warp, wn, w.ranges), bn // wn)
+        self.lane = lane
         self.g, self.t4 = ix.div(lane, 4, w.ranges), ix.mod(lane, 4, w.ranges)
         self.count = bm // wm // ROWS, bn // wn // COLUMNS
         self.accs = [w.acc(dtypes.f32, 0) for _ in range(SUMS * self.count[0] * self.count[1])]
@@ -98,21 +106,14 @@ class FragmentTiles(Tiles):
     def multiply(self, names: list[str], half: Index) -> None:
         """The products of a tile."""
         w, s = self.w, self.s
-
-        def words(name: str, length: int, corner: Index, lines: list[int], offsets: list[int]) -> list[Scalar]:
-            out = []
-            for line, offset in zip(lines, offsets):
-                row = ix.add(ix.add(corner, self.g), ix.const(line))
-                at = ix.add(ix.mul(half, length * self.line), ix.add(ix.mul(row, self.line), ix.add(self.t4, ix.const(offset))))
-                out.append(w.load(name, at, dtypes.u32, pinned=True))
-            return out
-
+        left, right = (
+            ix.add(ix.mul(half, length * self.line), ix.add(ix.mul(ix.add(corner, row), self.line), word))
+            for length, corner, (row, word) in zip(s.tile, self.corner, lines_of(w, self.lane))
+        )
         for first in range(0, self.words, WORDS):
-            left = [(ROWS * i + 8 * (r % 2), first + 4 * (r // 2)) for i in range(self.count[0]) for r in range(LEFT)]
-            right = [(COLUMNS * j, first + 4 * r) for j in range(self.count[1]) for r in range(RIGHT)]
             a, b = (
-                words(name, length, corner, [x for x, _ in places], [x for _, x in places])
-                for name, length, corner, places in zip(names, s.tile, self.corner, (left, right))
+                [x for k in range(count) for x in w.load_matrix(name, ix.add(at, ix.const(16 * k * self.line + first)))]
+                for name, at, count in zip(names, (left, right), (self.count[0], self.count[1] // 2))
             )
             w.mma(self.dtype, self.accs, a, b)
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from ingot.backends.cuda.block_kernel import WARP, BlockKernel
+from ingot.backends.cuda.fragments import lines_of
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.fragments import COLUMNS, LEFT, RIGHT, ROWS, SUMS, WORDS
+from ingot.ir.loop.fragments import COLUMNS, LEFT, ROWS, SUMS, WORDS
 from ingot.ir.loop.points import ZERO
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.struct import value_type
@@ -26,6 +27,7 @@ __all__ = ["HalfTiles", "MatrixTiles", "Operand", "SingleTiles"]
 STEPS = 2 * WORDS  # of a product of halves
 PAD = 4  # words between lines of shared memory, whose ends would fall into one bank
 RUN = 4  # neighbours that a thread reads
+CROWDED = 72  # registers for elements and sums, beyond which fewer loads are on their way at a time
 
 Rows = list[list[Scalar]]  # a thread's elements, row by row
 
@@ -121,7 +123,7 @@ class MatrixTiles(ABC):
     def each(self, total: int, body: Callable[[Index], None]) -> None:
         """`body` for each of some items, one to a thread at a time."""
         rounds, rest = divmod(total, self.threads)
-        together = next(n for n in (4, 3, 2, 1) if rounds % n == 0)
+        together = next(n for n in (4, 3, 2, 1) if rounds % n == 0 and (n <= 2 or self.registers <= CROWDED))
         with self.w.loop("serial", rounds // together) if rounds > together else nullcontext(ZERO) as turn:
             for e in range(together if rounds else 0):
                 body(ix.add(self.thread, ix.add(ix.mul(turn, together * self.threads), ix.const(e * self.threads))))
@@ -153,6 +155,8 @@ class HalfTiles(MatrixTiles):
         self.thread = thread
         warp, lane = ix.div(thread, WARP, r), ix.mod(thread, WARP, r)
         self.g, self.t = ix.div(lane, 4, r), ix.mod(lane, 4, r)
+        (row, word), self.right_line = lines_of(self.w, lane)
+        self.left_line = ix.add(ix.mul(warp, ROWS), row), word
         self.rows = [ix.add(ix.add(ix.mul(warp, ROWS), self.g), ix.const(8 * half)) for half in (0, 1)]
 
     @property
@@ -197,14 +201,13 @@ class HalfTiles(MatrixTiles):
 
         self.each(lines * words // RUN if operand.along else lines * words // 2, along if operand.along else across)
 
-    def right(self, name: str, line: int, columns: int, step: int) -> list[Scalar]:
-        """The registers of an operand's columns at a step."""
-        at = [(ix.add(self.g, ix.const(COLUMNS * j)), step // 2 + 4 * r) for j in range(columns // COLUMNS) for r in range(RIGHT)]
-        return [self.word(name, line, row, offset) for row, offset in at]
-
-    def word(self, name: str, line: int, row: Index, offset: int) -> Scalar:
-        at = ix.add(ix.mul(row, line), ix.add(self.t, ix.const(offset)))
-        return self.w.load(name, at, dtypes.u32, pinned=True)
+    def multiply(self, sums: list[list[str]], left: list[Scalar], line: int, columns: int, step: int) -> None:
+        """Add the products of a step, 16 columns at a time."""
+        row, word = self.right_line
+        at, flat = ix.add(ix.mul(row, line), word), self.flat(sums)
+        for k in range(columns // 16):
+            right = self.w.load_matrix(self.passing, ix.add(at, ix.const(16 * k * line + step // 2)))
+            self.w.mma(self.dtype, flat[2 * SUMS * k :][: 2 * SUMS], left, right)
 
     def flat(self, sums: list[list[str]]) -> list[str]:
         """Accumulators in the order of the matrix instruction."""
@@ -212,9 +215,11 @@ class HalfTiles(MatrixTiles):
 
     def score(self, which: int, sums: list[list[str]]) -> None:
         depth = self.depths[which]
+        row, word = self.left_line
+        at = ix.add(ix.mul(row, depth // 2 + PAD), word)
         for step in range(0, depth, STEPS):
-            left = [self.word(self.kept[which], depth // 2 + PAD, self.rows[r % 2], step // 2 + 4 * (r // 2)) for r in range(LEFT)]
-            self.w.mma(self.dtype, self.flat(sums), left, self.right(self.passing, depth // 2 + PAD, self.tile[1], step))
+            left = self.w.load_matrix(self.kept[which], ix.add(at, ix.const(step // 2)))
+            self.multiply(sums, left, depth // 2 + PAD, self.tile[1], step)
 
     def factors(self, values: Rows) -> list[Scalar]:
         w = self.w
@@ -229,8 +234,7 @@ class HalfTiles(MatrixTiles):
     def product(self, left: list[Scalar], sums: list[list[str]], width: int) -> None:
         line = self.tile[1] // 2 + PAD
         for step in range(0, self.tile[1], STEPS):
-            mine = left[step // STEPS * LEFT :][:LEFT]
-            self.w.mma(self.dtype, self.flat(sums), mine, self.right(self.passing, line, width, step))
+            self.multiply(sums, left[step // STEPS * LEFT :][:LEFT], line, width, step)
 
 
 class SingleTiles(MatrixTiles):

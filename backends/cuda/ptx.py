@@ -24,9 +24,9 @@ from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.rare import Rare
 from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
-from ingot.ir.dtypes import bf16, f16, f32
+from ingot.ir.dtypes import bf16, f16, f32, u32
 from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS, steps
-from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, Kernel, Load, Mma, Shuffle, Stmt
+from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, Kernel, Load, LoadMatrix, Mma, Shuffle, Stmt
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.target import UnsupportedKernel
@@ -45,6 +45,7 @@ class _Emitter(WideAccesses):
         super().__init__(module, kernel)
         self.buffers = {b.name: (f"%b.{b.name}", b.dtype) for b in kernel.buffers}
         self.shared: list[str] = []
+        self.near: dict[str, str] = {}  # and where they are there
         self.asked = asked_for(kernel) > 0
         self.in_shared: set[str] = set()  # the buffers in shared memory
 
@@ -73,6 +74,7 @@ class _Emitter(WideAccesses):
             self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
         self.aligned.add(s.name)
         self.in_shared.add(s.name)
+        self.near[s.name] = name
         self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)
 
     def barrier(self, s: Barrier) -> None:
@@ -93,6 +95,14 @@ class _Emitter(WideAccesses):
             made = self.new(f'call {out} asm "{text}", "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f"({args}) convergent nounwind')
             for r, a in enumerate(accs):
                 a.values[0] = self.new(f"extractvalue {out} {made}, {r}")
+
+    def load_matrix(self, s: LoadMatrix) -> None:
+        """Matrices into the registers of the warp."""
+        at = self.new(f"getelementptr i32, ptr addrspace(3) {self.near[s.buf]}, i64 {self.operand(s.at).text}")
+        kind = "{i32, i32, i32, i32}"
+        found = self.call(kind, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3", ("ptr addrspace(3)", at))
+        for r, name in enumerate(s.dsts):
+            self.names[name] = Value(self.new(f"extractvalue {kind} {found}, {r}"), u32, 0, self.depth)
 
     def shuffle(self, s: Shuffle) -> None:
         """A register of another thread of the warp."""

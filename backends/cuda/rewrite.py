@@ -17,6 +17,7 @@ from ingot.ir.loop.ir import (
     IndexValue,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -105,6 +106,9 @@ class Rewrite:
             return If(self.operand(s.cond), self.body(s.body))
         if isinstance(s, Mma):
             return Mma(s.dtype, tuple(map(self.acc, s.accs)), tuple(map(self.operand, s.left)), tuple(map(self.operand, s.right)))
+        if isinstance(s, LoadMatrix):
+            a, b, c, d = map(self.name, s.dsts)
+            return LoadMatrix((a, b, c, d), s.buf, self.operand(s.at))
         if isinstance(s, Shuffle):
             return Shuffle(self.name(s.dst), self.operand(s.src), s.lanes)
         if isinstance(s, Check):
@@ -131,6 +135,8 @@ def defined(stmts: Iterable[Stmt]) -> set[str]:
     for s in statements(list(stmts)):
         if isinstance(s, (Load, Let, IndexValue, GetAcc, Shuffle)):
             out.add(s.dst)
+        elif isinstance(s, LoadMatrix):
+            out.update(s.dsts)
         elif isinstance(s, (Acc, Alloc)):
             out.add(s.name)
     return out

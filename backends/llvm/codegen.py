@@ -70,9 +70,20 @@ def _target_machine(level: Level, quick: bool = False) -> Any:
     else:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
+    if level.arch == "nvptx64":
+        _short_pointers()
     features = ",".join("+" + f for f in level.features)
     options = {**_OPTIONS[level.arch], "opt": QUICK[level.arch]} if quick else _OPTIONS[level.arch]
     return llvm.Target.from_triple(level.triple).create_target_machine(cpu=level.cpu, features=features, **options)
+
+
+@functools.cache
+def _short_pointers() -> None:
+    """Have LLVM keep addresses of shared memory in 32 bits, which spares kernels many registers. For the whole process; other targets
+    have no such memory."""
+    import llvmlite.binding as llvm
+
+    llvm.set_option("ingot", "-nvptx-short-ptr")
 
 
 def _emitted(machine: Any, module: Any) -> bytes:

@@ -23,6 +23,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -202,6 +203,10 @@ class FunctionEmitter(Loops):
         """Products of small matrices by a warp."""
         raise ValueError(f"kernel {self.kernel.name}: matrices of a warp are for a GPU; see backends.cuda.emulate")
 
+    def load_matrix(self, s: LoadMatrix) -> None:
+        """Matrices into the registers of a warp."""
+        raise ValueError(f"kernel {self.kernel.name}: matrices of a warp are for a GPU; see backends.cuda.emulate")
+
     def shuffle(self, s: Shuffle) -> None:
         """What the threads of a warp give each other."""
         raise ValueError(f"kernel {self.kernel.name}: threads of a warp are for a GPU; see backends.cuda.emulate")
@@ -214,5 +219,5 @@ class FunctionEmitter(Loops):
 _STATEMENTS: dict[type, str] = {
     Load: "load", Store: "store", Transpose: "transpose", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce",
     SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma",
-    Shuffle: "shuffle", Check: "check",
+    Shuffle: "shuffle", LoadMatrix: "load_matrix", Check: "check",
 }  # fmt: skip

@@ -30,6 +30,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -130,7 +131,7 @@ class _Frame:
         return out if self.mask is None else np.logical_and(out, self.mask)
 
 
-def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | Shuffle | None]:
+def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
     for s in body:
         simple = _SIMPLE.get(type(s))
         if simple is not None:
@@ -144,14 +145,14 @@ def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | Shuffle | None]:
             if cond:
                 yield from _run(f, s.body)
         else:
-            assert isinstance(s, (Barrier, Mma, Shuffle))
+            assert isinstance(s, (Barrier, LoadMatrix, Mma, Shuffle))
             yield None if isinstance(s, Barrier) else s
 
 
 # -- loops -----------------------------------------------------------------------------------------------------------
 
 
-def _serial(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
+def _serial(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
     extent = f.index(s.extent)
     if np.ndim(extent):
         raise ValueError(f"the extent of loop {s.var} differs between lanes")
@@ -160,7 +161,7 @@ def _serial(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
         yield from _run(f, s.body)
 
 
-def _vector(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
+def _vector(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
     extent = int(f.index(s.extent))
     if f.lanes:
         raise ValueError(f"vector loop {s.var} stands inside another")
@@ -202,7 +203,7 @@ def _folds(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], Fold]]:
             yield from _folds(s.body)
 
 
-def _block(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
+def _block(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
     """All threads of nested block loops, from barrier to barrier."""
     threads = [f.copy()]
     body = [s]
@@ -232,6 +233,8 @@ def _block(f: _Frame, s: For) -> Iterator[Mma | Shuffle | None]:
             _mma(threads, waits[0])
         elif waits and isinstance(waits[0], Shuffle):
             _shuffle(threads, waits[0])
+        elif waits and isinstance(waits[0], LoadMatrix):
+            _load_matrix(threads, waits[0])
         elif f.races is not None:
             f.races.barrier()
         running = at_barrier
@@ -258,6 +261,21 @@ def _shuffle(threads: list[_Frame], s: Shuffle) -> None:
     values = [t.operand(s.src) for t in threads]
     for k, t in enumerate(threads):
         t.names[s.dst] = values[k ^ s.lanes]
+
+
+def _load_matrix(threads: list[_Frame], s: LoadMatrix) -> None:
+    """The words that each thread gets, of the lines that threads of its warp name."""
+    for k, thread in enumerate(threads):
+        buf, races = thread.bufs[s.buf], thread.races
+        for r, name in enumerate(s.dsts):
+            begin = int(threads[k - k % LANES + 8 * r + k % LANES // 4].operand(s.at))
+            at = begin + k % 4
+            if begin % 4 or not 0 <= at < buf.size:
+                raise IndexError(f"{s} begins a line at {begin} of the buffer's {buf.size} words")
+            if races is not None:
+                races.thread = k
+                races.touch(s.buf, [at], False)
+            thread.names[name] = np.array(buf[at])
 
 
 _DONE: Any = object()

@@ -32,7 +32,7 @@ from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Transpose", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Mma", "Shuffle", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
+    "Alloc", "Barrier", "Mma", "Shuffle", "LoadMatrix", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
@@ -237,6 +237,19 @@ class Shuffle:
 
 
 @value_type
+class LoadMatrix:
+    """Four matrices of 8 lines of 4 words, from shared memory into the registers of a warp; all its threads run it (CUDA).
+
+    Line g of matrix r begins at `buf[at]`, `at` being that of thread 8 r + g: a multiple of 4. `dsts[r]` becomes word t of line g of
+    matrix r in thread 4 g + t, as fragments.py has it.
+    """
+
+    dsts: tuple[str, str, str, str]
+    buf: str
+    at: Operand
+
+
+@value_type
 class Check:
     """Where cond does not hold, the call fails with `code` (it goes on to its end; results are dropped)."""
 
@@ -244,7 +257,10 @@ class Check:
     code: int | Param
 
 
-Stmt = Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Shuffle | Check
+Stmt = (
+    Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Shuffle | LoadMatrix
+    | Check
+)
 
 
 @value_type

@@ -40,6 +40,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -181,6 +182,8 @@ def _statement(s: Stmt) -> str:
         return f"check {_operand(s.cond)} code {s.code}"
     if isinstance(s, Mma):
         return f"mma {s.dtype.name} {', '.join(s.accs)} with {', '.join(map(_operand, s.left))} by {', '.join(map(_operand, s.right))}"
+    if isinstance(s, LoadMatrix):
+        return f"matrix {', '.join(s.dsts)} = {s.buf} at {_operand(s.at)}"
     if isinstance(s, Shuffle):
         return f"{s.dst} = shuffle {_operand(s.src)} lanes {s.lanes}"
     assert isinstance(s, Barrier)
@@ -504,6 +507,16 @@ def _parse_statement(line: _Line) -> Stmt:
         return Check(cond, line.coef())
     if first == "barrier":
         return Barrier()
+    if first == "matrix":
+        names = [line.take()]
+        while line.skip(","):
+            names.append(line.take())
+        if len(names) != 4:
+            raise line.error(f"four registers hold matrices, not {len(names)}")
+        line.take("=")
+        buf = line.take()
+        line.take("at")
+        return LoadMatrix((names[0], names[1], names[2], names[3]), buf, line.operand())
     if first == "mma":
         dtype = line.dtype()
         sums: list[str] = []

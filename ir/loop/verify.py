@@ -22,6 +22,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -244,6 +245,11 @@ class _Verifier:
                 raise self.error("a barrier outside a block")
         elif isinstance(s, Mma):
             self.mma(s)
+        elif isinstance(s, LoadMatrix):
+            if self.memory(s.buf, "r") is not dtypes.u32 or self.operand(s.at) is not dtypes.i64 or "block" not in self.loops:
+                raise self.error(f"matrices from {s.buf} at {s.at}: words at an i64 are loaded, by the threads of a block")
+            for name in s.dsts:
+                self.define(name, dtypes.u32, False)
         elif isinstance(s, Shuffle):
             dtype = self.operand(s.src)
             if s.lanes not in (1, 2, 4, 8, 16) or dtype.bits != 32 or "block" not in self.loops:

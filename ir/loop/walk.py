@@ -14,6 +14,7 @@ from ingot.ir.loop.ir import (
     IndexValue,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -55,6 +56,8 @@ def operands(s: Stmt) -> tuple[Operand, ...]:
         return (*s.left, *s.right)
     if isinstance(s, Shuffle):
         return (s.src,)
+    if isinstance(s, LoadMatrix):
+        return (s.at,)
     return ()
 
 

@@ -28,6 +28,7 @@ from ingot.ir.loop.ir import (
     Kernel,
     Let,
     Load,
+    LoadMatrix,
     Mma,
     Operand,
     Reduce,
@@ -246,6 +247,13 @@ class KernelWriter(Instructions):
     def mma(self, dtype: DType, accs: Sequence[str], left: Sequence[Scalar], right: Sequence[Scalar]) -> None:
         """Small matrices, of which the threads of a warp hold parts, multiplied into accumulators; see `Mma`."""
         self.append(Mma(dtype, tuple(accs), tuple(x.operand for x in left), tuple(x.operand for x in right)))
+
+    def load_matrix(self, buf: str, at: Index) -> list[Scalar]:
+        """Registers of four matrices in shared memory, of which the thread names a line; see `LoadMatrix`."""
+        begin = self.index_value(at)
+        a, b, c, d = (self._new(self.depth) for _ in range(4))
+        self.append(LoadMatrix((a, b, c, d), buf, begin.operand))
+        return [Scalar(name, dtypes.u32) for name in (a, b, c, d)]
 
     def shuffle(self, x: Scalar, lanes: int) -> Scalar:
         """What the thread of the warp has whose number differs in the bit `lanes`; see `Shuffle`."""

@@ -198,11 +198,11 @@ def test_hot_kernels_stay_in_registers(target, name):
     if attends or main in ("Product", "Fragments", "Points", "Rows"):
         assert re.search(r"ld\.global\S*v4", text)
     assert ("mma.sync" in text) == (main == "Fragments" or attends and "singles" not in name)
+    assert ("ldmatrix.sync.aligned.m8n8.x4" in text) == ("mma.sync" in text)
     assert not re.search(r"\b(ld|st)\.(v[24]\.)?[bfsu]\d+\s", text), "generic addresses"
     said = subprocess.run(["ptxas", "-v", f"-arch={target}", "-o", "/dev/null", "/dev/stdin"], input=text, text=True, capture_output=True)
     spilled = [int(n) for n in re.findall(r"(\d+) bytes spill", said.stderr)]
-    allowed = 8 if name == "conv_weight_grad" else 0  # an address of its taps
-    assert said.returncode == 0 and spilled and max(spilled) <= allowed and not re.search(r"C7[56]\d\d", said.stderr), said.stderr
+    assert said.returncode == 0 and spilled and max(spilled) == 0 and not re.search(r"C7[56]\d\d", said.stderr), said.stderr
     for kernel, registers in zip(re.findall(r"entry function '(\w+)'", said.stderr), re.findall(r"Used (\d+) registers", said.stderr)):
         print(f"{kernel} for {target}: {registers} registers")
         assert int(registers) <= (168 if attends else 128), "three blocks of 128 threads must fit, and two of 256"
