@@ -288,7 +288,12 @@ def _fill_(self: Tensor, value: Any) -> Tensor:
         fill = filler(value, self.dtype)
     else:
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
-    return store(self, apply("broadcast", fill, attrs=(tuple(self.shape),)))
+    part = self
+    for d, (n, step) in enumerate(zip(self.shape, self.stride() if self._storage is not None else ())):
+        if step == 0 and n > 1:  # an expanded dim is one element in memory
+            part = part.narrow(d, 0, 1)  # type: ignore[attr-defined]
+    store(part, apply("broadcast", fill, attrs=(tuple(part.shape),)))
+    return self
 
 
 def _zero_(self: Tensor) -> Tensor:

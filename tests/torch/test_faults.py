@@ -251,3 +251,11 @@ def test_what_is_no_number():
         for m in BOTH:
             with pytest.raises(error):
                 eval(call, {"m": m})
+
+
+def test_expanded_tensors_are_filled():
+    for m in BOTH:
+        x = m.zeros(2, 1)
+        assert x.expand(2, 3).fill_(2).tolist() == [[2.0] * 3] * 2 and x.tolist() == [[2.0]] * 2
+        x.expand(4, 2, 3)[1:].zero_()
+        assert x.tolist() == [[0.0]] * 2
