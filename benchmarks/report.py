@@ -19,6 +19,8 @@ Rows = list[tuple[str, ...]]
 
 def seconds(value: float) -> str:
     """A time as people write it: three digits."""
+    if value < 0:  # a difference
+        return f"-{seconds(-value)}"
     unit, scale = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("µs", 0.0)) if value >= s)
     value /= scale or 1e-6
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
