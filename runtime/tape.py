@@ -67,14 +67,16 @@ class Signature:
         self.op = op
         self.attrs = attrs
         self.in_types = in_types
-        self.device = one_device(in_types)  # where it runs
+        self.device = None if out_types is not None else one_device(in_types)  # where it runs
         self.mixed = False  # whether some of the inputs are the host's, which is no GPU's
-        if self.device is None:
-            self.out_types = infer(op, in_types, attrs) if out_types is None else out_types
+        if out_types is not None:  # known beforehand, of values of the host
+            self.out_types = out_types
+        elif self.device is None:
+            self.out_types = infer(op, in_types, attrs)
         else:
             self.mixed = any(t.device is None for t in in_types)
             in_types = tuple([t.on(None) for t in in_types])
-            self.out_types = tuple([t.on(self.device) for t in (infer(op, in_types, attrs) if out_types is None else out_types)])
+            self.out_types = tuple([t.on(self.device) for t in infer(op, in_types, attrs)])
         self.may_fail = op.can_fail and op.may_fail(in_types, attrs)
         self._backward: dict[Any, Any] = {}
         self._name = ""
