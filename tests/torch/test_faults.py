@@ -253,6 +253,17 @@ def test_what_is_no_number():
                 eval(call, {"m": m})
 
 
+def test_bytes_between_two_are_rounded_up():
+    mine, theirs = (
+        m.nn.functional.interpolate((m.arange(48).reshape(1, 3, 4, 4) * 5).to(m.uint8), (3, 7), mode="bilinear", align_corners=True)
+        for m in (ingot, torch)
+    )
+    np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    for m in BOTH:
+        with pytest.raises(NotImplementedError):
+            m.nn.functional.adaptive_avg_pool2d(m.ones(1, 1, 4, 4, dtype=m.int64), 2)
+
+
 def test_expanded_tensors_are_filled():
     for m in BOTH:
         x = m.zeros(2, 1)

@@ -10,6 +10,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot.functions.common import refuse
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.pooling import avg_pool_nd, max_pool_nd, with_indices
 
@@ -63,6 +64,8 @@ def _adaptive_avg_nd(name: str, n: int, input: Tensor, output_size: Any) -> Tens
         raise ValueError(f"{name}: input dimension should be at least {n + 1}, but got shape {list(input.shape)}")
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(f"{name}: expected {n + 1}D or {n + 2}D input, but got shape {list(input.shape)}")
+    if input.dtype.kind != "f":
+        raise refuse(name, input.dtype)
     sizes = _sizes(name, input, output_size, n)
     if all(s == 1 for s in sizes):
         return input.mean(tuple(range(-n, 0)), keepdim=True)

@@ -114,7 +114,7 @@ def _resample_antialiased(x: Tensor, sizes: tuple, mode: str, scales: tuple, ali
         dim = x.ndim - len(sizes) + i
         weights = ingot.tensor(_antialiased(mode, sizes[i], x.shape[dim], scales[i], align_corners).tolist(), dtype=x.dtype)
         x = ingot.matmul(x.transpose(dim, -1), weights.mT).transpose(dim, -1)
-        x = x.round().clamp(0, 255) if dtype is ingot.uint8 else x  # after each dim, as torch does
+        x = (x + 0.5).floor().clamp(0, 255) if dtype is ingot.uint8 else x  # after each dim, halves up, as in torch
     return x.to(dtype)
 
 
@@ -138,7 +138,7 @@ def _resample(x: Tensor, sizes: tuple, mode: str, scales: tuple, align_corners: 
             if w is not None:
                 part = part * ingot.as_tensor(w, dtype=x.dtype).reshape((size,) + (1,) * (x.ndim - dim - 1))
             total = part if total is None else total + part
-        x = total.round().clamp(0, 255) if dtype is ingot.uint8 and weighted else total
+        x = (total + 0.5).floor().clamp(0, 255) if dtype is ingot.uint8 and weighted else total
     return x.to(dtype)
 
 
