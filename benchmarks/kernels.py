@@ -31,9 +31,25 @@ def _linear(k: int, n: int) -> Callable[[Any], Any]:
 
 def _kernel(
     name: str, title: str, model: Callable[[Any], Any], inputs: Callable[[np.random.Generator], Arrays], numpy: Any = None,
-    flops: float = 0.0, nbytes: float = 0.0,
+    flops: float = 0.0, nbytes: float = 0.0, tolerance: float = 1e-4,
 ) -> Workload:  # fmt: skip
-    return Workload("kernel_" + name, title, model, inputs, flops=flops, nbytes=nbytes, numpy=numpy, table="kernels")
+    return Workload("kernel_" + name, title, model, inputs, None, flops, nbytes, tolerance, numpy=numpy, table="kernels")
+
+
+def _bfloat16(m: int, k: int, n: int) -> Workload:
+    def model(T: Any) -> Any:
+        class Linear(T.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.linear = T.nn.Linear(k, n, bias=False, dtype=T.bfloat16)
+
+            def forward(self, x):
+                return self.linear(x.bfloat16()).float()
+
+        return Linear()
+
+    title = f"Linear {k}-{n} in bfloat16, {'one row' if m == 1 else f'{m} rows'}"
+    return _kernel(f"bf16_{m}x{k}x{n}", title, model, normal((m, k)), nbytes=2.0 * n * k if m == 1 else 0.0, tolerance=1e-2)
 
 
 def _product(m: int, n: int, k: int) -> Workload:
@@ -57,6 +73,7 @@ KERNELS: tuple[Workload, ...] = (
     _product(1, 3072, 768), _product(1, 4096, 4096), _product(8, 4096, 4096), _product(128, 3072, 768), _product(4096, 16, 64),
     _kernel("linear_1x768x3072", "Linear 768-3072, one row", _linear(768, 3072), normal((1, 768)), None, 2.0 * 768 * 3072),
     _kernel("linear_1x4096x4096", "Linear 4096-4096, one row", _linear(4096, 4096), normal((1, 4096)), None, 2.0 * 4096**2, 4.0 * 4096**2),
+    _bfloat16(1, 4096, 4096), _bfloat16(8, 4096, 4096), _bfloat16(128, 768, 3072), _bfloat16(512, 512, 512), _bfloat16(1024, 1024, 1024),
     _kernel("bmm_96x128x64x128", "96 products 128 x 64 x 128", _function(lambda T, a, b: T.bmm(a, b)), normal((96, 128, 64), (96, 64, 128)),
             np.matmul, 96 * 2.0 * 128 * 128 * 64),
     _kernel("attention_12x128x64", "causal attention, 12 heads of 64, 128 positions",

@@ -123,3 +123,15 @@ def test_words_that_are_none() -> None:
             verify_kernel(Kernel("words", k.buffers, (), [For("v", ix.const(5), "serial", [s], 1)]))
     with pytest.raises(LoopVerifyError, match="a word of"):
         verify_kernel(Kernel("words", k.buffers, (), [For("v", ix.const(4), "vector", list(k.body[0].body), 4)]))
+
+
+def test_a_row_is_cast_once() -> None:
+    """A product at points reads a row for every column: what it is made of has memory, but for what is quickly made again."""
+
+    def kernels(n: int, k: int) -> int:
+        graph = graph_of([(1, k), ((n, k), D.bf16)], lambda a, b: OPS["dot"](a.cast(D.bf16), b, batch=((), ()), contract=((1,), (1,))))
+        arrays = arrays_for(graph)
+        compare(graph, arrays, run_loops(graph, arrays))
+        return len(lower(graph, WIDE).kernels)
+
+    assert kernels(300, 300) == 2 and kernels(30, 30) == 1

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from ingot.ir.facts import Control, Inline, OwnKernels, Reads, Reduction
+from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction
 from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
+from ingot.ir.ops.form import form_of
+from ingot.ir.types import numel
 
 __all__ = ["materialise"]
 
 CHEAP = 2  # instructions that are rather repeated than stored and loaded
 DEAR = 60  # instructions that are never repeated
+REPEATED, MANY = 1 << 16, 8  # multiplications of a product from which on it repeats no factor's instructions, and how often that is
 
 
 def reads_memory(node: Node) -> bool:
@@ -60,6 +63,8 @@ class _Memory:
         cost = self.cost(v)
         if cost is None or cost and self.kept(v, outside):
             return False
+        if cost and any(self.repeats(v, n) for n in outside):
+            return False
         if cost <= CHEAP:
             return True
         if len(outside) != 1 or self.serves_others(v, g):
@@ -77,6 +82,15 @@ class _Memory:
         if reader.alone:
             return not reads_memory(n) and not isinstance(n.op.lowering, Inline)  # whose blocks read much of it again
         return reader.kind == "nest" and not reader.local and levels <= 1
+
+    def repeats(self, v: Value, n: Node) -> bool:
+        """Whether a product at points, of some size, reads each element of v many times: a row of A for every column."""
+        home = self.home.get(n.outputs[0])
+        if not isinstance(n.op.lowering, Contraction) or home is None or home.kind != "nest":
+            return False
+        f = form_of(n)
+        work = assumed(numel((*f.batch, *f.m, *f.n, *f.k)))
+        return work >= REPEATED and work >= MANY * assumed(numel(v.type.shape))
 
     def kept(self, v: Value, outside: list[Node]) -> bool:
         """Whether v is calculated once, for something that is calculated in every call, and takes no more room than what it is made of."""
