@@ -20,7 +20,8 @@ _NORM, _SIMPLE = ("ingot.nn.modules.normalization", "ingot.nn.modules.older"), "
 PATHS: dict[str, str | tuple[str, ...]] = {
     "ingot.cuda.amp.autocast_mode": "ingot.cuda.amp",
     "ingot.cuda.amp.grad_scaler": "ingot.cuda.amp", "ingot.autograd.anomaly_mode": "ingot.autograd.anomaly",
-    "ingot._custom_ops": "ingot.library", "ingot.fx._symbolic_trace": "ingot.fx.tracing", "ingot.quantization": "ingot.ao.quantization",
+    "ingot._custom_ops": "ingot.library", "ingot.fx._symbolic_trace": "ingot.fx.tracing",
+    "ingot.fx.proxy": ("ingot.fx.proxies", "ingot.fx.tracing"), "ingot.quantization": "ingot.ao.quantization",
     **{f"ingot{at}.quantization.{n}": "ingot.ao.quantization" for at in ("", ".ao") for n in ("fake_quantize", "observer", "qconfig")},
     "ingot.autograd.grad_mode": "ingot.grad_mode", "ingot.functional": "ingot", "ingot.nn.modules.batchnorm": _NORM,
     "ingot.nn.modules.instancenorm": _NORM, "ingot.nn.modules.rnn": "ingot.nn.modules.recurrent",

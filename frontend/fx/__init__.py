@@ -15,7 +15,7 @@ from ingot.fx.graph import Graph
 from ingot.fx.graph_module import GraphModule
 from ingot.fx.interpreter import Interpreter
 from ingot.fx.node import Node, map_arg
-from ingot.fx.proxy import Proxy, TraceError
+from ingot.fx.proxies import Proxy, TraceError
 from ingot.fx.tracing import Tracer, symbolic_trace, wrap
 from ingot.fx.transformer import Transformer
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import inspect
 import math
 import sys
@@ -21,10 +22,10 @@ from ingot._tensor import Tensor
 from ingot.fx.graph import Graph
 from ingot.fx.graph_module import GraphModule
 from ingot.fx.node import Node, map_aggregate
-from ingot.fx.proxy import Proxy, TraceError
+from ingot.fx.proxies import Proxy, TraceError
 from ingot.nn.modules.module import Module
 
-__all__ = ["Tracer", "symbolic_trace", "wrap"]
+__all__ = ["GraphAppendingTracer", "Tracer", "symbolic_trace", "wrap"]
 
 _LOCK = threading.RLock()
 _WRAPPED: dict[tuple[int, str], tuple[dict[str, Any], str]] = {}  # globals and a name in them that stays one call
@@ -282,6 +283,23 @@ class Tracer:
             object.__setattr__(self.root, name, t)
             self._tensors[id(t)] = name
         return name
+
+
+class GraphAppendingTracer(Tracer):
+    """Adds what is done with its Proxies to a Graph, where they are used: no function is traced.
+
+    Functions of Ingot ask their arguments from then on (see `ingot.overrides`).
+    """
+
+    def __init__(self, graph: Graph):
+        super().__init__()
+        importlib.import_module("ingot.overrides").install()
+        self.graph = graph
+        self._paths: dict[Module, str] = {}
+        self._tensors: dict[int, str] = {}
+
+
+Proxy.appending = GraphAppendingTracer
 
 
 def _unpacked(frame: Any) -> int | None:

@@ -106,6 +106,12 @@ checked = overrides.wrap_torch_function(lambda a: (a,))(lambda a: "as it is")
 assert checked(1) == "as it is" and Tensor._make_subclass(Sub, x).tolist() == [1, 1]
 print("done")
 
+graph = ingot.fx.Graph()
+p = ingot.fx.Proxy(graph.placeholder("x"))
+q = ingot.fx.Proxy(graph.placeholder("y"), ingot.fx.proxy.GraphAppendingTracer(graph))
+graph.output((ingot.relu(p).reshape(-1, q.shape[0]) + ingot.cat([q, 2 * q])[:2].sum()).node)
+assert ingot.fx.GraphModule({}, graph)(ingot.ones(4), ingot.ones(2)).tolist() == [[3, 3], [3, 3]]
+
 with overrides.BaseTorchFunctionMode():  # a sparse tensor is taken as a Tensor
     assert ingot.mm(ingot.eye(2).to_sparse(), ingot.ones(2, 2)).layout is ingot.strided
 """

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ingot.fx.node import Node
+from ingot.fx.node import Node, map_aggregate
 
 if TYPE_CHECKING:
     from ingot.fx.tracing import Tracer
@@ -19,11 +19,27 @@ class TraceError(ValueError):
 
 
 class Proxy:
-    """A value of a graph that is being made: operators, methods and functions of Ingot on it become Nodes."""
+    """A value of a graph that is being made: operators, methods and functions of Ingot on it become Nodes.
 
-    def __init__(self, node: Node, tracer: Tracer):
+    Without a tracer they are added to the node's own graph:
+
+        graph = ingot.fx.Graph()
+        x = ingot.fx.Proxy(graph.placeholder("x"))
+        graph.output((ingot.relu(x) + x.sum()).node)
+    """
+
+    appending: Any = None  # the class of tracers that add to a graph, which tracing.py puts here
+
+    def __init__(self, node: Node, tracer: Tracer | None = None):
         self.node = node
-        self.tracer = tracer
+        self.tracer: Tracer = Proxy.appending(node.graph) if tracer is None else tracer
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """A call of a function with a Proxy becomes a Node of the first one's tracer."""
+        found: list[Proxy] = []
+        map_aggregate((args, kwargs or {}), lambda x: found.append(x) if isinstance(x, Proxy) else None)
+        return found[0].tracer.create_proxy("call_function", func, args, kwargs or {})
 
     def __repr__(self) -> str:
         return f"Proxy({self.node.name})"
