@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks import models
+
 __all__ = ["WORKLOADS", "main"]
 
 
@@ -23,6 +25,7 @@ class Workload(NamedTuple):
     name: str
     make: Callable[[Any, float], tuple[Callable[[], Any], float, float]]
     training: bool = False
+    precision: str = "highest"  # of products of float32
 
 
 def _n(size: int, scale: float, least: int = 8) -> int:
@@ -61,10 +64,26 @@ def _product(size: int, dtype: str) -> Any:
     return make
 
 
-def _attention(m: Any, s: float) -> Any:
-    n = _n(2048, s)
-    q, k, v = (m.randn(_n(8, s, 1), _n(16, s, 2), n, 64, device="cuda").to(m.bfloat16) for _ in "qkv")
-    return (lambda: m.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)), 0, 4 * q.numel() * n / 2
+def _attention(width: int, dtype: str = "bfloat16", training: bool = False) -> Any:
+    def make(m: Any, s: float) -> Any:
+        n = _n(2048, s, 16)
+        q, k, v = (m.randn(_n(8, s, 1), _n(16, s, 2), n, width, device="cuda").to(getattr(m, dtype)) for _ in "qkv")
+        attend = m.nn.functional.scaled_dot_product_attention
+        operations = 4 * q.numel() * n / 2  # half of the matrix is masked
+        if not training:
+            return (lambda: attend(q, k, v, is_causal=True)), 0, operations
+        g = m.randn(*v.shape, device="cuda").to(v.dtype)
+        for x in (q, k, v):
+            x.requires_grad_()
+
+        def step() -> Any:
+            for x in (q, k, v):
+                x.grad = None
+            attend(q, k, v, is_causal=True).backward(g)
+
+        return step, 0, 3.5 * operations
+
+    return make
 
 
 def _mlp(m: Any) -> Any:
@@ -87,6 +106,44 @@ def _infer(build: Callable[[Any], Any], *shape: int) -> Any:
                 return model(x)
 
         return call, 0, 0
+
+    return make
+
+
+def _gpt(m: Any) -> Any:
+    return models.gpt(m)
+
+
+def _lstm(m: Any) -> Any:
+    """The last step of a layer of LSTM."""
+    nn = m.nn
+
+    class Last(nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent, self.head = models.lstm(m), nn.Linear(128, 128)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.recurrent(x.transpose(0, 1))[-1])
+
+    return Last()
+
+
+def _train_words(build: Callable[[Any], Any], batch: int, length: int, vocabulary: int) -> Any:
+    def make(m: Any, s: float) -> Any:
+        model = build(m).cuda()
+        optimizer = m.optim.Adam(model.parameters(), lr=1e-3, **({"fused": True} if m.__name__ == "torch" else {}))
+        n = batch if s == 1 else 1
+        x, y = (m.randint(0, vocabulary, (n, length), device="cuda") for _ in "xy")
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = m.nn.functional.cross_entropy(model(x), y.view(-1))
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, 0, 0
 
     return make
 
@@ -118,10 +175,16 @@ WORKLOADS = (
     Workload("transpose", _rows(lambda m, x: x.T.contiguous())),
     Workload("cross_entropy", _entropy),
     *(Workload(f"gemm_{dtype}_{n}", _product(n, dtype)) for dtype in ("float32", "bfloat16") for n in (1024, 2048, 4096, 8192)),
-    Workload("attention", _attention),
+    *(Workload(f"gemm_tf32_{n}", _product(n, "float32"), precision="high") for n in (2048, 4096, 8192)),
+    Workload("attention", _attention(64)),
+    Workload("attention_128", _attention(128)),
+    Workload("attention_float32", _attention(64, "float32")),
+    Workload("attention_train", _attention(64, training=True), True),
     Workload("infer_mlp_b256", _infer(_mlp, 256, 784)),
     Workload("train_mlp_b64", _train(_mlp, 64, 784), True),
     Workload("train_lenet_b64", _train(_lenet, 64, 1, 28, 28), True),
+    Workload("train_lstm_b32", _train(_lstm, 32, 64, 128), True),
+    Workload("train_gpt_b8", _train_words(_gpt, 8, 128, 4096), True),
 )  # fmt: skip
 
 
@@ -175,6 +238,7 @@ def main(seconds: float, out: str | None, names: list[str] | None = None) -> int
         for name, (m, compiled) in contenders.items():
             try:
                 m.manual_seed(0)
+                m.set_float32_matmul_precision(w.precision)
                 call, nbytes, flops = w.make(m, scale)
                 row[f"{name} first"], row[name] = _time(m, compiled(call), 3 if scale < 1 else 9)
             except Exception as e:  # what fails is a result, whoever's it is

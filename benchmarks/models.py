@@ -110,7 +110,7 @@ def gpt(T: Any, layers: int = 4, width: int = 256, heads: int = 8, length: int =
             self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
 
         def forward(self, i):
-            x = self.tokens(i) + self.positions(T.arange(i.shape[1]))
+            x = self.tokens(i) + self.positions(T.arange(i.shape[1], device=i.device))
             for block in self.blocks:
                 x = block(x)
             return self.head(self.norm(x)).view(-1, vocabulary)
