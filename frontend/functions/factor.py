@@ -151,6 +151,10 @@ def _gaps(values: Tensor) -> Tensor:
     return gap + ingot.eye(values.shape[-1], dtype=values.dtype)
 
 
+def _finite(name: str, a: Tensor) -> None:
+    require(lambda: a.detach().isfinite(), f"{name}: the input matrix contained non-finite values.")
+
+
 class _Eigh(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Any:
@@ -176,7 +180,7 @@ class _Eigh(Function):
 @full
 def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
     """(eigenvalues, eigenvectors) of symmetric or Hermitian matrices, in rising order; eigenvectors are columns, each up to its sign or
-    phase. One triangle is read (`UPLO`).
+    phase. One triangle is read (`UPLO`). LinAlgError for infinities and NaN.
 
         >>> ingot.linalg.eigh(ingot.eye(2)).eigenvalues
         tensor([1., 1.])
@@ -186,6 +190,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     half = (a.detach().tril(-1) if UPLO.upper() == "L" else a.detach().triu(1))
     whole = half + mH(half) + ingot.diag_embed(real(a.detach().diagonal(0, -2, -1)))
+    _finite("linalg.eigh", whole)
     values, vectors = _Eigh.apply(flat(whole + (a - a.detach())))  # the gradient is that of the whole matrix, as in torch
     return emit_out(Eigh(values.reshape(tuple(a.shape[:-1])), vectors.reshape(tuple(a.shape))), out)
 
@@ -249,6 +254,7 @@ class _SVD(Function):
 @full
 def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: tuple | None = None) -> SVD:
     """(U, S, Vh) with A = U diag(S) Vh: U and Vh^H have orthonormal columns, S falls. full_matrices: square U and Vh.
+    LinAlgError for infinities and NaN.
 
     Gradients flow by U, S and Vh of the reduced form; by S alone in the full form of matrices that are not square.
 
@@ -256,6 +262,7 @@ def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
         tensor([1., 1.])
     """
     a = check_matrices("linalg.svd", A)
+    _finite("linalg.svd", a)
     lead, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
     u, s, vh = _SVD.apply(flat(a))
     if full_matrices and m != n:

@@ -264,6 +264,14 @@ def test_bytes_between_two_are_rounded_up():
             m.nn.functional.adaptive_avg_pool2d(m.ones(1, 1, 4, 4, dtype=m.int64), 2)
 
 
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh", "svd", "svdvals", "pinv", "cond"])
+def test_decompositions_refuse_what_is_not_finite(name):
+    for m in BOTH:
+        for shape in ((3, 3), (2, 3, 3)):
+            with pytest.raises(m.linalg.LinAlgError):
+                getattr(m.linalg, name)(m.full(shape, math.nan))
+
+
 def test_expanded_tensors_are_filled():
     for m in BOTH:
         x = m.zeros(2, 1)
