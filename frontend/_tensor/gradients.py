@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["Differentiable"]
 
 
+def _places(t: Any) -> list[Step]:
+    """The steps from a tensor's storage that say where its elements lie."""
+    return [s for s in t._steps if s is not DATA and s is not DETACH and not isinstance(s, LeafStep)]
+
+
 class Differentiable:
     """requires_grad, grad, backward, detach, hooks."""
 
@@ -171,6 +176,9 @@ class Differentiable:
             raise RuntimeError("cannot set the data of a tensor that an operation made")
         edge = self._edge
         if rec.tracing:
+            now: Any = self._present()
+            if value._storage is not None and value._storage is now._storage and _places(value) == _places(now):
+                return  # its own memory, as it is
             rec.will_rebind(self)
         if self._storage is not None and self._storage.watched:
             epoch.bump()

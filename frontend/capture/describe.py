@@ -73,7 +73,7 @@ def describe_own(x: Any, own: Own, at: tuple = ()) -> Any:
         if isinstance(x, dict):
             return (type(x), *((describe(k), describe_own(v, own, (*at, k))) for k, v in tuple(x.items())))
         if isinstance(x, (tuple, list, deque)):
-            return (type(x), *(describe_own(v, own, (*at, i)) for i, v in enumerate(tuple(x))))
+            return (type(x), *(describe_own(v, own, (*at, i)) for i, v in enumerate(held_in(x))))
     return describe(x)
 
 
@@ -98,22 +98,30 @@ def holds(x: Any, items: tuple[Any, ...]) -> bool:
     return type(x) in (list, tuple) and len(x) == len(items) and all(map(is_, x, items))
 
 
+def held_in(x: Any) -> tuple[Any, ...]:
+    """What a tuple, list, set, … holds, of a class that counts or goes through it in its own way, too."""
+    if type(x) in (tuple, list):
+        return tuple(x)
+    kind = next((k for k in (tuple, list, set, frozenset, deque) if isinstance(x, k)), type(x))
+    return tuple(kind.__iter__(x))
+
+
 def items_of(x: Any) -> list[Any]:
     """What a container holds, keys of dicts included; [] for what is none."""
     if isinstance(x, (dict, MappingProxyType)):
         return [*x.keys(), *x.values()]
     if isinstance(x, (list, tuple, set, frozenset, deque, *_VIEWS)):
-        return [*x]  # type: ignore[misc]
+        return [*held_in(x)]
     if isinstance(x, np.ndarray):
         return x.ravel().tolist() if x.dtype.hasobject else []
     return [x()] if isinstance(x, ReferenceType) else []
 
 
 def _sequence(x: Any, of: Callable, rebound: Rebound) -> Any:
-    own = rebound.get(id(x), ())
-    if len(x) > SMALL and not own and not _nested(x):
-        return (_Many(tuple(x)),)
-    return (EXCHANGED if i in own else of(v) for i, v in enumerate(tuple(x))) if own else map(of, tuple(x))
+    own, items = rebound.get(id(x), ()), held_in(x)
+    if len(items) > SMALL and not own and not _nested(items):
+        return (_Many(items),)
+    return (EXCHANGED if i in own else of(v) for i, v in enumerate(items)) if own else map(of, items)
 
 
 def _dict(x: Any, of: Callable, rebound: Rebound) -> Any:

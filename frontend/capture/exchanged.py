@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
-from ingot.capture.describe import HELD, Kind, Own, describe_own
+from ingot.capture.describe import HELD, Kind, Own, describe_own, held_in
 from ingot.capture.places import Elsewhere, ExtentAt, InList, InTable, Within, part, within
 from ingot.capture.sources import Attribute
 from ingot.capture.watch import Watch
@@ -36,7 +36,7 @@ def tensors_in(x: Any, at: tuple = ()) -> Iterator[tuple[tuple, Tensor]]:
             for k, v in list(x.items()):
                 yield from tensors_in(v, (*at, k))
         elif isinstance(x, (tuple, list, deque)):
-            for i, v in enumerate(list(x)):
+            for i, v in enumerate(held_in(x)):
                 yield from tensors_in(v, (*at, i))
 
 
@@ -65,8 +65,11 @@ def held_parts(x: Any, parts: Mapping[tuple, Any], at: tuple = ()) -> Any:
     if at in parts:
         return parts[at]
     if isinstance(x, tuple) and any(p[: len(at)] == at for p in parts):
-        items = [held_parts(v, parts, (*at, i)) for i, v in enumerate(x)]
-        return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
+        items = [held_parts(v, parts, (*at, i)) for i, v in enumerate(held_in(x))]
+        made = tuple.__new__(type(x), items)
+        if hasattr(x, "__dict__"):
+            vars(made).update(vars(x))
+        return made
     return x
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent
 from ingot._tensor.reals import Real
-from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe
+from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.exchanged import Exchanges, PlaceHolds, PlaceIs, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
@@ -165,9 +165,11 @@ def _others(place: Elsewhere | None, now: Any, seen: Any, rebound: Rebound = NOT
     elif type(now) in (int, float):
         if place is not None and isinstance(seen, tuple) and seen[0] is type(now) and seen != describe(now):
             yield place
-    elif isinstance(seen, tuple) and seen and seen[0] is type(now) and isinstance(now, (tuple, list, dict)) and len(seen) == len(now) + 1:
-        own = rebound.get(id(now), ())
-        for i, (part, was) in enumerate(zip(now.items() if isinstance(now, dict) else now, seen[1:])):
+    elif isinstance(seen, tuple) and seen and seen[0] is type(now) and isinstance(now, (tuple, list, dict)):
+        own, items = rebound.get(id(now), ()), tuple(now.items()) if isinstance(now, dict) else held_in(now)
+        if len(seen) != len(items) + 1:
+            return
+        for i, (part, was) in enumerate(zip(items, seen[1:])):
             if isinstance(now, dict):
                 if part[0] not in own:
                     yield from _others(InTable(now, part[0], f"a dict's [{part[0]!r}]"), part[1], was[1], rebound)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.capture.codes import names_of
-from ingot.capture.describe import PLAIN, SMALL, plain
+from ingot.capture.describe import PLAIN, SMALL, held_in, plain
 from ingot.capture.effects import is_generator
 from ingot.capture.reads import function_of, lookup, vars_of
 from ingot.capture.slots import Slots
@@ -113,12 +113,12 @@ class Roots:
         elif isinstance(x, (tuple, list, set, frozenset, deque)):
             if not isinstance(x, (tuple, frozenset)):
                 self.containers.append(x)
-            for item in list(x)[:SMALL]:
+            for item in held_in(x)[:SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, dict):
             if type(x) in (dict, OrderedDict, defaultdict):
                 self.dicts.append(x)
-            for item in list(x.values())[:SMALL]:
+            for item in list(dict.values(x))[:SMALL]:
                 self.add(item, depth + 1)
         elif isinstance(x, types.ModuleType):
             pass

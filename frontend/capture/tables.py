@@ -16,7 +16,7 @@ import numpy as np
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
-from ingot.capture.describe import HELD, PLAIN
+from ingot.capture.describe import HELD, PLAIN, held_in
 from ingot.capture.errors import LeakedTensorError
 from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
 from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable
@@ -154,14 +154,14 @@ class Tables:
         """Lists whose items calls assign: what was in them, and what is now."""
         numbers = {id(given): old for _, old, given in self._held if type(given) in (Extent, Real)}
         for x, was in self._lists:
-            now = [numbers.get(id(v), original(v)) for v in x]
+            now = [numbers.get(id(v), original(v)) for v in held_in(x)]
             if len(now) != len(was) or any(a is not b for a, b in zip(now, was)):
                 yield x, was, now
 
     def _computed(self, trace: Trace, x: Any) -> bool:
         """Whether what is in a list now is each call's own: tensors and numbers of the trace."""
         holding = any(isinstance(p, InList) and p.items is x for p, _, _ in self._held)
-        return holding or any(type(v) in (Extent, Real) or self._ours(trace, v) for v in x)
+        return holding or any(type(v) in (Extent, Real) or self._ours(trace, v) for v in held_in(x))
 
     def _items(self, trace: Trace) -> Iterator[Assigned]:
         for x, before, now in self._changed_lists(trace):
@@ -300,7 +300,7 @@ def _numbers(x: Any) -> Iterator[Any]:
     if type(x) in (Extent, Real):
         yield x
     elif isinstance(x, tuple):
-        for v in x:
+        for v in held_in(x):
             yield from _numbers(v)
 
 
@@ -357,7 +357,7 @@ def _restore(x: Any, before: Any) -> None:
         if x != before:
             x.clear()
             x.update(before)
-    elif len(x) != len(before) or any(a is not b for a, b in zip(x, before)):
+    elif len(held_in(x)) != len(before) or any(a is not b for a, b in zip(held_in(x), before)):
         x.clear()
         x.extend(before)
 

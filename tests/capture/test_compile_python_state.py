@@ -284,3 +284,56 @@ def test_class_attributes(monkeypatch):
     assert c(x).item() == 2
     Scaled.factor = 3
     assert c(x).item() == 3
+
+
+def test_tuples_that_count_in_their_own_way():
+    class Odd(tuple):
+        def __len__(self):
+            raise NotImplementedError("there are several ways to count")
+
+        def __iter__(self):
+            raise NotImplementedError("and to go through it")
+
+        def last(self):
+            return self[1]
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.odd = Odd((2, 3))
+
+        def forward(self, x):
+            return x * self.odd.last()
+
+    odd, net = Odd((2.0, 3.0)), Net()
+    f, g = ingot.compile(lambda x: x * odd[1]), ingot.compile(net)
+    for _ in range(2):
+        assert f(ingot.ones(1)).item() == 3 and g(ingot.ones(1)).item() == 3
+    net.odd = Odd((2, 5))
+    assert g(ingot.ones(1)).item() == 5
+    net.odd = Odd((2, 6))
+    assert g(ingot.ones(1)).item() == 6 and type(net.odd) is Odd
+
+
+def test_data_that_is_assigned_as_it_is():
+    layer, other = nn.Linear(2, 2), ingot.ones(2, 2)
+
+    @ingot.compile
+    def f(x):
+        layer.weight.data = layer.weight.data.to(ingot.float32)
+        return layer(x)
+
+    x = ingot.ones(1, 2)
+    for _ in range(2):
+        close(f(x), layer(x).detach().numpy())
+        layer.weight.data.add_(1)
+    f(x).sum().backward()
+    assert layer.weight.grad.tolist() == [[1, 1], [1, 1]]
+    for change in (lambda t: t.t(), lambda t: other, lambda t: t.clone()):
+
+        def g(x, change=change):
+            layer.weight.data = change(layer.weight.data)
+            return layer(x)
+
+        with pytest.raises(ingot.CaptureError, match="cannot assign .data"):
+            ingot.compile(g)(x)
