@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 
 from ingot.backends.cuda.block_kernel import BlockKernel, verify_threads
-from ingot.backends.cuda.matrix_tiles import HalfTiles, MatrixTiles, Operand, Rows, SingleTiles
+from ingot.backends.cuda.matrix_tiles import MatrixTiles, Operand, Rows, SingleTiles, WordTiles
 from ingot.ir import dtypes
 from ingot.ir.dtypes import Half
 from ingot.ir.graph import Graph, Node, Value
@@ -42,7 +42,7 @@ SHARE = 3  # blocks that should find room on a multiprocessor
 MOST = 80  # elements and sums that a thread has registers for
 
 # (rows that a block keeps, those of a step), threads of a block; the best first
-TILES_HALF = (((64, 64), 128), ((64, 32), 128), ((64, 16), 128), ((32, 64), 64), ((32, 32), 64), ((32, 16), 64), ((16, 16), 32))
+TILES_WORDS = (((64, 64), 128), ((64, 32), 128), ((64, 16), 128), ((32, 64), 64), ((32, 32), 64), ((32, 16), 64), ((16, 16), 32))
 TILES = (((64, 32), 128), ((32, 32), 128), ((32, 16), 64), ((16, 32), 64), ((16, 16), 32), ((8, 16), 32))
 
 
@@ -62,16 +62,30 @@ class Attention(Schedule):
     def verify(self, group: Group) -> None:
         verify_threads(kept=self.tile[0], step=self.tile[1], threads=self.threads)
         body = group.nodes[0].attrs[0]
-        if not _tiles(body, self).fits:
+        if not _tiles(group, self).fits:
             raise ScheduleError(f"{self}: threads do not share the tile out evenly ({group})")
         if self.diagonal and not below_diagonal(body):
             raise ScheduleError(f"{self}: there is something above the diagonal ({group})")
 
 
-def _tiles(body: Graph, s: Attention) -> MatrixTiles:
+def _by_words(group: Group) -> bool:
+    """Whether matrix instructions take the operands of all products: halves, or float32 that is rounded to TF32."""
+    (node,) = group.nodes
+    body: Graph = node.attrs[0]
+    parts = parts_of(body)
+    if parts.scores[0].inputs[0].type.dtype in Half:
+        return True
+    outside = dict(zip(body.inputs, node.inputs))
+    read = [v for n in (*parts.scores, *parts.products) for v in n.inputs]
+    made = (body.producers.get(v) or group.graph.producers.get(outside.get(v, v)) for v in read)
+    return all(n is not None and n.op is OPS["round_tf32"] for n in made)
+
+
+def _tiles(group: Group, s: Attention) -> MatrixTiles:
+    body = group.nodes[0].attrs[0]
     parts = parts_of(body)
     dtype = parts.scores[0].inputs[0].type.dtype
-    kind = HalfTiles if dtype in Half else SingleTiles
+    kind = WordTiles if _by_words(group) else SingleTiles
     return kind(dtype, s.tile, s.threads, [_one(form_of(n).k) for n in parts.scores], [_one(_other(body, n)) for n in parts.products])
 
 
@@ -90,11 +104,10 @@ def choose(group: Group, machine: Machine) -> Attention:
     """The schedule: the largest tile that fits, a smaller one where blocks would be few."""
     body = group.nodes[0].attrs[0]
     parts = parts_of(body)
-    half = parts.scores[0].inputs[0].type.dtype in Half
     kept, batch = assumed(parts.extents[0 if parts.rows else 1]), assumed(math.prod(parts.batch))
     diagonal = below_diagonal(body)
-    every = [Attention(tile, threads, diagonal) for tile, threads in (TILES_HALF if half else TILES)]
-    fitting = [s for s in every if (t := _tiles(body, s)).fits and t.nbytes <= machine.shared_bytes // SHARE and t.registers <= MOST]
+    every = [Attention(tile, threads, diagonal) for tile, threads in (TILES_WORDS if _by_words(group) else TILES)]
+    fitting = [s for s in every if (t := _tiles(group, s)).fits and t.nbytes <= machine.shared_bytes // SHARE and t.registers <= MOST]
     fitting = [s for s in fitting if s.tile[0] < 2 * kept] or fitting[-1:]
 
     def blocks(s: Attention) -> int:
@@ -121,7 +134,7 @@ class _Emission:
         self.k = BlockKernel(group, "attention", check)
         self.w = self.k.w
         self.element: dict[Value, Scalar] = {}  # what is known of the element that is being written
-        self.tiles = _tiles(self.body, s)
+        self.tiles = _tiles(group, s)
         self.kept, self.passing = self.parts.extents if self.parts.rows else self.parts.extents[::-1]
 
     def inside(self, k: GroupKernel) -> Elements:
@@ -183,7 +196,7 @@ class _Emission:
         s, w, k, parts, t = self.s, self.w, self.k, self.parts, self.tiles
         bm, bn = s.tile
         tiles, steps = ceil_div(self.kept, bm), ceil_div(self.passing, bn)
-        t.allocate(k, dtypes.u32 if isinstance(t, HalfTiles) else dtypes.f32)
+        t.allocate(k, dtypes.u32 if isinstance(t, WordTiles) else dtypes.f32)
         with k.grid(tiles * math.prod(parts.batch), s.threads) as (g, thread):
             tile = ix.mod(g, tiles, w.ranges)
             self.q = q = delinear(ix.div(g, tiles, w.ranges), parts.batch, w.ranges)
@@ -231,7 +244,7 @@ class _Emission:
             t.score(which, sums)
             k.barrier()
             scores.append([[w.get_acc(x, dtypes.f32) for x in row] for row in sums])
-        self.columns = [k.clamped(ix.add(base, c), self.passing, exactly(self.passing, bn) is not None) for c in t.columns(bn)]
+        self.columns = [k.clamped(ix.add(base, c), self.passing, exactly(self.passing, bn) is not None) for c in t.columns(bn, True)]
         self.scores = scores
         if parts.softmax is not None:
             self.run_along(parts.softmax)

@@ -22,9 +22,8 @@ from ingot.ir.loop.points import ZERO
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.struct import value_type
 
-__all__ = ["HalfTiles", "MatrixTiles", "Operand", "SingleTiles"]
+__all__ = ["MatrixTiles", "Operand", "SingleTiles", "WordTiles"]
 
-STEPS = 2 * WORDS  # of a product of halves
 PAD = 4  # words between lines of shared memory, whose ends would fall into one bank
 RUN = 4  # neighbours that a thread reads
 CROWDED = 72  # registers for elements and sums, beyond which fewer loads are on their way at a time
@@ -81,8 +80,8 @@ class MatrixTiles(ABC):
         """0 in one of the threads that share a row."""
 
     @abstractmethod
-    def columns(self, n: int) -> list[Index]:
-        """Which of n columns the thread has."""
+    def columns(self, n: int, scores: bool = False) -> list[Index]:
+        """Which of n columns the thread has, of elements or of what they make."""
 
     @abstractmethod
     def sums(self, n: int) -> list[list[str]]:
@@ -133,12 +132,18 @@ class MatrixTiles(ABC):
                 body(item)
 
 
-class HalfTiles(MatrixTiles):
-    """Tiles of halves: a warp has 16 rows of them, two steps of a sum lie in a word."""
+class WordTiles(MatrixTiles):
+    """Tiles by matrix instructions: a warp has 16 rows of them. In a word lie two steps of a sum of halves, or one of float32 that is
+    rounded to TF32; then the columns of elements are exchanged so that a thread has those that it needs as factors."""
+
+    @property
+    def per(self) -> int:
+        """Steps of a sum in a word."""
+        return 4 // self.dtype.itemsize
 
     @property
     def fits(self) -> bool:
-        return self.tile[0] == ROWS * self.threads // WARP and self.threads % WARP == 0 and self.tile[1] % STEPS == 0
+        return self.tile[0] == ROWS * self.threads // WARP and self.threads % WARP == 0 and self.tile[1] % 16 == 0
 
     @property
     def registers(self) -> int:
@@ -146,8 +151,8 @@ class HalfTiles(MatrixTiles):
 
     @property
     def words(self) -> tuple[list[int], int, int]:
-        (bm, bn), lines = self.tile, [d // 2 + PAD for d in self.depths]
-        passing = max([*(bn * n for n in lines), *(width * (bn // 2 + PAD) for width in self.widths)])
+        (bm, bn), lines = self.tile, [d // self.per + PAD for d in self.depths]
+        passing = max([*(bn * n for n in lines), *(width * (bn // self.per + PAD) for width in self.widths)])
         return [bm * n for n in lines], passing, 0
 
     def begin(self, thread: Index) -> None:
@@ -155,7 +160,12 @@ class HalfTiles(MatrixTiles):
         self.thread = thread
         warp, lane = ix.div(thread, WARP, r), ix.mod(thread, WARP, r)
         self.g, self.t = ix.div(lane, 4, r), ix.mod(lane, 4, r)
-        (row, word), self.right_line = lines_of(self.w, lane)
+        (row, word), self.product_line = lines_of(self.w, lane)
+        self.score_line = self.product_line
+        if self.per == 1:
+            line, eight = ix.mod(lane, 8, r), ix.sub(self.product_line[0], ix.mod(lane, 8, r))
+            line = ix.add(ix.div(line, 2, r), ix.mul(ix.mod(line, 2, r), 4))
+            self.score_line = ix.add(eight, line), self.product_line[1]
         self.left_line = ix.add(ix.mul(warp, ROWS), row), word
         self.rows = [ix.add(ix.add(ix.mul(warp, ROWS), self.g), ix.const(8 * half)) for half in (0, 1)]
 
@@ -167,7 +177,9 @@ class HalfTiles(MatrixTiles):
     def first(self) -> Index:
         return self.t
 
-    def columns(self, n: int) -> list[Index]:
+    def columns(self, n: int, scores: bool = False) -> list[Index]:
+        if scores and self.per == 1:
+            return [ix.add(self.t, ix.const(COLUMNS * j + 4 * c)) for j in range(n // COLUMNS) for c in (0, 1)]
         return [ix.add(ix.mul(self.t, 2), ix.const(COLUMNS * j + c)) for j in range(n // COLUMNS) for c in (0, 1)]
 
     def sums(self, n: int) -> list[list[str]]:
@@ -178,35 +190,45 @@ class HalfTiles(MatrixTiles):
         return out
 
     def put(self, name: str, lines: int, steps: int, operand: Operand) -> None:
-        w, words, line = self.w, steps // 2, steps // 2 + PAD
+        w, per = self.w, self.per
+        words, line = steps // per, steps // per + PAD
 
-        def store(row: Index, word: Index, low: Scalar, high: Scalar) -> None:
-            bits = [w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in (low, high)]
-            w.store(name, ix.add(ix.mul(row, line), word), w.or_(bits[0], w.shl(bits[1], 16)))
+        def store(row: Index, word: Index, xs: list[Scalar]) -> None:
+            w.store(name, ix.add(ix.mul(row, line), word), self.packed(xs))
 
-        def along(item: Index) -> None:  # eight steps of a line
-            row, first = ix.div(item, words // RUN, w.ranges), ix.mul(ix.mod(item, words // RUN, w.ranges), 2 * RUN)
-            xs = [operand.at(row, ix.add(first, ix.const(e))) for e in range(2 * RUN)]
+        def along(item: Index) -> None:  # four words of a line
+            row, first = ix.div(item, words // RUN, w.ranges), ix.mul(ix.mod(item, words // RUN, w.ranges), RUN)
+            xs = [operand.at(row, ix.add(ix.mul(first, per), ix.const(e))) for e in range(per * RUN)]
             for e in range(RUN):
-                store(row, ix.add(ix.div(first, 2, w.ranges), ix.const(e)), xs[2 * e], xs[2 * e + 1])
+                store(row, ix.add(first, ix.const(e)), xs[per * e :][:per])
 
-        def across(item: Index) -> None:  # two steps of two lines; a warp has 16 lines of four words, which go to different banks
+        def across(item: Index) -> None:  # words of two lines; a warp has 16 lines of four words, which go to different banks
             rest, groups = ix.div(item, 32, w.ranges), lines // 16
             row = ix.add(ix.mul(ix.mod(rest, groups, w.ranges), 16), ix.mul(ix.mod(item, 8, w.ranges), 2))
             word = ix.add(ix.mul(ix.div(rest, groups, w.ranges), 4), ix.mod(ix.div(item, 8, w.ranges), 4, w.ranges))
             both = (row, ix.add(row, ix.const(1)))
-            xs = [[operand.at(r, ix.add(ix.mul(word, 2), ix.const(e))) for r in both] for e in (0, 1)]
-            for r, low, high in zip(both, *xs):
-                store(r, word, low, high)
+            found = [[operand.at(r, ix.add(ix.mul(word, per), ix.const(e))) for r in both] for e in range(per)]
+            for k, r in enumerate(both):
+                store(r, word, [xs[k] for xs in found])
 
         self.each(lines * words // RUN if operand.along else lines * words // 2, along if operand.along else across)
 
-    def multiply(self, sums: list[list[str]], left: list[Scalar], line: int, columns: int, step: int) -> None:
-        """Add the products of a step, 16 columns at a time."""
-        row, word = self.right_line
+    def packed(self, xs: Sequence[Scalar]) -> Scalar:
+        """The elements of a word in it."""
+        w = self.w
+        if self.per == 1:
+            return w.bitcast(xs[0], dtypes.u32)
+        low, high = (w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in xs)
+        return w.or_(low, w.shl(high, 16))
+
+    def multiply(
+        self, sums: list[list[str]], left: list[Scalar], lines: tuple[Index, Index], line: int, columns: int, first: int
+    ) -> None:
+        """Add the products of eight words along a sum, 16 columns at a time."""
+        row, word = lines
         at, flat = ix.add(ix.mul(row, line), word), self.flat(sums)
         for k in range(columns // 16):
-            right = self.w.load_matrix(self.passing, ix.add(at, ix.const(16 * k * line + step // 2)))
+            right = self.w.load_matrix(self.passing, ix.add(at, ix.const(16 * k * line + first)))
             self.w.mma(self.dtype, flat[2 * SUMS * k :][: 2 * SUMS], left, right)
 
     def flat(self, sums: list[list[str]]) -> list[str]:
@@ -214,27 +236,22 @@ class HalfTiles(MatrixTiles):
         return [sums[r // 2][2 * j + r % 2] for j in range(len(sums[0]) // 2) for r in range(SUMS)]
 
     def score(self, which: int, sums: list[list[str]]) -> None:
-        depth = self.depths[which]
+        words = self.depths[which] // self.per
         row, word = self.left_line
-        at = ix.add(ix.mul(row, depth // 2 + PAD), word)
-        for step in range(0, depth, STEPS):
-            left = self.w.load_matrix(self.kept[which], ix.add(at, ix.const(step // 2)))
-            self.multiply(sums, left, depth // 2 + PAD, self.tile[1], step)
+        at = ix.add(ix.mul(row, words + PAD), word)
+        for first in range(0, words, WORDS):
+            left = self.w.load_matrix(self.kept[which], ix.add(at, ix.const(first)))
+            self.multiply(sums, left, self.score_line, words + PAD, self.tile[1], first)
 
     def factors(self, values: Rows) -> list[Scalar]:
-        w = self.w
-        out = []
-        for step in range(self.tile[1] // STEPS):
-            for r in range(LEFT):
-                j = 2 * (2 * step + r // 2)
-                bits = [w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in values[r % 2][j : j + 2]]
-                out.append(w.or_(bits[0], w.shl(bits[1], 16)))
-        return out
+        per = self.per
+        places = [(r % 2, per * (2 * step + r // 2)) for step in range(self.tile[1] // (per * WORDS)) for r in range(LEFT)]
+        return [self.packed(values[row][j : j + per]) for row, j in places]
 
     def product(self, left: list[Scalar], sums: list[list[str]], width: int) -> None:
-        line = self.tile[1] // 2 + PAD
-        for step in range(0, self.tile[1], STEPS):
-            self.multiply(sums, left[step // STEPS * LEFT :][:LEFT], line, width, step)
+        words = self.tile[1] // self.per
+        for first in range(0, words, WORDS):
+            self.multiply(sums, left[first // WORDS * LEFT :][:LEFT], self.product_line, words + PAD, width, first)
 
 
 class SingleTiles(MatrixTiles):
@@ -277,7 +294,7 @@ class SingleTiles(MatrixTiles):
     def first(self) -> Index:
         return self.x
 
-    def columns(self, n: int) -> list[Index]:
+    def columns(self, n: int, scores: bool = False) -> list[Index]:
         return self.own(self.x, n, self.across)
 
     def sums(self, n: int) -> list[list[str]]:

@@ -147,6 +147,12 @@ def attend(q, k, v):
     return batched((e / e.sum((2,))).cast(q.dtype), v, 1)
 
 
+def rounded_attend(q, k, v):
+    r = OPS["round_tf32"]
+    e = OPS["exp"]((s := batched(r(q), r(k), 2)) - OPS["reduce_max"](s, axes=(2,)))
+    return batched(r(e / e.sum((2,))), r(v), 1)
+
+
 def batched(a, b, right):
     out = OPS["dot"](a, b, batch=((0,), (0,)), contract=((2,), (right,)))
     return out.cast(by_name("f32")) if right == 2 else out
@@ -171,6 +177,7 @@ HOT = {
     "Fragments of rounded operands": (BIG, rounded_dot),
     "Fragments": ([(s, by_name("bf16")) for s in BIG], dot),
     "Attention of singles": ([HEADS] * 3, attend),
+    "Attention of rounded operands": ([HEADS] * 3, rounded_attend),
     "Attention of halves": ([(HEADS, by_name("bf16"))] * 3, attend),
     "Attention of wide heads": ([((128, 2048, 128), by_name("bf16"))] * 4, gradients),
     "Attention and its gradients": ([(HEADS, by_name("bf16"))] * 4, gradients),
