@@ -276,6 +276,8 @@ def test_bases_that_libraries_ask_for():
     assert isinstance(nn.InstanceNorm1d(2), batchnorm._NormBase) and isinstance(nn.ReflectionPad2d(1), padding._ReflectionPadNd)
     assert isinstance(nn.ConstantPad1d(1, 0.0), padding._ConstantPadNd) and isinstance(nn.AdaptiveMaxPool2d(1), pooling._AdaptiveMaxPoolNd)
     assert not isinstance(nn.AvgPool2d(1), pooling._MaxPoolNd) and isinstance(nn.Dropout2d(), dropout._DropoutNd)
+    with importlib.import_module("ingot._subclasses.fake_tensor").unset_fake_temporarily():
+        assert not ingot.utils._python_dispatch.is_traceable_wrapper_subclass(ingot.ones(1))
     assert nn.parameter.is_lazy(nn.LazyLinear(2).weight) and not nn.parameter.is_lazy(nn.Linear(1, 1).weight)
     assert isinstance(ingot.ones(2, 2).max(0), ingot.return_types.max) and isinstance(ingot.ones(2).aminmax(), ingot.return_types.aminmax)
     flat = ingot._utils._flatten_dense_tensors([ingot.ones(2), ingot.zeros(1, 2)])
