@@ -167,7 +167,9 @@ def test_every_tile(tile, threads, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
-def test_no_thread_depends_on_another_but_through_barriers(dtype):
+def test_no_thread_depends_on_another_but_through_barriers(dtype, monkeypatch):
+    monkeypatch.setattr(attention, "TILES_WORDS", (((32, 16), 64),))  # of two warps
+    monkeypatch.setattr(attention, "TILES", (((32, 16), 64),))
     graph = graph_of([((17, 5), by_name(dtype)), ((18, 5), by_name(dtype)), ((18, 3), by_name(dtype))], attend)
     arrays = arrays_for(graph)
     compare(graph, arrays, raced(scheduled(graph), graph, arrays))
