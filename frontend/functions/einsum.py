@@ -7,7 +7,7 @@ from typing import Any
 
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
-from ingot.functions.common import ShapeError, Tensor, apply, dtype_name
+from ingot.functions.common import ShapeError, Tensor, apply, cast, dtype_name, dtypes
 from ingot.functions.matmul import dot_general
 
 __all__ = [
@@ -22,7 +22,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     """Sums of products by Einstein's convention, as in `"bij,bjk->bik"`; `...` stands for dims that broadcast.
 
     Without `->` the labels that appear once, in alphabetical order, make the result. A label repeated within one operand takes
-    its diagonal. RuntimeError for a malformed equation or extents that differ.
+    its diagonal. Integers that are summed outside of products give int64. RuntimeError for a malformed equation or extents that differ.
 
         >>> ingot.einsum("ij,jk->ik", ingot.ones(2, 3), ingot.ones(3, 4)).shape
         ingot.Size([2, 4])
@@ -144,6 +144,8 @@ def _sum_out(x: Tensor, labels: Labels, keep: set[str]) -> tuple[Tensor, Labels]
     if not axes:
         return x, labels
     left = tuple(c for c in labels if c in keep)
+    if x.dtype.kind in "iub":  # as `sum`
+        x = cast(x, dtypes.i64)
     x = apply("reduce_sum", x, attrs=(axes,))
     return apply("reshape", x, attrs=(tuple(n for i, n in enumerate(x.shape) if i not in axes),)), left
 
@@ -169,6 +171,8 @@ def _einsum(*tensors: Tensor, inputs: tuple[Labels, ...], output: Labels) -> Ten
         wide = dict(zip(labels, x.shape))
         x, labels = _drop_ones(x, labels, dict(zip(others, y.shape)))
         y, others = _drop_ones(y, others, wide)
+        if x.dtype is not y.dtype:  # one of them has been summed
+            x, y = cast(x, dtypes.i64), cast(y, dtypes.i64)
         shared = [c for c in labels if c in others]
         batch = [c for c in shared if c in later]
         contract = [c for c in shared if c not in later]

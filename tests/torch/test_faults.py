@@ -272,6 +272,18 @@ def test_decompositions_refuse_what_is_not_finite(name):
                 getattr(m.linalg, name)(m.full(shape, math.nan))
 
 
+def test_sums_of_integers_by_einsum_do_not_wrap():
+    for equation in ("ij->", "ij->i", "ii->", "ij->ji", "ij,jk->ik", "ij,jk->ki"):
+        seen = []
+        for m in BOTH:
+            x = m.tensor([[200, 100], [50, 60]], dtype=m.uint8)
+            y = m.einsum(equation, *[x] * (equation.count(",") + 1))
+            seen.append((str(y.dtype).split(".")[1], y.tolist()))
+        assert seen[0] == seen[1], equation
+    assert ingot.einsum("ij,j->", ingot.tensor([[200, 100]], dtype=ingot.uint8), ingot.tensor([2, 1], dtype=ingot.uint8)).item() == 500
+    assert ingot.einsum("i->", ingot.tensor([True, True])).item() == 2
+
+
 def test_expanded_tensors_are_filled():
     for m in BOTH:
         x = m.zeros(2, 1)
