@@ -5,8 +5,7 @@
     model = ingot.jit.load("model.ingot")
 
 A compiled function is Python that was traced, so what scripting would read of its source (annotations, `ignore`, `unused`, `Final`)
-is accepted and changes nothing. What `script` is given may branch on a tensor's value, as TorchScript may: it then runs as Python,
-with a warning; `trace` refuses it with the line, as everywhere under compile.
+is accepted and changes nothing; a branch on a tensor's value is refused with the line, as everywhere under compile.
 """
 
 from __future__ import annotations

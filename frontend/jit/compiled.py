@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
 import ingot
 from ingot._tensor import Tensor
 from ingot.artifacts import at_path
-from ingot.capture import CaptureError, CompiledFunction, CompiledModule, flatten, unflatten
-from ingot.compiler import is_compiling
+from ingot.capture import CompiledFunction, CompiledModule, flatten, unflatten
 from ingot.nn.modules.module import Module
 
 __all__ = ["ScriptFunction", "ScriptModule", "load", "save", "script", "trace", "trace_module"]
@@ -45,13 +43,6 @@ class _Examples:
     """Remembers what its first call was like, for `save`."""
 
     _like: Any = None
-    _as_python = False  # what is refused runs as Python: TorchScript has branches and loops on values
-    _refused = False
-
-    def _run_as_python(self, reason: CaptureError) -> None:
-        name = getattr(self, "__name__", None) or type(self).__name__
-        warnings.warn(f"jit.script: {name} runs as Python from now on, and is not compiled: {reason}", stacklevel=3)
-        object.__setattr__(self, "_refused", True)
 
     def _remember(self, args: tuple) -> None:
         if self._like is None:
@@ -74,15 +65,7 @@ class ScriptFunction(_Examples, CompiledFunction):
     """A compiled function that `save` can write: what `script` and `trace` give for functions."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._refused:
-            return self.__wrapped__(*args, **kwargs)
-        try:
-            result = super().__call__(*args, **kwargs)
-        except CaptureError as e:
-            if not self._as_python or is_compiling():
-                raise
-            self._run_as_python(e)
-            return self.__wrapped__(*args, **kwargs)
+        result = super().__call__(*args, **kwargs)
         if self._like is None and not kwargs:
             self._remember(args)
         return result
@@ -90,15 +73,7 @@ class ScriptFunction(_Examples, CompiledFunction):
 
 class _CompiledModule(_Examples, CompiledModule):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._refused:
-            return self._orig_mod(*args, **kwargs)
-        try:
-            result = super().__call__(*args, **kwargs)
-        except CaptureError as e:
-            if not self._as_python or is_compiling():
-                raise
-            self._run_as_python(e)
-            return self._orig_mod(*args, **kwargs)
+        result = super().__call__(*args, **kwargs)
         if self._like is None and not kwargs:
             self._remember(args)
         return result
@@ -109,8 +84,7 @@ def script(
 ) -> Any:  # fmt: skip
     """`obj`, a function or Module, compiled (see `ingot.compile`): when it is called, for the shapes it is called with. A class is itself.
 
-    What cannot be compiled, as a branch on a value, runs as Python from then on, with a UserWarning that says why: in TorchScript it is
-    part of the language. TypeError for what is neither.
+    CaptureError, at the call, for what cannot be compiled. TypeError for what is neither.
 
     >>> @ingot.jit.script
     ... def scaled(x, factor: float = 2.0):
@@ -118,13 +92,6 @@ def script(
     >>> scaled(ingot.ones(2))
     tensor([2., 2.])
     """
-    made = _compiled(obj)
-    if isinstance(made, _Examples):
-        object.__setattr__(made, "_as_python", True)
-    return made
-
-
-def _compiled(obj: Any) -> Any:
     if isinstance(obj, (type, ScriptFunction)) or type(obj) is _CompiledModule:
         return obj
     if isinstance(obj, CompiledModule):
@@ -152,8 +119,7 @@ def trace(
 ) -> Any:
     """`script` of a function or Module, compiled at once for `example_inputs`: a tuple of the arguments, or the only one.
 
-    Called with other shapes it is compiled for these: unlike torch's, a trace is never wrong for other inputs. CaptureError for what
-    cannot be compiled.
+    Called with other shapes it is compiled for these: unlike torch's, a trace is never wrong for other inputs.
 
     >>> model = ingot.jit.trace(nn.Linear(3, 2), ingot.zeros(1, 3))
     >>> model(ingot.zeros(5, 3)).shape
@@ -162,7 +128,7 @@ def trace(
     if example_inputs is None and example_kwarg_inputs is None:
         raise RuntimeError("example_kwarg_inputs should be a dict" if example_inputs is None else "example_inputs is missing")
     args = () if example_inputs is None else example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-    made = _compiled(func)
+    made = script(func)
     with ingot.no_grad():
         made(*args, **(example_kwarg_inputs or {}))
     return made
@@ -170,7 +136,7 @@ def trace(
 
 def trace_module(mod: Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
     """`trace` of a Module for the example inputs of its methods: {"forward": inputs, "encode": inputs}. Other methods are compiled too."""
-    made = _compiled(mod)
+    made = script(mod)
     for name, example in inputs.items():
         example = example if isinstance(example, (tuple, list)) else (example,)
         if name == "forward":
