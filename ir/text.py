@@ -77,6 +77,7 @@ class _Printer:
         self.functions: list[str] = []
         self.taken: set[str] = set()
         self.types: dict[int, str] = {}  # id(type) -> text
+        self.places: dict[tuple[int, int], str] = {}  # (id(code), instruction) -> text
         self.sized: dict[int, list[Size]] = {}  # id(type) -> its dims that have symbols
         self.bounded: dict[str, None] = {}  # the bounds of the symbols of the function that is being printed
         self.attr_printers: dict[type, Callable[[Any], str]] = _Printers({
@@ -198,7 +199,11 @@ class _Printer:
     def location(self, loc: Any) -> str:
         from ingot.ir.location import resolve
 
-        return str(resolve(loc))
+        key = id(loc[0]), loc[1]
+        found = self.places.get(key)
+        if found is None:
+            found = self.places[key] = str(resolve(loc))
+        return found
 
 
 def float_text(x: float, nan_bits: int | None = None) -> str:

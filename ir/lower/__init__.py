@@ -45,6 +45,7 @@ from ingot.ir.passes.nested import hoist, prune_bodies
 from ingot.ir.passes.parts import parts
 from ingot.ir.passes.products import absorb_transposes, swap_products
 from ingot.ir.passes.simplify import simplify
+from ingot.ir.passes.wide import wide
 from ingot.ir.struct import replace, value_type
 from ingot.ir.verify import verify
 
@@ -74,7 +75,7 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
     return Stage(p.__name__, lambda graph, target: p(graph), str, verify)
 
 
-_PASSES = (inline, parts, dce, simplify, fold, cse, hoist, dce, prune_bodies, dce, swap_products, absorb_transposes, dce)
+_PASSES = (inline, parts, dce, simplify, fold, cse, hoist, dce, prune_bodies, dce, swap_products, absorb_transposes, dce, wide)
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, _PASSES),

@@ -7,6 +7,8 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
 from ingot.ir.ops.form import form_of
+from ingot.ir.ops.movement import concatenate
+from ingot.ir.passes.wide import SHORT
 from ingot.ir.types import numel
 
 __all__ = ["materialise"]
@@ -26,10 +28,13 @@ def materialise(joined: Joined) -> set[Value]:
     """The values that have buffers. Enters the outputs of every group; a view that must be in memory becomes a copy, a group of its own."""
     graph, home = joined.graph, joined.home
     m = _Memory(joined)
+    producers = graph.producers
     wanted: set[Value] = set(graph.outputs)
     for n in graph.nodes:
         if reads_memory(n):
             wanted.update(n.inputs)
+        elif n.op is concatenate:  # a tree of them, see passes/wide.py
+            wanted.update(v for v in n.inputs if (made := producers.get(v)) and made.op is concatenate and len(made.inputs) == SHORT)
     for at, node in enumerate(graph.nodes):
         for v in node.outputs:
             if v not in home:
