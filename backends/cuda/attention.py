@@ -22,8 +22,8 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
-from ingot.ir.lower.attention import Softmax, below_diagonal, matrix_side, parts_of
-from ingot.ir.lower.elements import Elements, apply
+from ingot.ir.lower.attention import Softmax, below_diagonal, matrix_side, parts_of, power, score_of
+from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written, no_code
 from ingot.ir.lower.schedule import Schedule, ScheduleError
@@ -143,7 +143,7 @@ class _Emission:
         e = Elements(replace(self.group, graph=self.body, orders={}), k.w, lambda v: None, k.check)
         for v, leaf in self.leaves.items():
             e.known[v] = lambda idx, leaf=leaf: outer.at(leaf, idx)  # type: ignore[misc]
-        for v in (*map(self.score_of, self.parts.scores), *self.given()):
+        for v in (*(score_of(self.body, n) for n in self.parts.scores), *self.given()):
             e.known[v] = lambda idx, v=v: self.element[v]  # type: ignore[misc]
         return e
 
@@ -151,14 +151,6 @@ class _Emission:
         """What is known of a row's softmax while it is on its way: no row is dead, sums are divided by at the end."""
         s = self.parts.softmax
         return [] if s is None else [v for v in (s.dead, s.e, s.total) if v is not None]
-
-    def score_of(self, n: Node) -> Value:
-        """What a sum in single precision stands for: a product, or what it is cast to."""
-        v = n.outputs[0]
-        users = self.body.users[v]
-        if v.type.dtype in Half and len(users) == 1 and users[0].op is OPS["cast"] and users[0].outputs[0].type.dtype is dtypes.f32:
-            return users[0].outputs[0]
-        return v
 
     # -- operands ----------------------------------------------------------------------------------------------------
 
@@ -269,7 +261,8 @@ class _Emission:
         for r, (i, _) in enumerate(self.own):
             row = []
             for c, (j, there) in enumerate(self.columns):
-                self.element.update({self.score_of(n): self.as_score(n, self.scores[m][r][c]) for m, n in enumerate(self.parts.scores)})
+                for n, scores in zip(self.parts.scores, self.scores):
+                    self.element[score_of(self.body, n)] = self.as_score(n, scores[r][c])
                 if self.parts.softmax is not None:
                     self.assume(self.parts.softmax, r, c)
                 x = self.inner.at(v, (*self.q, i, j) if self.parts.rows else (*self.q, j, i))
@@ -278,7 +271,7 @@ class _Emission:
         return out
 
     def as_score(self, n: Node, x: Scalar) -> Scalar:
-        return convert(self.w, x, self.score_of(n).type.dtype)
+        return convert(self.w, x, score_of(self.body, n).type.dtype)
 
     # -- softmax -----------------------------------------------------------------------------------------------------
 
@@ -308,8 +301,8 @@ class _Emission:
             w.set_acc(self.tops[r], top)
             zero = w.const(0.0, dtypes.f32)
             level = w.select(w.eq(top, -math.inf), zero, top)  # where nothing was found yet all powers are 0
-            scale = self.power(s, before, level)
-            powers.append([self.power(s, x, level) for x in row])
+            scale = power(w, self.body, s, before, level)
+            powers.append([power(w, self.body, s, x, level) for x in row])
             total = powers[r][0]
             for x in powers[r][1:]:
                 total = w.add(total, x)
@@ -318,12 +311,6 @@ class _Emission:
                 for acc in sums[r]:
                     w.set_acc(acc, w.mul(w.get_acc(acc, dtypes.f32), scale))
         self.powers = powers
-
-    def power(self, s: Softmax, x: Scalar, level: Scalar) -> Scalar:
-        """exp(x - level), as the graph says it."""
-        exp = self.body.producers[s.e]
-        sub = self.body.producers[exp.inputs[0]]
-        return apply(self.w, exp, [apply(self.w, sub, [x, level])])
 
     def across(self, x: Scalar, combine: Callable[[Scalar, Scalar], Scalar]) -> Scalar:
         """What the threads of a row make of what each has."""

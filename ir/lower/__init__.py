@@ -75,11 +75,16 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
     return Stage(p.__name__, lambda graph, target: p(graph), str, verify)
 
 
+def _attention(graph: Graph, target: Target) -> Graph:
+    kind = target.kinds.get("attention")
+    return graph if kind is None else stay_on_chip(graph, kind.takes)
+
+
 _PASSES = (inline, parts, dce, simplify, fold, cse, hoist, dce, prune_bodies, dce, swap_products, absorb_transposes, dce, wide)
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, _PASSES),
-    Stage("attention", lambda graph, target: stay_on_chip(graph) if "attention" in target.kinds else graph, str, verify),
+    Stage("attention", _attention, str, verify),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
     Stage("layouts", layouts, print_fused, verify_fused),
     Stage("schedule", scheduling.schedule, scheduling.print_scheduled, scheduling.verify_scheduled),

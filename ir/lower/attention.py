@@ -13,13 +13,15 @@ a running maximum and sum, those of the gradients from the statistics that it le
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ingot.ir.dtypes import Half, f32
 from ingot.ir.facts import Elementwise, Reduction, View
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop.folds import AND, MAX, SUM
 from ingot.ir.lower.assumed import assumed
+from ingot.ir.lower.elements import apply
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.op import OPS
 from ingot.ir.ops.contraction import dot
 from ingot.ir.ops.control import call
@@ -28,7 +30,7 @@ from ingot.ir.size import equal
 from ingot.ir.struct import frozen, struct
 from ingot.ir.types import Dim
 
-__all__ = ["Parts", "Softmax", "below_diagonal", "matrix_side", "parts_of", "stay_on_chip"]
+__all__ = ["Parts", "Softmax", "below_diagonal", "matrix_side", "parts_of", "power", "score_of", "stay_on_chip"]
 
 WIDEST = 128  # steps of the sum of a score: an operand's rows lie on chip
 LEAST = 16  # rows and columns from which on tiles are worth it
@@ -87,6 +89,22 @@ def parts_of(body: Graph) -> Parts:
 def matrix_side(body: Graph, product: Node) -> int:
     """Which operand of a product is the matrix."""
     return _side(product, _matrices(body))
+
+
+def score_of(body: Graph, n: Node) -> Value:
+    """What a sum in single precision stands for: a product, or what it is cast to."""
+    v = n.outputs[0]
+    users = body.users[v]
+    if v.type.dtype in Half and len(users) == 1 and users[0].op is OPS["cast"] and users[0].outputs[0].type.dtype is f32:
+        return users[0].outputs[0]
+    return v
+
+
+def power(w: KernelWriter, body: Graph, s: Softmax, x: Scalar, level: Scalar) -> Scalar:
+    """exp(x - level), as the graph says it."""
+    exp = body.producers[s.e]
+    sub = body.producers[exp.inputs[0]]
+    return apply(w, exp, [apply(w, sub, [x, level])])
 
 
 def _matrices(body: Graph) -> set[Value]:
@@ -418,9 +436,12 @@ class _Rewriter:
         return isinstance(n.op.lowering, (Elementwise, View)) and all(map(self.of_nothing, n.inputs))
 
 
-@with_bodies
-def stay_on_chip(graph: Graph) -> Graph:
-    """Calls in place of products of products with a softmax between, and of their gradients."""
+def stay_on_chip(graph: Graph, takes: Callable[[Graph], bool] = lambda body: True) -> Graph:
+    """Calls in place of products of products with a softmax between, and of their gradients, where all calls are taken."""
+    return with_bodies(lambda graph: _stay_on_chip(graph, takes))(graph)
+
+
+def _stay_on_chip(graph: Graph, takes: Callable[[Graph], bool]) -> Graph:
     finder = _Finder(graph)
     made: list[Node] = []
     bodies: dict[str, Graph] = {}
@@ -430,7 +451,9 @@ def stay_on_chip(graph: Graph) -> Graph:
         known = () if softmax is None else (softmax.top, softmax.dead)
         if softmax is None or not r.products or any(not _folds(n, SUM) and n.outputs[0] not in known for n in r.folds):
             continue
-        made += _Rewriter(finder, r, softmax, bodies).calls()
+        calls = list(_Rewriter(finder, r, softmax, bodies).calls())
+        if all(takes(n.attrs[0]) for n in calls):
+            made += calls
     if not made:
         return graph
     return _ordered(graph, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ingot.ir.lower.attention_rows import ATTENTION
 from ingot.ir.lower.cumulative import CUMULATIVE
 from ingot.ir.lower.depthwise import DEPTHWISE
 from ingot.ir.lower.nest import NEST
@@ -16,7 +17,7 @@ __all__ = ["cpu"]
 
 KINDS = {
     "nest": NEST, "tiles": TILES, "depthwise": DEPTHWISE, "scatter": SCATTER, "index_put": INDEX_PUT, "window_scatter": WINDOW_SCATTER,
-    "sort": SORT, "cumulative": CUMULATIVE, "top": TOP,
+    "sort": SORT, "cumulative": CUMULATIVE, "top": TOP, "attention": ATTENTION,
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ingot.ir.graph import Node
+from ingot.ir.graph import Graph, Node
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.machine import Machine
@@ -23,10 +23,12 @@ class Kind(NamedTuple):
 
     choose(group, machine) -> schedule              decides all there is to decide
     emit(group, schedule, check) -> kernels         writes the loops; check(node): the code under which a failed check is reported
+    takes(body) -> bool                             of graphs that may be called: whether it has kernels of one
     """
 
     choose: Callable[[Group, Machine], Any]
     emit: Callable[[Group, Any, Callable[[Node], int]], list[Written]]
+    takes: Callable[[Graph], bool] = lambda body: True
 
 
 @value_type
