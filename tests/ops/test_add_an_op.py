@@ -13,7 +13,7 @@ import pytest
 from tests.support.processes import FROM_PATH, ROOT, copy_package
 
 BLOCK = re.compile(r"`(ir/ops/\w+\.py)`[^`]*```python\n(.*?)^```$", re.M | re.S)
-GENERATED = {"_names.py", "__init__.pyi", "_tensor/methods.pyi"}
+GENERATED = {"_names.py", "__init__.pyi", "_tensor/methods.pyi", "functions/_examples.py"}
 
 USE = """
 import numpy as np

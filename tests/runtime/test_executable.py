@@ -125,6 +125,7 @@ def test_unloads():
         with open("/proc/self/maps") as f:
             return sum("memfd:ingot" in line for line in f)
 
+    gc.collect()  # what other tests have left behind
     before = mappings()
     exe = Executable(echo(0), manifest("address"))
     assert mappings() > before

@@ -168,6 +168,8 @@ class DataLoader(Generic[T]):
 class _BaseDataLoaderIter:
     """One pass of a loader: its batches, and how many there are."""
 
+    __slots__ = ("_loader", "_batches", "__weakref__")
+
     def __init__(self, loader: DataLoader, batches: Iterator[Any]):
         self._loader, self._batches = loader, batches
 
@@ -180,17 +182,21 @@ class _BaseDataLoaderIter:
     def __len__(self) -> int:
         return len(self._loader)
 
+    def over(self) -> Iterator[Any]:
+        """The iterator whose items these are: how far it has come tells how far this has."""
+        return self._batches
+
     def close(self) -> None:
         """End the pass here."""
         self._batches.close()  # type: ignore[attr-defined]
 
 
 class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
-    pass
+    __slots__ = ()
 
 
 class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
-    pass
+    __slots__ = ()
 
 
 class _Forever(Sampler):

@@ -261,3 +261,11 @@ def _cut(w: Writer, x: V, to: Any) -> V:
 @emits("bitcast")
 def _bitcast(w: Writer, n: Node, xs: list[V]) -> V:
     return w.op("bitcast_convert", *xs, dtype=n.outputs[0].type.dtype)
+
+
+@emits("round_tf32")
+def _round_tf32(w: Writer, n: Node, xs: list[V]) -> V:
+    (x,) = xs
+    bits = w.op("bitcast_convert", x, dtype=dtypes.u32)
+    rounded = w.op("and", w.op("add", bits, w.like(1 << 12, bits)), w.like(0xFFFFE000, bits))
+    return w.select(is_nan(w, x), x, w.op("bitcast_convert", rounded, dtype=x.dtype))
