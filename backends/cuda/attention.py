@@ -23,7 +23,7 @@ from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.attention import Softmax, below_diagonal, matrix_side, parts_of, power, score_of
-from ingot.ir.lower.elements import Elements
+from ingot.ir.lower.elements import CalledElements, Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written, no_code
 from ingot.ir.lower.schedule import Schedule, ScheduleError
@@ -33,7 +33,7 @@ from ingot.ir.op import OPS
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import at_most, ceil_div, exactly
-from ingot.ir.struct import replace, value_type
+from ingot.ir.struct import value_type
 from ingot.ir.types import Dim, Shape
 
 __all__ = ["Attention", "choose", "emit"]
@@ -129,7 +129,6 @@ class _Emission:
         (node,) = group.nodes
         self.body: Graph = node.attrs[0]
         self.parts = parts_of(self.body)
-        self.leaves = dict(zip(self.body.inputs, node.inputs))
         self.results = dict(zip(self.body.outputs, node.outputs))
         self.k = BlockKernel(group, "attention", check)
         self.w = self.k.w
@@ -139,10 +138,7 @@ class _Emission:
 
     def inside(self, k: GroupKernel) -> Elements:
         """The elements of the graph that is called, in a kernel."""
-        outer = k.elements()
-        e = Elements(replace(self.group, graph=self.body, orders={}), k.w, lambda v: None, k.check)
-        for v, leaf in self.leaves.items():
-            e.known[v] = lambda idx, leaf=leaf: outer.at(leaf, idx)  # type: ignore[misc]
+        e = CalledElements(k.elements(), self.group)
         for v in (*(score_of(self.body, n) for n in self.parts.scores), *self.given()):
             e.known[v] = lambda idx, v=v: self.element[v]  # type: ignore[misc]
         return e

@@ -20,9 +20,10 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Load, Transpose
 from ingot.ir.loop.points import ZERO, Point, delinear
+from ingot.ir.loop.walk import statements
 from ingot.ir.lower.attention import Softmax, matrix_side, parts_of, power, score_of
 from ingot.ir.lower.attention_schedule import AttentionRows, choose, takes
-from ingot.ir.lower.elements import Elements
+from ingot.ir.lower.elements import CalledElements, Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written, no_code
 from ingot.ir.lower.target import Kind
@@ -30,7 +31,6 @@ from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import at_most, ceil_div, exactly
-from ingot.ir.struct import replace
 from ingot.ir.types import Dim, Shape
 
 __all__ = ["ATTENTION"]
@@ -54,6 +54,20 @@ def _one(dims: Shape) -> int:
     return d
 
 
+class _Inside(CalledElements):
+    """Elements of which some inputs' have been copied; says which are asked for."""
+
+    def __init__(self, outer: Elements, group: Group):
+        super().__init__(outer, group)
+        self.copied: dict[tuple[Value, Point], Scalar] = {}
+        self.asked: dict[Value, set[Point | None]] = {}  # None: under a mask
+
+    def input(self, value: Value, idx: Point, mask: Scalar | None) -> Scalar:
+        self.asked.setdefault(value, set()).add(idx if mask is None else None)
+        found = self.copied.get((value, idx)) if mask is None else None
+        return super().input(value, idx, mask) if found is None else found
+
+
 class _Emission:
     def __init__(self, group: Group, s: AttentionRows, check: Callable[[Node], int]):
         self.group, self.s = group, s
@@ -67,26 +81,14 @@ class _Emission:
         self.k = GroupKernel(group, "attention", check)
         self.w = self.k.w
         self.element: dict[Value, Scalar] = {}  # what is known of the element that is being written
-        self.masks: dict[tuple[Value, Point], Scalar] = {}  # and of others at its place
-        self.leaves = dict(zip(self.body.inputs, node.inputs))
         self.inner = self.inside(self.k)
         self.side = matrix_side(self.body, self.product)
         f = form_of(self.product)
         self.width, self.depth = _one(f.m if self.side else f.n), _one(form_of(self.score).k)
 
-    def inside(self, k: GroupKernel, asked: Callable[[Value, Point], object] | None = None) -> Elements:
-        """The elements of the graph that is called, in a kernel. `asked`: told which elements of its inputs are read."""
-        outer, w = k.elements(), k.w
-        e = Elements(replace(self.group, graph=self.body, orders={}), w, lambda v: None, k.check)
-
-        def leaf(v: Value, idx: Point) -> Scalar:
-            if asked is not None:
-                asked(v, idx)
-            found = self.masks.get((v, idx))
-            return outer.at(self.leaves[v], idx) if found is None else found
-
-        for v in self.leaves:
-            e.known[v] = lambda idx, v=v: leaf(v, idx)  # type: ignore[misc]
+    def inside(self, k: GroupKernel) -> _Inside:
+        """The elements of the graph that is called, in a kernel."""
+        e, w = _Inside(k.elements(), self.group), k.w
         s = self.softmax
         # while they are on their way no row is dead, and sums are divided by at the end
         self.element[s.total] = w.const(1.0, f32)
@@ -115,20 +117,22 @@ class _Emission:
 
     def of_the_matrix(self) -> list[tuple[Value, Point]]:
         """The inputs that have an element for each of the matrix, and where the block's lie; found by writing one."""
-        asked: dict[Value, set[Point]] = {}
         k = GroupKernel(self.group, "trial", no_code)
         k.w.ranges.update(self.w.ranges)
-        e = self.inside(k, lambda v, idx: asked.setdefault(v, set()).add(idx))
+        e = self.inside(k)
         row, column = ix.var("row"), ix.var("column")
         zero = k.w.const(0.0, f32)
         self.element.update({score_of(self.body, self.score): zero, self.softmax.e: zero})
         for v in (self.softmax.scores, self.product.inputs[self.side]):
             e.at(v, (*self.q, row, column))
+        there = {"row", "column", *(getattr(s, "dst", "") for s in statements(k.w.finish().body))}  # names that this kernel alone has
         out = []
-        for v, points in asked.items():
+        for v, points in e.asked.items():
             point, *others = points
-            if not others and point[-2:] == (row, column) and (v.type.dtype in (f32, dtypes.bool_) or v.type.dtype in Half):
-                if not any(ix.depends_on(i, ("row", "column")) for i in point[:-2]):
+            if point is None or others or point[-2:] != (row, column):
+                continue
+            if v.type.dtype in (f32, dtypes.bool_) or v.type.dtype in Half:
+                if not any(ix.depends_on(i, there) for i in point[:-2]):
                     out.append((v, point[:-2]))
         return out
 
@@ -186,7 +190,7 @@ class _Emission:
 
         def element(r: Index, v: Index) -> None:
             x = f.a(self.inner, self.q, (ix.add(self.first, r),), (v,))
-            w.store(self.lines, ix.add(ix.mul(r, depth), v), self.single(x))
+            w.store(self.lines, ix.add(ix.mul(r, depth), v), w.cast(x, f32))
 
         self.along(self.depth, self.depth, element)
         self.turn(self.turned, self.s.rows, self.lines, depth, depth)
@@ -279,13 +283,13 @@ class _Emission:
         if name in self.prepared:
             width = max(SIDE, self.s.rows // 2)
             with w.loop("serial", count, most=self.s.columns) as j, w.loop("vector", length, width, length % width == 0) as v:
-                w.store(self.prepared[name], ix.add(ix.mul(j, length), v), self.single(factor(self.inner, ix.add(base, j), v)))
+                w.store(self.prepared[name], ix.add(ix.mul(j, length), v), w.cast(factor(self.inner, ix.add(base, j), v), f32))
 
     def factor(self, name: str, factor: Factor, length: int, base: Index, column: Index, k: Index) -> Scalar:
         """An element of a factor, in single precision."""
         if name in self.prepared:
             return self.w.load(self.prepared[name], ix.add(ix.mul(column, length), k), f32, pinned=True)
-        return self.single(factor(self.inner, ix.add(base, column), k))
+        return self.w.cast(factor(self.inner, ix.add(base, column), k), f32)
 
     def turn_tile(self, v: Value, lead: Point, copy: str, base: Index, count: Index | Dim) -> None:
         """Copy what an input has for a tile, turned as the tile is: lanes would read it rows apart."""
@@ -293,7 +297,7 @@ class _Emission:
 
         def element(r: Index, j: Index) -> None:
             x = self.inner.at(v, (*lead, ix.add(self.first, r), ix.add(base, j)))
-            x = w.select(x, w.const(1.0, f32), w.const(0.0, f32)) if x.dtype is dtypes.bool_ else self.single(x)
+            x = w.select(x, w.const(1.0, f32), w.const(0.0, f32)) if x.dtype is dtypes.bool_ else w.cast(x, f32)
             w.store(self.lines, ix.add(ix.mul(r, columns), j), x)
 
         self.along(count, columns, element)  # type: ignore[arg-type]
@@ -304,7 +308,8 @@ class _Emission:
         w = self.w
         for (v, lead), copy in zip(self.wide, self.copies):
             x = self.load(copy, j)
-            self.masks[v, (*lead, self.row, ix.add(base, j))] = w.ne(x, 0) if v.type.dtype is dtypes.bool_ else w.cast(x, v.type.dtype)
+            x = w.ne(x, 0) if v.type.dtype is dtypes.bool_ else w.cast(x, v.type.dtype)
+            self.inner.copied[v, (*lead, self.row, ix.add(base, j))] = x
 
     def last(self) -> Index | Dim:
         """How many columns the rows of a block have."""
@@ -317,9 +322,6 @@ class _Emission:
     def at(self, line: Index) -> Index:
         """Where a lane's element of a line of scratch lies."""
         return ix.add(ix.mul(line, self.s.rows), self.lane)
-
-    def single(self, x: Scalar) -> Scalar:
-        return self.w.cast(x, f32)
 
     def load(self, scratch: str, line: Index) -> Scalar:
         return self.w.load(scratch, self.at(line), f32, pinned=True)
@@ -357,7 +359,7 @@ class _Emission:
             w.reduce((part,), "sum", (e,))
             self.copied(base, j)
             factor = self.inner.at(self.product.inputs[self.side], (*self.q, self.row, ix.add(base, j)))
-            w.store(self.tile, self.at(j), self.single(factor))
+            w.store(self.tile, self.at(j), w.cast(factor, f32))
         w.store(self.totals, self.lane, w.fma(self.load(self.totals, ZERO), scale, w.get_acc(part, f32)))
 
         with w.loop("serial", self.width // per) as t:

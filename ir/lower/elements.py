@@ -20,9 +20,10 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.scalars import both, convert
 from ingot.ir.size import at_most
+from ingot.ir.struct import replace
 from ingot.ir.types import Dim
 
-__all__ = ["Elements"]
+__all__ = ["CalledElements", "Elements", "apply"]
 
 
 class Elements:
@@ -110,6 +111,25 @@ class Elements:
         key = ("check", node, good.operand)
         if w.remembered(key) is None:
             w.remember(key, True, w.check(good, self.check(node)))
+
+
+class CalledElements(Elements):
+    """The elements of a graph that a node of a group calls. `outer`: those of the group's, which its inputs stand for."""
+
+    def __init__(self, outer: Elements, group: Group):
+        (node,) = group.nodes
+        body = node.attrs[0]
+        super().__init__(replace(group, graph=body, orders={}), outer.w, lambda v: None, outer.check)
+        self.outer = outer
+        self.leaves: dict[Value, Value] = dict(zip(body.inputs, node.inputs))
+
+    def at(self, value: Value, idx: Point, mask: Scalar | None = None) -> Scalar:
+        """The element of a value at a point; where mask is false it is not used, and nothing is read."""
+        return self.input(value, idx, mask) if value in self.leaves else super().at(value, idx, mask)
+
+    def input(self, value: Value, idx: Point, mask: Scalar | None) -> Scalar:
+        """The element of an input."""
+        return self.outer.at(self.leaves[value], idx, mask)
 
 
 def apply(w: KernelWriter, node: Node, args: list[Scalar]) -> Scalar:

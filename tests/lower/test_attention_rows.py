@@ -79,6 +79,18 @@ def test_factors_that_are_made_where_they_are_read(lanes):
     compare(g, arrays, run_loops(g, arrays, program_of(g, lanes)))
 
 
+def test_masks_that_are_put_together():
+    def f(q, k, v, m, n):
+        s = dot(q, k, 2) + O["concatenate"](m, n, axis=0)
+        return dot(softmax(s), v, 1)
+
+    g = graph_of([((3, 18, 4), F32), ((3, 20, 4), F32), ((3, 20, 5), F32), ((1, 18, 20), F32), ((2, 18, 20), F32)], f)
+    arrays = arrays_for(g)
+    program = lower(g, cpu(Machine(32)))
+    assert any(k.schedule.startswith("AttentionRows(") for k in program.kernels.values())
+    compare(g, arrays, run_loops(g, arrays, program))
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_many_tiles(causal):
     """Sums of runs are added up on their own."""
