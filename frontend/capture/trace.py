@@ -23,7 +23,7 @@ from ingot.capture.sources import Attribute, Captured, Cell, ExtentValue, Formul
 from ingot.ir.dtypes import f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
-from ingot.ir.size import Dim, Quotient, Size, Smaller, Symbol, deciding, symbol, symbols
+from ingot.ir.size import Dim, Quotient, Size, Smaller, Symbol, deciding, replaced, symbol, symbols
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array
@@ -105,7 +105,8 @@ class Trace(Recorder):
         self.extents = extents
         self.read: dict[Size | Formula, Array] = {}  # sizes and formulas whose values are read
         self.measured: dict[str, tuple[Array, str]] = {}  # symbols that are computed, their values, and what is said of negative ones
-        self.same = same  # sizes that equal measured ones, which they take the place of
+        self.same = same  # sizes that equal measured ones, which they take the place of, as an earlier trace has written them
+        self.dims: dict[str, Dim] = {}  # what measured ones are in this trace, where bounds may be others
         self.leaves: Sequence[Any] = ()  # the arguments of the call that is traced
         if extents is not None:
             extents.example, extents.unknown = self.example, unknown
@@ -263,9 +264,10 @@ class Trace(Recorder):
         self.measured[name] = count, negative
         self.read[s] = count
         self.extents.measured.append(name)
-        if name in self.same:
-            self.extents.guard("==", s, self.same[name])
-        return self.extents.of(self.same.get(name, s))
+        dim = self.dims[name] = replaced(self.same[name], self.dims) if name in self.same else s
+        if dim is not s:
+            self.extents.guard("==", s, dim)
+        return self.extents.of(dim)
 
     def example(self, name: str) -> int:
         """What a measured symbol is in the call that is traced: what computes it runs. CaptureError where its inputs are not there."""
