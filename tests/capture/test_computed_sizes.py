@@ -106,6 +106,15 @@ def test_sizes_of_arguments_vary_as_well():
     assert f.stats["traces"] == 2
 
 
+def test_sizes_that_are_equal_have_the_bounds_of_their_trace():
+    def f(x, k):
+        y = x[:, 0].clone()
+        y[x[:, 0] > 0.3] = y[x[:, 0] > 0.3] * 2
+        return y, ingot.repeat_interleave(k, k % 3)
+
+    check(f, *[(X[:n], ingot.arange(n)) for n in (5, 3, 0, 1)])
+
+
 def test_a_backward_outside():
     f = ingot.compile(lambda x: x[x > 0] * 3)
     for values in (X, NONE, ALL):
