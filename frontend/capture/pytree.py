@@ -6,6 +6,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from ingot._tensor.metadata import Size
+
 __all__ = ["broadcast_prefix", "flatten", "unflatten", "named", "LEAF"]
 
 LEAF = "*"  # the structure of anything that is not taken apart
@@ -14,7 +16,7 @@ LEAF = "*"  # the structure of anything that is not taken apart
 def flatten(tree: Any, leaves: list[Any]) -> Any:
     """Append the leaves of `tree` to `leaves`; its structure, hashable, is returned."""
     t = type(tree)
-    if t is tuple or t is list:
+    if t is tuple or t is list or t is Size:
         return (t, *[flatten(x, leaves) for x in tree])
     if t is dict or t is OrderedDict or t is defaultdict:
         return (dict if t is defaultdict else t, tuple(tree), *[flatten(x, leaves) for x in tree.values()])

@@ -6,6 +6,7 @@ One recipe stands for one tensor: what is returned twice, or returned and kept a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,7 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
 from ingot._tensor.state import view
+from ingot.capture.errors import CaptureError
 from ingot.capture.places import Elsewhere
 from ingot.capture.pytree import LEAF, unflatten
 from ingot.capture.shapes import valued
@@ -187,6 +189,12 @@ class Result:
     @classmethod
     def of(cls, structure: Any, leaves: list[Any]) -> Result:
         """Of what was returned while it was traced."""
+        for x in leaves:
+            if _holds_numbers(x):
+                raise CaptureError(
+                    f"a compiled function cannot return a {type(x).__name__} that holds a size or a number of the call: later calls would "
+                    "return the first one's; return it in a tuple, list, dict or dataclass of tensors"
+                )
         tensors = tuple(i for i, x in enumerate(leaves) if isinstance(x, Tensor))
         sizes = tuple(i for i, x in enumerate(leaves) if type(x) in (Extent, Real))
         return cls(structure, tuple(None if isinstance(x, Tensor) else plain_dim(x) for x in leaves), tensors, sizes)
@@ -215,6 +223,16 @@ class Result:
         for i in self.sizes:
             values[i] = valued(values[i], sizes)
         return unflatten(self.structure, values)
+
+
+def _holds_numbers(x: Any) -> bool:
+    """Whether a leaf that is no number itself has numbers in it that each call has anew."""
+    if isinstance(x, (type, Tensor)) or type(x) in (Extent, Real):
+        return False
+    inner = [*x] if isinstance(x, (tuple, list, deque)) else [*x.values()] if isinstance(x, dict) else []
+    if type(x) is slice:
+        inner = [x.start, x.stop, x.step]
+    return any(type(i) in (Extent, Real) for i in (*inner, *(getattr(x, "__dict__", None) or {}).values()))
 
 
 def _only(tensors: list[Any], sizes: Mapping[str, int]) -> Any:

@@ -259,19 +259,19 @@ class Tables:
         for space, name, old in self._names:
             value: Any = space.get(name)
             if type(value) in (Extent, Real):
-                space[name] = valued(plain_dim(value), value.known.values)
+                space[name] = _number(value)
             elif self._ours(trace, value):
                 _put(space, name, old)
         for cell, _, old in self._cells:
             value = content(cell)
             if type(value) in (Extent, Real):
-                cell.cell_contents = valued(plain_dim(value), value.known.values)
+                cell.cell_contents = _number(value)
             elif self._ours(trace, value):
                 _put_cell(cell, old)
         for table, before, _ in self._before:
             for key, value in list(table.items()):
                 if type(value) in (Extent, Real):
-                    table[key] = valued(plain_dim(value), value.known.values)
+                    table[key] = _number(value)
                 elif value is not before.get(key) and self._ours(trace, value):
                     _put(table, key, before.get(key, MISSING))
         for p, value, _ in self._held:
@@ -293,6 +293,12 @@ class Tables:
             if content(cell) is not value:
                 _put_cell(cell, value)
         bump()
+
+
+def _number(x: Extent | Real) -> Any:
+    """What it is in the call that is traced; 0 for what only its code tells, which the call puts there."""
+    names = x.known.names_of(x)
+    return 0 if any(n not in x.known.values for n in names) else valued(plain_dim(x), x.known.values)
 
 
 def _numbers(x: Any) -> Iterator[Any]:

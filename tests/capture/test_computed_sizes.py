@@ -230,3 +230,27 @@ def test_random_programs(seed):
             assert w.shape == g.shape, f"seed {seed}, {n} rows"
             scale = np.abs(w.numpy()).max(initial=1.0)
             np.testing.assert_allclose(g.numpy(), w.numpy(), rtol=1e-4, atol=1e-5 * scale, err_msg=f"seed {seed}, {n} rows")
+
+
+def test_numbers_that_are_returned_and_kept():
+    class Counting(nn.Module):
+        def forward(self, x):
+            y = x[x > 0]
+            self.n = len(y)
+            return y, y.shape, (y.shape, {"twice": 2 * len(y)})
+
+    module, kept, seen = Counting(), {}, []
+
+    def f(x):
+        y = x[x > 0]
+        kept["n"] = len(y)
+        seen.append(len(y))
+        return y
+
+    compiled, g = ingot.compile(module), ingot.compile(f)
+    for x in (X, NONE, ALL):
+        n = int((x > 0).sum())
+        assert compiled(x)[1:] == ((n,), ((n,), {"twice": 2 * n})) and module.n == n
+        g(x)
+        assert kept == {"n": n} and seen[-1] == n
+    assert type(module.n) is int and len(seen) == 3

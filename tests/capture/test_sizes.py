@@ -382,3 +382,21 @@ def test_eigenvalues_at_every_size():
     for n in (3, 1, 5):
         x = ingot.tensor(np.random.default_rng(n).standard_normal((n, n)))
         np.testing.assert_allclose(c(x).item(), np.abs(np.linalg.eigvals(x.numpy())).sum())
+
+
+def test_shapes_that_are_returned_are_those_of_the_call():
+    f = ingot.compile(lambda x: (x * 2, x.shape, [x.size()], {"s": x.shape}))
+    for n in (3, 5, 7, 9):
+        got = f(ingot.ones(n))
+        assert got[1:] == ((n,), [(n,)], {"s": (n,)}) and isinstance(got[1], ingot.Size) and type(got[1][0]) is int
+
+
+def test_numbers_in_what_is_not_taken_apart_are_refused():
+    class Holder:
+        def __init__(self, n):
+            self.n = n
+
+    for make in (Holder, lambda n: slice(0, n)):
+        f = ingot.compile(lambda x, make=make: (x * 2, make(x.shape[0])), dynamic=True)
+        with pytest.raises(ingot.CaptureError, match="holds a size"):
+            f(ingot.ones(3))
