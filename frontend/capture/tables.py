@@ -171,10 +171,12 @@ class Tables:
                     yield Assigned(InList(x, i, f"a list's [{i}]"), x, i, old, value)
 
     def _ours(self, trace: Trace, value: Any) -> bool:
-        """Whether there are tensors in a value that only the trace has: those that calls must put there."""
+        """Whether there are tensors in a value that only the trace has, or in a container numbers: those that calls must put there."""
         if isinstance(value, Tensor):
             return _of(trace, value)
-        if not isinstance(value, (tuple, list, dict)) or not any(_of(trace, t) for _, t in tensors_in(value)):
+        if not isinstance(value, (tuple, list, dict)):
+            return False
+        if not any(_of(trace, t) for _, t in tensors_in(value)) and next(_numbers(value), None) is None:
             return False
         return not _holds(value, self._known)  # a list or dict that is known stays the one it is
 
@@ -301,13 +303,13 @@ def _number(x: Extent | Real) -> Any:
     return 0 if any(n not in x.known.values for n in names) else valued(plain_dim(x), x.known.values)
 
 
-def _numbers(x: Any) -> Iterator[Any]:
+def _numbers(x: Any, depth: int = 0) -> Iterator[Any]:
     """The run-time numbers in what a place holds."""
     if type(x) in (Extent, Real):
         yield x
-    elif isinstance(x, tuple):
-        for v in held_in(x):
-            yield from _numbers(v)
+    elif isinstance(x, (tuple, list, dict)) and depth < 6:
+        for v in x.values() if isinstance(x, dict) else held_in(x):
+            yield from _numbers(v, depth + 1)
 
 
 def _holds(x: Any, known: set[int], depth: int = 0) -> bool:

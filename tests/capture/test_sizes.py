@@ -400,3 +400,20 @@ def test_numbers_in_what_is_not_taken_apart_are_refused():
         f = ingot.compile(lambda x, make=make: (x * 2, make(x.shape[0])), dynamic=True)
         with pytest.raises(ingot.CaptureError, match="holds a size"):
             f(ingot.ones(3))
+
+
+def test_shapes_that_are_kept_are_those_of_the_call():
+    kept = {}
+
+    class Keeping(nn.Module):
+        def forward(self, x):
+            self.shape, self.pair, self.sizes = x.shape, (x.shape, 1), [x.shape[0]]
+            kept["shape"], kept["more"] = x.shape, ({"n": x.shape[0]},)
+            return x * 2
+
+    module = Keeping()
+    f = ingot.compile(module)
+    for n in (3, 5, 7, 9, 7, 5):
+        f(ingot.ones(n))
+        assert (module.shape, module.pair, module.sizes) == ((n,), ((n,), 1), [n])
+        assert kept == {"shape": (n,), "more": ({"n": n},)} and type(module.shape[0]) is int
