@@ -14,6 +14,7 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
 from ingot._tensor.state import view
+from ingot.capture.describe import held_in
 from ingot.capture.errors import CaptureError
 from ingot.capture.places import Elsewhere
 from ingot.capture.pytree import LEAF, unflatten
@@ -229,7 +230,7 @@ def _holds_numbers(x: Any) -> bool:
     """Whether a leaf that is no number itself has numbers in it that each call has anew."""
     if isinstance(x, (type, Tensor)) or type(x) in (Extent, Real):
         return False
-    inner = [*x] if isinstance(x, (tuple, list, deque)) else [*x.values()] if isinstance(x, dict) else []
+    inner = [*held_in(x)] if isinstance(x, (tuple, list, deque)) else [*x.values()] if isinstance(x, dict) else []
     if type(x) is slice:
         inner = [x.start, x.stop, x.step]
     return any(type(i) in (Extent, Real) for i in (*inner, *(getattr(x, "__dict__", None) or {}).values()))

@@ -176,7 +176,7 @@ class Tables:
             return _of(trace, value)
         if not isinstance(value, (tuple, list, dict)):
             return False
-        if not any(_of(trace, t) for _, t in tensors_in(value)) and next(_numbers(value), None) is None:
+        if not any(_of(trace, t) for _, t in tensors_in(value)) and not _has_numbers(value):
             return False
         return not _holds(value, self._known)  # a list or dict that is known stays the one it is
 
@@ -303,13 +303,19 @@ def _number(x: Extent | Real) -> Any:
     return 0 if any(n not in x.known.values for n in names) else valued(plain_dim(x), x.known.values)
 
 
-def _numbers(x: Any, depth: int = 0) -> Iterator[Any]:
+def _numbers(x: Any) -> Iterator[Any]:
     """The run-time numbers in what a place holds."""
     if type(x) in (Extent, Real):
         yield x
-    elif isinstance(x, (tuple, list, dict)) and depth < 6:
-        for v in x.values() if isinstance(x, dict) else held_in(x):
-            yield from _numbers(v, depth + 1)
+    elif isinstance(x, tuple):
+        for v in held_in(x):
+            yield from _numbers(v)
+
+
+def _has_numbers(x: Any) -> bool:
+    """Whether a container that is taken apart has run-time numbers among its leaves."""
+    leaves: list[Any] = []
+    return flatten(x, leaves) is not LEAF and any(type(v) in (Extent, Real) for v in leaves)
 
 
 def _holds(x: Any, known: set[int], depth: int = 0) -> bool:
