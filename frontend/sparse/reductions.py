@@ -52,7 +52,7 @@ def _normalised(name: str, input: Any, dim: int, dtype: Any, log: bool) -> Spars
     others = np.delete(x._i._value(), axis, 0)
     _, group = np.unique(others, axis=1, return_inverse=True) if len(others) else (None, np.zeros(x._nnz(), np.int64))
     group = group.reshape(-1)
-    n = int(group.max()) + 1 if len(group) else 0
+    n = int(np.max(group)) + 1 if len(group) else 0
     at = tensor_of(group, values)
     wide = at.reshape((-1, *(1 for _ in values.shape[1:]))).expand(*values.shape)
     start = values.detach().new_full((n, *values.shape[1:]), float("-inf"))

@@ -203,6 +203,6 @@ def proto_of(name: str, array: np.ndarray) -> TensorProto:
         whole = flat.astype(np.int8) if array.dtype.name.startswith(("int", "uint")) else flat
         codes = whole.view(np.uint8) & (2**bits - 1)
         codes = np.concatenate([codes, np.zeros(-len(codes) % per, np.uint8)]).reshape(-1, per)
-        flat = np.bitwise_or.reduce(codes << (np.arange(per, dtype=np.uint8) * bits), axis=1).astype(np.uint8)
+        flat = (codes << (np.arange(per, dtype=np.uint8) * bits)).sum(axis=1).astype(np.uint8)
     t.raw_data = flat.view(np.uint8).data if flat.size else b""
     return t

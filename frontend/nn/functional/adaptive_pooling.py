@@ -29,7 +29,7 @@ def _windows(extent: int, out: int) -> tuple[np.ndarray, np.ndarray]:
     """(out, longest) positions of each adaptive window, and which of them belong to it."""
     start = np.arange(out) * extent // out
     end = -(-(np.arange(1, out + 1) * extent) // out)
-    at = start[:, None] + np.arange((end - start).max())
+    at = start[:, None] + np.arange(np.max(end - start))
     return np.minimum(at, extent - 1), at < end[:, None]
 
 

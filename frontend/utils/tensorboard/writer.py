@@ -94,7 +94,7 @@ class SummaryWriter:
             raise ValueError("add_histogram: the input has no element")
         counts, edges = np.histogram(x, 64 if bins in ("auto", "tensorflow", "fd") else bins)
         made = protocol().HistogramProto(
-            min=x.min(), max=x.max(), num=x.size, sum=x.sum(), sum_squares=(x * x).sum(),
+            min=np.min(x), max=np.max(x), num=x.size, sum=x.sum(), sum_squares=(x * x).sum(),
             bucket_limit=edges[1:].tolist(), bucket=counts.tolist(),
         )  # fmt: skip
         self._add(protocol().Summary.Value(tag=tag, histo=made), global_step, walltime)

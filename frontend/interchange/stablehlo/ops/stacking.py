@@ -122,7 +122,7 @@ def _rows(c: Call, o: Operation, counts: dict[Value, np.ndarray], makers: dict[V
         if axis is not None or part[d] != 1 or at.shape != (n,):
             return None
         places = at.astype(np.int64)
-        low = int(places.min())
+        low = int(np.min(places))
         up = np.arange(low, low + n)
         if low < 0 or low + n > size[d] or not (np.array_equal(places, up) or np.array_equal(places, up[::-1])):  # type: ignore[operator]
             return None
