@@ -45,6 +45,7 @@ class Extents:
     guards: relations that the trace depends on, and the user's line that asked first; conditions: likewise, of formulas
     measured: symbols that the code computes, in order; `example` gives the value of one in the call that is traced, `unknown` what is
         raised where it is needed for good
+    ended: what is raised where a number of the trace is used when it is of no call, or by another thread
     """
 
     def __init__(self, values: Mapping[str, Any], floats: bool = True):
@@ -52,21 +53,29 @@ class Extents:
         self.measured: list[str] = []
         self.example: Callable[[str], int]
         self.unknown: Callable[[], Exception]
+        self.ended: Callable[[], Exception] = lambda: RuntimeError("a number is used after the trace that it was made in")
         self.floats = floats  # whether what is calculated with floats is remembered, too
         self.conditions: dict[Formula, str] = {}
         self.guards: dict[Guard, str] = {}
         self._known: set[tuple[str, Dim]] = set()  # the same as relations to 0
         self._thread = threading.get_ident()
         self._open = True
+        self._stale = False
 
     def close(self) -> None:
-        """The trace has ended: what is still there of its extents are numbers from now on."""
+        """The trace has ended: what is still there of its extents are the numbers of its call."""
         self._open = False
+
+    def served(self) -> None:
+        """What was traced has served another call: the numbers are of no use any more."""
+        self._stale = True
 
     @property
     def live(self) -> bool:
-        """Whether this is the thread that traces, and the trace goes on."""
-        return self._open and self._thread == threading.get_ident()
+        """Whether the trace goes on. What is raised where another call would have other numbers, and in another thread meanwhile."""
+        if self._stale or (self._open and self._thread != threading.get_ident()):
+            raise self.ended()
+        return self._open
 
     def of(self, dim: Dim) -> Any:
         """A dim as Python sees it."""
@@ -80,6 +89,8 @@ class Extents:
         """What it is in the call that is traced."""
         for s in symbols(dim) if self.measured else ():
             if s.name not in self.values:
+                if not self._open:
+                    raise self.ended()
                 self.values[s.name] = self.example(s.name)
         return evaluate(dim, self.values)
 
@@ -143,7 +154,7 @@ class Extents:
 
     def pin(self, dim: Dim, why: str) -> int:
         """The number for good. Does not return where it has symbols, and the trace goes on."""
-        if self.live and isinstance(dim, Size):
+        if isinstance(dim, Size) and self.live:
             self.known([s.name for s in symbols(dim)])
             raise Again({s.name: self.values[s.name] for s in symbols(dim)}, why, _line(), number=True)
         return self.value(dim)
@@ -154,8 +165,8 @@ class Extents:
 
     def pin_names(self, names: frozenset[str], why: str) -> None:
         """The numbers of these symbols are needed for good. Does not return while the trace goes on."""
-        self.known(names)
-        if self.live and names:
+        if names and self.live:
+            self.known(names)
             raise Again({n: self.values[n] for n in sorted(names)}, why, _line(), number=True)
 
 
@@ -212,12 +223,16 @@ def _solved(zero: Dim, name: str | None) -> tuple[Symbol, Dim] | None:
 
 def plain_dim(x: Any) -> Any:
     """An extent as a dim of the graph, a float that remembers as its formula; anything else as it is."""
-    return x.dim if type(x) is Extent else x.formula if type(x) is Real else x
+    if type(x) is Extent:
+        return x.dim if x.known.live else x.known.value(x.dim)
+    if type(x) is Real:
+        return x.formula if x.known.live else x.number
+    return x
 
 
 def plain_dims(x: Any) -> Any:
     """The same within tuples."""
-    return tuple([plain_dims(i) for i in x]) if isinstance(x, tuple) else x.dim if type(x) is Extent else x
+    return tuple([plain_dims(i) for i in x]) if isinstance(x, tuple) else plain_dim(x) if type(x) is Extent else x
 
 
 def extents(shape: tuple) -> tuple:
@@ -232,7 +247,7 @@ def extents(shape: tuple) -> tuple:
 def _operand(x: Any) -> Dim | None:
     """What dims calculate with; None for what is no integer."""
     if type(x) is Extent:
-        return x.dim
+        return plain_dim(x)
     if type(x) is int or type(x) is bool:
         return int(x)
     if hasattr(x, "__index__") and not hasattr(x, "_array"):
@@ -338,6 +353,8 @@ class Extent(Remembering):
 
     def _as_real(self) -> tuple[str, frozenset[str], int, tuple[Dim, int]]:
         """See `real_of`."""
+        if not self.known.live:
+            return real_of(self.known.value(self.dim))  # type: ignore[return-value]
         return f"({python_text(self.dim)})", frozenset(s.name for s in symbols(self.dim)), self.known.value(self.dim), (self.dim, 1)
 
     def as_float(self) -> Real:

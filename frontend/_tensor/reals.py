@@ -41,6 +41,8 @@ class Formula:
 def real_of(x: Any) -> tuple[str, frozenset[str], Any, Ratio | None] | None:
     """The expression of a number, the symbols in it, what it is in the call that is traced, and as a ratio; None for what is no number."""
     if type(x) is Real:
+        if not x.known.live:
+            return real_of(x.number)
         return x.formula.text, x.formula.names, x.number, x.ratio
     if type(x) is int or (type(x) is float and math.isfinite(x)):
         n, d = x.as_integer_ratio()

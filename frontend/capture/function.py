@@ -154,6 +154,7 @@ class CompiledFunction:
                 unfit = entry.unfit(leaves)
                 if unfit is None:
                     self._by_sizes = 0 if asked == key else self._by_sizes + 1
+                    entry.guards.serve()
                     if entry is not entries[0]:
                         self._first(asked, entry)
                     if "capture" in switches.get("INGOT_CHECK"):

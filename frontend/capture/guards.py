@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot._tensor.extents import Extent
+from ingot._tensor.extents import Extent, Extents
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.exchanged import Exchanges, PlaceHolds, PlaceIs, moved_extents
@@ -55,6 +55,7 @@ class Guards:
     captured: the Storages that the function reads or writes; gradients: slots whose gradients it takes from there
     exchanged: the places of tensors that each call reads anew
     by_reference: arguments that must be these very tensors, for they are captured too
+    extents: the numbers of the trace, as long as somebody has kept one
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Guards:
         gradients: Sequence[GradSlot],
         by_reference: Mapping[int, Tensor],
         names: Sequence[str],
+        extents: Extents | None,
     ):
         self.inline, self.deep, self.rare = tuple(inline), tuple(deep), tuple(rare)
         self.epoch = epoch
@@ -76,6 +78,13 @@ class Guards:
         self.gradients = gradients
         self.by_reference = by_reference
         self.names = names  # of the argument leaves
+        self._extents = None if extents is None else weakref.ref(extents)
+
+    def serve(self) -> None:
+        """Take note that what was traced serves another call."""
+        extents = None if self._extents is None else self._extents()
+        if extents is not None:
+            extents.served()
 
     def failed(self) -> str | None:
         """What differs from the trace, in words; None if nothing does."""
@@ -265,6 +274,7 @@ class Seen:
             gradients=list(dict.fromkeys(gradients)),
             by_reference=by_reference,
             names=names,
+            extents=trace.extents,
         )
 
 

@@ -8,7 +8,7 @@ from types import CellType
 from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
-from ingot.capture.slots import Slots
+from ingot.capture.slots import OfClass, Slots
 from ingot.capture.watch import MISSING, content, entry
 from ingot.ir.struct import struct
 
@@ -52,7 +52,7 @@ class InTable(Elsewhere):
 
     @property
     def key(self) -> Any:
-        return id(self.table.of if isinstance(self.table, Slots) else self.table), self.name
+        return id(self.table.of if isinstance(self.table, (OfClass, Slots)) else self.table), self.name
 
     def read(self) -> Any:
         return entry(self.table, self.name)

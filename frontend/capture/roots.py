@@ -22,7 +22,7 @@ from ingot.capture.codes import names_of
 from ingot.capture.describe import PLAIN, SMALL, held_in, plain
 from ingot.capture.effects import is_generator
 from ingot.capture.reads import function_of, lookup, vars_of
-from ingot.capture.slots import Slots
+from ingot.capture.slots import OfClass, Slots
 from ingot.capture.trace import leaf_of
 from ingot.runtime.recorder import ours
 
@@ -57,6 +57,7 @@ class Roots:
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
         self._keep: list[Any] = []
+        self._classes: set[int] = set()
 
     def add(self, x: Any, depth: int = 0) -> None:
         """Take in a value, and what can be reached from it."""
@@ -192,9 +193,13 @@ class Roots:
                 fn = function_of(item)
                 if fn is not None:
                     self.add(fn, depth)
+            if not library(base) and id(base) not in self._classes:
+                self._classes.add(id(base))
+                self.objects.append((base, OfClass(base)))
 
     def _function(self, f: types.FunctionType, depth: int) -> None:
         names = names_of(f.__code__)
+        self.objects.append((f, vars(f)))
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self.add(value, depth + 1)
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):

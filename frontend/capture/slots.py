@@ -1,4 +1,4 @@
-"""Attributes that are in no `__dict__`: those in `__slots__`, as a table like it."""
+"""Attributes that are in no `__dict__` which can be written: those in `__slots__`, and a class's own, as tables like it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-__all__ = ["Slots"]
+__all__ = ["OfClass", "Slots"]
 
 
 class Slots(MutableMapping):
@@ -30,6 +30,28 @@ class Slots(MutableMapping):
 
     def __iter__(self) -> Iterator[str]:
         return iter([n for n in self.names if n in self])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class OfClass(MutableMapping):
+    """The attributes that the class `of` has itself, but for those that are Python's. Writing goes around its metaclass."""
+
+    def __init__(self, of: type):
+        self.of = of
+
+    def __getitem__(self, name: str) -> Any:
+        return vars(self.of)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        type.__setattr__(self.of, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        type.__delattr__(self.of, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([n for n in vars(self.of) if n[:2] != "__"])
 
     def __len__(self) -> int:
         return len(list(iter(self)))

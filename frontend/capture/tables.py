@@ -24,7 +24,7 @@ from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.recipes import Built
 from ingot.capture.roots import Roots
 from ingot.capture.shapes import Shapes, valued
-from ingot.capture.slots import Slots
+from ingot.capture.slots import OfClass, Slots
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import MISSING, content
 from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
@@ -128,7 +128,7 @@ class Tables:
                 asked.append((root, root.items, root.index))
             elif isinstance(root, InTable):
                 table: Any = root.table
-                asked.append((root, owners.get(id(table), table.of if isinstance(table, Slots) else table), root.name))
+                asked.append((root, owners.get(id(table), table.of if isinstance(table, (OfClass, Slots)) else table), root.name))
         tensors = [t for t in (*self._tensors, *leaves) if isinstance(t, Tensor)]
         found.find(trace, [*self._assigned(trace), *self._items(trace)], asked, tensors, name)
         return found
@@ -360,9 +360,11 @@ def _restore(x: Any, before: Any) -> None:
     elif isinstance(x, (bytearray, array)):
         x[:] = before  # type: ignore[assignment]
     elif isinstance(x, MutableMapping):
-        if list(x) == list(before):
+        if not isinstance(x, dict) or list(x) == list(before):
+            for key in [k for k in x if k not in before]:
+                del x[key]
             for key, value in before.items():
-                if x[key] is not value:
+                if x.get(key, MISSING) is not value:
                     x[key] = value
         else:
             x.clear()

@@ -109,7 +109,7 @@ class Trace(Recorder):
         self.dims: dict[str, Dim] = {}  # what measured ones are in this trace, where bounds may be others
         self.leaves: Sequence[Any] = ()  # the arguments of the call that is traced
         if extents is not None:
-            extents.example, extents.unknown = self.example, unknown
+            extents.example, extents.unknown, extents.ended = self.example, unknown, ended
         self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
@@ -391,8 +391,6 @@ class Trace(Recorder):
         for state in self.slots.values():
             state.held = state.given = None
         self.prints.clear()
-        if self.extents is not None:
-            self.extents.close()
         self.read.clear()
         self.measured.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
@@ -405,6 +403,16 @@ def unknown() -> CaptureError:
     return refuse(
         "how many elements are chosen is known only when the function runs: the number cannot decide a branch or what shapes fit",
         "use a mask that keeps the shape (ingot.where), or do this outside of the compiled function",
+    )
+
+
+def ended() -> CaptureError:
+    """What is raised where a number of a trace is used when that has ended, or by a thread that does not trace."""
+    return refuse(
+        "a size or a number that a compiled function was called with is used by another thread, or after the function was compiled: it was "
+        "kept in a place that compiled code does not write to, where later calls would find that of the first one",
+        "return it from the function, keep it in an attribute, list or dict that the function reads or assigns, or pass it to the compiled "
+        "function by name in compile(static=...)",
     )
 
 

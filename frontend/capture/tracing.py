@@ -100,6 +100,9 @@ def trace_function(
                         continue
                     assert shapes is not None
                     shapes = _specialised(name, shapes, again, names, {} if pinned is None else pinned)
+                finally:
+                    if extents is not None:
+                        extents.close()
             del assembly, arguments
             trace.forget()
             _check_leaks(name, trace)

@@ -1,5 +1,8 @@
 """Sizes under ingot.compile: a dim that comes with a second size is a symbol from then on, and what Python reads of it remembers."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -417,3 +420,67 @@ def test_shapes_that_are_kept_are_those_of_the_call():
         f(ingot.ones(n))
         assert (module.shape, module.pair, module.sizes) == ((n,), ((n,), 1), [n])
         assert kept == {"shape": (n,), "more": ({"n": n},)} and type(module.shape[0]) is int
+
+
+def test_numbers_kept_where_calls_do_not_write_are_refused_when_they_are_another_calls():
+    local = threading.local()
+
+    def f(x):
+        local.n, local.half = x.shape[0], x.shape[0] / 2
+        return x * 2
+
+    f = ingot.compile(f)
+    for n in (3, 4):  # that of the first call, and that of the one that is traced for all
+        f(ingot.ones(n))
+        assert (int(local.n), float(local.half)) == (n, n / 2)
+    f(ingot.ones(5))
+    for number in (local.n, local.half):
+        for use in (lambda n: n + 1, int, str, bool, lambda n: n > 2, lambda n: ingot.ones(3) * n, lambda n: ingot.full((2,), n)):
+            with pytest.raises(ingot.CaptureError, match="later calls would find that of the first"):
+                use(number)
+    for use in (ingot.zeros, lambda n: ingot.ones(8)[:n], lambda n: ingot.ones(n, 2), range):
+        with pytest.raises(ingot.CaptureError, match="later calls would find that of the first"):
+            use(local.n)
+
+
+def test_numbers_are_refused_to_other_threads_while_a_function_is_traced():
+    def f(x):
+        n, found = x.shape[0], []
+        with ThreadPoolExecutor(1) as pool:
+            found.append(pool.submit(lambda: n + 1).result())
+        return x * found[0]
+
+    with pytest.raises(ingot.CaptureError, match="another thread"):
+        ingot.compile(f, dynamic=True)(ingot.ones(3))
+
+
+def test_numbers_in_the_error_of_a_function_are_those_of_the_call():
+    def f(x):
+        raise ValueError("bad", x.shape[0], x.shape[0] / 2)
+
+    f = ingot.compile(f)
+    for n in (3, 4, 5):
+        with pytest.raises(ValueError, match=r"\('bad', (\d), \d\.") as e:
+            f(ingot.ones(n))
+        assert (e.value.args[1] + 0, float(e.value.args[2])) == (n, n / 2)
+
+
+def test_attributes_of_classes_and_functions_that_are_assigned_are_those_of_the_call():
+    class Base:
+        pair = None
+
+    class Cls(Base):
+        n = text = 0
+
+    def f(x):
+        Cls.n, Cls.text = x.shape[0], "set"
+        Base.pair = (x.shape, x + 1)
+        f.n = x.shape[0] * 2
+        return x * 2
+
+    g = ingot.compile(f)
+    for n in (3, 4, 5, 6, 4):
+        Cls.text = 0
+        g(ingot.ones(n))
+        assert (Cls.n, Cls.text, f.n, Base.pair[0]) == (n, "set", 2 * n, (n,)) and type(Cls.n) is int
+        assert Base.pair[1].tolist() == [2.0] * n
