@@ -4,11 +4,13 @@ Blocks become parallel chunks. Between two barriers the threads of a block run o
 a loop or branch with a barrier in it is the same for all threads and moves outside that loop. Shared memory is the
 chunk's scratch. What a thread keeps across a barrier (scalars and accumulators) lies in arrays of one element per thread. The
 matrices of a warp are put together from such arrays, multiplied, and their sums taken apart again (fragments.py of the loop IR).
+Copies on their way are kept until they are waited for (emulate_copies.py).
 """
 
 from __future__ import annotations
 
-from ingot.backends.cuda.emulate_mma import matrices, products, shuffled
+from ingot.backends.cuda.emulate_copies import Copies
+from ingot.backends.cuda.emulate_mma import matrices, products, shuffled, turned
 from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -18,6 +20,7 @@ from ingot.ir.loop.ir import (
     Acc,
     Alloc,
     Barrier,
+    Commit,
     Const,
     For,
     GetAcc,
@@ -34,6 +37,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Wait,
 )
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import index_names, statements
@@ -41,13 +45,14 @@ from ingot.ir.struct import replace
 
 __all__ = ["emulate"]
 
-_JOINED = (Barrier, LoadMatrix, Mma, Shuffle)  # what threads do together
+_JOINED = (Barrier, Commit, LoadMatrix, Mma, Shuffle, Wait)  # what threads do together
 
 
 def emulate(program: Program, backwards: bool = False) -> Program:
     """The same program with kernels that backends.cpu compiles.
 
-    `backwards`: the threads run from the last to the first. Where that changes a result, a barrier is missing.
+    `backwards`: the threads run from the last to the first, and copies land at once. Where that changes a result, a barrier or a wait
+    is missing.
     """
     return replace(program, kernels={name: _kernel(k, backwards) for name, k in program.kernels.items()})
 
@@ -57,20 +62,22 @@ def _kernel(kernel: Kernel, backwards: bool) -> Kernel:
     assert isinstance(grid, For) and grid.kind == "grid"
     *shared, block = grid.body
     assert isinstance(block, For) and block.kind == "block"
-    b = _Block(kernel, block, backwards)
-    body = b.body(block.body)
-    scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in shared if isinstance(s, Alloc)]
+    copies = Copies(kernel, block, at_once=backwards)
+    block = replace(block, body=copies.body(block.body))
+    b = _Block(kernel, block, copies, backwards)
+    body = [*copies.begin(), *b.body(block.body)]
+    scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in (*shared, *copies.arrays) if isinstance(s, Alloc)]
     return replace(kernel, body=[For(grid.var, grid.extent, "parallel", [*scratch, *b.kept.values(), *body])])
 
 
 class _Block:
-    def __init__(self, kernel: Kernel, block: For, backwards: bool):
-        self.block = block
+    def __init__(self, kernel: Kernel, block: For, copies: Copies, backwards: bool):
+        self.block, self.copies = block, copies
         self.backwards = backwards
         self.threads = int(block.extent.const)  # type: ignore[arg-type]
         self.me = ix.var(block.var)
         self.dtypes: dict[str, DType] = {b.name: b.dtype for b in kernel.buffers}
-        self.dtypes |= {s.name: s.dtype for s in statements(kernel.body) if isinstance(s, (Acc, Alloc))}
+        self.dtypes |= {s.name: s.dtype for s in (*statements(kernel.body), *copies.arrays) if isinstance(s, (Acc, Alloc))}
         self.dtypes |= {s.dst: s.dtype for s in statements(block.body) if isinstance(s, Let)}
         self.dtypes |= {s.dst: dtypes.i64 for s in statements(block.body) if isinstance(s, IndexValue)}
         self.dtypes |= {s.dst: self.dtypes[s.buf] for s in statements(block.body) if isinstance(s, Load)}
@@ -129,7 +136,11 @@ class _Block:
             elif isinstance(s, Mma):
                 out += products(s, self.threads, self.array)
             elif isinstance(s, LoadMatrix):
-                out += matrices(s, self.threads, self.array)
+                out += (turned if s.turned else matrices)(s, self.threads, self.array)
+            elif isinstance(s, Commit):
+                out += self.copies.commit()
+            elif isinstance(s, Wait):
+                out += self.copies.wait(s)
             elif isinstance(s, Shuffle):
                 out += shuffled(s, self.threads, self.array)
         return out + self.region(region)

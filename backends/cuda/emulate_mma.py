@@ -8,9 +8,9 @@ from ingot.ir import dtypes
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.fragments import COLUMNS, LANES, LEFT, RIGHT, ROWS, SUMS, TF32, steps
-from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, Let, Load, LoadMatrix, Mma, Operand, Reduce, Shuffle, Stmt, Store
+from ingot.ir.loop.ir import Acc, Alloc, Const, For, GetAcc, IndexValue, Let, Load, LoadMatrix, Mma, Operand, Reduce, Shuffle, Stmt, Store
 
-__all__ = ["matrices", "products", "shuffled"]
+__all__ = ["matrices", "products", "shuffled", "turned"]
 
 u16, u32, f32 = dtypes.u16, dtypes.u32, dtypes.f32
 
@@ -86,6 +86,29 @@ def matrices(s: LoadMatrix, threads: int, array: Callable[[str], str]) -> list[S
         if not isinstance(s.at, Const):
             body.append(Load(f"%matrix{r}.at", array(s.at), line))
         body += [Load(f"%matrix{r}", s.buf, ix.add(begin, ix.mod(lane, 4))), Store(array(name), me, f"%matrix{r}")]
+    return [For("matrix.t", ix.const(threads), "serial", body)]
+
+
+def turned(s: LoadMatrix, threads: int, array: Callable[[str], str]) -> list[Stmt]:
+    """The same where matrices are turned: a thread gets halves of two lines."""
+    me = ix.var("matrix.t")
+    lane = ix.mod(me, LANES)
+    body: list[Stmt] = [
+        IndexValue("%matrix.shift", ix.mul(ix.mod(ix.div(lane, 4), 2), 16)), Let("%matrix.bits", "cast", ("%matrix.shift",), u32),
+    ]  # fmt: skip
+    assert isinstance(s.at, str)
+    for r, name in enumerate(s.dsts):
+        for i in (0, 1):
+            line = ix.add(ix.sub(me, lane), ix.add(ix.mul(ix.mod(lane, 4), 2), ix.const(8 * r + i)))
+            it = f"%matrix{r}.{i}"
+            body += [
+                Load(f"{it}.at", array(s.at), line), Load(f"{it}.word", s.buf, ix.add(ix.dyn(f"{it}.at"), ix.div(lane, 8))),
+                Let(f"{it}.down", "shr", (f"{it}.word", "%matrix.bits"), u32), Let(it, "and", (f"{it}.down", Const(0xFFFF, u32)), u32),
+            ]  # fmt: skip
+        body += [
+            Let(f"%matrix{r}.up", "shl", (f"%matrix{r}.1", Const(16, u32)), u32),
+            Let(f"%matrix{r}", "or", (f"%matrix{r}.0", f"%matrix{r}.up"), u32), Store(array(name), me, f"%matrix{r}"),
+        ]  # fmt: skip
     return [For("matrix.t", ix.const(threads), "serial", body)]
 
 

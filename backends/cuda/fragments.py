@@ -1,14 +1,16 @@
 """Products of halves, or of float32 rounded to TF32, by matrix instructions: a warp multiplies fragments that lie in the registers of its
 threads; sums are float32.
 
-As in products.py a block has a tile of the result and passes over k, with the next tile on its way meanwhile. In shared memory one or two
-steps of k lie in a word, line by line of rows and of columns, as the instruction wants them (ir/loop/fragments.py). Lines are four
-words longer than they need be, so that the 32 threads of a warp read from 32 banks.
+As in products.py a block has a tile of the result and passes over k, with the next tiles on their way meanwhile. In shared memory one or
+two steps of k lie in a word, line by line of rows and of columns, as the instruction wants them (ir/loop/fragments.py). What is copied
+there as it is, and lies along rows or columns, has a line for each step of k, and is turned when it is loaded. Lines are four words
+longer than they need be, so that the 32 threads of a warp read from 32 banks.
 """
 
 from __future__ import annotations
 
 from ingot.backends.cuda.block_kernel import WARP
+from ingot.backends.cuda.lying import CHUNK
 from ingot.backends.cuda.product_tiles import Check, Side, Tiles
 from ingot.backends.cuda.products import Fragments
 from ingot.ir import dtypes
@@ -19,10 +21,18 @@ from ingot.ir.loop.fragments import COLUMNS, ROWS, SUMS, WORDS
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.writer import KernelWriter, Scalar
+from ingot.ir.size import exactly
 
 __all__ = ["FragmentTiles", "lines_of"]
 
 PAD = 4  # words between lines of shared memory
+
+
+def turned_lines_of(w: KernelWriter, lane: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
+    """The same where a line has 16 rows of a step of k, or 16 columns."""
+    line, quarter = ix.mod(lane, 8, w.ranges), ix.div(lane, 8, w.ranges)
+    low, high = ix.mod(quarter, 2, w.ranges), ix.div(quarter, 2, w.ranges)
+    return (ix.add(line, ix.mul(high, 8)), ix.mul(low, 4)), (ix.add(line, ix.mul(low, 8)), ix.mul(high, 4))
 
 
 def lines_of(w: KernelWriter, lane: Index) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
@@ -45,9 +55,46 @@ class FragmentTiles(Tiles):
         self.words = s.tile[2] // self.each
         self.line = self.words + PAD
 
+    def turned(self, side: Side) -> bool:
+        """Whether an operand lies in shared memory with a line for each step of k."""
+        return side.copied and not side.along_k
+
+    def size(self, side: Side) -> int:
+        """Words of a tile."""
+        return self.s.tile[2] * self.across(side) if self.turned(side) else side.length * self.line
+
+    def across(self, side: Side) -> int:
+        """Words of a line that has a step of k."""
+        return side.length // self.each + PAD
+
     def shared_tiles(self) -> list[str]:
-        """Shared memory for two tiles of each operand."""
-        return [self.k.shared(dtypes.u32, 2 * side * self.line) for side in self.s.tile[:2]]
+        """Shared memory for the tiles of each operand."""
+        return [self.k.shared(dtypes.u32, self.s.stages * self.size(side)) for side in self.sides]
+
+    def copy(self, q: Point, side: Side, name: str, slot: Index, tile: Index, step: Index) -> None:
+        """Send for the thread's chunks of a tile: each a part of a line, with zeros behind the end."""
+        s, w, bk = self.s, self.w, self.s.tile[2]
+        n, turned = CHUNK // self.dtype.itemsize, self.turned(side)
+        lines, length, line = (bk, side.length, self.across(side)) if turned else (side.length, bk, self.line)
+        per = length // n
+        assert side.place is not None
+        for e in range(-(-lines * per // s.threads)):
+            item = ix.add(self.thread, ix.const(e * s.threads))
+            with self.k.below(item, lines * per, lines * per >= (e + 1) * s.threads):
+                row, chunk = ix.div(item, per, w.ranges), ix.mod(item, per, w.ranges)
+                here = ix.mul(chunk, n)
+                i, k = (here, row) if turned else (row, here)
+                i, k = ix.add(ix.mul(tile, side.length), i), ix.add(ix.mul(step, bk), k)
+                mask = None if exactly(self.n.k, bk) is not None else w.lt(w.index_value(k), self.n.k)
+                if exactly(side.extent, side.length) is None:
+                    if turned:
+                        inside = w.lt(w.index_value(i), side.extent)
+                        mask = inside if mask is None else w.and_(mask, inside)
+                    else:
+                        i = self.clamped(i, side.extent)
+                buf, at = side.place(q, i, k)
+                to = ix.add(ix.mul(slot, self.size(side)), ix.add(ix.mul(row, line), ix.mul(chunk, CHUNK // 4)))
+                w.copy_async(name, to, buf, at, CHUNK, mask)
 
     def places(self, side: Side) -> list[tuple[Index, Index]]:
         """The thread's places in a tile: a row or column, and a word. Where memory lies along k a few of
@@ -80,9 +127,9 @@ class FragmentTiles(Tiles):
                 out.append(self.element(q, side, ix.add(ix.mul(tile, side.length), i), k, self.dtype))
         return out
 
-    def put(self, side: Side, name: str, half: Index, values: list[Scalar]) -> None:
-        """Store them in a half of shared memory, of halves two in a word."""
-        w, base = self.w, ix.mul(half, side.length * self.line)
+    def put(self, side: Side, name: str, slot: Index, values: list[Scalar]) -> None:
+        """Store them in a slot of shared memory, of halves two in a word."""
+        w, base = self.w, ix.mul(slot, self.size(side))
         for n, (i, word) in enumerate(self.places(side)):
             mine = values[self.each * n :][: self.each]
             if self.each == 1:
@@ -103,19 +150,25 @@ class FragmentTiles(Tiles):
         self.count = bm // wm // ROWS, bn // wn // COLUMNS
         self.accs = [w.acc(dtypes.f32, 0) for _ in range(SUMS * self.count[0] * self.count[1])]
 
-    def multiply(self, names: list[str], half: Index) -> None:
+    def multiply(self, names: list[str], slot: Index) -> None:
         """The products of a tile."""
-        w, s = self.w, self.s
-        left, right = (
-            ix.add(ix.mul(half, length * self.line), ix.add(ix.mul(ix.add(corner, row), self.line), word))
-            for length, corner, (row, word) in zip(s.tile, self.corner, lines_of(w, self.lane))
-        )
+        w = self.w
+
+        def registers(which: int, first: int) -> list[Scalar]:
+            side, corner, count = self.sides[which], self.corner[which], (self.count[0], self.count[1] // 2)[which]
+            begin, turned = ix.mul(slot, self.size(side)), self.turned(side)
+            row, word = (turned_lines_of if turned else lines_of)(w, self.lane)[which]
+            if turned:
+                line = self.across(side)
+                at = ix.add(ix.add(begin, ix.mul(row, line)), ix.add(ix.div(corner, self.each, w.ranges), word))
+                at, apart = ix.add(at, ix.const(first * self.each * line)), 16 // self.each
+            else:
+                at = ix.add(ix.add(begin, ix.mul(ix.add(corner, row), self.line)), ix.add(word, ix.const(first)))
+                apart = 16 * self.line
+            return [x for k in range(count) for x in w.load_matrix(names[which], ix.add(at, ix.const(apart * k)), turned)]
+
         for first in range(0, self.words, WORDS):
-            a, b = (
-                [x for k in range(count) for x in w.load_matrix(name, ix.add(at, ix.const(16 * k * self.line + first)))]
-                for name, at, count in zip(names, (left, right), (self.count[0], self.count[1] // 2))
-            )
-            w.mma(self.dtype, self.accs, a, b)
+            w.mma(self.dtype, self.accs, registers(0, first), registers(1, first))
 
     def results(self) -> list[tuple[Scalar, Index, Index]]:
         """The thread's sums, with the row and column of each in the tile."""

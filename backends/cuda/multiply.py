@@ -48,9 +48,9 @@ class ThreadTiles(Tiles):
         super().__init__(group, s, check, sums)
 
     def shared_tiles(self) -> list[str]:
-        """Shared memory for two tiles of each operand: a line for each step of k."""
+        """Shared memory for the tiles of each operand: a line for each step of k."""
         bm, bn, bk = self.s.tile
-        return [self.k.shared(self.n.dtype, 2 * bk * (side + PAD)) for side in (bm, bn)]
+        return [self.k.shared(self.n.dtype, self.s.stages * bk * (side + PAD)) for side in (bm, bn)]
 
     def places(self, side: Side) -> list[tuple[Index, Index]]:
         """The thread's places in a tile: row or column, and step of k. A few are neighbours, as memory lies."""
@@ -71,11 +71,11 @@ class ThreadTiles(Tiles):
         at = [(ix.add(ix.mul(tile, side.length), i), ix.add(ix.mul(step, self.s.tile[2]), k)) for i, k in self.places(side)]
         return [self.element(q, side, i, k, self.n.dtype) for i, k in at]
 
-    def put(self, side: Side, name: str, half: Index, values: list[Scalar]) -> None:
-        """Store them in a half of shared memory."""
+    def put(self, side: Side, name: str, slot: Index, values: list[Scalar]) -> None:
+        """Store them in a slot of shared memory."""
         line = side.length + PAD
         for (i, k), x in zip(self.places(side), values):
-            self.w.store(name, ix.add(ix.mul(half, self.s.tile[2] * line), ix.add(ix.mul(k, line), i)), x)
+            self.w.store(name, ix.add(ix.mul(slot, self.s.tile[2] * line), ix.add(ix.mul(k, line), i)), x)
 
     def begin(self) -> None:
         """The thread's rows, columns and sums."""
@@ -90,13 +90,13 @@ class ThreadTiles(Tiles):
         run = min(4, each)
         return [ix.add(ix.mul(t, run), ix.const(r // run * (side // (each // run)) + r % run)) for r in range(each)]
 
-    def multiply(self, names: list[str], half: Index) -> None:
+    def multiply(self, names: list[str], slot: Index) -> None:
         """Add the products of a tile to the sums."""
         w, (bm, bn, bk) = self.w, self.s.tile
         with w.loop("unroll", bk) as k:
 
             def line(name: str, length: int, own: list[Index]) -> list[Scalar]:
-                base = ix.mul(ix.add(ix.mul(half, bk), k), length + PAD)
+                base = ix.mul(ix.add(ix.mul(slot, bk), k), length + PAD)
                 return [w.load(name, ix.add(base, i), self.n.dtype, pinned=True) for i in own]
 
             a, b = line(names[0], bm, self.rows), line(names[1], bn, self.columns)

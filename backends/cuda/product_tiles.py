@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from ingot.backends.cuda.block_kernel import THREADS, BlockKernel
+from ingot.backends.cuda.lying import lies
 from ingot.backends.cuda.products import InTiles
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node, Value
@@ -58,12 +60,15 @@ class _Kernel:
 
 @value_type
 class Side:
-    """An operand: its rows or columns, of a tile and in all; whether memory lies along k; and its element at (batch, row, step of k)."""
+    """An operand: its rows or columns, of a tile and in all; whether memory lies along k; its element at (batch, row, step of k); and,
+    where it is copied past the registers, where that lies."""
 
     extent: Dim
     length: int
     along_k: bool
     at: Callable[[Point, Index, Index], Scalar]
+    copied: bool = False
+    place: Callable[[Point, Index, Index], tuple[str, Index]] | None = None
 
 
 class Tiles(_Kernel, ABC):
@@ -85,7 +90,22 @@ class Tiles(_Kernel, ABC):
         def right(q: Point, n: Index, k: Index) -> Scalar:
             return f.b(self.k.elements(), q, self.split(k, f.k), self.split(n, f.n))
 
-        self.sides = Side(self.n.m, s.tile[0], s.left_k, left), Side(self.n.n, s.tile[1], s.right_k, right)
+        def place(of_left: bool) -> Callable[[Point, Index, Index], tuple[str, Index]] | None:
+            found = lies(group, of_left) if s.copied[0 if of_left else 1] else None
+            if found is None:
+                return None
+            name, dims = ("m", f.m) if of_left else ("n", f.n)
+
+            def at(q: Point, i: Index, k: Index) -> tuple[str, Index]:
+                points = {"q": q, name: self.split(i, dims), "k": self.split(k, f.k)}
+                return self.k.buffer(found.value, "r"), found.at(points)
+
+            return at
+
+        self.sides = (
+            Side(self.n.m, s.tile[0], s.left_k, left, s.copied[0], place(True)),
+            Side(self.n.n, s.tile[1], s.right_k, right, s.copied[1], place(False)),
+        )
 
     def written(self) -> Written:
         """The kernel."""
@@ -113,26 +133,47 @@ class Tiles(_Kernel, ABC):
                 count = w.as_index(w.max(w.min(w.index_value(ix.sub(ix.const(steps), first)), w.index_value(ix.const(per))), 0))
             last = w.index_value(ix.sub(ix.add(first, count if isinstance(count, Index) else ix.const(count)), ix.const(1)))
 
-            def read(at: Index) -> list[list[Scalar]]:
-                return [self.read(q, side, tile, at) for side, tile in zip(self.sides, (tile_m, tile_n))]
+            sides = list(zip(self.sides, names, (tile_m, tile_n)))
 
-            def put(half: Index, values: list[list[Scalar]]) -> None:
-                for side, name, some in zip(self.sides, names, values):
-                    self.put(side, name, half, some)
+            def read(at: Index) -> list[list[Scalar]]:
+                return [self.read(q, side, tile, at) for side, _, tile in sides if not side.copied]
+
+            def put(slot: Index, values: list[list[Scalar]]) -> None:
+                for (side, name, _), some in zip((x for x in sides if not x[0].copied), values):
+                    self.put(side, name, slot, some)
+
+            def copy(slot: Index, at: Index) -> None:
+                if any(s.copied):
+                    with w.when(w.le(w.index_value(at), last)):
+                        for side, name, tile in sides:
+                            if side.copied:
+                                self.copy(q, side, name, slot, tile, at)
+                    w.commit()
 
             self.begin()
-            if s.parts == 1 and at_most(1, n.k):
-                put(ZERO, read(first))
-            else:
-                with w.when(w.ge(last, w.index_value(first))):
-                    put(ZERO, read(first))
-            self.k.barrier()
-            with w.loop("serial", count) as step:
-                ahead = read(w.as_index(w.min(w.index_value(ix.add(ix.add(first, step), ix.const(1))), last)))
-                half = ix.mod(step, 2, w.ranges)
-                self.multiply(names, half)
-                put(ix.sub(ix.const(1), half), ahead)
+            for stage in range(s.stages - 1):
+                slot, at = ix.const(stage), ix.add(first, ix.const(stage))
+                copy(slot, at)
+                if not all(s.copied):
+                    with nullcontext() if stage == 0 and s.parts == 1 and at_most(1, n.k) else w.when(w.le(w.index_value(at), last)):
+                        put(slot, read(at))
+
+            def arrive() -> None:
+                if any(s.copied):
+                    w.wait(s.stages - 2)
                 self.k.barrier()
+
+            arrive()
+            with w.loop("serial", count) as step:
+                following = ix.add(ix.add(first, step), ix.const(s.stages - 1))
+                here = ix.mod(step, s.stages, w.ranges)
+                slot = ix.mod(ix.add(step, ix.const(s.stages - 1)), s.stages, w.ranges)
+                slot = ix.sub(ix.const(1), here) if s.stages == 2 else slot
+                ahead = [] if all(s.copied) else read(w.as_index(w.min(w.index_value(following), last)))
+                copy(slot, following)
+                self.multiply(names, here)
+                put(slot, ahead)
+                arrive()
             for x, i, j in self.results():
                 self.store(x, part, batch, q, ix.add(ix.mul(tile_m, bm), i), ix.add(ix.mul(tile_n, bn), j))
         return self.k.finish(s, twice=True, fixed=True)
@@ -171,22 +212,26 @@ class Tiles(_Kernel, ABC):
 
     @abstractmethod
     def shared_tiles(self) -> list[str]:
-        """Shared memory for two tiles of each operand."""
+        """Shared memory for the tiles of each operand that are there at a time."""
 
     @abstractmethod
     def read(self, q: Point, side: Side, tile: Index, step: Index) -> list[Scalar]:
         """The elements that the thread brings into a tile at a step of k."""
 
     @abstractmethod
-    def put(self, side: Side, name: str, half: Index, values: list[Scalar]) -> None:
-        """Store them in a half of shared memory."""
+    def put(self, side: Side, name: str, slot: Index, values: list[Scalar]) -> None:
+        """Store them in a slot of shared memory."""
+
+    def copy(self, q: Point, side: Side, name: str, slot: Index, tile: Index, step: Index) -> None:
+        """Send for the thread's part of a tile at a step of k."""
+        raise ValueError(f"{self.s}: these tiles are made of what passes registers")
 
     @abstractmethod
     def begin(self) -> None:
         """Declare the thread's sums."""
 
     @abstractmethod
-    def multiply(self, names: list[str], half: Index) -> None:
+    def multiply(self, names: list[str], slot: Index) -> None:
         """Add the products of a tile to the sums."""
 
     @abstractmethod

@@ -1,8 +1,9 @@
 """Products: a block has a tile of the result, in registers, and passes over k with tiles of both operands in shared memory.
 
 Every factor is read from memory once for a block, and from shared memory once for a thread, which multiplies `each` rows with `each`
-columns, or once for a warp, which has the matrix instruction for halves (fragments.py). While a tile is multiplied the next one is on
-its way from memory to registers; it goes to the other half of shared memory, so that a step of k takes one barrier. What lies behind the
+columns, or once for a warp, which has the matrix instruction for halves (fragments.py). While a tile is multiplied the next ones are
+on their way: through registers where their elements are made on the way, else straight into shared memory, which has room for `stages`
+of them, so that a step of k takes one barrier. What lies behind the
 end of a row or a column is read at its last element, and not stored; behind the end of k stand zeros. Where tiles are few, or k is so
 long that one chain of sums would lose digits, k falls into parts: their sums go through memory, and a second kernel adds them up in
 order, an element to a thread.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 
 from ingot.backends.cuda.block_kernel import WARP, verify_threads
+from ingot.backends.cuda.lying import lies
 from ingot.ir.dtypes import DType, Half, f32
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.fragments import COLUMNS, ROWS, steps
@@ -64,6 +66,7 @@ CHAIN, SHORT, LONG, FEW = 4096, 256, 1024, 1 << 16
 MOST_PARTS = 64  # to keep multiprocessors at work
 ROOM = 1 << 26  # sums that all parts may have together
 LEAST_STEPS = 128  # of k in a part
+STAGES = 4  # tiles that are copied ahead, with the one that is multiplied
 
 
 @value_type
@@ -75,6 +78,8 @@ class InTiles(Schedule):
     right_k  likewise of the right one, else neighbouring columns
     parts    of k, whose sums go through memory
     apart    they do so though there is one part: the second kernel looks for sums that zeros between elements have spoilt
+    stages   tiles of each operand in shared memory
+    copied   whether an operand is copied there past the registers
     """
 
     tile: tuple[int, int, int]
@@ -82,6 +87,8 @@ class InTiles(Schedule):
     right_k: bool = False
     parts: int = 1
     apart: bool = False
+    stages: int = 2
+    copied: tuple[bool, bool] = (False, False)
 
     @property
     def threads(self) -> int:
@@ -97,6 +104,11 @@ class InTiles(Schedule):
         at_least_one(parts=self.parts)
         bm, bn, bk = self.tile
         verify_threads(rows=bm, columns=bn, k=bk)
+        if not 2 <= self.stages <= 8:
+            raise ScheduleError(f"{self}: {self.stages} tiles in shared memory ({group})")
+        for left, along, copied in ((True, self.left_k, self.copied[0]), (False, self.right_k, self.copied[1])):
+            if copied and ((found := lies(group, left)) is None or found.along_k != along):
+                raise ScheduleError(f"{self}: an operand that is not read as it lies is copied ({group})")
         zeros = form_of(group.nodes[0]).zeros
         if self.apart != (zeros is not None and not zeros.counted):
             raise ScheduleError(f"{self}: zeros that are no terms take a second kernel, and nothing else does ({group})")
@@ -137,6 +149,8 @@ class Fragments(InTiles):
         (bm, bn, bk), (wm, wn) = self.tile, self.warps
         verify_threads(warp_rows=wm, warp_columns=wn, threads=self.threads)
         dtype = of_words(group)
+        if any(self.copied) and dtype not in Half:
+            raise ScheduleError(f"{self}: what is rounded on its way is copied ({group})")
         if dtype is None:
             raise ScheduleError(f"{self}: operands that are not the same, and neither halves nor rounded ({group})")
         words = [side * bk * dtype.itemsize // 4 for side in (bm, bn)]
@@ -180,9 +194,12 @@ def choose(group: Group, machine: Machine) -> InTiles:
     tile, each, _ = min(TILES_F64 if n.dtype.itemsize == 8 else table, key=cost)
     left, right = along_k(group)
     apart = f.zeros is not None and not f.zeros.counted
-    if words is not None:
-        return Fragments(tile, left, right, parts_for(tile), apart, each)
-    return Product(tile, left, right, parts_for(tile), apart, each)
+    if words is None:
+        return Product(tile, left, right, parts_for(tile), apart, each=each)
+    found = [lies(group, side) if words in Half else None for side in (True, False)]
+    copied = found[0] is not None, found[1] is not None
+    left, right = (along if at is None else at.along_k for at, along in zip(found, (left, right)))
+    return Fragments(tile, left, right, parts_for(tile), apart, STAGES if any(copied) else 2, copied, each)
 
 
 def along_k(group: Group) -> tuple[bool, bool]:

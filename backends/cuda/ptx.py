@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingot.backends.cuda.block_kernel import asked_for, geometry, shared_bytes
+from ingot.backends.cuda.emulate_copies import landed
 from ingot.backends.cuda.numbers import by_value
 from ingot.backends.cuda.wide import WideAccesses
 from ingot.backends.llvm import codegen
@@ -26,7 +27,7 @@ from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
 from ingot.ir.dtypes import bf16, f16, f32, u32
 from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS, steps
-from ingot.ir.loop.ir import Acc, Alloc, Barrier, For, Kernel, Load, LoadMatrix, Mma, Shuffle, Stmt
+from ingot.ir.loop.ir import Acc, Alloc, Barrier, Commit, CopyAsync, For, Kernel, Load, LoadMatrix, Mma, Shuffle, Stmt, Wait
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.target import UnsupportedKernel
@@ -81,6 +82,30 @@ class _Emitter(WideAccesses):
         """Where the threads of a block wait for each other."""
         self.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", "0"))
 
+    def copy_async(self, s: CopyAsync) -> None:
+        """Copies that pass no registers; where a buffer is not aligned, loads and stores."""
+        (base, of), (_, to) = self.buffer(s.src), self.buffer(s.dst)
+        if not self.begins(s.src, s.at, s.nbytes // of.itemsize):
+            self.body(landed(s, to, of, "unroll"))
+            return
+        there = self.uniform(s.to)[0]
+        near = self.new(f"getelementptr {memory_type(to)}, ptr addrspace(3) {self.near[s.dst]}, i64 {there}")
+        far = self.new(f"addrspacecast ptr {self.place(base, memory_type(of), s.at).pointer} to ptr addrspace(1)")
+        args = [("ptr addrspace(3)", near), ("ptr addrspace(1)", far)]
+        name = f"llvm.nvvm.cp.async.{'cg' if s.nbytes == 16 else 'ca'}.shared.global.{s.nbytes}"
+        if s.mask is not None:
+            args.append(("i32", self.new(f"select i1 {self.operand(s.mask).text}, i32 {s.nbytes}, i32 0")))
+            name += ".s"
+        self.call("void", name, *args)
+
+    def commit(self, s: Commit) -> None:
+        """The end of a group of copies."""
+        self.call("void", "llvm.nvvm.cp.async.commit.group")
+
+    def wait(self, s: Wait) -> None:
+        """Where all groups have landed but the last."""
+        self.call("void", "llvm.nvvm.cp.async.wait.group", ("i32", str(s.groups)))
+
     def mma(self, s: Mma) -> None:
         """Matrix instructions of a warp, one for each product."""
         kind, each = {bf16: "bf16", f16: "f16", f32: "tf32"}[s.dtype], len(s.right) // RIGHT
@@ -100,7 +125,8 @@ class _Emitter(WideAccesses):
         """Matrices into the registers of the warp."""
         at = self.new(f"getelementptr i32, ptr addrspace(3) {self.near[s.buf]}, i64 {self.operand(s.at).text}")
         kind = "{i32, i32, i32, i32}"
-        found = self.call(kind, "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16.p3", ("ptr addrspace(3)", at))
+        name = f"llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4{'.trans' if s.turned else ''}.b16.p3"
+        found = self.call(kind, name, ("ptr addrspace(3)", at))
         for r, name in enumerate(s.dsts):
             self.names[name] = Value(self.new(f"extractvalue {kind} {found}, {r}"), u32, 0, self.depth)
 

@@ -11,6 +11,7 @@ from ingot.ir.loop.ir import (
     Alloc,
     Check,
     Const,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -108,7 +109,9 @@ class Rewrite:
             return Mma(s.dtype, tuple(map(self.acc, s.accs)), tuple(map(self.operand, s.left)), tuple(map(self.operand, s.right)))
         if isinstance(s, LoadMatrix):
             a, b, c, d = map(self.name, s.dsts)
-            return LoadMatrix((a, b, c, d), s.buf, self.operand(s.at))
+            return LoadMatrix((a, b, c, d), s.buf, self.operand(s.at), s.turned)
+        if isinstance(s, CopyAsync):
+            return CopyAsync(s.dst, self.index(s.to), s.src, self.index(s.at), s.nbytes, self._mask(s.mask))
         if isinstance(s, Shuffle):
             return Shuffle(self.name(s.dst), self.operand(s.src), s.lanes)
         if isinstance(s, Check):

@@ -14,7 +14,7 @@ from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.values import Value
 from ingot.backends.llvm.writer import Module
 from ingot.ir.loop.expression import Index, Mod, Var
-from ingot.ir.loop.ir import Alloc, Check, For, GetAcc, If, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import Alloc, Check, CopyAsync, For, GetAcc, If, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store
 from ingot.ir.loop.walk import statements
 
 __all__ = ["WideAccesses"]
@@ -63,6 +63,8 @@ class WideAccesses(FunctionEmitter):
         for s in stmts:
             if isinstance(s, (For, If)):
                 out |= self._wanted(s.body)
+            if isinstance(s, CopyAsync):
+                out.add(s.src)
             run = self.runs.get(id(s), ())
             if run and all(_divides(c, len(run)) or isinstance(a, Var) for a, c in run[0].index.terms):
                 out.add(run[0].buf)
@@ -168,11 +170,14 @@ class WideAccesses(FunctionEmitter):
 
     def _together(self, run: Run) -> bool:
         """Whether a run is one access: where it begins is known to be a multiple of its length."""
-        first, n = run[0], len(run)
-        if first.buf not in self.aligned or self.lanes:
+        return self.begins(run[0].buf, run[0].index, len(run))
+
+    def begins(self, buf: str, index: Index, n: int) -> bool:
+        """Whether an index into a buffer that begins at a multiple of 16 bytes is known to be a multiple of n."""
+        if buf not in self.aligned or self.lanes:
             return False
-        total = first.index.const
-        for atom, c in first.index.terms:
+        total = index.const
+        for atom, c in index.terms:
             if isinstance(atom, Var) and isinstance(value := self.variable(atom.name), int) and isinstance(c, int):
                 total += c * value
             elif not _divides(c, n) and not (isinstance(atom, Mod) and c == 1 and _multiple(atom, n)):

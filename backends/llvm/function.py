@@ -15,7 +15,9 @@ from ingot.ir.loop.ir import (
     Alloc,
     Barrier,
     Check,
+    Commit,
     Const,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -32,6 +34,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Transpose,
+    Wait,
 )
 
 __all__ = ["FunctionEmitter"]
@@ -211,6 +214,18 @@ class FunctionEmitter(Loops):
         """What the threads of a warp give each other."""
         raise ValueError(f"kernel {self.kernel.name}: threads of a warp are for a GPU; see backends.cuda.emulate")
 
+    def copy_async(self, s: CopyAsync) -> None:
+        """A copy into shared memory that is on its way."""
+        raise ValueError(f"kernel {self.kernel.name}: copies on their way are for a GPU; see backends.cuda.emulate")
+
+    def commit(self, s: Commit) -> None:
+        """The end of a group of copies."""
+        raise ValueError(f"kernel {self.kernel.name}: copies on their way are for a GPU; see backends.cuda.emulate")
+
+    def wait(self, s: Wait) -> None:
+        """Where copies have landed."""
+        raise ValueError(f"kernel {self.kernel.name}: copies on their way are for a GPU; see backends.cuda.emulate")
+
     def barrier(self, s: Barrier) -> None:
         """Where the threads of a block wait for each other."""
         raise ValueError(f"kernel {self.kernel.name}: a barrier needs a block of threads; see backends.cuda.emulate")
@@ -219,5 +234,5 @@ class FunctionEmitter(Loops):
 _STATEMENTS: dict[type, str] = {
     Load: "load", Store: "store", Transpose: "transpose", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce",
     SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma",
-    Shuffle: "shuffle", LoadMatrix: "load_matrix", Check: "check",
+    Shuffle: "shuffle", LoadMatrix: "load_matrix", Check: "check", CopyAsync: "copy_async", Commit: "commit", Wait: "wait",
 }  # fmt: skip

@@ -3,12 +3,13 @@
     code = run_kernel(kernel, [x, y, out], params=[n])      # arrays are changed in place
     code = run_program(program, slots)                      # one array per argument slot (rank 0: by value), symbols' values included
 
-Lanes of a vector loop are NumPy arrays. The threads of a block run one after the other, from barrier to barrier.
+Lanes of a vector loop are NumPy arrays. The threads of a block run one after the other, from barrier to barrier. Copies that are on
+their way land when a thread waits for them, and no sooner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from ingot.ir.loop.ir import (
     Alloc,
     Barrier,
     Check,
+    Commit,
     Const,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -39,6 +42,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Transpose,
+    Wait,
 )  # fmt: skip
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.loop.races import Races
@@ -88,6 +92,7 @@ class _Frame:
         self.lanes = 0
         self.mask: np.ndarray | None = None
         self.races: Races | None = None
+        self.copies: list[list[Callable[[], None]]] = [[]]  # on their way, by group; the last group is open
 
     def copy(self) -> _Frame:
         out = _Frame(dict(self.bufs), self.params)
@@ -276,6 +281,10 @@ def _load_matrix(threads: list[_Frame], s: LoadMatrix) -> None:
                 races.thread = k
                 races.touch(s.buf, [at], False)
             thread.names[name] = np.array(buf[at])
+            if s.turned:
+                lines = [int(threads[k - k % LANES + 8 * r + 2 * (k % 4) + i].operand(s.at)) for i in (0, 1)]
+                halves = [buf[line + k % LANES // 8] >> (k % LANES // 4 % 2 * 16) & 0xFFFF for line in lines]
+                thread.names[name] = np.array(halves[0] | halves[1] << 16, np.uint32)
 
 
 _DONE: Any = object()
@@ -330,6 +339,36 @@ def _store(f: _Frame, s: Store) -> None:
         return
     for a, v in zip(np.reshape(at, -1), np.reshape(src, -1)):  # in lane order: the last of equal indices stays
         buf[a] = v
+
+
+def _copy_async(f: _Frame, s: CopyAsync) -> None:
+    dst, src = f.bufs[s.dst], f.bufs[s.src]
+    to, at, mask = int(f.index(s.to)), int(f.index(s.at)), s.mask is None or bool(f.operand(s.mask))
+    n, count = s.nbytes // src.itemsize, s.nbytes // dst.itemsize
+    if to % count or at % n or not 0 <= to <= dst.size - count or mask and not 0 <= at <= src.size - n:
+        raise IndexError(f"{s} is outside or not aligned: from {at} to {to}")
+    there = range(to, to + count)
+    if f.races is not None:
+        if mask:
+            f.races.touch(s.src, range(at, at + n), False)
+        f.races.begin_copy(s.dst, there)
+
+    def land() -> None:
+        dst[to : to + count] = src[at : at + n].view(dst.dtype) if mask else 0
+        if f.races is not None:
+            f.races.end_copy(s.dst, there)
+
+    f.copies[-1].append(land)
+
+
+def _commit(f: _Frame, s: Commit) -> None:
+    f.copies.append([])
+
+
+def _wait(f: _Frame, s: Wait) -> None:
+    while len(f.copies) > s.groups + 1:
+        for land in f.copies.pop(0):
+            land()
 
 
 def _transpose(f: _Frame, s: Transpose) -> None:
@@ -400,7 +439,7 @@ def _check(f: _Frame, s: Check) -> None:
 
 _SIMPLE: dict[type, Any] = {
     Load: _load, Store: _store, Transpose: _transpose, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
-    GetAcc: _get_acc, Alloc: _alloc, Check: _check,
+    GetAcc: _get_acc, Alloc: _alloc, Check: _check, CopyAsync: _copy_async, Commit: _commit, Wait: _wait,
 }  # fmt: skip
 
 

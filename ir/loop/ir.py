@@ -32,7 +32,8 @@ from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Transpose", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "Mma", "Shuffle", "LoadMatrix", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
+    "Alloc", "Barrier", "CopyAsync", "Commit", "Wait", "Mma", "Shuffle", "LoadMatrix", "Check", "Stmt", "Buffer", "Kernel", "KINDS",
+    "nan_bits",
 ]  # fmt: skip
 
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
@@ -210,6 +211,36 @@ class Barrier:
 
 
 @value_type
+class CopyAsync:
+    """dst[to…] = src[at…], of `nbytes` (4, 8 or 16) bytes: on the way until a `Wait` (CUDA). Zeros where `mask` does not hold.
+
+    Into shared memory, from memory that nothing writes meanwhile; `to` and `at` are multiples of what is copied.
+    """
+
+    dst: str
+    to: Index
+    src: str
+    at: Index
+    nbytes: int
+    mask: Operand | None = None
+
+
+@value_type
+class Commit:
+    """What a thread has copied since its last commit becomes a group; all threads of a block run it (CUDA)."""
+
+
+@value_type
+class Wait:
+    """Each thread waits until all its groups of copies have landed but the last `groups`; all threads of a block run it (CUDA).
+
+    What others copy is there behind a barrier that they reach after such a wait.
+    """
+
+    groups: int
+
+
+@value_type
 class Mma:
     """accs += left * right, of small matrices that the 32 threads of a warp hold together; all of them run it (CUDA).
 
@@ -241,12 +272,13 @@ class LoadMatrix:
     """Four matrices of 8 lines of 4 words, from shared memory into the registers of a warp; all its threads run it (CUDA).
 
     Line g of matrix r begins at `buf[at]`, `at` being that of thread 8 r + g: a multiple of 4. `dsts[r]` becomes word t of line g of
-    matrix r in thread 4 g + t, as fragments.py has it.
+    matrix r in thread 4 g + t, as fragments.py has it; where the matrix is `turned` the halves at g of its lines 2 t and 2 t + 1.
     """
 
     dsts: tuple[str, str, str, str]
     buf: str
     at: Operand
+    turned: bool = False
 
 
 @value_type
@@ -258,8 +290,8 @@ class Check:
 
 
 Stmt = (
-    Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | Mma | Shuffle | LoadMatrix
-    | Check
+    Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | CopyAsync | Commit | Wait
+    | Mma | Shuffle | LoadMatrix | Check
 )
 
 

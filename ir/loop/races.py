@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = ["Race", "Races"]
 
@@ -22,15 +22,31 @@ class Races:
         self.block, self.thread = -1, 0
         self.since: dict[tuple[str, int], tuple[set[int], set[int]]] = {}  # the last barrier: who has read, who has written
         self.ever: dict[tuple[str, int], tuple[set[int], set[int]]] = {}  # which blocks have
+        self.underway: list[tuple[int, str, Sequence[int]]] = []  # copies: they may land at any time until they are waited for
 
     def begin(self) -> None:
         """Another block begins."""
         self.block += 1
         self.since.clear()
+        self.underway.clear()
 
     def barrier(self) -> None:
         """All threads of the block have arrived."""
         self.since.clear()
+        arrived = self.thread
+        for thread, buf, places in self.underway:
+            self.thread = thread
+            self.touch(buf, places, True)
+        self.thread = arrived
+
+    def begin_copy(self, buf: str, places: Sequence[int]) -> None:
+        """The thread has sent for elements."""
+        self.touch(buf, places, True)
+        self.underway.append((self.thread, buf, places))
+
+    def end_copy(self, buf: str, places: Sequence[int]) -> None:
+        """They have landed."""
+        self.underway.remove((self.thread, buf, places))
 
     def touch(self, buf: str, places: Iterable[int], write: bool) -> None:
         """The thread reads or writes elements of a buffer."""

@@ -32,7 +32,9 @@ from ingot.ir.loop.ir import (
     Barrier,
     Buffer,
     Check,
+    Commit,
     Const,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -49,6 +51,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Transpose,
+    Wait,
     nan_bits,
 )
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
@@ -183,11 +186,15 @@ def _statement(s: Stmt) -> str:
     if isinstance(s, Mma):
         return f"mma {s.dtype.name} {', '.join(s.accs)} with {', '.join(map(_operand, s.left))} by {', '.join(map(_operand, s.right))}"
     if isinstance(s, LoadMatrix):
-        return f"matrix {', '.join(s.dsts)} = {s.buf} at {_operand(s.at)}"
+        return f"matrix {', '.join(s.dsts)} = {s.buf} at {_operand(s.at)}{' turned' if s.turned else ''}"
     if isinstance(s, Shuffle):
         return f"{s.dst} = shuffle {_operand(s.src)} lanes {s.lanes}"
-    assert isinstance(s, Barrier)
-    return "barrier"
+    if isinstance(s, CopyAsync):
+        return f"copy {s.dst}[{print_index(s.to)}] = {s.src}[{print_index(s.at)}] bytes {s.nbytes}{_where(s.mask)}"
+    if isinstance(s, Wait):
+        return f"wait {s.groups}"
+    assert isinstance(s, (Barrier, Commit))
+    return "barrier" if isinstance(s, Barrier) else "commit"
 
 
 def print_program(p: Program) -> str:
@@ -505,8 +512,16 @@ def _parse_statement(line: _Line) -> Stmt:
         cond = line.operand()
         line.take("code")
         return Check(cond, line.coef())
-    if first == "barrier":
-        return Barrier()
+    if first in ("barrier", "commit"):
+        return Barrier() if first == "barrier" else Commit()
+    if first == "wait":
+        return Wait(line.integer())
+    if first == "copy":
+        dst, to = line.place()
+        line.take("=")
+        src, index = line.place()
+        line.take("bytes")
+        return CopyAsync(dst, to, src, index, line.integer(), line.mask())
     if first == "matrix":
         names = [line.take()]
         while line.skip(","):
@@ -516,7 +531,7 @@ def _parse_statement(line: _Line) -> Stmt:
         line.take("=")
         buf = line.take()
         line.take("at")
-        return LoadMatrix((names[0], names[1], names[2], names[3]), buf, line.operand())
+        return LoadMatrix((names[0], names[1], names[2], names[3]), buf, line.operand(), line.skip("turned"))
     if first == "mma":
         dtype = line.dtype()
         sums: list[str] = []

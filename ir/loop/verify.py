@@ -14,7 +14,9 @@ from ingot.ir.loop.ir import (
     Alloc,
     Barrier,
     Check,
+    Commit,
     Const,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -31,6 +33,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Transpose,
+    Wait,
 )
 from ingot.ir.loop.program import Launch, Program, Repeat, Step, nested, refs
 from ingot.ir.loop.text import print_kernel
@@ -96,6 +99,7 @@ class _Verifier:
         self.accs: dict[str, tuple[DType, tuple[int, ...], int]] = {}  # dtype, shape, number of loops around
         self.loops: list[str] = []  # kinds of the loops around
         self.inside: Stmt | None = None
+        self.shared: set[str] = set()  # memory that the threads of a block share
 
     def error(self, what: str) -> LoopVerifyError:
         return LoopVerifyError(f"kernel {self.kernel.name}: {what}\n{print_kernel(self.kernel)}")
@@ -233,6 +237,8 @@ class _Verifier:
                 raise self.error(f"scratch {s.name} of the kernel is declared inside a loop")
             self.coef(s.size)
             self.buffers[s.name] = (s.dtype, "rw")
+            if s.scope == "shared":
+                self.shared.add(s.name)
         elif isinstance(s, Check):
             if self.operand(s.cond) is not dtypes.bool_:
                 raise self.error(f"check of {s.cond}, which is no bool")
@@ -240,9 +246,13 @@ class _Verifier:
                 self.param(s.code)
             elif s.code < 1:
                 raise self.error(f"check with code {s.code}")
-        elif isinstance(s, Barrier):
+        elif isinstance(s, (Barrier, Commit, Wait)):
             if "block" not in self.loops:
-                raise self.error("a barrier outside a block")
+                raise self.error(f"a {type(s).__name__.lower()} outside a block")
+            if isinstance(s, Wait) and s.groups < 0:
+                raise self.error(f"a wait for all but {s.groups} groups")
+        elif isinstance(s, CopyAsync):
+            self.copy_async(s)
         elif isinstance(s, Mma):
             self.mma(s)
         elif isinstance(s, LoadMatrix):
@@ -274,6 +284,16 @@ class _Verifier:
         for i, c in ((s.to, s.to_step), (s.at, s.at_step)):
             self.index(i)
             self.coef(c)
+
+    def copy_async(self, s: CopyAsync) -> None:
+        to, of = self.memory(s.dst, "w"), self.memory(s.src, "r")
+        if s.nbytes not in (4, 8, 16) or s.nbytes % to.itemsize or s.nbytes % of.itemsize or to is not of and to is not dtypes.u32:
+            raise self.error(f"a copy of {s.nbytes} bytes of {of.name} to {to.name}")
+        if "block" not in self.loops or s.dst not in self.shared or s.src in self.shared:
+            raise self.error(f"a copy from {s.src} to {s.dst}: the threads of a block copy from memory to what they share")
+        self.index(s.to)
+        self.index(s.at)
+        self.mask(s.mask)
 
     def loop(self, s: For) -> None:
         if s.kind not in KINDS:

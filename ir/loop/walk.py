@@ -8,6 +8,7 @@ from ingot.ir.loop.expression import Div, Dyn, Index, Mod
 from ingot.ir.loop.ir import (
     Acc,
     Check,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -40,7 +41,7 @@ def operands(s: Stmt) -> tuple[Operand, ...]:
     """The scalars that a statement itself reads (not those in its indices or its body)."""
     if isinstance(s, Let):
         return s.args
-    if isinstance(s, Load):
+    if isinstance(s, (Load, CopyAsync)):
         return () if s.mask is None else (s.mask,)
     if isinstance(s, Store):
         return (s.src,) if s.mask is None else (s.src, s.mask)
@@ -65,7 +66,7 @@ def indices(s: Stmt) -> tuple[Index, ...]:
     """The index expressions of a statement."""
     if isinstance(s, (Load, Store, IndexValue)):
         return (s.index,)
-    if isinstance(s, Transpose):
+    if isinstance(s, (Transpose, CopyAsync)):
         return (s.to, s.at)
     if isinstance(s, For):
         return (s.extent,)

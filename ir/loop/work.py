@@ -9,7 +9,7 @@ from typing import Any
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.fragments import COLUMNS, LANES, ROWS, SUMS, steps
 from ingot.ir.loop.index import evaluate
-from ingot.ir.loop.ir import Const, For, If, IndexValue, Kernel, Let, Load, Mma, Reduce, Stmt, Store, Transpose
+from ingot.ir.loop.ir import Const, CopyAsync, For, If, IndexValue, Kernel, Let, Load, Mma, Reduce, Stmt, Store, Transpose
 
 __all__ = ["operations", "touched"]
 
@@ -82,6 +82,8 @@ def touched(kernel: Kernel, params: Sequence[int], nbytes: Sequence[int]) -> int
                 itemsize, most = sizes[s.buf]
                 n = itemsize * prod(extent for var, extent in around.items() if var in moving or None in moving)
                 found[s.buf, type(s)] = max(found.get((s.buf, type(s)), 0), min(n, most))
+            elif isinstance(s, CopyAsync):
+                visit([Load("", s.src, s.at)], around, known)
             elif isinstance(s, Transpose):
                 for kind, buf, index in ((Store, s.dst, s.to), (Load, s.src, s.at)):
                     if buf in sizes:

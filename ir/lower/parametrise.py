@@ -9,7 +9,7 @@ wherever it stands: a launch gives its value, a divisor's at least 1.
 from __future__ import annotations
 
 from ingot.ir.loop.expression import Atom, Coef, Div, Index, Mod, Param, Var
-from ingot.ir.loop.ir import Alloc, Check, For, If, IndexValue, Kernel, Load, Stmt, Store, Transpose
+from ingot.ir.loop.ir import Alloc, Check, CopyAsync, For, If, IndexValue, Kernel, Load, Stmt, Store, Transpose
 from ingot.ir.size import Size, larger
 from ingot.ir.struct import replace
 from ingot.ir.types import Dim
@@ -90,6 +90,8 @@ class _Rewriter:
             return s
         if isinstance(s, (Load, Store, IndexValue)):
             return replace(s, index=self.index(s.index))
+        if isinstance(s, CopyAsync):
+            return replace(s, at=self.index(s.at))
         if isinstance(s, Transpose):
             to_step, at_step = (c if isinstance(c, Param) else self.param("step", c) for c in (s.to_step, s.at_step))
             return replace(s, to=self.index(s.to), to_step=to_step, at=self.index(s.at), at_step=at_step)

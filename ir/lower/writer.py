@@ -20,7 +20,9 @@ from ingot.ir.loop.ir import (
     Alloc,
     Buffer,
     Check,
+    Commit,
     Const,
+    CopyAsync,
     For,
     GetAcc,
     If,
@@ -36,6 +38,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Wait,
 )
 from ingot.ir.size import Size, at_most, ceil_div, exactly
 from ingot.ir.types import Dim, Shape
@@ -248,11 +251,23 @@ class KernelWriter(Instructions):
         """Small matrices, of which the threads of a warp hold parts, multiplied into accumulators; see `Mma`."""
         self.append(Mma(dtype, tuple(accs), tuple(x.operand for x in left), tuple(x.operand for x in right)))
 
-    def load_matrix(self, buf: str, at: Index) -> list[Scalar]:
+    def copy_async(self, dst: str, to: Index, src: str, at: Index, nbytes: int, mask: Scalar | None = None) -> None:
+        """A copy into shared memory that is on its way until `wait`; see `CopyAsync`."""
+        self.append(CopyAsync(dst, to, src, at, nbytes, mask.operand if mask else None))
+
+    def commit(self) -> None:
+        """The copies since the last commit are a group."""
+        self.append(Commit())
+
+    def wait(self, groups: int) -> None:
+        """Wait for all groups of copies but the last `groups`."""
+        self.append(Wait(groups))
+
+    def load_matrix(self, buf: str, at: Index, turned: bool = False) -> list[Scalar]:
         """Registers of four matrices in shared memory, of which the thread names a line; see `LoadMatrix`."""
         begin = self.index_value(at)
         a, b, c, d = (self._new(self.depth) for _ in range(4))
-        self.append(LoadMatrix((a, b, c, d), buf, begin.operand))
+        self.append(LoadMatrix((a, b, c, d), buf, begin.operand, turned))
         return [Scalar(name, dtypes.u32) for name in (a, b, c, d)]
 
     def shuffle(self, x: Scalar, lanes: int) -> Scalar:

@@ -202,8 +202,9 @@ def test_hot_kernels_stay_in_registers(target, name):
     attends, main = name.startswith("Attention"), name.partition(" ")[0]
     assert any(k.schedule.startswith(main if main[0].isupper() else "Product") for k in program.kernels.values())
     text = ptx(program, target)
-    if attends or main in ("Product", "Fragments", "Points", "Rows"):
+    if attends or main in ("Product", "Points", "Rows"):
         assert re.search(r"ld\.global\S*v4", text)
+    assert ("cp.async.cg.shared.global" in text) == (name == "Fragments")
     assert ("mma.sync" in text) == (main == "Fragments" or attends and "singles" not in name)
     assert ("ldmatrix.sync.aligned.m8n8.x4" in text) == ("mma.sync" in text)
     assert not re.search(r"\b(ld|st)\.(v[24]\.)?[bfsu]\d+\s", text), "generic addresses"
