@@ -221,7 +221,11 @@ class _Convolution:
                 column = (ix.add(ix.mul(panel, s.columns), v),)
                 with w.loop("serial", 9 * self.channels) as j:
                     q, k = (n, ZERO), tuple(counted(w, j, (3, 3, self.channels)))
-                    w.reduce((acc,), "fma", (f.a(elements, q, m, k), f.b(elements, q, k, column)))
+                    a, b = f.a(elements, q, m, k), f.b(elements, q, k, column)
+                    if f.zeros is not None and not f.zeros.counted:  # zeros that stand for no terms
+                        _, there = f.zeros.inside(w, f.at_left(q, m, k), f.left.type.shape)
+                        b = b if there is None else w.select(there, b, w.const(0, d))
+                    w.reduce((acc,), "fma", (a, b))
                 self.finish(w.get_acc(acc, d), n, m, panel, v)
 
     def finish(self, x: Scalar, n: Index, m: Point, panel: Index, v: Index) -> None:

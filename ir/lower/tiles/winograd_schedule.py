@@ -22,6 +22,7 @@ PRODUCTS = 16  # of a channel for the four results of a tile
 ROWS = {16: 4, 32: 6, 64: 12}  # tiles that are multiplied at once with two vectors of columns, by the bytes of a vector register
 FEWEST = 32  # channels, of the input and of the result, from which on the products outweigh what is done before and after them
 MOST = 384  # channels, whose sum is one chain
+MANY = 256  # tiles, from which on a weight that changes with every call is worth its transform
 PACK_ELEMENTS = 16384  # of a parallel chunk
 
 
@@ -68,7 +69,7 @@ def _fits(f: Form) -> bool:
     """Whether a contraction has windows of 3 x 3 side by side, on two dims of known extents that hold a tile."""
     if len(f.m) != 2 or len(f.k) != 3 or f.k[:2] != (3, 3) or not f.overlapping or len(f.batch) != 2 or f.batch[1] != 1 or len(f.n) != 1:
         return False
-    if f.zeros is not None and (not f.zeros.counted or any(g != 1 for g in f.zeros.gap)):
+    if f.zeros is not None and any(g != 1 for g in f.zeros.gap):
         return False
     if not all(isinstance(d, int) for d in (*f.m, *f.n, f.k[-1], *f.left.type.shape[1:])) or not all(at_most(AT_ONCE, d) for d in f.m):
         return False
@@ -84,11 +85,14 @@ def _channels_last(group: Group, f: Form) -> bool:
 
 
 def choose(group: Group, machine: Machine) -> Winograd | None:
-    """The schedule where it pays: the weight is transformed once and stays near, and channels lie together. None where it does not."""
+    """The schedule where it pays: a weight that is transformed once, or for many tiles, stays near, and channels lie together. None where
+    it does not."""
     node = group.nodes[0]
     f = form_of(node)
     graph = group.graph
-    if not any(graph.inputs[i] is f.right for i in graph.steady) or node.outputs[0].type.dtype is not dtypes.f32 or not _fits(f):
+    if node.outputs[0].type.dtype is not dtypes.f32 or not _fits(f):
+        return None
+    if not any(graph.inputs[i] is f.right for i in graph.steady) and assumed(f.batch[0]) * tiles(f, 0) * tiles(f, 1) < MANY:
         return None
     if f.left.type.dtype is not dtypes.f32 or not _channels_last(group, f):
         return None
