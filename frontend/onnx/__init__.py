@@ -97,7 +97,7 @@ def load(source: str | os.PathLike[str] | bytes) -> OnnxModule:
 
     `model.run({name: array})` takes and gives NumPy arrays by name; a call takes tensors in the order of `model.input_names`, and
     has gradients. Ops are those of the default domain at op sets 7 to 28 (and most of the older ones), with functions, If, Loop,
-    Scan, sequences and optionals, and those of com.microsoft and ai.onnx.ml that exported transformers use.
+    Scan, sequences and optionals, those of ai.onnx.ml, and those of com.microsoft that exported models use.
 
     OnnxError for what has no rule, with the node's name; ValueError for a file that is damaged, or data outside of its folder;
     OSError where it cannot be read.

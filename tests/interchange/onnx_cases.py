@@ -15,7 +15,6 @@ import numpy as np
 # pattern of a case's name -> why it is left out
 EXCLUDED = {
     r"test_bernoulli.*|test_training_dropout_(default|default_mask|mask)|test_training_dropout": "random numbers are of Ingot's streams",
-    r"test_ai_onnx_ml_tree_ensemble.*": "trees are walked, and exported networks have none",
     r"test_image_decoder.*": "decodes files of images, which is no computation on tensors",
     r"test_gradient_of.*": "Gradient, an op of a preview that no version of the standard keeps; Tensors have backward()",
 }

@@ -273,8 +273,12 @@ def _input(v: ValueInfo) -> Input:
     code, shape = t.tensor_type.elem_type, t.tensor_type.shape
     if code and code not in TYPES:
         raise OnnxError(f"{v.name!r} has the element type {code}, which is not known")
-    dims = None if shape is None else tuple(d.dim_value if d.dim_value is not None else d.dim_param or None for d in shape.dim)
-    return Input(v.name, TYPES.get(code), dims)
+    return Input(v.name, TYPES.get(code), None if shape is None else tuple(map(_dim, shape.dim)))
+
+
+def _dim(d: Any) -> int | str | None:
+    """What a dim may be. Paddle's exporter writes -1 where it is anything."""
+    return d.dim_param or None if d.dim_value is None or d.dim_value < 0 else d.dim_value
 
 
 def declared(model: ModelProto) -> tuple[list[Input], list[Input]]:

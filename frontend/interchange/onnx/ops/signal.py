@@ -74,6 +74,7 @@ def dft(x: Tensor, dft_length: Any = None, axis: Any = None, *, inverse: int = 0
 
 @op("STFT", known=("frame_step", "frame_length"))
 def stft(x: Tensor, frame_step: np.ndarray, window: Tensor | None = None, frame_length: Any = None, *, onesided: int = 1) -> Tensor:
+    x = x if x.ndim == 3 else x.unsqueeze(-1)  # real signals, as ONNX Runtime takes them too
     step = int(frame_step.reshape(-1)[0])
     length = int(frame_length.reshape(-1)[0]) if frame_length is not None else window.shape[0] if window is not None else x.shape[1]
     frames = 1 + (x.shape[1] - length) // step
@@ -81,7 +82,7 @@ def stft(x: Tensor, frame_step: np.ndarray, window: Tensor | None = None, frame_
     cut = x[:, at]  # (B, frames, length, pair)
     if window is not None:
         cut = cut * window.reshape((-1, 1))
-    onesided = onesided and x.shape[-1] == 1 if x.ndim == 3 else onesided
+    onesided = onesided and x.shape[-1] == 1
     re, im = cut[..., 0], cut[..., 1] if x.shape[-1] == 2 else None
     return ingot.stack(list(_transform(re, im, length, length // 2 + 1 if onesided else length, -1)), -1)
 
