@@ -156,9 +156,11 @@ def svm_classifier(
         columns[ends[j] : ends[j + 1], at] = weights[i, ends[j] : ends[j + 1]]
     k = _kernel(x, np.reshape(support_vectors, (total, -1)), kernel_type, kernel_params)
     scores = ingot.matmul(k, ingot.from_numpy(columns)) + ingot.tensor(rho)
-    votes = ingot.stack(
-        [sum(((scores[:, at] > 0) == (i == m)).to(ingot.int64) for at, (i, j) in enumerate(pairs) if m in (i, j)) for m in range(n)], 1
-    )
+    won = np.zeros((2, len(pairs), n), np.float32)  # who gets a vote where a score is above 0, and where it is not
+    for at, pair in enumerate(pairs):
+        won[[0, 1], at, list(pair)] = 1
+    first = scores > 0
+    votes = ingot.matmul(first.float(), ingot.from_numpy(won[0])) + ingot.matmul((~first).float(), ingot.from_numpy(won[1]))
     chosen = ingot.argmax(votes, 1)
     if prob_a:
         sure = ingot.sigmoid(-(scores * ingot.tensor(prob_a) + ingot.tensor(prob_b))).clamp(1e-7, 1 - 1e-7)
@@ -173,14 +175,10 @@ def svm_classifier(
 def _coupled(sure: Tensor, pairs: Sequence[tuple[int, int]], n: int) -> Tensor:
     """Probabilities of classes from those of pairs (Wu, Lin and Weng, 2004), stopped where LIBSVM stops, row by row."""
     at = {p: i for i, p in enumerate(pairs)}
-    r = [[sure[:, at[i, j]] if i < j else 1 - sure[:, at[j, i]] if i > j else None for j in range(n)] for i in range(n)]
-    q = ingot.stack(
-        [
-            ingot.stack([sum(r[k][i] ** 2 for k in range(n) if k != i) if i == j else -r[j][i] * r[i][j] for j in range(n)], 1)  # type: ignore[operator]
-            for i in range(n)
-        ],
-        1,
-    )
+    none = ingot.zeros(sure.shape[0])
+    rows = [[sure[:, at[i, j]] if i < j else 1 - sure[:, at[j, i]] if i > j else none for j in range(n)] for i in range(n)]
+    r = ingot.stack([ingot.stack(row, 1) for row in rows], 1)
+    q = ingot.diag_embed((r**2).sum(1)) - r * r.mT
 
     def step(count: Tensor, p: Tensor, going: Tensor) -> tuple[Tensor, ...]:
         new = p
@@ -268,11 +266,11 @@ def label_encoder(
         default = {"i": -1, "f": -0.0}.get(array.dtype.kind, "_Unused") if default is None else np.asarray(default).reshape(-1)[0]
     keys = np.asarray(keys).reshape(-1)
     if keys.dtype.kind in "biuf" and array.dtype.kind in "biuf":
-        a, known = c.tensor(x), ingot.from_numpy(keys)
-        known = known.to(a.dtype) if a.is_floating_point() else known
-        same = a.unsqueeze(-1) == known
+        given, known = c.tensor(x), ingot.from_numpy(keys)
+        known = known.to(given.dtype) if given.is_floating_point() else known
+        same = given.unsqueeze(-1) == known
         if keys.dtype.kind == "f":
-            same = same | ingot.isnan(a).unsqueeze(-1) & ingot.isnan(known)
+            same = same | ingot.isnan(given).unsqueeze(-1) & ingot.isnan(known)
         table = ingot.from_numpy(array)
         last = keys.size - 1 - ingot.argmax(ingot.flip(same, (-1,)).to(ingot.int32), -1)
         return ingot.where(same.any(-1), table[last], ingot.tensor(default).to(table.dtype))
