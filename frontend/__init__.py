@@ -37,9 +37,6 @@ def __getattr__(name: str) -> Any:
     else:
         raise AttributeError(f"module 'ingot' has no attribute {name!r}")
     setattr(sys.modules[__name__], name, value)
-    if "ingot._tensor" in sys.modules and "ingot.functions" not in sys.modules:
-        importlib.import_module("ingot.functions")  # gives Tensor its methods and operators
-        importlib.import_module("ingot.random")
     return value
 
 

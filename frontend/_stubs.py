@@ -89,8 +89,10 @@ def head() -> list[str]:
 
 def methods() -> str:
     """The text of `_tensor/methods.pyi`."""
-    from ingot import Tensor, functions  # noqa: F401  (the functions are attached)
+    from ingot import Tensor
+    from ingot.functions.methods import complete
 
+    complete()
     lines = [*head(), "class TensorMethods:"]
     for name, value in sorted(vars(Tensor).items()):
         if isinstance(value, property):

@@ -25,6 +25,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.overriding import DisableTorchFunctionSubclass, disabled_torch_function, state
+from ingot.functions.methods import complete
 from ingot.functions.operators import OPERATORS
 from ingot.ir.dtypes import DType
 from ingot.nn.parameter import Parameter
@@ -263,6 +264,7 @@ def install(methods: bool = False) -> None:
                         setattr(module, name, _looking(fn, False))
         if methods and "methods" not in _done:
             _done.add("methods")
+            complete()
             for name, fn in list(_methods(Tensor)):
                 setattr(Tensor, name, _looking(fn, True))
 
@@ -271,5 +273,6 @@ def subclassed(cls: Any) -> None:
     """A subclass of Tensor was made by a user: its methods ask first, unless it is to be taken as a Tensor."""
     if cls.__torch_function__ is not disabled_torch_function:
         install()
+        complete()
         for name, fn in list(_methods(cls)):
             setattr(cls, name, _looking(fn, True))

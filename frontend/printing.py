@@ -207,3 +207,6 @@ def tensor_format(x: Any, spec: str) -> str:
 def unknown_text(x: Any) -> str:
     """What stands for a tensor's text while a function is compiled, and where the tensor will be computed."""
     return f"tensor(<{list(x.shape)}, {x.dtype!r}: not known while compiling; ingot.debug.print shows it at each call>)"
+
+
+METHODS = {"__repr__": tensor_text, "__str__": tensor_text, "__format__": tensor_format}

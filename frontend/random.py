@@ -420,7 +420,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
     return _fill(self, cast(apply("exp", _normal(tuple(self.shape), mean, std, wide, _of(generator, self.device))), d))
 
 
-_METHODS = (uniform_, normal_, bernoulli_, random_, exponential_, cauchy_, geometric_, log_normal_, bernoulli, multinomial)
-for _method in _METHODS:
-    setattr(Tensor, _method.__name__, _method)
-
+METHODS = {
+    method.__name__: method
+    for method in (uniform_, normal_, bernoulli_, random_, exponential_, cauchy_, geometric_, log_normal_, bernoulli, multinomial)
+}

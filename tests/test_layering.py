@@ -50,9 +50,6 @@ COMPILING = {"runtime/artifact/export.py", "runtime/cli/demo.py"}  # the excepti
 
 # the imports that close a circle, and why they may; without them there is none
 CIRCLES = {
-    ("ingot.functions.methods", "ingot.random"): "a tensor is filled with draws by methods of its own",
-    ("ingot.functions.memory_methods", "ingot.array_api"): "a tensor names the namespace that has its functions",
-    ("ingot.functions.memory_methods", "ingot.sparse"): "a tensor is made sparse by a method of its own",
     ("ingot.ir.graph", "ingot.ir.text"): "a graph's identity is its text, and the text form is a subject of its own",
     ("ingot.nn.modules.module", "ingot.capture"): "compiling knows Modules, and is a method of theirs too",
 }

@@ -1,11 +1,44 @@
-"""The base class that stands for what `ingot.functions` gives to Tensor: empty here, spelled out for type checkers in `methods.pyi`."""
+"""The base class that has Tensor's methods and operators until they are first looked up; `methods.pyi` spells them out for type checkers.
+
+They are functions of `ingot.functions`, whose modules are imported when one of them is needed: see `ingot.functions.methods`.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
+from ingot._names import METHODS
+
 __all__ = ["TensorMethods"]
+
+
+class _Later:
+    """Stands for a method or property that a module gives to Tensor, until one of that module is looked up."""
+
+    __slots__ = ("_name", "_home")
+
+    def __init__(self, name: str, home: str):
+        self._name, self._home = name, home
+
+    def __get__(self, tensor: Any, cls: type) -> Any:
+        importlib.import_module("ingot.functions.methods").install(self._home)
+        return getattr(cls if tensor is None else tensor, self._name)
+
+    def __set__(self, tensor: Any, value: Any) -> None:
+        importlib.import_module("ingot.functions.methods").install(self._home)
+        setattr(tensor, self._name, value)
 
 
 class TensorMethods:
     """Functions as methods, operators, indexing and printing: see `ingot.functions.methods`."""
 
     __slots__ = ()
+    is_nested = is_sparse_csr = volatile = False
+    is_ipu = is_maia = is_mps = is_mtia = is_xla = is_xpu = False
+    name = None
+
+
+for _home, _names in METHODS.items():
+    for _name in _names.split():
+        setattr(TensorMethods, _name, _Later(_name, _home))

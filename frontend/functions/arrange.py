@@ -9,6 +9,7 @@ import numpy as np
 
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import from_array, placed
+from ingot.functions import numpy_names
 from ingot.functions.binary import pow
 from ingot.functions.chosen import computed, spread
 from ingot.functions.common import (
@@ -19,6 +20,7 @@ from ingot.functions.common import (
     dim_list,
     dtypes,
     emit_out,
+    named,
     named_arg,
     one_dim,
     scalar,
@@ -357,3 +359,17 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     n = x.shape[0] if N is None else N
     powers = [pow(x, i) for i in range(n)]
     return stack(powers if increasing else powers[::-1], 1) if n else reshape(x, (-1, 1))[:, :0]
+
+
+def _flip(self: Tensor, *which: Any, dims: Any = None) -> Tensor:
+    """The order of elements reversed along `dims`."""
+    return flip(self, shape_arg(which if dims is None else named_arg("flip", which, (dims,)), "dims"))
+
+
+def _tile(self: Tensor, *counts: Any, dims: Any = None) -> Tensor:
+    """The tensor repeated along each dim."""
+    return tile(self, shape_arg(counts if dims is None else named_arg("tile", counts, (dims,)), "dims"))
+
+
+numpy_names.install(globals(), __all__)
+METHODS: dict[str, Any] = {"flip": named(_flip, "flip"), "tile": named(_tile, "tile")}

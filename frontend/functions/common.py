@@ -8,10 +8,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ingot._tensor import Tensor, get_default_dtype, wrap
 from ingot._tensor.extents import Extent, extents, plain_dims
 from ingot._tensor.reals import Real
-from ingot._tensor.recording import cast, inplace, record, scalar, stop_gradient
+from ingot._tensor.recording import cast, from_array, inplace, record, scalar, stop_gradient
 from ingot.ir import dtypes, types
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType, promote
@@ -22,8 +24,9 @@ from ingot.runtime.recorder import here
 __all__ = [
     "Number", "OPS", "ShapeError", "Tensor", "apply", "as_int", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor",
     "common_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "from_end", "get_default_dtype", "inside", "is_number",
-    "larger", "named_arg", "number_dtype", "number_tensor", "one_dim", "operands", "python_number", "record", "refuse", "safe_root",
-    "same_shape", "scalar", "settled", "several", "shape_arg", "size_arg", "smaller", "static_int", "stop_gradient", "store", "upcast",
+    "larger", "named", "named_arg", "number_dtype", "number_tensor", "one_dim", "operand", "operands", "python_number", "record",
+    "refuse", "safe_root", "same_shape", "scalar", "settled", "several", "shape_arg", "size_arg", "smaller", "static_int",
+    "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -53,6 +56,15 @@ def python_number(x: Any) -> Any:
     if not is_number(x):
         raise TypeError(f"expected a number, but got {type(x).__name__}")
     return x.item()
+
+
+def operand(self: Tensor, other: Any) -> Any:
+    """The other side of an operator, as the function takes it; None for what is neither a Tensor, a number nor a NumPy array."""
+    if isinstance(other, (Tensor, int, float)) or is_number(other):
+        return other
+    if isinstance(other, np.ndarray):
+        return from_array(other.astype(np.result_type(self.dtype.numpy, other.dtype)))
+    return None
 
 
 def check_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> None:
@@ -357,3 +369,10 @@ def _make_room(out: Tensor, result: Tensor) -> None:
             stacklevel=4,
         )
     out.data = apply("broadcast", scalar(0, out.dtype), attrs=(tuple(result.shape),))
+
+
+def named(method: Callable[..., Any], name: str, doc: str | None = None) -> Callable[..., Any]:
+    """`method` under another name, with this docstring, if one is given."""
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = method.__doc__ if doc is None else doc
+    return method

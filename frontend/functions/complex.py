@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import make_view
-from ingot.functions.common import Tensor, apply, check_tensor, dtype_name, dtypes, emit_out
+from ingot.functions.common import Tensor, apply, check_tensor, dtype_name, dtypes, emit_out, filler
 
 __all__ = [
     "adjoint", "complex", "conj", "conj_physical", "imag", "is_complex", "is_conj", "is_neg", "polar", "real", "resolve_conj",
@@ -173,3 +176,17 @@ def adjoint(input: Tensor) -> Tensor:
     if input.ndim < 2:
         raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor.")
     return conj(input.transpose(-2, -1))
+
+
+def _assignable(get: Callable[[Tensor], Tensor], doc: str) -> property:
+    def put(self: Tensor, value: Any) -> None:
+        part = get(self)
+        part.copy_(value if isinstance(value, Tensor) else filler(value, part.dtype))
+
+    return property(get, put, doc=doc)
+
+
+METHODS: dict[str, Any] = {
+    "real": _assignable(real, "The real parts: a view of complex numbers, and real ones themselves."),
+    "imag": _assignable(imag, "The imaginary parts, a view. RuntimeError unless the dtype is complex."),
+}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.binary import logaddexp
 from ingot.functions.common import (
     Number,
@@ -278,3 +279,6 @@ def _gradient_by(x: Tensor, coordinates: Tensor, axis: int, edge_order: int) -> 
         + _at(x, axis, 2, n) * (left / (right * total))
     )
     return apply("concatenate", first, middle, last, attrs=(axis,))
+
+
+numpy_names.install(globals(), __all__)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.common import (
     Tensor,
     apply,
@@ -110,3 +111,6 @@ def _log_softmax(x: Tensor, axis: int) -> Tensor:
     z = _shifted(x, axis)
     y = cast(z - apply("log", apply("reduce_sum", apply("exp", z), attrs=((axis,),))), x.dtype)
     return y if shape else apply("reshape", y, attrs=((),))
+
+
+numpy_names.install(globals(), __all__)

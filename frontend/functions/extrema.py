@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ingot._tensor.composites import composite
-from ingot.functions import binary, reduce
+from ingot.functions import binary, numpy_names, reduce
 from ingot.functions.common import (
     OPS,
     Tensor,
@@ -93,3 +93,6 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor 
         tensor([1., 2.])
     """
     return _max_or_min("min", input, dim if other is None else other, keepdim, out)
+
+
+numpy_names.install(globals(), __all__)

@@ -6,7 +6,21 @@ import math
 from typing import Any
 
 from ingot._tensor.composites import composite
-from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, scalar, static_int, upcast
+from ingot.functions.common import (
+    Tensor,
+    apply,
+    before,
+    cast,
+    check_tensor,
+    dtypes,
+    emit_out,
+    float_dtype,
+    named,
+    scalar,
+    static_int,
+    store,
+    upcast,
+)
 
 __all__ = ["i0", "mvlgamma", "polygamma"]
 
@@ -143,3 +157,16 @@ def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([1.0000, 1.2661])
     """
     return bessel_of("i0", input, 0, False, out)
+
+
+def _polygamma_method(self: Tensor, n: int) -> Tensor:
+    """`ingot.polygamma(n, self)`."""
+    return polygamma(n, self)
+
+
+def _polygamma_(self: Tensor, n: int) -> Tensor:
+    """`polygamma`, in place."""
+    return store(self, polygamma(n, before(self)))
+
+
+METHODS: dict[str, Any] = {"polygamma": named(_polygamma_method, "polygamma"), "polygamma_": named(_polygamma_, "polygamma_")}

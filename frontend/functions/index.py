@@ -7,6 +7,7 @@ from typing import Any
 
 from ingot._tensor.autocast import widest
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.common import (
     Number,
     ShapeError,
@@ -418,3 +419,6 @@ def _put(x: Tensor, index: Tensor, source: Tensor, mode: str) -> Tensor:
     flat = apply("reshape", x, attrs=((x.numel(),),))
     y = apply("index_put", flat, apply("reshape", source, attrs=(tuple(index.shape),)), index, attrs=((0,), mode))
     return apply("reshape", y, attrs=(tuple(x.shape),))
+
+
+numpy_names.install(globals(), __all__)

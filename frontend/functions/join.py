@@ -7,6 +7,7 @@ from typing import Any
 
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import make_view
+from ingot.functions import numpy_names
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -17,6 +18,7 @@ from ingot.functions.common import (
     common_dtype,
     dtypes,
     emit_out,
+    named,
     one_dim,
     scalar,
     smaller,
@@ -404,3 +406,13 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if not rows:
         return input[:0].reshape(0, r)
     return input[tensor(rows, dtype=dtypes.i64)]
+
+
+def _split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """`ingot.split`."""
+    return split(self, split_size, dim)
+
+
+numpy_names.install(globals(), __all__)
+METHODS: dict[str, Any] = {"split": numpy_names.with_numpy_names(named(_split, "split"))}
+METHODS |= {"unsafe_split": METHODS["split"], "unsafe_chunk": chunk, "unsafe_split_with_sizes": split_with_sizes}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ingot._tensor.autocast import full, lower
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -15,7 +18,9 @@ from ingot.functions.common import (
     check_tensor,
     dtype_name,
     emit_out,
+    named,
     one_dim,
+    operand,
     operands,
     refuse,
     scalar,
@@ -367,3 +372,20 @@ def _cross(a: Tensor, b: Tensor, axis: int) -> Tensor:
     b0, b1, b2 = (part(b, i) for i in range(3))
     return apply("concatenate", a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0, attrs=(axis,))
 
+
+def _at(self: Tensor, other: Any) -> Any:
+    """`ingot.matmul`."""
+    if isinstance(other, np.ndarray):
+        return matmul(*operands("matmul", self, operand(self, other)))
+    return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+
+
+def _at_right(self: Tensor, other: Any) -> Any:
+    """`ingot.matmul`, the other way round."""
+    if isinstance(other, np.ndarray):
+        return matmul(*operands("matmul", operand(self, other), self))
+    return matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+
+
+numpy_names.install(globals(), __all__)
+METHODS = {"__matmul__": named(_at, "__matmul__"), "__rmatmul__": named(_at_right, "__rmatmul__")}

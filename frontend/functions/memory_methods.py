@@ -14,8 +14,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
 from ingot._tensor.state import wrap
 from ingot.functions import constants
-from ingot.functions.common import dtype_name, named_arg, shape_arg
-from ingot.functions.operators import named
+from ingot.functions.common import dtype_name, named, named_arg, shape_arg
 from ingot.ir.types import numel
 from ingot.runtime.array import ready
 
@@ -348,14 +347,6 @@ def _prelu(self: Tensor, weight: Tensor) -> Tensor:
     return ingot.nn.functional.prelu(self, weight)
 
 
-METHODS: dict[str, Callable[..., Any]] = dict(
-    apply_=_apply_, as_subclass=_as_subclass, dense_dim=_dense_dim, dim_order=_dim_order, get_device=_get_device, hardshrink=_hardshrink,
-    is_distributed=_false, is_same_size=_is_same_size, map2_=_map2_, map_=_map_, module_load=_module_load, new=_new,
-    new_empty_strided=_new_empty_strided, prelu=_prelu, record_stream=_record_stream, resize=_resize, resize_=_resize_,
-    resize_as=_resize_as, resize_as_=_resize_as_, set_=_set_, sparse_dim=_sparse_dim, storage=_storage, storage_type=_storage_type,
-    sparse_mask=_sparse_mask, to_dense=_to_dense, to_sparse=_to_sparse, to_sparse_bsc=_to_sparse_bsc, to_sparse_bsr=_to_sparse_bsr,
-    to_sparse_coo=_to_sparse, to_sparse_csc=_to_sparse_csc, to_sparse_csr=_to_sparse_csr, untyped_storage=_untyped_storage,
-)  # fmt: skip
 _SPARSE = (
     "ccol_indices coalesce col_indices crow_indices indices is_coalesced row_indices smm resize_as_sparse_ sparse_resize_ "
     "sparse_resize_and_clear_ sspaddmm values"
@@ -382,23 +373,27 @@ def _is_cpu(self: Tensor) -> bool:
     return self.device.type == "cpu"
 
 
-def install(cls: Any) -> None:
-    """Give `cls` (Tensor) these methods and properties."""
-    for name, method in METHODS.items():
-        setattr(cls, name, named(method, name, method.__doc__ or "") if method is not _false else method)
-    for name in _SPARSE.split():
-        setattr(cls, name, named(_of_sparse(name), name, f"`{name}` of a sparse tensor. RuntimeError for a dense one."))
-    for name, reason in _OTHERS.items():
-        setattr(cls, name, refused(f"Tensor.{name}", reason))
-    cls.__dlpack__ = named(_dlpack, "__dlpack__", _dlpack.__doc__ or "")
-    cls.__array_namespace__ = named(_array_namespace, "__array_namespace__", _array_namespace.__doc__ or "")
-    cls.is_cpu = property(_is_cpu)
-    cls.is_nested = cls.is_sparse_csr = cls.volatile = False
-    cls.is_ipu = cls.is_maia = cls.is_mps = cls.is_mtia = cls.is_xla = cls.is_xpu = False
-    cls.name = None
-    cls.grad_dtype = property(lambda self: self.dtype, doc="The dtype of this tensor's gradient: its own.")
-    cls.const_data_ptr = cls.data_ptr
-    cls.unsafe_split, cls.unsafe_chunk, cls.unsafe_split_with_sizes = cls.split, cls.chunk, cls.split_with_sizes
-    cls.__cuda_array_interface__ = property(
+METHODS: dict[str, Any] = {
+    name: named(method, name)
+    for name, method in dict(
+        apply_=_apply_, as_subclass=_as_subclass, dense_dim=_dense_dim, dim_order=_dim_order, get_device=_get_device,
+        hardshrink=_hardshrink, is_same_size=_is_same_size, map2_=_map2_, map_=_map_, module_load=_module_load, new=_new,
+        new_empty_strided=_new_empty_strided, prelu=_prelu, record_stream=_record_stream, resize=_resize, resize_=_resize_,
+        resize_as=_resize_as, resize_as_=_resize_as_, set_=_set_, sparse_dim=_sparse_dim, storage=_storage, storage_type=_storage_type,
+        sparse_mask=_sparse_mask, to_dense=_to_dense, to_sparse=_to_sparse, to_sparse_bsc=_to_sparse_bsc, to_sparse_bsr=_to_sparse_bsr,
+        to_sparse_coo=_to_sparse, to_sparse_csc=_to_sparse_csc, to_sparse_csr=_to_sparse_csr, untyped_storage=_untyped_storage,
+        __dlpack__=_dlpack, __array_namespace__=_array_namespace,
+    ).items()
+}  # fmt: skip
+METHODS |= {name: named(_of_sparse(name), name, f"`{name}` of a sparse tensor. RuntimeError for a dense one.") for name in _SPARSE.split()}
+METHODS |= {name: refused(f"Tensor.{name}", reason) for name, reason in _OTHERS.items()}
+METHODS |= {
+    "is_distributed": _false,
+    "is_cpu": property(_is_cpu),
+    "layout": property(lambda self: constants.strided, doc="`ingot.strided`."),
+    "grad_dtype": property(lambda self: self.dtype, doc="The dtype of this tensor's gradient: its own."),
+    "const_data_ptr": Tensor.data_ptr,
+    "__cuda_array_interface__": property(
         _cuda_interface, doc="What CuPy, Numba and others read a tensor's memory on a GPU by. AttributeError for a tensor elsewhere."
-    )
+    ),
+}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.common import (
     Number,
     ShapeError,
@@ -19,6 +21,7 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
+    named,
     one_dim,
     operands,
     refuse,
@@ -239,3 +242,17 @@ def _renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
     size = _vector_norm(y, p, tuple(d for d in range(x.ndim) if d != axis), True, y.dtype)
     factor = apply("select", size > maxnorm, maxnorm / (size + 1e-7), scalar(1, size.dtype))
     return cast(y * cast(factor, y.dtype), x.dtype)
+
+
+def _norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """The norm over `dim`: see `ingot.norm`."""
+    return norm(self, p, dim, keepdim, dtype=dtype)
+
+
+def _dist(self: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of the difference."""
+    return dist(self, other, p)
+
+
+numpy_names.install(globals(), __all__)
+METHODS: dict[str, Any] = {"norm": numpy_names.with_numpy_names(named(_norm, "norm")), "dist": named(_dist, "dist")}

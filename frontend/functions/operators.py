@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ingot._tensor.recording import from_array
-from ingot.functions import binary, matmul, subscript, unary
-from ingot.functions.common import Tensor, before, is_number, operands, store
+from ingot.functions import binary
+from ingot.functions.common import Tensor, before, is_number, named, operand, store
 
 __all__: list[str] = []
 
@@ -19,13 +16,6 @@ OPERATORS = {
 }  # fmt: skip
 
 
-def named(method: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
-    """`method` under another name, with this docstring."""
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = doc
-    return method
-
-
 def _contains(self: Tensor, element: Any) -> bool:
     """Whether any element equals `element`. Reads the values."""
     if isinstance(element, Tensor) or is_number(element):
@@ -33,20 +23,11 @@ def _contains(self: Tensor, element: Any) -> bool:
     raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}.")
 
 
-def _operand(self: Tensor, other: Any) -> Any:
-    """The other side of an operator, as the function takes it; None for what is neither a Tensor, a number nor a NumPy array."""
-    if isinstance(other, (Tensor, int, float)) or is_number(other):
-        return other
-    if isinstance(other, np.ndarray):
-        return from_array(other.astype(np.result_type(self.dtype.numpy, other.dtype)))
-    return None
-
-
 def _operator(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     """self <op> other: NotImplemented for what is no Tensor, number or NumPy array, so that Python tries the other side."""
 
     def method(self: Tensor, other: Any) -> Any:
-        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
+        y = other if isinstance(other, (Tensor, int, float)) else operand(self, other)
         return NotImplemented if y is None else function(self, y)
 
     return named(method, name, f"`ingot.{function.__name__}`.")
@@ -54,7 +35,7 @@ def _operator(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
 
 def _reflected(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     def method(self: Tensor, other: Any) -> Any:
-        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
+        y = other if isinstance(other, (Tensor, int, float)) else operand(self, other)
         return NotImplemented if y is None else function(y, self)
 
     return named(method, name, f"`ingot.{function.__name__}`, the other way round.")
@@ -62,49 +43,32 @@ def _reflected(function: Callable[..., Tensor], name: str) -> Callable[..., Any]
 
 def _assigned(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     def method(self: Tensor, other: Any) -> Any:
-        y = other if isinstance(other, (Tensor, int, float)) else _operand(self, other)
+        y = other if isinstance(other, (Tensor, int, float)) else operand(self, other)
         return NotImplemented if y is None else store(self, function(before(self), y))
 
     return named(method, name, f"`ingot.{function.__name__}`, in place.")
 
 
-def _matmul(self: Tensor, other: Any) -> Any:
-    """`ingot.matmul`."""
-    if isinstance(other, np.ndarray):
-        return matmul.matmul(*operands("matmul", self, _operand(self, other)))
-    return matmul.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-
-
 def _equal(self: Tensor, other: Any) -> Any:
     """Elementwise; False for what is neither a Tensor, a number nor a NumPy array."""
-    y = _operand(self, other)
+    y = operand(self, other)
     return NotImplemented if y is None else binary.eq(self, y)  # type: ignore[attr-defined]
 
 
 def _unequal(self: Tensor, other: Any) -> Any:
     """Elementwise; True for what is neither a Tensor, a number nor a NumPy array."""
-    y = _operand(self, other)
+    y = operand(self, other)
     return NotImplemented if y is None else binary.ne(self, y)  # type: ignore[attr-defined]
 
 
-def _rmatmul(self: Tensor, other: Any) -> Any:
-    """`ingot.matmul`, the other way round."""
-    if isinstance(other, np.ndarray):
-        return matmul.matmul(*operands("matmul", _operand(self, other), self))
-    return matmul.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
-
-
-def install(cls: Any) -> None:
-    """Give `cls` (Tensor) its operators."""
+def _methods() -> dict[str, Any]:
+    found: dict[str, Any] = {"__eq__": _equal, "__ne__": _unequal, "__contains__": _contains}
     for op, name in OPERATORS.items():
         function = getattr(binary, name)
-        setattr(cls, f"__{op}__", _operator(function, f"__{op}__"))
-        setattr(cls, f"__r{op}__", _reflected(function, f"__r{op}__"))
-        setattr(cls, f"__i{op}__", _assigned(function, f"__i{op}__"))
-    for name in ("lt", "le", "gt", "ge"):
-        setattr(cls, f"__{name}__", _operator(getattr(binary, name), f"__{name}__"))
-    cls.__eq__, cls.__ne__ = _equal, _unequal
-    cls.__hash__ = object.__hash__
-    cls.__matmul__, cls.__rmatmul__ = _matmul, _rmatmul
-    cls.__neg__, cls.__pos__, cls.__abs__, cls.__invert__ = unary.neg, unary.positive, unary.abs, unary.bitwise_not  # type: ignore[attr-defined]
-    cls.__getitem__, cls.__setitem__, cls.__contains__ = subscript.getitem, subscript.setitem, _contains
+        found[f"__{op}__"] = _operator(function, f"__{op}__")
+        found[f"__r{op}__"] = _reflected(function, f"__r{op}__")
+        found[f"__i{op}__"] = _assigned(function, f"__i{op}__")
+    return found | {f"__{name}__": _operator(getattr(binary, name), f"__{name}__") for name in ("lt", "le", "gt", "ge")}
+
+
+METHODS = _methods()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.binary import truth
 from ingot.functions.common import (
     Number,
@@ -346,3 +347,6 @@ def _arg_of(x: Tensor, op: str, axis: int | None, keepdim: bool) -> Tensor:
 
 for _name, _op, _row in declared(Reduce):
     define(globals(), _make(_name, _op, _row), _row.aliases)
+
+
+numpy_names.install(globals(), __all__)

@@ -16,6 +16,7 @@ from ingot.functions.common import (
     dtypes,
     emit_out,
     is_number,
+    named,
     operands,
     refuse,
     scalar,
@@ -252,3 +253,11 @@ def equal(input: Tensor, other: Tensor) -> bool:
     if tuple(input.shape) != tuple(other.shape):
         return False
     return bool(apply("eq", input, other).all())
+
+
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor where `condition`, else `other`."""
+    return where(condition, self, other)
+
+
+METHODS: dict[str, Any] = {"where": named(_where, "where")}

@@ -10,6 +10,7 @@ from ingot._tensor import Size
 from ingot._tensor.composites import composite
 from ingot._tensor.extents import plain_dims
 from ingot._tensor.recording import make_view, reshaped_view
+from ingot.functions import numpy_names
 from ingot.functions.common import (
     ShapeError,
     Tensor,
@@ -438,3 +439,6 @@ def _windows(x: Tensor, axis: int, count: int, size: int, step: int) -> Tensor:
     rank = x.ndim + 1
     perm = tuple(d if d <= axis else d + 1 for d in range(rank - 1)) + (axis + 1,)
     return apply("transpose", y, attrs=(perm,))
+
+
+numpy_names.install(globals(), __all__)

@@ -7,6 +7,7 @@ import math
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
+from ingot.functions import numpy_names
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, refuse, scalar, static_int, upcast
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.reduce import kept_shape, reduced
@@ -263,3 +264,6 @@ def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str, skip_nan: boo
     part = place - low
     weight = part if interpolation == "linear" else apply("select", part > 0, scalar(0.5, x.dtype), scalar(0, x.dtype))
     return _lerp(result, pick(apply("ceil", place)), weight)
+
+
+numpy_names.install(globals(), __all__)

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from ingot._tensor.composites import composite
+from ingot.functions import numpy_names
 from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, one_dim, scalar
 from ingot.functions.complex import complex
 from ingot.functions.creation import linspace
@@ -194,3 +195,6 @@ def histogram(
     if density:
         hist = hist / hist.sum() / edges.diff()
     return emit_out(Histogram(hist, edges), out)
+
+
+numpy_names.install(globals(), __all__)

@@ -358,3 +358,4 @@ def index_put_(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, 
     return store(input, index_put(input, indices, values, accumulate))
 
 
+METHODS = {"__getitem__": getitem, "__setitem__": setitem}

@@ -421,3 +421,6 @@ def _erfinv_inside(v: Tensor) -> Tensor:
         tail = ((1 - a) - apply("erfc", apply("abs", y))) * apply("sign", v)
         y = y - apply("select", a < 0.5, apply("erf", y) - v, tail) * (math.sqrt(math.pi) / 2) * apply("exp", y * y)
     return y
+
+
+METHODS = {f"__{name}__": globals()[fn] for name, fn in dict(neg="neg", pos="positive", abs="abs", invert="bitwise_not").items()}

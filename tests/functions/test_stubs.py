@@ -25,8 +25,10 @@ def test_the_page_of_names_is_current() -> None:
 
 def test_every_public_function_has_a_docstring() -> None:
     from ingot._names import NAMES
+    from ingot.functions.methods import complete
 
     missing = [n for n in NAMES if callable(getattr(ingot, n)) and not (getattr(ingot, n).__doc__ or "").strip()]
     assert not missing
+    complete()
     methods = [n for n, v in vars(ingot.Tensor).items() if callable(v) and not n.startswith("_") and not (v.__doc__ or "").strip()]
     assert not methods
