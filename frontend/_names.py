@@ -227,8 +227,8 @@ PACKAGES = {
         "multilabel_soft_margin_loss nll_loss",
         "ingot.nn.functional.conv": "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d",
         "ingot.nn.functional.ctc": "ctc_loss",
-        "ingot.nn.functional.dense": "bilinear cosine_similarity embedding embedding_bag linear normalize one_hot "
-        "pairwise_distance pdist",
+        "ingot.nn.functional.dense": "bilinear embedding embedding_bag linear one_hot",
+        "ingot.nn.functional.distances": "cosine_similarity normalize pairwise_distance pdist",
         "ingot.nn.functional.fractional": "fractional_max_pool2d fractional_max_pool2d_with_indices fractional_max_pool3d "
         "fractional_max_pool3d_with_indices",
         "ingot.nn.functional.grouped": "grouped_mm linear_cross_entropy scaled_grouped_mm scaled_mm",

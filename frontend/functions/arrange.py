@@ -20,7 +20,6 @@ from ingot.functions.common import (
     dim_list,
     dtypes,
     emit_out,
-    named,
     named_arg,
     one_dim,
     scalar,
@@ -372,4 +371,4 @@ def _tile(self: Tensor, *counts: Any, dims: Any = None) -> Tensor:
 
 
 numpy_names.install(globals(), __all__)
-METHODS: dict[str, Any] = {"flip": named(_flip, "flip"), "tile": named(_tile, "tile")}
+METHODS = numpy_names.methods(flip=_flip, tile=_tile)

@@ -10,9 +10,10 @@ import numpy as np
 from ingot._tensor import Size, Tensor, get_default_dtype
 from ingot._tensor.devices import CPU, as_device, device
 from ingot._tensor.recording import broadcast, cast, inplace, placed
-from ingot.functions.common import dtype_name, named
+from ingot.functions.common import dtype_name
 from ingot.functions.creation import zeros
 from ingot.functions.from_data import tensor
+from ingot.functions.numpy_names import methods
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 
@@ -108,12 +109,9 @@ def _as(dtype: DType) -> Callable[..., Tensor]:
     return method
 
 
-METHODS: dict[str, Any] = {
-    name: named(method, name)
-    for name, method in {
-        "copy_": _copy_, "to": _to, "type": _type, "type_as": _type_as, "cpu": _cpu, "cuda": _cuda,
-        "half": _as(dtypes.f16), "bfloat16": _as(dtypes.bf16), "float": _as(dtypes.f32), "double": _as(dtypes.f64), "char": _as(dtypes.i8),
-        "short": _as(dtypes.i16), "int": _as(dtypes.i32), "long": _as(dtypes.i64), "byte": _as(dtypes.u8), "bool": _as(dtypes.bool_),
-        "cfloat": _as(dtypes.c64), "cdouble": _as(dtypes.c128),
-    }.items()
-}  # fmt: skip
+METHODS = methods(
+    copy_=_copy_, to=_to, type=_type, type_as=_type_as, cpu=_cpu, cuda=_cuda,
+    half=_as(dtypes.f16), bfloat16=_as(dtypes.bf16), float=_as(dtypes.f32), double=_as(dtypes.f64), char=_as(dtypes.i8),
+    short=_as(dtypes.i16), int=_as(dtypes.i32), long=_as(dtypes.i64), byte=_as(dtypes.u8), bool=_as(dtypes.bool_),
+    cfloat=_as(dtypes.c64), cdouble=_as(dtypes.c128),
+)  # fmt: skip

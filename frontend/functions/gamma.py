@@ -15,12 +15,12 @@ from ingot.functions.common import (
     dtypes,
     emit_out,
     float_dtype,
-    named,
     scalar,
     static_int,
     store,
     upcast,
 )
+from ingot.functions.numpy_names import methods
 
 __all__ = ["i0", "mvlgamma", "polygamma"]
 
@@ -169,4 +169,4 @@ def _polygamma_(self: Tensor, n: int) -> Tensor:
     return store(self, polygamma(n, before(self)))
 
 
-METHODS: dict[str, Any] = {"polygamma": named(_polygamma_method, "polygamma"), "polygamma_": named(_polygamma_, "polygamma_")}
+METHODS = methods(polygamma=_polygamma_method, polygamma_=_polygamma_)

@@ -18,7 +18,6 @@ from ingot.functions.common import (
     common_dtype,
     dtypes,
     emit_out,
-    named,
     one_dim,
     scalar,
     smaller,
@@ -414,5 +413,5 @@ def _split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 numpy_names.install(globals(), __all__)
-METHODS: dict[str, Any] = {"split": numpy_names.with_numpy_names(named(_split, "split"))}
+METHODS = numpy_names.methods(split=_split)
 METHODS |= {"unsafe_split": METHODS["split"], "unsafe_chunk": chunk, "unsafe_split_with_sizes": split_with_sizes}

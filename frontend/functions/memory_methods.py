@@ -15,6 +15,7 @@ from ingot._tensor.recording import from_array
 from ingot._tensor.state import wrap
 from ingot.functions import constants
 from ingot.functions.common import dtype_name, named, named_arg, shape_arg
+from ingot.functions.numpy_names import methods
 from ingot.ir.types import numel
 from ingot.runtime.array import ready
 
@@ -373,18 +374,15 @@ def _is_cpu(self: Tensor) -> bool:
     return self.device.type == "cpu"
 
 
-METHODS: dict[str, Any] = {
-    name: named(method, name)
-    for name, method in dict(
-        apply_=_apply_, as_subclass=_as_subclass, dense_dim=_dense_dim, dim_order=_dim_order, get_device=_get_device,
-        hardshrink=_hardshrink, is_same_size=_is_same_size, map2_=_map2_, map_=_map_, module_load=_module_load, new=_new,
-        new_empty_strided=_new_empty_strided, prelu=_prelu, record_stream=_record_stream, resize=_resize, resize_=_resize_,
-        resize_as=_resize_as, resize_as_=_resize_as_, set_=_set_, sparse_dim=_sparse_dim, storage=_storage, storage_type=_storage_type,
-        sparse_mask=_sparse_mask, to_dense=_to_dense, to_sparse=_to_sparse, to_sparse_bsc=_to_sparse_bsc, to_sparse_bsr=_to_sparse_bsr,
-        to_sparse_coo=_to_sparse, to_sparse_csc=_to_sparse_csc, to_sparse_csr=_to_sparse_csr, untyped_storage=_untyped_storage,
-        __dlpack__=_dlpack, __array_namespace__=_array_namespace,
-    ).items()
-}  # fmt: skip
+METHODS = methods(
+    apply_=_apply_, as_subclass=_as_subclass, dense_dim=_dense_dim, dim_order=_dim_order, get_device=_get_device,
+    hardshrink=_hardshrink, is_same_size=_is_same_size, map2_=_map2_, map_=_map_, module_load=_module_load, new=_new,
+    new_empty_strided=_new_empty_strided, prelu=_prelu, record_stream=_record_stream, resize=_resize, resize_=_resize_,
+    resize_as=_resize_as, resize_as_=_resize_as_, set_=_set_, sparse_dim=_sparse_dim, storage=_storage, storage_type=_storage_type,
+    sparse_mask=_sparse_mask, to_dense=_to_dense, to_sparse=_to_sparse, to_sparse_bsc=_to_sparse_bsc, to_sparse_bsr=_to_sparse_bsr,
+    to_sparse_coo=_to_sparse, to_sparse_csc=_to_sparse_csc, to_sparse_csr=_to_sparse_csr, untyped_storage=_untyped_storage,
+    __dlpack__=_dlpack, __array_namespace__=_array_namespace,
+)  # fmt: skip
 METHODS |= {name: named(_of_sparse(name), name, f"`{name}` of a sparse tensor. RuntimeError for a dense one.") for name in _SPARSE.split()}
 METHODS |= {name: refused(f"Tensor.{name}", reason) for name, reason in _OTHERS.items()}
 METHODS |= {

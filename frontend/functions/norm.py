@@ -21,7 +21,6 @@ from ingot.functions.common import (
     dtype_name,
     dtypes,
     emit_out,
-    named,
     one_dim,
     operands,
     refuse,
@@ -255,4 +254,4 @@ def _dist(self: Tensor, other: Tensor, p: float = 2) -> Tensor:
 
 
 numpy_names.install(globals(), __all__)
-METHODS: dict[str, Any] = {"norm": numpy_names.with_numpy_names(named(_norm, "norm")), "dist": named(_dist, "dist")}
+METHODS = numpy_names.methods(norm=_norm, dist=_dist)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
+from ingot.functions.common import named
+
 __all__: list[str] = []
 
 _NAMES = {"dim": "axis", "keepdim": "keepdims"}
@@ -44,3 +46,8 @@ def install(module: dict[str, Any], names: Iterable[str]) -> None:
         if fn not in made:
             made[fn] = with_numpy_names(fn)
         module[name] = made[fn]
+
+
+def methods(**functions: Any) -> dict[str, Any]:
+    """Functions as methods of Tensor, under these names, which take NumPy's names, too."""
+    return {name: with_numpy_names(named(function, name)) for name, function in functions.items()}

@@ -16,13 +16,13 @@ from ingot.functions.common import (
     dtypes,
     emit_out,
     is_number,
-    named,
     operands,
     refuse,
     scalar,
     settled,
     upcast,
 )
+from ingot.functions.numpy_names import methods
 from ingot.functions.search import nonzero
 
 __all__ = [
@@ -260,4 +260,4 @@ def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)
 
 
-METHODS: dict[str, Any] = {"where": named(_where, "where")}
+METHODS = methods(where=_where)

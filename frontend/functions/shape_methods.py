@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ingot.functions import shape
-from ingot.functions.common import ShapeError, Tensor, broadcast_shapes, named, named_arg, shape_arg
-from ingot.functions.numpy_names import with_numpy_names
+from ingot.functions.common import ShapeError, Tensor, broadcast_shapes, named_arg, shape_arg
+from ingot.functions.numpy_names import methods
 from ingot.runtime.recorder import here
 
 __all__: list[str] = []
@@ -116,14 +116,11 @@ def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
     return property(get, doc=doc)
 
 
-METHODS: dict[str, Any] = {
-    name: with_numpy_names(named(method, name))
-    for name, method in dict(
-        reshape=_reshape, permute=_permute, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_, as_strided_=_as_strided_,
-        transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
-        view_as=_view_as, sum_to_size=_sum_to_size,
-    ).items()
-}  # fmt: skip
+METHODS = methods(
+    reshape=_reshape, permute=_permute, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_, as_strided_=_as_strided_,
+    transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
+    view_as=_view_as, sum_to_size=_sum_to_size,
+)  # fmt: skip
 METHODS |= {
     "T": _flipped("T", None, "All dims in reverse order. A view."),
     "H": _flipped("H", (0,), "A matrix transposed, complex numbers conjugated. A view of real numbers."),

@@ -10,7 +10,7 @@ import numpy as np
 from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
 from ingot._tensor.state import wrap
-from ingot.functions.common import named
+from ingot.functions.numpy_names import methods
 
 __all__: list[str] = []
 
@@ -68,7 +68,4 @@ def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
     return wrap((Array(self._array.type, buffer, None, None), None))
 
 
-METHODS: dict[str, Any] = {
-    name: named(method, name)
-    for name, method in dict(share_memory_=_share_memory_, is_shared=_is_shared, is_pinned=_is_pinned, pin_memory=_pin_memory).items()
-}
+METHODS = methods(share_memory_=_share_memory_, is_shared=_is_shared, is_pinned=_is_pinned, pin_memory=_pin_memory)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingot.functions.common import Tensor, apply, cast, dtypes, filler, is_number, named, scalar, store
+from ingot.functions.common import Tensor, apply, cast, dtypes, filler, is_number, scalar, store
+from ingot.functions.numpy_names import methods
 
 __all__: list[str] = []
 
@@ -64,7 +65,4 @@ def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = No
     engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
-METHODS: dict[str, Any] = {
-    name: named(method, name)
-    for name, method in dict(fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_, backward=_backward).items()
-}
+METHODS = methods(fill_=_fill_, zero_=_zero_, fill_diagonal_=_fill_diagonal_, backward=_backward)

@@ -17,9 +17,8 @@ from ingot.nn.functional.fractional import (
 from ingot.nn.functional.grouped import grouped_mm, linear_cross_entropy, scaled_grouped_mm, scaled_mm
 from ingot.nn.functional.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, conv_tbc
 from ingot.nn.functional.stochastic import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from ingot.nn.functional.dense import (
-    bilinear, cosine_similarity, embedding, embedding_bag, linear, normalize, one_hot, pairwise_distance, pdist,
-)  # fmt: skip
+from ingot.nn.functional.dense import bilinear, embedding, embedding_bag, linear, one_hot
+from ingot.nn.functional.distances import cosine_similarity, normalize, pairwise_distance, pdist
 from ingot.nn.functional.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from ingot.nn.functional.likelihood import (
     binary_cross_entropy, binary_cross_entropy_with_logits, gaussian_nll_loss, kl_div, poisson_nll_loss,

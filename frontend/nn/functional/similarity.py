@@ -10,7 +10,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.nn.functional.activation import log1p_exp_neg
-from ingot.nn.functional.dense import pairwise_distance
+from ingot.nn.functional.distances import pairwise_distance
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
 
 

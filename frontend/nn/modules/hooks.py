@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.autograd import Function
 from ingot.runtime import epoch
 
 __all__ = ["RemovableHandle", "BackwardHooks"]
@@ -46,19 +45,6 @@ class RemovableHandle:
         self.remove()
 
 
-class _Boundary(Function):
-    """The identity on a tuple of tensors; its backward lets `seen` look at, and replace, the gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, seen: Callable, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.seen = seen
-        return tuple(t.view_as(t) for t in tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple:
-        return (None, *ctx.seen(grads))
-
-
 def _cross(seen: Callable, values: Any) -> tuple[Any, bool]:
     """`values` with its differentiable tensors sent through a boundary, and whether there were any."""
     single = isinstance(values, Tensor)
@@ -76,7 +62,9 @@ def _cross(seen: Callable, values: Any) -> tuple[Any, bool]:
         new = seen(tuple(full))
         return tuple(new[i] for i in at)
 
-    for i, t in zip(at, _Boundary.apply(scattered, *[items[i] for i in at])):
+    from ingot.nn.modules.boundary import Boundary
+
+    for i, t in zip(at, Boundary.apply(scattered, *[items[i] for i in at])):
         items[i] = t
     return (items[0] if single else type(values)(items)), True
 
