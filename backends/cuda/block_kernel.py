@@ -13,7 +13,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.ir import Alloc, Barrier, For, IndexValue, Kernel
+from ingot.ir.loop.ir import Alloc, Barrier, For, IndexValue, Kernel, WarpgroupMma
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
@@ -25,13 +25,14 @@ from ingot.ir.struct import replace
 from ingot.ir.types import Dim
 
 __all__ = [
-    "STATIC", "THREADS", "WARP", "BlockKernel", "asked_for", "geometry", "power_of_two", "shared_bytes", "threads_for", "verify_threads",
+    "ALIGNMENT", "LINES", "STATIC", "THREADS", "WARP", "BlockKernel", "asked_for", "geometry", "multiplied_there", "power_of_two",
+    "shared_bytes", "threads_for", "verify_threads",
 ]  # fmt: skip
 
 THREADS = 256  # of a block, at most
 WARP = 32
 STATIC = 48 << 10  # bytes of shared memory that a block has without asking for more
-ALIGNMENT = 16
+ALIGNMENT, LINES = 16, 1024  # of shared memory; of what a warpgroup multiplies, whose lines lie by address
 
 
 def power_of_two(n: int) -> int:
@@ -116,13 +117,20 @@ class BlockKernel(GroupKernel):
 def shared_bytes(kernel: Kernel) -> dict[str, tuple[int, int]]:
     """Where shared memory begins in that of a block, and ends, by its name."""
     out: dict[str, tuple[int, int]] = {}
-    at = 0
+    at, lines = 0, multiplied_there(kernel)
     for s in statements(kernel.body):
         if isinstance(s, Alloc) and s.name not in out:
             assert isinstance(s.size, int)
+            unit = LINES if s.name in lines else ALIGNMENT
+            at = -(-at // unit) * unit
             out[s.name] = at, at + max(1, s.size) * s.dtype.itemsize
-            at = -(-out[s.name][1] // ALIGNMENT) * ALIGNMENT
+            at = out[s.name][1]
     return out
+
+
+def multiplied_there(kernel: Kernel) -> set[str]:
+    """The shared memory that warpgroups multiply from."""
+    return {name for s in statements(kernel.body) if isinstance(s, WarpgroupMma) for name in (s.left, s.right)}
 
 
 def asked_for(kernel: Kernel) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ingot.backends.cuda.emulate_copies import Copies
 from ingot.backends.cuda.emulate_mma import matrices, products, shuffled, turned
+from ingot.backends.cuda.emulate_warpgroup import WarpgroupProducts
 from ingot.backends.cuda.rewrite import Rewrite, defined, used
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -38,6 +39,8 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Wait,
+    WarpgroupMma,
+    WarpgroupWait,
 )
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import index_names, statements
@@ -45,14 +48,14 @@ from ingot.ir.struct import replace
 
 __all__ = ["emulate"]
 
-_JOINED = (Barrier, Commit, LoadMatrix, Mma, Shuffle, Wait)  # what threads do together
+_JOINED = (Barrier, Commit, LoadMatrix, Mma, Shuffle, Wait, WarpgroupMma, WarpgroupWait)  # what threads do together
 
 
 def emulate(program: Program, backwards: bool = False) -> Program:
     """The same program with kernels that backends.cpu compiles.
 
-    `backwards`: the threads run from the last to the first, and copies land at once. Where that changes a result, a barrier or a wait
-    is missing.
+    `backwards`: the threads run from the last to the first; copies land at once, and not as late as they may; products of warpgroups
+    are made when they are waited for, and not at once. Where that changes a result, a barrier or a wait is missing.
     """
     return replace(program, kernels={name: _kernel(k, backwards) for name, k in program.kernels.items()})
 
@@ -65,14 +68,16 @@ def _kernel(kernel: Kernel, backwards: bool) -> Kernel:
     copies = Copies(kernel, block, at_once=backwards)
     block = replace(block, body=copies.body(block.body))
     b = _Block(kernel, block, copies, backwards)
-    body = [*copies.begin(), *b.body(block.body)]
-    scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in (*shared, *copies.arrays) if isinstance(s, Alloc)]
+    inside = b.body(block.body)
+    body = [*copies.begin(), *b.products.start(), *inside]
+    scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in (*shared, *copies.arrays, *b.products.arrays) if isinstance(s, Alloc)]
     return replace(kernel, body=[For(grid.var, grid.extent, "parallel", [*scratch, *b.kept.values(), *body])])
 
 
 class _Block:
     def __init__(self, kernel: Kernel, block: For, copies: Copies, backwards: bool):
         self.block, self.copies = block, copies
+        self.products = WarpgroupProducts(block, late=backwards)
         self.backwards = backwards
         self.threads = int(block.extent.const)  # type: ignore[arg-type]
         self.me = ix.var(block.var)
@@ -103,7 +108,7 @@ class _Block:
             for s in stmts:
                 if _splits(s):
                     region += 1
-                    if isinstance(s, (LoadMatrix, Mma, Shuffle)):
+                    if isinstance(s, (LoadMatrix, Mma, Shuffle, WarpgroupMma)):
                         out.update(used([s]), defined([s]))
                         home.update(dict.fromkeys(defined([s]), region))
                     if isinstance(s, (For, If)):
@@ -137,6 +142,10 @@ class _Block:
                 out += products(s, self.threads, self.array)
             elif isinstance(s, LoadMatrix):
                 out += (turned if s.turned else matrices)(s, self.threads, self.array)
+            elif isinstance(s, WarpgroupMma):
+                out += self.products.begin(s, self.array)
+            elif isinstance(s, WarpgroupWait):
+                out += self.products.wait(s, self.array)
             elif isinstance(s, Commit):
                 out += self.copies.commit()
             elif isinstance(s, Wait):

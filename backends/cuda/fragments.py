@@ -12,7 +12,7 @@ from __future__ import annotations
 from ingot.backends.cuda.block_kernel import WARP
 from ingot.backends.cuda.lying import CHUNK
 from ingot.backends.cuda.product_tiles import Check, Side, Tiles
-from ingot.backends.cuda.products import Fragments
+from ingot.backends.cuda.products import Fragments, Warpgroups
 from ingot.ir import dtypes
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
@@ -45,10 +45,10 @@ def lines_of(w: KernelWriter, lane: Index) -> tuple[tuple[Index, Index], tuple[I
 class FragmentTiles(Tiles):
     """Tiles of the result: finished, or the sums of a part of k."""
 
-    s: Fragments
+    s: Fragments | Warpgroups
     bands = (16, 8, 4)
 
-    def __init__(self, group: Group, s: Fragments, check: Check, sums: Value | None):
+    def __init__(self, group: Group, s: Fragments | Warpgroups, check: Check, sums: Value | None):
         super().__init__(group, s, check, sums)
         self.dtype = self.form.left.type.dtype
         self.each = 4 // self.dtype.itemsize  # elements in a word
@@ -75,7 +75,7 @@ class FragmentTiles(Tiles):
         """Send for the thread's chunks of a tile: each a part of a line, with zeros behind the end."""
         s, w, bk = self.s, self.w, self.s.tile[2]
         n, turned = CHUNK // self.dtype.itemsize, self.turned(side)
-        lines, length, line = (bk, side.length, self.across(side)) if turned else (side.length, bk, self.line)
+        lines, length = (bk, side.length) if turned else (side.length, bk)
         per = length // n
         assert side.place is not None
         for e in range(-(-lines * per // s.threads)):
@@ -93,8 +93,7 @@ class FragmentTiles(Tiles):
                     else:
                         i = self.clamped(i, side.extent)
                 buf, at = side.place(q, i, k)
-                to = ix.add(ix.mul(slot, self.size(side)), ix.add(ix.mul(row, line), ix.mul(chunk, CHUNK // 4)))
-                w.copy_async(name, to, buf, at, CHUNK, mask)
+                w.copy_async(name, ix.add(ix.mul(slot, self.size(side)), self.chunk(side, row, chunk)), buf, at, CHUNK, mask)
 
     def places(self, side: Side) -> list[tuple[Index, Index]]:
         """The thread's places in a tile: a row or column, and a word. Where memory lies along k a few of
@@ -137,11 +136,20 @@ class FragmentTiles(Tiles):
             else:
                 low, high = (w.cast(w.bitcast(x, dtypes.u16), dtypes.u32) for x in mine)
                 bits = w.or_(low, w.shl(high, 16))
-            w.store(name, ix.add(base, ix.add(ix.mul(i, self.line), word)), bits)
+            w.store(name, ix.add(base, self.place(i, word)), bits)
+
+    def place(self, i: Index, word: Index) -> Index:
+        """Where a word of a row or column lies in its tile."""
+        return ix.add(ix.mul(i, self.line), word)
+
+    def chunk(self, side: Side, row: Index, chunk: Index) -> Index:
+        """Where a chunk that is copied lies in its tile: of a row or column, or, of what is turned, of a step of k."""
+        return ix.add(ix.mul(row, self.across(side) if self.turned(side) else self.line), ix.mul(chunk, CHUNK // 4))
 
     def begin(self) -> None:
         """The sums of the thread's parts, and where these are."""
         s, w, t = self.s, self.w, self.thread
+        assert isinstance(s, Fragments)
         (bm, bn, _), (wm, wn) = s.tile, s.warps
         warp, lane = ix.div(t, WARP, w.ranges), ix.mod(t, WARP, w.ranges)
         self.corner = ix.mul(ix.div(warp, wn, w.ranges), bm // wm), ix.mul(ix.mod(warp, wn, w.ranges), bn // wn)

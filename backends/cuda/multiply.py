@@ -5,7 +5,8 @@ from __future__ import annotations
 from ingot.backends.cuda import points
 from ingot.backends.cuda.fragments import FragmentTiles
 from ingot.backends.cuda.product_tiles import Check, Side, Sums, Tiles
-from ingot.backends.cuda.products import Fragments, InTiles, Product
+from ingot.backends.cuda.products import Fragments, InTiles, Product, Warpgroups
+from ingot.backends.cuda.warpgroups import WarpgroupTiles
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
@@ -31,7 +32,9 @@ def emit(group: Group, s: InTiles, check: Check) -> list[Written]:
         return points.emit(group, points.choose(group), check)
     sums = Value(tensor_type(n.dtype, (s.parts * n.batch * n.m * n.n,))) if s.twice else None
     first: Tiles
-    if isinstance(s, Fragments):
+    if isinstance(s, Warpgroups):
+        first = WarpgroupTiles(group, s, check, sums)
+    elif isinstance(s, Fragments):
         first = FragmentTiles(group, s, check, sums)
     else:
         assert isinstance(s, Product)

@@ -76,9 +76,11 @@ class Tiles(_Kernel, ABC):
     `shared_tiles` on.
 
     bands: so many tiles down have blocks of neighbouring numbers, and as many across: what they read they find in the cache
+    behind: products of so many tiles go on while the next are asked for
     """
 
     bands: tuple[int, ...] = ()
+    behind = 0
 
     def __init__(self, group: Group, s: InTiles, check: Check, sums: Value | None):
         super().__init__("product", group, s, check, sums)
@@ -150,8 +152,9 @@ class Tiles(_Kernel, ABC):
                                 self.copy(q, side, name, slot, tile, at)
                     w.commit()
 
+            ahead = s.stages - 1 - self.behind
             self.begin()
-            for stage in range(s.stages - 1):
+            for stage in range(ahead):
                 slot, at = ix.const(stage), ix.add(first, ix.const(stage))
                 copy(slot, at)
                 if not all(s.copied):
@@ -160,19 +163,22 @@ class Tiles(_Kernel, ABC):
 
             def arrive() -> None:
                 if any(s.copied):
-                    w.wait(s.stages - 2)
+                    w.wait(ahead - 1)
                 self.k.barrier()
 
             arrive()
             with w.loop("serial", count) as step:
-                following = ix.add(ix.add(first, step), ix.const(s.stages - 1))
+                following = ix.add(ix.add(first, step), ix.const(ahead))
                 here = ix.mod(step, s.stages, w.ranges)
-                slot = ix.mod(ix.add(step, ix.const(s.stages - 1)), s.stages, w.ranges)
-                slot = ix.sub(ix.const(1), here) if s.stages == 2 else slot
-                ahead = [] if all(s.copied) else read(w.as_index(w.min(w.index_value(following), last)))
+                slot = ix.sub(ix.const(1), here) if s.stages == 2 else ix.mod(ix.add(step, ix.const(ahead)), s.stages, w.ranges)
+                if self.behind:
+                    self.multiply(names, here)
+                values = [] if all(s.copied) else read(w.as_index(w.min(w.index_value(following), last)))
                 copy(slot, following)
-                self.multiply(names, here)
-                put(slot, ahead)
+                if not self.behind:
+                    self.multiply(names, here)
+                put(slot, values)
+                self.settle()
                 arrive()
             for x, i, j in self.results():
                 self.store(x, part, batch, q, ix.add(ix.mul(tile_m, bm), i), ix.add(ix.mul(tile_n, bn), j))
@@ -233,6 +239,9 @@ class Tiles(_Kernel, ABC):
     @abstractmethod
     def multiply(self, names: list[str], slot: Index) -> None:
         """Add the products of a tile to the sums."""
+
+    def settle(self) -> None:
+        """Wait for all products but those of the last `behind` tiles."""
 
     @abstractmethod
     def results(self) -> list[tuple[Scalar, Index, Index]]:

@@ -12,12 +12,13 @@ order, an element to a thread.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ingot.backends.cuda.block_kernel import WARP, verify_threads
 from ingot.backends.cuda.lying import lies
 from ingot.ir.dtypes import DType, Half, f32
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.fragments import COLUMNS, ROWS, steps
+from ingot.ir.loop.fragments import COLUMNS, GROUP, GROUP_ROWS, LINE, ROWS, steps
 from ingot.ir.loop.ir import Load
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
@@ -27,10 +28,10 @@ from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.elementwise import round_tf32
 from ingot.ir.ops.form import form_of
-from ingot.ir.struct import value_type
+from ingot.ir.struct import replace, value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Fragments", "InTiles", "Product", "along_k", "choose", "of_words"]
+__all__ = ["Fragments", "InTiles", "Product", "Warpgroups", "along_k", "choose", "of_words"]
 
 Tile = tuple[int, int, int]
 
@@ -60,6 +61,18 @@ TILES_HALF = (
 )
 # the same for float32 that is rounded to TF32
 TILES_TF32 = tuple(((bm, bn, 16), warps, rate) for (bm, bn, _), warps, rate in TILES_HALF)
+# The same for halves, where warpgroups multiply what lies in shared memory: with the warpgroups, along rows. What is multiplied there and
+# passes registers on its way has tiles up to LEAN.
+TILES_WARPGROUP = (
+    ((128, 256, 64), 2, 160),
+    ((128, 192, 64), 2, 150),
+    ((128, 128, 64), 2, 135),
+    ((64, 256, 64), 1, 120),
+    ((64, 128, 64), 1, 100),
+    ((64, 64, 64), 1, 70),
+)
+TILES_WARPGROUP_TF32 = tuple(((bm, bn, 32), groups, rate) for (bm, bn, _), groups, rate in TILES_WARPGROUP)
+LEAN = 128 * 128
 # Steps of k that are summed up in a row; a longer k falls into parts, where there is room for their sums: of SHORT steps where the result
 # has FEW elements, of LONG ones where writing more sums would take as long as multiplying.
 CHAIN, SHORT, LONG, FEW = 4096, 256, 1024, 1 << 16
@@ -101,9 +114,8 @@ class InTiles(Schedule):
         return self.parts > 1 or self.apart
 
     def verify(self, group: Group) -> None:
-        at_least_one(parts=self.parts)
         bm, bn, bk = self.tile
-        verify_threads(rows=bm, columns=bn, k=bk)
+        at_least_one(parts=self.parts, rows=bm, columns=bn, k=bk)
         if not 2 <= self.stages <= 8:
             raise ScheduleError(f"{self}: {self.stages} tiles in shared memory ({group})")
         for left, along, copied in ((True, self.left_k, self.copied[0]), (False, self.right_k, self.copied[1])):
@@ -128,7 +140,7 @@ class Product(InTiles):
     def verify(self, group: Group) -> None:
         super().verify(group)
         (bm, bn, bk), (tm, tn) = self.tile, self.each
-        verify_threads(each_row=tm, each_column=tn)
+        verify_threads(rows=bm, columns=bn, k=bk, each_row=tm, each_column=tn)
         if bm < tm or bn < tn or self.threads < WARP or bm * bk % self.threads or bn * bk % self.threads:
             raise ScheduleError(f"{self}: threads do not share the tile out evenly ({group})")
 
@@ -147,7 +159,7 @@ class Fragments(InTiles):
     def verify(self, group: Group) -> None:
         super().verify(group)
         (bm, bn, bk), (wm, wn) = self.tile, self.warps
-        verify_threads(warp_rows=wm, warp_columns=wn, threads=self.threads)
+        verify_threads(rows=bm, columns=bn, k=bk, warp_rows=wm, warp_columns=wn, threads=self.threads)
         dtype = of_words(group)
         if any(self.copied) and dtype not in Half:
             raise ScheduleError(f"{self}: what is rounded on its way is copied ({group})")
@@ -156,6 +168,31 @@ class Fragments(InTiles):
         words = [side * bk * dtype.itemsize // 4 for side in (bm, bn)]
         if bm % (ROWS * wm) or bn % (COLUMNS * wn) or bn % 16 or bk % steps(dtype) or any(n % (2 * self.threads) for n in words):
             raise ScheduleError(f"{self}: warps do not share the tile out evenly ({group})")
+
+
+@value_type
+class Warpgroups(InTiles):
+    """A product as of `Fragments`, by warpgroups: `groups` of four warps, of which each has 64 rows."""
+
+    groups: int = 1
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return GROUP * self.groups
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of shared memory."""
+        return self.stages * (self.tile[0] + self.tile[1]) * LINE * 4
+
+    def verify(self, group: Group) -> None:
+        super().verify(group)
+        (bm, bn, bk), dtype = self.tile, of_words(group)
+        if dtype is None or any(self.copied) and dtype not in Half:
+            raise ScheduleError(f"{self}: operands that are not the same, and neither halves nor rounded ({group})")
+        if bk * dtype.itemsize != 4 * LINE or bm != GROUP_ROWS * self.groups or bn % 64 or bn > 256 or self.stages < 3:
+            raise ScheduleError(f"{self}: warpgroups do not share the tile out evenly ({group})")
 
 
 def of_words(group: Group) -> DType | None:
@@ -183,23 +220,29 @@ def choose(group: Group, machine: Machine) -> InTiles:
         exact = -(-k // (SHORT if elements <= FEW else LONG)) if k > CHAIN else 1
         return max(1, min(max(min(workers // blocks(tile), k // LEAST_STEPS, MOST_PARTS), exact), ROOM // max(1, elements)))
 
-    def cost(choice: tuple[Tile, tuple[int, int], int]) -> float:
+    def cost(choice: tuple[Tile, Any, int]) -> float:
         tile, _, rate = choice
         parts = parts_for(tile)
         turns = -(-blocks(tile) * parts // workers)
         return turns * tile[0] * tile[1] * (k / parts + 64) / rate
 
     words = of_words(group)
-    table = TILES if words is None else TILES_TF32 if words is f32 else TILES_HALF
-    tile, each, _ = min(TILES_F64 if n.dtype.itemsize == 8 else table, key=cost)
     left, right = along_k(group)
     apart = f.zeros is not None and not f.zeros.counted
     if words is None:
+        tile, each, _ = min(TILES_F64 if n.dtype.itemsize == 8 else TILES, key=cost)
         return Product(tile, left, right, parts_for(tile), apart, each=each)
     found = [lies(group, side) if words in Half else None for side in (True, False)]
     copied = found[0] is not None, found[1] is not None
     left, right = (along if at is None else at.along_k for at, along in zip(found, (left, right)))
-    return Fragments(tile, left, right, parts_for(tile), apart, STAGES if any(copied) else 2, copied, each)
+    table: list[tuple[Tile, Any, int]] = [*(TILES_TF32 if words is f32 else TILES_HALF)]
+    if machine.warpgroups:
+        table += [x for x in (TILES_WARPGROUP_TF32 if words is f32 else TILES_WARPGROUP) if all(copied) or x[0][0] * x[0][1] <= LEAN]
+    tile, each, _ = min(table, key=cost)
+    if isinstance(each, tuple):
+        return Fragments(tile, left, right, parts_for(tile), apart, STAGES if any(copied) else 2, copied, each)
+    best = Warpgroups(tile, left, right, parts_for(tile), apart, STAGES, copied, each)
+    return best if best.nbytes <= machine.shared_bytes else replace(best, stages=STAGES - 1)
 
 
 def along_k(group: Group) -> tuple[bool, bool]:

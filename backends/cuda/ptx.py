@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingot.backends.cuda.block_kernel import asked_for, geometry, shared_bytes
+from ingot.backends.cuda import ptx_warpgroup
+from ingot.backends.cuda.block_kernel import ALIGNMENT, LINES, asked_for, geometry, multiplied_there, shared_bytes
 from ingot.backends.cuda.emulate_copies import landed
 from ingot.backends.cuda.numbers import by_value
 from ingot.backends.cuda.wide import WideAccesses
@@ -27,7 +28,23 @@ from ingot.backends.llvm.values import Value, literal
 from ingot.backends.llvm.writer import Module
 from ingot.ir.dtypes import bf16, f16, f32, u32
 from ingot.ir.loop.fragments import LEFT, RIGHT, SUMS, steps
-from ingot.ir.loop.ir import Acc, Alloc, Barrier, Commit, CopyAsync, For, Kernel, Load, LoadMatrix, Mma, Shuffle, Stmt, Wait
+from ingot.ir.loop.ir import (
+    Acc,
+    Alloc,
+    Barrier,
+    Commit,
+    CopyAsync,
+    For,
+    Kernel,
+    Load,
+    LoadMatrix,
+    Mma,
+    Shuffle,
+    Stmt,
+    Wait,
+    WarpgroupMma,
+    WarpgroupWait,
+)
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.walk import statements
 from ingot.ir.lower.target import UnsupportedKernel
@@ -49,6 +66,7 @@ class _Emitter(WideAccesses):
         self.near: dict[str, str] = {}  # and where they are there
         self.asked = asked_for(kernel) > 0
         self.in_shared: set[str] = set()  # the buffers in shared memory
+        self.swizzled = multiplied_there(kernel)
 
     def rare(self, stmts: list[Stmt]) -> dict[int, list[Rare]]:
         """None: where the threads of a warp part ways, the warp runs both."""
@@ -68,18 +86,22 @@ class _Emitter(WideAccesses):
         if self.asked:  # one block of a size that the launch says
             name = f"@shared_{self.kernel.name}"
             if not self.shared:
-                self.shared.append(f"{name} = external addrspace(3) global [0 x i8], align 16")
+                unit = LINES if self.swizzled else ALIGNMENT
+                self.shared.append(f"{name} = external addrspace(3) global [0 x i8], align {unit}")
             name = f"getelementptr (i8, ptr addrspace(3) {name}, i64 {shared_bytes(self.kernel)[s.name][0]})"
         else:
             name = f"@{self.kernel.name}.{s.name}"
-            self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align 16")
+            unit = LINES if s.name in self.swizzled else ALIGNMENT
+            self.shared.append(f"{name} = internal addrspace(3) global [{max(1, s.size)} x {memory_type(s.dtype)}] undef, align {unit}")
         self.aligned.add(s.name)
         self.in_shared.add(s.name)
         self.near[s.name] = name
         self.buffers[s.name] = (f"addrspacecast (ptr addrspace(3) {name} to ptr)", s.dtype)
 
     def barrier(self, s: Barrier) -> None:
-        """Where the threads of a block wait for each other."""
+        """Where the threads of a block wait for each other. What they have written is there for warpgroups, too, which read past it."""
+        if self.swizzled:
+            self.call("void", "llvm.nvvm.fence.proxy.async.shared_cta")
         self.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", "0"))
 
     def copy_async(self, s: CopyAsync) -> None:
@@ -105,6 +127,14 @@ class _Emitter(WideAccesses):
     def wait(self, s: Wait) -> None:
         """Where all groups have landed but the last."""
         self.call("void", "llvm.nvvm.cp.async.wait.group", ("i32", str(s.groups)))
+
+    def warpgroup(self, s: WarpgroupMma) -> None:
+        """Products of a warpgroup, which go on by themselves."""
+        ptx_warpgroup.products(self, s, self.near)
+
+    def settle(self, s: WarpgroupWait) -> None:
+        """Where products of a warpgroup are done."""
+        ptx_warpgroup.settle(self, s)
 
     def mma(self, s: Mma) -> None:
         """Matrix instructions of a warp, one for each product."""
@@ -164,8 +194,9 @@ def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
             args.append(f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}")
     args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
     threads = geometry(kernel)[1]
-    many = threads <= 128 and sum(isinstance(s, Acc) for s in statements(kernel.body)) > 40
-    blocks = max(1, (384 if many else 512) // threads)  # so many share a multiprocessor's registers: 168 or 128 for a thread
+    accs = sum(isinstance(s, Acc) for s in statements(kernel.body))
+    most = 256 if e.swizzled and accs >= 64 else 384 if threads <= 128 and accs > 40 else 512
+    blocks = max(1, most // threads)  # so many share a multiprocessor's registers: 255, 168 or 128 for a thread
     attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{threads}" "nvvm.minctasm"="{blocks}"'
     head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"
     module.functions.append("\n".join([*e.shared, head, *held, *e.allocas, *e.lines, "  ret void", "}"]))

@@ -26,6 +26,8 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    WarpgroupMma,
+    WarpgroupWait,
 )
 from ingot.ir.loop.walk import index_names, indices, operands, statements
 from ingot.ir.struct import replace
@@ -112,6 +114,11 @@ class Rewrite:
             return LoadMatrix((a, b, c, d), s.buf, self.operand(s.at), s.turned)
         if isinstance(s, CopyAsync):
             return CopyAsync(s.dst, self.index(s.to), s.src, self.index(s.at), s.nbytes, self._mask(s.mask))
+        if isinstance(s, WarpgroupMma):
+            accs, left, right = tuple(map(self.acc, s.accs)), self.operand(s.left_at), self.operand(s.right_at)
+            return replace(s, accs=accs, left_at=left, right_at=right)
+        if isinstance(s, WarpgroupWait):
+            return WarpgroupWait(s.groups, tuple(map(self.acc, s.accs)))
         if isinstance(s, Shuffle):
             return Shuffle(self.name(s.dst), self.operand(s.src), s.lanes)
         if isinstance(s, Check):
@@ -127,7 +134,7 @@ def used(stmts: Iterable[Stmt]) -> set[str]:
         out.update(n for i in indices(s) for n in index_names(i))
         if isinstance(s, (GetAcc, SetAcc)):
             out.add(s.acc)
-        elif isinstance(s, (Reduce, Mma)):
+        elif isinstance(s, (Reduce, Mma, WarpgroupMma, WarpgroupWait)):
             out.update(s.accs)
     return out
 

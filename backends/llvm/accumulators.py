@@ -11,7 +11,7 @@ from ingot.backends.llvm.values import Value, type_of
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import FOLDS
-from ingot.ir.loop.ir import Acc, For, GetAcc, If, Kernel, Mma, Reduce, SetAcc, Stmt
+from ingot.ir.loop.ir import Acc, For, GetAcc, If, Kernel, Mma, Reduce, SetAcc, Stmt, WarpgroupMma, WarpgroupWait
 
 __all__ = ["Accumulator", "Accumulators"]
 
@@ -97,7 +97,7 @@ class Accumulators(Memory):
                     out.update(s.accs)
                 elif isinstance(s, SetAcc):
                     out.add(s.acc)
-                elif isinstance(s, Mma):
+                elif isinstance(s, (Mma, WarpgroupMma, WarpgroupWait)):
                     out.update(s.accs)
                 elif isinstance(s, Acc):
                     own.add(s.name)

@@ -35,6 +35,8 @@ from ingot.ir.loop.ir import (
     Store,
     Transpose,
     Wait,
+    WarpgroupMma,
+    WarpgroupWait,
 )
 
 __all__ = ["FunctionEmitter"]
@@ -214,6 +216,14 @@ class FunctionEmitter(Loops):
         """What the threads of a warp give each other."""
         raise ValueError(f"kernel {self.kernel.name}: threads of a warp are for a GPU; see backends.cuda.emulate")
 
+    def warpgroup(self, s: WarpgroupMma) -> None:
+        """Products of matrices in shared memory by four warps."""
+        raise ValueError(f"kernel {self.kernel.name}: products of a warpgroup are for a GPU; see backends.cuda.emulate")
+
+    def settle(self, s: WarpgroupWait) -> None:
+        """Where products of a warpgroup are done."""
+        raise ValueError(f"kernel {self.kernel.name}: products of a warpgroup are for a GPU; see backends.cuda.emulate")
+
     def copy_async(self, s: CopyAsync) -> None:
         """A copy into shared memory that is on its way."""
         raise ValueError(f"kernel {self.kernel.name}: copies on their way are for a GPU; see backends.cuda.emulate")
@@ -235,4 +245,5 @@ _STATEMENTS: dict[type, str] = {
     Load: "load", Store: "store", Transpose: "transpose", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce",
     SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma",
     Shuffle: "shuffle", LoadMatrix: "load_matrix", Check: "check", CopyAsync: "copy_async", Commit: "commit", Wait: "wait",
+    WarpgroupMma: "warpgroup", WarpgroupWait: "settle",
 }  # fmt: skip

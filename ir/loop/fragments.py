@@ -8,6 +8,13 @@ which the low 13 bits do not count (TF32). With g = lane / 4 and t = lane mod 4,
     of the sums           in register r the element (g + 8 (r / 2), 2 t + r mod 2)
 
 This is `mma.sync.aligned.m16n8k16.row.col` of PTX, and m16n8k8 for TF32.
+
+A warpgroup (`WarpgroupMma`) multiplies 64 rows by up to 256 columns, in steps of 32 bytes along k, which lie in shared memory. A line of
+128 bytes belongs to each row or column, eight chunks of 16 bytes along k, with those of line i changed about: in the place c lies
+the chunk c ^ (i mod 8). Where an operand of halves is `turned` a line belongs to a step of k, and has 64 rows or columns in such
+chunks; eight steps of k follow each other, then the next eight, and behind all `steps` of them the next 64 rows or columns. This is the
+128-byte swizzle of PTX's matrix descriptors, with a stride of 1024 bytes between groups of eight lines. Warp w of the four holds the sums
+of rows 16 w to 16 w + 15, for each 8 columns as above.
 """
 
 from __future__ import annotations
@@ -18,17 +25,47 @@ import numpy as np
 
 from ingot.ir.dtypes import DType
 
-__all__ = ["COLUMNS", "LEFT", "LANES", "RIGHT", "ROWS", "SUMS", "TF32", "WORDS", "multiplied", "steps"]
+__all__ = [
+    "COLUMNS", "GROUP", "GROUP_ROWS", "LEFT", "LANES", "LINE", "RIGHT", "ROWS", "SUMS", "TF32", "WORDS", "apart", "multiplied",
+    "multiplied_shared", "steps",
+]  # fmt: skip
 
 TF32 = 0xFFFFE000  # the bits of a float32 that count
 
 LANES, ROWS, COLUMNS, WORDS = 32, 16, 8, 8
 LEFT, RIGHT, SUMS = 4, 2, 4  # registers of a thread
+GROUP, GROUP_ROWS, LINE = 128, 64, 32  # threads of a warpgroup, its rows, words of a line
 
 
 def steps(dtype: DType) -> int:
     """Steps of k of one product: two lie in a word of halves, one in a word of float32."""
     return WORDS * (4 // dtype.itemsize)
+
+
+def apart(count: int) -> int:
+    """Words between groups of 64 rows or columns of an operand that is turned, of so many steps of 32 bytes."""
+    return count * 16 * LINE
+
+
+def multiplied_shared(
+    dtype: DType, sums: np.ndarray, left: np.ndarray, right: np.ndarray, count: int, turned: tuple[bool, bool]
+) -> np.ndarray:
+    """The sums of a warpgroup, of 64 rows, after `count` steps along k. Operands are words of shared memory from where they begin."""
+    k = count * 32 // dtype.itemsize
+    a, b = (_shared(dtype, x, n, k, t) for x, n, t in zip((left, right), sums.shape, turned))
+    for step in range(k):
+        sums = sums + a[:, step : step + 1] * b[:, step]
+    return sums
+
+
+def _shared(dtype: DType, words: np.ndarray, rows: int, k: int, turned: bool) -> np.ndarray:
+    i, s = np.arange(rows)[:, None], np.arange(k)
+    each = 4 // dtype.itemsize
+    if turned:
+        word, part = (i // 64) * (k * LINE) + s * LINE + ((i % 64 // 8) ^ (s % 8)) * 4 + i % 8 // 2, i % 2
+    else:
+        word, part = i * LINE + ((s // each // 4) ^ (i % 8)) * 4 + s // each % 4, s % each
+    return _element(dtype, words[word], part)
 
 
 def multiplied(dtype: DType, sums: Sequence[np.ndarray], left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -51,7 +88,7 @@ def multiplied(dtype: DType, sums: Sequence[np.ndarray], left: Sequence[np.ndarr
     return [c[at] for at in places]
 
 
-def _element(dtype: DType, x: np.ndarray, part: int) -> np.ndarray:
+def _element(dtype: DType, x: np.ndarray, part: int | np.ndarray) -> np.ndarray:
     if dtype.itemsize == 4:
         return (x & np.uint32(TF32)).view(np.float32)
     return (x >> (16 * part)).astype(np.uint16).view(dtype.numpy).astype(np.float32)

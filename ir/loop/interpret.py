@@ -17,7 +17,7 @@ import numpy as np
 from ingot.ir import dtypes
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Param, Var
 from ingot.ir.loop.folds import FOLDS, Fold
-from ingot.ir.loop.fragments import LANES, LEFT, RIGHT, SUMS, multiplied
+from ingot.ir.loop.fragments import GROUP, GROUP_ROWS, LANES, LEFT, LINE, RIGHT, SUMS, apart, multiplied, multiplied_shared
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
@@ -43,7 +43,9 @@ from ingot.ir.loop.ir import (
     Store,
     Transpose,
     Wait,
-)  # fmt: skip
+    WarpgroupMma,
+    WarpgroupWait,
+)
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.loop.races import Races
 from ingot.ir.loop.walk import statements
@@ -77,6 +79,9 @@ def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[in
         for _ in _run(frame, kernel.body):
             raise ValueError(f"kernel {kernel.name}: a barrier outside a block")
     return min(frame.failed, default=0)
+
+
+Together = Mma | Shuffle | LoadMatrix | WarpgroupMma | WarpgroupWait  # what threads do together
 
 
 class _Frame:
@@ -136,7 +141,7 @@ class _Frame:
         return out if self.mask is None else np.logical_and(out, self.mask)
 
 
-def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
+def _run(f: _Frame, body: list[Stmt]) -> Iterator[Together | None]:
     for s in body:
         simple = _SIMPLE.get(type(s))
         if simple is not None:
@@ -150,14 +155,14 @@ def _run(f: _Frame, body: list[Stmt]) -> Iterator[Mma | Shuffle | LoadMatrix | N
             if cond:
                 yield from _run(f, s.body)
         else:
-            assert isinstance(s, (Barrier, LoadMatrix, Mma, Shuffle))
+            assert isinstance(s, (Barrier, LoadMatrix, Mma, Shuffle, WarpgroupMma, WarpgroupWait))
             yield None if isinstance(s, Barrier) else s
 
 
 # -- loops -----------------------------------------------------------------------------------------------------------
 
 
-def _serial(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
+def _serial(f: _Frame, s: For) -> Iterator[Together | None]:
     extent = f.index(s.extent)
     if np.ndim(extent):
         raise ValueError(f"the extent of loop {s.var} differs between lanes")
@@ -166,7 +171,7 @@ def _serial(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
         yield from _run(f, s.body)
 
 
-def _vector(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
+def _vector(f: _Frame, s: For) -> Iterator[Together | None]:
     extent = int(f.index(s.extent))
     if f.lanes:
         raise ValueError(f"vector loop {s.var} stands inside another")
@@ -208,7 +213,7 @@ def _folds(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], Fold]]:
             yield from _folds(s.body)
 
 
-def _block(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
+def _block(f: _Frame, s: For) -> Iterator[Together | None]:
     """All threads of nested block loops, from barrier to barrier."""
     threads = [f.copy()]
     body = [s]
@@ -240,6 +245,11 @@ def _block(f: _Frame, s: For) -> Iterator[Mma | Shuffle | LoadMatrix | None]:
             _shuffle(threads, waits[0])
         elif waits and isinstance(waits[0], LoadMatrix):
             _load_matrix(threads, waits[0])
+        elif waits and isinstance(waits[0], WarpgroupMma):
+            _warpgroup(threads, waits[0])
+        elif waits and isinstance(waits[0], WarpgroupWait):
+            if f.races is not None:
+                f.races.settle(waits[0].groups)
         elif f.races is not None:
             f.races.barrier()
         running = at_barrier
@@ -259,6 +269,34 @@ def _mma(threads: list[_Frame], s: Mma) -> None:
             for name, values in zip(accs, new):
                 for t, x in zip(warp, values):
                     t.accs[name][()] = np.asarray(x)
+
+
+def _warpgroup(threads: list[_Frame], s: WarpgroupMma) -> None:
+    """The products of each warpgroup, which reads what it multiplies until it is waited for."""
+    reads: list[tuple[int, str, Sequence[int]]] = []
+    for first in range(0, len(threads), GROUP):
+        group = threads[first : first + GROUP]
+        n = 2 * len(s.accs)
+        operands = []
+        for name, at, rows, turned in ((s.left, s.left_at, GROUP_ROWS, s.turned[0]), (s.right, s.right_at, n, s.turned[1])):
+            begin, size = int(group[0].operand(at)), rows // GROUP_ROWS * apart(s.steps) if turned else rows * LINE
+            buf = group[0].bufs[name]
+            if any(int(t.operand(at)) != begin for t in group) or begin % 256 or not 0 <= begin <= buf.size - size:
+                raise IndexError(f"{s} reads {size} words from {begin} on of the {buf.size} words of {name}")
+            operands.append(buf[begin : begin + size])
+            reads.append((first, name, range(begin, begin + size)))
+        lane, k = np.arange(GROUP)[:, None], np.arange(len(s.accs))
+        row = 16 * (lane // LANES) + lane % LANES // 4 + 8 * (k % SUMS // 2)
+        column = 8 * (k // SUMS) + 2 * (lane % 4) + k % 2
+        sums = np.zeros((GROUP_ROWS, n), np.float32)
+        sums[row, column] = [[t.accs[name][()] for name in s.accs] for t in group]
+        sums = multiplied_shared(s.dtype, sums, operands[0], operands[1], s.steps, s.turned)
+        for t, values in zip(group, sums[row, column]):
+            for name, x in zip(s.accs, values):
+                t.accs[name][()] = np.asarray(x)
+    races = threads[0].races
+    if races is not None:
+        races.begin_products(reads)
 
 
 def _shuffle(threads: list[_Frame], s: Shuffle) -> None:

@@ -32,8 +32,8 @@ from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Transpose", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "CopyAsync", "Commit", "Wait", "Mma", "Shuffle", "LoadMatrix", "Check", "Stmt", "Buffer", "Kernel", "KINDS",
-    "nan_bits",
+    "Alloc", "Barrier", "CopyAsync", "Commit", "Wait", "Mma", "Shuffle", "LoadMatrix",
+    "WarpgroupMma", "WarpgroupWait", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
 KINDS = ("serial", "parallel", "vector", "unroll", "grid", "block")  # of loops
@@ -282,6 +282,37 @@ class LoadMatrix:
 
 
 @value_type
+class WarpgroupMma:
+    """accs += left * right, of matrices in shared memory, by each warpgroup: four warps of a block together, all of which run it (CUDA).
+
+    On its way until a `WarpgroupWait`: till then the accumulators are not to be looked at, nor what it reads to be written. 64 rows,
+    twice as many columns as there are accumulators of f32, and `steps` times 32 bytes along k. `dtype`: of the elements: halves, or
+    f32, rounded to TF32. An operand begins at word `…_at` of a buffer of words, a multiple of 256 that is the same for a warpgroup;
+    fragments.py says how it lies there; one of halves may be `turned`: lie along its rows or columns.
+    """
+
+    dtype: DType
+    accs: tuple[str, ...]
+    left: str
+    left_at: Operand
+    right: str
+    right_at: Operand
+    steps: int
+    turned: tuple[bool, bool] = (False, False)
+
+
+@value_type
+class WarpgroupWait:
+    """Each warpgroup waits until its products are done but for the last `groups`; all threads of a block run it (CUDA).
+
+    `accs`: where none is left on its way, the accumulators, which are there from now on.
+    """
+
+    groups: int
+    accs: tuple[str, ...] = ()
+
+
+@value_type
 class Check:
     """Where cond does not hold, the call fails with `code` (it goes on to its end; results are dropped)."""
 
@@ -291,7 +322,7 @@ class Check:
 
 Stmt = (
     Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | CopyAsync | Commit | Wait
-    | Mma | Shuffle | LoadMatrix | Check
+    | Mma | Shuffle | LoadMatrix | WarpgroupMma | WarpgroupWait | Check
 )
 
 

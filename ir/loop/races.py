@@ -22,6 +22,7 @@ class Races:
         self.block, self.thread = -1, 0
         self.since: dict[tuple[str, int], tuple[set[int], set[int]]] = {}  # the last barrier: who has read, who has written
         self.ever: dict[tuple[str, int], tuple[set[int], set[int]]] = {}  # which blocks have
+        self.products: list[list[tuple[int, str, Sequence[int]]]] = []  # that are not waited for: what they read
         self.underway: list[tuple[int, str, Sequence[int]]] = []  # copies: they may land at any time until they are waited for
 
     def begin(self) -> None:
@@ -29,15 +30,26 @@ class Races:
         self.block += 1
         self.since.clear()
         self.underway.clear()
+        self.products.clear()
 
     def barrier(self) -> None:
         """All threads of the block have arrived."""
         self.since.clear()
         arrived = self.thread
-        for thread, buf, places in self.underway:
-            self.thread = thread
-            self.touch(buf, places, True)
+        for write, every in ((True, self.underway), *((False, reads) for reads in self.products)):
+            for self.thread, buf, places in every:  # noqa: B020
+                self.touch(buf, places, write)
         self.thread = arrived
+
+    def begin_products(self, reads: list[tuple[int, str, Sequence[int]]]) -> None:
+        """Warpgroups, by their first threads, read elements from now on, until they are waited for."""
+        self.products.append(reads)
+        for self.thread, buf, places in reads:  # noqa: B020
+            self.touch(buf, places, False)
+
+    def settle(self, groups: int) -> None:
+        """All products are done but for the last `groups`."""
+        del self.products[: max(len(self.products) - groups, 0)]
 
     def begin_copy(self, buf: str, places: Sequence[int]) -> None:
         """The thread has sent for elements."""

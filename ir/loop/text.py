@@ -52,6 +52,8 @@ from ingot.ir.loop.ir import (
     Store,
     Transpose,
     Wait,
+    WarpgroupMma,
+    WarpgroupWait,
     nan_bits,
 )
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
@@ -193,6 +195,12 @@ def _statement(s: Stmt) -> str:
         return f"copy {s.dst}[{print_index(s.to)}] = {s.src}[{print_index(s.at)}] bytes {s.nbytes}{_where(s.mask)}"
     if isinstance(s, Wait):
         return f"wait {s.groups}"
+    if isinstance(s, WarpgroupMma):
+        sides = ((s.left, s.left_at, s.turned[0]), (s.right, s.right_at, s.turned[1]))
+        left, right = (f"{buf} at {_operand(at)}{' turned' if turned else ''}" for buf, at, turned in sides)
+        return f"warpgroup {s.dtype.name} {', '.join(s.accs)} with {left} by {right} steps {s.steps}"
+    if isinstance(s, WarpgroupWait):
+        return f"settle {s.groups}{' for ' if s.accs else ''}{', '.join(s.accs)}"
     assert isinstance(s, (Barrier, Commit))
     return "barrier" if isinstance(s, Barrier) else "commit"
 
@@ -532,6 +540,27 @@ def _parse_statement(line: _Line) -> Stmt:
         buf = line.take()
         line.take("at")
         return LoadMatrix((names[0], names[1], names[2], names[3]), buf, line.operand(), line.skip("turned"))
+    if first == "settle":
+        groups = line.integer()
+        settled: list[str] = []
+        while line.skip("," if settled else "for"):
+            settled.append(line.take())
+        return WarpgroupWait(groups, tuple(settled))
+    if first == "warpgroup":
+        dtype = line.dtype()
+        summed: list[str] = []
+        while not summed or line.skip(","):
+            summed.append(line.take())
+        sides = []
+        for between in ("with", "by"):
+            line.take(between)
+            buf = line.take()
+            line.take("at")
+            sides.append((buf, line.operand(), line.skip("turned")))
+        line.take("steps")
+        (left_buf, left_at, left_turned), (right_buf, right_at, right_turned) = sides
+        turned = left_turned, right_turned
+        return WarpgroupMma(dtype, tuple(summed), left_buf, left_at, right_buf, right_at, line.integer(), turned)
     if first == "mma":
         dtype = line.dtype()
         sums: list[str] = []

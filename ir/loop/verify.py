@@ -34,6 +34,8 @@ from ingot.ir.loop.ir import (
     Store,
     Transpose,
     Wait,
+    WarpgroupMma,
+    WarpgroupWait,
 )
 from ingot.ir.loop.program import Launch, Program, Repeat, Step, nested, refs
 from ingot.ir.loop.text import print_kernel
@@ -255,6 +257,13 @@ class _Verifier:
             self.copy_async(s)
         elif isinstance(s, Mma):
             self.mma(s)
+        elif isinstance(s, WarpgroupMma):
+            self.warpgroup(s)
+        elif isinstance(s, WarpgroupWait):
+            for a in s.accs:
+                self.acc(a, ())
+            if s.groups < 0 or "block" not in self.loops or s.accs and s.groups:
+                raise self.error(f"a wait for all products but {s.groups}")
         elif isinstance(s, LoadMatrix):
             if self.memory(s.buf, "r") is not dtypes.u32 or self.operand(s.at) is not dtypes.i64 or "block" not in self.loops:
                 raise self.error(f"matrices from {s.buf} at {s.at}: words at an i64 are loaded, by the threads of a block")
@@ -359,6 +368,21 @@ class _Verifier:
         for x in (*s.left, *s.right):
             if self.operand(x) is not dtypes.u32:
                 raise self.error(f"a product of {x}, which is no u32")
+
+    def warpgroup(self, s: WarpgroupMma) -> None:
+        n, whole = 2 * len(s.accs), s.dtype is dtypes.f32
+        if s.dtype not in Half and not whole or "block" not in self.loops or not 8 <= n <= 256 or n % 8 or not 1 <= s.steps <= 4 or (
+            any(s.turned) and (whole or s.turned[1] and n % 64)
+        ):  # fmt: skip
+            raise self.error(f"a product of {s.steps} steps of {s.dtype.name} into {n} columns")
+        for a in s.accs:
+            dtype, depth = self.acc(a, ())
+            self.crossed(a, depth, ("grid", "block", "vector"))
+            if dtype is not dtypes.f32:
+                raise self.error(f"a product into accumulator {a} of {dtype.name}")
+        for buf, at in ((s.left, s.left_at), (s.right, s.right_at)):
+            if self.memory(buf, "r") is not dtypes.u32 or buf not in self.shared or self.operand(at) is not dtypes.i64:
+                raise self.error(f"a product of what lies in {buf} at {at}: of words at an i64, which the threads of a block share")
 
     def let(self, s: Let) -> None:
         if INSTRUCTIONS.get(s.op) != len(s.args):

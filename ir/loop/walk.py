@@ -24,6 +24,7 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Transpose,
+    WarpgroupMma,
 )
 
 __all__ = ["statements", "operands", "indices", "index_names"]
@@ -59,6 +60,8 @@ def operands(s: Stmt) -> tuple[Operand, ...]:
         return (s.src,)
     if isinstance(s, LoadMatrix):
         return (s.at,)
+    if isinstance(s, WarpgroupMma):
+        return (s.left_at, s.right_at)
     return ()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ingot.ir.loop.expression import Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.fragments import COLUMNS, LANES, ROWS, SUMS, steps
 from ingot.ir.loop.index import evaluate
-from ingot.ir.loop.ir import Const, CopyAsync, For, If, IndexValue, Kernel, Let, Load, Mma, Reduce, Stmt, Store, Transpose
+from ingot.ir.loop.ir import Const, CopyAsync, For, If, IndexValue, Kernel, Let, Load, Mma, Reduce, Stmt, Store, Transpose, WarpgroupMma
 
 __all__ = ["operations", "touched"]
 
@@ -44,6 +44,8 @@ def _operations(stmts: Sequence[Stmt], known: dict[str, int]) -> int:
             total += len(s.values)
         elif isinstance(s, Mma):
             total += len(s.accs) // SUMS * (2 * ROWS * COLUMNS * steps(s.dtype) // LANES)
+        elif isinstance(s, WarpgroupMma):  # 64 rows, of which each thread counts for 128
+            total += 2 * len(s.accs) * s.steps * (32 // s.dtype.itemsize)
     return total
 
 

@@ -39,6 +39,8 @@ from ingot.ir.loop.ir import (
     Stmt,
     Store,
     Wait,
+    WarpgroupMma,
+    WarpgroupWait,
 )
 from ingot.ir.size import Size, at_most, ceil_div, exactly
 from ingot.ir.types import Dim, Shape
@@ -269,6 +271,17 @@ class KernelWriter(Instructions):
         a, b, c, d = (self._new(self.depth) for _ in range(4))
         self.append(LoadMatrix((a, b, c, d), buf, begin.operand, turned))
         return [Scalar(name, dtypes.u32) for name in (a, b, c, d)]
+
+    def warpgroup(
+        self, dtype: DType, accs: Sequence[str], left: tuple[str, Index], right: tuple[str, Index], steps: int, turned: tuple[bool, bool]
+    ) -> None:
+        """Matrices in shared memory, multiplied into accumulators by four warps together; see `WarpgroupMma`."""
+        (a, a_at), (b, b_at) = ((buf, self.index_value(at).operand) for buf, at in (left, right))
+        self.append(WarpgroupMma(dtype, tuple(accs), a, a_at, b, b_at, steps, turned))
+
+    def settle(self, groups: int, accs: Sequence[str] = ()) -> None:
+        """Wait for all products of a warpgroup but the last `groups`; see `WarpgroupWait`."""
+        self.append(WarpgroupWait(groups, tuple(accs)))
 
     def shuffle(self, x: Scalar, lanes: int) -> Scalar:
         """What the thread of the warp has whose number differs in the bit `lanes`; see `Shuffle`."""

@@ -198,13 +198,16 @@ HOT = {
 @pytest.mark.parametrize("target", [name for name, level in CUDA.levels.items() if level.arch == "nvptx64"])
 def test_hot_kernels_stay_in_registers(target, name):
     inputs, function = HOT[name]
-    program = scheduled(graph_of(inputs, function))
+    program = CUDA.lower(graph_of(inputs, function), CUDA.levels[target])
     attends, main = name.startswith("Attention"), name.partition(" ")[0]
+    if main == "Fragments" and target == "sm_90a":
+        main = "Warpgroups"
     assert any(k.schedule.startswith(main if main[0].isupper() else "Product") for k in program.kernels.values())
     text = ptx(program, target)
     if attends or main in ("Product", "Points", "Rows"):
         assert re.search(r"ld\.global\S*v4", text)
     assert ("cp.async.cg.shared.global" in text) == (name == "Fragments")
+    assert ("wgmma.mma_async" in text) == (main == "Warpgroups")
     assert ("mma.sync" in text) == (main == "Fragments" or attends and "singles" not in name)
     assert ("ldmatrix.sync.aligned.m8n8.x4" in text) == ("mma.sync" in text)
     assert not re.search(r"\b(ld|st)\.(v[24]\.)?[bfsu]\d+\s", text), "generic addresses"
@@ -213,4 +216,5 @@ def test_hot_kernels_stay_in_registers(target, name):
     assert said.returncode == 0 and spilled and max(spilled) == 0 and not re.search(r"C7[56]\d\d", said.stderr), said.stderr
     for kernel, registers in zip(re.findall(r"entry function '(\w+)'", said.stderr), re.findall(r"Used (\d+) registers", said.stderr)):
         print(f"{kernel} for {target}: {registers} registers")
-        assert int(registers) <= (168 if attends else 128), "three blocks of 128 threads must fit, and two of 256"
+        most = 255 if main == "Warpgroups" else 168 if attends else 128
+        assert int(registers) <= most, "three blocks of 128 threads must fit, and two of 256, or one that multiplies by warpgroups"

@@ -13,7 +13,7 @@ from ingot.backends.cuda.emulate import emulate
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_numpy
 from ingot.ir.loop.interpret import run_program
-from ingot.ir.loop.ir import Barrier
+from ingot.ir.loop.ir import Barrier, WarpgroupMma
 from ingot.ir.loop.program import Launch, nested
 from ingot.ir.loop.verify import verify_program
 from ingot.ir.loop.walk import statements
@@ -98,6 +98,8 @@ def check(function, *arrays, rtol=1e-5, atol=1e-6):
             np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=rtol, atol=atol)
         else:
             np.testing.assert_array_equal(g, w)
+    if any("Warpgroups" in k.schedule for k in program.kernels.values()):
+        assemble(CUDA.lower(graph, CUDA.levels["sm_80"]))
     return program, assemble(program)
 
 
@@ -107,9 +109,12 @@ def ptx(program, target="sm_90a"):
 
 
 def assemble(program):
-    """PTX for every target, through ptxas where there is one; the last target's text."""
+    """PTX for every target that has the instructions, through ptxas where there is one; the last target's text."""
     text = ""
+    grouped = any(isinstance(s, WarpgroupMma) for k in program.kernels.values() for s in statements(k.body))
     for target in PTX:
+        if grouped and not CUDA.levels[target].machine.warpgroups:
+            continue
         text = ptx(program, target)
         assert f".target {target}" in text
         called = re.findall(r"\bcall(?:\.uni)?\s+(?:\([^)]*\),\s*)?([\w$.]+)", text)
