@@ -71,6 +71,7 @@ class Recorder:
     """An append-only list of nodes. One per thread for eager work; `ingot.capture.trace.Trace` is the kind that becomes a graph."""
 
     tracing = False  # a trace becomes a graph and never runs by itself
+    table: Any = None  # makes an input of many values that are known, where the trace can have one
     capturing = False  # the trace is that of a function that is compiled; else of a composite
     measures = False  # sizes may be values that the graph computes
     derives = False  # derivatives of what is recorded come from its graph, not from the tape

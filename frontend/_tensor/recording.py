@@ -34,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _new = object.__new__
+TABLE = 64  # elements of a constant that stands in a graph
 _MAKERS = tuple(os.path.join("functions", f"{name}.py") for name in ("creation", "from_data", "windows", "identity", "legacy"))
 _MAKERS += tuple(  # overrides.py: what stands before functions once there is a subclass of Tensor
     os.path.join(os.path.dirname(os.path.dirname(__file__)), name) for name in ("random.py", "overrides.py")
@@ -164,13 +165,16 @@ def constant(value: Any, dtype: DType) -> Tensor:
 def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = False) -> Tensor:
     """A Tensor of `array`'s values, in `dtype`: a copy, or with `share` on its own memory.
 
-    While something is traced the values become a constant of the graph. TypeError for a dtype that no tensor has.
+    While something is traced the values become a constant of the graph, or one of its inputs where they are many. TypeError for a dtype
+    that no tensor has.
     """
     dtype = dtype or by_numpy(array.dtype)
     if here.recorder.level:
         return here.recorder.made_outside(lambda: from_array(array, dtype, share))
     if here.recorder.tracing:
-        return constant(array, dtype)
+        if array.size <= TABLE or here.recorder.table is None:
+            return constant(array, dtype)
+        return here.recorder.table(array, dtype)
     t = tensor_type(dtype, array.shape)
     if not share:
         return wrap((arrays.from_numpy(t, array), None))

@@ -15,12 +15,15 @@ from math import inf
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from ingot._tensor.extents import Extents, plain_dim
 from ingot._tensor.reals import Formula
-from ingot._tensor.state import view
+from ingot._tensor.recording import from_array
+from ingot._tensor.state import view, wrap
 from ingot.capture.errors import CaptureError, refuse
 from ingot.capture.sources import Attribute, Captured, Cell, ExtentValue, FormulaValue, Grad, Offset, Place, Seed, Source
-from ingot.ir.dtypes import f64, i64
+from ingot.ir.dtypes import DType, f64, i64
 from ingot.ir.graph import Const
 from ingot.ir.op import OPS
 from ingot.ir.size import Dim, Quotient, Size, Smaller, Symbol, deciding, replaced, symbol, symbols
@@ -145,6 +148,14 @@ class Trace(Recorder):
         if t.device is not None:
             self.devices[t.device] = None
         return a
+
+    def table(self, array: np.ndarray, dtype: DType) -> Any:
+        """Values that the function makes of none of its inputs, and that are many: an input that is the same at each call."""
+        with outside():
+            made = from_array(array, dtype)
+            a = self.placeholder(made._array.type, Captured(made._make_storage()))
+        a.buffer = made._array.buffer
+        return wrap((a, None))
 
     def moved(self, a: Array, device: int | None) -> Array:
         """The value as one of another device. All of the graph runs on one: what is not there is copied before the call, or after it."""
@@ -366,9 +377,11 @@ class Trace(Recorder):
         return a.buffer is not None or self._constant(a)
 
     def _constant(self, a: Array) -> bool:
-        """Compute a value that no input reaches; it stays part of the trace as well. False where one does."""
+        """Compute a value that no input reaches but tables; it stays part of the trace as well. False where one does."""
         nodes, values = self.needed([a.value])
-        if any(i < 0 for i in values) or any(self.types[i].symbolic for i in values):
+        inputs = sorted((i for i in values if i < 0), reverse=True)
+        tables = [self.inputs[-1 - i].buffer for i in inputs]
+        if None in tables or any(self.types[i].symbolic for i in values if i >= 0):
             return False
         op, attrs, _ = self.nodes[nodes[0]]
         buffer = memory.allocate(a.type.nbytes)
@@ -377,7 +390,8 @@ class Trace(Recorder):
         else:
             from ingot.runtime import compiler  # not before something runs: it brings the cache along
 
-            compiler.executable(self.subgraph((), (a.value,), "constant")).run(buffer.address)
+            graph = self.subgraph(inputs, (a.value,), "constant")
+            compiler.executable(graph).run(*[b.address for b in tables], buffer.address)  # type: ignore[union-attr]
         a.buffer = buffer
         return True
 

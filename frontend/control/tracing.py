@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ingot._streams import new_seed
 from ingot._tensor import Tensor, wrap
-from ingot._tensor.recording import record, stop_gradient
+from ingot._tensor.recording import from_array, record, stop_gradient
 from ingot.capture import flatten, unflatten
-from ingot.ir.dtypes import i64
+from ingot.ir.dtypes import DType, i64
 from ingot.ir.graph import Graph, Location, Value
 from ingot.ir.op import OPS
 from ingot.ir.types import TensorType
@@ -56,6 +58,15 @@ class GraphTrace(Recorder):
             found = self.known[id(t)] = t, wrap((a, None)), a
             found[1]._weak = t._weak
         return found[1]
+
+    def table(self, array: np.ndarray, dtype: DType) -> Tensor:
+        """Many values that are made of no input: what the body reads from outside."""
+        here.recorder = self.outer
+        try:
+            made = from_array(array, dtype)
+        finally:
+            here.recorder = self
+        return self.captured(made)
 
     def stand_in(self, t: Any) -> Any:
         """What stands for a tensor: itself, where it was made here."""
