@@ -21,6 +21,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.forecast import foretold, tables
 from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
+from ingot.runtime.sight import seen, unseen
 
 __all__ = [
     "Edge", "Pair", "Version", "Signature", "signature", "Node", "OpNode", "Identity", "Overwritten", "Refusing", "overwritten", "GradSlot",
@@ -270,7 +271,7 @@ class Packed:
         was = rec.grad_enabled
         rec.grad_enabled = False
         try:
-            self.held = hooks.pack(frontend.wrap((a, None)))
+            self.held = seen(hooks.pack, frontend.wrap((a, None)))
         finally:
             rec.grad_enabled = was
 
@@ -339,7 +340,7 @@ class OpNode(Node):
         ins += [g for g, c in zip(grads, cts) if c and g is not None]
         out: list[Pair | None] = [None] * len(self.edges)
         if back.grads:
-            results = emit_graph(back.graph, ins, self.loc)
+            results = unseen(emit_graph, back.graph, ins, self.loc)
             for i, r in zip(back.grads, results):
                 out[i] = r
         for i, w in enumerate(self.wrt):

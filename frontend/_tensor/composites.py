@@ -30,6 +30,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.forecast import Composite, foretold
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
+from ingot.runtime.sight import unseen
 
 __all__ = ["clear", "composite", "CompositeTrace"]
 
@@ -206,7 +207,7 @@ def composite(fn: F) -> F:
                 traced = _of_template(fn, name, args, kwargs, signatures)
                 if traced is not None and not rec.level:
                     before = decisions()  # of the template's symbols: it is for these sizes whatever they are
-            traced = traced or _trace(fn, name, args, kwargs)
+            traced = traced or unseen(_trace, fn, name, args, kwargs)
             if decisions() == before:
                 keep(k, traced)
             if not rec.tracing and isinstance(traced.graph, Instance) and all([t._array.type.device is None for t in tensors]):

@@ -23,6 +23,7 @@ from ingot.capture.stand_ins import Namespaces
 from ingot.capture.watch import Environment
 from ingot.runtime.collector import paused
 from ingot.runtime.recorder import outside
+from ingot.runtime.sight import sight, unseen
 
 __all__ = ["Witness"]
 
@@ -54,19 +55,20 @@ class Witness(Notes):
         for e in self._environments:
             e._data = _NotingEnvironment(self._environment, self._read_environment)
         self._outer: Any = sys.getprofile()
+        self._sight = sight.hook, sight.held
         self._paused = paused()  # the collector's callbacks, and what it finalises, are no part of the function
         self._paused.__enter__()
         try:
             for x, text in self._roots:
                 self.follow(x, text)
-            sys.setprofile(self._profile)
+            sight.set(self._profile)
         except BaseException:
             self._stop()
             raise
         return self
 
     def __exit__(self, kind: Any, *exc: Any) -> None:
-        sys.setprofile(None)
+        sight.set(None)
         try:
             if kind is None:
                 self._read_libraries()
@@ -74,12 +76,13 @@ class Witness(Notes):
             self._stop()
 
     def _stop(self) -> None:
-        sys.setprofile(None)
+        sight.set(None)
         self._paused.__exit__(None, None, None)
         if hasattr(self._outer, "enable"):  # a profiler in C
             self._outer.enable()
         elif self._outer is not None:
             sys.setprofile(self._outer)
+        sight.hook, sight.held = self._sight
         try:
             self.reads.stop()
         finally:
@@ -87,11 +90,7 @@ class Witness(Notes):
                 e._data = self._environment
 
     def _read(self, x: Any, name: str) -> None:
-        sys.setprofile(None)  # what is done to take notes is of no interest
-        try:
-            super()._read(x, name)
-        finally:
-            sys.setprofile(self._profile)
+        unseen(super()._read, x, name)  # what is done to take notes is of no interest
 
     def check(self) -> None:
         """CaptureError if the function read what cannot be watched, and went on."""

@@ -14,6 +14,7 @@ from ingot.optim.optimizer import Optimizer
 from ingot.optim.rule import Rule, rule_graph
 from ingot.runtime import recorder
 from ingot.runtime.recorder import here
+from ingot.runtime.sight import unseen
 
 __all__ = ["RuleOptimizer", "check_at_least_zero", "check_betas", "keep"]
 
@@ -136,10 +137,10 @@ class RuleOptimizer(Optimizer):
         for name in rule.scalars:
             inputs.append(self.scalar(name, p, scalars))
         types = tuple(t._array.type for t in kept)
-        graph = rule_graph(rule, flags, p._array.type, grad.dtype, types)
+        graph = unseen(rule_graph, rule, flags, p._array.type, grad.dtype, types)
         new = record(OPS["call"], inputs, (graph,))
         for t, value in zip((p, *kept), new if isinstance(new, tuple) else (new,)):
-            keep(t, value, before)
+            unseen(keep, t, value, before)
 
     def _update_sparse(self, p: Tensor, grad: Any, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
         raise RuntimeError(

@@ -20,6 +20,7 @@ from ingot.interchange.onnx.rules import NeedsValue, OnnxError
 from ingot.interchange.onnx.tensors import Folder
 from ingot.interchange.onnx.values import Coded, is_coded, numpy_of, of_numpy
 from ingot.interchange.onnx.wire import decode
+from ingot.runtime.sight import unseen
 
 __all__ = ["OnnxModule", "read"]
 
@@ -187,7 +188,7 @@ class OnnxModule(nn.Module):
             scope[name] = getattr(at, last)
         scope.update(bound)
         body = self._program.body
-        run.nodes(body.nodes, scope)
+        unseen(run.nodes, body.nodes, scope)
         return [run.read(name, scope, "the model's output") for name in body.outputs]
 
     def _bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
