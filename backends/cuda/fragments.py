@@ -23,7 +23,7 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.size import exactly
 
-__all__ = ["FragmentTiles", "lines_of"]
+__all__ = ["FragmentTiles", "lines_of", "turned_lines_of"]
 
 PAD = 4  # words between lines of shared memory
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ingot.ir.dtypes import DType
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index, Var
+from ingot.ir.loop.index import Ranges
 from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.struct import value_type
-from ingot.ir.types import Dim
+from ingot.ir.types import Dim, Shape
 
-__all__ = ["CHUNK", "Lies", "lies"]
+__all__ = ["CHUNK", "Lies", "found", "lies", "point"]
 
 CHUNK = 16  # bytes that are copied together
 
 
 @value_type
 class Lies:
-    """An operand's value in memory, and where an element lies in it: a sum of the variables q0…, m0… (or n0…) and k0… of the dims.
+    """An operand's value in memory, and where an element lies in it, by variables q0…, m0… (or n0…) and k0… for the dims.
 
     along_k  neighbours in memory are neighbours along k, else along rows or columns
     """
@@ -31,41 +34,58 @@ class Lies:
     where: Index
     along_k: bool
 
-    def at(self, points: Mapping[str, Point]) -> Index:
+    def at(self, points: Mapping[str, Point], ranges: Ranges) -> Index:
         """Where the element at a point lies."""
-        out = ix.const(self.where.const)
-        for atom, c in self.where.terms:
-            assert isinstance(atom, Var)
-            out = ix.add(out, ix.mul(points[atom.name[0]][int(atom.name[1:])], c))
-        return out
+        return _at(self.where, points, ranges)
+
+
+def _at(index: Index, points: Mapping[str, Point], ranges: Ranges) -> Index:
+    out = ix.const(index.const)
+    for atom, c in index.terms:
+        if isinstance(atom, Var):
+            here = points[atom.name[0]][int(atom.name[1:])]
+        else:
+            there = _at(atom.num, points, ranges)  # type: ignore[union-attr]
+            here = (ix.div if type(atom) is ix.Div else ix.mod)(there, atom.den, ranges)  # type: ignore[union-attr, arg-type]
+        out = ix.add(out, ix.mul(here, c))
+    return out
+
+
+def point(k: GroupKernel, name: str, dims: Shape) -> Point:
+    """A variable for each dim, in a kernel that is written only to look at it."""
+    for j, d in enumerate(dims):
+        k.w.ranges[f"{name}{j}"] = d
+    return tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims))
+
+
+def found(k: GroupKernel, out: Scalar, dtype: DType, last: Sequence[tuple[str, Dim]]) -> Lies | None:
+    """How an element lies that a kernel was written to read; None where that is no load of `dtype`, or there are no whole chunks.
+
+    last: the variables along which neighbours may lie, and their extents
+    """
+    body = k.w.finish().body
+    if out.dtype is not dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
+        return None
+    where, n = body[0].index, CHUNK // dtype.itemsize
+    (value,) = k.names
+    for name, extent in last:
+        steps = [c for a, c in where.terms if not (isinstance(a, Var) and a.name == name)]
+        whole = isinstance(extent, int) and extent % n == 0 and ix.coefficient(where, name) == 1
+        if whole and all(isinstance(c, int) and c % n == 0 for c in (*steps, where.const)):
+            others = {v for v, _ in last} - {name}
+            known = all(isinstance(a, Var) or not ix.depends_on(a.num, tuple(others)) for a, _ in where.terms)  # type: ignore[union-attr]
+            return Lies(value, where, name[0] == "k") if known else None
+    return None
 
 
 def lies(group: Group, left: bool) -> Lies | None:
-    """How the left or the right operand lies in memory; None where elements are not read as they are, or not in chunks."""
+    """How the left or the right operand of a group's product lies in memory; None where it is not read as it is, or not in chunks."""
     f = form_of(group.nodes[0])
     across, dims = ("m", f.m) if left else ("n", f.n)
     if f.zeros is not None or not f.k or not dims:
         return None
     k = GroupKernel(group, "trial", no_code)
-
-    def point(name: str, dims: tuple[Dim, ...]) -> Point:
-        for j, d in enumerate(dims):
-            k.w.ranges[f"{name}{j}"] = d
-        return tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims))
-
-    q, i, s = point("q", f.batch), point(across, dims), point("k", f.k)
+    q, i, s = point(k, "q", f.batch), point(k, across, dims), point(k, "k", f.k)
     out = f.a(k.elements(), q, i, s) if left else f.b(k.elements(), q, s, i)
-    body = k.w.finish().body
     dtype = (f.left if left else f.right).type.dtype
-    if out.dtype is not dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
-        return None
-    where, n = body[0].index, CHUNK // dtype.itemsize
-    if not isinstance(where.const, int) or any(not isinstance(a, Var) or not isinstance(c, int) for a, c in where.terms):
-        return None
-    (value,) = k.names
-    for name, of in (("k", f.k), (across, dims)):
-        last, d = f"{name}{len(of) - 1}", of[-1]
-        steps = {a.name: c for a, c in where.terms if isinstance(a, Var)}
-        if isinstance(d, int) and d % n == 0 and steps.pop(last, 0) == 1 and all(c % n == 0 for c in (*steps.values(), where.const)):  # type: ignore[operator]
-            return Lies(value, where, name == "k")
-    return None
+    return found(k, out, dtype, ((f"k{len(f.k) - 1}", f.k[-1]), (f"{across}{len(dims) - 1}", dims[-1])))

@@ -100,7 +100,7 @@ class Tiles(_Kernel, ABC):
 
             def at(q: Point, i: Index, k: Index) -> tuple[str, Index]:
                 points = {"q": q, name: self.split(i, dims), "k": self.split(k, f.k)}
-                return self.k.buffer(found.value, "r"), found.at(points)
+                return self.k.buffer(found.value, "r"), found.at(points, self.w.ranges)
 
             return at
 

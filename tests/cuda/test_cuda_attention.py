@@ -20,7 +20,7 @@ from tests.support.graphs import arrays_for, graph_of
 
 AT, FUSED = ([s.name for s in STAGES].index(name) + 1 for name in ("schedule", "fuse"))
 TARGET = CUDA.target(CUDA.levels["sm_80"])
-BATCH, HEADS, ROWS, COLUMNS, DEPTH, WIDTH = 1, 2, 21, 18, 20, 12
+BATCH, HEADS, ROWS, COLUMNS, DEPTH, WIDTH = 1, 2, 21, 18, 24, 16
 
 
 def array(*shape, seed=0):
@@ -114,7 +114,8 @@ def test_the_result_takes_one_kernel_and_no_memory(case, dtype):
         assemble(program)
 
 
-@pytest.mark.parametrize("case, dtype", [("causal", "float32"), ("groups", "float32"), ("scaled", "float32"), ("causal", "bfloat16")])
+@pytest.mark.parametrize("case, dtype", [*((c, "float32") for c in ("causal", "groups", "scaled")),
+                                         *((c, "bfloat16") for c in ("causal", "groups"))])  # fmt: skip
 def test_gradients_read_statistics_of_rows(case, dtype):
     graph, arrays = traced(case, getattr(ingot, dtype), gradients=True)
     program = verified(graph, arrays, 1e-4 if dtype == "float32" else 4e-2)
@@ -124,6 +125,7 @@ def test_gradients_read_statistics_of_rows(case, dtype):
     matrix = (BATCH, HEADS, ROWS, COLUMNS)
     assert not any(v.type.shape == matrix for g in run(graph, TARGET, STAGES[:FUSED]).groups for v in g.outputs)
     if dtype == "bfloat16":
+        assert [k.schedule.partition("first=")[2] for k in kernels] == ["(0, 1))", "(0, 1))", "(0, 1, 0))", ""]  # g passes registers
         assemble(program)
 
 
@@ -166,11 +168,36 @@ def test_every_tile(tile, threads, dtype):
         compare(graph, arrays, got)
 
 
+def test_what_comes_by_is_copied_where_it_lies_in_chunks():
+    bf16 = by_name("bf16")
+
+    def first_columns(q, k):  # the same memory, in tiles of two sizes
+        return attend(q, k, OPS["slice"](k, starts=(0, 0), stops=(45, 16), steps=(1, 1)))
+
+    for inputs, function, ways in (
+        (((70, 24), (45, 24), (45, 16)), attend, "turned=(False, True), first=(0, 1)"),
+        (((70, 24), (48, 24), (16, 48)), lambda q, k, v: attend(q, k, OPS["transpose"](v, perm=(1, 0))),
+         "turned=(False, False), first=(0, 1)"),
+        (((70, 24), (45, 24), (24,)), lambda q, k, _: attend(q, k, k), "turned=(False, True), first=(0, 0)"),
+        (((70, 24), (45, 24), (24,)), lambda q, k, _: first_columns(q, k), "turned=(False, True), first=(0, 1)"),
+        (((70, 20), (45, 20), (45, 16)), attend, ""),
+        (((70, 24), (45, 24), (45, 16)), lambda q, k, v: attend(q, OPS["neg"](k), v), ""),
+    ):  # fmt: skip
+        graph = graph_of([(s, bf16) for s in inputs], function)
+        program = scheduled(graph)
+        (kernel,) = program.kernels.values()
+        assert ways in kernel.schedule and bool(ways) == ("turned" in kernel.schedule)
+        arrays = [(x.astype(np.float32) / 4).astype(x.dtype) for x in arrays_for(graph)]
+        for backwards in (False, True):
+            compare(graph, arrays, emulated(program, graph, arrays, backwards)[1])
+
+
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_no_thread_depends_on_another_but_through_barriers(dtype, monkeypatch):
     monkeypatch.setattr(attention, "TILES_WORDS", (((32, 16), 64),))  # of two warps
     monkeypatch.setattr(attention, "TILES", (((32, 16), 64),))
-    graph = graph_of([((17, 5), by_name(dtype)), ((18, 5), by_name(dtype)), ((18, 3), by_name(dtype))], attend)
+    width, columns = (8, 40) if dtype == "bf16" else (5, 18)  # several tiles that are copied
+    graph = graph_of([((17, width), by_name(dtype)), ((columns, width), by_name(dtype)), ((columns, width), by_name(dtype))], attend)
     arrays = arrays_for(graph)
     compare(graph, arrays, raced(scheduled(graph), graph, arrays))
 
