@@ -303,9 +303,6 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
 
         target = backend(level.name)
         target.load()
-    with log.timed("lower", times):
-        program = target.lower(graph, level, watch)
-    observe.tell_fusion(program)
     llvm: dict[str, float] = {"llvm": 0.0}  # to import it
 
     def about_to_make() -> None:
@@ -314,11 +311,21 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
                 raise _OtherToolchain
 
     kernels = pieces.Pieces(json.loads(preimage), about_to_make)
-    with log.timed("codegen", times):
-        quick = json.loads(preimage)["kind"] == _QUICK
-        built = backend("cpu").build(program, level, kernels, quick) if quick else target.build(program, level, kernels)
-    times["import"] += llvm["llvm"]
-    times["codegen"] -= llvm["llvm"]
+    quick = json.loads(preimage)["kind"] == _QUICK
+    cpu = backend("cpu")
+    try:
+        with log.timed("lower", times):  # what is known of the kernels is compiled meanwhile
+            program = cpu.lower(graph, level, watch, kernels.begin, quick) if target is cpu else target.lower(graph, level, watch)
+        observe.tell_fusion(program)
+        times["lower"] -= llvm["llvm"]
+        times["import"] += llvm["llvm"]
+        llvm["llvm"] = 0.0
+        with log.timed("codegen", times):
+            built = cpu.build(program, level, kernels, quick) if target is cpu else target.build(program, level, kernels)
+        times["import"] += llvm["llvm"]
+        times["codegen"] -= llvm["llvm"]
+    finally:
+        kernels.close()
     from ingot.ir.loop.text import print_program
 
     texts = {"graph": str(graph), "program": print_program(program)}

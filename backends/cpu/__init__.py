@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ingot.backends.cpu.levels import LEVELS, at_most, host_level
 from ingot.backends.llvm.level import QUICK
 
 if TYPE_CHECKING:
-    from ingot.backends.built import Built, Keep
+    from ingot.backends.built import Built, Keep, Part
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
     from ingot.ir.loop.program import Program
@@ -37,12 +38,22 @@ class Cpu:
         import ingot.backends.cpu.module
         import ingot.ir.lower.cpu  # noqa: F401
 
-    def lower(self, graph: Graph, level: Level, watch: Watcher | None = None) -> Program:
-        """The program of a graph; its extents may be known only at run time."""
-        from ingot.backends.built import numbered
-        from ingot.ir.lower import lower
+    def lower(
+        self, graph: Graph, level: Level, watch: Watcher | None = None, begin: Callable[[Part], None] | None = None, quick: bool = False
+    ) -> Program:
+        """The program of a graph; its extents may be known only at run time.
 
-        return lower(numbered(graph), self.target(level), watch)
+        begin: called with each part that `build` will ask for, with the same `quick`, as soon as it is known
+        """
+        from ingot.backends.built import numbered
+        from ingot.backends.cpu import module
+        from ingot.ir.lower import lower
+        from ingot.ir.struct import replace
+
+        target = self.target(level)
+        if begin is not None:
+            target = replace(target, written=lambda kernel: begin(module.part_of(kernel, level, quick)))
+        return lower(numbered(graph), target, watch)
 
     def has_quick(self, level: Level) -> bool:
         """Whether `build` has a quick way for a level."""

@@ -6,7 +6,7 @@ A kernel's code depends on nothing but its loops and the level: it is made of a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ingot.backends.built import Built, Keep, Part, make, manifest_of, told
 from ingot.backends.cpu import driver, elf, elf_piece, table
@@ -20,7 +20,7 @@ from ingot.ir.loop.program import Copy, Program, Step, launches, nested
 from ingot.ir.loop.text import print_kernel
 from ingot.ir.size import Dim, bounds, larger
 
-__all__ = ["build", "build_kernel", "identity", "kernel_name", "llvm_texts"]
+__all__ = ["build", "build_kernel", "identity", "kernel_name", "llvm_texts", "part_of"]
 
 
 COPY = hashlib.sha256(b"copy").digest()  # what copies are found by, among the kernels
@@ -34,9 +34,7 @@ def build(program: Program, level: Level, keep: Keep = make, quick: bool = False
     sized = bool(program.symbols)
     ready = driver.is_ready(level.arch)
     parts = [Part(SIZED_DRIVER if sized else DRIVER, "", lambda: driver.build(level.arch, sized), ready)]
-    parts += [
-        Part(kernel_name(text, quick), text, _maker(k, level, quick)) for k in program.kernels.values() for text in (identity(k),)
-    ]
+    parts += [part_of(k, level, quick) for k in program.kernels.values()]
     if _copies(program.steps):
         parts.append(Part(COPY, "", lambda: driver.build_copy(level.arch), ready))
     pieces = [elf_piece.read(code) for code in keep(parts, _made)]
@@ -101,8 +99,10 @@ def build_kernel(kernel: Kernel, level: Level, quick: bool = False) -> bytes:
     return elf_piece.piece(codegen.object_code(text, level, quick=quick), *needs)
 
 
-def _maker(kernel: Kernel, level: Level, quick: bool) -> Callable[[], bytes]:
-    return lambda: build_kernel(kernel, level, quick)
+def part_of(kernel: Kernel, level: Level, quick: bool) -> Part:
+    """A kernel as a part of a program's code."""
+    text = identity(kernel)
+    return Part(kernel_name(text, quick), text, lambda: build_kernel(kernel, level, quick))
 
 
 def llvm_texts(program: Program, level: Level) -> dict[str, str]:

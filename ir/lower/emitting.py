@@ -142,6 +142,7 @@ class _Emission:
         if name is None:
             name = self.names[key] = f"k{len(self.kernels)}_{label}"
             self.kernels[name] = renamed(kernel, name)
+            self.target.written(self.kernels[name])
         return name, values
 
     def check(self, node: Node) -> int:

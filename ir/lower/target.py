@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ingot.ir.graph import Graph, Node
+from ingot.ir.loop.ir import Kernel
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.machine import Machine
@@ -34,11 +35,14 @@ class Kind(NamedTuple):
 @value_type
 class Target:
     """What the stages know of where code will run. `kinds`: by `Group.kind`; loops of steps ("loop") are the same everywhere.
-    `layouts`: its kernels read and write values in whatever order they lie."""
+    layouts: its kernels read and write values in whatever order they lie.
+    written(kernel): called with each kernel of a program as soon as it is written, before others are.
+    """
 
     machine: Machine
     kinds: Mapping[str, Kind]
     layouts: bool = False
+    written: Callable[[Kernel], None] = lambda kernel: None
 
     def kind(self, group: Group) -> Kind:
         """How a group becomes kernels. UnsupportedKernel where the target has none of its kind."""

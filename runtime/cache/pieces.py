@@ -27,6 +27,7 @@ from ingot.runtime.threads import get_num_threads
 
 if TYPE_CHECKING:
     from ingot.backends import Make, Part
+    from ingot.runtime.ahead import Works
 
 __all__ = ["Pieces", "ids_of", "remember"]
 
@@ -44,6 +45,8 @@ _known: dict[bytes, bytes] = {}  # by digest, those used last at the end
 class Pieces:
     """What a compilation knows of its kernels: a `Keep` (see ingot.backends.built).
 
+    A part that will be asked for may be begun; then it is made meanwhile, where code is compiled by several threads.
+
     made: called before the first kernel that nobody has is compiled. It may raise, and nothing is compiled.
     known, compiled: how many kernels were found, and how many not.
     """
@@ -53,7 +56,31 @@ class Pieces:
         self._context = _context(preimage)
         self._made = made
         self.ids: list[bytes] = []
+        self._begun: dict[bytes, Part] = {}
+        self._works: Works[bytes, bytes] | None = None
         self.known = self.compiled = 0
+
+    def begin(self, part: Part) -> None:
+        """A part will be asked for."""
+        workers = get_num_threads() - 1  # beside the thread that calls
+        key = _id(self._context, part.name)
+        if not workers or key in self._begun or _known.get(key) or self._stored(key) is not None:
+            return
+        self._begun[key] = part
+        if len(self._begun) == 2:  # one alone is not worth a thread
+            from ingot.runtime.ahead import Works
+
+            self._made()
+            self._works = Works(workers)
+            for k, p in self._begun.items():
+                self._works.begin(k, p.make)
+        elif self._works is not None:
+            self._works.begin(key, part.make)
+
+    def close(self) -> None:
+        """Make nothing more of what was begun."""
+        if self._works is not None:
+            self._works.close()
 
     def __call__(self, parts: Sequence[Part], make: Make) -> list[bytes]:
         """The code of each part, found or made: by as many threads as compiled code has."""
@@ -67,7 +94,13 @@ class Pieces:
                 missing[key] = part
             else:
                 found[key] = code
-        if missing:
+        if missing and self._works is not None:
+            for key, part in missing.items():
+                if key not in self._begun:
+                    self._works.begin(key, part.make)
+            made = self._works.results(get_num_threads())
+            found.update((key, made[key]) for key in missing)
+        elif missing:
             self._made()
             found.update(zip(missing, make(list(missing.values()), get_num_threads())))
         counted = [key for key, p in zip(keys, parts) if p.text]
