@@ -10,11 +10,11 @@ Names are imported when they are first used: `import ingot` costs little more th
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
 from ingot import _paths
+from ingot._lazy import imported
 from ingot._names import DTYPES, MODULES, NAMES
 
 __version__ = "0.1.0"
@@ -27,13 +27,13 @@ _paths.install()
 
 def __getattr__(name: str) -> Any:
     if name in NAMES:
-        value = getattr(importlib.import_module(NAMES[name]), name)
+        value = getattr(imported(NAMES[name]), name)
     elif name in DTYPES:
-        value = getattr(importlib.import_module("ingot.ir.dtypes"), DTYPES[name])
+        value = getattr(imported("ingot.ir.dtypes"), DTYPES[name])
     elif name == "torch":  # torch.torch is torch
         value = sys.modules[__name__]
     elif name in MODULES or f"ingot.{name}" in _paths.PATHS:
-        value = importlib.import_module(f"ingot.{name}")
+        value = imported(f"ingot.{name}")
     else:
         raise AttributeError(f"module 'ingot' has no attribute {name!r}")
     setattr(sys.modules[__name__], name, value)

@@ -9,11 +9,22 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from ingot._names import PACKAGES
 
-__all__ = ["names"]
+__all__ = ["imported", "names"]
+
+
+def imported(name: str) -> ModuleType:
+    """A module, imported if it was not. The garbage collector rests meanwhile: what an import makes stays alive."""
+    if name in sys.modules:
+        return importlib.import_module(name)
+    from ingot.runtime.collector import paused
+
+    with paused():
+        return importlib.import_module(name)
 
 
 def names(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
@@ -24,7 +35,7 @@ def names(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], l
     def get(name: str) -> Any:
         home = homes.get(name, f"{package}.{name}")
         try:
-            module = importlib.import_module(home)
+            module = imported(home)
         except ModuleNotFoundError as e:
             if name in homes or e.name != home:
                 raise

@@ -37,8 +37,5 @@ class TensorMethods:
     is_nested = is_sparse_csr = volatile = False
     is_ipu = is_maia = is_mps = is_mtia = is_xla = is_xpu = False
     name = None
+    locals().update({name: _Later(name, home) for home, names in METHODS.items() for name in names.split()})
 
-
-for _home, _names in METHODS.items():
-    for _name in _names.split():
-        setattr(TensorMethods, _name, _Later(_name, _home))

@@ -29,6 +29,7 @@ from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.struct import frozen, struct
 from ingot.runtime import log, switches
+from ingot.runtime.collector import paused
 from ingot.runtime.frozen import FrozenError, frozen_by_default
 from ingot.runtime.recorder import here, ours
 
@@ -232,7 +233,7 @@ class CompiledFunction:
         if again:
             reason = moved or reason or difference(key, self._last, names)
         try:
-            with frozen_by_default(self.mode == "frozen" and again):
+            with frozen_by_default(self.mode == "frozen" and again), paused():
                 made = None
                 if shapes is not None:
                     made = self._sized(history, shapes, structure, leaves, numbers, names)
