@@ -5,15 +5,26 @@ and denormals, and within 2 ulp unless its docstring says otherwise (`tests/ir/t
 them). No instruction beyond the closed list is used, so that every target computes the same bits.
 """
 
-from ingot.ir.elementary.error import erf, erfc
-from ingot.ir.elementary.exponential import cosh, exp, exp2, expm1, sigmoid, sinh, tanh
-from ingot.ir.elementary.gamma import digamma, lgamma
-from ingot.ir.elementary.logarithmic import acosh, asinh, atanh, log, log1p, log2, log10, pow, rsqrt
-from ingot.ir.elementary.trigonometric import acos, asin, atan, atan2, cos, sin, tan
+from __future__ import annotations
 
-__all__ = [
-    "exp", "exp2", "expm1", "sigmoid", "tanh", "sinh", "cosh",
-    "log", "log2", "log10", "log1p", "asinh", "acosh", "atanh", "pow", "rsqrt",
-    "sin", "cos", "tan", "asin", "acos", "atan", "atan2",
-    "erf", "erfc", "lgamma", "digamma",
-]  # fmt: skip
+import importlib
+from typing import Any
+
+_HOMES = {
+    name: module
+    for module, names in dict(
+        exponential="exp exp2 expm1 sigmoid tanh sinh cosh",
+        logarithmic="log log2 log10 log1p asinh acosh atanh pow rsqrt",
+        trigonometric="sin cos tan asin acos atan atan2",
+        error="erf erfc",
+        gamma="lgamma digamma",
+    ).items()
+    for name in names.split()
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)  # most code needs one or two of them

@@ -28,7 +28,6 @@ from typing import Any
 from ingot.ir.graph import Graph
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.text import print_program
-from ingot.ir.loop.verify import verify_program
 from ingot.ir.lower import scheduling
 from ingot.ir.lower.attention import stay_on_chip
 from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
@@ -47,7 +46,6 @@ from ingot.ir.passes.products import absorb_transposes, swap_products
 from ingot.ir.passes.simplify import simplify
 from ingot.ir.passes.wide import wide
 from ingot.ir.struct import replace, value_type
-from ingot.ir.verify import verify
 
 __all__ = ["PASSES", "STAGES", "Stage", "Watcher", "graph_stage", "lower", "run"]
 
@@ -70,9 +68,21 @@ class Stage:
 Watcher = Callable[[Stage, Any], None]  # called after each stage with what it gave
 
 
+def _verify(graph: Graph) -> Graph:
+    from ingot.ir.verify import verify
+
+    return verify(graph)
+
+
+def _verify_program(program: Program) -> None:
+    from ingot.ir.loop.verify import verify_program
+
+    verify_program(program)
+
+
 def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
     """A pass as a stage."""
-    return Stage(p.__name__, lambda graph, target: p(graph), str, verify)
+    return Stage(p.__name__, lambda graph, target: p(graph), str, _verify)
 
 
 def _attention(graph: Graph, target: Target) -> Graph:
@@ -84,12 +94,12 @@ _PASSES = (inline, parts, dce, simplify, fold, cse, hoist, dce, prune_bodies, dc
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, _PASSES),
-    Stage("attention", _attention, str, verify),
+    Stage("attention", _attention, str, _verify),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
     Stage("layouts", layouts, print_fused, verify_fused),
     Stage("schedule", scheduling.schedule, scheduling.print_scheduled, scheduling.verify_scheduled),
     Stage("emit", emit, print_emitted, verify_emitted),
-    Stage("memory", lambda emitted, target: place(emitted), print_program, verify_program),
+    Stage("memory", lambda emitted, target: place(emitted), print_program, _verify_program),
 )
 
 

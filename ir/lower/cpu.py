@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from ingot.ir.lower.attention_rows import ATTENTION
-from ingot.ir.lower.cumulative import CUMULATIVE
-from ingot.ir.lower.depthwise import DEPTHWISE
+import importlib
+
 from ingot.ir.lower.nest import NEST
-from ingot.ir.lower.scatter import INDEX_PUT, SCATTER, WINDOW_SCATTER
-from ingot.ir.lower.sort import SORT
-from ingot.ir.lower.target import Target
-from ingot.ir.lower.tiles import TILES
-from ingot.ir.lower.top import TOP
+from ingot.ir.lower.target import Kind, Target
 from ingot.ir.machine import Machine
 
 __all__ = ["cpu"]
 
+
+def _later(module: str, name: str) -> Kind:
+    """A kind that is imported with the first group of it."""
+
+    def kind() -> Kind:
+        return getattr(importlib.import_module(f"ingot.ir.lower.{module}"), name)
+
+    return Kind(lambda group, machine: kind().choose(group, machine), lambda *args: kind().emit(*args), lambda body: kind().takes(body))
+
+
 KINDS = {
-    "nest": NEST, "tiles": TILES, "depthwise": DEPTHWISE, "scatter": SCATTER, "index_put": INDEX_PUT, "window_scatter": WINDOW_SCATTER,
-    "sort": SORT, "cumulative": CUMULATIVE, "top": TOP, "attention": ATTENTION,
-}  # fmt: skip
+    "nest": NEST,
+    "tiles": _later("tiles.kind", "TILES"),
+    "depthwise": _later("depthwise.emit", "DEPTHWISE"),
+    "scatter": _later("scatter", "SCATTER"),
+    "index_put": _later("scatter", "INDEX_PUT"),
+    "window_scatter": _later("scatter", "WINDOW_SCATTER"),
+    "sort": _later("sort", "SORT"),
+    "cumulative": _later("cumulative", "CUMULATIVE"),
+    "top": _later("top", "TOP"),
+    "attention": _later("attention_rows", "ATTENTION"),
+}
 
 
 def cpu(machine: Machine) -> Target:

@@ -9,7 +9,6 @@ from ingot.ir.facts import Contraction, Elementwise, Reduction
 from ingot.ir.graph import Location, Node, Value
 from ingot.ir.loop.ir import Kernel
 from ingot.ir.loop.text import body_text, print_kernel, renamed
-from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
 from ingot.ir.lower.group import Fused, Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.parametrise import parametrise
@@ -199,6 +198,8 @@ def _lines(emitted: Emitted, pad: str) -> Iterator[str]:
 
 def verify_emitted(emitted: Emitted) -> Emitted:
     """`emitted` itself, where every kernel is well formed and every call fits its kernel. LoopVerifyError says what is wrong."""
+    from ingot.ir.loop.verify import verify_kernel
+
     for k in emitted.kernels.values():
         verify_kernel(k)
     _verify_calls(emitted)
@@ -206,6 +207,8 @@ def verify_emitted(emitted: Emitted) -> Emitted:
 
 
 def _verify_calls(emitted: Emitted) -> None:
+    from ingot.ir.loop.verify import LoopVerifyError
+
     for c in emitted.calls:
         if isinstance(c, Nested):
             for body in c.bodies:

@@ -5,13 +5,3 @@ Every tap is one load of the input for all results that need it, and one of the 
 what it reads among its zeros first (staged.py), so that no tap needs a mask, and results that are a stride apart read what lies together;
 else tiles whose windows lie within the input read without masks.
 """
-
-from __future__ import annotations
-
-from ingot.ir.lower.depthwise import choose, emit
-from ingot.ir.lower.depthwise.choose import is_depthwise
-from ingot.ir.lower.target import Kind
-
-__all__ = ["DEPTHWISE", "is_depthwise"]
-
-DEPTHWISE = Kind(choose.choose, emit.emit)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from ingot.ir.facts import Contraction
-from ingot.ir.graph import Node
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.depthwise.schedule import Depthwise, Stage, can_stage, rows, steps
 from ingot.ir.lower.group import Group
@@ -15,26 +13,13 @@ from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import Form, form_of
 
-__all__ = ["choose", "is_depthwise"]
+__all__ = ["choose"]
 
 RESULTS = 7  # of a tile, whose sums and inputs together find room in 16 registers
-MOST_TAPS = 128  # of a window, whose sum is one chain
 UNROLLED = 12  # taps that are written one after the other; of more, the outer dims are loops
 HIGHEST = 16  # of a window over what is set among its zeros, all of whose rows are
-MIN_CHANNELS = 4
 PACK = 8192
 LINES = 4  # vectors of a line without rows, each with a sum of its own
-
-
-def is_depthwise(node: Node) -> bool:
-    """Whether a contraction has windows of one channel each."""
-    if not isinstance(node.op.lowering, Contraction) or node.outputs[0].type.dtype.kind != "f":
-        return False
-    f = form_of(node)
-    single = len(f.k) > 1 and f.k[-1] == 1 and all(d == 1 for d in f.n) and bool(f.order) and len(f.batch) == 2
-    if not single or not all(isinstance(d, int) for d in f.k):
-        return False
-    return 1 < math.prod(map(assumed, f.k)) <= MOST_TAPS and assumed(f.batch[1]) >= MIN_CHANNELS
 
 
 def choose(group: Group, machine: Machine) -> Depthwise | Nest:

@@ -9,6 +9,7 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, delinear
 from ingot.ir.lower.assumed import assumed
+from ingot.ir.lower.depthwise.choose import choose
 from ingot.ir.lower.depthwise.direct import Check, Windows
 from ingot.ir.lower.depthwise.schedule import Depthwise
 from ingot.ir.lower.depthwise.staged import Staged
@@ -16,13 +17,14 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.nest import NEST
 from ingot.ir.lower.nest.schedule import Nest
+from ingot.ir.lower.target import Kind
 from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import exactly
 from ingot.ir.types import tensor_type
 
-__all__ = ["emit"]
+__all__ = ["DEPTHWISE", "emit"]
 
 
 def emit(group: Group, s: Depthwise | Nest, check: Check) -> list[Written]:
@@ -52,3 +54,6 @@ def _packing(group: Group, s: Depthwise, check: Check, packed: Value) -> Written
 
     w.chunks(math.prod(taps), max(1, s.pack // max(1, assumed(channels))), tap)
     return k.finish(s)
+
+
+DEPTHWISE = Kind(choose, emit)

@@ -11,7 +11,7 @@ from collections.abc import Set
 from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction, View, Window
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
-from ingot.ir.lower.depthwise import is_depthwise
+from ingot.ir.lower.depthwise.kind import is_depthwise
 from ingot.ir.lower.tiles.shape import is_tiled
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import at_most

@@ -1,0 +1,59 @@
+"""Which schedule a tiled contraction gets: of those in words and of windows only what is needed is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ingot.ir.graph import Node
+from ingot.ir.lower import few_rows
+from ingot.ir.lower.few_rows import FewRows
+from ingot.ir.lower.group import Group
+from ingot.ir.lower.group_kernel import Written
+from ingot.ir.lower.schedule import Schedule
+from ingot.ir.lower.target import Kind
+from ingot.ir.lower.tiles import choose, emit
+from ingot.ir.lower.tiles.schedule import Tiles
+from ingot.ir.machine import Machine
+from ingot.ir.ops.form import form_of
+
+__all__ = ["TILES"]
+
+
+def _choose(group: Group, machine: Machine) -> Schedule:
+    if group.nodes[0].outputs[0].type.dtype.kind != "f":
+        return _words(group, machine)
+    found = _windows(group, machine) or few_rows.choose(group, machine)
+    if found is None and machine.dot_halves:
+        from ingot.ir.lower.tiles.words_schedule import along_of
+
+        if along_of(group, 2) is not None:
+            return _words(group, machine)
+    return found or choose.choose(group, machine)
+
+
+def _words(group: Group, machine: Machine) -> Schedule:
+    from ingot.ir.lower.tiles import words_schedule
+
+    return words_schedule.choose(group, machine)
+
+
+def _windows(group: Group, machine: Machine) -> Schedule | None:
+    if len(form_of(group.nodes[0]).m) < 2:
+        return None
+    from ingot.ir.lower.tiles import winograd_schedule
+
+    return winograd_schedule.choose(group, machine)
+
+
+def _emit(group: Group, s: Schedule, check: Callable[[Node], int]) -> list[Written]:
+    if isinstance(s, Tiles):
+        return emit.emit(group, s, check)
+    if isinstance(s, FewRows):
+        return few_rows.emit(group, s, check)
+    from ingot.ir.lower.tiles import winograd, words_emit
+    from ingot.ir.lower.tiles.winograd_schedule import Winograd
+
+    return winograd.emit(group, s, check) if isinstance(s, Winograd) else words_emit.emit(group, s, check)  # type: ignore[arg-type]
+
+
+TILES = Kind(_choose, _emit)
