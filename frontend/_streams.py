@@ -120,7 +120,8 @@ def race(seed: Tensor, offset: Tensor, weights: Tensor, n: int) -> Tensor:
 def search(seed: Tensor, offset: Tensor, weights: Tensor, n: int) -> Tensor:
     """n draws with replacement: where uniform numbers fall among the cumulative weights, by bisection."""
     shape = weights._array.type.shape
-    k, axis = shape[-1], len(shape) - 1
+    axis = len(shape) - 1
+    k = int(weights.shape[axis])  # how many halves there are goes by it
     out = (*shape[:-1], n)
     sums = record(OPS["cumsum"], (weights,), (axis, False))
     total = apply("slice", sums, attrs=((0,) * axis + (k - 1,), shape, (1,) * len(shape)))

@@ -9,8 +9,10 @@ import numpy as np
 
 from ingot._streams import below, gauss, integers, permutation, race, search, transform, uniform_numbers, unit_numbers
 from ingot._tensor import Tensor, get_default_dtype, wrap
+from ingot._tensor.composites import composite
 from ingot._tensor.devices import beside, placing
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, placed, scalar
+from ingot.functions.checks import checked
 from ingot.functions.common import apply, broadcast_shapes, shape_arg, size_arg, static_int
 from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
@@ -293,7 +295,20 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         v = input._value()
         if not ((v >= 0) & (v <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return _finish(_bernoulli(input.detach(), tuple(input.shape), input.dtype, generator), out, False, input.device)
+    p_in = _probabilities(input.detach()) if here.recorder.tracing else input.detach()
+    return _finish(_bernoulli(p_in, tuple(input.shape), input.dtype, generator), out, False, input.device)
+
+
+@composite
+def _probabilities(p: Tensor) -> Tensor:
+    return checked(p, apply("logical_and", p >= 0, p <= 1).all())
+
+
+@composite
+def _weights(w: Tensor, nonzero: int) -> Tensor:
+    some = apply("sub", w, w) == 0  # neither infinite nor NaN
+    enough = apply("logical_and", w.sum(-1) > 0, cast(w > 0, i64).sum(-1) >= nonzero)
+    return checked(w, apply("logical_and", apply("logical_and", some, w >= 0).all(), enough.all()))
 
 
 def _check_p(p: float) -> None:
@@ -329,6 +344,8 @@ def multinomial(
         if not replacement and ((v > 0).sum(-1) < num_samples).any():
             raise RuntimeError("invalid multinomial distribution (with replacement=False, not enough non-negative category to sample)")
     weights = cast(input.detach(), f64)
+    if here.recorder.tracing:
+        weights = _weights(weights, 1 if replacement else num_samples)
     rows = numel(tuple(input.shape[:-1]))
     words = 2 * rows * (num_samples if replacement else k)
     generator = _of(generator, input.device)

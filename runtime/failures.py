@@ -21,16 +21,28 @@ from ingot.runtime.executable import NAN, CheckError
 __all__ = ["arrays_of", "explained", "first_nan", "of_sizes", "user_name"]
 
 _WRONG_INDEX = re.compile(r"index (-?\d+) is out of range for axis \d+ of extent (\d+)")
-_MEANT = {  # operations whose indices people know by another name; a negative one comes to them moved down by the extent
-    "cross_entropy": "cross_entropy: target {} is out of bounds for {} classes",
-    "nll": "nll_loss: target {} is out of bounds for {} classes",
-    "lookup": "embedding: index {} is out of range for {} rows of weight",
+_MEANT = {  # what torch raises, of operations that take a negative index for an error: it comes to them moved down by the extent
+    "cross_entropy": (IndexError, "cross_entropy: target {} is out of bounds for {} classes"),
+    "nll": (IndexError, "nll_loss: target {} is out of bounds for {} classes"),
+    "lookup": (IndexError, "embedding: index {} is out of range for {} rows of weight"),
+    "bag_lookup": (RuntimeError, "embedding_bag: index {} is not in the valid range [0, {})"),
+    "index_select": (IndexError, "index_select: index {} is out of range for a dimension of size {}"),
+    "index_write": (IndexError, "index {} is out of range for a dimension of size {}"),
+    "index_reduce": (IndexError, "index_reduce: index {} is out of range for a dimension of size {}"),
+    "probabilities": (RuntimeError, "bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but got false."),
+    "weights": (RuntimeError, "multinomial: the weights of a row are negative, infinite, NaN, or not enough of them are above 0"),
+    "gather": (RuntimeError, "gather: index {} is out of bounds for a dimension of size {}"),
+    "scatter": (RuntimeError, "scatter: index {} is out of bounds for a dimension of size {}"),
+    "scatter_reduce": (RuntimeError, "scatter_reduce: index {} is out of bounds for a dimension of size {}"),
+    "one_hot": (RuntimeError, "one_hot: class values must be in [0, num_classes), but {} of {} came"),
+    "multi_margin": (RuntimeError, "multi_margin_loss: target {} is out of range for {} classes"),
+    "multilabel_margin": (RuntimeError, "multilabel_margin_loss: target {} is out of range for {} classes"),
 }
 _SLOW = (Contraction, Control, OwnKernels, Window)  # in the interpreter
 
 
 def explained(error: Exception, graph: Graph, slots: Sequence[Any] | None) -> Exception:
-    """The error that users expect for what a call of `graph` raised: IndexError for an index out of range, RuntimeError for others.
+    """The error that users expect for what a call of `graph` raised: torch's for an index out of range, RuntimeError for others.
 
     slots: addresses or numbers of the inputs, as in the call; what stands behind them is as it was. None where nobody has them any more.
     """
@@ -43,16 +55,18 @@ def explained(error: Exception, graph: Graph, slots: Sequence[Any] | None) -> Ex
     node = graph.nodes[error.node]
     message = (None if slots is None else _detail(graph, error.node, slots)) or error.message
     if "index" in message and "range" in message:
-        return IndexError("\n".join(filter(None, (_index_text(user_name(node), message), describe(node.loc)))))
+        kind, text = _index_error(user_name(node), message)
+        return kind("\n".join(filter(None, (text, describe(node.loc)))))
     return CheckError(error.code, message, describe(node.loc).strip() or None, error.node)
 
 
-def _index_text(name: str, message: str) -> str:
+def _index_error(name: str, message: str) -> tuple[type[Exception], str]:
     found = _WRONG_INDEX.search(message)
-    if found is None or name not in _MEANT:
-        return f"{name}: {message.partition(': ')[2]}"
+    kind, text = _MEANT.get(name, (IndexError, ""))
+    if found is None or not text:
+        return kind, f"{name}: {message.partition(': ')[2]}"
     index, extent = map(int, found.groups())
-    return _MEANT[name].format(index + extent if index < 0 else index, extent)
+    return kind, text.format(index + extent if index < 0 else index, extent)
 
 
 def user_name(node: Node) -> str:

@@ -16,7 +16,7 @@ from ingot._tensor.extents import Extent, Extents
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.exchanged import Exchanges, PlaceHolds, PlaceIs, moved_extents
-from ingot.capture.inline import AttributeIs, CellIs, GradIs, GradIsNone, ItemIs
+from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
 from ingot.capture.roots import Roots, library
@@ -246,6 +246,7 @@ class Seen:
                 inline.append(x)
         deep += [x for x in looked_into if not (isinstance(x, AttributeHolds) and x.name in rebound.get(id(x.of), ()))]
         own = {i: rebound.get(i, set()) | exchanges.assigned.get(i, set()) for i in w.modules}
+        inline += [x for i, m in w.modules.items() for x in _attributes(m, w.module_reads.get(i, set()), own[i], rebound)]
         modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep, own[i]) for i, m in w.modules.items()) if m is not None]
         settings = [replace(s, seen={k: v for k, v in s.seen.items() if k in w.reads.settings.get(id(s.of), ())}) for s in self._settings]
         ours = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
@@ -288,6 +289,17 @@ def _is_exchanged(w: InlineWatch, rebound: Rebound) -> bool:
         return "" in rebound.get(id(w.cell), ())
     of = w.space if isinstance(w, ItemIs) else w.of if isinstance(w, AttributeIs) else None
     return of is not None and w.name in rebound.get(id(of), ())  # type: ignore[attr-defined]
+
+
+def _attributes(w: ModuleState, watched: set[str], own: Collection[str], rebound: Rebound) -> Iterator[InlineWatch]:
+    """What was read of a module of the user's: no epoch hears of what is written past the module's own `__setattr__`."""
+    if not library(type(w.of)):
+        d = vars(w.of)
+        for k in w.seen if EVERYTHING in watched else watched:
+            value = d.get(k, NOTHING)
+            if k in w.seen and k not in own and not k.endswith("_hooks") and type(value) not in (Extent, Real):
+                if describe(value, rebound) == w.seen[k]:  # not one that the function has assigned
+                    yield EntryHolds(d, k, f"{w.text}.{k}", value, w.seen[k], rebound)
 
 
 def _module(w: ModuleState, watched: set[str], deep: list[Watch], own: Collection[str]) -> ModuleState | None:

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from ingot.capture.describe import Rebound, describe
 from ingot.capture.watch import MISSING, InlineWatch, attribute, content, entry, in_words, is_same
 from ingot.ir.struct import struct
 from ingot.runtime.tape import GradSlot
@@ -14,7 +15,7 @@ from ingot.runtime.tape import GradSlot
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["AttributeIs", "CellIs", "ContextIs", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TypeIs"]
+__all__ = ["AttributeIs", "CellIs", "ContextIs", "EntryHolds", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TypeIs"]
 
 
 @struct
@@ -35,8 +36,32 @@ class ItemIs(InlineWatch):
             c.need(f"{c.name(dict.get)}({c.name(self.space)}, {self.name!r}, MISS) is {c.name(self.value)}")
         elif self.value is MISSING:
             c.need(f"{self.name!r} not in {c.name(self.space)}")
+        elif type(self.space) is dict:
+            c.need_item(c.name(self.space), self.name, c.name(self.value))
         else:
             c.need(f"{c.name(self.space)}.get({self.name!r}, MISS) is {c.name(self.value)}")
+        return True
+
+
+@struct
+class EntryHolds(InlineWatch):
+    """What a table holds under a name: itself, or something that is described as it was."""
+
+    table: dict[str, Any]
+    name: str
+    text: str
+    value: Any
+    seen: Any
+    rebound: Rebound
+
+    def failed(self) -> str | None:
+        now = entry(self.table, self.name)
+        if now is self.value or (now is not MISSING and describe(now, self.rebound) == self.seen):
+            return None
+        return f"{self.text} is {in_words(now)}, it was {in_words(self.value)}"
+
+    def lines(self, c: Lines) -> bool:
+        c.need_item(c.name(self.table), self.name, c.name(self.value))
         return True
 
 

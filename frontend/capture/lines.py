@@ -42,8 +42,12 @@ class Lines:
         plain = name.isidentifier() and not iskeyword(name)
         self._attributes.append(f"{of}.{name} is {value}" if plain else f"getattr({of}, {name!r}) is {value}")
 
+    def need_item(self, table: str, name: str, value: str) -> None:
+        """Return MISS unless an entry of a dict, which may be gone, is `value`. The line comes with the next `settle`."""
+        self._attributes.append(f"{table}[{name!r}] is {value}")
+
     def settle(self) -> None:
-        """Add the lines for the attributes that are needed."""
+        """Add the lines for the attributes and entries that are needed."""
         if self._attributes:
             self._lines.append("    try:")
             self._lines += [f"        if not ({a}): return MISS" for a in self._attributes]

@@ -43,7 +43,7 @@ class Tables:
     """
 
     def __init__(self, roots: Roots, asked: Sequence[Elsewhere] = ()):
-        owned = [(table, m) for m in roots.modules for table in (vars(m), m._buffers, m._parameters)]
+        owned = [(table, m) for m in roots.modules for table in (vars(m), m._buffers, m._parameters, m._modules)]
         owned += [(table, o) for o, table in roots.objects] + [(d, d) for d in roots.dicts]
         owned += [(vars(t), t) for t in {id(t): t for t in roots.tensors}.values()]
         owned += [(state, state) for o in roots.optimizers for state in o.state.values()]

@@ -102,8 +102,8 @@ class BatchLevel(Level):
         with self.left():
             seed, first = generator.reserve(4 * blocks * self.size)
             number = tape.emit(OPS["iota"], (), (i64, (self.size,), 0))[0]
-            step = wrap(number) * blocks + wrap((first, None))
-        return self.constant((seed, None)), self.samples(step._pair())
+            offsets = (wrap(number) * blocks + wrap((first, None)))._pair()
+        return self.constant((seed, None)), self.samples(offsets)
 
     def apply_function(self, cls: Any, args: tuple, kwargs: dict) -> tuple[Any, Any, tuple]:
         from ingot.func.functions import apply_batched

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot.functions.common import Tensor
+from ingot.functions.common import Tensor, apply, cast, scalar
+from ingot.ir.dtypes import i64
 
 __all__ = [
     "_assert", "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_tensor_all_with",
@@ -75,3 +76,9 @@ def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:
     if input.numel() != 1:
         raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous" if input.numel() else "expected one element")
     _check(bool(input), lambda: assert_msg or "Expected Tensor with single nonzero value, but got zero")
+
+
+def checked(x: Tensor, good: Tensor) -> Tensor:
+    """`x`, in a graph that fails where a bool is false. What it says stands with the name of the composite (runtime/failures.py)."""
+    one = apply("broadcast", scalar(0, x.dtype), attrs=((1,),))
+    return x + apply("index_get", one, apply("reshape", cast(apply("logical_not", good), i64), attrs=((1,),)), attrs=((0,),)).reshape(())

@@ -23,7 +23,7 @@ class Eig(NamedTuple):
 
 
 def _paired(values: Tensor, vectors: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of real matrices: real ones with no imaginary part, and of conjugate pairs the second as the conjugate of the first."""
+    """Those of real matrices: real ones with no imaginary part, and pairs side by side, the second as the conjugate of the first."""
     n = values.shape[-1]
     real = values.imag.abs() <= size * (n * 4 * ingot.finfo(size.dtype).eps)
     values = ingot.where(real, ingot.complex(values.real, values.imag * 0.0), values)
@@ -35,7 +35,10 @@ def _paired(values: Tensor, vectors: Tensor, size: Tensor) -> tuple[Tensor, Tens
     second = (values.imag < 0).logical_and(mutual)
     values = ingot.where(second, conj(values).gather(-1, other), values)
     turned = conj(vectors).gather(2, other.unsqueeze(1).expand(*vectors.shape))
-    return values, ingot.where(second.unsqueeze(1), turned, vectors)
+    vectors = ingot.where(second.unsqueeze(1), turned, vectors)
+    at = ingot.arange(n).expand(*other.shape)
+    order = (2 * ingot.where(mutual, ingot.minimum(at, other), at) + second).argsort(-1)
+    return values.gather(-1, order), vectors.gather(2, order.unsqueeze(1).expand(*vectors.shape))
 
 
 class _Eig(Function):
@@ -70,8 +73,9 @@ class _Eig(Function):
 def eig(A: Tensor, *, out: tuple | None = None) -> Eig:
     """(eigenvalues, eigenvectors) of square matrices, both complex and in no order; eigenvectors are columns of length 1.
 
-    Those of real matrices come in conjugate pairs. Gradients flow where all eigenvalues differ, and are meant for what does not depend on
-    the phase of an eigenvector. LinAlgError where QR steps do not converge, or for infinities and NaN.
+    Those of real matrices come in conjugate pairs, that with the positive imaginary part first. Gradients flow where all eigenvalues
+    differ, and are meant for what does not depend on the phase of an eigenvector. LinAlgError where QR steps do not converge, or for
+    infinities and NaN.
 
         >>> ingot.linalg.eig(ingot.tensor([[0.0, -1.0], [1.0, 0.0]])).eigenvalues.imag.abs()
         tensor([1.0000, 1.0000])

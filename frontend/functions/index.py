@@ -60,11 +60,16 @@ def _need_rank(name: str, index: Tensor, x: Tensor) -> None:
         raise ShapeError(f"Index tensor must have the same number of dimensions as input tensor ({name}: {index.ndim} and {x.ndim})")
 
 
+def _within(index: Tensor, n: Any) -> Tensor:
+    """An index in which negative ones are out of range, too: the ops count them from the end."""
+    return apply("select", index < 0, index - n, index)
+
+
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """out[i][j] = input[i][index[i][j]] for dim 1: the result has the shape of `index`, which has the rank of `input`.
 
-    `index` (int64 or int32) may be smaller than `input` outside `dim`. RuntimeError for other shapes and dtypes, IndexError
-    for a value out of range.
+    `index` (int64 or int32) may be smaller than `input` outside `dim`. RuntimeError for other shapes and dtypes, and for a value
+    outside [0, n).
 
         >>> ingot.gather(ingot.tensor([[1, 2], [3, 4]]), 1, ingot.tensor([[0], [1]]))
         tensor([[1],
@@ -88,12 +93,20 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
 
 @composite
 def _gather(x: Tensor, index: Tensor, axis: int) -> Tensor:
-    rank = index.ndim
-    return _lowered(apply("gather", _lifted(x), _lifted(index), attrs=(axis,)), rank)
+    rank, x = index.ndim, _lifted(x)
+    return _lowered(apply("gather", x, _within(_lifted(index), x.shape[axis]), attrs=(axis,)), rank)
+
+
+@composite
+def taken_along(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """`take_along_dim`, unchecked."""
+    return apply("gather", x, index, attrs=(axis,))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
-    """`gather` with broadcasting outside `dim`; without `dim`, into the flattened input.
+    """`gather` with broadcasting outside `dim`; without `dim`, into the flattened input. Negative indices count from the end.
+
+    IndexError for an index out of range.
 
     >>> ingot.take_along_dim(ingot.tensor([[3, 1]]), ingot.tensor([[1, 0]]), dim=1)
     tensor([[1, 3]])
@@ -101,7 +114,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     check_tensor("take_along_dim", input)
     need_index("take_along_dim", indices, "indices", 2)
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
+        return emit_out(taken_along(input.reshape(-1), indices.reshape(-1), 0), out)
     if input.ndim != indices.ndim:
         raise ShapeError(
             f"take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} and {indices.ndim}"
@@ -113,7 +126,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     shape[axis] = input.shape[axis]
     x = apply("broadcast", input, attrs=(tuple(shape),))
     shape[axis] = indices.shape[axis]
-    return gather(x, axis, apply("broadcast", indices, attrs=(tuple(shape),)), out=out)
+    return emit_out(taken_along(x, apply("broadcast", indices, attrs=(tuple(shape),)), axis), out)
 
 
 _REDUCE = {"add": "add", "multiply": "mul"}
@@ -149,7 +162,8 @@ def _scatter(x: Tensor, index: Tensor, src: Tensor, axis: int, mode: str) -> Ten
         return of_bools(lambda a, b, m: _scatter(a, index, b, axis, m), x, src, mode)
     if not index.numel():
         return apply("reshape", x, attrs=(tuple(x.shape),))
-    return _lowered(apply("scatter", _lifted(x), _lifted(index), _lifted(src), attrs=(axis, mode)), rank)
+    x = _lifted(x)
+    return _lowered(apply("scatter", x, _within(_lifted(index), x.shape[axis]), _lifted(src), attrs=(axis, mode)), rank)
 
 
 def scatter(
@@ -159,7 +173,7 @@ def scatter(
     """A copy of `input` with out[i][index[i][j]] = src[i][j] for dim 1; of several writes to one place the last wins.
 
     `src` is a Tensor no smaller than `index`, or a number; reduce="add" or "multiply" combines. RuntimeError for shapes, dtypes
-    or a reduce that do not fit, IndexError for an index out of range.
+    or a reduce that do not fit, and for an index outside [0, n).
 
         >>> ingot.scatter(ingot.zeros(3), 0, ingot.tensor([2]), 1.0)
         tensor([0., 0., 1.])
@@ -207,6 +221,10 @@ def scatter_reduce(
     check_tensor("scatter_reduce", src, "src", 4)
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    return emit_out(_reduced(_scatter_reduce, input, dim, index, src, reduce, include_self), out)
+
+
+def _reduced(fn: Callable[..., Tensor], input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool) -> Tensor:
     axis = one_dim(dim, input.ndim)
     _need_same("scatter_reduce", input, src)
     _scatter_check("scatter_reduce", input, axis, index, src)
@@ -215,17 +233,26 @@ def scatter_reduce(
             raise refuse("scatter_reduce(mean)", input.dtype)
         bools = {"sum": "amax", "prod": "amin"}
         whole = bool(include_self)
-        by = of_bools(lambda a, b, m: _scatter_reduce(a, index, b, axis, m, whole), input, src, bools.get(reduce, reduce))
-        return emit_out(by, out)
-    return emit_out(_scatter_reduce(input, index, src, axis, reduce, bool(include_self)), out)
+        return of_bools(lambda a, b, m: fn(a, index, b, axis, m, whole), input, src, bools.get(reduce, reduce))
+    return fn(input, index, src, axis, reduce, bool(include_self))
 
 
 @composite
 def _scatter_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: str, include_self: bool) -> Tensor:
+    return _combined(x, index, src, axis, reduce, include_self)
+
+
+@composite
+def _index_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: str, include_self: bool) -> Tensor:
+    return _combined(x, index, src, axis, reduce, include_self)  # by its own name in errors
+
+
+def _combined(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: str, include_self: bool) -> Tensor:
     if not index.numel():
         return apply("reshape", x, attrs=(tuple(x.shape),))
     rank = x.ndim
     x, index, src = _lifted(x), _lifted(index), _lifted(src)
+    index = _within(index, x.shape[axis])
     kind = x.dtype
     count_dtype = dtypes.i64 if kind.kind != "f" else dtypes.f32 if kind in dtypes.Half else kind  # more than the dtype itself may hold
     one = apply("broadcast", scalar(1, count_dtype), attrs=(tuple(index.shape),))
@@ -276,8 +303,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 
 @composite
 def _index_select(x: Tensor, index: Tensor, axis: int) -> Tensor:
-    y = apply("index_get", _lifted(x), _lifted(index), attrs=((axis,),))
-    return _lowered(y, x.ndim)
+    wide = _lifted(x)
+    return _lowered(apply("index_get", wide, _within(_lifted(index), wide.shape[axis]), attrs=((axis,),)), x.ndim)
 
 
 @composite
@@ -288,7 +315,7 @@ def _index_write(x: Tensor, index: Tensor, source: Tensor, axis: int, mode: str)
     x, index = _lifted(x), _lifted(index)
     shape = tuple(index.shape[0] if d == axis else n for d, n in enumerate(x.shape))
     source = apply("reshape" if source.ndim == len(shape) or not rank else "broadcast", source, attrs=(shape,))
-    return _lowered(apply("index_put", x, source, index, attrs=((axis,), mode)), rank)
+    return _lowered(apply("index_put", x, source, _within(index, x.shape[axis]), attrs=((axis,), mode)), rank)
 
 
 def _slices(name: str, input: Any, dim: int, index: Any, source: Any, mode: str) -> Tensor:
@@ -352,7 +379,7 @@ def index_reduce(
     places = apply("broadcast", wide, attrs=(shape,))
     if not input.ndim:
         places, source = places.reshape(()), source.reshape(())
-    return scatter_reduce(input, dim, places, source, reduce, include_self=include_self, out=out)
+    return emit_out(_reduced(_index_reduce, input, dim, places, source, reduce, include_self), out)
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | complex) -> Tensor:

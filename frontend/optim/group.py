@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
@@ -28,41 +27,17 @@ def kind_of(value: Any) -> Any:
     return (type(value), bool(value)) if isinstance(value, (bool, int, float)) else type(value)
 
 
-def _bumping(base: type, names: str) -> Callable[[type], type]:
-    """A class decorator: the methods `names` of `base`, which change it, bump the epoch first."""
-
-    def decorate(cls: type) -> type:
-        for name in names.split():
-            if name not in vars(cls):
-                setattr(cls, name, _bumps(getattr(base, name)))
-        return cls
-
-    return decorate
-
-
-def _bumps(method: Callable) -> Callable:
-    def changing(self: Any, *args: Any, **kwargs: Any) -> Any:
-        epoch.bump()
-        return method(self, *args, **kwargs)
-
-    changing.__name__, changing.__doc__ = method.__name__, method.__doc__
-    return changing
-
-
-_DICT = "__setitem__ __delitem__ __ior__ clear pop popitem setdefault update"
-
-
-@_bumping(list, "__setitem__ __delitem__ __iadd__ __imul__ append clear extend insert pop remove reverse sort")
+@epoch.bumping(list)
 class WatchedList(list):
     """A list of groups or parameters. Changing it tells compiled functions to look again."""
 
 
-@_bumping(dict, _DICT)
+@epoch.bumping(dict)
 class WatchedDict(dict):
     """The state of one parameter. Changing what it holds tells compiled functions to look again."""
 
 
-@_bumping(defaultdict, _DICT)
+@epoch.bumping(defaultdict)
 class State(defaultdict):
     """The state of all parameters. Dropping or exchanging any tells compiled functions to look again."""
 
@@ -73,7 +48,7 @@ class State(defaultdict):
         return (State, (dict(self),))
 
 
-@_bumping(dict, _DICT)
+@epoch.bumping(dict)
 class ParamGroup(dict):
     """A dict of one parameter group. Writing anything but a number read at run time tells compiled functions to look again."""
 

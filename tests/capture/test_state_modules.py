@@ -1,5 +1,6 @@
 """ingot.compile: modules that share, exchange and make state, nested and in functional calls, behave as they do uncompiled."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -255,3 +256,57 @@ def threads_with_models_of_their_own(compile):
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
 def test_programs(make):
     check(make)
+
+
+class _Holder:
+    def __init__(self, factor):
+        self.factor = factor
+
+
+class _Holding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.k, self.holder, self.fn, self.pair, self.items = 2.0, _Holder(1.0), abs, (1.0, 2.0), [1.0]
+        self.weight = nn.Parameter(ingot.ones(3))
+        self.register_buffer("shift", ingot.ones(3))
+        self.plain = ingot.ones(3)
+        self.inner = nn.Linear(3, 3, bias=False)
+
+    def forward(self, x):
+        factor = self.k * self.holder.factor * self.pair[0] * self.items[0]
+        return self.fn(self.inner(x) * factor * self.weight * self.plain + self.shift)
+
+
+@pytest.mark.parametrize("put", [object.__setattr__, lambda m, name, v: vars(m).__setitem__(name, v), setattr])
+def test_attributes_that_are_written_past_setattr(put):
+    m, x = _Holding(), ingot.tensor([1.0, 2.0, 3.0])
+    f = ingot.compile(m)
+    new = {"k": 3.0, "holder": _Holder(2.0), "fn": lambda x: -x, "pair": (5.0, 6.0), "items": [3.0], "plain": ingot.full((3,), 2.0)}
+    for name, value in new.items():
+        for _ in range(2):
+            assert f(x).tolist() == m(x).tolist()
+        put(m, name, value)
+        assert f(x).tolist() == m(x).tolist(), name
+    traces = f.stats["traces"]
+    put(m, "k", float("3"))
+    put(m, "pair", tuple([5.0, 6.0]))  # equal to what was there
+    assert f(x).tolist() == m(x).tolist() and f.stats["traces"] == traces
+
+
+def test_tables_of_modules_that_are_written_directly():
+    m, x = _Holding(), ingot.tensor([1.0, 2.0, 3.0])
+    f = ingot.compile(m)
+    other = nn.Linear(3, 3, bias=False)
+    for table, name, value in (
+        (m._parameters, "weight", nn.Parameter(ingot.full((3,), 4.0))),
+        (m._buffers, "shift", ingot.full((3,), 5.0)),
+        (m._modules, "inner", other),
+        (other._parameters, "weight", nn.Parameter(ingot.eye(3))),
+    ):
+        for _ in range(2):
+            assert f(x).tolist() == m(x).tolist()
+        table[name] = value
+        assert f(x).tolist() == m(x).tolist(), name
+    copied = copy.deepcopy(m)
+    copied._parameters["weight"] = None
+    assert m.weight is not None and [n for n, _ in copied.named_parameters()] == ["inner.weight"]

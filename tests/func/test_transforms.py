@@ -145,6 +145,13 @@ def test_random_numbers():
     assert a.tolist() == b.tolist() and 0.3 < (a > 0).float().mean().item() < 0.7 and a[0].tolist() != a[1].tolist()
     values = func.vmap(lambda k: ingot.randint(0, 1000, (2,)), randomness="different")(x)
     assert len(set(values.reshape(-1).tolist())) > 5
+    half = ingot.full((3,), 0.5)
+    for draw in (lambda v: v + ingot.rand(3), lambda v: F.dropout(v + half, 0.5), lambda v: ingot.bernoulli(v + half)):
+        for mode in ("same", "different"):
+            ingot.manual_seed(3)
+            plain = func.vmap(draw, randomness=mode)(x)
+            ingot.manual_seed(3)
+            assert ingot.compile(lambda x, draw=draw, mode=mode: func.vmap(draw, randomness=mode)(x))(x).tolist() == plain.tolist()
     tangent = func.jvp(lambda v: F.dropout(v, 0.5), (ingot.ones(50),), (ingot.ones(50),))
     assert tangent[0].tolist() == tangent[1].tolist()
 

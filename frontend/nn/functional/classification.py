@@ -8,6 +8,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
+from ingot.functions.index import taken_along
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
@@ -28,7 +29,7 @@ def _picked(lp: Tensor, target: Tensor, weight: Tensor | None, ignore: int) -> t
     valid = target != ignore
     # a negative class would count from the end; moved out of range instead, it is an error
     index = ingot.where(valid, ingot.where(target < 0, target - classes, target), 0)
-    picked = -lp.gather(dim, index.unsqueeze(dim)).squeeze(dim)
+    picked = -taken_along(lp, index.unsqueeze(dim), dim).squeeze(dim)
     scale = ingot.where(valid, 1.0 if weight is None else weight[index], 0.0).to(lp.dtype)
     return ingot.where(valid, picked * scale, 0.0), scale
 
@@ -136,7 +137,7 @@ def cross_entropy(
 
 @composite
 def _multi_margin(x: Tensor, t: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str) -> Tensor:
-    index = ingot.where(t < 0, x.shape[1], t).unsqueeze(1)
+    index = t.unsqueeze(1)
     gap = ingot.relu(margin - x.gather(1, index) + x)
     gap = gap if p == 1 else gap * gap
     if weight is not None:

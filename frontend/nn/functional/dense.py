@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
@@ -60,12 +62,21 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 # ---- embedding
 
 
-@composite
-def _lookup(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
+def _rows(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
     """Rows of weight; the padding row gets no gradient."""
     safe = ingot.where(input < 0, input - weight.shape[0], input)  # ops count negative indices from the end; here they are errors
     rows = weight[safe]
     return rows if padding_idx is None else ingot.where((input == padding_idx).unsqueeze(-1), rows.detach(), rows)
+
+
+@composite
+def _lookup(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
+    return _rows(weight, input, padding_idx)
+
+
+@composite
+def _bag_lookup(weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
+    return _rows(weight, input, padding_idx)  # by its own name in errors
 
 
 def embedding(
@@ -87,6 +98,13 @@ def embedding(
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
     """
+    return _embedding(_lookup, input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+
+
+def _embedding(
+    look: Callable[..., Tensor], input: Tensor, weight: Tensor, padding_idx: int | None, max_norm: float | None, norm_type: float,
+    scale_grad_by_freq: bool, sparse: bool,
+) -> Tensor:  # fmt: skip
     if not isinstance(input, Tensor) or input.dtype.kind not in "iu":
         got = repr(input.dtype) if isinstance(input, Tensor) else type(input).__name__
         raise RuntimeError(f"embedding: indices must be an integer Tensor, but got {got}")
@@ -109,8 +127,8 @@ def embedding(
         if gradients.possible(weight):
             if scale_grad_by_freq:
                 raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
-            return gradients.with_sparse_gradient(weight, input, _lookup(weight.detach(), input, None), padding_idx)
-    rows = _lookup(weight, input, padding_idx)
+            return gradients.with_sparse_gradient(weight, input, look(weight.detach(), input, None), padding_idx)
+    rows = look(weight, input, padding_idx)
     return _by_frequency(rows, input, n) if scale_grad_by_freq else rows
 
 
@@ -203,15 +221,15 @@ def embedding_bag(
             raise RuntimeError(f"padding_idx must be within the number of embeddings, but got {padding_idx} of {weight.shape[0]}")
         padding_idx %= weight.shape[0]
     keep = None if padding_idx is None else input != padding_idx
-    rows = embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    rows = _embedding(_bag_lookup, input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     return _bag(rows, per_sample_weights, keep, bags, count, mode)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 classes (...) as int64 (..., num_classes), 1 at the class and 0 elsewhere.
 
-    Without num_classes it is the largest class + 1: the values are read. RuntimeError for other dtypes; a class outside
-    [0, num_classes) is an IndexError.
+    Without num_classes it is the largest class + 1: the values are read. RuntimeError for other dtypes, and for a class outside
+    [0, num_classes).
 
     >>> F.one_hot(ingot.tensor([2, 0]))
     tensor([[0, 0, 1],
@@ -225,6 +243,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(tensor.max()) + 1
     if num_classes < 1:
         raise RuntimeError(f"num_classes should be positive, not {num_classes}")
-    out = ingot.zeros(tuple(tensor.shape) + (num_classes,), dtype=ingot.int64)
-    safe = ingot.where(tensor < 0, num_classes, tensor)
-    return out.scatter(-1, safe.unsqueeze(-1), ingot.ones_like(safe).unsqueeze(-1))
+    return _one_hot(tensor, num_classes)
+
+
+@composite
+def _one_hot(classes: Tensor, count: int) -> Tensor:
+    none = ingot.zeros((*classes.shape, count), dtype=ingot.int64)
+    return none.scatter(-1, classes.unsqueeze(-1), ingot.ones_like(classes).unsqueeze(-1))

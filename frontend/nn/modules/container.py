@@ -10,7 +10,6 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter
-from ingot.runtime import epoch
 
 __all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
 
@@ -46,7 +45,6 @@ class _Numbered(Module):
 
     def _renumber(self, modules: list[Module]) -> None:
         self._modules.clear()
-        epoch.bump()
         for i, m in enumerate(modules):
             self.add_module(str(i), m)
 
@@ -192,7 +190,6 @@ class ModuleDict(Module):
 
     def __delitem__(self, key: str) -> None:
         del self._modules[key]
-        epoch.bump()
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -206,7 +203,6 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Remove all modules."""
         self._modules.clear()
-        epoch.bump()
 
     def pop(self, key: str) -> Module:
         """Remove and return the module named `key`."""

@@ -51,6 +51,11 @@ def _whole(init: Callable) -> Callable:
     return __init__
 
 
+@epoch.bumping(dict)
+class Table(dict):
+    """The parameters, buffers or submodules of a Module, by name. Changing it tells compiled functions to look again."""
+
+
 class Module(Stateful, Convertible):
     """Base class of all layers and networks.
 
@@ -82,7 +87,7 @@ class Module(Stateful, Convertible):
         put = super().__setattr__
         put("training", True)
         for kind in _KINDS:
-            put(kind, {})
+            put(kind, Table())
         put("_non_persistent_buffers_set", set())
         put("_forward_pre_hooks", {})
         put("_forward_hooks", {})
@@ -165,7 +170,6 @@ class Module(Stateful, Convertible):
         if param is not None and param.grad_fn is not None:
             raise ValueError(f"cannot assign non-leaf Tensor to parameter '{name}': parameters are leaves, without a grad_fn")
         self._parameters[name] = param
-        epoch.bump()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a buffer: a tensor that is state but no parameter. A persistent one is part of `state_dict()`.
@@ -180,7 +184,6 @@ class Module(Stateful, Convertible):
             raise TypeError(f"cannot assign '{type_name(tensor)}' object to buffer '{name}' (ingot.Tensor or None required)")
         self._buffers[name] = tensor
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
-        epoch.bump()
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a submodule, reachable as an attribute."""
@@ -192,7 +195,6 @@ class Module(Stateful, Convertible):
             raise TypeError(f"{type_name(module)} is not a Module subclass")
         self._check_name(name, "module", self._modules)
         self._modules[name] = module
-        epoch.bump()
 
     def _check_name(self, name: Any, what: str, table: dict) -> None:
         if "_parameters" not in self.__dict__:
@@ -235,14 +237,12 @@ class Module(Stateful, Convertible):
                 raise AttributeError("cannot assign module before Module.__init__() call")
             self._forget(name, "_modules")
             d["_modules"][name] = value
-            epoch.bump()
             return
         modules = d.get("_modules")
         if modules is not None and name in modules:
             if value is not None:
                 raise TypeError(f"cannot assign '{type_name(value)}' as child module '{name}' (ingot.nn.Module or None expected)")
             modules[name] = None
-            epoch.bump()
             return
         buffers = d.get("_buffers")
         if isinstance(value, Buffer) and buffers is not None and name not in buffers:
@@ -253,7 +253,6 @@ class Module(Stateful, Convertible):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"cannot assign '{type_name(value)}' as buffer '{name}' (ingot.nn.Buffer, ingot.Tensor or None expected)")
             buffers[name] = value
-            epoch.bump()
             return
         super().__setattr__(name, value)
         epoch.bump()
