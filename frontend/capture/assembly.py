@@ -291,7 +291,7 @@ class Assembly:
         flat: list[Any] = []
         structure = flatten(result, flat)
         recipes = tuple([self.recipe(x) for x in flat if isinstance(x, Tensor)])
-        assigned, stay = tables.writes(self, flat)
+        assigned, stay = tables.writes(self, flat, self._exchanges)
         tensors = self.writes()
         after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views(), *self._prints())
         writes = (*self._requires(False), *tensors, *assigned, *after)

@@ -40,6 +40,15 @@ def tensors_in(x: Any, at: tuple = ()) -> Iterator[tuple[tuple, Tensor]]:
                 yield from tensors_in(v, (*at, i))
 
 
+def _containers(x: Any, depth: int = 0) -> Iterator[int]:
+    """The ids of a list or dict and of those in it."""
+    if depth < _DEEP and isinstance(x, (tuple, list, dict, deque)):
+        if not isinstance(x, tuple):
+            yield id(x)
+        for v in list(x.values()) if isinstance(x, dict) else held_in(x):
+            yield from _containers(v, depth + 1)
+
+
 def original(x: Any) -> Any:
     """What stood in a place before it held a stand-in for a trace."""
     return HELD.get(id(x), x)
@@ -166,12 +175,14 @@ class Exchanges:
         """
         count = Counter(id(t._storage) for t in tensors if t._storage is not None)
         known = set()
+        renewed: set[int] = set()  # lists and dicts in whose place calls put others
         for a in assigned:
             known.add(a.place.key)
+            renewed.update(_containers(a.old))
             self.assigned.setdefault(id(a.owner), set()).add(a.name)
             self._exchanged(trace, a.place, a.owner, a.name, a.old, a.value, count, name)
         for place, owner, entry in asked:
-            if place.key not in known:
+            if place.key not in known and id(owner) not in renewed:
                 self._exchanged(trace, place, owner, entry, original(place.read()), None, count, name)
 
     def _exchanged(
@@ -197,4 +208,8 @@ class Exchanges:
             # else its memory is somebody else's too: this holds for one call, then the tensor there is another one
         if own or id(old) in self.given:
             self.rebound.setdefault(id(owner), set()).add(entry)
+            for path in own:
+                for n, k in enumerate(path):
+                    if isinstance(x := part(old, path[:n]), (list, deque, dict)):
+                        self.rebound.setdefault(id(x), set()).add(k)
             self.watches.append(PlaceHolds(place, owner, entry, own, describe_own(self.given.get(id(old), old), own)))

@@ -31,6 +31,7 @@ from ingot.capture.watch import (
     ModuleState,
     ObjectState,
     OptimizerState,
+    RareWatch,
     RequiresGradIs,
     SameMemory,
     Settings,
@@ -62,8 +63,7 @@ class Guards:
         self,
         inline: Sequence[InlineWatch],
         deep: Sequence[Watch],
-        rare: Sequence[Watch],
-        epoch: int,
+        rare: Sequence[RareWatch],
         captured: frozenset[Storage],
         exchanged: Sequence[Elsewhere],
         gradients: Sequence[GradSlot],
@@ -72,7 +72,7 @@ class Guards:
         extents: Extents | None,
     ):
         self.inline, self.deep, self.rare = tuple(inline), tuple(deep), tuple(rare)
-        self.epoch = epoch
+        self.epoch = -1
         self.captured = captured
         self.exchanged = exchanged
         self.gradients = gradients
@@ -95,6 +95,8 @@ class Guards:
         reason = self.changed()
         if reason is None and EPOCH[0] != self.epoch:
             now = EPOCH[0]
+            for r in self.rare:
+                r.register()
             reason = _first(self.rare)
             if reason is None:
                 self.epoch = now
@@ -179,14 +181,15 @@ def _others(place: Elsewhere | None, now: Any, seen: Any, rebound: Rebound = NOT
         if len(seen) != len(items) + 1:
             return
         for i, (part, was) in enumerate(zip(items, seen[1:])):
-            if isinstance(now, dict):
-                if part[0] not in own:
-                    yield from _others(InTable(now, part[0], f"a dict's [{part[0]!r}]"), part[1], was[1], rebound)
+            k, x, was = (*part, was[1]) if isinstance(now, dict) else (i, part, was)
+            if k in own:
+                continue
+            if place is not None:  # which list or dict stands there, each call sees
+                yield from _others(within(place, (k,)), x, was, rebound)
+            elif isinstance(now, dict):
+                yield from _others(InTable(now, k, f"a dict's [{k!r}]"), x, was, rebound)
             elif isinstance(now, list):
-                if i not in own:
-                    yield from _others(InList(now, i, f"a list's [{i}]"), part, was, rebound)
-            elif place is not None:
-                yield from _others(within(place, (i,)), part, was, rebound)
+                yield from _others(InList(now, k, f"a list's [{k}]"), x, was, rebound)
 
 
 def _moved(was: Any, now: Any) -> bool:
@@ -215,7 +218,6 @@ class Seen:
     def __init__(self, roots: Roots, witness: Witness):
         from ingot.optim.group import CELLS, WatchedDict
 
-        self._epoch = EPOCH[0]
         self._witness = witness
         self._optimizers = [OptimizerState(o, type(o).__name__, {}, NOTHING) for o in roots.optimizers]
         for w in self._optimizers:
@@ -252,9 +254,7 @@ class Seen:
         ours = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
         slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in ours]
         gradients = [s for s, _ in trace.gradients.values() if s not in ours]
-        rare = [_rebound(r, rebound) for r in (*modules, *self._optimizers)]
-        for r in rare:
-            r.register()  # type: ignore[attr-defined]
+        rare: list[Any] = [_rebound(r, rebound) for r in (*modules, *self._optimizers)]
         places = {id(t._storage) for t, _, _, _ in trace.seen if id(t) in exchanges.places}
         return Guards(
             inline=[
@@ -269,7 +269,6 @@ class Seen:
                 *(HooksAre(weakref.ref(t), keys) for t, _, _, keys in trace.seen if leaf_of(t) is not None),
                 *(SameMemory(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage) for t, _, _, _ in trace.seen),
             ],
-            epoch=self._epoch,
             captured=frozenset(s for s in trace.captured if id(s) not in places),
             exchanged=list(exchanges.places.values()),
             gradients=list(dict.fromkeys(gradients)),

@@ -54,6 +54,7 @@ class Roots:
         self.dicts: list[dict] = []
         self.containers: list[Any] = []  # what else can change and stay the same object: lists, sets, deques, arrays
         self.tensors: list[Tensor] = []  # one entry for each place that holds one
+        self.in_classes: dict[int, Any] = {}  # lists and dicts that attributes of classes hold, by their ids
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
         self._keep: list[Any] = []
@@ -190,12 +191,19 @@ class Roots:
         self._keep.append(cls)
         for base in cls.__mro__:
             for item in vars(base).values():
+                self._in_class(item)
                 fn = function_of(item)
                 if fn is not None:
                     self.add(fn, depth)
             if not library(base) and id(base) not in self._classes:
                 self._classes.add(id(base))
                 self.objects.append((base, OfClass(base)))
+
+    def _in_class(self, x: Any, depth: int = 0) -> None:
+        if isinstance(x, (tuple, list, deque, dict)) and depth < 6 and id(x) not in self.in_classes:
+            self.in_classes[id(x)] = x
+            for item in (list(dict.values(x)) if isinstance(x, dict) else held_in(x))[:SMALL]:
+                self._in_class(item, depth + 1)
 
     def _function(self, f: types.FunctionType, depth: int) -> None:
         names = names_of(f.__code__)

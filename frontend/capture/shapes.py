@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,17 @@ class Shapes:
             for s in symbols(d):
                 if s.name in found.values:
                     bounds += _bounds(s, found.values[s.name])
+        return replace(self, dims=dims, bounds=tuple(dict.fromkeys(b for b in bounds if not _holds(b))), values=self._values(dims))
+
+    def at(self, wanted: Callable[[Spot], bool], found: Callable[[Spot], Spot]) -> Shapes | None:
+        """The same of those places that are wanted, as they are found; None where no number of them is a symbol."""
+        dims = {found(p): d for p, d in self.dims.items() if wanted(p)}
+        values = self._values(dims)
+        return replace(self, dims=dims, values=values) if values else None
+
+    def _values(self, dims: Mapping[Spot, Any]) -> Mapping[str, Any]:
         left = {n for d in dims.values() for n in _names(d)}
-        values = {n: v for n, v in self.values.items() if n in left}
-        return replace(self, dims=dims, bounds=tuple(dict.fromkeys(b for b in bounds if not _holds(b))), values=values)
+        return {n: v for n, v in self.values.items() if n in left}
 
 
 def _replaced(dim: Any, values: Mapping[str, Any]) -> Any:

@@ -19,12 +19,13 @@ from ingot._tensor.reals import Real
 from ingot.capture.describe import HELD, PLAIN, held_in
 from ingot.capture.errors import LeakedTensorError
 from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
-from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable
+from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable, Within, part
 from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.recipes import Built
 from ingot.capture.roots import Roots
 from ingot.capture.shapes import Shapes, valued
 from ingot.capture.slots import OfClass, Slots
+from ingot.capture.standing import Standing
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import MISSING, content
 from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
@@ -55,7 +56,8 @@ class Tables:
         self._names = [(space, name, space.get(name, MISSING)) for space, name in {(id(s), n): (s, n) for s, n, _ in roots.names}.values()]
         self._cells = [(cell, name, content(cell)) for cell, name in {id(c): (c, n) for c, n in roots.cells}.values()]
         self._tensors = roots.tensors
-        self._asked = list(asked)
+        self.standing = Standing(roots, self._before, self._lists, self._names, self._cells)
+        self._asked = [self.standing.outermost(p) for p in asked if self.standing.reachable(p)]
         self._shared: Counter[int] = Counter()  # by the ids of Storages, how many tensors that calls make share each
         self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of what is other at each call: what they held, and hold meanwhile
 
@@ -120,8 +122,12 @@ class Tables:
         found = Exchanges({id(old): given for _, old, given in self._held if isinstance(given, tuple)})
         owners = {id(table): owner for table, _, owner in self._before}
         asked: list[tuple[Elsewhere, Any, Any]] = []
+        written = {id(x) for x, _, _ in self._changed_lists(trace)}
+        written |= {id(a.place.table) for a in self._assigned(trace) if isinstance(a.place, InTable)}
         for place in self._asked:
-            root, _ = root_of(place)
+            root = place.place if isinstance(place, Within) else place
+            if any(id(x) in written for x in _along(place)):
+                root, _ = root_of(place)
             if isinstance(root, InCell):
                 asked.append((root, root.cell, ""))
             elif isinstance(root, InList):
@@ -180,7 +186,7 @@ class Tables:
             return False
         return not _holds(value, self._known)  # a list or dict that is known stays the one it is
 
-    def writes(self, assembly: Assembly, results: Sequence[Any]) -> tuple[list[Write], list[PlaceIs]]:
+    def writes(self, assembly: Assembly, results: Sequence[Any], exchanges: Exchanges) -> tuple[list[Write], list[PlaceIs]]:
         """What calls assign, and which lists and dicts they must find where they are. results: what the function returned."""
         trace = assembly.trace
         values = [a.value for a in self._assigned(trace)] + [now for _, _, now in self._changed_lists(trace)]
@@ -188,6 +194,8 @@ class Tables:
         self._shared = Counter(id(t._storage) for t in tensors.values())
         found: list[Write] = []
         into: list[Any] = []
+        for w in exchanges.watches:
+            into += [w.place.items] if isinstance(w.place, InList) else [w.place.table] if isinstance(w.place, InTable) else []
         for table, before, _ in self._before:
             for key, value in list(table.items()):
                 if self._is_assigned(value, before.get(key, MISSING)):
@@ -218,7 +226,7 @@ class Tables:
                 if p not in known:
                     made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else plain_dim(v)) for k, v in state.items())
                     found.append(NewState(o.state, p, type(state), tuple(made)))
-        return found, list(self._where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
+        return found, list(self.standing.where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
 
     def _is_assigned(self, value: Any, old: Any) -> bool:
         """Whether a plain value is one that the function has put in the place of another."""
@@ -230,25 +238,6 @@ class Tables:
         leaves: list[Any] = []
         structure = flatten(value, leaves)
         return Built(structure, tuple([self._recipe(assembly, x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))
-
-    def _where(self, containers: dict[int, Any]) -> Iterator[PlaceIs]:
-        """All places where these lists and dicts were found."""
-        if not containers:
-            return
-        for table, before, _ in self._before:
-            for key, value in before.items():
-                if id(value) in containers:
-                    yield PlaceIs(InTable(table, key, str(key)), value)
-        for x, items in self._lists:
-            for i, value in enumerate(items):
-                if id(value) in containers:
-                    yield PlaceIs(InList(x, i, f"a list's [{i}]"), value)
-        for space, name, value in self._names:
-            if id(value) in containers:
-                yield PlaceIs(InTable(space, name, name), value)
-        for cell, name, value in self._cells:
-            if id(value) in containers:
-                yield PlaceIs(InCell(cell, name), value)
 
     def put_back(self, trace: Trace) -> None:
         """Take out what the trace has made. Numbers and the like stay as the function has assigned them, but those that each call reads."""
@@ -295,6 +284,11 @@ class Tables:
             if content(cell) is not value:
                 _put_cell(cell, value)
         bump()
+
+
+def _along(place: Elsewhere) -> list[Any]:
+    """What a path goes through."""
+    return [part(place.place.read(), place.path[:n]) for n in range(len(place.path))] if isinstance(place, Within) else []
 
 
 def _number(x: Extent | Real) -> Any:

@@ -73,6 +73,7 @@ def trace_function(
     with TRACING:
         by_reference: set[Any] = set()  # argument leaves, and slots of gradients
         tables = Tables(roots, exchanged)
+        shapes = None if shapes is None else shapes.at(tables.standing.reachable, tables.standing.found)
         names = names or [f"argument {i}" for i in range(len(leaves))]
         measures = False  # whether there are sizes that the function computes
         same: dict[str, Dim] = {}  # those of them that equal others

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch", "ModuleState",
-    "NoAttribute", "ObjectState", "OptimizerState", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute", "content",
-    "entry", "in_words", "is_same",
+    "NoAttribute", "ObjectState", "OptimizerState", "RareWatch", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute",
+    "content", "entry", "in_words", "is_same",
 ]  # fmt: skip
 
 MISSING = object()
-WATCHED: set[tuple[int, Any]] = set()  # (id of a table, name) of what is looked at again when the epoch has moved
+WATCHED: set[tuple[int, Any]] = set()  # (id of a table, name) of what guards that hold in this epoch have seen
 NOTHING: Rebound = MappingProxyType({})
 TABLES = ("_parameters", "_buffers", "_modules")  # of a Module
 _MODULE_SKIP = ("_state_hooks", "_compiled_call")
@@ -51,6 +51,15 @@ class InlineWatch(Watch):
     @abstractmethod
     def lines(self, c: Lines) -> bool:
         """Add that line. False: it cannot."""
+
+
+class RareWatch(Watch):
+    """What is looked at again when the epoch has moved."""
+
+    __slots__ = ()
+
+    def register(self) -> None:
+        """Have writes of compiled calls to what is seen move the epoch once; others do anyway."""
 
 
 # ---- looked into at each call: nobody tells when they change
@@ -186,7 +195,7 @@ class Weakly(Watch):
 
 
 @struct
-class ModuleState(_State):
+class ModuleState(_State, RareWatch):
     """A Module's parameters, buffers and submodules, and its attributes: those named, or all where `names` is None."""
 
     names: set[str] | None
@@ -205,14 +214,14 @@ class ModuleState(_State):
         return out
 
     def register(self) -> None:
-        """Have writes to what is seen move the epoch."""
         d = vars(self.of)
+        seen = self.seen.keys() - self.rebound.get(id(self.of), set())
         for table in (d, *(d[t] for t in TABLES)):
-            WATCHED.update([(id(table), k) for k in self.seen if k in table and not isinstance(table[k], PLAIN)])
+            WATCHED.update([(id(table), k) for k in seen if k in table and not isinstance(table[k], PLAIN)])
 
 
 @struct
-class OptimizerState(_State):
+class OptimizerState(_State, RareWatch):
     """An optimizer's settings (of those read at run time, whether they are zero) and which state it has."""
 
     rebound: Rebound
@@ -229,12 +238,11 @@ class OptimizerState(_State):
         return out
 
     def register(self) -> None:
-        """Have writes to what is seen move the epoch."""
         WATCHED.update([(id(state), k) for state in self.of.state.values() for k in state if k not in self.rebound.get(id(state), ())])
 
 
 @struct
-class RequiresGradIs(Watch):
+class RequiresGradIs(RareWatch):
     """Whether a captured tensor requires gradients."""
 
     tensor: ref[Any]
@@ -248,7 +256,7 @@ class RequiresGradIs(Watch):
 
 
 @struct
-class HooksAre(Watch):
+class HooksAre(RareWatch):
     """The hooks at a captured leaf, by their keys."""
 
     tensor: ref[Any]
@@ -262,7 +270,7 @@ class HooksAre(Watch):
 
 
 @struct
-class SameMemory(Watch):
+class SameMemory(RareWatch):
     """Which Storage a captured tensor has."""
 
     tensor: ref[Any]

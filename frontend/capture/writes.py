@@ -7,12 +7,12 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
-from ingot.capture.describe import alike
+from ingot.capture.describe import PLAIN
 from ingot.capture.places import Elsewhere, InTable
 from ingot.capture.recipes import Recipe
 from ingot.capture.shapes import valued
 from ingot.capture.sources import Place
-from ingot.capture.watch import WATCHED
+from ingot.capture.watch import MISSING, WATCHED
 from ingot.ir.struct import struct
 from ingot.runtime.epoch import bump
 from ingot.runtime.storage import Storage
@@ -225,8 +225,13 @@ class PlaceWrite(Write):
         place, new = self.place, done.result(self.recipe)
         old = place.read()
         place.put(new)
-        if isinstance(place, InTable) and ((id(place.table), place.name) in WATCHED or not alike(old, new)):
-            bump()  # another entry serves the next call
+        if not isinstance(place, InTable):
+            return
+        # numbers, and that nothing is there, are not in WATCHED; what is exchanged between calls is looked at by each
+        key = id(place.table), place.name
+        if old is MISSING or isinstance(old, PLAIN) or key in WATCHED:
+            WATCHED.discard(key)
+            bump()
 
 
 @struct

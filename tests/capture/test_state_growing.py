@@ -453,3 +453,26 @@ def test_named_tuples_with_numbers():
 
     _, b = beside_eager(M, [ingot.full((n, 2), float(n)) for n in (2, 3, 4, 1, 6, 2)], 4)
     assert type(b.kv) is Kept and b.kv.n == 18 and b.kv.k.shape == (18, 2)
+
+
+def test_lists_that_calls_make_anew_of_views():
+    class Halves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.past = None
+
+        def forward(self, x):
+            k, v = (x @ WEIGHT).chunk(2, -1)  # of one memory, as long as nothing is joined to them
+            if self.past is not None:
+                k, v = ingot.cat([self.past[0][0], k], 1), ingot.cat([self.past[0][1], v], 1)
+            self.past = [(k, v)]
+            return k.sum() + 2 * v.sum()
+
+    compiled, eager = Halves(), Halves()
+    run = ingot.compile(compiled)
+    with ingot.no_grad():
+        for _ in range(2):
+            compiled.past = eager.past = None
+            for i in range(6):
+                x = ingot.full((1, 1, D), i + 1.0)
+                np.testing.assert_allclose(run(x).item(), eager(x).item(), rtol=1e-5)
