@@ -14,8 +14,8 @@ __all__ = ["MODULES", "find"]
 
 MODULES = (  # in the order in which an op is looked for
     "elementwise", "constants", "movement", "linear", "convolution", "normalization", "activations", "reduction", "pooling", "indexing",
-    "attention", "recurrent", "control", "resize", "quantization", "microsoft", "vision", "sequences", "random", "losses", "signal",
-    "training", "strings", "classical", "trees",
+    "attention", "recurrent", "control", "resize", "quantization", "microsoft", "microsoft_quantized", "microsoft_more",
+    "vision", "sequences", "random", "losses", "signal", "training", "strings", "classical", "trees",
 )  # fmt: skip
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 import ingot
 from ingot._tensor import Tensor
 from ingot.interchange.onnx.ops.attention import heads, merged, rotated, softmax_or_zero
@@ -17,7 +15,7 @@ from ingot.interchange.onnx.ops.quantization import dequantize_linear, dynamic_q
 from ingot.interchange.onnx.rules import Call, op
 from ingot.nn import functional as F
 
-__all__: list[str] = []
+__all__ = ["attended_packed", "embed_layer_norm", "unpacked"]
 
 MS = "com.microsoft"
 
@@ -51,7 +49,7 @@ def bias_softmax(x: Tensor, bias: Tensor, *, axis: int = 1, is_inner_broadcast: 
     return ingot.softmax(x + bias, axis)
 
 
-@op("FusedMatMul", domain=MS)
+@op("FusedMatMul", "TransposeMatMul", domain=MS)
 def fused_mat_mul(
     a: Tensor, b: Tensor, *, alpha: float = 1.0, transA: int = 0, transB: int = 0, transBatchA: int = 0, transBatchB: int = 0
 ) -> Tensor:
@@ -176,11 +174,19 @@ def attention(
     y = ingot.matmul(x, w)
     y = y if b is None else y + b
     sizes = list(qkv_hidden_sizes or [w.shape[1] // 3] * 3)
+    return attended_packed(c, y, sizes, num_heads, mask, past, bias, scale, mask_filter_value, bool(unidirectional))
+
+
+def attended_packed(
+    c: Call, y: Tensor, sizes: list[int], num_heads: int, mask: Tensor | None, past: Tensor | None, bias: Tensor | None, scale: float,
+    masked: float, causal: bool,
+) -> Any:  # fmt: skip
+    """Attention of queries, keys and values that lie side by side, behind those of a cache."""
     q, k, v = (heads(t, num_heads) for t in ingot.split(y, sizes, -1))
     if past is not None:
         k, v = ingot.cat([past[0], k], 2), ingot.cat([past[1], v], 2)
     ok = None if mask is None else _key_mask(mask, k.shape[2])
-    out = merged(_attended(q, k, v, bias, ok, scale, mask_filter_value, bool(unidirectional)))
+    out = merged(_attended(q, k, v, bias, ok, scale, masked, causal))
     return (out, ingot.stack([k, v], 0)) if c.wants(1) else out
 
 
@@ -212,13 +218,12 @@ def multi_head_attention(
 @op("GroupQueryAttention", domain=MS)
 def group_query_attention(
     c: Call, q: Tensor, k: Tensor | None, v: Tensor | None, past_key: Tensor | None, past_value: Tensor | None, seqlens: Tensor,
-    total: Any, cos: Tensor | None = None, sin: Tensor | None = None, position_ids: Tensor | None = None, bias: Tensor | None = None, *,
-    num_heads: int, kv_num_heads: int, scale: float = 0.0, do_rotary: int = 0, rotary_interleaved: int = 0, local_window_size: int = -1,
+    total: Any, cos: Tensor | None = None, sin: Tensor | None = None, position_ids: Tensor | None = None, bias: Tensor | None = None,
+    sink: Tensor | None = None, *, num_heads: int, kv_num_heads: int, scale: float = 0.0, do_rotary: int = 0,
+    rotary_interleaved: int = 0, local_window_size: int = -1,
     softcap: float = 0.0, smooth_softmax: int = 0,
 ) -> Any:  # fmt: skip
     """Grouped heads over a cache; `seqlens` is how many keys each sequence has, less one."""
-    if smooth_softmax:
-        raise ValueError("smooth_softmax")
     if k is None or v is None:
         d = q.shape[-1] // (num_heads + 2 * kv_num_heads)
         q, k, v = ingot.split(q, [num_heads * d, kv_num_heads * d, kv_num_heads * d], -1)
@@ -247,6 +252,10 @@ def group_query_attention(
     if softcap:
         scores = ingot.tanh(scores / softcap) * softcap
     scores = ingot.where(ok.unsqueeze(1), scores if bias is None else scores + bias, float("-inf")).to(q.dtype)
+    if sink is not None or smooth_softmax:  # one more key, which has no value
+        none = scores.new_zeros((*scores.shape[:3], 1))
+        scores = ingot.cat([scores, none if sink is None else none + sink.reshape((-1, 1, 1)).to(scores.dtype)], -1)
+        return merged(ingot.matmul(ingot.softmax(scores, -1)[..., :-1], full_v)), k, v
     return merged(ingot.matmul(softmax_or_zero(scores), full_v)), k, v
 
 
@@ -277,22 +286,27 @@ def mat_mul_n_bits(
     K: int, N: int, bits: int = 4, block_size: int, accuracy_level: int = 0,
 ) -> Tensor:  # fmt: skip
     """a @ W.T, with W (N, K) in blocks of `bits`-bit numbers, each with a scale and a zero point."""
-    if g_idx is not None or bits not in (2, 4, 8):
-        raise ValueError(f"{bits} bits" if g_idx is None else "an order of groups (g_idx)")
+    if bits not in (2, 4, 8):
+        raise ValueError(f"{bits} bits")
     blocks = -(-K // block_size)
-    w = _unpacked(b.reshape((N, blocks, -1)), bits).reshape((N, blocks, -1))[..., :block_size]
+    w = unpacked(b.reshape((N, blocks, -1)), bits).reshape((N, blocks, -1))[..., :block_size]
     if zeros is None:
         zero: Any = 1 << (bits - 1)
     elif zeros.is_floating_point():
         zero = zeros.reshape((N, blocks, 1))
     else:
-        zero = _unpacked(zeros.reshape((N, -1)), bits)[:, :blocks].unsqueeze(-1).to(a.dtype)
-    weight = (w.to(a.dtype) - zero) * scales.reshape((N, blocks, 1)).to(a.dtype)
+        zero = unpacked(zeros.reshape((N, -1)), bits)[:, :blocks].unsqueeze(-1).to(a.dtype)
+    scale = scales.reshape((N, blocks, 1)).to(a.dtype)
+    if g_idx is not None:  # which block each column belongs to
+        w, of = w.reshape((N, -1))[:, :K], g_idx[:K].to(ingot.int64)
+        scale = scale[:, of, 0]
+        zero = zero[:, of, 0] if isinstance(zero, Tensor) else zero
+    weight = (w.to(a.dtype) - zero) * scale
     y = ingot.matmul(a, weight.reshape((N, -1))[:, :K].T)
     return y if bias is None else y + bias
 
 
-def _unpacked(x: Tensor, bits: int) -> Tensor:
+def unpacked(x: Tensor, bits: int) -> Tensor:
     """Small numbers out of bytes, the lowest bits first."""
     if bits == 8:
         return x
@@ -318,9 +332,3 @@ def dynamic_quantize_mat_mul(a: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tens
 @op("Inverse", domain=MS)
 def inverse(x: Tensor) -> Tensor:
     return ingot.inverse(x)
-
-
-@op("Trilu", domain=MS, known=("k",))
-def trilu(x: Tensor, k: np.ndarray | None = None, *, upper: int = 1) -> Tensor:
-    n = 0 if k is None else int(k.reshape(-1)[0])
-    return ingot.triu(x, n) if upper else ingot.tril(x, n)
