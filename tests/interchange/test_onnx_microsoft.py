@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 import ingot
-from ingot.interchange.onnx.emit.writer import attribute
-from ingot.interchange.onnx.messages import GraphProto, ModelProto, NodeProto, OperatorSetId, TensorType, TypeProto, ValueInfo
-from ingot.interchange.onnx.tensors import type_code
-from ingot.interchange.onnx.wire import encode
+from tests.interchange.one_node import one_node
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -81,27 +78,11 @@ CASES = {
 }  # fmt: skip
 
 
-def model(op, inputs, attrs, count):
-    names = ["" if a is None else f"x{i}" for i, a in enumerate(inputs)]
-    outputs = [f"y{i}" for i in range(count)]
-    node = NodeProto(op_type=op, domain="com.microsoft", input=names, output=outputs, attribute=[attribute(k, v) for k, v in attrs.items()])
-    graph = GraphProto(
-        name="g", node=[node], output=[ValueInfo(name=o) for o in outputs],
-        input=[
-            ValueInfo(name=n, type=TypeProto(tensor_type=TensorType(elem_type=type_code(a.dtype))))
-            for n, a in zip(names, inputs)
-            if a is not None
-        ],
-    )  # fmt: skip
-    sets = [OperatorSetId(version=17), OperatorSetId(domain="com.microsoft", version=1)]
-    return encode(ModelProto(ir_version=8, opset_import=sets, graph=graph)), {n: a for n, a in zip(names, inputs) if a is not None}
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_ops(name, monkeypatch):
     monkeypatch.setenv("INGOT_BACKEND", "interpreter")
     inputs, attrs, count = CASES[name]
-    data, given = model(name.split(",")[0], inputs, attrs, count)
+    data, given = one_node(name.split(",")[0], inputs, attrs, count)
     expected = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)
     got = ingot.onnx.load(data).run(given)
     for e, g in zip(expected, got.values()):

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 import ingot
-from ingot.interchange.onnx.emit.writer import attribute
-from ingot.interchange.onnx.messages import GraphProto, ModelProto, NodeProto, OperatorSetId, TensorType, TypeProto, ValueInfo
 from ingot.interchange.onnx.rules import OnnxError
-from ingot.interchange.onnx.tensors import type_code
-from ingot.interchange.onnx.wire import encode
+from tests.interchange.one_node import one_node
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -96,20 +93,11 @@ CASES = {
 }  # fmt: skip
 
 
-def model(op, inputs, attrs, count):
-    names, outputs = [f"x{i}" for i in range(len(inputs))], [f"y{i}" for i in range(count)]
-    node = NodeProto(op_type=op, domain="ai.onnx.ml", input=names, output=outputs, attribute=[attribute(k, v) for k, v in attrs.items()])
-    given = [ValueInfo(name=n, type=TypeProto(tensor_type=TensorType(elem_type=type_code(a.dtype)))) for n, a in zip(names, inputs)]
-    graph = GraphProto(name="g", node=[node], output=[ValueInfo(name=o) for o in outputs], input=given)
-    sets = [OperatorSetId(version=17), OperatorSetId(domain="ai.onnx.ml", version=4)]
-    return encode(ModelProto(ir_version=8, opset_import=sets, graph=graph)), dict(zip(names, inputs))
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_ops(name, monkeypatch):
     monkeypatch.setenv("INGOT_BACKEND", "interpreter")
     inputs, attrs, count = CASES[name]
-    data, given = model(name.split(",")[0], inputs, attrs, count)
+    data, given = one_node(name.split(",")[0], inputs, attrs, count, "ai.onnx.ml", 4)
     expected = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)
     got = ingot.onnx.load(data).run(given)
     for e, g in zip(expected, got.values()):
@@ -125,7 +113,7 @@ def test_ops(name, monkeypatch):
 
 def test_trees_are_compiled():
     inputs, attrs, count = CASES["TreeEnsembleClassifier"]
-    data, given = model("TreeEnsembleClassifier", inputs, attrs, count)
+    data, given = one_node("TreeEnsembleClassifier", inputs, attrs, count, "ai.onnx.ml", 4)
     m = ingot.onnx.load(data)
     expected = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)
     for e, g in zip(expected, m.run(given).values()):
@@ -140,6 +128,7 @@ def test_trees_that_are_none():
         ({"nodes_featureids": [9] * 10}, "feature 9, of 4"),
         ({"nodes_modes": ["BRANCH_MAYBE"] + ["LEAF"] * 9}, "BRANCH_MAYBE"),
     ):
-        data, given = model("TreeEnsembleRegressor", [X], trees("BRANCH_LEQ") | votes("target", [0] * 6, MIXED) | change, 1)
+        attrs = trees("BRANCH_LEQ") | votes("target", [0] * 6, MIXED) | change
+        data, given = one_node("TreeEnsembleRegressor", [X], attrs, 1, "ai.onnx.ml", 4)
         with pytest.raises(OnnxError, match=words):
             ingot.onnx.load(data).run(given)
