@@ -87,6 +87,10 @@ CASES = {
         [f(B, S, 2 * WIDE), f(B, S, WIDE), f(B, S, WIDE), f(B, 1, 0, WIDE), f(B, 1, 0, WIDE), np.full(B, S - 1, np.int32),
          np.array([S], np.int32)], {"num_heads": N, "kv_num_heads": 1, "smooth_softmax": 1, "softcap": 20.0}, 1,
     ),
+    "DynamicQuantizeLSTM": (
+        [f(6, 1, 4), s8(2, 4, 12), s8(2, 3, 12), f(2, 24), None, None, None, None, np.full(2, SCALE[3]), np.zeros(2, np.int8),
+         np.full(2, SCALE[3]), np.zeros(2, np.int8)], {"hidden_size": 3, "direction": "bidirectional"}, 3,
+    ),
     "MoE": (EXPERTS, {"k": 2, "activation_type": "gelu", "normalize_routing_weights": 1}, 1),
     "MoE, one": (EXPERTS, {"k": 1, "activation_type": "relu"}, 1),
     "MoE, swiglu": (

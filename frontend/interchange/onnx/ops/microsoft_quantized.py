@@ -13,7 +13,8 @@ from ingot.interchange.onnx.ops.linear import integer_product
 from ingot.interchange.onnx.ops.microsoft import attended_packed, embed_layer_norm, unpacked
 from ingot.interchange.onnx.ops.movement import axis_of
 from ingot.interchange.onnx.ops.pooling import average_pool
-from ingot.interchange.onnx.ops.quantization import qlinear_conv, quantized
+from ingot.interchange.onnx.ops.quantization import dynamic_quantize_linear, qlinear_conv, quantized
+from ingot.interchange.onnx.ops.recurrent import directions_of, run_directions, stepped
 from ingot.interchange.onnx.rules import Call, op
 from ingot.interchange.onnx.values import Coded, decoded
 from ingot.nn import functional as F
@@ -162,6 +163,38 @@ def qembed_layer_norm(
     parts = [_real(t, s, z) for t, s, z in zip((words, positions, gamma, beta), (*scales[:2], *scales[3:5]), (*zeros[:2], *zeros[3:5]))]
     middle = None if segment is None else _real(segment, scales[2], zeros[2])
     return embed_layer_norm(ids, segments, parts[0], parts[1], middle, parts[2], parts[3], mask, epsilon=epsilon)[:2]
+
+
+@op("DynamicQuantizeLSTM", domain=MS)
+def dynamic_quantize_lstm(
+    x: Tensor, w: Tensor, r: Tensor, b: Tensor | None = None, lengths: Tensor | None = None, h: Tensor | None = None,
+    c: Tensor | None = None, p: Tensor | None = None, w_scale: Tensor | None = None, w_zero: Tensor | None = None,
+    r_scale: Tensor | None = None, r_zero: Tensor | None = None, *, activation_alpha: Any = None, activation_beta: Any = None,
+    activations: Any = None, clip: float | None = None, direction: str = "forward", hidden_size: int, input_forget: int = 0,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Weights are quantised, (directions, in, 4 * hidden); inputs and states are before each product."""
+    usual = ["sigmoid", "tanh", "tanh"]
+    if p is not None or clip or input_forget or [a.lower() for a in activations or usual] != usual * (len(activations or usual) // 3):
+        raise ValueError("peepholes, a clip, coupled gates, or activations that are not the usual ones")
+    assert w_scale is not None and r_scale is not None
+
+    def product(x: Tensor, w: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
+        q, x_scale, x_zero = dynamic_quantize_linear(x)
+        return integer_product(q, w, x_zero, zero).to(x.dtype) * (x_scale * scale)
+
+    def one(d: int, x: Tensor, states: tuple[Tensor, ...], live: Tensor | None, back: bool) -> tuple[Tensor, ...]:
+        zeros = [None if z is None else z[d] for z in (w_zero, r_zero)]
+        gx = product(x.flatten(0, 1), w[d], w_scale[d], zeros[0]).reshape((*x.shape[:2], -1))
+        gx = gx if b is None else gx + b[d].reshape((2, -1)).sum(0)
+
+        def step(gx: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+            i, o, forget, new = ingot.split(gx + product(h, r[d], r_scale[d], zeros[1]), hidden_size, -1)
+            c = ingot.sigmoid(forget) * c + ingot.sigmoid(i) * ingot.tanh(new)
+            return ingot.sigmoid(o) * ingot.tanh(c), c
+
+        return stepped(gx, states, live, back, step)
+
+    return run_directions(x, [h, c], hidden_size, *directions_of(direction), 0, lengths, one)
 
 
 # ---- weights of few bits

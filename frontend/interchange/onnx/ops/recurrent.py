@@ -12,7 +12,7 @@ from ingot.interchange.onnx.rules import op
 from ingot.nn import functional as F
 from ingot.nn.functional.recurrent import layer
 
-__all__: list[str] = []
+__all__ = ["directions_of", "run_directions", "stepped"]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor, float | None, float | None], Tensor]] = {
     "relu": lambda x, a, b: ingot.relu(x),
@@ -67,7 +67,7 @@ class _Cell:
         return ingot.clamp(x, -self.clip, self.clip) if self.clip else x
 
 
-def _run(
+def run_directions(
     x: Tensor, states: list[Tensor | None], hidden: int, directions: int, reverse: bool, layout: int, lengths: Tensor | None,
     one: Callable[[int, Tensor, tuple[Tensor, ...], Tensor | None, bool], tuple[Tensor, ...]],
 ) -> tuple[Tensor, ...]:  # fmt: skip
@@ -92,19 +92,21 @@ def _run(
     return (out, *ends)
 
 
-def _stepped(
+def stepped(
     gx: Tensor, states: tuple[Tensor, ...], live: Tensor | None, reverse: bool, step: Callable[..., tuple[Tensor, ...]]
 ) -> tuple[Tensor, ...]:
     """One direction, a step at a time: the outputs and the final states."""
-    ys: list[Any] = [None] * gx.shape[0]
-    for t in reversed(range(gx.shape[0])) if reverse else range(gx.shape[0]):
-        new = step(gx[t], *states)
-        y = new[0]
-        if live is not None:
-            y = ingot.where(live[t], y, 0).to(y.dtype)
-            new = tuple(ingot.where(live[t], a, b) for a, b in zip(new, states))
-        ys[t], states = y, new
-    return (ingot.stack(ys, 0), *states)
+
+    def body(carry: tuple[Tensor, ...], slices: Any) -> tuple[tuple[Tensor, ...], Tensor]:
+        if live is None:
+            new = step(slices, *carry)
+            return new, new[0]
+        part, on = slices
+        new = step(part, *carry)
+        return tuple(ingot.where(on, a, b) for a, b in zip(new, carry)), ingot.where(on, new[0], 0).to(new[0].dtype)
+
+    ends, ys = ingot.scan(body, states, gx if live is None else (gx, live), reverse=reverse)
+    return (ys, *ends)
 
 
 def _reordered(w: Tensor, hidden: int, order: tuple[int, ...]) -> Tensor:
@@ -116,7 +118,7 @@ def _halves(b: Tensor | None, d: int, n: int) -> tuple[Tensor | None, Tensor | N
     return (None, None) if b is None else (b[d][:n], b[d][n:])
 
 
-def _directions(direction: str) -> tuple[int, bool]:
+def directions_of(direction: str) -> tuple[int, bool]:
     if direction not in ("forward", "reverse", "bidirectional"):
         raise ValueError(f"the direction {direction!r}")
     return 2 if direction == "bidirectional" else 1, direction == "reverse"
@@ -159,9 +161,9 @@ def lstm(
             c = forget * c + i * g(new)
             return f(o + po * c) * out(c), c
 
-        return _stepped(gx, states, live, back, step)
+        return stepped(gx, states, live, back, step)
 
-    return _run(x, [h, c], hidden, *_directions(direction), layout, lengths, one)
+    return run_directions(x, [h, c], hidden, *directions_of(direction), layout, lengths, one)
 
 
 @op("GRU")
@@ -194,9 +196,9 @@ def gru(
             n = g(cell.clipped(xn + inner))
             return ((1 - z) * n + z * h,)
 
-        return _stepped(gx, states, live, back, step)
+        return stepped(gx, states, live, back, step)
 
-    return _run(x, [h], hidden, *_directions(direction), layout, lengths, one)
+    return run_directions(x, [h], hidden, *directions_of(direction), layout, lengths, one)
 
 
 @op("RNN")
@@ -217,6 +219,6 @@ def rnn(
         gx = ingot.matmul(x, w[d].mT)
         if bi is not None and bh is not None:
             gx = gx + bi + bh
-        return _stepped(gx, states, live, back, lambda gx, h: (f(cell.clipped(gx + ingot.matmul(h, r[d].mT))),))
+        return stepped(gx, states, live, back, lambda gx, h: (f(cell.clipped(gx + ingot.matmul(h, r[d].mT))),))
 
-    return _run(x, [h], hidden, *_directions(direction), layout, lengths, one)
+    return run_directions(x, [h], hidden, *directions_of(direction), layout, lengths, one)
