@@ -12,7 +12,18 @@ from ingot._tensor import Tensor
 from ingot._tensor.recording import constant, from_array, record
 from ingot.capture import CaptureError, LeakedTensorError
 from ingot.interchange.stablehlo.folding import FOLDS, foldable
-from ingot.interchange.stablehlo.module import Block, Dense, Function, Module, Operation, StablehloError, Type, Value, is_quantized
+from ingot.interchange.stablehlo.module import (
+    Block,
+    Dense,
+    Function,
+    Module,
+    Operation,
+    StablehloError,
+    Type,
+    Value,
+    is_narrow,
+    is_quantized,
+)  # fmt: skip
 from ingot.interchange.stablehlo.rules import RULES, Call, NeedsValue, dtype_of
 from ingot.ir.dtypes import by_numpy
 from ingot.ir.op import OPS
@@ -23,6 +34,7 @@ __all__ = ["DEPTH", "Plan", "Run", "shape_text"]
 SMALL = 64  # elements of what is put into graphs as it is, rather than as an input
 FOLDED = 4096  # elements of what is computed beforehand
 DEPTH = 200  # of calls
+_CARRYING = ("call", "return", "composite", "while", "if", "case", "optimization_barrier", "tuple", "get_tuple_element")  # whatever it is
 
 
 class Plan:
@@ -106,6 +118,11 @@ class Run:
             return ingot.stack([ingot.tensor(v, dtype=dtype) for v in value.flat]).reshape(value.shape)
         return constant(value, by_numpy(value.dtype)) if value.size <= SMALL else from_array(np.ascontiguousarray(value))
 
+    @staticmethod
+    def dtype(t: Type) -> Any:
+        """The dtype of tensors of a type."""
+        return dtype_of(t)
+
     def known(self, value: Any, what: str) -> np.ndarray:
         """The value of an operand that decides shapes."""
         if isinstance(value, np.ndarray):
@@ -124,7 +141,7 @@ class Run:
         dense = o.attrs.get("value")
         if not isinstance(dense, Dense):
             raise TypeError("a constant has no value")
-        array = dense.array
+        array = dense.array.astype(dense.type.stored) if is_narrow(dense.type) else dense.array
         if foldable(dense.type.element) and array.size <= SMALL:
             return array
         found = self.cache.get(o)
@@ -187,7 +204,7 @@ class Run:
             if o.name == "constant":
                 results: Sequence[Any] = (self.constant(o),)
             else:
-                results = self.folded(o, inputs) or self.ruled_or_quantized(o, inputs)
+                results = self.folded(o, inputs) or self.ruled_by_types(o, inputs)
             if not self.lifting:
                 self.check(o, results)
             return results
@@ -200,17 +217,24 @@ class Run:
     def folded(self, o: Operation, inputs: list[Any]) -> tuple[Any, ...] | None:
         """The result, where all operands are known and the operation is one that shapes are computed with."""
         fold = FOLDS.get(o.name)
-        if fold is None or self.lifting or not all(isinstance(v, np.ndarray) and v.size <= FOLDED for v in inputs):
+        if fold is None or self.lifting or is_narrow(o.outputs[0].type):
+            return None
+        if not all(isinstance(v, np.ndarray) and v.size <= FOLDED for v in inputs):
             return None
         rule = RULES[o.name]
         result = fold(o, *inputs, **{n: v for n, v in o.attrs.items() if n in rule.attrs})
         return None if result is None else (np.asarray(result),)
 
-    def ruled_or_quantized(self, o: Operation, inputs: list[Any]) -> Sequence[Any]:
-        if any(is_quantized(v.type) for v in (*o.inputs, *o.outputs)) and o.name not in ("call", "return"):
-            from ingot.interchange.stablehlo.ops.quantization import quantized
+    def ruled_by_types(self, o: Operation, inputs: list[Any]) -> Sequence[Any]:
+        if o.name not in _CARRYING:
+            if any(is_quantized(v.type) for v in (*o.inputs, *o.outputs)):
+                from ingot.interchange.stablehlo.ops.quantization import quantized
 
-            return quantized(self, o, inputs)
+                return quantized(self, o, inputs)
+            if any(is_narrow(v.type) for v in (*o.inputs, *o.outputs)):
+                from ingot.interchange.stablehlo.ops.narrow import narrow
+
+                return narrow(self, o, inputs)
         return self.ruled(o, inputs)
 
     def ruled(self, o: Operation, inputs: list[Any]) -> Sequence[Any]:

@@ -14,7 +14,7 @@ from ingot._tensor import Tensor
 from ingot.interchange.stablehlo import ops as _ops  # noqa: F401  (fills the table of rules)
 from ingot.interchange.stablehlo.bytecode import MAGIC, is_bytecode
 from ingot.interchange.stablehlo.evaluate import Plan, Run, fits, shape_text
-from ingot.interchange.stablehlo.module import Module, StablehloError, Type
+from ingot.interchange.stablehlo.module import Module, StablehloError, Type, is_narrow
 from ingot.interchange.stablehlo.portable import read_bytecode
 from ingot.interchange.stablehlo.rules import NeedsValue
 from ingot.interchange.stablehlo.text import read_text
@@ -110,13 +110,13 @@ class StablehloModule(nn.Module):
     def inputs(self) -> list[Input]:
         """What each input must be: name, dtype, dims."""
         f = self.module.main
-        return [Input(self._name(a, f"arg{i}"), t.stored, t.shape) for i, (t, a) in enumerate(zip(f.inputs, f.arg_attrs))]
+        return [Input(self._name(a, f"arg{i}"), _element(t), t.shape) for i, (t, a) in enumerate(zip(f.inputs, f.arg_attrs))]
 
     @property
     def outputs(self) -> list[Input]:
         """What each output is."""
         f = self.module.main
-        return [Input(self._name(a, f"result{i}"), t.stored, t.shape) for i, (t, a) in enumerate(zip(f.outputs, f.result_attrs))]
+        return [Input(self._name(a, f"result{i}"), _element(t), t.shape) for i, (t, a) in enumerate(zip(f.outputs, f.result_attrs))]
 
     @staticmethod
     def _name(attrs: dict[str, Any], default: str) -> str:
@@ -132,7 +132,10 @@ class StablehloModule(nn.Module):
         return f"({', '.join(map(str, f.inputs))}) -> ({', '.join(map(str, f.outputs))})"
 
     def forward(self, *args: Any) -> Any:
-        """The results for arrays or tensors, in order. StablehloError for what does not fit."""
+        """The results for arrays or tensors, in order. StablehloError for what does not fit.
+
+        Integers of less than 8 bits come and go in bytes, floats of less than 16 in float32; `run` gives arrays of the types themselves.
+        """
         results = self._evaluate(args)
         return results[0] if len(results) == 1 else tuple(results)
 
@@ -164,7 +167,18 @@ class StablehloModule(nn.Module):
                     self.parts = str(e)
             if out is None:
                 out = self(*args)
-            return tuple(x.numpy() for x in out) if isinstance(out, tuple) else out.numpy()
+            types = self.module.main.outputs
+            return tuple(map(_array, out, types)) if isinstance(out, tuple) else _array(out, types[0])
+
+
+def _element(t: Type) -> np.dtype | None:
+    """What arrays of a type have for elements."""
+    return t.stored if t.dtype is None else t.dtype
+
+
+def _array(x: Any, t: Type) -> np.ndarray:
+    """A result as an array of the module's own type."""
+    return x.numpy().astype(_element(t)) if is_narrow(t) else x.numpy()
 
 
 def _taken(x: Any, t: Type, i: int) -> Any:
@@ -175,7 +189,7 @@ def _taken(x: Any, t: Type, i: int) -> Any:
             array = array.astype(t.stored)  # a Python number
         if array.dtype.kind in "OSU":
             raise StablehloError(f"the input {i} must be {t}, and {shape_text(array)} came")
-        x = ingot.from_numpy(np.array(array))
+        x = ingot.from_numpy(np.array(array.astype(t.stored) if is_narrow(t) and array.dtype == t.dtype else array))
     try:
         fits(x, t, f"for the input {i} came")
     except TypeError as e:

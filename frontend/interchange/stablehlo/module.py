@@ -15,8 +15,8 @@ import numpy as np
 from ingot.ir.struct import struct, value_type
 
 __all__ = [
-    "DTYPES", "Block", "Dense", "Function", "Module", "Opaque", "Operation", "Region", "StablehloError", "Type", "Value", "is_quantized",
-    "tensor",
+    "CARRIERS", "DTYPES", "Block", "Dense", "Function", "Module", "Opaque", "Operation", "Region", "StablehloError", "Type", "Value",
+    "is_narrow", "is_quantized", "tensor",
 ]  # fmt: skip
 
 # element types by the names that texts have for them
@@ -33,6 +33,13 @@ DTYPES: dict[str, np.dtype] = {
     "f4E2M1FN": np.dtype(ml_dtypes.float4_e2m1fn), "f6E2M3FN": np.dtype(ml_dtypes.float6_e2m3fn),
     "f6E3M2FN": np.dtype(ml_dtypes.float6_e3m2fn),
 }  # fmt: skip
+
+
+# what holds the elements of few bits
+CARRIERS: dict[str, np.dtype] = {
+    name: np.dtype(np.float32 if name[0] == "f" else np.int8 if name[0] == "i" else np.uint8)
+    for name in ("i2", "i4", "ui2", "ui4", *(n for n in DTYPES if n[:2] in ("f4", "f6", "f8")))
+}
 
 
 class StablehloError(ValueError):
@@ -60,7 +67,9 @@ class Type:
 
     @property
     def stored(self) -> np.dtype | None:
-        """The dtype of what is kept for an element: of quantized numbers, the integers."""
+        """The dtype of what is kept for an element: of quantized numbers, the integers; of those of few bits, what holds them."""
+        if self.element in CARRIERS:
+            return CARRIERS[self.element]
         return DTYPES.get(self.element[len("!quant.uniform<") :].partition(":")[0].partition("<")[0]) if is_quantized(self) else self.dtype
 
     @property
@@ -84,6 +93,11 @@ class Type:
 def is_quantized(t: Type) -> bool:
     """Whether a type is of numbers that are kept as integers with a scale."""
     return t.element.startswith("!quant")
+
+
+def is_narrow(t: Type) -> bool:
+    """Whether a type is of numbers of few bits, which are kept in wider ones."""
+    return t.element in CARRIERS
 
 
 def tensor(element: str, *shape: int | None) -> Type:

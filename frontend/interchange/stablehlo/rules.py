@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ingot._tensor import Tensor
-from ingot.interchange.stablehlo.module import Block, Operation, StablehloError, Type
+from ingot.interchange.stablehlo.module import CARRIERS, Block, Operation, StablehloError, Type
 from ingot.ir.dtypes import DType, by_numpy
 from ingot.ir.struct import struct
 
@@ -120,10 +120,10 @@ class Call:
 
 
 def dtype_of(t: Type) -> DType:
-    """The dtype of a tensor's elements. TypeError for what no tensor here has."""
+    """The dtype of a tensor's elements, or of what holds them. TypeError for what no tensor here has."""
     if t.kind != "tensor" or t.dtype is None:
         raise TypeError(f"there are no tensors of {t.element or t}")
-    return by_numpy(t.dtype)
+    return by_numpy(CARRIERS.get(t.element, t.dtype))
 
 
 def pairs(value: Any, n: int) -> list[tuple[int, int]]:
