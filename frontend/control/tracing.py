@@ -156,12 +156,22 @@ class GraphTrace(Recorder):
         """A number that is a size of the trace outside."""
         return self.captured(wrap((self.outer.extent(dim), None)))._array
 
-    def apply_function(self, cls: Any, args: tuple, kwargs: dict) -> Any:
-        """A custom Function's backward is no part of a graph."""
-        raise RuntimeError(
-            f"{self.name}: a function that it is given applies the custom Function {cls.__name__}, whose backward would not be used: "
-            "gradients come from the graph; write what it computes in operations"
-        )
+    def apply_function(self, cls: Any, args: tuple, kwargs: dict) -> tuple[Any, Any, tuple]:
+        """A custom Function's backward is no part of a graph. Ingot's own have that of what they compute, which the graph has too."""
+        if cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            raise RuntimeError(
+                f"{self.name}: a function that it is given applies the custom Function {cls.__name__}, whose backward would not be used: "
+                "gradients come from the graph; write what it computes in operations"
+            )
+        from ingot.autograd.function import FunctionCtx
+
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) for a in args)
+        if cls.setup_context is None:
+            return cls.forward(ctx, *args, **kwargs), ctx, ()
+        result = cls.forward(*args, **kwargs)
+        cls.setup_context(ctx, args, result)
+        return result, ctx, ()
 
     def only_outside(self, what: str, instead: str) -> None:
         self.outer.only_outside(what, instead)

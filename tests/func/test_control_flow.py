@@ -340,3 +340,25 @@ def test_an_artifact_with_a_branch(tmp_path):
     run = ingot.load(tmp_path / "choice.ingot")
     for x in (ingot.ones(2, 3), -ingot.ones(2, 3)):
         close(ingot.tensor(np.asarray(run(x))), Choice()(x).detach())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda y, a: 0.5 * (y + ingot.linalg.solve(y, a)),
+        lambda y, a: ingot.linalg.cholesky(a + y @ y.mT * 0.01) * 0.5 + y * 0.3,
+        lambda y, a: ingot.linalg.qr(y + a)[1] * 0.1 + y,
+        lambda y, a: y * 0.5 + ingot.linalg.eigvalsh(y + y.mT).sum() * 0.01,
+    ],
+)
+def test_linear_algebra_within_a_loop(step):
+    """Its gradients are those of the loop written out."""
+    start = np.random.default_rng(0).normal(size=(3, 3)) + 3 * np.eye(3)
+    a, found = ingot.tensor(start @ start.T), []
+    for looped in (True, False):
+        x = ingot.tensor(start).requires_grad_()
+        y = ingot.scan(lambda c, _: (step(c, a), c.sum()), x, ingot.zeros(2))[0] if looped else step(step(x, a), a)
+        (y * y).sum().backward()
+        found.append((y.detach().numpy(), x.grad.numpy()))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-9)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-7)
