@@ -11,7 +11,7 @@ from typing import Any
 
 import ingot.ir.ops  # noqa: F401  fills the table of ops
 from ingot.ir.graph import Graph
-from ingot.ir.loop.verify import LoopVerifyError
+from ingot.ir.loop.uses import LoopVerifyError
 from ingot.ir.lower import PASSES, STAGES, Stage, graph_stage
 from ingot.ir.lower.group import FusionError
 from ingot.ir.lower.schedule import ScheduleError

@@ -9,22 +9,22 @@ their way land when a thread waits for them, and no sooner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ingot.ir import dtypes
-from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Param, Var
+from ingot.ir.loop import copies, together
+from ingot.ir.loop.expression import Index
 from ingot.ir.loop.folds import FOLDS, Fold
-from ingot.ir.loop.fragments import GROUP, GROUP_ROWS, LANES, LEFT, LINE, RIGHT, SUMS, apart, multiplied, multiplied_shared
+from ingot.ir.loop.frame import EMITTER, Frame
 from ingot.ir.loop.ir import (
     Acc,
     Alloc,
     Barrier,
     Check,
     Commit,
-    Const,
     CopyAsync,
     For,
     GetAcc,
@@ -35,7 +35,6 @@ from ingot.ir.loop.ir import (
     Load,
     LoadMatrix,
     Mma,
-    Operand,
     Reduce,
     SetAcc,
     Shuffle,
@@ -48,14 +47,13 @@ from ingot.ir.loop.ir import (
 )
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, Step
 from ingot.ir.loop.races import Races
+from ingot.ir.loop.together import Together
 from ingot.ir.loop.walk import statements
-from ingot.ir.numpy_emitter import NumpyEmitter
 from ingot.ir.size import ShapeError, evaluate
 from ingot.ir.types import Dim
 
 __all__ = ["run_kernel", "run_program"]
 
-_E = NumpyEmitter()
 _TRAILING = {"and": "and_", "or": "or_", "not": "not_"}
 
 
@@ -71,7 +69,7 @@ def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[in
     for b, flat in zip(kernel.buffers, bufs.values()):
         if flat.dtype != b.dtype.numpy:
             raise TypeError(f"kernel {kernel.name}: buffer {b.name} is {b.dtype}, not {flat.dtype}")
-    frame = _Frame(bufs, dict(zip(kernel.params, params)))
+    frame = Frame(bufs, dict(zip(kernel.params, params)))
     if races:
         shared = (s.name for s in statements(kernel.body) if isinstance(s, Alloc) and s.scope == "shared")
         frame.races = Races(kernel.name, frozenset(shared))
@@ -81,67 +79,7 @@ def run_kernel(kernel: Kernel, arrays: Sequence[np.ndarray], params: Sequence[in
     return min(frame.failed, default=0)
 
 
-Together = Mma | Shuffle | LoadMatrix | WarpgroupMma | WarpgroupWait  # what threads do together
-
-
-class _Frame:
-    """What one thread of execution sees."""
-
-    def __init__(self, bufs: dict[str, np.ndarray], params: dict[str, int]):
-        self.bufs = bufs
-        self.params = params
-        self.vars: dict[str, Any] = {}
-        self.names: dict[str, Any] = {}
-        self.accs: dict[str, dict[tuple[int, ...], Any]] = {}
-        self.failed: list[int] = []
-        self.lanes = 0
-        self.mask: np.ndarray | None = None
-        self.races: Races | None = None
-        self.copies: list[list[Callable[[], None]]] = [[]]  # on their way, by group; the last group is open
-
-    def copy(self) -> _Frame:
-        out = _Frame(dict(self.bufs), self.params)
-        out.vars, out.names = dict(self.vars), dict(self.names)
-        out.accs = {k: dict(v) for k, v in self.accs.items()}
-        out.failed, out.races = self.failed, self.races
-        return out
-
-    def operand(self, x: Operand) -> Any:
-        return _E.const(x.value, x.dtype) if isinstance(x, Const) else self.names[x]
-
-    def coef(self, c: Coef) -> int:
-        return c if isinstance(c, int) else self.params[c.name]
-
-    def divisor(self, c: Coef) -> int:
-        found = self.coef(c)
-        if found < 1:
-            raise ValueError(f"a division by {c}, which is {found}")
-        return found
-
-    def index(self, i: Index) -> Any:
-        total: Any = self.coef(i.const)
-        for atom, c in i.terms:
-            if isinstance(atom, Var):
-                v = self.vars[atom.name]
-            elif isinstance(atom, Param):
-                v = self.params[atom.name]
-            elif isinstance(atom, Dyn):
-                v = self.names[atom.name]
-                v = v if np.ndim(v) else int(v)
-            elif isinstance(atom, Div):
-                v = self.index(atom.num) // self.divisor(atom.den)
-            else:
-                v = self.index(atom.num) % self.divisor(atom.den)
-            total = total + v * self.coef(c)
-        return total
-
-    def present(self, mask: Operand | None) -> Any:
-        """Which lanes take part: True, a bool, or one bool per lane."""
-        out: Any = True if mask is None else self.operand(mask)
-        return out if self.mask is None else np.logical_and(out, self.mask)
-
-
-def _run(f: _Frame, body: list[Stmt]) -> Iterator[Together | None]:
+def _run(f: Frame, body: list[Stmt]) -> Iterator[Together | None]:
     for s in body:
         simple = _SIMPLE.get(type(s))
         if simple is not None:
@@ -162,7 +100,7 @@ def _run(f: _Frame, body: list[Stmt]) -> Iterator[Together | None]:
 # -- loops -----------------------------------------------------------------------------------------------------------
 
 
-def _serial(f: _Frame, s: For) -> Iterator[Together | None]:
+def _serial(f: Frame, s: For) -> Iterator[Together | None]:
     extent = f.index(s.extent)
     if np.ndim(extent):
         raise ValueError(f"the extent of loop {s.var} differs between lanes")
@@ -171,7 +109,7 @@ def _serial(f: _Frame, s: For) -> Iterator[Together | None]:
         yield from _run(f, s.body)
 
 
-def _vector(f: _Frame, s: For) -> Iterator[Together | None]:
+def _vector(f: Frame, s: For) -> Iterator[Together | None]:
     extent = int(f.index(s.extent))
     if f.lanes:
         raise ValueError(f"vector loop {s.var} stands inside another")
@@ -198,8 +136,8 @@ def _vector(f: _Frame, s: For) -> Iterator[Together | None]:
             parts = tuple(f.accs[name][at] for name in accs)
             while len(parts[0]) > 1:
                 half = len(parts[0]) // 2
-                parts = fold.combine(_E, tuple(p[:half] for p in parts), tuple(p[half:] for p in parts))
-            folded = fold.combine(_E, tuple(saved[name][at] for name in accs), tuple(p[0] for p in parts))
+                parts = fold.combine(EMITTER, tuple(p[:half] for p in parts), tuple(p[half:] for p in parts))
+            folded = fold.combine(EMITTER, tuple(saved[name][at] for name in accs), tuple(p[0] for p in parts))
             for name, v in zip(accs, folded):
                 f.accs[name][at] = np.asarray(v)
 
@@ -213,13 +151,13 @@ def _folds(body: list[Stmt]) -> Iterator[tuple[tuple[str, ...], Fold]]:
             yield from _folds(s.body)
 
 
-def _block(f: _Frame, s: For) -> Iterator[Together | None]:
+def _block(f: Frame, s: For) -> Iterator[Together | None]:
     """All threads of nested block loops, from barrier to barrier."""
     threads = [f.copy()]
     body = [s]
     while len(body) == 1 and isinstance(body[0], For) and body[0].kind == "block":
         loop = body[0]
-        spread: list[_Frame] = []
+        spread: list[Frame] = []
         for t in threads:
             for k in range(int(t.index(loop.extent))):
                 spread.append(t.copy())
@@ -240,13 +178,13 @@ def _block(f: _Frame, s: For) -> Iterator[Together | None]:
         if at_barrier and (len(at_barrier) != len(running) or any(x is not waits[0] for x in waits)):
             raise ValueError("some threads of a block end before a barrier that others wait at")
         if waits and isinstance(waits[0], Mma):
-            _mma(threads, waits[0])
+            together.mma(threads, waits[0])
         elif waits and isinstance(waits[0], Shuffle):
-            _shuffle(threads, waits[0])
+            together.shuffle(threads, waits[0])
         elif waits and isinstance(waits[0], LoadMatrix):
-            _load_matrix(threads, waits[0])
+            together.load_matrix(threads, waits[0])
         elif waits and isinstance(waits[0], WarpgroupMma):
-            _warpgroup(threads, waits[0])
+            together.warpgroup(threads, waits[0])
         elif waits and isinstance(waits[0], WarpgroupWait):
             if f.races is not None:
                 f.races.settle(waits[0].groups)
@@ -257,74 +195,6 @@ def _block(f: _Frame, s: For) -> Iterator[Together | None]:
     yield
 
 
-def _mma(threads: list[_Frame], s: Mma) -> None:
-    """The products of each warp."""
-    for first in range(0, len(threads), LANES):
-        warp = threads[first : first + LANES]
-        left, right = ([np.array([t.operand(x) for t in warp]) for x in side] for side in (s.left, s.right))
-        each = len(s.right) // RIGHT
-        for k in range(len(s.accs) // SUMS):
-            accs, a, b = s.accs[SUMS * k : SUMS * k + SUMS], left[k // each * LEFT :][:LEFT], right[k % each * RIGHT :][:RIGHT]
-            new = multiplied(s.dtype, [np.array([t.accs[name][()] for t in warp]) for name in accs], a, b)
-            for name, values in zip(accs, new):
-                for t, x in zip(warp, values):
-                    t.accs[name][()] = np.asarray(x)
-
-
-def _warpgroup(threads: list[_Frame], s: WarpgroupMma) -> None:
-    """The products of each warpgroup, which reads what it multiplies until it is waited for."""
-    reads: list[tuple[int, str, Sequence[int]]] = []
-    for first in range(0, len(threads), GROUP):
-        group = threads[first : first + GROUP]
-        n = 2 * len(s.accs)
-        operands = []
-        for name, at, rows, turned in ((s.left, s.left_at, GROUP_ROWS, s.turned[0]), (s.right, s.right_at, n, s.turned[1])):
-            begin, size = int(group[0].operand(at)), rows // GROUP_ROWS * apart(s.steps) if turned else rows * LINE
-            buf = group[0].bufs[name]
-            if any(int(t.operand(at)) != begin for t in group) or begin % 256 or not 0 <= begin <= buf.size - size:
-                raise IndexError(f"{s} reads {size} words from {begin} on of the {buf.size} words of {name}")
-            operands.append(buf[begin : begin + size])
-            reads.append((first, name, range(begin, begin + size)))
-        lane, k = np.arange(GROUP)[:, None], np.arange(len(s.accs))
-        row = 16 * (lane // LANES) + lane % LANES // 4 + 8 * (k % SUMS // 2)
-        column = 8 * (k // SUMS) + 2 * (lane % 4) + k % 2
-        sums = np.zeros((GROUP_ROWS, n), np.float32)
-        sums[row, column] = [[t.accs[name][()] for name in s.accs] for t in group]
-        sums = multiplied_shared(s.dtype, sums, operands[0], operands[1], s.steps, s.turned)
-        for t, values in zip(group, sums[row, column]):
-            for name, x in zip(s.accs, values):
-                t.accs[name][()] = np.asarray(x)
-    races = threads[0].races
-    if races is not None:
-        races.begin_products(reads)
-
-
-def _shuffle(threads: list[_Frame], s: Shuffle) -> None:
-    """What each thread gets of another one of its warp."""
-    values = [t.operand(s.src) for t in threads]
-    for k, t in enumerate(threads):
-        t.names[s.dst] = values[k ^ s.lanes]
-
-
-def _load_matrix(threads: list[_Frame], s: LoadMatrix) -> None:
-    """The words that each thread gets, of the lines that threads of its warp name."""
-    for k, thread in enumerate(threads):
-        buf, races = thread.bufs[s.buf], thread.races
-        for r, name in enumerate(s.dsts):
-            begin = int(threads[k - k % LANES + 8 * r + k % LANES // 4].operand(s.at))
-            at = begin + k % 4
-            if begin % 4 or not 0 <= at < buf.size:
-                raise IndexError(f"{s} begins a line at {begin} of the buffer's {buf.size} words")
-            if races is not None:
-                races.thread = k
-                races.touch(s.buf, [at], False)
-            thread.names[name] = np.array(buf[at])
-            if s.turned:
-                lines = [int(threads[k - k % LANES + 8 * r + 2 * (k % 4) + i].operand(s.at)) for i in (0, 1)]
-                halves = [buf[line + k % LANES // 8] >> (k % LANES // 4 % 2 * 16) & 0xFFFF for line in lines]
-                thread.names[name] = np.array(halves[0] | halves[1] << 16, np.uint32)
-
-
 _DONE: Any = object()
 _LOOPS = {"serial": _serial, "parallel": _serial, "unroll": _serial, "grid": _serial, "vector": _vector, "block": _block}
 
@@ -332,7 +202,7 @@ _LOOPS = {"serial": _serial, "parallel": _serial, "unroll": _serial, "grid": _se
 # -- statements ------------------------------------------------------------------------------------------------------
 
 
-def _load(f: _Frame, s: Load) -> None:
+def _load(f: Frame, s: Load) -> None:
     buf = f.bufs[s.buf]
     at, present = f.index(s.index), f.present(s.mask)
     if f.races is not None and np.all(present):
@@ -361,7 +231,7 @@ def _load(f: _Frame, s: Load) -> None:
     f.names[s.dst] = out
 
 
-def _store(f: _Frame, s: Store) -> None:
+def _store(f: Frame, s: Store) -> None:
     buf = f.bufs[s.buf]
     at, src, present = f.index(s.index), f.operand(s.src), f.present(s.mask)
     if f.lanes:
@@ -379,37 +249,7 @@ def _store(f: _Frame, s: Store) -> None:
         buf[a] = v
 
 
-def _copy_async(f: _Frame, s: CopyAsync) -> None:
-    dst, src = f.bufs[s.dst], f.bufs[s.src]
-    to, at, mask = int(f.index(s.to)), int(f.index(s.at)), s.mask is None or bool(f.operand(s.mask))
-    n, count = s.nbytes // src.itemsize, s.nbytes // dst.itemsize
-    if to % count or at % n or not 0 <= to <= dst.size - count or mask and not 0 <= at <= src.size - n:
-        raise IndexError(f"{s} is outside or not aligned: from {at} to {to}")
-    there = range(to, to + count)
-    if f.races is not None:
-        if mask:
-            f.races.touch(s.src, range(at, at + n), False)
-        f.races.begin_copy(s.dst, there)
-
-    def land() -> None:
-        dst[to : to + count] = src[at : at + n].view(dst.dtype) if mask else 0
-        if f.races is not None:
-            f.races.end_copy(s.dst, there)
-
-    f.copies[-1].append(land)
-
-
-def _commit(f: _Frame, s: Commit) -> None:
-    f.copies.append([])
-
-
-def _wait(f: _Frame, s: Wait) -> None:
-    while len(f.copies) > s.groups + 1:
-        for land in f.copies.pop(0):
-            land()
-
-
-def _transpose(f: _Frame, s: Transpose) -> None:
+def _transpose(f: Frame, s: Transpose) -> None:
     lines = np.arange(s.size)
     to = f.index(s.to) + lines[:, None] * f.coef(s.to_step) + lines
     at = f.index(s.at) + lines * f.coef(s.at_step) + lines[:, None]
@@ -423,53 +263,53 @@ def _bounds(s: Load | Store | Transpose, at: Any, buf: np.ndarray) -> None:
         raise IndexError(f"{s} is outside the buffer's {buf.size} elements: {at}")
 
 
-def _let(f: _Frame, s: Let) -> None:
+def _let(f: Frame, s: Let) -> None:
     args = [f.operand(a) for a in s.args]
     if s.op in ("cast", "bitcast"):
-        out = getattr(_E, s.op)(args[0], s.dtype)
+        out = getattr(EMITTER, s.op)(args[0], s.dtype)
     else:
-        out = getattr(_E, _TRAILING.get(s.op, s.op))(*args)
+        out = getattr(EMITTER, _TRAILING.get(s.op, s.op))(*args)
     f.names[s.dst] = np.asarray(out)
 
 
-def _index_value(f: _Frame, s: IndexValue) -> None:
+def _index_value(f: Frame, s: IndexValue) -> None:
     f.names[s.dst] = np.asarray(f.index(s.index), np.int64)
 
 
-def _acc(f: _Frame, s: Acc) -> None:
+def _acc(f: Frame, s: Acc) -> None:
     v = np.asarray(f.operand(s.init))
     if f.lanes:
         v = np.broadcast_to(v, (f.lanes,))
     f.accs[s.name] = {at: v for at in np.ndindex(*s.shape)}
 
 
-def _at(f: _Frame, at: tuple[Index, ...]) -> tuple[int, ...]:
+def _at(f: Frame, at: tuple[Index, ...]) -> tuple[int, ...]:
     return tuple(int(f.index(i)) for i in at)
 
 
-def _reduce(f: _Frame, s: Reduce) -> None:
+def _reduce(f: Frame, s: Reduce) -> None:
     at = _at(f, s.at)
     old = tuple(f.accs[a][at] for a in s.accs)
-    new = FOLDS[s.kind].fold_in(_E, old, tuple(map(f.operand, s.values)))
+    new = FOLDS[s.kind].fold_in(EMITTER, old, tuple(map(f.operand, s.values)))
     for a, o, n in zip(s.accs, old, new):
         f.accs[a][at] = np.where(f.mask, n, o) if f.mask is not None and np.ndim(o) else np.asarray(n)
 
 
-def _set_acc(f: _Frame, s: SetAcc) -> None:
+def _set_acc(f: Frame, s: SetAcc) -> None:
     old = f.accs[s.acc][_at(f, s.at)]
     f.accs[s.acc][_at(f, s.at)] = np.broadcast_to(f.operand(s.value), np.shape(old))
 
 
-def _get_acc(f: _Frame, s: GetAcc) -> None:
+def _get_acc(f: Frame, s: GetAcc) -> None:
     f.names[s.dst] = f.accs[s.acc][_at(f, s.at)]
 
 
-def _alloc(f: _Frame, s: Alloc) -> None:
+def _alloc(f: Frame, s: Alloc) -> None:
     garbage = np.full(f.coef(s.size) * s.dtype.itemsize, 0x5A if s.dtype.kind != "b" else 1, np.uint8)
     f.bufs[s.name] = garbage.view(s.dtype.numpy)
 
 
-def _check(f: _Frame, s: Check) -> None:
+def _check(f: Frame, s: Check) -> None:
     cond = np.asarray(f.operand(s.cond))
     if not np.all(cond | ~np.asarray(f.present(None))):
         f.failed.append(f.coef(s.code))
@@ -477,7 +317,7 @@ def _check(f: _Frame, s: Check) -> None:
 
 _SIMPLE: dict[type, Any] = {
     Load: _load, Store: _store, Transpose: _transpose, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
-    GetAcc: _get_acc, Alloc: _alloc, Check: _check, CopyAsync: _copy_async, Commit: _commit, Wait: _wait,
+    GetAcc: _get_acc, Alloc: _alloc, Check: _check, CopyAsync: copies.copy_async, Commit: copies.commit, Wait: copies.wait,
 }  # fmt: skip
 
 

@@ -207,7 +207,7 @@ def verify_emitted(emitted: Emitted) -> Emitted:
 
 
 def _verify_calls(emitted: Emitted) -> None:
-    from ingot.ir.loop.verify import LoopVerifyError
+    from ingot.ir.loop.uses import LoopVerifyError
 
     for c in emitted.calls:
         if isinstance(c, Nested):

@@ -12,8 +12,9 @@ from ingot.backends.cpu.elf_object import LinkError
 from ingot.backends.cpu.levels import LEVELS
 from ingot.backends.cpu.module import identity
 from ingot.ir import dtypes as dt
+from ingot.ir.loop.parse import parse_kernel
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat
-from ingot.ir.loop.text import parse_kernel, print_kernel
+from ingot.ir.loop.text import print_kernel
 from ingot.ir.types import tensor_type
 from tests.support.calling import HOST_LEVELS, load
 from tests.support.programs import mixed

@@ -8,8 +8,8 @@ import pytest
 
 from ingot.ir import dtypes as dt
 from ingot.ir.loop.interpret import run_program
+from ingot.ir.loop.parse import parse_kernel
 from ingot.ir.loop.program import Copy, Launch, Program, Ref, Repeat
-from ingot.ir.loop.text import parse_kernel
 from ingot.ir.size import Size, evaluate, larger, smaller, symbol, symbols
 from ingot.ir.types import tensor_type
 from ingot.runtime import compiler, memory, threads

@@ -10,7 +10,8 @@ import ingot.nn.functional as F
 from ingot.backends.cuda import attention
 from ingot.ir import interpret
 from ingot.ir.dtypes import by_name
-from ingot.ir.loop.text import parse_kernel, print_kernel
+from ingot.ir.loop.parse import parse_kernel
+from ingot.ir.loop.text import print_kernel
 from ingot.ir.lower import STAGES, run
 from ingot.ir.op import OPS
 from ingot.ir.struct import replace

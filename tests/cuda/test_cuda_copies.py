@@ -10,9 +10,11 @@ from ingot.ir import dtypes as D
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.interpret import run_kernel
 from ingot.ir.loop.ir import Alloc, Barrier, Buffer, Commit, CopyAsync, For, If, Kernel, Load, Store, Wait
+from ingot.ir.loop.parse import parse_kernel
 from ingot.ir.loop.races import Race
-from ingot.ir.loop.text import parse_kernel, print_kernel
-from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
+from ingot.ir.loop.text import print_kernel
+from ingot.ir.loop.uses import LoopVerifyError
+from ingot.ir.loop.verify import verify_kernel
 from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.schedule import ScheduleError
 from ingot.ir.op import OPS

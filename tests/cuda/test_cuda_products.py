@@ -10,7 +10,8 @@ import pytest
 
 from ingot.backends.cuda.products import TILES, TILES_F64, TILES_HALF, TILES_TF32
 from ingot.ir.dtypes import by_name
-from ingot.ir.loop.text import parse_kernel, print_kernel
+from ingot.ir.loop.parse import parse_kernel
+from ingot.ir.loop.text import print_kernel
 from ingot.ir.lower import STAGES, run
 from ingot.ir.op import OPS
 from ingot.ir.passes.rounded import rounded

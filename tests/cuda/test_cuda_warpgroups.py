@@ -10,9 +10,11 @@ from ingot.backends.cuda.products import TILES_WARPGROUP, TILES_WARPGROUP_TF32, 
 from ingot.ir import dtypes as D
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Acc, Alloc, Barrier, Const, For, If, Kernel, WarpgroupMma, WarpgroupWait
+from ingot.ir.loop.parse import parse_kernel
 from ingot.ir.loop.races import Race
-from ingot.ir.loop.text import parse_kernel, print_kernel
-from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
+from ingot.ir.loop.text import print_kernel
+from ingot.ir.loop.uses import LoopVerifyError
+from ingot.ir.loop.verify import verify_kernel
 from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.schedule import ScheduleError
 from ingot.ir.op import OPS

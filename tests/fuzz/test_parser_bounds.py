@@ -13,7 +13,8 @@ import pytest
 
 import ingot.ir.ops  # noqa: F401
 from ingot import serialization
-from ingot.ir.loop import text as loop_text
+from ingot.ir.loop import parse as loop_text
+from ingot.ir.loop.text import print_kernel
 from ingot.ir.lower.schedule import ScheduleError, parse_schedule
 from ingot.ir.parse import ParseError, parse
 from ingot.ir.verify import verify
@@ -94,7 +95,7 @@ def test_taken_loop_text():
 
     deep = loop_text.parse_kernel(kernel(*[f"serial i{k} in 0..2 {{" for k in range(90)], *["}"] * 90))
     verify_kernel(deep)
-    assert loop_text.parse_kernel(loop_text.print_kernel(deep)) == deep
+    assert loop_text.parse_kernel(print_kernel(deep)) == deep
 
 
 def packed(manifest=b"{}", record=b"{}", preimage=b"{}", texts=b"{}"):

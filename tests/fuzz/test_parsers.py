@@ -56,8 +56,10 @@ def ir_text() -> Target:
 
 
 def loop_text() -> Target:
-    from ingot.ir.loop.text import ParseError, parse_kernel, print_kernel
-    from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
+    from ingot.ir.loop.parse import ParseError, parse_kernel
+    from ingot.ir.loop.text import print_kernel
+    from ingot.ir.loop.uses import LoopVerifyError
+    from ingot.ir.loop.verify import verify_kernel
     from ingot.ir.lower import lower
     from ingot.ir.lower.cpu import cpu
     from ingot.ir.machine import Machine

@@ -9,7 +9,8 @@ import ingot.ir.ops  # noqa: F401  (declares the folds of single ops)
 from ingot.ir import dtypes
 from ingot.ir.loop.folds import FOLDS, SUM, Fold, fold, register
 from ingot.ir.loop.interpret import run_kernel
-from ingot.ir.loop.text import parse_kernel, print_kernel
+from ingot.ir.loop.parse import parse_kernel
+from ingot.ir.loop.text import print_kernel
 from ingot.ir.numpy_emitter import NumpyEmitter
 from tests.support import calling
 

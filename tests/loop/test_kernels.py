@@ -9,8 +9,10 @@ import pytest
 from ingot.backends.cpu.levels import LEVELS
 from ingot.backends.cpu.module import build
 from ingot.ir.loop.interpret import run_kernel
-from ingot.ir.loop.text import ParseError, parse_kernel, print_kernel
-from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
+from ingot.ir.loop.parse import ParseError, parse_kernel
+from ingot.ir.loop.text import print_kernel
+from ingot.ir.loop.uses import LoopVerifyError
+from ingot.ir.loop.verify import verify_kernel
 from tests.support.calling import HOST_LEVELS, load, program_of
 
 W = 16

@@ -12,9 +12,11 @@ from ingot.ir import dtypes
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.interpret import run_program
 from ingot.ir.loop.ir import Barrier, For, Kernel
+from ingot.ir.loop.parse import parse_kernel
 from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Repeat, While
-from ingot.ir.loop.text import parse_kernel, print_program
-from ingot.ir.loop.verify import LoopVerifyError, verify_kernel, verify_program
+from ingot.ir.loop.text import print_program
+from ingot.ir.loop.uses import LoopVerifyError
+from ingot.ir.loop.verify import verify_kernel, verify_program
 from ingot.ir.size import ShapeError, symbol, symbols
 from ingot.ir.struct import replace
 from ingot.ir.types import tensor_type

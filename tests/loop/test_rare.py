@@ -7,7 +7,7 @@ from ingot.backends.cpu.levels import LEVELS
 from ingot.backends.cpu.module import llvm_texts
 from ingot.backends.llvm.rare import rare_parts
 from ingot.ir.loop.interpret import run_kernel
-from ingot.ir.loop.text import parse_kernel
+from ingot.ir.loop.parse import parse_kernel
 from tests.support.calling import HOST_LEVELS, load, program_of
 
 

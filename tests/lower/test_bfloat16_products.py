@@ -12,8 +12,10 @@ from ingot.ir.graph import Graph
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.interpret import run_kernel as interpret
 from ingot.ir.loop.ir import Buffer, For, Kernel, Load, Store
-from ingot.ir.loop.text import parse_kernel, print_kernel
-from ingot.ir.loop.verify import LoopVerifyError, verify_kernel
+from ingot.ir.loop.parse import parse_kernel
+from ingot.ir.loop.text import print_kernel
+from ingot.ir.loop.uses import LoopVerifyError
+from ingot.ir.loop.verify import verify_kernel
 from ingot.ir.lower import lower
 from ingot.ir.lower.cpu import cpu
 from ingot.ir.lower.schedule import parse_schedule
