@@ -77,6 +77,12 @@ class Cuda:
             return emulated.build(program, host_entry.host(), keep or make)
         return ptx.build(program, level).encode() + b"\0"
 
+    def assembled(self, image: bytes, level: Level) -> tuple[bytes, str] | None:
+        """A module's PTX as machine code, and who made it; None where nobody here does, and the driver will."""
+        from ingot.backends.cuda.cubin import cubin
+
+        return None if level.name == EMULATED else cubin(image, level.name)
+
     def build(self, program: Program, level: Level, keep: Keep | None = None) -> Built:
         """The shared object of a program, for this machine's processor: the entry, which launches, and the image of the kernels.
 

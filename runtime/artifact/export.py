@@ -90,6 +90,12 @@ def write_artifact(
         if example is not None and runs_here is None and here and "device" not in executable:
             runs_here = level.name, Executable(code.so, code.manifest)
             threads.start_pool(parts[f"pool/{arch}"])
+        assembled: dict[str, str] = {}
+        if "device" in executable:
+            cubin = backend("cuda").assembled(_image(code), level)  # type: ignore[attr-defined]
+            if cubin is not None:
+                parts[f"cubin/{level.name}"], by = cubin
+                assembled = {"cubin": f"cubin/{level.name}", "assembler": by}
         targets.append(
             {
                 "arch": arch,
@@ -100,6 +106,7 @@ def write_artifact(
                 "executable": executable,
                 "peak_bytes": _peak(data + executable.get("kept", 0), executable, graph.symbols),
                 "worker_bytes": executable["scratch_bytes"],
+                **assembled,
             }
         )
     if weights:
@@ -129,6 +136,13 @@ def write_artifact(
             {**{f"in.{i}": a for i, a in enumerate(samples)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
         )  # fmt: skip
     container.write(os.fsdecode(path), manifest, parts, check=_prove)
+
+
+def _image(code: Any) -> bytes:
+    """The module of kernels in the code for a GPU."""
+    from ingot.runtime.cuda.executable import DeviceExecutable
+
+    return DeviceExecutable(code.so, code.manifest).image(code.manifest["image"])
 
 
 def _shape(t: TensorType) -> list[int | str]:

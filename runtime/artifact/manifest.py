@@ -62,6 +62,8 @@ class Target:
     types: tuple[tuple[str, Shape], ...]  # dtype and shape of the code's inputs, then of its outputs
     peak_bytes: Dim | None  # memory of one call with one thread: weights, what is kept, inputs, outputs, arena, scratch
     worker_bytes: Dim  # what each further thread adds
+    cubin: str | None = None  # the part with the kernels as machine code of a GPU, beside the PTX in its code; and who made it
+    assembler: str | None = None
 
     def lacks(self) -> list[str]:
         """What this machine lacks to run it: features, the architecture, or a GPU; nothing where it runs."""
@@ -322,7 +324,11 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
         _require(worker == e["scratch_bytes"], f"{where}.worker_bytes is not a worker's scratch")
     else:
         _require(worker >= e["scratch_bytes"], f"{where}.worker_bytes: {worker} are fewer than a worker's scratch ({e['scratch_bytes']})")
-    return Target(f["arch"], f["level"], features, f["code"], f["pool"], e, types, peak, worker)
+    cubin = _fields(row, {"cubin": NAME, "assembler": TEXT}, where, optional=True)
+    _require(len(cubin) != 1 and ("device" in e or not cubin), f"{where}: machine code of a GPU for none, or nobody says by whom")
+    _require(not cubin or cubin["cubin"] in parts, f"{where}: there is no part {cubin.get('cubin')!r}")
+    of_gpu = cubin.get("cubin"), cubin.get("assembler")
+    return Target(f["arch"], f["level"], features, f["code"], f["pool"], e, types, peak, worker, *of_gpu)
 
 
 def _type(text: Any, where: str) -> tuple[str, Shape]:

@@ -89,7 +89,8 @@ class Model:
             self._results = tuple(tensors.numpy_dtype(o.dtype) for o in self.outputs)
             if target.device is not None:
                 index = (device or "").partition(":")[2]
-                self._gpu = on_gpu.OnGpu(machine_code, target.executable, int(index) if index else None)
+                cubin = None if target.cubin is None else bytes(container.read(target.cubin))
+                self._gpu = on_gpu.OnGpu(machine_code, target.executable, int(index) if index else None, cubin)
                 self._execute = self._gpu.run
             else:
                 self._execute = Executable(machine_code, target.executable).run
@@ -142,6 +143,11 @@ class Model:
     def __repr__(self) -> str:
         peak = self.peak_bytes
         return f"<ingot.Model {self.name}{self.signature}, {self.level}, peak {'unknown' if peak is None else f'{peak} bytes'}>"
+
+    @property
+    def image(self) -> str | None:
+        """What the GPU runs: "cubin", machine code that came with the artifact, or "ptx", which its driver translates; None on a CPU."""
+        return None if self._gpu is None else self._gpu.image
 
     # -- calling ----------------------------------------------------------------------------------------------------
 

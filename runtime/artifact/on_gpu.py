@@ -35,12 +35,14 @@ def _runs(level: str, gpu: Any) -> bool:
 class OnGpu:
     """The executable of a target on one device. RuntimeError where the device does not run it."""
 
-    def __init__(self, code: Any, executable: dict[str, Any], index: int | None):
+    def __init__(self, code: Any, executable: dict[str, Any], index: int | None, cubin: bytes | None = None):
         from ingot.runtime.cuda.device import device
         from ingot.runtime.cuda.executable import DeviceExecutable
 
         self.gpu = device(index)
-        self.run: Callable[..., None] = DeviceExecutable(code, executable).on(self.gpu).run
+        loaded = DeviceExecutable(code, executable, cubin).on(self.gpu)
+        self.image = loaded.image
+        self.run: Callable[..., None] = loaded.run
 
     def uploaded(self, array: np.ndarray) -> Any:
         """A copy of an array in the device's memory, which is freed with it."""

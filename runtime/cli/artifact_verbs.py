@@ -44,6 +44,7 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
             {
                 "arch": t.arch, "level": t.level, "features": list(t.features), "lacks": t.lacks(), "runs_here": not t.lacks(),
                 "peak_bytes": m.peak_bytes(t, weights), "worker_bytes": t.worker_bytes, "code": t.code, "pool": t.pool,
+                "cubin": t.cubin, "assembler": t.assembler,
             }
             for t in m.targets
         ],
@@ -80,6 +81,8 @@ def _show(c: Container, m: Manifest, weights: int) -> None:
     for t in m.targets:
         lacks = t.lacks()
         print(f"  target  {t.level} ({t.arch}): {'runs here' if not lacks else 'this machine lacks ' + ', '.join(lacks)}")
+        if t.cubin is not None:
+            print(f"          machine code by {t.assembler}, and PTX for what does not take it")
         print(f"          needs {', '.join(t.features) or 'no features'}")
         print(f"          peak {_memory(m, m.peak_bytes(t, weights))}, {_memory(m, t.worker_bytes)} for each further thread")
     if m.golden is not None:
@@ -109,7 +112,7 @@ def verify(files: str | Sequence[str], golden: bool, as_json: bool) -> int:
             for t in report["targets"]:
                 for o in t["outputs"]:
                     agreement = f"at {o['error']:.2f} of what is allowed" if o["allowed"] else "the same bits"
-                    print(f"  {t['level']} {o['name']}: {agreement}")
+                    print(f"  {t['level']}{' (cubin)' if t['image'] == 'cubin' else ''} {o['name']}: {agreement}")
     if as_json:
         output.document("artifact.verify", ok=code == EXIT["fine"], files=reports)
     return code
@@ -125,7 +128,8 @@ def _verify(path: str, golden: bool) -> dict[str, Any]:
 
 
 def _run(c: Container, target: Target) -> dict[str, Any]:
-    return {"level": target.level, "outputs": [a._asdict() for a in Model(c, target).verify()]}
+    model = Model(c, target)
+    return {"level": target.level, "image": model.image, "outputs": [a._asdict() for a in model.verify()]}
 
 
 def _print_anything() -> None:

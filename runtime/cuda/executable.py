@@ -16,6 +16,7 @@ __all__ = ["DeviceExecutable", "Loaded"]
 _REFUSED = 1 << 30  # as backends/cuda/entry_text.py has it
 _ABI_VERSION = 1
 _SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_FOREIGN = (200, 209)  # machine code of another generation: CUDA_ERROR_INVALID_IMAGE, CUDA_ERROR_NO_BINARY_FOR_GPU
 _LAUNCH, _ADD, _GIVE = 0, 1, 2
 GRAPHED = 3  # launches from which on a call is replayed as a graph
 
@@ -30,14 +31,22 @@ class _Layout(ctypes.Structure):
 
 
 class DeviceExecutable(Executable):
-    """One compiled graph for GPUs. `on(gpu).run(*slots)` calls it; slots are addresses of that device's memory, and numbers."""
+    """One compiled graph for GPUs. `on(gpu).run(*slots)` calls it; slots are addresses of that device's memory, and numbers.
 
-    def __init__(self, source: str | os.PathLike | int | bytes | memoryview, manifest: dict[str, Any]):
+    cubin: its kernels as machine code, for devices that take it
+    """
+
+    def __init__(self, source: str | os.PathLike | int | bytes | memoryview, manifest: dict[str, Any], cubin: bytes | None = None):
         super().__init__(source, manifest)
+        self.cubin = cubin
         library = ctypes.CDLL(self._name, handle=self._handle)
         self._image = ctypes.addressof(ctypes.c_char.in_dll(library, "ingot_image"))
         self._loaded: dict[int, Loaded] = {}
         self.can_fail = any("symbol" not in c and "sizes are too large" not in c["message"] for c in self.checks.values())
+
+    def image(self, nbytes: int) -> bytes:
+        """The module of its kernels, of so many bytes."""
+        return ctypes.string_at(self._image, nbytes)
 
     def on(self, gpu: Device) -> Loaded:
         """It, loaded on a device. RuntimeError where the driver refuses its image."""
@@ -68,7 +77,14 @@ class Loaded:
         driver = self.driver = gpu.driver
         gpu.enter()
         module = c_void_p()
-        driver.cuModuleLoadDataEx(byref(module), image, 0, None, None)
+        self.image = "ptx"
+        if exe.cubin is not None:
+            code = driver.raw["cuModuleLoadDataEx"](byref(module), exe.cubin, 0, None, None)
+            if code not in (0, *_FOREIGN):
+                raise driver.error(code, "cuModuleLoadDataEx")
+            self.image = "ptx" if code else "cubin"
+        if self.image == "ptx":
+            driver.cuModuleLoadDataEx(byref(module), image, 0, None, None)
         self._module = module.value
         names = exe.manifest["kernels"]
         self._kernels = (c_void_p * max(len(names), 1))()

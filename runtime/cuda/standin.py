@@ -25,7 +25,7 @@ from ingot.runtime.cuda.standin_pieces import Event, Graph, Kernel, Module, Stre
 
 __all__ = ["StandIn"]
 
-_INVALID, _OUT_OF_MEMORY, _NOT_FOUND, _NOT_READY, _BAD_HANDLE, _CAPTURING = 1, 2, 500, 600, 400, 900
+_INVALID, _OUT_OF_MEMORY, _NOT_FOUND, _NOT_READY, _BAD_HANDLE, _CAPTURING, _NO_IMAGE = 1, 2, 500, 600, 400, 900, 200
 _STATIC, _SHARED = 48 << 10, 8  # bytes of shared memory that any launch may ask for, and the attribute that allows more
 _TEXTS = {
     _INVALID: "invalid argument", _OUT_OF_MEMORY: "out of memory", _NOT_FOUND: "named symbol not found", _NOT_READY: "device not ready",
@@ -125,8 +125,11 @@ class StandIn(Namespace):
 
     # ---- modules
 
-    def _cuModuleLoadDataEx(self, out: int, image: int, n: int, options: Any, values: Any) -> None:
+    def _cuModuleLoadDataEx(self, out: int, image: int, n: int, options: Any, values: Any) -> int:
+        if ctypes.string_at(image, 4) != b"\x7fELF":
+            return _NO_IMAGE
         c_void_p.from_address(out).value = self._new(Module(image))
+        return 0
 
     def _cuModuleUnload(self, module: int) -> None:
         del self._objects[module]

@@ -9,7 +9,9 @@ import pytest
 
 import ingot
 from ingot import nn
+from ingot.backends import backend
 from ingot.runtime.cli import main
+from tests.support.cuda import needs_ptxas
 
 pytestmark = pytest.mark.usefixtures("cuda")
 
@@ -75,6 +77,44 @@ def test_a_process_that_serves_has_no_compiler(model, tmp_path, standin):
     ingot.export(model, (ingot.ones(3, 4),), path, targets=["emulated"])
     done = subprocess.run([sys.executable, "-c", LOADED, str(path)], capture_output=True, text=True, timeout=100)
     assert done.stdout == "emulated (3, 2)\n[]\n", done.stdout + done.stderr
+
+
+def test_machine_code_is_taken_where_the_device_takes_it(model, tmp_path, capsys, standin, monkeypatch):
+    x = ingot.ones(3, 4)
+    want = model(x).detach().numpy()
+    made = lambda self, image, level: (image, "ptxas 13.0.1")  # noqa: E731
+    foreign = lambda self, image, level: (b"of another generation" + bytes(64), "ptxas 13.0.1")  # noqa: E731
+    for assembled, image in ((made, "cubin"), (foreign, "ptx"), (lambda *_: None, "ptx")):
+        monkeypatch.setattr(type(backend("cuda")), "assembled", assembled)
+        path = str(tmp_path / f"{image}.ingot")
+        ingot.export(model, (x,), path, targets=["emulated"])
+        loaded = ingot.load(path)
+        assert loaded.image == image
+        np.testing.assert_allclose(loaded(x.numpy()), want, rtol=1e-5)
+        assert main(["verify", "--run", path]) == main(["inspect", path]) == 0
+        said = capsys.readouterr().out
+        assert ("emulated (cubin) output" in said) == (image == "cubin")
+        assert ("machine code by ptxas 13.0.1" in said) == ("cubin/emulated" in said) == (assembled is made or assembled is foreign)
+
+
+@needs_ptxas
+def test_export_assembles(model, tmp_path, capsys):
+    path = str(tmp_path / "m.ingot")
+    ingot.export(model, (ingot.ones(3, 4),), path, targets=["sm_80", "sm_90a"])
+    assert main(["inspect", "--json", path]) == 0
+    said = json.loads(capsys.readouterr().out)
+    for t in said["targets"]:
+        assert t["assembler"].startswith("ptxas ") and t["cubin"] == f"cubin/{t['level']}"
+        (part,) = [p for p in said["parts"] if p["name"] == t["cubin"]]
+        with open(path, "rb") as f:
+            f.seek(part["offset"])
+            assert f.read(4) == b"\x7fELF"
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as m:
+        m.setenv("PATH", str(tmp_path))
+        ingot.export(model, (ingot.ones(3, 4),), path, targets=["sm_90a"])  # no assembler: PTX alone
+    assert main(["inspect", path]) == 0
+    assert "cubin" not in capsys.readouterr().out
 
 
 def test_commands_know_gpus(model, tmp_path, capsys, standin):
