@@ -30,7 +30,7 @@ from ingot.ir.struct import replace, value_type
 __all__ = ["Attention", "choose", "tiles_of"]
 
 SHARE, SHARE_COPIED = 3, 2  # blocks that should find room on a multiprocessor; where copies are ahead of them
-MOST = 80  # elements and sums that a thread has registers for
+MOST, MOST_WIDE = 80, 144  # elements and sums that a thread has registers for; where heads are wide, and fewer threads have more
 
 # (rows that a block keeps, those of a step), threads of a block; the best first
 TILES_WORDS = (((64, 64), 128), ((64, 32), 128), ((64, 16), 128), ((32, 64), 64), ((32, 32), 64), ((32, 16), 64), ((16, 16), 32))
@@ -109,7 +109,8 @@ def choose(group: Group, machine: Machine) -> Attention:
     turned, first = _copied(group)
     every = [replace(s, turned=turned, first=first) for s in every]
     room = machine.shared_bytes // (SHARE_COPIED if turned else SHARE)
-    fitting = [s for s in every if (t := tiles_of(group, s)).fits and t.nbytes <= room and t.registers <= MOST]
+    tiles = [(s, t) for s in every if (t := tiles_of(group, s)).fits and t.nbytes <= room]
+    fitting = [s for s, t in tiles if t.registers <= MOST] or [s for s, t in tiles if t.registers <= MOST_WIDE]
     fitting = [s for s in fitting if s.tile[0] < 2 * kept] or fitting[-1:]
 
     def blocks(s: Attention) -> int:

@@ -195,7 +195,7 @@ def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
     args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
     threads = geometry(kernel)[1]
     accs = sum(isinstance(s, Acc) for s in statements(kernel.body))
-    most = 256 if e.swizzled and accs >= 64 else 384 if threads <= 128 and accs > 40 else 512
+    most = 256 if accs >= (64 if e.swizzled else 120) else 384 if threads <= 128 and accs > 40 else 512
     blocks = max(1, most // threads)  # so many share a multiprocessor's registers: 255, 168 or 128 for a thread
     attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{threads}" "nvvm.minctasm"="{blocks}"'
     head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"

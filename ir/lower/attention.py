@@ -32,7 +32,8 @@ from ingot.ir.types import Dim
 
 __all__ = ["Parts", "Softmax", "below_diagonal", "matrix_side", "parts_of", "power", "score_of", "stay_on_chip"]
 
-WIDEST = 128  # steps of the sum of a score: an operand's rows lie on chip
+WIDEST = 256  # steps of the sum of a score: an operand's rows lie on chip
+TOGETHER = 128  # columns of the results of several products that one call makes
 LEAST = 16  # rows and columns from which on tiles are worth it
 
 
@@ -370,7 +371,7 @@ class _Rewriter:
             if n not in first:
                 yield self.call([n.outputs[0]], set())
         columns = [n for n in self.region.products if self.over(n) != len(self.shape) - 1]
-        together = sum(math.prod(n.inputs[1 - self.side(n)].type.shape[-1:]) for n in columns) <= WIDEST
+        together = sum(math.prod(n.inputs[1 - self.side(n)].type.shape[-1:]) for n in columns) <= TOGETHER
         for some in [columns] if together and columns else [[n] for n in columns]:
             yield self.call([n.outputs[0] for n in some], set())
 

@@ -24,6 +24,7 @@ AT_ONCE = {16: 6, 32: 6}
 AT_ONCE_WIDE = 8
 TILE = 96  # columns of a tile: a multiple of all of them
 RUN = 16  # tiles of a run
+WIDEST = 128  # rows of operands, in elements: of wider ones a tile leaves the first cache
 
 
 @value_type
@@ -64,6 +65,7 @@ def takes(body: Graph) -> bool:
     return (
         parts.softmax is not None and len(parts.scores) == len(parts.products) == len(body.outputs) == 1 and not parts.folds and parts.rows
         and parts.scores[0].inputs[0].type.dtype is f32 and body.outputs[0].type.dtype is f32
+        and max(_depth(parts.scores[0]), assumed(body.outputs[0].type.shape[-1])) <= WIDEST
     )  # fmt: skip
 
 

@@ -194,6 +194,17 @@ def test_what_comes_by_is_copied_where_it_lies_in_chunks():
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_heads_are_up_to_256_wide(dtype):
+    graph = graph_of([((40, 256), by_name(dtype)), ((20, 256), by_name(dtype)), ((20, 250), by_name(dtype))], attend)
+    program = scheduled(graph)
+    assert [k.schedule.partition("(")[0] for k in program.kernels.values()] == ["Attention"]
+    arrays = [(x.astype(np.float32) / 8).astype(x.dtype) for x in arrays_for(graph)]
+    compare(graph, arrays, emulated(program, graph, arrays)[1])
+    wider = scheduled(graph_of([((40, 264), by_name(dtype)), ((20, 264), by_name(dtype)), ((20, 250), by_name(dtype))], attend))
+    assert not any(k.schedule.startswith("Attention(") for k in wider.kernels.values())
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_no_thread_depends_on_another_but_through_barriers(dtype, monkeypatch):
     monkeypatch.setattr(attention, "TILES_WORDS", (((32, 16), 64),))  # of two warps
     monkeypatch.setattr(attention, "TILES", (((32, 16), 64),))
