@@ -41,6 +41,10 @@ CASES = {
     )},
     "transposed": ([(3, 40, 21)], lambda x: O["transpose"](x, perm=(0, 2, 1))),
     "rows across k": ([(8, 136), (8, 40), (136, 1)], lambda a, b, c: dot(a, b, 0, 0) + c),
+    "columns in two dims, apart": ([(24, 40), (4, 24, 40)], lambda a, b: dot(a, b, 1, 2)),
+    "columns and steps in two dims": (
+        [(24, 4, 10), (4, 24, 4, 10)], lambda a, b: O["dot"](a, b, batch=((), ()), contract=((1, 2), (2, 3))),
+    ),
     "convolution": ([(1, 3, 6, 6), (5, 3, 3, 3), (5, 1, 1)], lambda x, w, b: conv(x, w, padding=((1, 1), (1, 1))) + b),
     "softmax, then layer_norm": ([(6, 40), (40,), (40,)], lambda x, g, b: layer_norm(softmax(x), g, b)),
     "argmax both ways": ([(9, 40)], lambda x: (O["argmax"](x, axis=1), O["argmax"](x, axis=0))),

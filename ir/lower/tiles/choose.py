@@ -57,7 +57,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
         columns //= 2
     direct = direct and at_most(columns, math.prod(f.n)) is True
     turn = min(columns, SIDE // n.dtype.itemsize)
-    if direct or right is None or right.steps != 1 or not at_most(turn, math.prod(f.k)):
+    if direct or right is None or right.steps != 1 or right.columns == 0 or not at_most(turn, math.prod(f.k)):
         turn = 0
     panels = -(-n.n // columns)
     work, wanted = machine.chunk_flops, machine.workers

@@ -48,13 +48,10 @@ class Packing(TiledKernel):
         batch, panel, block = counted(w, i, (n.b_batch, self.panels, blocks))
         q = self.batch_point(batch)
         base = self.panel_base(ZERO if single(n.b_batch) else batch, panel)
-        long = [j for j, d in enumerate(f.k) if d != 1]
 
         def at(k: Index, column: Index) -> Index:
-            point = {f"q{j}": x for j, x in enumerate(q)}
-            point |= {f"k{j}": k for j in long} | {f"n{j}": x for j, x in enumerate(delinear(column, f.n, w.ranges))}
-            terms = (ix.mul(x, coefficient(right.where, name)) for name, x in point.items())
-            return reduce(ix.add, terms, Index(right.where.const, ()))
+            terms = [ix.mul(x, coefficient(right.where, f"q{j}")) for j, x in enumerate(q)]
+            return reduce(ix.add, (*terms, ix.mul(k, right.steps), ix.mul(column, right.columns)), Index(right.where.const, ()))
 
         def whole() -> None:
             steps = w.rest(block, SQUARES * side, n.k)

@@ -51,7 +51,8 @@ class Pack(Schedule):
         if self.direct and not (right and right.columns == 1 and at_most(self.columns, math.prod(f.n))):
             raise ScheduleError(f"{self}: columns of B that do not lie next to each other, or are too few ({group})")
         lanes(self.turn or 1)
-        whole = self.turn and right and right.steps == 1 and self.columns % self.turn == 0 and at_most(self.turn, math.prod(f.k))
+        lies = right and right.steps == 1 and right.columns != 0
+        whole = self.turn and lies and self.columns % self.turn == 0 and at_most(self.turn, math.prod(f.k))
         if self.turn and (self.direct or not whole):
             raise ScheduleError(f"{self}: no squares of B ({group})")
 

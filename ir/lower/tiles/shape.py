@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 from ingot.ir import dtypes
@@ -123,8 +124,8 @@ def in_place(group: Group) -> InPlace:
 
 class Right(NamedTuple):
     """B where its elements are loads of the right dtype: the value in memory, and where an element lies in it, a sum of variables
-    q0 …, k0 …, n0 … of the dims. `columns`, `steps`: the coefficients of the only dims of n and of k that are not 1; 0 where there
-    are several, or none."""
+    q0 …, k0 …, n0 … of the dims. `columns`, `steps`: from a column, and from a step of k, to the next one; 0 where that is not always
+    as far, or there is but one."""
 
     value: Value
     where: Index
@@ -157,9 +158,10 @@ def right_of(group: Group) -> Right | None:
     if any(not isinstance(atom, Var) for atom, _ in index.terms):
         return None
 
-    def only(name: str, dims: Dims) -> Coef:
-        wide = [j for j, d in enumerate(dims) if d != 1]
-        return coefficient(index, f"{name}{wide[0]}") if len(wide) == 1 else 0
+    def apart(name: str, dims: Dims) -> Coef:
+        wide = [(coefficient(index, f"{name}{j}"), d) for j, d in enumerate(dims) if d != 1]
+        in_a_row = all(outer == d * inner for (outer, _), (inner, d) in pairwise(wide))
+        return wide[-1][0] if wide and in_a_row else 0
 
     (value,) = k.names
-    return Right(value, index, only("n", f.n), only("k", f.k))
+    return Right(value, index, apart("n", f.n), apart("k", f.k))
