@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from ingot.ir.graph import Graph
-from ingot.ir.lower import STAGES, run
-from ingot.ir.lower.cpu import cpu
 from ingot.ir.lower.tiles.winograd_schedule import Winograd
 from ingot.ir.machine import Machine
 from ingot.ir.op import OPS
 from ingot.ir.parse import parse
-from ingot.runtime import compiler, memory, threads
+from ingot.runtime import memory, threads
 from tests.support.calling import CPU, HOST_LEVELS, compare, load
 from tests.support.graphs import arrays_for, graph_of
+from tests.support.windows import POINT, schedules, twice
 
-POINT = dict(stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
 CASES = {  # images, channels, results, height and width, padding
     "even": (1, 32, 64, (12, 12), ((1, 1), (1, 1))),
     "odd": (2, 64, 32, (15, 13), ((1, 1), (1, 1))),
@@ -24,6 +22,7 @@ CASES = {  # images, channels, results, height and width, padding
     "more padding than a window": (1, 32, 32, (9, 10), ((3, 0), (0, 4))),
     "several blocks": (1, 64, 96, (40, 66), ((1, 1), (1, 1))),
     "many channels": (1, 256, 64, (14, 14), ((1, 1), (1, 1))),
+    "several images in a block": (7, 128, 32, (8, 8), ((1, 1), (1, 1))),
 }
 
 
@@ -41,11 +40,6 @@ def graph(case: str, steady: bool = True) -> Graph:
     return g.replace(steady=frozenset({1, 2, 4})) if steady else g
 
 
-def schedules(g: Graph, machine: Machine) -> list[object]:
-    stop = [s.name for s in STAGES].index("schedule") + 1
-    return list(run(g, cpu(machine), STAGES[:stop]).schedules)
-
-
 def slots(g: Graph, arrays, kept: int, outs):
     """What a call gives: inputs, outputs, and memory that is not filled yet."""
     return [*arrays, *outs, *([memory.unfilled(kept).array(np.dtype(np.uint8), (kept,))] if kept else [])]
@@ -57,19 +51,6 @@ def normed(g: Graph) -> list[np.ndarray]:
     return [a / np.sqrt(np.float32(np.prod(a.shape[1:]))) if i in (1, 2, 4) else a for i, a in enumerate(arrays)]
 
 
-def twice(g: Graph, arrays) -> list[list[np.ndarray]]:
-    """The outputs of the first call and of the second one, compiled."""
-    exe = compiler.executable(g)
-    kept = [memory.unfilled(exe.manifest["kept"])] if g.steady else []
-    buffers = [memory.from_numpy(np.ascontiguousarray(a)) for a in arrays]
-    found = []
-    for _ in range(2):
-        outs = [memory.allocate(v.type.nbytes) for v in g.outputs]
-        exe.run(*(b.address for b in (*buffers, *outs, *kept)))
-        found.append([b.array(v.type.dtype.numpy, v.type.shape).copy() for b, v in zip(outs, g.outputs)])
-    return found
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_convolution(case: str) -> None:
     g = graph(case)
@@ -78,6 +59,18 @@ def test_a_convolution(case: str) -> None:
     compare(g, arrays, first, 0.05)
     for a, b in zip(first, second):
         np.testing.assert_array_equal(a, b)
+
+
+def test_channels_that_lie_apart() -> None:
+    """Alone between a graph's input and its output, which are row-major."""
+    g = graph_of([(2, 32, 13, 12), (64, 32, 3, 3)], lambda x, w: OPS["conv"](x, w, **{**POINT, "padding": ((1, 1), (1, 1))}))
+    g = g.replace(steady=frozenset({1}))
+    assert any(isinstance(s, Winograd) for s in schedules(g, CPU.host_level().machine))
+    arrays = [np.asarray(a, np.float32) for a in arrays_for(g)]
+    arrays[1] /= np.sqrt(np.float32(9 * 32))
+    first, second = twice(g, arrays)
+    compare(g, arrays, first, 0.05)
+    np.testing.assert_array_equal(first[0], second[0])
 
 
 @pytest.mark.parametrize("special", [np.inf, np.nan, 3e38])

@@ -118,8 +118,19 @@ _MODELS: dict[str, tuple[Callable[[Any, Any], Any], np.ndarray, np.ndarray]] = {
     "gpt": (models.gpt, _ints(7, 3, 5), _ints(7, 15)),
     "encoder": (models.encoder, _floats(4, 6), _ints(3, 4)),
 }
+def _windows(T: Any) -> Any:
+    """Windows of 3 x 3, of enough channels and tiles for minimal filtering, forward and backward."""
+    nn = T.nn
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(64, 10),
+    )  # fmt: skip
+
+
 _NETWORKS: dict[str, tuple[Callable[[Any], Any], np.ndarray, np.ndarray]] = {
     "mlp": (networks.mlp, _floats(64, 784), _ints(10, 64)),
     "lenet": (networks.lenet, _floats(4, 1, 28, 28), _ints(10, 4)),
+    "windows": (_windows, _floats(8, 3, 16, 16), _ints(10, 8)),
     "gpt": (lambda T: networks.gpt(T, layers=2, width=128, heads=4, length=32, vocabulary=512), _ints(512, 2, 32), _ints(512, 64)),
 }

@@ -40,9 +40,9 @@ def _words(group: Group, machine: Machine) -> Schedule:
 def _windows(group: Group, machine: Machine) -> Schedule | None:
     if len(form_of(group.nodes[0]).m) < 2:
         return None
-    from ingot.ir.lower.tiles import winograd_schedule
+    from ingot.ir.lower.tiles import winograd_gradient_schedule, winograd_schedule
 
-    return winograd_schedule.choose(group, machine)
+    return winograd_schedule.choose(group, machine) or winograd_gradient_schedule.choose(group, machine)
 
 
 def _emit(group: Group, s: Schedule, check: Callable[[Node], int]) -> list[Written]:
@@ -50,9 +50,12 @@ def _emit(group: Group, s: Schedule, check: Callable[[Node], int]) -> list[Writt
         return emit.emit(group, s, check)
     if isinstance(s, FewRows):
         return few_rows.emit(group, s, check)
-    from ingot.ir.lower.tiles import winograd, words_emit
+    from ingot.ir.lower.tiles import winograd, winograd_gradient, words_emit
+    from ingot.ir.lower.tiles.winograd_gradient_schedule import WinogradGradient
     from ingot.ir.lower.tiles.winograd_schedule import Winograd
 
+    if isinstance(s, WinogradGradient):
+        return winograd_gradient.emit(group, s, check)
     return winograd.emit(group, s, check) if isinstance(s, Winograd) else words_emit.emit(group, s, check)  # type: ignore[arg-type]
 
 

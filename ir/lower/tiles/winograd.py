@@ -1,14 +1,13 @@
 """3 x 3 convolutions by Winograd's minimal filtering F(2 x 2, 3 x 3): sixteen products make four results of a channel, not 36.
 
-Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015. Inputs of 4 x 4 and weights of 3 x 3 become 4 x 4 by sums alone,
-and so do their products, summed over the channels, become 2 x 2 results. Where one of these is not finite (differences of infinities are
-NaN, those of large numbers may be infinite), the results of the panel are calculated again, directly.
+Inputs of 4 x 4 and weights of 3 x 3 become 4 x 4 by sums alone, and so do their products, summed over the channels, become 2 x 2 results
+(see `filtering`). Where one of these is not finite (differences of infinities are NaN, those of large numbers may be infinite), the results
+of the panel are calculated again, directly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 
 from ingot.ir import dtypes
 from ingot.ir.graph import Value
@@ -17,16 +16,15 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.tiles.filtering import AT_ONCE, PRODUCTS, SIDE, Inputs, in_two_dims, of_inputs, of_products, of_taps
 from ingot.ir.lower.tiles.kernel import Check, counted
-from ingot.ir.lower.tiles.winograd_schedule import AT_ONCE, PRODUCTS, Winograd, tiles
-from ingot.ir.lower.writer import KernelWriter, Scalar
+from ingot.ir.lower.tiles.winograd_schedule import Winograd, tiles
+from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
+from ingot.ir.size import Size
 from ingot.ir.types import tensor_type
 
 __all__ = ["emit"]
-
-SIDE = AT_ONCE + 2  # of what a tile reads
-Square = list[list[Scalar]]
 
 
 def emit(group: Group, s: Winograd, check: Check) -> list[Written]:
@@ -34,28 +32,6 @@ def emit(group: Group, s: Winograd, check: Check) -> list[Written]:
     f = form_of(group.nodes[0])
     transformed = Value(tensor_type(dtypes.f32, (PRODUCTS, *f.n, f.k[-1])))
     return [_weights(group, s, check, transformed), _Convolution(group, s, check, transformed).run()]
-
-
-# -- the three transforms: a rule for one dim, applied to columns and then to rows ------------------------------------------
-
-
-def _of_weights(w: KernelWriter, a: Scalar, b: Scalar, c: Scalar) -> list[Scalar]:
-    outer = w.add(a, c)
-    half = w.const(0.5, a.dtype)
-    return [a, w.mul(w.add(outer, b), half), w.mul(w.sub(outer, b), half), c]
-
-
-def _of_inputs(w: KernelWriter, a: Scalar, b: Scalar, c: Scalar, d: Scalar) -> list[Scalar]:
-    return [w.sub(a, c), w.add(b, c), w.sub(c, b), w.sub(b, d)]
-
-
-def _of_products(w: KernelWriter, a: Scalar, b: Scalar, c: Scalar, d: Scalar) -> list[Scalar]:
-    return [w.add(w.add(a, b), c), w.sub(w.sub(b, c), d)]
-
-
-def _both(w: KernelWriter, rule: Callable[..., list[Scalar]], x: Square) -> Square:
-    columns = [rule(w, *column) for column in zip(*x)]
-    return [rule(w, *row) for row in zip(*columns)]
 
 
 def _weights(group: Group, s: Winograd, check: Check, to: Value) -> Written:
@@ -71,7 +47,7 @@ def _weights(group: Group, s: Winograd, check: Check, to: Value) -> Written:
         with w.loop("vector", s.columns, s.width, True) as v:
             n = (ix.add(ix.mul(panel, s.columns), v),)
             x = [[f.b(elements, (ZERO, ZERO), (ix.const(a), ix.const(b), c), n) for b in range(3)] for a in range(3)]
-            for p, y in enumerate(sum(_both(w, _of_weights, x), [])):
+            for p, y in enumerate(sum(in_two_dims(w, of_taps, x), [])):
                 w.store(name, linear((panel, ix.const(p), c, v), (panels, PRODUCTS, channels, s.columns)), y)
 
     w.chunks(panels * channels, s.pack, line)
@@ -88,29 +64,30 @@ class _Convolution:
         self.form = f = form_of(group.nodes[0])
         self.weights = self.k.buffer(weights, "r")
         self.channels, self.panels = int(f.k[-1]), int(f.n[0]) // s.columns  # type: ignore[arg-type]
-        self.count = s.high * s.wide
-        self.low = tuple(int(d) for d in f.zeros.low) if f.zeros else (0, 0)  # type: ignore[arg-type]
-        self.sizes = [int(d) for d in f.left.type.shape[2:]]  # type: ignore[arg-type]
+        self.count = s.images * s.high * s.wide
         self.m = [int(d) for d in f.m]  # type: ignore[arg-type]
+        self.inputs = Inputs(self.w, f, (self.m[0] - AT_ONCE, self.m[1] - AT_ONCE))
 
     def run(self) -> Written:
         f, s, w = self.form, self.s, self.w
         blocks = [-(-tiles(f, d) // n) for d, n in enumerate((s.high, s.wide))]
-        counts = (-(-self.panels // s.group), f.batch[0], *blocks)
+        images = f.batch[0]
+        counts = (-(-self.panels // s.group), images if isinstance(images, Size) else -(-images // s.images), *blocks)
         items = counts[0] * counts[1] * counts[2] * counts[3]
         with w.loop("parallel", items) as i:
             group, n, down, across = counted(w, i, counts)
-            first = (self.early(down, s.high, tiles(f, 0)), self.early(across, s.wide, tiles(f, 1)))
+            n = n if isinstance(images, Size) else self.early(n, s.images, images)
+            first = (n, self.early(down, s.high, tiles(f, 0)), self.early(across, s.wide, tiles(f, 1)))
             inputs = w.scratch(dtypes.f32, PRODUCTS * self.count * self.channels, "worker")
             products = w.scratch(dtypes.f32, PRODUCTS * self.count * s.columns, "worker")
-            self.over_tiles(first, lambda tile, corner: self.transform(inputs, n, tile, corner))
+            self.over_tiles(first, lambda tile, n, corner: self.transform(inputs, n, tile, corner))
             with w.loop("serial", w.rest(group, s.group, self.panels)) as j:
                 panel = ix.add(ix.mul(group, s.group), j)
                 self.multiply(inputs, products, panel)
                 wrong = w.acc(dtypes.bool_, False)
-                self.over_tiles(first, lambda tile, corner: self.results(products, n, tile, corner, panel, wrong))
+                self.over_tiles(first, lambda tile, n, corner: self.results(products, n, tile, corner, panel, wrong))
                 with w.when(w.get_acc(wrong, dtypes.bool_)):
-                    self.directly(n, first, panel)
+                    self.directly(first, panel)
         return self.k.finish(s, twice=True, fixed=True)
 
     def early(self, i: Index, per: int, total: int) -> Index:
@@ -118,11 +95,19 @@ class _Convolution:
         start = ix.mul(i, per)
         return start if total % per == 0 else self.w.as_index(self.w.min(self.w.index_value(start), total - per))
 
-    def over_tiles(self, first: Point, body: Callable[[Index, Point], None]) -> None:
-        """body(tile, corner) for each tile of a block: its number, and its first result."""
+    def over_tiles(self, first: Point, body: Callable[[Index, Index, Point], None]) -> None:
+        """body(tile, image, corner) for each tile of a block: its number, and its first result."""
         s = self.s
-        with self.w.loop("serial", s.high) as a, self.w.loop("serial", s.wide) as b:
-            body(ix.add(ix.mul(a, s.wide), b), self.corner(first, (a, b)))
+
+        def one(n: Index) -> None:
+            with self.w.loop("serial", s.high) as a, self.w.loop("serial", s.wide) as b:
+                body(linear((n, a, b), (s.images, s.high, s.wide)), ix.add(first[0], n), self.corner(first[1:], (a, b)))
+
+        if s.images == 1:
+            one(ZERO)
+            return
+        with self.w.loop("serial", s.images) as n:
+            one(n)
 
     def corner(self, first: Point, at: Point) -> Point:
         """The first result of a tile; the last tile of an odd extent overlaps its neighbour."""
@@ -137,7 +122,7 @@ class _Convolution:
     def transform(self, scratch: str, n: Index, tile: Index, corner: Point) -> None:
         """The inputs of a tile, as [product][tile][channel]; those that reach over the edge with masks."""
         w = self.w
-        inside = self.inside(corner)
+        inside = self.inputs.inside(corner)
         if inside is None:
             self.transformed(scratch, n, tile, corner, False)
             return
@@ -146,31 +131,11 @@ class _Convolution:
         with w.when(w.not_(inside)):
             self.transformed(scratch, n, tile, corner, True)
 
-    def inside(self, corner: Point) -> Scalar | None:
-        """Whether all that a tile reads lies in the input; None: it always does."""
-        w = self.w
-        conditions = []
-        for i, low, size, m in zip(corner, self.low, self.sizes, self.m):
-            if low > 0:
-                conditions.append(w.ge(w.index_value(i), low))
-            if m - AT_ONCE + SIDE - low > size:
-                conditions.append(w.le(w.index_value(i), size + low - SIDE))
-        return reduce(w.and_, conditions) if conditions else None
-
     def transformed(self, scratch: str, n: Index, tile: Index, corner: Point, masked: bool) -> None:
-        f, w = self.form, self.w
-        elements = self.k.elements()
+        w = self.w
         with w.loop("vector", self.channels, self.s.width, True) as c:
-
-            def read(a: int, b: int) -> Scalar:
-                if masked:
-                    tap = (ix.const(min(a, 2)), ix.const(min(b, 2)), c)
-                    return f.a(elements, (n, ZERO), tuple(ix.add(i, ix.const(j - min(j, 2))) for i, j in zip(corner, (a, b))), tap)
-                at = tuple(ix.add(i, ix.const(j - low)) for i, j, low in zip(corner, (a, b), self.low))
-                return elements.at(f.left, (n, c, *at))
-
-            x = [[read(a, b) for b in range(SIDE)] for a in range(SIDE)]
-            for p, y in enumerate(sum(_both(w, _of_inputs, x), [])):
+            x = self.inputs.square(self.k.elements(), n, c, corner, masked)
+            for p, y in enumerate(sum(in_two_dims(w, of_inputs, x), [])):
                 w.store(scratch, linear((ix.const(p), tile, c), (PRODUCTS, self.count, self.channels)), y)
 
     # -- products ------------------------------------------------------------------------------------------------------
@@ -202,20 +167,21 @@ class _Convolution:
                 return w.load(products, linear((ix.const(p), tile, v), (PRODUCTS, self.count, s.columns)), d, pinned=True)
 
             x = [[read(SIDE * a + b) for b in range(SIDE)] for a in range(SIDE)]
-            for a, row in enumerate(_both(w, _of_products, x)):
+            for a, row in enumerate(in_two_dims(w, of_products, x)):
                 for b, y in enumerate(row):
                     none = w.sub(y, y)  # 0, of what is finite, or NaN
                     w.reduce((wrong,), "or", (w.ne(none, none),))
                     self.finish(y, n, (ix.add(corner[0], ix.const(a)), ix.add(corner[1], ix.const(b))), panel, v)
 
-    def directly(self, n: Index, first: Point, panel: Index) -> None:
+    def directly(self, first: Point, panel: Index) -> None:
         """The results of a block by direct summation."""
         f, w, s, d = self.form, self.w, self.s, dtypes.f32
         elements = self.k.elements()
         # few loops in each other: what LLVM takes for often run decides what has a register elsewhere
         with w.loop("serial", self.count * AT_ONCE**2) as i:
-            a, b, *at = counted(w, i, (s.high, s.wide, AT_ONCE, AT_ONCE))
-            m = tuple(ix.add(x, y) for x, y in zip(self.corner(first, (a, b)), at))
+            image, a, b, *at = counted(w, i, (s.images, s.high, s.wide, AT_ONCE, AT_ONCE))
+            n = ix.add(first[0], image)
+            m = tuple(ix.add(x, y) for x, y in zip(self.corner(first[1:], (a, b)), at))
             with w.loop("vector", s.columns, s.width, True) as v:
                 acc = w.acc(d, 0)
                 column = (ix.add(ix.mul(panel, s.columns), v),)
