@@ -1,13 +1,14 @@
 """The short way of a hit: one generated Python function per entry, which checks and calls without loops.
 
-It serves calls with positional arguments that are Tensors, numbers and static values, and answers MISS for everything it is
-not sure of; the long way in function.py then decides. It never decides differently, only faster.
+It serves calls with positional arguments that are Tensors, numbers and static values, or tuples, lists and dicts of such, and answers
+MISS for everything it is not sure of; the long way in function.py then decides. It never decides differently, only faster.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from ingot._tensor import Tensor
@@ -15,9 +16,10 @@ from ingot._tensor.autocast import LOWER
 from ingot._tensor.metadata import _default_dtype
 from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
-from ingot.capture.guards import Guards
+from ingot.capture.guards import Guards, same_memory
 from ingot.capture.lines import Lines
-from ingot.capture.sources import Argument, BriefArgument, shared_memory, type_text
+from ingot.capture.pytree import LEAF
+from ingot.capture.sources import Argument, Attribute, BriefArgument, type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
 from ingot.ir.precision import PRODUCTS
@@ -34,9 +36,12 @@ _LEAVES = 64  # more arguments go the long way
 
 
 def fast_call(
-    call: CompiledCall, guards: Guards, leaves: Sequence[Any], numbers: Sequence[int], grad_enabled: bool, stats: dict[str, int]
+    call: CompiledCall, guards: Guards, structures: Sequence[Any], leaves: Sequence[Any], numbers: Sequence[int], grad_enabled: bool,
+    stats: dict[str, int],
 ) -> Callable[..., Any] | None:
-    """The generated function for calls whose positional arguments are like `leaves`; None where only the long way will do."""
+    """The generated function for calls whose positional arguments are of these structures, with leaves like these; None where only
+    the long way will do.
+    """
     traced = call.traced
     if len(leaves) > _LEAVES or call.there or call.back or call.stages is not None:
         return None
@@ -45,6 +50,9 @@ def fast_call(
         "default_dtype": _default_dtype, "lower": LOWER, "products": PRODUCTS, "allocate": call.allocate, "wrap_i64": wrap_i64,
         "Leaf": Leaf, "math": math,
     })  # fmt: skip
+    parameters = _parameters(c, structures)
+    if parameters is None:
+        return None
     c.add("rec = here.recorder")
     c.need(f"rec.grad_enabled is {grad_enabled} and not rec.tracing and EPOCH[0] == {c.name(guards)}.epoch")
     c.need(f"default_dtype[0] is {c.name(_default_dtype[0])}")
@@ -105,7 +113,40 @@ def fast_call(
         sizes += "" if traced.fit is None else "".join(f", {n!r}: d_{n}" for n in traced.fit.defined)
         given = f"({''.join(f'{a}, ' for a in arguments)}), [{kept}], [{', '.join(outs)}]"
         c.add(f"return finish({given}, {types}, {{{sizes}}})")
-    return c.function("fast", arguments, f"<ingot call of {traced.name}>")
+    return c.function("fast", parameters, f"<ingot call of {traced.name}>")
+
+
+def _parameters(c: Lines, structures: Sequence[Any]) -> list[str] | None:
+    """The parameters, with the lines that take them apart into the leaves `a0`, `a1`, …; None where no lines can."""
+    leaves, names = map("a{}".format, count()), map("q{}".format, count())
+    parameters = []
+    for s in structures:
+        parameters.append(next(leaves if s == LEAF else names))
+        if s != LEAF and not _taken_apart(c, parameters[-1], s, leaves, names):
+            return None
+    return parameters
+
+
+def _taken_apart(c: Lines, name: str, structure: Any, leaves: Iterator[str], names: Iterator[str]) -> bool:
+    kind, *parts = structure
+    if kind not in (tuple, list, dict):
+        return False
+    values = name
+    c.need(f"{name}.__class__ is {kind.__name__}")
+    if kind is dict:
+        keys, *parts = parts
+        if not all(type(k) in (str, int) for k in keys):
+            return False
+        c.need(f"(*{name},) == {keys!r}")
+        values = f"(*{name}.values(),)"
+    else:
+        c.need(f"len({name}) == {len(parts)}")
+    for i, s in enumerate(parts):
+        inner = next(leaves if s == LEAF else names)
+        c.add(f"{inner} = {values}[{i}]")
+        if s != LEAF and not _taken_apart(c, inner, s, leaves, names):
+            return False
+    return True
 
 
 def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequence[int], guards: Guards) -> bool:
@@ -124,18 +165,15 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 c.need(f"a{i} is a{first[id(x)]}")
                 continue
             tensors.append(i)
-            brief = x._edge is None and _brief(c, traced, i, guards)
-            if x._storage is not None and (not brief or shared_memory(x) is None):
+            c.need(f"a{i}.__class__ is {c.name(type(x))}")
+            if not _memory(c, traced, leaves, i, guards):
                 return False
             edge = "is None" if x._edge is None else "is not None"
             sized = traced.fit is not None and i in traced.fit.free
             kind = f" is {c.name(x._array.type)}"
             if sized:
-                kind = f".dtype is {c.name(x._array.type.dtype)} and a{i}._array.type.device == {x._array.type.device}"
-            c.need(
-                f"a{i}.__class__ is {c.name(type(x))}{'' if brief else f' and a{i}._storage is None'} and a{i}._edge {edge}"
-                f" and a{i}._array.type{kind}"
-            )
+                kind = f".dtype is {c.name(x._array.type.dtype)} and m{i}.type.device == {x._array.type.device}"
+            c.need(f"a{i}._edge {edge} and m{i}.type{kind}")
             leaf = leaf_of(x)
             if hooks(leaf):
                 return False
@@ -161,6 +199,12 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
             return False
         else:
             c.need(f"a{i} is {c.name(x)}")
+    read = {s.place.key for s in traced.sources if isinstance(s, Attribute)}
+    for p in guards.exchanged:
+        if p.key not in read:
+            c.names["same_memory"] = same_memory
+            for i in tensors:
+                c.need(f"not same_memory(a{i}, {p.expression(c)})")
     if any(w.distinct for w in traced.writes):
         for k, i in enumerate(tensors):
             for j in tensors[k + 1 :]:
@@ -168,23 +212,26 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
     return True
 
 
-def _brief(c: Lines, traced: Traced, i: int, guards: Guards) -> bool:
-    """Add the lines for a tensor that may share its memory with the outside, and is read there; False where none may.
-
-    The memory must be that of nothing else that the function reads or writes.
+def _memory(c: Lines, traced: Traced, leaves: Sequence[Any], i: int, guards: Guards) -> bool:
+    """Add the lines that find the value `m{i}` of a tensor, whose memory must be that of nothing else that the function reads or writes;
+    False where it is. Memory that others see is read where it is, if the call is over before they can write.
     """
-    if not all(type(s) is BriefArgument for s in traced.sources if isinstance(s, Argument) and s.index == i):
+    x = leaves[i]
+    if guards.by_reference or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage is not None for y in leaves):
         return False
-    if guards.exchanged or guards.by_reference:
-        return False
+    at_once = x._edge is None and not guards.exchanged
+    at_once = at_once and all(type(s) is BriefArgument for s in traced.sources if isinstance(s, Argument) and s.index == i)
     c.add(f"s{i} = a{i}._storage")
-    c.add(f"if s{i} is None: m{i} = a{i}._array")
-    others = [f"s{i} is s{j}" for j in c.brief]
+    others = [f"s{i} is s{j}" for j in c.tensors if j != i]
     others += [f"{g}.grad is not None and {g}.grad._storage is s{i}" for g in map(c.name, guards.gradients)]
     if guards.captured:
         others.append(f"s{i} in {c.name(guards.captured)}")
-    c.add(f"elif {' or '.join([f's{i}.exposed is None', f'a{i}._steps', *others, f'(m{i} := s{i}.base).buffer is None'])}: return MISS")
-    c.brief.append(i)
+    c.add(f"if s{i} is None: m{i} = a{i}._array")
+    if others:
+        c.add(f"elif {' or '.join(others)}: return MISS")
+    if at_once:
+        c.add(f"elif s{i}.exposed is not None and not a{i}._steps and s{i}.base.buffer is not None: m{i} = s{i}.base")
+    c.add(f"else: m{i} = a{i}._now()")
     return True
 
 

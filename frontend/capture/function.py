@@ -161,7 +161,7 @@ class CompiledFunction:
                     if "capture" in switches.get("INGOT_CHECK"):
                         self._check(entry, structure, leaves, numbers)
                     elif entry not in self._latest:
-                        self._prepare(entry, args, kwargs, leaves, numbers)
+                        self._prepare(entry, args, kwargs, structure, leaves, numbers)
                     try:
                         return entry.call.call(leaves)
                     except Late as late:
@@ -192,12 +192,12 @@ class CompiledFunction:
         numbers, key = signature(self.name, self.__wrapped__, self._statics, structure, leaves, here.recorder)
         return structure, leaves, numbers, key
 
-    def _prepare(self, entry: _Entry, args: tuple, kwargs: dict, leaves: list, numbers: Sequence[int]) -> None:
+    def _prepare(self, entry: _Entry, args: tuple, kwargs: dict, structure: Any, leaves: list, numbers: Sequence[int]) -> None:
         """From the second call of an entry on, calls like it go the short way."""
         self._latest, self._other, self._fast = (entry, self._latest[0]), self._fast, (-1, _miss)
-        if kwargs or len(args) != len(leaves):
+        if kwargs:
             return
-        fast = fast_call(entry.call, entry.guards, args, numbers, here.recorder.grad_enabled, self.stats)
+        fast = fast_call(entry.call, entry.guards, structure[1][1:], leaves, numbers, here.recorder.grad_enabled, self.stats)
         if fast is not None:
             self._fast = len(args), fast
 

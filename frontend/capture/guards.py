@@ -45,7 +45,7 @@ from ingot.runtime.epoch import EPOCH
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import GradSlot
 
-__all__ = ["Guards", "Seen"]
+__all__ = ["Guards", "Seen", "same_memory"]
 
 
 class Guards:
@@ -157,9 +157,9 @@ class Guards:
             if i in self.by_reference:
                 if x is not self.by_reference[i]:
                     return f"argument {self.names[i]} is not the captured tensor that it was"
-            elif isinstance(x, Tensor) and any(_same_memory(x, s.grad) for s in self.gradients):
+            elif isinstance(x, Tensor) and any(same_memory(x, s.grad) for s in self.gradients):
                 return f"argument {self.names[i]} shares memory with a gradient that the function reads"
-            elif isinstance(x, Tensor) and any(_same_memory(x, p.read()) for p in self.exchanged):
+            elif isinstance(x, Tensor) and any(same_memory(x, p.read()) for p in self.exchanged):
                 return f"argument {self.names[i]} shares memory with a tensor that the function reads anew at each call"
             elif isinstance(x, Tensor) and x._storage is not None and x._storage in self.captured:
                 if not any(x is t for t in self.by_reference.values()) and not _shared(x, leaves):
@@ -204,7 +204,8 @@ def _first(watches: Sequence[Watch]) -> str | None:
     return None
 
 
-def _same_memory(x: Tensor, y: Any) -> bool:
+def same_memory(x: Tensor, y: Any) -> bool:
+    """Whether `y` is this tensor, or one that shares its memory."""
     return isinstance(y, Tensor) and (x is y or (x._storage is not None and x._storage is y._storage))
 
 

@@ -10,8 +10,8 @@ __all__ = ["Lines"]
 
 
 class Lines:
-    """The lines of a function on their way; `names` is its namespace. `tensors`: which of its parameters are tensors; `brief`: those of
-    them that may share their memory with the outside, whose values are `m0`, `m1`, ...
+    """The lines of a function on their way; `names` is its namespace. `tensors`: which of the leaves `a0`, `a1`, … of its arguments are
+    tensors, whose values are `m0`, `m1`, … and whose Storages, or None, `s0`, `s1`, …
 
     >>> c = Lines({"MISS": None})
     >>> c.need("a0 is not None")
@@ -23,7 +23,6 @@ class Lines:
     def __init__(self, names: dict[str, Any]):
         self.names = names
         self.tensors: list[int] = []
-        self.brief: list[int] = []
         self._lines: list[str] = []
         self._attributes: list[str] = []
 

@@ -196,7 +196,7 @@ class Fit:
         """Add the lines of the fast call that check what has symbols, the leaves `a0`, `a1`, … among it, and leave these in `d_NAME`."""
         shapes = [i for i, p in self.patterns.items() if i in self.free and isinstance(p, tuple)]
         for i in shapes:
-            c.add(f"h{i} = a{i}._array.type.shape")
+            c.add(f"h{i} = m{i}.type.shape")
         texts: dict[Spot, str] = {}
         for k, (spot, dim) in enumerate(self.outside.items()):
             texts[spot] = f"p{k}"

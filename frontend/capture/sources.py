@@ -105,7 +105,7 @@ class Argument(Source):
         return leaves[self.index]._writes()
 
     def lines(self, c: Lines, k: int, t: TensorType) -> tuple[str, str]:
-        c.add(f"x{k} = {f'm{self.index}' if self.index in c.brief else f'a{self.index}._array'}")
+        c.add(f"x{k} = m{self.index}")
         c.add(f"b{k} = x{k}.buffer")
         c.add(f"if b{k} is None: b{k} = ready(x{k})")
         return f"b{k}.address", f"x{k}"
@@ -193,7 +193,7 @@ class Attribute(Source):
         c.add(f"y{k} = {self.place.expression(c)}")
         c.need(f"isinstance(y{k}, Tensor)")
         for i in c.tensors:
-            c.need(f"y{k} is not a{i} and (y{k}._storage is None or y{k}._storage is not a{i}._storage)")
+            c.need(f"y{k} is not a{i} and (s{i} is None or y{k}._storage is not s{i})")
         c.add(f"x{k} = y{k}._now()")
         c.need(f"x{k}.type == {type_text(c, t)}")
         c.add(f"b{k} = ready(x{k})")
