@@ -186,31 +186,13 @@ def loads(data: bytes, name: str = "<bytes>", map_location: Any = None) -> Any:
 
 
 def _open(data: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the metadata of a safetensors file, checked by the safetensors library."""
-    from safetensors import SafetensorError, deserialize
-
-    from ingot.ir import dtypes
+    """The arrays and the metadata of a safetensors file."""
+    from ingot.runtime.artifact.tensors import TensorsError, read
 
     try:
-        entries = deserialize(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-    except (SafetensorError, ValueError) as e:
+        return read(memoryview(data))
+    except TensorsError as e:
         raise SerializationError(f"{name}: not a safetensors file, or damaged: {e}") from None
-    kinds = {
-        "BOOL": "bool", "U8": "u8", "I8": "i8", "I16": "i16", "I32": "i32", "I64": "i64", "F16": "f16", "BF16": "bf16", "F32": "f32",
-        "F64": "f64", "C64": "c64", "U16": "u16", "U32": "u32", "U64": "u64",
-    }  # fmt: skip
-    arrays = {}
-    for key, entry in entries:
-        if entry["dtype"] not in kinds:
-            raise SerializationError(f"{name}: tensor {key} has the dtype {entry['dtype']}, which ingot has not")
-        dtype = dtypes.by_name(kinds[entry["dtype"]])
-        try:
-            arrays[key] = np.frombuffer(bytes(entry["data"]), dtype.numpy).reshape(entry["shape"])
-        except ValueError as e:  # NumPy's own bounds
-            raise SerializationError(f"{name}: tensor {key}: {e}") from None
-    return arrays, header.get("__metadata__") or {}
 
 
 def _from_torch(data: bytes, name: str, map_location: Any) -> Any:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ingot.runtime.artifact import host, on_gpu, strict, tree
@@ -49,8 +48,7 @@ class TensorSpec(NamedTuple):
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Code for one level of CPUs, or of GPUs."""
 
     arch: str
@@ -86,8 +84,7 @@ class Golden(NamedTuple):
     level: str | None
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What an artifact says of itself. See docs/artifact.md."""
 
     name: str

@@ -17,7 +17,7 @@ import numpy as np
 from ingot.runtime.artifact import strict
 from ingot.runtime.artifact.container import HEADER_LIMIT
 
-__all__ = ["pack", "unpack", "TensorsError", "numpy_dtype"]
+__all__ = ["pack", "read", "unpack", "TensorsError", "numpy_dtype"]
 
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "BF16": "bfloat16",
@@ -69,19 +69,33 @@ def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = 
 
 def unpack(section: memoryview) -> dict[str, np.ndarray]:
     """The arrays of a section, read-only, sharing its memory. TensorsError if it is malformed in any way."""
+    arrays, _ = read(section, HEADER_LIMIT)
+    for name in arrays:
+        if not strict.plain_name(name):
+            raise TensorsError(f"{name[:40]!r} is no plain name")
+    return arrays
+
+
+def read(section: memoryview, limit: int = 100_000_000) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """`unpack` of a section that anybody may have written, with whatever names, and its metadata.
+
+    limit: bytes that the header may have; by default what the format allows
+    """
     total = len(section)
     if total < 8:
         raise TensorsError(f"{total} bytes are too few for a header")
     length = int.from_bytes(section[:8], "little")
-    if length > min(HEADER_LIMIT, total - 8):
-        raise TensorsError(f"a header of {length} bytes is more than there is, or may be ({HEADER_LIMIT})")
+    if length > min(limit, total - 8):
+        raise TensorsError(f"a header of {length} bytes is more than there is, or may be ({limit})")
     try:
         rows = strict.parse(bytes(section[8 : 8 + length]))
     except ValueError as e:
         raise TensorsError(f"the header is no JSON: {e}") from None
     if not isinstance(rows, dict):
         raise TensorsError("the header is no JSON object")
-    rows.pop("__metadata__", None)
+    metadata = rows.pop("__metadata__", None) or {}
+    if not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
+        raise TensorsError("the metadata is no object of texts")
     start, end = 8 + length, total - 8 - length
     extents, out = [], {}
     for name, row in rows.items():
@@ -89,12 +103,10 @@ def unpack(section: memoryview) -> dict[str, np.ndarray]:
             code, shape, (begin, stop) = row["dtype"], row["shape"], row["data_offsets"]
         except (TypeError, KeyError, ValueError):
             raise TensorsError(f"{name!r} is malformed") from None
-        if not strict.plain_name(name):
-            raise TensorsError(f"{name[:40]!r} is no plain name")
         if not (isinstance(shape, list) and len(shape) <= 64 and all(type(n) is int and n >= 0 for n in (*shape, begin, stop))):
             raise TensorsError(f"{name!r} is malformed")
         if not isinstance(code, str) or code not in _NAMES:
-            raise TensorsError(f"{name!r} has no dtype that is known")
+            raise TensorsError(f"{name!r} has the dtype {str(code)[:20]!r}, which is not known")
         dtype = numpy_dtype(_NAMES[code])
         nbytes = dtype.itemsize
         for n in shape:
@@ -114,4 +126,4 @@ def unpack(section: memoryview) -> dict[str, np.ndarray]:
         at = stop
     if at != end:
         raise TensorsError(f"{end - at} bytes belong to no tensor")
-    return out
+    return out, metadata

@@ -135,6 +135,28 @@ def test_tensors_round_trip_and_agree_with_safetensors():
     assert not mapped["w"].flags.writeable and all(a.flags.aligned for a in mapped.values())
 
 
+def test_what_others_have_written_may_have_any_names_and_metadata():
+    from safetensors.numpy import save
+
+    a = {"../a": np.arange(3, dtype=np.int16), "\n": np.ones((), np.float64), "x.y": np.zeros((0, 2), np.uint8)}
+    got, metadata = tensors.read(memoryview(save(a, {"who": "others"})))
+    assert metadata == {"who": "others"} and got.keys() == a.keys()
+    for k in a:
+        np.testing.assert_array_equal(got[k], a[k])
+    with pytest.raises(tensors.TensorsError, match="no plain name"):
+        tensors.unpack(memoryview(save(a)))
+
+
+@pytest.mark.parametrize("metadata", [[], "x", {"a": 1}, {"a": None}])
+def test_metadata_is_texts(metadata):
+    bad = section({"__metadata__": metadata, "a": row()}, b"1234")
+    if metadata:
+        with pytest.raises(tensors.TensorsError, match="metadata"):
+            tensors.read(bad)
+    else:
+        assert tensors.read(bad)[1] == {}
+
+
 def test_bfloat16():
     import ml_dtypes
 
