@@ -1,4 +1,8 @@
-"""Running the tape backwards: gradients go from node to node, the latest node first, and their sums to the leaves."""
+"""Running the tape backwards: gradients go from node to node, the latest node first, and their sums to the leaves.
+
+What ran in parts, since values were needed in between, runs in parts backwards as well: the steps of a loop have the same code then,
+however many there are.
+"""
 
 from __future__ import annotations
 
@@ -84,6 +88,8 @@ def _run(
     results: dict[Edge, Pair] = {}
     target_set = set(targets or ())
     target_nodes = {e[0] for e in target_set}
+    rec = here.recorder
+    cuts, last = list(rec.cuts), 0
 
     def deliver(edge: Edge, grad: Pair) -> None:
         node, i = edge
@@ -101,6 +107,12 @@ def _run(
             deliver(edge, grad)
     while heap:
         node = heapq.heappop(heap)[2]
+        if cuts and 0 < node.seq < cuts[-1]:
+            while cuts and node.seq < cuts[-1]:
+                cut = cuts.pop()
+            if cut < last:
+                rec.cut()
+        last = node.seq
         grads = waiting.pop(node)
         if node.pre_hooks and (leaf_hooks or not isinstance(node, Leaf)):
             for i, hook in list(node.pre_hooks.values()):

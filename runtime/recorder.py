@@ -15,8 +15,10 @@ import os
 import sys
 import threading
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from ingot.runtime.forecast import Composite, Forecast, Foretold
     from ingot.runtime.tape import Signature
 
-__all__ = ["Recorder", "capturing", "flush", "here", "ours", "outside", "user_location", "PENDING_LIMIT"]
+__all__ = ["Recorder", "capturing", "flush", "here", "ours", "outside", "sequence", "user_location", "PENDING_LIMIT"]
 
 PENDING_LIMIT = 1000  # nodes since the last cut
+_CUTS = 8192  # that are remembered
+sequence = count(1)  # of the tape's nodes, and of the cuts between them
 _OURS: dict[str, bool] = {}
 
 
@@ -91,6 +95,7 @@ class Recorder:
         self.backward_depth = 0
         self.tape_off = 0  # transforms that run here and were begun while the tape was off, or need none outside
         self.apart = False  # what is pending was recorded between begin_apart and end_apart
+        self.cuts: deque[int] = deque(maxlen=_CUTS)  # where in the sequence of the tape's nodes something has run
         self.clear()
 
     def clear(self) -> None:
@@ -232,6 +237,7 @@ class Recorder:
             alive = [(i, a) for i, r in enumerate(self.handles) if (a := r()) is not None]
             if alive or self.checks:
                 self._run(alive)
+            self.cuts.append(next(sequence))
             self.clear()
 
     def _run(self, alive: list[tuple[int, Array]]) -> None:

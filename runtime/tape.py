@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
@@ -20,7 +19,7 @@ from ingot.ir.types import TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.forecast import foretold, tables
 from ingot.runtime.hooks import Handle
-from ingot.runtime.recorder import here
+from ingot.runtime.recorder import here, sequence
 from ingot.runtime.sight import seen, unseen
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
 if TYPE_CHECKING:
     from ingot.ir.transforms.vjp import Backward
 
-_seq = count(1)
 
 
 class Version:
@@ -187,7 +185,7 @@ class Node:
     __slots__ = ("seq", "edges", "out_types", "hooks", "pre_hooks", "retained", "loc", "__weakref__")
 
     def __init__(self, edges: tuple[Edge | None, ...], out_types: tuple[TensorType, ...], loc: Location | None = None):
-        self.seq = next(_seq)
+        self.seq = next(sequence)
         self.edges = edges
         self.out_types = out_types
         self.hooks: dict[int, Callable] | None = None  # torch's post-hooks: (grad_inputs, grad_outputs)

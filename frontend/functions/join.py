@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot._tensor.composites import composite
@@ -24,12 +24,17 @@ from ingot.functions.common import (
     static_int,
 )
 from ingot.functions.from_data import tensor
+from ingot.runtime.recorder import here
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cat", "chunk", "column_stack",
     "combinations", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "meshgrid", "row_stack", "split",
     "split_with_sizes", "stack", "tensor_split", "unbind", "unsafe_chunk", "unsafe_split", "vsplit", "vstack",
 ]  # fmt: skip
+
+
+_FEW = 8  # values that are joined as they are
+_PIECE = 128
 
 
 def _list(name: str, tensors: Any) -> list[Tensor]:
@@ -42,6 +47,31 @@ def _list(name: str, tensors: Any) -> list[Tensor]:
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
     dtype = common_dtype(*tensors) if any(t.dtype is not tensors[0].dtype for t in tensors) else tensors[0].dtype
     return [cast(t, dtype) for t in tensors]
+
+
+def _in_pieces(items: list[Tensor], axis: int, join: Callable[[list[Tensor], int], Tensor]) -> Tensor:
+    """The values joined along an axis: many, most of which are there already, in pieces of 1, 2, 4, …, each by code of its own, and these
+    in pairs. So lists of any length need no more code than that.
+    """
+    rec = here.recorder
+    if len(items) <= _FEW or rec.tracing or 2 * sum([t._array.buffer is None for t in items]) > len(items):
+        return join(items, axis)
+    rec.cut()
+    parts, at = [], 0
+    while at < len(items):
+        n = min(_PIECE, 1 << (len(items) - at).bit_length() - 1)
+        parts.append(join(items[at : at + n], axis))
+        rec.cut()
+        at += n
+    while len(parts) > 1:
+        last = parts[len(parts) & ~1 :]
+        parts = [_concatenated(parts[i : i + 2], axis) for i in range(0, len(parts) - 1, 2)] + last
+        rec.cut()
+    return parts[0]
+
+
+def _concatenated(items: list[Tensor], axis: int) -> Tensor:
+    return apply("concatenate", *items, attrs=(axis,))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
@@ -75,7 +105,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
                     f"Sizes of tensors must match except in dimension {axis}. Expected size {n} but got size {m} for tensor number {i} "
                     "in the list."
                 )
-    return emit_out(apply("concatenate", *used, attrs=(axis,)), out)
+    return emit_out(_in_pieces(used, axis, _concatenated), out)
 
 
 concat = concatenate = cat
@@ -93,7 +123,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
             raise ShapeError(
                 f"stack expects each tensor to be equal size, but got {list(items[0].shape)} at entry 0 and {list(t.shape)} at entry {i}"
             )
-    return emit_out(_stack(items, one_dim(dim, items[0].ndim + 1)), out)
+    return emit_out(_in_pieces(items, one_dim(dim, items[0].ndim + 1), _stack), out)
 
 
 @composite

@@ -205,3 +205,41 @@ def test_complex_numbers_that_differ():
             y.detach().numpy()
             g = ingot.autograd.grad(y, x, ingot.full((n,), 2 + 1j))[0]
             np.testing.assert_allclose(g.numpy(), np.full(n, 1j / np.log(base)), atol=1e-6)
+
+
+def test_lists_of_any_length_are_joined_by_the_code_of_their_pieces():
+    def joined(n):
+        items = [ingot.tensor(np.full(3, i, np.float32)) for i in range(n)]
+        a, b = ingot.stack(items, 1), ingot.cat(items)
+        np.testing.assert_array_equal(a.numpy(), np.stack([t.numpy() for t in items], 1))
+        np.testing.assert_array_equal(b.numpy(), np.concatenate([t.numpy() for t in items]))
+
+    for n in (255, 254, 381):
+        joined(n)
+    before = plans.stats["plans"]
+    for n in (9, 33, 100, 129, 200, 255, 300):
+        joined(n)
+    assert plans.stats["plans"] == before
+
+
+def test_a_backward_runs_in_the_parts_that_its_forward_ran_in():
+    w = ingot.linspace(0.1, 0.8, 4).requires_grad_()
+
+    def episode(n):
+        kept = []
+        for i in range(n):
+            y = (w * (i + 1.0)).tanh().sum()
+            y.item()
+            kept.append(y)
+        w.grad = None
+        (ingot.stack(kept) * 2).sum().backward()
+        v = w.detach().numpy()
+        want = sum(2 * (i + 1) * (1 - np.tanh(v * (i + 1)) ** 2) for i in range(n))
+        np.testing.assert_allclose(w.grad.numpy(), want, rtol=1e-4)
+
+    for n in (255, 127, 254, 253):
+        episode(n)
+    before = plans.stats["plans"]
+    for n in (20, 31, 64, 90, 130):
+        episode(n)
+    assert plans.stats["plans"] == before
