@@ -219,12 +219,34 @@ def _input_grad_form(node: Node) -> Form:
     """A convolution of g, spread out by the stride, with the kernel turned around; what is not in g makes no terms."""
     (g, w), (input_shape, stride, padding, dilation, groups) = node.inputs, node.attrs
     per_in, per_out, taps = w.type.shape[1], w.type.shape[0] // groups, w.type.shape[2:]
+    beside = taps == stride and all(d == 1 for d in dilation) and not any(lo or hi for lo, hi in padding)
+    if groups == 1 and beside and all(equal(i, o * s) for i, o, s in zip(input_shape[2:], g.type.shape[2:], stride)):
+        return _spread(g, w)
     low = tuple((t - 1) * d - lo for t, d, (lo, _) in zip(taps, dilation, padding))
 
     def at_w(group: Index, o: Index, i: Index, t: Point) -> Point:
         return (_channel(group, per_out, i), o, *(ix.sub(ix.const(n - 1), j) for j, n in zip(t, taps)))
 
     return _correlation(g, w, groups, per_out, per_in, low, stride, (1,) * len(stride), dilation, taps, input_shape[2:], at_w, False)
+
+
+def _spread(g: Value, w: Value) -> Form:
+    """dx[n, i, s*taps + t] = sum over o of g[n, o, s] * w[o, i, t], of windows side by side: a product of matrices for each tap."""
+    n, *spatial = g.type.shape[0], *g.type.shape[2:]
+    per_out, per_in, *taps = w.type.shape
+    rank = len(taps)
+    return Form(
+        batch=(n, *taps),
+        m=tuple(spatial),
+        n=(per_in,),
+        k=(per_out,),
+        left=g,
+        at_left=lambda q, m, k: (q[0], k[0], *m),
+        right=w,
+        at_right=lambda q, k, n: (k[0], n[0], *q[1:]),
+        dims=((0,), (1 + 2 * rank,), *((1 + rank + d, 1 + d) for d in range(rank))),
+        b_batch=tuple(range(1, 1 + rank)),
+    )
 
 
 def _weight_grad_form(node: Node) -> Form:
@@ -334,6 +356,7 @@ _CASES: tuple[tuple[Shape, Shape, Ints, Pads, Ints, int], ...] = (
     ((2, 1, 1, 1), (1, 1, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
     ((0, 2, 4, 4), (3, 2, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
     ((1, 2, 7), (2, 2, 2), (4,), ((0, 0),), (1,), 1),  # the last elements are never read
+    ((2, 3, 4, 6), (5, 3, 2, 3), (2, 3), ((0, 0), (0, 0)), (1, 1), 1),  # windows side by side
 )
 _DTYPES = ("f64", "f16", "bf16", "i32")
 

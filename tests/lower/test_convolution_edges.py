@@ -47,3 +47,30 @@ def test_what_a_cotangent_lacks_is_no_term(special: float, size: int, out: int, 
     compare(graph, [g, w], [dx])
     if w.size < 10_000:
         compare(graph, [g, w], run_loops(graph, [g, w]))
+
+
+@pytest.mark.parametrize("out, into, size", [(2, 3, (3, 2)), (16, 8, (7, 9)), (64, 32, (20, 24))])  # small loops, tiles
+@pytest.mark.parametrize("taps", [(2, 2), (1, 3), (2,)])
+def test_windows_side_by_side(out: int, into: int, size: tuple[int, int], taps: tuple[int, ...]) -> None:
+    """A transposed convolution whose windows do not meet, also between convolutions, where channels lie last."""
+    spatial = size[: len(taps)]
+    one = (1,) * len(taps)
+    none, made = ((0, 0),) * len(taps), (2, into, *(n * t for n, t in zip(spatial, taps)))
+    geometry = dict(padding=none, dilation=one, groups=1)
+
+    def alone(g, w):
+        return OPS["conv_input_grad"](g, w, input_shape=made, stride=taps, **geometry)
+
+    def between(g, w, a, b):
+        point = dict(stride=one, **geometry)
+        return OPS["conv"](OPS["maximum"](alone(OPS["conv"](g, a, **point), w), b), b, **point)
+
+    rng = np.random.default_rng(0)
+    shapes = [(2, out, *spatial), (out, into, *taps), (out, out, *one), (1, into, *one)]
+    arrays = [(rng.normal(size=s) / np.sqrt(s[0] if i else 1)).astype(np.float32) for i, s in enumerate(shapes)]
+    arrays[1].flat[0] = np.inf
+    for function, given in ((alone, arrays[:2]), (between, arrays)):
+        graph = graph_of(given, function)
+        compare(graph, given, run_compiled(graph, given))
+        if np.prod(made) < 10_000:
+            compare(graph, given, run_loops(graph, given))
