@@ -127,7 +127,8 @@ def _init(self: Any, *args: Any, **named: Any) -> None:
     if not named and len(values) == len(fields) == len(args):
         return
     if named or len(args) > len(fields):
-        if len(args) > len(fields) or not fields.keys() - list(fields)[: len(args)] >= named.keys():
+        twice = args and not named.keys().isdisjoint(list(fields)[: len(args)])
+        if twice or len(args) > len(fields) or not named.keys() <= fields.keys():
             raise TypeError(f"{type(self).__name__}() takes {', '.join(fields)}, each once")
         values.update(named)
     if len(values) < len(fields):
