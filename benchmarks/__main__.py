@@ -25,6 +25,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; of processes a third)")
     p.add_argument("--seconds", type=float, default=30.0, help="stop a workload's rounds after this long, but not before the third")
     p.add_argument("--before", metavar="COMMIT", help="beside Ingot of another commit instead: cold compile, recording, calls")
+    p.add_argument("--tune", action="store_true", help="with gpu: find the fastest tiles of products; --out gets backends/cuda/tuned.py")
     p.add_argument("--out", help="folder for one .json and one .md per workload (for the committed tables: benchmarks/results)")
     p.add_argument("--list", action="store_true", help="list workloads and contenders and end")
     return p.parse_args(argv)
@@ -57,6 +58,11 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     if a.names[:1] == ["gpu"]:
+        if a.tune:
+            from benchmarks import gpu_tune
+
+            gpu_tune.tune(a.seconds, a.out)
+            return 0
         from benchmarks import gpu
 
         return gpu.main(a.seconds, a.out, a.names[1:])

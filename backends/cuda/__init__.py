@@ -25,6 +25,8 @@ from ingot.backends.cuda.flags import (
 from ingot.backends.cuda.levels import EMULATED, LEVELS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from ingot.backends.built import Built, Keep
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
@@ -103,6 +105,20 @@ class Cuda:
             kernels=list(program.kernels), launches=host_entry.straight(program), shared=host_entry.shared(program),
         )  # fmt: skip
         return Built(host_entry.link(program, image, arch), manifest)
+
+    def choices(self, graph: Graph, level: Level) -> tuple[str, Iterator[tuple[str, Program]]]:
+        """What a product may be made by: see `tuning.choices`."""
+        from ingot.backends.cuda.tuning import choices
+
+        return choices(graph, self.target(level))
+
+    def tuned(self, found: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, dict[str, str]], str]:
+        """The choices that were measured, with those that were `found` now, and their table as the text of a file."""
+        from ingot.backends.cuda.tuned import TUNED
+        from ingot.backends.cuda.tuning import table_text
+
+        every = {g: {**TUNED.get(g, {}), **found.get(g, {})} for g in sorted({*TUNED, *found})}
+        return every, table_text(every)
 
     def llvm(self, program: Program, level: Level) -> dict[str, str]:
         """The LLVM IR of a program's kernels, one module by the program's name, for people."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ingot.backends.cuda import attention, attention_kernel, dots, fold_rows, multiply, points, products, rows, turned
+from ingot.backends.cuda import attention, attention_kernel, dots, fold_rows, multiply, points, product_choices, rows, turned
 from ingot.backends.cuda.dots import Dots
 from ingot.backends.cuda.lines import INDEX_PUT, SCATTER, WINDOW_SCATTER
 from ingot.backends.cuda.points import Points
@@ -39,7 +39,7 @@ def _emit_nest(group: Group, s: Any, check: Callable[[Node], int]) -> list[Writt
 
 KINDS: Mapping[str, Kind] = {
     "nest": Kind(_choose_nest, _emit_nest),
-    "tiles": Kind(products.choose, multiply.emit),
+    "tiles": Kind(product_choices.choose, multiply.emit),
     "attention": Kind(attention.choose, attention_kernel.emit),
     "depthwise": Kind(points.choose, points.emit),
     "cumulative": CUMULATIVE,

@@ -15,7 +15,7 @@ _HOSTS = {"x86_64": ("x86_64-unknown-linux-gnu", "x86-64-v3"), "aarch64": ("aarc
 
 
 def _level(name: str, shared_kib: int, warpgroups: bool) -> Level:
-    machine = Machine(128, workers=BLOCKS, shared_bytes=shared_kib << 10, warpgroups=warpgroups)
+    machine = Machine(128, workers=BLOCKS, shared_bytes=shared_kib << 10, generation=name, warpgroups=warpgroups)
     return Level(name, "nvptx64-nvidia-cuda", name, (), (), machine, has_bf16=True)
 
 

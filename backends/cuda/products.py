@@ -12,11 +12,10 @@ order, an element to a thread.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ingot.backends.cuda.block_kernel import WARP, verify_threads
 from ingot.backends.cuda.lying import lies
-from ingot.ir.dtypes import DType, Half, f32
+from ingot.ir.dtypes import DType, Half
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.fragments import COLUMNS, GROUP, GROUP_ROWS, LINE, ROWS, steps
 from ingot.ir.loop.ir import Load
@@ -24,62 +23,13 @@ from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one
-from ingot.ir.lower.tiles.shape import shape_of
-from ingot.ir.machine import Machine
 from ingot.ir.ops.elementwise import round_tf32
 from ingot.ir.ops.form import form_of
-from ingot.ir.struct import replace, value_type
+from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Fragments", "InTiles", "Product", "Warpgroups", "along_k", "choose", "of_words"]
+__all__ = ["Fragments", "InTiles", "Product", "Warpgroups", "along_k", "of_words"]
 
-Tile = tuple[int, int, int]
-
-# (rows, columns, steps of k) of a tile, (rows, columns) of a thread, and what part of the peak it reaches, in percent
-TILES = (
-    ((128, 128, 16), (8, 8), 90),
-    ((128, 64, 16), (8, 4), 75),
-    ((64, 128, 16), (4, 8), 75),
-    ((64, 64, 16), (4, 4), 60),
-    ((32, 64, 32), (4, 4), 45),
-    ((64, 32, 32), (4, 4), 45),
-    ((32, 32, 32), (2, 2), 30),
-    ((16, 64, 32), (2, 4), 30),
-    ((64, 16, 32), (4, 2), 30),
-)
-TILES_F64 = (((64, 64, 16), (4, 4), 80), ((32, 32, 16), (2, 2), 50))
-# the same for halves, with the warps along rows and along columns
-TILES_HALF = (
-    ((128, 128, 32), (2, 4), 90),
-    ((128, 64, 32), (4, 2), 75),
-    ((64, 128, 32), (2, 4), 75),
-    ((64, 64, 32), (2, 2), 60),
-    ((32, 64, 32), (2, 2), 45),
-    ((64, 32, 32), (2, 2), 45),
-    ((32, 32, 32), (2, 2), 30),
-    ((16, 64, 32), (1, 4), 25),
-)
-# the same for float32 that is rounded to TF32
-TILES_TF32 = tuple(((bm, bn, 16), warps, rate) for (bm, bn, _), warps, rate in TILES_HALF)
-# The same for halves, where warpgroups multiply what lies in shared memory: with the warpgroups, along rows. What is multiplied there and
-# passes registers on its way has tiles up to LEAN.
-TILES_WARPGROUP = (
-    ((128, 256, 64), 2, 160),
-    ((128, 192, 64), 2, 150),
-    ((128, 128, 64), 2, 135),
-    ((64, 256, 64), 1, 120),
-    ((64, 128, 64), 1, 100),
-    ((64, 64, 64), 1, 70),
-)
-TILES_WARPGROUP_TF32 = tuple(((bm, bn, 32), groups, rate) for (bm, bn, _), groups, rate in TILES_WARPGROUP)
-LEAN = 128 * 128
-# Steps of k that are summed up in a row; a longer k falls into parts, where there is room for their sums: of SHORT steps where the result
-# has FEW elements, of LONG ones where writing more sums would take as long as multiplying.
-CHAIN, SHORT, LONG, FEW = 4096, 256, 1024, 1 << 16
-MOST_PARTS = 64  # to keep multiprocessors at work
-ROOM = 1 << 26  # sums that all parts may have together
-LEAST_STEPS = 128  # of k in a part
-STAGES = 4  # tiles that are copied ahead, with the one that is multiplied
 
 
 @value_type
@@ -203,46 +153,6 @@ def of_words(group: Group) -> DType | None:
         return dtype
     rounded = all((n := producers.get(v)) is not None and n.op is round_tf32 for v in (f.left, f.right))
     return dtype if rounded else None
-
-
-def choose(group: Group, machine: Machine) -> InTiles:
-    """The schedule of a product: the tile that is done soonest where every multiprocessor takes blocks in turn, and enough parts of k to
-    keep them all at work."""
-    f, n = form_of(group.nodes[0]), shape_of(group.nodes[0])
-    m, columns, k, batch = (assumed(d) if d != 0 else 0 for d in (n.m, n.n, n.k, n.batch))
-    workers = machine.workers // 2
-
-    def blocks(tile: Tile) -> int:
-        return max(1, batch * -(-m // tile[0]) * -(-columns // tile[1]))
-
-    def parts_for(tile: Tile) -> int:
-        elements = batch * m * columns
-        exact = -(-k // (SHORT if elements <= FEW else LONG)) if k > CHAIN else 1
-        return max(1, min(max(min(workers // blocks(tile), k // LEAST_STEPS, MOST_PARTS), exact), ROOM // max(1, elements)))
-
-    def cost(choice: tuple[Tile, Any, int]) -> float:
-        tile, _, rate = choice
-        parts = parts_for(tile)
-        turns = -(-blocks(tile) * parts // workers)
-        return turns * tile[0] * tile[1] * (k / parts + 64) / rate
-
-    words = of_words(group)
-    left, right = along_k(group)
-    apart = f.zeros is not None and not f.zeros.counted
-    if words is None:
-        tile, each, _ = min(TILES_F64 if n.dtype.itemsize == 8 else TILES, key=cost)
-        return Product(tile, left, right, parts_for(tile), apart, each=each)
-    found = [lies(group, side) if words in Half else None for side in (True, False)]
-    copied = found[0] is not None, found[1] is not None
-    left, right = (along if at is None else at.along_k for at, along in zip(found, (left, right)))
-    table: list[tuple[Tile, Any, int]] = [*(TILES_TF32 if words is f32 else TILES_HALF)]
-    if machine.warpgroups:
-        table += [x for x in (TILES_WARPGROUP_TF32 if words is f32 else TILES_WARPGROUP) if all(copied) or x[0][0] * x[0][1] <= LEAN]
-    tile, each, _ = min(table, key=cost)
-    if isinstance(each, tuple):
-        return Fragments(tile, left, right, parts_for(tile), apart, STAGES if any(copied) else 2, copied, each)
-    best = Warpgroups(tile, left, right, parts_for(tile), apart, STAGES, copied, each)
-    return best if best.nbytes <= machine.shared_bytes else replace(best, stages=STAGES - 1)
 
 
 def along_k(group: Group) -> tuple[bool, bool]:

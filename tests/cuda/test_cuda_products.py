@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from ingot.backends.cuda.products import TILES, TILES_F64, TILES_HALF, TILES_TF32
+from ingot.backends.cuda.product_choices import TILES, TILES_F64, TILES_HALF, TILES_TF32
 from ingot.ir.dtypes import by_name
 from ingot.ir.loop.parse import parse_kernel
 from ingot.ir.loop.text import print_kernel

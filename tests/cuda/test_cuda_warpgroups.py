@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ingot.backends.cuda.lying import lies
-from ingot.backends.cuda.products import TILES_WARPGROUP, TILES_WARPGROUP_TF32, Warpgroups
+from ingot.backends.cuda.product_choices import TILES_WARPGROUP, TILES_WARPGROUP_TF32
+from ingot.backends.cuda.products import Warpgroups
 from ingot.ir import dtypes as D
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Acc, Alloc, Barrier, Const, For, If, Kernel, WarpgroupMma, WarpgroupWait

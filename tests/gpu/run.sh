@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # run.sh [MINUTES] [--emulated]: everything that a card is needed for, in one go.
 #
-# Installs offline what is missing, runs the CUDA tests on the card, then random graphs for the rest of the time less a third, then the
-# benchmarks beside torch. Results are written as they come, to $OUT or ./gpu-results. It ends by itself; 0 where all tests passed.
+# Installs offline what is missing, and then, each in its share of the time: kernels against NumPy (products by every tile, attention), the
+# CUDA tests, the benchmarks beside torch, the fastest tiles of products (tuned.py, to be committed), and random graphs for the rest.
+# Results are written as they come, to $OUT or ./gpu-results. It ends by itself; 0 where all that was checked is right.
 #
 #   --emulated   the same where there is no card, on the emulation: to see that the script works
 #   $PYTHON      the interpreter (python3); $WHEELS: a folder of wheels for what it lacks (pycuda)
@@ -36,22 +37,39 @@ grep GPU "$out/doctor.txt" | tee -a "$out/log.txt"
 "$python" -c 'import ingot, sys; sys.exit(not ingot.cuda.is_available())' || { say "there is no GPU to run on"; exit 2; }
 nvidia-smi > "$out/nvidia-smi.txt" 2>&1
 
+share() { echo $((minutes * 60 * $1 / 100)); }  # so many percent of the time, in seconds
+status=0
+
+over() { [ "$1" = 0 ] || [ "$1" = 124 ] || status=1; [ "$1" != 124 ] || say "time was over"; }  # 124: what timeout says
+lines() { grep -c '' "$1" 2>/dev/null || true; }
+
+say "kernels for $(share 15) s"
+timeout "$(($(share 15) + 30))" "$python" -m tests.gpu.kernels "$(share 15)" --out "$out/kernels.jsonl" >> "$out/log.txt" 2>&1
+over $?
+say "kernels: $(lines "$out/kernels.jsonl") compared"
+
 say "tests"
-timeout "$(($(left) / 2 + 60))" "$python" -m pytest -q -p no:cacheprovider tests/cuda/test_device*.py > "$out/tests.txt" 2>&1
-status=$?
+timeout "$(($(share 25) + 30))" "$python" -m pytest -q -p no:cacheprovider tests/cuda/test_device*.py > "$out/tests.txt" 2>&1
+over $?
 say "tests: $(tail -n 1 "$out/tests.txt")"
 
-seconds=$(($(left) * 2 / 3))
+say "benchmarks for $(share 30) s"
+timeout "$(($(share 30) + 30))" "$python" -m benchmarks gpu --seconds "$(share 30)" --out "$out" > "$out/benchmarks.txt" 2>&1
+over $?
+say "benchmarks: $(lines "$out/gpu.jsonl") measured"
+
+say "tiles of products for $(share 12) s"
+timeout "$(($(share 12) + 30))" "$python" -m benchmarks gpu --tune --seconds "$(share 12)" --out "$out" > "$out/tune.txt" 2>&1
+over $?
+say "tiles: $(grep -c TFLOP "$out/tune.txt") products measured"
+
+seconds=$(($(left) - 15))
 if [ $seconds -gt 5 ]; then
   say "random graphs for $seconds s"
-  "$python" -m tests.gpu.fuzz "$seconds" --out "$out/fuzz.jsonl" >> "$out/log.txt" 2>&1 || status=1
+  timeout "$((seconds + 60))" "$python" -m tests.gpu.fuzz "$seconds" --out "$out/fuzz.jsonl" >> "$out/log.txt" 2>&1
+  over $?
   say "random graphs: $(tail -n 1 "$out/log.txt")"
 fi
 
-seconds=$(left)
-[ $seconds -gt 20 ] || seconds=20
-say "benchmarks for $seconds s"
-timeout "$((seconds + 30))" "$python" -m benchmarks gpu --seconds "$seconds" --out "$out" > "$out/benchmarks.txt" 2>&1
-say "benchmarks: $(grep -c '' "$out/gpu.jsonl" 2>/dev/null || echo 0) measured"
-say "done, $( [ $status = 0 ] && echo 'all tests passed' || echo "tests failed: see tests.txt and fuzz.jsonl")"
+say "done, $( [ $status = 0 ] && echo 'all is right' || echo "something is wrong: see kernels.jsonl, tests.txt and fuzz.jsonl")"
 exit $status
