@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ingot.backends.cuda.lying import Lies, found, point
+from ingot.backends.cuda.lying import Lies, found
 from ingot.ir.dtypes import DType, Half
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.loop import index as ix
@@ -101,7 +101,7 @@ class AttentionOperands:
         if self.dtype not in Half:
             return None
         k = GroupKernel(self.group, "trial", no_code)
-        q, (i,), (s,) = point(k, "q", self.parts.batch), point(k, "m", (lines,)), point(k, "k", (steps,))
+        q, (i,), (s,) = k.point("q", self.parts.batch), k.point("m", (lines,)), k.point("k", (steps,))
         return found(k, element(self.inside(k), q, i, s), self.dtype, (("k0", steps), ("m0", lines)))
 
     def passing_operands(self) -> list[Coming]:

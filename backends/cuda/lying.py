@@ -10,15 +10,15 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index, Var
 from ingot.ir.loop.index import Ranges
 from ingot.ir.loop.ir import Load
-from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.loop.points import Point
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.struct import value_type
-from ingot.ir.types import Dim, Shape
+from ingot.ir.types import Dim
 
-__all__ = ["CHUNK", "Lies", "found", "lies", "point"]
+__all__ = ["CHUNK", "Lies", "found", "lies"]
 
 CHUNK = 16  # bytes that are copied together
 
@@ -35,27 +35,8 @@ class Lies:
     along_k: bool
 
     def at(self, points: Mapping[str, Point], ranges: Ranges) -> Index:
-        """Where the element at a point lies."""
-        return _at(self.where, points, ranges)
-
-
-def _at(index: Index, points: Mapping[str, Point], ranges: Ranges) -> Index:
-    out = ix.const(index.const)
-    for atom, c in index.terms:
-        if isinstance(atom, Var):
-            here = points[atom.name[0]][int(atom.name[1:])]
-        else:
-            there = _at(atom.num, points, ranges)  # type: ignore[union-attr]
-            here = (ix.div if type(atom) is ix.Div else ix.mod)(there, atom.den, ranges)  # type: ignore[union-attr, arg-type]
-        out = ix.add(out, ix.mul(here, c))
-    return out
-
-
-def point(k: GroupKernel, name: str, dims: Shape) -> Point:
-    """A variable for each dim, in a kernel that is written only to look at it."""
-    for j, d in enumerate(dims):
-        k.w.ranges[f"{name}{j}"] = d
-    return tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims))
+        """Where the element at a point lies: of each kind of dims, by its letter."""
+        return ix.placed(self.where, {f"{name}{j}": i for name, point in points.items() for j, i in enumerate(point)}, ranges)
 
 
 def found(k: GroupKernel, out: Scalar, dtype: DType, last: Sequence[tuple[str, Dim]]) -> Lies | None:
@@ -85,7 +66,7 @@ def lies(group: Group, left: bool) -> Lies | None:
     if f.zeros is not None or not f.k or not dims:
         return None
     k = GroupKernel(group, "trial", no_code)
-    q, i, s = point(k, "q", f.batch), point(k, across, dims), point(k, "k", f.k)
+    q, i, s = k.point("q", f.batch), k.point(across, dims), k.point("k", f.k)
     out = f.a(k.elements(), q, i, s) if left else f.b(k.elements(), q, s, i)
     dtype = (f.left if left else f.right).type.dtype
     return found(k, out, dtype, ((f"k{len(f.k) - 1}", f.k[-1]), (f"{across}{len(dims) - 1}", dims[-1])))

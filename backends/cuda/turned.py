@@ -87,11 +87,7 @@ Access = tuple[Value, Index]  # a value in memory, and a place by variables a0, 
 def _accesses(group: Group) -> tuple[list[Access], list[Index]]:
     """The plain loads of a point, and where its results are stored."""
     k = GroupKernel(group, "trial", no_code)
-    at = [ZERO] * len(group.shape)
-    for a, d in enumerate(group.shape):
-        if d != 1:
-            k.w.ranges[f"a{a}"] = d
-            at[a] = ix.var(f"a{a}")
+    at = k.point("a", group.shape)
     stores = []
     for v in group.outputs:
         idx = point_of(group, v, at)
@@ -155,11 +151,7 @@ def emit(group: Group, s: Turned, check: Callable[[Node], int]) -> list[Written]
                         body(at, spot)
 
         def where(index: Index, at: list[Index]) -> Index:
-            out = Index(index.const, ())
-            for atom, c in index.terms:
-                assert isinstance(atom, Var)
-                out = ix.add(out, ix.mul(at[int(atom.name[1:])], c))
-            return out
+            return ix.placed(index, {f"a{a}": i for a, i in enumerate(at)})
 
         def bring(at: list[Index], spot: Index) -> None:
             for (v, index), square in zip(turned, squares):

@@ -22,7 +22,7 @@ from ingot.ir.size import Size, at_most, exactly
 from ingot.ir.types import Dim
 
 __all__ = [
-    "Ranges", "const", "var", "dyn", "add", "sub", "mul", "div", "mod", "coefficient", "depends_on", "bounds", "evaluate",
+    "Ranges", "const", "var", "dyn", "add", "sub", "mul", "div", "mod", "coefficient", "depends_on", "bounds", "evaluate", "placed",
 ]  # fmt: skip
 
 Ranges = Mapping[str, Dim]
@@ -285,6 +285,18 @@ def mod(a: Index, d: Dim, ranges: Ranges = _NO_RANGES) -> Index:
         if isinstance(inner, Mod) and not isinstance(inner.den, Param) and exactly(inner.den, d) is not None:
             return mod(inner.num, d, ranges)
     return Index(0, ((Mod(r, d), 1),))
+
+
+def placed(a: Index, at: Mapping[str, Index], ranges: Ranges = _NO_RANGES) -> Index:
+    """`a` with an index in the place of each variable. KeyError for a variable that has none."""
+    out = const(a.const)
+    for atom, c in a.terms:
+        if isinstance(atom, (Div, Mod)):
+            here = (div if isinstance(atom, Div) else mod)(placed(atom.num, at, ranges), atom.den, ranges)  # type: ignore[arg-type]
+        else:
+            here = at[atom.name] if isinstance(atom, Var) else Index(0, ((atom, 1),))
+        out = add(out, mul(here, c))
+    return out
 
 
 def coefficient(a: Index, name: str) -> Coef | None:

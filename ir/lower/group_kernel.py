@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingot.ir.graph import Node, Value
+from ingot.ir.loop import index as ix
 from ingot.ir.loop.ir import Kernel
+from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, print_schedule
 from ingot.ir.lower.writer import KernelWriter
 from ingot.ir.struct import frozen, replace, struct
+from ingot.ir.types import Shape
 
 __all__ = ["GroupKernel", "Written", "no_code"]
 
@@ -52,6 +55,12 @@ class GroupKernel:
             return None
         name = self.names.get(v)
         return self.buffer(v, "r") if name is None else name
+
+    def point(self, name: str, dims: Shape) -> Point:
+        """A variable for each dim, `name` and its number; 0 for a dim of extent 1. For kernels that are written only to look at them."""
+        for j, d in enumerate(dims):
+            self.w.ranges[f"{name}{j}"] = d
+        return tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims))
 
     def elements(self) -> Elements:
         """The elements of values, by code in this kernel."""

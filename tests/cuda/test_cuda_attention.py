@@ -205,6 +205,26 @@ def test_heads_are_up_to_256_wide(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_masks_that_are_put_together_or_padded_are_read_where_they_are(dtype):
+    def batched(a, b, right):
+        return OPS["dot"](a, b, batch=((0,), (0,)), contract=((2,), (right,)))
+
+    def f(q, k, v, m, n, p):
+        padded = OPS["pad"](p, p.const(0.5), low=(0, 2), high=(0, 3), interior=(0, 0))
+        s = batched(q, k, 2).cast(by_name("f32")) + OPS["concatenate"](m, n, axis=0) + padded
+        e = OPS["exp"](s - OPS["reduce_max"](s, axes=(2,)))
+        return batched((e / e.sum((2,))).cast(q.dtype), v, 1)
+
+    kept = by_name(dtype)
+    graph = graph_of([((3, 18, 8), kept), ((3, 20, 8), kept), ((3, 20, 8), kept), (1, 18, 20), (2, 18, 20), (18, 15)], f)
+    program = scheduled(graph)
+    assert [k.schedule.partition("(")[0] for k in program.kernels.values()] == ["Attention"]
+    arrays = arrays_for(graph)
+    for backwards in (False, True):
+        compare(graph, arrays, emulated(program, graph, arrays, backwards)[1])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_no_thread_depends_on_another_but_through_barriers(dtype, monkeypatch):
     monkeypatch.setattr(attention, "TILES_WORDS", (((32, 16), 64),))  # of two warps
     monkeypatch.setattr(attention, "TILES", (((32, 16), 64),))

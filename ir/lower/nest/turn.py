@@ -14,7 +14,7 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index, Var
 from ingot.ir.loop.ir import Load, Transpose
-from ingot.ir.loop.points import ZERO, linear
+from ingot.ir.loop.points import linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written, no_code
@@ -93,12 +93,7 @@ def copy_of(group: Group) -> _Copy | None:
         return None
     (v,) = group.outputs
     k = GroupKernel(group, "trial", no_code)
-    at = [ZERO] * len(group.shape)
-    for a, d in enumerate(group.shape):
-        if d != 1:
-            k.w.ranges[f"a{a}"] = d
-            at[a] = ix.var(f"a{a}")
-    point = point_of(group, v, at)
+    point = point_of(group, v, k.point("a", group.shape))
     k.elements().at(v, point)
     body = k.w.finish().body
     if len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:

@@ -13,7 +13,7 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.ir import Load
-from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.loop.points import Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
@@ -145,12 +145,7 @@ def right_of(group: Group) -> Right | None:
     if f.zeros is not None or f.overlapping:
         return None
     k = GroupKernel(group, "trial", no_code)
-    points = []
-    for name, dims in (("q", f.batch), ("k", f.k), ("n", f.n)):
-        for j, d in enumerate(dims):
-            k.w.ranges[f"{name}{j}"] = d
-        points.append(tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims)))
-    out = f.b(k.elements(), *points)
+    out = f.b(k.elements(), k.point("q", f.batch), k.point("k", f.k), k.point("n", f.n))
     body = k.w.finish().body
     if out.dtype is not shape_of(node).dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
         return None
