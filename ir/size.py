@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from itertools import product as combinations
-from math import ceil, floor, gcd, inf
+from math import gcd, inf
 from typing import Any, TypeVar
 
 __all__ = [
@@ -125,7 +125,7 @@ class Larger(_Atom):
 # -- sizes -----------------------------------------------------------------------------------------------------------
 
 Product = tuple[_Atom, ...]  # sorted
-Terms = dict[Product, Any]  # to integers, or to fractions while bounds are worked out
+Terms = dict[Product, Any]  # to integers
 
 
 def _compared(sides: Callable[[Any, Any], tuple[Dim, Dim]], sign: str) -> Callable[[Any, Any], bool]:
@@ -490,36 +490,35 @@ def bounds(x: Dim) -> tuple[float, float]:
     if isinstance(x, int):
         return x, x
     low, high = _least(_terms(x)), _least({p: -c for p, c in _terms(x).items()})
-    return (low if low == -inf else ceil(low)), (inf if high == -inf else floor(-high))
+    return low, -high
 
 
 def _least(terms: Terms) -> Any:
-    """A lower bound of a sum, its coefficients integers or fractions."""
+    """A lower bound of a sum: an integer, or minus infinity."""
     best = _least_by_products(terms)
     for p, c in terms.items():  # a quotient is what is divided, up to a rest
         if len(p) == 1 and isinstance(p[0], (Quotient, Smaller, Larger)):
             found = []
-            for by in _linear(p[0], c > 0):
-                others = {q: d for q, d in terms.items() if q != p}
+            for by, divisor in _linear(p[0], c > 0):
+                others = {q: d * divisor for q, d in terms.items() if q != p}
                 for q, d in by.items():
                     others[q] = others.get(q, 0) + c * d
-                found.append(_least({q: d for q, d in others.items() if d}))
+                least = _least({q: d for q, d in others.items() if d})
+                found.append(least if least == -inf else -(-least // divisor))
             one = isinstance(p[0], Quotient) or isinstance(p[0], Larger) is (c > 0)  # any of them is a bound; else the least is
             best = max([best, *found] if one else [best, min(found)])
             break
     return best
 
 
-def _linear(atom: _Atom, below: bool) -> list[Terms]:
-    """Sums that a quotient is at least (`below`), or at most; the two that others are one of."""
+def _linear(atom: _Atom, below: bool) -> list[tuple[Terms, int]]:
+    """A sum and a divisor that a quotient is at least (`below`), or at most; the two sums that others are one of."""
     a, b = atom.parts
     if isinstance(atom, Quotient):
         if not isinstance(b, int):
             return []
-        from fractions import Fraction  # which costs several milliseconds to import
-
-        return [{p: Fraction(c, b) for p, c in _terms(a - (b - 1) if below else a).items()}]
-    return [_terms(a), _terms(b)]
+        return [(_terms(a - (b - 1) if below else a), b)]
+    return [(_terms(a), 1), (_terms(b), 1)]
 
 
 def _least_by_products(terms: Terms) -> Any:
