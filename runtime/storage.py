@@ -34,6 +34,7 @@ __all__ = ["NEVER", "Storage"]
 
 _generations = count(1)
 NEVER = float("nan")  # a generation that equals no other: exposed storage is read anew each time
+_HELD_ONCE = 2  # what `sys.getrefcount` says of a buffer that one Array has
 SNAPSHOT_LIMIT = 4 << 20  # bytes; what is larger is not copied, its readers run at once instead
 
 
@@ -176,7 +177,7 @@ class Storage:
         """
         arrays.ready(self.base)
         if self.exposed is None or self._closed():
-            if sys.getrefcount(self.base) > known:
+            if sys.getrefcount(self.base) > known or sys.getrefcount(self.base.buffer) > _HELD_ONCE:
                 self.base = arrays.from_numpy(self.base.type, arrays.to_numpy(self.base))
             whole = arrays.to_numpy(self.base)
             self.share(weakref.ref(whole))

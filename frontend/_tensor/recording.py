@@ -22,7 +22,7 @@ from ingot.ir.size import ShapeError
 from ingot.ir.types import Shape, TensorType, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import memory
-from ingot.runtime.array import host
+from ingot.runtime.array import Array, host
 from ingot.runtime.numbers import host_number, number, rank0
 from ingot.runtime.recorder import Recorder, here, ours, user_location
 from ingot.runtime.sight import sight, unseen
@@ -265,8 +265,24 @@ def make_view(t: Tensor, *movements: tuple[str, tuple]) -> Tensor:
     out = t
     movements = plain_dims(movements) or (("reshape", (t._array.type.shape,)),)
     for op, attrs in movements:
-        out = record(OPS[op], (out,), attrs)
+        found = _reshaped_there(out, attrs) if op == "reshape" else None
+        out = record(OPS[op], (out,), attrs) if found is None else found
     return t._alias(tuple([Movement(op, attrs) for op, attrs in movements]), (out._array, out._edge))
+
+
+def _reshaped_there(t: Tensor, attrs: tuple) -> Tensor | None:
+    """A reshape of what is in memory that nobody else sees: the same memory, and nothing to run. None where that is not so."""
+    rec = here.recorder
+    if rec.tracing or rec.level:
+        return None
+    a, s = t._now(), t._storage
+    if a.buffer is None or a.type.device is not None or t._edge is not None or (s is not None and s.exposed is not None):
+        return None
+    try:
+        sig = signature(OPS["reshape"], attrs, (a,))
+    except ShapeError:  # `record` says which line it is
+        return None
+    return wrap((Array(sig.out_types[0], a.buffer, None, None), None))  # type: ignore[no-any-return]
 
 
 def reshaped_view(t: Tensor, shape: Shape) -> Tensor | None:

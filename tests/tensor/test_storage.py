@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ingot
+from ingot.runtime.plans import stats
 
 
 def arange(*shape):
@@ -332,3 +333,33 @@ def test_conversions():
         x.to("cuda")
     with pytest.raises(TypeError):
         x.to(3.5)
+
+
+def test_reshapes_of_what_is_in_memory_share_it_and_nothing_runs():
+    x = ingot.tensor(np.arange(6, dtype=np.float32))
+    flushes = stats["flushes"]
+    y = x.reshape(2, 3)
+    kept, alone = y.clone(), y[None].squeeze(0).detach().clone()
+    assert y.tolist() == [[0, 1, 2], [3, 4, 5]] and stats["flushes"] == flushes
+    x.numpy()[0] = 9
+    assert y[0, 0].item() == 9 and kept[0, 0].item() == 0 and alone[0, 0].item() == 0
+    y[1, 2] = 7
+    assert x[5].item() == 7 and kept[1, 2].item() == 5
+    z = x.view(3, 2)
+    z.numpy()[0, 1] = -1
+    assert x[1].item() == -1 and y[0, 1].item() == -1 and kept[0, 1].item() == 1
+
+
+def test_a_reshape_keeps_its_value_where_a_compiled_call_writes_in_place():
+    w = ingot.ones(4)
+
+    @ingot.compile
+    def step():
+        w.add_(1)
+        return w.sum()
+
+    step(), step()
+    kept = w.reshape(2, 2).clone()
+    for _ in range(3):
+        step()
+    assert kept.tolist() == [[3, 3], [3, 3]] and w.tolist() == [6] * 4
