@@ -21,9 +21,9 @@ def imported(name: str) -> ModuleType:
     """A module, imported if it was not. The garbage collector rests meanwhile: what an import makes stays alive."""
     if name in sys.modules:
         return importlib.import_module(name)
-    from ingot.runtime.collector import paused
+    from ingot.runtime.collector import for_good
 
-    with paused():
+    with for_good():
         return importlib.import_module(name)
 
 

@@ -12,7 +12,6 @@ be. The first function is the graph; those that attributes refer to follow, equa
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
@@ -193,6 +192,8 @@ class _Printer:
             items = [scalar_text(x, parts) for x in c.array().reshape(-1).view(parts.numpy)]
             return items[0] if c.type.rank == 0 and parts is c.type.dtype else "[" + ", ".join(items) + "]"
         if self.payloads:
+            import base64
+
             return "base64:" + base64.b64encode(c.data).decode()
         return "sha256:" + c.digest()
 

@@ -27,7 +27,7 @@ from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
 from ingot.runtime.cache import the_cache
 from ingot.runtime.cache.layer import Found
-from ingot.runtime.collector import paused
+from ingot.runtime.collector import for_good, paused
 from ingot.runtime.executable import Executable
 from ingot.runtime.frozen import FrozenError, is_frozen
 
@@ -302,7 +302,8 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
         from ingot.runtime.cache import pieces
 
         target = backend(level.name)
-        target.load()
+        with for_good():
+            target.load()
     llvm: dict[str, float] = {"llvm": 0.0}  # to import it
 
     def about_to_make() -> None:

@@ -49,7 +49,7 @@ _ASCENDING = {
 def host_features() -> frozenset[str]:
     """The processor's features in /proc/cpuinfo's words, without llvmlite (which need not be installed to run code)."""
     try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
             for line in f:
                 key, _, value = line.partition(":")
                 if key.strip() in ("flags", "Features"):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ingot.runtime.collector import paused
+from ingot.runtime.collector import for_good, paused
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -19,6 +19,27 @@ def test_the_collector_does_afterwards_as_before(enabled):
         assert gc.isenabled() == enabled
     finally:
         (gc.enable if was else gc.disable)()
+
+
+def test_what_is_made_for_good_counts_as_old():
+    with for_good():
+        made = [[i] for i in range(5000)]
+    young = {id(x) for generation in (0, 1) for x in gc.get_objects(generation)}
+    assert gc.isenabled() and not any(id(x) in young for x in made)
+    with pytest.raises(ZeroDivisionError), for_good():
+        1 // 0  # noqa: B018
+    assert gc.isenabled()
+
+
+def test_what_was_frozen_stays_so():
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        with for_good():
+            pass
+        assert gc.get_freeze_count() == before > 0
+    finally:
+        gc.unfreeze()
 
 
 def test_a_child_collects_though_another_thread_was_compiling():
