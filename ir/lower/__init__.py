@@ -40,6 +40,7 @@ from ingot.ir.passes.cse import cse
 from ingot.ir.passes.dce import dce
 from ingot.ir.passes.fold import fold
 from ingot.ir.passes.inline import inline
+from ingot.ir.passes.loops import merge_scans, sum_behind
 from ingot.ir.passes.nested import hoist, prune_bodies
 from ingot.ir.passes.parts import parts
 from ingot.ir.passes.products import absorb_transposes, swap_products
@@ -90,7 +91,10 @@ def _attention(graph: Graph, target: Target) -> Graph:
     return graph if kind is None else stay_on_chip(graph, kind.takes)
 
 
-_PASSES = (inline, parts, dce, simplify, fold, cse, hoist, dce, prune_bodies, dce, swap_products, absorb_transposes, dce, wide)
+_PASSES = (
+    inline, parts, dce, simplify, fold, cse, merge_scans, hoist, dce, prune_bodies, dce, swap_products, absorb_transposes, dce, sum_behind,
+    wide,
+)  # fmt: skip
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     *map(graph_stage, _PASSES),

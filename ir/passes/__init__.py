@@ -1,1 +1,4 @@
-"""Passes: each a function Graph -> Graph that keeps what the graph computes, bit for bit. `PASSES` in `ir/lower` has them by name."""
+"""Passes: each a function Graph -> Graph that keeps what the graph computes, bit for bit (`sum_behind`: but for the order of sums).
+
+`PASSES` in `ir/lower` has them by name.
+"""
