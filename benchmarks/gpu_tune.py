@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import ingot.ir.ops  # noqa: F401  (fills the table of ops)
 from ingot.backends import backend
 from ingot.ir import dtypes
 from ingot.ir.builder import Builder
