@@ -45,7 +45,7 @@ TILES_HALF = (
 # the same for float32 that is rounded to TF32
 TILES_TF32 = tuple(((bm, bn, 16), warps, rate) for (bm, bn, _), warps, rate in TILES_HALF)
 # The same for halves, where warpgroups multiply what lies in shared memory: with the warpgroups, along rows. What is multiplied there and
-# passes registers on its way has tiles up to LEAN.
+# passes registers on its way has tiles up to LEAN, which leave room for it.
 TILES_WARPGROUP = (
     ((128, 256, 64), 2, 160),
     ((128, 192, 64), 2, 150),
@@ -55,7 +55,7 @@ TILES_WARPGROUP = (
     ((64, 64, 64), 1, 70),
 )
 TILES_WARPGROUP_TF32 = tuple(((bm, bn, 32), groups, rate) for (bm, bn, _), groups, rate in TILES_WARPGROUP)
-LEAN = 128 * 128
+LEAN, LEAN_TF32 = 128 * 128, 128 * 256
 # Steps of k that are summed up in a row; a longer k falls into parts, where there is room for their sums: of SHORT steps where the result
 # has FEW elements, of LONG ones where writing more sums would take as long as multiplying.
 CHAIN, SHORT, LONG, FEW = 4096, 256, 1024, 1 << 16
@@ -97,13 +97,14 @@ def candidates(group: Group, machine: Machine) -> list[tuple[InTiles, int]]:
     copied = found[0] is not None, found[1] is not None
     left, right = (along if at is None else at.along_k for at, along in zip(found, (left, right)))
     out: list[tuple[InTiles, int]] = []
+    lean = 1 << 30 if all(copied) else LEAN_TF32 if words is f32 else LEAN
 
     def some(kind: Any, table: tuple[Any, ...], stages: tuple[int, ...]) -> None:
         for tile, shared, rate in table:
             parts = _parts(group, machine, tile)
             for count in stages:
                 s = kind(tile, left, right, parts, apart, count, copied, shared)
-                if not isinstance(s, Warpgroups) or s.nbytes <= machine.shared_bytes and (all(copied) or tile[0] * tile[1] <= LEAN):
+                if not isinstance(s, Warpgroups) or s.nbytes <= machine.shared_bytes and tile[0] * tile[1] <= lean:
                     out.append((s, rate))
 
     some(Fragments, TILES_TF32 if words is f32 else TILES_HALF, (STAGES, STAGES - 1) if any(copied) else (2,))

@@ -194,12 +194,21 @@ def _emit(module: Module, kernel: Kernel, numbers: Sequence[bool]) -> None:
             args.append(f"ptr {'noalias ' if b.noalias and b.access == 'r' else ''}%b.{b.name}")
     args += [f"i64 %p.{p}" for p in kernel.params] + ["ptr %status"]
     threads = geometry(kernel)[1]
-    accs = sum(isinstance(s, Acc) for s in statements(kernel.body))
-    most = 256 if accs >= (64 if e.swizzled else 120) else 384 if threads <= 128 and accs > 40 else 512
-    blocks = max(1, most // threads)  # so many share a multiprocessor's registers: 255, 168 or 128 for a thread
+    blocks = max(1, _resident(kernel, threads, e.swizzled) // threads)
     attributes = f'nounwind "no-trapping-math"="true" "nvvm.reqntid"="{threads}" "nvvm.minctasm"="{blocks}"'
     head = f"define ptx_kernel void @{kernel.name}({', '.join(args)}) {attributes} {{\nentry:"
     module.functions.append("\n".join([*e.shared, head, *held, *e.allocas, *e.lines, "  ret void", "}"]))
+
+
+def _resident(kernel: Kernel, threads: int, swizzled: set[str]) -> int:
+    """How many threads share the registers of a multiprocessor: 256, 384 or 512, so that each has 255, 168 or 128."""
+    every = list(statements(kernel.body))
+    accs = sum(isinstance(s, Acc) for s in every)
+    copied = {s.dst for s in every if isinstance(s, CopyAsync)}
+    through = not swizzled <= copied and any(isinstance(s, WarpgroupMma) and s.dtype is not f32 for s in every)  # halves on their way
+    if accs >= (64 if swizzled else 120) or through:
+        return 256
+    return 384 if threads <= 128 and (accs > 40 or swizzled) else 512
 
 
 def llvm_text(program: Program, level: Level) -> str:

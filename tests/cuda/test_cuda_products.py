@@ -221,3 +221,23 @@ def test_hot_kernels_stay_in_registers(target, name):
         print(f"{kernel} for {target}: {registers} registers")
         most = 255 if main == "Warpgroups" else 255 if name.endswith("widest heads") else 168 if attends else 128
         assert int(registers) <= most, "three blocks of 128 threads must fit, and two of 256, or one that multiplies by warpgroups"
+
+
+HALVES = [(s, by_name("bf16")) for s in (IMAGE, FILTER)]
+ON_THEIR_WAY = {
+    "convolution": (HALVES, lambda x, w: OPS["conv"](x, w, **GEOMETRY)),
+    "gradient": (HALVES[:1] * 2, lambda x, g: OPS["conv_weight_grad"](x, g, weight_shape=FILTER, **GEOMETRY)),
+    "cast": (BIG, lambda a, b: dot(a.cast(by_name("bf16")), b.cast(by_name("bf16")))),
+    "activation": ([(s, by_name("bf16")) for s in BIG], lambda a, b: dot(OPS["relu"](a), b, 0, 0)),
+}
+
+
+@needs_ptxas
+@pytest.mark.parametrize("name", ON_THEIR_WAY)
+def test_what_passes_registers_leaves_room_for_the_sums_of_warpgroups(name):
+    program = CUDA.lower(graph_of(*ON_THEIR_WAY[name]), CUDA.levels["sm_90a"])
+    assert any(k.schedule.startswith("Warpgroups(") for k in program.kernels.values())
+    command = ["ptxas", "-v", "-arch=sm_90a", "-o", "/dev/null", "/dev/stdin"]
+    said = subprocess.run(command, input=ptx(program), text=True, capture_output=True)
+    spilled = [int(n) for n in re.findall(r"(\d+) bytes spill", said.stderr)]
+    assert said.returncode == 0 and spilled and max(spilled) == 0 and not re.search(r"C7[56]\d\d", said.stderr), said.stderr
