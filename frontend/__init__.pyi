@@ -87,6 +87,7 @@ from ingot.capture import CaptureError as CaptureError
 from ingot.functions.legacy import CharTensor as CharTensor
 from ingot.capture import CompiledFunction as CompiledFunction
 from ingot.capture import CompiledModule as CompiledModule
+from ingot._tensor.devices import DeviceObjType as DeviceObjType
 from ingot.capture import Dim as Dim
 from ingot.functions.legacy import DoubleTensor as DoubleTensor
 from ingot.functions.identity import Event as Event

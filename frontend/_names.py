@@ -88,7 +88,7 @@ DTYPES = {
 }
 NAMES = _homes({
     "ingot._tensor": "Size Tensor get_default_dtype is_tensor set_default_dtype",
-    "ingot._tensor.devices": "device",
+    "ingot._tensor.devices": "DeviceObjType device",
     "ingot.absent_dtypes": "bits16 bits1x8 bits2x4 bits4x2 bits8 chalf complex32 float4_e2m1fn_x2 float8_e4m3fn "
     "float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu int1 int2 int3 int4 int5 int6 int7 qint32 qint8 quint2x4 quint4x2 "
     "quint8 uint1 uint2 uint3 uint4 uint5 uint6 uint7",

@@ -14,9 +14,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["PATHS", "below", "homes_of", "install"]
+__all__ = ["PATHS", "also", "below", "homes_of", "install"]
 
-_NORM, _SIMPLE = ("ingot.nn.modules.normalization", "ingot.nn.modules.older"), "ingot.nn.modules"
+_NORM, _SIMPLE = ("ingot.nn.modules.normalization", "ingot.nn.modules.older", "ingot.nn.modules.lazy"), "ingot.nn.modules"
 PATHS: dict[str, str | tuple[str, ...]] = {
     "ingot.cuda.amp.autocast_mode": "ingot.cuda.amp",
     "ingot.cuda.amp.grad_scaler": "ingot.cuda.amp", "ingot.autograd.anomaly_mode": "ingot.autograd.anomaly",
@@ -28,7 +28,11 @@ PATHS: dict[str, str | tuple[str, ...]] = {
     **{f"ingot.nn.modules.{n}": _SIMPLE for n in (
         "channelshuffle", "distance", "flatten", "fold", "pixelshuffle", "sparse", "upsampling",
     )},
-    "ingot.nn.modules.padding": "ingot.nn.modules.movement",
+    "ingot.nn.modules.padding": "ingot.nn.modules.movement", "ingot.nn.modules.adaptive": "ingot.nn.modules.adaptive_softmax",
+    **{f"ingot.jit.{n}": "ingot.jit" for n in ("_freeze", "_script", "_serialization", "_trace")},
+    "ingot.optim._adafactor": "ingot.optim.adafactor", "ingot.optim._muon": "ingot.optim.muon",
+    "ingot._functorch": "ingot.func",
+    **{f"ingot._functorch.{n}": "ingot.func" for n in ("apis", "batch_norm_replacement", "eager_transforms", "functional_call", "vmap")},
     "ingot.nn.modules.transformer": ("ingot.nn.modules", "ingot.nn.modules.attention"),
     **{f"ingot.onnx.symbolic_{n}": "ingot.onnx.symbolic" for n in ("helper", *(f"opset{v}" for v in range(7, 21)))},
     "ingot.nn.parallel.distributed": "ingot.nn.parallel", "ingot.nn.utils.clip_grad": "ingot.nn.utils.clip",
@@ -58,6 +62,20 @@ def homes_of(path: str) -> tuple[str, ...]:
     """The modules that have the names of a path of PATHS."""
     found = PATHS[path]
     return (found,) if isinstance(found, str) else found
+
+
+def also(module: str, *homes: str) -> Callable[[str], Any]:
+    """A module's `__getattr__`: names that torch's module of that path has too, and that are in others here."""
+
+    def get(name: str) -> Any:
+        if not name.startswith("__"):
+            for home in homes:
+                found = importlib.import_module(home)
+                if name in found.__all__:
+                    return getattr(found, name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return get
 
 
 def below(package: str) -> Callable[[str], Any]:

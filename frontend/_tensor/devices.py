@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot.runtime.recorder import here
 
-__all__ = ["device", "CPU", "META", "as_device", "beside", "choose", "chosen", "numbered", "on_cpu", "placing"]
+__all__ = ["device", "DeviceObjType", "CPU", "META", "as_device", "beside", "choose", "chosen", "numbered", "on_cpu", "placing"]
 
 _KINDS = (
     "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta",
@@ -85,6 +85,9 @@ class device:
                 return fn(*args, **kwargs)
 
         return there
+
+
+DeviceObjType = device  # what annotations call it
 
 
 CPU = device("cpu")

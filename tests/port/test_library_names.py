@@ -282,3 +282,17 @@ def test_bases_that_libraries_ask_for():
     assert isinstance(ingot.ones(2, 2).max(0), ingot.return_types.max) and isinstance(ingot.ones(2).aminmax(), ingot.return_types.aminmax)
     flat = ingot._utils._flatten_dense_tensors([ingot.ones(2), ingot.zeros(1, 2)])
     assert [t.tolist() for t in ingot._utils._unflatten_dense_tensors(flat, [ingot.ones(2), ingot.zeros(1, 2)])] == [[1, 1], [[0, 0]]]
+
+
+def test_classes_are_found_in_the_modules_where_torch_has_them():
+    nn = ingot.nn
+    for path, name in {
+        "nn.modules.activation": "MultiheadAttention", "nn.modules.adaptive": "AdaptiveLogSoftmaxWithLoss", "nn.modules.loss": "NLLLoss2d",
+        "nn.modules.batchnorm": "LazyBatchNorm1d", "nn.modules.instancenorm": "LazyInstanceNorm2d", "nn.modules.conv": "LazyConv2d",
+        "nn.modules.linear": "LazyLinear", "nn.modules.normalization": "CrossMapLRN2d", "nn.modules.container": "Container",
+    }.items():  # fmt: skip
+        module = importlib.import_module(f"ingot.{path}")
+        assert getattr(module, name) is getattr(nn, name)
+        assert not hasattr(module, "F" * 9) and not hasattr(module, "Bilinear" if path[-6:] != "linear" else "ReLU")
+    assert ingot.DeviceObjType is ingot.device and importlib.import_module("ingot.jit._script").ScriptModule is ingot.jit.ScriptModule
+    assert importlib.import_module("ingot._functorch.apis").vmap is ingot.func.vmap

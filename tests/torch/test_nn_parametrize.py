@@ -145,3 +145,43 @@ def test_refusals() -> None:
         ingot.nn.utils.parametrize.register_parametrization(ingot.nn.Linear(3, 2), "weight", Cut())
     with pytest.raises(ValueError, match="positive"):
         ingot.nn.utils.parametrizations.spectral_norm(ingot.nn.Linear(3, 2), n_power_iterations=0)
+
+
+def test_a_block_computes_a_parametrized_tensor_once():
+    runs = []
+
+    class Doubled(ingot.nn.Module):
+        def forward(self, w):
+            runs.append(1)
+            return w * 2
+
+    layer = ingot.nn.Linear(3, 2)
+    was = layer.weight.detach().clone()
+    P = ingot.nn.utils.parametrize
+    assert P.type_before_parametrizations(layer) is ingot.nn.Linear
+    P.register_parametrization(layer, "weight", Doubled())
+    assert P.type_before_parametrizations(layer) is ingot.nn.Linear
+    runs.clear()
+    with P.cached():
+        first = layer.weight
+        with P.cached():
+            assert layer.weight is first
+        assert layer.weight is first and len(runs) == 1
+    assert layer.weight is not first and len(runs) == 2
+    with pytest.raises(KeyError), P.cached():
+        raise KeyError
+    assert layer.weight is not layer.weight
+
+    @ingot.compile
+    def twice(x):
+        with P.cached():
+            return layer(x).sum() + layer(x).sum()
+
+    x = ingot.ones(4, 3)
+    for step in range(3):
+        with ingot.no_grad():
+            layer.bias.fill_(step)
+        twice(x).backward()
+        same(layer.parametrizations.weight.original.grad, torch.full((2, 3), 16.0))
+        same(twice(x), torch.tensor(2 * (was.double().sum().item() * 8 + 8 * step)), 1e-4)
+        layer.zero_grad()

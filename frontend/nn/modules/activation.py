@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._paths import also
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
@@ -16,6 +17,8 @@ __all__ = [
     "Hardswish", "Hardsigmoid", "Hardshrink", "Softshrink", "Tanhshrink", "LogSigmoid", "PReLU", "RReLU", "GLU", "Softmax", "Softmax2d",
     "LogSoftmax", "Softmin", "Threshold",
 ]  # fmt: skip
+
+__getattr__ = also(__name__, "ingot.nn.modules.attention")
 
 
 class ReLU(Functional):

@@ -7,11 +7,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ingot._paths import also
 from ingot._tensor import Tensor
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter
 
 __all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
+
+__getattr__ = also(__name__, "ingot.nn.modules.older")
 
 
 class _Numbered(Module):

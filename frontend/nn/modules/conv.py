@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ingot._paths import also
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
@@ -13,6 +14,8 @@ from ingot.nn.modules.module import Module
 from ingot.nn.parameter import new_parameter
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+
+__getattr__ = also(__name__, "ingot.nn.modules.lazy")
 
 
 class _ConvNd(Module):

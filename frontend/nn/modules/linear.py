@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import ingot
+from ingot._paths import also
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
@@ -15,6 +16,8 @@ from ingot.nn.parameter import Parameter, new_parameter
 __all__ = [
     "Identity", "Linear", "Bilinear", "Flatten", "Unflatten", "Embedding", "EmbeddingBag", "CosineSimilarity", "PairwiseDistance",
 ]  # fmt: skip
+
+__getattr__ = also(__name__, "ingot.nn.modules.lazy")
 
 
 class Identity(Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._paths import also
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn.functional.reduction import reduction_mode
@@ -15,6 +16,8 @@ __all__ = [
     "HingeEmbeddingLoss", "SoftMarginLoss", "MultiMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiLabelMarginLoss", "CTCLoss",
 ]  # fmt: skip
+
+__getattr__ = also(__name__, "ingot.nn.modules.older")
 
 
 class _Loss(Module):

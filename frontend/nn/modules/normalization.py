@@ -6,6 +6,7 @@ import numbers
 from typing import Any
 
 import ingot
+from ingot._paths import also
 from ingot._tensor import Tensor
 from ingot.nn import functional as F
 from ingot.nn import init
@@ -17,6 +18,8 @@ __all__ = [
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
     "LocalResponseNorm",
 ]  # fmt: skip
+
+__getattr__ = also(__name__, "ingot.nn.modules.older")
 
 
 class _Affine(Module):

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import ingot
@@ -14,7 +16,12 @@ from ingot.nn.modules.container import ModuleDict, ModuleList
 from ingot.nn.modules.module import Module
 from ingot.nn.parameter import Parameter
 
-__all__ = ["ParametrizationList", "is_parametrized", "register_parametrization", "remove_parametrizations"]
+__all__ = [
+    "ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations",
+    "type_before_parametrizations",
+]  # fmt: skip
+
+_blocks: list[dict[int, Any]] = []  # for each open block of `cached`, what was computed since the outermost one began
 
 
 class ParametrizationList(ModuleList):
@@ -69,6 +76,31 @@ class ParametrizationList(ModuleList):
                 getattr(self, name).copy_(new)
 
 
+@contextlib.contextmanager
+def cached() -> Iterator[None]:
+    """A block in which each parametrized tensor is computed once, when it is first read. What changes meanwhile is not seen.
+
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    >>> with nn.utils.parametrize.cached():
+    ...     layer.weight is layer.weight
+    True
+    """
+    _blocks.append(_blocks[0] if _blocks else {})
+    try:
+        yield
+    finally:
+        _blocks.pop()
+
+
+def type_before_parametrizations(module: Module) -> type:
+    """The class that a module had before anything of it was parametrized.
+
+    >>> nn.utils.parametrize.type_before_parametrizations(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
+    <class 'ingot.nn.modules.linear.Linear'>
+    """
+    return getattr(type(module), "_plain", type(module)) if is_parametrized(module) else type(module)
+
+
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether `module` (or its parameter `tensor_name`) is parametrized.
 
@@ -86,7 +118,12 @@ def _parametrized_class(cls: type) -> type:
     class Parametrized(cls):  # type: ignore[misc, valid-type]
         def __getattr__(self, name: str) -> Any:
             if is_parametrized(self, name):
-                return self._modules["parametrizations"][name]()
+                made = self._modules["parametrizations"][name]
+                if not _blocks:
+                    return made()
+                if id(made) not in _blocks[0]:
+                    _blocks[0][id(made)] = made()
+                return _blocks[0][id(made)]
             return super().__getattr__(name)
 
         def __setattr__(self, name: str, value: Any) -> None:

@@ -10,7 +10,10 @@ from ingot._tensor import Tensor
 from ingot.nn.functional.padding import pad
 from ingot.nn.packed import PackedSequence
 
-__all__ = ["PackedSequence", "pack_padded_sequence", "pad_packed_sequence", "pack_sequence", "pad_sequence", "unpad_sequence"]
+__all__ = [
+    "PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence", "pack_sequence", "pad_sequence",
+    "unpack_sequence", "unpad_sequence",
+]  # fmt: skip
 
 
 def _inverse(order: list[int]) -> list[int]:
@@ -115,6 +118,27 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = F
     """
     x = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     return [x[i, : int(n)] for i, n in enumerate(lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The list of (L_i, *) that `pack_sequence` packed.
+
+    >>> nn.utils.rnn.unpack_sequence(nn.utils.rnn.pack_sequence([ingot.tensor([1, 2, 3]), ingot.tensor([4])]))
+    [tensor([1, 2, 3]), tensor([4])]
+    """
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return unpad_sequence(padded, lengths, batch_first=True)
+
+
+def invert_permutation(permutation: Tensor | None) -> Tensor | None:
+    """The permutation (n,) that undoes another one, such as `sorted_indices` of a packed sequence; None of None.
+
+    >>> nn.utils.rnn.invert_permutation(ingot.tensor([2, 0, 1]))
+    tensor([1, 2, 0])
+    """
+    if permutation is None:
+        return None
+    return ingot.empty_like(permutation).scatter_(0, permutation, ingot.arange(permutation.numel()))
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
