@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Set
 from typing import Any
 
@@ -17,7 +18,14 @@ from ingot.ir.types import TensorType
 from ingot.runtime.numbers import rank0
 from ingot.runtime.tape import Leaf, Node
 
-__all__ = ["Arguments"]
+__all__ = ["Arguments", "shared_leaves"]
+
+
+def shared_leaves(leaves: Sequence[Any]) -> list[int]:
+    """The first leaves of tensors that share memory with others."""
+    tensors = {id(x): (i, x) for i, x in reversed(list(enumerate(leaves))) if isinstance(x, Tensor) and x._storage is not None}
+    count = Counter(id(x._storage) for _, x in tensors.values())
+    return sorted(i for i, x in tensors.values() if count[id(x._storage)] > 1)
 
 
 class Arguments:
@@ -28,7 +36,7 @@ class Arguments:
     edges: what the ends of their histories stand for
 
     numbers: the leaves that are run-time numbers. shapes: which sizes are symbols. by_reference: tensors that are captured, like any
-    other tensor from outside; so are those that share memory with another argument.
+    other tensor from outside; so are those that share memory with another argument, where the function writes to arguments.
     """
 
     def __init__(
@@ -48,7 +56,7 @@ class Arguments:
             elif isinstance(leaf, Tensor):
                 if id(leaf) not in seen:
                     leaf._now()
-                    captured = i in by_reference or (leaf._storage is not None and self._shared(leaf))
+                    captured = i in by_reference
                     if captured:
                         static.add(i)
                     seen[id(leaf)] = leaf if captured else self._tensor(trace, leaf, i)
@@ -61,9 +69,9 @@ class Arguments:
         if shapes is not None and static:
             self.shapes = replace(shapes, dims={p: d for p, d in shapes.dims.items() if isinstance(p, Elsewhere) or p[0] not in static})
 
-    def _shared(self, t: Tensor) -> bool:
-        others = {id(x): x for x in self.leaves if isinstance(x, Tensor) and x is not t}
-        return any(x._storage is t._storage for x in others.values())
+    def shared(self) -> int | None:
+        """A leaf that shares memory with another one, and is not captured; None where none does."""
+        return next((i for i in shared_leaves(self.leaves) if i not in self.by_reference), None)
 
     def _number(self, trace: Trace, i: int) -> Tensor:
         t = wrap((trace.placeholder(rank0(f64), Number(i), scalar=True), None))

@@ -21,7 +21,7 @@ from ingot.capture.settle import settled
 from ingot.capture.shapes import Fit
 from ingot.capture.sources import Argument, Attribute, BriefArgument, Grad, Source
 from ingot.capture.tables import Tables
-from ingot.capture.trace import Outside, Trace, hooks, is_leaf, leaf_of
+from ingot.capture.trace import Aliased, Outside, Trace, hooks, is_leaf, leaf_of
 from ingot.capture.traced import Backward, Fresh, Traced
 from ingot.capture.writes import (
     ArgumentDetach,
@@ -307,6 +307,8 @@ class Assembly:
                 self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
         trace.checks = ended  # before its backward was derived
+        if any(w.distinct for w in writes) and (shared := self.arguments.shared()) is not None:
+            raise Aliased(shared)  # what is written to one shows in the other
         measured = {name: (self.out(count), said) for name, (count, said) in trace.measured.items()}
         inputs = self._inputs(derived)
         sources = [trace.sources[-1 - i] for i in inputs]

@@ -166,7 +166,7 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 continue
             tensors.append(i)
             c.need(f"a{i}.__class__ is {c.name(type(x))}")
-            if not _memory(c, traced, leaves, i, guards):
+            if not _memory(c, traced, x, i, guards):
                 return False
             edge = "is None" if x._edge is None else "is not None"
             sized = traced.fit is not None and i in traced.fit.free
@@ -205,24 +205,23 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
             c.names["same_memory"] = same_memory
             for i in tensors:
                 c.need(f"not same_memory(a{i}, {p.expression(c)})")
-    if any(w.distinct for w in traced.writes):
+    if traced.distinct:
         for k, i in enumerate(tensors):
             for j in tensors[k + 1 :]:
                 c.need(f"a{i} is not a{j}")
     return True
 
 
-def _memory(c: Lines, traced: Traced, leaves: Sequence[Any], i: int, guards: Guards) -> bool:
+def _memory(c: Lines, traced: Traced, x: Tensor, i: int, guards: Guards) -> bool:
     """Add the lines that find the value `m{i}` of a tensor, whose memory must be that of nothing else that the function reads or writes;
     False where it is. Memory that others see is read where it is, if the call is over before they can write.
     """
-    x = leaves[i]
-    if guards.by_reference or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage is not None for y in leaves):
+    if guards.by_reference:
         return False
     at_once = x._edge is None and not guards.exchanged
     at_once = at_once and all(type(s) is BriefArgument for s in traced.sources if isinstance(s, Argument) and s.index == i)
     c.add(f"s{i} = a{i}._storage")
-    others = [f"s{i} is s{j}" for j in c.tensors if j != i]
+    others = [f"s{i} is s{j}" for j in c.tensors if j != i and traced.distinct]
     others += [f"{g}.grad is not None and {g}.grad._storage is s{i}" for g in map(c.name, guards.gradients)]
     if guards.captured:
         others.append(f"s{i} in {c.name(guards.captured)}")

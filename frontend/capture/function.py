@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ingot.capture.argnames import leaf_names, parameter_names
+from ingot.capture.arguments import shared_leaves
 from ingot.capture.call import CompiledCall, Unsized
 from ingot.capture.declared import Declared
 from ingot.capture.dynamic import Dynamic, History
@@ -57,7 +58,14 @@ class _Entry:
     def unfit(self, leaves: Sequence[Any]) -> str | None:
         """Why it does not serve a call with these argument leaves; None if it does."""
         fit = self.call.traced.fit
-        return (None if fit is None else fit.unfit(leaves)) or self.guards.failed() or self.guards.aliased(leaves)
+        return (None if fit is None else fit.unfit(leaves)) or self.guards.failed() or self.guards.aliased(leaves) or self._shared(leaves)
+
+    def _shared(self, leaves: Sequence[Any]) -> str | None:
+        if self.call.traced.distinct:
+            for i in shared_leaves(leaves):
+                if i not in self.guards.by_reference:
+                    return f"argument {self.guards.names[i]} shares memory with another one, and the function writes to arguments"
+        return None
 
 
 def _inner_frames() -> int:

@@ -162,7 +162,7 @@ class Guards:
             elif isinstance(x, Tensor) and any(same_memory(x, p.read()) for p in self.exchanged):
                 return f"argument {self.names[i]} shares memory with a tensor that the function reads anew at each call"
             elif isinstance(x, Tensor) and x._storage is not None and x._storage in self.captured:
-                if not any(x is t for t in self.by_reference.values()) and not _shared(x, leaves):
+                if not any(x is t for t in self.by_reference.values()):
                     return f"argument {self.names[i]} shares memory with a tensor that the function captures"
         return None
 
@@ -207,10 +207,6 @@ def _first(watches: Sequence[Watch]) -> str | None:
 def same_memory(x: Tensor, y: Any) -> bool:
     """Whether `y` is this tensor, or one that shares its memory."""
     return isinstance(y, Tensor) and (x is y or (x._storage is not None and x._storage is y._storage))
-
-
-def _shared(x: Tensor, leaves: Sequence[Any]) -> bool:
-    return any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves)
 
 
 class Seen:

@@ -63,22 +63,14 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
     key: list[Any] = [structure, rec.grad_enabled, get_default_dtype(), (rec.autocast, LOWER[0], PRODUCTS[0])]
     numbers: list[int] = []
     tensors: dict[int, int] = {}
-    storages: dict[int, int] = {}
     static: frozenset[int] | None = None
     for i, x in enumerate(leaves):
         if isinstance(x, Tensor):
             if shared_memory(x) is None:
                 x._now()
             first = tensors.setdefault(id(x), i)
-            shared: Any = None
-            if x._storage is not None:
-                shared = storages.setdefault(id(x._storage), i)
-                if shared != i or any(isinstance(y, Tensor) and y is not x and y._storage is x._storage for y in leaves):
-                    shared = _Identity(x)  # shares memory with another argument: known by reference
-                else:
-                    shared = None
             slot = x._slot
-            key.append((x._array.type, type(x), _history(x), first, shared, slot is not None and slot.grad is not None))
+            key.append((x._array.type, type(x), _history(x), first, slot is not None and slot.grad is not None))
         elif type(x) is float or isinstance(x, np.floating):
             if static is None:
                 static = statics.leaves(structure)
@@ -102,7 +94,7 @@ def loose(key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _loose(k: tuple[Any, ...]) -> Any:
-    if len(k) == 6 and isinstance(k[0], TensorType):
+    if len(k) == 5 and isinstance(k[0], TensorType):
         return k[0].dtype, k[0].rank, k[0].device, *k[1:]
     return int if len(k) == 2 and k[0] is int else k
 
@@ -151,7 +143,7 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
     for i, (a, b) in enumerate(zip(key[4:], known[4:])):
         if a == b:
             continue
-        if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 6 and len(b) == 6:
+        if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == 5 and len(b) == 5:
             if a[0].device != b[0].device:
                 return f"argument {names[i]} is on {_place(a[0])}, it was on {_place(b[0])}"
             if a[0] != b[0]:
@@ -163,8 +155,8 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
             if a[2] != b[2]:
                 now, before = ("requires", "did not") if a[2] else ("does not require", "did")
                 return f"argument {names[i]} {now} gradients, before it {before}"
-            if a[3] != b[3] or a[4] != b[4]:
-                return f"argument {names[i]} shares memory with others in another way"
+            if a[3] != b[3]:
+                return f"argument {names[i]} is the same tensor as others in another way"
             return f"argument {names[i]} is a {a[1].__name__} of another kind"
         return f"argument {names[i]} is {_said(a)}, it was {_said(b)}"
     return "the arguments differ"

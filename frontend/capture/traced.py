@@ -87,6 +87,11 @@ class Traced:
     out_devices: tuple[int | None, ...]
 
     @property
+    def distinct(self) -> bool:
+        """Whether it writes to arguments, which must not share memory then."""
+        return any(w.distinct for w in self.writes)
+
+    @property
     def in_types(self) -> tuple[TensorType, ...]:
         """The types of the inputs, where they are."""
         return tuple([t.on(d) for t, d in zip(self.graph.in_types, self.in_devices)])

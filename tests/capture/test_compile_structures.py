@@ -141,3 +141,30 @@ def test_a_dict_that_is_a_dataclass_goes_in_and_out():
         out = f(ingot.ones(2), given)
         assert type(out) is Output and list(out) == ["logits", "extra"] and out.loss is None
         assert out.logits.tolist() == out["logits"].tolist() == [2, 2] and out.extra[0].tolist() == [2, 2] and out.extra[1] == 3
+
+
+def test_arguments_that_share_memory_and_are_read_are_as_others():
+    f = ingot.compile(lambda pair, y: pair[0] * 2 + pair[1] - y)
+    for i in range(6):
+        x = ingot.arange(8.0) + i
+        a, b = x.chunk(2)
+        assert f((a, b), x[2:6]).tolist() == (a * 2 + b - x[2:6]).tolist()
+        assert f((a, x[4:]), ingot.ones(4)).tolist() == (a * 2 + x[4:] - 1).tolist()
+    assert f.stats["traces"] == 1
+
+
+def test_arguments_that_share_memory_and_are_written_show_it():
+    def f(a, b):
+        a.add_(1)
+        return a + b * 2
+
+    compiled = ingot.compile(f)
+    for i in range(3):
+        for apart in (True, False, False):
+            found = []
+            for g in (f, compiled):
+                x = ingot.arange(8.0) + i
+                a, b = x[:4], (x + 0)[2:6] if apart else x[2:6]
+                for _ in range(2):
+                    found.append((g(a, b).tolist(), a.tolist(), b.tolist(), x.tolist()))
+            assert found[:2] == found[2:]
