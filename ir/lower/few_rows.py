@@ -16,14 +16,14 @@ from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index, Var
 from ingot.ir.loop.folds import SUM
-from ingot.ir.loop.ir import Let, Load
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import Cascade, Steps, run_of
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.group_kernel import GroupKernel, Written, no_code
+from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.writer import Scalar
+from ingot.ir.lower.written_load import written_load
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
@@ -85,18 +85,11 @@ def fits(group: Group) -> bool:
         return False
     if any(len([d for d in dims if d != 1]) != 1 for dims in (f.k, f.n)):
         return False
-    k = GroupKernel(group, "trial", no_code)
-    points = []
-    for name, dims in (("q", f.batch), ("k", f.k), ("n", f.n)):
-        for j, d in enumerate(dims):
-            k.w.ranges[f"{name}{j}"] = d
-        points.append(tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims)))
-    f.b(k.elements(), *points)
-    load, *casts = k.w.finish().body
-    if not isinstance(load, Load) or load.mask is not None or not all(isinstance(s, Let) and s.op == "cast" for s in casts):
+    found = written_load(group, {"q": f.batch, "k": f.k, "n": f.n}, f.b)
+    if found is None or not found.cast:
         return False
-    wide = next(j for j, d in enumerate(f.n) if d != 1)
-    return all(isinstance(atom, Var) for atom, _ in load.index.terms) and ix.coefficient(load.index, f"n{wide}") == 1
+    wide, index = next(j for j, d in enumerate(f.n) if d != 1), found.load.index
+    return all(isinstance(atom, Var) for atom, _ in index.terms) and ix.coefficient(index, f"n{wide}") == 1
 
 
 def choose(group: Group, machine: Machine) -> FewRows | None:
@@ -209,22 +202,18 @@ class _Emission:
 
     def combine(self, q: Index, piece: Index) -> None:
         """Add the parts, and apply what follows."""
-        w, f, s, group = self.w, self.form, self.s, self.group
-        out = group.nodes[0].outputs[0]
+        w, f, s = self.w, self.form, self.s
+        out = self.group.nodes[0].outputs[0]
         fan = s.block // s.combine
         block, first = ix.div(piece, fan, w.ranges), ix.mul(ix.mod(piece, fan, w.ranges), s.combine)
 
         def column(v: Index) -> None:
             for r in map(ix.const, range(self.rows)):
                 acc = self.total(q, block, r, v, first)
-                elements = self.k.elements()
                 result: Scalar = convert(w, w.get_acc(acc, self.dtype), out.type.dtype)
-                elements.known[out] = lambda idx, result=result: result  # type: ignore[misc]
                 n = delinear(ix.add(ix.mul(piece, s.combine), v), f.n, w.ranges)
                 point = f.out(delinear(q, f.batch, w.ranges), delinear(r, f.m, w.ranges), n)
-                for value in group.outputs:
-                    idx = tuple(ZERO if a is None else point[a] for a in group.maps[value])
-                    w.store(self.k.buffer(value, "w"), group.offset(value, idx), elements.at(value, idx))
+                self.k.store(result, point)
 
         self.columns(w.rest(piece, s.combine, self.n), column)
 

@@ -11,7 +11,7 @@ from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, print_schedule
-from ingot.ir.lower.writer import KernelWriter
+from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.struct import frozen, replace, struct
 from ingot.ir.types import Shape
 
@@ -56,15 +56,24 @@ class GroupKernel:
         name = self.names.get(v)
         return self.buffer(v, "r") if name is None else name
 
-    def point(self, name: str, dims: Shape) -> Point:
-        """A variable for each dim, `name` and its number; 0 for a dim of extent 1. For kernels that are written only to look at them."""
+    def point(self, name: str, dims: Shape, ones: bool = False) -> Point:
+        """A variable for each dim, `name` and its number; 0 for a dim of extent 1, unless `ones`. For kernels that are only looked at."""
         for j, d in enumerate(dims):
             self.w.ranges[f"{name}{j}"] = d
-        return tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims))
+        return tuple(ZERO if d == 1 and not ones else ix.var(f"{name}{j}") for j, d in enumerate(dims))
 
     def elements(self) -> Elements:
         """The elements of values, by code in this kernel."""
         return Elements(self.group, self.w, self.source, self.check)
+
+    def store(self, x: Scalar, point: Point, mask: Scalar | None = None) -> None:
+        """Store what the group gives at a point, where its first node gives x."""
+        group, elements = self.group, self.elements()
+        elements.known[group.nodes[0].outputs[0]] = lambda idx: x
+        for v in group.outputs:
+            name = self.buffer(v, "w")
+            idx = tuple(ZERO if a is None else point[a] for a in group.maps[v])
+            self.w.store(name, group.offset(v, idx), elements.at(v, idx, mask), mask)
 
     def finish(self, schedule: Schedule, twice: bool = False, fixed: bool = False) -> Written:
         """The kernel, with the schedule that it was written by."""

@@ -12,13 +12,12 @@ from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node, Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Var
-from ingot.ir.loop.ir import Load
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.writer import Scalar
+from ingot.ir.lower.written_load import written_load
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
@@ -103,17 +102,10 @@ def in_place(group: Group) -> InPlace:
     f = form_of(node)
     if f.zeros is not None:
         return InPlace(False)
-    k = GroupKernel(group, "trial", no_code)
-    points = []
-    for name, dims in (("q", f.batch), ("m", f.m), ("k", f.k)):
-        for j, d in enumerate(dims):
-            k.w.ranges[f"{name}{j}"] = d
-        points.append(tuple(ix.var(f"{name}{j}") for j in range(len(dims))))
-    out = f.a(k.elements(), *points)
-    body = k.w.finish().body
-    if out.dtype is not shape_of(node).dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
+    found = written_load(group, {"q": f.batch, "m": f.m, "k": f.k}, f.a, ones=True)
+    if found is None or found.rest or found.element.dtype is not shape_of(node).dtype:
         return InPlace(False)
-    index = body[0].index
+    index = found.load.index
     if any(isinstance(atom, (Div, Mod, Dyn)) for atom, _ in index.terms):
         return InPlace(False)
     if not f.m or not f.k:
@@ -144,12 +136,10 @@ def right_of(group: Group) -> Right | None:
     f = form_of(node)
     if f.zeros is not None or f.overlapping:
         return None
-    k = GroupKernel(group, "trial", no_code)
-    out = f.b(k.elements(), k.point("q", f.batch), k.point("k", f.k), k.point("n", f.n))
-    body = k.w.finish().body
-    if out.dtype is not shape_of(node).dtype or len(body) != 1 or not isinstance(body[0], Load) or body[0].mask is not None:
+    found = written_load(group, {"q": f.batch, "k": f.k, "n": f.n}, f.b)
+    if found is None or found.rest or found.element.dtype is not shape_of(node).dtype:
         return None
-    index = body[0].index
+    index = found.load.index
     if any(not isinstance(atom, Var) for atom, _ in index.terms):
         return None
 
@@ -158,5 +148,5 @@ def right_of(group: Group) -> Right | None:
         in_a_row = all(outer == d * inner for (outer, _), (inner, d) in pairwise(wide))
         return wide[-1][0] if wide and in_a_row else 0
 
-    (value,) = k.names
+    (value,) = found.values
     return Right(value, index, apart("n", f.n), apart("k", f.k))

@@ -196,10 +196,4 @@ class _Convolution:
 
     def finish(self, x: Scalar, n: Index, m: Point, panel: Index, v: Index) -> None:
         """Apply what follows the convolution in its group, and store."""
-        f, w = self.form, self.w
-        elements = self.k.elements()
-        point = f.out((n, ZERO), m, (ix.add(ix.mul(panel, self.s.columns), v),))
-        elements.known[self.group.nodes[0].outputs[0]] = lambda idx: x
-        for value in self.group.outputs:
-            idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[value])
-            w.store(self.k.buffer(value, "w"), self.group.offset(value, idx), elements.at(value, idx))
+        self.k.store(x, self.form.out((n, ZERO), m, (ix.add(ix.mul(panel, self.s.columns), v),)))

@@ -213,10 +213,4 @@ class _Gradient:
 
     def finish(self, x: Scalar, o: Index, c: Index, tap: tuple[int, int]) -> None:
         """Apply what follows the contraction in its group, and store."""
-        f, w = self.form, self.w
-        elements = self.k.elements()
-        point = f.out((ZERO,), (ix.const(tap[0]), ix.const(tap[1]), c), (o,))
-        elements.known[self.group.nodes[0].outputs[0]] = lambda idx: x
-        for value in self.group.outputs:
-            idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[value])
-            w.store(self.k.buffer(value, "w"), self.group.offset(value, idx), elements.at(value, idx))
+        self.k.store(x, self.form.out((ZERO,), (ix.const(tap[0]), ix.const(tap[1]), c), (o,)))

@@ -309,12 +309,5 @@ class _Product(_Kernel):
     def finish(self, x: Scalar, q: Point, m: Point, n: Index, mask: Scalar | None) -> None:
         """Apply what follows the contraction in its group, and store."""
         w, f = self.w, self.form
-        elements = self.k.elements()
-        out = self.group.nodes[0].outputs[0]
         point = f.out(q, m, delinear(n, f.n, w.ranges))
-        result = convert(w, x, out.type.dtype)
-        elements.known[out] = lambda idx: result
-        for v in self.group.outputs:
-            name = self.k.buffer(v, "w")
-            idx = tuple(ZERO if a is None else point[a] for a in self.group.maps[v])
-            w.store(name, self.group.offset(v, idx), elements.at(v, idx, mask), mask)
+        self.k.store(convert(w, x, self.group.nodes[0].outputs[0].type.dtype), point, mask)

@@ -9,14 +9,14 @@ from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index, Var
 from ingot.ir.loop.intervals import Interval, interval
-from ingot.ir.loop.ir import Let, Load
-from ingot.ir.loop.points import ZERO, Point
+from ingot.ir.loop.points import Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, no_code
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.tiles.schedule import Lines
+from ingot.ir.lower.written_load import written_load
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import Form, form_of
 from ingot.ir.struct import struct, value_type
@@ -162,21 +162,13 @@ def lying(group: Group, many: int) -> Lying | None:
     f, along = form_of(group.nodes[0]), along_of(group, many)
     if along is None or f.zeros is not None or not isinstance(f.k[along], int) or f.k[along] % many or shift_of(group, many):
         return None
-    k = GroupKernel(group, "trial", no_code)
-    points = []
-    for name, dims in (("q", f.batch), ("m", f.m), ("k", f.k)):
-        for j, d in enumerate(dims):
-            k.w.ranges[f"{name}{j}"] = d
-        points.append(tuple(ZERO if d == 1 else ix.var(f"{name}{j}") for j, d in enumerate(dims)))
-    f.a(k.elements(), *points)
-    body = k.w.finish().body
-    load = body[0] if body else None
-    if not isinstance(load, Load) or load.mask is not None or not all(isinstance(s, Let) and s.op == "cast" for s in body[1:]):
+    found = written_load(group, {"q": f.batch, "m": f.m, "k": f.k}, f.a)
+    if found is None or not found.cast:
         return None
-    (value,) = k.names
-    if value.type.dtype.bits * many != 32 or any(not isinstance(atom, Var) for atom, _ in load.index.terms):
+    (value,), index = found.values, found.load.index
+    if value.type.dtype.bits * many != 32 or any(not isinstance(atom, Var) for atom, _ in index.terms):
         return None
-    return Lying(value, load.index) if ix.coefficient(load.index, f"k{along}") == 1 else None
+    return Lying(value, index) if ix.coefficient(index, f"k{along}") == 1 else None
 
 
 def _values(group: Group, v: Value) -> Interval | None:
