@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ingot import _names
+from ingot._tensor.methods import TensorMethods
 from ingot.functions.common import Tensor, before, store
 
 __all__: list[str] = []
@@ -114,6 +115,8 @@ def install(home: str) -> None:
         if home not in _installed:
             for name, method in methods.items():
                 setattr(Tensor, name, method)
+                if name in vars(TensorMethods):  # what stood for it
+                    delattr(TensorMethods, name)
             _installed.add(home)
 
 
