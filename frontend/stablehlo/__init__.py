@@ -40,19 +40,22 @@ def load(source: str | bytes | os.PathLike[str]) -> StablehloModule:
 
 
 def export(
-    model: Any, args: Any = (), f: str | os.PathLike[str] | None = None, *, kwargs: dict[str, Any] | None = None
+    model: Any, args: Any = (), f: str | os.PathLike[str] | None = None, *, kwargs: dict[str, Any] | None = None,
+    dynamic_shapes: Any = None,
 ) -> str:  # fmt: skip
     """A function or Module as the text of a StableHLO program, in the generic form, which every version of MLIR reads.
 
     args: the example inputs, a tuple of tensors, arrays, and structures of them; a function of one tensor takes it as it is.
     f: where to write it, too.
     kwargs: more arguments, by name.
+    dynamic_shapes: sizes that vary, as torch.export takes them: for each argument a dict by dim, or a tuple, of `ingot.Dim`s.
 
     The program has one function, `main`, which takes the tensors among the arguments, in order, and gives the results; weights are in it.
+    Sizes that vary are question marks in its types, and what is computed of them is part of it.
     Nothing is compiled. A training step exports as well as a model does: return the gradients, or the new parameters.
 
-    RuntimeError for what draws random numbers or changes captured tensors (call `eval()` first), for sizes that vary, and for what
-    StableHLO has nothing for; CaptureError, with the user's line, for what cannot be traced; OSError where the file cannot be written.
+    RuntimeError for what draws random numbers or changes captured tensors (call `eval()` first), and for what StableHLO has nothing
+    for; CaptureError, with the user's line, for what cannot be traced; OSError where the file cannot be written.
 
     >>> text = ingot.stablehlo.export(lambda x: ingot.tanh(x) * 2, (ingot.zeros(3),))
     >>> ingot.stablehlo.load(text)(ingot.zeros(3))
@@ -60,7 +63,7 @@ def export(
     """
     from ingot.interchange.stablehlo.export import program
 
-    text = program(model, args, kwargs or {})
+    text = program(model, args, kwargs or {}, dynamic_shapes)
     if f is not None:
         from ingot.runtime.cache.files import replace
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -124,3 +126,77 @@ def test_what_is_refused():
         ingot.stablehlo.export(lambda x: x + ingot.rand(3), (ingot.zeros(3),))
     with pytest.raises(TypeError, match="export takes a function"):
         ingot.stablehlo.export(3, ())
+
+
+class Sequences(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.conv = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Conv1d(8, 4, 3, padding=1)
+
+    def forward(self, x):
+        y = self.layer(x)
+        return self.conv(y.transpose(1, 2)).mean(2), y.cumsum(1)
+
+
+def shapes(x):
+    n = x.shape[0]
+    return (
+        ingot.cat([x, x[1:]]), x.reshape(-1), ingot.arange(n) * 2, x.sum(0) / n, F.pad(x, (0, 0, 1, 2)), x.flip(0)[::2], x.sort(0)[0],
+        x.argmax(0), ingot.tril(x @ x.T), x[-1], x.repeat(2, 1), x.roll(1, 0), F.one_hot(ingot.arange(n) % 3, 3), x[ingot.arange(n - 1)],
+        x.cumsum(0), ingot.where(x > 0, x, 0.0), x.view(n, 2, 2).transpose(0, 1),
+    )  # fmt: skip
+
+
+def gradient(x, w):
+    w = w.detach().requires_grad_()
+    loss = F.cross_entropy(x @ w, ingot.arange(x.shape[0]) % 3)
+    loss.backward()
+    return loss.detach(), w.grad
+
+
+def images(x):
+    y = F.max_pool2d(F.relu(F.conv2d(x, ingot.ones(3, 2, 3, 3) * 0.1, padding=1)), 2)
+    return y, F.interpolate(x, scale_factor=2), F.avg_pool2d(x, 3, 1, 1)
+
+
+def refined(text, arrays):
+    """The program for the sizes of these arrays: `main` calls it, and JAX's own pass carries the sizes through."""
+    pytest.importorskip("jax", reason="programs are run by JAX, which is not installed")
+    from jax._src.interpreters import mlir
+    from jaxlib import _jax
+    from jaxlib.mlir import ir
+
+    head = re.search(r"@main\((.*?)\) -> \((.*)\) \{", text)
+    free = [a.split(": ")[1] for a in re.findall(r"%arg\d+: tensor<[^>]*>", head[1])]
+    fixed = [f"tensor<{''.join(f'{d}x' for d in a.shape)}{t[7:-1].split('x')[-1]}>" for a, t in zip(arrays, free)]
+    lines = [f"%c{i} = stablehlo.convert %a{i} : ({f}) -> {t}" for i, (f, t) in enumerate(zip(fixed, free))]
+    count, given = head[2].count("tensor<"), ", ".join(f"%c{i}" for i in range(len(free)))
+    lines.append(f"%r:{count} = call @inner({given}) : ({', '.join(free)}) -> ({head[2]})")
+    lines.append(f"return {', '.join(f'%r#{i}' for i in range(count))} : {head[2]}")
+    main = f"func.func public @main({', '.join(f'%a{i}: {f}' for i, f in enumerate(fixed))}) -> ({head[2]}) {{"
+    inner = text.replace("func.func public @main(", "func.func private @inner(").rstrip()[:-1]
+    with mlir.make_ir_context():
+        module = ir.Module.parse("\n".join([inner, main, *lines, "}", "}"]))
+        return str(ir.Module.parse(_jax.mlir.refine_polymorphic_shapes(mlir.module_to_bytecode(module))))
+
+
+SIZED = {
+    "sequences": (lambda: Sequences().eval(), ((2, 5, 8),), ({0: "B", 1: "T"},), ((3, 9, 8),)),
+    "shapes": (lambda: shapes, ((5, 4),), ({0: "T"},), ((8, 4),)),
+    "a gradient": (lambda: gradient, ((4, 5), (5, 3)), ({0: "B"}, None), ((7, 5), (5, 3))),
+    "images": (lambda: images, ((2, 2, 8, 8),), ({0: "B", 2: "H"},), ((3, 2, 12, 8),)),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_sizes_that_vary(name, monkeypatch):
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    make, first, dims, others = SIZED[name]
+    ingot.manual_seed(0)
+    fn, known = make(), {n: ingot.Dim(n, min=2, max=128) for n in "BTH"}
+    dynamic = tuple(None if d is None else {axis: known[n] for axis, n in d.items()} for d in dims)
+    text = ingot.stablehlo.export(fn, tuple(ingot.randn(s) for s in first), dynamic_shapes=dynamic)
+    arrays = [np.random.default_rng(1).normal(size=s).astype(np.float32) for s in others]
+    want = [v.detach().numpy() for v in fn(*map(ingot.tensor, arrays))]
+    near([v.detach().numpy() for v in ingot.stablehlo.load(text)(*arrays)], want, name)
+    near(in_jax(refined(text, arrays), arrays), want, name)

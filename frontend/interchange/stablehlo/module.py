@@ -38,7 +38,7 @@ DTYPES: dict[str, np.dtype] = {
 # what holds the elements of few bits
 CARRIERS: dict[str, np.dtype] = {
     name: np.dtype(np.float32 if name[0] == "f" else np.int8 if name[0] == "i" else np.uint8)
-    for name in ("i2", "i4", "ui2", "ui4", *(n for n in DTYPES if n[:2] in ("f4", "f6", "f8")))
+    for name in ("i2", "i4", "ui2", "ui4", *(n for n in DTYPES if n[0] == "f" and "E" in n))
 }
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-KINDS = ("numerics", "shapes", "reductions", "indexing", "sorting", "linalg", "control", "random", "fourier", "gradients", "networks")
+KINDS = (
+    "numerics", "narrow", "shapes", "layouts", "reductions", "indexing", "sorting", "linalg", "control", "random", "fourier", "gradients",
+    "networks",
+)  # fmt: skip
 
 
 def programs(*kinds: str) -> list[Any]:

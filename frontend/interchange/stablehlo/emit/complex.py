@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingot.interchange.stablehlo.emit.elementwise import both
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, empty
 from ingot.ir.graph import Node
 
 __all__: list[str] = []
@@ -53,7 +53,7 @@ def _fft(w: Writer, n: Node, xs: list[V]) -> V:
     (x,) = xs
     size = x.shape[-1]
     kind = "IFFT" if n.attrs[0] else "FFT"
-    if not x.rank or 0 in x.shape:
+    if not x.rank or empty(x.shape):
         return x
     out = w.op("fft", x, attrs=f"fft_type = #stablehlo<fft_type {kind}>, fft_length = array<i64: {size}>")
     return w.op("multiply", out, w.like(size, out)) if n.attrs[0] else out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
+from ingot.interchange.stablehlo.emit.writer import V, Writer, alike, emits, empty, ints, sized
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
@@ -51,15 +51,17 @@ def _gathered(w: Writer, x: V, index: V, axes: Sequence[int], offsets: Sequence[
     sizes = [1 if d in axes else n for d, n in enumerate(x.shape)]
     dims = f"offset_dims = {list(offsets)}, collapsed_slice_dims = {list(axes)}, start_index_map = {list(axes)}"
     vector = index.rank - 1
-    attrs = f"dimension_numbers = #stablehlo.gather<{dims}, index_vector_dim = {vector}>, slice_sizes = {ints(sizes)}"
-    return w.many("gather", (x, index), [(x.dtype, shape)], f"{attrs}, indices_are_sorted = false")[0]
+    attrs = f"dimension_numbers = #stablehlo.gather<{dims}, index_vector_dim = {vector}>, indices_are_sorted = false"
+    if sized(*sizes):
+        return w.many("dynamic_gather", (x, index, w.sizes(sizes)), [(x.dtype, shape)], attrs)[0]
+    return w.many("gather", (x, index), [(x.dtype, shape)], f"{attrs}, slice_sizes = {ints(sizes)}")[0]
 
 
 @emits("gather")
 def _gather(w: Writer, n: Node, xs: list[V]) -> V:
     x, index = xs
     shape = n.outputs[0].type.shape
-    if 0 in shape:
+    if empty(shape):
         return w.constant(0, x.dtype, shape)
     return _gathered(w, x, _points(w, x, index, n.attrs[0]), range(x.rank), [], shape)
 
@@ -76,7 +78,7 @@ def _index_get(w: Writer, n: Node, xs: list[V]) -> V:
     x, *indices = xs
     (axes,) = n.attrs
     shape = n.outputs[0].type.shape
-    if 0 in shape:
+    if empty(shape):
         return w.constant(0, x.dtype, shape)
     common = broadcast_shapes(*[i.shape for i in indices])
     index = _vectors(w, [_positive(w, i, x.shape[a]) for i, a in zip(indices, axes)], common)
@@ -84,7 +86,7 @@ def _index_get(w: Writer, n: Node, xs: list[V]) -> V:
 
 
 def _written(w: Writer, x: V, index: V, src: V, mode: str, axes: Sequence[int], windows: Sequence[int]) -> V:
-    if 0 in src.shape or 0 in x.shape:
+    if empty(src.shape) or empty(x.shape):
         return x
     halves = mode in ("add", "mul") and x.dtype in dtypes.Half
     wide, update = (w.cast(v, dtypes.f32) if halves else v for v in (x, src))
@@ -99,9 +101,9 @@ def _written(w: Writer, x: V, index: V, src: V, mode: str, axes: Sequence[int], 
 def _scatter(w: Writer, n: Node, xs: list[V]) -> V:
     x, index, src = xs
     axis, mode = n.attrs
-    if src.shape != index.shape:  # more than there are indices
+    if not alike(src.shape, index.shape):  # more than there are indices
         src = w.slice(src, (0,) * src.rank, index.shape)
-    if 0 in index.shape:
+    if empty(index.shape):
         return x
     return _written(w, x, _points(w, x, index, axis), src, mode, range(x.rank), [])
 
@@ -111,7 +113,7 @@ def _index_put(w: Writer, n: Node, xs: list[V]) -> V:
     x, src, *indices = xs
     axes, mode = n.attrs
     common = broadcast_shapes(*[i.shape for i in indices])
-    if 0 in common or 0 in src.shape:
+    if empty(common) or empty(src.shape):
         return x
     index = _vectors(w, [_positive(w, i, x.shape[a]) for i, a in zip(indices, axes)], common)
     return _written(w, x, index, src, mode, axes, _layout(x, axes, len(common)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits
 from ingot.ir import dtypes
 from ingot.ir.graph import Graph, Node
 
@@ -31,9 +31,7 @@ def _scan(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
         zero = w.constant(0, dtypes.i64)
         slices = []
         for x in stacked:
-            sizes = (1, *x.shape[1:])
-            part = w.op("dynamic_slice", x, at, *[zero] * (x.rank - 1), shape=sizes, attrs=f"slice_sizes = {ints(sizes)}")
-            slices.append(w.reshape(part, x.shape[1:]))
+            slices.append(w.reshape(w.part(x, at, 0), x.shape[1:]))
         out = w.graph(body, [*kept, *rest[:carries], *slices])
         written = []
         for whole, y in zip(rest[carries:], out[carries:]):

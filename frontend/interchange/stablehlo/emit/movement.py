@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingot.interchange.stablehlo.emit.writer import UnsupportedError, V, Writer, emits, ints
-from ingot.ir.graph import Const, Node
+from ingot.ir.graph import Const, Node, SizedConst
 
 __all__: list[str] = []
 
@@ -12,7 +12,9 @@ __all__: list[str] = []
 def _constant(w: Writer, n: Node, xs: list[V]) -> V:
     value = n.attrs[0]
     if not isinstance(value, Const):
-        raise UnsupportedError("a constant is a size that varies, and programs are written for fixed sizes")
+        raise UnsupportedError("a constant of an unknown kind")
+    if isinstance(value, SizedConst):
+        return w.constant(value.dim, value.type.dtype)
     return w.constant(value.array(), value.type.dtype)
 
 
@@ -38,14 +40,13 @@ def _broadcast(w: Writer, n: Node, xs: list[V]) -> V:
 
 @emits("slice")
 def _slice(w: Writer, n: Node, xs: list[V]) -> V:
-    return w.slice(xs[0], *n.attrs)
+    return w.slice(xs[0], *n.attrs, shape=n.outputs[0].type.shape)
 
 
 @emits("pad")
 def _pad(w: Writer, n: Node, xs: list[V]) -> V:
-    low, high, interior = n.attrs
-    attrs = f"edge_padding_low = {ints(low)}, edge_padding_high = {ints(high)}, interior_padding = {ints(interior)}"
-    return w.op("pad", *xs, shape=n.outputs[0].type.shape, attrs=attrs)
+    x, value = xs
+    return w.pad(x, value, *n.attrs, n.outputs[0].type.shape)
 
 
 @emits("reverse")

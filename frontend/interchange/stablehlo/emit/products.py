@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, empty, ints
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
@@ -37,6 +37,7 @@ def _convolution(
     n = len(stride)
     spatial = "".join(map(str, range(n)))
     spelled = [f"[{', '.join(d + spatial)}]" for d in dims]
+    ints([p for pair in padding for p in pair])
     pads = ", ".join(f"[{lo}, {hi}]" for lo, hi in padding)
     highest = "#stablehlo<precision HIGHEST>"
     attrs = (
@@ -50,7 +51,7 @@ def _convolution(
 
 def _empty(w: Writer, n: Node, xs: list[V]) -> V | None:
     """Zeros, where there is nothing to add up."""
-    return w.constant(0, xs[0].dtype, n.outputs[0].type.shape) if any(0 in x.shape for x in xs) else None
+    return w.constant(0, xs[0].dtype, n.outputs[0].type.shape) if any(empty(x.shape) for x in xs) else None
 
 
 @emits("conv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, empty
 from ingot.ir import dtypes
 from ingot.ir.graph import Node
 from ingot.ir.ops.creation import PHILOX_M, PHILOX_W
@@ -22,7 +22,7 @@ def _bits(w: Writer, n: Node, xs: list[V]) -> V:
     count = 1
     for d in shape[len(lead) :]:
         count *= d
-    if 0 in shape:
+    if empty(shape):
         return w.constant(0, dtypes.u32, shape)
     blocks = -(-count // 4)
     full = (*lead, blocks)

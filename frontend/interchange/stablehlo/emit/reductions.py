@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ingot.interchange.stablehlo.emit.elementwise import is_nan
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, empty, ints, sized
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
@@ -63,22 +63,42 @@ def _place(w: Writer, n: Node, xs: list[V]) -> V:
     places = w.iota(dtypes.i64, x.shape, axis)
     places = w.select(found, places, w.like(x.shape[axis], places))
     out = w.reduce(places, "minimum", greatest(dtypes.i64), [axis], keep=len(n.outputs[0].type.shape) == x.rank)
-    return w.op("minimum", out, w.like(max(x.shape[axis] - 1, 0), out))
+    last = x.shape[axis] - 1
+    return w.op("minimum", out, w.like(last if sized(last) else max(last, 0), out))
 
 
 @emits("cumsum", "cumprod")
 def _running(w: Writer, n: Node, xs: list[V]) -> V:
     (x,) = xs
     axis, reverse = n.attrs
-    if not x.shape[axis] or 0 in x.shape:
+    if empty(x.shape):
         return x
     name = "add" if n.op.name == "cumsum" else "multiply"
     wide = w.cast(x, dtypes.f64) if x.dtype is dtypes.f32 else _wide(w, x)
+    if sized(x.shape[axis]):
+        return w.cast(_stepwise(w, wide, name, axis, reverse), x.dtype)
     args = (w.scalar(wide.dtype), w.scalar(wide.dtype))
     start = w.constant(0 if name == "add" else 1, wide.dtype)
     region = (args, lambda a, b: [w.op(name, a, b)])
     out = w.many("reduce_window", (wide, start), [(wide.dtype, x.shape)], _prefixes(x, axis, reverse), [region])[0]
     return w.cast(out, x.dtype)
+
+
+def _stepwise(w: Writer, x: V, name: str, axis: int, reverse: bool) -> V:
+    """A running sum or product one step after the other, along a dim whose size varies: windows are of a size that is known."""
+    row = [1 if d == axis else n for d, n in enumerate(x.shape)]
+    length, zero, one = w.size(x.shape[axis]), w.constant(0, dtypes.i64), w.constant(1, dtypes.i64)
+    state = [zero, w.constant(0 if name == "add" else 1, x.dtype, row), x]
+    results = [(v.dtype, v.shape) for v in state]
+
+    def step(count: V, total: V, whole: V) -> list[V]:
+        at = w.op("subtract", w.op("subtract", length, one), count) if reverse else count
+        total = w.op(name, total, w.part(whole, at, axis))
+        places = [at if d == axis else zero for d in range(x.rank)]
+        return [w.op("add", count, one), total, w.op("dynamic_update_slice", whole, total, *places)]
+
+    args = [[w.value(d, s) for d, s in results] for _ in range(2)]
+    return w.many("while", state, results, "", [(args[0], lambda count, *_: [w.compare("LT", count, length)]), (args[1], step)])[2]
 
 
 def _prefixes(x: V, axis: int, reverse: bool) -> str:
@@ -102,7 +122,7 @@ def _running_extremum(w: Writer, n: Node, xs: list[V]) -> Sequence[V]:
     own = x.dtype
     if own is dtypes.bool_:
         x = w.cast(x, dtypes.u8)
-    if 0 in x.shape:
+    if empty(x.shape):
         return [xs[0], w.constant(0, dtypes.i64, x.shape)]
     largest = n.op.name == "cummax"
     places = w.iota(dtypes.i64, x.shape, axis)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ingot.interchange.stablehlo.emit.elementwise import is_nan
 from ingot.interchange.stablehlo.emit.indexing import combiner, scatter_attrs
 from ingot.interchange.stablehlo.emit.reductions import greatest, least
-from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, ints
+from ingot.interchange.stablehlo.emit.writer import V, Writer, emits, empty, ints
 from ingot.ir import dtypes
 from ingot.ir.graph import Node
 
@@ -56,7 +56,7 @@ def _argmax(w: Writer, n: Node, xs: list[V]) -> V:
     for d in sizes:
         total *= d
     shape = n.outputs[0].type.shape
-    if 0 in x.shape:
+    if empty(x.shape):
         return w.constant(0, dtypes.i64, shape)
     places = w.broadcast(w.reshape(w.iota(dtypes.i64, (total,), 0), sizes), x.shape, range(len(lead), x.rank))
     args = [w.scalar(d) for d in (x.dtype, dtypes.i64, x.dtype, dtypes.i64)]
@@ -83,7 +83,7 @@ def _sum_grad(w: Writer, n: Node, xs: list[V]) -> V:
     input_shape, window, stride, padding, dilation = n.attrs
     k = len(window)
     lead = g.rank - k
-    if 0 in g.shape:
+    if empty(g.shape):
         return w.constant(0, g.dtype, input_shape)
     low, high = [0] * lead, [0] * lead
     for size, out, t, s, (lo, _), d in zip(input_shape[lead:], g.shape[lead:], window, stride, padding, dilation):
@@ -92,8 +92,7 @@ def _sum_grad(w: Writer, n: Node, xs: list[V]) -> V:
     interior = [*(0,) * lead, *(s - 1 for s in stride)]
     grown = [a + b + (d - 1) * (i + 1) + 1 for a, b, d, i in zip(low, high, g.shape, interior)]
     wide = w.cast(g, dtypes.f32) if g.dtype in dtypes.Half else g
-    attrs = f"edge_padding_low = {ints(low)}, edge_padding_high = {ints(high)}, interior_padding = {ints(interior)}"
-    spread = w.op("pad", wide, w.constant(0, wide.dtype), shape=grown, attrs=attrs)
+    spread = w.pad(wide, w.constant(0, wide.dtype), low, high, interior, grown)
     none = ((0, 0),) * k
     out = _reduced(w, spread, "add", 0, input_shape, _attrs(spread, window, (1,) * k, none, dilation))
     return w.cast(out, g.dtype)

@@ -13,9 +13,9 @@ from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import OPS
-from ingot.ir.size import Size
+from ingot.ir.size import Dim, Quotient, Size, Smaller, Symbol
 
-__all__ = ["EMIT", "UnsupportedError", "V", "Writer", "emits", "ints", "type_text"]
+__all__ = ["EMIT", "UnsupportedError", "V", "Writer", "alike", "emits", "empty", "ints", "sized", "type_text"]
 
 EMIT = Emitters()
 emits = EMIT.of
@@ -30,11 +30,24 @@ class UnsupportedError(RuntimeError):
 
 
 def type_text(dtype: DType, shape: Sequence[Any]) -> str:
-    """A tensor's type. UnsupportedError for sizes that vary."""
-    for d in shape:
-        if isinstance(d, Size):
-            raise UnsupportedError(f"the size {d} varies, and programs are written for fixed sizes: leave dynamic shapes out")
-    return f"tensor<{''.join(f'{d}x' for d in shape)}{_ELEMENTS.get(dtype.name, dtype.name)}>"
+    """A tensor's type; a question mark for a size that varies."""
+    dims = "".join("?x" if isinstance(d, Size) else f"{d}x" for d in shape)
+    return f"tensor<{dims}{_ELEMENTS.get(dtype.name, dtype.name)}>"
+
+
+def sized(*values: Any) -> bool:
+    """Whether one of these numbers is a size that varies."""
+    return any(isinstance(v, Size) for v in values)
+
+
+def empty(shape: Sequence[Any]) -> bool:
+    """Whether there are no elements, whatever the sizes are."""
+    return any(not isinstance(d, Size) and d == 0 for d in shape)
+
+
+def alike(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two shapes are written alike."""
+    return len(a) == len(b) and all(isinstance(x, Size) == isinstance(y, Size) and x == y for x, y in zip(a, b))
 
 
 class V(NamedTuple):
@@ -62,6 +75,7 @@ class Writer:
         self.count = 0
         self.names: dict[Value, V] = {}
         self.constants: list[dict[Any, V]] = [{}]  # of each region that is being written
+        self.symbols: dict[Symbol, tuple[V, int]] = {}  # which dim of which argument a symbol is
 
     # ---- lines
 
@@ -113,10 +127,58 @@ class Writer:
         x = inputs[0]
         return self.many(name, inputs, [(dtype or x.dtype, x.shape if shape is None else shape)], attrs)[0]
 
+    # ---- sizes
+
+    def size(self, x: Dim) -> V:
+        """A size as an int64 number: a constant, or what is computed of the arguments' dims."""
+        if not isinstance(x, Size):
+            return self.constant(x, dtypes.i64)
+        for known in self.constants:
+            if x in known:
+                return known[x]
+        total: V | None = self.constant(x.const, dtypes.i64) if x.const else None
+        for product, factor in x.terms:
+            term: V | None = None
+            for atom in product:
+                term = self._atom(atom) if term is None else self.op("multiply", term, self._atom(atom))
+            if term is None:
+                term = self.constant(factor, dtypes.i64)
+            elif factor != 1:
+                term = self.op("multiply", term, self.constant(factor, dtypes.i64))
+            total = term if total is None else self.op("add", total, term)
+        assert total is not None
+        self.constants[-1][x] = total
+        return total
+
+    def _atom(self, atom: Any) -> V:
+        if isinstance(atom, Symbol):
+            if atom not in self.symbols:
+                raise UnsupportedError(f"the size {atom} is that of no input")
+            x, axis = self.symbols[atom]
+            return self.cast(self.op("get_dimension_size", x, dtype=dtypes.i32, shape=(), attrs=f"dimension = {axis} : i64"), dtypes.i64)
+        a, b = (self.size(p) for p in atom.parts)
+        if not isinstance(atom, Quotient):
+            return self.op("minimum" if isinstance(atom, Smaller) else "maximum", a, b)
+        whole, zero = self.op("divide", a, b), self.constant(0, dtypes.i64)  # which is rounded towards 0
+        rest = self.op("remainder", a, b)
+        less = self.compare("LT", self.op("multiply", rest, b), zero)
+        return self.select(less, self.op("subtract", whole, self.constant(1, dtypes.i64)), whole)
+
+    def sizes(self, values: Sequence[Dim]) -> V:
+        """Sizes as a vector of int64."""
+        if not sized(*values):
+            return self.constant(np.array([int(v) for v in values], np.int64), dtypes.i64)  # type: ignore[arg-type]
+        return self.concatenate([self.op("reshape", self.size(v), shape=(1,)) for v in values], 0)
+
     # ---- constants
 
     def constant(self, value: Any, dtype: DType, shape: Sequence[Any] | None = None) -> V:
-        """A number or an array; with a shape, one number everywhere. Equal ones are written once."""
+        """A number, a size or an array; with a shape, one number everywhere. Equal ones are written once."""
+        if isinstance(value, Size):
+            number = self.cast(self.size(value), dtype)
+            return number if shape is None else self.broadcast(number, shape)
+        if shape is not None and sized(*shape):
+            return self.broadcast(self.constant(value, dtype), shape)
         with np.errstate(all="ignore"):
             array = np.asarray(value).astype(dtype.numpy)
         dims = array.shape if shape is None else tuple(shape)
@@ -140,14 +202,21 @@ class Writer:
         return x if x.dtype is dtype else self.op("convert", x, dtype=dtype)
 
     def reshape(self, x: V, shape: Sequence[Any]) -> V:
-        return x if x.shape == tuple(shape) else self.op("reshape", x, shape=shape)
+        if alike(x.shape, shape):
+            return x
+        if sized(*shape):
+            return self.many("dynamic_reshape", (x, self.sizes(shape)), [(x.dtype, shape)])[0]
+        return self.op("reshape", x, shape=shape)
 
     def broadcast(self, x: V, shape: Sequence[Any], dims: Sequence[int] | None = None) -> V:
         """Repeated up to a shape; dims say where x's are, at the end by default."""
         shape = tuple(shape)
-        if x.shape == shape:
+        if alike(x.shape, shape):
             return x
         dims = range(len(shape) - x.rank, len(shape)) if dims is None else dims
+        if sized(*shape, *x.shape):
+            attrs = f"broadcast_dimensions = {ints(dims)}"
+            return self.many("dynamic_broadcast_in_dim", (x, self.sizes(shape)), [(x.dtype, shape)], attrs)[0]
         return self.op("broadcast_in_dim", x, shape=shape, attrs=f"broadcast_dimensions = {ints(dims)}")
 
     def transpose(self, x: V, perm: Sequence[int]) -> V:
@@ -155,8 +224,14 @@ class Writer:
             return x
         return self.op("transpose", x, shape=[x.shape[p] for p in perm], attrs=f"permutation = {ints(perm)}")
 
-    def slice(self, x: V, starts: Sequence[int], stops: Sequence[int], steps: Sequence[int] | None = None) -> V:
+    def slice(
+        self, x: V, starts: Sequence[Any], stops: Sequence[Any], steps: Sequence[int] | None = None, shape: Sequence[Any] | None = None
+    ) -> V:
         steps = steps or (1,) * x.rank
+        if sized(*starts, *stops):
+            shape = [(b - a + s - 1) // s for a, b, s in zip(starts, stops, steps)] if shape is None else shape
+            bounds = (self.sizes(v) for v in (starts, stops, steps))
+            return self.many("real_dynamic_slice", (x, *bounds), [(x.dtype, shape)])[0]
         shape = [max(0, -(-(b - a) // s)) for a, b, s in zip(starts, stops, steps)]
         stops = [max(a, b) for a, b in zip(starts, stops)]
         attrs = f"start_indices = {ints(starts)}, limit_indices = {ints(stops)}, strides = {ints(steps)}"
@@ -169,7 +244,28 @@ class Writer:
         shape[axis] = sum(v.shape[axis] for v in values)
         return self.op("concatenate", *values, shape=shape, attrs=f"dimension = {axis} : i64")
 
+    def part(self, x: V, at: V, axis: int) -> V:
+        """The elements at one place along an axis, which stays."""
+        shape = [1 if d == axis else n for d, n in enumerate(x.shape)]
+        if not sized(*shape):
+            zero = self.constant(0, dtypes.i64)
+            places = [at if d == axis else zero for d in range(x.rank)]
+            return self.op("dynamic_slice", x, *places, shape=shape, attrs=f"slice_sizes = {ints(shape)}")
+
+        dims = f"offset_dims = {list(range(x.rank))}, start_index_map = [{axis}], index_vector_dim = 0"
+        attrs = f"dimension_numbers = #stablehlo.gather<{dims}>, indices_are_sorted = false"
+        return self.many("dynamic_gather", (x, self.reshape(at, (1,)), self.sizes(shape)), [(x.dtype, shape)], attrs)[0]
+
+    def pad(self, x: V, value: V, low: Sequence[Any], high: Sequence[Any], interior: Sequence[int], shape: Sequence[Any]) -> V:
+        if sized(*low, *high):
+            amounts = (self.sizes(v) for v in (low, high, interior))
+            return self.many("dynamic_pad", (x, value, *amounts), [(x.dtype, shape)])[0]
+        attrs = f"edge_padding_low = {ints(low)}, edge_padding_high = {ints(high)}, interior_padding = {ints(interior)}"
+        return self.op("pad", x, value, shape=shape, attrs=attrs)
+
     def iota(self, dtype: DType, shape: Sequence[Any], axis: int) -> V:
+        if sized(*shape):
+            return self.many("dynamic_iota", (self.sizes(shape),), [(dtype, shape)], f"iota_dimension = {axis} : i64")[0]
         return self.many("iota", (), [(dtype, shape)], f"iota_dimension = {axis} : i64")[0]
 
     def compare(self, direction: str, x: V, y: V) -> V:
@@ -215,13 +311,16 @@ class Writer:
             outputs = rule(self, n, inputs)
         outputs = [outputs] if isinstance(outputs, V) else outputs
         for v, out in zip(n.outputs, outputs):
-            if (out.dtype, out.shape) != (v.type.dtype, v.type.shape):
+            if out.dtype is not v.type.dtype or not alike(out.shape, v.type.shape):
                 raise UnsupportedError(f"{n.op.name} was written as {out.type}, where the graph has {v.type}")
         self.names.update(zip(n.outputs, outputs))
 
 
 def ints(values: Any) -> str:
-    """`array<i64: …>`."""
+    """`array<i64: …>`. UnsupportedError for sizes that vary, where only numbers can stand."""
+    values = list(values)
+    if sized(*values):
+        raise UnsupportedError(f"the size {next(v for v in values if isinstance(v, Size))} varies, where StableHLO has numbers alone")
     listed = ", ".join(map(str, values))
     return f"array<i64: {listed}>" if listed else "array<i64>"
 
