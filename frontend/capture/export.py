@@ -24,6 +24,7 @@ from ingot.capture.sources import Argument, ExtentValue, FormulaValue, Offset
 from ingot.capture.traced import Traced
 from ingot.capture.tracing import trace_function
 from ingot.ir.graph import Graph
+from ingot.ir.graph import Value as IRValue
 from ingot.ir.size import symbol, symbols
 from ingot.ir.types import TensorType
 from ingot.runtime.array import to_numpy
@@ -41,6 +42,7 @@ class TracedModel(NamedTuple):
 
     feed: where each input of the graph comes from: ("input", which), ("weight", name), or ("size", dim) for the value of a size
     inputs: names and types
+    measured: sizes that the graph computes, by the names of their symbols: the values that they are
     """
 
     name: str
@@ -48,12 +50,13 @@ class TracedModel(NamedTuple):
     feed: list[tuple[str, Any]]
     weights: dict[str, np.ndarray]
     inputs: list[tuple[str, TensorType]]
+    measured: dict[str, IRValue]
 
 
 def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dynamic_shapes: Any = None) -> TracedModel:
     """A function or Module traced on example inputs, `named` ones behind them, without compiling anything. Errors as `ingot.export`'s.
 
-    dynamic_shapes: as in torch.export; ValueError where a size that it names cannot vary.
+    dynamic_shapes: as in torch.export; ValueError where a size that it names cannot vary. The graph may compute sizes.
     """
     fn, name = _callable(target)
     given = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
@@ -62,14 +65,15 @@ def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dyn
     args = tuple(_copied(a) for a in given)
     leaves = _leaves(args)
     shapes = _declared(fn, args, dynamic_shapes)
-    traced, graph, _, roots = _traced(fn, name, args, grad=True, shapes=shapes)  # a function may call backward
+    traced, graph, _, roots = _traced(fn, name, args, grad=True, shapes=shapes, computed=True)  # a function may call backward
     feed, weights = _feed(traced, leaves, roots.storage_names(), {} if shapes is None else shapes.values)
     types = []
     for i, x in enumerate(leaves):
         if isinstance(x, Tensor):
             t = x._array.type
             types.append(t if shapes is None else t.with_shape(shapes.shape(i, t.shape)))
-    return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)))
+    measured = {n: traced.graph.outputs[k] for n, (k, _) in traced.measured.items()}
+    return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)), measured)
 
 
 class Exported(NamedTuple):
@@ -227,9 +231,13 @@ def _leaves(args: tuple) -> list[Any]:
 
 
 def _traced(
-    fn: Callable, name: str, args: tuple, grad: bool = False, shapes: Shapes | None = None, sizes_within: bool = False
-) -> tuple[Traced, Graph, Any, Roots]:
-    """The function traced on `args`, the graph whose outputs are its results, and what it returned meanwhile, for its structure."""
+    fn: Callable, name: str, args: tuple, grad: bool = False, shapes: Shapes | None = None, sizes_within: bool = False,
+    computed: bool = False,
+) -> tuple[Traced, Graph, Any, Roots]:  # fmt: skip
+    """The function traced on `args`, the graph whose outputs are its results, and what it returned meanwhile, for its structure.
+
+    computed: it may have sizes that it computes
+    """
     leaves: list[Any] = []
     structure = flatten((args, {}), leaves)
     roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
@@ -253,7 +261,7 @@ def _traced(
     if pinned:
         size, why = next(iter(pinned.items()))
         raise ValueError(f"export: {name}: the size {size} cannot vary: {why}")
-    if traced.measured:
+    if traced.measured and not computed:
         raise RuntimeError(
             f"export: {name} has sizes that it computes (of nonzero, a boolean index, unique), and an artifact is for sizes of its inputs: "
             "return a mask, or fill up to a fixed size (nonzero_static)"

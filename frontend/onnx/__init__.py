@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 from ingot._refused import refused
 
@@ -48,43 +48,62 @@ class ONNXProgram:
 
 
 def export(
-    model: Any, args: Any = (), f: str | os.PathLike[str] | None = None, *, kwargs: dict[str, Any] | None = None,
-    input_names: Sequence[str] | None = None, output_names: Sequence[str] | None = None, opset_version: int | None = None,
-    dynamic_shapes: Any = None, dynamic_axes: Any = None, external_data: bool | None = None, export_params: bool = True,
-    verbose: bool | None = None, dynamo: bool = True, optimize: bool = True,
+    model: Any, args: Any = (), f: str | os.PathLike[str] | IO[bytes] | None = None, *, kwargs: dict[str, Any] | None = None,
+    verbose: bool | None = None, input_names: Sequence[str] | None = None, output_names: Sequence[str] | None = None,
+    opset_version: int | None = None, dynamo: bool = True, external_data: bool | None = None, dynamic_shapes: Any = None,
+    report: bool = False, optimize: bool = True, verify: bool = False, profile: bool = False, dump_exported_program: bool = False,
+    artifacts_dir: str | os.PathLike[str] = ".", export_params: bool = True, keep_initializers_as_inputs: bool = False,
+    dynamic_axes: Any = None, training: TrainingMode | None = None, do_constant_folding: bool = True,
+    custom_opsets: Mapping[str, int] | None = None, autograd_inlining: bool = True,
 ) -> ONNXProgram:  # fmt: skip
     """Write a function or Module as an ONNX file, with torch's arguments.
 
     args: the example inputs, a tuple of tensors, arrays, and structures of them; a function of one tensor takes it as it is.
-    f: the path; where None, the program that is returned can be saved.
+    f: the path, or a file that takes bytes; where None, the program that is returned can be saved.
     kwargs: more arguments, by name.
     input_names, output_names: in order; the parameters' names, and `output`, `output_1`, ..., where None.
     opset_version: 17 to 26; 20 where None. From 20 on GELU is an op, from 23 on attention and RMS norm are.
     dynamic_shapes: sizes that vary, as torch.export takes them: for each argument a dict by dim, or a tuple, of `ingot.Dim`s.
     dynamic_axes: the same in the older form: {input name: {axis: name}}.
     external_data: write the weights as `f.data` beside it; None: only where they are too large for one file of 2 GB.
-    verbose, dynamo, optimize: read by torch, and mean nothing here.
+    export_params: False for a file without the weights, which are its inputs then; keep_initializers_as_inputs: True for weights that are
+    in the file and may be passed.
+    training: EVAL and TRAINING put the module in that mode for as long as it is traced; None and PRESERVE leave it as it is.
+    custom_opsets: versions of more domains that the model imports, by their names.
+    verify: run what was written, here, and compare it with the model.
+    verbose, dynamo, report, optimize, profile, dump_exported_program, artifacts_dir, do_constant_folding, autograd_inlining: read by
+    torch, and mean nothing here.
 
-    Softmax, norms, recurrent layers, convolutions and linear layers are written as ONNX's own ops, all else op by op. Parameters
-    and buffers have the names that the module has for them. Nothing is compiled. A training step exports as well as a model does:
-    return the gradients.
+    Softmax, norms, recurrent layers, convolutions and linear layers are written as ONNX's own ops; what the op set has no op for, as a
+    function of the domain `ingot` (attention, RMS norm, GELU), and all else op by op. Sizes that the model computes (of `nonzero`, a
+    boolean index) are computed by what is written. Parameters and buffers have the names that the module has for them. Nothing is
+    compiled. A training step exports as well as a model does: return the gradients.
 
-    RuntimeError for what draws random numbers or changes captured tensors (call `eval()` first), and for what the op set has no op
-    for; CaptureError, with the user's line, for what cannot be traced; ValueError for names or an op set that cannot be; OSError
-    where the file cannot be written.
+    RuntimeError for what draws random numbers or changes captured tensors (call `eval()` first), for what the op set has no op
+    for, and for what `verify` finds; CaptureError, with the user's line, for what cannot be traced; ValueError for names or an op set that
+    cannot be; OSError where the file cannot be written.
 
     >>> program = ingot.onnx.export(nn.Linear(4, 2).eval(), (ingot.zeros(1, 4),), "linear.onnx", input_names=["x"])
     >>> model = ingot.onnx.load("linear.onnx")
     >>> model.input_names, [name for name, _ in model.named_parameters()]
     (['x'], ['weight', 'bias'])
     """
-    from ingot.interchange.onnx.export import program
+    from ingot.interchange.onnx.export import moded, program, verified
 
-    if not export_params:
-        raise RuntimeError("onnx.export: export_params=False: a file without its parameters could not be run")
-    made = ONNXProgram(program(model, args, kwargs or {}, input_names, output_names, opset_version or 20, dynamic_shapes, dynamic_axes))
-    if f is not None:
+    stored_as = "inputs" if not export_params else "both" if keep_initializers_as_inputs else "initializers"
+    with moded(model, None if training in (None, TrainingMode.PRESERVE) else training is TrainingMode.TRAINING):
+        made = ONNXProgram(
+            program(
+                model, args, kwargs or {}, input_names, output_names, opset_version or 20, dynamic_shapes, dynamic_axes, stored_as,
+                custom_opsets,
+            )
+        )  # fmt: skip
+        if verify:
+            verified(made.model_proto, model, args, kwargs or {})
+    if isinstance(f, (str, os.PathLike)):
         made.save(f, external_data=external_data)
+    elif f is not None:
+        f.write(made.serialize())
     return made
 
 

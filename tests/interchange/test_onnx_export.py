@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import numpy as np
@@ -224,3 +225,79 @@ def test_dynamic_axes():
         ingot.onnx.export(model, (x,), dynamic_axes={}, dynamic_shapes=())
     with pytest.raises(ValueError, match="which is no argument"):
         ingot.onnx.export(model, (x,), dynamic_shapes={"y": None})
+    with pytest.raises(ValueError, match="neither an input nor an output"):
+        ingot.onnx.export(model, (x,), dynamic_axes={"z": {0: "batch"}})
+    named = ingot.onnx.export(model, (x,), dynamic_axes={"input": {0: "batch"}})  # by the parameter's own name
+    assert ingot.onnx.load(named.serialize()).inputs[0].dims == ("batch", 4)
+
+
+COMPUTED = {
+    "nonzero": lambda x: ingot.nonzero(x),
+    "a mask": lambda x: (x[x > 0], (x[x > 0] * 2).sum()),
+    "rows": lambda x: x[x.sum(1) > 0] @ ingot.ones(3, 2),
+    "unique": lambda x: ingot.unique(x.long(), return_counts=True),
+    "repeats": lambda x: x[0].repeat_interleave(x[1].abs().long()),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize("varies", [False, True])
+def test_sizes_that_are_computed(name, varies, monkeypatch):
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    onnx, ort = onnx_package()
+    fn, x = COMPUTED[name], ingot.tensor([[1.0, -2, 3], [0, 5, -6]])
+    shapes = ({0: ingot.Dim("B", min=2, max=64)},) if varies else None
+    data = ingot.onnx.export(fn, (x,), dynamic_shapes=shapes).serialize()
+    onnx.checker.check_model(data, full_check=True)
+    session, ours = ort.InferenceSession(data, providers=["CPUExecutionProvider"]), ingot.onnx.load(data)
+    for other in (x, ingot.tensor([[1.0, 2, 0], [4, 5, 6]]), *([ingot.tensor([[1.0, 2, 0], [3, 0, 6], [0, 1, 2]])] if varies else [])):
+        want = fn(other)
+        feed = {"x": other.numpy()}
+        for w, t, o in zip(want if isinstance(want, tuple) else (want,), session.run(None, feed), ours.run(feed).values()):
+            np.testing.assert_allclose(t, w.numpy(), rtol=1e-5)
+            np.testing.assert_allclose(o, w.numpy(), rtol=1e-5)
+
+
+def test_functions_stand_for_what_the_op_set_lacks():
+    onnx, ort = onnx_package()
+    model, x = Attending().eval(), ingot.randn(2, 5, 16)
+    for opset, wanted in ((17, {"Attention", "RMSNormalization", "Gelu"}), (20, {"Attention", "RMSNormalization"}), (23, set())):
+        made = ingot.onnx.export(model, (x,), opset_version=opset)
+        functions = {f.name.partition("_")[0] for f in made.model_proto.functions}
+        called = {n.op_type.partition("_")[0] for n in made.model_proto.graph.node if n.domain == "ingot"}
+        assert functions == called == wanted
+        data = made.serialize()
+        onnx.checker.check_model(data, full_check=True)
+        session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+        theirs, ours = session.run(None, {"x": x.numpy()}), ingot.onnx.load(data).run({"x": x.numpy()})
+        for e, t, o in zip(model(x), theirs, ours.values()):
+            np.testing.assert_allclose(t, e.detach().numpy(), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(o, e.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_as_inputs():
+    onnx, ort = onnx_package()
+    model, x = nn.Linear(4, 2), ingot.randn(1, 4)
+    for options, stored in (({"export_params": False}, []), ({"keep_initializers_as_inputs": True}, ["weight", "bias"])):
+        made = ingot.onnx.export(model, (x,), **options)
+        graph = made.model_proto.graph
+        assert [i.name for i in graph.input] == ["input", "weight", "bias"] and [t.name for t in graph.initializer] == stored
+        onnx.checker.check_model(made.serialize(), full_check=True)
+        feed = {"input": x.numpy(), "weight": np.ones((2, 4), np.float32), "bias": np.zeros(2, np.float32)}
+        (got,) = ort.InferenceSession(made.serialize(), providers=["CPUExecutionProvider"]).run(None, feed)
+        np.testing.assert_allclose(got, x.numpy() @ np.ones((4, 2)), rtol=1e-5)
+
+
+def test_torch_s_arguments():
+    model, file = nn.Sequential(nn.Linear(4, 2), nn.Dropout()), io.BytesIO()
+    ingot.onnx.export(
+        model, (ingot.zeros(1, 4),), file, verbose=False, training=ingot.onnx.TrainingMode.EVAL, do_constant_folding=True, dynamo=True,
+        custom_opsets={"mine": 2}, verify=False, report=False, autograd_inlining=True,
+    )  # fmt: skip
+    assert model.training and model[1].training  # as they were
+    again = ingot.onnx.load(file.getvalue())
+    assert again._program.opsets == {"": 20, "mine": 2}
+    ingot.onnx.export(nn.Linear(4, 2), (ingot.zeros(1, 4),), verify=True)
+    with pytest.raises(RuntimeError, match="random numbers"):
+        ingot.onnx.export(model, (ingot.zeros(1, 4),), training=ingot.onnx.TrainingMode.TRAINING)
+    assert model.training

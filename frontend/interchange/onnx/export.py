@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+import ingot
 from ingot import Dim
+from ingot.capture.argnames import parameter_names
 from ingot.capture.export import traced_model
+from ingot.capture.pytree import flatten
 from ingot.interchange.onnx import emit as _emit  # noqa: F401  (fills the table)
 from ingot.interchange.onnx.emit.loops import value_info
-from ingot.interchange.onnx.emit.writer import UnsupportedError, Writer
+from ingot.interchange.onnx.emit.writer import DOMAIN, UnsupportedError, Writer
 from ingot.interchange.onnx.messages import GraphProto, ModelProto, OperatorSetId, StringPair, TensorProto
 from ingot.interchange.onnx.tensors import proto_of
 from ingot.interchange.onnx.wire import parts
-from ingot.ir.dtypes import i64
-from ingot.ir.graph import Graph
+from ingot.ir.dtypes import by_numpy, i64
+from ingot.ir.graph import Graph, Value
 from ingot.ir.size import as_symbol
-from ingot.ir.types import TensorType
+from ingot.ir.types import TensorType, tensor_type
+from ingot.nn import Module
 from ingot.runtime.cache.files import replace
 
-__all__ = ["OPSETS", "model_of", "program", "serialized", "write"]
+__all__ = ["OPSETS", "model_of", "moded", "program", "serialized", "verified", "write"]
 
 OPSETS = (17, 26)  # the oldest and the newest that are written
 _FORMATS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 11, 25: 12, 26: 13}  # op set -> version of the file format
@@ -32,13 +37,17 @@ LIMIT = (1 << 31) - (1 << 20)  # of one file
 def model_of(
     graph: Graph, feed: Sequence[tuple[str, Any]], weights: Mapping[str, np.ndarray], *, inputs: Sequence[str],
     outputs: Sequence[str], opset: int,
-    types: Sequence[TensorType] | None = None,
+    types: Sequence[TensorType] | None = None, measured: Mapping[str, Value] | None = None, stored_as: str = "initializers",
+    domains: Mapping[str, int] | None = None,
 ) -> ModelProto:  # fmt: skip
     """The model that a graph is.
 
     feed: where each input of the graph comes from: ("input", which) or ("weight", name), or ("size", dim)
     inputs, outputs: names, in order
     types: of all inputs, where the graph does not read each of them
+    measured: the values of sizes that the graph computes, by the names of their symbols
+    stored_as: "initializers"; "both" for weights that are inputs with a default, too; "inputs" for weights that are not in the file
+    domains: more op sets that the model imports
 
     UnsupportedError for what the op set has no ops for; ValueError for an op set that is not written, or names given twice.
     """
@@ -79,7 +88,8 @@ def model_of(
     for k, d, dtype in sized:
         one = w.node("Squeeze", w.size(d), w.constant(np.array([0], np.int64)))
         names[k] = one if dtype is i64 else w.cast(one, dtype)
-    results = w.graph(graph, names)
+    w.measured = {v: n for n, v in (measured or {}).items()}
+    results = w.graph(graph.replace(outputs=(*graph.outputs, *w.measured)), names)[: len(outputs)]
     made = {name for n in w.nodes for name in n.output}
     renamed: dict[str, str] = {}
     for name, result in zip(outputs, results):
@@ -96,16 +106,21 @@ def model_of(
             if a.g is not None:
                 _rename(a.g, renamed)
     read = {x for n in w.nodes for x in n.input} | {x for n in w.nodes for a in n.attribute if a.g is not None for x in _reads(a.g)}
+    kept = {k: v for k, v in w.initializers.items() if k in read}
+    passed = [] if stored_as == "initializers" else [k for k in stored.values() if k in kept]
+    taken = [value_info(k, tensor_type(by_numpy(kept[k].dtype), kept[k].shape)) for k in passed]
     g = GraphProto(
-        name=graph.name, node=w.nodes, initializer=[proto_of(k, v) for k, v in w.initializers.items() if k in read],
-        input=[value_info(inputs[i], given[i]) for i in sorted(given)],
+        name=graph.name, node=w.nodes,
+        initializer=[proto_of(k, v) for k, v in kept.items() if stored_as != "inputs" or k not in passed],
+        input=[*(value_info(inputs[i], given[i]) for i in sorted(given)), *taken],
         output=[value_info(name, v.type) for name, v in zip(outputs, graph.outputs)],
     )  # fmt: skip
     from ingot import __version__
 
+    sets = {"": opset, **({DOMAIN: 1} if w.functions else {}), **(domains or {})}
     return ModelProto(
         ir_version=_FORMATS[opset], producer_name="ingot", producer_version=__version__, graph=g,
-        opset_import=[OperatorSetId(domain="", version=opset)],
+        opset_import=[OperatorSetId(domain=d, version=v) for d, v in sets.items()], functions=list(w.functions.values()),
     )  # fmt: skip
 
 
@@ -169,21 +184,57 @@ def serialized(model: ModelProto) -> bytes:
 
 def program(
     target: Any, args: Any, kwargs: Mapping[str, Any], input_names: Sequence[str] | None, output_names: Sequence[str] | None, opset: int,
-    dynamic_shapes: Any, dynamic_axes: Any,
+    dynamic_shapes: Any, dynamic_axes: Any, stored_as: str = "initializers", domains: Mapping[str, int] | None = None,
 ) -> ModelProto:  # fmt: skip
     """The model of a function or Module, traced on example arguments; see `ingot.onnx.export`."""
     if dynamic_shapes is not None and dynamic_axes is not None:
         raise ValueError("onnx.export: dynamic_shapes and dynamic_axes say the same: give one of them")
     if dynamic_axes is not None:
-        dynamic_shapes = _by_axes(dynamic_axes, input_names, args if isinstance(args, (tuple, list)) else (args,))
+        dynamic_shapes = _by_axes(dynamic_axes, target, args if isinstance(args, (tuple, list)) else (args,), input_names, output_names)
     traced = traced_model(target, args, kwargs, dynamic_shapes)
     inputs = _named(input_names, [name for name, _ in traced.inputs], "input")
     outputs = _named(output_names, ["output", *(f"output_{i}" for i in range(1, len(traced.graph.outputs)))], "output")
     try:
         types = [t for _, t in traced.inputs]
-        return model_of(traced.graph, traced.feed, traced.weights, inputs=inputs, outputs=outputs, opset=opset, types=types)
+        return model_of(
+            traced.graph, traced.feed, traced.weights, inputs=inputs, outputs=outputs, opset=opset, types=types, measured=traced.measured,
+            stored_as=stored_as, domains=domains,
+        )  # fmt: skip
     except UnsupportedError as e:
         raise UnsupportedError(f"onnx.export: {traced.name}: {e}") from None
+
+
+@contextmanager
+def moded(model: Any, training: bool | None) -> Iterator[None]:
+    """A module in a mode, for as long as it is traced; None: in its own."""
+    modules = list(model.modules()) if training is not None and isinstance(model, Module) else []
+    before = [m.training for m in modules]
+    try:
+        for m in modules:
+            m.training = bool(training)
+        yield
+    finally:
+        for m, was in zip(modules, before):
+            m.training = was
+
+
+def verified(model: ModelProto, target: Any, args: Any, kwargs: Mapping[str, Any]) -> None:
+    """RuntimeError unless the model, read and run here, gives for the example what it was made of gives."""
+    from ingot.interchange.onnx.model import read
+
+    leaves: list[Any] = []
+    given = tuple(args) if isinstance(args, (tuple, list)) else (args,)
+    flatten((given, dict(kwargs)), leaves)
+    tensors = [x for x in leaves if hasattr(x, "shape")]
+    again = read(serialized(model))
+    got = again(*(ingot.as_tensor(x) for x in tensors))
+    wanted: list[Any] = []
+    flatten(target(*(ingot.as_tensor(x) if isinstance(x, np.ndarray) else x for x in given), **kwargs), wanted)
+    for i, (want, have) in enumerate(zip(wanted, got if isinstance(got, tuple) else (got,))):
+        try:
+            ingot.testing.assert_close(have, want, rtol=1e-3, atol=1e-4, check_device=False)
+        except AssertionError as e:
+            raise RuntimeError(f"onnx.export: the output {again.output_names[i]!r} of what was written is another: {e}") from None
 
 
 def _named(given: Sequence[str] | None, own: Sequence[str], what: str) -> list[str]:
@@ -194,13 +245,27 @@ def _named(given: Sequence[str] | None, own: Sequence[str], what: str) -> list[s
     return [*given, *own[len(given) :]]
 
 
-def _by_axes(axes: Mapping[str, Any], names: Sequence[str] | None, args: Sequence[Any]) -> tuple[Any, ...]:
-    """`dynamic_axes` as `dynamic_shapes`: by the inputs' names, axes with names or a list of axes. What it says of outputs follows."""
-    names = list(names or ())
+def _by_axes(
+    axes: Mapping[str, Any], target: Any, args: Sequence[Any], inputs: Sequence[str] | None, outputs: Sequence[str] | None
+) -> tuple[Any, ...]:
+    """`dynamic_axes` as `dynamic_shapes`: by the inputs' names, axes with names or a list of axes. What it says of outputs follows.
+
+    ValueError for a name that is neither an input's nor an output's.
+    """
+    forward = target.forward if isinstance(target, Module) else target
+    own, _ = parameter_names(forward)
+    names = [*(inputs or ()), *own[len(inputs or ()) : len(args)]]
+    known = {*names, *(outputs or ("output",))}
+    unknown = [n for n in axes if n not in known and not (outputs is None and n.startswith("output_"))]
+    if unknown:
+        raise ValueError(
+            f"onnx.export: dynamic_axes names {unknown[0]!r}, which is neither an input nor an output; there are {', '.join(sorted(known))}"
+        )
     found: dict[str, Dim] = {}
     out: list[Any] = []
-    for i in range(len(args)):
+    for i, x in enumerate(args):
         of = axes.get(names[i], {}) if i < len(names) else {}
+        rank = len(x.shape) if hasattr(x, "shape") else 0
         dims = of if isinstance(of, Mapping) else {d: f"{names[i]}_dim_{d}" for d in of}
-        out.append({d: found.setdefault(str(name), Dim(str(name))) for d, name in dims.items()} or None)
+        out.append({d + rank if d < 0 else d: found.setdefault(str(name), Dim(str(name))) for d, name in dims.items()} or None)
     return tuple(out)

@@ -8,19 +8,23 @@ from typing import Any
 import numpy as np
 
 from ingot.interchange.emitters import Emit, Emitters
-from ingot.interchange.onnx.messages import AttributeProto, GraphProto, NodeProto
+from ingot.interchange.onnx.messages import AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetId
 from ingot.interchange.onnx.tensors import proto_of, type_code
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.op import OPS
-from ingot.ir.size import Quotient, Size, Smaller, Symbol
+from ingot.ir.size import Quotient, Size, Smaller, Symbol, as_symbol
+from ingot.ir.text import print_graph
 
-__all__ = ["COMPOSITES", "EMIT", "UnsupportedError", "Writer", "composite", "emits"]
+__all__ = ["COMPOSITES", "DOMAIN", "EMIT", "UnsupportedError", "Writer", "composite", "emits"]
 
 EMIT = Emitters()
 emits = EMIT.of
 COMPOSITES: dict[str, Emit] = {}
+# composites that are functions of the model where the op set has no op for them, by the names of these
+FUNCTIONS = {"_sdpa": "Attention", "_rms_norm": "RMSNormalization", "_gelu": "Gelu", "_group_norm": "GroupNormalization"}
+DOMAIN = "ingot"  # of these functions
 
 
 class UnsupportedError(RuntimeError):
@@ -54,6 +58,9 @@ class Writer:
             self.taken: set[str] = set()
             self.constants: dict[Any, str] = {}
             self.symbols: dict[Symbol, tuple[str, int]] = {}  # which input's dim a symbol is
+            self.functions: dict[str, FunctionProto] = {}  # by the texts of their graphs
+            self.measured: dict[Value, str] = {}  # values that the graph computes of sizes, and the names of their symbols
+            self.counts: dict[str, str] = {}  # what these are called, by the symbols' names
             self.bits: dict[str, tuple[str, DType]] = {}  # what bits were taken of, and its type
             self.unmade: dict[str, str] = {}  # names that no node gives, and why
 
@@ -136,6 +143,8 @@ class Writer:
 
     def _atom(self, atom: Any) -> str:
         if isinstance(atom, Symbol):
+            if atom.name in self.root.counts:
+                return self.node("Reshape", self.root.counts[atom.name], self.ints([1]))
             if atom not in self.root.symbols:
                 raise UnsupportedError(f"the size {atom} is that of no input")
             name, axis = self.root.symbols[atom]
@@ -168,12 +177,42 @@ class Writer:
         finally:
             self.names = outer
 
+    def function(self, g: Graph, inputs: Sequence[str]) -> list[str] | None:
+        """A call of a function of the model, which is this graph; None where that needs sizes that no input has."""
+        root, key = self.root, print_graph(g, payloads=True)
+        found = root.functions.get(key)
+        if found is None:
+            w = Writer(self.opset)
+            w.functions = root.functions
+            names = [w.fresh(f"x{i}") for i in range(len(g.inputs))]
+            for name, v in zip(names, g.inputs):
+                for axis, d in enumerate(v.type.shape):
+                    symbol = as_symbol(d)
+                    if symbol is not None:
+                        w.symbols.setdefault(symbol, (name, axis))
+            try:
+                results = w.graph(g, names)
+            except UnsupportedError:
+                return None
+            count = sum(f.name.partition("_")[0] == FUNCTIONS[g.name] for f in root.functions.values())
+            nodes = [NodeProto(op_type="Constant", output=[k], attribute=[attribute("value", v)]) for k, v in w.initializers.items()]
+            sets = [OperatorSetId(domain="", version=self.opset), OperatorSetId(domain=DOMAIN, version=1)]
+            found = root.functions[key] = FunctionProto(
+                name=FUNCTIONS[g.name] + (f"_{count + 1}" if count else ""), domain=DOMAIN, input=names, output=results,
+                node=[*nodes, *w.nodes], opset_import=sets,
+            )  # fmt: skip
+        outputs = [self.fresh(found.name.lower()) for _ in g.outputs]
+        self.add(found.name, inputs, outputs, {}, DOMAIN)
+        return outputs
+
     def emit(self, n: Node) -> None:
         inputs = [self.name(v) for v in n.inputs]
         if n.op is OPS["call"]:
             graph: Graph = n.attrs[0]
             rule = COMPOSITES.get(graph.name)
             outputs = None if rule is None else rule(self, graph, n, inputs)
+            if outputs is None and graph.name in FUNCTIONS:
+                outputs = self.function(graph, inputs)
             if outputs is None:
                 outputs = self.graph(graph, inputs)
         else:
@@ -182,6 +221,9 @@ class Writer:
                 raise UnsupportedError(f"ONNX has no op for {n.op.name} ({n.outputs[0].type})")
             outputs = rule(self, n, inputs)
         self.names.update(zip(n.outputs, [outputs] if isinstance(outputs, str) else outputs))
+        for v in n.outputs if self.root.measured else ():
+            if v in self.root.measured:
+                self.root.counts[self.root.measured[v]] = self.names[v]
 
 
 def _needed(g: Graph) -> list[Node]:

@@ -40,13 +40,14 @@ def _broadcast(w: Writer, n: Node, xs: list[V]) -> V:
 
 @emits("slice")
 def _slice(w: Writer, n: Node, xs: list[V]) -> V:
-    return w.slice(xs[0], *n.attrs, shape=n.outputs[0].type.shape)
+    starts, stops, steps = n.attrs
+    return w.slice(xs[0], starts, stops, steps, n.outputs[0].type.shape)
 
 
 @emits("pad")
 def _pad(w: Writer, n: Node, xs: list[V]) -> V:
-    x, value = xs
-    return w.pad(x, value, *n.attrs, n.outputs[0].type.shape)
+    low, high, interior = n.attrs
+    return w.pad(xs[0], xs[1], low, high, interior, n.outputs[0].type.shape)
 
 
 @emits("reverse")
