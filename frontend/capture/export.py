@@ -34,7 +34,7 @@ from ingot.runtime.artifact.export import write_artifact
 if TYPE_CHECKING:
     from ingot.backends import Level
 
-__all__ = ["Exported", "TracedModel", "export", "exported", "traced_model", "write"]
+__all__ = ["Exported", "TracedModel", "argument_names", "export", "exported", "traced_model", "write"]
 
 
 class TracedModel(NamedTuple):
@@ -74,6 +74,11 @@ def traced_model(target: Any, example_inputs: Any, named: Mapping[str, Any], dyn
             types.append(t if shapes is None else t.with_shape(shapes.shape(i, t.shape)))
     measured = {n: traced.graph.outputs[k] for n, (k, _) in traced.measured.items()}
     return TracedModel(name, graph, feed, weights, list(zip(_input_names(fn, args), types)), measured)
+
+
+def argument_names(target: Any) -> list[str]:
+    """The names of the positional parameters of a function, or of a Module's call."""
+    return parameter_names(_callable(target)[0])[0]
 
 
 class Exported(NamedTuple):

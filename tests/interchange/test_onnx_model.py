@@ -12,7 +12,17 @@ import pytest
 import ingot
 from ingot import nn
 from ingot.interchange.onnx.emit.writer import attribute
-from ingot.interchange.onnx.messages import GraphProto, ModelProto, NodeProto, OperatorSetId, ValueInfo
+from ingot.interchange.onnx.messages import (
+    Dimension,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OperatorSetId,
+    TensorShape,
+    TensorType,
+    TypeProto,
+    ValueInfo,
+)  # fmt: skip
 from ingot.interchange.onnx.tensors import proto_of
 from ingot.interchange.onnx.wire import encode
 from ingot.onnx import OnnxError
@@ -168,3 +178,29 @@ print(len(rules._RULES))
 def test_all_versions_of_an_op_stand_in_one_module_and_rules_are_what_their_functions_take():
     done = subprocess.run([sys.executable, "-c", _ONE_MODULE_PER_OP], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and int(done.stdout) > 200, done.stderr
+
+
+def test_dims_that_may_be_anything():
+    """As PaddlePaddle's exporter writes them."""
+    x = np.float32([[[1, -2, 3]]])
+    dims = [Dimension(dim_value=-1), Dimension(dim_param="?"), Dimension(dim_param="?")]
+    shape = TypeProto(tensor_type=TensorType(elem_type=1, shape=TensorShape(dim=dims)))
+    graph = GraphProto(name="g", node=[node("Abs", "x", "y")], input=[ValueInfo(name="x", type=shape)], output=[ValueInfo(name="y")])
+    model = ingot.onnx.load(encode(ModelProto(ir_version=9, opset_import=[OperatorSetId(version=17)], graph=graph)))
+    assert model.inputs[0].dims == (None, None, None) and model.run({"x": x})["y"].tolist() == [[[1, 2, 3]]]
+
+
+def test_transforms_of_signals_without_a_dim_of_parts():
+    x = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+    stored = {"step": np.int64(4), "window": np.hanning(8).astype(np.float32)}
+    flat, full = (data([node("STFT", "x step window", "y")], "x", "y", **stored) for _ in range(2))
+    want = ingot.onnx.load(full).run({"x": x[..., None]})["y"]
+    assert want.shape == (2, 15, 5, 2)
+    np.testing.assert_array_equal(ingot.onnx.load(flat).run({"x": x})["y"], want)
+
+
+def test_what_is_computed_of_strings():
+    lower = node("StringNormalizer", "x", "y", case_change_action="LOWER", stopwords=["a"])
+    model = ingot.onnx.load(data([lower], "", "y", x=np.int64([1, 2])))
+    with pytest.raises(OnnxError, match="StringNormalizer.*'x' int64"):
+        model.run({})

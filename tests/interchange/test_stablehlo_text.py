@@ -183,3 +183,18 @@ def test_gradients_and_compilation():
     f(x, ingot.full((2, 3), 5.0)).sum().backward()
     assert x.grad.tolist() == [[5.0] * 3] * 2
     assert f.run(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)).tolist() == [[1.0] * 3] * 2 and f.parts is None
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('%0 = "stablehlo.reshape"() : () -> tensor<2xf32>', "reshape .line 2"),
+        ('%0 = "func.call"(%x) {callee = [1, 2]} : (tensor<2xf32>) -> tensor<2xf32>', "no function"),
+        ('%0:0 = "stablehlo.constant"() {value = dense<1.0> : tensor<f32>} : () -> ()', "line 2"),
+    ],
+)
+def test_operations_of_the_wrong_form(line, words):
+    result = "%x" if ":0" in line else "%0"
+    with pytest.raises(StablehloError, match=words):
+        text = f"func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {{\n  {line}\n  return {result} : tensor<2xf32>\n}}"
+        load(text).run(np.zeros(2, np.float32))

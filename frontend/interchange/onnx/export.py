@@ -11,9 +11,8 @@ import numpy as np
 
 import ingot
 from ingot import Dim
-from ingot.capture.argnames import parameter_names
-from ingot.capture.export import traced_model
-from ingot.capture.pytree import flatten
+from ingot.capture import flatten
+from ingot.capture.export import argument_names, traced_model
 from ingot.interchange.onnx import emit as _emit  # noqa: F401  (fills the table)
 from ingot.interchange.onnx.emit.loops import value_info
 from ingot.interchange.onnx.emit.writer import DOMAIN, UnsupportedError, Writer
@@ -252,8 +251,7 @@ def _by_axes(
 
     ValueError for a name that is neither an input's nor an output's.
     """
-    forward = target.forward if isinstance(target, Module) else target
-    own, _ = parameter_names(forward)
+    own = argument_names(target)
     names = [*(inputs or ()), *own[len(inputs or ()) : len(args)]]
     known = {*names, *(outputs or ("output",))}
     unknown = [n for n in axes if n not in known and not (outputs is None and n.startswith("output_"))]

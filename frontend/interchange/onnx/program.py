@@ -277,8 +277,10 @@ def _input(v: ValueInfo) -> Input:
 
 
 def _dim(d: Any) -> int | str | None:
-    """What a dim may be. Paddle's exporter writes -1 where it is anything."""
-    return d.dim_param or None if d.dim_value is None or d.dim_value < 0 else d.dim_value
+    """What a dim may be. Exporters write -1 and "?" where it is anything: two dims of that name need not be equal."""
+    if d.dim_value is not None and d.dim_value >= 0:
+        return d.dim_value
+    return None if d.dim_param in ("", "?", "-1", "None") else d.dim_param
 
 
 def declared(model: ModelProto) -> tuple[list[Input], list[Input]]:

@@ -58,9 +58,11 @@ class Plan:
         own = set(block.args)
         for o in block.ops:
             own.update(o.outputs)
+            if len(o.outputs) != 1:
+                continue
             if o.name == "constant" and isinstance(dense := o.attrs.get("value"), Dense) and dense.array.size == 1:
                 self.constants[o.outputs[0]] = dense.array.reshape(())[()]
-            elif o.name in ("broadcast_in_dim", "reshape") and o.inputs[0] in self.constants:
+            elif o.name in ("broadcast_in_dim", "reshape") and len(o.inputs) == 1 and o.inputs[0] in self.constants:
                 self.constants[o.outputs[0]] = self.constants[o.inputs[0]]
         later: set[Value] = set()
         for o in reversed(block.ops):
@@ -82,7 +84,7 @@ class Plan:
                 named = o.attrs.get("callee") if o.name == "call" else o.attrs.get("decomposition") if o.name == "composite" else None
                 if named is None:
                     continue
-                if named not in self.module.functions:
+                if not isinstance(named, str) or named not in self.module.functions:
                     raise StablehloError(f"{o.text()}: there is no function @{named}")
                 calls.add(named)
         for name in calls - self._checked:
