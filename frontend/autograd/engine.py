@@ -58,7 +58,9 @@ def _roots(tensors: tuple, gradients: tuple, create_graph: bool) -> list[tuple[E
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a shape of {Size(type_.shape)}."
             )
         if g.dtype is not type_.dtype:
-            raise RuntimeError(f"Mismatch in dtype: grad_output[{i}] has {g.dtype} and output[{i}] has {type_.dtype}.")
+            if "c" in (g.dtype.kind, type_.dtype.kind):
+                raise RuntimeError(f"Mismatch in dtype: grad_output[{i}] has {g.dtype} and output[{i}] has {type_.dtype}.")
+            g = g.to(type_.dtype)
         pair = g._owned()
         roots.append((edge, pair if create_graph else (pair[0], None)))
     return roots

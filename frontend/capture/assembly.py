@@ -12,7 +12,7 @@ from ingot._tensor.reals import Formula
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
-from ingot.capture.exchanged import Exchanges, PlaceIs
+from ingot.capture.exchanged import Exchanges
 from ingot.capture.node import ancestors, refusal
 from ingot.capture.pytree import flatten
 from ingot.capture.recipes import Given, Gradient, Object, Placed, Recipe, Result, Value, ViewOfArgument, ViewOfCaptured, ViewOfFresh
@@ -23,6 +23,7 @@ from ingot.capture.sources import Argument, Attribute, BriefArgument, Grad, Sour
 from ingot.capture.tables import Tables
 from ingot.capture.trace import Aliased, Outside, Trace, hooks, is_leaf, leaf_of
 from ingot.capture.traced import Backward, Fresh, Traced
+from ingot.capture.watch import Watch
 from ingot.capture.writes import (
     ArgumentDetach,
     ArgumentRequiresGrad,
@@ -283,7 +284,7 @@ class Assembly:
 
     # ---- the whole
 
-    def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, Exchanges, list[PlaceIs]]:
+    def traced(self, result: Any, tables: Tables, roots: Roots) -> tuple[Traced, Exchanges, list[Watch]]:
         """The traced value of a function that returned `result`, what is exchanged between calls, and lists and dicts that stay."""
         trace = self.trace
         ended = trace.checks.copy()

@@ -14,7 +14,7 @@ from ingot._tensor import Tensor
 from ingot.capture.describe import HELD, Kind, Own, describe_own, held_in
 from ingot.capture.places import Elsewhere, ExtentAt, InList, InTable, Within, part, within
 from ingot.capture.sources import Attribute
-from ingot.capture.watch import Watch
+from ingot.capture.watch import MISSING, Watch
 from ingot.ir.struct import struct
 from ingot.runtime.views import LeafStep
 
@@ -130,13 +130,17 @@ def moved_extents(place: Elsewhere, kind: Kind) -> list[Elsewhere]:
 
 @struct
 class PlaceIs(Watch):
-    """The list or dict in a place, whose items calls assign."""
+    """What is in a place: a list or dict whose items calls assign, or what they would have to assign and cannot."""
 
     place: Elsewhere
     value: Any
 
     def failed(self) -> str | None:
-        return None if self.place.read() is self.value else f"{self.place.text} is another {type(self.value).__name__} than it was"
+        if self.place.read() is self.value:
+            return None
+        if self.value is MISSING:
+            return f"{self.place.text} is there, which the function deletes"
+        return f"{self.place.text} is another {type(self.value).__name__} than it was"
 
 
 @struct

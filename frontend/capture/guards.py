@@ -15,7 +15,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, Extents
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
-from ingot.capture.exchanged import Exchanges, PlaceHolds, PlaceIs, moved_extents
+from ingot.capture.exchanged import Exchanges, PlaceHolds, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
@@ -232,9 +232,9 @@ class Seen:
         ]
 
     def guards(
-        self, exchanges: Exchanges, stay: Sequence[PlaceIs], trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]
+        self, exchanges: Exchanges, stay: Sequence[Watch], trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]
     ) -> Guards:
-        """The guards of a trace. exchanges: what is exchanged between calls; stay: lists and dicts that calls must find where they are."""
+        """The guards of a trace. exchanges: what is exchanged between calls; stay: what calls must find as it is now."""
         w, rebound = self._witness, exchanges.rebound
         seen, looked_into = w.watches()
         held = [p for p in exchanges.watches if (id(p.owner), p.name) in exchanges.read or w.looked_at(p.owner, p.name)]

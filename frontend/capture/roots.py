@@ -75,7 +75,8 @@ class Roots:
             return
         self._seen.add(id(x))
         self._keep.append(x)
-        held = vars_of(x) or {}
+        attributes = vars_of(x)
+        held = {} if attributes is None else attributes
         wrapped = held.get("__wrapped__")
         if isinstance(wrapped, (types.FunctionType, types.MethodType)):
             self.add(wrapped, depth)
@@ -125,7 +126,7 @@ class Roots:
         elif isinstance(x, types.ModuleType):
             pass
         elif not library(type(x)) or namespace(x):
-            tables: list[MutableMapping] = [] if vars_of(x) is None else [held]
+            tables: list[MutableMapping] = [] if attributes is None else [held]
             slots = Slots(x, [c for c in type(x).__mro__ if not library(c)])
             if slots.names:
                 tables.append(slots)

@@ -19,6 +19,7 @@ from ingot._tensor.reals import Real
 from ingot.capture.describe import HELD, PLAIN, held_in
 from ingot.capture.errors import LeakedTensorError
 from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
+from ingot.capture.leftovers import changed, is_constant, reordered
 from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable, Within, part
 from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.recipes import Built
@@ -27,7 +28,7 @@ from ingot.capture.shapes import Shapes, valued
 from ingot.capture.slots import OfClass, Slots
 from ingot.capture.standing import Standing
 from ingot.capture.trace import Trace, leaf_of
-from ingot.capture.watch import MISSING, content
+from ingot.capture.watch import MISSING, Watch, content
 from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
 from ingot.runtime.epoch import bump
 
@@ -186,7 +187,7 @@ class Tables:
             return False
         return not _holds(value, self._known)  # a list or dict that is known stays the one it is
 
-    def writes(self, assembly: Assembly, results: Sequence[Any], exchanges: Exchanges) -> tuple[list[Write], list[PlaceIs]]:
+    def writes(self, assembly: Assembly, results: Sequence[Any], exchanges: Exchanges) -> tuple[list[Write], list[Watch]]:
         """What calls assign, and which lists and dicts they must find where they are. results: what the function returned."""
         trace = assembly.trace
         values = [a.value for a in self._assigned(trace)] + [now for _, _, now in self._changed_lists(trace)]
@@ -226,7 +227,21 @@ class Tables:
                 if p not in known:
                     made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else plain_dim(v)) for k, v in state.items())
                     found.append(NewState(o.state, p, type(state), tuple(made)))
-        return found, list(self.standing.where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
+        stay: list[Watch] = list(self.standing.where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
+        stay += reordered(self._before, self._others)
+        for place, old, now in changed(self._before, self._names, self._cells):
+            if self._is_left(trace, old, now):
+                if is_constant(now):
+                    found.append(PlaceWrite(place, Built(LEAF, (now,))))
+                else:
+                    stay.append(PlaceIs(place, now))
+        return found, stay
+
+    def _is_left(self, trace: Trace, old: Any, now: Any) -> bool:
+        """Whether no write repeats that `now` was put in the place of `old`."""
+        if original(now) is old or any(now is given for _, _, given in self._held):
+            return False
+        return not (isinstance(now, PLAIN) or type(now) in (Extent, Real) or self._ours(trace, now))
 
     def _is_assigned(self, value: Any, old: Any) -> bool:
         """Whether a plain value is one that the function has put in the place of another."""

@@ -12,6 +12,7 @@ from ingot._tensor.composites import composite
 from ingot.functions.binary import _sides
 from ingot.functions.common import Tensor, apply, cast, common_dtype, dtypes, emit_out, float_dtype, operands, refuse, scalar
 from ingot.functions.matrix_scans import loop
+from ingot.runtime.recorder import here
 
 __all__: list[str] = []
 
@@ -42,6 +43,10 @@ def _step(name: str, x: Tensor, p: Tensor, q: Tensor, k: Any) -> Tensor:
 
 @composite
 def _polynomial(x: Tensor, n: Tensor, name: str, largest: int) -> Tensor:
+    return _values(x, n, name, largest)
+
+
+def _values(x: Tensor, n: Tensor, name: str, largest: int | None) -> Tensor:
     a, b, *_ = FAMILIES[name]
     shape = tuple((x * apply("abs", cast(n, x.dtype))).shape)
     x, n = (apply("broadcast", t, attrs=(shape,)) for t in (x, n))
@@ -54,6 +59,16 @@ def _polynomial(x: Tensor, n: Tensor, name: str, largest: int) -> Tensor:
         after = _step(name, x, p, q, cast(k, x.dtype) + 1.0)
         return q, after, apply("select", n >= k + 2, after, found)
 
+    if largest is None:  # known when it runs
+        from ingot.control import while_loop
+
+        def more(k: Tensor, x: Tensor, n: Tensor, *rest: Tensor) -> Tensor:
+            return (n >= k + 2).any()
+
+        def further(k: Tensor, x: Tensor, n: Tensor, p: Tensor, q: Tensor, found: Tensor) -> tuple[Tensor, ...]:
+            return k + 1, x, n, *up(x, n, p, q, found, k)
+
+        return while_loop(more, further, (scalar(0, dtypes.i64), x, n, p, q, found))[5]
     if largest <= UNROLLED:
         for k in range(1, largest):
             p, q = q, _step(name, x, p, q, float(k))
@@ -70,12 +85,15 @@ def _make(name: str, doc: str, shown: str) -> Callable[..., Tensor]:
             raise refuse(f"{name}_cpu", dtype)
         (x,) = operands(name, input, dtype=dtype)
         order = cast(n.detach(), dtypes.i64) if isinstance(n, Tensor) else scalar(int(n), dtypes.i64)
+        rec = here.recorder
+        if isinstance(n, Tensor) and (rec.level or (rec.tracing and not rec.knows(order._array))):
+            return emit_out(_values(x.detach(), order, name, None), out)
         largest = (int(order.max()) if order.numel() else 0) if isinstance(n, Tensor) else int(n)
         return emit_out(_polynomial(x.detach(), order, name, max(largest, 0)), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"{doc}, of the orders `n` (an int, or a tensor of them: its largest value is read), elementwise with broadcasting.\n\n"
+        f"{doc}, of the orders `n` (an int, or a tensor of them), elementwise with broadcasting.\n\n"
         "    0 for a negative order. Without a derivative; integers give the default float dtype. RuntimeError for half dtypes.\n\n"
         f"        >>> ingot.special.{name}(ingot.tensor([0.5, 2.0]), 2)\n        tensor([{shown}])\n    "
     )

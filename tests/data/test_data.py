@@ -51,7 +51,7 @@ def test_datasets() -> None:
     x, y = ingot.arange(10), ingot.arange(10) * 2
     t = TensorDataset(x, y)
     assert len(t) == 10 and t[3][1].item() == 6
-    with pytest.raises(ValueError, match="Size mismatch"):
+    with pytest.raises(AssertionError, match="Size mismatch"):
         TensorDataset(x, ingot.zeros(3))
     c = Squares(3) + Squares(2)
     assert isinstance(c, ConcatDataset) and len(c) == 5 and c[3] == (0, 0.0) and c[-1] == (1, 1.0)

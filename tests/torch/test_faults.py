@@ -290,3 +290,35 @@ def test_expanded_tensors_are_filled():
         assert x.expand(2, 3).fill_(2).tolist() == [[2.0] * 3] * 2 and x.tolist() == [[2.0]] * 2
         x.expand(4, 2, 3)[1:].zero_()
         assert x.tolist() == [[0.0]] * 2
+
+
+def test_gradients_given_in_another_real_dtype_are_converted():
+    for m in BOTH:
+        x = m.arange(3, dtype=m.float64).requires_grad_()
+        m.autograd.backward([x.sum(), (x * x).sum()], [None, m.tensor(2.0)])
+        (x * 2).backward(m.tensor([1, 2, 3]))
+        assert x.grad.dtype is m.float64 and x.grad.tolist() == [3.0, 9.0, 15.0]
+        with pytest.raises(RuntimeError):
+            x.sum().backward(m.tensor(1j))
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_places_that_are_no_numbers_in_grid_sample(mode, padding):
+    for corners in (True, False):
+        mine, theirs = (
+            m.nn.functional.grid_sample(
+                m.arange(20.0).reshape(1, 1, 4, 5), m.tensor([[[[math.nan, 0.0], [0.3, math.nan], [5.0, -2.3]]]]), mode, padding, corners
+            )
+            for m in (ingot, torch)
+        )
+        if padding != "zeros" or mode == "nearest":
+            np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-5)
+
+
+def test_samplers_of_nothing():
+    for m in BOTH:
+        with pytest.raises(ValueError, match="num_samples=0"):
+            m.utils.data.RandomSampler([])
+        with pytest.raises(ValueError, match="num_samples=0"):
+            m.utils.data.DataLoader([], shuffle=True)

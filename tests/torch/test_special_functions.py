@@ -81,3 +81,15 @@ def test_bessel_functions_have_all_digits() -> None:
     w = np.arange(-1500, 1501) * step + 1j * shift[:, None]
     airy = np.exp(1j * (w**3 / 3 + z[:, None] * w)).sum(1).real * step / (2 * math.pi)
     np.testing.assert_allclose(s.airy_ai(ingot.tensor(z)).numpy(), airy, rtol=1e-11, atol=2e-14)
+
+
+@pytest.mark.parametrize("name", ["chebyshev_polynomial_t", "hermite_polynomial_h", "laguerre_polynomial_l", "legendre_polynomial_p"])
+def test_polynomials_of_orders_that_are_known_when_they_run(name):
+    fn, theirs = getattr(ingot.special, name), getattr(torch.special, name)
+    compiled = ingot.compile(fn)
+    mapped = ingot.func.vmap(lambda n: fn(ingot.tensor(0.3), n))
+    for orders in ([0, 1, 2, 3, 20], [2, 0, -1, 1, 0], [0, 0, 0, 0, 0]):
+        n, want = ingot.tensor(orders), theirs(torch.tensor(0.3), torch.tensor(orders)).numpy()
+        for found in (compiled(ingot.tensor(0.3), n), mapped(n), ingot.compile(mapped)(n)):
+            np.testing.assert_allclose(found.numpy(), want, rtol=1e-4)
+    assert compiled.stats["traces"] == 1

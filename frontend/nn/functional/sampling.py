@@ -268,7 +268,9 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
 
 
 def _fold(at: Tensor, extent: int, padding: str, align_corners: bool) -> Tensor:
-    """Positions brought into [0, extent - 1] by the padding; "zeros" leaves them."""
+    """Positions brought into [0, extent - 1] by the padding, NaN to 0; "zeros" leaves them."""
+    if padding != "zeros":
+        at = ingot.where(at == at, at, 0.0)
     if padding == "border":
         return at.clamp(0, extent - 1)
     if padding == "reflection":

@@ -36,7 +36,7 @@ class IterableDataset(Dataset[T], Iterable[T]):
 
 
 class TensorDataset(Dataset):
-    """Samples are tuples of the tensors' rows. ValueError if the tensors differ in their first dim.
+    """Samples are tuples of the tensors' rows. AssertionError if the tensors differ in their first dim.
 
     >>> from ingot.utils.data import TensorDataset
     >>> TensorDataset(ingot.eye(2), ingot.tensor([5, 6]))[0]
@@ -45,7 +45,7 @@ class TensorDataset(Dataset):
 
     def __init__(self, *tensors: Any):
         if any(t.shape[0] != tensors[0].shape[0] for t in tensors):
-            raise ValueError(f"Size mismatch between tensors: first dims are {[t.shape[0] for t in tensors]}")
+            raise AssertionError(f"Size mismatch between tensors: first dims are {[t.shape[0] for t in tensors]}")
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple:

@@ -50,13 +50,15 @@ class SequentialSampler(Sampler[int]):
 
 
 class RandomSampler(Sampler[int]):
-    """A random permutation, or `num_samples` draws with replacement."""
+    """A random permutation, or `num_samples` draws with replacement. ValueError where there is nothing to draw from."""
 
     def __init__(self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Any = None):
         if not isinstance(replacement, bool):
             raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
         if num_samples is not None and (isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples <= 0):
             raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+        if num_samples is None and len(data_source) == 0:
+            raise ValueError("num_samples should be a positive integer value, but got num_samples=0")
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples

@@ -1,0 +1,74 @@
+"""What a function does to Python's state that no write repeats: objects that it assigns, what it deletes, orders, sets, arrays.
+
+The calls that code serves would have to do the same. They are those that find it done already; where it is not, the function is traced
+again, and does it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from enum import Enum
+from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ingot.capture.describe import describe
+from ingot.capture.places import Elsewhere, InCell, InTable
+from ingot.capture.watch import MISSING, NOTHING, Container, Watch, content, entry
+from ingot.ir.struct import struct
+
+__all__ = ["KeysAre", "changed", "is_constant", "reordered"]
+
+Before = Sequence[tuple[MutableMapping, dict, Any]]  # tables, what they held, and whose they are
+
+
+@struct
+class KeysAre(Watch):
+    """The keys of a dict, and their order."""
+
+    table: Mapping[Any, Any]
+    text: str
+    keys: tuple[Any, ...]
+
+    def failed(self) -> str | None:
+        return None if tuple(self.table) == self.keys else f"the keys of {self.text} stand in another order"
+
+
+def changed(
+    tables: Before, names: Sequence[tuple[dict, str, Any]], cells: Sequence[tuple[CellType, str, Any]]
+) -> Iterator[tuple[Elsewhere, Any, Any]]:
+    """Entries and variables that hold something else than they did: what they held, and what they hold; MISSING for nothing."""
+    for table, before, owner in tables:
+        for key in {**before, **table}:
+            old, now = before.get(key, MISSING), entry(table, key)
+            if now is not old:
+                yield InTable(table, key, f"{type(owner).__name__}.{key}"), old, now
+    for space, name, old in names:
+        if (now := space.get(name, MISSING)) is not old:
+            yield InTable(space, name, name), old, now
+    for cell, name, old in cells:
+        if (now := content(cell)) is not old:
+            yield InCell(cell, name), old, now
+
+
+def is_constant(x: Any) -> bool:
+    """Whether every call would assign this very object: it is not made anew, and cannot change."""
+    return isinstance(x, (Enum, type, FunctionType, BuiltinFunctionType, ModuleType))
+
+
+def reordered(tables: Before, others: Sequence[tuple[Any, Any]]) -> Iterator[Watch]:
+    """Dicts that have another order, and sets and arrays that hold something else, as they are now."""
+    for table, before, owner in tables:
+        if type(table) in (dict, OrderedDict) and table.keys() == before.keys() and list(table) != list(before):
+            yield KeysAre(table, f"a {type(owner).__name__}", tuple(table))
+    for x, was in others:
+        if not isinstance(x, (list, deque, dict)) and _differs(x, was):
+            yield Container(x, f"a {type(x).__name__}", describe(x), NOTHING)
+
+
+def _differs(x: Any, before: Any) -> bool:
+    if isinstance(x, np.ndarray):
+        return x is not before and (x.shape != before.shape or x.tobytes() != before.tobytes())
+    return bool(x != before)
