@@ -373,7 +373,7 @@ class Extent(Remembering):
     __mod__ = _calculated(_remainder, "%")
     __rmod__ = _calculated(_remainder, "%", True)
     __pow__ = _calculated(_power, "**")
-    __rpow__ = _only_number(operator.pow, True)
+    __rpow__ = _divided(operator.pow, "**", True)
     __truediv__ = _divided(operator.truediv, "/")
     __rtruediv__ = _divided(operator.truediv, "/", True)
     __and__ = _only_number(operator.and_)

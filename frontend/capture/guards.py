@@ -117,6 +117,9 @@ class Guards:
             if isinstance(s, (ModuleState, ObjectState)) and (table := vars_of(s.of)) is not None:
                 held = [n for n, d in s.seen.items() if isinstance(d, tuple) and d[0] in (int, float) and d != describe(table.get(n))]
                 found += [InTable(table, n, f"{s.text}.{n}") for n in held if type(table.get(n)) is s.seen[n][0]]
+            elif isinstance(s, OptimizerState):
+                for state, seen in s.states():
+                    found += _others(None, state, seen, s.rebound)
         return found
 
     def _exchanged(self) -> Iterator[Elsewhere]:

@@ -131,11 +131,11 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
     """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
     trace, arguments = assembly.trace, assembly.arguments
     witness = Witness(assembly.name, fn, [x for x in arguments.leaves if not isinstance(x, Tensor)])
-    seen = Seen(roots, witness)
     try:
         args, kwargs = unflatten(structure, arguments.given)
         effects = Effects(assembly.name, roots)
         tables.hold(arguments.shapes, trace, arguments.leaves)
+        seen = Seen(roots, witness)
         with effects, witness, contextlib.nullcontext() if trace.extents is None else measured():
             if trace.extents is not None:
                 witness.namespaces = Namespaces()

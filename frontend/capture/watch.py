@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -234,8 +234,14 @@ class OptimizerState(_State, RareWatch):
             for k, v in g.items():
                 out[f"param_groups[{i}][{k!r}]"] = kind_of(v) if k in CELLS else describe(v)
             for j, p in enumerate(g["params"]):
-                out[f"state of parameter {j} of group {i}"] = describe(self.of.state.get(p) or None, self.rebound)
+                out[_state_of(i, j)] = describe(self.of.state.get(p) or None, self.rebound)
         return out
+
+    def states(self) -> Iterator[tuple[Any, Any]]:
+        """The state that each parameter has, and its description in the trace."""
+        for i, g in enumerate(self.of.param_groups):
+            for j, p in enumerate(g["params"]):
+                yield self.of.state.get(p), self.seen.get(_state_of(i, j))
 
     def register(self) -> None:
         WATCHED.update([(id(state), k) for state in self.of.state.values() for k in state if k not in self.rebound.get(id(state), ())])
@@ -323,6 +329,10 @@ def _changed(before: Any, now: Any) -> str:
 
 def _plain(d: Any) -> bool:
     return isinstance(d, tuple) and len(d) == 2 and isinstance(d[0], type) and issubclass(d[0], PLAIN)
+
+
+def _state_of(group: int, parameter: int) -> str:
+    return f"state of parameter {parameter} of group {group}"
 
 
 def in_words(x: Any) -> str:

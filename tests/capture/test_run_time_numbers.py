@@ -23,6 +23,7 @@ def half(n):
 SIZES = {
     "sqrt": lambda x: x / math.sqrt(x.shape[0]) + sqrt(x.shape[0]) * x.shape[0] ** -0.5,
     "logarithms": lambda x: x * math.log(x.shape[0]) - math.log2(x.size(0)) + math.pow(x.shape[0], 0.3) + math.log(x.shape[0], 3.0),
+    "powers of floats": lambda x: x * 0.9 ** x.shape[0] + (-0.5) ** len(x) - (1 - 0.5 ** (x.shape[0] / 2)) ** len(x),
     "int of a quotient": lambda x: x[: half(x.shape[0])],
     "int of a product": lambda x: x[: int(x.shape[0] * 0.75)] * int(x.shape[0]),
     "float": lambda x: x.sum() / float(x.shape[0]),
@@ -179,3 +180,52 @@ def test_what_stands_in_is_the_plain_one_to_others():
                 wrong()
         kept = pickle.dumps(math.sqrt)
     assert pickle.loads(kept) is math.sqrt and type(math.sqrt) is type(len)
+
+
+class Adam(ingot.optim.Optimizer):
+    """As people write them: the steps are counted by an int in the state."""
+
+    def __init__(self, params):
+        super().__init__(params, dict(lr=0.1, betas=(0.9, 0.99)))
+
+    @ingot.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if len(state) == 0:
+                    state.update(step=0, first=ingot.zeros_like(p), second=ingot.zeros_like(p))
+                state["step"] += 1
+                b1, b2 = group["betas"]
+                state["first"].mul_(b1).add_(p.grad, alpha=1 - b1)
+                state["second"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+                c1, c2 = 1 - b1 ** state["step"], 1 - b2 ** state["step"]
+                p.addcdiv_(state["first"], (state["second"].sqrt() / math.sqrt(c2)).add_(1e-8), value=-group["lr"] / c1)
+
+
+def test_an_optimizer_that_counts_its_steps_in_its_state_is_compiled_thrice_at_most():
+    def trained(compiled):
+        ingot.manual_seed(0)
+        model = ingot.nn.Linear(4, 3)
+        opt = Adam(list(model.parameters()))
+
+        def step(x):
+            opt.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        run = ingot.compile(step) if compiled else step
+        losses = [run(ingot.ones(2, 4) * (k + 1)).item() for k in range(6)]
+        opt.state[model.weight]["step"] = 2  # the user's own, between two calls
+        losses += [run(ingot.ones(2, 4)).item() for _ in range(3)]
+        if compiled:
+            assert run.recompiles.total() == 2, run.recompiles
+        return losses, [state["step"] for state in opt.state.values()], [p.tolist() for p in model.parameters()]
+
+    eager, compiled = trained(False), trained(True)
+    assert eager[1] == compiled[1] == [5, 9]
+    np.testing.assert_allclose(compiled[0], eager[0], rtol=1e-5)
+    for a, b in zip(compiled[2], eager[2]):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
