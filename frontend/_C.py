@@ -62,6 +62,11 @@ def _get_tracing_state() -> None:
     """None: no TorchScript is traced."""
 
 
+def _is_tracing() -> bool:
+    """False, likewise."""
+    return False
+
+
 def _log_api_usage_once(event: str) -> None:
     """Nothing."""
 

@@ -296,3 +296,4 @@ def test_classes_are_found_in_the_modules_where_torch_has_them():
         assert not hasattr(module, "F" * 9) and not hasattr(module, "Bilinear" if path[-6:] != "linear" else "ReLU")
     assert ingot.DeviceObjType is ingot.device and importlib.import_module("ingot.jit._script").ScriptModule is ingot.jit.ScriptModule
     assert importlib.import_module("ingot._functorch.apis").vmap is ingot.func.vmap
+    assert not ingot._C._is_tracing() and ingot._C._get_tracing_state() is None
