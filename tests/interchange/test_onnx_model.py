@@ -204,3 +204,18 @@ def test_what_is_computed_of_strings():
     model = ingot.onnx.load(data([lower], "", "y", x=np.int64([1, 2])))
     with pytest.raises(OnnxError, match="StringNormalizer.*'x' int64"):
         model.run({})
+
+
+def test_branches_that_are_for_other_inputs():
+    """Of a compiled model both branches are computed: where one cannot be, the model runs as it is written."""
+
+    def branch(name, weight):
+        return GraphProto(name=name, node=[node("MatMul", f"x {weight}", name)], output=[ValueInfo(name=name)])
+
+    nodes = [node("If", "p", "y", then_branch=branch("a", "short"), else_branch=branch("b", "long"))]
+    model = ingot.onnx.load(data(nodes, "p x", "y", short=np.ones((2, 3), np.float32), long=np.ones((4, 3), np.float32)))
+    for p, n in ((True, 2), (False, 4)):
+        assert model.run({"p": np.array(p), "x": np.ones((1, n), np.float32)})["y"].tolist() == [[n] * 3]
+    assert "its condition is computed" in model.parts
+    with pytest.raises(OnnxError, match="MatMul"):
+        model.run({"p": np.array(True), "x": np.ones((1, 4), np.float32)})

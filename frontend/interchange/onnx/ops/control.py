@@ -52,7 +52,13 @@ def if_(c: Call, cond: Any, *, then_branch: Any, else_branch: Any) -> tuple[Any,
     condition = _truth(c, cond)
     if isinstance(condition, bool):
         return tuple(c.body(then_branch if condition else else_branch, ()))
-    return tuple(_selected(c, condition, a, b) for a, b in zip(c.body(then_branch, ()), c.body(else_branch, ())))
+    try:
+        both = c.body(then_branch, ()), c.body(else_branch, ())
+    except NeedsValue:
+        raise
+    except OnnxError as e:  # which may be the branch that is not taken
+        raise NeedsValue(f"{c.node.text()}: its condition is computed, and a branch cannot be computed for these inputs: {e}") from None
+    return tuple(_selected(c, condition, a, b) for a, b in zip(*both))
 
 
 def _stacked(c: Call, steps: list[Any], axis: int = 0) -> Any:
