@@ -6,8 +6,10 @@ again, and does it.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextvars import copy_context
 from enum import Enum
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any
@@ -19,7 +21,7 @@ from ingot.capture.places import Elsewhere, InCell, InTable
 from ingot.capture.watch import MISSING, NOTHING, Container, Watch, content, entry
 from ingot.ir.struct import struct
 
-__all__ = ["KeysAre", "changed", "is_constant", "reordered"]
+__all__ = ["KeysAre", "Once", "Surroundings", "changed", "is_constant", "reordered"]
 
 Before = Sequence[tuple[MutableMapping, dict, Any]]  # tables, what they held, and whose they are
 
@@ -34,6 +36,49 @@ class KeysAre(Watch):
 
     def failed(self) -> str | None:
         return None if tuple(self.table) == self.keys else f"the keys of {self.text} stand in another order"
+
+
+@struct
+class Once(Watch):
+    """What the function does and no code can: it is traced at each call."""
+
+    text: str
+
+    def failed(self) -> str | None:
+        return f"the function {self.text}, which it does itself"
+
+
+class Surroundings:
+    """What stands in no table, before a function is traced: the code and defaults of `functions`, the environment, context variables."""
+
+    def __init__(self, functions: Sequence[FunctionType]):
+        self._functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
+        self._environment = dict(os.environ)
+        self._context = copy_context()
+
+    def changed(self) -> Iterator[Watch]:
+        """What the function has changed there."""
+        for f, code, defaults, keywords in self._functions:
+            if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not keywords:
+                yield Once(f"gives {f.__name__} other code or defaults")
+        if os.environ != self._environment:
+            yield Once("changes the environment")
+        for variable, value in copy_context().items():
+            if self._context.get(variable, MISSING) is not value:
+                yield Once(f"sets the context variable {variable.name}")
+
+    def undo(self) -> None:
+        """Make it as it was, but for context variables that had no value."""
+        for f, code, defaults, keywords in self._functions:
+            if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not keywords:
+                f.__code__, f.__defaults__, f.__kwdefaults__ = code, defaults, keywords
+        if os.environ != self._environment:
+            for name in [n for n in os.environ if n not in self._environment]:
+                del os.environ[name]
+            os.environ.update(self._environment)
+        for variable, value in self._context.items():
+            if variable.get(MISSING) is not value:
+                variable.set(value)
 
 
 def changed(

@@ -6,6 +6,7 @@ objects among them.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import sys
 import types
@@ -55,6 +56,7 @@ class Roots:
         self.containers: list[Any] = []  # what else can change and stay the same object: lists, sets, deques, arrays
         self.tensors: list[Tensor] = []  # one entry for each place that holds one
         self.in_classes: dict[int, Any] = {}  # lists and dicts that attributes of classes hold, by their ids
+        self.functions: list[types.FunctionType] = []
         self.generators: list[Any] = []  # of random numbers, Python's and NumPy's
         self._seen: set[int] = set()
         self._keep: list[Any] = []
@@ -201,7 +203,9 @@ class Roots:
                 self.objects.append((base, OfClass(base)))
 
     def _in_class(self, x: Any, depth: int = 0) -> None:
-        if isinstance(x, (tuple, list, deque, dict)) and depth < 6 and id(x) not in self.in_classes:
+        if isinstance(x, (set, bytearray, array, np.ndarray)):
+            self.add(x, depth)
+        elif isinstance(x, (tuple, list, deque, dict)) and depth < 6 and id(x) not in self.in_classes:
             self.in_classes[id(x)] = x
             for item in (list(dict.values(x)) if isinstance(x, dict) else held_in(x))[:SMALL]:
                 self._in_class(item, depth + 1)
@@ -209,6 +213,7 @@ class Roots:
     def _function(self, f: types.FunctionType, depth: int) -> None:
         names = names_of(f.__code__)
         self.objects.append((f, vars(f)))
+        self.functions.append(f)
         for value in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self.add(value, depth + 1)
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
@@ -220,6 +225,8 @@ class Roots:
         space = f.__globals__
         for name in names:
             if name not in space:
+                if not hasattr(builtins, name):
+                    self.names.append((space, name, name))
                 continue
             value = space[name]
             if not library(value):

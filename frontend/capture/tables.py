@@ -19,7 +19,7 @@ from ingot._tensor.reals import Real
 from ingot.capture.describe import HELD, PLAIN, held_in
 from ingot.capture.errors import LeakedTensorError
 from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
-from ingot.capture.leftovers import changed, is_constant, reordered
+from ingot.capture.leftovers import Once, Surroundings, changed, is_constant, reordered
 from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable, Within, part
 from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.recipes import Built
@@ -56,6 +56,7 @@ class Tables:
         self._known = {id(x) for x, _ in self._lists} | {id(d) for d in roots.dicts}
         self._names = [(space, name, space.get(name, MISSING)) for space, name in {(id(s), n): (s, n) for s, n, _ in roots.names}.values()]
         self._cells = [(cell, name, content(cell)) for cell, name in {id(c): (c, n) for c, n in roots.cells}.values()]
+        self._surroundings = Surroundings(roots.functions)
         self._tensors = roots.tensors
         self.standing = Standing(roots, self._before, self._lists, self._names, self._cells)
         self._asked = [self.standing.outermost(p) for p in asked if self.standing.reachable(p)]
@@ -228,11 +229,13 @@ class Tables:
                     made = ((k, assembly.recipe(v) if isinstance(v, Tensor) and _of(trace, v) else plain_dim(v)) for k, v in state.items())
                     found.append(NewState(o.state, p, type(state), tuple(made)))
         stay: list[Watch] = list(self.standing.where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
-        stay += reordered(self._before, self._others)
+        stay += (*reordered(self._before, self._others), *self._surroundings.changed())
         for place, old, now in changed(self._before, self._names, self._cells):
             if self._is_left(trace, old, now):
                 if is_constant(now):
                     found.append(PlaceWrite(place, Built(LEAF, (now,))))
+                elif isinstance(now, Tensor):
+                    stay.append(Once(f"assigns {place.text} a tensor that no operation reads"))
                 else:
                     stay.append(PlaceIs(place, now))
         return found, stay
@@ -298,6 +301,7 @@ class Tables:
         for cell, _, value in self._cells:
             if content(cell) is not value:
                 _put_cell(cell, value)
+        self._surroundings.undo()
         bump()
 
 

@@ -1,13 +1,18 @@
 """ingot.compile: Python state that goes to and fro: what a function assigns, deletes and moves is done where code serves it again, too."""
 
 import enum
+import itertools
+import os
 from array import array
 from collections import OrderedDict
+from contextvars import ContextVar
 
 import numpy as np
 import pytest
 
 import ingot
+
+NUMBERS = itertools.count()
 
 
 class Mode(enum.Enum):
@@ -144,3 +149,66 @@ def test_state_that_goes_to_and_fro(make):
         assert compiled(x).tolist() == plain(x).tolist()
     if make in (members, functions_and_classes, variables):
         assert compiled.stats["traces"] <= 5
+
+
+def defaults():
+    def scaled(x, k=1.0):
+        return x * k
+
+    def f(x):
+        y = scaled(x)
+        scaled.__defaults__ = (3 - scaled.__defaults__[0],)
+        return y
+
+    return f
+
+
+def context_variables():
+    variable = ContextVar("toggled", default=1.0)
+
+    def f(x):
+        y = x * variable.get()
+        variable.set(3 - variable.get())
+        return y
+
+    return f
+
+
+def the_environment():
+    name = f"INGOT_TEST_TOGGLED_{next(NUMBERS)}"
+
+    def f(x):
+        on = name in os.environ
+        if on:
+            del os.environ[name]
+        else:
+            os.environ[name] = "1"
+        return x * (2 if on else 3)
+
+    return f
+
+
+def sets_of_classes():
+    class Own:
+        seen = {"a"}
+
+    def f(x):
+        y = x * len(Own.seen)
+        Own.seen.symmetric_difference_update({"b"})
+        return y
+
+    return f
+
+
+def globals_that_come_and_go():
+    space = {}
+    exec("def f(x):\n global g\n try:\n  del g\n  return x * 2\n except NameError:\n  g = 1\n  return x * 3", space)
+    return space["f"]
+
+
+@pytest.mark.parametrize("make", [defaults, context_variables, the_environment, sets_of_classes, globals_that_come_and_go])
+def test_what_no_code_can_do_is_traced_each_time(make):
+    plain, compiled = make(), ingot.compile(make())
+    for n in (3, 3, 3, 3, 5, 5, 2, 2, 2, 7):
+        x = ingot.arange(float(n)) - 1
+        assert compiled(x).tolist() == plain(x).tolist()
