@@ -2,15 +2,16 @@
 
     void ingot_kernel(i64* buffers, i64* parameters, Table* rt, ptr scratch of the call, ptr scratch of the workers, i64* status)
 
-It begins with loads of buffers and parameters. A phase function has the pool's signature and begins with loads of what it reads
-of the top level: addresses, parameters and scalars, which that has packed in 8-byte slots. That buffers do not overlap is not said:
+It begins with loads of the buffers and parameters that it reads. A phase function has the pool's signature and begins with loads of
+what it reads of the top level, which that has packed in 8-byte slots: where buffers and parameters lie, from which it loads those that
+it reads itself, scalars, and scratch. That buffers do not overlap is not said:
 the code generator, which nothing comes before, makes the same code without it, and a function more costs a millisecond.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ingot.backends.llvm.function import FunctionEmitter
 from ingot.backends.llvm.level import Level
@@ -41,7 +42,23 @@ class Scratch:
 
 
 class _Emitter(FunctionEmitter):
-    """What the top level and its phases have in common: scratch, which is laid out where the function begins."""
+    """What the top level and its phases have in common: what is passed to the kernel, and scratch, which is laid out where the function
+    begins."""
+
+    def __init__(self, module: Module, kernel: Kernel):
+        super().__init__(module, kernel)
+        self.passed: dict[str, dict[str, tuple[int, str, str]]] = {"%buffers": {}, "%parameters": {}}  # slots, types, names here
+
+    def parameter(self, name: str) -> tuple[str, int]:
+        """A parameter's value and the depth that defines it."""
+        return self.passed["%parameters"].setdefault(name, (self.kernel.params.index(name), "i64", f"%p.{name}"))[2], 0
+
+    def outer_buffer(self, name: str) -> tuple[str, DType]:
+        """A buffer of the kernel. KeyError where it has none of that name."""
+        for k, b in enumerate(self.kernel.buffers):
+            if b.name == name:
+                return self.passed["%buffers"].setdefault(name, (k, "ptr", f"%buf{k}"))[2], b.dtype
+        raise self.undefined(f"buffer {name}")
 
     def scratch(self, scratch: Scratch, base: str, s: Alloc) -> str:
         """The address of a new part of scratch, which begins at `base`."""
@@ -72,7 +89,6 @@ class KernelEmitter(_Emitter):
 
     def __init__(self, module: Module, kernel: Kernel):
         super().__init__(module, kernel)
-        self.buffers = {b.name: (f"%buf{k}", b.dtype) for k, b in enumerate(kernel.buffers)}
         self.phases = 0
         self.arena = Scratch()
         self.worker = Scratch()  # enough for each of the phases
@@ -112,9 +128,10 @@ class KernelEmitter(_Emitter):
         f.loop("%begin", "%end", 1, [], inside)
         _order_streams(f)
         self.worker = self.worker.or_else(f.own)
+        passed = [line for base, values in f.passed.items() if values for line in _loads(f.capture("passed", base, "ptr", base), values)]
         captures = list(f.captures.values())
         lines = [f'define internal void @"{name}"(ptr %ctx, i64 %begin, i64 %end, ptr %scratch) #0 {{', "entry:"]
-        lines += _loads("%ctx", [(t, inner) for t, inner, _ in captures])
+        lines += _loads("%ctx", {inner: (k, t, inner) for k, (t, inner, _) in enumerate(captures)}) + passed
         self.module.functions.append("\n".join([*lines, *f.allocas, *f.lines, "  ret void", "}"]))
         return captures, f.own
 
@@ -136,10 +153,6 @@ class PhaseEmitter(_Emitter):
             self.captures[(kind, name)] = found
         return found[1]
 
-    def parameter(self, name: str) -> tuple[str, int]:
-        """A parameter's value and the depth that defines it."""
-        return self.capture("param", name, "i64", self.parent.parameter(name)[0]), 0
-
     def status(self) -> str:
         """The address of the word that a failed check lowers."""
         return self.capture("status", "", "ptr", self.parent.status())
@@ -155,7 +168,9 @@ class PhaseEmitter(_Emitter):
         return outer if isinstance(outer, int) else (self.capture("var", name, "i64", outer[0]), 0)
 
     def outer_buffer(self, name: str) -> tuple[str, DType]:
-        """A buffer of the kernel. KeyError where it has none of that name."""
+        """A buffer of the kernel, or scratch of its top level. KeyError where it has none of that name."""
+        if any(b.name == name for b in self.kernel.buffers):
+            return super().outer_buffer(name)
         outer, dtype = self.parent.buffer(name)
         return self.capture("buffer", name, "ptr", outer), dtype
 
@@ -191,17 +206,17 @@ def emit_kernel(level: Level, kernel: Kernel) -> tuple[str, Scratch, Scratch]:
     e.body(kernel.body)
     _order_streams(e)
     lines = [f"define void @{KERNEL}(ptr %buffers, ptr %parameters, ptr %rt, ptr %arena, ptr %scratch, ptr %status) #0 {{", "entry:"]
-    lines += _loads("%buffers", [("ptr", f"%buf{k}") for k in range(len(kernel.buffers))])
-    lines += _loads("%parameters", [("i64", f"%p.{p}") for p in kernel.params])
+    for base, values in e.passed.items():
+        lines += _loads(base, values)
     module.functions.append("\n".join([*lines, *e.allocas, *e.lines, "  ret void", "}"]))
     texts = *module.helpers.values(), *module.functions, *module.declared.values(), _attributes(level)
     return "\n".join([f'target triple = "{level.triple}"', *texts]), e.arena, e.worker
 
 
-def _loads(base: str, values: Sequence[tuple[str, str]]) -> list[str]:
-    """Values of these types and names from the slots that begin at `base`."""
+def _loads(base: str, values: Mapping[str, tuple[int, str, str]]) -> list[str]:
+    """Values from slots behind `base`: numbers, types and names."""
     lines = []
-    for k, (t, name) in enumerate(values):
+    for k, t, name in values.values():
         lines.append(f"  {name}.at = getelementptr i64, ptr {base}, i64 {k}")
         lines.append(f"  {name} = load {t}, ptr {name}.at, align 8")
     return lines

@@ -70,6 +70,7 @@ class _Emission:
 
     def __init__(self, target: Target):
         self.target = target
+        self.symbolic = False
         self.kernels: dict[str, Kernel] = {}
         self.names: dict[object, str] = {}
         self.made: dict[object, list[tuple[str, tuple[int | _Between, ...], tuple[Dim, ...], Written]]] = {}
@@ -81,6 +82,7 @@ class _Emission:
 
     def run(self, scheduled: Scheduled) -> Emitted:
         """The graph's own kernels come first in the table, then those of its bodies."""
+        self.symbolic = self.symbolic or bool(scheduled.fused.graph.symbols)
         self.between.clear()
         calls: list[Call | tuple[Node, tuple[Scheduled, ...]]] = []
         for g, s, signature in zip(scheduled.fused.groups, scheduled.schedules, scheduled.signatures):
@@ -135,7 +137,7 @@ class _Emission:
 
     def enter(self, written: Written, label: str) -> tuple[str, tuple[Dim, ...]]:
         """Enter a kernel in the table, or find its equal: the name to launch, and the parameters' values."""
-        kernel, values = parametrise(written.kernel, written.fixed)
+        kernel, values = (written.kernel, ()) if written.fixed and not self.symbolic else parametrise(written.kernel, written.fixed)
         key = (kernel.buffers, kernel.params, body_text(kernel))
         name = self.names.get(key)
         if name is None:

@@ -11,6 +11,7 @@ from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
+from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import Cascade, Steps
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
@@ -28,7 +29,8 @@ __all__ = ["emit"]
 LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
 _Row = Callable[[Shape, Point, Index], Point]
 Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is multiplied for (m, k), given the element of B
-LONG = 96  # instructions behind the sums of a tile, from which on they are written in a loop over its rows
+LONG = 96  # instructions behind the sums of a tile, from which on they are written in a loop over its rows,
+SHORT, STEPS = 30, 128  # and where a sum has so many steps that the way through memory is nothing beside them
 
 
 def emit(group: Group, s: Tiles, check: Check) -> list[Written]:
@@ -219,7 +221,8 @@ class _Product(TiledKernel):
         f, s, w = self.form, self.s, self.w
         base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
         columns, elements = s.pack.columns, self.k.elements()
-        in_loop = row_at is not None and self.parts == 1 and len(rows) > 2 and self.behind() * len(rows) >= LONG
+        long = SHORT if assumed(self.n.k) >= STEPS else LONG
+        in_loop = row_at is not None and self.parts == 1 and len(rows) > 2 and self.behind() * len(rows) >= long
         kept = w.scratch(self.n.dtype, len(rows) * columns, "worker") if in_loop else ""
         with w.loop("vector", columns, columns, True) as v:
             n_flat, mask = self.column(panel, v)
