@@ -40,6 +40,7 @@ PATHS: dict[str, str | tuple[str, ...]] = {
     "ingot.utils.data.dataloader": ("ingot.utils.data", "ingot.utils.data.loader"),
     "ingot.nn.parallel.scatter_gather": "ingot.nn.parallel", "ingot.utils.data._utils": "ingot.utils.data",
     "ingot.utils.data._utils.collate": "ingot.utils.data.collate", "ingot.utils.data._utils.worker": "ingot.utils.data.worker",
+    "ingot.utils.data._utils.pin_memory": "ingot.utils.data.pinning", "ingot.utils._device": "ingot.process",
     **{f"ingot.distributions.{n}": "ingot.distributions" for n in (
         "bernoulli", "beta", "binomial", "categorical", "cauchy", "chi2", "continuous_bernoulli", "dirichlet", "exp_family", "exponential",
         "fishersnedecor", "gamma", "generalized_pareto", "geometric", "gumbel", "half_cauchy", "half_normal", "independent",

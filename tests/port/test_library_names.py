@@ -297,3 +297,15 @@ def test_classes_are_found_in_the_modules_where_torch_has_them():
     assert ingot.DeviceObjType is ingot.device and importlib.import_module("ingot.jit._script").ScriptModule is ingot.jit.ScriptModule
     assert importlib.import_module("ingot._functorch.apis").vmap is ingot.func.vmap
     assert not ingot._C._is_tracing() and ingot._C._get_tracing_state() is None
+
+
+def test_batches_are_pinned():
+    from ingot.utils.data._utils.pin_memory import pin_memory
+
+    class Batch:
+        def pin_memory(self):
+            return "pinned"
+
+    x = ingot.ones(2)
+    found = pin_memory({"x": [x, "a"], "b": (Batch(), 1)}, "cuda")
+    assert found["x"][0].tolist() == [1, 1] and found["x"][1] == "a" and found["b"] == ("pinned", 1) and pin_memory(Batch()) == "pinned"
