@@ -51,6 +51,7 @@ class Op:
     commutative                                         its two inputs may be exchanged
     sizes                                               names of attributes that hold extents and offsets: they may be Sizes
     can_fail                                            it checks values (indices), and fails the call where one is wrong
+    indices                                             the first of its inputs that are indices along the dims of its first attribute
     over_complex                                        whether it takes complex values, see ir/facts.py
     public                                              the function that it is made into, see ir/public.py
     samples                                             inputs for the generated tests, see ir/ops/samples.py
@@ -73,6 +74,7 @@ class Op:
     commutative: bool = False
     sizes: tuple[str, ...] = ()
     can_fail: bool = False
+    indices: int | None = None
     over_complex: OverComplex = OverComplex.NONE
     public: Public | None = None
     source: str = ""

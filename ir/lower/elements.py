@@ -90,8 +90,8 @@ class Elements:
         ok = w.and_(w.ge(i, 0), w.lt(i, extent))
         good = ok if mask is None else w.or_(ok, w.not_(mask))
         key = ("check", node, good.operand)
-        if w.remembered(key) is None:
-            w.remember(key, True, w.check(good, self.check(node)))
+        if w.remembered(key) is None and (code := self.check(node)):
+            w.remember(key, True, w.check(good, code))
         safe = mask if at_most(1, extent) else both(w, mask, ok)
         return w.as_index(w.select(ok, i, w.const(0, dtypes.i64))), safe
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 
 from ingot.ir.facts import Contraction, Elementwise, Reduction
 from ingot.ir.graph import Location, Node, Value
@@ -89,7 +89,7 @@ class _Emission:
             if isinstance(s, tuple):
                 calls.append((g.nodes[0], s))
             else:
-                calls += self.calls(g, s, signature)
+                calls += self.calls(g, s, signature, scheduled.fused.checked)
         done = tuple(c if isinstance(c, Call) else Nested(c[0], tuple(map(self.body, c[1]))) for c in calls)
         return Emitted(scheduled.fused, done, self.kernels, self.checks)
 
@@ -99,16 +99,17 @@ class _Emission:
             found = self.bodies[id(scheduled)] = self.run(scheduled)
         return found
 
-    def calls(self, g: Group, s: Schedule, signature: Signature) -> list[Call]:
+    def calls(self, g: Group, s: Schedule, signature: Signature, checked: Set[Node]) -> list[Call]:
         """The launches of a group; a group like an earlier one takes its kernels."""
-        key = (signature.key, s)
+        sure = g.nodes[0] in checked
+        key = (signature.key, s, sure)
         found = self.made.get(key)
         if found is None:
             number = {v: k for k, v in enumerate(signature.values)}
             found = []
             between: dict[Value, _Between] = {}
             asked = self.asked
-            for written in self.target.kind(g).emit(g, s, self.check):
+            for written in self.target.kind(g).emit(g, s, self.unchecked(g.nodes[0]) if sure else self.check):
                 name, params = self.enter(written, _label(g))
                 found.append((
                     name, tuple(number[v] if v in number else between.setdefault(v, (len(between), v.type)) for v in written.values),
@@ -145,6 +146,10 @@ class _Emission:
             self.kernels[name] = renamed(kernel, name)
             self.target.written(self.kernels[name])
         return name, values
+
+    def unchecked(self, sure: Node) -> Callable[[Node], int]:
+        """`check`, which gives 0 for a node whose check is known to pass."""
+        return lambda node: 0 if node is sure else self.check(node)
 
     def check(self, node: Node) -> int:
         """The code of what a node checks."""

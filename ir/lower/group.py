@@ -92,6 +92,7 @@ class Fused:
     in_memory: the values that have a buffer
     same: value in memory -> another one, whose memory it is under another shape
     orders: see `Group`
+    checked: nodes whose indices are in range, which is checked before
     """
 
     graph: Graph
@@ -99,6 +100,7 @@ class Fused:
     in_memory: frozenset[Value]
     same: Mapping[Value, Value]
     orders: Mapping[Value, Order] = MappingProxyType({})
+    checked: frozenset[Node] = frozenset()
 
     def root(self, v: Value) -> Value:
         """The value whose memory `v` is."""
@@ -121,7 +123,7 @@ def _lines(fused: Fused, pad: str) -> Iterator[str]:
     for v, order in fused.orders.items():
         yield f"{pad}{names[v]} lies by dims {list(order)}"
     for g in fused.groups:
-        yield pad + g.title(names)
+        yield pad + g.title(names) + ("  // its indices are checked before" if g.nodes[0] in fused.checked else "")
         members = set(g.nodes)
         for n in sorted(members | g.inside(), key=position.__getitem__):
             yield f"{pad}  {line(n)}" if n in members else f"{pad}  {line(n):<58}  // where it is read"

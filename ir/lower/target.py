@@ -23,7 +23,8 @@ class Kind(NamedTuple):
     """How groups of one kind become kernels.
 
     choose(group, machine) -> schedule              decides all there is to decide
-    emit(group, schedule, check) -> kernels         writes the loops; check(node): the code under which a failed check is reported
+    emit(group, schedule, check) -> kernels         writes the loops; check(node): the code under which a failed check is reported,
+                                                    0 where none is needed
     takes(body) -> bool                             of graphs that may be called: whether it has kernels of one
     """
 

@@ -148,7 +148,7 @@ gather = declare(
     samples=lambda: [case(("f32", s), ("i64", i, ints(-s[a], s[a] - 1)), axis=a) for s, i, a in _ALONG]
     + [case((d, (3, 4)), (i, (3, 2), ints(-4, 3)), axis=1) for d, i in (
         ("f64", "i32"), ("bf16", "i64"), ("i8", "i64"), ("bool", "i32"), ("c64", "i64"))],
-    lowering=View(_gather_element, GATHER), foldable=Foldable.NEVER, can_fail=True,
+    lowering=View(_gather_element, GATHER), foldable=Foldable.NEVER, can_fail=True, indices=1,
     over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
@@ -223,7 +223,7 @@ scatter = declare(
     batch=axis_batch("scatter"), samples=_scatter_samples,
     doc="x with x[i, index[i, j, k], k] set to (or combined with, by `mode`: set add mul min max) src[i, j, k], for axis 1. "
         "Halves are added and multiplied in f32, and rounded once.",
-    lowering=OwnKernels("scatter"), foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("scatter"), foldable=Foldable.NEVER, can_fail=True, indices=1,
     over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
@@ -337,7 +337,7 @@ index_get = declare(
     "those are adjacent, and the front otherwise.",
     samples=lambda: [case(("f32", s), *_index_specs(s, i, a), axes=a) for s, i, a in _INDEXED]
     + [case((d, (5, 3)), *_index_specs((5, 3), ((4,),), (0,), "i32"), axes=(0,)) for d in ("f64", "bf16", "i16", "bool", "c128")],
-    lowering=View(_index_get_element, GATHER), foldable=Foldable.NEVER, can_fail=True,
+    lowering=View(_index_get_element, GATHER), foldable=Foldable.NEVER, can_fail=True, indices=1,
     over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
@@ -393,6 +393,6 @@ index_put = declare(
     + [_index_put_case("bool", (5, 3), ((4,),), (0,), "set")]
     + [case(("f32", (5, 3)), ("f32", (4, 3)), ("i64", (4,), [3, 0, -1, 1]), axes=(0,), mode="set")]  # no place twice
     + [case(("f32", (4, 3, 2)), ("f32", (3, 3)), ("i64", (3,), [3, 0, 1]), ("i64", (3,), [0, 1, 0]), axes=(0, 2), mode="set")],
-    lowering=OwnKernels("index_put"), foldable=Foldable.NEVER, can_fail=True,
+    lowering=OwnKernels("index_put"), foldable=Foldable.NEVER, can_fail=True, indices=2,
     over_complex=OverComplex.PLAIN,
 )  # fmt: skip

@@ -22,12 +22,13 @@ def exchanged(p, m, g):
 
 SHARED = {
     **{name: GRAPHS[name] for name in ("adam", "transposed sum")},
+    "nothing": GRAPHS["nothing"],
     "exchanged": ([(40, 30)] * 3, exchanged),
+    "read before it is written": ([(8, 8)] * 2, lambda x, y: (x + y, (x - y).sum((1,)))),
 }
 APART = {
-    **{name: GRAPHS[name] for name in ("nothing", "column sums")},
+    "column sums": GRAPHS["column sums"],
     "a transpose of itself": ([(8, 8)], lambda x: x + x.transpose((1, 0))),
-    "reads what is written": ([(8, 8)] * 2, lambda x, y: (x + y, (x - y).sum((1,)))),
     "normed": ([(9, 40)], lambda x: x - x.sum((1,)) * 0.1),
 }
 

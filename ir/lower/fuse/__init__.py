@@ -10,6 +10,7 @@ from __future__ import annotations
 from ingot.ir.facts import Control, Reads
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.fuse import materialise
+from ingot.ir.lower.fuse.checked import checked_before
 from ingot.ir.lower.fuse.joining import Growing, join, reads
 from ingot.ir.lower.fuse.ordering import ordered
 from ingot.ir.lower.group import Fused, Group
@@ -21,13 +22,14 @@ def fuse(graph: Graph) -> Fused:
     """The groups of a graph, and of the bodies of its loops."""
     joined = join(graph)
     in_memory = frozenset(materialise.materialise(joined))
-    same, groups = _aliased(graph, ordered(joined), in_memory)
+    checked = checked_before(joined, in_memory)
+    same, groups = _aliased(graph, ordered(joined, in_memory, checked), in_memory)
     bodies: dict[int, Fused] = {}  # by identity: loops often share theirs
     for g in groups:
         for body in _bodies(g.nodes[0]):
             if id(body) not in bodies:
                 bodies[id(body)] = fuse(body)
-    return Fused(graph, tuple(_frozen(graph, in_memory, g, bodies) for g in groups), in_memory, same)
+    return Fused(graph, tuple(_frozen(graph, in_memory, g, bodies) for g in groups), in_memory, same, checked=checked)
 
 
 def _bodies(n: Node) -> tuple[Graph, ...]:

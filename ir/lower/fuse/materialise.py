@@ -5,6 +5,7 @@ from __future__ import annotations
 from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction
 from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
+from ingot.ir.lower.fuse.cut import AGAIN, CHEAP, cuts
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.movement import concatenate
@@ -13,7 +14,6 @@ from ingot.ir.types import numel
 
 __all__ = ["materialise"]
 
-CHEAP = 2  # instructions that are rather repeated than stored and loaded
 DEAR = 60  # instructions that are never repeated
 REPEATED, MANY = 1 << 16, 8  # multiplications of a product from which on it repeats no factor's instructions, and how often that is
 
@@ -27,7 +27,6 @@ def reads_memory(node: Node) -> bool:
 def materialise(joined: Joined) -> set[Value]:
     """The values that have buffers. Enters the outputs of every group; a view that must be in memory becomes a copy, a group of its own."""
     graph, home = joined.graph, joined.home
-    m = _Memory(joined)
     producers = graph.producers
     wanted: set[Value] = set(graph.outputs)
     for n in graph.nodes:
@@ -35,6 +34,9 @@ def materialise(joined: Joined) -> set[Value]:
             wanted.update(n.inputs)
         elif n.op is concatenate:  # a tree of them, see passes/wide.py
             wanted.update(v for v in n.inputs if (made := producers.get(v)) and made.op is concatenate and len(made.inputs) == SHORT)
+    kept, again = cuts(joined, wanted)
+    wanted |= kept
+    m = _Memory(joined, again)
     for at, node in enumerate(graph.nodes):
         for v in node.outputs:
             if v not in home:
@@ -50,11 +52,25 @@ def materialise(joined: Joined) -> set[Value]:
                     continue
             g.outputs.append(v)
             m.in_memory.add(v)
+    for g in joined.groups.values():
+        _drop_unused(joined, g)
     return m.in_memory
 
 
+def _drop_unused(joined: Joined, g: Growing) -> None:
+    """Drop the members that others compute again, and that nothing which the group writes is made of."""
+    used = set(g.outputs)
+    for n in reversed(g.nodes):
+        if not used.isdisjoint(n.outputs):
+            used.update(v for v in n.inputs if v in g.maps)
+    if not all(used.isdisjoint(n.outputs) for n in g.nodes):
+        g.nodes = [n for n in g.nodes if not used.isdisjoint(n.outputs)]
+        g.maps = {v: m for v, m in g.maps.items() if v in used or joined.graph.producers[v] in g.nodes}
+
+
 class _Memory:
-    def __init__(self, joined: Joined):
+    def __init__(self, joined: Joined, again: set[Value]):
+        self.again = again
         self.graph = joined.graph
         self.home = joined.home
         self.steady = joined.steady
@@ -66,6 +82,8 @@ class _Memory:
     def inlines(self, v: Value, g: Growing, outside: list[Node]) -> bool:
         """Whether readers outside g compute v again rather than load it."""
         cost = self.cost(v)
+        if v in self.again:
+            return cost is not None and cost <= AGAIN
         if cost is None or cost and self.kept(v, outside):
             return False
         if cost and any(self.repeats(v, n) for n in outside):
