@@ -334,7 +334,9 @@ _CALL = """  %f2 = getelementptr i64, ptr %frame, i64 2
   %f3 = getelementptr i64, ptr %frame, i64 3
   %scratch = load ptr, ptr %f3
   call void %kernel(ptr %buffers, ptr %parameters, ptr %rt, ptr %scratch0, ptr %scratch, ptr %status)
-  br label %next
+  %left = load i64, ptr %status
+  %checked = icmp eq i64 %left, -1
+  br i1 %checked, label %next, label %end  ; what comes behind may write over inputs
 """
 
 # what a step that copies launches: an object that copies nothing needs nothing of libc

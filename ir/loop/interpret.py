@@ -325,7 +325,7 @@ _SIMPLE: dict[type, Any] = {
 
 
 def run_program(program: Program, slots: Sequence[np.ndarray], races: bool = False) -> int:
-    """Run a program's steps on its argument slots. Returns 0 or the smallest code of the failed checks.
+    """Run a program's steps on its argument slots, to the first kernel whose checks fail. Returns 0 or the smallest code of those.
 
     ShapeError where a symbol's value is outside its bounds; `races`: see `run_kernel`.
     """
@@ -340,14 +340,13 @@ def run_program(program: Program, slots: Sequence[np.ndarray], races: bool = Fal
 
     arena = np.full(value(program.arena_bytes), 0x5A, np.uint8)
     raw = [np.reshape(a, -1).view(np.uint8) for a in slots]
-    failed: list[int] = []
     loops: dict[str, int] = {}
 
     def bytes_at(ref: Ref) -> np.ndarray:
         base = arena if ref.arg is None else raw[ref.arg]
         return base[value(ref.offset) + sum(loops[v] * value(stride) for v, stride in ref.strides) :]
 
-    def steps(todo: tuple[Step, ...]) -> None:
+    def steps(todo: tuple[Step, ...]) -> int:
         for s in todo:
             if isinstance(s, Launch):
                 kernel = program.kernels[s.kernel]
@@ -355,25 +354,25 @@ def run_program(program: Program, slots: Sequence[np.ndarray], races: bool = Fal
                 for b, ref in zip(kernel.buffers, s.bufs):
                     data = bytes_at(ref)
                     arrays.append(data[: data.size // b.dtype.itemsize * b.dtype.itemsize].view(b.dtype.numpy))
-                code = run_kernel(kernel, arrays, tuple(map(value, s.params)), races)
-                if code:
-                    failed.append(code)
+                if code := run_kernel(kernel, arrays, tuple(map(value, s.params)), races):
+                    return code
             elif isinstance(s, Copy):
                 n = value(s.nbytes)
                 bytes_at(s.dst)[:n] = bytes_at(s.src)[:n].copy()
             elif isinstance(s, Repeat):
                 for k in range(value(s.count)):
                     loops[s.var] = k
-                    steps(s.steps)
+                    if code := steps(s.steps):
+                        return code
             elif isinstance(s, Branch):
-                steps(s.steps if bytes_at(s.flag)[0] else s.otherwise)
+                if code := steps(s.steps if bytes_at(s.flag)[0] else s.otherwise):
+                    return code
             else:
-                steps(s.test)
+                if code := steps(s.test):
+                    return code
                 while bytes_at(s.flag)[0]:
-                    steps(s.steps)
-                    if failed:
-                        break
-                    steps(s.test)
+                    if code := steps((*s.steps, *s.test)):
+                        return code
+        return 0
 
-    steps(program.steps)
-    return min(failed, default=0)
+    return steps(program.steps)

@@ -18,7 +18,8 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
     """Output -> the inputs whose own buffer it may be given.
 
     Safe where the input is not touched after the kernel that writes the output, that kernel reads the input only at
-    the very element it writes and before it does, and neither that kernel nor a later call can fail.
+    the very element it writes and before it does, and neither that kernel nor a later call can fail (where an earlier one
+    does, the program ends).
     """
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
     inputs: dict[TensorType, dict[Value, int]] = {}  # by their types: the memory and the slot

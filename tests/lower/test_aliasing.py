@@ -95,3 +95,25 @@ def test_states_that_exchange_places():
         return s.p[0, 0].item(), s.m[0, 0].item()
 
     assert steps(ingot.compile) == steps(lambda f: f)
+
+
+def test_parameters_stay_as_they_were_where_a_step_fails():
+    """What stands behind a check that fails is not run: parameters are written over where nobody looks at them meanwhile."""
+    table, head = ingot.nn.Embedding(10, 4), ingot.nn.Linear(4, 3)
+    parameters = [*table.parameters(), *head.parameters()]
+    optimizer = ingot.optim.SGD(parameters, lr=0.1)
+
+    @ingot.compile
+    def step(i):
+        optimizer.zero_grad()
+        head(table(i)).square().sum().backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(ingot.tensor([1, 2, 3]))
+    before = [p.detach() * 1 for p in parameters]
+    assert all(b.isfinite().all() for b in before)
+    with pytest.raises(IndexError):
+        step(ingot.tensor([1, 2, 10]))
+    for p, b in zip(parameters, before):
+        np.testing.assert_array_equal(p.detach().numpy(), b.numpy())
