@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
 from ingot.capture.describe import HELD, Kind, Own, describe_own, held_in
-from ingot.capture.places import Elsewhere, ExtentAt, InList, InTable, Within, part, within
+from ingot.capture.places import Elsewhere, ExtentAt, part, within
 from ingot.capture.sources import Attribute
 from ingot.capture.watch import MISSING, Watch
 from ingot.ir.struct import struct
+from ingot.runtime.storage import Storage
 from ingot.runtime.views import LeafStep
 
 if TYPE_CHECKING:
     from ingot.capture.trace import Trace
 
-__all__ = ["Assigned", "Exchanges", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original", "root_of", "tensors_in"]
+__all__ = ["Apart", "Assigned", "Exchanges", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original", "tensors_in"]
 
 _DEEP = 6
 
@@ -52,21 +53,6 @@ def _containers(x: Any, depth: int = 0) -> Iterator[int]:
 def original(x: Any) -> Any:
     """What stood in a place before it held a stand-in for a trace."""
     return HELD.get(id(x), x)
-
-
-def root_of(place: Elsewhere) -> tuple[Elsewhere, tuple]:
-    """The innermost place that can be assigned, and the path from there: the rest of it goes through tuples."""
-    if not isinstance(place, Within):
-        return place, ()
-    root, rest = place.place, place.path
-    for n, k in enumerate(place.path):
-        x = part(place.place.read(), place.path[:n])
-        text = Within(place.place, place.path[: n + 1]).text
-        if isinstance(x, (list, deque)):
-            root, rest = InList(x, k, text), place.path[n + 1 :]
-        elif isinstance(x, dict):
-            root, rest = InTable(x, k, text), place.path[n + 1 :]
-    return root, rest
 
 
 def held_parts(x: Any, parts: Mapping[tuple, Any], at: tuple = ()) -> Any:
@@ -144,6 +130,20 @@ class PlaceIs(Watch):
 
 
 @struct
+class Apart(Watch):
+    """That places whose tensors are exchanged hold none whose memory the function writes where it has captured it."""
+
+    places: tuple[Elsewhere, ...]
+    written: frozenset[Storage]
+
+    def failed(self) -> str | None:
+        for p in self.places:
+            if getattr(p.read(), "_storage", None) in self.written:
+                return f"{p.text} shares memory with what is written"
+        return None
+
+
+@struct
 class Assigned:
     """A place that the function has assigned: what stood there, and the value, in which tensors of the trace are."""
 
@@ -171,13 +171,16 @@ class Exchanges:
         self.read: set[tuple[int, Any]] = set()
 
     def find(
-        self, trace: Trace, assigned: Sequence[Assigned], asked: Iterable[tuple[Elsewhere, Any, Any]], tensors: Sequence[Tensor], name: str
-    ) -> None:
+        self, trace: Trace, assigned: Sequence[Assigned], asked: Iterable[tuple[Elsewhere, Any, Any, Any]], tensors: Sequence[Tensor],
+        name: str,
+    ) -> None:  # fmt: skip
         """Find them, and have the graph's inputs read them at their places.
 
-        asked: places, with owners and names, whose tensors were others in other calls; tensors: one for each place that holds one
+        asked: places, with owners, names and what stood there, whose tensors were others in other calls
+        tensors: one for each place that holds one
         """
         count = Counter(id(t._storage) for t in tensors if t._storage is not None)
+        count.update(map(id, tensors))
         known = set()
         renewed: set[int] = set()  # lists and dicts in whose place calls put others
         for a in assigned:
@@ -185,9 +188,9 @@ class Exchanges:
             renewed.update(_containers(a.old))
             self.assigned.setdefault(id(a.owner), set()).add(a.name)
             self._exchanged(trace, a.place, a.owner, a.name, a.old, a.value, count, name)
-        for place, owner, entry in asked:
+        for place, owner, entry, old in asked:
             if place.key not in known and id(owner) not in renewed:
-                self._exchanged(trace, place, owner, entry, original(place.read()), None, count, name)
+                self._exchanged(trace, place, owner, entry, old, None, count, name)
 
     def _exchanged(
         self, trace: Trace, place: Elsewhere, owner: Any, entry: Any, old: Any, value: Any, count: Mapping[int, int], name: str
@@ -201,7 +204,8 @@ class Exchanges:
             captured = None if s is None else trace.captured.get(s)
             loose = s is not None and any(not isinstance(d, int) for d in trace.shaped.get(s, ()))
             if captured is None:
-                own[path] = loose
+                if count[id(t)] < 2:  # else it may have come here from where it stands, too
+                    own[path] = loose
             elif count[id(s)] == 1 and captured.storage.base is captured.placeholder and all(isinstance(p, LeafStep) for p in t._steps):
                 if value is None and t._steps:  # a leaf, to which gradients go
                     continue

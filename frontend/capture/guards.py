@@ -15,7 +15,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, Extents
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
-from ingot.capture.exchanged import Exchanges, PlaceHolds, moved_extents
+from ingot.capture.exchanged import Apart, Exchanges, PlaceHolds, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
@@ -241,7 +241,9 @@ class Seen:
         w, rebound = self._witness, exchanges.rebound
         seen, looked_into = w.watches()
         held = [p for p in exchanges.watches if (id(p.owner), p.name) in exchanges.read or w.looked_at(p.owner, p.name)]
-        deep: list[Watch] = [*self._containers, *stay, *held]
+        written = frozenset(s for s, c in trace.captured.items() if c.storage.base is not c.placeholder or c.storage.edge != c.edge)
+        apart = [Apart(tuple(exchanges.places.values()), written)] if written and exchanges.places else []
+        deep: list[Watch] = [*self._containers, *stay, *held, *apart]
         inline: list[InlineWatch] = []
         for x in seen:
             if type(getattr(x, "value", None)) not in (Extent, Real) and not _is_exchanged(x, rebound):  # each call reads it anew

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ingot.capture.describe import describe
+from ingot.capture.describe import PLAIN, describe
 from ingot.capture.places import Elsewhere, InCell, InTable
 from ingot.capture.watch import MISSING, NOTHING, Container, Watch, content, entry
 from ingot.ir.struct import struct
 
-__all__ = ["KeysAre", "Once", "Surroundings", "changed", "is_constant", "reordered"]
+__all__ = ["KeysAre", "Once", "Surroundings", "changed", "is_constant", "reordered", "where_stood"]
 
 Before = Sequence[tuple[MutableMapping, dict, Any]]  # tables, what they held, and whose they are
 
@@ -96,6 +96,13 @@ def changed(
     for cell, name, old in cells:
         if (now := content(cell)) is not old:
             yield InCell(cell, name), old, now
+
+
+def where_stood(moves: Sequence[tuple[Elsewhere, Any, Any]], now: Any) -> list[Elsewhere]:
+    """The places among those of `changed` that held an object which may change, or another of its class take its place."""
+    if now is MISSING or isinstance(now, PLAIN) or is_constant(now):
+        return []
+    return [place for place, old, _ in moves if old is now]
 
 
 def is_constant(x: Any) -> bool:

@@ -203,7 +203,9 @@ class Roots:
                 self.objects.append((base, OfClass(base)))
 
     def _in_class(self, x: Any, depth: int = 0) -> None:
-        if isinstance(x, (set, bytearray, array, np.ndarray)):
+        if isinstance(x, Tensor):
+            self.tensors.append(x)
+        elif isinstance(x, (set, bytearray, array, np.ndarray)):
             self.add(x, depth)
         elif isinstance(x, (tuple, list, deque, dict)) and depth < 6 and id(x) not in self.in_classes:
             self.in_classes[id(x)] = x

@@ -8,8 +8,10 @@ from typing import Any
 
 from ingot.capture.describe import held_in
 from ingot.capture.exchanged import PlaceIs
-from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable, Spot, Within, within
+from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable, Spot, Within, part, within
 from ingot.capture.roots import Roots
+from ingot.capture.slots import OfClass
+from ingot.capture.watch import MISSING
 
 __all__ = ["Standing"]
 
@@ -30,6 +32,9 @@ class Standing:
     ):
         self._before, self._lists, self._names, self._cells = before, lists, names, cells
         self._in_classes = roots.in_classes
+        self._held: dict[int, Any] = {id(x): held for x, held, *_ in (*before, *lists)}
+        self._values = {InTable(s, n, n).key: v for s, n, v in names} | {InCell(c, n).key: v for c, n, v in cells}
+        self._values.update({(id(t.of), n): v for t, held, _ in before if isinstance(t, OfClass) for n, v in held.items()})
         self._lists_and_dicts = {id(x) for x, _ in lists} | {id(d) for d in roots.dicts}
 
     def reachable(self, place: Spot) -> bool:
@@ -61,6 +66,36 @@ class Standing:
             return place
         at = None if id(holder) in inside else next((p for p, x, _ in self._places() if x is holder), None)
         return place if at is None else within(self.outermost(at, (*inside, id(holder))), path)
+
+    def before(self, place: Elsewhere) -> Any:
+        """What stood at a place before the function ran, which may have moved it; MISSING where nothing."""
+        if isinstance(place, Within):
+            x = self.before(place.place)
+            for k in place.path:
+                x = part(self._held.get(id(x), x), (k,))
+            return x
+        if isinstance(place, InTable) and id(place.table) in self._held:
+            return self._held[id(place.table)].get(place.name, MISSING)
+        if isinstance(place, InList) and id(place.items) in self._held:
+            return part(self._held[id(place.items)], (place.index,))
+        return self._values[place.key] if place.key in self._values else place.read()
+
+    def root_of(self, place: Elsewhere) -> tuple[Elsewhere, tuple]:
+        """The innermost place that could be assigned, and the path from there: the rest of it goes through tuples."""
+        if not isinstance(place, Within):
+            return place, ()
+        root, rest = place.place, place.path
+        for n, (k, x) in enumerate(zip(place.path, self.along(place))):
+            text = Within(place.place, place.path[: n + 1]).text
+            if isinstance(x, (list, deque)):
+                root, rest = InList(x, k, text), place.path[n + 1 :]
+            elif isinstance(x, dict):
+                root, rest = InTable(x, k, text), place.path[n + 1 :]
+        return root, rest
+
+    def along(self, place: Elsewhere) -> list[Any]:
+        """What a path went through."""
+        return [self.before(within(place.place, place.path[:n])) for n in range(len(place.path))] if isinstance(place, Within) else []
 
     def where(self, containers: Mapping[int, Any]) -> Iterator[PlaceIs]:
         """All places where these lists and dicts were found, and those of the lists and dicts that they are in."""

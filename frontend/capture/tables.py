@@ -6,28 +6,26 @@ put back where the function is to run once more.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, deque
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
 from ingot.capture.describe import HELD, PLAIN, held_in
 from ingot.capture.errors import LeakedTensorError
-from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, root_of, tensors_in
-from ingot.capture.leftovers import Once, Surroundings, changed, is_constant, reordered
-from ingot.capture.places import Elsewhere, ExtentAt, InCell, InList, InTable, Within, part
+from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, tensors_in
+from ingot.capture.leftovers import Once, Surroundings, changed, is_constant, reordered, where_stood
+from ingot.capture.places import Elsewhere, ExtentAt, InCell, InClass, InList, InTable, Within
 from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.recipes import Built
+from ingot.capture.restoring import copied, put_back, put_content, put_entry, restore
 from ingot.capture.roots import Roots
 from ingot.capture.shapes import Shapes, valued
 from ingot.capture.slots import OfClass, Slots
 from ingot.capture.standing import Standing
-from ingot.capture.trace import Trace, leaf_of
+from ingot.capture.trace import Trace, leaf_of, run_traced
 from ingot.capture.watch import MISSING, Watch, content
 from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
 from ingot.runtime.epoch import bump
@@ -51,7 +49,7 @@ class Tables:
         owned += [(state, state) for o in roots.optimizers for state in o.state.values()]
         self._before = [(table, dict(table), owner) for table, owner in owned]
         self._optimizers = [(o, set(o.state)) for o in roots.optimizers]
-        self._others = [(x, _copy(x)) for x in (*map(vars, roots.optimizers), *roots.containers)]
+        self._others = [(x, copied(x)) for x in (*map(vars, roots.optimizers), *roots.containers)]
         self._lists = [(x, before) for x, before in self._others if isinstance(x, (list, deque))]
         self._known = {id(x) for x, _ in self._lists} | {id(d) for d in roots.dicts}
         self._names = [(space, name, space.get(name, MISSING)) for space, name in {(id(s), n): (s, n) for s, n, _ in roots.names}.values()]
@@ -62,6 +60,7 @@ class Tables:
         self._asked = [self.standing.outermost(p) for p in asked if self.standing.reachable(p)]
         self._shared: Counter[int] = Counter()  # by the ids of Storages, how many tensors that calls make share each
         self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of what is other at each call: what they held, and hold meanwhile
+        self._moved: list[tuple[Elsewhere, Any]] = []  # places where calls put what stood in others of them, and what they held
 
     # ---- before the function runs
 
@@ -76,7 +75,7 @@ class Tables:
             if isinstance(p, ExtentAt):
                 tensors.setdefault(p.place.key, (p.place, {}))[1][p.dim] = dim
             elif isinstance(p, Elsewhere) and type(number := shapes.given(p, extents)) in (Extent, Real):
-                root, path = root_of(p)
+                root, path = self.standing.root_of(p)
                 parts.setdefault(root.key, (root, {}))[1][path] = number
         for place, dims in tensors.values():
             t = place.read()
@@ -87,7 +86,7 @@ class Tables:
                 for d in dims.values():
                     extents.pin(d, f"{place.text} is not the only one to hold its tensor, or holds a view")
             trace.shaped[s] = tuple([dims.get(i, n) for i, n in enumerate(t._array.type.shape)])
-            root, path = root_of(place)
+            root, path = self.standing.root_of(place)
             given = parts.setdefault(root.key, (root, {}))[1][path] = trace.stand_in(t)
             HELD[id(given)] = t
         for root, stand_ins in parts.values():
@@ -104,6 +103,7 @@ class Tables:
 
     def check(self, trace: Trace) -> None:
         """Trace again with the numbers of those places that the function assigns, and that calls do not."""
+        run_traced(trace, lambda: self._capture_moved(trace))
         owned = {id(table) for table, _, _ in self._before} | {id(space) for space, _, _ in self._names}
         for p, _, given in self._held:
             now = p.read()
@@ -119,27 +119,50 @@ class Tables:
                 for d in shape:
                     trace.extents.pin(d, "a tensor of this size is written in place")  # type: ignore[union-attr]
 
+    def _capture_moved(self, trace: Trace) -> None:
+        """Capture the tensors from outside that the function has put in other places, whether operations read them or not."""
+        moved = [(old, now) for _, old, now in changed(self._before, self._names, self._cells)]
+        moved += [(was, now) for _, was, now in self._changed_lists(trace)]
+        outside = {id(t) for t in self._tensors} | {id(t) for old, _ in moved for _, t in tensors_in(old)}
+        for _, now in moved:
+            if not _holds(now, self._known):
+                for _, t in tensors_in(now):
+                    if id(t) in outside and not _of(trace, t):
+                        trace.stand_in(t)
+
     def exchanges(self, trace: Trace, leaves: Sequence[Any], name: str) -> Exchanges:
         """What is exchanged between calls of the function `name`."""
         found = Exchanges({id(old): given for _, old, given in self._held if isinstance(given, tuple)})
         owners = {id(table): owner for table, _, owner in self._before}
-        asked: list[tuple[Elsewhere, Any, Any]] = []
+        asked: list[tuple[Elsewhere, Any, Any, Any]] = []
         written = {id(x) for x, _, _ in self._changed_lists(trace)}
         written |= {id(a.place.table) for a in self._assigned(trace) if isinstance(a.place, InTable)}
+        left = self._left(trace)
         for place in self._asked:
             root = place.place if isinstance(place, Within) else place
-            if any(id(x) in written for x in _along(place)):
-                root, _ = root_of(place)
+            if any(id(x) in written for x in self.standing.along(place)):
+                root, _ = self.standing.root_of(place)
+            if root.key in left:
+                continue
+            was = original(self.standing.before(root))
             if isinstance(root, InCell):
-                asked.append((root, root.cell, ""))
+                asked.append((root, root.cell, "", was))
+            elif isinstance(root, InClass):
+                asked.append((root, root.of, root.name, was))
             elif isinstance(root, InList):
-                asked.append((root, root.items, root.index))
+                asked.append((root, root.items, root.index, was))
             elif isinstance(root, InTable):
                 table: Any = root.table
-                asked.append((root, owners.get(id(table), table.of if isinstance(table, (OfClass, Slots)) else table), root.name))
+                asked.append((root, owners.get(id(table), table.of if isinstance(table, (OfClass, Slots)) else table), root.name, was))
         tensors = [t for t in (*self._tensors, *leaves) if isinstance(t, Tensor)]
         found.find(trace, [*self._assigned(trace), *self._items(trace)], asked, tensors, name)
         return found
+
+    def _left(self, trace: Trace) -> set[Any]:
+        """The keys of places that hold, when the function is traced, something else than a call will find there."""
+        moves = [m for m in changed(self._before, self._names, self._cells) if original(m[2]) is not m[1]]
+        known = {id(given) for _, _, given in self._held}
+        return {p.key for p, _, now in moves if id(now) not in known and not self._ours(trace, now) and not where_stood(moves, now)}
 
     def _assigned(self, trace: Trace) -> Iterator[Assigned]:
         """The entries of tables and the variables in which tensors of the trace are now."""
@@ -230,12 +253,21 @@ class Tables:
                     found.append(NewState(o.state, p, type(state), tuple(made)))
         stay: list[Watch] = list(self.standing.where({id(x): x for x in into if isinstance(x, (list, deque, dict))}))
         stay += (*reordered(self._before, self._others), *self._surroundings.changed())
-        for place, old, now in changed(self._before, self._names, self._cells):
+        moves = list(changed(self._before, self._names, self._cells))
+        gone = {id(v) for _, was, now in self._changed_lists(trace) for i, v in enumerate(was) if i >= len(now) or now[i] is not v}
+        for place, old, now in moves:
             if self._is_left(trace, old, now):
+                stood = where_stood(moves, now)
                 if is_constant(now):
                     found.append(PlaceWrite(place, Built(LEAF, (now,))))
                 elif isinstance(now, Tensor):
                     stay.append(Once(f"assigns {place.text} a tensor that no operation reads"))
+                elif stood:
+                    found.append(PlaceWrite(place, Built(LEAF, (now,))))
+                    stay += [PlaceIs(p, now) for p in stood]
+                    self._moved.append((place, old))
+                elif id(now) in gone:  # it would move again from where it is no more
+                    stay.append(Once(f"moves a {type(now).__name__} to {place.text}"))
                 else:
                     stay.append(PlaceIs(place, now))
         return found, stay
@@ -264,28 +296,30 @@ class Tables:
                 del o.state[p]
         for x, was, _ in list(self._changed_lists(trace)):
             if self._computed(trace, x):
-                _restore(x, was)
+                restore(x, was)
         for space, name, old in self._names:
             value: Any = space.get(name)
             if type(value) in (Extent, Real):
                 space[name] = _number(value)
             elif self._ours(trace, value):
-                _put(space, name, old)
+                put_entry(space, name, old)
         for cell, _, old in self._cells:
             value = content(cell)
             if type(value) in (Extent, Real):
                 cell.cell_contents = _number(value)
             elif self._ours(trace, value):
-                _put_cell(cell, old)
+                put_content(cell, old)
         for table, before, _ in self._before:
             for key, value in list(table.items()):
                 if type(value) in (Extent, Real):
                     table[key] = _number(value)
                 elif value is not before.get(key) and self._ours(trace, value):
-                    _put(table, key, before.get(key, MISSING))
+                    put_entry(table, key, before.get(key, MISSING))
+        for place, old in self._moved:
+            put_back(place, old)
         for p, value, _ in self._held:
             p.put(value)
-        self._held = []
+        self._held, self._moved = [], []
         HELD.clear()
 
     def undo(self) -> None:
@@ -294,20 +328,15 @@ class Tables:
             for p in [p for p in o.state if p not in known]:
                 del o.state[p]
         for x, before in (*((table, before) for table, before, _ in self._before), *self._others):
-            _restore(x, before)
+            restore(x, before)
         for space, name, value in self._names:
             if space.get(name, MISSING) is not value:
-                _put(space, name, value)
+                put_entry(space, name, value)
         for cell, _, value in self._cells:
             if content(cell) is not value:
-                _put_cell(cell, value)
+                put_content(cell, value)
         self._surroundings.undo()
         bump()
-
-
-def _along(place: Elsewhere) -> list[Any]:
-    """What a path goes through."""
-    return [part(place.place.read(), place.path[:n]) for n in range(len(place.path))] if isinstance(place, Within) else []
 
 
 def _number(x: Extent | Real) -> Any:
@@ -335,60 +364,11 @@ def _holds(x: Any, known: set[int], depth: int = 0) -> bool:
     """Whether a value is one of the known lists and dicts, or has one in it."""
     if not isinstance(x, (tuple, list, dict)) or depth > 6:
         return False
-    return id(x) in known or any(_holds(v, known, depth + 1) for v in (x.values() if isinstance(x, dict) else x))
-
-
-def _put(table: MutableMapping, name: Any, value: Any) -> None:
-    if value is MISSING:
-        del table[name]
-    else:
-        table[name] = value
-
-
-def _put_cell(cell: Any, value: Any) -> None:
-    if value is MISSING:
-        del cell.cell_contents
-    else:
-        cell.cell_contents = value
+    return id(x) in known or any(_holds(v, known, depth + 1) for v in (dict.values(x) if isinstance(x, dict) else held_in(x)))
 
 
 def _among(s: Any, leaves: Sequence[Any]) -> bool:
     return any(isinstance(x, Tensor) and x._storage is s for x in leaves)
-
-
-def _copy(x: Any) -> Any:
-    """What a list, dict, set, deque or array holds now."""
-    if isinstance(x, np.ndarray):
-        return x.copy() if x.flags.writeable else x
-    if isinstance(x, (bytearray, array)):
-        return x[:]
-    return dict(x) if isinstance(x, MutableMapping) else set(x) if isinstance(x, set) else list(x)
-
-
-def _restore(x: Any, before: Any) -> None:
-    """Have it hold what `_copy` gave, if it holds something else."""
-    if isinstance(x, np.ndarray):
-        if x is not before:
-            x[...] = before
-    elif isinstance(x, (bytearray, array)):
-        x[:] = before  # type: ignore[assignment]
-    elif isinstance(x, MutableMapping):
-        if not isinstance(x, dict) or list(x) == list(before):
-            for key in [k for k in x if k not in before]:
-                del x[key]
-            for key, value in before.items():
-                if x.get(key, MISSING) is not value:
-                    x[key] = value
-        else:
-            x.clear()
-            x.update(before)
-    elif isinstance(x, set):
-        if x != before:
-            x.clear()
-            x.update(before)
-    elif len(held_in(x)) != len(before) or any(a is not b for a, b in zip(held_in(x), before)):
-        x.clear()
-        x.extend(before)
 
 
 def _of(trace: Trace, t: Tensor) -> bool:
