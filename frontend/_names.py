@@ -408,6 +408,6 @@ METHODS = {
     "sgn sgn_ sigmoid sigmoid_ sign sign_ signbit sin sin_ sinc sinc_ sinh sinh_ sqrt sqrt_ square square_ tan tan_ tanh tanh_ "
     "trunc trunc_",
     "ingot.functions.value_methods": "backward fill_ fill_diagonal_ zero_",
-    "ingot.printing": "__format__ __repr__ __str__",
+    "ingot.printing": "__format__ __repr__",
     "ingot.random": "bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal_ random_ uniform_",
 }

@@ -242,13 +242,13 @@ def _looking(fn: Callable, method: bool) -> Callable:
     return known[fn]
 
 
-def _methods(cls: type) -> Iterator[tuple[str, Callable]]:
-    """The methods that `cls`, Tensor or a subclass, has from Tensor."""
+def _methods(cls: type) -> Iterator[tuple[str, Callable, bool]]:
+    """The methods of Tensor that ask, and whether `cls`, Tensor or a subclass, has them from there."""
     for base in Tensor.__mro__[:-1]:
         for name, value in vars(base).items():
-            asks = name in _OPERATORS or not (name.startswith("_") or name in _PLAIN)
-            if asks and isinstance(value, FunctionType) and getattr(cls, name, None) is getattr(Tensor, name):
-                yield name, getattr(Tensor, name)
+            if isinstance(value, FunctionType) and (name in _OPERATORS or not (name.startswith("_") or name in _PLAIN)):
+                fn = getattr(Tensor, name)
+                yield name, fn, getattr(cls, name, None) is fn
 
 
 def install(methods: bool = False) -> None:
@@ -265,7 +265,7 @@ def install(methods: bool = False) -> None:
         if methods and "methods" not in _done:
             _done.add("methods")
             complete()
-            for name, fn in list(_methods(Tensor)):
+            for name, fn, _ in list(_methods(Tensor)):
                 setattr(Tensor, name, _looking(fn, True))
 
 
@@ -274,5 +274,5 @@ def subclassed(cls: Any) -> None:
     if cls.__torch_function__ is not disabled_torch_function:
         install()
         complete()
-        for name, fn in list(_methods(cls)):
-            setattr(cls, name, _looking(fn, True))
+        for name, fn, has in list(_methods(cls)):
+            setattr(cls if has else Tensor, name, _looking(fn, True))  # what calls super() wants the subclass, too

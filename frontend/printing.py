@@ -166,10 +166,14 @@ def array_text(values: np.ndarray, indent: int) -> str:
 
 
 def tensor_text(x: Any) -> str:
-    """`tensor([...])` with its dtype, device, grad_fn or requires_grad where they are not the default. Reads the values."""
+    """`tensor([...])` with its dtype, device, grad_fn or requires_grad where they are not the default. Reads the values.
+
+    A subclass of the user's stands in the place of `tensor`.
+    """
     if not here.recorder.knows(x._now()):
         return unknown_text(x)
-    prefix = "tensor("
+    cls = type(x)
+    prefix = "tensor(" if cls.__module__.startswith("ingot.") else f"{cls.__name__}("
     suffixes = []
     if str(x.device) != "cpu":
         suffixes.append(f"device='{x.device}'")
@@ -209,4 +213,4 @@ def unknown_text(x: Any) -> str:
     return f"tensor(<{list(x.shape)}, {x.dtype!r}: not known while compiling; ingot.debug.print shows it at each call>)"
 
 
-METHODS = {"__repr__": tensor_text, "__str__": tensor_text, "__format__": tensor_format}
+METHODS = {"__repr__": tensor_text, "__format__": tensor_format}

@@ -21,13 +21,20 @@ class _Later:
     def __init__(self, name: str, home: str):
         self._name, self._home = name, home
 
+    def _found(self) -> Any:
+        """What the module gives: not what a subclass has under the name, whose method may have called this one."""
+        return importlib.import_module("ingot.functions.methods").method(self._home, self._name)
+
     def __get__(self, tensor: Any, cls: type) -> Any:
-        importlib.import_module("ingot.functions.methods").install(self._home)
-        return getattr(cls if tensor is None else tensor, self._name)
+        found = self._found()
+        return found.__get__(tensor, cls) if hasattr(type(found), "__get__") else found
 
     def __set__(self, tensor: Any, value: Any) -> None:
-        importlib.import_module("ingot.functions.methods").install(self._home)
-        setattr(tensor, self._name, value)
+        found = self._found()
+        if hasattr(type(found), "__set__"):
+            found.__set__(tensor, value)
+        else:
+            object.__setattr__(tensor, self._name, value)
 
 
 class TensorMethods:

@@ -114,10 +114,17 @@ def install(home: str) -> None:
     with _LOCK:
         if home not in _installed:
             for name, method in methods.items():
-                setattr(Tensor, name, method)
+                if name not in vars(Tensor):  # whoever has put another one there means it
+                    setattr(Tensor, name, method)
                 if name in vars(TensorMethods):  # what stood for it
                     delattr(TensorMethods, name)
             _installed.add(home)
+
+
+def method(home: str, name: str) -> Any:
+    """What Tensor has from a module under a name, as a class holds it."""
+    install(home)
+    return vars(Tensor)[name]
 
 
 def complete() -> None:

@@ -274,6 +274,7 @@ def _ordered(items: Any = ()) -> OrderedDict:
 
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUILTINS = ("builtins", "__builtin__")
+_PATHS = ("pathlib", "pathlib._local")  # the latter is Python 3.13's
 _CLASSES = (("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("torch.storage", "UntypedStorage"), ("numpy", "ndarray"))
 _FUNCTIONS: tuple[tuple[str, str, Callable], ...] = (
     ("collections", "OrderedDict", _ordered), ("collections", "Counter", Counter), ("_codecs", "encode", _encode),
@@ -281,8 +282,10 @@ _FUNCTIONS: tuple[tuple[str, str, Callable], ...] = (
         ("set", set), ("frozenset", frozenset), ("list", list), ("tuple", tuple), ("dict", dict), ("complex", complex),
         ("bytearray", _bytearray), ("bytes", _bytes),
     )),
-    ("pathlib", "PosixPath", pathlib.Path), ("pathlib", "PurePosixPath", pathlib.PurePosixPath),
-    ("pathlib", "WindowsPath", pathlib.PureWindowsPath), ("pathlib", "PureWindowsPath", pathlib.PureWindowsPath),
+    *((m, n, f) for m in _PATHS for n, f in (
+        ("PosixPath", pathlib.Path), ("PurePosixPath", pathlib.PurePosixPath),
+        ("WindowsPath", pathlib.PureWindowsPath), ("PureWindowsPath", pathlib.PureWindowsPath),
+    )),
     ("argparse", "Namespace", argparse.Namespace), ("types", "SimpleNamespace", SimpleNamespace),
     *((m, "_frombuffer", _frombuffer) for m in ("numpy.core.numeric", "numpy._core.numeric")),
     ("numpy", "dtype", _dtype), *((m, "scalar", _scalar) for m in _NUMPY), *((m, "_reconstruct", _array) for m in _NUMPY),

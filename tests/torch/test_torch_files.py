@@ -94,6 +94,15 @@ def test_values(protocol):
     assert device == ingot.device("cpu") and dtype is ingot.bfloat16 and gpu == ingot.device("cuda", 1)
 
 
+def test_paths_that_another_python_wrote():
+    source, out = zipfile.ZipFile(saved({"at": pathlib.PurePosixPath("/x")})), io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name in source.namelist():
+            z.writestr(name, source.read(name).replace(b"cpathlib\n", b"cpathlib._local\n"))
+    out.seek(0)
+    assert ingot.load(out) == {"at": pathlib.PurePosixPath("/x")}
+
+
 def test_parameters_and_gradients():
     p, frozen, x, tagged = again([
         torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2), requires_grad=False), torch.ones(2, requires_grad=True),
