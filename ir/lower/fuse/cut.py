@@ -64,6 +64,7 @@ class _Cut:
     loose: those of them that may be computed again; in the end, that are
     once: those of them whose readers want each element once
     kept: what the cut keeps
+    last: where the last of the loose is read
     """
 
     def __init__(self, joined: Joined, g: Growing, wanted: set[Value]):
@@ -77,6 +78,7 @@ class _Cut:
         self.loose = {v for v in self.readers if assumed(v.type.nbytes) >= LARGE and self.instructions(v) is not None}
         self.once = {v for v in self.loose if all(reads_once(joined, v, n) for n in self.readers[v])}
         self.kept: set[Value] = set()
+        self.last = 0
 
     def instructions(self, v: Value) -> int | None:
         """Of one element of a member; None: it is not computed again."""
@@ -85,6 +87,7 @@ class _Cut:
     def run(self) -> None:
         """Find the cut; what would cost its readers more than it saves is kept after all, and a cut is found for the others."""
         while self.loose:
+            self.last = max(self.joined.position[n] for u in self.loose for n in self.readers[u])
             self.kept = self._minimum()
             dear = {v for v in self.loose - self.kept if self._cost(v) > (AGAIN if v in self.once else CHEAP)}
             if not dear:
@@ -145,8 +148,8 @@ class _Cut:
         """What it costs to have a value in memory until it is read."""
         if v in self.g.maps:
             return 0 if self._free(v) else 2 * assumed(v.type.nbytes)
-        last = max(self.joined.position[n] for u in self.loose for n in self.readers[u])
-        if v in self.joined.graph.inputs or any(self.joined.position[n] >= last for n in self.joined.graph.users.get(v, ())):
+        position = self.joined.position
+        if v not in self.joined.graph.producers or any(position[n] >= self.last for n in self.joined.graph.users.get(v, ())):
             return 0
         return assumed(v.type.nbytes)  # it is written already, and lives longer
 

@@ -6,8 +6,9 @@ last time (gradients of weights do), comes as soon as it can: what it reads is n
 
 from __future__ import annotations
 
+from bisect import insort
+from collections import Counter
 from collections.abc import Set
-from heapq import heappop, heappush
 
 from ingot.ir.facts import Reads
 from ingot.ir.graph import Node, Value
@@ -79,47 +80,35 @@ class _Order:
             for p in before:
                 after[p].append(k)
         waiting = [len(before) for before in preds]
-        readers: dict[Value, set[int]] = {}  # of memory, groups that did not run yet
-        for k, read in enumerate(self.reads):
-            for v in read:
-                readers.setdefault(root.get(v, v), set()).add(k)
         outputs = {root.get(v, v) for v in graph.outputs}
-        lasting = outputs | set(graph.inputs)
+        inputs = set(graph.inputs)
+        lasting = outputs | inputs
+        touched = [{root.get(v, v) for v in read} for read in self.reads]
+        left = Counter(v for read in touched for v in read)  # of memory, how many groups will read it yet
+        made = [sum(assumed(v.type.nbytes) for v in g.outputs if v not in root and v not in lasting) for g in groups]
+        last = [[(v, assumed(v.type.nbytes)) for v in read if v not in lasting] for read in touched]
+        types = [{v.type for v in g.outputs if v in outputs} for g in groups]  # of what it may write in the place of an input
+        updated = [[v for v in read if v in inputs and v.type in t] for read, t in zip(touched, types)]
         failing = {k for k, fails in enumerate(self.fails) if fails}
 
         def frees(k: int) -> bool:
             """Whether less is in use when the group has run, and no value that it writes in the place of an input is read later."""
-            g = groups[k]
-            room = sum(assumed(v.type.nbytes) for v in g.outputs if v not in root and v not in lasting)
-            read = {root.get(v, v) for v in self.reads[k]}
-            room -= sum(assumed(v.type.nbytes) for v in read if v not in lasting and readers[v] == {k})
-            if room >= LITTLE:
+            if made[k] - sum([n for v, n in last[k] if left[v] == 1]) >= LITTLE:
                 return False
-            written = [v for v in g.outputs if v in outputs]
-            if not written:
-                return True
-            types = {v.type for v in written}
-            return failing <= {k} and all(readers[v] == {k} for v in read if v in self.joined.graph.inputs and v.type in types)
+            return not types[k] or failing <= {k} and all([left[v] == 1 for v in updated[k]])
 
-        done = [False] * len(groups)
         out: list[Growing] = []
         ready = [k for k, n in enumerate(waiting) if not n]
-        ready.sort()
         while ready:
-            early = next((k for k in ready if frees(k)), None)
-            k = heappop(ready) if early is None else early
-            if early is not None:
-                ready.remove(early)
-                ready.sort()
-            done[k] = True
+            k = next((k for k in ready if frees(k)), ready[0])
+            ready.remove(k)
             out.append(groups[k])
             failing.discard(k)
-            for v in self.reads[k]:
-                readers[root.get(v, v)].discard(k)
+            left.subtract(touched[k])
             for n in after[k]:
                 waiting[n] -= 1
                 if not waiting[n]:
-                    heappush(ready, n)
+                    insort(ready, n)
         if len(out) < len(groups):
             raise AssertionError("fusion made a cycle of kernels")
         return out
