@@ -21,6 +21,7 @@ from ingot.capture.settle import settled
 from ingot.capture.shapes import Fit
 from ingot.capture.sources import Argument, Attribute, BriefArgument, Grad, Source
 from ingot.capture.tables import Tables
+from ingot.capture.tagged import tagged
 from ingot.capture.trace import Aliased, Outside, Trace, hooks, is_leaf, leaf_of
 from ingot.capture.traced import Backward, Fresh, Traced
 from ingot.capture.watch import Watch
@@ -121,6 +122,11 @@ class Assembly:
         if found is None:
             found = self._recipes[id(t)] = t, self._recipe(t)
         return found[1]
+
+    def made(self) -> list[Tensor]:
+        """The tensors that stand for arguments, and those that calls make."""
+        kept = [t for t, _ in self._recipes.values() if t._array.source is self.trace]
+        return [*(t for t, _ in self.arguments.stand_ins if not t._weak), *kept]
 
     def _recipe(self, t: Tensor) -> Recipe:
         for stand_in, i in self.arguments.stand_ins:
@@ -295,7 +301,9 @@ class Assembly:
         assigned, stay = tables.writes(self, flat, self._exchanges)
         tensors = self.writes()
         after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views(), *self._prints())
-        writes = (*self._requires(False), *tensors, *assigned, *after)
+        tags = list(tagged(self, tables))
+        stay += [w for w in tags if isinstance(w, Watch)]
+        writes = (*self._requires(False), *tensors, *assigned, *after, *(w for w in tags if isinstance(w, Write)))
         freed: dict[int, Edge] = {
             out: (Refusing("CompiledBackward", why, (), (trace.type_of(self.live[out]),)), 0)
             for out, edge in self._edges.items()

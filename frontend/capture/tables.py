@@ -231,7 +231,7 @@ class Tables:
             if self._is_assigned(value := place.read(), old):
                 found.append(PlaceWrite(place, Built(LEAF, (plain_dim(value),))))
         for a in self._assigned(trace):
-            found.append(PlaceWrite(a.place, self._recipe(assembly, a.value)))
+            found.append(PlaceWrite(a.place, self.recipe(assembly, a.value)))
             if isinstance(a.place, InTable):
                 into.append(a.place.table)
         for x, was, now in self._changed_lists(trace):
@@ -242,7 +242,7 @@ class Tables:
                 )
             at = {id(v): i for i, v in reversed(list(enumerate(was)))}
             items = [
-                (at[id(v)], None) if id(v) in at else (-1, self._recipe(assembly, v) if self._ours(trace, v) else plain_dim(v)) for v in now
+                (at[id(v)], None) if id(v) in at else (-1, self.recipe(assembly, v) if self._ours(trace, v) else plain_dim(v)) for v in now
             ]
             found.append(ListWrite(x, tuple(items), None if self._computed(trace, x) else tuple(now)))
             into.append(x)
@@ -282,12 +282,13 @@ class Tables:
         """Whether a plain value is one that the function has put in the place of another."""
         return isinstance(value, PLAIN) and value is not old and not any(value is given for _, _, given in self._held)
 
-    def _recipe(self, assembly: Assembly, value: Any) -> Any:
+    def recipe(self, assembly: Assembly, value: Any) -> Any:
+        """How a tensor, or a value with tensors and numbers in it, is made at each call."""
         if isinstance(value, Tensor):
             return assembly.recipe(value, self._shared[id(value._storage)] == 1)
         leaves: list[Any] = []
         structure = flatten(value, leaves)
-        return Built(structure, tuple([self._recipe(assembly, x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))
+        return Built(structure, tuple([self.recipe(assembly, x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))
 
     def put_back(self, trace: Trace) -> None:
         """Take out what the trace has made. Numbers and the like stay as the function has assigned them, but those that each call reads."""

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from ingot.capture.call import Done
 
 __all__ = [
-    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "GradAssign", "GradNone", "GradWrite", "History",
-    "ListWrite", "NewState", "PlaceWrite", "PlainWrite", "Print", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite", "Write",
+    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "Attributes", "GradAssign", "GradNone", "GradWrite",
+    "History", "ListWrite", "NewState", "PlaceWrite", "PlainWrite", "Print", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite",
+    "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -255,6 +256,18 @@ class ListWrite(Write):
         ]  # fmt: skip
         self.of.clear()
         self.of.extend(new)
+
+
+@struct
+class Attributes(Write):
+    """A tensor that the call makes or is given gets attributes of the user's: names with recipes."""
+
+    tensors: ClassVar[bool] = False
+    tensor: Recipe
+    entries: tuple[tuple[str, Recipe], ...]
+
+    def apply(self, done: Done) -> None:
+        vars(done.result(self.tensor)).update([(name, done.result(value)) for name, value in self.entries])
 
 
 @struct

@@ -1,4 +1,7 @@
-"""ingot.compile: tensors and objects that move between attributes, items and names stand after each call where they stand eagerly."""
+"""ingot.compile: tensors and objects that move between attributes, items and names stand after each call where they stand eagerly.
+
+So do attributes of the tensors that a call makes or is given.
+"""
 
 import pytest
 
@@ -263,6 +266,60 @@ def gradients_through_what_has_moved(compile):
         return x.grad
 
     return call, vars(o)
+
+
+@program
+def attributes_of_what_is_returned(compile):
+    count = [0]
+
+    def f(x):
+        count[0] += 1
+        y, z = x * 2, x + 1
+        y.tag, y.total, y.parts = "y", z.sum(), {"n": x.shape[0], "z": [z, 1.5]}
+        z.count = count[0]
+        return y, z
+
+    f = compile(f)
+    sizes = iter(range(1, 100))
+    return lambda: [(t, vars(t)) for t in f(ingot.ones(next(sizes)))], count
+
+
+@program
+def attributes_of_what_is_given_and_kept(compile):
+    o = Two()
+
+    def f(x):
+        o.a = x + 1
+        o.a.mark, x.seen = 5, o.b
+        return o.a * 2
+
+    f = compile(f)
+
+    def call():
+        x = tensor()
+        return f(x), x.seen is o.b, o.a.mark
+
+    return call, o.b
+
+
+@program
+def attributes_that_are_objects(compile):
+    class Info:
+        pass
+
+    def f(x):
+        y = x * 2
+        y.info = Info()
+        return y
+
+    f, before = compile(f), []
+
+    def call():
+        y = f(tensor())
+        before.append(y.info)
+        return y, sum(i is y.info for i in before)
+
+    return (call,)
 
 
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
