@@ -125,8 +125,8 @@ class Assembly:
 
     def made(self) -> list[Tensor]:
         """The tensors that stand for arguments, and those that calls make."""
-        kept = [t for t, _ in self._recipes.values() if t._array.source is self.trace]
-        return [*(t for t, _ in self.arguments.stand_ins if not t._weak), *kept]
+        kept = [*self.arguments.stand_ins, *self._recipes.values()]
+        return [t for t, _ in kept if t._array.source is self.trace and not t._weak]
 
     def _recipe(self, t: Tensor) -> Recipe:
         for stand_in, i in self.arguments.stand_ins:
@@ -310,10 +310,10 @@ class Assembly:
             if (why := refusal(edge)) is not None
         }
         rooted = {out: edge for out, edge in self._edges.items() if out not in freed}
-        for s, c in trace.captured.items():
-            if c.edge is not None:
-                source = trace.sources[-1 - c.placeholder.value]
-                self._where[c.edge[0]] = AttributeEdge(source) if isinstance(source, Attribute) else StorageEdge(s)
+        ends = [(s, c.edge[0], trace.sources[-1 - c.placeholder.value]) for s, c in trace.captured.items() if c.edge is not None]
+        self._where.update({n: AttributeEdge(x.place) if isinstance(x, Attribute) else StorageEdge(s) for s, n, x in ends})
+        placed = [(leaf_of(x), self._exchanges.places.get(id(t))) for t, x, _, _ in trace.seen]
+        self._where.update({leaf: AttributeEdge(p) for leaf, p in placed if leaf is not None and p is not None})
         derived = derive_backward(trace, [(self.live[out], edge) for out, edge in rooted.items()], self._where) if rooted else None
         trace.checks = ended  # before its backward was derived
         if any(w.distinct for w in writes) and (shared := self.arguments.shared()) is not None:

@@ -17,8 +17,8 @@ from ingot.runtime.tape import Edge, Leaf, Node, Pair
 
 if TYPE_CHECKING:
     from ingot.capture.call import Done
+    from ingot.capture.places import Elsewhere
     from ingot.capture.recipes import Recipe
-    from ingot.capture.sources import Attribute
 
 __all__ = [
     "ArgumentEdge", "AttributeEdge", "Derived", "Destination", "LeafEdge", "NewLeafEdge", "ResultEdge", "StorageEdge", "derive_backward",
@@ -62,10 +62,10 @@ class StorageEdge(Destination):
 class AttributeEdge(Destination):
     """To what made the tensor at a place whose tensors are exchanged between calls."""
 
-    source: Attribute
+    place: Elsewhere
 
     def edge(self, done: Done) -> Edge | None:
-        return self.source.place.read()._pair()[1]
+        return self.place.read()._pair()[1]
 
 
 @struct

@@ -14,6 +14,7 @@ from ingot._tensor import Tensor
 from ingot.capture.describe import HELD, Kind, Own, describe_own, held_in
 from ingot.capture.places import Elsewhere, ExtentAt, part, within
 from ingot.capture.sources import Attribute
+from ingot.capture.trace import leaf_of
 from ingot.capture.watch import MISSING, Watch
 from ingot.ir.struct import struct
 from ingot.runtime.storage import Storage
@@ -207,7 +208,8 @@ class Exchanges:
                 if count[id(t)] < 2:  # else it may have come here from where it stands, too
                     own[path] = loose
             elif count[id(s)] == 1 and captured.storage.base is captured.placeholder and all(isinstance(p, LeafStep) for p in t._steps):
-                if value is None and t._steps:  # a leaf, to which gradients go
+                leaf = leaf_of(t)
+                if leaf is not None and (value is None or leaf.slot in trace.slots):  # gradients go to it, not to what stands there
                     continue
                 own[path] = loose
                 self.places[id(t)] = at

@@ -227,6 +227,41 @@ def parameters_that_change_places(compile):
 
 
 @program
+def leaves_that_change_places(compile):
+    o = Two()
+    o.a.requires_grad_(), o.b.requires_grad_()
+    a, b = o.a, o.b
+
+    def f(x):
+        o.a, o.b = o.b, o.a
+        return (o.a * x).sum()
+
+    f = compile(f)
+
+    def call():
+        f(tensor()).backward()
+        return a.grad, b.grad, which(o, a, b)
+
+    return call, vars(o)
+
+
+@program
+def leaves_that_change_places_and_get_gradients_inside(compile):
+    o = Two()
+    o.a.requires_grad_(), o.b.requires_grad_()
+    a, b = o.a, o.b
+
+    def f(x):
+        o.a, o.b = o.b, o.a
+        loss = (o.a * x).sum()
+        loss.backward()
+        return loss, o.a.grad * 2
+
+    f = compile(f)
+    return lambda: (f(tensor()), a.grad, b.grad, which(o, a, b)), vars(o)
+
+
+@program
 def parameters_that_change_places_in_a_step(compile):
     class M(nn.Module):
         def __init__(self):
