@@ -45,6 +45,6 @@ def print(*values: Any, sep: str = " ", end: str = "\n", file: Any = None, flush
 
 def _kept(t: Tensor) -> Tensor:
     """The value that a tensor has now."""
-    out = wrap((t._now(), None))
+    out = wrap((t._now(), None), type(t))
     out._weak = t._weak
     return out
