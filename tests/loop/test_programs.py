@@ -127,15 +127,17 @@ def test_branches_and_loops_that_values_decide():
 def test_a_failed_check_ends_a_loop():
     x = -np.ones((3, 20), np.float32)
     steps = [While((Launch("positive", (Ref(0),), (60, 4)),), Ref(0, 3), (Launch("positive", (Ref(0),), (60, 2)),))]
-    assert both(program(steps), [x, np.float32(1), x])[0] == 2
+    assert both(program(steps), [x, np.float32(1), x])[0] == 4
 
 
-def test_the_smallest_code_of_failed_checks():
-    x = np.ones((3, 20), np.float32)
-    steps = [Launch("positive", (Ref(0),), (60, code)) for code in (7, 3, 9)]
-    assert both(program(steps), [x, np.float32(1), x])[0] == 0
+def test_a_failed_check_ends_a_program():
+    x, out = np.ones((3, 20), np.float32), np.zeros((3, 20), np.float32)
+    steps = [*(Launch("positive", (Ref(0),), (60, code)) for code in (7, 3)), Launch("scale", (Ref(0), Ref(1, value=True), Ref(2)), (20,))]
+    code, written = both(program(steps), [x, np.float32(2), out])
+    assert code == 0 and (written[2] == 2).all()
     x[1, 3] = -1
-    assert both(program(steps), [x, np.float32(1), x])[0] == 3
+    code, written = both(program(steps), [x, np.float32(2), out])
+    assert code == 7 and (written[2] == 0).all()
 
 
 def test_the_floating_point_environment():
