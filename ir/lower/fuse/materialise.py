@@ -63,9 +63,9 @@ def _drop_unused(joined: Joined, g: Growing) -> None:
     for n in reversed(g.nodes):
         if not used.isdisjoint(n.outputs):
             used.update(v for v in n.inputs if v in g.maps)
-    if not all(used.isdisjoint(n.outputs) for n in g.nodes):
-        g.nodes = [n for n in g.nodes if not used.isdisjoint(n.outputs)]
-        g.maps = {v: m for v, m in g.maps.items() if v in used or joined.graph.producers[v] in g.nodes}
+    g.nodes = [n for n in g.nodes if not used.isdisjoint(n.outputs)]
+    kept = {v for n in g.nodes for v in n.outputs}
+    g.maps = {v: m for v, m in g.maps.items() if v in kept}
 
 
 class _Memory:
