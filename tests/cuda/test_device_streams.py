@@ -1,5 +1,6 @@
 """Streams, events, memory, graphs and what goes wrong: `ingot.cuda` as a whole."""
 
+import gc
 import subprocess
 import sys
 
@@ -117,6 +118,8 @@ def test_out_of_memory_is_told_and_nothing_is_lost(standin):
     finally:
         standin.limit = was
     assert kept.sum().item() == 0.0
+    gc.collect()
+    ingot.cuda.empty_cache()  # what other tests left on the second device would serve
     ingot.cuda.set_per_process_memory_fraction(0.0, 1)
     with pytest.raises(ingot.cuda.OutOfMemoryError):
         ingot.ones(3, device="cuda:1").data_ptr()
