@@ -104,7 +104,7 @@ class CompositeTrace(Recorder):
 
     write_grad = read_grad
 
-    def will_rebind(self, t: Any) -> None:
+    def will_rebind(self, t: Any, value: Any) -> Any:
         raise RuntimeError(f"composite {self.name}: .data is assigned")
 
     def reserve(self, generator: Any, blocks: int) -> Any:

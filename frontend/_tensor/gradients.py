@@ -12,17 +12,17 @@ from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Version
-from ingot.runtime.views import DATA, DETACH, LeafStep, Step
+from ingot.runtime.views import DATA, DETACH, LeafStep, Movement, Step
 
 if TYPE_CHECKING:
     from ingot._tensor.state import Tensor
 
-__all__ = ["Differentiable"]
+__all__ = ["Differentiable", "places"]
 
 
-def _places(t: Any) -> list[Step]:
+def places(t: Any) -> list[Step]:
     """The steps from a tensor's storage that say where its elements lie."""
-    return [s for s in t._steps if s is not DATA and s is not DETACH and not isinstance(s, LeafStep)]
+    return [s for s in t._steps if isinstance(s, Movement)]
 
 
 class Differentiable:
@@ -60,8 +60,7 @@ class Differentiable:
         t = self._present()
         if bool(requires_grad) is (t._edge is not None):
             return self  # type: ignore[return-value]
-        if t._storage is not None and t._storage.watched:
-            epoch.bump()  # a compiled function may have seen the flag
+        t._changes()
         if not requires_grad:
             if not isinstance(t._edge[0], Leaf):  # type: ignore[index]
                 raise RuntimeError(
@@ -155,12 +154,19 @@ class Differentiable:
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         t = self._present()
-        if t._storage is not None:
-            t._storage.detach()
-            t._steps = ()
-            t._generation = t._storage.generation
+        if t._edge is not None:
+            t._changes()
+            if t._storage is not None and not any(s is DATA or s is DETACH for s in t._steps):
+                t._storage.detach()
+                t._generation = t._storage.generation
+            t._steps = tuple(s for s in t._steps if not isinstance(s, LeafStep))
         t._array, t._edge = here.recorder.with_edge(t._array, None), None
         return self  # type: ignore[return-value]
+
+    def _changes(self) -> None:
+        """Told before its memory, what it shows of that or whether it requires gradients changes: compiled functions may have seen it."""
+        if self._storage is not None and self._storage.watched:
+            epoch.bump()
 
     @property
     def data(self) -> Tensor:
@@ -171,27 +177,26 @@ class Differentiable:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Differentiable):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        rec = here.recorder
         if self.grad_fn is not None:
             raise RuntimeError("cannot set the data of a tensor that an operation made")
-        edge = self._edge
+        rec = here.recorder
+        t: Any = self
         if rec.tracing:
             now: Any = self._present()
-            if value._storage is not None and value._storage is now._storage and _places(value) == _places(now):
+            if value._storage is not None and value._storage is now._storage and places(value) == places(now):
                 return  # its own memory, as it is
-            rec.will_rebind(self)
-        if self._storage is not None and self._storage.watched:
-            epoch.bump()
+            t = rec.will_rebind(self, value)
+        t._changes()
+        edge = t._edge
         src = value.detach()
-        self._array, self._storage, self._steps = src._array, src._storage, src._steps
-        self._generation, self._version_cell = src._generation, None if src._storage is None else src._storage.version
-        self._edge = edge
-        if edge is not None:
-            self._steps += (LeafStep(edge[0]),)  # type: ignore[arg-type]
-        if self._slot is not None and self._slot.grad is None:
-            self._slot.type = self._array.type
+        t._array, t._storage = src._array, src._storage
+        t._generation, t._version_cell = src._generation, None if src._storage is None else src._storage.version
+        t._edge = edge
+        t._steps = (*places(src), DETACH if edge is None else LeafStep(edge[0]))
+        if t._slot is not None and t._slot.grad is None:
+            t._slot.type = t._array.type
             if edge is not None:
-                edge[0].out_types = (self._array.type,)
+                edge[0].out_types = (t._array.type,)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
         """Call `hook(grad)` whenever this tensor's gradient is computed; a Tensor that it returns takes its place."""

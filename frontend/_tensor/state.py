@@ -170,11 +170,20 @@ class Tensor(Described, Differentiable, TensorMethods):
         out._version_cell = s.version
         return out
 
+    def _is_view(self) -> bool:
+        """Whether it shows another tensor's memory, and writes to one are in the other's history. Detached tensors are no views."""
+        for s in reversed(self._here()._steps):
+            if isinstance(s, Movement):
+                return True
+            if not isinstance(s, LeafStep):
+                return False
+        return False
+
     @property
     def _base(self) -> Tensor | None:
         t = self._here()
         s = t._storage
-        if s is None or not any(not isinstance(p, LeafStep) for p in t._steps):
+        if s is None or not self._is_view():
             return None
         out = wrap((s.base, s.edge))
         out._storage, out._generation, out._version_cell = s, s.generation, s.version

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Guard, plain_dim
+from ingot._tensor.gradients import places
 from ingot._tensor.reals import Formula
+from ingot._tensor.state import view
 from ingot.capture.arguments import Arguments
 from ingot.capture.backward import AttributeEdge, Derived, Destination, NewLeafEdge, ResultEdge, StorageEdge, derive_backward
 from ingot.capture.errors import CaptureError
@@ -30,10 +33,12 @@ from ingot.capture.writes import (
     ArgumentRequiresGrad,
     ArgumentView,
     ArgumentWrite,
+    DataAssign,
     GradAssign,
     GradNone,
     GradWrite,
     History,
+    PlacedWrite,
     Print,
     RequiresGrad,
     ResultGrad,
@@ -115,7 +120,7 @@ class Assembly:
         if found is None and alone:
             inner = t._present()
             s = inner._storage
-            given = s is None or s in self.trace.origins or any(a._storage is s for a, _ in self.arguments.stand_ins)
+            given = s is None or s in self.trace.origins or any(m is s for m, _, _ in self._argument_memory())
             if not given and not is_leaf(inner):
                 out, history = self.rooted(inner._array, inner._edge)
                 found = self._recipes[id(t)] = t, Value(out, type(t), rooted=history == "new")
@@ -140,6 +145,10 @@ class Assembly:
                 return Gradient(self.trace.place(slot))
         inner = t._present()
         s = inner._storage
+        for x, stand_in, _ in self.trace.rebound.values():
+            if t is x or t is stand_in:
+                place = self._exchanges.places.get(id(x))
+                return Object(x) if place is None else Placed(place)
         if s is not None:
             origin = self.trace.origins.get(s)
             if origin is not None:
@@ -149,9 +158,9 @@ class Assembly:
                 if place is not None:
                     return Placed(place) if outside else Placed(place, inner._steps, type(t))
                 return Object(outside[0]) if outside else ViewOfCaptured(origin, inner._steps, type(t))
-            for arg, i in self.arguments.stand_ins:
-                if arg._storage is s:
-                    return ViewOfArgument(i, inner._steps[len(self._first_steps(arg)) :], type(t))
+            for memory, first, i in self._argument_memory():
+                if memory is s:
+                    return ViewOfArgument(i, inner._steps[len(first) :], type(t))
             if not is_leaf(inner):
                 return ViewOfFresh(self._number_of(s), inner._steps, type(t))
         edge = inner._edge
@@ -161,6 +170,15 @@ class Assembly:
             return found
         out, history = self.rooted(inner._array, edge)
         return Value(out, type(t), rooted=history == "new")
+
+    def _argument_memory(self) -> Iterator[tuple[Storage, tuple[Step, ...], int]]:
+        """The memory that argument leaves have at the start of a call, where there is a Storage of it, and what they show of it."""
+        for t, i in self.arguments.stand_ins:
+            if id(t) in self.trace.rebound:
+                leaf = leaf_of(t)
+                yield self.trace.rebound[id(t)][2], () if leaf is None else (LeafStep(leaf),), i
+            elif t._storage is not None:
+                yield t._storage, self._first_steps(t), i
 
     def _first_steps(self, argument: Tensor) -> tuple[Step, ...]:
         """The steps that an argument began with, where it has turned into a view of itself."""
@@ -181,10 +199,11 @@ class Assembly:
         found: list[Write] = []
         for s, c in self.trace.captured.items():
             base, edge = c.storage.base, c.storage.edge
-            if edge != c.edge:
-                found.append(StorageWrite(s, *self.rooted(base, edge)))
-            elif base is not c.placeholder:
-                found.append(StorageWrite(s, self.out(base), "keep"))
+            if edge == c.edge and base is c.placeholder:
+                continue
+            written: tuple[int, History] = (self.out(base), "keep") if edge == c.edge else self.rooted(base, edge)
+            place = self._exchanges.memories.get(s)
+            found.append(StorageWrite(s, *written) if place is None else PlacedWrite(place, *written))
         return found
 
     def _arguments(self) -> list[Write]:
@@ -194,8 +213,9 @@ class Assembly:
                 continue
             if hooks(leaf_of(t)) != hooks(leaf_of(self.arguments.leaves[i])):
                 raise CaptureError(f"{self.name}: a compiled function cannot register hooks on argument {self.names[i]}; do it outside")
-            a = t._now() if t._storage is None else t._storage.base
-            edge = t._edge if t._storage is None else t._storage.edge
+            s = self.trace.rebound[id(t)][2] if id(t) in self.trace.rebound else t._storage
+            a = t._now() if s is None else s.base
+            edge = t._edge if s is None else s.edge
             source = self.trace.sources[-1 - a.value] if a.value < 0 else None
             now = t._present()._edge
             if now is not None and isinstance(now[0], Leaf) and now[0] not in self._where:
@@ -205,9 +225,9 @@ class Assembly:
                 if now is None and any(e.index == i for e in self.arguments.edges.values()):
                     found.append(ArgumentDetach(i))
                 continue
-            if t._storage is not None and any(not isinstance(p, LeafStep) for p in self._first_steps(t)):
+            if s is t._storage is not None and any(not isinstance(p, LeafStep) for p in self._first_steps(t)):
                 raise CaptureError(f"{self.name}: argument {self.names[i]} was given another memory inside the compiled function")
-            keeps = edge is None if t._edge is None or t._storage is not None else edge[0] in self._where  # type: ignore[index,operator]
+            keeps = edge is None if t._edge is None or s is not None else edge[0] in self._where  # type: ignore[index,operator]
             found.append(ArgumentWrite(i, self.out(a), "keep") if keeps else ArgumentWrite(i, *self.rooted(a, edge)))
         return found
 
@@ -223,6 +243,16 @@ class Assembly:
                         "once it has turned it into a view in place; use the operation without the underscore"
                     )
                 found.append(ArgumentView(i, steps))
+        return found
+
+    def _data(self, shared: Counter[int]) -> list[DataAssign]:
+        """Of tensors that are given the memory of others. shared: how many of what calls make or assign show a Storage, by its id."""
+        found: list[DataAssign] = []
+        for t, stand_in, before in self.trace.rebound.values():
+            s = stand_in._storage
+            if s is not before or places(stand_in):
+                own = view(s, tuple(places(stand_in)))
+                found.append(DataAssign(self.recipe(t), self.recipe(own, s.edge is not None and shared[id(s)] == 0)))
         return found
 
     def _prints(self) -> list[Write]:
@@ -303,7 +333,8 @@ class Assembly:
         after = (*self._requires(True), *self._result_gradients(), *self._retained(), *self._views(), *self._prints())
         tags = list(tagged(self, tables))
         stay += [w for w in tags if isinstance(w, Watch)]
-        writes = (*self._requires(False), *tensors, *assigned, *after, *(w for w in tags if isinstance(w, Write)))
+        data = self._data(tables.shared)
+        writes = (*self._requires(False), *tensors, *assigned, *after, *(w for w in tags if isinstance(w, Write)), *data)
         freed: dict[int, Edge] = {
             out: (Refusing("CompiledBackward", why, (), (trace.type_of(self.live[out]),)), 0)
             for out, edge in self._edges.items()
@@ -334,7 +365,7 @@ class Assembly:
             recipes=recipes,
             result=Result.of(structure, flat),
             fresh=tuple(f for _, f in self._fresh.values()),
-            early=tuple(r for _, r in self._recipes.values() if isinstance(r, (Gradient, Placed))),
+            early=(*(r for _, r in self._recipes.values() if isinstance(r, (Gradient, Placed))), *(w.data for w in data)),
             writes=writes,
             refresh=tuple((weakref.ref(t), t._storage) for t in shown),
             freed=freed,

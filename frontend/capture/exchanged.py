@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ingot._tensor import Tensor
+from ingot._tensor.gradients import places
 from ingot.capture.describe import HELD, Kind, Own, describe_own, held_in
-from ingot.capture.places import Elsewhere, ExtentAt, part, within
+from ingot.capture.places import DataOf, Elsewhere, ExtentAt, part, within
 from ingot.capture.sources import Attribute
 from ingot.capture.trace import leaf_of
 from ingot.capture.watch import MISSING, Watch
@@ -23,7 +25,7 @@ from ingot.runtime.views import LeafStep
 if TYPE_CHECKING:
     from ingot.capture.trace import Trace
 
-__all__ = ["Apart", "Assigned", "Exchanges", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original", "tensors_in"]
+__all__ = ["Alone", "Apart", "Assigned", "Exchanges", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original", "tensors_in"]
 
 _DEEP = 6
 
@@ -145,6 +147,23 @@ class Apart(Watch):
 
 
 @struct
+class Alone(Watch):
+    """That the memory of tensors at places, in which the function writes, is that of no others that it reads."""
+
+    written: tuple[Elsewhere, ...]
+    others: tuple[Elsewhere, ...]
+    captured: frozenset[Storage]
+
+    def failed(self) -> str | None:
+        found = [getattr(p.read(), "_storage", None) for p in self.written]
+        own = {s for s in found if s is not None}
+        others = {getattr(p.read(), "_storage", None) for p in self.others}
+        if len(own) == len(found) - found.count(None) and own.isdisjoint(others) and own.isdisjoint(self.captured):
+            return None
+        return "tensors in whose memory the function writes share it with others that it reads"
+
+
+@struct
 class Assigned:
     """A place that the function has assigned: what stood there, and the value, in which tensors of the trace are."""
 
@@ -161,6 +180,7 @@ class Exchanges:
     places: of tensors from outside, by their ids; rebound, watches: what guards must know of them
     read: by the ids of their owners, the names of what each call reads anew; assigned: likewise, of what the function has assigned
     given: by the ids of tuples, those that stood in their places
+    memories: of tensors that have others at each call
     """
 
     def __init__(self, given: Mapping[int, Any]) -> None:
@@ -170,6 +190,7 @@ class Exchanges:
         self.watches: list[PlaceHolds] = []
         self.assigned: dict[int, set[Any]] = {}
         self.read: set[tuple[int, Any]] = set()
+        self.memories: dict[Storage, Elsewhere] = {}
 
     def find(
         self, trace: Trace, assigned: Sequence[Assigned], asked: Iterable[tuple[Elsewhere, Any, Any, Any]], tensors: Sequence[Tensor],
@@ -192,6 +213,20 @@ class Exchanges:
         for place, owner, entry, old in asked:
             if place.key not in known and id(owner) not in renewed:
                 self._exchanged(trace, place, owner, entry, old, None, count, name)
+        self._given_memory(trace, name)
+
+    def _given_memory(self, trace: Trace, name: str) -> None:
+        """Of tensors whose `.data` the function assigns: each call reads what it finds in them."""
+        count = Counter(id(t._storage) for t, _, _, _ in trace.seen)
+        for t, out, _ in trace.rebound.values():
+            captured = trace.captured.get(t._storage)
+            if out is t or captured is None or id(t) in self.places or count[id(t._storage)] > 1 or places(t) or t._storage in trace.shaped:
+                continue  # what is captured is that memory, which the next call does not find: it is traced again
+            place = self.places[id(t)] = DataOf(ref(t), f"a tensor {t._array.type}")
+            self.read.add((id(place), ""))
+            self.watches.append(PlaceHolds(place, place, "", {(): False}, Kind(t)))
+            trace.sources[-1 - captured.placeholder.value] = Attribute(place, name)
+            self.memories[t._storage] = place
 
     def _exchanged(
         self, trace: Trace, place: Elsewhere, owner: Any, entry: Any, old: Any, value: Any, count: Mapping[int, int], name: str

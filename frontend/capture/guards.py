@@ -13,9 +13,10 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, Extents
+from ingot._tensor.gradients import places
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
-from ingot.capture.exchanged import Apart, Exchanges, PlaceHolds, moved_extents
+from ingot.capture.exchanged import Alone, Apart, Exchanges, PlaceHolds, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
@@ -242,22 +243,26 @@ class Seen:
         seen, looked_into = w.watches()
         held = [p for p in exchanges.watches if (id(p.owner), p.name) in exchanges.read or w.looked_at(p.owner, p.name)]
         written = frozenset(s for s, c in trace.captured.items() if c.storage.base is not c.placeholder or c.storage.edge != c.edge)
-        apart = [Apart(tuple(exchanges.places.values()), written)] if written and exchanges.places else []
-        deep: list[Watch] = [*self._containers, *stay, *held, *apart]
+        own = [p for s, p in exchanges.memories.items() if s in written]
+        read = tuple([p for p in exchanges.places.values() if p not in own])
+        alone: list[Watch] = [Apart(read, written - exchanges.memories.keys())] if written and read else []
+        if own:
+            alone.append(Alone(tuple(own), read, frozenset(trace.captured.keys() - exchanges.memories.keys())))
+        deep: list[Watch] = [*self._containers, *stay, *held, *alone]
         inline: list[InlineWatch] = []
         for x in seen:
             if type(getattr(x, "value", None)) not in (Extent, Real) and not _is_exchanged(x, rebound):  # each call reads it anew
                 inline.append(x)
         deep += [x for x in looked_into if not (isinstance(x, AttributeHolds) and x.name in rebound.get(id(x.of), ()))]
-        own = {i: rebound.get(i, set()) | exchanges.assigned.get(i, set()) for i in w.modules}
-        inline += [x for i, m in w.modules.items() for x in _attributes(m, w.module_reads.get(i, set()), own[i], rebound)]
-        modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep, own[i]) for i, m in w.modules.items()) if m is not None]
+        assigned = {i: rebound.get(i, set()) | exchanges.assigned.get(i, set()) for i in w.modules}
+        inline += [x for i, m in w.modules.items() for x in _attributes(m, w.module_reads.get(i, set()), assigned[i], rebound)]
+        modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep, assigned[i]) for i, m in w.modules.items()) if m is not None]
         settings = [replace(s, seen={k: v for k, v in s.seen.items() if k in w.reads.settings.get(id(s.of), ())}) for s in self._settings]
         ours = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
         slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in ours]
         gradients = [s for s, _ in trace.gradients.values() if s not in ours]
         rare: list[Any] = [_rebound(r, rebound) for r in (*modules, *self._optimizers)]
-        places = {id(t._storage) for t, _, _, _ in trace.seen if id(t) in exchanges.places}
+        exchanged = {id(t._storage) for t, _, _, _ in trace.seen if id(t) in exchanges.places}
         return Guards(
             inline=[
                 *inline,
@@ -269,9 +274,12 @@ class Seen:
                 *rare,
                 *(RequiresGradIs(weakref.ref(t), was) for t, _, was, _ in trace.seen),
                 *(HooksAre(weakref.ref(t), keys) for t, _, _, keys in trace.seen if leaf_of(t) is not None),
-                *(SameMemory(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage) for t, _, _, _ in trace.seen),
+                *(
+                    SameMemory(weakref.ref(t), f"{t.dtype.torch_name}{list(t.shape)}", t._storage, places(t))
+                    for t, _, _, _ in trace.seen if t._storage not in exchanges.memories
+                ),
             ],
-            captured=frozenset(s for s in trace.captured if id(s) not in places),
+            captured=frozenset(s for s in trace.captured if id(s) not in exchanged),
             exchanged=list(exchanges.places.values()),
             gradients=list(dict.fromkeys(gradients)),
             by_reference=by_reference,

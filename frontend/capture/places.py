@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
 from types import CellType
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ingot._tensor import Tensor
 from ingot.capture.slots import OfClass, Slots
@@ -15,7 +16,10 @@ from ingot.ir.struct import struct
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["Elsewhere", "ExtentAt", "InCell", "InClass", "InList", "InTable", "Spot", "Within", "number_at", "part", "place_text", "within"]
+__all__ = [
+    "DataOf", "Elsewhere", "ExtentAt", "InCell", "InClass", "InList", "InTable", "Spot", "Within", "number_at", "part", "place_text",
+    "within",
+]  # fmt: skip
 
 
 class Elsewhere(ABC):
@@ -126,6 +130,21 @@ class InList(Elsewhere):
 
     def put(self, value: Any) -> None:
         self.items[self.index] = value
+
+
+@struct
+class DataOf(Elsewhere):
+    """A tensor from outside whose memory is another one at each call."""
+
+    tensor: ref[Any]
+    text: str
+
+    @property
+    def key(self) -> Any:
+        return id(self.tensor), "data"
+
+    def read(self) -> Any:
+        return self.tensor()
 
 
 @struct

@@ -58,7 +58,7 @@ class Tables:
         self._tensors = roots.tensors
         self.standing = Standing(roots, self._before, self._lists, self._names, self._cells)
         self._asked = [self.standing.outermost(p) for p in asked if self.standing.reachable(p)]
-        self._shared: Counter[int] = Counter()  # by the ids of Storages, how many tensors that calls make share each
+        self.shared: Counter[int] = Counter()  # by the ids of Storages, how many tensors that calls make share each
         self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of what is other at each call: what they held, and hold meanwhile
         self._moved: list[tuple[Elsewhere, Any]] = []  # places where calls put what stood in others of them, and what they held
 
@@ -216,7 +216,7 @@ class Tables:
         trace = assembly.trace
         values = [a.value for a in self._assigned(trace)] + [now for _, _, now in self._changed_lists(trace)]
         tensors = {id(t): t for v in (*values, *results) for _, t in tensors_in(v)}
-        self._shared = Counter(id(t._storage) for t in tensors.values())
+        self.shared = Counter(id(t._storage) for t in tensors.values())
         found: list[Write] = []
         into: list[Any] = []
         for w in exchanges.watches:
@@ -285,7 +285,7 @@ class Tables:
     def recipe(self, assembly: Assembly, value: Any) -> Any:
         """How a tensor, or a value with tensors and numbers in it, is made at each call."""
         if isinstance(value, Tensor):
-            return assembly.recipe(value, self._shared[id(value._storage)] == 1)
+            return assembly.recipe(value, self.shared[id(value._storage)] == 1)
         leaves: list[Any] = []
         structure = flatten(value, leaves)
         return Built(structure, tuple([self.recipe(assembly, x) if isinstance(x, Tensor) else plain_dim(x) for x in leaves]))

@@ -133,6 +133,8 @@ class Trace(Recorder):
         # gradients, and their hooks
         self.thread = threading.get_ident()
         self.became: dict[int, tuple[Any, tuple[Step, ...]]] = {}  # tensors that turned into views of themselves, and how they began
+        self.rebound: dict[int, tuple[Any, Any, Storage]] = {}  # tensors whose `.data` was assigned, what stands for them, and their memory
+        # before that
         self.prints: list[tuple[list[Any], Callable[[list[Any]], None]]] = []  # values, and what prints them; see ingot.debug
         self.arguments: dict[Any, int] = {}  # argument tensors (by id) and their Storages that have a stand-in
         self.argument_slots: dict[GradSlot, int] = {}  # of these stand-ins
@@ -205,9 +207,17 @@ class Trace(Recorder):
         self.origins[c.storage] = s
         return c
 
-    def will_rebind(self, t: Any) -> None:
-        """Called before `.data` is assigned."""
-        raise refuse("a compiled function cannot assign .data", "use copy_() under no_grad() instead")
+    def will_rebind(self, t: Any, value: Any) -> Any:
+        """Called before `value` is assigned to `.data`. What gets it: what stands for a tensor from outside."""
+        out = self.stand_in(t)
+        if out is not t or t._slot in self.argument_slots:
+            kind, given = t._array.type, self.stand_in(value)._array.type
+            if kind != given:
+                raise refuse(f"a compiled function assigns .data of {given} where {kind} was", "assign it outside")
+            if id(out) in self.became:
+                raise refuse("a compiled function assigns .data of a tensor that it has turned into a view in place", "drop the underscore")
+            self.rebound.setdefault(id(out), (t, out, out._make_storage()))
+        return out
 
     def place(self, slot: GradSlot) -> Place:
         """Where the gradient in `slot` lives at a call."""
@@ -353,6 +363,8 @@ class Trace(Recorder):
         return seed, offset
 
     def becomes(self, t: Any) -> None:
+        if id(t) in self.rebound:
+            raise refuse("a compiled function turns a tensor into a view in place whose .data it has assigned", "drop the underscore")
         self.became.setdefault(id(t), (t, t._steps))
 
     # ---- what cannot be done
@@ -407,6 +419,7 @@ class Trace(Recorder):
         self.prints.clear()
         self.read.clear()
         self.measured.clear()
+        self.rebound.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
         self.shaped.clear()

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from ingot._tensor.gradients import places
 from ingot.capture.describe import EXCHANGED, PLAIN, Rebound, describe, holds, snapshot
 from ingot.capture.reads import lookup, vars_of
 from ingot.capture.trace import hooks, leaf_of
@@ -277,15 +278,18 @@ class HooksAre(RareWatch):
 
 @struct
 class SameMemory(RareWatch):
-    """Which Storage a captured tensor has."""
+    """Which Storage a captured tensor has, and what it shows of that."""
 
     tensor: ref[Any]
     text: str
     storage: Any
+    places: list[Any]
 
     def failed(self) -> str | None:
         t = self.tensor()
-        return None if t is None or t._storage is self.storage else f"the memory of a captured tensor ({self.text}) was exchanged"
+        if t is None or t._storage is self.storage and places(t) == self.places:
+            return None
+        return f"the memory of a captured tensor ({self.text}) was exchanged"
 
 
 # ---- words

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ingot.capture.call import Done
 
 __all__ = [
-    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "Attributes", "GradAssign", "GradNone", "GradWrite",
-    "History", "ListWrite", "NewState", "PlaceWrite", "PlainWrite", "Print", "RequiresGrad", "ResultGrad", "RetainGrad", "StorageWrite",
-    "Write",
+    "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "Attributes", "DataAssign", "GradAssign", "GradNone",
+    "GradWrite", "History", "ListWrite", "NewState", "PlaceWrite", "PlacedWrite", "PlainWrite", "Print", "RequiresGrad", "ResultGrad",
+    "RetainGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -60,6 +60,44 @@ class StorageWrite(Write):
             s.commit(new, s.edge if self.history == "keep" else done.history(self.out, self.history))
 
 
+def _overwrite(t: Any, done: Done, out: int, history: History) -> None:
+    new, edge = done.outs[out], done.history(out, history)
+    if t._storage is not None:
+        t._now()
+        t._storage.write(t._steps, (new, edge), history != "keep")
+        return
+    t._array = new
+    if history != "keep":
+        t._edge = edge
+    if t._version_cell is None:
+        t._version_cell = Version()
+    t._version_cell.n += 1
+
+
+@struct
+class PlacedWrite(Write):
+    """The tensor at a place gets an output as its value."""
+
+    place: Elsewhere
+    out: int
+    history: History
+
+    def apply(self, done: Done) -> None:
+        _overwrite(self.place.read(), done, self.out, self.history)
+
+
+@struct
+class DataAssign(Write):
+    """A tensor gets the memory of another one: its `.data` is assigned."""
+
+    distinct: ClassVar[bool] = True
+    tensor: Recipe
+    data: Recipe
+
+    def apply(self, done: Done) -> None:
+        done.result(self.tensor).data = done.result(self.data)
+
+
 @struct
 class ArgumentWrite(Write):
     """An argument leaf gets an output as its value."""
@@ -70,18 +108,7 @@ class ArgumentWrite(Write):
     history: History
 
     def apply(self, done: Done) -> None:
-        t = done.leaves[self.index]
-        new, edge = done.outs[self.out], done.history(self.out, self.history)
-        if t._storage is not None:
-            t._now()
-            t._storage.write(t._steps, (new, edge), self.history != "keep")
-            return
-        t._array = new
-        if self.history != "keep":
-            t._edge = edge
-        if t._version_cell is None:
-            t._version_cell = Version()
-        t._version_cell.n += 1
+        _overwrite(done.leaves[self.index], done, self.out, self.history)
 
 
 @struct

@@ -120,10 +120,11 @@ class GraphTrace(Recorder):
             raise RuntimeError(f"{self.name}: .grad of a tensor from outside is written in a function that it is given")
         slot.grad = value
 
-    def will_rebind(self, t: Any) -> None:
+    def will_rebind(self, t: Any, value: Any) -> Any:
         raise RuntimeError(f"{self.name}: .data is assigned in a function that it is given")
 
-    becomes = will_rebind
+    def becomes(self, t: Any) -> None:
+        raise RuntimeError(f"{self.name}: a tensor turns into a view of itself in a function that it is given; drop the underscore")
 
     def reserve(self, generator: Any, blocks: int) -> tuple[Array, Array]:
         """Seed and offset, which are drawn outside. In a loop: a seed of its own, and the offset of the step."""

@@ -13,7 +13,9 @@ import numpy as np
 import ingot
 from ingot import nn
 from ingot._tensor import Tensor
+from ingot._tensor.gradients import places
 from ingot._tensor.recording import record
+from ingot._tensor.state import view
 from ingot.artifacts import at_path
 from ingot.capture.export import Exported, exported, write
 from ingot.export.nodes import fx_graph
@@ -230,8 +232,9 @@ def export(
     tensors = {}
     for name, value in made.weights.items():
         t = own.get(name)
-        memory = None if t is None else t if t._base is None else t._base.detach()
-        tensors[name] = memory if memory is not None and memory._array.type == types[name] else ingot.from_numpy(value)
+        if t is not None and places(t):  # a part of what is captured
+            t = view(t._share(), ()).detach()
+        tensors[name] = ingot.from_numpy(value) if t is None or t._array.type != types[name] else t
     buffers = dict(mod.named_buffers(remove_duplicate=False))
     return ExportedProgram(made, tensors, mod.state_dict(keep_vars=True), buffers, (args, dict(kwargs or {})))
 

@@ -245,9 +245,10 @@ class Level(Recorder):
             )
         slot.grad = value
 
-    def will_rebind(self, t: Any) -> None:
+    def will_rebind(self, t: Any, value: Any) -> Any:
         if t._array.source is not self:
             raise RuntimeError(f".data of a tensor from outside is assigned inside {self.name}; use copy_()")
+        return t
 
     def becomes(self, t: Any) -> None:
         if t._array.source is not self:

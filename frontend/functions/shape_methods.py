@@ -62,6 +62,7 @@ def _become(self: Tensor, view: Tensor) -> Tensor:
             "use the operation without the underscore",
         )
     here.recorder.becomes(self)
+    self._changes()
     self._array, self._edge = view._array, view._edge
     self._storage, self._steps, self._generation, self._version_cell = view._storage, view._steps, view._generation, view._version_cell
     return self

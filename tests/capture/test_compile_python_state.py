@@ -335,5 +335,4 @@ def test_data_that_is_assigned_as_it_is():
             layer.weight.data = change(layer.weight.data)
             return layer(x)
 
-        with pytest.raises(ingot.CaptureError, match="cannot assign .data"):
-            ingot.compile(g)(x)
+        close(ingot.compile(g)(x), layer(x).detach().numpy())
