@@ -13,9 +13,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ingot import _paths
-from ingot._lazy import imported
-from ingot._names import DTYPES, MODULES, NAMES
+from ingot import _finder
+
+_finder.install(__name__)  # before the rest of it is imported
+
+from ingot import _paths  # noqa: E402
+from ingot._lazy import imported  # noqa: E402
+from ingot._names import DTYPES, MODULES, NAMES  # noqa: E402
 
 __version__ = "0.1.0"
 

@@ -125,13 +125,12 @@ def place(location: str, wanted: Any) -> device:
     elif callable(wanted) and not isinstance(wanted, device):
         wanted = wanted(_Stand(location), location)
     if wanted is None or isinstance(wanted, _Stand):
-        from ingot import cuda
+        wanted = location if wanted is None else wanted.location
+        if device(wanted).type == "cuda":
+            from ingot import cuda
 
-        location = location if wanted is None else wanted.location
-        if device(location).type == "cuda" and (wanted is None or not cuda.is_available()):
-            wanted = location if cuda.is_available() else "cpu"  # what a machine with GPUs has saved is read on one without
-        else:
-            wanted = location
+            if not cuda.is_available():
+                wanted = "cpu"  # what a machine with GPUs has saved is read on one without
     if not isinstance(wanted, (str, device)):
         raise TypeError(f"map_location is a device, a dict of devices or a function that gives one, not {type(wanted).__name__}")
     try:

@@ -248,6 +248,28 @@ def test_a_second_process_compiles_nothing_and_imports_no_compiler(tmp_path):
     assert outs[1].stdout == "{'cache': 1} []\n", outs[1].stderr
 
 
+START = """
+import os, sys
+import ingot
+from ingot import nn
+m = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+if not os.path.exists("weights"):
+    ingot.save(m.state_dict(), "weights")
+m.load_state_dict(ingot.load("weights"))
+with ingot.no_grad():
+    ingot.compile(m.eval())(ingot.ones(2, 4)).numpy()
+rare = ("ingot.cuda", "ingot.runtime.cuda", "ingot.ir.lower", "safetensors", "llvmlite")
+print([m for m in sys.modules if m.startswith(rare)])
+"""
+
+
+def test_a_warm_start_imports_nothing_of_gpus_or_of_the_compiler(tmp_path):
+    """It builds a model, loads its weights and calls it."""
+    command = [sys.executable, "-c", START]
+    outs = [subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=with_tests()) for _ in range(2)]
+    assert outs[1].stdout == "[]\n", outs[0].stderr + outs[1].stderr
+
+
 def test_a_read_only_layer_serves_without_a_compiler(tmp_path, monkeypatch):
     compiler.executable(make_graph())
     monkeypatch.setenv("INGOT_CACHE_PATH", os.environ["INGOT_CACHE_DIR"])
