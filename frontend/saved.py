@@ -10,7 +10,7 @@ import base64
 import importlib
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -157,7 +157,9 @@ def _digits(x: float) -> str:
 # ---- reading
 
 
-def build(tree: Any, arrays: dict[str, np.ndarray], tensors: Callable[[str, str], Tensor], made: dict[str, Any], depth: int = 0) -> Any:
+def build(
+    tree: Any, arrays: Mapping[str, np.ndarray], tensors: Callable[[str, str], Tensor], made: dict[str, Any], depth: int = 0
+) -> Any:  # fmt: skip
     """The object of a document. LookupError, TypeError, ValueError or RuntimeError where it makes no sense.
 
     arrays: by name; tensors(name, device): one of them as a tensor, saved from there; made: Parameters by name, {} at first.

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from io import BufferedReader
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ingot._refused import refused_class
 from ingot._tensor import Tensor
 from ingot._tensor.devices import as_device, device
-from ingot._tensor.recording import from_array, placed
+from ingot._tensor.recording import from_array, from_buffer, placed
+from ingot.interchange import foreign
+from ingot.ir.dtypes import by_numpy
+from ingot.runtime import memory
+from ingot.runtime.artifact import tensors
 from ingot.saved import Arrays, SerializationError, build, describe
 
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ PyTorchFileReader = refused_class("PyTorchFileReader", "ingot.load reads the fil
 _KEY = "ingot"
 # what is read: 2 has NumPy arrays, bytes, paths, sets and namespaces; 3 says which tensors were not on the CPU, and is written for these
 _VERSIONS = (1, 2, 3)
+_LARGE, _HEAD = 1 << 20, 32  # bytes of a file; and those that say what it is
+T = TypeVar("T")
 
 
 def save(obj: Any, f: str | os.PathLike | IO[bytes]) -> None:
@@ -101,6 +109,8 @@ def load(f: str | os.PathLike | IO[bytes], map_location: Any = None, *, weights_
         data = f.read()  # type: ignore[union-attr]
     else:
         with open(f, "rb") as file:  # type: ignore[arg-type]
+            if os.fstat(file.fileno()).st_size >= _LARGE and foreign.kind_of(file.peek(_HEAD)[:_HEAD]) is None:
+                return _from_file(file, name, map_location)
             data = file.read()
     return loads(data, name, map_location)
 
@@ -157,17 +167,66 @@ def dumps(obj: Any) -> bytes:
 
 def loads(data: bytes, name: str = "<bytes>", map_location: Any = None) -> Any:
     """What `dumps` made bytes of, or torch.save."""
-    from ingot.interchange import foreign
-
     kind = foreign.kind_of(data)
     if kind is foreign.TORCH:
         return _from_torch(data, name, map_location)
     if kind is not None:
         raise SerializationError(f"{name}: {kind}")
     arrays, metadata = _open(data, name)
+    return _rebuilt(arrays, metadata, lambda key: from_array(arrays[key]), name, map_location)
+
+
+class _Lying(Mapping[str, np.ndarray]):
+    """The arrays of a large file, each read when it is asked for, into memory of its own."""
+
+    def __init__(self, file: BufferedReader, name: str):
+        self._file, self._name = file.fileno(), name
+        total = os.fstat(self._file).st_size
+        start = os.pread(self._file, 8, 0)
+        head = os.pread(self._file, 8 + min(int.from_bytes(start, "little"), tensors.MOST, total), 0)
+        self._rows, self.metadata = _valid(lambda: tensors.parse(memoryview(head), total, tensors.MOST, lambda *row: row), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        dtype, shape, _, _ = self._rows[key]
+        return self.buffer(key).array(dtype, shape)
+
+    def buffer(self, key: str) -> memory.Buffer:
+        """The values of an array."""
+        _, _, at, nbytes = self._rows[key]
+        buffer = memory.allocate(nbytes)
+        left = buffer.array(np.dtype(np.uint8), (nbytes,)).data
+        while len(left):
+            got = os.preadv(self._file, [left], at)
+            if not got:
+                raise SerializationError(f"{self._name}: it has become shorter while it was read")
+            left, at = left[got:], at + got
+        return buffer
+
+    def tensor(self, key: str) -> Tensor:
+        """An array as a tensor."""
+        dtype, shape, _, _ = self._rows[key]
+        return from_buffer(by_numpy(dtype), tuple(shape), self.buffer(key))
+
+
+def _from_file(file: BufferedReader, name: str, map_location: Any) -> Any:
+    """`loads` of a large file that is none of torch.save. Its tensors are read where they are to lie: the whole is never in memory."""
+    arrays = _Lying(file, name)
+    return _rebuilt(arrays, arrays.metadata, arrays.tensor, name, map_location)
+
+
+def _rebuilt(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], made: Callable[[str], Tensor], name: str, map_location: Any
+) -> Any:
+    """What was saved. made: one of the arrays as a tensor."""
 
     def tensor(key: str, location: str = "cpu") -> Tensor:
-        return placed(from_array(arrays[key]), place(location, map_location))
+        return placed(made(key), place(location, map_location))
 
     if _KEY not in metadata:
         return {key: tensor(key) for key in arrays}
@@ -186,11 +245,13 @@ def loads(data: bytes, name: str = "<bytes>", map_location: Any = None) -> Any:
 
 def _open(data: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata of a safetensors file."""
-    from ingot.runtime.artifact.tensors import TensorsError, read
+    return _valid(lambda: tensors.read(memoryview(data)), name)
 
+
+def _valid(read: Callable[[], T], name: str) -> T:
     try:
-        return read(memoryview(data))
-    except TensorsError as e:
+        return read()
+    except tensors.TensorsError as e:
         raise SerializationError(f"{name}: not a safetensors file, or damaged: {e}") from None
 
 

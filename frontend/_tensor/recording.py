@@ -193,6 +193,13 @@ def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = Fals
     return out
 
 
+def from_buffer(dtype: DType, shape: Shape, buffer: memory.Buffer) -> Tensor:
+    """A Tensor whose values are in memory that nobody else has; while something is traced, as `from_array`."""
+    if here.recorder.level or here.recorder.tracing:
+        return from_array(buffer.array(dtype.numpy, shape), dtype)
+    return wrap((arrays.from_buffer(tensor_type(dtype, shape), buffer), None))
+
+
 def placed(t: Tensor, where: device) -> Tensor:
     """`t` on a device: itself where it is there already. What comes to "meta" has no history.
 

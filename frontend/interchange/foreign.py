@@ -20,6 +20,8 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
 
 def kind_of(data: bytes) -> str | None:
     """TORCH for what `torch_file.read` reads; words for another file that is known; None for safetensors, and what is not known."""
+    if data[8:9] == b"{" and not any(data[4:8]):
+        return None  # the length of a safetensors header, which may begin with the bytes of any other kind, and the header
     if data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _archive(data)
     return next((words for start, words in _BEGINNINGS if data.startswith(start)), None)

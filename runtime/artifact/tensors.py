@@ -10,15 +10,18 @@ the header is padded with spaces so that the data begins on a multiple of 64.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
 from ingot.runtime.artifact import strict
 from ingot.runtime.artifact.container import HEADER_LIMIT
 
-__all__ = ["pack", "read", "unpack", "TensorsError", "numpy_dtype"]
+__all__ = ["MOST", "TensorsError", "numpy_dtype", "pack", "parse", "read", "unpack"]
 
+T = TypeVar("T")
+MOST = 100_000_000  # bytes that a header may have
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "BF16": "bfloat16",
     "I32": "int32", "U32": "uint32", "F32": "float32", "I64": "int64", "U64": "uint64", "F64": "float64",
@@ -76,12 +79,26 @@ def unpack(section: memoryview) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read(section: memoryview, limit: int = 100_000_000) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(section: memoryview, limit: int = MOST) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """`unpack` of a section that anybody may have written, with whatever names, and its metadata.
 
     limit: bytes that the header may have; by default what the format allows
     """
-    total = len(section)
+
+    def array(dtype: np.dtype, shape: list[int], at: int, nbytes: int) -> np.ndarray:
+        return np.frombuffer(section, np.uint8, nbytes, at).view(dtype).reshape(shape)
+
+    return parse(section, len(section), limit, array)
+
+
+def parse(
+    section: memoryview, total: int, limit: int, array: Callable[[np.dtype, list[int], int, int], T]
+) -> tuple[dict[str, T], dict[str, str]]:
+    """What `array` makes of each array's dtype, shape, place and length in a section of `total` bytes, and its metadata.
+
+    section: its header at least; the data is not looked at. `array` may raise ValueError; arrays of no elements are made beforehand, too,
+        to see that NumPy can.
+    """
     if total < 8:
         raise TensorsError(f"{total} bytes are too few for a header")
     length = int.from_bytes(section[:8], "little")
@@ -97,7 +114,7 @@ def read(section: memoryview, limit: int = 100_000_000) -> tuple[dict[str, np.nd
     if not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
         raise TensorsError("the metadata is no object of texts")
     start, end = 8 + length, total - 8 - length
-    extents, out = [], {}
+    extents, out = [], dict[str, T]()
     for name, row in rows.items():
         try:
             code, shape, (begin, stop) = row["dtype"], row["shape"], row["data_offsets"]
@@ -114,9 +131,10 @@ def read(section: memoryview, limit: int = 100_000_000) -> tuple[dict[str, np.nd
         if stop > end or stop - begin != nbytes:
             raise TensorsError(f"{name!r}: {code}{shape} does not fit bytes {begin} to {stop} of {end}")
         extents.append((begin, stop))
-        a = np.frombuffer(section, np.uint8, nbytes, start + begin) if nbytes else np.empty(0, np.uint8)
         try:
-            out[name] = a.view(dtype).reshape(shape)
+            if not nbytes:
+                np.empty(0, np.uint8).view(dtype).reshape(shape)
+            out[name] = array(dtype, shape, start + begin, nbytes)
         except ValueError as e:  # NumPy's own bounds, as for (0, 2**62)
             raise TensorsError(f"{name!r}: {code}{shape}: {e}") from None
     at = 0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import ingot
+from ingot import serialization
 from ingot.serialization import SerializationError, dumps, loads
 
 DTYPES = ["float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
@@ -145,3 +146,77 @@ def test_deep_structures_are_refused() -> None:
         loads(save({"a": np.zeros(1)}, {"ingot": json.dumps({"version": 9, "tree": 1})}))
     with pytest.raises(SerializationError, match="does not fit"):
         loads(save({"a": np.zeros(1)}, {"ingot": json.dumps({"version": 1, "tree": ["tensor", "b", False]})}))
+
+
+@pytest.mark.parametrize("length", [0x80, 0x280, 0x380, 0x8B18, 0x8B1F, 0x9380])
+def test_a_header_whose_length_reads_as_another_kind_of_file(length: int, tmp_path) -> None:
+    """0x80 is what pickles begin with, 0x1f 0x8b what gzip does."""
+    head = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'.ljust(length)
+    (tmp_path / "x").write_bytes(length.to_bytes(8, "little") + head + np.float32([1, 2]).tobytes())
+    assert ingot.load(tmp_path / "x")["a"].tolist() == [1, 2]
+
+
+@pytest.fixture
+def large(monkeypatch) -> None:
+    """Every file counts as a large one, whose tensors are read one by one."""
+    monkeypatch.setattr(serialization, "_LARGE", 0)
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0, 3), (2, 3)])
+def test_every_dtype_in_a_large_file(large, name: str, shape: tuple, tmp_path) -> None:
+    t = ingot.tensor(np.arange(int(np.prod(shape))).reshape(shape) % 2).to(getattr(ingot, name))
+    ingot.save({"t": t, "again": [t], "before": ingot.ones(1)}, tmp_path / "x")
+    out = ingot.load(tmp_path / "x")
+    assert out["t"].dtype is t.dtype and out["t"].shape == t.shape and out["again"][0] is out["t"]
+    np.testing.assert_array_equal(out["t"].float().numpy(), t.float().numpy())
+
+
+def test_a_large_file_gives_what_is_its_own(tmp_path) -> None:
+    a = np.random.default_rng(0).standard_normal((700, 900))
+    ingot.save({"t": ingot.tensor(a), "a": a, "text": a.astype(str)[:2], "bytes": a.tobytes()}, tmp_path / "x")
+    assert os.path.getsize(tmp_path / "x") > serialization._LARGE
+    out = ingot.load(tmp_path / "x")
+    np.testing.assert_array_equal(out["t"].numpy(), a)
+    np.testing.assert_array_equal(out["a"], a)
+    assert out["bytes"] == a.tobytes() and out["text"].tolist() == a.astype(str)[:2].tolist()
+    out["t"].zero_()
+    out["a"][:] = 1
+    again = ingot.load(tmp_path / "x")
+    np.testing.assert_array_equal(again["t"].numpy(), a)
+    np.testing.assert_array_equal(again["a"], a)
+
+
+def test_a_large_file_of_another_library(tmp_path) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {"w": np.random.default_rng(1).standard_normal((600, 700), dtype=np.float32), "i": np.arange(5)}
+    save_file(arrays, tmp_path / "x")
+    out = ingot.load(tmp_path / "x")
+    assert out.keys() == arrays.keys()
+    for name, a in arrays.items():
+        np.testing.assert_array_equal(out[name].numpy(), a)
+
+
+def test_a_large_file_that_is_damaged_or_foreign(large, tmp_path) -> None:
+    data, path = dumps({"a": ingot.ones(3), "b": [1, 2.0]}), tmp_path / "x"
+    for n in range(len(data)):
+        path.write_bytes(data[:n])
+        with pytest.raises(SerializationError, match="x: "):
+            ingot.load(path)
+    for i in range(len(data)):
+        path.write_bytes(data[:i] + bytes([data[i] ^ 0x15]) + data[i + 1 :])
+        try:
+            ingot.load(path)
+        except SerializationError:
+            pass
+    path.write_bytes(pickle.dumps([1]))
+    with pytest.raises(SerializationError, match="a pickle"):
+        ingot.load(path)
+
+
+def test_a_large_file_that_becomes_shorter(large, tmp_path, monkeypatch) -> None:
+    ingot.save(ingot.ones(3), tmp_path / "x")
+    monkeypatch.setattr(os, "preadv", lambda *a: 0)
+    with pytest.raises(SerializationError, match="shorter"):
+        ingot.load(tmp_path / "x")
