@@ -290,3 +290,44 @@ def test_rows_of_loops_are_stacked():
 
 def _leaves(out):
     return [v.numpy() for v in out] if isinstance(out, tuple) else [out.numpy()]
+
+
+SCAN = {
+    "pretty": """chlo.scan(%x) inits (%c) dimension=1 attributes {is_associative = true, is_reverse = REVERSE} {
+    ^bb0(%input: tensor<2xf32>, %carry: tensor<2xf32>):
+      %1 = stablehlo.add %input, %carry : tensor<2xf32>
+      %2 = stablehlo.multiply %1, %input : tensor<2xf32>
+      stablehlo.return %2, %1 : tensor<2xf32>, tensor<2xf32>
+    } : (tensor<2x3xf32>, tensor<2xf32>) -> (tensor<2x3xf32>, tensor<2xf32>)""",
+    "generic": """"chlo.scan"(%x, %c) <{dimension = 1 : i64, is_reverse = REVERSE, operandSegmentSizes = array<i32: 1, 1>,
+      resultSegmentSizes = array<i32: 1, 1>}> ({
+    ^bb0(%input: tensor<2xf32>, %carry: tensor<2xf32>):
+      %1 = "stablehlo.add"(%input, %carry) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+      %2 = "stablehlo.multiply"(%1, %input) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+      "stablehlo.return"(%2, %1) : (tensor<2xf32>, tensor<2xf32>) -> ()
+    }) : (tensor<2x3xf32>, tensor<2xf32>) -> (tensor<2x3xf32>, tensor<2xf32>)""",
+}
+
+
+@pytest.mark.parametrize("form", SCAN)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan(form, reverse):
+    """Slices and a carry in, slices and the last carry out."""
+    x, c = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2], np.float32)
+    text = f"%0:2 = {SCAN[form].replace('REVERSE', str(reverse).lower())}\n return %0#0, %0#1 : tensor<2x3xf32>, tensor<2xf32> }}"
+    rows, last = run("(tensor<2x3xf32>, tensor<2xf32>) { " + text, x, c, head="%x: tensor<2x3xf32>, %c: tensor<2xf32>")
+    order = x[:, ::-1] if reverse else x
+    sums = np.cumsum(order, 1) + c[:, None]
+    want = sums * order
+    np.testing.assert_allclose(rows, want[:, ::-1] if reverse else want)
+    np.testing.assert_allclose(last, sums[:, -1])
+
+
+def test_scan_of_other_values():
+    text = SCAN["pretty"].replace("REVERSE", "false").replace("(%x) inits (%c)", "(%x, %x) inits (%c)")
+    with pytest.raises(StablehloError, match="chlo.scan.*its region takes 2 values, and it has 3 operands"):
+        run(
+            "(tensor<2x3xf32>, tensor<2xf32>) { %0:2 = " + text.replace(": (tensor<2x3xf32>, ", ": (tensor<2x3xf32>, tensor<2x3xf32>, ")
+            + "\n return %0#0, %0#1 : tensor<2x3xf32>, tensor<2xf32> }",
+            np.zeros((2, 3), np.float32), np.zeros(2, np.float32), head="%x: tensor<2x3xf32>, %c: tensor<2xf32>",
+        )  # fmt: skip

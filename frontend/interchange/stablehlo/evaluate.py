@@ -187,16 +187,25 @@ class Run:
 
     def lifted(self, block: Block, inputs: Sequence[Any], of: Operation) -> list[Tensor]:
         """The results of a block of numbers, computed on tensors, element by element."""
-        for o in block.ops[:-1]:
-            rule = RULES.get(o.name)
-            if rule is None or not rule.lifted or o.regions:
-                raise NotImplementedError(f"its region holds {o.name}, which does not work element by element")
+        self._elementwise(block, set())
         self.lifting += 1
         try:
             results = self.block(block, inputs)
         finally:
             self.lifting -= 1
         return [self.tensor(r, v.type) for r, v in zip(results, block.ops[-1].inputs)]
+
+    def _elementwise(self, block: Block, seen: set[str]) -> None:
+        """NotImplementedError unless a block works element by element, and so do the functions that it calls."""
+        for o in block.ops[:-1]:
+            rule = RULES.get(o.name)
+            if o.name == "call":
+                name = o.attrs["callee"]
+                if name not in seen:
+                    seen.add(name)
+                    self._elementwise(self.plan.module.functions[name].body, seen)
+            elif rule is None or not rule.lifted or o.regions:
+                raise NotImplementedError(f"its region holds {o.name}, which does not work element by element")
 
     # ---- operations
 

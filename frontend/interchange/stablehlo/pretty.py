@@ -234,6 +234,22 @@ class Pretty(Operations):
             regions.append(self.region(tuple((n, Value(t)) for (n, _), t in zip(names, types))))
         return tuple(inputs), attrs, tuple(regions), types
 
+    def _chlo_scan(self) -> tuple:
+        self.need("(")
+        inputs = self.operands(")")
+        if not self.take_word("inits"):
+            self.expected("'inits'")
+        self.need("(")
+        inputs += self.operands(")")
+        if not self.take_word("dimension"):
+            self.expected("'dimension'")
+        self.need("=")
+        attrs: dict[str, Any] = {"dimension": self.integer()}
+        attrs |= self.dictionary() if self.take_word("attributes") else {}
+        regions = (self.region(),)
+        self.need(":")
+        return inputs, attrs, regions, self.types(inputs)
+
     def _reduce(self) -> tuple:
         inputs, inits = [], []
 

@@ -53,6 +53,13 @@ def reductions() -> Iterator[Program]:
         "reduce_xor": lambda x: lax.reduce_xor(x.astype(jnp.int32), (1,)),
         "reduce_general": lambda x: lax.reduce(x, 0.0, lambda a, b: a + b - a * b * 0.1, (0,)),
         "reduce_pair": lambda x: lax.reduce((x, x * 2), (0.0, 1.0), lambda a, b: (a[0] + b[0], a[1] * b[1]), (1,)),
+        # what a region calls: a `where` is a function of its own
+        "reduce_calls": lambda x: lax.reduce(x, -9.0, lambda a, b: jnp.where(a > b, a, b), (1,)),
+        "reduce_calls_pair": lambda x: lax.reduce(
+            (x, -x), (-9.0, 0.0), lambda a, b: (jnp.where(a[0] > b[0], a[0], b[0]), jnp.where(a[0] > b[0], a[1], b[1])), (0,)
+        ),
+        "window_calls": lambda x: lax.reduce_window(x, -9.0, lambda a, b: jnp.where(a > b, a, b), (2, 2), (1, 1), "VALID"),
+        "scatter_calls": lambda x: x.at[jnp.array([0, 2, 2])].apply(lambda v: jnp.where(v > 0, v / 2, v - 1)),
         "reduce_or_int": lambda x: lax.reduce_or(x.astype(jnp.int32), (0,)),
         "percentile": lambda x: jnp.percentile(x, 30, axis=0),
         "quantile": lambda x: jnp.quantile(x, jnp.array([0.2, 0.7]), axis=1),

@@ -172,6 +172,35 @@ def _stepped(c: Call, values: list[Any]) -> list[Any]:
     return filled(ingot.while_loop(test, step, tuple(given[i] for i in moving)))
 
 
+@op("chlo.scan", raw=True)
+def scan(
+    c: Call, *operands: Any, dimension: int, scan_dim_size: int | None = None, is_reverse: bool = False, is_associative: bool = False,
+    operandSegmentSizes: Any = None, resultSegmentSizes: Any = None,
+) -> Any:  # fmt: skip
+    """Slices along a dim and what is carried give slices of results, and what is carried on. Inputs are those with a dim more than the
+    region takes."""
+    (body,) = c.regions
+    ranks = [len(a.type.shape or ()) for a in body.args]
+    if len(ranks) != len(operands):
+        raise TypeError(f"its region takes {len(ranks)} values, and it has {len(operands)} operands")
+    given = [c.tensor(x, v.type) for x, v in zip(operands, c.op.inputs)]
+    k = next((i for i, (x, n) in enumerate(zip(given, ranks)) if x.ndim == n), len(given))
+    made = len(c.types) - (len(given) - k)  # results, before what is carried
+    if made < 0 or len(body.ops[-1].inputs) != len(c.types):
+        raise TypeError(f"its region gives {len(body.ops[-1].inputs)} values, and it has {len(c.types)} results")
+    if not k and scan_dim_size is None:
+        raise TypeError("nothing says how often it steps")
+    rows = tuple(ingot.moveaxis(x, dimension, 0) for x in given[:k]) or apply("iota", attrs=(dtypes.i64, (scan_dim_size,), 0))
+
+    def step(carried: tuple[Tensor, ...], row: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        results = c.region(0, (*(row if k else ()), *carried))
+        typed = [c.tensor(r, v.type) for r, v in zip(results, body.ops[-1].inputs)]
+        return tuple(typed[made:]), tuple(typed[:made])
+
+    last, out = ingot.scan(step, tuple(given[k:]), rows, reverse=is_reverse)
+    return [*(ingot.moveaxis(y, 0, dimension) for y in out), *last]
+
+
 @op("if", raw=True)
 def if_(c: Call, pred: Any) -> Any:
     if isinstance(pred, np.ndarray) or not here.recorder.tracing:

@@ -23,7 +23,7 @@ def _alone(groups: Any) -> None:
         raise NotImplementedError(f"groups of {array.shape[-1]} partitions; there is one")
 
 
-@op("all_reduce", raw=True)
+@op("all_reduce", "cross-replica-sum", raw=True)
 def all_reduce(
     *operands: Any, replica_groups: Any = None, channel_id: int = 0, channel_type: int = 0, use_global_device_ids: bool = False
 ) -> Any:
