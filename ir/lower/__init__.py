@@ -88,7 +88,7 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
 
 def _attention(graph: Graph, target: Target) -> Graph:
     kind = target.kinds.get("attention")
-    return graph if kind is None else stay_on_chip(graph, kind.takes)
+    return graph if kind is None else stay_on_chip(graph, lambda body: kind.takes(body, target.machine))
 
 
 _PASSES = (

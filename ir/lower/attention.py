@@ -129,12 +129,17 @@ def _contracted(product: Node, side: int) -> int:
 
 def below_diagonal(body: Graph) -> bool:
     """Whether elements in columns behind their row make nothing of what the graph gives."""
-    parts = parts_of(body)
-    zero, lowest = 0.0, float("-inf")
-    if parts.softmax is not None:
-        return _nothing(body, parts.softmax.scores, lowest)
+    parts, zero, lowest = parts_of(body), 0.0, float("-inf")
+    if parts.softmax is not None and not _nothing(body, parts.softmax.scores, lowest):
+        return False
+    if parts.softmax is not None and len(parts.products) <= 1 and not parts.folds:  # exponentials of -inf, times something (_linear)
+        return True
+    known = () if parts.softmax is None else (parts.softmax.top, parts.softmax.total, parts.softmax.dead)
+    sums = [n for n in body.nodes if isinstance(n.op.lowering, Reduction) and n.outputs[0] not in known]
+    if any(not _folds(n, SUM) for n in sums):
+        return False
     products = [n.inputs[matrix_side(body, n)] for n in parts.products]
-    return all(_nothing(body, v, zero) for v in (*products, *(n.inputs[0] for n in parts.folds)))
+    return all(_nothing(body, v, zero) for v in (*products, *(n.inputs[0] for n in sums)))
 
 
 def _nothing(body: Graph, v: Value, value: float) -> bool:
@@ -354,26 +359,61 @@ class _Rewriter:
         self.graph, self.finder, self.region, self.softmax = finder.graph, finder, region, softmax
         self.bodies = bodies
         self.shape = region.scores[0].outputs[0].type.shape
+        self.rows = [n for n in region.products if self.over(n) == len(self.shape) - 1]
+        self.first = [n for n in self.rows if _linear(self.graph, softmax, finder.matrix, n.inputs[self.side(n)])][:1]
 
     def calls(self) -> Iterator[Node]:
-        """Every call, with the values of the graph as inputs and outputs."""
-        s, graph = self.softmax, self.graph
-        rows = [n for n in self.region.products if self.over(n) == len(self.shape) - 1]
-        first = [n for n in rows if _linear(graph, s, self.finder.matrix, n.inputs[self.side(n)])][:1]
+        """Every call, with the values of the graph as inputs and outputs: one for each product, but those of columns together."""
+        s = self.softmax
         mine = {s.top, s.total, s.dead}
-        inside = {*self.region.members, *self.region.folds, *first}
-        wanted = [v for v in (s.top, s.total, s.dead) if v is not None and self.read_elsewhere(v, inside, first)]
-        yield self.call([*(n.outputs[0] for n in first), *wanted], mine)
+        yield self.first_call()
         for n in self.region.folds:
             if n.outputs[0] not in mine:
                 yield self.call([n.outputs[0]], set())
-        for n in rows:
-            if n not in first:
+        for n in self.rows:
+            if n not in self.first:
                 yield self.call([n.outputs[0]], set())
         columns = [n for n in self.region.products if self.over(n) != len(self.shape) - 1]
         together = sum(math.prod(n.inputs[1 - self.side(n)].type.shape[-1:]) for n in columns) <= TOGETHER
         for some in [columns] if together and columns else [[n] for n in columns]:
             yield self.call([n.outputs[0] for n in some], set())
+
+    def together(self) -> list[Node]:
+        """One call for the product that the softmax is for, if there is one, and one for all others, which are gradients; none where
+        something else is wanted, or depends on one of them."""
+        products = [n for n in self.region.products if n not in self.first]
+        calls = [self.first_call()] if self.first else []
+        known = {v for n in calls for v in n.outputs}
+        if products:
+            calls.append(self.call([n.outputs[0] for n in products], {n.outputs[0] for n in self.region.folds} - known))
+        made = {v for n in calls for v in n.outputs}
+        inside = {*self.region.members, *self.region.folds, *self.region.products}
+        for n in self.region.folds:
+            v = n.outputs[0]
+            if v not in made and (v in self.graph.outputs or any(u not in inside for u in self.graph.users.get(v, ()))):
+                return []
+        return [] if products and self.depends(calls[-1].inputs, {n.outputs[0] for n in products}, known) else calls
+
+    def depends(self, values: Iterable[Value], outputs: set[Value], known: set[Value]) -> bool:
+        """Whether something follows from outputs, or from the matrix otherwise than by what is known."""
+        stack, seen = list(values), set(known)
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            if v in outputs or v in self.finder.matrix and self.finder.matrix[v].root() is self.region:
+                return True
+            n = self.graph.producers.get(v)
+            stack += () if n is None else n.inputs
+        return False
+
+    def first_call(self) -> Node:
+        """The call that finds the statistics."""
+        s = self.softmax
+        inside = {*self.region.members, *self.region.folds, *self.first}
+        wanted = [v for v in (s.top, s.total, s.dead) if v is not None and self.read_elsewhere(v, inside, self.first)]
+        return self.call([*(n.outputs[0] for n in self.first), *wanted], {s.top, s.total, s.dead})
 
     def read_elsewhere(self, v: Value, inside: set[Node], first: list[Node]) -> bool:
         """Whether a statistic is read by another call, or by the rest of the graph."""
@@ -452,9 +492,11 @@ def _stay_on_chip(graph: Graph, takes: Callable[[Graph], bool]) -> Graph:
         known = () if softmax is None else (softmax.top, softmax.dead)
         if softmax is None or not r.products or any(not _folds(n, SUM) and n.outputs[0] not in known for n in r.folds):
             continue
-        calls = list(_Rewriter(finder, r, softmax, bodies).calls())
-        if all(takes(n.attrs[0]) for n in calls):
-            made += calls
+        rewriter = _Rewriter(finder, r, softmax, bodies)
+        for calls in (list(rewriter.calls()), rewriter.together()):
+            if all(takes(n.attrs[0]) for n in calls):
+                made += calls
+                break
     if not made:
         return graph
     return _ordered(graph, made)

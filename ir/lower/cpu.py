@@ -17,7 +17,7 @@ def _later(module: str, name: str) -> Kind:
     def kind() -> Kind:
         return getattr(importlib.import_module(f"ingot.ir.lower.{module}"), name)
 
-    return Kind(lambda group, machine: kind().choose(group, machine), lambda *args: kind().emit(*args), lambda body: kind().takes(body))
+    return Kind(lambda group, machine: kind().choose(group, machine), lambda *args: kind().emit(*args), lambda *args: kind().takes(*args))
 
 
 KINDS = {
@@ -30,7 +30,7 @@ KINDS = {
     "sort": _later("sort", "SORT"),
     "cumulative": _later("cumulative", "CUMULATIVE"),
     "top": _later("top", "TOP"),
-    "attention": _later("attention_rows", "ATTENTION"),
+    "attention": _later("attention_kind", "ATTENTION"),
 }
 
 

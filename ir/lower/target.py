@@ -25,12 +25,12 @@ class Kind(NamedTuple):
     choose(group, machine) -> schedule              decides all there is to decide
     emit(group, schedule, check) -> kernels         writes the loops; check(node): the code under which a failed check is reported,
                                                     0 where none is needed
-    takes(body) -> bool                             of graphs that may be called: whether it has kernels of one
+    takes(body, machine) -> bool                    of graphs that may be called: whether it has kernels of one
     """
 
     choose: Callable[[Group, Machine], Any]
     emit: Callable[[Group, Any, Callable[[Node], int]], list[Written]]
-    takes: Callable[[Graph], bool] = lambda body: True
+    takes: Callable[[Graph, Machine], bool] = lambda body, machine: True
 
 
 @value_type
