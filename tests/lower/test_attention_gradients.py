@@ -17,7 +17,7 @@ from ingot.ir.op import OPS as O
 from ingot.ir.parse import parse
 from ingot.ir.struct import replace
 from ingot.ir.transforms.vjp import vjp
-from tests.lower.test_attention_rows import array, attend, dot, graph, mask, softmax, traced
+from tests.support.attention import SYMBOLIC, array, attend, dot, graph, mask, softmax, traced
 from tests.support.calling import HOST_LEVELS, compare, load, outputs, run_loops
 from tests.support.graphs import arrays_for, graph_of
 from tests.support.symbolic import arrays_of, check_at
@@ -106,20 +106,6 @@ def test_long_sums_stay_accurate():
         dv = outs[-1]
         total = arrays[3].sum(dtype=np.float64) / (9 if rows > columns else 1)
         np.testing.assert_allclose(dv, total / columns, rtol=2e-6)
-
-
-SYMBOLIC = """func @f(%q: f32[2,B,6], %k: f32[2,T,6], %v: f32[2,T,5], %m: f32[B,T]) -> f32[2,B,5] {
-  %0 = dot %q, %k {batch=[[0], [0]], contract=[[2], [2]]} : f32[2,B,T]
-  %1 = add %0, %m : f32[2,B,T]
-  %2 = reduce_max %1 {axes=[2]} : f32[2,B,1]
-  %3 = sub %1, %2 : f32[2,B,T]
-  %4 = exp %3 : f32[2,B,T]
-  %5 = reduce_sum %4 {axes=[2]} : f32[2,B,1]
-  %6 = div %4, %5 : f32[2,B,T]
-  %7 = dot %6, %v {batch=[[0], [0]], contract=[[2], [1]]} : f32[2,B,5]
-  return %7
-}
-"""
 
 
 def test_one_program_serves_every_size():
