@@ -7,7 +7,8 @@ What stands between the two products of
 is a matrix with a row for each query and a column for each key, and so is what stands between those of its gradients. Where nothing but
 such products and sums of its rows read it, the pass puts calls in their place: of graphs that go from operands, masks and row statistics
 to what the products make. A target that has kernels of kind "attention" makes each call with the matrix in tiles on chip: the first with
-a running maximum and sum, those of the gradients from the statistics that it leaves.
+a running maximum and sum, those of the gradients from the statistics that it leaves. Where it has none for each product on its own,
+all gradients are one call: a CPU's worker does a whole matrix, and makes no product twice.
 """
 
 from __future__ import annotations
