@@ -29,7 +29,7 @@ from ingot.ir.graph import Graph
 from ingot.ir.loop.program import Program
 from ingot.ir.loop.text import print_program
 from ingot.ir.lower import scheduling
-from ingot.ir.lower.attention import stay_on_chip
+from ingot.ir.lower.attention_calls import stay_on_chip
 from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused

@@ -51,9 +51,21 @@ class _Inside(CalledElements):
 
 
 class Block:
-    """Writes code for blocks of rows. `known`: the values of which the kernel says what an element is, while it is written."""
+    """Writes code for blocks of rows.
+
+    known    the values of which the kernel says what an element is, while it is written
+    inner    the elements of the graph that is called
+    q, first which matrix the block is of, and its first row
+    clamped  a block may have rows that are not there
+    lines    scratch for as many elements as its rows have
+    """
 
     known: Iterable[Value]
+    inner: _Inside
+    q: Point
+    first: Index
+    clamped: bool
+    lines: str
 
     def __init__(self, group: Group, s: AttentionRows | AttentionPanels, check: Callable[[Node], int]):
         self.group, self.s = group, s
