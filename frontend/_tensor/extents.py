@@ -51,8 +51,8 @@ class Extents:
     def __init__(self, values: Mapping[str, Any], floats: bool = True):
         self.values = dict(values)  # floats are those of symbols in formulas
         self.measured: list[str] = []
-        self.example: Callable[[str], int]
-        self.unknown: Callable[[], Exception]
+        self.example: Callable[[str], Any]
+        self.unknown: Callable[[Iterable[str]], Exception]
         self.ended: Callable[[], Exception] = lambda: RuntimeError("a number is used after the trace that it was made in")
         self.floats = floats  # whether what is calculated with floats is remembered, too
         self.conditions: dict[Formula, str] = {}
@@ -83,26 +83,38 @@ class Extents:
 
     def real(self, name: str) -> Real:
         """The float of a symbol as Python sees it."""
-        return Real(Formula(f"d_{name}", frozenset((name,))), self.values[name], self)
+        return Real(Formula(f"d_{name}", frozenset((name,))), self.values.get(name), self)
 
     def value(self, dim: Dim) -> int:
         """What it is in the call that is traced."""
-        for s in symbols(dim) if self.measured else ():
-            if s.name not in self.values:
+        if self.measured:
+            self._find([s.name for s in symbols(dim)])
+        return evaluate(dim, self.values)
+
+    def at(self, formula: Formula) -> float:
+        """The same of a formula."""
+        self._find(formula.names)
+        return formula.at(self.values)
+
+    def _find(self, names: Iterable[str]) -> None:
+        for n in sorted(names):
+            if n not in self.values:
                 if not self._open:
                     raise self.ended()
-                self.values[s.name] = self.example(s.name)
-        return evaluate(dim, self.values)
+                self.values[n] = self.example(n)
+
+    def computes(self, names: Iterable[str]) -> bool:
+        """Whether one of the symbols is measured."""
+        return not set(self.measured).isdisjoint(names)
 
     def measures(self, relation: Guard | Formula) -> bool:
         """Whether there is a measured symbol in it."""
-        names = relation.names if isinstance(relation, Formula) else {s.name for s in symbols(*relation[1:])}
-        return not names.isdisjoint(self.measured)
+        return self.computes(relation.names if isinstance(relation, Formula) else {s.name for s in symbols(*relation[1:])})
 
     def known(self, names: Iterable[str]) -> None:
         """CaptureError where one of the symbols is measured, for whose number nothing else can be made."""
-        if not set(self.measured).isdisjoint(names):
-            raise self.unknown()
+        if self.computes(names):
+            raise self.unknown(names)
 
     def decide(self, low: Dim, high: Dim, same: bool) -> bool:
         """Whether low <= high, or both are the `same`, in the call that is traced; a guard says so from now on."""
@@ -351,16 +363,21 @@ class Extent(Remembering):
         """The number for good."""
         return self.known.pin(self.dim, why)
 
-    def _as_real(self) -> tuple[str, frozenset[str], int, tuple[Dim, int]]:
+    def now(self) -> int:
+        """What it is in the call that is traced."""
+        return self.known.value(self.dim)
+
+    def _as_real(self) -> tuple[str, frozenset[str], Any, tuple[Dim, int]]:
         """See `real_of`."""
         if not self.known.live:
             return real_of(self.known.value(self.dim))  # type: ignore[return-value]
-        return f"({python_text(self.dim)})", frozenset(s.name for s in symbols(self.dim)), self.known.value(self.dim), (self.dim, 1)
+        return f"({python_text(self.dim)})", frozenset(s.name for s in symbols(self.dim)), self, (self.dim, 1)
 
     def as_float(self) -> Real:
         """The same as a float."""
         text, names, number, ratio = self._as_real()
-        return Real(Formula(f"float{text}", names), float(number), self.known, ratio)
+        later = self.known.live and self.known.computes(names)
+        return Real(Formula(f"float{text}", names), None if later else float(self.now()), self.known, ratio)
 
     __add__ = _calculated(operator.add, "+")
     __radd__ = _calculated(operator.add, "+", True)

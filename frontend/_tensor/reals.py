@@ -39,16 +39,21 @@ class Formula:
 
 
 def real_of(x: Any) -> tuple[str, frozenset[str], Any, Ratio | None] | None:
-    """The expression of a number, the symbols in it, what it is in the call that is traced, and as a ratio; None for what is no number."""
+    """The expression of a number, the symbols in it, the number (see `_now`), and as a ratio; None for what is no number."""
     if type(x) is Real:
         if not x.known.live:
             return real_of(x.number)
-        return x.formula.text, x.formula.names, x.number, x.ratio
+        return x.formula.text, x.formula.names, x, x.ratio
     if type(x) is int or (type(x) is float and math.isfinite(x)):
         n, d = x.as_integer_ratio()
         return f"({x!r})", frozenset(), x, (n, d) if abs(n) < _LARGEST and d < _LARGEST else None
     described = getattr(type(x), "_as_real", None)
     return None if described is None else described(x)
+
+
+def _now(x: Any) -> Any:
+    """What a number is in the call that is traced."""
+    return x.now() if hasattr(type(x), "now") else x
 
 
 def _calculated(fn: Callable[[Any, Any], Any], sign: str, swapped: bool = False) -> Callable[[Real, Any], Any]:
@@ -67,13 +72,18 @@ def _calculated(fn: Callable[[Any, Any], Any], sign: str, swapped: bool = False)
 
 def made(fn: Callable[[Any, Any], Any], sign: str, x: Any, y: Any, known: Any) -> Any:
     """The number that an operation makes of two, given as `real_of` gives them."""
-    number = fn(x[2], y[2])
     names = x[1] | y[1]
+    text = f"({x[0]} {sign} {y[0]})"
+    if known.live and known.computes(names) and (sign == "/" or {type(x[2]), type(y[2])} & {Real, float}):
+        if sign not in "+-*" and not (sign == "/" and type(y[2]) in (int, float) and y[2]):
+            known.condition(f"{text} is not None", names)  # it may fail, and then nothing else is done
+        return Real(Formula(text, names), None, known, _combined(sign, x[3], y[3]))
+    number = fn(_now(x[2]), _now(y[2]))
     if not known.live or not names:
         return number
     if type(number) is not float or not known.floats:
         known.pin_names(names, "it is calculated with as a number")
-    return Real(Formula(f"({x[0]} {sign} {y[0]})", names), number, known, _combined(sign, x[3], y[3]))
+    return Real(Formula(text, names), number, known, _combined(sign, x[3], y[3]))
 
 
 def _combined(sign: str, x: Ratio | None, y: Ratio | None) -> Ratio | None:
@@ -103,12 +113,16 @@ def applied(name: str, *args: Any) -> Any:
     if any(n is None for n in numbers):
         return fn(*[float(a) for a in args])
     names = frozenset().union(*[n[1] for n in numbers])  # type: ignore[index]
-    number = fn(*[n[2] for n in numbers])  # type: ignore[index]
+    text = f"math.{name}({', '.join([n[0] for n in numbers])})"  # type: ignore[index]
+    if known.live and known.computes(names):
+        known.condition(f"{text} is not None", names)
+        return Real(Formula(text, names), None, known)
+    number = fn(*[_now(n[2]) for n in numbers])  # type: ignore[index]
     if not known.live or not names:
         return number
     if not known.floats:
         known.pin_names(names, "it is calculated with as a number")
-    return Real(Formula(f"math.{name}({', '.join([n[0] for n in numbers])})", names), number, known)  # type: ignore[index]
+    return Real(Formula(text, names), number, known)
 
 
 def _compared(fn: Callable[[Any, Any], bool], sign: str) -> Callable[[Real, Any], Any]:
@@ -116,7 +130,7 @@ def _compared(fn: Callable[[Any, Any], bool], sign: str) -> Callable[[Real, Any]
         b = real_of(other)
         if b is None:
             return fn(self.pin("it is compared"), other) if isinstance(other, (int, float)) else NotImplemented
-        found = fn(self.number, b[2])
+        found = fn(self.number, _now(b[2]))
         if self.known.live:
             text = f"{self.formula.text} {sign} {b[0]}"
             self.known.condition(text if found else f"not {text}", self.formula.names | b[1])
@@ -139,17 +153,28 @@ def _rounded(fn: Callable[..., Any], exact: Callable[[Dim, int], Dim]) -> Callab
 class Real(Remembering):
     """A float that carries its `formula`; `number` is what it is in the call that is traced, of which `known` knows. See the module.
 
-    ratio: the same as a size over an integer, where it is that
+    number: None where that is found out when somebody asks; ratio: the same as a size over an integer, where it is that
     """
 
-    __slots__ = ("formula", "number", "known", "ratio")
+    __slots__ = ("formula", "_number", "known", "ratio")
     plain = float
 
-    def __init__(self, formula: Formula, number: float, known: Any, ratio: Ratio | None = None):
+    def __init__(self, formula: Formula, number: float | None, known: Any, ratio: Ratio | None = None):
         self.formula = formula
-        self.number = number
+        self._number = number
         self.known = known
         self.ratio = ratio
+
+    @property
+    def number(self) -> float:
+        """What it is in the call that is traced."""
+        if self._number is None:
+            self._number = self.known.at(self.formula)
+        return self._number
+
+    def now(self) -> float:
+        """The same."""
+        return self.number
 
     def pin(self, why: str) -> float:
         """The number for good."""

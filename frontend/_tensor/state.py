@@ -214,10 +214,20 @@ class Tensor(Described, Differentiable, TensorMethods):
         return arrays.to_numpy(self._now())
 
     def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number. RuntimeError if it has more or none."""
+        """The value of a tensor of one element, as a Python number. RuntimeError if it has more or none.
+
+        A compiled function can calculate with it, return it and keep it; what it decides must be known there.
+        """
         a = self._now()
         if a.type.shape and self.numel() != 1:
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        rec = here.recorder
+        if rec.measures and a.type.dtype.kind in "fiu" and not rec.knows(a):
+            return rec.number(a)
+        return self._read(a)
+
+    def _read(self, a: Array) -> Any:
+        """The number in an array of one element."""
         if a.source is HOST and a.buffer is None:
             return a.value if a.type.dtype.bits != 32 else np.asarray(a.value).astype(a.type.dtype.numpy).item()
         v = arrays.to_numpy(a).reshape(-1)[0]
@@ -263,6 +273,11 @@ class Tensor(Described, Differentiable, TensorMethods):
         return (1, 0) if index is None else (2, index)
 
     def _number(self, what: str) -> Any:
+        self._single(what)
+        return self.item()
+
+    def _single(self, what: str) -> None:
+        """RuntimeError or the like where there is not one element to convert."""
         if self.numel() != 1:
             if what == "bool":
                 n = self.numel()
@@ -273,10 +288,10 @@ class Tensor(Described, Differentiable, TensorMethods):
             if what == "index":
                 raise TypeError("only integer tensors of a single element can be converted to an index")
             raise ValueError(f"only one element tensors can be converted to Python scalars, but got {self.numel()} elements")
-        return self.item()
 
     def __bool__(self) -> bool:
-        return bool(self._number("bool"))
+        self._single("bool")
+        return bool(self._read(self._now()))
 
     def __int__(self) -> int:
         return int(self._real("int64_t"))

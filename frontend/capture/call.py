@@ -17,7 +17,7 @@ from ingot.capture.recipes import Recipe, Value
 from ingot.capture.settle import unsettled
 from ingot.capture.sized import SizedBackward, allocator, sized_steps, types_of
 from ingot.capture.sources import Captured
-from ingot.capture.stages import Stages
+from ingot.capture.stages import Late, Stages, number_in
 from ingot.capture.traced import Fresh, Traced
 from ingot.capture.writes import ArgumentWrite, History, StorageWrite
 from ingot.ir.types import TensorType
@@ -97,9 +97,11 @@ class CompiledCall:
         if open_dim is not None:
             raise Unsized(f"no bounds keep the extent {open_dim} from being less than 0")
         executable: Any = None
+        staged = _staged(traced)
+        self.told = {} if staged else {name: k for name, (k, _) in traced.measured.items()}  # floats that are read when it has run
         try:
-            steady = _steady(traced) if device is None and not traced.measured else {}
-            if traced.measured:
+            steady = _steady(traced) if device is None and not staged else {}
+            if staged:
                 self.stages = Stages(graph, traced.measured, traced.late, device)
             elif device is not None:
                 executable = compiler.executable(graph, device=device)
@@ -156,7 +158,13 @@ class CompiledCall:
             keep = seen = [s.seen(leaves, t, sizes) for s, t in sources]
             if self.there:
                 keep = [here.recorder.moved(a, self.device) if i in self.there else a for i, a in enumerate(seen)]
-            buffers = stages.run(keep, sizes)
+            try:
+                buffers = stages.run(keep, sizes)
+            except Late:
+                raise
+            except Exception:
+                stages.decide(keep, sizes)  # what failed may be what another branch would not do
+                raise
             if all([s.used(a, sizes) for (s, _), a in zip(sources, seen)]):
                 return self.finish(leaves, keep, buffers, self.types(sizes), sizes)
 
@@ -189,6 +197,8 @@ class CompiledCall:
         outs = [Array(t, b, None, None) for t, b in zip(types, buffers)]
         for i in self.back:
             outs[i] = here.recorder.moved(outs[i], None)
+        if self.told:
+            sizes = {**sizes, **{name: number_in(outs[k]) for name, k in self.told.items()}}
         done = Done(traced, leaves, outs, self._roots, sizes)
         node = None if traced.backward is None else self._node(done, keep)
         done.follow(node, traced.fresh)
@@ -233,6 +243,14 @@ class CompiledCall:
             saved = [here.recorder.moved(a, self.device) for a in saved]
         out_types = tuple([done.outs[i].type for i in back.roots])
         return CompiledNode(self.traced.name, back, edges, saved, out_types, self._back, done.sizes)
+
+
+def _staged(traced: Traced) -> bool:
+    """Whether numbers that the graph computes decide something before it has run to its end."""
+    inside = {s.name for s in traced.graph.symbols}
+    return bool(traced.late) or any(
+        name in inside or said is not None or traced.graph.outputs[k].type.dtype.kind == "i" for name, (k, said) in traced.measured.items()
+    )
 
 
 def _steady(traced: Traced) -> dict[int, Storage]:

@@ -266,6 +266,11 @@ def _traced(
     if pinned:
         size, why = next(iter(pinned.items()))
         raise ValueError(f"export: {name}: the size {size} cannot vary: {why}")
+    if traced.late or any(said is None for _, said in traced.measured.values()):
+        raise RuntimeError(
+            f"export: {name} asks for the value of a tensor (item(), a branch), which is not known when it is exported: "
+            "use where(), cond() or while_loop(), or return the tensor"
+        )
     if traced.measured and not computed:
         raise RuntimeError(
             f"export: {name} has sizes that it computes (of nonzero, a boolean index, unique), and an artifact is for sizes of its inputs: "

@@ -112,6 +112,7 @@ class CompiledFunction:
         self._dynamic = Dynamic(dynamic if isinstance(dynamic, bool) else None, spec)
         self._entries: dict[Any, tuple[_Entry, ...]] = {}
         self._last: Any = None  # the signature of the call that the last entry was made for
+        self._signed = False  # whether integers that it asks of tensors may be negative
         self._by_sizes = 0  # how many long calls code for all numbers has served, one after the other
         # the entries that have served the last calls, and their short ways: how many positional arguments each takes, and itself
         self._latest: tuple[_Entry | None, _Entry | None] = None, None
@@ -173,12 +174,16 @@ class CompiledFunction:
                     try:
                         return entry.call.call(leaves)
                     except Late as late:
-                        unfit = str(late)
+                        unfit, self._signed = str(late), True
                 reason = reason or unfit
             if not looked:  # no code for just these numbers
                 looked = True
                 history, keys = self._sized_keys(key, leaves)
-        return self._enter(key, structure, leaves, numbers, reason, history).call.call(leaves)
+        try:
+            return self._enter(key, structure, leaves, numbers, reason, history).call.call(leaves)
+        except Late as late:  # an integer is negative that was taken not to be
+            self._signed = True
+            return self._enter(key, structure, leaves, numbers, str(late), history).call.call(leaves)
 
     def _sized_keys(self, key: Any, leaves: list[Any]) -> tuple[History | None, list[Any]]:
         """The history of calls like this, and the key of code for all numbers, where there may be such."""
@@ -287,8 +292,9 @@ class CompiledFunction:
     ) -> _Entry:
         exchanged = self._dynamic.read_anew
         traced, guards, undo = trace_function(
-            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned, exchanged=exchanged
-        )
+            self.name, self.__wrapped__, structure, leaves, numbers, names=names, shapes=shapes, pinned=pinned, exchanged=exchanged,
+            signed=self._signed,
+        )  # fmt: skip
         try:
             return _Entry(CompiledCall(traced), guards, shapes, exchanged)
         except BaseException:

@@ -15,25 +15,31 @@ from ingot.runtime import memory
 from ingot.runtime.array import Array, ready, to_numpy
 from ingot.runtime.recorder import here
 
-__all__ = ["Late", "Stages"]
+__all__ = ["Late", "Stages", "number_in"]
 
 
 class Late(RuntimeError):
-    """A call whose computed sizes are not as the trace depends on; nothing was written."""
+    """A call whose computed sizes and numbers are not as the trace depends on; nothing was written."""
+
+
+def number_in(a: Array) -> Any:
+    """The number that a scalar holds: an int, or a float."""
+    return to_numpy(a if a.type.device is None else here.recorder.moved(a, None)).reshape(-1)[0].item()
 
 
 class Stages:
     """The stages of a graph, compiled.
 
-    measured: symbols, which output of the graph holds the value of each, and what is said where that is negative
+    measured: symbols, which output of the graph holds the value of each, and what is said where that is negative (None: it may be)
     late: relations of them that must hold
     """
 
     def __init__(
-        self, graph: Graph, measured: Mapping[str, tuple[int, str]], late: Sequence[tuple[Guard | Formula, str]], device: int | None
+        self, graph: Graph, measured: Mapping[str, tuple[int, str | None]], late: Sequence[tuple[Guard | Formula, str]], device: int | None
     ):
         from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
 
+        self.graph, self.all_late = graph, late
         self.outputs = range(len(graph.inputs), len(graph.inputs) + len(graph.outputs))
         self.measured = {name: (self.outputs[k], said) for name, (k, said) in measured.items()}
         self.device = device
@@ -47,6 +53,20 @@ class Stages:
         for relation, where in late:
             names = relation.names if isinstance(relation, Formula) else {s.name for s in symbols(*relation[1:])}
             self.late[max(k for k, s in enumerate(self.stages) if not names.isdisjoint(s.measured))].append((relation, where))
+
+    def decide(self, inputs: Sequence[Array], sizes: dict[str, Any]) -> None:
+        """Late where relations fail, of a run that has failed: what they are of is computed alone, if it can be."""
+        known = {k - len(self.graph.inputs): name for name, (k, _) in self.measured.items()}
+        if len(known) == len(self.graph.outputs) or not known:
+            return
+        alone = self.graph.replace(outputs=tuple([self.graph.outputs[k] for k in known]))
+        measured = {name: (k, self.measured[name][1]) for k, name in enumerate(known.values())}
+        try:
+            Stages(alone, measured, self.all_late, self.device).run(inputs, sizes)
+        except Late:
+            raise
+        except Exception:  # what decides fails itself
+            return
 
     def run(self, inputs: Sequence[Array], sizes: dict[str, Any]) -> list[memory.Buffer]:
         """The memory of the outputs. `sizes`: the values of symbols; those that are measured come into it.
@@ -69,10 +89,10 @@ class Stages:
             made.update(zip(stage.gives, outs))
             for name in stage.measured:
                 k, negative = self.measured[name]
-                sizes[name] = int(to_numpy(made[k] if self.device is None else here.recorder.moved(made[k], None)))
-                if sizes[name] < 0:
+                sizes[name] = number_in(made[k])
+                if negative is not None and sizes[name] < 0:
                     raise RuntimeError(negative)
             for relation, where in late:
                 if not (relation.at(sizes) if isinstance(relation, Formula) else holds(relation, sizes)):
-                    raise Late(f"how many elements are chosen is not as it was when the function was traced ({where})")
+                    raise Late(f"what values decide is not as it was when the function was traced ({where})")
         return [ready(made[k]) for k in self.outputs]

@@ -60,8 +60,12 @@ class _Kind(type):
     make: Callable[[Any], Any]
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and not kwargs and type(args[0]) in _KINDS:
-            return cls.make(args[0])
+        if len(args) == 1 and not kwargs:
+            x = args[0]
+            if isinstance(x, Tensor) and here.recorder.measures:
+                x = x.item()
+            if type(x) in _KINDS:
+                return cls.make(x)
         return cls.plain(*args, **kwargs)
 
     def __instancecheck__(cls, x: Any) -> bool:

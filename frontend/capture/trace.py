@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from math import inf
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from ingot._tensor.reals import Formula
 from ingot._tensor.recording import from_array
 from ingot._tensor.state import view, wrap
 from ingot.capture.errors import CaptureError, refuse
+from ingot.capture.formulas import Term, calculated
 from ingot.capture.sources import Attribute, Captured, Cell, ExtentValue, FormulaValue, Grad, Offset, Place, Seed, Source
 from ingot.ir.dtypes import DType, f64, i64
 from ingot.ir.graph import Const
@@ -100,19 +101,22 @@ class Trace(Recorder):
 
     def __init__(
         self, outer: Any, by_reference: Set[GradSlot] = frozenset(), extents: Extents | None = None, sizes_within: bool = False,
-        same: Mapping[str, Dim] = MappingProxyType({}),
+        same: Mapping[str, Dim] = MappingProxyType({}), signed: bool = False,
     ):  # fmt: skip
         super().__init__()
         self.sizes_within = sizes_within  # the values of sizes are computed by the graph, which has no inputs for them
         self.outer = outer
         self.extents = extents
         self.read: dict[Size | Formula, Array] = {}  # sizes and formulas whose values are read
-        self.measured: dict[str, tuple[Array, str]] = {}  # symbols that are computed, their values, and what is said of negative ones
+        # symbols that are computed, their values, and what is said of negative ones (None: they may be so)
+        self.measured: dict[str, tuple[Array, str | None]] = {}
+        self.numbers: dict[int, Any] = {}  # of values that are asked for as numbers
+        self.signed = signed  # whether integers that are asked for may be negative
         self.same = same  # sizes that equal measured ones, which they take the place of, as an earlier trace has written them
         self.dims: dict[str, Dim] = {}  # what measured ones are in this trace, where bounds may be others
         self.leaves: Sequence[Any] = ()  # the arguments of the call that is traced
         if extents is not None:
-            extents.example, extents.unknown, extents.ended = self.example, unknown, ended
+            extents.example, extents.unknown, extents.ended = self.example, self._unknown, ended
         self.by_reference = by_reference  # slots whose gradients are captured like other tensors from outside
         self.grad_enabled = outer.grad_enabled
         self.inference = outer.inference
@@ -290,14 +294,51 @@ class Trace(Recorder):
             self.extents.guard("==", s, dim)
         return self.extents.of(dim)
 
-    def example(self, name: str) -> int:
+    def number(self, a: Array) -> Any:
+        """The value of a scalar as a number of Python, an integer or a float that the code computes."""
+        if self.extents is None:
+            raise Measures()
+        found = self.numbers.get(a.value)
+        if found is None:
+            found = self.numbers[a.value] = self._number(a, self.extents)
+        return found
+
+    def _number(self, a: Array, known: Extents) -> Any:
+        name = f"u{len(self.measured)}"
+        whole = a.type.dtype.kind in "iu"
+        flat: Pair = emit(OPS["reshape"], ((a, None),), ((),))[0] if a.type.shape else (a, None)
+        count = emit(OPS["cast"], (flat,), (i64 if whole else f64,))[0]
+        self.measured[name] = count[0], None
+        known.measured.append(name)
+        if not whole:
+            return known.real(name)
+        s: Any = symbol(name)
+        self.read[s] = count[0]
+        dim = self.dims[name] = replaced(self.same[name], self.dims) if name in self.same else s
+        known.guard("<=", 0, s)
+        if dim is not s:
+            known.guard("==", s, dim)
+        elif self.signed and known.value(s) < 0:
+            known.values[name] = -known.values[name]
+            self.read[s] = emit(OPS["neg"], (count,), ())[0][0]
+            self.measured[name] = self.read[s], None
+            dim = self.dims[name] = -s
+        return known.of(dim)
+
+    def _unknown(self, names: Iterable[str]) -> CaptureError:
+        """What is raised where Python needs a number that the code computes."""
+        return unknown() if all(self.measured[n][1] is not None for n in names if n in self.measured) else _not_known()
+
+    def example(self, name: str) -> Any:
         """What a measured symbol is in the call that is traced: what computes it runs. CaptureError where its inputs are not there."""
         counts = dict(list(self.measured.items())[: list(self.measured).index(name) + 1])
+        if self.measured[name][0].type.dtype is f64:
+            raise _not_known()
         live = tuple([a.value for a, _ in counts.values()])
         inputs = sorted((i for i in self.needed(live)[1] if i < 0), reverse=True)
         sources = [self.sources[-1 - i] for i in inputs]
         if any(s is None or isinstance(s, (Attribute, Grad)) for s in sources):  # what is there now may be the trace's
-            raise unknown()
+            raise self._unknown([name])
         from ingot.capture.stages import Stages  # which compiles, as only the call does that is traced
 
         device = next(iter(self.devices), None)
@@ -307,7 +348,7 @@ class Trace(Recorder):
             stages = Stages(graph, {n: (k, said) for k, (n, (_, said)) in enumerate(counts.items())}, (), device)
             given = [s.seen(self.leaves, self.type_of(i), sizes) for s, i in zip(sources, inputs)]  # type: ignore[union-attr]
             stages.run([a if device is None or not a.type.shape else here.recorder.moved(a, device) for a in given], sizes)
-        return int(sizes[name])
+        return sizes[name]
 
     def extent(self, dim: Size | Formula) -> Array:
         """The value of a size, as an int64 scalar, or of a formula, as a float64 one."""
@@ -315,9 +356,7 @@ class Trace(Recorder):
         if found is None and self.measured:
             names = dim.names if isinstance(dim, Formula) else {s.name for s in symbols(dim)}
             if not names.isdisjoint(self.measured):
-                if isinstance(dim, Formula):
-                    raise unknown()
-                found = self.read[dim] = self._of_parts(dim)
+                found = self.read[dim] = self._of_formula(dim) if isinstance(dim, Formula) else self._of_parts(dim)
         if found is None and self.sizes_within and isinstance(dim, Size):
             found = self.read[dim] = _computed(dim)
         if found is None:
@@ -336,6 +375,14 @@ class Trace(Recorder):
                 part = emit(OPS["mul"], (part, self._of_atom(atom)), ())[0]
             total = emit(OPS["add"], (total, part), ())[0]
         return total[0]
+
+    def _of_formula(self, formula: Formula) -> Array:
+        """The value of a formula, calculated."""
+        values: dict[str, Term] = {}
+        for n in formula.names:
+            made = self.measured[n][0] if n in self.measured else self.extent(Formula(f"float(d_{n})", frozenset((n,))))
+            values[n] = Term(emit(OPS["cast"], ((made, None),), (f64,))[0])
+        return calculated(formula, values)
 
     def _of_atom(self, atom: Any) -> Pair:
         if isinstance(atom, Symbol):
@@ -378,12 +425,7 @@ class Trace(Recorder):
                 raise RuntimeError("this attribute was read while another thread traced a function that assigns it; read it again")
         if self._constant(a):
             return
-        raise refuse(
-            "the value of a tensor is not known while a function is compiled: it cannot be made a number or decide a branch",
-            "use ingot.where(condition, a, b) or ingot.cond instead of a branch, ingot.while_loop instead of a loop, "
-            "ingot.debug.print to see it at each call, INGOT_COMPILE=0 to run without compiling, or compute this outside of the "
-            "compiled function; name a float argument in compile(static=...) if Python must see its value",
-        )
+        raise _not_known()
 
     def knows(self, a: Array) -> bool:
         return a.buffer is not None or self._constant(a)
@@ -420,6 +462,7 @@ class Trace(Recorder):
         self.read.clear()
         self.measured.clear()
         self.rebound.clear()
+        self.numbers.clear()
         for held in (self.became, self.cells, self.stand_ins, self.seen, self.fixed, self.gradients, self.origins, self.captured):
             held.clear()
         self.shaped.clear()
@@ -430,6 +473,15 @@ def unknown() -> CaptureError:
     return refuse(
         "how many elements are chosen is known only when the function runs: the number cannot decide a branch or what shapes fit",
         "use a mask that keeps the shape (ingot.where), or do this outside of the compiled function",
+    )
+
+
+def _not_known() -> CaptureError:
+    return refuse(
+        "the value of a tensor is not known while a function is compiled: it cannot be made a number or decide a branch",
+        "use ingot.where(condition, a, b) or ingot.cond instead of a branch, ingot.while_loop instead of a loop, "
+        "ingot.debug.print to see it at each call, INGOT_COMPILE=0 to run without compiling, or compute this outside of the "
+        "compiled function; name a float argument in compile(static=...) if Python must see its value",
     )
 
 

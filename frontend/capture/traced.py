@@ -62,7 +62,7 @@ class Traced:
     freed: outputs whose history was freed inside: the edges that say so
     backward: what gradients of the call are computed by, None where it has none
     fit: where sizes are symbols, what argument leaves must be like, and what the symbols are in a call
-    measured: symbols that the graph computes, which output holds each, and what is said where it is negative
+    measured: symbols that the graph computes, which output holds each, and what is said where it is negative (None: it may be)
     late: relations of them that the trace depends on, each with the user's line
     device: the number of the GPU that it is computed on; None where the values are the host's. in_devices, out_devices: of each input and
         output, where it is before and after the call
@@ -80,7 +80,7 @@ class Traced:
     freed: Mapping[int, Edge]
     backward: Backward | None
     fit: Fit | None
-    measured: Mapping[str, tuple[int, str]]
+    measured: Mapping[str, tuple[int, str | None]]
     late: Sequence[tuple[Guard | Formula, str]]
     device: int | None
     in_devices: tuple[int | None, ...]

@@ -50,12 +50,14 @@ def trace_function(
     pinned: dict[str, str] | None = None,
     sizes_within: bool = False,
     exchanged: Sequence[Elsewhere] = (),
+    signed: bool = False,
 ) -> tuple[Traced, Guards, Callable[[], None]]:
     """Trace `fn` on the arguments whose `structure` and `leaves` are given; `numbers` are the leaves that are run-time numbers.
 
     roots: what `fn` can reach, if that is known; names: what the leaves are called. shapes: which sizes are symbols; those that the
     function needs as plain numbers are constants, and come into `pinned`, by their names with the reason. sizes_within: values of
     sizes are computed by the graph, which has no inputs for them. exchanged: places outside whose tensors each call reads anew.
+    signed: integers that the function asks of tensors may be negative.
 
     Python's state is left as `fn` has made it, for a call that follows. The third result puts it back as it was, where none does.
 
@@ -81,7 +83,7 @@ def trace_function(
             while True:
                 values = {} if shapes is None else shapes.values
                 extents = Extents(values, not sizes_within) if values or measures else None
-                trace = Trace(here.recorder, by_reference, extents, sizes_within, same)
+                trace = Trace(here.recorder, by_reference, extents, sizes_within, same, signed)
                 trace.leaves = leaves
                 arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)}, shapes)
                 assembly = Assembly(trace, arguments, name, names)
