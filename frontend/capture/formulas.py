@@ -29,7 +29,7 @@ class Term:
         return _term("neg", self)
 
 
-def _term(op: str, *args: Any) -> Term:
+def _term(op: str, *args: Any) -> Any:
     pairs = [a.pair if isinstance(a, Term) else emit(OPS["constant"], (), (Const.of(float(a), f64),))[0] for a in args]
     return Term(emit(OPS[op], tuple(pairs), ())[0])
 

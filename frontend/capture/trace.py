@@ -314,7 +314,8 @@ class Trace(Recorder):
             return known.real(name)
         s: Any = symbol(name)
         self.read[s] = count[0]
-        dim = self.dims[name] = replaced(self.same[name], self.dims) if name in self.same else s
+        dim: Any = replaced(self.same[name], self.dims) if name in self.same else s
+        self.dims[name] = dim
         known.guard("<=", 0, s)
         if dim is not s:
             known.guard("==", s, dim)

@@ -69,10 +69,10 @@ CASES = {
         {"K": 64, "N": 10, "bits": 4, "block_size": 32}, 1,
     ),
     "MatMulIntegerToFloat": (
-        [ints(0, 256, 3, 8, dtype=np.uint8), ints(-128, 128, 8, 4, dtype=np.int8), np.array([0.1], np.float32), np.array([0.2], np.float32),
+        [ints(0, 256, 3, 8, dtype=np.uint8), ints(-64, 64, 8, 4, dtype=np.int8), np.array([0.1], np.float32), np.array([0.2], np.float32),
          np.array([3], np.uint8), np.array([0], np.int8), f(4)], {}, 1,
     ),
-    "DynamicQuantizeMatMul": ([f(3, 8), ints(-128, 128, 8, 4, dtype=np.int8), np.array([0.2], np.float32), np.array([0], np.int8)], {}, 1),
+    "DynamicQuantizeMatMul": ([f(3, 8), ints(-64, 64, 8, 4, dtype=np.int8), np.array([0.2], np.float32), np.array([0], np.int8)], {}, 1),
     "FusedConv": ([f(1, 3, 6, 6), f(4, 3, 3, 3), f(4)], {"activation": "Relu", "kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, 1),
     "FusedGemm": ([f(3, 4), f(4, 5), f(5)], {"activation": "Relu", "alpha": 0.5}, 1),
 }  # fmt: skip
