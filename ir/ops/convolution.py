@@ -231,21 +231,22 @@ def _input_grad_form(node: Node) -> Form:
 
 
 def _spread(g: Value, w: Value) -> Form:
-    """dx[n, i, s*taps + t] = sum over o of g[n, o, s] * w[o, i, t], of windows side by side: a product of matrices for each tap."""
+    """dx[n, i, s*taps + t] = sum over o of g[n, o, s] * w[o, i, t], of windows side by side: a product of matrices, whose columns are all
+    taps of all channels."""
     n, *spatial = g.type.shape[0], *g.type.shape[2:]
     per_out, per_in, *taps = w.type.shape
     rank = len(taps)
     return Form(
-        batch=(n, *taps),
+        batch=(n,),
         m=tuple(spatial),
-        n=(per_in,),
+        n=(*taps, per_in),
         k=(per_out,),
         left=g,
         at_left=lambda q, m, k: (q[0], k[0], *m),
         right=w,
-        at_right=lambda q, k, n: (k[0], n[0], *q[1:]),
-        dims=((0,), (1 + 2 * rank,), *((1 + rank + d, 1 + d) for d in range(rank))),
-        b_batch=tuple(range(1, 1 + rank)),
+        at_right=lambda q, k, n: (k[0], n[-1], *n[:-1]),
+        dims=((0,), (1 + 2 * rank,), *((1 + d, 1 + rank + d) for d in range(rank))),
+        b_batch=(),
     )
 
 

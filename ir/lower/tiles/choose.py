@@ -7,10 +7,11 @@ import math
 from ingot.ir.lower.assumed import assumed, assumed_shape
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
+from ingot.ir.lower.tiles.phases import least, phases
 from ingot.ir.lower.tiles.schedule import SQUARES, Lines, Pack, Tiles
 from ingot.ir.lower.tiles.shape import Shape, copied, in_place, right_of, shape_of
 from ingot.ir.machine import Machine
-from ingot.ir.ops.form import form_of
+from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.size import Size, at_most, exactly
 
 __all__ = ["choose"]
@@ -39,7 +40,11 @@ def choose(group: Group, machine: Machine) -> Tiles:
     f = form_of(node)
     dtype, *sizes = shape_of(node)
     n = Shape(dtype, *map(assumed, sizes))
-    f_m, f_k = assumed_shape(f.m), assumed_shape(f.k)
+    phased = len(phases(f)) > 1
+    rows, steps = least(f)
+    f_m, f_k = assumed_shape(rows), assumed_shape(steps)
+    if phased:  # tiles are those of one
+        n = n._replace(m=math.prod(f_m), k=math.prod(f_k))
     base = machine.lanes(n.dtype.bits)
     columns = 2 * base if n.n > base else base
     most = ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART)
@@ -62,8 +67,8 @@ def choose(group: Group, machine: Machine) -> Tiles:
     panels = -(-n.n // columns)
     work, wanted = machine.chunk_flops, machine.workers
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
-    step, parts, k = f_k[0] if f_k else 1, 1, n.k
-    if f_k and f.overlapping:  # a k whose columns leave the second cache is cut into parts
+    step, parts, k = assumed(f.k[0]) if f_k else 1, 1, n.k
+    if f_k and f.overlapping and not phased:  # a k whose columns leave the second cache is cut into parts
         nbytes = n.k * columns * n.dtype.itemsize
         fit = min(f_k[0], MOST_CACHE_PARTS, -(-nbytes // (near // 4)), PARTIAL_BYTES // max(1, n.batch * n.m * n.n * 4))
         if fit > 1 and nbytes > near and tiles > 1:
@@ -81,7 +86,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     items = n.batch * -(-panels // block) * -(-tiles // per_item)
 
     # too few items: k in parts as well, and their sums at the end
-    if parts == 1 and f_k and items < wanted and flops * tiles * panels * n.batch > 4 * work:
+    if parts == 1 and f_k and not phased and items < wanted and flops * tiles * panels * n.batch > 4 * work:
         step = -(-f_k[0] // min(f_k[0], MOST_PARTS))
         parts = -(-f_k[0] // step)
     known = not f.k or isinstance(f.k[0], int)
@@ -90,7 +95,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     line = assumed((copied(group).shape or (1,))[-1])
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
-        pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f_k, n.b_batch * panels, columns, turn), turn=turn),
+        pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f.k, n.b_batch * panels, columns, turn), turn=turn),
         tile=tile,
         block=block,
         group=per_item,
@@ -108,8 +113,9 @@ def choose(group: Group, machine: Machine) -> Tiles:
     )
 
 
-def _pack_chunk(k: tuple[int, ...], panels: int, columns: int, turn: int) -> int:
+def _pack_chunk(dims: Dims, panels: int, columns: int, turn: int) -> int:
     """Lines of packing in a chunk; a line is all but the first dim of k of a panel, or several squares of it."""
+    k = assumed_shape(dims)
     line = columns * (SQUARES * turn or math.prod(k[1:]))
     lines = panels * (-(-math.prod(k) // (SQUARES * turn)) if turn else k[0] if k else 1)
     return max(1, lines if lines * line < PACK_IN_PARALLEL else PACK_ELEMENTS // max(1, line))

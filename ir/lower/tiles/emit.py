@@ -17,9 +17,11 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.tiles.kernel import Check, TiledKernel, counted, single
 from ingot.ir.lower.tiles.pack import Packing
+from ingot.ir.lower.tiles.phases import Phase, phases
 from ingot.ir.lower.tiles.schedule import Tiles
 from ingot.ir.lower.tiles.shape import copied, shape_of
 from ingot.ir.lower.writer import Scalar
+from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import at_most, ceil_div, exactly, larger
 from ingot.ir.types import Dim, Shape, tensor_type
@@ -49,29 +51,37 @@ class _Product(TiledKernel):
     def __init__(self, group: Group, s: Tiles, check: Check, packed: Value | None):
         super().__init__("contraction", group, s, check)
         self.name = "" if packed is None else self.k.buffer(packed, "r")
-        self.m: Shape = (math.prod(self.form.m),) if s.flat else self.form.m  # the dims that tiles have
-        self.counts = [ceil_div(d, t) for d, t in zip(self.m, s.tile)]  # tiles along each of them
         self.tail = s.tail_dim(group)
-        self.whole: Dim = 0  # of those along the dim that has tails
-        if self.tail is not None:
-            d, t = self.form.m[self.tail], s.tile[self.tail]
-            self.whole = d // t
-            self.counts[self.tail] = self.whole + ceil_div(d - self.whole * t, s.tail)
+        self.begin(Phase(self.form.m, self.form.k))
         self.parts = s.parts(group)
         self.step = s.part(group)
         self.block = s.panels(self.panels, self.n.k)
         self.pitch = self.panels * s.pack.columns
         self.partial = ""
 
+    def begin(self, phase: Phase) -> None:
+        """Tiles are of the rows of a phase from here on."""
+        s = self.s
+        self.phase = phase
+        self.m: Shape = (math.prod(phase.m),) if s.flat else phase.m  # the dims that tiles have
+        self.counts = [ceil_div(d, t) for d, t in zip(self.m, s.tile)]  # tiles along each of them
+        self.whole: Dim = 0  # of those along the dim that has tails
+        if self.tail is not None:
+            d, t = phase.m[self.tail], s.tile[self.tail]
+            self.whole = d // t
+            self.counts[self.tail] = self.whole + ceil_div(d - self.whole * t, s.tail)
+
     def run(self) -> Written:
         s, w, n = self.s, self.w, self.n
         load = self.copied() if s.copy is not None else self.in_place()
         if self.parts > 1:
             self.partial = w.scratch(n.dtype, larger(1, self.parts * n.batch * n.m * self.pitch), "kernel")
-        tiles = math.prod(self.counts)
-        items = n.batch * ceil_div(self.panels, self.block) * ceil_div(tiles, s.group)
-        with w.loop("parallel" if s.parallel else "serial", items * self.parts) as i:
-            self.item(i, tiles, load)
+        for phase in phases(form_of(self.group.nodes[0])):
+            self.begin(phase)
+            tiles = math.prod(self.counts)
+            items = n.batch * ceil_div(self.panels, self.block) * ceil_div(tiles, s.group)
+            with w.loop("parallel" if s.parallel else "serial", items * self.parts) as i:
+                self.item(i, tiles, load)
         if self.parts > 1:
             self.combine()
         return self.k.finish(s, twice=True, fixed=True)
@@ -199,7 +209,7 @@ class _Product(TiledKernel):
     def row(self, size: Shape, corner: Point, r: Index) -> Point:
         """Row r of the tile at a corner."""
         point = tuple(ix.add(c, o) for c, o in zip(corner, delinear(r, size, self.w.ranges)))
-        return delinear(point[0], self.form.m, self.w.ranges) if self.s.flat else point
+        return self.phase.row(delinear(point[0], self.phase.m, self.w.ranges) if self.s.flat else point)
 
     def row_within(self, size: Shape, corner: Point, r: Index) -> Point:
         """Row r of a tile that may end behind a dim: the last row of the dim is all that are there."""
@@ -240,12 +250,12 @@ class _Product(TiledKernel):
                     w.reduce((acc,), "sum", (w.get_acc(a, self.n.dtype),))
 
             def step(accs: list[str], at: Point) -> None:
-                k = (ix.add(first, at[0]), *at[1:]) if f.k else ()
+                k = self.phase.step((ix.add(first, at[0]), *at[1:]) if f.k else ())
                 b = right(k)
                 for acc, m in zip(accs, rows):
                     w.reduce((acc,), "fma", factors(m, k, b))
 
-            accs, first, loops = fresh(), ZERO, [Steps(d) for d in f.k]
+            accs, first, loops = fresh(), ZERO, [Steps(d) for d in self.phase.k]
             if self.parts > 1:
                 first, loops[0] = ix.mul(part, self.step), Steps(self.step, w.rest(part, self.step, f.k[0]))
             Cascade(w, s.run, fresh, add).over(loops, accs, step)

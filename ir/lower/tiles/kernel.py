@@ -10,10 +10,11 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel
+from ingot.ir.lower.tiles.phases import form_in_phases
 from ingot.ir.lower.tiles.schedule import Tiles
 from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.lower.writer import KernelWriter, Scalar
-from ingot.ir.ops.form import Dims, form_of
+from ingot.ir.ops.form import Dims
 from ingot.ir.size import ceil_div, exactly
 from ingot.ir.types import Dim
 
@@ -30,7 +31,7 @@ class TiledKernel:
         self.s = s
         self.k = GroupKernel(group, name, check)
         self.w = self.k.w
-        self.form = form_of(group.nodes[0])
+        self.form = form_in_phases(group.nodes[0])
         self.n = shape_of(group.nodes[0])
         self.panels = ceil_div(self.n.n, s.pack.columns)
 

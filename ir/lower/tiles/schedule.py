@@ -6,6 +6,7 @@ import math
 
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
+from ingot.ir.lower.tiles.phases import least, phases
 from ingot.ir.lower.tiles.shape import right_of
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import Size, at_most, ceil_div, exactly, larger, smaller
@@ -126,9 +127,11 @@ class Tiles(Schedule):
         at_least_one(block=self.block, group=self.group, step=self.step, into=self.into)
         need(self.into == 1 or not isinstance(f.k[0], int), "two ways of cutting k into parts")
         need(self.run >= 0, "runs of less than nothing")
-        m = (math.prod(f.m),) if self.flat else f.m
+        rows, _ = least(f)
+        m = (math.prod(rows),) if self.flat else rows
         fits = len(self.tile) == len(m) and all(1 <= t and at_most(t, d) is not False for t, d in zip(self.tile, m))
         need(fits, "a tile of other dims, or larger than they")
+        need(len(phases(f)) == 1 or self.parts(group) == 1 and not self.gather, "parts of phases, or their rows gathered")
         need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
         need(not self.gather or isinstance(f.m[-1], int), "rows that there may not be")
         need(not self.flat or not self.gather and isinstance(m[0], int), "rows in a row that are gathered, or of no known number")

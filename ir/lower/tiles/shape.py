@@ -14,8 +14,10 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.assumed import assumed
+from ingot.ir.lower.depthwise.kind import is_depthwise
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group
+from ingot.ir.lower.tiles.phases import form_in_phases
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.lower.written_load import written_load
 from ingot.ir.ops.form import Dims, form_of
@@ -24,6 +26,7 @@ from ingot.ir.types import Dim
 __all__ = ["Copied", "InPlace", "Right", "Shape", "coefficient", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
 
 MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
+FEWEST_STEPS = 16  # of a convolution with less than 4 columns
 
 
 class Shape(NamedTuple):
@@ -51,8 +54,11 @@ def is_tiled(node: Node, packed_once: bool = False) -> bool:
         return False
     _, *sizes = shape_of(node)
     _, _, m, n, k = map(assumed, sizes)
-    few = 1 if packed_once and node.outputs[0].type.dtype.kind in "iu" else 4
-    return m >= few and n >= 4 and k >= 1 and m * n * k >= MIN_WORK
+    kind = node.outputs[0].type.dtype.kind
+    few = 1 if packed_once and kind in "iu" else 4
+    # lanes that are no columns cost less than the comparisons of windows that are gone through result by result
+    narrow = 1 if kind == "f" and form_of(node).overlapping and k >= FEWEST_STEPS and not is_depthwise(node) else 4
+    return m >= few and n >= narrow and k >= 1 and m * n * k >= MIN_WORK
 
 
 class Copied(NamedTuple):
@@ -65,7 +71,7 @@ class Copied(NamedTuple):
 
 def copied(group: Group) -> Copied:
     """The copy of A where it is not read in place: its value set into zeros, in the order it lies in; or else as the form counts."""
-    f = form_of(group.nodes[0])
+    f = form_in_phases(group.nodes[0])
     if f.zeros is not None:
         order = group.orders.get(f.left)
         if order is None:
