@@ -8,8 +8,8 @@ from ingot.ir.lower.assumed import assumed, assumed_shape
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.tiles.phases import least, phases
-from ingot.ir.lower.tiles.schedule import SQUARES, Lines, Pack, Tiles
-from ingot.ir.lower.tiles.shape import Shape, copied, in_place, right_of, shape_of
+from ingot.ir.lower.tiles.schedule import SQUARES, Lines, Pack, Squares, Tiles
+from ingot.ir.lower.tiles.shape import Shape, apart, copied, in_place, right_of, shape_of
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.size import Size, at_most, exactly
@@ -22,6 +22,10 @@ ROWS = {16: 4, 32: 6}
 ROWS_WIDE, ROWS_WIDE_APART = 14, 12
 APART = 128  # elements between two steps of k from which on rows are gathered first: each is read once then, not for every panel
 TAIL = 4
+FEWEST_CHANNELS, FEWEST_PRODUCTS = 16, 64  # channels, and what each is multiplied with, that are worth a copy that has them last
+FEWEST_SIDE, FEWEST_STEPS = 4, 512  # elements of a square's side; steps of k, where A could be read where it lies
+LINE, APART_BYTES = 64, 512  # of places that lie a multiple of the latter apart, each has a line more
+STORED, TURNED = 20, 5  # steps of k that take as long as to store a row by its columns one by one, and transposed
 FLAT = 0.97  # rows one after the other are worth their own pointers from here on
 FEW = 24  # tiles of rows that are read through B where it lies: packing it takes as long as some of them
 NEAR = 8  # of first caches, a B that is as small as this is near anyway
@@ -48,14 +52,17 @@ def choose(group: Group, machine: Machine) -> Tiles:
     base = machine.lanes(n.dtype.bits)
     columns = 2 * base if n.n > base else base
     most = ROWS.get(machine.vector_bytes, ROWS_WIDE if f.overlapping else ROWS_WIDE_APART)
-    tile = _tile(f_m, most)
+    tile, in_a_row = _tile(f_m, most), _tile((n.m,), most)
+    turned = _turned(group, in_a_row, n) if not phased else 0
     # a pointer for each row is found in registers where these are few; else all rows are at offsets of one
     flat = f.overlapping and most in ROWS.values() and len(f_m) > 1 and all(isinstance(d, int) for d in f.m)
+    flat = flat and (turned > 0 or _dear(in_a_row, (n.m,)) < FLAT * _dear(tile, f_m))
     if flat:
-        flat = _dear(_tile((n.m,), most), (n.m,)) < FLAT * _dear(tile, f_m)
-        f_m, tile = ((n.m,), _tile((n.m,), most)) if flat else (f_m, tile)
-    tiles = math.prod(-(-d // t) for d, t in zip(f_m, tile))
-    fewest = math.prod(-(-d // t) for d, t, known in zip(f_m, tile, f.m) if isinstance(known, int))  # where sizes turn out to be small
+        f_m, tile = (n.m,), in_a_row
+    turned = turned if len(tile) == 1 else 0
+    whole = (math.lcm(*tile, turned),) if turned else tile  # rows that are stored together
+    tiles = math.prod(-(-d // t) for d, t in zip(f_m, whole))
+    fewest = math.prod(-(-d // t) for d, t, known in zip(f_m, whole, f.m) if isinstance(known, int))  # where sizes turn out to be small
     right = right_of(group)
     direct = (tiles <= FEW or n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR) and right is not None and right.columns == 1
     while direct and columns > 4 and not at_most(columns, math.prod(f.n)):
@@ -75,7 +82,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
             step = -(-f_k[0] // fit)
             parts = -(-f_k[0] // step)
             k = n.k // f_k[0] * step
-    flops = 2 * math.prod(tile) * columns * k
+    flops = 2 * math.prod(whole) * columns * k
 
     block = max(1, min(panels, near // max(1, k * columns * n.dtype.itemsize)))
     while block > 1 and parts * n.batch * -(-panels // block) * fewest < wanted:
@@ -92,7 +99,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     known = not f.k or isinstance(f.k[0], int)
 
     lies = in_place(group)
-    line = assumed((copied(group).shape or (1,))[-1])
+    copy = _copy(group, n, columns, lies.plain)
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
         pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f.k, n.b_batch * panels, columns, turn), turn=turn),
@@ -102,14 +109,15 @@ def choose(group: Group, machine: Machine) -> Tiles:
         parallel=2 * n.batch * n.m * n.n * n.k >= work // 4 and items * parts > 1,
         step=step,
         run=run_of((step if known else f.k[0]) * math.prod(f.k[1:]), RUN),
-        copy=None if lies.plain else Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, line))),
-        gather=not flat and lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1 and rows_bytes <= near // 2
-        and isinstance(f.m[-1], int),
+        copy=copy,
+        gather=copy is None and not flat and lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1
+        and rows_bytes <= near // 2 and isinstance(f.m[-1], int),
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
         into=1 if known else parts,
         near=near // n.dtype.itemsize if isinstance(sizes[-1], Size) else 0,
         tail=TAIL if any(isinstance(d, Size) and t > TAIL and exactly(d, t) is None for d, t in zip(f.m, tile)) else 0,
         flat=flat,
+        turn=turned if parts == 1 and columns % (turned or 1) == 0 else 0,
     )
 
 
@@ -119,6 +127,37 @@ def _pack_chunk(dims: Dims, panels: int, columns: int, turn: int) -> int:
     line = columns * (SQUARES * turn or math.prod(k[1:]))
     lines = panels * (-(-math.prod(k) // (SQUARES * turn)) if turn else k[0] if k else 1)
     return max(1, lines if lines * line < PACK_IN_PARALLEL else PACK_ELEMENTS // max(1, line))
+
+
+def _copy(group: Group, n: Shape, columns: int, plain: bool) -> Lines | Squares | None:
+    """How A is copied: with its channels last where these lie apart and are multiplied with many columns."""
+    f, found = form_of(group.nodes[0]), apart(group)
+    if found is not None and (not plain or n.k >= FEWEST_STEPS):
+        channels, side = assumed(f.left.type.shape[1]), SIDE // n.dtype.itemsize
+        while side > min(found.sizes[-1], channels):
+            side //= 2
+        if side >= FEWEST_SIDE and assumed(f.k[-1]) >= FEWEST_CHANNELS and n.n * math.prod(map(assumed, f.k[:-1])) >= FEWEST_PRODUCTS:
+            gap = LINE // n.dtype.itemsize if channels * n.dtype.itemsize % APART_BYTES == 0 else 0
+            return Squares(side, max(1, COPY_ELEMENTS // (found.extent[-1] * channels)), gap)
+    if plain:
+        return None
+    line = assumed((copied(group).shape or (1,))[-1])
+    return Lines(min(columns, COPY_WIDTH), max(1, COPY_ELEMENTS // max(1, line)))
+
+
+def _turned(group: Group, tile: tuple[int, ...], n: Shape) -> int:
+    """The side of squares of results that are transposed, where rows of a convolution lie together and its columns, which are lanes, do
+    not: to store those one by one costs as much as some steps of k. 0: there are none."""
+    f, rank = form_of(group.nodes[0]), len(group.nodes[0].outputs[0].type.shape)
+    rows = tuple((len(f.batch) + d,) for d in range(len(f.m)))
+    if not f.overlapping or f.dims[rank - len(rows) :] != rows or not all(isinstance(d, int) for d in f.m):
+        return 0
+    if any(v in group.orders or v.type.rank != rank for v in group.outputs):
+        return 0
+    side = SIDE // n.dtype.itemsize
+    some = math.lcm(tile[0], side)
+    dear = -(-n.m // some) * some * (n.k + TURNED) > -(-n.m // tile[0]) * tile[0] * (n.k + STORED)
+    return 0 if n.m < some or dear else side
 
 
 def _dear(tile: tuple[int, ...], m: tuple[int, ...]) -> float:

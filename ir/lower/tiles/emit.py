@@ -10,16 +10,18 @@ from ingot.ir import dtypes
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
+from ingot.ir.loop.ir import Transpose
 from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.cascade import Cascade, Steps
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
+from ingot.ir.lower.tiles.copying import LoadA, copy
 from ingot.ir.lower.tiles.kernel import Check, TiledKernel, counted, single
 from ingot.ir.lower.tiles.pack import Packing
 from ingot.ir.lower.tiles.phases import Phase, phases
 from ingot.ir.lower.tiles.schedule import Tiles
-from ingot.ir.lower.tiles.shape import copied, shape_of
+from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.scalars import convert
@@ -28,7 +30,6 @@ from ingot.ir.types import Dim, Shape, tensor_type
 
 __all__ = ["emit"]
 
-LoadA = Callable[[Point, Point, Point], Scalar]  # the element of A for (batch, m, k)
 _Row = Callable[[Shape, Point, Index], Point]
 Factors = Callable[[Point, Point, Scalar], tuple[Scalar, Scalar]]  # what is multiplied for (m, k), given the element of B
 LONG = 96  # instructions behind the sums of a tile, from which on they are written in a loop over its rows,
@@ -64,7 +65,8 @@ class _Product(TiledKernel):
         s = self.s
         self.phase = phase
         self.m: Shape = (math.prod(phase.m),) if s.flat else phase.m  # the dims that tiles have
-        self.counts = [ceil_div(d, t) for d, t in zip(self.m, s.tile)]  # tiles along each of them
+        self.corners = (s.tile[0] * s.together,) if s.turn else s.tile  # from a tile, or some together, to the next
+        self.counts = [ceil_div(d, t) for d, t in zip(self.m, self.corners)]  # how many there are along each of them
         self.whole: Dim = 0  # of those along the dim that has tails
         if self.tail is not None:
             d, t = phase.m[self.tail], s.tile[self.tail]
@@ -73,7 +75,7 @@ class _Product(TiledKernel):
 
     def run(self) -> Written:
         s, w, n = self.s, self.w, self.n
-        load = self.copied() if s.copy is not None else self.in_place()
+        load = copy(self.k, s.copy) if s.copy is not None else self.in_place()
         if self.parts > 1:
             self.partial = w.scratch(n.dtype, larger(1, self.parts * n.batch * n.m * self.pitch), "kernel")
         for phase in phases(form_of(self.group.nodes[0])):
@@ -97,7 +99,11 @@ class _Product(TiledKernel):
             corner, tail = self.corner(ix.add(ix.mul(rows, s.group), t))
             here = self.gathered(q, corner) if s.gather else load
             with w.loop("serial", w.rest(block, self.block, self.panels)) as j:
-                self.tile(q, corner, tail, ix.add(ix.mul(block, self.block), j), part, here)
+                panel = ix.add(ix.mul(block, self.block), j)
+                if s.turn:
+                    self.turned(q, corner, panel, here)
+                else:
+                    self.tile(q, corner, tail, panel, part, here)
 
     def corner(self, tile: Index) -> tuple[Point, Scalar | None]:
         """The first row of a tile in each dim of m. The last tile of a dim starts early and overlaps its neighbour instead of being
@@ -105,7 +111,7 @@ class _Product(TiledKernel):
         w = self.w
         out: list[Index] = []
         tail = None
-        for j, (t, d, size) in enumerate(zip(delinear(tile, tuple(self.counts), w.ranges), self.m, self.s.tile)):
+        for j, (t, d, size) in enumerate(zip(delinear(tile, tuple(self.counts), w.ranges), self.m, self.corners)):
             start = ix.mul(t, size)
             if j == self.tail:
                 tail = w.ge(w.index_value(t), self.whole)
@@ -123,23 +129,6 @@ class _Product(TiledKernel):
         """A is read where it lies: to pack it as well cost more than it gained."""
         elements = self.k.elements()
         return lambda q, m, k: convert(self.w, self.form.a(elements, q, m, k), self.n.dtype)
-
-    def copied(self) -> LoadA:
-        """A is copied to scratch first: it is converted or padded, or made by something else than a load."""
-        w, lines, dtype = self.w, self.s.copy, self.n.dtype
-        assert lines is not None
-        shape, at, where = copied(self.group)
-        scratch = w.scratch(dtype, larger(1, math.prod(shape)), "kernel")
-        last = shape[-1] if shape else 1
-
-        def line(i: Index) -> None:
-            elements = self.k.elements()
-            lead = delinear(i, shape[:-1], w.ranges)
-            with w.loop("vector", last, lines.width, exactly(last, lines.width) is not None) as v:
-                w.store(scratch, ix.add(ix.mul(i, last), v), convert(w, at(elements, (*lead, v)), dtype))
-
-        w.chunks(math.prod(shape[:-1]), lines.chunk, line)
-        return lambda q, m, k: w.load(scratch, linear(where(q, m, k), shape), dtype, pinned=True)
 
     def gathered(self, q: Point, corner: Point) -> LoadA:
         """Copy a tile's rows, which lie across k in memory, to where the item's panels find them together.
@@ -195,16 +184,44 @@ class _Product(TiledKernel):
         if zeros is None or zeros.counted:
             self.sums(q, rows, panel, part, factors, row_at=lambda r: row(size, corner, r))
             return
-        # zeros that stand for no terms: one times infinity shows as NaN, and then the tile is done again without them
         nan = w.acc(dtypes.bool_, False)
         self.sums(q, rows, panel, part, factors, nan)
+        self.again(nan, q, lambda r: row(size, corner, r), len(rows), panel, part, load)
+
+    def again(self, nan: str, q: Point, row: Callable[[Index], Point], count: int, panel: Index, part: Index, load: LoadA) -> None:
+        """Rows without the zeros among A that stand for no terms, where a sum is NaN: one of them may have met an infinity."""
+        w, zeros = self.w, self.form.zeros
+        assert zeros is not None
 
         def present(m: Point, k: Point, b: Scalar) -> tuple[Scalar, Scalar]:
             _, mask = zeros.inside(w, self.form.at_left(q, m, k), self.form.left.type.shape)
             return load(q, m, k), b if mask is None else w.select(mask, b, w.const(0, b.dtype))
 
-        with w.when(w.get_acc(nan, dtypes.bool_)), w.loop("serial", len(rows)) as r:
-            self.sums(q, [row(size, corner, r)], panel, part, present)
+        with w.when(w.get_acc(nan, dtypes.bool_)), w.loop("serial", count) as r:
+            self.sums(q, [row(r)], panel, part, present)
+
+    def turned(self, q: Point, corner: Point, panel: Index, load: LoadA) -> None:
+        """Some tiles times a panel, whose results are transposed, so that they are finished row after row for each column."""
+        w, s, d, columns, zeros = self.w, self.s, self.n.dtype, self.s.pack.columns, self.form.zeros
+        count = s.tile[0] * s.together
+        kept, turned = (w.scratch(d, count * columns, "worker") for _ in range(2))
+        nan = None if zeros is None or zeros.counted else w.acc(dtypes.bool_, False)
+
+        def factors(m: Point, k: Point, b: Scalar) -> tuple[Scalar, Scalar]:
+            return load(q, m, k), b
+
+        with w.loop("serial", s.together) as t:
+            first = ix.mul(t, s.tile[0])
+            rows = [self.row((count,), corner, ix.add(first, ix.const(r))) for r in range(s.tile[0])]
+            self.sums(q, rows, panel, ZERO, factors, nan, kept=(kept, ix.mul(first, columns)))
+        with w.loop("serial", count // s.turn) as a, w.loop("serial", columns // s.turn) as b:
+            to = ix.add(ix.mul(b, s.turn * count), ix.mul(a, s.turn))
+            w.append(Transpose(turned, to, count, kept, ix.add(ix.mul(a, s.turn * columns), ix.mul(b, s.turn)), columns, s.turn))
+        with w.loop("serial", w.rest(panel, columns, self.n.n)) as c, w.loop("vector", count, s.turn, True) as v:
+            x = w.load(turned, ix.add(ix.mul(c, count), v), d, pinned=True)
+            self.finish(x, q, self.row((count,), corner, v), ix.add(ix.mul(panel, columns), c), None)
+        if nan is not None:
+            self.again(nan, q, lambda r: self.row((count,), corner, r), count, panel, ZERO, load)
 
     def row(self, size: Shape, corner: Point, r: Index) -> Point:
         """Row r of the tile at a corner."""
@@ -221,19 +238,21 @@ class _Product(TiledKernel):
 
     def sums(
         self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None,
-        row_at: Callable[[Index], Point] | None = None,
+        row_at: Callable[[Index], Point] | None = None, kept: tuple[str, Index] | None = None,
     ) -> None:  # fmt: skip
         """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN.
 
         row_at: a row by its number. What follows is then written once for all of them where it is long, and the sums go through memory,
         which costs little beside it: code for each row takes LLVM most of the time for such a kernel.
+        kept: the scratch that sums are left in, row after row, and where
         """
         f, s, w = self.form, self.s, self.w
         base = self.panel_base(linear(tuple(q[d] for d in f.b_batch), tuple(f.batch[d] for d in f.b_batch)), panel)
         columns, elements = s.pack.columns, self.k.elements()
         long = SHORT if assumed(self.n.k) >= STEPS else LONG
         in_loop = row_at is not None and self.parts == 1 and len(rows) > 2 and self.behind() * len(rows) >= long
-        kept = w.scratch(self.n.dtype, len(rows) * columns, "worker") if in_loop else ""
+        if in_loop:
+            kept = w.scratch(self.n.dtype, len(rows) * columns, "worker"), ZERO
         with w.loop("vector", columns, columns, True) as v:
             n_flat, mask = self.column(panel, v)
 
@@ -259,22 +278,21 @@ class _Product(TiledKernel):
             if self.parts > 1:
                 first, loops[0] = ix.mul(part, self.step), Steps(self.step, w.rest(part, self.step, f.k[0]))
             Cascade(w, s.run, fresh, add).over(loops, accs, step)
-            if in_loop:
-                assert row_at is not None
-                for i, acc in enumerate(accs):
-                    w.store(kept, ix.add(v, ix.const(i * columns)), w.get_acc(acc, self.n.dtype))
-                with w.loop("serial", len(rows)) as r:
-                    x = w.load(kept, ix.add(ix.mul(r, columns), v), self.n.dtype, pinned=True)
-                    self.finish(x, q, row_at(r), n_flat, mask)
-                return
-            for acc, m in zip(accs, rows):
+            for i, (acc, m) in enumerate(zip(accs, rows)):
                 x = w.get_acc(acc, self.n.dtype)
                 if nan is not None:
                     w.reduce((nan,), "or", (w.ne(x, x),))
-                if self.parts > 1:
+                if kept is not None:
+                    w.store(kept[0], ix.add(kept[1], ix.add(v, ix.const(i * columns))), x)
+                elif self.parts > 1:
                     w.store(self.partial, self.partial_at(part, q, m, n_flat), x)
                 else:
                     self.finish(x, q, m, n_flat, mask)
+            if in_loop:
+                assert row_at is not None and kept is not None
+                with w.loop("serial", len(rows)) as r:
+                    x = w.load(kept[0], ix.add(ix.mul(r, columns), v), self.n.dtype, pinned=True)
+                    self.finish(x, q, row_at(r), n_flat, mask)
 
     def behind(self) -> int:
         """About how many instructions follow a sum."""

@@ -7,13 +7,13 @@ import math
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.tiles.phases import least, phases
-from ingot.ir.lower.tiles.shape import right_of
+from ingot.ir.lower.tiles.shape import apart, right_of
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import Size, at_most, ceil_div, exactly, larger, smaller
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
-__all__ = ["SQUARES", "Tiles", "Lines", "Pack"]
+__all__ = ["SQUARES", "Tiles", "Lines", "Pack", "Squares"]
 
 SQUARES = 16  # of a panel, one behind the other, that are packed as a line
 
@@ -29,6 +29,29 @@ class Lines(Schedule):
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.width)
         at_least_one(chunk=self.chunk)
+
+
+@value_type
+class Squares(Schedule):
+    """A value whose channels lie apart, copied with its channels last by squares that are transposed.
+
+    side   of a square, in elements
+    chunk  lines of the last dim to a parallel chunk
+    gap    elements behind the channels of each place, so that neighbouring places do not meet in the same sets of the first cache
+    """
+
+    side: int
+    chunk: int
+    gap: int = 0
+
+    def verify(self, group: Group) -> None:
+        """Raise ScheduleError where loops of `group` cannot be written this way."""
+        lanes(self.side)
+        at_least_one(chunk=self.chunk)
+        found = apart(group)
+        channels = form_of(group.nodes[0]).left.type.shape[1]
+        if found is None or self.gap < 0 or self.side > found.sizes[-1] or at_most(self.side, channels) is not True:
+            raise ScheduleError(f"{self}: no squares of channels that lie apart ({group})")
 
 
 @value_type
@@ -65,6 +88,8 @@ class Tiles(Schedule):
     pack      how B becomes panels; the columns of a tile are those of a panel
     tile      the rows of a tile, for each dim of m
     flat      tiles are of rows one after the other, whatever dims of m they are in; `tile` has one number then
+    turn      side of the squares by which the results of some flat tiles are transposed before they are stored, where it is rows that lie
+              together in memory; 0: each row is stored by columns
     block     panels that an item passes over with each of its tiles
     group     tiles of an item, one after the other
     parallel  items are chunks
@@ -86,13 +111,19 @@ class Tiles(Schedule):
     parallel: bool
     step: int
     run: int = 0
-    copy: Lines | None = None
+    copy: Lines | Squares | None = None
     gather: bool = False
     combine: Lines | None = None
     into: int = 1
     near: int = 0
     tail: int = 0
     flat: bool = False
+    turn: int = 0
+
+    @property
+    def together(self) -> int:
+        """Tiles whose results are transposed together: whole squares of rows."""
+        return math.lcm(self.tile[0], self.turn) // self.tile[0] if self.turn else 1
 
     def panels(self, panels: Dim, k: Dim) -> Dim:
         """How many of so many panels are a block."""
@@ -137,6 +168,9 @@ class Tiles(Schedule):
         need(not self.flat or not self.gather and isinstance(m[0], int), "rows in a row that are gathered, or of no known number")
         at = self.tail_dim(group)
         need(self.tail >= 0 and (not self.tail or at is not None and isinstance(f.m[at], Size)), "tails of nothing")
+        lanes(self.turn or 1)
+        turns = len(self.tile) == 1 and self.parts(group) == 1 == len(phases(f)) and self.pack.columns % (self.turn or 1) == 0
+        need(not self.turn or turns and self.tile[0] * self.together <= math.prod(rows), "no whole squares of rows and columns")  # type: ignore
         need((self.combine is not None) == (self.parts(group) > 1), "parts that are not combined, or nothing to combine")
         for lines in (self.copy, self.combine):
             if lines is not None:

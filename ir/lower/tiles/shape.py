@@ -16,14 +16,14 @@ from ingot.ir.loop.points import Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.depthwise.kind import is_depthwise
 from ingot.ir.lower.elements import Elements
-from ingot.ir.lower.group import Group
+from ingot.ir.lower.group import Group, Order
 from ingot.ir.lower.tiles.phases import form_in_phases
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.lower.written_load import written_load
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
-__all__ = ["Copied", "InPlace", "Right", "Shape", "coefficient", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
+__all__ = ["Apart", "Copied", "InPlace", "Right", "Shape", "apart", "coefficient", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
 
 MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
 FEWEST_STEPS = 16  # of a convolution with less than 4 columns
@@ -69,29 +69,63 @@ class Copied(NamedTuple):
     where: Callable[[Point, Point, Point], Point]
 
 
-def copied(group: Group) -> Copied:
-    """The copy of A where it is not read in place: its value set into zeros, in the order it lies in; or else as the form counts."""
+def copied(group: Group, order: Order | None = None) -> Copied:
+    """The copy of A where it is not read in place: its value, set into zeros, in an order of its dims (None: that it lies in); or as the
+    form counts."""
     f = form_in_phases(group.nodes[0])
-    if f.zeros is not None:
-        order = group.orders.get(f.left)
-        if order is None:
+    if f.zeros is not None or order is not None:
+        lies = group.orders.get(f.left) if order is None else order
+        if lies is None:
             return Copied(f.left_shape, f.among_zeros, f.at_left)
-        back = tuple(order.index(d) for d in range(len(order)))
+        forth, back = lies, tuple(lies.index(d) for d in range(len(lies)))
 
         def among_zeros(p: Elements, point: Point) -> Scalar:
             return f.among_zeros(p, tuple(point[d] for d in back))
 
         def where(q: Point, m: Point, k: Point) -> Point:
             point = f.at_left(q, m, k)
-            return tuple(point[d] for d in order)
+            return tuple(point[d] for d in forth)
 
-        return Copied(tuple(f.left_shape[d] for d in order), among_zeros, where)
+        return Copied(tuple(f.left_shape[d] for d in forth), among_zeros, where)
     nb, nm = len(f.batch), len(f.m)
 
     def at(p: Elements, point: Point) -> Scalar:
         return f.a(p, point[:nb], point[nb : nb + nm], point[nb + nm :])
 
     return Copied((*f.batch, *f.m, *f.k), at, lambda q, m, k: (*q, *m, *k))
+
+
+class Apart(NamedTuple):
+    """A value in memory whose channels lie apart: where an element lies, a sum of variables v0 … of its dims; what is from a channel to
+    the next; how many elements of each spatial dim are read, and zeros in front of them and in all."""
+
+    where: Index
+    channels: Coef
+    sizes: tuple[int, ...]
+    low: tuple[int, ...]
+    extent: tuple[int, ...]
+
+
+def apart(group: Group) -> Apart | None:
+    """How A's value lies where its channels, the second dim, lie apart and the last dim together, all of known extents; else None."""
+    f = form_in_phases(group.nodes[0])
+    shape, zeros = f.left.type.shape, f.zeros
+    if not f.overlapping or f.left in group.orders or len(shape) != len(f.m) + 2 or f.left not in group.in_memory:
+        return None
+    low, extent = (zeros.low, zeros.extent) if zeros else ((0,) * len(f.m), shape[2:])
+    known = tuple(d for d in (*shape[1:], *low, *extent) if isinstance(d, int))
+    if len(known) != 1 + 3 * len(f.m) or zeros and any(g != 1 for g in zeros.gap):
+        return None
+    below, spatial = known[1 + len(f.m) : 1 + 2 * len(f.m)], known[1 : 1 + len(f.m)]
+    all_of = known[1 + 2 * len(f.m) :]
+    sizes = tuple(min(d, e - lo) for d, e, lo in zip(spatial, all_of, below))
+    found = written_load(group, {"v": shape}, lambda elements, point: elements.at(f.left, point), ones=True)
+    if found is None or found.rest or found.element.dtype is not shape_of(group.nodes[0]).dtype or min(*sizes, *below, 0) < 0:
+        return None
+    index, channels = found.load.index, coefficient(found.load.index, "v1")
+    if any(not isinstance(atom, Var) for atom, _ in index.terms) or coefficient(index, f"v{len(shape) - 1}") != 1 or channels == 1:
+        return None
+    return Apart(index, channels, sizes, below, all_of) if min(sizes) > 0 else None
 
 
 class InPlace(NamedTuple):
