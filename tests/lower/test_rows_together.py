@@ -9,7 +9,9 @@ from ingot.ir import dtypes
 from ingot.ir.graph import Graph
 from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.cpu import cpu
+from ingot.ir.lower.scheduling import Scheduled
 from ingot.ir.lower.tiles.schedule import Squares, Tiles
+from ingot.ir.lower.tiles.shape import order_of
 from ingot.ir.machine import Machine
 from ingot.ir.op import OPS
 from tests.support.calling import HOST_LEVELS, check, compare, run_compiled
@@ -44,13 +46,13 @@ def _graph(case: str, behind: bool = False, dtype: dtypes.DType = dtypes.f32) ->
     return graph_of([(s, dtype) for s in (x, (out, x[1] // groups, *kernel), *bias)], function)
 
 
+def _scheduled(graph: Graph) -> Scheduled:
+    names = [stage.name for stage in STAGES]
+    return run(graph, cpu(Machine(32)), STAGES[: names.index("schedule") + 1])
+
+
 def _schedule(graph: Graph) -> Tiles:
-    scheduled = graph
-    for stage in STAGES:
-        scheduled = run(scheduled, cpu(Machine(32)), [stage])
-        if stage.name == "schedule":
-            break
-    return next(s for s in scheduled.schedules if isinstance(s, Tiles))
+    return next(s for s in _scheduled(graph).schedules if isinstance(s, Tiles))
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["alone", "with a bias"])
@@ -108,3 +110,16 @@ def test_every_level(case: str, level) -> None:
     assert load(lower(graph, cpu(level.machine)), level)([*arrays, *outs]) == 0
     for want, got in zip(interpret.run(graph, arrays), outs):
         np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-4)
+
+
+def test_what_is_made_of_values_with_their_channels_last_is_copied_in_their_order() -> None:
+    point = dict(stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
+
+    def function(x, a, b, w, v):
+        y = OPS["concatenate"](OPS["conv"](x, a, **point), OPS["conv"](x, b, **point), axis=1)
+        return OPS["conv"](OPS["conv"](y, w, **{**point, "padding": ((1, 1), (1, 0))}), v, **point)
+
+    graph = graph_of([(1, 16, 13, 11), (16, 16, 1, 1), (8, 16, 1, 1), (24, 24, 3, 3), (16, 24, 1, 1)], function)
+    read = {g.nodes[0].inputs[0]: g for g in _scheduled(graph).fused.groups if g.nodes[0].op.name == "conv"}
+    assert [order_of(g, v) for v, g in read.items() if v.type.shape == (1, 24, 13, 11)] == [(0, 2, 3, 1)]
+    check(graph, arrays_for(graph))

@@ -23,7 +23,8 @@ from ingot.ir.lower.written_load import written_load
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.types import Dim
 
-__all__ = ["Apart", "Copied", "InPlace", "Right", "Shape", "apart", "coefficient", "copied", "in_place", "is_tiled", "right_of", "shape_of"]
+__all__ = ["Apart", "Copied", "InPlace", "Right", "Shape", "apart", "coefficient", "copied", "in_place", "is_tiled", "order_of",
+           "right_of", "shape_of"]  # fmt: skip
 
 MIN_WORK = 1 << 12  # multiplications from which on tiles are worth their packing
 FEWEST_STEPS = 16  # of a convolution with less than 4 columns
@@ -61,6 +62,14 @@ def is_tiled(node: Node, packed_once: bool = False) -> bool:
     return m >= few and n >= narrow and k >= 1 and m * n * k >= MIN_WORK
 
 
+def order_of(group: Group, factor: Value) -> Order | None:
+    """In which order the dims of a factor lie; of one that has no memory, those of all that it may be made of, where they are the same."""
+    if factor in group.in_memory:
+        return group.orders.get(factor)
+    orders = {order for v, order in group.orders.items() if v not in group.outputs and len(order) == factor.type.rank}
+    return orders.pop() if len(orders) == 1 else None
+
+
 class Copied(NamedTuple):
     """A copy of A: its shape, its elements, and where the element of (batch, m, k) lies in it."""
 
@@ -74,7 +83,7 @@ def copied(group: Group, order: Order | None = None) -> Copied:
     form counts."""
     f = form_in_phases(group.nodes[0])
     if f.zeros is not None or order is not None:
-        lies = group.orders.get(f.left) if order is None else order
+        lies = order_of(group, f.left) if order is None else order
         if lies is None:
             return Copied(f.left_shape, f.among_zeros, f.at_left)
         forth, back = lies, tuple(lies.index(d) for d in range(len(lies)))
