@@ -15,8 +15,9 @@ from typing import Any
 from ingot.ir.facts import Inline
 from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
+from ingot.ir.size import Size
 
-__all__ = ["Form", "Leaf", "filled", "graph_parts", "parts"]
+__all__ = ["Form", "Leaf", "filled", "graph_parts", "parts", "unsized"]
 
 Form = int  # equal for equal forms, as long as they are remembered
 Leaf = Any  # an int or a Const
@@ -62,6 +63,26 @@ def filled(op: Op, attrs: tuple[Any, ...], leaves: Iterator[Any]) -> tuple[Any, 
         (tuple([next(leaves) for _ in a]) if type(a) is tuple else next(leaves)) if n in op.sizes or _is_number(a) else a
         for n, a in zip(op.attr_names, attrs)
     ])  # fmt: skip
+
+
+def unsized(graph: Graph) -> list[Size]:
+    """The symbolic sizes in attributes that hold none: they are in the form of a graph, which says nothing of their values."""
+    found: list[Size] = []
+
+    def visit(a: Any) -> None:
+        if isinstance(a, Size):
+            found.append(a)
+        elif isinstance(a, Graph):
+            found.extend(unsized(a))
+        elif isinstance(a, tuple):
+            for x in a:
+                visit(x)
+
+    for n in graph.nodes:
+        for name, a in zip(n.op.attr_names, n.attrs):
+            if name not in n.op.sizes:
+                visit(a)
+    return found
 
 
 def _is_number(a: Any) -> bool:

@@ -12,13 +12,13 @@ from typing import Any
 
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Const, Graph, Node, Single, SizedConst, Value
-from ingot.ir.size import Size, evaluate, replaced, symbol, symbols
+from ingot.ir.size import Size, Symbol, evaluate, replaced, symbol, symbols
 from ingot.ir.sized import sized
-from ingot.ir.structure import graph_parts
+from ingot.ir.structure import graph_parts, unsized
 from ingot.ir.types import Dim, TensorType, tensor_type
 
 __all__ = [
-    "Again", "Conditions", "Guard", "Instance", "Template", "Templates", "python_text", "symbols_of", "templated",
+    "Again", "Conditions", "Guard", "Instance", "Template", "Templates", "Unsized", "python_text", "symbols_of", "templated",
 ]  # fmt: skip
 
 Guard = tuple[str, Dim, Dim]  # "<=", "==" or "!=", and what it compares
@@ -43,9 +43,14 @@ class Template:
     shapes_of(values)     the shapes of its outputs
     leaves_of(values)     its leaves (ir/structure.py)
     attrs_of(values)      the attributes of its node, where it has one only
+
+    Unsized for a graph that has symbols where its form is looked for, not its leaves: all its instances would be taken for the same.
     """
 
     def __init__(self, graph: Graph, dims: Sequence[Dim], guards: Iterable[Guard] = ()):
+        elsewhere = unsized(graph)
+        if elsewhere:
+            raise Unsized(symbols(*elsewhere))
         self.graph = graph
         self.names = tuple([s.name for s in symbols(*dims)])
         self.values_of = _compiled_match(self.names, dims, guards)
@@ -125,6 +130,13 @@ class Again(Exception):
     def __init__(self, name: str, dim: Dim):
         self.name = name
         self.dim = dim
+
+
+class Unsized(Exception):
+    """Symbols that are in attributes which hold no sizes, as a padding is."""
+
+    def __init__(self, symbols: Sequence[Symbol]):
+        self.symbols = frozenset(symbols)
 
 
 class Conditions:

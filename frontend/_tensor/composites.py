@@ -23,8 +23,8 @@ from ingot._tensor.state import Tensor, wrap
 from ingot.ir.dtypes import DType, f64, i64
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
-from ingot.ir.size import Size, deciding, decisions, replaced
-from ingot.ir.template import Instance, Template, Templates, symbols_of
+from ingot.ir.size import Size, deciding, decisions, replaced, symbols
+from ingot.ir.template import Instance, Template, Templates, Unsized, symbols_of
 from ingot.ir.types import Dim, TensorType
 from ingot.runtime.array import Array
 from ingot.runtime.forecast import Composite, foretold
@@ -246,13 +246,16 @@ def _structure(a: Any, sizes: list[int], ints: list[int]) -> Any:
 
 
 class _Signatures:
-    """The signatures of one structure. An int among the arguments is a size once it has had two values, and static before."""
+    """The signatures of one structure. An int among the arguments is a size once it has had two values, and static before; always
+    static is one that becomes an attribute that holds no sizes, as a padding does.
+    """
 
-    __slots__ = ("first", "changing", "templates")
+    __slots__ = ("first", "changing", "static", "templates")
 
     def __init__(self, ints: list[int]):
         self.first = ints
         self.changing: frozenset[int] = frozenset()
+        self.static: frozenset[int] = frozenset()
         self.templates: dict[Any, Templates] = {}
 
     def sizes_among(self, ints: list[int]) -> list[int]:
@@ -260,7 +263,7 @@ class _Signatures:
         differ = [i for i, (n, m) in enumerate(zip(ints, self.first)) if n != m and n >= 0 and m >= 0]
         if not self.changing.issuperset(differ):
             self.changing |= set(differ)
-        return [i for i in sorted(self.changing) if ints[i] >= 0]
+        return [i for i in sorted(self.changing - self.static) if ints[i] >= 0]
 
 
 def _of_template(fn: Callable, name: str, args: tuple, kwargs: dict, known: dict[Any, _Signatures]) -> _Traced | None:
@@ -283,12 +286,12 @@ def _of_template(fn: Callable, name: str, args: tuple, kwargs: dict, known: dict
             signatures.templates.clear()
         templates = signatures.templates[static] = Templates(seen=bool(places))
     sizes = (*found, *[ints[i] for i in places])
-    graph = templates.instance(sizes, lambda: _template(fn, name, args, kwargs, sizes, ints, places))
+    graph = templates.instance(sizes, lambda: _template(fn, name, args, kwargs, sizes, ints, places, signatures))
     return None if graph is None else _Traced(graph, graph.template.result, (), places)
 
 
 def _template(
-    fn: Callable, name: str, args: tuple, kwargs: dict, sizes: tuple[int, ...], ints: list[int], places: list[int]
+    fn: Callable, name: str, args: tuple, kwargs: dict, sizes: tuple[int, ...], ints: list[int], places: list[int], known: _Signatures
 ) -> Template:
     """The trace with symbols in the place of the sizes, and the conditions under which it is that for others.
 
@@ -308,7 +311,12 @@ def _template(
             continue
         finally:
             extents.close()
-        made = Template(graph, dims, extents.guards)
+        try:
+            made = Template(graph, dims, extents.guards)
+        except Unsized as e:
+            own = zip(places, dims[len(dims) - len(places) :])
+            known.static |= {i for i, d in own if e.symbols.intersection(symbols(d))}
+            raise
         made.result = rebuild
         return made
 

@@ -2,10 +2,11 @@
 
 from collections import namedtuple
 
+import numpy as np
 import pytest
 
 import ingot
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import clear, composite
 from ingot.runtime.recorder import here
 
 Pair = namedtuple("Pair", "first second")
@@ -158,3 +159,67 @@ def test_derivatives_at_many_sizes():
         f(x, y).sum().backward()
         assert ingot.allclose(x.grad, ingot.tensor([[3 / n + (2.0 if i < n // 2 else 0.0)] * 2 for i in range(n)]))
         assert ingot.allclose(y.grad, ingot.ones(1, 2))
+
+
+F = ingot.nn.functional
+GEOMETRY = {
+    "conv1d": [
+        lambda x, w, b, k=k: F.conv1d(x[..., 0], w[..., 0], b, **k)
+        for k in (
+            {"stride": 2, "padding": 1},
+            {"dilation": 2, "padding": 2},
+            {"padding": 1},
+            {"dilation": 3, "padding": 3},
+            {},
+            {"padding": 2},
+        )
+    ],
+    "conv2d": [
+        lambda x, w, b, k=k: F.conv2d(x, w, b, **k)
+        for k in (
+            {"stride": 2},
+            {"dilation": 2, "padding": 2},
+            {"padding": 1},
+            {"dilation": 3, "padding": 3},
+            {"padding": (0, 1)},
+            {"stride": 3},
+        )
+    ],
+    "conv_transpose2d": [
+        lambda x, w, b, k=k: F.conv_transpose2d(x, w.transpose(0, 1), b, **k)
+        for k in ({"stride": 2, "output_padding": 1}, {"dilation": 2, "padding": 2}, {"padding": 1}, {"dilation": 3, "padding": 3}, {})
+    ],
+    "avg_pool2d": [
+        lambda x, w, b, k=k: F.avg_pool2d(x, *k) for k in ((2,), (3, 1, 1), (2, 3, 0), (3, 2, 0), (4, 1, 2), (3, 1, 1, True, False))
+    ],
+    "max_pool2d": [lambda x, w, b, k=k: F.max_pool2d(x, *k) for k in ((2,), (3, 1, 1), (2, 3, 0), (2, 1, 0, 2), (3, 2, 1, 2), (2, 1))],
+    "unfold": [lambda x, w, b, k=k: F.unfold(x, *k) for k in ((2,), (3, 1, 1), (2, 2, 0, 1), (2, 1, 2, 2), (2, 2, 1, 1))],
+    "group_norm": [lambda x, w, b, k=k: F.group_norm(x, k) for k in (1, 2, 4, 2)],
+    "pixel_shuffle": [lambda x, w, b, k=k: F.pixel_shuffle(x, k) for k in (1, 2, 1)],
+    "local_response_norm": [lambda x, w, b, k=k: F.local_response_norm(x, k) for k in (2, 3, 5, 4)],
+}
+
+
+@pytest.mark.parametrize("kind", GEOMETRY)
+@pytest.mark.parametrize("grads", [False, True])
+def test_geometry_that_changes(kind, grads):
+    """What a padding, a stride or a window was before is nothing to the next call, and to its gradient."""
+    x, w, b = ingot.randn(2, 4, 9, 8), ingot.randn(6, 4, 3, 3), ingot.randn(6)
+
+    def result(fn):
+        a = x.clone().requires_grad_(grads)
+        out = fn(a, w, b)
+        if grads:
+            (out * out).sum().backward()
+        return out.detach().numpy(), a.grad.numpy() if grads else None
+
+    fresh = []
+    for fn in GEOMETRY[kind]:
+        clear()
+        fresh.append(result(fn))
+    clear()
+    for _ in range(2):
+        for fn, want in zip(GEOMETRY[kind], fresh):
+            for g, e in zip(result(fn), want):
+                if e is not None:
+                    np.testing.assert_allclose(g, e, rtol=1e-5, atol=1e-5)
