@@ -62,7 +62,7 @@ def export(
     f: the path, or a file that takes bytes; where None, the program that is returned can be saved.
     kwargs: more arguments, by name.
     input_names, output_names: in order; the parameters' names, and `output`, `output_1`, ..., where None.
-    opset_version: 17 to 26; 20 where None. From 20 on GELU is an op, from 23 on attention and RMS norm are.
+    opset_version: 11 to 26; 20 where None. From 17 on layer norm is an op, from 20 on GELU, from 23 on attention and RMS norm are.
     dynamic_shapes: sizes that vary, as torch.export takes them: for each argument a dict by dim, or a tuple, of `ingot.Dim`s.
     dynamic_axes: the same in the older form: {input name: {axis: name}}.
     external_data: write the weights as `f.data` beside it; None: only where they are too large for one file of 2 GB.
@@ -75,9 +75,9 @@ def export(
     torch, and mean nothing here.
 
     Softmax, norms, recurrent layers, convolutions and linear layers are written as ONNX's own ops; what the op set has no op for, as a
-    function of the domain `ingot` (attention, RMS norm, GELU), and all else op by op. Sizes that the model computes (of `nonzero`, a
-    boolean index) are computed by what is written. Parameters and buffers have the names that the module has for them. Nothing is
-    compiled. A training step exports as well as a model does: return the gradients.
+    function of the domain `ingot` (attention, RMS norm, GELU; from op set 15 on), and all else op by op. Sizes that the model computes (of
+    `nonzero`, a boolean index) are computed by what is written. Parameters and buffers have the names that the module has for them.
+    Nothing is compiled. A training step exports as well as a model does: return the gradients.
 
     RuntimeError for what draws random numbers or changes captured tensors (call `eval()` first), for what the op set has no op
     for, and for what `verify` finds; CaptureError, with the user's line, for what cannot be traced; ValueError for names or an op set that

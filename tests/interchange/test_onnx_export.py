@@ -59,6 +59,59 @@ def test_op_and_back(name, monkeypatch, long):
     assert seen or not known or name in WITHOUT, "an op that is not written: say how in interchange/onnx/emit/, or list it above"
 
 
+@pytest.mark.parametrize("opset", [11, 12, 13, 14, 15, 16])
+def test_old_op_sets(opset, monkeypatch, long):
+    """Ops are written in the form that they had: the package's checker takes the models, which mean the same."""
+    onnx, _ = onnx_package()
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    seen = set()
+    for name in sorted(set(OPS) - {"call", "constant"})[opset % 3 :: 1 if long else 3]:
+        op = OPS[name]
+        for arrays, attrs in cases(op, np.random.default_rng(0))[: 12 if long else 3]:
+            if any(a.dtype.name not in DTYPES for a in arrays):
+                continue
+            try:
+                data, inputs = exported_op(op, arrays, attrs, opset)
+            except UnsupportedError:
+                continue
+            model = onnx.load_from_string(data)
+            assert model.opset_import[0].version == opset
+            onnx.checker.check_model(model, full_check=True)
+            expected = op.ref(*arrays, *attrs)
+            got = ingot.onnx.load(data).run(inputs).values()
+            for e, g in zip(expected if isinstance(expected, tuple) else (expected,), got):
+                np.testing.assert_allclose(g, e, rtol=1e-4, atol=1e-5, err_msg=f"{name} {[a.shape for a in arrays]} {attrs}")
+            seen.add(name)
+    assert len(seen) > 30
+
+
+@pytest.mark.parametrize("opset", [11, 14])
+def test_old_models(opset, monkeypatch):
+    """No functions, no layer norm, softmax over an axis that is not the last one."""
+    onnx, ort = onnx_package()
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    block = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True).eval()
+
+    def model(x):
+        y = block(x)
+        return y.softmax(1), ingot.stack(y.split([2, 6], -1)[1].unbind(1), 0).relu()
+
+    x = ingot.randn(2, 5, 8)
+    made = ingot.onnx.export(model, (x,), opset_version=opset, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
+    onnx.checker.check_model(onnx.load_from_string(made.serialize()), full_check=True)
+    assert not made.model_proto.functions and "LayerNormalization" not in {n.op_type for n in made.model_proto.graph.node}
+    x = ingot.randn(3, 5, 8)
+    wanted = [v.detach().numpy() for v in model(x)]
+    for got in (
+        ort.InferenceSession(made.serialize(), providers=["CPUExecutionProvider"]).run(None, {"x": x.numpy()}),
+        ingot.onnx.load(made.serialize()).run({"x": x.numpy()}).values(),
+    ):
+        for g, e in zip(got, wanted):
+            np.testing.assert_allclose(g, e, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UnsupportedError, match="scattering with add needs op set 16"):
+        ingot.onnx.export(lambda x: x.index_add(0, ingot.tensor([0, 0]), x[:2]), (x,), opset_version=opset)
+
+
 @pytest.mark.parametrize(
     "name",
     "add dot conv scan cond while_loop slice pad reduce_sum index_get index_put gather expm1 floor".split(),

@@ -28,8 +28,9 @@ from ingot.runtime.cache.files import replace
 
 __all__ = ["OPSETS", "model_of", "moded", "program", "serialized", "verified", "write"]
 
-OPSETS = (17, 26)  # the oldest and the newest that are written
-_FORMATS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 11, 25: 12, 26: 13}  # op set -> version of the file format
+OPSETS = (11, 26)  # the oldest and the newest that are written
+# op set -> version of the file format
+_FORMATS = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 11, 25: 12, 26: 13}
 LIMIT = (1 << 31) - (1 << 20)  # of one file
 
 
@@ -80,6 +81,7 @@ def model_of(
                 w.initializers[stored[of]] = np.asarray(weights[of])
             names.append(stored[of])
     for i, t in given.items():
+        w.need(t.dtype.numpy)
         for axis, d in enumerate(t.shape):
             symbol = as_symbol(d)
             if symbol is not None:

@@ -56,7 +56,12 @@ def _softmax(w: Writer, g: Graph, n: Node, xs: list[str]) -> list[str] | None:
     top = _first(g, "reduce_max")
     if top is None or not n.inputs[0].type.shape or len(top.attrs[0]) != 1:
         return None
-    return [w.node("Softmax" if g.name == "_softmax" else "LogSoftmax", xs[0], axis=top.attrs[0][0])]
+    op, axis, rank = "Softmax" if g.name == "_softmax" else "LogSoftmax", top.attrs[0][0], n.inputs[0].type.rank
+    if w.opset >= 13 or axis == rank - 1:
+        return [w.node(op, xs[0], axis=axis)]
+    turned = list(range(rank))  # before, it went over all axes from this one on
+    turned[axis], turned[-1] = rank - 1, axis
+    return [w.node("Transpose", w.node(op, w.node("Transpose", xs[0], perm=turned), axis=rank - 1), perm=turned)]
 
 
 @composite("_linear")

@@ -17,13 +17,20 @@ _SAME = {
     "ceil": "Ceil", "round": "Round", "exp": "Exp", "log": "Log", "sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin",
     "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh", "tanh": "Tanh",
     "sigmoid": "Sigmoid", "erf": "Erf", "isnan": "IsNaN", "isinf": "IsInf", "logical_not": "Not", "bitwise_not": "BitwiseNot",
-    "add": "Add", "sub": "Sub", "mul": "Mul", "eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual",
+    "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div",
+    "eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual",
     "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "maximum": "Max", "minimum": "Min", "select": "Where",
 }  # fmt: skip
 
 
+_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Abs", "Neg")
+
+
 def _same(w: Writer, n: Node, xs: list[str]) -> str:
-    return w.node(_SAME[n.op.name], *xs)
+    op = _SAME[n.op.name]
+    if w.opset < 14 and op in _ARITHMETIC and n.inputs[0].type.dtype.bits < 32 and _kind(n) in "iu":
+        return widened(w, n, xs, op)
+    return w.node(op, *xs)
 
 
 for _name in _SAME:
@@ -60,6 +67,8 @@ def _neg(w: Writer, n: Node, xs: list[str]) -> str:
 
 @emits("relu")
 def _relu(w: Writer, n: Node, xs: list[str]) -> str:
+    if _kind(n) == "i" and w.opset < 14:
+        return w.node("Where", w.node("Less", *xs, number(w, 0, n)), number(w, 0, n), *xs)
     return xs[0] if _kind(n) == "u" else w.node("Relu", *xs)
 
 
@@ -174,11 +183,6 @@ def _negative(w: Writer, x: str, zero: str) -> str:
     return w.node("Or", w.node("Less", x, zero), w.node("Less", w.node("Reciprocal", x), zero))
 
 
-@emits("div")
-def _div(w: Writer, n: Node, xs: list[str]) -> str:
-    return w.node("Div", *xs)
-
-
 def _floored(w: Writer, n: Node, xs: list[str]) -> tuple[str, str]:
     """For integers: the quotient rounded down, and the remainder that has the divisor's sign."""
     a, b = xs
@@ -287,6 +291,8 @@ def _shift(w: Writer, n: Node, xs: list[str]) -> str:
 def _extreme(w: Writer, n: Node, xs: list[str]) -> str:
     if _kind(n) == "b":
         return w.node("Or" if n.op.name == "maximum" else "And", *xs)
+    if w.opset < 12 and _kind(n) != "f":
+        return w.node("Where", w.node("Less" if n.op.name == "maximum" else "Greater", *xs), *xs[::-1])
     return w.node(_SAME[n.op.name], *xs)
 
 
@@ -298,7 +304,7 @@ def _select(w: Writer, n: Node, xs: list[str]) -> str:
 @emits("cast")
 def _cast(w: Writer, n: Node, xs: list[str]) -> str:
     source, target = n.inputs[0].type.dtype, n.outputs[0].type.dtype
-    return xs[0] if source is target else w.node("Cast", *xs, to=type_code(target.numpy))
+    return xs[0] if source is target else w.cast(xs[0], target)
 
 
 @emits("bitcast")

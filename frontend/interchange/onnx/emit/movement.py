@@ -81,7 +81,8 @@ def _spread(w: Writer, n: Node, x: str, value: str, axis: int, between: int) -> 
     where = w.constant(np.array([axis], np.int64))
     shape = w.node("Shape", x)
     scale = w.constant(np.array([between + 1 if i == axis else 1 for i in range(rank - 1)], np.int64))
-    flat = w.node("Reshape", wide, w.node("Mul", shape, scale), allowzero=1)
+    empty = any(isinstance(d, Size) or d == 0 for d in n.inputs[0].type.shape)
+    flat = w.node("Reshape", wide, w.node("Mul", shape, scale), allowzero=1 if empty else None)
     return w.node("Slice", flat, w.ints([0]), w.ints([-between]), where)
 
 

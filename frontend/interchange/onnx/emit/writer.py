@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ingot.interchange.emitters import Emit, Emitters
+from ingot.interchange.onnx.emit.older import OLDER, UnsupportedError
 from ingot.interchange.onnx.messages import AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetId
 from ingot.interchange.onnx.tensors import proto_of, type_code
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
@@ -25,10 +26,6 @@ COMPOSITES: dict[str, Emit] = {}
 # composites that are functions of the model where the op set has no op for them, by the names of these
 FUNCTIONS = {"_sdpa": "Attention", "_rms_norm": "RMSNormalization", "_gelu": "Gelu", "_group_norm": "GroupNormalization"}
 DOMAIN = "ingot"  # of these functions
-
-
-class UnsupportedError(RuntimeError):
-    """What ONNX, at the op set that was asked for, has no op for."""
 
 
 def composite(*names: str) -> Callable[[Emit], Emit]:
@@ -83,7 +80,13 @@ class Writer:
         self.nodes.append(NodeProto(op_type=op, name=name, domain=domain, input=list(inputs), output=list(outputs), attribute=attributes))
 
     def many(self, op: str, inputs: Sequence[str], count: int, **attrs: Any) -> list[str]:
-        """A node with `count` outputs."""
+        """A node with `count` outputs, as the op set has it."""
+        version, change = OLDER.get(op, (0, None))
+        if change is not None and self.opset < version:
+            changed = change(self, list(inputs), {k: v for k, v in attrs.items() if v is not None})
+            if isinstance(changed, str):
+                return [changed]
+            inputs, attrs = changed
         outputs = [self.fresh(f"{op.lower()}") for _ in range(count)]
         self.add(op, inputs, outputs, attrs)
         return outputs
@@ -92,9 +95,15 @@ class Writer:
         """A node with one output: its name."""
         return self.many(op, inputs, 1, **attrs)[0]
 
+    def need(self, dtype: np.dtype) -> None:
+        """UnsupportedError where the op set has no such numbers."""
+        if self.opset < 13 and dtype.name == "bfloat16":
+            raise UnsupportedError(f"bfloat16 needs op set 13, and {self.opset} was asked for")
+
     def constant(self, value: Any, dtype: Any = None, hint: str = "const") -> str:
         """An initializer that holds a number or an array. Equal ones are made once."""
         array = np.asarray(value, dtype.numpy if isinstance(dtype, DType) else dtype)
+        self.need(array.dtype)
         key = (array.dtype, array.shape, array.tobytes())
         root = self.root
         found = root.constants.get(key)
@@ -165,6 +174,7 @@ class Writer:
         return self.outer.name(v)
 
     def cast(self, x: str, dtype: DType) -> str:
+        self.need(dtype.numpy)
         return self.node("Cast", x, to=type_code(dtype.numpy))
 
     def graph(self, g: Graph, inputs: Sequence[str]) -> list[str]:
@@ -178,7 +188,10 @@ class Writer:
             self.names = outer
 
     def function(self, g: Graph, inputs: Sequence[str]) -> list[str] | None:
-        """A call of a function of the model, which is this graph; None where that needs sizes that no input has."""
+        """A call of a function of the model, which is this graph; None where that needs sizes that no input has, or the op set is older
+        than functions."""
+        if self.opset < 15:
+            return None
         root, key = self.root, print_graph(g, payloads=True)
         found = root.functions.get(key)
         if found is None:

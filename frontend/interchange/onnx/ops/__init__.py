@@ -1,6 +1,6 @@
 """The rules, one subject a module. All versions of an op stand in one module, which is imported when a model has such an op.
 
-    find("", "LeakyRelu", 17)       # the rule, see rules.py
+find("", "LeakyRelu", 17)       # the rule, see rules.py
 """
 
 from __future__ import annotations

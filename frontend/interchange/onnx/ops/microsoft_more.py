@@ -143,4 +143,3 @@ def moe(
     y = ingot.matmul(h, w2.mT)
     y = y if b2 is None else y + b2.unsqueeze(1)
     return (y * weights.T.unsqueeze(-1)).sum(0).reshape(x.shape)
-
