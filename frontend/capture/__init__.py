@@ -5,9 +5,9 @@
 
 **A first call**, file by file:
 
-1. pytree.py takes the arguments apart into structure and leaves; signature.py makes the key of what decides which code serves them
-   (shapes, dtypes, aliases, static values); function.py finds no entry for it, or none whose guards hold. argnames.py says what
-   differs, by the parameters' names.
+1. pytree.py takes the arguments apart into structure and leaves, attached.py the attributes of tensors among them; signature.py makes
+   the key of what decides which code serves them (shapes, dtypes, aliases, static values); function.py finds no entry for it, or none
+   whose guards hold. argnames.py says what differs, by the parameters' names.
 2. tracing.py has the function traced, by one thread at a time. roots.py finds what the function may change. While it runs, witness.py
    sees what it looks at, helped by reads.py (attributes), codes.py (names in bytecode) and impure.py (the clock, files: refused); notes.py
    notes it as watches (watch.py, inline.py), with describe.py, which says a value in a form that can be compared. effects.py refuses what
@@ -21,8 +21,8 @@
 4. assembly.py puts together what was recorded: results are recipes (recipes.py), changes of the world are writes (writes.py);
    tables.py knows those of attributes, dicts, lists and variables, and takes the trace's tensors out of them again; standing.py, where
    lists and dicts stand; exchanged.py, which of their tensors are others at each call; leftovers.py, what no write repeats; where the
-   function must run once more, or is refused, restoring.py puts back all that Python's state was. tagged.py has the attributes of tensors
-   that calls make. backward.py runs the tape for the backward graph.
+   function must run once more, or is refused, restoring.py puts back all that Python's state was. tagged.py has the attributes that
+   tensors get. backward.py runs the tape for the backward graph.
 5. The outcome is a `Traced` (traced.py), a frozen value in which there is no code and no machine, and its `Guards` (guards.py), which
    are watches (watch.py). export.py makes an artifact of a `Traced`; `trace_call` gives it to others, who compile it for where they like.
 6. call.py compiles it for this machine, while other threads trace, and runs it: gather the sources, run, make the recipes, apply the

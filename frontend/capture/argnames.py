@@ -27,20 +27,24 @@ def parameter_names(fn: Callable) -> tuple[list[str], str | None]:
 
 
 def leaf_names(fn: Callable, structure: Any) -> list[str]:
-    """The names of the leaves of `(args, kwargs)`, whose structure is given, in their order.
+    """The names of the leaves of `(args, kwargs)`, whose structure is given, in their order, and of attributes that came with them.
 
     >>> from ingot.capture.pytree import flatten
     >>> leaf_names(lambda x, *more: None, flatten(((1, 2, (3, 4)), {"k": 5}), []))
     ['x', 'more[0]', 'more[1][0]', 'more[1][1]', 'k']
     """
     names, rest = parameter_names(fn)
-    _, args, kwargs = structure
+    _, args, kwargs, *attached = structure
     found: list[str] = []
     for i, s in enumerate(args[1:]):
         name = names[i] if i < len(names) else f"{rest}[{i - len(names)}]" if rest else f"argument {i}"
         found += _below(name, s)
     for name, s in zip(kwargs[1], kwargs[2:]):
         found += _below(str(name), s)
+    for parts in attached:
+        for i, s in zip(parts[1], parts[2:]):
+            for name, inner in zip(s[1], s[2:]):
+                found += _below(f"{found[i]}.{name}", inner)
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from ingot._tensor import Tensor, wrap
+from ingot.capture.attached import attributes, put_attributes
 from ingot.capture.backward import ArgumentEdge
 from ingot.capture.places import Elsewhere
 from ingot.capture.shapes import Shapes
@@ -34,20 +35,25 @@ class Arguments:
     given: what the function gets for each
     stand_ins: those tensors of `given` that were made for the trace, with the index of their leaf
     edges: what the ends of their histories stand for
+    held: by their ids, the attributes that they were given; before: those of leaves that are captured
 
-    numbers: the leaves that are run-time numbers. shapes: which sizes are symbols. by_reference: tensors that are captured, like any
-    other tensor from outside; so are those that share memory with another argument, where the function writes to arguments.
+    numbers: the leaves that are run-time numbers. attached: of tensors with attributes, the leaves that these are made of. shapes: which
+    sizes are symbols. by_reference: tensors that are captured, like any other tensor from outside; so are those that share memory with
+    another argument, where the function writes to arguments.
     """
 
     def __init__(
-        self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: Set[int], shapes: Shapes | None = None
-    ):
+        self, trace: Trace, leaves: Sequence[Any], numbers: Sequence[int], by_reference: Set[int], attached: Mapping[int, range],
+        shapes: Shapes | None = None,
+    ):  # fmt: skip
         self.leaves = leaves
         self.shapes = shapes
         self.by_reference = {i: leaves[i] for i in by_reference}
+        self.before = {i: dict(attributes(x)) for i, x in self.by_reference.items()}
         self.given: list[Any] = []
         self.stand_ins: list[tuple[Tensor, int]] = []
         self.edges: dict[Node, ArgumentEdge] = {}
+        self.held: dict[int, dict[str, Any]] = {}
         seen: dict[int, Tensor] = {}
         static: set[int] = set()  # known by reference
         for i, leaf in enumerate(leaves):
@@ -62,12 +68,22 @@ class Arguments:
                     seen[id(leaf)] = leaf if captured else self._tensor(trace, leaf, i)
                 self.given.append(seen[id(leaf)])
             elif shapes is not None and trace.extents is not None and (i, None) in shapes.dims:
-                self.given.append(trace.extents.of(shapes.dims[i, None]))
+                self.given.append(shapes.given((i, None), trace.extents))
             else:
                 self.given.append(leaf)
 
         if shapes is not None and static:
-            self.shapes = replace(shapes, dims={p: d for p, d in shapes.dims.items() if isinstance(p, Elsewhere) or p[0] not in static})
+            own = {j for i, inner in attached.items() if i in static for j in inner}  # the function finds them as they are
+            dims = {p: leaves[p[0]] if not isinstance(p, Elsewhere) and p[0] in own and p[1] is None else d for p, d in shapes.dims.items()}
+            self.shapes = replace(shapes, dims={p: d for p, d in dims.items() if isinstance(p, Elsewhere) or p[0] not in static})
+
+    def attach(self, by_leaf: Mapping[int, dict[str, Any]]) -> None:
+        """Have the tensors that the function is given the attributes that those of the call have, by their leaves."""
+        for i, held in by_leaf.items():
+            t = self.given[i]
+            if t is not self.leaves[i]:
+                put_attributes(t, held)
+                self.held[id(t)] = held
 
     def shared(self) -> int | None:
         """A leaf that shares memory with another one, and is not captured; None where none does."""
@@ -94,7 +110,9 @@ class Arguments:
         if leaf._edge is not None:
             own = leaf_of(leaf)
             node = Outside(t._array.type) if own is None else Leaf(slot)
-            if own is not None:
+            if own is None and leaf.retains_grad:
+                node.retained = {0: slot}
+            elif own is not None:
                 node.hooks, node.pre_hooks, slot.post_hooks = own.hooks, own.pre_hooks, own.slot.post_hooks
             t._edge = (node, 0)
             self.edges[node] = ArgumentEdge(i)

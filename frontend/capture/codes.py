@@ -7,11 +7,13 @@ from functools import lru_cache
 from opcode import opmap
 from types import CodeType
 
-__all__ = ["global_names", "imports", "names_of", "nested", "strings_of"]
+__all__ = ["asks", "global_names", "imports", "names_of", "nested", "reads_all", "strings_of"]
 
 _GLOBAL_SHIFT = 1 if sys.version_info >= (3, 11) else 0  # the lowest bit says whether a NULL is pushed as well
 _GLOBALS = {opmap["LOAD_GLOBAL"]: _GLOBAL_SHIFT, opmap["STORE_GLOBAL"]: 0, opmap["DELETE_GLOBAL"]: 0, opmap["LOAD_NAME"]: 0}
-_IMPORT, _EXTENDED = opmap["IMPORT_NAME"], opmap["EXTENDED_ARG"]
+_IMPORT, _EXTENDED, _MATCH = opmap["IMPORT_NAME"], opmap["EXTENDED_ARG"], opmap["MATCH_CLASS"]
+_READING = frozenset(("__dict__", "vars", "dir", "copy", "deepcopy", "getmembers", "inspect", "pickle"))
+_ASKING = frozenset(("getattr", "hasattr", *_READING))
 
 
 @lru_cache(4096)
@@ -52,6 +54,21 @@ def names_of(code: CodeType) -> list[str]:
 def strings_of(code: CodeType) -> list[str]:
     """The strings in a code object, and in those defined in it: names for getattr, maybe."""
     return [s for c in nested(code) for s in c.co_consts if isinstance(s, str)]
+
+
+def asks(code: CodeType) -> bool:
+    """Whether a code object may go on where an attribute that it looks for is not there.
+
+    >>> asks((lambda x: getattr(x, "tag", None)).__code__), asks((lambda x: x.tag).__code__)
+    (True, False)
+    """
+    handles = getattr(code, "co_exceptiontable", True)  # before Python 3.11 nothing says it
+    return bool(handles) or not _ASKING.isdisjoint(code.co_names) or _MATCH in code.co_code[::2]
+
+
+def reads_all(code: CodeType) -> bool:
+    """Whether a code object may read whatever attributes an object has."""
+    return not _READING.isdisjoint(code.co_names)
 
 
 def nested(code: CodeType) -> list[CodeType]:

@@ -8,13 +8,13 @@ from math import inf
 from typing import Any, ClassVar
 
 from ingot._tensor import Tensor
+from ingot.capture.attached import MARK
 from ingot.capture.pytree import LEAF, named
 from ingot.ir import size
 from ingot.ir.size import replaced, symbol
 
 __all__ = ["Declared", "Dim", "dims", "mark_dynamic", "mark_static", "marks"]
 
-_MARK = "_ingot_dims"  # an attribute of tensors
 
 
 class _Hint:
@@ -134,7 +134,7 @@ def _mark(x: Tensor, dim: Any, what: Any) -> None:
         raise TypeError(f"a dim of a Tensor is marked, not of {type(x).__name__}")
     for d in dim if isinstance(dim, (tuple, list, range, set)) else (dim,):
         x.size(d)
-        x.__dict__.setdefault(_MARK, {})[d % x.ndim] = what
+        x.__dict__.setdefault(MARK, {})[d % x.ndim] = what
 
 
 class _Bounded:
@@ -157,7 +157,7 @@ class _Bounded:
 
 def marks(x: Tensor) -> Mapping[int, Any]:
     """What was marked of a tensor, by dim: True, False or a symbol with bounds."""
-    return vars(x).get(_MARK, {})
+    return vars(x).get(MARK, {})
 
 
 class Declared:
@@ -191,7 +191,7 @@ class Declared:
 
     def bind(self, structure: Any, leaves: Sequence[Any], names: Sequence[str]) -> None:
         """Find what belongs to each leaf of a call's arguments `(args, kwargs)`. ValueError where the form does not fit."""
-        _, args, kwargs = structure
+        _, args, kwargs, *_ = structure
         self._known = {}
         at = 0
         given = [(self._parameters[i] if i < len(self._parameters) else "", s) for i, s in enumerate(args[1:])]

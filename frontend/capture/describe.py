@@ -17,6 +17,7 @@ import numpy as np
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent
 from ingot._tensor.reals import Real
+from ingot.capture.attached import attributes
 from ingot.ir.dtypes import DType
 
 __all__ = [
@@ -230,14 +231,14 @@ class Kind:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kind):
             return NotImplemented
-        if self.loose and isinstance(self.kind, tuple) and isinstance(other.kind, tuple) and len(self.kind) == 3 == len(other.kind):
+        if self.loose and isinstance(self.kind, tuple) and isinstance(other.kind, tuple) and len(self.kind) == 4 == len(other.kind):
             return _loosely(self.kind) == _loosely(other.kind)
         return bool(self.kind == other.kind)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"a tensor {self.kind[1]}" if isinstance(self.kind, tuple) and len(self.kind) == 3 else repr(self.kind)
+        return f"a tensor {self.kind[1]}" if isinstance(self.kind, tuple) and len(self.kind) == 4 else repr(self.kind)
 
 
 class _Exchanged:
@@ -261,12 +262,15 @@ def alike(x: Any, y: Any) -> bool:
 
 def _loosely(kind: tuple) -> tuple:
     """A tensor's kind without its extents."""
-    cls, t, grad = kind
-    return cls, t.dtype, t.rank, t.device, grad
+    cls, t, grad, held = kind
+    return cls, t.dtype, t.rank, t.device, grad, held
 
 
 def _kind(x: Any) -> Any:
-    return (type(x), x._array.type, x.requires_grad) if isinstance(x, Tensor) else describe(x)
+    if not isinstance(x, Tensor):
+        return describe(x)
+    held = attributes(x)
+    return type(x), x._array.type, x.requires_grad, describe(dict(held)) if held else None
 
 
 class _ById(Same):

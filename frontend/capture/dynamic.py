@@ -10,6 +10,7 @@ from ingot._tensor import Tensor
 from ingot.capture.declared import Declared, marks
 from ingot.capture.places import Elsewhere, ExtentAt, Spot, Within, number_at, place_text
 from ingot.capture.shapes import FloatSymbol, Shapes
+from ingot.capture.signature import ATTRIBUTE
 from ingot.ir.size import Dim, symbol
 
 __all__ = ["Dynamic", "History"]
@@ -82,7 +83,7 @@ class Dynamic:
             return None
         found = self._histories.get(key)
         if found is None:
-            places = list(_places(leaves))
+            places = list(_places(key, leaves))
             if not places:
                 return None
             found = self._histories[key] = History(places)
@@ -187,6 +188,10 @@ class Dynamic:
             n = dims[place] = number_at(leaves, place)
             if place not in history.moving:  # type: ignore[union-attr]
                 continue
+            if type(n) is float:
+                name = _free("s", values)
+                values[name], dims[place] = n, FloatSymbol(name)
+                continue
             asked = self._asked(place, leaves, names)
             if asked not in (None, True):
                 dims[place] = asked.dim(n, place_text(place, names), values)
@@ -233,14 +238,14 @@ def _free(letter: str, taken: Mapping[str, Any]) -> str:
     return next(name for i in range(len(taken) + 1) if (name := f"{letter}{i}") not in taken)
 
 
-def _places(leaves: Sequence[Any]) -> list[tuple[int, int | None]]:
+def _places(key: tuple[Any, ...], leaves: Sequence[Any]) -> list[tuple[int, int | None]]:
     found: list[tuple[int, int | None]] = []
     seen: set[int] = set()
-    for i, x in enumerate(leaves):
+    for i, (k, x) in enumerate(zip(key[-len(leaves) :], leaves)):
         if isinstance(x, Tensor):
             if id(x) not in seen:
                 seen.add(id(x))
                 found += [(i, d) for d in range(len(x._array.type.shape))]
-        elif type(x) is int:
+        elif type(x) is int or k == ATTRIBUTE:
             found.append((i, None))
     return found

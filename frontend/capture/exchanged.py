@@ -86,6 +86,8 @@ class PlaceHolds(Watch):
         if self.seen == now:
             return None
         if isinstance(self.seen, Kind) and isinstance(now, Kind):
+            if repr(self.seen) == repr(now):
+                return f"{self.place.text} has other attributes, or requires gradients in another way"
             return f"{self.place.text} is {now!r}, it was {self.seen!r}"
         return f"{self.place.text} has changed"
 
@@ -108,7 +110,7 @@ def _kinds(place: Elsewhere, seen: Any, at: tuple = ()) -> Iterator[tuple[Elsewh
 def moved_extents(place: Elsewhere, kind: Kind) -> list[Elsewhere]:
     """The extents of a tensor that are others than they were, where nothing else of it is."""
     now = place.read()
-    if not isinstance(now, Tensor) or not isinstance(kind.kind, tuple) or len(kind.kind) != 3:
+    if not isinstance(now, Tensor) or not isinstance(kind.kind, tuple) or len(kind.kind) != 4:
         return []
     loose = Kind(now, True)
     if loose != kind or now._steps:

@@ -14,11 +14,13 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import LOWER
 from ingot._tensor.metadata import _default_dtype
+from ingot.capture.attached import MARK, has_slots
 from ingot.capture.call import CompiledCall
 from ingot.capture.describe import PLAIN
 from ingot.capture.guards import Guards, same_memory
 from ingot.capture.lines import Lines
 from ingot.capture.pytree import LEAF
+from ingot.capture.roots import library
 from ingot.capture.sources import Argument, Attribute, BriefArgument, type_text
 from ingot.capture.trace import hooks, leaf_of
 from ingot.capture.traced import Traced
@@ -36,11 +38,11 @@ _LEAVES = 64  # more arguments go the long way
 
 
 def fast_call(
-    call: CompiledCall, guards: Guards, structures: Sequence[Any], leaves: Sequence[Any], numbers: Sequence[int], grad_enabled: bool,
+    call: CompiledCall, guards: Guards, structure: Sequence[Any], leaves: Sequence[Any], numbers: Sequence[int], grad_enabled: bool,
     stats: dict[str, int],
 ) -> Callable[..., Any] | None:
-    """The generated function for calls whose positional arguments are of these structures, with leaves like these; None where only
-    the long way will do.
+    """The generated function for calls with positional arguments of this structure, with leaves like these; None where only the long
+    way will do.
     """
     traced = call.traced
     if len(leaves) > _LEAVES or call.there or call.back or call.stages is not None:
@@ -48,9 +50,9 @@ def fast_call(
     c = Lines({
         "MISS": MISS, "here": here, "EPOCH": EPOCH, "Tensor": Tensor, "Array": Array, "new": object.__new__, "ready": ready,
         "default_dtype": _default_dtype, "lower": LOWER, "products": PRODUCTS, "allocate": call.allocate, "wrap_i64": wrap_i64,
-        "Leaf": Leaf, "math": math,
+        "Leaf": Leaf, "math": math, "MARKED": {MARK},
     })  # fmt: skip
-    parameters = _parameters(c, structures)
+    parameters = _parameters(c, structure, leaves)
     if parameters is None:
         return None
     c.add("rec = here.recorder")
@@ -116,14 +118,27 @@ def fast_call(
     return c.function("fast", parameters, f"<ingot call of {traced.name}>")
 
 
-def _parameters(c: Lines, structures: Sequence[Any]) -> list[str] | None:
-    """The parameters, with the lines that take them apart into the leaves `a0`, `a1`, …; None where no lines can."""
+def _parameters(c: Lines, structure: Sequence[Any], given: Sequence[Any]) -> list[str] | None:
+    """The parameters, with the lines that take them and the attributes of tensors apart into the leaves `a0`, `a1`, …; None where no
+    lines can.
+    """
+    _, args, _, *attached = structure
     leaves, names = map("a{}".format, count()), map("q{}".format, count())
     parameters = []
-    for s in structures:
+    for s in args[1:]:
         parameters.append(next(leaves if s == LEAF else names))
         if s != LEAF and not _taken_apart(c, parameters[-1], s, leaves, names):
             return None
+    known = {id(x) for x in given if isinstance(x, Tensor)}
+    for parts in attached:
+        for i, s in zip(parts[1], parts[2:]):
+            held = next(names)
+            c.need(f"a{i}.__class__ is {c.name(type(given[i]))}")
+            c.add(f"{held} = a{i}.__dict__")
+            known.discard(id(given[i]))
+            if has_slots(type(given[i])) or not _taken_apart(c, held, s, leaves, names):
+                return None
+    c.bare.update(known)
     return parameters
 
 
@@ -165,7 +180,11 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 c.need(f"a{i} is a{first[id(x)]}")
                 continue
             tensors.append(i)
+            if has_slots(type(x)):
+                return False
             c.need(f"a{i}.__class__ is {c.name(type(x))}")
+            if (guards.asks or not library(type(x))) and id(x) in c.bare:
+                c.need(f"not a{i}.__dict__ or a{i}.__dict__.keys() == MARKED")
             if not _memory(c, traced, x, i, guards):
                 return False
             edge = "is None" if x._edge is None else "is not None"
@@ -191,8 +210,10 @@ def _arguments(c: Lines, traced: Traced, leaves: Sequence[Any], numbers: Sequenc
                 c.need(f"a{i}._slot is None or a{i}._slot.grad is None")
         elif isinstance(x, (bool, type(None))):
             c.need(f"a{i} is {x!r}")
-        elif type(x) is int and traced.fit is not None and i in traced.fit.free:
-            c.need(f"a{i}.__class__ is int")
+        elif type(x) in (int, float) and traced.fit is not None and i in traced.fit.free:
+            c.need(f"a{i}.__class__ is {type(x).__name__}")
+        elif type(x) is float:
+            c.need(f"a{i}.__class__ is float and repr(a{i}) == {repr(x)!r}")
         elif isinstance(x, (int, str)):
             c.need(f"a{i}.__class__ is {type(x).__name__} and a{i} == {x!r}")
         elif isinstance(x, PLAIN) or isinstance(x, (tuple, list, dict)):

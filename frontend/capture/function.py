@@ -15,6 +15,7 @@ from typing import Any
 
 from ingot.capture.argnames import leaf_names, parameter_names
 from ingot.capture.arguments import shared_leaves
+from ingot.capture.attached import attached
 from ingot.capture.call import CompiledCall, Unsized
 from ingot.capture.declared import Declared
 from ingot.capture.dynamic import Dynamic, History
@@ -199,10 +200,12 @@ class CompiledFunction:
                 self._entries[key] = entry, *(e for e in entries if e is not entry)
 
     def _signature(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, list[Any], tuple[int, ...], Any]:
-        """Structure and leaves of the arguments, which of them are run-time numbers, and the key."""
+        """Structure and leaves of the arguments and of their tensors' attributes, which of them are run-time numbers, and the key."""
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
-        numbers, key = signature(self.name, self.__wrapped__, self._statics, structure, leaves, here.recorder)
+        given = len(leaves)
+        structure = attached(structure, leaves)
+        numbers, key = signature(self.name, self.__wrapped__, self._statics, structure, leaves, given, here.recorder)
         return structure, leaves, numbers, key
 
     def _prepare(self, entry: _Entry, args: tuple, kwargs: dict, structure: Any, leaves: list, numbers: Sequence[int]) -> None:
@@ -210,7 +213,7 @@ class CompiledFunction:
         self._latest, self._other, self._fast = (entry, self._latest[0]), self._fast, (-1, _miss)
         if kwargs:
             return
-        fast = fast_call(entry.call, entry.guards, structure[1][1:], leaves, numbers, here.recorder.grad_enabled, self.stats)
+        fast = fast_call(entry.call, entry.guards, structure, leaves, numbers, here.recorder.grad_enabled, self.stats)
         if fast is not None:
             self._fast = len(args), fast
 

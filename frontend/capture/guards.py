@@ -57,6 +57,7 @@ class Guards:
     captured: the Storages that the function reads or writes; gradients: slots whose gradients it takes from there
     exchanged: the places of tensors that each call reads anew
     by_reference: arguments that must be these very tensors, for they are captured too
+    asks: whether it matters that tensors among the arguments have no attributes of the user's
     extents: the numbers of the trace, as long as somebody has kept one
     """
 
@@ -71,9 +72,11 @@ class Guards:
         by_reference: Mapping[int, Tensor],
         names: Sequence[str],
         extents: Extents | None,
+        asks: bool,
     ):
         self.inline, self.deep, self.rare = tuple(inline), tuple(deep), tuple(rare)
         self.epoch = -1
+        self.asks = asks
         self.captured = captured
         self.exchanged = exchanged
         self.gradients = gradients
@@ -219,6 +222,8 @@ class Seen:
     def __init__(self, roots: Roots, witness: Witness):
         from ingot.optim.group import CELLS, WatchedDict
 
+        for t in roots.tensors:
+            witness.follow(t, "a tensor")
         self._witness = witness
         self._optimizers = [OptimizerState(o, type(o).__name__, {}, NOTHING) for o in roots.optimizers]
         for w in self._optimizers:
@@ -285,6 +290,7 @@ class Seen:
             by_reference=by_reference,
             names=names,
             extents=trace.extents,
+            asks=w.asks,
         )
 
 

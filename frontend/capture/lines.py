@@ -11,7 +11,8 @@ __all__ = ["Lines"]
 
 class Lines:
     """The lines of a function on their way; `names` is its namespace. `tensors`: which of the leaves `a0`, `a1`, … of its arguments are
-    tensors, whose values are `m0`, `m1`, … and whose Storages, or None, `s0`, `s1`, …
+    tensors, whose values are `m0`, `m1`, … and whose Storages, or None, `s0`, `s1`, …; `bare`: the ids of those without attributes of the
+    user's.
 
     >>> c = Lines({"MISS": None})
     >>> c.need("a0 is not None")
@@ -23,6 +24,7 @@ class Lines:
     def __init__(self, names: dict[str, Any]):
         self.names = names
         self.tensors: list[int] = []
+        self.bare: set[int] = set()
         self._lines: list[str] = []
         self._attributes: list[str] = []
 

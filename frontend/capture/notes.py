@@ -15,7 +15,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot.capture.codes import global_names, imports, nested, strings_of
+from ingot.capture.attached import attributes
+from ingot.capture.codes import asks, global_names, imports, nested, reads_all, strings_of
 from ingot.capture.describe import CONTAINERS, describe, items_of, plain
 from ingot.capture.effects import is_iterator, itself, position
 from ingot.capture.impure import of_ingot, standard_library
@@ -27,17 +28,20 @@ from ingot.capture.watch import (
     NOTHING,
     TABLES,
     AttributeHolds,
+    Bare,
     Container,
     InlineWatch,
     ModuleState,
     NoAttribute,
     ObjectState,
+    TensorState,
     Watch,
     Weakly,
     attribute,
     content,
     entry,
 )
+from ingot.ir.struct import replace
 
 __all__ = ["Notes"]
 
@@ -48,7 +52,8 @@ _IN_C = (types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
 class Notes:
-    """What was seen: `inline`, `deep` and `modules` are watches. `reads` has to be there before anything is followed."""
+    """What was seen: `inline`, `deep` and `modules` are watches; `asks`, whether code ran that may look for attributes that are not there.
+    `reads` has to be there before anything is followed."""
 
     reads: Reads
 
@@ -67,9 +72,11 @@ class Notes:
         self._names: set[str] = set()  # that the code which has run looks up
         self._strings: set[str] = set()
         self._any_name = False
+        self._reads_all = False
+        self.asks = False
         self._spaces: list[tuple[Any, str]] = []  # what tells nothing, and what it is called
         self._libraries: list[types.ModuleType] = []
-        self._tensors: list[ObjectState] = []
+        self._tensors: list[TensorState] = []
         self._optimizers: set[int] = set()
         self._iterators: list[tuple[Any, str, Any]] = []  # what they are called, and how far they had come
 
@@ -78,9 +85,24 @@ class Notes:
         def weak(w: Any) -> bool:
             return id(getattr(w, "of", w)) in self._weak
 
-        self.deep += [w for w in self._tensors if w.seen or vars(w.of)]  # few have attributes of their own
+        self.deep += self._attributes()
         weakly = [Weakly.on(w) for w in (*self.inline, *self.deep) if weak(w)]
         return [w for w in self.inline if not weak(w)], [*(w for w in self.deep if not weak(w)), *weakly]
+
+    def _attributes(self) -> list[Watch]:
+        """Watches of the attributes of tensors. Few have any; of those that have none only code that asks for some sees that."""
+        found: list[Watch] = []
+        bare = []
+        everything = self._any_name or self._reads_all
+        for w in self._tensors:
+            names = None if everything or attributes(w.of).keys() != w.seen.keys() else self._names
+            if w.seen or attributes(w.of):
+                seen = {k: v for k, v in w.seen.items() if names is None or k in names}
+                if seen or self.asks or names is None:
+                    found.append(replace(w, seen=seen, names=names))
+            elif self.asks or not library(type(w.of)):
+                bare.append(weakref.ref(w.of))
+        return [*found, Bare(tuple(bare))] if bare else found
 
     def forget(self) -> None:
         """Let go of everything: what the function has seen lives no longer for it."""
@@ -103,6 +125,8 @@ class Notes:
                 if full in sys.modules:
                     self._item(sys.modules, full, f"the module {full}")
         self._look_for(code.co_names)
+        self._reads_all = self._reads_all or reads_all(code)
+        self.asks = self.asks or asks(code)
         if not _BY_STRING.isdisjoint(code.co_names):
             self._strings.update(strings_of(code))
             self._look_for(strings_of(code))
@@ -279,9 +303,13 @@ class Notes:
             self.deep.append(Container(x, text, describe(x), NOTHING))
             described = True
         if isinstance(x, Tensor):
-            self._tensors.append(ObjectState(x, f"an attribute of a tensor of shape {list(x.shape)}", _described(x), NOTHING))
-            for value in vars(x).values():
+            held = attributes(x)
+            seen = {k: describe(v) for k, v in held.items()}
+            self._tensors.append(TensorState(x, f"an attribute of a tensor of shape {list(x.shape)}", seen, NOTHING, None))
+            for value in held.values():
                 self.follow(value, text, described=True)
+            if not library(type(x)):
+                self._follow_class(type(x))
         elif isinstance(x, types.FunctionType):
             self._follow_function(x, text)
         elif isinstance(x, types.MethodType):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ingot._tensor.metadata import Size
 
-__all__ = ["broadcast_prefix", "flatten", "unflatten", "named", "LEAF"]
+__all__ = ["broadcast_prefix", "count", "flatten", "unflatten", "named", "LEAF"]
 
 LEAF = "*"  # the structure of anything that is not taken apart
 
@@ -83,15 +83,16 @@ def broadcast_prefix(prefix: Any, tree: Any) -> list[Any] | None:
     return found if _match(prefix, structure, found) else None
 
 
-def _count(structure: Any) -> int:
-    if structure is LEAF:
+def count(structure: Any) -> int:
+    """How many leaves a structure has."""
+    if structure == LEAF:
         return 1
-    return sum(map(_count, structure[2 if named(structure[0]) else 1 :]))
+    return sum(map(count, structure[2 if named(structure[0]) else 1 :]))
 
 
 def _match(prefix: Any, structure: Any, found: list[Any]) -> bool:
     if not isinstance(prefix, (tuple, list, dict)):
-        found += [prefix] * _count(structure)
+        found += [prefix] * count(structure)
         return True
     if structure is LEAF:
         return False

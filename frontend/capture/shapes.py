@@ -135,7 +135,7 @@ class Fit:
         guards = [(g, where) for g, where in {**dict.fromkeys(shapes.bounds, ""), **found.guards}.items() if not _holds(g)]
         guards = [(g, where) for g, where in guards if not found.measures(g)]
         conditions = [(f, where) for f, where in found.conditions.items() if not found.measures(f)]
-        free = frozenset(p[0] for p, dim in shapes.dims.items() if not isinstance(p, Elsewhere) and isinstance(dim, Size))
+        free = frozenset(p[0] for p, dim in shapes.dims.items() if not isinstance(p, Elsewhere) and isinstance(dim, (Size, FloatSymbol)))
         outside = {p: dim for p, dim in shapes.dims.items() if isinstance(p, Elsewhere)}
         return cls(patterns, free, outside, guards, conditions, list(_roots(shapes.dims)), names, {})
 

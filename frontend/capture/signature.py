@@ -11,15 +11,16 @@ import numpy as np
 from ingot._tensor import Tensor, get_default_dtype
 from ingot._tensor.autocast import LOWER
 from ingot.capture.argnames import leaf_names
-from ingot.capture.pytree import LEAF, named
+from ingot.capture.pytree import count
 from ingot.capture.sources import shared_memory
 from ingot.capture.trace import hooks, leaf_of
 from ingot.ir.dtypes import DType
 from ingot.ir.precision import PRODUCTS
 from ingot.ir.types import TensorType
 
-__all__ = ["Statics", "difference", "loose", "signature"]
+__all__ = ["ATTRIBUTE", "Statics", "difference", "loose", "signature"]
 
+ATTRIBUTE = "float"  # the kind of a number that may become a symbol, unlike other floats
 _STATIC = (int, bool, str, bytes, type(None))
 
 
@@ -40,23 +41,21 @@ class Statics:
             return frozenset()
         found: list[int] = []
         at = 0
-        (_, args, kwargs) = structure
+        _, args, kwargs, *_ = structure
         for key, s in (*enumerate(args[1:]), *zip(kwargs[1], kwargs[2:])):
-            n = _count(s)
+            n = count(s)
             if key in self._which:
                 found += range(at, at + n)
             at += n
         return frozenset(found)
 
 
-def _count(structure: Any) -> int:
-    if structure == LEAF:
-        return 1
-    return sum(map(_count, structure[2:] if named(structure[0]) else structure[1:]))
-
-
-def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves: list[Any], rec: Any) -> tuple[tuple[int, ...], Any]:
+def signature(
+    name: str, fn: Callable, statics: Statics, structure: Any, leaves: list[Any], given: int, rec: Any
+) -> tuple[tuple[int, ...], Any]:
     """(the leaves that are run-time numbers, the key) of a call of `fn`, which is called `name` where an argument is refused.
+
+    given: how many of the leaves are arguments; the others are attributes of these, in which Python's numbers are constants at first.
 
     TypeError for an argument that is a NumPy array.
     """
@@ -71,6 +70,8 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
             first = tensors.setdefault(id(x), i)
             slot = x._slot
             key.append((x._array.type, type(x), _history(x), first, slot is not None and slot.grad is not None))
+        elif i >= given and isinstance(x, (float, np.floating, np.ndarray)):
+            key.append((ATTRIBUTE, repr(x)) if type(x) is float else _Identity(x) if isinstance(x, np.ndarray) else (type(x), repr(x)))
         elif type(x) is float or isinstance(x, np.floating):
             if static is None:
                 static = statics.leaves(structure)
@@ -89,14 +90,14 @@ def signature(name: str, fn: Callable, statics: Statics, structure: Any, leaves:
 
 
 def loose(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A key without the extents of tensors, and without ints."""
+    """A key without the extents of tensors, without ints, and without floats that are attributes."""
     return tuple([_loose(k) if type(k) is tuple else k for k in key])
 
 
 def _loose(k: tuple[Any, ...]) -> Any:
     if len(k) == 5 and isinstance(k[0], TensorType):
         return k[0].dtype, k[0].rank, k[0].device, *k[1:]
-    return int if len(k) == 2 and k[0] is int else k
+    return k[0] if len(k) == 2 and k[0] in (int, ATTRIBUTE) else k
 
 
 def _history(x: Tensor) -> tuple[Any, ...]:
@@ -104,7 +105,7 @@ def _history(x: Tensor) -> tuple[Any, ...]:
     if x._edge is None:
         return ()
     leaf = leaf_of(x)
-    return ("history",) if leaf is None else ("leaf", *hooks(leaf))
+    return ("history", x.retains_grad) if leaf is None else ("leaf", *hooks(leaf))
 
 
 class _Identity:
@@ -134,8 +135,10 @@ def _hashable(x: Any) -> Any:
 
 def difference(key: Any, known: Any, names: Sequence[str]) -> str:
     """How the signature `key`, whose leaves are called `names`, differs from `known`."""
-    if key[0] != known[0]:
+    if key[0][:3] != known[0][:3]:
         return "the arguments have another structure"
+    if key[0] != known[0]:
+        return "tensors among the arguments have other attributes"
     whole = "grad mode", "the default dtype", "autocast (the dtype, that of others, and the precision of products)"
     for what, a, b in zip(whole, key[1:4], known[1:4]):
         if a != b:
@@ -149,6 +152,8 @@ def difference(key: Any, known: Any, names: Sequence[str]) -> str:
             if a[0] != b[0]:
                 return f"argument {names[i]} is {a[0]}, it was {b[0]}"
             if a[2] and b[2] and a[2] != b[2]:
+                if a[2][0] == b[2][0] == "history":
+                    return f"argument {names[i]} {'keeps' if a[2][1] else 'does not keep'} its gradient, it was the other before"
                 if a[2][0] == b[2][0]:
                     return f"argument {names[i]} has other hooks"
                 return f"argument {names[i]} {'is a leaf' if a[2][0] == 'leaf' else 'has a history'}, it was the other before"

@@ -17,6 +17,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.extents import Again, Extents
 from ingot.capture.arguments import Arguments
 from ingot.capture.assembly import Assembly
+from ingot.capture.attached import attributes, holders, put_attributes, seen_in
 from ingot.capture.effects import Effects
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.guards import Guards, Seen
@@ -28,6 +29,7 @@ from ingot.capture.stand_ins import Namespaces, measured
 from ingot.capture.tables import Tables
 from ingot.capture.trace import TRACING, Aliased, Measures, Trace, run_traced
 from ingot.capture.traced import Traced
+from ingot.capture.watch import MISSING
 from ingot.capture.witness import Witness
 from ingot.ir.location import describe
 from ingot.ir.size import Dim
@@ -64,7 +66,7 @@ def trace_function(
     CaptureError for what cannot be compiled, and nothing has changed; what `fn` raises comes through.
     """
     if roots is None:
-        roots = find_roots(fn, [x for x in leaves if not isinstance(x, Tensor)])
+        roots = find_roots(fn, seen_in(leaves))
         for x in leaves:
             if isinstance(x, Tensor):
                 roots.hooks(x)
@@ -85,7 +87,8 @@ def trace_function(
                 extents = Extents(values, not sizes_within) if values or measures else None
                 trace = Trace(here.recorder, by_reference, extents, sizes_within, same, signed)
                 trace.leaves = leaves
-                arguments = Arguments(trace, leaves, numbers, {i for i in by_reference if isinstance(i, int)}, shapes)
+                captured = {i for i in by_reference if isinstance(i, int)}
+                arguments = Arguments(trace, leaves, numbers, captured, holders(structure), shapes)
                 assembly = Assembly(trace, arguments, name, names)
                 try:
                     traced, guards = _traced(fn, structure, assembly, roots, tables)
@@ -132,9 +135,11 @@ def _specialised(name: str, shapes: Shapes, again: Again, names: Sequence[str], 
 def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tables: Tables) -> tuple[Traced, Guards]:
     """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
     trace, arguments = assembly.trace, assembly.arguments
-    witness = Witness(assembly.name, fn, [x for x in arguments.leaves if not isinstance(x, Tensor)])
+    witness = Witness(assembly.name, fn, seen_in(arguments.leaves))
     try:
-        args, kwargs = unflatten(structure, arguments.given)
+        args, kwargs, *held = unflatten(structure, arguments.given)
+        for by_leaf in held:
+            arguments.attach(by_leaf)
         effects = Effects(assembly.name, roots)
         tables.hold(arguments.shapes, trace, arguments.leaves)
         seen = Seen(roots, witness)
@@ -145,7 +150,8 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
         tables.check(trace)
         witness.check()
         effects.check()
-        _check_arguments(assembly, structure, args, kwargs)
+        _check_arguments(assembly, structure, (args, kwargs, *held))
+        _check_captured(assembly, roots)
         traced, exchanges, stay = run_traced(trace, lambda: assembly.traced(result, tables, roots))
         return traced, seen.guards(exchanges, stay, trace, arguments.by_reference, assembly.names)
     finally:
@@ -155,14 +161,30 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
         witness.forget()
 
 
-def _check_arguments(assembly: Assembly, structure: Any, args: Any, kwargs: Any) -> None:
+def _check_arguments(assembly: Assembly, structure: Any, given: tuple) -> None:
     """CaptureError if a list, dict or dataclass that was passed holds something else now: the caller's own does not change."""
     name, now = assembly.name, list[Any]()
-    if flatten((args, kwargs), now) != structure:
+    if flatten(given, now) != structure:
         raise CaptureError(f"{name}: a compiled function cannot add to or take from a list or dict that it is given; return a new one")
     for x, given, leaf in zip(now, assembly.arguments.given, assembly.names):
         if x is not given and (isinstance(x, Tensor) or isinstance(given, Tensor) or x != given):
             raise CaptureError(f"{name}: a compiled function cannot assign {leaf}, a part of what it is given; return a new one")
+
+
+def _check_captured(assembly: Assembly, roots: Roots) -> None:
+    """CaptureError if an argument that is captured, and known as nothing else, has other attributes now, which no call would repeat."""
+    own = assembly.arguments
+    known = set(map(id, roots.tensors))
+    for i, x in own.by_reference.items():
+        if id(x) not in known:
+            was, now = own.before[i], attributes(x)
+            other = next((n for n in {**was, **now} if was.get(n, MISSING) is not now.get(n, MISSING)), None)
+            if other is not None:
+                put_attributes(x, was, now.keys() - was.keys())
+                raise CaptureError(
+                    f"{assembly.name}: a compiled function assigns the attribute {other} of argument {assembly.names[i]}, which shares "
+                    "memory with another tensor that it writes; assign it outside"
+                )
 
 
 def _clear_debuggers() -> None:

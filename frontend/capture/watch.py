@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ingot._tensor.gradients import places
+from ingot.capture.attached import attributes, has_slots
 from ingot.capture.describe import EXCHANGED, PLAIN, Rebound, describe, holds, snapshot
 from ingot.capture.reads import lookup, vars_of
 from ingot.capture.trace import hooks, leaf_of
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch", "ModuleState",
-    "NoAttribute", "ObjectState", "OptimizerState", "RareWatch", "RequiresGradIs", "SameMemory", "Settings", "Watch", "Weakly", "attribute",
-    "content", "entry", "in_words", "is_same",
+    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Bare", "Container", "Environment", "HooksAre", "InlineWatch",
+    "ModuleState", "NoAttribute", "ObjectState", "OptimizerState", "RareWatch", "RequiresGradIs", "SameMemory", "Settings", "TensorState",
+    "Watch", "Weakly", "attribute", "content", "entry", "in_words", "is_same",
 ]  # fmt: skip
 
 MISSING = object()
@@ -120,6 +121,41 @@ class ObjectState(_State):
         d = vars_of(self.of) or {}
         own = self.rebound.get(id(self.of), ())
         return {k: EXCHANGED if k in own else describe(v, self.rebound) for k, v in list(d.items())}
+
+
+@struct
+class TensorState(ObjectState):
+    """The user's attributes of a tensor: those `names`, or all where it is None."""
+
+    names: Collection[str] | None
+    items: tuple[Any, ...] | None = None  # as that of a Container
+
+    def now(self) -> dict[str, Any]:
+        own = self.rebound.get(id(self.of), ())
+        held = {k: v for k, v in attributes(self.of).items() if self.names is None or k in self.names}
+        return {k: EXCHANGED if k in own else describe(v, self.rebound) for k, v in held.items()}
+
+    def failed(self) -> str | None:
+        if self.items is not None and holds(self.of.__dict__, self.items):
+            return None
+        reason = super().failed()
+        if reason is None and not has_slots(type(self.of)) and id(self.of) not in self.rebound:
+            self.items = snapshot(self.of.__dict__)
+        return reason
+
+
+@struct
+class Bare(Watch):
+    """That tensors have no attributes of the user's."""
+
+    tensors: tuple[ref[Any], ...]
+
+    def failed(self) -> str | None:
+        for r in self.tensors:
+            t = r()
+            if t is not None and attributes(t):
+                return f"a tensor of shape {list(t.shape)} has attributes ({', '.join(attributes(t))}), it had none"
+        return None
 
 
 @struct

@@ -134,6 +134,7 @@ class Witness(Notes):
     def _called(self, frame: types.FrameType, f: Any) -> None:
         """Note a call of a function in C."""
         if f in _ASKING and not standard_library(frame.f_globals.get("__name__")):
+            self.asks = True
             with outside():
                 if f is globals:
                     self._space(frame.f_globals, "the global", None)

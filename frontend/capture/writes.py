@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
+from ingot.capture.attached import put_attributes
 from ingot.capture.describe import PLAIN
 from ingot.capture.places import Elsewhere, InTable
 from ingot.capture.recipes import Recipe
@@ -287,14 +288,15 @@ class ListWrite(Write):
 
 @struct
 class Attributes(Write):
-    """A tensor that the call makes or is given gets attributes of the user's: names with recipes."""
+    """A tensor that the call makes or is given gets attributes of the user's, names with recipes, and loses those `gone`."""
 
     tensors: ClassVar[bool] = False
     tensor: Recipe
     entries: tuple[tuple[str, Recipe], ...]
+    gone: tuple[str, ...]
 
     def apply(self, done: Done) -> None:
-        vars(done.result(self.tensor)).update([(name, done.result(value)) for name, value in self.entries])
+        put_attributes(done.result(self.tensor), {name: done.result(value) for name, value in self.entries}, self.gone)
 
 
 @struct
