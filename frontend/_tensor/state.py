@@ -22,7 +22,7 @@ from ingot.runtime.array import HOST, Array
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import NEVER, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
-from ingot.runtime.views import Bits, LeafStep, Movement, Step
+from ingot.runtime.views import DETACH, Bits, LeafStep, Movement, Step
 
 __all__ = ["Tensor", "is_tensor", "view", "wrap"]
 
@@ -335,6 +335,12 @@ class Tensor(Described, Differentiable, TensorMethods):
             edge = (tape.Identity("CloneBackward0", edge, value.type), 0) if here.recorder.grad_enabled else None
         return wrap((value, edge))
 
+    def __copy__(self) -> Tensor:
+        """A leaf of the same class that shares the memory and holds the same attributes, without a gradient."""
+        out = self._make_subclass(self.__class__, self, self.requires_grad)
+        out.__dict__.update(self.__dict__)
+        return out
+
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
             raise RuntimeError(
@@ -344,7 +350,7 @@ class Tensor(Described, Differentiable, TensorMethods):
             return memo[id(self)]
         import copy
 
-        out: Any = wrap((self._owned()[0], None), self.__class__)
+        out: Any = self._copied(memo)
         memo[id(self)] = out
         if self.requires_grad:
             out.requires_grad_()
@@ -354,18 +360,28 @@ class Tensor(Described, Differentiable, TensorMethods):
             out.__dict__[name] = copy.deepcopy(value, memo)
         return out
 
+    def _copied(self, memo: dict) -> Tensor:
+        """A copy without history; of tensors that share memory, `memo` has them share that of the copies."""
+        t = self._present()
+        s = t._storage
+        if s is None:
+            return wrap((self._owned()[0], None), self.__class__)
+        if id(s) not in memo:
+            memo[id(s)] = Storage(view(s, (DETACH,))._owned()[0], None, None)
+            memo.setdefault(id(memo), []).append(s)  # as copy.deepcopy does, lest another object gets its id
+        return view(memo[id(s)], tuple(p for p in t._steps if isinstance(p, Movement)), self.__class__)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError("only leaf tensors can be sent to another process; detach() it first")
-        return _rebuild, (type(self), self._value().copy(), self.dtype.name, self.requires_grad)
+        return _rebuild, (type(self), self._value().copy(), self.dtype.name, self.requires_grad, self.__dict__ or None)
 
     def __setstate__(self, state: Any) -> None:
         raise TypeError("a Tensor has no state to set")
 
 
-def _rebuild(cls: Any, value: np.ndarray, dtype: str, requires_grad: bool) -> Tensor:
+def _rebuild(cls: Any, value: np.ndarray, dtype: str, requires_grad: bool, attributes: dict[str, Any] | None = None) -> Tensor:
     t = tensor_type(dtypes.by_name(dtype), value.shape)
     out = wrap((arrays.from_numpy(t, value), None), cls)
+    out.__dict__.update(attributes or {})
     return out.requires_grad_() if requires_grad else out
 
 
