@@ -14,21 +14,19 @@ import sys
 import weakref
 from collections.abc import Sequence
 from itertools import count
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from ingot.ir.dtypes import by_numpy, i64
-from ingot.ir.op import OPS
+from ingot.ir.dtypes import by_numpy
 from ingot.ir.types import numel, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import epoch
 from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.strides import layout
-from ingot.runtime.tape import Edge, Pair, Version, emit, overwritten
-from ingot.runtime.views import DATA, LeafStep, Movement, Step, put_back, walk
+from ingot.runtime.tape import Edge, Pair, Version, overwritten
+from ingot.runtime.views import DATA, LeafStep, Movement, Picked, Step, put_back, put_by_position, walk
 
 __all__ = ["NEVER", "Storage"]
 
@@ -79,8 +77,8 @@ class Storage:
         try:
             present = self._present()
             cur = new if grad else (new[0], None)
-            if any(isinstance(s, Movement) and s.op == "broadcast" for s in steps):
-                cur = _put_expanded(present, steps, cur)
+            if any(isinstance(s, Picked) or (isinstance(s, Movement) and s.op == "broadcast") for s in steps):
+                cur = _put_shared(present, steps, cur)
             else:
                 cur = put_back(present, steps, cur)
         finally:
@@ -194,28 +192,26 @@ class Storage:
         return view
 
 
-def _put_expanded(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
-    """What `put_back` does, for views that were expanded on the way: by position. RuntimeError where its elements share memory."""
+def _put_shared(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
+    """What `put_back` does, for views whose elements may share memory: by position. RuntimeError where a dim is expanded.
+
+    Of elements that share memory otherwise (windows, strides) and are written at once, the last one stays.
+    """
     t = present[0].type
-    if layout(t.shape, steps).overlaps:
+    there = layout(t.shape, steps)
+    if there.overlaps:
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
-    if any(isinstance(s, Movement) and s.op in ("bits", "view_as_real", "view_as_complex") for s in steps):
-        raise RuntimeError("unsupported operation: a write through an expanded tensor that is read as another dtype; clone() it first")
-    history = present[1]
-    detached = any(not isinstance(s, Movement) for s in steps)
-    if detached:
-        present, part = (present[0], None), (part[0], None)
-    n = prod(t.shape)
-    numbers = emit(OPS["iota"], (), (i64, (n,), 0))[0]
-    positions = walk(emit(OPS["reshape"], (numbers,), (t.shape,))[0], [s for s in steps if isinstance(s, Movement)])
-    flat = prod(part[0].type.shape)
-    ins = [emit(OPS["reshape"], (p,), (shape,))[0] for p, shape in ((present, (n,)), (part, (flat,)), (positions, (flat,)))]
-    written = emit(OPS["index_put"], ins, ((0,), "set"))[0]
-    value, edge = emit(OPS["reshape"], (written,), (t.shape,))[0]
-    return value, history if detached else edge
+    moves = [s for s in steps if isinstance(s, Movement)]
+    if any(s.op in ("bits", "view_as_real", "view_as_complex") for s in moves):
+        if any(s.op == "broadcast" for s in moves) or not there.distinct:
+            raise RuntimeError("unsupported operation: a write through an expanded tensor that is read as another dtype; clone() it first")
+        return put_back(present, steps, part)
+    if len(moves) == len(steps):
+        return put_by_position(present, moves, part)
+    return put_by_position((present[0], None), moves, (part[0], None))[0], present[1]
 
 
 def _numpy_step(a: np.ndarray, s: Movement) -> np.ndarray:
@@ -239,6 +235,11 @@ def _numpy_step(a: np.ndarray, s: Movement) -> np.ndarray:
     if s.op == "as_strided":
         shape, strides, offset = s.attrs
         return np.lib.stride_tricks.as_strided(a.reshape(-1)[offset:], shape, tuple(n * a.itemsize for n in strides))
+    if s.op == "windows":
+        axis, count, size, step = s.attrs
+        strides = (*a.strides[:axis], step * a.strides[axis], *a.strides[axis + 1 :], a.strides[axis])
+        shape = (*a.shape[:axis], count, *a.shape[axis + 1 :], size)
+        return np.lib.stride_tricks.as_strided(a, shape, strides, writeable=a.flags.writeable)
     if s.op == "diagonal":
         out = np.diagonal(a, *s.attrs)
         out.flags.writeable = a.flags.writeable

@@ -41,6 +41,16 @@ class Layout:
         """Whether elements share memory: a dim of more than one element has stride 0."""
         return any(s == 0 and n > 1 for n, s in zip(self.shape, self.strides)) and 0 not in self.shape  # type: ignore[operator]
 
+    @property
+    def distinct(self) -> bool:
+        """Whether it is clear from the strides that no two elements share memory."""
+        reach: Any = 0
+        for s, n in sorted((s, n) for n, s in zip(self.shape, self.strides) if n > 1):
+            if s <= reach:
+                return False
+            reach += (n - 1) * s
+        return True
+
     def reshaped(self, shape: Shape) -> Layout | None:
         """This view in another shape of as many elements, or None where no strides can say it."""
         strides = _reshape_strides(self.shape, self.strides, shape)
@@ -69,6 +79,11 @@ class Layout:
             return self._diagonal(*s.attrs)
         if s.op == "as_strided":
             return Layout(*s.attrs)
+        if s.op == "windows":
+            axis, count, size, step = s.attrs
+            rest = self.strides[axis + 1 :]
+            shape = (*self.shape[:axis], count, *self.shape[axis + 1 :], size)
+            return Layout(shape, (*self.strides[:axis], step * self.strides[axis], *rest, self.strides[axis]), self.offset)
         if s.op == "bits":
             return self._bits(*s.attrs)
         shape = s.attrs[0]

@@ -15,7 +15,10 @@ from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import here
 from ingot.runtime.tape import Leaf, Pair, emit
 
-__all__ = ["DATA", "DETACH", "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Step", "Strided", "put_back", "walk"]
+__all__ = [
+    "DATA", "DETACH", "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Picked", "Step", "Strided", "Windows", "put_back",
+    "put_by_position", "walk",
+]  # fmt: skip
 
 
 _INVERSE = {"view_as_real": "view_as_complex", "view_as_complex": "view_as_real"}
@@ -94,7 +97,16 @@ class Bits(Movement):
         return _read_as(part, self.attrs[1])
 
 
-class Strided(Movement):
+class Picked(Movement):
+    """Elements of a whole that are named by their places, some of them maybe more than once: what is written goes there by position."""
+
+    __slots__ = ()
+
+    def put_back(self, before: Pair, part: Pair) -> Pair:
+        return put_by_position(before, (self,), part)
+
+
+class Strided(Picked):
     """Elements of a whole without gaps, by strides and an offset. attrs: shape, strides, offset."""
 
     __slots__ = ()
@@ -104,22 +116,31 @@ class Strided(Movement):
 
     def forward(self, p: Pair) -> Pair:
         flat = emit(OPS["reshape"], (p,), ((prod(p[0].type.shape),),))[0]
-        return emit(OPS["index_get"], (flat, self._places()), ((0,),))[0]
+        return emit(OPS["index_get"], (flat, _places(*self.attrs)), ((0,),))[0]
 
-    def put_back(self, before: Pair, part: Pair) -> Pair:
-        shape = before[0].type.shape
-        flat = emit(OPS["reshape"], (before,), ((prod(shape),),))[0]
-        written = emit(OPS["index_put"], (flat, part, self._places()), ((0,), "set"))[0]
-        return emit(OPS["reshape"], (written,), (shape,))[0]
 
-    def _places(self) -> Pair:
-        shape, strides, offset = self.attrs
-        number = rank0(i64)
-        total = emit(OPS["broadcast"], (_constant(offset, number),), (shape,))[0]
-        for d, stride in enumerate(strides):
-            steps = emit(OPS["mul"], (emit(OPS["iota"], (), (i64, shape, d))[0], _constant(stride, number)), ())[0]
-            total = emit(OPS["add"], (total, steps), ())[0]
-        return total
+class Windows(Picked):
+    """Windows along a dim, as a new last dim: they may overlap. attrs: the dim, how many, of which size, how far apart."""
+
+    __slots__ = ()
+
+    def __init__(self, axis: int, count: int, size: int, step: int):
+        super().__init__("windows", (axis, count, size, step))
+
+    def forward(self, p: Pair) -> Pair:
+        axis, count, size, step = self.attrs
+        rank = len(p[0].type.shape) + 1
+        out = emit(OPS["index_get"], (p, _places((count, size), (step, 1), 0)), ((axis,),))[0]
+        return emit(OPS["transpose"], (out,), (tuple(d if d <= axis else d + 1 for d in range(rank - 1)) + (axis + 1,),))[0]
+
+
+def _places(shape: Shape, strides: tuple[int, ...], offset: int) -> Pair:
+    number = rank0(i64)
+    total = emit(OPS["broadcast"], (_constant(offset, number),), (shape,))[0]
+    for d, stride in enumerate(strides):
+        steps = emit(OPS["mul"], (emit(OPS["iota"], (), (i64, shape, d))[0], _constant(stride, number)), ())[0]
+        total = emit(OPS["add"], (total, steps), ())[0]
+    return total
 
 
 class Detach(Step):
@@ -163,6 +184,17 @@ def put_back(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
     for s, before in zip(reversed(steps), reversed(chain)):
         part = s.put_back(before, part) if isinstance(s, Movement) else (part[0], before[1])
     return part
+
+
+def put_by_position(before: Pair, steps: Sequence[Movement], part: Pair) -> Pair:
+    """What `put_back` does, for steps through which an element has several places: each element of the view goes where it came from."""
+    shape = before[0].type.shape
+    n, flat = prod(shape), prod(part[0].type.shape)
+    numbers = emit(OPS["iota"], (), (i64, (n,), 0))[0]
+    positions = walk(emit(OPS["reshape"], (numbers,), (shape,))[0], steps)
+    ins = [emit(OPS["reshape"], (p,), (s,))[0] for p, s in ((before, (n,)), (part, (flat,)), (positions, (flat,)))]
+    written = emit(OPS["index_put"], ins, ((0,), "set"))[0]
+    return emit(OPS["reshape"], (written,), (shape,))[0]
 
 
 _OF_SIZE = {1: u8, 2: u16, 4: u32, 8: u64}

@@ -454,9 +454,8 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 def _ldexp(x: Tensor, exponent: Tensor) -> Tensor:
     """In two steps: a power of two that leaves the range may come back into it."""
     wide = upcast(exponent)
-    half = apply("trunc", wide * 0.5)
-    rest = apply("select", apply("isinf", wide), scalar(0, wide.dtype), wide - half)
-    return cast(upcast(x) * apply("exp2", half) * apply("exp2", rest), x.dtype)
+    half = apply("select", apply("isinf", wide), scalar(0, wide.dtype), apply("trunc", wide * 0.5))
+    return cast(upcast(x) * apply("exp2", half) * apply("exp2", wide - half), x.dtype)
 
 
 multiply, divide, true_divide, subtract = mul, div, div, sub

@@ -60,7 +60,7 @@ def _frexp(x: Tensor) -> tuple[Tensor, Tensor]:
     wide = upcast(x)
     kind, mantissa, bias = _LAYOUT[wide.dtype]
     lift = mantissa + 2  # denormals are made normal first
-    tiny = apply("abs", wide) < 2.0 ** (1 - bias)
+    tiny = apply("logical_and", apply("abs", wide) < 2.0 ** (1 - bias), wide != 0)
     scaled = apply("select", tiny, wide * 2.0**lift, wide)
     bits = apply("bitcast", scaled, attrs=(kind,))
     field = apply("bitwise_and", apply("shift_right", bits, scalar(mantissa, kind)), scalar(2 * bias + 1, kind))
@@ -68,7 +68,7 @@ def _frexp(x: Tensor) -> tuple[Tensor, Tensor]:
     exponent = apply("select", plain, scalar(0, kind), field - (bias - 1))
     half = exponent // 2  # in two steps: one would leave the range
     part = scaled * _power_of_two(-half, wide.dtype) * _power_of_two(half - exponent, wide.dtype)
-    exponent = apply("select", apply("logical_and", tiny, wide != 0), exponent - lift, exponent)
+    exponent = apply("select", tiny, exponent - lift, exponent)
     return cast(part, x.dtype), cast(exponent, dtypes.i32)
 
 

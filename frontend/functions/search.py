@@ -126,7 +126,7 @@ def unique_consecutive(
 
 
 def _unique_result(x: Tensor, found: np.ndarray, inverse: np.ndarray, counts: np.ndarray, return_inverse: bool, return_counts: bool) -> Any:
-    parts = [from_array(np.ascontiguousarray(p)) for p in (found, inverse.astype(np.int64), counts.astype(np.int64))]
+    parts = [from_array(np.array(p)) for p in (found, inverse.astype(np.int64), counts.astype(np.int64))]
     return _asked([placed(p, x.device) for p in parts], return_inverse, return_counts)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor import Size
-from ingot._tensor.composites import composite
 from ingot._tensor.extents import plain_dims
 from ingot._tensor.recording import make_view, reshaped_view
 from ingot.functions import numpy_names
@@ -28,7 +27,7 @@ from ingot.functions.common import (
 )
 from ingot.functions.common import broadcast_shapes as common_shape
 from ingot.functions.join import pick, piece
-from ingot.runtime.views import Bits, Diagonal, Movement
+from ingot.runtime.views import Bits, Diagonal, Movement, Windows
 
 __all__ = [
     "broadcast_shapes", "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",
@@ -406,7 +405,7 @@ def diagonal_steps(x: Tensor, offset: int, rows: int, columns: int) -> list[tupl
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of `size` elements, `step` apart, along `dimension`, as a new last dim. A view where windows do not overlap.
+    """All windows of `size` elements, `step` apart, along `dimension`, as a new last dim. A view.
 
     RuntimeError for a size beyond the extent or a step below 1.
     """
@@ -426,19 +425,11 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
         whole = piece(x, axis, 0, count * step)
         rows = make_view(whole, ("reshape", (shape[:axis] + (count, step) + shape[axis + 1 :],)))
         return movedim(piece(rows, axis + 1, 0, size), axis + 1, -1)
-    return _windows(x, axis, count, size, step)
-
-
-@composite
-def _windows(x: Tensor, axis: int, count: int, size: int, step: int) -> Tensor:
-    start = apply("iota", attrs=(dtypes.i64, (count, size), 0)) * step + apply("iota", attrs=(dtypes.i64, (count, size), 1))
-    if not count * size:
-        shape = tuple(count if d == axis else n for d, n in enumerate(x.shape)) + (size,)
-        return apply("broadcast", scalar(0, x.dtype), attrs=(shape,))
-    y = apply("index_get", x, start, attrs=((axis,),))
-    rank = x.ndim + 1
-    perm = tuple(d if d <= axis else d + 1 for d in range(rank - 1)) + (axis + 1,)
-    return apply("transpose", y, attrs=(perm,))
+    if not size:
+        shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], 0)
+        return apply("broadcast", scalar(0, x.dtype), attrs=(plain_dims(shape),))
+    view = Windows(*plain_dims((axis, count, size, step)))
+    return x._alias((view,), view.forward(x._pair()))
 
 
 numpy_names.install(globals(), __all__)

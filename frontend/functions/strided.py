@@ -20,7 +20,7 @@ __all__ = ["as_strided", "as_strided_scatter"]
 def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
     """Elements picked from a tensor's memory by strides and an offset, by default its own. A view.
 
-    Of a view that has gaps, or another order than its memory, it is a view of the tensor that has the memory, and gradients go there;
+    Of a view that is a part of its memory, or has another order, it is a view of the tensor that has the memory, and gradients go there;
     where the view is of another dtype than it, or a leaf of its own, it is a copy of elements of the view. RuntimeError beyond those.
 
     >>> ingot.arange(6).view(2, 3).t().as_strided((2, 2), (3, 1), 1)
@@ -28,8 +28,8 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
             [4, 5]])
     """
     check_tensor("as_strided", input)
-    whole = input
-    if not input.is_contiguous() or input.storage_offset():
+    whole, memory = input, input._storage
+    if not input.is_contiguous() or input.storage_offset() or (memory is not None and math.prod(memory.base.type.shape) != input.numel()):
         storage_offset = input.storage_offset() if storage_offset is None else storage_offset
         found = input._whole()
         if found is None:

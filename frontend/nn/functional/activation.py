@@ -187,7 +187,8 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @elementwise
 def _softshrink(x: Tensor, lambd: float) -> Tensor:
-    return ingot.where(x > lambd, x - lambd, ingot.where(x < -lambd, x + lambd, x * 0.0))
+    inside = ingot.where(x.isnan(), x, x * 0.0)
+    return ingot.where(x > lambd, x - lambd, ingot.where(x < -lambd, x + lambd, inside))
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:

@@ -9,6 +9,7 @@ import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
+from ingot.functions.common import dtype_name
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.dense import linear
 from ingot.nn.functional.padding import pad
@@ -59,9 +60,9 @@ def scaled_dot_product_attention(
     """softmax(query @ key.T * scale + mask) @ value over (..., L, E), (..., S, E), (..., S, V) -> (..., L, V).
 
     attn_mask, which broadcasts to (..., L, S), is boolean (True takes part) or added to the scores; is_causal lets position i
-    see keys up to i. scale defaults to 1 / sqrt(E). dropout_p is applied to the weights, whatever the mode: pass 0 outside of
-    training. With enable_gqa, fewer key and value heads (dim -3) are repeated. ShapeError where shapes do not fit,
-    RuntimeError for a mask beside is_causal. Source: https://arxiv.org/abs/1706.03762.
+    see keys up to i, of those that a mask allows. scale defaults to 1 / sqrt(E). dropout_p is applied to the weights, whatever
+    the mode: pass 0 outside of training. With enable_gqa, fewer key and value heads (dim -3) are repeated. ShapeError where shapes
+    do not fit, RuntimeError for a mask of another dtype. Source: https://arxiv.org/abs/1706.03762.
 
     >>> q, k, v = ingot.zeros(1, 2, 4), ingot.zeros(1, 2, 4), ingot.tensor([[[1.0], [3.0]]])
     >>> F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -78,8 +79,11 @@ def scaled_dot_product_attention(
         raise ShapeError(
             f"scaled_dot_product_attention: query {list(query.shape)}, key {list(key.shape)} and value {list(value.shape)} do not fit"
         )
-    if attn_mask is not None and is_causal:
-        raise RuntimeError("scaled_dot_product_attention: attn_mask should not be set when is_causal=True")
+    if attn_mask is not None and attn_mask.dtype not in (ingot.bool, ingot.float32, query.dtype):
+        raise RuntimeError(
+            f"Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
+            f"{dtype_name(attn_mask.dtype)} and query.dtype: {dtype_name(query.dtype)} instead."
+        )
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     if enable_gqa and query.ndim >= 3 and query.shape[-3] != key.shape[-3]:

@@ -173,7 +173,7 @@ def multi_margin_loss(
         raise kind(f"multi_margin_loss: weight must be one-dimensional with {classes} elements, but got {list(weight.shape)}")
     if input.ndim < 2:
         out = _multi_margin(input.reshape((1, -1)), target.reshape((1,)), weight, p, margin, mode)
-        return out.squeeze(0) if mode == "none" else out
+        return out.squeeze(0) if mode == "none" and not target.ndim else out
     return _multi_margin(input, target, weight, p, margin, mode)
 
 

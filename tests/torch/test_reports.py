@@ -1,0 +1,67 @@
+"""What reports about other frameworks, and torch's own tables of samples, have asked for: ingot beside torch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import ingot
+
+BOTH = (torch, ingot)
+
+
+def gradients(m, f, *xs):
+    """The result and its gradients, in float64."""
+    leaves = [m.tensor(x, dtype=m.float64).requires_grad_() for x in xs]
+    y = f(m, *leaves)
+    y.sum().backward()
+    return [y.tolist(), *(x.grad.tolist() for x in leaves)]
+
+
+@pytest.mark.parametrize(
+    ("f", "points"),
+    [
+        (lambda m, x: m.frexp(x)[0], [[0.0, -0.0, 1.0, 4.0, math.inf]]),
+        (lambda m, x, e: m.ldexp(x, e), [[1.0, math.inf, 0.0, 2.0, 1.0], [math.inf, -math.inf, math.inf, 1.5, -math.inf]]),
+    ],
+    ids=["frexp", "ldexp"],
+)
+def test_gradients_where_exponents_end(f, points):
+    mine, theirs = gradients(ingot, f, *points), gradients(torch, f, *points)
+    for a, b in zip(mine, theirs):
+        np.testing.assert_allclose(a, b)
+
+
+def test_softshrink_passes_the_gradient_of_nan_on():
+    y, g = gradients(ingot, lambda m, x: m.nn.functional.softshrink(x), [math.nan, 0.1, -2.0])
+    assert math.isnan(y[0]) and y[1:] == [0.0, -1.5] and g == [1.0, 0.0, 1.0]
+
+
+def test_unique_of_one_number_has_an_inverse_without_dims():
+    for name in ("unique", "unique_consecutive"):
+        shapes = [[tuple(t.shape) for t in getattr(m, name)(m.tensor(3.0), return_inverse=True, return_counts=True)] for m in BOTH]
+        assert shapes[0] == shapes[1] == [(1,), (), (1,)]
+
+
+def test_multi_margin_loss_has_the_dims_of_its_target():
+    for target, shape in ((3, ()), ([3], (1,))):
+        assert [tuple(m.nn.functional.multi_margin_loss(m.ones(5), m.tensor(target), reduction="none").shape) for m in BOTH] == [shape] * 2
+
+
+def test_attention_under_a_mask_and_causal():
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((3, 1, 2, 4, 8)).astype(np.float32)
+    for mask in (rng.standard_normal((4, 4)).astype(np.float32), rng.random((4, 4)) < 0.6):
+        seen = []
+        for m in BOTH:
+            arrays = [m.from_numpy(a) for a in (q, k, v)]
+            seen.append(m.nn.functional.scaled_dot_product_attention(*arrays, attn_mask=m.from_numpy(mask), is_causal=True).numpy())
+        np.testing.assert_allclose(seen[1], seen[0], rtol=1e-4, atol=1e-5)
+    for m in BOTH:
+        x = m.ones(1, 2, 4)
+        for dtype in (m.float64, m.int64):
+            with pytest.raises(RuntimeError, match="Expected attn_mask dtype to be bool or float or to match query dtype"):
+                m.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=m.zeros(2, 2, dtype=dtype))
