@@ -10,7 +10,7 @@ from functools import cached_property
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
-from ingot.runtime.recorder import ours, outside
+from ingot.runtime.recorder import ours
 
 __all__ = ["EVERYTHING", "PATCHED", "Reads", "function_of", "lookup", "slots_of", "vars_of"]
 
@@ -19,7 +19,7 @@ EVERYTHING = "__dict__"  # a lookup of this name reads all attributes
 
 
 class Reads:
-    """Tells `note(object, name)` of every lookup, and of every assignment before it is made, on the objects given to `watch`.
+    """Tells `note(object, name)` of the first lookup, or assignment before it is made, of a name on the objects given to `watch`.
 
     >>> settings = type("Settings", (), {"width": 8})()
     >>> reads = Reads(lambda x, name: print("read", name))
@@ -34,6 +34,7 @@ class Reads:
     def __init__(self, note: Callable[[Any, str], None]):
         self._note = note
         self._known: set[int] = set()
+        self._told: set[tuple[int, str]] = set()
         self._kept: list[Any] = []  # an id is an object's as long as it lives
         self._thread = threading.get_ident()
         self._busy = False
@@ -64,15 +65,15 @@ class Reads:
             else:
                 type.__setattr__(cls, name, old)
         _LATEST.clear()
-        for held in (self._kept, self._known, self._ways, self._classes):
+        for held in (self._kept, self._known, self._told, self._ways, self._classes):
             held.clear()  # type: ignore[attr-defined]
 
     def _tell(self, x: Any, name: str) -> None:
         if id(x) in self._known and not self._busy and threading.get_ident() == self._thread:
             self._busy = True
             try:
-                with outside():
-                    self._note(x, name)
+                self._note(x, name)
+                self._told.add((id(x), name))
             finally:
                 self._busy = False
 
@@ -81,10 +82,11 @@ class Reads:
             return True
         if cls.__getattribute__ is not object.__getattribute__:
             return False
-        tell = self._tell
+        tell, told, known = self._tell, self._told, self._known
 
         def get(x: Any, name: str) -> Any:
-            if name != EVERYTHING or not ours(sys._getframe(1).f_code.co_filename):
+            key = id(x)
+            if key in known and (key, name) not in told and (name != EVERYTHING or not ours(sys._getframe(1).f_code.co_filename)):
                 tell(x, name)
             return object.__getattribute__(x, name)
 

@@ -48,7 +48,7 @@ class Witness(Notes):
     # ---- while the function runs
 
     def __enter__(self) -> Witness:
-        self.reads = Reads(self._read)
+        self.reads = Reads(self._told)
         self._environments: list[Any] = [os.environ, os.environb] if os.supports_bytes_environ else [os.environ]
         self._environment: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
         self._decoded = os.environ.decodekey, os.environ.decodevalue
@@ -89,8 +89,12 @@ class Witness(Notes):
             for e in self._environments:
                 e._data = self._environment
 
-    def _read(self, x: Any, name: str) -> None:
-        unseen(super()._read, x, name)  # what is done to take notes is of no interest
+    def _told(self, x: Any, name: str) -> None:
+        unseen(self._read_outside, x, name)  # what is done to take notes is of no interest
+
+    def _read_outside(self, x: Any, name: str) -> None:
+        with outside():  # looking at a tensor would capture it
+            self._read(x, name)
 
     def check(self) -> None:
         """CaptureError if the function read what cannot be watched, and went on."""
