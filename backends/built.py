@@ -30,7 +30,7 @@ class Part:
     name: bytes  # a digest of all that decides its code
     text: str  # what the name is the digest of; empty where it is nothing that a program says
     make: Callable[[], bytes]
-    ready: bool = False  # made without a compiler
+    ready: Callable[[], bool] = bool  # whether it is made without a compiler
 
 
 Make = Callable[[Sequence[Part], int], list[bytes]]

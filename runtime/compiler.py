@@ -184,7 +184,7 @@ def pool_code(arch: str | None = None) -> bytes:
         found.close()
         return bytes(found.entry.code)
     _refuse_if_frozen("worker pool", key, preimage, {})
-    if toolchain.correct():
+    if _pool_toolchain_wrong(arch):
         return pool_code(arch)
     the_cache().record_miss(key, {"name": "worker pool", "target": arch}, preimage)
     from ingot.backends import backend
@@ -205,9 +205,16 @@ def _begin_pool() -> None:
     if found is not None:
         found.close()
         return
-    if toolchain.correct():
+    if _pool_toolchain_wrong(os.uname().machine):
         raise _OtherToolchain
     _pool.append(Ahead(pool_code))
+
+
+def _pool_toolchain_wrong(arch: str) -> bool:
+    """Whether LLVM is needed for the worker pool, and is another than was noted."""
+    from ingot.backends import backend
+
+    return not backend("cpu").pool_is_ready(arch) and toolchain.correct()
 
 
 def _pool_preimage(arch: str) -> bytes:

@@ -1,9 +1,9 @@
 """Which llvmlite and which LLVM make the code: part of every key, and known without importing llvmlite.
 
 Only llvmlite itself knows its LLVM's version, and to import it costs more than all the rest of a warm start. So the cache
-folder notes which LLVM each llvmlite had. A note that is wrong is harmless: entries are stored under the version that made
-them, so what is found under another one was made by that one. Where llvmlite is not installed, code is looked for that
-the latest one noted has made.
+folder notes which LLVM each llvmlite had, and the package knows that of the llvmlite that its own objects were made with. A note that is
+wrong is harmless: entries are stored under the version that made them, so what is found under another one was made by that one. Where
+llvmlite is not installed, code is looked for that the latest one noted has made.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def versions() -> dict[str, str]:
     if found is None:
         found = the_cache().note(_NOTE).get(version)
         if not isinstance(found, str):
-            found = _imported()
+            from ingot.backends import backend
+
+            found = backend("cpu").llvm_of(version) or _imported()
             the_cache().set_note(_NOTE, {**the_cache().note(_NOTE), version: found})
         _llvm[version] = found
     return {"llvmlite": version, "llvm": found}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ingot.backends.cpu.levels import LEVELS, at_most, host_level
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ingot.backends.built import Built, Keep, Part
     from ingot.backends.llvm.level import Level
     from ingot.ir.graph import Graph
+    from ingot.ir.loop.ir import Kernel
     from ingot.ir.loop.program import Program
     from ingot.ir.lower import Watcher
     from ingot.ir.lower.target import Target
@@ -59,6 +60,18 @@ class Cpu:
         """Whether `build` has a quick way for a level."""
         return level.arch in QUICK
 
+    def llvm_of(self, llvmlite: str) -> str | None:
+        """The version of the LLVM in a version of llvmlite, without importing it: that which objects were made with that come along."""
+        from ingot.backends.cpu import prebuilt_objects
+
+        return prebuilt_objects.LLVM if llvmlite == prebuilt_objects.LLVMLITE else None
+
+    def prebuild(self, kernels: Iterable[tuple[Kernel, Level]]) -> None:
+        """Write the objects that come with the package: these kernels', made the quick way, and those that are always the same."""
+        from ingot.backends.cpu import prebuild
+
+        prebuild.write(prebuild.kernels(kernels))
+
     def build(self, program: Program, level: Level, keep: Keep | None = None, quick: bool = False) -> Built:
         """The shared object of a program, with one exported entry. `keep`: where the code of its kernels is found, or kept.
 
@@ -103,6 +116,12 @@ class Cpu:
         ValueError where `limit` is no level of this architecture; RuntimeError where the machine runs none.
         """
         return host_level(limit)
+
+    def pool_is_ready(self, arch: str) -> bool:
+        """Whether `build_pool` needs no compiler."""
+        from ingot.backends.cpu import pool
+
+        return pool.is_ready(arch)
 
     def build_pool(self, arch: str) -> Built:
         """The worker pool of an architecture; its manifest is empty. RuntimeError where it is none of `architectures`."""

@@ -5,13 +5,14 @@ A kernel's code depends on nothing but its loops and the level: it is made of a 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 
 from ingot.backends.built import Built, Keep, Part, make, manifest_of, told
-from ingot.backends.cpu import driver, elf, elf_piece, table
+from ingot.backends.cpu import driver, elf, elf_piece, prebuilt, table
 from ingot.backends.cpu.driver import ENTRY, SIZES
-from ingot.backends.cpu.kernels import KERNEL, emit_kernel
+from ingot.backends.cpu.kernels import KERNEL, Scratch, emit_kernel
 from ingot.backends.llvm import codegen
 from ingot.backends.llvm.level import Level
 from ingot.backends.llvm.workers import side_by_side
@@ -32,7 +33,7 @@ TINY = 16 << 10  # bytes that a call touches
 def build(program: Program, level: Level, keep: Keep = make, quick: bool = False) -> Built:
     """The shared object of a program: one exported entry. `quick`: of kernels that are made soon, and are not as fast."""
     sized = bool(program.symbols)
-    ready = driver.is_ready(level.arch)
+    ready = functools.partial(driver.is_ready, level.arch)
     parts = [Part(SIZED_DRIVER if sized else DRIVER, "", lambda: driver.build(level.arch, sized), ready)]
     parts += [part_of(k, level, quick) for k in program.kernels.values()]
     if _copies(program.steps):
@@ -93,16 +94,28 @@ def kernel_name(identity: str, quick: bool = False) -> bytes:
 
 def build_kernel(kernel: Kernel, level: Level, quick: bool = False) -> bytes:
     """The piece of code of one kernel: the same bytes each time, whatever else was built."""
-    text, arena, worker = emit_kernel(level, kernel)
-    number = {name: k for k, name in enumerate(kernel.params)}
-    needs = (elf_piece.Need(s.nbytes, tuple((number[p], size) for p, size in s.counted)) for s in (arena, worker))
-    return elf_piece.piece(codegen.object_code(text, level, quick=quick), *needs)
+    return part_of(kernel, level, quick).make()
 
 
 def part_of(kernel: Kernel, level: Level, quick: bool) -> Part:
     """A kernel as a part of a program's code."""
+
+    @functools.cache
+    def emitted() -> tuple[str, Scratch, Scratch]:
+        return emit_kernel(level, kernel)
+
+    @functools.cache
+    def kept() -> bytes | None:
+        return prebuilt.kernel_object(emitted()[0], level) if quick else None
+
+    def made() -> bytes:
+        text, arena, worker = emitted()
+        number = {name: k for k, name in enumerate(kernel.params)}
+        needs = (elf_piece.Need(s.nbytes, tuple((number[p], size) for p, size in s.counted)) for s in (arena, worker))
+        return elf_piece.piece(kept() or codegen.object_code(text, level, quick=quick), *needs)
+
     text = identity(kernel)
-    return Part(kernel_name(text, quick), text, lambda: build_kernel(kernel, level, quick))
+    return Part(kernel_name(text, quick), text, made, lambda: kept() is not None)
 
 
 def llvm_texts(program: Program, level: Level) -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 from ingot.backends.built import Built
 from ingot.backends.cpu import elf, prebuilt
 from ingot.backends.cpu.levels import common_level
 from ingot.backends.cpu.pool_text import pool_text
 from ingot.backends.llvm import codegen
 
-__all__ = ["EXPORTS", "assembly", "build", "text"]
+__all__ = ["EXPORTS", "assembly", "build", "is_ready", "text"]
 
 EXPORTS = ("ingot_pool_create", "ingot_pool_parallel", "ingot_pool_destroy")
 
@@ -22,6 +24,12 @@ def build(arch: str) -> Built:
 def text(arch: str) -> str:
     """The same code as LLVM IR."""
     return pool_text(arch)
+
+
+@functools.cache
+def is_ready(arch: str) -> bool:
+    """Whether it needs no compiler."""
+    return prebuilt.is_kept(text(arch), common_level(arch))
 
 
 def assembly(arch: str) -> str:

@@ -66,6 +66,9 @@ class Pieces:
         key = _id(self._context, part.name)
         if not workers or key in self._begun or _known.get(key) or self._stored(key) is not None:
             return
+        if part.ready():
+            _known[key] = part.make()
+            return
         self._begun[key] = part
         if len(self._begun) == 2:  # one alone is not worth a thread
             from ingot.runtime.ahead import Works
@@ -89,7 +92,10 @@ class Pieces:
         found: dict[bytes, bytes] = {}
         missing: dict[bytes, Part] = {}
         for key, part in zip(keys, parts):
-            code = _known.get(key) or (part.make() if part.ready else self._stored(key))
+            part = self._begun.get(key, part)
+            code = _known.get(key) or (part.make() if not part.text and part.ready() else self._stored(key))
+            if code is None and part.ready():  # which takes as long for a kernel as to write LLVM IR
+                code = part.make()
             if code is None:
                 missing[key] = part
             else:

@@ -155,7 +155,7 @@ def test_code_of_another_compiler_or_level_is_not_taken(monkeypatch):
     for name in backend("cpu").pieces(entry.code):
         pieces.remember(the_cache().own, key.hex(), [pieces._id(pieces._context(other), name)])
         forget(monkeypatch)
-        part = SimpleNamespace(name=name, text="text", ready=False, make=lambda: b"made")
+        part = SimpleNamespace(name=name, text="text", ready=bool, make=lambda: b"made")
         assert pieces.Pieces(entry.preimage, lambda: None)([part], made) != [b"made"]
         forget(monkeypatch)
         assert pieces.Pieces(other, lambda: None)([part], made) == [b"made"]
