@@ -6,7 +6,6 @@ kind, and tensors and arrays are named.
 
 from __future__ import annotations
 
-import base64
 import importlib
 import sys
 from collections import Counter, OrderedDict
@@ -92,7 +91,7 @@ def describe(x: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
     if isinstance(x, (bytes, bytearray)):
         kind = "bytes" if isinstance(x, bytes) else "bytearray"
         if len(x) <= _IN_PLACE:
-            return [kind, base64.b64encode(x).decode()]
+            return [kind, _encoded(x)]
         return [kind, None, arrays.name(x, path, lambda: np.frombuffer(bytes(x), np.uint8))]
     if isinstance(x, DType):
         return ["dtype", x.name]
@@ -144,7 +143,7 @@ def _numpy(x: Any, path: str, arrays: Arrays) -> Any:
     if t.hasobject or t.names is not None or t.kind == "V":
         raise SerializationError(f"cannot save a NumPy array of {t} at {path or 'the top'}")
     if not isinstance(x, np.ndarray):
-        return ["scalar", t.str, base64.b64encode(x.tobytes()).decode()]
+        return ["scalar", t.str, _encoded(x.tobytes())]
     if t in _ARRAYS:
         return ["array", arrays.name(x, path, lambda: np.ascontiguousarray(x).reshape(x.shape)), t.str, None]
     return ["array", arrays.name(x, path, lambda: np.frombuffer(x.tobytes(), np.uint8)), t.str, list(x.shape)]
@@ -154,7 +153,19 @@ def _digits(x: float) -> str:
     return float.hex(float(x)) if x == x and abs(x) != float("inf") else repr(float(x))
 
 
+def _encoded(data: bytes | bytearray) -> str:
+    import base64  # few documents need it
+
+    return base64.b64encode(data).decode()
+
+
 # ---- reading
+
+
+def _decoded(text: Any) -> bytes:
+    import base64
+
+    return base64.b64decode(text, validate=True)
 
 
 def build(
@@ -196,10 +207,10 @@ def build(
     if kind == "int":
         return int(tree[1], 16)
     if kind in ("bytes", "bytearray"):
-        data = arrays[tree[2]].tobytes() if tree[1] is None else base64.b64decode(tree[1], validate=True)
+        data = arrays[tree[2]].tobytes() if tree[1] is None else _decoded(tree[1])
         return data if kind == "bytes" else bytearray(data)
     if kind == "scalar":
-        return np.frombuffer(base64.b64decode(tree[2], validate=True), _plain(tree[1]))[0]
+        return np.frombuffer(_decoded(tree[2]), _plain(tree[1]))[0]
     if kind == "array":
         found = arrays[tree[1]]
         if tree[3] is None:

@@ -6,7 +6,6 @@ Values and nodes know nothing of handles, and a handle knows no gradient, so not
 
 from __future__ import annotations
 
-import copy
 import ctypes
 from typing import Any
 
@@ -110,6 +109,8 @@ def again(error: Any) -> BaseException:
     if not isinstance(error, BaseException):
         raise AssertionError(f"a pending value did not run: {error!r}")
     try:
+        import copy
+
         return copy.copy(error)
     except Exception:
         return error

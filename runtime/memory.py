@@ -117,7 +117,7 @@ def _class_size(nbytes: int) -> int:
 
 
 _bins: dict[int, Bin] = {}  # by class size
-_SMALL_BINS: list[Bin] = [_bins.setdefault(size, Bin(size)) for size in map(_class_size, range(0, SMALL + 1, 64))]
+_SMALL_BINS: list[Bin] = [_bins.get(size) or _bins.setdefault(size, Bin(size)) for size in map(_class_size, range(0, SMALL + 1, 64))]
 
 
 def bin_for(nbytes: int) -> Bin:

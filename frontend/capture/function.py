@@ -38,7 +38,7 @@ from ingot.runtime.recorder import here, ours
 __all__ = ["CompiledFunction", "RECOMPILES"]
 
 _MANY = 8  # compilations of one function after which it warns
-_PARTS = re.compile(r"'?-?\b\d+(\.\d+)?(e-?\d+)?'?")  # numbers in a reason
+_PARTS = r"'?-?\b\d+(\.\d+)?(e-?\d+)?'?"  # numbers in a reason
 _LIMIT = 64  # entries of one function, and reasons that it counts; of entries the oldest goes
 RECOMPILES: Counter[str] = Counter()  # of this process, by function
 _TORCH_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -333,7 +333,7 @@ class CompiledFunction:
 
     def _warn(self, names: Sequence[str]) -> None:
         """Say once what has the function compiled again and again."""
-        common = Counter(_PARTS.sub("…", r) for r in self.recompiles.elements())
+        common = Counter(re.sub(_PARTS, "…", r) for r in self.recompiles.elements())
         what, n = common.most_common(1)[0]
         fixed = self._dynamic.fixed_because()
         warnings.warn(

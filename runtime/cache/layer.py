@@ -31,7 +31,7 @@ _TOUCH_EVERY = 3600.0  # seconds between two records of use
 _STALE_TEMPORARY = 3600.0
 _QUARANTINE_KEEPS = 16
 _SIZE_LIMIT = 1 << 30
-_KEY = re.compile(r"[0-9a-f]{64}\.so")
+_KEY = r"[0-9a-f]{64}\.so"
 
 
 class Found(NamedTuple):
@@ -257,7 +257,7 @@ class Layer:
             try:
                 with os.scandir(folder) as files:
                     for f in files:
-                        if _KEY.fullmatch(f.name) and f.name.startswith(prefix):
+                        if re.fullmatch(_KEY, f.name) and f.name.startswith(prefix):
                             try:
                                 st = f.stat(follow_symlinks=False)
                             except FileNotFoundError:  # somebody removed it meanwhile
@@ -272,7 +272,7 @@ class Layer:
         swept = 0
         for folder in (self.folder, *(os.path.join(self.entries, shard) for shard in _names(self.entries))):
             names = _names(folder)
-            entries = {name[:-3] for name in names if _KEY.fullmatch(name)}
+            entries = {name[:-3] for name in names if re.fullmatch(_KEY, name)}
             for name in names:
                 if name.endswith((".tmp", ".claim")) or name.endswith(".sig") and name[:-4] not in entries:
                     path = os.path.join(folder, name)

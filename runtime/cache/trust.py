@@ -24,7 +24,7 @@ __all__ = ["SIGNATURE_BYTES", "Policy", "policy"]
 SIGNATURE_BYTES = 64  # of Ed25519
 _LIST_LIMIT = 64 << 20  # bytes of a digest list: more than half a million lines
 _KEY_LIMIT = 64 << 10  # bytes of a file of keys
-_LINE = re.compile(rb"\\?([0-9a-fA-F]{64}) [ *].+")  # as sha256sum writes it; "\" where the name has escapes
+_LINE = rb"\\?([0-9a-fA-F]{64}) [ *].+"  # as sha256sum writes it; "\" where the name has escapes
 
 
 class Policy(NamedTuple):
@@ -128,7 +128,7 @@ def _digests(path: str) -> frozenset[bytes]:
     for number, line in enumerate(read_own(path, _LIST_LIMIT).split(b"\n"), 1):
         line = line.strip()
         if line and not line.startswith(b"#"):
-            match = _LINE.fullmatch(line)
+            match = re.fullmatch(_LINE, line)
             if match is None:
                 raise TrustError(f"{path}:{number}: expected `SHA256  NAME` as sha256sum writes it")
             found.add(bytes.fromhex(match[1].decode()))
