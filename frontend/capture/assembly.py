@@ -161,6 +161,8 @@ class Assembly:
             for memory, first, i in self._argument_memory():
                 if memory is s:
                     return ViewOfArgument(i, inner._steps[len(first) :], type(t))
+            if inner._edge is None:  # behind a leaf it may have been on the way
+                return ViewOfFresh(self._number_of(s), tuple([p for p in inner._steps if not isinstance(p, LeafStep)]), type(t))
             if not is_leaf(inner):
                 return ViewOfFresh(self._number_of(s), inner._steps, type(t))
         edge = inner._edge

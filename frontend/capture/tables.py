@@ -216,6 +216,7 @@ class Tables:
         trace = assembly.trace
         values = [a.value for a in self._assigned(trace)] + [now for _, _, now in self._changed_lists(trace)]
         tensors = {id(t): t for v in (*values, *results) for _, t in tensors_in(v)}
+        tensors.update((id(t), t) for _, t, _ in trace.rebound.values())
         self.shared = Counter(id(t._storage) for t in tensors.values())
         found: list[Write] = []
         into: list[Any] = []

@@ -238,3 +238,32 @@ def test_data_given_to_and_fro_stays_short():
     for _ in range(9):
         p.data, q.data = q.data, p.data
     assert len(p._steps) == len(q._steps) == 1 and p.tolist() == [0, 0]
+
+
+def test_what_shares_the_memory_that_was_given():
+    def make():
+        class Held:
+            t = ingot.ones(2)
+
+        p, q, held = nn.Parameter(ingot.zeros(2)), nn.Parameter(ingot.zeros(2)), Held()
+
+        def f(x):
+            p.data = (x * 2).detach()
+            held.t = p.data
+            q.data = held.t.data
+            return q.data
+
+        return f, lambda: [p, q, held.t]
+
+    seen = []
+    for compiled in (False, True):
+        f, state = make()
+        g = ingot.compile(f) if compiled else f
+        results = []
+        for i in range(3):
+            results.append(g(ingot.ones(2) * i))
+            with ingot.no_grad():
+                state()[i].add_(10)  # the others and the result follow
+            results += [t.detach().clone() for t in state()]
+        seen.append([r.tolist() for r in results])
+    assert seen[0] == seen[1] and seen[0][:4] == [[10, 10]] * 4
