@@ -46,7 +46,10 @@ SIZES: tuple[Row, ...] = (
         "sizes_short_batch", "two epochs of an MLP whose last batch is short (23 for 64)",
         (*_WHOLE, Column("full batch", "full"), Column("short batch", "short"), _COMPILED), _cases("short_batch", *_ALL),
     ),
-    Row("sizes_notebook", "200 distinct expressions over changing shapes", (_WHOLE[0], Column("/ ingot", "whole", "ratio")), _EAGER),
+    Row(
+        "sizes_notebook", "200 distinct expressions over changing shapes",
+        (_WHOLE[0], Column("from python", "seconds"), Column("/ ingot", "seconds", "ratio")), _EAGER,
+    ),
     Row(
         "sizes_prompt", "(a @ a.T).softmax(-1).sum() and randn at the prompt",
         (Column("first", "first"), Column("second shape", "second"), Column("fresh shape", "fresh"), Column("known shape", "known"),
