@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ingot._tensor.metadata import Size
@@ -50,25 +50,24 @@ def _holds_tensors(tree: Any) -> bool:
 
 def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
     """The tree of `structure` with `leaves`."""
-    it = iter(leaves)
+    return _build(structure, iter(leaves))
 
-    def build(s: Any) -> Any:
-        if s is LEAF:
-            return next(it)
-        t = s[0]
-        if t is dict or t is OrderedDict:
-            return t(zip(s[1], [build(x) for x in s[2:]]))
-        if issubclass(t, dict):
-            return t(**dict(zip(s[1], [build(x) for x in s[2:]])))
-        if hasattr(t, "__dataclass_fields__"):
-            made = object.__new__(t)
-            for name, x in zip(s[1], s[2:]):
-                object.__setattr__(made, name, build(x))
-            return made
-        items = [build(x) for x in s[1:]]
-        return t(*items) if hasattr(t, "_fields") else t(items)
 
-    return build(structure)
+def _build(s: Any, leaves: Iterator[Any]) -> Any:
+    if s is LEAF:
+        return next(leaves)
+    t = s[0]
+    if t is dict or t is OrderedDict:
+        return t(zip(s[1], [_build(x, leaves) for x in s[2:]]))
+    if issubclass(t, dict):
+        return t(**dict(zip(s[1], [_build(x, leaves) for x in s[2:]])))
+    if hasattr(t, "__dataclass_fields__"):
+        made = object.__new__(t)
+        for name, x in zip(s[1], s[2:]):
+            object.__setattr__(made, name, _build(x, leaves))
+        return made
+    items = [_build(x, leaves) for x in s[1:]]
+    return t(*items) if hasattr(t, "_fields") else t(items)
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any] | None:

@@ -1,5 +1,7 @@
 """ingot.compile: what arguments and results may be made of."""
 
+import gc
+import weakref
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -168,3 +170,19 @@ def test_arguments_that_share_memory_and_are_written_show_it():
                 for _ in range(2):
                     found.append((g(a, b).tolist(), a.tolist(), b.tolist(), x.tolist()))
             assert found[:2] == found[2:]
+
+
+def test_nested_results_go_when_they_are_let_go_of():
+    """Nothing in them waits for the garbage collector: their memory serves the next call."""
+    f = ingot.compile(lambda x: {"pair": (x + 1, [x * 2]), "sorted": ingot.sort(x)})
+    x = ingot.arange(4.0)
+    f(x)
+    gc.collect()
+    gc.disable()
+    try:
+        out = f(x)
+        refs = [weakref.ref(t) for t in (out["pair"][0], out["pair"][1][0], out["sorted"].values)]
+        del out
+        assert [r() for r in refs] == [None] * 3
+    finally:
+        gc.enable()
