@@ -1,4 +1,4 @@
-"""Sorting each line, stably, positions beside the values: short lines by merging, longer ones by radix."""
+"""Sorting each line, stably, positions beside the values: many at once by a network, else short ones by merging, longer ones by radix."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.network import key_bits, sort_lines
 from ingot.ir.lower.radix import Radix, radix_line, radix_parts
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.machine import Machine
-from ingot.ir.size import bounds
+from ingot.ir.size import bounds, ceil_div
 from ingot.ir.struct import replace, value_type
 from ingot.ir.types import Dim
 
-__all__ = ["Copy", "Sort", "SORT", "before", "by_loop", "length", "levels", "other_dims", "put", "sort_line"]
+__all__ = [
+    "Copy", "Sort", "SORT", "before", "by_loop", "items_of", "length", "levels", "other_dims", "put", "sort_line", "sorted_whole",
+    "verify_lines",
+]  # fmt: skip
 
 MOST_LEVELS = 40  # of a line whose length has no bound
 SHORT = 4  # elements for every bit of theirs, up to which a line is merged
 DIGIT, MOST_DIGIT = 8, 16  # bits; longer digits are fewer, but their elements go to more places than the first cache has lines
 PARTS, LONG = 16, 1 << 16  # parts of a line, where it is this long
+NETWORK = 4096  # elements of a line up to which many are sorted at once, by a number of steps that grows faster than its length
 
 
 @value_type
 class Sort(Schedule):
-    """`chunk` lines at a time.
+    """`chunk` lines at a time, or as many times `lines`.
 
+    lines   that are sorted at once, one to a lane; 0: each for itself
     digit   bits of a digit, where lines are sorted by radix; 0: they are merged
     parts   of the only line, that are sorted side by side; 0: a line is sorted as a whole
     width   lanes of the vectors that make keys and results of elements
@@ -46,11 +52,15 @@ class Sort(Schedule):
     digit: int = 0
     parts: int = 0
     width: int = 1
+    lines: int = 0
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         at_least_one(chunk=self.chunk)
         lanes(self.width)
+        verify_lines(group, self.lines)
+        if self.lines and self.digit:
+            raise ScheduleError(f"{self}: lines are sorted at once or by radix")
         if not 0 <= self.digit <= MOST_DIGIT or self.parts < 0 or self.parts and not self.digit:
             raise ScheduleError(f"{self}: digits of at most {MOST_DIGIT} bits, and parts of what is sorted by them")
         if self.parts and any(d != 1 for d in other_dims(group.nodes[0])):
@@ -76,10 +86,46 @@ def levels(n: int) -> int:
     return max(0, (n - 1).bit_length())
 
 
+def verify_lines(group: Group, lines: int) -> None:
+    """Raise ScheduleError unless so many lines of a group may be sorted at once."""
+    if lines:
+        lanes(lines)
+        n = length(group.nodes[0])
+        if not isinstance(n, int) or not 2 <= n <= NETWORK or not key_bits(group.nodes[0].inputs[0].type.dtype, n, _places(group)):
+            raise ScheduleError(f"{lines} lines of {n} elements each are not sorted at once")
+
+
+def _places(group: Group) -> bool:
+    return group.nodes[0].outputs[1] in group.outputs
+
+
+def _at_once(group: Group, machine: Machine) -> int:
+    """How many lines are sorted at once: one to a lane, where there are as many; 0: none are."""
+    node = group.nodes[0]
+    n, dtype = length(node), node.inputs[0].type.dtype
+    if not isinstance(n, int) or not 2 <= n <= NETWORK or dtype.bits < 16 or not (bits := key_bits(dtype, n, _places(group))):
+        return 0
+    side_by_side, last = machine.lanes(bits), node.attrs[0] == node.inputs[0].type.rank - 1
+    many = math.prod(other_dims(node)) if last else node.inputs[0].type.shape[-1]
+    return side_by_side if side_by_side > 1 and assumed(many) >= side_by_side else 0
+
+
+def items_of(group: Group, lines: int) -> Dim:
+    """How many times so many lines there are."""
+    *outer, across = other_dims(group.nodes[0]) or (1,)
+    if group.nodes[0].attrs[0] == group.nodes[0].inputs[0].type.rank - 1:
+        return ceil_div(math.prod((*outer, across)), lines)
+    return math.prod(outer) * ceil_div(across, lines)
+
+
 def sorted_whole(group: Group, machine: Machine) -> Sort:
-    """How lines are sorted one by one."""
+    """How lines are sorted one by one, or many at once."""
     node = group.nodes[0]
     n, bits = assumed(length(node)), node.inputs[0].type.dtype.bits
+    lines = _at_once(group, machine)
+    if lines:
+        steps = levels(n) * (levels(n) + 1) // 2
+        return Sort(max(1, machine.chunk_work // max(1, n * steps)), lines=lines)
     if n < SHORT * bits:
         return Sort(max(1, machine.chunk_elements // max(1, n * max(1, levels(n)))))
     return Sort(max(1, machine.chunk_elements // (n * (2 + -(-bits // DIGIT)))), DIGIT, 0, machine.lanes(max(32, bits)))
@@ -219,6 +265,9 @@ def _emit(group: Group, s: Sort, check: Callable[[Node], int]) -> list[Written]:
         axis, descending = node.attrs
         how, at = Radix(node.inputs[0].type.dtype, descending, s.digit), (ZERO,) * len(others)
         radix_parts(k, how, n, lambda j: (*at[:axis], j, *at[axis:]), s.parts, s.width)
+    elif s.lines:
+        assert isinstance(n, int)
+        k.w.chunks(items_of(group, s.lines), s.chunk, lambda i: sort_lines(k, i, s.lines, n, n, node.attrs[1]))
     else:
         k.w.chunks(math.prod(others), s.chunk, lambda i: sort_line(k, delinear(i, others, k.w.ranges), n, s.digit, s.width))
     return [k.finish(s)]

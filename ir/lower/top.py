@@ -13,8 +13,21 @@ from ingot.ir.loop.points import Point, delinear
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
+from ingot.ir.lower.network import sort_lines
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
-from ingot.ir.lower.sort import MOST_DIGIT, Copy, before, by_loop, length, other_dims, put, sort_line, sorted_whole
+from ingot.ir.lower.sort import (
+    MOST_DIGIT,
+    Copy,
+    before,
+    by_loop,
+    items_of,
+    length,
+    other_dims,
+    put,
+    sort_line,
+    sorted_whole,
+    verify_lines,
+)  # fmt: skip
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.machine import Machine
@@ -27,7 +40,7 @@ __all__ = ["TOP", "Top"]
 @value_type
 class Top(Schedule):
     """`chunk` lines at a time, each looked through in blocks of `block` elements, by vectors of `width`. Where the block is 0, lines are
-    sorted as a whole: by radix with digits of `digit` bits, or (0) merged.
+    sorted as a whole: `lines` at once, else (0) by radix with digits of `digit` bits, or (0) merged.
 
     Few elements of a line are better than the worst that was kept: most blocks are only compared with it.
     """
@@ -36,11 +49,15 @@ class Top(Schedule):
     block: int = 0
     width: int = 1
     digit: int = 0
+    lines: int = 0
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         at_least_one(chunk=self.chunk)
         lanes(self.width)
+        verify_lines(group, self.lines)
+        if self.lines and (self.digit or self.block):
+            raise ScheduleError(f"{self}: lines are sorted at once, by radix, or looked through")
         if not 0 <= self.digit <= MOST_DIGIT or self.digit and self.block:
             raise ScheduleError(f"{self}: lines are sorted as a whole by digits of at most {MOST_DIGIT} bits")
         if self.block < 0 or self.block % self.width:
@@ -57,7 +74,7 @@ def _choose(group: Group, machine: Machine) -> Top:
         width = machine.lanes(max(32, node.inputs[0].type.dtype.bits))
         return Top(max(1, machine.chunk_elements // n), 4 * width, width)
     whole = sorted_whole(group, machine)
-    return Top(whole.chunk, 0, whole.width, whole.digit)
+    return Top(whole.chunk, 0, whole.width, whole.digit, whole.lines if isinstance(count, int) else 0)
 
 
 def _select_line(k: GroupKernel, s: Top, at: Point) -> None:
@@ -118,7 +135,11 @@ def _emit(group: Group, s: Top, check: Callable[[Node], int]) -> list[Written]:
         else:
             sort_line(k, at, node.attrs[2], s.digit, s.width)
 
-    k.w.chunks(math.prod(others), s.chunk, line)
+    if s.lines:
+        n, (_, descending, count) = length(node), node.attrs
+        k.w.chunks(items_of(group, s.lines), s.chunk, lambda i: sort_lines(k, i, s.lines, n, count, descending))
+    else:
+        k.w.chunks(math.prod(others), s.chunk, line)
     return [k.finish(s)]
 
 

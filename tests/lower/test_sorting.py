@@ -1,4 +1,4 @@
-"""Sorting by radix gives what sorting by comparison gives, to the bit: NaN last, equal elements in their order."""
+"""Sorting by radix or by a network gives what sorting by comparison gives, to the bit: NaN last, equal elements in their order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import pytest
 
 from ingot.ir import dtypes as D
 from ingot.ir.builder import Expr
+from ingot.ir.lower import STAGES, lower, run
+from ingot.ir.lower.cpu import cpu
+from ingot.ir.lower.schedule import ScheduleError
 from ingot.ir.lower.sort import LONG
+from ingot.ir.machine import Machine
 from ingot.ir.op import OPS
-from tests.support.calling import run_compiled
+from ingot.ir.struct import replace
+from tests.support.calling import HOST_LEVELS, load, outputs, run_compiled, run_loops
 from tests.support.graphs import graph_of
 
+AT = [s.name for s in STAGES].index("schedule") + 1
 LINES = [((2, 257, 2), 1), ((300,), 0), ((3, 600), 1), ((1, LONG + 3), 1)]
 
 
@@ -52,3 +58,63 @@ def test_many_of_the_first() -> None:
     want = OPS["top"].ref(x, 1, True, 200)
     got = run_compiled(graph_of([x], lambda x: OPS["top"](x, axis=1, descending=True, count=200)), [x])
     assert all(g.tobytes() == np.ascontiguousarray(w).tobytes() for g, w in zip(got, want))
+
+
+# -- many lines at once ----------------------------------------------------------------------------------------------
+
+MANY = [((37, 64), 1), ((2, 5, 33), 2), ((70, 13), 0), ((3, 40, 17), 1), ((16, 3), 1), ((19, 2), 1), ((33, 130), 1)]
+
+
+def sort_graph(x: np.ndarray, axis: int, descending: bool, kept: tuple[int, ...], count: int):
+    if count:
+        return graph_of([x], lambda x: tuple(OPS["top"](x, axis=axis, descending=descending, count=count)[i] for i in kept))
+    return graph_of([x], results(kept, axis, descending))
+
+
+@pytest.mark.parametrize("dtype", [d for d in D.REAL if d.bits >= 16], ids=str)
+@pytest.mark.parametrize("kept", [(0, 1), (0,), (1,)])
+def test_lines_side_by_side(dtype: D.DType, kept: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(dtype.bits)
+    for at, (shape, axis) in enumerate(MANY):
+        x = numbers(rng, dtype, shape, few=at % 2 == 0)
+        for descending in (False, True):
+            for count in (0, 2):
+                want = OPS["top"].ref(x, axis, descending, count) if count else OPS["sort"].ref(x, axis, descending)
+                g = sort_graph(x, axis, descending, kept, count)
+                for i, got in zip(kept, run_compiled(g, [x])):
+                    assert got.tobytes() == np.ascontiguousarray(want[i]).tobytes(), (dtype, shape, descending, count, i)
+
+
+@pytest.mark.parametrize("lanes", [16, 32, 64])
+@pytest.mark.parametrize("kept", [(0, 1), (0,)])
+def test_loops_of_lines_side_by_side(lanes: int, kept: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(lanes)
+    for shape, axis in (((19, 21), 1), ((2, 11, 18), 1)):
+        x = numbers(rng, D.f32, shape, few=True)
+        g = sort_graph(x, axis, False, kept, 0)
+        program = lower(g, cpu(Machine(lanes)))
+        assert any("lines=" in k.schedule for k in program.kernels.values())
+        want = OPS["sort"].ref(x, axis, False)
+        for i, got in zip(kept, run_loops(g, [x], program)):
+            assert got.tobytes() == np.ascontiguousarray(want[i]).tobytes()
+
+
+def test_every_level_sorts_lines_side_by_side() -> None:
+    x = numbers(np.random.default_rng(0), D.f32, (40, 200), few=True)
+    g = sort_graph(x, 1, True, (0, 1), 0)
+    want = OPS["sort"].ref(x, 1, True)
+    for level in HOST_LEVELS:
+        out = outputs(g)
+        assert load(lower(g, cpu(level.machine)), level)([x, *out]) == 0
+        assert all(a.tobytes() == np.ascontiguousarray(b).tobytes() for a, b in zip(out, want))
+
+
+def test_what_is_not_sorted_at_once() -> None:
+    """Few lines, and long ones; a schedule that says otherwise is none."""
+    for shape in ((2, 100), (64, 8192)):
+        found = run(sort_graph(np.zeros(shape, np.float32), 1, False, (0, 1), 0), cpu(Machine(32)), STAGES[:AT])
+        (s,) = found.schedules
+        assert not s.lines
+        if shape[1] > 4096:
+            with pytest.raises(ScheduleError, match="at once"):
+                replace(s, lines=8).verify(found.fused.groups[0])
