@@ -28,9 +28,8 @@ from ingot.ir.types import Dim
 
 __all__ = ["Across", "choose", "emit"]
 
-SIDE = 64  # bytes of a square's side: a line of the caches
+SIZES = {1: 16, 2: 16, 4: 16, 8: 8}  # elements of a square's side, by their bytes: a line of the caches, as far as registers go
 TILE = 4  # squares along each side of an item, which then touches few pages
-ITEMSIZES = (4, 8)
 
 
 @value_type
@@ -109,9 +108,9 @@ def choose(group: Group, axes: tuple[tuple[int, ...], ...], machine: Machine) ->
     """The schedule of a copy whose source lies across; None for all else."""
     v, copy = group.outputs[0], copy_of(group)
     itemsize = v.type.dtype.itemsize
-    if copy is None or itemsize not in ITEMSIZES or copy.source.type.dtype is not v.type.dtype:
+    if copy is None or itemsize not in SIZES or copy.source.type.dtype is not v.type.dtype:
         return None
-    size = SIDE // itemsize
+    size = SIZES[itemsize]
     wide = [k for k, run in enumerate(axes) if assumed(prod(group.shape[a] for a in run)) >= size]
     pairs = [(a, b) for a in wide for b in wide if copy.turns(axes[a][-1], axes[b][-1])]
     if not pairs or not all(map(copy.merge, axes)):
