@@ -259,7 +259,22 @@ def div(a: Index, d: Dim, ranges: Ranges = _NO_RANGES) -> Index:
     inner = r.terms[0][0] if len(r.terms) == 1 and r.const == 0 and r.terms[0][1] == 1 else None
     if isinstance(inner, Div) and not isinstance(inner.den, Param):
         return add(q, div(inner.num, inner.den * d, ranges))
+    blocks = _blocks(r, d, ranges)
+    if blocks is not None:
+        return add(q, div(blocks[1], d // blocks[0], ranges))  # type: ignore[operator]
     return add(q, Index(0, ((Div(r, d), 1),)))
+
+
+def _blocks(a: Index, d: Dim, ranges: Ranges) -> tuple[int, Index, Index] | None:
+    """A divisor g of d with a = g * block + rest and 0 <= rest < g, and these two: dividing by d, whole blocks are divided."""
+    if not isinstance(d, int) or not isinstance(a.const, int) or not all(isinstance(c, int) for _, c in a.terms):
+        return None
+    for g in sorted({c for _, c in a.terms if 1 < c < d and d % c == 0}, reverse=True):  # type: ignore[operator]
+        rest = Index(a.const % g, tuple((t, c) for t, c in a.terms if c % g))  # type: ignore[operator]
+        low, high = bounds(rest, ranges)
+        if isinstance(low, int) and low >= 0 and _less(high, g):
+            return g, Index(a.const // g, tuple((t, c // g) for t, c in a.terms if c % g == 0)), rest  # type: ignore[operator]
+    return None
 
 
 def mod(a: Index, d: Dim, ranges: Ranges = _NO_RANGES) -> Index:
@@ -284,6 +299,10 @@ def mod(a: Index, d: Dim, ranges: Ranges = _NO_RANGES) -> Index:
         inner = r.terms[0][0]
         if isinstance(inner, Mod) and not isinstance(inner.den, Param) and exactly(inner.den, d) is not None:
             return mod(inner.num, d, ranges)
+    blocks = _blocks(r, d, ranges)
+    if blocks is not None:
+        g, block, rest = blocks
+        return add(mul(mod(block, d // g, ranges), g), rest)  # type: ignore[operator]
     return Index(0, ((Mod(r, d), 1),))
 
 

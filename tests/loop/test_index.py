@@ -24,6 +24,15 @@ def test_simplifications():
     assert ix.sub(i, i) == ix.const(0)
 
 
+def test_whole_blocks_are_divided():
+    """What lies within a block says nothing of which block it is: a group's mean is the same along a channel."""
+    p, v = ix.var("p"), ix.var("v")
+    at = ix.add(v, ix.mul(ix.mod(p, 64), 1024))
+    assert ix.div(at, 8192, {"v": 1024}) == ix.div(ix.mod(p, 64), 8)
+    assert ix.mod(at, 8192, {"v": 1024}) == ix.add(v, ix.mul(ix.mod(p, 8), 1024))
+    assert ix.div(at, 8192, {"v": 1025}) != ix.div(ix.mod(p, 64), 8)  # it may lie in the next
+
+
 def test_linear_of_delinear_is_the_offset():
     x = ix.var("x")
     dims = (5, 3, 4)
