@@ -74,6 +74,8 @@ class KernelWriter(Instructions):
         self.name = name
         self.buffers: dict[str, Buffer] = {}
         self.ranges: dict[str, Dim] = {}  # loop variable -> extent, where it is known
+        self.parts: set[str] = set()  # variables of loops over a part of an axis: what they are compared with is decided there
+        self._indices: dict[str, Index] = {}  # of scalars that depend on those
         self._scopes = [_Scope()]
         self._depth: dict[str, int] = {}  # scalar name or variable -> the scope that defines it
         self._count = 0
@@ -205,6 +207,10 @@ class KernelWriter(Instructions):
 
     def load(self, buf: str, index: Index, dtype: DType, mask: Scalar | None = None, pinned: bool = False) -> Scalar:
         """Load; `pinned` where the buffer is written inside this kernel, so that the load must not move."""
+        if mask is not None and isinstance(mask.operand, Const):
+            if not mask.operand.value:
+                return self.const(0, dtype)
+            mask = None
         depth = self.depth if pinned or self._empty else max(self._floor, self._scope_of_index(index), self.depth_of(mask) if mask else 0)
         key = ("load", buf, index, mask.operand if mask else None)
         found = None if pinned else self.remembered(key)
@@ -319,6 +325,8 @@ class KernelWriter(Instructions):
             name = self._new(depth)
             self._scopes[depth].body.append(IndexValue(name, index))
             found = Scalar(name, dtypes.i64)
+            if self.parts and ix.depends_on(index, self.parts):
+                self._indices[name] = index
             self.remember(("ix", index), found, depth)
         return found
 
@@ -355,6 +363,8 @@ class KernelWriter(Instructions):
         scalars = tuple(a if isinstance(a, Scalar) else self._number(a, like) for a in args)
         out = dtype or like
         assert out is not None
+        if self._indices and (known := self._decided(op, scalars)) is not None:
+            return known
         operands = tuple(s.operand for s in scalars)
         key = (op, operands, out)
         found = self.remembered(key)
@@ -365,6 +375,24 @@ class KernelWriter(Instructions):
             found = Scalar(name, out)
             self.remember(key, found, depth)
         return found
+
+    def _decided(self, op: str, args: tuple[Scalar, ...]) -> Scalar | None:
+        """What an instruction gives in the whole part of an axis that a loop goes over; None where that is not known."""
+        a = args[0].operand
+        if op in ("lt", "ge") and isinstance(a, str) and a in self._indices and isinstance(args[1].operand, Const):
+            low, high = ix.bounds(self._indices[a], self.ranges)
+            below, c = op == "lt", args[1].operand.value
+            if isinstance(high, int) and high < c:
+                return self.const(below, dtypes.bool_)
+            return self.const(not below, dtypes.bool_) if isinstance(low, int) and low >= c else None
+        consts = [x.operand.value if isinstance(x.operand, Const) else None for x in args]
+        if op == "select" and consts[0] is not None:
+            return args[1] if consts[0] else args[2]
+        if op in ("and", "or") and args[0].dtype is dtypes.bool_:
+            for mine, other in ((0, 1), (1, 0)):
+                if consts[mine] is not None:
+                    return args[other] if consts[mine] is (op == "and") else args[mine]
+        return None
 
     def _number(self, x: Any, like: DType | None) -> Scalar:
         assert like is not None

@@ -43,10 +43,37 @@ def _constant_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     # a small table: one select per element (large arrays are inputs, not constants)
     at = p.w.index_value(linear(idx, payload.type.shape))
     flat = array.reshape(-1)
+    runs = _runs(flat.tolist()) if payload.type.dtype.kind in "iu" else []
+    if 0 < 4 * len(runs) <= flat.size:
+        return _of_runs(p.w, at, runs, payload.type.dtype)
     out = p.w.const(flat[0].item(), payload.type.dtype)
     for k in range(1, flat.size):
         out = p.w.select(p.w.eq(at, k), p.w.const(flat[k].item(), payload.type.dtype), out)
     return out
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int, int]]:
+    """Numbers as runs of equal steps: where each begins, and its numbers as first + step * place. None of numbers near 64 bits."""
+    out: list[tuple[int, int, int]] = []
+    if max(map(abs, numbers)) >= 1 << 31:
+        return out
+    k = 0
+    while k < len(numbers):
+        step = numbers[k + 1] - numbers[k] if k + 1 < len(numbers) else 0
+        out.append((k, numbers[k] - step * k, step))
+        k += 1
+        while k < len(numbers) and numbers[k] - numbers[k - 1] == step:
+            k += 1
+    return out
+
+
+def _of_runs(w: Any, at: Any, runs: list[tuple[int, int, int]], dtype: DType) -> Any:
+    """The number at a place."""
+    out: Any = None
+    for begin, first, step in runs:
+        x = w.add(w.mul(at, step), first) if step else w.const(first, i64)
+        out = x if out is None else w.select(w.ge(at, begin), x, out)
+    return w.cast(out, dtype)
 
 
 constant = declare(

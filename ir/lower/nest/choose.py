@@ -29,6 +29,7 @@ PART = 8192  # elements from which on a part of a long reduction is worth a chun
 MOST_PARTS = 64
 LEAST = 3  # parts of a chunk that are still worth another worker, where there are no more than a few chunks
 ROW_REGISTERS = 16  # that hold the sums, where a vector is multiplied with a matrix row by row
+MOST_CUTS, MOST_IN_PARTS = 4, 60  # of an axis whose parts read different elements; instructions that are written once for each
 FOLLOWERS = 4  # ops after such a product, up to which they are written for so many lanes
 
 
@@ -80,6 +81,9 @@ def choose(group: Group, machine: Machine) -> Nest | Across | FewRows:
     elif parts > 1 and across > 1:
         block, chunk = max(width, -(-across // (-(-parts // rows) * width)) * width), 1
     split = _split(axes, vec, width, inner) if group.split else None
+    cuts: tuple[int, ...] = ()
+    if vec is not None and not group.reduced and at_most(vec.extent, block) and trial.instructions <= MOST_IN_PARTS:
+        cuts = trial.cuts(vec.members[-1]) if isinstance(vec.extent, int) else ()
     return Nest(
         axes=tuple(a.members for a in axes),
         vector=vector,
@@ -93,6 +97,7 @@ def choose(group: Group, machine: Machine) -> Nest | Across | FewRows:
         unroll=unroll,
         # what is this large will have left the caches before it is read
         streaming=tuple(i for i, v in enumerate(group.outputs) if at_most(machine.cache_bytes[2], v.type.nbytes)),
+        cuts=cuts if len(cuts) <= MOST_CUTS else (),
     )
 
 

@@ -118,6 +118,9 @@ class _Emission:
             return
         extent: Index | Dim = self.extent[axis]
         base: Index | None = None
+        if s.cuts:
+            self.parts_across(at, row)
+            return
         if block is not None:
             base = ix.mul(block, s.block)
             extent = self.w.rest(block, s.block, self.extent[axis])
@@ -126,6 +129,22 @@ class _Emission:
             at = list(at)
             self.put(at, axis, v if base is None else ix.add(base, v))
             row(at)
+
+    def parts_across(self, at: At, row: Callable[[At], None]) -> None:
+        """The same of the parts that cuts make of the axis."""
+        axis, s, w = self.across, self.s, self.w
+        assert axis is not None
+        ends = [0, *s.cuts, self.extent[axis]]
+        for begin, end in zip(ends, ends[1:]):
+            n = end - begin
+            width = s.width
+            while width > 1 and isinstance(n, int) and width // 2 >= n:
+                width //= 2
+            with w.loop("vector" if width > 1 else "serial", n, width, exactly(n, width) is not None) as v:
+                w.parts.add(v.terms[0][0].name)  # type: ignore[union-attr]
+                here = list(at)
+                self.put(here, axis, ix.add(v, ix.const(begin)))
+                row(here)
 
     def put(self, at: At, axis: int, i: Index) -> None:
         at[self.s.axes[axis][-1]] = i

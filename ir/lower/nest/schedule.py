@@ -10,6 +10,7 @@ from ingot.ir.lower.nest.passes import Passes
 from ingot.ir.lower.nest.trial import Trial
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.ops.form import form_of
+from ingot.ir.size import at_most
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim
 
@@ -41,6 +42,7 @@ class Nest(Schedule):
     along_k    lanes of a vector along the contracted dim of the group's product
     unroll     expand the group's window in place
     streaming  which outputs are stored past the caches
+    cuts       places along the vector axis, each in an item whole, between which it is decided what elements are read
     """
 
     axes: tuple[tuple[int, ...], ...]
@@ -54,6 +56,7 @@ class Nest(Schedule):
     along_k: int = 0
     unroll: bool = False
     streaming: tuple[int, ...] = ()
+    cuts: tuple[int, ...] = ()
 
     def extent(self, group: Group, axis: int) -> Dim:
         """The extent of a merged axis."""
@@ -97,6 +100,11 @@ class Nest(Schedule):
         need(not self.along_k or (self.vector is None and along_k_fits(group)), "no product whose vectors may run along k")
         need(not self.unroll or isinstance(group.nodes[0].op.lowering, Window), "nothing to unroll")
         need(all(0 <= i < len(group.outputs) for i in self.streaming), "there is no such output")
+        if self.cuts:
+            whole = self.vector is not None and kept and not group.reduced and at_most(self.extent(group, self.vector), self.block)
+            need(bool(whole), "the vector axis is in parts already")
+            need(list(self.cuts) == sorted(set(self.cuts)) and 0 < self.cuts[0], "parts of an axis in no order")
+            need(bool(at_most(self.cuts[-1] + 1, self.extent(group, self.vector or 0))), "parts behind an axis")
 
 
 def along_k_fits(group: Group) -> bool:

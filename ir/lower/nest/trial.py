@@ -11,7 +11,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.facts import Reads, View
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Div, Index, Mod, Var
-from ingot.ir.loop.ir import For, If, IndexValue, Load, Stmt
+from ingot.ir.loop.ir import Const, For, If, IndexValue, Let, Load, Stmt
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.group import Group
@@ -55,6 +55,8 @@ class Trial:
             self.stores.append(group.offset(v, idx))
         self.loads: list[Index] = []
         self.others: list[Index] = []
+        self._values: dict[str, Index] = {}
+        self.compared: list[tuple[Index, int]] = []  # values made of indices, and what they are compared with
         self.instructions = 0
         self._collect(w.finish().body)
 
@@ -65,6 +67,10 @@ class Trial:
                 self.loads.append(s.index)
             elif isinstance(s, IndexValue):
                 self.others.append(s.index)
+                self._values[s.dst] = s.index
+            elif isinstance(s, Let) and s.op in ("lt", "ge") and isinstance(s.args[0], str) and isinstance(s.args[1], Const):
+                if s.args[0] in self._values:
+                    self.compared.append((self._values[s.args[0]], int(s.args[1].value)))
             elif isinstance(s, (For, If)):
                 before = self.instructions
                 self._collect(s.body)
@@ -93,10 +99,22 @@ class Trial:
             for mine, theirs in ((self.stores, merged.stores), (self.loads, merged.loads), (self.others, merged.others))
         )
 
+    def cuts(self, axis: int) -> tuple[int, ...]:
+        """Where along an axis of the group it is decided which elements are read, and so between which places nothing is asked."""
+        var, extent = f"a{axis}", self.group.shape[axis]
+        found = set()
+        for i, c in self.compared:
+            if len(i.terms) == 1 and isinstance(i.terms[0][0], Var) and i.terms[0][0].name == var and isinstance(i.const, int):
+                step = i.terms[0][1]
+                found |= {c - i.const} if step == 1 else {i.const - c + 1} if step == -1 else set()
+        return tuple(sorted(at for at in found if isinstance(extent, int) and 0 < at < extent))
+
     def score(self, axis: int) -> float:
-        """How well vectors along an axis of the group load and store."""
+        """How well vectors along an axis of the group load and store; results of folds, stored once a row, together count as one."""
+        full = [v in self.passes.full or not self.passes.reductions for v in self.group.outputs]
+        often, once = ([i for i, f in zip(self.stores, full) if f is which] for which in (True, False))
         out = 0.0
-        for indices, weight in ((self.stores, 4), (self.loads, 2)):
+        for indices, weight in ((often, 4.0), (once, 4 / max(1, len(once))), (self.loads, 2.0)):
             for i in indices:
                 c = _stride(i, f"a{axis}")
                 out += weight if c == 1 else 0.25 * weight if c == 0 else -weight
