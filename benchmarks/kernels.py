@@ -68,6 +68,16 @@ def _sort(dtype: type) -> Workload:
     return _kernel(f"sort_{name}", f"sort of 1M {name}", _function(lambda T, x: T.sort(x)[0]), _sorted(dtype), np.sort)
 
 
+def _attention_gradients(T: Any, q: Any, k: Any, v: Any, d: Any) -> Any:
+    with T.enable_grad():
+        q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+        return T.cat(T.autograd.grad(T.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True), (q, k, v), d))
+
+
+def _group_norm(T: Any, x: Any, w: Any, b: Any) -> Any:
+    return T.nn.functional.group_norm(x, 8, w, b)
+
+
 KERNELS: tuple[Workload, ...] = (
     *(_product(n, n, n) for n in (64, 128, 256, 512, 1024)),
     _product(1, 3072, 768), _product(1, 4096, 4096), _product(8, 4096, 4096), _product(128, 3072, 768), _product(4096, 16, 64),
@@ -82,10 +92,13 @@ KERNELS: tuple[Workload, ...] = (
     _kernel("attention_8x1024x64", "causal attention, 8 heads of 64, 1024 positions",
             _function(lambda T, q, k, v: T.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)),
             normal(*[(1, 8, 1024, 64)] * 3)),
+    _kernel("attention_gradients_8x1024x64", "gradients of causal attention, 8 heads of 64, 1024 positions",
+            _function(_attention_gradients), normal(*[(1, 8, 1024, 64)] * 4), tolerance=1e-3),
     _kernel("add_16k", "add of 16K elements", _function(lambda T, x, y: x + y), normal((1 << 14,), (1 << 14,)), np.add),
     _kernel("exp_16k", "exp of 16K elements", _function(lambda T, x: T.exp(x)), normal((1 << 14,)), np.exp),
     _kernel("layer_norm_128x128", "layer_norm of 128 x 128", _function(lambda T, x: T.nn.functional.layer_norm(x, (128,))),
             normal((128, 128))),
+    _kernel("group_norm", "group_norm of 16 x 64 x 32 x 32 in 8 groups", _function(_group_norm), normal((16, 64, 32, 32), (64,), (64,))),
     _kernel("softmax_128x128", "softmax of 128 x 128", _function(lambda T, x: T.softmax(x, dim=-1)), normal((128, 128))),
     _kernel("argmax_4096x1024", "argmax of 4096 rows of 1024", _function(lambda T, x: T.argmax(x, dim=-1)), normal((4096, 1024)),
             lambda x: np.argmax(x, -1), nbytes=4.0 * 4096 * 1024),
@@ -93,7 +106,16 @@ KERNELS: tuple[Workload, ...] = (
             lambda x: np.ascontiguousarray(x.T), nbytes=8.0 * 4096**2),
     _kernel("transpose_512", "transpose of 512 x 512", _function(lambda T, x: x.t().contiguous()), normal((512, 512)),
             lambda x: np.ascontiguousarray(x.T)),
+    _kernel("cat_rows", "rows of 512 joined to rows of 512, 1024 each", _function(lambda T, x, y: T.cat([x, y], 1)),
+            normal((1024, 512), (1024, 512)), lambda x, y: np.concatenate([x, y], 1)),
+    _kernel("roll_rows", "1024 rows of 1024 rolled by 17", _function(lambda T, x: T.roll(x, 17, 1)), normal((1024, 1024)),
+            lambda x: np.roll(x, 17, 1)),
+    _kernel("pad_images", "images of 16 x 64 x 32 x 32 padded by 1", _function(lambda T, x: T.nn.functional.pad(x, (1, 1, 1, 1))),
+            normal((16, 64, 32, 32))),
     *(_sort(d) for d in (np.float32, np.float64, np.int32, np.int64)),
     _kernel("argsort_float32", "argsort of 1M float32", _function(lambda T, x: T.argsort(x)), _sorted(np.float32), np.argsort),
     _kernel("sort_rows", "sort of 1024 rows of 1024", _function(lambda T, x: T.sort(x)[0]), normal((1024, 1024)), np.sort),
+    _kernel("sort_short_rows", "sort of 4096 rows of 64", _function(lambda T, x: T.sort(x)[0]), normal((4096, 64)), np.sort),
+    _kernel("argsort_rows", "argsort of 1024 rows of 1024", _function(lambda T, x: T.argsort(x)), normal((1024, 1024)), np.argsort),
+    _kernel("top_5_rows", "the first 5 of 1024 rows of 100", _function(lambda T, x: T.topk(x, 5)[0]), normal((1024, 100))),
 )  # fmt: skip
