@@ -87,3 +87,20 @@ def test_ops(name, monkeypatch):
     got = ingot.onnx.load(data).run(given)
     for e, g in zip(expected, got.values()):
         np.testing.assert_allclose(g, e, rtol=1e-3, atol=1e-4)
+
+
+SENTENCES = np.array([["the cat, sat", "a-b c  dd"], ["", "x ,y"]], object)
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"mark": 0, "mincharnum": 1, "separators": [" ", ","]}, {"mark": 1, "mincharnum": 2, "separators": [" "]},
+        {"mark": 1, "mincharnum": 1, "separators": [""]}, {"mark": 0, "mincharnum": 2, "tokenexp": "[a-z]+"},
+    ],
+)  # fmt: skip
+def test_tokenizer(attrs):
+    data, given = one_node("Tokenizer", [SENTENCES], attrs | {"pad_value": "#"}, 1)
+    expected = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)[0]
+    got = ingot.onnx.load(data).run(given)["y0"]
+    assert got.shape == expected.shape and got.tolist() == expected.tolist()

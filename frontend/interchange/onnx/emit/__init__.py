@@ -2,8 +2,10 @@
 
 from ingot.interchange.onnx.emit import composites as composites
 from ingot.interchange.onnx.emit import elementwise as elementwise
+from ingot.interchange.onnx.emit import gammas as gammas
 from ingot.interchange.onnx.emit import indexing as indexing
 from ingot.interchange.onnx.emit import loops as loops
 from ingot.interchange.onnx.emit import movement as movement
 from ingot.interchange.onnx.emit import products as products
 from ingot.interchange.onnx.emit import reductions as reductions
+from ingot.interchange.onnx.emit import running as running

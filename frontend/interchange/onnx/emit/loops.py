@@ -14,7 +14,7 @@ from ingot.ir.size import Size
 from ingot.ir.types import TensorType as Type
 from ingot.ir.types import tensor_type
 
-__all__ = ["value_info"]
+__all__ = ["value_info", "whole"]
 
 
 def value_info(name: str, t: Type) -> ValueInfo:
@@ -23,7 +23,7 @@ def value_info(name: str, t: Type) -> ValueInfo:
     return ValueInfo(name=name, type=TypeProto(tensor_type=TensorType(elem_type=type_code(t.dtype.numpy), shape=TensorShape(dim=dims))))
 
 
-def _whole(inner: Writer, name: str, names: Sequence[str], ins: Sequence[Type], results: Sequence[str], outs: Sequence[Type]) -> GraphProto:
+def whole(inner: Writer, name: str, names: Sequence[str], ins: Sequence[Type], results: Sequence[str], outs: Sequence[Type]) -> GraphProto:
     """The graph that a writer has written, with inputs of these names. An output must be made by a node, and be an output once."""
     outputs: list[str] = []
     for r in results:
@@ -44,7 +44,7 @@ def _scan(w: Writer, n: Node, xs: list[str]) -> list[str]:
     inner = Writer(w.opset, w)
     names = [inner.fresh(name) for name in body.input_names[consts:]]
     results = inner.graph(body, [*xs[:consts], *names])
-    g = _whole(inner, body.name, names, body.in_types[consts:], results, body.out_types)
+    g = whole(inner, body.name, names, body.in_types[consts:], results, body.out_types)
     inputs = xs[consts:]
     count = len(inputs) - carries
     back: Any = [1] if reverse else [0]
@@ -60,7 +60,7 @@ def _cond(w: Writer, n: Node, xs: list[str]) -> list[str]:
     branches = []
     for graph in n.attrs:
         inner = Writer(w.opset, w)
-        branches.append(_whole(inner, graph.name, (), (), inner.graph(graph, xs[1:]), graph.out_types))
+        branches.append(whole(inner, graph.name, (), (), inner.graph(graph, xs[1:]), graph.out_types))
     return w.many("If", xs[:1], len(n.outputs), then_branch=branches[0], else_branch=branches[1])
 
 
@@ -75,5 +75,5 @@ def _while(w: Writer, n: Node, xs: list[str]) -> list[str]:
     made = inner.graph(body, [*kept, *names[2:]])
     going = inner.graph(cond, [*kept, *made])
     flag = tensor_type(bool_, ())
-    g = _whole(inner, body.name, names, (tensor_type(i64, ()), flag, *body.out_types), [*going, *made], (flag, *body.out_types))
+    g = whole(inner, body.name, names, (tensor_type(i64, ()), flag, *body.out_types), [*going, *made], (flag, *body.out_types))
     return w.many("Loop", ["", *w.graph(cond, xs), *carries], len(carries), body=g)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ingot.interchange.onnx.emit.writer import UnsupportedError, Writer, emits
+from ingot.interchange.onnx.emit.running import product
+from ingot.interchange.onnx.emit.writer import Writer, emits
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.graph import Node
@@ -73,9 +74,12 @@ def _cumsum(w: Writer, n: Node, xs: list[str]) -> str:
 @emits("cumprod")
 def _cumprod(w: Writer, n: Node, xs: list[str]) -> str:
     axis, reverse = n.attrs
-    if w.opset < 26:
-        raise UnsupportedError("running products need op set 26 (CumProd)")
-    return _running(w, n, xs[0], "CumProd", axis, reverse)
+    if w.opset >= 26:
+        return _running(w, n, xs[0], "CumProd", axis, reverse)
+    t = n.inputs[0].type
+    wide = _wide(t.dtype)
+    out = product(w, t.with_dtype(wide), xs[0] if wide is t.dtype else w.cast(xs[0], wide), axis, reverse)
+    return out if wide is t.dtype else w.cast(out, t.dtype)
 
 
 def _running(w: Writer, n: Node, x: str, op: str, axis: int, reverse: bool) -> str:

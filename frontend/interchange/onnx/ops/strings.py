@@ -34,6 +34,30 @@ def string_split(x: np.ndarray, *, delimiter: str = "", maxsplit: int | None = N
     return _texts(flat, (*x.shape, width)), np.array([len(p) for p in parts], np.int64).reshape(x.shape)
 
 
+@op("Tokenizer", domain="com.microsoft", raw=True)
+def tokenizer(
+    x: np.ndarray, *, mark: int, mincharnum: int, pad_value: str, separators: Any = None, tokenexp: str = ""
+) -> np.ndarray:  # fmt: skip
+    """Words by what stands between them, or what they look like; those that are too short are left out. One empty separator: characters.
+
+    mark: whether rows begin and end with characters of their own
+    """
+    known = [s for s in separators or () if s]
+    if tokenexp:
+        cut = re.compile(tokenexp)
+        rows = [[m.group() for m in cut.finditer(s)] for s in x.reshape(-1)]
+    elif known:
+        between = re.compile("|".join(map(re.escape, known)))
+        rows = [between.split(s) for s in x.reshape(-1)]
+    else:
+        rows = [list(s) for s in x.reshape(-1)]
+    rows = [[t for t in row if len(t) >= max(mincharnum, 1)] for row in rows]
+    if mark and any(rows):
+        rows = [["\x02", *row, "\x03"] for row in rows]
+    width = max(map(len, rows), default=0)
+    return _texts([t for row in rows for t in (*row, *[pad_value] * (width - len(row)))], (*x.shape, width))
+
+
 @op("RegexFullMatch", raw=True)
 def regex_full_match(x: np.ndarray, *, pattern: str) -> np.ndarray:
     compiled = re.compile(pattern)
