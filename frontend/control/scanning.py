@@ -20,9 +20,9 @@ def _along(name: str, xs: Any, dim: int) -> tuple[list[Tensor], Any, Any]:
     for x in leaves:
         if not -x.ndim <= dim < x.ndim:
             raise RuntimeError(f"{name}: all tensors of xs must have the dim {dim}, got shape {list(x.shape)}")
-    lengths = {x.shape[dim] for x in leaves}
-    if len(lengths) != 1:
-        raise RuntimeError(f"{name}: all tensors of xs must have the same extent along dim {dim}, got {sorted(lengths)}")
+    lengths = [x.shape[dim] for x in leaves]  # compared, which a symbolic one can be; looked up in a set it would be a number for good
+    if any(n != lengths[0] for n in lengths[1:]):
+        raise RuntimeError(f"{name}: all tensors of xs must have the same extent along dim {dim}, got {sorted({int(n) for n in lengths})}")
     return [x.movedim(dim, 0) for x in leaves], structure, leaves[0].shape[dim]
 
 

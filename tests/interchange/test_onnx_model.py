@@ -219,3 +219,58 @@ def test_branches_that_are_for_other_inputs():
     assert "its condition is computed" in model.parts
     with pytest.raises(OnnxError, match="MatMul"):
         model.run({"p": np.array(True), "x": np.ones((1, 4), np.float32)})
+
+
+LOOPS = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n,3] x, float[3] h) => (float[3] last, float[n,3] ys, float[m,3] zs) {
+  last, ys = Scan <num_scan_inputs=1, scan_input_directions=[1], body = b (float[3] c, float[3] r) => (float[3] c2, float[3] y) {
+    c1 = Mul(c, r)  c2 = Add(c1, r)  y = Tanh(c2) }> (h, x)
+  shape = Shape(x)
+  zero = Constant <value = int64[1] {0}> ()
+  m1 = Gather(shape, zero)
+  m = Squeeze(m1)
+  t = Constant <value = bool {1}> ()
+  l2, zs = Loop <body = lb (int64 i, bool cond, float[3] s) => (bool cond2, float[3] s2, float[3] z) {
+    cond2 = Identity(cond)  row = Gather(x, i)  s2 = Add(s, row)  z = Mul(s2, s2) }> (m, t, h)
+}"""
+
+
+def test_loops_of_many_steps_are_loops(monkeypatch):
+    """A Scan over a dim that varies, and a Loop over its size, keep it: one model for every size."""
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    data = onnx.parser.parse_model(LOOPS).SerializeToString()
+    model = ingot.onnx.load(data)
+    again = ingot.onnx.export(model, (ingot.randn(20, 3), ingot.ones(3)), input_names=["x", "h"], dynamic_axes={"x": {0: "n"}})
+    assert sorted(n.op_type for n in again.model_proto.graph.node if n.op_type in ("Scan", "Loop")) == ["Scan", "Scan"]
+    written = ingot.onnx.load(again.serialize())
+    for n in (1, 5, 20, 37):
+        x, h = ingot.randn(n, 3), ingot.ones(3)
+        wanted, state = [], h
+        for i in reversed(range(n)):
+            state = state * x[i] + x[i]
+            wanted.append(state.tanh())  # in the order of the steps
+        sums = (h + x.cumsum(0)) ** 2
+        for m in (model, written):
+            last, ys, zs = m(x, h)
+            for got, want in ((last, state), (ys, ingot.stack(wanted)), (zs, sums)):
+                np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_loops_that_end_themselves_or_grow(monkeypatch):
+    """What no compiled loop can do is done step by step: a condition that turns, a state that gets longer."""
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[2] x) => (float[k] grown, float[2] done) {
+      m = Constant <value = int64 {20}> ()
+      t = Constant <value = bool {1}> ()
+      limit = Constant <value = float {100.0}> ()
+      grown = Loop <body = a (int64 i, bool c, float[p] s) => (bool c2, float[q] s2) {
+        c2 = Identity(c)  s2 = Concat <axis=0> (s, x) }> (m, t, x)
+      done = Loop <body = b (int64 i, bool c, float[2] s) => (bool c2, float[2] s2) {
+        s2 = Add(s, x)  r = ReduceSum <keepdims=0> (s2)  c2 = Less(r, limit) }> (m, t, x)
+    }"""
+    model = ingot.onnx.load(onnx.parser.parse_model(text).SerializeToString())
+    grown, done = model(ingot.tensor([1.0, 29.0]))
+    assert grown.tolist() == [1.0, 29.0] * 21 and done.tolist() == [4.0, 116.0]

@@ -1,4 +1,4 @@
-"""If, Loop and Scan. What is known decides while the model is evaluated; loops are unrolled.
+"""If, Loop and Scan. What is known decides while the model is evaluated; short loops are unrolled, others are one loop where they can be.
 
 A condition that is computed is read where the model runs step by step. While the model is compiled, both branches of an If are
 computed and one is selected; a Loop with a known number of steps keeps its values once its condition is false.
@@ -6,20 +6,24 @@ computed and one is selected; a Loop with a known number of steps keeps its valu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.functions.common import apply
 from ingot.interchange.onnx.ops.movement import axis_of
 from ingot.interchange.onnx.rules import Call, NeedsValue, OnnxError, op
 from ingot.interchange.onnx.values import Coded
+from ingot.ir import dtypes
 from ingot.runtime.recorder import here
 
 __all__: list[str] = []
 
 STEPS = 100_000  # of an unrolled loop
+FEW = 16  # steps that are unrolled whatever they are
 
 
 def _truth(c: Call, value: Any) -> bool | Tensor:
@@ -68,12 +72,47 @@ def _stacked(c: Call, steps: list[Any], axis: int = 0) -> Any:
     return ingot.stack(values, axis)
 
 
+def _repeated(c: Call, n: Any, states: list[Any], rows: tuple[Any, ...], step: Callable) -> tuple[list[Any], list[Any]] | None:
+    """Many steps, or a number of them that is a symbol, as one loop: the last states, and what the steps collect, stacked along dim 0.
+
+    step(states, rows) -> states, collected. None for few steps, for states that are no tensors of one type, or that may decide sizes, and
+    where a step needs to know more than a loop does: these are evaluated step by step.
+    """
+    if type(n) is int and (n < FEW or any(isinstance(v, np.ndarray) and v.dtype.kind in "iuO" for v in states)):
+        return None
+    carried = tuple(c.tensor(v) for v in states) or (ingot.zeros(()),)
+    if not all(isinstance(v, Tensor) for v in carried):
+        return None
+
+    def one(carry: tuple[Tensor, ...], row: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        after, made = step(list(carry[: len(states)]), list(row))
+        return tuple(map(c.tensor, after)) or carry, tuple(map(c.tensor, made))
+
+    try:
+        last, made = ingot.scan(one, carried, rows)
+    except (RuntimeError, TypeError):  # what is wrong in the body itself is told again, with its step
+        return None
+    return list(last[: len(states)]), list(made)
+
+
 @op("Loop", raw=True)
 def loop(c: Call, M: Any = None, cond: Any = None, *state: Any, body: Any) -> tuple[Any, ...]:
     values = list(state)
-    most = None if M is None else int(c.known(M, f"{c.node.text()}: input 'M'").reshape(-1)[0])
+    most = None if M is None else c.known(M, f"{c.node.text()}: input 'M'").reshape(-1)[0]
+    most = int(most) if isinstance(most, np.generic) else most  # a symbolic one stays
     going: bool | Tensor = True if cond is None else _truth(c, cond)
     scans: list[list[Any]] = [[] for _ in range(len(body.outputs) - 1 - len(values))]
+    if M is not None and going is True:
+
+        def counted(states: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+            after, *results = c.body(body, [row[0], np.array(True), *states])
+            if _truth(c, after) is not True:
+                raise TypeError("it may end before")
+            return results[: len(values)], results[len(values) :]
+
+        done = _repeated(c, most, values, (apply("iota", attrs=(dtypes.i64, (most,), 0)),), counted)
+        if done is not None:
+            return (*done[0], *done[1])
     if isinstance(going, Tensor) and (most is None or scans):
         raise NeedsValue(f"{c.node.text()}: how often it runs is computed; call the model without compiling it")
     step = 0
@@ -113,6 +152,17 @@ def _scanned(
     axes = [axis_of(a, x.ndim) for a, x in zip(in_axes, inputs)]
     n = inputs[0].shape[axes[0]]
     values = states
+
+    def one(states: list[Any], row: list[Any]) -> tuple[list[Any], list[Any]]:
+        results = c.body(body, [*states, *row])
+        return results[: len(states)], results[len(states) :]
+
+    if all(isinstance(x, Tensor) for x in inputs):
+        moved = [ingot.moveaxis(x, a, 0) for x, a in zip(inputs, axes)]
+        done = _repeated(c, n, values, tuple(x.flip(0) if back else x for x, back in zip(moved, in_back)), one)
+        if done is not None:
+            made = [y.flip(0) if back else y for y, back in zip(done[1], out_back)]
+            return (*done[0], *[ingot.moveaxis(y, 0, a) for y, a in zip(made, out_axes)])
     collected: list[list[Any]] = [[] for _ in range(len(body.outputs) - len(states))]
     for step in range(n):
         slices = [ingot.select(x, a, n - 1 - step if back else step) for x, a, back in zip(inputs, axes, in_back)]
