@@ -274,3 +274,12 @@ def test_loops_that_end_themselves_or_grow(monkeypatch):
     model = ingot.onnx.load(onnx.parser.parse_model(text).SerializeToString())
     grown, done = model(ingot.tensor([1.0, 29.0]))
     assert grown.tolist() == [1.0, 29.0] * 21 and done.tolist() == [4.0, 116.0]
+
+
+def test_a_constant_with_an_attribute_that_is_none(monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { c = Constant <valve_ints = [1]> () y = Add(x, c) }'
+    model = ingot.onnx.load(onnx.parser.parse_model(text).SerializeToString())
+    with pytest.raises(ingot.onnx.OnnxError, match="Constant.*has the attribute 'valve_ints', which the op does not know"):
+        model(ingot.zeros(2))

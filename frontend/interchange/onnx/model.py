@@ -78,10 +78,10 @@ class OnnxModule(nn.Module):
             values = [self._known.get(name) if name else None for name in n.inputs]
             known = n.function is None and all(v is not None for v, name in zip(values, n.inputs) if name)
             results = None
-            if known and n.op == "Constant" and n.rule is not None and not n.domain:
-                results = (n.rule.run(**n.attrs),)
-            elif known:
-                with contextlib.suppress(ArithmeticError, ValueError, TypeError, IndexError):  # told when the node is evaluated
+            with contextlib.suppress(ArithmeticError, ValueError, TypeError, IndexError):  # told when the node is evaluated
+                if known and n.op == "Constant" and n.rule is not None and not n.domain:
+                    results = (n.rule.run(**n.attrs),)
+                elif known:
                     results = run.folded(n, values, n.attrs)
             if results is None:
                 rest.append(n)
