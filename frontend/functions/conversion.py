@@ -10,7 +10,7 @@ import numpy as np
 from ingot._tensor import Size, Tensor, get_default_dtype
 from ingot._tensor.devices import CPU, as_device, device
 from ingot._tensor.recording import broadcast, cast, inplace, placed
-from ingot.functions.common import dtype_name
+from ingot.functions.common import dtype_name, filler, is_number
 from ingot.functions.creation import zeros
 from ingot.functions.from_data import tensor
 from ingot.functions.numpy_names import methods
@@ -35,7 +35,9 @@ def constructed(*sizes: Any, data: Any = None, device: Any = None) -> Tensor:
 
 
 def _copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Overwrite this tensor with `src`, broadcast to its shape and converted to its dtype."""
+    """Overwrite this tensor with `src`, a tensor or a number, broadcast to its shape and converted to its dtype."""
+    if is_number(src):
+        return inplace(self, broadcast(filler(src, self.dtype), self._array.type.shape), "CopyBackwards")
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     return inplace(self, broadcast(cast(src, self.dtype), self._array.type.shape), "CopyBackwards")

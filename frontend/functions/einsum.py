@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from ingot._tensor.autocast import lower
@@ -18,15 +19,19 @@ Labels = tuple[str, ...]
 
 
 @lower
-def einsum(equation: str, *operands: Any) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products by Einstein's convention, as in `"bij,bjk->bik"`; `...` stands for dims that broadcast.
 
     Without `->` the labels that appear once, in alphabetical order, make the result. A label repeated within one operand takes
-    its diagonal. Integers that are summed outside of products give int64. RuntimeError for a malformed equation or extents that differ.
+    its diagonal. Instead of an equation, each operand may be followed by a list of its labels as numbers from 0 to 51, and `...`;
+    a last list is the result's. Integers that are summed outside of products give int64. RuntimeError for a malformed equation or
+    extents that differ, ValueError for another number.
 
         >>> ingot.einsum("ij,jk->ik", ingot.ones(2, 3), ingot.ones(3, 4)).shape
         ingot.Size([2, 4])
     """
+    if isinstance(equation, Tensor):
+        return einsum(*_numbered(equation, *operands))
     tensors: Sequence[Any] = operands
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         tensors = operands[0]
@@ -44,6 +49,22 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     inputs, output = parse(equation, [t.ndim for t in tensors])
     _check_extents(inputs, tensors)
     return _einsum(*tensors, inputs=inputs, output=output)
+
+
+def _numbered(*operands: Any) -> tuple[Any, ...]:
+    """The equation that lists of numbers say, and the operands: `a, [0, 1], b, [1, 2], [0, 2]` is `"AB,BC->AC"`."""
+    tensors, terms = operands[: len(operands) // 2 * 2 : 2], [_letters(labels) for labels in operands[1::2]]
+    text = ",".join(terms)
+    return text if len(operands) % 2 == 0 else f"{text}->{_letters(operands[-1])}", *tensors
+
+
+def _letters(labels: Any) -> str:
+    if not isinstance(labels, (list, tuple)):
+        raise TypeError(f"einsum(): each operand must be followed by a list of its labels, not {type(labels).__name__}")
+    for i in labels:
+        if i is not Ellipsis and not 0 <= i < len(ascii_letters):
+            raise ValueError(f"einsum(): a label must be a number from 0 to 51 or `...`, but got {i}")
+    return "".join("..." if i is Ellipsis else (ascii_uppercase + ascii_lowercase)[i] for i in labels)
 
 
 def _terms(text: str, allow_comma: bool) -> list[list[str]]:

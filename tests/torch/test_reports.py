@@ -65,3 +65,20 @@ def test_attention_under_a_mask_and_causal():
         for dtype in (m.float64, m.int64):
             with pytest.raises(RuntimeError, match="Expected attn_mask dtype to be bool or float or to match query dtype"):
                 m.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=m.zeros(2, 2, dtype=dtype))
+
+
+@pytest.mark.parametrize("value", [2, 0.5, 2.7, True])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "complex64"])
+def test_a_number_is_copied_into_a_tensor(value, dtype):
+    seen = [m.zeros(2, dtype=getattr(m, dtype)).copy_(value).tolist() for m in BOTH]
+    assert seen[0] == seen[1]
+
+
+def test_einsum_of_lists_of_labels():
+    for m in BOTH:
+        a, b = m.arange(6.0).reshape(2, 3), m.arange(12.0).reshape(3, 4)
+        assert m.equal(m.einsum(a, [0, 1], b, [1, 2], [2, 0]), (a @ b).T)
+        assert m.equal(m.einsum(a, [..., 51], b, [51, 0]), a @ b)
+        assert m.equal(m.einsum(b @ b.T, [3, 3]), (b @ b.T).trace())
+        with pytest.raises(ValueError):
+            m.einsum(a, [0, 52], b, [52, 2])
