@@ -86,7 +86,15 @@ class Optimizer:
         if isinstance(given, set):
             raise TypeError("optimizer parameters need to be organized in ordered collections, but a set has no order")
         items = [given] if isinstance(given, Tensor) else list(given)
-        if items and isinstance(items[0], tuple):
+        named = [isinstance(p, tuple) for p in items]
+        if any(named) and not all(named):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        if self.param_groups and items and ("param_names" in self.param_groups[0]) is not named[0]:
+            with_or_not = "with" if named[0] else "without"
+            raise ValueError(
+                f"all optimizer param groups should be with/without names. cannot add param group {with_or_not} names to the optimizer"
+            )
+        if any(named):
             group["param_names"] = [name for name, _ in items]
             items = [p for _, p in items]
         for p in items:
@@ -98,6 +106,8 @@ class Optimizer:
             if default is required and name not in group:
                 raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             group.setdefault(name, default)
+        if isinstance(rate := group.get("lr"), Tensor) and rate.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
         if len(set(map(id, items))) != len(items):
             warnings.warn("optimizer contains a parameter group with duplicate parameters", stacklevel=3)
             items = list({id(p): p for p in items}.values())

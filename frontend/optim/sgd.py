@@ -93,4 +93,4 @@ class SGD(RuleOptimizer):
         if group["momentum"]:  # its buffer is dense soon
             return self._update_one(p, grad.to_dense(), group, flags, scalars, before)
         g, rate = grad.coalesce(), scalars.get("lr", None).to(p.dtype)
-        keep(p, p.index_add(0, g.indices()[0], g.values() * (rate if group["maximize"] else -rate)), before)
+        keep(p, p.index_put(tuple(g.indices()), g.values() * (rate if group["maximize"] else -rate), accumulate=True), before)

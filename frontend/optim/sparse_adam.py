@@ -45,19 +45,19 @@ class SparseAdam(RuleOptimizer):
     def _update_sparse(self, p: Tensor, grad: Any, group: ParamGroup, flags: frozenset[str], scalars: Scalars, before: list) -> None:
         state = self._ready_state(p, group, flags)
         g = grad.coalesce()
-        rows, new = g.indices()[0], g.values()
+        places, new = tuple(g.indices()), g.values()
         new = -new if "maximize" in flags else new
         lr, beta1, beta2, eps = (self.scalar(name, p, scalars) for name in self.rule.scalars)
         step = state["step"] + 1.0
         count = step.double()
         change = []
         for name, power, beta in (("exp_avg", new, beta1), ("exp_avg_sq", new * new, beta2)):
-            held = state[name].index_select(0, rows)
+            held = state[name][places]
             change.append((name, (power - held) * (1.0 - beta).to(p.dtype), held))
         first, second = (held + by for _, by, held in change)
         rate = lr * (1.0 - beta2**count).sqrt() / (1.0 - beta1**count)
         moved = first / (second.sqrt() + eps.to(p.dtype)) * -rate.to(p.dtype)
-        keep(p, p.index_add(0, rows, moved), before)
+        keep(p, p.index_put(places, moved, accumulate=True), before)
         for name, by, _ in change:
-            keep(state[name], state[name].index_add(0, rows, by), before)
+            keep(state[name], state[name].index_put(places, by, accumulate=True), before)
         keep(state["step"], step, before)

@@ -80,6 +80,8 @@ class Maker:
             n = self.name()
             try:
                 torch.broadcast_shapes(t.shape, self.values[n].shape)
+                if apart and t.dtype in (torch.uint8, torch.int8) and self.values[n].is_floating_point():
+                    continue  # torch leaves what is out of range to the machine
                 if not apart or self.values[n] is t or self.values[n].untyped_storage().data_ptr() != t.untyped_storage().data_ptr():
                     return n
             except RuntimeError:
@@ -105,7 +107,7 @@ class Maker:
         dtype = self.values[x].dtype
         if self.rng.random() < 0.2 and not dtype.is_complex:
             line = self.filled("{x}.to(m.{to})", x)
-            return line.replace("uint8", "int32") if dtype.is_floating_point else line  # below 0 torch leaves it to the machine
+            return line.replace("uint8", "int32").replace("int8", "int32") if dtype.is_floating_point else line  # out of range, see below
         kinds = OF_FLOATS + ORDERED if dtype.is_floating_point else OF_FLOATS if dtype.is_complex else OF_INTS + ORDERED
         return self.filled(ANY + kinds if dtype != torch.bool else ANY, x)
 

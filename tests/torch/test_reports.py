@@ -82,3 +82,29 @@ def test_einsum_of_lists_of_labels():
         assert m.equal(m.einsum(b @ b.T, [3, 3]), (b @ b.T).trace())
         with pytest.raises(ValueError):
             m.einsum(a, [0, 52], b, [52, 2])
+
+
+@pytest.mark.parametrize(("name", "options"), [("SGD", {}), ("SGD", {"momentum": 0.9}), ("Adagrad", {}), ("SparseAdam", {})])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_optimizers_take_gradients_that_are_sparse_in_every_dim(name, options, dims):
+    seen = []
+    for m in BOTH:
+        p = m.ones(3, 3, requires_grad=True)
+        optimizer = getattr(m.optim, name)([p], lr=0.1, **options)
+        for _ in range(2):
+            p.grad = m.tensor([[1.0, 0, 0], [0, 2.0, 0], [0, 0, 3.0]]).to_sparse(dims)
+            optimizer.step()
+        seen.append(p.detach().numpy())
+    np.testing.assert_allclose(seen[1], seen[0], rtol=1e-5)
+
+
+def test_optimizers_refuse_names_for_some_and_many_rates():
+    for m in BOTH:
+        p, q = m.ones(2, requires_grad=True), m.ones(2, requires_grad=True)
+        with pytest.raises(ValueError, match="Some param names are missing"):
+            m.optim.SGD([("p", p), q])
+        for first, second in (([("p", p)], [q]), ([p], [("q", q)])):
+            with pytest.raises(ValueError, match="param groups should be with/without names"):
+                m.optim.SGD(first).add_param_group({"params": second})
+        with pytest.raises(ValueError, match="Tensor lr must be 1-element"):
+            m.optim.Adam([p], lr=m.tensor([0.1, 0.2]))
