@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,17 +22,25 @@ def _resnet18_small(T: Any) -> Any:
     return model
 
 
-def _single(name: str, i: int, o: int, size: int, kernel: int, stride: int = 1, groups: int = 1, batch: int = 1) -> Workload:
-    """One convolution without a bias, its input and its output as users have them."""
-    out = (size - 1) // stride + 1
-    what = f"depthwise {kernel}x{kernel}" if groups > 1 else f"{kernel}x{kernel}"
-    title = f"convolution {what}, {i} to {o} channels on {size} x {size}, stride {stride}, batch {batch}"
+def _single(
+    name: str, i: int, o: int, size: int | tuple[int, ...], kernel: int, stride: int = 1, groups: int = 1, batch: int = 1,
+    dilation: int = 1, transposed: bool = False,
+) -> Workload:  # fmt: skip
+    """One convolution without a bias, its input and its output as users have them. `size`: of an image, or of each dim."""
+    sizes = size if isinstance(size, tuple) else (size, size)
+    dims, padding = len(sizes), dilation * (kernel - 1) // 2
+    out = [d * stride if transposed else (d - 1) // stride + 1 for d in sizes]
+    what = "x".join([str(kernel)] * dims) + " transposed" * transposed + f" dilated by {dilation}" * (dilation > 1)
+    what = f"depthwise {what}" if groups == i else f"{what} in {groups} groups" if groups > 1 else what
+    title = f"convolution {what}, {i} to {o} channels on {' x '.join(map(str, sizes))}, stride {stride}, batch {batch}"
 
     def model(T: Any) -> Any:
-        return T.nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False)
+        if transposed:
+            return getattr(T.nn, f"ConvTranspose{dims}d")(i, o, kernel, stride, padding, bias=False)
+        return getattr(T.nn, f"Conv{dims}d")(i, o, kernel, stride, padding, dilation, groups, bias=False)
 
-    flops = 2.0 * batch * o * (i // groups) * kernel**2 * out**2
-    return Workload(f"conv_kernel_{name}", title, model, normal((batch, i, size, size)), flops=flops, table="conv_kernels")
+    flops = 2.0 * batch * o * (i // groups) * kernel**dims * math.prod(sizes if transposed else out)
+    return Workload(f"conv_kernel_{name}", title, model, normal((batch, i, *sizes)), flops=flops, table="conv_kernels")
 
 
 def _network(name: str, title: str, model: Callable[[Any], Any], batch: int, size: int, macs: float) -> Workload:
@@ -49,5 +58,9 @@ CONVOLUTIONS: tuple[Workload, ...] = (
     _single("depthwise_144", 144, 144, 56, 3, groups=144), _single("depthwise_144_s2", 144, 144, 56, 3, 2, groups=144),
     _single("3x3_64", 64, 64, 56, 3), _single("3x3_128", 128, 128, 28, 3), _single("3x3_256", 256, 256, 14, 3),
     _single("3x3_512", 512, 512, 7, 3), _single("3x3_64_s2", 64, 128, 56, 3, 2), _single("7x7_3", 3, 64, 224, 7, 2),
-    _single("1x1_24", 24, 144, 56, 1), _single("1x1_256", 256, 256, 14, 1),
+    _single("3x3_256_s2", 256, 512, 14, 3, 2), _single("3x3_3", 3, 64, 32, 3, batch=8),
+    _single("1x1_24", 24, 144, 56, 1), _single("1x1_256", 256, 256, 14, 1), _single("1x1_512", 512, 2048, 7, 1),
+    _single("5x5_32", 32, 64, 28, 5), _single("3x3_dilated", 64, 64, 56, 3, dilation=2), _single("3x3_groups", 256, 256, 28, 3, groups=32),
+    _single("4x4_transposed", 128, 64, 16, 4, 2, transposed=True), _single("2x2_transposed", 64, 32, 28, 2, 2, transposed=True),
+    _single("audio", 80, 384, (3000,), 3), _single("video", 64, 64, (8, 28, 28), 3),
 )  # fmt: skip

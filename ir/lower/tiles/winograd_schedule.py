@@ -24,6 +24,7 @@ FEWEST = 32  # channels, of the input and of the result, from which on the produ
 MOST = 512  # channels, whose sum is one chain
 WASTE = 1.35  # results of all tiles, those that overlap twice, to results
 MANY = 256  # tiles, from which on a weight that changes with every call is worth its transform
+ENOUGH = 51  # tiles of a block: fewer pass over all weights too often, so that some of their inputs may come from farther away
 SHARED = 2  # tiles whose products take as long as what the tiles of a block share
 PACK_ELEMENTS = 16384  # of a parallel chunk
 
@@ -114,7 +115,8 @@ def choose(group: Group, machine: Machine) -> Winograd | None:
         return None
     if PRODUCTS * channels * out * 4 > machine.cache_bytes[2] // 2:
         return None
-    most = max(1, machine.cache_bytes[1] * 4 // 5 // (PRODUCTS * channels * 4))  # tiles whose inputs stay in the second cache
+    near = max(1, machine.cache_bytes[1] * 2 // 5 // (PRODUCTS * channels * 4))  # tiles whose inputs stay in the second cache
+    most = max(near, min(2 * near, ENOUGH))
     across = -(-wide // -(-wide // min(most, wide)))
     panels = out // columns
     rows = ROWS.get(machine.vector_bytes, ROWS[16])
