@@ -215,6 +215,10 @@ class Node:
     def release(self) -> None:
         """Drop what was saved."""
 
+    def saves(self) -> bool:
+        """Whether there is something that `release` drops."""
+        return False
+
     def check(self) -> None:
         """RuntimeError if this node cannot run (again)."""
 
@@ -313,6 +317,9 @@ class OpNode(Node):
             raise RuntimeError(RELEASED)
         if self.versions:
             check_versions(self.sig.name, self.versions)
+
+    def saves(self) -> bool:
+        return bool(self.saved)
 
     def release(self) -> None:
         if self.saved:

@@ -100,6 +100,9 @@ class _FunctionNode(Node):
     def name(self) -> str:
         return f"{self.cls.__name__}Backward"
 
+    def saves(self) -> bool:
+        return bool(self.ctx._saved)
+
     def release(self) -> None:
         if self.ctx._saved:
             self.ctx._saved = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ingot._tensor import Tensor
@@ -371,7 +371,7 @@ class Assembly:
             writes=writes,
             refresh=tuple((weakref.ref(t), t._storage) for t in shown),
             freed=freed,
-            backward=None if derived is None else self._backward(derived, inputs, tuple(rooted)),
+            backward=None if derived is None else self._backward(derived, inputs, rooted),
             fit=self._fit(),
             measured=measured,
             late=self._late(),
@@ -422,11 +422,15 @@ class Assembly:
         needed.update(offset.value for _, offset, _ in self.trace.generators.values())  # what a function draws is used up
         return sorted((i for i in needed if i < 0), reverse=True)
 
-    def _backward(self, derived: Derived, inputs: Sequence[int], roots: tuple[int, ...]) -> Backward:
+    def _backward(self, derived: Derived, inputs: Sequence[int], rooted: Mapping[int, Edge]) -> Backward:
         at = {i: ("in", k) for k, i in enumerate(inputs)}
         reads = tuple(at[i] if i < 0 else ("out", self._outs[i, self.trace.type_of(i).device]) for i in derived.saved)
         graph = self.trace.subgraph(derived.saved + derived.cotangents, derived.grads, f"{self.name}_backward")
-        return Backward(graph.replace(scalars=frozenset()), reads, roots, derived.edges, derived.which)
+        histories = [ancestors(edge) for edge in rooted.values()]
+        number = {n: k for k, n in enumerate({n: None for nodes in histories for n in nodes if n.saves()})}
+        through = tuple([frozenset([number[n] for n in nodes if n in number]) for nodes in histories])
+        ends = tuple([frozenset([i for i, n in enumerate(derived.ends) if n in nodes]) for nodes in histories])
+        return Backward(graph.replace(scalars=frozenset()), reads, tuple(rooted), derived.edges, derived.which, through, ends)
 
     def _input_names(self, sources: Sequence[Source], roots: Roots) -> tuple[str, ...]:
         storages = roots.storage_names()

@@ -111,6 +111,7 @@ class Derived:
     cotangents: list[int]
     which: tuple[int, ...]  # of `edges`, those that get a gradient
     edges: tuple[Destination, ...]
+    ends: list[Node]  # what `edges` stand for
     saved: list[int]
 
 
@@ -135,7 +136,7 @@ def derive_backward(trace: Trace, roots: Sequence[tuple[int, Edge]], where: Mapp
     grads = [g[0].value for g in found if g is not None]
     edges = tuple(where.get(n) or LeafEdge(n) for n in ends)  # type: ignore[arg-type]
     ct_ids = [c.value for c in cts]
-    return Derived(grads, ct_ids, which, edges, _boundary(trace, grads, made, set(ct_ids)))
+    return Derived(grads, ct_ids, which, edges, ends, _boundary(trace, grads, made, set(ct_ids)))
 
 
 def _ends(edges: Sequence[Edge]) -> list[Node]:

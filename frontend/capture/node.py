@@ -14,9 +14,13 @@ __all__ = ["CompiledNode", "ancestors", "refusal"]
 
 
 class CompiledNode(Node):
-    """One call of a compiled function. `saved` are the values that its backward reads, `versions` of what they were taken from."""
+    """One call of a compiled function. `saved` are the values that its backward reads, `versions` of what they were taken from.
 
-    __slots__ = ("back", "saved", "label", "versions", "sized", "sizes")
+    A backward from one of its results frees what that went through, as eagerly: one from another goes on to be possible where it goes
+    through none of that. gone: what was freed, as `Backward.through` numbers it; last: what the last backward went through
+    """
+
+    __slots__ = ("back", "saved", "label", "versions", "sized", "sizes", "gone", "last")
 
     def __init__(
         self, label: str, back: Backward, edges: tuple[Edge | None, ...], saved: list[Array], out_types: tuple,
@@ -29,6 +33,7 @@ class CompiledNode(Node):
         self.sizes = sizes
         self.saved: list[Array] | None = saved
         self.versions: Sequence[tuple[Version, int, TensorType]] = ()
+        self.gone = self.last = frozenset[int]()
 
     def name(self) -> str:
         return f"{self.label}Backward"
@@ -39,8 +44,10 @@ class CompiledNode(Node):
         check_versions(self.name(), self.versions)
 
     def release(self) -> None:
-        self.saved = None
-        self.versions = ()
+        self.gone |= self.last
+        if self.gone and self.gone == frozenset().union(*self.back.through):
+            self.saved = None
+            self.versions = ()
 
     def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
         if create_graph:
@@ -50,11 +57,16 @@ class CompiledNode(Node):
             )
         back = self.back
         assert self.saved is not None
+        self.last = frozenset().union(*[t for t, g in zip(back.through, grads) if g is not None])
+        if not self.last.isdisjoint(self.gone):
+            raise RuntimeError(RELEASED)
         cts = [zeros(t) if g is None else g for g, t in zip(grads, self.out_types)]
         results = self._results([(a, None) for a in self.saved] + cts)
         out: list[Pair | None] = [None] * len(self.edges)
+        reached = frozenset().union(*[e for e, g in zip(back.ends, grads) if g is not None])
         for i, r in zip(back.grads, results):
-            out[i] = r
+            if i in reached:
+                out[i] = r
         return out
 
     def _results(self, given: list[Pair]) -> list[Pair]:

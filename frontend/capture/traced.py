@@ -46,6 +46,8 @@ class Backward:
     roots: tuple[int, ...]  # the forward's outputs that can have cotangents
     edges: tuple[Destination, ...]  # where gradients go
     grads: tuple[int, ...]
+    through: tuple[frozenset[int], ...]  # by root, the nodes of the function's own tape that saved something and that it goes through
+    ends: tuple[frozenset[int], ...]  # by root, those of `edges` that it gets to
 
 
 @frozen
