@@ -1,7 +1,7 @@
 """Written by `python -m ingot.backends.cpu.prebuild`: objects, compressed, in base 85 (see prebuilt.py)."""
 
 LLVM, LLVMLITE = "22.1.0", "0.50.0"  # that made them
-KERNELS = "1c0b4b50a825cbf4e89d4f1565ef0554d8962a945d6e04e9b2e423712622586b"  # SHA-256 of prebuilt_kernels.bin
+KERNELS = "396650f6c6891e504a166634d6dd038151ae31129467028abcd2e437fb8abfa5"  # SHA-256 of prebuilt_kernels.bin
 OBJECTS: dict[str, str] = {
     "2da806315dc8289b8e765caf10f9752f": (
         "c-pm8;ZIvt6u+-6qejSUW;OjlLK86qnGGbEL8y}#K+X%V!vv5eb7GyvOc54%#?2K5cEnsCZ`sHB7idh}z8PY&WRJ;OVhDx=*%uRVB34K&ivrV)=Xvkl()QYY)0^C$cYo)1"
