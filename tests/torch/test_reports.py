@@ -108,3 +108,15 @@ def test_optimizers_refuse_names_for_some_and_many_rates():
                 m.optim.SGD(first).add_param_group({"params": second})
         with pytest.raises(ValueError, match="Tensor lr must be 1-element"):
             m.optim.Adam([p], lr=m.tensor([0.1, 0.2]))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0)])
+def test_batch_norm_of_nothing_leaves_its_statistics(shape):
+    seen = []
+    for m in BOTH:
+        norm = m.nn.BatchNorm1d(3)
+        norm(m.zeros(4, 3, requires_grad=True))
+        norm(m.zeros(*shape))
+        seen.append([norm.running_mean.tolist(), norm.running_var.tolist(), norm.num_batches_tracked.item()])
+    np.testing.assert_allclose(seen[1][1], seen[0][1])
+    assert seen[1][0] == seen[0][0] and seen[1][2] == seen[0][2]

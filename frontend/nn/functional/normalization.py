@@ -160,8 +160,8 @@ def _running(mean: Tensor, var: Tensor, batch_mean: Tensor, batch_var: Tensor, m
 
 
 def update_running(mean: Tensor | None, var: Tensor | None, batch_mean: Tensor, batch_var: Tensor, momentum: Any, count: int) -> None:
-    """running = (1 - momentum) * running + momentum * batch, in place; the variance is made unbiased over `count`."""
-    if mean is None or var is None:
+    """running = (1 - momentum) * running + momentum * batch, in place; the variance is made unbiased over `count`: of 0, they stay."""
+    if mean is None or var is None or count == 0:
         return
     with ingot.no_grad():
         m = momentum if isinstance(momentum, Tensor) else scalar(float(momentum), batch_mean.dtype)
