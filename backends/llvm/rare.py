@@ -7,6 +7,8 @@ behind a branch on "any lane". The results are the same bits.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from ingot.ir.loop.ir import Let, Stmt
 from ingot.ir.loop.walk import index_names, indices, operands, statements
 from ingot.ir.struct import value_type
@@ -29,11 +31,11 @@ class Rare:
 
 def rare_parts(body: list[Stmt]) -> dict[int, list[Rare]]:
     """By id of a statement of this body: the parts to run before it; none for one that belongs to such a part."""
-    lets = [(k, s) for k, s in enumerate(body) if isinstance(s, Let)]
+    lets = {s.dst: (k, s) for k, s in enumerate(body) if isinstance(s, Let)}
     if len(lets) < WORTH:
         return {}
     groups: dict[tuple[str, bool], list[tuple[int, Let]]] = {}
-    for k, s in lets:
+    for k, s in lets.values():
         if s.op == "select" and isinstance(s.args[0], str):
             groups.setdefault((s.args[0], True), []).append((k, s))
             groups.setdefault((s.args[0], False), []).append((k, s))
@@ -62,7 +64,7 @@ def rare_parts(body: list[Stmt]) -> dict[int, list[Rare]]:
 
 
 def _part(
-    lets: list[tuple[int, Let]], readers: dict[str, list[Stmt]], cond: str, side: bool, selects: list[tuple[int, Let]]
+    lets: dict[str, tuple[int, Let]], readers: dict[str, list[Stmt]], cond: str, side: bool, selects: list[tuple[int, Let]]
 ) -> Rare | None:  # fmt: skip
     first = selects[0][0]
     want, other = (1, 2) if side else (2, 1)
@@ -70,9 +72,19 @@ def _part(
     inside: set[int] = set()
     cone: list[Let] = []
     results: list[str] = []
-    for k, s in reversed(lets):
-        if k >= first:
-            continue
+    todo: list[tuple[int, str]] = []  # what may be in it, the last first: all that reads it was seen before
+    known: set[str] = set()
+
+    def reach(x: object) -> None:
+        if isinstance(x, str) and x not in known and x in lets:
+            known.add(x)
+            if lets[x][0] < first:
+                heappush(todo, (-lets[x][0], x))
+
+    for _, s in selects:
+        reach(s.args[want])
+    while todo:
+        s = lets[heappop(todo)[1]][1]
         read_by_select = False
         for r in readers.get(s.dst, ()):
             select = ours.get(id(r))
@@ -84,6 +96,8 @@ def _part(
             if s.dst in readers:
                 inside.add(id(s))
                 cone.append(s)
+                for x in s.args:
+                    reach(x)
                 if read_by_select:
                     results.append(s.dst)
     if sum(map(_cost, cone)) < WORTH or 3 * len(cone) > 2 * len(lets):  # nearly all the work is not the rare path

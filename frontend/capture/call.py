@@ -275,6 +275,9 @@ def _donations(traced: Traced, aliases: dict[int, tuple[int, ...]]) -> dict[int,
     if traced.backward is not None:
         used |= {k for where, k in traced.backward.reads if where == "out"}
         saved = {k for where, k in traced.backward.reads if where == "in"}
+    caching: dict[int, list[Any]] = {}  # by the Storage's id
+    for r, s in traced.refresh:
+        caching.setdefault(id(s), []).append(r)
     found: dict[int, tuple[Storage, list[Any]]] = {}
     taken: set[int] = set()
     for w in traced.writes:
@@ -282,9 +285,9 @@ def _donations(traced: Traced, aliases: dict[int, tuple[int, ...]]) -> dict[int,
             continue
         for k in aliases.get(w.out, ()):
             source = traced.sources[k]
-            if isinstance(source, Captured) and source.storage is w.storage and k not in saved | taken:
+            if isinstance(source, Captured) and source.storage is w.storage and k not in saved and k not in taken:
                 taken.add(k)
-                found[w.out] = w.storage, [r for r, s in traced.refresh if s is w.storage]
+                found[w.out] = w.storage, caching.get(id(w.storage), [])
                 break
     return found
 

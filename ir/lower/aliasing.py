@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 from ingot.ir.graph import Value
@@ -22,10 +23,6 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
     does, the program ends).
     """
     graph, root, calls = emitted.fused.graph, emitted.fused.root, emitted.calls
-    inputs: dict[TensorType, dict[Value, int]] = {}  # by their types: the memory and the slot
-    for k, v in enumerate(graph.inputs):
-        if k not in graph.scalars:
-            inputs.setdefault(root(v).type, {})[root(v)] = k
     first: dict[Value, int] = {}  # the calls that touch a value's memory
     last: dict[Value, int] = {}
     last_check = -1
@@ -44,6 +41,12 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
             copied.add(k)
         owned.add(r)
     sources = {outputs[k] for k in copied}
+    slots: dict[TensorType, dict[Value, int]] = {}
+    for k, v in enumerate(graph.inputs):
+        if k not in graph.scalars and root(v) not in sources:
+            slots.setdefault(root(v).type, {})[root(v)] = k
+    inputs = {t: sorted((last.get(v, -1), k, v) for v, k in of.items()) for t, of in slots.items()}  # by type: last call, slot, memory
+    ends = {t: [at for at, _, _ in of] for t, of in inputs.items()}
     out: dict[int, tuple[int, ...]] = {}
     for k, r in enumerate(outputs):
         if k in copied or r in sources or r not in first:
@@ -52,14 +55,15 @@ def aliases(emitted: Emitted) -> dict[int, tuple[int, ...]]:
         c = calls[at]
         if not isinstance(c, Call) or at <= last_check:
             continue
-        legal = []
-        for i, slot in inputs.get(graph.outputs[k].type, {}).items():
-            if i in sources or last.get(i, -1) > at:
-                continue
-            if last.get(i, -1) < at or _same_points(c, _touches(c.written.kernel, touches), i, r, root):
-                legal.append(slot)
-        if legal:
-            out[k] = tuple(legal)
+        t = graph.outputs[k].type
+        if t in inputs:
+            done = bisect_left(ends[t], at)
+            legal = [slot for _, slot, _ in inputs[t][:done]]
+            for _, slot, v in inputs[t][done : bisect_right(ends[t], at)]:
+                if _same_points(c, _touches(c.written.kernel, touches), v, r, root):
+                    legal.append(slot)
+            if legal:
+                out[k] = tuple(sorted(legal))
     return out
 
 

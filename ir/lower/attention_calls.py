@@ -58,6 +58,7 @@ class _Finder:
         self.graph = graph
         self.matrix: dict[Value, _Region] = {}  # elements of a matrix
         self.row: dict[Value, _Region] = {}  # statistics of its rows
+        self.order = {n: k for k, n in enumerate(graph.nodes)}
         for n in graph.nodes:
             self.enter(n)
         for v in graph.outputs:
@@ -246,9 +247,8 @@ class _Rewriter:
         for v in outputs:
             visit(v)
         here = {v: Value(v.type) for v in leaves}
-        order = {n: k for k, n in enumerate(self.graph.nodes)}
         nodes = []
-        for n in sorted(needed, key=order.__getitem__):
+        for n in sorted(needed, key=self.finder.order.__getitem__):
             made = tuple(Value(v.type) for v in n.outputs)
             nodes.append(Node(n.op, tuple(here[v] for v in n.inputs), n.attrs, made))
             here.update(zip(n.outputs, made))

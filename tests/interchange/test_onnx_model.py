@@ -283,3 +283,15 @@ def test_a_constant_with_an_attribute_that_is_none(monkeypatch):
     model = ingot.onnx.load(onnx.parser.parse_model(text).SerializeToString())
     with pytest.raises(ingot.onnx.OnnxError, match="Constant.*has the attribute 'valve_ints', which the op does not know"):
         model(ingot.zeros(2))
+
+
+def test_code_selects_no_float_among_many():
+    from ingot.capture.export import traced_model
+
+    weights = np.arange(40, dtype=np.float32)
+    nodes = [node("Constant", "", "w", value=weights), node("Add", "x w", "y")]
+    model = ingot.onnx.load(data(nodes, "x", "y"))
+    x = np.ones((3, 40), np.float32)
+    assert np.array_equal(model.run({"x": x})["y"], x + weights)
+    graph = traced_model(model, (ingot.from_numpy(x),), {}).graph
+    assert not any(n.op.name == "constant" and n.attrs[0].array().size > 4 for n in graph.nodes)

@@ -18,11 +18,17 @@ from ingot.interchange.onnx.values import Coded, is_coded, of_numpy
 from ingot.ir.dtypes import by_numpy
 from ingot.runtime.recorder import here
 
-__all__ = ["Run", "Scope"]
+__all__ = ["SMALL", "Run", "Scope", "is_few"]
 
 SMALL = 64  # elements of what is put into graphs as it is, rather than as an input
+FEW = 4  # and of floats, which no shape follows from: code selects an element of a constant among all of them
 FOLDED = 1 << 16  # elements of what is computed beforehand
 DEPTH = 60
+
+
+def is_few(value: np.ndarray) -> bool:
+    """Whether an array is put into graphs as it is, rather than as an input."""
+    return value.size <= (SMALL if value.dtype.kind in "iub" else FEW)
 
 
 class Scope(dict):
@@ -61,7 +67,7 @@ class Run:
             return ingot.tensor(value.tolist(), dtype=ingot.int64) if value.ndim else ingot.tensor(value.item(), dtype=ingot.int64)
         if is_coded(value.dtype):
             return Coded(self.tensor(of_numpy(value)), value.dtype)
-        if value.size <= SMALL:
+        if is_few(value):
             return constant(value, by_numpy(value.dtype))
         out = from_array(np.ascontiguousarray(value))
         if not here.recorder.tracing:

@@ -13,7 +13,7 @@ import ingot
 from ingot import nn
 from ingot._tensor import Tensor
 from ingot._tensor.recording import from_array
-from ingot.interchange.onnx.evaluate import SMALL, Run, Scope, shape_text
+from ingot.interchange.onnx.evaluate import SMALL, Run, Scope, is_few, shape_text
 from ingot.interchange.onnx.messages import ModelProto
 from ingot.interchange.onnx.program import Input, Program, prepare
 from ingot.interchange.onnx.rules import NeedsValue, OnnxError
@@ -89,7 +89,7 @@ class OnnxModule(nn.Module):
                 self._known.update((name, r) for name, r in zip(n.outputs, results) if name)
         body.nodes = tuple(rest)
         for array in (*self._known.values(), *(a for b in self._program.bodies() for a in b.constants.values())):
-            if array.size > SMALL and array.dtype.kind != "O":
+            if array.dtype.kind != "O" and not is_few(array):
                 run.tensor(array)
 
     def _place(self, name: str, value: Tensor) -> None:

@@ -48,6 +48,8 @@ class Message:
     FIELDS: ClassVar[Mapping[int, str]] = {}
     _table: ClassVar[dict[int, _Field]]
     _named: ClassVar[dict[str, _Field]]
+    _plain: ClassVar[dict[str, Any]]  # defaults
+    _lists: ClassVar[tuple[str, ...]]  # names of fields that begin as empty lists
     _classes: ClassVar[dict[str, type[Message]]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -56,13 +58,19 @@ class Message:
             name, kind = text.split(" ")
             cls._table[number] = _Field(name, kind.rstrip("*?"), kind[-1] if kind[-1] in "*?" else "")
         cls._named = {f.name: f for f in cls._table.values()}
+        cls._plain = {f.name: f.default() for f in cls._table.values() if f.mark != "*"}
+        cls._lists = tuple(f.name for f in cls._table.values() if f.mark == "*")
         Message._classes[cls.__name__] = cls
 
     def __init__(self, **fields: Any):
-        for name, field in self._named.items():
-            setattr(self, name, fields.pop(name) if name in fields else field.default())
+        state = self.__dict__
+        state.update(self._plain)
+        for name in self._lists:
+            state[name] = []
         if fields:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(fields)}")
+            if unknown := fields.keys() - self._named.keys():
+                raise TypeError(f"{type(self).__name__} has no {', '.join(unknown)}")
+            state.update(fields)
 
     def __repr__(self) -> str:
         shown = (f"{n}={getattr(self, n)!r}" for n, f in self._named.items() if getattr(self, n) != f.default())
@@ -93,9 +101,13 @@ class _Reader:
         if depth > DEPTH or self.left < 0:
             raise WireError("messages are nested too deep" if depth > DEPTH else f"more than {MESSAGES} messages")
         out = cls()
-        table = cls._table
+        table, data = cls._table, self.data
         while at < end:
-            tag, at = self.varint(at, end)
+            tag = data[at]
+            if tag < 128:  # in nearly all of them
+                at += 1
+            else:
+                tag, at = self.varint(at, end)
             number, wire = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise WireError(f"a field with the number {number} at byte {at}")
@@ -104,7 +116,10 @@ class _Reader:
                 value, at = self.varint(at, end)
                 stop = at
             elif wire == _BYTES:
-                n, start = self.varint(at, end)
+                if at < end and data[at] < 128:
+                    n, start = data[at], at + 1
+                else:
+                    n, start = self.varint(at, end)
                 stop = at = start + n
             elif wire in (_FIXED32, _FIXED64):
                 value, stop = 0, at + (4 if wire == _FIXED32 else 8)

@@ -31,7 +31,8 @@ from ingot.runtime.recorder import here
 
 __all__ = ["DEPTH", "Plan", "Run", "shape_text"]
 
-SMALL = 64  # elements of what is put into graphs as it is, rather than as an input
+SMALL = 64  # integers that are put into graphs as they are, rather than as an input
+FEW = 4  # and other elements, which no shape follows from: code selects an element of a constant among all of them
 FOLDED = 4096  # elements of what is computed beforehand
 DEPTH = 200  # of calls
 _CARRYING = ("call", "return", "composite", "while", "if", "case", "optimization_barrier", "tuple", "get_tuple_element")  # whatever it is
@@ -118,7 +119,7 @@ class Run:
             if not value.ndim:
                 return ingot.tensor(value.item(), dtype=dtype)
             return ingot.stack([ingot.tensor(v, dtype=dtype) for v in value.flat]).reshape(value.shape)
-        return constant(value, by_numpy(value.dtype)) if value.size <= SMALL else from_array(np.ascontiguousarray(value))
+        return constant(value, by_numpy(value.dtype)) if _is_few(value) else from_array(np.ascontiguousarray(value))
 
     @staticmethod
     def dtype(t: Type) -> Any:
@@ -153,7 +154,7 @@ class Run:
         if array.size > 1 and not any(array.strides):
             out = record(OPS["broadcast"], (constant(np.array(array.flat[0]), dtype),), (array.shape,))
             return out
-        if array.size <= SMALL:
+        if _is_few(array):
             return constant(np.ascontiguousarray(array).reshape(array.shape), dtype)
         out = from_array(np.ascontiguousarray(array))
         if not here.recorder.tracing:
@@ -273,6 +274,11 @@ class Run:
         for r, v in zip(results, o.outputs):
             if isinstance(r, (Tensor, np.ndarray)):
                 fits(r, v.type, "it gives")
+
+
+def _is_few(array: np.ndarray) -> bool:
+    """Whether an array is put into graphs as it is, rather than as an input."""
+    return array.size <= (SMALL if array.dtype.kind in "iub" else FEW)
 
 
 def fits(value: Any, t: Type, what: str) -> None:

@@ -77,6 +77,7 @@ class Joined:
         self.home: dict[Value, Growing] = {}
         self.deps: dict[Value, frozenset[int]] = {v: frozenset() for v in graph.inputs}
         self.merged: dict[int, int] = {}
+        self.read = 0  # bits of the groups that others read, as far as they are one now
         self.steady: set[Value] = {graph.inputs[i] for i in graph.steady}  # they, and what follows from them alone
         self.constant: set[Value] = set()
         self.count = 0
@@ -120,9 +121,13 @@ class Joined:
         for p in g.preds:
             p = self.find(p)
             wanted |= self.groups[p].ancestors | 1 << p
+            self.read |= 1 << p
         if wanted == g.ancestors and bits == 1 << g.index:
             return
         g.ancestors = wanted
+        if not self.read & bits:  # as a rule the group is the latest, which nothing depends on yet
+            return
+        self.read |= 1 << g.index
         for h in self.groups.values():
             if h.ancestors & bits:
                 h.ancestors |= wanted | 1 << g.index
