@@ -10,6 +10,7 @@ import numpy as np
 from ingot._tensor import Size, Tensor, get_default_dtype
 from ingot._tensor.devices import CPU, as_device, device
 from ingot._tensor.recording import broadcast, cast, inplace, placed
+from ingot.functions import legacy
 from ingot.functions.common import dtype_name, filler, is_number
 from ingot.functions.creation import zeros
 from ingot.functions.from_data import tensor
@@ -77,12 +78,22 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The tensor with another dtype; without one, the type's name."""
+    """The tensor with another dtype, given as such, as a legacy type or by that type's name (`x.type(y.type())`), which says the device,
+    too; without one, the type's name. ValueError for a name that no type has."""
     if dtype is None:
         return f"ingot.{'cuda.' if self.is_cuda else ''}{dtype_name(self.dtype)}Tensor"
-    if not isinstance(dtype, DType):
+    if isinstance(dtype, DType):
+        return self.to(dtype)
+    if isinstance(dtype, legacy.LegacyType):
+        return self.to(dtype.place, dtype.dtype)
+    if not isinstance(dtype, str):
         raise TypeError(f"type(): expected an ingot dtype, got {dtype!r}")
-    return self.to(dtype)
+    package, _, rest = dtype.partition(".")
+    place, _, name = rest.rpartition(".")
+    found = next((d for d in dtypes.ALL if name == f"{dtype_name(d)}Tensor"), None)
+    if package not in ("ingot", "torch") or place not in ("", "cuda") or found is None:
+        raise ValueError(f"invalid type: {dtype!r}")
+    return self.to(place or "cpu", found)
 
 
 def _type_as(self: Tensor, other: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _TensorType(type):
+class LegacyType(type):
     """Calling one makes a Tensor of its dtype: from data, or of the given sizes (zeros)."""
 
     dtype: DType
@@ -35,7 +35,7 @@ class _TensorType(type):
 
 
 def _type(name: str, dtype: DType) -> Any:
-    return _TensorType(name, (), {"dtype": dtype, "__doc__": f"Tensors of {dtype.torch_name}; prefer `ingot.tensor(..., dtype=...)`."})
+    return LegacyType(name, (), {"dtype": dtype, "__doc__": f"Tensors of {dtype.torch_name}; prefer `ingot.tensor(..., dtype=...)`."})
 
 
 def on_device(kind: Any, place: str) -> Any:
