@@ -13,7 +13,7 @@ from ingot._tensor.composites import composite
 from ingot._tensor.devices import beside, placing
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, placed, scalar
 from ingot.functions.checks import checked
-from ingot.functions.common import apply, broadcast_shapes, shape_arg, size_arg, static_int
+from ingot.functions.common import apply, as_index, broadcast_shapes, shape_arg, size_arg, static_int
 from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
 from ingot.runtime.random import Generator, default_generator, of_device, of_devices
@@ -330,6 +330,7 @@ def multinomial(
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.torch_name}")
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
+    num_samples = as_index(num_samples)
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     k = input.shape[-1]

@@ -26,7 +26,7 @@ from ingot.runtime.array import Array
 from ingot.runtime.recorder import here
 from ingot.runtime.strides import layout
 from ingot.runtime.tape import Edge, Pair, Version, overwritten
-from ingot.runtime.views import DATA, LeafStep, Movement, Picked, Step, put_back, put_by_position, walk
+from ingot.runtime.views import Detach, LeafStep, Movement, Picked, Step, put_back, put_by_position, walk
 
 __all__ = ["NEVER", "Storage"]
 
@@ -77,10 +77,9 @@ class Storage:
         try:
             present = self._present()
             cur = new if grad else (new[0], None)
-            if any(isinstance(s, Picked) or (isinstance(s, Movement) and s.op == "broadcast") for s in steps):
-                cur = _put_shared(present, steps, cur)
-            else:
-                cur = put_back(present, steps, cur)
+            if grad:
+                self._remember(present, steps, cur)
+            cur = _put(present, steps, cur)
         finally:
             rec.grad_enabled = was
         edge = self.edge
@@ -88,8 +87,21 @@ class Storage:
             edge = overwritten("CopySlices" if steps else "CopyBackwards", cur[1], self.edge, cur[0].type)
         else:
             cur = (rec.with_history_of(cur[0], self.base), None)
-        counts = not any(s is DATA for s in steps)
+        counts = not any(isinstance(s, Detach) and s.data for s in steps)
         self.commit(cur[0], edge, counts)
+
+    @staticmethod
+    def _remember(present: Pair, steps: Sequence[Step], new: Pair) -> None:
+        """Have the tensor that was detached last on the way know the history of what is written to it."""
+        at = max([i for i, s in enumerate(steps) if isinstance(s, Detach)], default=None)
+        if at is None:
+            return
+        step: Any = steps[at]
+        if new[1] is None and step.history is None:
+            return
+        whole = walk(present, steps[: at + 1])
+        value, edge = _put(whole, steps[at + 1 :], new)
+        step.history = overwritten("CopySlices" if steps[at + 1 :] else "CopyBackwards", edge, step.history, value.type)
 
     def _present(self) -> Pair:
         """The value of the whole as it is now, fit to be recorded."""
@@ -190,6 +202,13 @@ class Storage:
             if isinstance(s, Movement):
                 view = _numpy_step(view, s)
         return view
+
+
+def _put(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:
+    """`present` with its view by `steps` replaced by `part`."""
+    if any(isinstance(s, Picked) or (isinstance(s, Movement) and s.op == "broadcast") for s in steps):
+        return _put_shared(present, steps, part)
+    return put_back(present, steps, part)
 
 
 def _put_shared(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:

@@ -13,11 +13,11 @@ from ingot.ir.size import Size, equal, larger, smaller
 from ingot.ir.types import Shape, TensorType
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import here
-from ingot.runtime.tape import Leaf, Pair, emit
+from ingot.runtime.tape import Edge, Leaf, Pair, emit
 
 __all__ = [
-    "DATA", "DETACH", "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Picked", "Step", "Strided", "Windows", "put_back",
-    "put_by_position", "walk",
+    "Bits", "Detach", "Diagonal", "LeafStep", "Movement", "Picked", "Step", "Strided", "Windows", "put_back",
+    "put_by_position", "renewed", "walk",
 ]  # fmt: skip
 
 
@@ -144,16 +144,21 @@ def _places(shape: Shape, strides: tuple[int, ...], offset: int) -> Pair:
 
 
 class Detach(Step):
-    """The same values without their history. `data`: writes through it are not counted as in-place versions."""
+    """The same values without their history. `data`: writes through it are not counted as in-place versions.
 
-    __slots__ = ("data",)
+    history: what the detached tensor has by now, since values with one were written to it; the memory that it shows has another
+    """
+
+    __slots__ = ("data", "history")
 
     def __init__(self, data: bool = False):
         self.data = data
+        self.history: Edge | None = None
 
 
-DETACH = Detach()
-DATA = Detach(True)
+def renewed(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same steps for another tensor, whose history does not follow from what is written to the first."""
+    return tuple([Detach(s.data) if isinstance(s, Detach) else s for s in steps])
 
 
 class LeafStep(Step):
@@ -171,7 +176,7 @@ def walk(p: Pair, steps: Sequence[Step]) -> Pair:
         if isinstance(s, Movement):
             p = s.forward(p)
         else:
-            edge = (s.leaf, 0) if isinstance(s, LeafStep) else None
+            edge = (s.leaf, 0) if isinstance(s, LeafStep) else s.history  # type: ignore[attr-defined]
             p = (here.recorder.with_edge(p[0], edge), edge)
     return p
 

@@ -12,7 +12,7 @@ from ingot.runtime.hooks import Handle
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Version
-from ingot.runtime.views import DATA, DETACH, LeafStep, Movement, Step
+from ingot.runtime.views import Detach, LeafStep, Movement, Step, renewed
 
 if TYPE_CHECKING:
     from ingot._tensor.state import Tensor
@@ -147,7 +147,7 @@ class Differentiable:
         rec = here.recorder
         if rec.derives:
             return rec.detach(self)
-        return self._alias((DETACH,), (rec.with_edge(self._now(), None), None))
+        return self._alias((Detach(),), (rec.with_edge(self._now(), None), None))
 
     def detach_(self) -> Tensor:
         """Forget this tensor's history: it becomes a leaf. RuntimeError for a view."""
@@ -156,10 +156,10 @@ class Differentiable:
         t = self._present()
         if t._edge is not None:
             t._changes()
-            if t._storage is not None and not any(s is DATA or s is DETACH for s in t._steps):
+            if t._storage is not None and not any(isinstance(s, Detach) for s in t._steps):
                 t._storage.detach()
                 t._generation = t._storage.generation
-            t._steps = tuple(s for s in t._steps if not isinstance(s, LeafStep))
+            t._steps = renewed([s for s in t._steps if not isinstance(s, LeafStep)])
         t._array, t._edge = here.recorder.with_edge(t._array, None), None
         return self  # type: ignore[return-value]
 
@@ -171,7 +171,7 @@ class Differentiable:
     @property
     def data(self) -> Tensor:
         """The same memory without its history, as `detach()`; in-place writes through it are not seen by autograd."""
-        return self._alias((DATA,), (here.recorder.with_edge(self._now(), None), None))
+        return self._alias((Detach(True),), (here.recorder.with_edge(self._now(), None), None))
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -192,7 +192,7 @@ class Differentiable:
         t._array, t._storage = src._array, src._storage
         t._generation, t._version_cell = src._generation, None if src._storage is None else src._storage.version
         t._edge = edge
-        t._steps = (*places(src), DETACH if edge is None else LeafStep(edge[0]))
+        t._steps = (*places(src), Detach() if edge is None else LeafStep(edge[0]))
         if t._slot is not None and t._slot.grad is None:
             t._slot.type = t._array.type
             if edge is not None:

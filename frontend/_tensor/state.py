@@ -22,7 +22,7 @@ from ingot.runtime.array import HOST, Array
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import NEVER, Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Pair, Version
-from ingot.runtime.views import DETACH, Bits, LeafStep, Movement, Step
+from ingot.runtime.views import Bits, Detach, LeafStep, Movement, Step
 
 __all__ = ["Tensor", "is_tensor", "view", "wrap"]
 
@@ -367,7 +367,7 @@ class Tensor(Described, Differentiable, TensorMethods):
         if s is None:
             return wrap((self._owned()[0], None), self.__class__)
         if id(s) not in memo:
-            memo[id(s)] = Storage(view(s, (DETACH,))._owned()[0], None, None)
+            memo[id(s)] = Storage(view(s, (Detach(),))._owned()[0], None, None)
             memo.setdefault(id(memo), []).append(s)  # as copy.deepcopy does, lest another object gets its id
         return view(memo[id(s)], tuple(p for p in t._steps if isinstance(p, Movement)), self.__class__)
 

@@ -50,7 +50,7 @@ from ingot.ir.struct import replace
 from ingot.runtime.array import Array
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Refusing
-from ingot.runtime.views import LeafStep, Movement, Step
+from ingot.runtime.views import Detach, LeafStep, Movement, Step
 
 __all__ = ["Assembly"]
 
@@ -149,7 +149,7 @@ class Assembly:
             if t is x or t is stand_in:
                 place = self._exchanges.places.get(id(x))
                 return Object(x) if place is None else Placed(place)
-        if s is not None:
+        if s is not None and not any(isinstance(p, Detach) and p.history is not None for p in inner._steps):
             origin = self.trace.origins.get(s)
             if origin is not None:
                 outside = [x for x, stand_in, _, _ in self.trace.seen if t is x or t is stand_in]
@@ -199,6 +199,11 @@ class Assembly:
 
     def _storages(self) -> list[Write]:
         found: list[Write] = []
+        for _, t, _, _ in self.trace.seen:
+            if any(isinstance(p, Detach) and p.history is not None for p in t._steps):
+                raise CaptureError(
+                    f"{self.name}: a compiled function writes values with a history to a detached tensor from outside; clone() it first"
+                )
         for s, c in self.trace.captured.items():
             base, edge = c.storage.base, c.storage.edge
             if edge == c.edge and base is c.placeholder:

@@ -27,7 +27,7 @@ from ingot.runtime.frozen import FrozenError
 from ingot.runtime.recorder import here
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Version
-from ingot.runtime.views import Step
+from ingot.runtime.views import Step, renewed
 
 __all__ = ["CompiledCall", "Done", "Unsized"]
 
@@ -56,7 +56,7 @@ class Done:
 
     def sized(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """A view's steps, with the sizes of the call."""
-        return sized_steps(steps, self.sizes) if self.sizes else steps
+        return renewed(sized_steps(steps, self.sizes) if self.sizes else steps)
 
     def edge(self, out: int) -> Edge | None:
         """The history of an output."""

@@ -35,7 +35,7 @@ from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here, outside
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, apart, emit, frontend, signature
-from ingot.runtime.views import LeafStep, Step
+from ingot.runtime.views import Detach, LeafStep, Step, renewed
 
 __all__ = ["Aliased", "Measures", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
 
@@ -195,7 +195,12 @@ class Trace(Recorder):
             raise Aliased(self.argument_slots.get(gradient[0], gradient[0]))
         s = t._make_storage()
         c = self.captured.get(s) or self._capture(s)
-        out = view(c.storage, t._steps)
+        if any(isinstance(s, Detach) and s.history is not None for s in t._steps):
+            raise refuse(
+                "a compiled function reads a detached tensor to which values with a history were written, outside of it",
+                "clone() it there and pass the copy",
+            )
+        out = view(c.storage, renewed(t._steps))
         self.stand_ins[id(t)] = t, out
         self.seen.append((t, out, out._edge is not None, hooks(leaf_of(t))))
         return out

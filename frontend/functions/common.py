@@ -22,11 +22,11 @@ from ingot.ir.size import ShapeError
 from ingot.runtime.recorder import here
 
 __all__ = [
-    "Number", "OPS", "ShapeError", "Tensor", "apply", "as_int", "before", "broadcast_shapes", "can_cast", "cast", "check_tensor",
-    "common_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "from_end", "get_default_dtype", "inside", "is_number",
-    "larger", "named", "named_arg", "number_dtype", "number_tensor", "one_dim", "operand", "operands", "python_number", "record",
-    "refuse", "safe_root", "same_shape", "scalar", "settled", "several", "shape_arg", "size_arg", "smaller", "static_int",
-    "stop_gradient", "store", "upcast",
+    "Number", "OPS", "ShapeError", "Tensor", "apply", "as_index", "as_int", "before", "broadcast_shapes", "can_cast", "cast",
+    "check_tensor", "common_dtype", "dim_list", "dtype_name", "dtypes", "emit_out", "float_dtype", "from_end", "get_default_dtype",
+    "inside", "is_number", "larger", "named", "named_arg", "number_dtype", "number_tensor", "one_dim", "operand", "operands",
+    "python_number", "record", "refuse", "safe_root", "same_shape", "scalar", "settled", "several", "shape_arg", "size_arg",
+    "smaller", "static_int", "stop_gradient", "store", "upcast",
 ]  # fmt: skip
 
 Number = int | float | bool
@@ -234,6 +234,11 @@ def static_int(value: Any, what: str) -> int:
 def as_int(value: Any) -> int:
     """`int(value)`, which may be an extent that remembers."""
     return value if type(value) is Extent else int(value)  # type: ignore[return-value]  # an int, as Python sees it
+
+
+def as_index(value: Any) -> int:
+    """An int, or what a tensor of one integer holds. TypeError for anything else."""
+    return value if type(value) is Extent else operator.index(value)  # type: ignore[return-value]
 
 
 def from_end(i: int, n: int) -> int:

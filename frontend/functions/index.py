@@ -155,13 +155,24 @@ def of_bools(write: Callable[[Tensor, Tensor, str], Tensor], x: Tensor, src: Ten
     return apply("ne", found, scalar(0, dtypes.u8))
 
 
+def untouched(x: Tensor, source: Tensor) -> Tensor:
+    """`x`, to which no element of `source` comes: the source gets a gradient of zeros all the same, and none that is missing."""
+    if source.dtype.kind not in "fc":
+        return apply("reshape", x, attrs=(tuple(x.shape),))
+    none = apply("slice", apply("reshape", source, attrs=((source.numel(),),)), attrs=((0,), (0,), (1,)))
+    total = cast(apply("reduce_sum", none, attrs=((0,),)), x.dtype)
+    shape = tuple(x.shape)
+    never = apply("broadcast", scalar(False, dtypes.bool_), attrs=(shape,))
+    return apply("select", never, apply("broadcast", total, attrs=(shape,)), x)
+
+
 @composite
 def _scatter(x: Tensor, index: Tensor, src: Tensor, axis: int, mode: str) -> Tensor:
     rank = x.ndim
     if x.dtype.kind == "b" and mode != "set":
         return of_bools(lambda a, b, m: _scatter(a, index, b, axis, m), x, src, mode)
     if not index.numel():
-        return apply("reshape", x, attrs=(tuple(x.shape),))
+        return untouched(x, src)
     x = _lifted(x)
     return _lowered(apply("scatter", x, _within(_lifted(index), x.shape[axis]), _lifted(src), attrs=(axis, mode)), rank)
 
@@ -249,7 +260,7 @@ def _index_reduce(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: str,
 
 def _combined(x: Tensor, index: Tensor, src: Tensor, axis: int, reduce: str, include_self: bool) -> Tensor:
     if not index.numel():
-        return apply("reshape", x, attrs=(tuple(x.shape),))
+        return untouched(x, src)
     rank = x.ndim
     x, index, src = _lifted(x), _lifted(index), _lifted(src)
     index = _within(index, x.shape[axis])

@@ -20,7 +20,7 @@ from ingot.functions.common import (
     is_number,
     scalar,
 )
-from ingot.functions.index import taken
+from ingot.functions.index import taken, untouched
 
 __all__ = ["masked_fill", "masked_scatter", "masked_select"]
 
@@ -85,7 +85,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if not source.numel():
         if bool(mask.any()):
             raise ShapeError("masked_scatter: the source has fewer elements than the mask has places")
-        return apply("broadcast", input, attrs=(shape,))
+        return untouched(apply("broadcast", input, attrs=(shape,)), source)
     return _masked_scatter(apply("broadcast", input, attrs=(shape,)), apply("broadcast", mask, attrs=(shape,)), source)
 
 

@@ -14,6 +14,7 @@ from ingot.functions.common import (
     ShapeError,
     Tensor,
     apply,
+    as_index,
     cast,
     check_tensor,
     dim_list,
@@ -337,6 +338,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     axis = one_dim(dim, input.ndim)
     n = input.shape[axis]
     begin = static_int(start.item() if isinstance(start, Tensor) else start, "start")
+    length = as_index(length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= begin <= n:
@@ -380,6 +382,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     """
     check_tensor("diagonal", input)
     a, b = two_dims("diagonal", dim1, dim2, input.ndim)
+    offset = as_index(offset)
     steps = diagonal_steps(input, offset, a, b)
     out = input
     for op, attrs in steps:

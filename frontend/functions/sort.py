@@ -8,7 +8,20 @@ from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
 from ingot.functions import numpy_names
-from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, one_dim, refuse, scalar, static_int, upcast
+from ingot.functions.common import (
+    Tensor,
+    apply,
+    as_index,
+    cast,
+    check_tensor,
+    dtypes,
+    emit_out,
+    one_dim,
+    refuse,
+    scalar,
+    static_int,
+    upcast,
+)
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.reduce import kept_shape, reduced
 from ingot.functions.select import _lerp
@@ -94,6 +107,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
         raise IndexError(f"kthvalue(): Expected reduction dim {axis} to have non-zero size.")
     if input.dtype.kind == "b":
         raise refuse("kthvalue", input.dtype)
+    k = as_index(k)
     if not 1 <= static_int(k, "k") <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     return emit_out(ValuesIndices(*_kth(input, axis, bool(keepdim), k - 1)), out)

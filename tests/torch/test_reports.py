@@ -120,3 +120,28 @@ def test_batch_norm_of_nothing_leaves_its_statistics(shape):
         seen.append([norm.running_mean.tolist(), norm.running_var.tolist(), norm.num_batches_tracked.item()])
     np.testing.assert_allclose(seen[1][1], seen[0][1])
     assert seen[1][0] == seen[0][0] and seen[1][2] == seen[0][2]
+
+
+@pytest.mark.parametrize("T", BOTH)
+def test_numbers_of_elements_may_be_tensors_of_one_integer(T):
+    x, n = T.arange(12.0).reshape(3, 4), T.tensor(2)
+    assert T.multinomial(T.ones(5), n).shape == (2,) and x.narrow(1, 1, n).tolist() == x[:, 1:3].tolist()
+    assert x.diagonal(T.tensor(1)).tolist() == [1.0, 6.0, 11.0] and x.kthvalue(n)[0].tolist() == [1.0, 5.0, 9.0]
+    assert T.nn.functional.one_hot(T.tensor([0, 1]), n).tolist() == [[1, 0], [0, 1]]
+    for f in (lambda: x.narrow(1, 1, 2.5), lambda: x.kthvalue(1.5), lambda: x.diagonal(0.5)):
+        with pytest.raises(TypeError):
+            f()
+
+
+@pytest.mark.parametrize("T", BOTH)
+def test_what_no_element_of_goes_anywhere_gets_a_gradient_of_zeros(T):
+    none, w = T.zeros(0, 3, dtype=T.long), T.ones(3, requires_grad=True)
+    mask = T.zeros(2, 1, dtype=T.bool)
+    for f in (
+        lambda s: T.zeros(2, 3).masked_scatter(mask, s), lambda s: T.zeros(2, 3).scatter_add(0, none, s),
+        lambda s: -T.zeros(2, 3).scatter(0, none, s), lambda s: T.zeros(2, 3).scatter_reduce(0, none, s, "amax"),
+    ):  # fmt: skip
+        w.grad = None
+        y = f(T.ones(0, 3) * w)
+        y.sum().backward()
+        assert w.grad.tolist() == [0, 0, 0] and y.tolist() == [[0, 0, 0]] * 2

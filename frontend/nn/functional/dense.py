@@ -9,6 +9,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
+from ingot.functions.common import as_index
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.sizes import same_dtype
 
@@ -237,6 +238,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     if tensor.dtype is not ingot.int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, not {tensor.dtype!r}")
+    num_classes = as_index(num_classes)
     if num_classes == -1:
         if tensor.numel() == 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
