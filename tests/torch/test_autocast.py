@@ -59,7 +59,13 @@ def result(m, expression: str, dtype: str, lower: str):
 @pytest.mark.parametrize("expression", CASES)
 def test_dtypes_and_values_are_torch_s(expression):
     for dtype in ("float32", "bfloat16"):
-        mine, theirs = result(ingot, expression, dtype, "bfloat16"), result(torch, expression, dtype, "bfloat16")
+        mine = result(ingot, expression, dtype, "bfloat16")
+        try:
+            theirs = result(torch, expression, dtype, "bfloat16")
+        except RuntimeError as e:
+            if "primitive descriptor" not in str(e):
+                raise
+            pytest.skip("torch has no code for it on this CPU")
         assert mine.dtype.torch_name == str(theirs.dtype)[6:], dtype
         if "m.nn." not in expression:  # random weights
             np.testing.assert_allclose(mine.detach().float().numpy(), theirs.detach().float().numpy(), rtol=5e-2, atol=5e-2)
