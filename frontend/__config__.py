@@ -13,11 +13,11 @@ def show() -> str:
     """
     import numpy as np
 
-    from ingot import __version__
+    from ingot import _VERSION
     from ingot.runtime import compiler, toolchain
 
     made = toolchain.versions()
-    lines = [f"Ingot {__version__}", f"NumPy {np.__version__}", *(f"{k} {v}" for k, v in sorted(made.items()))]
+    lines = [f"Ingot {_VERSION}", f"NumPy {np.__version__}", *(f"{k} {v}" for k, v in sorted(made.items()))]
     return "\n".join([*lines, f"CPU level {compiler.host_level().name}", parallel_info()]) + "\n"
 
 

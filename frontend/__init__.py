@@ -21,7 +21,7 @@ from ingot import _paths  # noqa: E402
 from ingot._lazy import imported  # noqa: E402
 from ingot._names import DTYPES, MODULES, NAMES  # noqa: E402
 
-__version__ = "0.1.0"
+_VERSION = "0.1.0"  # pyproject.toml reads it
 
 if __name__ != "ingot":
     raise ImportError(f"import this package as ingot, not as {__name__}: run from outside the repository root")
@@ -36,6 +36,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(imported("ingot.ir.dtypes"), DTYPES[name])
     elif name == "torch":  # torch.torch is torch
         value = sys.modules[__name__]
+    elif name == "__version__":  # Ingot's own; what is imported as torch says which torch's names it has
+        return _VERSION if sys.modules.get("torch") is not sys.modules[__name__] else imported("ingot.version").of_torch()
     elif name in MODULES or f"ingot.{name}" in _paths.PATHS:
         value = imported(f"ingot.{name}")
     else:

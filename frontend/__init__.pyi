@@ -305,6 +305,7 @@ from ingot.func.batching import vmap as vmap
 from ingot.control import while_loop as while_loop
 
 __version__: _str
+_VERSION: _str
 bfloat16: DType
 bool: DType
 cdouble: DType

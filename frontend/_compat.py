@@ -37,7 +37,8 @@ PAGE = """# Which of torch's names are here
 
 {total} public names of torch {version}, in tiers by how much real code uses them: 1 the staples, 2 what is met now and then, 3 the rest.
 *Here* is what works. What *answers* can be imported, so that a library which looks for it starts, and says in one sentence why it does
-nothing. [differences.md](differences.md) says where a name that is here behaves otherwise. This page is generated:
+nothing. [differences.md](differences.md) says where a name that is here behaves otherwise. Programs that import torch run with
+`import ingot as torch`, after `sys.modules["torch"] = ingot`, or as they are by `python -m ingot.port train.py`. This page is generated:
 `python -m ingot._generate`.
 
 | section | tier 1 | tier 2 | tier 3 |

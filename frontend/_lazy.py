@@ -27,6 +27,25 @@ def imported(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
+class _Whole(ModuleType):
+    """A package whose `__dict__` has all of its names, imported or not: `for name, cls in vars(optim).items()`."""
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        for name in self.__all__:
+            getattr(self, name)
+        return _own(self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*_own(self), *self.__all__})
+
+
+def _own(module: ModuleType) -> dict[str, Any]:
+    """What a module's `__dict__` has so far."""
+    found: dict[str, Any] = ModuleType.__dict__["__dict__"].__get__(module)
+    return found
+
+
 def names(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """`__all__`, `__getattr__` and `__dir__` of a package. Its modules are attributes too, as those that an `__init__.py` imports are."""
     homes = PACKAGES[package]
@@ -44,4 +63,6 @@ def names(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], l
         setattr(sys.modules[package], name, value)
         return value
 
-    return public, get, lambda: [*vars(sys.modules[package]), *(n for n in public if n not in vars(sys.modules[package]))]
+    if package != "ingot.nn.functional":  # its functions are called in loops, and attributes of a class of modules take a little longer
+        sys.modules[package].__class__ = _Whole
+    return public, get, lambda: sorted({*_own(sys.modules[package]), *public})

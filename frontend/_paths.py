@@ -140,7 +140,38 @@ class _Answers(_Path):
         setattr(module, "__dir__", lambda: sorted(ANSWERING.get(path, ())))  # noqa: B010
 
 
+class _Renamed:
+    """What finds Ingot's modules below another name of the package: after `sys.modules["torch"] = ingot`, `torch.nn` is `ingot.nn`."""
+
+    def __init__(self, module: ModuleType):
+        self._module, self._spec = module, module.__spec__
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """The spec of a module that is there already; None for what is not below such a name."""
+        package, _, below = name.partition(".")
+        if not below or package == "ingot" or package not in sys.modules or sys.modules[package] is not sys.modules["ingot"]:
+            return None
+        here = f"ingot.{below}"
+        try:
+            module = importlib.import_module(here)
+        except ModuleNotFoundError as e:
+            if e.name is None or not f"{here}.".startswith(f"{e.name}."):
+                raise  # something that it imports is missing
+            return None
+        return ModuleSpec(name, _Renamed(module), is_package=hasattr(module, "__path__"))  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The one that is there."""
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It ran under its own name, which it keeps."""
+        module.__spec__ = self._spec
+
+
 def install() -> None:
-    """Have `import` know the paths, after all that are files."""
+    """Have `import` know the paths, after all that are files, and other names of the package, before them."""
     if not any(isinstance(f, type) and f.__name__ == "_Path" and f.__module__ == __name__ for f in sys.meta_path):
         sys.meta_path.append(_Path)
+        sys.meta_path.insert(0, _Renamed)  # type: ignore[arg-type]

@@ -127,7 +127,7 @@ def public(names: Mapping[str, str], modules: Iterable[str], dtypes: Iterable[st
         source = "ingot.nn.functional" if module == "ingot.functions.neural" else module
         imports.append(f"from {source} import {name} as {name}")
     lines += imports
-    lines += ["", "__version__: _str"]
+    lines += ["", "__version__: _str", "_VERSION: _str"]
     lines += [f"{name}: DType" for name in sorted(dtypes) if name != "dtype"]
     lines += ["from ingot.ir.dtypes import DType as dtype", "", *defs]
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ingot._refused import refused_class
+from ingot._refused import refused, refused_class
 from ingot._tensor import Tensor
 from ingot._tensor.devices import as_device, device
 from ingot._tensor.recording import from_array, from_buffer, placed
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PyTorchFileReader", "SerializationError", "save"]  # the public `load` also reads artifacts: see ingot/artifacts.py
 
 PyTorchFileReader = refused_class("PyTorchFileReader", "ingot.load reads the files that torch.save writes, and executes nothing")
+normalize_storage_type = refused("serialization.normalize_storage_type", "there are no storages of one dtype; ingot.load reads files")
 _KEY = "ingot"
 # what is read: 2 has NumPy arrays, bytes, paths, sets and namespaces; 3 says which tensors were not on the CPU, and is written for these
 _VERSIONS = (1, 2, 3)

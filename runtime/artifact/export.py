@@ -220,4 +220,4 @@ def _producer() -> str:
 
     import ingot
 
-    return f"ingot {ingot.__version__} (llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))})"
+    return f"ingot {ingot._VERSION} (llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))})"

@@ -130,7 +130,7 @@ def _add(verbs: Any, name: str, help: str, example: str, run: Any, json: bool = 
 def _version() -> str:
     import ingot
 
-    return f"ingot {ingot.__version__}"
+    return f"ingot {ingot._VERSION}"
 
 
 def _doctor(args: argparse.Namespace) -> int:
