@@ -103,7 +103,8 @@ class _Printer:
         name = self.named.get(id(graph))
         if name is None:
             body = self.body(graph)
-            wish = clean_name(graph.name, "f") if self.human else ""
+            routine = "." in graph.name  # which says how it is lowered: ir/lower/matrices/routines.py
+            wish = clean_name(graph.name, "f") if self.human or routine else ""
             name = self.by_text.get((wish, body))
             if name is None:
                 name = self.free_name(wish)

@@ -1,11 +1,14 @@
 """Matrix decompositions as scans: LU, Cholesky, QR by Householder's reflections, the singular values by Jacobi's rotations.
 
+Those with a routine's name are that to targets that have kernels of it (`ir/lower/matrices/`), and scans to all others.
+
 All work on batches (b, n, m) of real or complex numbers. They have no derivatives of their own: `ingot.linalg` gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from ingot._tensor import Tensor
 from ingot._tensor.composites import CompositeTrace, composite
@@ -18,6 +21,8 @@ from ingot.ir.op import OPS
 from ingot.runtime.recorder import here
 
 __all__: list[str] = []
+
+F = TypeVar("F", bound=Callable)
 
 # sweeps over all pairs of columns: convergence is quadratic, the last ones only polish
 SWEEPS = {dtypes.f32: 10, dtypes.f64: 14, dtypes.c64: 10, dtypes.c128: 14}
@@ -47,6 +52,16 @@ def loop(
     return out if isinstance(out, tuple) else (out,)
 
 
+def _routine(name: str) -> Callable[[F], F]:
+    """A composite whose graph has a name of `ir/lower/matrices/routines.py`."""
+
+    def named(fn: F) -> F:
+        fn.__name__ = name
+        return composite(fn)
+
+    return named
+
+
 def places(x: Tensor, axis: int) -> Tensor:
     return apply("iota", attrs=(dtypes.i64, tuple(x.shape), axis))
 
@@ -74,7 +89,7 @@ def _adjoint(x: Tensor) -> Tensor:
     return conj(apply("transpose", x, attrs=((0, 2, 1),)))
 
 
-@composite
+@_routine("linalg.lu")
 def lu(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(b, m, n) -> L below and U above the diagonal in one matrix, the permutation (b, m) of the rows, its sign (b)."""
     b, m, n = a.shape
@@ -102,9 +117,12 @@ def lu(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return a, perm, sign
 
 
-@composite
 def triangular(a: Tensor, x: Tensor, upper: bool, unit: bool) -> Tensor:
     """X with A X = B for triangular A (b, n, n): forward or back substitution, row by row."""
+    return _TRIANGULAR[upper, unit](a, x)
+
+
+def _substituted(a: Tensor, x: Tensor, upper: bool, unit: bool) -> Tensor:
     n = a.shape[1]
 
     def substitute(a: Tensor, x: Tensor, k: Tensor) -> tuple[Tensor, ...]:
@@ -121,7 +139,17 @@ def triangular(a: Tensor, x: Tensor, upper: bool, unit: bool) -> Tensor:
     return loop(substitute, (a,), (x,), n, upper)[0]
 
 
-@composite
+def _triangular(upper: bool, unit: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    def solved(a: Tensor, x: Tensor) -> Tensor:
+        return _substituted(a, x, upper, unit)
+
+    return _routine(f"linalg.triangular.{'upper' if upper else 'lower'}{'.unit' if unit else ''}")(solved)
+
+
+_TRIANGULAR = {(upper, unit): _triangular(upper, unit) for upper in (False, True) for unit in (False, True)}
+
+
+@_routine("linalg.cholesky")
 def cholesky(a: Tensor) -> Tensor:
     """Lower L with A = L L^H, column by column; NaN from the first column that is not positive."""
     n = a.shape[1]

@@ -4,6 +4,7 @@
 
 `STAGES` is all that happens, in order: passes over the graph, then
 
+    inline    composites, but for routines that a target has kernels of (matrices/routines.py)    Graph -> Graph
     attention where a target has kernels for it: calls of what is made on chip    Graph -> Graph
     fuse      which nodes share a kernel, which values have memory      Graph     -> Fused
     layouts   in which order the dims of values lie               Fused     -> Fused
@@ -34,6 +35,7 @@ from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
 from ingot.ir.lower.laying import layouts
+from ingot.ir.lower.matrices.routines import is_routine
 from ingot.ir.lower.placing import place
 from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
@@ -86,6 +88,11 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
     return Stage(p.__name__, lambda graph, target: p(graph), str, _verify)
 
 
+def _inline(graph: Graph, target: Target) -> Graph:
+    kind = target.kinds.get("matrices")
+    return inline(graph) if kind is None else inline(graph, lambda called: not (is_routine(called) and kind.takes(called, target.machine)))
+
+
 def _attention(graph: Graph, target: Target) -> Graph:
     kind = target.kinds.get("attention")
     return graph if kind is None else stay_on_chip(graph, lambda body: kind.takes(body, target.machine))
@@ -97,7 +104,8 @@ _PASSES = (
 )  # fmt: skip
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
-    *map(graph_stage, _PASSES),
+    Stage("inline", _inline, str, _verify),
+    *map(graph_stage, _PASSES[1:]),
     Stage("attention", _attention, str, _verify),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
     Stage("layouts", layouts, print_fused, verify_fused),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ingot.ir.builder import Builder
 from ingot.ir.facts import Inline
@@ -14,19 +14,23 @@ __all__ = ["Mask", "inlined", "replay", "live_nodes"]
 Mask = tuple[bool, ...]  # one entry per input, or per output
 
 
-def inlined(graph: Graph) -> Graph:
+def _all(graph: Graph) -> bool:
+    return True
+
+
+def inlined(graph: Graph, opens: Callable[[Graph], bool] = _all) -> Graph:
     """`graph` with the nodes of called graphs in place of the calls, calls within calls included. Nodes take the location of the call.
 
-    The bodies of scans stay as they are.
+    The bodies of scans stay as they are. opens(called): whether a call is replaced.
     """
-    if not any(isinstance(n.op.lowering, Inline) for n in graph.nodes):
+    if not any(isinstance(n.op.lowering, Inline) and opens(n.attrs[0]) for n in graph.nodes):
         return graph
     nodes: list[Node] = []
     env: dict[Value, Value] = {}
     for n in graph.nodes:
-        if isinstance(n.op.lowering, Inline):
+        if isinstance(n.op.lowering, Inline) and opens(n.attrs[0]):
             inputs = tuple([env.get(v, v) for v in n.inputs])
-            env.update(zip(n.outputs, _expand(n.attrs[0], inputs, n.loc, nodes)))
+            env.update(zip(n.outputs, _expand(n.attrs[0], inputs, n.loc, nodes, opens)))
         elif any(v in env for v in n.inputs):
             nodes.append(Node(n.op, tuple([env.get(v, v) for v in n.inputs]), n.attrs, n.outputs, n.loc))
         else:
@@ -34,13 +38,15 @@ def inlined(graph: Graph) -> Graph:
     return graph.replace(nodes=tuple(nodes), outputs=tuple([env.get(v, v) for v in graph.outputs]))
 
 
-def _expand(graph: Graph, inputs: tuple[Value, ...], loc: Location | None, nodes: list[Node]) -> tuple[Value, ...]:
+def _expand(
+    graph: Graph, inputs: tuple[Value, ...], loc: Location | None, nodes: list[Node], opens: Callable[[Graph], bool]
+) -> tuple[Value, ...]:
     """Append a fresh copy of the graph's nodes to `nodes`; its outputs there."""
     env = dict(zip(graph.inputs, inputs, strict=True))
     for n in graph.nodes:
         args = tuple([env[v] for v in n.inputs])
-        if isinstance(n.op.lowering, Inline):
-            env.update(zip(n.outputs, _expand(n.attrs[0], args, loc or n.loc, nodes)))
+        if isinstance(n.op.lowering, Inline) and opens(n.attrs[0]):
+            env.update(zip(n.outputs, _expand(n.attrs[0], args, loc or n.loc, nodes, opens)))
             continue
         outputs = tuple([Value(v.type) for v in n.outputs])
         nodes.append(Node(n.op, args, n.attrs, outputs, loc or n.loc))

@@ -12,6 +12,7 @@ from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Redu
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.depthwise.kind import is_depthwise
+from ingot.ir.lower.matrices.routines import is_routine
 from ingot.ir.lower.tiles.shape import is_tiled
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import at_most
@@ -329,7 +330,7 @@ class Joined:
             g.local = True
             self.add(g, node, at, [tuple(range(len(shape)))])
         elif isinstance(kind, (OwnKernels, Control, Inline)):
-            g = self.new_group("attention" if isinstance(kind, Inline) else kind.kind, node.outputs[0].type.shape, at)
+            g = self.new_group(_called(node) if isinstance(kind, Inline) else kind.kind, node.outputs[0].type.shape, at)
             self.add(g, node, at, [tuple(range(v.type.rank)) for v in node.outputs])
         elif isinstance(kind, View) and not node.op.lowering.cost.keep and not self._transparent(node):
             union: set[int] = set()
@@ -349,6 +350,11 @@ class Joined:
             return core(v.type.shape) == core(node.outputs[0].type.shape) and self.home[v].kind == "nest"
         g = self.home[v]
         return reads(node) is Reads.REPEATED and bool(g.reduced) and self.out_map(g, node) is not None and self.legal(g, node)
+
+
+def _called(node: Node) -> str:
+    """How the group of a call is scheduled and written."""
+    return "matrices" if is_routine(node.attrs[0]) else "attention"
 
 
 def _kind(node: Node, steady: Set[Value]) -> str:
