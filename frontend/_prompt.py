@@ -3,10 +3,16 @@
 Each line is computed on small arrays of a few shapes, and every CPU level's kernels of its graphs, as eager code asks for them first, go
 into `backends/cpu/prebuilt_kernels.bin`. Kernels take sizes as parameters, so most serve any small shape. A test says when the file is
 no longer what these lines ask for: after a change of what LLVM IR they become, or of the lines.
+
+Beside them, each line's graph for every size goes into `runtime/cache/packaged.bin`, whole: nothing is lowered for it. Those entries have
+the sources of the compiler in their keys. After a change of the sources they are not found any more, until the file is written again,
+which is a step of every release (`--check` only compares).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from ingot.ir.graph import Graph
     from ingot.ir.loop.ir import Kernel
 
-__all__ = ["LINES", "SHAPES", "graphs", "kernels"]
+__all__ = ["LINES", "SHAPES", "entries", "graphs", "kernels"]
 
 LINES = (
     "randn(n, m)", "rand(n, m)", "ones(n, m)", "randint(0, 10, (n, m))", "arange(n)", "arange(0.0, n)", "eye(n)", "linspace(0, 1, n)",
@@ -28,6 +34,8 @@ LINES = (
     "x.softmax(-1)", "x @ w", "x @ x.T", "(x @ x.T).softmax(-1).sum()", "x.double()", "x.long()", "i.float()",
 )  # fmt: skip
 # those in a group one after the other: what comes back with other sizes is compiled for all of them
+ANY_MEMORY = frozenset(LINES[:8])  # also where they make much: code that took LLVM longer
+SAMPLES = ((1013, 787, 619), (20, 16, 8))  # sizes that differ in everything, the first of them such as nobody asks for
 SHAPES = (((3, 4, 5), (20, 16, 8)), ((20, 16, 8),), ((6, 9, 2),))
 
 
@@ -63,5 +71,65 @@ def kernels() -> Iterator[tuple[Kernel, Level]]:
                     yield kernel, level
 
 
+def entries() -> tuple[dict[str, bytes], dict[str, tuple[Any, ...]]]:
+    """The entries of the lines' graphs for every size, by their keys, and the leaves of a recording of each by its structure."""
+    from ingot.runtime import compiler, plans
+    from ingot.runtime.cache import key as keys
+
+    cpu = backend("cpu")
+    made, samples = {}, {}
+    for arch in sorted({level.arch for level in cpu.levels.values()}):
+        preimage = compiler._pool_preimage(arch)
+        key = keys.key_of(preimage)
+        made[key] = _entry(key, cpu.build_pool(arch).code, {}, preimage, "worker pool", arch)
+    for line in LINES:
+        plans.clear()
+        for n, m, k in SAMPLES:
+            eval(line, _names(line, n, m, k)).numpy()
+        for family in plans._FAMILIES.values():
+            for plan, *_ in family.symbolic:
+                samples[family.structure] = tuple([x if type(x) is int else None for x in family.samples[0]])
+                for level in cpu.levels.values():
+                    for quick in (True, False) if line in ANY_MEMORY else (True,):
+                        quick = quick and cpu.has_quick(level)
+                        preimage = compiler._preimage(plan.graph, level, quick)
+                        built = cpu.build(cpu.lower(plan.graph, level, quick=quick), level, quick=quick)
+                        key = keys.key_of(preimage)
+                        made[key] = _entry(key, built.code, built.manifest, preimage, line, level.name)
+    return made, samples
+
+
+def _entry(key: str, code: bytes, manifest: dict[str, Any], preimage: bytes, name: str, target: str) -> bytes:
+    from ingot.runtime.cache import entry
+
+    record = {"name": name, "target": target, "signature": "", "compile_ms": 0.0, "times": {}, "code_bytes": len(code), "created": 0.0}
+    return entry.pack(key, code, {**manifest, "compile_ms": 0.0}, record, preimage, {})
+
+
+def _write() -> None:
+    """Write what comes with the package."""
+    from ingot.runtime.cache import key as keys
+    from ingot.runtime.cache import packaged
+
+    os.environ["INGOT_CACHE_PACKAGED"] = "0"
+    backend("cpu").prebuild(kernels())  # before keys are made, for it writes a source
+    keys.sources_digest.cache_clear()
+    data = packaged.packed(*entries())
+    with open(packaged.FILE, "wb") as f:
+        f.write(data)
+
+
+def _check() -> str | None:
+    """What is wrong with the entries that come with the package."""
+    from ingot.runtime.cache import packaged
+
+    os.environ["INGOT_CACHE_PACKAGED"] = "0"
+    with open(packaged.FILE, "rb") as f:
+        same = f.read() == packaged.packed(*entries())
+    return None if same else f"{packaged.FILE} was made by other sources: run python -m ingot._prompt"
+
+
 if __name__ == "__main__":
-    backend("cpu").prebuild(kernels())
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(_check())
+    _write()

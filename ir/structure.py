@@ -17,7 +17,7 @@ from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
 from ingot.ir.size import Size
 
-__all__ = ["Form", "Leaf", "filled", "graph_parts", "parts", "unsized"]
+__all__ = ["Form", "Leaf", "filled", "graph_parts", "outline", "parts", "unsized"]
 
 Form = int  # equal for equal forms, as long as they are remembered
 Leaf = Any  # an int or a Const
@@ -55,6 +55,27 @@ def parts(op: Op, attrs: tuple[Any, ...]) -> tuple[Form, tuple[Leaf, ...]]:
         else:
             left.append((type(a), a))
     return _form(tuple(left)), tuple(leaves)
+
+
+def outline(op: Op, attrs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The form of a node as it can be told to other processes: equal texts for equal forms."""
+    told: list[Any] = [op.name]
+    for name, a in zip(op.attr_names, attrs):
+        if name in op.sizes:
+            told.append(len(a) if type(a) is tuple else "size")
+        elif _is_number(a):
+            told.append(a.type.dtype.name)
+        elif isinstance(a, Graph):
+            numbers = {v: i for i, v in enumerate(a.inputs)}
+            told += [[(v.type.dtype.name, len(v.type.shape)) for v in a.inputs], sorted(a.scalars)]
+            for n in a.nodes:
+                told.append((outline(n.op, n.attrs), [numbers[v] for v in n.inputs]))
+                for v in n.outputs:
+                    numbers[v] = len(numbers)
+            told.append([numbers[v] for v in a.outputs])
+        else:
+            told.append(a)
+    return tuple(told)
 
 
 def filled(op: Op, attrs: tuple[Any, ...], leaves: Iterator[Any]) -> tuple[Any, ...]:

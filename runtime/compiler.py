@@ -25,7 +25,7 @@ from ingot.runtime import log, observe, switches, threads, toolchain
 from ingot.runtime.ahead import Ahead
 from ingot.runtime.cache import entry as entry_format
 from ingot.runtime.cache import key as keys
-from ingot.runtime.cache import the_cache
+from ingot.runtime.cache import packaged, the_cache
 from ingot.runtime.cache.layer import Found
 from ingot.runtime.collector import for_good, paused
 from ingot.runtime.executable import Executable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ingot.backends import Level
     from ingot.ir.graph import Graph, Node
 
-__all__ = ["Code", "code_of", "compiled", "counts", "eager", "executable", "host_level", "kernel_counts", "pool_code"]
+__all__ = ["Code", "code_of", "comes_along", "compiled", "counts", "eager", "executable", "host_level", "kernel_counts", "pool_code"]
 
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused, interpreted
 
@@ -156,6 +156,13 @@ def _found(graph: Graph, level: Level, provenance: dict[str, Any] | None, quick:
                 while len(_executables) > _EXECUTABLES:
                     _executables.pop(next(iter(_executables)), None)
     return found
+
+
+def comes_along(graph: Graph, quick: bool = False) -> bool:
+    """Whether the package has the code of a graph, made the quick way if that is asked for."""
+    if switches.get("INGOT_BACKEND") == "interpreter" or not packaged.samples():
+        return False
+    return packaged.has(keys.key_of(_preimage(graph, host_level(), quick)))
 
 
 def code_of(graph: Graph, level: Level | None = None, provenance: dict[str, Any] | None = None, quick: bool = False) -> Code:

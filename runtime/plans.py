@@ -7,7 +7,8 @@ compared with what the plan has in its place. Where there is no symbolic plan, e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ingot.ir.graph import Const, Graph
 from ingot.ir.op import Op
 from ingot.ir.precision import PRODUCTS
 from ingot.ir.size import ShapeError
-from ingot.ir.structure import Form, Leaf, parts
+from ingot.ir.structure import Form, Leaf, outline, parts
 from ingot.ir.template import python_text
 from ingot.runtime import log
 from ingot.runtime.forecast import Forecast
@@ -25,7 +26,7 @@ from ingot.runtime.frozen import FrozenError
 if TYPE_CHECKING:
     from ingot.ir.transforms.generalise import General
 
-__all__ = ["Bound", "Plan", "bound", "clear", "stats"]
+__all__ = ["Bound", "Plan", "bound", "clear", "stats", "structure"]
 
 _PLANS: dict[Any, Bound] = {}  # by exact recording
 _PLANS_LIMIT = 4096
@@ -109,10 +110,11 @@ class Bound:
 class Family:
     """The plans of one structure."""
 
-    __slots__ = ("dropped", "samples", "static", "symbolic", "why")
+    __slots__ = ("dropped", "structure", "samples", "static", "symbolic", "why")
 
-    def __init__(self, dropped: tuple[int, ...]) -> None:
+    def __init__(self, dropped: tuple[int, ...], structure: str) -> None:
         self.dropped = dropped
+        self.structure = structure  # what it is known by in all processes; empty where the package has no code for it
         self.samples: list[tuple[Leaf, ...]] = []
         self.static: dict[tuple[Leaf, ...], Plan] = {}
         self.symbolic: list[tuple[Plan, Any, Forecast]] = []  # the newest last, and what matches leaves with it
@@ -174,7 +176,8 @@ def _of_structure(rec: Any, live: tuple[int, ...], alone: bool) -> Bound:
     if family is None:
         if len(_FAMILIES) >= _FAMILIES_LIMIT:
             del _FAMILIES[next(iter(_FAMILIES))]
-        family = _FAMILIES[key] = Family(() if alone else tuple(rec.dropped(live)))
+        dropped = () if alone else tuple(rec.dropped(live))
+        family = _FAMILIES[key] = Family(dropped, "" if alone or rec.device is not None else structure(rec, live))
     for i in (*live, *family.dropped):
         leaves += rec.type_of(i).shape
     sample = tuple(leaves)
@@ -199,7 +202,11 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
     """A plan for what no plan is for: symbolic if there were others of its structure, and there is a graph for all of them."""
     outputs = (*live, *family.dropped)
     graph, reads = rec.graph(outputs)
-    made = _generalised(rec, outputs, graph, reads, family, sample) if family.samples and not family.why else None
+    made = None
+    if family.samples and not family.why:
+        made = _generalised(rec, outputs, graph, reads, (*family.samples, sample))
+    elif not family.samples and family.structure:
+        made = _packaged(rec, outputs, graph, reads, family.structure, sample)
     family.samples = [*family.samples[1 - _SAMPLES :], sample]
     if made is not None:
         try:
@@ -217,7 +224,8 @@ def _made(rec: Any, live: tuple[int, ...], alone: bool, family: Family, sample: 
                 forecast.learn(rec, outputs, live)
             if len(family.symbolic) >= _SAMPLES:
                 family.why = f"{_SAMPLES} symbolic graphs were made for it"
-            _tell(graph, f"now one graph for all, with {', '.join(s.bounds_text for s in made.symbols) or 'numbers passed in'}")
+            if len(family.samples) > 1:
+                _tell(graph, f"now one graph for all, with {', '.join(s.bounds_text for s in made.symbols) or 'numbers passed in'}")
             return Bound(plan, tuple(map(_number, numbers)), sizes)
     if len(family.samples) > 1:
         _tell(graph, f"one graph more, for these sizes alone: {family.why or 'the shape rules leave no symbol'}")
@@ -236,14 +244,38 @@ def _tell(graph: Graph, how: str) -> None:
         log.log("recompiles", "%s came back with other sizes: %s\n%s", graph.name, how, where)
 
 
-def _generalised(
-    rec: Any, outputs: tuple[int, ...], graph: Graph, reads: tuple[int, ...], family: Family, sample: tuple[Leaf, ...]
+def _packaged(
+    rec: Any, outputs: tuple[int, ...], graph: Graph, reads: tuple[int, ...], structure: str, sample: tuple[Leaf, ...]
 ) -> General | None:
-    """The symbolic graph for the most of the recordings so far and this one."""
+    """The symbolic graph for this recording and one like it whose leaves come with the package, if its code does so too."""
+    from ingot.runtime import compiler
+    from ingot.runtime.cache import packaged
+
+    known = packaged.samples().get(structure, ())
+    if len(known) != len(sample):
+        return None
+    made = _generalised(rec, outputs, graph, reads, (tuple([s if k is None else k for k, s in zip(known, sample)]), sample))
+    found = None if made is None else made.match(sample)
+    if made is None or found is None or not compiler.comes_along(made.graph, _nbytes(made.graph)(*found[1]) <= _QUICK_BYTES):
+        return None
+    return made
+
+
+def structure(rec: Any, live: tuple[int, ...]) -> str:
+    """What recordings of this structure are known by in all processes."""
+    inputs = [(a.type.dtype.name, len(a.type.shape), a.buffer is None) for a in rec.inputs]
+    text = repr((inputs, [(outline(op, attrs), ids) for op, attrs, ids in rec.nodes], live, PRODUCTS[0]))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _generalised(
+    rec: Any, outputs: tuple[int, ...], graph: Graph, reads: tuple[int, ...], samples: Sequence[tuple[Leaf, ...]]
+) -> General | None:
+    """The symbolic graph for the most of the recordings so far and this one, whose samples are given."""
     from ingot.ir.transforms.generalise import generalise
 
-    at = _places(rec, outputs, reads, len(sample))
-    samples = [tuple([s[i] for i in at]) for s in (*family.samples, sample)]
+    at = _places(rec, outputs, reads, len(samples[-1]))
+    samples = [tuple([s[i] for i in at]) for s in samples]
     best = None
     for earlier in [samples[:-1], *([s] for s in reversed(samples[:-1]))]:
         found = generalise(graph, [*earlier, samples[-1]], at)

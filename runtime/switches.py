@@ -168,6 +168,8 @@ SWITCHES: tuple[Switch, ...] = (
            "The writable layer of the cache.", "`$XDG_CACHE_HOME/ingot` or `~/.cache/ingot`"),
     Switch("INGOT_CACHE_PATH", f"folders, separated by {os.pathsep!r}", _paths, (), False,
            "Layers that are only read, in order, after the writable one: stores of an image or a team.", "none"),
+    Switch("INGOT_CACHE_PACKAGED", "flag", _flag, True, False,
+           "Use the code that comes with the package, for what most sessions at a prompt begin with.", "1"),
     Switch("INGOT_CACHE_TRUST", "one of " + ", ".join(TRUST), _one_of(*TRUST), "own", False,
            "What makes an entry of a read-only layer trusted: who can write it, a list of digests, or a signature (docs/trust.md).", "own"),
     Switch("INGOT_CACHE_DIGESTS", "file", _path, None, False,

@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = _room()
     os.environ["INGOT_CACHE_DIR"] = os.path.join(folder, "cache")  # also for the processes that tests start
     os.environ.pop("INGOT_CACHE_PATH", None)
+    os.environ["INGOT_CACHE_PACKAGED"] = "0"  # what tests run is made of the present sources, and tells what it compiled
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

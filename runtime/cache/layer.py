@@ -38,7 +38,7 @@ class Found(NamedTuple):
     """A verified entry and where it came from. `fd`, where there is one, is open on the very file that was verified."""
 
     entry: Entry
-    source: str  # "disk", "shared" or "memory"
+    source: str  # "disk", "shared", "memory" or "package"
     fd: int | None = None
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from collections import Counter
 from typing import Any
 
 from ingot.runtime import log, switches
-from ingot.runtime.cache import journal
+from ingot.runtime.cache import journal, packaged
 from ingot.runtime.cache.entry import parse
 from ingot.runtime.cache.layer import Found, Layer
 
@@ -45,7 +45,7 @@ def default_folder() -> str | None:
 class Cache:
     """Entries by key, in one writable layer and any number that are only read.
 
-    `counts` tells what happened in this process: hit.memory, hit.disk, hit.shared, miss.<reason>, put, evicted,
+    `counts` tells what happened in this process: hit.memory, hit.disk, hit.shared, hit.package, miss.<reason>, put, evicted,
     saved_ms, the compile time that hits saved, and spent_ms, that of what was put. Safe to use from any thread.
     """
 
@@ -76,7 +76,8 @@ class Cache:
                 self._reasons[key] = reason
             else:
                 self.counts[f"hit.{found.source}"] += 1
-                self._used.add(key)
+                if found.source != "package":  # which has it in every process
+                    self._used.add(key)
                 self.counts["saved_ms"] += int(found.entry.manifest.get("compile_ms", 0))
         if log.enabled("cache"):
             what = f"hit ({found.source})" if found else f"miss ({reason})"
@@ -94,7 +95,8 @@ class Cache:
                 return found, ""
             if found != "absent" and reason == "absent":
                 reason = found
-        return None, reason
+        entry = packaged.find(key)
+        return (None, reason) if entry is None else (Found(entry, "package"), "")
 
     def put(self, key: str, data: bytes, compile_ms: float) -> bool:
         """Store a packed entry: on disk, or in memory with one warning where that fails. Whether it is on the disk. Never raises."""
