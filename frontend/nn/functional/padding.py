@@ -52,12 +52,26 @@ def _circular_index(lo: int, n: int, hi: int) -> list[int]:
 _INDEX = {"reflect": _reflect_index, "replicate": _replicate_index, "circular": _circular_index}
 
 
+def _edges(x: Tensor, dim: int, lo: int, hi: int, mode: str) -> tuple[Tensor, Tensor]:
+    """What stands before x along a dim, and behind it."""
+    n = x.shape[dim]
+    if mode == "circular":
+        return x.narrow(dim, n - lo, lo), x.narrow(dim, 0, hi)
+    if mode == "reflect":
+        return x.narrow(dim, 1, lo).flip(dim), x.narrow(dim, n - 1 - hi, hi).flip(dim)
+    first, last = (x.narrow(dim, at, 1) for at in (0, n - 1))
+    return tuple(e.expand([m if d == dim else -1 for d in range(x.ndim)]) for e, m in ((first, lo), (last, hi)))  # type: ignore[return-value]
+
+
 @composite
-def _indexed(x: Tensor, pads: tuple[tuple[int, int], ...], mode: str) -> Tensor:
+def _extended(x: Tensor, pads: tuple[tuple[int, int], ...], mode: str) -> Tensor:
     for k, (lo, hi) in enumerate(pads):
-        if lo or hi:
-            dim = x.ndim - 1 - k
+        dim = x.ndim - 1 - k
+        if lo < 0 or hi < 0:  # a negative pad crops: rare, and what is left may be shorter than the other pad
             x = x.index_select(dim, ingot.tensor(_INDEX[mode](lo, x.shape[dim], hi), dtype=ingot.int64))
+        elif lo or hi:
+            before, behind = _edges(x, dim, lo, hi, mode)
+            x = ingot.cat([*[before] * (lo > 0), x, *[behind] * (hi > 0)], dim)
     return x
 
 
@@ -98,7 +112,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise RuntimeError(f"padding {(lo, hi)} with mode {mode} does not fit a dim of {n} elements")
     if mode == "replicate" or (mode == "reflect" and len(pairs) < 3):
         input = as_float32(input)
-    return _indexed(input, pairs, mode)
+    return _extended(input, pairs, mode)
 
 
 # ---- channels and space
