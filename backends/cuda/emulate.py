@@ -38,6 +38,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Wait,
     WarpgroupMma,
     WarpgroupWait,
@@ -66,12 +67,13 @@ def _kernel(kernel: Kernel, backwards: bool) -> Kernel:
     *shared, block = grid.body
     assert isinstance(block, For) and block.kind == "block"
     copies = Copies(kernel, block, at_once=backwards)
-    block = replace(block, body=copies.body(block.body))
+    tables = [s for s in block.body if isinstance(s, Table)]  # the parts between barriers are loops of their own
+    block = replace(block, body=copies.body([s for s in block.body if not isinstance(s, Table)]))
     b = _Block(kernel, block, copies, backwards)
     inside = b.body(block.body)
     body = [*copies.begin(), *b.products.start(), *inside]
     scratch = [Alloc(s.name, s.dtype, s.size, "worker") for s in (*shared, *copies.arrays, *b.products.arrays) if isinstance(s, Alloc)]
-    return replace(kernel, body=[For(grid.var, grid.extent, "parallel", [*scratch, *b.kept.values(), *body])])
+    return replace(kernel, body=[For(grid.var, grid.extent, "parallel", [*tables, *scratch, *b.kept.values(), *body])])
 
 
 class _Block:
@@ -82,7 +84,7 @@ class _Block:
         self.threads = int(block.extent.const)  # type: ignore[arg-type]
         self.me = ix.var(block.var)
         self.dtypes: dict[str, DType] = {b.name: b.dtype for b in kernel.buffers}
-        self.dtypes |= {s.name: s.dtype for s in (*statements(kernel.body), *copies.arrays) if isinstance(s, (Acc, Alloc))}
+        self.dtypes |= {s.name: s.dtype for s in (*statements(kernel.body), *copies.arrays) if isinstance(s, (Acc, Alloc, Table))}
         self.dtypes |= {s.dst: s.dtype for s in statements(block.body) if isinstance(s, Let)}
         self.dtypes |= {s.dst: dtypes.i64 for s in statements(block.body) if isinstance(s, IndexValue)}
         self.dtypes |= {s.dst: self.dtypes[s.buf] for s in statements(block.body) if isinstance(s, Load)}

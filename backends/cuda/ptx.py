@@ -59,6 +59,8 @@ BYTES, MOST_BYTES = 4352, 32764  # of all parameters of a kernel; the latter fro
 class _Emitter(WideAccesses):
     """The function of one kernel."""
 
+    tables = "internal addrspace(1)"
+
     def __init__(self, module: Module, kernel: Kernel):
         super().__init__(module, kernel)
         self.buffers = {b.name: (f"%b.{b.name}", b.dtype) for b in kernel.buffers}
@@ -78,6 +80,10 @@ class _Emitter(WideAccesses):
         index = self.call("i32", f"llvm.nvvm.read.ptx.sreg.{register}.x")
         self.vars[s.var] = (self.new(f"zext i32 {index} to i64"), self.depth)
         self.body(s.body)
+
+    def table_address(self, name: str) -> str:
+        """A table lies in the memory that all threads see."""
+        return f"addrspacecast (ptr addrspace(1) {name} to ptr)"
 
     def alloc(self, s: Alloc) -> None:
         """Scratch is memory that the threads of a block share."""

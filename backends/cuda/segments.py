@@ -109,7 +109,7 @@ class _PlacesOfLines(Lines):
         x, index, _ = node.inputs
         axis = node.attrs[0]
         at, elements = delinear(line, scatter_lines(node), w.ranges), k.elements()
-        to, mask = elements.checked(node, elements.at(index, at[:axis] + (j,) + at[axis:]), x.type.shape[axis], None)
+        to, mask = elements.checked(node, index, at[:axis] + (j,) + at[axis:], x.type.shape[axis], None)
         place = w.index_value(to)
         return place if mask is None else w.select(mask, place, w.const(-1, i64))
 

@@ -94,7 +94,7 @@ def _accesses(group: Group) -> tuple[list[Access], list[Index]]:
         k.elements().at(v, idx)
         stores.append(linear(idx, v.type.shape))
     values = {name: v for v, name in k.names.items()}
-    loads = [(values[s.buf], s.index) for s in k.w.finish().body if isinstance(s, Load) and s.mask is None]
+    loads = [(values[s.buf], s.index) for s in k.w.finish().body if isinstance(s, Load) and s.mask is None and s.buf in values]
     return [x for x in loads if all(isinstance(atom, Var) for atom, _ in x[1].terms)], stores
 
 

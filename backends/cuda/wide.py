@@ -14,7 +14,23 @@ from ingot.backends.llvm.memory import memory_type
 from ingot.backends.llvm.values import Value
 from ingot.backends.llvm.writer import Module
 from ingot.ir.loop.expression import Index, Mod, Var
-from ingot.ir.loop.ir import Alloc, Check, CopyAsync, For, GetAcc, If, IndexValue, Kernel, Let, Load, Reduce, SetAcc, Stmt, Store
+from ingot.ir.loop.ir import (
+    Alloc,
+    Check,
+    CopyAsync,
+    For,
+    GetAcc,
+    If,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Reduce,
+    SetAcc,
+    Stmt,
+    Store,
+    Table,
+)
 from ingot.ir.loop.walk import statements
 
 __all__ = ["WideAccesses"]
@@ -35,7 +51,7 @@ class WideAccesses(FunctionEmitter):
         self.runs: dict[int, Run] = {}  # a load or store, by its id -> the run that it belongs to
         self.last: dict[int, int] = {}  # a run's stores -> the last of them in the program
         self.itemsize = {b.name: b.dtype.itemsize for b in kernel.buffers}
-        self.itemsize |= {s.name: s.dtype.itemsize for s in statements(kernel.body) if isinstance(s, Alloc)}
+        self.itemsize |= {s.name: s.dtype.itemsize for s in statements(kernel.body) if isinstance(s, (Alloc, Table))}
         self.loaded: set[int] = set()  # loads whose results are there already
 
     def kernel_body(self) -> None:

@@ -33,6 +33,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Transpose,
     Wait,
     WarpgroupMma,
@@ -44,6 +45,8 @@ __all__ = ["FunctionEmitter"]
 
 class FunctionEmitter(Loops):
     """Emits statements into one function. What differs between targets is a method that they override (the last ones here)."""
+
+    tables = "private"  # what tables of elements are, for LLVM
 
     def __init__(self, module: Module, kernel: Kernel):
         super().__init__(module)
@@ -158,11 +161,19 @@ class FunctionEmitter(Loops):
         self.module.helper("fail")
         self.join(branch)
 
+    def table(self, s: Table) -> None:
+        """Elements that are part of the code."""
+        self.buffers[s.name] = (self.table_address(self.module.table(s.data, self.tables)), s.dtype)
+
     # -- what targets decide -----------------------------------------------------------------------------------------
 
     def rare(self, stmts: list[Stmt]) -> dict[int, list[Rare]]:
         """The parts of a body to run behind a branch."""
         return rare_parts(stmts)
+
+    def table_address(self, name: str) -> str:
+        """How the place of a table is written."""
+        return name
 
     def parameter(self, name: str) -> tuple[str, int]:
         """A parameter's value and the depth that defines it."""
@@ -243,7 +254,7 @@ class FunctionEmitter(Loops):
 
 _STATEMENTS: dict[type, str] = {
     Load: "load", Store: "store", Transpose: "transpose", Let: "let", IndexValue: "index_value", Acc: "declare", Reduce: "reduce",
-    SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Barrier: "barrier", Mma: "mma",
-    Shuffle: "shuffle", LoadMatrix: "load_matrix", Check: "check", CopyAsync: "copy_async", Commit: "commit", Wait: "wait",
-    WarpgroupMma: "warpgroup", WarpgroupWait: "settle",
+    SetAcc: "set_acc", GetAcc: "get_acc", For: "loop_statement", If: "where", Alloc: "alloc", Table: "table", Barrier: "barrier",
+    Mma: "mma", Shuffle: "shuffle", LoadMatrix: "load_matrix", Check: "check", CopyAsync: "copy_async", Commit: "commit",
+    Wait: "wait", WarpgroupMma: "warpgroup", WarpgroupWait: "settle",
 }  # fmt: skip

@@ -15,7 +15,7 @@ from ingot.backends.llvm.emitter import Emitter
 from ingot.backends.llvm.values import Value, literal, type_of
 from ingot.ir.dtypes import DType
 from ingot.ir.loop.folds import FOLDS, Fold
-from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store
+from ingot.ir.loop.ir import Alloc, For, If, Load, Reduce, Stmt, Store, Table
 from ingot.ir.loop.walk import statements
 
 __all__ = ["Loops"]
@@ -271,7 +271,7 @@ class Loops(Accumulators):
                 out.add(self._dtype_of(s.buf))
             elif isinstance(s, (For, If)):
                 out |= self._touched(s.body)
-            elif isinstance(s, Alloc):
+            elif isinstance(s, (Alloc, Table)):
                 self.local_dtypes[s.name] = s.dtype
         return out
 

@@ -22,11 +22,20 @@ class Module:
         self.declared: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.functions: list[str] = []
+        self.tables: dict[str, str] = {}  # names of globals by what they hold
 
     def declare(self, result: str, name: str, types: tuple[str, ...]) -> None:
         """Declare a function, once."""
         if name not in self.declared:
             self.declared[name] = f"declare {result} @{name}({', '.join(types)})"
+
+    def table(self, data: bytes, kind: str) -> str:
+        """Bytes that are part of the code, once: the global that holds them."""
+        text = "".join(f"\\{b:02x}" for b in data)
+        made = f'constant [{len(data)} x i8] c"{text}", align 64\n'
+        name = self.tables.setdefault(made, f"@ingot.table.{len(self.tables)}")
+        self.helpers.setdefault(name, f"{name} = {kind} {made}")
+        return name
 
     def helper(self, name: str) -> str:
         """A scalar function of `helpers.py`, added to the module when first used."""

@@ -40,6 +40,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Transpose,
     Wait,
     WarpgroupMma,
@@ -309,6 +310,10 @@ def _alloc(f: Frame, s: Alloc) -> None:
     f.bufs[s.name] = garbage.view(s.dtype.numpy)
 
 
+def _table(f: Frame, s: Table) -> None:
+    f.bufs[s.name] = np.frombuffer(s.data, s.dtype.numpy)
+
+
 def _check(f: Frame, s: Check) -> None:
     cond = np.asarray(f.operand(s.cond))
     if not np.all(cond | ~np.asarray(f.present(None))):
@@ -317,7 +322,7 @@ def _check(f: Frame, s: Check) -> None:
 
 _SIMPLE: dict[type, Any] = {
     Load: _load, Store: _store, Transpose: _transpose, Let: _let, IndexValue: _index_value, Acc: _acc, Reduce: _reduce, SetAcc: _set_acc,
-    GetAcc: _get_acc, Alloc: _alloc, Check: _check, CopyAsync: copies.copy_async, Commit: copies.commit, Wait: copies.wait,
+    GetAcc: _get_acc, Alloc: _alloc, Table: _table, Check: _check, CopyAsync: copies.copy_async, Commit: copies.commit, Wait: copies.wait,
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from ingot.ir.struct import value_type
 
 __all__ = [
     "Const", "Operand", "Load", "Store", "Transpose", "Let", "IndexValue", "Acc", "Reduce", "SetAcc", "GetAcc", "For", "If",
-    "Alloc", "Barrier", "CopyAsync", "Commit", "Wait", "Mma", "Shuffle", "LoadMatrix",
+    "Alloc", "Table", "Barrier", "CopyAsync", "Commit", "Wait", "Mma", "Shuffle", "LoadMatrix",
     "WarpgroupMma", "WarpgroupWait", "Check", "Stmt", "Buffer", "Kernel", "KINDS", "nan_bits",
 ]  # fmt: skip
 
@@ -206,6 +206,15 @@ class Alloc:
 
 
 @value_type
+class Table:
+    """Memory that is part of the code and only read: the elements that `data` holds, as they lie in memory."""
+
+    name: str
+    dtype: DType
+    data: bytes
+
+
+@value_type
 class Barrier:
     """All threads of a block arrive before any goes on (CUDA)."""
 
@@ -321,8 +330,8 @@ class Check:
 
 
 Stmt = (
-    Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Barrier | CopyAsync | Commit | Wait
-    | Mma | Shuffle | LoadMatrix | WarpgroupMma | WarpgroupWait | Check
+    Load | Store | Transpose | Let | IndexValue | Acc | Reduce | SetAcc | GetAcc | For | If | Alloc | Table | Barrier | CopyAsync | Commit
+    | Wait | Mma | Shuffle | LoadMatrix | WarpgroupMma | WarpgroupWait | Check
 )
 
 

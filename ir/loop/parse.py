@@ -33,6 +33,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Transpose,
     Wait,
     WarpgroupMma,
@@ -314,6 +315,14 @@ def _parse_statement(line: _Line) -> Stmt:
         size = line.coef()
         line.take("]")
         return Alloc(name, dtype, size, line.take())
+    if first == "table":
+        name = line.take()
+        line.take(":")
+        dtype, data = line.dtype(), line.take()
+        try:
+            return Table(name, dtype, bytes.fromhex(data))
+        except ValueError:
+            raise line.error(f"table {name} holds no hexadecimal bytes") from None
     if first == "check":
         cond = line.operand()
         line.take("code")

@@ -43,6 +43,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Transpose,
     Wait,
     WarpgroupMma,
@@ -169,6 +170,8 @@ def _statement(s: Stmt) -> str:
         return f"{s.dst} = get {_slot(s.acc, s.at)}"
     if isinstance(s, Alloc):
         return f"alloc {s.name}: {s.dtype.name}[{_coef(s.size)}] {s.scope}"
+    if isinstance(s, Table):
+        return f"table {s.name}: {s.dtype.name} {s.data.hex()}"
     if isinstance(s, Check):
         return f"check {_operand(s.cond)} code {s.code}"
     if isinstance(s, Mma):

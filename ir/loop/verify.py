@@ -30,6 +30,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Transpose,
     Wait,
     WarpgroupMma,
@@ -135,6 +136,10 @@ class _Verifier(Uses):
         elif isinstance(s, GetAcc):
             dtype, depth = self.acc(s.acc, s.at)
             self.define(s.dst, dtype, "vector" in self.loops[:depth])
+        elif isinstance(s, Table):
+            if not s.data or len(s.data) % s.dtype.itemsize:
+                raise self.error(f"table {s.name} of {s.dtype.name} holds {len(s.data)} bytes")
+            self.buffers[s.name] = (s.dtype, "r")
         elif isinstance(s, Alloc):
             if s.scope not in ("kernel", "worker", "shared"):
                 raise self.error(f"scratch {s.name} has scope {s.scope!r}")

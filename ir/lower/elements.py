@@ -17,7 +17,9 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Const
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.group import Group
+from ingot.ir.lower.words import word_of_row
 from ingot.ir.lower.writer import KernelWriter, Scalar
+from ingot.ir.op import OPS
 from ingot.ir.ops.scalars import both, convert
 from ingot.ir.size import at_most
 from ingot.ir.struct import replace
@@ -72,20 +74,26 @@ class Elements:
         return out
 
     def operand(self, value: Value, idx: Point, mask: Scalar | None) -> Scalar:
-        """An elementwise operand at the point of the result: its dims align at the end, extent 1 repeats."""
+        """An elementwise operand at the point of the result."""
+        return self.at(value, self.aligned(value, idx), mask)
+
+    def aligned(self, value: Value, idx: Point) -> Point:
+        """Where the operand lies: its dims align at the end, extent 1 repeats."""
         shape = value.type.shape
         tail = idx[len(idx) - len(shape) :]
-        return self.at(value, tuple(ZERO if d == 1 else i for i, d in zip(tail, shape)), mask)
+        return tuple(ZERO if d == 1 else i for i, d in zip(tail, shape))
 
     def stored(self, value: Value) -> str | None:
         """The buffer of a value that is loaded, not made here, and lies row-major."""
         return None if value in self.known or value in self.orders else self.source(value)
 
-    def checked(self, node: Node, i: Scalar, extent: Dim, mask: Scalar | None) -> tuple[Index, Scalar | None]:
-        """A loaded index, wrapped once if negative, checked, and made safe to load with; `node` is what fails. And the mask to load
-        under: of a dim that may have no elements, where a failing index would have to stand for one."""
+    def checked(self, node: Node, index: Value, at: Point, extent: Dim, mask: Scalar | None) -> tuple[Index, Scalar | None]:
+        """An element of `index`, wrapped once if negative, checked, and made safe to load with; `node` is what fails. And the mask to
+        load under: of a dim that may have no elements, where a failing index would have to stand for one."""
         w = self.w
-        i = w.cast(i, dtypes.i64)
+        i = w.cast(self.at(index, at, mask), dtypes.i64)
+        if self._within(index, extent):
+            return w.as_index(i), mask
         i = w.select(w.lt(i, 0), w.add(i, extent), i)
         ok = w.and_(w.ge(i, 0), w.lt(i, extent))
         good = ok if mask is None else w.or_(ok, w.not_(mask))
@@ -94,6 +102,18 @@ class Elements:
             w.remember(key, True, w.check(good, code))
         safe = mask if at_most(1, extent) else both(w, mask, ok)
         return w.as_index(w.select(ok, i, w.const(0, dtypes.i64))), safe
+
+    def word(self, node: Node, seeds: tuple[Scalar, ...], place: Index, block: Callable[[Scalar], list[Scalar]]) -> Scalar | None:
+        """A word of a random stream that was made with others of its block; None where each is made for itself. See `word_of_row`."""
+        return word_of_row(self.w, (node, *(s.operand for s in seeds)), place, max(map(self.w.depth_of, seeds)), block)
+
+    def _within(self, index: Value, extent: Dim) -> bool:
+        """Whether an index is a constant all of whose numbers are places of a dim."""
+        node = self.graph.producers.get(index)
+        if node is None or node.op is not OPS["constant"] or not isinstance(extent, int):
+            return False
+        array = node.attrs[0].array()
+        return bool(array.size) and 0 <= array.min() and array.max() < extent
 
     def _elementwise(self, node: Node, idx: Point, mask: Scalar | None) -> Scalar:
         args = [self.operand(v, idx, mask) for v in node.inputs]

@@ -153,7 +153,7 @@ def scatter_line(k: GroupKernel, elements: Elements, into: Value, at: Point) -> 
     shape = index.type.shape
     with w.loop("serial", shape[axis] if shape else 1) as j:
         point = at[:axis] + (j,) + at[axis:] if shape else ()
-        to, mask = elements.checked(node, elements.at(index, point), x.type.shape[axis] if shape else 1, None)
+        to, mask = elements.checked(node, index, point, x.type.shape[axis] if shape else 1, None)
         target = point[:axis] + (to,) + point[axis + 1 :] if shape else ()
         update(k, into, linear(target, x.type.shape), mode, elements.at(src, point), mask)
 
@@ -238,7 +238,7 @@ def places(k: GroupKernel, elements: Elements, inside: Point) -> Places:
     at: dict[int, Index] = {}
     mask: Scalar | None = None
     for a, v in zip(axes, indices):
-        at[a], mask = elements.checked(node, elements.operand(v, inside, mask), x.type.shape[a], mask)
+        at[a], mask = elements.checked(node, v, elements.aligned(v, inside), x.type.shape[a], mask)
     return Places(at, mask)
 
 
@@ -320,7 +320,7 @@ def scatter_plane(k: GroupKernel, elements: Elements, into: Value, i: Index) -> 
     k.buffer(into, "rw")
     with w.loop("serial", math.prod(window)) as t:
         point = at + delinear(t, window, w.ranges)
-        to, mask = elements.checked(node, elements.at(index, point), size, None)
+        to, mask = elements.checked(node, index, point, size, None)
         update(k, into, ix.add(ix.mul(i, size), to), "add", elements.at(g, point), mask)
 
 

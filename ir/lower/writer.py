@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
@@ -38,6 +38,7 @@ from ingot.ir.loop.ir import (
     Shuffle,
     Stmt,
     Store,
+    Table,
     Wait,
     WarpgroupMma,
     WarpgroupWait,
@@ -45,7 +46,7 @@ from ingot.ir.loop.ir import (
 from ingot.ir.size import Size, at_most, ceil_div, exactly
 from ingot.ir.types import Dim, Shape
 
-__all__ = ["KernelWriter", "Scalar"]
+__all__ = ["KernelWriter", "Lanes", "Scalar"]
 
 
 class Scalar:
@@ -56,6 +57,15 @@ class Scalar:
     def __init__(self, operand: Operand, dtype: DType):
         self.operand = operand
         self.dtype = dtype
+
+
+class Lanes(NamedTuple):
+    """A loop that vectors run in: its variable and extent, how many elements that is at most (None: unknown), and the scope around it."""
+
+    var: str
+    extent: Index
+    most: int | None
+    around: int
 
 
 class _Scope:
@@ -81,6 +91,7 @@ class KernelWriter(Instructions):
         self._count = 0
         self._empty = 0  # open loops that run nothing: loads and checks must not leave them
         self._floor = 0  # the innermost open branch: loads and checks must not leave it
+        self.lanes: Lanes | None = None  # the open loop that vectors run in
 
     # -- names and scopes ---------------------------------------------------------------------------------------
 
@@ -98,8 +109,11 @@ class KernelWriter(Instructions):
         return name
 
     @contextmanager
-    def loop(self, kind: str, extent: Index | Dim, width: int = 1, exact: bool = False, most: Dim | None = None) -> Iterator[Index]:
-        """A loop around what is written inside; yields its variable as an Index. `most`: what a computed extent is at most."""
+    def loop(
+        self, kind: str, extent: Index | Dim, width: int = 1, exact: bool = False, most: Dim | None = None, span: int | None = None
+    ) -> Iterator[Index]:
+        """A loop around what is written inside; yields its variable as an Index. `most`: what a computed extent is at most; `span`: the
+        same, for what is made ahead for a vector loop."""
         var = self.fresh({"parallel": "p", "vector": "v", "unroll": "u", "grid": "g", "block": "t"}.get(kind, "i"))
         if not isinstance(extent, Index):
             most, extent = extent, ix.const(extent)
@@ -108,6 +122,10 @@ class KernelWriter(Instructions):
         self._empty += most == 0
         self._scopes.append(_Scope())
         self._depth[var] = len(self._scopes) - 1
+        lanes = self.lanes
+        if kind == "vector":
+            known = extent.const if not extent.terms and isinstance(extent.const, int) else span
+            self.lanes = Lanes(var, extent, known, len(self._scopes) - 2)
         if kind != "unroll" and isinstance(most, Size) and not at_most(1, most):
             self._scopes[-1].extent = extent
         try:
@@ -115,6 +133,7 @@ class KernelWriter(Instructions):
         finally:
             scope = self._scopes.pop()
             self._empty -= most == 0
+            self.lanes = lanes
         if scope.body:
             self._scopes[-1].body.append(For(var, extent, kind, scope.body, width, exact))
 
@@ -130,6 +149,18 @@ class KernelWriter(Instructions):
             self._floor = around
         if scope.body:
             self._scopes[-1].body.append(If(cond.operand, scope.body))
+
+    @contextmanager
+    def ahead(self, depth: int) -> Iterator[None]:
+        """What is written inside stands in the scope of this depth, before the loops that are open in it."""
+        inner = self._scopes[depth + 1 :]
+        del self._scopes[depth + 1 :]
+        floor, lanes, self._floor, self.lanes = self._floor, self.lanes, min(self._floor, depth), None
+        try:
+            yield
+        finally:
+            self._scopes += inner
+            self._floor, self.lanes = floor, lanes
 
     def rest(self, i: Index, per: Dim, total: Index | Dim) -> Index | Dim:
         """min(per, total - i * per): how many of `total` the i-th chunk of `per` holds; of a computed total that ends before: none
@@ -243,6 +274,15 @@ class KernelWriter(Instructions):
         name = self.fresh("s")
         self._scopes[0 if scope == "kernel" else self.depth].body.append(Alloc(name, dtype, size, scope))
         return name
+
+    def table(self, dtype: DType, data: bytes) -> str:
+        """Elements that are part of the code, declared at the kernel's top once."""
+        found = self.remembered(("table", dtype, data))
+        if found is None:
+            found = self.fresh("t")
+            self._scopes[0].body.append(Table(found, dtype, data))
+            self.remember(("table", dtype, data), found, 0)
+        return found
 
     def acc(self, dtype: DType, init: bool | int | float, shape: tuple[int, ...] = ()) -> str:
         """Declare an accumulator."""

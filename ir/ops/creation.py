@@ -35,17 +35,25 @@ def _constant_infer(types: tuple[TensorType, ...], value: Const) -> TensorType:
     return value.type
 
 
+SELECTS, RUNS = 8, 4  # numbers, and runs of them, up to which one is selected, not loaded from a table
+
+
 def _constant_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     payload: Const = node.attrs[0]
     array = payload.array()
     if array.size <= 1:  # a point of nothing is never read
         return p.w.const(array.reshape(()).item() if array.size else 0, payload.type.dtype)
-    # a small table: one select per element (large arrays are inputs, not constants)
-    at = p.w.index_value(linear(idx, payload.type.shape))
+    place = linear(idx, payload.type.shape)
     flat = array.reshape(-1)
+    if not place.terms and isinstance(place.const, int) and 0 <= place.const < flat.size:
+        return p.w.const(flat[place.const].item(), payload.type.dtype)
+    at = p.w.index_value(place)
     runs = _runs(flat.tolist()) if payload.type.dtype.kind in "iu" else []
-    if 0 < 4 * len(runs) <= flat.size:
+    if 0 < 4 * len(runs) <= flat.size and len(runs) <= RUNS:
         return _of_runs(p.w, at, runs, payload.type.dtype)
+    if flat.size > SELECTS:
+        return p.w.load(p.w.table(payload.type.dtype, flat.tobytes()), place, payload.type.dtype, mask)
+    # a few numbers: one select for each
     out = p.w.const(flat[0].item(), payload.type.dtype)
     for k in range(1, flat.size):
         out = p.w.select(p.w.eq(at, k), p.w.const(flat[k].item(), payload.type.dtype), out)
@@ -79,7 +87,8 @@ def _of_runs(w: Any, at: Any, runs: list[tuple[int, int, int]], dtype: DType) ->
 constant = declare(
     "constant", doc="A small array known when the graph is built.", attrs=("value",), infer=_constant_infer,
     ref=lambda value: value.array(), vjp=NO_GRAD, jvp=NO_GRAD, batch=NO_INPUTS,
-    samples=lambda: [case(value=Const.of([3, -1], i64)), case(value=Const.of([3 - 2j, 1j], c64))],
+    samples=lambda: [case(value=Const.of([3, -1], i64)), case(value=Const.of([3 - 2j, 1j], c64))]
+    + [case(value=Const.of([[k * k % 7 - 2 for k in range(6)]] * 2, d)) for d in sorted(Number | Bool, key=str)],
     lowering=View(_constant_element, FREE, stays=True), foldable=Foldable.NEVER, over_complex=OverComplex.PLAIN,
 )  # fmt: skip
 
@@ -158,11 +167,29 @@ def _random_bits_batch(ins: Sequence[Expr], batched: Sequence[bool], shape: Shap
     return [OPS["random_bits"](*spread(ins, batched), shape=(batch_size(ins, batched), *shape))], [True]
 
 
+def _philox_words(w: Any, seed: Any, block: Any) -> list[Any]:
+    """The four words of a block, in the low halves of u64: a product reads nothing else, so nothing is narrowed between rounds."""
+    low, half = w.const(32, u64), w.const((1 << 32) - 1, u64)
+    c = [block, w.shr(block, low), w.const(0, u64), w.const(0, u64)]
+    k0, k1 = w.and_(seed, half), w.shr(seed, low)
+    for r in range(10):
+        a = w.mul(w.and_(c[0], half), w.const(PHILOX_M[0], u64))
+        b = w.mul(w.and_(c[2], half), w.const(PHILOX_M[1], u64))
+        c = [w.xor(w.xor(w.shr(b, low), c[1]), k0), b, w.xor(w.xor(w.shr(a, low), c[3]), k1), a]
+        if r < 9:
+            k0, k1 = w.add(k0, w.const(PHILOX_W[0], u64)), w.add(k1, w.const(PHILOX_W[1], u64))
+    return c
+
+
 def _random_bits_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     w = p.w
     lead = node.inputs[0].type.rank  # a stream for each point of the seed
     seed, offset = (w.cast(p.at(v, idx[:lead], mask), u64) for v in node.inputs)
-    at = w.cast(w.index_value(linear(idx[lead:], node.outputs[0].type.shape[lead:])), u64)
+    place = linear(idx[lead:], node.outputs[0].type.shape[lead:])
+    made = p.word(node, (seed, offset), place, lambda number: _philox_words(w, seed, w.add(offset, number)))
+    if made is not None:
+        return made
+    at = w.cast(w.index_value(place), u64)
     block = w.add(offset, w.shr(at, w.const(2, u64)))
     low = w.const(32, u64)
     c = [w.cast(block, u32), w.cast(w.shr(block, low), u32), w.const(0, u32), w.const(0, u32)]

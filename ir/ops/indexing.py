@@ -137,7 +137,7 @@ _ALONG = (((3, 4), (3, 2), 1), ((3, 4), (5, 4), 0), ((4,), (6,), 0), ((2, 3, 2),
 def _gather_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     (axis,) = node.attrs
     src, index = node.inputs
-    at, mask = p.checked(node, p.at(index, idx, mask), src.type.shape[axis], mask)
+    at, mask = p.checked(node, index, idx, src.type.shape[axis], mask)
     return p.at(src, idx[:axis] + (at,) + idx[axis + 1 :], mask)
 
 
@@ -326,7 +326,7 @@ def _index_get_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     rest = iter(idx[:first] + idx[first + rank :])
     at = {}
     for a, v in zip(axes, indices):
-        at[a], mask = p.checked(node, p.operand(v, inner, mask), src.type.shape[a], mask)
+        at[a], mask = p.checked(node, v, p.aligned(v, inner), src.type.shape[a], mask)
     return p.at(src, tuple(at[a] if a in at else next(rest) for a in range(src.type.rank)), mask)
 
 

@@ -45,6 +45,18 @@ KERNELS = {
           %7 = sub(%4, %6) : {T}
           store out[v] = %7
         }""",
+    "table": f"""
+        table t: i64 {np.array([3, 0, 2, 1], np.int64).tobytes().hex()}
+        vector v in 0..$n width 16 {{
+          %j = load t[mod(v, 4)]
+          %1 = load x[v + dyn(%j)]
+          store out[v] = %1
+        }}
+        parallel p in 0..$n {{
+          %k = load t[mod(p + 1, 4)]
+          %2 = load y[p + dyn(%k)]
+          store out[$n + p] = %2
+        }}""",
     "stride by parameter": "vector v in 0..$n width 16 {\n %1 = load x[$m*v + 1]\n store out[$m*v] = %1\n}",
     "gather and scatter": """
         vector v in 0..$n width 16 {

@@ -125,7 +125,7 @@ class _Emission:
             base = ix.mul(block, s.block)
             extent = self.w.rest(block, s.block, self.extent[axis])
         exact = not isinstance(extent, Index) and exactly(extent, s.width) is not None
-        with self.w.loop("vector", extent, s.width, exact) as v:
+        with self.w.loop("vector", extent, s.width, exact, span=s.block or None) as v:
             at = list(at)
             self.put(at, axis, v if base is None else ix.add(base, v))
             row(at)
