@@ -97,6 +97,8 @@ def tiles(s: Tiles):
     yield replace(s, pack=Pack(8, direct=True))
     yield replace(s, pack=Pack(8, turn=4))
     yield replace(s, pack=Pack(16, chunk=3, turn=16))
+    yield replace(s, pack=Pack(8, depth=1 << 20), block=3, group=1 << 20)
+    yield replace(s, pack=Pack(4, depth=3), block=2, group=1 << 20, parallel=True)
     yield replace(s, block=1, group=1, parallel=True)
     yield replace(s, block=3, group=2, parallel=False)
     yield replace(s, run=1)
@@ -191,6 +193,7 @@ def test_text_that_is_no_schedule(text):
     ("product", dict(pack=Pack(256, direct=True))), ("product, transposed, bias, relu", dict(pack=Pack(4, direct=True))),
     ("bfloat16 product", dict(gather=True)), ("sort", dict(chunk=0)),
     ("sort", dict(digit=17)), ("sort", dict(digit=8, parts=2)), ("sort of one line", dict(parts=2)),
+    ("product", dict(pack=Pack(8, depth=3), group=1)), ("product", dict(pack=Pack(8, direct=True, depth=3))),
     ("top", dict(digit=8)),
     ("product", dict(pack=Pack(8, turn=4))), ("product, transposed, bias, relu", dict(pack=Pack(8, turn=32))),
     ("transposed", dict(along=0)), ("transposed", dict(axes=((0,), (1, 2)))), ("transposed", dict(size=3)),

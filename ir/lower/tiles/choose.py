@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ingot.ir.graph import Graph, Value
 from ingot.ir.lower.assumed import assumed, assumed_shape
 from ingot.ir.lower.cascade import run_of
 from ingot.ir.lower.group import Group
@@ -28,6 +29,8 @@ LINE, APART_BYTES = 64, 512  # of places that lie a multiple of the latter apart
 STORED, TURNED = 20, 5  # steps of k that take as long as to store a row by its columns one by one, and transposed
 FLAT = 0.97  # rows one after the other are worth their own pointers from here on
 FEW = 24  # tiles of rows that are read through B where it lies: packing it takes as long as some of them
+OWN_TILES, OWN_FROM = (2, 64), 2  # tiles of rows for which items pack their own panels, of a B larger than so many first caches;
+OWN_PANELS, OWN_STEPS, MOST_LOTS = 4, 384, 16  # how many panels, steps of k at a time, and how often sums are taken up again
 NEAR = 8  # of first caches, a B that is as small as this is near anyway
 MOST_PARTS = 16
 MOST_CACHE_PARTS, PARTIAL_BYTES = 64, 16 << 20  # of parts that are there for the caches' sake: how many, and their sums
@@ -64,10 +67,9 @@ def choose(group: Group, machine: Machine) -> Tiles:
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, whole))
     fewest = math.prod(-(-d // t) for d, t, known in zip(f_m, whole, f.m) if isinstance(known, int))  # where sizes turn out to be small
     right = right_of(group)
-    direct = (tiles <= FEW or n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR) and right is not None and right.columns == 1
-    while direct and columns > 4 and not at_most(columns, math.prod(f.n)):
-        columns //= 2
-    direct = direct and at_most(columns, math.prod(f.n)) is True
+    lies, once = in_place(group), right is not None and _steady(group.graph, right.value)  # panels of what is steady are made once
+    direct = 0 if once else _direct(group, n, columns, tiles, machine)
+    columns = direct or columns
     turn = min(columns, SIDE // n.dtype.itemsize)
     if direct or right is None or right.steps != 1 or right.columns == 0 or not at_most(turn, math.prod(f.k)):
         turn = 0
@@ -76,12 +78,9 @@ def choose(group: Group, machine: Machine) -> Tiles:
     near = machine.cache_bytes[1] // 2  # packed columns stay in the second cache while rows stream past
     step, parts, k = assumed(f.k[0]) if f_k else 1, 1, n.k
     if f_k and f.overlapping and not phased:  # a k whose columns leave the second cache is cut into parts
-        nbytes = n.k * columns * n.dtype.itemsize
-        fit = min(f_k[0], MOST_CACHE_PARTS, -(-nbytes // (near // 4)), PARTIAL_BYTES // max(1, n.batch * n.m * n.n * 4))
-        if fit > 1 and nbytes > near and tiles > 1:
-            step = -(-f_k[0] // fit)
-            parts = -(-f_k[0] // step)
-            k = n.k // f_k[0] * step
+        step = _near(n, f_k[0], columns, near) if tiles > 1 else step
+        parts = -(-f_k[0] // step)
+        k = n.k // f_k[0] * step if parts > 1 else k
     flops = 2 * math.prod(whole) * columns * k
 
     block = max(1, min(panels, near // max(1, k * columns * n.dtype.itemsize)))
@@ -90,6 +89,9 @@ def choose(group: Group, machine: Machine) -> Tiles:
     per_item = max(1, min(tiles, work // max(1, flops * block)))
     while per_item > 1 and parts * n.batch * -(-panels // block) * -(-tiles // per_item) < wanted and per_item * flops * block > work // 8:
         per_item = -(-per_item // 2)
+    own, depth = _own(group, n, columns, tiles, lies.apart, machine) if not once else (0, 0)
+    if depth:
+        direct, block, per_item = 0, own, tiles
     items = n.batch * -(-panels // block) * -(-tiles // per_item)
 
     # too few items: k in parts as well, and their sums at the end
@@ -98,11 +100,10 @@ def choose(group: Group, machine: Machine) -> Tiles:
         parts = -(-f_k[0] // step)
     known = not f.k or isinstance(f.k[0], int)
 
-    lies = in_place(group)
     copy = _copy(group, n, columns, lies.plain)
     rows_bytes = math.prod(tile) * n.k * n.dtype.itemsize
     return Tiles(
-        pack=Pack(columns, direct=True) if direct else Pack(columns, _pack_chunk(f.k, n.b_batch * panels, columns, turn), turn=turn),
+        pack=Pack(columns, 1 if direct else _pack_chunk(f.k, n.b_batch * panels, columns, turn), direct > 0, turn, depth),
         tile=tile,
         block=block,
         group=per_item,
@@ -110,7 +111,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
         step=step,
         run=run_of((step if known else f.k[0]) * math.prod(f.k[1:]), RUN),
         copy=copy,
-        gather=copy is None and not flat and lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1
+        gather=not depth and copy is None and not flat and lies.apart >= APART and parts == 1 and block > 1 and math.prod(tile[:-1]) == 1
         and rows_bytes <= near // 2 and isinstance(f.m[-1], int),
         combine=Lines(min(columns, COPY_WIDTH), max(1, COMBINE_ELEMENTS // max(1, n.n * parts // 4))) if parts > 1 else None,
         into=1 if known else parts,
@@ -119,6 +120,46 @@ def choose(group: Group, machine: Machine) -> Tiles:
         flat=flat,
         turn=turned if parts == 1 and columns % (turned or 1) == 0 else 0,
     )
+
+
+def _steady(graph: Graph, v: Value) -> bool:
+    """Whether a value is a steady input, or one in another shape: what is made of it is made once."""
+    while (node := graph.producers.get(v)) is not None and len(node.inputs) == 1:
+        v = node.inputs[0]
+    return any(graph.inputs[i] is v for i in graph.steady)
+
+
+def _near(n: Shape, steps: int, columns: int, near: int) -> int:
+    """How many of so many steps of the first dim of k are a part, whose columns stay in the second cache."""
+    nbytes = n.k * columns * n.dtype.itemsize
+    fit = min(steps, MOST_CACHE_PARTS, -(-nbytes // (near // 4)), PARTIAL_BYTES // max(1, n.batch * n.m * n.n * 4))
+    return -(-steps // fit) if fit > 1 and nbytes > near else steps
+
+
+def _direct(group: Group, n: Shape, most: int, tiles: int, machine: Machine) -> int:
+    """Columns of a tile, `most` at most, that are read where B lies; 0: they are packed."""
+    right, columns = right_of(group), math.prod(form_of(group.nodes[0]).n)
+    near = n.n * n.k * n.dtype.itemsize <= machine.cache_bytes[0] * NEAR
+    if right is None or right.columns != 1 or tiles > FEW and not near:
+        return 0
+    while most > 4 and not at_most(most, columns):
+        most //= 2
+    return most if at_most(most, columns) is True else 0
+
+
+def _own(group: Group, n: Shape, columns: int, tiles: int, apart: int, machine: Machine) -> tuple[int, int]:
+    """Panels of an item that packs them itself, and steps of k that it packs at a time; 0, 0: B is packed for all, or not at all."""
+    f, right, (fewest, most) = form_of(group.nodes[0]), right_of(group), OWN_TILES
+    if right is None or right.columns != 1 or len(f.k) != 1 or not all(isinstance(d, int) for d in (*f.batch, *f.m, *f.n, *f.k)):
+        return 0, 0
+    lots, panels = 1 if 2 * n.k <= 3 * OWN_STEPS else -(-n.k // OWN_STEPS), -(-n.n // columns)
+    small = n.n * n.k * n.dtype.itemsize <= OWN_FROM * machine.cache_bytes[0]
+    if small or not fewest <= tiles <= most or not 1 <= lots <= MOST_LOTS or apart >= APART or n.batch * panels < machine.workers:
+        return 0, 0
+    block = min(panels, OWN_PANELS)
+    while n.batch * -(-panels // block) < machine.workers:
+        block = -(-block // 2)
+    return -(-panels // -(-panels // block)), -(-n.k // lots)
 
 
 def _pack_chunk(dims: Dims, panels: int, columns: int, turn: int) -> int:

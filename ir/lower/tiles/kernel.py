@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ingot.ir.graph import Node
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
-from ingot.ir.loop.points import ZERO
+from ingot.ir.loop.points import ZERO, Point, delinear, linear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel
 from ingot.ir.lower.tiles.phases import form_in_phases
@@ -15,6 +15,7 @@ from ingot.ir.lower.tiles.schedule import Tiles
 from ingot.ir.lower.tiles.shape import shape_of
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.ops.form import Dims
+from ingot.ir.ops.scalars import convert
 from ingot.ir.size import ceil_div, exactly
 from ingot.ir.types import Dim
 
@@ -49,6 +50,21 @@ class TiledKernel:
             return ix.add(w.as_index(w.min(w.index_value(first), w.index_value(ix.const(self.n.n - columns)))), v), None
         n = ix.add(first, v)
         return n, w.lt(w.index_value(n), self.n.n)
+
+    def columns_of(self, name: str, q: Point, some: list[tuple[Index, Index]], each: Callable[[Callable[[Point], None]], None]) -> None:
+        """Pack steps of k of some panels, given with where they begin, all columns at once; each(one) calls one(k) for every step."""
+        f, w, columns = self.form, self.w, self.s.pack.columns
+        elements = self.k.elements()
+        with w.loop("vector", columns, columns, True) as v:
+            lanes = [(*self.column(panel, v), base) for panel, base in some]
+            places = [(delinear(n_flat, f.n, w.ranges), mask, base) for n_flat, mask, base in lanes]
+
+            def one(k: Point) -> None:
+                for at, mask, base in places:
+                    x = convert(w, f.b(elements, q, k, at, mask), self.n.dtype)
+                    w.store(name, ix.add(ix.add(base, ix.mul(linear(k, f.k), columns)), v), x)
+
+            each(one)
 
 
 def single(n: Dim) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 
 from ingot.ir.graph import Value
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Transpose
-from ingot.ir.loop.points import ZERO, Point, delinear, linear
+from ingot.ir.loop.points import ZERO, Point, delinear
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
 from ingot.ir.lower.tiles.kernel import Check, TiledKernel, counted, single
 from ingot.ir.lower.tiles.schedule import SQUARES, Tiles
 from ingot.ir.lower.tiles.shape import coefficient, right_of
-from ingot.ir.ops.scalars import convert
 from ingot.ir.size import ceil_div, exactly
 from ingot.ir.types import Dim
 
@@ -68,7 +66,7 @@ class Packing(TiledKernel):
         def rest() -> None:
             with w.loop("serial", w.rest(block, SQUARES * side, n.k)) as s:
                 k0 = ix.add(ix.mul(block, SQUARES * side), s)
-                self.steps(q, panel, base, lambda one: one(delinear(k0, f.k, w.ranges)))
+                self.columns_of(self.name, q, [(panel, base)], lambda one: one(delinear(k0, f.k, w.ranges)))
 
         if exactly(n.n, columns) is not None:
             whole()
@@ -93,18 +91,4 @@ class Packing(TiledKernel):
         f, w, n = self.form, self.w, self.n
         batch, panel, k0 = counted(w, i, (n.b_batch, self.panels, f.k[0] if f.k else 1))
         base = self.panel_base(ZERO if single(n.b_batch) else batch, panel)
-        self.steps(self.batch_point(batch), panel, base, lambda one: w.over(f.k[1:], (k0,) if f.k else (), one))
-
-    def steps(self, q: Point, panel: Index, base: Index, each: Callable[[Callable[[Point], None]], None]) -> None:
-        """Steps of k of one panel, all its columns at once."""
-        f, w, n, columns = self.form, self.w, self.n, self.s.pack.columns
-        elements = self.k.elements()
-        with w.loop("vector", columns, columns, True) as v:
-            n_flat, mask = self.column(panel, v)
-            at = delinear(n_flat, f.n, w.ranges)
-
-            def one(k: Point) -> None:
-                x = convert(w, f.b(elements, q, k, at, mask), n.dtype)
-                w.store(self.name, ix.add(ix.add(base, ix.mul(linear(k, f.k), columns)), v), x)
-
-            each(one)
+        self.columns_of(self.name, self.batch_point(batch), [(panel, base)], lambda one: w.over(f.k[1:], (k0,) if f.k else (), one))

@@ -7,7 +7,7 @@ import math
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.tiles.phases import least, phases
-from ingot.ir.lower.tiles.shape import apart, right_of
+from ingot.ir.lower.tiles.shape import apart, right_of, shape_of
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import Size, at_most, ceil_div, exactly, larger, smaller
 from ingot.ir.struct import value_type
@@ -59,6 +59,7 @@ class Pack(Schedule):
     """B in panels of `columns` columns; `chunk` times all but the first dim of k of a panel, or SQUARES squares, to a parallel chunk.
 
     direct  a panel is columns of B where it lies; the last one begins early, and overlaps its neighbour
+    depth   steps of k that each item packs at a time, of its own panels; 0: a kernel of its own packs all of B
     turn    side of the squares by which panels are made of a B whose columns lie apart, and their elements together; 0: by columns
     """
 
@@ -66,11 +67,14 @@ class Pack(Schedule):
     chunk: int = 1
     direct: bool = False
     turn: int = 0
+    depth: int = 0
 
     def verify(self, group: Group) -> None:
         """Raise ScheduleError where loops of `group` cannot be written this way."""
         lanes(self.columns)
         at_least_one(chunk=self.chunk)
+        if self.depth < 0 or self.depth and (self.direct or self.turn or len(form_of(group.nodes[0]).k) != 1):
+            raise ScheduleError(f"{self}: panels that items do not pack by steps of one dim of k ({group})")
         f, right = form_of(group.nodes[0]), right_of(group)
         if self.direct and not (right and right.columns == 1 and at_most(self.columns, math.prod(f.n))):
             raise ScheduleError(f"{self}: columns of B that do not lie next to each other, or are too few ({group})")
@@ -153,7 +157,7 @@ class Tiles(Schedule):
             if not ok:
                 raise ScheduleError(f"{self}: {what} ({group})")
 
-        f = form_of(group.nodes[0])
+        f, n = form_of(group.nodes[0]), shape_of(group.nodes[0])
         self.pack.verify(group)
         at_least_one(block=self.block, group=self.group, step=self.step, into=self.into)
         need(self.into == 1 or not isinstance(f.k[0], int), "two ways of cutting k into parts")
@@ -164,6 +168,10 @@ class Tiles(Schedule):
         need(fits, "a tile of other dims, or larger than they")
         need(len(phases(f)) == 1 or self.parts(group) == 1 and not self.gather, "parts of phases, or their rows gathered")
         need(not self.gather or (self.copy is None and math.prod(self.tile[:-1]) == 1), "rows in several dims, or copied already")
+        own = not (self.gather or self.turn or self.tail or self.near) and f.zeros is None and self.parts(group) == 1 == len(phases(f))
+        own = own and isinstance(n.batch * n.n * n.k, int) and all(isinstance(d, int) for d in m)
+        own = own and self.group >= math.prod(-(-d // t) for d, t in zip(m, self.tile))  # type: ignore[operator]
+        need(not self.pack.depth or own, "items that do not have all rows, or cannot pack their own panels")
         need(not self.gather or isinstance(f.m[-1], int), "rows that there may not be")
         need(not self.flat or not self.gather and isinstance(m[0], int), "rows in a row that are gathered, or of no known number")
         at = self.tail_dim(group)
