@@ -56,7 +56,7 @@ def _slots(cls: Any) -> Mapping[str, Any]:
 @functools.lru_cache(maxsize=256)
 def _slots_of(cls: Any) -> Mapping[str, Any]:
     own = [base for base in cls.__mro__[: cls.__mro__.index(Tensor)] if not base.__module__.startswith("ingot.")]
-    return {n: v for base in own for n, v in vars(base).items() if isinstance(v, MemberDescriptorType)}
+    return {n: v for base in own for n, v in list(vars(base).items()) if isinstance(v, MemberDescriptorType)}
 
 
 def attached(structure: tuple, leaves: list[Any]) -> tuple:

@@ -104,8 +104,8 @@ class Roots:
                 self._keep.append(g)
                 for t in g["params"]:
                     self._tensor(t, depth)
-            for state in x.state.values():
-                for t in state.values():
+            for state in list(x.state.values()):
+                for t in list(state.values()):
                     if isinstance(t, Tensor):
                         self._tensor(t, depth)
             if not library(type(x)):
@@ -179,7 +179,7 @@ class Roots:
         self._methods(type(m), depth)
         for name, item in list(vars(m).items()):
             if name in ("_parameters", "_buffers"):
-                for t in item.values():
+                for t in list(item.values()):
                     if t is not None:
                         self._tensor(t, depth)
                 continue
@@ -193,7 +193,7 @@ class Roots:
         self._seen.add(id(cls))
         self._keep.append(cls)
         for base in cls.__mro__:
-            for item in vars(base).values():
+            for item in list(vars(base).values()):  # other threads may add to it
                 self._in_class(item)
                 fn = function_of(item)
                 if fn is not None:
