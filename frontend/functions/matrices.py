@@ -35,6 +35,8 @@ def check_matrices(name: str, a: Any, square: bool = False, argument: str = "A")
 
 def flat(a: Tensor) -> Tensor:
     """(b, m, n)."""
+    if a.ndim == 3:
+        return a
     n = 1
     for d in a.shape[:-2]:
         n *= d

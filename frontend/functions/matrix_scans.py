@@ -193,7 +193,7 @@ def _square(x: Tensor) -> Tensor:
     return re * re + im * im
 
 
-@composite
+@_routine("linalg.qr")
 def qr(a: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     """Q (b, m, columns) and R (b, columns, n) with A = Q R, by reflections; signs are LAPACK's, R's diagonal is real."""
     b, m, n = a.shape
@@ -219,7 +219,7 @@ def qr(a: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     return q, apply("slice", r, attrs=((0, 0, 0), (b, columns, n), (1, 1, 1)))
 
 
-@composite
+@_routine("linalg.rotations")
 def rotations(a: Tensor) -> tuple[Tensor, Tensor]:
     """A V with orthogonal columns, and V (b, n, n), for A (b, m, n): one-sided Jacobi rotations of n / 2 pairs at a time.
 

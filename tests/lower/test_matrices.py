@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -76,18 +78,57 @@ def test_cholesky_and_triangular_systems(kind: str, n: int) -> None:
                 assert wrong <= 8 * n * EPS[kind] * max(1, np.abs(used).max()) * np.abs(got).max(), (columns, upper, unit)
 
 
-@pytest.mark.parametrize("fn", [lu, cholesky, solved(False, False), solved(True, True)])
+def factored(a):  # type: ignore[no-untyped-def]
+    return matrix_scans.qr(a, a.shape[1])
+
+
+@pytest.mark.parametrize("fn", [lu, cholesky, factored, solved(False, False), solved(True, True)])
 def test_loops_give_what_columns_give(fn) -> None:  # type: ignore[no-untyped-def]
     """The loop IR's interpreter, which knows of races, beside the graph's."""
     rng = np.random.default_rng(0)
     n = 35
     x = rng.standard_normal((2, n, n))
     arrays = [x @ x.transpose(0, 2, 1) + n * np.eye(n)]
-    if fn not in (lu, cholesky):
+    if fn not in (lu, cholesky, factored):
         arrays.append(rng.standard_normal((2, n, 3)))
     graph = traced(fn, *arrays)
     for got, want in zip(run_loops(graph, arrays), interpret(graph, arrays)):
         assert np.allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_qr(kind: str, size: tuple[int, int]) -> None:
+    m, n = size
+    a = np.random.default_rng(m).standard_normal((2, m, n)).astype(kind)
+    a[1, :, -1] = 0
+    for columns in {min(m, n), m}:
+        q, r = run_compiled(traced(partial(matrix_scans.qr, columns=columns), a), [a])
+        assert q.shape == (2, m, columns) and not np.tril(r, -1).any()
+        limit = 4 * max(m, n) * EPS[kind]
+        assert np.abs(q.transpose(0, 2, 1) @ q - np.eye(columns)).max() <= limit
+        assert np.abs(q @ r - a).max() <= limit * np.abs(a).max()
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 3), (9, 9), (40, 33), (130, 100)], ids=str)
+def test_rotations(kind: str, size: tuple[int, int]) -> None:
+    m, n = size
+    rng = np.random.default_rng(m)
+    a = rng.standard_normal((4, m, n)).astype(kind)
+    a[1, :, 0] = a[1, :, -1]  # of lower rank
+    a[2] = 0
+    a[3] *= np.logspace(0, -12, n)  # far apart
+    av, v = run_compiled(traced(matrix_scans.rotations, a), [a])
+    limit = 4 * max(m, n) * EPS[kind]
+    assert np.abs(v.transpose(0, 2, 1) @ v - np.eye(n)).max() <= limit
+    assert np.abs(a @ v - av).max() <= limit * np.abs(a).max()
+    lengths = np.sqrt((av.astype("f8") ** 2).sum(1))
+    want = np.linalg.svd(a.astype("f8"), compute_uv=False)
+    assert np.abs(-np.sort(-lengths, 1) - want).max() <= limit * want.max()
+    wide = np.where(lengths == 0, 1, lengths)[:, None]
+    gram = (av / wide).transpose(0, 2, 1) @ (av / wide)
+    assert np.abs(gram[[0, 3]] - np.eye(n)).max() <= limit  # however short
 
 
 def test_singular_and_indefinite_matrices() -> None:

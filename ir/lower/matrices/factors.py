@@ -12,33 +12,15 @@ from ingot.ir.dtypes import DType
 from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Index
 from ingot.ir.loop.points import ZERO
-from ingot.ir.lower.matrices.blocks import Extent, Matrix, Products, span, turned
-from ingot.ir.lower.writer import KernelWriter, Scalar
+from ingot.ir.lower.matrices.blocks import Matrix, Products, span, turned
+from ingot.ir.lower.matrices.vectors import ONE, less, swapped
+from ingot.ir.lower.writer import KernelWriter
 from ingot.ir.size import ceil_div, smaller
 from ingot.ir.types import Dim
 
 __all__ = ["LU", "Cholesky"]
 
-ONE = ix.const(1)
 i64 = dtypes.i64
-
-
-def _less(w: KernelWriter, dtype: DType, width: int, to: Matrix, by: Scalar, row: Matrix, count: Index) -> None:
-    """The first row of `to` less `by` times that of another."""
-    f = w.neg(by)
-    with w.loop("vector", count, width) as v:
-        at = to.place(ZERO, v)
-        x = w.load(row.buf, row.place(ZERO, v), dtype, pinned=True)
-        w.store(to.buf, at, w.fma(f, x, w.load(to.buf, at, dtype, pinned=True)))
-
-
-def _swapped(w: KernelWriter, dtype: DType, width: int, a: Matrix, b: Matrix, count: Extent) -> None:
-    """The first rows of two matrices change places."""
-    with w.loop("vector", count, width) as v:
-        at, to = a.place(ZERO, v), b.place(ZERO, v)
-        x, y = w.load(a.buf, at, dtype, pinned=True), w.load(b.buf, to, dtype, pinned=True)
-        w.store(a.buf, at, y)
-        w.store(b.buf, to, x)
 
 
 class LU:
@@ -70,8 +52,8 @@ class LU:
                 p = w.as_index(w.load(self.pivots, j, i64, pinned=True))
                 with w.when(w.ne(w.index_value(p), w.index_value(j))):
                     here, there = ix.add(k0, j), ix.add(k0, p)
-                    _swapped(w, dtype, self.width, a.behind(here, ZERO), a.behind(there, ZERO), k0)
-                    _swapped(w, dtype, self.width, a.behind(here, k1), a.behind(there, k1), ix.sub(ix.const(n), k1))
+                    swapped(w, dtype, self.width, a.behind(here, ZERO), a.behind(there, ZERO), k0)
+                    swapped(w, dtype, self.width, a.behind(here, k1), a.behind(there, k1), ix.sub(ix.const(n), k1))
             self.products.take_off(
                 a.behind(k1, k1), ix.sub(ix.const(m), k1), ix.sub(ix.const(n), k1), panel.T.behind(count, ZERO), a.behind(k0, k1), count,
                 self.products.solver(panel.T, count, True),
@@ -102,7 +84,7 @@ class LU:
             w.store(below.buf, to, w.div(w.load(below.buf, to, dtype, pinned=True), by))
         with w.loop("serial", ix.sub(ix.sub(count, j), ONE)) as q:
             other = panel.behind(ix.add(ix.add(j, ONE), q), j)
-            _less(w, dtype, width, other.behind(ZERO, ONE), w.load(other.buf, other.at, dtype, pinned=True), below, left)
+            less(w, dtype, width, other.behind(ZERO, ONE), w.load(other.buf, other.at, dtype, pinned=True), below, left)
 
 
 def _one_swap(w: KernelWriter, dtype: DType, buf: str, count: Index, places: Callable[[Index], tuple[Index, Index]]) -> None:
@@ -159,4 +141,4 @@ class Cholesky:
         with w.loop("serial", ix.sub(ix.sub(count, j), ONE)) as q:
             i = ix.add(ix.add(j, ONE), q)
             by = w.load(panel.buf, panel.place(j, i), dtype, pinned=True)
-            _less(w, dtype, width, panel.behind(i, i), by, panel.behind(j, i), ix.sub(rows, i))
+            less(w, dtype, width, panel.behind(i, i), by, panel.behind(j, i), ix.sub(rows, i))

@@ -13,6 +13,8 @@ from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import GroupKernel, Written
 from ingot.ir.lower.matrices.blocks import Matrix, span
 from ingot.ir.lower.matrices.factors import LU, Cholesky
+from ingot.ir.lower.matrices.reflections import Reflections
+from ingot.ir.lower.matrices.rotations import Rotations
 from ingot.ir.lower.matrices.routines import routine_of, takes
 from ingot.ir.lower.matrices.substitution import Substitution
 from ingot.ir.lower.schedule import Schedule, at_least_one, lanes
@@ -53,17 +55,20 @@ def _choose(group: Group, machine: Machine) -> Matrices:
     return Matrices(chunk, width, 32 if n <= SMALL else 64, columns)
 
 
-def _copied(k: GroupKernel, source: Value, to: Value, at: Index, first: Index, columns: Index, width: int, lower: bool = False) -> Matrix:
-    """Some columns of a matrix where a result lies; `lower`: no more than what is below the diagonal and on it."""
+def _place(k: GroupKernel, v: Value, at: Index) -> Matrix:
+    """A matrix of a result."""
+    _, m, n = v.type.shape
+    return Matrix(k.buffer(v, "rw"), ix.mul(at, m * n), n)
+
+
+def _copy(k: GroupKernel, source: Value, at: Index, to: Matrix, columns: Index, width: int, lower: bool = False) -> None:
+    """Copy some columns of a matrix, which begin at `at`; `lower`: no more than what is below the diagonal and on it."""
     w, (_, m, n) = k.w, source.type.shape
-    read, write = k.buffer(source, "r"), k.buffer(to, "rw")
-    place = Matrix(write, ix.add(ix.mul(at, m * n), first), n)
-    origin = Matrix(read, place.at, n)
+    origin = Matrix(k.buffer(source, "r"), at, n)
     with w.loop("serial", m) as i:
         some = ix.add(i, ix.const(1)) if lower else columns
         with w.loop("vector", some, width) as v:
-            w.store(write, place.place(i, v), w.load(read, origin.place(i, v), source.type.dtype))
-    return place
+            w.store(to.buf, to.place(i, v), w.load(origin.buf, origin.place(i, v), source.type.dtype))
 
 
 def _emit(group: Group, s: Matrices, check: Callable[[Node], int]) -> list[Written]:
@@ -77,17 +82,37 @@ def _emit(group: Group, s: Matrices, check: Callable[[Node], int]) -> list[Writt
         f, perm, sign = node.outputs
 
         def factor(i: Index) -> None:
-            place = _copied(k, node.inputs[0], f, i, ZERO, ix.const(n), s.width)
+            place = _place(k, f, i)
+            _copy(k, node.inputs[0], place.at, place, ix.const(n), s.width)
             LU(w, dtype, s.width, s.block, m, n).run(place, k.buffer(perm, "rw"), ix.mul(i, m), k.buffer(sign, "w"), i)
 
         w.chunks(b, s.chunk, factor)
     elif name == "linalg.cholesky":
 
         def root(i: Index) -> None:
-            place = _copied(k, node.inputs[0], node.outputs[0], i, ZERO, ix.const(n), s.width, True)
+            place = _place(k, node.outputs[0], i)
+            _copy(k, node.inputs[0], place.at, place, ix.const(n), s.width, True)
             Cholesky(w, dtype, s.width, s.block, n).run(place)
 
         w.chunks(b, s.chunk, root)
+    elif name == "linalg.qr":
+        q, r = node.outputs
+        columns = q.type.shape[2]
+
+        def reflect(i: Index) -> None:
+            made = Reflections(w, dtype, s.width, s.block, m, n, columns)
+            _copy(k, node.inputs[0], ix.mul(i, m * n), made.work, ix.const(n), s.width)
+            made.run(_place(k, q, i), _place(k, r, i))
+
+        w.chunks(b, s.chunk, reflect)
+    elif name == "linalg.rotations":
+        source = node.inputs[0]
+
+        def rotate(i: Index) -> None:
+            a = Matrix(k.buffer(source, "r"), ix.mul(i, m * n), n)
+            Rotations(w, dtype, s.width, m, n).run(a, *(_place(k, v, i) for v in node.outputs))
+
+        w.chunks(b, s.chunk, rotate)
     else:
         a, x = node.inputs
         columns = x.type.shape[2]
@@ -97,7 +122,8 @@ def _emit(group: Group, s: Matrices, check: Callable[[Node], int]) -> list[Writt
         def solve(i: Index) -> None:
             matrix, part = (ix.div(i, parts, w.ranges), ix.mod(i, parts, w.ranges)) if s.columns else (i, ZERO)
             count = span(w.rest(part, per, columns)) if s.columns else ix.const(columns)
-            place = _copied(k, x, node.outputs[0], matrix, ix.mul(part, per), count, s.width)
+            place = _place(k, node.outputs[0], matrix).behind(ZERO, ix.mul(part, per))
+            _copy(k, x, place.at, place, count, s.width)
             system = Substitution(w, dtype, s.width, s.block, n, ".upper" in name, ".unit" in name)
             system.run(Matrix(k.buffer(a, "r"), ix.mul(matrix, n * n), n), place, count)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ingot.ir.dtypes import f32, f64, i64
 from ingot.ir.graph import Graph
 from ingot.ir.machine import Machine
-from ingot.ir.size import equal
+from ingot.ir.size import at_most, equal
 from ingot.ir.types import Dim, TensorType
 
 __all__ = ["ROUTINES", "routine_of", "is_routine", "takes"]
@@ -39,9 +39,27 @@ def _triangular(ins: tuple[TensorType, ...], outs: tuple[TensorType, ...]) -> bo
     return ins[0].dtype is ins[1].dtype and _same(ins[0].shape[:2], ins[1].shape[:2])
 
 
+def _qr(ins: tuple[TensorType, ...], outs: tuple[TensorType, ...]) -> bool:
+    """(b, m, n) -> Q (b, m, columns), R (b, columns, n)."""
+    if len(ins) != 1 or len(outs) != 2 or any(t.rank != 3 or t.dtype is not ins[0].dtype for t in (*ins, *outs)):
+        return False
+    (b, m, n), columns = ins[0].shape, outs[0].shape[2]
+    return _same(outs[0].shape, (b, m, columns)) and _same(outs[1].shape, (b, columns, n)) and bool(at_most(columns, m))
+
+
+def _rotations(ins: tuple[TensorType, ...], outs: tuple[TensorType, ...]) -> bool:
+    """(b, m, n) -> A V of the same type, V (b, n, n)."""
+    if len(ins) != 1 or len(outs) != 2 or ins[0].rank != 3 or outs[0] != ins[0] or outs[1].dtype is not ins[0].dtype:
+        return False
+    b, _, n = ins[0].shape
+    return _same(outs[1].shape, (b, n, n))
+
+
 ROUTINES = {
     "linalg.lu": _lu,
     "linalg.cholesky": _cholesky,
+    "linalg.qr": _qr,
+    "linalg.rotations": _rotations,
     "linalg.triangular.lower": _triangular,
     "linalg.triangular.lower.unit": _triangular,
     "linalg.triangular.upper": _triangular,
