@@ -18,7 +18,7 @@ from ingot.ir.location import describe
 from ingot.ir.size import ShapeError
 from ingot.runtime.executable import NAN, CheckError
 
-__all__ = ["arrays_of", "explained", "first_nan", "of_sizes", "user_name"]
+__all__ = ["arrays_of", "explained", "first_nan", "meaning", "of_sizes", "user_name"]
 
 _WRONG_INDEX = re.compile(r"index (-?\d+) is out of range for axis \d+ of extent (\d+)")
 _MEANT = {  # what torch raises, of operations that take a negative index for an error: it comes to them moved down by the extent
@@ -39,6 +39,11 @@ _MEANT = {  # what torch raises, of operations that take a negative index for an
     "multilabel_margin": (RuntimeError, "multilabel_margin_loss: target {} is out of range for {} classes"),
 }
 _SLOW = (Contraction, Control, OwnKernels, Window)  # in the interpreter
+
+
+def meaning(name: str, kind: type[Exception], text: str) -> None:
+    """What is raised where a check fails in composites of this name."""
+    _MEANT[name] = kind, text
 
 
 def explained(error: Exception, graph: Graph, slots: Sequence[Any] | None) -> Exception:
@@ -63,6 +68,8 @@ def explained(error: Exception, graph: Graph, slots: Sequence[Any] | None) -> Ex
 def _index_error(name: str, message: str) -> tuple[type[Exception], str]:
     found = _WRONG_INDEX.search(message)
     kind, text = _MEANT.get(name, (IndexError, ""))
+    if text and "{" not in text:
+        return kind, text
     if found is None or not text:
         return kind, f"{name}: {message.partition(': ')[2]}"
     index, extent = map(int, found.groups())

@@ -80,5 +80,5 @@ def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:
 
 def checked(x: Tensor, good: Tensor) -> Tensor:
     """`x`, in a graph that fails where a bool is false. What it says stands with the name of the composite (runtime/failures.py)."""
-    one = apply("broadcast", scalar(0, x.dtype), attrs=((1,),))
+    one = apply("broadcast", scalar(-0.0 if x.dtype.kind == "f" else 0, x.dtype), attrs=((1,),))
     return x + apply("index_get", one, apply("reshape", cast(apply("logical_not", good), i64), attrs=((1,),)), attrs=((0,),)).reshape(())

@@ -9,7 +9,7 @@ from ingot._tensor.autocast import full
 from ingot.autograd.function import Function
 from ingot.functions import eigen_scans
 from ingot.functions.common import Tensor, cast, emit_out
-from ingot.functions.matrices import check_matrices, conj, flat, mH, require
+from ingot.functions.matrices import check_matrices, conj, flat, mH, required
 from ingot.functions.systems import solved
 
 __all__: list[str] = []
@@ -48,8 +48,8 @@ class _Eig(Function):
         h, q = eigen_scans.hessenberg(balanced)
         t, q, done = eigen_scans.schur(cast(h, a.dtype), cast(q, a.dtype))
         finite = a.abs().sum((1, 2)).isfinite()
-        require(lambda: finite, "linalg.eig: input tensor should not contain infs or NaNs.")
-        require(lambda: done, "linalg.eig: The algorithm failed to converge: too many eigenvalues are still coupled.")
+        t = required(t, lambda: finite, "linalg.eig: input tensor should not contain infs or NaNs.")
+        t = required(t, lambda: done, "linalg.eig: The algorithm failed to converge: too many eigenvalues are still coupled.")
         values, vectors = t.diagonal(0, -2, -1), eigen_scans.triangular_vectors(t, q * scales)
         if real:
             values, vectors = _paired(values, vectors, h.abs().amax((1, 2)).unsqueeze(-1))

@@ -1,7 +1,6 @@
 """Matrix decompositions with their derivatives, and the pseudoinverse. `ingot.linalg` gives them torch's names.
 
-Checks that need values (a matrix that is not positive definite) are made outside of compiled functions; inside,
-such a matrix gives infinities or NaN.
+A matrix that is not positive definite, or not finite, is a LinAlgError, in a compiled function when it is called.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from ingot._tensor.autocast import full
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
 from ingot.functions.common import Tensor, emit_out
-from ingot.functions.matrices import check_matrices, conj, flat, mH, real, require
+from ingot.functions.matrices import check_matrices, conj, flat, mH, real, required
 from ingot.functions.systems import Triangular
 
 __all__ = ["cholesky", "pinverse", "qr", "svd"]
@@ -77,7 +76,9 @@ def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None
                 [0., 2.]])
     """
     low = cholesky_unchecked(A)
-    require(lambda: low == low, "linalg.cholesky: The factorization could not be completed because the input is not positive-definite.")
+    good = low.detach()
+    indefinite = "linalg.cholesky: The factorization could not be completed because the input is not positive-definite."
+    low = required(low, lambda: good == good, indefinite)
     return emit_out(mH(low) if upper else low, out)
 
 
@@ -151,8 +152,8 @@ def _gaps(values: Tensor) -> Tensor:
     return gap + ingot.eye(values.shape[-1], dtype=values.dtype)
 
 
-def _finite(name: str, a: Tensor) -> None:
-    require(lambda: a.detach().isfinite(), f"{name}: the input matrix contained non-finite values.")
+def _finite(name: str, a: Tensor) -> Tensor:
+    return required(a, lambda: a.detach().isfinite(), f"{name}: the input matrix contained non-finite values.")
 
 
 class _Eigh(Function):
@@ -190,7 +191,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: tuple | None = None) -> Eigh:
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     half = (a.detach().tril(-1) if UPLO.upper() == "L" else a.detach().triu(1))
     whole = half + mH(half) + ingot.diag_embed(real(a.detach().diagonal(0, -2, -1)))
-    _finite("linalg.eigh", whole)
+    whole = _finite("linalg.eigh", whole)
     values, vectors = _Eigh.apply(flat(whole + (a - a.detach())))  # the gradient is that of the whole matrix, as in torch
     return emit_out(Eigh(values.reshape(tuple(a.shape[:-1])), vectors.reshape(tuple(a.shape))), out)
 
@@ -262,7 +263,7 @@ def svd_factor(A: Tensor, full_matrices: bool = True, *, driver: str | None = No
         tensor([1., 1.])
     """
     a = check_matrices("linalg.svd", A)
-    _finite("linalg.svd", a)
+    a = _finite("linalg.svd", a)
     lead, (m, n) = tuple(a.shape[:-2]), a.shape[-2:]
     u, s, vh = _SVD.apply(flat(a))
     if full_matrices and m != n:

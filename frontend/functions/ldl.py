@@ -14,7 +14,7 @@ from ingot._tensor.composites import composite
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtypes, emit_out, scalar
 from ingot.functions.lu import first
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import check_matrices, conj, flat, require
+from ingot.functions.matrices import check_matrices, conj, flat, required
 from ingot.functions.matrix_scans import loop, pick, pivot_size, places, where
 from ingot.functions.reduce import reduced
 
@@ -174,7 +174,7 @@ def _factored(name: str, A: Tensor, hermitian: bool, checked: bool) -> LDLInfo:
     ld, pivots = _factor(low + diagonal.diag_embed() + _turned(low, hermitian), hermitian)
     zero = (ld.diagonal(0, -2, -1) == 0).logical_and(pivots > 0)
     if checked:
-        require(lambda: zero.logical_not(), f"{name}: a block of D is zero, and ldl_solve would divide by it.")
+        ld = required(ld, lambda: zero.logical_not(), f"{name}: a block of D is zero, and ldl_solve would divide by it.")
     return LDLInfo(ld.reshape((*lead, n, n)), pivots.reshape((*lead, n)), first(zero).reshape(lead))
 
 

@@ -13,7 +13,7 @@ from ingot._tensor.composites import composite
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, cast, check_tensor, dtypes, emit_out
-from ingot.functions.matrices import check_matrices, flat, mH, require
+from ingot.functions.matrices import check_matrices, flat, mH, required
 from ingot.functions.systems import Triangular
 
 __all__ = ["lu", "lu_solve", "lu_unpack"]
@@ -144,7 +144,7 @@ def _factored(name: str, A: Tensor, pivot: bool, checked: bool, out: Any) -> Fac
     f, perm = _Factor.apply(flat(a))
     zero = f.detach().diagonal(0, -2, -1) == 0
     if checked:
-        require(lambda: zero.logical_not(), f"{name}: a diagonal element of U is zero, and lu_solve would divide by it.")
+        f = required(f, lambda: zero.logical_not(), f"{name}: a diagonal element of U is zero, and lu_solve would divide by it.")
     pivots = _swaps(perm, k) if k else ingot.zeros(f.shape[0], 0, dtype=dtypes.i32)
     return emit_out(FactorsInfo(f.reshape((*lead, m, n)), pivots.reshape((*lead, k)), first(zero).reshape(lead)), out)
 

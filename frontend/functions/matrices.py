@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from ingot._tensor.composites import composite
+from ingot.functions.checks import checked
 from ingot.functions.common import ShapeError, Tensor, apply, check_tensor, dtype_name, dtypes
 from ingot.grad_mode import no_grad
+from ingot.runtime.failures import meaning
 from ingot.runtime.recorder import here
 
 __all__ = ["LinAlgError"]
@@ -43,12 +47,28 @@ def flat(a: Tensor) -> Tensor:
     return a.reshape((n, *a.shape[-2:]))
 
 
-def require(good: Callable[[], Tensor], message: str) -> None:
-    """LinAlgError unless `good()` holds everywhere; not looked at while something is traced."""
-    if not here.recorder.tracing:
-        with no_grad():
-            if not bool(good().all()):
-                raise LinAlgError(message)
+def required(x: Tensor, good: Callable[[], Tensor], message: str) -> Tensor:
+    """`x`. LinAlgError unless `good()` holds everywhere: at once, and in compiled functions when they are called."""
+    with no_grad():
+        if here.recorder.tracing:
+            ok = good().all()
+        elif bool(good().all()):
+            return x
+        else:
+            raise LinAlgError(message)
+    return _check(message)(x, ok)
+
+
+@lru_cache
+def _check(message: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The composite that fails with a message; its name is of the function that the message begins with, and its last word."""
+
+    def required(x: Tensor, ok: Tensor) -> Tensor:
+        return checked(x, ok)
+
+    required.__name__ = f"{message.partition(':')[0].replace('.', '_')}_{message.rstrip('.').rpartition(' ')[2].replace('-', '_')}"
+    meaning(required.__name__, LinAlgError, message)
+    return composite(required)
 
 
 def mT(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from ingot._tensor.autocast import full
 from ingot.functions import factor, matrix_scans, systems
 from ingot.functions.common import ShapeError, Tensor, check_tensor, emit_out, static_int
 from ingot.functions.lu import first
-from ingot.functions.matrices import check_matrices, flat, mH, mT, require
+from ingot.functions.matrices import check_matrices, flat, mH, mT, required
 
 __all__ = ["cholesky_inverse", "cholesky_solve", "triangular_solve"]
 
@@ -59,7 +59,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False, out: tuple | None = None) -
     a = check_matrices("linalg.inv", A, True)
     info = _singular(a)
     if check_errors:
-        require(lambda: info == 0, "linalg.inv_ex: The inversion could not be completed because the input matrix is singular.")
+        a = required(a, lambda: info == 0, "linalg.inv_ex: The inversion could not be completed because the input matrix is singular.")
     return emit_out(InverseInfo(systems.inverted(a, False), info), out)
 
 
@@ -75,7 +75,8 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
     d = low.detach().diagonal(0, -2, -1)
     info = first(d != d)
     if check_errors:
-        require(lambda: info == 0, "linalg.cholesky_ex: The factorization could not be completed because A is not positive-definite.")
+        indefinite = "linalg.cholesky_ex: The factorization could not be completed because A is not positive-definite."
+        low = required(low, lambda: info == 0, indefinite)
     return emit_out(CholeskyInfo(mH(low) if upper else low, info), out)
 
 
@@ -90,7 +91,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     """
     info = _singular(check_matrices("linalg.solve", A, True))
     if check_errors:
-        require(lambda: info == 0, "linalg.solve_ex: The solver failed because the input matrix is singular.")
+        A = required(A, lambda: info == 0, "linalg.solve_ex: The solver failed because the input matrix is singular.")
     return emit_out(SolveInfo(systems.solved(A, B, left, False), info), out)
 
 

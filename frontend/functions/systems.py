@@ -1,6 +1,6 @@
 """Linear systems, inverses, determinants and powers of matrices, with their derivatives. `ingot.linalg` gives them torch's names.
 
-Checks that need values (a singular matrix) are made outside of compiled functions; inside, such a matrix gives infinities or NaN.
+A singular matrix is a LinAlgError, in a compiled function when it is called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ingot.functions import matrix_scans
 from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
 from ingot.functions.creation import eye
 from ingot.functions.matmul import matmul
-from ingot.functions.matrices import check_matrices, conj, flat, mH, mT, require
+from ingot.functions.matrices import check_matrices, conj, flat, mH, mT, required
 
 __all__ = ["det", "inverse", "logdet", "matrix_power", "slogdet"]
 
@@ -63,7 +63,8 @@ def solve_triangular(
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"linalg.solve_triangular: Incompatible shapes of A and B for AX = B ({list(a.shape)} and {list(b.shape)})")
     lead = broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
-    a, b = a.expand(*lead, *a.shape[-2:]), b.expand(*lead, *b.shape[-2:])
+    if a.shape[:-2] != b.shape[:-2]:
+        a, b = a.expand(*lead, *a.shape[-2:]), b.expand(*lead, *b.shape[-2:])
     return emit_out(Triangular.apply(flat(a), flat(b), bool(upper), bool(unitriangular)).reshape(tuple(b.shape)), out)
 
 
@@ -79,9 +80,10 @@ class _Solve(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, checked: bool) -> Tensor:
         f, perm, _ = matrix_scans.lu(a)
-        if checked:
-            require(lambda: f.diagonal(0, -2, -1) != 0, "linalg.solve: The solver failed because the input matrix is singular.")
         x = _factored_solve(f, perm, b)
+        if checked:
+            singular = "linalg.solve: The solver failed because the input matrix is singular."
+            x = required(x, lambda: f.diagonal(0, -2, -1) != 0, singular)
         ctx.save_for_backward(a, x)
         return x
 
@@ -129,9 +131,9 @@ class _Inverse(Function):
     def forward(ctx: Any, a: Tensor, checked: bool) -> Tensor:
         f, perm, _ = matrix_scans.lu(a)
         singular = "linalg.inv: The diagonal element is zero, the inversion could not be completed because the input matrix is singular."
-        if checked:
-            require(lambda: f.diagonal(0, -2, -1) != 0, singular)
         x = _factored_solve(f, perm, ingot.eye(a.shape[-1], dtype=a.dtype).expand(*a.shape))
+        if checked:
+            x = required(x, lambda: f.diagonal(0, -2, -1) != 0, singular)
         ctx.save_for_backward(x)
         return x
 

@@ -103,3 +103,22 @@ def test_errors_are_linalg_errors() -> None:
                  lambda: ingot.linalg.cholesky(-ingot.eye(2))):  # fmt: skip
         with pytest.raises(ingot.linalg.LinAlgError, match="singular|positive-definite"):
             call()
+
+
+def test_compiled_functions_refuse_what_eager_ones_do() -> None:
+    linalg, error = ingot.linalg, ingot.linalg.LinAlgError
+    zero, bad = ingot.zeros(3, 3), ingot.full((3, 3), float("nan"))
+    for fn, x, match in (
+        (lambda a: linalg.solve(a, ingot.ones(3, 2)), zero, "solve: .*singular"), (linalg.inv, zero, "inv: .*singular"),
+        (linalg.cholesky, -ingot.eye(3), "cholesky: .*positive-definite"), (linalg.lu_factor, zero, "lu_factor: a diagonal element"),
+        (linalg.eigh, bad, "eigh: .*non-finite"), (linalg.svd, bad, "svd: .*non-finite"), (linalg.eig, bad, "eig: .*NaN"),
+        (linalg.svdvals, bad, "svd: .*non-finite"), (linalg.ldl_factor, zero, "ldl_factor: a block of D"),
+    ):  # fmt: skip
+        compiled = ingot.compile(fn)
+        good = ingot.eye(3) * 2
+        for got, want in zip(ingot.utils._pytree.tree_leaves(compiled(good)), ingot.utils._pytree.tree_leaves(fn(good))):
+            assert got.numpy().tolist() == want.numpy().tolist()
+        for f in (fn, compiled):
+            with pytest.raises(error, match=match):
+                [t.numpy() for t in ingot.utils._pytree.tree_leaves(f(x))]
+        compiled(good)
