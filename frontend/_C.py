@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingot._refused import refused_class
 from ingot._tensor import Tensor
 from ingot._tensor.overriding import DisableTorchFunctionSubclass
 from ingot._tensor.overriding import disabled_torch_function as _disabled_torch_function_impl
 from ingot.runtime.recorder import here
 
+_NO_GRAPHS = "TorchScript's graphs are not made here"
+Block, Graph, Node, Value = (refused_class(f"_C.{name}", _NO_GRAPHS) for name in ("Block", "Graph", "Node", "Value"))
 __all__ = ["DispatchKey", "DispatchKeySet", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl"]
 
 

@@ -24,7 +24,7 @@ from types import FunctionType
 from typing import Any
 
 from ingot._tensor import Tensor
-from ingot._tensor.overriding import DisableTorchFunctionSubclass, disabled_torch_function, state
+from ingot._tensor.overriding import DisableTorchFunctionSubclass, disabled_torch_function, operands, state
 from ingot.functions.methods import complete
 from ingot.functions.operators import OPERATORS
 from ingot.ir.dtypes import DType
@@ -236,7 +236,7 @@ def _looking(fn: Callable, method: bool) -> Callable:
             relevant = [*_flat(args), *_flat(kwargs.values())]
             if not has_torch_function(relevant):
                 return fn(*args, **kwargs)
-            return handle_torch_function(call if not method or "methods" in _done else fn, relevant, *args, **kwargs)
+            return handle_torch_function(call if not method or "methods" in _done else fn, relevant, *operands(fn, args), **kwargs)
 
         known[fn] = known[call] = call
     return known[fn]

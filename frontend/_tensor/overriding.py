@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["DisableTorchFunctionSubclass", "disabled_torch_function", "state"]
+__all__ = ["DisableTorchFunctionSubclass", "disabled_torch_function", "operands", "spread", "state"]
+F = TypeVar("F", bound=Callable)
 
 
 class _State(threading.local):
@@ -31,3 +32,16 @@ def disabled_torch_function(func: Callable, types: Sequence[type], args: tuple =
     """What a class has for `__torch_function__` that is treated as a Tensor."""
     with DisableTorchFunctionSubclass():
         return func(*args, **(kwargs or {}))
+
+
+def spread(fn: F) -> F:
+    """Mark a function whose operands may be one list after the first argument: who is asked, and a graph, sees each, as in torch."""
+    setattr(fn, "spread", True)  # noqa: B010  (mypy refuses the assignment)
+    return fn
+
+
+def operands(fn: Callable, args: tuple) -> tuple:
+    """The arguments of a call as they are shown."""
+    if hasattr(fn, "spread") and len(args) == 2 and isinstance(args[1], (list, tuple)):
+        return (args[0], *args[1])
+    return args

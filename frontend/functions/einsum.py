@@ -8,6 +8,7 @@ from typing import Any
 
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
+from ingot._tensor.overriding import spread
 from ingot.functions.common import ShapeError, Tensor, apply, cast, dtype_name, dtypes
 from ingot.functions.matmul import dot_general
 
@@ -18,6 +19,7 @@ __all__ = [
 Labels = tuple[str, ...]
 
 
+@spread
 @lower
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products by Einstein's convention, as in `"bij,bjk->bik"`; `...` stands for dims that broadcast.

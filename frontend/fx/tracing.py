@@ -19,6 +19,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.overriding import operands
 from ingot.fx.graph import Graph
 from ingot.fx.graph_module import GraphModule
 from ingot.fx.node import Node, map_aggregate
@@ -64,7 +65,7 @@ def _recording(fn: Callable) -> Callable:
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         proxy = _has_proxy(args, kwargs)
-        return fn(*args, **kwargs) if proxy is None else proxy.tracer.create_proxy("call_function", fn, args, kwargs)
+        return fn(*args, **kwargs) if proxy is None else proxy.tracer.create_proxy("call_function", fn, operands(fn, args), kwargs)
 
     return call
 

@@ -310,3 +310,61 @@ def test_batches_are_pinned():
     if not ingot.cuda.is_available():
         with pytest.raises(RuntimeError, match="no CUDA device"):
             pin_memory([ingot.ones(2)])
+
+
+def test_operands_in_a_list_are_spread_where_they_are_shown():
+    class M(ingot.nn.Module):
+        def forward(self, x, y):
+            return ingot.einsum("ij,jk->ik", [x, y])
+
+    made = ingot.fx.symbolic_trace(M())
+    (node,) = [n for n in made.graph.nodes if n.op == "call_function"]
+    assert len(node.args) == 3 and node.target is ingot.einsum
+    assert made(ingot.ones(2, 3), ingot.ones(3, 1)).tolist() == [[3], [3]]
+
+
+def test_annotations_of_torchscript_s_graphs():
+    for name in ("Graph", "Value", "Node", "Block"):
+        with pytest.raises(RuntimeError, match="TorchScript's graphs"):
+            getattr(ingot._C, name)()
+
+
+def test_lazy_modules_of_others():
+    from ingot.nn.modules.lazy import LazyModuleMixin
+
+    class Plain(ingot.nn.Module):
+        def forward(self, x):
+            return x * self.scale + self.shift
+
+    class Scaled(LazyModuleMixin, Plain):
+        cls_to_become = Plain
+
+        def __init__(self, whole=True):
+            super().__init__()
+            self.whole = whole
+            self.scale = ingot.nn.UninitializedParameter()
+            self.register_buffer("shift", ingot.nn.UninitializedBuffer())
+
+        def initialize_parameters(self, x, by=2.0):
+            if self.has_uninitialized_params():
+                self.scale.materialize(x.shape[-1:])
+                ingot.nn.init.constant_(self.scale, by)
+                if self.whole:
+                    self.shift.materialize(x.shape[-1:])
+                    self.shift.fill_(1)
+
+    made = Scaled()
+    optimizer = ingot.optim.SGD(made.parameters(), lr=1.0)
+    assert isinstance(ingot.nn.LazyLinear(2), LazyModuleMixin) and made.has_uninitialized_params()
+    out = made(ingot.ones(2, 3))
+    assert type(made) is Plain and out.tolist() == [[3] * 3] * 2
+    out.sum().backward()
+    optimizer.step()
+    assert made.scale.tolist() == [0] * 3
+    loaded = Scaled()
+    loaded.load_state_dict(made.state_dict())
+    assert loaded.scale.tolist() == [0] * 3 and loaded(ingot.ones(1, 3)).tolist() == [[1] * 3]
+    with pytest.raises(RuntimeError, match="without a shape"):
+        Scaled(whole=False)(ingot.ones(1, 3))
+    with pytest.raises(NotImplementedError, match="initialize_parameters"):
+        type("Bare", (LazyModuleMixin, Plain), {})()(ingot.ones(1))

@@ -14,23 +14,82 @@ from ingot.nn.parameter import UninitializedBuffer, UninitializedParameter
 __all__ = [
     "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d",
     "LazyConvTranspose2d", "LazyConvTranspose3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LazyLinear",
+    "LazyModuleMixin",
 ]  # fmt: skip
 
 _UNKNOWN = (UninitializedParameter, UninitializedBuffer)
 
 
-class _Lazy(Module):
-    """Stands for a module of the class `becomes` until its first call, which knows the size; from then on it is one.
+class LazyModuleMixin:
+    """Makes a class of modules whose `initialize_parameters` is called with the arguments of the first call, before `forward`.
 
-    Its parameters have no shape until then (an optimizer may hold them). A subclass is also a subclass of `becomes`.
+    It gives the parameters and buffers that are uninitialized their shapes; a state dict that is loaded before does so, too. Where the
+    class says `cls_to_become`, the module is of that class from then on. RuntimeError if some are still without a shape.
+
+        class Scaled(LazyModuleMixin, nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.UninitializedParameter()
+
+            def initialize_parameters(self, x):
+                if self.has_uninitialized_params():
+                    self.scale.materialize(x.shape[-1:])
+                    nn.init.ones_(self.scale)
+
+            def forward(self, x):
+                return x * self.scale
+
+    Source: torch.nn.modules.lazy.LazyModuleMixin.
     """
 
-    becomes: type
-    defaults: dict[str, Any] = {}  # where they differ from those of `becomes`
+    cls_to_become: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._wait()
+
+    def _wait(self: Any) -> None:
+        self._becoming = self.register_forward_pre_hook(_become, with_kwargs=True)
+
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """Give shapes and values to what has none; what the module is called with says which."""
+        raise NotImplementedError(f"{type(self).__name__}: a lazy module needs a method initialize_parameters")
+
+    def has_uninitialized_params(self: Any) -> bool:
+        """Whether a parameter or buffer of its own is still without a shape."""
+        return any(isinstance(t, _UNKNOWN) for t in (*self._parameters.values(), *self._buffers.values()))
+
+    def _load_from_state_dict(self: Any, state_dict: dict, prefix: str, *rest: Any) -> None:
+        for name, t in (*self._parameters.items(), *self._buffers.items()):
+            saved = state_dict.get(prefix + name)
+            if isinstance(t, _UNKNOWN) and isinstance(saved, Tensor) and not isinstance(saved, _UNKNOWN):
+                with ingot.no_grad():
+                    t.materialize(tuple(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[misc]
+
+
+def _become(module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+    """The first call."""
+    module.initialize_parameters(*args, **kwargs)
+    if module.has_uninitialized_params():
+        raise RuntimeError(f"{type(module).__name__}: initialize_parameters left parameters or buffers without a shape")
+    module._becoming.remove()
+    del module._becoming
+    if module.cls_to_become is not None:
+        object.__setattr__(module, "__class__", module.cls_to_become)
+
+
+class _Lazy(LazyModuleMixin, Module):
+    """Stands for a module of the class `cls_to_become` until its first call, which knows the size; from then on it is one.
+
+    Its parameters have no shape until then (an optimizer may hold them). A subclass is also a subclass of that class.
+    """
+
+    defaults: dict[str, Any] = {}  # where they differ from those of that class
 
     def __init__(self, *args: Any, **kwargs: Any):
         Module.__init__(self)
-        signature = inspect.signature(self.becomes)
+        signature = inspect.signature(self.cls_to_become)
         size, *others = signature.parameters.values()
         rest = [p.replace(default=self.defaults.get(p.name, p.default)) for p in others]
         try:
@@ -53,11 +112,22 @@ class _Lazy(Module):
             self.register_buffer("running_mean", UninitializedBuffer(dtype=dtype) if tracked else None)
             self.register_buffer("running_var", UninitializedBuffer(dtype=dtype) if tracked else None)
             self.register_buffer("num_batches_tracked", ingot.tensor(0, dtype=ingot.int64) if tracked else None)
-        self._becoming = self.register_forward_pre_hook(_become, with_kwargs=True)
+        self._wait()
 
-    def has_uninitialized_params(self) -> bool:
-        """Whether the size is still unknown."""
-        return any(isinstance(t, _UNKNOWN) for t in (*self._parameters.values(), *self._buffers.values()))
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """Take the parameters of a module of that size."""
+        first = args[0] if args else next(iter(kwargs.values()))
+        plain: Any = self.cls_to_become(self._size(first), **self._given)
+        for table, made in ((self._parameters, plain._parameters), (self._buffers, plain._buffers)):
+            for name, t in table.items():
+                if isinstance(t, _UNKNOWN):
+                    with ingot.no_grad():
+                        t.materialize(tuple(made[name].shape), dtype=made[name].dtype)
+                        t.copy_(made[name])
+        del self._given
+        for name, value in vars(plain).items():
+            if not name.startswith("_") and name != "training":
+                setattr(self, name, value)
 
     def reset_parameters(self) -> None:
         """Nothing, until the size is known."""
@@ -65,16 +135,8 @@ class _Lazy(Module):
     def _size(self, input: Tensor) -> int:
         return int(input.shape[-1])
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
-        for name, t in (*self._parameters.items(), *self._buffers.items()):
-            saved = state_dict.get(prefix + name)
-            if isinstance(t, _UNKNOWN) and isinstance(saved, Tensor) and not isinstance(saved, _UNKNOWN):
-                with ingot.no_grad():
-                    t.materialize(tuple(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
     def extra_repr(self) -> str:
-        return self.becomes.extra_repr(self) if not self.has_uninitialized_params() else "size unknown"  # type: ignore[attr-defined]
+        return self.cls_to_become.extra_repr(self) if not self.has_uninitialized_params() else "size unknown"
 
 
 class _LazyChannels(_Lazy):
@@ -93,24 +155,6 @@ class _LazyNorm(_Lazy):
         return int(input.shape[1])
 
 
-def _become(module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-    """The first call: the module becomes what it stands for."""
-    first = args[0] if args else next(iter(kwargs.values()))
-    plain = module.becomes(module._size(first), **module._given)
-    for table, made in ((module._parameters, plain._parameters), (module._buffers, plain._buffers)):
-        for name, t in table.items():
-            if isinstance(t, _UNKNOWN):
-                with ingot.no_grad():
-                    t.materialize(tuple(made[name].shape), dtype=made[name].dtype)
-                    t.copy_(made[name])
-    module._becoming.remove()
-    del module._becoming, module._given
-    for name, value in vars(plain).items():
-        if not name.startswith("_") and name != "training":
-            setattr(module, name, value)
-    object.__setattr__(module, "__class__", module.becomes)
-
-
 def _lazy(becomes: type, base: type[_Lazy], example: str) -> Any:
     name = f"Lazy{becomes.__name__}"
     size = next(iter(inspect.signature(becomes).parameters))
@@ -118,7 +162,8 @@ def _lazy(becomes: type, base: type[_Lazy], example: str) -> Any:
         f"`nn.{becomes.__name__}` without its first argument, `{size}`, which is taken from the first input. It is one from then on.\n\n"
         f"Until then its parameters have no shape, but an optimizer may hold them.\n\n    {example}\n    "
     )
-    return type(name, (base, becomes), {"becomes": becomes, "__doc__": doc, "__module__": __name__, "forward": becomes.forward})  # type: ignore[attr-defined]
+    body = {"cls_to_become": becomes, "__doc__": doc, "__module__": __name__, "forward": becomes.forward}  # type: ignore[attr-defined]
+    return type(name, (base, becomes), body)
 
 
 def _example(call: str, shape: str) -> str:
