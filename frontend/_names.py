@@ -167,10 +167,11 @@ NAMES = _homes({
     "ingot.functions.matrices": "LinAlgError",
     "ingot.functions.matrix_exponential": "matrix_exp",
     "ingot.functions.memory_methods": "TypedStorage UntypedStorage is_storage",
-    "ingot.functions.native": "affine_grid_generator alpha_dropout_ conv_tbc convolution dropout_ embedding_renorm_ "
-    "feature_alpha_dropout_ feature_dropout feature_dropout_ grid_sampler grid_sampler_2d grid_sampler_3d gru gru_cell histogramdd "
-    "lstm lstm_cell native_batch_norm native_channel_shuffle native_dropout native_group_norm native_layer_norm norm_except_dim "
-    "nuclear_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell segment_reduce unsafe_split_with_sizes",
+    "ingot.functions.native": "_log_softmax_backward_data _softmax_backward_data affine_grid_generator alpha_dropout_ "
+    "conv_tbc convolution dropout_ embedding_renorm_ feature_alpha_dropout_ feature_dropout feature_dropout_ grid_sampler "
+    "grid_sampler_2d grid_sampler_3d gru gru_cell histogramdd lstm lstm_cell native_batch_norm native_channel_shuffle "
+    "native_dropout native_group_norm native_layer_norm norm_except_dim nuclear_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell "
+    "segment_reduce unsafe_split_with_sizes",
     "ingot.functions.neural": "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
     "binary_cross_entropy_with_logits celu celu_ channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
     "conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding embedding_bag feature_alpha_dropout "

@@ -16,6 +16,7 @@ from ingot.nn.functional import conv_tbc, native_channel_shuffle
 from ingot.nn.functional import recurrent as _recurrent
 
 __all__ = [
+    "_log_softmax_backward_data", "_softmax_backward_data",
     "affine_grid_generator", "alpha_dropout_", "conv_tbc", "convolution", "dropout_", "embedding_renorm_", "feature_alpha_dropout_",
     "feature_dropout", "feature_dropout_", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "gru", "gru_cell", "histogramdd", "lstm",
     "lstm_cell", "native_batch_norm", "native_channel_shuffle", "native_dropout", "native_group_norm", "native_layer_norm",
@@ -24,6 +25,30 @@ __all__ = [
 ]  # fmt: skip
 
 unsafe_split_with_sizes = split_with_sizes
+
+# ---- gradients that custom functions ask for
+
+
+def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
+    """The gradient of what `output = softmax(input, dim)` was taken of, in the input's dtype.
+
+    >>> y = ingot.softmax(ingot.tensor([1.0, 2.0]), 0)
+    >>> ingot._softmax_backward_data(ingot.ones(2), y, 0, y.dtype)
+    tensor([0., 0.])
+    """
+    weighted = grad_output * output
+    return (weighted - output * weighted.sum(dim, keepdim=True)).to(input_dtype)
+
+
+def _log_softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any) -> Tensor:
+    """The gradient of what `output = log_softmax(input, dim)` was taken of, in the input's dtype.
+
+    >>> y = ingot.log_softmax(ingot.tensor([1.0, 1.0]), 0)
+    >>> ingot._log_softmax_backward_data(ingot.tensor([1.0, 0.0]), y, 0, y.dtype)
+    tensor([ 0.5000, -0.5000])
+    """
+    return (grad_output - ingot.exp(output) * grad_output.sum(dim, keepdim=True)).to(input_dtype)
+
 
 # ---- norms
 

@@ -73,9 +73,9 @@ class LBFGS(Optimizer):
             at += n
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Minimize `closure`; its loss before the first step."""
+        """Minimize `closure`; its loss before the first step. TypeError without one."""
         if closure is None:
-            raise RuntimeError("LBFGS.step() needs a closure that computes the loss and its gradients")
+            raise TypeError("LBFGS.step() missing 1 required argument: 'closure', which computes the loss and its gradients")
         with ingot.no_grad():
             return self._minimize(closure)
 

@@ -165,3 +165,15 @@ def test_settings_that_change_nothing():
     with ingot.cuda.nvtx.range("a"):
         assert ingot.cuda.nvtx.range_push("b") == 1 and ingot.cuda.nvtx.range_pop() == 1
     assert list(ingot.utils.data.DataChunk([1, 2])) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("dim", [0, -1])
+def test_gradients_of_softmax_by_torch_s_names(name, dim):
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((3, 4)).astype(np.float32) for _ in range(2))
+    found = []
+    for m in (torch, ingot):
+        out = getattr(m, name)(m.from_numpy(x), dim)
+        found.append(getattr(m, f"_{name}_backward_data")(m.from_numpy(g), out, dim, m.float32).numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-6)
