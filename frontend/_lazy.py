@@ -42,7 +42,7 @@ class _Whole(ModuleType):
 
 def _own(module: ModuleType) -> dict[str, Any]:
     """What a module's `__dict__` has so far."""
-    found: dict[str, Any] = ModuleType.__dict__["__dict__"].__get__(module)
+    found: dict[str, Any] = vars(ModuleType)["__dict__"].__get__(module)
     return found
 
 
