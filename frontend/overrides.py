@@ -37,6 +37,8 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = ("ingot", "ingot.nn.functional", "ingot.linalg", "ingot.special", "ingot.fft")
+# take any object, and ask none: those of torch.overrides.get_ignored_functions to which an object that answers may be given
+_NOT_ASKING = frozenset({"compile", "is_storage", "is_tensor", "load", "save", "typename", "vmap"})
 _PLAIN = frozenset("numel dim size stride item tolist numpy data_ptr backward register_hook retain_grad as_subclass".split())
 _OPERATORS = frozenset(
     [f"__{kind}{n}__" for n in (*OPERATORS, "matmul") for kind in ("", "r", "i")]
@@ -258,7 +260,7 @@ def install(methods: bool = False) -> None:
             _done.add("functions")
             for home in _HOMES:
                 module = importlib.import_module(home)
-                for name in dir(module):
+                for name in {*dir(module)} - _NOT_ASKING:
                     fn = getattr(module, name, None)
                     if isinstance(fn, FunctionType) and fn.__module__.startswith("ingot.") and fn.__module__ != __name__:
                         setattr(module, name, _looking(fn, False))

@@ -16,6 +16,19 @@ try:
 except TypeError as e:
     assert "overrides.install" in str(e), e
 
+class Refusing:
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        raise NotImplementedError(func)
+
+overrides.install()
+assert not ingot.is_tensor(Refusing()) and not ingot.is_storage(Refusing()) and "Refusing" in ingot.typename(Refusing())
+try:
+    ingot.sin(Refusing())
+    assert False
+except NotImplementedError:
+    pass
+
 class Sub(Tensor):
     pass
 
