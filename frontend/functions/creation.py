@@ -204,12 +204,22 @@ def range(start: Number, end: Number, step: Number = 1, *, dtype: DType | None =
     return _arange(scalar(start, dtypes.f64), scalar(step, dtypes.f64), n, dtype or get_default_dtype())
 
 
-def _ends(name: str, start: Any, end: Any, steps: Any) -> tuple[float, float, int]:
-    a, b = (v.item() if isinstance(v, Tensor) else python_number(v) for v in (start, end))
+def _ends(name: str, start: Any, end: Any, steps: Any) -> tuple[Tensor, Tensor, int]:
+    a, b = (_end(name, *v) for v in (("start", start), ("end", end)))
     n = static_int(steps, f"{name}(): argument 'steps' (position 3)")
     if n < 0:
         raise RuntimeError("number of steps must be non-negative")
-    return float(a), float(b), n
+    return a, b, n
+
+
+def _end(name: str, which: str, v: Any) -> Tensor:
+    if not isinstance(v, Tensor):
+        return scalar(float(python_number(v)), dtypes.f64)
+    if v.ndim:
+        raise RuntimeError(
+            f"{name} only supports 0-dimensional start and end tensors, but got {which} with {v.ndim} dimension(s)."
+        )
+    return cast(v.detach(), dtypes.f64)
 
 
 def linspace(
@@ -226,7 +236,7 @@ def linspace(
     if any(map(_is_complex, (start, end))) or dtype in dtypes.Complex:
         return emit_out(finish(_complex_linspace("linspace", start, end, steps, check_dtype(dtype)), device, requires_grad), out)
     a, b, n = _ends("linspace", start, end, steps)
-    x = _linspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
+    x = _linspace(a, b, n, check_dtype(dtype) or get_default_dtype())
     return emit_out(finish(x, device, requires_grad), out)
 
 
@@ -272,7 +282,7 @@ def logspace(
         x = apply("exp", place * cmath.log(complex(base.item() if isinstance(base, Tensor) else base)))
         return emit_out(finish(x, device, requires_grad), out)
     a, b, n = _ends("logspace", start, end, steps)
-    x = _logspace(scalar(a, dtypes.f64), scalar(b, dtypes.f64), scalar(base, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
+    x = _logspace(a, b, scalar(base, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
     return emit_out(finish(x, device, requires_grad), out)
 
 

@@ -352,7 +352,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     >>> ingot.index_add(ingot.zeros(3), 0, ingot.tensor([1, 1]), ingot.ones(2))
     tensor([0., 2., 0.])
     """
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         check_tensor("index_add", source, "source", 4)
         source = apply("logical_and" if source.dtype.kind == "b" else "mul", source, number_tensor(alpha, source.dtype, True))
     return emit_out(_slices("index_add", input, dim, index, source, "add"), out)

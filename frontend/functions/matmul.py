@@ -194,6 +194,10 @@ ger = outer
 _TRUNCATING = ("addbmm", "addmv", "baddbmm")  # torch takes their float factors of integers without the fraction
 
 
+def _fractional(v: Any) -> bool:
+    return v.dtype.kind == "f" if isinstance(v, Tensor) else isinstance(v, float)
+
+
 def _added(name: str, input: Any, product: Tensor, beta: Any, alpha: Any, out: Any) -> Tensor:
     """beta * input + alpha * product; with beta 0, `input` is not read, so its NaN do not spread."""
     check_tensor(name, input)
@@ -209,7 +213,7 @@ def _added(name: str, input: Any, product: Tensor, beta: Any, alpha: Any, out: A
         raise ShapeError(
             f"{name}: the input of shape {list(input.shape)} cannot be expanded to the shape {list(product.shape)} of the product"
         )
-    if product.dtype.kind not in "fc" and (isinstance(beta, float) or isinstance(alpha, float)):
+    if product.dtype.kind not in "fc" and any(_fractional(v) for v in (beta, alpha)):
         if name not in _TRUNCATING:
             raise RuntimeError(f"{name}: for integral input tensors, beta and alpha must not be floating point numbers")
         beta, alpha = int(beta), int(alpha)
@@ -218,8 +222,10 @@ def _added(name: str, input: Any, product: Tensor, beta: Any, alpha: Any, out: A
         if beta:
             product = apply("logical_or", input, product)
         return emit_out(product, out)
-    if alpha != 1:
+    if isinstance(alpha, Tensor) or alpha != 1:
         product = product * alpha
+    if isinstance(beta, Tensor):  # the float argument of a compiled function
+        return emit_out(apply("select", beta == 0, product, input * beta + product), out)
     if beta == 0:
         return emit_out(product, out)
     return emit_out((input if beta == 1 else input * beta) + product, out)

@@ -20,12 +20,14 @@ from ingot.functions.common import (
     check_tensor,
     dtypes,
     emit_out,
+    larger,
     one_dim,
     operands,
     plain_dims,
     refuse,
     scalar,
 )
+from ingot.functions.cumulative import cumsum
 from ingot.functions.index import gather, index_select
 from ingot.functions.join import cat, stack
 
@@ -312,7 +314,7 @@ def _histc(x: Tensor, bins: int, limits: tuple[float, float] | None) -> Tensor:
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
-    """`nonzero` with exactly `size` rows: cut, or filled up with `fill_value`. Reads the values.
+    """`nonzero` with exactly `size` rows: cut, or filled up with `fill_value`. Nothing reads the values.
 
     >>> ingot.nonzero_static(ingot.tensor([0, 3]), size=2)
     tensor([[ 1],
@@ -320,10 +322,14 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """
     if size < 0:
         raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
-    found = nonzero(input)
-    if computed(input):
-        rows = apply("minimum", apply("iota", attrs=(dtypes.i64, (size,), 0)), scalar(found.shape[0], dtypes.i64))
-        return index_select(cat([found, found.new_full((1, input.ndim), fill_value)]), 0, rows)
-    found = found[:size]
-    missing = size - found.shape[0]
-    return cat([found, found.new_full((missing, input.ndim), fill_value)]) if missing else found
+    check_tensor("nonzero_static", input)
+    mask = apply("reshape", truth(input), attrs=((input.numel(),),))
+    rows = apply("iota", attrs=(dtypes.i64, (size,), 0))
+    place = searchsorted(cumsum(mask, 0), rows + 1)  # of the first element with so many behind it
+    columns, step = [], 1
+    for d in reversed(input.shape):
+        columns.append(place // step % larger(1, d))
+        step = step * larger(1, d)
+    found = stack(columns[::-1], 1) if columns else apply("iota", attrs=(dtypes.i64, (size, 0), 0))
+    there = apply("reshape", place < input.numel(), attrs=((size, 1),))
+    return apply("select", there, found, scalar(fill_value, dtypes.i64))

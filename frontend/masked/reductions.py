@@ -198,8 +198,8 @@ def _along(name: str, fn: Callable[[Tensor, int], Tensor], fill: Any, doc: str) 
     return function
 
 
-cumsum = _along("cumsum", ingot.cumsum, 0, "The running sums of what is kept along `dim`.")
-cumprod = _along("cumprod", ingot.cumprod, 1, "The running products of what is kept along `dim`.")
+cumsum = _along("cumsum", lambda x, dim: ingot.cumsum(x, dim, dtype=x.dtype), 0, "The running sums of what is kept along `dim`.")
+cumprod = _along("cumprod", lambda x, dim: ingot.cumprod(x, dim, dtype=x.dtype), 1, "The running products of what is kept along `dim`.")
 softmax = _along("softmax", ingot.softmax, -math.inf, """exp(x) / sum exp(x) of what is kept along `dim`: 0 elsewhere, NaN of nothing.
 
     >>> ingot.masked.softmax(ingot.tensor([1.0, 5.0, 1.0]), 0, mask=ingot.tensor([True, False, True]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import ingot
 from ingot._tensor import Tensor
@@ -24,13 +25,13 @@ def _zeroed(input: Tensor) -> Tensor:
     return input * 0.0
 
 
-def _dropout(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: tuple[int, ...]) -> Tensor:
+def _dropout(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: Callable[[], tuple[int, ...]]) -> Tensor:
     _check(p)
     if not training or p == 0.0:
         return input
     if p == 1.0:
         return apply(_zeroed, input, inplace)
-    return apply(_drop, input, inplace, ingot.rand(mask_shape, device=input.device), p)
+    return apply(_drop, input, inplace, ingot.rand(mask_shape(), device=input.device), p)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -42,11 +43,11 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     >>> ((y == 0) | (y == 2)).all()
     tensor(True)
     """
-    return _dropout(input, p, training, inplace, tuple(input.shape))
+    return _dropout(input, p, training, inplace, lambda: tuple(input.shape))
 
 
 def _dropout_of_channels(input: Tensor, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
-    return _dropout(input, p, training, inplace, _one_per_channel(input, batched))
+    return _dropout(input, p, training, inplace, lambda: _one_per_channel(input, batched))
 
 
 def _one_per_channel(input: Tensor, batched: bool) -> tuple[int, ...]:
@@ -116,7 +117,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     >>> F.alpha_dropout(ingot.ones(2, 3), p=0.5, training=True).unique().shape[0] <= 2
     True
     """
-    return _alpha(input, p, training, inplace, tuple(input.shape))
+    return _alpha(input, p, training, inplace, lambda: tuple(input.shape))
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
@@ -126,13 +127,13 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     >>> (y == y[:, :, :1]).all()
     tensor(True)
     """
-    return _alpha(input, p, training, inplace, _one_per_channel(input, True))
+    return _alpha(input, p, training, inplace, lambda: _one_per_channel(input, True))
 
 
-def _alpha(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: tuple[int, ...]) -> Tensor:
+def _alpha(input: Tensor, p: float, training: bool, inplace: bool, mask_shape: Callable[[], tuple[int, ...]]) -> Tensor:
     _check(p)
     if not training or p == 0.0:
         return input
     if p == 1.0:
         return apply(_zeroed, input, inplace)
-    return apply(_alpha_drop, input, inplace, ingot.rand(mask_shape, device=input.device), p)
+    return apply(_alpha_drop, input, inplace, ingot.rand(mask_shape(), device=input.device), p)
