@@ -228,6 +228,9 @@ class multinomial(Constraint):
     def check(self, x: Tensor) -> Tensor:
         return (x >= 0).all(-1) & (x.sum(-1) <= self.upper_bound)
 
+    def __repr__(self) -> str:
+        return "Multinomial()"
+
 
 def _one_hot(x: Tensor) -> Tensor:
     return ((x == 0) | (x == 1)).all(-1) & (x.sum(-1) == 1)

@@ -412,6 +412,9 @@ class Exponential(ExponentialFamily):
         return -ingot.log(-x)
 
 
+_FAR = 1e4  # from here on the survival of a flat tail is nothing: its series stays finite
+
+
 class GeneralizedPareto(Distribution):
     """The generalized Pareto distribution of excesses over a threshold `loc`: scale and tail by `scale` and `concentration`."""
 
@@ -436,14 +439,15 @@ class GeneralizedPareto(Distribution):
     def _log_survival(self, z: Tensor) -> Tensor:
         flat = ingot.isclose(self.concentration, ingot.zeros_like(self.concentration))
         safe = ingot.where(flat, 1.0, self.concentration)
-        return ingot.where(flat, -z + self.concentration * z**2 / 2, -ingot.log1p(safe * z) / safe)
+        return ingot.where(flat, -z + self.concentration * z.clamp(max=_FAR) ** 2 / 2, -ingot.log1p(safe * z) / safe)
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
         z = self._z(value)
         flat = ingot.isclose(self.concentration, ingot.zeros_like(self.concentration))
         safe = ingot.where(flat, 1.0, self.concentration)
-        near = -z + self.concentration * (z**2 / 2 - z)
+        far = z.clamp(max=_FAR)
+        near = -z + self.concentration * (far**2 / 2 - far)
         return ingot.where(flat, near, -(1 + 1 / safe) * ingot.log1p(safe * z)) - self.scale.log()
 
     def cdf(self, value: Tensor) -> Tensor:
@@ -454,7 +458,8 @@ class GeneralizedPareto(Distribution):
         flat = ingot.isclose(self.concentration, ingot.zeros_like(self.concentration))
         safe = ingot.where(flat, 1.0, self.concentration)
         tail = ingot.log1p(-value)
-        return self.loc + self.scale * ingot.where(flat, -tail + self.concentration * tail**2 / 2, ingot.expm1(-safe * tail) / safe)
+        near = -tail + self.concentration * tail.clamp(min=-_FAR) ** 2 / 2
+        return self.loc + self.scale * ingot.where(flat, near, ingot.expm1(-safe * tail) / safe)
 
     @property
     def mean(self) -> Tensor:

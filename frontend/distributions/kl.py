@@ -92,8 +92,8 @@ def _infinite(type_p: type, *types_q: type) -> None:
 
 
 def _first(d: Any) -> Tensor:
-    """A tensor of the shape of a distribution's batch."""
-    return ingot.zeros(tuple(d.batch_shape))
+    """A tensor of the shape of a distribution's batch, in the dtype of its parameters."""
+    return ingot.zeros(tuple(d.batch_shape), dtype=getattr(d, next(iter(d.arg_constraints))).dtype)
 
 
 @register_kl(ExponentialFamily, ExponentialFamily)
@@ -155,6 +155,16 @@ def _one_hot(p: Any, q: Any) -> Tensor:
 def _continuous_bernoulli(p: Any, q: Any) -> Tensor:
     mine = p.mean * (p.logits - q.logits) + p._log_constant() + ingot.log1p(-p.probs)
     return mine - q._log_constant() - ingot.log1p(-q.probs)
+
+
+@register_kl(ContinuousBernoulli, Exponential)
+def _continuous_bernoulli_exponential(p: Any, q: Any) -> Tensor:
+    return -p.entropy() - q.rate.log() + q.rate * p.mean
+
+
+@register_kl(ContinuousBernoulli, Normal)
+def _continuous_bernoulli_normal(p: Any, q: Any) -> Tensor:
+    return -p.entropy() + _gauss_cross(p.mean, p.variance + p.mean.square(), q)
 
 
 @register_kl(Dirichlet, Dirichlet)
@@ -319,7 +329,8 @@ def _gauss_cross(mean: Tensor, square: Tensor, q: Any) -> Tensor:
 
 
 @register_kl(Beta, Uniform)
-def _beta_uniform(p: Any, q: Any) -> Tensor:
+@register_kl(ContinuousBernoulli, Uniform)
+def _of_0_to_1_uniform(p: Any, q: Any) -> Tensor:
     result = -p.entropy() + (q.high - q.low).log()
     return ingot.where((q.low > 0) | (q.high < 1), math.inf, result)
 
@@ -417,6 +428,12 @@ def _uniform_beta(p: Any, q: Any) -> Tensor:
     t1 = (q.concentration1 - 1) * (xlogx(p.high) - xlogx(p.low) - common) / common
     t2 = (q.concentration0 - 1) * (xlogx(1 - p.high) - xlogx(1 - p.low) + common) / common
     return ingot.where((p.high > 1) | (p.low < 0), math.inf, t2 - common.log() + normal - t1)
+
+
+@register_kl(Uniform, ContinuousBernoulli)
+def _uniform_continuous_bernoulli(p: Any, q: Any) -> Tensor:
+    result = -p.entropy() - p.mean * q.logits - ingot.log1p(-q.probs) - q._log_constant()
+    return ingot.where((p.high > 1) | (p.low < 0), math.inf, result)
 
 
 @register_kl(Uniform, Exponential)

@@ -233,12 +233,14 @@ def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
 def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
     """input to the power of exponent, elementwise. An `int` exponent is part of the compiled code; a float is not.
 
-    RuntimeError for bools, and for integers to a negative `int` power.
+    RuntimeError for bools to the power of a bool tensor, and for integers to a negative `int` power.
 
         >>> ingot.pow(ingot.tensor([2.0, 3.0]), 2)
         tensor([4., 9.])
     """
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor) and is_number(exponent):
+        if isinstance(exponent, bool) and input.dtype.kind == "b":
+            return emit_out(apply("logical_or", input, scalar(not exponent, input.dtype)), out)
         if isinstance(exponent, int) and not isinstance(exponent, bool) and (type(exponent) is not Extent or input.dtype.kind in "iub"):
             x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
             if x.dtype.kind not in "fc" and exponent < 0:

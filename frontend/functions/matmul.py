@@ -167,9 +167,11 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 @lower
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sums of products over the last dims of both; with a 0-d operand, the product. RuntimeError where those differ."""
-    _pair("inner", input, other)
+    check_tensor("inner", input)
+    check_tensor("inner", other, "other", 2)
     if not input.ndim or not other.ndim:
         return emit_out(input * other, out)
+    _pair("inner", input, other)
     if input.shape[-1] != other.shape[-1]:
         raise ShapeError(
             f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}"
@@ -316,8 +318,10 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> ingot.kron(ingot.eye(2), ingot.ones(2, 2)).shape
     ingot.Size([4, 4])
     """
-    a, b = operands("kron", input, other)
-    return emit_out(_kron(a, b), out)
+    a, b = (v[None] if isinstance(v, Tensor) and v.ndim == 0 else v for v in (input, other))  # neither's dtype yields to the other's
+    rank = max(v.ndim if isinstance(v, Tensor) else 0 for v in (input, other))
+    product = _kron(*operands("kron", a, b))
+    return emit_out(product if rank else product.reshape(()), out)
 
 
 @composite

@@ -241,18 +241,16 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """True when shapes and all elements are equal. Reads the values.
+    """True when shapes and all elements are equal, those of different dtypes in the common one. Reads the values.
 
     >>> ingot.equal(ingot.ones(2), ingot.ones(2))
     True
     """
     check_tensor("equal", input)
     check_tensor("equal", other, "other", 2)
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"Expected all tensors to have the same dtype, but found {input.dtype} and {other.dtype}")
     if tuple(input.shape) != tuple(other.shape):
         return False
-    return bool(apply("eq", input, other).all())
+    return bool(apply("eq", *operands("equal", input, other)).all())
 
 
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:

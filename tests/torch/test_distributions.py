@@ -347,3 +347,42 @@ def test_sets_between_bounds_are_classes_that_can_be_extended():
         m.distributions.transform_to.register(Softplus, lambda constraint, t=transforms: t.SoftplusTransform())
         assert Softplus().check(m.tensor([-1.0, 2.0])).tolist() == [False, True]
         assert m.distributions.transform_to(Softplus())(m.tensor(0.0)).item() == pytest.approx(math.log(2))
+
+
+BOUNDED = ["Normal(V(0.2), V(1.5))", "Exponential(V(1.3))", "Uniform(V(-0.5), V(2.0))", "Uniform(V(0.2), V(0.6))"]
+
+
+@pytest.mark.parametrize("text", BOUNDED)
+def test_divergences_of_continuous_bernoullis(text):
+    mine, theirs = (
+        m.distributions.kl_divergence(p, q)
+        for m in (ingot, torch)
+        for D, V in [(m.distributions, lambda x, m=m: m.tensor(x, dtype=m.float64))]
+        for p, q in [(D.ContinuousBernoulli(V([0.3, 0.5, 0.9])), eval(f"D.{text}", {"D": D, "V": V}))]
+    )
+    same(mine, theirs, text)
+
+
+def test_divergences_between_0_and_1_are_finite():
+    # torch gives infinity where the bounds are the same
+    D = ingot.distributions
+    p, q = D.ContinuousBernoulli(ingot.tensor(0.3, dtype=ingot.float64)), D.Uniform(0.0, 1.0)
+    x = (ingot.arange(100000, dtype=ingot.float64) + 0.5) / 100000
+    density = p.log_prob(x)
+    np.testing.assert_allclose(D.kl_divergence(p, q).item(), (density.exp() * density).mean().item(), rtol=1e-6)
+    np.testing.assert_allclose(D.kl_divergence(D.Uniform(x[0] * 0, x[0] * 0 + 1), p).item(), -density.mean().item(), rtol=1e-6)
+
+
+def test_infinite_divergences_have_the_dtype_of_the_parameters():
+    V = lambda x: ingot.tensor(x, dtype=ingot.float64)  # noqa: E731
+    D = ingot.distributions
+    found = D.kl_divergence(D.Exponential(V(2.0)), D.Uniform(V(0.0), V(1.0)))
+    assert found.dtype is ingot.float64 and found.item() == math.inf
+
+
+def test_the_bounds_of_a_generalized_pareto_without_curvature():
+    for x in (0.0, 1.0):
+        mine, theirs = (m.distributions.GeneralizedPareto(m.tensor([0.5]), m.tensor(1.5), m.tensor([0.0])) for m in (ingot, torch))
+        same(mine.icdf(ingot.tensor(x)), theirs.icdf(torch.tensor(x)), f"icdf {x}")
+    same(mine.cdf(ingot.tensor(math.inf)), torch.tensor([1.0]), "cdf")
+    same(mine.log_prob(ingot.tensor(math.inf)), torch.tensor([-math.inf]), "log_prob")

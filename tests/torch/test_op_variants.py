@@ -72,3 +72,28 @@ def test_dropout_of_channels_that_drops_nothing_or_all_takes_any_rank(name: str,
     mine, theirs = getattr(ingot.nn.functional, name), getattr(torch.nn.functional, name)
     for p, training in ((0.5, False), (0.0, True), (1.0, True)):
         close(mine(ingot.ones(shape), p, training), theirs(torch.ones(shape), p, training))
+
+
+def test_equal_compares_in_the_common_dtype() -> None:
+    t = {"f": [1.0, 2.0], "i": [1, 2], "b": [True, False], "c": [1 + 0j, 2], "n": [float("nan"), 1.0], "h": [1.5, 2.0], "s": [1]}
+    for p in t.values():
+        for q in t.values():
+            assert ingot.equal(ingot.tensor(p), ingot.tensor(q)) is torch.equal(torch.tensor(p), torch.tensor(q)), (p, q)
+
+
+@pytest.mark.parametrize("name", ["inner", "kron"])
+def test_products_with_one_of_no_dims(name: str) -> None:
+    dtypes = ("bool", "uint8", "int32", "int64", "float32", "complex64")
+    for a in dtypes:
+        for b in dtypes:
+            for x, y in (([1, 2], 3), (3, [1, 2]), (3, 2)):
+                theirs = getattr(torch, name)(torch.tensor(x, dtype=getattr(torch, a)), torch.tensor(y, dtype=getattr(torch, b)))
+                mine = getattr(ingot, name)(ingot.tensor(x, dtype=getattr(ingot, a)), ingot.tensor(y, dtype=getattr(ingot, b)))
+                close(mine, theirs, what=f"{name} {a} {b} {x} {y}")
+
+
+def test_powers_of_bools() -> None:
+    for exponent in (True, False, 0, 1, 2, 3):
+        theirs = torch.pow(torch.tensor([True, False]), exponent)
+        close(ingot.pow(ingot.tensor([True, False]), exponent), theirs, what=str(exponent))
+        close(ingot.tensor([True, False]) ** exponent, theirs, what=str(exponent))
