@@ -28,8 +28,8 @@ from ingot.functions.common import (
     scalar,
 )
 from ingot.functions.cumulative import cumsum
-from ingot.functions.index import gather, index_select
-from ingot.functions.join import cat, stack
+from ingot.functions.index import gather
+from ingot.functions.join import stack
 
 __all__ = [
     "argwhere", "bincount", "bucketize", "histc", "isin", "nonzero", "nonzero_static", "searchsorted", "unique",
