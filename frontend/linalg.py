@@ -146,7 +146,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     x = pinv(a, rtol=rcond) @ b
     m, n = a.shape[-2:]
     rank = matrix_rank(a, rtol=rcond)
-    residual = x.reshape(-1)[:0]
+    residual = real(x).reshape(-1)[:0]
     if m > n and driver not in (None, "gelsy"):
         gap = a @ x - b
         residual = real(conj(gap) * gap).sum(-2)

@@ -143,7 +143,7 @@ def var(
     gap = _filled(x - middle, kept, 0)
     n = _count(x, kept, axes, keepdim)
     over = max(n - less, 0) if isinstance(n, int) else (n - less).clamp_min(0)
-    return _result(input, (gap * gap.conj()).real.sum(axes, keepdim) / over, dim, keepdim, kept)
+    return _result(input, ((gap * gap.conj()).real.sum(axes, keepdim) / over).to(x.dtype), dim, keepdim, kept)
 
 
 def std(

@@ -97,3 +97,25 @@ def test_powers_of_bools() -> None:
         theirs = torch.pow(torch.tensor([True, False]), exponent)
         close(ingot.pow(ingot.tensor([True, False]), exponent), theirs, what=str(exponent))
         close(ingot.tensor([True, False]) ** exponent, theirs, what=str(exponent))
+
+
+@pytest.mark.parametrize("name", ["var", "std"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "complex64", "complex128"])
+def test_masked_variances_have_the_dtype_of_what_varies(name: str, dtype: str) -> None:
+    mask = [True, False, True, True]
+    for kwargs in ({}, {"correction": 0.5}, {"correction": 0, "keepdim": True}):
+        theirs = getattr(torch.masked, name)(torch.tensor([1, 2, 4, 5], dtype=getattr(torch, dtype)), 0, mask=torch.tensor(mask), **kwargs)
+        mine = getattr(ingot.masked, name)(ingot.tensor([1, 2, 4, 5], dtype=getattr(ingot, dtype)), 0, mask=ingot.tensor(mask), **kwargs)
+        close(mine, theirs, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
+def test_residuals_of_least_squares_are_real(dtype: str, shape: tuple[int, int]) -> None:
+    rs = np.random.RandomState(0)
+    arrays = [rs.randn(*shape).astype(dtype), rs.randn(shape[0], 2).astype(dtype)]
+    for driver in ("gels", "gelsd"):
+        theirs = torch.linalg.lstsq(*map(torch.tensor, arrays), driver=driver)
+        mine = ingot.linalg.lstsq(*map(ingot.tensor, arrays), driver=driver)
+        close(mine.residuals, theirs.residuals, rtol=1e-3)
+        close(mine.solution, theirs.solution, rtol=1e-3, atol=1e-4)
