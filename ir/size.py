@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, wraps
+from itertools import islice
 from itertools import product as combinations
 from math import gcd, inf
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 _MAX_TERMS = 256  # of a size: products of long sums grow without end
+_CASES = 2  # choices of `min` and `max` that are gone through, one within the other, where bounds alone do not tell
 
 
 class ShapeError(RuntimeError):
@@ -474,6 +476,8 @@ def equal(a: Dim, b: Dim) -> bool | None:
 def at_most(a: Dim, b: Dim) -> bool | None:
     """Whether a <= b whatever the symbols are; None where it depends on them, or the rules here do not see it, and nobody decides."""
     found = _at_most(a, b)
+    if found is None:
+        found = _by_cases(b - a, _CASES)
     return _decided(a, b, False) if found is None else found
 
 
@@ -482,6 +486,49 @@ def _at_most(a: Dim, b: Dim) -> bool | None:
         return a <= b
     low, high = bounds(b - a)
     return True if low >= 0 else False if high < 0 else None
+
+
+@lru_cache(4096)
+def _by_cases(gap: Dim, depth: int) -> bool | None:
+    """Whether a size is at least 0, where its bounds tell that once it is known which of two sizes a `min` or `max` in it is."""
+    for cases in islice(_choices(gap), 4) if depth else ():
+        found = set()
+        for values in cases:
+            try:
+                with deciding(None):  # nobody knows the symbols that stand for others here
+                    case = replaced(gap, values)
+            except ShapeError:  # they may have other values besides, for which a quotient in it is none
+                break
+            answer = _at_most(0, case)
+            found.add(_by_cases(case, depth - 1) if answer is None else answer)
+            if None in found or len(found) > 1:
+                break
+        else:
+            return found.pop()
+    return None
+
+
+def _choices(x: Dim) -> Iterator[list[dict[str, Dim]]]:
+    """Ways to have a `min` or `max` in a size decided: what a symbol is instead in each of two cases, which are all there are together."""
+    for p, _ in x.terms if isinstance(x, Size) else ():
+        for atom in p:
+            if isinstance(atom, Symbol):
+                continue
+            for part in atom.parts:
+                yield from _choices(part)
+            gap = atom.parts[0] - atom.parts[1]
+            if isinstance(atom, Quotient) or not isinstance(gap, Size):
+                continue
+            alone = [(q[0], c) for q, c in gap.terms if len(q) == 1 and isinstance(q[0], Symbol)]
+            if len(gap.terms) == len(alone) == 1:  # it depends on one symbol, up to where it is which
+                ((s, c),) = alone
+                end = -gap.const // c if c > 0 else gap.const // -c
+                if s.min <= end < s.max:
+                    yield [{s.name: symbol(s.name, s.min, end)}, {s.name: symbol(s.name, end + 1, s.max)}]
+            elif len(gap.terms) == 2 and sorted(c for _, c in alone) == [-1, 1]:  # one is the other and something, or the other way round
+                (s, _), (t, _) = sorted(alone, key=lambda a: -a[1])
+                one, other, more = symbol(s.name, s.min, s.max), symbol(t.name, t.min, t.max), symbol(f"{s.name}-{t.name}")
+                yield [{s.name: other - gap.const + more}, {t.name: one + gap.const + 1 + more}]
 
 
 @lru_cache(4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from itertools import product
 from math import inf
 
 import numpy as np
@@ -150,3 +151,31 @@ def test_bad_sizes_in_texts(dims, message):
 def test_bad_bounds_in_texts():
     with pytest.raises(ParseError, match="no extent is at least 7 and at most 5"):
         parse("func @main(%x: f32[T]) -> f32[T] where 7 <= T <= 5 {\n  return %x\n}\n")
+
+
+def test_what_min_and_max_choose_is_gone_through():
+    """A gradient's size: bounds alone leave it open, and it is 0 whatever B is."""
+    B, T = symbol("B"), symbol("T")
+    assert at_most(0, 2 * B + larger(0, 2 * B - 1) - larger(0, 4 * B - 1)) is True
+    assert at_most(larger(B, T), B + T) is True and at_most(smaller(B, T) + larger(B, T), B + T) is True
+    assert at_most(B + T, smaller(B, T) + larger(B, T)) is True and at_most(B + T + 1, smaller(B, T) + larger(B, T)) is False
+    assert at_most(0, larger(0, B - 3) - 1) is None  # it depends
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_found_by_cases_holds_for_all_values(seed):
+    r = random.Random(seed)
+    leaves = [symbol("B"), symbol("T"), symbol("C", 1, 9)]
+
+    def size(depth):
+        if not depth or r.random() < 0.25:
+            return r.choice([*leaves, 2 * leaves[0], r.randint(-3, 5)])
+        a, b = size(depth - 1), size(depth - 1)
+        return r.choice([larger, larger, smaller, lambda a, b: a - b, lambda a, b: a + r.randint(-2, 3) * b])(a, b)
+
+    for _ in range(150):
+        x = size(3)
+        found = at_most(0, x)
+        if found is not None:
+            for b, t, c in product((0, 1, 2, 3, 7, 20), (0, 1, 5, 19), (1, 2, 9)):
+                assert (evaluate(x, {"B": b, "T": t, "C": c}) >= 0) is found, (x, b, t, c)
