@@ -353,6 +353,8 @@ def _compile(key: str, preimage: bytes, graph: Graph, level: Level, provenance: 
     if any(t.dtype.kind == "c" for t in (*graph.in_types, *graph.out_types)):  # to the code they are pairs of reals
         built.manifest.update(inputs=list(map(str, graph.in_types)), outputs=list(map(str, graph.out_types)))
     counted = {"known": kernels.known, "compiled": kernels.compiled}
+    if kernels.packaged:
+        counted["packaged"] = kernels.packaged
     if _put(key, built.code, built.manifest, preimage, {**provenance, "kernels": counted}, times, texts):
         pieces.remember(the_cache().own, key, kernels.ids)
     counts["compiled"] += 1

@@ -48,7 +48,7 @@ class Pieces:
     A part that will be asked for may be begun; then it is made meanwhile, where code is compiled by several threads.
 
     made: called before the first kernel that nobody has is compiled. It may raise, and nothing is compiled.
-    known, compiled: how many kernels were found, and how many not.
+    known, compiled: how many kernels were found, and how many not; packaged: how many of the known ones come with the package.
     """
 
     def __init__(self, preimage: dict[str, Any], made: Callable[[], None]):
@@ -58,7 +58,8 @@ class Pieces:
         self.ids: list[bytes] = []
         self._begun: dict[bytes, Part] = {}
         self._works: Works[bytes, bytes] | None = None
-        self.known = self.compiled = 0
+        self._came: set[bytes] = set()  # those that come with the package
+        self.known = self.compiled = self.packaged = 0
 
     def begin(self, part: Part) -> None:
         """A part will be asked for."""
@@ -68,6 +69,7 @@ class Pieces:
             return
         if part.ready():
             _known[key] = part.make()
+            self._came.add(key)
             return
         self._begun[key] = part
         if len(self._begun) == 2:  # one alone is not worth a thread
@@ -96,6 +98,7 @@ class Pieces:
             code = _known.get(key) or (part.make() if not part.text and part.ready() else self._stored(key))
             if code is None and part.ready():  # which takes as long for a kernel as to write LLVM IR
                 code = part.make()
+                self._came.add(key)
             if code is None:
                 missing[key] = part
             else:
@@ -112,6 +115,7 @@ class Pieces:
         counted = [key for key, p in zip(keys, parts) if p.text]
         self.compiled = sum(key in missing for key in counted)
         self.known = len(counted) - self.compiled
+        self.packaged = sum(key in self._came for key in counted)
         for key, code in found.items():
             _known.pop(key, None)
             _known[key] = code  # at the end

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ingot.runtime.cache import bundle
+from ingot.runtime.cache import bundle, packaged
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cache.ownership import TrustError
@@ -27,6 +27,8 @@ _BY_FOLDER = ("size", "used")  # orders that a listing of the folder decides, wi
 
 def ls(args: argparse.Namespace) -> int:
     """`ingot cache ls`. Of all entries only what decides their order is held; the rest is read when it is printed."""
+    if args.packaged:
+        return _packaged(args)
     layers = layers_of(args)
     chosen = _chosen(layers, args)
     if args.json:
@@ -43,7 +45,27 @@ def ls(args: argparse.Namespace) -> int:
         output.table(titles, cells, ("compile", "size", "used"))
         sys.stdout.flush()
         where = ", ".join(layer.folder for layer in layers)
-        print(f"{len(chosen)} entries, {output.size(sum(e.size for _, e in chosen))}, in {where}", file=sys.stderr)
+        more = f"; {len(packaged.keys())} more come with the package (--packaged)" if packaged.keys() else ""
+        print(f"{len(chosen)} entries, {output.size(sum(e.size for _, e in chosen))}, in {where}{more}", file=sys.stderr)
+    return EXIT["fine"]
+
+
+def _packaged(args: argparse.Namespace) -> int:
+    """Those that come with the package, by their names."""
+    tests = [parse_filter(f) for f in args.filter]
+    found = [e for e in map(packaged.find, packaged.keys()) if e is not None]
+    rows = [{**e.record, "key": e.key, "bytes": e.size, "used": 0.0} for e in found]
+    rows = sorted((r for r in rows if all(t(r) for t in tests)), key=lambda r: (r["name"], r["target"], r["key"]))
+    if args.json:
+        output.document("cache.ls", ("entries", iter(rows)), folder=packaged.FILE, folders=[packaged.FILE])
+    elif args.quiet:
+        for r in rows:
+            print(r["key"])
+    else:
+        cells = ([r["key"][:12], r["name"], r["target"], output.size(r["bytes"])] for r in rows)
+        output.table(["key", "function", "target", "size"], cells, ("size",))
+        sys.stdout.flush()
+        print(f"{len(rows)} entries, {output.size(sum(r['bytes'] for r in rows))}, in {packaged.FILE}", file=sys.stderr)
     return EXIT["fine"]
 
 

@@ -38,6 +38,7 @@ def add_to(verbs: Any) -> None:
     verb("info", "layers, sizes and bounds, and what is mapped now", "info", cache_state.info)
     verb("config", "each setting with its origin", "config", cache_state.config)
     p = verb("ls", "the entries", "ls --sort cost --filter 'fn=train*'", cache_listing.ls)
+    p.add_argument("--packaged", action="store_true", help="those that come with the package instead")
     p.add_argument("--filter", action="append", default=[], metavar="F", help=f"{FILTERS} (may be given again)")
     p.add_argument("--sort", choices=("cost", "size", "used", "age", "name"), default="used", help="default: %(default)s")
     p.add_argument("-q", "--quiet", action="store_true", help="only the keys")

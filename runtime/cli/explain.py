@@ -9,7 +9,7 @@ from typing import Any
 
 from ingot.runtime import switches
 from ingot.runtime.cache import entry as entry_format
-from ingot.runtime.cache import misses, warmed
+from ingot.runtime.cache import misses, packaged, warmed
 from ingot.runtime.cache.explain import CONSIDERED, IGNORED, Near, nearest, short
 from ingot.runtime.cache.layer import Layer, Listed
 from ingot.runtime.cli import output
@@ -25,6 +25,9 @@ def run(args: argparse.Namespace) -> int:
     names = {args.what} | {name for layer in layers for name in warmed.names(layer.folder, args.what)}
     mine = [m for m in misses.read(layers[0].folder) if _is(m.get("name"), m["key"], args.what, names)]
     stored = _stored(layers, args.what, names)
+    came = [key for key in packaged.keys() if len(args.what) >= 4 and key.startswith(args.what.lower())]
+    if came and not stored:
+        return _with_the_package(came[0], args)
     if not mine and not stored:
         raise CommandError(f"neither an entry nor a recorded miss is called {args.what!r}", "finding")
     key = mine[-1]["key"] if mine else next(iter(stored))
@@ -47,12 +50,31 @@ def run(args: argparse.Namespace) -> int:
     return EXIT["fine"]
 
 
+def _with_the_package(key: str, args: argparse.Namespace) -> int:
+    """What there is to say of an entry that nobody has compiled here."""
+    entry = packaged.find(key)
+    name = str(entry.record.get("name", "?")) if entry is not None else "?"
+    if args.json:
+        output.document(
+            "cache.explain", key=key, name=name, stored=True, miss=None, misses=0, nearest=None, differences=[], considered=CONSIDERED,
+            ignored=IGNORED,
+        )  # fmt: skip
+    else:
+        print(output.plain(f"{name}  {key[:12]}"))
+        print("comes with the package; nothing is compiled for it")
+    return EXIT["fine"]
+
+
 def _tell(key: str, name: str, record: dict, again: list[dict], stored: bool, known: bool, near: Near | None) -> None:
     def say(text: str) -> None:
         print(output.plain(text))
 
     where = f"  {record['file']}:{record.get('line', '?')}" if "file" in record else ""
     say(f"{name}  {key[:12]}{where}")
+    kernels = record.get("kernels")
+    if isinstance(kernels, dict):
+        came = f", {kernels['packaged']} of these with the package" if kernels.get("packaged") else ""
+        say(f"kernels: {kernels.get('compiled')} compiled, {kernels.get('known')} known{came}")
     if record.get("signature"):
         say(f"signature: {short(str(record['signature']), 200)}")
     if again:

@@ -1,5 +1,6 @@
 """Entries that come with the package: they are what would be compiled, and save it."""
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import ingot
 from ingot import _prompt
 from ingot.runtime import compiler, plans
 from ingot.runtime.cache import key as keys
-from ingot.runtime.cache import packaged, the_cache
+from ingot.runtime.cache import packaged, pieces, the_cache
 from tests.support.processes import with_tests
 
 
@@ -133,3 +134,33 @@ def test_two_structures_have_two_outlines():
         f().numpy()
         found |= {f.structure for f in plans._FAMILIES.values()}
     assert len(found) >= 7
+
+
+def test_the_command_line_names_what_comes_with_the_package(used, capsys):
+    from ingot.runtime.cli import main
+
+    assert main(["cache", "ls", "--packaged", "--filter", "target=x86-64-v3"]) == 0
+    said = capsys.readouterr()
+    assert "randn(n, m)" in said.out and f"in {packaged.FILE}" in said.err
+    assert main(["cache", "ls", "--packaged", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["entries"]
+    assert {r["key"] for r in rows} == set(packaged.keys())
+    key = next(r["key"] for r in rows if r["name"] == "x + 1")
+    assert main(["cache", "explain", key[:12]]) == 0
+    assert f"x + 1  {key[:12]}\ncomes with the package" in capsys.readouterr().out
+
+
+def test_kernels_that_come_with_the_package_are_told(tmp_path, monkeypatch, capsys):
+    from ingot.runtime.cli import main
+
+    monkeypatch.setenv("INGOT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiler, "_executables", {})
+    monkeypatch.setattr(pieces, "_known", {})
+    plans.clear()
+    try:
+        assert (ingot.ones(3, 4) + 1).tolist() == [[2.0] * 4] * 3
+    finally:
+        plans.clear()
+    key = next(k for k in the_cache().used if the_cache().lookup(k).entry.record.get("kernels", {}).get("packaged"))
+    assert main(["cache", "explain", key[:12]]) == 0
+    assert "1 known, 1 of these with the package" in capsys.readouterr().out
