@@ -205,6 +205,11 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor
 def _thin(a: Tensor, full: bool) -> tuple[Tensor, Tensor, Tensor]:
     """U, S, V of (b, m, n) with m >= n."""
     m, n = a.shape[1:]
+    if n and 2 * m >= 3 * n:  # of R, which has fewer rows to turn
+        q, r = matrix_scans.qr(a, m if full else n)
+        u, s, v = _thin(r[:, :n], False)
+        first = q[:, :, :n] @ u
+        return (ingot.cat([first, q[:, :, n:]], 2) if full else first), s, v
     av, v = matrix_scans.rotations(a)
     s, order = real(conj(av) * av).sum(1).sqrt().sort(-1, descending=True)
     av, v = (x.gather(2, order.unsqueeze(1).expand(*x.shape)) for x in (av, v))
