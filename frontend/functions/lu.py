@@ -1,6 +1,6 @@
 """LU factors with their derivative, and solving from them. `ingot.linalg` gives them torch's names.
 
-Checks that need values (a singular matrix) are made outside of compiled functions.
+A singular matrix is a LinAlgError where that is checked, in a compiled function when it is called.
 """
 
 from __future__ import annotations
