@@ -268,7 +268,7 @@ def install(methods: bool = False) -> None:
             _done.add("methods")
             complete()
             for name, fn, _ in list(_methods(Tensor)):
-                setattr(Tensor, name, _looking(fn, True))
+                type.__setattr__(Tensor, name, _looking(fn, True))  # around its class: nothing that is computed changes
 
 
 def subclassed(cls: Any) -> None:

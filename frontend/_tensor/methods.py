@@ -5,36 +5,10 @@ They are functions of `ingot.functions`, whose modules are imported when one of 
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from ingot._names import METHODS
+from ingot._tensor.later import Later
 
 __all__ = ["TensorMethods"]
-
-
-class _Later:
-    """Stands for a method or property that a module gives to Tensor, until one of that module is looked up."""
-
-    __slots__ = ("_name", "_home")
-
-    def __init__(self, name: str, home: str):
-        self._name, self._home = name, home
-
-    def _found(self) -> Any:
-        """What the module gives: not what a subclass has under the name, whose method may have called this one."""
-        return importlib.import_module("ingot.functions.methods").method(self._home, self._name)
-
-    def __get__(self, tensor: Any, cls: type) -> Any:
-        found = self._found()
-        return found.__get__(tensor, cls) if hasattr(type(found), "__get__") else found
-
-    def __set__(self, tensor: Any, value: Any) -> None:
-        found = self._found()
-        if hasattr(type(found), "__set__"):
-            found.__set__(tensor, value)
-        else:
-            object.__setattr__(tensor, self._name, value)
 
 
 class TensorMethods:
@@ -44,5 +18,5 @@ class TensorMethods:
     is_nested = is_sparse_csr = volatile = False
     is_ipu = is_maia = is_mps = is_mtia = is_xla = is_xpu = False
     name = None
-    locals().update({name: _Later(name, home) for home, names in METHODS.items() for name in names.split()})
+    locals().update({name: Later(name, home) for home, names in METHODS.items() for name in names.split()})
 

@@ -13,6 +13,7 @@ from ingot._tensor.gradients import Differentiable
 from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
 from ingot._tensor.overriding import DisableTorchFunctionSubclass
+from ingot._tensor.patched import TensorType
 from ingot.ir import dtypes
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type
@@ -35,7 +36,7 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-class Tensor(Described, Differentiable, TensorMethods):
+class Tensor(Described, Differentiable, TensorMethods, metaclass=TensorType):
     """A multi-dimensional array that records what is done with it. Make one with `ingot.tensor`, `ingot.zeros`, ….
 
     The shape, dtype and device are known at once; the values are computed when something needs them.

@@ -16,11 +16,13 @@ from ingot._tensor.extents import Extent, Extents
 from ingot._tensor.gradients import places
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
+from ingot.capture.errors import CaptureError
 from ingot.capture.exchanged import Alone, Apart, Exchanges, PlaceHolds, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
 from ingot.capture.roots import Roots, library
+from ingot.capture.shadows import BareGradients
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
     NOTHING,
@@ -254,6 +256,13 @@ class Seen:
         if own:
             alone.append(Alone(tuple(own), read, frozenset(trace.captured.keys() - exchanges.memories.keys())))
         deep: list[Watch] = [*self._containers, *stay, *held, *alone]
+        if w.looks_at_gradients:
+            bare = BareGradients(tuple([s for s, state in trace.slots.items() if state.was_none is False]))
+            if bare.failed() is not None:
+                raise CaptureError(
+                    f"{w.name}: a compiled function cannot look at the attributes of a gradient: put them at the parameter that has it"
+                )
+            deep.append(bare)
         inline: list[InlineWatch] = []
         for x in seen:
             if type(getattr(x, "value", None)) not in (Extent, Real) and not _is_exchanged(x, rebound):  # each call reads it anew
@@ -277,6 +286,7 @@ class Seen:
             deep=[*(_rebound(d, rebound) for d in deep), *(s for s in settings if s.seen)],
             rare=[
                 *rare,
+                *w.classes(),
                 *(RequiresGradIs(weakref.ref(t), was) for t, _, was, _ in trace.seen),
                 *(HooksAre(weakref.ref(t), keys) for t, _, _, keys in trace.seen if leaf_of(t) is not None),
                 *(
@@ -290,7 +300,7 @@ class Seen:
             by_reference=by_reference,
             names=names,
             extents=trace.extents,
-            asks=w.asks,
+            asks=w.looks,
         )
 
 

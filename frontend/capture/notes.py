@@ -23,12 +23,12 @@ from ingot.capture.impure import of_ingot, standard_library
 from ingot.capture.inline import AttributeIs, CellIs, ContextIs, FunctionIs, ItemIs, TypeIs
 from ingot.capture.reads import EVERYTHING, PATCHED, Reads, function_of, lookup, slots_of, vars_of
 from ingot.capture.roots import OPTIMIZER_TABLES, is_module, is_optimizer, library, namespace
+from ingot.capture.shadows import Bare, TensorClass, may_be_shadowed
 from ingot.capture.watch import (
     MISSING,
     NOTHING,
     TABLES,
     AttributeHolds,
-    Bare,
     Container,
     InlineWatch,
     ModuleState,
@@ -98,11 +98,26 @@ class Notes:
             names = None if everything or attributes(w.of).keys() != w.seen.keys() else self._names
             if w.seen or attributes(w.of):
                 seen = {k: v for k, v in w.seen.items() if names is None or k in names}
-                if seen or self.asks or names is None:
+                if seen or self.looks or names is None:
                     found.append(replace(w, seen=seen, names=names))
-            elif self.asks or not library(type(w.of)):
+            elif self.looks or not library(type(w.of)):
                 bare.append(weakref.ref(w.of))
-        return [*found, Bare(tuple(bare))] if bare else found
+        return [*found, Bare(tuple(bare), None if everything else frozenset(self._names))] if bare else found
+
+    @property
+    def looks(self) -> bool:
+        """Whether it matters that tensors have no attributes: code asked for some, or looks up names that could stand before methods."""
+        return self.asks or self._any_name or self._reads_all or may_be_shadowed(self._names)
+
+    @property
+    def looks_at_gradients(self) -> bool:
+        """Whether the code itself asks for gradients, and for names that could stand before their methods."""
+        return "grad" in self._names and self.looks
+
+    def classes(self) -> list[TensorClass]:
+        """Watches of the classes of tensors, for what the code looks up there."""
+        kinds: dict[type, None] = dict.fromkeys([Tensor, *(type(w.of) for w in self._tensors)])
+        return [TensorClass.now(c, self._names) for c in kinds if library(c)]
 
     def forget(self) -> None:
         """Let go of everything: what the function has seen lives no longer for it."""
@@ -214,8 +229,8 @@ class Notes:
             self.follow(value, text)
 
     def _of_class(self, cls: type, name: str, base: type, raw: Any) -> None:
-        """Note an attribute that `cls` has from `base`. Of Ingot's own classes, only a layer's `forward` is replaced by anybody."""
-        if (not library(base) or name == "forward") and self._first(cls, name):
+        """Note an attribute that `cls` has from `base`. Of Ingot's own classes, a layer's `forward` counts, and what the user looks up."""
+        if (not library(base) or name == "forward" or name in self._names) and self._first(cls, name):
             text = f"{cls.__name__}.{name}"
             if isinstance(raw, staticmethod):
                 self._value(cls, name, text, raw.__func__)
@@ -272,6 +287,10 @@ class Notes:
         if new:
             for owner, text in list(self._spaces):
                 self._space(owner, text, new)
+            for n in new:
+                base, raw = lookup(Tensor, n)
+                if base is not None and not hasattr(type(raw), "__get__"):  # put there by the user
+                    self.follow(raw, f"Tensor.{n}")
 
     def _look_for_any(self) -> None:
         """The running code may look up any name."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Bare", "Container", "Environment", "HooksAre", "InlineWatch",
+    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch",
     "ModuleState", "NoAttribute", "ObjectState", "OptimizerState", "RareWatch", "RequiresGradIs", "SameMemory", "Settings", "TensorState",
     "Watch", "Weakly", "attribute", "content", "entry", "in_words", "is_same",
 ]  # fmt: skip
@@ -142,20 +142,6 @@ class TensorState(ObjectState):
         if reason is None and not has_slots(type(self.of)) and id(self.of) not in self.rebound:
             self.items = snapshot(self.of.__dict__)
         return reason
-
-
-@struct
-class Bare(Watch):
-    """That tensors have no attributes of the user's."""
-
-    tensors: tuple[ref[Any], ...]
-
-    def failed(self) -> str | None:
-        for r in self.tensors:
-            t = r()
-            if t is not None and attributes(t):
-                return f"a tensor of shape {list(t.shape)} has attributes ({', '.join(attributes(t))}), it had none"
-        return None
 
 
 @struct
