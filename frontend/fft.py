@@ -11,7 +11,7 @@ from typing import Any
 
 from ingot._tensor import Tensor, get_default_dtype
 from ingot.functions.arrange import roll
-from ingot.functions.common import apply, cast, check_tensor, dim_list, dtype_name, dtypes, emit_out, one_dim, static_int
+from ingot.functions.common import apply, cast, cast_out, check_tensor, dim_list, dtype_name, dtypes, one_dim, static_int
 from ingot.functions.fourier import complex_transform, real_inverse, real_transform, resized, scale_of, sizes_of
 from ingot.functions.from_data import finish
 from ingot.functions.numpy_names import install as _numpy_names
@@ -64,7 +64,7 @@ def _c2c(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, o
     axes = _axes(x, s, dim)
     sizes = sizes_of(x, axes, s)
     scale = scale_of(norm, math.prod(sizes), inverse)
-    return emit_out(complex_transform(x, axes, sizes, inverse, scale) if axes else x.clone(), out)
+    return cast_out(complex_transform(x, axes, sizes, inverse, scale) if axes else x.clone(), out)
 
 
 def _r2c(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, out: Any) -> Tensor:
@@ -80,7 +80,7 @@ def _r2c(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, o
     y = real_transform(x, axes[-1], sizes[-1], scale)
     if inverse:
         y = apply("conj", y)
-    return emit_out(complex_transform(y, axes[:-1], sizes[:-1], inverse, 1.0) if len(axes) > 1 else y, out)
+    return cast_out(complex_transform(y, axes[:-1], sizes[:-1], inverse, 1.0) if len(axes) > 1 else y, out)
 
 
 def _c2r(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, out: Any) -> Tensor:
@@ -98,7 +98,7 @@ def _c2r(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, o
         x = complex_transform(x, axes[:-1], sizes[:-1], inverse, 1.0)
     if not inverse:
         x = apply("conj", x)
-    return emit_out(real_inverse(x, axes[-1], sizes[-1], scale), out)
+    return cast_out(real_inverse(x, axes[-1], sizes[-1], scale), out)
 
 
 _FORWARD = (
@@ -198,7 +198,7 @@ def _frequencies(name: str, n: int, count: int, wrap: int, d: float, out: Any, d
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
     k = apply("iota", attrs=(dtypes.i64, (count,), 0))
     k = apply("select", k >= wrap, k - n, k)
-    return emit_out(finish(cast(k, dtype) * (1.0 / (n * d)), device, requires_grad), out)
+    return cast_out(finish(cast(k, dtype) * (1.0 / (n * d)), device, requires_grad), out)
 
 
 def fftfreq(

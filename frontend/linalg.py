@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full, lower
 from ingot.functions import matmul as _products
-from ingot.functions.common import Number, ShapeError, check_tensor, dtypes, emit_out
+from ingot.functions.common import Number, ShapeError, cast_out, check_tensor, dtypes, emit_out
 from ingot.functions.eigen import eig, eigvals
 from ingot.functions.factor import cholesky_factor as cholesky
 from ingot.functions.factor import eigh, eigvalsh, pinv, svdvals
@@ -98,10 +98,10 @@ def matrix_rank(
     """
     a = _check_matrices("linalg.matrix_rank", A)
     if not a.numel():
-        return emit_out(a.new_zeros(a.shape[:-2], dtype=dtypes.i64), out)
+        return cast_out(a.new_zeros(a.shape[:-2], dtype=dtypes.i64), out)
     s = svdvals(a.detach())
     limit = _tolerance(a, s, atol if tol is None else tol, rtol if tol is None else 0.0)
-    return emit_out((s > limit).sum(-1), out)
+    return cast_out((s > limit).sum(-1), out)
 
 
 @full
@@ -114,8 +114,8 @@ def cond(A: Tensor, p: Number | str | None = None, *, out: Tensor | None = None)
     a = _check_matrices("linalg.cond", A, p not in (None, 2, -2))
     if p in (None, 2, -2):
         s = svdvals(a)
-        return emit_out(s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1], out)
-    return emit_out(matrix_norm(a, p) * matrix_norm(inv(a), p), out)  # type: ignore[arg-type]
+        return cast_out(s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1], out)
+    return cast_out(matrix_norm(a, p) * matrix_norm(inv(a), p), out)  # type: ignore[arg-type]
 
 
 class LstSq(NamedTuple):

@@ -13,7 +13,8 @@ from ingot._tensor.composites import composite
 from ingot._tensor.devices import beside, placing
 from ingot._tensor.recording import broadcast, cast, from_array, inplace, placed, scalar
 from ingot.functions.checks import checked
-from ingot.functions.common import apply, as_index, broadcast_shapes, shape_arg, size_arg, static_int
+from ingot.functions.common import apply, as_index, broadcast_shapes, emit_out, shape_arg, size_arg, static_int
+from ingot.functions.creation import dtype_of
 from ingot.ir.dtypes import Complex, DType, bf16, f16, f32, f64, i64, u64
 from ingot.ir.types import Shape, numel
 from ingot.runtime.random import Generator, default_generator, of_device, of_devices
@@ -120,7 +121,7 @@ def _float(name: str, dtype: DType | None) -> DType:
 def _finish(t: Tensor, out: Tensor | None, requires_grad: bool, device: Any = None) -> Tensor:
     t = placed(t, placing(device, t))
     if out is not None:
-        return out.copy_(t)
+        return emit_out(t, out)
     return t.requires_grad_() if requires_grad else t
 
 
@@ -139,6 +140,7 @@ def rand(
     size = tuple(size_arg("rand", size, named))
     generator = _of(generator, device)
     shape = _shape(size)
+    dtype = dtype_of(dtype, out)
     if dtype in Complex:
         return _finish(_in_parts(rand, shape, generator, dtype), out, requires_grad, device)
     d = _float("rand", dtype)
@@ -156,6 +158,7 @@ def randn(
     """
     size = tuple(size_arg("randn", size, named))
     generator = _of(generator, device)
+    dtype = dtype_of(dtype, out)
     if dtype in Complex:  # of variance 1: each part has a half of it
         return _finish(_in_parts(randn, _shape(size), generator, dtype) * 0.5**0.5, out, requires_grad, device)
     d = _float("randn", dtype)
@@ -191,7 +194,7 @@ def randint(
         low, high, size = 0, low, high
     if high is None or low is None:
         low, high = 0, low if high is None else high
-    d = i64 if dtype is None else dtype
+    d = dtype_of(dtype, out) or i64
     shape = _shape((size,) if isinstance(size, int) else (tuple(size),))
     return _finish(_randint(int(low), int(high), shape, d, generator), out, requires_grad, device)
 
@@ -222,7 +225,7 @@ def randperm(
     n = static_int(n, "randperm(): argument 'n'")
     if n < 0:
         raise RuntimeError(f"n must be non-negative, but got {n}")
-    return _finish(permutation(*_stream(generator, 2 * n), n, i64 if dtype is None else dtype), out, requires_grad, device)
+    return _finish(permutation(*_stream(generator, 2 * n), n, dtype_of(dtype, out) or i64), out, requires_grad, device)
 
 
 def rand_like(
@@ -267,11 +270,11 @@ def normal(
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     if tensors and size is None:
         shape: Shape = broadcast_shapes(*(tuple(t.shape) for t in tensors))
-        d = _float("normal", dtype or tensors[0].dtype)
+        d = _float("normal", dtype_of(dtype, out) or tensors[0].dtype)
     elif size is None:
         raise TypeError("normal(): size is needed when mean and std are numbers")
     else:
-        shape, d = _shape((size,) if isinstance(size, int) else (tuple(size),)), _float("normal", dtype)
+        shape, d = _shape((size,) if isinstance(size, int) else (tuple(size),)), _float("normal", dtype_of(dtype, out))
     made = _normal(shape, mean, std, d, generator)
     return _finish(made, out, requires_grad, beside(device, made) if tensors else device)
 
@@ -286,9 +289,10 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     With `p`, that probability for all elements. RuntimeError for probabilities outside [0, 1].
     """
     generator = _of(generator, input.device)
+    d = input.dtype if out is None else out.dtype
     if p is not None:
         _check_p(p)
-        return _finish(_bernoulli(scalar(p, f32), tuple(input.shape), input.dtype, generator), out, False, input.device)
+        return _finish(_bernoulli(scalar(p, f32), tuple(input.shape), d, generator), out, False, input.device)
     if input.dtype.kind != "f":
         raise RuntimeError(f'"bernoulli_tensor_cpu_p_" not implemented for \'{input.dtype.torch_name}\'')
     if not here.recorder.tracing:
@@ -296,7 +300,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         if not ((v >= 0) & (v <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     p_in = _probabilities(input.detach()) if here.recorder.tracing else input.detach()
-    return _finish(_bernoulli(p_in, tuple(input.shape), input.dtype, generator), out, False, input.device)
+    return _finish(_bernoulli(p_in, tuple(input.shape), d, generator), out, False, input.device)
 
 
 @composite

@@ -29,7 +29,7 @@ from ingot.functions.bessel import (
     scaled_modified_bessel_k1,
     spherical_bessel_j0,
 )
-from ingot.functions.common import apply, cast, check_tensor, dtypes, emit_out, float_dtype, inside, scalar, upcast
+from ingot.functions.common import apply, cast, cast_out, check_tensor, dtypes, float_dtype, inside, scalar, upcast
 from ingot.functions.gamma import polygamma
 from ingot.functions.incomplete_gamma import igamma as gammainc
 from ingot.functions.incomplete_gamma import igammac as gammaincc
@@ -93,7 +93,7 @@ def _function(rule: Callable[[Tensor], Tensor], name: str, doc: str, shown: str)
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         check_tensor(name, input)
-        return emit_out(compute(cast(input, float_dtype(input.dtype))), out)
+        return cast_out(compute(cast(input, float_dtype(input.dtype))), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{doc}\n\n        >>> ingot.special.{name}(ingot.tensor([0.25, 0.5]))\n        tensor([{shown}])\n    "
@@ -173,7 +173,7 @@ def xlog1py(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """
     _binary._sides("xlog1py", input, other, "one")
     dtype = float_dtype(_binary.common_dtype(input, other))
-    return emit_out(_xlog1py(*_binary.operands("xlog1py", input, other, dtype=dtype)), out)
+    return cast_out(_xlog1py(*_binary.operands("xlog1py", input, other, dtype=dtype)), out)
 
 
 @composite

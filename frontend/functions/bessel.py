@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from ingot._tensor.composites import composite
-from ingot.functions.common import Tensor, apply, cast, check_tensor, dtypes, emit_out, float_dtype, refuse, scalar
+from ingot.functions.common import Tensor, apply, cast, cast_out, check_tensor, dtypes, float_dtype, refuse, scalar
 from ingot.functions.gamma import bessel as modified
 
 __all__: list[str] = []
@@ -183,7 +183,7 @@ def _make(rule: Callable[[Tensor], Tensor], name: str, doc: str, shown: str) -> 
         x = cast(input, float_dtype(input.dtype))
         if x.dtype in dtypes.Half:
             raise refuse(f"{name}_cpu", x.dtype)
-        return emit_out(compute(x.detach()), out)
+        return cast_out(compute(x.detach()), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (

@@ -16,6 +16,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     common_dtype,
     dtypes,
@@ -98,7 +99,7 @@ def add(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1,
     if last is not None:  # the older order: alpha first
         other, alpha = last, other  # type: ignore[assignment]
     if not (type(input) in _NEVER_SPARSE and type(other) in _NEVER_SPARSE) and _has_sparse(input, other):
-        return emit_out(input + (other if alpha == 1 else other * alpha), out)
+        return cast_out(input + (other if alpha == 1 else other * alpha), out)
     if isinstance(alpha, Tensor) or alpha != 1:
         _sides("add", input, other)
         dtype = common_dtype(input, other)
@@ -106,7 +107,7 @@ def add(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1,
     else:
         a, b = operands("add", input, other)
     result = apply("logical_or" if a.dtype.kind == "b" else "add", a, b)
-    return result if out is None else emit_out(result, out)
+    return result if out is None else cast_out(result, out)
 
 
 def sub(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
@@ -118,7 +119,7 @@ def sub(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1,
     if last is not None:  # the older order: alpha first
         other, alpha = last, other  # type: ignore[assignment]
     if not (type(input) in _NEVER_SPARSE and type(other) in _NEVER_SPARSE) and _has_sparse(input, other):
-        return emit_out(input - (other if alpha == 1 else other * alpha), out)
+        return cast_out(input - (other if alpha == 1 else other * alpha), out)
     bools = [isinstance(v, bool) or (isinstance(v, Tensor) and v.dtype.kind == "b") for v in (input, other)]
     if any(bools):
         raise RuntimeError(_SUB_BOOLS if all(bools) else _SUB_BOOL)
@@ -129,7 +130,7 @@ def sub(input: Operand, other: Operand, last: Any = None, *, alpha: complex = 1,
     else:
         a, b = operands("sub", input, other)
     result = apply("sub", a, b)
-    return result if out is None else emit_out(result, out)
+    return result if out is None else cast_out(result, out)
 
 
 def rsub(input: Tensor, other: Operand, *, alpha: complex = 1) -> Tensor:
@@ -144,10 +145,10 @@ def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     tensor([3., 6.])
     """
     if not (type(input) in _NEVER_SPARSE and type(other) in _NEVER_SPARSE) and _has_sparse(input, other):
-        return emit_out(input * other, out)
+        return cast_out(input * other, out)
     a, b = operands("mul", input, other)
     result = apply("logical_and" if a.dtype.kind == "b" else "mul", a, b)
-    return result if out is None else emit_out(result, out)
+    return result if out is None else cast_out(result, out)
 
 
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
@@ -159,20 +160,20 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
         tensor([ 3, -4])
     """
     if type(input) is not Tensor and _has_sparse(input):
-        return emit_out(input.div(other, rounding_mode=rounding_mode), out)  # type: ignore[union-attr, arg-type]
+        return cast_out(input.div(other, rounding_mode=rounding_mode), out)  # type: ignore[union-attr, arg-type]
     if rounding_mode is None:
         _sides("div", input, other)
         dtype = common_dtype(input, other)
         a, b = operands("div", input, other, dtype=float_dtype(dtype))
         result = apply("div", a, b)
-        return result if out is None else emit_out(result, out)
+        return result if out is None else cast_out(result, out)
     if rounding_mode == "floor":
         return floor_divide(input, other, out=out)
     if rounding_mode != "trunc":
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
     a, b = _no_bool("div_trunc", input, other)
     _refuse_zero(a.dtype, other)
-    return emit_out(_div_trunc(a, b), out)
+    return cast_out(_div_trunc(a, b), out)
 
 
 @composite
@@ -203,7 +204,7 @@ def floor_divide(input: Operand, other: Operand, *, out: Tensor | None = None) -
     """
     a, b = _no_bool("div_floor", input, other)
     _refuse_zero(a.dtype, other)
-    return emit_out(apply("floor_divide", a, b), out)
+    return cast_out(apply("floor_divide", a, b), out)
 
 
 def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -215,7 +216,7 @@ def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
     _sides("remainder", input, other, "one")
     a, b = _no_bool("remainder", input, other)
     _refuse_zero(a.dtype, other)
-    return emit_out(apply("remainder", a, b), out)
+    return cast_out(apply("remainder", a, b), out)
 
 
 def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -227,7 +228,7 @@ def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
     _sides("fmod", input, other, "first")
     a, b = _no_bool("fmod", input, other)
     _refuse_zero(a.dtype, other)
-    return emit_out(apply("fmod", a, b), out)
+    return cast_out(apply("fmod", a, b), out)
 
 
 def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -245,10 +246,10 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
             x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
             if x.dtype.kind not in "fc" and exponent < 0:
                 raise RuntimeError("Integers to negative integer powers are not allowed.")
-            return emit_out(apply("integer_pow", x, attrs=(exponent,)), out)
+            return cast_out(apply("integer_pow", x, attrs=(exponent,)), out)
     _sides("pow", input, exponent, "one")
     a, b = _no_bool("pow", input, exponent)
-    return emit_out(apply("pow", a, b), out)
+    return cast_out(apply("pow", a, b), out)
 
 
 def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -289,7 +290,7 @@ def _make(name: str, op: Op, row: Binary) -> Callable[..., Tensor]:
             _sides(name, input, other, tensors)
         if domain == "logic":
             sides = [truth(v) if isinstance(v, Tensor) else scalar(bool(v), dtypes.bool_) for v in (input, other)]
-            return emit_out(record(op, sides), out)
+            return cast_out(record(op, sides), out)
         if domain == "float":
             a, b = operands(name, input, other, dtype=float_dtype(common_dtype(input, other)))
         elif domain == "compare":
@@ -305,7 +306,7 @@ def _make(name: str, op: Op, row: Binary) -> Callable[..., Tensor]:
         elif kind in "fc" and domain in ("bits", "shift"):
             raise refuse(name, a.dtype)
         result = record(use, (a, b))
-        return result if out is None else emit_out(result, out)
+        return result if out is None else cast_out(result, out)
 
     function.__name__ = function.__qualname__ = name
     computed = {"float": np.float32, "logic": np.bool_}.get(domain, np.int64)
@@ -325,8 +326,8 @@ def fmax(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
     _sides("fmax", input, other, "both")
     a, b = operands("fmax", input, other)
     if a.dtype.kind == "b":
-        return emit_out(apply("logical_or", a, b), out)
-    return emit_out(_ignore_nan(a, b, "maximum") if a.dtype.kind == "f" else apply("maximum", a, b), out)
+        return cast_out(apply("logical_or", a, b), out)
+    return cast_out(_ignore_nan(a, b, "maximum") if a.dtype.kind == "f" else apply("maximum", a, b), out)
 
 
 def fmin(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -334,8 +335,8 @@ def fmin(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor
     _sides("fmin", input, other, "both")
     a, b = operands("fmin", input, other)
     if a.dtype.kind == "b":
-        return emit_out(apply("logical_and", a, b), out)
-    return emit_out(_ignore_nan(a, b, "minimum") if a.dtype.kind == "f" else apply("minimum", a, b), out)
+        return cast_out(apply("logical_and", a, b), out)
+    return cast_out(_ignore_nan(a, b, "minimum") if a.dtype.kind == "f" else apply("minimum", a, b), out)
 
 
 @composite
@@ -354,7 +355,7 @@ def _floats(name: str, input: Any, other: Any) -> tuple[Tensor, ...]:
 
 def hypot(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """sqrt(input**2 + other**2) without overflow on the way. Floating dtypes only (RuntimeError)."""
-    return emit_out(_hypot(*_floats("hypot", input, other)), out)
+    return cast_out(_hypot(*_floats("hypot", input, other)), out)
 
 
 @composite
@@ -378,9 +379,9 @@ def logaddexp(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
     """
     if any(isinstance(v, complex) or isinstance(v, Tensor) and v.dtype.kind == "c" for v in (input, other)):
         _sides("logaddexp", input, other, "both")
-        return emit_out(_complex_logaddexp(*operands("logaddexp", input, other)), out)
+        return cast_out(_complex_logaddexp(*operands("logaddexp", input, other)), out)
     a, b = _floats("logaddexp", input, other)
-    return emit_out(_logaddexp(a, b, 1.0), out)
+    return cast_out(_logaddexp(a, b, 1.0), out)
 
 
 @composite
@@ -396,7 +397,7 @@ def _complex_logaddexp(x: Tensor, y: Tensor) -> Tensor:
 def logaddexp2(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """log2(2**input + 2**other), without overflow. Floating dtypes only (RuntimeError)."""
     a, b = _floats("logaddexp2", input, other)
-    return emit_out(_logaddexp(a, b, math.log(2.0)), out)
+    return cast_out(_logaddexp(a, b, math.log(2.0)), out)
 
 
 @composite
@@ -417,7 +418,7 @@ def xlogy(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tenso
     tensor([0.0000, 2.1972])
     """
     _sides("xlogy", input, other, "one")
-    return emit_out(_xlogy(*operands("xlogy", input, other, dtype=float_dtype(common_dtype(input, other)))), out)
+    return cast_out(_xlogy(*operands("xlogy", input, other, dtype=float_dtype(common_dtype(input, other)))), out)
 
 
 @composite
@@ -435,7 +436,7 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
     if input.dtype is not values.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     if input.dtype.kind == "b":
-        return emit_out(apply("logical_or", input, values), out)
+        return cast_out(apply("logical_or", input, values), out)
     return emit_out(_heaviside(input, values), out)
 
 
@@ -449,7 +450,7 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     _sides("ldexp", input, other, "both")
     dtype = float_dtype(common_dtype(input, other))
     x, exponent = operands("ldexp", input, other, dtype=dtype)
-    return emit_out(x * apply("exp", exponent * math.log(2.0)) if dtype.kind == "c" else _ldexp(x, exponent), out)
+    return cast_out(x * apply("exp", exponent * math.log(2.0)) if dtype.kind == "c" else _ldexp(x, exponent), out)
 
 
 @composite

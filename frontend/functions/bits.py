@@ -9,6 +9,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     common_dtype,
     dtypes,
@@ -83,7 +84,7 @@ def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
     dtype = common_dtype(input, other)
     if dtype.kind != "f":
         raise refuse("nextafter", dtype)
-    return emit_out(_nextafter(*operands("nextafter", input, other, dtype=dtype)), out)
+    return cast_out(_nextafter(*operands("nextafter", input, other, dtype=dtype)), out)
 
 
 @composite

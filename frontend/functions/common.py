@@ -346,27 +346,39 @@ def before(x: Tensor) -> Tensor:
     return wrap(x._owned())
 
 
-def emit_out(result: Any, out: Any) -> Any:
-    """`result`, written into `out` where the caller gave one (a Tensor, or a tuple of them for several results)."""
+def emit_out(result: Any, out: Any, casts: bool = False) -> Any:
+    """`result`, written into `out` where the caller gave one (a Tensor, or a tuple of them for several results).
+
+    casts: `out` need only have room for numbers of the result's kind; else it must be of the result's dtype. RuntimeError where it is
+    not, and where a gradient would be wanted.
+    """
     if out is None:
         return result
     if isinstance(result, tuple):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
             raise TypeError(f"out must be a tuple of {len(result)} Tensors")
         for r, o in zip(result, out):
-            emit_out(r, o)
+            emit_out(r, o, casts)
         return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
     check_tensor("out", out, "out")
+    if here.recorder.grad_enabled and (result.requires_grad or out.requires_grad):
+        one = "one of the arguments" if result.requires_grad else "`out`"
+        raise RuntimeError(f"functions with out=... arguments don't support automatic differentiation, but {one} requires grad.")
+    if not casts and out.dtype is not result.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {dtype_name(result.dtype)}, but got {dtype_name(out.dtype)} instead")
     if not fits(out, result.shape) and not here.recorder.tracing and out._base is None:
         check_cast(result, out)
         _make_room(out, result)
     return store(out, result)
 
 
+def cast_out(result: Any, out: Any) -> Any:
+    """As `emit_out`, of a function whose results are cast to the dtype of `out`: float to a wider or narrower float, say."""
+    return emit_out(result, out, True)
+
+
 def _make_room(out: Tensor, result: Tensor) -> None:
     """Give `out` the shape of what is to be written to it: without a word where it is empty, else with a warning, as in torch."""
-    if out.requires_grad:
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but `out` requires grad")
     if out.numel():
         warnings.warn(
             f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "

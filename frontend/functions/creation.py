@@ -17,9 +17,10 @@ from ingot.functions.common import (
     apply,
     as_int,
     cast,
+    cast_out,
     check_tensor,
+    dtype_name,
     dtypes,
-    emit_out,
     filler,
     get_default_dtype,
     larger,
@@ -58,6 +59,16 @@ def _size(name: str, size: Any) -> tuple[int, ...]:
     return shape
 
 
+def dtype_of(dtype: Any, out: Tensor | None) -> DType | None:
+    """The dtype that was asked for, else that of `out`, if one is given. RuntimeError where they differ."""
+    dtype = check_dtype(dtype)
+    if out is None or dtype is out.dtype:
+        return dtype
+    if dtype is not None:
+        raise RuntimeError(f"dtype {dtype_name(dtype)} does not match dtype of out parameter ({dtype_name(out.dtype)})")
+    return out.dtype
+
+
 def filled(shape: tuple[int, ...], value: Number, dtype: DType) -> Tensor:
     """`value` everywhere."""
     return apply("broadcast", filler(value, dtype), attrs=(shape,))
@@ -68,8 +79,8 @@ def _maker(name: str, value: Number, what: str) -> Any:
         *size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
         requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any,
     ) -> Tensor:  # fmt: skip
-        x = filled(_size(name, size_arg(name, size, named)), value, check_dtype(dtype) or get_default_dtype())
-        return emit_out(finish(x, device, requires_grad), out)
+        x = filled(_size(name, size_arg(name, size, named)), value, dtype_of(dtype, out) or get_default_dtype())
+        return cast_out(finish(x, device, requires_grad), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -96,13 +107,13 @@ def full(
     tensor([1.5000, 1.5000])
     """
     shape = _size("full", (size,))
-    dtype = check_dtype(dtype)
+    dtype = dtype_of(dtype, out)
     if isinstance(fill_value, Tensor):
         value = settled(fill_value)
         x = apply("broadcast", cast(value, dtype or value.dtype), attrs=(shape,))
     else:
         x = filled(shape, python_number(fill_value), dtype or number_dtype(python_number(fill_value)))
-    return emit_out(finish(x, device, requires_grad), out)
+    return cast_out(finish(x, device, requires_grad), out)
 
 
 def scalar_tensor(s: Number, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -171,7 +182,7 @@ def arange(
         raise TypeError("arange() needs an end")
     given = (0 if start is None else start, end, 1 if step is None else step)
     bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in given]
-    target = check_dtype(dtype)
+    target = dtype_of(dtype, out)
     steps = None
     if target is not None and target.kind != "f":
         parts = [v for v in bounds if not isinstance(v, int)]
@@ -190,7 +201,7 @@ def arange(
     target = target or (dtypes.i64 if whole else get_default_dtype())
     wide = dtypes.i64 if whole else dtypes.f64
     x = _arange(scalar(first, wide), scalar(by, wide), larger(0, as_int(n)), target)
-    return emit_out(finish(x, device, requires_grad), out)
+    return cast_out(finish(x, device, requires_grad), out)
 
 
 @composite
@@ -233,11 +244,12 @@ def linspace(
     >>> ingot.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    dtype = dtype_of(dtype, out)
     if any(map(_is_complex, (start, end))) or dtype in dtypes.Complex:
-        return emit_out(finish(_complex_linspace("linspace", start, end, steps, check_dtype(dtype)), device, requires_grad), out)
+        return cast_out(finish(_complex_linspace("linspace", start, end, steps, dtype), device, requires_grad), out)
     a, b, n = _ends("linspace", start, end, steps)
-    x = _linspace(a, b, n, check_dtype(dtype) or get_default_dtype())
-    return emit_out(finish(x, device, requires_grad), out)
+    x = _linspace(a, b, n, dtype or get_default_dtype())
+    return cast_out(finish(x, device, requires_grad), out)
 
 
 def _spaced(a: Tensor, b: Tensor, n: int, dtype: DType) -> Tensor:
@@ -275,15 +287,16 @@ def logspace(
     >>> ingot.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
+    dtype = dtype_of(dtype, out)
     if any(_is_complex(v) for v in (start, end, base)) or dtype in dtypes.Complex:
-        place = _complex_linspace("logspace", start, end, steps, check_dtype(dtype))
+        place = _complex_linspace("logspace", start, end, steps, dtype)
         import cmath
 
         x = apply("exp", place * cmath.log(complex(base.item() if isinstance(base, Tensor) else base)))
-        return emit_out(finish(x, device, requires_grad), out)
+        return cast_out(finish(x, device, requires_grad), out)
     a, b, n = _ends("logspace", start, end, steps)
-    x = _logspace(a, b, scalar(base, dtypes.f64), n, check_dtype(dtype) or get_default_dtype())
-    return emit_out(finish(x, device, requires_grad), out)
+    x = _logspace(a, b, scalar(base, dtypes.f64), n, dtype or get_default_dtype())
+    return cast_out(finish(x, device, requires_grad), out)
 
 
 @composite
@@ -306,7 +319,7 @@ def eye(
     for name, v in (("n", rows), ("m", columns)):
         if v < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {v}")
-    return emit_out(finish(_eye((rows, columns), check_dtype(dtype) or get_default_dtype()), device, requires_grad), out)
+    return cast_out(finish(_eye((rows, columns), dtype_of(dtype, out) or get_default_dtype()), device, requires_grad), out)
 
 
 def _eye(shape: tuple[int, int], dtype: DType) -> Tensor:

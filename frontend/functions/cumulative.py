@@ -14,6 +14,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     dtypes,
     emit_out,
@@ -39,7 +40,7 @@ def _running(name: str, input: Any, dim: int, dtype: dtypes.DType | None, out: A
     result = accumulator(input, dtype, out)
     if result.kind == "b":
         raise refuse(name, result)
-    return emit_out(_run(input, name, axis, result), out)
+    return cast_out(_run(input, name, axis, result), out)
 
 
 @composite
@@ -137,7 +138,7 @@ def diff(
     if n and (prepend is not None or append is not None):
 
         x = cat([t for t in (prepend, input, append) if t is not None], axis)
-    return emit_out(_diff(x, min(n, x.shape[axis]), axis), out)
+    return cast_out(_diff(x, min(n, x.shape[axis]), axis), out)
 
 
 @composite

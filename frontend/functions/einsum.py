@@ -26,8 +26,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
 
     Without `->` the labels that appear once, in alphabetical order, make the result. A label repeated within one operand takes
     its diagonal. Instead of an equation, each operand may be followed by a list of its labels as numbers from 0 to 51, and `...`;
-    a last list is the result's. Integers that are summed outside of products give int64. RuntimeError for a malformed equation or
-    extents that differ, ValueError for another number.
+    a last list is the result's. With one operand of which nothing is summed, the result is a view of it. Integers that are summed
+    outside of products give int64. RuntimeError for a malformed equation or extents that differ, ValueError for another number.
 
         >>> ingot.einsum("ij,jk->ik", ingot.ones(2, 3), ingot.ones(3, 4)).shape
         ingot.Size([2, 4])
@@ -50,7 +50,20 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
             )
     inputs, output = parse(equation, [t.ndim for t in tensors])
     _check_extents(inputs, tensors)
+    if len(tensors) == 1 and set(inputs[0]) == set(output):
+        return _view(tensors[0], inputs[0], output)
     return _einsum(*tensors, inputs=inputs, output=output)
+
+
+def _view(x: Tensor, labels: Labels, output: Labels) -> Tensor:
+    """One operand whose dims all stay: a view of it."""
+    while len(set(labels)) < len(labels):
+        label = next(c for c in labels if labels.count(c) > 1)
+        i = labels.index(label)
+        j = labels.index(label, i + 1)
+        x = x.diagonal(0, i, j)
+        labels = (*(c for d, c in enumerate(labels) if d not in (i, j)), label)
+    return x.permute([labels.index(c) for c in output])
 
 
 def _numbered(*operands: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     dim_list,
     dtypes,
@@ -41,7 +42,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *,
     """
     check_tensor("logsumexp", input)
     x = cast(input, float_dtype(input.dtype))
-    return emit_out(_logsumexp(x, dim_list(dim, input.ndim), bool(keepdim)), out)
+    return cast_out(_logsumexp(x, dim_list(dim, input.ndim), bool(keepdim)), out)
 
 
 @composite

@@ -11,7 +11,7 @@ import ingot
 from ingot._tensor.autocast import full
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
-from ingot.functions.common import Tensor, emit_out
+from ingot.functions.common import Tensor, cast_out, emit_out
 from ingot.functions.matrices import check_matrices, conj, flat, mH, real, required
 from ingot.functions.systems import Triangular
 
@@ -343,8 +343,8 @@ def pinv(
     """
     a = check_matrices("linalg.pinv", A, bool(hermitian))
     if not a.numel():
-        return emit_out(mH(a) * 1, out)
-    return emit_out(_Pinv.apply(a, atol, rtol if rtol is not None else rcond, bool(hermitian)), out)
+        return cast_out(mH(a) * 1, out)
+    return cast_out(_Pinv.apply(a, atol, rtol if rtol is not None else rcond, bool(hermitian)), out)
 
 
 def tolerance(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:

@@ -11,9 +11,9 @@ from ingot.functions.common import (
     apply,
     before,
     cast,
+    cast_out,
     check_tensor,
     dtypes,
-    emit_out,
     float_dtype,
     scalar,
     static_int,
@@ -39,7 +39,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     x = cast(input, float_dtype(input.dtype))
-    return emit_out(apply("digamma", x) if n == 0 else _polygamma(x, n), out)
+    return cast_out(apply("digamma", x) if n == 0 else _polygamma(x, n), out)
 
 
 def _cotangent_derivative(n: int) -> list[int]:
@@ -91,7 +91,7 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError("mvlgamma: p has to be greater than or equal to 1")
     if input.dtype.kind == "b":
         raise RuntimeError("mvlgamma: The input tensor may not be a boolean tensor.")
-    return emit_out(_mvlgamma(cast(input, float_dtype(input.dtype)), p), out)
+    return cast_out(_mvlgamma(cast(input, float_dtype(input.dtype)), p), out)
 
 
 @composite
@@ -147,7 +147,7 @@ def bessel(x: Tensor, order: int, scaled: bool) -> Tensor:
 
 def bessel_of(name: str, input: Any, order: int, scaled: bool, out: Any) -> Tensor:
     check_tensor(name, input)
-    return emit_out(bessel(cast(input, float_dtype(input.dtype)), order, scaled), out)
+    return cast_out(bessel(cast(input, float_dtype(input.dtype)), order, scaled), out)
 
 
 def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:

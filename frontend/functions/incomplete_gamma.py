@@ -9,7 +9,7 @@ import numpy as np
 
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import constant
-from ingot.functions.common import Tensor, apply, cast, common_dtype, dtypes, emit_out, float_dtype, operands, scalar
+from ingot.functions.common import Tensor, apply, cast, cast_out, common_dtype, dtypes, float_dtype, operands, scalar
 
 __all__ = ["igamma", "igammac"]
 
@@ -87,7 +87,7 @@ def _pair(name: str, input: Any, other: Any, upper: bool, out: Tensor | None) ->
     a, x = operands(name, input, other, dtype=dtype)
     shape = tuple((a * 0 + x * 0).shape)
     a, x = (t if tuple(t.shape) == shape else apply("broadcast", t, attrs=(shape,)) for t in (a, x))
-    return emit_out(_incomplete(a, x, upper), out)
+    return cast_out(_incomplete(a, x, upper), out)
 
 
 def igamma(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -164,4 +164,4 @@ def zeta(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """
     dtype = float_dtype(common_dtype(input, other))
     s, q = operands("zeta", input, other, dtype=dtype)
-    return emit_out(_zeta(s, q), out)
+    return cast_out(_zeta(s, q), out)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor.composites import composite
-from ingot.functions.common import Tensor, apply, check_tensor, dtypes, emit_out, operands, refuse, scalar, static_int
+from ingot.functions.common import Tensor, apply, cast_out, check_tensor, dtypes, operands, refuse, scalar, static_int
 
 __all__ = ["gcd", "lcm", "unravel_index"]
 
@@ -43,7 +43,7 @@ def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> ingot.gcd(ingot.tensor([5, 10, 15]), ingot.tensor([3, 4, 5]))
     tensor([1, 2, 5])
     """
-    return emit_out(_gcd(*_integers("gcd", input, other)), out)
+    return cast_out(_gcd(*_integers("gcd", input, other)), out)
 
 
 @composite
@@ -59,7 +59,7 @@ def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> ingot.lcm(ingot.tensor([5, 10, 15]), ingot.tensor([3, 4, 5]))
     tensor([15, 20, 15])
     """
-    return emit_out(_lcm(*_integers("lcm", input, other)), out)
+    return cast_out(_lcm(*_integers("lcm", input, other)), out)
 
 
 def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:

@@ -14,10 +14,10 @@ from ingot.functions.common import (
     apply,
     broadcast_shapes,
     cast,
+    cast_out,
     check_tensor,
     common_dtype,
     dtypes,
-    emit_out,
     one_dim,
     scalar,
     smaller,
@@ -84,7 +84,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """
     items = _list("cat", tensors)
     if any([t._sparse for t in items]):
-        return emit_out(items[0]._joined(items, dim), out)  # type: ignore[attr-defined]
+        return cast_out(items[0]._joined(items, dim), out)  # type: ignore[attr-defined]
     if any(t.ndim == 0 for t in items):
         i = next(i for i, t in enumerate(items) if t.ndim == 0)
         raise ShapeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
@@ -105,7 +105,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
                     f"Sizes of tensors must match except in dimension {axis}. Expected size {n} but got size {m} for tensor number {i} "
                     "in the list."
                 )
-    return emit_out(_in_pieces(used, axis, _concatenated), out)
+    return cast_out(_in_pieces(used, axis, _concatenated), out)
 
 
 concat = concatenate = cat
@@ -123,7 +123,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
             raise ShapeError(
                 f"stack expects each tensor to be equal size, but got {list(items[0].shape)} at entry 0 and {list(t.shape)} at entry {i}"
             )
-    return emit_out(_in_pieces(items, one_dim(dim, items[0].ndim + 1), _stack), out)
+    return cast_out(_in_pieces(items, one_dim(dim, items[0].ndim + 1), _stack), out)
 
 
 @composite

@@ -15,6 +15,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     broadcast_shapes,
+    cast_out,
     check_tensor,
     dtype_name,
     emit_out,
@@ -170,7 +171,7 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     check_tensor("inner", input)
     check_tensor("inner", other, "other", 2)
     if not input.ndim or not other.ndim:
-        return emit_out(input * other, out)
+        return cast_out(input * other, out)
     _pair("inner", input, other)
     if input.shape[-1] != other.shape[-1]:
         raise ShapeError(
@@ -187,7 +188,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     _need_rank("outer", vec2, 1, "vec2")
     a, b = operands("outer", input, vec2)
     product = apply("logical_and" if a.dtype.kind == "b" else "mul", apply("reshape", a, attrs=((a.shape[0], 1),)), b)
-    return emit_out(product, out)
+    return cast_out(product, out)
 
 
 ger = outer
@@ -255,7 +256,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: complex = 1, alpha: 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: complex = 1, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
-    return _added("addr", input, outer(vec1, vec2), beta, alpha, out)
+    return cast_out(_added("addr", input, outer(vec1, vec2), beta, alpha, None), out)
 
 
 @lower
@@ -321,7 +322,7 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     a, b = (v[None] if isinstance(v, Tensor) and v.ndim == 0 else v for v in (input, other))  # neither's dtype yields to the other's
     rank = max(v.ndim if isinstance(v, Tensor) else 0 for v in (input, other))
     product = _kron(*operands("kron", a, b))
-    return emit_out(product if rank else product.reshape(()), out)
+    return cast_out(product if rank else product.reshape(()), out)
 
 
 @composite

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingot._tensor.composites import composite
 from ingot.functions.binary import _sides
-from ingot.functions.common import Tensor, apply, cast, common_dtype, dtypes, emit_out, float_dtype, operands, refuse, scalar
+from ingot.functions.common import Tensor, apply, cast, cast_out, common_dtype, dtypes, float_dtype, operands, refuse, scalar
 from ingot.functions.matrix_scans import loop
 from ingot.runtime.recorder import here
 
@@ -87,9 +87,9 @@ def _make(name: str, doc: str, shown: str) -> Callable[..., Tensor]:
         order = cast(n.detach(), dtypes.i64) if isinstance(n, Tensor) else scalar(int(n), dtypes.i64)
         rec = here.recorder
         if isinstance(n, Tensor) and (rec.level or (rec.tracing and not rec.knows(order._array))):
-            return emit_out(_values(x.detach(), order, name, None), out)
+            return cast_out(_values(x.detach(), order, name, None), out)
         largest = (int(order.max()) if order.numel() else 0) if isinstance(n, Tensor) else int(n)
-        return emit_out(_polynomial(x.detach(), order, name, max(largest, 0)), out)
+        return cast_out(_polynomial(x.detach(), order, name, max(largest, 0)), out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (

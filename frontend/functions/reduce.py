@@ -17,6 +17,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     dim_list,
     dtype_name,
@@ -82,9 +83,9 @@ def sum(
     """
     check_tensor("sum", input)
     if input._sparse:
-        return emit_out(input.sum(dim, keepdim, dtype=dtype), out)
+        return cast_out(input.sum(dim, keepdim, dtype=dtype), out)
     axes = dim_list(dim, input.ndim)
-    return emit_out(_sum(input, axes, bool(keepdim), accumulator(input, dtype, out)), out)
+    return cast_out(_sum(input, axes, bool(keepdim), accumulator(input, dtype, out)), out)
 
 
 def nansum(
@@ -92,7 +93,7 @@ def nansum(
 ) -> Tensor:
     """`sum` that takes NaN for 0."""
     check_tensor("nansum", input)
-    return emit_out(_nansum(input, dim_list(dim, input.ndim), bool(keepdim), accumulator(input, dtype, out)), out)
+    return cast_out(_nansum(input, dim_list(dim, input.ndim), bool(keepdim), accumulator(input, dtype, out)), out)
 
 
 @composite
@@ -113,7 +114,7 @@ def prod(
     """
     check_tensor("prod", input)
     axes = tuple(range(input.ndim)) if dim is None else dim_list(one_dim(dim, input.ndim), input.ndim)
-    return emit_out(_prod(input, axes, bool(keepdim), accumulator(input, dtype, out)), out)
+    return cast_out(_prod(input, axes, bool(keepdim), accumulator(input, dtype, out)), out)
 
 
 @composite
@@ -145,7 +146,7 @@ def mean(
     """
     check_tensor("mean", input)
     result = _mean_dtype("mean", input, dtype)
-    return emit_out(_mean(input, dim_list(dim, input.ndim), bool(keepdim), result), out)
+    return cast_out(_mean(input, dim_list(dim, input.ndim), bool(keepdim), result), out)
 
 
 @composite
@@ -161,7 +162,7 @@ def nanmean(
     check_tensor("nanmean", input)
     if input.dtype.kind not in "fc":
         raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {dtype_name(input.dtype)}")
-    return emit_out(_nanmean(input, dim_list(dim, input.ndim), bool(keepdim), dtype or input.dtype), out)
+    return cast_out(_nanmean(input, dim_list(dim, input.ndim), bool(keepdim), dtype or input.dtype), out)
 
 
 @composite
@@ -223,7 +224,7 @@ def var(
         tensor(2.3333)
     """
     axes, c = _moment_arguments("var", input, dim, unbiased, correction)
-    return emit_out(_var(input, axes, c, bool(keepdim), False), out)
+    return cast_out(_var(input, axes, c, bool(keepdim), False), out)
 
 
 def std(
@@ -236,7 +237,7 @@ def std(
     tensor(1.2472)
     """
     axes, c = _moment_arguments("std", input, dim, unbiased, correction)
-    return emit_out(_var(input, axes, c, bool(keepdim), True), out)
+    return cast_out(_var(input, axes, c, bool(keepdim), True), out)
 
 
 def var_mean(
@@ -279,7 +280,7 @@ def _make(name: str, op: Op, row: Reduce) -> Callable[..., Tensor]:
         check_tensor(name, input)
         if domain == "truth":
             result = reduced(op.name, truth(input), dim_list(dim, input.ndim, all_if_empty=False), bool(keepdim))
-            return emit_out(cast(result, dtypes.u8) if input.dtype is dtypes.u8 else result, out)
+            return emit_out(cast(result, dtypes.u8) if dtypes.u8 in (input.dtype, getattr(out, "dtype", None)) else result, out)
         if domain == "position":
             if input.dtype.kind == "b":
                 raise RuntimeError(f"{name}(): does not support bool input")

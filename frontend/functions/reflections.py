@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot.functions import matrix_scans
-from ingot.functions.common import ShapeError, Tensor, apply, cast, check_tensor, dtypes, emit_out, scalar
+from ingot.functions.common import ShapeError, Tensor, apply, cast, cast_out, check_tensor, dtypes, emit_out, scalar
 from ingot.functions.matmul import matmul
 from ingot.functions.matrices import check_matrices, conj, flat, mH
 from ingot.functions.reduce import reduced
@@ -131,4 +131,4 @@ def geqrf(input: Tensor, *, out: tuple | None = None) -> Geqrf:
     """
     a = check_matrices("geqrf", input)
     packed, tau = _geqrf(flat(a.detach()))
-    return emit_out(Geqrf(packed.reshape(tuple(a.shape)), tau.reshape((*a.shape[:-2], tau.shape[-1]))), out)
+    return cast_out(Geqrf(packed.reshape(tuple(a.shape)), tau.reshape((*a.shape[:-2], tau.shape[-1]))), out)

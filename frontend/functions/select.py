@@ -10,6 +10,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     common_dtype,
     dtype_name,
@@ -142,7 +143,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand, *, out: Tensor | None = No
         raise refuse("lerp", input.dtype)
     wide = dtypes.f32 if input.dtype in dtypes.Half else input.dtype
     w = weight if isinstance(weight, Tensor) and not weight._weak else scalar(weight, wide)
-    return emit_out(_lerp(input, end, w), out)
+    return cast_out(_lerp(input, end, w), out)
 
 
 @composite
@@ -173,7 +174,7 @@ def addcmul(
     """
     if last is not None:  # the older order: value first
         value, tensor1, tensor2 = tensor1, tensor2, last  # type: ignore[assignment]
-    return emit_out(_addcmul(*_three("addcmul", input, tensor1, tensor2, value)), out)
+    return cast_out(_addcmul(*_three("addcmul", input, tensor1, tensor2, value)), out)
 
 
 @composite
@@ -194,7 +195,7 @@ def addcdiv(
     x, a, b, v = _three("addcdiv", input, tensor1, tensor2, value)
     if tensor1.dtype.kind not in "fc" and tensor2.dtype.kind not in "fc":
         raise RuntimeError("Integer division with addcdiv is not supported; cast the divided tensors to a floating dtype first.")
-    return emit_out(_addcdiv(x, a, b, v), out)
+    return cast_out(_addcdiv(x, a, b, v), out)
 
 
 @composite

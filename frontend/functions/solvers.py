@@ -9,7 +9,7 @@ from typing import NamedTuple
 import ingot
 from ingot._tensor.autocast import full
 from ingot.functions import factor, matrix_scans, systems
-from ingot.functions.common import ShapeError, Tensor, check_tensor, emit_out, static_int
+from ingot.functions.common import ShapeError, Tensor, cast_out, check_tensor, emit_out, static_int
 from ingot.functions.lu import first
 from ingot.functions.matrices import check_matrices, flat, mH, mT, required
 
@@ -116,7 +116,7 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | N
         )
     low = mH(low) if upper else low
     half = systems.solve_triangular(low, b, upper=False)
-    return emit_out(systems.solve_triangular(mH(low), half, upper=True), out)
+    return cast_out(systems.solve_triangular(mH(low), half, upper=True), out)
 
 
 @full
@@ -128,7 +128,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = Non
             [0.0000, 0.2500]])
     """
     low = check_matrices("cholesky_inverse", L, True, "L")
-    return emit_out(cholesky_solve(ingot.eye(low.shape[-1], dtype=low.dtype), low, upper), out)
+    return cast_out(cholesky_solve(ingot.eye(low.shape[-1], dtype=low.dtype), low, upper), out)
 
 
 @full

@@ -226,6 +226,8 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     if n == 0:
         one = apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
         return emit_out(apply("select", scalar(True, dtypes.bool_), one, input), out)  # its gradient is zero, not absent
+    if n == 1:
+        return emit_out(input.clone(), out)  # not the matrices themselves
     result, square = None, input
     while True:
         if n & 1:

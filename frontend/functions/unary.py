@@ -14,6 +14,7 @@ from ingot.functions.common import (
     Tensor,
     apply,
     cast,
+    cast_out,
     check_tensor,
     dtypes,
     emit_out,
@@ -43,7 +44,7 @@ def _make(name: str, op: Op, row: Unary) -> Callable[..., Tensor]:
         check_tensor(name, input)
         kind = input.dtype.kind
         if kind == "c" and row.complex:
-            return emit_out(record(OPS[row.complex], (input,)), out)
+            return cast_out(record(OPS[row.complex], (input,)), out)
         if kind != "f":
             if domain == "float":
                 input = cast(input, float_dtype(input.dtype))
@@ -52,7 +53,7 @@ def _make(name: str, op: Op, row: Unary) -> Callable[..., Tensor]:
             elif domain == "rounding" and kind != "c":
                 return emit_out(apply("reshape", input, attrs=(tuple(input.shape),)), out)
         result = record(op, (input,))
-        return result if out is None else emit_out(result, out)
+        return result if out is None else emit_out(result, out, domain == "float")
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -185,7 +186,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """
     check_tensor("square", input)
     x = cast(input, dtypes.i64) if input.dtype.kind == "b" else input
-    return emit_out(apply("mul", x, x), out)
+    return cast_out(apply("mul", x, x), out)
 
 
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -269,7 +270,7 @@ def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([ True, False])
     """
     check_tensor("logical_not", input)
-    return emit_out(apply("logical_not", input) if input.dtype.kind == "b" else input == 0, out)
+    return cast_out(apply("logical_not", input) if input.dtype.kind == "b" else input == 0, out)
 
 
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -287,13 +288,13 @@ def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees to radians; integers give the default float dtype."""
     check_tensor("deg2rad", input)
-    return emit_out(cast(input, float_dtype(input.dtype)) * (math.pi / 180), out)
+    return cast_out(cast(input, float_dtype(input.dtype)) * (math.pi / 180), out)
 
 
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Radians to degrees; integers give the default float dtype."""
     check_tensor("rad2deg", input)
-    return emit_out(cast(input, float_dtype(input.dtype)) * (180 / math.pi), out)
+    return cast_out(cast(input, float_dtype(input.dtype)) * (180 / math.pi), out)
 
 
 def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -305,7 +306,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([3.1416, 0.0000])
     """
     check_tensor("angle", input)
-    return emit_out(_angle(cast(input, float_dtype(input.dtype))), out)
+    return cast_out(_angle(cast(input, float_dtype(input.dtype))), out)
 
 
 @composite
@@ -319,7 +320,7 @@ def _angle(x: Tensor) -> Tensor:
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0; integers give the default float dtype."""
     check_tensor("sinc", input)
-    return emit_out(_sinc(cast(input, float_dtype(input.dtype))), out)
+    return cast_out(_sinc(cast(input, float_dtype(input.dtype))), out)
 
 
 @composite
@@ -343,7 +344,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     tensor([-1.0986,  0.0000])
     """
     check_tensor("logit", input)
-    return emit_out(_logit(cast(input, float_dtype(input.dtype)), None if eps is None else float(eps)), out)
+    return cast_out(_logit(cast(input, float_dtype(input.dtype)), None if eps is None else float(eps)), out)
 
 
 @composite
@@ -368,7 +369,7 @@ def nan_to_num(
     check_tensor("nan_to_num", input)
     if input.dtype.kind == "c":
         parts = (nan_to_num(apply(part, input), nan, posinf, neginf) for part in ("real", "imag"))
-        return emit_out(apply("complex", *parts), out)
+        return cast_out(apply("complex", *parts), out)
     if input.dtype.kind != "f":
         return emit_out(_copy(input), out)
 
@@ -391,7 +392,7 @@ def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([0.0000, 0.4769])
     """
     check_tensor("erfinv", input)
-    return emit_out(_erfinv(cast(input, float_dtype(input.dtype))), out)
+    return cast_out(_erfinv(cast(input, float_dtype(input.dtype))), out)
 
 
 # Giles, "Approximating the erfinv function" (2010): polynomials in w = -log((1 - x)(1 + x)), good to about 1e-6;

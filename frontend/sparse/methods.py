@@ -8,7 +8,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.functions.common import ShapeError, dim_list, emit_out, is_number, one_dim
+from ingot.functions.common import ShapeError, cast_out, dim_list, is_number, one_dim
 from ingot.sparse import products, reductions
 from ingot.sparse.making import rebuilt
 from ingot.sparse.tensors import SparseTensor, coo, tensor_of
@@ -22,12 +22,12 @@ def _scaled(a: Any, alpha: Any) -> Any:
 
 def _add(self: SparseTensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """self + alpha * other: sparse if both are."""
-    return emit_out(products.added(self, _scaled(other, alpha)), out)
+    return cast_out(products.added(self, _scaled(other, alpha)), out)
 
 
 def _sub(self: SparseTensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """self - alpha * other."""
-    return emit_out(products.added(self, _scaled(other, alpha) * -1), out)
+    return cast_out(products.added(self, _scaled(other, alpha) * -1), out)
 
 
 def _rsub(self: SparseTensor, other: Any) -> Tensor:
@@ -36,7 +36,7 @@ def _rsub(self: SparseTensor, other: Any) -> Tensor:
 
 def _mul(self: SparseTensor, other: Any, *, out: Any = None) -> Tensor:
     """self * other by elements: the indices stay, or, with a sparse `other`, those of both."""
-    return emit_out(products.multiplied(self, other), out)
+    return cast_out(products.multiplied(self, other), out)
 
 
 def _div(self: SparseTensor, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
@@ -44,7 +44,7 @@ def _div(self: SparseTensor, other: Any, *, rounding_mode: str | None = None, ou
     if not is_number(other) and (isinstance(other, SparseTensor) or other.ndim):
         raise RuntimeError("Sparse division requires a scalar or zero-dim dense tensor divisor")
     x = self.to_sparse_coo().coalesce() if rounding_mode and self.is_sparse else self
-    return emit_out(x._with(ingot.div(x._v, other, rounding_mode=rounding_mode)), out)
+    return cast_out(x._with(ingot.div(x._v, other, rounding_mode=rounding_mode)), out)
 
 
 def _matmul(self: SparseTensor, other: Any, **_: Any) -> Tensor:

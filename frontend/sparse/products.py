@@ -8,7 +8,7 @@ import numpy as np
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.functions.common import ShapeError, common_dtype, emit_out
+from ingot.functions.common import ShapeError, cast_out, common_dtype
 from ingot.sparse.tensors import CSR, SparseTensor, coo, flat_index, tensor_of
 
 __all__ = ["addmm", "mm", "sampled_addmm"]
@@ -100,7 +100,7 @@ def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any 
     """
     product = mm(mat1, mat2)
     product = product if alpha == 1 else product * alpha
-    return emit_out(product if beta == 0 else added(mat if beta == 1 else mat * beta, product), out)
+    return cast_out(product if beta == 0 else added(mat if beta == 1 else mat * beta, product), out)
 
 
 def sampled_addmm(

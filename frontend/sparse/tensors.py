@@ -18,7 +18,7 @@ from ingot._tensor import Tensor, wrap
 from ingot._tensor.overriding import disabled_torch_function
 from ingot._tensor.recording import from_array, placed
 from ingot.functions import constants
-from ingot.functions.common import dtypes, emit_out
+from ingot.functions.common import cast_out, dtypes
 from ingot.ir.types import tensor_type
 from ingot.printing import suffixed
 from ingot.runtime.array import Array
@@ -208,7 +208,7 @@ class SparseTensor(Tensor):
         """The values to a power above 0 (RuntimeError for another: zeros would not stay zeros)."""
         if isinstance(exponent, Tensor) or not exponent > 0:
             raise RuntimeError("pow of a sparse tensor needs a number above 0 for its exponent")
-        return emit_out(self._each(lambda v: v**exponent), out)
+        return cast_out(self._each(lambda v: v**exponent), out)
 
     __pow__ = pow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite
-from ingot.functions.common import dtype_name, emit_out
+from ingot.functions.common import cast_out, dtype_name
 from ingot.functions.norm import pdist as pdist
 from ingot.functions.norm import vector_norm
 
@@ -50,7 +50,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
             [0.0000, 0.0000]])
     """
     result = _normalize(input, p, dim, eps)
-    return emit_out(result, out)
+    return cast_out(result, out)
 
 
 @composite
