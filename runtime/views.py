@@ -31,13 +31,14 @@ class Step:
 
 
 class Movement(Step):
-    """A movement op with its attributes."""
+    """A movement op with its attributes. `blind`: the view was made while no history was kept."""
 
-    __slots__ = ("op", "attrs")
+    __slots__ = ("op", "attrs", "blind")
 
     def __init__(self, op: str, attrs: tuple):
         self.op = op
         self.attrs = attrs
+        self.blind = False
 
     def forward(self, p: Pair) -> Pair:
         """The view by this step of a value."""

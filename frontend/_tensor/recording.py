@@ -26,8 +26,8 @@ from ingot.runtime.array import Array, host
 from ingot.runtime.numbers import host_number, number, rank0
 from ingot.runtime.recorder import Recorder, here, ours, user_location
 from ingot.runtime.sight import sight, unseen
-from ingot.runtime.tape import Identity, Leaf, Version, attach, overwritten, saving, signature
-from ingot.runtime.views import LeafStep, Movement
+from ingot.runtime.tape import Edge, Identity, Leaf, Version, attach, overwritten, saving, signature
+from ingot.runtime.views import Detach, LeafStep, Movement
 
 __all__ = [
     "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "cast", "broadcast",
@@ -305,7 +305,8 @@ def reshaped_view(t: Tensor, shape: Shape) -> Tensor | None:
 def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
     """Overwrite `target` with `value`, which has its shape and dtype. Views of the same memory see it. Returns `target`.
 
-    RuntimeError for a leaf that requires gradients (or a view of one) while grad mode is on, and for an expanded view.
+    RuntimeError for a leaf that requires gradients (or a view of one) while grad mode is on, for a view that was made while it was off
+    and would get a history, and for an expanded view.
     """
     old: TensorType = target._array.type
     if value._array.type.device != old.device:
@@ -323,6 +324,7 @@ def inplace(target: Tensor, value: Tensor, name: str = "CopySlices") -> Tensor:
         new = arrays.meta(new[0].type), new[1]
     if grad:
         _check_leaf(target)
+        _check_made(target, new[1])
         if target._slot is not None and target._present()._edge is not None:  # a gradient that is retained is that of what is written now
             return _retaining(target, value, name)
     t = target
@@ -363,6 +365,24 @@ def _retaining(target: Tensor, value: Tensor, name: str) -> Tensor:
         del node.retained[index]
         edge[0].retained = {**(edge[0].retained or {}), edge[1]: slot}
     return target
+
+
+def _check_made(target: Tensor, edge: Edge | None) -> None:
+    """RuntimeError for a view that was made without history, where the memory has one or gets one by what is written."""
+    t = target._here()
+    if t._storage is None:
+        return
+    blind, history = False, t._storage.edge
+    for s in reversed(t._steps):
+        if not isinstance(s, Movement):
+            history = s.history if isinstance(s, Detach) else None
+            break
+        blind = blind or s.blind
+    if blind and (edge is not None or history is not None):
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Make the view where gradients are "
+            "enabled, or write to it under no_grad"
+        )
 
 
 def _check_leaf(target: Tensor) -> None:

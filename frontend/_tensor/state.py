@@ -164,6 +164,8 @@ class Tensor(Described, Differentiable, TensorMethods, metaclass=TensorType):
         """A view of this tensor: `steps` follow its own, `value` is what they give now."""
         t = self._here()
         s = t._make_storage()
+        if not here.recorder.grad_enabled and steps and isinstance(steps[0], Movement):
+            steps[0].blind = True
         out = wrap(value)
         out._storage = s
         out._steps = t._steps + steps
