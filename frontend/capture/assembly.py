@@ -121,7 +121,7 @@ class Assembly:
             inner = t._present()
             s = inner._storage
             given = s is None or s in self.trace.origins or any(m is s for m, _, _ in self._argument_memory())
-            if not given and not is_leaf(inner):
+            if not given and not is_leaf(inner) and self._gradient(t) is None:
                 out, history = self.rooted(inner._array, inner._edge)
                 found = self._recipes[id(t)] = t, Value(out, type(t), rooted=history == "new")
         if found is None:
@@ -133,6 +133,17 @@ class Assembly:
         kept = [*self.arguments.stand_ins, *self._recipes.values()]
         return [t for t, _ in kept if t._array.source is self.trace and not t._weak]
 
+    def _gradient(self, t: Tensor) -> Gradient | None:
+        """Where a tensor is a gradient that was there before the call, or a view of one."""
+        inner = t._present()
+        for slot, state in self.trace.slots.items():
+            if state.given is not None and slot not in self.trace.inner_slots and slot not in self.trace.fixed:
+                if t is state.given:
+                    return Gradient(self.trace.place(slot))
+                if inner._storage is not None and inner._storage is state.given._storage and inner._edge is None:
+                    return Gradient(self.trace.place(slot), inner._steps, type(t))
+        return None
+
     def _recipe(self, t: Tensor) -> Recipe:
         for stand_in, i in self.arguments.stand_ins:
             if t is stand_in:
@@ -140,11 +151,11 @@ class Assembly:
         for i, leaf in enumerate(self.arguments.leaves):
             if t is leaf:
                 return Given(i)
-        for slot, state in self.trace.slots.items():
-            if t is state.given and slot not in self.trace.inner_slots and slot not in self.trace.fixed:
-                return Gradient(self.trace.place(slot))
         inner = t._present()
         s = inner._storage
+        gradient = self._gradient(t)
+        if gradient is not None:
+            return gradient
         for x, stand_in, _ in self.trace.rebound.values():
             if t is x or t is stand_in:
                 place = self._exchanges.places.get(id(x))
@@ -274,24 +285,24 @@ class Assembly:
         ]
 
     def _gradients(self) -> list[Write]:
-        found: list[Write] = []
+        """What gradients that were there have become, whoever has them now; then which tensors are gradients now."""
+        values: list[Write] = []
+        places: list[Write] = []
         trace = self.trace
         for slot, state in trace.slots.items():
-            held = state.held
+            held, given = state.held, state.given
             if slot in trace.inner_slots:
                 continue
+            if given is not None and slot not in trace.fixed:  # else written as what it is: a captured tensor
+                a = given._now() if given._storage is None else given._storage.base
+                if a.value >= 0 or not isinstance(trace.sources[-1 - a.value], Grad):
+                    values.append(GradWrite(trace.place(slot), self.out(a)))
             if held is None:
                 if state.was_none is not True:
-                    found.append(GradNone(trace.place(slot)))
-            elif held is state.given:
-                if slot in trace.fixed:  # written as what it is: a captured tensor
-                    continue
-                a = held._now() if held._storage is None else held._storage.base
-                if a.value >= 0 or not isinstance(trace.sources[-1 - a.value], Grad):
-                    found.append(GradWrite(trace.place(slot), self.out(a)))
-            else:
-                found.append(GradAssign(trace.place(slot), self.recipe(held)))
-        return found
+                    places.append(GradNone(trace.place(slot)))
+            elif held is not given:
+                places.append(GradAssign(trace.place(slot), self.recipe(held)))
+        return [*values, *places]
 
     def _requires(self, value: bool) -> list[Write]:
         """Of the tensors that have become leaves that require gradients, or are none any more."""

@@ -61,12 +61,15 @@ class Given(Recipe):
 
 @struct
 class Gradient(Recipe):
-    """The gradient that was there before the call."""
+    """The gradient that was there before the call; a view of it, where there are steps."""
 
     place: Place
+    steps: tuple[Step, ...] = ()
+    cls: type | None = None
 
     def make(self, done: Done) -> Any:
-        return self.place.at(done.leaves).grad
+        t = self.place.at(done.leaves).grad
+        return t if self.cls is None else view(t._share(), t._steps + done.sized(self.steps), self.cls)
 
 
 @struct
