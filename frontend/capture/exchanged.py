@@ -205,6 +205,7 @@ class Exchanges:
         """
         count = Counter(id(t._storage) for t in tensors if t._storage is not None)
         count.update(map(id, tensors))
+        count.update([id(s.held) for s in trace.slots.values() if s.held is not None])  # one that a call makes a gradient
         known = set()
         renewed: set[int] = set()  # lists and dicts in whose place calls put others
         for a in assigned:

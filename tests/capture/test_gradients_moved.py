@@ -123,3 +123,24 @@ def test_of_arguments_as_eager(name):
         return found
 
     assert arguments(ingot.compile) == arguments(lambda f: f)
+
+
+@pytest.mark.parametrize("place", ["kept[0]", "table['a']", "holder.att", "holder.buf"])
+def test_gradients_exchanged_with_other_places(place):
+    """What was a gradient stands elsewhere in the next call, and the other way round."""
+
+    def outcome(compile):
+        p = ingot.ones(3, requires_grad=True)
+        p.grad = ingot.full((3,), 10.0)
+        holder = ingot.nn.Module()
+        holder.register_buffer("buf", ingot.full((3,), 50.0))
+        holder.att = ingot.full((3,), 60.0)
+        scope = {"p": p, "kept": [ingot.full((3,), 20.0)], "table": {"a": ingot.full((3,), 30.0)}, "holder": holder}
+        exec(f"def step(x):\n    p.grad, {place} = {place}, p.grad\n    return x * 1", scope)
+        f, found = compile(scope["step"]), []
+        for _ in range(4):
+            f(ingot.ones(1))
+            found.append((p.grad.tolist(), eval(place, scope).tolist()))
+        return found
+
+    assert outcome(ingot.compile) == outcome(lambda f: f)
