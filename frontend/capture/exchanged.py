@@ -20,12 +20,16 @@ from ingot.capture.trace import leaf_of
 from ingot.capture.watch import MISSING, Watch
 from ingot.ir.struct import struct
 from ingot.runtime.storage import Storage
+from ingot.runtime.tape import GradSlot
 from ingot.runtime.views import LeafStep
 
 if TYPE_CHECKING:
     from ingot.capture.trace import Trace
 
-__all__ = ["Alone", "Apart", "Assigned", "Exchanges", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original", "tensors_in"]
+__all__ = [
+    "Alone", "Apart", "Assigned", "Exchanges", "GradientsApart", "PlaceHolds", "PlaceIs", "held_parts", "moved_extents", "original",
+    "tensors_in",
+]  # fmt: skip
 
 _DEEP = 6
 
@@ -163,6 +167,21 @@ class Alone(Watch):
         if len(own) == len(found) - found.count(None) and own.isdisjoint(others) and own.isdisjoint(self.captured):
             return None
         return "tensors in whose memory the function writes share it with others that it reads"
+
+
+@struct
+class GradientsApart(Watch):
+    """That gradients which each call reads anew share memory neither with each other nor with what the function has captured."""
+
+    slots: tuple[GradSlot, ...]
+    captured: frozenset[Storage]
+
+    def failed(self) -> str | None:
+        held = [s.grad for s in self.slots if s.grad is not None]
+        stored = [g._storage for g in held if g._storage is not None]
+        if len(set(map(id, held))) == len(held) and (not stored or len(set(stored)) == len(stored) and self.captured.isdisjoint(stored)):
+            return None
+        return "a gradient shares memory with other tensors that the function reads, it did not"
 
 
 @struct

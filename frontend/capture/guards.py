@@ -17,7 +17,7 @@ from ingot._tensor.gradients import places
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.errors import CaptureError
-from ingot.capture.exchanged import Alone, Apart, Exchanges, PlaceHolds, moved_extents
+from ingot.capture.exchanged import Alone, Apart, Exchanges, GradientsApart, PlaceHolds, moved_extents
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
@@ -277,6 +277,8 @@ class Seen:
         gradients = [s for s, _ in trace.gradients.values() if s not in ours]
         rare: list[Any] = [_rebound(r, rebound) for r in (*modules, *self._optimizers)]
         exchanged = {id(t._storage) for t, _, _, _ in trace.seen if id(t) in exchanges.places}
+        if gradients:
+            deep.append(GradientsApart(tuple(dict.fromkeys(gradients)), frozenset(trace.captured)))
         return Guards(
             inline=[
                 *inline,

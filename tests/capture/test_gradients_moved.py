@@ -144,3 +144,27 @@ def test_gradients_exchanged_with_other_places(place):
         return found
 
     assert outcome(ingot.compile) == outcome(lambda f: f)
+
+
+@pytest.mark.parametrize("how", ["itself", "view", "detached", "gradient"])
+def test_a_gradient_that_comes_to_share_memory(how):
+    """Code for gradients that stand alone does not serve calls in which one shares the memory of what the function reads and writes."""
+
+    def outcome(compile):
+        p, q = ingot.ones(3, requires_grad=True), ingot.ones(3, requires_grad=True)
+        p.grad, q.grad, held = ingot.full((3,), 10.0), ingot.full((3,), 30.0), ingot.full((3,), 20.0)
+
+        def step(x):
+            held.zero_()
+            q.grad.mul_(2)
+            p.grad.add_(x)
+
+        f, found = compile(step), []
+        for i in range(6):
+            f(ingot.tensor(float(i)))
+            found.append((p.grad.tolist(), q.grad.tolist(), held.tolist()))
+            if i == 2:
+                p.grad = {"itself": held, "view": held.view(3), "detached": held.detach(), "gradient": q.grad}[how]
+        return found
+
+    assert outcome(ingot.compile) == outcome(lambda f: f)
