@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ingot
+from ingot.interchange.onnx.rules import OnnxError
 from tests.interchange.one_node import one_node
 
 ort = pytest.importorskip("onnxruntime")
@@ -43,6 +44,9 @@ TABLES = [u8(20, H), u8(9, H), u8(2, H), u8(H), u8(H)]
 EXPERTS = [f(6, 8), f(6, 4), f(4, 10, 8), f(4, 10), f(4, 8, 10), f(4, 8)]
 
 # op -> (inputs by position, None where one is left out; attributes; how many outputs)
+SWIGLU = {"activation_type": "swiglu", "swiglu_fusion": 1, "activation_alpha": 1.702, "activation_beta": 1.0, "swiglu_limit": 7.0}
+QMOE = {"k": 2, "normalize_routing_weights": 1, "expert_weight_bits": 4}
+
 CASES = {
     "QLinearAdd": ([*QX, u8(3, 1, 5), SCALE[1], ZERO, SCALE[2], ZERO], {}, 1),
     "QLinearAdd, signed": ([s8(2, 5), SCALE[0], ONE, s8(5), SCALE[1], ONE, SCALE[2], ONE], {}, 1),
@@ -87,6 +91,10 @@ CASES = {
         [f(B, S, 2 * WIDE), f(B, S, WIDE), f(B, S, WIDE), f(B, 1, 0, WIDE), f(B, 1, 0, WIDE), np.full(B, S - 1, np.int32),
          np.array([S], np.int32)], {"num_heads": N, "kv_num_heads": 1, "smooth_softmax": 1, "softcap": 20.0}, 1,
     ),
+    "GroupQueryAttention, of both sides": (
+        [f(B, S, 2 * WIDE), f(B, S, WIDE), f(B, S, WIDE), f(B, 1, 0, WIDE), f(B, 1, 0, WIDE), np.full(B, S - 1, np.int32),
+         np.array([S], np.int32)], {"num_heads": N, "kv_num_heads": 1, "causal": 0}, 1,
+    ),
     "DynamicQuantizeLSTM": (
         [f(6, 1, 4), s8(2, 4, 12), s8(2, 3, 12), f(2, 24), None, None, None, None, np.full(2, SCALE[3]), np.zeros(2, np.int8),
          np.full(2, SCALE[3]), np.zeros(2, np.int8)], {"hidden_size": 3, "direction": "bidirectional"}, 3,
@@ -95,8 +103,20 @@ CASES = {
     "MoE, one": (EXPERTS, {"k": 1, "activation_type": "relu"}, 1),
     "MoE, swiglu": (
         [f(6, 8), f(6, 4), f(4, 20, 8), f(4, 20), f(4, 8, 10), f(4, 8)],
-        {"k": 2, "activation_type": "swiglu", "normalize_routing_weights": 1, "swiglu_fusion": 1, "activation_alpha": 1.702,
-         "activation_beta": 1.0, "swiglu_limit": 7.0}, 1,
+        {"k": 2, "normalize_routing_weights": 1, **SWIGLU}, 1,
+    ),
+    "QMoE": ([f(6, 32), f(6, 4), u8(4, 64, 16), np.abs(f(4, 64)), f(4, 64), u8(4, 32, 32), np.abs(f(4, 32)), f(4, 32)], QMOE, 1),
+    "QMoE, bytes": (
+        [f(6, 32), f(6, 4), u8(4, 64, 32), np.abs(f(4, 64)) / 99, None, u8(4, 32, 64), np.abs(f(4, 32)) / 99],
+        {**QMOE, "activation_type": "gelu", "expert_weight_bits": 8}, 1,
+    ),
+    "QMoE, blocks": (
+        [f(6, 32), f(6, 4), u8(4, 64, 16), np.abs(f(4, 64, 2)), f(4, 64), u8(4, 32, 16), np.abs(f(4, 32, 2)), f(4, 32), None, None, None,
+         u8(4, 64, 1), u8(4, 32, 1)], {**QMOE, **SWIGLU, "block_size": 16}, 1,
+    ),
+    "QMoE, zero points": (
+        [f(6, 32), f(6, 4), u8(4, 64, 16), np.abs(f(4, 64)), None, u8(4, 32, 16), np.abs(f(4, 32)), None, None, None, None,
+         u8(4, 32), u8(4, 16), None, np.abs(f(6, 4))], {**QMOE, **SWIGLU}, 1,
     ),
     "CDist": ([f(4, 3), f(5, 3)], {"metric": "euclidean"}, 1),
     "ExpandDims": ([f(4, 3), np.array(1, np.int32)], {}, 1),
@@ -118,6 +138,45 @@ def test_ops(name, monkeypatch):
             assert np.abs(e.astype(int) - g.astype(int)).max() <= 1  # a half may be rounded either way
         else:
             np.testing.assert_allclose(g, e, rtol=1e-3, atol=2e-4)
+
+
+def test_heads_are_normalized_before_they_are_rotated():
+    """ONNX Runtime's kernel for CPUs refuses the weights of norms: here they are what the norms before the node would be."""
+    q, k, v, wq, wk = f(B, S, 2 * WIDE), f(B, S, WIDE), f(B, S, WIDE), f(WIDE), f(WIDE)
+    rest = [f(B, 1, 0, WIDE), f(B, 1, 0, WIDE), np.full(B, S - 1, np.int32), np.array([S], np.int32), *TURN]
+    attrs = {"num_heads": N, "kv_num_heads": 1, "do_rotary": 1}
+
+    def norm(x, weight):
+        h = x.reshape(B, S, -1, WIDE)
+        return (h / np.sqrt((h * h).mean(-1, keepdims=True) + 1e-3) * weight).reshape(x.shape).astype(np.float32)
+
+    data, given = one_node("GroupQueryAttention", [norm(q, wq), norm(k, wk), v, *rest], attrs, 1)
+    (expected,) = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)
+    inputs = [q, k, v, *rest, None, None, None, None, None, wq, wk]
+    attrs |= {"qk_norm_epsilon": 1e-3, "k_quant_type": "NONE", "v_quant_type": "NONE"}
+    data, given = one_node("GroupQueryAttention", inputs, attrs, 1)
+    (got,) = ingot.onnx.load(data).run(given).values()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_quantized_experts_that_are_not_normalized(k):
+    """As the same experts in floats. (ONNX Runtime's QMoE for CPUs normalizes whatever the attribute says, its MoE does not.)"""
+    x, router, w1, w2, s1, s2 = f(6, 8), f(6, 4), u8(4, 10, 8), u8(4, 8, 10), np.abs(f(4, 10)), np.abs(f(4, 8))
+    floats = [(w.astype(np.float32) - 128) * s[..., None] for w, s in ((w1, s1), (w2, s2))]
+    data, given = one_node("MoE", [x, router, floats[0], None, floats[1]], {"k": k, "activation_type": "silu"}, 1)
+    (expected,) = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, given)
+    attrs = {"k": k, "activation_type": "silu", "expert_weight_bits": 8}
+    data, given = one_node("QMoE", [x, router, w1, s1, None, w2, s2], attrs, 1)
+    (got,) = ingot.onnx.load(data).run(given).values()
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("attrs, match", [({"quant_type": "fp8"}, "weights are fp8"), ({"expert_weight_bits": 3}, "3 bits")])
+def test_quantized_experts_of_other_formats_are_refused(attrs, match):
+    data, given = one_node("QMoE", [f(6, 8), f(6, 4), u8(4, 10, 8), f(4, 10), None, u8(4, 8, 10), f(4, 8)], attrs, 1)
+    with pytest.raises(OnnxError, match=match):
+        ingot.onnx.load(data).run(given)
 
 
 @pytest.mark.parametrize("dtype, low, high", [("int4", -8, 8), ("uint4", 0, 16)])

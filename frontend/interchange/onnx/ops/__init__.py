@@ -14,7 +14,7 @@ __all__ = ["MODULES", "find"]
 
 MODULES = (  # in the order in which an op is looked for
     "elementwise", "constants", "movement", "linear", "convolution", "normalization", "activations", "reduction", "pooling", "indexing",
-    "attention", "recurrent", "control", "resize", "quantization", "microsoft", "microsoft_quantized", "microsoft_more",
+    "attention", "recurrent", "control", "resize", "quantization", "microsoft", "microsoft_quantized", "microsoft_more", "experts",
     "vision", "sequences", "random", "losses", "signal", "training", "strings", "classical", "trees",
 )  # fmt: skip
 

@@ -219,15 +219,28 @@ def multi_head_attention(
 def group_query_attention(
     c: Call, q: Tensor, k: Tensor | None, v: Tensor | None, past_key: Tensor | None, past_value: Tensor | None, seqlens: Tensor,
     total: Any, cos: Tensor | None = None, sin: Tensor | None = None, position_ids: Tensor | None = None, bias: Tensor | None = None,
-    sink: Tensor | None = None, *, num_heads: int, kv_num_heads: int, scale: float = 0.0, do_rotary: int = 0,
-    rotary_interleaved: int = 0, local_window_size: int = -1,
-    softcap: float = 0.0, smooth_softmax: int = 0,
+    sink: Tensor | None = None, k_scale: Tensor | None = None, v_scale: Tensor | None = None, q_norm: Tensor | None = None,
+    k_norm: Tensor | None = None, valid: Tensor | None = None, *, num_heads: int, kv_num_heads: int, scale: float = 0.0,
+    do_rotary: int = 0, rotary_interleaved: int = 0, local_window_size: int = -1, softcap: float = 0.0, smooth_softmax: int = 0,
+    causal: int = 1, qk_norm_epsilon: float = 1e-6, q_norm_epsilon: float | None = None, k_norm_epsilon: float | None = None,
+    k_quant_type: str = "NONE", v_quant_type: str = "NONE", kv_cache_bit_width: int = 0, qk_output: int = 0,
+    sliding_window_cache: int = 0,
 ) -> Any:  # fmt: skip
     """Grouped heads over a cache; `seqlens` is how many keys each sequence has, less one."""
+    if k_scale is not None or v_scale is not None or (k_quant_type, v_quant_type) != ("NONE", "NONE"):
+        raise ValueError("a cache of quantised keys and values")
+    if sliding_window_cache or valid is not None or qk_output:
+        what = "a cache of one window" if sliding_window_cache else "scores as an output" if qk_output else "queries of several lengths"
+        raise ValueError(what)
+    if not causal and local_window_size >= 0:
+        raise ValueError("windows of attention that is not causal")
     if k is None or v is None:
         d = q.shape[-1] // (num_heads + 2 * kv_num_heads)
         q, k, v = ingot.split(q, [num_heads * d, kv_num_heads * d, kv_num_heads * d], -1)
     q, k, v = heads(q, num_heads), heads(k, kv_num_heads), heads(v, kv_num_heads)
+    if q_norm is not None and k_norm is not None:
+        q = F.rms_norm(q, (q.shape[-1],), q_norm, qk_norm_epsilon if q_norm_epsilon is None else q_norm_epsilon)
+        k = F.rms_norm(k, (k.shape[-1],), k_norm, qk_norm_epsilon if k_norm_epsilon is None else k_norm_epsilon)
     steps = q.shape[2]
     before = (seqlens.to(ingot.int64) + 1 - steps).reshape((-1, 1))  # keys in the cache
     at = before + ingot.arange(steps)
@@ -244,7 +257,7 @@ def group_query_attention(
             index = [ingot.broadcast_to(at.reshape((-1, 1, steps, 1)), t.shape) for t in (k, v)]
             k, v = ingot.scatter(past_key, 2, index[0], k), ingot.scatter(past_value, 2, index[1], v)
     keys = ingot.arange(k.shape[2])
-    ok = keys <= at.unsqueeze(-1)
+    ok = keys <= (at if causal else at[:, -1:]).unsqueeze(-1)
     if local_window_size >= 0:
         ok = ok & (keys > at.unsqueeze(-1) - local_window_size)
     full_k, full_v = (t.repeat_interleave(num_heads // kv_num_heads, 1) for t in (k, v))
@@ -283,9 +296,11 @@ def rotary_embedding(
 @op("MatMulNBits", domain=MS)
 def mat_mul_n_bits(
     a: Tensor, b: Tensor, scales: Tensor, zeros: Tensor | None = None, g_idx: Tensor | None = None, bias: Tensor | None = None, *,
-    K: int, N: int, bits: int = 4, block_size: int, accuracy_level: int = 0,
+    K: int, N: int, bits: int = 4, block_size: int, accuracy_level: int = 0, weight_prepacked: int = 0,
 ) -> Tensor:  # fmt: skip
     """a @ W.T, with W (N, K) in blocks of `bits`-bit numbers, each with a scale and a zero point."""
+    if weight_prepacked:
+        raise ValueError(f"weights in the order of a device (weight_prepacked={weight_prepacked})")
     if bits not in (2, 4, 8):
         raise ValueError(f"{bits} bits")
     blocks = -(-K // block_size)

@@ -1,4 +1,4 @@
-"""Ops of com.microsoft beside attention and quantisation: layers of diffusion models, experts, and early forms of ONNX's own ops."""
+"""Ops of com.microsoft beside attention and quantisation: layers of diffusion models, and early forms of ONNX's own ops."""
 
 from __future__ import annotations
 
@@ -107,39 +107,3 @@ def bias_add(x: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
 def bias_split_gelu(x: Tensor, bias: Tensor) -> Tensor:
     value, gate = ingot.chunk(x + bias, 2, -1)
     return value * F.gelu(gate)
-
-
-# ---- experts
-
-_ACTIVATIONS = {"relu": F.relu, "gelu": lambda t: F.gelu(t, approximate="tanh"), "silu": F.silu, "identity": lambda t: t}
-
-
-@op("MoE", domain=MS)
-def moe(
-    x: Tensor, router: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None = None, w3: Tensor | None = None,
-    b3: Tensor | None = None, *, activation_type: str = "relu", activation_alpha: float = 1.0, activation_beta: float = 0.0, k: int = 1,
-    normalize_routing_weights: int = 0, swiglu_fusion: int = 0, swiglu_limit: float = float("inf"), use_sparse_mixer: int = 0,
-) -> Tensor:  # fmt: skip
-    """The k most probable of several pairs of layers, weighted: all are computed, as one product each."""
-    if use_sparse_mixer:
-        raise ValueError("a sparse mixer of experts")
-    rows = x.reshape((-1, x.shape[-1]))
-    best, which = ingot.topk(router, k, -1)
-    share = ingot.softmax(best, -1) if normalize_routing_weights else ingot.gather(ingot.softmax(router, -1), -1, which)
-    weights = ingot.zeros_like(router).scatter(-1, which, share.to(router.dtype))  # (rows, experts)
-    h = ingot.matmul(rows, w1.mT)  # (experts, rows, hidden)
-    h = h if b1 is None else h + b1.unsqueeze(1)
-    if activation_type == "swiglu":
-        if swiglu_fusion == 0:
-            raise ValueError("swiglu whose parts lie apart (swiglu_fusion=0)")
-        gate, linear = (h[..., 0::2], h[..., 1::2]) if swiglu_fusion == 1 else ingot.chunk(h, 2, -1)
-        gate, linear = ingot.clamp(gate, max=swiglu_limit), ingot.clamp(linear, -swiglu_limit, swiglu_limit)
-        h = gate * ingot.sigmoid(gate * activation_alpha) * (linear + activation_beta)
-    else:
-        h = _ACTIVATIONS[activation_type](h)
-        if w3 is not None:
-            up = ingot.matmul(rows, w3.mT)
-            h = h * (up if b3 is None else up + b3.unsqueeze(1))
-    y = ingot.matmul(h, w2.mT)
-    y = y if b2 is None else y + b2.unsqueeze(1)
-    return (y * weights.T.unsqueeze(-1)).sum(0).reshape(x.shape)
