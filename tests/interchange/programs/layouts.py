@@ -61,6 +61,8 @@ def _windows() -> Iterator[Program]:
         yield Program(
             "layouts", f"window_logsumexp_{k}", lambda x, p=p: lax.reduce_window(x, -jnp.inf, jnp.logaddexp, (1, 3, 2), (1, 2, 2), p), (x,),
         )  # fmt: skip
+    z = (x + 1j * x[::-1]).astype(np.complex64)[0]
+    yield Program("layouts", "window_complex_logsumexp", lambda z: lax.cumlogsumexp(z, axis=0), (z,))  # -inf and -inf make NaN
     yield Program("layouts", "window_or", lambda x: lax.reduce_window(x > 0, False, lax.bitwise_or, (1, 3, 2), (1, 1, 1), "SAME"), (x,))
     yield Program(
         "layouts", "window_int8", lambda x: lax.reduce_window(x, np.int8(0), lax.add, (2, 2), (1, 1), "VALID"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -17,6 +18,8 @@ from ingot.interchange.stablehlo.rules import Call, op, pairs
 from ingot.ir import dtypes
 
 __all__: list[str] = []
+
+Combine = Callable[[list[Tensor], list[Tensor]], list[Tensor]]
 
 TAPS = 4096  # elements of a window, where each is read on its own
 
@@ -47,10 +50,29 @@ def reduce_window(
             return tuple(c.over(0, [inits[0], out]))
     low, high = [p[0] for p in pads], [p[1] for p in pads]
     grown = [padded(v, i, low, high, [b - 1 for b in base]) for v, i in zip(inputs, inits)]
+    combine: Combine = lambda a, b: c.over(0, [*a, *b])  # noqa: E731
+    around = fold is None and any(p != (0, 0) or b != 1 for p, b in zip(pads, base))
+    if around:  # the region may make something of the init and the init: XLA leaves out what is around the elements
+        there = apply("broadcast", scalar(True, dtypes.bool_), attrs=(tuple(x.shape),))
+        grown.append(padded(there, scalar(False, dtypes.bool_), low, high, [b - 1 for b in base]))
+        combine = _of_elements(c)
     for d in range(n):
-        grown = _along(c, grown, d, window[d], dilations[d], strides[d])
+        grown = _along(combine, grown, d, window[d], dilations[d], strides[d])
     shape = tuple(grown[0].shape)
-    return tuple(c.over(0, [*(apply("broadcast", i, attrs=(shape,)) for i in inits), *grown]))
+    starts = [apply("broadcast", i, attrs=(shape,)) for i in inits]
+    results = c.over(0, [*starts, *grown[:k]])
+    return tuple(apply("select", grown[k], r, s) for r, s in zip(results, starts)) if around else tuple(results)
+
+
+def _of_elements(c: Call) -> Combine:
+    """The region over two parts, the last of whose values say where there is an element: where one has none, it is the other."""
+
+    def combine(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
+        both = c.over(0, [*a[:-1], *b[:-1]])
+        values = [apply("select", a[-1], apply("select", b[-1], r, x), y) for r, x, y in zip(both, a, b)]
+        return [*values, apply("logical_or", a[-1], b[-1])]
+
+    return combine
 
 
 def _own(
@@ -83,7 +105,7 @@ def _neutral(c: Call, fold: str, x: Tensor) -> bool:
     return bool(value == (0 if fold == "add" else least))
 
 
-def _along(c: Call, values: list[Tensor], axis: int, window: int, dilation: int, stride: int) -> list[Tensor]:
+def _along(combine: Combine, values: list[Tensor], axis: int, window: int, dilation: int, stride: int) -> list[Tensor]:
     """Windows along one dim: of 1, 2, 4, … elements, combined to what is asked for, the elements in order."""
     n = values[0].shape[axis] - (window - 1) * dilation
     if n <= 0:
@@ -101,11 +123,11 @@ def _along(c: Call, values: list[Tensor], axis: int, window: int, dilation: int,
     while done < window:
         if window & power:
             piece = [part(v, done * dilation, n) for v in have]
-            out = piece if out is None else c.over(0, [*out, *piece])
+            out = piece if out is None else combine(out, piece)
             done += power
         if done < window:
             reach = have[0].shape[axis] - power * dilation
-            have = c.over(0, [*(part(v, 0, reach) for v in have), *(part(v, power * dilation, reach) for v in have)])
+            have = combine([part(v, 0, reach) for v in have], [part(v, power * dilation, reach) for v in have])
             power *= 2
     assert out is not None
     return [part(v, 0, -(-n // stride), stride) for v in out] if stride != 1 else out
