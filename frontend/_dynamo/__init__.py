@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
+from ingot._dynamo import config, exc
 from ingot._paths import below
-from ingot.capture import CaptureError as Unsupported
 from ingot.capture import CompiledModule as OptimizedModule
 from ingot.compiler import allow_in_graph, assume_constant_result, disable, is_compiling, list_backends, reset, substitute_in_graph
 
@@ -18,29 +15,6 @@ __all__ = [
 ]  # fmt: skip
 
 __getattr__ = below(__name__)
-
-
-
-class _Config(SimpleNamespace):
-    """What can be set, and changes nothing."""
-
-    @contextlib.contextmanager
-    def patch(self, changes: dict[str, Any] | None = None, /, **more: Any) -> Iterator[None]:
-        """A block, or a decorator of a function, in which values are others."""
-        before = dict(vars(self))
-        vars(self).update(changes or {}, **more)
-        try:
-            yield
-        finally:
-            vars(self).clear()
-            vars(self).update(before)
-
-
-config = _Config(
-    suppress_errors=False, cache_size_limit=8, recompile_limit=8, optimize_ddp=True, capture_scalar_outputs=False,
-    capture_dynamic_output_shape_ops=False,
-)  # fmt: skip
-exc = SimpleNamespace(Unsupported=Unsupported, TorchRuntimeError=RuntimeError)
 
 
 def graph_break(msg: str = "") -> None:

@@ -154,6 +154,7 @@ def test_numbers_by_the_names_of_sizes():
 
 def test_settings_of_dynamo_come_back():
     config = ingot._dynamo.config
+    assert importlib.import_module("ingot._dynamo.config") is config and importlib.import_module("ingot._dynamo.exc").Unsupported
     with config.patch({"suppress_errors": True}, other=3):
         assert config.suppress_errors and config.other == 3
     assert not config.suppress_errors and not hasattr(config, "other")
