@@ -230,10 +230,10 @@ def gradient(
     for axis, step in zip(axes, steps):
         if x.shape[axis] < edge_order + 1:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
-        if isinstance(step, Tensor) and (step.ndim != 1 or step.shape[0] != x.shape[axis]):
+        if isinstance(step, Tensor) and step.ndim and (step.ndim != 1 or step.shape[0] != x.shape[axis]):
             raise RuntimeError(f"torch.gradient expected the coordinates of dim {axis} to be a vector of {x.shape[axis]} elements")
     return tuple(
-        _gradient_by(x, step, axis, edge_order) if isinstance(step, Tensor) else _gradient(x, axis, edge_order) / step
+        _gradient_by(x, step, axis, edge_order) if isinstance(step, Tensor) and step.ndim else _gradient(x, axis, edge_order) / step
         for axis, step in zip(axes, steps)
     )
 

@@ -212,9 +212,10 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     check_tensor("isclose", other, "other", 2)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{dtype_name(input.dtype)} did not match {dtype_name(other.dtype)}")
-    if rtol < 0 or atol < 0:
+    if any(not isinstance(v, Tensor) and v < 0 for v in (rtol, atol)):
         raise RuntimeError(f"tolerances must be at least zero, but found rtol={rtol} and atol={atol}")
-    return _isclose(input, other, float(rtol), float(atol), bool(equal_nan))
+    rtol, atol = (v if isinstance(v, Tensor) else float(v) for v in (rtol, atol))  # tensors: float arguments of a compiled function
+    return _isclose(input, other, rtol, atol, bool(equal_nan))
 
 
 @composite
@@ -222,7 +223,7 @@ def _isclose(a: Tensor, b: Tensor, rtol: float, atol: float, equal_nan: bool) ->
     same = apply("eq", a, b)
     if a.dtype.kind in "fc" and equal_nan:
         same = apply("logical_or", same, apply("logical_and", a != a, b != b))
-    if rtol == 0 and atol == 0:
+    if not any(isinstance(v, Tensor) or v for v in (rtol, atol)):
         return same
     wide = dtypes.f32 if a.dtype in dtypes.Half else a.dtype if a.dtype.kind in "fc" else dtypes.f64
     x, y = cast(a, wide), cast(b, wide)

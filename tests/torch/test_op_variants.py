@@ -119,3 +119,13 @@ def test_residuals_of_least_squares_are_real(dtype: str, shape: tuple[int, int])
         mine = ingot.linalg.lstsq(*map(ingot.tensor, arrays), driver=driver)
         close(mine.residuals, theirs.residuals, rtol=1e-3)
         close(mine.solution, theirs.solution, rtol=1e-3, atol=1e-4)
+
+
+def test_tolerances_and_distances_are_arguments_of_compiled_functions() -> None:
+    a, b = [1.0, 2.0, float("nan")], [1.1, 2.0, float("nan")]
+    near = ingot.compile(lambda x, y, r, s: ingot.isclose(x, y, r, s, equal_nan=True))
+    for r, s in ((0.2, 0.0), (0.0, 0.0), (0.0, 0.05), (0.0, 0.2)):
+        close(near(ingot.tensor(a), ingot.tensor(b), r, s), torch.isclose(torch.tensor(a), torch.tensor(b), r, s, equal_nan=True))
+    slopes = ingot.compile(lambda x, s: ingot.gradient(x, spacing=s)[0])
+    for s in (2.0, 0.5):
+        close(slopes(ingot.tensor([1.0, 4.0, 9.0]), s), torch.gradient(torch.tensor([1.0, 4.0, 9.0]), spacing=s)[0])
