@@ -2,6 +2,9 @@
 
 A digit is counted, the counts are added up to where each of its values begins, and every element moves there; those with the same
 digit stay in order, so the sort is stable. Digits that are the same in all elements are skipped.
+
+Results are made of their keys. Both zeros have one key, and so have all NaN: where there is a -0 or a NaN, those are put into the results
+afterwards, in their order.
 """
 
 from __future__ import annotations
@@ -61,19 +64,30 @@ class Radix:
             if d.kind == "i":
                 key = w.xor(key, sign)
             else:
-                wide = w.cast(x, dtypes.f32) if d in dtypes.Half else x
+                wide = self.wide(w, x)
                 key = w.select(w.ge(key, sign), w.not_(key), w.or_(key, sign))
                 key = w.select(w.eq(wide, 0), w.const(sign, u), key)
                 key = w.select(w.ne(wide, wide), w.const(2 * sign - 1, u), key)
         return w.not_(key) if self.descending else key
 
     def element(self, w: KernelWriter, key: Scalar) -> Scalar:
-        """The element of a key, where no two elements share one."""
-        d = self.dtype
+        """The element of a key; of those that share one, +0 and some NaN."""
+        d, sign = self.dtype, 1 << self.keys.bits - 1
         key = w.not_(key) if self.descending else key
         if d.kind == "b":
             return w.ne(key, 0)
-        return key if d.kind == "u" else w.bitcast(w.xor(key, 1 << self.keys.bits - 1), d)
+        if d.kind == "f":
+            return w.bitcast(w.select(w.ge(key, sign), w.xor(key, sign), w.not_(key)), d)
+        return key if d.kind == "u" else w.bitcast(w.xor(key, sign), d)
+
+    def odd(self, w: KernelWriter, x: Scalar) -> Scalar:
+        """Whether an element of a float dtype is not made of its key: -0, and NaN."""
+        wide = self.wide(w, x)
+        return w.or_(w.ne(wide, wide), w.eq(w.bitcast(x, self.keys), 1 << self.keys.bits - 1))
+
+    def wide(self, w: KernelWriter, x: Scalar) -> Scalar:
+        """An element that can be compared."""
+        return w.cast(x, dtypes.f32) if self.dtype in dtypes.Half else x
 
     def of(self, w: KernelWriter, key: Scalar, digit: int) -> Index:
         """A digit of a key."""
@@ -93,16 +107,26 @@ class _Line:
     places: str
     place: DType
 
-    def start(self, first: Index, count: Index | Dim, width: int) -> None:
-        """Keys and places of `count` elements from the first on, in the first half of the scratch."""
+    @property
+    def mends(self) -> bool:
+        """Whether results may not be made of their keys alone."""
+        return self.how.dtype.kind == "f" and self.k.group.nodes[0].outputs[0] in self.k.group.outputs
+
+    def start(self, first: Index, count: Index | Dim, width: int) -> Scalar | None:
+        """Keys and places of `count` elements from the first on, in the first half of the scratch. Whether one is odd, as 0 or 1."""
         k, w = self.k, self.k.w
         (x,) = k.group.nodes[0].inputs
         elements = k.elements()
+        some = w.acc(dtypes.i32, 0) if self.mends else ""
         with w.loop("vector", count, width) as v:
             j = ix.add(first, v)
-            w.store(self.keys, j, self.how.key(w, elements.at(x, self.point(j))))
+            value = elements.at(x, self.point(j))
+            w.store(self.keys, j, self.how.key(w, value))
+            if some:
+                w.reduce((some,), "max", (w.cast(self.how.odd(w, value), dtypes.i32),))
             if self.places:
                 w.store(self.places, j, w.cast(w.index_value(j), self.place))
+        return w.get_acc(some, dtypes.i32) if some else None
 
     def move(self, first: Index, count: Index | Dim, digit: int, side: Scalar, counts: str, at: Index) -> None:
         """Move `count` elements from the first on to the other half; `counts`, from `at` on: where the next one of each digit goes."""
@@ -122,31 +146,57 @@ class _Line:
     def finish(self, first: Index, count: Index | Dim, side: Scalar, width: int) -> None:
         """Store `count` results from the first on."""
         k, w = self.k, self.k.w
-        node = k.group.nodes[0]
-        (x,) = node.inputs
-        values, places = node.outputs
+        values, places = k.group.nodes[0].outputs
         here = ix.add(w.as_index(side), first)
-        elements = k.elements()
         with w.loop("vector", count, width) as v:
             at, j = self.point(ix.add(first, v)), ix.add(here, v)
             place = w.cast(w.load(self.places, j, self.place, pinned=True), i64) if self.places else None
             if values in k.group.outputs:
-                if self.how.dtype.kind == "f":
-                    assert place is not None
-                    value = elements.at(x, self.point(w.as_index(place)))
-                else:
-                    value = self.how.element(w, w.load(self.keys, j, self.how.keys, pinned=True))
+                value = self.how.element(w, w.load(self.keys, j, self.how.keys, pinned=True))
                 w.store(k.buffer(values, "w"), linear(at, values.type.shape) if at else ZERO, value)
             if places in k.group.outputs:
                 assert place is not None
                 w.store(k.buffer(places, "w"), linear(at, places.type.shape) if at else ZERO, place)
 
 
+def _mend(line: _Line, count: Dim) -> None:
+    """Put zeros and NaN into the first `count` results in their order: each lie together."""
+    k, w, how = line.k, line.k.w, line.how
+    node, elements = k.group.nodes[0], k.elements()
+    (x,), out = node.inputs, node.outputs[0]
+    total = w.index_value(ix.const(line.n))
+    less, nan = w.acc(i64, 0), w.acc(i64, 0)
+
+    def each(body: Callable[[Scalar, Scalar], None]) -> None:
+        with w.loop("serial", line.n) as j:
+            value = elements.at(x, line.point(j))
+            body(value, how.wide(w, value))
+
+    def counted(value: Scalar, wide: Scalar) -> None:
+        for acc, found in ((less, w.gt(wide, 0) if how.descending else w.lt(wide, 0)), (nan, w.ne(wide, wide))):
+            w.set_acc(acc, w.add(w.get_acc(acc, i64), w.cast(found, i64)))
+
+    def put(value: Scalar, wide: Scalar) -> None:
+        for acc, found in ((less, w.eq(wide, 0)), (nan, w.ne(wide, wide))):
+            at = w.get_acc(acc, i64)
+            with w.when(w.and_(found, w.lt(at, w.index_value(ix.const(count))))):
+                to = line.point(w.as_index(at))
+                w.store(k.buffer(out, "w"), linear(to, out.type.shape) if to else ZERO, value)
+            w.set_acc(acc, w.add(at, w.cast(found, i64)))
+
+    each(counted)
+    many = w.get_acc(nan, i64)
+    if how.descending:  # NaN come first
+        w.set_acc(less, w.add(w.get_acc(less, i64), many))
+    w.set_acc(nan, w.const(0, i64) if how.descending else w.sub(total, many))
+    each(put)
+
+
 def _line(k: GroupKernel, how: Radix, n: Dim, point: Callable[[Index], Point], scope: str) -> _Line:
     """A line with its scratch."""
     node = k.group.nodes[0]
     place = dtypes.u32 if bounds(n)[1] <= 1 << 32 else i64
-    wanted = node.outputs[1] in k.group.outputs or how.dtype.kind == "f"
+    wanted = node.outputs[1] in k.group.outputs
     size = 2 * n if not isinstance(n, int) else max(1, 2 * n)
     return _Line(k, how, n, point, k.w.scratch(how.keys, size, scope), k.w.scratch(place, size, scope) if wanted else "", place)
 
@@ -166,7 +216,7 @@ def radix_line(k: GroupKernel, how: Radix, n: Dim, count: Dim, point: Callable[[
     w, bins = k.w, how.bins
     line = _line(k, how, n, point, "worker")
     counts = w.scratch(i64, how.digits * bins, "worker")
-    line.start(ZERO, n, width)
+    odd = line.start(ZERO, n, width)
     with w.loop("vector", how.digits * bins, 8, True) as v:
         w.store(counts, v, w.const(0, i64))
     with w.loop("serial", n) as j:
@@ -186,6 +236,9 @@ def radix_line(k: GroupKernel, how: Radix, n: Dim, count: Dim, point: Callable[[
                 line.move(ZERO, n, d, here, counts, ix.const(d * bins))
                 w.set_acc(side, w.sub(total, here))
     line.finish(ZERO, count, w.get_acc(side, i64), width)
+    if odd is not None:
+        with w.when(w.gt(odd, 0)):
+            _mend(line, count)
 
 
 def radix_parts(k: GroupKernel, how: Radix, n: Dim, point: Callable[[Index], Point], parts: int, width: int) -> None:
@@ -193,6 +246,7 @@ def radix_parts(k: GroupKernel, how: Radix, n: Dim, point: Callable[[Index], Poi
     w, bins = k.w, how.bins
     line = _line(k, how, n, point, "kernel")
     counts = w.scratch(i64, parts * bins, "kernel")
+    odd = w.scratch(dtypes.i32, parts, "kernel")  # whether a part has odd elements
     state = w.scratch(i64, 2, "kernel")  # the half where the keys are; how many elements are moved
     step = ceil_div(n, parts)
     total = w.index_value(ix.const(n))
@@ -204,7 +258,9 @@ def radix_parts(k: GroupKernel, how: Radix, n: Dim, point: Callable[[Index], Poi
         return first, w.as_index(w.min(left, w.load(state, ix.const(1), i64, pinned=True)) if some else left)
 
     with w.loop("parallel", parts) as p:
-        line.start(*part(p), width)
+        some = line.start(*part(p), width)
+        if some is not None:
+            w.store(odd, p, some)
     for d in range(how.digits):
         with w.loop("parallel", parts) as p:
             base = ix.mul(p, bins)
@@ -235,3 +291,9 @@ def radix_parts(k: GroupKernel, how: Radix, n: Dim, point: Callable[[Index], Poi
     with w.loop("parallel", parts) as p:
         first, count = part(p)
         line.finish(first, count, w.load(state, ZERO, i64, pinned=True), width)
+    if line.mends:
+        some_part = w.acc(dtypes.i32, 0)
+        with w.loop("serial", parts) as p:
+            w.reduce((some_part,), "max", (w.load(odd, p, dtypes.i32, pinned=True),))
+        with w.when(w.gt(w.get_acc(some_part, dtypes.i32), 0)):
+            _mend(line, n)
