@@ -25,6 +25,10 @@ def _function(f: Callable[..., Any]) -> Callable[[Any], Any]:
     return model
 
 
+def _twice(mode: str) -> Callable[..., Any]:
+    return lambda T, x: T.nn.functional.interpolate(x, scale_factor=2, mode=mode)
+
+
 def _linear(k: int, n: int) -> Callable[[Any], Any]:
     return lambda T: T.nn.Linear(k, n, bias=False)
 
@@ -112,6 +116,10 @@ KERNELS: tuple[Workload, ...] = (
             lambda x: np.roll(x, 17, 1)),
     _kernel("pad_images", "images of 16 x 64 x 32 x 32 padded by 1", _function(lambda T, x: T.nn.functional.pad(x, (1, 1, 1, 1))),
             normal((16, 64, 32, 32))),
+    _kernel("pad_reflected", "images of 16 x 64 x 32 x 32 padded by 2, reflected",
+            _function(lambda T, x: T.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")), normal((16, 64, 32, 32))),
+    *(_kernel(f"interpolate_{mode}", f"images of 1 x 16 x 256 x 256 at twice their size, {mode}", _function(_twice(mode)),
+              normal((1, 16, 256, 256)), tolerance=1e-3) for mode in ("nearest", "bilinear", "bicubic")),
     *(_sort(d) for d in (np.float32, np.float64, np.int32, np.int64)),
     _kernel("argsort_float32", "argsort of 1M float32", _function(lambda T, x: T.argsort(x)), _sorted(np.float32), np.argsort),
     _kernel("sort_rows", "sort of 1024 rows of 1024", _function(lambda T, x: T.sort(x)[0]), normal((1024, 1024)), np.sort),
