@@ -29,6 +29,7 @@ from ingot.runtime.recorder import ours
 
 __all__ = ["OPTIMIZER_TABLES", "Roots", "find_roots", "is_module", "is_optimizer", "library", "namespace"]
 
+_MADE_AT_RUN_TIME = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class of Python's own `class`
 _NAMESPACES = (("types", "SimpleNamespace"), ("argparse", "Namespace"))  # of the standard library, and yet the user's
 OPTIMIZER_TABLES = ("param_groups", "state")  # attributes of an optimizer that have watches of their own
 
@@ -253,7 +254,9 @@ def library(x: Any) -> bool:
     else:
         return False
     top = name.partition(".")[0] if isinstance(name, str) else ""
-    if top in ("ingot", "numpy", "builtins", "ml_dtypes"):
+    if top == "builtins":  # or made by `exec` where no module has a name
+        return not isinstance(x, types.FunctionType) and not (isinstance(x, type) and x.__flags__ & _MADE_AT_RUN_TIME)
+    if top in ("ingot", "numpy", "ml_dtypes"):
         return True
     return top in getattr(sys, "stdlib_module_names", ()) and top != "__main__"
 

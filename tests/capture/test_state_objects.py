@@ -36,6 +36,21 @@ def exchanging(kind):
     return make
 
 
+@program
+def made_where_no_module_has_a_name(compile):
+    space = {}
+    exec("class Held:\n    factor = 1.0\n\n\nheld = Held()\n\n\ndef f(x):\n    held.last = x + 1\n    return x * held.factor\n", space)
+    assert space["Held"].__module__ == "builtins"
+    f, factors = compile(space["f"]), iter([2.0, 3.0, 3.0])
+
+    def call():
+        out = f(tensor())
+        space["held"].factor = next(factors, 5.0)
+        return out, space["held"].last
+
+    return call, space["held"]
+
+
 program(exchanging(nn.Parameter))
 program(exchanging(ingot.Tensor.clone))
 
