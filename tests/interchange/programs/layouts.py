@@ -63,6 +63,9 @@ def _windows() -> Iterator[Program]:
         )  # fmt: skip
     z = (x + 1j * x[::-1]).astype(np.complex64)[0]
     yield Program("layouts", "window_complex_logsumexp", lambda z: lax.cumlogsumexp(z, axis=0), (z,))  # -inf and -inf make NaN
+    for name, init, region in (("add", 1.0, lax.add), ("mul", 2.0, lax.mul), ("min", 0.25, lax.min), ("max", 0.25, lax.max)):
+        folded = lambda x, init=init, region=region: lax.reduce_window(x, init, region, (1, 3, 2), (1, 2, 1), "SAME")  # noqa: E731
+        yield Program("layouts", f"window_{name}_of_init", folded, (x,))  # an init that is no padding: once in each window
     yield Program("layouts", "window_or", lambda x: lax.reduce_window(x > 0, False, lax.bitwise_or, (1, 3, 2), (1, 1, 1), "SAME"), (x,))
     yield Program(
         "layouts", "window_int8", lambda x: lax.reduce_window(x, np.int8(0), lax.add, (2, 2), (1, 1), "VALID"),

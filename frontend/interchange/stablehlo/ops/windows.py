@@ -51,8 +51,8 @@ def reduce_window(
     low, high = [p[0] for p in pads], [p[1] for p in pads]
     grown = [padded(v, i, low, high, [b - 1 for b in base]) for v, i in zip(inputs, inits)]
     combine: Combine = lambda a, b: c.over(0, [*a, *b])  # noqa: E731
-    around = fold is None and any(p != (0, 0) or b != 1 for p, b in zip(pads, base))
-    if around:  # the region may make something of the init and the init: XLA leaves out what is around the elements
+    around = any(p != (0, 0) or b != 1 for p, b in zip(pads, base)) and not (fold and _neutral(c, fold, x))
+    if around:  # the region makes something of the init, or may: XLA leaves out what is around the elements
         there = apply("broadcast", scalar(True, dtypes.bool_), attrs=(tuple(x.shape),))
         grown.append(padded(there, scalar(False, dtypes.bool_), low, high, [b - 1 for b in base]))
         combine = _of_elements(c)
@@ -99,10 +99,17 @@ def _own(
 def _neutral(c: Call, fold: str, x: Tensor) -> bool:
     """Whether the init is a constant that changes nothing."""
     value = c.run.number(c.op.inputs[1])
-    if value is None:
+    if value is None or fold == "set":
         return False
-    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype.numpy).min
-    return bool(value == (0 if fold == "add" else least))
+    if fold in ("max", "min", "and"):
+        least, most = (False, True) if x.dtype.kind == "b" else (-np.inf, np.inf) if x.dtype.kind == "f" else _ends(x)
+        return bool(value == (least if fold == "max" else most if fold == "min" or x.dtype.kind != "i" else -1))
+    return bool(value == (1 if fold == "mul" else 0))
+
+
+def _ends(x: Tensor) -> tuple[int, int]:
+    info = np.iinfo(x.dtype.numpy)
+    return int(info.min), int(info.max)
 
 
 def _along(combine: Combine, values: list[Tensor], axis: int, window: int, dilation: int, stride: int) -> list[Tensor]:
