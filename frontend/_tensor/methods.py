@@ -6,7 +6,7 @@ They are functions of `ingot.functions`, whose modules are imported when one of 
 from __future__ import annotations
 
 from ingot._names import METHODS
-from ingot._tensor.later import Later
+from ingot._tensor.table import Later
 
 __all__ = ["TensorMethods"]
 

@@ -13,7 +13,7 @@ from ingot._tensor.gradients import Differentiable
 from ingot._tensor.metadata import Described
 from ingot._tensor.methods import TensorMethods
 from ingot._tensor.overriding import DisableTorchFunctionSubclass
-from ingot._tensor.patched import TensorType
+from ingot._tensor.table import TensorType
 from ingot.ir import dtypes
 from ingot.ir.op import OPS
 from ingot.ir.types import tensor_type

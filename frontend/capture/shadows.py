@@ -7,8 +7,7 @@ from typing import Any
 from weakref import ref
 
 from ingot._tensor import Tensor
-from ingot._tensor.later import Later
-from ingot._tensor.patched import PATCHES
+from ingot._tensor.table import PATCHES, Later
 from ingot.capture.attached import attributes, has_slots
 from ingot.capture.describe import describe
 from ingot.capture.reads import lookup

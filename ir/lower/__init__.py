@@ -35,7 +35,6 @@ from ingot.ir.lower.emitting import emit, print_emitted, verify_emitted
 from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
 from ingot.ir.lower.laying import layouts
-from ingot.ir.lower.matrices.routines import is_routine
 from ingot.ir.lower.placing import place
 from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
@@ -90,7 +89,9 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
 
 def _inline(graph: Graph, target: Target) -> Graph:
     kind = target.kinds.get("matrices")
-    return inline(graph) if kind is None else inline(graph, lambda called: not (is_routine(called) and kind.takes(called, target.machine)))
+    if kind is None:
+        return inline(graph)
+    return inline(graph, lambda called: not ("." in called.name and kind.takes(called, target.machine)))  # routines have such names
 
 
 def _attention(graph: Graph, target: Target) -> Graph:

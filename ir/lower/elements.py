@@ -17,7 +17,6 @@ from ingot.ir.loop.expression import Index
 from ingot.ir.loop.ir import Const
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.group import Group
-from ingot.ir.lower.words import word_of_row
 from ingot.ir.lower.writer import KernelWriter, Scalar
 from ingot.ir.op import OPS
 from ingot.ir.ops.scalars import both, convert
@@ -105,6 +104,8 @@ class Elements:
 
     def word(self, node: Node, seeds: tuple[Scalar, ...], place: Index, block: Callable[[Scalar], list[Scalar]]) -> Scalar | None:
         """A word of a random stream that was made with others of its block; None where each is made for itself. See `word_of_row`."""
+        from ingot.ir.lower.words import word_of_row
+
         return word_of_row(self.w, (node, *(s.operand for s in seeds)), place, max(map(self.w.depth_of, seeds)), block)
 
     def _within(self, index: Value, extent: Dim) -> bool:

@@ -46,9 +46,10 @@ def test_no_method_is_two_things_and_none_is_missing():
     out = run("""
         import ingot
         from ingot import _names
-        from ingot._tensor.methods import TensorMethods, _Later
+        from ingot._tensor.table import Later
+        from ingot._tensor.methods import TensorMethods
         from ingot.functions.methods import complete
-        later = {n for n, v in vars(TensorMethods).items() if isinstance(v, _Later)}
+        later = {n for n, v in vars(TensorMethods).items() if isinstance(v, Later)}
         print(sorted(n for n in later if any(n in vars(c) for c in ingot.Tensor.__mro__[:-1] if c is not TensorMethods)))
         complete()
         print(

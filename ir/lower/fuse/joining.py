@@ -12,7 +12,6 @@ from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Redu
 from ingot.ir.graph import Graph, Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.depthwise.kind import is_depthwise
-from ingot.ir.lower.matrices.routines import is_routine
 from ingot.ir.lower.tiles.shape import is_tiled
 from ingot.ir.ops.form import form_of
 from ingot.ir.size import at_most
@@ -354,6 +353,8 @@ class Joined:
 
 def _called(node: Node) -> str:
     """How the group of a call is scheduled and written."""
+    from ingot.ir.lower.matrices.routines import is_routine
+
     return "matrices" if is_routine(node.attrs[0]) else "attention"
 
 

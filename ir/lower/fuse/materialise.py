@@ -7,7 +7,6 @@ from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.cut import AGAIN, CHEAP, cuts
 from ingot.ir.lower.fuse.joining import Growing, Joined, reads
-from ingot.ir.lower.matrices.routines import is_routine
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.movement import concatenate
 from ingot.ir.passes.wide import SHORT
@@ -23,6 +22,8 @@ def reads_memory(node: Node) -> bool:
     """Whether a node reads its operands from memory, not element by element."""
     kind = node.op.lowering
     if isinstance(kind, Inline):
+        from ingot.ir.lower.matrices.routines import is_routine
+
         return is_routine(node.attrs[0])
     return kind.whole if isinstance(kind, OwnKernels) else isinstance(kind, Control)
 

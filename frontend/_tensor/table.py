@@ -1,11 +1,32 @@
-"""What stands for a method or property of Tensor until it is looked up."""
+"""What is in the table of Tensor's class: stand-ins of methods until they are looked up, and what users put there (`Tensor.sum = …`).
+
+Compiled functions ask how often users did.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-__all__ = ["Later"]
+from ingot.runtime.epoch import bump
+
+__all__ = ["PATCHES", "Later", "TensorType"]
+
+PATCHES = [0]  # how often
+
+
+class TensorType(type):
+    """The class of Tensor and its subclasses."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        type.__setattr__(cls, name, value)
+        PATCHES[0] += 1
+        bump()
+
+    def __delattr__(cls, name: str) -> None:
+        type.__delattr__(cls, name)
+        PATCHES[0] += 1
+        bump()
 
 
 class Later:
