@@ -17,9 +17,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Compare Ingot with the peers that are installed. All take turns in one run; what counts is the ratio.",
-        epilog="example: python -m benchmarks mlp_b1 'sgemm_*' --peers 'torch*,onnxruntime' --out benchmarks/results",
+        epilog="example: python -m benchmarks mlp_b1 'sgemm_*' --peers 'torch*,onnxruntime' --out benchmarks/results; "
+        "python -m benchmarks tune 'kernel_matmul_*' --seconds 600 --out ir/lower/tiles",
     )
-    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*') or a group; all by default, see --list; or gpu")
+    p.add_argument("names", nargs="*", help="workloads (patterns such as 'mlp*') or a group; all by default, see --list; "
+                   "or gpu; or tune and workloads, whose contractions get faster schedules: --out gets tuned.py")
     p.add_argument("--peers", default="*", help="who takes part: patterns, separated by commas (default: all that can be imported)")
     p.add_argument("--threads", type=int, default=2, help="threads for everybody (default 2)")
     p.add_argument("--rounds", type=int, default=15, help="rounds of taking turns (default 15; of processes a third)")
@@ -80,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     from benchmarks.processes import Row, measure_row
     from benchmarks.sizes import SIZES
     from benchmarks.starts import STARTS
-    from benchmarks.workloads import WORKLOADS
+    from benchmarks.workloads import WORKLOADS, Workload
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     everything: list[Any] = [*WORKLOADS, *KERNELS, *CONVOLUTIONS, *STARTS, *CACHE, *LOADS, *SIZES, *ONNX]
@@ -93,7 +95,8 @@ def main(argv: list[str] | None = None) -> int:
             print(e, file=sys.stderr)
             return 2
         a.peers = "ingot"
-    names = [n for name in a.names for n in GROUPS.get(name, (name,))]
+    tuning = a.names[:1] == ["tune"]
+    names = [n for name in a.names[tuning:] for n in GROUPS.get(name, (name,))]
     items = [i for i in everything if not names or any(fnmatch.fnmatch(i.name, n) for n in names)]
 
     def wanted(name: str) -> bool:
@@ -108,6 +111,13 @@ def main(argv: list[str] | None = None) -> int:
     if not items or not chosen:
         print(f"nothing matches {' '.join(a.names) if not items else a.peers}; see --list", file=sys.stderr)
         return 2
+
+    if tuning:
+        from benchmarks import tune
+
+        ours = next(c for c in CONTENDERS if c.name == "ingot")
+        ours.load(a.threads)
+        return tune.main([i for i in items if isinstance(i, Workload)], ours, a.seconds, a.out)
 
     # This process loads them (for the workloads); start-up is measured in processes of their own.
     machine: dict = {"cpu": _cpu(), "threads": a.threads, "python": platform.python_version()}

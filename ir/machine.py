@@ -25,7 +25,7 @@ class Machine:
     chunk_elements: int = 1 << 14  # the same in elements, where memory decides
     workers: int = 8  # chunks that a kernel should fall into, where it is large enough
     shared_bytes: int = 0  # of a block of a GPU's threads
-    generation: str = ""  # of a GPU: whose measured choices are taken
+    generation: str = ""  # whose measured choices are taken: a level of CPUs, or a generation of GPUs
     warpgroups: bool = False  # four warps of a GPU multiply what lies in shared memory
     dot_bytes: bool = False  # products of four bytes, and their sum, are one instruction of all lanes
     dot_halves: bool = False  # the same of two bfloat16

@@ -21,22 +21,26 @@ _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _VNNI = (*_V4, "avx512_vnni")
 _BF16 = (*_VNNI, "avx512_bf16")
 _AMX = (*_BF16, "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8")
-_DOTS = Machine(64, dot_bytes=True, dot_halves=True)
 
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (
-        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, Machine(16), has_fma=False, has_f16=False),
-        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, Machine(32), (32, 64)),
-        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, Machine(64), (8, 16, 32, 64)),
-        Level("x86-64-vnni", _X86, "x86-64-v4", ("avx512vnni",), _VNNI, Machine(64, dot_bytes=True), (8, 16, 32, 64)),
-        Level("x86-64-bf16", _X86, "x86-64-v4", ("avx512vnni", "avx512bf16"), _BF16, _DOTS, (8, 16, 32, 64)),
+        Level("x86-64-v2", _X86, "x86-64-v2", (), _V2, Machine(16, generation="x86-64-v2"), has_fma=False, has_f16=False),
+        Level("x86-64-v3", _X86, "x86-64-v3", (), _V3, Machine(32, generation="x86-64-v3"), (32, 64)),
+        Level("x86-64-v4", _X86, "x86-64-v4", (), _V4, Machine(64, generation="x86-64-v4"), (8, 16, 32, 64)),
+        Level(
+            "x86-64-vnni", _X86, "x86-64-v4", ("avx512vnni",), _VNNI, Machine(64, generation="x86-64-vnni", dot_bytes=True), (8, 16, 32, 64)
+        ),
+        Level(
+            "x86-64-bf16", _X86, "x86-64-v4", ("avx512vnni", "avx512bf16"),
+            _BF16, Machine(64, generation="x86-64-bf16", dot_bytes=True, dot_halves=True), (8, 16, 32, 64),
+        ),
         Level(
             "x86-64-amx", _X86, "x86-64-v4",
             ("avx512bf16", "avx512fp16", "avx512vnni", "amx-tile", "amx-bf16", "amx-int8"),
-            _AMX, _DOTS, (8, 16, 32, 64),
+            _AMX, Machine(64, generation="x86-64-amx", dot_bytes=True, dot_halves=True), (8, 16, 32, 64),
         ),
-        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), Machine(16)),
+        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("neon",), ("asimd",), Machine(16, generation="aarch64")),
     )
 }  # fmt: skip
 

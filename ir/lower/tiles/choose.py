@@ -15,7 +15,7 @@ from ingot.ir.machine import Machine
 from ingot.ir.ops.form import Dims, form_of
 from ingot.ir.size import Size, at_most, exactly
 
-__all__ = ["choose"]
+__all__ = ["choose", "is_steady"]
 
 # Rows of a tile, of two vectors each, by the bytes of a vector register. 32 registers of 64 bytes hold 14; 12 rows that are
 # apart in memory still find room in one set of the first cache where their distance is a multiple of 4 KB.
@@ -67,7 +67,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     tiles = math.prod(-(-d // t) for d, t in zip(f_m, whole))
     fewest = math.prod(-(-d // t) for d, t, known in zip(f_m, whole, f.m) if isinstance(known, int))  # where sizes turn out to be small
     right = right_of(group)
-    lies, once = in_place(group), right is not None and _steady(group.graph, right.value)  # panels of what is steady are made once
+    lies, once = in_place(group), right is not None and is_steady(group.graph, right.value)  # panels of what is steady are made once
     direct = 0 if once else _direct(group, n, columns, tiles, machine)
     columns = direct or columns
     turn = min(columns, SIDE // n.dtype.itemsize)
@@ -122,7 +122,7 @@ def choose(group: Group, machine: Machine) -> Tiles:
     )
 
 
-def _steady(graph: Graph, v: Value) -> bool:
+def is_steady(graph: Graph, v: Value) -> bool:
     """Whether a value is a steady input, or one in another shape: what is made of it is made once."""
     while (node := graph.producers.get(v)) is not None and len(node.inputs) == 1:
         v = node.inputs[0]

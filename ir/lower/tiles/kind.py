@@ -13,13 +13,19 @@ from ingot.ir.lower.schedule import Schedule
 from ingot.ir.lower.target import Kind
 from ingot.ir.lower.tiles import choose, emit
 from ingot.ir.lower.tiles.schedule import Tiles
+from ingot.ir.lower.tiles.tuned import tuned
 from ingot.ir.machine import Machine
 from ingot.ir.ops.form import form_of
 
-__all__ = ["TILES"]
+__all__ = ["TILES", "by_rule"]
 
 
 def _choose(group: Group, machine: Machine) -> Schedule:
+    return tuned(group, machine) or by_rule(group, machine)
+
+
+def by_rule(group: Group, machine: Machine) -> Schedule:
+    """The schedule of a contraction that was not measured."""
     if group.nodes[0].outputs[0].type.dtype.kind != "f":
         return _words(group, machine)
     found = _windows(group, machine) or few_rows.choose(group, machine)
