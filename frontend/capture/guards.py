@@ -18,13 +18,14 @@ from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.errors import CaptureError
 from ingot.capture.exchanged import Alone, Apart, Exchanges, GradientsApart, PlaceHolds, moved_extents
-from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, GradIs, GradIsNone, ItemIs
+from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, FoundIn, GradIs, GradIsNone, ItemIs, TableIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
 from ingot.capture.roots import Roots, library
 from ingot.capture.shadows import BareGradients
 from ingot.capture.trace import Trace, leaf_of
 from ingot.capture.watch import (
+    MISSING,
     NOTHING,
     TABLES,
     AttributeHolds,
@@ -224,8 +225,6 @@ class Seen:
     def __init__(self, roots: Roots, witness: Witness):
         from ingot.optim.group import CELLS, WatchedDict
 
-        for t in roots.tensors:
-            witness.follow(t, "a tensor")
         self._witness = witness
         self._optimizers = [OptimizerState(o, type(o).__name__, {}, NOTHING) for o in roots.optimizers]
         for w in self._optimizers:
@@ -265,12 +264,19 @@ class Seen:
             deep.append(bare)
         inline: list[InlineWatch] = []
         for x in seen:
-            if type(getattr(x, "value", None)) not in (Extent, Real) and not _is_exchanged(x, rebound):  # each call reads it anew
+            if type(getattr(x, "value", None)) not in (Extent, Real) and not _is_exchanged(x, rebound):
                 inline.append(x)
+            elif isinstance(x, AttributeIs) and isinstance(x.of, type):  # each call reads it anew, where it stands
+                inline.append(FoundIn(x.of, x.name, x.text, lookup(x.of, x.name)[0]))
         deep += [x for x in looked_into if not (isinstance(x, AttributeHolds) and x.name in rebound.get(id(x.of), ()))]
         assigned = {i: rebound.get(i, set()) | exchanges.assigned.get(i, set()) for i in w.modules}
-        inline += [x for i, m in w.modules.items() for x in _attributes(m, w.module_reads.get(i, set()), assigned[i], rebound)]
-        modules = [m for m in (_module(m, w.module_reads.get(i, set()), deep, assigned[i]) for i, m in w.modules.items()) if m is not None]
+        modules: list[ModuleState] = []
+        for i, m in w.modules.items():
+            told = w.module_reads.get(i, set())
+            own_reads = m.seen if EVERYTHING in told else told if not library(type(m.of)) else w.by_user(m.of, told)
+            inline += _attributes(m, own_reads, assigned[i], rebound)
+            deep += _containers(m, own_reads, assigned[i])
+            modules += _module(m, told)
         settings = [replace(s, seen={k: v for k, v in s.seen.items() if k in w.reads.settings.get(id(s.of), ())}) for s in self._settings]
         ours = {*trace.inner_slots, *trace.argument_slots, *trace.fixed}
         slots = [(s, state.was_none) for s, state in trace.slots.items() if s not in ours]
@@ -318,27 +324,32 @@ def _is_exchanged(w: InlineWatch, rebound: Rebound) -> bool:
     return of is not None and w.name in rebound.get(id(of), ())  # type: ignore[attr-defined]
 
 
-def _attributes(w: ModuleState, watched: set[str], own: Collection[str], rebound: Rebound) -> Iterator[InlineWatch]:
-    """What was read of a module of the user's: no epoch hears of what is written past the module's own `__setattr__`."""
-    if not library(type(w.of)):
+def _attributes(w: ModuleState, watched: Collection[str], own: Collection[str], rebound: Rebound) -> Iterator[InlineWatch]:
+    """What was read of a module: no epoch hears of what is written past the module's own `__setattr__`."""
+    d, found = vars(w.of), list[InlineWatch]()
+    for k in watched:
+        value = d.get(k, MISSING)
+        if k not in w.seen or k in own or k.endswith("_hooks") or type(value) in (Extent, Real):
+            continue
+        if value is MISSING:  # a parameter, a buffer or a module: an entry would win over it
+            found.append(ItemIs(d, k, f"{w.text}.{k}", MISSING))
+        elif describe(value, rebound) == w.seen[k]:  # not one that the function has assigned
+            found.append(EntryHolds(d, k, f"{w.text}.{k}", value, w.seen[k], rebound))
+    if found:
+        yield from (TableIs(w.of, d), *found)
+
+
+def _containers(w: ModuleState, watched: Collection[str], own: Collection[str]) -> Iterator[Container]:
+    """Lists, dicts and the like that were read of a module, which may change without an epoch."""
+    for k, v in list(vars(w.of).items()):
+        if k in w.seen and k[:1] != "_" and k not in own and k in watched and isinstance(v, CONTAINERS):
+            yield Container(v, f"{w.text}.{k}", w.seen[k], NOTHING)
+
+
+def _module(w: ModuleState, watched: set[str]) -> Iterator[ModuleState]:
+    """What counts of a module, if anything does."""
+    if EVERYTHING in watched:
+        yield w
+    elif watched:
         d = vars(w.of)
-        for k in w.seen if EVERYTHING in watched else watched:
-            value = d.get(k, NOTHING)
-            if k in w.seen and k not in own and not k.endswith("_hooks") and type(value) not in (Extent, Real):
-                if describe(value, rebound) == w.seen[k]:  # not one that the function has assigned
-                    yield EntryHolds(d, k, f"{w.text}.{k}", value, w.seen[k], rebound)
-
-
-def _module(w: ModuleState, watched: set[str], deep: list[Watch], own: Collection[str]) -> ModuleState | None:
-    """What counts of a module; None if nothing does. Lists and dicts that may change without an epoch go to `deep`."""
-    d = vars(w.of)
-    all_of_it = EVERYTHING in watched
-    if not library(type(w.of)):
-        for k, v in list(d.items()):
-            if k in w.seen and k[:1] != "_" and k not in own and (all_of_it or k in watched) and isinstance(v, CONTAINERS):
-                deep.append(Container(v, f"{w.text}.{k}", w.seen[k], NOTHING))
-    if all_of_it:
-        return w
-    if not watched:
-        return None
-    return replace(w, seen={k: v for k, v in w.seen.items() if k in watched or any(k in d[t] for t in TABLES)}, names=watched)
+        yield replace(w, seen={k: v for k, v in w.seen.items() if k in watched or any(k in d[t] for t in TABLES)}, names=watched)

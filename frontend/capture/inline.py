@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ingot.capture.describe import Rebound, describe
+from ingot.capture.reads import lookup, vars_of
 from ingot.capture.watch import MISSING, InlineWatch, attribute, content, entry, in_words, is_same
 from ingot.ir.struct import struct
 from ingot.runtime.tape import GradSlot
@@ -15,7 +16,9 @@ from ingot.runtime.tape import GradSlot
 if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
-__all__ = ["AttributeIs", "CellIs", "ContextIs", "EntryHolds", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TypeIs"]
+__all__ = [
+    "AttributeIs", "CellIs", "ContextIs", "EntryHolds", "FoundIn", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TableIs", "TypeIs",
+]  # fmt: skip
 
 
 @struct
@@ -82,6 +85,40 @@ class AttributeIs(InlineWatch):
         if self.value is MISSING:
             return False
         c.need_attribute(c.name(self.of), self.name, c.name(self.value))
+        return True
+
+
+@struct
+class TableIs(InlineWatch):
+    """In which dict an object holds its attributes: code reads and writes that one, and `__dict__` can be assigned."""
+
+    of: Any
+    table: dict[str, Any]
+
+    def failed(self) -> str | None:
+        return None if vars_of(self.of) is self.table else f"the __dict__ of a {type(self.of).__name__} is another one"
+
+    def lines(self, c: Lines) -> bool:
+        of, plain = c.name(self.of), type(self.of).__getattribute__ in (object.__getattribute__, FunctionType.__getattribute__)
+        c.need_that(f"{of}.__dict__ is {c.name(self.table)}" if plain else f"{c.name(vars_of)}({of}) is {c.name(self.table)}")
+        return True
+
+
+@struct
+class FoundIn(InlineWatch):
+    """In which of its bases a class has an attribute."""
+
+    of: type
+    name: str
+    text: str
+    base: type | None
+
+    def failed(self) -> str | None:
+        return None if lookup(self.of, self.name)[0] is self.base else f"{self.text} is an attribute of another class than it was"
+
+    def lines(self, c: Lines) -> bool:
+        for cls in self.of.__mro__[: self.of.__mro__.index(self.base)] if self.base is not None else self.of.__mro__:
+            c.need(f"{self.name!r} not in {c.name(vars(cls))}")
         return True
 
 

@@ -26,7 +26,7 @@ class Lines:
         self.tensors: list[int] = []
         self.bare: set[int] = set()
         self._lines: list[str] = []
-        self._attributes: list[str] = []
+        self._needed: list[str] = []
 
     def name(self, value: Any) -> str:
         """A name for an object."""
@@ -38,22 +38,26 @@ class Lines:
         """Return MISS unless `condition`."""
         self._lines.append(f"    if not ({condition}): return MISS")
 
+    def need_that(self, condition: str) -> None:
+        """Return MISS unless `condition`, which may fail. The line comes with the next `settle`."""
+        self._needed.append(condition)
+
     def need_attribute(self, of: str, name: str, value: str) -> None:
         """Return MISS unless an attribute, which may be gone, is `value`. The line comes with the next `settle`."""
         plain = name.isidentifier() and not iskeyword(name)
-        self._attributes.append(f"{of}.{name} is {value}" if plain else f"getattr({of}, {name!r}) is {value}")
+        self.need_that(f"{of}.{name} is {value}" if plain else f"getattr({of}, {name!r}) is {value}")
 
     def need_item(self, table: str, name: str, value: str) -> None:
         """Return MISS unless an entry of a dict, which may be gone, is `value`. The line comes with the next `settle`."""
-        self._attributes.append(f"{table}[{name!r}] is {value}")
+        self.need_that(f"{table}[{name!r}] is {value}")
 
     def settle(self) -> None:
-        """Add the lines for the attributes and entries that are needed."""
-        if self._attributes:
+        """Add the lines for what is needed and may fail."""
+        if self._needed:
             self._lines.append("    try:")
-            self._lines += [f"        if not ({a}): return MISS" for a in self._attributes]
+            self._lines += [f"        if not ({a}): return MISS" for a in self._needed]
             self._lines.append("    except Exception: return MISS")
-            self._attributes = []
+            self._needed = []
 
     def add(self, line: str) -> None:
         """Add a line."""

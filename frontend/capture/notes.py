@@ -20,7 +20,7 @@ from ingot.capture.codes import asks, global_names, imports, nested, reads_all, 
 from ingot.capture.describe import CONTAINERS, describe, items_of, plain
 from ingot.capture.effects import is_iterator, itself, position
 from ingot.capture.impure import of_ingot, standard_library
-from ingot.capture.inline import AttributeIs, CellIs, ContextIs, FunctionIs, ItemIs, TypeIs
+from ingot.capture.inline import AttributeIs, CellIs, ContextIs, FunctionIs, ItemIs, TableIs, TypeIs
 from ingot.capture.reads import EVERYTHING, PATCHED, Reads, function_of, lookup, slots_of, vars_of
 from ingot.capture.roots import OPTIMIZER_TABLES, is_module, is_optimizer, library, namespace
 from ingot.capture.shadows import Bare, TensorClass, may_be_shadowed
@@ -113,6 +113,12 @@ class Notes:
     def looks_at_gradients(self) -> bool:
         """Whether the code itself asks for gradients, and for names that could stand before their methods."""
         return "grad" in self._names and self.looks
+
+    def by_user(self, m: Any, names: set[str]) -> set[str]:
+        """Those names read of a module that the user's code looks up, or may, or under which users have put tensors."""
+        held = vars(m)
+        found = names if self._any_name or self._reads_all else names & self._names
+        return found.union(n for n in names if isinstance(held.get(n), Tensor))
 
     def classes(self) -> list[TensorClass]:
         """Watches of the classes of tensors, for what the code looks up there."""
@@ -214,6 +220,8 @@ class Notes:
         else:
             if table is not None and not library(base) and id(x) not in self.modules:
                 self.inline.append(ItemIs(table, name, text, MISSING))
+                if self._first(table, ""):
+                    self.inline.append(TableIs(x, table))
             self._of_class(cls, name, base, raw)
 
     def _value(self, of: Any, name: str, text: str, value: Any) -> None:

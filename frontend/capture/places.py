@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataOf", "Elsewhere", "ExtentAt", "InCell", "InClass", "InList", "InTable", "Spot", "Within", "number_at", "part", "place_text",
-    "within",
+    "table_of", "within",
 ]  # fmt: skip
 
 
@@ -185,6 +185,13 @@ class ExtentAt(Elsewhere):
     def read(self) -> Any:
         t = self.place.read()
         return t._array.type.shape[self.dim] if isinstance(t, Tensor) and self.dim < t._array.type.rank else MISSING
+
+
+def table_of(place: Elsewhere) -> Any:
+    """The table that a place is an entry of, or a part of one; None for any other place."""
+    while isinstance(place, (ExtentAt, Within)):
+        place = place.place
+    return place.table if isinstance(place, InTable) else None
 
 
 def within(place: Elsewhere, path: tuple[Any, ...]) -> Elsewhere:

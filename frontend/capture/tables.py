@@ -14,11 +14,13 @@ from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
 from ingot.capture.describe import HELD, PLAIN, held_in
-from ingot.capture.errors import LeakedTensorError
-from ingot.capture.exchanged import Assigned, Exchanges, PlaceIs, held_parts, original, tensors_in
-from ingot.capture.leftovers import Once, Surroundings, changed, is_constant, reordered, where_stood
-from ingot.capture.places import Elsewhere, ExtentAt, InCell, InClass, InList, InTable, Within
+from ingot.capture.errors import CaptureError, LeakedTensorError
+from ingot.capture.exchanged import Assigned, Exchanges, PlaceHolds, PlaceIs, held_parts, original, tensors_in
+from ingot.capture.inline import ItemIs, TableIs
+from ingot.capture.leftovers import KeysAre, Once, Surroundings, changed, is_constant, reordered, where_stood
+from ingot.capture.places import Elsewhere, ExtentAt, InCell, InClass, InList, InTable, Within, table_of
 from ingot.capture.pytree import LEAF, flatten
+from ingot.capture.reads import vars_of
 from ingot.capture.recipes import Built
 from ingot.capture.restoring import copied, put_back, put_content, put_entry, restore
 from ingot.capture.roots import Roots
@@ -26,12 +28,14 @@ from ingot.capture.shapes import Shapes, valued
 from ingot.capture.slots import OfClass, Slots
 from ingot.capture.standing import Standing
 from ingot.capture.trace import Trace, leaf_of, run_traced
-from ingot.capture.watch import MISSING, Watch, content
+from ingot.capture.watch import MISSING, TABLES, InlineWatch, Watch, content
 from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
 from ingot.runtime.epoch import bump
 
 if TYPE_CHECKING:
     from ingot.capture.assembly import Assembly
+    from ingot.capture.guards import Guards
+    from ingot.capture.traced import Traced
 
 __all__ = ["Tables"]
 
@@ -48,6 +52,7 @@ class Tables:
         owned += [(vars(t), t) for t in {id(t): t for t in roots.tensors}.values()]
         owned += [(state, state) for o in roots.optimizers for state in o.state.values()]
         self._before = [(table, dict(table), owner) for table, owner in owned]
+        self._own = [(owner, table) for table, owner in owned if vars_of(owner) is table]
         self._optimizers = [(o, set(o.state)) for o in roots.optimizers]
         self._others = [(x, copied(x)) for x in (*map(vars, roots.optimizers), *roots.containers)]
         self._lists = [(x, before) for x, before in self._others if isinstance(x, (list, deque))]
@@ -101,8 +106,15 @@ class Tables:
 
     # ---- when it has run
 
-    def check(self, trace: Trace) -> None:
-        """Trace again with the numbers of those places that the function assigns, and that calls do not."""
+    def check(self, trace: Trace, name: str) -> None:
+        """Trace again with the numbers of those places that the function assigns, and that calls do not. CaptureError, with the `name` of
+        the function, where it has given an object another `__dict__`."""
+        for owner, table in self._own:
+            if vars_of(owner) is not table:
+                raise CaptureError(
+                    f"{name}: a compiled function cannot assign the __dict__ of a {type(owner).__name__}: calls would write to the one "
+                    "that it had; assign the attributes, or update what vars() gives"
+                )
         run_traced(trace, lambda: self._capture_moved(trace))
         owned = {id(table) for table, _, _ in self._before} | {id(space) for space, _, _ in self._names}
         for p, _, given in self._held:
@@ -283,6 +295,23 @@ class Tables:
         """Whether a plain value is one that the function has put in the place of another."""
         return isinstance(value, PLAIN) and value is not old and not any(value is given for _, _, given in self._held)
 
+    def owners(self, traced: Traced, guards: Guards) -> Iterator[InlineWatch]:
+        """Watches of the tables that calls read and write themselves: whose they are may hold its attributes in another one."""
+        known = {id(w.of) for w in guards.inline if isinstance(w, TableIs)}
+        places = [*guards.exchanged, *(() if traced.fit is None else traced.fit.outside)]
+        places += [w.place for w in (*guards.deep, *traced.writes) if isinstance(w, (PlaceHolds, PlaceIs, PlaceWrite))]
+        used = {id(table_of(p)) for p in places}
+        used |= {id(w.table) for w in (*guards.deep, *traced.writes) if isinstance(w, (KeysAre, PlainWrite))}
+        for table, _, owner in self._before:
+            if id(table) in used and owner is not table:
+                held = vars_of(owner)
+                name = next((n for n in TABLES if held is not None and held.get(n) is table), None)
+                if name is not None:
+                    yield ItemIs(held, name, f"{type(owner).__name__}.{name}", table)  # type: ignore[arg-type]
+                if held is not None and (name is not None or table is held) and id(owner) not in known:
+                    known.add(id(owner))
+                    yield TableIs(owner, held)
+
     def recipe(self, assembly: Assembly, value: Any) -> Any:
         """How a tensor, or a value with tensors and numbers in it, is made at each call."""
         if isinstance(value, Tensor):
@@ -293,6 +322,9 @@ class Tables:
 
     def put_back(self, trace: Trace) -> None:
         """Take out what the trace has made. Numbers and the like stay as the function has assigned them, but those that each call reads."""
+        for owner, table in self._own:
+            if (now := vars_of(owner)) is not table and any(self._ours(trace, v) for v in (now or {}).values()):
+                object.__setattr__(owner, "__dict__", table)
         for o, known in self._optimizers:
             for p in [p for p in o.state if p not in known]:
                 del o.state[p]
@@ -329,6 +361,9 @@ class Tables:
         for o, known in self._optimizers:
             for p in [p for p in o.state if p not in known]:
                 del o.state[p]
+        for owner, own in self._own:
+            if vars_of(owner) is not own:
+                object.__setattr__(owner, "__dict__", own)
         for x, before in (*((table, before) for table, before, _ in self._before), *self._others):
             restore(x, before)
         for space, name, value in self._names:

@@ -135,7 +135,7 @@ def _specialised(name: str, shapes: Shapes, again: Again, names: Sequence[str], 
 def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tables: Tables) -> tuple[Traced, Guards]:
     """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
     trace, arguments = assembly.trace, assembly.arguments
-    witness = Witness(assembly.name, fn, seen_in(arguments.leaves))
+    witness = Witness(assembly.name, fn, seen_in(arguments.leaves), roots.tensors)
     try:
         args, kwargs, *held = unflatten(structure, arguments.given)
         for by_leaf in held:
@@ -147,13 +147,15 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
             if trace.extents is not None:
                 witness.namespaces = Namespaces()
             result = run_traced(trace, lambda: fn(*args, **kwargs))
-        tables.check(trace)
+        tables.check(trace, assembly.name)
         witness.check()
         effects.check()
         _check_arguments(assembly, structure, (args, kwargs, *held))
         _check_captured(assembly, roots)
         traced, exchanges, stay = run_traced(trace, lambda: assembly.traced(result, tables, roots))
-        return traced, seen.guards(exchanges, stay, trace, arguments.by_reference, assembly.names)
+        guards = seen.guards(exchanges, stay, trace, arguments.by_reference, assembly.names)
+        guards.inline += tuple(tables.owners(traced, guards))
+        return traced, guards
     finally:
         if witness.namespaces is not None:
             witness.namespaces.leave()

@@ -33,14 +33,14 @@ _ASKING = (getattr, hasattr, vars, dir, globals)  # by names that no code shows
 class Witness(Notes):
     """Sees the trace of a function in its `with` block.
 
-    values: the static arguments.
+    values: the static arguments; tensors: those that the function can reach.
     """
 
-    def __init__(self, name: str, fn: Any, values: Iterable[Any]):
+    def __init__(self, name: str, fn: Any, values: Iterable[Any], tensors: Iterable[Any] = ()):
         super().__init__()
         self.name = name
         self._thread = threading.get_ident()
-        self._roots = [(fn, name), *((v, "an argument") for v in values)]
+        self._roots = [(fn, name), *((v, "an argument") for v in values), *((t, "a tensor") for t in tensors)]
         self._passed: set[types.CodeType] = set()  # code of Ingot's own: what it calls does not count
         self._refused: CaptureError | None = None
         self.namespaces: Namespaces | None = None  # where stand-ins are put

@@ -51,6 +51,102 @@ def made_where_no_module_has_a_name(compile):
     return call, space["held"]
 
 
+def other_dicts(kind):
+    """Objects that get another __dict__ between calls, and again."""
+
+    def make(compile):
+        x = kind()
+        x.factor, x.n = 2.0, 0
+
+        def f(y):
+            x.n = x.n + 1
+            x.last = y * x.n
+            return y * x.factor
+
+        f, factors = compile(f), iter([2.0, 3.0, 4.0, 5.0, 6.0])
+
+        def call():
+            x.__dict__ = {**vars(x), "factor": next(factors)}
+            return f(tensor()), x.last
+
+        return call, x.__dict__
+
+    make.__name__ = f"other_dicts_of_{kind.__name__}s"
+    return make
+
+
+for kind in (type("Plain", (), {}), type("Net", (nn.Module,), {}), tensor):
+    program(other_dicts(kind))
+
+
+@program
+def an_object_at_a_tensor(compile):
+    t, conf = tensor(), type("Conf", (), {})()
+    t.conf, conf.factor = conf, 2.0
+    f, factors = compile(lambda x: x * t.conf.factor), iter([3.0, 3.0, 4.0, 5.0, 6.0])
+
+    def call():
+        out = f(tensor())
+        conf.factor = next(factors)
+        return out
+
+    return call, t
+
+
+@program
+def a_class_gets_what_its_base_has(compile):
+    base = type("Base", (), {"factor": 1.0})
+    kind = type("Kind", (base,), {})
+    f, steps = compile(lambda x: x * kind.factor), iter([(base, 2.0), (base, 3.0), (kind, 4.0), (base, 5.0), (kind, 6.0)])
+
+    def call():
+        out = f(tensor())
+        of, value = next(steps)
+        of.factor = value
+        return out
+
+    return call, tensor()
+
+
+@program
+def what_users_keep_at_a_layer(compile):
+    layer = nn.Linear(3, 3)
+    layer.scales, layer.inner = {"a": 2.0}, nn.Identity()
+    object.__setattr__(layer, "factor", 2.0)
+    f, k = compile(lambda x: x * layer.scales["a"] * layer.factor * getattr(layer.inner, "bias", 1.0)), [0.0]
+
+    def call():
+        out = f(tensor())
+        k[0] += 1
+        if k[0] < 2:
+            layer.scales["a"] = k[0]
+        elif k[0] < 4:
+            object.__setattr__(layer, "factor", k[0])
+        else:
+            vars(layer)["inner"] = nn.Linear(1, 1).requires_grad_(False)
+        return out
+
+    return call, tensor()
+
+
+@program
+def other_tables_of_a_module(compile):
+    m = nn.Module()
+    m.register_buffer("b", tensor())
+
+    def f(x):
+        m.b = x + m.b
+        return m.b * 2
+
+    f = compile(f)
+
+    def call():
+        m._buffers = dict(m._buffers)
+        return f(tensor()), m.b
+
+    return call, m
+
+
 program(exchanging(nn.Parameter))
 program(exchanging(ingot.Tensor.clone))
 
@@ -281,4 +377,19 @@ def the_bias_is_taken_away(m, opt, saved):
 
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
 def test_programs(make):
-    check(make)
+    check(make, 5)
+
+
+@pytest.mark.parametrize("x", [ingot.ones(1), nn.Module(), type("Plain", (), {})()], ids=["tensor", "module", "object"])
+def test_a_dict_that_a_function_assigns_is_refused(x):
+    x.factor = 2.0
+    before = x.__dict__
+
+    @ingot.compile
+    def f(y):
+        x.__dict__ = {**vars(x), "last": y * 2}
+        return y * x.factor
+
+    with pytest.raises(ingot.CaptureError, match=f"f: a compiled function cannot assign the __dict__ of a {type(x).__name__}"):
+        f(tensor())
+    assert x.__dict__ is before and x.factor == 2.0 and not hasattr(x, "last")

@@ -20,20 +20,20 @@ COUNT = int(os.environ.get("INGOT_FUZZ_COUNT", "300"))
 
 
 def outcome(text: str, compiled: bool) -> list[Any]:
-    """What three calls give, with the change after the first; a refusal ends it."""
+    """What six calls give, with changes after the second and the fourth; a refusal ends it."""
     space: dict[str, Any] = {"__name__": "program"}
     exec(text, space)
     f = ingot.compile(space["f"]) if compiled else space["f"]
     x, found = ingot.full((1,), 2.0), []
-    for k in range(4):
+    for k in range(6):
         try:
             found.append(f(x).item())
         except CaptureError:
             return ["refused"]
         except Exception as e:
             found.append(type(e).__name__)
-        if k == 1:
-            space["change"]()
+        if k in (1, 3):
+            space["change" if k == 1 else "again"]()
     return found
 
 

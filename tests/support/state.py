@@ -1,7 +1,8 @@
 """Random programs that read a number through a chain of places, and change one of them: for what compiled functions watch.
 
-A program is text that defines `f(x)` and `change()`. The chain begins at a root (a global, a variable of an enclosing function, a default)
-and leads through places, each of which holds the next: attributes, items, and what functions, methods and descriptors give.
+A program is text that defines `f(x)`, `change()` and `again()`, another change of the same place. The chain begins at a root (a
+global, a variable of an enclosing function, a default) and leads through places, each of which holds the next: attributes, items,
+and what functions, methods and descriptors give.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ __all__ = ["program"]
 
 PRELUDE = """
 import collections, contextvars, functools, operator, types, weakref
+import ingot
 class Plain: pass
 class Slots: __slots__ = ("p", "__weakref__")
 class Asked:
@@ -34,7 +36,7 @@ def made(it, value):
 # how a place {n} is made that holds {i}; how what it holds is read, where {e} reads the place; how that is changed to {new}
 KINDS = (
     ("{n} = made(Plain(), {i})", "{e}.p|getattr({e}, 'p')|vars({e})['p']|operator.attrgetter('p')({e})",
-     "{n}.p = {new}|{n}.__dict__['p'] = {new}"),
+     "{n}.p = {new}|{n}.__dict__['p'] = {new}|{n}.__dict__ = dict(p={new})|vars({n}).update(p={new})"),
     ("{n} = made(Slots(), {i})", "{e}.p|getattr({e}, 'p')", "{n}.p = {new}"),
     ("{n} = made(types.ModuleType('state'), {i})", "{e}.p", "{n}.p = {new}"),
     ("{n} = types.SimpleNamespace(p={i})", "{e}.p", "{n}.p = {new}"),
@@ -51,14 +53,18 @@ KINDS = (
     ("{n} = collections.ChainMap(dict(), dict(p={i}))", "{e}['p']", "{n}.maps[1]['p'] = {new}|{n}['p'] = {new}"),
     ("{n}d = dict(p={i})\n{n} = types.MappingProxyType({n}d)", "{e}['p']", "{n}d['p'] = {new}"),
     ("{n}d = dict(p={i})\n{n} = {n}d.values()", "list({e})[0]", "{n}d['p'] = {new}"),
-    ("{n} = Asked()\n{n}.held = dict(p={i})", "{e}.p", "{n}.held['p'] = {new}|{n}.p = {new}"),
-    ("{n} = Own()\n{n}.held = {i}", "{e}.p", "{n}.held = {new}"),
+    ("{n} = Asked()\n{n}.held = dict(p={i})", "{e}.p", "{n}.held['p'] = {new}|{n}.p = {new}|{n}.__dict__ = dict(held=dict(p={new}))"),
+    ("{n} = Own()\n{n}.held = {i}", "{e}.p", "{n}.held = {new}|{n}.__dict__ = dict(held={new})|object.__setattr__({n}, 'held', {new})"),
     ("{n}d = Held({i})\n{n} = type('D', (), dict(p={n}d))()", "{e}.p", "{n}d.held = {new}|type({n}).p = {new}"),
     ("{n} = made(Called(), {i})", "{e}()|{e}[0]|list({e})[0]", "{n}.p = {new}"),
     ("{n}v = {i}\ndef {n}(): return {n}v", "{e}()", "{n}v = {new}"),
     ("def {n}(a={i}): return a", "{e}()", "{n}.__defaults__ = ({new},)"),
     ("def {n}(*, a={i}): return a", "{e}()", "{n}.__kwdefaults__ = dict(a={new})|{n}.__kwdefaults__['a'] = {new}"),
-    ("def {n}(): return {n}.p\n{n}.p = {i}", "{e}()", "{n}.p = {new}"),
+    ("def {n}(): return {n}.p\n{n}.p = {i}", "{e}()", "{n}.p = {new}|{n}.__dict__ = dict(p={new})"),
+    ("{n} = made(ingot.ones(1), {i})", "{e}.p|getattr({e}, 'p')|vars({e})['p']",
+     "{n}.p = {new}|{n}.__dict__ = dict(p={new})|vars({n}).update(p={new})|object.__setattr__({n}, 'p', {new})"),
+    ("{n} = made(ingot.nn.Module(), {i})", "{e}.p|getattr({e}, 'p')",
+     "{n}.p = {new}|{n}.__dict__ = dict({n}.__dict__, p={new})|vars({n})['p'] = {new}|object.__setattr__({n}, 'p', {new})"),
     ("{n}v = {i}\ndef {n}(): return {n}v\ndef {n}o(): return {new}", "{e}()", "{n}.__code__ = {n}o.__code__"),
     ("{n}l = [{i}]\n{n} = functools.partial(lambda held: held[0], {n}l)", "{e}()", "{n}l[0] = {new}"),
     ("{n}v = {i}\nclass {n}c:\n    def m(self): return {n}v\n{n} = {n}c()", "{e}.m()",
@@ -84,16 +90,16 @@ def program(seed: int) -> str:
     depth = rng.randrange(1, 5)
     kinds = [rng.choice(KINDS) for _ in range(depth)]
     inner, lines = f"{rng.randrange(1, 9)}.", [PRELUDE]
-    new = f"{rng.randrange(10, 19)}."
+    numbers = [f"{rng.randrange(10, 19)}.", f"{rng.randrange(20, 29)}."]
     at = rng.randrange(depth)
     for k, (make, _, _) in enumerate(kinds):
-        lines.append(make.format(n=f"v{k}", i=inner, new=new if k == 0 else f"w{k - 1}"))
+        lines.append(make.format(n=f"v{k}", i=inner, new=numbers[0] if k == 0 else f"w{k - 1}"))
         inner = f"v{k}"
-    # what the changed place holds afterwards: another chain like the one below it
-    other = new
-    for k, (make, _, _) in enumerate(kinds[:at]):
-        lines.append(make.format(n=f"w{k}", i=other, new=new))
-        other = f"w{k}"
+    others = list(numbers)  # what the changed place holds afterwards: chains like the one below it
+    for i, first in enumerate("wu"):
+        for k, (make, _, _) in enumerate(kinds[:at]):
+            lines.append(make.format(n=f"{first}{k}", i=others[i], new=numbers[i]))
+            others[i] = f"{first}{k}"
     reads = [rng.choice(read.split("|")) for _, read, _ in kinds]
 
     def through(e: str) -> str:
@@ -102,7 +108,8 @@ def program(seed: int) -> str:
         return e
 
     lines.append(rng.choice(ROOTS).format(through(inner), through("root"), inner, through("self.root")))
-    change = rng.choice(kinds[at][2].split("|")).format(n=f"v{at}", new=other)
     names = [f"v{at}{s}" for s in ("", "v")]
-    lines.append(f"def change():\n    global {', '.join(names)}\n    {change}")
+    for function, other in zip(("change", "again"), others):
+        change = rng.choice(kinds[at][2].split("|")).format(n=f"v{at}", new=other)
+        lines.append(f"def {function}():\n    global {', '.join(names)}\n    {change}")
     return "\n".join(lines)
