@@ -7,6 +7,8 @@ mostly by identity.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +19,7 @@ from ingot._tensor.gradients import places
 from ingot._tensor.reals import Real
 from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.errors import CaptureError
-from ingot.capture.exchanged import Alone, Apart, Exchanges, GradientsApart, PlaceHolds, moved_extents
+from ingot.capture.exchanged import Alone, Apart, Exchanges, GradientsApart, PlaceHolds, moved_extents, tensors_in
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, FoundIn, GradIs, GradIsNone, ItemIs, TableIs
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
@@ -29,6 +31,7 @@ from ingot.capture.watch import (
     NOTHING,
     TABLES,
     AttributeHolds,
+    CacheHolds,
     Container,
     HooksAre,
     InlineWatch,
@@ -241,6 +244,17 @@ class Seen:
             if isinstance(value, CONTAINERS) and not isinstance(value, WatchedDict)
         ]
 
+    def _cached(self, trace: Trace) -> Iterator[CacheHolds]:
+        """Watches of the tensors that the function has from caches of functools: where one forgets, the function makes another."""
+        seen = {id(t) for t, _, _, _ in trace.seen}
+        for cache in self._witness.caches.values():
+            held = gc.get_referents(cache)  # its table, and, where that has links and not results, keys with results behind them
+            table = next(x for x in held if type(x) is dict and x is not vars(cache))
+            for key, result in (*table.items(), *zip(held, held[1:])):
+                if result is not table and any(id(t) in seen for _, t in tensors_in(result)):
+                    with contextlib.suppress(KeyError, TypeError):  # no key, but what stands before one
+                        yield CacheHolds(table, key, table[key], cache.__name__)
+
     def guards(
         self, exchanges: Exchanges, stay: Sequence[Watch], trace: Trace, by_reference: Mapping[int, Tensor], names: Sequence[str]
     ) -> Guards:
@@ -254,7 +268,7 @@ class Seen:
         alone: list[Watch] = [Apart(read, written - exchanges.memories.keys())] if written and read else []
         if own:
             alone.append(Alone(tuple(own), read, frozenset(trace.captured.keys() - exchanges.memories.keys())))
-        deep: list[Watch] = [*self._containers, *stay, *held, *alone]
+        deep: list[Watch] = [*self._containers, *stay, *held, *alone, *self._cached(trace)]
         if w.looks_at_gradients:
             bare = BareGradients(tuple([s for s, state in trace.slots.items() if state.was_none is False]))
             if bare.failed() is not None:

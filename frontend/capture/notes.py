@@ -69,6 +69,7 @@ class Notes:
         self._entered: set[types.CodeType] = set()
         self._functions: dict[types.CodeType, list[types.FunctionType]] = {}  # those known by their code
         self._owners: dict[types.CodeType, list[tuple[type, str]]] = {}  # the classes in which they are, and by which names
+        self.caches: dict[types.CodeType, Any] = {}  # functools' caches, by the code of what they keep the results of
         self._names: set[str] = set()  # that the code which has run looks up
         self._strings: set[str] = set()
         self._any_name = False
@@ -397,6 +398,7 @@ class Notes:
         if wrapped is not None:  # a compiled function; a cache, which need not call what it wraps
             self.follow(wrapped, text)
             if isinstance(wrapped, types.FunctionType) and not of_ingot(wrapped.__code__) and isinstance(x, _CACHE):
+                self.caches.setdefault(wrapped.__code__, x)
                 self._function(wrapped)
                 self._code(wrapped.__code__, wrapped.__globals__)
         inner = (vars_of(x) or {}).get("_orig_mod")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from math import inf
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +38,7 @@ from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, GradSlot, Leaf, Node, Pair, apart, emit, frontend, signature
 from ingot.runtime.views import Detach, LeafStep, Step, renewed
 
-__all__ = ["Aliased", "Measures", "Outside", "TRACING", "Trace", "hooks", "is_leaf", "leaf_of", "run_traced"]
+__all__ = ["Aliased", "Measures", "Outside", "TRACING", "Trace", "aside", "hooks", "is_leaf", "leaf_of", "run_traced"]
 
 TRACING = threading.RLock()  # one trace at a time: classes note what is looked up on their objects, and attributes hold what is traced
 os.register_at_fork(before=TRACING.acquire, after_in_parent=TRACING.release, after_in_child=TRACING.release)  # no half trace in a child
@@ -533,6 +534,20 @@ def leaf_of(t: Any) -> Leaf | None:
 def hooks(leaf: Leaf | None) -> tuple[int, ...]:
     """The keys of the hooks at a leaf."""
     return () if leaf is None else (*(leaf.pre_hooks or ()), *(leaf.hooks or ()), *(leaf.slot.post_hooks or ()))
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """A block of what is traced that is not recorded but runs at once, in the modes that the trace is in."""
+    rec = here.recorder
+    with outside(), deciding(None):
+        now = here.recorder
+        modes = now.grad_enabled, now.inference, now.autocast
+        now.grad_enabled, now.inference, now.autocast = rec.grad_enabled, rec.inference, rec.autocast
+        try:
+            yield
+        finally:
+            now.grad_enabled, now.inference, now.autocast = modes
 
 
 def run_traced(trace: Trace, fn: Callable[[], Any]) -> Any:

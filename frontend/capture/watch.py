@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingot.capture.lines import Lines
 
 __all__ = [
-    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "Container", "Environment", "HooksAre", "InlineWatch",
+    "MISSING", "NOTHING", "TABLES", "WATCHED", "AttributeHolds", "CacheHolds", "Container", "Environment", "HooksAre", "InlineWatch",
     "ModuleState", "NoAttribute", "ObjectState", "OptimizerState", "RareWatch", "RequiresGradIs", "SameMemory", "Settings", "TensorState",
     "Watch", "Weakly", "attribute", "content", "entry", "in_words", "is_same",
 ]  # fmt: skip
@@ -178,6 +178,19 @@ class NoAttribute(Watch):
     def failed(self) -> str | None:
         table, kind = (vars(self.of), self.of) if isinstance(self.of, type) else (vars_of(self.of) or (), type(self.of))
         return f"{self.text} is there now" if self.name in table or lookup(kind, self.name)[0] is not None else None
+
+
+@struct
+class CacheHolds(Watch):
+    """That a cache of functools still keeps something: what its own table has under the key."""
+
+    table: Mapping[Any, Any]
+    key: Any
+    value: Any
+    text: str
+
+    def failed(self) -> str | None:
+        return None if self.table.get(self.key) is self.value else f"the cache of {self.text} has forgotten what it kept"
 
 
 @struct

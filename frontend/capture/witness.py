@@ -6,6 +6,7 @@ watched, the clock, files and the like (impure.py), is refused with the user's l
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -14,12 +15,15 @@ import types
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
+from ingot._tensor import Tensor
 from ingot.capture.effects import position
 from ingot.capture.errors import CaptureError, refuse
 from ingot.capture.impure import calls_for, importing, of_ingot, standard_library
 from ingot.capture.notes import Notes
+from ingot.capture.pytree import flatten
 from ingot.capture.reads import Reads
 from ingot.capture.stand_ins import Namespaces
+from ingot.capture.trace import aside
 from ingot.capture.watch import Environment
 from ingot.runtime.collector import paused
 from ingot.runtime.recorder import outside
@@ -43,6 +47,7 @@ class Witness(Notes):
         self._roots = [(fn, name), *((v, "an argument") for v in values), *((t, "a tensor") for t in tensors)]
         self._passed: set[types.CodeType] = set()  # code of Ingot's own: what it calls does not count
         self._refused: CaptureError | None = None
+        self._aside: list[tuple[types.FrameType, contextlib.ExitStack]] = []  # calls that run at once
         self.namespaces: Namespaces | None = None  # where stand-ins are put
 
     # ---- while the function runs
@@ -77,6 +82,8 @@ class Witness(Notes):
 
     def _stop(self) -> None:
         sight.set(None)
+        while self._aside:
+            self._aside.pop()[1].close()
         self._paused.__exit__(None, None, None)
         if hasattr(self._outer, "enable"):  # a profiler in C
             self._outer.enable()
@@ -114,8 +121,23 @@ class Witness(Notes):
                 self._entered.add(code)
                 with outside():  # looking at a tensor would capture it
                     self._enter(code, frame)
+            if code in self.caches:
+                self._aside_until(frame)
+        elif event == "return":
+            if self._aside and self._aside[-1][0] is frame:
+                self._aside.pop()[1].close()
         elif event == "c_call" and code not in self._passed:
             self._called(frame, arg)
+
+    def _aside_until(self, frame: types.FrameType) -> None:
+        """Have what a cache of functools keeps be computed at once, as it is eagerly: it is the same for all calls. Where it is given
+        tensors of the trace, it is traced like any other function; what the cache keeps of that is found to leak."""
+        leaves: list[Any] = []
+        flatten(dict(frame.f_locals), leaves)
+        if not any(isinstance(x, Tensor) and getattr(x._array.source, "tracing", False) for x in leaves):
+            block = contextlib.ExitStack()
+            block.enter_context(aside())
+            self._aside.append((frame, block))
 
     def _enter(self, code: types.CodeType, frame: types.FrameType) -> None:
         """Note what a function has to look at, before its first line."""
