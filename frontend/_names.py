@@ -167,9 +167,9 @@ NAMES = _homes({
     "ingot.functions.matrices": "LinAlgError",
     "ingot.functions.matrix_exponential": "matrix_exp",
     "ingot.functions.memory_methods": "TypedStorage UntypedStorage is_storage",
-    "ingot.functions.native": "_log_softmax_backward_data _softmax_backward_data affine_grid_generator alpha_dropout_ "
-    "conv_tbc convolution dropout_ embedding_renorm_ feature_alpha_dropout_ feature_dropout feature_dropout_ grid_sampler "
-    "grid_sampler_2d grid_sampler_3d gru gru_cell histogramdd lstm lstm_cell native_batch_norm native_channel_shuffle "
+    "ingot.functions.native": "_log_softmax_backward_data _segment_reduce _softmax_backward_data affine_grid_generator "
+    "alpha_dropout_ conv_tbc convolution dropout_ embedding_renorm_ feature_alpha_dropout_ feature_dropout feature_dropout_ "
+    "grid_sampler grid_sampler_2d grid_sampler_3d gru gru_cell histogramdd lstm lstm_cell native_batch_norm native_channel_shuffle "
     "native_dropout native_group_norm native_layer_norm norm_except_dim nuclear_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell "
     "segment_reduce unsafe_split_with_sizes",
     "ingot.functions.neural": "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
@@ -213,7 +213,8 @@ NAMES = _homes({
     "ingot.serialization": "PyTorchFileReader SerializationError save",
     "ingot.sparse.making": "sparse_bsc_tensor sparse_bsr_tensor sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor "
     "sparse_csr_tensor",
-    "ingot.sparse.named": "dsmm hsmm hspmm native_norm resize_as_sparse_ saddmm smm spmm sspaddmm",
+    "ingot.sparse.named": "_convert_indices_from_coo_to_csr _convert_indices_from_csr_to_coo dsmm hsmm hspmm native_norm "
+    "resize_as_sparse_ saddmm smm spmm sspaddmm",
     "ingot.symbolic": "SymBool SymFloat SymInt sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
 })
 PACKAGES = {

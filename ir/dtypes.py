@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ingot.ir.struct import frozen, struct
 
-__all__ = ["ABSENT", "DType", "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "promote"]
+__all__ = [
+    "ABSENT", "DType",
+    "ALL", "REAL", "by_name", "by_numpy", "Bool", "Int", "UInt", "Half", "Float", "Complex", "Number", "package", "promote",
+]  # fmt: skip
 
 ABSENT = "x"  # the kind of dtypes that no tensor has
 
@@ -62,10 +66,16 @@ class DType:
         return self.kind in "iu"
 
     def __repr__(self) -> str:
-        return f"ingot.{self.torch_name}"
+        return f"{package()}.{self.torch_name}"
 
     def __reduce__(self):
         return by_name, (self.name,)
+
+
+def package() -> str:
+    """What the running program calls this package: "torch" where it is imported under that name, and text is compared with torch's."""
+    found = sys.modules.get("torch")
+    return "torch" if found is not None and found is sys.modules.get("ingot") else "ingot"
 
 
 def _d(name: str, torch_name: str, np_type) -> DType:

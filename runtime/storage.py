@@ -23,12 +23,13 @@ from ingot.ir.types import numel, tensor_type
 from ingot.runtime import array as arrays
 from ingot.runtime import epoch
 from ingot.runtime.array import Array
+from ingot.runtime.memory import Buffer
 from ingot.runtime.recorder import here
 from ingot.runtime.strides import layout
 from ingot.runtime.tape import Edge, Pair, Version, overwritten
 from ingot.runtime.views import Detach, LeafStep, Movement, Picked, Step, put_back, put_by_position, walk
 
-__all__ = ["NEVER", "Storage"]
+__all__ = ["NEVER", "Storage", "of_its_own"]
 
 _generations = count(1)
 NEVER = float("nan")  # a generation that equals no other: exposed storage is read anew each time
@@ -202,6 +203,26 @@ class Storage:
             if isinstance(s, Movement):
                 view = _numpy_step(view, s)
         return view
+
+
+_NAMED: weakref.WeakKeyDictionary[Buffer, weakref.ref] = weakref.WeakKeyDictionary()
+
+
+def of_its_own(a: Array, holder: Any) -> Array:
+    """`a`, in memory that no holder but this one (a Storage, or a tensor without) has been known by the address of: else a copy of it.
+
+    Values that are equal may lie in the same memory; whoever compares addresses takes them for one tensor.
+    """
+    buffer = arrays.ready(a)
+    if a.type.device is not None:
+        return a
+    known = _NAMED.get(buffer)
+    other = None if known is None else known()
+    if other is not None and other is not holder and getattr(other, "_storage", None) is not holder:
+        a = arrays.copied(a)
+        buffer = arrays.ready(a)
+    _NAMED[buffer] = weakref.ref(holder)
+    return a
 
 
 def _put(present: Pair, steps: Sequence[Step], part: Pair) -> Pair:

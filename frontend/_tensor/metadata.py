@@ -12,7 +12,7 @@ from ingot.ir.dtypes import DType
 from ingot.ir.types import numel
 from ingot.runtime import array as arrays
 from ingot.runtime.array import Array
-from ingot.runtime.storage import Storage
+from ingot.runtime.storage import Storage, of_its_own
 from ingot.runtime.strides import Layout, layout
 from ingot.runtime.tape import Version
 from ingot.runtime.views import Step
@@ -31,7 +31,7 @@ class Size(tuple):
         return prod(self)
 
     def __repr__(self) -> str:
-        return f"ingot.Size({list(self)})"
+        return f"{dtypes.package()}.Size({list(self)})"
 
     def __getitem__(self, i: Any) -> Any:
         out = tuple.__getitem__(self, i)
@@ -190,11 +190,14 @@ class Described:
         return self if self.is_contiguous() else self.clone()  # type: ignore[return-value]
 
     def data_ptr(self) -> int:
-        """The address of the first element; computes the tensor."""
+        """The address of the first element; computes the tensor. Tensors that do not share memory have different ones."""
         t = self._here()
         s = t._storage
         if s is None:
+            t._array = of_its_own(t._array, t)
             return arrays.ready(t._array).address
+        if s.exposed is None:
+            s.base = of_its_own(s.base, s)
         return arrays.ready(s.base).address + self._layout().offset * self.itemsize
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ingot.ir.dtypes import package
+
 __all__ = [
     "channels_last", "channels_last_3d", "contiguous_format", "e", "inf", "jagged", "layout", "legacy_contiguous_format", "memory_format",
     "nan", "newaxis", "pi", "preserve_format", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
@@ -23,7 +25,7 @@ class _Name:
         self._name = name
 
     def __repr__(self) -> str:
-        return f"ingot.{self._name}"
+        return f"{package()}.{self._name}"
 
     def __reduce__(self) -> str:
         return self._name

@@ -81,7 +81,7 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The tensor with another dtype, given as such, as a legacy type or by that type's name (`x.type(y.type())`), which says the device,
     too; without one, the type's name. ValueError for a name that no type has."""
     if dtype is None:
-        return f"ingot.{'cuda.' if self.is_cuda else ''}{dtype_name(self.dtype)}Tensor"
+        return f"{dtypes.package()}.{'cuda.' if self.is_cuda else ''}{dtype_name(self.dtype)}Tensor"
     if isinstance(dtype, DType):
         return self.to(dtype)
     if isinstance(dtype, legacy.LegacyType):

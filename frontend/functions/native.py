@@ -20,7 +20,7 @@ __all__ = [
     "affine_grid_generator", "alpha_dropout_", "conv_tbc", "convolution", "dropout_", "embedding_renorm_", "feature_alpha_dropout_",
     "feature_dropout", "feature_dropout_", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "gru", "gru_cell", "histogramdd", "lstm",
     "lstm_cell", "native_batch_norm", "native_channel_shuffle", "native_dropout", "native_group_norm", "native_layer_norm",
-    "norm_except_dim", "nuclear_norm", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell", "segment_reduce",
+    "norm_except_dim", "nuclear_norm", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell", "_segment_reduce", "segment_reduce",
     "unsafe_split_with_sizes",
 ]  # fmt: skip
 
@@ -343,8 +343,9 @@ def segment_reduce(
     data: Tensor, reduce: str, *, lengths: Tensor | None = None, indices: Tensor | None = None, offsets: Tensor | None = None,
     axis: int = 0, unsafe: bool = False, initial: float | None = None,
 ) -> Tensor:  # fmt: skip
-    """The sums ("sum"), "mean", "max", "min" or "prod" of consecutive parts of `data` along dim 0, by their lengths or offsets.
+    """The sums ("sum"), "mean", "max", "min" or "prod" of consecutive parts of `data` along `axis`, by their lengths or offsets.
 
+    Both are of shape (*data.shape[:axis], parts); offsets have one more, where the last part ends.
     An empty part gives `initial`, or 0 for sums, 1 for products, NaN for means, and infinities for extremes.
     RuntimeError for another reduce or axis, or unless one of lengths and offsets is given.
 
@@ -353,11 +354,19 @@ def segment_reduce(
     """
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"segment_reduce: reduce is among {', '.join(_REDUCTIONS)}; got {reduce}")
-    if axis != 0 or indices is not None or (lengths is None) == (offsets is None):
-        raise RuntimeError("segment_reduce: parts are cut along dim 0, by one of lengths and offsets")
+    if indices is not None or (lengths is None) == (offsets is None):
+        raise RuntimeError("segment_reduce: parts are cut by one of lengths and offsets")
     if lengths is None:
         assert offsets is not None
         lengths = offsets.diff()
+    axis += data.ndim if axis < 0 else 0
+    if lengths.ndim != axis + 1 or lengths.shape[:-1] != data.shape[:axis]:
+        raise RuntimeError(f"segment_reduce: for axis {axis} of data {list(data.shape)}, lengths {list(lengths.shape)} do not fit")
+    if axis:  # what is left of a row after its last part is a part too, and dropped
+        rest = data.shape[axis] - lengths.sum(-1, keepdim=True)
+        whole = ingot.cat([lengths, rest], -1).flatten()
+        made = segment_reduce(data.flatten(0, axis), reduce, lengths=whole, initial=initial)
+        return made.unflatten(0, (*data.shape[:axis], lengths.shape[-1] + 1)).narrow(axis, 0, lengths.shape[-1])
     ends = lengths.cumsum(0)
     count, n = lengths.shape[0], data.shape[0]
     part = ingot.searchsorted(ends, ingot.arange(n, dtype=ends.dtype), right=True)
@@ -370,3 +379,6 @@ def segment_reduce(
         empty = float("nan") if initial is None else float(initial)
         return ingot.where(size == 0, empty, (total + (0.0 if initial is None else float(initial))) / size.clamp(min=1))
     return base.scatter_reduce(0, wide, data, _REDUCTIONS[reduce], include_self=True)
+
+
+_segment_reduce = segment_reduce

@@ -237,11 +237,11 @@ class Optimizer:
                 group.setdefault(name, default)
 
     def __repr__(self) -> str:
-        lines = [type(self).__name__ + " ("]
-        for i, g in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
-            lines += [f"    {k}: {g[k]}" for k in sorted(g) if k != "params"]
-        return "\n".join(lines) + "\n)"
+        groups = [
+            "\n".join([f"Parameter Group {i}", *(f"    {k}: {g[k]}" for k in sorted(g) if k != "params")])
+            for i, g in enumerate(self.param_groups)
+        ]
+        return f"{type(self).__name__} (\n" + "\n\n".join(groups) + "\n)"
 
 
 

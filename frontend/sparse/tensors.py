@@ -111,6 +111,12 @@ class SparseTensor(Tensor):
         self._need(COO, "is_coalesced")
         return self._coalesced
 
+    def _coalesced_(self, coalesced: bool) -> SparseTensor:
+        """Say that no index comes twice and that they are in order, or that it is not known."""
+        self._need(COO, "_coalesced_")
+        self._coalesced = coalesced
+        return self
+
     def indices(self) -> Tensor:
         """The indices (sparse dims, n) of a coalesced COO tensor. RuntimeError for another."""
         self._need(COO, "indices")

@@ -29,6 +29,9 @@ def test_a_name_in_sys_modules_is_enough():
         assert DataLoader is ingot.utils.data.DataLoader and BatchNorm2d is nn.BatchNorm2d
         assert torch.optim.lr_scheduler is ingot.optim.lr_scheduler
         assert torch.__version__ >= (2, 2) and torch.version.__version__ == torch.__version__ and ingot._VERSION in torch.__version__
+        assert [str(t) for t in (torch.float32, torch.strided, torch.Size([1]), torch.preserve_format)] == [
+            "torch.float32", "torch.strided", "torch.Size([1])", "torch.preserve_format"]
+        assert torch.ones(1).type() == "torch.FloatTensor" and repr(torch.ones(1).double()) == "tensor([1.], dtype=torch.float64)"
         for missing in ("torch.no_such", "torch.nn.no_such"):
             try:
                 __import__(missing)

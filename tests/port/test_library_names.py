@@ -369,3 +369,45 @@ def test_lazy_modules_of_others():
         Scaled(whole=False)(ingot.ones(1, 3))
     with pytest.raises(NotImplementedError, match="initialize_parameters"):
         type("Bare", (LazyModuleMixin, Plain), {})()(ingot.ones(1))
+
+
+def test_handles_of_hooks_that_classes_keep_themselves():
+    kept, beside = {}, {}
+    handle = ingot.utils.hooks.RemovableHandle(kept, extra_dict=beside)
+    kept[handle.id] = beside[handle.id] = print
+    handle.remove()
+    assert not kept and not beside
+    layer = ingot.nn.Linear(2, 2)
+    seen = []
+    plain = layer.register_forward_pre_hook(lambda m, args: seen.append(len(args)))
+    ways = layer.register_forward_hook(lambda m, args, kwargs, y: seen.append(kwargs), with_kwargs=True, always_call=True)
+    assert list(layer._forward_pre_hooks) == [plain.id] and callable(layer._forward_pre_hooks[plain.id])
+    assert list(layer._forward_hooks_with_kwargs) == list(layer._forward_hooks_always_called) == [ways.id]
+    copied = pickle.loads(pickle.dumps(ingot.nn.utils.weight_norm(ingot.nn.Linear(2, 2))))
+    assert [h.__class__.__name__ for h in copied._forward_pre_hooks.values()] == ["_Hook"] and copied(ingot.ones(1, 2)).shape == (1, 2)
+    layer(ingot.ones(1, 2))
+    ways.remove()
+    assert seen == [1, {}] and not layer._forward_hooks_with_kwargs and not ingot.nn.Linear(1, 1)._forward_hooks_with_kwargs
+
+
+def test_what_loads_module_by_module():
+    a, b, errors = ingot.nn.Linear(2, 2), ingot.nn.Linear(2, 2), []
+    b._load_from_state_dict(a.state_dict(), "", {}, True, [], [], errors)
+    assert ingot.equal(a.weight, b.weight) and not errors
+
+    class Old(ingot.nn.Linear):
+        def __setstate__(self, state):
+            super().__setstate__(state)
+            self.seen = True
+
+    assert copy.deepcopy(Old(1, 1)).seen
+
+
+def test_addresses_tell_tensors_apart():
+    a = ingot.ones(3)
+    at, b = a.data_ptr(), a.clone()
+    assert b.data_ptr() != at and a.data_ptr() == at and b.data_ptr() == b.data_ptr() and a[1:].data_ptr() == at + 4
+    assert a.detach().data_ptr() == at and a.untyped_storage().data_ptr() == at
+    layer = ingot.nn.Linear(2, 2)
+    layer(ingot.ones(1, 2)).sum().item()
+    assert len({p.data_ptr() for m in (layer, copy.deepcopy(layer)) for p in m.parameters()}) == 4

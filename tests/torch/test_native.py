@@ -35,6 +35,8 @@ CASES = [
     ("m.segment_reduce(x, 'mean', offsets=m.tensor([0, 1, 5]))", {"x": array((5,))}),
     ("m.segment_reduce(x, 'max', lengths=m.tensor([2, 0, 3]), initial=0.5)", {"x": array((5, 2))}),
     ("m.segment_reduce(x, 'min', lengths=m.tensor([1, 4]))", {"x": array((5, 2))}),
+    ("m._segment_reduce(x, 'sum', lengths=m.tensor([[2, 3], [1, 4]]), axis=1)", {"x": array((2, 5, 2))}),
+    ("m._segment_reduce(x, 'mean', offsets=m.tensor([[0, 1, 5], [0, 0, 5]]), axis=1)", {"x": array((2, 5))}),
     ("m.segment_reduce(x, 'prod', lengths=m.tensor([2, 0, 3]))", {"x": array((5,))}),
     ("x.hardshrink(0.3)", {"x": array((3, 4))}), ("x.prelu(w)", {"x": array((3, 4)), "w": array((1,), 1)}),
     ("m.unsafe_split_with_sizes(x, [1, 2])", {"x": array((3, 4))}), ("x.unsafe_chunk(2)", {"x": array((3, 4))}),

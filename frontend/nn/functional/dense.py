@@ -31,6 +31,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if input.is_nested:  # type: ignore[attr-defined]
         return input.mapped(linear, weight, bias)  # type: ignore[attr-defined]
+    if input._sparse or weight._sparse:
+        out = ingot.matmul(input, weight.t()) if input._sparse else ingot.matmul(weight, input.t()).t()
+        return out if bias is None else out + bias
     if weight.ndim not in (1, 2) or input.ndim == 0 or input.size(-1) != weight.size(-1):
         raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
     if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.size(0) not in (1, weight.size(0)))):

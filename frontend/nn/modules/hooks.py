@@ -17,6 +17,9 @@ _ids = itertools.count()
 class RemovableHandle:
     """What `register_*_hook` returns: `remove()` takes the hook off again; also a context manager.
 
+    Classes with hooks of their own make one of the dict they keep them in, and put the hook there at its `id`.
+    extra_dict: a dict, or a list of such, from which the id is taken, too.
+
     >>> layer = nn.Linear(2, 3)
     >>> handle = layer.register_forward_hook(lambda module, args, output: print(output.shape))
     >>> y = layer(ingot.ones(1, 2))
@@ -24,18 +27,22 @@ class RemovableHandle:
     >>> handle.remove()
     """
 
-    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False):
+    def __init__(self, hooks_dict: Any, hook: Any = None, prepend: bool = False, *, extra_dict: Any = None):
         self.id = next(_ids)
-        self._hooks = hooks
-        hooks[self.id] = hook
+        self._hooks = hooks = hooks_dict
+        self._beside: list[Any] = [] if extra_dict is None else extra_dict if isinstance(extra_dict, list) else [extra_dict]
         epoch.bump()
+        if hook is None:
+            return
+        hooks[self.id] = hook
         if prepend:
             for key in [k for k in hooks if k != self.id]:
                 hooks[key] = hooks.pop(key)
 
     def remove(self) -> None:
         """Take the hook off. Calling it twice is harmless."""
-        self._hooks.pop(self.id, None)
+        for table in (self._hooks, *self._beside):
+            table.pop(self.id, None)
         epoch.bump()
 
     def __enter__(self) -> RemovableHandle:

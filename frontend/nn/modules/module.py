@@ -77,6 +77,10 @@ class Module(Stateful, Convertible):
 
     training: bool
     _modules: dict[str, Module | None]
+    # by the keys of hooks; a module has its own where it has such hooks
+    _forward_pre_hooks_with_kwargs: dict[int, bool] = {}
+    _forward_hooks_with_kwargs: dict[int, bool] = {}
+    _forward_hooks_always_called: dict[int, bool] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -96,6 +100,9 @@ class Module(Stateful, Convertible):
         put("_state_hooks", Hooks())
         put("_compiled_call", None)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What a call of the module computes; every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
@@ -112,8 +119,8 @@ class Module(Stateful, Convertible):
         if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks or self._backward_pre_hooks):
             return self.forward(*args, **kwargs)
         try:
-            for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-                if with_kwargs:
+            for key, hook in list(self._forward_pre_hooks.items()):
+                if key in self._forward_pre_hooks_with_kwargs:
                     result = hook(self, args, kwargs)
                     if result is not None:
                         if not (isinstance(result, tuple) and len(result) == 2):
@@ -128,18 +135,18 @@ class Module(Stateful, Convertible):
                 backward = BackwardHooks(self, list(self._backward_hooks.values()), list(self._backward_pre_hooks.values()))
                 args = backward.inputs(args)
             output = self.forward(*args, **kwargs)
-            for hook, with_kwargs, _ in list(self._forward_hooks.values()):
-                result = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+            for key, hook in list(self._forward_hooks.items()):
+                result = hook(self, args, kwargs, output) if key in self._forward_hooks_with_kwargs else hook(self, args, output)
                 if result is not None:
                     output = result
             return output if backward is None else backward.outputs(output)
         except BaseException:
-            for hook, with_kwargs, always in list(self._forward_hooks.values()):
-                if always:  # runs even when the call fails; its own failure must not hide the first one
-                    try:
-                        hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
-                    except Exception:
-                        pass
+            for key in list(self._forward_hooks_always_called):  # even when the call fails; their own failure must not hide the first one
+                try:
+                    given = (args, kwargs, None) if key in self._forward_hooks_with_kwargs else (args, None)
+                    self._forward_hooks[key](self, *given)
+                except Exception:
+                    pass
             raise
 
     def compile(self, **options: Any) -> None:
@@ -346,7 +353,7 @@ class Module(Stateful, Convertible):
         >>> layer(ingot.zeros(2))
         tensor([1., 1.])
         """
-        return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+        return self._hooked("_forward_pre_hooks", hook, prepend, with_kwargs=with_kwargs)
 
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
@@ -360,7 +367,18 @@ class Module(Stateful, Convertible):
         >>> layer(ingot.ones(2))
         tensor([2., 2.])
         """
-        return RemovableHandle(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
+        return self._hooked("_forward_hooks", hook, prepend, with_kwargs=with_kwargs, always_called=always_call)
+
+    def _hooked(self, table: str, hook: Callable, prepend: bool, **ways: bool) -> RemovableHandle:
+        """Put a hook in a table. In which of the `ways` it is called stands in tables beside it, as code that reads hooks expects."""
+        names = [f"{table}_{way}" for way, wanted in ways.items() if wanted]
+        for name in names:
+            if name not in self.__dict__:
+                super().__setattr__(name, {})
+        handle = RemovableHandle(getattr(self, table), hook, prepend, extra_dict=[getattr(self, name) for name in names])
+        for name in names:
+            getattr(self, name)[handle.id] = True
+        return handle
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known; it may replace them.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ingot._tensor import Tensor
 from ingot.grad_mode import no_grad
 from ingot.nn.modules.hooks import RemovableHandle
-from ingot.nn.parameter import Parameter
+from ingot.nn.parameter import Parameter, is_lazy
 
 __all__ = ["Hooks", "Stateful", "_IncompatibleKeys"]
 
@@ -83,10 +83,15 @@ def _collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Ord
 def _load_own(
     module: Any, state_dict: Mapping, prefix: str, meta: dict, strict: bool, missing: list[str], unexpected: list[str], errors: list[str]
 ) -> None:
-    """Check the module's own entries of `state_dict`; the copies are noted in `meta["pending"]` and made when all is well."""
+    """Check the module's own entries of `state_dict`; the copies are noted in `meta["pending"]` and made when all is well.
+
+    Where `meta` has no such list, this module is loaded by itself, and at once.
+    """
     for hook in list(module._state_hooks.load_pre.values()):
         hook(module, state_dict, prefix, meta, strict, missing, unexpected, errors)
     local = _persistent(module)
+    assign, alone = meta.get("assign_to_params_buffers", False), "pending" not in meta  # alone: other code loads module by module
+    pending: list[tuple] = meta.get("pending", [])
     for name, target in local.items():
         if target is None:
             continue
@@ -98,26 +103,26 @@ def _load_own(
         value = state_dict[key]
         if not isinstance(value, Tensor):
             errors.append(f'While copying the parameter named "{key}", expected an ingot.Tensor from checkpoint but received {type(value)}')
-        elif tuple(value.shape) != tuple(target.shape):
+        elif not is_lazy(target) and tuple(value.shape) != tuple(target.shape):
             errors.append(
                 f"size mismatch for {key}: copying a param with shape {list(value.shape)} from checkpoint, "
                 f"the shape in current model is {list(target.shape)}."
             )
-        elif value.is_meta and not target.is_meta and not meta["assign_to_params_buffers"]:
+        elif value.is_meta and not target.is_meta and not assign:
             errors.append(f'While copying the parameter named "{key}", an exception occurred: Cannot copy out of meta tensor; no data!')
         else:
-            if target.is_meta and not value.is_meta and not meta["assign_to_params_buffers"]:
+            if target.is_meta and not value.is_meta and not assign:
                 warnings.warn(
                     f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current model, which is a "
                     "no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary to their corresponding key in the "
                     "module instead of copying them in place?)",
                     stacklevel=4,
                 )
-            meta["pending"].append((module, name, target, value))
+            pending.append((module, name, target, value))
     key = prefix + _EXTRA_STATE_KEY_SUFFIX
     if _has_extra(module, "set_extra_state"):
         if key in state_dict:
-            meta["pending"].append((module, _EXTRA_STATE_KEY_SUFFIX, None, state_dict[key]))
+            pending.append((module, _EXTRA_STATE_KEY_SUFFIX, None, state_dict[key]))
         elif strict:
             missing.append(key)
     elif strict and key in state_dict:
@@ -128,6 +133,8 @@ def _load_own(
                 head, _, rest = key[len(prefix) :].partition(".")
                 if head not in (module._modules if rest else local):
                     unexpected.append(key)
+    if alone:
+        _commit(pending, assign)
 
 
 def _load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> _IncompatibleKeys:

@@ -87,7 +87,7 @@ class BasePruningMethod(ABC):
 
 
 def _hook(module: Module, name: str) -> tuple[Any, Any] | None:
-    for key, (hook, _) in module._forward_pre_hooks.items():
+    for key, hook in module._forward_pre_hooks.items():
         if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
             return key, hook
     return None
@@ -374,4 +374,4 @@ def is_pruned(module: Module) -> bool:
     >>> nn.utils.prune.is_pruned(nn.Linear(2, 3))
     False
     """
-    return any(isinstance(h, BasePruningMethod) for m in module.modules() for h, _ in m._forward_pre_hooks.values())
+    return any(isinstance(h, BasePruningMethod) for m in module.modules() for h in m._forward_pre_hooks.values())

@@ -42,7 +42,7 @@ class _Hook:
 
 
 def _hooks(module: Module, name: str) -> list[tuple[Any, _Hook]]:
-    return [(k, h) for k, (h, _) in module._forward_pre_hooks.items() if isinstance(h, _Hook) and h.name == name]
+    return [(k, h) for k, h in module._forward_pre_hooks.items() if isinstance(h, _Hook) and h.name == name]
 
 
 def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None) -> Module:
