@@ -10,19 +10,7 @@ from __future__ import annotations
 from ingot._paths import below
 from ingot.distributions import constraints, transforms
 from ingot.distributions.constraint_registry import biject_to, transform_to
-from ingot.distributions.continuous import (
-    Cauchy,
-    ContinuousBernoulli,
-    Exponential,
-    GeneralizedPareto,
-    Gumbel,
-    HalfCauchy,
-    HalfNormal,
-    Laplace,
-    Normal,
-    StudentT,
-    Uniform,
-)
+from ingot.distributions.continuous import ContinuousBernoulli, Exponential, GeneralizedPareto, Uniform
 from ingot.distributions.derived import (
     Independent,
     Kumaraswamy,
@@ -30,8 +18,6 @@ from ingot.distributions.derived import (
     LogNormal,
     MixtureSameFamily,
     Pareto,
-    RelaxedBernoulli,
-    RelaxedOneHotCategorical,
     TransformedDistribution,
     Weibull,
 )
@@ -49,7 +35,9 @@ from ingot.distributions.discrete import (
 from ingot.distributions.distribution import Distribution, ExponentialFamily
 from ingot.distributions.gammas import Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, InverseGamma
 from ingot.distributions.kl import kl_divergence, register_kl
+from ingot.distributions.locations import Cauchy, Gumbel, HalfCauchy, HalfNormal, Laplace, Normal, StudentT
 from ingot.distributions.multivariate import LKJCholesky, LowRankMultivariateNormal, MultivariateNormal, VonMises, Wishart
+from ingot.distributions.relaxed import RelaxedBernoulli, RelaxedOneHotCategorical
 from ingot.distributions.transforms import *  # noqa: F403
 from ingot.distributions.transforms import __all__ as _transforms
 

@@ -8,22 +8,12 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.distributions.continuous import (
-    EULER,
-    Cauchy,
-    ContinuousBernoulli,
-    Exponential,
-    Gumbel,
-    HalfCauchy,
-    HalfNormal,
-    Laplace,
-    Normal,
-    Uniform,
-)
+from ingot.distributions.continuous import ContinuousBernoulli, Exponential, Uniform
 from ingot.distributions.derived import Independent, LogNormal, Pareto, TransformedDistribution
 from ingot.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, OneHotCategorical, Poisson
 from ingot.distributions.distribution import Distribution, ExponentialFamily
 from ingot.distributions.gammas import Beta, Dirichlet, Gamma, InverseGamma
+from ingot.distributions.locations import EULER, Cauchy, Gumbel, HalfCauchy, HalfNormal, Laplace, Normal
 from ingot.distributions.multivariate import LowRankMultivariateNormal, MultivariateNormal
 from ingot.distributions.utils import _sum_rightmost
 
