@@ -128,6 +128,8 @@ class _Archive:
         info = self.members[name]
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise FileError(f"its member {name} is compressed, which torch.save does not do")
+        if info.flag_bits & 1:
+            raise FileError(f"its member {name} is encrypted, which torch.save does not do")
         return self.z.read(info)
 
     def storage(self, key: str) -> bytes:

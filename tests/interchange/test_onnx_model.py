@@ -136,6 +136,35 @@ def test_damaged_models(long):
             pass
 
 
+def test_small_files_that_ask_for_much(monkeypatch):
+    """Sparse tensors of absurd shapes, constants that grow when they are folded, functions that double what is called: refused, or left
+    to the run, which says what is wrong."""
+    onnx = pytest.importorskip("onnx")
+    many = np.arange(1 << 16, dtype=np.int64)
+    nodes = [node("Gather", "w many", "b"), node("Concat", "many many many", "c"), node("Add", "rows many", "sum"), node("Size", "x", "y")]
+    model = ingot.onnx.load(data(nodes, "x", "y", w=many[None], many=many, rows=many[:, None]))
+    assert sum(a.nbytes for a in model._known.values()) < 1 << 22 and model.run({"x": np.zeros(3)})["y"] == 3
+    sparse = '<ir_version: 8, opset_import: ["" : 17]> g () => (float[2] y) { y = Constant <sparse_value = float[2] {1.0}> () }'
+    proto = onnx.parser.parse_model(sparse.replace("sparse_value", "value"))
+    attribute = proto.graph.node[0].attribute[0]
+    attribute.sparse_tensor.values.CopyFrom(onnx.numpy_helper.from_array(np.float32([1]), "v"))
+    attribute.sparse_tensor.indices.CopyFrom(onnx.numpy_helper.from_array(np.int64([5])))
+    attribute.name, attribute.type = "sparse_value", onnx.AttributeProto.SPARSE_TENSOR
+    attribute.ClearField("t")
+    for dims, match in (([1 << 40], "cannot be made dense"), ([-1], "cannot be made dense"), ([3], "values elsewhere")):
+        attribute.sparse_tensor.dims[:] = dims
+        with pytest.raises(OnnxError, match=match):
+            ingot.onnx.load(proto.SerializeToString())
+    twice = "".join(f'<domain: "d", opset_import: ["d" : 1]> f{i} (x) => (z) {{ y = d.f{i + 1}(x)  z = d.f{i + 1}(y) }}' for i in range(40))
+    last = '<domain: "d", opset_import: ["" : 17]> f40 (x) => (y) { y = Abs(x) }'
+    text = f'<ir_version: 8, opset_import: ["" : 17, "d" : 1]> g (float[2] x) => (float[2] y) {{ y = d.f0(x) }} {twice} {last}'
+    with pytest.raises(OnnxError, match="is more than 4194304 nodes"):
+        ingot.onnx.load(onnx.parser.parse_model(text).SerializeToString())
+    wrong = onnx.parser.parse_model(sparse.replace("sparse_value = float[2] {1.0}", "value = [1]"))
+    with pytest.raises(OnnxError, match="Constant.*is no tensor"):
+        ingot.onnx.load(wrong.SerializeToString()).run({})
+
+
 def test_what_constants_decide_is_computed_once():
     nodes = [
         node("ConstantOfShape", "shape", "w", value=np.float32([2])), node("Constant", "", "c", value=np.ones(100, np.float32)),

@@ -198,3 +198,15 @@ def test_operations_of_the_wrong_form(line, words):
     with pytest.raises(StablehloError, match=words):
         text = f"func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {{\n  {line}\n  return {result} : tensor<2xf32>\n}}"
         load(text).run(np.zeros(2, np.float32))
+
+
+def test_functions_that_double_what_is_called():
+    def f(name: str, callee: str) -> str:
+        return f"func.func @{name}(%x: tensor<f32>) -> tensor<f32> {{\n %0 = call @{callee}(%x) : (tensor<f32>) -> tensor<f32>\n" + (
+            f" %1 = call @{callee}(%0) : (tensor<f32>) -> tensor<f32>\n return %1 : tensor<f32>\n}}\n"
+        )
+
+    last = "func.func @f40(%x: tensor<f32>) -> tensor<f32> {\n return %x : tensor<f32>\n}\n"
+    text = f("main", "f0") + "".join(f(f"f{i}", f"f{i + 1}") for i in range(40)) + last
+    with pytest.raises(StablehloError, match="more than 4194304 operations"):
+        load(text)

@@ -220,6 +220,14 @@ def test_hostile_pickles(pickle):
         ingot.load(archive(pickle))
 
 
+def test_encrypted_members():
+    data = bytearray(archive(b"N.").getvalue())
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(header) + flags] |= 1
+    with pytest.raises(ingot.SerializationError, match="data.pkl is encrypted"):
+        ingot.load(io.BytesIO(data))
+
+
 def test_a_tensor_beyond_its_storage_is_refused():
     good = saved(torch.ones(4)).getvalue()
     pickle = zipfile.ZipFile(io.BytesIO(good)).read("archive/data.pkl")

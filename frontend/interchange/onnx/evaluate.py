@@ -133,7 +133,7 @@ class Run:
             return self.ruled(node, inputs, attrs, scope)
         except (OnnxError, CaptureError, LeakedTensorError):
             raise
-        except (TypeError, ValueError, RuntimeError, IndexError, KeyError, OverflowError, AttributeError) as e:
+        except Exception as e:
             shown = ", ".join(f"{n!r} {shape_text(v)}" for n, v in zip(node.inputs, inputs) if n)
             raise OnnxError(f"{node.text()}: {str(e) or type(e).__name__}; its inputs are {shown or 'none'}") from e
 

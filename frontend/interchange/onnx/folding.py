@@ -7,6 +7,7 @@ on Tensors shall do it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from ingot.interchange.onnx.tensors import TYPES
 from ingot.interchange.onnx.values import Coded, is_coded
 
 __all__ = ["FOLDS", "sizes"]
+
+MOST = 1 << 16  # elements of a result
 
 FOLDS: dict[str, Callable] = {}
 
@@ -48,6 +51,11 @@ def _numbers(*inputs: Any) -> bool:
     return all(i is None or i.dtype == object and not any(isinstance(x, str) for x in i.flat) or i.dtype.kind in "biuf" for i in inputs)
 
 
+def _few(*inputs: Any) -> bool:
+    """Whether inputs that are broadcast to each other give a small array."""
+    return math.prod(np.broadcast_shapes(*(i.shape for i in inputs))) <= MOST
+
+
 def _shape(value: Any) -> Any:
     return value.codes.shape if isinstance(value, Coded) else value.shape
 
@@ -67,7 +75,7 @@ def _size_of(version: int, x: Any) -> Any:
 
 def _binary(f: Callable) -> Callable:
     def fold(version: int, a: Any, b: Any, **attrs: Any) -> Any:
-        if attrs or a.dtype.kind == "f" or not _numbers(a, b):
+        if attrs or a.dtype.kind == "f" or not _numbers(a, b) or not _few(a, b):
             return None
         with np.errstate(all="ignore"):
             return _like(f(a, b), a, b)
@@ -93,13 +101,13 @@ FOLDS["Div"] = _binary(_truncated)
 
 @_fold("Mod")
 def _mod(version: int, a: Any, b: Any, *, fmod: int = 0) -> Any:
-    return None if fmod or a.dtype.kind == "f" or not _numbers(a, b) else _like(a % b, a, b)
+    return None if fmod or a.dtype.kind == "f" or not _numbers(a, b) or not _few(a, b) else _like(a % b, a, b)
 
 
 def _compared(f: Callable) -> Callable:
     def fold(version: int, a: Any, b: Any, **attrs: Any) -> Any:
         texts = a.dtype == object and b.dtype == object and not _numbers(a, b)
-        return None if attrs or not (texts or _numbers(a, b)) else np.asarray(f(a, b)).astype(bool)
+        return None if attrs or not (texts or _numbers(a, b)) or not _few(a, b) else np.asarray(f(a, b)).astype(bool)
 
     return fold
 
@@ -131,7 +139,7 @@ def _abs(version: int, x: Any) -> Any:
 
 def _extreme(f: Callable) -> Callable:
     def fold(version: int, *xs: Any) -> Any:
-        if not _numbers(*xs) or any(x.dtype.kind == "f" for x in xs):
+        if not _numbers(*xs) or any(x.dtype.kind == "f" for x in xs) or not _few(*xs):
             return None
         out = xs[0]
         for x in xs[1:]:
@@ -146,7 +154,7 @@ FOLDS["Max"], FOLDS["Min"] = _extreme(np.maximum), _extreme(np.minimum)
 
 @_fold("Where")
 def _where(version: int, c: Any, a: Any, b: Any) -> Any:
-    return _like(np.where(c, a, b), a, b) if _numbers(a, b) else None
+    return _like(np.where(c, a, b), a, b) if _numbers(a, b) and _few(c, a, b) else None
 
 
 @_fold("Cast")
@@ -164,6 +172,8 @@ def _cast(version: int, x: Any, *, to: int, saturate: int = 1, round_mode: str =
 
 @_fold("Gather")
 def _gather(version: int, data: Any, indices: Any, *, axis: int = 0) -> Any:
+    if indices.size * data.size > MOST * max(data.shape[axis], 1):
+        return None
     return np.asarray(_kept(np.take(data, indices, axis=axis), data))
 
 
@@ -178,6 +188,8 @@ def _kept(result: Any, like: np.ndarray) -> np.ndarray:
 
 @_fold("Concat")
 def _concat(version: int, *xs: Any, axis: int = 1) -> Any:
+    if sum(x.size for x in xs) > MOST:
+        return None
     if any(x.dtype == object for x in xs):
         return _like(np.concatenate([x.astype(object) for x in xs], axis), *xs)
     return np.concatenate(xs, axis)
@@ -236,12 +248,12 @@ def _range(version: int, start: Any, limit: Any, delta: Any, *, stash_type: int 
         return None
     first, last, step = (int(x.reshape(-1)[0]) for x in (start, limit, delta))
     n = max(-(-(last - first) // step), 0)
-    return None if n > 1 << 16 else (first + step * np.arange(n)).astype(start.dtype)
+    return None if n > MOST else (first + step * np.arange(n)).astype(start.dtype)
 
 
 @_fold("ConstantOfShape")
 def _constant_of_shape(version: int, shape: Any, *, value: Any = None) -> Any:
-    if shape.dtype == object or (shape < 0).any() or np.prod(shape.astype(float)) > 1 << 16:
+    if shape.dtype == object or (shape < 0).any() or np.prod(shape.astype(float)) > MOST:
         return None
     value = np.zeros(1, np.float32) if value is None else value
     return np.full(tuple(shape), value.reshape(-1)[0], value.dtype)
@@ -249,14 +261,14 @@ def _constant_of_shape(version: int, shape: Any, *, value: Any = None) -> Any:
 
 @_fold("Expand")
 def _expand(version: int, x: Any, shape: Any) -> Any:
-    if shape.dtype == object or np.prod(shape.astype(float)) > 1 << 16:
+    if shape.dtype == object or np.prod(shape.astype(float)) > MOST:
         return None
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape)))
 
 
 @_fold("Tile")
 def _tile(version: int, x: Any, repeats: Any, tiles: Any = None) -> Any:
-    if tiles is not None or repeats.dtype == object or x.size * np.prod(repeats.astype(float)) > 1 << 16:
+    if tiles is not None or repeats.dtype == object or x.size * np.prod(repeats.astype(float)) > MOST:
         return None
     return np.tile(x, tuple(repeats))
 
@@ -291,7 +303,10 @@ def _nonzero(version: int, x: Any) -> Any:
 
 @_fold("GatherND")
 def _gather_nd(version: int, data: Any, indices: Any, *, batch_dims: int = 0) -> Any:
-    return None if batch_dims else _kept(data[tuple(np.moveaxis(indices, -1, 0))], data)
+    rows = indices.size // max(indices.shape[-1], 1)
+    if batch_dims or rows * math.prod(data.shape[indices.shape[-1] :]) > MOST:
+        return None
+    return _kept(data[tuple(np.moveaxis(indices, -1, 0))], data)
 
 
 @_fold("ScatterND")

@@ -24,6 +24,8 @@ from ingot.runtime.sight import unseen
 
 __all__ = ["OnnxModule", "read"]
 
+KEPT = 1 << 28  # bytes of what only constants decide: beyond it, such values are computed at each call
+
 
 def read(source: str | os.PathLike[str] | bytes) -> OnnxModule:
     """See `ingot.onnx.load`."""
@@ -73,16 +75,17 @@ class OnnxModule(nn.Module):
 
     def _settle(self) -> None:
         """Compute once what only constants decide, and keep what is large as tensors: graphs read it, and do not contain it."""
-        run, body, rest = Run(self._cache), self._program.body, []
+        run, body, rest, left = Run(self._cache), self._program.body, [], KEPT
         for n in body.nodes:
             values = [self._known.get(name) if name else None for name in n.inputs]
             known = n.function is None and all(v is not None for v, name in zip(values, n.inputs) if name)
             results = None
-            with contextlib.suppress(ArithmeticError, ValueError, TypeError, IndexError):  # told when the node is evaluated
+            with contextlib.suppress(Exception):  # told when the node is evaluated
                 if known and n.op == "Constant" and n.rule is not None and not n.domain:
                     results = (n.rule.run(**n.attrs),)
-                elif known:
+                elif known and left > 0:
                     results = run.folded(n, values, n.attrs)
+                    left -= sum(r.nbytes for r in results or ())
             if results is None:
                 rest.append(n)
             else:

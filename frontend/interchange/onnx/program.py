@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ from ingot.ir.struct import struct
 __all__ = ["Body", "Function", "Input", "Node", "Program", "Reference", "declared", "prepare"]
 
 OLDEST, NEWEST = 1, 28
+MOST = 1 << 22  # nodes, those of functions as often as they are called: they are evaluated that often
+LARGEST = 1 << 31  # bytes of a sparse tensor that is made dense: what one file could hold
 
 
 @struct
@@ -51,6 +54,13 @@ class Node:
     function: Function | None
     dead: tuple[str, ...]
 
+    def bodies(self) -> Iterator[Body]:
+        """The graphs among its attributes."""
+        for a in self.attrs.values():
+            for inner in a if isinstance(a, list) else (a,):
+                if isinstance(inner, Body):
+                    yield inner
+
     def text(self) -> str:
         """The node for messages."""
         op = f"{self.domain}.{self.op}" if self.domain else self.op
@@ -61,21 +71,23 @@ class Node:
 
 @struct
 class Body:
-    """A graph: inputs and outputs by name, the values of its initializers."""
+    """A graph: inputs and outputs by name, the values of its initializers.
+
+    cost: how many nodes it is, with those of the functions that it calls
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     constants: dict[str, np.ndarray]
+    cost: int
 
     def everything(self) -> Iterator[Body]:
         """This body, and those within its nodes."""
         yield self
         for node in self.nodes:
-            for a in node.attrs.values():
-                for inner in a if isinstance(a, list) else (a,):
-                    if isinstance(inner, Body):
-                        yield from inner.everything()
+            for inner in node.bodies():
+                yield from inner.everything()
 
 
 @struct
@@ -143,11 +155,17 @@ class _Maker:
         if s.values is None or s.indices is None:
             raise OnnxError("a sparse tensor has no values or no indices")
         values, indices = array_of(s.values, self.folder), array_of(s.indices, self.folder)
+        what = f"the sparse tensor {s.values.name!r} of the shape {list(s.dims)}"
+        if min(s.dims, default=0) < 0 or math.prod(s.dims) * values.itemsize > LARGEST:
+            raise OnnxError(f"{what} cannot be made dense")
         out = np.zeros(tuple(s.dims), values.dtype)
-        if indices.ndim == 1:
-            out.reshape(-1)[indices] = values
-        else:
-            out[tuple(indices.T)] = values
+        try:
+            if indices.ndim == 1:
+                out.reshape(-1)[indices] = values
+            else:
+                out[tuple(indices.T)] = values
+        except (IndexError, ValueError) as e:
+            raise OnnxError(f"{what} has values elsewhere: {e}") from None
         return out
 
     def body(
@@ -155,6 +173,9 @@ class _Maker:
         opsets: dict[str, int],
     ) -> Body:  # fmt: skip
         nodes = [self.node(n, opsets) for n in protos]
+        cost = sum(1 + sum(b.cost for b in n.bodies()) + (n.function.body.cost if n.function and n.function.body else 0) for n in nodes)
+        if cost > MOST:
+            raise OnnxError(f"with what functions call, the graph that makes {', '.join(map(repr, outputs))} is more than {MOST} nodes")
         nodes = self.joined(nodes, outputs, constants)
         later, live = set(outputs), []
         for n in reversed(nodes):
@@ -164,7 +185,7 @@ class _Maker:
             reads = set(n.inputs) | set(_captured(n))
             n.dead = tuple(sorted((reads | set(n.outputs)) - later - {""}))
             later |= reads
-        return Body(inputs, outputs, tuple(reversed(live)), constants)
+        return Body(inputs, outputs, tuple(reversed(live)), constants, cost)
 
     def joined(self, nodes: list[Node], outputs: tuple[str, ...], constants: dict[str, np.ndarray]) -> list[Node]:
         """The nodes with one in the place of each pattern."""
@@ -242,14 +263,12 @@ def _kind(a: AttributeProto) -> int:
 
 def _captured(node: Node) -> Iterator[str]:
     """Names around a node that graphs within it read."""
-    for a in node.attrs.values():
-        for inner in a if isinstance(a, list) else (a,):
-            if isinstance(inner, Body):
-                own = set(inner.inputs) | set(inner.constants)
-                for n in inner.nodes:
-                    yield from (name for name in (*n.inputs, *_captured(n)) if name not in own)
-                    own.update(n.outputs)
-                yield from (name for name in inner.outputs if name not in own)
+    for inner in node.bodies():
+        own = set(inner.inputs) | set(inner.constants)
+        for n in inner.nodes:
+            yield from (name for name in (*n.inputs, *_captured(n)) if name not in own)
+            own.update(n.outputs)
+        yield from (name for name in inner.outputs if name not in own)
 
 
 def _opsets(imports: Iterable[Any]) -> dict[str, int]:

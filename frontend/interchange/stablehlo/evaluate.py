@@ -35,6 +35,7 @@ SMALL = 64  # integers that are put into graphs as they are, rather than as an i
 FEW = 4  # and other elements, which no shape follows from: code selects an element of a constant among all of them
 FOLDED = 4096  # elements of what is computed beforehand
 DEPTH = 200  # of calls
+MOST = 1 << 22  # operations, those of called functions as often as they are called: they are evaluated that often
 _CARRYING = ("call", "return", "composite", "while", "if", "case", "optimization_barrier", "tuple", "get_tuple_element")  # whatever it is
 
 
@@ -49,7 +50,7 @@ class Plan:
         self.module = module
         self.dead: dict[Operation, tuple[Value, ...]] = {}
         self.constants: dict[Value, Any] = {}
-        self._checked: set[str] = set()
+        self._cost: dict[str, int] = {}
         for f in module.functions.values():
             self._block(f.body)
         self._calls(module.main, ())
@@ -74,23 +75,28 @@ class Plan:
             later |= read
         return later - own
 
-    def _calls(self, f: Function, above: tuple[str, ...]) -> None:
-        """StablehloError where a function calls itself, or one that is not there."""
+    def _calls(self, f: Function, above: tuple[str, ...]) -> int:
+        """How many operations a function is, with those of what it calls. StablehloError where they are too many, or a function calls
+        itself, or one that is not there."""
         if f.name in above or len(above) > DEPTH:
             raise StablehloError(f"the function @{f.name} calls itself" if f.name in above else "functions call each other too deep")
-        stack, calls = [f.body], set()
+        stack, cost = [f.body], 0
         while stack:
-            for o in stack.pop().ops:
+            ops = stack.pop().ops
+            cost += len(ops)
+            for o in ops:
                 stack.extend(o.regions)
                 named = o.attrs.get("callee") if o.name == "call" else o.attrs.get("decomposition") if o.name == "composite" else None
                 if named is None:
                     continue
                 if not isinstance(named, str) or named not in self.module.functions:
                     raise StablehloError(f"{o.text()}: there is no function @{named}")
-                calls.add(named)
-        for name in calls - self._checked:
-            self._calls(self.module.functions[name], (*above, f.name))
-        self._checked.add(f.name)
+                if named not in self._cost:
+                    self._cost[named] = self._calls(self.module.functions[named], (*above, f.name))
+                cost += self._cost[named]
+                if cost > MOST:
+                    raise StablehloError(f"{o.text()}: with what functions call, @{f.name} is more than {MOST} operations")
+        return cost
 
 
 class Run:

@@ -26,6 +26,8 @@ def constant(
         (value_ints, np.int64), (value_string, object), (value_strings, object),
     ):  # fmt: skip
         if given is not None:
+            if dtype is None and not isinstance(given, np.ndarray):
+                raise TypeError("a constant's value is no tensor")
             return given if dtype is None else np.asarray(given, dtype)
     raise ValueError("a constant without a value")
 
