@@ -10,6 +10,7 @@ from ingot.ir.lower import STAGES, run
 from ingot.ir.lower.cpu import cpu
 from ingot.ir.machine import Machine
 from ingot.ir.op import OPS
+from ingot.ir.ops.convolution import window_extents
 from ingot.ir.parse import parse
 from ingot.ir.size import symbol
 from tests.support.calling import CPU, HOST_LEVELS, check, load
@@ -80,6 +81,65 @@ def test_gradients(stride: int, pad: int, special: float) -> None:
     arrays = arrays_for(g)
     arrays[1][5, 0, 0, 1] *= special  # what is read among the zeros makes no term with it
     check(g, arrays)
+
+
+def weight_gradient(x, kernel, stride, padding, dilation, inside: bool, per: int = 1):
+    """Alone, or of channels that lie last, as between pointwise convolutions."""
+    c, ones = x[1], (1,) * len(kernel)
+    geometry = dict(stride=stride, padding=padding, dilation=dilation, groups=c)
+    pointwise = dict(stride=ones, padding=((0, 0),) * len(kernel), dilation=ones, groups=1)
+    y = (x[0], c * per, *window_extents("conv", x[2:], kernel, stride, padding, dilation))
+
+    def function(x, g, v):
+        h, g = (OPS["conv"](x, v, **pointwise), OPS["conv"](g, v, **pointwise)) if inside else (x, g)
+        return OPS["conv_weight_grad"](h, g, weight_shape=(c * per, 1, *kernel), **geometry) * 0.5
+
+    return graph_of([x, y, (c, c, *ones)], function)
+
+
+def schedule_of(g, name: str):
+    s = run(g, cpu(Machine(32)), STAGES[: [s.name for s in STAGES].index("schedule") + 1])
+    return next(c for g, c in zip(s.fused.groups, s.schedules) if g.nodes[0].op.name == name)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_of_a_weight(case: str, inside: bool) -> None:
+    x, *rest = CASES[case]
+    x = (x[0], max(40, x[1]), *x[2:])
+    g = weight_gradient(x, *rest, inside)
+    if x[0]:
+        assert schedule_of(g, "conv_weight_grad").channels is inside
+    check(g, arrays_for(g))
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+def test_gradients_of_a_weight_that_are_not_finite(inside: bool) -> None:
+    g = weight_gradient((2, 40, 9, 11), (3, 3), (2, 2), ((1, 1), (2, 0)), (1, 1), inside)
+    arrays = arrays_for(g)
+    arrays[0][1, 5, 8, 10] = arrays[1][0, 7, 0, 2] = np.inf  # an input that no window reads; a gradient that meets zeros around
+    if inside:
+        arrays[2][...] = np.eye(40)[:, :, None, None]
+        arrays[0][1, 5, 8, 10] = 1
+    with np.errstate(invalid="ignore"):
+        check(g, arrays)
+
+
+def test_gradients_of_weights_of_some_results_for_a_channel() -> None:
+    g = weight_gradient((3, 8, 10, 13), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), False, 3)
+    assert type(schedule_of(g, "conv_weight_grad")).__name__ == "DepthwiseGradient"
+    check(g, arrays_for(g))
+
+
+@pytest.mark.parametrize("level", HOST_LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
+def test_the_gradient_of_a_weight_for_any_batch_at_every_level(level, inside: bool) -> None:
+    g = parse(str(weight_gradient((7, 20, 12, 23), *CASES["plain"][1:], inside)).replace("[7,", "[B,"))
+    run_it = load(CPU.lower(g, level), level)
+    for b in (0, 1, 40):
+        rng = np.random.default_rng(b)
+        arrays = [rng.standard_normal([b if not isinstance(d, int) else d for d in t.shape]).astype(np.float32) for t in g.in_types]
+        check_at(g, run_it, arrays, {"B": b})
 
 
 @pytest.mark.parametrize("special", [np.inf, np.nan])

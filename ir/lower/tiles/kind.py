@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ingot.ir.graph import Node
 from ingot.ir.lower import few_rows
+from ingot.ir.lower.depthwise.kind import is_depthwise_gradient
 from ingot.ir.lower.few_rows import FewRows
 from ingot.ir.lower.group import Group
 from ingot.ir.lower.group_kernel import Written
@@ -46,9 +47,17 @@ def _words(group: Group, machine: Machine) -> Schedule:
 def _windows(group: Group, machine: Machine) -> Schedule | None:
     if len(form_of(group.nodes[0]).m) < 2:
         return None
+    if is_depthwise_gradient(group.nodes[0]) and (found := _gradient(group, machine)) is not None:
+        return found
     from ingot.ir.lower.tiles import winograd_gradient_schedule, winograd_schedule
 
     return winograd_schedule.choose(group, machine) or winograd_gradient_schedule.choose(group, machine)
+
+
+def _gradient(group: Group, machine: Machine) -> Schedule | None:
+    from ingot.ir.lower.depthwise import gradient_schedule
+
+    return gradient_schedule.choose(group, machine)
 
 
 def _emit(group: Group, s: Schedule, check: Callable[[Node], int]) -> list[Written]:
@@ -56,10 +65,14 @@ def _emit(group: Group, s: Schedule, check: Callable[[Node], int]) -> list[Writt
         return emit.emit(group, s, check)
     if isinstance(s, FewRows):
         return few_rows.emit(group, s, check)
+    from ingot.ir.lower.depthwise import gradient
+    from ingot.ir.lower.depthwise.gradient_schedule import DepthwiseGradient
     from ingot.ir.lower.tiles import winograd, winograd_gradient, words_emit
     from ingot.ir.lower.tiles.winograd_gradient_schedule import WinogradGradient
     from ingot.ir.lower.tiles.winograd_schedule import Winograd
 
+    if isinstance(s, DepthwiseGradient):
+        return gradient.emit(group, s, check)
     if isinstance(s, WinogradGradient):
         return winograd_gradient.emit(group, s, check)
     return winograd.emit(group, s, check) if isinstance(s, Winograd) else words_emit.emit(group, s, check)  # type: ignore[arg-type]

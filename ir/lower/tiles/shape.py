@@ -14,7 +14,7 @@ from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.points import Point
 from ingot.ir.lower.assumed import assumed
-from ingot.ir.lower.depthwise.kind import is_depthwise
+from ingot.ir.lower.depthwise.kind import is_depthwise, is_depthwise_gradient
 from ingot.ir.lower.elements import Elements
 from ingot.ir.lower.group import Group, Order
 from ingot.ir.lower.tiles.phases import form_in_phases
@@ -54,7 +54,9 @@ def is_tiled(node: Node, packed_once: bool = False) -> bool:
     if node.outputs[0].type.dtype.kind not in "fiu":
         return False
     _, *sizes = shape_of(node)
-    _, _, m, n, k = map(assumed, sizes)
+    batch, _, m, n, k = map(assumed, sizes)
+    if is_depthwise_gradient(node):  # a kernel of its own, for all channels
+        return batch * m * n * k >= MIN_WORK
     kind = node.outputs[0].type.dtype.kind
     few = 1 if packed_once and kind in "iu" else 4
     # lanes that are no columns cost less than the comparisons of windows that are gone through result by result
