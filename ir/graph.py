@@ -6,7 +6,6 @@ cycles; `Graph.producers` and `Graph.users` are computed when a pass asks for th
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from types import CodeType
 from typing import Any
@@ -86,7 +85,9 @@ class Const:
         return self._hash
 
     def digest(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
+        from hashlib import sha256
+
+        return sha256(self.data).hexdigest()
 
     def array(self) -> np.ndarray:
         return np.frombuffer(self.data, self.type.dtype.numpy).reshape(self.type.shape)
@@ -188,7 +189,9 @@ class Graph:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of `text`, hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        from hashlib import sha256
+
+        return sha256(self.text.encode()).hexdigest()
 
     def replace(self, **changes: Any) -> Graph:
         """A copy with some of name, inputs, nodes, outputs, input_names, scalars, steady changed."""

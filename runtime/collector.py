@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["for_good", "paused"]
 
-_lock = threading.Lock()
+_lock = _thread.allocate_lock()
 _pausing = 0  # how many are in `paused` now, in all threads
 _enabled = True  # as it was before the first of them
 
@@ -56,7 +56,7 @@ def for_good() -> Iterator[None]:
 def _after_fork() -> None:
     """The threads that were pausing are not there any more."""
     global _lock, _pausing
-    _lock = threading.Lock()
+    _lock = _thread.allocate_lock()
     if _pausing and _enabled:
         gc.enable()
     _pausing = 0

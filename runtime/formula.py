@@ -9,12 +9,12 @@ that serves an artifact has no IR, and a manifest may be anything: nothing but s
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 __all__ = ["FormulaError", "formula", "is_name", "names_in", "parts"]
 
-_TOKEN = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9]{1,19})|(?P<sign>[-+*/(),])", re.ASCII)
 _LONGEST = 20_000  # characters
 _DEEPEST = 60  # parentheses within each other
 
@@ -48,8 +48,7 @@ def names_in(size: int | str) -> set[str]:
 
 def is_name(text: str) -> bool:
     """Whether a text may be the name of a symbol."""
-    found = _TOKEN.fullmatch(text)
-    return found is not None and found.lastgroup == "name" and text not in ("min", "max")
+    return text.isascii() and text.isidentifier() and text not in ("min", "max")
 
 
 def parts(text: str) -> list[str]:
@@ -68,12 +67,20 @@ def parts(text: str) -> list[str]:
     return found if text else []
 
 
+@functools.cache
+def _token() -> Any:
+    """Matches a token. Most programs have no such sizes, and need not compile it."""
+    import re
+
+    return re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9]{1,19})|(?P<sign>[-+*/(),])", re.ASCII).match
+
+
 def _tokens(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     at = depth = 0
-    before = "("
+    before, match = "(", _token()
     while at < len(text):
-        m = _TOKEN.match(text, at)
+        m = match(text, at)
         if m is None or len(text) > _LONGEST:
             raise FormulaError(f"{text:.60} is no size")
         kind, token = m.lastgroup or "", m.group()

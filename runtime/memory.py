@@ -117,7 +117,10 @@ def _class_size(nbytes: int) -> int:
 
 
 _bins: dict[int, Bin] = {}  # by class size
-_SMALL_BINS: list[Bin] = [_bins.get(size) or _bins.setdefault(size, Bin(size)) for size in map(_class_size, range(0, SMALL + 1, 64))]
+_SMALL_BINS: list[Bin] = []  # by 64 bytes
+while len(_SMALL_BINS) <= SMALL >> 6:
+    _next = _class_size(len(_SMALL_BINS) << 6)
+    _SMALL_BINS += [_bins.setdefault(_next, Bin(_next))] * ((_next >> 6) + 1 - len(_SMALL_BINS))
 
 
 def bin_for(nbytes: int) -> Bin:

@@ -7,7 +7,6 @@ compared with what the plan has in its place. Where there is no symbolic plan, e
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ingot.ir.size import ShapeError
 from ingot.ir.structure import Form, Leaf, outline, parts
 from ingot.ir.template import python_text
 from ingot.runtime import log
+from ingot.runtime.digest import sha256
 from ingot.runtime.forecast import Forecast
 from ingot.runtime.forecast import clear as _forget_forecasts
 from ingot.runtime.frozen import FrozenError
@@ -265,7 +265,7 @@ def structure(rec: Any, live: tuple[int, ...]) -> str:
     """What recordings of this structure are known by in all processes."""
     inputs = [(a.type.dtype.name, len(a.type.shape), a.buffer is None) for a in rec.inputs]
     text = repr((inputs, [(outline(op, attrs), ids) for op, attrs, ids in rec.nodes], live, PRODUCTS[0]))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return sha256(text.encode()).hexdigest()[:32]
 
 
 def _generalised(

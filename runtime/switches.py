@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 __all__ = ["Switch", "SwitchError", "SWITCHES", "LOG_CHANNELS", "get", "code_options", "markdown", "parse_size"]
 
@@ -127,16 +127,14 @@ def _some_of(*choices: str) -> Callable[[str], frozenset[str]]:
     return parse
 
 
-class Switch(NamedTuple):
-    """One environment switch. `changes_code`: it is part of the cache key."""
+class Switch:
+    """One environment switch. `type`, `doc` and `default_text` are for people;  `changes_code`: it is part of the cache key."""
 
-    name: str
-    type: str  # for people
-    parse: Callable[[str], Any]
-    default: Any
-    changes_code: bool
-    doc: str
-    default_text: str = ""
+    def __init__(
+        self, name: str, type: str, parse: Callable[[str], Any], default: Any, changes_code: bool, doc: str, default_text: str = ""
+    ):
+        self.name, self.type, self.parse, self.default = name, type, parse, default
+        self.changes_code, self.doc, self.default_text = changes_code, doc, default_text
 
 
 SWITCHES: tuple[Switch, ...] = (

@@ -7,10 +7,10 @@ first call of an executable, not with the import, and it is made again after a f
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import ctypes
 import os
-import threading
 from typing import Any
 
 from ingot.runtime import switches
@@ -37,7 +37,7 @@ class Table:
 
 
 current: Table | None = None  # the pool's table, once it runs
-_lock = threading.Lock()
+_lock = _thread.allocate_lock()
 _library: Any = None  # the pool's functions
 _tables: list[Table] = []  # every table that was ever handed out: a call may still run on an old one
 _running: list[int] = []  # pools whose workers run
@@ -175,7 +175,7 @@ def _stop() -> None:
 def _after_fork() -> None:
     """In a child there are no workers, and the lock may be held by a thread that is not there."""
     global _lock, current
-    _lock = threading.Lock()
+    _lock = _thread.allocate_lock()
     _running.clear()
     current = None
 

@@ -37,7 +37,7 @@ LAZY_ELSEWHERE = {"backends": {"llvmlite", "pycuda"}}  # a backend's own modules
 # ours but itself; inside functions it may reach for the compiling half, which is then missing or not
 LOADING = [
     "runtime/__init__.py", "runtime/switches.py", "runtime/log.py", "runtime/memory.py", "runtime/library.py", "runtime/threads.py",
-    "runtime/executable.py", "runtime/timing.py", "runtime/formula.py",
+    "runtime/executable.py", "runtime/digest.py", "runtime/timing.py", "runtime/formula.py",
     "runtime/cache/", "runtime/cli/", "runtime/artifact/",
 ]  # fmt: skip
 USERS = {  # of `ingot` itself

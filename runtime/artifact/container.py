@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -21,9 +20,11 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ingot.runtime import digest as digests
 from ingot.runtime.artifact import strict
+from ingot.runtime.digest import sha256
 
-__all__ = ["ArtifactError", "Container", "is_artifact", "layout", "write", "HEADER_LIMIT", "SCHEMA"]
+__all__ = ["ArtifactError", "Container", "is_artifact", "layout", "sums", "write", "HEADER_LIMIT", "SCHEMA"]
 
 SCHEMA = 2  # of files whose sizes a call decides; others are written as schema 1, which every Ingot reads
 PAGE = 4096
@@ -47,10 +48,10 @@ def is_artifact(path: str | os.PathLike[str]) -> bool:
         return f.read(len(_MAGIC)) == _MAGIC
 
 
-def layout(manifest: dict[str, Any], parts: Iterable[tuple[str, int, str]]) -> tuple[bytes, list[dict[str, Any]], int]:
+def layout(manifest: dict[str, Any], parts: Iterable[tuple[str, int, Mapping[str, Any]]]) -> tuple[bytes, list[dict[str, Any]], int]:
     """What stands before the parts (header and manifest), the table of parts, and the length of the file.
 
-    parts: name, length and SHA-256 of each.
+    parts: name and length of each, and its checksums as the table has them.
     """
     parts = list(parts)
     # offsets stand in the manifest, whose length moves them: lay out until they stay
@@ -61,14 +62,14 @@ def layout(manifest: dict[str, Any], parts: Iterable[tuple[str, int, str]]) -> t
         if start == offset:
             break
         offset, table, at = start, [], start
-        for name, length, digest in parts:
-            table.append({"name": name, "offset": at, "length": length, "sha256": digest})
+        for name, length, checksums in parts:
+            table.append({"name": name, "offset": at, "length": length, **checksums})
             at = _round_up(at + length)
         text = json.dumps({**manifest, "parts": table}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     end = table[-1]["offset"] + table[-1]["length"] if table else _HEADER.size + len(text)
     schema = SCHEMA if "symbols" in manifest else 1
-    head = _HEADER.pack(_MAGIC, schema, end, len(text), hashlib.sha256(text).digest(), b"")[:-32]
-    return head + hashlib.sha256(head).digest() + text, table, end
+    head = _HEADER.pack(_MAGIC, schema, end, len(text), sha256(text).digest(), b"")[:-32]
+    return head + sha256(head).digest() + text, table, end
 
 
 def write(
@@ -82,13 +83,7 @@ def write(
     OSError as from the file system. Whatever fails, the old file of that name stays, and no temporary.
     """
     pieces = {name: part if isinstance(part, list) else [part] for name, part in parts.items()}
-    sums = []
-    for name, chunks in pieces.items():
-        h = hashlib.sha256()
-        for c in chunks:
-            h.update(c)
-        sums.append((name, sum(memoryview(c).nbytes for c in chunks), h.hexdigest()))
-    head, table, _ = layout(manifest, sums)
+    head, table, _ = layout(manifest, [(name, sum(memoryview(c).nbytes for c in p), sums(p)) for name, p in pieces.items()])
 
     # the name of the temporary is short: that of the artifact may be as long as the file system allows
     temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ingot-{os.urandom(8).hex()}.tmp")
@@ -111,6 +106,23 @@ def write(
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def sums(chunks: list) -> dict[str, Any]:
+    """The SHA-256 of a part, and of each of its blocks where there are several."""
+    whole, block, room, found = sha256(), sha256(), digests.BLOCK, list[str]()
+    for c in chunks:
+        rest = memoryview(c).cast("B")
+        whole.update(rest)
+        while len(rest):
+            block.update(rest[:room])
+            done = min(room, len(rest))
+            rest, room = rest[done:], room - done
+            if not room:
+                found.append(block.hexdigest())
+                block, room = sha256(), digests.BLOCK
+    last = [block.hexdigest()] if room < digests.BLOCK else []
+    return {"sha256": whole.hexdigest(), **({"blocks": found + last} if len(found + last) > 1 else {})}
 
 
 def _write_all(fd: int, data: bytes | memoryview) -> int:
@@ -168,7 +180,7 @@ class Container:
         if len(head) < _HEADER.size:
             raise self.fail(f"truncated: {len(head)} bytes")
         _, schema, size, length, digest, own = _HEADER.unpack(head)
-        if hashlib.sha256(head[:-32]).digest() != own:
+        if sha256(head[:-32]).digest() != own:
             raise self.fail("the header is damaged (its checksum differs)")
         if schema > SCHEMA:
             raise self.fail(f"schema {schema} is newer than this Ingot reads (up to {SCHEMA}); upgrade ingot")
@@ -198,6 +210,7 @@ class Container:
         if not isinstance(table, list) or len(table) > _PARTS_LIMIT:
             raise self.fail("the manifest lists no parts")
         parts: dict[str, tuple[int, int, str]] = {}
+        self._blocks: dict[str, list[str]] = {}
         end = self._end
         for row in table:
             try:
@@ -214,6 +227,11 @@ class Container:
                 raise self.fail(f"part {name!r} overlaps its neighbour or leaves the file")
             if os.pread(self.fd, offset - end, end).strip(b"\0"):
                 raise self.fail(f"the padding before part {name!r} is not zero")
+            of_blocks = row.get("blocks")
+            if of_blocks is not None:
+                if type(of_blocks) is not list or len(of_blocks) != -(-length // digests.BLOCK):
+                    raise self.fail("the table of parts is malformed")
+                self._blocks[name] = of_blocks
             parts[name] = (offset, length, digest)
             end = offset + length
         if end != self.size:
@@ -227,8 +245,12 @@ class Container:
         return self.parts[name][:2]
 
     def check(self, name: str) -> None:
-        """Compare a part in the file with its checksum; takes no memory of its size."""
-        self._compare(name, self._digest(*self.extent(name)).hex())
+        """Compare a part in the file with its checksums; takes no memory of its size."""
+        offset, length = self.extent(name)
+        self._compare(self._digest(offset, length).hex(), self.parts[name][2], name)
+        for i, wanted in enumerate(self._blocks.get(name, ())):
+            at = i * digests.BLOCK
+            self._compare(self._digest(offset + at, min(digests.BLOCK, length - at)).hex(), wanted, name)
 
     def read(self, name: str) -> bytes:
         """The bytes of a part, checked: twice where it is large, so that a false size allocates nothing."""
@@ -253,17 +275,22 @@ class Container:
                 raise self.fail("the file became shorter while it was read") from None
         return self._whole[offset : offset + length]
 
-    def check_mapped(self, name: str, data: memoryview) -> None:
-        """Compare bytes of a part that are in memory with its checksum."""
-        self._compare(name, hashlib.sha256(data).hexdigest())
+    def check_mapped(self, name: str, data: memoryview, nthreads: int = 1) -> None:
+        """Compare bytes of a part that are in memory with its checksum; of a long one with those of its blocks, by several threads."""
+        of_blocks = self._blocks.get(name)
+        if of_blocks is None:
+            self._compare(sha256(data).hexdigest(), self.parts[name][2], name)
+        else:
+            for digest, wanted in zip(digests.blocks(data, nthreads), of_blocks, strict=True):
+                self._compare(digest.hex(), wanted, name)
 
-    def _compare(self, name: str, digest: str) -> None:
-        if digest != self.parts[name][2]:
+    def _compare(self, digest: str, wanted: str, name: str) -> None:
+        if digest != wanted:
             raise self.fail(f"part {name!r} is damaged (its checksum differs)")
 
     def _digest(self, offset: int, length: int) -> bytes:
         """SHA-256 of bytes of the file, read through a small buffer; of fewer bytes where it has become shorter."""
-        h = hashlib.sha256()
+        h = sha256()
         buffer = memoryview(bytearray(min(length, _CHUNK)))
         while length:
             n = os.preadv(self.fd, [buffer[:length]], offset)

@@ -10,7 +10,6 @@ where they are, dims and numbers of bytes may be texts over them, see sizes.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -34,6 +33,9 @@ _ITEM = {
 _IR = {v: k for k, v in NUMPY.items()}
 _SANE = 1 << 46  # bytes; nothing in an artifact is larger
 _RANK = 64
+_DIGITS = frozenset("0123456789")
+_SMALL = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyz_")
+_IN_DIMS = _SMALL | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ,()+*/-")
 _ALIGNMENT = 64  # what follows the arena begins on a multiple of it
 
 
@@ -48,20 +50,26 @@ class TensorSpec(NamedTuple):
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
-class Target(NamedTuple):
-    """Code for one level of CPUs, or of GPUs."""
+class Target:
+    """Code for one level of CPUs, or of GPUs.
 
-    arch: str
-    level: str
-    features: tuple[str, ...]  # what the CPU must have, in /proc/cpuinfo's words
-    code: str  # the part with the machine code
-    pool: str  # and that with the worker pool
-    executable: dict[str, Any]  # how to call it: see runtime/executable.py
-    types: tuple[tuple[str, Shape], ...]  # dtype and shape of the code's inputs, then of its outputs
-    peak_bytes: Dim | None  # memory of one call with one thread: weights, what is kept, inputs, outputs, arena, scratch
-    worker_bytes: Dim  # what each further thread adds
-    cubin: str | None = None  # the part with the kernels as machine code of a GPU, beside the PTX in its code; and who made it
-    assembler: str | None = None
+    features            what the CPU must have, in /proc/cpuinfo's words
+    code, pool          the parts with the machine code, and with the worker pool
+    executable          how to call it: see runtime/executable.py
+    types               dtype and shape of the code's inputs, then of its outputs
+    peak_bytes          memory of one call with one thread: weights, what is kept, inputs, outputs, arena, scratch
+    worker_bytes        what each further thread adds
+    cubin, assembler    the part with the kernels as machine code of a GPU, beside the PTX in its code; and who made it
+    """
+
+    def __init__(
+        self, arch: str, level: str, features: tuple[str, ...], code: str, pool: str, executable: dict[str, Any],
+        types: tuple[tuple[str, Shape], ...], peak_bytes: Dim | None, worker_bytes: Dim, cubin: str | None, assembler: str | None,
+    ):  # fmt: skip
+        self.arch, self.level, self.features = arch, level, features
+        self.code, self.pool, self.cubin, self.assembler = code, pool, cubin, assembler
+        self.executable, self.types = executable, types
+        self.peak_bytes, self.worker_bytes = peak_bytes, worker_bytes
 
     def lacks(self) -> list[str]:
         """What this machine lacks to run it: features, the architecture, or a GPU; nothing where it runs."""
@@ -69,34 +77,29 @@ class Target(NamedTuple):
             return on_gpu.lacks(self.level)
         return host.missing(list(self.features)) if self.arch == host.architecture() else [self.arch]
 
-
     @property
     def device(self) -> str | None:
         """The kind of device that its slots are addresses of: "cuda", or None for the host."""
         return self.executable.get("device")
 
 
-class Golden(NamedTuple):
+class Golden:
     """How golden outputs are compared: exactly at the level that made them, within the tolerances elsewhere."""
 
-    rtol: float
-    atol: float
-    level: str | None
+    def __init__(self, rtol: float, atol: float, level: str | None):
+        self.rtol, self.atol, self.level = rtol, atol, level
 
 
-class Manifest(NamedTuple):
-    """What an artifact says of itself. See docs/artifact.md."""
+class Manifest:
+    """What an artifact says of itself. See docs/artifact.md. `targets` stand best first."""
 
-    name: str
-    producer: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    in_tree: Any
-    out_tree: Any
-    feed: tuple[tuple[str, int | str], ...]
-    targets: tuple[Target, ...]  # best first
-    golden: Golden | None
-    sizes: Sizes
+    def __init__(
+        self, name: str, producer: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], in_tree: Any, out_tree: Any,
+        feed: tuple[tuple[str, int | str], ...], targets: tuple[Target, ...], golden: Golden | None, sizes: Sizes,
+    ):  # fmt: skip
+        self.name, self.producer, self.inputs, self.outputs = name, producer, inputs, outputs
+        self.in_tree, self.out_tree, self.feed, self.targets = in_tree, out_tree, feed, targets
+        self.golden, self.sizes = golden, sizes
 
     @property
     def signature(self) -> str:
@@ -161,7 +164,7 @@ OBJECT: _Rule = ("an object", lambda v: isinstance(v, dict))
 BYTES: _Rule = (f"a number of bytes below {_SANE}", lambda v: isinstance(v, str) and _size(v) or type(v) is int and 0 <= v < _SANE)
 KEPT: _Rule = (f"a number of bytes from 2 to {_SANE}", lambda v: type(v) is int and 2 <= v < _SANE)
 FLAG: _Rule = ("true or false", lambda v: isinstance(v, bool))
-SYMBOL: _Rule = ("a symbol of Ingot's", lambda v: isinstance(v, str) and re.fullmatch(r"ingot_[a-z0-9_]{1,50}", v) is not None)
+SYMBOL: _Rule = ("a symbol of Ingot's", lambda v: isinstance(v, str) and v[:6] == "ingot_" and 6 < len(v) <= 56 and _of(v, _SMALL))
 SYMBOL_NAME: _Rule = ("a name", lambda v: isinstance(v, str) and len(v) <= 100 and is_name(v))
 EXTENT: _Rule = (f"an extent below {_SANE}", lambda v: type(v) is int and 0 <= v < _SANE)
 MOST: _Rule = ("an extent or null", lambda v: v is None or type(v) is int and v >= 0)
@@ -178,7 +181,7 @@ SHAPE: _Rule = (
 )
 CHECK: _Rule = (
     "checks by their codes",
-    lambda v: isinstance(v, dict) and all(re.fullmatch("[0-9]{1,9}", k) and isinstance(c, dict) and _message(c) for k, c in v.items()),
+    lambda v: isinstance(v, dict) and all(len(k) in range(1, 10) and _of(k, _DIGITS) and _message(c) for k, c in v.items()),
 )
 
 _MANIFEST = {
@@ -189,6 +192,11 @@ _TARGET = {"arch": TEXT, "level": TEXT, "features": LIST, "code": NAME, "pool": 
 _EXECUTABLE = {"entry": SYMBOL, "slots": LIST, "inputs": LIST, "outputs": LIST, "arena_bytes": BYTES, "scratch_bytes": BYTES}
 _DEVICE = {"device": KIND, "kernels": LIST, "launches": COUNT}  # of code for GPUs
 _GOLDEN = {"rtol": TOLERANCE, "atol": TOLERANCE}
+
+
+def _of(text: str, letters: frozenset[str]) -> bool:
+    """Whether no other characters are in a text."""
+    return letters.issuperset(text)
 
 
 def _sane(shape: list[int]) -> bool:
@@ -203,8 +211,10 @@ def _size(text: str) -> bool:
         return False
 
 
-def _message(check: dict[str, Any]) -> bool:
-    return isinstance(check.get("message"), str) and all(isinstance(check.get(k), (str, type(None))) for k in ("location", "symbol"))
+def _message(check: Any) -> bool:
+    if not isinstance(check, dict) or not isinstance(check.get("message"), str):
+        return False
+    return all(isinstance(check.get(k), (str, type(None))) for k in ("location", "symbol"))
 
 
 def _fields(value: Any, rules: dict[str, _Rule], where: str, optional: bool = False) -> dict[str, Any]:
@@ -298,7 +308,7 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
     _require(len(e["inputs"]) == len(feed), f"{at}: the code takes {len(e['inputs'])} inputs, {len(feed)} are fed")
     if sizes.symbols:
         e |= _fields(f["executable"], {"symbols": LIST}, at)
-    _require(e.get("symbols", []) == [s._asdict() for s in sizes.symbols], f"{at}.symbols are not those that are described")
+    _require(e.get("symbols", []) == [vars(s) for s in sizes.symbols], f"{at}.symbols are not those that are described")
     kept = ["address"] if "kept" in e else []
     n = len(types) + len(kept) + len(sizes.symbols)
     _require(len(slots) == n, f"{at}: {len(slots)} slots for {n} inputs, outputs{', what is kept' * len(kept)} and symbols")
@@ -330,11 +340,12 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
 
 def _type(text: Any, where: str) -> tuple[str, Shape]:
     """("f32", (2, 3)) from f32[2,3]."""
-    found = re.fullmatch(r"([a-z0-9]{2,4})\[([A-Za-z0-9_,()+*/-]{0,9000})\]", text) if isinstance(text, str) else None
-    if found is None:
+    dtype, bracket, dims = text.partition("[") if isinstance(text, str) else ("", "", "")
+    ok = 2 <= len(dtype) <= 4 and _of(dtype, _SMALL) and "_" not in dtype and bracket and dims[-1:] == "]" and len(dims) <= 9001
+    if not ok or not _of(dims[:-1], _IN_DIMS):
         raise _Malformed(f"{where}: expected a type such as f32[2,3], got {_shown(text)}")
-    shape = [int(n) if n.isdigit() else n for n in parts_of(found[2]) if n]
-    return _one(found[1], DTYPE, where), tuple(_one(shape, SHAPE, where))
+    shape = [int(n) if n.isdigit() else n for n in parts_of(dims[:-1]) if n]
+    return _one(dtype, DTYPE, where), tuple(_one(shape, SHAPE, where))
 
 
 def _ir_type(spec: TensorSpec) -> tuple[str, Shape]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import os
 import sys
-import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ingot.runtime import memory, threads
-from ingot.runtime.artifact import golden, host, on_gpu, tensors, tree
+from ingot.runtime.artifact import host, on_gpu, tensors, tree
 from ingot.runtime.artifact import manifest as manifests
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.artifact.manifest import Manifest, Target, TensorSpec
 from ingot.runtime.artifact.sizes import SizeError
 from ingot.runtime.executable import CheckError, Executable
+
+if TYPE_CHECKING:
+    from ingot.runtime.artifact import golden
 
 __all__ = ["CHECK_AT_LOAD", "Model", "TensorSpec", "load", "validate", "weight_bytes"]
 
@@ -75,10 +78,9 @@ class Model:
         machine_code, pool = container.read(target.code), container.read(target.pool)
         self._weights_part: memoryview | None = None  # until it is checked
         if "weights" in container.parts:
+            self._weights_part = container.map("weights")
             if container.extent("weights")[1] <= CHECK_AT_LOAD:
-                container.check("weights")
-            else:
-                self._weights_part = container.map("weights")
+                self._check_mapped_weights()
         self.weights = _open_weights(container)
         _check_weights(container, manifest, target, self.weights)
         if manifest.golden is not None:
@@ -99,7 +101,7 @@ class Model:
             nbytes = target.executable.get("kept", 0)
             # what follows from the weights alone: the first call fills it, by itself
             self._kept = memory.unfilled(nbytes) if nbytes else None
-            self._first = threading.Lock() if nbytes else None
+            self._first = _thread.allocate_lock() if nbytes else None
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise container.fail(f"its code cannot be loaded ({e})") from None
         self._shapes = tuple(o.shape for o in self.outputs)
@@ -267,6 +269,8 @@ class Model:
 
         ArtifactError where an output is off, or where the artifact holds no golden samples.
         """
+        from ingot.runtime.artifact import golden
+
         c, samples = self._container, self._manifest.golden
         if samples is None:
             raise c.fail("it holds no golden samples")
@@ -290,7 +294,7 @@ class Model:
     def _check_mapped_weights(self) -> None:
         part = self._weights_part
         if part is not None:
-            self._container.check_mapped("weights", part)
+            self._container.check_mapped("weights", part, threads.get_num_threads())
             self._weights_part = None
 
     def _resolve(self) -> tuple[list[Any], list[list[tuple[int, bool]]]]:

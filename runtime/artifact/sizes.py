@@ -10,7 +10,6 @@ has its value; other dims are compared with what they must be.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from ingot.runtime.formula import formula, names_in
 
@@ -24,12 +23,11 @@ class SizeError(RuntimeError):
     """Shapes of a call that an artifact is not for; the message names input, dim and bound."""
 
 
-class Symbol(NamedTuple):
+class Symbol:
     """A symbol and its bounds; no `max` where there is none."""
 
-    name: str
-    min: int
-    max: int | None
+    def __init__(self, name: str, min: int, max: int | None):
+        self.name, self.min, self.max = name, min, max
 
     def __str__(self) -> str:
         return f"{self.min} <= {self.name}" + ("" if self.max is None else f" <= {self.max}")

@@ -10,7 +10,6 @@ and one of itself. `manifest` and `record` are JSON; `preimage` and `texts` are 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -18,6 +17,7 @@ import zlib
 from typing import Any
 
 from ingot.runtime.cache.ownership import open_regular
+from ingot.runtime.digest import sha256
 
 __all__ = ["Entry", "EntryError", "pack", "parse", "peek", "peek_preimage", "FORMAT"]
 
@@ -74,7 +74,7 @@ class Entry:
         from ingot.runtime.cache import structure
 
         preimage = self.preimage_bytes
-        if hashlib.sha256(preimage).hexdigest() != self.key:
+        if sha256(preimage).hexdigest() != self.key:
             raise EntryError("the preimage does not give the key")
         try:
             structure.check(self.code, self.manifest, self.record, preimage, self.texts)
@@ -89,8 +89,8 @@ def pack(key: str, code: bytes, manifest: dict, record: dict, preimage: bytes, t
         told = b"{}"
     parts = (code, _json(manifest), _json(record), zlib.compress(preimage, 1), zlib.compress(told, 1))
     body = b"".join(parts)
-    head = _FOOTER.pack(_MAGIC, FORMAT, bytes.fromhex(key), *map(len, parts), hashlib.sha256(body).digest(), b"")[:-32]
-    return body + head + hashlib.sha256(head).digest()
+    head = _FOOTER.pack(_MAGIC, FORMAT, bytes.fromhex(key), *map(len, parts), sha256(body).digest(), b"")[:-32]
+    return body + head + sha256(head).digest()
 
 
 def parse(data: bytes | memoryview, key: str | None = None) -> Entry:
@@ -102,7 +102,7 @@ def parse(data: bytes | memoryview, key: str | None = None) -> Entry:
     magic, version, digest, *lengths, body_sum, footer_sum = _FOOTER.unpack(footer)
     if magic != _MAGIC:
         raise EntryError("no entry footer at the end of the file")
-    if hashlib.sha256(footer[:-32]).digest() != footer_sum:
+    if sha256(footer[:-32]).digest() != footer_sum:
         raise EntryError("the footer's checksum differs")
     if version != FORMAT:
         raise EntryError(f"format {version}, this Ingot reads {FORMAT}")
@@ -110,7 +110,7 @@ def parse(data: bytes | memoryview, key: str | None = None) -> Entry:
         raise EntryError("the lengths of the parts do not make up the file")
     if max(lengths[1:3]) > _JSON_LIMIT:
         raise EntryError(f"a manifest or record of {max(lengths[1:3])} bytes is more than any entry has (up to {_JSON_LIMIT})")
-    if hashlib.sha256(view[: -_FOOTER.size]).digest() != body_sum:
+    if sha256(view[: -_FOOTER.size]).digest() != body_sum:
         raise EntryError("the checksum differs")
     found = digest.hex()
     if key is not None and found != key:
@@ -144,7 +144,7 @@ def _part(path: str, index: int) -> bytes:
         if len(footer) < _FOOTER.size:
             raise EntryError("truncated while it was read")
         magic, version, _, *lengths, _, own = _FOOTER.unpack(footer)
-        if magic != _MAGIC or version != FORMAT or hashlib.sha256(footer[:-32]).digest() != own:
+        if magic != _MAGIC or version != FORMAT or sha256(footer[:-32]).digest() != own:
             raise EntryError("no entry footer at the end of the file")
         if sum(lengths) != st.st_size - _FOOTER.size:
             raise EntryError("the lengths of the parts do not make up the file")

@@ -7,10 +7,11 @@ compiler has the same key on every machine. The document (the preimage) is store
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 from typing import Any
+
+from ingot.runtime.digest import sha256
 
 __all__ = ["preimage", "key_of", "sources_digest", "llvmlite_version"]
 
@@ -37,7 +38,7 @@ def preimage(kind: str, text: str, target: dict[str, Any], toolchain: dict[str, 
 
 def key_of(preimage: bytes) -> str:
     """The key of a preimage, 64 hex digits."""
-    return hashlib.sha256(preimage).hexdigest()
+    return sha256(preimage).hexdigest()
 
 
 @functools.cache
@@ -45,7 +46,7 @@ def sources_digest() -> str:
     """SHA-256 over names and contents of the Python sources of `ingot.ir` and `ingot.backends`: the compiler itself."""
     from importlib.util import find_spec
 
-    h = hashlib.sha256()
+    h = sha256()
     for package in ("ingot.ir", "ingot.backends"):
         spec = find_spec(package)
         for root in (spec.submodule_search_locations or ()) if spec is not None else ():

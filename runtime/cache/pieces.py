@@ -13,7 +13,6 @@ is, and must be made by the same compiler for the same level. Where it leads now
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from ingot.runtime import log
 from ingot.runtime.cache import files, the_cache
 from ingot.runtime.cache.entry import Entry, EntryError
 from ingot.runtime.cache.layer import Layer
+from ingot.runtime.digest import sha256
 from ingot.runtime.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -195,4 +195,4 @@ def _context(preimage: dict[str, Any]) -> bytes:
 
 
 def _id(context: bytes, name: bytes) -> bytes:
-    return hashlib.sha256(context + name).digest()[:_ID]
+    return sha256(context + name).digest()[:_ID]

@@ -11,13 +11,13 @@ The writable layer is under `own`. INGOT_CACHE_TRUST says what read-only layers 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from typing import Any, NamedTuple
 
 from ingot.runtime import switches
 from ingot.runtime.cache.ownership import TrustError, check_folder, read_own
+from ingot.runtime.digest import sha256
 
 __all__ = ["SIGNATURE_BYTES", "Policy", "policy"]
 
@@ -61,7 +61,7 @@ class Policy(NamedTuple):
             return
         if self.problem is not None:
             raise TrustError(self.problem)
-        digest = hashlib.sha256(data).digest()
+        digest = sha256(data).digest()
         name = f"{key[:12]}….so"
         if not self.needs_signature:
             if digest not in self.digests:

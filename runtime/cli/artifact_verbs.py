@@ -38,7 +38,7 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
         "file": c.path, "bytes": c.size, "schema": c.schema, "name": m.name, "producer": m.producer, "signature": m.signature,
         "inputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": _bytes(m, s)} for s in m.inputs],
         "outputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape), "bytes": _bytes(m, s)} for s in m.outputs],
-        "symbols": [s._asdict() for s in m.sizes.symbols],
+        "symbols": [vars(s) for s in m.sizes.symbols],
         "weight_bytes": weights,
         "targets": [
             {
@@ -48,7 +48,7 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
             }
             for t in m.targets
         ],
-        "golden": m.golden._asdict() if m.golden is not None else None,
+        "golden": vars(m.golden) if m.golden is not None else None,
         "parts": [
             {"name": n, "offset": at, "bytes": length, "sha256": digest, "checked": length <= CHECK_AT_LOAD}
             for n, (at, length, digest) in c.parts.items()

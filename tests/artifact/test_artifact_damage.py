@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from ingot.runtime import digest
 from ingot.runtime.artifact import ArtifactError, host, load, model, strict, tensors
 from ingot.runtime.artifact.container import _HEADER as HEADER
 from ingot.runtime.artifact.container import Container
@@ -54,24 +55,34 @@ def test_every_byte_flipped(real, copy, long):
     assert real.right(load(copy)(*real.args))
 
 
-def test_every_flip_in_large_weights(real, copy, monkeypatch):
-    """Weights that are checked before the first call, not at load: refused then, or at load where their header makes no sense."""
+@pytest.mark.parametrize("block", (digest.BLOCK, 64))
+def test_every_flip_in_large_weights(real, copy, monkeypatch, block):
+    """Weights that are checked before the first call, not at load: refused then, or at load where their header makes no sense.
+
+    By blocks, too, of which threads check one each.
+    """
     monkeypatch.setattr(model, "CHECK_AT_LOAD", 0)
+    monkeypatch.setattr(digest, "BLOCK", block)
+    rewrite(copy, *contents(copy))
+    with open(copy, "rb") as f:
+        whole = f.read()
+    assert (b'"blocks"' in whole) is (block == 64)
     with Container(copy) as c:
         start, length, _ = c.parts["weights"]
     fd = os.open(copy, os.O_RDWR)
     try:
         for at in range(start, start + length):
-            os.pwrite(fd, bytes([real.data[at] ^ 1 << at % 8]), at)
+            os.pwrite(fd, bytes([whole[at] ^ 1 << at % 8]), at)
             with pytest.raises(ArtifactError):
                 m = load(copy)
                 for _ in range(2):
                     with pytest.raises(ArtifactError, match="'weights' is damaged"):
                         m(*real.args)
                 m(*real.args)
-            os.pwrite(fd, real.data[at : at + 1], at)
+            os.pwrite(fd, whole[at : at + 1], at)
     finally:
         os.close(fd)
+    assert real.right(load(copy)(*real.args))
 
 
 def test_truncated_at_every_length(real, copy, long):

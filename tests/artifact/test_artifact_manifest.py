@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+from ingot.runtime import digest
 from ingot.runtime.artifact import ArtifactError, host, load, manifest, strict
 from ingot.runtime.artifact.container import Container
 from ingot.runtime.cli import artifact_verbs
@@ -101,6 +102,21 @@ def test_every_field_of_the_table_of_parts(real, copy, long):
                 rewrite(copy, whole, parts, lambda r: replaced(r, path, new))  # noqa: B023
                 with pytest.raises(ArtifactError):
                     load(copy)
+
+
+def test_checksums_of_blocks_are_all_there(real, copy, monkeypatch):
+    monkeypatch.setattr(digest, "BLOCK", 64)
+    whole, parts = contents(real.path)
+    for new in ([], {}, None, "00", lambda sums: sums[1:], lambda sums: [*sums, sums[0]], lambda sums: [0, *sums[1:]]):
+        def table(rows):
+            return [{**r, "blocks": new(r["blocks"]) if callable(new) else new} if r["name"] == "weights" else r for r in rows]  # noqa: B023
+
+        rewrite(copy, whole, parts, table)
+        if new is None:  # as a file without them
+            assert real.right(load(copy)(*real.args))
+        else:
+            with pytest.raises(ArtifactError):
+                load(copy)
 
 
 def test_several_fields_at_once(real, copy, long):

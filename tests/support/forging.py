@@ -33,7 +33,7 @@ def contents(path: str) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 def rewrite(path: str, manifest: dict[str, Any], parts: dict[str, bytes], table: Callable[[list], Any] | None = None) -> None:
     """Write a file whose checksums are right, without a look at what it says. `table` changes the table of parts."""
-    sums = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in parts.items()]
+    sums = [(name, len(data), container.sums([data])) for name, data in parts.items()]
     head, rows, end = container.layout(manifest, sums)
     whole = bytearray(end)
     for row in rows:
@@ -54,7 +54,7 @@ def claim(path: str, manifest: dict[str, Any], parts: dict[str, bytes | tuple[by
     sums, written = [], []
     for name, part in parts.items():
         first, n, *digest = (part, 0) if isinstance(part, bytes) else part
-        sums.append((name, len(first) + n, digest[0] if digest else zeros(n, first)))
+        sums.append((name, len(first) + n, {"sha256": digest[0] if digest else zeros(n, first)}))
         written.append(first)
     head, rows, end = container.layout(manifest, sums)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
