@@ -48,9 +48,9 @@ def for_good() -> Iterator[None]:
     """
     with paused():
         yield
-    if not gc.get_freeze_count():  # nobody keeps objects out of the collector's sight: they would come back to it
-        gc.freeze()
-        gc.unfreeze()
+        if not gc.get_freeze_count():  # nobody keeps objects out of the collector's sight: they would come back to it
+            gc.freeze()  # before the collector runs again, which would look at all that was made meanwhile
+            gc.unfreeze()
 
 
 def _after_fork() -> None:

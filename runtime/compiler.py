@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ingot.runtime import log, observe, switches, threads, toolchain
 from ingot.runtime.ahead import Ahead
@@ -40,12 +40,11 @@ __all__ = ["Code", "code_of", "comes_along", "compiled", "counts", "eager", "exe
 counts: Counter[str] = Counter()  # executables by where they came from: memory, cache, compiled, refused, interpreted
 
 
-class Code(NamedTuple):
+class Code:
     """Machine code and how to call it. `so` is the whole shared object."""
 
-    key: str
-    so: bytes
-    manifest: dict[str, Any]
+    def __init__(self, key: str, so: bytes, manifest: dict[str, Any]):
+        self.key, self.so, self.manifest = key, so, manifest
 
 
 kernel_counts: Counter[str] = Counter()  # kernels of what was compiled: known, compiled
@@ -261,7 +260,7 @@ def _executable(source: Any, manifest: dict[str, Any]) -> Executable:
 def _title(graph: Graph) -> str:
     """A graph by its name and its operations, the most frequent first."""
     ops = Counter(n.attrs[0].name if n.op.name == "call" else n.op.name for n in graph.nodes if n.op.name != "constant")
-    named = [name if count == 1 else f"{count} {name}" for name, count in ops.most_common(6)]
+    named = [name if count == 1 else f"{count} {name}" for name, count in sorted(ops.items(), key=lambda o: o[1], reverse=True)[:6]]
     return f"{graph.name}: {', '.join(named)}{', ...' if len(ops) > 6 else ''}"
 
 

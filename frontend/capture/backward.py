@@ -11,7 +11,6 @@ from ingot.capture.trace import Outside, Trace, run_traced
 from ingot.ir.facts import View
 from ingot.ir.struct import struct
 from ingot.ir.types import TensorType
-from ingot.runtime.backward import backpropagate
 from ingot.runtime.storage import Storage
 from ingot.runtime.tape import Edge, Leaf, Node, Pair
 
@@ -121,6 +120,8 @@ def derive_backward(trace: Trace, roots: Sequence[tuple[int, Edge]], where: Mapp
     roots: value numbers of outputs, with their edges. where: what the ends that were made for the trace stand for;
     others, leaves, are themselves.
     """
+    from ingot.runtime.backward import backpropagate  # not at the top: many functions need none
+
     ends = _ends([e for _, e in roots])
     made = len(trace.types)
     cts = [trace.placeholder(trace.type_of(i), None) for i, _ in roots]

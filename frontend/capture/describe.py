@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -148,7 +147,9 @@ def _bytes(x: Any, of: Callable, rebound: Rebound) -> Any:
 def _array(x: np.ndarray, of: Callable, rebound: Rebound) -> Any:
     if x.dtype.hasobject:
         return x.dtype.str, x.shape, *map(of, x.ravel().tolist())
-    return x.dtype.str, x.shape, hashlib.blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, digest_size=16).digest()
+    from hashlib import blake2b  # not at the top: few functions read arrays
+
+    return x.dtype.str, x.shape, blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data, digest_size=16).digest()
 
 
 def _reference(x: Any, of: Callable, rebound: Rebound) -> Any:

@@ -226,9 +226,12 @@ class Seen:
     """What Python sees when a function is traced: what the witness tells, and the state of optimizers."""
 
     def __init__(self, roots: Roots, witness: Witness):
+        self._witness = witness
+        if not roots.optimizers:
+            self._optimizers, self._settings, self._containers = list[OptimizerState](), list[Settings](), list[Container]()
+            return
         from ingot.optim.group import CELLS, WatchedDict
 
-        self._witness = witness
         self._optimizers = [OptimizerState(o, type(o).__name__, {}, NOTHING) for o in roots.optimizers]
         for w in self._optimizers:
             w.seen = w.now()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,6 +40,8 @@ def sized_steps(steps: Sequence[Step], values: Mapping[str, int]) -> tuple[Step,
 
 
 def _step(s: Movement, values: Mapping[str, int]) -> Movement:
+    import copy  # not at the top: few functions come here
+
     out = copy.copy(s)
     out.attrs = _evaluated(s.attrs, values)
     if isinstance(out, Diagonal):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ingot._tensor.extents import Guard
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Backward", "Fresh", "Traced"]
 
 
-class Fresh(NamedTuple):
+@frozen
+@struct
+class Fresh:
     """A Storage that a call makes, of output `out`."""
 
     out: int

@@ -10,7 +10,6 @@ import numpy as np
 from ingot._tensor import Size, Tensor, get_default_dtype
 from ingot._tensor.devices import CPU, as_device, device
 from ingot._tensor.recording import broadcast, cast, inplace, placed
-from ingot.functions import legacy
 from ingot.functions.common import dtype_name, filler, is_number
 from ingot.functions.creation import zeros
 from ingot.functions.from_data import tensor
@@ -84,6 +83,8 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         return f"{dtypes.package()}.{'cuda.' if self.is_cuda else ''}{dtype_name(self.dtype)}Tensor"
     if isinstance(dtype, DType):
         return self.to(dtype)
+    from ingot.functions import legacy
+
     if isinstance(dtype, legacy.LegacyType):
         return self.to(dtype.place, dtype.dtype)
     if not isinstance(dtype, str):

@@ -27,7 +27,6 @@ from ingot.functions.common import (
     upcast,
 )
 from ingot.functions.declared import declared, define, example, reference
-from ingot.functions.typeinfo import finfo
 from ingot.ir.op import Op
 from ingot.ir.public import Unary
 
@@ -372,6 +371,7 @@ def nan_to_num(
         return cast_out(apply("complex", *parts), out)
     if input.dtype.kind != "f":
         return emit_out(_copy(input), out)
+    from ingot.functions.typeinfo import finfo
 
     limits = finfo(input.dtype)
     values = (0.0 if nan is None else nan, limits.max if posinf is None else posinf, limits.min if neginf is None else neginf)

@@ -34,12 +34,14 @@ _SIZE_LIMIT = 1 << 30
 _KEY = r"[0-9a-f]{64}\.so"
 
 
-class Found(NamedTuple):
-    """A verified entry and where it came from. `fd`, where there is one, is open on the very file that was verified."""
+class Found:
+    """A verified entry and where it came from: "disk", "shared", "memory" or "package".
 
-    entry: Entry
-    source: str  # "disk", "shared", "memory" or "package"
-    fd: int | None = None
+    `fd`, where there is one, is open on the very file that was verified.
+    """
+
+    def __init__(self, entry: Entry, source: str, fd: int | None = None):
+        self.entry, self.source, self.fd = entry, source, fd
 
     def close(self) -> None:
         """Close the descriptor. Safe to call once, after the code is mapped."""

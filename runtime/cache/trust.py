@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from ingot.runtime import switches
 from ingot.runtime.cache.ownership import TrustError, check_folder, read_own
@@ -27,17 +27,19 @@ _KEY_LIMIT = 64 << 10  # bytes of a file of keys
 _LINE = rb"\\?([0-9a-fA-F]{64}) [ *].+"  # as sha256sum writes it; "\" where the name has escapes
 
 
-class Policy(NamedTuple):
+class Policy:
     """The rule for read-only layers, with what it needs.
 
-    `problem` says why nothing can be trusted now: a rule whose list or keys cannot be had refuses all entries.
+    rule       own, digest-list or signed
+    source     the file of digests, the file or folder of keys
+    problem    why nothing can be trusted now: a rule whose list or keys cannot be had refuses all entries
+    keys       Ed25519PublicKey of cryptography
     """
 
-    rule: str  # own, digest-list or signed
-    source: str = ""  # the file of digests, the file or folder of keys
-    problem: str | None = None
-    digests: frozenset[bytes] = frozenset()
-    keys: tuple[Any, ...] = ()  # Ed25519PublicKey of cryptography
+    def __init__(
+        self, rule: str, source: str = "", problem: str | None = None, digests: frozenset[bytes] = frozenset(), keys: tuple[Any, ...] = (),
+    ):  # fmt: skip
+        self.rule, self.source, self.problem, self.digests, self.keys = rule, source, problem, digests, keys
 
     @property
     def by_content(self) -> bool:
