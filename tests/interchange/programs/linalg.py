@@ -10,7 +10,33 @@ from jax import lax
 
 from tests.interchange.programs.program import Program, draw
 
-__all__ = ["linalg"]
+__all__ = ["forms", "linalg"]
+
+
+def _left(a: jax.Array) -> jax.Array:
+    w, left, _ = lax.linalg.eig(a)
+    return jnp.abs(left.conj().T @ a - w[:, None] * left.conj().T).max() < 1e-4
+
+
+def _schur(a: jax.Array) -> jax.Array:
+    t, q = lax.linalg.schur(a)
+    return jnp.abs(q @ t @ q.conj().T - a).max() < 1e-4
+
+
+def forms() -> Iterator[Program]:
+    """LAPACK's forms of matrices, which depend on no order and no sign that a library may choose."""
+    for d in ("f32", "c64"):
+        (a,) = draw("forms" + d, (d, (3, 3)))
+        cases: dict[str, Callable] = {
+            "hessenberg": lax.linalg.hessenberg,
+            "tridiagonal": lambda a: lax.linalg.tridiagonal(a, lower=True),
+            "tridiagonal_upper": lambda a: lax.linalg.tridiagonal(a, lower=False),
+            "qr_pivoting": lambda a: jax.scipy.linalg.qr(a[:2], pivoting=True),
+            "eig_left": _left,
+            **({"schur": _schur} if d == "c64" else {}),
+        }
+        for name, fn in cases.items():
+            yield Program("linalg", f"{name}_{d}", fn, (a,), tol=2e-4)
 
 
 def linalg() -> Iterator[Program]:
@@ -89,6 +115,7 @@ def linalg() -> Iterator[Program]:
     r = draw("eig", (5, 5))
     yield Program("linalg", "eig_f32", lambda a: (lambda w, v: jnp.abs(a @ v - v * w).max() < 1e-3)(*la.eig(a)), r)
     yield Program("linalg", "eigvals_f32", lambda a: jnp.sort(jnp.abs(la.eigvals(a))), r, tol=1e-3)
+    yield from forms()
     x, y = draw("dg", (2, 3, 4, 5), (5, 3, 2, 6))
     for i, dims in enumerate(
         ((((3,), (0,)), ((), ())), (((3, 1), (0, 1)), ((0,), (2,))), (((), ()), ((0, 1), (2, 1))), (((3, 0, 1), (0, 2, 1)), ((), ())))

@@ -10,7 +10,10 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
+from ingot.functions import eigen_scans, form_scans
 from ingot.functions.common import apply, cast, scalar
+from ingot.functions.eigen import both_sides as eigen
+from ingot.functions.matrices import flat
 from ingot.interchange.stablehlo.ops.calls import target
 from ingot.interchange.stablehlo.ops.linear import solved
 from ingot.interchange.stablehlo.rules import Call
@@ -120,12 +123,62 @@ def gtsv(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
 
 @_routine("lapack_geev")
 def geev(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
-    """Eigenvalues and right eigenvectors of a general matrix; left ones are not there."""
-    fn = getattr(ingot.linalg, "eig", None)
-    if fn is None or _letter(options, "compute_left", "N") == "V":
-        raise NotImplementedError("eigenvectors of general matrices" if fn is None else "left eigenvectors of general matrices")
+    """Eigenvalues, left and right eigenvectors of a general matrix."""
     (a,) = inputs
-    values, vectors = fn(a)
-    none = apply("broadcast", scalar(0, vectors.dtype), attrs=(tuple(a.shape),))
+    values, right, left = eigen(a, _letter(options, "compute_left", "N") == "V")
+    none = apply("broadcast", scalar(0, right.dtype), attrs=(tuple(a.shape),))
     parts = (values,) if a.dtype.kind == "c" else (apply("real", values), apply("imag", values))
-    return *parts, none, vectors, _fine(c, len(parts) + 2)
+    return *parts, none if left is None else left, right, _fine(c, len(parts) + 2)
+
+
+def _in_batches(fn: Callable[[Tensor], tuple[Tensor, ...]], a: Tensor) -> list[Tensor]:
+    """A form of matrices (b, n, m), of matrices with any dims before them."""
+    before = tuple(a.shape[:-2])
+    return [r.reshape((*before, *r.shape[1:])) for r in fn(flat(a))]
+
+
+@_routine("lapack_gehrd")
+def gehrd(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
+    """Hessenberg's form: the matrix with the reflections below it, and their scales."""
+    (a,) = inputs
+    if options.get("low", 1) != 1 or options.get("high", a.shape[-1]) != a.shape[-1]:
+        raise NotImplementedError("Hessenberg's form of a part of a matrix")
+    return *_in_batches(form_scans.gehrd, a), _fine(c, 2)
+
+
+@_routine("lapack_sytrd", "lapack_hetrd")
+def sytrd(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
+    """The tridiagonal form of a symmetric matrix: reflections in the triangle that is read, diagonal, off-diagonal, scales."""
+    lower = _letter(options, "uplo", "L") == "L"
+    x = inputs[0] if lower else inputs[0].flip((-2, -1))
+    if x.dtype.kind == "c":
+        on = ingot.eye(x.shape[-1], dtype=ingot.bool)
+        x = ingot.where(on, ingot.complex(x.real, x.imag * 0.0), x)
+    h, tau = _in_batches(form_scans.gehrd, ingot.tril(x) + ingot.tril(x, -1).mH)
+    out = ingot.tril(h) + ingot.triu(x, 1)
+    d, e = h.diagonal(0, -2, -1), h.diagonal(-1, -2, -1)
+    if h.dtype.kind == "c":
+        d, e = d.real, e.real
+    if not lower:
+        out, d, e, tau = out.flip((-2, -1)), d.flip(-1), e.flip(-1), tau.flip(-1)
+    return out, d, e, tau, _fine(c, 4)
+
+
+@_routine("lapack_geqp3")
+def geqp3(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
+    if c.run.number(c.op.inputs[1]) != 0:
+        raise NotImplementedError("QR with columns that stay in front")
+    a, places, tau = _in_batches(form_scans.geqp3, inputs[0])
+    out = (a, cast(places + 1, dtypes.i32), tau)
+    return out if len(c.types) == 3 else (*out, _fine(c, 3))
+
+
+@_routine("lapack_gees")
+def gees(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
+    """Schur's form of complex matrices: T, unitary Q with A = Q T Q^H, the eigenvalues."""
+    (a,) = inputs
+    if a.dtype.kind != "c" or _letter(options, "sort", "N") != "N":
+        raise NotImplementedError("Schur's form of real matrices, or in an order; make the matrix complex")
+    t, q, done = _in_batches(lambda x: eigen_scans.schur(*eigen_scans.hessenberg(x)), a)
+    values, nothing = t.diagonal(0, -2, -1), apply("broadcast", scalar(0, dtypes.i32), attrs=(tuple(done.shape),))
+    return t, q, values, nothing, _info(c, 4, ingot.logical_not(done))
