@@ -32,6 +32,8 @@ def networks() -> Iterator[Program]:
         "rhs": {"rhs_dilation": (2, 1)},
         "all": {"padding": ((1, 2), (0, 1)), "lhs_dilation": (1, 2), "rhs_dilation": (2, 2), "window_strides": (2, 1)},
     }
+    masks = draw("conv_bool", ("bool", (2, 3, 9)), ("bool", (4, 3, 2)))
+    yield Program("networks", "conv_bool", lambda x, w: lax.conv_general_dilated(x, w, (1,), "SAME"), masks)
     for n, options in convs.items():
         options = {"window_strides": (1, 1), "padding": "VALID", **options}
         conv = lambda x, w, o=options: lax.conv_general_dilated(x, w, **o)  # noqa: E731

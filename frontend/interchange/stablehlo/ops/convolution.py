@@ -11,7 +11,7 @@ from ingot._tensor import Tensor
 from ingot.functions.common import apply, cast, scalar
 from ingot.interchange.stablehlo.ops.movement import padded, transposed
 from ingot.interchange.stablehlo.rules import Call, op, pairs
-from ingot.ir.dtypes import DType
+from ingot.ir.dtypes import DType, bool_, f32
 
 __all__: list[str] = []
 
@@ -60,7 +60,9 @@ def _convolution(
     if turned:
         w = apply("reverse", w, attrs=(tuple(turned),))
     out = _convolved(x, w, window_strides or ones, pads, lhs_dilation or ones, rhs_dilation or ones, feature_group_count,
-                     batch_group_count, c.dtype)  # fmt: skip
+                     batch_group_count, f32 if c.dtype is bool_ else c.dtype)  # fmt: skip
+    if c.dtype is bool_:  # whether any of the products holds
+        out = apply("ne", out, scalar(0, f32))
     return transposed(out, _inverse([output_batch_dimension, output_feature_dimension, *output_spatial_dimensions]))
 
 
