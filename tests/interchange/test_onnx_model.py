@@ -61,6 +61,7 @@ def test_errors_name_node_op_and_input():
         model.run({})
     for nodes, match in (
         ([node("Nothing", "x", "y")], "Nothing.*there is no such op in version 20"),
+        ([NodeProto(op_type="Conv", domain="com.microsoft.nchwc", output=["y"])], "the memory layout of one kind of processor"),
         ([node("Relu", "x", "y", alpha=1.0)], "attribute 'alpha', which the op does not know"),
         ([node("Relu", "x x", "y")], "has 2 inputs, where the op takes x"),
         ([node("Relu", "z", "y")], "reads 'z', which nothing before it gives"),

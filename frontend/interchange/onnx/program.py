@@ -214,6 +214,9 @@ class _Maker:
             return node
         node.rule = find(domain, n.op_type, version)
         if node.rule is None:
+            if domain == "com.microsoft.nchwc":
+                layout = "the memory layout of one kind of processor; write the model at ORT_ENABLE_EXTENDED"
+                raise OnnxError(f"{node.text()} has weights in {layout}")
             if domain not in opsets and domain:
                 raise OnnxError(f"{node.text()}: the model imports no op set of the domain {domain!r}")
             raise OnnxError(f"{node.text()}: there is no such op in version {version} of {domain or 'ai.onnx'}, or no rule for it here")
