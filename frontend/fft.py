@@ -12,7 +12,7 @@ from typing import Any
 from ingot._tensor import Tensor, get_default_dtype
 from ingot.functions.arrange import roll
 from ingot.functions.common import apply, cast, cast_out, check_tensor, dim_list, dtype_name, dtypes, one_dim, static_int
-from ingot.functions.fourier import complex_transform, real_inverse, real_transform, resized, scale_of, sizes_of
+from ingot.functions.fourier import complex_transform, real_inverse, real_transform, real_whole, resized, scale_of, sizes_of
 from ingot.functions.from_data import finish
 from ingot.functions.numpy_names import install as _numpy_names
 
@@ -60,10 +60,19 @@ def _axes(x: Tensor, s: Sequence[int] | None, dim: int | Sequence[int] | None) -
 
 
 def _c2c(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, out: Any) -> Tensor:
-    x = _complex(name, x)
+    x = _floating(name, x)
     axes = _axes(x, s, dim)
     sizes = sizes_of(x, axes, s)
     scale = scale_of(norm, math.prod(sizes), inverse)
+    if x.dtype.kind != "c":
+        if not axes:
+            return cast_out(cast(x, x.dtype.to_complex()), out)
+        for axis, n in zip(axes[:-1], sizes[:-1]):
+            x = resized(x, axis, n)
+        x = real_whole(x, axes[-1], sizes[-1], scale)
+        x = apply("conj", x) if inverse else x
+        axes, sizes, scale = axes[:-1], sizes[:-1], 1.0
+        return cast_out(complex_transform(x, axes, sizes, inverse, scale) if axes else x, out)
     return cast_out(complex_transform(x, axes, sizes, inverse, scale) if axes else x.clone(), out)
 
 

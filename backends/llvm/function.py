@@ -99,7 +99,13 @@ class FunctionEmitter(Loops):
         if known is None:
             known = self._rare[id(stmts)] = (stmts, self.rare(stmts))  # the list is kept, so that its id stays its own
         rare = known[1]
-        for s in stmts:
+        done: Stmt | None = None  # with the one before
+        for s, behind in zip(stmts, (*stmts[1:], None)):
+            if s is done:
+                continue
+            if isinstance(s, Store) and isinstance(behind, Store) and self.store_pairs(s, behind):
+                done = behind
+                continue
             if id(s) in rare:
                 parts = rare[id(s)]
                 if not parts:

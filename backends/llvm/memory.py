@@ -6,6 +6,7 @@ from ingot.backends.llvm.address import Addresses, Place
 from ingot.backends.llvm.instructions import instruction
 from ingot.backends.llvm.values import Value, literal, type_of
 from ingot.ir.dtypes import DType
+from ingot.ir.loop import index as ix
 from ingot.ir.loop.expression import Coef, Index
 from ingot.ir.loop.ir import Load, Operand, Store, Transpose
 
@@ -28,6 +29,7 @@ class Memory(Addresses):
     names: dict[str, Value]
     mask: str | None  # the lanes that are there, in a partial group
     last_lane: str  # in a partial group: the last lane that is there
+    lane_var: str | None
     streams: bool  # whether a streaming store was written
 
     def operand(self, x: Operand) -> Value: ...  # type: ignore[empty-body]
@@ -205,6 +207,31 @@ class Memory(Addresses):
         pointers = self._pointers(where, mem)
         p = present or "splat (i1 true)"
         self.call("void", name, (full, text), (f"<{n} x ptr>", f"align {align} {pointers}"), (f"<{n} x i1>", p))
+
+    def store_pairs(self, s: Store, t: Store) -> bool:
+        """Two stores of lanes two elements apart as one, where t fills what s leaves out, as in pairs of real and imaginary parts."""
+        if not self.lanes or s.buf != t.buf or s.mask is not None or t.mask is not None or t.index != ix.add(s.index, ix.const(1)):
+            return False
+        base, dtype = self.buffer(s.buf)
+        if dtype.kind == "b" or self.lane_var is None or ix.coefficient(s.index, self.lane_var) != 2:
+            return False
+        mem = memory_type(dtype)
+        where = self.place(base, mem, s.index)
+        if where.offsets is not None:
+            return False
+        n = self.lanes
+        order = ", ".join(f"i32 {k + n * half}" for k in range(n) for half in (0, 1))
+        a, b = (self.wide(self.operand(x.src), n) for x in (s, t))
+        full, align = f"<{2 * n} x {mem}>", dtype.itemsize
+        text = self.new(f"shufflevector <{n} x {mem}> {a}, <{n} x {mem}> {b}, <{2 * n} x i32> <{order}>")
+        if self.mask is None:
+            self.line(f"store {full} {text}, ptr {where.pointer}, align {align}")
+            return True
+        twice = ", ".join(f"i32 {k}" for k in range(n) for _ in (0, 1))
+        there = self.new(f"shufflevector <{n} x i1> {self.mask}, <{n} x i1> poison, <{2 * n} x i32> <{twice}>")
+        name = f"llvm.masked.store.{_vector_suffix(full)}.p0"
+        self.call("void", name, (full, text), ("ptr", f"align {align} {where.pointer}"), (f"<{2 * n} x i1>", there))
+        return True
 
     def _stream(self, full: str, text: str, pointer: str, align: int) -> None:
         """Past the caches where the address allows it (the hardware's streaming stores are aligned ones)."""

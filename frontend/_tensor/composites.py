@@ -32,7 +32,7 @@ from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.sight import unseen
 
-__all__ = ["clear", "composite", "CompositeTrace"]
+__all__ = ["clear", "composite", "routine", "CompositeTrace"]
 
 F = TypeVar("F", bound=Callable)
 
@@ -373,3 +373,13 @@ def _traced_graph(
 
 def _same(r: Any) -> Any:
     return r
+
+
+def routine(name: str) -> Callable[[F], F]:
+    """A composite whose graph has the name of a routine (`ir/lower/routines.py`), of which some targets have kernels."""
+
+    def named(fn: F) -> F:
+        fn.__name__ = name
+        return composite(fn)
+
+    return named

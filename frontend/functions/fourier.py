@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, routine
 from ingot.functions.common import Tensor, apply, cast, dtypes, scalar
 
 __all__: list[str] = []
@@ -57,24 +57,48 @@ def complex_transform(x: Tensor, axes: tuple[int, ...], sizes: tuple[int, ...], 
     for axis, n in zip(axes, sizes):
         x = resized(x, axis, n)
     for axis in axes:
-        x = _back(apply("fft", _last(x, axis), attrs=(inverse,)), axis)
+        x = apply("fft", x, attrs=(axis, inverse))
     return scaled(x, scale)
 
 
 @composite
 def real_transform(x: Tensor, axis: int, n: int, scale: float) -> Tensor:
-    """The first half of the transform of real numbers. For even n, of n / 2 complex numbers, which has the even and the odd ones' in it."""
+    """The first half of the transform of real numbers."""
     y = _last(resized(x, axis, n), axis)
+    rows = apply("reshape", y, attrs=((y.numel() // n, n),))
+    rows = part(_complex_rows(rows), 1, 0, n // 2 + 1) if n % 2 else _real_rows(rows)
+    return _back(scaled(apply("reshape", rows, attrs=((*y.shape[:-1], n // 2 + 1),)), scale), axis)
+
+
+@routine("fourier.real")
+def _real_rows(x: Tensor) -> Tensor:
+    """The first halves of transforms of rows of n real numbers, n even: of n / 2 complex ones, which has the even and odd ones' in it."""
+    rows, n = x.shape
     half = n // 2
-    last = y.ndim - 1
-    if n % 2:
-        full = apply("fft", apply("complex", y, y * 0.0), attrs=(False,))
-        return _back(scaled(part(full, last, 0, half + 1), scale), axis)
-    z = apply("fft", apply("view_as_complex", apply("reshape", y, attrs=((*y.shape[:-1], half, 2),))), attrs=(False,))
-    there = apply("concatenate", z, part(z, last, 0, 1), attrs=(last,))
-    back = apply("conj", apply("reverse", there, attrs=((last,),)))
+    z = apply("fft", apply("view_as_complex", apply("reshape", x, attrs=((rows, half, 2),))), attrs=(1, False))
+    there = apply("concatenate", z, part(z, 1, 0, 1), attrs=(1,))
+    back = apply("conj", apply("reverse", there, attrs=((1,),)))
     turn = _roots(half + 1, n, -1, 3, x.dtype)  # -i w ** k
-    return _back(scaled(there + back + turn * (there - back), scale * 0.5), axis)
+    return scaled(there + back + turn * (there - back), 0.5)
+
+
+@composite
+def real_whole(x: Tensor, axis: int, n: int, scale: float) -> Tensor:
+    """The whole transform of real numbers."""
+    y = _last(resized(x, axis, n), axis)
+    rows = apply("reshape", y, attrs=((y.numel() // n, n),))
+    found = _complex_rows(rows) if n % 2 else _whole_rows(rows)
+    return _back(scaled(apply("reshape", found, attrs=(tuple(y.shape),)), scale), axis)
+
+
+def _complex_rows(x: Tensor) -> Tensor:
+    return apply("fft", apply("complex", x, x * 0.0), attrs=(1, False))
+
+
+@routine("fourier.whole")
+def _whole_rows(x: Tensor) -> Tensor:
+    """The transforms of rows of n real numbers, n even: their second halves are the conjugates of the first."""
+    return _complex_rows(x)
 
 
 @composite
@@ -84,19 +108,35 @@ def real_inverse(x: Tensor, axis: int, n: int, scale: float) -> Tensor:
     half = n // 2
     y = _last(resized(x, axis, half + 1), axis)
     last = y.ndim - 1
+    if n % 2:
+        y = _real_ends(y, n)
+        mirrored = apply("conj", apply("reverse", part(y, last, 1, half + 1), attrs=((last,),)))
+        full = apply("concatenate", y, mirrored, attrs=(last,))
+        return _back(apply("real", apply("fft", full, attrs=(last, True))) * scale, axis)
+    rows = _rows_of_halves(apply("reshape", y, attrs=((y.numel() // (half + 1), half + 1),)))
+    return _back(apply("reshape", rows, attrs=((*y.shape[:-1], n),)) * scale, axis)
+
+
+@routine("fourier.halves")
+def _rows_of_halves(x: Tensor) -> Tensor:
+    """The rows of n real numbers, n even, whose transforms have these first halves: what `_real_rows` does, backwards, times n."""
+    rows, half = x.shape[0], x.shape[1] - 1
+    n = 2 * half
+    y = _real_ends(x, n)
+    back = apply("conj", apply("reverse", y, attrs=((1,),)))
+    turn = _roots(half + 1, n, 1, 1, x.dtype.to_real())  # i w ** -k
+    z = part(y + back + turn * (y - back), 1, 0, half)
+    pairs = apply("view_as_real", apply("fft", z, attrs=(1, True)))
+    return apply("reshape", pairs, attrs=((rows, n),))
+
+
+def _real_ends(y: Tensor, n: int) -> Tensor:
+    """Halves of transforms of n numbers without what would not make these real."""
+    half = n // 2
     place = apply("iota", attrs=(dtypes.i64, (half + 1,), 0))
     ends = apply("logical_or", place == 0, place == half) if n % 2 == 0 else place == 0
     im = apply("imag", y)
-    y = apply("complex", apply("real", y), apply("select", ends, scalar(0, im.dtype), im))
-    if n % 2:
-        mirrored = apply("conj", apply("reverse", part(y, last, 1, half + 1), attrs=((last,),)))
-        full = apply("concatenate", y, mirrored, attrs=(last,))
-        return _back(apply("real", apply("fft", full, attrs=(True,))) * scale, axis)
-    back = apply("conj", apply("reverse", y, attrs=((last,),)))
-    turn = _roots(half + 1, n, 1, 1, im.dtype)  # i w ** -k
-    z = part(y + back + turn * (y - back), last, 0, half)
-    pairs = apply("view_as_real", apply("fft", z, attrs=(True,)))
-    return _back(apply("reshape", pairs, attrs=((*y.shape[:-1], n),)) * scale, axis)
+    return apply("complex", apply("real", y), apply("select", ends, scalar(0, im.dtype), im))
 
 
 def _roots(count: int, n: int, sign: int, quarters: int, dtype: dtypes.DType) -> Tensor:

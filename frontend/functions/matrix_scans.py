@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ingot._tensor import Tensor
-from ingot._tensor.composites import CompositeTrace, composite
+from ingot._tensor.composites import CompositeTrace, routine
 from ingot.functions.common import apply, cast, dtypes, record, safe_root, scalar
 from ingot.functions.matmul import matmul
 from ingot.functions.matrices import conj, magnitude, real
@@ -52,16 +52,6 @@ def loop(
     return out if isinstance(out, tuple) else (out,)
 
 
-def _routine(name: str) -> Callable[[F], F]:
-    """A composite whose graph has a name of `ir/lower/matrices/routines.py`."""
-
-    def named(fn: F) -> F:
-        fn.__name__ = name
-        return composite(fn)
-
-    return named
-
-
 def places(x: Tensor, axis: int) -> Tensor:
     return apply("iota", attrs=(dtypes.i64, tuple(x.shape), axis))
 
@@ -89,7 +79,7 @@ def _adjoint(x: Tensor) -> Tensor:
     return conj(apply("transpose", x, attrs=((0, 2, 1),)))
 
 
-@_routine("linalg.lu")
+@routine("linalg.lu")
 def lu(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(b, m, n) -> L below and U above the diagonal in one matrix, the permutation (b, m) of the rows, its sign (b)."""
     b, m, n = a.shape
@@ -143,13 +133,13 @@ def _triangular(upper: bool, unit: bool) -> Callable[[Tensor, Tensor], Tensor]:
     def solved(a: Tensor, x: Tensor) -> Tensor:
         return _substituted(a, x, upper, unit)
 
-    return _routine(f"linalg.triangular.{'upper' if upper else 'lower'}{'.unit' if unit else ''}")(solved)
+    return routine(f"linalg.triangular.{'upper' if upper else 'lower'}{'.unit' if unit else ''}")(solved)
 
 
 _TRIANGULAR = {(upper, unit): _triangular(upper, unit) for upper in (False, True) for unit in (False, True)}
 
 
-@_routine("linalg.cholesky")
+@routine("linalg.cholesky")
 def cholesky(a: Tensor) -> Tensor:
     """Lower L with A = L L^H, column by column; NaN from the first column that is not positive."""
     n = a.shape[1]
@@ -193,7 +183,7 @@ def _square(x: Tensor) -> Tensor:
     return re * re + im * im
 
 
-@_routine("linalg.qr")
+@routine("linalg.qr")
 def qr(a: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     """Q (b, m, columns) and R (b, columns, n) with A = Q R, by reflections; signs are LAPACK's, R's diagonal is real."""
     b, m, n = a.shape
@@ -219,7 +209,7 @@ def qr(a: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     return q, apply("slice", r, attrs=((0, 0, 0), (b, columns, n), (1, 1, 1)))
 
 
-@_routine("linalg.rotations")
+@routine("linalg.rotations")
 def rotations(a: Tensor) -> tuple[Tensor, Tensor]:
     """A V with orthogonal columns, and V (b, n, n), for A (b, m, n): one-sided Jacobi rotations of n / 2 pairs at a time.
 

@@ -5,6 +5,7 @@
 `STAGES` is all that happens, in order: passes over the graph, then
 
     inline    composites, but for routines that a target has kernels of (matrices/routines.py)    Graph -> Graph
+    parts     complex values as pairs of real ones; then routines among what these are made of    Graph -> Graph
     attention where a target has kernels for it: calls of what is made on chip    Graph -> Graph
     fuse      which nodes share a kernel, which values have memory      Graph     -> Fused
     layouts   in which order the dims of values lie               Fused     -> Fused
@@ -36,6 +37,7 @@ from ingot.ir.lower.fuse import fuse
 from ingot.ir.lower.group import print_fused, verify_fused
 from ingot.ir.lower.laying import layouts
 from ingot.ir.lower.placing import place
+from ingot.ir.lower.routines import kind_of
 from ingot.ir.lower.target import Target
 from ingot.ir.passes.cse import cse
 from ingot.ir.passes.dce import dce
@@ -88,10 +90,13 @@ def graph_stage(p: Callable[[Graph], Graph]) -> Stage:
 
 
 def _inline(graph: Graph, target: Target) -> Graph:
-    kind = target.kinds.get("matrices")
-    if kind is None:
-        return inline(graph)
-    return inline(graph, lambda called: not ("." in called.name and kind.takes(called, target.machine)))  # routines have such names
+    """Composites, and routines that the target has no kernels of."""
+
+    def opens(called: Graph) -> bool:
+        kind = target.kinds.get(kind_of(called) or "")
+        return kind is None or not kind.takes(called, target.machine)
+
+    return inline(graph, opens)
 
 
 def _attention(graph: Graph, target: Target) -> Graph:
@@ -106,7 +111,9 @@ _PASSES = (
 PASSES = {p.__name__: p for p in _PASSES}  # by name
 STAGES: tuple[Stage, ...] = (
     Stage("inline", _inline, str, _verify),
-    *map(graph_stage, _PASSES[1:]),
+    graph_stage(parts),
+    Stage("routines", _inline, str, _verify),
+    *map(graph_stage, _PASSES[2:]),
     Stage("attention", _attention, str, _verify),
     Stage("fuse", lambda graph, target: fuse(graph), print_fused, verify_fused),
     Stage("layouts", layouts, print_fused, verify_fused),

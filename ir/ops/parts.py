@@ -257,7 +257,7 @@ RULES: dict[str, Rule] = {
     "cumsum": _each(),
     "cumprod": _running_product,
     # transforms
-    "fft": lambda op, ins, inverse: [Parts(None, spectra.transform(ins[0].packed, 1 if inverse else -1))],
+    "fft": lambda op, ins, axis, inverse: [Parts(None, spectra.along(ins[0].packed, axis, 1 if inverse else -1))],
     # products
     "dot": _dot,
     "conv": _bilinear,

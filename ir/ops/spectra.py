@@ -2,7 +2,7 @@
 
 A length n = r m is transformed by Cooley and Tukey's method: transforms of length r, factors between ("twiddles"), transforms of length
 m. The small transforms are products of matrices, which is what machines do best, of lengths that balance operations against
-passes over memory. A length with a large prime factor is a convolution (Bluestein's method) of a length without.
+passes over memory; a target that has kernels of its own is called instead (ir/lower/fourier/). A length with a large prime factor is a convolution (Bluestein's method) of a length without.
 
 Factors are computed in float64 from integers that are exact, within 1 ulp, and rounded once.
 """
@@ -12,16 +12,37 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from ingot.ir.builder import Expr
+from ingot.ir.builder import Builder, Expr
 from ingot.ir.dtypes import DType, f64
 from ingot.ir.op import OPS
+from ingot.ir.ops.batching import move_dim
 from ingot.ir.types import Shape
 
-__all__ = ["factors", "transform"]
+__all__ = ["along", "factors", "transform"]
 
 LARGEST = 64  # length of a transform that is one product
 SMALL = 16  # beyond it, more passes are cheaper than more operations
 PRIME = 128  # up to this a prime length is one product
+
+
+def along(x: Expr, axis: int, sign: int) -> Expr:
+    """The transform along an axis of x, whose last dim has the parts: where it is not the one before, a routine of columns side by side."""
+    if axis == x.rank - 2:
+        return transform(x, sign)
+    if x.shape[axis] == 1:
+        return x
+    shape = x.shape
+    n, behind = shape[axis], shape[axis + 1 : -1]
+    if factors(n) is None:
+        return move_dim(transform(move_dim(x, axis, x.rank - 2), sign), x.rank - 2, axis)
+    rows = x.reshape((math.prod(shape[:axis]), n, math.prod(behind), 2))
+    b = Builder(_name(sign))
+    y = b.expr(b.input(rows.type)).transpose((0, 2, 1, 3))
+    return OPS["call"](rows, graph=b.freeze((transform(y, sign).transpose((0, 2, 1, 3)).value,))).reshape(shape)
+
+
+def _name(sign: int) -> str:
+    return "fourier.forward" if sign < 0 else "fourier.inverse"
 
 
 def transform(x: Expr, sign: int) -> Expr:
@@ -30,7 +51,16 @@ def transform(x: Expr, sign: int) -> Expr:
     if n == 1:
         return x
     radices = factors(n)
-    return _bluestein(x, sign) if radices is None else _mixed(x, radices, sign)
+    return _bluestein(x, sign) if radices is None else _called(x, radices, sign)
+
+
+def _called(x: Expr, radices: tuple[int, ...], sign: int) -> Expr:
+    """The transform as a routine that targets may have kernels of (ir/lower/fourier/), of rows one behind the other."""
+    n = x.shape[-2]
+    rows = x.reshape((math.prod(x.shape[:-2]), n, 2))
+    b = Builder(_name(sign))
+    body = b.freeze((_mixed(b.expr(b.input(rows.type)), radices, sign).value,))
+    return OPS["call"](rows, graph=body).reshape(x.shape)
 
 
 @lru_cache(maxsize=1024)

@@ -353,9 +353,9 @@ class Joined:
 
 def _called(node: Node) -> str:
     """How the group of a call is scheduled and written."""
-    from ingot.ir.lower.matrices.routines import is_routine
+    from ingot.ir.lower.routines import kind_of
 
-    return "matrices" if is_routine(node.attrs[0]) else "attention"
+    return kind_of(node.attrs[0]) or "attention"
 
 
 def _kind(node: Node, steady: Set[Value]) -> str:

@@ -22,9 +22,9 @@ def reads_memory(node: Node) -> bool:
     """Whether a node reads its operands from memory, not element by element."""
     kind = node.op.lowering
     if isinstance(kind, Inline):
-        from ingot.ir.lower.matrices.routines import is_routine
+        from ingot.ir.lower.routines import kind_of
 
-        return is_routine(node.attrs[0])
+        return kind_of(node.attrs[0]) is not None
     return kind.whole if isinstance(kind, OwnKernels) else isinstance(kind, Control)
 
 

@@ -49,11 +49,14 @@ def _as_complex(w: Writer, n: Node, xs: list[V]) -> V:
 
 @emits("fft")
 def _fft(w: Writer, n: Node, xs: list[V]) -> V:
-    """Neither way is scaled."""
+    """Along the last dim. Neither way is scaled."""
     (x,) = xs
-    size = x.shape[-1]
-    kind = "IFFT" if n.attrs[0] else "FFT"
-    if not x.rank or empty(x.shape):
+    axis, inverse = n.attrs
+    size = x.shape[axis]
+    if empty(x.shape):
         return x
-    out = w.op("fft", x, attrs=f"fft_type = #stablehlo<fft_type {kind}>, fft_length = array<i64: {size}>")
-    return w.op("multiply", out, w.like(size, out)) if n.attrs[0] else out
+    perm = list(range(x.rank))
+    perm[axis], perm[-1] = perm[-1], perm[axis]
+    kind = "IFFT" if inverse else "FFT"
+    out = w.op("fft", w.transpose(x, perm), attrs=f"fft_type = #stablehlo<fft_type {kind}>, fft_length = array<i64: {size}>")
+    return w.transpose(w.op("multiply", out, w.like(size, out)) if inverse else out, perm)
