@@ -2,7 +2,8 @@
 
 A length n = r m is transformed by Cooley and Tukey's method: transforms of length r, factors between ("twiddles"), transforms of length
 m. The small transforms are products of matrices, which is what machines do best, of lengths that balance operations against
-passes over memory; a target that has kernels of its own is called instead (ir/lower/fourier/). A length with a large prime factor is a convolution (Bluestein's method) of a length without.
+passes over memory; a target that has kernels of transforms calls those (ir/lower/fourier/). A length with a large prime factor is a
+convolution (Bluestein's method) of a length without.
 
 Factors are computed in float64 from integers that are exact, within 1 ulp, and rounded once.
 """
