@@ -88,6 +88,7 @@ def manifest_of(program: Program, arena_bytes: Dim, refusals: Mapping[int, tuple
     }
     if program.kept:
         manifest["kept"] = program.kept
+        manifest["once"] = list(program.once)
     if program.symbols:
         manifest["symbols"] = [{"name": s.name, "min": s.min, "max": None if s.max == inf else s.max} for s in program.symbols]
     return manifest

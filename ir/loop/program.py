@@ -11,7 +11,7 @@ from ingot.ir.size import Symbol
 from ingot.ir.struct import value_type
 from ingot.ir.types import Dim, TensorType
 
-__all__ = ["Ref", "Launch", "Repeat", "Branch", "While", "Copy", "Step", "Program", "decided", "launches", "nested", "refs"]
+__all__ = ["Ref", "Launch", "Repeat", "Branch", "While", "Copy", "Step", "Program", "decided", "launches", "nested", "refs", "slots"]
 
 
 @value_type
@@ -100,6 +100,12 @@ def refs(step: Step) -> tuple[Ref, ...]:
     return () if isinstance(step, Repeat) else (step.flag,)
 
 
+def slots(steps: Sequence[Step]) -> set[int]:
+    """The argument slots that steps touch."""
+    found = {r.arg for s in steps for r in refs(s) if r.arg is not None}
+    return found.union(*(slots(inside) for s in steps for inside in nested(s)))
+
+
 def decided(steps: tuple[Step, ...]) -> bool:
     """Whether values decide which of these steps run, or how often."""
     return any(isinstance(s, (Branch, While)) or any(map(decided, nested(s))) for s in steps)
@@ -111,7 +117,7 @@ class Program:
     a number (in the low bytes): a scalar input's value, a symbol's extent as an i64.
     `aliases[output] = inputs`: this output may be given the own buffer of one of these inputs (in place).
     `kept`: bytes of the last output, which is none of the graph's: what follows from steady inputs alone, kept from call to call. Its first
-    byte says whether it is there already (not 0), and its second is 1.
+    byte says whether it is there already (not 0), and its second is 1. `once`: inputs that nothing reads but what fills it.
     `checks[code]`: message and location of what failed, for the codes (from 1) that the entry returns.
 
     Numbers in steps, and `arena_bytes`, may be sizes with symbols in them: formulas that the entry calculates from the
@@ -131,6 +137,7 @@ class Program:
     checks: Mapping[int, tuple[str, Location | None]] = MappingProxyType({})
     symbols: tuple[Symbol, ...] = ()
     kept: int = 0
+    once: tuple[int, ...] = ()
 
     def sizes(self) -> Iterator[Dim]:
         """Every number that is calculated before a call: bytes of inputs, outputs and arena, and what stands in steps."""

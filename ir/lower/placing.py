@@ -7,7 +7,7 @@ from functools import partial
 
 from ingot.ir.dtypes import u8
 from ingot.ir.graph import Value
-from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Step
+from ingot.ir.loop.program import Branch, Copy, Launch, Program, Ref, Step, slots
 from ingot.ir.lower.aliasing import aliases
 from ingot.ir.lower.arena import Arena
 from ingot.ir.lower.emitting import Call, Emitted
@@ -26,13 +26,15 @@ def place(emitted: Emitted) -> Program:
     placed = _place(emitted, frozenset(), lambda: f"t{next(numbers)}", prologue)
     steps = placed.steps
     out_types = graph.out_types
+    once: tuple[int, ...] = ()
     if prologue.nbytes:
         slot = len(graph.inputs) + len(out_types)
+        once = tuple(sorted((slots(placed.before) - slots(steps)) & set(range(len(graph.inputs)))))
         steps = [Branch(Ref(slot), (), (*placed.before, Copy(Ref(slot), Ref(slot, 1), 1))), *steps]
         out_types = (*out_types, tensor_type(u8, (prologue.nbytes,)))
     return Program(
         graph.name, graph.in_types, out_types, graph.scalars, emitted.kernels, tuple(steps), placed.arena_bytes,
-        aliases(emitted), emitted.checks, graph.symbols, prologue.nbytes,
+        aliases(emitted), emitted.checks, graph.symbols, prologue.nbytes, once,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from ingot.runtime.digest import sha256
 
 __all__ = ["ArtifactError", "Container", "is_artifact", "layout", "sums", "write", "HEADER_LIMIT", "SCHEMA"]
 
-SCHEMA = 2  # of files whose sizes a call decides; others are written as schema 1, which every Ingot reads
+SCHEMA = 3  # of files that have no weights but as the code reads them; 2, of those whose sizes a call decides; others are schema 1
 PAGE = 4096
 HEADER_LIMIT = 8 << 20  # bytes of JSON, of the manifest and of a section of tensors: parsed, they take some twenty times as much
 _MAGIC = b"INGOT\r\n\x1a"
@@ -67,9 +67,16 @@ def layout(manifest: dict[str, Any], parts: Iterable[tuple[str, int, Mapping[str
             at = _round_up(at + length)
         text = json.dumps({**manifest, "parts": table}, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     end = table[-1]["offset"] + table[-1]["length"] if table else _HEADER.size + len(text)
-    schema = SCHEMA if "symbols" in manifest else 1
-    head = _HEADER.pack(_MAGIC, schema, end, len(text), sha256(text).digest(), b"")[:-32]
+    head = _HEADER.pack(_MAGIC, _schema(manifest), end, len(text), sha256(text).digest(), b"")[:-32]
     return head + sha256(head).digest() + text, table, end
+
+
+def _schema(manifest: dict[str, Any]) -> int:
+    """The least schema whose readers know what to do with a manifest."""
+    targets = manifest.get("targets")
+    if isinstance(targets, list) and any(isinstance(t, dict) and "prepared" in t for t in targets):
+        return 3
+    return 2 if "symbols" in manifest else 1
 
 
 def write(

@@ -13,7 +13,7 @@ from ingot.backends import backend
 from ingot.ir.parse import parse_size
 from ingot.ir.size import Dim, Symbol, as_symbol, evaluate
 from ingot.runtime import compiler, memory, threads
-from ingot.runtime.artifact import container, host, model, tensors
+from ingot.runtime.artifact import container, host, model, prepared, tensors
 from ingot.runtime.executable import Executable
 from ingot.runtime.interpreted import Interpreted
 
@@ -78,6 +78,7 @@ def write_artifact(
     parts: dict[str, Any] = {}
     targets = []
     runs_here: tuple[str, Executable] | None = None  # the best of the levels that does
+    left = weights  # that are stored as they are
     kept = frozenset(i for i, (kind, _) in enumerate(feed) if kind == "weight" and i not in graph.scalars)
     for level in level_list:
         steady = graph.replace(steady=kept) if level.name in backend("cpu").levels else graph
@@ -85,11 +86,17 @@ def write_artifact(
         arch = code.manifest.get("host", level.arch)
         parts[f"code/{level.name}"] = code.so
         parts[f"pool/{arch}"] = compiler.pool_code(arch)
-        executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases", "host", "target", "image")}
+        executable = {k: v for k, v in code.manifest.items() if k not in ("compile_ms", "aliases", "host", "target", "image", "once")}
         here = arch == host.architecture() and not host.missing(list(level.needs))
-        if example is not None and runs_here is None and here and "device" not in executable:
+        stored: dict[str, Any] = {}
+        if runs_here is None and here and "device" not in executable:
             runs_here = level.name, Executable(code.so, code.manifest)
             threads.start_pool(parts[f"pool/{arch}"])
+            if len(level_list) == 1 and (made := _prepared(runs_here[1], graph, feed, weights)) is not None:
+                parts[f"kept/{level.name}"], names = made
+                stored = {"prepared": {"part": f"kept/{level.name}", "weights": names}}
+                data = data - sum(weights[n].nbytes for n in names)
+                left = {n: a for n, a in weights.items() if n not in names}
         assembled: dict[str, str] = {}
         if "device" in executable:
             cubin = backend("cuda").assembled(_image(code), level)  # type: ignore[attr-defined]
@@ -107,10 +114,11 @@ def write_artifact(
                 "peak_bytes": _peak(data + executable.get("kept", 0), executable, graph.symbols),
                 "worker_bytes": executable["scratch_bytes"],
                 **assembled,
+                **stored,
             }
         )
-    if weights:
-        parts["weights"] = tensors.pack(weights)
+    if left:
+        parts["weights"] = tensors.pack(left)
     parts["graph"] = graph.text.encode()
     manifest: dict[str, Any] = {
         "name": name or graph.name,
@@ -136,6 +144,18 @@ def write_artifact(
             {**{f"in.{i}": a for i, a in enumerate(samples)}, **{f"out.{i}": a for i, a in enumerate(outputs)}}
         )  # fmt: skip
     container.write(os.fsdecode(path), manifest, parts, check=_prove)
+
+
+def _prepared(exe: Executable, graph: Graph, feed: Sequence, weights: Mapping[str, np.ndarray]) -> tuple[list, list[str]] | None:
+    """What to store in the place of weights, and which; None where they are stored as they are."""
+    once = exe.manifest.get("once")
+    if not once:
+        return None
+    least = {s.name: s.min for s in graph.symbols}
+    types = [(t.dtype.numpy, tuple(evaluate(d, least) for d in t.shape)) for t in (*graph.in_types, *graph.out_types)]
+    code = prepared.Code(exe.run, exe.slots, feed, types, list(least.values()), exe.manifest["kept"])
+    made = prepared.prepare(code, weights, once)
+    return None if made is None else ([made[0].data], made[1])
 
 
 def _image(code: Any) -> bytes:

@@ -60,15 +60,17 @@ class Target:
     peak_bytes          memory of one call with one thread: weights, what is kept, inputs, outputs, arena, scratch
     worker_bytes        what each further thread adds
     cubin, assembler    the part with the kernels as machine code of a GPU, beside the PTX in its code; and who made it
+    kept, prepared      the part with what is kept of the weights, and those of which the file has nothing else, see prepared.py
     """
 
     def __init__(
         self, arch: str, level: str, features: tuple[str, ...], code: str, pool: str, executable: dict[str, Any],
         types: tuple[tuple[str, Shape], ...], peak_bytes: Dim | None, worker_bytes: Dim, cubin: str | None, assembler: str | None,
+        kept: str | None, prepared: dict[str, tuple[str, Shape]],
     ):  # fmt: skip
         self.arch, self.level, self.features = arch, level, features
         self.code, self.pool, self.cubin, self.assembler = code, pool, cubin, assembler
-        self.executable, self.types = executable, types
+        self.executable, self.types, self.kept, self.prepared = executable, types, kept, prepared
         self.peak_bytes, self.worker_bytes = peak_bytes, worker_bytes
 
     def lacks(self) -> list[str]:
@@ -170,6 +172,11 @@ EXTENT: _Rule = (f"an extent below {_SANE}", lambda v: type(v) is int and 0 <= v
 MOST: _Rule = ("an extent or null", lambda v: v is None or type(v) is int and v >= 0)
 TOLERANCE: _Rule = ("a number from 0 to 1", _number(0, 1))
 KIND: _Rule = ("'cuda'", lambda v: v == "cuda")
+PREPARED: _Rule = (
+    "a part and names of weights",
+    lambda v: isinstance(v, dict) and strict.plain_name(v.get("part")) and isinstance(v.get("weights"), list)
+    and all(isinstance(n, str) for n in v["weights"]),
+)
 COUNT: _Rule = ("a count or null", lambda v: v is None or type(v) is int and 0 <= v < _SANE)
 TREE: _Rule = ("a tree of tensors", tree.valid)
 DTYPE: _Rule = ("a dtype", lambda v: isinstance(v, str) and v in NUMPY)
@@ -335,7 +342,13 @@ def _target(row: Any, where: str, feed: tuple, inputs: tuple, outputs: tuple, pa
     _require(len(cubin) != 1 and ("device" in e or not cubin), f"{where}: machine code of a GPU for none, or nobody says by whom")
     _require(not cubin or cubin["cubin"] in parts, f"{where}: there is no part {cubin.get('cubin')!r}")
     of_gpu = cubin.get("cubin"), cubin.get("assembler")
-    return Target(f["arch"], f["level"], features, f["code"], f["pool"], e, types, peak, worker, *of_gpu)
+    stored = _fields(row, {"prepared": PREPARED}, where, optional=True).get("prepared")
+    part, names = (None, []) if stored is None else (stored["part"], stored["weights"])
+    _require(part is None or kept and part in parts and parts[part][1] == e["kept"], f"{where}.prepared: there is no part of what is kept")
+    prepared = {which: types[i] for i, (kind, which) in enumerate(feed) if kind == "weight" and which in names}
+    _require(len(prepared) == len(names), f"{where}.prepared: a weight is named twice, or is none that is fed")
+    _require(all(s == "address" for s, (_, which) in zip(slots, feed) if which in prepared), f"{where}.prepared: a weight is a number")
+    return Target(f["arch"], f["level"], features, f["code"], f["pool"], e, types, peak, worker, *of_gpu, part, prepared)
 
 
 def _type(text: Any, where: str) -> tuple[str, Shape]:

@@ -76,13 +76,12 @@ class Model:
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         self._in_tree, self._out_tree = manifest.in_tree, manifest.out_tree
         machine_code, pool = container.read(target.code), container.read(target.pool)
-        self._weights_part: memoryview | None = None  # until it is checked
-        if "weights" in container.parts:
-            self._weights_part = container.map("weights")
-            if container.extent("weights")[1] <= CHECK_AT_LOAD:
-                self._check_mapped_weights()
-        self.weights = _open_weights(container)
-        _check_weights(container, manifest, target, self.weights)
+        self._unchecked = [(n, container.map(n)) for n in ("weights", target.kept) if n in container.parts]  # parts, until they are checked
+        if sum(len(data) for _, data in self._unchecked) <= CHECK_AT_LOAD:
+            self._check_mapped_weights()
+        self._weights = _open_weights(container)
+        self._told = self._weights if target.kept is None else None  # all of them, as far as they are known
+        _check_weights(container, manifest, target, self._weights)
         if manifest.golden is not None:
             container.map("golden")  # so that `verify` reads this file, whatever has its name by then
         self._gpu: on_gpu.OnGpu | None = None
@@ -99,9 +98,11 @@ class Model:
                 threads.start_pool(pool)
             self._feed, self._scalars = self._resolve()
             nbytes = target.executable.get("kept", 0)
-            # what follows from the weights alone: the first call fills it, by itself
-            self._kept = memory.unfilled(nbytes) if nbytes else None
-            self._first = _thread.allocate_lock() if nbytes else None
+            # what follows from the weights alone: it is in the file, or the first call fills it, by itself
+            self._first = _thread.allocate_lock() if nbytes and target.kept is None else None
+            self._kept = None
+            if nbytes:
+                self._kept = memory.unfilled(nbytes) if target.kept is None else _memory(_filled(container, target.kept))
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise container.fail(f"its code cannot be loaded ({e})") from None
         self._shapes = tuple(o.shape for o in self.outputs)
@@ -119,6 +120,27 @@ class Model:
         '(input: float32[1, 4]) -> (output: float32[1, 2])'
         """
         return self._manifest.signature
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights by name, read-only. Large ones are shown before they were compared with their checksum.
+
+        Those that the file holds only as the code reads them are told by running it once, when this is first asked for, and take memory of
+        their own.
+        """
+        if self._told is None:
+            from ingot.runtime.artifact import prepared
+
+            self._check_mapped_weights()
+            c, m, t = self._container, self._manifest, self._target
+            extents = {s.name: s.min for s in m.sizes.symbols}
+            types = [(tensors.numpy_dtype(manifests.NUMPY[d]), m.sizes.shape(s, extents)) for d, s in t.types]
+            code = prepared.Code(self._execute, t.executable["slots"], m.feed, types, list(extents.values()), t.executable["kept"])
+            found = prepared.plain(_filled(c, str(t.kept)), t.prepared, code, self._weights)
+            if found is None:
+                raise c.fail("its code does not tell all of its weights")
+            self._told = {**self._weights, **found}
+        return self._told
 
     @property
     def peak_bytes(self) -> int | None:
@@ -139,7 +161,7 @@ class Model:
         if sizes.keys() != set(s.names):
             raise TypeError(f"{self.name} has the sizes {', '.join(s.names) or '(none)'}, got {', '.join(sizes) or '(none)'}")
         extents = {name: sizes[name] for name in s.names}
-        one = s.value(self._manifest.peak_bytes(self._target, _size(self.weights)), extents)
+        one = s.value(self._manifest.peak_bytes(self._target, _size(self._weights)), extents)
         return one + (threads.get_num_threads() - 1) * s.value(self._target.worker_bytes, extents)
 
     def __repr__(self) -> str:
@@ -171,7 +193,7 @@ class Model:
         return results[0] if self._out_tree == "*" else tree.unflatten(iter(results), self._out_tree)
 
     def _run(self, args: tuple) -> tuple[list, Any]:
-        if self._weights_part is not None:
+        if self._unchecked:
             self._check_mapped_weights()
         slots: list[Any] = list(self._feed)
         keep, tensor = [], None
@@ -292,10 +314,9 @@ class Model:
     # -- weights ----------------------------------------------------------------------------------------------------
 
     def _check_mapped_weights(self) -> None:
-        part = self._weights_part
-        if part is not None:
-            self._container.check_mapped("weights", part, threads.get_num_threads())
-            self._weights_part = None
+        for name, data in self._unchecked:
+            self._container.check_mapped(name, data, threads.get_num_threads())
+        self._unchecked = []
 
     def _resolve(self) -> tuple[list[Any], list[list[tuple[int, bool]]]]:
         """What to put in each input's slots: weights' addresses and fixed values now, arguments at each call."""
@@ -306,13 +327,15 @@ class Model:
             if kind == "input":
                 scalars[int(which)].append((at, slot != "address"))
                 out.append(0)
+            elif which in self._target.prepared:
+                out.append(0)  # the code does not read it
             elif slot == "address":
-                array = self.weights[str(which)]
+                array = self._weights[str(which)]
                 buffer = _memory(array) if self._gpu is None else self._gpu.uploaded(array)
                 self._keep.append(buffer)
                 out.append(buffer.address)
             else:
-                out.append(self.weights[str(which)].item())
+                out.append(self._weights[str(which)].item())
         return out, scalars
 
 
@@ -343,8 +366,16 @@ def _choose(c: Container, manifest: Manifest, device: str | None) -> Target:
     raise c.fail(f"it has no code for {here}: {'; '.join(lacks) or 'no targets'}")
 
 
+def _filled(c: Container, part: str) -> np.ndarray:
+    """What is kept of the weights, as it is in the file."""
+    found = np.frombuffer(c.map(part), np.uint8)
+    if found[0] != 1:  # the code would write there
+        raise c.fail(f"part {part!r} holds nothing of the weights")
+    return found
+
+
 def weight_bytes(c: Container) -> int:
-    """Bytes of all weights, by the header of their section. ArtifactError where it is malformed."""
+    """Bytes of all weights that the file has as they are, by the header of their section. ArtifactError where it is malformed."""
     return _size(_open_weights(c))
 
 
@@ -355,7 +386,7 @@ def _open_weights(c: Container) -> dict[str, np.ndarray]:
 def _check_weights(c: Container, manifest: Manifest, target: Target, weights: dict[str, np.ndarray]) -> None:
     """The code must get what it was compiled for: a name, dtype or shape that differs is refused."""
     for (kind, which), (dtype, shape) in zip(manifest.feed, target.types):
-        if kind != "weight":
+        if kind != "weight" or which in target.prepared:
             continue
         array = weights.get(str(which))
         if array is None:

@@ -44,7 +44,8 @@ def _facts(c: Container, m: Manifest, weights: int) -> dict[str, Any]:
             {
                 "arch": t.arch, "level": t.level, "features": list(t.features), "lacks": t.lacks(), "runs_here": not t.lacks(),
                 "peak_bytes": m.peak_bytes(t, weights), "worker_bytes": t.worker_bytes, "code": t.code, "pool": t.pool,
-                "cubin": t.cubin, "assembler": t.assembler,
+                "cubin": t.cubin, "assembler": t.assembler, "kept": t.kept,
+                "prepared": [{"name": n, "dtype": d, "shape": list(s)} for n, (d, s) in t.prepared.items()],
             }
             for t in m.targets
         ],
@@ -83,6 +84,8 @@ def _show(c: Container, m: Manifest, weights: int) -> None:
         print(f"  target  {t.level} ({t.arch}): {'runs here' if not lacks else 'this machine lacks ' + ', '.join(lacks)}")
         if t.cubin is not None:
             print(f"          machine code by {t.assembler}, and PTX for what does not take it")
+        if t.kept is not None:
+            print(f"          {len(t.prepared)} weights ready for it, {output.size(c.extent(t.kept)[1])}: {', '.join(t.prepared)}")
         print(f"          needs {', '.join(t.features) or 'no features'}")
         print(f"          peak {_memory(m, m.peak_bytes(t, weights))}, {_memory(m, t.worker_bytes)} for each further thread")
     if m.golden is not None:

@@ -88,8 +88,8 @@ def test_foreign_newer_and_missing_files(path):
             f.write(content)
         with pytest.raises(ArtifactError, match="no Ingot artifact"):
             Container(path)
-    forge(path, {"parts": []}, schema=3)
-    with pytest.raises(ArtifactError, match="schema 3 is newer"):
+    forge(path, {"parts": []}, schema=4)
+    with pytest.raises(ArtifactError, match="schema 4 is newer"):
         Container(path)
     forge(path, {"parts": []}, size=2**63)
     with pytest.raises(ArtifactError, match="truncated"):

@@ -274,7 +274,7 @@ def test_a_newer_schema(real, copy, capsys):
     text, rest = real.data[start:end], real.data[end:]
     forge(copy, text, rest)
     assert real.right(load(copy)(*real.args))
-    for schema, why in ((3, "schema 3 is newer than this Ingot reads (up to 2); upgrade ingot"), (0, "there is no schema 0")):
+    for schema, why in ((4, "schema 4 is newer than this Ingot reads (up to 3); upgrade ingot"), (0, "there is no schema 0")):
         forge(copy, text, rest, schema=schema)
         with pytest.raises(ArtifactError) as e:
             load(copy)
