@@ -85,10 +85,13 @@ def _manifest(m: dict[str, Any]) -> str:
         _must(type(n) is int and 0 <= n < _BYTES or isinstance(n, str) and _size(n, symbols), f"the manifest's {name} is no size")
     _must(isinstance(m.get("tiny"), bool), "the manifest's field tiny is neither true nor false")
     ins, outs = (_types(m.get(f), f, symbols) for f in ("inputs", "outputs"))
-    wanted = len(ins) + len(outs) + len(symbols)
+    kept, once = m.get("kept", 64), m.get("once", [])
+    _must(type(kept) is int and 64 <= kept < _BYTES, "the manifest's kept is no size")
+    _must(isinstance(once, list) and all(type(i) is int and 0 <= i < len(ins) for i in once), "the manifest's inputs read once are none")
+    wanted = len(ins) + len(outs) + ("kept" in m) + len(symbols)
     _must(isinstance(slots, list) and len(slots) == wanted, "the manifest has not one slot for each input, output and symbol")
     assert isinstance(slots, list)
-    for k, (slot, type_) in enumerate(zip(slots, [*ins, *([""] * len(outs)), *(["i64[]"] * len(symbols))])):
+    for k, (slot, type_) in enumerate(zip(slots, [*ins, *([""] * (wanted - len(symbols) - len(ins))), *(["i64[]"] * len(symbols))])):
         fits = slot == "address" and k < wanted - len(symbols) or isinstance(slot, str) and type_ == f"{slot}[]"
         _must(fits, f"the manifest has a slot {slot!r:.40} for {type_ or 'an output'}")
     _must(isinstance(checks, dict), "the manifest has no checks")

@@ -11,9 +11,11 @@ import pytest
 
 from ingot.backends import backend
 from ingot.backends.cpu import elf_object as o
+from ingot.ir.ops.contraction import dot
 from ingot.runtime import compiler
 from ingot.runtime.cache import entry, the_cache
 from ingot.runtime.cache.entry import EntryError
+from tests.support.graphs import graph_of
 from tests.support.prebuilt import make_graph
 
 LEVELS = backend("cpu").levels
@@ -54,6 +56,8 @@ class Parts:
 def everything():
     """Real entries by name, for every level and both pools."""
     keys = {f"graph {name}": compiler.code_of(make_graph(3.0), level).key for name, level in LEVELS.items()}
+    product = graph_of([(31, 200), (200, 136)], lambda x, w: dot(x, w, batch=((), ()), contract=((1,), (0,))), "kept")
+    keys["what is kept"] = compiler.code_of(product.replace(steady=frozenset([1])), LEVELS["x86-64-v3"]).key
     before = {e.key for e in the_cache().own.list()}
     for arch in ("x86_64", "aarch64"):
         compiler.pool_code(arch)
@@ -87,7 +91,7 @@ def pool(entries):
 
 
 def test_what_the_compiler_writes_passes(entries):
-    assert len(entries) == len(LEVELS) + 2
+    assert len(entries) == len(LEVELS) + 3 and entries["what is kept"].manifest["once"] == [1]
     for e in entries.values():
         e.check_deep()
         Parts(e).check()
@@ -218,6 +222,25 @@ PARTS = [
 @pytest.mark.parametrize("match, change", PARTS)
 def test_parts_that_make_no_sense(parts, match, change):
     change(parts)
+    refuses(parts, match)
+
+
+KEPT = [
+    ("not one slot", lambda m: m.pop("kept")),
+    ("kept is no size", lambda m: m.update(kept=1)),
+    ("kept is no size", lambda m: m.update(kept="64")),
+    ("slot 'i64' for an output", lambda m: m["slots"].__setitem__(-1, "i64")),
+    ("inputs read once", lambda m: m.update(once=[2])),
+    ("inputs read once", lambda m: m.update(once=[-1])),
+    ("inputs read once", lambda m: m.update(once=[True])),
+    ("inputs read once", lambda m: m.update(once=7)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("match, change", KEPT)
+def test_what_is_kept_makes_sense(entries, match, change):
+    parts = Parts(entries["what is kept"])
+    change(parts.manifest)
     refuses(parts, match)
 
 
