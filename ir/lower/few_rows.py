@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 from ingot.ir.dtypes import DType
 from ingot.ir.facts import Contraction, Elementwise
@@ -25,10 +26,10 @@ from ingot.ir.lower.schedule import Schedule, ScheduleError, at_least_one, lanes
 from ingot.ir.lower.writer import Scalar
 from ingot.ir.lower.written_load import written_load
 from ingot.ir.machine import Machine
-from ingot.ir.ops.form import form_of
+from ingot.ir.ops.form import Form, form_of
 from ingot.ir.ops.scalars import convert
 from ingot.ir.size import ceil_div, exactly, larger
-from ingot.ir.struct import value_type
+from ingot.ir.struct import replace, value_type
 from ingot.ir.types import Dim
 
 __all__ = ["FewRows", "choose", "emit"]
@@ -38,6 +39,8 @@ STEP = 8  # rows of B that are added at once: so many streams of memory
 PART, LONGEST = 256, 384  # rows of B in a part, for one row of A and at most
 NEAR = 4  # rows of A, up to which that pays where B is in the last cache; beyond, where it is not
 FEWEST = 512  # columns
+# columns, rows and elements of B from which on it is better than going through narrow pieces of rows, or all of them for each row of A
+NARROW, SHALLOW, SMALL = 32, 16, 8192
 
 
 @value_type
@@ -80,16 +83,33 @@ def fits(group: Group) -> bool:
         return False
     if any(a not in (None, d) for m in group.maps.values() for d, a in enumerate(m)):
         return False
-    f = form_of(node)
+    f = product_of(node)
     if f.zeros is not None or f.overlapping or not isinstance(math.prod(f.m), int):
         return False
-    if any(len([d for d in dims if d != 1]) != 1 for dims in (f.k, f.n)):
+    if len([d for d in f.k if d != 1]) != 1:
         return False
     found = written_load(group, {"q": f.batch, "k": f.k, "n": f.n}, f.b)
     if found is None or not found.cast:
         return False
-    wide, index = next(j for j, d in enumerate(f.n) if d != 1), found.load.index
-    return all(isinstance(atom, Var) for atom, _ in index.terms) and ix.coefficient(index, f"n{wide}") == 1
+    index = found.load.index
+    wide = [(ix.coefficient(index, f"n{j}"), d) for j, d in enumerate(f.n) if d != 1]
+    together = bool(wide) and wide[-1][0] == 1 and all(outer == d * inner for (outer, _), (inner, d) in pairwise(wide))
+    return together and all(isinstance(atom, Var) for atom, _ in index.terms)
+
+
+def product_of(node: Node) -> Form:
+    """The form of a contraction; of a 1 x 1 convolution whose result has few channels that of its weight times its input: a tile would have
+    hardly any columns."""
+    f = form_of(node)
+    if not f.overlapping or f.zeros is not None or len(f.n) != 1 or assumed(f.n[0]) > MOST or any(d != 1 for d in f.k[:-1]):
+        return f
+    first, rows = len(f.batch), len(f.m)
+    at = (*range(first), *(first + 1 + j for j in range(rows)), first)  # of each loop, with columns in front of rows
+    return replace(
+        f, m=f.n, n=f.m, left=f.right, at_left=lambda q, m, k: f.at_right(q, k, m), right=f.left,
+        at_right=lambda q, k, n: f.at_left(q, n, k), dims=tuple(tuple(at[i] for i in d) for d in f.dims),
+        b_batch=tuple(range(first)), order=(), overlapping=False,
+    )  # fmt: skip
 
 
 def choose(group: Group, machine: Machine) -> FewRows | None:
@@ -97,21 +117,23 @@ def choose(group: Group, machine: Machine) -> FewRows | None:
     node = group.nodes[0]
     if not isinstance(node.op.lowering, Contraction):
         return None
-    f = form_of(node)
+    f = product_of(node)
     m, n, k, batch = (assumed(math.prod(dims)) for dims in (f.m, f.n, f.k, f.batch))
     large = n * k * f.right.type.dtype.itemsize >= (2 * machine.cache_bytes[1] if m <= NEAR else machine.cache_bytes[2])
-    if not 1 <= m <= MOST or n < FEWEST or k < PART or not large or not fits(group):
+    instead = m < 4 and (m > 1 or n < FEWEST or k < PART or f.left is not form_of(node).left)  # of no register tiles
+    pays = instead and n >= NARROW and k >= SHALLOW and n * k >= SMALL or large and n >= FEWEST and k >= PART
+    if not 1 <= m <= MOST or not pays or not fits(group):
         return None
     (dtype,) = SUM.accumulators(node.outputs[0].type.dtype)
     part = min(PART * m, LONGEST)
     parts = -(-k // part)
     part = -(-k // (parts * STEP)) * STEP
-    block = FEWEST  # a power of two of columns, whose sums are half of the first cache
+    width = combine = machine.lanes(dtype.bits)
+    block = max(width, min(FEWEST, 1 << (n - 1).bit_length()))  # a power of two of columns, whose sums are half of the first cache
     while 2 * block * m * dtype.itemsize <= machine.cache_bytes[0] // 2 and block < n:
         block *= 2
     while block > FEWEST and batch * parts * -(-n // block) < machine.workers // 2:
         block //= 2
-    width = combine = machine.lanes(dtype.bits)
     while combine < block and 2 * combine * m * parts <= machine.chunk_elements:
         combine *= 2
     return FewRows(width, STEP, part, block, combine, run_of(parts))
@@ -128,7 +150,7 @@ class _Emission:
         self.s = s
         self.k = GroupKernel(group, "few_rows", check)
         self.w = self.k.w
-        self.form = f = form_of(group.nodes[0])
+        self.form = f = product_of(group.nodes[0])
         self.dtype: DType = SUM.accumulators(group.nodes[0].outputs[0].type.dtype)[0]
         self.rows = math.prod(f.m)
         self.n, self.steps, self.batch = math.prod(f.n), math.prod(f.k), math.prod(f.batch)

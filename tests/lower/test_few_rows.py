@@ -56,6 +56,37 @@ def test_any_shape(m: int, k: int, n: int) -> None:
     check(graph_of([(m, k + 1), (k + 1, n), (n,)], lambda a, b, c: OPS["tanh"](product(a, b) + c)), replace(SMALL, run=0))
 
 
+def test_columns_of_two_dims() -> None:
+    check(graph_of([(2, 30), (30, 3, 7), (7,)], lambda a, b, c: product(a, b) + c), SMALL)
+
+
+@pytest.mark.parametrize("per_out", [1, 2])
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "behind another"])
+def test_pointwise_convolutions_to_few_channels(per_out: int, inside: bool) -> None:
+    geometry = dict(stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1))
+
+    def function(x, v, w):
+        x = OPS["conv"](x, v, **geometry, groups=1) if inside else x
+        return OPS["conv"](x, w, **geometry, groups=2)
+
+    g = graph_of([(2, 34, 21, 24), (34, 34, 1, 1), (2 * per_out, 17, 1, 1)], function)
+    assert inside or schedules(g)[-1].startswith("FewRows")
+    arrays = arrays_for(g)
+    compare(g, arrays, run_loops(g, arrays))
+    for level in HOST_LEVELS:
+        outs = outputs(g)
+        assert load(CPU.lower(g, level), level)([*arrays, *outs]) == 0
+        compare(g, arrays, outs)
+
+
+def test_gradients_of_an_input_from_one_channel_are_written_along_it() -> None:
+    geometry = dict(stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
+    g = graph_of([(2, 1, 19, 23), (1, 34, 1, 1)], lambda y, w: OPS["conv_input_grad"](y, w, input_shape=(2, 34, 19, 23), **geometry))
+    assert schedules(g)[-1].startswith("Nest")
+    arrays = arrays_for(g)
+    compare(g, arrays, run_loops(g, arrays))
+
+
 @pytest.mark.parametrize("dtype", [D.bf16, D.f16, D.f64], ids=str)
 def test_dtypes(dtype) -> None:
     check(graph_of([((2, 30), dtype), ((30, 21), dtype)], product), SMALL)
@@ -72,8 +103,8 @@ def test_rows_by_columns_and_batches() -> None:
     ([(2, 30), (21, 30)], lambda a, b: OPS["dot"](a, b, batch=((), ()), contract=((1,), (1,)))),
     ([((2, 30), D.i32), ((30, 21), D.i32)], product),
     ([(30, 21)], lambda a: OPS["reduce_sum"](a, axes=(0,))),
-    ([(2, 30), (30, 21, 4)], lambda a, b: product(a, b)),
-], ids=["columns apart", "integers", "no product", "columns in two dims"])  # fmt: skip
+    ([(2, 30), (21, 30, 4)], lambda a, b: OPS["dot"](a, b, batch=((), ()), contract=((1,), (1,)))),
+], ids=["columns apart", "integers", "no product", "columns in two dims apart"])  # fmt: skip
 def test_what_does_not_fit(inputs, function: Callable) -> None:
     (group,) = run(graph_of(inputs, function), WIDE, STAGES[:AT]).fused.groups
     with pytest.raises(ScheduleError, match="no rows of a matrix"):
@@ -93,7 +124,7 @@ def schedules(graph: Graph) -> list[str]:
 
 @pytest.mark.parametrize("m, k, n, chosen", [
     (1, 4096, 4096, True), (4, 768, 3072, True), (8, 4096, 4096, True), (8, 768, 3072, False), (9, 4096, 4096, False),
-    (1, 512, 512, False), (1, 4096, 256, False), (1, 128, 8192, False),
+    (1, 512, 512, False), (1, 4096, 256, True), (1, 128, 8192, True), (2, 512, 64, True), (3, 16, 512, True), (1, 2048, 16, False),
 ])  # fmt: skip
 def test_when_it_is_chosen(m: int, k: int, n: int, chosen: bool) -> None:
     """Where the matrix is far, its rows long, and the rows of the result few."""

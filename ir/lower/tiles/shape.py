@@ -60,8 +60,11 @@ def is_tiled(node: Node, packed_once: bool = False) -> bool:
     kind = node.outputs[0].type.dtype.kind
     few = 1 if packed_once and kind in "iu" else 4
     # lanes that are no columns cost less than the comparisons of windows that are gone through result by result
-    narrow = 1 if kind == "f" and form_of(node).overlapping and k >= FEWEST_STEPS and not is_depthwise(node) else 4
-    return m >= few and n >= narrow and k >= 1 and m * n * k >= MIN_WORK
+    f = form_of(node)
+    narrow = 1 if kind == "f" and f.overlapping and k >= FEWEST_STEPS and not is_depthwise(node) else 4
+    # what is written decides where there is but one step, and columns may lie apart
+    together = bool(f.dims) and len(f.batch) + len(f.m) + len(f.n) - 1 in f.dims[-1]
+    return m >= few and n >= narrow and k >= (1 if together else 2) and m * n * k >= MIN_WORK
 
 
 def order_of(group: Group, factor: Value) -> Order | None:
