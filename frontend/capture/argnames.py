@@ -15,7 +15,10 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def parameter_names(fn: Callable) -> tuple[list[str], str | None]:
-    """(names of the positional parameters, name of the one that takes the rest, if any); those of `forward` for a Module's call."""
+    """(names of the positional parameters, name of the one that takes the rest, if any); those of `forward` for a Module's call.
+
+    A Module whose `forward` takes whatever comes may say in `input_names` what that is, as a loaded model does.
+    """
     target = getattr(fn, "__self__", None)
     described = target.forward if target is not None and is_module(target) else fn
     try:
@@ -23,7 +26,9 @@ def parameter_names(fn: Callable) -> tuple[list[str], str | None]:
     except (TypeError, ValueError):
         return [], None
     rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
-    return [p.name for p in parameters if p.kind in _POSITIONAL], rest
+    names = [p.name for p in parameters if p.kind in _POSITIONAL]
+    own = getattr(target, "input_names", None) if rest and not names and described is not fn else None
+    return (list(own), rest) if isinstance(own, list) else (names, rest)
 
 
 def leaf_names(fn: Callable, structure: Any) -> list[str]:

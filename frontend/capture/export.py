@@ -89,6 +89,7 @@ class Exported(NamedTuple):
         runtime/artifact/tree.py
     example: the tensors of the example
     arguments: the names of the arguments
+    outputs: the names of the results, where a loaded model says them
     """
 
     name: str
@@ -100,6 +101,7 @@ class Exported(NamedTuple):
     out_tree: Any
     example: list[np.ndarray]
     arguments: list[str]
+    outputs: list[str] | None
 
 
 def exported(target: Any, example_inputs: Any, named: Mapping[str, Any], dynamic_shapes: Any) -> Exported:
@@ -121,7 +123,9 @@ def exported(target: Any, example_inputs: Any, named: Mapping[str, Any], dynamic
     feed, weights = _feed(traced, _leaves(args), roots.storage_names(), {})
     inputs = list(zip(_input_names(fn, args), _input_types(traced, _leaves(args))))
     example, out_tree = [np.array(t.numpy(force=True)) for t in leaves], _describe(result, "result")
-    return Exported(name, graph, feed, weights, inputs, in_tree, out_tree, example, _argument_names(fn, len(args)))
+    outputs = getattr(getattr(fn, "__self__", None), "output_names", None)
+    outputs = outputs if isinstance(outputs, list) and len(outputs) == len(graph.outputs) else None
+    return Exported(name, graph, feed, weights, inputs, in_tree, out_tree, example, _argument_names(fn, len(args)), outputs)
 
 
 def export(
@@ -135,7 +139,7 @@ def write(made: Exported, path: str | os.PathLike[str], targets: Sequence[str] |
     """Write it as an artifact. Errors as `ingot.export`'s."""
     write_artifact(
         path, made.graph, made.feed, made.weights, name=made.name, inputs=made.inputs, in_tree=made.in_tree, out_tree=made.out_tree,
-        example=made.example if golden else None, levels=_levels(targets),
+        output_names=made.outputs, example=made.example if golden else None, levels=_levels(targets),
     )  # fmt: skip
 
 

@@ -278,6 +278,6 @@ def load(f: _File, *, extra_files: Any = None, expected_opset_version: Any = Non
         shape = tuple(parse_size(d, graph.symbols) if isinstance(d, str) else d for d in i.shape)
         inputs.append((i.name, tensor_type(by_numpy(np.dtype(i.dtype)), shape)))
     in_tree, names = manifest.in_tree, _argument_names(manifest.in_tree, inputs)
-    made = Exported(manifest.name, graph, list(manifest.feed), weights, inputs, in_tree, manifest.out_tree, [], names)
+    made = Exported(manifest.name, graph, list(manifest.feed), weights, inputs, in_tree, manifest.out_tree, [], names, None)
     tensors = {name: ingot.from_numpy(a) for name, a in weights.items()}
     return ExportedProgram(made, tensors, tensors, tensors)

@@ -64,7 +64,12 @@ def _load(path: str) -> Any:
     try:
         return ingot.stablehlo.load(Path(path)) if kind_of(path) == "stablehlo" else ingot.onnx.load(path)
     except (ValueError, RuntimeError) as e:
-        raise CommandError(f"{path}: {e}", "finding") from None
+        raise CommandError(_told(path, e), "finding") from None
+
+
+def _told(path: str, e: Exception) -> str:
+    """What is wrong with a file. One that is no message at all may be of another format."""
+    return f"{path}: no ONNX file, or a damaged one: {e}" if type(e).__name__ == "WireError" else f"{path}: {e}"
 
 
 _RANGE = re.compile(r"(\d+)(?:(\.\.)(\d*))?")
@@ -238,7 +243,7 @@ def _inspect_onnx(path: str, as_json: bool) -> int:
             raise WireError("it has no graph")
         inputs, outputs = declared(m)
     except ValueError as e:
-        raise CommandError(f"{path}: {e}", "finding") from None
+        raise CommandError(_told(path, e), "finding") from None
     ops = Counter(f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in m.graph.node)
     sizes = [(int(np.prod(t.dims, dtype=np.int64)), t) for t in m.graph.initializer]
     facts: dict[str, Any] = {

@@ -31,7 +31,9 @@ def test_inspect(linear, capsys):
 def test_import(linear, tmp_path, capsys):
     assert main(["import", linear, "--dim", "batch=2"]) == 0
     x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
-    got = ingot.load(str(tmp_path / "linear.ingot"))(x)
+    loaded = ingot.load(str(tmp_path / "linear.ingot"))
+    assert loaded.signature == "(x: float32[2, 4]) -> (output: float32[2, 2])"
+    got = loaded(x)
     np.testing.assert_allclose(got, ingot.onnx.load(linear).run({"x": x})["output"], rtol=1e-6)
     capsys.readouterr()
     for argv, code, says in (
@@ -64,7 +66,8 @@ def test_damaged(tmp_path, capsys):
     path.write_bytes(b"\x08")
     for verb in ("import", "compile", "inspect"):
         assert main([verb, str(path)]) == 1
-        assert "cut off" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "no ONNX file, or a damaged one" in told and "cut off" in told
 
 
 def test_compile_and_export(linear, tmp_path, capsys, monkeypatch):

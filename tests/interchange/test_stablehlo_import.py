@@ -75,6 +75,24 @@ def test_polymorphic_exports_of_jax():
                 np.testing.assert_allclose(g(ingot.from_numpy(x)).numpy(), fn(x), rtol=2e-5, atol=2e-5, err_msg=name)
 
 
+def test_linear_algebra_of_batches_that_vary(monkeypatch):
+    """Its calls have the shapes of their results among their operands."""
+    jax = pytest.importorskip("jax")
+    monkeypatch.setenv("INGOT_BACKEND", "interpreter")
+    shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 3, 3"), np.float32)
+    for fn in (lambda x: jax.numpy.linalg.cholesky(x @ x.mT + 3 * jax.numpy.eye(3)), lambda x: jax.numpy.linalg.eigvalsh(x + x.mT)):
+        f = load(bytes(jax.export.export(jax.jit(fn))(shape).mlir_module_serialized))
+        for n in (1, 4):
+            x = np.random.default_rng(n).standard_normal((n, 3, 3)).astype(np.float32)
+            np.testing.assert_allclose(f(x).numpy(), fn(x), rtol=1e-4, atol=1e-4)
+
+
+def test_codes_of_numbers_without_a_sign():
+    text = "func.func @main(%x: tensor<3xf8E8M0FNU>) -> tensor<3xui8> {\n"
+    text += " %0 = stablehlo.bitcast_convert %x : (tensor<3xf8E8M0FNU>) -> tensor<3xui8>\n return %0 : tensor<3xui8>\n}"
+    assert load(text)(np.float32([2, 0.5, 2.0**-127])).tolist() == [128, 126, 0]
+
+
 LOOP = """tensor<f32> {
   %r = stablehlo.while(%a = %x) : tensor<f32>
    cond { %c = stablehlo.constant dense<100.0> : tensor<f32>

@@ -127,6 +127,11 @@ class StablehloModule(nn.Module):
         """The names of the inputs, in the order in which a call takes them."""
         return [i.name for i in self.inputs]
 
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs, in the order in which a call gives them."""
+        return [o.name for o in self.outputs]
+
     def extra_repr(self) -> str:
         f = self.module.main
         return f"({', '.join(map(str, f.inputs))}) -> ({', '.join(map(str, f.outputs))})"

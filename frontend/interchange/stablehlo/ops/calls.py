@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot.interchange.stablehlo.module import Operation, StablehloError
+from ingot.interchange.stablehlo.module import Operation, StablehloError, Type, Value
 from ingot.interchange.stablehlo.rules import RULES, Call, op
 from ingot.ir.op import OPS  # noqa: F401  (fills the IR's table)
 
@@ -31,9 +31,11 @@ def target(*names: str) -> Callable[[Callable], Callable]:
 def custom_call(
     c: Call, *inputs: Any, call_target_name: str, has_side_effect: bool = False, backend_config: Any = None, api_version: Any = None,
     called_computations: Any = None, operand_layouts: Any = None, result_layouts: Any = None, output_operand_aliases: Any = None,
-    result_tilings: Any = None, error_message: str = "",
+    result_tilings: Any = None, error_message: str = "", indices_of_shape_operands: Any = None,
 ) -> Any:  # fmt: skip
     fn = TARGETS.get(call_target_name)
+    if indices_of_shape_operands is not None:
+        c, inputs = _shaped(c, inputs, np.ravel(getattr(indices_of_shape_operands, "array", indices_of_shape_operands)).tolist())
     if fn is None:
         raise NotImplementedError(f"a call of {call_target_name}, which is not part of the module")
     options: dict[str, Any] = {"error_message": error_message}
@@ -41,6 +43,17 @@ def custom_call(
         if isinstance(given, dict):
             options |= given
     return fn(c, inputs, options)
+
+
+def _shaped(c: Call, inputs: Any, indices: list[int]) -> tuple[Call, Any]:
+    """A call whose last operands are the sizes of its results, which vary: with results of these sizes, without the operands."""
+    if not set(indices) <= set(range(len(inputs))) or len(indices) != len(c.types):
+        raise TypeError(f"its operands {indices} are to be the shapes of {len(c.types)} results")
+    sizes = [c.known(inputs[i], "the shape of a result").tolist() for i in indices]
+    outputs = tuple(Value(Type(t.kind, t.element, tuple(n))) for t, n in zip(c.types, sizes))
+    kept = [i for i in range(len(inputs)) if i not in indices]
+    op = Operation(c.op.name, tuple(c.op.inputs[i] for i in kept), outputs, c.op.attrs, c.op.regions, c.op.place)
+    return Call(c.run, op), [inputs[i] for i in kept]
 
 
 @target("shape_assertion")

@@ -83,7 +83,7 @@ def _codes(x: Tensor, t: Type) -> Tensor:
     if not x.is_floating_point():
         return (x & ((1 << int(t.element.lstrip("iu"))) - 1)).view(ingot.uint8)
     table = _table(DTYPES[t.element])
-    half = len(table) // 2
+    half = len(table) // 2 if np.signbit(table).any() else len(table)  # those with a sign have it in the highest bit
     at = (x.abs().unsqueeze(-1) == ingot.from_numpy(table[:half])).to(ingot.uint8).argmax(-1)
     at = at + (x.view(ingot.int32) < 0).to(ingot.int64) * half
     odd = np.flatnonzero(np.isnan(table))
