@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, routine
 from ingot._tensor.recording import stop_gradient
 from ingot.functions import numpy_names
 from ingot.functions.common import (
@@ -16,6 +16,7 @@ from ingot.functions.common import (
     check_tensor,
     dtypes,
     emit_out,
+    larger,
     one_dim,
     refuse,
     scalar,
@@ -110,19 +111,28 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     k = as_index(k)
     if not 1 <= static_int(k, "k") <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
-    return emit_out(ValuesIndices(*_kth(input, axis, bool(keepdim), k - 1)), out)
+    return emit_out(ValuesIndices(*_kth(input, axis, bool(keepdim), scalar(k - 1, dtypes.i64))), out)
 
 
 @composite
-def _kth(x: Tensor, axis: int, keepdim: bool, k: int) -> tuple[Tensor, Tensor]:
-    values, indices = _sort(x, axis, False)
-    if not x.ndim:
-        return values, indices
-    starts = tuple(k if i == axis else 0 for i in range(x.ndim))
-    stops = tuple(k + 1 if i == axis else d for i, d in enumerate(x.shape))
-    shape = kept_shape(x.shape, (axis,), keepdim)
-    cut = (starts, stops, (1,) * x.ndim)
-    v, i = (apply("reshape", apply("slice", t, attrs=cut), attrs=(shape,)) for t in (values, indices))
+def _kth(x: Tensor, axis: int, keepdim: bool, k: Tensor) -> tuple[Tensor, Tensor]:
+    """The elements of rank k, a number or one for each line, in an order of lines without `axis`."""
+    rest = tuple(i for i in range(x.ndim) if i != axis)
+    rows = apply("transpose", x, attrs=((*rest, axis),)) if x.ndim else apply("reshape", x, attrs=((1,),))
+    n = rows.shape[-1]
+    lines = apply("reshape", rows, attrs=((rows.numel() // larger(1, n), n),))
+    ranks = apply("broadcast", apply("reshape", k, attrs=((k.numel(),),)), attrs=((lines.shape[0],),))
+    shape = kept_shape(x.shape, (axis,), keepdim) if x.ndim else ()
+    v, i = (apply("reshape", t, attrs=(shape,)) for t in _of_rank(lines, ranks))
+    return v, i
+
+
+@routine("order.kth")
+def _of_rank(lines: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each line the element of a rank, from 0 on, and its place."""
+    values, indices = apply("sort", lines, attrs=(1, False))
+    at = apply("reshape", ranks, attrs=((lines.shape[0], 1),))
+    v, i = (apply("reshape", apply("gather", t, at, attrs=(1,)), attrs=((lines.shape[0],),)) for t in (values, indices))
     return v, i
 
 
@@ -166,14 +176,11 @@ def _median_of(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_
 def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tensor, Tensor]:
     n = x.shape[axis]
     if x.dtype.kind != "f":
-        return _kth(x, axis, keepdim, (n - 1) // 2)
-    values, indices = _sort(x, axis, False)
+        return _kth(x, axis, keepdim, scalar((n - 1) // 2, dtypes.i64))
     good = apply("reduce_sum", cast(x == x, dtypes.i64), attrs=((axis,),))  # NaN sorts last: `good` is where they begin
     middle = apply("floor_divide", apply("maximum", good, scalar(1, dtypes.i64)) - 1, scalar(2, dtypes.i64))
     k = middle if ignore_nan else apply("select", good < n, apply("minimum", good, scalar(n - 1, dtypes.i64)), middle)
-    shape = kept_shape(x.shape, (axis,), keepdim)
-    v, i = (apply("reshape", apply("gather", t, k, attrs=(axis,)), attrs=(shape,)) for t in (values, indices))
-    return v, i
+    return _kth(x, axis, keepdim, k)
 
 
 @composite
@@ -252,8 +259,13 @@ def _quantiles(
 def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str, skip_nan: bool) -> Tensor:
     rest = tuple(i for i in range(x.ndim) if i != axis)
     n = x.shape[axis]
-    rows = apply("transpose", x, attrs=((axis, *rest),))
-    values = apply("reshape", _sort(rows, 0, False)[0], attrs=((n, rows.numel() // n),))
+    many = x.numel() // n
+    alone = q.numel() == 1  # two elements of each line: it is not sorted
+    if alone:
+        lines = apply("reshape", apply("transpose", x, attrs=((*rest, axis),)), attrs=((many, n),))
+        values = apply("transpose", lines, attrs=((1, 0),))
+    else:
+        values = apply("reshape", _sort(apply("transpose", x, attrs=((axis, *rest),)), 0, False)[0], attrs=((n, many),))
     wrong = apply("ne", values, values)
     last = scalar(n - 1, x.dtype)
     if skip_nan:  # they stand at the end
@@ -266,9 +278,12 @@ def _quantile(x: Tensor, q: Tensor, axis: int, interpolation: str, skip_nan: boo
         low = apply("round", place)
     elif interpolation == "higher":
         low = apply("ceil", place)
-    count = (q.numel(), rows.numel() // n)
+    count = (q.numel(), many)
 
     def pick(index: Tensor) -> Tensor:
+        if alone:
+            ranks = apply("broadcast", cast(index, dtypes.i64), attrs=(count,))
+            return apply("reshape", _of_rank(lines, apply("reshape", ranks, attrs=((many,),)))[0], attrs=(count,))
         index = apply("broadcast", cast(index, dtypes.i64), attrs=(count,))
         return apply("gather", apply("broadcast", values, attrs=((n, count[1]),)), index, attrs=(0,))
 

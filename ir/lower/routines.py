@@ -17,4 +17,8 @@ def kind_of(graph: Graph) -> str | None:
         from ingot.ir.lower.fourier.routines import is_transform
 
         return "fourier" if is_transform(graph) else None
+    if graph.name.startswith("order.kth"):
+        from ingot.ir.lower.kth import is_kth
+
+        return "kth" if is_kth(graph) else None
     return None

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import ingot
+from ingot.functions.matrix_scans import _traced
+from ingot.functions.sort import _of_rank
 from ingot.ir import dtypes as D
 from ingot.ir.builder import Expr
 from ingot.ir.lower import STAGES, lower, run
@@ -118,3 +121,22 @@ def test_what_is_not_sorted_at_once() -> None:
         if shape[1] > 4096:
             with pytest.raises(ScheduleError, match="at once"):
                 replace(s, lines=8).verify(found.fused.groups[0])
+
+
+@pytest.mark.parametrize("dtype", [d for d in D.REAL if d.kind != "b"], ids=str)
+def test_elements_of_a_rank(dtype: D.DType) -> None:
+    """What sorting and taking gives, by counting digits."""
+    rng = np.random.default_rng(dtype.bits)
+    lines = 9
+    x = numbers(rng, dtype, (lines, 50), few=dtype.bits == 32)
+    ranks = rng.integers(0, 50, lines)
+    ranks[:2] = 0, 49
+    graph = _traced(_of_rank, "test", (ingot.tensor(x), ingot.tensor(ranks)))
+    at = OPS["sort"].ref(x, 1, False)[1][np.arange(lines), ranks]
+    want = x[np.arange(lines), at], at
+    whole = run(graph, cpu(Machine(32)), STAGES[:AT])
+    (s,) = whole.schedules
+    for other in (s, replace(s, digit=3, block=16, width=2)):
+        got = run_loops(graph, [x, ranks], run(replace(whole, schedules=(other,)), cpu(Machine(32)), STAGES[AT:]))
+        assert all(g.tobytes() == w.tobytes() for g, w in zip(got, want)), other
+    assert all(g.tobytes() == w.tobytes() for g, w in zip(run_compiled(graph, [x, ranks]), want))
