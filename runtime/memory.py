@@ -320,6 +320,16 @@ def unfilled(nbytes: int) -> Buffer:
     return buffer
 
 
+def adopted(array: np.ndarray) -> Buffer:
+    """A buffer of the memory of a C-contiguous array that nobody else has, which is freed with it."""
+
+    def release(address: int) -> None:
+        """Nothing: it has kept the array until now."""
+        assert array is not None
+
+    return Buffer(array.__array_interface__["data"][0], array.nbytes, release)
+
+
 def from_numpy(array: np.ndarray) -> Buffer:
     """A buffer over `array`'s own memory, which it keeps alive.
 

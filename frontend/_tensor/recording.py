@@ -31,7 +31,7 @@ from ingot.runtime.views import Detach, LeafStep, Movement
 
 __all__ = [
     "record", "scalar", "constant", "from_array", "inplace", "make_view", "reshaped_view", "cast", "broadcast",
-    "placed", "stop_gradient",
+    "own_array", "placed", "stop_gradient",
 ]  # fmt: skip
 
 _new = object.__new__
@@ -191,6 +191,13 @@ def from_array(array: np.ndarray, dtype: DType | None = None, share: bool = Fals
         s.writable = buffer.writable
         out._generation = s.generation
     return out
+
+
+def own_array(array: np.ndarray) -> Tensor:
+    """A Tensor in the memory of a C-contiguous array that nobody else looks at; while something is traced, as `from_array`."""
+    if here.recorder.level or here.recorder.tracing:
+        return from_array(array)
+    return wrap((arrays.from_buffer(tensor_type(by_numpy(array.dtype), array.shape), memory.adopted(array)), None))
 
 
 def from_buffer(dtype: DType, shape: Shape, buffer: memory.Buffer) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ingot._tensor.recording import from_array, placed
+from ingot._tensor.recording import own_array, placed
 from ingot.functions.common import Tensor, apply, cast, dtypes, plain_dims, scalar
 from ingot.functions.creation import arange
 from ingot.functions.cumulative import cumsum
@@ -41,10 +41,15 @@ def _put(into: Tensor, at: Tensor, what: Tensor, mode: str) -> Tensor:
     return apply("scatter", into, at, what, attrs=(0, mode))
 
 
+def _indices(found: np.ndarray) -> Tensor:
+    """Indices that NumPy has found, where they lie."""
+    return own_array(np.ascontiguousarray(found, np.int64))
+
+
 def chosen(mask: Tensor) -> Tensor:
     """The positions of True in the flattened mask, int64."""
     if not computed(mask):
-        return placed(from_array(np.flatnonzero(mask._value()).astype(np.int64)), mask.device)
+        return placed(_indices(np.flatnonzero(mask._value())), mask.device)
     flat = mask.reshape((-1,))
     n = flat.shape[0]
     to = apply("select", flat, cumsum(flat, 0) - 1, scalar(n, dtypes.i64))  # those that are not chosen fall behind the last
@@ -58,7 +63,7 @@ def chosen_per_dim(mask: Tensor) -> list[Tensor]:
     if not computed(mask):
         values = mask._value()
         found = np.nonzero(values if values.ndim else values.reshape(-1))
-        return [placed(from_array(i.astype(np.int64)), mask.device) for i in found]
+        return [placed(_indices(i), mask.device) for i in found]
     places, per_dim = chosen(mask), []
     for d in reversed(mask.shape[1:]):
         per_dim.append(places % d)

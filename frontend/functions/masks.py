@@ -64,8 +64,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    x = apply("broadcast", input, attrs=(shape,))
-    return emit_out(taken(x, chosen(apply("broadcast", mask, attrs=(shape,)))), out)
+    x, m = (t if tuple(t.shape) == shape else apply("broadcast", t, attrs=(shape,)) for t in (input, mask))
+    return emit_out(taken(x, chosen(m)), out)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:

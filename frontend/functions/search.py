@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ingot._tensor.composites import composite
-from ingot._tensor.recording import from_array, placed
+from ingot._tensor.recording import from_array, own_array, placed
 from ingot.functions.binary import truth
 from ingot.functions.chosen import chosen_per_dim, computed, distinct, tally
 from ingot.functions.common import (
@@ -53,7 +53,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     if computed(mask):
         found = chosen_per_dim(mask)
         return emit_out(stack(found, 1) if mask.ndim else found[0].new_zeros((found[0].shape[0], 0)), out)
-    return emit_out(placed(from_array(np.argwhere(_values(mask)).astype(np.int64)), input.device), out)
+    values = _values(mask)
+    places = np.flatnonzero(values).reshape(-1, 1) if values.ndim == 1 else np.argwhere(values)
+    return emit_out(placed(own_array(np.ascontiguousarray(places, np.int64)), input.device), out)
 
 
 def argwhere(input: Tensor) -> Tensor:
@@ -87,6 +89,8 @@ def unique(
     axis = None if dim is None else one_dim(dim, input.ndim)
     if axis is None and input.dtype.kind != "c" and computed(input):
         return _asked(distinct(input, None, True), return_inverse, return_counts)
+    if axis is None and input.dtype.kind != "c":
+        return _unique_elements(input, return_inverse, return_counts)
     values = _values(input)
     if axis is not None and not all(d for i, d in enumerate(values.shape) if i != axis):
         raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
@@ -97,6 +101,22 @@ def unique(
     found = values[first] if axis is None else np.take(values, first, axis)
     inverse = inverse.reshape(tuple(input.shape) if axis is None else -1)
     return _unique_result(input, found, inverse, counts, return_inverse, return_counts)
+
+
+def _unique_elements(x: Tensor, return_inverse: bool, return_counts: bool) -> Any:
+    """`unique` of all elements: in order, those that differ from the one before."""
+    flat = apply("reshape", x, attrs=((x.numel(),),))
+    ordered, order = apply("sort", flat, attrs=(0, False))
+    values = _values(ordered)
+    new = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    inverse = counts = np.zeros(0, np.int64)
+    if return_inverse:
+        inverse = np.empty(tuple(x.shape), np.int64)
+        inverse.reshape(-1)[_values(order)] = np.cumsum(new) - 1
+    if return_counts:
+        counts = np.diff(np.append(np.flatnonzero(new), len(values)))
+    return _unique_result(x, values[np.flatnonzero(new)], inverse, counts, return_inverse, return_counts)
 
 
 def unique_consecutive(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction
+from ingot.ir.facts import Contraction, Control, Inline, OwnKernels, Reads, Reduction, View
 from ingot.ir.graph import Node, Value
 from ingot.ir.lower.assumed import assumed
 from ingot.ir.lower.fuse.cut import AGAIN, CHEAP, cuts
@@ -10,6 +10,7 @@ from ingot.ir.lower.fuse.joining import Growing, Joined, reads
 from ingot.ir.ops.form import form_of
 from ingot.ir.ops.movement import concatenate
 from ingot.ir.passes.wide import SHORT
+from ingot.ir.size import equal
 from ingot.ir.types import numel
 
 __all__ = ["materialise"]
@@ -72,6 +73,12 @@ def _drop_unused(joined: Joined, g: Growing) -> None:
     g.maps = {v: m for v, m in g.maps.items() if v in kept}
 
 
+def _addresses(n: Node, v: Value) -> bool:
+    """Whether v says for each element of a view where it is read."""
+    out = n.outputs[0].type
+    return isinstance(n.op.lowering, View) and v in n.inputs[1:] and v is not n.inputs[0] and bool(equal(v.type.numel, out.numel))
+
+
 class _Memory:
     def __init__(self, joined: Joined, again: set[Value]):
         self.again = again
@@ -96,10 +103,14 @@ class _Memory:
             return True
         if len(outside) != 1 or self.serves_others(v, g):
             return False
-        n = outside[0]
+        n, through = outside[0], v
         while n.outputs[0] not in self.home:  # through views that read each element at most once
             if reads(n) not in (Reads.SAME, Reads.ONCE):
-                return False
+                if not _addresses(n, through):
+                    return False
+                if n.outputs[0] in self.graph.outputs:
+                    return True  # a copy at places that are calculated
+            through = n.outputs[0]
             readers = self.graph.users.get(n.outputs[0], [])
             if len(readers) != 1 or n.outputs[0] in self.graph.outputs:
                 return False
