@@ -19,7 +19,7 @@ from ingot.capture.sized import SizedBackward, allocator, sized_steps, types_of
 from ingot.capture.sources import Captured
 from ingot.capture.stages import Late, Stages, number_in
 from ingot.capture.traced import Fresh, Traced
-from ingot.capture.writes import ArgumentWrite, History, StorageWrite
+from ingot.capture.writes import ArgumentWrite, History, ListAdd, StorageWrite
 from ingot.ir.types import TensorType
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready
@@ -150,6 +150,19 @@ class CompiledCall:
         except Exception as error:
             raise self.explained(error, *slots) from None
         return self.finish(leaves, keep, buffers, types, sizes)
+
+    def first(self, leaves: Sequence[Any]) -> Any:
+        """The call that the function was traced for: where it fails, what that has done to Python's state stays."""
+        try:
+            return self.call(leaves)
+        except Late:
+            raise
+        except Exception:
+            done = Done(self.traced, leaves, [], {}, {} if self.traced.fit is None else self.traced.fit.bind(leaves))
+            for w in self.traced.writes:
+                if isinstance(w, ListAdd) and w.known:
+                    w.apply(done)
+            raise
 
     def _staged(self, stages: Stages, leaves: Sequence[Any], sizes: dict[str, Any]) -> Any:
         """The call of a graph that computes some of its sizes, in stages. Random numbers are used up when it is known how many."""

@@ -20,8 +20,8 @@ from ingot.capture.attached import attributes
 from ingot.ir.dtypes import DType
 
 __all__ = [
-    "CONTAINERS", "EXCHANGED", "HELD", "PLAIN", "SMALL", "Kind", "Number", "Own", "Rebound", "Same", "alike", "describe", "describe_own",
-    "holds", "items_of", "plain", "snapshot",
+    "ADDED_TO", "ALL", "CONTAINERS", "EXCHANGED", "HELD", "PLAIN", "SMALL", "Kind", "Number", "Own", "Rebound", "Same", "alike", "describe",
+    "describe_own", "holds", "items_of", "plain", "snapshot",
 ]  # fmt: skip
 
 PLAIN = (int, float, bool, str, bytes, type(None), complex, DType, type(Ellipsis), slice, range)
@@ -29,6 +29,7 @@ SMALL = 1024  # items of a container that roots are looked for in
 Rebound = Mapping[int, set[Any]]  # id of a module, object, dict or list -> what of it is exchanged between calls
 Own = Mapping[tuple, bool]  # paths of tensors that are exchanged within a value -> whether their extents are looked at elsewhere
 
+ADDED_TO: set[int] = set()  # meanwhile, the ids of lists that the function adds to and does not look at: what is in them does not count
 HELD: dict[int, Any] = {}  # by the ids of what places outside hold while a function is traced: what they hold else
 
 _PLAIN = frozenset(PLAIN)
@@ -56,6 +57,8 @@ def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int,
         x = HELD.get(id(x), x)
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)
+    if id(x) in ADDED_TO:
+        return type(x), EXCHANGED
     found = _BY_TYPE.get(type(x)) or next((make for kind, make in _RULES if isinstance(x, kind)), None)
     if found is None or id(x) in inside:
         return Same(x)
@@ -118,7 +121,10 @@ def items_of(x: Any) -> list[Any]:
 
 
 def _sequence(x: Any, of: Callable, rebound: Rebound) -> Any:
-    own, items = rebound.get(id(x), ()), held_in(x)
+    own = rebound.get(id(x), ())
+    if own is ALL:
+        return (EXCHANGED,)
+    items = held_in(x)
     if len(items) > SMALL and not own and not _nested(items):
         return (_Many(items),)
     return (EXCHANGED if i in own else of(v) for i, v in enumerate(items)) if own else map(of, items)
@@ -254,6 +260,16 @@ class _Exchanged:
 
 
 EXCHANGED = _Exchanged()
+
+
+class _All(set):
+    """All that may be in a list."""
+
+    def __contains__(self, key: Any) -> bool:
+        return True
+
+
+ALL = _All()
 
 
 def alike(x: Any, y: Any) -> bool:

@@ -181,10 +181,10 @@ class CompiledFunction:
                 looked = True
                 history, keys = self._sized_keys(key, leaves)
         try:
-            return self._enter(key, structure, leaves, numbers, reason, history).call.call(leaves)
+            return self._enter(key, structure, leaves, numbers, reason, history).call.first(leaves)
         except Late as late:  # an integer is negative that was taken not to be
             self._signed = True
-            return self._enter(key, structure, leaves, numbers, str(late), history).call.call(leaves)
+            return self._enter(key, structure, leaves, numbers, str(late), history).call.first(leaves)
 
     def _sized_keys(self, key: Any, leaves: list[Any]) -> tuple[History | None, list[Any]]:
         """The history of calls like this, and the key of code for all numbers, where there may be such."""

@@ -17,7 +17,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, Extents
 from ingot._tensor.gradients import places
 from ingot._tensor.reals import Real
-from ingot.capture.describe import CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
+from ingot.capture.describe import ADDED_TO, CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.errors import CaptureError
 from ingot.capture.exchanged import Alone, Apart, Exchanges, GradientsApart, PlaceHolds, moved_extents, tensors_in
 from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, FoundIn, GradIs, GradIsNone, ItemIs, TableIs
@@ -359,7 +359,7 @@ def _attributes(w: ModuleState, watched: Collection[str], own: Collection[str], 
 def _containers(w: ModuleState, watched: Collection[str], own: Collection[str]) -> Iterator[Container]:
     """Lists, dicts and the like that were read of a module, which may change without an epoch."""
     for k, v in list(vars(w.of).items()):
-        if k in w.seen and k[:1] != "_" and k not in own and k in watched and isinstance(v, CONTAINERS):
+        if k in w.seen and k[:1] != "_" and k not in own and k in watched and isinstance(v, CONTAINERS) and id(v) not in ADDED_TO:
             yield Container(v, f"{w.text}.{k}", w.seen[k], NOTHING)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ingot._tensor import Tensor
 from ingot.capture.attached import attributes
 from ingot.capture.codes import asks, global_names, imports, nested, reads_all, strings_of
-from ingot.capture.describe import CONTAINERS, describe, items_of, plain
+from ingot.capture.describe import ADDED_TO, CONTAINERS, describe, items_of, plain
 from ingot.capture.effects import is_iterator, itself, position
 from ingot.capture.impure import of_ingot, standard_library
 from ingot.capture.inline import AttributeIs, CellIs, ContextIs, FunctionIs, ItemIs, TableIs, TypeIs
@@ -228,7 +228,7 @@ class Notes:
     def _value(self, of: Any, name: str, text: str, value: Any) -> None:
         """Note what an attribute holds that Python gives as it is."""
         value = itself(value)
-        if isinstance(value, CONTAINERS):
+        if isinstance(value, CONTAINERS) and id(value) not in ADDED_TO:
             self.deep.append(AttributeHolds(of, name, text, describe(value), NOTHING))
             self.follow(value, text, described=True)
         elif value is MISSING:
@@ -312,6 +312,10 @@ class Notes:
         self._spaces.append((owner, text))
         self._space(owner, text, None if self._any_name else self._names)
 
+    def followed(self, x: Any) -> bool:
+        """Whether the function has come upon an object."""
+        return id(x) in self._followed
+
     def looked_at(self, owner: Any, name: Any) -> bool:
         """Whether an attribute, an entry or a variable was read, or what it is in was looked through."""
         read = self.module_reads.get(id(owner))
@@ -323,7 +327,7 @@ class Notes:
 
     def follow(self, x: Any, text: str, described: bool = False) -> None:
         """Take in a value that is called `text`. `described`: its content is watched already, where it is a container."""
-        if plain(x) or x is MISSING or id(x) in self._followed:
+        if plain(x) or x is MISSING or id(x) in self._followed or id(itself(x)) in ADDED_TO:
             return
         self._followed.add(id(x))
         self._kept.append(x)
@@ -357,7 +361,10 @@ class Notes:
             value = x.get(MISSING)
             self.inline.append(ContextIs(x, value))
             self.follow(value, x.name)
-        elif isinstance(x, (types.BuiltinFunctionType, types.CodeType)):
+        elif isinstance(x, types.BuiltinFunctionType):
+            if isinstance(x.__self__, CONTAINERS):
+                self.follow(x.__self__, text)
+        elif isinstance(x, types.CodeType):
             pass
         elif is_iterator(x):
             self._iterators.append((x, text, position(x)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import MutableMapping
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ingot.capture.describe import held_in
 from ingot.capture.places import Elsewhere, InCell, InTable
 from ingot.capture.watch import MISSING
 
-__all__ = ["copied", "put_back", "put_content", "put_entry", "restore"]
+__all__ = ["copied", "is_same_content", "put_back", "put_content", "put_entry", "restore"]
 
 
 def put_back(place: Elsewhere, old: Any) -> None:
@@ -46,6 +47,15 @@ def copied(x: Any) -> Any:
     if isinstance(x, (bytearray, array)):
         return x[:]
     return dict(x) if isinstance(x, MutableMapping) else set(x) if isinstance(x, set) else list(x)
+
+
+def is_same_content(a: Any, b: Any) -> bool:
+    """Whether two results of `copied` hold the same."""
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(is_, a, b))
+    if isinstance(a, MutableMapping):
+        return list(a) == list(b) and all(map(is_, a.values(), b.values()))
+    return a is b or bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b)
 
 
 def restore(x: Any, before: Any) -> None:

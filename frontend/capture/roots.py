@@ -20,7 +20,7 @@ import numpy as np
 
 from ingot._tensor import Tensor
 from ingot.capture.codes import names_of
-from ingot.capture.describe import PLAIN, SMALL, held_in, plain
+from ingot.capture.describe import CONTAINERS, PLAIN, SMALL, held_in, plain
 from ingot.capture.effects import is_generator
 from ingot.capture.reads import function_of, lookup, vars_of
 from ingot.capture.slots import OfClass, Slots
@@ -70,7 +70,11 @@ class Roots:
             return
         if isinstance(x, tuple) and id(x) in self._seen:  # it cannot be assigned: what it holds is in one place more
             self.tensors += [t for t in x if isinstance(t, Tensor)]
-        if plain(x) or id(x) in self._seen or depth > 6 or isinstance(x, (*PLAIN, types.BuiltinFunctionType)):
+        if isinstance(x, types.BuiltinFunctionType):
+            x = x.__self__  # of a list, a dict or the like whose method it is
+            if not isinstance(x, CONTAINERS):
+                return
+        if plain(x) or id(x) in self._seen or depth > 6 or isinstance(x, PLAIN):
             return
         if isinstance(x, type):
             if type(x) in (type, ABCMeta) and not library(x):
@@ -194,8 +198,9 @@ class Roots:
         self._seen.add(id(cls))
         self._keep.append(cls)
         for base in cls.__mro__:
-            for item in list(vars(base).values()):  # other threads may add to it
-                self._in_class(item)
+            own = not library(base)
+            for name, item in list(vars(base).items()):  # other threads may add to it
+                self._in_class(item, own and name[:2] != "__")
                 fn = function_of(item)
                 if fn is not None:
                     self.add(fn, depth)
@@ -203,15 +208,19 @@ class Roots:
                 self._classes.add(id(base))
                 self.objects.append((base, OfClass(base)))
 
-    def _in_class(self, x: Any, depth: int = 0) -> None:
+    def _in_class(self, x: Any, changes: bool, depth: int = 0) -> None:
+        """Take in what an attribute of a class holds. changes: a list or dict in it may change."""
         if isinstance(x, Tensor):
             self.tensors.append(x)
         elif isinstance(x, (set, bytearray, array, np.ndarray)):
             self.add(x, depth)
         elif isinstance(x, (tuple, list, deque, dict)) and depth < 6 and id(x) not in self.in_classes:
             self.in_classes[id(x)] = x
+            if changes and not isinstance(x, tuple):
+                held: list[Any] = self.dicts if isinstance(x, dict) else self.containers
+                held.append(x)
             for item in (list(dict.values(x)) if isinstance(x, dict) else held_in(x))[:SMALL]:
-                self._in_class(item, depth + 1)
+                self._in_class(item, changes, depth + 1)
 
     def _function(self, f: types.FunctionType, depth: int) -> None:
         names = names_of(f.__code__)

@@ -7,13 +7,14 @@ put back where the function is to run once more.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Extent, plain_dim
 from ingot._tensor.reals import Real
-from ingot.capture.describe import HELD, PLAIN, held_in
+from ingot.capture.added import Additions
+from ingot.capture.describe import ADDED_TO, ALL, HELD, PLAIN, held_in
 from ingot.capture.errors import CaptureError, LeakedTensorError
 from ingot.capture.exchanged import Assigned, Exchanges, PlaceHolds, PlaceIs, held_parts, original, tensors_in
 from ingot.capture.inline import ItemIs, TableIs
@@ -22,14 +23,14 @@ from ingot.capture.places import Elsewhere, ExtentAt, InCell, InClass, InList, I
 from ingot.capture.pytree import LEAF, flatten
 from ingot.capture.reads import vars_of
 from ingot.capture.recipes import Built
-from ingot.capture.restoring import copied, put_back, put_content, put_entry, restore
+from ingot.capture.restoring import copied, is_same_content, put_back, put_content, put_entry, restore
 from ingot.capture.roots import Roots
 from ingot.capture.shapes import Shapes, valued
 from ingot.capture.slots import OfClass, Slots
 from ingot.capture.standing import Standing
 from ingot.capture.trace import Trace, leaf_of, run_traced
-from ingot.capture.watch import MISSING, TABLES, InlineWatch, Watch, content
-from ingot.capture.writes import ListWrite, NewState, PlaceWrite, PlainWrite, Write
+from ingot.capture.watch import MISSING, TABLES, InlineWatch, Watch, content, entry
+from ingot.capture.writes import ListAdd, ListWrite, NewState, PlaceWrite, PlainWrite, Write
 from ingot.runtime.epoch import bump
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Tables:
         self._tensors = roots.tensors
         self.standing = Standing(roots, self._before, self._lists, self._names, self._cells)
         self._asked = [self.standing.outermost(p) for p in asked if self.standing.reachable(p)]
+        self._additions = Additions()
+        self._mixed = False  # whether what runs at once has changed what the function had changed before
         self.shared: Counter[int] = Counter()  # by the ids of Storages, how many tensors that calls make share each
         self._held: list[tuple[Elsewhere, Any, Any]] = []  # places of what is other at each call: what they held, and hold meanwhile
         self._moved: list[tuple[Elsewhere, Any]] = []  # places where calls put what stood in others of them, and what they held
@@ -71,6 +74,7 @@ class Tables:
 
     def hold(self, shapes: Shapes | None, trace: Trace, leaves: Sequence[Any]) -> None:
         """Have the places outside that hold run-time numbers, or tensors of run-time sizes, hold what remembers, until `put_back`."""
+        self._additions.hold(self.standing)
         extents = trace.extents
         if shapes is None or extents is None:
             return
@@ -104,11 +108,48 @@ class Tables:
             HELD[id(given)] = old
         place.put(given)
 
+    def aside(self) -> Callable[[], None]:
+        """Something begins to run at once in the midst of the trace. Call what this gives when it has ended: what it has changed counts as
+        if it had been so before."""
+        tables = [(table, before, dict(table)) for table, before, _ in self._before]
+        others = [(x, before, copied(x)) for x, before in self._others]
+        names = [space.get(name, MISSING) for space, name, _ in self._names]
+        cells = [content(cell) for cell, _, _ in self._cells]
+
+        def ended() -> None:
+            for table, before, then in tables:
+                for k in [k for k in {**then, **table} if entry(table, k) is not then.get(k, MISSING)]:
+                    if k in table:
+                        before[k] = entry(table, k)
+                    else:
+                        before.pop(k, None)
+            for x, before, then in others:
+                if not is_same_content(then, copied(x)):
+                    self._mixed = self._mixed or not is_same_content(before, then)
+                    restore(before, copied(x))
+            for i, ((space, name, _), then) in enumerate(zip(list(self._names), names)):
+                if space.get(name, MISSING) is not then:
+                    self._names[i] = space, name, space.get(name, MISSING)
+            for i, ((cell, name, _), then) in enumerate(zip(list(self._cells), cells)):
+                if content(cell) is not then:
+                    self._cells[i] = cell, name, content(cell)
+
+        return ended
+
     # ---- when it has run
 
-    def check(self, trace: Trace, name: str) -> None:
-        """Trace again with the numbers of those places that the function assigns, and that calls do not. CaptureError, with the `name` of
-        the function, where it has given an object another `__dict__`."""
+    def check(self, trace: Trace, name: str, seen: Callable[[Any], bool]) -> None:
+        """Trace again where lists that the function has `seen` have grown, and with the numbers of those places that it assigns, and that
+        calls do not. CaptureError, with the `name` of the function, where it has given an object another `__dict__`.
+        """
+        if self._mixed:
+            raise CaptureError(
+                f"{name}: a compiled function, and one whose results functools keeps, which runs once, both change a list, dict or array: "
+                "change it in one of them"
+            )
+        self._additions.release(self._known)
+        for x, was, now in self._changed_lists(trace):
+            self._additions.see(x, was, now, seen(x))
         for owner, table in self._own:
             if vars_of(owner) is not table:
                 raise CaptureError(
@@ -135,6 +176,7 @@ class Tables:
         """Capture the tensors from outside that the function has put in other places, whether operations read them or not."""
         moved = [(old, now) for _, old, now in changed(self._before, self._names, self._cells)]
         moved += [(was, now) for _, was, now in self._changed_lists(trace)]
+        moved += [((), tuple(a.values())) for a in self._additions.found]
         outside = {id(t) for t in self._tensors} | {id(t) for old, _ in moved for _, t in tensors_in(old)}
         for _, now in moved:
             if not _holds(now, self._known):
@@ -173,8 +215,7 @@ class Tables:
     def _left(self, trace: Trace) -> set[Any]:
         """The keys of places that hold, when the function is traced, something else than a call will find there."""
         moves = [m for m in changed(self._before, self._names, self._cells) if original(m[2]) is not m[1]]
-        known = {id(given) for _, _, given in self._held}
-        return {p.key for p, _, now in moves if id(now) not in known and not self._ours(trace, now) and not where_stood(moves, now)}
+        return {p.key for p, _, now in moves if not self._stands(p, now) and not self._ours(trace, now) and not where_stood(moves, now)}
 
     def _assigned(self, trace: Trace) -> Iterator[Assigned]:
         """The entries of tables and the variables in which tensors of the trace are now."""
@@ -195,9 +236,13 @@ class Tables:
 
     def _changed_lists(self, trace: Trace) -> Iterator[tuple[Any, list[Any], list[Any]]]:
         """Lists whose items calls assign: what was in them, and what is now."""
-        numbers = {id(given): old for _, old, given in self._held if type(given) in (Extent, Real)}
+        numbers = {p.key: (given, old) for p, old, given in self._held if isinstance(p, InList) and type(given) in (Extent, Real)}
         for x, was in self._lists:
-            now = [numbers.get(id(v), original(v)) for v in held_in(x)]
+            now = [original(v) for v in held_in(x)]
+            for i, v in enumerate(now) if numbers else ():
+                given, old = numbers.get((id(x), i), (MISSING, None))
+                if v is given:
+                    now[i] = old
             if len(now) != len(was) or any(a is not b for a, b in zip(now, was)):
                 yield x, was, now
 
@@ -227,6 +272,7 @@ class Tables:
         """What calls assign, and which lists and dicts they must find where they are. results: what the function returned."""
         trace = assembly.trace
         values = [a.value for a in self._assigned(trace)] + [now for _, _, now in self._changed_lists(trace)]
+        values += [v for a in self._additions.found for v in a.values()]
         tensors = {id(t): t for v in (*values, *results) for _, t in tensors_in(v)}
         tensors.update((id(t), t) for _, t, _ in trace.rebound.values())
         self.shared = Counter(id(t._storage) for t in tensors.values())
@@ -236,22 +282,27 @@ class Tables:
             into += [w.place.items] if isinstance(w.place, InList) else [w.place.table] if isinstance(w.place, InTable) else []
         for table, before, _ in self._before:
             for key, value in list(table.items()):
-                if self._is_assigned(value, before.get(key, MISSING)):
+                if self._is_assigned(InTable(table, key, ""), value, before.get(key, MISSING)):
                     found.append(PlainWrite(table, key, plain_dim(value)))
         places: list[tuple[Elsewhere, Any]] = [(InTable(space, name, name), old) for space, name, old in self._names]
         places += [(InCell(cell, name), old) for cell, name, old in self._cells]
         for place, old in places:
-            if self._is_assigned(value := place.read(), old):
+            if self._is_assigned(place, value := place.read(), old):
                 found.append(PlaceWrite(place, Built(LEAF, (plain_dim(value),))))
         for a in self._assigned(trace):
             found.append(PlaceWrite(a.place, self.recipe(assembly, a.value)))
             if isinstance(a.place, InTable):
                 into.append(a.place.table)
+        for noted in self._additions.found:
+            done = tuple((n, tuple([self.recipe(assembly, v) for v in given])) for n, given in noted.done)
+            found.append(ListAdd(noted.of, done, all(_is_known(v) for v in noted.values())))
+            exchanges.rebound[id(noted.of)] = ALL
+            into.append(noted.of)
         for x, was, now in self._changed_lists(trace):
             if was and len(now) > len(was) and any(self._ours(trace, v) for v in now):
                 raise LeakedTensorError(
-                    f"{assembly.name}: a compiled function adds tensors to a list that holds {len(was)} already: each call would be "
-                    "compiled for its length. Return them, or put them in the place of others"
+                    f"{assembly.name}: a compiled function adds tensors to a list that it also looks at, or that holds what no call can "
+                    "make again: each call would be compiled for its length. Look at it outside, or return what is added"
                 )
             at = {id(v): i for i, v in reversed(list(enumerate(was)))}
             items = [
@@ -269,7 +320,7 @@ class Tables:
         moves = list(changed(self._before, self._names, self._cells))
         gone = {id(v) for _, was, now in self._changed_lists(trace) for i, v in enumerate(was) if i >= len(now) or now[i] is not v}
         for place, old, now in moves:
-            if self._is_left(trace, old, now):
+            if self._is_left(trace, place, old, now):
                 stood = where_stood(moves, now)
                 if is_constant(now):
                     found.append(PlaceWrite(place, Built(LEAF, (now,))))
@@ -285,15 +336,19 @@ class Tables:
                     stay.append(PlaceIs(place, now))
         return found, stay
 
-    def _is_left(self, trace: Trace, old: Any, now: Any) -> bool:
+    def _stands(self, place: Elsewhere, now: Any) -> bool:
+        """Whether what is in a place is what stands there for what each call finds. Anywhere else that has been assigned."""
+        return any(now is given and p.key == place.key for p, _, given in self._held)
+
+    def _is_left(self, trace: Trace, place: Elsewhere, old: Any, now: Any) -> bool:
         """Whether no write repeats that `now` was put in the place of `old`."""
-        if original(now) is old or any(now is given for _, _, given in self._held):
+        if original(now) is old or self._stands(place, now):
             return False
         return not (isinstance(now, PLAIN) or type(now) in (Extent, Real) or self._ours(trace, now))
 
-    def _is_assigned(self, value: Any, old: Any) -> bool:
+    def _is_assigned(self, place: Elsewhere, value: Any, old: Any) -> bool:
         """Whether a plain value is one that the function has put in the place of another."""
-        return isinstance(value, PLAIN) and value is not old and not any(value is given for _, _, given in self._held)
+        return isinstance(value, PLAIN) and value is not old and not self._stands(place, value)
 
     def owners(self, traced: Traced, guards: Guards) -> Iterator[InlineWatch]:
         """Watches of the tables that calls read and write themselves: whose they are may hold its attributes in another one."""
@@ -322,6 +377,14 @@ class Tables:
 
     def put_back(self, trace: Trace) -> None:
         """Take out what the trace has made. Numbers and the like stay as the function has assigned them, but those that each call reads."""
+        left = list(self._additions.stop())
+        for place, _, now in changed(self._before, self._names, self._cells) if left else ():
+            if any(now is stand_in for stand_in, _ in left):
+                place.put(now.of)
+        for stand_in, done in left:  # the function has failed: what it has added until then stays
+            for method, given in done:
+                if all(isinstance(v, PLAIN) for v in given):
+                    getattr(stand_in.of, method)(*[_number(v) if type(v) in (Extent, Real) else v for v in given])
         for owner, table in self._own:
             if (now := vars_of(owner)) is not table and any(self._ours(trace, v) for v in (now or {}).values()):
                 object.__setattr__(owner, "__dict__", table)
@@ -355,6 +418,7 @@ class Tables:
             p.put(value)
         self._held, self._moved = [], []
         HELD.clear()
+        ADDED_TO.clear()
 
     def undo(self) -> None:
         """Make all of it as it was: the function will run again, or no call follows. Errors of its own undo nothing, as in Python."""
@@ -380,6 +444,14 @@ def _number(x: Extent | Real) -> Any:
     """What it is in the call that is traced; 0 for what only its code tells, which the call puts there."""
     names = x.known.names_of(x)
     return 0 if any(n not in x.known.values for n in names) else valued(plain_dim(x), x.known.values)
+
+
+def _is_known(x: Any) -> bool:
+    """Whether there are neither tensors in a value, nor numbers that only the code tells."""
+    leaves: list[Any] = []
+    flatten(x, leaves)
+    unknown = (n not in v.known.values for v in leaves if type(v) in (Extent, Real) for n in v.known.names_of(v))
+    return not any(isinstance(v, Tensor) for v in leaves) and not any(unknown)
 
 
 def _numbers(x: Any) -> Iterator[Any]:

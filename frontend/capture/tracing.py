@@ -15,6 +15,7 @@ from typing import Any
 
 from ingot._tensor import Tensor
 from ingot._tensor.extents import Again, Extents
+from ingot.capture.added import Grown
 from ingot.capture.arguments import Arguments
 from ingot.capture.assembly import Assembly
 from ingot.capture.attached import attributes, holders, put_attributes, seen_in
@@ -96,6 +97,8 @@ def trace_function(
                 except Aliased as alias:
                     tables.undo()
                     by_reference.add(alias.by)
+                except Grown:
+                    tables.undo()
                 except Measures:
                     tables.undo()
                     measures = True
@@ -135,7 +138,7 @@ def _specialised(name: str, shapes: Shapes, again: Again, names: Sequence[str], 
 def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tables: Tables) -> tuple[Traced, Guards]:
     """Run `fn` on stand-ins. When this returns, nothing of the trace should be alive but what `assembly` holds."""
     trace, arguments = assembly.trace, assembly.arguments
-    witness = Witness(assembly.name, fn, seen_in(arguments.leaves), roots.tensors)
+    witness = Witness(assembly.name, fn, seen_in(arguments.leaves), roots.tensors, tables.aside)
     try:
         args, kwargs, *held = unflatten(structure, arguments.given)
         for by_leaf in held:
@@ -147,7 +150,7 @@ def _traced(fn: Callable, structure: Any, assembly: Assembly, roots: Roots, tabl
             if trace.extents is not None:
                 witness.namespaces = Namespaces()
             result = run_traced(trace, lambda: fn(*args, **kwargs))
-        tables.check(trace, assembly.name)
+        tables.check(trace, assembly.name, witness.followed)
         witness.check()
         effects.check()
         _check_arguments(assembly, structure, (args, kwargs, *held))

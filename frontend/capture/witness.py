@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from ingot._tensor import Tensor
+from ingot.capture.added import Grown, StandIn
 from ingot.capture.effects import position
 from ingot.capture.errors import CaptureError, refuse
 from ingot.capture.impure import calls_for, importing, of_ingot, standard_library
@@ -37,15 +38,17 @@ _ASKING = (getattr, hasattr, vars, dir, globals)  # by names that no code shows
 class Witness(Notes):
     """Sees the trace of a function in its `with` block.
 
-    values: the static arguments; tensors: those that the function can reach.
+    values: the static arguments; tensors: those that the function can reach. begins: called when something begins to run at once; it gives
+    what is called when that has ended.
     """
 
-    def __init__(self, name: str, fn: Any, values: Iterable[Any], tensors: Iterable[Any] = ()):
+    def __init__(self, name: str, fn: Any, values: Iterable[Any], tensors: Iterable[Any], begins: Callable[[], Callable]):
         super().__init__()
         self.name = name
         self._thread = threading.get_ident()
         self._roots = [(fn, name), *((v, "an argument") for v in values), *((t, "a tensor") for t in tensors)]
         self._passed: set[types.CodeType] = set()  # code of Ingot's own: what it calls does not count
+        self._begins = begins
         self._refused: CaptureError | None = None
         self._aside: list[tuple[types.FrameType, contextlib.ExitStack]] = []  # calls that run at once
         self.namespaces: Namespaces | None = None  # where stand-ins are put
@@ -137,6 +140,8 @@ class Witness(Notes):
         if not any(isinstance(x, Tensor) and getattr(x._array.source, "tracing", False) for x in leaves):
             block = contextlib.ExitStack()
             block.enter_context(aside())
+            if not self._aside:
+                block.callback(self._begins())
             self._aside.append((frame, block))
 
     def _enter(self, code: types.CodeType, frame: types.FrameType) -> None:
@@ -159,6 +164,9 @@ class Witness(Notes):
 
     def _called(self, frame: types.FrameType, f: Any) -> None:
         """Note a call of a function in C."""
+        if isinstance(getattr(f, "__self__", None), StandIn):  # a method of list itself, which sees nothing in it
+            f.__self__.read = True
+            raise Grown
         if f in _ASKING and not standard_library(frame.f_globals.get("__name__")):
             self.asks = True
             with outside():

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentDetach", "ArgumentRequiresGrad", "ArgumentView", "ArgumentWrite", "Attributes", "DataAssign", "GradAssign", "GradNone",
-    "GradWrite", "History", "ListWrite", "NewState", "PlaceWrite", "PlacedWrite", "PlainWrite", "Print", "RequiresGrad", "ResultGrad",
-    "RetainGrad", "StorageWrite", "Write",
+    "GradWrite", "History", "ListAdd", "ListWrite", "NewState", "PlaceWrite", "PlacedWrite", "PlainWrite", "Print", "RequiresGrad",
+    "ResultGrad", "RetainGrad", "StorageWrite", "Write",
 ]  # fmt: skip
 
 History = Literal["keep", "new", "clear"]  # of what is written: what it had, the call's, or none
@@ -284,6 +284,19 @@ class ListWrite(Write):
         ]  # fmt: skip
         self.of.clear()
         self.of.extend(new)
+
+
+@struct
+class ListAdd(Write):
+    """Things are added to a list or deque: methods of it are called, with what these recipes make. known: before the code has run."""
+
+    of: Any
+    done: tuple[tuple[str, tuple[Recipe, ...]], ...]
+    known: bool
+
+    def apply(self, done: Done) -> None:
+        for method, given in self.done:
+            getattr(self.of, method)(*[done.result(r) for r in given])
 
 
 @struct

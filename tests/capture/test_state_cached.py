@@ -18,7 +18,7 @@ def program(make):
 
 @program
 def positions(compile):
-    ran = []
+    ran, calls = [], []
 
     @functools.lru_cache(maxsize=9)
     def table(n, scale=1.0):
@@ -26,10 +26,11 @@ def positions(compile):
         return ingot.arange(n) * scale, ingot.arange(n).sin()
 
     def f(x):
+        calls.append("f")
         return x * table(x.shape[0])[0] + table(x.shape[0], 2.0)[1]
 
     f, sizes = compile(f), iter([3, 3, 2, 3, 2])
-    return lambda: (f(ingot.ones(next(sizes))), len(ran)), tensor()
+    return lambda: (f(ingot.ones(next(sizes))), ran, calls), tensor()
 
 
 @program
@@ -140,3 +141,15 @@ def test_what_is_made_of_arguments_leaks():
 
     with pytest.raises(ingot.LeakedTensorError, match="kept after it"):
         ingot.compile(lambda x: double(x) + 1)(tensor())
+
+
+def test_what_both_change_is_refused():
+    log = []
+
+    @functools.cache
+    def table(n):
+        log.append(n)
+        return ingot.arange(n)
+
+    with pytest.raises(ingot.CaptureError, match="both change a list"):
+        ingot.compile(lambda x: (log.append("f"), x * table(3))[1])(tensor())
