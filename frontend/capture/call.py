@@ -100,9 +100,9 @@ class CompiledCall:
         staged = _staged(traced)
         self.told = {} if staged else {name: k for name, (k, _) in traced.measured.items()}  # floats that are read when it has run
         try:
-            steady = _steady(traced) if device is None and not staged else {}
+            steady = _steady(traced) if device is None else {}
             if staged:
-                self.stages = Stages(graph, traced.measured, traced.late, device)
+                self.stages = Stages(graph, traced.measured, traced.late, device, steady)
             elif device is not None:
                 executable = compiler.executable(graph, device=device)
             else:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ingot._tensor.extents import Guard, holds
 from ingot._tensor.reals import Formula
+from ingot.capture.prepared import Prepared
 from ingot.capture.sized import allocator, types_of
 from ingot.ir.graph import Graph
 from ingot.ir.size import symbols
-from ingot.ir.transforms.stages import stages
+from ingot.ir.transforms.stages import Stage, stages
 from ingot.runtime import memory
 from ingot.runtime.array import Array, ready, to_numpy
 from ingot.runtime.recorder import here
+from ingot.runtime.storage import Storage
 
 __all__ = ["Late", "Stages", "number_in"]
 
@@ -32,12 +35,13 @@ class Stages:
 
     measured: symbols, which output of the graph holds the value of each, and what is said where that is negative (None: it may be)
     late: relations of them that must hold
+    steady: inputs that are the same from call to call, with their Storages
     """
 
     def __init__(
-        self, graph: Graph, measured: Mapping[str, tuple[int, str | None]], late: Sequence[tuple[Guard | Formula, str]], device: int | None
-    ):
-        from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
+        self, graph: Graph, measured: Mapping[str, tuple[int, str | None]], late: Sequence[tuple[Guard | Formula, str]], device: int | None,
+        steady: Mapping[int, Storage] = MappingProxyType({}),
+    ):  # fmt: skip
 
         self.graph, self.all_late = graph, late
         self.outputs = range(len(graph.inputs), len(graph.inputs) + len(graph.outputs))
@@ -46,9 +50,7 @@ class Stages:
         self.allocate = allocator(device)
         self.stages = stages(graph, {name: k for name, (k, _) in measured.items()})
         self.types = [types_of([t.on(device) for t in s.graph.out_types]) for s in self.stages]
-        self.executables: list[Any] = [
-            compiler.executable(s.graph) if device is None else compiler.executable(s.graph, device=device) for s in self.stages
-        ]
+        self.runs = [_run(s, device, {i: steady[k] for i, k in enumerate(s.takes) if k in steady}) for s in self.stages]
         self.late: list[list[tuple[Guard | Formula, str]]] = [[] for _ in self.stages]
         for relation, where in late:
             names = relation.names if isinstance(relation, Formula) else {s.name for s in symbols(*relation[1:])}
@@ -76,14 +78,14 @@ class Stages:
         from ingot.runtime.failures import explained
 
         made = dict(enumerate(inputs))
-        for stage, types, executable, late in zip(self.stages, self.types, self.executables, self.late):
+        for stage, types, run, late in zip(self.stages, self.types, self.runs, self.late):
             given = [made[k] for k in stage.takes]
             slots: list[Any] = [a.value if i in stage.graph.scalars else ready(a).address for i, a in enumerate(given)]
             outs = [Array(t, self.allocate(t.nbytes), None, None) for t in types(sizes)]
             slots += [ready(a).address for a in outs]
             slots += [sizes[s.name] for s in stage.graph.symbols]
             try:
-                executable.run(*slots)
+                run(*slots)
             except Exception as error:
                 raise explained(error, stage.graph, slots if self.device is None else None) from None
             made.update(zip(stage.gives, outs))
@@ -96,3 +98,16 @@ class Stages:
                 if not (relation.at(sizes) if isinstance(relation, Formula) else holds(relation, sizes)):
                     raise Late(f"what values decide is not as it was when the function was traced ({where})")
         return [ready(made[k]) for k in self.outputs]
+
+
+def _run(stage: Stage, device: int | None, steady: dict[int, Storage]) -> Callable[..., None]:
+    """What runs a stage, with what follows from its steady inputs alone made once."""
+    from ingot.runtime import compiler  # not before something is compiled: it brings the cache along
+
+    if device is not None:
+        return compiler.executable(stage.graph, device=device).run
+    executable = compiler.executable(stage.graph.replace(steady=frozenset(steady)) if steady else stage.graph)
+    kept = executable.manifest.get("kept", 0)
+    if not kept:
+        return executable.run
+    return Prepared(executable.run, kept, steady, len(stage.graph.inputs) + len(stage.graph.outputs)).run

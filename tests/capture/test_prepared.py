@@ -52,6 +52,21 @@ def test_it_is_prepared_once(renewed) -> None:
     assert renewed == [1]
 
 
+class Picking(nn.Module):
+    """A network whose result has a size that is computed: its graph runs in stages."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = network()
+
+    def __getitem__(self, k):
+        return self.layers[k]
+
+    def forward(self, x):
+        y = self.layers(x)
+        return y[y > 0] * 2
+
+
 def in_place(model, k=1):
     with ingot.no_grad():
         model[0].weight.mul_(2)
@@ -72,6 +87,19 @@ def loaded(model, k=1):
 
 def statistics(model, k=1):
     model[1].running_var.add_(3)
+
+
+@pytest.mark.parametrize("change", [in_place, copied, rebound])
+def test_it_is_prepared_once_for_stages(renewed, change) -> None:
+    model = Picking().eval()
+    compiled = ingot.compile(model)
+    for _ in range(3):
+        same(compiled, model)
+    assert renewed == [1]
+    change(model)
+    for _ in range(2):
+        same(compiled, model)
+    assert renewed == [2]
 
 
 def through_a_view(model, k=1):
