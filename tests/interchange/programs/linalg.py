@@ -33,7 +33,7 @@ def forms() -> Iterator[Program]:
             "tridiagonal_upper": lambda a: lax.linalg.tridiagonal(a, lower=False),
             "qr_pivoting": lambda a: jax.scipy.linalg.qr(a[:2], pivoting=True),
             "eig_left": _left,
-            **({"schur": _schur} if d == "c64" else {}),
+            "schur": _schur,
         }
         for name, fn in cases.items():
             yield Program("linalg", f"{name}_{d}", fn, (a,), tol=2e-4)

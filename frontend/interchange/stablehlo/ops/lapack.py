@@ -10,7 +10,7 @@ from typing import Any
 
 import ingot
 from ingot._tensor import Tensor
-from ingot.functions import eigen_scans, form_scans
+from ingot.functions import eigen_scans, form_scans, real_schur
 from ingot.functions.common import apply, cast, scalar
 from ingot.functions.eigen import both_sides as eigen
 from ingot.functions.matrices import flat
@@ -175,10 +175,12 @@ def geqp3(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
 
 @_routine("lapack_gees")
 def gees(c: Call, inputs: list[Tensor], options: dict[str, Any]) -> Any:
-    """Schur's form of complex matrices: T, unitary Q with A = Q T Q^H, the eigenvalues."""
+    """Schur's form: T, Q with A = Q T Q^H, the eigenvalues; of real matrices in real numbers, with both parts of the eigenvalues."""
     (a,) = inputs
-    if a.dtype.kind != "c" or _letter(options, "sort", "N") != "N":
-        raise NotImplementedError("Schur's form of real matrices, or in an order; make the matrix complex")
-    t, q, done = _in_batches(lambda x: eigen_scans.schur(*eigen_scans.hessenberg(x)), a)
-    values, nothing = t.diagonal(0, -2, -1), apply("broadcast", scalar(0, dtypes.i32), attrs=(tuple(done.shape),))
-    return t, q, values, nothing, _info(c, 4, ingot.logical_not(done))
+    if _letter(options, "sort", "N") != "N":
+        raise NotImplementedError("Schur's form with eigenvalues in an order")
+    form = eigen_scans.schur if a.dtype.kind == "c" else real_schur.real_schur
+    t, q, *values, done = _in_batches(lambda x: form(*eigen_scans.hessenberg(x)), a)
+    values = values or [t.diagonal(0, -2, -1)]
+    nothing = apply("broadcast", scalar(0, dtypes.i32), attrs=(tuple(done.shape),))
+    return t, q, *values, nothing, _info(c, 3 + len(values), ingot.logical_not(done))
