@@ -72,6 +72,11 @@ def _sort(dtype: type) -> Workload:
     return _kernel(f"sort_{name}", f"sort of 1M {name}", _function(lambda T, x: T.sort(x)[0]), _sorted(dtype), np.sort)
 
 
+def _spectrum(name: str) -> Callable[..., Any]:
+    """A transform of `torch.fft`, as pairs of real numbers."""
+    return lambda T, x: T.view_as_real(getattr(T.fft, name)(x))
+
+
 def _attention_gradients(T: Any, q: Any, k: Any, v: Any, d: Any) -> Any:
     with T.enable_grad():
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
@@ -125,5 +130,13 @@ KERNELS: tuple[Workload, ...] = (
     _kernel("sort_rows", "sort of 1024 rows of 1024", _function(lambda T, x: T.sort(x)[0]), normal((1024, 1024)), np.sort),
     _kernel("sort_short_rows", "sort of 4096 rows of 64", _function(lambda T, x: T.sort(x)[0]), normal((4096, 64)), np.sort),
     _kernel("argsort_rows", "argsort of 1024 rows of 1024", _function(lambda T, x: T.argsort(x)), normal((1024, 1024)), np.argsort),
+    _kernel("fft_1m", "Fourier transform of 1M numbers", _function(_spectrum("fft")), normal((1 << 20,)), np.fft.fft),
+    _kernel("rfft_rows", "Fourier transforms of 4096 rows of 512", _function(_spectrum("rfft")), normal((4096, 512)), np.fft.rfft),
+    _kernel("fft_1000_rows", "Fourier transforms of 1024 rows of 1000", _function(_spectrum("fft")), normal((1024, 1000)), np.fft.fft),
+    _kernel("fft2_1024", "Fourier transform of 1024 x 1024", _function(_spectrum("fft2")), normal((1024, 1024)), np.fft.fft2),
+    _kernel("kthvalue_1m", "an element of 1M by its rank", _function(lambda T, x: T.kthvalue(x, 300_000)[0]), normal((1 << 20,))),
+    _kernel("median_rows", "medians of 1024 rows of 1024", _function(lambda T, x: x.median(1)[0]), normal((1024, 1024))),
+    _kernel("gather_rows", "1024 of each of 1024 rows of 1024", _function(lambda T, x, i: x.gather(1, i)),
+            lambda rng: [rng.standard_normal((1024, 1024)).astype(np.float32), rng.integers(0, 1024, (1024, 1024))]),
     _kernel("top_5_rows", "the first 5 of 1024 rows of 100", _function(lambda T, x: T.topk(x, 5)[0]), normal((1024, 100))),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ingot._tensor.composites import routine
 from ingot._tensor.recording import own_array, placed
 from ingot.functions.common import Tensor, apply, cast, dtypes, plain_dims, scalar
 from ingot.functions.creation import arange
@@ -52,10 +53,18 @@ def chosen(mask: Tensor) -> Tensor:
         return placed(_indices(np.flatnonzero(mask._value())), mask.device)
     flat = mask.reshape((-1,))
     n = flat.shape[0]
-    to = apply("select", flat, cumsum(flat, 0) - 1, scalar(n, dtypes.i64))  # those that are not chosen fall behind the last
-    places = _put(_filled(n + 1), to, arange(n, device=mask.device), "set")
-    many = measured(flat.sum(), n)
+    places, count = _chosen_first(flat)
+    many = measured(count, n)
     return places[:many] if type(n) is int else taken(places, arange(many, device=mask.device))  # no bound says that it is at most n
+
+
+@routine("order.chosen")
+def _chosen_first(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of True in a vector, then zeros, and how many are True."""
+    n = mask.shape[0]
+    to = apply("select", mask, cumsum(mask, 0) - 1, scalar(n, dtypes.i64))  # those that are not chosen fall behind the last
+    places = _put(_filled(n + 1), to, apply("iota", attrs=(dtypes.i64, (n,), 0)), "set")
+    return apply("slice", places, attrs=((0,), (n,), (1,))), apply("reduce_sum", cast(mask, dtypes.i64), attrs=((0,),)).reshape(())
 
 
 def chosen_per_dim(mask: Tensor) -> list[Tensor]:

@@ -30,6 +30,7 @@ KINDS = {
     "sort": _later("sort", "SORT"),
     "cumulative": _later("cumulative", "CUMULATIVE"),
     "top": _later("top", "TOP"),
+    "chosen": _later("chosen", "CHOSEN"),
     "kth": _later("kth", "KTH"),
     "fourier": _later("fourier.kind", "FOURIER"),
     "matrices": _later("matrices.kind", "MATRICES"),

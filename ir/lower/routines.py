@@ -21,4 +21,8 @@ def kind_of(graph: Graph) -> str | None:
         from ingot.ir.lower.kth import is_kth
 
         return "kth" if is_kth(graph) else None
+    if graph.name.startswith("order.chosen"):
+        from ingot.ir.lower.chosen import is_chosen
+
+        return "chosen" if is_chosen(graph) else None
     return None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ingot
+from ingot.functions.chosen import _chosen_first
 from ingot.functions.matrix_scans import _traced
 from ingot.functions.sort import _of_rank
 from ingot.ir import dtypes as D
@@ -140,3 +141,18 @@ def test_elements_of_a_rank(dtype: D.DType) -> None:
         got = run_loops(graph, [x, ranks], run(replace(whole, schedules=(other,)), cpu(Machine(32)), STAGES[AT:]))
         assert all(g.tobytes() == w.tobytes() for g, w in zip(got, want)), other
     assert all(g.tobytes() == w.tobytes() for g, w in zip(run_compiled(graph, [x, ranks]), want))
+
+
+def test_places_in_a_mask() -> None:
+    for n, share in ((1, 1.0), (7, 0.5), (41, 0.1), (2500, 0.5), (70001, 0.01)):
+        x = np.random.default_rng(n).random(n) < share
+        graph = _traced(_chosen_first, "test", (ingot.tensor(x),))
+        found = np.flatnonzero(x)
+        want = np.concatenate([found, np.zeros(n - len(found), np.int64)])
+        whole = run(graph, cpu(Machine(32)), STAGES[:AT])
+        if n < 100:
+            for s in (whole.schedules[0], replace(whole.schedules[0], parts=3, block=8, width=2)):
+                got = run_loops(graph, [x], run(replace(whole, schedules=(s,)), cpu(Machine(32)), STAGES[AT:]))
+                assert np.array_equal(got[0], want) and got[1] == len(found), (n, s)
+        got = run_compiled(graph, [x])
+        assert np.array_equal(got[0], want) and got[1] == len(found), n
