@@ -9,6 +9,7 @@ nothing and gives 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ingot.ir import dtypes
 from ingot.ir.facts import Elementwise, Nonzero, View
@@ -23,6 +24,9 @@ from ingot.ir.ops.scalars import both, convert
 from ingot.ir.size import at_most
 from ingot.ir.struct import replace
 from ingot.ir.types import Dim
+
+if TYPE_CHECKING:
+    from ingot.ir.lower.words import Block, Keys
 
 __all__ = ["CalledElements", "Elements", "apply"]
 
@@ -102,11 +106,11 @@ class Elements:
         safe = mask if at_most(1, extent) else both(w, mask, ok)
         return w.as_index(w.select(ok, i, w.const(0, dtypes.i64))), safe
 
-    def word(self, node: Node, seeds: tuple[Scalar, ...], place: Index, block: Callable[[Scalar], list[Scalar]]) -> Scalar | None:
+    def word(self, node: Node, seeds: tuple[Scalar, ...], place: Index, keys: Keys, block: Block) -> Scalar | None:
         """A word of a random stream that was made with others of its block; None where each is made for itself. See `word_of_row`."""
         from ingot.ir.lower.words import word_of_row
 
-        return word_of_row(self.w, (node, *(s.operand for s in seeds)), place, max(map(self.w.depth_of, seeds)), block)
+        return word_of_row(self.w, (node, *(s.operand for s in seeds)), place, max(map(self.w.depth_of, seeds)), keys, block)
 
     def _within(self, index: Value, extent: Dim) -> bool:
         """Whether an index is a constant all of whose numbers are places of a dim."""

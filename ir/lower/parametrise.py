@@ -27,7 +27,7 @@ class _Rewriter:
         self.done: dict[Index, Index] = {}
 
     def param(self, role: str, value: Dim) -> Coef:
-        """One parameter per role and value: an offset and an extent that happen to agree stay apart."""
+        """One parameter per role and value: an offset, an extent and a stride that happen to agree stay apart."""
         if self.fixed and isinstance(value, int):
             return value
         found = self.seen.get((role, value))
@@ -80,7 +80,7 @@ class _Rewriter:
             keep = known and (one_group or s.kind == "parallel" and s.extent.const == 1 or s.kind == "block")
             extent = s.extent
             if not keep and not extent.terms and not isinstance(extent.const, Param):
-                extent = Index(self.param(s.var, extent.const), ())
+                extent = Index(self.param(f"{s.var} <", extent.const), ())
             elif extent.terms:
                 extent = self.index(extent)
             return replace(s, extent=extent, body=self.body(s.body))

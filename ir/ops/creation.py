@@ -11,6 +11,7 @@ from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Bool, DType, Number, c64, i64, u32, u64
 from ingot.ir.facts import FREE, FUNCTION, Foldable, OverComplex, View
 from ingot.ir.graph import Const, Node
+from ingot.ir.loop.index import add, const, mul
 from ingot.ir.loop.points import Point, linear
 from ingot.ir.op import NO_GRAD, NO_INPUTS, OPS
 from ingot.ir.ops.batching import batch_size, spread
@@ -167,18 +168,31 @@ def _random_bits_batch(ins: Sequence[Expr], batched: Sequence[bool], shape: Shap
     return [OPS["random_bits"](*spread(ins, batched), shape=(batch_size(ins, batched), *shape))], [True]
 
 
-def _philox_words(w: Any, seed: Any, block: Any) -> list[Any]:
-    """The four words of a block, in the low halves of u64: a product reads nothing else, so nothing is narrowed between rounds."""
+def _philox_keys(w: Any, seed: Any, round: Any) -> tuple[Any, Any]:
+    """What is added in a round, in the low halves of u64."""
+    number = w.cast(w.index_value(round), u64)
+    return tuple(w.add(x, w.mul(number, w.const(more, u64))) for x, more in zip((seed, w.shr(seed, w.const(32, u64))), PHILOX_W))
+
+
+def _philox_words(w: Any, block: Any, keys: Any) -> list[Any]:
+    """The four words of a block, in the low halves of u64: a product reads nothing else, so nothing is narrowed between rounds.
+
+    keys(i): what round i adds, two u64. The rounds are a loop, two in a turn: ten in a row take three times as long to compile.
+    """
     low, half = w.const(32, u64), w.const((1 << 32) - 1, u64)
-    c = [block, w.shr(block, low), w.const(0, u64), w.const(0, u64)]
-    k0, k1 = w.and_(seed, half), w.shr(seed, low)
-    for r in range(10):
-        a = w.mul(w.and_(c[0], half), w.const(PHILOX_M[0], u64))
-        b = w.mul(w.and_(c[2], half), w.const(PHILOX_M[1], u64))
-        c = [w.xor(w.xor(w.shr(b, low), c[1]), k0), b, w.xor(w.xor(w.shr(a, low), c[3]), k1), a]
-        if r < 9:
-            k0, k1 = w.add(k0, w.const(PHILOX_W[0], u64)), w.add(k1, w.const(PHILOX_W[1], u64))
-    return c
+    state = [w.acc(u64, 0) for _ in range(4)]
+    for acc, x in zip(state, (block, w.shr(block, low))):
+        w.set_acc(acc, x)
+    with w.loop("serial", 5) as i:
+        c = [w.get_acc(acc, u64) for acc in state]
+        for r in range(2):
+            k0, k1 = keys(add(mul(i, 2), const(r)))
+            a = w.mul(w.and_(c[0], half), w.const(PHILOX_M[0], u64))
+            b = w.mul(w.and_(c[2], half), w.const(PHILOX_M[1], u64))
+            c = [w.xor(w.xor(w.shr(b, low), c[1]), k0), b, w.xor(w.xor(w.shr(a, low), c[3]), k1), a]
+        for acc, x in zip(state, c):
+            w.set_acc(acc, x)
+    return [w.get_acc(acc, u64) for acc in state]
 
 
 def _random_bits_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
@@ -186,7 +200,9 @@ def _random_bits_element(p: Any, node: Node, idx: Point, mask: Any) -> Any:
     lead = node.inputs[0].type.rank  # a stream for each point of the seed
     seed, offset = (w.cast(p.at(v, idx[:lead], mask), u64) for v in node.inputs)
     place = linear(idx[lead:], node.outputs[0].type.shape[lead:])
-    made = p.word(node, (seed, offset), place, lambda number: _philox_words(w, seed, w.add(offset, number)))
+    made = p.word(
+        node, (seed, offset), place, lambda i: _philox_keys(w, seed, i), lambda number, keys: _philox_words(w, w.add(offset, number), keys)
+    )  # fmt: skip
     if made is not None:
         return made
     at = w.cast(w.index_value(place), u64)

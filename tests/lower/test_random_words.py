@@ -53,6 +53,12 @@ def test_words(name):
             compare(g, arrays, outs)
 
 
+def test_lengths_share_a_kernel():
+    """What differs with the length of a stream are parameters, also where extents and strides happen to agree."""
+    two = graph_of([((), D.i64), ((), D.i64)], lambda s, o: (bits((512,))(s, o), bits((768,))(o, s)))
+    assert len(lower(two, cpu(HOST_LEVELS[0].machine)).kernels) == 1
+
+
 def test_streams_of_their_own():
     g = graph_of([((6,), D.i64), ((6,), D.i64)], bits((6, 210)))
     arrays = [np.arange(6) - 2, np.arange(6) * 1000]

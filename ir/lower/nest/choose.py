@@ -63,7 +63,7 @@ def choose(group: Group, machine: Machine) -> Nest | Across | FewRows:
     if along_k_fits(group) and assumed(form_of(group.nodes[0]).k[-1]) >= 2 * machine.lanes(32):
         vector, along_k = None, 4 * machine.lanes(max(32, group.nodes[0].inputs[0].type.dtype.bits))
     vec = None if vector is None else axes[vector]
-    width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial.instructions, machine)
+    width = 1 if vec is None else _width(group, vec, bool(passes.reductions), trial, machine)
     if vec is not None and _streams_rows(group, axes, vec):
         width = _row_width(width, vec, machine.lanes(max(32, *(v.type.dtype.bits for v in group.nodes[0].inputs))), machine.workers)
 
@@ -149,11 +149,19 @@ def _vector(axes: list[_Axis], trial: Trial, machine: Machine) -> int | None:
     return best
 
 
-def _width(group: Group, vec: _Axis, reduces: bool, instructions: int, machine: Machine) -> int:
-    """Lanes: several registers' worth where code is short, so that instructions overlap; no more than the axis is long."""
+def _width(group: Group, vec: _Axis, reduces: bool, trial: Trial, machine: Machine) -> int:
+    """Lanes: several registers' worth where code is short, so that instructions overlap; no more than the axis is long.
+
+    Not where each lane has an address of its own, or some values are of 64 bits: these take twice the registers as it is.
+    """
     bits = [v.type.dtype.bits for n in group.nodes for v in (*n.inputs, *n.outputs) if v.type.dtype.bits > 8]
     lanes = machine.lanes(32) // 2 if bits and min(bits) >= 64 else machine.lanes(32)
-    width = lanes * (4 if instructions < 24 and reduces else 2 if instructions < 60 else 1)
+    registers = 4 if trial.instructions < 24 and reduces else 2 if trial.instructions < 60 else 1
+    if trial.spreads(vec.members[-1]):
+        registers = 1
+    elif bits and min(bits) < 64 <= max(bits):
+        registers = max(1, registers // 2)
+    width = lanes * registers
     while width > lanes and width > vec.assumed:
         width //= 2
     while width > 4 and width // 2 >= vec.assumed:

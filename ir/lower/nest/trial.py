@@ -10,7 +10,7 @@ from ingot.ir import dtypes
 from ingot.ir.dtypes import DType
 from ingot.ir.facts import Reads, View
 from ingot.ir.loop import index as ix
-from ingot.ir.loop.expression import Coef, Div, Index, Mod, Var
+from ingot.ir.loop.expression import Coef, Div, Dyn, Index, Mod, Var
 from ingot.ir.loop.ir import Const, For, If, IndexValue, Let, Load, Stmt
 from ingot.ir.loop.points import ZERO, Point
 from ingot.ir.lower.assumed import assumed
@@ -121,6 +121,17 @@ class Trial:
         for i in self.others:
             out -= _stride(i, f"a{axis}") is None
         return out
+
+    def spreads(self, axis: int) -> bool:
+        """Whether vectors along an axis of the group load or store elements that lie anywhere."""
+        return any(_is_spread(i, f"a{axis}") for i in (*self.loads, *self.stores))
+
+
+def _is_spread(i: Index, var: str) -> bool:
+    step = _stride(i, var)
+    if step == 0:  # the same for all lanes, unless it follows from what they have loaded
+        return any(isinstance(atom, Dyn) for atom, _ in i.terms)
+    return not (isinstance(step, int) and abs(step) == 1)
 
 
 def _without(i: Index, gone: Set[str]) -> Index:
