@@ -28,7 +28,8 @@ __all__ = ["simplify", "Simplifier"]
 MAX_SPLAT = 1 << 16  # larger constants are not looked through
 
 
-Table = dict[Op, list[tuple[Rule, bool]]]
+Tests = tuple[tuple[int, Op | None], ...]  # which inputs must be made by an op, or (None) be one number everywhere
+Table = dict[Op, list[tuple[Rule, bool, Tests]]]
 
 
 def _index(rules: tuple[Rule, ...]) -> Table:
@@ -36,10 +37,16 @@ def _index(rules: tuple[Rule, ...]) -> Table:
     table: Table = defaultdict(list)
     for r in rules:
         op = OPS[r.pattern.op]
-        table[op].append((r, False))
+        table[op].append((r, False, _tests(r, False)))
         if op.commutative and r.pattern.args[0] != r.pattern.args[1]:
-            table[op].append((r, True))
+            table[op].append((r, True, _tests(r, True)))
     return dict(table)
+
+
+def _tests(rule: Rule, swapped: bool) -> Tests:
+    """What a look at the inputs tells: most rules of most nodes end there."""
+    args = rule.pattern.args[::-1] if swapped else rule.pattern.args
+    return tuple((i, OPS[a.op] if isinstance(a, Apply) else None) for i, a in enumerate(args) if not isinstance(a, Var))
 
 
 _BY_OP = _index(RULES)
@@ -124,7 +131,9 @@ class Simplifier:
             return None
 
     def _rewritten(self, op: Op, inputs: tuple[Value, ...], attrs: tuple[Any, ...], out: TensorType) -> Value | None:
-        for rule, swapped in self.table.get(op, ()):
+        for rule, swapped, tests in self.table.get(op, ()):
+            if not self.may_match(tests, inputs):
+                continue
             m = Match(out=out)
             args = (inputs[1], inputs[0]) if swapped else inputs
             if self.match_args(rule.pattern, args, attrs, op, m) and rule.when(m):
@@ -134,6 +143,17 @@ class Simplifier:
                     return self.as_type(new, out)
         law = _LAWS.get(op) or (_elementwise if isinstance(op.lowering, Elementwise) else None)
         return law(self, op, inputs, attrs, out) if law else None
+
+    def may_match(self, tests: Tests, inputs: tuple[Value, ...]) -> bool:
+        for i, op in tests:
+            if i >= len(inputs):
+                return False
+            if op is None:
+                if inputs[i] not in self.splats:
+                    return False
+            elif (made := self.made.get(inputs[i])) is None or made.op is not op:
+                return False
+        return True
 
     def match_args(self, pattern: Apply, inputs: tuple[Value, ...], attrs: tuple[Any, ...], op: Op, m: Match) -> bool:
         if len(inputs) != len(pattern.args):
