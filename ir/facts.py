@@ -16,7 +16,7 @@ from ingot.ir.struct import struct
 
 __all__ = [
     "Lowering", "Nonzero", "Elementwise", "View", "Reads", "Reduction", "Contraction", "Window", "OwnKernels", "Control", "ByParts",
-    "Inline", "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable", "OverComplex",
+    "Inline", "Cost", "FREE", "SIMPLE", "DIVISION", "GATHER", "FUNCTION", "ONCE", "Foldable", "Kept", "OverComplex",
 ]  # fmt: skip
 
 
@@ -182,6 +182,20 @@ class Foldable(Enum):
     ALWAYS = auto()  # exact or correctly rounded on every dtype
     INTEGERS = auto()  # on integers and bools; not on floats, whose bits differ by CPU or by the order of a sum
     NEVER = auto()
+
+
+# -- what backward needs ---------------------------------------------------------------------------------------------
+
+
+class Kept(Enum):
+    """Which tensors a program must not write in place between an op and its backward. They are torch's, which are not always what the
+    VJP here reads: values never change, so that it finds what it reads in any case."""
+
+    READ = auto()  # those that the VJP reads
+    OPERANDS = auto()  # of the inputs those that it reads, all where it reads a result; no result
+    RESULTS = auto()  # the results, and no input
+    BOTH = auto()  # those that the VJP reads, and the results
+    NOTHING = auto()  # torch keeps values that no tensor of the program has
 
 
 # -- complex values --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ingot.ir.facts import Foldable, Lowering, OverComplex
+from ingot.ir.facts import Foldable, Kept, Lowering, OverComplex
 from ingot.ir.public import Public
 from ingot.ir.size import decisions
 from ingot.ir.struct import frozen, struct
@@ -52,6 +52,7 @@ class Op:
     sizes                                               names of attributes that hold extents and offsets: they may be Sizes
     can_fail                                            it checks values (indices), and fails the call where one is wrong
     indices                                             the first of its inputs that are indices along the dims of its first attribute
+    kept                                                what backward must find unwritten, see ir/facts.py
     over_complex                                        whether it takes complex values, see ir/facts.py
     public                                              the function that it is made into, see ir/public.py
     samples                                             inputs for the generated tests, see ir/ops/samples.py
@@ -78,6 +79,7 @@ class Op:
     over_complex: OverComplex = OverComplex.NONE
     public: Public | None = None
     source: str = ""
+    kept: Kept = Kept.READ
 
     def __repr__(self) -> str:
         return self.name

@@ -7,11 +7,12 @@ save its own outputs without a reference cycle. A node saves what its rule reads
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ingot.ir import ops as _ops  # noqa: F401  (fills OPS)
 from ingot.ir.dtypes import DType
+from ingot.ir.facts import Kept
 from ingot.ir.graph import Const, Location
 from ingot.ir.op import OPS, Op, infer
 from ingot.ir.size import ShapeError, decisions
@@ -54,13 +55,16 @@ class _Frontend:
 frontend = _Frontend()
 
 
+KEPT: dict[str, Kept] = {}  # what composites keep that keep other than they read, by their names
+
+
 # ---- signatures
 
 
 class Signature:
     """An op with its attributes on inputs of certain types: what recording and differentiating it needs, found once."""
 
-    __slots__ = ("op", "attrs", "in_types", "out_types", "device", "mixed", "may_fail", "_backward", "_name")
+    __slots__ = ("op", "attrs", "in_types", "out_types", "device", "mixed", "may_fail", "kept", "_backward", "_name")
 
     def __init__(self, op: Op, attrs: tuple, in_types: tuple[TensorType, ...], out_types: tuple[TensorType, ...] | None = None):
         self.op = op
@@ -77,8 +81,19 @@ class Signature:
             in_types = tuple([t.on(None) for t in in_types])
             self.out_types = tuple([t.on(self.device) for t in infer(op, in_types, attrs)])
         self.may_fail = op.can_fail and op.may_fail(in_types, attrs)
+        self.kept = KEPT.get(attrs[0].name, Kept.READ) if op.name == "call" else op.kept
         self._backward: dict[Any, Any] = {}
         self._name = ""
+
+    def unwritten(self, saved: Iterable[int]) -> Iterable[int]:
+        """Which inputs i, and outputs as ~i, must not be written before the backward, which reads those `saved`."""
+        if self.kept is Kept.READ:
+            return saved
+        reads = [i for i in saved if i >= 0]
+        results = [~i for i, t in enumerate(self.out_types) if t.dtype.kind in "fc"]
+        if self.kept is Kept.OPERANDS:
+            return reads if len(reads) == len(tuple(saved)) else range(len(self.in_types))
+        return [] if self.kept is Kept.NOTHING else results if self.kept is Kept.RESULTS else [*reads, *results]
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ from ingot._tensor.reals import Formula, Real
 from ingot._tensor.recording import record, stop_gradient
 from ingot._tensor.state import Tensor, wrap
 from ingot.ir.dtypes import DType, f64, i64
+from ingot.ir.facts import Kept
 from ingot.ir.graph import Graph
 from ingot.ir.op import OPS, Op
 from ingot.ir.size import Size, deciding, decisions, replaced, symbols
@@ -31,8 +32,9 @@ from ingot.runtime.forecast import Composite, foretold
 from ingot.runtime.numbers import rank0
 from ingot.runtime.recorder import Recorder, here
 from ingot.runtime.sight import unseen
+from ingot.runtime.tape import KEPT
 
-__all__ = ["clear", "composite", "routine", "CompositeTrace"]
+__all__ = ["clear", "composite", "keeps", "routine", "CompositeTrace"]
 
 F = TypeVar("F", bound=Callable)
 
@@ -220,6 +222,16 @@ def composite(fn: F) -> F:
         return traced.rebuild(record(traced.op, tensors, traced.attrs))
 
     return functools.wraps(fn)(call)  # type: ignore[return-value]
+
+
+def keeps(kept: Kept) -> Callable[[F], F]:
+    """Say what programs must not write before the backward of a composite, where that is not what it reads: put under `composite`."""
+
+    def mark(fn: F) -> F:
+        KEPT[fn.__name__] = kept
+        return fn
+
+    return mark
 
 
 def _flat(a: Any, tensors: list[Tensor]) -> Any:

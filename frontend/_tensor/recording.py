@@ -103,7 +103,7 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: tuple = ()) -> Any:
         saved = node.saved
         if saved and saving.checked:
             versions = []
-            for i in saved:
+            for i in sig.unwritten(saved):
                 t = tensors[i] if i >= 0 else results[~i]
                 cell = t._version_cell
                 if cell is None:

@@ -221,6 +221,8 @@ class Roots:
                 held.append(x)
             for item in (list(dict.values(x)) if isinstance(x, dict) else held_in(x))[:SMALL]:
                 self._in_class(item, changes, depth + 1)
+        elif changes and depth and not isinstance(x, (type, types.FunctionType)):
+            self.add(x, depth)
 
     def _function(self, f: types.FunctionType, depth: int) -> None:
         names = names_of(f.__code__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions import numpy_names
 from ingot.functions.binary import logaddexp
 from ingot.functions.common import (
@@ -28,6 +28,7 @@ from ingot.functions.common import (
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.join import cat
 from ingot.functions.reduce import accumulator
+from ingot.ir.facts import Kept
 
 __all__ = [
     "cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "gradient", "logcumsumexp", "trapezoid", "trapz",
@@ -104,6 +105,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
 
 
 @composite
+@keeps(Kept.BOTH)
 def _logcumsumexp(x: Tensor, axis: int) -> Tensor:
     if not x.ndim:
         return apply("reshape", x, attrs=((),))

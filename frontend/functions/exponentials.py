@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions import numpy_names
 from ingot.functions.common import (
     Tensor,
@@ -24,6 +24,7 @@ from ingot.functions.common import (
     upcast,
 )
 from ingot.functions.reduce import count, kept_shape, reduced
+from ingot.ir.facts import Kept
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -46,6 +47,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *,
 
 
 @composite
+@keeps(Kept.BOTH)
 def _logsumexp(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     y = upcast(x)
     if not axes and y.dtype.kind != "c":  # of a complex number the imaginary part comes back between -pi and pi
@@ -91,6 +93,7 @@ def _shifted(x: Tensor, axis: int) -> Tensor:
 
 
 @composite
+@keeps(Kept.RESULTS)
 def _softmax(x: Tensor, axis: int) -> Tensor:
     shape = tuple(x.shape)
     if shape and not shape[axis]:
@@ -103,6 +106,7 @@ def _softmax(x: Tensor, axis: int) -> Tensor:
 
 
 @composite
+@keeps(Kept.RESULTS)
 def _log_softmax(x: Tensor, axis: int) -> Tensor:
     shape = tuple(x.shape)
     if shape and not shape[axis]:

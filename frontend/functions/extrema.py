@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions import binary, numpy_names, reduce
 from ingot.functions.common import (
     OPS,
@@ -19,6 +19,7 @@ from ingot.functions.common import (
     scalar,
 )
 from ingot.functions.reduce import kept_shape, need_elements, op_for, reduced
+from ingot.ir.facts import Kept
 from ingot.ir.public import Reduce
 
 __all__ = ["aminmax", "max", "min"]
@@ -47,6 +48,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _value_and_index(x: Tensor, arg: str, axis: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """Values through a gather, so that the gradient goes to the chosen element alone."""
     if not x.ndim:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions import numpy_names
 from ingot.functions.common import (
     Number,
@@ -31,6 +31,7 @@ from ingot.functions.common import (
 from ingot.functions.factor import svdvals
 from ingot.functions.from_data import tensor
 from ingot.functions.reduce import reduced
+from ingot.ir.facts import Kept
 
 __all__ = ["cdist", "dist", "frobenius_norm", "norm", "pdist", "renorm"]
 
@@ -85,6 +86,7 @@ def vector_norm(
 
 
 @composite
+@keeps(Kept.BOTH)
 def _vector_norm(x: Tensor, p: float, axes: tuple[int, ...], keepdim: bool, dtype: dtypes.DType) -> Tensor:
     y = upcast(cast(x, dtype))
     if y.dtype.kind == "c":
@@ -183,6 +185,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
 
 
 @composite
+@keeps(Kept.BOTH)
 def _cdist(a: Tensor, b: Tensor, p: float) -> Tensor:
     left = apply("reshape", a, attrs=((*a.shape[:-1], 1, a.shape[-1]),))
     right = apply("reshape", b, attrs=((*b.shape[:-2], 1, *b.shape[-2:]),))

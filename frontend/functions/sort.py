@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite, routine
+from ingot._tensor.composites import composite, keeps, routine
 from ingot._tensor.recording import stop_gradient
 from ingot.functions import numpy_names
 from ingot.functions.common import (
@@ -26,6 +26,7 @@ from ingot.functions.common import (
 from ingot.functions.extrema import ValuesIndices
 from ingot.functions.reduce import kept_shape, reduced
 from ingot.functions.select import _lerp
+from ingot.ir.facts import Kept
 
 __all__ = [
     "argsort", "kthvalue", "median", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk",
@@ -173,6 +174,7 @@ def _median_of(name: str, input: Tensor, dim: int | None, keepdim: bool, ignore_
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tensor, Tensor]:
     n = x.shape[axis]
     if x.dtype.kind != "f":
@@ -184,6 +186,7 @@ def _median(x: Tensor, axis: int, keepdim: bool, ignore_nan: bool) -> tuple[Tens
 
 
 @composite
+@keeps(Kept.BOTH)
 def _whole_median(x: Tensor, ignore_nan: bool) -> Tensor:
     """The median of a vector, whose gradient all elements equal to it share."""
     found = _median(x, 0, False, ignore_nan)[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Number, f32, u32
-from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable, Nonzero, OverComplex
+from ingot.ir.facts import DIVISION, FUNCTION, SIMPLE, Foldable, Kept, Nonzero, OverComplex
 from ingot.ir.op import NO_GRAD, OPS
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
@@ -119,7 +119,7 @@ div = elementwise(
     "div", Float, arity=2, doc="a / b.", ref=s.divide, scalar=lambda e, a, b: e.div(a, b),
     partials=lambda a, b, y: [lambda t: t / b, lambda t: -t * (y / b)], samples=(floats(-5, 5), floats(-5, 5, gap=0.5)),
     cost=DIVISION, foldable=Foldable.ALWAYS,
-    over_complex=OverComplex.CONJUGATE,
+    over_complex=OverComplex.CONJUGATE, kept=Kept.OPERANDS,
 )  # fmt: skip
 
 

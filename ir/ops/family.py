@@ -9,7 +9,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import ALL, REAL, Bool, Complex, DType, Float, Half, Int, Number, UInt, bool_, by_numpy, f32, f64
-from ingot.ir.facts import Cost, Elementwise, Foldable, Nonzero, OverComplex
+from ingot.ir.facts import Cost, Elementwise, Foldable, Kept, Nonzero, OverComplex
 from ingot.ir.op import OPS, Op, Rule, register
 from ingot.ir.ops.batching import elementwise_batch
 from ingot.ir.ops.samples import Combinations, Domain
@@ -235,6 +235,7 @@ def elementwise(
     source: str = "",
     check: Nonzero | None = None,
     over_complex: OverComplex = OverComplex.NONE,
+    kept: Kept = Kept.READ,
 ) -> Op:
     """Declare an op that maps elements to elements, its inputs broadcast together and of one dtype out of `dtypes`.
 
@@ -244,7 +245,7 @@ def elementwise(
     partials(*ins, y, *attrs) the derivative by each input: an Expr, a number, a mask (bool Expr: the cotangent passes
                              there), a function of the cotangent, or None; JVP and VJP follow from it
     result                   dtype of the result, if not that of the inputs
-    cost, foldable, check    see ir/facts.py; over_complex too: with it complex dtypes are among `dtypes`
+    cost, foldable, check    see ir/facts.py; kept too, and over_complex, with which complex dtypes are among `dtypes`
     public                   see ir/public.py
     """
     dtypes = frozenset(dtypes) if over_complex is OverComplex.NONE else Complex.union(dtypes)
@@ -273,7 +274,7 @@ def elementwise(
             name, doc, attrs, infer, quiet(reference),
             vjp=vjp, jvp=jvp, batch=elementwise_batch(name), source=source, samples=Combinations(rows, domains, tuple(sample_attrs)),
             lowering=Elementwise(scalar, cost, check=check), foldable=foldable, commutative=commutative, public=public,
-            over_complex=over_complex, can_fail=check is not None,
+            over_complex=over_complex, can_fail=check is not None, kept=kept,
         )
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ingot.ir.builder import Expr
 from ingot.ir.dtypes import Float, Half, Number, f32
-from ingot.ir.facts import DIVISION, FUNCTION, Cost, Foldable, OverComplex
+from ingot.ir.facts import DIVISION, FUNCTION, Cost, Foldable, Kept, OverComplex
 from ingot.ir.op import OPS, Op
 from ingot.ir.ops import scalars as s
 from ingot.ir.ops.family import elementwise
@@ -26,12 +26,12 @@ TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 
 def _function(name: str, doc: str, ref: Callable, partials: Any, samples: Domain, public: str = "", aliases: tuple[str, ...] = (),
-              source: str = "", cost: Cost = FUNCTION, analytic: bool = True) -> Op:  # fmt: skip
+              source: str = "", cost: Cost = FUNCTION, analytic: bool = True, kept: Kept = Kept.READ) -> Op:  # fmt: skip
     """An elementary function. `public`: the doc of its public function where it is not `doc`; analytic: of complex numbers too."""
     return elementwise(
         name, Float, doc=doc, ref=ref, partials=partials, scalar=s.elementary(name), samples=samples, precise=True, source=source,
         cost=cost, foldable=Foldable.NEVER, public=Unary("float", public, aliases=aliases),
-        over_complex=OverComplex.CONJUGATE if analytic else OverComplex.NONE,
+        over_complex=OverComplex.CONJUGATE if analytic else OverComplex.NONE, kept=kept,
     )  # fmt: skip
 
 
@@ -111,7 +111,9 @@ def _acosh_partials(x: Expr, y: Expr) -> list:
 
 exp = _function("exp", "e to the power of each element.", np.exp, lambda x, y: [y], floats(-20, 20))
 exp2 = _function("exp2", "2 to the power of each element.", _exp2, lambda x, y: [y * LN2], floats(-20, 20))
-expm1 = _function("expm1", "exp(x) - 1, accurate near 0.", np.expm1, lambda x, y: [OPS["exp"](x)], floats(-10, 10))
+expm1 = _function(
+    "expm1", "exp(x) - 1, accurate near 0.", np.expm1, lambda x, y: [OPS["exp"](x)], floats(-10, 10), kept=Kept.RESULTS,
+)  # fmt: skip
 log = _function("log", "Natural logarithm.", np.log, lambda x, y: [lambda t: t / x], floats(0.1, 50))
 log2 = _function("log2", "Logarithm to base 2.", np.log2, lambda x, y: [lambda t: t / (x * LN2)], floats(0.1, 50))
 log10 = _function("log10", "Logarithm to base 10.", np.log10, lambda x, y: [lambda t: t / (x * LN10)], floats(0.1, 50))

@@ -136,3 +136,24 @@ def test_numbers_of_one_place_that_are_put_in_others():
     for k in range(6):
         f(tensor())
         assert table == {"n": k} and ring[-1] == k and type(ring[-1]) is int
+
+
+def test_objects_in_lists_of_classes():
+    class Neuron(nn.Module):
+        known = []  # noqa: RUF012
+
+        def __init__(self):
+            super().__init__()
+            self.known.append(self)
+            self.register_buffer("mem", tensor())
+
+        def forward(self, x):
+            for n in self.known:
+                n.mem = ingot.zeros_like(n.mem)
+            self.mem = self.mem + x
+            return self.mem * 2
+
+    other, n = Neuron(), Neuron()
+    f = ingot.compile(n)
+    assert [f(tensor()).tolist() for _ in range(3)] == [[2, 4, 6]] * 3
+    assert n.mem.tolist() == [1, 2, 3] and other.mem.tolist() == [0, 0, 0]

@@ -9,6 +9,8 @@ import math
 
 import ingot
 from ingot._tensor import Tensor
+from ingot._tensor.composites import keeps
+from ingot.ir.facts import Kept
 from ingot.nn.functional.elementwise import apply, elementwise, float_integers, with_complex
 
 
@@ -100,6 +102,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 
 @float_integers
+@keeps(Kept.OPERANDS)
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|). Integers become the default float dtype.
 
@@ -110,6 +113,7 @@ def softsign(input: Tensor) -> Tensor:
 
 
 @float_integers
+@keeps(Kept.NOTHING)
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x). Integers become the default float dtype.
 

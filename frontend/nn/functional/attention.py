@@ -8,8 +8,9 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions.common import dtype_name
+from ingot.ir.facts import Kept
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.dense import linear
 from ingot.nn.functional.padding import pad
@@ -31,6 +32,7 @@ def _softmax(scores: Tensor, masked: bool) -> Tensor:
 
 
 @composite
+@keeps(Kept.BOTH)
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, uniform: Tensor | None, p: float, causal: bool, scale: float) -> Tensor:
     half = q.dtype.torch_name in ("float16", "bfloat16")
     scores = ingot.matmul(q * scale, k.transpose(-2, -1))

@@ -7,8 +7,9 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions.index import taken_along
+from ingot.ir.facts import Kept
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
@@ -35,6 +36,7 @@ def _picked(lp: Tensor, target: Tensor, weight: Tensor | None, ignore: int) -> t
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _cross_entropy(x: Tensor, target: Tensor, weight: Tensor | None, ignore: int, smoothing: float, reduction: str) -> Tensor:
     dim = 1 if x.ndim > 1 else 0
     lp = ingot.log_softmax(x, dim)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ingot
 from ingot._tensor import Tensor
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions.common import cast_out, dtype_name
 from ingot.functions.norm import pdist as pdist
 from ingot.functions.norm import vector_norm
+from ingot.ir.facts import Kept
 
 
 @composite
@@ -54,5 +55,6 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
 
 
 @composite
+@keeps(Kept.OPERANDS)
 def _normalize(x: Tensor, p: float, dim: int, eps: float) -> Tensor:
     return x / vector_norm(x, p, dim, True).clamp_min(eps)

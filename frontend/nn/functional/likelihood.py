@@ -8,8 +8,9 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions.common import cast, upcast
+from ingot.ir.facts import Kept
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
 from ingot.nn.functional.sizes import same_dtype
@@ -151,6 +152,7 @@ def poisson_nll_loss(
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _gaussian(x: Tensor, t: Tensor, var: Tensor, full: bool, eps: float, reduction: str) -> Tensor:
     # torch clamps the variance without clamping its gradient: add the clamp as a constant
     var = var + (var.clamp(min=eps) - var).detach()

@@ -7,8 +7,9 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
 from ingot.functions.common import refuse
+from ingot.ir.facts import Kept
 from ingot.nn.functional.reduction import check_sizes, reduce_loss, reduction_mode
 
 
@@ -50,6 +51,7 @@ def mse_loss(
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _l1(x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     d = ingot.abs(x - t)
     return _weighted(d, weight, reduction)

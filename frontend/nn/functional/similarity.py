@@ -8,7 +8,8 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.autocast import full
-from ingot._tensor.composites import composite
+from ingot._tensor.composites import composite, keeps
+from ingot.ir.facts import Kept
 from ingot.nn.functional.activation import log1p_exp_neg
 from ingot.nn.functional.distances import pairwise_distance
 from ingot.nn.functional.reduction import reduce_loss, reduction_mode
@@ -30,6 +31,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, re
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _hinge(x: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
     return reduce_loss(ingot.where(t != -1, x, 0.0) + ingot.where(t != 1, (margin - x).clamp_min(0.0), 0.0), reduction)
 
@@ -77,6 +79,7 @@ def cosine_embedding_loss(
 
 
 @composite
+@keeps(Kept.NOTHING)
 def _margin_ranking(x1: Tensor, x2: Tensor, t: Tensor, margin: float, reduction: str) -> Tensor:
     return reduce_loss((-t * (x1 - x2) + margin).clamp_min(0.0), reduction)
 
