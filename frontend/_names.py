@@ -388,10 +388,10 @@ METHODS = {
     "ingot.functions.search": "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     "ingot.functions.select": "addcdiv addcdiv_ addcmul addcmul_ allclose clamp clamp_ clamp_max clamp_max_ clamp_min "
     "clamp_min_ clip clip_ equal isclose lerp lerp_ where",
-    "ingot.functions.shape": "broadcast_to diagonal expand flatten moveaxis movedim narrow ravel select squeeze swapaxes "
-    "swapdims t transpose unflatten unfold unsqueeze view",
-    "ingot.functions.shape_methods": "H T as_strided_ expand_as mH mT permute reshape reshape_as squeeze_ sum_to_size "
-    "swapaxes_ swapdims_ t_ transpose_ unsqueeze_ view_as",
+    "ingot.functions.shape": "diagonal expand flatten moveaxis movedim narrow ravel select swapaxes swapdims t transpose "
+    "unflatten unfold unsqueeze view",
+    "ingot.functions.shape_methods": "H T as_strided_ broadcast_to expand_as mH mT permute reshape reshape_as squeeze "
+    "squeeze_ sum_to_size swapaxes_ swapdims_ t_ transpose_ unsqueeze_ view_as",
     "ingot.functions.shared_memory": "is_pinned is_shared pin_memory share_memory_",
     "ingot.functions.solvers": "cholesky_inverse cholesky_solve triangular_solve",
     "ingot.functions.sort": "argsort kthvalue median msort nanmedian nanquantile quantile sort topk",

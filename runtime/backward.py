@@ -10,6 +10,7 @@ import heapq
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Any
 
 from ingot.ir.op import OPS
 from ingot.runtime.array import to_numpy
@@ -116,6 +117,9 @@ def _run(
         grads = waiting.pop(node)
         if node.pre_hooks and (leaf_hooks or not isinstance(node, Leaf)):
             for i, hook in list(node.pre_hooks.values()):
+                if i < 0:
+                    grads = _replaced(hook(_tensors(grads)), grads)
+                    continue
                 g = grads[i]
                 if g is not None:
                     grads[i] = _hooked(hook, g)
@@ -183,13 +187,19 @@ def _hooked(hook: Callable, grad: Pair) -> Pair:
     return grad if result is None else frontend.unwrap(result)
 
 
-def _post_hooked(node: Node, out: Sequence[Pair | None], grads: Sequence[Pair | None]) -> Sequence[Pair | None]:
-    def tensors(pairs: Sequence[Pair | None]) -> tuple:
-        return tuple(None if p is None else frontend.wrap(p) for p in pairs)
+def _tensors(pairs: Sequence[Pair | None]) -> tuple:
+    return tuple(None if p is None else frontend.wrap(p) for p in pairs)
 
+
+def _replaced(result: Any, pairs: Any) -> Any:
+    """What a hook of several gradients gives in their place; them for None."""
+    if result is None:
+        return pairs
+    result = result if isinstance(result, tuple) else (result,)
+    return [None if r is None else frontend.unwrap(r) for r in result]
+
+
+def _post_hooked(node: Node, out: Sequence[Pair | None], grads: Sequence[Pair | None]) -> Sequence[Pair | None]:
     for hook in list((node.hooks or {}).values()):
-        result = hook(tensors(out), tensors(grads))
-        if result is not None:
-            result = result if isinstance(result, tuple) else (result,)
-            out = [None if r is None else frontend.unwrap(r) for r in result]
+        out = _replaced(hook(_tensors(out), _tensors(grads)), out)
     return out

@@ -204,7 +204,7 @@ class Node:
         self.edges = edges
         self.out_types = out_types
         self.hooks: dict[int, Callable] | None = None  # torch's post-hooks: (grad_inputs, grad_outputs)
-        self.pre_hooks: dict[int, tuple[int, Callable]] | None = None  # key -> (output index, hook of a tensor)
+        self.pre_hooks: dict[int, tuple[int, Callable]] | None = None  # key -> (output index, hook of a tensor), or (-1, of all)
         self.retained: dict[int, GradSlot] | None = None
         self.loc = loc
 
@@ -222,6 +222,12 @@ class Node:
         if self.hooks is None:
             self.hooks = {}
         return Handle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable) -> Any:
+        """Call `hook(grad_outputs)` before this node runs; what it returns replaces the gradients."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return Handle(self.pre_hooks, (-1, hook))
 
     def apply(self, grads: list[Pair | None], create_graph: bool) -> Sequence[Pair | None]:
         """The gradients of the inputs, from those of the outputs."""

@@ -30,7 +30,7 @@ from ingot.runtime import tape
 from ingot.runtime.recorder import here, user_location
 from ingot.runtime.tape import RELEASED, Node, Packed, Pair, Refusing, Version, check_versions, saving
 
-__all__ = ["Function", "FunctionCtx", "applied", "on_tape", "once_differentiable", "run_forward"]
+__all__ = ["Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "applied", "on_tape", "once_differentiable", "run_forward"]
 
 
 class FunctionCtx:
@@ -264,6 +264,20 @@ def _save(t: Tensor | None, made: dict[int, Pair]) -> Any:
     if t._version_cell is None:
         t._version_cell = Version()
     return kept, edge, t._version_cell, t._version_cell.n
+
+
+class InplaceFunction(Function):
+    """`Function`, by a name of older code, whose subclasses take `inplace` as they like.
+
+    >>> issubclass(ingot.autograd.function.InplaceFunction, ingot.autograd.Function)
+    True
+    """
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = inplace
+
+
+FunctionMeta = type(Function)
 
 
 def once_differentiable(fn: Callable) -> Callable:

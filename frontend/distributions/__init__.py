@@ -12,13 +12,12 @@ from ingot.distributions import constraints, transforms
 from ingot.distributions.constraint_registry import biject_to, transform_to
 from ingot.distributions.continuous import ContinuousBernoulli, Exponential, GeneralizedPareto, Uniform
 from ingot.distributions.derived import (
-    Independent,
+    Gumbel,
     Kumaraswamy,
     LogisticNormal,
     LogNormal,
     MixtureSameFamily,
     Pareto,
-    TransformedDistribution,
     Weibull,
 )
 from ingot.distributions.discrete import (
@@ -35,9 +34,10 @@ from ingot.distributions.discrete import (
 from ingot.distributions.distribution import Distribution, ExponentialFamily
 from ingot.distributions.gammas import Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, InverseGamma
 from ingot.distributions.kl import kl_divergence, register_kl
-from ingot.distributions.locations import Cauchy, Gumbel, HalfCauchy, HalfNormal, Laplace, Normal, StudentT
+from ingot.distributions.locations import Cauchy, HalfCauchy, HalfNormal, Laplace, Normal, StudentT
 from ingot.distributions.multivariate import LKJCholesky, LowRankMultivariateNormal, MultivariateNormal, VonMises, Wishart
 from ingot.distributions.relaxed import RelaxedBernoulli, RelaxedOneHotCategorical
+from ingot.distributions.transformed import Independent, TransformedDistribution
 from ingot.distributions.transforms import *  # noqa: F403
 from ingot.distributions.transforms import __all__ as _transforms
 

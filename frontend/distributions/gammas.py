@@ -11,6 +11,8 @@ from ingot import _draws
 from ingot._tensor import Tensor
 from ingot.distributions import constraints
 from ingot.distributions.distribution import Distribution, ExponentialFamily
+from ingot.distributions.transformed import TransformedDistribution
+from ingot.distributions.transforms import PowerTransform
 from ingot.distributions.utils import broadcast_all, stream
 
 __all__ = ["Beta", "Chi2", "Dirichlet", "FisherSnedecor", "Gamma", "InverseGamma"]
@@ -93,7 +95,7 @@ class Chi2(Gamma):
         return self.concentration * 2
 
 
-class InverseGamma(Distribution):
+class InverseGamma(TransformedDistribution):
     """The distribution of 1 / x, x of `Gamma(concentration, rate)`."""
 
     arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
@@ -101,11 +103,17 @@ class InverseGamma(Distribution):
     has_rsample = True
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None):
-        self.concentration, self.rate = broadcast_all(concentration, rate)
-        super().__init__(tuple(self.concentration.shape), validate_args=validate_args)
+        super().__init__(Gamma(concentration, rate, validate_args=validate_args), PowerTransform(-1.0), validate_args=validate_args)
 
-    def _base(self) -> Gamma:
-        return Gamma(self.concentration, self.rate, validate_args=False)
+    @property
+    def concentration(self) -> Tensor:
+        """That of x."""
+        return self.base_dist.concentration
+
+    @property
+    def rate(self) -> Tensor:
+        """That of x."""
+        return self.base_dist.rate
 
     @property
     def mean(self) -> Tensor:
@@ -122,11 +130,11 @@ class InverseGamma(Distribution):
         return ingot.where(self.concentration > 2, self.rate.square() / ((a - 1).square() * (a - 2)), math.inf)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        return self._base().rsample(sample_shape).reciprocal()
+        return self.base_dist.rsample(sample_shape).reciprocal()
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
-        return self._base().log_prob(value.reciprocal()) - 2 * value.log()
+        return self.base_dist.log_prob(value.reciprocal()) - 2 * value.log()
 
     def cdf(self, value: Tensor) -> Tensor:
         self._validate_sample(value)

@@ -9,12 +9,13 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot.distributions.continuous import ContinuousBernoulli, Exponential, Uniform
-from ingot.distributions.derived import Independent, LogNormal, Pareto, TransformedDistribution
+from ingot.distributions.derived import Gumbel, LogNormal, Pareto
 from ingot.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, OneHotCategorical, Poisson
 from ingot.distributions.distribution import Distribution, ExponentialFamily
 from ingot.distributions.gammas import Beta, Dirichlet, Gamma, InverseGamma
-from ingot.distributions.locations import EULER, Cauchy, Gumbel, HalfCauchy, HalfNormal, Laplace, Normal
+from ingot.distributions.locations import EULER, Cauchy, HalfCauchy, HalfNormal, Laplace, Normal
 from ingot.distributions.multivariate import LowRankMultivariateNormal, MultivariateNormal
+from ingot.distributions.transformed import Independent, TransformedDistribution
 from ingot.distributions.utils import _sum_rightmost
 
 __all__ = ["kl_divergence", "register_kl"]

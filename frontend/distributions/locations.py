@@ -10,9 +10,11 @@ import ingot
 from ingot._tensor import Tensor
 from ingot.distributions import constraints
 from ingot.distributions.distribution import Distribution, ExponentialFamily
+from ingot.distributions.transformed import TransformedDistribution
+from ingot.distributions.transforms import AbsTransform
 from ingot.distributions.utils import broadcast_all
 
-__all__ = ["Cauchy", "Gumbel", "HalfCauchy", "HalfNormal", "Laplace", "Normal", "StudentT"]
+__all__ = ["Cauchy", "HalfCauchy", "HalfNormal", "Laplace", "Normal", "StudentT"]
 
 _HALF_LOG_2PI = math.log(2 * math.pi) / 2
 EULER = 0.57721566490153286060
@@ -152,42 +154,7 @@ class Cauchy(_LocScale):
         return math.log(4 * math.pi) + self.scale.log()
 
 
-class Gumbel(_LocScale):
-    """The Gumbel distribution: of loc - scale * log(-log(u)), u uniform."""
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc + self.scale * EULER
-
-    @property
-    def stddev(self) -> Tensor:
-        return (math.pi / math.sqrt(6)) * self.scale
-
-    @property
-    def variance(self) -> Tensor:
-        return self.stddev.pow(2)
-
-    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        u = open_unit(self._extended_shape(sample_shape), self.loc)
-        return self.loc - self.scale * (-u.log()).log()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        self._validate_sample(value)
-        y = (self.loc - value) / self.scale
-        return y - y.exp() - self.scale.log()
-
-    def cdf(self, value: Tensor) -> Tensor:
-        self._validate_sample(value)
-        return ingot.exp(-ingot.exp(-(value - self.loc) / self.scale))
-
-    def icdf(self, value: Tensor) -> Tensor:
-        return self.loc - self.scale * (-value.log()).log()
-
-    def entropy(self) -> Tensor:
-        return self.scale.log() + (1 + EULER)
-
-
-class _Half(Distribution):
+class _Half(TransformedDistribution):
     """The distribution of |x|, x of another one around 0."""
 
     arg_constraints = {"scale": constraints.positive}
@@ -196,8 +163,7 @@ class _Half(Distribution):
     base: Any
 
     def __init__(self, scale: Any, validate_args: bool | None = None):
-        self.base_dist = self.base(0, scale, validate_args=False)
-        super().__init__(self.base_dist.batch_shape, validate_args=validate_args)
+        super().__init__(self.base(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
 
     @property
     def scale(self) -> Tensor:
@@ -207,9 +173,6 @@ class _Half(Distribution):
     @property
     def mode(self) -> Tensor:
         return ingot.zeros_like(self.scale)
-
-    def _expanded(self, new: Any, shape: Any) -> None:
-        new.base_dist = self.base_dist.expand(shape)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self.base_dist.rsample(sample_shape).abs()

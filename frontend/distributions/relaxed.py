@@ -9,9 +9,9 @@ from typing import Any
 import ingot
 from ingot._tensor import Tensor
 from ingot.distributions import constraints
-from ingot.distributions.derived import TransformedDistribution
 from ingot.distributions.discrete import Categorical, OfCategorical
 from ingot.distributions.distribution import Distribution
+from ingot.distributions.transformed import TransformedDistribution
 from ingot.distributions.transforms import ExpTransform, SigmoidTransform
 from ingot.distributions.utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, probs_to_logits
 

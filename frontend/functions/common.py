@@ -366,7 +366,7 @@ def emit_out(result: Any, out: Any, casts: bool = False) -> Any:
         raise RuntimeError(f"functions with out=... arguments don't support automatic differentiation, but {one} requires grad.")
     if not casts and out.dtype is not result.dtype:
         raise RuntimeError(f"Expected out tensor to have dtype {dtype_name(result.dtype)}, but got {dtype_name(out.dtype)} instead")
-    if not fits(out, result.shape) and not here.recorder.tracing and out._base is None:
+    if not fits(out, result.shape) and out._base is None:
         check_cast(result, out)
         _make_room(out, result)
     return store(out, result)

@@ -69,7 +69,7 @@ def _soft(name: str, input: Any, dim: Any, dtype: Any) -> tuple[Tensor, int]:
     return x, one_dim(dim, x.ndim)
 
 
-def softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.DType | None = None, out: Tensor | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, dtype: dtypes.DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """exp(input) normalised to sum 1 along `dim`, without overflow. RuntimeError unless floating (or cast by `dtype`).
 
     >>> ingot.softmax(ingot.tensor([1.0, 2.0, 3.0]), dim=0)
@@ -78,7 +78,7 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.DType | None
     return emit_out(_softmax(*_soft("softmax", input, dim, dtype)), out)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, *, dtype: dtypes.DType | None = None, out: Tensor | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, dtype: dtypes.DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(softmax(input)) along `dim`, computed without the intermediate underflow.
 
     >>> ingot.log_softmax(ingot.tensor([1.0, 2.0, 3.0]), dim=0)

@@ -48,7 +48,7 @@ FUNCTIONS: dict[str, str] = {
     "subscript": "index_put index_put_",
     "search": "argwhere bincount histc nonzero nonzero_static unique unique_consecutive",
     "join": "chunk dsplit hsplit split_with_sizes tensor_split unbind vsplit",
-    "shape": "broadcast_to diagonal expand flatten movedim moveaxis narrow ravel select squeeze swapaxes swapdims t transpose "
+    "shape": "diagonal expand flatten movedim moveaxis narrow ravel select swapaxes swapdims t transpose "
     "unflatten unfold unsqueeze view",
     "strided": "as_strided as_strided_scatter",
     "arrange": "diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "

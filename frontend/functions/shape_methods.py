@@ -25,9 +25,19 @@ def _permute(self: Tensor, *order: Any, dims: Any = None) -> Tensor:
     return shape.permute(self, shape_arg(order if dims is None else named_arg("permute", order, (dims,)), "dims"))
 
 
-def _squeeze_(self: Tensor, dim: Any = None) -> Tensor:
+def _broadcast_to(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
+    """Expanded to another shape. A view."""
+    return shape.expand(self, shape_arg(sizes if size is None else named_arg("broadcast_to", sizes, (size,)), "size"))
+
+
+def _squeeze(self: Tensor, *dims: Any, dim: Any = None) -> Tensor:
+    """Without the dims of extent 1, or those given that have it. A view."""
+    return shape.squeeze(self, dim if not dims else dims[0] if len(dims) == 1 else dims)
+
+
+def _squeeze_(self: Tensor, *dims: Any, dim: Any = None) -> Tensor:
     """`squeeze`, in place."""
-    return _become(self, shape.squeeze(self, dim))
+    return _become(self, _squeeze(self, *dims, dim=dim))
 
 
 def _unsqueeze_(self: Tensor, dim: int) -> Tensor:
@@ -118,7 +128,8 @@ def _flipped(name: str, order: tuple[int, ...] | None, doc: str) -> property:
 
 
 METHODS = methods(
-    reshape=_reshape, permute=_permute, squeeze_=_squeeze_, unsqueeze_=_unsqueeze_, as_strided_=_as_strided_,
+    reshape=_reshape, permute=_permute, broadcast_to=_broadcast_to, squeeze=_squeeze, squeeze_=_squeeze_,
+    unsqueeze_=_unsqueeze_, as_strided_=_as_strided_,
     transpose_=_transpose_, swapaxes_=_transpose_, swapdims_=_transpose_, t_=_t_, expand_as=_expand_as, reshape_as=_reshape_as,
     view_as=_view_as, sum_to_size=_sum_to_size,
 )  # fmt: skip

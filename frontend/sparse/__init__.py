@@ -7,12 +7,14 @@
     methods.py      operators and methods
     named.py        torch's older names
     gradients.py    the sparse gradients of embeddings
+    legacy.py       types by dtype, torch's oldest names
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ingot._paths import also
 from ingot.sparse import methods as _methods
 from ingot.sparse.making import spdiags
 from ingot.sparse.products import addmm, mm, sampled_addmm
@@ -24,6 +26,7 @@ __all__ = [
     "spdiags", "sum",
 ]  # fmt: skip
 
+__getattr__ = also(__name__, "ingot.sparse.legacy")
 _methods.install()
 
 

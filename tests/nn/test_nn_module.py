@@ -393,3 +393,78 @@ def test_attention_is_one_node_where_nothing_needs_a_gradient(bias_kv, weights, 
             assert (a is None) == (b is None)
             if a is not None:
                 np.testing.assert_allclose(a.numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_submodules_have_a_train_of_their_own() -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+
+        def train(self, mode: bool = True) -> nn.Module:
+            super().train(mode)
+            self.norm.eval()
+            return self
+
+    net = nn.Sequential(Frozen(), nn.Dropout())
+    assert net.train() is net and net[1].training and net[0].training and not net[0].norm.training
+    assert not net.eval()[0].training
+
+
+def test_what_layers_call_may_be_overridden() -> None:
+    said: list[str] = []
+
+    def saying(base: type, *names: str) -> type:
+        def method(name: str):
+            def call(self, *args, **kwargs):
+                said.append(name)
+                return getattr(super(made, self), name)(*args, **kwargs)
+
+            return call
+
+        made = type(base.__name__, (base,), {name: method(name) for name in names})
+        return made
+
+    x = ingot.ones(1, 2, 4, 4)
+    saying(nn.Conv2d, "_conv_forward")(2, 2, 1)(x)
+    saying(nn.ConvTranspose2d, "_output_padding")(2, 2, 1)(x, output_size=(4, 4))
+    saying(nn.BatchNorm2d, "reset_running_stats", "reset_parameters", "_check_input_dim")(2)(x)
+    for layer, args in ((nn.LayerNorm, (4,)), (nn.GroupNorm, (1, 2)), (nn.RMSNorm, (4,)), (nn.PReLU, ())):
+        saying(layer, "reset_parameters")(*args)
+    saying(nn.Embedding, "_fill_padding_idx_with_zero")(2, 2, 0)
+    y = ingot.ones(3, 1, 4)
+    saying(nn.TransformerEncoderLayer, "_sa_block", "_ff_block")(4, 2, 4)(y)
+    saying(nn.TransformerDecoderLayer, "_sa_block", "_mha_block", "_ff_block")(4, 2, 4, norm_first=True)(y, y)
+    assert said == [
+        "_conv_forward", "_output_padding", "reset_parameters", "reset_running_stats", "_check_input_dim", *["reset_parameters"] * 4,
+        "_fill_padding_idx_with_zero", "_sa_block", "_ff_block", "_sa_block", "_mha_block", "_ff_block",
+    ]  # fmt: skip
+
+
+def test_bases_of_layers_are_those_of_other_peoples_layers() -> None:
+    class Any4(nn.modules.batchnorm._BatchNorm):
+        def _check_input_dim(self, input: ingot.Tensor) -> None:
+            assert input.ndim == 4
+
+    class Plain(nn.modules.conv._ConvNd):
+        norm = ingot.nn.functional.normalize
+
+        def __init__(self) -> None:
+            super().__init__(2, 3, (1, 1), (1, 1), (0, 0), (1, 1), False, (0, 0), 1, True, "zeros")
+
+        def forward(self, x: ingot.Tensor) -> ingot.Tensor:
+            return self.norm(self._conv_forward(x, self.weight * 2, None))
+
+    x = ingot.ones(2, 2, 3, 3)
+    assert Any4(2)(x).shape == x.shape and Plain()(x).shape == (2, 3, 3, 3)
+    with pytest.raises(NotImplementedError, match="_check_input_dim"):
+        nn.modules.batchnorm._BatchNorm(2)(x)
+    assert issubclass(nn.ReLU6, nn.Hardtanh) and repr(nn.ReLU6()) == "ReLU6()" and nn.ReLU6().max_val == 6
+    assert issubclass(nn.ZeroPad2d, nn.ConstantPad2d) and repr(nn.ZeroPad2d(1)) == "ZeroPad2d((1, 1, 1, 1))" and nn.ZeroPad2d(1).value == 0
+
+    class Decoder(nn.Module):  # whose arguments are in another order
+        def forward(self, tgt, memory, memory_key_padding_mask=None, tgt_mask=None, **masks):
+            assert tgt_mask is not None and memory_key_padding_mask is None
+            return tgt
+
+    nn.TransformerDecoder(Decoder(), 1)(x, x, ingot.ones(1))

@@ -401,6 +401,10 @@ def test_what_loads_module_by_module():
             self.seen = True
 
     assert copy.deepcopy(Old(1, 1)).seen
+    a._register_load_state_dict_pre_hook(len)
+    again = pickle.loads(pickle.dumps(a))
+    with pytest.raises(TypeError, match="len"):
+        again.load_state_dict(b.state_dict())
 
 
 def test_addresses_tell_tensors_apart():

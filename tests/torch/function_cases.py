@@ -262,7 +262,8 @@ add("m.diff(x, prepend=x[:1], dim=0); x.diff()", ("f32", "i64", "bool"), x="[3,4
 # --- movement
 add("""
     x.reshape(3, 2); x.reshape(-1); x.reshape((2, -1)); m.reshape(x, (6,)); x.flatten(); x.unsqueeze(1); x.unsqueeze(-1); x.T; x.t();
-    x.mT; x.transpose(0, -1); x.permute(1, 0); m.permute(x, (-1, 0)); x.movedim(0, 1); x.expand(4, 2, 3); x.expand(-1, 3);
+    x.mT; x.transpose(0, -1); x.permute(1, 0); m.permute(x, (-1, 0)); x.movedim(0, 1); x.expand(4, 2, 3); x.broadcast_to(4, 2, 3);
+    x.expand(-1, 3);
     x.broadcast_to((2, 2, 3)); x.repeat(2, 1); x.repeat(2, 1, 2); x.tile(2); x.tile((2, 1, 1)); x.flip(0); x.flip((0, 1)); x.roll(1);
     x.roll((1, -1), (0, 1)); x.roll(5, 1); x.rot90(); x.rot90(3); x.rot90(2, (1, 0)); x.fliplr(); x.flipud(); x.narrow(1, 1, 2);
     x.narrow(1, -2, 1); x.select(1, -1); x.unbind(1); x.split(2, 1); x.split([1, 2], 1); x.chunk(2, 1); x.tensor_split(2, 1);
@@ -275,7 +276,7 @@ add("""
 """, ("f32", "i64", "bool", "bf16"),
     x=("[2,3]", "[3,2].T"))  # fmt: skip
 add("""
-    x.squeeze(); x.squeeze(0); x.squeeze(1); x.squeeze((0, 2)); x.flatten(1); x.flatten(0, 1); x.movedim((0, 1), (2, 0));
+    x.squeeze(); x.squeeze(0); x.squeeze(1); x.squeeze((0, 2)); x.squeeze(0, 2); x.flatten(1); x.flatten(0, 1); x.movedim((0, 1), (2, 0));
     x.permute(2, 0, 1); x.diagonal(0, 0, 2); x.diagonal(1, 2, 1); x.transpose(0, 2).flatten(); x.mT; x.unflatten(-1, (2, -1));
     x.rot90(1, (0, 2)); x.sum_to_size(3, 1); x.swapdims(0, 2); x.dsplit(2); x.unfold(2, 3, 1); x.unfold(2, 2, 2)
 """, ("f32",), x=("[1,3,4]", "[1,2,4]"))  # fmt: skip

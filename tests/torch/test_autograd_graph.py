@@ -120,3 +120,16 @@ def test_edges_versions_and_hooks():
     ingot.autograd.graph.increment_version(y)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         z.backward()
+
+
+@pytest.mark.parametrize("T", [ingot, torch])
+def test_hooks_of_nodes_before_and_after(T):
+    seen = []
+    x = T.ones(2, requires_grad=True)
+    y = x * 2
+    handle = y.grad_fn.register_prehook(lambda grads: seen.append(len(grads)))
+    y.grad_fn.register_prehook(lambda grads: (grads[0] * 10,))
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append(outputs[0].tolist()))
+    y.sum().backward()
+    handle.remove()
+    assert seen == [1, [10, 10]] and x.grad.tolist() == [20, 20]

@@ -386,3 +386,17 @@ def test_the_bounds_of_a_generalized_pareto_without_curvature():
         same(mine.icdf(ingot.tensor(x)), theirs.icdf(torch.tensor(x)), f"icdf {x}")
     same(mine.cdf(ingot.tensor(math.inf)), torch.tensor([1.0]), "cdf")
     same(mine.log_prob(ingot.tensor(math.inf)), torch.tensor([-math.inf]), "log_prob")
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("HalfNormal", (2.0,)), ("HalfCauchy", (2.0,)), ("Gumbel", (1.0, 2.0)), ("InverseGamma", (1.0, 2.0))]
+)
+def test_what_is_transformed_says_so(name, args):
+    for lib in (ingot, torch):
+        d = getattr(lib.distributions, name)(*args)
+        assert isinstance(d, lib.distributions.TransformedDistribution) and d.expand((3, 2)).sample().shape == (3, 2)
+        if not d.transforms[0].bijective:
+            continue
+        again = lib.distributions.TransformedDistribution(d.base_dist, d.transforms)
+        value = lib.tensor([0.5, 3.0])
+        np.testing.assert_allclose(again.log_prob(value).numpy(), d.log_prob(value).numpy(), rtol=1e-4)

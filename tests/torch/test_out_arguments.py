@@ -136,3 +136,12 @@ def test_the_first_power_of_matrices_is_a_copy():
     x = ingot.ones(2, 2)
     ingot.linalg.matrix_power(x, 1).zero_()
     assert x.tolist() == [[1, 1], [1, 1]]
+
+
+def test_compiled_functions_make_room_for_results_too():
+    def f(x):
+        out = ingot.empty(0)
+        ingot.exp(x, out=out)
+        return out * 2
+
+    assert ingot.compile(f)(ingot.zeros(2)).tolist() == f(ingot.zeros(2)).tolist() == [2, 2]

@@ -219,3 +219,11 @@ def test_optimizers_that_take_none_say_so() -> None:
     dense.sum().backward()
     with pytest.raises(RuntimeError, match="dense gradients"):
         ingot.optim.SparseAdam([dense]).step()
+
+
+@pytest.mark.parametrize("m", [ingot, torch])
+def test_types_by_dtype(m) -> None:
+    s = m.sparse.FloatTensor(m.tensor([[0, 1], [1, 0]]), m.tensor([3.0, 4.0]), m.Size([2, 3]))
+    assert s.to_dense().tolist() == [[0, 3, 0], [4, 0, 0]] and m.sparse.FloatTensor(2, 3).shape == (2, 3)
+    assert isinstance(s, m.sparse.FloatTensor) and not isinstance(s, m.sparse.DoubleTensor)
+    assert not isinstance(s.to_dense(), m.sparse.FloatTensor)

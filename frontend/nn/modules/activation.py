@@ -32,17 +32,6 @@ class ReLU(Functional):
     settings = {"inplace": False}
 
 
-class ReLU6(Functional):
-    """min(max(x, 0), 6): `F.relu6` as a module.
-
-    >>> nn.ReLU6()(ingot.tensor([-1.0, 8.0]))
-    tensor([0., 6.])
-    """
-
-    fn = F.relu6
-    settings = {"inplace": False}
-
-
 class LeakyReLU(Functional):
     """x where x > 0, else negative_slope * x: `F.leaky_relu` as a module.
 
@@ -178,6 +167,18 @@ class Hardtanh(Functional):
         super().__init__(*args, **kwargs)
         if self.max_val <= self.min_val:
             raise ValueError(f"max_val must be larger than min_val: {self.max_val} <= {self.min_val}")
+
+
+class ReLU6(Hardtanh):
+    """min(max(x, 0), 6): `F.relu6` as a module.
+
+    >>> nn.ReLU6()(ingot.tensor([-1.0, 8.0]))
+    tensor([0., 6.])
+    """
+
+    fn = F.relu6  # type: ignore[assignment]
+    settings = {"inplace": False}
+    min_val, max_val = 0.0, 6.0
 
 
 class Hardswish(Functional):
@@ -340,7 +341,8 @@ class PReLU(Module):
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = new_parameter((num_parameters,), device, dtype, float(init))
+        self.weight = new_parameter((num_parameters,), device, dtype)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set every weight to `init`."""

@@ -24,10 +24,14 @@ class _ConvNd(Module):
     dims: int
     transposed = False
 
-    def _setup(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any,
-        groups: int, bias: bool, padding_mode: str, device: Any, dtype: Any,
-    ) -> None:  # fmt: skip
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+        output_padding: Any, groups: int, bias: bool, padding_mode: str, device: Any = None, dtype: Any = None,
+    ):  # fmt: skip
+        super().__init__()
+        if not hasattr(type(self), "dims"):  # other people's layer, which gives all sizes as tuples
+            self.dims = len(kernel_size)
+        self.transposed = transposed
         n = self.dims
         if groups <= 0:
             raise ValueError("groups must be a positive integer")
@@ -42,7 +46,7 @@ class _ConvNd(Module):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
             raise ValueError(f"padding_mode must be one of zeros, reflect, replicate, circular, but got padding_mode='{padding_mode}'")
-        if self.transposed and padding_mode != "zeros":
+        if transposed and padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -83,12 +87,16 @@ class _ConvNd(Module):
                 out += [self.padding[i]] * 2  # type: ignore[list-item]
         return out
 
-    def forward(self, input: Tensor) -> Tensor:
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What `forward` computes, with another weight and bias: layers that make theirs call it."""
         fn = (F.conv1d, F.conv2d, F.conv3d)[self.dims - 1]
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._pads(), mode=self.padding_mode), 0
-        return fn(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return fn(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
@@ -113,8 +121,9 @@ class _Forward(_ConvNd):
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
         groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
     ):  # fmt: skip
-        super().__init__()
-        self._setup(in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode, device, dtype)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, False, 0, groups, bias, padding_mode, device, dtype
+        )
 
 
 class Conv1d(_Forward):
@@ -157,25 +166,28 @@ class _ConvTransposeNd(_ConvNd):
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
         groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
     ):  # fmt: skip
-        super().__init__()
-        self._setup(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, dilation, groups, bias, padding_mode, device, dtype
-        )
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, True, output_padding, groups, bias, padding_mode, device,
+            dtype,
+        )  # fmt: skip
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         fn = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dims - 1]
-        extra = self.output_padding if output_size is None else self._extra(input, output_size)
+        extra = self._output_padding(input, output_size, self.stride, self.padding, self.kernel_size, self.dims, self.dilation)
         return fn(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
-    def _extra(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
-        """The output_padding that gives `output_size`."""
-        wanted = tuple(output_size)[-self.dims :]
-        least = [
-            (input.shape[i - self.dims] - 1) * self.stride[i] - 2 * self.padding[i] + self.dilation[i] * (self.kernel_size[i] - 1) + 1  # type: ignore[operator]
-            for i in range(self.dims)
-        ]
+    def _output_padding(
+        self, input: Tensor, output_size: Any, stride: Any, padding: Any, kernel_size: Any, num_spatial_dims: int, dilation: Any = None
+    ) -> tuple[int, ...]:
+        """The output_padding that gives `output_size`; the layer's own for None."""
+        if output_size is None:
+            return self.output_padding
+        n = num_spatial_dims
+        dilation = (1,) * n if dilation is None else dilation
+        wanted = tuple(output_size)[-n:]
+        least = [(input.shape[i - n] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (kernel_size[i] - 1) + 1 for i in range(n)]
         extra = tuple(w - m for w, m in zip(wanted, least))
-        if len(wanted) != self.dims or any(not 0 <= e < max(s, d) for e, s, d in zip(extra, self.stride, self.dilation)):
+        if len(wanted) != n or any(not 0 <= e < max(s, d) for e, s, d in zip(extra, stride, dilation)):
             raise ValueError(f"requested output size {list(output_size)}, but sizes start at {least} for an input of {list(input.shape)}")
         return extra
 

@@ -173,6 +173,9 @@ class _Table(Module):
     def reset_parameters(self) -> None:
         """Draw the table from N(0, 1); the padding row is 0."""
         init.normal_(self.weight)
+        self._fill_padding_idx_with_zero()
+
+    def _fill_padding_idx_with_zero(self) -> None:
         if self.padding_idx is not None:
             with ingot.no_grad():
                 self.weight[self.padding_idx] = 0

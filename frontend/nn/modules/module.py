@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ __all__ = ["Module"]
 
 T = TypeVar("T", bound="Module")
 
+_FUNCTIONS = ("ingot.functions.", "ingot.nn.functional")
 _KINDS = ("_parameters", "_buffers", "_modules")
 
 
@@ -84,6 +86,10 @@ class Module(Stateful, Convertible):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("ingot."):
+            for name, value in list(cls.__dict__.items()):
+                if isinstance(value, types.FunctionType) and value.__module__.startswith(_FUNCTIONS):
+                    setattr(cls, name, staticmethod(value))  # `conv = F.conv2d` in a class is no method: torch's functions never are
         if "__init__" in cls.__dict__:
             setattr(cls, "__init__", _whole(cls.__dict__["__init__"]))  # noqa: B010  (mypy refuses the assignment)
 
@@ -290,15 +296,16 @@ class Module(Stateful, Convertible):
     # ---- modes
 
     def train(self: T, mode: bool = True) -> T:
-        """Set training mode here and below (dropout active, batch statistics used). Returns the module.
+        """Set training mode here and below (dropout active, batch statistics used), by each submodule's own `train`. Returns the module.
 
         >>> nn.Dropout().eval().train().training
         True
         """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
-        for m in self.modules():
-            m.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self: T) -> T:

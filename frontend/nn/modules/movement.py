@@ -73,7 +73,15 @@ class ConstantPad3d(_ConstantPadNd):
     dims = 3
 
 
-class ZeroPad1d(_Pad):
+class _ZeroPad(_ConstantPadNd):
+    def __init__(self, padding: Any):
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad, ConstantPad1d):
     """Pads the last dim with zeros.
 
     >>> nn.ZeroPad1d((1, 2))(ingot.tensor([[1.0, 2.0]]))
@@ -83,7 +91,7 @@ class ZeroPad1d(_Pad):
     dims = 1
 
 
-class ZeroPad2d(_Pad):
+class ZeroPad2d(_ZeroPad, ConstantPad2d):
     """Pads the last two dims with zeros; negative pads crop.
 
     >>> nn.ZeroPad2d((1, -1, 0, 1))(ingot.tensor([[[1.0, 2.0]]]))
@@ -94,7 +102,7 @@ class ZeroPad2d(_Pad):
     dims = 2
 
 
-class ZeroPad3d(_Pad):
+class ZeroPad3d(_ZeroPad, ConstantPad3d):
     """Pads the last three dims with zeros.
 
     >>> nn.ZeroPad3d(1)(ingot.ones(1, 1, 1, 1)).shape

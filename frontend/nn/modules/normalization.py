@@ -36,24 +36,26 @@ class _Affine(Module):
 class _NormBase(_Affine):
     """Affine parameters and running statistics of batch and instance norms."""
 
-    ranks: tuple[int, ...]
+    ranks: tuple[int, ...] = ()
     _version = 2  # since when `num_batches_tracked` is among the entries
 
-    def _setup(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool, bias: bool, device: Any,
-        dtype: Any,
-    ) -> None:  # fmt: skip
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
+        device: Any = None, dtype: Any = None, *, bias: bool = True,
+    ):  # fmt: skip
+        super().__init__()
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self.register_parameter("weight", new_parameter((num_features,), device, dtype, 1.0) if affine else None)
-        self.register_parameter("bias", new_parameter((num_features,), device, dtype, 0.0) if affine and bias else None)
+        self.register_parameter("weight", new_parameter((num_features,), device, dtype) if affine else None)
+        self.register_parameter("bias", new_parameter((num_features,), device, dtype) if affine and bias else None)
         tracked = track_running_stats
         self.register_buffer("running_mean", ingot.zeros((num_features,), device=device, dtype=dtype) if tracked else None)
         self.register_buffer("running_var", ingot.ones((num_features,), device=device, dtype=dtype) if tracked else None)
         self.register_buffer("num_batches_tracked", ingot.tensor(0, dtype=ingot.int64) if tracked else None)
+        self.reset_parameters()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
         key = prefix + "num_batches_tracked"
@@ -73,7 +75,10 @@ class _NormBase(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _check_input(self, input: Tensor) -> None:
+    def _check_input_dim(self, input: Tensor) -> None:
+        """ValueError for an input of another rank. A layer that says no ranks has a check of its own (NotImplementedError)."""
+        if not self.ranks:
+            raise NotImplementedError(f"{type(self).__name__}: a norm of one's own has a method _check_input_dim")
         if input.ndim not in self.ranks:
             expected = " or ".join(f"{r}D" for r in self.ranks)
             raise ValueError(f"{type(self).__name__}: expected {expected} input (got {input.ndim}D input)")
@@ -86,15 +91,8 @@ class _NormBase(_Affine):
 
 
 class _BatchNorm(_NormBase):
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
-        device: Any = None, dtype: Any = None, *, bias: bool = True,
-    ):  # fmt: skip
-        super().__init__()
-        self._setup(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
-
     def forward(self, input: Tensor) -> Tensor:
-        self._check_input(input)
+        self._check_input_dim(input)
         momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             with ingot.no_grad():
@@ -153,12 +151,15 @@ class _InstanceNorm(_NormBase):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False, track_running_stats: bool = False,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
     ):  # fmt: skip
-        super().__init__()
-        self._setup(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def _get_no_batch_dim(self) -> int:
+        """The rank of an input without a batch."""
+        return self.ranks[0]
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check_input(input)
-        batched = input.ndim == self.ranks[1]
+        self._check_input_dim(input)
+        batched = input.ndim != self._get_no_batch_dim()
         x = input if batched else input.unsqueeze(0)
         if x.shape[1] != self.num_features and self.affine:
             raise ValueError(
@@ -224,8 +225,9 @@ class LayerNorm(_Affine):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype, 1.0) if elementwise_affine else None)
-        self.register_parameter("bias", new_parameter(self.normalized_shape, device, dtype, 0.0) if elementwise_affine and bias else None)
+        self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype) if elementwise_affine else None)
+        self.register_parameter("bias", new_parameter(self.normalized_shape, device, dtype) if elementwise_affine and bias else None)
+        self.reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -249,7 +251,8 @@ class RMSNorm(Module):
         self.normalized_shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype, 1.0) if elementwise_affine else None)
+        self.register_parameter("weight", new_parameter(self.normalized_shape, device, dtype) if elementwise_affine else None)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """weight 1."""
@@ -290,8 +293,9 @@ class GroupNorm(_Affine):  # fmt: skip
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        self.register_parameter("weight", new_parameter((num_channels,), device, dtype, 1.0) if affine else None)
-        self.register_parameter("bias", new_parameter((num_channels,), device, dtype, 0.0) if affine and bias else None)
+        self.register_parameter("weight", new_parameter((num_channels,), device, dtype) if affine else None)
+        self.register_parameter("bias", new_parameter((num_channels,), device, dtype) if affine and bias else None)
+        self.reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

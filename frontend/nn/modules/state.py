@@ -28,6 +28,15 @@ class Hooks:
         self.load_post: dict[int, Any] = {}
 
 
+class _WithoutModule(NamedTuple):
+    """A loading hook that is not given the module. A class, so that modules which have one can be pickled."""
+
+    hook: Callable
+
+    def __call__(self, module: Any, *args: Any) -> Any:
+        return self.hook(*args)
+
+
 class _IncompatibleKeys(NamedTuple):
     """What `load_state_dict` found missing and unexpected."""
 
@@ -213,8 +222,7 @@ class Stateful:
 
     def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
         """As `register_load_state_dict_pre_hook`; without `with_module` the hook is not given the module."""
-        called = hook if with_module else lambda module, *args: hook(*args)
-        return RemovableHandle(self._state_hooks.load_pre, called)
+        return RemovableHandle(self._state_hooks.load_pre, hook if with_module else _WithoutModule(hook))
 
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Any]:
         """Parameters and persistent buffers by dotted name, detached but not copied: what `ingot.save` takes.
