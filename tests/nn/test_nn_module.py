@@ -459,6 +459,10 @@ def test_bases_of_layers_are_those_of_other_peoples_layers() -> None:
     assert Any4(2)(x).shape == x.shape and Plain()(x).shape == (2, 3, 3, 3)
     with pytest.raises(NotImplementedError, match="_check_input_dim"):
         nn.modules.batchnorm._BatchNorm(2)(x)
+    lstm = nn.LSTM(2, 3, bidirectional=True)
+    assert lstm._flat_weights_names[4] == "weight_ih_l0_reverse" and lstm._flat_weights[4] is lstm.weight_ih_l0_reverse
+    states = lstm.permute_hidden((ingot.arange(2.0).reshape(1, 2, 1),) * 2, ingot.tensor([1, 0]))
+    assert [h.flatten().tolist() for h in states] == [[1, 0]] * 2
     assert issubclass(nn.ReLU6, nn.Hardtanh) and repr(nn.ReLU6()) == "ReLU6()" and nn.ReLU6().max_val == 6
     assert issubclass(nn.ZeroPad2d, nn.ConstantPad2d) and repr(nn.ZeroPad2d(1)) == "ZeroPad2d((1, 1, 1, 1))" and nn.ZeroPad2d(1).value == 0
 

@@ -106,11 +106,30 @@ class RNNBase(Module):
         """Nothing to do here: there is one layout."""
 
     @property
-    def all_weights(self) -> list[list[Parameter]]:
-        """The parameters of each layer and direction."""
+    def _all_weights(self) -> list[list[str]]:
+        """The names of the parameters of each layer and direction."""
         names = ["weight_ih", "weight_hh"] + (["bias_ih", "bias_hh"] if self.bias else []) + (["weight_hr"] if self.proj_size else [])
         directions = 2 if self.bidirectional else 1
-        return [[getattr(self, n + self._suffix(i, d)) for n in names] for i in range(self.num_layers) for d in range(directions)]
+        return [[n + self._suffix(i, d) for n in names] for i in range(self.num_layers) for d in range(directions)]
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The parameters of each layer and direction."""
+        return [[getattr(self, n) for n in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [n for names in self._all_weights for n in names]
+
+    @property
+    def _flat_weights(self) -> list[Parameter]:
+        return [getattr(self, n) for n in self._flat_weights_names]
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        """States with the samples of a batch in another order; themselves for None."""
+        if permutation is None:
+            return hx
+        return tuple(h.index_select(1, permutation) for h in hx) if isinstance(hx, (tuple, list)) else hx.index_select(1, permutation)
 
     def _weights(self, layer: int, direction: int) -> dict[str, Any]:
         suffix = self._suffix(layer, direction)
@@ -137,8 +156,8 @@ class RNNBase(Module):
         if packed:
             x, live = input._padded()
             batched = True
-            if hx is not None and input.sorted_indices is not None:
-                hx = _permuted(hx, input.sorted_indices)
+            if hx is not None:
+                hx = self.permute_hidden(hx, input.sorted_indices)
         else:
             x, live = input, None
             if x.ndim not in (2, 3):
@@ -166,8 +185,7 @@ class RNNBase(Module):
                 x = F.dropout(x, self.dropout, self.training)
         stacked = tuple(ingot.stack(kept) for kept in finals)
         if packed:
-            if input.unsorted_indices is not None:
-                stacked = tuple(s.index_select(1, input.unsorted_indices) for s in stacked)
+            stacked = self.permute_hidden(stacked, input.unsorted_indices)
             return input._repacked(x), stacked if self.mode == "LSTM" else stacked[0]
         if not batched:
             x, stacked = x.squeeze(1), tuple(s.squeeze(1) for s in stacked)
@@ -183,10 +201,6 @@ class RNNBase(Module):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)}"
         return text
-
-
-def _permuted(hx: Any, order: Tensor) -> Any:
-    return tuple(h.index_select(1, order) for h in hx) if isinstance(hx, (tuple, list)) else hx.index_select(1, order)
 
 
 class RNN(RNNBase):
