@@ -22,7 +22,7 @@ def test_programs(kind, long, monkeypatch):
     assert not found, "\n".join(found)
 
 
-FORMS = ("hessenberg_c64", "tridiagonal_upper_f32", "qr_pivoting_f32", "eig_left_f32", "schur_f32", "schur_c64")
+FORMS = ("hessenberg_c64", "tridiagonal_upper_f32", "qr_pivoting_f32", "eig_left_f32", "schur_f32", "schur_turn", "schur_c64")
 
 
 @pytest.mark.parametrize("program", [p for p in forms() if p.name in FORMS], ids=lambda p: p.name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from tests.interchange.programs.program import Program, draw
@@ -37,6 +38,7 @@ def forms() -> Iterator[Program]:
         }
         for name, fn in cases.items():
             yield Program("linalg", f"{name}_{d}", fn, (a,), tol=2e-4)
+    yield Program("linalg", "schur_turn", _schur, (np.float32([[0, 1], [-1, 0]]),))
 
 
 def linalg() -> Iterator[Program]:
