@@ -53,7 +53,7 @@ def describe(x: Any, rebound: Rebound = MappingProxyType({}), inside: tuple[int,
     """
     if type(x) in (Extent, Real):
         return Number(x.__class__)
-    if HELD:
+    if HELD and not isinstance(x, tuple):  # of a tuple its numbers, which each call has anew, are described as such
         x = HELD.get(id(x), x)
     if isinstance(x, PLAIN):
         return (type(x), repr(x) if isinstance(x, (float, slice)) else x)

@@ -246,7 +246,8 @@ class ModuleState(_State, RareWatch):
                 out[k] = EXCHANGED if k in own else describe(d[k], self.rebound)
         for table in TABLES:
             for n, t in list(d[table].items()):
-                out[n] = EXCHANGED if n in own else describe(t)
+                if n not in d:  # else what the module holds itself wins
+                    out[n] = EXCHANGED if n in own else describe(t)
         return out
 
     def register(self) -> None:

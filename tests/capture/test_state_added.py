@@ -157,3 +157,15 @@ def test_objects_in_lists_of_classes():
     f = ingot.compile(n)
     assert [f(tensor()).tolist() for _ in range(3)] == [[2, 4, 6]] * 3
     assert n.mem.tolist() == [1, 2, 3] and other.mem.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("put", [lambda h, v: h.__setitem__("a", [v]), lambda h, v: h["a"].__setitem__(0, v)], ids=["list", "item"])
+def test_numbers_in_tuples_in_lists_are_those_of_the_call(put):
+    held = {"a": [(1, (0.5, "s"))]}
+    f = ingot.compile(lambda x: x * held["a"][0][0] + held["a"][0][1][0])
+    for k in range(8):
+        put(held, (k, (1.5 * k, "s")))
+        assert f(tensor()).tolist() == [k * v + 1.5 * k for v in X]
+    assert f.stats["traces"] == 2
+    put(held, (2.0, (1, "t")))  # of other kinds
+    assert f(tensor()).tolist() == [3, 5, 7]
