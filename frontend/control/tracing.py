@@ -228,7 +228,10 @@ def traced(name: str, fn: Callable, likes: Sequence[TensorType], structure: Any,
     finally:
         here.recorder = outer
     graph = trace.whole_graph(live, getattr(fn, "__name__", name).strip("<>") or name)
-    return Body(graph, len(likes), trace.step, trace.read, out_structure)
+    body = Body(graph, len(likes), trace.step, trace.read, out_structure)
+    trace.known.clear()  # inputs know their trace: what was read would live until the collector comes by, and have traces around call it
+    trace.read.clear()
+    return body
 
 
 def same(graph: Graph) -> Graph:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -362,3 +365,21 @@ def test_linear_algebra_within_a_loop(step):
         found.append((y.detach().numpy(), x.grad.numpy()))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-9)
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-7)
+
+
+def test_bodies_let_go_of_what_they_read():
+    """So that the trace around needs no collector to find that nothing of it is kept."""
+    seen = []
+
+    def looped(x):
+        twice = x * 2
+        out = ingot.while_loop(lambda i, c: i < 2, lambda i, c: (i + 1, c + twice), (ingot.tensor(0), x))[1]
+        seen.append(weakref.ref(twice))
+        return out
+
+    gc.disable()
+    try:
+        looped(ingot.ones(3)).numpy()
+        assert seen[0]() is None
+    finally:
+        gc.enable()
