@@ -353,6 +353,7 @@ METHODS = {
     "ingot.functions.complex": "adjoint conj conj_physical conj_physical_ imag is_conj is_neg real resolve_conj resolve_neg",
     "ingot.functions.conversion": "bfloat16 bool byte cdouble cfloat char copy_ cpu cuda double float half int long short to "
     "type type_as",
+    "ingot.functions.copies": "narrow_copy",
     "ingot.functions.creation": "new_empty new_full new_ones new_zeros",
     "ingot.functions.cumulative": "cummax cummin cumprod cumprod_ cumsum cumsum_ diff logcumsumexp",
     "ingot.functions.exponentials": "log_softmax logsumexp softmax",

@@ -107,6 +107,8 @@ def _c2r(name: str, x: Any, s: Any, dim: Any, norm: str | None, inverse: bool, o
         x = complex_transform(x, axes[:-1], sizes[:-1], inverse, 1.0)
     if not inverse:
         x = apply("conj", x)
+    if out is not None and out.dtype.kind == "c":
+        raise RuntimeError(f"{name} expects a floating point output tensor, but got {dtype_name(out.dtype)}")
     return cast_out(real_inverse(x, axes[-1], sizes[-1], scale), out)
 
 

@@ -152,7 +152,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         residual = real(conj(gap) * gap).sum(-2)
     ranked = rank if driver in ("gelsy", "gelsd", "gelss", None) else a.new_empty(0, dtype=dtypes.i64)
     values = svdvals(a.detach()) if driver in ("gelsd", "gelss") else real(a.new_empty(0))
-    return emit_out(LstSq(x.squeeze(-1) if vector else x, residual, ranked, values), out)
+    return cast_out(LstSq(x.squeeze(-1) if vector else x, residual, ranked, values), out)
 
 
 _numpy_names(globals(), __all__)

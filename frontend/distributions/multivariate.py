@@ -20,12 +20,14 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 def mahalanobis(low: Tensor, x: Tensor) -> Tensor:
-    """x^T (L L^T)^-1 x, for (batches of) a lower triangular L and a vector x."""
+    """x^T (L L^T)^-1 x, for (batches of) a lower triangular L and a vector x; infinite where an element of x is."""
     shape = ingot.broadcast_shapes(tuple(low.shape[:-2]), tuple(x.shape[:-1]))
     n = x.shape[-1]
     low = low.expand((*shape, n, n))
+    infinite = x.isinf()
+    x = x.masked_fill(infinite, 0.0)  # its products with zeros above the diagonal would be NaN
     solved = ingot.linalg.solve_triangular(low, x.expand((*shape, n)).unsqueeze(-1), upper=False)
-    return solved.squeeze(-1).pow(2).sum(-1)
+    return solved.squeeze(-1).pow(2).sum(-1).masked_fill(infinite.any(-1).expand(shape), math.inf)
 
 
 def _half_log_det(low: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def _real_pair(name: str, a: Tensor, b: Tensor, arguments: tuple[str, str]) -> N
         check_tensor(name, x, argument, position)
     if a.dtype not in (dtypes.f32, dtypes.f64) or b.dtype not in (dtypes.f32, dtypes.f64):
         raise RuntimeError(
-            f"Expected both inputs to be Half, Float or Double tensors but got {dtype_name(a.dtype)} and {dtype_name(b.dtype)}"
+            f"Expected both inputs to be Float or Double tensors but got {dtype_name(a.dtype)} and {dtype_name(b.dtype)}"
         )
     if a.dtype is not b.dtype:
         raise RuntimeError(
@@ -79,7 +79,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     check_tensor("view_as_complex", input)
     if input.dtype not in (dtypes.f32, dtypes.f64):
         raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"view_as_complex is only supported for float and double tensors (there are no halves of complex numbers), but got a tensor of scalar type: "
             f"{dtype_name(input.dtype)}"
         )
     if not input.ndim:

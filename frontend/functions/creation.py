@@ -26,6 +26,7 @@ from ingot.functions.common import (
     larger,
     number_dtype,
     python_number,
+    refuse,
     scalar,
     settled,
     shape_arg,
@@ -183,6 +184,10 @@ def arange(
     given = (0 if start is None else start, end, 1 if step is None else step)
     bounds = [v.item() if isinstance(v, Tensor) else python_number(v) for v in given]
     target = dtype_of(dtype, out)
+    if target is dtypes.bool_:
+        raise refuse("arange_cpu", target)
+    if any(isinstance(v, complex) for v in bounds):
+        raise RuntimeError("arange() takes real numbers, but got a complex one")
     steps = None
     if target is not None and target.kind != "f":
         parts = [v for v in bounds if not isinstance(v, int)]

@@ -180,8 +180,13 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, d
 def _trapezoids(name: str, y: Any, x: Tensor | None, dx: float, dim: int) -> tuple[Tensor, int]:
     check_tensor(name, y, "y")
     axis = one_dim(dim, y.ndim)
-    if y.dtype.kind != "f":
+    for what, t in (("y", y), ("x", x)):
+        if t is not None and t.dtype.kind == "b":
+            raise RuntimeError(f"{name}: received a bool input for `{what}`, but bool is not supported")
+    if y.dtype.kind in "iu":
         y = cast(y, float_dtype(y.dtype))
+    if x is not None and x.dtype.kind in "iu":
+        x = cast(x, dtypes.i64)  # differences of small integers leave their dtype
     means = _neighbour_mean(y, axis)
     if x is None:
         return means * dx, axis

@@ -85,7 +85,7 @@ def cholesky_factor(A: Tensor, *, upper: bool = False, out: Tensor | None = None
 @full
 def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`ingot.linalg.cholesky`, with `upper` by position."""
-    return cholesky_factor(input, upper=upper, out=out)
+    return cast_out(cholesky_factor(input, upper=upper), out)
 
 
 # -- QR ----------------------------------------------------------------------------------------------------------------

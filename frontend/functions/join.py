@@ -13,10 +13,12 @@ from ingot.functions.common import (
     Tensor,
     apply,
     broadcast_shapes,
+    can_cast,
     cast,
     cast_out,
     check_tensor,
     common_dtype,
+    dtype_name,
     dtypes,
     one_dim,
     scalar,
@@ -84,7 +86,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """
     items = _list("cat", tensors)
     if any([t._sparse for t in items]):
-        return cast_out(items[0]._joined(items, dim), out)  # type: ignore[attr-defined]
+        return _put("cat", items[0]._joined(items, dim), out)  # type: ignore[attr-defined]
     if any(t.ndim == 0 for t in items):
         i = next(i for i, t in enumerate(items) if t.ndim == 0)
         raise ShapeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
@@ -105,7 +107,14 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
                     f"Sizes of tensors must match except in dimension {axis}. Expected size {n} but got size {m} for tensor number {i} "
                     "in the list."
                 )
-    return cast_out(_in_pieces(used, axis, _concatenated), out)
+    return _put("cat", _in_pieces(used, axis, _concatenated), out)
+
+
+def _put(name: str, result: Tensor, out: Tensor | None) -> Tensor:
+    """`cast_out`, with torch's TypeError where `out` has no room for the kind of the parts."""
+    if isinstance(out, Tensor) and not can_cast(result.dtype, out.dtype):
+        raise TypeError(f"{name}(): input types can't be cast to the desired output type {dtype_name(out.dtype)}")
+    return cast_out(result, out)
 
 
 concat = concatenate = cat
@@ -123,7 +132,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
             raise ShapeError(
                 f"stack expects each tensor to be equal size, but got {list(items[0].shape)} at entry 0 and {list(t.shape)} at entry {i}"
             )
-    return cast_out(_in_pieces(items, one_dim(dim, items[0].ndim + 1), _stack), out)
+    return _put("stack", _in_pieces(items, one_dim(dim, items[0].ndim + 1), _stack), out)
 
 
 @composite

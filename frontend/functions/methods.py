@@ -53,6 +53,7 @@ FUNCTIONS: dict[str, str] = {
     "strided": "as_strided as_strided_scatter",
     "arrange": "diag diag_embed diagflat fliplr flipud repeat repeat_interleave roll rot90 "
     "tril triu diagonal_scatter select_scatter slice_scatter",
+    "copies": "narrow_copy",
     "creation": "new_empty new_full new_ones new_zeros",
     "from_data": "new_tensor",
     "typeinfo": "is_nonzero",

@@ -65,13 +65,13 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
         raise RuntimeError(f"linalg.householder_product: tau dtype {tau.dtype} does not match input dtype {a.dtype}")
     x = flat(a)
     q = _product(x, tau.reshape((x.shape[0], tau.shape[-1]))) if a.numel() else a.clone()
-    return emit_out(q.reshape(tuple(a.shape)), out)
+    return cast_out(q.reshape(tuple(a.shape)), out)
 
 
 @full
-def orgqr(input: Tensor, tau: Tensor) -> Tensor:
+def orgqr(input: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`ingot.linalg.householder_product`."""
-    return householder_product(input, tau)
+    return householder_product(input, tau, out=out)
 
 
 @full

@@ -79,12 +79,9 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None,
     if x.dtype.kind == "b":
         if len(bounds) == 2 or not isinstance(bounds[0], Tensor):
             raise refuse("clamp", x.dtype)
-        return emit_out(apply("logical_or" if max is None else "logical_and", x, limits[0]), out)
-    if max is None:
-        return emit_out(_clamp_min(x, limits[0]), out)
-    if min is None:
-        return emit_out(_clamp_max(x, limits[0]), out)
-    return emit_out(_clamp(x, limits[0], limits[1]), out)
+        return cast_out(apply("logical_or" if max is None else "logical_and", x, limits[0]), out)
+    made = _clamp_min(x, limits[0]) if max is None else _clamp_max(x, limits[0]) if min is None else _clamp(x, limits[0], limits[1])
+    return emit_out(made, out, casts=any(isinstance(b, Tensor) for b in bounds))  # as torch: by numbers `out` is of the input's dtype
 
 
 def _no_number(t: Tensor, y: Tensor) -> Tensor:

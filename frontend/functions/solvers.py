@@ -163,7 +163,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
             "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got "
             f"{math.prod(over)} != {math.prod(to)}"
         )
-    return emit_out(systems.inv(A.reshape((math.prod(to), math.prod(over)))).reshape((*over, *to)), out)
+    return cast_out(systems.inv(A.reshape((math.prod(to), math.prod(over)))).reshape((*over, *to)), out)
 
 
 @full
@@ -183,7 +183,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None, *, out:
             f"{math.prod(over)} != {math.prod(to)}"
         )
     n = math.prod(to)
-    return emit_out(systems.solve(a.reshape((n, n)), B.reshape((n,))).reshape(over), out)
+    return cast_out(systems.solve(a.reshape((n, n)), B.reshape((n,))).reshape(over), out)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:

@@ -11,7 +11,18 @@ import ingot
 from ingot._tensor.autocast import full, lower
 from ingot.autograd.function import Function
 from ingot.functions import matrix_scans
-from ingot.functions.common import ShapeError, Tensor, apply, broadcast_shapes, check_tensor, dtypes, emit_out, scalar, static_int
+from ingot.functions.common import (
+    ShapeError,
+    Tensor,
+    apply,
+    broadcast_shapes,
+    cast_out,
+    check_tensor,
+    dtypes,
+    emit_out,
+    scalar,
+    static_int,
+)
 from ingot.functions.creation import eye
 from ingot.functions.matmul import matmul
 from ingot.functions.matrices import check_matrices, conj, flat, mH, mT, required
@@ -225,9 +236,9 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
         return matrix_power(inv(input), -n, out=out)
     if n == 0:
         one = apply("broadcast", eye(input.shape[-1], dtype=input.dtype), attrs=(tuple(input.shape),))
-        return emit_out(apply("select", scalar(True, dtypes.bool_), one, input), out)  # its gradient is zero, not absent
+        return cast_out(apply("select", scalar(True, dtypes.bool_), one, input), out)  # its gradient is zero, not absent
     if n == 1:
-        return emit_out(input.clone(), out)  # not the matrices themselves
+        return cast_out(input.clone(), out)  # not the matrices themselves
     result, square = None, input
     while True:
         if n & 1:

@@ -172,9 +172,15 @@ def median(input: Any, dim: int = -1, *, keepdim: bool = False, dtype: Any = Non
 
 
 def logsumexp(input: Any, dim: Dims = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None) -> Any:
-    """The logarithm of the sum of exp of what is kept, -infinity of nothing."""
+    """The logarithm of the sum of exp of what is kept, -infinity of nothing; of integers as one, towards zero, the least one of nothing.
+
+    NotImplementedError for bools.
+    """
     x, kept = _parts(input, mask, dtype)
-    return _result(input, ingot.logsumexp(_filled(x, kept, -math.inf), dim_list(dim, x.ndim), keepdim), dim, keepdim, kept)
+    if x.dtype.kind == "b":
+        raise NotImplementedError("identity of logsumexp on bool input")
+    y = x if x.dtype.kind in "fc" else x.to(ingot.get_default_dtype())
+    return _result(input, ingot.logsumexp(_filled(y, kept, -math.inf), dim_list(dim, x.ndim), keepdim).to(x.dtype), dim, keepdim, kept)
 
 
 def logaddexp(input: Any, other: Any, *, dtype: Any = None, input_mask: Tensor | None = None, other_mask: Tensor | None = None) -> Any:

@@ -10,6 +10,7 @@ import math
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import keeps
+from ingot.functions.common import emit_out
 from ingot.ir.facts import Kept
 from ingot.nn.functional.elementwise import apply, elementwise, float_integers, with_complex
 
@@ -24,7 +25,7 @@ def _gelu_tanh(x: Tensor) -> Tensor:
     return 0.5 * x * (1.0 + ingot.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none", *, out: Tensor | None = None) -> Tensor:
     """x * Phi(x), Phi the distribution function of the standard normal. Source: https://arxiv.org/abs/1606.08415.
 
     approximate="tanh": 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))). RuntimeError for another name.
@@ -34,7 +35,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
-    return _gelu(input) if approximate == "none" else _gelu_tanh(input)
+    return emit_out(_gelu(input) if approximate == "none" else _gelu_tanh(input), out)
 
 
 @with_complex
@@ -62,13 +63,13 @@ def _softplus(x: Tensor, beta: float, limit: float) -> Tensor:
     return _soft_plus(x, beta, limit)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None) -> Tensor:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold.
 
     >>> F.softplus(ingot.tensor([-1.0, 0.0, 30.0]))
     tensor([ 0.3133,  0.6931, 30.0000])
     """
-    return _softplus(input, beta, threshold)
+    return emit_out(_softplus(input, beta, threshold), out)
 
 
 @elementwise
@@ -92,13 +93,17 @@ def log1p_exp_neg(x: Tensor) -> Tensor:
 
 
 @elementwise
-def logsigmoid(input: Tensor) -> Tensor:
+def _logsigmoid(x: Tensor) -> Tensor:
+    return -log1p_exp_neg(x)
+
+
+def logsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log(sigmoid(x)), without overflow.
 
     >>> F.logsigmoid(ingot.tensor([-1000.0, 0.0]))
     tensor([-1.0000e+03, -6.9315e-01])
     """
-    return -log1p_exp_neg(input)
+    return emit_out(_logsigmoid(input), out)
 
 
 @float_integers
@@ -180,13 +185,13 @@ def _hardshrink(x: Tensor, lambd: float) -> Tensor:
     return ingot.where((x >= -lambd) & (x <= lambd), 0.0, x)
 
 
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x where |x| > lambd, else 0.
 
     >>> F.hardshrink(ingot.tensor([-1.0, 0.25, 0.5]))
     tensor([-1.,  0.,  0.])
     """
-    return _hardshrink(input, lambd)
+    return emit_out(_hardshrink(input, lambd), out)
 
 
 @elementwise
@@ -195,7 +200,7 @@ def _softshrink(x: Tensor, lambd: float) -> Tensor:
     return ingot.where(x > lambd, x - lambd, ingot.where(x < -lambd, x + lambd, inside))
 
 
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x moved towards 0 by lambd; 0 within [-lambd, lambd]. RuntimeError for a negative lambd.
 
     >>> F.softshrink(ingot.tensor([-1.0, 0.25, 0.75]))
@@ -203,4 +208,4 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}")
-    return _softshrink(input, lambd)
+    return emit_out(_softshrink(input, lambd), out)

@@ -9,7 +9,7 @@ from ingot._tensor import Tensor
 from ingot._tensor.autocast import lower
 from ingot._tensor.composites import composite
 from ingot._tensor.recording import stop_gradient
-from ingot.functions.common import as_index
+from ingot.functions.common import as_index, emit_out
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.sizes import same_dtype
 
@@ -21,7 +21,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @lower
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias: input (..., in), weight (out, in), bias (out) -> (..., out). ShapeError where they do not fit.
 
     A weight of one dim (in) gives (...).
@@ -32,14 +32,15 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if input.is_nested:  # type: ignore[attr-defined]
         return input.mapped(linear, weight, bias)  # type: ignore[attr-defined]
     if input._sparse or weight._sparse:
-        out = ingot.matmul(input, weight.t()) if input._sparse else ingot.matmul(weight, input.t()).t()
-        return out if bias is None else out + bias
+        product = ingot.matmul(input, weight.t()) if input._sparse else ingot.matmul(weight, input.t()).t()
+        return product if bias is None else product + bias
     if weight.ndim not in (1, 2) or input.ndim == 0 or input.size(-1) != weight.size(-1):
         raise ShapeError(f"linear: input {list(input.shape)} does not fit weight {list(weight.shape)}: the last dims must agree")
     if bias is not None and (bias.ndim > 1 or (bias.ndim == 1 and bias.size(0) not in (1, weight.size(0)))):
         raise ShapeError(f"linear: bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
     same_dtype("linear", input, weight=weight, bias=bias)
-    return _linear(input, weight, bias)
+    result = _linear(input, weight, bias)
+    return result if out is None else emit_out(result, out)
 
 
 @composite

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ingot
 from ingot._tensor import Tensor
 from ingot._tensor.composites import composite, keeps
@@ -43,15 +45,15 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return vector_norm(x1 - x2 + eps, p, -1, keepdim)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
-    """x / max(|x|_p, eps) along `dim`: the p-norm is 1 but where it was below eps.
+def normalize(input: Tensor, p: Any = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """x / max(|x|_p, eps) along `dim`: the p-norm is 1 but where it was below eps. p: a number, a tensor of one, or "fro", which is 2.
 
     >>> F.normalize(ingot.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    result = _normalize(input, p, dim, eps)
-    return cast_out(result, out)
+    order = p.item() if isinstance(p, Tensor) else 2.0 if p == "fro" else p
+    return cast_out(_normalize(input, order, dim, eps), out)
 
 
 @composite

@@ -15,6 +15,7 @@ from ingot._tensor.autocast import full
 from ingot._tensor.composites import composite
 from ingot._tensor.extents import Extent
 from ingot._tensor.recording import record
+from ingot.functions.common import emit_out
 from ingot.ir.op import OPS
 from ingot.ir.size import ShapeError
 from ingot.nn.functional.sizes import batched, ntuple
@@ -215,7 +216,7 @@ def avg_pool1d(
 
 def avg_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    divisor_override: int | None = None, *, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The mean of each window of (N, C, H, W) or (C, H, W). Sizes are ints or pairs.
 
@@ -226,20 +227,22 @@ def avg_pool2d(
     tensor([[[[ 2.5000,  4.5000],
               [10.5000, 12.5000]]]])
     """
-    return avg_pool_nd("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    made = avg_pool_nd("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return emit_out(made, out)
 
 
 @full
 def avg_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    divisor_override: int | None = None, *, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W). Sizes are ints or triples; the rest as of `avg_pool2d`.
 
     >>> F.avg_pool3d(ingot.ones(1, 2, 4, 4, 6), 2, stride=(2, 2, 3)).shape
     ingot.Size([1, 2, 2, 2, 2])
     """
-    return avg_pool_nd("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    made = avg_pool_nd("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return emit_out(made, out)
 
 
 def _lp_pool(x: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool, n: int) -> Tensor:
