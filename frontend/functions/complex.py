@@ -79,7 +79,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     check_tensor("view_as_complex", input)
     if input.dtype not in (dtypes.f32, dtypes.f64):
         raise RuntimeError(
-            f"view_as_complex is only supported for float and double tensors (there are no halves of complex numbers), but got a tensor of scalar type: "
+            f"view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
             f"{dtype_name(input.dtype)}"
         )
     if not input.ndim:

@@ -70,13 +70,22 @@ def _polygamma(x: Tensor, n: int) -> Tensor:
         rest = rest + power * (b * rising)
     total = (total + rest * apply("integer_pow", v, attrs=(n,))) * ((-1.0) ** (n + 1) * math.factorial(n))
     below = apply("select", low, y, scalar(0.25, y.dtype))  # a finite gradient where the reflection is not taken
-    cot = 1 / apply("tan", (below - apply("round", below)) * math.pi)
+    cot = _cot_pi(below)
     coefficients = _cotangent_derivative(n)
     series = scalar(float(coefficients[-1]), y.dtype)
     for c in reversed(coefficients[:-1]):
         series = series * cot + float(c)
     reflected = total * (-1.0) ** n - series * math.pi ** (n + 1)
     return cast(apply("select", low, reflected, total), x.dtype)
+
+
+def _cot_pi(x: Tensor) -> Tensor:
+    """cot(pi x), exactly 0 halfway between whole numbers: from the nearest pole or the nearest zero, whichever is less far."""
+    f = x - apply("round", x)
+    pole = apply("abs", f) < 0.25
+    zero = apply("select", f < 0, scalar(-0.5, x.dtype), scalar(0.5, x.dtype)) - f
+    t = apply("tan", apply("select", pole, f, zero) * math.pi)
+    return apply("select", pole, 1 / apply("select", pole, t, scalar(1.0, x.dtype)), t)
 
 
 def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
