@@ -106,8 +106,8 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
 @composite
 def _mvlgamma(x: Tensor, p: int) -> Tensor:
     y = upcast(x)
-    total = y * 0.0 + p * (p - 1) / 4 * math.log(math.pi)
-    for k in range(p):
+    total = apply("lgamma", y) + p * (p - 1) / 4 * math.log(math.pi)
+    for k in range(1, p):
         total = total + apply("lgamma", y - k / 2)
     return cast(total, x.dtype)
 

@@ -34,13 +34,23 @@ def _small(a: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return front * total, front * a / fraction
 
 
+def _fall(past: Tensor, top: Tensor) -> Tensor:
+    """top * log(t / top) - past, for t = top + past: by its series near the top, where both cancel; for a of 1e12 nothing would be left."""
+    d = past / top
+    t = apply("maximum", top + past, scalar(1e-300, dtypes.f64))
+    series = d * 0.0 + 1 / 12
+    for k in range(11, 1, -1):
+        series = series * -d + 1 / k
+    return _pick(apply("abs", d) < 0.02, -top * d * d * series, top * apply("log", t / top) - past)
+
+
 def _quadrature(a: Tensor, x: Tensor) -> Tensor:
     """The integral of the density from x outwards, for large a: Q where x is beyond a - 1, else P."""
     top = a - 1
     width = apply("sqrt", top)
-    beyond = x > top
-    end = _pick(beyond, apply("maximum", top + width * 12.0, x + width * 10.0), apply("minimum", top - width * 8.0, x - width * 6.0))
-    end = apply("maximum", end, x * 0.0)
+    begin = x - top  # from the top, as the rest: for a of 1e35 the whole rise is less than the distance of two floats
+    end = _pick(x > top, apply("maximum", width * 12.0, begin + width * 10.0), apply("minimum", width * -8.0, begin - width * 6.0))
+    end = apply("maximum", end, -top)
     lead = tuple(a.shape)
     places, sizes = np.polynomial.legendre.leggauss(_POINTS)  # of Gauss and Legendre, from -1 to 1
     nodes, weights = constant(places * 0.5 + 0.5, dtypes.f64), constant(sizes * 0.5, dtypes.f64)
@@ -48,11 +58,12 @@ def _quadrature(a: Tensor, x: Tensor) -> Tensor:
     def wide(t: Tensor) -> Tensor:
         return apply("reshape", t, attrs=((*lead, 1),))
 
-    t = apply("maximum", wide(x) + wide(end - x) * nodes, scalar(1e-300, dtypes.f64))
-    height = apply("exp", wide(top) * apply("log", t / wide(top)) - (t - wide(top)))
+    height = apply("exp", _fall(wide(begin) + wide(end - begin) * nodes, wide(top)))
     total = apply("reshape", apply("reduce_sum", height * weights, attrs=((len(lead),),)), attrs=(lead,))
-    scale = apply("exp", top * (apply("log", top) - 1) - apply("lgamma", a))
-    return apply("abs", total * (end - x) * scale)
+    v = 1 / top
+    stirling = v * (1 / 12 - v * v * (1 / 360 - v * v * (1 / 1260 - v * v / 1680)))  # of lgamma(a); what it cancels against is left out
+    scale = apply("rsqrt", top * (2 * math.pi)) * apply("exp", -stirling)
+    return apply("abs", total * (end - begin) * scale)
 
 
 @composite
@@ -120,13 +131,15 @@ _STEPS = 12
 
 def _positive_zeta(p: Tensor, q: Tensor) -> Tensor:
     """For p > 1 and q > 0: the first terms, and the Euler-Maclaurin formula for the rest."""
+    p = apply("minimum", p, scalar(1e300, dtypes.f64))
     total = p * 0.0
     for k in range(_STEPS):
         total = total + apply("exp", -p * apply("log", q + float(k)))
     w = q + float(_STEPS)
     base = apply("exp", -p * apply("log", w))
     total = total + base * w / (p - 1) + base * 0.5
-    rising, ladder = p, base / w
+    rising, ladder = _pick(base > 0, p, scalar(2.0, dtypes.f64)), base / w  # a large p would make it infinite, times 0
+    p = rising
     for k, c in enumerate(_COEFFICIENTS, 1):
         total = total + ladder * rising * c
         rising = rising * (p + (2.0 * k - 1)) * (p + 2.0 * k)

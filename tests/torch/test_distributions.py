@@ -278,6 +278,8 @@ def test_in_a_compiled_function():
 SPECIAL = [
     ("m.igamma(a, x)", 1e-6), ("m.igammac(a, x)", 1e-6), ("m.special.gammainc(a, x)", 1e-6), ("a.igammac(x)", 1e-6),
     ("m.special.zeta(a + 1.01, x)", 1e-6), ("m.special.zeta(m.tensor([2.0, 3.0]), m.tensor([-1.5, -9.5]))", 1e-5),
+    ("m.igamma(a * 1e12, a * 1e12 + (x - a) * 5e5)", 1e-6), ("m.igammac(a * 1e35, a * 1e35)", 1e-6),
+    ("m.special.zeta(m.tensor([1e20, float('inf'), 1e20]), m.tensor([1.0, 1.0, 0.5]))", 0),
 ]  # fmt: skip
 
 
