@@ -335,8 +335,8 @@ def histogramdd(
     return HistogramDD(counts, tuple(edges))
 
 
-_REDUCTIONS = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin", "prod": "prod"}
-_STARTS = {"sum": 0.0, "mean": 0.0, "max": float("-inf"), "min": float("inf"), "prod": 1.0}
+_REDUCTIONS = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin", "prod": "prod", "amax": "amax", "amin": "amin"}
+_STARTS = {"sum": 0.0, "mean": 0.0, "amax": float("-inf"), "amin": float("inf"), "prod": 1.0}
 
 
 def segment_reduce(
@@ -370,7 +370,7 @@ def segment_reduce(
     ends = lengths.cumsum(0)
     count, n = lengths.shape[0], data.shape[0]
     part = ingot.searchsorted(ends, ingot.arange(n, dtype=ends.dtype), right=True)
-    start = _STARTS[reduce] if initial is None else initial
+    start = _STARTS[_REDUCTIONS[reduce]] if initial is None else initial
     base = ingot.full((count, *data.shape[1:]), float(start), dtype=data.dtype)
     wide = part.reshape((n,) + (1,) * (data.ndim - 1)).expand(tuple(data.shape))
     if reduce == "mean":

@@ -34,6 +34,7 @@ CASES = [
     ("m.segment_reduce(x, 'sum', lengths=m.tensor([2, 0, 3]))", {"x": array((5, 2))}),
     ("m.segment_reduce(x, 'mean', offsets=m.tensor([0, 1, 5]))", {"x": array((5,))}),
     ("m.segment_reduce(x, 'max', lengths=m.tensor([2, 0, 3]), initial=0.5)", {"x": array((5, 2))}),
+    ("m._segment_reduce(x, 'amax', lengths=m.tensor([1, 4]))", {"x": array((5,))}),
     ("m.segment_reduce(x, 'min', lengths=m.tensor([1, 4]))", {"x": array((5, 2))}),
     ("m._segment_reduce(x, 'sum', lengths=m.tensor([[2, 3], [1, 4]]), axis=1)", {"x": array((2, 5, 2))}),
     ("m._segment_reduce(x, 'mean', offsets=m.tensor([[0, 1, 5], [0, 0, 5]]), axis=1)", {"x": array((2, 5))}),
