@@ -94,10 +94,12 @@ class Elements:
         """An element of `index`, wrapped once if negative, checked, and made safe to load with; `node` is what fails. And the mask to
         load under: of a dim that may have no elements, where a failing index would have to stand for one."""
         w = self.w
-        i = w.cast(self.at(index, at, mask), dtypes.i64)
+        positive = self._never_from_the_end(index, extent)
+        i = w.cast(self.at(index if positive is None else positive, at, mask), dtypes.i64)
         if self._within(index, extent):
             return w.as_index(i), mask
-        i = w.select(w.lt(i, 0), w.add(i, extent), i)
+        if positive is None:
+            i = w.select(w.lt(i, 0), w.add(i, extent), i)
         ok = w.and_(w.ge(i, 0), w.lt(i, extent))
         good = ok if mask is None else w.or_(ok, w.not_(mask))
         key = ("check", node, good.operand)
@@ -111,6 +113,26 @@ class Elements:
         from ingot.ir.lower.words import word_of_row
 
         return word_of_row(self.w, (node, *(s.operand for s in seeds)), place, max(map(self.w.depth_of, seeds)), keys, block)
+
+    def _never_from_the_end(self, index: Value, extent: Dim) -> Value | None:
+        """x, where an index is made here as `x - extent` for negative ones and as x for others: as it is wrapped, it is in range where x
+        is, and out of it where x is negative."""
+        made = None if self.stored(index) else self.graph.producers.get(index)
+        if made is None or made.op is not OPS["select"] or not isinstance(extent, int):
+            return None
+        cond, less, x = made.inputs
+        lt, sub = self.graph.producers.get(cond), self.graph.producers.get(less)
+        if lt is None or sub is None or lt.op is not OPS["lt"] or sub.op is not OPS["sub"] or index.type.shape != x.type.shape:
+            return None
+        both = lt.inputs[0] is x and sub.inputs[0] is x
+        return x if both and self._number(lt.inputs[1]) == 0 and self._number(sub.inputs[1]) == extent else None
+
+    def _number(self, v: Value) -> int | None:
+        """The number that a value is everywhere; None where it is no constant of one."""
+        node = self.graph.producers.get(v)
+        if node is None or node.op is not OPS["constant"] or node.attrs[0].array().size != 1:
+            return None
+        return int(node.attrs[0].array().reshape(-1)[0])
 
     def _within(self, index: Value, extent: Dim) -> bool:
         """Whether an index is a constant all of whose numbers are places of a dim."""
