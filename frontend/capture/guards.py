@@ -20,7 +20,7 @@ from ingot._tensor.reals import Real
 from ingot.capture.describe import ADDED_TO, CONTAINERS, Kind, Rebound, Same, alike, describe, held_in
 from ingot.capture.errors import CaptureError
 from ingot.capture.exchanged import Alone, Apart, Exchanges, GradientsApart, PlaceHolds, moved_extents, tensors_in
-from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, FoundIn, GradIs, GradIsNone, ItemIs, TableIs
+from ingot.capture.inline import AttributeIs, CellIs, EntryHolds, FoundIn, GradIs, GradIsNone, ItemIs, Unshadowed
 from ingot.capture.places import Elsewhere, InCell, InClass, InList, InTable, within
 from ingot.capture.reads import EVERYTHING, lookup, vars_of
 from ingot.capture.roots import Roots, library
@@ -343,17 +343,17 @@ def _is_exchanged(w: InlineWatch, rebound: Rebound) -> bool:
 
 def _attributes(w: ModuleState, watched: Collection[str], own: Collection[str], rebound: Rebound) -> Iterator[InlineWatch]:
     """What was read of a module: no epoch hears of what is written past the module's own `__setattr__`."""
-    d, found = vars(w.of), list[InlineWatch]()
+    d, elsewhere = vars(w.of), list[str]()
     for k in watched:
         value = d.get(k, MISSING)
         if k not in w.seen or k in own or k.endswith("_hooks") or type(value) in (Extent, Real):
             continue
         if value is MISSING:  # a parameter, a buffer or a module: an entry would win over it
-            found.append(ItemIs(d, k, f"{w.text}.{k}", MISSING))
+            elsewhere.append(k)
         elif describe(value, rebound) == w.seen[k]:  # not one that the function has assigned
-            found.append(EntryHolds(d, k, f"{w.text}.{k}", value, w.seen[k], rebound))
-    if found:
-        yield from (TableIs(w.of, d), *found)
+            yield EntryHolds(d, k, f"{w.text}.{k}", value, w.seen[k], rebound)
+    if elsewhere:
+        yield Unshadowed(d, w.text, tuple(elsewhere), [len(d)])
 
 
 def _containers(w: ModuleState, watched: Collection[str], own: Collection[str]) -> Iterator[Container]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttributeIs", "CellIs", "ContextIs", "EntryHolds", "FoundIn", "FunctionIs", "GradIs", "GradIsNone", "ItemIs", "TableIs", "TypeIs",
+    "Unshadowed",
 ]  # fmt: skip
 
 
@@ -101,6 +102,28 @@ class TableIs(InlineWatch):
     def lines(self, c: Lines) -> bool:
         of, plain = c.name(self.of), type(self.of).__getattribute__ in (object.__getattribute__, FunctionType.__getattribute__)
         c.need_that(f"{of}.__dict__ is {c.name(self.table)}" if plain else f"{c.name(vars_of)}({of}) is {c.name(self.table)}")
+        return True
+
+
+@struct
+class Unshadowed(InlineWatch):
+    """That a dict of attributes has none of these names, which stand elsewhere. count: how many it has, in a list; while that is so, it
+    has none."""
+
+    table: dict[str, Any]
+    text: str
+    names: tuple[str, ...]
+    count: list[int]
+
+    def failed(self) -> str | None:
+        found = next((n for n in self.names if n in self.table), None)
+        if found is not None:
+            return f"{self.text}.{found} is another one, put past the module's __setattr__"
+        self.count[0] = len(self.table)
+        return None
+
+    def lines(self, c: Lines) -> bool:
+        c.need(f"len({c.name(self.table)}) == {c.name(self.count)}[0]")
         return True
 
 
