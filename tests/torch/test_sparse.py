@@ -79,6 +79,7 @@ def test_values_and_gradients(expr: str) -> None:
 
 
 PLAIN = [  # torch has no gradients for some of them
+    "c.t()", "c.t().t()", "c.transpose(1, 0) @ a", "a.to_sparse_csc().t()",
     "m.nn.functional.linear(d, a, v[:4])", "m._convert_indices_from_coo_to_csr(m.tensor([0, 2, 2]), 4)", "d._coalesced_(True).values()",
     "m._convert_indices_from_csr_to_coo(c.crow_indices(), c.col_indices(), out_int32=True)",
     "m._convert_indices_from_csr_to_coo(c.crow_indices(), c.col_indices(), transpose=True)",
