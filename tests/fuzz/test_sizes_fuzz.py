@@ -109,7 +109,7 @@ def _same(a, b):
 
 
 def test_random_functions_of_sizes(request):
-    for seed in range(2000 if request.config.getoption("--long") else 60):
+    for seed in range(2000 if request.config.getoption("--long") else 40):
         f = program(seed)
         compiled, rng = ingot.compile(f), np.random.default_rng(seed)
         for n, m in SIZES:

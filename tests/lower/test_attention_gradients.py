@@ -73,7 +73,7 @@ def test_every_level(level):
 
 def test_rows_in_chunks_whose_sums_are_added_up():
     """A single matrix is work for several workers."""
-    g = gradients(graph((), 701, 90, 16, 12))
+    g = gradients(graph((), 400, 17, 16, 4))
     (s,) = panels(g)
     assert s.chunks > 1
     arrays = arrays_for(g)
