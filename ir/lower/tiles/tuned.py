@@ -20,7 +20,7 @@ __all__ = ["TUNED", "case_of", "tuned"]
 
 _MODULES = {
     "Tiles": "tiles.schedule", "FewRows": "few_rows", "Words": "tiles.words_schedule", "Winograd": "tiles.winograd_schedule",
-    "WinogradGradient": "tiles.winograd_gradient_schedule",
+    "WinogradGradient": "tiles.winograd_gradient_schedule", "DepthwiseGradient": "depthwise.gradient_schedule",
 }  # fmt: skip
 
 
