@@ -262,6 +262,8 @@ class _Parser:
         try:
             if name == "constant" and "value" in given:
                 given["value"] = _constant(given["value"], types[0])
+            if name == "fft":  # texts that were written when it had no axis mean the last one
+                given.setdefault("axis", inputs[0].type.rank - 1)
             attrs = op.attr_tuple({k: _plain(v) for k, v in given.items()})
             inferred = infer(op, tuple(v.type for v in inputs), attrs)
             gives = ", ".join(map(str, inferred))

@@ -290,3 +290,9 @@ def test_numpy_integers_print_as_integers_and_other_objects_do_not():
     node = Node(OPS["neg"], (x,), (), (Value(x.type),))
     with pytest.raises(TypeError, match="an attribute of type complex has no text form"):
         _ = Graph("main", (x,), (Node(OPS["transpose"], (x,), (1j,), node.outputs),), node.outputs).text
+
+
+def test_a_transform_without_an_axis_is_along_the_last_one():
+    """Files hold texts from before the op had one."""
+    text = "func @main(%a0: c64[2,4]) -> c64[2,4] {\n  %0 = fft %a0 {inverse=false} : c64[2,4]\n  return %0\n}\n"
+    assert parse(text).nodes[0].attr("axis") == 1
